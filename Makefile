@@ -18,12 +18,12 @@ demo: $(CORE) ## A small LSTM learns Python in about a minute, writes some, and 
 	rm -rf runs/demo
 	$(BIN)/zoo train stdlib-lstm --run runs/demo
 	@echo
-	$(BIN)/zoo sample runs/demo --prompt "def " --length 300
+	$(BIN)/zoo sample runs/demo --prompt "def " --max-new-tokens 300
 	@echo
 	$(BIN)/zoo eval runs/demo
 	@printf '%s\n' "" "How it learned is drawn in runs/demo/curve.png. Try next:" \
 		"    $(BIN)/zoo sample runs/demo --prompt 'class ' --temperature 0.5" \
-		"    $(BIN)/zoo analyze surprise runs/demo" \
+		"    $(BIN)/zoo analyze surprisal runs/demo" \
 		"    $(BIN)/zoo train shapes-from-cifar10"
 
 test: $(READY) ## Each file's tests run in order, in one of the processes.

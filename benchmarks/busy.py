@@ -2,7 +2,7 @@
 
     python benchmarks/busy.py [--rounds 2] [--quick]
 
-Two trainings, that of `make demo` and two epochs of resnet-lite on 10,000 drawn pictures, each in turn
+Two trainings, that of `make demo` and two epochs of resnet-lite on 10,000 drawn images, each in turn
 
 - idle: nothing else runs,
 - busy: another process keeps one core busy,

@@ -29,11 +29,11 @@ registry = Registry.discover()
 start = time.perf_counter()
 data = open_dataset(registry.dataset("files"), {{"paths": sys.argv[1]}})
 print("seconds to open:", time.perf_counter() - start, flush=True)
-config = Registry.discover().default_config("language-modelling")
+config = Registry.discover().default_config("language-modeling")
 config = config.replace({{"batch_size": 64, "precision": "fp32"}})
 model = build_model(registry.architecture("lstm"), {{**data.dims, "hidden_size": 128}}, seed=0)
 state = TrainState.begin(model, config, precision="fp32", device="cpu")
-task = make_task(registry, "language-modelling")
+task = make_task(registry, "language-modeling")
 for batch in task.train_batches(data, config, seed=0, epoch=0):
     train_step(state, task, batch, config, 1e-3, precision="fp32", device="cpu")
     if batch.index == 300:

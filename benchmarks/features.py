@@ -1,6 +1,6 @@
 """What the nearest inputs in the features of a model know, without any training.
 
-Pictures: the label of the nearest training picture, and the class whose mean is nearest, against the answers
+Images: the label of the nearest training image, and the class whose mean is nearest, against the answers
 of the network itself. Texts: whether the passage nearest to one of Nietzsche or Shakespeare is by the same
 author, by the mean of the hidden states, which are zoo's features, and by the last one.
 
@@ -30,27 +30,27 @@ PASSAGES, LENGTH = 100, 200
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare features of inputs with each other.")
     parser.add_argument("--weights", default="cifar10-resnet20")
-    parser.add_argument("--train", type=int, default=2_000, help="Training pictures.")
-    parser.add_argument("--test", type=int, default=2_000, help="Test pictures.")
-    parser.add_argument("--texts", action="store_true", help="Compare texts rather than pictures.")
+    parser.add_argument("--train", type=int, default=2_000, help="Training images.")
+    parser.add_argument("--test", type=int, default=2_000, help="Test images.")
+    parser.add_argument("--texts", action="store_true", help="Compare texts rather than images.")
     options = parser.parse_args()
     if options.texts:
         texts()
     else:
-        pictures(zoo.load(options.weights), options.train, options.test)
+        images(zoo.load(options.weights), options.train, options.test)
 
 
-def pictures(model: zoo.Model, train: int, test: int) -> None:
+def images(model: zoo.Model, train: int, test: int) -> None:
     """Print how often the network and what is nearest in its features are right."""
     known, labels = features(model, "train", train)
     asked, truth = features(model, "test", test)
     rows = model.predict([image for image, _ in items(model, "test", test)])
-    answers = [model.classes.index(row["answers"][0]["class"]) for row in rows]
+    answers = [model.classes.index(row["predictions"][0]["class"]) for row in rows]
     means = torch.stack([F.normalize(known)[labels == k].mean(0) for k in range(len(model.classes))])
     found = {
         "the network": torch.tensor(answers),
-        "the nearest training picture, by the cosine": labels[cosines(asked, known).argmax(1)],
-        "the nearest training picture, by distance": labels[torch.cdist(asked, known).argmin(1)],
+        "the nearest training image, by the cosine": labels[cosines(asked, known).argmax(1)],
+        "the nearest training image, by distance": labels[torch.cdist(asked, known).argmin(1)],
         "the nearest mean of a class, by the cosine": cosines(asked, means).argmax(1),
     }
     for name, classes in found.items():
@@ -91,7 +91,7 @@ def items(model: zoo.Model, split: Split, count: int) -> list[tuple[Tensor, int]
 
 
 def features(model: zoo.Model, split: Split, count: int) -> tuple[Tensor, Tensor]:
-    """Return the features of some pictures, (N, F), and their labels."""
+    """Return the features of some images, (N, F), and their labels."""
     chosen = items(model, split, count)
     found = torch.from_numpy(np.asarray(model.features([image for image, _ in chosen])))
     return found, torch.tensor([label for _, label in chosen])

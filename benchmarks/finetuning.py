@@ -1,13 +1,13 @@
-"""Do the defaults train? Fine-tuning on 3 x 70 drawn pictures, and a few epochs from random weights.
+"""Do the defaults train? Fine-tuning on 3 x 70 drawn images, and a few epochs from random weights.
 
-Two sets of pictures of differing sizes: in `colors` the color of the object tells the class and its form is
+Two sets of images of differing sizes: in `colors` the color of the object tells the class and its form is
 random; in `forms` the form tells it, and colors and clutter are random. Accuracy is measured on 200 more.
 
     python benchmarks/finetuning.py             # against a grid, and a linear head on frozen features
     python benchmarks/finetuning.py --scratch   # every image architecture, 3 epochs from random weights
 
-The best of the grid, and the regularization of the linear head, are chosen on the 200 pictures themselves. A
-result is better or worse than chance if the 95 % intervals of accuracy and loss say so.
+The best of the grid, and the regularization of the linear head, are chosen on the 200 images themselves. A
+result is better or worse than a random baseline if the 95 % intervals of accuracy and loss say so.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ SEEDS = (0, 1, 2)
 
 
 def draw(label: str, random: random.Random) -> Image.Image:
-    """Return a picture of one object of a class over a background with clutter."""
+    """Return an image of one object of a class over a background with clutter."""
     width, height = random.randint(40, 200), random.randint(40, 200)
-    picture = Image.new("RGB", (width, height), color(random))
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (width, height), color(random))
+    pen = ImageDraw.Draw(image)
     for _ in range(8):
         ends = [(random.randrange(width), random.randrange(height)) for _ in range(2)]
         pen.line(ends, fill=color(random), width=random.randint(1, 3))
@@ -59,7 +59,7 @@ def draw(label: str, random: random.Random) -> Image.Image:
     else:
         pen.rectangle((x - half, y - half / 3, x + half, y + half / 3), fill=paint)
         pen.rectangle((x - half / 3, y - half, x + half / 3, y + half), fill=paint)
-    return picture
+    return image
 
 
 def color(random: random.Random, *, hue: float | None = None) -> str:
@@ -70,7 +70,7 @@ def color(random: random.Random, *, hue: float | None = None) -> str:
 
 
 def draw_folder(root: Path, classes: Sequence[str], counts: Sequence[int], *, seed: int) -> str:
-    """Draw so many pictures of each class into class folders; return the root."""
+    """Draw so many images of each class into class folders; return the root."""
     for label, count in zip(classes, counts, strict=True):
         (root / label).mkdir(parents=True)
         for number in range(count):
@@ -79,7 +79,7 @@ def draw_folder(root: Path, classes: Sequence[str], counts: Sequence[int], *, se
 
 
 class Trainings:
-    """Trains in a temporary folder, on pictures that it draws first."""
+    """Trains in a temporary folder, on images that it draws first."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -95,8 +95,8 @@ class Trainings:
         }
         self.count = 0
 
-    def train(self, architecture: str, pictures: str, **options: Any) -> tuple[zoo.Run, dict[str, float]]:
-        """Return a run and its metrics: on the pictures held out, or on the val split of `shapes`."""
+    def train(self, architecture: str, images: str, **options: Any) -> tuple[zoo.Run, dict[str, float]]:
+        """Return a run and its metrics: on the images held out, or on the val split of `shapes`."""
         self.count += 1
         chosen: dict[str, Any] = {
             "run": self.home / str(self.count),
@@ -104,21 +104,21 @@ class Trainings:
             "registry": self.registry,
             **options,
         }
-        if pictures == "shapes":
+        if images == "shapes":
             run = zoo.train(architecture, "shapes", **chosen)
             return run, judged(run.model, "val")
-        own = {"root": self.roots[pictures], **chosen.pop("data", {})}
+        own = {"root": self.roots[images], **chosen.pop("data", {})}
         run = zoo.train(architecture, "folder", data=own, **chosen)
-        return run, judged(run.model, "train", data=self.held[pictures])
+        return run, judged(run.model, "train", data=self.held[images])
 
-    def linear_head(self, weights: str, pictures: str) -> float:
+    def linear_head(self, weights: str, images: str) -> float:
         """Return the accuracy of logistic regression on the inputs of the weights' last layer."""
         model = zoo.load(weights, registry=self.registry)
         head = self.registry.architecture(model.card.architecture).spec.landmarks["head"]
         size = model.card.arguments["image_size"]
         entry, task = self.registry.dataset("folder"), make_task(self.registry, model.card.task)
-        own = open_dataset(entry, {"root": self.roots[pictures], "size": size})
-        held = open_dataset(entry, {**self.held[pictures], "size": size})
+        own = open_dataset(entry, {"root": self.roots[images], "size": size})
+        held = open_dataset(entry, {**self.held[images], "size": size})
         seen: list[Tensor] = []
         model.module.get_submodule(head).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
 
@@ -174,24 +174,24 @@ def logistic_regression(train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor
     return float((layer((test_x - mean) / std).argmax(1) == test_y).float().mean())
 
 
-def fine_tuning(trainings: Trainings, weights: str, pictures: str) -> None:
+def fine_tuning(trainings: Trainings, weights: str, images: str) -> None:
     """Print a row for the defaults, one for each point of the grid, and a verdict."""
 
     def row(options: str, figures: Sequence[float]) -> float:
         mean, by_seed = statistics.mean(figures), ", ".join(f"{figure:.3f}" for figure in figures)
-        print(f"| `{weights}` | {pictures} | {options} | {mean:.3f} | {by_seed} |", flush=True)
+        print(f"| `{weights}` | {images} | {options} | {mean:.3f} | {by_seed} |", flush=True)
         return mean
 
     def accuracies(**options: Any) -> list[float]:
         runs = [
-            trainings.train(WEIGHTS[weights], pictures, from_weights=weights, seed=seed, **options)
+            trainings.train(WEIGHTS[weights], images, from_weights=weights, seed=seed, **options)
             for seed in SEEDS
         ]
         return [metrics["accuracy"] for _, metrics in runs]
 
     default = row("defaults", accuracies())
     row("`size=32`", accuracies(data={"size": 32}))
-    row("linear head on frozen features", [trainings.linear_head(weights, pictures)])
+    row("linear head on frozen features", [trainings.linear_head(weights, images)])
     grid = [
         row(
             f"`lr={lr} batch_size={batch} epochs={epochs}`",
@@ -203,27 +203,30 @@ def fine_tuning(trainings: Trainings, weights: str, pictures: str) -> None:
 
 
 def from_scratch(trainings: Trainings, architectures: Sequence[str]) -> None:
-    """Print a row for each architecture and set of pictures."""
-    heads = ("network", "pictures", "accuracy by seed", "loss by seed", "chance", "better", "worse")
+    """Print a row for each architecture and set of images."""
+    heads = ("network", "images", "accuracy by seed", "loss by seed", "baseline", "better", "worse")
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}", flush=True)
-    for architecture, pictures in itertools.product(architectures, ("colors", "forms", "shapes")):
-        runs = [trainings.train(architecture, pictures, epochs=3, seed=seed) for seed in SEEDS]
-        chance = runs[0][0].result.chance
-        signs = [sign(metrics, chance) for _, metrics in runs]
+    for architecture, images in itertools.product(architectures, ("colors", "forms", "shapes")):
+        runs = [trainings.train(architecture, images, epochs=3, seed=seed) for seed in SEEDS]
+        baseline = runs[0][0].result.baseline
+        signs = [sign(metrics, baseline) for _, metrics in runs]
         accuracy, loss = (", ".join(f"{m[name]:.3f}" for _, m in runs) for name in ("accuracy", "loss"))
         cells = (
             f"`{architecture}`",
-            pictures,
+            images,
             accuracy,
             loss,
-            f"{chance['accuracy']:.3f}, {chance['loss']:.3f}",
+            f"{baseline['accuracy']:.3f}, {baseline['loss']:.3f}",
         )
         print(f"| {' | '.join(cells)} | {signs.count(1)} | {signs.count(-1)} |", flush=True)
 
 
-def sign(metrics: Mapping[str, float], chance: Mapping[str, float]) -> int:
-    """Return 1 for metrics better than chance, -1 for worse ones, 0 where an interval includes chance."""
-    gains = {"accuracy": metrics["accuracy"] - chance["accuracy"], "loss": chance["loss"] - metrics["loss"]}
+def sign(metrics: Mapping[str, float], baseline: Mapping[str, float]) -> int:
+    """Return 1 for metrics better than a random baseline, -1 for worse, 0 where an interval includes it."""
+    gains = {
+        "accuracy": metrics["accuracy"] - baseline["accuracy"],
+        "loss": baseline["loss"] - metrics["loss"],
+    }
     if any(gain < -metrics[f"{name}_interval"] for name, gain in gains.items()):
         return -1
     return int(all(gain > metrics[f"{name}_interval"] for name, gain in gains.items()))
@@ -240,12 +243,12 @@ def main() -> None:
         trainings = Trainings(Path(folder))
         if options.scratch:
             entries = trainings.registry.entries("architecture")
-            images = [e.name for e in entries if e.plugin.ours and e.tasks == ("classification",)]
-            from_scratch(trainings, options.names or images)
+            classifiers = [e.name for e in entries if e.plugin.ours and e.tasks == ("classification",)]
+            from_scratch(trainings, options.names or classifiers)
         else:
-            print(f"| weights | pictures | options | accuracy | by seed |\n|{'---|' * 5}", flush=True)
-            for weights, pictures in itertools.product(options.names or WEIGHTS, CLASSES):
-                fine_tuning(trainings, weights, pictures)
+            print(f"| weights | images | options | accuracy | by seed |\n|{'---|' * 5}", flush=True)
+            for weights, images in itertools.product(options.names or WEIGHTS, CLASSES):
+                fine_tuning(trainings, weights, images)
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ class Trainings:
         self.registry = zoo.Registry.discover(Catalog.shipped(), files=[plugin])
 
     def train(self, weights: str, train_size: int, **options: Any) -> tuple[float, dict[str, Any]]:
-        """Return the accuracy on the test images, in percent, and the training fields."""
+        """Return the accuracy on the test images, in percent, and the training options."""
         self.count += 1
         run = zoo.train(
             WEIGHTS[weights].architecture,

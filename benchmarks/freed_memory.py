@@ -31,7 +31,7 @@ def step(name: str, threads: int) -> tuple[float, float]:
     torch.set_num_threads(threads)
     registry, (which, *trained) = Registry.discover(), name.split()
     entry = registry.architecture(which)
-    text = entry.spec.task == "language-modelling"
+    text = entry.spec.task == "language-modeling"
     dims: Any = {"vocab_size": 100} if text else {"in_channels": 3, "image_size": 32, "num_classes": 10}
     sizes = {"hidden_size": 512, "num_layers": 2} if text else {}
     arguments = model_arguments(entry, registry.task(entry.spec.task), dims, sizes)

@@ -19,7 +19,7 @@ from pathlib import Path
 EMPTY = "from zoo import hookimpl\n\n\n@hookimpl\ndef zoo_datasets():\n    return []\n"
 KINDS = (
     ("architecture", "classification"),
-    ("architecture", "language-modelling"),
+    ("architecture", "language-modeling"),
     ("dataset", "classification"),
     ("analyzer", "classification"),
 )
@@ -64,7 +64,7 @@ def _empty(home: Path) -> Path:
 
 def _new(zoo: str, home: Path, kind: str, task: str) -> Path:
     """Create a plugin, and return the folder where it lies as if it were installed."""
-    name = f"{kind}-{'text' if task == 'language-modelling' else 'images'}"
+    name = f"{kind}-{'text' if task == 'language-modeling' else 'images'}"
     command = [zoo, "new-plugin", name, "--kind", kind, "--task", task, "--out", str(home)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     place = (home / f"zoo-{name}").rename(home / name)

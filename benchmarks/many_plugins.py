@@ -54,7 +54,7 @@ class Fields:
 
 
 @hookimpl
-def zoo_training_fields():
+def zoo_training_options():
     return [FieldsSpec(name="group-of-{name}", summary=SUMMARY, fields=Fields)]
 
 

@@ -1,9 +1,9 @@
-"""Opening 100,000 pictures of the user's own: the first time, again, and with everything read again.
+"""Opening 100,000 images of the user's own: the first time, again, and with everything read again.
 
-    python benchmarks/opening.py [--pictures 100000]
+    python benchmarks/opening.py [--images 100000]
 
 Each opening is a process of its own; its time is that of
-`zoo.open_dataset`, once torch has been imported. The pictures are JPEG files of 32 pixels, no two of them
+`zoo.open_dataset`, once torch has been imported. The images are JPEG files of 32 pixels, no two of them
 equal, read at 64; what is remembered and decoded goes to a folder that is removed in the end.
 """
 
@@ -34,20 +34,20 @@ print(time.perf_counter() - start, data.fingerprint)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Open many pictures again and again.")
-    parser.add_argument("--pictures", type=int, default=100_000)
-    count = parser.parse_args().pictures
+    parser = argparse.ArgumentParser(description="Open many images again and again.")
+    parser.add_argument("--images", type=int, default=100_000)
+    count = parser.parse_args().images
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        _draw(home / "pictures", count)
+        _draw(home / "images", count)
         time.sleep(3)  # what was written just now is not remembered
         env = os.environ | {"ZOO_CACHE": str(home / "cache")}
         ways = {"the first time": {}, "again": {}, "and again": {}, "verified": {"ZOO_VERIFY": "1"}}
         found: set[str] = set()
         for name, more in ways.items():
-            seconds, fingerprint = _opened(home / "pictures", env | more)
+            seconds, fingerprint = _opened(home / "images", env | more)
             found.add(fingerprint)
-            print(f"{count:,} pictures opened {name}: {seconds:.1f} s", flush=True)
+            print(f"{count:,} images opened {name}: {seconds:.1f} s", flush=True)
         assert len(found) == 1
 
 
@@ -59,7 +59,7 @@ def _opened(place: Path, env: dict[str, str]) -> tuple[float, str]:
 
 
 def _draw(place: Path, count: int) -> None:
-    """Write pictures of a hundred classes: two hundred of noise, each with its number after its end."""
+    """Write images of a hundred classes: two hundred of noise, each with its number after its end."""
     draws, noise = np.random.default_rng(0), list[bytes]()
     for _ in range(200):
         file = io.BytesIO()

@@ -4,12 +4,12 @@
 
 - accuracy: CIFAR-10's test images as PNG files; the right answers are counted from the CSV, and compared with
   the confusion matrix of `evaluate`, for batches of 1, 7 and 500.
-- speed: pictures a second, in turn, against a loop over timm's data set and loader that writes such a CSV, as
+- speed: images a second, in turn, against a loop over timm's data set and loader that writes such a CSV, as
   timm's inference.py does, on 32-pixel PNGs with resnet20 and on 224-pixel JPEGs with timm's resnet18; and
-  against the network alone, on pictures that are already decoded. The PNGs also by the exported network. timm
+  against the network alone, on images that are already decoded. The PNGs also by the exported network. timm
   has two worker processes and batches of 256, its script's defaults, and then zoo's 64; in a process of its
   own, which gives freed memory back as usual, and then in one that keeps it as zoo does.
-- memory: the largest resident memory of the process, for 1,000 and for 100,000 pictures.
+- memory: the largest resident memory of the process, for 1,000 and for 100,000 images.
 - kills: SIGKILL at random times; the same command goes on until the CSV is whole.
 """
 
@@ -46,22 +46,22 @@ BATCHES = (1, 7, 500)
 TURNS, KILLS = 3, 50
 
 
-def pictures(folder: Path, count: int, *, size: int, suffix: str) -> Path:
+def images(folder: Path, count: int, *, size: int, suffix: str) -> Path:
     """Return a folder with CIFAR-10's first test images as files, `NUMBER-LABEL.png`, in several folders."""
     split = zoo.open_dataset("cifar10", progress=False).split("test")
     for number in range(count):
         image, label = split[number]
         place = folder / f"{number // 1_000:02}" / f"{number:05}-{int(label)}{suffix}"
         place.parent.mkdir(parents=True, exist_ok=True)
-        picture = Image.fromarray(image.permute(1, 2, 0).numpy())
-        if size != picture.width:
-            picture = picture.resize((size, size), Image.Resampling.BICUBIC)
-        picture.save(place, quality=90)
+        shown = Image.fromarray(image.permute(1, 2, 0).numpy())
+        if size != shown.width:
+            shown = shown.resize((size, size), Image.Resampling.BICUBIC)
+        shown.save(place, quality=90)
     return folder
 
 
 def right(table: Path, classes: list[str]) -> Counter[str]:
-    """Return how many pictures of each class a CSV has right."""
+    """Return how many images of each class a CSV has right."""
     found = Counter[str]()
     with table.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -72,7 +72,7 @@ def right(table: Path, classes: list[str]) -> Counter[str]:
 
 def accuracy(folder: Path) -> None:
     """Compare what is counted from a CSV with what `evaluate` counts."""
-    files = pictures(folder / "png", 10_000, size=32, suffix=".png")
+    files = images(folder / "png", 10_000, size=32, suffix=".png")
     model = zoo.load(NAME, progress=False)
     measured = model.evaluate(progress=False)
     wanted = {row["class"]: round(row["accuracy"] * row["count"]) for row in measured["classes"]}
@@ -111,7 +111,7 @@ def with_timm(model: Model, files: Path, out: Path, size: int) -> None:
 
 
 def resnet18(registry: Registry) -> Model:
-    """Return timm's resnet18 as a model of zoo for pictures of 224 pixels, with its initial weights."""
+    """Return timm's resnet18 as a model of zoo for images of 224 pixels, with its initial weights."""
     preprocess = {"size": 224, **CIFAR, "classes": [f"class {number}" for number in range(1_000)]}
     card = Card(
         architecture="convnet/resnet20",
@@ -130,14 +130,14 @@ def resnet18(registry: Registry) -> Model:
 
 
 def rate(do: Callable[[], object], count: int) -> float:
-    """Return how many pictures a second something answers."""
+    """Return how many images a second something answers."""
     start = time.perf_counter()
     do()
     return count / (time.perf_counter() - start)
 
 
 def alone(model: Model, count: int) -> None:
-    """Answer so many pictures that need not be read, in batches as those of `predict`."""
+    """Answer so many images that need not be read, in batches as those of `predict`."""
     size = model.card.preprocess["size"]
     images = torch.rand(64, 3, size, size).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
@@ -146,12 +146,12 @@ def alone(model: Model, count: int) -> None:
 
 
 def networks(size: int) -> Model:
-    """Return the network for pictures of a size."""
+    """Return the network for images of a size."""
     return zoo.load(NAME, progress=False) if size == 32 else resnet18(Registry.discover())
 
 
 def rate_of_timm(files: Path, count: int, size: int, out: Path, *, batch: int, keep: bool) -> float:
-    """Return how many pictures a second timm answers, in a process that keeps freed memory or does not."""
+    """Return how many images a second timm answers, in a process that keeps freed memory or does not."""
     # The variable changes nothing but that zoo, which loads the network, leaves the memory as it is
     variables = {} if keep else {"GLIBC_TUNABLES": "glibc.malloc.perturb=0"}
     code = f"""
@@ -177,7 +177,7 @@ def speed(folder: Path) -> None:
     networks(32).export(folder / "small.onnx", synthetic=True, progress=False)
     for size, count, suffix in (32, 10_000, ".png"), (224, 500, ".jpg"):
         model = networks(size)
-        files = pictures(folder / f"{size}{suffix}", count, size=size, suffix=suffix)
+        files = images(folder / f"{size}{suffix}", count, size=size, suffix=suffix)
         timm_of = partial(rate_of_timm, files, count, size)
         zoo_of = partial(write, model, files)
         ways: dict[str, Callable[[Path], float]] = {
@@ -198,7 +198,7 @@ def speed(folder: Path) -> None:
                 rates[name].append(way(folder / f"{size}-{turn}-{name}.csv"))
         least = max(rates["timm"])
         for name, found in rates.items():
-            print(f"{size}-pixel {suffix}, {name}: {max(found):,.0f} pictures/s, {max(found) / least:.2f} x")
+            print(f"{size}-pixel {suffix}, {name}: {max(found):,.0f} images/s, {max(found) / least:.2f} x")
 
 
 def command(*more: str | Path) -> list[str]:
@@ -207,8 +207,8 @@ def command(*more: str | Path) -> list[str]:
 
 
 def memory(folder: Path) -> None:
-    """Compare the largest memory for many pictures with that for few."""
-    files = sorted(map(str, pictures(folder / "png", 10_000, size=32, suffix=".png").rglob("*.png")))
+    """Compare the largest memory for many images with that for few."""
+    files = sorted(map(str, images(folder / "png", 10_000, size=32, suffix=".png").rglob("*.png")))
     most: dict[int, float] = {}
     for count in (1_000, 100_000):
         listed = "\n".join((files * (count // len(files) + 1))[:count])
@@ -221,13 +221,13 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
         run = [sys.executable, "-c", code]
         done = subprocess.run(run, input=listed, capture_output=True, text=True, check=True)
         most[count] = float(done.stdout)
-        print(f"{count:,} pictures: at most {most[count]:,.0f} MiB")
+        print(f"{count:,} images: at most {most[count]:,.0f} MiB")
     print(f"difference: {most[100_000] - most[1_000]:,.0f} MiB")
 
 
 def kills(folder: Path) -> None:
     """Kill a prediction again and again, and compare its CSV with one that nobody killed."""
-    files, draws = pictures(folder / "png", 10_000, size=32, suffix=".png"), random.Random(0)
+    files, draws = images(folder / "png", 10_000, size=32, suffix=".png"), random.Random(0)
     whole = folder / "whole.csv"
     subprocess.run(command(files, "--out", whole), check=True, capture_output=True)
     killed = wrong = tables = 0
@@ -246,7 +246,7 @@ def kills(folder: Path) -> None:
                 killed += 1
         tables += 1
         wrong += out.read_bytes() != whole.read_bytes()
-    print(f"{killed} kills, {tables} tables of 10,000 pictures, {wrong} not equal to one that nobody killed")
+    print(f"{killed} kills, {tables} tables of 10,000 images, {wrong} not equal to one that nobody killed")
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
     python benchmarks/quality.py [nietzsche-lstm scenes-convnet-bn] [--seeds 3] [--keep FOLDER]
 
-Recipes are those of registry.toml. The result is the headline metric after the last epoch, with its standard
+Recipes are those of registry.toml. The result is the primary metric after the last epoch, with its standard
 deviation over the seeds.
 """
 
@@ -54,14 +54,14 @@ def run(recipe: Recipe, registry: Registry, keep: Path | None) -> tuple[Result, 
 
 def row(name: str, recipe: Recipe, registry: Registry, runs: list[tuple[Result, int]]) -> str:
     """Return the mean and the standard deviation of the last epoch's metric as a row of the table."""
-    headline = registry.task_of(recipe).headline
+    primary_metric = registry.task_of(recipe).primary_metric
     first, parameters = runs[0]
     (split,) = first.metrics
-    figures = [result.metrics[split][headline] for result, _ in runs]
+    figures = [result.metrics[split][primary_metric] for result, _ in runs]
     spread = f" ± {statistics.stdev(figures):.4f}" if len(figures) > 1 else ""
     seconds = statistics.mean(result.seconds for result, _ in runs)
     return (
-        f"| `{name}` | {parameters:,} | {first.epochs} | {split} {headline} "
+        f"| `{name}` | {parameters:,} | {first.epochs} | {split} {primary_metric} "
         f"{statistics.mean(figures):.4f}{spread} | {', '.join(f'{figure:.4f}' for figure in figures)} "
         f"| {seconds:.0f} |"
     )

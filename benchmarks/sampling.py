@@ -111,7 +111,7 @@ def compare() -> None:
         exported = zoo.load(Path(folder, "lstm.onnx"))
 
     def one(**options: Any) -> None:
-        sampling = Sampling(length=LENGTH, **options)
+        sampling = Sampling(max_new_tokens=LENGTH, **options)
         assert (
             len("".join(text for text, _ in stream(ModuleRunner(model), preprocess, sampling=sampling)))
             == LENGTH
@@ -119,7 +119,7 @@ def compare() -> None:
 
     def many() -> None:
         texts = sample_many(
-            ModuleRunner(model), preprocess, sampling=Sampling(samples=SAMPLES, length=LENGTH // 5)
+            ModuleRunner(model), preprocess, sampling=Sampling(samples=SAMPLES, max_new_tokens=LENGTH // 5)
         )
         assert [len(text) for text in texts] == [LENGTH // 5] * SAMPLES
 
@@ -129,7 +129,7 @@ def compare() -> None:
         "window": (LENGTH // 5, lambda: window(model, LENGTH // 5)),
         "window, plain": (LENGTH // 5, lambda: plain(window, model, LENGTH // 5)),
         "zoo": (LENGTH, one),
-        "zoo, exported": (LENGTH, lambda: str(exported.sample(length=LENGTH, progress=False))),
+        "zoo, exported": (LENGTH, lambda: str(exported.sample(max_new_tokens=LENGTH, progress=False))),
         "zoo, top-k 20, top-p 0.9": (LENGTH, lambda: one(top_k=20, top_p=0.9)),
         f"zoo, batch of {SAMPLES}": (LENGTH // 5 * SAMPLES, many),
     }

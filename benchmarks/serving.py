@@ -3,10 +3,10 @@
     ZOO_DATA=FOLDER python benchmarks/serving.py [load batching hostile images]
 
 The server is a process of its own; the clients are one process that writes requests made beforehand on open
-sockets, and says how much time of a core it takes. Pictures are CIFAR-10's test images as PNG, or drawn ones.
+sockets, and says how much time of a core it takes. Images are CIFAR-10's test images as PNG, or drawn ones.
 
-- load: 64 clients, 10,000 requests of one picture; each answer is compared with that of `model.predict`.
-- batching: pictures a second of the model in batches of 1 and 64, and of the server with 1 and 64 clients, in
+- load: 64 clients, 10,000 requests of one image; each answer is compared with that of `model.predict`.
+- batching: images a second of the model in batches of 1 and 64, and of the server with 1 and 64 clients, in
   turn; what 64 clients gain, as a share of what the model gains.
 - hostile: 10,000 malformed or hostile requests, from 16 clients; their statuses, the server's memory after a
   thousand and after all, and files that were not there before.
@@ -49,7 +49,7 @@ TURNS = 3
 BOUNDARY = b"0123456789"
 
 
-def pictures(count: int) -> list[bytes]:
+def pngs(count: int) -> list[bytes]:
     """Return the first test images of CIFAR-10, or drawn ones, as PNG files."""
     try:
         split = zoo.open_dataset("cifar10", progress=False).split("test")
@@ -222,7 +222,7 @@ def timed(
 
 def load(folder: Path) -> None:
     """Compare answers under load with those of the model."""
-    files = pictures(REQUESTS)
+    files = pngs(REQUESTS)
     rows = zoo.load(NAME, progress=False).predict(files, progress=False)
     with serving(folder, NAME) as (port, _):
         asked = [upload("/predict", input=file) for file in files]
@@ -233,8 +233,8 @@ def load(folder: Path) -> None:
     wrong = sum(status != 200 for status, _ in answers)
     other = largest = 0
     for (_, body), row in zip(answers, rows, strict=True):
-        (served,) = json.loads(body)[0]["answers"]
-        (ours,) = row["answers"]
+        (served,) = json.loads(body)[0]["predictions"]
+        (ours,) = row["predictions"]
         other += served["class"] != ours["class"]
         largest = max(largest, abs(served["probability"] - ours["probability"]))
     milliseconds = sorted(1_000 * value for value in seconds)
@@ -252,7 +252,7 @@ def batching(folder: Path) -> None:
     import torch
 
     torch.set_num_threads(default_threads())
-    files, model = pictures(2_048), zoo.load(NAME, progress=False)
+    files, model = pngs(2_048), zoo.load(NAME, progress=False)
     asked = [upload("/predict", input=file) for file in files]
     rates: dict[str, list[float]] = {"model, 1": [], "model, 64": [], "server, 1": [], "server, 64": []}
 
@@ -309,8 +309,8 @@ def hostile_requests(count: int) -> Iterator[bytes]:
         "score-cam",
         "eigen-cam",
         "activations",
-        "neighbours",
-        "surprise",
+        "neighbors",
+        "surprisal",
         "confusion",
     ]
 
@@ -343,10 +343,14 @@ def hostile_requests(count: int) -> Iterator[bytes]:
             "/sample", json.dumps({"model": TEXT, draws.choice(fields): word()}).encode(), "application/json"
         ),
         lambda: request(
-            "/sample", json.dumps({"model": TEXT, "length": 5, "prompt": word()}).encode(), "application/json"
+            "/sample",
+            json.dumps({"model": TEXT, "max_new_tokens": 5, "prompt": word()}).encode(),
+            "application/json",
         ),
         lambda: request(
-            "/sample", damaged(b'{"model": "nietzsche-rnn", "length": 5, "seed": 1e400}'), "application/json"
+            "/sample",
+            damaged(b'{"model": "nietzsche-rnn", "max_new_tokens": 5, "seed": 1e400}'),
+            "application/json",
         ),
         lambda: request(
             draws.choice(paths), damaged(form(input=files[0])), f"multipart/form-data; boundary={'0' * 20}"

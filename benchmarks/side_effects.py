@@ -29,11 +29,11 @@ from zoo.registry.specs import ArchitectureSpec
 
 DIMS: dict[str, dict[str, int]] = {
     "classification": {"in_channels": 3, "image_size": 64, "num_classes": 10},
-    "language-modelling": {"vocab_size": 8},
+    "language-modeling": {"vocab_size": 8},
 }
 PREPROCESS: dict[str, dict[str, Any]] = {
     "classification": {"size": 64, "mean": [0.5] * 3, "std": [0.25] * 3, "classes": [*"abcdefghij"]},
-    "language-modelling": {"tokens": "char", "vocabulary": ["<unk>", *"abcdefg"], "specials": 1},
+    "language-modeling": {"tokens": "char", "vocabulary": ["<unk>", *"abcdefg"], "specials": 1},
 }
 
 

@@ -6,7 +6,7 @@ Each is a whole process; its CPU time is the user and system time of all its thr
 turns, and the result is the median ratio of a pair, with the smallest and the largest.
 Compiled bytecode is kept in a temporary folder, as an installation keeps it.
 
-- `zoo sample FILE --length 1` on an LSTM, against loading the file and one step.
+- `zoo sample FILE --max-new-tokens 1` on an LSTM, against loading the file and one step.
 - `zoo show resnet20`, against building it on the meta device and counting the FLOPs of one image.
 - `zoo eval FILE` of a tiny resnet-lite on 10 images of shapes, against loading both and one forward pass.
 """
@@ -69,7 +69,7 @@ with torch.inference_mode():
 print(float(accuracy), float(loss))
 """
 CASES = {
-    "sample": (["sample", "lstm/model.safetensors", "--length", "1"], SAMPLE),
+    "sample": (["sample", "lstm/model.safetensors", "--max-new-tokens", "1"], SAMPLE),
     "show": (["show", "resnet20"], SHOW),
     "eval": (["eval", "net/model.safetensors"], EVAL),
 }

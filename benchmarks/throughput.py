@@ -95,7 +95,7 @@ class Contest:
 
     def __init__(self, name: str, registry: Registry, *, device: str, like: str | None = None) -> None:
         self.entry, self.device = registry.architecture(name), device
-        text = self.entry.spec.task == "language-modelling"
+        text = self.entry.spec.task == "language-modeling"
         self.dataset = "nietzsche" if text else "cifar10"
         whole = open_dataset(registry.dataset(self.dataset), {})
         self.config = registry.usual_config(registry.architecture(like or name)).replace({"epochs": 1})

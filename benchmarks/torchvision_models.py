@@ -39,7 +39,7 @@ def build(*, in_channels: int, image_size: int, num_classes: int, name: str) -> 
     from torchvision import models
 
     if in_channels != 3:
-        raise OptionError(f"{name} reads pictures of 3 channels (got {in_channels})")
+        raise OptionError(f"{name} reads images of 3 channels (got {in_channels})")
     options: dict[str, Any] = {"num_classes": num_classes}
     if name in ("googlenet", "inception_v3"):
         options |= {"aux_logits": False, "init_weights": False}

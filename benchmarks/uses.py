@@ -17,7 +17,7 @@ from collections import defaultdict
 from matplotlib.ticker import EngFormatter
 from PIL import Image
 
-from tests.docs.weights_page import PICTURES, TITLES, USES, Published, by_dataset, use
+from tests.docs.weights_page import IMAGES, TITLES, USES, Published, by_dataset, use
 from zoo.files import style
 from zoo.registry.registry import Registry
 
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def show(name: str) -> None:
-    """Write what a command with some weights prints, or the picture that it draws."""
+    """Write what a command with some weights prints, or the image that it draws."""
     command = use(name)
     if command[1:3] == ["analyze", "grad-cam"]:
         with tempfile.TemporaryDirectory() as folder:
@@ -67,15 +67,15 @@ def run(command: list[str]) -> str:
 
 
 def draw(dataset: str, published: Published) -> None:
-    """Draw the headline metric of some weights against their parameters."""
+    """Draw the primary metric of some weights against their parameters."""
     _, _, task = next(iter(published.values()))
-    unit = task.units.get(task.headline, "")
-    title = f"{TITLES[dataset]}: {task.headline}{f' ({unit})' if unit else ''} by number of parameters"
+    unit = task.units.get(task.primary_metric, "")
+    title = f"{TITLES[dataset]}: {task.primary_metric}{f' ({unit})' if unit else ''} by number of parameters"
     figure = style.figure(WIDTH, HEIGHT, title=title)
     axes = figure.add_subplot()
     names = defaultdict[int, dict[float, str]](dict)
     for name, (spec, _, _) in published.items():
-        value = [*spec.metrics.values()][-1][task.headline] * (100 if unit == "%" else 1)
+        value = [*spec.metrics.values()][-1][task.primary_metric] * (100 if unit == "%" else 1)
         axes.plot(spec.params, value, "o", color=style.BLUE)
         names[spec.params][value] = name.removeprefix(f"{dataset.rpartition('/')[2]}-")
     for params, labels in names.items():  # of one size, in one line: their points may be close
@@ -86,7 +86,7 @@ def draw(dataset: str, published: Published) -> None:
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.margins(x=0.2, y=0.15)
     style.tidy(axes)
-    (PICTURES / f"weights-{dataset.rpartition('/')[2]}.png").write_bytes(style.png(figure))
+    (IMAGES / f"weights-{dataset.rpartition('/')[2]}.png").write_bytes(style.png(figure))
 
 
 if __name__ == "__main__":

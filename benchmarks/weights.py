@@ -135,7 +135,7 @@ def publish(name: str, recipe: str, run: Path) -> WeightsSpec:
     """Store the weights of a training, and return their entry in registry.toml."""
     registry = default_registry()
     module, card = weights.load(run, registry)
-    headline = registry.task(card.task).headline
+    primary_metric = registry.task(card.task).primary_metric
     whole = measured(run)
     with tempfile.TemporaryDirectory() as folder:
         stored = Path(folder) / "half.safetensors"
@@ -143,7 +143,7 @@ def publish(name: str, recipe: str, run: Path) -> WeightsSpec:
         rounded = measured(stored)
     half = all(
         abs(rounded[split][metric] - whole[split][metric]) <= TOLERANCE
-        for split, metric in itertools.product(whole, {"loss", headline})
+        for split, metric in itertools.product(whole, {"loss", primary_metric})
     )
     metrics = rounded if half else whole
     path = store(name, module, structs.replace(card, metrics=metrics, by_seed={}), half=half)
@@ -169,7 +169,7 @@ def with_seeds(name: str, seeds: Iterable[int], folder: Path) -> WeightsSpec:
         if str(seed) not in by_seed:
             reached = measured(trained(spec.recipe, seed, folder)) if seed else card.metrics
             split = "test" if "test" in reached else "val"
-            by_seed[str(seed)] = reached[split][registry.task(card.task).headline]
+            by_seed[str(seed)] = reached[split][registry.task(card.task).primary_metric]
     half = any(tensor.dtype == "BF16" for tensor in read_weights(file)[1].tensors.values())
     path = store(name, module, structs.replace(card, by_seed=by_seed), half=half)
     times = [seconds_of(run) for seed in seeds if (run := folder / f"{spec.recipe}-{seed}").exists()]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from zoo import TrainConfig
-from zoo.config.training import training_fields
+from zoo.config.training import training_options
 from zoo_images.fields import ImageFields, LabelFields
 from zoo_text.fields import TextFields
 
 __all__ = ["FIELDS", "GROUPS", "configured"]
 
 GROUPS: dict[str, type] = {"images": ImageFields, "labels": LabelFields, "text": TextFields}
-FIELDS = training_fields(GROUPS)
+FIELDS = training_options(GROUPS)
 
 
 def configured(**fields: Any) -> TrainConfig:

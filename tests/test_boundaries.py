@@ -1,4 +1,4 @@
-"""The import law: which room may import which, where torch begins, and how plugins are delivered."""
+"""The import order: which package may import which, where torch begins, and how plugins are delivered."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from zoo_diagnose import lr_find
 
 ROOT = Path(__file__).parents[1]
 
-LAW = (
+ORDER = (
     {"errors", "_lazy", "seeds", "_version"},
     {"config"},
     {"files"},
@@ -47,9 +47,9 @@ LAW = (
     {"cli"},
     {"__main__"},
 )
-"""Rooms from the ground up. A module imports from its own room and from those below; lazy imports count."""
+"""Packages, lowest first. A module imports from its own package and those below; lazy imports count."""
 
-TORCH_FREE_ROOMS = {"errors", "_lazy", "seeds", "_version", "config", "files", "registry", "console"}
+TORCH_FREE_PACKAGES = {"errors", "_lazy", "seeds", "_version", "config", "files", "registry", "console"}
 TORCH_FREE_MODULES = {
     "zoo",
     "zoo.data.vocabulary",
@@ -79,7 +79,7 @@ TORCH_FREE_MODULES = {
     "zoo.cli.kit",
     *(f"zoo.cli.{name.replace('-', '_')}" for name in COMMANDS),
 }
-"""What imports without torch besides those rooms; what they need torch for, they import when they run."""
+"""What imports without torch besides those packages; what they need torch for, they import when they run."""
 
 NUMPY_ONLY = (
     "zoo.plugin",
@@ -87,7 +87,7 @@ NUMPY_ONLY = (
     "zoo.api.model",
     "zoo.api.results",
     "zoo.api.weights",
-    "zoo.data.pictures",
+    "zoo.data.images",
     *(f"zoo.data.{name}" for name in ("reading", "sources")),
     *(f"zoo.inference.{name}" for name in ("embedding", "predicting", "sampling", "signatures", "tables")),
     "zoo.models.runners",
@@ -117,9 +117,9 @@ PLUGIN_FOLDERS = sorted(path.parent for path in (ROOT / "plugins").glob("*/plugi
 PLUGIN_MODULES = {name: path for folder in PLUGIN_FOLDERS for name, path in modules_of(folder)}
 OURS = ZOO | PLUGIN_MODULES
 EXAMPLES = sorted((ROOT / "examples").glob("*/*/*.py"))
-RANKS = {room: rank for rank, rooms in enumerate(LAW) for room in rooms}
+RANKS = {package: rank for rank, packages in enumerate(ORDER) for package in packages}
 TORCH_FREE = sorted(
-    {name for name in ZOO if name.split(".")[1:2] and name.split(".")[1] in TORCH_FREE_ROOMS}
+    {name for name in ZOO if name.split(".")[1:2] and name.split(".")[1] in TORCH_FREE_PACKAGES}
     | TORCH_FREE_MODULES
     | {f"{folder.name}.plugin" for folder in PLUGIN_FOLDERS}
 )
@@ -158,9 +158,9 @@ def _run_at_import(node: ast.AST) -> Iterator[ast.AST]:
         yield from _run_at_import(child)
 
 
-def room(name: str) -> str:
-    """Return the room that a module of zoo is in; the module `zoo` itself is the door."""
-    return name.split(".")[1] if "." in name else "door"
+def package_of(name: str) -> str:
+    """Return the package that a module of zoo is in; the module `zoo` itself is above them."""
+    return name.split(".")[1] if "." in name else "zoo"
 
 
 def without_torch(
@@ -177,23 +177,23 @@ def without_torch(
     )
 
 
-def test_every_room_has_its_place_and_the_top_level_stays_small() -> None:
-    top = {room(name) for name in ZOO} - {"door"}
-    assert top == RANKS.keys(), f"LAW is about other rooms: {sorted(top ^ RANKS.keys())}"
+def test_every_package_has_its_place_and_the_top_level_stays_small() -> None:
+    top = {package_of(name) for name in ZOO} - {"zoo"}
+    assert top == RANKS.keys(), f"ORDER is about other packages: {sorted(top ^ RANKS.keys())}"
     modules = {path.stem for path in (ROOT / "zoo").glob("*.py")} - {"__init__", "__main__"}
     named = {name for name in modules if not name.startswith("_")}
     assert named == {"errors", "interfaces", "plugin", "processors", "seeds"}
     assert len([path for path in (ROOT / "zoo").iterdir() if (path / "__init__.py").exists()]) <= 15
 
 
-def test_a_room_imports_only_from_the_rooms_below_it() -> None:
-    """None imports the door, either: the module `zoo` is above all of them."""
+def test_a_package_imports_only_from_the_packages_below_it() -> None:
+    """None imports the module `zoo`, either: the module `zoo` is above all of them."""
     wrong = [
         f"{name} imports {other}"
         for name, path in ZOO.items()
         for other in imports(path)
-        if name != "zoo" and other.partition(".")[0] == "zoo" and room(other) != room(name)
-        if other == "zoo" or RANKS[room(other)] >= RANKS[room(name)]
+        if name != "zoo" and other.partition(".")[0] == "zoo" and package_of(other) != package_of(name)
+        if other == "zoo" or RANKS[package_of(other)] >= RANKS[package_of(name)]
     ]
     assert not wrong
 
@@ -224,17 +224,17 @@ def test_contributing_states_the_law() -> None:
     page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     (law,) = re.findall(r"^`(errors, .*?)`$", page, re.MULTILINE | re.DOTALL)
     stated = [{*place.split(", ")} for place in " ".join(law.split()).split(" <- ")]
-    rooms = [{name for name in place if not name.startswith("_")} for place in LAW]
-    assert stated == [place for place in rooms if place]
+    packages = [{name for name in place if not name.startswith("_")} for place in ORDER]
+    assert stated == [place for place in packages if place]
 
 
-def test_every_room_is_on_its_page() -> None:
-    page = (ROOT / "docs" / "reference" / "rooms.md").read_text(encoding="utf-8")
+def test_every_package_is_on_its_page() -> None:
+    page = (ROOT / "docs" / "reference" / "layout.md").read_text(encoding="utf-8")
     named = re.findall(r"\[(\w+)(?:/|\.py)\]\(\.\./\.\./zoo/", page.partition("## Where does it happen?")[0])
     assert {*named} == {name for name in RANKS if not name.startswith("_")}
 
 
-def test_a_module_of_another_room_would_be_noticed(tmp_path: Path) -> None:
+def test_a_module_of_another_package_would_be_noticed(tmp_path: Path) -> None:
     file = tmp_path / "x.py"
     file.write_text("def f():\n    from zoo.training import loop\n    import zoo.cli.train\n")
     assert imports(file) == {"zoo.training.loop", "zoo.cli.train"}
@@ -287,7 +287,7 @@ def weights(tmp_path: Path) -> Path:
     card = Card(
         architecture="charrnn/lstm",
         arguments={"vocab_size": 56},
-        task="language-modelling",
+        task="language-modeling",
         dataset=DatasetCard(name="text/nietzsche", options={}, fingerprint="0" * 64),
         preprocess={"tokens": "char"},
         training=configured().to_dict(),
@@ -350,14 +350,14 @@ def test_zoo_imports_no_plugin() -> None:
 
 def test_zoo_names_no_task() -> None:
     tasks = Registry.discover().tasks
-    assert {"classification", "language-modelling"} <= tasks.keys()
+    assert {"classification", "language-modeling"} <= tasks.keys()
     for name, path in ZOO.items():
-        if room(name) != "testing":
+        if package_of(name) != "testing":
             strings = {node.value for node in ast.walk(parsed(path)) if isinstance(node, ast.Constant)}
             assert not strings & tasks.keys(), name
 
 
-def test_no_training_field_can_be_called_like_an_option_of_a_command_that_takes_them() -> None:
+def test_no_training_option_can_be_called_like_an_option_of_a_command_that_takes_them() -> None:
     own = {
         parameter.name
         for command in (train.command, lr_find.command, show.command)

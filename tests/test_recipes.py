@@ -1,4 +1,4 @@
-"""Every recipe of registry.toml trains on its real data: one epoch scores far above chance."""
+"""Every recipe of registry.toml trains on its real data: one epoch scores far above a random baseline."""
 
 from __future__ import annotations
 

@@ -7,10 +7,10 @@ A complete working use, from nothing to generated text::
     zoo.list_models("lstm*")
     run = zoo.train("lstm", "stdlib", epochs=1, model={"hidden_size": 128})
     print(run.model.evaluate("test")["metrics"])
-    print(run.model.sample("def ", length=200))
+    print(run.model.sample("def ", max_new_tokens=200))
 
     model = zoo.load("cifar10-resnet20")        # published weights, a file, or a run directory
-    model.analyze("grad-cam", "cat.jpg")        # a picture, in a notebook
+    model.analyze("grad-cam", "cat.jpg")        # an image, in a notebook
     module = zoo.create_model("resnet56", num_classes=10)       # a plain nn.Module
 
 A plugin is a module with hooks, found through the entry-point group `zoo`::

@@ -6,7 +6,7 @@ An architecture is the callable behind a spec's `target`, keyword-only, the task
         def __init__(self, *, in_channels: int, image_size: int, num_classes: int, depth: int = 20): ...
 
 - classification, multi-label: `model(images (B, C, H, W)) -> logits (B, K)`
-- language modelling: `model(tokens (T, B), state=None) -> (logits (T, B, V), state)`, where the state None
+- language modeling: `model(tokens (T, B), state=None) -> (logits (T, B, V), state)`, where the state None
   stands for zeros. State is passed in and returned, never kept on the module; the loop detaches it. In
   training mode a model may return a third value, a scalar penalty that is added to the loss.
 
@@ -95,7 +95,7 @@ class Dataset(ABC):
         """JSON data that suffices to feed new input.
 
         - classification, multi-label: `size`, `mean` and `std` (one per channel), `classes`.
-        - language modelling: `tokens` ("char" or "word", as `zoo.tokenize` splits text), `lower`,
+        - language modeling: `tokens` ("char" or "word", as `zoo.tokenize` splits text), `lower`,
           `vocabulary` (number 0 is `<unk>`), `specials` (how many tokens at its start are not text); and
           unless False, `newline_eos` (a newline is the special `<eos>`) and `backwards` (each split is
           reversed).
@@ -115,7 +115,7 @@ class Dataset(ABC):
           reads too. It may be a `HasBoxes`, a `HasFiles`, a `ReadsBatches` or a `ReadsAhead`.
         - multi-label: the same with labels (K,), uint8: 1 for each class that the image belongs to; it may be
           a `HasBoxes`, a `HasFiles`, a `ReadsBatches` or a `ReadsAhead`.
-        - language modelling: a 1-D integer token tensor, possibly memory-mapped.
+        - language modeling: a 1-D integer token tensor, possibly memory-mapped.
         - other tasks: a map-style dataset of (input, target).
         """
 
@@ -319,11 +319,11 @@ class Task(ABC):
         """
 
     def batched_by(self, config: TrainConfig) -> dict[str, Any]:
-        """Return the training fields that the number of batches in an epoch depends on most."""
+        """Return the training options that the number of batches in an epoch depends on most."""
         return {"batch_size": config.batch_size}
 
     def within(self, config: TrainConfig, context: int) -> dict[str, Any]:
-        """Return the training fields to change so that no batch is longer than `context` tokens."""
+        """Return the training options to change so that no batch is longer than `context` tokens."""
         return {}
 
     @abstractmethod
@@ -364,7 +364,7 @@ class Task(ABC):
         return {}
 
     @abstractmethod
-    def chance(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
+    def baseline(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
         """Return the metrics of a guess that gives every class, or every token, the same probability."""
 
     @abstractmethod
@@ -517,7 +517,7 @@ class Analysis:
         classes: the class of each map, (N, K); required with `maps`.
         logits: (N, classes), if they were computed; otherwise zoo runs the model itself.
         tables: rows of JSON data by the table's name.
-        figures: functions that draw a picture or a page, by file name with its suffix, such as
+        figures: functions that draw an image or a page, by file name with its suffix, such as
             `confusion.png`.
         details: JSON data on how it was computed, such as the layer that was used; none of them replaces what
             zoo itself says.

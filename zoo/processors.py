@@ -60,11 +60,11 @@ class InputReader:
         read: returns one input as an item of a split, with arrays in place of tensors and -1 in place of a
             target, from the path of a file or from an object in memory. Several threads call it. It raises
             DataError for an input that is missing or damaged, and OptionError for an object that can be none.
-        what: what the inputs are, such as `pictures`.
+        what: what the inputs are, such as `images`.
         suffixes: lower-case suffixes of the files to read in a folder; all files are read if there are none.
         strings: whether a string is an input itself, rather than the path of one.
         notice: what users should know of how each input is read; empty if nothing.
-        refuse: returns why a file that a user names is of another kind, such as a text among pictures; empty
+        refuse: returns why a file that a user names is of another kind, such as a text among images; empty
             if it may be read. It is called for each of them before any is read.
     """
 
@@ -81,18 +81,18 @@ class Prediction:
     """What a model says of one input.
 
     Attributes:
-        answers: tables of JSON data with the same keys, such as `{"class": "cat", "probability": 0.9}`, the
+        rows: tables of JSON data with the same keys, such as `{"class": "cat", "probability": 0.9}`, the
             most likely first; shares and probabilities are from 0 to 1.
         confidence: the probability of the first answer, where a model chooses one; else None.
         values: numbers that say all of it, such as the probability of every class, (K,); None if an input has
             no such row of numbers.
-        pictures: functions that draw a PNG, such as a mask, by what it is called.
+        images: functions that draw a PNG, such as a mask, by what it is called.
     """
 
-    answers: Sequence[Mapping[str, Any]]
+    rows: Sequence[Mapping[str, Any]]
     confidence: float | None = None
     values: NDArray[Any] | None = None
-    pictures: Mapping[str, Callable[[], bytes]] = field(default_factory=dict[str, Callable[[], bytes]])
+    images: Mapping[str, Callable[[], bytes]] = field(default_factory=dict[str, Callable[[], bytes]])
 
 
 @runtime_checkable
@@ -117,7 +117,7 @@ class ReadsInputs(Protocol):
 class Predicts(ReadsInputs, Protocol):
     """A processor of models that answer each input by itself."""
 
-    def answers(
+    def predictions(
         self, outputs: NDArray[Any], preprocess: Mapping[str, Any], *, top: int | None = None
     ) -> Sequence[Prediction]:
         """Return what a model says of each input of a batch.

@@ -22,7 +22,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
         ArchitectureSpec(
             name="rnn",
             target="zoo_charrnn.rnn:CharRNN",
-            task="language-modelling",
+            task="language-modeling",
             summary="Stateful RNN with tanh",
             training={**USUAL, "lr": 4e-3},
             landmarks={"head": "out"},
@@ -32,7 +32,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
         ArchitectureSpec(
             name="rnn-cell",
             target="zoo_charrnn.rnn_cell:CharRNNCell",
-            task="language-modelling",
+            task="language-modeling",
             summary="The same RNN with the loop over time written out",
             training={**USUAL, "lr": 4e-3},
             landmarks={"head": "out"},
@@ -42,7 +42,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
         ArchitectureSpec(
             name="gru",
             target="zoo_charrnn.gru:CharGRU",
-            task="language-modelling",
+            task="language-modeling",
             summary="Stateful GRU",
             training=USUAL,
             landmarks={"head": "out"},
@@ -52,7 +52,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
         ArchitectureSpec(
             name="lstm",
             target="zoo_charrnn.lstm:CharLSTM",
-            task="language-modelling",
+            task="language-modeling",
             summary="Stateful multi-layer LSTM",
             training={**USUAL, "epochs": 3},
             landmarks={"head": "out"},
@@ -62,7 +62,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
         ArchitectureSpec(
             name="awd-lstm",
             target="zoo_charrnn.awd_lstm:AWDLSTM",
-            task="language-modelling",
+            task="language-modeling",
             summary="LSTM with DropConnect on recurrent weights and variational dropout",
             training={**USUAL, "epochs": 30},
             landmarks={"head": "out"},
@@ -72,7 +72,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
         ArchitectureSpec(
             name="min-gru",
             target="zoo_charrnn.min_gru:CharMinGRU",
-            task="language-modelling",
+            task="language-modeling",
             summary="Residual minGRU layers, trained in parallel over time",
             training={
                 **USUAL,

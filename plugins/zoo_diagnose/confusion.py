@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from zoo import OptionError
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject
 from zoo.plugin import style, untouched
-from zoo_diagnose.pictures import thumbnail
 from zoo_diagnose.plots import matrix_plot, pairs_plot
+from zoo_diagnose.thumbnails import thumbnail
 
 # Examples to keep in total, until it is known which pairs are confused most
 _MAX_EXAMPLES = 5_000
@@ -25,7 +25,7 @@ class Confusion(Analyzer):
 
     Args:
         pairs: number of confused pairs to show.
-        examples: number of pictures of each pair.
+        examples: number of images of each pair.
     """
 
     def __init__(
@@ -89,10 +89,10 @@ class Confusion(Analyzer):
     def _count(
         self, model: nn.Module, batches: Iterable[Batch], subject: Subject, classes: int
     ) -> tuple[Tensor, float, dict[tuple[int, int], list[Tensor]]]:
-        """Return the matrix (true class, predicted class), the mean loss, and pictures of each wrong pair."""
+        """Return the matrix (true class, predicted class), the mean loss, and images of each wrong pair."""
         matrix = torch.zeros(classes, classes, dtype=torch.int64)
         examples: dict[tuple[int, int], list[Tensor]] = {}
-        loss, pictures = 0.0, 0
+        loss, images = 0.0, 0
         with untouched(model) as inner, torch.no_grad():
             for batch in batches:
                 labels = batch.targets.cpu()
@@ -103,8 +103,8 @@ class Confusion(Analyzer):
                 loss += float(F.cross_entropy(logits[known], labels[known], reduction="sum"))
                 for place in ((labels != guesses) & known).nonzero()[:, 0].tolist():
                     kept = examples.setdefault((int(labels[place]), int(guesses[place])), [])
-                    if len(kept) < self.examples and pictures < _MAX_EXAMPLES:
-                        pictures += 1
+                    if len(kept) < self.examples and images < _MAX_EXAMPLES:
+                        images += 1
                         kept.append(thumbnail(batch.inputs[place], subject.preprocess))
         return matrix, loss / max(int(matrix.sum()), 1), examples
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 # Inches: the widest matrix whose columns are as wide as their labels, and the least height of a row with one
 _MATRIX_WIDTH = 10.0
 _ROW = 0.13
-# Inches of a picture, between two, and of a line of its caption
-_PICTURE, _GAP, _LINE = 0.9, 0.08, 0.15
+# Inches of an image, between two, and of a line of its caption
+_IMAGE, _GAP, _LINE = 0.9, 0.08, 0.15
 
 
 def activation_plot(rows: Sequence[dict[str, Any]], *, title: str) -> Figure:
@@ -133,45 +133,45 @@ def _write_counts(axes: Axes, counts: NDArray[Any], colors: NDArray[Any]) -> Non
 
 
 def pairs_plot(pairs: Sequence[tuple[str, Sequence[Tensor]]], *, title: str) -> Figure:
-    """Return a figure with a row for each confused pair: its label, and pictures (C, H, W) from 0 to 1."""
+    """Return a figure with a row for each confused pair: its label, and images (C, H, W) from 0 to 1."""
     if not pairs:
         none = "No image is confused: each is predicted as what it is."
         return style.message(none, title=title, subtitle="most confused classes")
-    pitch, columns = _PICTURE + _GAP, max(len(pictures) for _, pictures in pairs)
+    pitch, columns = _IMAGE + _GAP, max(len(images) for _, images in pairs)
     lines = [line for label, _ in pairs for line in label.splitlines()]
     label_width = max(style.text_width(line, style.TEXT) for line in lines) / 72
     width = max(5.0, columns * pitch + label_width + 0.5)
     figure = style.figure(width, len(pairs) * pitch + 0.1, title=title, subtitle="most confused classes")
     axes = figure.subplots()
-    for row, (_, pictures) in enumerate(pairs):
-        for column, picture in enumerate(pictures):
-            _place(axes, picture, column * pitch, row * pitch)
+    for row, (_, images) in enumerate(pairs):
+        for column, image in enumerate(images):
+            _place(axes, image, column * pitch, row * pitch)
     style.tidy(axes)
     axes.grid(visible=False)
     axes.set(xlim=(0, columns * pitch), ylim=(len(pairs) * pitch, 0), xticks=[], anchor="W")
-    middles = [row * pitch + _PICTURE / 2 for row in range(len(pairs))]
+    middles = [row * pitch + _IMAGE / 2 for row in range(len(pairs))]
     axes.set_yticks(middles, [label for label, _ in pairs], color=style.INK, fontsize=style.TEXT)
     return figure
 
 
-def neighbours_plot(
+def neighbors_plot(
     rows: Sequence[tuple[Tensor, Mapping[str, Any], Sequence[Tensor]]], *, title: str
 ) -> Figure:
-    """Return a figure with a row for each input: its picture, and its nearest pictures with their similarity.
+    """Return a figure with a row for each input: its image, and its nearest images with their similarity.
 
     Args:
-        rows: the picture of an input, (C, H, W) from 0 to 1, its row of the table, and its nearest pictures.
+        rows: the image of an input, (C, H, W) from 0 to 1, its row of the table, and its nearest images.
     """
-    pitch, high, apart = _PICTURE + _GAP, _PICTURE + 3 * _LINE + 2 * _GAP, 3 * _GAP
-    columns = max(len(pictures) for *_, pictures in rows)
+    pitch, high, apart = _IMAGE + _GAP, _IMAGE + 3 * _LINE + 2 * _GAP, 3 * _GAP
+    columns = max(len(images) for *_, images in rows)
     width = (1 + columns) * pitch + apart
-    subtitle = "each input, and the training pictures nearest to it by the cosine similarity of features"
+    subtitle = "each input, and the training images nearest to it by the cosine similarity of features"
     figure = style.figure(max(width + 0.3, 6.5), len(rows) * high, title=title, subtitle=subtitle)
     axes = figure.subplots()
-    for number, (picture, row, pictures) in enumerate(rows):
+    for number, (image, row, images) in enumerate(rows):
         top = number * high
-        _captioned(axes, picture, 0, top, [row["true"] or "", Path(row["input"]).name], style.INK)
-        for column, (near, other) in enumerate(zip(row["neighbours"], pictures, strict=True), 1):
+        _captioned(axes, image, 0, top, [row["true"] or "", Path(row["input"]).name], style.INK)
+        for column, (near, other) in enumerate(zip(row["neighbors"], images, strict=True), 1):
             other_kind = None not in (row["true"], near["true"]) and near["true"] != row["true"]
             lines = [near["true"] or "", Path(near["name"]).name, f"{near['similarity']:.3f}"]
             color = style.ORANGE if other_kind else style.INK
@@ -182,30 +182,28 @@ def neighbours_plot(
     return figure
 
 
-def _captioned(
-    axes: Axes, picture: Tensor, left: float, top: float, lines: Sequence[str], color: str
-) -> None:
-    """Draw a picture, and lines of text below it, the first in a color."""
-    _place(axes, picture, left, top)
+def _captioned(axes: Axes, image: Tensor, left: float, top: float, lines: Sequence[str], color: str) -> None:
+    """Draw an image, and lines of text below it, the first in a color."""
+    _place(axes, image, left, top)
     shown = [line for line in lines if line]
     for number, line in enumerate(shown):
         axes.text(
             left,
-            top + _PICTURE + 0.03 + number * _LINE,
-            style.shortened(line, 72 * _PICTURE, style.SMALL),
+            top + _IMAGE + 0.03 + number * _LINE,
+            style.shortened(line, 72 * _IMAGE, style.SMALL),
             va="top",
             color=color if number == 0 else style.MUTED,
             fontsize=style.SMALL,
         )
 
 
-def _place(axes: Axes, picture: Tensor, left: float, top: float) -> None:
-    """Draw a picture (C, H, W) from 0 to 1 at a place in inches."""
+def _place(axes: Axes, image: Tensor, left: float, top: float) -> None:
+    """Draw an image (C, H, W) from 0 to 1 at a place in inches."""
     import numpy as np
     from PIL import Image
 
-    colors = picture[:3] if len(picture) >= 3 else picture[:1].expand(3, -1, -1)
+    colors = image[:3] if len(image) >= 3 else image[:1].expand(3, -1, -1)
     pixels = (255 * colors.permute(1, 2, 0)).round().byte().numpy()
-    side = round(style.DPI * _PICTURE)
-    image = Image.fromarray(np.ascontiguousarray(pixels)).resize((side, side), Image.Resampling.LANCZOS)
-    axes.imshow(image, extent=(left, left + _PICTURE, top + _PICTURE, top))
+    side = round(style.DPI * _IMAGE)
+    shown = Image.fromarray(np.ascontiguousarray(pixels)).resize((side, side), Image.Resampling.LANCZOS)
+    axes.imshow(shown, extent=(left, left + _IMAGE, top + _IMAGE, top))

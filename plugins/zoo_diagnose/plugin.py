@@ -11,7 +11,7 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
             name="activations",
             target="zoo_diagnose.activations:Activations",
             summary="Mean, standard deviation and dead units of each layer's output",
-            tasks=("classification", "multi-label", "language-modelling"),
+            tasks=("classification", "multi-label", "language-modeling"),
             source="fast.ai deep learning course, lessons 7 and 10; Ioffe & Szegedy 2015",
         ),
         AnalyzerSpec(
@@ -25,14 +25,14 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
             name="dynamic-evaluation",
             target="zoo_diagnose.dynamic:DynamicEvaluation",
             summary="Loss of a language model that keeps learning from the text it has just read",
-            tasks=("language-modelling",),
+            tasks=("language-modeling",),
             reference="train",
             source="Krause et al. 2018, arXiv 1709.07432",
         ),
         AnalyzerSpec(
-            name="neighbours",
-            target="zoo_diagnose.neighbours:Neighbours",
-            summary="The training pictures that are nearest to an input in the features of the model",
+            name="neighbors",
+            target="zoo_diagnose.neighbors:Neighbors",
+            summary="The training images that are nearest to an input in the features of the model",
             tasks=("classification", "multi-label"),
             dims=("in_channels", "image_size"),
             reference="train",
@@ -40,10 +40,10 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
             ignores=("class",),
         ),
         AnalyzerSpec(
-            name="surprise",
-            target="zoo_diagnose.surprise:Surprise",
+            name="surprisal",
+            target="zoo_diagnose.surprisal:Surprisal",
             summary="Loss by token, and the passages of a text where it is highest",
-            tasks=("language-modelling",),
+            tasks=("language-modeling",),
         ),
     ]
 

@@ -1,7 +1,7 @@
 """What an ONNX file says of itself, read without ONNX: a walk over its protobuf messages. Torch-free.
 
-zoo's own files are sealed: their metadata holds the sha256 of the file, computed with that field zeroed, so
-that damage is noticed before anything is run.
+zoo's own files have a checksum: their metadata holds the sha256 of the file, computed with that field
+zeroed, so that damage is noticed before anything is run.
 
 A file can name others in many places, and ONNX Runtime opens them. So only the fields in a table are
 accepted: what an export has, and nothing that can name a file, whatever later versions of ONNX add.
@@ -18,10 +18,10 @@ import msgspec
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-__all__ = ["FIELDS", "Described", "NotOnnx", "described", "sealed"]
+__all__ = ["FIELDS", "Described", "NotOnnx", "described", "with_checksum"]
 
-_SEAL = "zoo_sha256"
-_NO_SEAL = "0" * 64
+_CHECKSUM = "zoo_sha256"
+_NO_CHECKSUM = "0" * 64
 _DEEPEST = 40
 # Fields and messages in all; a ResNet with 56 layers has 3,560
 _MOST = 1_000_000
@@ -74,14 +74,14 @@ class Described(msgspec.Struct):
     Attributes:
         texts: its metadata.
         opset: the version of the operators that it uses; 0 if it does not say.
-        seal: where the sha256 of the file is in it; None if it has none.
+        checksum: where the sha256 of the file is in it; None if it has none.
     """
 
     texts: dict[str, str]
     opset: int = 0
     graphs: int = 0
     fields: int = 0
-    seal: tuple[int, int] | None = None
+    checksum: tuple[int, int] | None = None
 
 
 def described(content: bytes) -> Described:
@@ -95,26 +95,26 @@ def described(content: bytes) -> Described:
         raise NotOnnx("it is not an ONNX model, or cut off") from None
     if found.graphs == 0:
         raise NotOnnx("it is not an ONNX model")
-    if found.seal is not None and found.texts[_SEAL] != _digest(content, found.seal):
+    if found.checksum is not None and found.texts[_CHECKSUM] != _digest(content, found.checksum):
         raise NotOnnx("its content is not what was written")
     return found
 
 
-def sealed(proto: ModelProto) -> bytes:
-    """Return the bytes of a model, sealed."""
-    proto.metadata_props.add(key=_SEAL, value=_NO_SEAL)
+def with_checksum(proto: ModelProto) -> bytes:
+    """Return the bytes of a model, with a checksum."""
+    proto.metadata_props.add(key=_CHECKSUM, value=_NO_CHECKSUM)
     content = proto.SerializeToString(deterministic=True)
     found = Described({})
     _walk(content, 0, len(content), "ModelProto", found, 0)
-    assert found.seal is not None
-    start, end = found.seal
+    assert found.checksum is not None
+    start, end = found.checksum
     return content[:start] + hashlib.sha256(content).hexdigest().encode() + content[end:]
 
 
-def _digest(content: bytes, seal: tuple[int, int]) -> str:
-    digest = hashlib.sha256(memoryview(content)[: seal[0]])
-    digest.update(_NO_SEAL.encode())
-    digest.update(memoryview(content)[seal[1] :])
+def _digest(content: bytes, checksum: tuple[int, int]) -> str:
+    digest = hashlib.sha256(memoryview(content)[: checksum[0]])
+    digest.update(_NO_CHECKSUM.encode())
+    digest.update(memoryview(content)[checksum[1] :])
     return digest.hexdigest()
 
 
@@ -151,8 +151,8 @@ def _note(content: bytes, start: int, end: int, found: Described) -> None:
     if key == "ort_config":
         raise NotOnnx("it configures ONNX Runtime")
     found.texts[key] = value
-    if key == _SEAL:
-        found.seal = parts.get(2, (0, 0))
+    if key == _CHECKSUM:
+        found.checksum = parts.get(2, (0, 0))
 
 
 def _fields(content: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:

@@ -34,7 +34,7 @@ def read(path: Path) -> Exported:
     except NotOnnx as error:
         raise WeightsError(f"{path} cannot be used: {error}", hint=_HINT) from None
     card, signature = parse_metadata(found.texts, path)
-    if found.seal is None:
+    if found.checksum is None:
         raise WeightsError(f"{path} is damaged: it has no checksum", hint="export the model again")
 
     def run(threads: int) -> Program:

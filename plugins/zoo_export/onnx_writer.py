@@ -9,7 +9,7 @@ from onnx import ModelProto
 
 from zoo.interfaces import Exportable, Exporter
 from zoo.plugin import Program, Signature
-from zoo_export.onnx_file import sealed
+from zoo_export.onnx_file import with_checksum
 from zoo_export.onnx_runtime import start
 
 __all__ = ["OnnxExporter"]
@@ -28,7 +28,7 @@ class OnnxExporter(Exporter):
         _strip(proto)
         for key, text in sorted(model.metadata.items()):
             proto.metadata_props.add(key=key, value=text)
-        return sealed(proto)
+        return with_checksum(proto)
 
     def start(self, content: bytes, signature: Signature, threads: int) -> Program:
         return start(content, signature, threads)

@@ -36,7 +36,7 @@ class Verification:
     Attributes:
         items: how many were compared one by one.
         total: how many there are in the split.
-        disagreements: items answered differently, the two best logits being closer to each other than
+        disagreements: items predicted differently, the two best logits being closer to each other than
             `largest_difference`.
         largest_difference: between the logits of the program and those of the model.
     """
@@ -148,7 +148,7 @@ class _Pair:
             parts = [self._program.run(first[at : at + size]) for at in range(0, len(first), size)]
             found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
             self.found.compare(whole, found, f"batches of {size}")
-            self._require_probabilities(whole[self._model.answer], found)
+            self._require_probabilities(whole[self._model.main_output], found)
         for start in range(0, count, 64):
             some = np.stack([np.asarray(items[n][0]) for n in range(start, min(start + 64, count))])
             ours, theirs = self._model.run(some), self._program.run(some)
@@ -190,10 +190,10 @@ class _Pair:
             return _outputs(self._model, [tokens])
 
     def _note(self, ours: Arrays, theirs: Arrays) -> None:
-        """Note the items that are answered differently, each with its widest margin."""
+        """Note the items that are predicted differently, each with its widest margin."""
         if self._task.spec.labels is None:
             return
-        one, other = (_rows(outputs[self._model.answer], self._task) for outputs in (ours, theirs))
+        one, other = (_rows(outputs[self._model.main_output], self._task) for outputs in (ours, theirs))
         if self._task.spec.exclusive:
             best = np.sort(one, 1)
             differ = one.argmax(1) != other.argmax(1)

@@ -1,4 +1,4 @@
-"""Find pictures in class folders, their classes and their splits."""
+"""Find images in class folders, their classes and their splits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LAYOUT = "root must contain class folders, or `train`, `val` and `test` with cla
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class ImageFile:
     """A file and the label of its class."""
 
     path: Path
@@ -35,16 +35,16 @@ class Picture:
         return "/".join(self.path.parts[-2:])
 
 
-def find_pictures(
+def find_images(
     root: str, shares: Mapping[Split, float], seed: int
-) -> tuple[list[str], dict[Split, list[Picture]]]:
-    """Return the names of the classes, and the pictures of train, val and test, sorted by path.
+) -> tuple[list[str], dict[Split, list[ImageFile]]]:
+    """Return the names of the classes, and the images of train, val and test, sorted by path.
 
     If there are no split folders, the `shares` of val and test are drawn from each class. Without any, the
-    pictures may be there to measure a model that knows other classes too: one is enough, and one without
-    pictures is none.
+    images may be there to measure a model that knows other classes too: one is enough, and one without
+    images is none.
 
-    Raises DataError if the folders do not follow LAYOUT, a class has no pictures or none left to train on, or
+    Raises DataError if the folders do not follow LAYOUT, a class has no images or none left to train on, or
     the splits have different classes.
     """
     home = existing(root, LAYOUT)
@@ -59,15 +59,15 @@ def find_pictures(
             only = place if strange[0] in folders[split] else places["train"]
             raise DataError(
                 f"{place} and {places['train']} have different classes: only {only} has {strange[0]!r}",
-                hint="every split needs pictures of every class",
+                hint="every split needs images of every class",
             )
-    pictures = {
-        split: [Picture(path, label) for label, name in enumerate(classes) for path in folders[split][name]]
+    images = {
+        split: [ImageFile(path, label) for label, name in enumerate(classes) for path in folders[split][name]]
         for split in places
     }
     if len(places) == 1:
-        pictures = _draw(pictures["train"], shares, seed)
-    return classes, {split: pictures.get(split, []) for split in SPLITS}
+        images = _draw(images["train"], shares, seed)
+    return classes, {split: images.get(split, []) for split in SPLITS}
 
 
 def existing(root: str, layout: str) -> Path:
@@ -101,7 +101,7 @@ def _split_folders(home: Path) -> dict[Split, Path]:
 
 
 def _class_folders(place: Path, *, empty: bool) -> dict[str, list[Path]]:
-    """Return the pictures of each class, by the name of its folder; `empty` ones are left out, or refused."""
+    """Return the images of each class, by the name of its folder; `empty` ones are left out, or refused."""
     folders, _ = _inside(place)
     if not folders:
         raise DataError(f"{place} contains no class folders", hint=LAYOUT)
@@ -110,12 +110,12 @@ def _class_folders(place: Path, *, empty: bool) -> dict[str, list[Path]]:
         deeper, files = _inside(folder)
         if deeper:
             raise DataError(f"class folders cannot contain folders, such as {deeper[0]}", hint=LAYOUT)
-        if pictures := [path for path in files if path.suffix.lower() in SUFFIXES]:
-            classes[folder.name] = pictures
+        if images := [path for path in files if path.suffix.lower() in SUFFIXES]:
+            classes[folder.name] = images
         elif not empty or (folder == folders[-1] and not classes):
             raise DataError(
-                f"the class folder {folder} contains no pictures",
-                hint=f"the suffixes of pictures are {', '.join(SUFFIXES)}",
+                f"the class folder {folder} contains no images",
+                hint=f"the suffixes of images are {', '.join(SUFFIXES)}",
             )
     return classes
 
@@ -133,21 +133,21 @@ def _inside(folder: Path) -> tuple[list[Path], list[Path]]:
         raise DataError(f"{folder} cannot be read: {error.strerror}") from None
 
 
-def _draw(pictures: list[Picture], shares: Mapping[Split, float], seed: int) -> dict[Split, list[Picture]]:
-    """Draw the shares from the pictures of every class, in an order hashed from seed and name.
+def _draw(images: list[ImageFile], shares: Mapping[Split, float], seed: int) -> dict[Split, list[ImageFile]]:
+    """Draw the shares from the images of every class, in an order hashed from seed and name.
 
-    Each split keeps the order of the pictures.
+    Each split keeps the order of the images.
     """
     drawn: dict[Split, list[int]] = {"train": [], **{split: [] for split in shares}}
-    for _, group in itertools.groupby(range(len(pictures)), lambda place: pictures[place].label):
-        left = sorted(group, key=lambda place: seed_for(seed, "folder", pictures[place].name))
-        count, folder = len(left), pictures[left[0]].path.parent
+    for _, group in itertools.groupby(range(len(images)), lambda place: images[place].label):
+        left = sorted(group, key=lambda place: seed_for(seed, "folder", images[place].name))
+        count, folder = len(left), images[left[0]].path.parent
         for split, share in shares.items():
             taken = int(share * count + 0.5)
             drawn[split] += left[:taken]
             left = left[taken:]
         if not left:
             given = " and ".join(f"{split}_share={share}" for split, share in shares.items())
-            raise DataError(f"{given} leave none of the {count} pictures in {folder} to train on")
+            raise DataError(f"{given} leave none of the {count} images in {folder} to train on")
         drawn["train"] += left
-    return {split: [pictures[place] for place in sorted(places)] for split, places in drawn.items()}
+    return {split: [images[place] for place in sorted(places)] for split, places in drawn.items()}

@@ -50,7 +50,7 @@ class Classification(ImageBatches, Task):
         """Return a classifier that averages the probabilities over six views of each image."""
         return Views(model)
 
-    def chance(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
+    def baseline(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
         """Return an accuracy of 1 / K, and a loss of ln K; nothing for a single class."""
         classes = len(preprocess["classes"])
         return {"accuracy": 1 / classes, "loss": math.log(classes)} if classes > 1 else {}

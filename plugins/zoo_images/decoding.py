@@ -1,7 +1,7 @@
-"""Decode pictures into one array of bytes, once, by several threads, and cache it.
+"""Decode images into one array of bytes, once, by several threads, and cache it.
 
-The array is mapped from its file, so it may be larger than memory. Each thread needs memory for one picture
-file and the picture at full size as Pillow decodes it: at most 256 MiB, 512 MiB if it is rotated, and 1 GiB
+The array is mapped from its file, so it may be larger than memory. Each thread needs memory for one image
+file and the image at full size as Pillow decodes it: at most 256 MiB, 512 MiB if it is rotated, and 1 GiB
 for a WebP.
 """
 
@@ -21,18 +21,18 @@ import torch
 from torch import Tensor
 
 from zoo import DataError
-from zoo.plugin import Hashes, cache_home, made_once, private, read_picture, remembered, report_work
+from zoo.plugin import Hashes, cache_home, made_once, private, read_image, remembered, report_work
 from zoo_images.image_set import Statistics, statistics_from, statistics_of, values_of
-from zoo_images.kept_array import ARRAY, kept_array, kept_fact, known_fact, seal, write_fact
+from zoo_images.kept_array import ARRAY, add_checksum, kept_array, kept_fact, known_fact, write_fact
 
 MAX_THREADS = 8
-# The version of the decoder, raised whenever the same picture becomes other bytes
+# The version of the decoder, raised whenever the same image becomes other bytes
 _FORMAT = 1
 T = TypeVar("T")
 
 
 class Decoded(NamedTuple):
-    """Pictures.
+    """Images.
 
     Attributes:
         images: uint8 (N, channels, size, size).
@@ -45,15 +45,15 @@ class Decoded(NamedTuple):
     home: Path
 
     def statistics(self, count: int) -> Statistics:
-        """Return mean and standard deviation of the first `count` pictures, which the cache remembers."""
+        """Return mean and standard deviation of the first `count` images, which the cache remembers."""
         path = self.home / f"statistics-{count}"
         return kept_fact(path, lambda: statistics_of(self.images[:count]), Statistics)
 
 
 def decoded(paths: Sequence[Path], *, size: int, channels: int) -> Decoded:
-    """Return pictures, decoded if the cache does not have them.
+    """Return images, decoded if the cache does not have them.
 
-    Raises DataError naming the first picture, by path, that cannot be read.
+    Raises DataError naming the first image, by path, that cannot be read.
     """
     hashes = _hashes_of(paths)
     shape = (len(paths), channels, size, size)
@@ -64,18 +64,18 @@ def decoded(paths: Sequence[Path], *, size: int, channels: int) -> Decoded:
         home,
         lambda folder: _decode(folder, paths, hashes, shape),
         kept_array,
-        what="the decoded pictures",
+        what="the decoded images",
     )
     return Decoded(images.view(shape), hashes, home)
 
 
 def measured(paths: Sequence[Path], *, size: int, channels: int, count: int) -> tuple[list[str], Statistics]:
-    """Return the sha256 of each file, and mean and standard deviation of the first `count` pictures.
+    """Return the sha256 of each file, and mean and standard deviation of the first `count` images.
 
     All are decoded once, so that one that cannot be read is found, and nothing of them is kept; the cache
     remembers the result.
 
-    Raises DataError naming the first picture, by path, that cannot be read.
+    Raises DataError naming the first image, by path, that cannot be read.
     """
     hashes = _hashes_of(paths)
     source = [_FORMAT, PIL.__version__, channels, size, count, hashes]
@@ -85,20 +85,20 @@ def measured(paths: Sequence[Path], *, size: int, channels: int, count: int) -> 
         counts, adding = torch.zeros(channels, 256, dtype=torch.int64), threading.Lock()
 
         def add(place: int) -> None:
-            pixels, _ = read_picture(paths[place], size=size, channels=channels)
+            pixels, _ = read_image(paths[place], size=size, channels=channels)
             if place < count:
                 own = values_of(torch.from_numpy(pixels)[None])
                 with adding:
                     counts.add_(own)
 
-        _for_each(paths, add, "measuring pictures")
+        _for_each(paths, add, "measuring images")
         write_fact(folder / "statistics", statistics_from(counts))
 
     def read(folder: Path) -> Statistics | None:
         return known_fact(folder / "statistics", Statistics)
 
     home = cache_home() / "decoded" / "statistics" / key
-    return hashes, made_once(home, measure, read, what="the means of the pictures")
+    return hashes, made_once(home, measure, read, what="the means of the images")
 
 
 def _hashes_of(paths: Sequence[Path]) -> list[str]:
@@ -107,34 +107,34 @@ def _hashes_of(paths: Sequence[Path]) -> list[str]:
         hashes = [known.known(path) for path in paths]
         new = [place for place, sha256 in enumerate(hashes) if sha256 is None]
         files = [paths[place] for place in new]
-        found = _for_each(files, lambda place: _sha256_of(files[place], known), "hashing pictures")
+        found = _for_each(files, lambda place: _sha256_of(files[place], known), "hashing images")
     both = dict(zip(new, found, strict=True))
     return [sha256 or both[place] for place, sha256 in enumerate(hashes)]
 
 
 def _sha256_of(path: Path, known: Hashes) -> str:
     if path.exists() and not path.is_file():  # reading a pipe might never end
-        raise DataError(f"{path} cannot be read as a picture: it is a pipe or a device, not a regular file")
+        raise DataError(f"{path} cannot be read as an image: it is a pipe or a device, not a regular file")
     return known.of(path)
 
 
 def _decode(folder: Path, paths: Sequence[Path], hashes: Sequence[str], shape: tuple[int, ...]) -> None:
-    """Write all pictures to `pixels.bin`, and the sha256 of that file."""
+    """Write all images to `pixels.bin`, and the sha256 of that file."""
     _, channels, size, _ = shape
     length = channels * size * size
     writing = threading.Lock()
     with open(folder / ARRAY, "wb", opener=private) as file:
 
         def keep(place: int) -> None:
-            pixels, content = read_picture(paths[place], size=size, channels=channels)
+            pixels, content = read_image(paths[place], size=size, channels=channels)
             if hashlib.sha256(content).hexdigest() != hashes[place]:
                 raise DataError(f"{paths[place]} changed while it was being read")
             with writing:
                 file.seek(place * length)
                 file.write(pixels.tobytes())
 
-        _for_each(paths, keep, "decoding pictures")
-    seal(folder)
+        _for_each(paths, keep, "decoding images")
+    add_checksum(folder)
 
 
 def _for_each(paths: Sequence[Path], work: Callable[[int], T], what: str) -> list[T]:
@@ -148,5 +148,5 @@ def _for_each(paths: Sequence[Path], work: Callable[[int], T], what: str) -> lis
     with ThreadPoolExecutor(threads) as pool:
         for place, result in zip(order, pool.map(work, order), strict=True):
             results[place] = result
-            report_work(what, len(results), len(paths), "pictures")
+            report_work(what, len(results), len(paths), "images")
     return [results[place] for place in range(len(paths))]

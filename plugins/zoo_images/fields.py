@@ -1,4 +1,4 @@
-"""Training fields that only images, or only classes, have. Torch-free."""
+"""Training options that only images, or only classes, have. Torch-free."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Augmentation = Literal["alternating-flip", "crop", "cutout", "flip", "translate"
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFields:
-    """Training fields of images."""
+    """Training options of images."""
 
     augment: tuple[Augmentation, ...] = option(
         (), "random augmentations in order, drawn for each image separately."
@@ -27,7 +27,7 @@ class ImageFields:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelFields:
-    """Training fields of labels."""
+    """Training options of labels."""
 
     label_smoothing: Fraction = option(0.0, "share of the target that is spread evenly over all classes.")
 

@@ -1,4 +1,4 @@
-"""Picture files that are decoded each time they are read, for sets that are larger than the disk.
+"""Image files that are decoded each time they are read, for sets that are larger than the disk.
 
 Processes read ahead. An item is a function of its index alone, so a training that goes on in the middle of an
 epoch only has to ask for the batches that are left: there is no state of a loader to keep.
@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from zoo import DataError
-from zoo.plugin import read_picture
+from zoo.plugin import read_image
 
 __all__ = ["FileSplit"]
 
@@ -29,12 +29,12 @@ _MOST_WORKERS = 8
 
 
 class FileSplit:
-    """A map-style dataset of picture files and their labels.
+    """A map-style dataset of image files and their labels.
 
     Args:
-        files: the file of each picture. See `zoo.interfaces.HasFiles`.
-        labels: int64 (N,); or uint8 (N, K), 1 for each class that a picture belongs to.
-        shape: (channels, size, size), of the pictures as the model reads them.
+        files: the file of each image. See `zoo.interfaces.HasFiles`.
+        labels: int64 (N,); or uint8 (N, K), 1 for each class that an image belongs to.
+        shape: (channels, size, size), of the images as the model reads them.
     """
 
     def __init__(self, files: Sequence[Path], labels: Tensor, shape: tuple[int, int, int]) -> None:
@@ -47,14 +47,14 @@ class FileSplit:
 
     def __getitem__(self, index: int) -> tuple[Tensor, int | Tensor]:
         channels, size, _ = self.shape
-        pixels, _ = read_picture(self.files[index], size=size, channels=channels)
+        pixels, _ = read_image(self.files[index], size=size, channels=channels)
         label = self.labels[index]
         return torch.from_numpy(pixels), label if label.ndim else int(label)
 
     def batches(self, chosen: Sequence[Sequence[int]], /) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the pictures (B, C, H, W) and labels of each batch of indices, in order.
+        """Yield the images (B, C, H, W) and labels of each batch of indices, in order.
 
-        Raises DataError naming a picture that cannot be read.
+        Raises DataError naming an image that cannot be read.
         """
         loader = DataLoader[Any](
             _Attempts(self),  # pyright: ignore[reportArgumentType] - any map-style dataset
@@ -71,7 +71,7 @@ class FileSplit:
 
 
 class _Attempts:
-    """Pictures, or why one cannot be read: an error of a worker would reach the user as a traceback."""
+    """Images, or why one cannot be read: an error of a worker would reach the user as a traceback."""
 
     def __init__(self, split: FileSplit) -> None:
         self._split = split
@@ -84,9 +84,9 @@ class _Attempts:
 
 
 def _stacked(items: Sequence[Tensor | str]) -> Tensor | str:
-    pictures = [item for item in items if isinstance(item, Tensor)]
+    images = [item for item in items if isinstance(item, Tensor)]
     reasons = [item for item in items if isinstance(item, str)]
-    return reasons[0] if reasons else torch.stack(pictures)
+    return reasons[0] if reasons else torch.stack(images)
 
 
 def _begin(training: int, _: int) -> None:

@@ -1,4 +1,4 @@
-"""The user's own pictures, one folder per class."""
+"""The user's own images, one folder per class."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from msgspec import Meta
 
 from zoo.interfaces import Split
-from zoo_images.class_folders import find_pictures
+from zoo_images.class_folders import find_images
 from zoo_images.decoding import decoded, measured
 from zoo_images.duplicates import warn_of_duplicates
 from zoo_images.file_split import FileSplit
@@ -29,11 +29,11 @@ def folder(
     split_seed: Seed = 0,
     cache: bool = True,
 ) -> ImageSet:
-    """Read pictures in class folders: `root/cat/1.jpg`, or `root/train/cat/1.jpg` beside `val` and `test`.
+    """Read images in class folders: `root/cat/1.jpg`, or `root/train/cat/1.jpg` beside `val` and `test`.
 
-    Classes are named after their folders. Hidden files and files without a picture's suffix are skipped. Each
-    picture is rotated by its EXIF orientation, transparency becomes white, and the center square is resized.
-    Pictures of more than 67,108,864 pixels (8192 x 8192) are refused. Decoded pictures are cached. A
+    Classes are named after their folders. Hidden files and files without an image's suffix are skipped. Each
+    image is rotated by its EXIF orientation, transparency becomes white, and the center square is resized.
+    Images of more than 67,108,864 pixels (8192 x 8192) are refused. Decoded images are cached. A
     warning says how many files are in two splits or in two classes.
 
     Args:
@@ -43,17 +43,17 @@ def folder(
         channels: 3 for color, 1 for gray.
         val_share: share of each class to draw for val, where no folders say.
         test_share: share of each class to draw for test, likewise.
-        split_seed: random seed of the draw, which depends on the names of the pictures alone.
-        cache: keep the decoded pictures on disk. Without it, worker processes decode them in each epoch: for
+        split_seed: random seed of the draw, which depends on the names of the images alone.
+        cache: keep the decoded images on disk. Without it, worker processes decode them in each epoch: for
             sets that are larger than the disk.
 
     Raises:
-        DataError: a picture cannot be read, a class has no pictures, or the splits have different classes.
+        DataError: an image cannot be read, a class has no images, or the splits have different classes.
     """
-    classes, splits = find_pictures(root, {"val": val_share, "test": test_share}, split_seed)
-    pictures = [picture for split in splits.values() for picture in split]
-    paths = [picture.path for picture in pictures]
-    labels = torch.tensor([picture.label for picture in pictures])
+    classes, splits = find_images(root, {"val": val_share, "test": test_share}, split_seed)
+    files = [file for split in splits.values() for file in split]
+    paths = [file.path for file in files]
+    labels = torch.tensor([file.label for file in files])
     counts = [len(split) for split in splits.values()]
     if cache:
         found = decoded(paths, size=size, channels=channels)
@@ -61,14 +61,14 @@ def folder(
     else:
         hashes, statistics = measured(paths, size=size, channels=channels, count=counts[0])
         images = [None] * len(counts)
-    files: dict[Split, list[Path]] = {}
+    by_split: dict[Split, list[Path]] = {}
     for split, held in splits.items():
-        files[split] = [picture.path for picture in held]
-    warn_of_duplicates(root, files, [picture.label for picture in pictures], hashes)
+        by_split[split] = [file.path for file in held]
+    warn_of_duplicates(root, by_split, [file.label for file in files], hashes)
     made: dict[Split, ImageSplit | FileSplit] = {}
-    for (split, those), part, own in zip(files.items(), images, labels.split(counts), strict=True):
+    for (split, those), part, own in zip(by_split.items(), images, labels.split(counts), strict=True):
         shape = (channels, size, size)
         made[split] = FileSplit(those, own, shape) if part is None else ImageSplit(part, own, files=those)
-    source = (size, channels, counts, [picture.name for picture in pictures], hashes)
+    source = (size, channels, counts, [file.name for file in files], hashes)
     fingerprint = hashlib.sha256(repr(source).encode()).hexdigest()
     return ImageSet(made, classes=classes, fingerprint=fingerprint, statistics=statistics)

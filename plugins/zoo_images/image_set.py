@@ -106,7 +106,7 @@ class ImageSet(Dataset):
         return self._fingerprint
 
     def split(self, name: Split) -> Any:
-        """Return an `ImageSplit`, or a `FileSplit` of pictures that are not kept in the cache."""
+        """Return an `ImageSplit`, or a `FileSplit` of images that are not kept in the cache."""
         return self._splits[name]
 
 

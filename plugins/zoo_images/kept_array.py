@@ -19,7 +19,7 @@ from torch import Tensor
 from zoo import DataError
 from zoo.plugin import cache_home, is_verifying, made_once, mapped, private, remembered, sha256_of
 
-__all__ = ["ARRAY", "Kept", "kept", "kept_array", "kept_fact", "known_fact", "seal", "write_fact"]
+__all__ = ["ARRAY", "Kept", "add_checksum", "kept", "kept_array", "kept_fact", "known_fact", "write_fact"]
 
 ARRAY = "pixels.bin"
 T = TypeVar("T")
@@ -53,7 +53,7 @@ def kept(place: str, source: object, make: Callable[[], Tensor], *, what: str) -
         made[:] = [make()]
         with open(folder / ARRAY, "wb", opener=private) as file:
             file.write(made[0].numpy().data)
-        seal(folder)
+        add_checksum(folder)
 
     try:
         home = cache_home() / place / hashlib.sha256(repr(source).encode()).hexdigest()[:32]
@@ -62,7 +62,7 @@ def kept(place: str, source: object, make: Callable[[], Tensor], *, what: str) -
         return Kept(made[0] if made else make(), None)
 
 
-def seal(folder: Path) -> None:
+def add_checksum(folder: Path) -> None:
     """Write `pixels.bin` to the disk, and its sha256 beside it."""
     handle = os.open(folder / ARRAY, os.O_RDONLY)
     try:

@@ -1,4 +1,4 @@
-"""Read the CSV files that say which labels pictures have, and find the pictures."""
+"""Read the CSV files that say which labels images have, and find the images."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _TABLES: Mapping[Split, str] = {"train": "train.csv", "val": "val.csv", "test": 
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
-    """A picture and the names of its classes.
+class Labeled:
+    """An image and the names of its classes.
 
     Attributes:
         name: the path from the root, with `/` between folders.
@@ -41,12 +41,12 @@ class Labelled:
     labels: tuple[str, ...]
 
 
-def find_labelled(root: str) -> tuple[list[str], dict[Split, list[Labelled]]]:
-    """Return the names of the classes, and the pictures by split: of `labels.csv`, all as train.
+def find_labeled(root: str) -> tuple[list[str], dict[Split, list[Labeled]]]:
+    """Return the names of the classes, and the images by split: of `labels.csv`, all as train.
 
     Classes listed as labels are sorted by name; those that are columns keep their order.
 
-    Raises DataError if a table or a picture is missing, or a table does not follow LAYOUT.
+    Raises DataError if a table or an image is missing, or a table does not follow LAYOUT.
     """
     home = existing(root, LAYOUT)
     tables: dict[Split, Path] = {}
@@ -58,15 +58,15 @@ def find_labelled(root: str) -> tuple[list[str], dict[Split, list[Labelled]]]:
             lacks = "train.csv" if tables else "labels.csv"
             raise DataError(f"{home} contains no {lacks}", hint=LAYOUT)
         tables = {"train": home / "labels.csv"}
-    pictures = _pictures(home)
+    images = _images(home)
     classes, _ = _read_table(tables["train"])
-    splits: dict[Split, list[Labelled]] = {}
+    splits: dict[Split, list[Labeled]] = {}
     seen: dict[Path, Path] = {}
     for split, table in tables.items():
         theirs, rows = _read_table(table)
         if strange := [name for name in theirs if name not in classes]:
             raise DataError(f"{table} has {strange[0]!r}, which {tables['train']} does not have")
-        splits[split] = _located(rows, pictures, home, table)
+        splits[split] = _located(rows, images, home, table)
         for row in splits[split]:
             if seen.setdefault(row.path, table) != table:
                 raise DataError(f"{seen[row.path]} and {table} both name {row.name}")
@@ -74,26 +74,26 @@ def find_labelled(root: str) -> tuple[list[str], dict[Split, list[Labelled]]]:
 
 
 def _located(
-    rows: Mapping[str, tuple[str, ...]], pictures: Mapping[str, list[Path]], home: Path, table: Path
-) -> list[Labelled]:
-    """Return the pictures of a table. Raises DataError if one is missing, or its name stands for several."""
-    found: dict[Path, Labelled] = {}
+    rows: Mapping[str, tuple[str, ...]], images: Mapping[str, list[Path]], home: Path, table: Path
+) -> list[Labeled]:
+    """Return the images of a table. Raises DataError if one is missing, or its name stands for several."""
+    found: dict[Path, Labeled] = {}
     for name, labels in rows.items():
-        places = pictures.get(name.replace("\\", "/").removeprefix("./"), [])
+        places = images.get(name.replace("\\", "/").removeprefix("./"), [])
         if not places:
-            hint = f"pictures end in {', '.join(SUFFIXES)}"
-            raise DataError(f"{table} names {name!r}, but there is no such picture in {home}", hint=hint)
+            hint = f"images end in {', '.join(SUFFIXES)}"
+            raise DataError(f"{table} names {name!r}, but there is no such image in {home}", hint=hint)
         if len(places) > 1:
             raise DataError(f"{table} names {name!r}, which could be {places[0]} or {places[1]}")
         (path,) = places
         if path in found:
             raise DataError(f"{table} names {path} twice")
-        found[path] = Labelled(path, path.relative_to(home).as_posix(), labels)
+        found[path] = Labeled(path, path.relative_to(home).as_posix(), labels)
     return sorted(found.values(), key=lambda row: row.name)
 
 
-def _pictures(home: Path) -> dict[str, list[Path]]:
-    """Return the visible pictures in a folder and its subfolders by all that a table may call them.
+def _images(home: Path) -> dict[str, list[Path]]:
+    """Return the visible images in a folder and its subfolders by all that a table may call them.
 
     That is the path from the folder, or the name alone, each with and without the suffix.
     """
@@ -117,10 +117,10 @@ def _require_commas(header: list[str], path: Path) -> None:
 
 
 def _read_table(path: Path) -> tuple[list[str], dict[str, tuple[str, ...]]]:
-    """Return the classes of a table, and the labels of each picture by the name it has there."""
+    """Return the classes of a table, and the labels of each image by the name it has there."""
     lines = list(_lines(path))
     if len(lines) < 2:
-        raise DataError(f"{path} lists no pictures", hint=LAYOUT)
+        raise DataError(f"{path} lists no images", hint=LAYOUT)
     (_, header), *rows = lines
     _require_commas(header, path)
     header = [name.strip() for name in header]
@@ -138,13 +138,11 @@ def _read_table(path: Path) -> tuple[list[str], dict[str, tuple[str, ...]]]:
     table: dict[str, tuple[str, ...]] = {}
     for (number, name, _), those in zip(named, labels, strict=True):
         if not name or name in table:
-            raise DataError(
-                f"{path}, line {number} {f'names {name!r} again' if name else 'names no picture'}"
-            )
+            raise DataError(f"{path}, line {number} {f'names {name!r} again' if name else 'names no image'}")
         table[name] = those
     classes = sorted({name for those in labels for name in those}) if lists else header[1:]
     if not classes:
-        raise DataError(f"{path} gives no picture a label", hint=LAYOUT)
+        raise DataError(f"{path} gives no image a label", hint=LAYOUT)
     return classes, table
 
 

@@ -52,7 +52,7 @@ def renumbered(images: Any, numbers: Sequence[int], count: int) -> Any:
     table = torch.tensor(numbers)
     if not isinstance(images, ImageSplit | FileSplit):
         return _Renumbered(images, table, count)
-    labels = _relabelled(images.labels, table, count)
+    labels = _relabeled(images.labels, table, count)
     if isinstance(images, FileSplit):
         return FileSplit(images.files, labels, images.shape)
     return ImageSplit(images.images, labels, files=images.files)
@@ -69,11 +69,11 @@ class _Renumbered:
 
     def __getitem__(self, index: int) -> tuple[Tensor, int | Tensor]:
         image, label = self._images[index]
-        found = _relabelled(torch.as_tensor(label)[None], self._table, self._count)[0]
+        found = _relabeled(torch.as_tensor(label)[None], self._table, self._count)[0]
         return image, found if found.ndim else int(found)
 
 
-def _relabelled(labels: Tensor, table: Tensor, count: int) -> Tensor:
+def _relabeled(labels: Tensor, table: Tensor, count: int) -> Tensor:
     """Return labels (N,), or (N, K) of several, with the numbers of a table, (K,)."""
     if labels.ndim == 1:
         return table[labels.long()]

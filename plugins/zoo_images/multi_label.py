@@ -53,7 +53,7 @@ class MultiLabel(ImageBatches, Task):
         """Return a model that averages the probabilities over six views of each image."""
         return Views(model, mean_of_sigmoids)
 
-    def chance(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
+    def baseline(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
         """Return a loss of ln 2."""
         return {"loss": math.log(2)}
 

@@ -1,4 +1,4 @@
-"""The datasets, tasks and training fields that zoo_images provides."""
+"""The datasets, tasks and training options that zoo_images provides."""
 
 from zoo import DatasetSpec, FieldsSpec, TaskSpec, hookimpl
 from zoo_images.fields import ImageFields, LabelFields
@@ -8,7 +8,7 @@ CLASSIFICATION = TaskSpec(
     target="zoo_images.classification:Classification",
     summary="One of K classes for each image",
     dims={"in_channels": 3, "image_size": 32, "num_classes": 10},  # CIFAR-10
-    headline="accuracy",
+    primary_metric="accuracy",
     higher_is_better=("accuracy", "top5_accuracy"),
     units={"accuracy": "%", "loss": "nats", "top5_accuracy": "%"},
     labels=("num_classes", "classes"),
@@ -23,7 +23,7 @@ MULTI_LABEL = TaskSpec(
     target="zoo_images.multi_label:MultiLabel",
     summary="Any number of K classes for each image",
     dims=CLASSIFICATION.dims,
-    headline="mAP",
+    primary_metric="mAP",
     higher_is_better=("mAP", "f1"),
     units={"mAP": "%", "loss": "nats", "f1": "%"},
     labels=("num_classes", "classes"),
@@ -47,8 +47,8 @@ def zoo_tasks() -> list[TaskSpec]:
 
 
 @hookimpl
-def zoo_training_fields() -> list[FieldsSpec]:
-    """Return the groups of training fields."""
+def zoo_training_options() -> list[FieldsSpec]:
+    """Return the groups of training options."""
     return [
         FieldsSpec(name="images", summary="Augmentation and mixup", fields=ImageFields),
         FieldsSpec(name="labels", summary="Label smoothing", fields=LabelFields),
@@ -81,7 +81,7 @@ def zoo_datasets() -> list[DatasetSpec]:
             name="fashion-mnist",
             target="zoo_images.mnist:fashion_mnist",
             task="classification",
-            summary="70,000 gray pictures of 10 kinds of clothes, 28×28",
+            summary="70,000 gray images of 10 kinds of clothes, 28×28",
             download_bytes=30_878_645,
             license="MIT",
             source="https://github.com/zalandoresearch/fashion-mnist",
@@ -90,15 +90,15 @@ def zoo_datasets() -> list[DatasetSpec]:
             name="folder",
             target="zoo_images.folder:folder",
             task="classification",
-            summary="Your own pictures, one folder per class: --data root=FOLDER",
+            summary="Your own images, one folder per class: --data root=FOLDER",
             required=("root",),
             undivided=UNDIVIDED,
         ),
         DatasetSpec(
-            name="labelled",
-            target="zoo_images.labelled:labelled",
+            name="labeled",
+            target="zoo_images.labeled:labeled",
             task="multi-label",
-            summary="Your own pictures, and a CSV file of their labels: --data root=FOLDER",
+            summary="Your own images, and a CSV file of their labels: --data root=FOLDER",
             required=("root",),
             undivided=UNDIVIDED,
         ),

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo import OptionError
-from zoo.plugin import Card, InputReader, Prediction, Processor, options, picture_reader
+from zoo.plugin import Card, InputReader, Prediction, Processor, image_reader, options
 
 __all__ = ["ClassProcessor", "LabelProcessor"]
 
-# The largest height and width of an image: pictures are resized to what a card says
+# The largest height and width of an image: images are resized to what a card says
 _LARGEST = 2_048
 
 
@@ -52,14 +52,14 @@ class _ImageProcessor(Processor):
         return np.zeros((dims["in_channels"], dims["image_size"], dims["image_size"]), np.uint8)
 
     def input_reader(self, card: Card) -> InputReader:
-        """Return how a picture is read: its central square, resized."""
-        return picture_reader(size=card.arguments["image_size"], channels=card.arguments["in_channels"])
+        """Return how an image is read: its central square, resized."""
+        return image_reader(size=card.arguments["image_size"], channels=card.arguments["in_channels"])
 
 
 class ClassProcessor(_ImageProcessor):
     """Each image belongs to one of K classes."""
 
-    def answers(
+    def predictions(
         self, outputs: NDArray[Any], preprocess: Mapping[str, Any], *, top: int | None = None
     ) -> Sequence[Prediction]:
         """Return the most likely classes of each image with their probabilities; by default one."""
@@ -70,14 +70,14 @@ class ClassProcessor(_ImageProcessor):
         found: list[Prediction] = []
         for values, best in zip(probabilities, ranked, strict=True):
             answers = [{"class": names[number], "probability": float(values[number])} for number in best]
-            found.append(Prediction(answers=answers, confidence=answers[0]["probability"], values=values))
+            found.append(Prediction(rows=answers, confidence=answers[0]["probability"], values=values))
         return found
 
 
 class LabelProcessor(_ImageProcessor):
     """Each image belongs to any number of K classes, or to none."""
 
-    def answers(
+    def predictions(
         self, outputs: NDArray[Any], preprocess: Mapping[str, Any], *, top: int | None = None
     ) -> Sequence[Prediction]:
         """Return the classes of each image by probability: those from one half on, or the first `top`."""
@@ -86,5 +86,5 @@ class LabelProcessor(_ImageProcessor):
             count = top or int((values >= 0.5).sum())
             ranked = np.argsort(-values, kind="stable")[:count].tolist()
             answers = [{"class": names[number], "probability": float(values[number])} for number in ranked]
-            found.append(Prediction(answers=answers, values=values))
+            found.append(Prediction(rows=answers, values=values))
         return found

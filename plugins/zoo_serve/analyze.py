@@ -1,4 +1,4 @@
-"""`POST /analyze`: what an analyzer finds in a model, with pictures inside the answer."""
+"""`POST /analyze`: what an analyzer finds in a model, with images inside the answer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["router"]
 
-# Most pixels of the height and width of the input picture in an answer
+# Most pixels of the height and width of the input image in an answer
 _LARGEST = 1_024
 # What the manifest of an analysis says of this machine
 _PRIVATE = {"weights", "inputs", "data"}
@@ -41,7 +41,7 @@ async def analyze(
     models: Models,
     limits: CurrentLimits,
     analyzer: Annotated[str, Form(description="Name of the analyzer, of those that GET /models lists.")],
-    input: Annotated[UploadFile | None, File(description="Picture file.")] = None,  # noqa: A002
+    input: Annotated[UploadFile | None, File(description="Image file.")] = None,  # noqa: A002
     text: Annotated[str | None, Form(description="Text, for a model that takes text.")] = None,
     model: ModelName = None,
     classes: Annotated[
@@ -50,15 +50,15 @@ async def analyze(
     layer: Annotated[str | None, Form(description="Landmark or module to look at.")] = None,
     options: Annotated[str, Form(description="Options of the analyzer, as a JSON object.")] = "{}",
 ) -> dict[str, Any]:
-    """Return what `zoo analyze --json` prints, with pictures as data URLs.
+    """Return what `zoo analyze --json` prints, with images as data URLs.
 
-    `picture` is the square of the input that the model sees. The `map` of each item is a gray PNG of the
+    `image` is the square of the input that the model sees. The `map` of each item is a gray PNG of the
     layer's size, from its lowest value (black) to its highest (white), to be drawn over that; `peak` is the
     highest value. `figures` has what else the analyzer draws, by file name.
     """
     served, until = find(models, model), time.monotonic() + limits.seconds
-    pictures = [] if input is None else [input]
-    ((name, content),) = await inputs_of(served, pictures, [] if text is None else [text], limits)
+    images = [] if input is None else [input]
+    ((name, content),) = await inputs_of(served, images, [] if text is None else [text], limits)
     how: dict[str, Any] = {"classes": classes, "layer": layer, "options": _options(options)}
     return await served.worker.run(lambda: _analyze(served, analyzer, name, content, how, until))
 
@@ -85,15 +85,15 @@ def _analyze(
         facts = {key: value for key, value in found.manifest().items() if key not in _PRIVATE}
         if "reference" in facts:
             facts["reference"] = {key: facts["reference"][key] for key in ("dataset", "split")}
-        maps, picture = found.analysis.maps, None
+        maps, image = found.analysis.maps, None
         if maps is not None:
-            picture = _url(_png(found.inputs.picture(0, at_most=_LARGEST)), ".png")
+            image = _url(_png(found.inputs.image(0, at_most=_LARGEST)), ".png")
         items = [
             {**item, "input": name, "map": _url(_map(map_), ".png")}
             for item, map_ in zip(found.items, () if maps is None else maps[0], strict=True)
         ]
         figures = {name: _url(draw(), Path(name).suffix) for name, draw in found.analysis.figures.items()}
-    return facts | {"model": served.name, "items": items, "picture": picture, "figures": figures}
+    return facts | {"model": served.name, "items": items, "image": image, "figures": figures}
 
 
 @contextlib.contextmanager
@@ -118,9 +118,9 @@ def _map(values: Tensor) -> bytes:
     return _png(Image.fromarray((255 * shares).round().byte().cpu().numpy()))
 
 
-def _png(picture: Image.Image) -> bytes:
+def _png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+    image.save(buffer, "PNG")
     return buffer.getvalue()
 
 

@@ -84,6 +84,6 @@ async def list_models(models: Models) -> list[dict[str, Any]]:
     """Describe each model: what it takes, its metrics, its analyzers with their options, its card.
 
     `history` has a row for each epoch if a run directory is served, as `metrics.jsonl` does, and is null
-    otherwise. `takes` is `picture`, `text` or null; `samples` says whether `/sample` is for it.
+    otherwise. `takes` is `image`, `text` or null; `samples` says whether `/sample` is for it.
     """
     return [model.described() for model in models.values()]

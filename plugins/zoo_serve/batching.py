@@ -1,9 +1,9 @@
 """One thread for each model: it takes what was asked in order, and predicts what waits together at once.
 
     worker = Worker(model)
-    rows = await worker.predict([picture], top=3)
+    rows = await worker.predict([image], top=3)
     findings = await worker.run(lambda: model.analyze("grad-cam", "cat.jpg"))
-    async for token, surprise in worker.stream(model.sample("def ").stream()):
+    async for token, surprisal in worker.stream(model.sample("def ").stream()):
         ...
 
 Texts that are sampled take turns with everything else, a few tokens each.

@@ -82,7 +82,7 @@ _MIB = 2**20
     default=_LIMITS.inputs,
     show_default=True,
     type=click.IntRange(1, 10_000),
-    help="Pictures or texts of a request.",
+    help="Images or texts of a request.",
 )
 @click.option(
     "--max-characters",

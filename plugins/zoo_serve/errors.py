@@ -48,7 +48,7 @@ RESPONSES = _responses(
         401: "The token is missing or wrong",
         403: "The request comes from a page of another site",
         404: "There is no such model or analyzer",
-        413: "The request has too many bytes, pictures, pixels or characters",
+        413: "The request has too many bytes, images, pixels or characters",
         421: "The server is not known by the name in the Host header",
         422: "A field is missing, unknown or of another type",
         503: "Too many requests are being served; Retry-After says when to try again",

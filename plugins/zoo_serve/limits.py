@@ -16,8 +16,8 @@ class Limits:
 
     Attributes:
         body: bytes of a form with files, which is refused while it arrives.
-        inputs: pictures or texts of a request.
-        pixels: pixels of all pictures of a request, as their headers announce; decoded, each takes 4 bytes.
+        inputs: images or texts of a request.
+        pixels: pixels of all images of a request, as their headers announce; decoded, each takes 4 bytes.
         characters: characters of all texts of a request, or of a prompt.
         requests: requests that are being read, wait or are computed at a time.
         seconds: how long a request may take from its first byte until its answer begins. What is streamed

@@ -1,4 +1,4 @@
-"""`POST /predict`: what a model makes of pictures or texts."""
+"""`POST /predict`: what a model makes of images or texts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form
 
-from zoo_serve.requests import CurrentLimits, ModelName, Models, Pictures, Texts, fields, inputs_of
+from zoo_serve.requests import CurrentLimits, Images, ModelName, Models, Texts, fields, inputs_of
 from zoo_serve.served import find
 
 __all__ = ["router"]
@@ -18,12 +18,12 @@ router = APIRouter()
 async def predict(
     models: Models,
     limits: CurrentLimits,
-    input: Pictures = [],  # noqa: A002, B006
+    input: Images = [],  # noqa: A002, B006
     text: Texts = [],  # noqa: B006
     model: ModelName = None,
     top: Annotated[int | None, Form(ge=1, le=100_000, description="Answers for each input.")] = None,
 ) -> list[dict[str, Any]]:
-    """Answer each input by a row, as `zoo predict --json` does: `{input, answers, error}`.
+    """Answer each input by a row, as `zoo predict --json` does: `{input, predictions, error}`.
 
     Requests that arrive together are answered in one batch. An input that cannot be read is a row without
     answers, whose error says why.

@@ -16,9 +16,9 @@ from zoo_serve.served import Served
 
 __all__ = [
     "CurrentLimits",
+    "Images",
     "ModelName",
     "Models",
-    "Pictures",
     "Texts",
     "fields",
     "inputs_of",
@@ -37,7 +37,7 @@ async def _limits(request: Request) -> Limits:
 Models = Annotated[dict[str, Served], Depends(_models)]
 CurrentLimits = Annotated[Limits, Depends(_limits)]
 ModelName = Annotated[str | None, Form(description="Name of the model; needed if there are several.")]
-Pictures = Annotated[list[UploadFile], File(description="Picture files, for a model that takes pictures.")]
+Images = Annotated[list[UploadFile], File(description="Image files, for a model that takes images.")]
 Texts = Annotated[list[str], Form(description="Texts, for a model that takes text.")]
 
 
@@ -53,7 +53,7 @@ def fields(*names: str) -> Callable[[Request], Awaitable[None]]:
 
 
 async def inputs_of(
-    served: Served, pictures: Sequence[UploadFile], texts: Sequence[str], limits: Limits
+    served: Served, images: Sequence[UploadFile], texts: Sequence[str], limits: Limits
 ) -> list[tuple[str, bytes | str]]:
     """Return the inputs of a request, each with its name: that of the file, or its number.
 
@@ -62,23 +62,23 @@ async def inputs_of(
     """
     if served.takes is None:
         raise OptionError(f"{served.name} does not take inputs: its task does not say how")
-    field, other = ("input", texts) if served.takes == "picture" else ("text", pictures)
-    given = pictures if served.takes == "picture" else texts
+    field, other = ("input", texts) if served.takes == "image" else ("text", images)
+    given = images if served.takes == "image" else texts
     if other or not given:
-        what = "pictures, as files" if served.takes == "picture" else "text"
+        what = "images, as files" if served.takes == "image" else "text"
         raise OptionError(f"{served.name} takes {what} in the field {field!r}")
     if len(given) > limits.inputs:
         raise Refused(413, f"a request may have at most {limits.inputs} inputs (got {len(given)})")
     if served.takes == "text":
         require_texts(texts, limits)
         return [(f"text {number}", text) for number, text in enumerate(texts)]
-    contents = [await file.read() for file in pictures]
+    contents = [await file.read() for file in images]
     # in a thread, since a header may take long to parse; the time limit does not wait for it
     pixels = await asyncio.to_thread(lambda: sum(map(pixels_of, contents)))
     if pixels > limits.pixels:
-        message = f"the pictures of a request may have at most {limits.pixels:,} pixels (got {pixels:,})"
-        raise Refused(413, message, hint="send fewer or smaller pictures")
-    return [*zip(map(_named, pictures, range(len(pictures))), contents, strict=True)]
+        message = f"the images of a request may have at most {limits.pixels:,} pixels (got {pixels:,})"
+        raise Refused(413, message, hint="send fewer or smaller images")
+    return [*zip(map(_named, images, range(len(images))), contents, strict=True)]
 
 
 def require_texts(texts: Sequence[str], limits: Limits) -> None:

@@ -29,7 +29,9 @@ class SampleRequest(BaseModel):
 
     model: str | None = Field(None, description="Name of the model; needed if there are several.")
     prompt: str = Field("", description="Text to continue.")
-    length: int = Field(400, strict=True, ge=0, le=MOST_TOKENS, description="Number of tokens to generate.")
+    max_new_tokens: int = Field(
+        400, strict=True, ge=0, le=MOST_TOKENS, description="Number of tokens to generate."
+    )
     temperature: float = Field(
         0.8,
         ge=0,
@@ -63,9 +65,9 @@ class SampleRequest(BaseModel):
 async def sample(models: Models, limits: CurrentLimits, request: SampleRequest) -> StreamingResponse:
     """Stream the text of `zoo sample` as server-sent events.
 
-    Each token is a `message` event with the data `{text, surprise}`: the surprise is -log p in nats, where p
-    is what the model itself gives the token. The last event is `done`, or `error` with what the other routes
-    answer then. Whoever disconnects stops the generating, and so does the server's time limit.
+    Each token is a `message` event with the data `{text, surprisal}`: the surprisal is -log p in nats, where
+    p is what the model itself gives the token. The last event is `done`, or `error` with what the other
+    routes answer then. Whoever disconnects stops the generating, and so does the server's time limit.
     """
     until = time.monotonic() + limits.seconds
     served = find(models, request.model)
@@ -83,9 +85,9 @@ async def _events(
 ) -> AsyncIterator[str]:
     count, vocabulary = 0, served.model.vocabulary
     try:
-        async for text, surprise in tokens:
+        async for text, surprisal in tokens:
             count += 1
-            yield _event({"text": text, "surprise": surprise})
+            yield _event({"text": text, "surprisal": surprisal})
     except ZooError as error:
         yield _event(error_of(error), "error")
         return

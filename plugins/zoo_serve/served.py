@@ -13,7 +13,7 @@ from zoo_serve.batching import Worker
 
 __all__ = ["Served", "find", "named"]
 
-Takes = Literal["picture", "text"]
+Takes = Literal["image", "text"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,7 @@ def _served(name: str, model: Model, weights: Path, registry: Registry) -> Serve
     card, processor = model.card, make_processor(registry, model.card.task)
     takes: Takes | None = None
     if isinstance(processor, ReadsInputs):
-        takes = "text" if processor.input_reader(card).strings else "picture"
+        takes = "text" if processor.input_reader(card).strings else "image"
     spec = processor.spec
     facts = {
         "task": card.task,
@@ -91,7 +91,7 @@ def _served(name: str, model: Model, weights: Path, registry: Registry) -> Serve
         "parameters": None if model.exported else model.num_parameters,
         "classes": model.classes,
         "metrics": card.metrics,
-        "headline": spec.headline,
+        "primary_metric": spec.primary_metric,
         "units": dict(spec.units),
         # a request has no labels, and no time to read a whole dataset
         "analyzers": [row for row in model.analyzers if not (row["labels"] or row["reference"])],

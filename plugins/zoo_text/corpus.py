@@ -15,7 +15,7 @@ from torch import Tensor
 
 from zoo.interfaces import Dataset, Split
 from zoo.plugin import cache_home, made_once, mapped, remembered
-from zoo_text.encoding import encode, seal, token_dtype
+from zoo_text.encoding import checksum_of, encode, token_dtype
 from zoo_text.reading import Files, Reading
 
 # The version of the encoding, raised whenever the same text becomes other tokens
@@ -113,9 +113,9 @@ def _cached(home: Path, reading: Reading) -> Corpus | None:
         data = json.loads((home / "corpus.json").read_text(encoding="utf-8"))
         stored = _stored(home / "tokens.bin")
         tokens = torch.frombuffer(stored, dtype=token_dtype(len(data["vocabulary"])))
-        sealed = data.pop("seal") == seal(data)
+        intact = data.pop("checksum", "") == checksum_of(data)
         with remembered([home / "tokens.bin"]) as known:
-            whole = sealed and known.of(home / "tokens.bin") == data["sha256"]
+            whole = intact and known.of(home / "tokens.bin") == data["sha256"]
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError):
         return None
     if not whole or len(tokens) != data["length"]:

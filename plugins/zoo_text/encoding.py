@@ -86,13 +86,13 @@ def encode(folder: Path, files: Files, reading: Reading, hashes: Mapping[Path, s
         "fingerprint": digest,
         "sha256": sha256_of(folder / "tokens.bin"),
     }
-    data["seal"] = seal(data)
+    data["checksum"] = checksum_of(data)
     with open(folder / "corpus.json", "w", encoding="utf-8", opener=private) as file:
         json.dump(data, file)
         _sync(file)
 
 
-def seal(data: Mapping[str, Any]) -> str:
+def checksum_of(data: Mapping[str, Any]) -> str:
     """Return the sha256 of what is known of a corpus, its tokens' own sha256 included."""
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 

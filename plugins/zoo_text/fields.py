@@ -1,4 +1,4 @@
-"""Training fields that only text has. Torch-free."""
+"""Training options that only text has. Torch-free."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zoo.plugin import Positive, option, options
 
 @dataclass(frozen=True, kw_only=True)
 class TextFields:
-    """Training fields of text."""
+    """Training options of text."""
 
     batching: Literal["stateful", "sections", "windows"] = option(
         "stateful",

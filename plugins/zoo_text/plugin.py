@@ -1,11 +1,11 @@
-"""The datasets, the task and the training fields that zoo_text provides."""
+"""The datasets, the task and the training options that zoo_text provides."""
 
 from zoo import DatasetSpec, FieldsSpec, TaskSpec, hookimpl
 from zoo_text.fields import TextFields
 
-LANGUAGE_MODELLING = TaskSpec(
-    name="language-modelling",
-    target="zoo_text.language_modelling:LanguageModelling",
+LANGUAGE_Modeling = TaskSpec(
+    name="language-modeling",
+    target="zoo_text.language_modeling:LanguageModeling",
     summary="Each token of a text from those before it",
     dims={"vocab_size": 56},  # Nietzsche
     units={
@@ -17,7 +17,7 @@ LANGUAGE_MODELLING = TaskSpec(
     groups=("text",),
     processor="zoo_text.processor:TextProcessor",
     tiny="zoo_text.tiny:TinyText",
-    templates="zoo_text/templates/language-modelling",
+    templates="zoo_text/templates/language-modeling",
 )
 
 # What `Reading` checks by itself: three percentages, and a list of tokens
@@ -27,12 +27,12 @@ READING = ("splits", "vocabulary")
 @hookimpl
 def zoo_tasks() -> list[TaskSpec]:
     """Return the task."""
-    return [LANGUAGE_MODELLING]
+    return [LANGUAGE_Modeling]
 
 
 @hookimpl
-def zoo_training_fields() -> list[FieldsSpec]:
-    """Return the group of training fields."""
+def zoo_training_options() -> list[FieldsSpec]:
+    """Return the group of training options."""
     cutting = ("batching", "bptt", "bptt_jitter")
     summary = "How a text is cut into batches"
     return [FieldsSpec(name="text", summary=summary, fields=TextFields, cuts_batches=cutting)]
@@ -45,7 +45,7 @@ def zoo_datasets() -> list[DatasetSpec]:
         DatasetSpec(
             name="nietzsche",
             target="zoo_text.corpora:nietzsche",
-            task="language-modelling",
+            task="language-modeling",
             card_options=READING,
             summary="Nietzsche's collected works in lower case, 600 thousand characters",
             config={"lower": True, "min_freq": 3},
@@ -56,7 +56,7 @@ def zoo_datasets() -> list[DatasetSpec]:
         DatasetSpec(
             name="tinyshakespeare",
             target="zoo_text.corpora:tinyshakespeare",
-            task="language-modelling",
+            task="language-modeling",
             card_options=READING,
             summary="Shakespeare's plays, 1.1 million characters",
             download_bytes=1_115_394,
@@ -66,7 +66,7 @@ def zoo_datasets() -> list[DatasetSpec]:
         DatasetSpec(
             name="stdlib",
             target="zoo_text.corpora:stdlib",
-            task="language-modelling",
+            task="language-modeling",
             card_options=READING,
             summary="Source code of the running Python's standard library; no download",
             config={"min_freq": 20},
@@ -76,7 +76,7 @@ def zoo_datasets() -> list[DatasetSpec]:
         DatasetSpec(
             name="files",
             target="zoo_text.corpora:files",
-            task="language-modelling",
+            task="language-modeling",
             card_options=READING,
             required=("paths",),
             undivided={"splits": [100, 0, 0]},

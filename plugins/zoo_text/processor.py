@@ -85,7 +85,7 @@ class TextProcessor(Processor):
         metrics = text_metrics(total / (len(tokens) - 1), preprocess)
         unknown = int((tokens == 0).sum()) if preprocess["specials"] else 0
         counts = {"tokens": len(tokens), "unknown": unknown}
-        return Prediction(answers=[{**metrics, **counts}], values=np.array([*metrics.values()]))
+        return Prediction(rows=[{**metrics, **counts}], values=np.array([*metrics.values()]))
 
 
 def tokens_of(text: str, vocabulary: Vocabulary) -> tuple[NDArray[np.int64], list[str]]:

@@ -14,31 +14,31 @@ import zoo
 from tests.browser.serving import Server, chromium
 from tests.browser.visits import Visit
 
-PICTURES = Path(__file__).parents[2] / "docs/pictures"
+IMAGES = Path(__file__).parents[2] / "docs/images"
 # A tall and a wide window, of a desktop, and that of a phone
 WIDE, TALL, PHONE = ((1200, 1200), (1200, 1060), (390, 1000))
 
 
 def shapes(count: int) -> list[tuple[str, bytes]]:
-    """Return pictures of shapes as the model knows them, each with its class as its name."""
+    """Return images of shapes as the model knows them, each with its class as its name."""
     few: Any = {"train_size": 8, "val_size": 8, "test_size": 8}
     data: Any = zoo.open_dataset("shapes", size=128, objects=3, clutter=8, **few)
     files: list[tuple[str, bytes]] = []
-    for name, picture in zip(data.preprocess["classes"], data.split("test").images[:count], strict=False):
+    for name, image in zip(data.preprocess["classes"], data.split("test").images[:count], strict=False):
         buffer = io.BytesIO()
-        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(buffer, "PNG")
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(buffer, "PNG")
         files.append((f"{name}.png", buffer.getvalue()))
     return files
 
 
-def picture_of_pictures(visit: Visit) -> None:
+def image_of_images(visit: Visit) -> None:
     page = visit.open("shapes-resnet20")
     visit.give(*shapes(5))
     page.locator("canvas").wait_for()
     visit.until("!document.querySelector('.strip').textContent.includes('…')")
 
 
-def picture_of_text(visit: Visit) -> None:
+def image_of_text(visit: Visit) -> None:
     page = visit.open("nietzsche-rnn")
     page.get_by_label("Prompt").fill("the will to power is ")
     page.get_by_label("Seed", exact=True).fill("4")
@@ -46,15 +46,15 @@ def picture_of_text(visit: Visit) -> None:
     page.locator('.written[aria-busy="false"] .token').first.wait_for()
 
 
-def picture_of_a_phone(visit: Visit) -> None:
-    picture_of_text(visit)
+def image_of_a_phone(visit: Visit) -> None:
+    image_of_text(visit)
     visit.page.locator("#sampling-heading").evaluate("(heading) => heading.scrollIntoView()")
 
 
 SHOTS: list[tuple[str, Any, tuple[int, int], str]] = [
-    ("serve-pictures.png", picture_of_pictures, WIDE, "light"),
-    ("serve-text.png", picture_of_text, TALL, "light"),
-    ("serve-phone.png", picture_of_a_phone, PHONE, "dark"),
+    ("serve-images.png", image_of_images, WIDE, "light"),
+    ("serve-text.png", image_of_text, TALL, "light"),
+    ("serve-phone.png", image_of_a_phone, PHONE, "dark"),
 ]
 
 
@@ -75,4 +75,4 @@ def draw(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    draw(Path(sys.argv[1]) if sys.argv[1:] else PICTURES)
+    draw(Path(sys.argv[1]) if sys.argv[1:] else IMAGES)

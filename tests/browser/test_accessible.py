@@ -26,11 +26,11 @@ def use(visit: Visit, model: str) -> Any:
         page.get_by_label("A text of your own").fill("the long text\n" * 3)
         page.get_by_role("button", name="Score").click()
         page.locator(".scores dd").first.wait_for()
-        page.get_by_label("Method").select_option("surprise")
+        page.get_by_label("Method").select_option("surprisal")
         page.get_by_role("button", name="Look inside").click()
         page.locator("iframe").wait_for()
     else:
-        visit.give(("a long name of a picture without an end.png", noise()), ("b.png", b"no picture"))
+        visit.give(("a long name of an image without an end.png", noise()), ("b.png", b"no image"))
         page.locator("canvas").wait_for()
     for closed in page.locator("details:not([open]) > summary").all():
         if closed.is_visible():
@@ -83,7 +83,7 @@ def keys(visit: Visit) -> Visit:
 
 
 @pytest.mark.slow
-def test_a_picture_is_looked_into_by_keyboard_alone(keys: Visit) -> None:
+def test_a_image_is_looked_into_by_keyboard_alone(keys: Visit) -> None:
     page = keys.page
     page.on("filechooser", lambda _: None)  # so that Playwright is ready for it long before
     page.keyboard.press("Tab")
@@ -116,7 +116,7 @@ def test_a_text_is_generated_and_stopped_by_keyboard_alone(keys: Visit) -> None:
     tab_to(page, "input[name=temperature]")
     page.keyboard.press("ArrowRight")
     assert page.locator("input[name=temperature] + output").inner_text() == "0.85"
-    tab_to(page, "input[name=length]")
+    tab_to(page, "input[name=max_new_tokens]")
     page.keyboard.press("End")
     tab_to(page, ".generate")
     page.keyboard.press("Enter")

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.nightly
 
 
 @pytest.mark.slow
-def test_each_model_is_listed_with_its_headline(visit: Visit) -> None:
+def test_each_model_is_listed_with_its_primary_metric(visit: Visit) -> None:
     page = visit.open()
     links = page.get_by_role("navigation").get_by_role("link")
     assert [link.split("\n")[0] for link in links.all_inner_texts()] == [
@@ -47,7 +47,7 @@ def test_the_address_names_the_model(visit: Visit) -> None:
     assert (page.url, page.title()) == (f"{visit.url}/#nietzsche-rnn", "nietzsche-rnn · zoo")
     assert page.locator("[aria-current=page]").inner_text().startswith("nietzsche-rnn")
     page.go_back()
-    page.get_by_role("heading", name="Try it on a picture").wait_for()
+    page.get_by_role("heading", name="Try it on an image").wait_for()
     visit.page.goto("about:blank")
     visit.open("shapes-tiny")
     assert heading.inner_text() == "shapes-tiny"

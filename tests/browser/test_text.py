@@ -1,4 +1,4 @@
-"""Text: it streams in with its surprise, can be stopped, and a text of the user's own is scored."""
+"""Text: it streams in with its surprisal, can be stopped, and a text of the user's own is scored."""
 
 from __future__ import annotations
 
@@ -37,21 +37,28 @@ def test_a_text_streams_in_and_is_that_of_the_command(visit: Visit) -> None:
     page.get_by_label("Stop before").fill("zzz")
     page.get_by_role("button", name="Generate").click()
     page.locator(DONE).wait_for()
-    asked: Any = {"length": 80, "temperature": 1.2, "top_p": 0.9, "top_k": 20, "seed": 7, "stop": "zzz"}
+    asked: Any = {
+        "max_new_tokens": 80,
+        "temperature": 1.2,
+        "top_p": 0.9,
+        "top_k": 20,
+        "seed": 7,
+        "stop": "zzz",
+    }
     model = zoo.load("nietzsche-rnn")
     expected = [*model.sample("the will § ", **asked).stream()]
     written = page.locator(".written")
     assert written.evaluate("(node) => node.textContent") == "the will § " + "".join(t for t, _ in expected)
-    given = written.locator(".token").evaluate_all("(nodes) => nodes.map((n) => Number(n.dataset.surprise))")
+    given = written.locator(".token").evaluate_all("(nodes) => nodes.map((n) => Number(n.dataset.surprisal))")
     assert given == pytest.approx([nats for _, nats in expected])
     told = page.locator(".told").inner_text()
     mean = sum(nats for _, nats in expected) / 80
-    assert f"mean surprise {mean:.3g} nats" in told
+    assert f"mean surprisal {mean:.3g} nats" in told
     assert "unknown to the model, and read as <unk>: “§”" in told
     assert page.locator("#live").inner_text() == told
 
 
-def test_surprise_is_color_with_a_legend_and_an_underline(visit: Visit) -> None:
+def test_surprisal_is_color_with_a_legend_and_an_underline(visit: Visit) -> None:
     page = visit.open("nietzsche-rnn")
     page.get_by_label("Temperature").fill("1.5")
     page.get_by_label("Length").fill("200")
@@ -62,18 +69,18 @@ def test_surprise_is_color_with_a_legend_and_an_underline(visit: Visit) -> None:
       const { backgroundColor, textDecorationLine } = getComputedStyle(node);
       const alpha = backgroundColor.match(/[0-9.]+(?=\\))/)[0];
       const opacity = backgroundColor.startsWith("rgb(") ? 1 : Number(alpha);
-      return [Number(node.dataset.surprise), opacity, textDecorationLine];
+      return [Number(node.dataset.surprisal), opacity, textDecorationLine];
     })"""
     for nats, alpha, line in tokens.evaluate_all(style):
         assert alpha == pytest.approx(min(nats / 5.545, 1), abs=0.01)
         assert line == ("underline" if nats >= 3 else "none")
     assert page.locator(".legend li").all_inner_texts() == ["0", "1", "2", "3", "4", "5", "6+"]
-    page.get_by_label("Show surprise").uncheck()
+    page.get_by_label("Show surprisal").uncheck()
     assert {alpha for _, alpha, _ in tokens.evaluate_all(style)} == {0}
     assert not page.locator(".legend").is_visible()
     page.locator(".written").focus()
     page.keyboard.press("ArrowRight")
-    first = float(tokens.first.get_attribute("data-surprise"))
+    first = float(tokens.first.get_attribute("data-surprisal"))
     assert f"{first:.3g}"[:4] in page.locator(".told").inner_text()
     assert "nats, probability" in page.locator("#live").inner_text()
 
@@ -145,7 +152,7 @@ def test_a_text_of_ones_own_is_scored_and_looked_into(visit: Visit) -> None:
     page.get_by_role("button", name="Score").click()
     page.locator(".scores dd").first.wait_for()
     (row,) = zoo.load("nietzsche-rnn").predict([text], progress=False)
-    (scores,) = row["answers"]
+    (scores,) = row["predictions"]
     said = page.locator(".scores").inner_text()
     for number in (
         f"{scores['loss']:.4g} nats",
@@ -153,13 +160,13 @@ def test_a_text_of_ones_own_is_scored_and_looked_into(visit: Visit) -> None:
         f"{scores['perplexity']:.4g}",
     ):
         assert number in said
-    page.get_by_label("Method").select_option("surprise")
+    page.get_by_label("Method").select_option("surprisal")
     page.get_by_role("button", name="Look inside").click()
-    frame = page.get_by_title("surprise of the text")
+    frame = page.get_by_title("surprisal of the text")
     frame.wait_for()
     assert frame.get_attribute("sandbox") == "allow-same-origin"  # so that no script runs
     inside = page.frame_locator("iframe")
-    inside.get_by_role("heading", name="What surprises the model").wait_for()
+    inside.get_by_role("heading", name="What surpries the model").wait_for()
     background = "(node) => getComputedStyle(node).backgroundColor"
     assert inside.locator("pre span").nth(1).evaluate(background).startswith("rgba(255, 60, 30")
 
@@ -168,7 +175,7 @@ def test_an_error_of_the_api_is_shown_beside_the_form_and_the_input_stays(visit:
     visit.forgiven.add("status of 400")
     page = visit.open("nietzsche-rnn")
     page.get_by_label("A text of your own").fill("a")
-    page.get_by_label("Method").select_option("surprise")
+    page.get_by_label("Method").select_option("surprisal")
     page.get_by_role("button", name="Look inside").click()
     problem = page.locator(".inside .problem")
     problem.get_by_role("strong").wait_for()

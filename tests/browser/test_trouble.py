@@ -60,7 +60,7 @@ def test_a_server_that_is_busy_says_when_to_come_back(visit: Visit) -> None:
     busy: Any = {"error": {"message": "too many requests wait", "hint": None}}
     fail_once(visit, "**/predict", status=503, headers={"Retry-After": "7"}, json=busy)
     visit.give(("cat.png", noise()))
-    problem = page.locator(".pictures > .problem")
+    problem = page.locator(".images > .problem")
     problem.get_by_role("strong").wait_for()
     assert "The server is busy: too many requests wait." in problem.inner_text()
     assert "It asks to wait 7 s." in problem.inner_text()

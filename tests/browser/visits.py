@@ -87,8 +87,8 @@ class Visit:
     def canvas(self) -> np.ndarray:
         """Return the pixels (H, W, 3) of the heat map that is shown."""
         url = self.page.locator("canvas").evaluate("(canvas) => canvas.toDataURL()")
-        picture = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
-        return np.asarray(picture.convert("RGB")).astype(int)
+        image = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
+        return np.asarray(image.convert("RGB")).astype(int)
 
     def check(self) -> None:
         """Assert that nothing failed, and that no other host was asked for anything."""

@@ -89,11 +89,11 @@ def test_a_whole_split_is_analyzed(camnet_file, tmp_path):
 def test_a_language_model_reads_texts(lstm_file, tmp_path):
     text = tmp_path / "mine.txt"
     text.write_text("the quick brown cat sleeps. " * 5)
-    done = zoo("analyze", "surprise", lstm_file, text, "--out", tmp_path / "a", "--option", "length=20")
+    done = zoo("analyze", "surprisal", lstm_file, text, "--out", tmp_path / "a", "--option", "length=20")
     assert done.returncode == 0, done.stderr
-    assert "bits per token, from token" in done.stdout
+    assert "nats per token, from token" in done.stdout
     assert "\x1b" not in done.stdout, "colors without a terminal"
-    assert "<h1>" in (tmp_path / "a" / "surprise.html").read_text()
+    assert "<h1>" in (tmp_path / "a" / "surprisal.html").read_text()
     done = zoo("analyze", "activations", lstm_file, "--out", tmp_path / "b")
     assert done.returncode == 0, done.stderr
     assert "LSTM" in done.stdout
@@ -105,8 +105,8 @@ def test_a_language_model_reads_texts(lstm_file, tmp_path):
         (
             ["cam", "LSTM", "x.png"],
             1,
-            "cam/cam is for classification and multi-label, but charrnn/lstm is for language-modelling",
-            "surprise",
+            "cam/cam is for classification and multi-label, but charrnn/lstm is for language-modeling",
+            "surprisal",
         ),
         (["camm", "NET"], 1, "unknown analyzer 'camm'; did you mean 'cam'?", "zoo list analyzers"),
         (
@@ -143,10 +143,10 @@ def test_a_language_model_reads_texts(lstm_file, tmp_path):
             "stem, stages",
         ),
         (["grad-cam", "NET", "--option", "flips=2"], 2, "flips must be true or false (got 2)", None),
-        (["confusion", "NET", "PICTURE"], 2, "requires labels, but these images have none", "--split"),
-        (["surprise", "LSTM", "PICTURE"], 1, "not text: it contains zero bytes", None),
+        (["confusion", "NET", "IMAGE"], 2, "requires labels, but these images have none", "--split"),
+        (["surprisal", "LSTM", "IMAGE"], 1, "not text: it contains zero bytes", None),
         (
-            ["surprise", "LSTM", "--indices", "1"],
+            ["surprisal", "LSTM", "--indices", "1"],
             2,
             "--indices selects items, but the model reads a sequence",
             None,
@@ -154,15 +154,15 @@ def test_a_language_model_reads_texts(lstm_file, tmp_path):
         (
             ["cam", "NET", "--score", "--dataset", "nietzsche"],
             1,
-            "the model is for classification, but text/nietzsche is for language-modelling",
+            "the model is for classification, but text/nietzsche is for language-modeling",
             None,
         ),
     ],
 )
 def test_an_error_names_what_is_wrong(camnet_file, lstm_file, tmp_path, words, code, message, hint):
-    picture = tmp_path / "picture.png"
-    Image.effect_noise((30, 20), 80).save(picture)
-    known = {"NET": camnet_file, "LSTM": lstm_file, "PICTURE": picture}
+    image = tmp_path / "image.png"
+    Image.effect_noise((30, 20), 80).save(image)
+    known = {"NET": camnet_file, "LSTM": lstm_file, "IMAGE": image}
     done = zoo("analyze", *(known.get(word, word) for word in words), "--out", tmp_path / "a")
     assert (done.returncode, done.stdout) == (code, "")
     assert message in done.stderr
@@ -194,7 +194,7 @@ def test_scores_say_whether_lower_or_higher_is_better(camnet_file, tmp_path):
     assert "pointing_center" in done.stdout
 
 
-def test_a_picture_or_a_split_but_not_both(camnet_file, tmp_path):
+def test_a_image_or_a_split_but_not_both(camnet_file, tmp_path):
     done = zoo("analyze", "cam", camnet_file, "x.png", "--split", "test", "--out", tmp_path)
     assert done.returncode == 2
     assert "give either inputs or a split of the data, not both" in done.stderr

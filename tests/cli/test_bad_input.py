@@ -44,8 +44,8 @@ CASES = {
         ["train", "lstm", "shapes"],
         1,
         [
-            "charrnn/lstm is for language-modelling, but images/shapes is for classification",
-            "zoo list datasets --where task=language-modelling",
+            "charrnn/lstm is for language-modeling, but images/shapes is for classification",
+            "zoo list datasets --where task=language-modeling",
         ],
     ),
     "not key=value": (
@@ -210,7 +210,7 @@ def needy(*, vocab_size: int, width: int, depth: int, size: int = 1):
 
 @hookimpl
 def zoo_architectures():
-    return [ArchitectureSpec(name="needy", target="needy:needy", task="language-modelling", summary="Needy")]
+    return [ArchitectureSpec(name="needy", target="needy:needy", task="language-modeling", summary="Needy")]
 """
 
 
@@ -225,7 +225,7 @@ def test_missing_model_options_are_named_as_flags(desk, tmp_path):
 
 
 def test_an_entry_that_cannot_be_used_is_told_once(tmp_path):
-    source = NEEDY.replace("language-modelling", "segmentation").replace("needy", "useless")
+    source = NEEDY.replace("language-modeling", "segmentation").replace("needy", "useless")
     (tmp_path / "useless.py").write_text(source)
     words = ("train", "useless", "shapes", "--plugin", "useless.py")
     problem = "architecture useless/useless cannot be used: unknown task 'segmentation'"
@@ -300,7 +300,7 @@ def test_sampling_from_an_image_model(net_file):
         ("--top-k", "-1", "zoo: --top-k must be at least 0 (got -1)"),
         ("--top-p", "0", "zoo: --top-p must be above 0 (got 0.0)"),
         ("--top-p", "1.5", "zoo: --top-p must be at most 1 (got 1.5)"),
-        ("--length", "-1", "zoo: --length must be at least 0 (got -1)"),
+        ("--max-new-tokens", "-1", "zoo: --max-new-tokens must be at least 0 (got -1)"),
         ("--samples", "0", "zoo: --samples must be at least 1 (got 0)"),
         ("--samples", "-2", "zoo: --samples must be at least 1 (got -2)"),
     ],
@@ -425,7 +425,7 @@ def test_a_url_is_no_path_and_is_named_as_typed(words, net_file, tmp_path):
 
 def test_a_file_that_is_there_is_no_url(tmp_path):
     (tmp_path / "imgs:").mkdir()
-    (tmp_path / "imgs:/a.png").write_bytes(b"no picture")
+    (tmp_path / "imgs:/a.png").write_bytes(b"no image")
     done = zoo("predict", "shapes-resnet20", "imgs://a.png", cwd=tmp_path)
     assert done.returncode == 1
     assert "its format is unknown or not supported" in done.stderr

@@ -16,7 +16,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "recipe": (["train", "nitzsche"], "unknown recipe 'nitzsche'"),
     "architecture": (["train", "lstn", "stdlib"], "unknown architecture 'lstn'"),
     "dataset": (["train", "lstm", "stdlob"], "unknown dataset 'stdlob'"),
-    "another task": (["train", "lstm", "shapes"], "charrnn/lstm is for language-modelling"),
+    "another task": (["train", "lstm", "shapes"], "charrnn/lstm is for language-modeling"),
     "field": ([*LSTM, "--epochs", "0"], "--epochs must be at least 1 (got 0)"),
     "fields": ([*LSTM, "--ema-decay", "0.9", "--nonmono", "5"], "both average weights"),
     "field of another task": ([*LSTM, "--mixup-alpha", "0.2"], "--mixup-alpha does not apply"),

@@ -63,7 +63,7 @@ def test_list_shows_and_compares_parameters():
             "task",
         ),
         (["datasets", "--where", "params<1"], "of kind dataset has the key 'params'", "download_bytes"),
-        (["--where", "task=classification and colour!=red"], "has the key 'colour'", "keys: "),
+        (["--where", "task=classification and color!=red"], "has the key 'color'", "keys: "),
     ],
 )
 def test_list_refuses_a_key_that_no_entry_has(arguments, message, hint):
@@ -81,7 +81,7 @@ NO_TASK = ("task", "group", "command", "exporter")
 def test_list_rows_have_the_documented_keys():
     for row in json.loads(zoo("list", "--json").stdout):
         assert {"kind", "name", "plugin", "task", "summary"} <= row.keys()
-        known = {"classification", "language-modelling", "multi-label"}
+        known = {"classification", "language-modeling", "multi-label"}
         assert set(row["task"].split(", ")) <= known or row["kind"] in NO_TASK
 
 
@@ -201,7 +201,7 @@ def test_eval_of_images_counts_every_one(net_file):
 
 def test_sample_is_reproducible_and_seeded(lstm_file):
     def text(*arguments):
-        return zoo("sample", lstm_file, "--prompt", "the ", "--length", "40", *arguments).stdout
+        return zoo("sample", lstm_file, "--prompt", "the ", "--max-new-tokens", "40", *arguments).stdout
 
     assert text() == text()
     assert text() != text("--seed", "1")
@@ -210,7 +210,7 @@ def test_sample_is_reproducible_and_seeded(lstm_file):
 
 
 def test_sample_warns_of_unknown_characters(lstm_file):
-    done = zoo("sample", lstm_file, "--prompt", "Ωmega", "--length", "5")
+    done = zoo("sample", lstm_file, "--prompt", "Ωmega", "--max-new-tokens", "5")
     assert done.returncode == 0
     assert done.stderr.splitlines()[1:] == ["zoo: not in the model's vocabulary, read as <unk>: 'Ω'"]
 
@@ -333,12 +333,12 @@ def test_resume_starts_a_run_if_there_is_none(text_file, tmp_path):
 
 
 def test_resume_needs_nothing_but_the_run_and_works_from_any_folder(tmp_path):
-    pictures = tmp_path / "pictures"
+    images = tmp_path / "images"
     for name, red in (("red", 200), ("blue", 0)):
-        (pictures / name).mkdir(parents=True)
+        (images / name).mkdir(parents=True)
         for number in range(8):
-            Image.new("RGB", (12, 12), (red, 0, number)).save(pictures / name / f"{number}.png")
-    train = ["train", "resnet-lite", "folder", *SMALL_NET[:2], "--data", "root=pictures", "--data", "size=8"]
+            Image.new("RGB", (12, 12), (red, 0, number)).save(images / name / f"{number}.png")
+    train = ["train", "resnet-lite", "folder", *SMALL_NET[:2], "--data", "root=images", "--data", "size=8"]
     train += ["--batch-size", "4", "--epochs", "2", "--threads", "1"]
     assert zoo(*train, "--run", "whole", cwd=tmp_path).returncode == 0
     assert zoo(*train, "--run", "cut", cwd=tmp_path).returncode == 0

@@ -45,7 +45,7 @@ def test_train_is_offered_recipes_then_architectures():
 
 
 def test_datasets_are_those_of_the_architectures_task():
-    assert {*offered("zoo train lstm ")} == names("dataset", "language-modelling")
+    assert {*offered("zoo train lstm ")} == names("dataset", "language-modeling")
     of_images = names("dataset", "classification") | names("dataset", "multi-label")
     assert {*offered("zoo train convnet/resnet20 ")} == of_images
     assert offered("zoo train nietzsche-gru ") == [], "a recipe names its dataset"
@@ -54,14 +54,14 @@ def test_datasets_are_those_of_the_architectures_task():
 
 def test_weights_are_ids_and_what_the_shell_completes_as_a_path():
     classifiers = names("weights", "classification")
-    ids = classifiers | names("weights", "language-modelling") | names("weights", "multi-label")
+    ids = classifiers | names("weights", "language-modeling") | names("weights", "multi-label")
     assert classifiers < ids
     for command in ("eval", "sample", "inspect", "train resnet20 shapes --from"):
         assert {*offered(f"zoo {command} ")} == ids, command
         assert "file," in asked(f"zoo {command} runs/t"), command
     assert classifiers <= {*offered("zoo analyze confusion ")}
     assert "nietzsche-rnn" not in offered("zoo analyze confusion ")
-    assert not classifiers & {*offered("zoo analyze surprise ")}, "they are not language models"
+    assert not classifiers & {*offered("zoo analyze surprisal ")}, "they are not language models"
     assert "file," in asked("zoo resume ")
 
 

@@ -34,7 +34,7 @@ def test_its_figures_and_options_are_in_the_manifest(lstm_file, tmp_path):
 def test_dynamic_evaluation_of_an_image_model_is_refused(net_file):
     done = zoo("analyze", "dynamic-evaluation", net_file)
     assert done.returncode == 1
-    assert "dynamic-evaluation is for language-modelling, but convnet/resnet-lite is for cl" in done.stderr
+    assert "dynamic-evaluation is for language-modeling, but convnet/resnet-lite is for cl" in done.stderr
 
 
 def test_a_step_that_is_too_large_exits_3(lstm_file):

@@ -91,7 +91,7 @@ def words(text_file: Path, lstm_file: Path, net_file: Path) -> dict[str, list[st
         "train": ["train", *training, "--epochs", "2", "--bptt", "4", "--run", "run"],
         "lr-find": ["lr-find", *training],
         "eval": ["eval", lstm_file],
-        "sample": ["sample", lstm_file, "--samples", "3", "--length", "20"],
+        "sample": ["sample", lstm_file, "--samples", "3", "--max-new-tokens", "20"],
         "analyze": ["analyze", "activations", net_file, "--out", "out"],
         "check": ["check", "convnet/mlp"],
     }

@@ -24,7 +24,7 @@ FILES = "train lstm files --data paths=fox.txt --model hidden_size=4 --epochs 1 
 
 # What was typed, the right spelling that the message must contain, and what to type after reading it
 MISTAKES = [
-    # a training field that is no option, or that another tool calls something else
+    # a training option that is no option, or that another tool calls something else
     (f"{RECIPE} epochs=2", "--epochs 2", f"{RECIPE} --epochs 2"),
     ("train fox-lstm epochs=2 --run out", "--epochs 2", f"{RECIPE} --epochs 2"),
     (f"{RECIPE} lr=0.1", "--lr 0.1", f"{RECIPE} --lr 0.1"),
@@ -51,7 +51,7 @@ MISTAKES = [
     (f"{RECIPE} --precision float32", "'fp32'", f"{RECIPE} --precision fp32"),
     (f"{RECIPE} --epochs two", "--epochs must be an integer (got 'two')", f"{RECIPE} --epochs 2"),
     (f"{RECIPE} --lr 1e-3x", "--lr must be a number (got '1e-3x')", f"{RECIPE} --lr 1e-3"),
-    (f"{RECIPE} --augment flip", "augment does not apply to language-modelling", RECIPE),
+    (f"{RECIPE} --augment flip", "augment does not apply to language-modeling", RECIPE),
     (
         "lr-find fox-lstm --epochs 2",
         "--epochs makes no difference to `zoo lr-find`",
@@ -88,7 +88,7 @@ MISTAKES = [
     ("train lstm resnet20", "unknown dataset 'resnet20'", FILES),
     ("list recipies", "recipes", "list recipes"),
     ("show lstn", "'lstm'", "show lstm"),
-    ("analyze suprise done", "'surprise'", "analyze surprise ./done"),
+    ("analyze suprise done", "'surprisal'", "analyze surprisal ./done"),
     # runs, files and other tools' options
     (f"{FILES} --output-dir x", "--run x", FILES.replace("--run out", "--run x")),
     (f"{RECIPE} --from-weights ./done", "--from ./done", f"{RECIPE} --from ./done"),
@@ -96,7 +96,7 @@ MISTAKES = [
     (f"{RECIPE} --threads=-1", "threads must be at least 0 (got -1)", f"{RECIPE} --threads 1"),
     ("train fox-lstm --run done", "zoo eval ./done", "eval ./done"),
     ("sample ./done --temp 0.5", "--temperature 0.5", "sample ./done --temperature 0.5"),
-    ("sample ./done --max-new-tokens 5", "--length 5", "sample ./done --length 5"),
+    ("sample ./done --length 5", "--max-new-tokens 5", "sample ./done --max-new-tokens 5"),
     ("sample ./done --top_k 3", "--top-k 3", "sample ./done --top-k 3"),
     ("sample ./done --num-samples 2", "--samples 2", "sample ./done --samples 2"),
     ("eval ./done --split validation", "'val'", "eval ./done --split val"),

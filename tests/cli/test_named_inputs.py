@@ -15,12 +15,12 @@ from tests.cli.conftest import zoo
 from zoo import DataError, load
 
 OUTPUTS = ["x.csv", "x.jsonl", "x.npy", "folder"]
-CUT = "cut.png: cannot be read as a picture: image file is truncated"
+CUT = "cut.png: cannot be read as an image: image file is truncated"
 
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
-    """Return a folder with pictures, one of them cut off, a text and an archive."""
+    """Return a folder with images, one of them cut off, a text and an archive."""
     draws = np.random.default_rng(0)
     (tmp_path / "holiday").mkdir()
     (tmp_path / "empty").mkdir()
@@ -43,9 +43,9 @@ WRONG = {
     "nowhere": ("far/away.png", "far/away.png: no such file or folder"),
     "pattern": ("*.jpg", "*.jpg: matches nothing"),
     "no pattern": ("a**b", "a**b: is no pattern"),
-    "empty": ("empty", "empty: contains no pictures"),
-    "another kind": ("notes.txt", "notes.txt: not a picture"),
-    "an archive": ("box.zip", "box.zip: not a picture"),
+    "empty": ("empty", "empty: contains no images"),
+    "another kind": ("notes.txt", "notes.txt: not an image"),
+    "an archive": ("box.zip", "box.zip: not an image"),
 }
 
 
@@ -95,16 +95,16 @@ def test_a_damaged_file_alone_is_an_error_and_beside_others_a_row(net_file, desk
     for given in (["cut.png", "cat.png"], ["holiday"], ["c*.png"]):
         done = zoo("predict", net_file, *given, cwd=desk)
         assert done.returncode == 0
-        assert "cannot be read as a picture" in done.stdout
+        assert "cannot be read as an image" in done.stdout
     for name in ("1.png", "2.png"):
         (desk / "holiday" / name).unlink()
     done = zoo("embed", net_file, "holiday", "cut.png", "--out", "x.csv", cwd=desk)
     assert done.returncode == 1
-    assert "zoo: none of the 2 inputs can be read: holiday/0.png: cannot be read as a picture" in done.stderr
+    assert "zoo: none of the 2 inputs can be read: holiday/0.png: cannot be read as an image" in done.stderr
     assert not (desk / "x.csv").exists()
 
 
-def test_a_picture_may_have_any_name(net_file, desk):
+def test_a_image_may_have_any_name(net_file, desk):
     (desk / "cat.scan").write_bytes((desk / "cat.png").read_bytes())
     assert zoo("predict", net_file, "cat.scan", cwd=desk).returncode == 0
 
@@ -158,7 +158,7 @@ def test_a_command_that_failed_leaves_nothing_and_an_interrupted_one_is_continue
 
 
 def test_a_file_without_a_row_is_not_begun(net_file, desk):
-    (desk / "x.csv.unfinished").write_text('{"top":7,"unsure":null,"weights_sha256":"0"}')
+    (desk / "x.csv.unfinished").write_text('{"top":7,"min_confidence":null,"weights_sha256":"0"}')
     assert zoo("predict", net_file, "cat.png", "--out", "x.csv", cwd=desk).returncode == 0
     assert not (desk / "x.csv.unfinished").exists()
 

@@ -51,7 +51,7 @@ MISTAKES = [
     ("train mlp shapes --run a.txt", 1, "choose another --run"),
     # models that cannot
     ("sample ./done", 1, "`zoo predict ./done INPUT`"),
-    ("analyze surprise ./done", 1, "analyzers for convnet/mlp: activations, confusion, neighbours"),
+    ("analyze surprisal ./done", 1, "analyzers for convnet/mlp: activations, confusion, neighbors"),
     ("analyze ./done grad-cam", 1, "it is a path, and the analyzer comes first"),
     (
         "eval shapes-resnet20 --dataset ./done",
@@ -91,7 +91,7 @@ MISTAKES = [
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with pictures, a text, files of other tools and a finished run."""
+    """Return a folder with images, a text, files of other tools and a finished run."""
     folder = tmp_path_factory.mktemp("desk")
     (folder / "empty").mkdir()
     (folder / "pics" / "red").mkdir(parents=True)

@@ -109,7 +109,7 @@ def test_what_a_plugin_prints_is_no_part_of_the_document(lstm_file, monkeypatch)
         print("hello")
         return {"loss": 1.0}
 
-    monkeypatch.setattr("zoo_text.language_modelling.LanguageModelling.metrics", metrics)
+    monkeypatch.setattr("zoo_text.language_modeling.LanguageModeling.metrics", metrics)
     done = zoo("eval", lstm_file, "--json")
     assert strict_json(done.stdout)["metrics"] == {"loss": 1.0}
     assert "hello" in done.stderr
@@ -122,7 +122,7 @@ def test_json_is_for_what_stands_before_two_dashes():
 
 @pytest.fixture
 def huge(lstm_file: Path, tmp_path: Path) -> Path:
-    """A sealed file with finite weights that are too large to compute with."""
+    """A file with finite weights that are too large to compute with."""
     card, container = read_weights(lstm_file)
     path = tmp_path / "huge.safetensors"
     tensors = [
@@ -137,7 +137,7 @@ def _large(item: Any) -> memoryview:
 
 
 @pytest.mark.parametrize(
-    "words", [["eval"], ["sample"], ["sample", "--samples", "2"], ["analyze", "surprise"]]
+    "words", [["eval"], ["sample"], ["sample", "--samples", "2"], ["analyze", "surprisal"]]
 )
 def test_weights_too_large_to_compute_with_are_an_error(words, huge, text_file, tmp_path):
     data = () if words[0] == "sample" else ("--data", f"paths={text_file}")

@@ -1,4 +1,4 @@
-"""Trained models measured on data of the user's own: a folder of labelled images, a table, a text."""
+"""Trained models measured on data of the user's own: a folder of labeled images, a table, a text."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def test_a_folder_is_measured_whole_as_the_weights_read_images(net_file, home):
     plain = zoo("eval", net_file, "--dataset", "folder", "--data", f"root={home}")
     assert plain.stdout.startswith("images/folder, all 16 images: accuracy ")
     assert "was trained on" not in plain.stderr
-    if not found["better_than_chance"]:
-        assert "zoo: the result on images/folder is no better than chance" in plain.stderr
+    if not found["better_than_baseline"]:
+        assert "zoo: the result on images/folder is no better than a random baseline" in plain.stderr
     in_python = load(net_file, progress=False).evaluate(
         dataset="folder", data={"root": str(home)}, progress=False
     )
@@ -82,7 +82,7 @@ def test_classes_may_be_missing_and_are_reported(net_file, home):
     (home / "ring").rmdir()  # the other is left as an empty folder
     found = measured(net_file, home)
     assert (found["count"], found["missing_classes"]) == (12, ["ring", "cross"])
-    assert found["chance"]["accuracy"] == 1 / 8
+    assert found["baseline"]["accuracy"] == 1 / 8
     assert len(found["confusion"]) == 8
     assert found["metrics"]["accuracy"] == sum(row[k] for k, row in enumerate(found["confusion"])) / 12
     plain = zoo("eval", net_file, "--dataset", "folder", "--data", f"root={home}").stdout
@@ -161,14 +161,14 @@ def test_a_table_of_labels_is_measured_whole(tmp_path):
                 rows.writerow([path.name, *(int(names.index(name.lower()) in labels) for name in columns)])
 
     table([name.title() for name in order])
-    found = measured(run, root, dataset="labelled")
+    found = measured(run, root, dataset="labeled")
     assert (found["split"], found["count"], found["classes"]) == ("all", 16, usual["classes"])
     assert found["metrics"] == pytest.approx(usual["metrics"], abs=1e-6)
     table(order[2:])
-    found = measured(run, root, dataset="labelled")
+    found = measured(run, root, dataset="labeled")
     assert {*order[:2]} <= {*found["missing_classes"]}
     (root / "labels.csv").write_text((root / "labels.csv").read_text().replace("ring", "rinng"))
-    found = measured(run, root, dataset="labelled", code=1)
+    found = measured(run, root, dataset="labeled", code=1)
     assert found["error"] == "the model has no class 'rinng'; did you mean 'ring'?"
 
 
@@ -179,7 +179,7 @@ def test_a_text_is_measured_whole_with_the_vocabulary_of_the_weights(lstm_file, 
     found = json.loads(zoo(*arguments, "--json").stdout)
     assert (found["split"], found["count"]) == ("all", 40 * 50 - 1)
     assert found["counts"] == {"tokens": 2000, "unknown": 100}
-    scored = load(lstm_file, progress=False).predict(own, progress=False)[0]["answers"][0]
+    scored = load(lstm_file, progress=False).predict(own, progress=False)[0]["predictions"][0]
     assert found["metrics"]["loss"] == pytest.approx(scored["loss"], rel=0.1)  # in lanes
     lines = zoo(*arguments).stdout.splitlines()
     assert lines[0].startswith("text/files, all 1,999 characters: loss ")

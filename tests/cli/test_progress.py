@@ -85,8 +85,8 @@ def test_each_epoch_is_a_row_under_one_header(capsys: pytest.CaptureFixture[str]
     ]
 
 
-def test_a_headline_other_than_the_loss_has_a_column(capsys: pytest.CaptureFixture[str]) -> None:
-    images = replace(ended(1, 0.5, best=1, accuracy=0.8125), headline="accuracy", unit="images")
+def test_a_primary_metric_other_than_the_loss_has_a_column(capsys: pytest.CaptureFixture[str]) -> None:
+    images = replace(ended(1, 0.5, best=1, accuracy=0.8125), primary_metric="accuracy", unit="images")
     header, row = train(capsys, images).splitlines()[1:]
     assert header == "epoch  train loss  val loss  val accuracy    img/s   time  best"
     assert row == " 1/12      0.5000    0.5000        81.25%   41,234   1:01     *"
@@ -267,7 +267,7 @@ def test_quiet_shows_results_and_errors_alone(text_file, lstm_file, tmp_path) ->
     assert "next" in loud.stderr
     assert silent.stderr == ""
     assert silent.stdout == loud.stdout.replace(str(tmp_path / "a"), str(tmp_path / "b"))
-    unknown = ("sample", lstm_file, "--prompt", "Ω", "--length", "5")
+    unknown = ("sample", lstm_file, "--prompt", "Ω", "--max-new-tokens", "5")
     loud, silent = zoo(*unknown), zoo(*unknown, "--quiet")
     assert "read as <unk>" in loud.stderr
     assert (silent.stdout, silent.stderr) == (loud.stdout, "")

@@ -34,7 +34,7 @@ def backwards_file(lstm_file, tmp_path_factory):
 
 
 def test_several_samples_are_printed_under_a_line_each_and_the_first_is_the_single_one(lstm_file):
-    options = lstm_file, "--prompt", "the ", "--length", "40"
+    options = lstm_file, "--prompt", "the ", "--max-new-tokens", "40"
     single, several = text(*options), text(*options, "--samples", "3")
     parts = several.split("--- ")
     assert [part[: len("1 of 3 ---\n")] for part in parts[1:]] == [f"{n} of 3 ---\n" for n in (1, 2, 3)]
@@ -44,7 +44,7 @@ def test_several_samples_are_printed_under_a_line_each_and_the_first_is_the_sing
 
 
 def test_json_holds_the_first_text_and_all_of_them(lstm_file):
-    options = lstm_file, "--prompt", "the ", "--length", "40", "--json"
+    options = lstm_file, "--prompt", "the ", "--max-new-tokens", "40", "--json"
     one, three = json.loads(text(*options)), json.loads(text(*options, "--samples", "3"))
     assert one == {
         "weights": str(lstm_file),
@@ -61,7 +61,7 @@ def test_json_holds_the_first_text_and_all_of_them(lstm_file):
 
 def test_every_option_is_passed_on(lstm_file):
     model, card = weights.load(lstm_file, Registry.discover())
-    options = {"length": 30, "temperature": 1.5, "top_k": 5, "top_p": 0.7, "stop": "e", "seed": 4}
+    options = {"max_new_tokens": 30, "temperature": 1.5, "top_k": 5, "top_p": 0.7, "stop": "e", "seed": 4}
     words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     done = text(lstm_file, "--prompt", "fox", *words, "--samples", "4", "--json")
     drawn = sample_many(
@@ -72,9 +72,9 @@ def test_every_option_is_passed_on(lstm_file):
 
 
 def test_the_text_ends_before_the_stop_string(lstm_file):
-    whole = text(lstm_file, "--length", "60").removesuffix("\n")
+    whole = text(lstm_file, "--max-new-tokens", "60").removesuffix("\n")
     stop = whole[20:23]
-    assert text(lstm_file, "--length", "60", "--stop", stop) == whole.partition(stop)[0] + "\n"
+    assert text(lstm_file, "--max-new-tokens", "60", "--stop", stop) == whole.partition(stop)[0] + "\n"
 
 
 @pytest.mark.parametrize("several", [(), ("--samples", "2")])
@@ -89,12 +89,12 @@ def test_a_stop_string_that_can_never_be_generated_is_an_error(lstm_file, severa
 
 def test_a_prompt_is_read_from_a_file_or_from_stdin(lstm_file, tmp_path, monkeypatch):
     (tmp_path / "prompt.txt").write_bytes(b"the dog\r\nsleeps\n")
-    expected = text(lstm_file, "--prompt", "the dog\nsleeps\n", "--length", "20")
-    assert text(lstm_file, "--prompt-file", "prompt.txt", "--length", "20", cwd=tmp_path) == expected
+    expected = text(lstm_file, "--prompt", "the dog\nsleeps\n", "--max-new-tokens", "20")
+    assert text(lstm_file, "--prompt-file", "prompt.txt", "--max-new-tokens", "20", cwd=tmp_path) == expected
     (tmp_path / "marked.txt").write_bytes(b"\xef\xbb\xbfthe dog\nsleeps\n")  # as Windows editors do
-    assert text(lstm_file, "--prompt-file", "marked.txt", "--length", "20", cwd=tmp_path) == expected
+    assert text(lstm_file, "--prompt-file", "marked.txt", "--max-new-tokens", "20", cwd=tmp_path) == expected
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"the dog\nsleeps\n")))
-    assert text(lstm_file, "--prompt-file", "-", "--length", "20") == expected
+    assert text(lstm_file, "--prompt-file", "-", "--max-new-tokens", "20") == expected
 
 
 @pytest.mark.parametrize(
@@ -122,26 +122,35 @@ def test_two_prompts_are_a_usage_error(lstm_file):
 
 
 def test_only_the_first_of_many_unknown_characters_are_named(lstm_file):
-    done = zoo("sample", lstm_file, "--prompt", "ABCDEFGHIJKLMNOP", "--length", "1")
+    done = zoo("sample", lstm_file, "--prompt", "ABCDEFGHIJKLMNOP", "--max-new-tokens", "1")
     listed = "'A' 'B' 'C' 'D' 'E' 'F' 'G' 'H' 'I' 'J' and 6 more"
     assert done.stderr.splitlines()[-1] == f"zoo: not in the model's vocabulary, read as <unk>: {listed}"
 
 
 def test_a_model_that_reads_backwards_generates_the_text_before_its_prompt(backwards_file, lstm_file):
-    done = zoo("sample", backwards_file, "--prompt", "xof", "--length", "30")
-    forwards = text(lstm_file, "--prompt", "fox", "--length", "30")
+    done = zoo("sample", backwards_file, "--prompt", "xof", "--max-new-tokens", "30")
+    forwards = text(lstm_file, "--prompt", "fox", "--max-new-tokens", "30")
     assert done.stdout == forwards.removesuffix("\n")[::-1] + "\n"
     notice = "zoo: the model reads backwards: it generates the text before its prompt"
     assert done.stderr.splitlines() == [f"sampling from {backwards_file}", notice]
-    several = text(backwards_file, "--prompt", "xof", "--length", "30", "--samples", "2")
+    several = text(backwards_file, "--prompt", "xof", "--max-new-tokens", "30", "--samples", "2")
     assert several.startswith("--- 1 of 2 ---\n" + done.stdout)
-    document = json.loads(text(backwards_file, "--prompt", "xof", "--length", "30", "--json"))
+    document = json.loads(text(backwards_file, "--prompt", "xof", "--max-new-tokens", "30", "--json"))
     assert document["backwards"]
     assert document["text"] + "xof\n" == done.stdout
 
 
 def stream(lstm_file, *arguments, **options):
-    command = [sys.executable, "-m", "zoo", "sample", str(lstm_file), "--length", "1000000", *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "zoo",
+        "sample",
+        str(lstm_file),
+        "--max-new-tokens",
+        "1000000",
+        *arguments,
+    ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 

@@ -46,7 +46,7 @@ class Fields:
 
 
 @hookimpl
-def zoo_training_fields():
+def zoo_training_options():
     return [FieldsSpec(name="bare", summary="Nothing is described", fields=Fields)]
 
 
@@ -278,7 +278,7 @@ def test_analyzers_and_architectures_name_each_other():
 
     assert {"cam/cam", "cam/grad-cam", "diagnose/confusion"} <= set(shown("resnet20")["analyzers"])
     assert "cam/cam" not in shown("convnet")["analyzers"]
-    of_every_classifier = ["diagnose/activations", "diagnose/confusion", "diagnose/neighbours"]
+    of_every_classifier = ["diagnose/activations", "diagnose/confusion", "diagnose/neighbors"]
     assert shown("convnet/mlp")["analyzers"] == of_every_classifier
     cam = shown("cam/cam")
     assert "convnet/camnet" in cam["architectures"]

@@ -82,10 +82,10 @@ def best_of(folder: Path) -> int:
 
 USES: dict[str, Sequence[str]] = {
     "eval": ["eval", "runs/fox"],
-    "sample": ["sample", "runs/fox", "--length", "5"],
+    "sample": ["sample", "runs/fox", "--max-new-tokens", "5"],
     "predict": ["predict", "runs/fox", "fox.txt"],
     "embed": ["embed", "runs/fox", "fox.txt"],
-    "analyze": ["analyze", "surprise", "runs/fox", "fox.txt"],
+    "analyze": ["analyze", "surprisal", "runs/fox", "fox.txt"],
     "inspect": ["inspect", "runs/fox"],
     "train": ["train", "lstm", "files", "--data", "paths=fox.txt", "--epochs", "1", "--from", "runs/fox"],
 }
@@ -180,7 +180,7 @@ def test_a_run_that_was_killed_is_exported(killed: Path) -> None:
     done = command("export", "runs/fox", "--out", "fox.onnx", cwd=killed)
     assert done.returncode == 0, done.stderr
     assert "is not finished" in done.stderr
-    assert command("sample", "fox.onnx", "--length", "5", cwd=killed).returncode == 0
+    assert command("sample", "fox.onnx", "--max-new-tokens", "5", cwd=killed).returncode == 0
 
 
 @pytest.mark.parametrize("words", USES.values(), ids=USES)

@@ -129,7 +129,7 @@ def test_list_cuts_nothing_when_piped():
     assert "\x1b" not in out
 
 
-def test_list_shows_the_headline_metric_and_the_size_of_weights():
+def test_list_shows_the_primary_metric_metric_and_the_size_of_weights():
     line = r"^  cifar10-resnet20 +cifar10 +91\.31 % +1 +269,722 +0\.6 MB$"
     assert re.search(line, plain(zoo("list", "weights", columns=80).stdout), re.M)
     line = r"^  cifar10-resnet20 +accuracy 91\.31 %, 269,7"  # and is cut at the width
@@ -161,7 +161,7 @@ def test_weights_of_a_language_model_are_listed_with_their_loss(tmp_path):
     out = plain(zoo("list", "weights", cwd=tmp_path, columns=60).stdout)
     assert "loss 1.2661 nats" in out
     out = zoo("show", "reader", cwd=tmp_path).stdout
-    assert out.startswith("Weights reader for language-modelling\n")
+    assert out.startswith("Weights reader for language-modeling\n")
     assert "val  loss 1.2661 nats, 1.8266 bits per character, perplexity 3.547" in out
     assert "0" * 64 in out
 

@@ -1,4 +1,4 @@
-"""Training fields as options of `zoo train` and `zoo lr-find`, and what stands in their place by mistake."""
+"""Training options as options of `zoo train` and `zoo lr-find`, and what stands in their place by mistake."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHAPES = ("train", "resnet-lite", "shapes", *SMALL_NET, *SMALL_SHAPES)
 
 
 def trained(run: Path) -> dict[str, Any]:
-    """Return the training fields in a run's config.toml."""
+    """Return the training options in a run's config.toml."""
     (recipe,) = tomllib.loads((run / "config.toml").read_text())["recipes"].values()
     return recipe["train"]
 
@@ -66,7 +66,7 @@ def test_a_boolean_field_has_an_option_for_each_value(text_file: Path, tmp_path:
     [
         (
             ["lstm", "stdlib", "--augment", "flip"],
-            "zoo: --augment does not apply to language-modelling, the task of charrnn",
+            "zoo: --augment does not apply to language-modeling, the task of charrnn",
         ),
         (
             ["resnet20", "shapes", "--bptt", "64"],
@@ -164,7 +164,7 @@ for words in (["train", "--help"], ["train", "lstm", "stdlib", "--sharpness", "1
 """
 
 
-def test_a_training_field_is_declared_in_one_line(tmp_path: Path) -> None:
+def test_a_training_option_is_declared_in_one_line(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     shutil.copytree(root / "zoo", tmp_path / "zoo", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(root / "registry.toml", tmp_path)

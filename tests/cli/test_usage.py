@@ -28,7 +28,7 @@ WRONG = {
     "zoo show lstm gru x": "got unexpected extra arguments (gru x)",
     "zoo eval": "missing WEIGHTS",
     "zoo eval x --split tst": "--split must be one of 'test', 'train', 'val' (got 'tst'); did you mean",
-    "zoo sample x --length many": "--length must be an integer (got 'many')",
+    "zoo sample x --max-new-tokens many": "--max-new-tokens must be an integer (got 'many')",
     "zoo sample x --temperature hot": "--temperature must be a number (got 'hot')",
     "zoo sample x --prompt a --prompt-file b": "--prompt and --prompt-file exclude each other",
     "zoo analyze cam x --draw -1": "--draw must be at least 0 (got -1)",

@@ -68,7 +68,7 @@ def test_eval(desk: Path, lstm_file: Path, weights: str) -> None:
 
 
 def test_sample(desk: Path, lstm_file: Path, weights: str) -> None:
-    options = ("--prompt", "the ", "--length", "20")
+    options = ("--prompt", "the ", "--max-new-tokens", "20")
     assert document("sample", weights, *options, cwd=desk) == document(
         "sample", lstm_file, *options, cwd=desk
     )
@@ -161,17 +161,17 @@ def test_a_path_object_is_never_an_id(desk: Path, lstm_file: Path, monkeypatch: 
 
 def test_a_run_directory_knows_where_its_data_lay(tmp_path: Path) -> None:
     for number in range(40):
-        folder = tmp_path / "pictures" / ("bright" if number % 2 else "dark")
+        folder = tmp_path / "images" / ("bright" if number % 2 else "dark")
         folder.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (8, 8), (number + 200 * (number % 2),) * 3).save(folder / f"{number}.png")
-    data = ("--data", "root=pictures", "--data", "size=8")
+    data = ("--data", "root=images", "--data", "size=8")
     done = zoo("train", "mlp", "folder", *data, "--epochs", "1", "--run", "runs/own", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     document("analyze", "confusion", "runs/own", "--out", "out", cwd=tmp_path)
-    document("analyze", "activations", "runs/own", "pictures/dark", "--out", "of-files", cwd=tmp_path)
+    document("analyze", "activations", "runs/own", "images/dark", "--out", "of-files", cwd=tmp_path)
     shutil.copy(tmp_path / "runs/own/model.safetensors", tmp_path / "given.safetensors")
     assert "requires root" in zoo("eval", "given.safetensors", cwd=tmp_path).stderr
-    given = document("eval", "given.safetensors", "--data", "root=pictures", cwd=tmp_path)
+    given = document("eval", "given.safetensors", "--data", "root=images", cwd=tmp_path)
     ours = document("eval", "runs/own", cwd=tmp_path)
     assert given | {"weights": ""} == ours | {"weights": ""}
 
@@ -181,7 +181,7 @@ def test_a_config_that_was_edited_decides_no_path(lstm_file: Path, text_file: Pa
     ours = document("eval", "run/model.safetensors", cwd=tmp_path)
     with (tmp_path / "run" / "config.toml").open("a") as config:
         config.write("# mine\n")
-    for command in (["eval"], ["analyze", "surprise"]):
+    for command in (["eval"], ["analyze", "surprisal"]):
         done = zoo(*command, "./run", cwd=tmp_path)
         assert done.returncode == 2
         assert "text/files requires paths\n     add --data paths=...\n" in done.stderr

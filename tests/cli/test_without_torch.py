@@ -26,7 +26,7 @@ Zoo = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with exported models, pictures and a text."""
+    """Return a folder with exported models, images and a text."""
     folder = tmp_path_factory.mktemp("exported")
     for name in ("cifar10-mlp", "scenes-convnet-bn", "nietzsche-rnn"):
         zoo.load(name, progress=False).export(folder / f"{name}.onnx", synthetic=True, progress=False)
@@ -48,11 +48,21 @@ def run(arguments: tuple[str, ...], folder: Path, *start: str) -> subprocess.Com
     "arguments",
     [
         ("predict", "cifar10-mlp.onnx", ".", "nope.png", "--top", "3", "--json"),
-        ("predict", "cifar10-mlp.onnx", "0.png", "1.png", "--unsure", "0.5"),
+        ("predict", "cifar10-mlp.onnx", "0.png", "1.png", "--min-confidence", "0.5"),
         ("predict", "scenes-convnet-bn.onnx", "*.png", "--json"),
         ("predict", "nietzsche-rnn.onnx", "text.txt", "--json"),
-        ("sample", "nietzsche-rnn.onnx", "--prompt", "What ", "--length", "80", "--seed", "3"),
-        ("sample", "nietzsche-rnn.onnx", "--length", "30", "--samples", "2", "--top-p", "0.9", "--json"),
+        ("sample", "nietzsche-rnn.onnx", "--prompt", "What ", "--max-new-tokens", "80", "--seed", "3"),
+        (
+            "sample",
+            "nietzsche-rnn.onnx",
+            "--max-new-tokens",
+            "30",
+            "--samples",
+            "2",
+            "--top-p",
+            "0.9",
+            "--json",
+        ),
         ("inspect", "cifar10-mlp.onnx"),
         ("inspect", "nietzsche-rnn.onnx", "--json"),
         ("eval", "cifar10-mlp.onnx"),
@@ -92,7 +102,7 @@ print(json.dumps([*model.predict([image, "0.png"], progress=False)]))
     rows = json.loads(run((), folder, "-c", code).stdout)
     image = np.arange(32 * 32 * 3, dtype=np.uint8).reshape(32, 32, 3)
     here = zoo.load(folder / "cifar10-mlp.onnx").predict([image, folder / "0.png"], progress=False)
-    assert [row["answers"] for row in rows] == [row["answers"] for row in here]
+    assert [row["predictions"] for row in rows] == [row["predictions"] for row in here]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +123,7 @@ def test_nothing_that_an_exported_file_needs_imports_torch(folder: Path) -> None
 import sys
 from zoo.cli import run
 run(["predict", "cifar10-mlp.onnx", "0.png", "-q"])
-run(["sample", "nietzsche-rnn.onnx", "--length", "10", "-q"])
+run(["sample", "nietzsche-rnn.onnx", "--max-new-tokens", "10", "-q"])
 run(["inspect", "nietzsche-rnn.onnx", "-q"])
 print("torch" in sys.modules, file=sys.stderr)
 """

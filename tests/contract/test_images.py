@@ -10,9 +10,9 @@ from zoo import hookimpl
 from zoo.registry.registry import Registry
 from zoo.testing import contract, run_checks
 from zoo.testing._table import CHECKS
-from zoo_images import cifar, folder, labelled, mnist, plugin, scenes, shapes
+from zoo_images import cifar, folder, labeled, mnist, plugin, scenes, shapes
 
-MISSING = ("cifar100", "fashion-mnist", "folder", "labelled", "mnist")
+MISSING = ("cifar100", "fashion-mnist", "folder", "labeled", "mnist")
 
 
 @pytest.fixture(autouse=True)
@@ -60,16 +60,16 @@ def small_mnist(home, release):
 
 def test_datasets_whose_data_is_missing_pass_with_small_releases(tmp_path, monkeypatch):
     for number in range(60):
-        path = tmp_path / "pictures" / ("cat", "dog", "emu")[number % 3] / f"{number}.png"
+        path = tmp_path / "images" / ("cat", "dog", "emu")[number % 3] / f"{number}.png"
         path.parent.mkdir(exist_ok=True, parents=True)
         Image.fromarray(random_bytes(70 + number, 80, 3)).save(path)
-    (tmp_path / "pictures" / "labels.csv").write_text(
+    (tmp_path / "images" / "labels.csv").write_text(
         "file,labels\n" + "".join(f"{number},{number % 3} {number % 4}\n" for number in range(60))
     )
-    read, read_labelled = folder.folder, labelled.labelled
+    read, read_labeled = folder.folder, labeled.labeled
     monkeypatch.setenv("ZOO_DATA", str(tmp_path))
-    monkeypatch.setattr(folder, "folder", lambda: read(root=str(tmp_path / "pictures")))
-    monkeypatch.setattr(labelled, "labelled", lambda: read_labelled(root=str(tmp_path / "pictures")))
+    monkeypatch.setattr(folder, "folder", lambda: read(root=str(tmp_path / "images")))
+    monkeypatch.setattr(labeled, "labeled", lambda: read_labeled(root=str(tmp_path / "images")))
     monkeypatch.setattr(cifar, "RELEASE_100", small_cifar(tmp_path, cifar.RELEASE_100))
     monkeypatch.setattr(mnist, "mnist", small_mnist(tmp_path, mnist.MNIST).read)
     monkeypatch.setattr(mnist, "fashion_mnist", small_mnist(tmp_path, mnist.FASHION).read)

@@ -125,7 +125,7 @@ def card() -> Callable[..., Card]:
                 "num_layers": 2,
                 "dropout": 0.5,
             },
-            "task": "language-modelling",
+            "task": "language-modeling",
             "dataset": DatasetCard(name="text/files", options={"paths": "a.txt"}, fingerprint="0" * 64),
             "preprocess": {
                 "tokens": "char",

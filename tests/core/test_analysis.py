@@ -67,7 +67,7 @@ def maps_of(findings: Findings) -> Tensor:
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> str:
+def image(tmp_path: Path) -> str:
     path = tmp_path / "cat.png"
     draws = np.random.default_rng(0)
     Image.fromarray(draws.integers(0, 255, (40, 30, 3), dtype=np.uint8)).save(path)
@@ -89,10 +89,8 @@ def snapshot(model: nn.Module) -> dict[str, Any]:
 # Inputs, classes and layers
 
 
-def test_a_picture_of_any_size_is_shown_as_the_card_says(
-    registry: Registry, camnet: str, picture: str
-) -> None:
-    found = analyze("cam", camnet, registry, inputs=[picture])
+def test_a_image_of_any_size_is_shown_as_the_card_says(registry: Registry, camnet: str, image: str) -> None:
+    found = analyze("cam", camnet, registry, inputs=[image])
     (item,) = found.items
     model, card = weights.load(camnet, registry)
     with torch.no_grad():
@@ -103,17 +101,17 @@ def test_a_picture_of_any_size_is_shown_as_the_card_says(
     assert item["predicted"] == item["class"] == names[int(probabilities.argmax())]
     assert item["probability"] == item["predicted_probability"] == pytest.approx(float(probabilities.max()))
     assert item["true"] is None
-    assert item["input"] == picture
+    assert item["input"] == image
     assert maps_of(found).shape == (1, 1, 4, 4)
     assert found.facts["weights_sha256"] == card.sha256
 
 
-def test_a_folder_is_its_pictures_sorted(registry: Registry, camnet: str, tmp_path: Path) -> None:
+def test_a_folder_is_its_images_sorted(registry: Registry, camnet: str, tmp_path: Path) -> None:
     for name in ("b.png", "a.jpg", "sub/c.png"):
-        (tmp_path / "pictures" / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("L", (20, 20), 128).save(tmp_path / "pictures" / name)
-    (tmp_path / "pictures" / "notes.txt").write_text("no picture")
-    found = analyze("grad-cam", camnet, registry, inputs=[str(tmp_path / "pictures")])
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (20, 20), 128).save(tmp_path / "images" / name)
+    (tmp_path / "images" / "notes.txt").write_text("no image")
+    found = analyze("grad-cam", camnet, registry, inputs=[str(tmp_path / "images")])
     assert [Path(name).name for name in found.inputs.names] == ["a.jpg", "b.png", "c.png"]
 
 
@@ -128,25 +126,25 @@ def test_images_of_a_split_by_number(registry: Registry, camnet: str) -> None:
     assert len(whole.items) == 24
 
 
-def test_classes_by_name_and_number(registry: Registry, camnet: str, picture: str) -> None:
-    found = analyze("cam", camnet, registry, inputs=[picture], classes=["ring", "0"])
+def test_classes_by_name_and_number(registry: Registry, camnet: str, image: str) -> None:
+    found = analyze("cam", camnet, registry, inputs=[image], classes=["ring", "0"])
     assert [(item["class"], item["class_index"]) for item in found.items] == [("ring", 1), ("circle", 0)]
 
 
-def test_a_layer_by_landmark_or_path(registry: Registry, camnet: str, picture: str) -> None:
-    one = analyze("grad-cam", camnet, registry, inputs=[picture])
-    same = analyze("grad-cam", camnet, registry, inputs=[picture], layer="features")
-    other = analyze("grad-cam", camnet, registry, inputs=[picture], layer="stages.0")
+def test_a_layer_by_landmark_or_path(registry: Registry, camnet: str, image: str) -> None:
+    one = analyze("grad-cam", camnet, registry, inputs=[image])
+    same = analyze("grad-cam", camnet, registry, inputs=[image], layer="features")
+    other = analyze("grad-cam", camnet, registry, inputs=[image], layer="stages.0")
     torch.testing.assert_close(maps_of(one), maps_of(same))
     assert maps_of(other).shape[-1] == 8
     assert (one.manifest()["layer"], other.manifest()["layer"]) == ("stages", "stages.0")
 
 
 def test_precision_applies_to_the_passes_and_not_to_the_maps(
-    registry: Registry, camnet: str, picture: str
+    registry: Registry, camnet: str, image: str
 ) -> None:
-    exact = analyze("grad-cam", camnet, registry, inputs=[picture])
-    coarse = analyze("grad-cam", camnet, registry, inputs=[picture], precision="bf16")
+    exact = analyze("grad-cam", camnet, registry, inputs=[image])
+    coarse = analyze("grad-cam", camnet, registry, inputs=[image], precision="bf16")
     assert coarse.facts["precision"] == "bf16"
     assert maps_of(coarse).dtype == torch.float32
     assert not torch.equal(maps_of(exact), maps_of(coarse))
@@ -186,7 +184,7 @@ def test_precision_applies_to_the_passes_and_not_to_the_maps(
         ),
         ({"split": "val"}, DataError, "the val split is empty", None),
         ({"inputs": ["nothing.png"]}, DataError, "nothing.png: no such file or folder", None),
-        ({"inputs": []}, DataError, "no pictures were given", None),
+        ({"inputs": []}, DataError, "no images were given", None),
     ],
 )
 def test_an_unknown_name_or_number_is_an_error_that_helps(
@@ -206,11 +204,11 @@ def test_an_unknown_name_or_number_is_an_error_that_helps(
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"not a picture", "its format is unknown or not supported"),
+        (b"not an image", "its format is unknown or not supported"),
         (None, "it has a single pixel"),
     ],
 )
-def test_the_error_for_an_unusable_picture_names_it(
+def test_the_error_for_an_unusable_image_names_it(
     registry: Registry, camnet: str, tmp_path: Path, content: bytes | None, words: str
 ) -> None:
     path = tmp_path / "odd.png"
@@ -243,16 +241,16 @@ def test_a_folder_inside_that_may_not_be_read_is_named(
 
 
 @pytest.mark.filterwarnings("ignore:the model sees")
-def test_pictures_that_cannot_be_read_are_left_out_of_an_analysis(
-    registry: Registry, camnet: str, picture: str, tmp_path: Path
+def test_images_that_cannot_be_read_are_left_out_of_an_analysis(
+    registry: Registry, camnet: str, image: str, tmp_path: Path
 ) -> None:
     bad = [tmp_path / f"bad-{number}.png" for number in range(7)]
     for path in bad:
-        path.write_bytes(b"no picture")
+        path.write_bytes(b"no image")
     with pytest.warns(UserWarning, match=r"left out 7 that cannot be read: .*bad-0\.png: .*; and 2 more$"):
-        found = analyze("cam", camnet, registry, inputs=[*bad, picture])
-    assert found.facts["inputs"] == [item["input"] for item in found.items] == [picture]
-    with pytest.raises(DataError, match=r"bad-0\.png: cannot be read as a picture"):
+        found = analyze("cam", camnet, registry, inputs=[*bad, image])
+    assert found.facts["inputs"] == [item["input"] for item in found.items] == [image]
+    with pytest.raises(DataError, match=r"bad-0\.png: cannot be read as an image"):
         analyze("cam", camnet, registry, inputs=bad)
 
 
@@ -266,15 +264,15 @@ def test_what_is_no_regular_file_is_no_text(
         of_own(model, make_task(registry, model.task), paths)
 
 
-def test_the_error_for_a_folder_without_pictures_names_it(
+def test_the_error_for_a_folder_without_images_names_it(
     registry: Registry, camnet: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(DataError, match=f"{tmp_path}: contains no pictures"):
+    with pytest.raises(DataError, match=f"{tmp_path}: contains no images"):
         analyze("cam", camnet, registry, inputs=[str(tmp_path)])
 
 
 def test_an_analyzer_that_does_not_fit_names_those_that_do(
-    registry: Registry, tmp_path: Path, picture: str
+    registry: Registry, tmp_path: Path, image: str
 ) -> None:
     recipe = Recipe(
         architecture="convnet",
@@ -287,23 +285,23 @@ def test_an_analyzer_that_does_not_fit_names_those_that_do(
     with pytest.raises(
         SpecError, match="needs class_maps or mean_head, but convnet/convnet has features"
     ) as caught:
-        analyze("cam", maxed, registry, inputs=[picture])
+        analyze("cam", maxed, registry, inputs=[image])
     assert "grad-cam" in str(caught.value.hint)
     with pytest.raises(OptionError, match="cam/cam does not take a layer") as refused:
-        analyze("cam", maxed, registry, inputs=[picture], layer="stages.0")
+        analyze("cam", maxed, registry, inputs=[image], layer="stages.0")
     assert "grad-cam" in str(refused.value.hint)
-    assert analyze("grad-cam", maxed, registry, inputs=[picture]).items
+    assert analyze("grad-cam", maxed, registry, inputs=[image]).items
 
 
 def test_a_landmark_that_the_model_lacks_is_named(
-    registry: Registry, camnet: str, picture: str, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, camnet: str, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = registry.architecture("camnet")
     spec = dataclasses.replace(entry.spec, landmarks={"features": "stage"})
     monkeypatch.setattr(registry, "architecture", lambda name: Entry("architecture", spec, entry.plugin))
     wrong = "the features of convnet/camnet is 'stage', but it has no such layer; did you mean 'stages'?"
     with pytest.raises(SpecError, match=re.escape(wrong)):
-        analyze("grad-cam", camnet, registry, inputs=[picture])
+        analyze("grad-cam", camnet, registry, inputs=[image])
 
 
 class Titled(Analyzer):
@@ -314,7 +312,7 @@ class Titled(Analyzer):
 
 
 def test_figures_are_titled_with_the_model_and_its_inputs(
-    registry: Registry, camnet: str, picture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, camnet: str, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(analyzing, "make_analyzer", lambda *_: Titled())
 
@@ -322,21 +320,21 @@ def test_figures_are_titled_with_the_model_and_its_inputs(
         return analyze("confusion", path, registry, **given).analysis.text
 
     assert title(camnet, split="test") == "camnet on images/shapes, test split"
-    assert title(camnet, inputs=[picture]) == "camnet on cat.png"
+    assert title(camnet, inputs=[image]) == "camnet on cat.png"
     published = tmp_path / "shapes-net.safetensors"
     published.symlink_to(Path(camnet).resolve())
     assert title(published, split="test", data=SHAPES) == "shapes-net on images/shapes, test split"
 
 
 def test_an_analyzer_is_told_the_name_of_each_input(
-    registry: Registry, camnet: str, picture: str, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, camnet: str, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Named(Analyzer):
         def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
             return Analysis(text=" ".join(subject.names))
 
     monkeypatch.setattr(analyzing, "make_analyzer", lambda *_: Named())
-    assert analyze("confusion", camnet, registry, inputs=[picture]).analysis.text == picture
+    assert analyze("confusion", camnet, registry, inputs=[image]).analysis.text == image
     split = analyze("confusion", camnet, registry, split="test", indices=[3, 1])
     assert split.analysis.text == "test-00003 test-00001"
 
@@ -373,7 +371,7 @@ def test_the_model_and_the_random_state_do_not_change(registry: Registry, camnet
 # Files
 
 
-def test_findings_are_written_as_pictures_arrays_and_a_manifest(
+def test_findings_are_written_as_images_arrays_and_a_manifest(
     registry: Registry, camnet: str, tmp_path: Path
 ) -> None:
     found = analyze("cam", camnet, registry, split="test", indices=[0, 1, 2], classes=["ring", "plus"])
@@ -462,37 +460,37 @@ def test_a_foreign_manifest_names_no_file_to_delete(registry: Registry, camnet: 
 
 
 def test_what_an_earlier_analysis_wrote_is_not_read_as_input(
-    registry: Registry, camnet: str, picture: str
+    registry: Registry, camnet: str, image: str
 ) -> None:
-    home = Path(picture).parent
+    home = Path(image).parent
     for _ in range(2):
         found = analyze("cam", camnet, registry, inputs=[str(home)])
-        assert found.inputs.names == [picture]
+        assert found.inputs.names == [image]
         found.write(home / "out")
 
 
-def test_a_picture_that_is_gone_is_drawn_as_the_model_saw_it(
+def test_a_image_that_is_gone_is_drawn_as_the_model_saw_it(
     registry: Registry, camnet: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "soon-gone.png"
     Image.new("RGB", (40, 40), (200, 0, 0)).save(path)
     found = analyze("cam", camnet, registry, inputs=[path])
-    assert found.inputs.picture(0, at_most=99).size == (40, 40)
+    assert found.inputs.image(0, at_most=99).size == (40, 40)
     path.unlink()
-    seen = found.inputs.picture(0, at_most=99)
+    seen = found.inputs.image(0, at_most=99)
     assert (seen.size, seen.getpixel((0, 0))) == ((16, 16), (200, 0, 0))
     assert found.write(tmp_path / "out")["items"][0]["overlay"] == "soon-gone.png"
 
 
 def test_an_analyzer_without_classes_says_so_and_refuses_one(
-    registry: Registry, camnet: str, picture: str
+    registry: Registry, camnet: str, image: str
 ) -> None:
-    (item,) = analyze("eigen-cam", camnet, registry, inputs=[picture]).items
+    (item,) = analyze("eigen-cam", camnet, registry, inputs=[image]).items
     assert item["map_of"] == "any class"
     with pytest.raises(
         OptionError, match="cam/eigen-cam draws the same map for every class; leave out the class"
     ):
-        analyze("eigen-cam", camnet, registry, inputs=[picture], classes=["ring"])
+        analyze("eigen-cam", camnet, registry, inputs=[image], classes=["ring"])
 
 
 def test_several_kinds_of_class_at_once(registry: Registry, camnet: str) -> None:
@@ -663,16 +661,16 @@ def test_maps_are_enlarged_smoothly() -> None:
     torch.testing.assert_close(enlarge(maps, 4)[0, 0, 0], expected)
 
 
-def test_an_overlay_is_the_picture_where_the_map_is_lowest_and_the_map_s_colors_elsewhere() -> None:
-    picture = Image.new("RGB", (300, 300), (200, 200, 200))
+def test_an_overlay_is_the_image_where_the_map_is_lowest_and_the_map_s_colors_elsewhere() -> None:
+    image = Image.new("RGB", (300, 300), (200, 200, 200))
     map_ = torch.zeros(16, 16)
     map_[:, 12:] = 1.0
-    pixels = np.asarray(overlay(picture, map_))
+    pixels = np.asarray(overlay(image, map_))
     assert pixels.shape == (300, 300, 3)
     assert pixels[150, 20].tolist() == [200, 200, 200]
     red, _, blue = pixels[150, 280].tolist()
     assert red > 200 > blue, "shades of yellow"
-    assert overlay(Image.new("RGB", (32, 32)), map_).size == (224, 224), "a small picture is enlarged"
+    assert overlay(Image.new("RGB", (32, 32)), map_).size == (224, 224), "a small image is enlarged"
 
 
 def test_maps_are_drawn_on_the_pixels_of_the_user_s_file(
@@ -708,35 +706,33 @@ def test_maps_are_drawn_on_the_files_of_a_folder_dataset(registry: Registry, tmp
     assert found.overlay(0).size == (250, 250)
 
 
-def test_a_huge_picture_is_reduced(registry: Registry, camnet: str, tmp_path: Path) -> None:
+def test_a_huge_image_is_reduced(registry: Registry, camnet: str, tmp_path: Path) -> None:
     Image.new("RGB", (2_100, 2_200)).save(tmp_path / "huge.png")
     found = analyze("cam", camnet, registry, inputs=[str(tmp_path / "huge.png")])
     assert found.overlay(0).size == (2_048, 2_048)
 
 
-def test_a_picture_in_the_output_folder_is_not_overwritten(
-    registry: Registry, camnet: str, picture: str
-) -> None:
-    before = Path(picture).read_bytes()
-    document = analyze("cam", camnet, registry, inputs=[picture]).write(Path(picture).parent)
-    assert Path(picture).read_bytes() == before
+def test_a_image_in_the_output_folder_is_not_overwritten(registry: Registry, camnet: str, image: str) -> None:
+    before = Path(image).read_bytes()
+    document = analyze("cam", camnet, registry, inputs=[image]).write(Path(image).parent)
+    assert Path(image).read_bytes() == before
     assert document["items"][0]["overlay"] == "cat-2.png"
 
 
 def test_an_interrupted_drawing_leaves_the_earlier_findings(
-    registry: Registry, camnet: str, picture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, camnet: str, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    analyze("cam", camnet, registry, inputs=[picture]).write(out)
+    analyze("cam", camnet, registry, inputs=[image]).write(out)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
-    found = analyze("cam", camnet, registry, inputs=[picture, picture])
+    found = analyze("cam", camnet, registry, inputs=[image, image])
     drawn: list[object] = []
 
-    def draw(picture: Image.Image, map_: Tensor) -> Image.Image:
+    def draw(image: Image.Image, map_: Tensor) -> Image.Image:
         drawn.append(map_)
         if len(drawn) == 2:
             raise KeyboardInterrupt
-        return overlay(picture, map_)
+        return overlay(image, map_)
 
     monkeypatch.setattr("zoo.analysis.findings.overlay", draw)
     with pytest.raises(KeyboardInterrupt):
@@ -763,7 +759,7 @@ def test_a_notebook_shows_the_sheet_that_is_written(registry: Registry, camnet: 
 def test_a_sheet_of_many_images_and_classes_has_its_limits(registry: Registry, camnet: str) -> None:
     found = analyze("cam", camnet, registry, split="test", classes=[str(number) for number in range(8)])
     width, height = found.sheet(side=20).size
-    assert (width // 30) * (height // 78) < 200, "24 images of 8 classes would be 216 pictures"
+    assert (width // 30) * (height // 78) < 200, "24 images of 8 classes would be 216 images"
     assert found.sheet(1, side=20).size < (width, height)
 
 
@@ -813,11 +809,11 @@ def test_values_that_the_command_line_would_refuse_are_refused_in_python_too(
             analyze("cam", camnet, registry, **given)
 
 
-def test_scores_with_boxes_and_without(registry: Registry, camnet: str, picture: str) -> None:
+def test_scores_with_boxes_and_without(registry: Registry, camnet: str, image: str) -> None:
     found = scored("cam", camnet, registry, split="test", classes=["true"])
     assert found.scores["boxed_maps"] == 24
     assert {"pointing_game", "box_iou", "deletion", "insertion", "average_drop"} <= found.scores.keys()
-    free = scored("cam", camnet, registry, inputs=[picture])
+    free = scored("cam", camnet, registry, inputs=[image])
     assert "deletion" in free.scores
     assert "pointing_game" not in free.scores
     with pytest.raises(OptionError, match="a score is for maps, which diagnose/confusion does not draw"):
@@ -825,10 +821,10 @@ def test_scores_with_boxes_and_without(registry: Registry, camnet: str, picture:
 
 
 def test_the_model_is_run_for_an_analyzer_that_returns_no_logits(
-    registry: Registry, camnet: str, picture: str, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, camnet: str, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = CAM.analyze
-    with_logits = analyze("cam", camnet, registry, inputs=[picture]).items
+    with_logits = analyze("cam", camnet, registry, inputs=[image]).items
     monkeypatch.setattr(CAM, "analyze", lambda *a, **k: dataclasses.replace(plain(*a, **k), logits=None))
-    (without,), (expected,) = analyze("cam", camnet, registry, inputs=[picture]).items, with_logits
+    (without,), (expected,) = analyze("cam", camnet, registry, inputs=[image]).items, with_logits
     assert without["probability"] == pytest.approx(expected["probability"])

@@ -376,7 +376,7 @@ def test_a_recipe_of_ones_own_can_be_trained(net: zoo.Run, tmp_path: Path) -> No
         (("lstm",), {}, UnknownName, "lstm is an architecture and needs a dataset"),
         (("lstn", "stdlib"), {}, UnknownName, "unknown architecture 'lstn'; did you mean 'lstm'"),
         (("stdlib", "lstm"), {}, UnknownName, "the architecture comes first: lstm stdlib"),
-        (("lstm", "shapes"), {}, SpecError, "charrnn/lstm is for language-modelling"),
+        (("lstm", "shapes"), {}, SpecError, "charrnn/lstm is for language-modeling"),
         (("lstm", "stdlib"), {"epoch": 3}, OptionError, "no option 'epoch'; did you mean 'epochs'"),
         (
             ("lstm", "stdlib"),
@@ -449,7 +449,7 @@ def _calling(before: Callable[[], None], method: Callable[..., Any]) -> Callable
     return call
 
 
-def test_lr_find_returns_a_curve_with_suggestions_and_a_picture(text_file: Path) -> None:
+def test_lr_find_returns_a_curve_with_suggestions_and_a_image(text_file: Path) -> None:
     curve = zoo.lr_find(
         "lstm",
         "files",
@@ -515,31 +515,36 @@ def test_evaluate_measures_a_split(net: zoo.Run, lstm: zoo.Run) -> None:
 def test_evaluate_refuses_what_does_not_fit(net: zoo.Run, lstm: zoo.Run) -> None:
     with pytest.raises(OptionError, match=r"split must be one of 'test', .* or none \(got 'tset'\)"):
         net.model.evaluate("tset")  # type: ignore[arg-type]
-    with pytest.raises(OptionError, match="there is no test-time augmentation for language-modelling"):
+    with pytest.raises(OptionError, match="there is no test-time augmentation for language-modeling"):
         lstm.model.evaluate(tta=True)
-    with pytest.raises(SpecError, match="text/stdlib is for language-modelling"):
+    with pytest.raises(SpecError, match="text/stdlib is for language-modeling"):
         net.model.evaluate(dataset="stdlib")
     with pytest.warns(ZooWarning, match="not the images/shapes data that the model was trained on"):
         net.model.evaluate(data={"seed": 1})
 
 
 def test_sampling_generates_the_same_text_in_every_way(lstm: zoo.Run) -> None:
-    text = str(lstm.model.sample("the ", length=30, seed=3))
+    text = str(lstm.model.sample("the ", max_new_tokens=30, seed=3))
     assert len(text) == 30
-    assert "".join(piece for piece, _ in lstm.model.sample("the ", length=30, seed=3).stream()) == text
-    tokens = [*lstm.model.sample("the ", length=30, seed=3).stream()]
+    assert (
+        "".join(piece for piece, _ in lstm.model.sample("the ", max_new_tokens=30, seed=3).stream()) == text
+    )
+    tokens = [*lstm.model.sample("the ", max_new_tokens=30, seed=3).stream()]
     assert "".join(token for token, _ in tokens) == text
-    texts = lstm.model.sample("the ", samples=3, length=30, seed=3)
+    texts = lstm.model.sample("the ", samples=3, max_new_tokens=30, seed=3)
     assert (len(texts), texts[0]) == (3, text)
-    assert str(lstm.model.sample("the ", length=30, seed=4)) != text
-    assert str(lstm.model.sample("the ", length=30, seed=3, stop=text[9:12])) == text.partition(text[9:12])[0]
+    assert str(lstm.model.sample("the ", max_new_tokens=30, seed=4)) != text
+    assert (
+        str(lstm.model.sample("the ", max_new_tokens=30, seed=3, stop=text[9:12]))
+        == text.partition(text[9:12])[0]
+    )
 
 
-def test_surprise_is_the_loss_of_what_is_generated_whatever_it_was_drawn_with(lstm: zoo.Run) -> None:
-    drawn = {"length": 40, "temperature": 1.5, "top_k": 5, "seed": 3}
+def test_surprisal_is_the_loss_of_what_is_generated_whatever_it_was_drawn_with(lstm: zoo.Run) -> None:
+    drawn = {"max_new_tokens": 40, "temperature": 1.5, "top_k": 5, "seed": 3}
     tokens, surprises = zip(*lstm.model.sample("the ", **drawn).stream(), strict=True)
     (whole,), (prompt,) = (
-        lstm.model.predict([text])[0]["answers"] for text in ("the " + "".join(tokens), "the ")
+        lstm.model.predict([text])[0]["predictions"] for text in ("the " + "".join(tokens), "the ")
     )
     total = whole["loss"] * (whole["tokens"] - 1) - prompt["loss"] * (prompt["tokens"] - 1)
     assert sum(surprises) == pytest.approx(total, rel=1e-3)
@@ -548,20 +553,20 @@ def test_surprise_is_the_loss_of_what_is_generated_whatever_it_was_drawn_with(ls
 def test_a_model_names_the_analyzers_that_apply_to_it(net: zoo.Run, lstm: zoo.Run) -> None:
     rows = {row["name"]: row for row in net.model.analyzers}
     assert {"grad-cam", "score-cam", "confusion"} <= rows.keys()
-    assert "surprise" not in rows
+    assert "surprisal" not in rows
     assert rows["grad-cam"]["takes_layer"]
-    assert rows["neighbours"]["reference"] == "train"
+    assert rows["neighbors"]["reference"] == "train"
     assert {name for name, row in rows.items() if row["labels"]} == {"confusion"}
     flips, _, batch_size = rows["score-cam"]["options"]
     assert (flips["name"], flips["type"], flips["default"]) == ("flips", "bool", False)
     assert (batch_size["minimum"], batch_size["maximum"]) == (1, None)
     assert flips["help"] == "average each map with that of the mirrored image."
-    assert {row["name"] for row in lstm.model.analyzers} == {"activations", "dynamic-evaluation", "surprise"}
+    assert {row["name"] for row in lstm.model.analyzers} == {"activations", "dynamic-evaluation", "surprisal"}
 
 
 def test_sampling_warns_of_unknown_characters_and_refuses_wrong_values(net: zoo.Run, lstm: zoo.Run) -> None:
     with pytest.warns(ZooWarning, match="not in the model's vocabulary, read as <unk>: 'Ω'") as caught:
-        str(lstm.model.sample("Ωmega", length=3))
+        str(lstm.model.sample("Ωmega", max_new_tokens=3))
     assert caught[0].filename == __file__
     with pytest.raises(OptionError, match="temperature must be at least 0"):
         lstm.model.sample(temperature=-1)
@@ -571,7 +576,7 @@ def test_sampling_warns_of_unknown_characters_and_refuses_wrong_values(net: zoo.
         net.model.sample("x")
 
 
-def test_analyze_returns_findings_with_a_picture(net: zoo.Run, lstm: zoo.Run, tmp_path: Path) -> None:
+def test_analyze_returns_findings_with_a_image(net: zoo.Run, lstm: zoo.Run, tmp_path: Path) -> None:
     findings = net.model.analyze("grad-cam", split="test", indices=[0, 3], classes=["true"], progress=False)
     assert [item["input"] for item in findings.items] == ["test-00000", "test-00003"]
     assert repr(findings) == "<Findings of cam/grad-cam: 2 maps>"
@@ -595,10 +600,10 @@ def test_analyze_takes_what_predict_takes(net: zoo.Run, tmp_path: Path) -> None:
     for one in given:
         found = net.model.analyze("grad-cam", one, progress=False)
         assert [{**found.items[0], "input": str(path)}] == [expected]
-        assert np.array_equal(np.array(found.inputs.picture(0, at_most=99)), pixels[:, 5:35])
+        assert np.array_equal(np.array(found.inputs.image(0, at_most=99)), pixels[:, 5:35])
     names = [item["input"] for item in net.model.analyze("cam", given[1:3], progress=False).items]
     assert names == ["input 0", "input 1"]
-    with pytest.raises(OptionError, match="expected pictures or a list of them"):
+    with pytest.raises(OptionError, match="expected images or a list of them"):
         net.model.analyze("cam", 7)
 
 
@@ -606,12 +611,12 @@ def test_analyze_reads_texts_as_one(lstm: zoo.Run, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("the dog")
     (tmp_path / "b.txt").write_text(" the cat")
 
-    def surprise(inputs: object) -> str:
-        return lstm.model.analyze("surprise", inputs, progress=False).analysis.text.split("\n", 1)[1]
+    def surprisal(inputs: object) -> str:
+        return lstm.model.analyze("surprisal", inputs, progress=False).analysis.text.split("\n", 1)[1]
 
-    assert surprise("the dog the cat") == surprise([tmp_path / "a.txt", " the cat"]) == surprise(tmp_path)
+    assert surprisal("the dog the cat") == surprisal([tmp_path / "a.txt", " the cat"]) == surprisal(tmp_path)
     with pytest.warns(UserWarning, match="2 of 8 characters are not in the model's vocabulary"):
-        surprise("the \N{SNOWMAN}\N{SNOWMAN} d")
+        surprisal("the \N{SNOWMAN}\N{SNOWMAN} d")
 
 
 # Output
@@ -626,7 +631,7 @@ def test_nothing_is_printed_without_progress(
     zoo.lr_find("lstm", "files", **small, steps=25)
     net.model.evaluate(progress=False)
     lstm.model.analyze("dynamic-evaluation", progress=False)
-    str(lstm.model.sample("the ", length=3, progress=False))
+    str(lstm.model.sample("the ", max_new_tokens=3, progress=False))
     net.model.analyze("cam", split="test", progress=False)
     assert capfd.readouterr() == ("", "")
 
@@ -646,4 +651,4 @@ def test_notices_are_warnings_that_can_be_errors(lstm: zoo.Run) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", ZooWarning)
         with pytest.raises(ZooWarning, match="read as <unk>"):
-            str(lstm.model.sample("Ω", length=1))
+            str(lstm.model.sample("Ω", max_new_tokens=1))

@@ -67,7 +67,7 @@ def zoo_architectures():
         ArchitectureSpec(
             name="masked",
             target="masked:Masked",
-            task="language-modelling",
+            task="language-modeling",
             summary="Masked",
             context_length=64,
         )

@@ -144,12 +144,12 @@ def test_a_target_must_build_a_torch_module() -> None:
 def test_data_of_another_task_is_refused_with_a_command_that_lists_what_fits(registry: Registry) -> None:
     with pytest.raises(
         SpecError,
-        match="convnet/resnet-lite is for classification, but text/stdlib is for language-modelling",
+        match="convnet/resnet-lite is for classification, but text/stdlib is for language-modeling",
     ) as caught:
         registry.shared_task(registry.architecture("resnet-lite"), registry.dataset("stdlib"))
     assert "`zoo list datasets --where task=classification`" in (caught.value.hint or "")
     task = registry.shared_task(registry.architecture("lstm"), registry.dataset("stdlib"))
-    assert task.name == "language-modelling"
+    assert task.name == "language-modeling"
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def test_an_error_names_the_file_and_the_key(write: Write, text: str, message: s
     assert message in str(caught.value)
 
 
-def test_of_a_training_field_in_the_config_of_a_run_the_file_is_named(tmp_path: Path) -> None:
+def test_of_a_training_option_in_the_config_of_a_run_the_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(RECIPE.partition("[recipes.mine]")[0].replace("7", "0"))
     with pytest.raises(CatalogError) as caught:
         read_recipe(tmp_path / "config.toml")

@@ -294,7 +294,7 @@ def test_a_blended_target_counts_as_its_likeliest_class(images: Any) -> None:
 
 
 @pytest.mark.parametrize("side", [0, 2_049, 10**9, "32", True])
-def test_a_card_cannot_ask_for_pictures_of_any_size(side: Any) -> None:
+def test_a_card_cannot_ask_for_images_of_any_size(side: Any) -> None:
     preprocess = {"size": 32, "mean": [0.5], "std": [0.5], "classes": ["a", "b"]}
     dims = {"in_channels": 1, "num_classes": 2}
     Classification(CLASSIFICATION).processor.check_feeding(preprocess, dims | {"image_size": 2_048})

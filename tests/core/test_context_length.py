@@ -51,7 +51,7 @@ def zoo_architectures():
         ArchitectureSpec(
             name="attention",
             target="attention:Attention",
-            task="language-modelling",
+            task="language-modeling",
             summary="Attention",
             context_length="block_size",
         )
@@ -98,14 +98,14 @@ def test_everything_that_reads_text_stays_within_the_context(
     run = train(tmp_path / "run", model={"cached": cached}, epochs=2)
     model: Model = run.model
     measured = model.evaluate("test", progress=False)
-    assert measured["metrics"]["loss"] < measured["chance"]["loss"]
+    assert measured["metrics"]["loss"] < measured["baseline"]["loss"]
     with pytest.raises(OptionError, match="dynamic evaluation is for models that read texts of any length"):
         model.analyze("dynamic-evaluation", progress=False)
-    assert len(str(model.sample("1 and ", length=60, progress=False))) == 60
-    assert "".join(piece for piece, _ in model.sample("1 and ", length=60).stream()) == str(
-        model.sample("1 and ", length=60, progress=False)
+    assert len(str(model.sample("1 and ", max_new_tokens=60, progress=False))) == 60
+    assert "".join(piece for piece, _ in model.sample("1 and ", max_new_tokens=60).stream()) == str(
+        model.sample("1 and ", max_new_tokens=60, progress=False)
     )
-    findings = model.analyze("surprise", progress=False)
+    findings = model.analyze("surprisal", progress=False)
     assert findings.scores["loss"] == pytest.approx(measured["metrics"]["loss"], abs=0.3)
     tokens = sum(row["count"] for row in findings.analysis.tables["tokens"])
     assert tokens == measured["count"]
@@ -170,7 +170,7 @@ def test_a_learning_rate_is_found_within_the_context(train: Any, registry: Regis
 
 
 def net(**changes: Any) -> ArchitectureSpec:
-    return ArchitectureSpec(name="net", target="m:Net", task="language-modelling", summary="A net", **changes)
+    return ArchitectureSpec(name="net", target="m:Net", task="language-modeling", summary="A net", **changes)
 
 
 def test_a_context_length_is_a_number_or_an_option() -> None:

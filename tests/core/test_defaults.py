@@ -17,7 +17,7 @@ from tests.trainings import set_up, train
 from zoo.config.recipe import Recipe
 from zoo.config.training import TrainConfig
 from zoo.errors import ZooWarning
-from zoo.evaluation.chance import no_better_than_chance
+from zoo.evaluation.baseline import no_better_than_baseline
 from zoo.evaluation.evaluate import evaluate
 from zoo.files.cards import read_card
 from zoo.models import weights
@@ -26,8 +26,8 @@ from zoo.training.defaults import FEWEST_STEPS, fine_tuning, from_scratch
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION
 from zoo_text.fields import TextFields
-from zoo_text.language_modelling import LanguageModelling
-from zoo_text.plugin import LANGUAGE_MODELLING
+from zoo_text.language_modeling import LanguageModeling
+from zoo_text.plugin import LANGUAGE_Modeling
 
 CUTTING = ("batching", "bptt", "bptt_jitter")
 USUAL = configured(epochs=6, batch_size=128, optimizer="sgd", lr=0.2, augment=("flip",))
@@ -209,18 +209,22 @@ BAD = Recipe(
 )
 
 
-def test_a_result_no_better_than_chance_is_warned_of_and_says_so(registry: Registry, tmp_path: Path) -> None:
+def test_a_result_no_better_than_baseline_is_warned_of_and_says_so(
+    registry: Registry, tmp_path: Path
+) -> None:
     with pytest.warns(ZooWarning) as caught:
         result = train(BAD, registry, directory=tmp_path / "run")
     assert [
-        line for line in messages(caught) if line.startswith("the result on val is no better than chance")
+        line
+        for line in messages(caught)
+        if line.startswith("the result on val is no better than a random baseline")
     ]
-    assert result.to_dict()["better_than_chance"] is False
-    assert result.chance == {"accuracy": 1 / 8, "loss": math.log(8)}
-    with pytest.warns(ZooWarning, match=r"^the result on val is no better than chance: .*loss "):
+    assert result.to_dict()["better_than_baseline"] is False
+    assert result.baseline == {"accuracy": 1 / 8, "loss": math.log(8)}
+    with pytest.warns(ZooWarning, match=r"^the result on val is no better than a random baseline: .*loss "):
         found = evaluate(*weights.load(result.weights, registry), registry, split="val")
-    assert found["better_than_chance"] is False
-    assert found["chance"] == result.chance
+    assert found["better_than_baseline"] is False
+    assert found["baseline"] == result.baseline
 
 
 def test_a_loss_that_rises_a_hundredfold_is_warned_of_once(registry: Registry, tmp_path: Path) -> None:
@@ -231,7 +235,7 @@ def test_a_loss_that_rises_a_hundredfold_is_warned_of_once(registry: Registry, t
     assert rising[0].endswith("try lr=0.01")
 
 
-def test_a_result_better_than_chance_is_not_warned_of(registry: Registry, tmp_path: Path) -> None:
+def test_a_result_better_than_baseline_is_not_warned_of(registry: Registry, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("to be or not to be. " * 100)
     recipe = Recipe(
         architecture="gru",
@@ -243,9 +247,9 @@ def test_a_result_better_than_chance_is_not_warned_of(registry: Registry, tmp_pa
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "the result on", ZooWarning)
         result = train(recipe, registry, directory=tmp_path / "run")
-    assert result.better_than_chance
+    assert result.better_than_baseline
     vocabulary = read_card(Path(result.weights)).preprocess["vocabulary"]
-    assert result.chance == {"loss": math.log(len(vocabulary))}
+    assert result.baseline == {"loss": math.log(len(vocabulary))}
 
 
 def test_batches_whose_gradients_are_accumulated_count_as_one() -> None:
@@ -254,26 +258,26 @@ def test_batches_whose_gradients_are_accumulated_count_as_one() -> None:
         assert from_scratch(usual, said, steps_of(10_000)).lr == 0.1
 
 
-def test_a_result_that_is_not_a_number_is_no_better_than_chance() -> None:
-    worse = no_better_than_chance(
-        {"loss": float("nan")}, LanguageModelling(LANGUAGE_MODELLING), {"vocabulary": ["a", "b"]}
+def test_a_result_that_is_not_a_number_is_no_better_than_baseline() -> None:
+    worse = no_better_than_baseline(
+        {"loss": float("nan")}, LanguageModeling(LANGUAGE_Modeling), {"vocabulary": ["a", "b"]}
     )
     assert worse == {"loss": math.log(2)}
     assert (
-        no_better_than_chance(
+        no_better_than_baseline(
             {"loss": 0.0, "accuracy": 1.0}, Classification(CLASSIFICATION), {"classes": ["a"]}
         )
         == {}
     )
 
 
-def test_every_metric_is_compared_with_chance_in_its_own_direction() -> None:
+def test_every_metric_is_compared_with_baseline_in_its_own_direction() -> None:
     class Tagging(Classification):
-        def chance(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
+        def baseline(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
             return {"accuracy": 0.5, "top5_accuracy": 0.9, "loss": 0.7}
 
     task = Tagging(CLASSIFICATION)
     better = {"accuracy": 0.6, "top5_accuracy": 0.95, "loss": 0.6}
-    assert no_better_than_chance(better, task, {}) == {}
+    assert no_better_than_baseline(better, task, {}) == {}
     worse = {"accuracy": 0.6, "top5_accuracy": 0.85, "loss": 0.6}
-    assert no_better_than_chance(worse, task, {}) == {"top5_accuracy": 0.9}
+    assert no_better_than_baseline(worse, task, {}) == {"top5_accuracy": 0.9}

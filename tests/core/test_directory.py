@@ -90,7 +90,7 @@ def test_a_run_continues_from_its_last_checkpoint(path: Path) -> None:
     assert [row["epoch"] for row in state.history] == [1, 2]
 
 
-def test_a_training_field_at_its_default_is_no_change(path: Path) -> None:
+def test_a_training_option_at_its_default_is_no_change(path: Path) -> None:
     assert resumed(path, replace(RECIPE, train={"epochs": 3, "mixup_alpha": 0.0})).epoch == 2
     with pytest.raises(RunError, match=r"train.mixup_alpha: 0.0 before, 0.2 now"):
         resumed(path, replace(RECIPE, train={"epochs": 3, "mixup_alpha": 0.2}))

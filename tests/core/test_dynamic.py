@@ -21,10 +21,10 @@ from zoo.models.precision import pick_device
 from zoo.registry.registry import Registry
 from zoo_diagnose import dynamic
 from zoo_diagnose.dynamic import DynamicEvaluation as Dynamic
-from zoo_text.language_modelling import LanguageModelling
-from zoo_text.plugin import LANGUAGE_MODELLING
+from zoo_text.language_modeling import LanguageModeling
+from zoo_text.plugin import LANGUAGE_Modeling
 
-TASK = LanguageModelling(LANGUAGE_MODELLING)
+TASK = LanguageModeling(LANGUAGE_Modeling)
 SIZE = 8
 GPU = os.environ.get("ZOO_TEST_DEVICE") or pick_device(None)
 
@@ -45,7 +45,7 @@ def with_test(data: FakeText, tokens: Tensor) -> FakeText:
 def analysis(model: nn.Module, data: FakeText, dynamic: Dynamic, *, lanes: int = 16) -> Analysis:
     """Return what dynamic evaluation finds of the test split."""
     train = Reference(batches=[*TASK.eval_batches(data, "train")])
-    subject = Subject(task="language-modelling", landmarks={}, preprocess=data.preprocess, reference=train)
+    subject = Subject(task="language-modeling", landmarks={}, preprocess=data.preprocess, reference=train)
     batches = [*TASK.lane_batches(data.split("test"), lanes=lanes, steps=16)]
     return dynamic.analyze(model, batches, subject=subject)
 

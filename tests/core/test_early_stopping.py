@@ -11,11 +11,11 @@ from zoo.training.early_stopping import best_epoch, out_of_patience
 from zoo.training.loop import fit
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION
-from zoo_text.language_modelling import LanguageModelling
-from zoo_text.plugin import LANGUAGE_MODELLING
+from zoo_text.language_modeling import LanguageModeling
+from zoo_text.plugin import LANGUAGE_Modeling
 
 IMAGES = Classification(CLASSIFICATION)
-TEXT = LanguageModelling(LANGUAGE_MODELLING)
+TEXT = LanguageModeling(LANGUAGE_Modeling)
 
 
 def accuracies(*values: float) -> list[dict[str, Any]]:

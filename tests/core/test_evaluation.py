@@ -19,7 +19,7 @@ from zoo.files.cards import Card
 from zoo.models import weights
 from zoo.registry.catalog import Catalog
 from zoo.registry.registry import Registry
-from zoo_text import language_modelling
+from zoo_text import language_modeling
 
 TEXT = "To be,  or not to be:\nthat is the question.\n" * 60
 READING = {"tokens": "word", "lower": True, "newline_eos": True, "backwards": True}
@@ -55,7 +55,7 @@ class Nameless(Plain):
 
 @hookimpl
 def zoo_datasets():
-    fields = {"task": "language-modelling", "summary": "Plain"}
+    fields = {"task": "language-modeling", "summary": "Plain"}
     return [
         DatasetSpec(name="nameless", target="plain:Nameless", **fields),
         DatasetSpec(name="data", target="plain:Plain", **fields),
@@ -181,7 +181,7 @@ def test_data_that_cannot_be_read_as_the_model_was_trained_to_is_refused(
     ("options", "message"),
     [
         ({"split": "tset"}, "split must be one of train, val, test (got 'tset')"),
-        ({"tta": True}, "there is no test-time augmentation for language-modelling"),
+        ({"tta": True}, "there is no test-time augmentation for language-modeling"),
     ],
 )
 def test_an_option_that_does_not_fit_the_model_is_refused(
@@ -194,7 +194,7 @@ def test_an_option_that_does_not_fit_the_model_is_refused(
 
 def test_tokens_of_another_vocabulary_are_renumbered_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
     tokens, table = torch.randint(0, 40, (1_000,)).to(torch.uint8), torch.randperm(40).to(torch.uint8)
-    monkeypatch.setattr(language_modelling, "_BLOCK", 300)
-    numbers = language_modelling._renumbered(tokens, table)  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(language_modeling, "_BLOCK", 300)
+    numbers = language_modeling._renumbered(tokens, table)  # pyright: ignore[reportPrivateUsage]
     assert numbers.dtype == torch.uint8
     assert torch.equal(numbers, table[tokens.long()])

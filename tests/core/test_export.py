@@ -27,7 +27,7 @@ from zoo.registry.registry import Registry
 onnx = pytest.importorskip("onnx", reason="the extra `export` is not installed")
 from zoo_export import exporting  # noqa: E402
 from zoo_export.exportable import exportable  # noqa: E402
-from zoo_export.onnx_file import described, sealed  # noqa: E402
+from zoo_export.onnx_file import described, with_checksum  # noqa: E402
 from zoo_export.onnx_writer import OnnxExporter  # noqa: E402
 from zoo_export.verifying import verify  # noqa: E402
 
@@ -75,10 +75,10 @@ def test_a_classifier_answers_as_before(net: zoo.Model, net_file: Path) -> None:
     ]
     ours, theirs = (model.predict(images, top=3, **QUIET) for model in (net, exported))
     for row, other in zip(ours, theirs, strict=True):
-        assert [a["class"] for a in row["answers"]] == [a["class"] for a in other["answers"]]
-        shares = [[a["probability"] for a in each["answers"]] for each in (row, other)]
+        assert [a["class"] for a in row["predictions"]] == [a["class"] for a in other["predictions"]]
+        shares = [[a["probability"] for a in each["predictions"]] for each in (row, other)]
         assert shares[0] == pytest.approx(shares[1], abs=1e-5)
-    assert exported.predict(images[:1], unsure=1.0, **QUIET)[0]["answers"][0]["class"] == "unsure"
+    assert exported.predict(images[:1], min_confidence=1.0, **QUIET)[0]["predictions"][0]["class"] == "unsure"
     assert exported.classes == net.classes
     assert exported.card == net.card
     assert "exported" in repr(exported)
@@ -87,14 +87,16 @@ def test_a_classifier_answers_as_before(net: zoo.Model, net_file: Path) -> None:
 def test_a_language_model_writes_the_same_text_and_scores_alike(text: zoo.Model, text_file: Path) -> None:
     exported = zoo.load(text_file)
     for settings in ({}, {"temperature": 0}, {"top_k": 3, "top_p": 0.9, "seed": 5}):
-        ours, theirs = (m.sample("fox", samples=3, length=80, **settings, **QUIET) for m in (text, exported))
+        ours, theirs = (
+            m.sample("fox", samples=3, max_new_tokens=80, **settings, **QUIET) for m in (text, exported)
+        )
         assert ours == theirs
-    assert "".join(piece for piece, _ in exported.sample("the ", length=50).stream()) == str(
-        text.sample("the ", length=50, **QUIET)
+    assert "".join(piece for piece, _ in exported.sample("the ", max_new_tokens=50).stream()) == str(
+        text.sample("the ", max_new_tokens=50, **QUIET)
     )
     ours, theirs = (m.predict(["the lazy dog", "fox"], **QUIET) for m in (text, exported))
     for row, other in zip(ours, theirs, strict=True):
-        assert other["answers"][0] == pytest.approx(row["answers"][0], rel=1e-4)
+        assert other["predictions"][0] == pytest.approx(row["predictions"][0], rel=1e-4)
 
 
 def test_features_are_those_of_the_model(
@@ -162,7 +164,7 @@ def test_a_model_of_several_labels_names_the_same_ones(folder: Path) -> None:
     images = [image for image, _ in zoo.open_dataset("scenes", **DATA, **QUIET).split("test")]
     ours, theirs = (model.predict(images, top=8, **QUIET) for model in (tagger, exported))
     for row, other in zip(ours, theirs, strict=True):
-        shares = [{a["class"]: a["probability"] for a in each["answers"]} for each in (row, other)]
+        shares = [{a["class"]: a["probability"] for a in each["predictions"]} for each in (row, other)]
         assert shares[0] == pytest.approx(shares[1], abs=1e-5)
 
 
@@ -424,10 +426,10 @@ HOSTILE = {
     "zeros": lambda whole: bytes(1000),
     "endless numbers": lambda whole: b"\xff" * 1000,
     "deeply nested": lambda whole: nested(100),
-    "weights in other files": lambda whole: unsealed(whole, external),
+    "weights in other files": lambda whole: without_checksum(whole, external),
     "no card": lambda whole: changed(whole, lambda model: model.metadata_props.pop(1)),
     "no metadata": lambda whole: changed(whole, lambda model: model.ClearField("metadata_props")),
-    "no seal": lambda whole: unsealed(whole),
+    "no checksum": lambda whole: without_checksum(whole),
     "metadata twice": lambda whole: whole + b"\x72\x09\x0a\x03zoo\x12\x02{}",
     "a card of fewer classes": lambda whole: changed(whole, rewritten('"circle",', "")),
     "another task": lambda whole: changed(whole, rewritten('"task":"classification"', '"task":"magic"')),
@@ -444,16 +446,16 @@ HOSTILE = {
 
 
 def changed(whole: bytes, change: Any) -> bytes:
-    """Return a file with something changed, sealed again."""
+    """Return a file with something changed, and a new checksum."""
     model = onnx.ModelProto.FromString(whole)
     kept = [each for each in model.metadata_props if each.key != "zoo_sha256"]
     model.ClearField("metadata_props")
     model.metadata_props.extend(sorted(kept, key=lambda each: each.key))
     change(model)
-    return sealed(model)
+    return with_checksum(model)
 
 
-def unsealed(whole: bytes, change: Any = lambda model: None) -> bytes:
+def without_checksum(whole: bytes, change: Any = lambda model: None) -> bytes:
     model = onnx.ModelProto.FromString(whole)
     change(model)
     kept = [each for each in model.metadata_props if each.key != "zoo_sha256"]
@@ -576,12 +578,12 @@ def test_an_exported_file_is_served(net_file: Path, text_file: Path) -> None:
         described = client.get("/models").json()
         assert [row["analyzers"] for row in described] == [[], []]
         pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
-        picture = io.BytesIO()
-        Image.fromarray(pixels).save(picture, "PNG")
-        files = {"input": ("a.png", picture.getvalue())}
+        image = io.BytesIO()
+        Image.fromarray(pixels).save(image, "PNG")
+        files = {"input": ("a.png", image.getvalue())}
         (row,) = client.post("/predict", data={"model": described[0]["name"]}, files=files).json()
-        assert row["answers"] == models[0][1].predict([pixels], **QUIET)[0]["answers"]
-        answer = client.post("/sample", json={"model": "fox", "prompt": "the ", "length": 20})
+        assert row["predictions"] == models[0][1].predict([pixels], **QUIET)[0]["predictions"]
+        answer = client.post("/sample", json={"model": "fox", "prompt": "the ", "max_new_tokens": 20})
         assert answer.text.count("data: ") == 21
         form = {"model": described[0]["name"], "analyzer": "grad-cam"}
         refused = client.post("/analyze", data=form, files=files)

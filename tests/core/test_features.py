@@ -44,9 +44,9 @@ def reader() -> zoo.Model:
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a few drawn shapes."""
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("images")
     images = zoo.open_dataset("shapes", **{**DATA, "train_size": 8, "test_size": 6}, **QUIET).split("test")
     for number in range(len(images)):
         Image.fromarray(images[number][0].permute(1, 2, 0).numpy()).save(folder / f"{number:02}.png")
@@ -57,38 +57,38 @@ def head_of(model: zoo.Model) -> nn.Module:
     return model.module.get_submodule("out")
 
 
-def test_features_of_pictures_are_what_the_head_reads(net: zoo.Model, pictures: Path) -> None:
-    found = np.asarray(net.features(pictures, **QUIET))
+def test_features_of_images_are_what_the_head_reads(net: zoo.Model, images: Path) -> None:
+    found = np.asarray(net.features(images, **QUIET))
     assert (found.dtype, found.shape) == (np.float32, (6, 64))
     with torch.no_grad():
         shares = head_of(net)(torch.from_numpy(found)).softmax(1)
-    rows = net.predict(pictures, top=99, **QUIET)
+    rows = net.predict(images, top=99, **QUIET)
     for share, row in zip(shares, rows, strict=True):
-        answers = {answer["class"]: answer["probability"] for answer in row["answers"]}
+        answers = {answer["class"]: answer["probability"] for answer in row["predictions"]}
         assert share.tolist() == pytest.approx([answers[name] for name in net.classes], abs=1e-5)
 
 
 @pytest.mark.parametrize(("batch_size", "threads"), [(1, 1), (5, 3)])
 def test_batches_and_threads_do_not_matter(
-    net: zoo.Model, pictures: Path, batch_size: int, threads: int
+    net: zoo.Model, images: Path, batch_size: int, threads: int
 ) -> None:
-    found = np.asarray(net.features(pictures, batch_size=batch_size, threads=threads, **QUIET))
-    np.testing.assert_allclose(found, np.asarray(net.features(pictures, **QUIET)), atol=1e-5)
+    found = np.asarray(net.features(images, batch_size=batch_size, threads=threads, **QUIET))
+    np.testing.assert_allclose(found, np.asarray(net.features(images, **QUIET)), atol=1e-5)
 
 
-def test_a_layer_is_named_by_a_landmark_or_its_path(net: zoo.Model, pictures: Path) -> None:
-    usual = np.asarray(net.features(pictures, **QUIET))
-    np.testing.assert_array_equal(np.asarray(net.features(pictures, layer="stages", **QUIET)), usual)
-    assert np.asarray(net.features(pictures, layer="conv", **QUIET)).shape == (6, 16)
-    logits = np.asarray(net.features(pictures, layer="head", **QUIET))
+def test_a_layer_is_named_by_a_landmark_or_its_path(net: zoo.Model, images: Path) -> None:
+    usual = np.asarray(net.features(images, **QUIET))
+    np.testing.assert_array_equal(np.asarray(net.features(images, layer="stages", **QUIET)), usual)
+    assert np.asarray(net.features(images, layer="conv", **QUIET)).shape == (6, 16)
+    logits = np.asarray(net.features(images, layer="head", **QUIET))
     with torch.no_grad():
         np.testing.assert_allclose(logits, head_of(net)(torch.from_numpy(usual)), atol=1e-4)
 
 
-def test_feature_maps_are_kept_on_request(net: zoo.Model, pictures: Path) -> None:
-    maps = np.asarray(net.features(pictures, pool=False, **QUIET))
+def test_feature_maps_are_kept_on_request(net: zoo.Model, images: Path) -> None:
+    maps = np.asarray(net.features(images, pool=False, **QUIET))
     assert maps.shape == (6, 64, 16, 16)
-    np.testing.assert_allclose(maps.mean((2, 3)), np.asarray(net.features(pictures, **QUIET)), atol=1e-5)
+    np.testing.assert_allclose(maps.mean((2, 3)), np.asarray(net.features(images, **QUIET)), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -100,10 +100,10 @@ def test_feature_maps_are_kept_on_request(net: zoo.Model, pictures: Path) -> Non
     ],
 )
 def test_a_layer_that_is_not_there_is_answered_with_those_that_are(
-    net: zoo.Model, pictures: Path, layer: str, message: str
+    net: zoo.Model, images: Path, layer: str, message: str
 ) -> None:
     with pytest.raises(OptionError) as caught:
-        np.asarray(net.features(pictures, layer=layer, **QUIET))
+        np.asarray(net.features(images, layer=layer, **QUIET))
     assert str(caught.value).startswith(message)
     assert "its top-level layers: conv, norm, stages, dropout, out" in str(caught.value.hint)
 
@@ -128,8 +128,8 @@ def test_settings_of_rows_are_checked_too(net: zoo.Model) -> None:
             net.features([], **wrong, **QUIET)
 
 
-def test_an_input_that_cannot_be_read_is_a_row_of_nan_and_a_warning(net: zoo.Model, pictures: Path) -> None:
-    good = pictures / "03.png"
+def test_an_input_that_cannot_be_read_is_a_row_of_nan_and_a_warning(net: zoo.Model, images: Path) -> None:
+    good = images / "03.png"
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always", ZooWarning)
         found = np.asarray(
@@ -143,18 +143,18 @@ def test_an_input_that_cannot_be_read_is_a_row_of_nan_and_a_warning(net: zoo.Mod
     assert told[-1] == "3 more inputs cannot be read"
     with pytest.raises(DataError, match="none of the inputs can be read"), pytest.warns(ZooWarning):
         np.asarray(net.features(iter(["nope.png"]), **QUIET))
-    with pytest.raises(DataError, match="no pictures were given"):
+    with pytest.raises(DataError, match="no images were given"):
         np.asarray(net.features([], **QUIET))
 
 
-def test_inputs_are_asked_for_no_faster_than_they_are_read(net: zoo.Model, pictures: Path) -> None:
+def test_inputs_are_asked_for_no_faster_than_they_are_read(net: zoo.Model, images: Path) -> None:
     asked = 0
 
     def endless() -> Any:
         nonlocal asked
         while True:
             asked += 1
-            yield pictures / "01.png"
+            yield images / "01.png"
 
     rows = iter(net.features(endless(), batch_size=2, threads=1, **QUIET))
     first = [next(rows) for _ in range(4)]
@@ -164,7 +164,7 @@ def test_inputs_are_asked_for_no_faster_than_they_are_read(net: zoo.Model, pictu
     assert hooks(net.module) == 0
 
 
-def test_nearest_pictures_are_of_the_same_shape_in_features_and_not_in_pixels(net: zoo.Model) -> None:
+def test_nearest_images_are_of_the_same_shape_in_features_and_not_in_pixels(net: zoo.Model) -> None:
     data = zoo.open_dataset("shapes", **DATA, **QUIET)
     images, labels, features = {}, {}, {}
     for split in ("train", "test"):
@@ -324,14 +324,14 @@ def test_features_are_those_of_the_last_batch_or_none() -> None:
 
 
 def test_a_model_without_landmarks_is_asked_for_a_layer_by_its_path(
-    net: zoo.Model, pictures: Path, monkeypatch: pytest.MonkeyPatch
+    net: zoo.Model, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(net._runner, "_landmarks", {})  # pyright: ignore[reportPrivateUsage]
     with pytest.raises(OptionError) as caught:
-        np.asarray(net.features(pictures, **QUIET))
+        np.asarray(net.features(images, **QUIET))
     assert str(caught.value) == "the model has no landmark 'features', nor any other"
     assert str(caught.value.hint).startswith("name a layer by its path; its top-level layers: conv,")
-    assert np.asarray(net.features(pictures, layer="stages", **QUIET)).shape == (6, 64)
+    assert np.asarray(net.features(images, layer="stages", **QUIET)).shape == (6, 64)
 
 
 def test_a_task_that_does_not_say_how_to_read_is_refused(
@@ -349,12 +349,12 @@ def test_a_task_that_does_not_say_how_to_read_is_refused(
     assert caught.value.hint == "its author can make its processor a zoo.processors.ReadsInputs"
 
 
-def test_features_that_are_not_finite_are_an_error(pictures: Path) -> None:
+def test_features_that_are_not_finite_are_an_error(images: Path) -> None:
     broken = zoo.load("shapes-resnet20", **QUIET)
     with torch.no_grad():
         next(broken.module.parameters()).fill_(3e38)
     with pytest.raises(Diverged, match=r"the features of .*00\.png are not finite"):
-        np.asarray(broken.features(pictures, **QUIET))
+        np.asarray(broken.features(images, **QUIET))
     assert hooks(broken.module) == 0
 
 
@@ -369,29 +369,29 @@ def test_models_of_several_labels_have_features(net: zoo.Model, monkeypatch: pyt
 
 
 def test_an_array_has_a_row_for_each_input_and_the_names_beside_it(
-    net: zoo.Model, pictures: Path, tmp_path: Path
+    net: zoo.Model, images: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "x.npy"
     with pytest.warns(ZooWarning, match=r"nope\.png no such file"):
-        result = net.features(iter(["nope.png", pictures, "nope.png"]), **QUIET).write(out)
+        result = net.features(iter(["nope.png", images, "nope.png"]), **QUIET).write(out)
     about = {"out": str(out), "weights": str(net.path), "layer": "features"}
     assert result == {**about, "rows": 8, "before": 0, "errors": 2, "shape": [64]}
     array = np.load(out)
     assert (array.dtype, array.shape) == (np.dtype("<f4"), (8, 64))
     assert np.isnan(array[[0, 7]]).all()
-    np.testing.assert_array_equal(array[1:7], np.asarray(net.features(pictures, **QUIET)))
+    np.testing.assert_array_equal(array[1:7], np.asarray(net.features(images, **QUIET)))
     names = (tmp_path / "x.txt").read_text().splitlines()
-    assert names == ["nope.png", *map(str, sorted(pictures.iterdir())), "nope.png"]
+    assert names == ["nope.png", *map(str, sorted(images.iterdir())), "nope.png"]
     with pytest.raises(OutputError, match="already exists"):
-        net.features(pictures, **QUIET).write(out)
+        net.features(images, **QUIET).write(out)
 
 
 def test_an_array_holds_maps_of_one_shape(
-    net: zoo.Model, reader: zoo.Model, pictures: Path, tmp_path: Path
+    net: zoo.Model, reader: zoo.Model, images: Path, tmp_path: Path
 ) -> None:
-    assert net.features(pictures, pool=False, **QUIET).write(tmp_path / "x.npy")["shape"] == [64, 16, 16]
+    assert net.features(images, pool=False, **QUIET).write(tmp_path / "x.npy")["shape"] == [64, 16, 16]
     maps = np.load(tmp_path / "x.npy")
-    np.testing.assert_array_equal(maps, np.asarray(net.features(pictures, pool=False, **QUIET)))
+    np.testing.assert_array_equal(maps, np.asarray(net.features(images, pool=False, **QUIET)))
     with pytest.raises(OptionError, match=r"rows of one shape: input 1 has \(3, 256\), and those before"):
         reader.features(["word", "two"], pool=False, **QUIET).write(tmp_path / "y.npy")
     assert not (tmp_path / "y.npy").exists()
@@ -399,49 +399,49 @@ def test_an_array_holds_maps_of_one_shape(
     assert lines["shape"] == [None, 256]
 
 
-def test_a_csv_has_a_column_for_each_feature(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:
+def test_a_csv_has_a_column_for_each_feature(net: zoo.Model, images: Path, tmp_path: Path) -> None:
     with pytest.warns(ZooWarning, match="no such file"):
-        net.features(iter(["nope.png", pictures]), **QUIET).write(tmp_path / "x.csv")
+        net.features(iter(["nope.png", images]), **QUIET).write(tmp_path / "x.csv")
     rows = [*csv.DictReader((tmp_path / "x.csv").read_text().splitlines())]
     assert [*rows[0]] == ["input", *(f"feature_{n}" for n in range(64)), "error"]
     assert (rows[0]["feature_0"], rows[0]["error"]) == ("", "no such file or folder")
     found = [[float(row[f"feature_{n}"]) for n in range(64)] for row in rows[1:]]
-    np.testing.assert_allclose(found, np.asarray(net.features(pictures, **QUIET)), rtol=1e-5)
+    np.testing.assert_allclose(found, np.asarray(net.features(images, **QUIET)), rtol=1e-5)
     with pytest.raises(OptionError, match=r"is for vectors, but the features of .* are \(64, 16, 16\)"):
-        net.features(pictures, pool=False, **QUIET).write(tmp_path / "y.csv")
+        net.features(images, pool=False, **QUIET).write(tmp_path / "y.csv")
     assert not (tmp_path / "y.csv").exists()
 
 
-def test_a_jsonl_has_vectors_and_maps(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:
+def test_a_jsonl_has_vectors_and_maps(net: zoo.Model, images: Path, tmp_path: Path) -> None:
     with pytest.warns(ZooWarning, match="no such file"):
-        net.features(iter([pictures, "nope.png"]), pool=False, **QUIET).write(tmp_path / "x.jsonl")
+        net.features(iter([images, "nope.png"]), pool=False, **QUIET).write(tmp_path / "x.jsonl")
     *rows, last = map(json.loads, (tmp_path / "x.jsonl").read_text().splitlines())
     assert last == {"input": "nope.png", "features": None, "error": "no such file or folder"}
     found = np.array([row["features"] for row in rows])
     np.testing.assert_allclose(
-        found, np.asarray(net.features(pictures, pool=False, **QUIET)), rtol=1e-4, atol=1e-6
+        found, np.asarray(net.features(images, pool=False, **QUIET)), rtol=1e-4, atol=1e-6
     )
 
 
-def test_only_files_of_rows_are_written(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:
+def test_only_files_of_rows_are_written(net: zoo.Model, images: Path, tmp_path: Path) -> None:
     for name in ("x.txt", "x", "x.npz"):
         with pytest.raises(OptionError, match=rf"must be a \.npy, a \.csv or a \.jsonl \(got .*{name}\)"):
-            net.features(pictures, **QUIET).write(tmp_path / name)
+            net.features(images, **QUIET).write(tmp_path / name)
     assert [*tmp_path.iterdir()] == []
 
 
 @pytest.mark.parametrize("name", ["x.csv", "x.jsonl"])
 def test_a_file_that_was_cut_is_continued_with_the_same_options(
-    net: zoo.Model, pictures: Path, tmp_path: Path, name: str
+    net: zoo.Model, images: Path, tmp_path: Path, name: str
 ) -> None:
     out = tmp_path / name
-    net.features(pictures, batch_size=1, **QUIET).write(out)
+    net.features(images, batch_size=1, **QUIET).write(out)
     whole = out.read_bytes()
     asked = {"weights_sha256": net.card.sha256, "layer": "features", "pool": True}
     out.write_bytes(whole[: len(whole) // 2])
     out.with_name(f"{name}.unfinished").write_text(json.dumps(asked))
     with pytest.raises(OutputError, match="was begun with layer=features \\(now stages"):
-        net.features(pictures, layer="stages", **QUIET).write(out)
-    result = net.features(pictures, batch_size=1, **QUIET).write(out)
+        net.features(images, layer="stages", **QUIET).write(out)
+    result = net.features(images, batch_size=1, **QUIET).write(out)
     assert 1 <= result["before"] < 5
     assert out.read_bytes() == whole

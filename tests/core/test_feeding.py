@@ -13,11 +13,11 @@ from zoo.errors import DataError
 from zoo.files.cards import Card
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION
-from zoo_text.language_modelling import LanguageModelling
-from zoo_text.plugin import LANGUAGE_MODELLING
+from zoo_text.language_modeling import LanguageModeling
+from zoo_text.plugin import LANGUAGE_Modeling
 
 IMAGES = Classification(CLASSIFICATION)
-TEXT = LanguageModelling(LANGUAGE_MODELLING)
+TEXT = LanguageModeling(LANGUAGE_Modeling)
 CLASSES = ["a", "b", "c", "d"]
 
 

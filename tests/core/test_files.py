@@ -213,7 +213,7 @@ def test_a_container_is_read_as_it_was_written(path: Path) -> None:
     stored = weights.pack(TENSORS)
     write_container(path, stored, {"says": "1.25"})
     read = read_container(path)
-    assert read.sealed
+    assert read.has_checksum
     assert read.metadata["says"] == "1.25"
     assert read.size == path.stat().st_size
     assert read.tensor_sha256 == tensor_sha256(stored)
@@ -223,9 +223,9 @@ def test_a_container_is_read_as_it_was_written(path: Path) -> None:
     assert read.tensors["b"].numel == 6
 
 
-def test_a_file_of_another_writer_has_no_seal(path: Path) -> None:
+def test_a_file_of_another_writer_has_no_checksum(path: Path) -> None:
     safetensors.torch.save_file({"a": torch.ones(3)}, path, {"format": "pt"})
-    assert not read_container(path).sealed
+    assert not read_container(path).has_checksum
 
 
 def test_any_order_of_tensors_gives_the_same_hash() -> None:
@@ -242,7 +242,7 @@ def test_a_flipped_bit_anywhere_in_the_header_is_noticed(path: Path) -> None:
             container = read_container(path)
         except WeightsError:
             continue
-        assert not container.sealed, place  # the bit is in the name of the seal itself
+        assert not container.has_checksum, place  # the bit is in the name of the checksum itself
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ class Letters(Dataset):
 
 
 class Stripes(Dataset):
-    """Images labelled by the width of their stripes."""
+    """Images labeled by the width of their stripes."""
 
     dims: Mapping[str, int] = {"num_classes": 4}
     preprocess: Mapping[str, Any] = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
@@ -107,7 +107,7 @@ def first_losses(name: str, registry: Registry) -> list[float]:
     arguments, config = FAMILIES[name]
     entry = registry.architecture(name)
     model = build_model(entry, arguments, seed=seed_for(0, "weights"))
-    data = Letters() if entry.spec.task == "language-modelling" else Stripes()
+    data = Letters() if entry.spec.task == "language-modeling" else Stripes()
     reports: list[Progress] = []
     fit(model, make_task(registry, entry.spec.task), data, config, report=reports.append)
     return [progress.loss for progress in reports if progress.is_step]

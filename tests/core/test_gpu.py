@@ -100,8 +100,10 @@ def test_weights_score_the_same_on_both_devices(recipe: Recipe, tmp_path: Path) 
         data = {name: value for name, value in recipe.data.items() if name == "paths"}
         metrics[device] = evaluate(model, card, registry, split="val", device=device, data=data)["metrics"]
     assert metrics["cpu"] == pytest.approx(metrics[GPU], rel=1e-2)
-    if card.task == "language-modelling":
-        tokens = stream(ModuleRunner(model, device=GPU), card.preprocess, sampling=Sampling(length=20))
+    if card.task == "language-modeling":
+        tokens = stream(
+            ModuleRunner(model, device=GPU), card.preprocess, sampling=Sampling(max_new_tokens=20)
+        )
         assert len("".join(text for text, _ in tokens)) == 20
 
 

@@ -32,7 +32,7 @@ def row_of(model: zoo.Model, content: bytes) -> dict[str, Any]:
 def test_what_precedes_the_pixels_is_bounded(model: zoo.Model, name: str) -> None:
     size = 10_000_000 if name in ("JPEG profiles", "TIFF tiles") else SIZE
     error = row_of(model, images.HEADERS[name](size))["error"]
-    assert "cannot be read as a picture: too much precedes its pixels (more than" in (error or "")
+    assert "cannot be read as an image: too much precedes its pixels (more than" in (error or "")
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_what_precedes_the_pixels_is_bounded(model: zoo.Model, name: str) -> Non
 )
 def test_what_costs_more_than_it_weighs_is_refused(model: zoo.Model, name: str, size: int, why: str) -> None:
     error = row_of(model, images.BODIES[name](size))["error"]
-    assert f"cannot be read as a picture: {why}" in (error or "")
+    assert f"cannot be read as an image: {why}" in (error or "")
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
@@ -59,11 +59,11 @@ def test_an_image_is_turned_by_exif_data_that_cannot_be_written_again(model: zoo
     pixels = Image.open(io.BytesIO(turned)).transpose(Image.Transpose.ROTATE_270)
     pixels.info.clear()
     upright = row_of(model, images.encoded(pixels, "PNG"))
-    assert row_of(model, turned)["answers"] == upright["answers"] != []
+    assert row_of(model, turned)["predictions"] == upright["predictions"] != []
 
 
 def test_a_damaged_image_is_a_row_with_predictions_or_a_reason(model: zoo.Model) -> None:
     contents = [content for _, content in images.mutated(180)]
     rows = list(model.predict(contents, progress=False))
-    assert all(bool(row["answers"]) == (row["error"] is None) for row in rows)
+    assert all(bool(row["predictions"]) == (row["error"] is None) for row in rows)
     assert 20 < sum(row["error"] is None for row in rows) < 160

@@ -23,11 +23,11 @@ from zoo.training.state import TrainState
 from zoo.training.store import Store
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION
-from zoo_text.language_modelling import LanguageModelling
-from zoo_text.plugin import LANGUAGE_MODELLING
+from zoo_text.language_modeling import LanguageModeling
+from zoo_text.plugin import LANGUAGE_Modeling
 
 IMAGES = Classification(CLASSIFICATION)
-TEXT = LanguageModelling(LANGUAGE_MODELLING)
+TEXT = LanguageModeling(LANGUAGE_Modeling)
 
 
 class Linear(nn.Module):
@@ -452,7 +452,7 @@ def test_progress_says_where_the_run_is(images: Any) -> None:
     assert [p.row["epoch"] for p in reports if p.row] == [1, 2]
     evaluated = [(p.epoch, p.split, p.done, p.total) for p in reports if p.split]
     assert evaluated == [(epoch, "val", done, done) for epoch in (1, 2) for done in (0, 9)]
-    assert {(p.unit, p.headline) for p in reports} == {("images", "accuracy")}
+    assert {(p.unit, p.primary_metric) for p in reports} == {("images", "accuracy")}
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

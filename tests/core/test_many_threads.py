@@ -83,7 +83,7 @@ def switches() -> dict[str, Any]:
         "folder": Path.cwd(),
         "warnings": (warnings.showwarning, [*warnings.filters]),
         "streams": (sys.stdout, sys.stderr),
-        "pictures": dict(mpl.rcParams),
+        "images": dict(mpl.rcParams),
         "signals": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)],
     }
 
@@ -94,8 +94,8 @@ def switches() -> dict[str, Any]:
         lambda runs: zoo.load(runs / "text", device="cpu"),
         lambda runs: zoo.create_model("resnet-lite", seed=1),
         lambda runs: zoo.open_dataset("files", paths=str(runs / "text.txt")),
-        lambda runs: str(zoo.load(runs / "text", device="cpu").sample(length=3)),
-        lambda runs: next(zoo.load(runs / "text", device="cpu").sample(length=3).stream()),
+        lambda runs: str(zoo.load(runs / "text", device="cpu").sample(max_new_tokens=3)),
+        lambda runs: next(zoo.load(runs / "text", device="cpu").sample(max_new_tokens=3).stream()),
         lambda runs: zoo.load(runs / "text", device="cpu").analyze("dynamic-evaluation", split="val"),
         lambda runs: zoo.load(runs / "images", device="cpu").evaluate("val", tta=True),
         lambda runs: zoo.load(runs / "images", device="cpu").analyze("grad-cam", indices=[0])._repr_jpeg_(),

@@ -143,7 +143,7 @@ def _blends(before: Tensor, after: Tensor, weight: float) -> bool:
 
 
 def test_guessing_gives_ln_2() -> None:
-    assert TASK.chance({"classes": ["a"]}) == {"loss": pytest.approx(math.log(2))}
+    assert TASK.baseline({"classes": ["a"]}) == {"loss": pytest.approx(math.log(2))}
     assert metrics_of(torch.zeros(4, 3), LABELS)["loss"] == pytest.approx(math.log(2))
 
 
@@ -297,7 +297,7 @@ def test_activations_are_of_images_with_several_labels_too(run: zoo.Run) -> None
 def test_what_is_shown_of_a_task_names_the_architectures_that_serve_it(registry: zoo.Registry) -> None:
     shown = describe("multi-label", registry)["entries"]
     assert "convnet/resnet20" in shown["architecture"]
-    assert shown["dataset"] == ["images/labelled", "images/scenes"]
+    assert shown["dataset"] == ["images/labeled", "images/scenes"]
     assert "cam/grad-cam" in shown["analyzer"]
     assert "diagnose/confusion" not in shown["analyzer"]
 
@@ -328,5 +328,5 @@ def test_a_learning_rate_can_be_found() -> None:
 def test_data_of_another_task_is_refused(run: zoo.Run) -> None:
     with pytest.raises(SpecError, match="the model is for multi-label, but images/shapes is for classificat"):
         run.model.evaluate(dataset="shapes")
-    with pytest.raises(SpecError, match=r"charrnn/lstm is for language-modelling, but images/scenes is for"):
+    with pytest.raises(SpecError, match=r"charrnn/lstm is for language-modeling, but images/scenes is for"):
         zoo.train("lstm", "scenes", progress=False)

@@ -1,4 +1,4 @@
-"""Nonsense through the Python door: an error of zoo's in words, whatever is given for whatever argument."""
+"""Nonsense given to the Python functions: an error of zoo's in words, whatever the argument."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TRAINING: dict[str, Any] = {
     "model": {"hidden_size": 4}, "data": {"paths": "nope.txt"}, "from_weights": None, "seed": 1, "threads": 1,
     "device": "cpu", "lr": 0.1, "freeze": (), "augment": (), "optimizer": "adam", "epochs": 1,
 }  # fmt: skip
-DOOR: dict[str, tuple[Callable[..., object], list[Any], dict[str, Any]]] = {
+FUNCTIONS: dict[str, tuple[Callable[..., object], list[Any], dict[str, Any]]] = {
     "list_models": (zoo.list_models, ["res*"], {"where": "task=classification"}),
     "list_weights": (zoo.list_weights, ["res*"], {"where": None}),
     "list_plugins": (zoo.list_plugins, [None], {}),
@@ -66,10 +66,10 @@ def refused(call: Callable[[], object]) -> str:
     return ""
 
 
-@pytest.mark.parametrize("name", DOOR)
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_nonsense_is_refused_in_words(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    function, arguments, named = DOOR[name]
+    function, arguments, named = FUNCTIONS[name]
     wrong: list[str] = []
     for value in NONSENSE:
         for number in range(len(arguments)):
@@ -94,7 +94,7 @@ def test_nonsense_to_predict_with_is_refused_in_words(
     method: str, model: zoo.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    settings = {"top": 1, "unsure": 0.5, "batch_size": 4, "threads": 1, **QUIET}
+    settings = {"top": 1, "min_confidence": 0.5, "batch_size": 4, "threads": 1, **QUIET}
     arguments = [torch.zeros(16, 16, dtype=torch.uint8), *["answers.csv"] * (method == "write")]
 
     def call(inputs: Any, *out: Any, **named: Any) -> list[Any]:

@@ -21,10 +21,10 @@ NAMES = ["$", "$x$", r"\frac{1}{2}", "a_b^c", "{", r"$\nope$", "two\nlines", "\x
 def test_a_name_is_drawn_as_it_is_written(name: str) -> None:
     from matplotlib.text import Text
 
-    pictures = [(f"{style.shortened(name, 200, 9)}\n1 of 2", [torch.zeros(3, 4, 4)])]
+    images = [(f"{style.shortened(name, 200, 9)}\n1 of 2", [torch.zeros(3, 4, 4)])]
     for figure in (
         matrix_plot([[1, 2], [0, 1]], [name, "other"], title=name),
-        pairs_plot(pictures, title=name),
+        pairs_plot(images, title=name),
         style.message(name, title=name, subtitle=name),
     ):
         style.png(figure)
@@ -39,7 +39,7 @@ def test_a_dollar_looks_like_a_dollar() -> None:
     assert (plain != tex).any()
 
 
-def test_names_of_pictures_give_names_of_files_that_are_short_and_unique() -> None:
+def test_names_of_images_give_names_of_files_that_are_short_and_unique() -> None:
     long = "é" * 120
     stems = _stems(
         [f"{long}.png", f"{long}x.jpg", f"{long}.gif", "a\nb\x1b.png", "b\udcff.png", "map.png"], {"map"}

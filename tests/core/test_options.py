@@ -198,7 +198,7 @@ def test_an_integer_is_accepted_where_a_string_is_wanted(type_: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["batch_size", "epochs", "lr", "weight_decay", "warmup_epochs"])
-def test_a_training_field_has_no_number_that_torch_cannot_represent(name: str) -> None:
+def test_a_training_option_has_no_number_that_torch_cannot_represent(name: str) -> None:
     value = 10**20 if name in ("batch_size", "epochs") else 1e300
     with pytest.raises(OptionError, match=f"{name} must be at most (1,000,000,000|1e\\+38) "):
         configured().replace({name: value})

@@ -76,7 +76,7 @@ def count(model: Model, **more: Any) -> int:
         ("text/files", {"val": "/etc/passwd"}),
         ("text/files", {"glob": "../**"}),
         ("text/files", {"encoding": "latin-1"}),
-        ("images/folder", {"root": "~/pictures"}),
+        ("images/folder", {"root": "~/images"}),
         ("images/cifar10", {"root": "/"}),
         ("text/nietzsche", {"root": ""}),
     ],
@@ -135,7 +135,7 @@ def test_the_data_of_ones_own_run_is_found(folder: Path, weights: str) -> None:
     shutil.move(folder / "run", folder / "elsewhere")
     model = load(folder / "elsewhere" / weights)
     assert count(model) == count(model, data={"lower": True}) == 399  # of val, since there is no test
-    assert model.analyze("surprise", progress=False)
+    assert model.analyze("surprisal", progress=False)
 
 
 @pytest.mark.parametrize(
@@ -183,11 +183,11 @@ def test_names_that_are_not_utf_8_are_refused_before_the_training(
     from PIL import Image
 
     for name in (b"cat", b"d\xf6g"):
-        place = Path(os.fsdecode(os.fsencode(tmp_path) + b"/pictures/" + name))
+        place = Path(os.fsdecode(os.fsencode(tmp_path) + b"/images/" + name))
         place.mkdir(parents=True)
         for number in range(10):
             Image.new("RGB", (8, 8), (number, 0, len(name))).save(place / f"{number}.png")
-    data = {"root": str(tmp_path / "pictures"), "size": 8}
+    data = {"root": str(tmp_path / "images"), "size": 8}
     small: dict[str, Any] = {"model": {"widths": [4, 8]}, "train": {"epochs": 1}}
     recipe = Recipe(architecture="convnet/resnet-lite", dataset="images/folder", data=data, **small)
     with pytest.raises(DataError, match=r"'d\\udcf6g' is not a name in UTF-8"):

@@ -16,7 +16,7 @@ import zoo
 SMALL: dict[str, Any] = {"train_size": 20, "val_size": 4, "test_size": 4}
 
 
-def pictures(home: Path) -> Path:
+def images(home: Path) -> Path:
     for color in ("red", "blue"):
         (home / color).mkdir()
         for number in range(10):
@@ -25,7 +25,7 @@ def pictures(home: Path) -> Path:
 
 
 def table(home: Path) -> Path:
-    pictures(home)
+    images(home)
     files = sorted(str(path.relative_to(home)) for path in home.rglob("*.png"))
     rows = [f"{name},{'warm|flat' if 'red' in name else 'flat'}" for name in files]
     (home / "labels.csv").write_text("\n".join(["file,labels", *rows]))
@@ -37,7 +37,7 @@ SPLITS: dict[str, tuple[str, dict[str, Any], tuple[int, ...]]] = {
     "several labels": ("scenes", SMALL, (8,)),
     "folder": ("folder", {"size": 8}, ()),
     "folder without a cache": ("folder", {"size": 8, "cache": False}, ()),
-    "labels in a table": ("labelled", {"size": 8}, (2,)),
+    "labels in a table": ("labeled", {"size": 8}, (2,)),
     "cifar": ("cifar10", {}, ()),
 }
 """A dataset, its options, and the shape of a label."""
@@ -51,13 +51,13 @@ def test_a_loader_of_torch_returns_batches(kind: str, workers: int, tmp_path: Pa
     if name == "cifar10" and "ZOO_DATA" not in os.environ:
         pytest.skip("needs $ZOO_DATA")
     if name == "folder":
-        options["root"] = str(pictures(tmp_path))
-    if name == "labelled":
+        options["root"] = str(images(tmp_path))
+    if name == "labeled":
         options["root"] = str(table(tmp_path).parent)
     split = zoo.open_dataset(name, **options, progress=False).split("train")
-    images, labels = next(iter(DataLoader(split, batch_size=4, shuffle=True, num_workers=workers)))
-    assert images.dtype == torch.uint8
-    assert images.shape == (4, *split[0][0].shape)
+    batch, labels = next(iter(DataLoader(split, batch_size=4, shuffle=True, num_workers=workers)))
+    assert batch.dtype == torch.uint8
+    assert batch.shape == (4, *split[0][0].shape)
     assert labels.shape == (4, *label)
     (first,) = DataLoader(torch.utils.data.Subset(split, [3]), num_workers=workers)
     assert torch.equal(first[0][0], split[3][0])

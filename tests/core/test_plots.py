@@ -15,11 +15,11 @@ from zoo.files import style
 from zoo.runs.plots import draw_learning_curve
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION
-from zoo_text.language_modelling import LanguageModelling
-from zoo_text.plugin import LANGUAGE_MODELLING
+from zoo_text.language_modeling import LanguageModeling
+from zoo_text.plugin import LANGUAGE_Modeling
 
 IMAGES = Classification(CLASSIFICATION)
-TEXT = LanguageModelling(LANGUAGE_MODELLING)
+TEXT = LanguageModeling(LANGUAGE_Modeling)
 
 
 def rows(losses: list[float], *, splits: tuple[str, ...] = ("train", "val")) -> list[dict[str, Any]]:

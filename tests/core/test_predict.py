@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import zoo
-from zoo.data.pictures import as_picture
+from zoo.data.images import as_image
 from zoo.data.reading import workers
 from zoo.errors import DataError, Diverged, OptionError, OutputError, WeightsError
 from zoo.interfaces import make_task
@@ -61,19 +61,19 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> zoo.Model:
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the test images of the classifier, as PNG files."""
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("images")
     for number, (image, _) in enumerate(zoo.open_dataset("shapes", **DATA, **QUIET).split("test")):
         Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / f"{number:03}.png")
     return folder
 
 
 def answers(rows: Sequence[dict[str, Any]]) -> list[tuple[str, float]]:
-    return [(row["answers"][0]["class"], row["answers"][0]["probability"]) for row in rows]
+    return [(row["predictions"][0]["class"], row["predictions"][0]["probability"]) for row in rows]
 
 
-def test_answers_are_those_of_evaluation_item_by_item(net: zoo.Model, pictures: Path) -> None:
+def test_answers_are_those_of_evaluation_item_by_item(net: zoo.Model, images: Path) -> None:
     registry = Registry.discover()
     data, task = zoo.open_dataset("shapes", **DATA, **QUIET), make_task(registry, net.card.task)
     expected: list[tuple[str, float]] = []
@@ -83,98 +83,100 @@ def test_answers_are_those_of_evaluation_item_by_item(net: zoo.Model, pictures: 
             best, numbers = net.module(batch.inputs).softmax(1).max(1)
             expected += zip([net.classes[number] for number in numbers], best.tolist(), strict=True)
             right += (numbers == batch.targets).tolist()
-    rows = net.predict(pictures, **QUIET)
-    assert [row["input"] for row in rows] == [str(path) for path in sorted(pictures.iterdir())]
+    rows = net.predict(images, **QUIET)
+    assert [row["input"] for row in rows] == [str(path) for path in sorted(images.iterdir())]
     assert [name for name, _ in answers(rows)] == [name for name, _ in expected]
     assert [p for _, p in answers(rows)] == pytest.approx([p for _, p in expected], rel=1e-5)
     assert len({name for name, _ in expected}) > 1
     assert net.evaluate("test", **QUIET)["metrics"]["accuracy"] == pytest.approx(sum(right) / len(right))
 
 
-def test_the_bytes_of_a_file_are_read_as_the_file_is(net: zoo.Model, pictures: Path) -> None:
-    files = [pictures / "000.png", pictures / "001.png"]
+def test_the_bytes_of_a_file_are_read_as_the_file_is(net: zoo.Model, images: Path) -> None:
+    files = [images / "000.png", images / "001.png"]
     contents = [file.read_bytes() for file in files]
-    rows = net.predict([*contents, b"no picture", b"", contents[0][:60]], **QUIET)
-    assert [row["answers"] for row in rows[:2]] == [row["answers"] for row in net.predict(files, **QUIET)]
+    rows = net.predict([*contents, b"no image", b"", contents[0][:60]], **QUIET)
+    assert [row["predictions"] for row in rows[:2]] == [
+        row["predictions"] for row in net.predict(files, **QUIET)
+    ]
     assert net.predict(contents[0], **QUIET) == rows[:1]
     assert [(row["input"], row["error"]) for row in rows[2:4]] == [
-        ("input 2", "the input cannot be read as a picture: its format is unknown or not supported"),
-        ("input 3", "the input cannot be read as a picture: it is empty"),
+        ("input 2", "the input cannot be read as an image: its format is unknown or not supported"),
+        ("input 3", "the input cannot be read as an image: it is empty"),
     ]
-    assert rows[4]["error"].startswith("the input cannot be read as a picture: ")
+    assert rows[4]["error"].startswith("the input cannot be read as an image: ")
     assert [row["input"] for row in rows] == [f"input {number}" for number in range(5)]
 
 
 @pytest.mark.parametrize(("batch_size", "threads"), [(1, 1), (7, 3), (500, 2)])
 def test_batches_and_threads_do_not_matter(
-    net: zoo.Model, pictures: Path, batch_size: int, threads: int
+    net: zoo.Model, images: Path, batch_size: int, threads: int
 ) -> None:
-    usual = net.predict(pictures, **QUIET)
-    rows = net.predict(pictures, batch_size=batch_size, threads=threads, **QUIET)
+    usual = net.predict(images, **QUIET)
+    rows = net.predict(images, batch_size=batch_size, threads=threads, **QUIET)
     assert [row["input"] for row in rows] == [row["input"] for row in usual]
     assert [name for name, _ in answers(rows)] == [name for name, _ in answers(usual)]
     assert [p for _, p in answers(rows)] == pytest.approx([p for _, p in answers(usual)], rel=1e-5)
 
 
-def test_batches_have_the_size_asked_for(net: zoo.Model, pictures: Path) -> None:
+def test_batches_have_the_size_asked_for(net: zoo.Model, images: Path) -> None:
     sizes: list[int] = []
     hook = net.module.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
-    list(net.predict(pictures, batch_size=16, **QUIET))
+    list(net.predict(images, batch_size=16, **QUIET))
     hook.remove()
     assert sizes == [16, 16, 8]
 
 
-def test_a_file_an_image_an_array_and_a_tensor_get_the_same_answer(net: zoo.Model, pictures: Path) -> None:
-    path = pictures / "007.png"
+def test_a_file_an_image_an_array_and_a_tensor_get_the_same_answer(net: zoo.Model, images: Path) -> None:
+    path = images / "007.png"
     with Image.open(path) as image:
         array = np.array(image)
         given = [path, str(path), image, array, torch.from_numpy(array).permute(2, 0, 1)]
         rows = net.predict(given, **QUIET)
-    assert len({row["answers"][0]["class"] for row in rows}) == 1
+    assert len({row["predictions"][0]["class"] for row in rows}) == 1
     assert [p for _, p in answers(rows)] == pytest.approx([answers(rows)[0][1]] * 5)
     assert [row["input"] for row in rows] == [str(path), str(path), "input 2", "input 3", "input 4"]
     assert net.predict(array, **QUIET) == [{**rows[3], "input": "input 0"}]
 
 
-def test_a_picture_in_memory_is_cut_and_converted_like_a_file(tmp_path: Path) -> None:
+def test_a_image_in_memory_is_cut_and_converted_like_a_file(tmp_path: Path) -> None:
     colors = np.random.default_rng(0).integers(0, 256, (30, 50, 4), dtype=np.uint8)
     for pixels in (colors, colors[..., :3], colors[..., 0]):
         Image.fromarray(pixels).save(tmp_path / "x.png")
         tensor = torch.from_numpy(pixels.copy())
         tensor = tensor.permute(2, 0, 1) if tensor.ndim == 3 else tensor
         for channels in (1, 3):
-            expected = as_picture(tmp_path / "x.png", size=8, channels=channels)
+            expected = as_image(tmp_path / "x.png", size=8, channels=channels)
             assert expected.shape == (channels, 8, 8)
-            np.testing.assert_array_equal(as_picture(pixels, size=8, channels=channels), expected)
-            np.testing.assert_array_equal(as_picture(tensor, size=8, channels=channels), expected)
-    one = as_picture(colors[..., :1], size=8, channels=1)
-    np.testing.assert_array_equal(one, as_picture(colors[..., 0], size=8, channels=1))
+            np.testing.assert_array_equal(as_image(pixels, size=8, channels=channels), expected)
+            np.testing.assert_array_equal(as_image(tensor, size=8, channels=channels), expected)
+    one = as_image(colors[..., :1], size=8, channels=1)
+    np.testing.assert_array_equal(one, as_image(colors[..., 0], size=8, channels=1))
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (None, "expected pictures or a list of them (got nothing)"),
-        ({"a": 1}, "expected pictures or a list of them (got an object of type dict)"),
-        (3, "expected pictures or a list of them (got an object of type int)"),
+        (None, "expected images or a list of them (got nothing)"),
+        ({"a": 1}, "expected images or a list of them (got an object of type dict)"),
+        (3, "expected images or a list of them (got an object of type int)"),
         (
             [5],
-            "expected the path or the bytes of a picture, an image of Pillow, or a uint8 array or tensor "
+            "expected the path or the bytes of an image, a Pillow image, or a uint8 array or tensor "
             "(got a int)",
         ),
-        (np.zeros((8, 8, 3)), "the numbers of a picture must be uint8 (got float64)"),
-        (torch.zeros(3, 8, 8), "the numbers of a picture must be uint8 (got torch.float32)"),
+        (np.zeros((8, 8, 3)), "the numbers of an image must be uint8 (got float64)"),
+        (torch.zeros(3, 8, 8), "the numbers of an image must be uint8 (got torch.float32)"),
         (
             np.zeros((2, 8, 8, 3), np.uint8),
-            "a picture must be (H, W) or (H, W, 1, 3 or 4) (got (2, 8, 8, 3))",
+            "an image must be (H, W) or (H, W, 1, 3 or 4) (got (2, 8, 8, 3))",
         ),
         (
             torch.zeros(8, 8, 3, dtype=torch.uint8),
-            "a picture must be (H, W) or (1, 3 or 4, H, W) (got (8, 8, 3))",
+            "an image must be (H, W) or (1, 3 or 4, H, W) (got (8, 8, 3))",
         ),
     ],
 )
-def test_objects_that_are_no_pictures_are_refused(net: zoo.Model, given: object, message: str) -> None:
+def test_objects_that_are_no_images_are_refused(net: zoo.Model, given: object, message: str) -> None:
     with pytest.raises(OptionError) as caught:
         list(net.predict(given, **QUIET))
     assert str(caught.value) == message
@@ -186,25 +188,25 @@ def test_objects_that_are_no_pictures_are_refused(net: zoo.Model, given: object,
         ({"top": 0}, "top must be between 1 and 100,000 (got 0)"),
         ({"batch_size": 0}, "batch_size must be between 1 and 100,000 (got 0)"),
         ({"threads": -1}, "threads must be between 1 and 100,000 (got -1)"),
-        ({"unsure": 1.5}, "unsure must be a probability from 0 to 1 (got 1.5)"),
-        ({"unsure": math.nan}, "unsure must be finite (got nan)"),
+        ({"min_confidence": 1.5}, "min_confidence must be a probability from 0 to 1 (got 1.5)"),
+        ({"min_confidence": math.nan}, "min_confidence must be finite (got nan)"),
     ],
 )
 def test_values_out_of_range_are_refused(
-    net: zoo.Model, pictures: Path, options: dict[str, Any], message: str
+    net: zoo.Model, images: Path, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(OptionError) as caught:
-        list(net.predict(pictures, **options, **QUIET))
+        list(net.predict(images, **options, **QUIET))
     assert str(caught.value) == message
 
 
 def test_an_input_that_cannot_be_read_is_a_row_with_the_reason(
-    net: zoo.Model, pictures: Path, tmp_path: Path
+    net: zoo.Model, images: Path, tmp_path: Path
 ) -> None:
-    good = (pictures / "001.png").read_bytes()
+    good = (images / "001.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(good[:60])
     (tmp_path / "empty.png").touch()
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("no image")
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
     (tmp_path / "huge.png").touch()
@@ -224,31 +226,33 @@ def test_an_input_that_cannot_be_read_is_a_row_with_the_reason(
     ]
     paths = [tmp_path / name for name in names]
     black = np.zeros((0, 4), np.uint8)
-    given = iter([pictures / "001.png", *paths, "a\0b.png", black, pictures / "002.png"])  # as they come
+    given = iter([images / "001.png", *paths, "a\0b.png", black, images / "002.png"])  # as they come
     rows = net.predict(given, **QUIET)
     assert [row["error"] for row in rows[:1] + rows[-1:]] == [None, None]
-    assert all(row["answers"] == [] for row in rows[1:-1])
+    assert all(row["predictions"] == [] for row in rows[1:-1])
     reasons = {Path(row["input"]).name: row["error"] for row in rows[1:-1]}
-    assert reasons["cut.png"].startswith("cannot be read as a picture: ")
-    assert reasons["empty.png"] == "cannot be read as a picture: it is empty"
-    assert reasons["text.png"] == "cannot be read as a picture: its format is unknown or not supported"
-    assert reasons["folder.png"] == "contains no pictures"
-    assert reasons["gone.png"] == "cannot be read as a picture: No such file or directory"
-    assert reasons["huge.png"] == "cannot be read as a picture: it has more than 1,073,741,824 bytes"
+    assert reasons["cut.png"].startswith("cannot be read as an image: ")
+    assert reasons["empty.png"] == "cannot be read as an image: it is empty"
+    assert reasons["text.png"] == "cannot be read as an image: its format is unknown or not supported"
+    assert reasons["folder.png"] == "contains no images"
+    assert reasons["gone.png"] == "cannot be read as an image: No such file or directory"
+    assert reasons["huge.png"] == "cannot be read as an image: it has more than 1,073,741,824 bytes"
     assert "a pipe or a device" in reasons["pipe.png"]
     assert reasons["nope.png"] == "no such file or folder"
     assert reasons["*.jpg"] == "matches nothing"
     assert reasons["a**b"].startswith("is no pattern: ")
     assert reasons["a\0b.png"] == "its name is not valid"
-    assert reasons["input 12"] == "the picture cannot be read: it has no pixels"
-    usual = net.predict([pictures / "001.png", pictures / "002.png"], **QUIET)
-    assert [row["answers"][0]["class"] for row in (rows[0], rows[-1])] == [name for name, _ in answers(usual)]
+    assert reasons["input 12"] == "the image cannot be read: it has no pixels"
+    usual = net.predict([images / "001.png", images / "002.png"], **QUIET)
+    assert [row["predictions"][0]["class"] for row in (rows[0], rows[-1])] == [
+        name for name, _ in answers(usual)
+    ]
 
 
 def test_folders_are_read_in_order_with_their_subfolders(
-    net: zoo.Model, pictures: Path, tmp_path: Path
+    net: zoo.Model, images: Path, tmp_path: Path
 ) -> None:
-    png = (pictures / "001.png").read_bytes()
+    png = (images / "001.png").read_bytes()
     for name in ("b/2.png", "b/1.PNG", "a.png", "c.png", ".hidden.png", ".git/x.png", "b.d/z.png"):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / name).write_bytes(png)
@@ -259,43 +263,43 @@ def test_folders_are_read_in_order_with_their_subfolders(
     rows = net.predict([tmp_path / "in" / "**" / "[zc].png", str(tmp_path / "in/?.png")], **QUIET)
     assert [Path(row["input"]).name for row in rows] == ["z.png", "c.png", "a.png", "c.png"]
     (tmp_path / "in" / "b.d" / "manifest.json").write_text('{"name": "my holiday", "analyzer": "cam"}')
-    net.analyze("activations", pictures / "001.png", **QUIET).write(tmp_path / "in" / "b")
+    net.analyze("activations", images / "001.png", **QUIET).write(tmp_path / "in" / "b")
     found = [Path(row["input"]).relative_to(tmp_path) for row in net.predict(tmp_path / "in", **QUIET)]
     assert list(map(str, found)) == ["in/a.png", "in/b.d/z.png", "in/c.png"]
     (tmp_path / "in" / "c[1].png").write_bytes(png)
     assert len(net.predict(tmp_path / "in" / "c[1].png", **QUIET)) == 1
 
 
-def test_what_is_in_an_open_file_is_one_input(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:
-    with (pictures / "001.png").open("rb") as file, (pictures / "001.png").open(encoding="utf-8") as text:
-        rows = [*net.predict([pictures / "001.png", file, text, io.StringIO("001.png"), file], **QUIET)]
+def test_what_is_in_an_open_file_is_one_input(net: zoo.Model, images: Path, tmp_path: Path) -> None:
+    with (images / "001.png").open("rb") as file, (images / "001.png").open(encoding="utf-8") as text:
+        rows = [*net.predict([images / "001.png", file, text, io.StringIO("001.png"), file], **QUIET)]
     assert rows[1] == {**rows[0], "input": "input 1"}
     assert [row["error"] for row in rows[3:]] == [
         "cannot be read: it must be open in binary mode",
-        "the input cannot be read as a picture: it is empty",
+        "the input cannot be read as an image: it is empty",
     ]
     assert rows[2]["error"].startswith("cannot be read: 'utf-8' codec can't decode")
     (row,) = net.predict(file, **QUIET)
     assert row["error"] == "cannot be read: read of closed file"
 
 
-def test_a_name_that_is_not_utf_8_is_written_in_words(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf_8_is_written_in_words(net: zoo.Model, images: Path, tmp_path: Path) -> None:
     name = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png")
-    Path(name).write_bytes((pictures / "001.png").read_bytes())
+    Path(name).write_bytes((images / "001.png").read_bytes())
     (row,) = net.predict(tmp_path, **QUIET)
     assert row["input"] == f"{tmp_path}/\\udcff.png"
     assert row["error"] is None
     assert net.predict(tmp_path, **QUIET).write(tmp_path / "x.csv")["rows"] == 1
 
 
-def test_inputs_are_asked_for_no_faster_than_they_are_answered(net: zoo.Model, pictures: Path) -> None:
+def test_inputs_are_asked_for_no_faster_than_they_are_answered(net: zoo.Model, images: Path) -> None:
     asked = 0
 
     def endless() -> Any:
         nonlocal asked
         while True:
             asked += 1
-            yield pictures / "001.png"
+            yield images / "001.png"
 
     rows = iter(net.predict(endless(), batch_size=4, threads=2, **QUIET))
     for _ in range(10):
@@ -304,17 +308,17 @@ def test_inputs_are_asked_for_no_faster_than_they_are_answered(net: zoo.Model, p
     assert asked < 30
 
 
-def test_paths_come_from_stdin(net: zoo.Model, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = f"{pictures / '001.png'}\r\n\n{pictures / '002.png'}\n{pictures / 'nope.png'}".encode()
+def test_paths_come_from_stdin(net: zoo.Model, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = f"{images / '001.png'}\r\n\n{images / '002.png'}\n{images / 'nope.png'}".encode()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
     rows = net.predict("-", **QUIET)
     assert [Path(row["input"]).name for row in rows] == ["001.png", "002.png", "nope.png"]
-    with pytest.raises(DataError, match="no pictures were given"):
+    with pytest.raises(DataError, match="no images were given"):
         list(net.predict([], **QUIET))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_memory_does_not_grow_with_the_number_of_pictures(net: zoo.Model, tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_number_of_images(net: zoo.Model, tmp_path: Path) -> None:
     Image.new("RGB", (96, 96)).save(tmp_path / "x.png")
     run = tmp_path / "run"
     data = {"size": 96, "train_size": 16, "val_size": 4, "test_size": 4}
@@ -332,35 +336,35 @@ few = peak(200)
 print(peak(2000) - few)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 15_000, "kilobytes; 2,000 decoded pictures have 55,000"
+    assert int(done.stdout) < 15_000, "kilobytes; 2,000 decoded images have 55,000"
 
 
-def test_top_gives_the_most_likely_classes_in_order(net: zoo.Model, pictures: Path) -> None:
-    (row,) = net.predict(pictures / "001.png", top=3, **QUIET)
-    every = net.predict(pictures / "001.png", top=99, **QUIET)[0]["answers"]
-    assert row["answers"] == every[:3]
+def test_top_gives_the_most_likely_classes_in_order(net: zoo.Model, images: Path) -> None:
+    (row,) = net.predict(images / "001.png", top=3, **QUIET)
+    every = net.predict(images / "001.png", top=99, **QUIET)[0]["predictions"]
+    assert row["predictions"] == every[:3]
     assert sorted(answer["class"] for answer in every) == sorted(net.classes)
     assert sum(answer["probability"] for answer in every) == pytest.approx(1)
     shares = [answer["probability"] for answer in every]
     assert shares == sorted(shares, reverse=True)
 
 
-def test_an_answer_below_a_probability_is_unsure(net: zoo.Model, pictures: Path) -> None:
-    usual = answers(net.predict(pictures, **QUIET))
+def test_an_answer_below_a_probability_is_unsure(net: zoo.Model, images: Path) -> None:
+    usual = answers(net.predict(images, **QUIET))
     middle = sorted(p for _, p in usual)[20] - 1e-6
-    rows = net.predict(pictures, unsure=middle, top=2, **QUIET)
+    rows = net.predict(images, min_confidence=middle, top=2, **QUIET)
     found = answers(rows)
     assert found == [("unsure", p) if p < middle else (name, p) for name, p in usual]
-    assert {len(row["answers"]) for row in rows if row["answers"][0]["class"] == "unsure"} == {1}
+    assert {len(row["predictions"]) for row in rows if row["predictions"][0]["class"] == "unsure"} == {1}
     assert [name for name, _ in found].count("unsure") == 20
 
 
 def test_unsure_cannot_be_told_from_a_class_of_that_name(
-    net: zoo.Model, pictures: Path, monkeypatch: pytest.MonkeyPatch
+    net: zoo.Model, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(net.card.preprocess, "classes", ["unsure", *net.classes[1:]])
     with pytest.raises(OptionError, match="the model has a class of that name, 'unsure'"):
-        list(net.predict(pictures, unsure=0.5, **QUIET))
+        list(net.predict(images, min_confidence=0.5, **QUIET))
 
 
 def test_several_labels_are_those_from_one_half_on(tagger: zoo.Model) -> None:
@@ -369,13 +373,13 @@ def test_several_labels_are_those_from_one_half_on(tagger: zoo.Model) -> None:
     rows, all_of = tagger.predict(images, **QUIET), tagger.predict(images, top=99, **QUIET)
     counts: set[int] = set()
     for row, every in zip(rows, all_of, strict=True):
-        kept = [answer for answer in every["answers"] if answer["probability"] >= 0.5]
-        assert row["answers"] == kept
-        assert len(every["answers"]) == len(tagger.classes)
+        kept = [answer for answer in every["predictions"] if answer["probability"] >= 0.5]
+        assert row["predictions"] == kept
+        assert len(every["predictions"]) == len(tagger.classes)
         counts.add(len(kept))
     assert len(counts) > 1
-    with pytest.raises(OptionError, match="unsure is for models that choose one class"):
-        list(tagger.predict(images, unsure=0.5, **QUIET))
+    with pytest.raises(OptionError, match="min_confidence is for models that choose one class"):
+        list(tagger.predict(images, min_confidence=0.5, **QUIET))
 
 
 def test_a_text_is_scored_from_zeros_token_by_token(reader: zoo.Model) -> None:
@@ -389,7 +393,7 @@ def test_a_text_is_scored_from_zeros_token_by_token(reader: zoo.Model) -> None:
         with torch.no_grad():
             logits, _ = reader.module(tokens[:-1], None)
         loss = float(F.cross_entropy(logits[:, 0], tokens[1:, 0]))
-        (answer,) = row["answers"]
+        (answer,) = row["predictions"]
         assert answer["loss"] == pytest.approx(loss, rel=1e-5)
         assert answer["bits_per_char"] == pytest.approx(loss / math.log(2), rel=1e-5)
         assert answer["perplexity"] == pytest.approx(math.exp(loss), rel=1e-5)
@@ -408,7 +412,7 @@ def test_a_text_is_a_string_and_a_file_a_path(reader: zoo.Model, tmp_path: Path)
         "is not UTF-8 text",
         None,
     ]
-    assert rows[0]["answers"] == rows[3]["answers"]
+    assert rows[0]["predictions"] == rows[3]["predictions"]
     with pytest.raises(OptionError, match="top is for models that choose among classes"):
         list(reader.predict("the lazy dog", top=2, **QUIET))
     with pytest.raises(OptionError, match="expected a text or the Path of one"):
@@ -420,7 +424,7 @@ def test_one_lane_is_the_measure_of_evaluation(reader: zoo.Model) -> None:
     found = reader.analyze("dynamic-evaluation", split="val", options={"lr": 0}, **QUIET)
     (row,) = reader.predict(reader.vocabulary.decode(data.split("val").tolist()), **QUIET)
     six_digits = pytest.approx(found.scores["loss"], rel=5e-6)
-    assert row["answers"][0]["loss"] == six_digits
+    assert row["predictions"][0]["loss"] == six_digits
 
 
 class Mute(Processor):
@@ -433,23 +437,23 @@ class Mute(Processor):
 
 
 def test_a_task_that_does_not_say_how_to_predict_is_refused(
-    net: zoo.Model, pictures: Path, monkeypatch: pytest.MonkeyPatch
+    net: zoo.Model, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(net.__dict__, "_processor", Mute(Registry.discover().task("classification")))
     with pytest.raises(WeightsError, match="a model for classification cannot predict") as caught:
-        list(net.predict(pictures, **QUIET))
+        list(net.predict(images, **QUIET))
     assert caught.value.hint == "its author can make its processor a zoo.processors.Predicts"
 
 
-def test_answers_that_are_not_finite_are_an_error(net: zoo.Model, pictures: Path) -> None:
+def test_answers_that_are_not_finite_are_an_error(net: zoo.Model, images: Path) -> None:
     broken = zoo.load(net.path, **QUIET)
     with torch.no_grad():
         next(broken.module.parameters()).fill_(3e38)
-    with pytest.raises(Diverged, match="the answers are not finite"):
-        list(broken.predict(pictures, **QUIET))
+    with pytest.raises(Diverged, match="the predictions are not finite"):
+        list(broken.predict(images, **QUIET))
 
 
-def test_gradients_and_modes_are_left_alone(net: zoo.Model, pictures: Path) -> None:
+def test_gradients_and_modes_are_left_alone(net: zoo.Model, images: Path) -> None:
     modes: list[tuple[bool, bool]] = []
 
     def see(module: nn.Module, *_: object) -> None:
@@ -457,7 +461,7 @@ def test_gradients_and_modes_are_left_alone(net: zoo.Model, pictures: Path) -> N
 
     net.module.train()
     hook = net.module.register_forward_hook(see)
-    rows = iter(net.predict(pictures, batch_size=8, **QUIET))
+    rows = iter(net.predict(images, batch_size=8, **QUIET))
     next(rows)
     assert net.module.training
     assert torch.is_grad_enabled()
@@ -477,9 +481,9 @@ def test_how_many_threads_read(monkeypatch: pytest.MonkeyPatch) -> None:
 # Files of answers
 
 
-def test_a_csv_has_a_line_for_each_input(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:
-    (tmp_path / "a,b\n.png").write_bytes(b"no picture")
-    out, inputs = tmp_path / "x.csv", [tmp_path / "a,b\n.png", pictures]
+def test_a_csv_has_a_line_for_each_input(net: zoo.Model, images: Path, tmp_path: Path) -> None:
+    (tmp_path / "a,b\n.png").write_bytes(b"no image")
+    out, inputs = tmp_path / "x.csv", [tmp_path / "a,b\n.png", images]
     result = net.predict(inputs, **QUIET).write(out)
     about = {"out": str(out), "weights": str(net.path), "rows": 41, "before": 0, "errors": 1, "unsure": 0}
     assert result == about
@@ -488,49 +492,49 @@ def test_a_csv_has_a_line_for_each_input(net: zoo.Model, pictures: Path, tmp_pat
     assert [*rows[0]] == ["input", "class", "probability", "error"]
     assert rows[0]["input"] == f"{tmp_path}/a,b\\n.png"
     assert rows[0]["error"].endswith("its format is unknown or not supported")
-    expected = net.predict(pictures, **QUIET)
+    expected = net.predict(images, **QUIET)
     assert [(row["input"], row["class"]) for row in rows[1:]] == [
-        (row["input"], row["answers"][0]["class"]) for row in expected
+        (row["input"], row["predictions"][0]["class"]) for row in expected
     ]
     assert not (tmp_path / "x.csv.unfinished").exists()
-    net.predict(pictures / "001.png", top=3, **QUIET).write(tmp_path / "y.csv")
+    net.predict(images / "001.png", top=3, **QUIET).write(tmp_path / "y.csv")
     (row,) = csv.DictReader((tmp_path / "y.csv").read_text().splitlines())
-    three = net.predict(pictures / "001.png", top=3, **QUIET)[0]["answers"]
+    three = net.predict(images / "001.png", top=3, **QUIET)[0]["predictions"]
     assert row["class"].split("|") == [answer["class"] for answer in three]
     shares = [float(share) for share in row["probability"].split("|")]
     assert shares == pytest.approx([answer["probability"] for answer in three], rel=1e-5)
 
 
-def test_a_jsonl_has_the_rows_as_they_are(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:
-    net.predict(iter([pictures, tmp_path / "nope"]), top=2, **QUIET).write(tmp_path / "x.jsonl")
+def test_a_jsonl_has_the_rows_as_they_are(net: zoo.Model, images: Path, tmp_path: Path) -> None:
+    net.predict(iter([images, tmp_path / "nope"]), top=2, **QUIET).write(tmp_path / "x.jsonl")
     lines = (tmp_path / "x.jsonl").read_text().splitlines()
-    rows = net.predict(iter([pictures, tmp_path / "nope"]), top=2, **QUIET)
+    rows = net.predict(iter([images, tmp_path / "nope"]), top=2, **QUIET)
     assert [json.loads(line) for line in lines] == rows
 
 
 def test_an_array_has_every_probability_and_the_names_beside_it(
-    net: zoo.Model, pictures: Path, tmp_path: Path
+    net: zoo.Model, images: Path, tmp_path: Path
 ) -> None:
     missing = tmp_path / "nope"
-    net.predict(iter([missing, pictures, missing]), **QUIET).write(tmp_path / "x.npy")
+    net.predict(iter([missing, images, missing]), **QUIET).write(tmp_path / "x.npy")
     array = np.load(tmp_path / "x.npy")
     assert (array.dtype, array.shape) == (np.dtype("<f4"), (42, len(net.classes)))
     assert np.isnan(array[[0, 41]]).all()
     assert array[1:41].sum(1) == pytest.approx(1, abs=1e-5)
     names = (tmp_path / "x.txt").read_text().splitlines()
-    assert names == [str(missing), *map(str, sorted(pictures.iterdir())), str(missing)]
-    rows = net.predict(pictures, **QUIET)
+    assert names == [str(missing), *map(str, sorted(images.iterdir())), str(missing)]
+    rows = net.predict(images, **QUIET)
     assert [net.classes[number] for number in array[1:41].argmax(1)] == [name for name, _ in answers(rows)]
     with pytest.raises(OutputError, match="already exists"):
-        net.predict(pictures, **QUIET).write(tmp_path / "x.npy")
+        net.predict(images, **QUIET).write(tmp_path / "x.npy")
     assert {path.name for path in tmp_path.iterdir()} == {"x.npy", "x.txt"}
 
 
-def test_a_folder_gets_a_table(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:
-    net.predict(pictures, **QUIET).write(tmp_path / "x")
+def test_a_folder_gets_a_table(net: zoo.Model, images: Path, tmp_path: Path) -> None:
+    net.predict(images, **QUIET).write(tmp_path / "x")
     assert [path.name for path in (tmp_path / "x").iterdir()] == ["predictions.jsonl"]
     with pytest.raises(OptionError, match=r"must be a \.csv, .* or a folder of its own \(got x\.txt\)"):
-        net.predict(pictures, **QUIET).write("x.txt")
+        net.predict(images, **QUIET).write("x.txt")
 
 
 def test_what_is_written_is_not_read(net: zoo.Model, reader: zoo.Model, tmp_path: Path) -> None:
@@ -549,13 +553,13 @@ def cut(out: Path, content: bytes, at: int, asked: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", ["x.csv", "x.jsonl"])
 def test_a_file_that_was_cut_anywhere_is_continued(
-    net: zoo.Model, pictures: Path, tmp_path: Path, name: str
+    net: zoo.Model, images: Path, tmp_path: Path, name: str
 ) -> None:
-    inputs, out = [tmp_path / "damaged.png", pictures], tmp_path / name
-    inputs[0].write_bytes(b"no picture")
+    inputs, out = [tmp_path / "damaged.png", images], tmp_path / name
+    inputs[0].write_bytes(b"no image")
     net.predict(inputs, batch_size=1, **QUIET).write(out)
     whole = out.read_bytes()
-    asked = {"weights_sha256": net.card.sha256, "top": None, "unsure": None}
+    asked = {"weights_sha256": net.card.sha256, "top": None, "min_confidence": None}
     for at in (0, 3, 25, whole.index(b"\n") + 1, len(whole) // 2, len(whole) - 1, len(whole)):
         cut(out, whole[:at] + b"x" * 20_000 * (at == len(whole)), len(whole) + 20_000, asked)
         seen: list[int] = []
@@ -570,12 +574,12 @@ def test_a_file_that_was_cut_anywhere_is_continued(
 
 
 def test_a_file_is_continued_only_with_the_same_model_options_and_inputs(
-    net: zoo.Model, tagger: zoo.Model, pictures: Path, tmp_path: Path
+    net: zoo.Model, tagger: zoo.Model, images: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "x.csv"
-    net.predict(pictures, top=2, **QUIET).write(out)
+    net.predict(images, top=2, **QUIET).write(out)
     whole = out.read_bytes()
-    asked = {"weights_sha256": net.card.sha256, "top": 2, "unsure": None}
+    asked = {"weights_sha256": net.card.sha256, "top": 2, "min_confidence": None}
 
     def refused(model: zoo.Model, inputs: Any, **options: Any) -> str:
         cut(out, whole, len(whole) // 2, asked)
@@ -584,52 +588,52 @@ def test_a_file_is_continued_only_with_the_same_model_options_and_inputs(
         assert out.read_bytes() == whole[: len(whole) // 2]
         return f"{caught.value}; {caught.value.hint}"
 
-    assert "was begun with top=2 (now 3); type the command that it was" in refused(net, pictures, top=3)
-    assert "begun without unsure (now 0.5)" in refused(net, pictures, top=2, unsure=0.5)
-    assert f"weights_sha256={net.card.sha256} (now" in refused(tagger, pictures, top=2)
-    others = sorted(pictures.iterdir())
+    assert "was begun with top=2 (now 3); type the command that it was" in refused(net, images, top=3)
+    assert "begun without min_confidence (now 0.5)" in refused(net, images, top=2, min_confidence=0.5)
+    assert f"weights_sha256={net.card.sha256} (now" in refused(tagger, images, top=2)
+    others = sorted(images.iterdir())
     others[3] = others[2]
-    assert f"number 4 was {pictures}/003.png and is {pictures}/002.png" in refused(net, others, top=2)
-    assert f"number 3 was {pictures}/002.png and is missing" in refused(net, others[:2], top=2)
+    assert f"number 4 was {images}/003.png and is {images}/002.png" in refused(net, others, top=2)
+    assert f"number 3 was {images}/002.png and is missing" in refused(net, others[:2], top=2)
     cut(out, whole, len(whole) // 2, asked)
     (tmp_path / "x.csv.unfinished").write_text("{}")
     with pytest.raises(OutputError, match="is not as zoo wrote it"):
-        net.predict(pictures, top=2, **QUIET).write(out)
+        net.predict(images, top=2, **QUIET).write(out)
 
 
-def test_a_file_of_somebody_else_is_never_overwritten(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:
+def test_a_file_of_somebody_else_is_never_overwritten(net: zoo.Model, images: Path, tmp_path: Path) -> None:
     for name in ("x.csv", "x.jsonl", "x.npy", "x.txt"):
         (tmp_path / name).write_text("mine")
     for name in ("x.csv", "x.jsonl", "x.npy"):
         with pytest.raises(OutputError, match=r"x\.\w+ already exists"):
-            net.predict(pictures, **QUIET).write(tmp_path / name)
+            net.predict(images, **QUIET).write(tmp_path / name)
     assert {path.read_text() for path in tmp_path.iterdir()} == {"mine"}
     assert len([*tmp_path.iterdir()]) == 4
     with pytest.raises(OutputError, match="cannot be written: No such file or directory"):
-        net.predict(pictures, **QUIET).write(tmp_path / "nowhere" / "x.csv")
+        net.predict(images, **QUIET).write(tmp_path / "nowhere" / "x.csv")
 
 
-def test_two_cannot_write_the_same_file(net: zoo.Model, pictures: Path, tmp_path: Path) -> None:
+def test_two_cannot_write_the_same_file(net: zoo.Model, images: Path, tmp_path: Path) -> None:
     out = tmp_path / "x.jsonl"
 
     def while_writing() -> Any:
-        yield pictures / "001.png"
+        yield images / "001.png"
         with pytest.raises(OutputError, match="is being written by another process"):
-            net.predict(pictures, **QUIET).write(out)
-        yield pictures / "002.png"
+            net.predict(images, **QUIET).write(out)
+        yield images / "002.png"
 
     assert net.predict(while_writing(), **QUIET).write(out)["rows"] == 2
     assert len(out.read_text().splitlines()) == 2
 
 
 def test_a_mistake_leaves_nothing_behind(
-    net: zoo.Model, tagger: zoo.Model, pictures: Path, tmp_path: Path
+    net: zoo.Model, tagger: zoo.Model, images: Path, tmp_path: Path
 ) -> None:
     for name in ("x.csv", "x.npy"):
-        with pytest.raises(OptionError, match="unsure is for models that choose one class"):
-            tagger.predict(pictures, unsure=0.5, **QUIET).write(tmp_path / name)
+        with pytest.raises(OptionError, match="min_confidence is for models that choose one class"):
+            tagger.predict(images, min_confidence=0.5, **QUIET).write(tmp_path / name)
         with pytest.raises(OptionError):
             net.predict([None], **QUIET).write(tmp_path / name)
-    with pytest.raises(DataError, match="no pictures were given"):
+    with pytest.raises(DataError, match="no images were given"):
         net.predict([], **QUIET).write(tmp_path / "x.csv")
     assert [*tmp_path.iterdir()] == []

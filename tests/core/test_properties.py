@@ -75,7 +75,7 @@ def test_a_recipe_survives_toml(data: st.DataObject) -> None:
 
 @QUICK
 @given(st.sampled_from([*FIELDS]), JSON)
-def test_a_training_field_is_valid_or_an_option_error(name: str, value: Any) -> None:
+def test_a_training_option_is_valid_or_an_option_error(name: str, value: Any) -> None:
     try:
         config = configured().replace({name: value})
     except OptionError as error:

@@ -275,7 +275,7 @@ def test_a_recipe_without_its_plugin_is_listed_all_the_same() -> None:
         ({"bptt": 8}, "bptt does not apply to classification, the task of acme/net"),
     ],
 )
-def test_training_fields_are_checked_when_a_recipe_is_used(train: dict[str, Any], message: str) -> None:
+def test_training_options_are_checked_when_a_recipe_is_used(train: dict[str, Any], message: str) -> None:
     acme = loaded(zoo_recipes={"tiny": RECIPE, "wrong": replace(RECIPE, train=train)})
     wrong = Registry(plugins.with_ours(acme))
     assert [row["name"] for row in rows(wrong, "recipe")] == ["acme/tiny", "acme/wrong"]

@@ -71,7 +71,7 @@ def fitted(name: str, registry: Registry, *, lr: float | None = None) -> tuple[T
     arguments, config = FAMILIES[name]
     entry = registry.architecture(name)
     model = build_model(entry, arguments, seed=seed_for(0, "weights"))
-    data = Letters() if entry.spec.task == "language-modelling" else Stripes()
+    data = Letters() if entry.spec.task == "language-modeling" else Stripes()
     store, told = Rows(), list[Progress]()
     config = config.replace({"grad_accum_steps": 2} | ({"lr": lr} if lr else {}))
     state = loop.fit(

@@ -354,7 +354,7 @@ def test_a_plugin_is_checked_before_its_hooks_are_called(name: str, module: obje
     assert plugins.load(name, lambda: module, where="acme.plugin").cause.startswith(cause)
 
 
-# Tasks and groups of training fields
+# Tasks and groups of training options
 
 
 @dataclasses.dataclass(frozen=True)
@@ -388,7 +388,7 @@ def test_a_task_may_share_the_architectures_of_another() -> None:
             Recipe(architecture="smooth", dataset="tags", train={"label_smoothing": 0.1})
         )
     with pytest.raises(
-        SpecError, match="charrnn/lstm is for language-modelling, but acme/tags is for tagging"
+        SpecError, match="charrnn/lstm is for language-modeling, but acme/tags is for tagging"
     ):
         registry.shared_task(registry.architecture("charrnn/lstm"), registry.dataset("tags"))
 
@@ -405,7 +405,7 @@ def test_a_task_of_an_unknown_group_fails_with_what_is_for_it() -> None:
     group = ("group", FieldsSpec(name="images", summary="", fields=Focal))
     registry = Registry([plugin("acme", ("task", task), group, net("gru"))])
     assert {entry.kind: registry.problem(entry) for entry in registry.failed_entries} == {
-        "task": "unknown group of training fields 'imagse'; did you mean 'images'?",
+        "task": "unknown group of training options 'imagse'; did you mean 'images'?",
         "architecture": "unknown task 'classification'",
     }
 
@@ -462,14 +462,14 @@ def test_an_unknown_field_of_an_architecture_s_training_fails_the_entry() -> Non
 @pytest.mark.parametrize("name", ["lr", "seed", "track"])
 def test_a_field_cannot_be_called_like_another_option(name: str) -> None:
     fields = dataclasses.make_dataclass("F", [(name, float, 0.0)], frozen=True)
-    with pytest.raises(SpecError, match=f"group loss: no training field can be called '{name}': it is "):
+    with pytest.raises(SpecError, match=f"group loss: no training option can be called '{name}': it is "):
         FieldsSpec(name="loss", summary="", fields=fields)
 
 
 @pytest.mark.parametrize("name", ["session", "no_compile", "no_gamma"])
 def test_a_field_cannot_take_the_option_that_switches_another_off(name: str) -> None:
     fields = dataclasses.make_dataclass("F", [(name, bool, False)], frozen=True)
-    with pytest.raises(SpecError, match=f"group loss: no training field can be called '{name}'"):
+    with pytest.raises(SpecError, match=f"group loss: no training option can be called '{name}'"):
         FieldsSpec(name="loss", summary="", fields=fields)
 
 
@@ -483,13 +483,13 @@ def test_a_field_cannot_take_the_option_that_switches_another_off(name: str) -> 
 )
 def test_a_field_has_a_type_that_an_option_can_have(type_: Any, default: object, why: str) -> None:
     fields = dataclasses.make_dataclass("F", [("gamma", type_, default)], frozen=True)
-    with pytest.raises(SpecError, match=f"training field 'gamma': {why}"):
+    with pytest.raises(SpecError, match=f"training option 'gamma': {why}"):
         FieldsSpec(name="loss", summary="", fields=fields)
 
 
 @pytest.mark.parametrize("fields", [dict, dataclasses.make_dataclass("Thawed", [("gamma", float, 0.0)])])
 def test_a_group_is_a_frozen_dataclass(fields: type) -> None:
-    with pytest.raises(SpecError, match="a group of training fields must be a frozen dataclass"):
+    with pytest.raises(SpecError, match="a group of training options must be a frozen dataclass"):
         FieldsSpec(name="loss", summary="", fields=fields)
 
 
@@ -506,7 +506,7 @@ def zoo_recipes():
     return {{"mine": Recipe(architecture="a", dataset="d")}}
 
 @hookimpl
-def zoo_training_fields():
+def zoo_training_options():
     return [FieldsSpec(name="{group}", summary="", fields=Fields)]
 
 @hookimpl
@@ -520,8 +520,8 @@ def zoo_tasks():
     [
         ({"task": "classification"}, "the task classification is already provided by images"),
         ({"group": "images"}, "the group images is already provided by images"),
-        ({"field": "augment"}, "the training field augment is already provided by images"),
-        ({"field": "epochs"}, "no training field can be called 'epochs': it is a field that every task has"),
+        ({"field": "augment"}, "the training option augment is already provided by images"),
+        ({"field": "epochs"}, "no training option can be called 'epochs': it is a field that every task has"),
     ],
 )
 def test_a_task_a_group_and_a_field_have_one_owner(

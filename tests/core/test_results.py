@@ -38,7 +38,7 @@ def test_nothing_is_computed_before_it_is_read_nor_twice(model: zoo.Model, calls
     assert len(calls) == 2
     assert len(rows) == 2
     assert len(calls) == 4, "iterating keeps nothing"
-    assert rows[1]["answers"][0]["tokens"] == 13
+    assert rows[1]["predictions"][0]["tokens"] == 13
     assert list(rows) == rows == rows[:] == model.predict(TEXTS, **QUIET)
     assert repr(rows) == repr([*rows])
     assert len(calls) == 6
@@ -62,7 +62,7 @@ def test_a_notebook_shows_a_table(model: zoo.Model) -> None:
     rows = model.predict(TEXTS * 30, **QUIET)
     table = rows._repr_html_()
     assert table.startswith(
-        "<table><tr><th>input</th><th>answers</th><th>error</th></tr><tr><td>input 0</td>"
+        "<table><tr><th>input</th><th>predictions</th><th>error</th></tr><tr><td>input 0</td>"
     )
     assert table.count("<tr>") == 51
     assert table.endswith("<p>and 10 more</p>")
@@ -81,7 +81,7 @@ def test_features_become_one_array(model: zoo.Model) -> None:
 
 
 def test_texts_are_drawn_when_they_are_read(model: zoo.Model, calls: list[int]) -> None:
-    texts = model.sample("the ", samples=2, length=10, **QUIET)
+    texts = model.sample("the ", samples=2, max_new_tokens=10, **QUIET)
     assert calls == []
     assert [len(text) for text in texts] == [10, 10]
     assert len(calls) == 10

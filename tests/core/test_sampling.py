@@ -74,12 +74,16 @@ class Reader(nn.Module):
         return scores, seen
 
 
-def text(seed: int = 0, *, length: int = 200, **options: Any) -> str:
-    return "".join(sample(Reader(), PREPROCESS, prompt="ab", length=length, seed=seed, **options))
+def text(seed: int = 0, *, max_new_tokens: int = 200, **options: Any) -> str:
+    return "".join(
+        sample(Reader(), PREPROCESS, prompt="ab", max_new_tokens=max_new_tokens, seed=seed, **options)
+    )
 
 
-def texts(count: int, seed: int = 0, length: int = 200, **options: Any) -> list[str]:
-    return many(Reader(), PREPROCESS, samples=count, prompt="ab", length=length, seed=seed, **options)
+def texts(count: int, seed: int = 0, max_new_tokens: int = 200, **options: Any) -> list[str]:
+    return many(
+        Reader(), PREPROCESS, samples=count, prompt="ab", max_new_tokens=max_new_tokens, seed=seed, **options
+    )
 
 
 def test_equal_seeds_give_equal_texts() -> None:
@@ -170,24 +174,26 @@ def test_a_token_without_probability_is_not_drawn_at_either_end(number: float) -
 
 
 def test_sample_0_is_the_streamed_text_and_no_sample_depends_on_the_count() -> None:
-    eight = texts(8, length=700)
-    assert eight[0] == text(length=700)
+    eight = texts(8, max_new_tokens=700)
+    assert eight[0] == text(max_new_tokens=700)
     assert len(set(eight)) == 8
-    assert texts(3, length=700) == eight[:3]
+    assert texts(3, max_new_tokens=700) == eight[:3]
     assert texts(3, seed=1) != texts(3)
 
 
 def test_a_real_model_generates_the_same_alone_and_in_a_batch() -> None:
     entry = Registry.discover().architecture("lstm")
     model = build_model(entry, {"vocab_size": 7, "hidden_size": 16, "num_layers": 2}, seed=0).double()
-    drawn = many(model, PREPROCESS, samples=5, prompt="abc", length=100, top_k=4, top_p=0.9)
-    assert drawn[0] == "".join(sample(model, PREPROCESS, prompt="abc", length=100, top_k=4, top_p=0.9))
+    drawn = many(model, PREPROCESS, samples=5, prompt="abc", max_new_tokens=100, top_k=4, top_p=0.9)
+    assert drawn[0] == "".join(
+        sample(model, PREPROCESS, prompt="abc", max_new_tokens=100, top_k=4, top_p=0.9)
+    )
     assert len({*drawn}) == 5
 
 
 def test_the_prompt_is_read_once_and_then_only_what_was_drawn() -> None:
     model = Reader()
-    drawn = "".join(sample(model, PREPROCESS, prompt="ABzc", length=5))
+    drawn = "".join(sample(model, PREPROCESS, prompt="ABzc", max_new_tokens=5))
     numbers = [PREPROCESS["vocabulary"].index(character) for character in drawn]
     assert model.read == [[2, 3, 0, 4], *([number] for number in numbers[:-1])]
     assert model.states[0] is None
@@ -198,52 +204,58 @@ def test_the_prompt_is_read_once_and_then_only_what_was_drawn() -> None:
 def test_an_empty_prompt_starts_from_a_newline_or_the_commonest_character(letters: str, first: str) -> None:
     vocabulary = ["<unk>", "<pad>", *letters]
     model = Reader()
-    assert len("".join(sample(model, PREPROCESS | {"vocabulary": vocabulary}, length=3))) == 3
+    assert len("".join(sample(model, PREPROCESS | {"vocabulary": vocabulary}, max_new_tokens=3))) == 3
     assert model.read[0] == [vocabulary.index(first)]
 
 
 def test_a_long_prompt_is_read_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
     prompt, model = "abcde" * 5, Reader()
-    whole = "".join(sample(model, PREPROCESS, prompt=prompt, length=20))
+    whole = "".join(sample(model, PREPROCESS, prompt=prompt, max_new_tokens=20))
     monkeypatch.setattr("zoo.inference.sampling._READ", 20)
     parts = Reader()
-    assert many(parts, PREPROCESS, samples=2, prompt=prompt, length=20)[0] == whole
+    assert many(parts, PREPROCESS, samples=2, prompt=prompt, max_new_tokens=20)[0] == whole
     assert [len(tokens) for tokens in parts.read[:4]] == [10, 10, 5, 1]
     assert [*parts.read[0], *parts.read[1], *parts.read[2]] == model.read[0]
 
 
 def test_nothing_is_drawn_for_length_0() -> None:
-    assert list(sample(Reader(), PREPROCESS, length=0)) == []
-    assert texts(2, length=0) == ["", ""]
+    assert list(sample(Reader(), PREPROCESS, max_new_tokens=0)) == []
+    assert texts(2, max_new_tokens=0) == ["", ""]
 
 
 def test_a_vocabulary_of_one_character_generates_only_that() -> None:
     only = {"vocabulary": ["<unk>", "<pad>", "a"], "specials": 2}
-    assert "".join(sample(Reader(3), only, length=5, top_k=2, top_p=0.5)) == "aaaaa"
+    assert "".join(sample(Reader(3), only, max_new_tokens=5, top_k=2, top_p=0.5)) == "aaaaa"
 
 
 def test_eos_is_generated_as_a_newline() -> None:
     model = Reader(4)
-    assert set("".join(sample(model, LINES, length=50, temperature=50.0))) == {*"ab\n"}
+    assert set("".join(sample(model, LINES, max_new_tokens=50, temperature=50.0))) == {*"ab\n"}
     assert model.read[0] == [1]  # an empty prompt starts after the end of a line
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 def test_the_text_ends_before_the_stop_string(size: int) -> None:
-    whole = text(length=400)
+    whole = text(max_new_tokens=400)
     for at in (0, 7, 150):
         stop = whole[at : at + size]
         model = Reader()
-        pieces = list(sample(model, PREPROCESS, prompt="ab", length=400, stop=stop))
+        pieces = list(sample(model, PREPROCESS, prompt="ab", max_new_tokens=400, stop=stop))
         assert "".join(pieces) == whole[: whole.index(stop)]
         assert all(pieces)
         assert len(model.read) == whole.index(stop) + size
 
 
 def test_a_stop_string_is_lower_cased_if_the_text_is() -> None:
-    whole = text(length=400)
-    assert text(length=400, stop=whole[9:12].upper()) == text(length=400, stop=whole[9:12]) != whole
-    assert texts(2, length=400, stop=whole[9:12].upper()) == texts(2, length=400, stop=whole[9:12])
+    whole = text(max_new_tokens=400)
+    assert (
+        text(max_new_tokens=400, stop=whole[9:12].upper())
+        == text(max_new_tokens=400, stop=whole[9:12])
+        != whole
+    )
+    assert texts(2, max_new_tokens=400, stop=whole[9:12].upper()) == texts(
+        2, max_new_tokens=400, stop=whole[9:12]
+    )
 
 
 @pytest.mark.parametrize(
@@ -273,9 +285,9 @@ def test_a_newline_is_the_stop_string_for_the_end_of_a_line() -> None:
     with pytest.raises(OptionError, match=r"can never generate '<' 'e' 'o' 's' '>'") as caught:
         sample(Reader(4), LINES, stop="a<eos>")
     assert caught.value.hint == "<eos> is generated as a newline: in a shell, --stop $'\\n'"
-    whole = "".join(sample(Reader(4), LINES, length=50, prompt="b"))
+    whole = "".join(sample(Reader(4), LINES, max_new_tokens=50, prompt="b"))
     assert whole.count("\n") > 1
-    stopped = "".join(sample(Reader(4), LINES, length=50, prompt="b", stop="\n"))
+    stopped = "".join(sample(Reader(4), LINES, max_new_tokens=50, prompt="b", stop="\n"))
     assert stopped == whole.partition("\n")[0]
 
 
@@ -289,7 +301,7 @@ def test_no_uniform_number_is_used_twice() -> None:
         def forward(self, tokens: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
             return torch.zeros(*tokens.shape, self.size), tokens
 
-    drawn = "".join(sample(Even(), PREPROCESS, length=1000))
+    drawn = "".join(sample(Even(), PREPROCESS, max_new_tokens=1000))
     parts = {drawn[at : at + 20] for at in range(len(drawn) - 19)}
     assert len(parts) == len(drawn) - 19
 
@@ -308,7 +320,7 @@ def test_a_possible_beginning_of_the_stop_string_is_held_back() -> None:
             return 100.0 * nn.functional.one_hot(torch.tensor([[next(self.script)]]), 5), None
 
     def pieces(stop: str, *script: int) -> list[str]:
-        return list(sample(Script([*script]), vocabulary, length=len(script), stop=stop))
+        return list(sample(Script([*script]), vocabulary, max_new_tokens=len(script), stop=stop))
 
     assert pieces("aab", 2, 4, 2, 2, 2, 4) == ["a", "b", "a"]  # a|b|a a a|b: the third a was not a beginning
     assert pieces("bb", 3, 2, 3, 4, 2) == ["ab", "a", "a"]  # stops within "ab" + "b"
@@ -317,29 +329,31 @@ def test_a_possible_beginning_of_the_stop_string_is_held_back() -> None:
 
 
 def test_each_text_of_a_batch_ends_at_its_own_stop_string() -> None:
-    whole = texts(4, length=300)
+    whole = texts(4, max_new_tokens=300)
     model = Reader()
-    stopped = many(model, PREPROCESS, samples=4, prompt="ab", length=300, stop="ab")
+    stopped = many(model, PREPROCESS, samples=4, prompt="ab", max_new_tokens=300, stop="ab")
     assert stopped == [each.partition("ab")[0] for each in whole]
     assert len({len(each) for each in stopped}) > 1
     assert len(model.read) == max(map(len, stopped)) + len("ab")
     held = whole[0][-9:] + "abcde"
-    assert texts(4, length=300, stop=held) == whole  # what was held back belongs to a text that never stops
+    assert (
+        texts(4, max_new_tokens=300, stop=held) == whole
+    )  # what was held back belongs to a text that never stops
 
 
 def test_a_model_that_reads_backwards_generates_the_text_before_the_prompt() -> None:
     backwards = PREPROCESS | {"backwards": True}
     model = Reader()
-    text = "".join(sample(model, backwards, prompt="cab", length=50))
+    text = "".join(sample(model, backwards, prompt="cab", max_new_tokens=50))
     assert model.read[0] == [3, 2, 4]  # b, a, c
-    forwards = "".join(sample(Reader(), PREPROCESS, prompt="bac", length=50))
+    forwards = "".join(sample(Reader(), PREPROCESS, prompt="bac", max_new_tokens=50))
     assert text == forwards[::-1]
-    assert many(Reader(), backwards, samples=2, prompt="cab", length=50)[0] == text
+    assert many(Reader(), backwards, samples=2, prompt="cab", max_new_tokens=50)[0] == text
 
     stop = text[20:22]
-    after = "".join(sample(Reader(), backwards, prompt="cab", length=50, stop=stop))
+    after = "".join(sample(Reader(), backwards, prompt="cab", max_new_tokens=50, stop=stop))
     assert after == text.rpartition(stop)[2]
-    drawn = many(Reader(), backwards, samples=2, prompt="cab", length=50, stop=stop)
+    drawn = many(Reader(), backwards, samples=2, prompt="cab", max_new_tokens=50, stop=stop)
     assert drawn[0] == after
 
 
@@ -350,7 +364,7 @@ def test_a_model_that_reads_backwards_does_not_reverse_words() -> None:
         "specials": 2,
         "backwards": True,
     }
-    for drawn in many(Reader(4), words, samples=3, prompt=" be", length=20):
+    for drawn in many(Reader(4), words, samples=3, prompt=" be", max_new_tokens=20):
         assert drawn.replace(" to", "").replace(" be", "") == ""
         assert len(drawn) == 20 * 3
 
@@ -358,9 +372,9 @@ def test_a_model_that_reads_backwards_does_not_reverse_words() -> None:
 @pytest.mark.parametrize("training", [True, False])
 def test_the_models_mode_is_restored_even_if_the_stream_is_closed_early(training: bool) -> None:
     model = Reader().train(training)
-    list(sample(model, PREPROCESS, length=3))
+    list(sample(model, PREPROCESS, max_new_tokens=3))
     assert model.training is training
-    stream = sample(model, PREPROCESS, length=3)
+    stream = sample(model, PREPROCESS, max_new_tokens=3)
     next(stream)
     stream.close()
     assert model.training is training
@@ -368,7 +382,7 @@ def test_the_models_mode_is_restored_even_if_the_stream_is_closed_early(training
 
 def test_the_callers_gradient_mode_and_random_state_do_not_change_between_pieces() -> None:
     before = torch.get_rng_state()
-    for _ in sample(Reader(), PREPROCESS, length=3):
+    for _ in sample(Reader(), PREPROCESS, max_new_tokens=3):
         assert not torch.is_inference_mode_enabled()
         assert torch.is_grad_enabled()
     assert torch.equal(torch.get_rng_state(), before)
@@ -377,7 +391,7 @@ def test_the_callers_gradient_mode_and_random_state_do_not_change_between_pieces
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"length": -1}, "length must be at least 0 (got -1)"),
+        ({"max_new_tokens": -1}, "max_new_tokens must be at least 0 (got -1)"),
         ({"temperature": -0.1}, "temperature must be at least 0 (got -0.1)"),
         ({"temperature": math.nan}, "temperature must be at least 0 (got nan)"),
         ({"temperature": math.inf}, "temperature must be finite (got inf)"),
@@ -406,9 +420,9 @@ def test_a_vocabulary_of_specials_only_is_refused() -> None:
 
 @pytest.mark.parametrize("stop", ["", "b", "cd", "ba"])
 @pytest.mark.parametrize("backwards", [False, True])
-def test_the_tokens_that_have_a_surprise_make_the_text(stop: str, backwards: bool) -> None:
+def test_the_tokens_that_have_a_surprisal_make_the_text(stop: str, backwards: bool) -> None:
     preprocess = {**PREPROCESS, "backwards": backwards}
-    settings = Sampling(length=30, stop=stop, seed=4, temperature=2)
+    settings = Sampling(max_new_tokens=30, stop=stop, seed=4, temperature=2)
     tokens = [*stream(ModuleRunner(Reader()), preprocess, sampling=settings)]
     assert "".join(token for token, _ in tokens) == "".join(
         text for text, _ in stream(ModuleRunner(Reader()), preprocess, sampling=settings)
@@ -416,7 +430,7 @@ def test_the_tokens_that_have_a_surprise_make_the_text(stop: str, backwards: boo
 
 
 def test_a_token_that_the_stop_string_begins_in_is_cut() -> None:
-    settings = Sampling(length=30, stop="e", seed=1)
+    settings = Sampling(max_new_tokens=30, stop="e", seed=1)
     tokens = [*stream(ModuleRunner(Reader(5)), WORDS, sampling=settings)]
     text = "".join(token for token, _ in tokens)
     assert text == "".join(text for text, _ in stream(ModuleRunner(Reader(5)), WORDS, sampling=settings))

@@ -42,7 +42,7 @@ QUIET: dict[str, Any] = {"progress": False}
 TEXT = "the quick brown fox jumps over the lazy dog.\n" * 60
 
 
-# A request to explain what a classifier sees, whose picture cannot be read
+# A request to explain what a classifier sees, whose image cannot be read
 CAM: dict[str, Any] = {"data": {"model": "net", "analyzer": "grad-cam"}, "files": {"input": ("x", b"x")}}
 
 
@@ -98,7 +98,7 @@ def url(app: Any) -> Iterator[str]:
         thread.join()
 
 
-def picture(seed: int = 0, *, width: int = 40, height: int = 30) -> bytes:
+def image(seed: int = 0, *, width: int = 40, height: int = 30) -> bytes:
     """Return a PNG of noise."""
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
     buffer = io.BytesIO()
@@ -107,7 +107,7 @@ def picture(seed: int = 0, *, width: int = 40, height: int = 30) -> bytes:
 
 
 def opened(url: str) -> Image.Image:
-    """Return the picture in a data URL."""
+    """Return the image in a data URL."""
     head, _, content = url.partition(",")
     assert head == "data:image/png;base64"
     return Image.open(io.BytesIO(base64.b64decode(content)))
@@ -131,7 +131,7 @@ def refused(answer: Any) -> tuple[int, str]:
 
 def test_models_are_described(client: TestClient, net: zoo.Model, text: zoo.Model) -> None:
     first, second = client.get("/models").json()
-    assert (first["name"], first["takes"], first["samples"]) == ("net", "picture", False)
+    assert (first["name"], first["takes"], first["samples"]) == ("net", "image", False)
     assert (second["name"], second["takes"], second["samples"]) == ("model", "text", True)
     assert first["parameters"] == net.num_parameters
     assert first["classes"] == net.classes
@@ -139,39 +139,41 @@ def test_models_are_described(client: TestClient, net: zoo.Model, text: zoo.Mode
     assert [row["epoch"] for row in first["history"]] == [1, 2]
     assert second["history"] is None
     names = {row["name"] for row in first["analyzers"]}
-    assert ("grad-cam" in names, "confusion" in names, "neighbours" in names) == (True, False, False)
+    assert ("grad-cam" in names, "confusion" in names, "neighbors" in names) == (True, False, False)
     assert client.get("/healthz").json() == {"status": "ok"}
 
 
 def test_predictions_are_those_of_the_command(client: TestClient, net: zoo.Model, tmp_path: Path) -> None:
     from tests.cli.conftest import zoo as type_in
 
-    (tmp_path / "a.png").write_bytes(picture(1))
-    (tmp_path / "b.png").write_bytes(b"no picture")
+    (tmp_path / "a.png").write_bytes(image(1))
+    (tmp_path / "b.png").write_bytes(b"no image")
     files = [("input", (name, (tmp_path / name).read_bytes())) for name in ("a.png", "b.png")]
     rows = client.post("/predict", files=files, data={"model": "net", "top": 2}).json()
     done = type_in("predict", net.path.parent, "a.png", "b.png", "--top", "2", "--json", cwd=tmp_path)
     expected = json.loads(done.stdout)
     assert rows[0] == expected[0]
-    assert (rows[1]["input"], rows[1]["answers"]) == ("b.png", [])
+    assert (rows[1]["input"], rows[1]["predictions"]) == ("b.png", [])
     assert rows[1]["error"].endswith("its format is unknown or not supported")
 
 
 def test_texts_are_scored(client: TestClient, text: zoo.Model) -> None:
     texts = ["the lazy dog", "fox"]
     rows = client.post("/predict", data={"model": "model", "text": texts}).json()
-    assert [row["answers"] for row in rows] == [row["answers"] for row in text.predict(texts, **QUIET)]
+    assert [row["predictions"] for row in rows] == [
+        row["predictions"] for row in text.predict(texts, **QUIET)
+    ]
 
 
-def test_a_text_is_streamed_with_its_surprise(client: TestClient, text: zoo.Model) -> None:
-    asked = {"length": 25, "temperature": 1.0, "top_p": 0.9, "seed": 5}
+def test_a_text_is_streamed_with_its_surprisal(client: TestClient, text: zoo.Model) -> None:
+    asked = {"max_new_tokens": 25, "temperature": 1.0, "top_p": 0.9, "seed": 5}
     answer = client.post("/sample", json={"model": "model", "prompt": "the §", **asked})
     assert answer.headers["content-type"].startswith("text/event-stream")
     *tokens, (last, done) = events(answer.text)
     assert {name for name, _ in tokens} == {"message"}
     assert "".join(data["text"] for _, data in tokens) == str(text.sample("the §", **asked, **QUIET))
-    expected = [surprise for _, surprise in text.sample("the §", **asked).stream()]
-    assert [data["surprise"] for _, data in tokens] == pytest.approx(expected)
+    expected = [surprisal for _, surprisal in text.sample("the §", **asked).stream()]
+    assert [data["surprisal"] for _, data in tokens] == pytest.approx(expected)
     assert (last, done["tokens"], done["unknown"], done["backwards"]) == ("done", 25, ["§"], False)
 
 
@@ -180,11 +182,11 @@ def test_the_defaults_are_those_of_the_command(client: TestClient, text: zoo.Mod
     assert "".join(data["text"] for _, data in tokens) == str(text.sample(**QUIET))
 
 
-def test_a_map_comes_apart_from_the_picture(client: TestClient, net: zoo.Model, tmp_path: Path) -> None:
-    (tmp_path / "cat.png").write_bytes(picture())
+def test_a_map_comes_apart_from_the_image(client: TestClient, net: zoo.Model, tmp_path: Path) -> None:
+    (tmp_path / "cat.png").write_bytes(image())
     asked = {"model": "net", "analyzer": "grad-cam", "class": [net.classes[1], net.classes[0]]}
     asked["options"] = json.dumps({"rectify": False})
-    found = client.post("/analyze", files={"input": ("cat.png", picture())}, data=asked).json()
+    found = client.post("/analyze", files={"input": ("cat.png", image())}, data=asked).json()
     ours = net.analyze(
         "grad-cam", tmp_path / "cat.png", classes=asked["class"], options={"rectify": False}, **QUIET
     )
@@ -198,18 +200,18 @@ def test_a_map_comes_apart_from_the_picture(client: TestClient, net: zoo.Model, 
         drawn = np.asarray(opened(item["map"]))
         assert drawn.shape == values.shape
         assert np.abs(drawn - 255 * shares).max() < 1
-    assert opened(found["picture"]).size == (30, 30)
+    assert opened(found["image"]).size == (30, 30)
     assert found["options"] == {"rectify": False}
 
 
 def test_what_an_analyzer_draws_is_in_the_answer(client: TestClient) -> None:
-    asked = {"model": "model", "analyzer": "surprise", "text": "the lazy dog"}
+    asked = {"model": "model", "analyzer": "surprisal", "text": "the lazy dog"}
     found = client.post("/analyze", data=asked).json()
-    assert found["figures"]["surprise.html"].startswith("data:text/html")
+    assert found["figures"]["surprisal.html"].startswith("data:text/html")
     assert found["scores"]["loss"] > 0
-    assert (found["items"], found["picture"]) == ([], None)
+    assert (found["items"], found["image"]) == ([], None)
     found = client.post(
-        "/analyze", files={"input": ("x", picture())}, data={"model": "net", "analyzer": "activations"}
+        "/analyze", files={"input": ("x", image())}, data={"model": "net", "analyzer": "activations"}
     ).json()
     assert min(opened(found["figures"]["activations.png"]).size) > 100
 
@@ -218,9 +220,9 @@ def test_no_answer_names_a_path_of_this_machine(client: TestClient, folder: Path
     form = {"model": "net", "analyzer": "grad-cam"}
     answers = [
         client.get("/models"),
-        client.post("/analyze", files={"input": ("cat.png", picture())}, data=form),
-        client.post("/analyze", files={"input": ("cat.png", b"no picture")}, data=form),
-        client.post("/analyze", files={"input": ("cat.png", picture())}, data={**form, "layer": "/etc/x"}),
+        client.post("/analyze", files={"input": ("cat.png", image())}, data=form),
+        client.post("/analyze", files={"input": ("cat.png", b"no image")}, data=form),
+        client.post("/analyze", files={"input": ("cat.png", image())}, data={**form, "layer": "/etc/x"}),
         client.post("/predict", files={"input": ("cat.png", b"")}, data={"model": "net"}),
     ]
     assert [answer.status_code for answer in answers] == [200, 200, 400, 400, 200]
@@ -234,8 +236,8 @@ def test_no_answer_names_a_path_of_this_machine(client: TestClient, folder: Path
     [
         ("/predict", {"data": {"model": "nte"}}, 404, "unknown model 'nte'; did you mean 'net'?"),
         ("/predict", {}, 400, "model is missing, and there are several"),
-        ("/predict", {"data": {"model": "net"}}, 400, "net takes pictures, as files in the field 'input'"),
-        ("/predict", {"data": {"model": "net", "text": "a"}}, 400, "net takes pictures, as files"),
+        ("/predict", {"data": {"model": "net"}}, 400, "net takes images, as files in the field 'input'"),
+        ("/predict", {"data": {"model": "net", "text": "a"}}, 400, "net takes images, as files"),
         ("/predict", {"data": {"model": "model"}}, 400, "model takes text in the field 'text'"),
         ("/predict", {"data": {"model": "model", "text": "a", "top": 1}}, 400, "top is for models that"),
         ("/predict", {"data": {"model": "net", "top": "x"}}, 422, "top: input should be a valid integer"),
@@ -247,7 +249,12 @@ def test_no_answer_names_a_path_of_this_machine(client: TestClient, folder: Path
             "temperature: input should be greater",
         ),
         ("/sample", {"json": {"heat": 1}}, 422, "heat: extra inputs are not permitted"),
-        ("/sample", {"json": {"length": True}}, 422, "length: input should be a valid integer"),
+        (
+            "/sample",
+            {"json": {"max_new_tokens": True}},
+            422,
+            "max_new_tokens: input should be a valid integer",
+        ),
         ("/sample", {"content": '{"temperature": NaN}'}, 422, "temperature: input should be a finite number"),
         ("/sample", {"content": "{"}, 422, "the body: it is not JSON, from character 1 on"),
         (
@@ -263,21 +270,21 @@ def test_no_answer_names_a_path_of_this_machine(client: TestClient, folder: Path
         ("/analyze", {"data": {"model": "model", "text": "ab", "analyzer": "cam"}}, 400, "cam/cam is for"),
         (
             "/analyze",
-            {"data": {"model": "model", "text": "ab", "analyzer": "surprise", "options": "[]"}},
+            {"data": {"model": "model", "text": "ab", "analyzer": "surprisal", "options": "[]"}},
             400,
             "options must be a JSON object (got [])",
         ),
         (
             "/analyze",
-            {**CAM, "data": {"model": "net", "analyzer": "neighbours"}},
+            {**CAM, "data": {"model": "net", "analyzer": "neighbors"}},
             400,
-            "neighbours is not offered: it compares an input with a whole split of the dataset",
+            "neighbors is not offered: it compares an input with a whole split of the dataset",
         ),
         (
             "/analyze",
-            {**CAM, "data": {"model": "net", "analyzer": "diagnose/neighbours"}},
+            {**CAM, "data": {"model": "net", "analyzer": "diagnose/neighbors"}},
             400,
-            "diagnose/neighbours is not offered",
+            "diagnose/neighbors is not offered",
         ),
         ("/nowhere", {}, 404, "not found"),
     ],
@@ -303,7 +310,7 @@ def test_an_analyzer_downloads_nothing(client: TestClient, monkeypatch: pytest.M
 
     monkeypatch.setattr(zoo.Model, "analyze", analyze)
     form = {"model": "net", "analyzer": "grad-cam"}
-    assert refused(client.post("/analyze", files={"input": ("x", picture())}, data=form)) == (400, "enough")
+    assert refused(client.post("/analyze", files={"input": ("x", image())}, data=form)) == (400, "enough")
     assert seen == [True]
 
 
@@ -381,7 +388,7 @@ def test_a_request_that_fails_does_not_fail_those_beside_it() -> None:
 def test_a_long_text_leaves_others_their_turn(text: zoo.Model) -> None:
     async def ask() -> int:
         worker, taken = Worker(text), 0
-        stream = worker.stream(text.sample(length=100_000).stream())
+        stream = worker.stream(text.sample(max_new_tokens=100_000).stream())
         async for _ in stream:
             taken += 1
             if taken == 1:
@@ -412,7 +419,7 @@ def test_whoever_disconnects_stops_the_generating(
 
     monkeypatch.setattr(zoo.Texts, "stream", endless)
     with httpx2.stream("POST", f"{url}/sample", json={"model": "model"}) as answer:
-        assert next(answer.iter_lines()) == 'data: {"text":"a","surprise":1.0}'
+        assert next(answer.iter_lines()) == 'data: {"text":"a","surprisal":1.0}'
     until = time.monotonic() + 10
     while not ended and time.monotonic() < until:
         time.sleep(0.01)
@@ -464,8 +471,8 @@ def running(*words: Any) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 def test_the_command_serves_until_it_is_told_to_stop(net: zoo.Model) -> None:
     with running(net.path.parent, "--json") as (process, url):
-        rows = httpx2.post(f"{url}/predict", files={"input": ("a.png", picture())}).json()
-        assert rows == [{**net.predict([picture()], **QUIET)[0], "input": "a.png"}]
+        rows = httpx2.post(f"{url}/predict", files={"input": ("a.png", image())}).json()
+        assert rows == [{**net.predict([image()], **QUIET)[0], "input": "a.png"}]
         process.send_signal(signal.SIGINT)
         out, lines = process.communicate(timeout=30)
     assert process.returncode == 0
@@ -505,11 +512,11 @@ def test_whatever_was_accepted_is_answered(
     token, answers = "0123456789abcdef", list[httpx2.Response]()
     monkeypatch.setenv("ZOO_SERVE_TOKEN", token)
     shown: dict[str, Any] = {"headers": {"authorization": f"Bearer {token}"}, "timeout": 60}
-    pictures = [("input", ("a.png", picture(width=900, height=900)))] * 3
+    images = [("input", ("a.png", image(width=900, height=900)))] * 3
     with running(net.path.parent, text.path.parent, "--quiet") as (process, url):
-        text_ = {"model": "text", "length": 5_000}
+        text_ = {"model": "text", "max_new_tokens": 5_000}
         asking = [partial(httpx2.post, f"{url}/sample", json=text_, **shown)]
-        asking += [partial(httpx2.post, f"{url}/predict", data={"model": "net"}, files=pictures, **shown)] * 5
+        asking += [partial(httpx2.post, f"{url}/predict", data={"model": "net"}, files=images, **shown)] * 5
         threads = [threading.Thread(target=lambda ask=ask: answers.append(ask())) for ask in asking]
         for thread in threads:
             thread.start()
@@ -529,7 +536,7 @@ def test_whatever_was_accepted_is_answered(
 @pytest.mark.slow  # in a process
 def test_a_second_ctrl_c_cuts_requests_off_without_a_traceback(text: zoo.Model) -> None:
     with running(text.path.parent) as (process, url):
-        with httpx2.stream("POST", f"{url}/sample", json={"length": 10_000}, timeout=60) as answer:
+        with httpx2.stream("POST", f"{url}/sample", json={"max_new_tokens": 10_000}, timeout=60) as answer:
             parts = answer.iter_raw()
             next(parts)
             process.send_signal(signal.SIGINT)

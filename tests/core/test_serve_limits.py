@@ -49,7 +49,7 @@ class Fake:
     def predict(self, inputs: list[Any], **_: Any) -> list[dict[str, Any]]:
         self.seen += inputs
         self.begin.wait(20)
-        return [{"input": "", "answers": [], "error": None} for _ in inputs]
+        return [{"input": "", "predictions": [], "error": None} for _ in inputs]
 
     def sample(self, *_: Any, **__: Any) -> Fake:
         return self
@@ -68,10 +68,10 @@ class Fake:
 
 @contextmanager
 def serving(limits: Limits = SMALL, **more: Any) -> Iterator[tuple[Fake, Any]]:
-    """Lend a model of pictures, `net`, and one of texts, `text`, which are one, and their application."""
+    """Lend a model of images, `net`, and one of texts, `text`, which are one, and their application."""
     model = Fake()
     worker = Worker(cast("Any", model))
-    takes: dict[Any, Any] = {"net": "picture", "text": "text"}
+    takes: dict[Any, Any] = {"net": "image", "text": "text"}
     served = [
         Served(name=name, model=cast("Any", model), worker=worker, takes=what, samples=True, facts={})
         for name, what in takes.items()
@@ -89,7 +89,7 @@ def client() -> Iterator[TestClient]:
         yield client
 
 
-def picture(width: int, height: int) -> tuple[str, bytes]:
+def image(width: int, height: int) -> tuple[str, bytes]:
     buffer = io.BytesIO()
     Image.new("RGB", (width, height)).save(buffer, "PNG")
     return ("x.png", buffer.getvalue())
@@ -102,7 +102,7 @@ def said(answer: Any) -> tuple[int, str]:
 
 
 def files(count: int, side: int = 10) -> dict[str, Any]:
-    return {"data": {"model": "net"}, "files": [("input", picture(side, side))] * count}
+    return {"data": {"model": "net"}, "files": [("input", image(side, side))] * count}
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,12 @@ def files(count: int, side: int = 10) -> dict[str, Any]:
         ("/analyze", {"data": {"model": "text", "text": "a" * 60, "analyzer": "x"}}, 413, "50 characters"),
         ("/sample", {"json": {"model": "text", "prompt": "a" * 60}}, 413, "50 characters (got 60)"),
         ("/sample", {"json": {"model": "text", "stop": "a" * 60}}, 413, "50 characters (got 60)"),
-        ("/sample", {"json": {"length": 10_001}}, 422, "length: input should be less than or equal to 10000"),
+        (
+            "/sample",
+            {"json": {"max_new_tokens": 10_001}},
+            422,
+            "max_new_tokens: input should be less than or equal to 10000",
+        ),
         ("/sample", {"json": {"temperature": 1e9}}, 422, "temperature: input should be less"),
         ("/sample", {"content": '{"temperature": NaN}'}, 422, "temperature: input should be"),
         ("/sample", {"json": {"prompt": "a" * 90_000}}, 413, "at most 16,834 bytes"),
@@ -186,8 +191,8 @@ def scope(path: str, kind: str) -> dict[str, Any]:
 
 def test_the_description_has_the_bounds(client: TestClient) -> None:
     described = client.get("/openapi.json").json()
-    length = described["components"]["schemas"]["SampleRequest"]["properties"]["length"]
-    assert (length["minimum"], length["maximum"]) == (0, 10_000)
+    max_new_tokens = described["components"]["schemas"]["SampleRequest"]["properties"]["max_new_tokens"]
+    assert (max_new_tokens["minimum"], max_new_tokens["maximum"]) == (0, 10_000)
     assert {"401", "403", "413", "421", "503", "504"} <= described["paths"]["/predict"]["post"][
         "responses"
     ].keys()

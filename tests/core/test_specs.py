@@ -60,7 +60,7 @@ def net(**changes: Any) -> ArchitectureSpec:
         ),
     ],
 )
-def test_a_wrong_training_field_is_refused_wherever_it_is_set(field: str, value: Any, message: str) -> None:
+def test_a_wrong_training_option_is_refused_wherever_it_is_set(field: str, value: Any, message: str) -> None:
     groups = (TrainConfig, ImageFields, TextFields)
     (owner,) = [group for group in groups if field in group.__dataclass_fields__]
     for make in (
@@ -73,7 +73,7 @@ def test_a_wrong_training_field_is_refused_wherever_it_is_set(field: str, value:
         assert str(caught.value) == message
 
 
-def test_an_unknown_training_field_is_answered_with_the_nearest() -> None:
+def test_an_unknown_training_option_is_answered_with_the_nearest() -> None:
     with pytest.raises(
         OptionError, match="the training configuration has no option 'optimiser'; did you mean"
     ):
@@ -219,7 +219,7 @@ def test_an_analyzer_may_need_either_of_two_landmarks() -> None:
     assert spec.lacks({"head"}) == ["features", "class_maps|mean_head"]
     fitting = ArchitectureSpec(**NET, landmarks={"features": "stages", "class_maps": "out"})
     assert spec.fits(fitting)
-    assert not spec.fits(dataclasses.replace(fitting, task="language-modelling"))
+    assert not spec.fits(dataclasses.replace(fitting, task="language-modeling"))
 
 
 # Targets

@@ -26,10 +26,10 @@ from zoo.runs.directory import RunDirectory
 from zoo.training.loop import fit
 from zoo.training.saved import RunIdentity
 from zoo_diagnose.dynamic import DynamicEvaluation as Dynamic
-from zoo_text.language_modelling import LanguageModelling
-from zoo_text.plugin import LANGUAGE_MODELLING
+from zoo_text.language_modeling import LanguageModeling
+from zoo_text.plugin import LANGUAGE_Modeling
 
-TASK = LanguageModelling(LANGUAGE_MODELLING)
+TASK = LanguageModeling(LANGUAGE_Modeling)
 
 
 class Memory(NamedTuple):
@@ -141,7 +141,7 @@ def test_a_state_is_carried_through_evaluation_and_sampling(text: Any, kind: str
     )
     adapted = [evaluate_dynamic(m, data, Dynamic(segment=5))[0]["loss"] for m in (model, plain)]
     assert adapted[0] == pytest.approx(adapted[1])
-    settings = Sampling(length=30)
+    settings = Sampling(max_new_tokens=30)
     preprocess = data.preprocess
     texts = [[*stream(ModuleRunner(m), preprocess, prompt="abc", sampling=settings)] for m in (model, plain)]
     assert texts[0] == texts[1]

@@ -112,7 +112,7 @@ def test_evaluation_on_other_data_says_so(run: Any, registry: Registry) -> None:
     with pytest.warns(ZooWarning, match=OTHER_DATA.format("images/shapes")):
         evaluated(run.weights, registry, data={"seed": 9})
     with pytest.raises(
-        SpecError, match="the model is for classification, but text/stdlib is for language-modelling"
+        SpecError, match="the model is for classification, but text/stdlib is for language-modeling"
     ):
         evaluated(run.weights, registry, dataset="stdlib")
     with pytest.raises(OptionError, match=r"^the model requires size=16 \(got size=32\)(?m:$)"):
@@ -488,11 +488,11 @@ def test_pretrained_weights_of_another_name_or_number_of_channels_are_refused(
     assert caught.value.hint == "pretrained must be one of elsewhere, none"
     image = Image.new("L", (16, 16))
     for number, place in product(range(4), ("a", "b")):
-        file = tmp_path / "pictures" / place / f"{number}.png"
+        file = tmp_path / "images" / place / f"{number}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         image.putpixel((0, 0), number + 10 * (place == "a"))
         image.save(file)
-    grey = settings | {"dataset": "folder", "data": {"root": str(tmp_path / "pictures"), "channels": 1}}
+    grey = settings | {"dataset": "folder", "data": {"root": str(tmp_path / "images"), "channels": 1}}
     message = "pretrained/pretrained with pretrained=elsewhere reads images of 3 channels, but the data has 1"
     with pytest.raises(DataError, match=message):
         train(Recipe(**grey, model={"pretrained": "elsewhere"}), pretrained, directory=tmp_path / "run")

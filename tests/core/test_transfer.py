@@ -24,7 +24,7 @@ from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION
-from zoo_text.plugin import LANGUAGE_MODELLING
+from zoo_text.plugin import LANGUAGE_Modeling
 
 SHAPES = {"size": 16, "train_size": 40, "val_size": 16, "test_size": 0}
 SOURCE = Recipe(
@@ -95,7 +95,7 @@ class Revised(nn.Module):
 def test_the_versions_of_layers_survive_a_transfer(card: Any) -> None:
     theirs, ours = Revised(), Revised()
     nn.init.ones_(theirs.weight)
-    task: Any = SimpleNamespace(spec=LANGUAGE_MODELLING, name=LANGUAGE_MODELLING.name)
+    task: Any = SimpleNamespace(spec=LANGUAGE_Modeling, name=LANGUAGE_Modeling.name)
     entry: Any = None
     source = Source(path=Path(), entry=entry, task=task, model=theirs, card=card(), options={})
     with pytest.warns(ZooWarning, match="starting from 1 tensors of a "):
@@ -307,7 +307,7 @@ def test_a_card_without_classes_is_refused(registry: Registry, source: Path, tmp
 def test_image_fields_are_refused_for_text(registry: Registry, tmp_path: Path, option: Any) -> None:
     text = Recipe(architecture="gru", dataset="stdlib", train=option)
     (name,) = option
-    message = f"^{name} does not apply to language-modelling, the task of charrnn/gru: "
+    message = f"^{name} does not apply to language-modeling, the task of charrnn/gru: "
     with pytest.raises(OptionError, match=message):
         train(text, registry, directory=tmp_path / "run")
 

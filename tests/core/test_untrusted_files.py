@@ -52,8 +52,8 @@ def with_card(card: str) -> bytes:
     head = json.dumps(
         {"__metadata__": {"header_sha256": "0" * 64, "zoo": card}}, separators=(",", ":")
     ).encode()
-    seal = hashlib.sha256(head).hexdigest().encode()
-    return struct.pack("<Q", len(head)) + head.replace(b"0" * 64, seal, 1)
+    checksum = hashlib.sha256(head).hexdigest().encode()
+    return struct.pack("<Q", len(head)) + head.replace(b"0" * 64, checksum, 1)
 
 
 def sparse(start: bytes, size: int = 12 << 30) -> Callable[[Path], None]:

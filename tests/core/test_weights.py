@@ -69,7 +69,7 @@ TIED = Registry(
                 (
                     "architecture",
                     ArchitectureSpec(
-                        name=name, target=f"{__name__}:{target}", task="language-modelling", summary=""
+                        name=name, target=f"{__name__}:{target}", task="language-modeling", summary=""
                     ),
                 )
                 for name, target in (("tied", "Tied"), ("wide", "Wide"))

@@ -14,10 +14,10 @@ from zoo.inference.sampling import Sampling, sample_many, stream
 from zoo.interfaces import State
 from zoo.models.module_runner import ModuleRunner
 from zoo.models.windows import Windowed, windowed
-from zoo_text.language_modelling import LanguageModelling
-from zoo_text.plugin import LANGUAGE_MODELLING
+from zoo_text.language_modeling import LanguageModeling
+from zoo_text.plugin import LANGUAGE_Modeling
 
-TASK = LanguageModelling(LANGUAGE_MODELLING)
+TASK = LanguageModeling(LANGUAGE_Modeling)
 LENGTHS = pytest.mark.parametrize("length", [1, 2, 3, 8, 50, 129, 200, 512])
 CACHED = pytest.mark.parametrize("cached", [False, True], ids=["no state", "cache"])
 
@@ -125,7 +125,7 @@ PREPROCESS: dict[str, Any] = {"tokens": "char", "vocabulary": ["<unk>", *"abcdef
 @LENGTHS
 @CACHED
 def test_sampling_goes_on_beyond_the_window(length: int, cached: bool) -> None:
-    model, settings = Reader(length, cached=cached), Sampling(length=300, temperature=1.0)
+    model, settings = Reader(length, cached=cached), Sampling(max_new_tokens=300, temperature=1.0)
     prompt = "abcdefg" * 100
     reader = ModuleRunner(model, context=length)
     streamed = "".join(text for text, _ in stream(reader, PREPROCESS, prompt=prompt, sampling=settings))

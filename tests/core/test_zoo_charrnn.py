@@ -20,7 +20,7 @@ from zoo_charrnn.lstm import CharLSTM
 from zoo_charrnn.rnn import CharRNN
 from zoo_charrnn.rnn_cell import CharRNNCell
 
-TASK = "language-modelling"
+TASK = "language-modeling"
 NAMES = ["rnn", "rnn-cell", "gru", "lstm", "awd-lstm", "min-gru"]
 TOKENS = torch.randint(0, 11, (12, 3), generator=torch.Generator().manual_seed(0))  # (T, B)
 

@@ -21,9 +21,9 @@ from zoo.interfaces import Analysis, Batch, Subject
 from zoo_diagnose.activations import Activations
 from zoo_diagnose.confusion import Confusion
 from zoo_diagnose.plots import matrix_plot, pairs_plot
-from zoo_diagnose.surprise import Surprise, _highest
-from zoo_text.language_modelling import LanguageModelling
-from zoo_text.plugin import LANGUAGE_MODELLING
+from zoo_diagnose.surprisal import Surprisal, _highest
+from zoo_text.language_modeling import LanguageModeling
+from zoo_text.plugin import LANGUAGE_Modeling
 
 IMAGES = {"size": 4, "mean": [0.5], "std": [0.25], "classes": ["a", "b", "c"]}
 TEXT = {"tokens": "char", "lower": False, "vocabulary": ["<unk>", *"abcd<"], "specials": 1}
@@ -42,7 +42,7 @@ class Guesses(nn.Module):
         return 3.0 * nn.functional.one_hot(answer, 3)
 
 
-def pictures(answers: list[int], labels: list[int]) -> Batch:
+def images(answers: list[int], labels: list[int]) -> Batch:
     images = torch.zeros(len(answers), 1, 4, 4)
     images[:, 0, 0, 0] = (torch.tensor(answers) / 255 - 0.5) / 0.25
     return Batch(images, torch.tensor(labels), 0, 1, 0)
@@ -53,7 +53,7 @@ def confusion(*batches: Batch, **options: Any) -> Analysis:
 
 
 def test_the_confusion_matrix_counts_true_and_predicted_classes() -> None:
-    found = confusion(pictures([0, 1, 1, 1], [0, 0, 0, 1]), pictures([2, 0, 2], [2, 1, -1]))
+    found = confusion(images([0, 1, 1, 1], [0, 0, 0, 1]), images([2, 0, 2], [2, 1, -1]))
     assert found.details["matrix"] == [[1, 2, 0], [1, 1, 0], [0, 0, 1]]
     assert found.tables["confused"] == [
         {"true": "a", "predicted": "b", "count": 2, "share": pytest.approx(2 / 3)},
@@ -67,20 +67,20 @@ def test_the_confusion_matrix_counts_true_and_predicted_classes() -> None:
 
 
 def test_a_class_without_images_or_predictions_has_no_recall_or_precision() -> None:
-    rows = confusion(pictures([0, 0], [0, 1])).tables["classes"]
+    rows = confusion(images([0, 0], [0, 1])).tables["classes"]
     assert [(row["precision"], row["recall"]) for row in rows] == [(0.5, 1.0), (None, 0.0), (None, None)]
 
 
-def test_confused_pairs_are_shown_with_pictures() -> None:
-    found = confusion(pictures([1] * 9, [0] * 9), examples=4, pairs=1)
+def test_confused_pairs_are_shown_with_images() -> None:
+    found = confusion(images([1] * 9, [0] * 9), examples=4, pairs=1)
     sizes = {}
     for name, draw in found.figures.items():
-        with Image.open(io.BytesIO(draw())) as picture:
-            sizes[name] = picture.size
+        with Image.open(io.BytesIO(draw())) as image:
+            sizes[name] = image.size
     assert sizes.keys() == {"confusion.png", "confused.png"}
-    more = confusion(pictures([1] * 9, [0] * 9), examples=8, pairs=1)
-    with Image.open(io.BytesIO(more.figures["confused.png"]())) as picture:
-        assert picture.size[0] > sizes["confused.png"][0]
+    more = confusion(images([1] * 9, [0] * 9), examples=8, pairs=1)
+    with Image.open(io.BytesIO(more.figures["confused.png"]())) as image:
+        assert image.size[0] > sizes["confused.png"][0]
 
 
 NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -97,7 +97,7 @@ def said(figure: Figure) -> str:
 
 
 def test_that_nothing_was_confused_is_said_in_words() -> None:
-    assert confusion(pictures([0], [0])).figures["confused.png"]()
+    assert confusion(images([0], [0])).figures["confused.png"]()
     figure = pairs_plot([], title="net on data, test split")
     assert "net on data, test split" in said(figure)
     assert "No image is confused" in said(figure)
@@ -154,7 +154,7 @@ def test_a_thousand_classes_fit_a_screen_and_some_are_named() -> None:
 
 def test_images_without_labels_are_refused() -> None:
     with pytest.raises(OptionError, match="confusion requires labels, but these images have none"):
-        confusion(pictures([0, 1], [-1, -1]))
+        confusion(images([0, 1], [-1, -1]))
 
 
 class Layers(nn.Module):
@@ -189,8 +189,8 @@ def test_layers_are_measured_over_all_batches() -> None:
     assert rows["relu"]["dead"] == pytest.approx(2 / 3), "and one that never fires"
     assert rows["relu"]["units"] == 3
     assert found.scores["most_dead"] == pytest.approx(2 / 3)
-    with Image.open(io.BytesIO(found.figures["activations.png"]())) as picture:
-        assert picture.size > (400, 400)
+    with Image.open(io.BytesIO(found.figures["activations.png"]())) as image:
+        assert image.size > (400, 400)
 
 
 def test_a_unit_with_a_single_value_is_neither_dead_nor_alive() -> None:
@@ -217,13 +217,13 @@ def test_a_layer_that_runs_with_different_numbers_of_units_has_a_row_for_each() 
 def test_vectors_have_their_units_last() -> None:
     tokens = torch.randint(1, 6, (7, 2), generator=torch.Generator().manual_seed(0))
     batch = Batch(tokens[:-1], tokens[1:], 0, 1, 0, fresh=True)
-    found = Activations().analyze(Alphabet(), [batch], subject=subject("language-modelling"))
+    found = Activations().analyze(Alphabet(), [batch], subject=subject("language-modeling"))
     assert [(row["layer"], row["units"]) for row in found.tables["layers"]] == [("embedding", 6)]
 
 
 def test_a_model_without_layers_is_refused() -> None:
     with pytest.raises(OptionError, match="no layer of this model"):
-        Activations().analyze(Guesses(), [pictures([0], [0])], subject=subject())
+        Activations().analyze(Guesses(), [images([0], [0])], subject=subject())
 
 
 class Alphabet(nn.Module):
@@ -240,7 +240,7 @@ class Alphabet(nn.Module):
         return self.embedding(tokens) * (1 if self.forgets else 2**read), read
 
 
-class Batches(LanguageModelling):
+class Batches(LanguageModeling):
     """Batches of a text."""
 
     def of(self, text: str, lanes: int) -> list[Batch]:
@@ -249,25 +249,25 @@ class Batches(LanguageModelling):
         return list(self.lane_batches(numbers, lanes=lanes, steps=5))
 
 
-BATCHES = Batches(LANGUAGE_MODELLING)
+BATCHES = Batches(LANGUAGE_Modeling)
 
 
 @pytest.mark.parametrize("lanes", [1, 3, 16])
-def test_surprise_is_listed_token_by_token_in_the_order_of_the_text(lanes: int) -> None:
+def test_surprisal_is_listed_token_by_token_in_the_order_of_the_text(lanes: int) -> None:
     text = "abcd" * 5 + "ddd" + "abcd" * 5
-    found = Surprise(passages=1, length=3).analyze(
-        Alphabet(), BATCHES.of(text, lanes), subject=subject("language-modelling")
+    found = Surprisal(passages=1, length=3).analyze(
+        Alphabet(), BATCHES.of(text, lanes), subject=subject("language-modeling")
     )
     (passage,) = found.tables["passages"]
-    odds = math.log2(1 + 5 * math.exp(-4))
-    wrong = odds + 4 / math.log(2)
+    odds = math.log(1 + 5 * math.exp(-4))
+    wrong = odds + 4
     assert passage["from"] == 20
     assert passage["text"] == "ddd"
-    assert passage["bits"] == pytest.approx(wrong, rel=1e-5)
+    assert passage["nats"] == pytest.approx(wrong, rel=1e-5)
     rows = {row["token"]: row for row in found.tables["tokens"]}
     assert sum(row["count"] for row in rows.values()) == len(text) - 1
     assert rows["d"]["count"] == text.count("d")
-    assert rows["d"]["bits"] == pytest.approx((10 * odds + 3 * wrong) / 13, rel=1e-5)
+    assert rows["d"]["nats"] == pytest.approx((10 * odds + 3 * wrong) / 13, rel=1e-5)
     assert sum(row["share"] for row in rows.values()) == pytest.approx(1)
     assert "ddd" in _plain(found.text)
 
@@ -278,9 +278,9 @@ def _plain(text: str) -> str:
 
 def test_the_page_is_safe_and_whole() -> None:
     text = "abcd<abcd" * 4
-    titled = dataclasses.replace(subject("language-modelling"), title="net <1> on my.txt")
-    found = Surprise(passages=2, length=4).analyze(Alphabet(), BATCHES.of(text, 1), subject=titled)
-    page = found.figures["surprise.html"]().decode()
+    titled = dataclasses.replace(subject("language-modeling"), title="net <1> on my.txt")
+    found = Surprisal(passages=2, length=4).analyze(Alphabet(), BATCHES.of(text, 1), subject=titled)
+    page = found.figures["surprisal.html"]().decode()
     assert "net &lt;1&gt; on my.txt" in page
     assert "><</span>" not in page
     assert "&lt;</span>" in page
@@ -291,8 +291,8 @@ def test_the_page_is_safe_and_whole() -> None:
 def test_state_is_carried_from_batch_to_batch_until_it_is_fresh() -> None:
     batches = BATCHES.of("abcd" * 6, 1)
     assert len(batches) > 2
-    learns = Surprise().analyze(Alphabet(forgets=False), batches, subject=subject("language-modelling"))
-    forgets = Surprise().analyze(Alphabet(), batches, subject=subject("language-modelling"))
+    learns = Surprisal().analyze(Alphabet(forgets=False), batches, subject=subject("language-modeling"))
+    forgets = Surprisal().analyze(Alphabet(), batches, subject=subject("language-modeling"))
     costs = []
     for number, batch in enumerate(batches):
         sure = 4 * 2**number
@@ -308,36 +308,38 @@ def test_newlines_and_control_characters_are_made_visible() -> None:
     vocabulary = {"vocabulary": ["<unk>", *"abc", "<eos>", "\x1b"], "newline_eos": True}
     tokens = torch.tensor([1, 2, 4, 5, 3, 1])
     batch = Batch(tokens[:-1, None], tokens[1:, None], 0, 1, 0, fresh=True)
-    given = subject("language-modelling", **vocabulary)
-    found = Surprise(passages=1, length=5).analyze(Alphabet(), [batch], subject=given)
+    given = subject("language-modeling", **vocabulary)
+    found = Surprisal(passages=1, length=5).analyze(Alphabet(), [batch], subject=given)
     assert found.tables["passages"][0]["text"] == "b\n\x1bca"
     assert _plain(found.text).endswith("b↵·ca")
-    page = found.figures["surprise.html"]().decode()
+    page = found.figures["surprisal.html"]().decode()
     assert "↵</span>\n" in page
     assert "\x1b" not in page
 
 
-def test_tokens_with_more_bits_are_redder() -> None:
-    found = Surprise(passages=1, length=8).analyze(
-        Alphabet(), BATCHES.of("abcddabcd", 1), subject=subject("language-modelling")
+def test_tokens_with_more_nats_are_redder() -> None:
+    found = Surprisal(passages=1, length=8).analyze(
+        Alphabet(), BATCHES.of("abcddabcd", 1), subject=subject("language-modeling")
     )
-    heats = [float(heat) for heat in re.findall(r"30, ([\d.]+)\)", found.figures["surprise.html"]().decode())]
+    heats = [
+        float(heat) for heat in re.findall(r"30, ([\d.]+)\)", found.figures["surprisal.html"]().decode())
+    ]
     assert max(heats) > 0.5 > 0.1 > min(heats)
     reds = [int(red) for red in re.findall(r"48;2;(\d+);", found.text)]
     assert max(reds) > 100 > 20 > min(reds)
 
 
 def test_a_backwards_model_s_passages_are_in_reading_order() -> None:
-    found = Surprise(passages=1, length=3).analyze(
+    found = Surprisal(passages=1, length=3).analyze(
         Alphabet(),
         BATCHES.of("abcdaabcd", 1),
-        subject=subject("language-modelling", backwards=True),
+        subject=subject("language-modeling", backwards=True),
     )
     assert found.tables["passages"][0]["text"] == "baa"  # the last token is read first, and not predicted
     assert found.tables["passages"][0]["from"] == 2
 
 
 def test_passages_do_not_overlap() -> None:
-    bits = torch.tensor([0.0, 5, 5, 5, 5, 0, 0, 3, 3, 0])
-    assert _highest(bits, count=5, length=2) == [(1, 3), (3, 5), (7, 9), (5, 7)]
-    assert _highest(bits[:1], count=5, length=80) == [(0, 1)]
+    nats = torch.tensor([0.0, 5, 5, 5, 5, 0, 0, 3, 3, 0])
+    assert _highest(nats, count=5, length=2) == [(1, 3), (3, 5), (7, 9), (5, 7)]
+    assert _highest(nats[:1], count=5, length=80) == [(0, 1)]

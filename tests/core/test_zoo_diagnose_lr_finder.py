@@ -26,11 +26,11 @@ from zoo.training.trial import Trial
 from zoo_diagnose.lr_finder import Curve, RangeTest, Report, Suggestions, find_lr, range_test, suggest
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION
-from zoo_text.language_modelling import LanguageModelling
-from zoo_text.plugin import LANGUAGE_MODELLING
+from zoo_text.language_modeling import LanguageModeling
+from zoo_text.plugin import LANGUAGE_Modeling
 
 IMAGES = Classification(CLASSIFICATION)
-TEXT = LanguageModelling(LANGUAGE_MODELLING)
+TEXT = LanguageModeling(LANGUAGE_Modeling)
 SGD = configured(optimizer="sgd", batch_size=6, precision="fp32")
 FULL, QUICK = RangeTest(), RangeTest(1e-4, 1.0, 20)
 needs_data = pytest.mark.skipif(not os.environ.get("ZOO_DATA"), reason="needs the real data in $ZOO_DATA")
@@ -170,7 +170,7 @@ def test_a_step_takes_as_many_batches_as_it_accumulates(images: Any) -> None:
     assert halves.losses == pytest.approx(whole.losses, rel=1e-4, abs=1e-6)
 
 
-def test_every_training_field_counts_except_the_rate_and_the_averages(images: Any) -> None:
+def test_every_training_option_counts_except_the_rate_and_the_averages(images: Any) -> None:
     def losses(**changes: Any) -> tuple[float, ...]:
         return find(Linear(), IMAGES, images(40), SGD.replace(changes), QUICK).losses
 

@@ -1,4 +1,4 @@
-"""The user's own pictures: all modes, damaged files, folder layouts and random splits."""
+"""The user's own images: all modes, damaged files, folder layouts and random splits."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from torchvision.transforms import v2
 
 import zoo
 from zoo.console.terminal import warnings_as_lines
-from zoo.data import pictures
-from zoo.data.pictures import SUFFIXES, read_picture, read_square
+from zoo.data import images
+from zoo.data.images import SUFFIXES, read_image, read_square
 from zoo.errors import DataError
 from zoo.files.hashes import verifying
 from zoo.interfaces import SPLITS, HasFiles
 from zoo_images import decoding
-from zoo_images.class_folders import find_pictures
+from zoo_images.class_folders import find_images
 from zoo_images.folder import folder
 
 WHITE, BLACK, RED = [255, 255, 255], [0, 0, 0], [255, 0, 0]
 
 
 def decode(content: bytes, *, size: int, channels: int) -> torch.Tensor:
-    return torch.from_numpy(pictures.decode(content, size=size, channels=channels))
+    return torch.from_numpy(images.decode(content, size=size, channels=channels))
 
 
 def encoded(image: Image.Image, format_: str = "PNG", **options: Any) -> bytes:
@@ -47,7 +47,7 @@ def encoded(image: Image.Image, format_: str = "PNG", **options: Any) -> bytes:
 
 
 def put(root: Path, *names: str, color: str = "red") -> Path:
-    """Write pictures of one color, each larger than the one before, so that no two are equal."""
+    """Write images of one color, each larger than the one before, so that no two are equal."""
     for number, name in enumerate(names):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def put(root: Path, *names: str, color: str = "red") -> Path:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Return a folder of ten red cats and ten blue dogs."""
-    home = tmp_path / "pictures"
+    home = tmp_path / "images"
     put(home, *(f"cat/{n}.png" for n in range(10)))
     return put(home, *(f"dog/{n}.jpg" for n in range(10)), color="blue")
 
@@ -114,7 +114,7 @@ def grey16() -> Image.Image:
          "palette-clear", "palette-alpha", "gif-clear", "cmyk-jpeg", "cmyk-tiff", "16-bit-png", "16-bit-tiff",
          "16-bit-ppm", "animated"],
 )  # fmt: skip
-def test_a_picture_of_any_mode_becomes_8_bit_color(content: bytes, wanted: list[int]) -> None:
+def test_a_image_of_any_mode_becomes_8_bit_color(content: bytes, wanted: list[int]) -> None:
     pixels = decode(content, size=8, channels=3)
     assert (pixels.shape, pixels.dtype) == ((3, 8, 8), torch.uint8)
     assert (pixels.int() - torch.tensor(wanted)[:, None, None]).abs().max() <= 2
@@ -133,7 +133,7 @@ def test_color_becomes_gray() -> None:
 
 
 @pytest.mark.parametrize(("orientation", "corner"), [(1, (0, 0)), (3, (1, 1)), (6, (0, 1)), (8, (1, 0))])
-def test_a_picture_is_turned_upright(orientation: int, corner: tuple[int, int]) -> None:
+def test_a_image_is_turned_upright(orientation: int, corner: tuple[int, int]) -> None:
     image = Image.new("L", (400, 400))
     image.paste(255, (0, 0, 200, 200))
     exif = Image.Exif()
@@ -153,7 +153,7 @@ def test_the_central_square_is_resized(format_: str) -> None:
 
 
 @pytest.mark.parametrize("orientation", [1, 4, 7])
-def test_a_large_picture_is_laid_on_white_a_strip_at_a_time(
+def test_a_large_image_is_laid_on_white_a_strip_at_a_time(
     monkeypatch: pytest.MonkeyPatch, orientation: int
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (1_501, 1_200, 4), np.uint8)
@@ -189,22 +189,22 @@ def test_a_jpeg_is_not_decoded_smaller_than_it_is_needed() -> None:
 
 def test_a_jpeg_of_many_scans_is_refused() -> None:
     usual = encoded(Image.new("L", (64, 64), 200), "JPEG", progressive=True)
-    assert 1 < usual.count(b"\xff\xda") <= pictures.MAX_SCANS
+    assert 1 < usual.count(b"\xff\xda") <= images.MAX_SCANS
     assert decode(usual, size=8, channels=1).min() > 190
     scan = usual[usual.rindex(b"\xff\xda") : -2]
     with pytest.raises(ValueError, match="it has more than 100 scans"):
-        decode(usual[:-2] + pictures.MAX_SCANS * scan + usual[-2:], size=8, channels=1)
+        decode(usual[:-2] + images.MAX_SCANS * scan + usual[-2:], size=8, channels=1)
 
 
 @pytest.mark.parametrize("format_", ["PNG", "JPEG", "GIF", "TIFF"])
 def test_pixels_are_counted_without_decoding(format_: str) -> None:
     content = encoded(Image.new("L", (70, 30)), format_)
-    assert pictures.pixels_of(content) == 2_100
-    assert pictures.pixels_of(content[:4]) == 0
-    assert pictures.pixels_of(b"") == 0
+    assert images.pixels_of(content) == 2_100
+    assert images.pixels_of(content[:4]) == 0
+    assert images.pixels_of(b"") == 0
 
 
-def test_pictures_get_the_label_of_their_folder(root: Path) -> None:
+def test_images_get_the_label_of_their_folder(root: Path) -> None:
     data = folder(root=str(root), size=16)
     assert data.dims == {"in_channels": 3, "image_size": 16, "num_classes": 2}
     assert data.preprocess["classes"] == ["cat", "dog"]
@@ -224,7 +224,7 @@ def test_an_empty_root_is_not_the_current_folder(root: Path, monkeypatch: pytest
         folder(root="")
 
 
-def test_pictures_know_their_files(root: Path) -> None:
+def test_images_know_their_files(root: Path) -> None:
     split = folder(root=str(root), size=16).split("test")
     assert isinstance(split, HasFiles) is True
     files = split.files or ()
@@ -232,11 +232,11 @@ def test_pictures_know_their_files(root: Path) -> None:
     for number, file in enumerate(files):
         image, label = split[number]
         assert file.parent.name == ["cat", "dog"][label]
-        np.testing.assert_array_equal(read_picture(file, size=16, channels=3)[0], image.numpy())
+        np.testing.assert_array_equal(read_image(file, size=16, channels=3)[0], image.numpy())
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
-def test_the_square_of_a_picture_is_what_is_resized_for_a_model(tmp_path: Path, mode: str) -> None:
+def test_the_square_of_a_image_is_what_is_resized_for_a_model(tmp_path: Path, mode: str) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (40, 70, 4), dtype=np.uint8)
     exif = Image.Exif()
     exif[0x0112] = 6  # turned
@@ -245,18 +245,18 @@ def test_the_square_of_a_picture_is_what_is_resized_for_a_model(tmp_path: Path, 
     square = read_square(path, at_most=1_000)
     assert square.size == (40, 40)
     small = square.resize((16, 16), Image.Resampling.BILINEAR)
-    expected = read_picture(path, size=16, channels=3)[0].transpose(1, 2, 0)
+    expected = read_image(path, size=16, channels=3)[0].transpose(1, 2, 0)
     np.testing.assert_array_equal(np.asarray(small), expected)
     assert read_square(path, at_most=16).size == (16, 16)
-    with pytest.raises(DataError, match=r"gone\.png cannot be read as a picture"):
+    with pytest.raises(DataError, match=r"gone\.png cannot be read as an image"):
         read_square(tmp_path / "gone.png", at_most=16)
 
 
-def test_gray_pictures_have_one_channel(root: Path) -> None:
+def test_gray_images_have_one_channel(root: Path) -> None:
     assert folder(root=str(root), size=16, channels=1).split("train")[0][0].shape == (1, 16, 16)
 
 
-def test_all_pictures_are_decoded_at_opening(root: Path) -> None:
+def test_all_images_are_decoded_at_opening(root: Path) -> None:
     data = folder(root=str(root), size=16)
     shutil.rmtree(root)
     assert len(data.split("train")[3][0].unique()) > 1
@@ -264,25 +264,25 @@ def test_all_pictures_are_decoded_at_opening(root: Path) -> None:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the empty cache of decoded pictures."""
+    """Return the empty cache of decoded images."""
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "decoded" / "images"
 
 
 @pytest.fixture
 def decodings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Return a list that collects the paths of decoded pictures."""
+    """Return a list that collects the paths of decoded images."""
     read: list[Path] = []
 
     def recording(path: Path, **options: Any) -> Any:
         read.append(path)
-        return read_picture(path, **options)
+        return read_image(path, **options)
 
-    monkeypatch.setattr(decoding, "read_picture", recording)
+    monkeypatch.setattr(decoding, "read_image", recording)
     return read
 
 
-def test_a_cached_picture_is_not_decoded_again(root: Path, cache: Path, decodings: list[Path]) -> None:
+def test_a_cached_image_is_not_decoded_again(root: Path, cache: Path, decodings: list[Path]) -> None:
     first = folder(root=str(root), size=16)
     assert len(decodings) == 20
     root = root.rename(root.with_name("moved"))
@@ -335,18 +335,18 @@ def test_writing_to_the_images_leaves_the_cache_alone(root: Path, cache: Path, d
     assert len(decodings) == 20
 
 
-def test_a_picture_that_changes_while_it_is_read_is_named(
+def test_a_image_that_changes_while_it_is_read_is_named(
     root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def other(path: Path, **options: Any) -> tuple[pictures.Pixels, bytes]:
-        return read_picture(path, **options)[0], b"other bytes"
+    def other(path: Path, **options: Any) -> tuple[images.Pixels, bytes]:
+        return read_image(path, **options)[0], b"other bytes"
 
-    monkeypatch.setattr(decoding, "read_picture", other)
+    monkeypatch.setattr(decoding, "read_image", other)
     assert error_of(root) == f"{root / 'cat' / '0.png'} changed while it was being read"
     assert not list(cache.iterdir())
 
 
-def test_the_fingerprint_is_of_the_pictures_their_names_and_the_options(root: Path, tmp_path: Path) -> None:
+def test_the_fingerprint_is_of_the_images_their_names_and_the_options(root: Path, tmp_path: Path) -> None:
     def fingerprint(**options: Any) -> str:
         return folder(**({"root": str(root), "size": 16} | options)).fingerprint
 
@@ -370,8 +370,7 @@ def test_the_split_is_drawn_from_seed_and_names(root: Path) -> None:
 
     def names(seed: int = 0) -> dict[str, list[str]]:
         return {
-            split: [p.name for p in found]
-            for split, found in find_pictures(str(root), shares, seed)[1].items()
+            split: [p.name for p in found] for split, found in find_images(str(root), shares, seed)[1].items()
         }
 
     drawn = names()
@@ -387,7 +386,7 @@ def test_the_split_is_drawn_from_seed_and_names(root: Path) -> None:
 
 def test_shares_that_leave_nothing_to_train_on_are_refused(root: Path) -> None:
     assert error_of(root, val_share=0.5, test_share=0.5) == (
-        f"val_share=0.5 and test_share=0.5 leave none of the 10 pictures in {root / 'cat'} to train on"
+        f"val_share=0.5 and test_share=0.5 leave none of the 10 images in {root / 'cat'} to train on"
     )
 
 
@@ -412,10 +411,10 @@ def test_a_class_may_be_called_train(root: Path) -> None:
     assert folder(root=str(root), size=8).preprocess["classes"] == ["cat", "dog", "train"]
 
 
-def test_files_that_are_not_pictures_are_skipped(root: Path) -> None:
+def test_files_that_are_not_images_are_skipped(root: Path) -> None:
     for name in ("cat/notes.txt", "cat/.hidden.png", ".git/x.png", "loose.png", "cat/Thumbs.db"):
         (root / name).parent.mkdir(exist_ok=True)
-        (root / name).write_bytes(b"no picture")
+        (root / name).write_bytes(b"no image")
     (root / "cat/10.PNG").write_bytes((root / "cat/1.png").read_bytes())
     data = folder(root=str(root), size=8)
     assert sum(len(data.split(split)) for split in ("train", "val", "test")) == 21
@@ -441,23 +440,23 @@ noise = Image.effect_noise((200, 200), 90)
     ],
     ids=["jpeg", "png", "empty", "heic", "eps", "tga", "float"],
 )
-def test_the_first_picture_that_cannot_be_read_is_named(
+def test_the_first_image_that_cannot_be_read_is_named(
     root: Path, name: str, content: bytes, why: str
 ) -> None:
     for place in ("cat", "dog"):
         (root / place / name).write_bytes(content)
     for seed in range(3):
         assert re.match(
-            f"{root / 'cat' / name} cannot be read as a picture: {why}", error_of(root, split_seed=seed)
+            f"{root / 'cat' / name} cannot be read as an image: {why}", error_of(root, split_seed=seed)
         )
 
 
-def test_no_program_is_started_for_a_picture(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_program_is_started_for_a_image(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[object] = []
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: started.append("gs"))
     monkeypatch.setattr("subprocess.Popen", lambda *arguments, **_: started.append(arguments))
     (root / "cat/x.png").write_bytes(encoded(Image.new("RGB", (9, 9)), "EPS"))
-    assert error_of(root).startswith(f"{root / 'cat/x.png'} cannot be read as a picture: ")
+    assert error_of(root).startswith(f"{root / 'cat/x.png'} cannot be read as an image: ")
     assert started == []
 
 
@@ -471,12 +470,12 @@ def test_every_format_is_read_whatever_the_file_is_called(root: Path, format_: s
 
 def test_decoders_of_rare_formats_are_loaded_once_they_are_needed(tmp_path: Path) -> None:
     for format_ in ("PNG", "WEBP"):
-        picture = encoded(Image.new("RGB", (20, 20), "red"), format_, lossless=True)
-        (tmp_path / format_).write_bytes(picture)
+        image = encoded(Image.new("RGB", (20, 20), "red"), format_, lossless=True)
+        (tmp_path / format_).write_bytes(image)
     code = """
 import sys
 from pathlib import Path
-from zoo.data.pictures import decode
+from zoo.data.images import decode
 for format_ in ("PNG", "WEBP"):
     print(decode(Path(format_).read_bytes(), size=8, channels=3).mean((1, 2)).round(), end=" ")
     print("PIL.WebPImagePlugin" in sys.modules)
@@ -494,7 +493,7 @@ def test_a_broken_link_is_named(root: Path) -> None:
 def test_a_device_is_named(root: Path) -> None:
     (root / "cat/null.png").symlink_to(os.devnull)
     assert error_of(root) == (
-        f"{root / 'cat/null.png'} cannot be read as a picture: it is a pipe or a device, not a regular file"
+        f"{root / 'cat/null.png'} cannot be read as an image: it is a pipe or a device, not a regular file"
     )
 
 
@@ -509,7 +508,7 @@ def test_a_pipe_is_named_and_not_waited_for(root: Path) -> None:
         wrote.set()
 
     threading.Thread(target=write, daemon=True).start()
-    assert error_of(root).startswith(f"{pipe} cannot be read as a picture: it is a pipe or a device")
+    assert error_of(root).startswith(f"{pipe} cannot be read as an image: it is a pipe or a device")
     assert not wrote.is_set(), "nobody opened it"
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     wrote.wait(60)
@@ -518,17 +517,17 @@ def test_a_pipe_is_named_and_not_waited_for(root: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("side", [8_193, 10_000, 20_000], ids=["ours", "a warning", "an error"])
-def test_a_picture_that_would_fill_memory_is_refused_by_its_header(root: Path, side: int) -> None:
+def test_a_image_that_would_fill_memory_is_refused_by_its_header(root: Path, side: int) -> None:
     (root / "dog/bomb.ppm").write_bytes(b"P6 %d %d 255\n" % (side, side))
     assert error_of(root) == (
-        f"{root / 'dog/bomb.ppm'} cannot be read as a picture: it has more than 67,108,864 pixels"
+        f"{root / 'dog/bomb.ppm'} cannot be read as an image: it has more than 67,108,864 pixels"
     )
 
 
-def test_the_largest_picture_is_not_refused(root: Path) -> None:
+def test_the_largest_image_is_not_refused(root: Path) -> None:
     (root / "dog/large.ppm").write_bytes(b"P4 8192 8192\n")
     assert error_of(root).startswith(
-        f"{root / 'dog/large.ppm'} cannot be read as a picture: image file is trunc"
+        f"{root / 'dog/large.ppm'} cannot be read as an image: image file is trunc"
     )
 
 
@@ -543,7 +542,7 @@ def test_the_command_silences_warnings_of_pillow(
 
 
 @pytest.mark.parametrize(("cpus", "most"), [(3, 3), (64, 8), (None, 1)])
-def test_pictures_are_decoded_in_parallel_by_at_most_eight_threads(
+def test_images_are_decoded_in_parallel_by_at_most_eight_threads(
     root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, cpus: int | None, most: int
 ) -> None:
     lock = threading.Lock()
@@ -558,13 +557,13 @@ def test_pictures_are_decoded_in_parallel_by_at_most_eight_threads(
         if first:
             meeting.wait(timeout=60)
         try:
-            return read_picture(path, **options)
+            return read_image(path, **options)
         finally:
             with lock:
                 running -= 1
 
     monkeypatch.setattr("os.cpu_count", lambda: cpus)
-    monkeypatch.setattr(decoding, "read_picture", counted)
+    monkeypatch.setattr(decoding, "read_image", counted)
     folder(root=str(root), size=8)
     assert (started, highest) == (20, most)
 
@@ -572,7 +571,7 @@ def test_pictures_are_decoded_in_parallel_by_at_most_eight_threads(
 def empty_class(root: Path) -> str:
     (root / "emu").mkdir()
     (root / "emu/notes.txt").write_text("none yet")
-    return f"the class folder {root / 'emu'} contains no pictures"
+    return f"the class folder {root / 'emu'} contains no images"
 
 
 def no_classes(root: Path) -> str:
@@ -620,7 +619,7 @@ def lacking_class(root: Path) -> str:
     return f"{root / 'test'} and {root / 'train'} have different classes: only {root / 'train'} has 'cat'"
 
 
-def unlabelled(root: Path) -> str:
+def unlabeled(root: Path) -> str:
     as_train(root)
     put(root, "test/1.png")
     return f"{root / 'test'} contains no class folders"
@@ -640,7 +639,7 @@ def twice(root: Path) -> str:
 
 @pytest.mark.parametrize(
     "spoil",
-    [empty_class, no_classes, one_class, nested, missing, a_file, other_class, lacking_class, unlabelled,
+    [empty_class, no_classes, one_class, nested, missing, a_file, other_class, lacking_class, unlabeled,
      stranger, twice],
 )  # fmt: skip
 def test_a_wrong_layout_is_refused_with_the_folder(root: Path, spoil: Callable[[Path], str]) -> None:
@@ -648,16 +647,16 @@ def test_a_wrong_layout_is_refused_with_the_folder(root: Path, spoil: Callable[[
     assert error_of(root) == message
 
 
-@pytest.mark.parametrize("name", ["x" * 300, "~nobody-of-this-name/pictures"])
+@pytest.mark.parametrize("name", ["x" * 300, "~nobody-of-this-name/images"])
 def test_an_impossible_folder_name_is_refused(name: str) -> None:
     assert error_of(Path(name)).startswith(f"{name!r} cannot be the name of a folder: ")
 
 
-def test_the_error_of_an_empty_class_lists_the_suffixes_of_pictures(root: Path) -> None:
+def test_the_error_of_an_empty_class_lists_the_suffixes_of_images(root: Path) -> None:
     empty_class(root)
     with pytest.raises(DataError) as caught:
         folder(root=str(root))
-    assert caught.value.hint == f"the suffixes of pictures are {', '.join(SUFFIXES)}"
+    assert caught.value.hint == f"the suffixes of images are {', '.join(SUFFIXES)}"
 
 
 def test_a_full_disk_is_reported(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -665,12 +664,12 @@ def test_a_full_disk_is_reported(root: Path, cache: Path, monkeypatch: pytest.Mo
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(decoding.os, "fsync", full)
-    assert error_of(root) == f"the decoded pictures cannot be written to {cache}: No space left on device"
+    assert error_of(root) == f"the decoded images cannot be written to {cache}: No space left on device"
     assert not list(cache.iterdir())
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o177])
-def test_decoded_pictures_are_for_the_user_alone(
+def test_decoded_images_are_for_the_user_alone(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: int
 ) -> None:
     cache, before = tmp_path / "private/cache", os.umask(umask)

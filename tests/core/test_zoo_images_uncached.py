@@ -1,4 +1,4 @@
-"""Pictures that are not kept: the same batches as those of the cache, read ahead by other processes."""
+"""Images that are not kept: the same batches as those of the cache, read ahead by other processes."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ QUIET: dict[str, Any] = {"progress": False}
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Return a folder of 24 noisy pictures of two classes."""
+    """Return a folder of 24 noisy images of two classes."""
     draws = np.random.default_rng(0)
     for number in range(24):
-        path = tmp_path / "pictures" / "ab"[number % 2] / f"{number:02}.png"
+        path = tmp_path / "images" / "ab"[number % 2] / f"{number:02}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(draws.integers(0, 256, (20, 18, 3), dtype=np.uint8)).save(path)
-    return tmp_path / "pictures"
+    return tmp_path / "images"
 
 
 @pytest.mark.parametrize("start", [0, 2])
@@ -114,28 +114,28 @@ def test_processes_end_with_a_reader_that_is_killed(root: Path, tmp_path: Path, 
         time.sleep(0.1)
 
 
-def test_a_picture_that_is_gone_is_named(root: Path) -> None:
+def test_a_image_that_is_gone_is_named(root: Path) -> None:
     split = folder(root=str(root), size=16, cache=False).split("train")
     split.files[3].unlink()
     with pytest.raises(DataError, match=f"{split.files[3]} cannot be read"):
         list(split.batches([[0, 1], [2, 3]]))
 
 
-def test_pictures_are_measured_once(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_measured_once(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     read: list[Path] = []
-    real = decoding.read_picture
+    real = decoding.read_image
 
     def recording(path: Path, **options: Any) -> Any:
         read.append(path)
         return real(path, **options)
 
-    monkeypatch.setattr(decoding, "read_picture", recording)
+    monkeypatch.setattr(decoding, "read_image", recording)
     first = folder(root=str(root), size=16, cache=False)
     assert len(read) == 24
     assert folder(root=str(root), size=16, cache=False).preprocess == first.preprocess
     assert len(read) == 24
     assert not (tmp_path / "cache" / "decoded" / "images").exists()
-    (root / "a" / "00.png").write_bytes(b"no picture")
+    (root / "a" / "00.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"a/00\.png"):
         folder(root=str(root), size=16, cache=False)

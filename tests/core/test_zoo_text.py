@@ -538,7 +538,7 @@ def test_held_out_files_that_hold_nothing_leave_their_splits_empty(tmp_path: Pat
 def test_a_binary_file_in_a_folder_is_named(tmp_path: Path) -> None:
     write(tmp_path / "texts/a.txt", SENTENCE)
     for name, content, message in [
-        ("picture", b"\x89PNG\r\n\x1a\n", "is not utf-8 text"),
+        ("image", b"\x89PNG\r\n\x1a\n", "is not utf-8 text"),
         ("utf-16", "text".encode("utf-16-le"), "is not text: it contains zero bytes"),
     ]:
         path = tmp_path / "texts" / name

@@ -26,7 +26,7 @@ these.
 
 - **WEIGHTS** is the id of published weights, a weights file, or a run directory. A bare word is an id or a
   name; a path has a separator or a suffix (`runs/demo`, `model.safetensors`, `./demo`).
-- **Training fields** (`--epochs 5`, `--lr 0.1`) are options of `train` and `lr-find`, explained in
+- **Training options** (`--epochs 5`, `--lr 0.1`) are options of `train` and `lr-find`, explained in
   [options.md](options.md).
 - **`--model`, `--data` and `--option`** take `KEY=VALUE` and may be repeated. The keys are in
   [options.md](options.md) too.
@@ -95,8 +95,8 @@ def _prose(text: str) -> str:
 
 
 def _options(command: click.Command, context: click.Context) -> str:
-    """Return a table of the options that are not training fields, and name those fields."""
-    fields = Registry.discover().training_fields
+    """Return a table of the options that are not training options, and name those fields."""
+    fields = Registry.discover().training_options
     lines = ["| option | meaning |", "|---|---|"]
     flags: list[str] = []
     for param in command.get_params(context):

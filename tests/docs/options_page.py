@@ -1,4 +1,4 @@
-"""docs/reference/options.md, made from the code: every training field and every option of what zoo ships.
+"""docs/reference/options.md, made from the code: every training option and every option of what zoo ships.
 
 python -m tests.docs.options_page > docs/reference/options.md
 """
@@ -19,22 +19,22 @@ from zoo.registry.specs import ArchitectureSpec
 START = """\
 # Options
 
-Every training field, and every option of the architectures, datasets and analyzers that come with zoo. The
+Every training option, and every option of the architectures, datasets and analyzers that come with zoo. The
 page is made from the code: `python -m tests.docs.options_page > docs/reference/options.md`.
 
 Values are typed as the tables show them. A list is separated by commas (`--augment crop,flip`), `none`
 empties it, and a table such as `{a = 1}` is written as in TOML. For other plugins: `zoo show NAME`.
 """
 FIELDS = """\
-## Training fields
+## Training options
 
 On the command line `--batch-size 64`, in Python `batch_size=64`, in a recipe `train = { batch_size = 64 }`.
-The default is that of a plain `TrainConfig`; [below](#training-fields-of-the-architectures) is what each
+The default is that of a plain `TrainConfig`; [below](#training-options-of-the-architectures) is what each
 architecture says instead. `zoo train NAME --help` shows the values that hold for a recipe or an
 architecture. A refinement whose default is 0 is off.
 """
 ARCHITECTURES = """\
-## Training fields of the architectures
+## Training options of the architectures
 
 What an architecture is usually trained with, where it differs from the defaults above. A recipe or an
 option takes precedence. The values of a recipe: `zoo show RECIPE`.
@@ -90,14 +90,14 @@ def _parts() -> Iterator[str]:
 
 
 def _fields(group: str, registry: Registry) -> str:
-    """Return a table of the training fields of one group."""
-    fields = [field for field in registry.training_fields.values() if field.group == group]
+    """Return a table of the training options of one group."""
+    fields = [field for field in registry.training_options.values() if field.group == group]
     return _table(map(_row, fields))
 
 
 def _trainings(registry: Registry) -> str:
     """Return a table of what each architecture's own training configuration changes."""
-    lines = ["| architecture | training fields |", "|---|---|"]
+    lines = ["| architecture | training options |", "|---|---|"]
     for entry in registry.entries("architecture"):
         if isinstance(entry.spec, ArchitectureSpec) and entry.plugin.ours:
             changed = registry.usual_config(entry).changed().items()  # type: ignore[arg-type]

@@ -108,7 +108,7 @@ RETURNED = (
 )
 """Classes of what functions and properties return, besides those two."""
 
-LISTED: dict[type, str] = {zoo.TrainConfig: "the training fields of [options.md](options.md)"}
+LISTED: dict[type, str] = {zoo.TrainConfig: "the training options of [options.md](options.md)"}
 """Classes whose fields are on another page."""
 
 RETURNED_START = """\

@@ -101,7 +101,9 @@ def is_stand_in(word: str) -> bool:
 
 def check_experiment(given: dict[str, Any], registry: Registry) -> None:
     fields = {
-        name: value for name, value in given.items() if name in registry.training_fields and value is not None
+        name: value
+        for name, value in given.items()
+        if name in registry.training_options and value is not None
     }
     named = [name for name in (given["name"], given["dataset"]) if name]
     if MADE & {*named}:

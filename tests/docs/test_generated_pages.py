@@ -30,8 +30,8 @@ def test_the_page_is_what_the_code_says(name: str, module: ModuleType) -> None:
     assert written == module.page(), f"write it again: python -m {module.__name__} > docs/reference/{name}.md"
 
 
-def test_every_training_field_of_every_group_is_on_the_page() -> None:
-    fields = Registry.discover().training_fields.values()
+def test_every_training_option_of_every_group_is_on_the_page() -> None:
+    fields = Registry.discover().training_options.values()
     written = (REFERENCE / "options.md").read_text(encoding="utf-8")
     assert "labels" in {field.group for field in fields}
     rows = {field.name: f"| `{field.name}` | {field.help[0].upper()}{field.help[1:]}" for field in fields}

@@ -32,7 +32,7 @@ TRAININGS = {
 WHOLE = {"shapes-patch-net"}
 SMALLER = {
     r"(eval|confusion) (cifar10|shapes)-resnet20": r"\1 shapes-resnet20 --data test_size=40",
-    r"neighbours cifar10-resnet20": "neighbours shapes-resnet20 --data train_size=80",
+    r"neighbors cifar10-resnet20": "neighbors shapes-resnet20 --data train_size=80",
     r"--indices 0-99": "--indices 0-9",
     r"python (benchmarks/\S+).*": rf"python {ROOT}/\1 --help",
     r"(?<==)/data\b": os.environ.get("ZOO_DATA", ""),
@@ -40,18 +40,18 @@ SMALLER = {
 TUTORIAL = ROOT / "docs" / "tutorial"
 TEXT = "It was the best of times, it was the worst of times, said the old man. "
 DEMO = "zoo train lstm files --data paths=novel.txt --run runs/demo\n"
-# What a page takes for granted besides pictures and texts
+# What a page takes for granted besides images and texts
 GIVEN = {
     "completion": "mkdir -p ~/.config/fish/completions\n",
     "evaluate-and-sample": f"""{DEMO}zoo train lstm nietzsche
-        (cd pictures && echo file,labels && for file in */*; do echo "$file,${{file%/*}}"; done) > labels
-        mv labels pictures/labels.csv
+        (cd images && echo file,labels && for file in */*; do echo "$file,${{file%/*}}"; done) > labels
+        mv labels images/labels.csv
     """,
-    "look-inside": f"{DEMO}zoo train resnet20 folder --data root=pictures --from cifar10-resnet20\n",
+    "look-inside": f"{DEMO}zoo train resnet20 folder --data root=images --from cifar10-resnet20\n",
     "multi-label": """
         echo file,labels > labels
-        (cd pictures && for file in */*; do echo "$file,${file%/*} shape"; done) >> labels
-        mv labels pictures/labels.csv
+        (cd images && for file in */*; do echo "$file,${file%/*} shape"; done) >> labels
+        mv labels images/labels.csv
     """,
 }
 
@@ -64,15 +64,15 @@ pytestmark = [
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a reader's folder, with the pictures of the tutorial and with texts."""
+    """Return a reader's folder, with the images of the tutorial and with texts."""
     folder = tmp_path / "reader"
     folder.mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.setenv("HOME", str(folder))
-    (draw,) = (block for block in blocks(TUTORIAL / "own-pictures.md") if ".save(" in block.text)
+    (draw,) = (block for block in blocks(TUTORIAL / "own-images.md") if ".save(" in block.text)
     do(draw, folder, {})
-    shutil.copy(min(Path("pictures/ring").iterdir()), "cat.jpg")
-    shutil.copytree("pictures/plus", "holiday")
+    shutil.copy(min(Path("images/ring").iterdir()), "cat.jpg")
+    shutil.copytree("images/plus", "holiday")
     for name in ("novel.txt", "my.txt", "notes.txt"):
         Path(name).write_text(TEXT * 300, encoding="utf-8")
     Path("opening.txt").write_text(TEXT, encoding="utf-8")

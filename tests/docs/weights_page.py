@@ -17,8 +17,8 @@ from zoo.registry.specs import TaskSpec
 
 __all__ = ["USES", "by_dataset", "page", "use"]
 
-PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
-USES = PICTURES / "weights"
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+USES = IMAGES / "weights"
 START = """\
 # Weights
 
@@ -29,7 +29,7 @@ Trained models that come with zoo. Each is a file with its own card, made by the
 zoo list weights                        # what there is, and what is on this machine
 zoo eval cifar10-resnet20               # measure it again
 zoo train cifar10-resnet20              # train it again: on one thread, the same tensors bit for bit
-zoo train resnet20 folder --data root=pictures --from cifar10-resnet20      # start from it
+zoo train resnet20 folder --data root=images --from cifar10-resnet20      # start from it
 ```
 
 In Python, `zoo.load("cifar10-resnet20")`. An architecture with one published file stands for it: `zoo
@@ -62,7 +62,7 @@ def page() -> str:
     """Return the whole page."""
     parts = [START]
     for dataset, published in by_dataset(Registry.discover()).items():
-        parts += [f"## {TITLES[dataset]}\n", *_picture(dataset), _table(published), *_uses(published)]
+        parts += [f"## {TITLES[dataset]}\n", *_image(dataset), _table(published), *_uses(published)]
     return "\n".join(parts)
 
 
@@ -75,23 +75,23 @@ def by_dataset(registry: Registry) -> dict[str, Published]:
     return {dataset: published for dataset, published in found.items() if published}
 
 
-def _picture(dataset: str) -> Iterable[str]:
-    path = PICTURES / f"weights-{dataset.rpartition('/')[2]}.png"
+def _image(dataset: str) -> Iterable[str]:
+    path = IMAGES / f"weights-{dataset.rpartition('/')[2]}.png"
     if path.exists():
-        yield f"![The headline metric against the number of parameters](../pictures/{path.name})\n"
+        yield f"![The primary metric against the number of parameters](../images/{path.name})\n"
 
 
 def _table(published: Published) -> str:
     _, _, task = next(iter(published.values()))
-    unit = task.units.get(task.headline, "")
-    lines = [f"| weights | {task.headline} | by seed | parameters | size | time |", f"|{'---|' * 6}"]
+    unit = task.units.get(task.primary_metric, "")
+    lines = [f"| weights | {task.primary_metric} | by seed | parameters | size | time |", f"|{'---|' * 6}"]
     for name, (spec, _, _) in published.items():
         metrics = [*spec.metrics.values()][-1]
         spread = over_seeds(spec.by_seed, task) or "1 seed"
         cells = (
             f"`{name}`",
-            figure(metrics[task.headline], unit),
-            spread.replace(f" {task.headline}", "").replace(f"{task.headline} ", ""),
+            figure(metrics[task.primary_metric], unit),
+            spread.replace(f" {task.primary_metric}", "").replace(f"{task.primary_metric} ", ""),
             f"{spec.params:,}",
             f"{spec.bytes / 1e6:.1f} MB",
             _time(spec.seconds),
@@ -108,11 +108,11 @@ def _time(seconds: float) -> str:
 
 def _uses(published: Published) -> Iterable[str]:
     for name in published:
-        command, printed, picture = shlex.join(use(name)), USES / f"{name}.txt", USES / f"{name}.png"
+        command, printed, image = shlex.join(use(name)), USES / f"{name}.txt", USES / f"{name}.png"
         if printed.exists():
             yield f"```console\n$ {command}\n{printed.read_text(encoding='utf-8').rstrip()}\n```\n"
-        if picture.exists():
-            yield f"```sh\n{command}\n```\n\n![What it draws](../pictures/weights/{picture.name})\n"
+        if image.exists():
+            yield f"```sh\n{command}\n```\n\n![What it draws](../images/weights/{image.name})\n"
 
 
 def use(name: str) -> list[str]:
@@ -121,7 +121,16 @@ def use(name: str) -> list[str]:
     prompts = {"nietzsche": "the ", "stdlib": "def ", "tinyshakespeare": "romeo:"}
     if corpus in prompts:
         length = "60" if name.endswith("words") else "240"
-        options = ["--prompt", prompts[corpus], "--temperature", "0.7", "--seed", "0", "--length", length]
+        options = [
+            "--prompt",
+            prompts[corpus],
+            "--temperature",
+            "0.7",
+            "--seed",
+            "0",
+            "--max-new-tokens",
+            length,
+        ]
         return ["zoo", "sample", name, *options]
     if name.startswith(("shapes", "scenes")):
         finer = ["--layer", "stages.1"] if name == "scenes-convnet-bn" else []

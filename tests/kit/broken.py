@@ -25,7 +25,7 @@ from zoo.interfaces import Analysis, Analyzer, Batch, Step, Task
 from zoo.testing._data import TEXT
 from zoo_images.classification import Classification
 from zoo_images.tiny import TinyImages, TinyTags
-from zoo_text.language_modelling import LanguageModelling
+from zoo_text.language_modeling import LanguageModeling
 from zoo_text.tiny import TinyText
 
 POEM = "0a167444999a5e26e0cca96e3a86f16b2c72f7c04a13ce185d4978691f650363"
@@ -1467,8 +1467,8 @@ class Tagging(Classification):
     """An honest task, which is classification by another name."""
 
 
-class Reading(LanguageModelling):
-    """An honest task, which is language modelling by another name."""
+class Reading(LanguageModeling):
+    """An honest task, which is language modeling by another name."""
 
 
 def NoTask(spec):
@@ -1512,7 +1512,7 @@ class Focusing(Tagging):
 
 
 class Counting(Task):
-    """An honest task without labels: how much light there is in a picture."""
+    """An honest task without labels: how much light there is in an image."""
 
     def example(self, dims):
         return torch.empty(1, dims["in_channels"], dims["image_size"], dims["image_size"])
@@ -1540,7 +1540,7 @@ class Counting(Task):
         loss = F.mse_loss(model(batch.inputs).float(), batch.targets)
         return Step(loss, {"loss": loss.detach() * len(batch.targets)}, len(batch.targets))
 
-    def chance(self, preprocess):
+    def baseline(self, preprocess):
         return {}
 
     def metrics(self, sums, count, preprocess):
@@ -1677,8 +1677,8 @@ class TensorInDetails(Tagging):
         return {"confusion": [tuple(row) for row in super().details(sums, preprocess)["confusion"]]}
 
 
-class ChanceOfAnError(Tagging):
-    def chance(self, preprocess):
+class BaselineOfAnError(Tagging):
+    def baseline(self, preprocess):
         return {"error": 0.9}
 
 

@@ -51,7 +51,7 @@ class Provider:
         return [spec for spec in self.specs if isinstance(spec, TaskSpec)]
 
     @hookimpl
-    def zoo_training_fields(self):
+    def zoo_training_options(self):
         return [spec for spec in self.specs if isinstance(spec, FieldsSpec)]
 
     @hookimpl
@@ -102,7 +102,7 @@ def task(name, target, **more):
     fields = {
         "summary": "For the kit's own tests",
         "dims": {"in_channels": 3, "image_size": 32, "num_classes": 10},
-        "headline": "accuracy",
+        "primary_metric": "accuracy",
         "higher_is_better": ("accuracy",),
         "labels": ("num_classes", "classes"),
         "architectures_of": "classification",
@@ -120,7 +120,7 @@ def images(spec_type, name, target, **more):
 
 def text(spec_type, name, target, **more):
     more = {"summary": "For the kit's own tests", **more}
-    return spec_type(name=name, target=f"broken:{target}", task="language-modelling", **more)
+    return spec_type(name=name, target=f"broken:{target}", task="language-modeling", **more)
 
 
 def analyzer(name, target, **more):
@@ -204,7 +204,7 @@ honest = Provider(
     images(DatasetSpec, "images", "TinyImages"),
     images(DatasetSpec, "batched", "FetchesBatches"),
     images(DatasetSpec, "seeded", "FollowsItsSeed"),
-    images(DatasetSpec, "labelled", "LabelsInAFile"),
+    images(DatasetSpec, "labeled", "LabelsInAFile"),
     text(DatasetSpec, "text", "TinyText"),
     text(DatasetSpec, "styled", "Styled", card_options=("style",)),
     text(DatasetSpec, "words", "WordsBackwards"),
@@ -248,10 +248,10 @@ entries = Provider(
     task("step_gives_loss_and_sums.mean", "MeanForASum"),
     task("sums_add_up", "ShareOfTheBatch"),
     task("metrics_are_numbers", "TensorAsAMetric"),
-    task("metrics_are_numbers.headline", "Tagging", headline="f1"),
+    task("metrics_are_numbers.primary_metric", "Tagging", primary_metric="f1"),
     task("metrics_are_numbers.details", "TensorInDetails"),
     task("metrics_are_numbers.more", "Tagging", higher_is_better=("accuracies",)),
-    task("chance_is_of_its_metrics", "ChanceOfAnError"),
+    task("baseline_is_of_its_metrics", "BaselineOfAnError"),
     task("uses_its_fields", "IgnoresSmoothing", groups=("images", "labels")),
     task("uses_its_fields.augment", "IgnoresAugmentation"),
     task("prepares_its_items", "PreparesOtherwise"),
@@ -267,10 +267,10 @@ entries = Provider(
         "Reading",
         processor="broken_processors:CountsTheFirstToken",
         dims={"vocab_size": 85},
-        headline="loss",
+        primary_metric="loss",
         higher_is_better=(),
         labels=("vocab_size", "vocabulary"),
-        architectures_of="language-modelling",
+        architectures_of="language-modeling",
         groups=("text",),
         tiny="zoo_text.tiny:TinyText",
     ),
@@ -468,7 +468,7 @@ entries = Provider(
 
 NUMBERS = {
     "dims": {"in_channels": 3, "image_size": 32},
-    "headline": "loss",
+    "primary_metric": "loss",
     "higher_is_better": (),
     "groups": (),
 }

@@ -37,48 +37,47 @@ class OnlyAnswers(Anything):
     """An honest processor that answers inputs, and does not say what an item looks like."""
 
     input_reader = ClassProcessor.input_reader
-    answers = ClassProcessor.answers
+    predictions = ClassProcessor.predictions
 
 
 class ArraysInAnswers(ClassProcessor):
-    def answers(self, outputs, preprocess, *, top=None):
-        return [Prediction(answers=[{"class": number}]) for number in outputs.argmax(1)]
+    def predictions(self, outputs, preprocess, *, top=None):
+        return [Prediction(rows=[{"class": number}]) for number in outputs.argmax(1)]
 
 
 class AnswersTheFirst(ClassProcessor):
-    def answers(self, outputs, preprocess, *, top=None):
-        return super().answers(outputs[:1], preprocess, top=top)
+    def predictions(self, outputs, preprocess, *, top=None):
+        return super().predictions(outputs[:1], preprocess, top=top)
 
 
 class SoftmaxOverTheBatch(ClassProcessor):
-    def answers(self, outputs, preprocess, *, top=None):
+    def predictions(self, outputs, preprocess, *, top=None):
         logits = outputs - np.logaddexp.reduce(outputs, 0)
         return [
-            Prediction(answers=[{"probability": float(np.exp(row[0]))}][:top], confidence=None)
-            for row in logits
+            Prediction(rows=[{"probability": float(np.exp(row[0]))}][:top], confidence=None) for row in logits
         ]
 
 
 class IgnoresTop(ClassProcessor):
-    def answers(self, outputs, preprocess, *, top=None):
-        return super().answers(outputs, preprocess, top=3)
+    def predictions(self, outputs, preprocess, *, top=None):
+        return super().predictions(outputs, preprocess, top=3)
 
 
 class CountsTheFirstToken(TextProcessor):
     def score(self, outputs, tokens, preprocess):
         found = super().score(outputs, tokens, preprocess)
-        (answer,) = found.answers
+        (answer,) = found.rows
         return replace(found, answers=[{**answer, "loss": answer["loss"] * (len(tokens) - 1) / len(tokens)}])
 
 
 class CountsWithTorch(ClassProcessor):
-    def answers(self, outputs, preprocess, *, top=None):
+    def predictions(self, outputs, preprocess, *, top=None):
         import torch
 
         shares = torch.from_numpy(outputs).softmax(1).tolist()
-        return [Prediction(answers=[{"probability": max(share)}]) for share in shares]
+        return [Prediction(rows=[{"probability": max(share)}]) for share in shares]
 
 
 class TellsTheProcess(ClassProcessor):
-    def answers(self, outputs, preprocess, *, top=None):
-        return [Prediction(answers=[{"process": os.getpid()}]) for _ in outputs]
+    def predictions(self, outputs, preprocess, *, top=None):
+        return [Prediction(rows=[{"process": os.getpid()}]) for _ in outputs]

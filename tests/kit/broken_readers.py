@@ -24,7 +24,7 @@ def trusts(path):
     """Read a file whatever its checksum says."""
     before = onnx_file._digest
     try:
-        onnx_file._digest = lambda content, seal: content[slice(*seal)].decode()
+        onnx_file._digest = lambda content, checksum: content[slice(*checksum)].decode()
         return onnx_reader.read(path)
     finally:
         onnx_file._digest = before

@@ -43,7 +43,7 @@ def one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ),
         (
             "architecture",
-            "language-modelling",
+            "language-modeling",
             "tiny-gru",
             ("zoo_tiny_gru/plugin.py", "zoo_tiny_gru/tiny_gru.py"),
         ),

@@ -77,7 +77,7 @@ def plugin(tmp_path):
 
 
 def test_a_healthy_file_ends_with_0(plugin, capsys):
-    assert run(["check", plugin(TinyImages="classification", with_paths="language-modelling")]) == 0
+    assert run(["check", plugin(TinyImages="classification", with_paths="language-modeling")]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "39 ran, 0 skipped, 0 failed"
     assert not any(line.startswith(("failed", "skipped")) for line in lines)
@@ -125,12 +125,12 @@ def test_one_dataset_out_of_reach_is_no_failure_beside_one_that_ran(plugin):
     ],
 )
 def test_nothing_but_skips_is_a_failure(target, reason, plugin, capsys):
-    assert run(["check", plugin(**{target: "language-modelling"})]) == 1
+    assert run(["check", plugin(**{target: "language-modeling"})]) == 1
     assert f"d0: 0 of 17 checks ran ({reason})" in capsys.readouterr().err
 
 
 def test_a_preset_is_checked_with_its_own_options(plugin, capsys):
-    path = Path(plugin(with_key="language-modelling"))
+    path = Path(plugin(with_key="language-modeling"))
     path.write_text(path.read_text("utf-8").replace("summary=", "config={'key': 'x'}, summary="), "utf-8")
     assert run(["check", str(path)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "22 ran, 0 skipped, 0 failed"

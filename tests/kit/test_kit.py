@@ -1,4 +1,4 @@
-"""The kit is tested by what breaks it: every check has offenders that fail it, and no other (a slow test)."""
+"""The kit is tested by what breaks it: every check has failing fixtures, which fail it and no other."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from zoo.testing._outcomes import in_lines, in_words
 from zoo.testing._suite import Suite
 from zoo.testing._table import CHECKS
 
-# All offenders run in one fixture
+# All failing fixtures run in one fixture
 pytestmark = pytest.mark.timeout(600)
 
 OF_PLUGINS = {check.name for check in CHECKS if check.kind in ("plugin", "recipe", "weights")}
-OFFENDING_PLUGINS = {
+FAILING_PLUGINS = {
     "imports_without_torch": "imports_torch:plugin",
     "imports_quickly": "imports_slowly:plugin",
     "import_changes_nothing": "sets_the_environment:plugin",
@@ -37,7 +37,7 @@ OFFENDING_PLUGINS = {
 
 
 # Checks that start a process. The honest plugin answers for the import of its module, broken_plugins; and of
-# several offenders of one check the first answers for the others.
+# several failing fixtures of one check the first answers for the others.
 OF_IMPORTS = {"imports_without_torch", "imports_quickly", "import_changes_nothing", "imports_offline"}
 
 
@@ -46,7 +46,7 @@ def registry_of(where: str) -> Registry:
     return Registry(plugins.with_ours(loaded))
 
 
-def outcomes_of_offenders_of(which: Callable[[str, str], bool]) -> list[Outcome]:
+def outcomes_of_failing_fixtures_of(which: Callable[[str, str], bool]) -> list[Outcome]:
     """Return the outcomes of those checks of all entries that `which` accepts by entry and check."""
     random.seed(0)
     suite = Suite(registry_of("broken_plugins:entries"), "mutants")
@@ -56,48 +56,48 @@ def outcomes_of_offenders_of(which: Callable[[str, str], bool]) -> list[Outcome]
 
 
 @pytest.fixture(scope="module")
-def outcomes_of_offenders() -> list[Outcome]:
+def outcomes_of_failing_fixtures() -> list[Outcome]:
     """Return what each entry's own check says of it."""
-    return outcomes_of_offenders_of(lambda entry, check: entry.split(".")[0] == check)
+    return outcomes_of_failing_fixtures_of(lambda entry, check: entry.split(".")[0] == check)
 
 
 @pytest.fixture(scope="module")
-def failed_by_entry(outcomes_of_offenders) -> dict[str, list[str]]:
+def failed_by_entry(outcomes_of_failing_fixtures) -> dict[str, list[str]]:
     failed = defaultdict(list)
-    for outcome in outcomes_of_offenders:
+    for outcome in outcomes_of_failing_fixtures:
         entry = outcome.entry.removeprefix("mutants/")
         failed[entry] += [outcome.name.removeprefix(f"{entry}-")] * (outcome.outcome == "failed")
     return failed
 
 
 @pytest.mark.parametrize("check", [check.name for check in CHECKS if check.name not in OF_PLUGINS])
-def test_an_offender_fails_its_check(check, failed_by_entry):
-    offenders = {entry: failed for entry, failed in failed_by_entry.items() if entry.split(".")[0] == check}
-    assert offenders, f"no entry of broken_plugins fails {check}"
-    assert all(failed == [check] for failed in offenders.values()), offenders
+def test_a_failing_fixture_fails_its_check(check, failed_by_entry):
+    fixtures = {entry: failed for entry, failed in failed_by_entry.items() if entry.split(".")[0] == check}
+    assert fixtures, f"no entry of broken_plugins fails {check}"
+    assert all(failed == [check] for failed in fixtures.values()), fixtures
 
 
-@pytest.mark.nightly  # a minute; what one offender does to other checks changes with the check alone
-def test_an_offender_fails_no_other_check():
-    outcomes = outcomes_of_offenders_of(lambda entry, check: entry.split(".")[0] != check)
+@pytest.mark.nightly  # a minute; what one failing fixture does to other checks changes with the check alone
+def test_a_failing_fixture_fails_no_other_check():
+    outcomes = outcomes_of_failing_fixtures_of(lambda entry, check: entry.split(".")[0] != check)
     assert [o.name for o in outcomes if o.outcome == "failed"] == []
     assert len([o for o in outcomes if o.outcome == "passed"]) > 2000
 
 
 # One for each way that an import changes something, and each imports a plugin in a process of its own
-FURTHER = [name for name in OFFENDING_PLUGINS if name.startswith("import_changes_nothing.")]
+FURTHER = [name for name in FAILING_PLUGINS if name.startswith("import_changes_nothing.")]
 
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[pytest.mark.nightly] * (name in FURTHER)) for name in OFFENDING_PLUGINS],
+    [pytest.param(name, marks=[pytest.mark.nightly] * (name in FURTHER)) for name in FAILING_PLUGINS],
 )
 def test_a_plugin_fails_its_check_and_no_other(name, monkeypatch, tmp_path):
     monkeypatch.setenv("KIT_MUTANT", "")
     monkeypatch.chdir(tmp_path)
     check = name.split(".")[0]
     with warnings.catch_warnings():
-        suite = Suite(registry_of(OFFENDING_PLUGINS[name]), "mutants")
+        suite = Suite(registry_of(FAILING_PLUGINS[name]), "mutants")
         left_out = OF_IMPORTS - ({check} if name in broken or name != check else OF_IMPORTS)
         outcomes = [suite.outcome(n) for n, item in suite.items.items() if item.check.name not in left_out]
     assert [o.name for o in outcomes if o.outcome == "failed"] == [f"mutants-{check}"]
@@ -117,8 +117,8 @@ def test_a_plugin_fails_its_check_and_no_other(name, monkeypatch, tmp_path):
         ("reads_by_typed_options-reads_by_typed_options", "a missing annotation"),
     ],
 )
-def test_a_failure_names_its_most_common_cause(name, cause, outcomes_of_offenders):
-    (reason,) = [outcome.reason for outcome in outcomes_of_offenders if outcome.name == name]
+def test_a_failure_names_its_most_common_cause(name, cause, outcomes_of_failing_fixtures):
+    (reason,) = [outcome.reason for outcome in outcomes_of_failing_fixtures if outcome.name == name]
     assert cause in reason.partition("Usually: ")[2]
 
 
@@ -128,11 +128,11 @@ def test_a_failure_that_asks_what_was_meant_has_no_period_after_it():
     assert message(expected="1", got="2.", usually="3") == "expected 1; got 2. Usually: 3"
 
 
-def test_every_check_has_an_offender(failed_by_entry):
-    offenders = {name.split(".")[0] for name in [*failed_by_entry, *OFFENDING_PLUGINS]} - {"mutants"}
-    assert offenders == {check.name for check in CHECKS}
-    assert {name.split(".")[0] for name in OFFENDING_PLUGINS} == OF_PLUGINS
-    assert len(failed_by_entry) - 1 + len(OFFENDING_PLUGINS) >= 130  # entries and plugins
+def test_every_check_has_a_failing_fixture(failed_by_entry):
+    fixtures = {name.split(".")[0] for name in [*failed_by_entry, *FAILING_PLUGINS]} - {"mutants"}
+    assert fixtures == {check.name for check in CHECKS}
+    assert {name.split(".")[0] for name in FAILING_PLUGINS} == OF_PLUGINS
+    assert len(failed_by_entry) - 1 + len(FAILING_PLUGINS) >= 130  # entries and plugins
 
 
 @pytest.mark.slow

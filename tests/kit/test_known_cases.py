@@ -50,7 +50,7 @@ def suite(where: str, target: str = "mutants") -> Suite:
     return Suite(Registry(plugins.with_ours(plugin)), target)
 
 
-# Those of an import start processes, and are offenders of test_kit.py
+# Those of an import start processes, and are failing fixtures of test_kit.py
 CAUGHT = [
     pytest.param(*case, id=name, marks=[pytest.mark.nightly] if case[1].startswith("import") else [])
     for name, case in ESCAPES.items()
@@ -89,6 +89,6 @@ def test_a_model_that_starts_far_off_but_learns_is_only_warned():
 
 
 @pytest.mark.parametrize("entry", ["lights", "raw-lights"])
-def test_pictures_of_a_task_of_numbers_need_no_label_that_is_unknown(entry):
+def test_images_of_a_task_of_numbers_need_no_label_that_is_unknown(entry):
     found = suite("broken_plugins:numbers", f"mutants/{entry}").outcome(f"{entry}-preprocess_feeds_new_input")
     assert (found.outcome, found.reason) == ("passed", "")

@@ -107,18 +107,18 @@ def proxy(request: Any, server: Server, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.slow
-def test_a_picture_is_answered_through_a_proxy(proxy: Client, server: Server) -> None:
+def test_a_image_is_answered_through_a_proxy(proxy: Client, server: Server) -> None:
     png = io.BytesIO()
     Image.new("RGB", (40, 40), "red").save(png, "PNG")
     with Client(server.url) as direct:
         asked: Any = {"data": {"model": "cifar10-resnet20"}, "files": {"input": ("a.png", png.getvalue())}}
         rows, expected = (client.post("/predict", **asked).json() for client in (proxy, direct))
     assert rows == expected
-    assert rows[0]["answers"][0]["probability"] > 0.1
+    assert rows[0]["predictions"][0]["probability"] > 0.1
 
 
 def test_a_text_streams_through_a_proxy(proxy: Client) -> None:
-    asked = {"model": "nietzsche-rnn", "prompt": "The ", "length": 1_500}
+    asked = {"model": "nietzsche-rnn", "prompt": "The ", "max_new_tokens": 1_500}
     with proxy.post("/sample", json=asked, stream=True) as answer:
         assert answer.headers["Content-Type"].startswith("text/event-stream")
         first, *others = answer.iter_content(None)

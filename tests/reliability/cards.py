@@ -1,4 +1,4 @@
-"""Cards that name paths, each correctly sealed, and the paths that commands open because of them: none."""
+"""Cards that name paths, each with a correct checksum, and what commands open because of them: nothing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from zoo.files.atomic import _TEMPORARY  # pyright: ignore[reportPrivateUsage]
 from zoo.files.cards import read_weights
 from zoo.registry.registry import Registry
 
-SECRETS = ("../secret/text.txt", "../secret/pictures", "../secret", "../secret/link", "../secret/pipe")
+SECRETS = ("../secret/text.txt", "../secret/images", "../secret", "../secret/link", "../secret/pipe")
 PATHS: Sequence[Any] = (
     *SECRETS,
     *("/dev/zero", "/dev/tty", "/dev/stdin", "/dev/random", "/proc/self/environ", "/proc/self/fd/0"),
@@ -79,7 +79,7 @@ def _lay_out_secrets(folder: Path) -> None:
     """Write what a card could name and must not be opened."""
     folder.mkdir()
     (folder / "text.txt").write_text("the secret of somebody else. " * 200, encoding="utf-8")
-    shutil.copytree(folder.parent / "work" / "pictures", folder / "pictures")
+    shutil.copytree(folder.parent / "work" / "images", folder / "images")
     (folder / "link").symlink_to("text.txt")
     os.mkfifo(folder / "pipe")
 
@@ -134,8 +134,8 @@ def _commands(name: str, weights: Path, *, training: bool = True) -> Iterator[li
     yield ["list", "weights"]
     yield ["eval", file]
     yield ["eval", file, "--split", "val", "--json"]
-    yield ["sample", file, "--length", "5"]
-    yield ["analyze", "surprise" if name == "lstm" else "confusion", file, "--out", f"{file}.out"]
+    yield ["sample", file, "--max-new-tokens", "5"]
+    yield ["analyze", "surprisal" if name == "lstm" else "confusion", file, "--out", f"{file}.out"]
     if training:
         yield ["lr-find", *data, "--from", file, "--steps", "2"]
         yield ["train", *data, "--from", file, "--epochs", "1", "--run", f"{file}.run"]

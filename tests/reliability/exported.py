@@ -32,7 +32,7 @@ from tests.reliability.figure import Figure
 from zoo.errors import ZooError
 from zoo.registry.registry import Registry
 
-__all__ = ["HIDDEN", "exports", "opens_nothing", "resealed"]
+__all__ = ["HIDDEN", "exports", "opens_nothing", "with_new_checksum"]
 
 ROOT = Path(__file__).parents[2]
 CANARY = "canary.bin"
@@ -66,7 +66,7 @@ def exports(folder: Path) -> list[Path]:
     return [Path(run.model.export(synthetic=True, **quiet)["file"]) for run in models]
 
 
-def resealed(content: bytes) -> bytes:
+def with_new_checksum(content: bytes) -> bytes:
     """Return a file with the checksum that zoo expects, if it has a place for one."""
     at = content.find(_CHECKSUM) + len(_CHECKSUM)
     if at < len(_CHECKSUM):
@@ -225,14 +225,14 @@ _NODE = _of_tensor().SerializeToString()
 
 
 def _appended(*parts: bytes) -> Callable[[bytes], bytes]:
-    return lambda whole: resealed(whole + b"".join(parts))
+    return lambda whole: with_new_checksum(whole + b"".join(parts))
 
 
 def _changed(change: Callable[[Any], None]) -> Callable[[bytes], bytes]:
     def forge(whole: bytes) -> bytes:
         model = onnx.ModelProto.FromString(whole)
         change(model)
-        return resealed(model.SerializeToString())
+        return with_new_checksum(model.SerializeToString())
 
     return forge
 
@@ -270,7 +270,7 @@ HIDDEN: dict[str, Callable[[bytes], bytes]] = {
     "a known field as a number": _appended(b"\x38\1"),
     "a field of later versions": _appended(_field(27, _field(7, _field(5, _TENSOR)))),
     "a field numbered zero": _appended(_field(0, _TENSOR)),
-    "a file of ORT's own format": lambda whole: resealed(_field(2, b"\0\0ORTM" + bytes(20)) + whole),
+    "a file of ORT's own format": lambda whole: with_new_checksum(_field(2, b"\0\0ORTM" + bytes(20)) + whole),
 }
 """Ways to name another file; each returns a forged file for the content of a real one."""
 
@@ -384,7 +384,7 @@ def _mutated(draw: random.Random, tree: tuple[_Field, ...], pool: list[_Field]) 
     if draw.random() < 0.25:
         place = draw.randrange(len(content))
         content = content[:place] + bytes([content[place] ^ 1 << draw.randrange(8)]) + content[place + 1 :]
-    return resealed(content) if draw.random() < 0.9 else content
+    return with_new_checksum(content) if draw.random() < 0.9 else content
 
 
 # --- watching

@@ -47,7 +47,7 @@ from zoo_images.archives import tar_members
 CARD = Card(
     architecture="charrnn/lstm",
     arguments={"vocab_size": 8, "embedding_dim": 4, "hidden_size": 6, "num_layers": 2, "dropout": 0.5},
-    task="language-modelling",
+    task="language-modeling",
     dataset=DatasetCard(name="text/files", options={"paths": "a.txt"}, fingerprint="0" * 64),
     preprocess={
         "tokens": "char",
@@ -271,7 +271,11 @@ def mutated_weights(folder: Path, *, files: int) -> Figure:
             model, card = weights.load(path, registry)
             loaded += 1
             if number % 20 == 0:  # a model that loads can be used
-                list(stream(ModuleRunner(model), card.preprocess, prompt="a", sampling=Sampling(length=3)))
+                list(
+                    stream(
+                        ModuleRunner(model), card.preprocess, prompt="a", sampling=Sampling(max_new_tokens=3)
+                    )
+                )
         except ZooError as error:
             if not is_one_sentence(error):
                 broken.append(f"number {number}: {str(error)[:200]!r}")

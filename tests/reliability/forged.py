@@ -133,7 +133,7 @@ def forged(folder: Path, *, files: int) -> Figure:
                 broken.append(f"{case}: {type(error).__name__}: {str(error)[:200]}")
             slowest = max(slowest, (time.perf_counter() - begun, case))
     return Figure(
-        "forged weights and checkpoints, correctly sealed: inspect, load, eval, sample, resume",
+        "forged weights and checkpoints, with correct checksums: inspect, load, eval, sample, resume",
         files,
         files - len(broken),
         "refused in one sentence, or harmless",
@@ -164,7 +164,7 @@ def drawn_weights(
     text.write_text("abcdefabcdef" * 20, encoding="utf-8")
     made: list[tuple[Card, list[StoredTensor], list[list[str]]]] = []
     for card, commands in (
-        (CARD, [["eval", "--data", f"paths={text}"], ["sample", "--length", "3", "--prompt", "a"]]),
+        (CARD, [["eval", "--data", f"paths={text}"], ["sample", "--max-new-tokens", "3", "--prompt", "a"]]),
         (NET, [["eval"]]),
     ):
         model = build_model(registry.architecture(card.architecture), card.arguments, seed=1)

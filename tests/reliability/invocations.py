@@ -82,8 +82,8 @@ class Desk:
         with self.open():
             text = ("--data", "paths=text.txt", "--model", "hidden_size=8", "--bptt", "64")
             assert run(["train", "lstm", "files", *text, *small, "--run", "lstm"]) == 0
-            pictures = ("--data", "root=pictures", "--data", "size=16", "--model", "widths=[4, 8]")
-            assert run(["train", "resnet-lite", "folder", *pictures, *small, "--run", "net"]) == 0
+            images = ("--data", "root=images", "--data", "size=16", "--model", "widths=[4, 8]")
+            assert run(["train", "resnet-lite", "folder", *images, *small, "--run", "net"]) == 0
 
     @contextlib.contextmanager
     def open(self) -> Generator[None]:
@@ -99,7 +99,7 @@ class Desk:
             yield
 
     def forge(self, run: str, name: str, change: Callable[[dict[str, Any]], None]) -> str:
-        """Write a correctly sealed file whose card was changed; return its name."""
+        """Write a with correct checksums file whose card was changed; return its name."""
         card, container = read_weights(self.folder / run / "model.safetensors")
         document = json.loads(card.to_json())
         change(document)
@@ -166,7 +166,7 @@ def in_terminal(folder: Path, *, every: int = 1) -> Figure:
     lines: list[list[str]] = []
     for run_name, uses in (("lstm", ["eval", "sample"]), ("net", ["eval"])):
         card, _ = read_weights(desk.folder / run_name / "model.safetensors")
-        analyzer = {"lstm": "surprise", "net": "grad-cam"}[run_name]
+        analyzer = {"lstm": "surprisal", "net": "grad-cam"}[run_name]
         places = [place for place in text_fields(json.loads(card.to_json())) if place]
         for number, place in enumerate(places[::every]):
             name = desk.forge(run_name, f"{run_name}-{number}.safetensors", poison(place))
@@ -199,9 +199,9 @@ def _lines_on_the_rest(desk: Desk) -> list[list[str]]:
     named = place / EVIL
     shutil.copytree(place / "lstm", named)
     classes = place / "classes"
-    shutil.copytree(place / "pictures" / "dark", classes / EVIL)
-    shutil.copytree(place / "pictures" / "light", classes / "light")
-    shutil.copy(place / "pictures" / "dark" / "0.png", place / f"{EVIL}.png")
+    shutil.copytree(place / "images" / "dark", classes / EVIL)
+    shutil.copytree(place / "images" / "light", classes / "light")
+    shutil.copy(place / "images" / "dark" / "0.png", place / f"{EVIL}.png")
     (place / "evil.txt").write_text(f"{EVIL}\n" * 300, encoding="utf-8")
     config = place / "evil-run" / "config.toml"
     config.parent.mkdir()
@@ -210,7 +210,7 @@ def _lines_on_the_rest(desk: Desk) -> list[list[str]]:
     plugin.write_text(f"raise ValueError({EVIL!r})\n", encoding="utf-8")
     small = ["--epochs", "1", "--batch-size", "8"]
     text = ["--data", "paths=evil.txt", "--model", "hidden_size=8", "--bptt", "16"]
-    pictures = ["--data", "root=classes", "--data", "size=16", "--model", "widths=[4, 8]"]
+    images = ["--data", "root=classes", "--data", "size=16", "--model", "widths=[4, 8]"]
     return [
         ["list"],
         ["list", "--json"],
@@ -238,16 +238,16 @@ def _lines_on_the_rest(desk: Desk) -> list[list[str]]:
         ["new-plugin", EVIL, "--kind", "dataset"],
         ["completion", EVIL],
         ["train", "lstm", "files", *text, *small, "--run", "evil-lstm"],
-        ["sample", "evil-lstm", "--length", "300", "--temperature", "2"],
+        ["sample", "evil-lstm", "--max-new-tokens", "300", "--temperature", "2"],
         ["sample", "evil-lstm", "--samples", "2", "--prompt", EVIL],
-        ["analyze", "surprise", "evil-lstm", "--out", "found-lstm"],
+        ["analyze", "surprisal", "evil-lstm", "--out", "found-lstm"],
         ["inspect", "evil-lstm"],
-        ["train", "resnet-lite", "folder", *pictures, *small, "--run", "evil-net"],
+        ["train", "resnet-lite", "folder", *images, *small, "--run", "evil-net"],
         ["eval", "evil-net", "--json"],
         ["analyze", "confusion", "evil-net", "--out", "found-net"],
         ["analyze", "grad-cam", "evil-net", f"{EVIL}.png", "--class", EVIL, "--out", "found-cam"],
         ["analyze", "grad-cam", "evil-net", f"{EVIL}.png", "--out", EVIL],
-        ["lr-find", "resnet-lite", "folder", *pictures, "--batch-size", "8", "--steps", "10"],
+        ["lr-find", "resnet-lite", "folder", *images, "--batch-size", "8", "--steps", "10"],
     ]
 
 
@@ -304,7 +304,7 @@ _WORDS = [
     "lstm",
     "net",
     "text.txt",
-    "pictures",
+    "images",
     "--",
     "-",
     "",
@@ -318,7 +318,7 @@ _NAMES = [
     "gru",
     "resnet20",
     "cam",
-    "surprise",
+    "surprisal",
     "confusion",
     "nietzsche",
     "evil",
@@ -331,7 +331,7 @@ _FILES = ["bad.safetensors", "registry.toml", "lstm/config.toml", "lstm/model.sa
 _VALUES: dict[str, list[str]] = {
     "--data": [
         "paths=text.txt",
-        "root=pictures",
+        "root=images",
         "size=16",
         "size=nan",
         "paths=2024-01-01",
@@ -342,7 +342,7 @@ _VALUES: dict[str, list[str]] = {
     "--model": ["hidden_size=8", "hidden_size=-1", "widths=[4,8]", "num_layers=true", f"dropout={EVIL}"],
     "--option": ["passages=3", "passages=-1", "x=y", "length=1e9", "layer={}"],
     "--device": ["cpu", "cuda", "cpu:9", "nope", "meta", ""],
-    "--length": ["3", "0", "-1", "x"],
+    "--max-new-tokens": ["3", "0", "-1", "x"],
     "--samples": ["2", "0", "-1", "x"],
     "--steps": ["5", "0", "-1", "x"],
     "--epochs": ["1", "0", "-1", "x"],

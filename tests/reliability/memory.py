@@ -93,14 +93,14 @@ def _commands(folder: Path, drawn: int) -> Iterator[tuple[list[str], Path]]:
         _write(path, card)
         yield ["eval", str(path), *given[card.task]], path
         if card.task == CARD.task:
-            yield ["sample", str(path), "--length", "20"], path
+            yield ["sample", str(path), "--max-new-tokens", "20"], path
         else:
             yield ["analyze", "activations", str(path), "--out", "out", "--indices", "0,1"], path
     for name, content in _CONTENTS.items():
         path = folder / f"{name}.safetensors"
         path.write_bytes(content())
         yield ["inspect", str(path)], path
-    yield from _pictures(folder)
+    yield from _images(folder)
     yield from _others(folder)
     random_weights = drawn_weights(random.Random(8), folder, Registry.discover())
     for _, (path, commands) in zip(range(drawn), random_weights, strict=False):
@@ -191,8 +191,8 @@ def _png(width: int, height: int) -> bytes:
     )
 
 
-def _pictures(folder: Path) -> Iterator[tuple[list[str], Path]]:
-    """Yield trainings on pictures that are small files and large in memory."""
+def _images(folder: Path) -> Iterator[tuple[list[str], Path]]:
+    """Yield trainings on images that are small files and large in memory."""
     sides = {"a.png": (30_000, 30_000), "b.png": (8_192, 8_192), "c.png": (1_000_000, 60)}
     frames = [Image.new("P", (1_000, 1_000), number % 256) for number in range(100)]
     for name, size in sides.items():
@@ -205,7 +205,7 @@ def _pictures(folder: Path) -> Iterator[tuple[list[str], Path]]:
 
 
 def _training(folder: Path, name: str, content: bytes) -> tuple[list[str], Path]:
-    root = folder / f"pictures-{name}"
+    root = folder / f"images-{name}"
     for label in ("x", "y"):
         (root / label).mkdir(parents=True)
         for number in range(3):

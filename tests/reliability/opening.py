@@ -24,10 +24,10 @@ def never_unpickled(folder: Path) -> Figure:
         ["train", *toys.TOYS["lstm"], "--epochs", "1", "--run", "run"],
         ["train", *toys.TOYS["resnet-lite"], "--epochs", "1", "--run", "net"],
         ["eval", model],
-        ["sample", model, "--prompt", "the ", "--length", "10"],
+        ["sample", model, "--prompt", "the ", "--max-new-tokens", "10"],
         ["inspect", model],
-        ["eval", "net/model.safetensors", "--data", "root=pictures", "--data", "size=16"],
-        ["analyze", "grad-cam", "net/model.safetensors", "pictures/dark/0.png", "--out", "maps"],
+        ["eval", "net/model.safetensors", "--data", "root=images", "--data", "size=16"],
+        ["analyze", "grad-cam", "net/model.safetensors", "images/dark/0.png", "--out", "maps"],
     ]
     with laid_out(folder):
         for number, command in enumerate(commands):

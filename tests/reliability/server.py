@@ -24,15 +24,15 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def serving(behaviours: Mapping[str, Behaviour]) -> Generator[tuple[str, list[str]]]:
-    """Serve paths, each by its behaviour; yield the address, and the list of paths requested so far."""
+def serving(behaviors: Mapping[str, Behaviour]) -> Generator[tuple[str, list[str]]]:
+    """Serve paths, each by its behavior; yield the address, and the list of paths requested so far."""
     requested: list[str] = []
     over = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             requested.append(self.path)
-            behaviours[self.path](self, over)
+            behaviors[self.path](self, over)
 
         def log_message(self, *_: object) -> None:
             pass

@@ -39,7 +39,7 @@ BAD = {
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[tuple[str, list[str]]]:
-    with server.serving(GOOD | {path: behaviour for path, (behaviour, _) in BAD.items()}) as served:
+    with server.serving(GOOD | {path: behavior for path, (behavior, _) in BAD.items()}) as served:
         yield served
 
 

@@ -35,7 +35,7 @@ TRAININGS: Mapping[str, dict[str, Any]] = {
         "model": {"hidden_size": 24, "num_layers": 2, "dropout": 0.4},
         "train": {"epochs": 2, "batch_size": 8, "bptt": 12, "precision": "fp32"},
     },
-    "pictures": {
+    "images": {
         "architecture": "convnet/resnet-lite",
         "dataset": "images/folder",
         "model": {"widths": [4, 8], "dropout": 0.3},
@@ -147,7 +147,7 @@ def _wrong(name: str, jobs: Jobs, expected: Mapping[str, str]) -> str:
 
 def _trained(folder: Path, name: str, run: str) -> dict[str, Any]:
     data = {"paths": [str(folder / "text.txt")]} if name == "text" else {}
-    data |= {"root": str(folder / "pictures"), "size": 16} if name == "pictures" else {}
+    data |= {"root": str(folder / "images"), "size": 16} if name == "images" else {}
     recipe = Recipe(**TRAININGS[name], data=data, threads=1)
     train_recipe(recipe, Registry.discover(), directory=folder / run)
     return toys.outcome(folder / run)
@@ -159,25 +159,27 @@ def _jobs(folder: Path) -> Jobs:
     registry = Registry.discover()
     for name in TRAININGS:
         _trained(folder, name, name)
-    text, pictures = (
+    text, net = (
         zoo.load(folder / name, device="cpu", progress=False, registry=registry) for name in TRAININGS
     )
     images, tokens = torch.rand(4, 3, 16, 16), torch.arange(12).view(6, 2)
     quiet: dict[str, Any] = {"progress": False}
     return {
         "load": lambda: _weights(_loaded(folder / "text", registry).module),
-        "load pictures": lambda: _weights(_loaded(folder / "pictures", registry).module),
+        "load images": lambda: _weights(_loaded(folder / "images", registry).module),
         "create_model": lambda: _weights(zoo.create_model("resnet-lite", seed=3, registry=registry)),
         "create_model without a seed": lambda: str(zoo.create_model("gru", registry=registry)),
-        "forward pass": lambda: _digest(pictures(images), *text(tokens)[:1]),
-        "sample": lambda: str(text.sample(length=20, seed=5, **quiet)),
-        "stream": lambda: "".join(piece for piece, _ in text.sample("the ", length=15, seed=6).stream()),
-        "evaluate": lambda: str(pictures.evaluate("val", **quiet)["metrics"]),
-        "evaluate by views": lambda: str(pictures.evaluate("val", tta=True, **quiet)["metrics"]),
+        "forward pass": lambda: _digest(net(images), *text(tokens)[:1]),
+        "sample": lambda: str(text.sample(max_new_tokens=20, seed=5, **quiet)),
+        "stream": lambda: "".join(
+            piece for piece, _ in text.sample("the ", max_new_tokens=15, seed=6).stream()
+        ),
+        "evaluate": lambda: str(net.evaluate("val", **quiet)["metrics"]),
+        "evaluate by views": lambda: str(net.evaluate("val", tta=True, **quiet)["metrics"]),
         "evaluate text": lambda: str(text.evaluate("val", **quiet)["metrics"]),
         "dynamic evaluation": lambda: str(text.analyze("dynamic-evaluation", split="val", **quiet).scores),
-        "grad-cam": lambda: _maps(pictures, "grad-cam"),
-        "score-cam": lambda: _maps(pictures, "score-cam"),
+        "grad-cam": lambda: _maps(net, "grad-cam"),
+        "score-cam": lambda: _maps(net, "score-cam"),
         "activations": lambda: _figure(text.analyze("activations", split="val", **quiet)),
         "open_dataset": lambda: _opened(folder, registry),
         "discover": lambda: str([plugin.provides for plugin in Registry.discover().plugins]),

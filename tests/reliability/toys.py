@@ -29,7 +29,7 @@ TOYS = {
         *("--bptt-jitter", "--optimizer", "adam", "--nonmono", "1"),
     ],
     "resnet-lite": [
-        *("resnet-lite", "folder", "--data", "root=pictures", "--data", "size=16"),
+        *("resnet-lite", "folder", "--data", "root=images", "--data", "size=16"),
         *("--model", "widths=[4, 8]", "--model", "dropout=0.3", "--batch-size", "8"),
         *("--augment", "crop,flip", "--ema-decay", "0.9", "--label-smoothing", "0.1"),
     ],
@@ -38,7 +38,7 @@ TOYS = {
 dataset that decodes images in threads."""
 
 _TEXT = ("files", "--data", "paths=text.txt", "--batch-size", "8", "--bptt", "12")
-_PICTURES = ("folder", "--data", "root=pictures", "--data", "size=16", "--batch-size", "8")
+_IMAGES = ("folder", "--data", "root=images", "--data", "size=16", "--batch-size", "8")
 _SCENES = (
     *("scenes", "--data", "size=16", "--data", "train_size=120", "--data", "val_size=24"),
     *("--data", "test_size=0", "--batch-size", "8"),
@@ -57,35 +57,35 @@ COMBINATIONS = {
     "min-gru": ["min-gru", *_TEXT, *_SMALL, "--model", "num_layers=2", "--batching", "sections"],
     "gru, words": ["gru", *_TEXT, *_SMALL, "--data", "tokens=word", "--model", "dropout=0.2"],
     "lstm, backwards": ["lstm", *_TEXT, *_SMALL, "--data", "backwards=true", "--model", "dropout=0.3"],
-    "airbench": ["airbench", *_PICTURES, "--model", "widths=[4, 8, 8, 8]", "--lr", "0.1"],
+    "airbench": ["airbench", *_IMAGES, "--model", "widths=[4, 8, 8, 8]", "--lr", "0.1"],
     "lstm, fine-tuned, frozen": ["lstm", *_TEXT, "--from", "./lstm-whole", "--freeze", "embedding"],
     "resnet-lite, fine-tuned, layer decay": [
-        *("resnet-lite", *_PICTURES, "--from", "./resnet-lite-whole", "--layer-decay", "0.8"),
+        *("resnet-lite", *_IMAGES, "--from", "./resnet-lite-whole", "--layer-decay", "0.8"),
     ],
     "rnn, accumulated": ["rnn", *_TEXT, *_SMALL, "--grad-accum-steps", "3", "--model", "dropout=0.2"],
     "lstm, EMA": ["lstm", *_TEXT, *_SMALL, "--ema-decay", "0.95", "--model", "dropout=0.2"],
-    "convnet-bn, mixup": ["convnet-bn", *_PICTURES, "--mixup-alpha", "0.4", "--augment", "crop,flip"],
-    "resnet20, clipped": ["resnet20", *_PICTURES, "--clip-grad-norm", "0.1", "--augment", "cutout"],
+    "convnet-bn, mixup": ["convnet-bn", *_IMAGES, "--mixup-alpha", "0.4", "--augment", "crop,flip"],
+    "resnet20, clipped": ["resnet20", *_IMAGES, "--clip-grad-norm", "0.1", "--augment", "cutout"],
     "gru, jitter": ["gru", *_TEXT, *_SMALL, "--bptt-jitter", "--clip-grad-norm", "0.2"],
     "lstm, bf16": ["lstm", *_TEXT, *_SMALL, "--precision", "bf16", "--model", "dropout=0.3"],
-    "resnet-lite, bf16": ["resnet-lite", *_PICTURES, "--model", "widths=[4, 8]", "--precision", "bf16"],
+    "resnet-lite, bf16": ["resnet-lite", *_IMAGES, "--model", "widths=[4, 8]", "--precision", "bf16"],
     "rnn-cell": ["rnn-cell", *_TEXT, *_SMALL, "--optimizer", "adamw", "--weight-decay", "0.1"],
     "gru, windows": ["gru", *_TEXT, *_SMALL, "--batching", "windows", "--batch-size", "40"],
-    "mlp, warmup": ["mlp", *_PICTURES, "--optimizer", "sgd", "--warmup-epochs", "0.5", "--momentum", "0.9"],
+    "mlp, warmup": ["mlp", *_IMAGES, "--optimizer", "sgd", "--warmup-epochs", "0.5", "--momentum", "0.9"],
     "camnet, restarts": [
-        *("camnet", *_PICTURES, "--model", "widths=[4, 8]", "--schedule", "cosine-restarts"),
+        *("camnet", *_IMAGES, "--model", "widths=[4, 8]", "--schedule", "cosine-restarts"),
         *("--cycle-length", "1", "--label-smoothing", "0.1", "--augment", "translate,flip"),
     ],
-    "convnet, patience": ["convnet", *_PICTURES, "--patience", "1", "--schedule", "cosine"],
+    "convnet, patience": ["convnet", *_IMAGES, "--patience", "1", "--schedule", "cosine"],
     "convnet-bn, several labels, mixup": [
         *("convnet-bn", *_SCENES, "--mixup-alpha", "0.4", "--augment", "crop,flip"),
     ],
     "camnet, several labels, accumulated": [
         *("camnet", *_SCENES, "--model", "widths=[4, 8]", "--grad-accum-steps", "2", "--ema-decay", "0.9"),
     ],
-    "mlp, uncached": ["mlp", *_PICTURES, "--data", "cache=false", "--augment", "crop,flip", "--lr", "0.01"],
+    "mlp, uncached": ["mlp", *_IMAGES, "--data", "cache=false", "--augment", "crop,flip", "--lr", "0.01"],
     "resnet-lite, accumulated, mixup, EMA": [
-        *("resnet-lite", *_PICTURES, "--model", "widths=[4, 8]", "--model", "dropout=0.3"),
+        *("resnet-lite", *_IMAGES, "--model", "widths=[4, 8]", "--model", "dropout=0.3"),
         *("--grad-accum-steps", "2", "--mixup-alpha", "0.2", "--ema-decay", "0.9"),
     ],
 }
@@ -101,7 +101,7 @@ def lay_out(folder: Path) -> None:
         text += draw.choice(words) + draw.choice([" ", " ", " ", ".\n"])
     (folder / "text.txt").write_text(text, encoding="utf-8")
     for label, name in enumerate(("dark", "light")):
-        place = folder / "pictures" / name
+        place = folder / "images" / name
         place.mkdir(parents=True)
         for number in range(60):
             pixels = bytes(min(255, draw.randrange(128) + 128 * label) for _ in range(20 * 20 * 3))

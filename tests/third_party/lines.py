@@ -1,4 +1,4 @@
-"""A plugin in one file that brings a task of numbers: regression, without labels, classes or pictures."""
+"""A plugin in one file that brings a task of numbers: regression, without labels, classes or images."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ class Rows(Processor):
 
         return InputReader(read=read, what="rows", suffixes=(".txt",))
 
-    def answers(
+    def predictions(
         self, outputs: Any, preprocess: Mapping[str, Any], *, top: int | None = None
     ) -> Sequence[Prediction]:
-        return [Prediction(answers=[{"value": float(row[0])}], values=row) for row in outputs]
+        return [Prediction(rows=[{"value": float(row[0])}], values=row) for row in outputs]
 
 
 class Regression(Task):
@@ -110,7 +110,7 @@ class Regression(Task):
         loss = F.mse_loss(model(batch.inputs).float(), batch.targets)
         return Step(loss, {"loss": loss.detach() * len(batch.targets)}, len(batch.targets))
 
-    def chance(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
+    def baseline(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
         return {}
 
     def metrics(self, sums: Mapping[str, Any], count: int, preprocess: Mapping[str, Any]) -> dict[str, float]:
@@ -176,7 +176,7 @@ def zoo_tasks() -> list[TaskSpec]:
             target="lines:Regression",
             summary="A number for each row of numbers",
             dims={"num_features": 4},
-            headline="rmse",
+            primary_metric="rmse",
             processor="lines:Rows",
             tiny="lines:Lines",
         )

@@ -63,7 +63,7 @@ BROKEN = {
         f"{HOOK}@hookimpl\ndef zoo_datasets(): return [DatasetSpec(nmae='x')]",
         "unexpected keyword argument 'nmae'",
     ),
-    "an unknown training field": (
+    "an unknown training option": (
         f"from zoo import TrainConfig\n{HOOK}@hookimpl\n"
         "def zoo_architectures(): return [ArchitectureSpec(training=TrainConfig(optimizer='lion'))]",
         "optimizer must be",
@@ -123,7 +123,7 @@ def test_strict_makes_it_an_error(run_zoo: RunZoo, tmp_path: Path) -> None:
         assert "1 problem(s) with plugins: plugin broken-dist (broken-dist) failed: " in done.stderr
 
 
-def test_training_fields_that_are_not_described_are_options_still(run_zoo: RunZoo, tmp_path: Path) -> None:
+def test_training_options_that_are_not_described_are_options_still(run_zoo: RunZoo, tmp_path: Path) -> None:
     source = """
         from dataclasses import dataclass
         from typing import Literal
@@ -137,7 +137,7 @@ def test_training_fields_that_are_not_described_are_options_still(run_zoo: RunZo
             names: tuple[()] = ()
 
         @hookimpl
-        def zoo_training_fields():
+        def zoo_training_options():
             return [FieldsSpec(name="silent", summary="", fields=Fields)]
     """
     place = distribution(tmp_path, "silent", source)

@@ -90,7 +90,7 @@ def test_its_weights_are_what_its_recipe_trains(installed: Path, run_zoo: RunZoo
     published, trained = cards
     for key in ("architecture", "arguments", "dataset", "seed"):
         assert published[key] == trained[key]
-    later = {"compile", "deterministic", "sync_batch_norm"}  # training fields that zoo has got since
+    later = {"compile", "deterministic", "sync_batch_norm"}  # training options that zoo has got since
     assert published["training"] == {k: v for k, v in trained["training"].items() if k not in later}
 
 

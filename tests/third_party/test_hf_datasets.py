@@ -77,7 +77,7 @@ def registry(saved: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     return Registry([load("hf", lambda: Plugin, where="test"), *Registry.discover().plugins])
 
 
-def test_it_gives_the_pictures_that_were_saved(registry: Registry) -> None:
+def test_it_gives_the_images_that_were_saved(registry: Registry) -> None:
     data = zoo.open_dataset("hf/shades", registry=registry, progress=False)
     assert data.dims == {"in_channels": 3, "image_size": 8, "num_classes": 2}
     assert data.preprocess["classes"] == ["dark", "light"]

@@ -1,4 +1,4 @@
-"""A task of numbers, `lines.py`: no labels, no classes, no level of chance, nothing in `preprocess`."""
+"""A task of numbers, `lines.py`: no labels, no classes, no random baseline, nothing in `preprocess`."""
 
 from __future__ import annotations
 
@@ -56,16 +56,16 @@ def test_it_learns_and_is_measured_without_a_level_of_chance(
 ) -> None:
     trained = answer("train", "lines/bent", "lines/lines", "--run", tmp_path / "run")
     assert trained["metrics"]["val"]["rmse"] < 0.5
-    assert trained["chance"] == {}
-    assert trained["better_than_chance"]
+    assert trained["baseline"] == {}
+    assert trained["better_than_baseline"]
     assert trained["epoch"] > 1
     result = answer("eval", tmp_path / "run")
-    assert (result["count"], result["unit"], result["chance"]) == (32, "rows", {})
+    assert (result["count"], result["unit"], result["baseline"]) == (32, "rows", {})
     assert run(["eval", str(tmp_path / "run")]) == 0
     printed = capsys.readouterr()
     assert "32 rows" in printed.out
     assert "guessing" not in printed.out
-    assert "chance" not in printed.err
+    assert "baseline" not in printed.err
     assert answer("inspect", tmp_path / "run")["task"] == "regression"
     assert (tmp_path / "run" / "curve.png").exists()
 
@@ -81,7 +81,7 @@ def test_a_loss_without_a_unit_is_drawn_without_one() -> None:
 def test_it_is_shown_and_its_rows_are_counted(answer: Callable[..., Any]) -> None:
     assert answer("show", "lines/lines")["splits"]["train"] == {"rows": 64}
     assert answer("show", "lines/bent")["parameters"] == 4 * 64 + 64 + 64 + 1
-    assert answer("show", "regression")["headline"] == "rmse"
+    assert answer("show", "regression")["primary_metric"] == "rmse"
     assert answer("lr-find", "lines/bent", "lines/lines", "--batch-size", "4")["suggestions"]
 
 
@@ -119,10 +119,10 @@ def test_it_answers_with_numbers(tmp_path: Path, answer: Callable[..., Any]) -> 
     model = zoo.load(tmp_path / "run", progress=False)
     with torch.no_grad():
         expected = float(model.module(torch.tensor([[1.0, 2.0, 3.0, 4.0]])))
-    assert rows[0]["answers"] == [{"value": pytest.approx(expected, rel=1e-5)}]
+    assert rows[0]["predictions"] == [{"value": pytest.approx(expected, rel=1e-5)}]
     assert rows[1]["error"] == "has 2 numbers, but the model reads 4"
     (row,) = model.predict([[1.0, 2.0, 3.0, 4.0]], progress=False)
-    assert row["answers"] == rows[0]["answers"]
+    assert row["predictions"] == rows[0]["predictions"]
     model.predict([tmp_path / "a.txt"], progress=False).write(tmp_path / "x.npy")
     assert np.load(tmp_path / "x.npy") == pytest.approx(expected, rel=1e-5)
 

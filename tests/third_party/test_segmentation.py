@@ -23,7 +23,7 @@ import zoo
 from tests.reliability import toys
 from zoo import testing
 from zoo.cli import run
-from zoo.data.pictures import read_picture
+from zoo.data.images import read_image
 from zoo.errors import OptionError, SpecError
 from zoo.models import weights
 from zoo.registry.registry import Registry
@@ -94,7 +94,7 @@ def test_it_is_listed_and_shown_with_its_group_of_training_fields(answer: Callab
     assert task["entries"] == {
         "architecture": ["segmentation/unet"],
         "dataset": ["segmentation/shapes-masks"],
-        "analyzer": ["diagnose/neighbours", "segmentation/masks"],
+        "analyzer": ["diagnose/neighbors", "segmentation/masks"],
     }
     assert answer("show", "unet")["parameters"] == 488_069
     assert answer("show", "shapes-masks", "--data", "kinds=3")["dims"]["num_classes"] == 4
@@ -103,13 +103,13 @@ def test_it_is_listed_and_shown_with_its_group_of_training_fields(answer: Callab
     assert answer("show", "shapes-masks-unet")["kind"] == "recipe"
 
 
-def test_its_metrics_are_those_of_pixels_and_its_items_pictures(
+def test_its_metrics_are_those_of_pixels_and_its_items_images(
     trained: Path, answer: Callable[..., Any]
 ) -> None:
     result = answer("eval", trained)
     assert (result["split"], result["count"], result["unit"]) == ("test", 8, "images")
     assert result["metrics"].keys() == {"iou", "pixel_accuracy", "loss"}
-    assert result["chance"] == {"iou": 0.2, "loss": pytest.approx(1.609, abs=1e-3)}
+    assert result["baseline"] == {"iou": 0.2, "loss": pytest.approx(1.609, abs=1e-3)}
     confusion = torch.tensor(result["confusion"])
     assert int(confusion.sum()) == 8 * 16 * 16
     both = confusion.diagonal()
@@ -123,7 +123,7 @@ def test_its_metrics_are_those_of_pixels_and_its_items_pictures(
     assert mirrored["metrics"] != result["metrics"]
 
 
-def test_training_reports_the_task_s_headline(trained: Path, answer: Callable[..., Any]) -> None:
+def test_training_reports_the_task_s_primary_metric(trained: Path, answer: Callable[..., Any]) -> None:
     rows = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
     assert [sorted(row["val"]) for row in rows] == [["iou", "loss", "pixel_accuracy"]] * 2
     assert 0 < rows[-1]["train"]["iou"] < 1  # from the confusion matrix of the whole epoch
@@ -162,13 +162,13 @@ run(sys.argv[1:])
 """
 
 
-def test_its_analyzer_draws_a_split_and_pictures_of_the_users_own(
+def test_its_analyzer_draws_a_split_and_images_of_the_users_own(
     trained: Path, tmp_path: Path, answer: Callable[..., Any]
 ) -> None:
     split = answer("analyze", "masks", trained, "--indices", "0-4", "--out", tmp_path / "split")
     assert split["scores"].keys() == {"iou", "pixel_accuracy"}
-    picture, _ = read_picture(tmp_path / "split" / "masks.png", size=64, channels=3)
-    assert picture.std() > 10
+    image, _ = read_image(tmp_path / "split" / "masks.png", size=64, channels=3)
+    assert image.std() > 10
     own = answer("analyze", "masks", trained, tmp_path / "split" / "masks.png", "--out", tmp_path / "own")
     assert own["scores"] == {}
     assert sum(row["predicted"] for row in own["tables"]["classes"]) == pytest.approx(1)
@@ -180,35 +180,35 @@ def test_its_answers_are_masks_and_what_is_in_them(
     for number in range(3):
         pixels = torch.randint(0, 256, (20, 30, 3), generator=torch.Generator().manual_seed(number))
         Image.fromarray(pixels.byte().numpy()).save(tmp_path / f"{number}.png")
-    (tmp_path / "damaged.png").write_bytes(b"no picture")
+    (tmp_path / "damaged.png").write_bytes(b"no image")
     result = answer("predict", trained, tmp_path, "--out", tmp_path / "out")
     assert (result["rows"], result["errors"]) == (4, 1)
     table = (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()
     model = zoo.load(trained, progress=False)
     for number, row in enumerate(map(json.loads, table[:3])):
-        with Image.open(tmp_path / "out" / row["mask"]) as picture:
-            mask = torch.from_numpy(np.array(picture))
-        image, _ = read_picture(tmp_path / f"{number}.png", size=16, channels=3)
+        with Image.open(tmp_path / "out" / row["mask"]) as drawing:
+            mask = torch.from_numpy(np.array(drawing))
+        image, _ = read_image(tmp_path / f"{number}.png", size=16, channels=3)
         mean, std = (torch.tensor(model.card.preprocess[key]).view(3, 1, 1) for key in ("mean", "std"))
         with torch.no_grad():
             expected = model.module(((torch.from_numpy(image) / 255 - mean) / std)[None]).argmax(1)[0]
         assert torch.equal(mask, expected.byte())
-        for one in row["answers"]:
+        for one in row["predictions"]:
             share = float((expected == model.classes.index(one["class"])).double().mean())
             assert one["share"] == pytest.approx(share, rel=1e-5)
-        assert sum(one["share"] for one in row["answers"]) == pytest.approx(1, rel=1e-4)
+        assert sum(one["share"] for one in row["predictions"]) == pytest.approx(1, rel=1e-4)
     assert "mask" not in json.loads(table[3])
     answer("predict", trained, tmp_path, "--out", tmp_path / "x.csv", "--top", "1")
     header, *rows = (tmp_path / "x.csv").read_text().splitlines()
     assert header == "input,class,share,mask,error"
     assert [len(row.split("|")) for row in rows] == [1] * len(rows)
-    assert len([*(tmp_path / "x-pictures").iterdir()]) == len(rows) - 1  # the damaged one has none
+    assert len([*(tmp_path / "x-images").iterdir()]) == len(rows) - 1  # the damaged one has none
     with pytest.raises(OptionError, match="is for rows of numbers"):
         model.predict(tmp_path / "1.png", progress=False).write(tmp_path / "x.npy")
     assert not (tmp_path / "x.npy").exists()
 
 
-def test_its_pictures_have_features_and_neighbours(
+def test_its_images_have_features_and_neighbors(
     tmp_path: Path, trained: Path, answer: Callable[..., Any]
 ) -> None:
     pixels = torch.randint(0, 256, (20, 30, 3), generator=torch.Generator().manual_seed(0))
@@ -217,9 +217,9 @@ def test_its_pictures_have_features_and_neighbours(
     assert len(row["features"]) == 4
     result = answer("embed", trained, tmp_path / "a.png", "--no-pool", "--out", tmp_path / "x.npy")
     assert result["shape"] == [4, 16, 16]
-    found = answer("analyze", "neighbours", trained, tmp_path / "a.png", "--out", tmp_path / "out")
-    (row,) = found["tables"]["neighbours"]
-    assert {near["true"] for near in row["neighbours"]} == {None}
+    found = answer("analyze", "neighbors", trained, tmp_path / "a.png", "--out", tmp_path / "out")
+    (row,) = found["tables"]["neighbors"]
+    assert {near["true"] for near in row["neighbors"]} == {None}
     assert found["scores"].keys() == {"nearest_similarity"}
 
 
@@ -352,7 +352,7 @@ class FromOne(Dataset):
         return torch.utils.data.TensorDataset(images, masks)
 
 class OneForAll(nn.Module):
-    """A class for the whole picture."""
+    """A class for the whole image."""
     def __init__(self, *, in_channels: int, image_size: int, num_classes: int):
         super().__init__()
         self.head = nn.Linear(in_channels, num_classes)

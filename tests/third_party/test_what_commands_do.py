@@ -32,7 +32,7 @@ LINES = {
     "resume": ["resume", "runs/one"],
     "lr-find": ["lr-find", "mlp", "shapes", "--data", "train_size=512", "--batch-size", "8"],
     "eval": ["eval", WEIGHTS, "--data", "test_size=64"],
-    "predict": ["predict", WEIGHTS, str(ROOT / "docs" / "pictures" / "shapes.png"), "--out", "answers.csv"],
+    "predict": ["predict", WEIGHTS, str(ROOT / "docs" / "images" / "shapes.png"), "--out", "answers.csv"],
     "export": ["export", WEIGHTS, "--data", "test_size=64", "--out", "x.onnx"],
     "analyze": ["analyze", "grad-cam", WEIGHTS, "--indices", "0"],
     "inspect": ["inspect", "shapes-resnet20"],
@@ -102,7 +102,7 @@ def test_each_command_does_what_the_table_says(tmp_path: Path) -> None:
         allowed = {
             "cache": "cache" in writes,
             "state": "state" in writes,
-            "home": re.search("run directory|folder|picture|file of", writes) is not None,
+            "home": re.search("run directory|folder|image|file of", writes) is not None,
             "fonts": True,
             "tmp": True,
         }

@@ -1,4 +1,4 @@
-"""The findings of an analysis: in memory, and as a folder of pictures, arrays and a manifest."""
+"""The findings of an analysis: in memory, and as a folder of images, arrays and a manifest."""
 
 from __future__ import annotations
 
@@ -76,12 +76,12 @@ class Findings:
         It is the central square of what the user gave, of at least 224 and at most 2,048 pixels a side.
         """
         assert self.analysis.maps is not None
-        return overlay(self.inputs.picture(number, at_most=_LARGEST), self.analysis.maps[number, k])
+        return overlay(self.inputs.image(number, at_most=_LARGEST), self.analysis.maps[number, k])
 
     def sheet(self, count: int = 64, *, side: int | None = None) -> Image:
         """Return the first `count` images, each beside its overlays, with captions.
 
-        If that is more than 128 pictures altogether, there are fewer images.
+        If that is more than 128 images altogether, there are fewer images.
 
         Args:
             side: height and width of an image in pixels; by default, the fewer there are, the larger.
@@ -94,7 +94,7 @@ class Findings:
         return contact_sheet(
             [
                 panel(
-                    self.inputs.picture(number, at_most=side),
+                    self.inputs.image(number, at_most=side),
                     maps[number],
                     self.items[number * classes : (number + 1) * classes],
                     side=side,
@@ -163,7 +163,7 @@ class Findings:
     def _maps_to_write(
         self, draw: int, out: Path
     ) -> tuple[dict[str, Callable[[], bytes]], list[dict[str, Any]]]:
-        """Return what makes each file of pictures and maps, and the items with the names of theirs."""
+        """Return what makes each file of images and maps, and the items with the names of theirs."""
         files: dict[str, Callable[[], bytes]] = {}
         items = [dict(item) for item in self.items]
         maps = self.analysis.maps

@@ -45,36 +45,34 @@ def normalize(maps: Tensor) -> Tensor:
     return (maps - low) / span.where(span > 0, 1)
 
 
-def overlay(picture: Image.Image, map_: Tensor) -> Image.Image:
-    """Return a map (h, w) drawn over a square picture, of the picture's size.
+def overlay(image: Image.Image, map_: Tensor) -> Image.Image:
+    """Return a map (h, w) drawn over a square image, of the image's size.
 
-    The colors range from the map's lowest to its highest value. A picture of less than 224×224 pixels is
+    The colors range from the map's lowest to its highest value. An image of less than 224×224 pixels is
     enlarged to that.
     """
     from matplotlib import colormaps
 
-    side = max(picture.width, SMALLEST)
-    picture = resized(picture, side)
+    side = max(image.width, SMALLEST)
+    image = resized(image, side)
     values = Image.fromarray(normalize(map_.float().cpu()).numpy())  # mode F
     heat = np.asarray(values.resize((side, side), Image.Resampling.BICUBIC)).clip(0)
     heat = heat / max(heat.max(), 1.0)  # between its points a bicubic curve may rise above them
     colored = Image.fromarray((colormaps[style.HEAT](heat)[..., :3] * 255).astype(np.uint8))
-    return Image.composite(colored, picture, Image.fromarray((255 * _OPACITY * heat).astype(np.uint8)))
+    return Image.composite(colored, image, Image.fromarray((255 * _OPACITY * heat).astype(np.uint8)))
 
 
-def panel(
-    picture: Image.Image, maps: Tensor, items: Sequence[Mapping[str, Any]], *, side: int
-) -> Image.Image:
+def panel(image: Image.Image, maps: Tensor, items: Sequence[Mapping[str, Any]], *, side: int) -> Image.Image:
     """Return an image and its overlays as a grid.
 
     Args:
-        picture: a square.
+        image: a square.
         maps: (K, h, w)
         items: the item of each map, for its caption; see `Findings.items`.
         side: height and width of a tile in pixels.
     """
-    picture = resized(picture, side)
-    tiles = [picture, *(overlay(picture, map_) for map_ in maps)]
+    image = resized(image, side)
+    tiles = [image, *(overlay(image, map_) for map_ in maps)]
     return grid(tiles, captions(items))
 
 
@@ -101,18 +99,18 @@ def tile_side(tiles: int) -> int:
     return max(SMALLEST, min(_LARGEST, math.isqrt(_SHEET // tiles)))
 
 
-def contact_sheet(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Return pictures of one size in a grid."""
-    width, height = pictures[0].size
-    columns, rows = _columns_and_rows(len(pictures), width / height)
+def contact_sheet(images: Sequence[Image.Image]) -> Image.Image:
+    """Return images of one size in a grid."""
+    width, height = images[0].size
+    columns, rows = _columns_and_rows(len(images), width / height)
     sheet = Image.new("RGB", (columns * width, rows * height), style.PAPER)
-    for number, picture in enumerate(pictures):
-        sheet.paste(picture, (number % columns * width, number // columns * height))
+    for number, image in enumerate(images):
+        sheet.paste(image, (number % columns * width, number // columns * height))
     return sheet
 
 
 def _columns_and_rows(count: int, ratio: float) -> tuple[int, int]:
-    """Return a grid for pictures of a ratio of width to height: as near to 4:3 as it can be with few gaps."""
+    """Return a grid for images of a ratio of width to height: as near to 4:3 as it can be with few gaps."""
 
     def badness(columns: int) -> float:
         rows = math.ceil(count / columns)
@@ -122,23 +120,23 @@ def _columns_and_rows(count: int, ratio: float) -> tuple[int, int]:
     return columns, math.ceil(count / columns)
 
 
-def resized(picture: Image.Image, side: int) -> Image.Image:
-    """Return a square picture with this height and width; enlarging is smooth."""
-    how = Image.Resampling.BICUBIC if picture.width < side else Image.Resampling.LANCZOS
-    return picture if picture.width == side else picture.resize((side, side), how)
+def resized(image: Image.Image, side: int) -> Image.Image:
+    """Return a square image with this height and width; enlarging is smooth."""
+    how = Image.Resampling.BICUBIC if image.width < side else Image.Resampling.LANCZOS
+    return image if image.width == side else image.resize((side, side), how)
 
 
-def png(picture: Image.Image) -> bytes:
-    """Return a picture as the bytes of a PNG file."""
+def png(image: Image.Image) -> bytes:
+    """Return an image as the bytes of a PNG file."""
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+    image.save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def jpeg(picture: Image.Image) -> bytes:
-    """Return a picture as the bytes of a JPEG file."""
+def jpeg(image: Image.Image) -> bytes:
+    """Return an image as the bytes of a JPEG file."""
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=90, subsampling=0)
+    image.save(buffer, "JPEG", quality=90, subsampling=0)
     return buffer.getvalue()
 
 

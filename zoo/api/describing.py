@@ -51,7 +51,7 @@ def describe(
     Args:
         kind: kind of the entry, where an architecture and a dataset have one name.
         data: option to open a dataset with.
-        fields: training fields to count a dataset's batches with, such as `batch_size`.
+        fields: training options to count a dataset's batches with, such as `batch_size`.
 
     Raises:
         UnknownName, AmbiguousName: there is no such name, or several.
@@ -218,9 +218,9 @@ def _of_analyzer(registry: Registry, entry: Entry[Any], spec: AnalyzerSpec) -> d
 
 
 def _of_task(registry: Registry, spec: TaskSpec) -> dict[str, Any]:
-    """Return the training fields that a task adds, and the entries that are for it."""
+    """Return the training options that a task adds, and the entries that are for it."""
     fields = registry.default_config(spec.name).to_dict()
-    own = {name: item.default for name, item in registry.training_fields.items() if item.group}
+    own = {name: item.default for name, item in registry.training_options.items() if item.group}
     entries: dict[str, list[str]] = {}
     for entry in registry.entries():
         served = (
@@ -232,10 +232,10 @@ def _of_task(registry: Registry, spec: TaskSpec) -> dict[str, Any]:
 
 
 def _of_group(registry: Registry, spec: FieldsSpec) -> dict[str, Any]:
-    """Return what each training field of a group means, and the tasks that it applies to."""
+    """Return what each training option of a group means, and the tasks that it applies to."""
     described = [
         {"name": field.name, "default": field.default, "meaning": field.help}
-        for field in registry.training_fields.values()
+        for field in registry.training_options.values()
         if field.group == spec.name
     ]
     tasks = [entry.name for entry in registry.entries_of(TaskSpec) if spec.name in entry.spec.groups]

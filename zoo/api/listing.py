@@ -99,7 +99,7 @@ def rows(
 
 
 def over_seeds(by_seed: Mapping[str, float], task: TaskSpec) -> str:
-    """Return mean and standard deviation of the headline metric over several seeds; empty if there is one.
+    """Return mean and standard deviation of the primary metric over several seeds; empty if there is one.
 
     It reads like `77.30 ± 0.26 % accuracy over 3 seeds`.
     """
@@ -108,10 +108,10 @@ def over_seeds(by_seed: Mapping[str, float], task: TaskSpec) -> str:
     from statistics import mean, stdev  # slow to import
 
     average, deviation = mean(by_seed.values()), stdev(by_seed.values())
-    unit, count = task.units.get(task.headline, ""), f"over {len(by_seed)} seeds"
+    unit, count = task.units.get(task.primary_metric, ""), f"over {len(by_seed)} seeds"
     if unit == "%":
-        return f"{100 * average:.2f} ± {100 * deviation:.2f} % {task.headline} {count}"
-    return f"{task.headline} {average:.4f} ± {deviation:.4f} {unit}".strip() + f" {count}"
+        return f"{100 * average:.2f} ± {100 * deviation:.2f} % {task.primary_metric} {count}"
+    return f"{task.primary_metric} {average:.4f} ± {deviation:.4f} {unit}".strip() + f" {count}"
 
 
 def figure(value: float, unit: str = "") -> str:
@@ -202,7 +202,7 @@ def _weights(registry: Registry) -> list[dict[str, Any]]:
         metrics = weights.metrics.get("val", {}) | weights.metrics.get("test", {})
         task = _task_of(registry, recipe) if recipe else ""
         spec = registry.tasks.get(task)
-        best = {name: metrics[name] for name in metrics if spec and name == spec.headline}
+        best = {name: metrics[name] for name in metrics if spec and name == spec.primary_metric}
         parts = [figures(best, spec.units if spec else {}), f"{weights.params:,} parameters"]
         parts += [f"recipe {weights.recipe}"] if weights.recipe != name else []
         summary = ", ".join(filter(None, parts))

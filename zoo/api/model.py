@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.config.arguments import checked
 from zoo.config.synonyms import refuse_attribute
 from zoo.config.training import PrecisionName, Split
-from zoo.console.progress import Bar, headlines, quiet
+from zoo.console.progress import Bar, primary_metrics, quiet
 from zoo.data.vocabulary import Vocabulary, WritesText
 from zoo.errors import WeightsError, printable, warn
 from zoo.files.cards import Card
@@ -71,7 +71,7 @@ class Model:
         parts = [
             f"{card.architecture}, {size}",
             f"trained on {card.dataset.name}",
-            *headlines(card.metrics, self._processor.spec),
+            *primary_metrics(card.metrics, self._processor.spec),
         ]
         return printable(f"<Model {self.name}: {', '.join(parts)}>")
 
@@ -128,10 +128,10 @@ class Model:
             progress: show progress on stderr, or in the notebook.
 
         Returns:
-            `{weights, dataset, split, count, counts, unit, tta, metrics, chance, better_than_chance}`, where
-            `chance` has the metrics of guessing, `split` is `all` for data that is not split, and `counts` is
-            what it holds, such as `unknown` tokens. For a classifier, also `classes`, `missing_classes`
-            (without an image) and `confusion[label][predicted]`.
+            `{weights, dataset, split, count, counts, unit, tta, metrics, baseline, better_than_baseline}`,
+            where `baseline` has the metrics of a random baseline, `split` is `all` for data that is not
+            split, and `counts` is what it holds, such as `unknown` tokens. For a classifier, also `classes`,
+            `missing_classes` (without an image) and `confusion[label][predicted]`.
 
         Raises:
             OptionError: an option does not fit the model or the data.
@@ -162,7 +162,7 @@ class Model:
         inputs: object,
         *,
         top: int | None = None,
-        unsure: float | None = None,
+        min_confidence: float | None = None,
         batch_size: int = 64,
         threads: int | None = None,
         progress: bool = True,
@@ -170,19 +170,19 @@ class Model:
         """Predict inputs of your own: a row for each, computed when it is read.
 
         Args:
-            inputs: pictures, or a list or any iterable of them: paths, folders, patterns such as `*.png`, the
-                bytes of picture files, images of Pillow, uint8 arrays of numpy (H, W[, C]), uint8 tensors of
+            inputs: images, or a list or any iterable of them: paths, folders, patterns such as `*.png`, the
+                bytes of image files, Pillow images, uint8 arrays of numpy (H, W[, C]), uint8 tensors of
                 torch ([C,] H, W). For a language model, a string is a text itself, and a `Path` a file of
                 text.
             top: answers for each input, the most likely first; by default 1, and for a model of several
                 labels those from a probability of 0.5 on.
-            unsure: answer `unsure` if no class is at least this probable, from 0 to 1.
+            min_confidence: least probability of a class, from 0 to 1; an input without one is `unsure`.
             batch_size: inputs that the model reads at a time.
             threads: threads that read and decode files; by default one for each core, at most 8.
             progress: show progress on stderr, or in the notebook.
 
         Returns:
-            A list of rows `{"input", "answers", "error"}` that are computed when they are read; `write(path)`
+            A list of rows `{"input", "predictions", "error"}`, computed when they are read; `write(path)`
             writes them to a file.
 
         Raises:
@@ -199,11 +199,13 @@ class Model:
             self.card,
             self._processor,
             top=top,
-            unsure=unsure,
+            min_confidence=min_confidence,
             batch_size=batch_size,
             threads=threads,
         )
-        return Predictions(self._given(inputs, progress, {"top": top, "unsure": unsure}), predict)
+        return Predictions(
+            self._given(inputs, progress, {"top": top, "min_confidence": min_confidence}), predict
+        )
 
     @checked
     def features(
@@ -224,7 +226,7 @@ class Model:
             inputs: as in `predict`.
             layer: layer to take features from: a landmark or the path of a module; by default the last one
                 before the head.
-            pool: average over the places of a picture and the tokens of a text, rather than keep feature maps
+            pool: average over the places of an image and the tokens of a text, rather than keep feature maps
                 and the features after each token.
             batch_size: inputs that the model reads at a time.
             threads: threads that read and decode files; by default one for each core, at most 8.
@@ -273,7 +275,7 @@ class Model:
         prompt: str = "",
         *,
         samples: int = 1,
-        length: int = 400,
+        max_new_tokens: int = 400,
         temperature: float = 0.8,
         top_k: int = 0,
         top_p: float = 1.0,
@@ -289,7 +291,7 @@ class Model:
         Args:
             prompt: text to continue; without one, the model starts by itself.
             samples: number of texts to generate, side by side.
-            length: number of tokens to generate.
+            max_new_tokens: number of tokens to generate.
             temperature: divisor of the logits: lower is more conservative; 0 is greedy.
             top_k: sample from this many of the most likely tokens only; 0 is off.
             top_p: sample from the most likely tokens that together have this probability; 1 is off.
@@ -311,7 +313,7 @@ class Model:
         preprocess = self._prompted(prompt)
         sampling = Sampling(
             samples=samples,
-            length=length,
+            max_new_tokens=max_new_tokens,
             temperature=temperature,
             top_k=top_k,
             top_p=top_p,
@@ -364,7 +366,7 @@ class Model:
             precision: precision of the model's passes; `auto` is bf16 where that is fast.
             progress: show progress on stderr, or in the notebook.
 
-        Returns findings, which a notebook shows as a picture and `write(folder)` saves.
+        Returns findings, which a notebook shows as an image and `write(folder)` saves.
 
         Raises ZooError: see `zoo.errors`; each subclass says what to do.
         """

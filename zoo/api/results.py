@@ -18,7 +18,7 @@ from zoo.console.progress import Bar, quiet
 from zoo.data.sources import Source, find, named, require
 from zoo.errors import DataError, OptionError, printable, warn
 from zoo.inference.embedding import UnreadRows, common_shape, require_format, stacked, to_write
-from zoo.inference.predicting import UNSURE, Answered
+from zoo.inference.predicting import UNSURE, PredictedRow
 from zoo.inference.sampling import Sampling, sample_many, stream
 from zoo.inference.tables import Table, being_written, opened
 from zoo.models.runners import Runner
@@ -153,11 +153,11 @@ class Rows(_Computed[dict[str, Any]]):
 
 @final
 class Predictions(Rows):
-    """What a model says of inputs: a list of rows `{"input", "answers", "error"}`, computed when it is read.
+    """A list of rows `{"input", "predictions", "error"}` for inputs, computed when it is read.
 
-    A classifier's answers are `{"class", "probability"}`; a language model's only answer has its metrics,
-    such as `loss` in nats per token, and `tokens`. The error of an input that is damaged says why, and there
-    are no answers.
+    A classifier's predictions are `{"class", "probability"}`; a language model's only prediction has its
+    metrics, such as `loss` in nats per token, and `tokens`. The error of an input that is damaged says why,
+    and there are no predictions.
 
     Iterating computes one row after the other and keeps none, so that memory does not grow. The length, an
     index, a comparison and printing need all rows, which are computed once and kept. A notebook shows a
@@ -166,13 +166,13 @@ class Predictions(Rows):
     Reading the rows raises:
         DataError: there are no inputs, or none of those that were named can be read.
         OptionError: an option does not fit the model, or an input is an object that can be none.
-        Diverged: an answer is not finite.
+        Diverged: a prediction is not finite.
     """
 
     _doing = "predicting"
-    _columns = ("answers",)
+    _columns = ("predictions",)
 
-    def __init__(self, given: Given, predict: Callable[[Iterable[Source]], Iterator[Answered]]) -> None:
+    def __init__(self, given: Given, predict: Callable[[Iterable[Source]], Iterator[PredictedRow]]) -> None:
         self._predict = predict
         super().__init__(given)
 
@@ -181,10 +181,10 @@ class Predictions(Rows):
         """Write the rows to a file as they are computed.
 
         A `.csv` or `.jsonl` that was not finished is continued by the same call; until then there is an
-        `.unfinished` beside it. A CSV separates several answers by `|`. A `.npy` has the probabilities of all
-        classes, (N, classes), not a number for an unreadable input; a `.txt` beside it names the inputs, and
-        both appear once all is done. A folder gets a `predictions.jsonl`. Pictures such as masks go to that
-        folder, or for `x.csv` to `x-pictures`.
+        `.unfinished` beside it. A CSV separates several predictions by `|`. A `.npy` has the probabilities of
+        all classes, (N, classes), not a number for an unreadable input; a `.txt` beside it names the inputs,
+        and both appear once all is done. A folder gets a `predictions.jsonl`. Images such as masks go to that
+        folder, or for `x.csv` to `x-images`.
 
         Returns:
             `{out, weights, rows, before, errors, unsure}`: rows in the file, how many of them an earlier call
@@ -198,15 +198,15 @@ class Predictions(Rows):
         with opened(path, self._given.made_with) as table:
             for row in self._written(path, table, lambda sources: map(table.write, self._predict(sources))):
                 errors += row["error"] is not None
-                unsure += bool(row["answers"]) and row["answers"][0].get("class") == UNSURE
+                unsure += bool(row["predictions"]) and row["predictions"][0].get("class") == UNSURE
         about = {"out": str(out), "weights": self._given.weights, "rows": table.count}
         return {**about, "before": table.before, "errors": errors, "unsure": unsure}
 
     def _rows(self, sources: Iterable[Source]) -> Iterator[dict[str, Any]]:
-        return (answered.row for answered in self._predict(sources))
+        return (predicted.row for predicted in self._predict(sources))
 
     def _values(self, row: Mapping[str, Any]) -> Sequence[str]:
-        return ["; ".join(" ".join(map(_short, answer.values())) for answer in row["answers"])]
+        return ["; ".join(" ".join(map(_short, one.values())) for one in row["predictions"])]
 
 
 @final
@@ -315,9 +315,9 @@ class Texts(_Computed[str]):
         return "\n".join(self._texts)
 
     def stream(self) -> Generator[tuple[str, float]]:
-        """Yield each token of the first text, drawn anew, with its surprise, as soon as it is final.
+        """Yield each token of the first text, drawn anew, with its surprisal, as soon as it is final.
 
-        The surprise is -log p in nats, where p is the probability that the model itself gives the token,
+        The surprisal is -log p in nats, where p is the probability that the model itself gives the token,
         whatever the temperature, `top_k` and `top_p`. The tokens of a model that reads backwards come in the
         order of the text, once all are drawn.
         """

@@ -12,7 +12,7 @@ from zoo.api.weights import load
 from zoo.config.arguments import checked
 from zoo.config.recipe import Recipe
 from zoo.config.synonyms import refuse_attribute
-from zoo.console.progress import headlines
+from zoo.console.progress import primary_metrics
 from zoo.errors import CatalogError, RunError, printable
 from zoo.files import style
 from zoo.interfaces import SPLITS, Task, make_task
@@ -52,7 +52,7 @@ class Run:
         parts = [
             self._title,
             f"{len(history)} epoch{'s' * (len(history) != 1)}",
-            *headlines(measured, self.task.spec),
+            *primary_metrics(measured, self.task.spec),
         ]
         return printable(f"<Run {self.directory}: {', '.join(parts)}>")
 
@@ -102,11 +102,11 @@ class Run:
         return read_result(self.directory, self.history, self.task)
 
     def plot(self) -> Figure:
-        """Return a figure of the task's headline metric, the loss and the learning rate, by epoch."""
+        """Return a figure of the task's primary metric, the loss and the learning rate, by epoch."""
         if not self.history:
             raise RunError(f"{self.directory} has no finished epoch to plot")
         try:
-            check_rows(self.history, self.task.spec.headline)
+            check_rows(self.history, self.task.spec.primary_metric)
         except ValueError as error:
             raise RunError(f"{self.directory / 'metrics.jsonl'} is damaged: {error}") from None
         return draw_learning_curve(

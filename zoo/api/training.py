@@ -78,10 +78,10 @@ def train(
         accept_changes: resume even if options or data differ from those of the run.
         save_every: how often to save within an epoch: `500` (steps), `90s`, `5m` or `1h`; `0` is never.
         device: such as `cpu` or `cuda`; by default a GPU, if there is one.
-        all_metrics: show every metric of an epoch, such as perplexity, and not only its loss and headline.
+        all_metrics: show every metric of an epoch, such as perplexity, not only loss and primary metric.
         progress: show progress on stderr, or in the notebook.
         registry: where to look for names, in one process; by default, installed plugins and registry.toml.
-        fields: training fields, as in `TrainConfig`: `epochs=4, lr=0.1, augment=["flip"]`.
+        fields: training options, as in `TrainConfig`: `epochs=4, lr=0.1, augment=["flip"]`.
     """
     registry = default_registry() if registry is None else registry
     fields |= {"model": model, "data": data, "from_weights": from_weights, "seed": seed, "threads": threads}
@@ -125,7 +125,7 @@ def resume(
         processes: as in `train`; it may be another number than before.
         save_every: how often to save within an epoch: `500` (steps), `90s`, `5m` or `1h`; `0` is never.
         device: as in `train`.
-        all_metrics: show every metric of an epoch, such as perplexity, and not only its loss and headline.
+        all_metrics: show every metric of an epoch, such as perplexity, not only loss and primary metric.
         progress: as in `train`.
         registry: as in `train`.
 
@@ -180,7 +180,7 @@ def lr_find(
         device: as in `train`.
         progress: as in `train`.
         registry: as in `train`.
-        training: `model`, `data`, `from_weights`, `seed`, `threads` and training fields, as in `train`.
+        training: `model`, `data`, `from_weights`, `seed`, `threads` and training options, as in `train`.
 
     Returns:
         A curve: its `suggestions` (`valley`, `steep`, `minimum`) and `points`; a notebook shows it.

@@ -60,9 +60,9 @@ def command(
 ) -> None:
     """Look inside WEIGHTS (an id, a file or a run directory) with ANALYZER.
 
-    INPUT is pictures of any size, folders of them, or patterns such as 'holiday/*.jpg'; - reads paths from
+    INPUT is images of any size, folders of them, or patterns such as 'holiday/*.jpg'; - reads paths from
     stdin. The model sees the central square of each. For a language model, INPUT is text files, read as one,
-    and - a text. Without INPUT, a split of its data is analyzed. Pictures, arrays and manifest.json, which
+    and - a text. Without INPUT, a split of its data is analyzed. Images, arrays and manifest.json, which
     --json prints, are written to the output folder, in place of those of an earlier analysis that are as it
     wrote them. An interrupted analysis writes nothing.
 

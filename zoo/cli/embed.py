@@ -1,4 +1,4 @@
-"""`zoo embed`: the features of pictures or texts."""
+"""`zoo embed`: the features of images or texts."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -35,7 +35,7 @@ def command(
 ) -> int:
     """Compute what WEIGHTS (an id, a file or a run directory) see in each INPUT: a vector of features.
 
-    INPUT is as in zoo predict: pictures, folders of them, patterns, or text files; - reads from stdin. A .npy
+    INPUT is as in zoo predict: images, folders of them, patterns, or text files; - reads from stdin. A .npy
     holds an input a row, and a .txt beside it their names. A damaged file is a row that is not a number, and
     an error if nothing else can be read. A .csv or .jsonl that was interrupted is continued by the same
     command.

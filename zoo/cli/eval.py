@@ -35,8 +35,8 @@ def command(session: Session, weights: str, device: str | None, as_json: bool, *
     place = ", all" if result["split"] == "all" else f" {result['split']},"
     about = f"{result['dataset']}{place} {result['count']:,} {result['unit']}{views}"
     print_paragraph(f"{about}: {figures(result['metrics'], units)}")
-    if result["chance"]:
-        print_paragraph(f"guessing gives {figures(result['chance'], units)}")
+    if result["baseline"]:
+        print_paragraph(f"a random baseline gives {figures(result['baseline'], units)}")
     if missing := result.get("missing_classes"):
         some = f"{len(missing)} of the model's {len(result['classes'])} classes"
         print_paragraph(f"no {result['unit']} of {some}: {enumerated(missing)}")

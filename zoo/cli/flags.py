@@ -1,4 +1,4 @@
-"""Flags made from declared options: the arguments of the function behind a command, and training fields."""
+"""Flags made from declared options: the arguments of the function behind a command, and training options."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class ValueType(click.ParamType[Any]):
 class Flag(click.Option):
     """The flag of a declared option.
 
-    A mapping is a repeatable KEY=VALUE, a sequence an option that may be repeated. A training field is unset
+    A mapping is a repeatable KEY=VALUE, a sequence an option that may be repeated. A training option is unset
     unless it is given, and has commas between several values.
     """
 
@@ -113,7 +113,7 @@ def _key_values(ctx: click.Context, param: click.Parameter, words: tuple[str, ..
 
 
 def flag_of(name: str) -> str:
-    """Return the option that stands for a parameter or a training field, such as `--batch-size`."""
+    """Return the option that stands for a parameter or a training option, such as `--batch-size`."""
     return _FLAGS.get(name, f"--{name.replace('_', '-')}")
 
 
@@ -176,7 +176,7 @@ def _with_flags(message: str) -> str:
 
 
 class TrainingCommand(click.Command):
-    """A command with an option for each training field. Those that are given are its argument `training`.
+    """A command with an option for each training option. Those that are given are its argument `training`.
 
     The fields of plugins are looked up when the command is used. Its help shows all of them by group, with
     the defaults of the recipe or architecture that is named.
@@ -194,11 +194,11 @@ class TrainingCommand(click.Command):
         self._more = more
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """Return the command's own parameters, and an option for each training field."""
+        """Return the command's own parameters, and an option for each training option."""
         if _TRAINING not in ctx.meta:
             fields: Iterable[Option] = fields_of(TrainConfig).values()
             with contextlib.suppress(ZooError):  # the command says so, once its options are known
-                fields = registry_of(ctx).training_fields.values()
+                fields = registry_of(ctx).training_options.values()
             ctx.meta[_TRAINING] = [
                 Flag(option=field, training=True) for field in fields if field.name not in self._skip
             ]
@@ -240,7 +240,9 @@ class TrainingCommand(click.Command):
             if not isinstance(param, Flag) or not param.training:
                 sections.setdefault("Options", []).append(record)
             elif not name or param.name in config:
-                title = f"Training fields for {param.group}" if param.group else f"Training fields ({about})"
+                title = (
+                    f"Training options for {param.group}" if param.group else f"Training options ({about})"
+                )
                 default = f"  [default: {options.text(config[param.name])}]" if name else ""
                 sections.setdefault(title, []).append((record[0], record[1] + default))
         for title, records in sections.items():
@@ -249,7 +251,7 @@ class TrainingCommand(click.Command):
 
 
 def _named(ctx: click.Context) -> tuple[str, dict[str, Any]]:
-    """Return the recipe or architecture on the command line, and the training fields that apply to it."""
+    """Return the recipe or architecture on the command line, and the training options that apply to it."""
     registry = registry_of(ctx)
     for word in ctx.meta.get(_WORDS, []):
         with contextlib.suppress(ZooError):  # no such name, or a recipe of a plugin that is not there

@@ -68,7 +68,7 @@ def _print_card(card: Card, registry: Registry) -> None:
     _print("Data", as_typed(card.dataset.options), about=card.dataset.name)
     _print("Preprocessing", [_preprocessing(key, value) for key, value in card.preprocess.items()])
     changed = _changed(card, registry)
-    _print("Training fields", as_typed(changed), about="that differ from zoo's defaults")
+    _print("Training options", as_typed(changed), about="that differ from zoo's defaults")
     progress = [(f"{key} trained", f"{value:,}") for key, value in card.progress.items()]
     _print("Training", [*progress, ("seed", card.seed)])
     environment = msgspec.structs.asdict(card.environment).items()
@@ -80,8 +80,8 @@ def _print_card(card: Card, registry: Registry) -> None:
 
 
 def _changed(card: Card, registry: Registry) -> dict[str, object]:
-    """Return the training fields of a card that differ from their defaults, those of other tasks left out."""
-    known = registry.training_fields
+    """Return a card's training options that differ from their defaults, without those of other tasks."""
+    known = registry.training_options
     usual = {name: field.default for name, field in known.items() if not field.group}
     if registry.has("task", card.task):
         usual |= registry.default_config(card.task).to_dict()

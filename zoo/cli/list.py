@@ -90,13 +90,13 @@ def _print(chosen: list[dict[str, Any]], registry: Registry) -> None:
 
 def _print_weights(members: Sequence[Mapping[str, Any]], task: TaskSpec) -> None:
     """Print weights with the metric that they are compared by, and a star if the file is elsewhere."""
-    header = ["NAME", "DATA", task.headline.upper(), "SEEDS", "PARAMETERS", "SIZE"]
-    unit = task.units.get(task.headline, "")
+    header = ["NAME", "DATA", task.primary_metric.upper(), "SEEDS", "PARAMETERS", "SIZE"]
+    unit = task.units.get(task.primary_metric, "")
     cells = [
         [
             row["name"],
             row["dataset"].rpartition("/")[2],
-            figure(row[task.headline], unit) if task.headline in row else "",
+            figure(row[task.primary_metric], unit) if task.primary_metric in row else "",
             str(row["seeds"]),
             f"{row['params']:,}",
             f"{row['bytes'] / 1e6:.1f} MB{' ' if row['at_hand'] else '*'}",

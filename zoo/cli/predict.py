@@ -1,4 +1,4 @@
-"""`zoo predict`: what a trained model says of pictures or texts."""
+"""`zoo predict`: what a trained model says of images or texts."""
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
@@ -40,7 +40,7 @@ def command(
 ) -> int:
     """Say what WEIGHTS (an id, a file or a run directory) make of each INPUT.
 
-    INPUT is pictures, folders of them, or patterns such as 'holiday/**/*.jpg'; - reads paths from stdin, one
+    INPUT is images, folders of them, or patterns such as 'holiday/**/*.jpg'; - reads paths from stdin, one
     a line. For a language model, INPUT is text files, and - a text. A path that does not exist, a pattern
     that matches nothing and a file of another kind are errors before anything is written. A damaged file is a
     row with the reason, and an error if nothing else can be read. A .csv or .jsonl that was interrupted is
@@ -48,7 +48,7 @@ def command(
 
     \b
     zoo predict cifar10-resnet20 cat.jpg holiday --top 3
-    zoo predict runs/x pictures --out answers.csv
+    zoo predict runs/x images --out answers.csv
     find . -name '*.png' | zoo predict runs/x - --json
     """
     session.begin(f"predicting with {weights}")
@@ -80,7 +80,7 @@ def _print(rows: Iterable[Mapping[str, Any]], units: Mapping[str, str]) -> bool:
 
 def _plain(row: Mapping[str, Any]) -> str:
     """Return a row as one line of cells, in full precision."""
-    cells = [value for answer in row["answers"] for value in answer.values()]
+    cells = [value for answer in row["predictions"] for value in answer.values()]
     if row["error"]:
         cells = ["", row["error"]]
     return "\t".join(printable(str(cell)) for cell in [row["input"], *cells])
@@ -88,7 +88,7 @@ def _plain(row: Mapping[str, Any]) -> str:
 
 def _table(rows: Iterable[Mapping[str, Any]], units: Mapping[str, str]) -> Table:
     """Return the table that has a column for each value of a prediction."""
-    first = next((answer for row in rows for answer in row["answers"]), {})
+    first = next((answer for row in rows for answer in row["predictions"]), {})
     if not first:
         return Table()
     numbers = [n for n, value in enumerate(first.values(), 1) if not isinstance(value, str)]
@@ -104,9 +104,9 @@ def _heading(key: str, units: Mapping[str, str]) -> str:
 
 def _lines(row: Mapping[str, Any], units: Mapping[str, str]) -> list[list[str]]:
     """Return a line for each prediction, the first with the name of the input; or why there is none."""
-    if row["error"] or not row["answers"]:
+    if row["error"] or not row["predictions"]:
         return [[row["input"], row["error"] or "none"]]
-    lines = [[_text(value, units.get(key)) for key, value in answer.items()] for answer in row["answers"]]
+    lines = [[_text(value, units.get(key)) for key, value in answer.items()] for answer in row["predictions"]]
     return [["" if number else row["input"], *cells] for number, cells in enumerate(lines)]
 
 

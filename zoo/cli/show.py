@@ -61,7 +61,7 @@ def _architecture(facts: Mapping[str, Any]) -> None:
     pairs += [(name, text) for name, text in bounds.items() if facts[name.replace(" ", "_")]]
     print_section("", [*pairs, ("pretrained weights", ", ".join(facts["pretrained"]))])
     _print_options(facts, "--model")
-    print_section("Training fields", as_typed(facts["training"]), about="that differ from zoo's defaults")
+    print_section("Training options", as_typed(facts["training"]), about="that differ from zoo's defaults")
     print_section("Layers", [*facts["landmarks"].items()], about="that analyzers and zoo embed may use")
     print_section("", [("analyzers", ", ".join(facts["analyzers"])), *_origin(facts)])
 
@@ -97,7 +97,7 @@ def _recipe(facts: Mapping[str, Any]) -> None:
     print_section("Model options", as_typed(facts["model"]))
     print_section("Data options", as_typed(facts["data"]))
     changed = facts.get("changed", facts["train"])
-    print_section("Training fields", as_typed(changed), about="that differ from zoo's defaults")
+    print_section("Training options", as_typed(changed), about="that differ from zoo's defaults")
     published = facts.get("weights", {})
     for name, entry in published.items():
         size = ("size", f"{entry['bytes']:,} bytes")
@@ -121,11 +121,14 @@ def _weights(facts: Mapping[str, Any]) -> None:
 
 
 def _task(facts: Mapping[str, Any]) -> None:
-    better = "higher is better" if facts["headline"] in facts["higher_is_better"] else "lower is better"
-    pairs = [("headline metric", f"{facts['headline']}, {better}"), ("dimensions", _words(facts["dims"]))]
+    better = "higher is better" if facts["primary_metric"] in facts["higher_is_better"] else "lower is better"
+    pairs = [
+        ("primary metric", f"{facts['primary_metric']}, {better}"),
+        ("dimensions", _words(facts["dims"])),
+    ]
     print_section("", pairs)
     groups = ", ".join(facts["groups"])
-    print_section("Training fields", as_typed(facts["fields"]), about=f"of {groups}, and their defaults")
+    print_section("Training options", as_typed(facts["fields"]), about=f"of {groups}, and their defaults")
     entries = [(PLURALS[kind], ", ".join(names)) for kind, names in facts["entries"].items()]
     print_section("Entries", entries)
     print_section("", _origin(facts))
@@ -134,7 +137,7 @@ def _task(facts: Mapping[str, Any]) -> None:
 def _group(facts: Mapping[str, Any]) -> None:
     meanings = {flag_of(field["name"]): field["meaning"].replace("`", "") for field in facts["fields"]}
     fields = [(flag, meaning or "(not described)") for flag, meaning in meanings.items()]
-    print_section("Training fields", fields)
+    print_section("Training options", fields)
     print_section("", [("for", ", ".join(facts["tasks"])), *_origin(facts)])
 
 

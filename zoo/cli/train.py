@@ -13,7 +13,7 @@ from zoo.cli.names import NameType
 from zoo.cli.session import Session, device_option, print_json, standard_options
 from zoo.config import options
 from zoo.config.torchrun import is_first
-from zoo.console.progress import headlines
+from zoo.console.progress import primary_metrics
 from zoo.console.terminal import echo
 from zoo.data.vocabulary import WritesText
 from zoo.registry.registry import Registry
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from zoo.api.run import Run
 
 # Analyzers to try after training, and their options: an image is quick, a whole split may not be
-_LOOKING_INSIDE = {"surprise": [], "confusion": [], "grad-cam": ["--indices", "0"]}
+_LOOKING_INSIDE = {"surprisal": [], "confusion": [], "grad-cam": ["--indices", "0"]}
 
 # What, besides a recipe or an architecture and a dataset, says what is trained
 NAMING = ("model", "data", "from_weights", "seed", "threads")
@@ -34,10 +34,10 @@ def training_command(
     """Return a decorator like `click.command`, of a command that takes what says what is trained.
 
     The function gets `name`, `dataset`, and as `training` a dict with the other arguments of `zoo.train` for
-    that: `model`, `data`, `from_weights`, `seed`, `threads`, and the training fields that were given.
+    that: `model`, `data`, `from_weights`, `seed`, `threads`, and the training options that were given.
 
     Args:
-        skip: training fields that the command does not take.
+        skip: training options that the command does not take.
     """
     recipe = click.argument("name", metavar="RECIPE | ARCH DATASET", type=NameType("recipe", "architecture"))
     dataset = click.argument("dataset", required=False, metavar="", type=NameType("dataset", beside="name"))
@@ -78,7 +78,7 @@ def command(
     zoo train nietzsche-gru
     zoo train gru nietzsche --model hidden_size=256 --epochs 5
     zoo train lstm files --data paths=my.txt
-    zoo train convnet-bn folder --data root=pictures \\
+    zoo train convnet-bn folder --data root=images \\
         --from cifar10-convnet-bn
 
     Ctrl-C saves and stops; `zoo resume RUN` continues, bit for bit.
@@ -96,7 +96,7 @@ def print_run(run: "Run", session: Session, as_json: bool) -> None:
         print_json(result.to_dict())
         return
     best = result.weights != result.last
-    figures = ", ".join(headlines(result.metrics, run.task.spec))
+    figures = ", ".join(primary_metrics(result.metrics, run.task.spec))
     which = f"epoch {result.epoch} of {result.epochs}{', the best by validation' * best}"
     echo(f"weights  {result.weights}")
     echo(f"         {which}{f': {figures}' * bool(figures)}")

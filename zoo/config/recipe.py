@@ -18,7 +18,7 @@ class Recipe:
     Attributes:
         model: options of the architecture.
         data: options of the dataset.
-        train: training fields that differ from the architecture's own training configuration. They are
+        train: training options that differ from the architecture's own training configuration. They are
             checked when the recipe is used.
         from_weights: weights to start from: a file, a run directory or a published id; empty for random ones.
         threads: CPU threads to compute with, since another number rounds differently; 0 lets zoo choose.

@@ -14,14 +14,14 @@ __all__ = ["check_arguments", "refuse_missing", "refuse_unknown"]
 
 
 def refuse_unknown(given: Mapping[str, Any], known: Iterable[str], *, what: str) -> None:
-    """Raise OptionError for the first given option that is not known, or is a training field.
+    """Raise OptionError for the first given option that is not known, or is a training option.
 
     Args:
         what: the kind and the name of the entry: `dataset text/files`.
     """
     for name in given.keys() & fields_of(TrainConfig).keys() - {*known}:
         hint = f"write --{name.replace('_', '-')} {options.text(given[name])}, or {name}=... in Python"
-        raise OptionError(f"{name} is a training field, not an option of {what}", hint=hint)
+        raise OptionError(f"{name} is a training option, not an option of {what}", hint=hint)
     kind, _, name = what.partition(" ")
     hint = f"`zoo show {name}` lists its options"
     options.check_names(given, known, what=what, place=kind, hint=hint)

@@ -30,7 +30,7 @@ __all__ = [
     "check_known",
     "checked_fields",
     "fields_of",
-    "training_fields",
+    "training_options",
 ]
 
 T = TypeVar("T")
@@ -135,7 +135,7 @@ class TrainConfig:
     @functools.cached_property
     def fields(self) -> Mapping[str, Option]:
         """The fields by name, those of the groups last."""
-        return training_fields({name: type(group) for name, group in self.groups.items()})
+        return training_options({name: type(group) for name, group in self.groups.items()})
 
     @checked
     def replace(self, changes: Mapping[str, Any]) -> Self:
@@ -166,7 +166,7 @@ class TrainConfig:
         return {name: value for name, value in self.to_dict().items() if value != usual[name]}
 
 
-# What a training field cannot be called: the options of `zoo train` and `zoo lr-find` are called so
+# What a training option cannot be called: the options of `zoo train` and `zoo lr-find` are called so
 RESERVED = frozenset(
     (
         *("accept_changes", "all_metrics", "as_json", "data", "dataset", "device", "from", "from_weights"),
@@ -179,12 +179,12 @@ RESERVED = frozenset(
 
 @functools.cache
 def fields_of(owner: type, group: str = "") -> Mapping[str, Option]:
-    """Return the training fields of a dataclass, by name.
+    """Return the training options of a dataclass, by name.
 
     Raises SpecError if it is not a frozen dataclass whose fields each have a type and a default that fits it.
     """
     if not dataclasses.is_dataclass(owner) or not owner.__dataclass_params__.frozen:  # type: ignore[attr-defined]
-        raise SpecError(f"a group of training fields must be a frozen dataclass (got {owner!r:.80})")
+        raise SpecError(f"a group of training options must be a frozen dataclass (got {owner!r:.80})")
     defaults = owner()  # fails unless each field has one
     fields = {
         name: item._replace(group=group, default=getattr(defaults, name))
@@ -196,24 +196,24 @@ def fields_of(owner: type, group: str = "") -> Mapping[str, Option]:
             msgspec.json.Decoder(item.type)  # a TypeError, unless files can hold such a value
             options.convert(item.default, item.type, what=name)
         except (OptionError, TypeError) as error:
-            raise SpecError(f"training field {name!r}: {error}") from None
+            raise SpecError(f"training option {name!r}: {error}") from None
     return fields
 
 
-def training_fields(groups: Mapping[str, type]) -> Mapping[str, Option]:
+def training_options(groups: Mapping[str, type]) -> Mapping[str, Option]:
     """Return the fields that every task has, and after them those of some groups, by name."""
     owners = {"": TrainConfig, **groups}
     return {name: item for group, owner in owners.items() for name, item in fields_of(owner, group).items()}
 
 
 def check_known(given: Collection[str], known: Collection[str]) -> None:
-    """Raise OptionError for the first name that is no known training field."""
+    """Raise OptionError for the first name that is no known training option."""
     hint = "`zoo train --help` lists them; those of an architecture and a dataset go to model= and data="
     options.check_names(given, known, what="the training configuration", place="train", hint=hint)
 
 
 def checked_fields(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return training fields, those that every task has converted to their types.
+    """Return training options, those that every task has converted to their types.
 
     Whether the others exist depends on the task: `TrainConfig.replace` checks them.
 

@@ -19,7 +19,7 @@ from zoo.files.work import listening
 if TYPE_CHECKING:
     from zoo.registry.specs import TaskSpec
 
-__all__ = ["Bar", "TrainingProgress", "duration", "headlines", "metrics_text", "quiet", "short_unit"]
+__all__ = ["Bar", "TrainingProgress", "duration", "metrics_text", "primary_metrics", "quiet", "short_unit"]
 
 # Least time between two changes of a line
 _LIVE_SECONDS = 0.1
@@ -110,7 +110,7 @@ class TrainingProgress(_Display):
 
     Args:
         title: a line to print at once.
-        all_metrics: give each metric a column, not only the loss and the task's headline.
+        all_metrics: give each metric a column, not only the loss and the task's primary metric.
     """
 
     def __init__(self, title: str = "", *, all_metrics: bool = False) -> None:
@@ -152,8 +152,8 @@ def _cells(
     cells = {"epoch": f"{progress.epoch}/{progress.epochs}".rjust(len(f"{progress.epochs}") * 2 + 1)}
     cells |= {f"{split} loss": _number(row[split]["loss"]) for split in splits}
     for name, value in row[splits[-1]].items():
-        if name != "loss" and (all_metrics or name == progress.headline):
-            label = f"{splits[-1]} {name}" if name == progress.headline else name.replace("_", " ")
+        if name != "loss" and (all_metrics or name == progress.primary_metric):
+            label = f"{splits[-1]} {name}" if name == progress.primary_metric else name.replace("_", " ")
             cells[label] = _number(value, progress.units.get(name, ""))
     cells[f"{short_unit(progress.unit)}/s"] = _figure(row["clock"]["rate"]).rjust(7)
     cells["time"] = duration(row["clock"]["seconds"]).rjust(5)
@@ -167,9 +167,9 @@ def metrics_text(metrics: Mapping[str, float], units: Mapping[str, str]) -> str:
     return "  ".join(f"{name} {_number(value, units.get(name, ''))}" for name, value in metrics.items())
 
 
-def headlines(metrics: Mapping[str, Mapping[str, float]], task: TaskSpec) -> list[str]:
-    """Return the task's headline metric on each split, such as `test accuracy 91.85%`."""
-    name = task.headline
+def primary_metrics(metrics: Mapping[str, Mapping[str, float]], task: TaskSpec) -> list[str]:
+    """Return the task's primary metric on each split, such as `test accuracy 91.85%`."""
+    name = task.primary_metric
     return [f"{split} {metrics_text({name: values[name]}, task.units)}" for split, values in metrics.items()]
 
 

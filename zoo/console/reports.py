@@ -19,7 +19,7 @@ class Progress:
         left: estimated seconds of training left, evaluation included; None before 5 % of an epoch are done.
         split: the split that is being evaluated, `done` of its `total` items so far.
         unit: the name of the items, such as `images`.
-        headline: the metric that people look at first.
+        primary_metric: the metric that people look at first.
         units: the units of metrics; see `TaskSpec.units`.
         best: the epoch with the best validation so far; None without validation.
     """
@@ -37,7 +37,7 @@ class Progress:
     done: int = 0
     total: int = 0
     unit: str = ""
-    headline: str = "loss"
+    primary_metric: str = "loss"
     units: Mapping[str, str] = field(default_factory=dict[str, str])
     best: int | None = None
 

@@ -126,7 +126,7 @@ def warnings_as_lines(*, printed: bool = True) -> Generator[list[str]]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("always", ZooWarning)
-        warnings.filterwarnings("ignore", module=r"PIL\.")  # about damage to pictures that it can repair
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # about damage to images that it can repair
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # of matplotlib, which draws a box instead
         warnings.showwarning = lines = _Lines(printed=printed)
         yield lines.told

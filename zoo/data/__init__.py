@@ -1,1 +1,1 @@
-"""Data on its way to a model: opening, views, vocabularies, pictures, augmentation."""
+"""Data on its way to a model: opening, views, vocabularies, images, augmentation."""

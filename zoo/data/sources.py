@@ -1,6 +1,6 @@
 """Inputs of the user's own, found one after the other: files, folders, patterns, and objects in memory.
 
-Nothing is kept but the names in one folder at a time, so a hundred thousand pictures need no memory.
+Nothing is kept but the names in one folder at a time, so a hundred thousand images need no memory.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from torch import nn
 
 from zoo.data.opening import default_split, open_fed, split_name
 from zoo.errors import Diverged, OptionError
-from zoo.evaluation.chance import beats_chance
+from zoo.evaluation.baseline import beats_baseline
 from zoo.evaluation.measure import measure
 from zoo.files.cards import Card
 from zoo.interfaces import SPLITS, HasViews, Split, Task, make_task
@@ -35,9 +35,10 @@ def evaluate(
     tta: bool = False,
     report: Report = lambda what, done, total, unit, note: None,
 ) -> dict[str, Any]:
-    """Return `{dataset, split, count, unit, tta, metrics, chance, better_than_chance}` of a trained model.
+    """Return `{dataset, split, count, unit, tta, metrics, baseline, better_than_baseline}` of a model.
 
-    `chance` has the metrics of guessing; a result that is no better is warned of. `split` may be `all`.
+    `baseline` has the metrics of a random baseline; a result that is no better is warned of. `split` may be
+    `all`.
     Classifiers also have `classes` (each one's count and accuracy, or average precision), `missing_classes`
     without an image and `confusion[label][predicted]`.
 
@@ -73,8 +74,8 @@ def evaluate(
         "unit": unit,
         "tta": tta,
         "metrics": measured.metrics,
-        "chance": task.chance(fed.preprocess),
-        "better_than_chance": beats_chance(measured.metrics, task, fed.preprocess, split=on_what),
+        "baseline": task.baseline(fed.preprocess),
+        "better_than_baseline": beats_baseline(measured.metrics, task, fed.preprocess, split=on_what),
     }
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 # Tokens of a text that is still read in one lane. With several, each starts without its context.
 _SHORT = 20_000
-# Lanes of a longer text, and tokens of each in a batch, as in `LanguageModelling.eval_batches`
+# Lanes of a longer text, and tokens of each in a batch, as in `LanguageModeling.eval_batches`
 _LANES, _STEPS = 16, 128
 # Inputs of the user's own that are read ahead, and the most that are named because they cannot be read
 _AHEAD, _TOLD = 64, 5
@@ -92,15 +92,15 @@ class Inputs:
         """Return the labels of an image, which may have several or none; None if they are unknown."""
         return _numbers(self.items[number][1])
 
-    def picture(self, number: int, *, at_most: int) -> Image:
+    def image(self, number: int, *, at_most: int) -> Image:
         """Return an image to draw on, square and in color.
 
-        If it was read from a picture, that is its central square, in its own height and width or `at_most`
+        If it was read from an image, that is its central square, in its own height and width or `at_most`
         pixels if they are larger. Otherwise it is what the model saw.
         """
         from PIL.Image import fromarray
 
-        from zoo.data.pictures import read_square
+        from zoo.data.images import read_square
 
         if self.sources:
             with contextlib.suppress(DataError, OptionError):  # such as a sound, or a file that is gone

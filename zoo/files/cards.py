@@ -74,7 +74,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
         training: the training configuration.
         progress: `epochs` and `steps` trained.
         metrics: by split.
-        by_seed: the headline metric after equal trainings with several seeds, this one first; empty if there
+        by_seed: the primary metric after equal trainings with several seeds, this one first; empty if there
             was no other.
         base_model: the weights that training started from, if any: their `architecture`, `dataset` and
             `sha256`.
@@ -133,7 +133,7 @@ def read_weights(path: Path, *, sha256: str = "") -> tuple[Card, Container]:
         hint = "zoo reads the model.safetensors that `zoo train` writes"
         raise WeightsError(f"{path} is a safetensors file without a zoo card", hint=hint)
     card = parse_card(text, path)
-    if not container.sealed:
+    if not container.has_checksum:
         raise damaged(path, "its header has no checksum")
     if container.tensor_sha256 != card.sha256:
         raise damaged(path, "the sha256 of its tensors is not the one in its card")

@@ -4,8 +4,8 @@ The stock writer shuffles its metadata and makes files that only their owner can
 here. They are read by safetensors' own deserializer, which refuses a header that does not describe every
 byte.
 
-Each container is sealed: its metadata holds a sha256 of its header, computed with that field zeroed, so that
-a flipped bit in the metadata is noticed as one in the tensors is.
+Each container has a checksum: its metadata holds a sha256 of its header, computed with that field zeroed,
+so that a flipped bit in the metadata is noticed as one in the tensors is.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _LENGTH_BYTES = 8
 _AGAIN = "copy or download it again"
 _EXPECTED = "expected an id that `zoo list weights` shows, a run directory, or a .safetensors file"
 _STATE_DICT = "in Python: zoo.create_model(NAME).load_state_dict(torch.load(PATH, weights_only=True))"
-_SEAL = "header_sha256"
-_NO_SEAL = "0" * 64
+_CHECKSUM = "header_sha256"
+_NO_CHECKSUM = "0" * 64
 # Bytes per number of each dtype that zoo stores
 _WIDTHS = {
     "BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "F16": 2, "BF16": 2, "I32": 4, "F32": 4,
@@ -74,14 +74,14 @@ class Container(msgspec.Struct, frozen=True):
     Attributes:
         size: bytes of the whole file.
         tensor_sha256: sha256 of the bytes of all tensors.
-        sealed: whether the header holds its own sha256 (a wrong one is refused).
+        has_checksum: whether the header holds its own sha256 (a wrong one is refused).
     """
 
     tensors: Mapping[str, StoredTensor]
     metadata: Mapping[str, str]
     size: int
     tensor_sha256: str
-    sealed: bool
+    has_checksum: bool
 
 
 def _layout(tensors: Sequence[StoredTensor]) -> list[StoredTensor]:
@@ -121,7 +121,7 @@ def write_container(
         OSError: it cannot be written, or reads back differently.
     """
     ordered = _layout(tensors)
-    head: dict[str, Any] = {"__metadata__": {**metadata, _SEAL: _NO_SEAL}}
+    head: dict[str, Any] = {"__metadata__": {**metadata, _CHECKSUM: _NO_CHECKSUM}}
     offset = 0
     for tensor in ordered:
         end = offset + tensor.data.nbytes
@@ -129,7 +129,7 @@ def write_container(
         offset = end
     text = canonical_json(head).encode()
     text += b" " * (-len(text) % 8)
-    text = _with_seal(text, _NO_SEAL, hashlib.sha256(text).hexdigest())
+    text = _with_checksum(text, _NO_CHECKSUM, hashlib.sha256(text).hexdigest())
     written = hashlib.sha256()
     with atomic_write(path, keep=keep, folder=folder) as file:
         for part in (len(text).to_bytes(_LENGTH_BYTES, "little"), text, *(tensor.data for tensor in ordered)):
@@ -142,7 +142,7 @@ def write_container(
 
 
 def read_container(path: Path, *, sha256: str = "") -> Container:
-    """Read a sealed safetensors file, once. The header is checked before anything else is read.
+    """Read a safetensors file, once. The header is checked before anything else is read.
 
     Args:
         sha256: what the bytes of the file must have, if it is pinned.
@@ -161,8 +161,11 @@ def read_container(path: Path, *, sha256: str = "") -> Container:
     except safetensors.SafetensorError as error:
         raise damaged(path, first_line(error).removeprefix("Error while deserializing: ")) from None
     metadata: dict[str, str] = _parsed(path, text).get("__metadata__", {})
-    seal = metadata.get(_SEAL)
-    if seal is not None and hashlib.sha256(_with_seal(text, seal, _NO_SEAL)).hexdigest() != seal:
+    checksum = metadata.get(_CHECKSUM)
+    if (
+        checksum is not None
+        and hashlib.sha256(_with_checksum(text, checksum, _NO_CHECKSUM)).hexdigest() != checksum
+    ):
         raise damaged(path, "its header is not the one that was written")
     tensors: dict[str, StoredTensor] = {}
     for name, entry in stored:
@@ -171,7 +174,7 @@ def read_container(path: Path, *, sha256: str = "") -> Container:
         shape = tuple(entry["shape"])
         tensors[name] = StoredTensor(name, entry["dtype"], shape, memoryview(entry["data"]))
     digest = hashlib.sha256(memoryview(data)[_LENGTH_BYTES + length :]).hexdigest()
-    return Container(tensors, metadata, len(data), digest, sealed=seal is not None)
+    return Container(tensors, metadata, len(data), digest, has_checksum=checksum is not None)
 
 
 def damaged(path: Path, what: str) -> WeightsError:
@@ -215,9 +218,9 @@ def _end(head: Mapping[str, Any]) -> Any:
         return None
 
 
-def _with_seal(text: bytes, before: str, after: str) -> bytes:
-    """Return a header whose seal is another one."""
-    mark = f'"{_SEAL}":"'.encode()
+def _with_checksum(text: bytes, before: str, after: str) -> bytes:
+    """Return a header whose checksum is another one."""
+    mark = f'"{_CHECKSUM}":"'.encode()
     return text.replace(mark + before.encode(), mark + after.encode(), 1)
 
 

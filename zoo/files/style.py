@@ -1,4 +1,4 @@
-"""The look of every picture: colors, type and axes. matplotlib is imported when a picture is drawn.
+"""The look of every image: colors, type and axes. matplotlib is imported when an image is drawn.
 
 A figure gets everything set on itself: matplotlib's global settings are the user's, and do not change.
 """

@@ -14,7 +14,7 @@ from zoo.data.sources import Source
 from zoo.errors import DataError, Diverged, OptionError, WeightsError, warn
 from zoo.files.cards import Card
 from zoo.files.exported import FEATURES
-from zoo.inference.predicting import Answered
+from zoo.inference.predicting import PredictedRow
 from zoo.models.runners import Runner
 from zoo.processors import Prediction, Processor, ReadsInputs, Scores
 
@@ -147,7 +147,7 @@ def require_format(out: Path) -> None:
         raise OptionError(f"the output must be a .npy, a .csv or a .jsonl (got {out})")
 
 
-def to_write(row: Mapping[str, Any], out: Path) -> Answered:
+def to_write(row: Mapping[str, Any], out: Path) -> PredictedRow:
     """Return a row as a file takes it. Raises OptionError for feature maps in a CSV."""
     features, about = row["features"], {"input": row["input"], "error": row["error"]}
     if out.suffix == ".jsonl":
@@ -157,9 +157,9 @@ def to_write(row: Mapping[str, Any], out: Path) -> Answered:
             message = f"{out} is for vectors, but the features of {row['input']} are {features.shape}"
             raise OptionError(message, hint="choose a .npy or a .jsonl, or pool the features")
         numbers = [] if features is None else features.tolist()
-        about["answers"] = [{f"feature_{n}": value for n, value in enumerate(numbers)}] if numbers else []
-    values = None if features is None else Prediction(answers=(), values=features)
-    return Answered(about, values)
+        about["predictions"] = [{f"feature_{n}": value for n, value in enumerate(numbers)}] if numbers else []
+    values = None if features is None else Prediction(rows=(), values=features)
+    return PredictedRow(about, values)
 
 
 def _rounded(values: Any) -> Any:

@@ -15,18 +15,19 @@ from zoo.files.cards import Card
 from zoo.models.runners import Runner
 from zoo.processors import Prediction, Predicts, Processor, Scores
 
-__all__ = ["UNSURE", "Answered", "predictor"]
+__all__ = ["UNSURE", "PredictedRow", "predictor"]
 
-# What is answered below a probability, in place of a class
+# In place of a class whose probability is below the least that was asked for
 UNSURE = "unsure"
 
 
-class Answered(NamedTuple):
+class PredictedRow(NamedTuple):
     """What a model says of an input.
 
     Attributes:
-        row: `{"input", "answers", "error"}`, JSON data; the error is None, or why there are no answers.
-        prediction: None if there are no answers.
+        row: `{"input", "predictions", "error"}`, JSON data; the error is None, or why there are
+            no predictions.
+        prediction: None if there are no predictions.
     """
 
     row: dict[str, Any]
@@ -39,11 +40,11 @@ def predictor(
     processor: Processor,
     *,
     top: int | None,
-    unsure: float | None,
+    min_confidence: float | None,
     batch_size: int,
     threads: int | None,
-) -> Callable[[Iterable[Source]], Iterator[Answered]]:
-    """Return what yields the answers for each source in order. It raises Diverged for an infinite answer.
+) -> Callable[[Iterable[Source]], Iterator[PredictedRow]]:
+    """Return what yields the predictions for each source in order. It raises Diverged for infinite ones.
 
     The arguments are those of `zoo.Model.predict`.
 
@@ -56,31 +57,31 @@ def predictor(
         raise WeightsError(what, hint="its author can make its processor a zoo.processors.Predicts")
     for name, value in (("top", top), ("batch_size", batch_size), ("threads", threads)):
         require_number(name, value)
-    if unsure is not None and not 0 <= unsure <= 1:
-        raise OptionError(f"unsure must be a probability from 0 to 1 (got {unsure})")
+    if min_confidence is not None and not 0 <= min_confidence <= 1:
+        raise OptionError(f"min_confidence must be a probability from 0 to 1 (got {min_confidence})")
     labels, one_by_one = processor.spec.labels, isinstance(processor, Scores)
     if top is not None and (one_by_one or not labels):
         name = processor.spec.name
         raise OptionError(f"top is for models that choose among classes, but this one is for {name}")
-    if unsure is not None and labels and UNSURE in map(str, card.preprocess.get(labels[1], ())):
-        raise OptionError(f"unsure cannot be answered: the model has a class of that name, {UNSURE!r}")
+    if min_confidence is not None and labels and UNSURE in map(str, card.preprocess.get(labels[1], ())):
+        raise OptionError(f"min_confidence cannot be used: the model has a class of that name, {UNSURE!r}")
     read, size = processor.input_reader(card).read, 1 if one_by_one else batch_size
 
     def answer(items: list[Any]) -> Sequence[Prediction]:
         if isinstance(processor, Scores):
             return [_scored(runner, card, processor, item) for item in items]
-        outputs = _finite(runner.run(np.stack([item[0] for item in items]))[runner.answer])
-        return processor.answers(outputs, card.preprocess, top=top)
+        outputs = _finite(runner.run(np.stack([item[0] for item in items]))[runner.main_output])
+        return processor.predictions(outputs, card.preprocess, top=top)
 
-    def predict(sources: Iterable[Source]) -> Iterator[Answered]:
-        return _rows(in_batches(sources, read, answer, size=size, threads=workers(threads)), unsure)
+    def predict(sources: Iterable[Source]) -> Iterator[PredictedRow]:
+        return _rows(in_batches(sources, read, answer, size=size, threads=workers(threads)), min_confidence)
 
     return predict
 
 
 def _scored(runner: Runner, card: Card, processor: Scores, tokens: NDArray[np.int64]) -> Prediction:
     """Return what a processor says of a sequence, which is read from an empty state on."""
-    read = (_finite(outputs[runner.answer]) for outputs in runner.read(tokens[:-1]))
+    read = (_finite(outputs[runner.main_output]) for outputs in runner.read(tokens[:-1]))
     return processor.score(read, tokens, card.preprocess)
 
 
@@ -88,30 +89,32 @@ def _finite(outputs: NDArray[Any]) -> NDArray[Any]:
     """Return outputs. Raises Diverged if one is not a number: finite weights can be too large."""
     if np.isnan(outputs).any() or np.isposinf(outputs).any():
         hint = "the weights are finite, but too large to compute with"
-        raise Diverged("the answers are not finite", hint=hint)
+        raise Diverged("the predictions are not finite", hint=hint)
     return outputs
 
 
-def _rows(found: Iterable[tuple[Source, Prediction | Unread]], unsure: float | None) -> Iterator[Answered]:
+def _rows(
+    found: Iterable[tuple[Source, Prediction | Unread]], min_confidence: float | None
+) -> Iterator[PredictedRow]:
     for source, prediction in found:
         if isinstance(prediction, Unread):
-            yield Answered({"input": source.name, "answers": [], "error": prediction.why}, None)
+            yield PredictedRow({"input": source.name, "predictions": [], "error": prediction.why}, None)
         else:
-            answers = _sure(prediction, unsure)
-            yield Answered({"input": source.name, "answers": answers, "error": None}, prediction)
+            rows = _sure(prediction, min_confidence)
+            yield PredictedRow({"input": source.name, "predictions": rows, "error": None}, prediction)
 
 
 def _sure(prediction: Prediction, least: float | None) -> list[dict[str, Any]]:
-    """Return the answers as JSON data; a single one, unsure, if the first is not probable enough.
+    """Return the predictions as JSON data; a single one, unsure, if the first is not probable enough.
 
-    Raises OptionError if the model does not choose one answer.
+    Raises OptionError if the model does not choose one class.
     """
     if least is not None:
         if prediction.confidence is None:
-            raise OptionError("unsure is for models that choose one class for each input")
+            raise OptionError("min_confidence is for models that choose one class for each input")
         if prediction.confidence < least:
             return [{"class": UNSURE, "probability": _rounded(prediction.confidence)}]
-    return [{key: _rounded(value) for key, value in answer.items()} for answer in prediction.answers]
+    return [{key: _rounded(value) for key, value in row.items()} for row in prediction.rows]
 
 
 def _rounded(value: Any) -> Any:

@@ -40,7 +40,7 @@ class Sampling:
 
     Attributes:
         samples: number of texts to draw side by side.
-        length: number of tokens to generate.
+        max_new_tokens: number of tokens to generate.
         temperature: divides the logits. Lower is more conservative; 0 is greedy.
         top_k: sample from the k most likely tokens only; 0 is off.
         top_p: sample from the most likely tokens that together have this probability; 1 is off.
@@ -48,7 +48,7 @@ class Sampling:
     """
 
     samples: Annotated[int, Meta(ge=1)] = 1
-    length: Annotated[int, Meta(ge=0)] = 400
+    max_new_tokens: Annotated[int, Meta(ge=0)] = 400
     temperature: Annotated[float, Meta(ge=0)] = 0.8
     top_k: Annotated[int, Meta(ge=0)] = 0
     top_p: Annotated[float, Meta(gt=0, le=1)] = 1.0
@@ -62,15 +62,15 @@ class Sampling:
 def stream(
     runner: Runner, preprocess: Mapping[str, Any], *, prompt: str = "", sampling: Sampling = Sampling()
 ) -> Generator[tuple[str, float]]:
-    """Yield each token of the text that follows `prompt` with its surprise, as soon as it is final.
+    """Yield each token of the text that follows `prompt` with its surprisal, as soon as it is final.
 
     The model reads the prompt once and then only the token it drew last. Special tokens such as `<unk>` are
     never drawn. An empty prompt starts from a newline or, without one in the vocabulary, from the most
     frequent token. A token that the stop string begins in is cut there. A model that reads backwards yields
     the text before `prompt`: its tokens in the order of the text, once all are drawn.
 
-    The surprise is -log p in nats, where p is the probability that the model itself gives the token, whatever
-    the temperature, top-k and top-p.
+    The surprisal is -log p in nats, where p is the probability that the model itself gives the token,
+    whatever the temperature, top-k and top-p.
 
     Raises:
         OptionError: the model can never generate the stop string.
@@ -105,7 +105,7 @@ def sample_many(
     texts = [_Text(stop[::direction]) for _ in range(count)]
     with closing(_draw(runner, vocabulary, prompt, sampling, count=count)) as steps:
         for step, drawn in enumerate(steps):
-            report(step * count, sampling.length * count)
+            report(step * count, sampling.max_new_tokens * count)
             for text, piece in zip(texts, drawn.texts, strict=True):
                 text.add(piece)
             if all(text.ended for text in texts):
@@ -158,7 +158,7 @@ class _Drawn(NamedTuple):
     tokens: Tokens
     logits: Numbers
 
-    def surprise(self) -> float:
+    def surprisal(self) -> float:
         """Return -log p of the first sample's token, in nats."""
         logits = self.logits[0]
         highest = logits.max()
@@ -185,9 +185,9 @@ def _draw(
         *before, tokens = [column[at : at + size].repeat(count, 1) for at in range(0, len(column), size)]
         for part in before:  # (T, B)
             _, state = read(part, state)
-        for step in range(sampling.length):
+        for step in range(sampling.max_new_tokens):
             outputs, state = read(tokens, state)
-            logits = outputs[runner.answer][-1].astype(np.float64)  # (B, V)
+            logits = outputs[runner.main_output][-1].astype(np.float64)  # (B, V)
             if step % _BLOCK == 0:
                 uniforms = np.stack([_uniforms(stream) for stream in streams], 1)  # (block, B)
             last = np.where(forbidden, -math.inf, logits)
@@ -204,11 +204,11 @@ def _uniforms(stream: np.random.PCG64) -> Numbers:
 
 
 def _tokens(steps: Generator[_Drawn], text: _Text) -> Generator[tuple[str, float]]:
-    """Yield each token with its surprise as soon as all of it is final, and then what of one is left."""
+    """Yield each token with its surprisal as soon as all of it is final, and then what of one is left."""
     waiting, ready = deque[tuple[str, float]](), 0
     with closing(steps):
         for drawn in steps:
-            waiting.append((drawn.texts[0], drawn.surprise()))
+            waiting.append((drawn.texts[0], drawn.surprisal()))
             ready += len(text.add(drawn.texts[0]))
             while waiting and len(waiting[0][0]) <= ready:
                 ready -= len(waiting[0][0])
@@ -217,14 +217,14 @@ def _tokens(steps: Generator[_Drawn], text: _Text) -> Generator[tuple[str, float
                 break
     ready += len(text.held)
     while waiting and ready > 0:
-        token, surprise = waiting.popleft()
-        yield token[:ready], surprise
+        token, surprisal = waiting.popleft()
+        yield token[:ready], surprisal
         ready -= len(token)
 
 
 def _reversed(tokens: Iterator[tuple[str, float]]) -> Generator[tuple[str, float]]:
-    for token, surprise in reversed([*tokens]):
-        yield token[::-1], surprise
+    for token, surprisal in reversed([*tokens]):
+        yield token[::-1], surprisal
 
 
 class _Text:

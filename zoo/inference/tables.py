@@ -27,7 +27,7 @@ from zoo.data.sources import Source
 from zoo.errors import OptionError, OutputError, ZooError, printable
 from zoo.files.atomic import atomic_write, sweep
 from zoo.files.canonical import canonical_json, parse_json
-from zoo.inference.predicting import Answered
+from zoo.inference.predicting import PredictedRow
 
 __all__ = ["Table", "being_written", "opened"]
 
@@ -50,14 +50,14 @@ class Table(Protocol):
         """Return the sources without a row. Raises OutputError if those with one are others."""
         ...
 
-    def write(self, answered: Answered) -> dict[str, Any]:
+    def write(self, predicted: PredictedRow) -> dict[str, Any]:
         """Add a row, and return it. Raises OutputError if it cannot be written."""
         ...
 
 
 def being_written(out: Path) -> list[Path]:
     """Return the files and folders that writing answers to `out` makes."""
-    beside = out.with_suffix(".txt") if out.suffix == ".npy" else _pictures(out)
+    beside = out.with_suffix(".txt") if out.suffix == ".npy" else _images(out)
     return [out, _marker(out), beside]
 
 
@@ -96,9 +96,9 @@ def _marker(path: Path) -> Path:
     return path.with_name(f"{path.name}.unfinished")
 
 
-def _pictures(table: Path) -> Path:
-    """Return the folder of the pictures that a table names."""
-    return table.parent if table.name == _IN_FOLDER else table.with_name(f"{table.stem}-pictures")
+def _images(table: Path) -> Path:
+    """Return the folder of the images that a table names."""
+    return table.parent if table.name == _IN_FOLDER else table.with_name(f"{table.stem}-images")
 
 
 def _exists(path: Path) -> OutputError:
@@ -167,7 +167,7 @@ class _Lines:
         self._file = file
         self._csv = path.suffix == ".csv"
         self._columns: list[str] = []
-        self._waiting: list[Answered] = []  # unread inputs, until an answer says which columns there are
+        self._waiting: list[PredictedRow] = []  # unread inputs, until an answer says which columns there are
 
     def rest(self, sources: Iterator[Source]) -> Iterator[Source]:
         """Return the sources without a row, and cut off half a row at the end."""
@@ -201,20 +201,20 @@ class _Lines:
             message = f"{self._path} has other inputs: number {number} was {wrote} and is {name or 'missing'}"
             raise OutputError(message, hint=hint)
 
-    def write(self, answered: Answered) -> dict[str, Any]:
-        """Add a row, the pictures of the input first, and return it."""
-        row, prediction = answered
-        for name, draw in (prediction.pictures if prediction else {}).items():
+    def write(self, predicted: PredictedRow) -> dict[str, Any]:
+        """Add a row, the images of the input first, and return it."""
+        row, prediction = predicted
+        for name, draw in (prediction.images if prediction else {}).items():
             row[name] = self._draw(row["input"], name, draw())
         self.count += 1
-        self._waiting.append(answered)
+        self._waiting.append(predicted)
         if prediction is not None or self._columns or not self._csv:
             self._flush()
         return row
 
     def _draw(self, name: str, what: str, png: bytes) -> str:
-        """Write a picture; return its path from the folder of the table."""
-        folder = _pictures(self._path)
+        """Write an image; return its path from the folder of the table."""
+        folder = _images(self._path)
         folder.mkdir(exist_ok=True)
         stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(name).stem).strip(".-")[:80]
         path = folder / f"{self.count:06}-{stem}-{what}.png"
@@ -245,18 +245,24 @@ class _Lines:
         os.fsync(self._file.fileno())
 
 
-def _columns(answered: Answered) -> list[str]:
+def _columns(predicted: PredictedRow) -> list[str]:
     """Return the columns of a CSV: those of an answer, between the input and the rest of the row."""
-    row, prediction = answered
-    keys = row["answers"][0] if row["answers"] else {"class": "", "probability": 0.0} if prediction else {}
-    return ["input", *keys, *(key for key in row if key not in ("input", "answers", "error")), "error"]
+    row, prediction = predicted
+    keys = (
+        row["predictions"][0]
+        if row["predictions"]
+        else {"class": "", "probability": 0.0}
+        if prediction
+        else {}
+    )
+    return ["input", *keys, *(key for key in row if key not in ("input", "predictions", "error")), "error"]
 
 
 def _cells(row: Mapping[str, Any], columns: list[str]) -> list[str]:
     """Return a row's text in each column; several answers are separated by `|`."""
     cells: list[str] = []
     for column in columns:
-        values = [row[column]] if column in row else [answer.get(column) for answer in row["answers"]]
+        values = [row[column]] if column in row else [answer.get(column) for answer in row["predictions"]]
         cells.append("|".join(map(_cell, values)))
     return cells
 
@@ -299,9 +305,9 @@ class _Array:
         """Return all sources: an array is not continued."""
         return sources
 
-    def write(self, answered: Answered) -> dict[str, Any]:
+    def write(self, predicted: PredictedRow) -> dict[str, Any]:
         """Add a row."""
-        row, prediction = answered
+        row, prediction = predicted
         self.count += 1
         self._names.write(f"{printable(row['input'])}\n".encode())
         if prediction is None:

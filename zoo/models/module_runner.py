@@ -34,7 +34,7 @@ class ModuleRunner(Runner):
     Args:
         prepare: returns items (B, ...) as the module reads them.
         landmarks: paths of submodules by landmark.
-        answer: the name of what the module returns.
+        main_output: the name of what the module returns.
         context: most tokens that it reads from an empty state on; 0 is any. See `zoo.models.windows`.
         architecture: whose landmarks they are, for messages.
     """
@@ -47,7 +47,7 @@ class ModuleRunner(Runner):
         *,
         prepare: Callable[[Tensor], Tensor] = lambda items: items,
         landmarks: Mapping[str, str] = {},
-        answer: str = "logits",
+        main_output: str = "logits",
         context: int = 0,
         device: str = "cpu",
         architecture: str = "the model",
@@ -58,7 +58,7 @@ class ModuleRunner(Runner):
         self._architecture = architecture
         self._features: Mapping[str, str] = {}
         self._pool = True
-        self.answer = answer
+        self.main_output = main_output
         self.context = context
         self.device = device
 
@@ -90,7 +90,7 @@ class ModuleRunner(Runner):
             tensors = torch.from_numpy(np.ascontiguousarray(items)).to(self.device)
             inputs = self._prepare(tensors)
             outputs = self._in_halves(model, inputs)
-        names = (self.answer, FEATURES)
+        names = (self.main_output, FEATURES)
         return {name: output.float().cpu().numpy() for name, output in zip(names, outputs, strict=False)}
 
     @contextmanager
@@ -115,8 +115,8 @@ class ModuleRunner(Runner):
                 first = False
                 found = answers.float().cpu().numpy()  # (T, B, V), or (T, B, V + F)
                 if both is None:
-                    return {self.answer: found}, state
-                return {self.answer: found[..., : both.width], FEATURES: found[..., both.width :]}, state
+                    return {self.main_output: found}, state
+                return {self.main_output: found[..., : both.width], FEATURES: found[..., both.width :]}, state
 
             yield step
 
@@ -157,7 +157,7 @@ def runner_of(module: nn.Module, card: Card, registry: Registry, *, device: str 
         module,
         prepare=partial(task.prepare, preprocess=card.preprocess),
         landmarks={**entry.spec.landmarks},
-        answer="outputs" if task.spec.labels is None else "logits",
+        main_output="outputs" if task.spec.labels is None else "logits",
         context=entry.spec.context(card.arguments),
         device=device,
         architecture=entry.name,

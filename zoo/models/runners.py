@@ -37,13 +37,13 @@ class Runner(ABC):
     """A trained model as functions over arrays. Several threads may use it at once.
 
     Attributes:
-        answer: the output that predictions are made of: `logits`, or `outputs` of a model of numbers.
+        main_output: the output that predictions are made of: `logits`, or `outputs` of a model of numbers.
         device: where it computes.
         exported: whether it is an exported file, which has no module.
         context: most tokens that it reads from an empty state on; 0 is any.
     """
 
-    answer: str
+    main_output: str
     device: str
     exported: bool
     context: int = 0
@@ -114,7 +114,7 @@ class ProgramRunner(Runner):
         self._inputs = {port.name: port for port in signature.inputs}
         following = signature.state.values()
         self.outputs = [port.name for port in signature.outputs if port.name not in following]
-        self.answer = self.outputs[0]
+        self.main_output = self.outputs[0]
 
     @property
     def module(self) -> nn.Module:

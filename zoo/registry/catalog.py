@@ -111,7 +111,7 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Return the one recipe of a run's config.toml. Raises CatalogError, also for its training fields."""
+    """Return the one recipe of a run's config.toml. Raises CatalogError, also for its training options."""
     recipes = _read(path)[0].recipes
     if len(recipes) != 1:
         raise CatalogError(f"{path} must hold one recipe (it holds {len(recipes)})")

@@ -31,7 +31,7 @@ __all__ = [
     "zoo_exporters",
     "zoo_recipes",
     "zoo_tasks",
-    "zoo_training_fields",
+    "zoo_training_options",
     "zoo_weights",
 ]
 
@@ -60,8 +60,8 @@ def zoo_tasks() -> Iterable[TaskSpec]:  # pyright: ignore[reportReturnType]
 
 
 @hookspec
-def zoo_training_fields() -> Iterable[FieldsSpec]:  # pyright: ignore[reportReturnType]
-    """Return the groups of training fields this plugin provides, for its own tasks and others."""
+def zoo_training_options() -> Iterable[FieldsSpec]:  # pyright: ignore[reportReturnType]
+    """Return the groups of training options this plugin provides, for its own tasks and others."""
 
 
 @hookspec

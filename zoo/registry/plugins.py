@@ -68,7 +68,7 @@ HOOKS: tuple[tuple[str, Kind, type[Spec]], ...] = (
     ("zoo_datasets", "dataset", DatasetSpec),
     ("zoo_analyzers", "analyzer", AnalyzerSpec),
     ("zoo_tasks", "task", TaskSpec),
-    ("zoo_training_fields", "group", FieldsSpec),
+    ("zoo_training_options", "group", FieldsSpec),
     ("zoo_commands", "command", CommandSpec),
     ("zoo_exporters", "exporter", ExporterSpec),
 )
@@ -159,7 +159,7 @@ def discover(
 def with_ours(plugin: Plugin) -> list[Plugin]:
     """Return zoo's own plugins and another one, whose entries may be for their tasks.
 
-    It comes last, and as failed if it provides a task, group or training field that is zoo's own.
+    It comes last, and as failed if it provides a task, group or training option that is zoo's own.
     """
     names = [name for name, _ in _our_points()]
     ours = [other for other in discover(only=names) if other.name in names and other.name != plugin.name]
@@ -185,12 +185,12 @@ def _owning(plugin: Plugin, owners: dict[str, str]) -> Plugin:
 def _exclusive(kind: Kind, spec: Spec) -> list[str]:
     """Return what of an entry no other plugin can have, since it is called by that name alone.
 
-    Plugins name each other's tasks and groups by their short names, and users training fields, commands and
+    Plugins name each other's tasks and groups by their short names, and users training options, commands and
     the suffixes of exported files.
     """
     names = [f"{kind} {spec.name}"] if kind in ("task", "group", "command") else []
     if isinstance(spec, FieldsSpec):
-        names += [f"training field {name}" for name in fields_of(spec.fields, spec.name)]
+        names += [f"training option {name}" for name in fields_of(spec.fields, spec.name)]
     if isinstance(spec, ExporterSpec):
         names.append(f"exporter of {spec.suffix} files")
     return names

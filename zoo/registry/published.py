@@ -38,7 +38,7 @@ class WeightsSpec:
         file: where it is: relative to the package of the plugin, or to the registry.toml, that names it. In a
             registry it is absolute.
         url: where it is if not in a file, over https.
-        by_seed: the headline metric after trainings of the recipe with several seeds, that of the file first;
+        by_seed: the primary metric after trainings of the recipe with several seeds, that of the file first;
             empty if there was one training.
         seconds: processor time of the training; 0 if it is not known.
 

@@ -16,7 +16,7 @@ from zoo.config.arguments import checked
 from zoo.config.declarations import Option
 from zoo.config.recipe import Recipe
 from zoo.config.signatures import check_arguments
-from zoo.config.training import TrainConfig, check_known, fields_of, training_fields
+from zoo.config.training import TrainConfig, check_known, fields_of, training_options
 from zoo.errors import OptionError, PluginError, SpecError, UnknownName, did_you_mean, warn
 from zoo.registry import plugins
 from zoo.registry.catalog import Catalog
@@ -214,10 +214,10 @@ class Registry:
     def problem(self, entry: Entry[Spec]) -> str:
         """Return why an entry cannot be used although its plugin loaded; empty if it can.
 
-        What it names of other plugins may not exist, such as its task, or training fields of that.
+        What it names of other plugins may not exist, such as its task, or training options of that.
         """
         groups = entry.spec.groups if isinstance(entry.spec, TaskSpec) else ()
-        named = [("group of training fields", name, self.groups) for name in groups]
+        named = [("group of training options", name, self.groups) for name in groups]
         named += [("task", name, self.tasks) for name in entry.tasks]
         for what, name, known in named:
             if name not in known:
@@ -227,8 +227,8 @@ class Registry:
             try:
                 self.require_fields(entry.spec.training, self.tasks[entry.spec.task], entry.name)
                 for name, value in entry.spec.training.items():
-                    if self.training_fields[name].group:  # the others were checked with the spec
-                        options.convert(value, self.training_fields[name].type, what=name)
+                    if self.training_options[name].group:  # the others were checked with the spec
+                        options.convert(value, self.training_options[name].type, what=name)
             except OptionError as error:
                 return f"its usual training: {error}"
         return ""
@@ -344,16 +344,16 @@ class Registry:
                 warn(f"recipe {name} is that of {self.catalog.path}, which replaces zoo's own")
 
     @cached_property
-    def training_fields(self) -> Mapping[str, Option]:
-        """All training fields by name: those that every task has, then those of the groups."""
-        return training_fields(self.groups)
+    def training_options(self) -> Mapping[str, Option]:
+        """All training options by name: those that every task has, then those of the groups."""
+        return training_options(self.groups)
 
     def cutting_fields(self) -> tuple[str, ...]:
-        """Return the training fields of groups that decide how data is cut into batches."""
+        """Return the training options of groups that decide how data is cut into batches."""
         return tuple(name for entry in self.entries_of(FieldsSpec) for name in entry.spec.cuts_batches)
 
     def default_config(self, task: str) -> TrainConfig:
-        """Return zoo's defaults of the training fields that apply to a task. Raises UnknownName."""
+        """Return zoo's defaults of the training options that apply to a task. Raises UnknownName."""
         if task not in self._defaults:
             groups = {name: self.groups[name] for name in self.task(task).groups}
             self._defaults[task] = TrainConfig.with_groups(groups)
@@ -390,14 +390,14 @@ class Registry:
         return self.shared_task(architecture, self.dataset(recipe.dataset))
 
     def require_fields(self, given: Mapping[str, Any], task: TaskSpec, name: str) -> None:
-        """Raise OptionError for a training field that is unknown, or that does not apply to a task."""
-        known = self.training_fields
+        """Raise OptionError for a training option that is unknown, or that does not apply to a task."""
+        known = self.training_options
         if given.keys() - known:
             check_known(given, known)
         for field in given:
             group = known[field].group
             if group and group not in task.groups:
-                owner = f"it is a training field of {group}"
+                owner = f"it is a training option of {group}"
                 raise OptionError(f"{field} does not apply to {task.name}, the task of {name}: {owner}")
 
     def served_from(self, task: str) -> list[str]:

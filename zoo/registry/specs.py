@@ -2,7 +2,7 @@
 
 A spec's `target` is an import string, `"package.module:Name"`. Only `load()` imports it, so listing a
 thousand models costs no more than reading a thousand records. Every field is checked when a spec is made,
-except for what depends on other plugins: whether a task, or a training field of a task, exists.
+except for what depends on other plugins: whether a task, or a training option of a task, exists.
 """
 
 import sys
@@ -123,7 +123,7 @@ class ArchitectureSpec(_Coded):
 
     Attributes:
         config: arguments that make this preset, such as `{"depth": 20}`.
-        training: its usual training: the training fields that differ from their defaults, such as
+        training: its usual training: the training options that differ from their defaults, such as
             `{"epochs": 30, "augment": ["crop", "flip"]}`; `zoo train --help` lists all.
         landmarks: paths of submodules that an analyzer may use, such as `{"features": "stages", "head":
             "out"}`.
@@ -273,7 +273,7 @@ class TaskSpec(_Coded):
     Attributes:
         dims: the arguments that the data gives a model, with the values that `zoo show` counts parameters
             for.
-        headline: the metric that people look at first, and by which the best epoch is chosen.
+        primary_metric: the metric that people look at first, and by which the best epoch is chosen.
         higher_is_better: the metrics of which more is better, such as accuracy; of all others, less is.
         units: the units of metrics, such as `{"accuracy": "%", "loss": "nats"}`; one in `%` is a fraction,
             shown as a percentage.
@@ -282,14 +282,14 @@ class TaskSpec(_Coded):
         exclusive: whether a model chooses one of the labels; if not, an item may have several, or none.
         architectures_of: another task, whose architectures serve this one too: they are built and called
             alike, and only the loss differs.
-        groups: the groups of training fields that apply, of this plugin or others, such as `images`.
+        groups: the groups of training options that apply, of this plugin or others, such as `images`.
         processor: import string of its `zoo.processors.Processor`, which needs no torch.
         tiny: import string of a small made-up `Dataset`, which the contract kit trains and evaluates on.
         templates: folder of templates for `zoo new-plugin`, inside a package: `my_package/templates/my-task`.
     """
 
     dims: Mapping[str, int]
-    headline: str = "loss"
+    primary_metric: str = "loss"
     higher_is_better: tuple[str, ...] = ()
     units: Mapping[str, str] = field(default_factory=dict[str, str])
     labels: tuple[str, str] | None = None
@@ -312,7 +312,7 @@ class TaskSpec(_Coded):
 
 @dataclass(frozen=True, kw_only=True)
 class FieldsSpec(_Named):
-    """A group of training fields, which apply to the tasks that name it.
+    """A group of training options, which apply to the tasks that name it.
 
     Attributes:
         fields: a frozen dataclass, each field with a type and a default; its docstring says what each means.
@@ -329,9 +329,11 @@ class FieldsSpec(_Named):
         for name in fields_of(self.fields, self.name):
             if name in RESERVED or name in fields_of(TrainConfig):
                 whose = "an option of `zoo train`" if name in RESERVED else "a field that every task has"
-                raise SpecError(f"group {self.name}: no training field can be called {name!r}: it is {whose}")
+                raise SpecError(
+                    f"group {self.name}: no training option can be called {name!r}: it is {whose}"
+                )
             if name.startswith("no_"):
-                message = f"group {self.name}: no training field can be called {name!r}"
+                message = f"group {self.name}: no training option can be called {name!r}"
                 raise SpecError(message, hint="an option that begins with --no- switches a field off")
 
 

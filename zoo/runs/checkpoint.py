@@ -1,4 +1,4 @@
-"""A run's checkpoint: one sealed safetensors file, and the previous one beside it."""
+"""A run's checkpoint: one safetensors file with a checksum, and the previous one beside it."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _read(path: Path) -> Checkpoint:
     if schema != SCHEMA:
         other = f"{path} is a checkpoint of schema {schema!r:.40}"
         raise WeightsError(f"{other}, but this zoo reads schema {SCHEMA}")
-    if not container.sealed:
+    if not container.has_checksum:
         raise WeightsError(f"{path} is damaged: its header has no checksum")
     try:
         info = options.convert_table(data, CheckpointInfo, what=f"{path} is not a zoo checkpoint")

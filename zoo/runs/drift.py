@@ -30,7 +30,7 @@ def drift(before: RunIdentity, now: RunIdentity, defaults: Mapping[str, Any]) ->
     """Return what has changed, by option: `{"train.lr": "train.lr: 0.1 before, 0.2 now"}`.
 
     Args:
-        defaults: those of the training fields, for a run that does not say all of them.
+        defaults: those of the training options, for a run that does not say all of them.
     """
     then, current = (_flat(run.recipe, defaults) for run in (before, now))
     changes = {

@@ -14,7 +14,7 @@ from zoo.console.reports import Progress
 from zoo.distributed.ranks import Ranks, joined
 from zoo.distributed.synced_norm import unsynced_norms
 from zoo.errors import ZooWarning, cause, warn
-from zoo.evaluation.chance import beats_chance
+from zoo.evaluation.baseline import beats_baseline
 from zoo.files import style
 from zoo.files.atomic import atomic_write
 from zoo.models.precision import kernels
@@ -119,7 +119,7 @@ def train(
         _warn_of_early_end(run, setup, state)
         result = read_result(run.path, state.history, setup.task)
         for split, metrics in result.metrics.items():
-            beats_chance(metrics, setup.task, setup.dataset.preprocess, split=split)
+            beats_baseline(metrics, setup.task, setup.dataset.preprocess, split=split)
         return result
 
 
@@ -161,7 +161,7 @@ def _warning_of_a_rise(
     report: Callable[[Progress], None], setup: TrainingSetup
 ) -> Callable[[Progress], None]:
     """Return a report function that also warns, once, of a loss far above its start and that of guessing."""
-    start, risen = setup.task.chance(setup.dataset.preprocess).get("loss", 0.0), False
+    start, risen = setup.task.baseline(setup.dataset.preprocess).get("loss", 0.0), False
 
     def watching(progress: Progress) -> None:
         nonlocal start, risen
@@ -182,7 +182,8 @@ def _warn_of_early_end(run: RunDirectory, setup: TrainingSetup, state: TrainStat
     if run.is_unchanged(state):
         warn(f"the run in {run.path} is already finished: {state.epoch} of {epochs} epochs are done")
     elif state.epoch < epochs:
+        metric = f"the validation {setup.task.spec.primary_metric}"
         warn(
-            f"stopped early after epoch {state.epoch} of {epochs}: the validation {setup.task.spec.headline} "
-            f"has not improved (patience={setup.config.patience})"
+            f"stopped early after epoch {state.epoch} of {epochs}: {metric} has not improved "
+            f"(patience={setup.config.patience})"
         )

@@ -32,7 +32,7 @@ def draw_learning_curve(
     subtitle: str = "",
     steps: Sequence[Mapping[str, Any]] = (),
 ) -> Figure:
-    """Return a figure of the task's headline metric, the loss and the learning rate, by epoch.
+    """Return a figure of the task's primary metric, the loss and the learning rate, by epoch.
 
     The best epoch is marked, and a loss that spikes has a logarithmic axis. Of a single epoch, the loss is
     drawn by step.
@@ -42,14 +42,14 @@ def draw_learning_curve(
         steps: `{step, loss, lr}` of some of the run's steps, counted from its start.
     """
     last = history[-1]
-    headline = task.spec.headline
+    primary_metric = task.spec.primary_metric
     if len(history) == 1:
         figure, (panel,), rates = _panels(["loss"], title, subtitle)
         _draw_epoch(panel, last, steps)
         _draw_rates(rates, {step["step"]: step["lr"] for step in steps}, xlabel="step")
     else:
         best = best_epoch(history, task)
-        names = ["loss"] if headline == "loss" else [headline, "loss"]
+        names = ["loss"] if primary_metric == "loss" else [primary_metric, "loss"]
         figure, panels, rates = _panels(names, title, f"{subtitle}\n{_summary(history, task, best)}".strip())
         for panel, name in zip(panels, names, strict=True):
             _draw_metric(panel, history, name, best)
@@ -75,8 +75,8 @@ def _panels(names: Sequence[str], title: str, subtitle: str) -> tuple[Figure, li
 
 
 def _summary(history: Sequence[Mapping[str, Any]], task: Task, best: int | None) -> str:
-    """Return the headline metric of the best epoch, or of the last one if nothing was validated."""
-    name = task.spec.headline
+    """Return the primary metric of the best epoch, or of the last one if nothing was validated."""
+    name = task.spec.primary_metric
     unit = task.spec.units.get(name, "")
     if best is None:
         split = "test" if "test" in history[-1] else "train"

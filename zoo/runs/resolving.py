@@ -111,7 +111,7 @@ def resolve_recipe(recipe: Recipe, registry: Registry, *, resume: bool = False) 
 
     Raises:
         UnknownName, AmbiguousName: there is no such architecture, dataset or id of weights.
-        OptionError: a training field is unknown, out of range or one of another task, or there are too many
+        OptionError: a training option is unknown, out of range or one of another task, or there are too many
             threads.
         DataError: there is no such folder of data, or published weights are damaged or not there.
         SpecError: architecture and data, or the weights to start from, do not fit.

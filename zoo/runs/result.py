@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.evaluation.chance import no_better_than_chance
+from zoo.evaluation.baseline import no_better_than_baseline
 from zoo.files.cards import read_card
 from zoo.interfaces import Task
 from zoo.registry.weights_files import of_run
@@ -26,8 +26,8 @@ class Result:
         last: the file of the last epoch's weights.
         epochs: epochs done.
         steps: optimizer steps done.
-        chance: the metrics of guessing.
-        better_than_chance: whether every one of them is surpassed; None without validation or test.
+        baseline: the metrics of a random baseline.
+        better_than_baseline: whether every one of them is surpassed; None without validation or test.
         rate: items per second in the last epoch.
         seconds: seconds of training over all epochs; an interrupted epoch counts from where it was resumed.
     """
@@ -39,8 +39,8 @@ class Result:
     last: str
     epochs: int
     steps: int
-    chance: dict[str, float]
-    better_than_chance: bool | None
+    baseline: dict[str, float]
+    better_than_baseline: bool | None
     rate: float
     seconds: float
 
@@ -61,9 +61,9 @@ def read_result(directory: Path, history: Sequence[Mapping[str, Any]], task: Tas
         last=str(last),
         epochs=done["epochs"],
         steps=done["steps"],
-        chance=task.chance(card.preprocess),
-        better_than_chance=not any(
-            no_better_than_chance(metrics, task, card.preprocess) for metrics in card.metrics.values()
+        baseline=task.baseline(card.preprocess),
+        better_than_baseline=not any(
+            no_better_than_baseline(metrics, task, card.preprocess) for metrics in card.metrics.values()
         )
         if card.metrics
         else None,

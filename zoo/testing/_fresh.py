@@ -163,8 +163,8 @@ def _process(request: dict[str, Any]) -> dict[str, Any]:
         if "tokens" in request and isinstance(processor, Scores):
             found = [processor.score([outputs], np.array(request["tokens"]), preprocess)]
         else:
-            found = processor.answers(outputs, preprocess) if isinstance(processor, Predicts) else ()
-        return {"answers": [dict(answer) for one in found for answer in one.answers]}
+            found = processor.predictions(outputs, preprocess) if isinstance(processor, Predicts) else ()
+        return {"predictions": [dict(answer) for one in found for answer in one.rows]}
     except Exception as error:
         return {"error": f"{type(error).__name__}: {first_line(error)}"}
 

@@ -121,7 +121,7 @@ _OURS: tuple[tuple[str, Callable[[Mapping[str, int]], nn.Module], Mapping[str, s
         lambda dims: MappedNet(),
         {"features": "features", "class_maps": "maps", "head": "maps"},
     ),
-    ("language-modelling", lambda dims: Reader(dims["vocab_size"]), {"features": "gru", "head": "out"}),
+    ("language-modeling", lambda dims: Reader(dims["vocab_size"]), {"features": "gru", "head": "out"}),
 )
 
 

@@ -118,7 +118,7 @@ CHECKS: tuple[Check, ...] = (
             "state_can_be_saved": ("state_detaches", "training_is_reproducible"),
             "penalty_trains": ("same_shape_in_training",),
         },
-        task="language-modelling",
+        task="language-modeling",
     ),
     *_checks("file_checks", "dataset", {"works_offline": ()}),
     *_checks(
@@ -155,7 +155,7 @@ CHECKS: tuple[Check, ...] = (
         "dataset_checks",
         "dataset",
         {"text_decodes": ("items_fit_dims", "preprocess_feeds_new_input")},
-        task="language-modelling",
+        task="language-modeling",
     ),
     *_checks(
         "analyzer_checks",
@@ -190,7 +190,7 @@ CHECKS: tuple[Check, ...] = (
             "step_gives_loss_and_sums": ("batches_follow_from_their_place",),
             "sums_add_up": ("step_gives_loss_and_sums", "evaluates_each_item_once"),
             "metrics_are_numbers": ("step_gives_loss_and_sums", "evaluates_each_item_once"),
-            "chance_is_of_its_metrics": ("metrics_are_numbers",),
+            "baseline_is_of_its_metrics": ("metrics_are_numbers",),
             "prepares_its_items": ("evaluates_each_item_once",),
             "answers_each_input": ("step_gives_loss_and_sums", "evaluates_each_item_once"),
             "processes_without_torch": ("answers_each_input",),

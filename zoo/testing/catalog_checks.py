@@ -49,7 +49,7 @@ def recipes_name_entries(case: Case) -> None:
 
 
 def recipes_have_valid_options(case: Case) -> None:
-    """Every training field, model option and data option of a recipe exists, and has a valid value."""
+    """Every training option, model option and data option of a recipe exists, and has a valid value."""
     from zoo.models.building import model_arguments
 
     registry = _registry(case)
@@ -67,7 +67,7 @@ def recipes_have_valid_options(case: Case) -> None:
                 message(
                     expected=f"valid options in the recipe {name}",
                     got=str(error),
-                    usually="a renamed option, or a training field in `model` or `data`",
+                    usually="a renamed option, or a training option in `model` or `data`",
                 )
             ) from error
 

@@ -50,8 +50,8 @@ __all__ = [
     "trains_a_model",
 ]
 
-# What `preprocess` says of pictures that are normalized as zoo's own are
-_PICTURES = {"size", "mean", "std"}
+# What `preprocess` says of images that are normalized as zoo's own are
+_IMAGES = {"size", "mean", "std"}
 
 
 def reads_by_typed_options(case: Case) -> None:
@@ -361,20 +361,20 @@ def preprocess_is_json(case: Case) -> None:
 
 
 def preprocess_feeds_new_input(case: Case) -> None:
-    """`preprocess` alone suffices to turn a new picture or text into a model's input."""
+    """`preprocess` alone suffices to turn a new image or text into a model's input."""
     dataset = dataset_of(case)
     if isinstance(case.task.processor, WritesText):
         _feeds_text(dataset.preprocess)
-    elif {"in_channels", "image_size"} <= dataset.dims.keys() and dataset.preprocess.keys() >= _PICTURES:
-        _feeds_pictures(case, dataset)
+    elif {"in_channels", "image_size"} <= dataset.dims.keys() and dataset.preprocess.keys() >= _IMAGES:
+        _feeds_images(case, dataset)
 
 
-def _feeds_pictures(case: Case, dataset: Dataset) -> None:
+def _feeds_images(case: Case, dataset: Dataset) -> None:
     preprocess, channels = dataset.preprocess, dataset.dims["in_channels"]
     assert preprocess["size"] == dataset.dims["image_size"], message(
         expected=f"the size of the images, {dataset.dims['image_size']}",
         got=str(preprocess["size"]),
-        usually="the size of the pictures before they were resized",
+        usually="the size of the images before they were resized",
     )
     for key, lowest in (("mean", 0.0), ("std", 1e-3)):
         values: list[float] = preprocess[key]
@@ -391,12 +391,12 @@ def _feeds_pictures(case: Case, dataset: Dataset) -> None:
         got=str(names),
         usually="numbers as names, or a placeholder as every name",
     )
-    picture = torch.arange(channels * preprocess["size"] ** 2).view(channels, preprocess["size"], -1) % 256
+    image = torch.arange(channels * preprocess["size"] ** 2).view(channels, preprocess["size"], -1) % 256
     target = -1 if isinstance(case.task.processor, ReadsInputs) else dataset.split("train")[0][1]
-    items = [(picture.to(torch.uint8), target)]
+    items = [(image.to(torch.uint8), target)]
     (batch,) = case.task.batches_of(items, preprocess)
     assert batch.inputs.isfinite().all(), message(
-        expected="finite inputs from a new picture", got="inf or nan", usually="a standard deviation of 0"
+        expected="finite inputs from a new image", got="inf or nan", usually="a standard deviation of 0"
     )
 
 

@@ -1,4 +1,4 @@
-"""A check that a task makes use of the training fields that it takes."""
+"""A check that a task makes use of the training options that it takes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _REFUSED = "refused: "
 
 
 def uses_its_fields(case: Case) -> None:
-    """Each training field of the task's groups changes the batches, the loss or its gradient, or is refused.
+    """Each training option of the task's groups changes the batches, the loss or its gradient, or is refused.
 
     Several values are tried; in early and late epochs; and beside usual values of the other fields and other
     ones, since a field may matter only then. A text, or what else cannot be made up, is not tried.
@@ -41,7 +41,7 @@ def uses_its_fields(case: Case) -> None:
     values = {field.name: _other_values(usual, field) for field in fields}
     account = _trained(case, usual, _SOON)
     assert not account.startswith(_REFUSED), message(
-        expected="batches and steps with the usual values of the training fields",
+        expected="batches and steps with the usual values of the training options",
         got=account.removeprefix(_REFUSED),
         usually="a step() that was only tried without its `config`",
     )

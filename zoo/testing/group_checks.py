@@ -1,4 +1,4 @@
-"""Checks of a group of training fields."""
+"""Checks of a group of training options."""
 
 from __future__ import annotations
 

@@ -25,8 +25,8 @@ from zoo.testing._models import drawing_from, model_for
 
 __all__ = [
     "answers_each_input",
+    "baseline_is_of_its_metrics",
     "batches_follow_from_their_place",
-    "chance_is_of_its_metrics",
     "evaluates_each_item_once",
     "makes_a_task",
     "metrics_are_numbers",
@@ -202,7 +202,7 @@ def sums_add_up(case: Case) -> None:
 
 
 def metrics_are_numbers(case: Case) -> None:
-    """Metrics are finite numbers, the headline and the loss among them; details are JSON data."""
+    """Metrics are finite numbers, the primary metric and the loss among them; details are JSON data."""
     metrics, details = _measured(case)
     wrong = [name for name, value in metrics.items() if not (type(value) is float and math.isfinite(value))]
     assert not wrong, message(
@@ -210,11 +210,11 @@ def metrics_are_numbers(case: Case) -> None:
         got=", ".join(f"{name}={metrics[name]!r}" for name in wrong),
         usually="a tensor, or a division by zero",
     )
-    missing = [name for name in (case.spec.headline, "loss") if name not in metrics]
+    missing = [name for name in (case.spec.primary_metric, "loss") if name not in metrics]
     assert not missing, message(
-        expected=f"the metrics {case.spec.headline} and loss",
+        expected=f"the metrics {case.spec.primary_metric} and loss",
         got=", ".join(metrics),
-        usually="a headline in the spec that metrics() calls otherwise",
+        usually="a primary metric in the spec that metrics() calls otherwise",
     )
     misspelled = {*case.spec.higher_is_better} - metrics.keys() - case.spec.units.keys()
     assert not misspelled, message(
@@ -227,13 +227,13 @@ def metrics_are_numbers(case: Case) -> None:
     )
 
 
-def chance_is_of_its_metrics(case: Case) -> None:
-    """The level of chance is one of some of the metrics, or empty."""
+def baseline_is_of_its_metrics(case: Case) -> None:
+    """The random baseline is one of some of the metrics, or empty."""
     metrics, _ = _measured(case)
-    level = case.task.chance(case.tiny().preprocess)
+    level = case.task.baseline(case.tiny().preprocess)
     other = [name for name in level if name not in metrics]
     assert not other, message(
-        expected=f"the level of chance of {', '.join(metrics)}",
+        expected=f"the random baseline of {', '.join(metrics)}",
         got=f"one of {', '.join(other)}",
         usually="a misspelled metric",
     )
@@ -284,14 +284,14 @@ def answers_each_input(case: Case) -> None:
     if not isinstance(processor, Predicts):
         return
     outputs = _outputs(case)
-    found = list[Any](processor.answers(outputs, data.preprocess))
+    found = list[Any](processor.predictions(outputs, data.preprocess))
     right = [one for one in found if isinstance(one, Prediction)]
     assert len(right) == len(found) == len(outputs), message(
         expected=f"a zoo.plugin.Prediction for each of {len(outputs)} inputs",
         got=f"{len(right)} of them",
         usually="answers to the batch as a whole",
     )
-    answers = [list(map(dict, one.answers)) for one in found]
+    answers = [list(map(dict, one.rows)) for one in found]
     try:
         readable = parse_json(canonical_json(answers)) == answers
     except (TypeError, ValueError):
@@ -301,14 +301,14 @@ def answers_each_input(case: Case) -> None:
         got="something else",
         usually="arrays and numpy's numbers; tolist() makes Python's of them",
     )
-    (alone,) = processor.answers(outputs[:1], data.preprocess)
-    assert _alike(list(map(dict, alone.answers)), answers[0]), message(
+    (alone,) = processor.predictions(outputs[:1], data.preprocess)
+    assert _alike(list(map(dict, alone.rows)), answers[0]), message(
         expected="the same answer to an input alone and in a batch",
         got="another one",
         usually="a softmax or a maximum over the batch in place of the classes",
     )
     if case.spec.labels:
-        most = max(len(one.answers) for one in processor.answers(outputs, data.preprocess, top=1))
+        most = max(len(one.rows) for one in processor.predictions(outputs, data.preprocess, top=1))
         assert most <= 1, message(
             expected="at most one answer with top=1", got=f"{most}", usually="a `top` that is ignored"
         )
@@ -317,7 +317,7 @@ def answers_each_input(case: Case) -> None:
 def _scores_as_it_measures(case: Case, processor: Scores) -> None:
     task, data = case.task, case.tiny()
     tokens, outputs = _sequence(case)
-    (found,) = processor.score([outputs[:3], outputs[3:]], tokens, data.preprocess).answers
+    (found,) = processor.score([outputs[:3], outputs[3:]], tokens, data.preprocess).rows
     assert isinstance(task, CarriesState)
     (batch,) = task.lane_batches(torch.from_numpy(tokens), lanes=1, steps=len(tokens))
     step = task.step(_model(case).eval(), batch)
@@ -360,14 +360,14 @@ def processes_without_torch(case: Case) -> None:
     elif isinstance(processor, Predicts):
         outputs = _outputs(case)
         request["outputs"] = outputs.tolist()
-        predictions = processor.answers(outputs, data.preprocess)
-    here = [dict(answer) for one in predictions for answer in one.answers]
+        predictions = processor.predictions(outputs, data.preprocess)
+    here = [dict(answer) for one in predictions for answer in one.rows]
     answer = Fresh(case.plugin).ask("process", **request)
     there: list[dict[str, Any]] = []
     try:
         found = json.loads(answer)
         error = found.get("error", "")
-        there = found.get("answers", [])
+        there = found.get("predictions", [])
     except ValueError:
         error = answer
     assert not error, message(

@@ -75,9 +75,9 @@ def first_loss_near_uniform(case: Case) -> None:
     """The loss before training is that of guessing, ln(classes), give or take a half.
 
     A model that starts at up to ten times that but learns in 60 steps to do better than guessing gets a
-    warning only. A task of numbers has no level of chance, and asks nothing.
+    warning only. A task of numbers has no random baseline, and asks nothing.
     """
-    guess = case.task.chance(case.tiny().preprocess).get("loss")
+    guess = case.task.baseline(case.tiny().preprocess).get("loss")
     if guess is None:
         return
     batch = train_batch(case, size=8)

@@ -76,7 +76,7 @@ def suited_config(
 
     Args:
         usual: the architecture's own.
-        said: the training fields that the user or the recipe says.
+        said: the training options that the user or the recipe says.
         source: the weights to start from; None for random ones.
         arguments: those of the model.
         cutting: the fields of groups that decide how data is cut into batches.
@@ -132,8 +132,8 @@ def _is_close(source: Source, task: Task, dataset: Dataset) -> bool:
         return False
     with torch.inference_mode(), evaluating(source.model):
         step = task.step(source.model, batch)
-    chance = task.chance(source.card.preprocess).get("loss", 0.0)
-    return float(step.sums["loss"]) / step.count < CLOSE * chance
+    baseline = task.baseline(source.card.preprocess).get("loss", 0.0)
+    return float(step.sums["loss"]) / step.count < CLOSE * baseline
 
 
 def steps_in_epoch(task: Task, dataset: Dataset, config: TrainConfig) -> int:
@@ -147,7 +147,7 @@ def from_scratch(usual: TrainConfig, said: Mapping[str, Any], steps: Steps) -> T
 
     Args:
         usual: the architecture's own.
-        said: the training fields that the user or the recipe says.
+        said: the training options that the user or the recipe says.
     """
     config = _with_enough_steps(usual.replace(said), said, steps, FEWEST_STEPS)
     share = min(1.0, _per_step(config) / _per_step(usual))
@@ -170,7 +170,7 @@ def fine_tuning(
     Args:
         theirs: the training configuration on the card of the weights.
         usual: the architecture's own, for what the card does not say.
-        said: the training fields that the user or the recipe says.
+        said: the training options that the user or the recipe says.
         again: whether the weights were fine-tuned themselves; their learning rate is then low already.
         cutting: the fields of groups that decide how data is cut into batches.
     """

@@ -15,9 +15,9 @@ def best_epoch(history: Sequence[Mapping[str, Any]], task: Task) -> int | None:
 
     Among epochs of equal accuracy, as they are common with few items, the one of the lowest loss is best.
     """
-    sign = 1 if task.spec.headline in task.spec.higher_is_better else -1
+    sign = 1 if task.spec.primary_metric in task.spec.higher_is_better else -1
     values = {
-        number: (sign * row["val"][task.spec.headline], -row["val"]["loss"])
+        number: (sign * row["val"][task.spec.primary_metric], -row["val"]["loss"])
         for number, row in enumerate(history, 1)
         if "val" in row
     }

@@ -186,7 +186,7 @@ class _Training:
         state = self.state
         hint = "choose another --run to start anew"
         try:
-            check_rows(state.history, self.task.spec.headline)
+            check_rows(state.history, self.task.spec.primary_metric)
         except ValueError as error:
             raise RunError(f"the history of the run is wrong: {error}", hint=hint) from None
         if state.batch and next(self.batches(epoch=state.epoch, start=state.batch - 1), None) is None:

@@ -51,13 +51,13 @@ class Row(TypedDict):
     clock: Pace
 
 
-def check_rows(history: Sequence[Mapping[str, Any]], headline: str) -> None:
-    """Raise ValueError unless each epoch has a row, in order, with the loss and the headline metric."""
+def check_rows(history: Sequence[Mapping[str, Any]], primary_metric: str) -> None:
+    """Raise ValueError unless each epoch has a row, in order, with the loss and the primary metric."""
     for number, row in enumerate(history, 1):
         if row["epoch"] != number:
             raise ValueError(f"the rows of its epochs are out of order: {row['epoch']} instead of {number}")
         for split in SPLITS:
-            for name in ("loss", headline):
+            for name in ("loss", primary_metric):
                 if split in row and name not in row[split]:
                     raise ValueError(f"epoch {number} has no {name} on {split}")
 

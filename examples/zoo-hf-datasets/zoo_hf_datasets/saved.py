@@ -1,4 +1,4 @@
-"""Pictures that `datasets` has saved: Arrow files, of which only what is asked for is in memory."""
+"""Images that `datasets` has saved: Arrow files, of which only what is asked for is in memory."""
 
 import hashlib
 from pathlib import Path
@@ -10,13 +10,13 @@ from msgspec import Meta
 from pyarrow import ArrowInvalid
 
 from zoo import DataError, interfaces
-from zoo.plugin import as_picture, cause, remembered
+from zoo.plugin import as_image, cause, remembered
 
 Size = Annotated[int, Meta(ge=8, le=1_024)]
 
 
-class Pictures:
-    """A split, whose pictures are decoded when they are asked for."""
+class Images:
+    """A split, whose images are decoded when they are asked for."""
 
     def __init__(self, rows: Dataset, image: str, label: str, size: int) -> None:
         self.rows, self.image, self.label, self.size = rows, image, label, size
@@ -25,14 +25,14 @@ class Pictures:
         return len(self.rows)
 
     def read_batch(self, indices, /):
-        """Return the pictures (B, C, H, W), uint8, and the labels (B,)."""
+        """Return the images (B, C, H, W), uint8, and the labels (B,)."""
         rows = self.rows[list(indices)]
-        pictures = [as_picture(each, size=self.size, channels=3) for each in rows[self.image]]
-        return torch.stack([torch.from_numpy(each) for each in pictures]), torch.tensor(rows[self.label])
+        images = [as_image(each, size=self.size, channels=3) for each in rows[self.image]]
+        return torch.stack([torch.from_numpy(each) for each in images]), torch.tensor(rows[self.label])
 
     def __getitem__(self, index):
-        pictures, labels = self.read_batch([range(len(self))[index]])
-        return pictures[0], int(labels[0])
+        images, labels = self.read_batch([range(len(self))[index]])
+        return images[0], int(labels[0])
 
 
 class Saved(interfaces.Dataset):
@@ -43,9 +43,9 @@ class Saved(interfaces.Dataset):
 
     Args:
         path: the folder.
-        image: the column of pictures.
+        image: the column of images.
         label: the column of labels, of the type ClassLabel.
-        size: height and width in pixels of the middle square of each picture.
+        size: height and width in pixels of the middle square of each image.
     """
 
     def __init__(self, *, path: str, image: str = "image", label: str = "label", size: Size = 64) -> None:
@@ -79,12 +79,12 @@ class Saved(interfaces.Dataset):
 
     @property
     def dims(self):
-        """Return the channels, size and classes of the pictures."""
+        """Return the channels, size and classes of the images."""
         return {"in_channels": 3, "image_size": self.size, "num_classes": len(self.classes)}
 
     @property
     def preprocess(self):
-        """Return the mean and deviation of up to 1,000 pictures, and the names of the classes."""
+        """Return the mean and deviation of up to 1,000 images, and the names of the classes."""
         return {"size": self.size, "mean": self.mean, "std": self.std, "classes": self.classes}
 
     @property
@@ -93,7 +93,7 @@ class Saved(interfaces.Dataset):
         return self.hashed
 
     def split(self, name):
-        """Return the pictures of a split; of one that is not there, none."""
+        """Return the images of a split; of one that is not there, none."""
         name = {"val": "validation"}.get(name, name)
         rows = self.splits[name] if name in self.splits else self.splits["train"].select([])
-        return Pictures(rows, *self.columns, self.size)
+        return Images(rows, *self.columns, self.size)

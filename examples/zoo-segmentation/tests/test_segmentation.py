@@ -63,7 +63,7 @@ def test_metrics_are_those_of_all_pixels_together_however_they_are_cut(task):
     assert sum(step.count for step in parts) == together.count == 40
 
 
-def test_a_loss_is_the_mean_over_a_picture_and_then_over_pictures(task):
+def test_a_loss_is_the_mean_over_a_image_and_then_over_images(task):
     batch = batch_of([[[0, 0], [0, 0]], [[1, -1], [-1, -1]]], [[[0, 0], [0, 1]], [[1, 0], [0, 0]]])
     right, wrong = (-torch.tensor([1.0, 0, 0]).log_softmax(0)[k].item() for k in (0, 1))
     step = task.step(Brightest(), batch)
@@ -71,14 +71,14 @@ def test_a_loss_is_the_mean_over_a_picture_and_then_over_pictures(task):
     assert step.sums["loss"].item() == pytest.approx(2 * step.loss.item())
 
 
-def test_a_picture_whose_mask_is_unknown_teaches_nothing(task):
+def test_a_image_whose_mask_is_unknown_teaches_nothing(task):
     step = task.step(Brightest(), batch_of([[[-1, -1]]], [[[0, 1]]]))
     assert step.loss.item() == 0.0
     assert not step.sums["confusion"].any()
 
 
 @pytest.mark.parametrize("name", ["crop", "flip", "translate"])
-def test_a_mask_goes_where_its_picture_goes(name):
+def test_a_mask_goes_where_its_image_goes(name):
     masks = torch.randint(0, 9, (20, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     draws = Draws(torch.Generator().manual_seed(1), 20)
     images, moved = augmented(20 * masks[:, None] + 20, masks, [name], draws)
@@ -89,7 +89,7 @@ def test_a_mask_goes_where_its_picture_goes(name):
     assert bool((~known).any()) == (name == "crop")
 
 
-def test_cutout_hides_a_part_of_the_picture_and_leaves_the_mask():
+def test_cutout_hides_a_part_of_the_image_and_leaves_the_mask():
     masks = torch.ones(4, 16, 16, dtype=torch.uint8)
     names, draws = ["flip", "cutout"], Draws(torch.Generator().manual_seed(0), 4)
     images, same = augmented(torch.full((4, 3, 16, 16), 9, dtype=torch.uint8), masks, names, draws)
@@ -121,9 +121,9 @@ def test_a_mask_of_255_and_a_missing_mask_are_unknown(task, mask):
     assert torch.equal(batch.targets, torch.full((1, 4, 4), -1))
 
 
-def test_the_views_of_a_picture_are_answered_in_its_own_place(task):
+def test_the_views_of_a_image_are_answered_in_its_own_place(task):
     class Left(nn.Module):
-        def forward(self, images):  # class 1 where the picture is bright, and everywhere at the left edge
+        def forward(self, images):  # class 1 where the image is bright, and everywhere at the left edge
             logits = torch.cat([-images, images], 1)
             logits[..., 0] += torch.tensor([-9.0, 9.0])[:, None]
             return logits
@@ -136,8 +136,8 @@ def test_the_views_of_a_picture_are_answered_in_its_own_place(task):
 
 
 def test_guessing_is_one_class_everywhere(task):
-    assert task.chance({"classes": ["a", "b", "c", "d"]}) == {"iou": 0.25, "loss": math.log(4)}
-    assert task.chance({"classes": ["a"]}) == {}
+    assert task.baseline({"classes": ["a", "b", "c", "d"]}) == {"iou": 0.25, "loss": math.log(4)}
+    assert task.baseline({"classes": ["a"]}) == {}
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_a_unet_answers_for_every_pixel_of_any_size(size):
     assert model(torch.rand(1, 2, size, size)).shape == (1, 4, size, size)
 
 
-def test_a_unet_refuses_pictures_that_it_cannot_halve_so_often():
+def test_a_unet_refuses_images_that_it_cannot_halve_so_often():
     with pytest.raises(ValueError, match=r"depth=3 needs images of at least 8 pixels \(got 7\)"):
         UNet(in_channels=3, image_size=7, num_classes=2)
 
@@ -178,7 +178,7 @@ def test_shapes_are_drawn_anew_by_seed_and_size_and_bounded():
         (16, 16),
     )
     assert ShapesMasks(**small, kinds=3).dims["num_classes"] == 4
-    with pytest.raises(OptionError, match="381 pictures of 512×512 pixels are the most that can be drawn"):
+    with pytest.raises(OptionError, match="381 images of 512×512 pixels are the most that can be drawn"):
         ShapesMasks(size=512)
 
 
@@ -200,5 +200,5 @@ def test_the_analyzer_counts_what_is_known_and_draws_a_sheet():
     assert unknown.tables["classes"][0] == {"class": "a", "predicted": 1.0, "true": None, "iou": None}
 
 
-def test_an_unaugmented_configuration_needs_no_fields_of_pictures(task):
+def test_an_unaugmented_configuration_needs_no_fields_of_images(task):
     assert next(task.train_batches(TinyMasks(), TrainConfig(batch_size=4), seed=0, epoch=0)).count == 4

@@ -1,4 +1,4 @@
-"""Augment pictures and their masks alike."""
+"""Augment images and their masks alike."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from zoo_segmentation.processor import UNKNOWN
 
 __all__ = ["augmented"]
 
-# What changes the colors of a picture, and nothing's place
+# What changes the colors of an image, and nothing's place
 _OF_COLORS = ("cutout",)
 
 
 def augmented(images: Tensor, masks: Tensor, names: Sequence[str], draws: Draws) -> tuple[Tensor, Tensor]:
-    """Apply augmentations in order, with the same draws to a picture and its mask.
+    """Apply augmentations in order, with the same draws to an image and its mask.
 
-    A crop is filled up with zeros. A mask is one more channel of its picture meanwhile, counted down from
-    255, so that what a crop adds to it is unknown. `cutout` hides a part of the picture, not what is there.
+    A crop is filled up with zeros. A mask is one more channel of its image meanwhile, counted down from
+    255, so that what a crop adds to it is unknown. `cutout` hides a part of the image, not what is there.
 
     Args:
         images: uint8 (B, C, H, W).

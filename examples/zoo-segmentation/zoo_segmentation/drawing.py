@@ -1,4 +1,4 @@
-"""A mask as a picture. Torch-free."""
+"""A mask as an image. Torch-free."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _COLORS = ("#000000", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d
 
 def mask_png(mask: NDArray[np.integer[Any]]) -> bytes:
     """Return a mask (H, W) as a PNG whose bytes are numbers of classes, and whose palette has colors."""
-    picture = Image.fromarray(mask.astype(np.uint8))
+    image = Image.fromarray(mask.astype(np.uint8))
     colors = b"".join(bytes.fromhex(_COLORS[number % len(_COLORS)][1:]) for number in range(256))
-    picture.putpalette(colors)
+    image.putpalette(colors)
     file = io.BytesIO()
-    picture.save(file, "PNG")
+    image.save(file, "PNG")
     return file.getvalue()

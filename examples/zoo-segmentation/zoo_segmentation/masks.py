@@ -1,4 +1,4 @@
-"""The analyzer: predicted masks over their pictures, and how well each class is found."""
+"""The analyzer: predicted masks over their images, and how well each class is found."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["Masks"]
 
 
 class Masks(Analyzer):
-    """The class of every pixel, drawn over the pictures beside the true one where that is known.
+    """The class of every pixel, drawn over the images beside the true one where that is known.
 
     Args:
-        pictures: the most pictures to draw; all are measured.
+        images: the most images to draw; all are measured.
     """
 
-    def __init__(self, *, pictures: Annotated[int, Meta(ge=1, le=64)] = 15) -> None:
-        self.pictures = pictures
+    def __init__(self, *, images: Annotated[int, Meta(ge=1, le=64)] = 15) -> None:
+        self.images = images
 
     def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
         """Return `masks.png`, a table of the classes and, where true masks are known, scores."""
@@ -39,13 +39,11 @@ class Masks(Analyzer):
                 predicted = inner(batch.inputs).argmax(1)  # (B, H, W)
                 confusion += confusion_of(batch.targets, predicted, classes=len(names)).cpu()
                 found += torch.bincount(predicted.flatten(), minlength=len(names)).cpu()
-                for place in range(min(len(predicted), self.pictures - len(rows))):
+                for place in range(min(len(predicted), self.images - len(rows))):
                     name = subject.names[len(rows)] if subject.names else ""
                     true = batch.targets[place].cpu()
-                    picture = _picture(batch.inputs[place].cpu(), subject.preprocess)
-                    rows.append(
-                        Row(name, picture, true if (true >= 0).any() else None, predicted[place].cpu())
-                    )
+                    image = _image(batch.inputs[place].cpu(), subject.preprocess)
+                    rows.append(Row(name, image, true if (true >= 0).any() else None, predicted[place].cpu()))
         return Analysis(
             scores=overlaps(confusion) if confusion.any() else {},
             tables={"classes": _table(names, confusion, found)},
@@ -68,7 +66,7 @@ def _table(names: Sequence[str], confusion: Tensor, found: Tensor) -> list[dict[
     ]
 
 
-def _picture(image: Tensor, preprocess: Any) -> Tensor:
-    """Undo the normalization of a picture (C, H, W); return it in color, (H, W, 3) from 0 to 1."""
+def _image(image: Tensor, preprocess: Any) -> Tensor:
+    """Undo the normalization of an image (C, H, W); return it in color, (H, W, 3) from 0 to 1."""
     mean, std = (torch.tensor(preprocess[key]).view(-1, 1, 1) for key in ("mean", "std"))
     return (image * std + mean).clamp(0, 1).expand(3, -1, -1).permute(1, 2, 0)

@@ -14,7 +14,7 @@ def zoo_tasks() -> list[TaskSpec]:
             target="zoo_segmentation.segmentation:Segmentation",
             summary="The class of every pixel",
             dims={"in_channels": 3, "image_size": 48, "num_classes": 5},  # shapes-masks
-            headline="iou",
+            primary_metric="iou",
             higher_is_better=("iou", "pixel_accuracy"),
             units={"iou": "%", "pixel_accuracy": "%", "loss": "nats"},
             labels=("num_classes", "classes"),
@@ -71,7 +71,7 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
             name="masks",
             target="zoo_segmentation.masks:Masks",
             tasks=("segmentation",),
-            summary="The predicted masks over their pictures, and how well each class is found",
+            summary="The predicted masks over their images, and how well each class is found",
         )
     ]
 

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo import OptionError
-from zoo.plugin import Card, InputReader, Prediction, Processor, options, picture_reader
+from zoo.plugin import Card, InputReader, Prediction, Processor, image_reader, options
 from zoo_segmentation.drawing import mask_png
 
 __all__ = ["UNKNOWN", "MaskProcessor"]
 
 # What a mask says of a pixel whose class is unknown
 UNKNOWN = 255
-# The largest height and width of a picture: those of the user's own are resized to what a card says
+# The largest height and width of an image: those of the user's own are resized to what a card says
 _LARGEST = 2_048
 
 
@@ -54,21 +54,21 @@ class MaskProcessor(Processor):
         return "images"
 
     def item(self, dims: Mapping[str, int]) -> NDArray[np.uint8]:
-        """Return one picture, uint8 (C, H, W)."""
+        """Return one image, uint8 (C, H, W)."""
         return np.zeros((dims["in_channels"], dims["image_size"], dims["image_size"]), np.uint8)
 
     def input_reader(self, card: Card) -> InputReader:
-        """Return how a picture of the user's own is read: its central square, resized."""
-        return picture_reader(size=card.arguments["image_size"], channels=card.arguments["in_channels"])
+        """Return how an image of the user's own is read: its central square, resized."""
+        return image_reader(size=card.arguments["image_size"], channels=card.arguments["in_channels"])
 
-    def answers(
+    def predictions(
         self, outputs: NDArray[Any], preprocess: Mapping[str, Any], *, top: int | None = None
     ) -> Sequence[Prediction]:
-        """Return each picture's mask, and the share of its pixels that each class found in it has."""
+        """Return each image's mask, and the share of its pixels that each class found in it has."""
         classes, found = preprocess["classes"], list[Prediction]()
         for mask in outputs.argmax(1):  # (H, W)
             shares = np.bincount(mask.ravel(), minlength=len(classes)) / mask.size
             ranked = sorted(zip(shares.tolist(), classes, strict=True), key=lambda pair: -pair[0])
             answers = [{"class": name, "share": share} for share, name in ranked[:top] if share]
-            found.append(Prediction(answers=answers, pictures={"mask": partial(mask_png, mask)}))
+            found.append(Prediction(rows=answers, images={"mask": partial(mask_png, mask)}))
         return found

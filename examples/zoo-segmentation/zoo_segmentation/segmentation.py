@@ -1,7 +1,7 @@
-"""The task: how pictures and masks become batches, a loss and metrics.
+"""The task: how images and masks become batches, a loss and metrics.
 
-Each item of a split is a picture, uint8 (C, H, W), and its mask, uint8 (H, W): the number of each pixel's
-class, or 255 where it is unknown. A model maps pictures (B, C, H, W) to logits (B, K, H, W).
+Each item of a split is an image, uint8 (C, H, W), and its mask, uint8 (H, W): the number of each pixel's
+class, or 255 where it is unknown. A model maps images (B, C, H, W) to logits (B, K, H, W).
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ class Segmentation(Task):
     """Each pixel belongs to one of K classes."""
 
     def example(self, dims: Mapping[str, int]) -> Tensor:
-        """Return one picture, (1, C, H, W)."""
+        """Return one image, (1, C, H, W)."""
         return torch.empty(1, dims["in_channels"], dims["image_size"], dims["image_size"])
 
     def prepare(self, items: Tensor, preprocess: Mapping[str, Any]) -> Tensor:
-        """Return uint8 pictures (B, C, H, W) as (x / 255 - mean) / std per channel."""
+        """Return uint8 images (B, C, H, W) as (x / 255 - mean) / std per channel."""
         return _normalized(items, preprocess)
 
     def feed(self, dataset: Dataset, card: Card) -> Dataset:
-        """Return the pictures, to be normalized with the card's mean and standard deviation.
+        """Return the images, to be normalized with the card's mean and standard deviation.
 
         Raises DataError if their size or their classes are not those of the card.
         """
@@ -58,7 +58,7 @@ class Segmentation(Task):
         )
 
     def data_options(self, card: Card) -> dict[str, Any]:
-        """Return the size of the pictures and their number of channels."""
+        """Return the size of the images and their number of channels."""
         return {"size": card.arguments["image_size"], "channels": card.arguments["in_channels"]}
 
     def train_batches(
@@ -73,23 +73,23 @@ class Segmentation(Task):
         world_size: int = 1,
         device: str = "cpu",
     ) -> Iterator[Batch]:
-        """Yield every training picture once, reshuffled each epoch; the last batch may be smaller.
+        """Yield every training image once, reshuffled each epoch; the last batch may be smaller.
 
         Raises:
-            DataError: there are no pictures.
+            DataError: there are no images.
             OptionError: `mixup_alpha` is not 0.
         """
-        pictures, fields = dataset.split("train"), config.to_dict()
-        if len(pictures) == 0:
+        split, fields = dataset.split("train"), config.to_dict()
+        if len(split) == 0:
             raise DataError("the training split is empty")
         if fields.get("mixup_alpha"):
             message = "mixup blends the labels of whole images, and a mask has a label for every pixel"
             raise OptionError(f"{message}: mixup_alpha must be 0 (got {fields['mixup_alpha']:g})")
-        order = torch.randperm(len(pictures), generator=_generator(seed, "order", epoch))
+        order = torch.randperm(len(split), generator=_generator(seed, "order", epoch))
         chunks = _chunks(order, config.batch_size)
         for index in range(start, len(chunks)):
             mine, share = part_of(len(chunks[index]), rank=rank, world_size=world_size)
-            images, masks = _fetch(pictures, chunks[index][mine].tolist())
+            images, masks = _fetch(split, chunks[index][mine].tolist())
             places = torch.arange(len(chunks[index]))[mine]
             draws = Draws(_generator(seed, "augment", epoch, index, 0), len(chunks[index]), places)
             images, masks = augmented(images.to(device), masks.to(device), fields.get("augment", ()), draws)
@@ -100,7 +100,7 @@ class Segmentation(Task):
     def batches_of(
         self, items: Any, preprocess: Mapping[str, Any], *, device: str = "cpu"
     ) -> Iterator[Batch]:
-        """Yield every picture once, in order."""
+        """Yield every image once, in order."""
         size = max(1, _EVAL_PIXELS // preprocess["size"] ** 2)
         starts = range(0, len(items), size)
         for index, first in enumerate(starts):
@@ -113,8 +113,8 @@ class Segmentation(Task):
     ) -> Step:
         """Return the cross-entropy, and as sums the loss and the confusion matrix of pixels (K, K).
 
-        The loss of a picture is the mean over its pixels of known class, and that of a batch the mean over
-        its pictures, so no picture counts more because more of it is known.
+        The loss of an image is the mean over its pixels of known class, and that of a batch the mean over
+        its images, so no image counts more because more of it is known.
         """
         logits: Tensor = model(batch.inputs).float()  # (B, K, H, W)
         known = (batch.targets >= 0).sum((1, 2)).clamp(min=1)  # (B,)
@@ -125,10 +125,10 @@ class Segmentation(Task):
         return Step(loss, {"loss": loss.detach() * count, "confusion": confusion}, count)
 
     def views(self, model: nn.Module) -> nn.Module:
-        """Return a model that averages the probabilities for each picture and its mirror image."""
+        """Return a model that averages the probabilities for each image and its mirror image."""
         return Mirrored(model)
 
-    def chance(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
+    def baseline(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
         """Return an IoU of 1 / K, the most that one class everywhere can have, and a loss of ln K."""
         classes = len(preprocess["classes"])
         return {"iou": 1 / classes, "loss": math.log(classes)} if classes > 1 else {}
@@ -151,20 +151,20 @@ class Segmentation(Task):
 
 
 class Mirrored(nn.Module):
-    """A model whose answer is the mean probability for a picture and for its mirror image, mirrored back."""
+    """A model whose answer is the mean probability for an image and for its mirror image, mirrored back."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map pictures (B, C, H, W) to log-probabilities (B, K, H, W)."""
+        """Map images (B, C, H, W) to log-probabilities (B, K, H, W)."""
         here, mirrored = self.model(images), self.model(images.flip(3)).flip(3)
         return torch.stack([here.log_softmax(1), mirrored.log_softmax(1)]).logsumexp(0) - math.log(2)
 
 
 def _chunks(order: Tensor, size: int) -> list[Tensor]:
-    """Split an order into batches; a last batch of one picture joins the previous: BatchNorm needs two."""
+    """Split an order into batches; a last batch of one image joins the previous: BatchNorm needs two."""
     chunks = list(order.split(size))
     if size > 1 and len(chunks) > 1 and len(chunks[-1]) == 1:
         chunks[-2:] = [torch.cat(chunks[-2:])]
@@ -175,9 +175,9 @@ def _generator(*position: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(seed_for(*position))
 
 
-def _fetch(pictures: Any, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+def _fetch(split: Any, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Return images, uint8 (B, C, H, W), and masks, uint8 (B, H, W); -1 stands for a mask of unknowns."""
-    images, masks = zip(*(pictures[index] for index in indices), strict=True)
+    images, masks = zip(*(split[index] for index in indices), strict=True)
     size = images[0].shape[1:]
     masks = [torch.as_tensor(mask).to(torch.uint8).expand(size) for mask in masks]  # -1 becomes 255
     return torch.stack(images), torch.stack(masks)

@@ -1,6 +1,6 @@
 """The dataset: drawn shapes in front of each other, and the kind of every pixel.
 
-Picture number i of a split is a function of (seed, split, i) alone.
+Image number i of a split is a function of (seed, split, i) alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["ShapesMasks"]
 Array = np.ndarray
 Count = Annotated[int, Meta(ge=0, le=50_000)]
 
-# Of all pictures and masks: a weights file may say how many are drawn, and must not take all memory
+# Of all images and masks: a weights file may say how many are drawn, and must not take all memory
 _MOST_BYTES = 400_000_000
 
 # Whether a pixel is inside a shape, given its offset from the center in units of half the shape's size
@@ -38,15 +38,15 @@ KINDS: dict[str, Callable[[Array, Array], Array]] = {
 
 
 class ShapesMasks(Dataset):
-    """Shapes of several kinds in each picture, in random colors, sizes and places over a noisy background.
+    """Shapes of several kinds in each image, in random colors, sizes and places over a noisy background.
 
     Args:
         size: height and width in pixels.
         kinds: kinds of shapes; the background is one more class.
-        shapes: the most shapes in a picture; there are at least two, if this is not 1.
-        train_size: pictures in the train split.
-        val_size: pictures in the val split.
-        test_size: pictures in the test split.
+        shapes: the most shapes in an image; there are at least two, if this is not 1.
+        train_size: images in the train split.
+        val_size: images in the val split.
+        test_size: images in the test split.
         seed: random seed of the drawing.
 
     Raises OptionError if all together would take more than 400 MB.
@@ -66,21 +66,21 @@ class ShapesMasks(Dataset):
         counts: dict[Split, int] = {"train": train_size, "val": val_size, "test": test_size}
         total, most = sum(counts.values()), _MOST_BYTES // (4 * size**2)
         if total > most:
-            message = f"{most:,} pictures of {size}×{size} pixels are the most that can be drawn"
+            message = f"{most:,} images of {size}×{size} pixels are the most that can be drawn"
             hint = "set a smaller size, train_size, val_size or test_size"
             raise OptionError(f"{message} (got {total:,})", hint=hint)
         self.size, self.kinds, self.shapes, self.seed = size, list(KINDS)[:kinds], shapes, seed
         self._splits = {name: self._drawn(name, count) for name, count in counts.items()}
 
     def _drawn(self, name: Split, count: int) -> tuple[Tensor, Tensor]:
-        """Return pictures, uint8 (N, 3, size, size), and masks, uint8 (N, size, size)."""
+        """Return images, uint8 (N, 3, size, size), and masks, uint8 (N, size, size)."""
         images = torch.empty(count, 3, self.size, self.size, dtype=torch.uint8)
         masks = torch.empty(count, self.size, self.size, dtype=torch.uint8)
         for number in range(count):
             random = np.random.Generator(np.random.Philox(seed_for(self.seed, name, number)))
             image, mask = _draw(random, self.size, self.kinds, self.shapes)
             images[number], masks[number] = torch.from_numpy(image), torch.from_numpy(mask)
-            report_work("drawing shapes", number + 1, count, "pictures")
+            report_work("drawing shapes", number + 1, count, "images")
         return images, masks
 
     @property
@@ -96,7 +96,7 @@ class ShapesMasks(Dataset):
 
     @property
     def fingerprint(self) -> str:
-        """Return the sha256 of all pictures and masks."""
+        """Return the sha256 of all images and masks."""
         digest = hashlib.sha256(repr(self.kinds).encode())
         for images, masks in self._splits.values():
             digest.update(images.numpy().data)
@@ -104,12 +104,12 @@ class ShapesMasks(Dataset):
         return digest.hexdigest()
 
     def split(self, name: Split) -> TensorDataset:
-        """Return pictures and masks."""
+        """Return images and masks."""
         return TensorDataset(*self._splits[name])
 
 
 def _draw(random: np.random.Generator, size: int, kinds: list[str], most: int) -> tuple[Array, Array]:
-    """Return a picture, uint8 (3, size, size), and its mask, uint8 (size, size)."""
+    """Return an image, uint8 (3, size, size), and its mask, uint8 (size, size)."""
     ys, xs = np.mgrid[:size, :size] + 0.5
     mask = np.zeros((size, size), np.uint8)
     colors = [random.uniform(0, 255, 3)]

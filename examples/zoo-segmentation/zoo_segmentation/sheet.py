@@ -1,4 +1,4 @@
-"""The sheet: each picture beside its masks, and the classes' colors."""
+"""The sheet: each image beside its masks, and the classes' colors."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ __all__ = ["Row", "draw_sheet"]
 
 # Told apart with any kind of color vision (Okabe & Ito 2008); the first class is often the background
 _COLORS = ("#d7dce1", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#f0e442")
-# How much of a mask's color covers its picture
+# How much of a mask's color covers its image
 _OPACITY = 0.75
-# Inches: the side of a picture, and the height of its caption
+# Inches: the side of an image, and the height of its caption
 _SIDE, _CAPTION = 1.15, 0.24
 
 
 class Row(NamedTuple):
-    """A picture to draw, in color (H, W, 3) from 0 to 1, and its masks (H, W); -1 is unknown."""
+    """An image to draw, in color (H, W, 3) from 0 to 1, and its masks (H, W); -1 is unknown."""
 
     name: str
-    picture: Tensor
+    image: Tensor
     true: Tensor | None
     predicted: Tensor
 
 
 def draw_sheet(rows: Sequence[Row], classes: Sequence[str], *, title: str) -> Figure:
-    """Return a figure of pictures, each beside its true mask, if that is known, and the predicted one.
+    """Return a figure of images, each beside its true mask, if that is known, and the predicted one.
 
     Args:
         classes: the name of each class, for the legend.
@@ -46,7 +46,7 @@ def draw_sheet(rows: Sequence[Row], classes: Sequence[str], *, title: str) -> Fi
     columns = min(3, len(rows))
     down = math.ceil(len(rows) / columns)
     tiles = 3 if any(row.true is not None for row in rows) else 2
-    what = "picture, true mask, predicted mask" if tiles == 3 else "picture, predicted mask"
+    what = "image, true mask, predicted mask" if tiles == 3 else "image, predicted mask"
     lines = math.ceil(len(classes) / 6)
     width, height = columns * (tiles * _SIDE + 0.2), down * (_SIDE + _CAPTION) + 0.3 * lines
     figure = style.figure(max(width, 5), height, title=title, subtitle=what)
@@ -56,9 +56,9 @@ def draw_sheet(rows: Sequence[Row], classes: Sequence[str], *, title: str) -> Fi
         axes.set_axis_off()
     for number, row in enumerate(rows):
         place = grid[number // columns, number % columns * tiles :][:tiles]
-        shown = [row.picture, row.predicted] if tiles == 2 else [row.picture, row.true, row.predicted]
+        shown = [row.image, row.predicted] if tiles == 2 else [row.image, row.true, row.predicted]
         for axes, tile in zip(place, shown, strict=True):
-            _show(axes, tile, row.picture, colors)
+            _show(axes, tile, row.image, colors)
         place[0].set_title(
             style.shortened(row.name, 72 * tiles * _SIDE, style.SMALL), loc="left", fontsize=style.SMALL
         )
@@ -67,12 +67,12 @@ def draw_sheet(rows: Sequence[Row], classes: Sequence[str], *, title: str) -> Fi
     return figure
 
 
-def _show(axes: Axes, tile: Tensor | None, picture: Tensor, colors: Tensor) -> None:
-    """Draw a picture, or a mask over it in gray; nothing where the mask is unknown."""
+def _show(axes: Axes, tile: Tensor | None, image: Tensor, colors: Tensor) -> None:
+    """Draw an image, or a mask over it in gray; nothing where the mask is unknown."""
     if tile is None:
         return
     if tile.ndim == 2:
-        gray = picture.mean(2, keepdim=True).expand(-1, -1, 3)
+        gray = image.mean(2, keepdim=True).expand(-1, -1, 3)
         mask = gray.lerp(colors[tile.clamp(min=0)], _OPACITY)
         tile = torch.where((tile >= 0)[..., None], mask, gray)
     axes.imshow(tile.numpy(), interpolation="nearest")

@@ -1,4 +1,4 @@
-"""Small made-up pictures with masks, for checks that must be fast."""
+"""Small made-up images with masks, for checks that must be fast."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ CLASSES = ["ground", "water", "sky"]
 
 
 class TinyMasks(Dataset):
-    """Noise in three tints, one for each third of a picture: 24 to train on, 6 in each other split.
+    """Noise in three tints, one for each third of an image: 24 to train on, 6 in each other split.
 
     Args:
-        size: height and width of the pictures.
+        size: height and width of the images.
     """
 
     def __init__(self, *, size: int = 32) -> None:
@@ -39,14 +39,14 @@ class TinyMasks(Dataset):
         return f"{self.size:064x}"
 
     def split(self, name: Split) -> Sequence[tuple[Tensor, Tensor]]:
-        """Return pictures and masks."""
+        """Return images and masks."""
         first, count = {"train": (0, 24), "val": (24, 6), "test": (30, 6)}[name]
         return [_item(number, self.size) for number in range(first, first + count)]
 
 
 def _item(number: int, size: int) -> tuple[Tensor, Tensor]:
     draws = torch.Generator().manual_seed(number)
-    rows = torch.arange(size) * 3 // size  # the thirds, in an order of the picture's own
+    rows = torch.arange(size) * 3 // size  # the thirds, in an order of the image's own
     mask = torch.randperm(3, generator=draws)[rows][:, None].expand(size, size)
     tints = torch.tensor([[0.8, 0.5, 0.2], [0.1, 0.5, 0.9], [0.6, 0.8, 0.9]])
     image = 0.7 * tints[mask].permute(2, 0, 1) + 0.3 * torch.rand(3, size, size, generator=draws)

@@ -15,15 +15,15 @@ __all__ = ["UNet"]
 class UNet(nn.Module):
     """Down to few large features, and up again beside what was seen on the way.
 
-    Going down, each level halves the picture and doubles the channels: it sees more, and forgets where. Going
+    Going down, each level halves the image and doubles the channels: it sees more, and forgets where. Going
     up, each level is joined by its skip connection, the features of the same size from the way down, which
     still know where.
 
     Args:
         width: channels of the first level.
-        depth: times that the picture is halved.
+        depth: times that the image is halved.
 
-    Raises ValueError if the pictures are too small to be halved so often.
+    Raises ValueError if the images are too small to be halved so often.
     """
 
     def __init__(

@@ -18,8 +18,8 @@ export const keepToken = (token) => sessionStorage.setItem(KEY, token);
 export const listModels = async () => (await ask("models")).json();
 
 /**
- * Return the row of an input: `{input, answers, error}`.
- * @param {{model: string, input: File|string, top: ?number}} asked a picture or a text
+ * Return the row of an input: `{input, predictions, error}`.
+ * @param {{model: string, input: File|string, top: ?number}} asked an image or a text
  */
 export async function predict({ model, input, top = null }, signal) {
   const form = formOf(model, input);
@@ -38,7 +38,7 @@ export async function analyze({ model, input, analyzer, classes, layer, options 
   return (await ask("analyze", { method: "POST", body: form, signal })).json();
 }
 
-/** Yield `{text, surprise}` for each token, and at last `{done}` with what is said of the whole text. */
+/** Yield `{text, surprisal}` for each token, and at last `{done}` with what is said of the whole text. */
 export async function* sample(settings, signal) {
   const headers = { "Content-Type": "application/json" };
   const answer = await ask("sample", { method: "POST", headers, body: JSON.stringify(settings), signal });

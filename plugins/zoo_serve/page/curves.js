@@ -1,4 +1,4 @@
-// Learning curves: the headline metric and the loss of each split by epoch, as SVG and as a table.
+// Learning curves: the primary metric and the loss of each split by epoch, as SVG and as a table.
 
 import { drawn, element } from "./dom.js";
 import { digits, metric, words } from "./format.js";
@@ -8,8 +8,8 @@ const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [230, 52, 48, 12, 34];
 const DOTS = 30; // most epochs whose points are dots too
 
 /** Return a section with the curves of a model that has a `history`. */
-export function showCurves({ history, headline, units }) {
-  const names = headline === "loss" ? ["loss"] : [headline, "loss"];
+export function showCurves({ history, primary_metric, units }) {
+  const names = primary_metric === "loss" ? ["loss"] : [primary_metric, "loss"];
   const charts = names.map((name) => chart(history, name, units[name] ?? ""));
   return element(
     "section",

@@ -1,4 +1,4 @@
-// A map drawn over its picture, in the colors and with the opacity of `zoo analyze`: the higher, the more opaque.
+// A map drawn over its image, in the colors and with the opacity of `zoo analyze`: the higher, the more opaque.
 
 import { copyOf } from "./dom.js";
 
@@ -23,13 +23,13 @@ export function color(value) {
 }
 
 /**
- * Return a figure of a map over a picture, with a slider for its opacity.
- * @param {string} picture data URL of a square
- * @param {string} map data URL of a gray picture
+ * Return a figure of a map over an image, with a slider for its opacity.
+ * @param {string} image data URL of a square
+ * @param {string} map data URL of a gray image
  * @param {{label: string, caption: string}} words what a screen reader says of it, and what stands below it
  */
-export async function showHeat(picture, map, { label, caption }) {
-  const [below, gray] = await Promise.all([loaded(picture), loaded(map)]);
+export async function showHeat(image, map, { label, caption }) {
+  const [below, gray] = await Promise.all([loaded(image), loaded(map)]);
   const view = copyOf("heat-view");
   const find = (selector) => view.querySelector(selector);
   const [figure, canvas, slider, output] = ["figure", "canvas", ".opacity", "output"].map(find);
@@ -57,11 +57,11 @@ async function loaded(url) {
   return image;
 }
 
-/** Return a function that draws heat over a picture with an opacity between 0 and 1. */
-function blender(canvas, picture, heat) {
+/** Return a function that draws heat over an image with an opacity between 0 and 1. */
+function blender(canvas, image, heat) {
   const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";
-  context.drawImage(picture, 0, 0, canvas.width, canvas.height);
+  context.drawImage(image, 0, 0, canvas.width, canvas.height);
   const below = context.getImageData(0, 0, canvas.width, canvas.height);
   const colors = Uint8ClampedArray.from(Array.from({ length: 256 }, (_, level) => color(level / 255)).flat());
   const mixed = context.createImageData(below);
@@ -78,7 +78,7 @@ function blender(canvas, picture, heat) {
   };
 }
 
-/** Return the values of a gray picture, 0 to 1, enlarged to a square by bicubic interpolation, row by row. */
+/** Return the values of a gray image, 0 to 1, enlarged to a square by bicubic interpolation, row by row. */
 function heatOf(gray, side) {
   const [width, height] = [gray.naturalWidth, gray.naturalHeight];
   const canvas = new OffscreenCanvas(width, height);

@@ -134,14 +134,14 @@ function ofJSON(text) {
   }
 }
 
-/** Return what there is to see of an answer: maps over the picture, figures, scores. */
-async function shown({ items, picture, figures, scores }, model, name, input) {
+/** Return what there is to see of an answer: maps over the image, figures, scores. */
+async function shown({ items, image, figures, scores }, model, name, input) {
   const title = `${name} of ${input.name ?? "the text"}`;
   const maps = items.map((item) => {
     const what = `evidence for ${item.map_of}`;
     const probability = Number.isFinite(item.probability) ? ` (${percent(item.probability)})` : "";
     const peak = `highest value ${digits(item.peak, 3)}`;
-    return showHeat(picture, item.map, {
+    return showHeat(image, item.map, {
       label: `${title}: ${what}, ${peak}`,
       caption: `${what[0].toUpperCase()}${what.slice(1)}${probability}, ${peak}`,
     });

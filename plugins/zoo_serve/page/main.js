@@ -3,8 +3,8 @@
 import { keepToken, listModels } from "./api.js";
 import { announce, element } from "./dom.js";
 import { metric } from "./format.js";
-import { headline, showCard, showHead } from "./models.js";
-import { showPictures } from "./pictures.js";
+import { primary_metric, showCard, showHead } from "./models.js";
+import { showImages } from "./images.js";
 import * as problems from "./problems.js";
 import { showText } from "./text.js";
 
@@ -39,7 +39,7 @@ async function load() {
 }
 
 function listed(model) {
-  const best = headline(model);
+  const best = primary_metric(model);
   const value = best ? `${metric(best.value, best.unit)}` : "";
   const about = element("span", { class: "muted small" }, [model.task, value].filter(Boolean).join(" · "));
   return element("li", {}, element("a", { href: `#${encodeURIComponent(model.name)}` }, model.name, about));
@@ -72,7 +72,7 @@ function showModel() {
   }
   document.title = `${model.name} · zoo`;
   view.replaceChildren(showHead(model));
-  if (model.takes === "picture") leave = showPictures(view, model);
+  if (model.takes === "image") leave = showImages(view, model);
   if (model.takes === "text") leave = showText(view, model);
   if (model.takes === null) view.append(element("p", {}, "Its task does not say how to read inputs one by one."));
   view.append(showCard(model));

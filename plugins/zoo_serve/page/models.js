@@ -4,8 +4,8 @@ import { showCurves } from "./curves.js";
 import { element, facts } from "./dom.js";
 import { count, digits, measured, metric, words } from "./format.js";
 
-/** Return the headline metric, `{split, name, value, unit}`, of the test split where it was measured. */
-export function headline({ metrics, headline: name, units }) {
+/** Return the primary metric, `{split, name, value, unit}`, of the test split where it was measured. */
+export function primary_metric({ metrics, primary_metric: name, units }) {
   const split = ["test", "val", "train"].find((one) => Number.isFinite(metrics[one]?.[name]));
   return split ? { split, name, value: metrics[split][name], unit: units[name] } : null;
 }
@@ -24,9 +24,9 @@ export function showHead(model) {
   );
 }
 
-/** Return the metrics of the split that the headline is of, that one first. */
+/** Return the metrics of the split that the primary metric is of, that one first. */
 function metricsOf(model) {
-  const first = headline(model);
+  const first = primary_metric(model);
   if (!first) return "";
   const values = Object.entries(model.metrics[first.split]).filter(([, value]) => Number.isFinite(value));
   values.sort(([a], [b]) => (b === first.name) - (a === first.name));
@@ -58,14 +58,14 @@ export function showCard(model) {
 }
 
 function details(model) {
-  const { card, metrics, units, headline: name } = model;
+  const { card, metrics, units, primary_metric: name } = model;
   const pairs = [];
   const add = (term, value) => value && pairs.push([term, value]);
   for (const key of ["license", "source", "author"]) add(key, typeof card[key] === "string" ? card[key] : "");
   const { epochs, steps } = card.progress ?? {};
   add("trained for", epochs && `${count(epochs)} epochs, ${count(steps)} steps, seed ${card.seed}`);
   for (const [split, values] of Object.entries(metrics)) {
-    if (split === headline(model)?.split) continue; // it is in the head
+    if (split === primary_metric(model)?.split) continue; // it is in the head
     add(split, Object.entries(values).map(([key, value]) => measured(key, value, units).join(" ")).join(", "));
   }
   const seeds = Object.values(card.by_seed ?? {});

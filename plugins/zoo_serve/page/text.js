@@ -5,9 +5,9 @@ import { announce, copyOf, element, facts } from "./dom.js";
 import { count, digits, measured } from "./format.js";
 import { showInside } from "./inside.js";
 import * as problems from "./problems.js";
-import { legend, tellTokens, tokenOf } from "./surprise.js";
+import { legend, tellTokens, tokenOf } from "./surprisal.js";
 
-const NUMBERS = ["temperature", "top_p", "length", "top_k", "seed"];
+const NUMBERS = ["temperature", "top_p", "max_new_tokens", "top_k", "seed"];
 let kept = {}; // what was typed, from one model to the next
 
 /** Show the view of a model that takes text; return what ends it. */
@@ -50,12 +50,12 @@ function showWriting(section, model) {
   find(".dice").addEventListener("click", () => {
     form.elements.seed.value = crypto.getRandomValues(new Uint32Array(1))[0] % 1_000_000;
   });
-  const surprise = find(".surprise-switch");
+  const surprisal = find(".surprisal-switch");
   const color = () => {
-    written.classList.toggle("colored", surprise.checked);
-    find(".legend").hidden = !surprise.checked;
+    written.classList.toggle("colored", surprisal.checked);
+    find(".legend").hidden = !surprisal.checked;
   };
-  surprise.addEventListener("change", color);
+  surprisal.addEventListener("change", color);
   color();
   tellTokens(written, (words) => {
     told.textContent = words;
@@ -87,7 +87,7 @@ function showWriting(section, model) {
         else {
           add(item);
           tokens += 1;
-          nats += item.surprise;
+          nats += item.surprisal;
           told.textContent = `${count(tokens)} tokens`;
         }
       }
@@ -134,7 +134,7 @@ function showWriting(section, model) {
 
 function summary({ tokens, nats, seconds, about, stopped }) {
   const parts = [`${stopped ? "Stopped after " : ""}${count(tokens)} tokens in ${digits(seconds, 2)} s`];
-  if (tokens) parts.push(`mean surprise ${digits(nats / tokens, 3)} nats`);
+  if (tokens) parts.push(`mean surprisal ${digits(nats / tokens, 3)} nats`);
   if (about?.unknown.length) {
     const signs = about.unknown.map((sign) => `“${sign}”`).join(", ");
     parts.push(`unknown to the model, and read as <unk>: ${signs}`);
@@ -153,8 +153,8 @@ function showReading(section, model) {
   async function score() {
     problems.show(problem);
     try {
-      const { answers, error } = await predict({ model: model.name, input: form.elements.text.value }, asked.signal);
-      const rows = answers.flatMap(Object.entries).map(([name, value]) => measured(name, value, model.units));
+      const { predictions, error } = await predict({ model: model.name, input: form.elements.text.value }, asked.signal);
+      const rows = predictions.flatMap(Object.entries).map(([name, value]) => measured(name, value, model.units));
       scores.replaceChildren(error ? element("p", {}, error) : facts(rows, "metrics"));
       announce(error ?? rows.map((row) => row.join(" ")).join(", "));
     } catch (error) {

@@ -18,7 +18,7 @@ def zoo_architectures():
         ArchitectureSpec(
             name=name,
             target=f"languages.{target}",
-            task="language-modelling",
+            task="language-modeling",
             summary=summary,
             training={"lr": 3e-3, "batch_size": 16, "clip_grad_norm": 1.0},
             context_length=CONTEXT.get(name, 0),

@@ -1,4 +1,4 @@
-"""What surprises a language model: the loss of each token, and the passages where it is highest."""
+"""What surpries a language model: the loss of each token, and the passages where it is highest."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from torch.nn import functional as F
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject
 from zoo.plugin import style, text_metrics, untouched
 
-# Bits at which the color is at its strongest
-_FULL = 8.0
+# Nats at which the color is at its strongest
+_FULL = 6.0
 # Tokens at the start of the text that the page shows
 _SHOWN = 20_000
 _PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
-<title>What surprises the model</title>
+<title>What surpries the model</title>
 <style>
 body {{ font: 16px/1.6 system-ui, sans-serif; color: {ink}; background: {paper}; max-width: 46em;
   margin: 2.5em auto; padding: 0 1.2em }}
@@ -34,15 +34,15 @@ pre {{ font: 15px/1.75 ui-monospace, monospace; white-space: pre-wrap; overflow-
   border-left: 3px solid {faint}; padding-left: 1em }}
 i {{ font-style: normal; padding: .1em .7em; color: {ink} }}
 </style>
-<h1>What surprises the model</h1>
-<p>{title}: {mean:.2f} bits per token on average.</p>
-<p>{scale} bits. The redder a token, the less the model expected it; full red means at least {full:.0f} bits,
+<h1>What surpries the model</h1>
+<p>{title}: {mean:.2f} nats per token on average.</p>
+<p>{scale} nats. The redder a token, the less the model expected it; full red means at least {full:.0f} nats,
 a probability of at most 1 in {odds:.0f}. The first token of the text is not predicted, and so not shown.</p>
 {parts}
 """
 
 
-class Surprise(Analyzer):
+class Surprisal(Analyzer):
     """The loss of each token of the vocabulary, and the passages of the text where it is highest.
 
     Args:
@@ -57,7 +57,7 @@ class Surprise(Analyzer):
         self.length = length
 
     def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
-        """Return the tables `tokens` and `passages`, the page `surprise.html`, and the passages in color."""
+        """Return the tables `tokens` and `passages`, the page `surprisal.html`, and the passages in color."""
         preprocess = subject.preprocess
         with untouched(model) as inner, torch.no_grad():
             tokens, losses = _losses(inner, batches)
@@ -66,41 +66,41 @@ class Surprise(Analyzer):
             tokens, losses, first = tokens.flip(0), losses.flip(0), 0
         eos = preprocess.get("newline_eos", False)
         texts = ["\n" if eos and token == "<eos>" else str(token) for token in preprocess["vocabulary"]]
-        scored = _Scored(tokens, losses / math.log(2), texts)
-        spans = _highest(scored.bits, count=self.passages, length=self.length)
+        scored = _Scored(tokens, losses, texts)
+        spans = _highest(scored.nats, count=self.passages, length=self.length)
         rows = [
             {
                 "from": start + first,
-                "bits": float(scored.bits[start:end].mean()),
+                "nats": float(scored.nats[start:end].mean()),
                 "text": "".join(word for word, _ in scored.between(start, end)),
             }
             for start, end in spans
         ]
-        titles = [f"{row['bits']:.2f} bits per token, from token {row['from']:,}" for row in rows]
+        titles = [f"{row['nats']:.2f} nats per token, from token {row['from']:,}" for row in rows]
         shown = [*zip(titles, spans, strict=True)]
         mean = float(losses.mean())
         return Analysis(
             scores=text_metrics(mean, preprocess),
             tables={"tokens": _by_token(scored), "passages": rows},
             details={"tokens": len(tokens)},
-            figures={"surprise.html": lambda: _page(subject.title, scored, shown)},
+            figures={"surprisal.html": lambda: _page(subject.title, scored, shown)},
             text="\n\n".join(f"{title}\n{_colored(scored, span)}" for title, span in shown),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _Scored:
-    """Tokens (N,) with their surprise in bits (N,), and the text of each token of the vocabulary."""
+    """Tokens (N,) with their surprisal in nats (N,), and the text of each token of the vocabulary."""
 
     tokens: Tensor
-    bits: Tensor
+    nats: Tensor
     texts: Sequence[str]
 
     def between(self, start: int, end: int) -> list[tuple[str, float]]:
-        """Return the text and the bits of each token of a span."""
+        """Return the text and the nats of each token of a span."""
         numbers: list[int] = self.tokens[start:end].tolist()
-        bits: list[float] = self.bits[start:end].tolist()
-        return [(self.texts[number], value) for number, value in zip(numbers, bits, strict=True)]
+        nats: list[float] = self.nats[start:end].tolist()
+        return [(self.texts[number], value) for number, value in zip(numbers, nats, strict=True)]
 
 
 def _losses(model: nn.Module, batches: Iterable[Batch]) -> tuple[Tensor, Tensor]:
@@ -123,10 +123,10 @@ def _losses(model: nn.Module, batches: Iterable[Batch]) -> tuple[Tensor, Tensor]
     return torch.cat(tokens), torch.cat(losses)
 
 
-def _highest(bits: Tensor, *, count: int, length: int) -> list[tuple[int, int]]:
+def _highest(nats: Tensor, *, count: int, length: int) -> list[tuple[int, int]]:
     """Return the spans of a length with the highest means that do not overlap."""
-    length = min(length, len(bits))
-    means = bits.unfold(0, length, 1).mean(1)
+    length = min(length, len(nats))
+    means = nats.unfold(0, length, 1).mean(1)
     spans: list[tuple[int, int]] = []
     while len(spans) < count and means.max() > -1:
         start = int(means.argmax())
@@ -136,17 +136,17 @@ def _highest(bits: Tensor, *, count: int, length: int) -> list[tuple[int, int]]:
 
 
 def _by_token(scored: _Scored) -> list[dict[str, Any]]:
-    """Return the count and the mean bits of each token, the highest total first."""
+    """Return the count and the mean nats of each token, the highest total first."""
     size = len(scored.texts)
     counts = torch.bincount(scored.tokens, minlength=size)
-    sums = torch.zeros(size, dtype=torch.float64).index_add_(0, scored.tokens, scored.bits.double())
+    sums = torch.zeros(size, dtype=torch.float64).index_add_(0, scored.tokens, scored.nats.double())
     order: list[int] = sums.argsort(descending=True, stable=True).tolist()
     total = float(sums.sum())
     return [
         {
             "token": scored.texts[number],
             "count": int(counts[number]),
-            "bits": float(sums[number] / counts[number]),
+            "nats": float(sums[number] / counts[number]),
             "share": float(sums[number]) / total,
         }
         for number in order
@@ -165,17 +165,17 @@ def _page(title: str, scored: _Scored, passages: Sequence[tuple[str, tuple[int, 
     text = "The text" if count <= _SHOWN else f"The first {_SHOWN:,} of {count:,} tokens"
     parts = [
         f"<h2>{html.escape(_visible(heading))}</h2>\n"
-        f"<pre>{''.join(_span(word, bits) for word, bits in scored.between(*span))}</pre>"
+        f"<pre>{''.join(_span(word, nats) for word, nats in scored.between(*span))}</pre>"
         for heading, span in [*passages, (text, (0, min(count, _SHOWN)))]
     ]
-    mean = float(scored.bits.mean())
+    mean = float(scored.nats.mean())
     return _PAGE.format(
         title=html.escape(_visible(title)),
         mean=mean,
         full=_FULL,
-        odds=2**_FULL,
+        odds=math.exp(_FULL),
         scale="".join(
-            f'<i style="{_heat(bits)}">{bits:.0f}</i>' for bits in (0, _FULL / 4, _FULL / 2, _FULL)
+            f'<i style="{_heat(nats)}">{nats:.0f}</i>' for nats in (0, _FULL / 4, _FULL / 2, _FULL)
         ),
         parts="\n".join(parts),
         ink=style.INK,
@@ -185,18 +185,18 @@ def _page(title: str, scored: _Scored, passages: Sequence[tuple[str, tuple[int, 
     ).encode()
 
 
-def _span(word: str, bits: float) -> str:
+def _span(word: str, nats: float) -> str:
     end = "\n" if "\n" in word else ""
-    return f'<span style="{_heat(bits)}" title="{bits:.1f} bits">{html.escape(_visible(word))}</span>{end}'
+    return f'<span style="{_heat(nats)}" title="{nats:.1f} nats">{html.escape(_visible(word))}</span>{end}'
 
 
-def _heat(bits: float) -> str:
-    return f"background: rgba(255, 60, 30, {min(bits / _FULL, 1):.2f})"
+def _heat(nats: float) -> str:
+    return f"background: rgba(255, 60, 30, {min(nats / _FULL, 1):.2f})"
 
 
 def _colored(scored: _Scored, span: tuple[int, int]) -> str:
     """Return a passage for a terminal, with backgrounds from black to red."""
     return "".join(
-        f"\x1b[48;2;{int(200 * min(bits / _FULL, 1))};0;0;97m{_visible(word)}\x1b[0m"
-        for word, bits in scored.between(*span)
+        f"\x1b[48;2;{int(200 * min(nats / _FULL, 1))};0;0;97m{_visible(word)}\x1b[0m"
+        for word, nats in scored.between(*span)
     )

@@ -1,4 +1,4 @@
-"""Picture files of any format, size and mode, decoded to uint8 arrays of one size. Torch-free."""
+"""Image files of any format, size and mode, decoded to uint8 arrays of one size. Torch-free."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zoo.errors import DataError, OptionError, first_line
 from zoo.files.regular import read_regular
 from zoo.processors import InputReader
 
-__all__ = ["SUFFIXES", "as_picture", "decode", "picture_reader", "pixels_of", "read_picture", "read_square"]
+__all__ = ["SUFFIXES", "as_image", "decode", "image_reader", "pixels_of", "read_image", "read_square"]
 
 # uint8 (channels, size, size)
 Pixels = NDArray[np.uint8]
@@ -25,7 +25,7 @@ Pixels = NDArray[np.uint8]
 # Formats that Pillow may try. It knows others that start programs, such as Ghostscript for EPS.
 FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
-# Suffixes of picture files; other files are ignored. HEIC is an error where Pillow cannot read it.
+# Suffixes of image files; other files are ignored. HEIC is an error where Pillow cannot read it.
 SUFFIXES = (
     ".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff",
     ".webp",
@@ -53,15 +53,15 @@ MAX_EXIF = 2**16
 # Comments among the pixels of a plain PPM, each of which costs Pillow a copy of the rest
 MAX_COMMENTS = 100
 
-# Pixels converted at a time: copies of a whole picture in other modes take several times its memory
+# Pixels converted at a time: copies of a whole image in other modes take several times its memory
 STRIP_PIXELS = 2**20
 
 # Where a scan of a JPEG begins; what is compressed never has these two bytes in a row
 _SCAN = b"\xff\xda"
 
 
-def read_picture(path: Path, *, size: int, channels: int) -> tuple[Pixels, bytes]:
-    """Return a picture as `decode` does, uint8 (channels, size, size), and the file's bytes.
+def read_image(path: Path, *, size: int, channels: int) -> tuple[Pixels, bytes]:
+    """Return an image as `decode` does, uint8 (channels, size, size), and the file's bytes.
 
     Raises DataError if it cannot be read.
     """
@@ -70,29 +70,29 @@ def read_picture(path: Path, *, size: int, channels: int) -> tuple[Pixels, bytes
         return decode(content, size=size, channels=channels), content
 
 
-def picture_reader(*, size: int, channels: int) -> InputReader:
-    """Return how a model reads pictures: `as_picture` of each, with -1 in place of a label."""
+def image_reader(*, size: int, channels: int) -> InputReader:
+    """Return how a model reads images: `as_image` of each, with -1 in place of a label."""
 
     def read(source: Any) -> tuple[Pixels, int]:
-        return as_picture(source, size=size, channels=channels), -1
+        return as_image(source, size=size, channels=channels), -1
 
-    notice = f"the model sees the central square of each picture, resized to {size}×{size} pixels"
-    return InputReader(read=read, what="pictures", suffixes=SUFFIXES, notice=notice, refuse=_refuse)
+    notice = f"the model sees the central square of each image, resized to {size}×{size} pixels"
+    return InputReader(read=read, what="images", suffixes=SUFFIXES, notice=notice, refuse=_refuse)
 
 
 def _refuse(path: Path) -> str:
-    """Return why a file is not a picture: neither its suffix nor its content is that of one."""
+    """Return why a file is not an image: neither its suffix nor its content is that of one."""
     if path.suffix.lower() not in SUFFIXES:
         with suppress(OSError):  # reading it again says why
-            return "" if pixels_of(read_regular(path, most=MAX_BYTES)) else "not a picture"
+            return "" if pixels_of(read_regular(path, most=MAX_BYTES)) else "not an image"
     return ""
 
 
-def as_picture(source: Any, *, size: int, channels: int) -> Pixels:
-    """Return a picture as `decode` does, uint8 (channels, size, size).
+def as_image(source: Any, *, size: int, channels: int) -> Pixels:
+    """Return an image as `decode` does, uint8 (channels, size, size).
 
     Args:
-        source: the path of a file, or what is in one as bytes; an image of Pillow; or uint8 numbers: an array
+        source: the path of a file, or what is in one as bytes; a Pillow image; or uint8 numbers: an array
             of numpy, (H, W) or (H, W, 1, 3 or 4), or a tensor of torch, (H, W) or (1, 3 or 4, H, W).
 
     Raises:
@@ -103,14 +103,14 @@ def as_picture(source: Any, *, size: int, channels: int) -> Pixels:
 
 
 def read_square(source: Any, *, at_most: int) -> Image.Image:
-    """Return the central square of a picture, which `as_picture` resizes, in color.
+    """Return the central square of an image, which `as_image` resizes, in color.
 
-    Its height and width are those of the picture, or `at_most` pixels if they are larger.
+    Its height and width are those of the image, or `at_most` pixels if they are larger.
 
     Args:
-        source: as `as_picture` takes it.
+        source: as `as_image` takes it.
 
-    Raises as `as_picture` does.
+    Raises as `as_image` does.
     """
     return _square_of(source, at_most, "RGB", enlarge=False)
 
@@ -121,7 +121,7 @@ def _pixels(square: Image.Image) -> Pixels:
 
 
 def _square_of(source: Any, size: int, mode: str, *, enlarge: bool = True) -> Image.Image:
-    """Return the central square of any picture in a mode, resized. Raises as `as_picture` does."""
+    """Return the central square of any image in a mode, resized. Raises as `as_image` does."""
     if isinstance(source, str | Path | bytes):
         with _explained("the input" if isinstance(source, bytes) else source):
             content = source if isinstance(source, bytes) else read_regular(source, most=MAX_BYTES)
@@ -133,19 +133,19 @@ def _square_of(source: Any, size: int, mode: str, *, enlarge: bool = True) -> Im
         upright = ImageOps.exif_transpose(image)
         return _central_square(upright, size if enlarge else min(size, *upright.size), mode)
     except (ValueError, OSError, SyntaxError) as error:  # Pillow decodes a file that it opened only now
-        raise DataError(f"the picture cannot be read: {str(error).partition(chr(10))[0]}") from None
+        raise DataError(f"the image cannot be read: {str(error).partition(chr(10))[0]}") from None
 
 
 def _image(source: Any) -> Image.Image:
-    """Return numbers as an image. Raises OptionError for others than `as_picture` says."""
+    """Return numbers as an image. Raises OptionError for others than `as_image` says."""
     torch: Any = sys.modules.get("torch")  # where it is not imported, nothing is a tensor
     is_tensor = torch is not None and isinstance(source, torch.Tensor)
     if not (is_tensor or isinstance(source, np.ndarray)):
-        kinds = "the path or the bytes of a picture, an image of Pillow, or a uint8 array or tensor"
+        kinds = "the path or the bytes of an image, a Pillow image, or a uint8 array or tensor"
         raise OptionError(f"expected {kinds} (got a {type(source).__name__})")
     if str(source.dtype).removeprefix("torch.") != "uint8":
         hint = "multiply numbers from 0 to 1 by 255, round them, and convert them to uint8"
-        raise OptionError(f"the numbers of a picture must be uint8 (got {source.dtype})", hint=hint)
+        raise OptionError(f"the numbers of an image must be uint8 (got {source.dtype})", hint=hint)
     if is_tensor:
         pixels: NDArray[Any] = cast("Any", source).detach().cpu().numpy()
         pixels = pixels.transpose(1, 2, 0) if pixels.ndim == 3 else pixels
@@ -153,17 +153,17 @@ def _image(source: Any) -> Image.Image:
     else:
         pixels, wanted = source, "(H, W) or (H, W, 1, 3 or 4)"
     if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4)):
-        hint = "give several pictures as a list"
-        raise OptionError(f"a picture must be {wanted} (got {tuple(source.shape)})", hint=hint)
+        hint = "give several images as a list"
+        raise OptionError(f"an image must be {wanted} (got {tuple(source.shape)})", hint=hint)
     pixels = pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
     if not pixels.size:
-        raise DataError("the picture cannot be read: it has no pixels")
+        raise DataError("the image cannot be read: it has no pixels")
     return Image.fromarray(np.ascontiguousarray(pixels))
 
 
 @contextmanager
 def _explained(what: object) -> Generator[None]:
-    """Raise DataError in place of what reading or decoding a picture raises."""
+    """Raise DataError in place of what reading or decoding an image raises."""
     try:
         yield
         return
@@ -173,28 +173,28 @@ def _explained(what: object) -> Generator[None]:
         why = f"it has more than {MAX_PIXELS:,} pixels"
     except OSError as error:
         why = error.strerror or first_line(error)
-    except Exception as error:  # Pillow raises all kinds of exceptions for a damaged picture
+    except Exception as error:  # Pillow raises all kinds of exceptions for a damaged image
         why = first_line(error)
-    raise DataError(f"{what} cannot be read as a picture: {why}", hint="repair or remove it") from None
+    raise DataError(f"{what} cannot be read as an image: {why}", hint="repair or remove it") from None
 
 
 def decode(content: bytes, *, size: int, channels: int) -> Pixels:
-    """Return an encoded picture as uint8 (channels, size, size): its central square, resized.
+    """Return an encoded image as uint8 (channels, size, size): its central square, resized.
 
-    The picture is rotated as its EXIF data says. Transparent pixels are blended with white, 16-bit gray is
+    The image is rotated as its EXIF data says. Transparent pixels are blended with white, 16-bit gray is
     scaled to 8 bits, and an animation stands for its first frame.
 
     Raises:
         DecompressionBombError: the header announces more than MAX_PIXELS.
         ValueError: the pixels are floating-point numbers, there is only one, or the file has too much before
             them, too many pieces, scans or comments, or too much EXIF data.
-        Exception: whatever else Pillow raises for a damaged picture.
+        Exception: whatever else Pillow raises for a damaged image.
     """
     return _pixels(_square(content, size, "RGB" if channels == 3 else "L"))
 
 
 def pixels_of(content: bytes) -> int:
-    """Return how many pixels an encoded picture has, as its header says; 0 if it cannot be read."""
+    """Return how many pixels an encoded image has, as its header says; 0 if it cannot be read."""
     try:
         with _opened(content) as opened:
             return opened.width * opened.height
@@ -220,7 +220,7 @@ def _identified(content: bytes) -> Image.Image:
 
 
 class _Pieces(io.BytesIO):
-    """An encoded picture that is read from a bounded number of times.
+    """An encoded image that is read from a bounded number of times.
 
     Whatever is repeated in it, such as segments, chunks, tags and comments, costs a read each time.
     """
@@ -242,7 +242,7 @@ class _Pieces(io.BytesIO):
 
 
 def _square(content: bytes, size: int, mode: str, *, enlarge: bool = True) -> Image.Image:
-    """Return the central square of an encoded picture in a mode, resized. Raises as `decode` does."""
+    """Return the central square of an encoded image in a mode, resized. Raises as `decode` does."""
     if not content:
         raise ValueError("it is empty")
     with _opened(content) as opened:
@@ -260,7 +260,7 @@ def _square(content: bytes, size: int, mode: str, *, enlarge: bool = True) -> Im
 
 
 def _turn_upright(image: Image.Image) -> None:
-    """Turn a picture as its EXIF data says. Raises ValueError if there is too much of that to parse."""
+    """Turn an image as its EXIF data says. Raises ValueError if there is too much of that to parse."""
     image.load()  # a PNG may have it after the pixels
     for name in ("exif", "Raw profile type exif"):
         if len(image.info.get(name, "")) > MAX_EXIF:
@@ -289,7 +289,7 @@ def _central_square(image: Image.Image, size: int, mode: str) -> Image.Image:
 
 
 def _flat(image: Image.Image, mode: str) -> Image.Image:
-    """Return a picture of any mode as 8-bit color or gray without transparency."""
+    """Return an image of any mode as 8-bit color or gray without transparency."""
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers, whose range is unknown")
     if image.mode.startswith("I"):  # Pillow's own conversion clips values above 255

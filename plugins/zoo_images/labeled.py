@@ -1,4 +1,4 @@
-"""The user's own pictures with several labels each, which a CSV file lists."""
+"""The user's own images with several labels each, which a CSV file lists."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from zoo_images.decoding import decoded
 from zoo_images.duplicates import warn_of_duplicates
 from zoo_images.folder import Share
 from zoo_images.image_set import ImageSet, ImageSplit, Seed
-from zoo_images.label_tables import Labelled, find_labelled
+from zoo_images.label_tables import Labeled, find_labeled
 
 
-def labelled(
+def labeled(
     *,
     root: str,
     size: Annotated[int, Meta(ge=8, le=1_024)] = 64,
@@ -27,25 +27,25 @@ def labelled(
     test_share: Share = 0.1,
     split_seed: Seed = 0,
 ) -> ImageSet:
-    """Read pictures and their labels from `labels.csv`, or from `train.csv` beside `val.csv` and `test.csv`.
+    """Read images and their labels from `labels.csv`, or from `train.csv` beside `val.csv` and `test.csv`.
 
-    The first column names a picture, with or without its folder and its suffix. Either a second column,
+    The first column names an image, with or without its folder and its suffix. Either a second column,
     `labels` or `tags`, holds the labels, separated by spaces, or by `|`, `;` or `,` if there is one anywhere;
-    or each further column is a class, 1 for the pictures that belong to it and 0 for others. A picture may
-    have no label. Pictures are read as those of `folder` are.
+    or each further column is a class, 1 for the images that belong to it and 0 for others. An image may
+    have no label. Images are read as those of `folder` are.
 
     Args:
-        root: folder of the CSV files, with the pictures in it or in its subfolders.
+        root: folder of the CSV files, with the images in it or in its subfolders.
         size: height and width in pixels.
         channels: 3 for color, 1 for gray.
-        val_share: share of the pictures to draw for val, where no file says.
-        test_share: share of the pictures to draw for test, likewise.
-        split_seed: random seed of the draw, which depends on the names of the pictures alone.
+        val_share: share of the images to draw for val, where no file says.
+        test_share: share of the images to draw for test, likewise.
+        split_seed: random seed of the draw, which depends on the names of the images alone.
 
     Raises:
         DataError: a file is missing or cannot be read, or a table is not as described.
     """
-    classes, splits = find_labelled(root)
+    classes, splits = find_labeled(root)
     if splits.keys() == {"train"}:
         splits = _draw(splits["train"], {"val": val_share, "test": test_share}, split_seed)
     rows = [row for split in SPLITS for row in splits.get(split, [])]
@@ -72,15 +72,15 @@ def labelled(
     )
 
 
-def _draw(rows: list[Labelled], shares: dict[Split, float], seed: int) -> dict[Split, list[Labelled]]:
+def _draw(rows: list[Labeled], shares: dict[Split, float], seed: int) -> dict[Split, list[Labeled]]:
     """Draw the shares of val and test in an order hashed from seed and name; the rest is train."""
-    left = sorted(rows, key=lambda row: seed_for(seed, "labelled", row.name))
-    drawn: dict[Split, list[Labelled]] = {}
+    left = sorted(rows, key=lambda row: seed_for(seed, "labeled", row.name))
+    drawn: dict[Split, list[Labeled]] = {}
     for split, share in shares.items():
         taken = int(share * len(rows) + 0.5)
         drawn[split], left = left[:taken], left[taken:]
     if not left:
         given = " and ".join(f"{split}_share={share}" for split, share in shares.items())
-        raise DataError(f"{given} leave none of the {len(rows)} pictures to train on")
+        raise DataError(f"{given} leave none of the {len(rows)} images to train on")
     drawn["train"] = left
     return {split: sorted(part, key=lambda row: row.name) for split, part in drawn.items()}

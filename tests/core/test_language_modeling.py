@@ -1,4 +1,4 @@
-"""Language modelling: lanes of text in which every token is predicted once, and the metrics."""
+"""Language modeling: lanes of text in which every token is predicted once, and the metrics."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from tests.configs import configured
 from zoo.errors import DataError
 from zoo.interfaces import Batch, Dataset, Split
-from zoo_text.language_modelling import LanguageModelling
-from zoo_text.plugin import LANGUAGE_MODELLING
+from zoo_text.language_modeling import LanguageModeling
+from zoo_text.plugin import LANGUAGE_Modeling
 
-TASK = LanguageModelling(LANGUAGE_MODELLING)
+TASK = LanguageModeling(LANGUAGE_Modeling)
 
 
 class Positions(Dataset):

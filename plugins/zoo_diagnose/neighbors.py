@@ -1,4 +1,4 @@
-"""The training pictures that a model finds most like an input."""
+"""The training images that a model finds most like an input."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from zoo import OptionError
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject
 from zoo.plugin import features_of, pooled, style, untouched
 from zoo_diagnose.nearest import Nearest
-from zoo_diagnose.pictures import thumbnail
-from zoo_diagnose.plots import neighbours_plot
+from zoo_diagnose.plots import neighbors_plot
+from zoo_diagnose.thumbnails import thumbnail
 
 Labels = list[str | None]
 
 
-class Neighbours(Analyzer):
-    """The nearest training pictures of each input, by the cosine similarity of features.
+class Neighbors(Analyzer):
+    """The nearest training images of each input, by the cosine similarity of features.
 
-    They show what the model sees as alike: wrong labels, copies of test pictures among the training pictures,
+    They show what the model sees as alike: wrong labels, copies of test images among the training images,
     and where a mistake comes from.
 
     Args:
-        count: number of nearest pictures for each input.
+        count: number of nearest images for each input.
         examples: number of inputs to draw.
     """
 
@@ -39,12 +39,12 @@ class Neighbours(Analyzer):
         self.examples = examples
 
     def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
-        """Return the table `neighbours`, `neighbours.png`, and scores.
+        """Return the table `neighbors`, `neighbors.png`, and scores.
 
-        A training picture is not its own neighbour. Where labels are known, `nearest_alike` is the share of
-        inputs whose nearest picture has the same label, and `alike` the share of all nearest pictures.
+        A training image is not its own neighbor. Where labels are known, `nearest_alike` is the share of
+        inputs whose nearest image has the same label, and `alike` the share of all nearest images.
 
-        Raises OptionError if the inputs are not pictures.
+        Raises OptionError if the inputs are not images.
         """
         reference = subject.reference
         assert reference is not None, "the spec asks for one"
@@ -52,23 +52,23 @@ class Neighbours(Analyzer):
             vectors, labels, shown = self._inputs(inner, batches, subject)
             own = torch.tensor(reference.inputs, dtype=torch.int64, device=vectors.device)
             nearest = Nearest(vectors, self.count, skip=own)
-            known, pictures = self._compare(inner, reference.batches, nearest, subject)
+            known, images = self._compare(inner, reference.batches, nearest, subject)
         rows = _table(subject.names, labels, nearest, reference.names, known)
         drawn = [
-            (picture, row, [pictures[near["number"]] for near in row["neighbours"]])
-            for picture, row in zip(shown, rows, strict=False)
+            (image, row, [images[near["number"]] for near in row["neighbors"]])
+            for image, row in zip(shown, rows, strict=False)
         ]
         return Analysis(
             scores=_scores(rows),
-            tables={"neighbours": rows},
-            figures={"neighbours.png": lambda: style.png(neighbours_plot(drawn, title=subject.title))},
+            tables={"neighbors": rows},
+            figures={"neighbors.png": lambda: style.png(neighbors_plot(drawn, title=subject.title))},
             text="\n".join(map(_line, rows[: self.examples])),
         )
 
     def _inputs(
         self, model: nn.Module, batches: Iterable[Batch], subject: Subject
     ) -> tuple[Tensor, Labels, list[Tensor]]:
-        """Return the features of all inputs, (N, F), their labels, and the pictures to draw."""
+        """Return the features of all inputs, (N, F), their labels, and the images to draw."""
         vectors: list[Tensor] = []
         labels: Labels = []
         shown: list[Tensor] = []
@@ -82,19 +82,19 @@ class Neighbours(Analyzer):
     def _compare(
         self, model: nn.Module, batches: Iterable[Batch], nearest: Nearest, subject: Subject
     ) -> tuple[Labels, dict[int, Tensor]]:
-        """Find the nearest pictures; return the labels of all, and by number those to draw."""
+        """Find the nearest images; return the labels of all, and by number those to draw."""
         labels: Labels = []
-        pictures: dict[int, Tensor] = {}
+        images: dict[int, Tensor] = {}
         for features, batch in _features(model, batches, subject):
             first = len(labels)
             nearest.see(features)
             labels += _labels(batch.targets, subject.preprocess)
             wanted: set[int] = {*nearest.numbers[: self.examples].flatten().tolist()}
-            pictures = {number: pictures[number] for number in wanted & pictures.keys()}
+            images = {number: images[number] for number in wanted & images.keys()}
             for number in wanted:
                 if number >= first:
-                    pictures[number] = thumbnail(batch.inputs[number - first], subject.preprocess)
-        return labels, pictures
+                    images[number] = thumbnail(batch.inputs[number - first], subject.preprocess)
+        return labels, images
 
 
 def _features(model: nn.Module, batches: Iterable[Batch], subject: Subject) -> Iterator[tuple[Tensor, Batch]]:
@@ -102,7 +102,7 @@ def _features(model: nn.Module, batches: Iterable[Batch], subject: Subject) -> I
     for batch in batches:
         if batch.inputs.ndim != 4:
             shape = tuple(batch.inputs.shape)
-            raise OptionError(f"neighbours compares pictures, but the model reads inputs of {shape}")
+            raise OptionError(f"neighbors compares images, but the model reads inputs of {shape}")
         with features_of(model, subject.landmarks) as features:
             model(batch.inputs)
         yield F.normalize(pooled(features.output)), batch
@@ -122,7 +122,7 @@ def _labels(targets: Tensor, preprocess: Mapping[str, Any]) -> Labels:
 def _table(
     names: Sequence[str], labels: Labels, nearest: Nearest, others: Sequence[str], known: Labels
 ) -> list[dict[str, Any]]:
-    """Return a row for each input: its name and label, and its nearest pictures."""
+    """Return a row for each input: its name and label, and its nearest images."""
     rows: list[dict[str, Any]] = []
     similarities, numbers = nearest.similarities.tolist(), nearest.numbers.tolist()
     for place, label in enumerate(labels):
@@ -137,19 +137,19 @@ def _table(
             if similarity > -torch.inf  # there are fewer
         ]
         name = names[place] if names else f"input {place}"
-        rows.append({"input": name, "true": label, "neighbours": near})
+        rows.append({"input": name, "true": label, "neighbors": near})
     return rows
 
 
 def _scores(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Return the mean similarity of the nearest, and how often labels are the same, if they are known."""
-    found = [row for row in rows if row["neighbours"]]
-    first = [row["neighbours"][0]["similarity"] for row in found]
+    found = [row for row in rows if row["neighbors"]]
+    first = [row["neighbors"][0]["similarity"] for row in found]
     scores = {"nearest_similarity": sum(first) / len(first)} if first else {}
     alike = [
-        [near["true"] == row["true"] for near in row["neighbours"]]
+        [near["true"] == row["true"] for near in row["neighbors"]]
         for row in found
-        if None not in (row["true"], row["neighbours"][0]["true"])
+        if None not in (row["true"], row["neighbors"][0]["true"])
     ]
     if alike:
         scores["nearest_alike"] = sum(same[0] for same in alike) / len(alike)
@@ -158,8 +158,8 @@ def _scores(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def _line(row: Mapping[str, Any]) -> str:
-    """Return what the nearest pictures of an input are."""
-    near = row["neighbours"]
+    """Return what the nearest images of an input are."""
+    near = row["neighbors"]
     counts = Counter(other["true"] for other in near if other["true"] is not None)
     of = "".join(f"; {count} {label}" for label, count in counts.most_common())
     label = "" if row["true"] is None else f" ({row['true']})"

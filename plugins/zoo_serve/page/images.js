@@ -1,4 +1,4 @@
-// Pictures to answer: dropped, pasted or chosen. They stay when another model is chosen.
+// Images to answer: dropped, pasted or chosen. They stay when another model is chosen.
 
 import { Problem, predict } from "./api.js";
 import { announce, copyOf, element, facts } from "./dom.js";
@@ -7,12 +7,12 @@ import { showInside } from "./inside.js";
 import * as problems from "./problems.js";
 
 /** @type {{file: File, url: string}[]} */
-let pictures = [];
+let images = [];
 let selected = null;
 
-/** Show the view of a model that takes pictures; return what ends it. */
-export function showPictures(place, model) {
-  place.append(copyOf("pictures-view"));
+/** Show the view of a model that takes images; return what ends it. */
+export function showImages(place, model) {
+  place.append(copyOf("images-view"));
   const find = (selector) => place.querySelector(selector);
   const [strip, problem, answer, answers] = [".strip", ".problem", ".answer", ".answers"].map(find);
   const [zone, chooser, top] = [".drop", "input[type=file]", ".top-k"].map(find);
@@ -20,7 +20,7 @@ export function showPictures(place, model) {
   const inside = model.analyzers.length
     ? showInside(section, model, () => selected.file, { eager: true })
     : section.remove();
-  let rows = new Map(); // the answer to each picture
+  let rows = new Map(); // the answer to each image
   let answering = false;
   const left = new AbortController();
   const { signal } = left;
@@ -32,36 +32,36 @@ export function showPictures(place, model) {
   function add(files) {
     const added = [...files].map((file) => ({ file, url: URL.createObjectURL(file) }));
     if (!added.length) return;
-    pictures.push(...added);
+    images.push(...added);
     select(added[0]);
   }
 
   function clear() {
-    for (const { url } of pictures) URL.revokeObjectURL(url);
-    [pictures, selected] = [[], null];
+    for (const { url } of images) URL.revokeObjectURL(url);
+    [images, selected] = [[], null];
     inside?.close();
     showStrip();
     show();
     chooser.focus();
   }
 
-  function select(picture) {
-    selected = picture;
+  function select(image) {
+    selected = image;
     showStrip();
     show();
-    if (!rows.has(picture)) answerAll();
-    else if (rows.get(picture).error === null) inside?.look();
+    if (!rows.has(image)) answerAll();
+    else if (rows.get(image).error === null) inside?.look();
   }
 
-  /** Ask for the answer to each picture that has none, one after the other, the selected one first. */
+  /** Ask for the answer to each image that has none, one after the other, the selected one first. */
   async function answerAll() {
     if (answering) return;
     answering = true;
     try {
-      for (let picture = unanswered(); picture; picture = unanswered()) {
-        const [answered, { file }] = [rows, picture];
-        answered.set(picture, await predict({ model: model.name, input: file, top: wanted() }, signal));
-        if (picture === selected && rows.has(picture)) select(picture);
+      for (let image = unanswered(); image; image = unanswered()) {
+        const [answered, { file }] = [rows, image];
+        answered.set(image, await predict({ model: model.name, input: file, top: wanted() }, signal));
+        if (image === selected && rows.has(image)) select(image);
         else showStrip();
       }
     } catch (error) {
@@ -71,19 +71,19 @@ export function showPictures(place, model) {
     }
   }
 
-  const unanswered = () => [selected, ...pictures].find((picture) => picture && !rows.has(picture));
+  const unanswered = () => [selected, ...images].find((image) => image && !rows.has(image));
   const wanted = () => (most ? Number(top.value) : null);
 
   function showStrip() {
-    strip.hidden = !pictures.length;
+    strip.hidden = !images.length;
     const focused = [...strip.querySelectorAll("button")].indexOf(document.activeElement);
-    const items = pictures.map((picture) => {
-      const { file, url } = picture;
-      const row = rows.get(picture);
-      const said = row?.error ? "unreadable" : (row?.answers[0]?.class ?? "…");
+    const items = images.map((image) => {
+      const { file, url } = image;
+      const row = rows.get(image);
+      const said = row?.error ? "unreadable" : (row?.predictions[0]?.class ?? "…");
       const image = element("img", { src: url, alt: "", onerror: () => image.replaceWith(element("i", {}, "?")) });
       const names = [element("span", {}, file.name), element("span", { class: "muted" }, said)];
-      const look = { type: "button", "aria-pressed": String(picture === selected), onclick: () => select(picture) };
+      const look = { type: "button", "aria-pressed": String(image === selected), onclick: () => select(image) };
       return element("li", {}, element("button", look, image, ...names));
     });
     items.push(element("li", {}, element("button", { type: "button", class: "clear", onclick: clear }, "Clear")));
@@ -91,14 +91,14 @@ export function showPictures(place, model) {
     strip.querySelectorAll("button")[focused]?.focus();
   }
 
-  /** Show the answer to the selected picture, or why there is none. */
+  /** Show the answer to the selected image, or why there is none. */
   function show() {
     const row = rows.get(selected);
     problems.show(problem, row?.error ? new Problem(row.error) : null);
     answer.hidden = !row || row.error !== null;
     if (answer.hidden) return;
-    answers.replaceChildren(...answersOf(row));
-    const [first] = row.answers;
+    answers.replaceChildren(...predictionsOf(row));
+    const [first] = row.predictions;
     if (first?.class) announce(`${row.input}: ${first.class}, ${percent(first.probability)}`);
   }
 
@@ -138,12 +138,12 @@ function listen({ zone, add, signal }) {
   on("paste", (event) => add(event.clipboardData.files));
 }
 
-/** Return what a row answers: bars for probabilities, a list for anything else. */
-function answersOf({ input, answers }) {
-  if (!answers.every((one) => "class" in one && "probability" in one)) {
-    return answers.map((one) => facts(Object.entries(one).map(([key, value]) => [words(key), plain(value)])));
+/** Return the predictions of a row: bars for probabilities, a list for anything else. */
+function predictionsOf({ input, predictions }) {
+  if (!predictions.every((one) => "class" in one && "probability" in one)) {
+    return predictions.map((one) => facts(Object.entries(one).map(([key, value]) => [words(key), plain(value)])));
   }
-  const rows = answers.map(({ class: name, probability }) => {
+  const rows = predictions.map(({ class: name, probability }) => {
     const bar = element("i", { "aria-hidden": "true" });
     bar.style.setProperty("--share", probability);
     const number = element("td", {}, bar, element("span", {}, percent(probability)));

@@ -1,4 +1,4 @@
-"""Pictures with several labels each, from a folder and a CSV file."""
+"""Images with several labels each, from a folder and a CSV file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 import zoo
 from zoo.errors import DataError
 from zoo_images.image_set import ImageSet
-from zoo_images.labelled import labelled
+from zoo_images.labeled import labeled
 
 NAMES = [f"{n}.png" for n in range(8)]
 LABELS = ["cat", "cat dog", "", "dog", "emu cat", "emu", "", "cat"]
@@ -22,7 +22,7 @@ LISTED = "file,labels\n" + "".join(f"{n},{those}\n" for n, those in zip(NAMES, L
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A folder of eight pictures, the number of each times 20 as its gray."""
+    """A folder of eight images, the number of each times 20 as its gray."""
     for number, name in enumerate(NAMES):
         Image.new("RGB", (12, 12), (20 * number,) * 3).save(tmp_path / name)
     return tmp_path
@@ -30,11 +30,11 @@ def home(tmp_path: Path) -> Path:
 
 def opened(home: Path, table: str = LISTED, name: str = "labels.csv", **options: Any) -> ImageSet:
     (home / name).write_text(table, encoding="utf-8")
-    return labelled(root=str(home), size=8, **options)
+    return labeled(root=str(home), size=8, **options)
 
 
 def found(data: ImageSet) -> dict[str, set[str]]:
-    """The labels of each picture, by its gray."""
+    """The labels of each image, by its gray."""
     classes, items = data.preprocess["classes"], {}
     for split in ("train", "val", "test"):
         part = data.split(split)
@@ -81,7 +81,7 @@ def test_each_class_may_have_a_column(home: Path, ones: str, zeros: str) -> None
     assert found(data) == EXPECTED
 
 
-def test_pictures_are_found_without_their_folder_or_suffix(home: Path) -> None:
+def test_images_are_found_without_their_folder_or_suffix(home: Path) -> None:
     for name in NAMES[::2]:
         (home / "deep" / "er").mkdir(parents=True, exist_ok=True)
         (home / name).rename(home / "deep" / "er" / name)
@@ -109,8 +109,8 @@ def test_the_draw_depends_on_names_and_seed_and_the_fingerprint_on_everything(ho
     shares: dict[str, Any] = {"val_share": 0.25, "test_share": 0.25}
     first, other = opened(home, **shares), opened(home, split_seed=1, **shares)
     assert drawn(first) == drawn(opened(home, LISTED + "\n", **shares)) != drawn(other)
-    relabelled = opened(home, LISTED.replace("0.png,cat", "0.png,dog"), **shares)
-    prints = {data.fingerprint for data in (first, other, relabelled)}
+    relabeled = opened(home, LISTED.replace("0.png,cat", "0.png,dog"), **shares)
+    prints = {data.fingerprint for data in (first, other, relabeled)}
     assert len(prints) == 3
     assert first.fingerprint == opened(home, **shares).fingerprint
 
@@ -118,8 +118,8 @@ def test_the_draw_depends_on_names_and_seed_and_the_fingerprint_on_everything(ho
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("", r"labels\.csv lists no pictures"),
-        ("file,labels\n", r"labels\.csv lists no pictures"),
+        ("", r"labels\.csv lists no images"),
+        ("file,labels\n", r"labels\.csv lists no images"),
         ("file\n0.png\n", r"labels\.csv must start with a line of distinct column names"),
         (
             "file;labels\n0.png;a b\n",
@@ -127,11 +127,11 @@ def test_the_draw_depends_on_names_and_seed_and_the_fingerprint_on_everything(ho
         ),
         ("file\ta\n0.png\t1\n", r"are separated by tabs, not by commas"),
         ("file,a,a\n0.png,1,0\n", r"must start with a line of distinct column names"),
-        ("file,labels\n0.png,\n1.png,\n", r"labels\.csv gives no picture a label"),
-        ("file,labels\n0.png,a\n9.png,b\n", r"labels\.csv names '9\.png', but there is no such picture in"),
+        ("file,labels\n0.png,\n1.png,\n", r"labels\.csv gives no image a label"),
+        ("file,labels\n0.png,a\n9.png,b\n", r"labels\.csv names '9\.png', but there is no such image in"),
         ("file,labels\n0.png,a\n\n0.png,b\n", r"labels\.csv, line 4 names '0\.png' again"),
         ("file,labels\n0.png,a\n0,b\n", r"labels\.csv names .*0\.png twice"),
-        ("file,labels\n,a\n", r"labels\.csv, line 2 names no picture"),
+        ("file,labels\n,a\n", r"labels\.csv, line 2 names no image"),
         ("file,labels\n0.png,a,b\n", r"labels\.csv, line 2 must have 2 columns \(got 3\)"),
         ("file,width,labels\n0.png,12,a\n", r"labels\.csv has an unknown column 'width' beside 'labels'"),
         ("file,cat,width\n0.png,1,12\n", r"labels\.csv, line 2: 'width' must be 0 or 1 \(got '12'\)"),
@@ -145,24 +145,24 @@ def test_a_wrong_table_is_refused_in_words(home: Path, table: str, message: str)
 
 def test_what_is_missing_or_ambiguous_is_refused(home: Path) -> None:
     with pytest.raises(DataError, match=r"contains no labels\.csv"):
-        labelled(root=str(home))
+        labeled(root=str(home))
     with pytest.raises(DataError, match="there is no folder"):
-        labelled(root=str(home / "nowhere"))
+        labeled(root=str(home / "nowhere"))
     (home / "labels.csv").write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match=r"labels\.csv is not UTF-8 text"):
-        labelled(root=str(home))
+        labeled(root=str(home))
     (home / "more").mkdir()
     (home / "more" / "0.png").write_bytes((home / "0.png").read_bytes())
     with pytest.raises(DataError, match=r"names '0', which could be .*0\.png or .*more/0\.png"):
         opened(home, "file,labels\n0,a\n")
-    with pytest.raises(DataError, match=r"val_share=0\.5 and test_share=0\.5 leave none of the 2 pictures"):
+    with pytest.raises(DataError, match=r"val_share=0\.5 and test_share=0\.5 leave none of the 2 images"):
         opened(home, "file,labels\n1.png,a\n2.png,b\n", val_share=0.5, test_share=0.5)
 
 
 def test_tables_of_splits_must_fit(home: Path) -> None:
     (home / "val.csv").write_text("file,labels\n1.png,a\n")
     with pytest.raises(DataError, match=r"contains no train\.csv"):
-        labelled(root=str(home))
+        labeled(root=str(home))
     with pytest.raises(DataError, match=r"val\.csv has 'a', which .*train\.csv does not have"):
         opened(home, "file,labels\n0.png,b\n", "train.csv")
     with pytest.raises(DataError, match=r"train\.csv and .*val\.csv both name 1\.png"):
@@ -172,8 +172,8 @@ def test_tables_of_splits_must_fit(home: Path) -> None:
 def test_a_model_learns_them_and_knows_where_they_lie(home: Path, tmp_path: Path) -> None:
     (home / "labels.csv").write_text(LISTED)
     data = {"root": str(home), "size": 16, "val_share": 0, "test_share": 0.25}
-    with warnings.catch_warnings(action="ignore"):  # of so few pictures
-        run = zoo.train("mlp", "labelled", data=data, epochs=1, run=tmp_path / "run", progress=False)
+    with warnings.catch_warnings(action="ignore"):  # of so few images
+        run = zoo.train("mlp", "labeled", data=data, epochs=1, run=tmp_path / "run", progress=False)
         assert run.model.evaluate("test")["count"] == 2
     assert "root" not in run.model.card.dataset.options
 

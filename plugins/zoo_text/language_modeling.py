@@ -1,4 +1,4 @@
-"""Language modelling: predict each token from those before it."""
+"""Language modeling: predict each token from those before it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from zoo_text.batching import batch_text, cut_lanes, longest_batch
 from zoo_text.encoding import token_dtype
 from zoo_text.fields import TextFields
 
-__all__ = ["LanguageModelling"]
+__all__ = ["LanguageModeling"]
 
 # Tokens that are renumbered at a time
 _BLOCK = 1 << 20
 
 
-class LanguageModelling(Task):
+class LanguageModeling(Task):
     """Predict each token from all those before it."""
 
     def example(self, dims: Mapping[str, int]) -> Tensor:
@@ -152,7 +152,7 @@ class LanguageModelling(Task):
         unknown = len(tokens) - int(tokens.count_nonzero()) if dataset.preprocess["specials"] else 0
         return {"tokens": len(tokens), "unknown": unknown}
 
-    def chance(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
+    def baseline(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
         """Return a loss of ln V."""
         return {"loss": math.log(len(preprocess["vocabulary"]))}
 

@@ -1,6 +1,6 @@
-"""Make the pictures and tables of docs/explanation/looking-inside.md.
+"""Make the images and tables of docs/explanation/looking-inside.md.
 
-    python benchmarks/pictures.py [--out docs/pictures]
+    python benchmarks/images.py [--out docs/images]
 
 It takes about two minutes and requires CIFAR-10 in $ZOO_DATA or the cache.
 """
@@ -26,15 +26,15 @@ RATES = (0.1, 0.3)
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description="Make the pictures and tables of docs/explanation/looking-inside.md."
+        description="Make the images and tables of docs/explanation/looking-inside.md."
     )
-    parser.add_argument("--out", type=Path, default=Path("docs/pictures"))
+    parser.add_argument("--out", type=Path, default=Path("docs/images"))
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
     shapes(out)
     family(out)
     confusion(out)
-    neighbours(out)
+    neighbors(out)
     activations(out)
     for path in sorted(out.iterdir()):
         print(f"{path}  {path.stat().st_size:,} bytes")
@@ -50,7 +50,7 @@ def family(out: Path) -> None:
     """Draw one image, and its overlay by every method."""
     model = zoo.load("cifar10-resnet20", device="cpu")
     found = {method: model.analyze(method, split="test", indices=[HORSE]) for method in FAMILY}
-    image = resized(found["cam"].inputs.picture(0, at_most=SMALLEST), SMALLEST)
+    image = resized(found["cam"].inputs.image(0, at_most=SMALLEST), SMALLEST)
     tiles = [image, *(findings.overlay(0) for findings in found.values())]
     keep(out / "family.png", grid(tiles, [("the image",), *((method,) for method in FAMILY)]))
 
@@ -62,11 +62,11 @@ def confusion(out: Path) -> None:
         (out / name).write_bytes(draw())
 
 
-def neighbours(out: Path) -> None:
+def neighbors(out: Path) -> None:
     """Draw a cat and a book about airliners beside the training images that are nearest to them."""
     model, options = zoo.load("cifar10-resnet20", device="cpu"), {"count": 6}
-    findings = model.analyze("neighbours", split="test", indices=[0, AIRLINER], options=options)
-    (out / "neighbours.png").write_bytes(findings.analysis.figures["neighbours.png"]())
+    findings = model.analyze("neighbors", split="test", indices=[0, AIRLINER], options=options)
+    (out / "neighbors.png").write_bytes(findings.analysis.figures["neighbors.png"]())
 
 
 def activations(out: Path) -> None:
@@ -88,8 +88,8 @@ def activations(out: Path) -> None:
                     (out / f"activations-{name}.png").write_bytes(draw())
 
 
-def keep(path: Path, picture: Image.Image) -> None:
-    path.write_bytes(png(picture))
+def keep(path: Path, image: Image.Image) -> None:
+    path.write_bytes(png(image))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The nearest training pictures of an input."""
+"""The nearest training images of an input."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from zoo.errors import OptionError
 from zoo.interfaces import Analysis, Batch, Reference, Subject
 from zoo.registry.registry import Registry
 from zoo_diagnose.nearest import Nearest
-from zoo_diagnose.neighbours import Neighbours
-from zoo_diagnose.pictures import thumbnail
+from zoo_diagnose.neighbors import Neighbors
+from zoo_diagnose.thumbnails import thumbnail
 
 QUIET: dict[str, Any] = {"progress": False}
 PREPROCESS = {"size": 2, "mean": [0.5], "std": [0.25], "classes": ["a", "b", "c"]}
@@ -94,52 +94,52 @@ def found(*batches: Batch, known: Any = KNOWN, own: tuple[int, ...] = (), **opti
         names=tuple(f"test-{n}" for n in range(sum(len(batch.inputs) for batch in batches))),
         reference=Reference(batches=parts, names=[*"xyzrstuvw"], inputs=own),
     )
-    return Neighbours(**options).analyze(Pixels(), batches, subject=subject)
+    return Neighbors(**options).analyze(Pixels(), batches, subject=subject)
 
 
-def test_neighbours_are_named_with_their_class_and_similarity() -> None:
+def test_neighbors_are_named_with_their_class_and_similarity() -> None:
     near_one, near_third = [0.9, 0.1, 0, 0], [0.0, 0, 0.5, 0]
     asked = batch(near_one, near_third, targets=torch.tensor([0, 1]))
     analysis = found(asked, batch(OTHER, targets=torch.tensor([-1])), count=2)
-    first, second, third = analysis.tables["neighbours"]
+    first, second, third = analysis.tables["neighbors"]
     similarity = round(0.9 / (0.9**2 + 0.1**2) ** 0.5, 6)
     assert first == {
         "input": "test-0",
         "true": "a",
-        "neighbours": [
+        "neighbors": [
             {"number": 1, "name": "y", "true": "a", "similarity": pytest.approx(similarity, abs=2e-6)},
             {"number": 0, "name": "x", "true": "b", "similarity": pytest.approx(0.110432, abs=2e-6)},
         ],
     }
-    assert second["neighbours"][0]["name"] == "z"
+    assert second["neighbors"][0]["name"] == "z"
     assert third["true"] is None
     assert analysis.scores == {
         "nearest_similarity": pytest.approx((similarity + 0.995037 + 1) / 3, abs=1e-5),
         "nearest_alike": 0.5,
-        "alike": pytest.approx((1 + 0 + 0 + 1) / 4) if second["neighbours"][1]["true"] == "b" else 0.25,
+        "alike": pytest.approx((1 + 0 + 0 + 1) / 4) if second["neighbors"][1]["true"] == "b" else 0.25,
     }
     assert analysis.text.splitlines()[0] == "test-0 (a): nearest y 0.994; 1 a; 1 b"
     assert analysis.text.splitlines()[2] == "test-2: nearest x 1.000; 1 b; 1 a"
 
 
-def test_a_training_picture_is_not_its_own_neighbour() -> None:
+def test_a_training_image_is_not_its_own_neighbor() -> None:
     analysis = found(batch(ONE, THIRD, targets=torch.tensor([0, 0])), own=(1, 2))
-    names = [[row["name"] for row in one["neighbours"]] for one in analysis.tables["neighbours"]]
+    names = [[row["name"] for row in one["neighbors"]] for one in analysis.tables["neighbors"]]
     assert [sorted(one) for one in names] == [["x", "z"], ["x", "y"]]
 
 
-def test_pictures_of_several_labels_are_alike_if_all_are_the_same() -> None:
+def test_images_of_several_labels_are_alike_if_all_are_the_same() -> None:
     labels = torch.tensor([[1.0, 0, 1], [0, 0, 0], [1, 0, 1]])
     known = batch(ONE, OTHER, THIRD, targets=labels)
     analysis = found(batch(ONE, targets=labels[:1]), known=known)
-    (row,) = analysis.tables["neighbours"]
+    (row,) = analysis.tables["neighbors"]
     assert row["true"] == "a, c"
-    assert {near["true"] for near in row["neighbours"]} == {"a, c", "none"}
+    assert {near["true"] for near in row["neighbors"]} == {"a, c", "none"}
     assert analysis.scores["nearest_alike"] == 1
     assert analysis.scores["alike"] == pytest.approx(2 / 3)
 
 
-def test_pictures_without_a_label_are_compared_all_the_same() -> None:
+def test_images_without_a_label_are_compared_all_the_same() -> None:
     masks = torch.zeros(3, 2, 2, dtype=torch.int64)
     analysis = found(batch(ONE, targets=masks[:1]), known=batch(ONE, OTHER, THIRD, targets=masks))
     assert analysis.scores.keys() == {"nearest_similarity"}
@@ -147,12 +147,12 @@ def test_pictures_without_a_label_are_compared_all_the_same() -> None:
 
 
 def size_of(analysis: Analysis) -> tuple[int, int]:
-    with Image.open(io.BytesIO(analysis.figures["neighbours.png"]())) as picture:
-        assert np.asarray(picture.convert("L")).std() > 10
-        return picture.size
+    with Image.open(io.BytesIO(analysis.figures["neighbors.png"]())) as image:
+        assert np.asarray(image.convert("L")).std() > 10
+        return image.size
 
 
-def test_the_picture_has_a_row_for_each_input_and_grows_with_the_neighbours() -> None:
+def test_the_image_has_a_row_for_each_input_and_grows_with_the_neighbors() -> None:
     asked = batch(*[ONE] * 5, targets=torch.tensor([0, 1, 2, 0, -1]))
     many = batch(*[THIRD] * 9, targets=torch.arange(9) % 3)
     small = size_of(found(asked, known=many, count=9, examples=2))
@@ -162,7 +162,7 @@ def test_the_picture_has_a_row_for_each_input_and_grows_with_the_neighbours() ->
     assert size_of(found(asked, known=many, count=7, examples=2))[0] < wide
 
 
-def test_the_same_pictures_are_drawn_however_the_training_split_is_cut() -> None:
+def test_the_same_images_are_drawn_however_the_training_split_is_cut() -> None:
     asked = batch([0.9, 0.2, 0.1, 0], [0.1, 0.2, 0.9, 0], [0.1, 0.5, 0, 0.2], targets=torch.tensor([0, 1, 2]))
     parts = [
         batch(image, targets=target)
@@ -170,7 +170,7 @@ def test_the_same_pictures_are_drawn_however_the_training_split_is_cut() -> None
     ]
     whole, cut = (found(asked, known=known, count=2, examples=2) for known in (KNOWN, parts))
     assert cut.tables == whole.tables
-    assert cut.figures["neighbours.png"]() == whole.figures["neighbours.png"]()
+    assert cut.figures["neighbors.png"]() == whole.figures["neighbors.png"]()
 
 
 @pytest.mark.parametrize(("channels", "side"), [(1, 8), (3, 200)])
@@ -182,9 +182,9 @@ def test_a_thumbnail_is_what_the_model_was_shown(channels: int, side: int) -> No
     torch.testing.assert_close(shown, colors[:, : min(side, 96), : min(side, 96)], atol=1e-5, rtol=0)
 
 
-def test_inputs_that_are_not_pictures_are_refused() -> None:
+def test_inputs_that_are_not_images_are_refused() -> None:
     sequence = Batch(torch.zeros(2, 4), torch.zeros(2), 0, 1, 0)
-    with pytest.raises(OptionError, match=r"neighbours compares pictures, .* inputs of \(2, 4\)"):
+    with pytest.raises(OptionError, match=r"neighbors compares images, .* inputs of \(2, 4\)"):
         found(sequence)
 
 
@@ -194,33 +194,33 @@ DATA = {"train_size": 24, "val_size": 0, "test_size": 6}
 @pytest.mark.filterwarnings("ignore:this is not the images/shapes data")
 def test_inputs_are_compared_with_the_training_split_of_the_data_that_the_user_names(tmp_path: Any) -> None:
     model = zoo.load("shapes-resnet20", **QUIET)
-    split = model.analyze("neighbours", split="test", indices=[0, 5], data=DATA, **QUIET)
-    rows = split.analysis.tables["neighbours"]
+    split = model.analyze("neighbors", split="test", indices=[0, 5], data=DATA, **QUIET)
+    rows = split.analysis.tables["neighbors"]
     assert [row["input"] for row in rows] == ["test-00000", "test-00005"]
-    assert {near["name"][:6] for row in rows for near in row["neighbours"]} == {"train-"}
+    assert {near["name"][:6] for row in rows for near in row["neighbors"]} == {"train-"}
     assert split.facts["reference"]["split"] == "train"
-    own = model.analyze("neighbours", split="train", indices=[3, 7], data=DATA, **QUIET)
-    numbers = [[near["number"] for near in row["neighbours"]] for row in own.analysis.tables["neighbours"]]
+    own = model.analyze("neighbors", split="train", indices=[3, 7], data=DATA, **QUIET)
+    numbers = [[near["number"] for near in row["neighbors"]] for row in own.analysis.tables["neighbors"]]
     assert 3 not in numbers[0]
     assert 7 not in numbers[1]
-    early = model.analyze("neighbours", split="train", indices=[3], layer="conv", data=DATA, **QUIET)
+    early = model.analyze("neighbors", split="train", indices=[3], layer="conv", data=DATA, **QUIET)
     assert early.analysis.tables != own.analysis.tables
     data = zoo.open_dataset("shapes", **{**model.card.dataset.options, **DATA}, **QUIET)
     path = tmp_path / "mine.png"
     Image.fromarray(data.split("train")[9][0].permute(1, 2, 0).numpy()).save(path)
-    mine = model.analyze("neighbours", path, data=DATA, options={"count": 2}, **QUIET)
-    (row,) = mine.analysis.tables["neighbours"]
-    assert (row["true"], row["neighbours"][0]["number"]) == (None, 9)
-    assert row["neighbours"][0]["similarity"] == pytest.approx(1, abs=1e-5)
+    mine = model.analyze("neighbors", path, data=DATA, options={"count": 2}, **QUIET)
+    (row,) = mine.analysis.tables["neighbors"]
+    assert (row["true"], row["neighbors"][0]["number"]) == (None, 9)
+    assert row["neighbors"][0]["similarity"] == pytest.approx(1, abs=1e-5)
     assert mine.facts["inputs"] == [str(path)]
-    assert mine.write(tmp_path / "out")["files"].keys() == {"neighbours.png"}
+    assert mine.write(tmp_path / "out")["files"].keys() == {"neighbors.png"}
     with pytest.raises(OptionError, match="give either inputs or a split of the data, not both"):
-        model.analyze("neighbours", path, split="test", **QUIET)
+        model.analyze("neighbors", path, split="test", **QUIET)
 
 
-def test_it_is_for_every_task_of_pictures_and_for_no_other() -> None:
+def test_it_is_for_every_task_of_images_and_for_no_other() -> None:
     registry = Registry.discover()
-    spec = registry.analyzer("neighbours").spec
+    spec = registry.analyzer("neighbors").spec
     assert spec.tasks == ("classification", "multi-label")
     assert spec.fits(registry.architecture("mlp").spec)
     assert not spec.fits(registry.architecture("lstm").spec)

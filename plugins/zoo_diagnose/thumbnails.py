@@ -1,4 +1,4 @@
-"""The pictures that a model was shown, as they were before it normalized them."""
+"""The images that a model was shown, as they were before it normalized them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch.nn import functional as F
 
 __all__ = ["thumbnail"]
 
-# Height and width to which larger pictures are resized, in pixels
+# Height and width to which larger images are resized, in pixels
 _SIDE = 96
 
 
 def thumbnail(image: Tensor, preprocess: Mapping[str, Any]) -> Tensor:
     """Undo the normalization of an image (C, H, W); return it from 0 to 1, of at most 96×96 pixels."""
     mean, std = (torch.tensor(preprocess[key]).view(-1, 1, 1) for key in ("mean", "std"))
-    picture = (image.cpu() * std + mean).clamp(0, 1)
-    if picture.shape[1] > _SIDE:
-        picture = F.interpolate(picture[None], (_SIDE, _SIDE), mode="bilinear", antialias=True)[0]
-    return picture
+    shown = (image.cpu() * std + mean).clamp(0, 1)
+    if shown.shape[1] > _SIDE:
+        shown = F.interpolate(shown[None], (_SIDE, _SIDE), mode="bilinear", antialias=True)[0]
+    return shown

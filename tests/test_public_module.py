@@ -1,4 +1,4 @@
-"""A first session in Python, line by line, on drawn pictures and a small model of text."""
+"""A first session in Python, line by line, on drawn images and a small model of text."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def run(home: Path) -> zoo.Run:
 
 
 @pytest.fixture(scope="module")
-def pictures(home: Path) -> Path:
-    """Return a folder of pictures, one class folder for each color."""
+def images(home: Path) -> Path:
+    """Return a folder of images, one class folder for each color."""
     for color in ("red", "blue"):
-        folder = home / "pictures" / color
+        folder = home / "images" / color
         folder.mkdir(parents=True)
         for number in range(20):
             Image.new("RGB", (40, 36), color).save(folder / f"{number}.png")
-    return home / "pictures"
+    return home / "images"
 
 
 def test_what_there_is_is_listed() -> None:
@@ -60,23 +60,23 @@ def test_a_run_shows_its_history_figure_and_models(run: zoo.Run) -> None:
     assert "convnet/resnet20 on images/shapes, 4 epochs" in repr(run)
 
 
-def test_a_model_is_loaded_measured_and_looked_into(run: zoo.Run, pictures: Path) -> None:
+def test_a_model_is_loaded_measured_and_looked_into(run: zoo.Run, images: Path) -> None:
     model = zoo.load(run.directory)
     result = model.evaluate("test", tta=True)
     assert (result["count"], result["tta"]) == (64, True)
     assert 0 <= result["metrics"]["accuracy"] <= 1
     with pytest.warns(ZooWarning, match="central square"):
-        findings = model.analyze("grad-cam", pictures / "red" / "0.png")
+        findings = model.analyze("grad-cam", images / "red" / "0.png")
     assert (findings._repr_jpeg_() or b"").startswith(b"\xff\xd8")
     assert "convnet/resnet20, " in repr(model)
 
 
-def test_a_model_is_tuned_on_pictures_of_ones_own(run: zoo.Run, pictures: Path) -> None:
+def test_a_model_is_tuned_on_images_of_ones_own(run: zoo.Run, images: Path) -> None:
     with pytest.warns(ZooWarning, match="starting from .* trained on images/shapes; newly initialized"):
         tuned = zoo.train(
             "resnet20",
             "folder",
-            data={"root": str(pictures)},
+            data={"root": str(images)},
             from_weights=run.directory,
             epochs=2,
             batch_size=8,
@@ -87,7 +87,7 @@ def test_a_model_is_tuned_on_pictures_of_ones_own(run: zoo.Run, pictures: Path) 
 
 def test_a_text_model_is_trained_and_sampled() -> None:
     run = zoo.train("stdlib-lstm", model={"hidden_size": 32, "num_layers": 1}, epochs=1)
-    assert len(str(run.model.sample("def ", length=200))) == 200
+    assert len(str(run.model.sample("def ", max_new_tokens=200))) == 200
 
 
 def test_a_plain_module_and_a_dataset() -> None:

@@ -1,4 +1,4 @@
-"""Pictures: probabilities, heat maps with any method, and files that are no pictures."""
+"""Images: probabilities, heat maps with any method, and files that are no images."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ def shown(page: Any, label: str) -> Any:
 
 
 @pytest.mark.slow
-def test_a_dropped_picture_is_answered_as_the_api_does(visit: Visit, server: Server) -> None:
+def test_a_dropped_image_is_answered_as_the_api_does(visit: Visit, server: Server) -> None:
     page = visit.open("cifar10-resnet20")
     visit.give(("cat.png", noise()))
     shown(page, "grad-cam of cat.png: evidence for")
     files = {"input": ("cat.png", noise())}
     asked = {"model": "cifar10-resnet20", "top": "5"}
     (row,) = httpx2.post(f"{server.url}/predict", files=files, data=asked).json()
-    expected = [(one["class"], f"{100 * one['probability']:.1f}") for one in row["answers"]]
+    expected = [(one["class"], f"{100 * one['probability']:.1f}") for one in row["predictions"]]
     assert probabilities(page) == expected
     assert page.locator("#live").inner_text() == "grad-cam is done."
     widths = page.locator(".bars i").evaluate_all(
         "(bars) => bars.map((b) => b.style.getPropertyValue('--share'))"
     )
-    assert [float(width) for width in widths] == [one["probability"] for one in row["answers"]]
+    assert [float(width) for width in widths] == [one["probability"] for one in row["predictions"]]
     page.get_by_label("Top").fill("2")
     page.get_by_label("Top").press("Enter")
     visit.until("document.querySelectorAll('.bars tr').length === 2")
@@ -67,16 +67,16 @@ def test_the_overlay_is_that_of_the_command_and_the_slider_fades_it(visit: Visit
     theirs = np.asarray(expected.overlay(0).convert("RGB")).astype(int)
     assert np.abs(np.asarray(ours).astype(int) - theirs).mean() < 3
     slider = page.get_by_label("Opacity of the map")
-    pictures = {}
+    images = {}
     for percent in ("0", "100"):
         slider.fill(percent)
-        pictures[percent] = visit.canvas()
+        images[percent] = visit.canvas()
         assert page.locator(".heat output").inner_text() == f"{percent} %"
     plain = np.asarray(Image.open(io.BytesIO(content)).resize((448, 448), Image.Resampling.BICUBIC)).astype(
         int
     )
-    assert np.abs(pictures["0"] - plain).mean() < 3
-    assert np.abs(pictures["100"] - pictures["0"]).max() > 100
+    assert np.abs(images["0"] - plain).mean() < 3
+    assert np.abs(images["100"] - images["0"]).max() > 100
 
 
 def test_the_colors_are_those_of_zoo(visit: Visit) -> None:
@@ -159,14 +159,14 @@ def test_an_analyzer_that_draws_shows_its_figure(visit: Visit) -> None:
     assert figure.evaluate("(image) => image.naturalWidth") > 100
 
 
-def test_several_pictures_are_a_strip(visit: Visit) -> None:
+def test_several_images_are_a_strip(visit: Visit) -> None:
     page = visit.open("cifar10-resnet20")
-    page.get_by_label("Choose pictures").set_input_files(
+    page.get_by_label("Choose images").set_input_files(
         [{"name": f"{n}.png", "mimeType": "image/png", "buffer": noise(n)} for n in range(3)]
     )
     visit.give(("pasted.png", noise(9)), how="paste")
     shown(page, "of pasted.png")
-    strip = page.get_by_role("list", name="Pictures")
+    strip = page.get_by_role("list", name="Images")
     visit.until("!document.querySelector('.strip').textContent.includes('…')")
     assert strip.get_by_role("button").count() == 5
     strip.get_by_role("button", name="1.png").click()
@@ -181,7 +181,7 @@ def test_several_pictures_are_a_strip(visit: Visit) -> None:
     assert not page.locator(".answer").is_visible()
 
 
-def test_each_picture_is_asked_for_once_and_again_if_top_changes(visit: Visit) -> None:
+def test_each_image_is_asked_for_once_and_again_if_top_changes(visit: Visit) -> None:
     page = visit.open("cifar10-resnet20")
     for number in range(4):
         visit.give((f"{number}.png", noise(number)))
@@ -199,21 +199,21 @@ def test_each_picture_is_asked_for_once_and_again_if_top_changes(visit: Visit) -
 @pytest.mark.parametrize(
     ("name", "kind", "content"),
     [
-        ("notes.png", "image/png", b"no picture"),
+        ("notes.png", "image/png", b"no image"),
         ("drawing.svg", "image/svg+xml", SVG),
         ("empty.png", "image/png", b""),
         ("<img src=x onerror=hacked=1>.png", "image/png", b"<script>hacked = 1</script>"),
     ],
 )
-def test_what_is_no_picture_is_told_and_does_nothing(
+def test_what_is_no_image_is_told_and_does_nothing(
     visit: Visit, name: str, kind: str, content: bytes
 ) -> None:
     page = visit.open("cifar10-resnet20")
     visit.give((name, content), kind=kind)
-    problem = page.locator(".pictures > .problem")
+    problem = page.locator(".images > .problem")
     problem.get_by_role("strong").wait_for()
     assert "cannot" in problem.inner_text() or "unknown" in problem.inner_text()
-    assert name in page.get_by_role("list", name="Pictures").inner_text()
+    assert name in page.get_by_role("list", name="Images").inner_text()
     assert page.evaluate("window.hacked") is None
     assert page.locator('img[src="x"]').count() == 0
     visit.give(("cat.png", noise()))  # the page goes on
@@ -221,7 +221,7 @@ def test_what_is_no_picture_is_told_and_does_nothing(
     assert problem.text_content() == ""
 
 
-def test_a_picture_may_have_any_name(visit: Visit) -> None:
+def test_a_image_may_have_any_name(visit: Visit) -> None:
     name = "<img src=x onerror=hacked=1>.png"
     page = visit.open("cifar10-resnet20")
     visit.give((name, noise()))
