@@ -40,7 +40,7 @@ from PIL import Image
 import zoo
 from tests.reliability.images import BODIES, HEADERS, mutated
 from zoo.errors import ZooError
-from zoo.models.threads import default_threads
+from zoo.models.torch_threads import default_threads
 
 NAME, TEXT = "cifar10-resnet20", "nietzsche-rnn"
 CLIENTS, REQUESTS, HOSTILE = 64, 10_000, 10_000

@@ -47,7 +47,7 @@ from zoo.files.cards import Card, read_weights
 from zoo.files.downloads import sha256_of
 from zoo.models import weights
 from zoo.registry.published import WeightsSpec
-from zoo.testing.weights import find_weights
+from zoo.testing.finding_weights import find_weights
 
 ROOT = Path(__file__).parents[1]
 # The most by which a metric may change to store bf16: nats, or a fraction of a percentage

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from zoo import TrainConfig
-from zoo.config.training import training_options
+from zoo.config.train_config import training_options
 from zoo_images.fields import ImageFields, LabelFields
 from zoo_text.fields import TextFields
 

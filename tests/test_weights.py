@@ -12,7 +12,7 @@ from zoo.evaluation.evaluate import evaluate
 from zoo.files.cards import read_card
 from zoo.models import weights
 from zoo.registry.registry import Registry
-from zoo.testing.weights import find_weights
+from zoo.testing.finding_weights import find_weights
 
 ROOT = Path(__file__).parents[1]
 REGISTRY = Registry.discover()

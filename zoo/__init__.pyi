@@ -10,6 +10,7 @@ from zoo.api.listing import list_models as list_models
 from zoo.api.listing import list_plugins as list_plugins
 from zoo.api.listing import list_recipes as list_recipes
 from zoo.api.listing import list_weights as list_weights
+from zoo.api.load_weights import load as load
 from zoo.api.loading import create_model as create_model
 from zoo.api.loading import open_dataset as open_dataset
 from zoo.api.model import Model as Model
@@ -20,9 +21,8 @@ from zoo.api.run import Run as Run
 from zoo.api.training import lr_find as lr_find
 from zoo.api.training import resume as resume
 from zoo.api.training import train as train
-from zoo.api.weights import load as load
 from zoo.config.recipe import Recipe as Recipe
-from zoo.config.training import TrainConfig as TrainConfig
+from zoo.config.train_config import TrainConfig as TrainConfig
 from zoo.data.vocabulary import tokenize as tokenize
 from zoo.errors import DataError as DataError
 from zoo.errors import OptionError as OptionError

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from zoo.config.training import Split, TrainConfig
+from zoo.config.train_config import Split, TrainConfig
 from zoo.files.cards import Card
 from zoo.files.exported import Program, Signature
 from zoo.processors import Processor

@@ -2,9 +2,9 @@
 
 from zoo.config import options as options
 from zoo.config.declarations import option as option
-from zoo.config.training import Fraction as Fraction
-from zoo.config.training import NonNegative as NonNegative
-from zoo.config.training import Positive as Positive
+from zoo.config.train_config import Fraction as Fraction
+from zoo.config.train_config import NonNegative as NonNegative
+from zoo.config.train_config import Positive as Positive
 from zoo.data.augment import Draws as Draws
 from zoo.data.augment import augment as augment
 from zoo.data.devices import moved as moved

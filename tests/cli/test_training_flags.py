@@ -168,7 +168,7 @@ def test_a_training_option_is_declared_in_one_line(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     shutil.copytree(root / "zoo", tmp_path / "zoo", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(root / "registry.toml", tmp_path)
-    source = tmp_path / "zoo/config/training.py"
+    source = tmp_path / "zoo/config/train_config.py"
     line = '    sharpness: Annotated[float, Meta(ge=0, le=9)] = option(0.5, "how sharp the loss is.")\n'
     text = source.read_text(encoding="utf-8").replace("    epochs: ", f"{line}    epochs: ", 1)
     source.write_text(text, encoding="utf-8")

@@ -14,7 +14,7 @@ from tests.cli.conftest import zoo
 from zoo.errors import WeightsError
 from zoo.registry.registry import Registry
 from zoo.runs.resolving import resolve
-from zoo.testing.weights import find_weights
+from zoo.testing.finding_weights import find_weights
 
 ENTRY = """
 schema = 1

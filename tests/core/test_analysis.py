@@ -23,7 +23,7 @@ from zoo.analysis import analyzing, render
 from zoo.analysis.analyzing import make_analyzer
 from zoo.analysis.findings import Findings
 from zoo.analysis.render import normalize, overlay
-from zoo.api.weights import load
+from zoo.api.load_weights import load
 from zoo.config.recipe import Recipe
 from zoo.errors import DataError, OptionError, OutputError, SpecError, ZooError
 from zoo.evaluation.inputs import of_own

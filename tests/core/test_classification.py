@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.configs import configured
-from zoo.config.training import TrainConfig
+from zoo.config.train_config import TrainConfig
 from zoo.data.augment import AUGMENTATIONS
 from zoo.data.views import View
 from zoo.errors import DataError, OptionError

@@ -15,7 +15,7 @@ import zoo
 from tests.configs import configured
 from tests.trainings import set_up, train
 from zoo.config.recipe import Recipe
-from zoo.config.training import TrainConfig
+from zoo.config.train_config import TrainConfig
 from zoo.errors import ZooWarning
 from zoo.evaluation.baseline import no_better_than_baseline
 from zoo.evaluation.evaluate import evaluate

@@ -17,7 +17,7 @@ from torch import nn
 
 from tests.configs import configured
 from zoo.config.recipe import Recipe
-from zoo.config.training import TrainConfig
+from zoo.config.train_config import TrainConfig
 from zoo.errors import RunError, ZooWarning
 from zoo.runs import checkpoint
 from zoo.runs.directory import RunDirectory

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from zoo.config.training import TrainConfig
+from zoo.config.train_config import TrainConfig
 from zoo.training.early_stopping import best_epoch, out_of_patience
 from zoo.training.loop import fit
 from zoo_images.classification import Classification

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo.config.training import TrainConfig
+from zoo.config.train_config import TrainConfig
 from zoo.errors import OptionError
 from zoo.training.freezing import freeze, train_mode
 from zoo.training.loop import fit

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from tests.configs import configured
-from zoo.config.training import TrainConfig
+from zoo.config.train_config import TrainConfig
 from zoo.console.reports import Progress
 from zoo.interfaces import Dataset, Split, make_task
 from zoo.models.building import build_model

@@ -22,7 +22,7 @@ from torch import nn
 
 from tests.trainings import train
 from zoo.analysis.findings import Findings
-from zoo.api.weights import load
+from zoo.api.load_weights import load
 from zoo.config.recipe import Recipe
 from zoo.console.reports import Progress
 from zoo.data.opening import open_dataset
@@ -35,7 +35,7 @@ from zoo.models.module_runner import ModuleRunner
 from zoo.models.precision import pick_device
 from zoo.registry.registry import Registry
 from zoo.runs.result import Result
-from zoo.testing.weights import find_weights
+from zoo.testing.finding_weights import find_weights
 from zoo.training import loop
 from zoo_diagnose.dynamic import _Differentiable  # pyright: ignore[reportPrivateUsage]
 

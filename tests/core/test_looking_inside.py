@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from zoo.api.weights import load
+from zoo.api.load_weights import load
 from zoo.registry.registry import Registry
-from zoo.testing.weights import find_weights
+from zoo.testing.finding_weights import find_weights
 from zoo_cam.faithfulness import box_scores
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "looking-inside.md"

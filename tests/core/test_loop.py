@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.configs import configured
-from zoo.config.training import TrainConfig
+from zoo.config.train_config import TrainConfig
 from zoo.console.reports import Progress
 from zoo.errors import DataError, Diverged, Interrupted, OptionError, RunError
 from zoo.evaluation.measure import measure

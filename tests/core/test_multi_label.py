@@ -15,7 +15,7 @@ import zoo
 from tests.configs import configured
 from tests.core.test_average_precision import plain
 from zoo.api.describing import describe
-from zoo.config.training import TrainConfig
+from zoo.config.train_config import TrainConfig
 from zoo.errors import SpecError
 from zoo.evaluation.measure import measure, numbers
 from zoo.evaluation.measure import metrics_of as checked_metrics

@@ -13,7 +13,7 @@ import pytest
 
 from tests.configs import configured
 from zoo.config.recipe import Recipe
-from zoo.config.training import TrainConfig
+from zoo.config.train_config import TrainConfig
 from zoo.errors import OptionError, SpecError
 from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Pretrained, TaskSpec
 from zoo_images.fields import ImageFields

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.configs import configured
-from zoo.config.training import TrainConfig
+from zoo.config.train_config import TrainConfig
 from zoo.errors import Diverged, OptionError, WeightsError
 from zoo.files.container import read_container, write_container
 from zoo.interfaces import Step

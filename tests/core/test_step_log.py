@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from zoo.config.recipe import Recipe
-from zoo.config.training import TrainConfig
+from zoo.config.train_config import TrainConfig
 from zoo.errors import RunError
 from zoo.interfaces import Batch
 from zoo.runs.directory import RunDirectory

@@ -18,10 +18,12 @@ import torch
 from zoo.config.threads import idle_threads
 from zoo.errors import OptionError
 from zoo.files.exported import Port, Signature
-from zoo.models import threads
+from zoo.models import torch_threads
 from zoo.models.runners import usual_threads
 
-PRINT = "import torch; from zoo.models.threads import *; print(torch.get_num_threads(), default_threads())"
+PRINT = (
+    "import torch; from zoo.models.torch_threads import *; print(torch.get_num_threads(), default_threads())"
+)
 TRAIN = ("mlp", "images/shapes", "--data", "train_size=64", "--data", "val_size=0", "--epochs", "1")
 
 
@@ -107,8 +109,8 @@ def test_outside_of_a_training_a_core_is_left_to_other_work(
 ) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: computing)
-    monkeypatch.setattr(threads, "cores", lambda: cores)
-    assert threads.default_threads() == expected
+    monkeypatch.setattr(torch_threads, "cores", lambda: cores)
+    assert torch_threads.default_threads() == expected
 
 
 @pytest.mark.parametrize(("processes", "expected"), [(2, 4), (3, 2), (16, 1)])
@@ -129,7 +131,7 @@ def test_the_number_is_restored_after_an_error() -> None:
     before, seen = torch.get_num_threads(), list[int]()
 
     def fail() -> None:
-        with threads.computing_with(before + 1):
+        with torch_threads.computing_with(before + 1):
             seen.append(torch.get_num_threads())
             raise ZeroDivisionError
 
@@ -145,7 +147,7 @@ def test_a_number_of_threads_that_makes_no_sense_here_is_refused(
     before = torch.get_num_threads()
     monkeypatch.setattr("zoo.config.threads.cores", lambda: cores)
     message = rf"^threads must be at most {most}, since this machine has {cores} cores \(got 5,000\)(?m:$)"
-    with pytest.raises(OptionError, match=message), threads.computing_with(5_000):
+    with pytest.raises(OptionError, match=message), torch_threads.computing_with(5_000):
         pass
     assert torch.get_num_threads() == before
 

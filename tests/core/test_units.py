@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from zoo.api.listing import figures, over_seeds
-from zoo.config.training import TrainConfig
+from zoo.config.train_config import TrainConfig
 from zoo.console.progress import metrics_text, primary_metrics
 from zoo.interfaces import Batch
 from zoo.runs.plots import draw_learning_curve

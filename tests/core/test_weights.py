@@ -29,7 +29,7 @@ from zoo.registry.plugins import Plugin
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 from zoo.registry.specs import ArchitectureSpec
-from zoo.testing.weights import find_weights
+from zoo.testing.finding_weights import find_weights
 
 MakeCard = Callable[..., Card]
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tests.configs import configured
 from zoo.config.recipe import Recipe
-from zoo.config.training import TrainConfig
+from zoo.config.train_config import TrainConfig
 from zoo.console.reports import Progress
 from zoo.errors import Diverged, OptionError, ZooError
 from zoo.interfaces import Dataset, Task

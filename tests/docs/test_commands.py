@@ -16,7 +16,7 @@ from tests.docs.pages import PAGES, ROOT, blocks, zoo_commands
 from zoo.api.listing import rows
 from zoo.cli import cli
 from zoo.cli.session import Session
-from zoo.config.signatures import check_arguments
+from zoo.config.keywords import check_arguments
 from zoo.registry.registry import Entry, Registry
 from zoo.runs.resolving import named_recipe
 

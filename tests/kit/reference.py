@@ -12,7 +12,7 @@ from types import ModuleType
 import zoo
 from zoo import interfaces, plugin, processors, testing
 from zoo.cli import kit
-from zoo.config import recipe, training
+from zoo.config import recipe, train_config
 from zoo.files import exported, style
 from zoo.registry import hookspecs, published, specs
 
@@ -31,7 +31,7 @@ RECORDS = (
             "ExporterSpec",
         ),
     ),
-    (training, ("TrainConfig",)),
+    (train_config, ("TrainConfig",)),
     (recipe, ("Recipe",)),
     (published, ("WeightsSpec",)),
     (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.api.listing import over_seeds, rows
 from zoo.config.declarations import declared, option_rows
-from zoo.config.training import TrainConfig
+from zoo.config.train_config import TrainConfig
 from zoo.errors import OptionError, SpecError, ZooError, cause
 from zoo.files.cards import Card
 from zoo.registry.names import KINDS

@@ -10,8 +10,8 @@ from torch import nn
 from zoo.api.listing import default_registry
 from zoo.config.arguments import checked
 from zoo.config.declarations import declared
+from zoo.config.keywords import refuse_unknown
 from zoo.config.options import plain, shown
-from zoo.config.signatures import refuse_unknown
 from zoo.console.progress import Bar, quiet
 from zoo.data import opening
 from zoo.errors import OptionError

@@ -20,7 +20,7 @@ from zoo.errors import DataError, OptionError, printable, warn
 from zoo.inference.embedding import UnreadRows, common_shape, require_format, stacked, to_write
 from zoo.inference.predicting import UNSURE, PredictedRow
 from zoo.inference.sampling import Sampling, sample_many, stream
-from zoo.inference.tables import Table, being_written, opened
+from zoo.inference.writing import Table, being_written, opened
 from zoo.models.runners import Runner
 from zoo.processors import InputReader
 

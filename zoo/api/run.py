@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.api.listing import default_registry
+from zoo.api.load_weights import load
 from zoo.api.model import Model
-from zoo.api.weights import load
 from zoo.config.arguments import checked
 from zoo.config.recipe import Recipe
 from zoo.config.synonyms import refuse_attribute

@@ -9,9 +9,9 @@ import click
 from zoo.api.listing import figure
 from zoo.api.model import Model
 from zoo.cli.flags import ValueType, options_of
-from zoo.cli.names import NameType, PathType
+from zoo.cli.name_types import NameType, PathType
 from zoo.cli.session import Session, device_option, last_option, print_json, standard_options
-from zoo.config.training import Count
+from zoo.config.train_config import Count
 from zoo.console.tables import SHARES, print_paragraph, print_table
 from zoo.console.terminal import BLANKS, echo
 from zoo.errors import OptionError

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zoo.cli.names import PathType, complete_target
+from zoo.cli.name_types import PathType, complete_target
 from zoo.cli.session import Session, print_json, standard_options
 from zoo.console.tables import print_table
 from zoo.console.terminal import echo

@@ -8,7 +8,7 @@ import click
 
 from zoo.api.model import Model
 from zoo.cli.flags import options_of
-from zoo.cli.names import weights_argument
+from zoo.cli.name_types import weights_argument
 from zoo.cli.rows import inputs_argument, rows_options, write_or_print
 from zoo.cli.session import Session, device_option, standard_options
 from zoo.console.tables import columns, print_paragraph, print_table

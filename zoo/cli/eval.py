@@ -7,7 +7,7 @@ import click
 from zoo.api.listing import figures
 from zoo.api.model import Model
 from zoo.cli.flags import options_of
-from zoo.cli.names import weights_argument
+from zoo.cli.name_types import weights_argument
 from zoo.cli.session import Session, device_option, print_json, standard_options
 from zoo.console.tables import enumerated, print_paragraph
 

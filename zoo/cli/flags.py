@@ -13,11 +13,11 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from zoo.cli.names import NameType, registry_of
+from zoo.cli.name_types import NameType, registry_of
 from zoo.config import options
 from zoo.config.declarations import Option, declared
 from zoo.config.recipe import Recipe
-from zoo.config.training import TrainConfig, fields_of
+from zoo.config.train_config import TrainConfig, fields_of
 from zoo.errors import OptionError, ZooError, printable
 
 __all__ = ["Flag", "TrainingCommand", "ValueType", "flag_of", "flags_in_errors", "options_of"]

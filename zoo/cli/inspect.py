@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from zoo.api.listing import figures, over_seeds
-from zoo.cli.names import weights_argument
+from zoo.cli.name_types import weights_argument
 from zoo.cli.session import Session, print_json, standard_options
 from zoo.config import options
 from zoo.console.tables import as_typed, enumerated, print_paragraph, print_section, print_title

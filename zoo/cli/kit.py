@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from zoo.cli import run
 from zoo.cli.flags import options_of
-from zoo.cli.names import NameType, PathType, weights_argument
+from zoo.cli.name_types import NameType, PathType, weights_argument
 from zoo.cli.session import (
     Session,
     device_option,

@@ -9,7 +9,7 @@ import click
 
 from zoo.api.listing import figure, rows
 from zoo.cli.flags import flags_in_errors
-from zoo.cli.names import PLURALS, complete_kind
+from zoo.cli.name_types import PLURALS, complete_kind
 from zoo.cli.session import Session, print_json, standard_options
 from zoo.config.synonyms import ways
 from zoo.console.tables import columns, print_paragraph, print_table, print_title

@@ -10,7 +10,7 @@ import click
 from zoo.api.listing import figure
 from zoo.api.model import Model
 from zoo.cli.flags import options_of
-from zoo.cli.names import weights_argument
+from zoo.cli.name_types import weights_argument
 from zoo.cli.rows import inputs_argument, rows_options, write_or_print
 from zoo.cli.session import Session, device_option, standard_options
 from zoo.console.tables import SHARES, Table, columns

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from zoo.cli.names import PathType
+from zoo.cli.name_types import PathType
 from zoo.cli.session import print_json
 from zoo.console.tables import print_paragraph
 from zoo.errors import Interrupted

@@ -8,7 +8,7 @@ import click
 
 from zoo.api.model import Model
 from zoo.cli.flags import options_of
-from zoo.cli.names import weights_argument
+from zoo.cli.name_types import weights_argument
 from zoo.cli.session import Session, device_option, print_json, standard_options
 from zoo.console.terminal import BLANKS, echo
 from zoo.errors import DataError

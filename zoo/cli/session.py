@@ -83,13 +83,13 @@ class Session:
 
         Raises WeightsError, UnknownName or another ZooError if it cannot be loaded.
         """
-        from zoo.api.weights import load
+        from zoo.api.load_weights import load
 
         model = load(weights, last=self.last, device=device, progress=self.progress, registry=self.registry)
         if not model.exported:
             import torch
 
-            from zoo.models.threads import default_threads
+            from zoo.models.torch_threads import default_threads
 
             torch.set_num_threads(default_threads())
         return model

@@ -11,9 +11,9 @@ import click
 from zoo.api.describing import describe
 from zoo.api.listing import figures
 from zoo.cli.flags import TrainingCommand, flag_of, options_of
-from zoo.cli.names import PLURALS, NameType
+from zoo.cli.name_types import PLURALS, NameType
 from zoo.cli.session import Session, print_json, standard_options
-from zoo.config.training import TrainConfig, fields_of
+from zoo.config.train_config import TrainConfig, fields_of
 from zoo.console.tables import as_typed, enumerated, print_paragraph, print_section, print_table, print_title
 from zoo.console.terminal import echo
 from zoo.registry.names import KINDS

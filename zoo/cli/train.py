@@ -9,7 +9,7 @@ import click
 
 from zoo.api.training import train
 from zoo.cli.flags import TrainingCommand, flag_of, options_of
-from zoo.cli.names import NameType
+from zoo.cli.name_types import NameType
 from zoo.cli.session import Session, device_option, print_json, standard_options
 from zoo.config import options
 from zoo.config.torchrun import is_first

@@ -12,10 +12,10 @@ from typing import cast
 import click
 
 from zoo.cli.flags import flag_of
-from zoo.cli.names import registry_of
+from zoo.cli.name_types import registry_of
 from zoo.config.declarations import declared
 from zoo.config.synonyms import ways
-from zoo.config.training import TrainConfig, fields_of
+from zoo.config.train_config import TrainConfig, fields_of
 from zoo.errors import ZooError, did_you_mean
 from zoo.registry.registry import Registry
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from zoo.files.downloads import sha256_of
-from zoo.files.store import recalled, remember
+from zoo.files.remembering import recalled, remember
 
 __all__ = ["Hashes", "is_verifying", "remembered", "verifying"]
 

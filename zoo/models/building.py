@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from zoo.config.declarations import declared
-from zoo.config.signatures import check_arguments, refuse_unknown
+from zoo.config.keywords import check_arguments, refuse_unknown
 from zoo.errors import OptionError, SpecError, ZooError, first_line
 from zoo.models.memory import keep_freed_memory
 from zoo.registry.registry import Entry

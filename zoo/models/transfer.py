@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from zoo.config.training import TrainConfig
+from zoo.config.train_config import TrainConfig
 from zoo.errors import WeightsError, warn
 from zoo.files.cards import Card
 from zoo.files.container import Container

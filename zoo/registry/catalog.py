@@ -18,7 +18,7 @@ import rtoml
 
 from zoo.config import options
 from zoo.config.recipe import Recipe
-from zoo.config.training import checked_fields
+from zoo.config.train_config import checked_fields
 from zoo.errors import CatalogError, OptionError, did_you_mean
 from zoo.files.regular import read_regular
 from zoo.registry.published import WEIGHTS_ID, WeightsSpec

@@ -26,7 +26,7 @@ from msgspec.structs import replace
 
 from zoo.config import options
 from zoo.config.recipe import Recipe
-from zoo.config.training import fields_of
+from zoo.config.train_config import fields_of
 from zoo.errors import OptionError, PluginError, cause, did_you_mean, printable
 from zoo.registry import hookspecs
 from zoo.registry.plugin_files import PluginFile

@@ -14,9 +14,9 @@ import msgspec
 from zoo.config import options
 from zoo.config.arguments import checked
 from zoo.config.declarations import Option
+from zoo.config.keywords import check_arguments
 from zoo.config.recipe import Recipe
-from zoo.config.signatures import check_arguments
-from zoo.config.training import TrainConfig, check_known, fields_of, training_options
+from zoo.config.train_config import TrainConfig, check_known, fields_of, training_options
 from zoo.errors import OptionError, PluginError, SpecError, UnknownName, did_you_mean, warn
 from zoo.registry import plugins
 from zoo.registry.catalog import Catalog

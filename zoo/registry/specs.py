@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from msgspec import Meta
 
 from zoo.config import options
-from zoo.config.training import RESERVED, TrainConfig, checked_fields, fields_of
+from zoo.config.train_config import RESERVED, TrainConfig, checked_fields, fields_of
 from zoo.errors import MissingModule, OptionError, SpecError, cause, did_you_mean
 from zoo.registry.printing import printing_to
 

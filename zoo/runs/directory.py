@@ -30,7 +30,7 @@ from zoo.errors import RunError, WeightsError, warn
 from zoo.files.atomic import atomic_write
 from zoo.files.canonical import canonical_json
 from zoo.files.cards import Card
-from zoo.files.store import remember
+from zoo.files.remembering import remember
 from zoo.models import weights
 from zoo.runs.checkpoint import Checkpoint, Checkpoints
 from zoo.runs.drift import changes_batches, drift, refuse_fixed, warn_of_another_cpu

@@ -18,7 +18,7 @@ from zoo.evaluation.baseline import beats_baseline
 from zoo.files import style
 from zoo.files.atomic import atomic_write
 from zoo.models.precision import kernels
-from zoo.models.threads import computing_with
+from zoo.models.torch_threads import computing_with
 from zoo.registry.registry import Registry
 from zoo.runs.card import make_card
 from zoo.runs.checkpoint import Checkpoints

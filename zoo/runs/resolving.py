@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from zoo.config.arguments import checked, is_url
+from zoo.config.keywords import refuse_missing
 from zoo.config.recipe import Recipe
-from zoo.config.signatures import refuse_missing
 from zoo.config.threads import require_threads
-from zoo.config.training import TrainConfig
+from zoo.config.train_config import TrainConfig
 from zoo.errors import DataError, SpecError, UnknownName, ZooError
 from zoo.files.cards import Card, read_weights
 from zoo.files.container import Container

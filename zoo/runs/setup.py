@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from zoo.config.declarations import declared
+from zoo.config.keywords import refuse_unknown
 from zoo.config.options import text
 from zoo.config.recipe import Recipe
-from zoo.config.signatures import refuse_unknown
-from zoo.config.training import TrainConfig
+from zoo.config.train_config import TrainConfig
 from zoo.data.opening import decidable, open_to_train, options_to_fine_tune, suited, typed_options
 from zoo.errors import DataError, OptionError, warn
 from zoo.interfaces import SPLITS, Dataset, Task, make_task

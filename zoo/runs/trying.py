@@ -57,7 +57,7 @@ def trial(
     with alone(), shown as report, advising(registry, recipe.architecture, recipe.dataset):
         from zoo.models.building import generator_restored
         from zoo.models.precision import pick_device
-        from zoo.models.threads import computing_with
+        from zoo.models.torch_threads import computing_with
         from zoo.runs.setup import build
         from zoo.training.trial import Trial
 

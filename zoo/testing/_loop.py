@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from zoo.config.recipe import Recipe
-from zoo.config.training import TrainConfig
+from zoo.config.train_config import TrainConfig
 from zoo.interfaces import make_task
 from zoo.models.precision import Precision
 from zoo.models.weights import pack

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from zoo.config.declarations import declared
+from zoo.config.keywords import check_arguments
 from zoo.config.recipe import Recipe
-from zoo.config.signatures import check_arguments
 from zoo.errors import DataError, ZooError
 from zoo.files.cards import Card
 from zoo.files.downloads import offline
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 from zoo.testing._case import Case, Skip, message
-from zoo.testing.weights import find_weights
+from zoo.testing.finding_weights import find_weights
 
 __all__ = [
     "recipes_have_valid_options",

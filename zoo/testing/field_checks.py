@@ -13,7 +13,7 @@ from torch import Tensor
 
 from zoo.config import options
 from zoo.config.declarations import Option
-from zoo.config.training import TrainConfig, fields_of
+from zoo.config.train_config import TrainConfig, fields_of
 from zoo.errors import OptionError, cause
 from zoo.testing._case import Case, message
 from zoo.testing._models import drawing_from, model_for

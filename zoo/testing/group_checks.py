@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zoo.config import options
-from zoo.config.training import fields_of
+from zoo.config.train_config import fields_of
 from zoo.errors import OptionError
 from zoo.testing._case import Case, message
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
-from zoo.config.training import TrainConfig
+from zoo.config.train_config import TrainConfig
 from zoo.console.reports import Progress
 from zoo.interfaces import Batch, Split
 from zoo.registry.specs import TaskSpec

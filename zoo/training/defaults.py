@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from zoo.config.options import text
-from zoo.config.training import TrainConfig
+from zoo.config.train_config import TrainConfig
 from zoo.errors import DataError, OptionError
 from zoo.interfaces import CarriesState, Dataset, Task
 from zoo.models.hooks import evaluating

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from zoo.config.training import TrainConfig
+from zoo.config.train_config import TrainConfig
 from zoo.errors import Diverged, Interrupted, RunError, ZooError, cause, first_line
 from zoo.models.finite import not_finite
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.config.training import TrainConfig
+from zoo.config.train_config import TrainConfig
 from zoo.console.reports import Progress
 from zoo.distributed.buffers import ChangedBuffers
 from zoo.distributed.ranks import ALONE, Ranks

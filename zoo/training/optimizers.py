@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.config.training import TrainConfig
+from zoo.config.train_config import TrainConfig
 
 __all__ = ["SLOTS", "fused_sgd", "make_optimizer"]
 

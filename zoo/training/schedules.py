@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from zoo.config.training import TrainConfig
+from zoo.config.train_config import TrainConfig
 
 __all__ = ["learning_rate"]
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.config.training import TrainConfig
+from zoo.config.train_config import TrainConfig
 from zoo.errors import WeightsError
 from zoo.interfaces import State, Step
 from zoo.models.finite import infinite_buffers, not_finite

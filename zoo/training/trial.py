@@ -7,7 +7,7 @@ from statistics import fmean
 
 from torch import nn
 
-from zoo.config.training import TrainConfig
+from zoo.config.train_config import TrainConfig
 from zoo.interfaces import Dataset, Task
 from zoo.models.precision import Precision, resolve
 from zoo.training.freezing import freeze, train_mode

@@ -7,7 +7,7 @@ from typing import Any
 
 from zoo.config import options
 from zoo.config.declarations import declared
-from zoo.config.training import TrainConfig, fields_of
+from zoo.config.train_config import TrainConfig, fields_of
 from zoo.errors import OptionError
 
 __all__ = ["check_arguments", "refuse_missing", "refuse_unknown"]

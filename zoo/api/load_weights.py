@@ -16,8 +16,8 @@ from zoo.errors import OptionError
 from zoo.files.cards import Card
 from zoo.files.exported import Exported
 from zoo.files.regular import read_regular
-from zoo.files.store import recalled
-from zoo.inference.signatures import require_fitting
+from zoo.files.remembering import recalled
+from zoo.inference.fitting import require_fitting
 from zoo.models.runners import ProgramRunner, usual_threads
 from zoo.registry.exported_files import read_exported
 from zoo.registry.registry import Registry
