@@ -71,7 +71,7 @@ TORCH_FREE_MODULES = {
     "zoo_diagnose.lr_find",
     "zoo_diagnose.lr_finder",
     "zoo_export.command",
-    "zoo_export.onnx_file",
+    "zoo_export.onnx_fields",
     "zoo_export.onnx_reader",
     "zoo_scaffold.command",
     "zoo_scaffold.scaffold",

@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from zoo.plugin import Exported, Program, WeightsError, open_regular, parse_metadata
-from zoo_export.onnx_file import NotOnnx, described
+from zoo_export.onnx_fields import NotOnnx, described
 
 __all__ = ["read"]
 

@@ -9,7 +9,7 @@ from onnx import ModelProto
 
 from zoo.interfaces import Exportable, Exporter
 from zoo.plugin import Program, Signature
-from zoo_export.onnx_file import with_checksum
+from zoo_export.onnx_fields import with_checksum
 from zoo_export.onnx_runtime import start
 
 __all__ = ["OnnxExporter"]

@@ -27,7 +27,7 @@ from zoo.registry.registry import Registry
 onnx = pytest.importorskip("onnx", reason="the extra `export` is not installed")
 from zoo_export import exporting  # noqa: E402
 from zoo_export.exportable import exportable  # noqa: E402
-from zoo_export.onnx_file import described, with_checksum  # noqa: E402
+from zoo_export.onnx_fields import described, with_checksum  # noqa: E402
 from zoo_export.onnx_writer import OnnxExporter  # noqa: E402
 from zoo_export.verifying import verify  # noqa: E402
 
