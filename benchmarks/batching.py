@@ -27,7 +27,7 @@ from zoo.models import weights
 from zoo.runs.lifecycle import train
 from zoo.runs.resolving import resolve_recipe
 from zoo_text.language_modeling import LanguageModeling
-from zoo_text.plugin import LANGUAGE_Modeling
+from zoo_text.plugin import LANGUAGE_MODELING
 
 RECIPES = ("nietzsche-windows", "nietzsche-sections", "nietzsche-stateful")
 
@@ -55,7 +55,7 @@ def loss_as_trained(model: nn.Module, tokens: Tensor, config: TrainConfig) -> fl
 
 def read_characters(dataset: Dataset, config: TrainConfig) -> int:
     """Return how many characters the network reads in an epoch."""
-    batches = LanguageModeling(LANGUAGE_Modeling).train_batches(dataset, config, seed=0, epoch=0)
+    batches = LanguageModeling(LANGUAGE_MODELING).train_batches(dataset, config, seed=0, epoch=0)
     return sum(batch.inputs.numel() for batch in batches)
 
 

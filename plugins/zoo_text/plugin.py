@@ -3,7 +3,7 @@
 from zoo import DatasetSpec, FieldsSpec, TaskSpec, hookimpl
 from zoo_text.fields import TextFields
 
-LANGUAGE_Modeling = TaskSpec(
+LANGUAGE_MODELING = TaskSpec(
     name="language-modeling",
     target="zoo_text.language_modeling:LanguageModeling",
     summary="Each token of a text from those before it",
@@ -27,7 +27,7 @@ READING = ("splits", "vocabulary")
 @hookimpl
 def zoo_tasks() -> list[TaskSpec]:
     """Return the task."""
-    return [LANGUAGE_Modeling]
+    return [LANGUAGE_MODELING]
 
 
 @hookimpl

@@ -27,7 +27,7 @@ from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION
 from zoo_text.fields import TextFields
 from zoo_text.language_modeling import LanguageModeling
-from zoo_text.plugin import LANGUAGE_Modeling
+from zoo_text.plugin import LANGUAGE_MODELING
 
 CUTTING = ("batching", "bptt", "bptt_jitter")
 USUAL = configured(epochs=6, batch_size=128, optimizer="sgd", lr=0.2, augment=("flip",))
@@ -260,7 +260,7 @@ def test_batches_whose_gradients_are_accumulated_count_as_one() -> None:
 
 def test_a_result_that_is_not_a_number_is_no_better_than_baseline() -> None:
     worse = no_better_than_baseline(
-        {"loss": float("nan")}, LanguageModeling(LANGUAGE_Modeling), {"vocabulary": ["a", "b"]}
+        {"loss": float("nan")}, LanguageModeling(LANGUAGE_MODELING), {"vocabulary": ["a", "b"]}
     )
     assert worse == {"loss": math.log(2)}
     assert (

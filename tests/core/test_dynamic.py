@@ -22,9 +22,9 @@ from zoo.registry.registry import Registry
 from zoo_diagnose import dynamic
 from zoo_diagnose.dynamic import DynamicEvaluation as Dynamic
 from zoo_text.language_modeling import LanguageModeling
-from zoo_text.plugin import LANGUAGE_Modeling
+from zoo_text.plugin import LANGUAGE_MODELING
 
-TASK = LanguageModeling(LANGUAGE_Modeling)
+TASK = LanguageModeling(LANGUAGE_MODELING)
 SIZE = 8
 GPU = os.environ.get("ZOO_TEST_DEVICE") or pick_device(None)
 

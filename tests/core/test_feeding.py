@@ -14,10 +14,10 @@ from zoo.files.cards import Card
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION
 from zoo_text.language_modeling import LanguageModeling
-from zoo_text.plugin import LANGUAGE_Modeling
+from zoo_text.plugin import LANGUAGE_MODELING
 
 IMAGES = Classification(CLASSIFICATION)
-TEXT = LanguageModeling(LANGUAGE_Modeling)
+TEXT = LanguageModeling(LANGUAGE_MODELING)
 CLASSES = ["a", "b", "c", "d"]
 
 

@@ -14,9 +14,9 @@ from tests.configs import configured
 from zoo.errors import DataError
 from zoo.interfaces import Batch, Dataset, Split
 from zoo_text.language_modeling import LanguageModeling
-from zoo_text.plugin import LANGUAGE_Modeling
+from zoo_text.plugin import LANGUAGE_MODELING
 
-TASK = LanguageModeling(LANGUAGE_Modeling)
+TASK = LanguageModeling(LANGUAGE_MODELING)
 
 
 class Positions(Dataset):

@@ -16,10 +16,10 @@ from zoo.runs.plots import draw_learning_curve
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION
 from zoo_text.language_modeling import LanguageModeling
-from zoo_text.plugin import LANGUAGE_Modeling
+from zoo_text.plugin import LANGUAGE_MODELING
 
 IMAGES = Classification(CLASSIFICATION)
-TEXT = LanguageModeling(LANGUAGE_Modeling)
+TEXT = LanguageModeling(LANGUAGE_MODELING)
 
 
 def rows(losses: list[float], *, splits: tuple[str, ...] = ("train", "val")) -> list[dict[str, Any]]:

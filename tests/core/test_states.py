@@ -27,9 +27,9 @@ from zoo.training.loop import fit
 from zoo.training.saved import RunIdentity
 from zoo_diagnose.dynamic import DynamicEvaluation as Dynamic
 from zoo_text.language_modeling import LanguageModeling
-from zoo_text.plugin import LANGUAGE_Modeling
+from zoo_text.plugin import LANGUAGE_MODELING
 
-TASK = LanguageModeling(LANGUAGE_Modeling)
+TASK = LanguageModeling(LANGUAGE_MODELING)
 
 
 class Memory(NamedTuple):

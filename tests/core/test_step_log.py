@@ -24,7 +24,7 @@ from zoo.runs.step_log import StepLog, read_rows
 from zoo.training.clock import Clock
 from zoo.training.saved import Row, RunIdentity
 from zoo.training.state import TrainState
-from zoo_text.plugin import LANGUAGE_Modeling
+from zoo_text.plugin import LANGUAGE_MODELING
 
 ROWS = [{"epoch": 1, "step": step, "loss": 1 / step, "lr": 0.1, "rate": 9.0} for step in range(1, 7)]
 
@@ -36,7 +36,7 @@ def batch(index: int, total: int) -> Batch:
 def logged(config: TrainConfig, *, batches: int, start: int = 0) -> list[dict[str, Any]]:
     """Return the rows of an epoch whose n-th batch has loss n and learning rate n / 100."""
     steps = start // config.grad_accum_steps
-    clock, rows = Clock(1, config, LANGUAGE_Modeling), list[dict[str, Any]]()
+    clock, rows = Clock(1, config, LANGUAGE_MODELING), list[dict[str, Any]]()
     for index in range(start, batches):
         clock.tick(batch(index, batches), index + 1.0, (index + 1) / 100)
         if (index + 1) % config.grad_accum_steps == 0 or index + 1 == batches:

@@ -24,7 +24,7 @@ from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION
-from zoo_text.plugin import LANGUAGE_Modeling
+from zoo_text.plugin import LANGUAGE_MODELING
 
 SHAPES = {"size": 16, "train_size": 40, "val_size": 16, "test_size": 0}
 SOURCE = Recipe(
@@ -95,7 +95,7 @@ class Revised(nn.Module):
 def test_the_versions_of_layers_survive_a_transfer(card: Any) -> None:
     theirs, ours = Revised(), Revised()
     nn.init.ones_(theirs.weight)
-    task: Any = SimpleNamespace(spec=LANGUAGE_Modeling, name=LANGUAGE_Modeling.name)
+    task: Any = SimpleNamespace(spec=LANGUAGE_MODELING, name=LANGUAGE_MODELING.name)
     entry: Any = None
     source = Source(path=Path(), entry=entry, task=task, model=theirs, card=card(), options={})
     with pytest.warns(ZooWarning, match="starting from 1 tensors of a "):

@@ -15,9 +15,9 @@ from zoo.interfaces import State
 from zoo.models.module_runner import ModuleRunner
 from zoo.models.windows import Windowed, windowed
 from zoo_text.language_modeling import LanguageModeling
-from zoo_text.plugin import LANGUAGE_Modeling
+from zoo_text.plugin import LANGUAGE_MODELING
 
-TASK = LanguageModeling(LANGUAGE_Modeling)
+TASK = LanguageModeling(LANGUAGE_MODELING)
 LENGTHS = pytest.mark.parametrize("length", [1, 2, 3, 8, 50, 129, 200, 512])
 CACHED = pytest.mark.parametrize("cached", [False, True], ids=["no state", "cache"])
 

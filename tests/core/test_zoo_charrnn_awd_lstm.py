@@ -19,7 +19,7 @@ from zoo_charrnn.awd_lstm import AWDLSTM
 from zoo_charrnn.dropout import drop_connections, drop_locked, drop_rows
 from zoo_charrnn.weight_drop import WeightDropLSTM, in_one_chunk
 from zoo_text.language_modeling import LanguageModeling
-from zoo_text.plugin import LANGUAGE_Modeling
+from zoo_text.plugin import LANGUAGE_MODELING
 
 TOKENS = torch.randint(0, 11, (6, 3), generator=torch.Generator().manual_seed(0))  # (T, B)
 X = torch.randn(6, 3, 4, generator=torch.Generator().manual_seed(1))  # (T, B, I)
@@ -283,12 +283,12 @@ def test_there_is_a_penalty_in_training_only_and_only_if_asked_for() -> None:
 
 def test_the_penalty_is_trained_on_and_not_reported(text: Callable[..., Any]) -> None:
     batch = next(
-        LanguageModeling(LANGUAGE_Modeling).train_batches(
+        LanguageModeling(LANGUAGE_MODELING).train_batches(
             text(), configured(batch_size=4, bptt=8), seed=0, epoch=0
         )
     )
     steps = [
-        LanguageModeling(LANGUAGE_Modeling).step(model(**NO_DROPOUT, activation_penalty=alpha), batch)
+        LanguageModeling(LANGUAGE_MODELING).step(model(**NO_DROPOUT, activation_penalty=alpha), batch)
         for alpha in (0.0, 50.0)
     ]
     assert steps[0].sums["loss"] == steps[1].sums["loss"]

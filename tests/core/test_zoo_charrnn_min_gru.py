@@ -18,7 +18,7 @@ from zoo_charrnn import min_gru
 from zoo_charrnn.min_gru import CharMinGRU, MinGRU
 from zoo_charrnn.scan import scan_by_doubling, scan_by_steps
 from zoo_text.language_modeling import LanguageModeling
-from zoo_text.plugin import LANGUAGE_Modeling
+from zoo_text.plugin import LANGUAGE_MODELING
 
 SCANS = [scan_by_steps, scan_by_doubling]
 
@@ -146,7 +146,7 @@ def test_it_learns_a_real_text(registry: Registry) -> None:
     arguments = model_arguments(entry, registry.task("language-modeling"), data.dims, options)
     model = build_model(entry, arguments, seed=0)
     optimizer = torch.optim.Adam(model.parameters(), lr=4e-3)
-    task, state, losses = LanguageModeling(LANGUAGE_Modeling), None, []
+    task, state, losses = LanguageModeling(LANGUAGE_MODELING), None, []
     for batch in task.train_batches(data, configured(batch_size=32, bptt=32), seed=0, epoch=0):
         torch.manual_seed(batch.seed)
         step = task.step(model, batch, state)

@@ -23,7 +23,7 @@ from zoo_diagnose.confusion import Confusion
 from zoo_diagnose.plots import matrix_plot, pairs_plot
 from zoo_diagnose.surprisal import Surprisal, _highest
 from zoo_text.language_modeling import LanguageModeling
-from zoo_text.plugin import LANGUAGE_Modeling
+from zoo_text.plugin import LANGUAGE_MODELING
 
 IMAGES = {"size": 4, "mean": [0.5], "std": [0.25], "classes": ["a", "b", "c"]}
 TEXT = {"tokens": "char", "lower": False, "vocabulary": ["<unk>", *"abcd<"], "specials": 1}
@@ -249,7 +249,7 @@ class Batches(LanguageModeling):
         return list(self.lane_batches(numbers, lanes=lanes, steps=5))
 
 
-BATCHES = Batches(LANGUAGE_Modeling)
+BATCHES = Batches(LANGUAGE_MODELING)
 
 
 @pytest.mark.parametrize("lanes", [1, 3, 16])

@@ -27,10 +27,10 @@ from zoo_diagnose.lr_finder import Curve, RangeTest, Report, Suggestions, find_l
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION
 from zoo_text.language_modeling import LanguageModeling
-from zoo_text.plugin import LANGUAGE_Modeling
+from zoo_text.plugin import LANGUAGE_MODELING
 
 IMAGES = Classification(CLASSIFICATION)
-TEXT = LanguageModeling(LANGUAGE_Modeling)
+TEXT = LanguageModeling(LANGUAGE_MODELING)
 SGD = configured(optimizer="sgd", batch_size=6, precision="fp32")
 FULL, QUICK = RangeTest(), RangeTest(1e-4, 1.0, 20)
 needs_data = pytest.mark.skipif(not os.environ.get("ZOO_DATA"), reason="needs the real data in $ZOO_DATA")

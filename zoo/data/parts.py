@@ -8,13 +8,14 @@ __all__ = ["part_of"]
 def part_of(count: int, *, rank: int, world_size: int) -> tuple[slice, float]:
     """Return the items of a batch that a process takes, and their share of the batch.
 
-    The parts are contiguous, and their sizes differ by at most one. Of a batch with fewer items than there
-    are processes, each takes all, but only those of the first process count: the share of the others is 0.
+    The parts are contiguous, and their sizes differ by at most one. A model may not be able to compute an
+    empty batch, so of one with fewer items than there are processes each takes all. Only those of the first
+    process count then: the share of the others is 0.
 
     >>> part_of(10, rank=1, world_size=3)
     (slice(3, 6, None), 0.3)
     """
     if count < world_size:
-        return slice(0, count), float(rank == 0)
+        return slice(0, count), 1.0 if rank == 0 else 0.0
     start, stop = count * rank // world_size, count * (rank + 1) // world_size
     return slice(start, stop), (stop - start) / count

@@ -6,11 +6,13 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
+from itertools import zip_longest
 
 import torch
 from torch import Tensor, nn
 
 from zoo.distributed.ranks import Ranks
+from zoo.errors import SpecError
 from zoo.evaluation.measure import Measured, finished, steps_of
 from zoo.interfaces import Batch, CarriesState, Dataset, Split, Step, Task
 from zoo.models.hooks import evaluating
@@ -48,19 +50,31 @@ def all_reduce_step(step: Step, share: float, ranks: Ranks) -> tuple[Step, Tenso
 
 
 def lane_dims(model: nn.Module, task: Task, *, device: str, ranks: Ranks) -> list[int | None]:
-    """Return which dimension of each tensor of a model's hidden state counts lanes.
+    """Return which dimension of each tensor of a model's hidden state counts lanes; None if none does.
 
-    It is the one that is longer after three lanes than after two; None if there is none.
+    It is found by a step of two lanes and one of three. Empty for a single process, or without a state.
+
+    Raises SpecError if a state depends on the number of lanes in any other way.
     """
     if ranks.world_size == 1 or not isinstance(task, CarriesState):
         return []
+
+    def shapes(lanes: int) -> list[torch.Size]:
+        _, state, *_ = model(torch.zeros(1, lanes, dtype=torch.int64, device=device), None)
+        return [part.shape for part in tensors_of(state).values()]
+
     with torch.no_grad(), evaluating(model):
-        states = (model(torch.zeros(1, lanes, dtype=torch.int64, device=device), None)[1] for lanes in (2, 3))
-        of_two, of_three = (tensors_of(state).values() for state in states)
-    return [
-        next((dim for dim, size in enumerate(two.shape) if size != three.shape[dim]), None)
-        for two, three in zip(of_two, of_three, strict=True)
-    ]
+        of_two, of_three = shapes(2), shapes(3)
+    found: list[int | None] = []
+    for two, three in zip_longest(of_two, of_three, fillvalue=torch.Size()):
+        sizes = [*zip_longest(two, three)]
+        dims = [dim for dim, pair in enumerate(sizes) if pair == (2, 3)]
+        others = [pair for pair in sizes if pair[0] != pair[1] and pair != (2, 3)]
+        if others or len(dims) > 1:
+            message = f"a hidden state has the shape {[*two]} for two lanes, and {[*three]} for three"
+            raise SpecError(f"{message}: several processes cannot divide it")
+        found.append(dims[0] if dims else None)
+    return found
 
 
 @torch.inference_mode()

@@ -81,13 +81,13 @@ def _exit_codes(job: bytes, reports: Sequence[IO[bytes]], stop: Callable[[], int
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    size = f"{len(reports)}"
+    size = str(len(reports))
     world = {"WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
-    world |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": f"{port}"}
+    world |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     workers: list[subprocess.Popen[bytes]] = []
     try:
         for rank, report in enumerate(reports):
-            workers.append(_started(world | {"RANK": f"{rank}", "LOCAL_RANK": f"{rank}"}, job, report))
+            _start_worker(workers, world | {"RANK": str(rank), "LOCAL_RANK": str(rank)}, job, report)
         _wait(workers, stop)
     finally:
         for worker in workers:
@@ -96,19 +96,25 @@ def _exit_codes(job: bytes, reports: Sequence[IO[bytes]], stop: Callable[[], int
     return codes
 
 
-def _started(variables: Mapping[str, str], job: bytes, report: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start a process in the terminal's process group, so that Ctrl-C and Ctrl-Z reach it by themselves."""
-    command, variables = [*_WORKER, f"{os.getpid()}"], os.environ | variables
-    # Python would print a traceback on a Ctrl-C before the worker's first line, which lets it through
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+def _start_worker(
+    workers: list[subprocess.Popen[bytes]], variables: Mapping[str, str], job: bytes, report: IO[bytes]
+) -> None:
+    """Start a process and add it to `workers`. It reads `job` from stdin; its stdout is `report`.
+
+    It is in the terminal's process group, so that Ctrl-C and Ctrl-Z reach it by themselves.
+    """
+    command = [*_WORKER, str(os.getpid())]
+    # Python would print a traceback on a Ctrl-C before the worker's first line, which unblocks it; and here a
+    # Ctrl-C between the start and `append` would leave a process that nobody ends
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
-        worker = subprocess.Popen(command, env=variables, stdin=subprocess.PIPE, stdout=report)
+        worker = subprocess.Popen(command, env=os.environ | variables, stdin=subprocess.PIPE, stdout=report)
+        workers.append(worker)
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     assert worker.stdin is not None
     with contextlib.suppress(BrokenPipeError), worker.stdin:
         worker.stdin.write(job)
-    return worker
 
 
 def _wait(workers: Sequence[subprocess.Popen[bytes]], stop: Callable[[], int]) -> None:

@@ -131,7 +131,7 @@ def build(
         recipe.train,
         task,
         dataset,
-        source,
+        source=source,
         architecture=architecture,
         arguments=arguments,
         cutting=registry.cutting_fields(),

@@ -66,8 +66,8 @@ def suited_config(
     said: Mapping[str, Any],
     task: Task,
     dataset: Dataset,
-    source: Source | None,
     *,
+    source: Source | None,
     architecture: Entry[ArchitectureSpec],
     arguments: Mapping[str, Any],
     cutting: Collection[str],
@@ -86,15 +86,22 @@ def suited_config(
 
     def steps(config: TrainConfig) -> int:
         try:
-            return steps_in_epoch(task, dataset, config)
+            return steps_in_epoch(task, dataset, _within(config, said, task, architecture, arguments))
         except DataError:  # a text too short for so many lanes
             return 0
 
-    usual = _within(usual, said, task, architecture, arguments)
+    bounded = _within(usual, said, task, architecture, arguments)
     if source is None:
-        return from_scratch(usual, said, steps)
-    again, close = bool(source.card.base_model), _is_close(source, task, dataset)
-    config = fine_tuning(source.card.training, usual, said, steps, again=again, close=close, cutting=cutting)
+        return from_scratch(bounded, said, steps)
+    config = fine_tuning(
+        source.card.training,
+        bounded,
+        said,
+        steps,
+        again=bool(source.card.base_model),
+        close=_is_close(source, task, dataset),
+        cutting=cutting,
+    )
     return _within(config, said, task, architecture, arguments)
 
 

@@ -24,34 +24,35 @@ SLOTS: Mapping[type[torch.optim.Optimizer], tuple[str, ...]] = {
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """Return the configured optimizer over all parameters that require a gradient.
 
-    A parameter group's learning rate is that of the schedule times the group's `scale`.
+    A parameter group's learning rate is that of the schedule times the group's `scale`; `TrainState.update`
+    sets it.
 
     SGD uses Nesterov momentum (Sutskever et al. 2013); Adam couples weight decay with the gradient, AdamW
     does not (Loshchilov & Hutter 2019).
     """
-    parameters = _by_depth(model, config.layer_decay)
+    groups = _by_depth(model, config.layer_decay)
     if config.norm_bias_lr_scale != 1:
-        parameters = _split_off_norm_biases(parameters, model, config)
+        groups = _split_off_norm_biases(groups, model, config)
     lr, momentum, decay = config.lr, config.momentum, config.weight_decay
-    places = {p.device.type if _is_plain(p) else "other" for p in model.parameters()}
+    devices = {p.device.type if _is_plain(p) else "other" for group in groups for p in group["params"]}
     if config.optimizer == "sgd":
-        given: dict[str, Any] = {"lr": lr, "momentum": momentum, "weight_decay": decay}
-        given["nesterov"] = momentum > 0
-        # On the CPU, torch's fused SGD is wrong for half precision (its issue 191763)
-        return fused_sgd(parameters, **given) if places == {"cuda"} else torch.optim.SGD(parameters, **given)
-    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+        # On the CPU, torch's fused SGD is wrong for half precision (pytorch/pytorch#191763)
+        sgd = fused_sgd if devices == {"cuda"} else torch.optim.SGD
+        return sgd(groups, lr=lr, momentum=momentum, weight_decay=decay, nesterov=momentum > 0)
+    adam = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
     # On Apple's GPU, torch's fused kernels take the steps that fp16 has to skip
-    fused = places <= ({"cpu", "cuda"} if config.precision == "fp16" else {"cpu", "cuda", "mps"})
-    return kind(parameters, lr=lr, betas=(momentum, 0.999), weight_decay=decay, fused=fused)
+    fused = devices <= ({"cpu", "cuda"} if config.precision == "fp16" else {"cpu", "cuda", "mps"})
+    # None rather than False lets torch choose among the kernels that are not fused
+    return adam(groups, lr=lr, betas=(momentum, 0.999), weight_decay=decay, fused=fused or None)
 
 
-def fused_sgd(parameters: list[dict[str, Any]], **given: Any) -> torch.optim.SGD:
+def fused_sgd(groups: list[dict[str, Any]], **given: Any) -> torch.optim.SGD:
     """Return SGD in one kernel, with momentum that begins as zeros, which changes nothing.
 
     Without, it begins as what is in memory where fp16 skips the first step, and torch fails on a weight whose
     first gradient comes later than those of others.
     """
-    optimizer = torch.optim.SGD(parameters, **given, fused=True)
+    optimizer = torch.optim.SGD(groups, **given, fused=True)
     if given["momentum"]:
         optimizer.register_step_pre_hook(_begin_momentum)
     return optimizer
