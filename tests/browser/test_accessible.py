@@ -83,7 +83,7 @@ def keys(visit: Visit) -> Visit:
 
 
 @pytest.mark.slow
-def test_a_image_is_looked_into_by_keyboard_alone(keys: Visit) -> None:
+def test_an_image_is_looked_into_by_keyboard_alone(keys: Visit) -> None:
     page = keys.page
     page.on("filechooser", lambda _: None)  # so that Playwright is ready for it long before
     page.keyboard.press("Tab")

@@ -221,7 +221,7 @@ def test_what_is_no_image_is_told_and_does_nothing(
     assert problem.text_content() == ""
 
 
-def test_a_image_may_have_any_name(visit: Visit) -> None:
+def test_an_image_may_have_any_name(visit: Visit) -> None:
     name = "<img src=x onerror=hacked=1>.png"
     page = visit.open("cifar10-resnet20")
     visit.give((name, noise()))

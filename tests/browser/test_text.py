@@ -72,7 +72,7 @@ def test_surprisal_is_color_with_a_legend_and_an_underline(visit: Visit) -> None
       return [Number(node.dataset.surprisal), opacity, textDecorationLine];
     })"""
     for nats, alpha, line in tokens.evaluate_all(style):
-        assert alpha == pytest.approx(min(nats / 5.545, 1), abs=0.01)
+        assert alpha == pytest.approx(min(nats / 6, 1), abs=0.01)
         assert line == ("underline" if nats >= 3 else "none")
     assert page.locator(".legend li").all_inner_texts() == ["0", "1", "2", "3", "4", "5", "6+"]
     page.get_by_label("Show surprisal").uncheck()

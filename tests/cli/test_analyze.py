@@ -194,7 +194,7 @@ def test_scores_say_whether_lower_or_higher_is_better(camnet_file, tmp_path):
     assert "pointing_center" in done.stdout
 
 
-def test_a_image_or_a_split_but_not_both(camnet_file, tmp_path):
+def test_an_image_or_a_split_but_not_both(camnet_file, tmp_path):
     done = zoo("analyze", "cam", camnet_file, "x.png", "--split", "test", "--out", tmp_path)
     assert done.returncode == 2
     assert "give either inputs or a split of the data, not both" in done.stderr

@@ -104,7 +104,7 @@ def test_a_damaged_file_alone_is_an_error_and_beside_others_a_row(net_file, desk
     assert not (desk / "x.csv").exists()
 
 
-def test_a_image_may_have_any_name(net_file, desk):
+def test_an_image_may_have_any_name(net_file, desk):
     (desk / "cat.scan").write_bytes((desk / "cat.png").read_bytes())
     assert zoo("predict", net_file, "cat.scan", cwd=desk).returncode == 0
 

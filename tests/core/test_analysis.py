@@ -89,7 +89,7 @@ def snapshot(model: nn.Module) -> dict[str, Any]:
 # Inputs, classes and layers
 
 
-def test_a_image_of_any_size_is_shown_as_the_card_says(registry: Registry, camnet: str, image: str) -> None:
+def test_an_image_of_any_size_is_shown_as_the_card_says(registry: Registry, camnet: str, image: str) -> None:
     found = analyze("cam", camnet, registry, inputs=[image])
     (item,) = found.items
     model, card = weights.load(camnet, registry)
@@ -469,7 +469,7 @@ def test_what_an_earlier_analysis_wrote_is_not_read_as_input(
         found.write(home / "out")
 
 
-def test_a_image_that_is_gone_is_drawn_as_the_model_saw_it(
+def test_an_image_that_is_gone_is_drawn_as_the_model_saw_it(
     registry: Registry, camnet: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "soon-gone.png"
@@ -712,7 +712,7 @@ def test_a_huge_image_is_reduced(registry: Registry, camnet: str, tmp_path: Path
     assert found.overlay(0).size == (2_048, 2_048)
 
 
-def test_a_image_in_the_output_folder_is_not_overwritten(registry: Registry, camnet: str, image: str) -> None:
+def test_an_image_in_the_output_folder_is_not_overwritten(registry: Registry, camnet: str, image: str) -> None:
     before = Path(image).read_bytes()
     document = analyze("cam", camnet, registry, inputs=[image]).write(Path(image).parent)
     assert Path(image).read_bytes() == before

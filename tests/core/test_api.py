@@ -449,7 +449,7 @@ def _calling(before: Callable[[], None], method: Callable[..., Any]) -> Callable
     return call
 
 
-def test_lr_find_returns_a_curve_with_suggestions_and_a_image(text_file: Path) -> None:
+def test_lr_find_returns_a_curve_with_suggestions_and_an_image(text_file: Path) -> None:
     curve = zoo.lr_find(
         "lstm",
         "files",
@@ -576,7 +576,7 @@ def test_sampling_warns_of_unknown_characters_and_refuses_wrong_values(net: zoo.
         net.model.sample("x")
 
 
-def test_analyze_returns_findings_with_a_image(net: zoo.Run, lstm: zoo.Run, tmp_path: Path) -> None:
+def test_analyze_returns_findings_with_an_image(net: zoo.Run, lstm: zoo.Run, tmp_path: Path) -> None:
     findings = net.model.analyze("grad-cam", split="test", indices=[0, 3], classes=["true"], progress=False)
     assert [item["input"] for item in findings.items] == ["test-00000", "test-00003"]
     assert repr(findings) == "<Findings of cam/grad-cam: 2 maps>"

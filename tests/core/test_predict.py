@@ -138,7 +138,7 @@ def test_a_file_an_image_an_array_and_a_tensor_get_the_same_answer(net: zoo.Mode
     assert net.predict(array, **QUIET) == [{**rows[3], "input": "input 0"}]
 
 
-def test_a_image_in_memory_is_cut_and_converted_like_a_file(tmp_path: Path) -> None:
+def test_an_image_in_memory_is_cut_and_converted_like_a_file(tmp_path: Path) -> None:
     colors = np.random.default_rng(0).integers(0, 256, (30, 50, 4), dtype=np.uint8)
     for pixels in (colors, colors[..., :3], colors[..., 0]):
         Image.fromarray(pixels).save(tmp_path / "x.png")

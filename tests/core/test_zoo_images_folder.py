@@ -114,7 +114,7 @@ def grey16() -> Image.Image:
          "palette-clear", "palette-alpha", "gif-clear", "cmyk-jpeg", "cmyk-tiff", "16-bit-png", "16-bit-tiff",
          "16-bit-ppm", "animated"],
 )  # fmt: skip
-def test_a_image_of_any_mode_becomes_8_bit_color(content: bytes, wanted: list[int]) -> None:
+def test_an_image_of_any_mode_becomes_8_bit_color(content: bytes, wanted: list[int]) -> None:
     pixels = decode(content, size=8, channels=3)
     assert (pixels.shape, pixels.dtype) == ((3, 8, 8), torch.uint8)
     assert (pixels.int() - torch.tensor(wanted)[:, None, None]).abs().max() <= 2
@@ -133,7 +133,7 @@ def test_color_becomes_gray() -> None:
 
 
 @pytest.mark.parametrize(("orientation", "corner"), [(1, (0, 0)), (3, (1, 1)), (6, (0, 1)), (8, (1, 0))])
-def test_a_image_is_turned_upright(orientation: int, corner: tuple[int, int]) -> None:
+def test_an_image_is_turned_upright(orientation: int, corner: tuple[int, int]) -> None:
     image = Image.new("L", (400, 400))
     image.paste(255, (0, 0, 200, 200))
     exif = Image.Exif()
@@ -236,7 +236,7 @@ def test_images_know_their_files(root: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
-def test_the_square_of_a_image_is_what_is_resized_for_a_model(tmp_path: Path, mode: str) -> None:
+def test_the_square_of_an_image_is_what_is_resized_for_a_model(tmp_path: Path, mode: str) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (40, 70, 4), dtype=np.uint8)
     exif = Image.Exif()
     exif[0x0112] = 6  # turned
@@ -335,7 +335,7 @@ def test_writing_to_the_images_leaves_the_cache_alone(root: Path, cache: Path, d
     assert len(decodings) == 20
 
 
-def test_a_image_that_changes_while_it_is_read_is_named(
+def test_an_image_that_changes_while_it_is_read_is_named(
     root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def other(path: Path, **options: Any) -> tuple[images.Pixels, bytes]:
@@ -451,7 +451,7 @@ def test_the_first_image_that_cannot_be_read_is_named(
         )
 
 
-def test_no_program_is_started_for_a_image(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_program_is_started_for_an_image(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[object] = []
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: started.append("gs"))
     monkeypatch.setattr("subprocess.Popen", lambda *arguments, **_: started.append(arguments))
@@ -517,7 +517,7 @@ def test_a_pipe_is_named_and_not_waited_for(root: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("side", [8_193, 10_000, 20_000], ids=["ours", "a warning", "an error"])
-def test_a_image_that_would_fill_memory_is_refused_by_its_header(root: Path, side: int) -> None:
+def test_an_image_that_would_fill_memory_is_refused_by_its_header(root: Path, side: int) -> None:
     (root / "dog/bomb.ppm").write_bytes(b"P6 %d %d 255\n" % (side, side))
     assert error_of(root) == (
         f"{root / 'dog/bomb.ppm'} cannot be read as an image: it has more than 67,108,864 pixels"

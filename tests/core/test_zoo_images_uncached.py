@@ -114,7 +114,7 @@ def test_processes_end_with_a_reader_that_is_killed(root: Path, tmp_path: Path, 
         time.sleep(0.1)
 
 
-def test_a_image_that_is_gone_is_named(root: Path) -> None:
+def test_an_image_that_is_gone_is_named(root: Path) -> None:
     split = folder(root=str(root), size=16, cache=False).split("train")
     split.files[3].unlink()
     with pytest.raises(DataError, match=f"{split.files[3]} cannot be read"):

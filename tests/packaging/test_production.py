@@ -107,7 +107,7 @@ def proxy(request: Any, server: Server, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.slow
-def test_a_image_is_answered_through_a_proxy(proxy: Client, server: Server) -> None:
+def test_an_image_is_answered_through_a_proxy(proxy: Client, server: Server) -> None:
     png = io.BytesIO()
     Image.new("RGB", (40, 40), "red").save(png, "PNG")
     with Client(server.url) as direct:

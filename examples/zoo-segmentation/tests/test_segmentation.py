@@ -63,7 +63,7 @@ def test_metrics_are_those_of_all_pixels_together_however_they_are_cut(task):
     assert sum(step.count for step in parts) == together.count == 40
 
 
-def test_a_loss_is_the_mean_over_a_image_and_then_over_images(task):
+def test_a_loss_is_the_mean_over_an_image_and_then_over_images(task):
     batch = batch_of([[[0, 0], [0, 0]], [[1, -1], [-1, -1]]], [[[0, 0], [0, 1]], [[1, 0], [0, 0]]])
     right, wrong = (-torch.tensor([1.0, 0, 0]).log_softmax(0)[k].item() for k in (0, 1))
     step = task.step(Brightest(), batch)
@@ -71,7 +71,7 @@ def test_a_loss_is_the_mean_over_a_image_and_then_over_images(task):
     assert step.sums["loss"].item() == pytest.approx(2 * step.loss.item())
 
 
-def test_a_image_whose_mask_is_unknown_teaches_nothing(task):
+def test_an_image_whose_mask_is_unknown_teaches_nothing(task):
     step = task.step(Brightest(), batch_of([[[-1, -1]]], [[[0, 1]]]))
     assert step.loss.item() == 0.0
     assert not step.sums["confusion"].any()
@@ -121,7 +121,7 @@ def test_a_mask_of_255_and_a_missing_mask_are_unknown(task, mask):
     assert torch.equal(batch.targets, torch.full((1, 4, 4), -1))
 
 
-def test_the_views_of_a_image_are_answered_in_its_own_place(task):
+def test_the_views_of_an_image_are_answered_in_its_own_place(task):
     class Left(nn.Module):
         def forward(self, images):  # class 1 where the image is bright, and everywhere at the left edge
             logits = torch.cat([-images, images], 1)

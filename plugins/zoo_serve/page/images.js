@@ -14,7 +14,7 @@ let selected = null;
 export function showImages(place, model) {
   place.append(copyOf("images-view"));
   const find = (selector) => place.querySelector(selector);
-  const [strip, problem, answer, answers] = [".strip", ".problem", ".answer", ".answers"].map(find);
+  const [strip, problem, answer, listed] = [".strip", ".problem", ".answer", ".predictions"].map(find);
   const [zone, chooser, top] = [".drop", "input[type=file]", ".top-k"].map(find);
   const section = find(".inside");
   const inside = model.analyzers.length
@@ -81,10 +81,10 @@ export function showImages(place, model) {
       const { file, url } = image;
       const row = rows.get(image);
       const said = row?.error ? "unreadable" : (row?.predictions[0]?.class ?? "…");
-      const image = element("img", { src: url, alt: "", onerror: () => image.replaceWith(element("i", {}, "?")) });
+      const thumb = element("img", { src: url, alt: "", onerror: () => thumb.replaceWith(element("i", {}, "?")) });
       const names = [element("span", {}, file.name), element("span", { class: "muted" }, said)];
       const look = { type: "button", "aria-pressed": String(image === selected), onclick: () => select(image) };
-      return element("li", {}, element("button", look, image, ...names));
+      return element("li", {}, element("button", look, thumb, ...names));
     });
     items.push(element("li", {}, element("button", { type: "button", class: "clear", onclick: clear }, "Clear")));
     strip.replaceChildren(...items);
@@ -97,7 +97,7 @@ export function showImages(place, model) {
     problems.show(problem, row?.error ? new Problem(row.error) : null);
     answer.hidden = !row || row.error !== null;
     if (answer.hidden) return;
-    answers.replaceChildren(...predictionsOf(row));
+    listed.replaceChildren(...predictionsOf(row));
     const [first] = row.predictions;
     if (first?.class) announce(`${row.input}: ${first.class}, ${percent(first.probability)}`);
   }
