@@ -712,7 +712,9 @@ def test_a_huge_image_is_reduced(registry: Registry, camnet: str, tmp_path: Path
     assert found.overlay(0).size == (2_048, 2_048)
 
 
-def test_an_image_in_the_output_folder_is_not_overwritten(registry: Registry, camnet: str, image: str) -> None:
+def test_an_image_in_the_output_folder_is_not_overwritten(
+    registry: Registry, camnet: str, image: str
+) -> None:
     before = Path(image).read_bytes()
     document = analyze("cam", camnet, registry, inputs=[image]).write(Path(image).parent)
     assert Path(image).read_bytes() == before
