@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -16,15 +17,13 @@ from zoo.cli.kit import (
     Session,
     device_option,
     echo,
-    json_option,
     options_of,
-    pass_session,
     print_json,
     print_table,
-    quiet_option,
+    standard_options,
     training_command,
-    training_words,
 )
+from zoo.plugin import options
 
 if TYPE_CHECKING:
     from zoo_diagnose.lr_finder import Curve
@@ -47,9 +46,7 @@ MEANING = {
 @options_of(lr_find, skip=["dataset"])
 @click.option("--plot", type=PathType(), help="PNG file to draw the loss by learning rate in.")
 @device_option
-@json_option
-@quiet_option
-@pass_session
+@standard_options
 def command(
     session: Session,
     name: str,
@@ -79,7 +76,7 @@ def command(
         return
     _print(curve, settings["steps"])
     words = [name, *filter(None, [dataset])]
-    words += training_words(training | {"lr": float(f"{curve.suggestions.valley:.2g}")})
+    words += _words(training | {"lr": float(f"{curve.suggestions.valley:.2g}")})
     echo(shlex.join(["zoo", "train", *words]))
 
 
@@ -100,3 +97,18 @@ def _require_writable(path: Path | None) -> None:
         raise OptionError(f"--plot {path}: no such folder: {path.parent}", hint="create it first")
     if not os.access(path.parent, os.W_OK):
         raise OptionError(f"--plot {path}: the folder {path.parent} is not writable")
+
+
+def _words(training: Mapping[str, Any]) -> list[str]:
+    """Return the words that give `zoo train` what this command was given."""
+    words: list[str] = []
+    for name, value in training.items():
+        flag = "--from" if name == "from_weights" else f"--{name.replace('_', '-')}"
+        if isinstance(value, Mapping):
+            for key, item in cast("Mapping[str, Any]", value).items():
+                words += [flag, f"{key}={options.text(item)}"]
+        elif isinstance(value, bool):
+            words.append(flag if value else f"--no-{flag[2:]}")
+        elif value is not None:
+            words += [flag, options.text(value)]
+    return words

@@ -9,12 +9,10 @@ import click
 from zoo import Model
 from zoo.cli.kit import (
     Session,
-    json_option,
     options_of,
-    pass_session,
     print_json,
     print_paragraph,
-    quiet_option,
+    standard_options,
     weights_argument,
 )
 
@@ -24,9 +22,7 @@ __all__ = ["command"]
 @click.command()
 @weights_argument
 @options_of(Model.export)
-@json_option
-@quiet_option
-@pass_session
+@standard_options
 def command(session: Session, weights: str, as_json: bool, **settings: Any) -> None:
     """Write WEIGHTS (an id, a file or a run directory) as a file of another format.
 

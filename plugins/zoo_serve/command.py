@@ -24,11 +24,9 @@ from zoo.cli.kit import (
     Session,
     device_option,
     echo,
-    json_option,
     last_option,
-    pass_session,
     print_json,
-    quiet_option,
+    standard_options,
 )
 from zoo_serve.limits import Limits
 
@@ -107,9 +105,7 @@ _MIB = 2**20
     help="Time that a request may take.",
 )
 @device_option
-@json_option
-@quiet_option
-@pass_session
+@standard_options
 def command(
     session: Session,
     weights: tuple[str, ...],

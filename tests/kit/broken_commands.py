@@ -6,15 +6,13 @@ from pathlib import Path
 import click
 
 from zoo import ZooError
-from zoo.cli.kit import echo, json_option, pass_session, print_json, quiet_option, weights_argument
+from zoo.cli.kit import echo, print_json, standard_options, weights_argument
 
 
 @click.command()
 @weights_argument
 @click.option("--by", type=click.Choice(["layer", "size"]), required=True)
-@json_option
-@quiet_option
-@pass_session
+@standard_options
 def count(session, weights, by, as_json):
     """Count the numbers in WEIGHTS."""
     total = sum(tensor.numel() for tensor in session.load(weights).module.parameters())
@@ -30,17 +28,15 @@ several.add_command(count)
 
 
 @click.command()
-@json_option
-@quiet_option
-def silent(as_json):
+@standard_options
+def silent(session, as_json):
     pass
 
 
 @click.command(add_help_option=False)
 @click.option("--help", is_flag=True, expose_value=False)
-@json_option
-@quiet_option
-def helpless(as_json):
+@standard_options
+def helpless(session, as_json):
     """Help nobody."""
 
 
@@ -52,18 +48,15 @@ def loud(as_json):
 
 @click.command()
 @weights_argument
-@json_option
-@quiet_option
-def opens(weights, as_json):
+@standard_options
+def opens(session, weights, as_json):
     """Open WEIGHTS."""
     echo(Path(weights).read_text())
 
 
 @click.command()
 @weights_argument
-@json_option
-@quiet_option
-@pass_session
+@standard_options
 def prints(session, weights, as_json):
     """Print what is wrong with WEIGHTS."""
     try:
@@ -74,9 +67,7 @@ def prints(session, weights, as_json):
 
 @click.command()
 @weights_argument
-@json_option
-@quiet_option
-@pass_session
+@standard_options
 def leaves(session, weights, as_json):
     """Leave at once."""
     sys.exit(1)

@@ -69,9 +69,9 @@ FUNCTIONS: tuple[tuple[ModuleType | type, tuple[str, ...]], ...] = (
     (
         kit,
         (
-            *("bold", "columns", "device_option", "dim", "echo", "json_option", "options_of", "print_json"),
-            *("print_paragraph", "print_section", "print_table", "print_title", "quiet_option", "run"),
-            *("standard_options", "training_command", "training_words", "weights_argument"),
+            *("bold", "columns", "device_option", "dim", "echo", "options_of", "print_json"),
+            *("print_paragraph", "print_section", "print_table", "print_title", "run"),
+            *("standard_options", "training_command", "weights_argument"),
         ),
     ),
     (kit.Session, ("begin", "load", "working")),

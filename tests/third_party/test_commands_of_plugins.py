@@ -22,13 +22,11 @@ def zoo_commands():
 COMMAND = """
 import click
 
-from zoo.cli.kit import echo, json_option, pass_session, print_json, quiet_option
+from zoo.cli.kit import echo, print_json, standard_options
 
 @click.command()
 @click.argument("word")
-@json_option
-@quiet_option
-@pass_session
+@standard_options
 def command(session, word, as_json):
     "Say WORD."
     print("noise of a library")

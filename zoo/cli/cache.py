@@ -8,7 +8,7 @@ import click
 
 from zoo.api.caching import clear_cache, list_cache
 from zoo.cli.flags import ValueType
-from zoo.cli.kit import echo, json_option, print_json, print_table, quiet_option
+from zoo.cli.kit import Session, echo, print_json, print_table, standard_options
 from zoo.files.cache import cache_home
 
 Action = Literal["list", "clear"]
@@ -17,9 +17,8 @@ Action = Literal["list", "clear"]
 @click.command()
 @click.argument("action", type=ValueType(Action), default="list")
 @click.argument("names", nargs=-1)
-@json_option
-@quiet_option
-def command(action: Action, names: tuple[str, ...], as_json: bool) -> None:
+@standard_options
+def command(_: Session, action: Action, names: tuple[str, ...], as_json: bool) -> None:
     """List what is kept in the cache, with its size, or clear it.
 
     `zoo cache clear` removes everything, or only the NAMES: kinds (downloads, decoded, synthesized, hashes)

@@ -4,14 +4,11 @@ A whole command, in the module that the spec's target names::
 
     import click
 
-    from zoo.cli.kit import Session, json_option, pass_session, print_json, print_table, quiet_option
-    from zoo.cli.kit import weights_argument
+    from zoo.cli.kit import Session, print_json, print_table, standard_options, weights_argument
 
     @click.command()
     @weights_argument
-    @json_option
-    @quiet_option
-    @pass_session
+    @standard_options
     def command(session: Session, weights: str, as_json: bool) -> None:
         "Count the numbers in each tensor of WEIGHTS (an id, a file or a run directory)."
         session.begin(f"counting {weights}")
@@ -35,14 +32,11 @@ from zoo.cli.name_types import NameType, PathType, weights_argument
 from zoo.cli.session import (
     Session,
     device_option,
-    json_option,
     last_option,
-    pass_session,
     print_json,
-    quiet_option,
     standard_options,
 )
-from zoo.cli.train import training_command, training_words
+from zoo.cli.train import training_command
 from zoo.console.tables import columns, print_paragraph, print_section, print_table, print_title
 from zoo.console.terminal import bold, dim, echo
 
@@ -55,19 +49,15 @@ __all__ = [
     "device_option",
     "dim",
     "echo",
-    "json_option",
     "last_option",
     "options_of",
-    "pass_session",
     "print_json",
     "print_paragraph",
     "print_section",
     "print_table",
     "print_title",
-    "quiet_option",
     "run",
     "standard_options",
     "training_command",
-    "training_words",
     "weights_argument",
 ]

@@ -28,7 +28,6 @@ __all__ = [
     "COMPLETE",
     "Session",
     "device_option",
-    "json_option",
     "last_option",
     "pass_session",
     "print_json",
@@ -145,19 +144,8 @@ def print_json(document: object) -> None:
     session.document = document
 
 
-def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --json. While the command runs, what a plugin prints goes to stderr: the document is alone."""
-
-    @functools.wraps(command)
-    def alone(*arguments: Any, as_json: bool, **settings: Any) -> Any:
-        with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-            return command(*arguments, as_json=as_json, **settings)
-
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")(alone)
-
-
 def quiet_option(command: F) -> F:
-    """Add the options of every command: --quiet, and --plugin, which is read before the command is known."""
+    """Add --quiet, and --plugin, which is read before the command is known."""
     plugin = click.option("--plugin", expose_value=False, metavar="FILE", help="Load a one-file plugin.")
     quiet = click.option(
         "-q",
@@ -171,8 +159,18 @@ def quiet_option(command: F) -> F:
 
 
 def standard_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what every command has, --json, --quiet and --plugin, and pass the session."""
-    return json_option(quiet_option(pass_session(command)))
+    """Add what every command has: the session, its first argument; --json, `as_json`; --quiet and --plugin.
+
+    With --json, what a plugin prints while the command runs goes to stderr: the document is alone.
+    """
+
+    @functools.wraps(command)
+    def alone(*arguments: Any, as_json: bool, **settings: Any) -> Any:
+        with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+            return command(*arguments, as_json=as_json, **settings)
+
+    json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+    return json(quiet_option(pass_session(alone)))
 
 
 def _be_quiet(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001

@@ -3,15 +3,14 @@
 import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo.api.training import train
-from zoo.cli.flags import TrainingCommand, flag_of, options_of
+from zoo.cli.flags import TrainingCommand, options_of
 from zoo.cli.name_types import NameType
 from zoo.cli.session import Session, device_option, print_json, standard_options
-from zoo.config import options
 from zoo.config.torchrun import is_first
 from zoo.console.progress import primary_metrics
 from zoo.console.terminal import echo
@@ -44,20 +43,6 @@ def training_command(
     extra = {"allow_extra_args": True}  # to say what is wrong with them
     command = click.command(name, cls=TrainingCommand, skip=skip, more=NAMING, context_settings=extra)
     return lambda function: command(recipe(dataset(options_of(train, only=NAMING)(function))))
-
-
-def training_words(training: Mapping[str, Any]) -> list[str]:
-    """Return the words that give `zoo train` what a `training_command` was given."""
-    words: list[str] = []
-    for name, value in training.items():
-        if isinstance(value, Mapping):
-            for key, item in cast("Mapping[str, Any]", value).items():
-                words += [flag_of(name), f"{key}={options.text(item)}"]
-        elif isinstance(value, bool):
-            words.append(flag_of(name) if value else f"--no-{flag_of(name)[2:]}")
-        elif value is not None:
-            words += [flag_of(name), options.text(value)]
-    return words
 
 
 @training_command()

@@ -51,7 +51,7 @@ def takes_json_and_quiet(case: Case) -> None:
         assert not lacking, message(
             expected=f"`{name}` to take --json and --quiet",
             got=f"no {' and no '.join(lacking)}",
-            usually="a command without `json_option` and `quiet_option` of zoo.cli.kit",
+            usually="a command without `standard_options` of zoo.cli.kit",
         )
 
 

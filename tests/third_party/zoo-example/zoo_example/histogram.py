@@ -7,12 +7,10 @@ from zoo.cli.kit import (
     Session,
     columns,
     device_option,
-    json_option,
-    pass_session,
     print_json,
     print_table,
     print_title,
-    quiet_option,
+    standard_options,
     weights_argument,
 )
 
@@ -22,9 +20,7 @@ from zoo.cli.kit import (
 @click.option("--bins", type=click.IntRange(1, 1000), default=10, show_default=True, help="Number of bins.")
 @click.option("--layer", metavar="NAME", help="Only tensors whose name starts with this.")
 @device_option
-@json_option
-@quiet_option
-@pass_session
+@standard_options
 def command(
     session: Session, weights: str, bins: int, layer: str | None, device: str | None, as_json: bool
 ) -> None:
