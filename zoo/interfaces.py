@@ -318,10 +318,6 @@ class Task(ABC):
                 says which it is. All parts together are the batch of a single process.
         """
 
-    def batched_by(self, config: TrainConfig) -> dict[str, Any]:
-        """Return the training options that the number of batches in an epoch depends on most."""
-        return {"batch_size": config.batch_size}
-
     def within(self, config: TrainConfig, context: int) -> dict[str, Any]:
         """Return the training options to change so that no batch is longer than `context` tokens."""
         return {}

@@ -1,6 +1,7 @@
 """What `zoo.plugin` offers: for type checkers, and for `zoo._lazy`, which imports a name on its first use."""
 
 from zoo.config import options as options
+from zoo.config.declarations import declared as declared
 from zoo.config.declarations import option as option
 from zoo.config.train_config import Fraction as Fraction
 from zoo.config.train_config import NonNegative as NonNegative

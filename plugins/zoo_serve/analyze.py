@@ -77,7 +77,7 @@ def _analyze(
     served: Served, analyzer: str, name: str, content: bytes | str, how: Mapping[str, Any], until: float
 ) -> dict[str, Any]:
     """Analyze an input. Nothing is downloaded, and no dataset is read."""
-    if any(row["reference"] for row in served.model.analyzers if row["name"] == analyzer.rpartition("/")[2]):
+    if analyzer.rpartition("/")[2] in served.comparing:
         message = f"{analyzer} is not offered: it compares an input with a whole split of the dataset"
         raise OptionError(message, hint="GET /models lists the analyzers that are")
     with offline(), _stopped(served, until):

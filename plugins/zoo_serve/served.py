@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from zoo import Model, OptionError, Registry, Run
 from zoo.plugin import ReadsInputs, RunError, UnknownName, WritesText, did_you_mean, make_processor
+from zoo_serve.analyzers import analyzers_for
 from zoo_serve.batching import Worker
 
 __all__ = ["Served", "find", "named"]
@@ -24,6 +25,7 @@ class Served:
         takes: what it is given; None if its task does not read inputs one by one.
         samples: whether it generates text.
         facts: what else there is to know, JSON data.
+        comparing: analyzers that apply to it, but read a whole split.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Served:
     takes: Takes | None
     samples: bool
     facts: Mapping[str, Any]
+    comparing: Collection[str] = ()
 
     def described(self) -> dict[str, Any]:
         """Return what `GET /models` says of it."""
@@ -83,7 +86,7 @@ def _served(name: str, model: Model, weights: Path, registry: Registry) -> Serve
     takes: Takes | None = None
     if isinstance(processor, ReadsInputs):
         takes = "text" if processor.input_reader(card).strings else "image"
-    spec = processor.spec
+    spec, analyzers = processor.spec, analyzers_for(model, registry)
     facts = {
         "task": card.task,
         "architecture": card.architecture,
@@ -94,13 +97,20 @@ def _served(name: str, model: Model, weights: Path, registry: Registry) -> Serve
         "primary_metric": spec.primary_metric,
         "units": dict(spec.units),
         # a request has no labels, and no time to read a whole dataset
-        "analyzers": [row for row in model.analyzers if not (row["labels"] or row["reference"])],
+        "analyzers": [row for row in analyzers if not (row["labels"] or row["reference"])],
         "landmarks": [] if model.exported else [*registry.architecture(card.architecture).spec.landmarks],
         "card": card.to_dict(),
         "history": _history(weights),
     }
-    samples = isinstance(processor, WritesText)
-    return Served(name=name, model=model, worker=Worker(model), takes=takes, samples=samples, facts=facts)
+    return Served(
+        name=name,
+        model=model,
+        worker=Worker(model),
+        takes=takes,
+        samples=isinstance(processor, WritesText),
+        facts=facts,
+        comparing={row["name"] for row in analyzers if row["reference"]},
+    )
 
 
 def _history(weights: Path) -> list[dict[str, Any]] | None:

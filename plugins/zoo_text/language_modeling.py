@@ -91,10 +91,6 @@ class LanguageModeling(Task):
             step_seed = seed_for(seed, "step", epoch, batch.index, rank)
             yield Batch(inputs, targets, batch.index, batch.total, step_seed, batch.fresh, batch.share)
 
-    def batched_by(self, config: TrainConfig) -> dict[str, Any]:
-        """Return the number of lanes and the tokens per lane and step."""
-        return {"batch_size": config.batch_size, "bptt": config.group("text", TextFields).bptt}
-
     def within(self, config: TrainConfig, context: int) -> dict[str, Any]:
         """Return `bptt`, and `bptt_jitter` switched off, if a batch could be longer than `context` tokens."""
         text = config.group("text", TextFields)

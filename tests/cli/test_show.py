@@ -85,19 +85,7 @@ def test_a_text_is_counted_by_split(text_file):
         "test": {"tokens": len(TEXT) // 10, "unknown": 0},
     }
     assert facts["dims"] == {"vocab_size": len({*TEXT}) + 2}
-    assert facts["batches_per_epoch"] == 1
-    assert facts["batched_with"] == {"batch_size": 64, "bptt": 64}
     assert "unknown" not in facts
-
-
-def test_batches_are_counted_as_training_has_them(text_file, tmp_path):
-    options = ["--batch-size", "8", "--bptt", "10"]
-    data = ["--data", f"paths={text_file}", "--data", "splits=[50, 25, 25]"]
-    facts = shown("files", *data, *options)
-    assert facts["batched_with"] == {"batch_size": 8, "bptt": 10}
-    once = ["--epochs", "1", "--no-bptt-jitter", "--model", "hidden_size=4"]
-    done = zoo("train", "lstm", "files", *data, *options, *once, "--run", tmp_path / "run", "--json")
-    assert facts["batches_per_epoch"] == json.loads(done.stdout)["steps"] == (2_040 - 1) // 8 // 10 + 1
 
 
 def test_the_percentage_of_unknown_tokens_is_shown(tmp_path):
@@ -118,16 +106,13 @@ def test_the_percentage_of_unknown_tokens_is_shown(tmp_path):
     assert re.search(r"^  train +4,000 tokens, 0 unknown$", out, re.M)
     assert re.search(r"^  val +20 tokens, 10 unknown \(50 %\)$", out, re.M)
     assert re.search(r"^  test +8,001 tokens, 1 unknown \(0\.012 %\)$", out, re.M)
-    assert re.search(r"^  batches per epoch +1, with batch_size=64, bptt=64$", out, re.M)
 
 
 def test_images_and_classes_are_counted():
     sizes = ["--data", "train_size=65", "--data", "val_size=3", "--data", "test_size=2"]
-    facts = shown("shapes", *sizes, "--batch-size", "16")
+    facts = shown("shapes", *sizes)
     assert facts["splits"] == {"train": {"images": 65}, "val": {"images": 3}, "test": {"images": 2}}
     assert facts["dims"]["num_classes"] == len(facts["classes"]) == 8
-    assert facts["batches_per_epoch"] == 4, "the last image joins the batch before"
-    assert facts["batched_with"] == {"batch_size": 16}
     assert re.search(r"^  val +3 images$", zoo("show", "shapes", *sizes).stdout, re.M)
 
 
@@ -186,21 +171,21 @@ def test_missing_data_is_named_in_a_line_and_nothing_is_downloaded(tmp_path, mon
     monkeypatch.setattr("requests.Session", None)
     empty = {"ZOO_DATA": "", "ZOO_CACHE": str(tmp_path)}
     facts, home = shown("nietzsche", env=empty), tmp_path / "downloads"
-    assert facts["unknown"].startswith(f"splits, batches per epoch: nietzsche.txt is not in {home}, and")
+    assert facts["unknown"].startswith(f"splits: nietzsche.txt is not in {home}, and")
     assert facts["unknown"].endswith(
         "; it can be downloaded from https://s3.amazonaws.com/text-datasets/nietzsche.txt"
     )
     assert facts["options"]["min_freq"] == 3
     assert "splits" not in facts
     out = zoo("show", "nietzsche", env=empty).stdout
-    assert re.search(r"^  splits, batches per epoch +nietzsche.txt is not in", out, re.M)
+    assert re.search(r"^  splits +nietzsche.txt is not in", out, re.M)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["files"], "splits, batches per epoch: dataset text/files requires paths; add --data paths=..."),
+        (["files"], "splits: dataset text/files requires paths; add --data paths=..."),
         (["files", "--data", "paths=gone.txt"], "there is no file or folder 'gone.txt'"),
         (
             ["sealed/particular"],
@@ -208,7 +193,7 @@ def test_missing_data_is_named_in_a_line_and_nothing_is_downloaded(tmp_path, mon
         ),
         (
             ["sealed/absent", "--kind", "dataset"],
-            "splits, batches per epoch: FileNotFoundError: no such disk",
+            "splits: FileNotFoundError: no such disk",
         ),
     ],
 )
@@ -246,24 +231,14 @@ def test_options_without_the_required_one_are_refused():
     assert "add --data paths=..." in done.stderr
 
 
-def test_a_text_too_short_for_a_batch_still_has_its_splits(text_file):
-    facts = shown("files", "--data", f"paths={text_file}", "--batch-size", "5000")
-    assert facts["unknown"].startswith("batches per epoch: the text has 3,264 tokens, too few")
-    assert facts["splits"]["train"]["tokens"] == 3_264
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["lstm", "--data", "lower=true"], "charrnn/lstm is of kind architecture"),
-        (
-            ["lstm", "--bptt", "3"],
-            "data and training options are for datasets, but charrnn/lstm is of kind architecture",
-        ),
+        (["lstm", "--data", "lower=true"], "data is for datasets, but charrnn/lstm is of kind architecture"),
+        (["stdlib", "--batch-size", "3"], "--batch-size makes no difference to `zoo show`"),
         (["nietzsche-lstm", "--data", "lower=true"], "nietzsche-lstm is of kind recipe"),
         (["stdlib", "--data", "lowr=true"], "has no option 'lowr'; did you mean 'lower'?"),
         (["stdlib", "--data", "splits=[1, 2]"], "splits must be three percentages"),
-        (["stdlib", "--bptt", "0"], "--bptt must be at least 1 (got 0)"),
     ],
 )
 def test_wrong_options_are_errors(arguments, message):

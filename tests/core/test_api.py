@@ -551,17 +551,10 @@ def test_surprisal_is_the_loss_of_what_is_generated_whatever_it_was_drawn_with(l
 
 
 def test_a_model_names_the_analyzers_that_apply_to_it(net: zoo.Run, lstm: zoo.Run) -> None:
-    rows = {row["name"]: row for row in net.model.analyzers}
-    assert {"grad-cam", "score-cam", "confusion"} <= rows.keys()
-    assert "surprisal" not in rows
-    assert rows["grad-cam"]["takes_layer"]
-    assert rows["neighbors"]["reference"] == "train"
-    assert {name for name, row in rows.items() if row["labels"]} == {"confusion"}
-    flips, _, batch_size = rows["score-cam"]["options"]
-    assert (flips["name"], flips["type"], flips["default"]) == ("flips", "bool", False)
-    assert (batch_size["minimum"], batch_size["maximum"]) == (1, None)
-    assert flips["help"] == "average each map with that of the mirrored image."
-    assert {row["name"] for row in lstm.model.analyzers} == {"activations", "dynamic-evaluation", "surprisal"}
+    names = {*net.model.analyzers}
+    assert {"grad-cam", "score-cam", "confusion", "neighbors"} <= names
+    assert "surprisal" not in names
+    assert {*lstm.model.analyzers} == {"activations", "dynamic-evaluation", "surprisal"}
 
 
 def test_sampling_warns_of_unknown_characters_and_refuses_wrong_values(net: zoo.Run, lstm: zoo.Run) -> None:

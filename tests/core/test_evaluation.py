@@ -153,7 +153,7 @@ def test_a_dataset_without_a_split_is_refused_in_words(
             use()
         assert caught.value.hint == "a split without data must be empty, such as []"
     unknown = describe("plain/untested", registry=plain)["unknown"]
-    assert unknown.startswith("splits, batches per epoch: dataset plain/untested has no test split: ")
+    assert unknown.startswith("splits: dataset plain/untested has no test split: ")
 
 
 def test_the_card_records_how_the_model_reads(model: tuple[nn.Module, Card]) -> None:

@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zoo.api.listing import over_seeds, rows
-from zoo.config.declarations import declared, option_rows
-from zoo.config.train_config import TrainConfig
-from zoo.errors import OptionError, SpecError, ZooError, cause
-from zoo.files.cards import Card
+from zoo.config.declarations import declared
+from zoo.errors import OptionError, ZooError, cause
 from zoo.registry.names import KINDS
 from zoo.registry.registry import Entry, Registry
-from zoo.registry.specs import (
-    AnalyzerSpec,
-    ArchitectureSpec,
-    CommandSpec,
-    DatasetSpec,
-    ExporterSpec,
-    FieldsSpec,
-    TaskSpec,
-)
+from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, TaskSpec
 from zoo.registry.weights_files import at_hand
 
-if TYPE_CHECKING:
-    from zoo.interfaces import Dataset
-
-__all__ = ["analyzers_for", "describe"]
+__all__ = ["describe"]
 
 # The name of a part of a description, and the function that computes it
 Part = tuple[str, Callable[[], Mapping[str, Any]]]
@@ -41,7 +26,6 @@ def describe(
     *,
     kind: str | None = None,
     data: Mapping[str, Any] | None = None,
-    **fields: Any,
 ) -> dict[str, Any]:
     """Return what is known about one name of the catalogue, of any kind.
 
@@ -51,7 +35,6 @@ def describe(
     Args:
         kind: kind of the entry, where an architecture and a dataset have one name.
         data: option to open a dataset with.
-        fields: training options to count a dataset's batches with, such as `batch_size`.
 
     Raises:
         UnknownName, AmbiguousName: there is no such name, or several.
@@ -61,58 +44,20 @@ def describe(
         raise OptionError(f"kind must be one of {', '.join(KINDS)} (got {kind!r})")
     found = registry.find(name, *([kind] if kind else []))
     row = next(row for row in rows(registry, found.kind) if row["name"] == found.name)
-    if row["kind"] != "dataset" and (data or fields):
-        raise OptionError(
-            f"data and training options are for datasets, but {row['name']} is of kind {row['kind']}",
-            hint="`zoo list datasets` shows all",
-        )
-    if row["kind"] == "recipe":
-        return row | _of_recipe(registry, row["name"]) | {"units": _units(registry, row["task"])}
-    if row["kind"] == "weights":
+    if found.kind != "dataset" and data:
+        message = f"data is for datasets, but {found.name} is of kind {found.kind}"
+        raise OptionError(message, hint="`zoo list datasets` shows all")
+    if found.kind == "recipe":
+        return row | _of_recipe(registry, found.name) | {"units": _units(registry, row["task"])}
+    if found.kind == "weights":
         return row | _published(registry, row) | {"units": _units(registry, row["task"])}
     entry = registry.entry(found.kind, found.name)
-    spec = entry.spec
-    facts = row | asdict(spec) | {"name": row["name"]}
+    facts = row | asdict(entry.spec) | {"name": found.name}
     facts |= {"distribution": entry.plugin.distribution, "version": entry.plugin.version}
-    if isinstance(spec, ArchitectureSpec):
-        del facts["params"]  # they are `parameters` here
-        return facts | _of_architecture(registry, entry, spec)
-    if isinstance(spec, DatasetSpec):
-        config = registry.default_config(spec.task).replace(fields)
-        return facts | _of_dataset(registry, entry, data or {}, config)
-    if isinstance(spec, TaskSpec):
-        return facts | _of_task(registry, spec)
-    if isinstance(spec, FieldsSpec):
-        return facts | _of_group(registry, spec)
-    if isinstance(spec, CommandSpec | ExporterSpec):
-        return facts
-    return facts | _of_analyzer(registry, entry, spec)
-
-
-def analyzers_for(card: Card, registry: Registry) -> list[dict[str, Any]]:
-    """Return rows about the analyzers that apply to the model of a card; `Model.analyzers` says which.
-
-    One whose code cannot be imported is left out.
-    """
-    architecture = registry.architecture(card.architecture).spec
-    found: list[dict[str, Any]] = []
-    for entry in registry.entries_of(AnalyzerSpec):
-        spec = entry.spec
-        if not spec.fits(architecture, card.task):
-            continue
-        with suppress(SpecError):
-            found.append(
-                {
-                    "name": spec.name,
-                    "summary": spec.summary,
-                    "ignores": [*spec.ignores],
-                    "takes_layer": spec.takes_layer,
-                    "reference": spec.reference,
-                    "labels": spec.labels,
-                    "options": option_rows(entry.load()),
-                }
-            )
-    return found
+    if found.kind == "dataset":
+        return facts | _of_dataset(registry, entry, data or {})
+    more = _MORE.get(found.kind)
+    return facts | more(registry, entry) if more else facts
 
 
 def _units(registry: Registry, task: str) -> dict[str, str]:
@@ -146,7 +91,8 @@ def _of_recipe(registry: Registry, name: str) -> dict[str, Any]:
     return own | _as_far_as_possible(parts) | ({"weights": published} if published else {})
 
 
-def _of_architecture(registry: Registry, entry: Entry[Any], spec: ArchitectureSpec) -> dict[str, Any]:
+def _of_architecture(registry: Registry, entry: Entry[Any]) -> dict[str, Any]:
+    spec = entry.spec
     task = registry.task(spec.task)
 
     def options() -> dict[str, Any]:
@@ -169,76 +115,61 @@ def _of_architecture(registry: Registry, entry: Entry[Any], spec: ArchitectureSp
     return facts | _as_far_as_possible([("options", options), ("parameters and cost", cost)])
 
 
-def _of_dataset(
-    registry: Registry, entry: Entry[Any], data: Mapping[str, Any], config: TrainConfig
-) -> dict[str, Any]:
-    @cache
-    def dataset() -> Dataset:
-        from zoo.data.opening import open_dataset
-        from zoo.files.downloads import offline
-
-        with offline():
-            return open_dataset(entry, data)
-
+def _of_dataset(registry: Registry, entry: Entry[Any], data: Mapping[str, Any]) -> dict[str, Any]:
     def splits() -> dict[str, Any]:
-        from zoo.data.opening import require_splits
+        from zoo.data.opening import open_dataset, require_splits
+        from zoo.files.downloads import offline
         from zoo.interfaces import SPLITS, make_task
 
+        with offline():
+            dataset = open_dataset(entry, data)
         task = make_task(registry, entry.spec.task)
-        require_splits(entry, dataset())
-        classes = {"classes": names} if (names := dataset().preprocess.get("classes")) else {}
-        counts = {split: task.counts(dataset(), split) for split in SPLITS}
-        found = {split: task.class_counts(dataset(), split) for split in SPLITS}
+        require_splits(entry, dataset)
+        classes = {"classes": names} if (names := dataset.preprocess.get("classes")) else {}
+        counts = {split: task.counts(dataset, split) for split in SPLITS}
+        found = {split: task.class_counts(dataset, split) for split in SPLITS}
         by_class = {"by_class": found} if any(found.values()) else {}
-        return {"dims": dict(dataset().dims), **classes, "splits": counts, **by_class}
-
-    def batches() -> dict[str, Any]:
-        from zoo.interfaces import make_task
-
-        task = make_task(registry, entry.spec.task)
-        batch = next(iter(task.train_batches(dataset(), config, seed=0, epoch=0)))
-        return {"batches_per_epoch": batch.total, "batched_with": task.batched_by(config) | config.changed()}
+        return {"dims": dict(dataset.dims), **classes, "splits": counts, **by_class}
 
     parts = [
         ("options", lambda: {"options": _options(entry) | dict(entry.spec.config)}),
         ("splits", splits),
-        ("batches per epoch", batches),
     ]
     return _as_far_as_possible(parts, refuse_options=bool(data))
 
 
-def _of_analyzer(registry: Registry, entry: Entry[Any], spec: AnalyzerSpec) -> dict[str, Any]:
+def _of_analyzer(registry: Registry, entry: Entry[Any]) -> dict[str, Any]:
     fitting = [
         other.name
         for other in registry.entries_of(ArchitectureSpec)
-        if any(spec.fits(other.spec, name) for name in registry.served_from(other.spec.task))
+        if any(entry.spec.fits(other.spec, name) for name in registry.served_from(other.spec.task))
     ]
     parts = [("options", lambda: {"options": _options(entry)})]
     return {"architectures": fitting} | _as_far_as_possible(parts)
 
 
-def _of_task(registry: Registry, spec: TaskSpec) -> dict[str, Any]:
+def _of_task(registry: Registry, task: Entry[Any]) -> dict[str, Any]:
     """Return the training options that a task adds, and the entries that are for it."""
-    fields = registry.default_config(spec.name).to_dict()
+    fields = registry.default_config(task.name).to_dict()
     own = {name: item.default for name, item in registry.training_options.items() if item.group}
     entries: dict[str, list[str]] = {}
     for entry in registry.entries():
         served = (
             registry.served_from(entry.spec.task) if isinstance(entry.spec, ArchitectureSpec) else entry.tasks
         )
-        if spec.name in served:
+        if task.name in served:
             entries.setdefault(entry.kind, []).append(entry.name)
     return {"fields": {name: value for name, value in fields.items() if name in own}, "entries": entries}
 
 
-def _of_group(registry: Registry, spec: FieldsSpec) -> dict[str, Any]:
+def _of_group(registry: Registry, group: Entry[Any]) -> dict[str, Any]:
     """Return what each training option of a group means, and the tasks that it applies to."""
     described = [
         {"name": field.name, "default": field.default, "meaning": field.help}
         for field in registry.training_options.values()
-        if field.group == spec.name
+        if field.group == group.spec.name
     ]
-    tasks = [entry.name for entry in registry.entries_of(TaskSpec) if spec.name in entry.spec.groups]
+    tasks = [entry.name for entry in registry.entries_of(TaskSpec) if group.spec.name in entry.spec.groups]
     return {"fields": described, "tasks": tasks}
 
 
@@ -273,3 +204,12 @@ def _options(entry: Entry[Any]) -> dict[str, Any]:
         name: "required" if option.required else option.default
         for name, option in declared(entry.load()).items()
     }
+
+
+# What there is to say of an entry besides its spec, by kind
+_MORE: Mapping[str, Callable[[Registry, Entry[Any]], dict[str, Any]]] = {
+    "architecture": _of_architecture,
+    "analyzer": _of_analyzer,
+    "task": _of_task,
+    "group": _of_group,
+}

@@ -19,6 +19,7 @@ from zoo.files.cards import Card
 from zoo.registry.advice import advising
 from zoo.registry.provided import provided
 from zoo.registry.registry import Registry
+from zoo.registry.specs import AnalyzerSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -324,15 +325,13 @@ class Model:
         return Texts(self._runner, preprocess, prompt, sampling, unit=unit, progress=progress)
 
     @property
-    def analyzers(self) -> list[dict[str, Any]]:
-        """The analyzers that apply to the model, which `analyze` accepts; none for an exported file.
-
-        Rows `{name, summary, ignores, takes_layer, reference, labels, options}`, as its `AnalyzerSpec` says,
-        with a row `{name, type, default, choices, minimum, maximum, help}` for each option.
-        """
-        from zoo.api.describing import analyzers_for
-
-        return [] if self.exported else analyzers_for(self.card, self._registry)
+    def analyzers(self) -> list[str]:
+        """The names of the analyzers that apply to the model, which `analyze` accepts; none if exported."""
+        if self.exported:
+            return []
+        architecture = self._registry.architecture(self.card.architecture).spec
+        entries = self._registry.entries_of(AnalyzerSpec)
+        return [entry.spec.name for entry in entries if entry.spec.fits(architecture, self.card.task)]
 
     @checked
     def analyze(

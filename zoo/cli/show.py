@@ -10,20 +10,19 @@ import click
 
 from zoo.api.describing import describe
 from zoo.api.listing import figures
-from zoo.cli.flags import TrainingCommand, flag_of, options_of
+from zoo.cli.flags import flag_of, options_of
 from zoo.cli.name_types import PLURALS, NameType
 from zoo.cli.session import Session, print_json, standard_options
-from zoo.config.train_config import TrainConfig, fields_of
 from zoo.console.tables import as_typed, enumerated, print_paragraph, print_section, print_table, print_title
 from zoo.console.terminal import echo
 from zoo.registry.names import KINDS
 
 
-@click.command(cls=TrainingCommand, skip=fields_of(TrainConfig).keys() - {"batch_size"})
+@click.command()
 @click.argument("name", type=NameType(*KINDS))
 @options_of(describe)
 @standard_options
-def command(session: Session, name: str, as_json: bool, training: Mapping[str, Any], **settings: Any) -> None:
+def command(session: Session, name: str, as_json: bool, **settings: Any) -> None:
     """Show NAME: an entry of any kind that `zoo list` shows.
 
     A recipe is shown with its whole training configuration, an architecture with its parameters and cost if
@@ -32,11 +31,10 @@ def command(session: Session, name: str, as_json: bool, training: Mapping[str, A
 
     \b
     zoo show lstm
-    zoo show nietzsche --batch-size 128
     zoo show files --data paths=my.txt
     """
     with session.working():  # a large dataset takes a while to open
-        facts = describe(name, session.registry, **settings, **training)
+        facts = describe(name, session.registry, **settings)
     if as_json:
         print_json(facts)
         return
@@ -69,9 +67,6 @@ def _architecture(facts: Mapping[str, Any]) -> None:
 def _dataset(facts: Mapping[str, Any]) -> None:
     _print_options(facts, "--data")
     splits = [(split, _counts(counts)) for split, counts in facts.get("splits", {}).items()]
-    if "batches_per_epoch" in facts:
-        batches = f"{facts['batches_per_epoch']:,}, with {_words(facts['batched_with'])}"
-        splits.append(("batches per epoch", batches))
     print_section("Splits", splits)
     if by_class := facts.get("by_class"):
         rows = [[name, *(f"{held[name]:,}" for held in by_class.values())] for name in by_class["train"]]

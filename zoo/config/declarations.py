@@ -11,12 +11,12 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import field, is_dataclass
-from types import SimpleNamespace
-from typing import Any, NamedTuple, TypeVar, cast, get_type_hints
+from types import SimpleNamespace, UnionType
+from typing import Any, NamedTuple, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from msgspec import NODEFAULT
 
-__all__ = ["Option", "bounded_options", "declared", "option", "option_rows", "resolved_hints"]
+__all__ = ["Option", "bounded_options", "declared", "option", "resolved_hints"]
 
 T = TypeVar("T")
 
@@ -103,54 +103,24 @@ def _documented(target: Callable[..., Any]) -> dict[str, str]:
     return found | {name: item.metadata["help"] for name, item in fields.items() if "help" in item.metadata}
 
 
-def option_rows(target: Callable[..., Any]) -> list[dict[str, Any]]:
-    """Return each option as JSON data: `{name, type, default, choices, minimum, maximum, help}`.
-
-    The type is `bool`, `int`, `float`, `str`, `choice`, or `other`; a bound is None if there is none. An
-    option without a default is left out: nobody can be asked for it by a form.
-    """
-    return [
-        {"name": name, "default": option.default, **_kind(option), "help": option.help}
-        for name, option in declared(target).items()
-        if not option.required
-    ]
-
-
-def _kind(option: Option) -> dict[str, Any]:
-    """Return the type, the choices and the bounds of an option."""
-    info = _info(type(option.default) if option.type is Any else option.type)
-    word = type(info).__name__.removesuffix("Type").lower()
-    word = {"literal": "choice"}.get(word, word)
-    return {
-        "type": word if word in ("bool", "int", "float", "str", "choice") else "other",
-        "choices": [*info.values] if word == "choice" else None,
-        "minimum": getattr(info, "ge", None),
-        "maximum": getattr(info, "le", None),
-    }
-
-
 def bounded_options(target: Callable[..., Any]) -> set[str]:
     """Return the options that are switches, choices, or numbers with a declared minimum and maximum.
 
     No value of theirs can name a file or take more memory than the author of `target` has allowed.
     """
-    return {name for name, option in declared(target).items() if _is_bounded(_info(option.type))}
+    return {name for name, option in declared(target).items() if _is_bounded(option.type)}
 
 
-def _info(type_: Any) -> Any:
-    """Return what msgspec knows of a type; None if no option can have it."""
+def _is_bounded(type_: Any) -> bool:
     from msgspec.inspect import type_info  # slow to import
 
+    if get_origin(type_) in (Union, UnionType):
+        return all(map(_is_bounded, get_args(type_)))
     try:
-        return type_info(type_)
-    except TypeError:
-        return None
-
-
-def _is_bounded(info: Any) -> bool:
+        info: Any = type_info(type_)
+    except TypeError:  # of a type that no option can have
+        return False
     kind = type(info).__name__.removesuffix("Type")
-    if kind == "Union":
-        return all(map(_is_bounded, info.types))
     if kind in ("Int", "Float"):
         lower, upper = (info.ge, info.gt), (info.le, info.lt)
         return lower != (None, None) != upper
