@@ -98,19 +98,19 @@ def test_a_prompt_is_read_from_a_file_or_from_stdin(lstm_file, tmp_path, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
+    ("name", "code", "message"),
     [
-        ("none.txt", "the prompt file none.txt cannot be read: No such file or directory"),
-        (".", "the prompt file . cannot be read: Is a directory"),
-        ("latin1.txt", "the prompt file latin1.txt is not UTF-8 text"),
-        ("binary.txt", "the prompt file binary.txt is not UTF-8 text"),
+        ("none.txt", 2, "--prompt-file: 'none.txt': No such file or directory"),
+        (".", 2, "--prompt-file: '.': Is a directory"),
+        ("latin1.txt", 1, "the prompt file latin1.txt is not UTF-8 text"),
+        ("binary.txt", 1, "the prompt file binary.txt is not UTF-8 text"),
     ],
 )
-def test_a_prompt_file_that_cannot_be_used_is_refused(lstm_file, tmp_path, name, message):
+def test_a_prompt_file_that_cannot_be_used_is_refused(lstm_file, tmp_path, name, code, message):
     (tmp_path / "latin1.txt").write_bytes("Für Elise".encode("latin-1"))
     (tmp_path / "binary.txt").write_bytes(b"the dog\0")
     done = zoo("sample", lstm_file, "--prompt-file", name, cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == code
     assert message in done.stderr
     assert done.stdout == ""
 

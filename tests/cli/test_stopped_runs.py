@@ -132,7 +132,7 @@ def test_a_run_in_python_has_its_best_model_and_its_last(rising: Path) -> None:
     assert (run.result.epoch, run.result.epochs) == (best, 4)
     assert run.result.metrics == run.model.card.metrics
     assert run.result.last == str(run.last.path)
-    assert repr(run).endswith(f"val loss {history(rising)[best - 1]['val']['loss']:.4f}>")
+    assert repr(run).endswith(f"val loss {history(rising)[best - 1]['val']['loss']:.4f} nats>")
 
 
 def test_without_validation_the_last_epoch_is_what_there_is(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ WRONG = {
     "zoo eval x --split tst": "--split must be one of 'test', 'train', 'val' (got 'tst'); did you mean",
     "zoo sample x --max-new-tokens many": "--max-new-tokens must be an integer (got 'many')",
     "zoo sample x --temperature hot": "--temperature must be a number (got 'hot')",
-    "zoo sample x --prompt a --prompt-file b": "--prompt and --prompt-file exclude each other",
+    "zoo sample x --prompt a --prompt-file -": "--prompt and --prompt-file exclude each other",
     "zoo analyze cam x --draw -1": "--draw must be at least 0 (got -1)",
     "zoo analyze cam x --indices one": "--indices must look like 0,5,9 or 0-99 (got 'one')",
     "zoo new-plugin x": "missing --kind, one of architecture, dataset, analyzer, task",

@@ -305,7 +305,7 @@ def test_train_returns_its_run(lstm: zoo.Run, text_file: Path) -> None:
 def test_a_run_shows_itself(lstm: zoo.Run, net: zoo.Run) -> None:
     loss = lstm.history[-1]["val"]["loss"]
     place = f"<Run {lstm.directory}: charrnn/lstm on text/files, 2 epochs"
-    assert repr(lstm) == f"{place}, val loss {loss:.4f}>"
+    assert repr(lstm) == f"{place}, val loss {loss:.4f} nats>"
     assert "camnet on images/shapes, 1 epoch, val accuracy " in repr(net)
     assert isinstance(lstm.plot(), Figure)
     assert (lstm._repr_png_() or b"").startswith(PNG)
@@ -489,7 +489,7 @@ def test_a_model_shows_itself(net: zoo.Run, lstm: zoo.Run) -> None:
     model = net.model
     accuracy = model.card.metrics["val"]["accuracy"]
     about = f"convnet/camnet, {model.num_parameters:,} parameters, trained on images/shapes"
-    assert repr(model) == f"<Model {net.directory}: {about}, val accuracy {accuracy:.2%}>"
+    assert repr(model) == f"<Model {net.directory}: {about}, val accuracy {100 * accuracy:.2f} %>"
     assert ", trained on text/files, val loss " in repr(lstm.model)
     assert len(model.classes) == 8
     assert lstm.model.classes == []

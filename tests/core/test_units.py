@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import torch
 
-from zoo.api.listing import figures, over_seeds
 from zoo.config.train_config import TrainConfig
-from zoo.console.progress import metrics_text, primary_metrics
+from zoo.console.figures import figures, over_seeds, primary_metrics
 from zoo.interfaces import Batch
 from zoo.runs.plots import draw_learning_curve
 from zoo.training.clock import Clock
@@ -40,8 +39,7 @@ def test_several_seeds_have_a_mean_and_a_sample_deviation() -> None:
 
 
 def test_progress_shows_shares_in_percent() -> None:
-    assert metrics_text(METRICS, RANKING.units) == "delay 12.5000  gain 0.2500  loss 0.5000  recall 93.76%"
-    assert primary_metrics({"val": METRICS}, RANKING) == ["val recall 93.76%"]
+    assert primary_metrics({"val": METRICS}, RANKING) == ["val recall 93.76 %"]
 
 
 def test_a_training_reports_the_units_of_its_task() -> None:

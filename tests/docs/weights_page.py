@@ -9,8 +9,8 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
-from zoo.api.listing import figure, over_seeds
 from zoo.config.recipe import Recipe
+from zoo.console.figures import figure, over_seeds
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 from zoo.registry.specs import TaskSpec

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from zoo.api.listing import over_seeds, rows
+from zoo.api.listing import rows
 from zoo.config.declarations import declared
+from zoo.console.figures import over_seeds
 from zoo.errors import OptionError, ZooError, cause
 from zoo.registry.names import KINDS
 from zoo.registry.registry import Entry, Registry

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping
 from typing import Any
 
-from zoo.api.where import parse_where
+from zoo.api.where import matching
 from zoo.config.arguments import checked
 from zoo.config.recipe import Recipe
+from zoo.console.figures import figures
 from zoo.errors import warn
 from zoo.registry.names import KINDS
 from zoo.registry.registry import Registry
-from zoo.registry.specs import ArchitectureSpec, CommandSpec, DatasetSpec, ExporterSpec, TaskSpec
+from zoo.registry.specs import ArchitectureSpec, CommandSpec, DatasetSpec, ExporterSpec
 
 __all__ = [
     "default_registry",
-    "figure",
-    "figures",
     "list_analyzers",
     "list_datasets",
     "list_models",
@@ -25,7 +23,6 @@ __all__ = [
     "list_recipes",
     "list_weights",
     "matches",
-    "over_seeds",
     "rows",
 ]
 
@@ -91,56 +88,11 @@ def rows(
 
     Raises OptionError if `where` is not a comparison, or compares a key that no row has.
     """
-    holds = parse_where(where)
     everything = [*_entries(registry), *_recipes(registry), *_weights(registry)]
     listed = [row for row in everything if kind in (None, row["kind"])]
-    holds.check(listed, what=f"entry of kind {kind}" if kind else "entry")
-    return [row for row in listed if (pattern is None or matches(row["name"], pattern)) and holds(row)]
-
-
-def over_seeds(by_seed: Mapping[str, float], task: TaskSpec) -> str:
-    """Return mean and standard deviation of the primary metric over several seeds; empty if there is one.
-
-    It reads like `77.30 ± 0.26 % accuracy over 3 seeds`.
-    """
-    if len(by_seed) < 2:
-        return ""
-    from statistics import mean, stdev  # slow to import
-
-    average, deviation = mean(by_seed.values()), stdev(by_seed.values())
-    unit, count = task.units.get(task.primary_metric, ""), f"over {len(by_seed)} seeds"
-    if unit == "%":
-        return f"{100 * average:.2f} ± {100 * deviation:.2f} % {task.primary_metric} {count}"
-    return f"{task.primary_metric} {average:.4f} ± {deviation:.4f} {unit}".strip() + f" {count}"
-
-
-def figure(value: float, unit: str = "") -> str:
-    """Return a metric with its unit.
-
-    >>> figure(0.9129, "%")
-    '91.29 %'
-    """
-    if unit == "%":
-        return f"{100 * value:.2f} %"
-    return f"{value:.4f} {unit}" if unit and abs(value) < 1e4 else f"{value:.4g}"
-
-
-def figures(metrics: Mapping[str, float], units: Mapping[str, str]) -> str:
-    """Return all metrics with their units, in the order of these; see `TaskSpec.units`.
-
-    One that is named after its unit, such as `bits_per_char`, is not named twice.
-
-    >>> units = {"accuracy": "%", "loss": "nats", "bits_per_char": "bits per character"}
-    >>> figures({"loss": 0.2677, "bits_per_char": 0.3862, "accuracy": 0.9129}, units)
-    'accuracy 91.29 %, loss 0.2677 nats, 0.3862 bits per character'
-    """
-    order = {name: place for place, name in enumerate(units)}
-    parts: list[str] = []
-    for name in sorted(metrics, key=lambda name: order.get(name, len(order))):
-        unit = units.get(name, "")
-        label = "" if unit and name.startswith(f"{unit.split()[0]}_") else f"{name.replace('_', ' ')} "
-        parts.append(f"{label}{figure(metrics[name], unit)}")
-    return ", ".join(parts)
+    if where is not None:
+        listed = matching(listed, where, what=f"entry of kind {kind}" if kind else "entry")
+    return [row for row in listed if pattern is None or matches(row["name"], pattern)]
 
 
 def matches(name: str, pattern: str) -> bool:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from zoo.config.arguments import checked
 from zoo.config.synonyms import refuse_attribute
 from zoo.config.train_config import PrecisionName, Split
-from zoo.console.progress import Bar, primary_metrics, quiet
+from zoo.console.figures import primary_metrics
+from zoo.console.progress import Bar, quiet
 from zoo.data.vocabulary import Vocabulary, WritesText
 from zoo.errors import WeightsError, printable, warn
 from zoo.files.cards import Card

@@ -12,7 +12,7 @@ from zoo.api.model import Model
 from zoo.config.arguments import checked
 from zoo.config.recipe import Recipe
 from zoo.config.synonyms import refuse_attribute
-from zoo.console.progress import primary_metrics
+from zoo.console.figures import primary_metrics
 from zoo.errors import CatalogError, RunError, printable
 from zoo.files import style
 from zoo.interfaces import SPLITS, Task, make_task

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.api.listing import figure
 from zoo.api.model import Model
 from zoo.cli.flags import ValueType, options_of
 from zoo.cli.name_types import NameType, PathType
 from zoo.cli.session import Session, device_option, last_option, print_json, standard_options
 from zoo.config.train_config import Count
+from zoo.console.figures import figure
 from zoo.console.tables import SHARES, print_paragraph, print_table
 from zoo.console.terminal import BLANKS, echo
 from zoo.errors import OptionError

@@ -4,11 +4,11 @@ from typing import Any
 
 import click
 
-from zoo.api.listing import figures
 from zoo.api.model import Model
 from zoo.cli.flags import options_of
 from zoo.cli.name_types import weights_argument
 from zoo.cli.session import Session, device_option, print_json, standard_options
+from zoo.console.figures import figures
 from zoo.console.tables import enumerated, print_paragraph
 
 

@@ -8,10 +8,10 @@ from typing import cast
 import click
 import msgspec
 
-from zoo.api.listing import figures, over_seeds
 from zoo.cli.name_types import weights_argument
 from zoo.cli.session import Session, print_json, standard_options
 from zoo.config import options
+from zoo.console.figures import figures, over_seeds
 from zoo.console.tables import as_typed, enumerated, print_paragraph, print_section, print_title
 from zoo.errors import shortened
 from zoo.files.cards import Card, read_weights

@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
-from zoo.api.listing import figure, rows
+from zoo.api.listing import rows
 from zoo.cli.flags import flags_in_errors
 from zoo.cli.name_types import PLURALS, complete_kind
 from zoo.cli.session import Session, print_json, standard_options
 from zoo.config.synonyms import ways
+from zoo.console.figures import figure
 from zoo.console.tables import columns, print_paragraph, print_table, print_title
 from zoo.console.terminal import dim, echo
 from zoo.errors import UnknownName, did_you_mean

@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from zoo.api.listing import figure
 from zoo.api.model import Model
 from zoo.cli.flags import options_of
 from zoo.cli.name_types import weights_argument
 from zoo.cli.rows import inputs_argument, rows_options, write_or_print
 from zoo.cli.session import Session, device_option, standard_options
+from zoo.console.figures import cell
 from zoo.console.tables import SHARES, Table, columns
 from zoo.console.terminal import echo
 from zoo.errors import printable
@@ -112,5 +112,5 @@ def _lines(row: Mapping[str, Any], units: Mapping[str, str]) -> list[list[str]]:
 
 def _text(value: object, unit: str | None) -> str:
     if isinstance(value, float):
-        return figure(value, "%") if unit == "%" else f"{value:.4f}"
+        return cell(value, unit or "")
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from itertools import chain
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -17,7 +17,12 @@ from zoo.errors import DataError
 @click.command()
 @weights_argument
 @click.option("--prompt", help="Text to continue.")
-@click.option("--prompt-file", metavar="FILE", help="UTF-8 file to read the prompt from; - is stdin.")
+@click.option(
+    "--prompt-file",
+    type=click.File(encoding="utf-8-sig"),
+    metavar="FILE",
+    help="UTF-8 file to read the prompt from; - is stdin.",
+)
 @options_of(Model.sample, skip=["prompt"])
 @device_option
 @standard_options
@@ -25,7 +30,7 @@ def command(
     session: Session,
     weights: str,
     prompt: str | None,
-    prompt_file: str | None,
+    prompt_file: TextIO | None,
     device: str | None,
     as_json: bool,
     **sampling: Any,
@@ -66,15 +71,12 @@ def _stream(prompt: str, pieces: Iterable[str]) -> None:
         echo()
 
 
-def _read(name: str) -> str:
+def _read(file: TextIO) -> str:
     """Return the text of a file, or of stdin. Raises DataError if it is none."""
     try:
-        with click.open_file(name, encoding="utf-8-sig") as file:
-            text = file.read()
-    except OSError as error:
-        raise DataError(f"the prompt file {name} cannot be read: {error.strerror}") from None
+        text = file.read()
     except UnicodeError:
         text = "\0"
     if "\0" in text:
-        raise DataError(f"the prompt file {name} is not UTF-8 text")
+        raise DataError(f"the prompt file {file.name} is not UTF-8 text")
     return text

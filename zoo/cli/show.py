@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from zoo.api.describing import describe
-from zoo.api.listing import figures
 from zoo.cli.flags import flag_of, options_of
 from zoo.cli.name_types import PLURALS, NameType
 from zoo.cli.session import Session, print_json, standard_options
+from zoo.console.figures import figures
 from zoo.console.tables import as_typed, enumerated, print_paragraph, print_section, print_table, print_title
 from zoo.console.terminal import echo
 from zoo.registry.names import KINDS

@@ -12,7 +12,7 @@ from zoo.cli.flags import TrainingCommand, options_of
 from zoo.cli.name_types import NameType
 from zoo.cli.session import Session, device_option, print_json, standard_options
 from zoo.config.torchrun import is_first
-from zoo.console.progress import primary_metrics
+from zoo.console.figures import primary_metrics
 from zoo.console.terminal import echo
 from zoo.data.vocabulary import WritesText
 from zoo.registry.registry import Registry

@@ -9,17 +9,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
+from zoo.console.figures import cell, figures
 from zoo.console.reports import Progress
 from zoo.console.screens import Screen, screen
 from zoo.console.tables import Table
 from zoo.files.work import listening
 
-if TYPE_CHECKING:
-    from zoo.registry.specs import TaskSpec
-
-__all__ = ["Bar", "TrainingProgress", "duration", "metrics_text", "primary_metrics", "quiet", "short_unit"]
+__all__ = ["Bar", "TrainingProgress", "duration", "quiet", "short_unit"]
 
 # Least time between two changes of a line
 _LIVE_SECONDS = 0.1
@@ -87,7 +85,7 @@ class _Display:
             of = f" of {total / 1e6:,.1f}" if total else ""
             parts += [f"{done / 1e6:,.1f}{of} MB", f"{rate / 1e6:,.1f} MB/s"]
         elif unit:
-            parts.append(f"{_figure(rate)} {short_unit(unit)}/s")
+            parts.append(f"{_pace(rate)} {short_unit(unit)}/s")
         if total and rate:
             parts.append(f"{duration((total - done) / rate)} left")
         after = "  ".join(filter(None, [*parts, note]))
@@ -128,7 +126,7 @@ class TrainingProgress(_Display):
             self.work(f"{epoch} {progress.split}", progress.done, progress.total, progress.unit)
         elif (now := time.monotonic()) - self._shown >= _LIVE_SECONDS:
             self._shown, fraction = now, progress.batch / max(progress.batches, 1)
-            pace = f"{_figure(progress.rate)} {short_unit(progress.unit)}/s"
+            pace = f"{_pace(progress.rate)} {short_unit(progress.unit)}/s"
             left = "" if progress.left is None else f"  {duration(progress.left)} left"
             self._screen.show(epoch, fraction, f"{fraction:4.0%}  loss {progress.loss:.4f}  {pace}{left}")
 
@@ -142,7 +140,7 @@ class TrainingProgress(_Display):
         self._screen.clear()  # the last step is no news
         self._table.print([[cells.get(name, "") for name in self._table.header]])
         for split in row.keys() & {*_SPLITS} - {*self._splits}:  # test, measured only after the last epoch
-            self._screen.keep(f"{split}: {metrics_text(row[split], progress.units)}")
+            self._screen.keep(f"{split}: {figures(row[split], progress.units)}")
 
 
 def _cells(
@@ -150,27 +148,16 @@ def _cells(
 ) -> dict[str, str]:
     """Return the columns of an epoch: losses, metrics of the last of its splits, rate and time."""
     cells = {"epoch": f"{progress.epoch}/{progress.epochs}".rjust(len(f"{progress.epochs}") * 2 + 1)}
-    cells |= {f"{split} loss": _number(row[split]["loss"]) for split in splits}
+    cells |= {f"{split} loss": cell(row[split]["loss"]) for split in splits}
     for name, value in row[splits[-1]].items():
         if name != "loss" and (all_metrics or name == progress.primary_metric):
             label = f"{splits[-1]} {name}" if name == progress.primary_metric else name.replace("_", " ")
-            cells[label] = _number(value, progress.units.get(name, ""))
-    cells[f"{short_unit(progress.unit)}/s"] = _figure(row["clock"]["rate"]).rjust(7)
+            cells[label] = cell(value, progress.units.get(name, ""))
+    cells[f"{short_unit(progress.unit)}/s"] = _pace(row["clock"]["rate"]).rjust(7)
     cells["time"] = duration(row["clock"]["seconds"]).rjust(5)
     if progress.best is not None:
         cells["best"] = "*" if progress.best == progress.epoch else ""
     return cells
-
-
-def metrics_text(metrics: Mapping[str, float], units: Mapping[str, str]) -> str:
-    """Return metrics on one line, those whose unit is `%` in percent."""
-    return "  ".join(f"{name} {_number(value, units.get(name, ''))}" for name, value in metrics.items())
-
-
-def primary_metrics(metrics: Mapping[str, Mapping[str, float]], task: TaskSpec) -> list[str]:
-    """Return the task's primary metric on each split, such as `test accuracy 91.85%`."""
-    name = task.primary_metric
-    return [f"{split} {metrics_text({name: values[name]}, task.units)}" for split, values in metrics.items()]
 
 
 def duration(seconds: float) -> str:
@@ -193,11 +180,5 @@ def short_unit(unit: str) -> str:
     return _UNITS.get(unit, unit)
 
 
-def _number(value: float, unit: str = "") -> str:
-    if unit == "%":
-        return f"{value:.2%}"
-    return f"{value:{'.4f' if value < 1e4 else '.3g'}}"
-
-
-def _figure(rate: float) -> str:
+def _pace(rate: float) -> str:
     return f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"

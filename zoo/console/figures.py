@@ -1,0 +1,69 @@
+"""Metrics as people read them: with their units, in percent, over several seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from zoo.registry.specs import TaskSpec
+
+__all__ = ["cell", "figure", "figures", "over_seeds", "primary_metrics"]
+
+
+def over_seeds(by_seed: Mapping[str, float], task: TaskSpec) -> str:
+    """Return mean and standard deviation of the primary metric over several seeds; empty if there is one.
+
+    It reads like `77.30 ± 0.26 % accuracy over 3 seeds`.
+    """
+    if len(by_seed) < 2:
+        return ""
+    from statistics import mean, stdev  # slow to import
+
+    average, deviation = mean(by_seed.values()), stdev(by_seed.values())
+    unit, count = task.units.get(task.primary_metric, ""), f"over {len(by_seed)} seeds"
+    if unit == "%":
+        return f"{100 * average:.2f} ± {100 * deviation:.2f} % {task.primary_metric} {count}"
+    return f"{task.primary_metric} {average:.4f} ± {deviation:.4f} {unit}".strip() + f" {count}"
+
+
+def figure(value: float, unit: str = "") -> str:
+    """Return a metric with its unit.
+
+    >>> figure(0.9129, "%")
+    '91.29 %'
+    """
+    if unit == "%":
+        return f"{100 * value:.2f} %"
+    return f"{cell(value)} {unit}" if unit else f"{value:.4g}"
+
+
+def cell(value: float, unit: str = "") -> str:
+    """Return a metric for a column, all of whose numbers have four digits after the point, or are shares."""
+    if unit == "%":
+        return figure(value, unit)
+    return f"{value:.4f}" if abs(value) < 1e4 else f"{value:.4g}"
+
+
+def figures(metrics: Mapping[str, float], units: Mapping[str, str]) -> str:
+    """Return all metrics with their units, in the order of these; see `TaskSpec.units`.
+
+    One that is named after its unit, such as `bits_per_char`, is not named twice.
+
+    >>> units = {"accuracy": "%", "loss": "nats", "bits_per_char": "bits per character"}
+    >>> figures({"loss": 0.2677, "bits_per_char": 0.3862, "accuracy": 0.9129}, units)
+    'accuracy 91.29 %, loss 0.2677 nats, 0.3862 bits per character'
+    """
+    order = {name: place for place, name in enumerate(units)}
+    parts: list[str] = []
+    for name in sorted(metrics, key=lambda name: order.get(name, len(order))):
+        unit = units.get(name, "")
+        label = "" if unit and name.startswith(f"{unit.split()[0]}_") else f"{name.replace('_', ' ')} "
+        parts.append(f"{label}{figure(metrics[name], unit)}")
+    return ", ".join(parts)
+
+
+def primary_metrics(metrics: Mapping[str, Mapping[str, float]], task: TaskSpec) -> list[str]:
+    """Return the task's primary metric on each split, such as `test accuracy 91.85 %`."""
+    name = task.primary_metric
+    return [f"{split} {figures({name: values[name]}, task.units)}" for split, values in metrics.items()]
