@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -11,10 +11,10 @@ from zoo.api.listing import default_registry
 from zoo.config.arguments import checked
 from zoo.config.declarations import declared
 from zoo.config.keywords import refuse_unknown
-from zoo.config.options import plain, shown
+from zoo.config.options import convert
+from zoo.config.train_config import Positive
 from zoo.console.progress import Bar, quiet
 from zoo.data import opening
-from zoo.errors import OptionError
 from zoo.interfaces import Dataset
 from zoo.models.building import build_model, model_arguments
 from zoo.registry.registry import Registry
@@ -45,10 +45,8 @@ def create_model(
     entry = registry.architecture(name)
     task = registry.task(entry.spec.task)
     refuse_unknown(options, declared(entry.load()), what=f"architecture {entry.name}")
-    dims: dict[str, Any] = {dim: plain(options.pop(dim, usual)) for dim, usual in task.dims.items()}
-    for dim, value in dims.items():
-        if type(value) is not int or not 1 <= value < 2**63:
-            raise OptionError(f"{dim} must be an integer of at least 1 (got {shown(value)})")
+    size = cast("type[int]", Positive)
+    dims = {dim: convert(options.pop(dim, usual), size, what=dim) for dim, usual in task.dims.items()}
     if seed is None:
         with GLOBAL_GENERATOR:  # not within a step of a training in another thread
             seed = int(torch.randint(2**63 - 1, ()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
@@ -32,7 +33,7 @@ _NAMES = {
     "to": NameType("exporter"),
 }
 # How an error goes on that begins with the name of an option
-_VERBS = ("must ", "cannot ", "does ", "is ", "requires ")
+_VERBS = " (?:must|cannot|does|is|requires) "
 
 # Keys of click's `Context.meta`
 _WORDS, _TRAINING = "zoo.cli.flags.words", "zoo.cli.flags.training"
@@ -165,14 +166,11 @@ def _with_flags(message: str) -> str:
     ctx = click.get_current_context()
     names = [param.name or "" for param in ctx.command.get_params(ctx) if isinstance(param, click.Option)]
     names = [name for name in names if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
-    subject, _, rest = message.partition(" ")
-    if subject.removesuffix(":") in names and (subject.endswith(":") or rest.startswith(_VERBS)):
-        return f"{flag_of(subject)} {rest}"
-    words = [word.partition("=") for word in message.split(" ")]
-    return " ".join(
-        f"{flag_of(name) if equals and name in names else name}{equals}{value}"
-        for name, equals, value in words
-    )
+    if not names:
+        return message
+    one = f"({'|'.join(names)})"
+    named = rf"^{one}(?=: |{_VERBS})|(?<![-\w]){one}(?==)"
+    return re.sub(named, lambda found: flag_of(found[0]), message)
 
 
 class TrainingCommand(click.Command):

@@ -16,7 +16,6 @@ import click
 from zoo.api.listing import default_registry
 from zoo.console.terminal import echo
 from zoo.errors import MissingModule, SpecError, ZooError, ZooWarning, warn
-from zoo.registry.catalog import Catalog
 from zoo.registry.extras import needing_extra
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import CommandSpec
@@ -96,11 +95,8 @@ class Session:
     @functools.cached_property
     def registry(self) -> Registry:
         """The default registry. A plugin that failed is a warning, or an error if strict."""
-        if COMPLETE in os.environ:
-            try:
-                return Registry.discover()
-            except ZooError:  # no line of an error belongs into a half-typed command
-                return Registry.discover(Catalog(), files=())
+        if COMPLETE in os.environ:  # no line of a warning belongs into a half-typed command
+            return Registry.discover()
         registry = default_registry()
         if self.strict:
             registry.require_healthy()

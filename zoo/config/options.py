@@ -133,26 +133,21 @@ def convert(value: object, type_: type[T], *, what: str) -> T:
     classes, data = _apart(type_)
     if isinstance(value, classes):
         return value  # type: ignore[return-value]
-    given = value
-    if type(value) not in _PLAIN and not _fits(value, data):
-        value = given = plain(value)
-    if isinstance(value, Typed):
-        value = next((reading for reading in _readings(value) if _fits(reading, data)), _guess(value))
-        given = value if isinstance(value, int | float | list) else str(given)
-    if type(value) is int and in_64_bits(value) and type_ in (str, str | None):
-        value = str(value)
-    if type(value) is str and get_origin(type_) is tuple:
-        value = _words(value)
-    try:
-        converted = msgspec.convert(value, data, strict=True)
-    except _UNFIT:
-        choices = [*map(str, get_args(data))] if get_origin(data) is Literal else []
-        nearest = did_you_mean(str(given), choices) if choices and type(given) is str else ""
-        raise OptionError(f"{what} must be {describe(type_, value)} (got {shown(given)}){nearest}") from None
-    several: Any = converted
-    for number in several if isinstance(several, list | tuple) else (several,):
-        _require_representable(number, what)
-    return converted
+    for reading in _readings(value, data):
+        try:
+            converted = msgspec.convert(reading, data, strict=True)
+        except _UNFIT:
+            continue
+        several: Any = converted
+        for number in several if isinstance(several, list | tuple) else (several,):
+            _require_representable(number, what)
+        return converted
+    given = _guess(value) if isinstance(value, Typed) else plain(value)
+    if isinstance(value, Typed) and not isinstance(given, int | float | list):
+        given = str(value)
+    choices = [*map(str, get_args(data))] if get_origin(data) is Literal else []
+    nearest = did_you_mean(str(given), choices) if choices and type(given) is str else ""
+    raise OptionError(f"{what} must be {describe(type_, given)} (got {shown(given)}){nearest}")
 
 
 def _require_representable(number: object, what: str) -> None:
@@ -197,8 +192,22 @@ def shown(value: object) -> str:
     return f"{' '.join(text.split()):.80}"
 
 
-def _readings(typed: Typed) -> Iterator[object]:
-    """Yield what a typed value may mean, the likeliest first."""
+def _readings(value: object, type_: Any) -> Iterator[object]:
+    """Yield what a value may mean, the likeliest first."""
+    if isinstance(value, Typed):
+        yield from _typed_readings(value)
+        return
+    yield value
+    if type(value) not in _PLAIN:
+        value = plain(value)
+        yield value
+    if type(value) is int and in_64_bits(value) and type_ in (str, str | None):
+        yield str(value)
+    if type(value) is str and get_origin(type_) is tuple:
+        yield _words(value)
+
+
+def _typed_readings(typed: Typed) -> Iterator[object]:
     value = _guess(typed)
     if value != typed:
         yield value
@@ -226,14 +235,6 @@ def _guess(typed: str) -> object:
 
 def _words(typed: str) -> list[str]:
     return [word.strip() for word in typed.split(",") if word.strip()]
-
-
-def _fits(value: object, type_: Any) -> bool:
-    try:
-        msgspec.convert(value, type_, strict=True)
-    except _UNFIT:
-        return False
-    return True
 
 
 def convert_table(value: object, type_: type[T], *, what: str) -> T:
