@@ -53,22 +53,12 @@ class ZooError(Exception):
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(shortened(message))
-        self._hint: str | None = None
         self.hint = hint
+        if hint:
+            self.add_note(hint)  # a traceback shows it below the message
 
     def __reduce__(self) -> tuple[Any, ...]:  # without calling __init__, which may require keywords
         return type(self).__new__, (type(self), *self.args), self.__dict__
-
-    @property
-    def hint(self) -> str | None:
-        """What to do next; a traceback shows it below the message."""
-        return self._hint
-
-    @hint.setter
-    def hint(self, hint: str | None) -> None:
-        notes = [note for note in getattr(self, "__notes__", ()) if note != self._hint]
-        self.__notes__ = [*([hint] if hint else []), *notes]
-        self._hint = hint
 
 
 class UnknownName(ZooError):

@@ -80,24 +80,24 @@ def test_nothing_but_the_command_imports_its_target(install: Install) -> None:
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("raise SystemExit('goodbye')", "`zoo say` cannot run: target 'acme_commands:command' cannot be"),
+        ("raise SystemExit('goodbye')", "target 'acme_commands:command' cannot be"),
         (
             "1 / 0",
-            "`zoo say` cannot run: target 'acme_commands:command' cannot be imported: ZeroDivisionError",
+            "target 'acme_commands:command' cannot be imported: ZeroDivisionError",
         ),
-        ("def (", "`zoo say` cannot run: target 'acme_commands:command' cannot be imported: SyntaxError"),
+        ("def (", "target 'acme_commands:command' cannot be imported: SyntaxError"),
         (
             "import acme_commands.more",
-            "`zoo say` cannot run: target 'acme_commands:command' cannot be imported",
+            "target 'acme_commands:command' cannot be imported",
         ),
         (
             "commands = 3",
-            "`zoo say` cannot run: target 'acme_commands:command' cannot be imported: Attribute",
+            "target 'acme_commands:command' cannot be imported: Attribute",
         ),
-        ("command = 3", "`zoo say` cannot run: target 'acme_commands:command' must be a class or a function"),
+        ("command = 3", "target 'acme_commands:command' must be a class or a function"),
         (
             "def command(): pass",
-            "`zoo say` cannot run: target 'acme_commands:command' must be a click command",
+            "target 'acme_commands:command' must be a click command",
         ),
     ],
 )

@@ -15,7 +15,7 @@ import click
 
 from zoo.api.listing import default_registry
 from zoo.console.terminal import echo
-from zoo.errors import MissingModule, SpecError, ZooError, ZooWarning, warn
+from zoo.errors import ZooError, ZooWarning, warn
 from zoo.registry.extras import needing_extra
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import CommandSpec
@@ -121,13 +121,8 @@ class Session:
         click command; where a module is missing, the hint says which extra installs it.
         """
         self.running = entry = self.registry.command(name)
-        try:
-            with needing_extra(entry, f"`zoo {entry.spec.name}`"):
-                return entry.spec.load()
-        except SpecError as error:
-            if isinstance(error.__cause__, MissingModule):
-                raise
-            raise SpecError(f"`zoo {entry.spec.name}` cannot run: {error}", hint=error.hint) from error
+        with needing_extra(entry, f"`zoo {entry.spec.name}`"):
+            return entry.spec.load()
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)  # one of its own where no `zoo` runs
