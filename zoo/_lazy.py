@@ -7,8 +7,6 @@ import ast
 from importlib import import_module
 from pathlib import Path
 
-__all__ = ["imported", "names_in_stub"]
-
 
 def names_in_stub(file: str) -> dict[str, str]:
     """Return the module of each name that the stub of a module imports, by the name.

@@ -14,31 +14,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-__all__ = [
-    "AmbiguousName",
-    "CatalogError",
-    "DataError",
-    "Diverged",
-    "Interrupted",
-    "Lost",
-    "MissingModule",
-    "OptionError",
-    "OutputError",
-    "PluginError",
-    "RunError",
-    "SpecError",
-    "UnknownName",
-    "WeightsError",
-    "ZooError",
-    "ZooWarning",
-    "cause",
-    "did_you_mean",
-    "first_line",
-    "printable",
-    "shortened",
-    "warn",
-]
-
 # Characters that Python calls printable, although they show nothing: fillers, joiners, variation selectors
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"

@@ -11,8 +11,6 @@ import hashlib
 import operator
 import threading
 
-__all__ = ["GLOBAL_GENERATOR", "seed_for"]
-
 # Held from the seeding of torch's global generator to the last draw that depends on it. Only dropout and the
 # initial weights of models need that generator: everything else draws from one of its own.
 GLOBAL_GENERATOR = threading.RLock()  # an architecture may build another model

@@ -9,8 +9,6 @@ from typing import Any
 from zoo.errors import UnknownName, did_you_mean
 from zoo.files.cache import KINDS, cache_home
 
-__all__ = ["clear_cache", "list_cache"]
-
 
 def list_cache() -> list[dict[str, Any]]:
     """Return what is kept in the cache: the `kind`, `name` and `path` of each entry, its `files` and `bytes`.

@@ -15,8 +15,6 @@ from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, TaskSpec
 from zoo.registry.weights_files import at_hand
 
-__all__ = ["describe"]
-
 # The name of a part of a description, and the function that computes it
 Part = tuple[str, Callable[[], Mapping[str, Any]]]
 

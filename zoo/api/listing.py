@@ -14,18 +14,6 @@ from zoo.registry.names import KINDS
 from zoo.registry.registry import Registry
 from zoo.registry.specs import ArchitectureSpec, CommandSpec, DatasetSpec, ExporterSpec
 
-__all__ = [
-    "default_registry",
-    "list_analyzers",
-    "list_datasets",
-    "list_models",
-    "list_plugins",
-    "list_recipes",
-    "list_weights",
-    "matches",
-    "rows",
-]
-
 
 def default_registry() -> Registry:
     """Return what `Registry.discover()` finds, and warn of the plugins that are not there and why."""

@@ -23,8 +23,6 @@ from zoo.registry.exported_files import read_exported
 from zoo.registry.registry import Registry
 from zoo.registry.weights_files import locate_weights, warn_if_unfinished
 
-__all__ = ["load"]
-
 # Bytes of the largest config.toml that is read
 _LARGEST = 1 << 20
 

@@ -20,8 +20,6 @@ from zoo.models.building import build_model, model_arguments
 from zoo.registry.registry import Registry
 from zoo.seeds import GLOBAL_GENERATOR
 
-__all__ = ["create_model", "open_dataset"]
-
 
 @checked
 def create_model(

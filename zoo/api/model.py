@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from zoo.models.runners import Runner
     from zoo.processors import Processor
 
-__all__ = ["Model"]
-
 
 class Model:
     """A trained model and its card; `zoo.load` returns one. Several threads may use it at once.

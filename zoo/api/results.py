@@ -24,8 +24,6 @@ from zoo.inference.writing import Table, being_written, opened
 from zoo.models.runners import Runner
 from zoo.processors import InputReader
 
-__all__ = ["Features", "Given", "Predictions", "Texts"]
-
 T = TypeVar("T")
 
 # Rows of a table in a notebook, and numbers of a vector in it

@@ -28,8 +28,6 @@ from zoo.training.saved import Row, StepRow, check_rows
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Run"]
-
 
 class Run:
     """A training run; `zoo.train` returns one, and `Run("runs/x")` opens one.

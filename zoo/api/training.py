@@ -30,8 +30,6 @@ from zoo.runs.save_interval import SaveInterval
 if TYPE_CHECKING:
     from zoo.api.run import Run
 
-__all__ = ["lr_find", "resume", "train"]
-
 
 @checked
 def train(

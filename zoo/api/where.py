@@ -9,8 +9,6 @@ from typing import Any
 
 from zoo.errors import OptionError, did_you_mean
 
-__all__ = ["matching"]
-
 _TERM = re.compile(r"\s*([a-z_]+)\s*(==|!=|<=|>=|=|<|>|~)\s*(.*?)\s*")
 _ORDER: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,

@@ -39,8 +39,6 @@ from zoo.registry.extras import how_to_install
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-__all__ = ["cli", "main", "run"]
-
 # Do not use builtins by name in this module: `zoo.cli.list`, once imported, becomes this module's `list`.
 COMMANDS = {
     "list": "List architectures, datasets, analyzers, recipes and weights.",

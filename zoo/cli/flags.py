@@ -21,8 +21,6 @@ from zoo.config.recipe import Recipe
 from zoo.config.train_config import TrainConfig, fields_of
 from zoo.errors import OptionError, ZooError, printable
 
-__all__ = ["Flag", "TrainingCommand", "ValueType", "flag_of", "flags_in_errors", "options_of"]
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 _BY_COMMAND = {"device", "progress", "registry"}  # the same for every command

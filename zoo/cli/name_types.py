@@ -14,16 +14,6 @@ from zoo.config.arguments import refuse_url
 from zoo.registry.names import KINDS
 from zoo.registry.registry import Registry
 
-__all__ = [
-    "PLURALS",
-    "NameType",
-    "PathType",
-    "complete_kind",
-    "complete_target",
-    "registry_of",
-    "weights_argument",
-]
-
 PLURALS = {kind: kind if kind == "weights" else f"{kind}s" for kind in KINDS}
 
 

@@ -10,8 +10,6 @@ import click
 
 from zoo.registry.plugin_files import VARIABLE
 
-__all__ = ["naming", "split_plugins"]
-
 _OPTION = "--plugin"
 
 

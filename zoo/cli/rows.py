@@ -16,8 +16,6 @@ from zoo.errors import Interrupted
 if TYPE_CHECKING:
     from zoo.api.results import Features, Predictions
 
-__all__ = ["inputs_argument", "rows_options", "write_or_print"]
-
 F = TypeVar("F", bound=Callable[..., Any])
 Row = Mapping[str, Any]
 

@@ -23,17 +23,6 @@ from zoo.registry.specs import CommandSpec
 if TYPE_CHECKING:
     from zoo.api.model import Model
 
-__all__ = [
-    "COMPLETE",
-    "Session",
-    "device_option",
-    "last_option",
-    "pass_session",
-    "print_json",
-    "quiet_option",
-    "standard_options",
-]
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 # The variable with which a shell asks what to complete

@@ -19,8 +19,6 @@ from zoo.config.train_config import TrainConfig, fields_of
 from zoo.errors import ZooError, did_you_mean
 from zoo.registry.registry import Registry
 
-__all__ = ["UnknownCommand", "usage_error"]
-
 # What other tools give by an option, and a command here as its first words
 _WORDS = ("arch", "architecture", "dataset", "model_name", "recipe")
 

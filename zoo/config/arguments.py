@@ -16,8 +16,6 @@ from zoo.config.declarations import Option, declared
 from zoo.config.synonyms import meant
 from zoo.errors import OptionError
 
-__all__ = ["check_keywords", "checked", "is_url", "refuse_device", "refuse_url"]
-
 P = ParamSpec("P")
 R = TypeVar("R")
 

@@ -16,8 +16,6 @@ from typing import Any, NamedTuple, TypeVar, Union, cast, get_args, get_origin, 
 
 from msgspec import NODEFAULT
 
-__all__ = ["Option", "bounded_options", "declared", "option", "resolved_hints"]
-
 T = TypeVar("T")
 
 

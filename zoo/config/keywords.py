@@ -10,8 +10,6 @@ from zoo.config.declarations import declared
 from zoo.config.train_config import TrainConfig, fields_of
 from zoo.errors import OptionError
 
-__all__ = ["check_arguments", "refuse_missing", "refuse_unknown"]
-
 
 def refuse_unknown(given: Mapping[str, Any], known: Iterable[str], *, what: str) -> None:
     """Raise OptionError for the first given option that is not known, or is a training option.

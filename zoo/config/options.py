@@ -18,21 +18,6 @@ from zoo.config.declarations import declared
 from zoo.config.synonyms import meant
 from zoo.errors import OptionError, did_you_mean
 
-__all__ = [
-    "Typed",
-    "check_names",
-    "convert",
-    "convert_table",
-    "describe",
-    "in_64_bits",
-    "parse",
-    "plain",
-    "reason",
-    "shown",
-    "text",
-    "validate",
-]
-
 T = TypeVar("T")
 
 _WORDS = {"Int": "an integer", "Float": "a number", "Str": "a string", "Bool": "true or false"}

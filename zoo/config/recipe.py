@@ -8,8 +8,6 @@ from msgspec import Meta
 from zoo.config import options
 from zoo.errors import OptionError
 
-__all__ = ["Recipe"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:

@@ -9,8 +9,6 @@ import rtoml
 
 from zoo.errors import did_you_mean
 
-__all__ = ["meant", "refuse_attribute", "ways"]
-
 
 @functools.cache
 def _tables() -> Mapping[str, Mapping[str, Sequence[str]]]:

@@ -7,8 +7,6 @@ import sys
 
 from zoo.errors import OptionError
 
-__all__ = ["chosen_threads", "cores", "idle_threads", "require_threads"]
-
 # Seconds for which the cores are watched before a training
 _WATCHED = 0.1
 # A run may continue on a machine with fewer cores than the one it began on, with as many threads as before

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["is_first", "is_one_of_several"]
-
 
 def is_one_of_several() -> bool:
     """Return whether torchrun, or something like it, has started this process among others."""

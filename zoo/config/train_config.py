@@ -18,21 +18,6 @@ from zoo.config.arguments import checked
 from zoo.config.declarations import Option, declared, option
 from zoo.errors import OptionError, SpecError
 
-__all__ = [
-    "RESERVED",
-    "Count",
-    "Fraction",
-    "NonNegative",
-    "Positive",
-    "PrecisionName",
-    "Split",
-    "TrainConfig",
-    "check_known",
-    "checked_fields",
-    "fields_of",
-    "training_options",
-]
-
 T = TypeVar("T")
 
 PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from zoo.registry.specs import TaskSpec
 
-__all__ = ["cell", "figure", "figures", "over_seeds", "primary_metrics"]
-
 
 def over_seeds(by_seed: Mapping[str, float], task: TaskSpec) -> str:
     """Return mean and standard deviation of the primary metric over several seeds; empty if there is one.

@@ -17,8 +17,6 @@ from zoo.console.screens import Screen, screen
 from zoo.console.tables import Table
 from zoo.files.work import listening
 
-__all__ = ["Bar", "TrainingProgress", "duration", "quiet", "short_unit"]
-
 # Least time between two changes of a line
 _LIVE_SECONDS = 0.1
 # Work that is done sooner is not shown

@@ -14,8 +14,6 @@ from zoo.errors import printable
 if TYPE_CHECKING:
     from rich.live import Live
 
-__all__ = ["Screen", "screen"]
-
 # Least time between two plain lines
 PLAIN_SECONDS = 15.0
 _BAR_WIDTH = 30

@@ -11,20 +11,6 @@ from zoo.config import options
 from zoo.console.terminal import Styled, bold, dim, echo, is_terminal
 from zoo.errors import printable
 
-__all__ = [
-    "SHARES",
-    "Table",
-    "as_typed",
-    "columns",
-    "enumerated",
-    "lines",
-    "print_paragraph",
-    "print_section",
-    "print_table",
-    "print_title",
-    "shorten",
-]
-
 # The units of columns that have shares from 0 to 1
 SHARES = {"probability": "%", "share": "%"}
 # Columns below which the last cell of a row is not squeezed, and is left out where it may be cut

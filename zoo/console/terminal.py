@@ -16,19 +16,6 @@ from typing import Any, NamedTuple, TextIO, cast
 from zoo.config.torchrun import is_first
 from zoo.errors import OutputError, ZooWarning, printable
 
-__all__ = [
-    "BLANKS",
-    "Styled",
-    "Unread",
-    "bold",
-    "dim",
-    "echo",
-    "echo_json",
-    "is_terminal",
-    "lines_told",
-    "warnings_as_lines",
-]
-
 # What a text of several lines keeps: line breaks, tabs, and spaces of other widths, as in Japanese
 BLANKS = "\n\t\u00a0\u2002\u2003\u2009\u202f\u3000"
 # Bold, dim, the sixteen colors, a color of its own, and back to normal; nothing that hides or moves a text
