@@ -62,10 +62,8 @@ from zoo.files.regular import read_regular as read_regular
 from zoo.files.work import report_work as report_work
 from zoo.models.features import features_of as features_of
 from zoo.models.features import pooled as pooled
-from zoo.models.hooks import Stored as Stored
 from zoo.models.hooks import evaluating as evaluating
 from zoo.models.hooks import receiving as receiving
-from zoo.models.hooks import stored as stored
 from zoo.models.hooks import untouched as untouched
 from zoo.models.hooks import watching as watching
 from zoo.models.landmarks import feature_landmarks as feature_landmarks

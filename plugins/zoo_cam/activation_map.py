@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 from zoo import OptionError
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject
-from zoo.plugin import Stored, stored, untouched
+from zoo.plugin import untouched
+from zoo_cam.stored import Stored, stored
 
 __all__ = ["ActivationMap", "Look", "weighted"]
 

@@ -13,8 +13,9 @@ import torch
 import torch.distributed
 from torch import Tensor, nn
 
-from zoo.models.hooks import evaluating, receiving, stored, untouched, watching
+from zoo.models.hooks import evaluating, receiving, untouched, watching
 from zoo.models.precision import pick_device
+from zoo_cam.stored import stored
 
 GPU = os.environ.get("ZOO_TEST_DEVICE") or pick_device(None)
 

@@ -23,10 +23,11 @@ from torch.nn import functional as F
 import zoo
 from zoo.errors import ZooWarning
 from zoo.models.building import build_model
-from zoo.models.hooks import evaluating, stored
+from zoo.models.hooks import evaluating
 from zoo.models.recurrent import SingleSteps
 from zoo.registry.printing import printing_to
 from zoo.registry.registry import Registry
+from zoo_cam.stored import stored
 from zoo_diagnose.dynamic import _Differentiable  # pyright: ignore[reportPrivateUsage]
 from zoo_images.views import Views
 

@@ -1,8 +1,7 @@
 """Looking inside a model without changing it: hooks that are always removed.
 
-    with untouched(model) as inner, stored(inner.get_submodule("stages")) as features:
-        inner(images)
-    features.output  # (B, C, h, w)
+    with untouched(model) as inner, watching({"stages": inner.get_submodule("stages")}, see):
+        inner(images)  # calls see("stages", features)
 
 A hook is a function that a module calls with its output. One that is left behind keeps memory alive and runs
 forever, so every hook here lives inside a `with` block.
@@ -18,20 +17,16 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.hooks import RemovableHandle
-
-from zoo.errors import OptionError
 
 __all__ = [
     "MOST_BYTES",
     "MOST_OF_ONE",
-    "Stored",
     "TooLarge",
     "evaluating",
     "no_larger_outputs",
     "receiving",
-    "stored",
     "uncompiled",
     "untouched",
     "watching",
@@ -81,68 +76,6 @@ def _hooked(hooks: Iterable[RemovableHandle]) -> Generator[None]:
             for hook in hooks:
                 stack.enter_context(hook)
         yield
-
-
-class Stored:
-    """The last output of a module, and gradients with respect to it.
-
-    Attributes:
-        found: what the module returned, if it ran; a tensor is detached.
-    """
-
-    def __init__(self) -> None:
-        self.found: object = None
-
-    @property
-    def output(self) -> Tensor:
-        """The output, detached from the graph that computed it. Raises TypeError if it is not a tensor."""
-        if not isinstance(self.found, Tensor):
-            got = "nothing: it did not run" if self.found is None else f"a {type(self.found).__name__}"
-            raise TypeError(f"the module gave {got}, but a tensor is required")
-        return self.found
-
-    def gradient(self, of: Tensor, along: Tensor, *, again: bool = False) -> Tensor:
-        """Return the gradient of `(of * along).sum()` with respect to the output; no `.grad` changes.
-
-        Args:
-            of: what the model computed from the output, such as logits (B, K).
-            along: weights of the same shape, such as a one-hot row for each image.
-            again: keep the graph for further gradients.
-
-        Raises OptionError if `of` does not depend on the output.
-        """
-        gradient = None
-        if of.requires_grad:
-            (gradient,) = torch.autograd.grad(
-                of, self.output, along.to(of), retain_graph=again, allow_unused=True
-            )
-        if gradient is None:
-            why = "or the model switches gradients off after it"
-            raise OptionError(f"the model's result does not depend on this layer, {why}")
-        return gradient
-
-
-@contextlib.contextmanager
-def stored(module: nn.Module, *, differentiable: bool = False) -> Generator[Stored]:
-    """Store the output of a module as it is before the model changes it in place.
-
-    The model runs without a graph. If `differentiable`, a graph starts right after the module, whatever the
-    caller's gradient mode, so that gradients with respect to the output cost only the layers after it.
-    """
-    kept = Stored()
-
-    def keep(_: str, output: object) -> object | None:
-        if not isinstance(output, Tensor):
-            kept.found = output
-            return None
-        found = kept.found = output.detach()
-        if differentiable:
-            torch.set_grad_enabled(True)
-            found.requires_grad_()
-        return found.clone()
-
-    with torch.inference_mode(False), torch.no_grad(), watching({"": module}, keep):
-        yield kept
 
 
 @contextlib.contextmanager
