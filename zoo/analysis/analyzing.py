@@ -24,8 +24,6 @@ from zoo.models.precision import autocast, resolve
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import AnalyzerSpec
 
-__all__ = ["analyze", "make_analyzer"]
-
 # Maps of fewer cells a side are worth a warning: enlarged, they look finer than they are
 _COARSE = 4
 # Bytes that a layer may compute for a batch of inputs, or how many times those of the parameters if more

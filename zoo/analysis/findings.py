@@ -25,8 +25,6 @@ from zoo.files.canonical import readable_json
 from zoo.files.folders import require_folder
 from zoo.interfaces import Analysis
 
-__all__ = ["MANIFEST", "Findings"]
-
 MANIFEST = "manifest.json"
 _OTHER = "choose another --out folder"
 # Most images and overlays on a contact sheet of more than one image

@@ -14,20 +14,6 @@ from torch import Tensor
 
 from zoo.files import style
 
-__all__ = [
-    "SMALLEST",
-    "captions",
-    "contact_sheet",
-    "grid",
-    "jpeg",
-    "normalize",
-    "overlay",
-    "panel",
-    "png",
-    "resized",
-    "tile_side",
-]
-
 # Least height and width of an overlay, in pixels, and of the largest tile of a sheet
 SMALLEST, _LARGEST = 224, 448
 # Pixels that the tiles of a sheet have together, unless they would be smaller or larger than that

@@ -15,8 +15,6 @@ from zoo.interfaces import Dataset, Reference, Split, Task, make_task
 from zoo.models.windows import context_of
 from zoo.registry.registry import Registry
 
-__all__ = ["Request", "read_inputs", "title_of"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:

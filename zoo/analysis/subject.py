@@ -14,8 +14,6 @@ from zoo.models.landmarks import layer_path, require_modules
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import AnalyzerSpec
 
-__all__ = ["make_subject"]
-
 
 def make_subject(
     entry: Entry[AnalyzerSpec],

@@ -14,17 +14,6 @@ from torch.nn import functional as F
 
 from zoo.data.devices import moved
 
-__all__ = [
-    "AUGMENTATIONS",
-    "Draws",
-    "alternating_flip",
-    "augment",
-    "crop",
-    "cutout",
-    "flip",
-    "translate",
-]
-
 
 class Draws:
     """Random numbers for some images of a batch: the same for an image, whichever others are asked for.

@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["moved"]
-
 
 def moved(tensor: Tensor, device: str | torch.device, dtype: torch.dtype | None = None) -> Tensor:
     """Return a tensor of the host on a device, there converted to a dtype if one is given.

@@ -19,19 +19,6 @@ from zoo.interfaces import SPLITS, Dataset, Split, Task
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec
 
-__all__ = [
-    "decidable",
-    "default_split",
-    "open_dataset",
-    "open_fed",
-    "open_to_train",
-    "options_to_fine_tune",
-    "require_splits",
-    "split_name",
-    "suited",
-    "typed_options",
-]
-
 # Bytes, and values, of a card for what is known only after the training
 _FOR_METRICS = 50_000
 

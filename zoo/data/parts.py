@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["part_of"]
-
 
 def part_of(count: int, *, rank: int, world_size: int) -> tuple[slice, float]:
     """Return the items of a batch that a process takes, and their share of the batch.

@@ -16,8 +16,6 @@ from zoo.errors import DataError, OptionError
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-__all__ = ["Unread", "in_batches", "require_number", "workers"]
-
 # The most threads that read, unless the user chooses
 _MOST_THREADS = 8
 # Seconds of a read that is worth handing to a thread, which also holds Python's lock while the network wants

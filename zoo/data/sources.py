@@ -17,8 +17,6 @@ from zoo.errors import DataError, OptionError, did_you_mean
 from zoo.files.regular import open_regular
 from zoo.processors import InputReader
 
-__all__ = ["Source", "find", "named", "require"]
-
 # Names in a folder among which the right one is looked for
 _NEAR = 2_000
 

@@ -12,8 +12,6 @@ from zoo.errors import DataError
 from zoo.files.cards import Card
 from zoo.interfaces import Dataset, Split
 
-__all__ = ["View", "as_tensors", "normalized_as", "of_items"]
-
 
 def normalized_as(dataset: Dataset, mean: Sequence[float], std: Sequence[float], *, what: str) -> Dataset:
     """Return images to be normalized with another mean and standard deviation per channel.

@@ -10,8 +10,6 @@ from typing import Any, Protocol, runtime_checkable
 from zoo.config.arguments import checked
 from zoo.errors import SpecError
 
-__all__ = ["Vocabulary", "WritesText", "text_metrics", "tokenize"]
-
 # Similar to GPT-2 (Radford et al. 2019); the limit keeps a text without spaces from being one token.
 _WORD = re.compile(r" ?\w{1,100}| ?[^\w\s]{1,100}|\s")
 

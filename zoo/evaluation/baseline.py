@@ -8,8 +8,6 @@ from typing import Any
 from zoo.errors import warn
 from zoo.interfaces import Task
 
-__all__ = ["beats_baseline", "no_better_than_baseline"]
-
 
 def no_better_than_baseline(
     metrics: Mapping[str, float], task: Task, preprocess: Mapping[str, Any]

@@ -17,8 +17,6 @@ from zoo.interfaces import SPLITS, HasViews, Split, Task, make_task
 from zoo.models.windows import context_of
 from zoo.registry.registry import Registry
 
-__all__ = ["evaluate"]
-
 # Called with the work, the items done, their total, their unit, and a note such as the loss so far
 Report = Callable[[str, int, int, str, str], None]
 

@@ -40,8 +40,6 @@ _LANES, _STEPS = 16, 128
 # Inputs of the user's own that are read ahead, and the most that are named because they cannot be read
 _AHEAD, _TOLD = 64, 5
 
-__all__ = ["Inputs", "of_own", "of_split"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:

@@ -18,8 +18,6 @@ from zoo.models.hooks import MOST_BYTES, MOST_OF_ONE, TooLarge, evaluating, no_l
 from zoo.models.precision import exact
 from zoo.models.windows import long_enough, windowed
 
-__all__ = ["Measured", "finished", "measure", "metrics_of", "numbers", "steps_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class Measured:

@@ -18,8 +18,6 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import IO
 
-__all__ = ["atomic_write", "is_running", "sweep", "sync_folder", "temporary_folder"]
-
 _TEMPORARY = re.compile(r"\..+\.(?P<host>[A-Za-z0-9-]+)\.[0-9a-f]{8}\.tmp")
 
 

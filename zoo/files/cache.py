@@ -20,11 +20,6 @@ from typing import Literal, TypeVar
 from zoo.errors import DataError
 from zoo.files.atomic import sweep, sync_folder, temporary_folder
 
-__all__ = [
-    "KINDS", "cache_home", "data_home", "is_ours", "made_once", "mapped", "private", "private_folder",
-    "users_folder",
-]  # fmt: skip
-
 T = TypeVar("T")
 
 # The folders in the cache: what can only be downloaded again, then what zoo makes again by itself

@@ -7,8 +7,6 @@ import math
 from collections.abc import Mapping
 from typing import Any, cast
 
-__all__ = ["canonical_json", "parse_json", "readable_json"]
-
 # Levels of lists and tables in each other; nothing of zoo's has more than a few
 _DEEPEST = 100
 

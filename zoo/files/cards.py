@@ -16,11 +16,6 @@ from zoo.errors import OptionError, WeightsError
 from zoo.files.canonical import canonical_json, parse_json
 from zoo.files.container import Container, damaged, read_container, tensor_sha256
 
-__all__ = [
-    "CHECKPOINT", "KEY", "SCHEMA", "Card", "DatasetCard", "Environment", "parse_card", "read_card",
-    "read_weights", "too_large",
-]  # fmt: skip
-
 SCHEMA = 4
 KEY = "zoo"
 # The key of what else a checkpoint says, which is read where runs are continued

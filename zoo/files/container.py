@@ -26,8 +26,6 @@ from zoo.files.canonical import canonical_json, parse_json
 from zoo.files.downloads import require_sha256
 from zoo.files.regular import open_regular
 
-__all__ = ["Container", "StoredTensor", "damaged", "read_container", "tensor_sha256", "write_container"]
-
 # Bytes of a header, and marks of JSON in it, which bound the objects that it becomes: enough for checkpoints
 # of tens of thousands of epochs, or of a hundred thousand tensors.
 _MAX_HEADER = 32_000_000

@@ -24,8 +24,6 @@ from zoo.files.work import report_work
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["data_file", "is_offline", "offline", "require_sha256", "sha256_of", "verified"]
-
 # The most that is downloaded or unpacked by default: a hash is known only at the end
 MAX_BYTES = 1 << 30
 # Seconds to wait for a server to respond, or to go on

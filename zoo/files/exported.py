@@ -15,8 +15,6 @@ from zoo.files.canonical import canonical_json, parse_json
 from zoo.files.cards import KEY, Card, parse_card
 from zoo.files.container import damaged
 
-__all__ = ["FEATURES", "Exported", "Port", "Program", "Signature", "metadata_of", "parse_metadata"]
-
 # Maps arrays of numpy by name to arrays of numpy by name; safe from many threads
 Program = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 

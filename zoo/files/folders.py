@@ -7,8 +7,6 @@ from pathlib import Path
 
 from zoo.errors import OutputError
 
-__all__ = ["require_folder"]
-
 
 def require_folder(out: Path) -> None:
     """Raise OutputError, before any work is done, if a path is not a folder and cannot become one."""

@@ -22,8 +22,6 @@ import msgspec
 from zoo.files.downloads import sha256_of
 from zoo.files.remembering import recalled, remember
 
-__all__ = ["Hashes", "is_verifying", "remembered", "verifying"]
-
 # Nanoseconds in which a file system may give two writes one time: FAT has steps of two seconds
 _TOO_RECENT = 2_000_000_000
 

@@ -8,8 +8,6 @@ import stat
 from pathlib import Path
 from typing import IO
 
-__all__ = ["open_regular", "read_regular"]
-
 # Bytes read at a time
 _CHUNK = 2**16
 

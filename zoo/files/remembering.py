@@ -17,8 +17,6 @@ from typing import Literal
 from zoo.files.atomic import atomic_write
 from zoo.files.cache import cache_home, is_ours, private_folder, users_folder
 
-__all__ = ["recalled", "remember"]
-
 # How many keys of a kind are remembered
 _MOST = 10_000
 

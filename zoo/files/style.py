@@ -17,29 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL.ImageFont import FreeTypeFont
 
-__all__ = [
-    "BLUE",
-    "DPI",
-    "EMPTY",
-    "FAINT",
-    "GREEN",
-    "HEAT",
-    "INK",
-    "MUTED",
-    "ORANGE",
-    "PAPER",
-    "SMALL",
-    "TEXT",
-    "figure",
-    "font",
-    "legend",
-    "message",
-    "png",
-    "shortened",
-    "text_width",
-    "tidy",
-]
-
 PAPER = "#ffffff"
 # Text, text that is read second, and lines that are hardly seen
 INK, MUTED, FAINT = "#1f2328", "#656d76", "#dfe3e8"

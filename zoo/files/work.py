@@ -10,8 +10,6 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-__all__ = ["Listener", "listening", "report_work"]
-
 # Called with what is done, how much of it, how much there is to do (0 if unknown), and the unit
 Listener = Callable[[str, int, int, str], None]
 

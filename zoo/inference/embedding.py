@@ -18,8 +18,6 @@ from zoo.inference.predicting import PredictedRow
 from zoo.models.runners import Runner
 from zoo.processors import Prediction, Processor, ReadsInputs, Scores
 
-__all__ = ["UnreadRows", "common_shape", "embedder", "plain", "require_format", "stacked", "to_write"]
-
 Array = NDArray[np.float32]
 # The most reasons that get a warning each
 _TOLD = 10

@@ -8,8 +8,6 @@ from zoo.files.exported import Exported
 from zoo.processors import Processor, Scores, TakesItems, make_processor
 from zoo.registry.registry import Registry
 
-__all__ = ["require_fitting"]
-
 
 def require_fitting(exported: Exported, registry: Registry, name: str) -> Processor:
     """Return the processor of an exported file. Raises WeightsError if card and signature do not agree."""

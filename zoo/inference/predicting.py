@@ -15,8 +15,6 @@ from zoo.files.cards import Card
 from zoo.models.runners import Runner
 from zoo.processors import Prediction, Predicts, Processor, Scores
 
-__all__ = ["UNSURE", "PredictedRow", "predictor"]
-
 # In place of a class whose probability is below the least that was asked for
 UNSURE = "unsure"
 

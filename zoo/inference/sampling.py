@@ -26,8 +26,6 @@ from zoo.errors import Diverged, OptionError
 from zoo.models.runners import Numbers, Runner, Tokens
 from zoo.seeds import seed_for
 
-__all__ = ["Sampling", "choose", "sample_many", "stream"]
-
 # Tokens of prompt read at a time, all samples together, so that a long one needs no more memory
 _READ = 1024
 # Steps whose uniform numbers are drawn at a time

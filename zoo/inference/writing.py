@@ -29,8 +29,6 @@ from zoo.files.atomic import atomic_write, sweep
 from zoo.files.canonical import canonical_json, parse_json
 from zoo.inference.predicting import PredictedRow
 
-__all__ = ["Table", "being_written", "opened"]
-
 # The table in a folder
 _IN_FOLDER = "predictions.jsonl"
 

@@ -18,15 +18,6 @@ from zoo.registry.registry import Entry
 from zoo.registry.specs import ArchitectureSpec, TaskSpec
 from zoo.seeds import GLOBAL_GENERATOR
 
-__all__ = [
-    "build_model",
-    "drawing_from",
-    "generator_restored",
-    "model_arguments",
-    "on_meta",
-    "require_size",
-]
-
 
 def model_arguments(
     entry: Entry[ArchitectureSpec], task: TaskSpec, dims: Mapping[str, int], given: Mapping[str, Any]

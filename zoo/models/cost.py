@@ -12,8 +12,6 @@ from zoo.models.building import build_model, model_arguments
 from zoo.registry.registry import Entry
 from zoo.registry.specs import ArchitectureSpec, TaskSpec
 
-__all__ = ["measure_cost"]
-
 
 def measure_cost(entry: Entry[ArchitectureSpec], spec: TaskSpec, task: Task) -> dict[str, Any]:
     """Return `parameters`, `flops` of one item's forward pass, and the dims they are `measured_at`.

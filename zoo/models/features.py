@@ -17,8 +17,6 @@ from torch import Tensor, nn
 from zoo.errors import OptionError
 from zoo.models.hooks import receiving, watching
 
-__all__ = ["Features", "features_of", "pooled"]
-
 
 class Features:
     """The features of the last batch that a model read.

@@ -7,8 +7,6 @@ from collections.abc import Collection, Mapping
 import torch
 from torch import Tensor, nn
 
-__all__ = ["infinite_buffers", "not_finite"]
-
 
 def infinite_buffers(model: nn.Module) -> frozenset[str]:
     """Return the names of the buffers of a model just built that are not finite, such as a mask of -inf."""

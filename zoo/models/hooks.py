@@ -20,18 +20,6 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-__all__ = [
-    "MOST_BYTES",
-    "MOST_OF_ONE",
-    "TooLarge",
-    "evaluating",
-    "no_larger_outputs",
-    "receiving",
-    "uncompiled",
-    "untouched",
-    "watching",
-]
-
 # Reentrant, since an abandoned generator may be closed, and end its evaluation, at any moment
 _LOCK, _STANCE = threading.RLock(), threading.RLock()
 # For each module how many evaluate it, and the mode to restore

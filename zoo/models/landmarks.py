@@ -11,8 +11,6 @@ from zoo.errors import OptionError, SpecError, did_you_mean
 from zoo.files.exported import FEATURES
 from zoo.registry.specs import Landmark
 
-__all__ = ["feature_landmarks", "layer_path", "require_modules"]
-
 
 def layer_path(name: str, landmarks: Mapping[str, str], model: nn.Module) -> str:
     """Return the path of a layer that a user names, by a landmark or the path itself.

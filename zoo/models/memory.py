@@ -7,8 +7,6 @@ import functools
 import os
 import sys
 
-__all__ = ["keep_freed_memory"]
-
 # The variables that set what is set here, or that switch off that glibc adapts it
 _CHOICES = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_", "MALLOC_MMAP_MAX_")
 # What mallopt(3) calls M_TRIM_THRESHOLD and M_MMAP_THRESHOLD, and the most bytes that blocks may have

@@ -25,8 +25,6 @@ from zoo.models.runners import Arrays, Runner, Step, Tokens
 from zoo.models.windows import windowed
 from zoo.registry.registry import Registry
 
-__all__ = ["ModuleRunner", "runner_of"]
-
 
 class ModuleRunner(Runner):
     """A module that computes what it is asked, and is left as it was.

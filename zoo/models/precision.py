@@ -14,8 +14,6 @@ from torch.backends import cudnn
 from zoo.errors import OptionError, first_line
 from zoo.models.recurrent import SingleLSTMs
 
-__all__ = ["autocast", "exact", "kernels", "on_device", "pick_device", "resolve"]
-
 Precision = Literal["fp32", "bf16", "fp16"]
 
 

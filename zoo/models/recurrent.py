@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["SingleLSTMs", "SingleSteps", "Trainable", "flattened", "in_one_chunk"]
-
 _LAYERS = (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu)
 
 

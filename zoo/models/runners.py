@@ -17,8 +17,6 @@ from zoo.files.exported import FEATURES, Port, Program, Signature
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Arrays", "Numbers", "ProgramRunner", "Runner", "Step", "Tokens", "usual_threads"]
-
 Tokens = NDArray[np.int64]
 Numbers = NDArray[np.floating[Any]]
 Arrays = Mapping[str, NDArray[Any]]

@@ -15,8 +15,6 @@ from zoo.errors import SpecError
 from zoo.interfaces import State
 from zoo.models.weights import can_hold
 
-__all__ = ["DEPTH", "detach", "is_named", "tensors_of", "with_tensors"]
-
 # How deeply a hidden state may be nested
 DEPTH = 8
 

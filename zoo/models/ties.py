@@ -6,8 +6,6 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-__all__ = ["owners", "ties", "untied", "with_ties"]
-
 
 def owners(module: nn.Module) -> dict[str, str]:
     """Return, for each name of the module's state, the name it is stored under: itself unless it is tied."""

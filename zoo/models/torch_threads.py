@@ -9,8 +9,6 @@ import torch
 
 from zoo.config.threads import chosen_threads, cores, require_threads
 
-__all__ = ["computing_with", "default_threads"]
-
 
 def default_threads() -> int:
     """Return how many threads to compute with outside of a training: one fewer than torch's, at least 1.

@@ -19,8 +19,6 @@ from zoo.models.weights import module_of
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec
 
-__all__ = ["Source", "fit_or_load", "open_source"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:

@@ -34,18 +34,6 @@ from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec
 
-__all__ = [
-    "can_hold",
-    "kept",
-    "load",
-    "module_of",
-    "pack",
-    "require_loadable",
-    "require_storable",
-    "save",
-    "unpack",
-]
-
 _DTYPES = {
     torch.complex64: "C64",
     torch.float64: "F64",

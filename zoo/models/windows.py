@@ -14,8 +14,6 @@ from zoo.interfaces import Batch, State
 from zoo.models.hooks import TooLarge
 from zoo.registry.registry import Registry
 
-__all__ = ["Windowed", "context_of", "long_enough", "windowed"]
-
 
 def context_of(card: Card, registry: Registry) -> int:
     """Return the most tokens that the model behind a card reads from an empty state on; 0 is any."""

@@ -10,8 +10,6 @@ from zoo.errors import ZooError
 from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Registry
 
-__all__ = ["advice", "advising"]
-
 
 def advice(plugins: Iterable[Plugin]) -> str:
     """Return that `zoo check PLUGIN` may explain an error; empty if all plugins are zoo's own."""

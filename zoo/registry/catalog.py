@@ -23,15 +23,6 @@ from zoo.errors import CatalogError, OptionError, did_you_mean
 from zoo.files.regular import read_regular
 from zoo.registry.published import WEIGHTS_ID, WeightsSpec
 
-__all__ = [
-    "Catalog",
-    "PluginSettings",
-    "read_plugin_files",
-    "read_recipe",
-    "shipped_path",
-    "user_path",
-]
-
 SCHEMA = 1
 
 # Bytes, of some 30,000 recipes: reading them takes seconds

@@ -11,8 +11,6 @@ from zoo.files.exported import Exported, Program
 from zoo.registry.extras import needing_extra
 from zoo.registry.registry import Registry
 
-__all__ = ["read_exported"]
-
 
 def read_exported(registry: Registry, path: Path, *, sha256: str = "") -> Exported | None:
     """Return what an exported file holds; None if its suffix is that of no format.

@@ -9,8 +9,6 @@ from zoo.errors import MissingModule, SpecError
 from zoo.registry.registry import Entry
 from zoo.registry.specs import CommandSpec, ExporterSpec
 
-__all__ = ["how_to_install", "needing_extra"]
-
 Needing = Entry[CommandSpec] | Entry[ExporterSpec]
 
 

@@ -21,20 +21,6 @@ if TYPE_CHECKING:
     from zoo.config.recipe import Recipe
     from zoo.registry.published import WeightsSpec
 
-__all__ = [
-    "hookimpl",
-    "hookspec",
-    "zoo_analyzers",
-    "zoo_architectures",
-    "zoo_commands",
-    "zoo_datasets",
-    "zoo_exporters",
-    "zoo_recipes",
-    "zoo_tasks",
-    "zoo_training_options",
-    "zoo_weights",
-]
-
 hookspec = pluggy.HookspecMarker("zoo")
 hookimpl = pluggy.HookimplMarker("zoo")
 

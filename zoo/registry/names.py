@@ -19,8 +19,6 @@ from typing import NamedTuple
 from zoo.config.synonyms import meant
 from zoo.errors import AmbiguousName, warn
 
-__all__ = ["KINDS", "Named", "Names"]
-
 KINDS = (
     *("architecture", "dataset", "analyzer", "recipe", "weights", "task", "group", "command", "exporter"),
 )

@@ -15,8 +15,6 @@ import msgspec
 from zoo.errors import PluginError
 from zoo.files.regular import read_regular
 
-__all__ = ["VARIABLE", "PluginFile", "named_files", "plugin_flags"]
-
 # Files, separated as in $PATH. The processes of a training inherit it.
 VARIABLE = "ZOO_PLUGIN_FILES"
 # The most bytes of a file: it is code, not data

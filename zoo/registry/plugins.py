@@ -44,8 +44,6 @@ from zoo.registry.specs import (
     TaskSpec,
 )
 
-__all__ = ["API", "GROUP", "HOOKS", "OURS", "Kind", "Plugin", "discover", "load", "with_ours"]
-
 # The entry-point group: `[project.entry-points.zoo]` in a plugin's pyproject.toml
 GROUP = "zoo"
 

@@ -7,8 +7,6 @@ import threading
 from collections.abc import Generator
 from typing import IO
 
-__all__ = ["printing_to"]
-
 # stdout is of the whole process
 _LOCK = threading.RLock()
 

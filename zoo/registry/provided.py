@@ -8,8 +8,6 @@ from typing import Any
 from zoo.errors import PluginError
 from zoo.registry.registry import Registry
 
-__all__ = ["provided"]
-
 
 def provided(module: str, name: str, registry: Registry) -> Any:
     """Return what a module of a first-party plugin defines, such as `export` of `zoo_export.exporting`.

@@ -20,8 +20,6 @@ from zoo.config.recipe import Recipe
 from zoo.errors import OptionError, PluginError
 from zoo.registry.specs import Name
 
-__all__ = ["PUBLISHING", "WEIGHTS_ID", "WeightsSpec", "published"]
-
 # An id of weights: a word without a separator or a suffix, which would make it a path
 WEIGHTS_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
 

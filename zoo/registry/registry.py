@@ -34,8 +34,6 @@ from zoo.registry.specs import (
     TaskSpec,
 )
 
-__all__ = ["Entry", "Registry"]
-
 T = TypeVar("T")
 S = TypeVar("S", bound=Spec, covariant=True)
 

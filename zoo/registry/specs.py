@@ -20,20 +20,6 @@ from zoo.registry.printing import printing_to
 if TYPE_CHECKING:
     import click
 
-__all__ = [
-    "OWN_COMMANDS",
-    "AnalyzerSpec",
-    "ArchitectureSpec",
-    "CommandSpec",
-    "DatasetSpec",
-    "ExporterSpec",
-    "FieldsSpec",
-    "Landmark",
-    "Pretrained",
-    "Spec",
-    "TaskSpec",
-]
-
 # Such as `grad-cam++`
 Name = Annotated[
     str,

@@ -13,8 +13,6 @@ from zoo.files.cache import data_home
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 
-__all__ = ["SAVED", "WEIGHTS", "at_hand", "locate_weights", "of_run", "runs_in", "warn_if_unfinished"]
-
 # A run directory stands for the first of these that there is; the last ones are those of a finished run
 _BEST, _LAST = "best.safetensors", "model.safetensors"
 SAVED = ("checkpoint.safetensors", "checkpoint.previous.safetensors")
