@@ -4,7 +4,6 @@ The user's file is data like any other that lies in a folder: its size is bounde
 it cannot name code.
 """
 
-import contextlib
 import functools
 import os
 import re
@@ -68,12 +67,8 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def shipped(cls) -> "Catalog":
-        """Read zoo's own file alone; once, as long as it stays the same."""
-        path = shipped_path()
-        with contextlib.suppress(OSError):
-            status = path.stat()
-            return _unchanged(path, status.st_mtime_ns, status.st_size)
-        return _read(path)[0]
+        """Read zoo's own file alone, once."""
+        return _once(shipped_path())
 
     @classmethod
     def load(cls) -> Self:
@@ -119,9 +114,9 @@ def read_plugin_files(path: Path) -> list[str]:
     return _decoded(path).plugin_files
 
 
-@functools.lru_cache(maxsize=1)
-def _unchanged(path: Path, *_: int) -> Catalog:
-    """Return the recipes and weights of a file, once for each time and size that it has."""
+@functools.cache
+def _once(path: Path) -> Catalog:
+    """Return the recipes and weights of a file that does not change."""
     return _read(path)[0]
 
 
