@@ -23,6 +23,7 @@ from zoo.registry.plugin_files import PluginFile
 from zoo.registry.plugins import OURS, Plugin
 from zoo.registry.registry import Registry
 from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, FieldsSpec
+from zoo.testing._beside import registry_beside
 from zoo_images.plugin import CLASSIFICATION
 
 
@@ -533,7 +534,7 @@ def test_a_task_a_group_and_a_field_have_one_owner(
     file = PluginFile.read(path)
     together = plugins.discover(files=[file])[-1]
     alone = plugins.discover(only=[together.name], files=[file])[-1]  # as `zoo check FILE` loads it
-    for loaded in (together, Registry.beside(alone).plugins[-1]):
+    for loaded in (together, registry_beside(alone).plugins[-1]):
         assert loaded.status == "failed"
         assert cause in loaded.cause
         assert loaded.provides == ()

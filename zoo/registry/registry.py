@@ -168,20 +168,6 @@ class Registry:
                 raise UnknownName(f"unknown plugin {name!r} in $ZOO_PLUGINS{did_you_mean(name, known)}")
         return cls(loaded, catalog, chosen=wanted, discovered=discovered)
 
-    @classmethod
-    def beside(cls, plugin: Plugin) -> Registry:
-        """Return a registry of a plugin and zoo's own, or of all installed if one of its entries needs them.
-
-        Recipes and weights are zoo's own and the plugin's. One that needs the others is, for instance, a
-        model for the task of another plugin.
-        """
-        catalog = Catalog.shipped()
-        registry = cls(plugins.with_ours(plugin), catalog)
-        owning = registry.plugins[-1]
-        if not any(entry.plugin is owning for entry in registry.failed_entries):
-            return registry
-        return cls([*(other for other in plugins.discover() if other.name != plugin.name), owning], catalog)
-
     @property
     def plugin_files(self) -> list[str]:
         """The paths of the plugins in one file that are there."""

@@ -26,8 +26,8 @@ from zoo.errors import SpecError, first_line
 from zoo.registry import plugins
 from zoo.registry.plugin_files import PluginFile
 from zoo.registry.plugins import GROUP, Plugin
-from zoo.registry.registry import Registry
 from zoo.registry.specs import CommandSpec, ExporterSpec, FieldsSpec, TaskSpec
+from zoo.testing._beside import registry_beside
 
 __all__ = ["Fresh"]
 
@@ -200,7 +200,7 @@ def _reload(request: dict[str, Any]) -> dict[str, str]:
     from zoo.models import weights
     from zoo.testing._process import settings_kept
 
-    registry = Registry.beside(_load(request))
+    registry = registry_beside(_load(request))
     torch.set_num_threads(request["threads"])
     folder = Path(request["folder"])
     answers: dict[str, str] = {}

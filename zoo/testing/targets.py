@@ -15,6 +15,7 @@ from zoo.registry.names import KINDS
 from zoo.registry.plugin_files import PluginFile, named_files
 from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Registry
+from zoo.testing._beside import registry_beside
 from zoo.testing._outcomes import Outcome, in_words
 from zoo.testing._report import require_format, write_report
 from zoo.testing._suite import run_checks
@@ -127,7 +128,7 @@ def _one_file(path: Path) -> tuple[Registry, list[str]]:
     if not path.is_file():
         raise UnknownName(f"no such file: {path}")
     loaded = plugins.discover(only=[path.stem.replace("_", "-")], files=[PluginFile.read(path)])
-    return Registry.beside(loaded[-1]), [loaded[-1].name]
+    return registry_beside(loaded[-1]), [loaded[-1].name]
 
 
 def _normal(name: str) -> str:
