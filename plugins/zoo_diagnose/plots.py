@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # Inches: the widest matrix whose columns are as wide as their labels, and the least height of a row with one
 _MATRIX_WIDTH = 10.0
 _ROW = 0.13
+# The ground of what is empty
+_EMPTY = "#f4f6f8"
 # Inches of an image, between two, and of a line of its caption
 _IMAGE, _GAP, _LINE = 0.9, 0.08, 0.15
 
@@ -68,7 +70,7 @@ def matrix_plot(matrix: Sequence[Sequence[int]], names: Sequence[str], *, title:
     step = round(max(_ROW / row, 1))
     size = min(style.SMALL, 72 * row * step * 0.8)
     shown = [style.shortened(name, 100, size) for name in names]
-    widest = max(style.text_width(name, size) for name in shown) / 72
+    widest = max(_text_width(name, size) for name in shown) / 72
     level = (widest + 0.1) * classes <= _MATRIX_WIDTH
     column = max(1.5 * row, widest + 0.1) if level else row
     width, height = column * classes + widest + 0.5, row * classes + (0.9 if level else widest + 0.8)
@@ -94,8 +96,21 @@ def matrix_plot(matrix: Sequence[Sequence[int]], names: Sequence[str], *, title:
         color=style.MUTED,
         fontsize=style.TEXT,
     )
-    if row >= 0.25 and style.text_width(f"{counts.max():,}", style.SMALL) < 72 * column:
+    if row >= 0.25 and _text_width(f"{counts.max():,}", style.SMALL) < 72 * column:
         _write_counts(axes, counts, colors)
+    return figure
+
+
+def _text_width(text: str, size: float) -> float:
+    """Return the width of a line of text, in the unit of `size`."""
+    return style.font(size).getlength(text)
+
+
+def _message(text: str, *, title: str, subtitle: str) -> Figure:
+    """Return a figure that says in words why there is nothing to draw."""
+    figure = style.figure(7, 0.34, title=title, subtitle=subtitle)
+    left, bottom = 0.02, 0.14 / figure.get_figheight()
+    figure.text(left, bottom, text, va="bottom", color=style.INK, fontsize=style.TEXT + 1.5)
     return figure
 
 
@@ -107,7 +122,7 @@ def _colors(shares: NDArray[Any], wrong: NDArray[Any]) -> NDArray[Any]:
 
     right = colormaps["Blues"](0.15 + 0.65 * shares)
     mistaken = colormaps["Oranges"](0.06 + 0.66 * wrong / max(wrong.max(), 1e-9))
-    mistaken[wrong == 0] = to_rgba(style.EMPTY)
+    mistaken[wrong == 0] = to_rgba(_EMPTY)
     return np.where(np.eye(len(shares), dtype=bool)[..., None], right, mistaken)
 
 
@@ -136,10 +151,10 @@ def pairs_plot(pairs: Sequence[tuple[str, Sequence[Tensor]]], *, title: str) -> 
     """Return a figure with a row for each confused pair: its label, and images (C, H, W) from 0 to 1."""
     if not pairs:
         none = "No image is confused: each is predicted as what it is."
-        return style.message(none, title=title, subtitle="most confused classes")
+        return _message(none, title=title, subtitle="most confused classes")
     pitch, columns = _IMAGE + _GAP, max(len(images) for _, images in pairs)
     lines = [line for label, _ in pairs for line in label.splitlines()]
-    label_width = max(style.text_width(line, style.TEXT) for line in lines) / 72
+    label_width = max(_text_width(line, style.TEXT) for line in lines) / 72
     width = max(5.0, columns * pitch + label_width + 0.5)
     figure = style.figure(width, len(pairs) * pitch + 0.1, title=title, subtitle="most confused classes")
     axes = figure.subplots()

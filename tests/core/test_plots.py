@@ -110,7 +110,8 @@ def test_text_too_wide_for_its_place_ends_in_an_ellipsis() -> None:
     name = "a-run-with-a-name-that-nobody-would-want-to-type-twice" * 3
     title = style.figure(5, 2, title=name).texts[0].get_text()
     assert name.startswith(title.removesuffix("…"))
-    assert style.text_width(title, 13, bold=True) <= 72 * 5 < style.text_width(name, 13, bold=True)
+    font = style.font(13, bold=True)
+    assert font.getlength(title) <= 72 * 5 < font.getlength(name)
     assert style.shortened("short", 100, 10) == "short"
 
 

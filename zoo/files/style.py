@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 PAPER = "#ffffff"
 # Text, text that is read second, and lines that are hardly seen
 INK, MUTED, FAINT = "#1f2328", "#656d76", "#dfe3e8"
-# The ground of what is empty
-EMPTY = "#f4f6f8"
 # Told apart with any kind of color vision (Okabe & Ito 2008, "Color universal design")
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
 # The colormap of heat maps, from low to high
@@ -101,22 +99,6 @@ def legend(axes: Axes, *, right: bool = False) -> None:
     )
 
 
-def message(text: str, *, title: str, subtitle: str = "", width: float = 7) -> Figure:
-    """Return a figure that says in words why there is nothing to draw, or what there is instead."""
-    text = printable(text, keep="\n")
-    made = figure(width, 0.1 + 0.24 * (1 + text.count("\n")), title=title, subtitle=subtitle)
-    made.text(
-        _MARGIN / width,
-        _MARGIN / made.get_figheight(),
-        text,
-        va="bottom",
-        color=INK,
-        fontsize=TEXT + 1.5,
-        parse_math=False,
-    )
-    return made
-
-
 def png(figure: Figure) -> bytes:
     """Return a figure as the bytes of a PNG file, the same for the same figure.
 
@@ -141,11 +123,6 @@ def font(size: float, *, bold: bool = False) -> FreeTypeFont:
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return ImageFont.truetype(Path(get_data_path(), "fonts", "ttf", name), size)
-
-
-def text_width(text: str, size: float, *, bold: bool = False) -> float:
-    """Return the width of a line of text, in the unit of `size`."""
-    return font(size, bold=bold).getlength(text)
 
 
 def shortened(text: str, width: float, size: float, *, bold: bool = False) -> str:
