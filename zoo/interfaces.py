@@ -17,7 +17,7 @@ and then gets the last tokens again; or a cache of keys and values, which it con
 need not crop either.
 
 What a model, a split or a task may also be able to do is a Protocol: `LoadsPretrained`, `FitsInputs`;
-`HasBoxes`, `HasFiles`, `ReadsAhead`; `CarriesState`, `HasViews`. The half of a task that
+`HasBoxes`, `HasFiles`, `ReadsBatches`; `CarriesState`, `HasViews`. The half of a task that
 needs no torch is its `zoo.processors.Processor`.
 """
 
@@ -57,7 +57,6 @@ __all__ = [
     "HasFiles",
     "HasViews",
     "LoadsPretrained",
-    "ReadsAhead",
     "ReadsBatches",
     "Reference",
     "Split",
@@ -112,9 +111,9 @@ class Dataset(ABC):
         """Return one split, which may be empty.
 
         - classification: a map-style dataset of (uint8 image (C, H, W), label), which torch's `DataLoader`
-          reads too. It may be a `HasBoxes`, a `HasFiles`, a `ReadsBatches` or a `ReadsAhead`.
+          reads too. It may be a `HasBoxes`, a `HasFiles` or a `ReadsBatches`.
         - multi-label: the same with labels (K,), uint8: 1 for each class that the image belongs to; it may be
-          a `HasBoxes`, a `HasFiles`, a `ReadsBatches` or a `ReadsAhead`.
+          a `HasBoxes`, a `HasFiles` or a `ReadsBatches`.
         - language modeling: a 1-D integer token tensor, possibly memory-mapped.
         - other tasks: a map-style dataset of (input, target).
         """
@@ -146,18 +145,6 @@ class ReadsBatches(Protocol):
 
     def read_batch(self, indices: Sequence[int], /) -> tuple[Tensor, Tensor]:
         """Return the images (B, C, H, W), uint8, and the labels (B,) or (B, K) of some indices, in order."""
-        ...
-
-
-@runtime_checkable
-class ReadsAhead(Protocol):
-    """A split of images that is asked for all batches of an epoch at once, so that it can read ahead."""
-
-    def batches(self, chosen: Sequence[Sequence[int]], /) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the images (B, C, H, W), uint8, and the labels of each batch of indices, in order.
-
-        Raises DataError for an image that cannot be read.
-        """
         ...
 
 

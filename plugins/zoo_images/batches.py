@@ -4,23 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from zoo import DataError, TrainConfig, seed_for
-from zoo.interfaces import Batch, Dataset, ReadsAhead, ReadsBatches, Split
+from zoo.interfaces import Batch, Dataset, ReadsBatches, Split
 from zoo.plugin import Card, Draws, View, augment, moved, part_of
 from zoo_images.fields import ImageFields
 from zoo_images.image_set import ImageSplit
 from zoo_images.matching import match_classes, renumbered
 from zoo_images.mixing import mixup
 
-__all__ = ["ImageBatches"]
+__all__ = ["ImageBatches", "ReadsAhead"]
 
 # Pixels evaluated at a time: 500 images of up to 64×64, fewer of larger ones
 _EVAL_PIXELS = 500 * 64 * 64
+
+
+@runtime_checkable
+class ReadsAhead(Protocol):
+    """A split of images that is asked for all batches of an epoch at once, so that it can read ahead."""
+
+    def batches(self, chosen: Sequence[Sequence[int]], /) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the images (B, C, H, W), uint8, and the labels of each batch of indices, in order.
+
+        Raises DataError for an image that cannot be read.
+        """
+        ...
 
 
 class ImageBatches:

@@ -56,7 +56,6 @@ CLASSES = (
         "HasBoxes",
         "HasFiles",
         "ReadsBatches",
-        "ReadsAhead",
         "CarriesState",
         "HasViews",
     ),
