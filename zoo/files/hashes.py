@@ -46,11 +46,9 @@ def is_verifying() -> bool:
 
 
 class _Known(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """What is remembered of a file: its size, its two times in nanoseconds, and its sha256."""
+    """What is remembered of a file: what `_seen` returned, and its sha256."""
 
-    size: int
-    written: int
-    changed: int
+    seen: tuple[int, int, int]
     sha256: str
 
 
@@ -71,13 +69,7 @@ class Hashes:
     def known(self, path: Path) -> str | None:
         """Return a file's sha256 if it is remembered; the file is not read."""
         known = self._before.get(_name(path))
-        if known is None:
-            return None
-        try:
-            is_same = _seen(path) == (known.size, known.written, known.changed)
-        except OSError:
-            return None
-        return known.sha256 if is_same else None
+        return known.sha256 if known is not None and known.seen == _seen(path) else None
 
     def of(self, path: Path, *, final: bool = False) -> str:
         """Return a file's sha256. Raises DataError if it cannot be read, or is a pipe or a device.
@@ -87,14 +79,11 @@ class Hashes:
         """
         if (known := self.known(path)) is not None:
             return known
-        try:
-            before, now = _seen(path), time.time_ns()
-            sha256 = sha256_of(path)
-            if before == _seen(path) and (final or max(before[1:]) < now - _TOO_RECENT):
-                self.found[_name(path)] = _Known(*before, sha256)
-            return sha256
-        except OSError:
-            return sha256_of(path)
+        before, now = _seen(path), time.time_ns()
+        sha256 = sha256_of(path)
+        if before == _seen(path) and (final or max(before[1:]) < now - _TOO_RECENT):
+            self.found[_name(path)] = _Known(before, sha256)
+        return sha256
 
 
 @contextlib.contextmanager
@@ -123,5 +112,9 @@ def _name(path: Path) -> bytes:
 
 
 def _seen(path: Path) -> tuple[int, int, int]:
-    status = path.stat()
+    """Return a file's size and its two times in nanoseconds; zeros if it is not there."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0, 0
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
