@@ -364,8 +364,11 @@ def test_a_read_only_folder_is_refused(text_file, tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("schema = 2", ["schema must be 1", "starts with the line: schema = 1"]),
-        ("schema = 1\n[recipe.x]", ["unknown table [recipe]; did you mean 'recipes'?"]),
+        ("schema = 2", ["schema: invalid enum value 2", "starts with the line: schema = 1"]),
+        (
+            "schema = 1\n[recipe.x]",
+            ["object contains unknown field recipe", "its tables: plugins, recipes.NAME"],
+        ),
         ("schema = 1\n[recipes.x]\narchitecture = 'lstm'", ["[recipes.x] lacks dataset"]),
         ("schema = 1\n[recipes.x", ["not valid TOML"]),
     ],

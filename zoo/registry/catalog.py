@@ -6,7 +6,6 @@ it cannot name code.
 
 import functools
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ import rtoml
 from zoo.config import options
 from zoo.config.recipe import Recipe
 from zoo.config.train_config import checked_fields
-from zoo.errors import CatalogError, OptionError, did_you_mean
+from zoo.errors import CatalogError, OptionError
 from zoo.files.regular import read_regular
 from zoo.registry.published import WEIGHTS_ID, WeightsSpec
 
@@ -154,19 +153,11 @@ def _decoded(path: Path) -> _File:
         raise CatalogError(f"{path} cannot be read: {error.strerror}") from None
     except msgspec.ValidationError as error:
         hint = f"it starts with the line: schema = {SCHEMA}; its tables: plugins, recipes.NAME, weights.NAME"
-        raise CatalogError(f"{path}: {_misfit(error)}", hint=hint) from None
+        raise CatalogError(f"{path}: {options.reason(error)}", hint=hint) from None
     except ValueError as error:
         raise CatalogError(f"{path} is not valid TOML: {error}") from None
     except RecursionError:
         raise CatalogError(f"{path} is not valid TOML: it is nested too deeply") from None
-
-
-def _misfit(error: msgspec.ValidationError) -> str:
-    """Return what is wrong with the top level of a file."""
-    why = options.reason(error)
-    if unknown := re.fullmatch("object contains unknown field (.*)", why):
-        return f"unknown table [{unknown[1]}]{did_you_mean(unknown[1], _File.__struct_fields__)}"
-    return f"schema must be {SCHEMA}" if why.startswith("schema: ") else why
 
 
 def _entry(path: Path, where: str, type_: type[T], table: Mapping[str, Any]) -> T:

@@ -18,7 +18,7 @@ from msgspec import Meta
 from zoo.config import options
 from zoo.config.recipe import Recipe
 from zoo.errors import OptionError, PluginError
-from zoo.registry.specs import Name
+from zoo.registry.specs import Name, require_printable
 
 # An id of weights: a word without a separator or a suffix, which would make it a path
 WEIGHTS_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
@@ -83,7 +83,7 @@ def published(
         entries: kind and name of each of its entries.
         folder: return the folder of the module with the hooks.
 
-    Raises PluginError or OptionError naming the recipe or the weights.
+    Raises PluginError, SpecError or OptionError naming the recipe or the weights.
     """
     own = {*entries, *(("recipe", name) for name in recipes), *(("weights", name) for name in weights)}
 
@@ -109,7 +109,7 @@ def published(
 
 
 def _check_recipe(name: str, recipe: Recipe, own: Collection[tuple[str, str]]) -> None:
-    """Raise PluginError or OptionError unless a recipe can be listed under its name, and told from others."""
+    """Raise a ZooError unless a recipe can be listed under its name, and told from others."""
     options.convert(name, cast("Any", Name), what="the name of a recipe")
     for kind in ("architecture", "dataset", "analyzer"):
         if (kind, name) in own:
@@ -119,11 +119,11 @@ def _check_recipe(name: str, recipe: Recipe, own: Collection[tuple[str, str]]) -
         "dataset": recipe.dataset,
         "from_weights": recipe.from_weights,
     }
-    _require_printable(f"recipe {name!r}", summary=recipe.summary, **named)
+    require_printable(f"recipe {name!r}:", summary=recipe.summary, **named)
 
 
 def _check_weights(name: str, spec: WeightsSpec) -> None:
-    """Raise PluginError unless weights have all that a stranger must know, and lie where a plugin's may."""
+    """Raise a ZooError unless weights have all that a stranger must know, and lie where a plugin's may."""
     what = f"weights {name!r}"
     if not WEIGHTS_ID.fullmatch(name):
         raise PluginError(f"{what}: an id has letters, digits and - _ + only")
@@ -140,10 +140,4 @@ def _check_weights(name: str, spec: WeightsSpec) -> None:
         raise PluginError(f"{what}: file must be a path inside the package (got {options.shown(spec.file)})")
     names = " ".join(name for split, metrics in spec.metrics.items() for name in (split, *metrics))
     texts = {"recipe": spec.recipe, "file": spec.file, "url": spec.url, "license": spec.license}
-    _require_printable(what, **texts, metrics=names)
-
-
-def _require_printable(what: str, **texts: str) -> None:
-    for field, text in texts.items():
-        if not text.isprintable():
-            raise PluginError(f"{what}: {field} must be one line of printable text (got {text!r:.80})")
+    require_printable(f"{what}:", **texts, metrics=names)

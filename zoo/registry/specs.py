@@ -51,6 +51,13 @@ OWN_SUFFIXES = {".safetensors", ".toml", ".py", ".json", ".jsonl", ".csv", ".npy
 Landmark = Literal["features", "class_maps", "mean_head", "head"]
 
 
+def require_printable(what: str, **texts: str) -> None:
+    """Raise SpecError unless each text, by the name of its field, is one line that a terminal can show."""
+    for name, text in texts.items():
+        if not text.isprintable():
+            raise SpecError(f"{what} {name} must be one line of printable text (got {text!r:.80})")
+
+
 @dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class _Named:
     """What all specs have: a name, one line about it, and checks of every field."""
@@ -62,9 +69,8 @@ class _Named:
         kind = type(self).__name__.removesuffix("Spec").lower().replace("fields", "group")
         what = f"{kind} {options.shown(self.name)}:"
         options.validate(self, what=what)
-        for name, text in vars(self).items():
-            if isinstance(text, str) and not text.isprintable():
-                raise SpecError(f"{what} {name} must be one line of printable text (got {text!r:.80})")
+        texts = {name: text for name, text in vars(self).items() if isinstance(text, str)}
+        require_printable(what, **texts)
 
 
 @dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
@@ -98,9 +104,7 @@ class Pretrained:
         if len(self.mean) != len(self.std):
             sizes = f"{len(self.mean)} and {len(self.std)}"
             raise SpecError(f"pretrained: mean and std must have a value per channel each (got {sizes})")
-        if not self.source.isprintable():
-            message = f"source must be one line of printable text (got {self.source!r:.80})"
-            raise SpecError(f"pretrained: {message}")
+        require_printable("pretrained:", source=self.source)
 
 
 @dataclass(frozen=True, kw_only=True)
