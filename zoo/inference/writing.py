@@ -16,7 +16,7 @@ import json
 import os
 import re
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -74,20 +74,13 @@ def opened(out: Path, made_with: Mapping[str, Any]) -> Generator[Table]:
     if out.suffix not in ("", ".csv", ".jsonl", ".npy") or out.name in ("", "..", "-"):
         raise OptionError(f"the output must be a .csv, a .jsonl, a .npy or a folder of its own (got {out})")
     path = out if out.suffix else out / _IN_FOLDER
-    new = not (out.suffix or os.path.lexists(out))
     try:
         if not out.suffix:
-            if not new and not out.is_dir():
-                raise OutputError(f"{out} is a file, and an output without a suffix a folder")
             out.mkdir(exist_ok=True)
         with _array(path) if out.suffix == ".npy" else _lines(path, made_with) as table:
             yield table
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from None
-    finally:
-        if new:
-            with suppress(OSError):
-                out.rmdir()  # unless there is a row
 
 
 def _marker(path: Path) -> Path:
@@ -107,21 +100,19 @@ def _exists(path: Path) -> OutputError:
 def _lines(path: Path, made_with: Mapping[str, Any]) -> Generator[_Lines]:
     """Open a CSV or JSONL file; once the block succeeds, it is finished."""
     marker = _marker(path)
-    if not os.path.lexists(marker):
-        if os.path.lexists(path):
-            raise _exists(path)
-        _mark(marker, made_with)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    with os.fdopen(handle, "r+b", buffering=0) as file:
+    with path.open("a+b", buffering=0) as file:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise OutputError(f"{path} is being written by another process") from None
         begun = file.seek(0, os.SEEK_END) > 0
+        if begun and not os.path.lexists(marker):
+            raise _exists(path)
         if begun:
             _require_same(path, marker, made_with)
         else:
-            _mark(marker, made_with)
+            with atomic_write(marker) as beside:
+                beside.write(canonical_json(made_with).encode())
         table = _Lines(path, file)
         try:
             yield table
@@ -133,12 +124,6 @@ def _lines(path: Path, made_with: Mapping[str, Any]) -> Generator[_Lines]:
                 marker.unlink(missing_ok=True)
             raise
         marker.unlink(missing_ok=True)
-
-
-def _mark(marker: Path, made_with: Mapping[str, Any]) -> None:
-    """Write what a file is being written with."""
-    with atomic_write(marker) as file:
-        file.write(canonical_json(made_with).encode())
 
 
 def _require_same(path: Path, marker: Path, made_with: Mapping[str, Any]) -> None:
@@ -246,13 +231,9 @@ class _Lines:
 def _columns(predicted: PredictedRow) -> list[str]:
     """Return the columns of a CSV: those of an answer, between the input and the rest of the row."""
     row, prediction = predicted
-    keys = (
-        row["predictions"][0]
-        if row["predictions"]
-        else {"class": "", "probability": 0.0}
-        if prediction
-        else {}
-    )
+    keys = ["class", "probability"] if prediction else []
+    if row["predictions"]:
+        keys = [*row["predictions"][0]]
     return ["input", *keys, *(key for key in row if key not in ("input", "predictions", "error")), "error"]
 
 
