@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import re
 from pathlib import Path
 from typing import Any
 
@@ -194,8 +193,7 @@ def test_the_other_specs_check_themselves_too() -> None:
     clas: Any = ("clas",)
     with pytest.raises(OptionError, match="analyzer 'cam': ignores must be a list, each item one of 'class'"):
         AnalyzerSpec(**CAM, ignores=clas)
-    unknown = "analyzer 'cam': needs names an unknown landmark 'feature'; did you mean 'features'?"
-    with pytest.raises(SpecError, match=re.escape(unknown)):
+    with pytest.raises(OptionError, match=r"analyzer 'cam': needs must be one of .* did you mean 'features'"):
         AnalyzerSpec(**CAM, needs=("class_maps|feature",))
 
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 def infinite_buffers(model: nn.Module) -> frozenset[str]:
     """Return the names of the buffers of a model just built that are not finite, such as a mask of -inf."""
-    return frozenset(name for name, buffer in model.named_buffers(remove_duplicate=False) if _is_bad(buffer))
+    buffers = model.named_buffers(remove_duplicate=False)
+    return frozenset(name for name, buffer in buffers if not torch.isfinite(buffer).all())
 
 
 def not_finite(tensors: Mapping[str, Tensor], infinite: Collection[str] = ()) -> str | None:
@@ -21,7 +22,3 @@ def not_finite(tensors: Mapping[str, Tensor], infinite: Collection[str] = ()) ->
     device = tensors[names[0]].device
     finite = torch.stack([torch.isfinite(tensors[name]).all().to(device) for name in names]).tolist()
     return None if all(finite) else names[finite.index(False)]
-
-
-def _is_bad(tensor: Tensor) -> bool:
-    return not bool(torch.isfinite(tensor).all())

@@ -53,7 +53,6 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         path: the user's file, if there is one.
-        own: recipes of the user's file.
         replaced: recipes of zoo that the user's file replaces.
     """
 
@@ -61,7 +60,6 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
     weights: Mapping[str, WeightsSpec] = {}
     disabled: tuple[str, ...] = ()
     path: Path | None = None
-    own: frozenset[str] = frozenset()
     replaced: frozenset[str] = frozenset()
 
     @classmethod
@@ -88,7 +86,6 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
             weights={**shipped.weights, **ours.weights, **shipped.weights},  # zoo's first, and as they are
             disabled=settings.disabled,
             path=path,
-            own=frozenset(ours.recipes),
             replaced=frozenset(
                 name for name, recipe in ours.recipes.items() if shipped.recipes.get(name, recipe) != recipe
             ),

@@ -114,12 +114,7 @@ def _check_recipe(name: str, recipe: Recipe, own: Collection[tuple[str, str]]) -
     for kind in ("architecture", "dataset", "analyzer"):
         if (kind, name) in own:
             raise PluginError(f"the recipe {name!r} has the name of its {kind}; choose another")
-    named = {
-        "architecture": recipe.architecture,
-        "dataset": recipe.dataset,
-        "from_weights": recipe.from_weights,
-    }
-    require_printable(f"recipe {name!r}:", summary=recipe.summary, **named)
+    require_printable(recipe, f"recipe {name!r}:")
 
 
 def _check_weights(name: str, spec: WeightsSpec) -> None:
@@ -139,5 +134,6 @@ def _check_weights(name: str, spec: WeightsSpec) -> None:
     if path.is_absolute() or ".." in path.parts or "\0" in spec.file:
         raise PluginError(f"{what}: file must be a path inside the package (got {options.shown(spec.file)})")
     names = " ".join(name for split, metrics in spec.metrics.items() for name in (split, *metrics))
-    texts = {"recipe": spec.recipe, "file": spec.file, "url": spec.url, "license": spec.license}
-    require_printable(f"{what}:", **texts, metrics=names)
+    if not names.isprintable():
+        raise PluginError(f"{what}: metrics must be one line of printable text (got {names!r:.80})")
+    require_printable(spec, f"{what}:")

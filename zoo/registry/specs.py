@@ -8,7 +8,7 @@ except for what depends on other plugins: whether a task, or a training option o
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from msgspec import Meta
 
@@ -51,10 +51,10 @@ OWN_SUFFIXES = {".safetensors", ".toml", ".py", ".json", ".jsonl", ".csv", ".npy
 Landmark = Literal["features", "class_maps", "mean_head", "head"]
 
 
-def require_printable(what: str, **texts: str) -> None:
-    """Raise SpecError unless each text, by the name of its field, is one line that a terminal can show."""
-    for name, text in texts.items():
-        if not text.isprintable():
+def require_printable(instance: object, what: str) -> None:
+    """Raise SpecError unless each text among the fields of a dataclass is one printable line."""
+    for name, text in vars(instance).items():
+        if isinstance(text, str) and not text.isprintable():
             raise SpecError(f"{what} {name} must be one line of printable text (got {text!r:.80})")
 
 
@@ -69,8 +69,7 @@ class _Named:
         kind = type(self).__name__.removesuffix("Spec").lower().replace("fields", "group")
         what = f"{kind} {options.shown(self.name)}:"
         options.validate(self, what=what)
-        texts = {name: text for name, text in vars(self).items() if isinstance(text, str)}
-        require_printable(what, **texts)
+        require_printable(self, what)
 
 
 @dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
@@ -104,7 +103,7 @@ class Pretrained:
         if len(self.mean) != len(self.std):
             sizes = f"{len(self.mean)} and {len(self.std)}"
             raise SpecError(f"pretrained: mean and std must have a value per channel each (got {sizes})")
-        require_printable("pretrained:", source=self.source)
+        require_printable(self, "pretrained:")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,13 +228,9 @@ class AnalyzerSpec(_Coded):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        known = get_args(Landmark)
-        for name in (name for need in self.needs for name in need.split("|")):
-            if name not in known:
-                nearest = did_you_mean(name, known) or f"; known: {', '.join(known)}"
-                raise SpecError(
-                    f"analyzer {self.name!r}: needs names an unknown landmark {name!r:.80}{nearest}"
-                )
+        for need in self.needs:
+            for name in need.split("|"):
+                options.convert(name, cast("Any", Landmark), what=f"analyzer {self.name!r}: needs")
 
     def among(self, tasks: Mapping[str, "TaskSpec"]) -> "AnalyzerSpec":
         """Return the spec with all tasks that it is for, `dims` considered."""
