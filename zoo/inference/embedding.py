@@ -14,7 +14,7 @@ from zoo.data.sources import Source
 from zoo.errors import DataError, Diverged, OptionError, WeightsError, warn
 from zoo.files.cards import Card
 from zoo.files.exported import FEATURES
-from zoo.inference.predicting import PredictedRow
+from zoo.inference.predicting import PredictedRow, rounded
 from zoo.models.runners import Runner
 from zoo.processors import Prediction, Processor, ReadsInputs, Scores
 
@@ -136,7 +136,7 @@ def stacked(rows: Iterable[Mapping[str, Any]]) -> Array:
 def plain(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row as JSON data, its numbers with six digits: those after them depend on the batch."""
     features = row["features"]
-    return {**row, "features": None if features is None else _rounded(features.tolist())}
+    return {**row, "features": None if features is None else rounded(features.tolist())}
 
 
 def require_format(out: Path) -> None:
@@ -158,7 +158,3 @@ def to_write(row: Mapping[str, Any], out: Path) -> PredictedRow:
         about["predictions"] = [{f"feature_{n}": value for n, value in enumerate(numbers)}] if numbers else []
     values = None if features is None else Prediction(rows=(), values=features)
     return PredictedRow(about, values)
-
-
-def _rounded(values: Any) -> Any:
-    return [_rounded(value) for value in values] if isinstance(values, list) else float(f"{values:.6g}")  # pyright: ignore[reportUnknownVariableType]

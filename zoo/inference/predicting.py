@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,10 +111,12 @@ def _sure(prediction: Prediction, least: float | None) -> list[dict[str, Any]]:
         if prediction.confidence is None:
             raise OptionError("min_confidence is for models that choose one class for each input")
         if prediction.confidence < least:
-            return [{"class": UNSURE, "probability": _rounded(prediction.confidence)}]
-    return [{key: _rounded(value) for key, value in row.items()} for row in prediction.rows]
+            return [{"class": UNSURE, "probability": rounded(prediction.confidence)}]
+    return [{key: rounded(value) for key, value in row.items()} for row in prediction.rows]
 
 
-def _rounded(value: Any) -> Any:
-    """Return a number to six digits: those after them depend on the batch."""
+def rounded(value: Any) -> Any:
+    """Return numbers, in lists or alone, to six digits: those after them depend on the batch."""
+    if isinstance(value, list):
+        return [*map(rounded, cast("list[Any]", value))]
     return float(f"{value:.6g}") if isinstance(value, float) else value

@@ -15,10 +15,11 @@ import itertools
 import json
 import os
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ from zoo.inference.predicting import PredictedRow
 _IN_FOLDER = "predictions.jsonl"
 
 
-class Table(Protocol):
+class Table(ABC):
     """Where answers are written.
 
     Attributes:
@@ -41,16 +42,15 @@ class Table(Protocol):
         before: how many of them an earlier call wrote.
     """
 
-    count: int
-    before: int
+    count = before = 0
 
     def rest(self, sources: Iterator[Source]) -> Iterator[Source]:
         """Return the sources without a row. Raises OutputError if those with one are others."""
-        ...
+        return sources
 
+    @abstractmethod
     def write(self, predicted: PredictedRow) -> dict[str, Any]:
         """Add a row, and return it. Raises OutputError if it cannot be written."""
-        ...
 
 
 def being_written(out: Path) -> list[Path]:
@@ -141,11 +141,10 @@ def _require_same(path: Path, marker: Path, made_with: Mapping[str, Any]) -> Non
         raise OutputError(f"{path} is unfinished and was begun {changes}", hint=hint)
 
 
-class _Lines:
+class _Lines(Table):
     """A file of lines, one for each input; a CSV begins with one that names the columns."""
 
     def __init__(self, path: Path, file: IO[bytes]) -> None:
-        self.count = self.before = 0
         self._path = path
         self._file = file
         self._csv = path.suffix == ".csv"
@@ -271,18 +270,13 @@ def _array(path: Path) -> Generator[_Array]:
         table.finish()
 
 
-class _Array:
+class _Array(Table):
     """Rows of numbers of one shape, (N, ...) float32; those of an unreadable input are not a number."""
 
     def __init__(self, path: Path, file: IO[bytes], names: IO[bytes]) -> None:
-        self.count = self.before = 0
         self._path, self._file, self._names = path, file, names
         self._shape: tuple[int, ...] | None = None
         self._skipped = 0
-
-    def rest(self, sources: Iterator[Source]) -> Iterator[Source]:
-        """Return all sources: an array is not continued."""
-        return sources
 
     def write(self, predicted: PredictedRow) -> dict[str, Any]:
         """Add a row."""
