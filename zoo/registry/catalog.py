@@ -7,7 +7,7 @@ it cannot name code.
 import functools
 import os
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -15,6 +15,7 @@ import msgspec
 import rtoml
 
 from zoo.config import options
+from zoo.config.declarations import declared
 from zoo.config.recipe import Recipe
 from zoo.config.train_config import checked_fields
 from zoo.errors import CatalogError, OptionError
@@ -159,9 +160,8 @@ def _decoded(path: Path) -> _File:
 
 def _entry(path: Path, where: str, type_: type[T], table: Mapping[str, Any]) -> T:
     """Return one table as what it stands for; every class here checks its own fields."""
-    known = type_.__dataclass_fields__  # type: ignore[attr-defined]
-    required = [name for name, f in known.items() if f.default is MISSING and f.default_factory is MISSING]
-    lacking = ", ".join(name for name in required if name not in table)
+    known = declared(type_)
+    lacking = ", ".join(name for name, one in known.items() if one.required and name not in table)
     try:
         options.check_names(table, known, what=where)
         if lacking:

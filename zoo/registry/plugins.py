@@ -114,11 +114,8 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True):
     def provides(self) -> tuple[str, ...]:
         """Every entry, recipe and weights, as `kind plugin/name`."""
         entries = [f"{kind} {self.name}/{spec.name}" for kind, spec in self.specs]
-        recipes, weights = (
-            [f"recipe {name}" for name in self.recipes],
-            [f"weights {id_}" for id_ in self.weights],
-        )
-        return (*entries, *recipes, *weights)
+        recipes = [f"recipe {name}" for name in self.recipes]
+        return (*entries, *recipes, *(f"weights {id_}" for id_ in self.weights))
 
 
 def discover(
