@@ -88,7 +88,10 @@ class Inputs:
 
     def labels(self, number: int) -> list[int] | None:
         """Return the labels of an image, which may have several or none; None if they are unknown."""
-        return _numbers(self.items[number][1])
+        target = torch.as_tensor(self.items[number][1])  # a number; or (K,), 1 for each class
+        if target.ndim:
+            return target.nonzero()[:, 0].tolist()
+        return [int(target)] if target >= 0 else None
 
     def image(self, number: int, *, at_most: int) -> Image:
         """Return an image to draw on, square and in color.
@@ -186,11 +189,3 @@ def of_split(card: Card, task: Task, dataset: Dataset, split: Split, indices: Se
         boxes=[items.boxes[index] for index in chosen] if isinstance(items, HasBoxes) else None,
         sources=[Source(str(file), file) for file in files],
     )
-
-
-def _numbers(target: Any) -> list[int] | None:
-    """Return the classes that a target names: a number, -1 if it is unknown; or (K,), 1 for each class."""
-    target = torch.as_tensor(target)
-    if target.ndim:
-        return target.nonzero()[:, 0].tolist()
-    return [int(target)] if target >= 0 else None
