@@ -107,14 +107,11 @@ def test_everything_is_read_again_to_verify(
     files: list[Path], read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashed(files)
-    with hashes.verifying():
-        assert hashes.is_verifying()
-        hashed(files)
-    assert len(read) == 6
     assert not hashes.is_verifying()
     monkeypatch.setenv("ZOO_VERIFY", "1")
+    assert hashes.is_verifying()
     hashed(files)
-    assert len(read) == 9
+    assert len(read) == 6
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x80", b"no msgpack", b"\x81\xc4\x01a\x93\x01\x01\x01"])

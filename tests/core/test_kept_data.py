@@ -11,7 +11,6 @@ import pytest
 import torch
 
 import zoo
-from zoo.files.hashes import verifying
 from zoo.files.work import listening
 
 SMALL: dict[str, Any] = {"train_size": 16, "val_size": 8, "test_size": 8}
@@ -91,14 +90,16 @@ def test_damaged_facts_are_computed_again(cache: Path) -> None:
 
 def test_to_verify_is_to_read_what_is_kept(cache: Path) -> None:
     whole, pixels = content(opened()[0]), kept(cache) / "pixels.bin"
-    with verifying():
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("ZOO_VERIFY", "1")
         again, work = opened()
     assert {what.partition(" ")[0] for what in work} == {"hashing"}
     assert content(again) == whole
     times = pixels.stat()
     pixels.write_bytes(b"\0" * times.st_size)
     os.utime(pixels, ns=(times.st_atime_ns, times.st_mtime_ns))
-    with verifying():
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("ZOO_VERIFY", "1")
         assert content(opened()[0]) == whole
 
 

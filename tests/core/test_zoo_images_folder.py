@@ -27,7 +27,6 @@ from zoo.console.terminal import warnings_as_lines
 from zoo.data import images
 from zoo.data.images import SUFFIXES, read_image, read_square
 from zoo.errors import DataError
-from zoo.files.hashes import verifying
 from zoo.interfaces import SPLITS, HasFiles
 from zoo_images import decoding
 from zoo_images.class_folders import find_images
@@ -306,7 +305,8 @@ def test_what_is_known_of_the_training_images_is_measured_again_to_verify(
     whole, other = place.read_bytes(), b"[[0.1,0.2,0.3],[0.4,0.5,0.6]]"
     place.write_bytes(hashlib.sha256(other).hexdigest().encode() + b"\n" + other)
     assert folder(root=str(root), size=16).preprocess["std"] == [0.4, 0.5, 0.6]
-    with verifying():
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("ZOO_VERIFY", "1")
         assert folder(root=str(root), size=16).preprocess == first
     for damaged in (b"", whole[:-9], whole.replace(b"0.", b"1.", 1)):
         place.write_bytes(damaged)

@@ -120,10 +120,9 @@ def _session(ctx: click.Context) -> Session:
 def cli(ctx: click.Context, session: Session, strict: bool, verify: bool) -> None:
     """A zoo of small PyTorch models: list, train, evaluate, sample and look inside them."""
     session.strict = strict
-    if verify:
-        from zoo.files.hashes import verifying
-
-        ctx.with_resource(verifying())
+    if verify and not os.environ.get("ZOO_VERIFY"):
+        os.environ["ZOO_VERIFY"] = "1"  # for the processes that it starts, too
+        ctx.call_on_close(lambda: os.environ.pop("ZOO_VERIFY"))
 
 
 class _Terminated(KeyboardInterrupt):

@@ -5,7 +5,7 @@ any kind are as they were. No program can set the second, so it also tells of a 
 with an older date. What was written within two seconds of being read is not remembered: a later write could
 have the same times.
 
-`verifying()`, `zoo --verify` and `ZOO_VERIFY=1` read everything again.
+`zoo --verify` and `ZOO_VERIFY=1` read everything again.
 """
 
 from __future__ import annotations
@@ -24,20 +24,6 @@ from zoo.files.remembering import recalled, remember
 
 # Nanoseconds in which a file system may give two writes one time: FAT has steps of two seconds
 _TOO_RECENT = 2_000_000_000
-
-
-@contextlib.contextmanager
-def verifying() -> Generator[None]:
-    """Set `$ZOO_VERIFY`, so that this process and those that it starts read every file again."""
-    before = os.environ.get("ZOO_VERIFY")
-    os.environ["ZOO_VERIFY"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["ZOO_VERIFY"]
-        else:
-            os.environ["ZOO_VERIFY"] = before
 
 
 def is_verifying() -> bool:
