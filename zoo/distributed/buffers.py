@@ -11,8 +11,6 @@ from torch import Tensor, nn
 
 from zoo.distributed.ranks import Ranks
 
-__all__ = ["ChangedBuffers"]
-
 
 class ChangedBuffers:
     """The buffers of a model, and which of them have changed since the last time that they were averaged.

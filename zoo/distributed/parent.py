@@ -7,8 +7,6 @@ import signal
 import threading
 import time
 
-__all__ = ["end_with"]
-
 
 def end_with(parent: int) -> None:
     """Stop this process, as a signal would, once a process is no longer its parent."""

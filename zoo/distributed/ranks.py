@@ -29,8 +29,6 @@ from zoo.data.parts import part_of
 from zoo.distributed.parent import end_with
 from zoo.errors import Lost, OptionError, RunError
 
-__all__ = ["ALONE", "Ranks", "joined"]
-
 # How long a process waits for the others: once all have met, since a first one may have a large dataset to
 # prepare; and before that and in the training, by default
 _TO_BEGIN, _TO_GO_ON = timedelta(minutes=30), timedelta(minutes=10)

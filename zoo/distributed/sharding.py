@@ -19,8 +19,6 @@ from zoo.models.hooks import evaluating
 from zoo.models.precision import exact
 from zoo.models.states import tensors_of
 
-__all__ = ["all_reduce_step", "lane_dims", "measure_sharded"]
-
 
 def all_reduce_step(step: Step, share: float, ranks: Ranks) -> tuple[Step, Tensor, Tensor]:
     """Return a step of this process as one of the whole batch, and the whole batch's loss and penalty.

@@ -16,8 +16,6 @@ from torch.nn import functional as F
 
 from zoo.distributed.ranks import Ranks
 
-__all__ = ["synced_norms", "unsynced_norms"]
-
 _KINDS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 

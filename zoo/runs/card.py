@@ -14,8 +14,6 @@ from zoo.runs.environment import environment_of
 from zoo.runs.setup import TrainingSetup
 from zoo.training.state import TrainState
 
-__all__ = ["make_card"]
-
 
 def make_card(setup: TrainingSetup, state: TrainState, changes: tuple[str, ...]) -> Card:
     """Return the card of weights that are written now; within an epoch they have no metrics.

@@ -18,8 +18,6 @@ from zoo.files.container import StoredTensor, read_container, tensor_sha256, wri
 from zoo.models.weights import unpack
 from zoo.training.saved import CheckpointInfo, RunIdentity, SavedState
 
-__all__ = ["SCHEMA", "Checkpoint", "Checkpoints"]
-
 SCHEMA = 10
 
 

@@ -41,8 +41,6 @@ from zoo.training.hidden import widened
 from zoo.training.saved import RunIdentity
 from zoo.training.state import TrainState
 
-__all__ = ["RunDirectory"]
-
 _LEFTOVER = re.compile(rf"\.({'|'.join(map(re.escape, RUN_FILES))})\..*\.tmp")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)

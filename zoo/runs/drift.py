@@ -10,8 +10,6 @@ from zoo.errors import RunError, warn
 from zoo.files.canonical import canonical_json, parse_json
 from zoo.training.saved import RunIdentity
 
-__all__ = ["changes_batches", "drift", "refuse_fixed", "warn_of_another_cpu"]
-
 # Options that the optimizer state or the average of the weights depends on
 _FIXED = (
     "train.ema_decay",

@@ -14,8 +14,6 @@ from torch import nn
 
 from zoo.files.cards import Environment
 
-__all__ = ["environment_of"]
-
 
 def environment_of(model: nn.Module, *, device: str, seconds: float) -> Environment:
     """Return the environment of a model's training on a device that has taken so many seconds."""

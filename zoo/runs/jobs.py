@@ -22,8 +22,6 @@ from zoo.runs.resolving import Resolved, resolve_recipe
 if TYPE_CHECKING:
     from zoo.console.reports import Progress
 
-__all__ = ["Job", "run_job"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:

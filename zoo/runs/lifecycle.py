@@ -38,8 +38,6 @@ from zoo.training.saved import CheckpointInfo, StepRow
 from zoo.training.state import TrainState
 from zoo.training.store import NoStore
 
-__all__ = ["train"]
-
 # A loss that is this many times as high as at the start is worth a warning
 _RISE = 100
 

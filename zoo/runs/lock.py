@@ -22,8 +22,6 @@ from zoo.files.atomic import is_running
 from zoo.files.regular import open_regular
 from zoo.registry.weights_files import SAVED, WEIGHTS
 
-__all__ = ["CONFIG_HEAD", "RUN_FILES", "Owned", "alone", "claimed", "owned"]
-
 # What a run may have written before its first checkpoint
 _BEFORE_A_CHECKPOINT = ("config.toml", "metrics.jsonl", "steps.jsonl")
 RUN_FILES = (*WEIGHTS, *_BEFORE_A_CHECKPOINT, "curve.png")

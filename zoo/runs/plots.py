@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_learning_curve"]
-
 # Validation is what to look at
 _COLORS = {"train": style.MUTED, "val": style.BLUE, "test": style.ORANGE}
 # How many times its lowest value a loss may reach before its axis becomes logarithmic

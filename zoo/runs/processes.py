@@ -22,8 +22,6 @@ from zoo.console.terminal import lines_told
 from zoo.errors import Interrupted, OptionError, RunError, ZooError, ZooWarning, warn
 from zoo.runs.signals import listening
 
-__all__ = ["require_processes", "run_together"]
-
 # Seconds that processes have to finish a step and to save, after a request to stop; and after one has failed,
 # those for the others to notice it, and to end
 _TO_STOP, _TO_NOTICE, _TO_FOLLOW = 300, 5, 30

@@ -21,8 +21,6 @@ from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec, TaskSpec
 from zoo.registry.weights_files import locate_weights, warn_if_unfinished
 
-__all__ = ["BaseWeights", "Resolved", "named_recipe", "resolve", "resolve_recipe"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseWeights:

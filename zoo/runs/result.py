@@ -12,8 +12,6 @@ from zoo.files.cards import read_card
 from zoo.interfaces import Task
 from zoo.registry.weights_files import of_run
 
-__all__ = ["Result", "read_result"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:

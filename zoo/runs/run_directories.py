@@ -8,8 +8,6 @@ from pathlib import Path
 
 from zoo.errors import RunError
 
-__all__ = ["require_run"]
-
 # A run has one from its first second on
 _CONFIG = "config.toml"
 # The most runs that an error lists

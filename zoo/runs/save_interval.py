@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from zoo.errors import OptionError
 
-__all__ = ["SaveInterval"]
-
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 

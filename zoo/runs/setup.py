@@ -29,8 +29,6 @@ from zoo.training.defaults import FEWEST_STEPS, SMALLEST_BATCH, steps_in_epoch, 
 from zoo.training.freezing import freeze, refuse_frozen
 from zoo.training.saved import CheckpointInfo, RunIdentity
 
-__all__ = ["TrainingSetup", "build"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSetup:

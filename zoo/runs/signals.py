@@ -8,8 +8,6 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["listening"]
-
 
 @contextmanager
 def listening(*, patient: bool = False) -> Generator[Callable[[], int]]:

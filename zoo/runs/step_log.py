@@ -15,8 +15,6 @@ from zoo.files.canonical import canonical_json, parse_json
 from zoo.files.regular import read_regular
 from zoo.training.saved import Row, StepRow
 
-__all__ = ["StepLog", "read_rows"]
-
 # The most that a log may have: a thousand rows of steps, or one for each epoch, take a thousandth of it
 _MOST_BYTES = 1 << 27
 

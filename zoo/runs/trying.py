@@ -18,8 +18,6 @@ from zoo.runs.resolving import resolve
 if TYPE_CHECKING:
     from zoo.training.trial import Trial
 
-__all__ = ["trial"]
-
 
 @contextmanager
 def trial(

@@ -10,8 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-__all__ = ["average_decay", "move_average", "triggered"]
-
 
 def triggered(history: Sequence[Mapping[str, Any]], nonmono: int) -> int | None:
     """Return the number of steps after which averaging starts; None while the validation loss improves.

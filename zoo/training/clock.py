@@ -13,8 +13,6 @@ from zoo.console.reports import Progress
 from zoo.interfaces import Batch, Split
 from zoo.registry.specs import TaskSpec
 
-__all__ = ["Clock"]
-
 # Rows that the log of a run's steps has at most, give or take the last step of an epoch
 _STEP_ROWS = 1_000
 # The share of an epoch to see before its end is estimated

@@ -14,8 +14,6 @@ from zoo.errors import RunError, cause
 from zoo.interfaces import Step
 from zoo.models.states import tensors_of, with_tensors
 
-__all__ = ["begin_compiled_step", "compiled", "keep_gradients", "kept", "uncompilable"]
-
 
 @contextlib.contextmanager
 def compiled(model: nn.Module, device: str, *, wanted: bool) -> Generator[None]:

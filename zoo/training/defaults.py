@@ -27,15 +27,6 @@ from zoo.models.transfer import Source
 from zoo.registry.registry import Entry
 from zoo.registry.specs import ArchitectureSpec
 
-__all__ = [
-    "FEWEST_STEPS",
-    "SMALLEST_BATCH",
-    "fine_tuning",
-    "from_scratch",
-    "steps_in_epoch",
-    "suited_config",
-]
-
 # With fewer steps in an epoch, momentum and the running averages of BatchNorm lag behind the weights
 FEWEST_STEPS = 10
 # Smaller batches make the statistics of BatchNorm too noisy

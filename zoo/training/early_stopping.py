@@ -7,8 +7,6 @@ from typing import Any
 
 from zoo.interfaces import Task
 
-__all__ = ["best_epoch", "out_of_patience"]
-
 
 def best_epoch(history: Sequence[Mapping[str, Any]], task: Task) -> int | None:
     """Return the number, from 1, of the first epoch with the best validation; None without validation.

@@ -15,15 +15,6 @@ from zoo.config.train_config import TrainConfig
 from zoo.errors import Diverged, Interrupted, RunError, ZooError, cause, first_line
 from zoo.models.finite import not_finite
 
-__all__ = [
-    "diverged",
-    "interrupted",
-    "lower",
-    "misfit_as_error",
-    "out_of_memory_as_error",
-    "require_finite",
-]
-
 # What torch says on a CPU and in libraries for a GPU; other errors speak of what was allocated, too
 _NO_MEMORY = re.compile(
     r"(out of|not enough) memory|Allocator|allocate memory|failed to allocate|bad_alloc|ALLOC(ATION)?_FAILED",

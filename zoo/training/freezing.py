@@ -9,8 +9,6 @@ from torch import nn
 
 from zoo.errors import OptionError
 
-__all__ = ["freeze", "refuse_frozen", "train_mode"]
-
 
 def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
     """Freeze the parameters that match a pattern; those that are frozen already stay frozen.

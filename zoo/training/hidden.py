@@ -14,8 +14,6 @@ from torch.utils import _pytree as pytree
 from zoo.errors import RunError
 from zoo.interfaces import State
 
-__all__ = ["leaves_of", "nested", "widened"]
-
 
 def leaves_of(state: State) -> list[State]:
     """Return the tensors, numbers and None that a state consists of; none for no state."""

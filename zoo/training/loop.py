@@ -49,8 +49,6 @@ from zoo.training.shared_store import shared
 from zoo.training.state import TrainState
 from zoo.training.store import NoStore, Store
 
-__all__ = ["completes_step", "fit", "train_step"]
-
 
 def fit(
     model: nn.Module,

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from zoo.config.train_config import TrainConfig
 
-__all__ = ["SLOTS", "fused_sgd", "make_optimizer"]
-
 # What each optimizer keeps for a parameter: a tensor of its shape, or the number of its steps
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 SLOTS: Mapping[type[torch.optim.Optimizer], tuple[str, ...]] = {

@@ -15,8 +15,6 @@ from torch import Tensor
 
 from zoo.models.precision import exact
 
-__all__ = ["Readings"]
-
 # Seconds between two readings from a device
 _INTERVAL = 0.1
 

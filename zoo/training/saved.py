@@ -15,17 +15,6 @@ from msgspec import Meta, Struct
 from zoo.config.recipe import Recipe
 from zoo.interfaces import SPLITS
 
-__all__ = [
-    "TENSOR",
-    "CheckpointInfo",
-    "Position",
-    "Row",
-    "RunIdentity",
-    "SavedState",
-    "StepRow",
-    "check_rows",
-]
-
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Seconds = Annotated[float, Meta(ge=0)]
 # A part of a hidden state: a number, or TENSOR for one that is among the tensors

@@ -6,8 +6,6 @@ import math
 
 from zoo.config.train_config import TrainConfig
 
-__all__ = ["learning_rate"]
-
 _ONE_CYCLE_START = 1 / 25
 _ONE_CYCLE_WARMUP = 0.3
 

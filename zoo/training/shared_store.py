@@ -17,8 +17,6 @@ from zoo.training.saved import SavedState
 from zoo.training.state import TrainState
 from zoo.training.store import Store
 
-__all__ = ["SharedStore", "shared"]
-
 
 def shared(
     store: Store, stop: Callable[[], int], ranks: Ranks, *, dims: list[int | None], lanes: int

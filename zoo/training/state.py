@@ -27,8 +27,6 @@ from zoo.training.optimizers import SLOTS, make_optimizer
 from zoo.training.readings import Readings
 from zoo.training.saved import TENSOR, Position, SavedState
 
-__all__ = ["TrainState"]
-
 
 @dataclass(slots=True, kw_only=True)
 class TrainState:

@@ -8,8 +8,6 @@ from typing import Any, Protocol
 
 from zoo.training.state import TrainState
 
-__all__ = ["NoStore", "Store"]
-
 
 class Store(Protocol):
     """Where a run is saved, such as a run directory."""

@@ -14,8 +14,6 @@ from zoo.training.freezing import freeze, train_mode
 from zoo.training.loop import completes_step, train_step
 from zoo.training.state import TrainState
 
-__all__ = ["Trial"]
-
 
 class Trial:
     """A training that is taken step by step, at learning rates of the caller's; see `zoo.plugin.trial`.
