@@ -71,10 +71,11 @@ def test_a_command_parses_and_names_what_exists(
     command = cli.get_command(group, words[0])
     assert words[0].isupper() or command, f"there is no command {words[0]}"
     if command is not None:
-        with contextlib.suppress(click.exceptions.Exit):  # --help
-            check_names(
-                words[0], command.make_context(words[0], words[1:], parent=group).params, session.registry
-            )
+        with (
+            contextlib.suppress(click.exceptions.Exit),  # --help
+            command.make_context(words[0], words[1:], parent=group) as context,
+        ):
+            check_names(words[0], context.params, session.registry)
 
 
 def check_names(command: str, given: dict[str, Any], registry: Registry) -> None:

@@ -149,14 +149,14 @@ def _of_analyzer(registry: Registry, entry: Entry[Any]) -> dict[str, Any]:
 
 def _of_task(registry: Registry, task: Entry[Any]) -> dict[str, Any]:
     """Return the training options that a task adds, and the entries that are for it."""
-    fields = registry.default_config(task.name).to_dict()
+    fields = registry.default_config(task.spec.name).to_dict()
     own = {name: item.default for name, item in registry.training_options.items() if item.group}
     entries: dict[str, list[str]] = {}
     for entry in registry.entries():
         served = (
             registry.served_from(entry.spec.task) if isinstance(entry.spec, ArchitectureSpec) else entry.tasks
         )
-        if task.name in served:
+        if task.spec.name in served:
             entries.setdefault(entry.kind, []).append(entry.name)
     return {"fields": {name: value for name, value in fields.items() if name in own}, "entries": entries}
 

@@ -17,7 +17,7 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -74,6 +74,7 @@ def opened(out: Path, made_with: Mapping[str, Any]) -> Generator[Table]:
     if out.suffix not in ("", ".csv", ".jsonl", ".npy") or out.name in ("", "..", "-"):
         raise OptionError(f"the output must be a .csv, a .jsonl, a .npy or a folder of its own (got {out})")
     path = out if out.suffix else out / _IN_FOLDER
+    is_new = not out.suffix and not out.exists()
     try:
         if not out.suffix:
             out.mkdir(exist_ok=True)
@@ -81,6 +82,10 @@ def opened(out: Path, made_with: Mapping[str, Any]) -> Generator[Table]:
             yield table
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from None
+    finally:
+        if is_new:
+            with suppress(OSError):  # there is something in it
+                out.rmdir()
 
 
 def _marker(path: Path) -> Path:
