@@ -218,6 +218,22 @@ def test_a_hook_sees_only_what_its_own_thread_runs() -> None:
         assert torch.equal(kept.output, expected)
 
 
+def test_only_the_thread_that_imports_a_plugin_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    usual, mine, theirs = sys.stdout, StringIO(), StringIO()
+    first, second = printing_to(mine), printing_to(theirs)
+    with ThreadPoolExecutor(1) as pool:
+        first.__enter__()
+        pool.submit(second.__enter__).result()
+        print("mine")
+        pool.submit(print, "theirs").result()
+        at_once(lambda: print("usual"))
+        first.__exit__(None, None, None)
+        assert sys.stdout is not usual
+        pool.submit(second.__exit__, None, None, None).result()
+    assert sys.stdout is usual
+    assert (mine.getvalue(), theirs.getvalue(), capsys.readouterr().out) == ("mine\n", "theirs\n", "usual\n")
+
+
 def test_stdout_is_as_before_once_several_threads_have_imported_plugins() -> None:
     usual, targets = sys.stdout, [StringIO() for _ in range(8)]
 
