@@ -31,14 +31,15 @@ from zoo.plugin import (
 from zoo_export.exportable import exportable
 from zoo_export.pt2 import program_of
 from zoo_export.tracing import silently
-from zoo_export.verifying import ITEMS, Verification, synthetic_items, verify
+from zoo_export.verifying import ITEMS, TOLERANCE, Verification, synthetic_items, verify
 
 __all__ = ["export", "try_export"]
 
 # Called with the work, the items done, their total, and their unit
 Report = Callable[[str, int, int, str], None]
-# Synthetic items that `try_export` compares
+# Synthetic items that `try_export` compares, and with which tolerance: so few add up to little rounding
 _FEW = 64
+_TOLERANCE_OF_FEW = 1e-4
 
 
 def export(
@@ -108,17 +109,23 @@ def export(
     }
 
 
-def try_export(module: nn.Module, card: Card, registry: Registry) -> None:
-    """Verify a program of torch.export on a few synthetic inputs, whatever the spec says; write nothing.
+def try_export(module: nn.Module, card: Card, registry: Registry) -> str:
+    """Make a program of torch.export, whatever the spec says, and return how its outputs are wrong.
 
-    Raises WeightsError if the model cannot be exported or the program answers otherwise, and whatever torch
-    raises for a model that it cannot trace.
+    They are compared on a few synthetic inputs; the text is empty if they are right. Nothing is written.
+
+    Raises WeightsError if the model cannot be exported, and whatever torch raises where it cannot trace.
     """
     task = make_task(registry, card.task)
     made = _exportable(module, card, registry, task)
     program = program_of(made.trace().module(), made.signature)
     runner = ProgramRunner(program, made.signature, name="the program")
-    _verified(module, card, registry, runner, synthetic_items(task, card.arguments, _FEW))
+    items = synthetic_items(task, card.arguments, _FEW)
+    try:
+        _verified(module, card, registry, runner, items, tolerance=_TOLERANCE_OF_FEW)
+    except WeightsError as error:
+        return str(error)
+    return ""
 
 
 def _format_of(out: str | Path | None, to: str | None, registry: Registry) -> Any:
@@ -169,6 +176,7 @@ def _verified(
     program: ProgramRunner,
     items: Any,
     *,
+    tolerance: float = TOLERANCE,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Verification:
     """Compare a program with the module that it was made from."""
@@ -185,5 +193,6 @@ def _verified(
         items,
         exact=lambda: running(copy.deepcopy(copied).double()),
         unit=task.processor.unit(card.preprocess),
+        tolerance=tolerance,
         report=report,
     )

@@ -15,7 +15,7 @@ from zoo import DataError, OptionError, seed_for
 from zoo.interfaces import CarriesState, Task
 from zoo.plugin import FEATURES, Arrays, Runner, TakesItems, WeightsError
 
-__all__ = ["ITEMS", "Verification", "synthetic_items", "verify"]
+__all__ = ["ITEMS", "TOLERANCE", "Verification", "synthetic_items", "verify"]
 
 # Items of a split that are tried, if it has as many
 ITEMS = 2_000
@@ -23,10 +23,11 @@ ITEMS = 2_000
 _BATCHES, _LENGTHS = (1, 2, 5, 64), (1, 3, 100)
 # Lanes in which the tokens of a split are read
 _LANES = 16
-# Differences of the logits, relative to the largest of them, that rounding cannot explain; where a network
-# amplifies it from step to step, it explains so many times what the model itself, up to a step, differs by in
-# float64: the first differences may be that far apart, and all grow alike
-_MOST, _TIMES = 1e-3, 100
+# Differences of the logits, relative to the largest of them, that rounding cannot explain
+TOLERANCE = 1e-3
+# Where a network amplifies rounding from step to step, it explains so many times what the model itself, up
+# to a step, differs by in float64: the first differences may be that far apart, and all grow alike
+_TIMES = 100
 
 
 @dataclass(slots=True)
@@ -39,8 +40,10 @@ class Verification:
         disagreements: items predicted differently, the two best logits being closer to each other than
             `largest_difference`.
         largest_difference: between the logits of the program and those of the model.
+        tolerance: the largest difference that may be rounding, relative to the largest logit.
     """
 
+    tolerance: float
     total: int = 0
     items: int = 0
     disagreements: int = 0
@@ -64,7 +67,7 @@ class Verification:
             self._largest[name] = largest
             if name != FEATURES:
                 self.largest_difference = max(self.largest_difference, difference)
-            allowed: Any = _MOST * largest
+            allowed: Any = self.tolerance * largest
             if exact and difference > allowed:
                 own = _largest(wanted - exact()[name])
                 allowed = np.maximum(allowed, _TIMES * np.maximum.accumulate(own))
@@ -103,6 +106,7 @@ def verify(
     *,
     exact: Callable[[], Runner],
     unit: str,
+    tolerance: float = TOLERANCE,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Verification:
     """Compare a program with its model, on the items of a split, and in batches of several sizes.
@@ -111,12 +115,13 @@ def verify(
         items: a split of data, as `Dataset.split` returns it.
         exact: returns the model in float64.
         unit: what items are, in a word.
+        tolerance: see `Verification`.
 
     Raises:
         DataError: there are no items.
         WeightsError: the program answers otherwise.
     """
-    pair = _Pair(model, program, task, exact)
+    pair = _Pair(model, program, task, exact, Verification(tolerance))
     if isinstance(task, CarriesState):
         pair.read(items, report)
     else:
@@ -130,10 +135,17 @@ class _Pair:
     Of each item that they answer differently, how close it was is kept.
     """
 
-    def __init__(self, model: Runner, program: Runner, task: Task, exact: Callable[[], Runner]) -> None:
+    def __init__(
+        self,
+        model: Runner,
+        program: Runner,
+        task: Task,
+        exact: Callable[[], Runner],
+        found: Verification,
+    ) -> None:
         self._model, self._program, self._task, self._exact = model, program, task, exact
         self._margins: list[NDArray[Any]] = []
-        self.found = Verification()
+        self.found = found
 
     def run(self, items: Any, report: Callable[[int, int], None]) -> None:
         """Compare both item by item, and the first ones in batches of several sizes."""
@@ -217,7 +229,7 @@ class _Pair:
         if self._task.spec.labels is None:
             return
         ours = self._task.probabilities(torch.from_numpy(logits)).numpy()
-        if not np.abs(ours - found["probabilities"]).max() <= _MOST:
+        if not np.abs(ours - found["probabilities"]).max() <= self.found.tolerance:
             raise refused("its probabilities are not those of its logits")
 
 
