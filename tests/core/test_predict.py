@@ -530,6 +530,13 @@ def test_an_array_has_every_probability_and_the_names_beside_it(
     assert {path.name for path in tmp_path.iterdir()} == {"x.npy", "x.txt"}
 
 
+def test_a_file_is_no_folder_to_write_to(net: zoo.Model, images: Path, tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("mine")
+    with pytest.raises(OutputError, match="plain is a file, not a folder"):
+        net.predict(images, **QUIET).write(tmp_path / "plain")
+    assert (tmp_path / "plain").read_text() == "mine"
+
+
 def test_a_folder_gets_a_table(net: zoo.Model, images: Path, tmp_path: Path) -> None:
     net.predict(images, **QUIET).write(tmp_path / "x")
     assert [path.name for path in (tmp_path / "x").iterdir()] == ["predictions.jsonl"]

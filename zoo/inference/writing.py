@@ -73,6 +73,8 @@ def opened(out: Path, made_with: Mapping[str, Any]) -> Generator[Table]:
     """
     if out.suffix not in ("", ".csv", ".jsonl", ".npy") or out.name in ("", "..", "-"):
         raise OptionError(f"the output must be a .csv, a .jsonl, a .npy or a folder of its own (got {out})")
+    if not out.suffix and out.is_file():
+        raise OutputError(f"{out} is a file, not a folder", hint="choose another output, such as x.csv")
     path = out if out.suffix else out / _IN_FOLDER
     is_new = not out.suffix and not out.exists()
     try:
