@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from zoo import hookimpl
+from zoo.config.declarations import declared
 from zoo.registry.registry import Registry
 from zoo.testing import contract, run_checks
 from zoo.testing._table import CHECKS
@@ -16,11 +17,15 @@ MISSING = ("cifar100", "fashion-mnist", "folder", "labeled", "mnist")
 
 
 @pytest.fixture(autouse=True)
-def few_drawings(monkeypatch):
+def few_drawings():
     """Draw fewer images by default: each of many checks opens the drawn sets again."""
-    for read in (shapes.shapes, scenes.scenes):
-        few = {"train_size": 600, "val_size": 200, "test_size": 200}
-        monkeypatch.setattr(read, "__kwdefaults__", {**(read.__kwdefaults__ or {}), **few})
+    few = {"train_size": 600, "val_size": 200, "test_size": 200}
+    declared.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        for read in (shapes.shapes, scenes.scenes):
+            patch.setattr(read, "__kwdefaults__", {**(read.__kwdefaults__ or {}), **few})
+        yield
+    declared.cache_clear()  # other tests of this process read the true defaults
 
 
 @contract("images")
