@@ -48,11 +48,13 @@ class Tied(nn.Module):
 
 
 class Wide(Tied):
-    """A model with layers and a buffer that are not stored in its file."""
+    """A model with layers and buffers that are not stored in its file."""
 
-    def __init__(self, *, vocab_size: int, layers: int = 0, reach: int = 1) -> None:
+    def __init__(self, *, vocab_size: int, layers: int = 0, masks: int = 0, reach: int = 1) -> None:
         super().__init__(vocab_size=vocab_size)
         self.register_buffer("mask", torch.zeros(reach), persistent=False)
+        for mask in range(masks):
+            self.register_buffer(f"mask{mask}", torch.zeros(1), persistent=False)
         self.layers = nn.Sequential()
         for _ in range(layers):
             self.layers.append(nn.Identity())
@@ -303,6 +305,7 @@ def test_a_card_that_asks_for_a_huge_model_costs_no_memory(
     ("arguments", "message"),
     [
         ({"layers": 10**9}, "the model has far more layers"),
+        ({"masks": 10**9}, "the model has far more buffers"),
         ({"reach": 10**13}, "the model would take 40,000,000,000"),
     ],
 )

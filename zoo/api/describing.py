@@ -115,20 +115,26 @@ def _of_architecture(registry: Registry, entry: Entry[Any]) -> dict[str, Any]:
 
 
 def _of_dataset(registry: Registry, entry: Entry[Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a dataset, and what its splits hold; nothing is downloaded for that."""
+
     def splits() -> dict[str, Any]:
         from zoo.data.opening import open_dataset, require_splits
         from zoo.files.downloads import offline
         from zoo.interfaces import SPLITS, make_task
 
-        with offline():
-            dataset = open_dataset(entry, data)
         task = make_task(registry, entry.spec.task)
-        require_splits(entry, dataset)
-        classes = {"classes": names} if (names := dataset.preprocess.get("classes")) else {}
-        counts = {split: task.counts(dataset, split) for split in SPLITS}
-        found = {split: task.class_counts(dataset, split) for split in SPLITS}
-        by_class = {"by_class": found} if any(found.values()) else {}
-        return {"dims": dict(dataset.dims), **classes, "splits": counts, **by_class}
+        with offline():  # a dataset may fetch what it needs when it is opened, or when a split is read
+            dataset = open_dataset(entry, data)
+            require_splits(entry, dataset)
+            counts = {split: task.counts(dataset, split) for split in SPLITS}
+            by_class = {split: task.class_counts(dataset, split) for split in SPLITS}
+        facts: dict[str, Any] = {"dims": dict(dataset.dims)}
+        if classes := dataset.preprocess.get("classes"):
+            facts["classes"] = classes
+        facts["splits"] = counts
+        if any(by_class.values()):
+            facts["by_class"] = by_class
+        return facts
 
     parts = [
         ("options", lambda: {"options": _options(entry) | dict(entry.spec.config)}),

@@ -18,6 +18,7 @@ import torch
 from msgspec.structs import replace
 from torch import nn
 from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
     register_module_module_registration_hook,
     register_module_parameter_registration_hook,
 )
@@ -266,7 +267,7 @@ def _check_plan(path: Path, entry: Entry[ArchitectureSpec], card: Card, containe
         )
 
 
-class _Allowed(threading.local):
+class _Building(threading.local):
     """What may still be registered in a model that this thread builds; None if that is not limited."""
 
     left: dict[str, int] | None = None
@@ -279,28 +280,36 @@ class _Allowed(threading.local):
                 raise WeightsError(f"{self.reason}, but the model has far more {what}")
 
 
-_ALLOWED = _Allowed()
+_building = _Building()
 _REGISTERING = threading.Lock()
 
 
 @contextlib.contextmanager
-def _no_larger_than(tensors: int, reason: str) -> Generator[None]:
-    """Raise WeightsError once a model built inside has far more parameters or layers than `tensors`.
+def _no_larger_than(count: int, reason: str) -> Generator[None]:
+    """Raise WeightsError once a model built inside has far more parameters, buffers or layers than `count`.
+
+    Some that are registered are in no file: what a constructor replaces, buffers that are not saved, layers
+    without parameters. So there may be several for each tensor of the file, and more for a small file.
 
     torch has only global hooks for this. They are never removed, since that would fail every thread that is
     just building a model; they count nothing outside this block, nor in other threads.
     """
     with _REGISTERING:
         _register_hooks()
-    _ALLOWED.reason = f"{reason}: it holds {tensors} tensors"
-    _ALLOWED.left = {"parameters": 4 * tensors + 100, "layers": 40 * tensors + 1_000}
+    _building.reason = f"{reason}: it holds {count} tensors"
+    _building.left = {
+        "parameters": 4 * count + 100,
+        "buffers": 40 * count + 1_000,
+        "layers": 40 * count + 1_000,
+    }
     try:
         yield
     finally:
-        _ALLOWED.left = None
+        _building.left = None
 
 
 @functools.cache
 def _register_hooks() -> None:
-    register_module_parameter_registration_hook(lambda *_: _ALLOWED.count("parameters"))
-    register_module_module_registration_hook(lambda *_: _ALLOWED.count("layers"))
+    register_module_parameter_registration_hook(lambda *_: _building.count("parameters"))
+    register_module_buffer_registration_hook(lambda *_: _building.count("buffers"))
+    register_module_module_registration_hook(lambda *_: _building.count("layers"))

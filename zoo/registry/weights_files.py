@@ -25,22 +25,26 @@ def locate_weights(registry: Registry, name: str | Path, *, last: bool = False) 
 
     The name is a published id, a path or a run directory, which stands for its best weights: see `of_run`. A
     bare word is an id: a path has a separator or a suffix (`./demo`, `demo.safetensors`), or is a `Path`. The
-    file is not read: whoever does compares the hash of what it read.
+    file is not read: the caller has to check the hash when it does. An empty hash stands for any.
 
     Args:
         last: return the last weights of a run directory.
 
     Raises:
         WeightsError: the name is none of these.
+        AmbiguousName: several plugins publish weights of that name.
         DataError: a published file is not on this machine, or cannot be downloaded.
     """
     if last:
         return of_run(Path(name), last=True), ""
-    if isinstance(name, str) and (found := registry.names.find(name, "weights")) is not None:
+    if isinstance(name, Path):
+        return _path(registry, name), ""
+    found = registry.names.find(name, "weights")
+    if found is not None:
         if "/" in name and os.path.lexists(name):
             warn(f"{name} means the weights of that plugin; write ./{name} for the file")
         return _published(registry, found.name), registry.weights[found.name].sha256
-    if isinstance(name, str) and "/" not in name and "." not in name:
+    if "/" not in name and "." not in name:
         raise _unknown(registry, name)
     return _path(registry, name), ""
 
