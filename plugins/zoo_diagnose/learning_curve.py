@@ -1,13 +1,12 @@
-"""The figure of a run: its learning curve."""
+"""The learning curve of a run, from the rows of its epochs and steps."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from zoo.files import style
 from zoo.interfaces import SPLITS, Task
-from zoo.training.early_stopping import best_epoch
+from zoo.plugin import best_epoch, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

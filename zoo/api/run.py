@@ -17,8 +17,8 @@ from zoo.errors import CatalogError, RunError, printable
 from zoo.files import style
 from zoo.interfaces import SPLITS, Task, make_task
 from zoo.registry.catalog import read_recipe
+from zoo.registry.provided import provided
 from zoo.registry.registry import Registry
-from zoo.runs.plots import draw_learning_curve
 from zoo.runs.result import Result, read_result
 from zoo.runs.run_directories import require_run
 from zoo.runs.step_log import read_rows
@@ -107,7 +107,8 @@ class Run:
             check_rows(self.history, self.task.spec.primary_metric)
         except ValueError as error:
             raise RunError(f"{self.directory / 'metrics.jsonl'} is damaged: {error}") from None
-        return draw_learning_curve(
+        draw = provided("zoo_diagnose.learning_curve", "draw_learning_curve", self._registry)
+        return draw(
             self.history,
             self.task,
             title=self.directory.resolve().name,

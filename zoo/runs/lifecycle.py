@@ -13,18 +13,18 @@ from zoo.config.threads import idle_threads
 from zoo.console.reports import Progress
 from zoo.distributed.ranks import Ranks, joined
 from zoo.distributed.synced_norm import unsynced_norms
-from zoo.errors import ZooWarning, cause, warn
+from zoo.errors import PluginError, ZooWarning, cause, warn
 from zoo.evaluation.baseline import beats_baseline
 from zoo.files import style
 from zoo.files.atomic import atomic_write
 from zoo.models.precision import kernels
 from zoo.models.torch_threads import computing_with
+from zoo.registry.provided import provided
 from zoo.registry.registry import Registry
 from zoo.runs.card import make_card
 from zoo.runs.checkpoint import Checkpoints
 from zoo.runs.directory import RunDirectory
 from zoo.runs.lock import alone
-from zoo.runs.plots import draw_learning_curve
 from zoo.runs.resolving import Resolved
 from zoo.runs.result import Result, read_result
 from zoo.runs.save_interval import SaveInterval
@@ -113,7 +113,7 @@ def train(
             with ranks.in_turn():
                 if ranks.first:
                     run.write_weights(run.weights, state, make_card(setup, state, run.changes))
-                    _save_curve(run, setup, state)
+                    _save_curve(run, setup, state, registry)
         _warn_of_early_end(run, setup, state)
         result = read_result(run.path, state.history, setup.task)
         for split, metrics in result.metrics.items():
@@ -141,13 +141,17 @@ def _one_voice(ranks: Ranks) -> Generator[None]:
         yield
 
 
-def _save_curve(run: RunDirectory, setup: TrainingSetup, state: TrainState) -> None:
+def _save_curve(run: RunDirectory, setup: TrainingSetup, state: TrainState, registry: Registry) -> None:
+    """Draw `curve.png`, if the plugin that draws it is loaded."""
+    try:
+        draw = provided("zoo_diagnose.learning_curve", "draw_learning_curve", registry)
+    except PluginError:
+        return
     path = run.path / "curve.png"
     name = run.path.resolve().name
     steps = read_rows(run.path / "steps.jsonl", StepRow)
     try:
-        figure = draw_learning_curve(state.history, setup.task, title=name, subtitle=setup.title, steps=steps)
-        png = style.png(figure)
+        png = style.png(draw(state.history, setup.task, title=name, subtitle=setup.title, steps=steps))
     except (ArithmeticError, ValueError) as error:  # numbers that no axis can show; the training is done
         warn(f"{path} could not be drawn: {cause(error)}")
         return
