@@ -185,10 +185,10 @@ def test_objects_that_are_no_images_are_refused(net: zoo.Model, given: object, m
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"top": 0}, "top must be between 1 and 100,000 (got 0)"),
-        ({"batch_size": 0}, "batch_size must be between 1 and 100,000 (got 0)"),
-        ({"threads": -1}, "threads must be between 1 and 100,000 (got -1)"),
-        ({"min_confidence": 1.5}, "min_confidence must be a probability from 0 to 1 (got 1.5)"),
+        ({"top": 0}, "top must be at least 1 (got 0)"),
+        ({"batch_size": 0}, "batch_size must be at least 1 (got 0)"),
+        ({"threads": -1}, "threads must be at least 1 (got -1)"),
+        ({"min_confidence": 1.5}, "min_confidence must be at most 1 (got 1.5)"),
         ({"min_confidence": math.nan}, "min_confidence must be finite (got nan)"),
     ],
 )

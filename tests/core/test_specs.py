@@ -35,7 +35,7 @@ def net(**changes: Any) -> ArchitectureSpec:
     [
         ("lr", -1, "lr must be above 0 (got -1)"),
         ("lr", 0, "lr must be above 0 (got 0)"),
-        ("lr", math.nan, "lr must be above 0 (got nan)"),
+        ("lr", math.nan, "lr must be finite (got nan)"),
         ("lr", "0.1", "lr must be a number (got '0.1')"),
         ("epochs", "x", "epochs must be an integer (got 'x')"),
         ("epochs", 1.5, "epochs must be an integer (got 1.5)"),

@@ -39,7 +39,9 @@ print(run.history[-1]["val"], run.model.evaluate("test")["metrics"])
 `import zoo` imports no torch and changes nothing in the process. Errors are `zoo.ZooError`s, whose `hint`
 says what to do; notices are `zoo.ZooWarning`s; `progress=False` silences the progress output. Training
 fields are keywords (`epochs=1`); options of a model, a dataset or an analyzer are dictionaries (`model=`,
-`data=`, `options=`).
+`data=`, `options=`). In signatures, a `Count` is an integer from 1 to 100,000, a `Probability` a number from
+0 to 1, a `Split` one of `train`, `val` and `test`, and a `PrecisionName` one of `auto`, `fp32`, `bf16` and
+`fp16`.
 """
 AS_PYTHON = {
     "list": (

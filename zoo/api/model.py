@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.config.arguments import checked
+from zoo.config.declarations import Count, Probability
 from zoo.config.synonyms import refuse_attribute
 from zoo.config.train_config import PrecisionName, Split
 from zoo.console.figures import primary_metrics
@@ -161,10 +162,10 @@ class Model:
         self,
         inputs: object,
         *,
-        top: int | None = None,
-        min_confidence: float | None = None,
-        batch_size: int = 64,
-        threads: int | None = None,
+        top: Count | None = None,
+        min_confidence: Probability | None = None,
+        batch_size: Count = 64,
+        threads: Count | None = None,
         progress: bool = True,
     ) -> Predictions:
         """Predict inputs of your own: a row for each, computed when it is read.
@@ -214,8 +215,8 @@ class Model:
         *,
         layer: str = "features",
         pool: bool = True,
-        batch_size: int = 64,
-        threads: int | None = None,
+        batch_size: Count = 64,
+        threads: Count | None = None,
         progress: bool = True,
     ) -> Features:
         """Compute the features of inputs of your own, a vector before the model's head for each.

@@ -12,11 +12,15 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import field, is_dataclass
 from types import SimpleNamespace, UnionType
-from typing import Any, NamedTuple, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from msgspec import NODEFAULT
+from msgspec import NODEFAULT, Meta
 
 T = TypeVar("T")
+
+# How many of something, and how likely something is
+Count = Annotated[int, Meta(ge=1, le=100_000)]
+Probability = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Option(NamedTuple):

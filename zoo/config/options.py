@@ -267,18 +267,16 @@ def describe(type_: Any, value: object = None) -> str:
     """
     from msgspec.inspect import type_info  # slow to import
 
-    if get_origin(type_) in (Union, UnionType):
-        return " or ".join(map(describe, get_args(type_)))
-    return _describe(type_info(type_), value)
+    parts = get_args(type_) if get_origin(type_) in (Union, UnionType) else (type_,)
+    bounds = [_bound(type_info(part), value) for part in parts]
+    return next(filter(None, bounds), " or ".join(_describe(type_info(part)) for part in parts))
 
 
-def _describe(info: Any, value: object = None) -> str:
+def _describe(info: Any) -> str:
     described = (getattr(info, "extra_json_schema", None) or {}).get("description")  # of `Meta`
     if described:
         return described
     kind = type(info).__name__.removesuffix("Type")
-    if kind in ("Int", "Float") and (bound := _bound(info, value)):
-        return bound
     if kind == "Literal":
         return f"{'one of ' * (len(info.values) > 1)}{', '.join(map(repr, info.values))}"
     if kind == "Union":
@@ -294,11 +292,13 @@ def _describe(info: Any, value: object = None) -> str:
 
 
 def _bound(info: Any, value: object) -> str:
-    """Return the bound that a number violates."""
+    """Return the bound that a number violates; empty if it violates none."""
     if type(value) not in (int, float) or (type(value) is float and type(info).__name__ == "IntType"):
         return ""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "finite"
     for name, words in _BOUNDS.items():
-        bound = getattr(info, name)
+        bound = getattr(info, name, None)
         if bound is not None and not getattr(operator, name)(value, bound):
             return f"{words} {bound:,}"
     return ""

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from zoo.data.sources import Source
-from zoo.errors import DataError, OptionError
+from zoo.errors import DataError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -28,12 +28,6 @@ class Unread(NamedTuple):
     """In place of an item, why it could not be read."""
 
     why: str
-
-
-def require_number(name: str, value: int | None) -> None:
-    """Raise OptionError unless a number of things is None or in range."""
-    if value is not None and not 1 <= value <= 100_000:
-        raise OptionError(f"{name} must be between 1 and 100,000 (got {value:,})")
 
 
 def workers(threads: int | None) -> int:

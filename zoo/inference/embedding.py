@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.data.reading import Unread, in_batches, require_number, workers
+from zoo.data.reading import Unread, in_batches, workers
 from zoo.data.sources import Source
 from zoo.errors import DataError, Diverged, OptionError, WeightsError, warn
 from zoo.files.cards import Card
@@ -42,14 +42,12 @@ def embedder(
     The arguments are those of `zoo.Model.features`.
 
     Raises:
-        OptionError: an option is out of range, or the layer has no features.
+        OptionError: the layer has no features.
         WeightsError: the task does not read inputs one by one.
     """
     if not isinstance(processor, ReadsInputs):
         what = f"a model for {processor.spec.name} cannot read inputs: its task does not say how"
         raise WeightsError(what, hint="its author can make its processor a zoo.processors.ReadsInputs")
-    for name, value in (("batch_size", batch_size), ("threads", threads)):
-        require_number(name, value)
     runner, texts = runner.with_features(layer, pool=pool), isinstance(processor, Scores)
     read, size = processor.input_reader(card).read, 1 if texts else batch_size
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.data.reading import Unread, in_batches, require_number, workers
+from zoo.data.reading import Unread, in_batches, workers
 from zoo.data.sources import Source
 from zoo.errors import Diverged, OptionError, WeightsError
 from zoo.files.cards import Card
@@ -47,16 +47,12 @@ def predictor(
     The arguments are those of `zoo.Model.predict`.
 
     Raises:
-        OptionError: an option is out of range, or does not fit the task.
+        OptionError: an option does not fit the task.
         WeightsError: the task does not say how to predict.
     """
     if not isinstance(processor, Predicts | Scores):
         what = f"a model for {processor.spec.name} cannot predict: its task does not say how"
         raise WeightsError(what, hint="its author can make its processor a zoo.processors.Predicts")
-    for name, value in (("top", top), ("batch_size", batch_size), ("threads", threads)):
-        require_number(name, value)
-    if min_confidence is not None and not 0 <= min_confidence <= 1:
-        raise OptionError(f"min_confidence must be a probability from 0 to 1 (got {min_confidence})")
     labels, one_by_one = processor.spec.labels, isinstance(processor, Scores)
     if top is not None and (one_by_one or not labels):
         name = processor.spec.name
