@@ -180,7 +180,6 @@ def test_data_that_cannot_be_read_as_the_model_was_trained_to_is_refused(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"split": "tset"}, "split must be one of train, val, test (got 'tset')"),
         ({"tta": True}, "there is no test-time augmentation for language-modeling"),
     ],
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from zoo.config.train_config import PrecisionName
 from zoo.data.opening import default_split, open_fed, split_name
 from zoo.errors import OptionError
 from zoo.evaluation.inputs import Inputs, of_own, of_split
@@ -28,7 +29,7 @@ class Request:
     classes: Sequence[str] = ()
     layer: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    precision: str = "fp32"
+    precision: PrecisionName = "fp32"
 
 
 def read_inputs(

@@ -13,7 +13,7 @@ from zoo.errors import Diverged, OptionError
 from zoo.evaluation.baseline import beats_baseline
 from zoo.evaluation.measure import measure
 from zoo.files.cards import Card
-from zoo.interfaces import SPLITS, HasViews, Split, Task, make_task
+from zoo.interfaces import HasViews, Split, Task, make_task
 from zoo.models.windows import context_of
 from zoo.registry.registry import Registry
 
@@ -48,8 +48,6 @@ def evaluate(
 
     Raises Diverged if a metric is not finite, and what `open_fed` raises.
     """
-    if split not in (None, *SPLITS):
-        raise OptionError(f"split must be one of {', '.join(SPLITS)} (got {split!r})")
     task = make_task(registry, card.task)
     seen = _views(model, task) if tta else model
     entry, fed = open_fed(card, task, registry, dataset=dataset, data=data, whole=split is None)

@@ -18,7 +18,6 @@ from zoo.data.vocabulary import WritesText
 from zoo.errors import DataError, OptionError, warn
 from zoo.files.cards import Card
 from zoo.interfaces import (
-    SPLITS,
     Batch,
     Box,
     CarriesState,
@@ -165,8 +164,6 @@ def of_split(card: Card, task: Task, dataset: Dataset, split: Split, indices: Se
         DataError: it is empty.
         OptionError: an index is out of range, or there are indices for a text.
     """
-    if split not in SPLITS:
-        raise OptionError(f"split must be one of {', '.join(SPLITS)} (got {split!r})")
     items = dataset.split(split)
     if len(items) == 0 or (indices is not None and len(indices) == 0):
         raise DataError(f"the {split} split is empty" if len(items) == 0 else "no image was selected")

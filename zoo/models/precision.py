@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.backends import cudnn
 
+from zoo.config.train_config import PrecisionName
 from zoo.errors import OptionError, first_line
 from zoo.models.recurrent import SingleLSTMs
 
@@ -38,7 +39,7 @@ def pick_device(name: str | None) -> str:
     return chosen
 
 
-def resolve(precision: str, device: str) -> Precision:
+def resolve(precision: PrecisionName, device: str) -> Precision:
     """Resolve `auto`: bf16 if the device multiplies it faster than fp32, else fp32.
 
     Raises OptionError for fp16 on a CPU.
@@ -46,10 +47,8 @@ def resolve(precision: str, device: str) -> Precision:
     kind = torch.device(device).type
     if precision == "fp16" and kind == "cpu":
         raise OptionError("precision fp16 requires a GPU", hint="on a CPU, use precision bf16 or fp32")
-    if precision in ("fp32", "bf16", "fp16"):
-        return precision
     if precision != "auto":
-        raise OptionError(f"precision must be auto, fp32, bf16 or fp16 (got {precision!r})")
+        return precision
     fast = False
     if kind == "cuda":
         fast = torch.cuda.get_device_capability(device) >= (8, 0)
