@@ -1,9 +1,9 @@
 """Names that are imported when they are first used, so that a module is small until then.
 
 The stub beside such a module, its `.pyi`, is the only list of them: type checkers read it, and so does this.
+It has a line for each name: `from MODULE import NAME as NAME`.
 """
 
-import ast
 from importlib import import_module
 from pathlib import Path
 
@@ -14,9 +14,9 @@ def names_in_stub(file: str) -> dict[str, str]:
     Args:
         file: path of the module, `__file__`.
     """
-    tree = ast.parse(Path(file).with_suffix(".pyi").read_text(encoding="utf-8"))
-    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
-    return {alias.name: node.module or "" for node in imports for alias in node.names}
+    lines = Path(file).with_suffix(".pyi").read_text(encoding="utf-8").splitlines()
+    imports = [line.split() for line in lines if line.startswith("from ")]
+    return {name: module for _, module, _, name, *_ in imports}
 
 
 def imported(module: str, name: str) -> object:

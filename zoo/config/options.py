@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import math
 import operator
 from collections.abc import Iterable, Iterator
@@ -14,7 +15,7 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
 import msgspec
 import rtoml
 
-from zoo.config.declarations import declared
+from zoo.config.declarations import resolved_hints
 from zoo.config.synonyms import meant
 from zoo.errors import OptionError, did_you_mean
 
@@ -252,11 +253,12 @@ def validate(instance: Any, *, what: str = "") -> None:
     So an instance is right wherever it was made: in Python, where msgspec checks nothing, by a plugin or
     from a file. Defaults are taken as they are. Raises OptionError naming the field, after `what`.
     """
-    for name, option in declared(type(instance)).items():
-        value = getattr(instance, name)
-        if value is not option.default and not (option.type is str and type(value) is str):
-            converted = convert(value, option.type, what=f"{what} {name}".strip())
-            object.__setattr__(instance, name, converted)
+    types = resolved_hints(type(instance))
+    for field in dataclasses.fields(instance):
+        value, type_ = getattr(instance, field.name), types[field.name]
+        if value is not field.default and not (type_ is str and type(value) is str):
+            converted = convert(value, type_, what=f"{what} {field.name}".strip())
+            object.__setattr__(instance, field.name, converted)
 
 
 def describe(type_: Any, value: object = None) -> str:
