@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,7 +14,8 @@ import pytest
 
 from zoo._version import __version__
 from zoo.cli import run
-from zoo.testing import Outcome, plugin_checks
+from zoo.testing import Outcome, checking, plugin_checks
+from zoo.testing._checking import messages
 from zoo.testing._report import write_report
 
 HEAD = """
@@ -55,8 +57,9 @@ MISSING = "its data is missing, and checks download nothing: it is on the other 
 
 @pytest.fixture(autouse=True)
 def unwatched(monkeypatch):
-    """Spare each test the process that watches an import, since these imports change nothing."""
+    """Spare each test the processes that check, and that watch an import: these change and end nothing."""
     monkeypatch.setattr(plugin_checks, "_watch", lambda *_: {"changed": [], "connected": [], "imported": []})
+    monkeypatch.setattr(checking, "isolated", lambda target, strict: messages(target, strict=strict))
 
 
 @pytest.fixture
@@ -294,7 +297,7 @@ def test_a_distribution_stands_for_all_its_plugins(capsys, monkeypatch):
 
 
 def test_a_python_that_leaves_assertions_out_cannot_check():
-    command = [sys.executable, "-O", "-m", "zoo", "check", "text"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command, env = [sys.executable, "-m", "zoo", "check", "text"], os.environ | {"PYTHONOPTIMIZE": "1"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "checks are assertions, which python -O leaves out" in done.stderr

@@ -24,7 +24,8 @@ from zoo.testing._case import Skip, Warned
 from zoo.testing._outcomes import Outcome, shortfall
 from zoo.testing._suite import Suite, run_checks
 from zoo.testing._table import CHECKS
-from zoo.testing.targets import check, loaded_for
+from zoo.testing.checking import check
+from zoo.testing.targets import loaded_for
 
 if "pytest" in sys.modules:
     import pytest

@@ -13,7 +13,6 @@ from zoo._version import __version__
 from zoo.errors import OptionError, OutputError
 from zoo.files.atomic import atomic_write
 from zoo.files.canonical import readable_json
-from zoo.registry.plugins import Plugin
 from zoo.testing._outcomes import Outcome, counts, in_lines, in_words, shortfall
 from zoo.testing._table import CHECKS
 
@@ -30,25 +29,24 @@ def require_format(path: Path) -> None:
         raise OutputError(f"there is no folder {path.parent} to write {path.name} to")
 
 
-def write_report(path: Path, target: str, plugins: Sequence[Plugin], outcomes: list[Outcome]) -> None:
+def write_report(
+    path: Path, target: str, plugins: Sequence[Mapping[str, str]], outcomes: list[Outcome]
+) -> None:
     """Write what was checked, with which versions, and how it ended.
 
     Args:
         path: file to write, whose suffix `.md` or `.json` says as what.
         target: what was checked, as it was named.
+        plugins: the `name`, `distribution` and `version` of each plugin that was checked.
 
     Raises:
         OptionError: the suffix is another.
         OSError: the file cannot be written.
     """
     require_format(path)
-    checked = [
-        {"name": plugin.name, "distribution": Path(plugin.distribution).name, "version": plugin.version}
-        for plugin in plugins
-    ]
     facts: dict[str, Any] = {
         "target": Path(target).name if target.endswith(".py") else target,
-        "plugins": checked,
+        "plugins": [*plugins],
         "versions": {"zoo": __version__, "torch": version("torch"), "python": platform.python_version()},
         **counts(outcomes),
         "shortfall": shortfall(outcomes),

@@ -7,7 +7,7 @@ import fnmatch
 import itertools
 import sys
 import traceback
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -22,7 +22,7 @@ from zoo.testing._table import CHECKS
 __all__ = ["Suite", "run_checks"]
 
 # Checks that a one-file plugin is spared: it holds its model, and so may import torch
-_FOR_PACKAGES = ("imports_without_torch", "imports_quickly")
+_FOR_PACKAGES = ("imports_without_torch", "imports_quickly", "imports_silently")
 
 
 class _Item(NamedTuple):
@@ -49,6 +49,9 @@ class Suite:
 
     A plugin that failed to load has a single check, which fails.
 
+    Args:
+        done: outcomes of checks that have run before.
+
     Raises:
         UnknownName: there is no such plugin or entry, or an expected failure names no check.
         PluginError: the plugin is disabled.
@@ -56,7 +59,12 @@ class Suite:
     """
 
     def __init__(
-        self, registry: Registry, target: str, expected_failures: Mapping[str, str] | None = None
+        self,
+        registry: Registry,
+        target: str,
+        expected_failures: Mapping[str, str] | None = None,
+        *,
+        done: Iterable[Outcome] = (),
     ) -> None:
         if not __debug__:
             raise ZooError("checks are assertions, which python -O leaves out", hint="run it without -O")
@@ -78,6 +86,14 @@ class Suite:
                 if _applies(check, case):
                     self.items[f"{case.label}-{check.name}"] = _Item(case, check)
         self._require_known_failures(target)
+        for outcome in done:
+            if outcome.plugin == self.plugin.name:
+                self._verdicts[outcome.name] = _verdict_of(outcome)
+
+    @property
+    def left(self) -> list[str]:
+        """The checks that have not run yet."""
+        return [name for name in self.items if name not in self._verdicts]
 
     def _require_known_failures(self, target: str) -> None:
         for name, reason in self.expected.items():
@@ -134,19 +150,16 @@ class Suite:
                 pass
         return self._verdicts[name]
 
+    def about(self, name: str) -> dict[str, Any]:
+        """Return the name of a check, and the plugin, the entry and the kind that it is of."""
+        case, check = self.items[name]
+        entry = case.entry.name if case.entry else self.plugin.name
+        return {"name": name, "plugin": self.plugin.name, "entry": entry, "kind": check.kind}
+
     def outcome(self, name: str) -> Outcome:
         """Run one check and return its outcome."""
-        case, check = self.items[name]
         outcome, reason, cause = self._judge(name)
-        return Outcome(
-            name=name,
-            outcome=outcome,
-            reason=reason,
-            cause=cause,
-            plugin=self.plugin.name,
-            entry=case.entry.name if case.entry else self.plugin.name,
-            kind=check.kind,
-        )
+        return Outcome(**self.about(name), outcome=outcome, reason=reason, cause=cause)
 
     def _judge(self, name: str) -> tuple[Result, str, str]:
         """Return how a check ended, why, and the check that failed first if it was skipped for that."""
@@ -164,6 +177,16 @@ class Suite:
         if expected is not None:
             return "failed", f"it was expected to fail, but passed: {expected}", ""
         return ("warned", warning, "") if warning else ("passed", "", "")
+
+
+def _verdict_of(outcome: Outcome) -> _Verdict:
+    """Return the verdict that led to an outcome."""
+    if outcome.outcome == "skipped":
+        return _Verdict("skipped", outcome.reason, outcome.cause)
+    if outcome.outcome in ("passed", "warned"):
+        return _Verdict("passed")
+    expected = ", as expected" if outcome.outcome == "xfailed" else ""
+    return _Verdict("failed", f"{outcome.check} failed{expected}", outcome.name)
 
 
 def run_checks(

@@ -3,67 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from zoo.config.arguments import checked
-from zoo.console.progress import Bar, quiet
-from zoo.errors import UnknownName, did_you_mean, warn
+from zoo.errors import UnknownName, did_you_mean
 from zoo.registry import plugins
 from zoo.registry.catalog import Catalog
-from zoo.registry.names import KINDS
 from zoo.registry.plugin_files import PluginFile, named_files
 from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Registry
 from zoo.testing._beside import registry_beside
-from zoo.testing._outcomes import Outcome, in_words
-from zoo.testing._report import require_format, write_report
-from zoo.testing._suite import run_checks
 
-__all__ = ["check", "loaded_for", "resolve_target"]
-
-
-@checked
-def check(
-    target: str, *, progress: bool = True, registry: Registry | None = None, report: Path | str | None = None
-) -> list[Outcome]:
-    """Run the contract kit on a plugin.
-
-    Args:
-        target: a plugin, a distribution, the path of a one-file plugin, or `plugin/pattern` for some entries.
-        progress: show progress on stderr, or in the notebook.
-        registry: where the plugin is; by default it is found among installed plugins and registry.toml, and
-            loaded with zoo's own plugins only, unless it needs what another provides.
-        report: file to write a report to that can be published, as its suffix .md or .json says.
-
-    Returns:
-        The outcome of each check, which `zoo.testing.shortfall` judges as a whole.
-
-    Raises:
-        UnknownName: there is no such plugin, distribution, entry or file.
-        PluginError: the plugin is disabled.
-        OptionError: the report has another suffix.
-        OutputError: there is no folder to write the report to.
-        OSError: the report cannot be written.
-    """
-    if report is not None:
-        require_format(Path(report))
-    registry, names = resolve_target(target, registry)
-    outcomes: list[Outcome] = []
-    with Bar() if progress else quiet() as bar:
-
-        def finished(own: list[Outcome]) -> None:
-            if isinstance(bar, Bar):
-                bar.note(f"{own[0].entry}: {in_words(own)}")
-
-        for name in names:
-            outcomes += run_checks(registry, name, report=bar, finished=finished)
-    for notice in _shared_names(registry, {outcome.entry for outcome in outcomes}):
-        warn(notice)
-    if report is not None:
-        checked = {outcome.plugin for outcome in outcomes}
-        write_report(Path(report), target, [p for p in registry.plugins if p.name in checked], outcomes)
-    return outcomes
+__all__ = ["loaded_for", "resolve_target"]
 
 
 def resolve_target(target: str, registry: Registry | None = None) -> tuple[Registry, list[str]]:
@@ -107,21 +58,6 @@ def _targets(known: Sequence[Plugin], target: str) -> list[str]:
             hint="`zoo plugins` shows all; name a one-file plugin by its path, which ends in .py",
         )
     return list(dict.fromkeys(names))
-
-
-def _shared_names(registry: Registry, checked: Collection[str]) -> list[str]:
-    """Return a line for each entry, recipe and weights checked whose short name means another one."""
-    lines: list[str] = []
-    for kind in KINDS:
-        for short in registry.names.words(kind):
-            first, *others = registry.names.matching(short, kind)
-            meant = first.name if "/" in first.name else f"the {kind} of registry.toml"
-            lines += [
-                f"{short!r} means {meant}, so users of the {kind} {other.name} must write its full name"
-                for other in others
-                if other.place > first.place and {other.name, other.name.partition("/")[0]} & {*checked}
-            ]
-    return lines
 
 
 def _one_file(path: Path) -> tuple[Registry, list[str]]:

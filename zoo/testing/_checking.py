@@ -1,0 +1,94 @@
+"""The process in which a plugin is checked; see `zoo.testing._isolation`, which starts it.
+
+It reads what to check from stdin, a line of JSON, and writes a line of JSON for each message to a descriptor
+of its own, so that what a plugin prints is no message.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from zoo.console.terminal import warnings_as_lines
+from zoo.distributed.parent import end_with
+from zoo.errors import ZooError
+from zoo.registry.names import KINDS
+from zoo.registry.registry import Registry
+from zoo.testing._outcomes import Outcome
+from zoo.testing._suite import Suite
+from zoo.testing.targets import resolve_target
+
+__all__ = ["Message", "messages"]
+
+# `what` it is, and fields of its own: `begun`, `checking`, `outcome`, `notice`, `refused` or `done`
+Message = dict[str, Any]
+
+
+def messages(
+    target: str, *, strict: bool = False, registry: Registry | None = None, done: Sequence[Outcome] = ()
+) -> Iterator[Message]:
+    """Check a target, and yield what there is to say: of each check that it begins, then how it ended.
+
+    Args:
+        strict: refuse to check while any plugin fails to load.
+        done: outcomes of checks that have run already, which are not run again.
+    """
+    try:
+        if strict and registry is None and not target.endswith(".py"):
+            registry = Registry.discover()
+            registry.require_healthy()
+        registry, names = resolve_target(target, registry)
+        suites = [Suite(registry, name, done=done) for name in names]
+    except ZooError as error:
+        yield {"what": "refused", "class": type(error).__name__, "message": str(error), "hint": error.hint}
+        return
+    plugins = [
+        {"name": plugin.name, "distribution": Path(plugin.distribution).name, "version": plugin.version}
+        for plugin in (suite.plugin for suite in suites)
+    ]
+    yield {"what": "begun", "plugins": plugins, "total": sum(len(suite.items) for suite in suites)}
+    entries = {outcome.entry for outcome in done}
+    for suite in suites:
+        for name in suite.left:
+            about = suite.about(name)
+            entries.add(about["entry"])
+            yield {"what": "checking", **about}
+            yield {"what": "outcome", **asdict(suite.outcome(name))}
+    for line in _shared_names(registry, entries):
+        yield {"what": "notice", "text": line}
+    yield {"what": "done"}
+
+
+def _shared_names(registry: Registry, checked: Collection[str]) -> list[str]:
+    """Return a line for each entry, recipe and weights checked whose short name means another one."""
+    lines: list[str] = []
+    for kind in KINDS:
+        for short in registry.names.words(kind):
+            first, *others = registry.names.matching(short, kind)
+            meant = first.name if "/" in first.name else f"the {kind} of registry.toml"
+            lines += [
+                f"{short!r} means {meant}, so users of the {kind} {other.name} must write its full name"
+                for other in others
+                if other.place > first.place and {other.name, other.name.partition("/")[0]} & {*checked}
+            ]
+    return lines
+
+
+def _write(found: Iterable[Message], descriptor: int) -> None:
+    for message in found:
+        os.write(descriptor, json.dumps(message).encode() + b"\n")
+
+
+def main() -> None:
+    """Check what stdin says."""
+    end_with(os.getppid())
+    asked = json.load(sys.stdin)
+    done = [Outcome(**outcome) for outcome in asked["done"]]
+    with warnings_as_lines(printed=False):
+        _write(messages(asked["target"], strict=asked["strict"], done=done), asked["descriptor"])
+    os._exit(0)  # whatever a plugin wants to do at the end, or waits for in a thread

@@ -1,0 +1,108 @@
+"""The contract kit, run on a plugin in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from zoo import errors
+from zoo.config.arguments import checked
+from zoo.console.progress import Bar, quiet
+from zoo.errors import ZooError, warn
+from zoo.registry.registry import Registry
+from zoo.testing._checking import Message, messages
+from zoo.testing._isolation import isolated
+from zoo.testing._outcomes import Outcome, in_words
+from zoo.testing._report import require_format, write_report
+
+__all__ = ["check"]
+
+
+@checked
+def check(
+    target: str,
+    *,
+    strict: bool = False,
+    progress: bool = True,
+    registry: Registry | None = None,
+    report: Path | str | None = None,
+) -> list[Outcome]:
+    """Run the contract kit on a plugin.
+
+    It runs in a process of its own, so that nothing the plugin does can change or silence what is reported.
+
+    Args:
+        target: a plugin, a distribution, the path of a one-file plugin, or `plugin/pattern` for some entries.
+        strict: refuse to check while any installed plugin fails to load.
+        progress: show progress on stderr, or in the notebook.
+        registry: where the plugin is, in this process; by default it is found among installed plugins and
+            registry.toml, and loaded with zoo's own plugins only, unless it needs what another provides.
+        report: file to write a report to that can be published, as its suffix .md or .json says.
+
+    Returns:
+        The outcome of each check, which `zoo.testing.shortfall` judges as a whole.
+
+    Raises:
+        UnknownName: there is no such plugin, distribution, entry or file.
+        PluginError: the plugin is disabled.
+        OptionError: the report has another suffix.
+        OutputError: there is no folder to write the report to.
+        OSError: the report cannot be written.
+    """
+    if report is not None:
+        require_format(Path(report))
+    found = isolated(target, strict=strict) if registry is None else messages(target, registry=registry)
+    with Bar() if progress else quiet() as bar:
+        progressing = _Progressing(bar)
+        for message in found:
+            progressing.take(message)
+    if report is not None:
+        write_report(Path(report), target, progressing.plugins, progressing.outcomes)
+    return progressing.outcomes
+
+
+class _Progressing:
+    """Collects the outcomes among messages, and shows how far the checks have come.
+
+    Args:
+        report: called as `Bar` is.
+    """
+
+    def __init__(self, report: Callable[..., None]) -> None:
+        self.outcomes: list[Outcome] = []
+        self.plugins: list[dict[str, str]] = []
+        self._report = report
+        self._total = 0
+
+    def take(self, message: Message) -> None:
+        """Take a message. Raises the ZooError that it tells of."""
+        what = message["what"]
+        if what == "refused":
+            raise _as_raised(message)
+        if what == "begun":
+            self.plugins, self._total = message["plugins"], message["total"]
+        elif what == "notice":
+            warn(message["text"])
+        elif what == "checking":
+            if self.outcomes and self.outcomes[-1].entry != message["entry"]:
+                self._note()
+            name, done = message["name"], len(self.outcomes)
+            self._report(f"checking {message['plugin']}", done, self._total, "checks", name)
+        elif what == "outcome":
+            self.outcomes.append(Outcome(**{key: message[key] for key in Outcome.__slots__}))
+        elif self.outcomes:
+            self._note()
+
+    def _note(self) -> None:
+        """Print how the checks of the last entry ended."""
+        entry = self.outcomes[-1].entry
+        own = [outcome for outcome in self.outcomes if outcome.entry == entry]
+        if isinstance(self._report, Bar):
+            self._report.note(f"{entry}: {in_words(own)}")
+
+
+def _as_raised(message: Message) -> ZooError:
+    kind: type[ZooError] = getattr(errors, message["class"])
+    error = kind.__new__(kind)
+    ZooError.__init__(error, message["message"], hint=message["hint"])
+    return error
