@@ -29,16 +29,22 @@ OF_PLUGINS = {check.name for check in CHECKS if check.kind in ("plugin", "recipe
 FAILING_PLUGINS = {
     "imports_without_torch": "imports_torch:plugin",
     "imports_quickly": "imports_slowly:plugin",
+    "imports_silently": "prints:plugin",
     "import_changes_nothing": "sets_the_environment:plugin",
     "import_changes_nothing.folder": "changes_folder:plugin",
     "import_changes_nothing.warnings": "shows_warnings:plugin",
+    "import_changes_nothing.signals": "ignores_ctrl_c:plugin",
+    "import_changes_nothing.processes": "starts_a_process:plugin",
     **{name: f"broken_plugins:{name.replace('.', '_')}" for name in broken},
 }
 
 
 # Checks that start a process. The honest plugin answers for the import of its module, broken_plugins; and of
 # several failing fixtures of one check the first answers for the others.
-OF_IMPORTS = {"imports_without_torch", "imports_quickly", "import_changes_nothing", "imports_offline"}
+OF_IMPORTS = {
+    *("imports_without_torch", "imports_quickly", "imports_silently"),
+    *("import_changes_nothing", "imports_offline"),
+}
 
 
 def registry_of(where: str) -> Registry:

@@ -11,10 +11,10 @@ import importlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-import time
 import weakref
 from collections.abc import Callable
 from dataclasses import asdict
@@ -31,6 +31,10 @@ from zoo.testing._beside import registry_beside
 
 __all__ = ["Fresh"]
 
+# What is read of what an import prints
+_MOST_PRINTED = 10_000
+# Audit events of Python by which a process is started
+_STARTING = ("subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.fork", "os.forkpty")
 _KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_", "LD_LIBRARY_PATH", "PYTHON", "OMP_", "ZOO_")
 
 
@@ -82,20 +86,27 @@ def _end(process: subprocess.Popen[str], errors: IO[str], folder: tempfile.Tempo
 
 
 def main() -> None:
-    asked, answer = sys.stdin, sys.stdout
-    sys.stdin, sys.stdout = io.StringIO(), sys.stderr  # neither is a plugin's
+    asked, answer = sys.stdin, os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever a plugin prints, and however
+    sys.stdin, sys.stdout = io.StringIO(), sys.stderr
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a plugin may ignore it in the caller
     for line in asked:
         request = json.loads(line)
         print(json.dumps(_COMMANDS[request["command"]](request)), file=answer, flush=True)
     gc.freeze()  # as in zoo.__main__
 
 
-def _import(request: dict[str, Any]) -> tuple[str, float]:
-    """Load a plugin without torch; return why that fails, empty if it does not, and the seconds it takes."""
+def _nothing(request: dict[str, Any]) -> None:
+    """Do nothing: how long that takes is what every process of zoo takes."""
+
+
+def _import(request: dict[str, Any]) -> tuple[str, str]:
+    """Load a plugin without torch; return why that fails, empty if it does not, and what is printed."""
     sys.modules["torch"] = None  # pyright: ignore[reportArgumentType]
-    start = time.process_time()
-    cause = _load(request).cause
-    return cause, time.process_time() - start
+    before = os.fstat(2).st_size
+    loaded = _load(request)
+    sys.stdout.flush()
+    return loaded.cause, loaded.output + os.pread(2, _MOST_PRINTED, before).decode(errors="replace")
 
 
 def _load(request: dict[str, Any]) -> Plugin:
@@ -177,6 +188,8 @@ def _watch(request: dict[str, Any]) -> dict[str, list[str]]:
     for name in request["imported"]:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
+    started: list[str] = []
+    sys.addaudithook(lambda event, _: started.append(event) if event in _STARTING else None)
     before, as_it_was, known = snapshot(), functions(), set(sys.modules)
     own = {request["where"].partition(":")[0].partition(".")[0], Path(request["where"]).stem}
     with no_network() as connected:
@@ -188,6 +201,7 @@ def _watch(request: dict[str, Any]) -> dict[str, list[str]]:
                 spec.load()
     foreign = [name for name in sys.modules if name not in known and name.partition(".")[0] not in own]
     changed = differences(before, snapshot()) + replaced(as_it_was)
+    changed += [f"the processes that run (by {event})" for event in dict.fromkeys(started)]
     return {"changed": changed, "connected": connected, "imported": foreign}
 
 
@@ -221,6 +235,7 @@ def _reload(request: dict[str, Any]) -> dict[str, str]:
 
 
 _COMMANDS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "nothing": _nothing,
     "import": _import,
     "help": _help,
     "exported": _exported,

@@ -32,6 +32,7 @@ CHECKS: tuple[Check, ...] = (
             "loads": (),
             "imports_without_torch": ("loads",),
             "imports_quickly": ("imports_without_torch",),
+            "imports_silently": ("imports_without_torch",),
             "targets_resolve": ("loads",),
             "import_changes_nothing": ("targets_resolve",),
             "imports_offline": ("targets_resolve",),
