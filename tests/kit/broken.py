@@ -427,6 +427,14 @@ class ForgetsStatistics(Net):
         return PlainAttributeNorm(width)
 
 
+class DrawsATable(Net):
+    def finish(self):
+        self.table = torch.randn(self.channels, 1, 1)
+
+    def forward(self, images):
+        return super().forward(images + self.table)
+
+
 class MixesByProcess(Net):
     def forward(self, images):
         scale = torch.rand((), generator=torch.Generator().manual_seed(os.getpid())).item()
@@ -1447,6 +1455,18 @@ class UnhooksLate(MeanFeature):
 class LeavesEval(MeanFeature):
     def analyze(self, model, batches, *, subject):
         return super().analyze(model.eval(), batches, subject=subject)
+
+
+class SeedsTorch(MeanFeature):
+    def analyze(self, model, batches, *, subject):
+        torch.manual_seed(7)
+        return super().analyze(model, batches, subject=subject)
+
+
+class LeavesAnAttribute(MeanFeature):
+    def analyze(self, model, batches, *, subject):
+        model.seen_by = "LeavesAnAttribute"
+        return super().analyze(model, batches, subject=subject)
 
 
 class LeavesAHook(MeanFeature):

@@ -105,7 +105,6 @@ CHECKS: tuple[Check, ...] = (
             "saves_and_loads": ("same_shape_in_training", "builds_on_meta"),
             "deep_copies": ("same_shape_in_training",),
             "moves_dtype_and_device": ("saves_and_loads", "deep_copies"),
-            "exports": ("eval_is_deterministic", "eval_changes_nothing", "deep_copies"),
         },
     ),
     *_checks(
@@ -120,6 +119,17 @@ CHECKS: tuple[Check, ...] = (
             "penalty_trains": ("same_shape_in_training",),
         },
         task="language-modeling",
+    ),
+    *_checks(
+        "moving_checks",
+        "architecture",
+        {  # what a program may get wrong for a reason of its own is found first
+            "exports": (
+                *("batch_mates_do_not_matter", "eval_is_deterministic", "eval_changes_nothing"),
+                *("landmarks_resolve", "leaves_modes_and_settings", "saves_and_loads", "deep_copies"),
+                *("causal", "any_length_and_batch", "carries_state"),
+            ),
+        },
     ),
     *_checks("file_checks", "dataset", {"works_offline": ()}),
     *_checks(

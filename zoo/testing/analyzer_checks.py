@@ -6,8 +6,10 @@ import dataclasses
 import itertools
 import json
 import math
+import random
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -36,6 +38,9 @@ __all__ = [
     "sensitive_to_weights",
     "untouched_after_an_error",
 ]
+
+# A seed that no analyzer sets
+_UNUSUAL = 20_381
 
 
 def looks_by_typed_options(case: Case) -> None:
@@ -299,7 +304,7 @@ def figures_draw(case: Case) -> None:
 
 
 def leaves_model_untouched(case: Case) -> None:
-    """Weights, buffers, gradients, modes, requires_grad, hooks, torch's settings and random state stay."""
+    """Weights, buffers, gradients, modes, hooks and attributes stay, and so do settings and random states."""
     for specimen in specimens(case):
         changed = _changes(case, specimen, broken=False)
         assert not changed, message(
@@ -330,13 +335,14 @@ def _changes(case: Case, specimen: Specimen, *, broken: bool) -> list[str]:
         first, *_, last = model.parameters()
         first.grad = torch.ones_like(first)
         last.requires_grad_(False)
-        before = _everything(model)
-        try:
-            analyze(case, specimen, model, batches=specimen.batches(broken=broken))
-        except Exception:
-            if not broken:
-                raise
-        after = _everything(model)
+        with drawing_from(_UNUSUAL):  # not what an earlier analysis may have set
+            before = _everything(model)
+            try:
+                analyze(case, specimen, model, batches=specimen.batches(broken=broken))
+            except Exception:
+                if not broken:
+                    raise
+            after = _everything(model)
         changed += [name for name in before if not _same(before[name], after.get(name))]
         changed += [name for name in after if name not in before]
     return list(dict.fromkeys(changed))
@@ -380,7 +386,10 @@ def _everything(model: nn.Module) -> dict[str, Any]:
         for attribute, hooks in vars(module).items():
             if attribute.endswith("_hooks"):
                 state[f"{attribute.strip('_')} of {name or 'the model'}"] = list(hooks)
+        state[f"the attributes of {name or 'the model'}"] = sorted(vars(module))
     state["random state"] = torch.get_rng_state()
+    state["the state of `random`"] = random.getstate()
+    state["the state of numpy.random"] = str(np.random.get_state())
     return state
 
 
