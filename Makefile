@@ -33,7 +33,7 @@ test-all: $(READY) ## The slow and the nightly tests too: an hour and more.
 	$(BIN)/python -m pytest -m "not gpu and not network"
 
 reliability: $(READY) ## Kills, failing disks and hostile files, in full: two hours where the cores have other work too. Writes docs/explanation/reliability.md.
-	nice $(BIN)/python -m tests.reliability.full --out docs/explanation/reliability.md
+	nice $(BIN)/python -m tests.nightly.reliability.full --out docs/explanation/reliability.md
 
 weights: $(READY) ## Train published weights again: make weights NAMES="cifar10-resnet20". What was begun goes on.
 	$(BIN)/python benchmarks/weights.py $(NAMES)

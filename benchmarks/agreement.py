@@ -20,8 +20,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.distributed.commands import STILL, torchrun, undropped
-from tests.reliability import toys
+from tests.nightly.distributed.commands import STILL, torchrun, undropped
+from tests.nightly.reliability import toys
 
 NAMES = (
     *("lstm", "gru, windows", "min-gru", "awd-lstm, NT-ASGD", "lstm, EMA", "rnn, accumulated", "rnn-cell"),

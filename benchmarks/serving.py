@@ -38,7 +38,7 @@ from typing import Any
 from PIL import Image
 
 import zoo
-from tests.reliability.images import BODIES, HEADERS, mutated
+from tests.nightly.reliability.images import BODIES, HEADERS, mutated
 from zoo.errors import ZooError
 from zoo.models.torch_threads import default_threads
 

@@ -1,4 +1,4 @@
-"""A clean environment for every test, and `zoo` as a user types it."""
+"""A clean environment for every test, `zoo` in a process of its own, and two trained files."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+
+from tests.shell import SMALL_LSTM, SMALL_NET, SMALL_SHAPES, TEXT, zoo
+from zoo.registry.registry import Registry
 
 # One thread: the models are so small that threads only wait for each other. Set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -93,3 +96,32 @@ def run_zoo(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subproces
         return done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def registry() -> Registry:
+    """Return the registry of the installed plugins."""
+    return Registry.discover()
+
+
+@pytest.fixture(scope="session")
+def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("text") / "fox.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def lstm_file(text_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "lstm"
+    done = zoo("train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, "--run", folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "model.safetensors"
+
+
+@pytest.fixture(scope="session")
+def net_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "net"
+    done = zoo("train", "resnet-lite", "shapes", *SMALL_NET, *SMALL_SHAPES, "--run", folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "model.safetensors"

@@ -1,0 +1,81 @@
+"""Launchers and ranks killed at random moments, from the first one on.
+
+    python -m tests.nightly.reliability.orphans [--kills 100]
+
+A third of the runs is started by torchrun, the others by `--processes 2`. A process that is still there 30
+seconds after a kill is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+from tests.nightly.reliability import toys
+from tests.nightly.reliability.figure import Figure
+from tests.nightly.reliability.ranks import Going, training
+
+# Seconds after its start within which a process is killed, and after which nothing may be left
+_EARLY, _GONE = 6.0, 30.0
+
+
+def orphans(folder: Path, *, kills: int) -> Figure:
+    """Kill the command that has started two processes, or one of them, by SIGKILL or SIGTERM."""
+    draw, broken = random.Random(3), list[str]()
+    toys.lay_out(folder)
+    for number in range(kills):
+        launcher = number % 3 == 0
+        going = Going(folder, training(f"orphans-{number}", processes=2, launcher=launcher, epochs=1_000))
+        time.sleep(draw.uniform(0, _EARLY))
+        started = psutil.Process(going.process.pid)
+        family = [started, *started.children(recursive=True)]
+        meant, signal_number = draw.choice(family), draw.choice([signal.SIGKILL, signal.SIGTERM])
+        os.kill(meant.pid, signal_number)
+        if launcher and meant is not started:
+            going.process.send_signal(signal.SIGKILL)  # or it would start the processes again
+        deadline = time.monotonic() + _GONE
+        while (left := [each for each in family if _runs(each)]) and time.monotonic() < deadline:
+            going.process.poll()
+            time.sleep(0.05)
+        if left:
+            who = "torchrun" if launcher else "zoo"
+            what = f"{signal_number.name} to {family.index(meant)}"
+            broken.append(f"{who}, {what}: {[(family.index(each), each.status()) for each in left]}")
+        for each in left:
+            each.kill()
+        going.process.wait()
+    return Figure(
+        "the command that starts two processes, or one of them, killed within its first 6 s",
+        kills,
+        kills - len(broken),
+        "times no process left after 30 s, a third of them started by torchrun",
+        broken=tuple(broken),
+    )
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Return whether a process is there, and not only waiting to be looked at."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Kill trainings in several processes as they start.")
+    parser.add_argument("--kills", type=int, default=100)
+    kills: int = parser.parse_args().kills
+    with tempfile.TemporaryDirectory() as folder:
+        figure = orphans(Path(folder), kills=kills)
+    print(figure.text, *figure.broken, sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,459 @@
+"""The commands as a user types them."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+from msgspec import Meta
+from PIL import Image
+
+from tests.shell import SMALL_LSTM, SMALL_NET, zoo
+from zoo.errors import OptionError
+from zoo.files.cards import read_card
+
+
+def test_help_names_every_command():
+    from zoo.cli import COMMANDS
+
+    out = zoo("--help").stdout
+    for name in COMMANDS:
+        assert re.search(rf"^  {name} ", out, re.MULTILINE), name
+
+
+def test_list_filters_by_kind_pattern_and_condition():
+    def names(*arguments):
+        return [row["name"] for row in json.loads(zoo("list", *arguments, "--json").stdout)]
+
+    everything = names()
+    assert {"charrnn/lstm", "images/cifar10", "nietzsche-lstm"} <= set(everything)
+    texts = ["text/nietzsche", "text/tinyshakespeare", "text/stdlib", "text/files"]
+    assert names("datasets", "text/*") == texts
+    of_images = names("architecture", "--where", "task=classification")
+    assert "convnet/resnet-lite" in of_images
+    assert {name.partition("/")[0] for name in of_images} == {"convnet"}
+    large = names("dataset", "--where", "download_bytes>1e8")
+    assert "images/cifar10" in large
+    assert "text/nietzsche" not in large
+    assert names("dataset", "shape") == ["images/shapes"]
+    assert set(names("shape")) > {"images/shapes", "shapes-from-cifar10"}
+
+
+def test_list_shows_and_compares_parameters():
+    shown = zoo("list", "models", "resnet").stdout
+    assert re.search(r"^  convnet/resnet20 +Residual .* images, 269,722 parameters$", shown, re.M)
+    small = json.loads(zoo("list", "models", "--where", "params<1e5", "--json").stdout)
+    assert {row["name"] for row in small} == {"charrnn/rnn", "charrnn/rnn-cell", "convnet/convnet"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        (
+            ["models", "--where", "param<1"],
+            "of kind architecture has the key 'param'; did you mean 'params'?",
+            "task",
+        ),
+        (["datasets", "--where", "params<1"], "of kind dataset has the key 'params'", "download_bytes"),
+        (["--where", "task=classification and color!=red"], "has the key 'color'", "keys: "),
+    ],
+)
+def test_list_refuses_a_key_that_no_entry_has(arguments, message, hint):
+    done = zoo("list", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("zoo: --where: no entry ")
+    assert message in done.stderr
+    assert hint in done.stderr
+
+
+# Kinds of entries that are for no task
+NO_TASK = ("task", "group", "command", "exporter")
+
+
+def test_list_rows_have_the_documented_keys():
+    for row in json.loads(zoo("list", "--json").stdout):
+        assert {"kind", "name", "plugin", "task", "summary"} <= row.keys()
+        known = {"classification", "language-modeling", "multi-label"}
+        assert set(row["task"].split(", ")) <= known or row["kind"] in NO_TASK
+
+
+@pytest.mark.parametrize(
+    ("arguments", "plugins", "message"),
+    [
+        (["weights"], None, "there are no weights; `zoo plugins` shows what each plugin provides"),
+        (
+            ["weights", "nietzsche*"],
+            None,
+            "there are no weights; `zoo plugins` shows what each plugin provides",
+        ),
+        (["analyzers"], "text", "there are no analyzers; `zoo plugins` shows what each plugin provides"),
+        ([], "", "there are no entries; `zoo plugins` shows what each plugin provides"),
+        (["datasets", "nix*"], None, "nothing matches; `zoo list datasets` shows all"),
+        (["--where", "task=chess"], None, "nothing matches; `zoo list` shows all"),
+    ],
+)
+def test_list_says_why_it_is_empty(arguments, plugins, message, monkeypatch, tmp_path):
+    (tmp_path / "registry.toml").write_text("schema = 1\n")
+    monkeypatch.setattr("zoo.registry.catalog.shipped_path", lambda: tmp_path / "registry.toml")
+    env = {} if plugins is None else {"ZOO_PLUGINS": plugins}
+    done = zoo("list", *arguments, env=env, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", f"zoo: {message}\n")
+    done = zoo("list", *arguments, "--json", env=env, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nix"], "no name contains 'nix'"),
+        (["resnt20"], "no name contains 'resnt20'; did you mean 'resnet20'?"),
+        (["datasest"], "no name contains 'datasest'; did you mean 'datasets'?"),
+        (["weights", "resnet21"], "no name contains 'resnet21'"),
+        (["pretrained"], "unknown kind 'pretrained'; did you mean `zoo list weights`?"),
+    ],
+)
+def test_list_refuses_a_word_that_is_in_no_name(arguments, message):
+    done = zoo("list", *arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"zoo: {message}")
+    done = zoo("list", *arguments, "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["kind"] == "unknown-name"
+
+
+def test_show_counts_parameters():
+    shown = json.loads(zoo("show", "lstm", "--json").stdout)
+    assert shown["parameters"] == 3_271_016
+    assert shown["flops"] == 2 * (4 * 512 * (42 + 512) + 4 * 512 * 1024 + 512 * 56)
+    assert shown["options"]["num_layers"] == 2
+
+
+def test_show_accepts_every_listed_name():
+    for row in json.loads(zoo("list", "--json").stdout):
+        done = zoo("show", row["name"], "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["summary"]
+
+
+def test_plugins_lists_what_each_provides():
+    rows = {row["name"]: row for row in json.loads(zoo("plugins", "--json").stdout)}
+    assert rows["text"]["status"] == "ok"
+    assert rows["text"]["distribution"] == "zoo-registry"
+    assert "dataset text/nietzsche" in rows["text"]["provides"]
+
+
+def test_train_writes_a_complete_run_directory(lstm_file):
+    folder = lstm_file.parent
+    files = {path.name for path in folder.iterdir()}
+    expected = {"checkpoint.safetensors", "model.safetensors", "metrics.jsonl", "config.toml", "curve.png"}
+    assert expected <= files
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert rows[1]["val"]["loss"] < rows[0]["val"]["loss"]
+    assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_train_prints_one_json_document_on_stdout(text_file, tmp_path):
+    done = zoo(
+        "train",
+        "lstm",
+        "files",
+        "--data",
+        f"paths={text_file}",
+        *SMALL_LSTM,
+        "--run",
+        tmp_path / "run",
+        "--json",
+    )
+    result = json.loads(done.stdout)
+    assert {"run", "weights", "epochs", "steps", "metrics", "rate", "seconds"} <= result.keys()
+    assert Path(result["weights"]).exists()
+    assert re.search(r"^  2/2 ", done.stderr, re.MULTILINE)
+
+
+def test_config_toml_is_a_recipe_that_trains_the_same_weights(lstm_file, tmp_path):
+    config = lstm_file.parent / "config.toml"
+    done = zoo("train", "lstm", "--run", "run", cwd=tmp_path, env={"ZOO_REGISTRY": str(config)})
+    assert done.returncode == 0, done.stderr
+    assert read_card(tmp_path / "run/model.safetensors").sha256 == read_card(lstm_file).sha256
+
+
+def test_eval_measures_what_training_measured(lstm_file):
+    card = json.loads(zoo("inspect", lstm_file, "--json").stdout)
+    result = json.loads(zoo("eval", lstm_file, "--split", "val", "--json").stdout)
+    assert result["metrics"] == card["metrics"]["val"]
+    assert result["count"] == len("x" * 4080) // 10 - 1
+
+
+def test_eval_of_images_counts_every_one(net_file):
+    result = json.loads(zoo("eval", net_file, "--json").stdout)
+    assert result["count"] == 16
+    assert 0 <= result["metrics"]["accuracy"] <= 1
+
+
+def test_sample_is_reproducible_and_seeded(lstm_file):
+    def text(*arguments):
+        return zoo("sample", lstm_file, "--prompt", "the ", "--max-new-tokens", "40", *arguments).stdout
+
+    assert text() == text()
+    assert text() != text("--seed", "1")
+    assert text().startswith("the ")
+    assert len(text()) == len("the ") + 40 + 1
+
+
+def test_sample_warns_of_unknown_characters(lstm_file):
+    done = zoo("sample", lstm_file, "--prompt", "Ωmega", "--max-new-tokens", "5")
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[1:] == ["zoo: not in the model's vocabulary, read as <unk>: 'Ω'"]
+
+
+def test_inspect_prints_the_card(net_file):
+    out = zoo("inspect", net_file).stdout
+    assert "convnet/resnet-lite" in out
+    assert "images/shapes" in out
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_resume_gives_the_same_weights(text_file, tmp_path, number, code):
+    arguments = ["train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, "--bptt", "1"]
+    whole = zoo(*arguments, "--run", tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+
+    command = [sys.executable, "-m", "zoo", *arguments, "--run", str(tmp_path / "stopped")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "stopped/config.toml").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, message = process.communicate(timeout=100)
+    assert process.returncode == code, message
+    assert "Traceback" not in message
+    checkpoint = re.escape(str(tmp_path / "stopped" / "checkpoint.safetensors"))
+    told = rf"zoo: stopped in epoch \d, batch \d+; step \d+ is saved in {checkpoint}\n *zoo resume (.+)\n$"
+    found = re.search(told, message)
+    assert found, message
+    assert found[1] == str(tmp_path / "stopped")
+
+    resumed = zoo(*arguments, "--run", tmp_path / "stopped", "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    one, other = (tmp_path / name / "model.safetensors" for name in ("whole", "stopped"))
+    assert read_card(one).sha256 == read_card(other).sha256
+
+
+def test_an_ignored_ctrl_c_stays_ignored(text_file, tmp_path):
+    arguments = ["train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, "--bptt", "1"]
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in the background of a script
+    command = [sys.executable, "-m", "zoo", *arguments, "--run", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
+    while not (tmp_path / "run/config.toml").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, message = process.communicate(timeout=100)
+    assert process.returncode == 0, message
+    assert (tmp_path / "run/model.safetensors").exists()
+
+
+def test_a_run_continues_with_other_options_only_if_accepted_and_its_card_says_so(text_file, tmp_path):
+    arguments = ("train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, "--run", tmp_path)
+    assert zoo(*arguments).returncode == 0
+    longer = (*arguments[:-4], "--epochs", "3", "--lr", "0.01", *arguments[-2:], "--resume")
+    refused = zoo(*longer)
+    assert refused.returncode == 1
+    assert "train.epochs: 2 before, 3 now; train.lr: " in refused.stderr
+    assert "--accept-changes" in refused.stderr
+    done = zoo(*longer, "--accept-changes", "--save-every", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "continuing a changed run" in done.stderr
+    assert json.loads(done.stdout)["epochs"] == 3
+    card = json.loads(zoo("inspect", tmp_path / "model.safetensors", "--json").stdout)
+    (change,) = card["changes"]
+    assert change.startswith("from epoch 3, batch 1: train.epochs: 2 before, 3 now")
+    refused = zoo(*arguments, "--save-every", "often")
+    assert refused.returncode == 2
+    assert "(got 'often')" in refused.stderr
+
+
+def test_sigterm_before_training_begins_cleans_up_and_ends_with_143(tmp_path):
+    code = """
+import os, signal, sys, zoo.cli
+from zoo.files.atomic import atomic_write
+from pathlib import Path
+def begin(*arguments, **named):
+    with atomic_write(Path("file")) as file:
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+zoo.cli._invoke = begin
+zoo.cli.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (143, "", "zoo: interrupted\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["click", "msgspec", "pluggy"])
+def test_ctrl_c_while_the_command_is_imported_prints_nothing(name, run_zoo, tmp_path):
+    (tmp_path / f"{name}.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    done = run_zoo("list", path=[tmp_path])
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+@pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_second_signal_while_the_first_is_handled_or_at_exit_changes_nothing(tmp_path, number, code):
+    source = f"""
+import atexit, os, signal, sys, zoo.cli
+def again(*arguments):
+    os.kill(os.getpid(), signal.{number})
+    signal.pause()
+zoo.cli._invoke = zoo.cli._as_ours = again
+atexit.register(os.kill, os.getpid(), signal.{number})
+zoo.cli.main()
+"""
+    process = [sys.executable, "-c", source]
+    done = subprocess.run(process, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "zoo: interrupted\n")
+    process += ["list", "--json"]
+    done = subprocess.run(process, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, "")
+    assert json.loads(done.stdout) == {"error": "interrupted", "kind": "interrupted", "hint": None}
+
+
+def test_resume_starts_a_run_if_there_is_none(text_file, tmp_path):
+    arguments = ("train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, "--resume")
+    assert zoo(*arguments, "--run", tmp_path / "new").returncode == 0
+
+
+def test_resume_needs_nothing_but_the_run_and_works_from_any_folder(tmp_path):
+    images = tmp_path / "images"
+    for name, red in (("red", 200), ("blue", 0)):
+        (images / name).mkdir(parents=True)
+        for number in range(8):
+            Image.new("RGB", (12, 12), (red, 0, number)).save(images / name / f"{number}.png")
+    train = ["train", "resnet-lite", "folder", *SMALL_NET[:2], "--data", "root=images", "--data", "size=8"]
+    train += ["--batch-size", "4", "--epochs", "2", "--threads", "1"]
+    assert zoo(*train, "--run", "whole", cwd=tmp_path).returncode == 0
+    assert zoo(*train, "--run", "cut", cwd=tmp_path).returncode == 0
+    cut = tmp_path / "cut"
+    (cut / "checkpoint.previous.safetensors").replace(cut / "checkpoint.safetensors")
+    (cut / "model.safetensors").unlink()
+    (tmp_path / "elsewhere").mkdir()
+    done = zoo("resume", "../cut", "--json", cwd=tmp_path / "elsewhere")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["epochs"] == 2
+    whole = tmp_path / "whole"
+    assert read_card(cut / "model.safetensors").sha256 == read_card(whole / "model.safetensors").sha256
+
+
+def test_resume_says_if_there_is_no_run(tmp_path):
+    done = zoo("resume", tmp_path)
+    assert done.returncode == 1
+    assert f"{tmp_path} does not hold a run: it has no config.toml" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest", "runs"),
+    [
+        ("demo", "; did you mean 'runs/demo'?", "runs/demo, runs/other"),
+        ("runs/dmo", "; did you mean 'runs/demo'?", "runs/demo, runs/other"),
+        ("elsewhere/alnoe", "; did you mean 'elsewhere/alone'?", "elsewhere/alone, runs/demo, runs/other"),
+        ("nope", "", "runs/demo, runs/other"),
+    ],
+)
+def test_resume_names_the_runs_that_there_are(name, nearest, runs, tmp_path):
+    for run in ("runs/demo", "runs/other", "elsewhere/alone"):
+        (tmp_path / run).mkdir(parents=True)
+        (tmp_path / run / "config.toml").touch()
+    done = zoo("resume", name, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"zoo: no such run directory: {name}{nearest}\n     runs here: {runs}\n"
+    folder = zoo("resume", "elsewhere", cwd=tmp_path).stderr
+    assert "runs here: elsewhere/alone, runs/demo" in folder
+
+
+def test_resume_says_how_to_start_a_run_where_there_is_none(tmp_path):
+    done = zoo("resume", "nope", cwd=tmp_path)
+    assert done.stderr.splitlines() == ["zoo: no such run directory: nope", "     `zoo train` starts a run"]
+
+
+def test_the_number_of_threads_is_recorded_and_a_change_of_it_is_refused(text_file, tmp_path):
+    train = ["train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, "--run", tmp_path / "run"]
+    assert zoo(*train, "--threads", "2").returncode == 0
+    assert "threads = 2" in (tmp_path / "run/config.toml").read_text()
+    assert zoo(*train, "--resume").returncode == 0, "without --threads, a run keeps its number"
+    done = zoo(*train, "--resume", "--threads", "1")
+    assert done.returncode == 1
+    assert "threads: 2 before, 1 now" in done.stderr
+
+
+def test_resuming_a_finished_run_says_so_and_prints_its_result_again(text_file, tmp_path):
+    arguments = ("train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, "--run", tmp_path)
+    first = zoo(*arguments, "--json")
+    assert "already finished" not in first.stderr
+    before = (tmp_path / "model.safetensors").read_bytes()
+    again = zoo(*arguments, "--json", "--resume")
+    assert (again.returncode, json.loads(again.stdout)) == (0, json.loads(first.stdout))
+    title = f"resuming charrnn/lstm on text/files in {tmp_path}\n"
+    assert again.stderr == f"{title}zoo: the run in {tmp_path} is already finished: 2 of 2 epochs are done\n"
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+
+
+def test_a_run_without_a_name_takes_the_next_free_one(text_file, tmp_path):
+    for _ in range(2):
+        zoo("train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, cwd=tmp_path)
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["lstm-files", "lstm-files-2"]
+
+
+def test_completion_offers_names(run_zoo):
+    done = run_zoo(env={"_ZOO_COMPLETE": "bash_complete", "COMP_WORDS": "zoo train niet", "COMP_CWORD": "2"})
+    assert "plain,nietzsche-lstm" in done.stdout
+
+
+def test_a_closed_pipe_is_not_an_error():
+    done = subprocess.run(
+        f"{sys.executable} -m zoo list | head -n 1", shell=True, capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+
+
+def test_an_option_is_made_of_the_resolved_type_of_an_argument():
+    import click
+
+    from zoo.cli.kit import options_of
+
+    def describe(
+        path: str | Path = "x",
+        *,
+        often: Annotated[int, Meta(ge=1)] | None = 2,
+        bare: bool = False,
+        words: Sequence[str] = (),
+        by: Literal["size", "layer"] = "size",
+    ):
+        """Describe nothing."""
+
+    command = click.command()(options_of(describe)(lambda **settings: settings))
+    flags = {param.name: param for param in command.params}
+    assert [param.opts for param in command.params] == [
+        ["--path"], ["--often"], ["--bare"], ["--words"], ["--by"],
+    ]  # fmt: skip
+    read = command.main(
+        ["--often", "3", "--path", "2024", "--words", "a", "--words", "b"], standalone_mode=False
+    )
+    assert read == {"path": "2024", "often": 3, "bare": False, "words": ("a", "b"), "by": "size"}
+    ctx = click.Context(command)
+    assert [item.value for item in flags["by"].shell_complete(ctx, "l")] == ["layer"]
+    assert [item.type for item in flags["path"].shell_complete(ctx, "l")] == ["file"]
+    for words, message in (
+        (["--often", "0"], r"^--often must be at least 1 \(got 0\)$"),
+        (["--by", "layr"], r"^--by must be one of 'layer', 'size' \(got 'layr'\); did you mean 'layer'\?$"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            command.main(words, standalone_mode=False)

@@ -1,0 +1,100 @@
+"""Image models as a user trains, fine-tunes and evaluates them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.shell import SMALL_NET, SMALL_SHAPES, zoo
+from zoo.files.cards import read_card
+
+FEW = ("--batch-size", "32", "--epochs", "1")
+
+
+def test_a_model_starts_from_another_and_says_so(net_file, tmp_path):
+    shapes = ("--data", "train_size=64", "--data", "val_size=16", "--data", "objects=2")
+    done = zoo("train", "resnet-lite", "shapes", *shapes, *FEW, "--freeze", "stem", "--from", net_file,
+               "--run", tmp_path / "run")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "starting from 22 tensors of a convnet/resnet-lite trained on images/shapes\n" in done.stderr
+    card = read_card(tmp_path / "run" / "model.safetensors")
+    assert card.base_model["sha256"] == read_card(net_file).sha256
+    assert card.arguments["widths"] == [4, 8]
+    inspected = zoo("inspect", tmp_path / "run" / "model.safetensors")
+    assert card.base_model["sha256"] in inspected.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--from", "{text}"], 1, "holds a charrnn/lstm, but a convnet/resnet-lite is to be trained"),
+        (["--from", "nowhere"], 1, "unknown weights 'nowhere'"),
+        (["--from", "{net}", "--freeze", "steem"], 2, "freeze=steem matches no parameter"),
+        (["--from", "{net}", "--freeze", "*"], 2, "freeze=* leaves nothing to train"),
+        (["--layer-decay", "2"], 2, "--layer-decay must be at most 1 (got 2)"),
+        (["--augment", "zoom"], 2, "--augment must be a list"),
+        (["--mixup-alpha", "-1"], 2, "--mixup-alpha must be at least 0 (got -1)"),
+        (["--model", "widths=[]"], 2, "convnet/resnet-lite: widths must be"),
+    ],
+)
+def test_a_wrong_option_is_refused_before_anything_is_written(
+    options, code, message, net_file, lstm_file, tmp_path
+):
+    options = [option.format(text=lstm_file, net=net_file) for option in options]
+    done = zoo("train", "resnet-lite", "shapes", *SMALL_SHAPES, *FEW, *options, "--run", tmp_path / "run")
+    assert done.returncode == code
+    assert message in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_images_too_small_for_a_network_are_refused(tmp_path):
+    done = zoo("train", "resnet-lite", "shapes", *SMALL_SHAPES, "--data", "size=16", "--model",
+               "widths=[4, 4, 4, 4, 4, 4]", "--run", tmp_path / "run")  # fmt: skip
+    assert done.returncode == 1
+    assert "image_size must be at least 32 for 5 halvings (got 16)" in done.stderr
+
+
+def test_the_best_epoch_is_named(tmp_path):
+    few = ("--epochs", "3", "--batch-size", "32", "--lr", "1e-9")
+    done = zoo("train", "resnet-lite", "shapes", *SMALL_NET[:2], *SMALL_SHAPES, *few, "--json",
+               "--run", tmp_path / "run")  # fmt: skip
+    result = json.loads(done.stdout)
+    card = read_card(tmp_path / "run" / "best.safetensors")
+    assert result["weights"] == str(tmp_path / "run" / "best.safetensors")
+    assert result["epoch"] == card.progress["epochs"]
+    again = zoo("train", "resnet-lite", "shapes", *SMALL_NET[:2], *SMALL_SHAPES, *few, "--resume",
+                "--run", tmp_path / "run")  # fmt: skip
+    accuracy = f"val accuracy {100 * result['metrics']['val']['accuracy']:.2f} %"
+    assert again.stdout.splitlines()[:3] == [
+        f"weights  {result['weights']}",
+        f"         epoch {result['epoch']} of 3, the best by validation: {accuracy}",
+        f"last     {tmp_path / 'run' / 'model.safetensors'}",
+    ]
+
+
+def test_patience_ends_a_run(tmp_path):
+    done = zoo("train", "resnet-lite", "shapes", *SMALL_NET[:2], *SMALL_SHAPES, "--epochs", "9",
+               "--lr", "1e-30", "--ema-decay", "0.9999", "--patience", "1", "--json",
+               "--run", tmp_path / "run")  # fmt: skip
+    result = json.loads(done.stdout)
+    assert result["epochs"] == result["epoch"] + 1 < 9
+
+
+def test_eval_counts_by_class(net_file):
+    plain = json.loads(zoo("eval", net_file, "--json").stdout)
+    assert len(plain["classes"]) == len(plain["confusion"]) == 8
+    assert sum(map(sum, plain["confusion"])) == plain["count"] == 16
+    right = sum(row[index] for index, row in enumerate(plain["confusion"]))
+    assert plain["metrics"]["accuracy"] == right / 16
+    assert plain["classes"][0].keys() == {"class", "count", "accuracy"}
+
+
+def test_tta_changes_the_answers_and_is_for_images(net_file, lstm_file):
+    plain, views = (json.loads(zoo("eval", net_file, *more, "--json").stdout) for more in ([], ["--tta"]))
+    assert (plain["tta"], views["tta"]) == (False, True)
+    assert plain["count"] == views["count"]
+    assert plain["metrics"]["loss"] != views["metrics"]["loss"]
+    refused = zoo("eval", lstm_file, "--tta")
+    assert refused.returncode == 2
+    assert "there is no test-time augmentation for" in refused.stderr

@@ -1,0 +1,255 @@
+"""`zoo predict` as a user types it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.shell import zoo
+from zoo import load
+
+CUT = "cannot be read as an image: image file is truncated"
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """Return a folder with a few images of other sizes than the model's, one of them cut off."""
+    folder = tmp_path_factory.mktemp("given") / "images"
+    folder.mkdir()
+    draws = np.random.default_rng(0)
+    for number in range(6):
+        pixels = draws.integers(0, 256, (40 + number, 50, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    (folder / "cut.png").write_bytes((folder / "0.png").read_bytes()[:3000])
+    return folder
+
+
+def done(*arguments, code=0, **options):
+    result = zoo("predict", *arguments, **options)
+    assert result.returncode == code, result.stderr
+    return result
+
+
+def test_elsewhere_than_on_a_terminal_an_input_is_a_line_of_cells(net_file, images):
+    result = done(net_file, "images", cwd=images.parent)
+    rows = load(net_file, progress=False).predict(sorted(images.iterdir()), progress=False)
+    cells = [line.split("\t") for line in result.stdout.splitlines()]
+    assert [name for name, *_ in cells] == [f"images/{n}.png" for n in (*range(6), "cut")]
+    assert [[kind, float(p)] for _, kind, p in cells[:6]] == [
+        [*row["predictions"][0].values()] for row in rows[:6]
+    ]
+    assert cells[6][1:] == ["", CUT]
+    said = result.stderr.splitlines()
+    notice = "zoo: the model sees the central square of each image, resized to 32×32 pixels"
+    assert said == [f"predicting with {net_file}", notice], "once"
+    assert done(net_file, "images", "-q", cwd=images.parent).stderr == ""
+    (line,) = done(net_file, "images/1.png", "--top", "3", cwd=images.parent).stdout.splitlines()
+    assert len(line.split("\t")) == 7
+
+
+@pytest.mark.parametrize("width", [50, 80, 200])
+def test_a_table_on_a_terminal_fits_its_width(net_file, images, width):
+    result = done(net_file, "images", "--top", "2", cwd=images.parent, columns=width)
+    plain = re.sub(r"\x1b\[\d*m", "", result.stdout).splitlines()
+    assert plain[0].split() == ["INPUT", "CLASS", "PROBABILITY"]
+    assert max(map(len, plain)) <= width
+    ends = {len(line) for line in plain[:13]}
+    assert len(ends) == 1, "probabilities are aligned to the right"
+    assert re.fullmatch(r"images/0\.png +\w+ +\d+\.\d\d %", plain[1])
+    assert re.fullmatch(r" +\w+ +\d+\.\d\d %", plain[2])
+    assert " ".join(line.strip() for line in plain[13:]).split() == ["images/cut.png", *CUT.split()]
+
+
+def test_a_long_path_is_not_cut(net_file, images, tmp_path):
+    name = "x" * 90 + ".png"
+    (tmp_path / name).write_bytes((images / "1.png").read_bytes())
+    assert name in done(net_file, name, cwd=tmp_path, columns=60).stdout
+
+
+def test_what_a_terminal_would_obey_is_escaped(net_file, images, tmp_path):
+    (tmp_path / "\x1b[31m.png").write_bytes((images / "1.png").read_bytes())
+    for columns in (None, 80):
+        assert r"\x1b[31m.png" in done(net_file, tmp_path, columns=columns, env={"NO_COLOR": "1"}).stdout
+
+
+def test_json_is_an_array_of_the_rows(net_file, images):
+    inputs = "images/?.png", "images/cut.png"
+    document = json.loads(done(net_file, *inputs, "--json", "--top", "2", cwd=images.parent).stdout)
+    assert len(document) == 7
+    assert all(row.keys() == {"input", "predictions", "error"} for row in document)
+    assert [len(row["predictions"]) for row in document] == [2] * 6 + [0]
+    assert document[0]["predictions"][0].keys() == {"class", "probability"}
+    assert document[-1] == {"input": "images/cut.png", "predictions": [], "error": CUT}
+
+
+@pytest.mark.parametrize("more", [(), ("--json",), ("--out", "x.csv"), ("--out", "x.npy", "--json")])
+def test_strict_exits_with_1_after_all_is_done(net_file, images, tmp_path, more):
+    good, bad = (net_file, images / "1.png"), (net_file, images / "cut.png", images / "1.png")
+    assert done(*bad, "--strict", *more, code=1, cwd=tmp_path).stdout
+    for path in tmp_path.iterdir():
+        path.unlink()
+    done(*good, "--strict", *more, cwd=tmp_path)
+
+
+def test_paths_on_stdin(net_file, images, monkeypatch):
+    text = f"{images / '3.png'}\n{images / '4.png'}\n"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    lines = done(net_file, "-").stdout.splitlines()
+    assert [line.partition("\t")[0] for line in lines] == text.split()
+
+
+def test_texts_are_scored_with_units(lstm_file, text_file, monkeypatch, tmp_path):
+    (tmp_path / "short.txt").write_text("x")
+    result = done(lstm_file, text_file, "short.txt", cwd=tmp_path, columns=120, env={"NO_COLOR": "1"})
+    header, numbers, error = result.stdout.splitlines()
+    assert re.split(" {2,}", header) == [
+        "INPUT", "LOSS (nats)", "BITS PER CHAR", "PERPLEXITY", "TOKENS", "UNKNOWN",
+    ]  # fmt: skip
+    assert re.fullmatch(rf"{text_file} +\d\.\d{{4}} +\d\.\d{{4}} +\d+\.\d{{4}} +4,080 +0", numbers)
+    assert error.split("  ")[-1].strip() == "the text must have at least 2 tokens (got 1)"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text_file.read_bytes())))
+    (row,) = json.loads(done(lstm_file, "-", "--json").stdout)
+    assert row["input"] == "-"
+    assert row["predictions"] == json.loads(done(lstm_file, text_file, "--json").stdout)[0]["predictions"]
+
+
+def test_what_was_written_is_told(net_file, images, tmp_path):
+    result = done(net_file, images, "--out", "x.csv", "--min-confidence", "1", cwd=tmp_path)
+    assert result.stdout == "wrote x.csv: 7 rows, 1 cannot be read, 6 unsure\n"
+    again = done(net_file, images, "--out", "x.csv", cwd=tmp_path, code=1)
+    assert again.stderr.splitlines()[-2:] == [
+        "zoo: x.csv already exists",
+        "     remove it, or choose another output",
+    ]
+    document = json.loads(done(net_file, images, "--out", "y.jsonl", "--json", cwd=tmp_path).stdout)
+    assert document == {
+        "out": "y.jsonl", "weights": str(net_file), "rows": 7, "before": 0, "errors": 1, "unsure": 0,
+    }  # fmt: skip
+
+
+OUTPUT = "the output must be a .csv, a .jsonl, a .npy or a folder of its own"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "code"),
+    [
+        (["--top", "0"], "--top must be at least 1 (got 0)", 2),
+        ([""], "INPUT...: a path must have a name (got an empty string)", 2),
+        (["--out", "-"], f"{OUTPUT} (got -)", 2),
+        (["--top", "many"], "--top must be an integer (got 'many')", 2),
+        (["--min-confidence", "2"], "--min-confidence must be at most 1 (got 2)", 2),
+        (["--min-confidence", "nan"], "--min-confidence must be finite (got nan)", 2),
+        (["--min-confidence", "half"], "--min-confidence must be a number (got 'half')", 2),
+        (["--batch-size", "x"], "--batch-size must be an integer (got 'x')", 2),
+        (["--batch-size", "0"], "--batch-size must be at least 1 (got 0)", 2),
+        (["--threads", "0"], "--threads must be at least 1 (got 0)", 2),
+        (["--device", "tpu"], "there is no device 'tpu'", 2),
+        (
+            ["--out", "x.txt"],
+            f"{OUTPUT} (got x.txt)",
+            2,
+        ),
+        (["--out", "."], f"{OUTPUT} (got .)", 2),
+        (["--out", ""], "--out: a path must have a name (got an empty string)", 2),
+        (["--out", "no/x.csv"], "no/x.csv cannot be written: No such file or directory", 1),
+    ],
+)
+def test_mistakes_are_told_in_words(net_file, images, tmp_path, arguments, message, code):
+    result = done(net_file, images, *arguments, code=code, cwd=tmp_path)
+    assert f"zoo: {message}" in result.stderr
+    assert result.stdout == ""
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_no_input_is_a_mistake(net_file, monkeypatch):
+    assert "zoo: missing INPUT" in done(net_file, code=2).stderr
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+    assert "zoo: no images were given" in done(net_file, "-", code=1).stderr
+
+
+def started(*arguments, cwd) -> subprocess.Popen[bytes]:
+    """Start a command line in a process of its own."""
+    command = [sys.executable, "-m", "zoo", "predict", *map(str, arguments)]
+    return subprocess.Popen(command, cwd=cwd, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def rows_of(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def fed(process, images, out, count):
+    """Write paths to a process that waits for more, until a file has as many rows."""
+    names = [str(images / f"{number % 6}.png") for number in range(200)]
+    process.stdin.write("\n".join([*names, ""]).encode())
+    process.stdin.flush()
+    for _ in range(600):
+        if len(rows_of(out)) >= count or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    assert process.poll() is None, process.stderr.read()
+    return names
+
+
+def test_a_file_cut_off_by_a_kill_is_continued_by_the_same_command(net_file, images, tmp_path):
+    out = tmp_path / "x.csv"
+    process = started(net_file, "-", "--out", "x.csv", "-q", "--batch-size", "16", cwd=tmp_path)
+    names = fed(process, images, out, 60)
+    process.kill()
+    process.communicate()
+    before = rows_of(out)
+    assert (tmp_path / "x.csv.unfinished").exists()
+    assert 60 <= len(before) < 200
+    listed = "\n".join(names)
+    again = subprocess.run(
+        [sys.executable, "-m", "zoo", "predict", net_file, "-", "--out", "x.csv", "-q"],
+        cwd=tmp_path, input=listed, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert again.stdout == f"wrote x.csv: 200 rows, {len(before) - 1} of them written before\n"
+    assert [line.partition(",")[0] for line in rows_of(out)] == ["input", *names]
+    assert [*tmp_path.iterdir()] == [out]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_says_how_to_go_on(net_file, images, tmp_path, number, code):
+    out = tmp_path / "x.jsonl"
+    options = "--out", "x.jsonl", "--top", "2", "-q"
+    process = started(net_file, "-", *options, "--batch-size", "16", cwd=tmp_path)
+    names = fed(process, images, out, 60)
+    process.send_signal(number)
+    _, said = process.communicate()
+    assert process.returncode == code
+    first, hint = said.decode().strip().splitlines()
+    assert first == "zoo: stopped: x.jsonl has the rows so far"
+    assert hint.strip() == "the same command with the same inputs writes the others"
+    done_again = subprocess.run(
+        [sys.executable, "-m", "zoo", "predict", net_file, "-", *options],
+        cwd=tmp_path, input="\n".join(names), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done_again.stdout.startswith("wrote x.jsonl: 200 rows, ")
+    assert [json.loads(line)["input"] for line in rows_of(out)] == names
+
+
+def test_rows_reach_a_pipe_while_a_line_changes_on_the_terminal(net_file, images, tmp_path):
+    """rich, which draws that line, would send them to the terminal."""
+    code = f"""
+import sys
+from zoo.console import progress
+from zoo.cli import run
+progress._SHORT = progress._LIVE_SECONDS = 0
+sys.exit(run(["predict", {str(net_file)!r}, {str(images)!r}, "--batch-size", "1"]))
+"""
+    with (tmp_path / "out").open("w") as out:
+        env = {**os.environ, "TTY_COMPATIBLE": "1", "TERM": "xterm"}
+        subprocess.run([sys.executable, "-c", code], stdout=out, stderr=subprocess.PIPE, env=env, check=True)
+    assert len((tmp_path / "out").read_text().splitlines()) == 7

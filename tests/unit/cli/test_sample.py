@@ -1,0 +1,174 @@
+"""`zoo sample` as a user types it."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.shell import zoo
+from zoo.inference.sampling import Sampling, sample_many
+from zoo.models import weights
+from zoo.models.module_runner import ModuleRunner
+from zoo.registry.registry import Registry
+
+
+def text(*arguments, **options):
+    done = zoo("sample", *arguments, **options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def backwards_file(lstm_file, tmp_path_factory):
+    """The same weights, in a file that says they read from right to left."""
+    model, card = weights.load(lstm_file, Registry.discover())
+    path = tmp_path_factory.mktemp("weights") / "backwards.safetensors"
+    card.preprocess["backwards"] = True
+    weights.save(path, model, card)
+    return path
+
+
+def test_several_samples_are_printed_under_a_line_each_and_the_first_is_the_single_one(lstm_file):
+    options = lstm_file, "--prompt", "the ", "--max-new-tokens", "40"
+    single, several = text(*options), text(*options, "--samples", "3")
+    parts = several.split("--- ")
+    assert [part[: len("1 of 3 ---\n")] for part in parts[1:]] == [f"{n} of 3 ---\n" for n in (1, 2, 3)]
+    assert parts[0] == ""
+    assert parts[1] == "1 of 3 ---\n" + single
+    assert len({part.partition("\n")[2] for part in parts[1:]}) == 3
+
+
+def test_json_holds_the_first_text_and_all_of_them(lstm_file):
+    options = lstm_file, "--prompt", "the ", "--max-new-tokens", "40", "--json"
+    one, three = json.loads(text(*options)), json.loads(text(*options, "--samples", "3"))
+    assert one == {
+        "weights": str(lstm_file),
+        "prompt": "the ",
+        "seed": 0,
+        "text": one["text"],
+        "texts": [one["text"]],
+        "backwards": False,
+    }
+    assert len(one["text"]) == 40
+    assert three["text"] == three["texts"][0] == one["text"]
+    assert len({*three["texts"]}) == 3
+
+
+def test_every_option_is_passed_on(lstm_file):
+    model, card = weights.load(lstm_file, Registry.discover())
+    options = {"max_new_tokens": 30, "temperature": 1.5, "top_k": 5, "top_p": 0.7, "stop": "e", "seed": 4}
+    words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    done = text(lstm_file, "--prompt", "fox", *words, "--samples", "4", "--json")
+    drawn = sample_many(
+        ModuleRunner(model), card.preprocess, prompt="fox", sampling=Sampling(samples=4, **options)
+    )
+    assert json.loads(done)["texts"] == drawn
+    assert any(drawn)
+
+
+def test_the_text_ends_before_the_stop_string(lstm_file):
+    whole = text(lstm_file, "--max-new-tokens", "60").removesuffix("\n")
+    stop = whole[20:23]
+    assert text(lstm_file, "--max-new-tokens", "60", "--stop", stop) == whole.partition(stop)[0] + "\n"
+
+
+@pytest.mark.parametrize("several", [(), ("--samples", "2")])
+def test_a_stop_string_that_can_never_be_generated_is_an_error(lstm_file, several):
+    done = zoo("sample", lstm_file, "--stop", "the Ωmega!", *several)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        done.stderr.splitlines()[-1]
+        == "zoo: the model can never generate 'Ω' '!' of the stop string 'the Ωmega!'"
+    )
+
+
+def test_a_prompt_is_read_from_a_file_or_from_stdin(lstm_file, tmp_path, monkeypatch):
+    (tmp_path / "prompt.txt").write_bytes(b"the dog\r\nsleeps\n")
+    expected = text(lstm_file, "--prompt", "the dog\nsleeps\n", "--max-new-tokens", "20")
+    assert text(lstm_file, "--prompt-file", "prompt.txt", "--max-new-tokens", "20", cwd=tmp_path) == expected
+    (tmp_path / "marked.txt").write_bytes(b"\xef\xbb\xbfthe dog\nsleeps\n")  # as Windows editors do
+    assert text(lstm_file, "--prompt-file", "marked.txt", "--max-new-tokens", "20", cwd=tmp_path) == expected
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"the dog\nsleeps\n")))
+    assert text(lstm_file, "--prompt-file", "-", "--max-new-tokens", "20") == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "message"),
+    [
+        ("none.txt", 2, "--prompt-file: 'none.txt': No such file or directory"),
+        (".", 2, "--prompt-file: '.': Is a directory"),
+        ("latin1.txt", 1, "the prompt file latin1.txt is not UTF-8 text"),
+        ("binary.txt", 1, "the prompt file binary.txt is not UTF-8 text"),
+    ],
+)
+def test_a_prompt_file_that_cannot_be_used_is_refused(lstm_file, tmp_path, name, code, message):
+    (tmp_path / "latin1.txt").write_bytes("Für Elise".encode("latin-1"))
+    (tmp_path / "binary.txt").write_bytes(b"the dog\0")
+    done = zoo("sample", lstm_file, "--prompt-file", name, cwd=tmp_path)
+    assert done.returncode == code
+    assert message in done.stderr
+    assert done.stdout == ""
+
+
+def test_two_prompts_are_a_usage_error(lstm_file):
+    done = zoo("sample", lstm_file, "--prompt", "", "--prompt-file", "-")
+    assert done.returncode == 2
+    assert "--prompt and --prompt-file" in done.stderr
+
+
+def test_only_the_first_of_many_unknown_characters_are_named(lstm_file):
+    done = zoo("sample", lstm_file, "--prompt", "ABCDEFGHIJKLMNOP", "--max-new-tokens", "1")
+    listed = "'A' 'B' 'C' 'D' 'E' 'F' 'G' 'H' 'I' 'J' and 6 more"
+    assert done.stderr.splitlines()[-1] == f"zoo: not in the model's vocabulary, read as <unk>: {listed}"
+
+
+def test_a_model_that_reads_backwards_generates_the_text_before_its_prompt(backwards_file, lstm_file):
+    done = zoo("sample", backwards_file, "--prompt", "xof", "--max-new-tokens", "30")
+    forwards = text(lstm_file, "--prompt", "fox", "--max-new-tokens", "30")
+    assert done.stdout == forwards.removesuffix("\n")[::-1] + "\n"
+    notice = "zoo: the model reads backwards: it generates the text before its prompt"
+    assert done.stderr.splitlines() == [f"sampling from {backwards_file}", notice]
+    several = text(backwards_file, "--prompt", "xof", "--max-new-tokens", "30", "--samples", "2")
+    assert several.startswith("--- 1 of 2 ---\n" + done.stdout)
+    document = json.loads(text(backwards_file, "--prompt", "xof", "--max-new-tokens", "30", "--json"))
+    assert document["backwards"]
+    assert document["text"] + "xof\n" == done.stdout
+
+
+def stream(lstm_file, *arguments, **options):
+    command = [
+        sys.executable,
+        "-m",
+        "zoo",
+        "sample",
+        str(lstm_file),
+        "--max-new-tokens",
+        "1000000",
+        *arguments,
+    ]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def test_ctrl_c_ends_the_line_and_the_text(lstm_file):
+    with stream(lstm_file, "--prompt", "the ") as process:
+        assert process.stdout is not None
+        assert process.stdout.read(20).startswith("the ")
+        process.send_signal(signal.SIGINT)
+        out, message = process.communicate(timeout=100)
+    assert process.returncode == 130
+    assert out.endswith("\n")
+    assert message.split() == ["sampling", "from", str(lstm_file), "zoo:", "interrupted"]
+
+
+def test_a_reader_that_closes_the_pipe_is_not_an_error(lstm_file):
+    with stream(lstm_file) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == f"sampling from {lstm_file}\n"

@@ -1,0 +1,188 @@
+"""WEIGHTS may be an id, a file or a run directory, in every command."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.shell import zoo
+from zoo.errors import WeightsError
+from zoo.registry.registry import Registry
+from zoo.runs.resolving import resolve
+from zoo.testing.finding_weights import find_weights
+
+ENTRY = """
+schema = 1
+
+[recipes.fox]
+architecture = "lstm"
+dataset = "files"
+data = {{ paths = "fox.txt" }}
+
+[weights.fox]
+recipe = "fox"
+file = "{file}"
+sha256 = "{sha256}"
+bytes = {bytes}
+params = 1
+metrics = {{}}
+"""
+FORMS = ["id", "file", "folder"]
+
+
+@pytest.fixture(scope="module")
+def lstm_file(lstm_file: Path) -> Path:
+    """Return the file that the directory of a run stands for."""
+    return lstm_file.with_name("best.safetensors")
+
+
+@pytest.fixture(scope="module")
+def desk(lstm_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder whose registry.toml publishes a small LSTM under the id `fox`."""
+    folder = tmp_path_factory.mktemp("desk")
+    content = lstm_file.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    entry = ENTRY.format(file=lstm_file, sha256=digest, bytes=len(content))
+    (folder / "registry.toml").write_text(entry, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(params=FORMS)
+def weights(request: pytest.FixtureRequest, lstm_file: Path) -> str:
+    return {"id": "fox", "file": str(lstm_file), "folder": str(lstm_file.parent)}[request.param]
+
+
+def document(*arguments: str | Path, cwd: Path) -> dict:
+    done = zoo(*arguments, "--json", cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_eval(desk: Path, lstm_file: Path, weights: str) -> None:
+    assert document("eval", weights, cwd=desk) == document("eval", lstm_file, cwd=desk)
+
+
+def test_sample(desk: Path, lstm_file: Path, weights: str) -> None:
+    options = ("--prompt", "the ", "--max-new-tokens", "20")
+    assert document("sample", weights, *options, cwd=desk) == document(
+        "sample", lstm_file, *options, cwd=desk
+    )
+
+
+def test_inspect(desk: Path, lstm_file: Path, weights: str) -> None:
+    card = document("inspect", weights, cwd=desk)
+    assert card["architecture"] == "charrnn/lstm"
+    title, rest = zoo("inspect", weights, cwd=desk).stdout.split("\n", 1)
+    assert title == f"Weights {weights}"
+    assert rest == zoo("inspect", lstm_file, cwd=desk).stdout.split("\n", 1)[1]
+
+
+def test_analyze(desk: Path, lstm_file: Path, weights: str, tmp_path: Path) -> None:
+    manifest = document("analyze", "activations", weights, "--out", tmp_path / "out", cwd=desk)
+    assert manifest["weights"] == str(lstm_file)
+    assert manifest["weights_sha256"] == document("inspect", lstm_file, cwd=desk)["sha256"]
+
+
+def test_from(desk: Path, text_file: Path, weights: str, tmp_path: Path) -> None:
+    options = ("--data", f"paths={text_file}", "--batch-size", "8", "--epochs", "1", "--from", weights)
+    done = zoo("train", "lstm", "files", *options, "--run", tmp_path / "run", cwd=desk)
+    assert done.returncode == 0, done.stderr
+    assert "starting from " in done.stderr
+    card = document("inspect", tmp_path / "run", cwd=desk)
+    assert card["base_model"]["sha256"] == document("inspect", "fox", cwd=desk)["sha256"]
+
+
+@pytest.mark.parametrize(
+    "command", [["eval"], ["sample"], ["inspect"], ["analyze", "activations"]], ids=lambda words: words[0]
+)
+def test_a_folder_without_weights_is_refused(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    done = zoo(*command, "./run", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "run is a folder without a run" in done.stderr
+    (tmp_path / "run" / "config.toml").write_text("")
+    done = zoo(*command, "./run", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "run has no weights yet: it was stopped before its first save" in done.stderr
+    assert "`zoo resume run` continues it" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("fax", "unknown weights 'fax'; did you mean 'fox'?"),
+        ("net", "unknown weights 'net'; did you mean ./net?"),
+        ("done", "unknown weights 'done'; did you mean runs/done?"),
+        ("loose", "unknown weights 'loose'; did you mean loose.safetensors?"),
+        (
+            "nietzsche-windows",
+            "unknown weights 'nietzsche-windows'; "
+            "it is a recipe, which zoo.train('nietzsche-windows') trains",
+        ),
+        ("resnet44", "unknown weights 'resnet44'; it is an architecture"),
+        ("runs/dune", "no such file or run directory: runs/dune; did you mean 'runs/done'?"),
+        ("fox.safetensors", "no such file or run directory: fox.safetensors; did you mean 'fox'?"),
+        ("./runs", "runs is a folder without a run"),
+        ("", "unknown weights ''"),
+    ],
+)
+def test_a_bare_word_is_an_id_and_the_message_says_how_a_path_is_written(
+    desk: Path, lstm_file: Path, word: str, message: str
+) -> None:
+    for name in ("net/model.safetensors", "runs/done/model.safetensors", "loose.safetensors"):
+        (desk / name).parent.mkdir(parents=True, exist_ok=True)
+        (desk / name).write_bytes(lstm_file.read_bytes())
+    done = zoo("inspect", word, cwd=desk)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"zoo: {message}\n"), done.stderr
+
+
+def test_an_id_is_not_shadowed_by_a_folder_of_its_name(desk: Path, lstm_file: Path) -> None:
+    (desk / "fox").mkdir(exist_ok=True)
+    assert document("inspect", "fox", cwd=desk) == document("inspect", lstm_file, cwd=desk)
+
+
+def test_a_path_object_is_never_an_id(desk: Path, lstm_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (desk / "net").mkdir(exist_ok=True)
+    (desk / "net" / "model.safetensors").write_bytes(lstm_file.read_bytes())
+    monkeypatch.chdir(desk)
+    registry = Registry.discover()
+    assert find_weights(registry, Path("net")) == Path("net/model.safetensors")
+    resolved = resolve("fox", None, registry, from_weights=Path("net"))
+    assert resolved.recipe.from_weights == "./net"
+    with pytest.raises(WeightsError, match="no such file or run directory: gone"):
+        find_weights(registry, Path("gone"))
+
+
+def test_a_run_directory_knows_where_its_data_lay(tmp_path: Path) -> None:
+    for number in range(40):
+        folder = tmp_path / "images" / ("bright" if number % 2 else "dark")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (number + 200 * (number % 2),) * 3).save(folder / f"{number}.png")
+    data = ("--data", "root=images", "--data", "size=8")
+    done = zoo("train", "mlp", "folder", *data, "--epochs", "1", "--run", "runs/own", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    document("analyze", "confusion", "runs/own", "--out", "out", cwd=tmp_path)
+    document("analyze", "activations", "runs/own", "images/dark", "--out", "of-files", cwd=tmp_path)
+    shutil.copy(tmp_path / "runs/own/model.safetensors", tmp_path / "given.safetensors")
+    assert "requires root" in zoo("eval", "given.safetensors", cwd=tmp_path).stderr
+    given = document("eval", "given.safetensors", "--data", "root=images", cwd=tmp_path)
+    ours = document("eval", "runs/own", cwd=tmp_path)
+    assert given | {"weights": ""} == ours | {"weights": ""}
+
+
+def test_a_config_that_was_edited_decides_no_path(lstm_file: Path, text_file: Path, tmp_path: Path) -> None:
+    shutil.copytree(lstm_file.parent, tmp_path / "run")
+    ours = document("eval", "run/model.safetensors", cwd=tmp_path)
+    with (tmp_path / "run" / "config.toml").open("a") as config:
+        config.write("# mine\n")
+    for command in (["eval"], ["analyze", "surprisal"]):
+        done = zoo(*command, "./run", cwd=tmp_path)
+        assert done.returncode == 2
+        assert "text/files requires paths\n     add --data paths=...\n" in done.stderr
+    assert ours == document("eval", "run/model.safetensors", "--data", f"paths={text_file}", cwd=tmp_path)

@@ -1,0 +1,231 @@
+"""Broken plugins beside good ones: each is reported in one line and affects nothing else, in any order."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.made_up import HOOK, SPEC, distribution, model
+
+RunZoo = Callable[..., subprocess.CompletedProcess[str]]
+
+GOOD = ("alpha", "kappa", "omega")
+
+TERMINAL = "\x1b[31mred\x1b]0;title\x07\u202egnp.tac"
+"""A color, a window title and a right-to-left override."""
+
+
+def spec(**fields: object) -> str:
+    """Return the source of a plugin whose one spec has these fields changed."""
+    texts = {"name": "net", "target": "m:M", "task": "classification", "summary": "s", **fields}
+    listed = ", ".join(f"{name}={text!a}" for name, text in texts.items())
+    return f"{HOOK}@hookimpl\ndef zoo_architectures(): return [ArchitectureSpec({listed})]"
+
+
+BROKEN = {
+    "import-error": ("from zoo import no_such_name", "ImportError: cannot import name"),
+    "syntax-error": ("def (", "SyntaxError: invalid syntax"),
+    "exits": ("import sys\nsys.exit('goodbye')", "SystemExit: goodbye"),
+    "base-exception": ("class Odd(BaseException): pass\nraise Odd('very odd')", "Odd: very odd"),
+    "dependency": ("import not_installed", "ModuleNotFoundError: No module named 'not_installed'"),
+    "no-attribute": ("x = 1", "AttributeError: module 'no_attribute' has no attribute 'plugin'"),
+    "hook-raises": (f"{HOOK}@hookimpl\ndef zoo_datasets(): return 1 / 0", "ZeroDivisionError"),
+    "wrong-type": (
+        f"{HOOK}@hookimpl\ndef zoo_datasets(): return [{SPEC}]",
+        "zoo_datasets must return only DatasetSpec (it returned a ArchitectureSpec)",
+    ),
+    "half-way": (
+        f"{HOOK}@hookimpl\ndef zoo_architectures():\n    yield {SPEC}\n    raise OSError('half-way')",
+        "OSError: half-way",
+    ),
+    "misspelled": (
+        f"{HOOK}@hookimpl\ndef zoo_datsets(): return []",
+        "; did you mean 'zoo_datasets'?",
+    ),
+    "signature": (f"{HOOK}@hookimpl\ndef zoo_datasets(color): return []", "Argument(s) {'color'}"),
+    "twice": (
+        f"{HOOK}@hookimpl\ndef zoo_architectures(): return [{SPEC}, {SPEC}]",
+        "it provides the architecture 'net' twice",
+    ),
+    "no-summary": (spec(summary=None), "architecture 'net': summary must be a string (got None)"),
+    "surrogate": (
+        spec(source="\ud800"),
+        "architecture 'net': source must be one line of printable text (got '\\ud800')",
+    ),
+    "speechless": (
+        "class Odd(Exception):\n    def __str__(self): raise RuntimeError\nraise Odd",
+        "speechless (speechless) failed: Odd",
+    ),
+    "newline": (
+        spec(summary="s\narchitecture  forged/row"),
+        "architecture 'net': summary must be one line of printable text (got 's\\narchitecture  forged/row')",
+    ),
+    "terminal": (
+        spec(summary=TERMINAL),
+        "architecture 'net': summary must be one line of printable text (got '\\x1b[31mred\\x1b]0;title",
+    ),
+    "a-squatter": (model("lstm"), "the name 'charrnn' is already taken by zoo-registry"),
+}
+"""Plugins that fail, by the name of their distribution, and their cause."""
+
+LOADED = {
+    "exits-late": (spec(name="exit", target="exits_late_model:Net"), "exits-late/exit"),
+    "prints": (f"print('[not JSON')\n{spec(name='printed')}", "prints/printed"),
+    "a-namesake": (spec(name="lstm"), "a-namesake/lstm"),
+}
+"""Plugins that load in spite of what is wrong with them, and their one entry."""
+
+POINTS = {"a-squatter": {"charrnn": "a_squatter"}, "no-attribute": {"no-attribute": "no_attribute:plugin"}}
+"""Entry points of distributions whose plugin has another name or target."""
+
+SHUFFLE = """
+import contextlib, importlib, io, json, random, sys
+from zoo.cli import run
+places, modules = json.loads(sys.argv[1]), json.loads(sys.argv[2])
+before, answers = list(sys.path), set()
+random.seed(0)
+for _ in range(100):
+    random.shuffle(places)
+    sys.path[:] = places + before
+    importlib.invalidate_caches()
+    for name in modules:
+        sys.modules.pop(name, None)
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run(["list", "--json"])
+    answers.add((code, out.getvalue(), err.getvalue()))
+print(json.dumps(sorted(answers)))
+"""
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("plugins")
+    sources = {name: model(f"net-{name}") for name in GOOD}
+    sources |= {name: source for name, (source, _) in (BROKEN | LOADED).items()}
+    made = [distribution(folder, name, source, points=POINTS.get(name)) for name, source in sources.items()]
+    (folder / "exits-late" / "exits_late_model.py").write_text("import sys\nsys.exit(3)")
+    return made
+
+
+@pytest.fixture(scope="module")
+def healthy(run_zoo: RunZoo) -> list[dict[str, Any]]:
+    """Return the rows of `zoo list` with no plugins but zoo's own."""
+    return json.loads(run_zoo("list", "--json").stdout)
+
+
+def test_good_plugins_are_listed_and_each_broken_one_is_one_line(
+    places: list[Path], run_zoo: RunZoo, healthy: list[dict[str, Any]]
+) -> None:
+    done = run_zoo("list", "--json", path=places)
+    assert done.returncode == 0
+    rows = json.loads(done.stdout)
+    theirs = {row["name"] for row in rows if row not in healthy}
+    assert theirs == {f"{name}/net-{name}" for name in GOOD} | {entry for _, entry in LOADED.values()}
+    assert [row for row in rows if row["name"] not in theirs] == healthy
+    lines = done.stderr.splitlines()
+    assert len(lines) == len(BROKEN) == 18
+    for name, (_, cause) in BROKEN.items():
+        plugin = next(iter(POINTS.get(name, {name: ""})))
+        (line,) = [line for line in lines if line.startswith(f"zoo: plugin {plugin} ({name}) failed: ")]
+        assert cause in line
+        assert line.isprintable()
+
+
+def test_strict_ends_with_1(places: list[Path], run_zoo: RunZoo) -> None:
+    done = run_zoo("--strict", "list", path=places)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{len(BROKEN)} problem(s) with plugins" in done.stderr
+
+
+@pytest.mark.nightly
+def test_a_hundred_orders_of_the_path_give_one_answer(
+    places: list[Path], run_zoo: RunZoo, tmp_path: Path
+) -> None:
+    modules = [path.name.replace("-", "_") for path in places]
+    arguments = [json.dumps([str(path) for path in places]), json.dumps(modules)]
+    done = subprocess.run(
+        [sys.executable, "-c", SHUFFLE, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    (answer,) = json.loads(done.stdout)
+    asked = run_zoo("list", "--json", path=places)
+    assert answer == [asked.returncode, asked.stdout, asked.stderr]
+
+
+LATE = "target 'exits_late_model:Net' cannot be imported: SystemExit: 3"
+
+
+def test_a_target_that_exits_is_reported_by_show(places: list[Path], run_zoo: RunZoo) -> None:
+    done = run_zoo("show", "exits-late/exit", "--json", path=places)
+    assert done.returncode == 0
+    assert LATE in json.loads(done.stdout)["unknown"]
+
+
+def test_a_target_that_exits_is_an_error_of_train(places: list[Path], run_zoo: RunZoo) -> None:
+    done = run_zoo("train", "exits-late/exit", "shapes", path=places)
+    assert done.returncode == 1
+    assert [line for line in done.stderr.splitlines() if "exits_late" in line] == [f"zoo: {LATE}"]
+
+
+def test_a_target_that_exits_fails_its_check(places: list[Path], run_zoo: RunZoo) -> None:
+    done = run_zoo("check", "exits-late", "--json", path=places)
+    assert done.returncode == 1
+    checks = json.loads(done.stdout)["checks"]
+    (failed,) = [check for check in checks if check["outcome"] == "failed"]
+    assert {check["outcome"] for check in checks if check["entry"] == "exits-late/exit"} == {"skipped"}
+    assert failed["name"] == "exits-late-targets_resolve"
+    assert f"got {LATE}" in failed["reason"]
+
+
+@pytest.mark.nightly
+def test_other_plugins_go_on_beside_it(places: list[Path], run_zoo: RunZoo, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("to be or not to be, " * 200)
+    train = ["train", "charrnn/rnn", "files", "--data", f"paths={tmp_path / 'text.txt'}", "--json"]
+    done = run_zoo(*train, "--run", tmp_path / "run", path=places)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["metrics"]["val"]["loss"] > 0
+    done = run_zoo("check", "text/stdlib", "--json", path=places)
+    assert (done.returncode, json.loads(done.stdout)["failed"]) == (0, 0)
+
+
+def test_plugins_shows_what_a_plugin_printed(places: list[Path], run_zoo: RunZoo) -> None:
+    done = run_zoo("plugins", "--traceback", "prints", path=places)
+    assert "[not JSON" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [("show", "lstm"), ("show", "charrnn/lstm")], ids=lambda a: a[1])
+def test_nobody_takes_a_name_of_zoos_own(
+    arguments: tuple[str, ...], places: list[Path], run_zoo: RunZoo
+) -> None:
+    done = run_zoo(*arguments, "--json", path=places)
+    facts = json.loads(done.stdout)
+    assert (facts["name"], facts["distribution"]) == ("charrnn/lstm", "zoo-registry")
+    line = "zoo: 'lstm' means charrnn/lstm; write a-namesake/lstm for the other"
+    assert done.stderr.splitlines().count(line) == (arguments[1] == "lstm")
+
+
+TINY = f"""
+{HOOK}
+@hookimpl
+def zoo_datasets():
+    yield DatasetSpec(name="tiny", target="acme_model:TinyImages", task="classification", summary="s")
+"""
+
+
+@pytest.mark.timeout(400)  # dozens of checks, some in processes of their own, beside other work
+def test_a_check_loads_no_neighbor_that_would_break_it(run_zoo: RunZoo, tmp_path: Path) -> None:
+    places = [
+        distribution(tmp_path, "acme", TINY),
+        distribution(tmp_path, "neighbor", "import json, sys\njson.dumps = None\nsys.exit('was imported')"),
+    ]
+    (places[0] / "acme_model.py").write_text("from zoo_images.tiny import TinyImages")
+    assert "was imported" in run_zoo("list", path=places).stderr
+    done = run_zoo("check", "acme", path=places)
+    lines = done.stderr.splitlines()  # a slow machine adds lines of progress
+    assert (done.returncode, [line for line in lines if not line.startswith("checking acme")]) == (0, [])
