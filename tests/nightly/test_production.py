@@ -19,7 +19,6 @@ from PIL import Image
 
 from tests.nightly.browser.serving import Server, free_port
 
-pytestmark = pytest.mark.nightly
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 PAGE = (Path(__file__).parents[2] / "docs/how-to/serve-in-production.md").read_text(encoding="utf-8")
 HOST = "zoo.example.org"

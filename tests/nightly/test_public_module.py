@@ -14,7 +14,7 @@ from torch import nn
 import zoo
 from zoo.errors import ZooWarning
 
-pytestmark = [pytest.mark.nightly, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 SMALL_SHAPES: dict[str, Any] = {"train_size": 256, "val_size": 64, "test_size": 64}
 

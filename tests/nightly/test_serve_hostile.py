@@ -27,7 +27,7 @@ from zoo_serve.app import create_app  # noqa: E402
 from zoo_serve.limits import Limits  # noqa: E402
 from zoo_serve.served import named  # noqa: E402
 
-pytestmark = [pytest.mark.nightly, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 # Requests of each kind; some take a tenth of a second
 EXAMPLES = 200

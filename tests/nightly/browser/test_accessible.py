@@ -10,8 +10,6 @@ import pytest
 from tests.nightly.browser.serving import Server
 from tests.nightly.browser.visits import Visit, noise
 
-pytestmark = pytest.mark.nightly
-
 ROOT = Path(__file__).parents[3]
 AXE = ROOT / ".venv/node_modules/axe-core/axe.min.js"
 

@@ -15,8 +15,6 @@ from tests.nightly.browser.serving import Server
 from tests.nightly.browser.visits import Visit, noise
 from zoo.files import style
 
-pytestmark = pytest.mark.nightly
-
 SVG = b"""<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9" onload="parent.hacked = 1">
 <script>parent.hacked = 1; fetch("http://example.com/")</script></svg>"""
 

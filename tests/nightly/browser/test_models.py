@@ -9,8 +9,6 @@ import pytest
 
 from tests.nightly.browser.visits import Visit
 
-pytestmark = pytest.mark.nightly
-
 
 @pytest.mark.slow
 def test_each_model_is_listed_with_its_primary_metric(visit: Visit) -> None:

@@ -20,8 +20,6 @@ from zoo_serve.app import create_app
 from zoo_serve.command import _listening, _url
 from zoo_serve.served import named
 
-pytestmark = pytest.mark.nightly
-
 DONE = '.written[aria-busy="false"]'
 
 

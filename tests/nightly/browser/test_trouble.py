@@ -9,8 +9,6 @@ import pytest
 from tests.nightly.browser.serving import Server, free_port
 from tests.nightly.browser.visits import Visit, noise
 
-pytestmark = pytest.mark.nightly
-
 FAILED = "Failed to load resource"
 
 

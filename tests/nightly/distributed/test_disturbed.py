@@ -20,7 +20,7 @@ from tests.nightly.distributed.commands import LSTM, ended, require_gone, starte
 from tests.nightly.reliability import toys
 from zoo.cli import run
 
-pytestmark = [pytest.mark.nightly, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")

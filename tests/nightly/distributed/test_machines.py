@@ -20,7 +20,7 @@ import pytest
 from tests.nightly.distributed.commands import LSTM, workers
 from tests.nightly.reliability import toys
 
-pytestmark = [pytest.mark.nightly, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 LATE = "another process of this run has not answered for 5 seconds"
 # What it is if the system gives up the connection before that

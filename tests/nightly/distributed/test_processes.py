@@ -21,7 +21,7 @@ from tests.nightly.reliability import toys
 from zoo.cli import run
 from zoo.errors import ZooWarning
 
-pytestmark = [pytest.mark.nightly, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 NAMES = (
     "lstm",

@@ -70,6 +70,7 @@ def test_a_promise_holds(name: str, tmp_path: Path) -> None:
     assert figure.holds, figure.text
 
 
+@pytest.mark.slow
 def test_no_promise_is_left_out() -> None:
     assert FEW.keys() | {"cost"} == PROMISES.keys()  # no test looks at the clock
     assert len(files.hostile.FILES) + len(files.hostile.CARDS) + len(files.hostile.ARCHIVES) >= 40

@@ -44,6 +44,7 @@ def trained(installed: Path, run_zoo: RunZoo, tmp_path_factory: pytest.TempPathF
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_it_is_listed_beside_the_others(installed: Path, run_zoo: RunZoo) -> None:
     done = run_zoo("--strict", "list", "--json", path=[installed])
     names = {row["name"] for row in json.loads(done.stdout)}
@@ -78,7 +79,6 @@ def test_its_recipe_is_shown_with_its_weights(name: str, installed: Path, run_zo
     assert facts["weights"]["example/stripes-linear"]["params"] == 130
 
 
-@pytest.mark.nightly
 def test_its_weights_are_what_its_recipe_trains(installed: Path, run_zoo: RunZoo, tmp_path: Path) -> None:
     train = ("train", "stripes-linear", "--threads", "1", "--run", tmp_path / "run", "--json")
     done = run_zoo("--strict", *train, path=[installed])
@@ -94,7 +94,6 @@ def test_its_weights_are_what_its_recipe_trains(installed: Path, run_zoo: RunZoo
     assert published["training"] == {k: v for k, v in trained["training"].items() if k not in later}
 
 
-@pytest.mark.nightly
 @pytest.mark.parametrize("name", ["stripes-linear", "example/stripes-linear"])
 def test_its_published_weights_are_evaluated(name: str, installed: Path, run_zoo: RunZoo) -> None:
     done = run_zoo("--strict", "eval", name, "--json", path=[installed])
@@ -123,18 +122,19 @@ def test_it_is_shown_with_its_distribution_and_its_size(installed: Path, run_zoo
     assert facts["parameters"] == 3 * 32 * 32 * 10 + 10
 
 
+@pytest.mark.slow
 def test_it_learns(trained: dict[str, Any]) -> None:
     assert trained["epochs"] == 1
     assert trained["metrics"]["val"]["accuracy"] > 0.9
 
 
-@pytest.mark.nightly
 def test_its_weights_are_evaluated(installed: Path, run_zoo: RunZoo, trained: dict[str, Any]) -> None:
     result = json.loads(run_zoo("eval", trained["weights"], "--json", path=[installed]).stdout)
     assert (result["dataset"], result["count"]) == ("example/stripes", 64)
     assert result["metrics"]["accuracy"] > 0.9
 
 
+@pytest.mark.slow
 def test_its_command_is_one_of_zoos(installed: Path, run_zoo: RunZoo) -> None:
     _, found, brought = run_zoo("-h", path=[installed]).stdout.partition("Commands of plugins:\n")
     assert found
@@ -148,7 +148,6 @@ def test_its_command_is_one_of_zoos(installed: Path, run_zoo: RunZoo) -> None:
     assert "how to use it  zoo histogram --help" in facts
 
 
-@pytest.mark.nightly
 def test_its_command_reads_published_weights(installed: Path, run_zoo: RunZoo) -> None:
     done = run_zoo("--strict", "histogram", "stripes-linear", "--bins", "4", "--json", path=[installed])
     assert done.returncode == 0, done.stderr
@@ -161,7 +160,6 @@ def test_its_command_reads_published_weights(installed: Path, run_zoo: RunZoo) -
     assert done.stdout.startswith("Weights stripes-linear 130 values in 2 tensors\n")
 
 
-@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("arguments", "code", "kind", "message"),
     [
@@ -204,6 +202,7 @@ def test_without_it_its_command_is_unknown(run_zoo: RunZoo, installed: Path) -> 
         assert "$ZOO_PLUGINS loads" in done.stderr
 
 
+@pytest.mark.slow
 def test_without_it_its_weights_are_refused_by_name(run_zoo: RunZoo, trained: dict[str, Any]) -> None:
     done = run_zoo("eval", trained["weights"])
     assert done.returncode == 1

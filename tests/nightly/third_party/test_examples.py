@@ -44,6 +44,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_is_short_and_its_contract_test_four_lines(name: str) -> None:
     files = [path for path in (EXAMPLES / name).rglob("*") if path.suffix in (".py", ".toml")]
@@ -120,7 +121,6 @@ def test_weights_of_timm_keep_the_mean_and_the_deviation_they_were_trained_with(
         zoo.train("test_resnet", "shapes", model={"pretrained": "r161_in1k"}, run=tmp_path / "x", **options)
 
 
-@pytest.mark.nightly
 def test_timms_models_are_listed_by_name_without_importing_timm_or_torch(installed: Path) -> None:
     listing = """
 import json, sys
@@ -147,7 +147,6 @@ assert "timm" not in sys.modules
     assert len(ours) > 1_000
 
 
-@pytest.mark.nightly
 def test_they_work_together(installed: Path, run_zoo: RunZoo, tmp_path: Path) -> None:
     """A network of timm learns scikit-learn's digits, and pytorch-grad-cam shows where it looks."""
     plugins = {"ZOO_PLUGINS": "gradcam,images,sklearn,timm"}  # images brings the task

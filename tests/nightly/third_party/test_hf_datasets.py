@@ -23,7 +23,6 @@ from zoo.testing import check
 EXAMPLE = Path(__file__).parents[3] / "examples" / "zoo-hf-datasets"
 
 pytestmark = [
-    pytest.mark.nightly,  # datasets imports pandas and pyarrow
     pytest.mark.filterwarnings("ignore"),
     pytest.mark.skipif(not find_spec("datasets"), reason="needs datasets"),
 ]

@@ -14,7 +14,7 @@ from zoo.registry.registry import Registry
 from zoo.testing import run_checks, shortfall
 from zoo.testing._suite import Suite
 
-# mamba, rwkv and min-lstm take three seconds each, and pass the whole kit in a slow test
+# mamba, rwkv and min-lstm take three seconds each, and pass the whole kit by night
 QUICK = ("gpt", "tcn")
 TELLING = (
     "every_parameter_gets_a_gradient",
@@ -80,6 +80,7 @@ def registry() -> Registry:
     return Registry(plugins.with_ours(loaded))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUICK)
 def test_what_tells_most_of_a_language_model_passes(name: str, registry: Registry) -> None:
     suite = Suite(registry, f"languages/{name}")
@@ -87,14 +88,20 @@ def test_what_tells_most_of_a_language_model_passes(name: str, registry: Registr
     assert [(one.check, one.reason) for one in outcomes if one.outcome != "passed"] == []
 
 
-@pytest.mark.nightly
 def test_the_whole_kit_passes(registry: Registry) -> None:
     outcomes = run_checks(registry, "languages")
     assert [(one.name, one.outcome, one.reason) for one in outcomes if one.outcome != "passed"] == []
     assert not shortfall(outcomes)
 
 
-@pytest.mark.parametrize("bug", BUGS.values(), ids=BUGS)
+# One of each check
+FIRST = {bug.check: name for name, bug in reversed(BUGS.items())}.values()
+
+
+@pytest.mark.parametrize(
+    "bug",
+    [pytest.param(bug, id=name, marks=[pytest.mark.slow] * (name in FIRST)) for name, bug in BUGS.items()],
+)
 def test_a_bug_is_found_by_the_check_of_what_it_breaks(bug: Bug, registry: Registry) -> None:
     module = import_module(f"languages.{bug.module}")
     assert module.__file__

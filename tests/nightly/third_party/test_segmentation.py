@@ -86,6 +86,7 @@ def _to(directory: Path, *, epochs: int) -> list[str]:
     return ["--epochs", str(epochs), "--augment", "crop,flip", "--run", str(directory)]
 
 
+@pytest.mark.slow
 def test_it_is_listed_and_shown_with_its_group_of_training_fields(answer: Callable[..., Any]) -> None:
     names = {row["name"]: row for row in answer("list")}
     assert names["segmentation/unet"]["task"] == names["segmentation/shapes-masks"]["task"] == "segmentation"
@@ -103,6 +104,7 @@ def test_it_is_listed_and_shown_with_its_group_of_training_fields(answer: Callab
     assert answer("show", "shapes-masks-unet")["kind"] == "recipe"
 
 
+@pytest.mark.slow
 def test_its_metrics_are_those_of_pixels_and_its_items_images(
     trained: Path, answer: Callable[..., Any]
 ) -> None:
@@ -132,6 +134,7 @@ def test_training_reports_the_task_s_primary_metric(trained: Path, answer: Calla
     assert card["training"]["augment"] == ["crop", "flip"]
 
 
+@pytest.mark.slow
 def test_a_run_stopped_within_an_epoch_resumes_bit_for_bit(tmp_path: Path, trained: Path) -> None:
     """Its sums hold a confusion matrix, which a checkpoint keeps."""
     ours = tmp_path / "small"
@@ -174,6 +177,7 @@ def test_its_analyzer_draws_a_split_and_images_of_the_users_own(
     assert sum(row["predicted"] for row in own["tables"]["classes"]) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_its_answers_are_masks_and_what_is_in_them(
     tmp_path: Path, trained: Path, answer: Callable[..., Any]
 ) -> None:
@@ -267,7 +271,6 @@ def test_what_makes_no_sense_is_refused_in_words(
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.nightly
 def test_new_plugins_for_the_task_pass_the_kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for kind, name in (("architecture", "dilated"), ("dataset", "one-square"), ("analyzer", "sureness")):
         new = ["new-plugin", name, "--kind", kind, "--task", "segmentation", "--out", str(tmp_path)]
@@ -286,7 +289,6 @@ def test_new_plugins_for_the_task_pass_the_kit(tmp_path: Path, monkeypatch: pyte
     assert run(["analyze", "sureness", str(tmp_path / "run"), "--out", str(tmp_path / "found")]) == 0
 
 
-@pytest.mark.nightly
 @pytest.mark.timeout(600)
 def test_its_own_tests_pass(installed: Path, tmp_path: Path) -> None:
     shutil.copytree(SOURCE / "tests", tmp_path / "tests")
@@ -304,7 +306,6 @@ def test_its_own_tests_pass(installed: Path, tmp_path: Path) -> None:
 _QUIETLY = "ignore::zoo.errors.ZooWarning"
 
 
-@pytest.mark.nightly
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("most", [2, 20])
 def test_a_run_killed_at_random_moments_resumes_bit_for_bit(
@@ -390,6 +391,7 @@ def wrong(tmp_path: Path) -> Iterator[Path]:
     sys.modules.pop("wrong", None)
 
 
+@pytest.mark.slow
 def test_the_kit_finds_wrong_masks_and_wrong_answers(wrong: Path) -> None:
     outcomes = {o.name: o.reason for o in testing.check(str(wrong), progress=False) if o.reason}
     assert "expected train labels from -1 to 1; got 2" in outcomes["from-one-labels_in_range"]
