@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -445,12 +443,3 @@ def test_a_mistyped_option_is_named_although_registry_toml_cannot_be_read(tmp_pa
     done = zoo("train", "resnet20", "shapes", "--hidden-sise", "5", "--json", cwd=tmp_path)
     assert done.returncode == 2
     assert "no such option: --hidden-sise" in json.loads(done.stdout)["error"]
-
-
-def test_a_closed_stderr_hides_progress_and_spoils_nothing(tmp_path: Path) -> None:
-    words = "-m zoo train mlp shapes --epochs 1 --batch-size 64 --json --run run"
-    sizes = "--data train_size=64 --data val_size=16 --data test_size=16"
-    command = f"{sys.executable} {words} {sizes} 2>&-"
-    done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0
-    assert json.loads(done.stdout)["epochs"] == 1

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -221,46 +217,6 @@ def test_inspect_prints_the_card(net_file):
     assert "images/shapes" in out
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_resume_gives_the_same_weights(text_file, tmp_path, number, code):
-    arguments = ["train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, "--bptt", "1"]
-    whole = zoo(*arguments, "--run", tmp_path / "whole")
-    assert whole.returncode == 0, whole.stderr
-
-    command = [sys.executable, "-m", "zoo", *arguments, "--run", str(tmp_path / "stopped")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    while not (tmp_path / "stopped/config.toml").exists() and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(number)
-    _, message = process.communicate(timeout=100)
-    assert process.returncode == code, message
-    assert "Traceback" not in message
-    checkpoint = re.escape(str(tmp_path / "stopped" / "checkpoint.safetensors"))
-    told = rf"zoo: stopped in epoch \d, batch \d+; step \d+ is saved in {checkpoint}\n *zoo resume (.+)\n$"
-    found = re.search(told, message)
-    assert found, message
-    assert found[1] == str(tmp_path / "stopped")
-
-    resumed = zoo(*arguments, "--run", tmp_path / "stopped", "--resume")
-    assert resumed.returncode == 0, resumed.stderr
-    one, other = (tmp_path / name / "model.safetensors" for name in ("whole", "stopped"))
-    assert read_card(one).sha256 == read_card(other).sha256
-
-
-def test_an_ignored_ctrl_c_stays_ignored(text_file, tmp_path):
-    arguments = ["train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, "--bptt", "1"]
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in the background of a script
-    command = [sys.executable, "-m", "zoo", *arguments, "--run", str(tmp_path / "run")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    signal.signal(signal.SIGINT, before)
-    while not (tmp_path / "run/config.toml").exists() and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, message = process.communicate(timeout=100)
-    assert process.returncode == 0, message
-    assert (tmp_path / "run/model.safetensors").exists()
-
-
 def test_a_run_continues_with_other_options_only_if_accepted_and_its_card_says_so(text_file, tmp_path):
     arguments = ("train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, "--run", tmp_path)
     assert zoo(*arguments).returncode == 0
@@ -279,52 +235,6 @@ def test_a_run_continues_with_other_options_only_if_accepted_and_its_card_says_s
     refused = zoo(*arguments, "--save-every", "often")
     assert refused.returncode == 2
     assert "(got 'often')" in refused.stderr
-
-
-def test_sigterm_before_training_begins_cleans_up_and_ends_with_143(tmp_path):
-    code = """
-import os, signal, sys, zoo.cli
-from zoo.files.atomic import atomic_write
-from pathlib import Path
-def begin(*arguments, **named):
-    with atomic_write(Path("file")) as file:
-        os.kill(os.getpid(), signal.SIGTERM)
-        signal.pause()
-zoo.cli._invoke = begin
-zoo.cli.main()
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (143, "", "zoo: interrupted\n")
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("name", ["click", "msgspec", "pluggy"])
-def test_ctrl_c_while_the_command_is_imported_prints_nothing(name, run_zoo, tmp_path):
-    (tmp_path / f"{name}.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
-    done = run_zoo("list", path=[tmp_path])
-    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
-
-
-@pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
-def test_a_second_signal_while_the_first_is_handled_or_at_exit_changes_nothing(tmp_path, number, code):
-    source = f"""
-import atexit, os, signal, sys, zoo.cli
-def again(*arguments):
-    os.kill(os.getpid(), signal.{number})
-    signal.pause()
-zoo.cli._invoke = zoo.cli._as_ours = again
-atexit.register(os.kill, os.getpid(), signal.{number})
-zoo.cli.main()
-"""
-    process = [sys.executable, "-c", source]
-    done = subprocess.run(process, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (code, "", "zoo: interrupted\n")
-    process += ["list", "--json"]
-    done = subprocess.run(process, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (code, "")
-    assert json.loads(done.stdout) == {"error": "interrupted", "kind": "interrupted", "hint": None}
 
 
 def test_resume_starts_a_run_if_there_is_none(text_file, tmp_path):
@@ -410,18 +320,6 @@ def test_a_run_without_a_name_takes_the_next_free_one(text_file, tmp_path):
     for _ in range(2):
         zoo("train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, cwd=tmp_path)
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["lstm-files", "lstm-files-2"]
-
-
-def test_completion_offers_names(run_zoo):
-    done = run_zoo(env={"_ZOO_COMPLETE": "bash_complete", "COMP_WORDS": "zoo train niet", "COMP_CWORD": "2"})
-    assert "plain,nietzsche-lstm" in done.stdout
-
-
-def test_a_closed_pipe_is_not_an_error():
-    done = subprocess.run(
-        f"{sys.executable} -m zoo list | head -n 1", shell=True, capture_output=True, text=True, check=False
-    )
-    assert done.stderr == ""
 
 
 def test_an_option_is_made_of_the_resolved_type_of_an_argument():

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -85,20 +81,6 @@ def test_the_script_of_a_shell_is_printed_and_its_line_documented(shell):
     assert (done.returncode, done.stderr) == (0, "")
     assert f"_ZOO_COMPLETE={shell}_complete" in done.stdout
     assert f"zoo completion {shell}" in zoo("completion", "--help").stdout
-
-
-@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
-def test_bash_completes_with_the_script(tmp_path):
-    script = zoo("completion", "bash").stdout
-    ask = (
-        "COMP_WORDS=(zoo train lstm niet); COMP_CWORD=3; _zoo_completion zoo; printf '%s\\n' ${COMPREPLY[@]}"
-    )
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # the script calls `zoo`
-    done = subprocess.run(
-        ["bash", "-c", f"{script}\n{ask}"],
-        env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.stdout.split() == ["nietzsche"], done.stderr
 
 
 def test_fields_and_their_choices_are_offered():

@@ -148,34 +148,6 @@ def test_weights_too_large_to_compute_with_are_an_error(words, huge, text_file, 
     assert "not finite" in error["error"]
 
 
-def run_in_bash(tmp_path: Path, line: str) -> tuple[int, str]:
-    """Return the exit code of `zoo` in a line of bash, and everything that is printed."""
-    script = f'zoo() {{ "{sys.executable}" -m zoo "$@"; }}; {line}; echo "code ${{PIPESTATUS[0]}}" >&2'
-    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
-    text, _, code = done.stderr.rpartition("code ")
-    return int(code), done.stdout + text
-
-
-@pytest.mark.parametrize(
-    ("line", "code", "shown"),
-    [
-        ("zoo list | head -n 1", 0, "Architectures for classification, multi-label\n"),
-        ("zoo --help | true", 0, ""),
-        ("zoo list --json | head -n 1", 0, "[\n"),
-        ("zoo list >&-", 0, ""),
-        ("zoo list --json >&-", 0, ""),
-        ("zoo list >/dev/full", 1, "zoo: cannot write to stdout: No space left on device\n"),
-        ("zoo list --json >/dev/full", 1, "zoo: cannot write to stdout: No space left on device\n"),
-        ("zoo lst 2>&-", 2, ""),
-        ("zoo lst 2>/dev/full", 2, ""),
-        ("zoo show x <&- >&- 2>&-", 1, ""),
-        (r"zoo list $'\xff'", 1, "zoo: no name contains '\\udcff'\n     `zoo list` shows all\n"),
-    ],
-)
-def test_streams_that_are_closed_full_or_not_read(line, code, shown, tmp_path):
-    assert run_in_bash(tmp_path, line) == (code, shown)
-
-
 def test_completion_offers_no_name_that_a_terminal_obeys(tmp_path, monkeypatch):
     text = f"[recipes.{json.dumps(EVIL)}]\narchitecture='lstm'\ndataset='stdlib'\n[recipes.aa]\n"
     text += f"architecture='lstm'\ndataset='stdlib'\nsummary={json.dumps(EVIL)}\n"
@@ -205,14 +177,6 @@ def test_a_traceback_is_text_and_the_error_still_a_document(monkeypatch):
     assert "Traceback" in done.stderr
     assert obeyed(done.stderr) == []
     assert strict_json(done.stdout)["error"].startswith("RuntimeError")
-
-
-def test_a_folder_s_matplotlibrc_is_not_read(tmp_path, run_zoo):
-    os.mkfifo(tmp_path / "matplotlibrc")  # reading it would never end
-    small = ("--data", "train_size=16", "--data", "val_size=8", "--data", "test_size=0")
-    done = run_zoo("train", "mlp", "shapes", *small, "--epochs", "1", "--run", "run", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "run" / "curve.png").is_file()
 
 
 def test_what_shows_nothing_is_escaped():

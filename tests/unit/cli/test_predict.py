@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
-import signal
-import subprocess
 import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -178,78 +173,10 @@ def test_no_input_is_a_mistake(net_file, monkeypatch):
     assert "zoo: no images were given" in done(net_file, "-", code=1).stderr
 
 
-def started(*arguments, cwd) -> subprocess.Popen[bytes]:
-    """Start a command line in a process of its own."""
-    command = [sys.executable, "-m", "zoo", "predict", *map(str, arguments)]
-    return subprocess.Popen(command, cwd=cwd, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-def rows_of(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
-
-
-def fed(process, images, out, count):
-    """Write paths to a process that waits for more, until a file has as many rows."""
-    names = [str(images / f"{number % 6}.png") for number in range(200)]
-    process.stdin.write("\n".join([*names, ""]).encode())
-    process.stdin.flush()
-    for _ in range(600):
-        if len(rows_of(out)) >= count or process.poll() is not None:
-            break
-        time.sleep(0.1)
-    assert process.poll() is None, process.stderr.read()
-    return names
-
-
-def test_a_file_cut_off_by_a_kill_is_continued_by_the_same_command(net_file, images, tmp_path):
-    out = tmp_path / "x.csv"
-    process = started(net_file, "-", "--out", "x.csv", "-q", "--batch-size", "16", cwd=tmp_path)
-    names = fed(process, images, out, 60)
-    process.kill()
-    process.communicate()
-    before = rows_of(out)
-    assert (tmp_path / "x.csv.unfinished").exists()
-    assert 60 <= len(before) < 200
-    listed = "\n".join(names)
-    again = subprocess.run(
-        [sys.executable, "-m", "zoo", "predict", net_file, "-", "--out", "x.csv", "-q"],
-        cwd=tmp_path, input=listed, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert again.stdout == f"wrote x.csv: 200 rows, {len(before) - 1} of them written before\n"
-    assert [line.partition(",")[0] for line in rows_of(out)] == ["input", *names]
-    assert [*tmp_path.iterdir()] == [out]
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_ctrl_c_says_how_to_go_on(net_file, images, tmp_path, number, code):
-    out = tmp_path / "x.jsonl"
-    options = "--out", "x.jsonl", "--top", "2", "-q"
-    process = started(net_file, "-", *options, "--batch-size", "16", cwd=tmp_path)
-    names = fed(process, images, out, 60)
-    process.send_signal(number)
-    _, said = process.communicate()
-    assert process.returncode == code
-    first, hint = said.decode().strip().splitlines()
-    assert first == "zoo: stopped: x.jsonl has the rows so far"
-    assert hint.strip() == "the same command with the same inputs writes the others"
-    done_again = subprocess.run(
-        [sys.executable, "-m", "zoo", "predict", net_file, "-", *options],
-        cwd=tmp_path, input="\n".join(names), capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert done_again.stdout.startswith("wrote x.jsonl: 200 rows, ")
-    assert [json.loads(line)["input"] for line in rows_of(out)] == names
-
-
-def test_rows_reach_a_pipe_while_a_line_changes_on_the_terminal(net_file, images, tmp_path):
+def test_rows_stay_on_stdout_while_a_line_changes_on_the_terminal(net_file, images, monkeypatch):
     """rich, which draws that line, would send them to the terminal."""
-    code = f"""
-import sys
-from zoo.console import progress
-from zoo.cli import run
-progress._SHORT = progress._LIVE_SECONDS = 0
-sys.exit(run(["predict", {str(net_file)!r}, {str(images)!r}, "--batch-size", "1"]))
-"""
-    with (tmp_path / "out").open("w") as out:
-        env = {**os.environ, "TTY_COMPATIBLE": "1", "TERM": "xterm"}
-        subprocess.run([sys.executable, "-c", code], stdout=out, stderr=subprocess.PIPE, env=env, check=True)
-    assert len((tmp_path / "out").read_text().splitlines()) == 7
+    for name in ("_SHORT", "_LIVE_SECONDS"):
+        monkeypatch.setattr(f"zoo.console.progress.{name}", 0)
+    result = done(net_file, images, "--batch-size", "1", env={"TTY_COMPATIBLE": "1", "TERM": "xterm"})
+    assert len(result.stdout.splitlines()) == 7
+    assert "\x1b[" in result.stderr

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import signal
-import subprocess
-import sys
 
 import pytest
 
@@ -138,37 +135,3 @@ def test_a_model_that_reads_backwards_generates_the_text_before_its_prompt(backw
     document = json.loads(text(backwards_file, "--prompt", "xof", "--max-new-tokens", "30", "--json"))
     assert document["backwards"]
     assert document["text"] + "xof\n" == done.stdout
-
-
-def stream(lstm_file, *arguments, **options):
-    command = [
-        sys.executable,
-        "-m",
-        "zoo",
-        "sample",
-        str(lstm_file),
-        "--max-new-tokens",
-        "1000000",
-        *arguments,
-    ]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
-
-
-def test_ctrl_c_ends_the_line_and_the_text(lstm_file):
-    with stream(lstm_file, "--prompt", "the ") as process:
-        assert process.stdout is not None
-        assert process.stdout.read(20).startswith("the ")
-        process.send_signal(signal.SIGINT)
-        out, message = process.communicate(timeout=100)
-    assert process.returncode == 130
-    assert out.endswith("\n")
-    assert message.split() == ["sampling", "from", str(lstm_file), "zoo:", "interrupted"]
-
-
-def test_a_reader_that_closes_the_pipe_is_not_an_error(lstm_file):
-    with stream(lstm_file) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.read(10)
-        process.stdout.close()
-        assert process.stderr.read() == f"sampling from {lstm_file}\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import subprocess
@@ -275,40 +274,6 @@ def test_quiet_shows_results_and_errors_alone(text_file, lstm_file, tmp_path) ->
     wrong = zoo("eval", "nothing", "--quiet")
     assert wrong.returncode == 1
     assert wrong.stderr.startswith("zoo: ")
-
-
-CONFIG = """# Exactly what this run is: `ZOO_REGISTRY=config.toml zoo train NAME` runs it again.
-schema = 1
-
-[recipes.x]
-architecture = "charrnn/lstm"
-dataset = "text/stdlib"
-"""
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        ("train", "lstm", "stdlib", "--epochs", "1"),
-        ("resume", "runs/x"),
-        ("lr-find", "lstm", "stdlib"),
-        ("eval", "cifar10-resnet20"),
-        ("sample", "nietzsche-rnn"),
-        ("analyze", "cam", "cifar10-resnet20"),
-        ("check", "cam"),
-    ],
-    ids=lambda command: command[0],
-)
-def test_the_first_line_comes_before_torch(command, run_zoo, tmp_path) -> None:
-    (tmp_path / "torch.py").write_text("raise ImportError('torch is asked for')")
-    (tmp_path / "runs" / "x").mkdir(parents=True)
-    (tmp_path / "runs" / "x" / "config.toml").write_text(CONFIG)
-    search = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    done = run_zoo(*command, env={"PYTHONPATH": search}, cwd=tmp_path)
-    line, *rest = done.stderr.splitlines()
-    assert re.match(r"(training|resuming|trying|evaluating|sampling|analyzing|checking) ", line)
-    if command[0] != "check":
-        assert "torch is asked for" in "".join(rest)
 
 
 @pytest.mark.parametrize("kind", ["text", "images"])

@@ -6,8 +6,6 @@ import importlib.util
 import json
 import os
 import py_compile
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -62,20 +60,6 @@ def test_tab_runs_nothing_of_a_half_typed_line(command: str, home: Path, marks: 
         done = CliRunner().invoke(cli, [], prog_name="zoo", env=asked | {"COMP_WORDS": words})
         assert (done.exit_code, done.stderr) == (0, ""), words
         assert marks() == [], words
-
-
-@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
-@pytest.mark.parametrize("words", ["zoo train nie", f"zoo train --plugin {NAME}.py nie"])
-def test_tab_in_a_shell_offers_names_beside_a_plugin(words: str, home: Path) -> None:
-    script = typed("completion", "bash").stdout
-    count = len(words.split()) - 1
-    ask = f"COMP_WORDS=({words}); COMP_CWORD={count}; _zoo_completion zoo; echo ${{COMPREPLY[@]}}"
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # the script calls `zoo`
-    env = {**os.environ, "PATH": path}
-    done = subprocess.run(
-        ["bash", "-c", f"{script}\n{ask}"], env=env, capture_output=True, text=True, check=False
-    )
-    assert "nietzsche-gru" in done.stdout, done.stderr
 
 
 def test_a_file_that_is_named_runs_before_and_after_the_command(home: Path, marks: Marks) -> None:

@@ -97,7 +97,7 @@ def words(text_file: Path, lstm_file: Path, net_file: Path) -> dict[str, list[st
     }
 
 
-@pytest.mark.parametrize("columns", [60, 80])
+@pytest.mark.parametrize("columns", [60, pytest.param(80, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_progress_fits_and_is_gone_in_the_end(
     command: str, columns: int, words: dict[str, list[str | Path]], tmp_path: Path

@@ -45,7 +45,13 @@ def zoo(signals: list[signal.Signals], at: int) -> tuple[subprocess.CompletedPro
     return done, said + more, int(lines or 0)
 
 
-@pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGINT, signal.SIGTERM]], ids=["one", "two"])
+@pytest.mark.parametrize(
+    "signals",
+    [
+        pytest.param([signal.SIGTERM], marks=pytest.mark.slow, id="one"),
+        pytest.param([signal.SIGINT, signal.SIGTERM], id="two"),
+    ],
+)
 def test_a_signal_at_any_line_of_main_ends_in_words(signals: list[signal.Signals]) -> None:
     _, _, lines = zoo([], -1)
     ended: list[int] = []
