@@ -271,24 +271,6 @@ def test_a_recipe_may_start_from_weights_of_zoo_and_is_told_that_its_name_is_tak
     assert told in capsys.readouterr().err
 
 
-def test_an_unknown_entry_is_an_error_with_a_suggestion(capsys):
-    assert run(["check", "cam/egen-cam"]) == 1
-    assert "plugin cam has no entry 'egen-cam'; did you mean 'eigen-cam'?" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("target", "message"),
-    [
-        ("txet", "unknown plugin or distribution 'txet'; did you mean 'text'?"),
-        ("zoo-registri", "did you mean 'zoo-registry'?"),
-        ("nowhere.py", "no such file: nowhere.py"),
-    ],
-)
-def test_an_unknown_target_is_an_error_with_a_suggestion(target, message, capsys):
-    assert run(["check", target]) == 1
-    assert message in capsys.readouterr().err
-
-
 def test_a_distribution_stands_for_all_its_plugins(capsys, monkeypatch):
     monkeypatch.setenv("ZOO_PLUGINS", "text")
     run(["check", "Zoo_Registry"])

@@ -6,7 +6,6 @@ import json
 import re
 
 import pytest
-from PIL import Image
 
 from tests.shell import SMALL_SHAPES, zoo
 
@@ -99,78 +98,6 @@ def test_a_language_model_reads_texts(lstm_file, tmp_path):
     assert "LSTM" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("words", "code", "message", "hint"),
-    [
-        (
-            ["cam", "LSTM", "x.png"],
-            1,
-            "cam/cam is for classification and multi-label, but charrnn/lstm is for language-modeling",
-            "surprisal",
-        ),
-        (["camm", "NET"], 1, "unknown analyzer 'camm'; did you mean 'cam'?", "zoo list analyzers"),
-        (
-            ["cam", "nothing.safetensors"],
-            1,
-            "no such file or run directory: nothing.safetensors",
-            "zoo list weights",
-        ),
-        (
-            ["cam", "NET", "--class", "rind"],
-            2,
-            "the model has no class 'rind'; did you mean 'ring'?",
-            "its classes: circle",
-        ),
-        (["cam", "NET", "--indices", "1-x"], 2, "--indices must look like 0,5,9 or 0-99 (got '1-x')", None),
-        (["cam", "NET", "--indices", "5-2"], 2, "--indices must look like 0,5,9 or 0-99 (got '5-2')", None),
-        (
-            ["confusion", "NET", "--class", "ring"],
-            2,
-            "a class is for maps, which diagnose/confusion does not draw",
-            None,
-        ),
-        (
-            ["cam", "NET", "--indices", "16"],
-            2,
-            "index 16 is out of range: the test split has 16 images",
-            None,
-        ),
-        (["cam", "NET", "--layer", "stages"], 2, "cam/cam does not take a layer", "grad-cam"),
-        (
-            ["grad-cam", "NET", "--layer", "stage"],
-            2,
-            "the model has no layer 'stage'; did you mean 'stages'?",
-            "stem, stages",
-        ),
-        (["grad-cam", "NET", "--option", "flips=2"], 2, "flips must be true or false (got 2)", None),
-        (["confusion", "NET", "IMAGE"], 2, "requires labels, but these images have none", "--split"),
-        (["surprisal", "LSTM", "IMAGE"], 1, "not text: it contains zero bytes", None),
-        (
-            ["surprisal", "LSTM", "--indices", "1"],
-            2,
-            "--indices selects items, but the model reads a sequence",
-            None,
-        ),
-        (
-            ["cam", "NET", "--score", "--dataset", "nietzsche"],
-            1,
-            "the model is for classification, but text/nietzsche is for language-modeling",
-            None,
-        ),
-    ],
-)
-def test_an_error_names_what_is_wrong(camnet_file, lstm_file, tmp_path, words, code, message, hint):
-    image = tmp_path / "image.png"
-    Image.effect_noise((30, 20), 80).save(image)
-    known = {"NET": camnet_file, "LSTM": lstm_file, "IMAGE": image}
-    done = zoo("analyze", *(known.get(word, word) for word in words), "--out", tmp_path / "a")
-    assert (done.returncode, done.stdout) == (code, "")
-    assert message in done.stderr
-    assert hint is None or hint in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not (tmp_path / "a").exists()
-
-
 def test_a_long_table_is_cut_and_says_so(camnet_file, tmp_path):
     done = zoo("analyze", "cam", camnet_file, "--split", "test", "--draw", "3", "--out", tmp_path / "a")
     assert "and 13 more in manifest.json and maps.npy; raise --draw 3 to show and draw them\n" in done.stdout
@@ -192,16 +119,3 @@ def test_scores_say_whether_lower_or_higher_is_better(camnet_file, tmp_path):
     )
     assert re.search(r"^deletion +[\d.e-]+ +lower is better$", done.stdout, re.M)
     assert "pointing_center" in done.stdout
-
-
-def test_an_image_or_a_split_but_not_both(camnet_file, tmp_path):
-    done = zoo("analyze", "cam", camnet_file, "x.png", "--split", "test", "--out", tmp_path)
-    assert done.returncode == 2
-    assert "give either inputs or a split of the data, not both" in done.stderr
-
-
-def test_a_file_is_refused_as_the_output_folder(camnet_file, tmp_path):
-    (tmp_path / "file").write_text("")
-    done = zoo("analyze", "cam", camnet_file, "--indices", "0", "--out", tmp_path / "file")
-    assert done.returncode == 1
-    assert f"{tmp_path / 'file'} is a file, not a folder" in done.stderr

@@ -50,26 +50,6 @@ def test_list_shows_and_compares_parameters():
     assert {row["name"] for row in small} == {"charrnn/rnn", "charrnn/rnn-cell", "convnet/convnet"}
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message", "hint"),
-    [
-        (
-            ["models", "--where", "param<1"],
-            "of kind architecture has the key 'param'; did you mean 'params'?",
-            "task",
-        ),
-        (["datasets", "--where", "params<1"], "of kind dataset has the key 'params'", "download_bytes"),
-        (["--where", "task=classification and color!=red"], "has the key 'color'", "keys: "),
-    ],
-)
-def test_list_refuses_a_key_that_no_entry_has(arguments, message, hint):
-    done = zoo("list", *arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("zoo: --where: no entry ")
-    assert message in done.stderr
-    assert hint in done.stderr
-
-
 # Kinds of entries that are for no task
 NO_TASK = ("task", "group", "command", "exporter")
 
@@ -104,25 +84,6 @@ def test_list_says_why_it_is_empty(arguments, plugins, message, monkeypatch, tmp
     assert (done.returncode, done.stdout, done.stderr) == (0, "", f"zoo: {message}\n")
     done = zoo("list", *arguments, "--json", env=env, cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["nix"], "no name contains 'nix'"),
-        (["resnt20"], "no name contains 'resnt20'; did you mean 'resnet20'?"),
-        (["datasest"], "no name contains 'datasest'; did you mean 'datasets'?"),
-        (["weights", "resnet21"], "no name contains 'resnet21'"),
-        (["pretrained"], "unknown kind 'pretrained'; did you mean `zoo list weights`?"),
-    ],
-)
-def test_list_refuses_a_word_that_is_in_no_name(arguments, message):
-    done = zoo("list", *arguments)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"zoo: {message}")
-    done = zoo("list", *arguments, "--json")
-    assert done.returncode == 1
-    assert json.loads(done.stdout)["kind"] == "unknown-name"
 
 
 def test_show_counts_parameters():
@@ -261,37 +222,6 @@ def test_resume_needs_nothing_but_the_run_and_works_from_any_folder(tmp_path):
     assert json.loads(done.stdout)["epochs"] == 2
     whole = tmp_path / "whole"
     assert read_card(cut / "model.safetensors").sha256 == read_card(whole / "model.safetensors").sha256
-
-
-def test_resume_says_if_there_is_no_run(tmp_path):
-    done = zoo("resume", tmp_path)
-    assert done.returncode == 1
-    assert f"{tmp_path} does not hold a run: it has no config.toml" in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("name", "nearest", "runs"),
-    [
-        ("demo", "; did you mean 'runs/demo'?", "runs/demo, runs/other"),
-        ("runs/dmo", "; did you mean 'runs/demo'?", "runs/demo, runs/other"),
-        ("elsewhere/alnoe", "; did you mean 'elsewhere/alone'?", "elsewhere/alone, runs/demo, runs/other"),
-        ("nope", "", "runs/demo, runs/other"),
-    ],
-)
-def test_resume_names_the_runs_that_there_are(name, nearest, runs, tmp_path):
-    for run in ("runs/demo", "runs/other", "elsewhere/alone"):
-        (tmp_path / run).mkdir(parents=True)
-        (tmp_path / run / "config.toml").touch()
-    done = zoo("resume", name, cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"zoo: no such run directory: {name}{nearest}\n     runs here: {runs}\n"
-    folder = zoo("resume", "elsewhere", cwd=tmp_path).stderr
-    assert "runs here: elsewhere/alone, runs/demo" in folder
-
-
-def test_resume_says_how_to_start_a_run_where_there_is_none(tmp_path):
-    done = zoo("resume", "nope", cwd=tmp_path)
-    assert done.stderr.splitlines() == ["zoo: no such run directory: nope", "     `zoo train` starts a run"]
 
 
 def test_the_number_of_threads_is_recorded_and_a_change_of_it_is_refused(text_file, tmp_path):

@@ -112,23 +112,6 @@ def test_a_text_on_stdin_is_one_input(lstm_file, text_file, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--layer", "class_maps"], "the model has no landmark 'class_maps'; it has features, head"),
-        (["--layer", "stage"], "the model has no layer 'stage'; did you mean 'stages'?"),
-        (["--out", "x.txt"], "the output must be a .npy, a .csv or a .jsonl (got x.txt)"),
-        (["--no-pool"], "--no-pool is for --out or --json"),
-        (["--batch-size", "0"], "--batch-size must be at least 1 (got 0)"),
-    ],
-)
-def test_mistakes_are_told_in_words(net_file, images, tmp_path, arguments, message):
-    result = done(net_file, images, *arguments, code=2, cwd=tmp_path)
-    assert f"zoo: {message}" in result.stderr
-    assert result.stdout == ""
-    assert [*tmp_path.iterdir()] == []
-
-
-@pytest.mark.parametrize(
     ("out", "said"),
     [
         ("x.csv", "x.csv has the rows so far\n     the same command with the same inputs writes the others"),

@@ -29,23 +29,3 @@ def test_its_figures_and_options_are_in_the_manifest(lstm_file, tmp_path):
     assert lane["loss"] == pytest.approx(plain["loss"], rel=0.3)
     found = json.loads(zoo(*words, "--option", "lr=0").stdout)
     assert found["scores"]["loss"] == pytest.approx(lane["loss"])
-
-
-def test_dynamic_evaluation_of_an_image_model_is_refused(net_file):
-    done = zoo("analyze", "dynamic-evaluation", net_file)
-    assert done.returncode == 1
-    assert "dynamic-evaluation is for language-modeling, but convnet/resnet-lite is for cl" in done.stderr
-
-
-def test_a_step_that_is_too_large_exits_3(lstm_file):
-    done = zoo("analyze", "dynamic-evaluation", lstm_file, "--option", "lr=1e38")
-    assert done.returncode == 3
-    assert "try a learning rate below --option lr=1e+38" in done.stderr
-    assert done.stdout == ""
-
-
-def test_an_option_that_does_not_suit_the_model_is_refused(lstm_file):
-    done = zoo("eval", lstm_file, "--data", "backwards=true")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "zoo: the model requires backwards=false (got backwards=true)" in done.stderr
-    assert "leave out --data backwards=true: the weights decide it" in done.stderr

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from tests.shell import SMALL_NET, SMALL_SHAPES, zoo
 from zoo.files.cards import read_card
 
@@ -23,36 +21,6 @@ def test_a_model_starts_from_another_and_says_so(net_file, tmp_path):
     assert card.arguments["widths"] == [4, 8]
     inspected = zoo("inspect", tmp_path / "run" / "model.safetensors")
     assert card.base_model["sha256"] in inspected.stdout
-
-
-@pytest.mark.parametrize(
-    ("options", "code", "message"),
-    [
-        (["--from", "{text}"], 1, "holds a charrnn/lstm, but a convnet/resnet-lite is to be trained"),
-        (["--from", "nowhere"], 1, "unknown weights 'nowhere'"),
-        (["--from", "{net}", "--freeze", "steem"], 2, "freeze=steem matches no parameter"),
-        (["--from", "{net}", "--freeze", "*"], 2, "freeze=* leaves nothing to train"),
-        (["--layer-decay", "2"], 2, "--layer-decay must be at most 1 (got 2)"),
-        (["--augment", "zoom"], 2, "--augment must be a list"),
-        (["--mixup-alpha", "-1"], 2, "--mixup-alpha must be at least 0 (got -1)"),
-        (["--model", "widths=[]"], 2, "convnet/resnet-lite: widths must be"),
-    ],
-)
-def test_a_wrong_option_is_refused_before_anything_is_written(
-    options, code, message, net_file, lstm_file, tmp_path
-):
-    options = [option.format(text=lstm_file, net=net_file) for option in options]
-    done = zoo("train", "resnet-lite", "shapes", *SMALL_SHAPES, *FEW, *options, "--run", tmp_path / "run")
-    assert done.returncode == code
-    assert message in done.stderr
-    assert not (tmp_path / "run").exists()
-
-
-def test_images_too_small_for_a_network_are_refused(tmp_path):
-    done = zoo("train", "resnet-lite", "shapes", *SMALL_SHAPES, "--data", "size=16", "--model",
-               "widths=[4, 4, 4, 4, 4, 4]", "--run", tmp_path / "run")  # fmt: skip
-    assert done.returncode == 1
-    assert "image_size must be at least 32 for 5 halvings (got 16)" in done.stderr
 
 
 def test_the_best_epoch_is_named(tmp_path):

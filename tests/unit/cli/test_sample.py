@@ -74,16 +74,6 @@ def test_the_text_ends_before_the_stop_string(lstm_file):
     assert text(lstm_file, "--max-new-tokens", "60", "--stop", stop) == whole.partition(stop)[0] + "\n"
 
 
-@pytest.mark.parametrize("several", [(), ("--samples", "2")])
-def test_a_stop_string_that_can_never_be_generated_is_an_error(lstm_file, several):
-    done = zoo("sample", lstm_file, "--stop", "the Ωmega!", *several)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert (
-        done.stderr.splitlines()[-1]
-        == "zoo: the model can never generate 'Ω' '!' of the stop string 'the Ωmega!'"
-    )
-
-
 def test_a_prompt_is_read_from_a_file_or_from_stdin(lstm_file, tmp_path, monkeypatch):
     (tmp_path / "prompt.txt").write_bytes(b"the dog\r\nsleeps\n")
     expected = text(lstm_file, "--prompt", "the dog\nsleeps\n", "--max-new-tokens", "20")
@@ -92,30 +82,6 @@ def test_a_prompt_is_read_from_a_file_or_from_stdin(lstm_file, tmp_path, monkeyp
     assert text(lstm_file, "--prompt-file", "marked.txt", "--max-new-tokens", "20", cwd=tmp_path) == expected
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"the dog\nsleeps\n")))
     assert text(lstm_file, "--prompt-file", "-", "--max-new-tokens", "20") == expected
-
-
-@pytest.mark.parametrize(
-    ("name", "code", "message"),
-    [
-        ("none.txt", 2, "--prompt-file: 'none.txt': No such file or directory"),
-        (".", 2, "--prompt-file: '.': Is a directory"),
-        ("latin1.txt", 1, "the prompt file latin1.txt is not UTF-8 text"),
-        ("binary.txt", 1, "the prompt file binary.txt is not UTF-8 text"),
-    ],
-)
-def test_a_prompt_file_that_cannot_be_used_is_refused(lstm_file, tmp_path, name, code, message):
-    (tmp_path / "latin1.txt").write_bytes("Für Elise".encode("latin-1"))
-    (tmp_path / "binary.txt").write_bytes(b"the dog\0")
-    done = zoo("sample", lstm_file, "--prompt-file", name, cwd=tmp_path)
-    assert done.returncode == code
-    assert message in done.stderr
-    assert done.stdout == ""
-
-
-def test_two_prompts_are_a_usage_error(lstm_file):
-    done = zoo("sample", lstm_file, "--prompt", "", "--prompt-file", "-")
-    assert done.returncode == 2
-    assert "--prompt and --prompt-file" in done.stderr
 
 
 def test_only_the_first_of_many_unknown_characters_are_named(lstm_file):

@@ -224,29 +224,6 @@ def test_a_kind_tells_entries_of_one_name_apart(sealed):
     assert "--kind must be one of architecture, dataset, " in done.stderr
 
 
-def test_options_without_the_required_one_are_refused():
-    done = zoo("show", "files", "--data", "lower=true")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "dataset text/files requires paths" in done.stderr
-    assert "add --data paths=..." in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["lstm", "--data", "lower=true"], "data is for datasets, but charrnn/lstm is of kind architecture"),
-        (["stdlib", "--batch-size", "3"], "--batch-size makes no difference to `zoo show`"),
-        (["nietzsche-lstm", "--data", "lower=true"], "nietzsche-lstm is of kind recipe"),
-        (["stdlib", "--data", "lowr=true"], "has no option 'lowr'; did you mean 'lower'?"),
-        (["stdlib", "--data", "splits=[1, 2]"], "splits must be three percentages"),
-    ],
-)
-def test_wrong_options_are_errors(arguments, message):
-    done = zoo("show", *arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert message in done.stderr
-
-
 def test_analyzers_and_architectures_name_each_other():
     def shown(name):
         return json.loads(zoo("show", name, "--json").stdout)

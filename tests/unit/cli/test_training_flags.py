@@ -61,36 +61,6 @@ def test_a_boolean_field_has_an_option_for_each_value(text_file: Path, tmp_path:
         assert trained(run)["bptt_jitter"] is value
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (
-            ["lstm", "stdlib", "--augment", "flip"],
-            "zoo: --augment does not apply to language-modeling, the task of charrnn",
-        ),
-        (
-            ["resnet20", "shapes", "--bptt", "64"],
-            "zoo: --bptt does not apply to classification, the task of convnet/resnet",
-        ),
-        (["resnet20", "shapes", "--lr", "fast"], "--lr must be a number (got 'fast')"),
-        (["resnet20", "shapes", "--epochs", "1.5"], "--epochs must be an integer (got 1.5)"),
-        (
-            ["resnet20", "shapes", "--augment", "flip,zoom"],
-            "--augment must be a list, each item one of 'alternating-flip', 'crop'",
-        ),
-        (["resnet20", "shapes", "--label-smoothing", "1"], "--label-smoothing must be below 1 (got 1)"),
-        (
-            ["resnet20", "shapes", "--ema-decay", "0.9", "--nonmono", "5"],
-            "zoo: --ema-decay=0.9 and --nonmono=5 both average weights; set one to 0",
-        ),
-    ],
-)
-def test_a_field_that_does_not_fit_is_refused_by_name(words: list[str], message: str) -> None:
-    done = zoo("train", *words)
-    assert done.returncode != 0
-    assert message in done.stderr
-
-
 def test_a_field_that_was_not_typed_is_called_as_in_the_recipe(tmp_path: Path) -> None:
     recipe = '[recipes.x]\narchitecture = "lstm"\ndataset = "stdlib"\ntrain = { ema_decay = 0.9 }\n'
     (tmp_path / "registry.toml").write_text(f"schema = 1\n{recipe}")

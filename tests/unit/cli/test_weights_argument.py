@@ -97,51 +97,6 @@ def test_from(desk: Path, text_file: Path, weights: str, tmp_path: Path) -> None
     assert card["base_model"]["sha256"] == document("inspect", "fox", cwd=desk)["sha256"]
 
 
-@pytest.mark.parametrize(
-    "command", [["eval"], ["sample"], ["inspect"], ["analyze", "activations"]], ids=lambda words: words[0]
-)
-def test_a_folder_without_weights_is_refused(command: list[str], tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    done = zoo(*command, "./run", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "run is a folder without a run" in done.stderr
-    (tmp_path / "run" / "config.toml").write_text("")
-    done = zoo(*command, "./run", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "run has no weights yet: it was stopped before its first save" in done.stderr
-    assert "`zoo resume run` continues it" in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("word", "message"),
-    [
-        ("fax", "unknown weights 'fax'; did you mean 'fox'?"),
-        ("net", "unknown weights 'net'; did you mean ./net?"),
-        ("done", "unknown weights 'done'; did you mean runs/done?"),
-        ("loose", "unknown weights 'loose'; did you mean loose.safetensors?"),
-        (
-            "nietzsche-windows",
-            "unknown weights 'nietzsche-windows'; "
-            "it is a recipe, which zoo.train('nietzsche-windows') trains",
-        ),
-        ("resnet44", "unknown weights 'resnet44'; it is an architecture"),
-        ("runs/dune", "no such file or run directory: runs/dune; did you mean 'runs/done'?"),
-        ("fox.safetensors", "no such file or run directory: fox.safetensors; did you mean 'fox'?"),
-        ("./runs", "runs is a folder without a run"),
-        ("", "unknown weights ''"),
-    ],
-)
-def test_a_bare_word_is_an_id_and_the_message_says_how_a_path_is_written(
-    desk: Path, lstm_file: Path, word: str, message: str
-) -> None:
-    for name in ("net/model.safetensors", "runs/done/model.safetensors", "loose.safetensors"):
-        (desk / name).parent.mkdir(parents=True, exist_ok=True)
-        (desk / name).write_bytes(lstm_file.read_bytes())
-    done = zoo("inspect", word, cwd=desk)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"zoo: {message}\n"), done.stderr
-
-
 def test_an_id_is_not_shadowed_by_a_folder_of_its_name(desk: Path, lstm_file: Path) -> None:
     (desk / "fox").mkdir(exist_ok=True)
     assert document("inspect", "fox", cwd=desk) == document("inspect", lstm_file, cwd=desk)

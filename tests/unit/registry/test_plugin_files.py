@@ -93,13 +93,6 @@ def test_a_file_that_cannot_be_a_plugin_is_an_error(file: str, message: str, hom
     assert file in done.stderr
 
 
-def test_the_option_needs_a_file(home: Path) -> None:
-    for line in (["list", "--plugin"], ["--plugin=", "list"]):
-        done = typed(*line)
-        assert done.returncode == 2, line
-        assert "option '--plugin' requires an argument" in done.stderr, line
-
-
 def test_a_path_with_the_separator_of_the_variable_is_refused(home: Path) -> None:
     done = typed("list", "--plugin", f"a{os.pathsep}b.py")
     assert done.returncode == 2
