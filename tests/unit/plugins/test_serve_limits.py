@@ -284,12 +284,15 @@ def test_the_time_limit_does_not_wait_for_an_image(monkeypatch: pytest.MonkeyPat
     def open_(*_: Any, **__: Any) -> Any:
         go_on.wait(20)
 
+    async def ask(client: httpx2.AsyncClient) -> Any:
+        try:
+            return await client.post("/predict", **files(1))
+        finally:
+            go_on.set()  # or the loop would wait for the thread that opens it
+
     monkeypatch.setattr(Image, "open", open_)
     with serving(Limits(seconds=0.2)) as (model, app):
-        try:
-            refused = together(lambda client: client.post("/predict", **files(1)), app)
-        finally:
-            go_on.set()
+        refused = together(ask, app)
     assert (said(refused)[0], model.seen) == (504, [])
 
 
