@@ -30,12 +30,13 @@ SMALL: dict[str, Any] = {
     "batch_size": 16,
 }
 MEASURED = """
-import re, sys
+import contextlib, io, json, re, sys
 from zoo.cli import run
-code = run(sys.argv[1:])
-peak = re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())
-print(int(peak[1]) // 1024 if peak else 0, file=sys.stderr)
-sys.exit(code)
+for words in json.load(sys.stdin):
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        code = run(words)
+    peak = re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())
+    print(json.dumps([code, said.getvalue(), int(peak[1]) // 1024 if peak else 0]), flush=True)
 """
 MOST = 600  # megabytes, of which torch takes half
 
@@ -102,29 +103,47 @@ HOSTILE: dict[str, Callable[[Path], object]] = {
 """Files that would cost memory and time out of proportion."""
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_file_is_refused_in_little_memory(name: str, tmp_path: Path) -> None:
-    HOSTILE[name](tmp_path / "x.safetensors")
-    command = [sys.executable, "-c", MEASURED, "inspect", "x.safetensors"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    said, *_, megabytes = done.stderr.splitlines()
-    assert done.returncode == 1, done.stderr
-    assert said.startswith("zoo: x.safetensors")
-    assert int(megabytes) < MOST
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str, int]]:
+    """Return how a command ended on each hostile file, what it said, and the most memory until then.
 
-
-def test_a_checkpoint_of_too_many_values_is_refused(tmp_path: Path) -> None:
-    run = tmp_path / "run"
+    One process runs them all. It resumes a run whose checkpoints hold too many values at last.
+    """
+    folder = tmp_path_factory.mktemp("hostile")
+    names = {name: f"x{number}.safetensors" for number, name in enumerate(HOSTILE)}
+    for name, file in names.items():
+        HOSTILE[name](folder / file)
+    run = folder / "run"
     zoo.train("mlp", "shapes", run=run, **SMALL, **QUIET)
     (run / "model.safetensors").unlink()
     card = '{"schema":1,"state":[' + "{}," * 1_500_000 + "{}]}"
     for name in ("checkpoint.safetensors", "checkpoint.previous.safetensors"):
         (run / name).write_bytes(with_card(card))
-    command = [sys.executable, "-c", MEASURED, "resume", "run"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "too many values" in done.stderr
-    assert int(done.stderr.splitlines()[-1]) < MOST
+    commands = [*(["inspect", file] for file in names.values()), ["resume", "run"]]
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED],
+        input=json.dumps(commands), cwd=folder, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    shutil.rmtree(folder)
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    return dict(zip([*names.values(), "run"], found, strict=True))
+
+
+@pytest.mark.parametrize("number", range(len(HOSTILE)), ids=list(HOSTILE))
+def test_a_hostile_file_is_refused_in_little_memory(
+    number: int, measured: dict[str, tuple[int, str, int]]
+) -> None:
+    code, said, megabytes = measured[f"x{number}.safetensors"]
+    assert code == 1, said
+    assert said.startswith(f"zoo: x{number}.safetensors")
+    assert megabytes < MOST
+
+
+def test_a_checkpoint_of_too_many_values_is_refused(measured: dict[str, tuple[int, str, int]]) -> None:
+    code, said, megabytes = measured["run"]
+    assert code == 1
+    assert "too many values" in said
+    assert megabytes < MOST
 
 
 def test_a_vocabulary_that_no_weights_could_hold_is_refused_before_training(tmp_path: Path) -> None:
@@ -216,9 +235,17 @@ WAYS: dict[str, tuple[Callable[[], str], int]] = {
     "zoo predict": (lambda: typed("predict", "mine", "p.png"), 40),
     "zoo embed": (lambda: typed("embed", "mine", "p.png"), 40),
 }
-CASES = [("by renaming", way, "mine.safetensors") for way in WAYS]
+# By day the three functions that open a file: a model, its card, and what a training starts from
+DAILY = ("zoo.load", "zoo inspect", "fine-tuning")
+CASES: list[Any] = [
+    pytest.param("by renaming", way, "mine.safetensors", marks=[pytest.mark.nightly] * (way not in DAILY))
+    for way in WAYS
+]
 CASES += [(how, "zoo.load", "mine.safetensors") for how in ("by writing", "by a link")]
-CASES += [("by renaming", way, "mine.onnx") for way in ("zoo.load", "zoo inspect", "zoo predict")]
+CASES += [
+    pytest.param("by renaming", way, "mine.onnx", marks=[pytest.mark.nightly] * (way != "zoo.load"))
+    for way in ("zoo.load", "zoo inspect", "zoo predict")
+]
 
 
 @pytest.mark.parametrize(("how", "way", "name"), CASES)
