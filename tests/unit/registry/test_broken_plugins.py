@@ -86,19 +86,19 @@ BROKEN = {
 
 
 @pytest.fixture(scope="module")
-def healthy(run_zoo: RunZoo) -> str:
+def healthy(typed: RunZoo) -> str:
     """Return what `zoo list` prints when nothing is broken."""
-    done = run_zoo("list")
+    done = typed("list")
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
 
 @pytest.mark.parametrize(("source", "cause"), BROKEN.values(), ids=BROKEN)
 def test_a_broken_plugin_is_one_line_on_stderr_and_nothing_else(
-    source: str, cause: str, run_zoo: RunZoo, healthy: str, tmp_path: Path
+    source: str, cause: str, typed: RunZoo, healthy: str, tmp_path: Path
 ) -> None:
     place = distribution(tmp_path, "broken-dist", source, points={"broken": "broken_dist"})
-    done = run_zoo("list", path=[place])
+    done = typed("list", path=[place])
     assert (done.returncode, done.stdout) == (0, healthy)
     (line,) = done.stderr.splitlines()
     assert line.startswith("zoo: plugin broken (broken-dist) failed: ")
@@ -107,24 +107,24 @@ def test_a_broken_plugin_is_one_line_on_stderr_and_nothing_else(
 
 @pytest.mark.parametrize("value", ["broken_dist:nothing", "not_there", "broken_dist:plugin.part"])
 def test_an_entry_point_without_a_module_is_reported(
-    value: str, run_zoo: RunZoo, healthy: str, tmp_path: Path
+    value: str, typed: RunZoo, healthy: str, tmp_path: Path
 ) -> None:
     place = distribution(tmp_path, "broken-dist", "plugin = 1", points={"broken": value})
-    done = run_zoo("list", path=[place])
+    done = typed("list", path=[place])
     assert (done.returncode, done.stdout) == (0, healthy)
     assert done.stderr.startswith("zoo: plugin broken (broken-dist) failed: ")
     assert done.stderr.count("\n") == 1
 
 
-def test_strict_makes_it_an_error(run_zoo: RunZoo, tmp_path: Path) -> None:
+def test_strict_makes_it_an_error(typed: RunZoo, tmp_path: Path) -> None:
     place = distribution(tmp_path, "broken-dist", "import not_there")
     for arguments, env in ((["--strict", "list"], {}), (["list"], {"ZOO_STRICT": "1"})):
-        done = run_zoo(*arguments, path=[place], env=env)
+        done = typed(*arguments, path=[place], env=env)
         assert (done.returncode, done.stdout) == (1, "")
         assert "1 problem(s) with plugins: plugin broken-dist (broken-dist) failed: " in done.stderr
 
 
-def test_training_options_that_are_not_described_are_options_still(run_zoo: RunZoo, tmp_path: Path) -> None:
+def test_training_options_that_are_not_described_are_options_still(typed: RunZoo, tmp_path: Path) -> None:
     source = """
         from dataclasses import dataclass
         from typing import Literal
@@ -142,17 +142,17 @@ def test_training_options_that_are_not_described_are_options_still(run_zoo: RunZ
             return [FieldsSpec(name="silent", summary="", fields=Fields)]
     """
     place = distribution(tmp_path, "silent", source)
-    done = run_zoo("train", "--help", path=[place])
+    done = typed("train", "--help", path=[place])
     assert done.returncode == 0, done.stderr
     assert "--sharpness" in done.stdout
     assert "--bold" in done.stdout
     assert "--level [1|2]" in done.stdout
-    assert run_zoo("show", "resnet20", path=[place]).returncode == 0
+    assert typed("show", "resnet20", path=[place]).returncode == 0
 
 
-def test_plugins_shows_status_cause_and_traceback(run_zoo: RunZoo, tmp_path: Path) -> None:
+def test_plugins_shows_status_cause_and_traceback(typed: RunZoo, tmp_path: Path) -> None:
     place = distribution(tmp_path, "broken-dist", "\nimport not_there", points={"broken": "broken_dist"})
-    rows = {row["name"]: row for row in json.loads(run_zoo("plugins", "--json", path=[place]).stdout)}
+    rows = {row["name"]: row for row in json.loads(typed("plugins", "--json", path=[place]).stdout)}
     assert rows["charrnn"]["status"] == "ok"
     shown = {key: rows["broken"][key] for key in ("distribution", "version", "status", "cause", "provides")}
     assert shown == {
@@ -162,19 +162,19 @@ def test_plugins_shows_status_cause_and_traceback(run_zoo: RunZoo, tmp_path: Pat
         "cause": "ModuleNotFoundError: No module named 'not_there' (broken_dist.py:2)",
         "provides": [],
     }
-    trace = run_zoo("plugins", "--traceback", "broken", path=[place]).stdout
+    trace = typed("plugins", "--traceback", "broken", path=[place]).stdout
     assert 'broken_dist.py", line 2' in trace
 
 
-def test_an_unknown_name_names_the_plugins_that_failed(run_zoo: RunZoo, tmp_path: Path) -> None:
+def test_an_unknown_name_names_the_plugins_that_failed(typed: RunZoo, tmp_path: Path) -> None:
     place = distribution(tmp_path, "broken-dist", "import not_there")
-    done = run_zoo("train", "net", "shapes", path=[place])
+    done = typed("train", "net", "shapes", path=[place])
     assert done.returncode == 1
     assert "these plugins failed to load: broken-dist" in done.stderr
 
 
 def test_a_plugin_name_has_one_owner_whatever_the_order_of_the_path(
-    run_zoo: RunZoo, healthy: str, tmp_path: Path
+    typed: RunZoo, healthy: str, tmp_path: Path
 ) -> None:
     places = [
         distribution(tmp_path, "acme-one", model("one"), points={"acme": "acme_one"}),
@@ -185,7 +185,7 @@ def test_a_plugin_name_has_one_owner_whatever_the_order_of_the_path(
     answers = {
         (done.returncode, done.stdout, done.stderr)
         for order in list(itertools.permutations(places))[::5]
-        for done in [run_zoo("list", path=order)]
+        for done in [typed("list", path=order)]
     }
     ((code, out, err),) = answers
     assert code == 0
@@ -204,18 +204,18 @@ def _names(listed: str) -> set[str]:
 
 @pytest.mark.parametrize("arguments", [("train", "twin", "shapes"), ("show", "twin")], ids=lambda a: a[0])
 def test_a_short_name_of_two_owners_is_an_error_that_names_both(
-    arguments: tuple[str, ...], run_zoo: RunZoo, tmp_path: Path
+    arguments: tuple[str, ...], typed: RunZoo, tmp_path: Path
 ) -> None:
     places = [distribution(tmp_path, name, model("twin")) for name in ("acme", "zebra")]
-    done = run_zoo(*arguments, path=places)
+    done = typed(*arguments, path=places)
     assert done.returncode == 1
     assert "acme/twin" in done.stderr
     assert "zebra/twin" in done.stderr
 
 
-def test_the_full_name_still_works_when_the_short_one_is_shared(run_zoo: RunZoo, tmp_path: Path) -> None:
+def test_the_full_name_still_works_when_the_short_one_is_shared(typed: RunZoo, tmp_path: Path) -> None:
     place = distribution(tmp_path, "acme", model("lstm"))
-    facts = json.loads(run_zoo("show", "acme/lstm", "--json", path=[place]).stdout)
+    facts = json.loads(typed("show", "acme/lstm", "--json", path=[place]).stdout)
     assert facts["distribution"] == "acme"
 
 
@@ -224,33 +224,33 @@ def test_the_full_name_still_works_when_the_short_one_is_shared(run_zoo: RunZoo,
     [("text", {"text"}), ("text, charrnn", {"text", "charrnn"}), ("", set())],
 )
 def test_zoo_plugins_narrows_what_is_loaded(
-    chosen: str, loaded: set[str], run_zoo: RunZoo, tmp_path: Path
+    chosen: str, loaded: set[str], typed: RunZoo, tmp_path: Path
 ) -> None:
     place = distribution(tmp_path, "broken-dist", "raise SystemExit('must not be imported')")
-    done = run_zoo("plugins", "--json", path=[place], env={"ZOO_PLUGINS": chosen})
+    done = typed("plugins", "--json", path=[place], env={"ZOO_PLUGINS": chosen})
     rows = json.loads(done.stdout)
     assert {row["name"] for row in rows if row["status"] == "ok"} == loaded
     assert {row["status"] for row in rows if row["name"] not in loaded} == {"disabled"}
 
 
-def test_zoo_plugins_may_not_name_an_unknown_plugin(run_zoo: RunZoo) -> None:
-    done = run_zoo("list", env={"ZOO_PLUGINS": "chrrnn"})
+def test_zoo_plugins_may_not_name_an_unknown_plugin(typed: RunZoo) -> None:
+    done = typed("list", env={"ZOO_PLUGINS": "chrrnn"})
     assert done.returncode == 1
     assert "unknown plugin 'chrrnn' in $ZOO_PLUGINS; did you mean 'charrnn'?" in done.stderr
 
 
-def test_a_disabled_plugin_is_not_imported(run_zoo: RunZoo, healthy: str, tmp_path: Path) -> None:
+def test_a_disabled_plugin_is_not_imported(typed: RunZoo, healthy: str, tmp_path: Path) -> None:
     place = distribution(tmp_path, "broken-dist", "raise SystemExit('must not be imported')")
     (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\ndisabled = ["broken-dist"]\n')
-    done = run_zoo("list", path=[place], cwd=tmp_path)
+    done = typed("list", path=[place], cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, healthy, "")
 
 
-def test_a_local_plugin_needs_no_packaging(run_zoo: RunZoo, tmp_path: Path) -> None:
+def test_a_local_plugin_needs_no_packaging(typed: RunZoo, tmp_path: Path) -> None:
     (tmp_path / "my_plugin.py").write_text(dedent(model("little")))
     for how in ({"cwd": tmp_path}, {"env": {"ZOO_PLUGIN_FILES": str(tmp_path / "my_plugin.py")}}):
         named = ["--plugin", "my_plugin.py"] if "cwd" in how else []
-        done = run_zoo("--strict", "list", "architecture", "my-plugin", "--json", *named, **how)
+        done = typed("--strict", "list", "architecture", "my-plugin", "--json", *named, **how)
         assert [row["name"] for row in json.loads(done.stdout)] == ["my-plugin/little"]
 
 
@@ -262,10 +262,10 @@ def test_a_local_plugin_needs_no_packaging(run_zoo: RunZoo, tmp_path: Path) -> N
     ],
 )
 def test_a_local_plugin_that_fails_is_reported_too(
-    file: str, source: str, cause: str, run_zoo: RunZoo, healthy: str, tmp_path: Path
+    file: str, source: str, cause: str, typed: RunZoo, healthy: str, tmp_path: Path
 ) -> None:
     (tmp_path / file).write_text(source)
-    done = run_zoo("list", "--plugin", str(tmp_path / file))
+    done = typed("list", "--plugin", str(tmp_path / file))
     assert (done.returncode, done.stdout) == (0, healthy)
     assert file in done.stderr
     assert cause in done.stderr

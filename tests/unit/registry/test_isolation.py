@@ -115,15 +115,15 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def healthy(run_zoo: RunZoo) -> list[dict[str, Any]]:
+def healthy(typed: RunZoo) -> list[dict[str, Any]]:
     """Return the rows of `zoo list` with no plugins but zoo's own."""
-    return json.loads(run_zoo("list", "--json").stdout)
+    return json.loads(typed("list", "--json").stdout)
 
 
 def test_good_plugins_are_listed_and_each_broken_one_is_one_line(
-    places: list[Path], run_zoo: RunZoo, healthy: list[dict[str, Any]]
+    places: list[Path], typed: RunZoo, healthy: list[dict[str, Any]]
 ) -> None:
-    done = run_zoo("list", "--json", path=places)
+    done = typed("list", "--json", path=places)
     assert done.returncode == 0
     rows = json.loads(done.stdout)
     theirs = {row["name"] for row in rows if row not in healthy}
@@ -138,15 +138,15 @@ def test_good_plugins_are_listed_and_each_broken_one_is_one_line(
         assert line.isprintable()
 
 
-def test_strict_ends_with_1(places: list[Path], run_zoo: RunZoo) -> None:
-    done = run_zoo("--strict", "list", path=places)
+def test_strict_ends_with_1(places: list[Path], typed: RunZoo) -> None:
+    done = typed("--strict", "list", path=places)
     assert (done.returncode, done.stdout) == (1, "")
     assert f"{len(BROKEN)} problem(s) with plugins" in done.stderr
 
 
 @pytest.mark.nightly
 def test_a_hundred_orders_of_the_path_give_one_answer(
-    places: list[Path], run_zoo: RunZoo, tmp_path: Path
+    places: list[Path], typed: RunZoo, tmp_path: Path
 ) -> None:
     modules = [path.name.replace("-", "_") for path in places]
     arguments = [json.dumps([str(path) for path in places]), json.dumps(modules)]
@@ -154,27 +154,27 @@ def test_a_hundred_orders_of_the_path_give_one_answer(
         [sys.executable, "-c", SHUFFLE, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     (answer,) = json.loads(done.stdout)
-    asked = run_zoo("list", "--json", path=places)
+    asked = typed("list", "--json", path=places)
     assert answer == [asked.returncode, asked.stdout, asked.stderr]
 
 
 LATE = "target 'exits_late_model:Net' cannot be imported: SystemExit: 3"
 
 
-def test_a_target_that_exits_is_reported_by_show(places: list[Path], run_zoo: RunZoo) -> None:
-    done = run_zoo("show", "exits-late/exit", "--json", path=places)
+def test_a_target_that_exits_is_reported_by_show(places: list[Path], typed: RunZoo) -> None:
+    done = typed("show", "exits-late/exit", "--json", path=places)
     assert done.returncode == 0
     assert LATE in json.loads(done.stdout)["unknown"]
 
 
-def test_a_target_that_exits_is_an_error_of_train(places: list[Path], run_zoo: RunZoo) -> None:
-    done = run_zoo("train", "exits-late/exit", "shapes", path=places)
+def test_a_target_that_exits_is_an_error_of_train(places: list[Path], typed: RunZoo) -> None:
+    done = typed("train", "exits-late/exit", "shapes", path=places)
     assert done.returncode == 1
     assert [line for line in done.stderr.splitlines() if "exits_late" in line] == [f"zoo: {LATE}"]
 
 
-def test_a_target_that_exits_fails_its_check(places: list[Path], run_zoo: RunZoo) -> None:
-    done = run_zoo("check", "exits-late", "--json", path=places)
+def test_a_target_that_exits_fails_its_check(places: list[Path], typed: RunZoo) -> None:
+    done = typed("check", "exits-late", "--json", path=places)
     assert done.returncode == 1
     checks = json.loads(done.stdout)["checks"]
     (failed,) = [check for check in checks if check["outcome"] == "failed"]
@@ -184,26 +184,26 @@ def test_a_target_that_exits_fails_its_check(places: list[Path], run_zoo: RunZoo
 
 
 @pytest.mark.nightly
-def test_other_plugins_go_on_beside_it(places: list[Path], run_zoo: RunZoo, tmp_path: Path) -> None:
+def test_other_plugins_go_on_beside_it(places: list[Path], typed: RunZoo, tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("to be or not to be, " * 200)
     train = ["train", "charrnn/rnn", "files", "--data", f"paths={tmp_path / 'text.txt'}", "--json"]
-    done = run_zoo(*train, "--run", tmp_path / "run", path=places)
+    done = typed(*train, "--run", tmp_path / "run", path=places)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["metrics"]["val"]["loss"] > 0
-    done = run_zoo("check", "text/stdlib", "--json", path=places)
+    done = typed("check", "text/stdlib", "--json", path=places)
     assert (done.returncode, json.loads(done.stdout)["failed"]) == (0, 0)
 
 
-def test_plugins_shows_what_a_plugin_printed(places: list[Path], run_zoo: RunZoo) -> None:
-    done = run_zoo("plugins", "--traceback", "prints", path=places)
+def test_plugins_shows_what_a_plugin_printed(places: list[Path], typed: RunZoo) -> None:
+    done = typed("plugins", "--traceback", "prints", path=places)
     assert "[not JSON" in done.stdout
 
 
 @pytest.mark.parametrize("arguments", [("show", "lstm"), ("show", "charrnn/lstm")], ids=lambda a: a[1])
 def test_nobody_takes_a_name_of_zoos_own(
-    arguments: tuple[str, ...], places: list[Path], run_zoo: RunZoo
+    arguments: tuple[str, ...], places: list[Path], typed: RunZoo
 ) -> None:
-    done = run_zoo(*arguments, "--json", path=places)
+    done = typed(*arguments, "--json", path=places)
     facts = json.loads(done.stdout)
     assert (facts["name"], facts["distribution"]) == ("charrnn/lstm", "zoo-registry")
     line = "zoo: 'lstm' means charrnn/lstm; write a-namesake/lstm for the other"
@@ -220,6 +220,7 @@ def zoo_datasets():
 
 @pytest.mark.timeout(400)  # dozens of checks, some in processes of their own, beside other work
 def test_a_check_loads_no_neighbor_that_would_break_it(run_zoo: RunZoo, tmp_path: Path) -> None:
+    """In processes of its own, since the neighbor breaks whatever imports it."""
     places = [
         distribution(tmp_path, "acme", TINY),
         distribution(tmp_path, "neighbor", "import json, sys\njson.dumps = None\nsys.exit('was imported')"),
