@@ -1,4 +1,4 @@
-"""Which checks wait for the night: those of all presets of a class but one."""
+"""Which checks wait: those of all presets of a class but one for the night, the slowest for a change."""
 
 from __future__ import annotations
 
@@ -21,12 +21,23 @@ def _checked_each_time() -> set[str]:
     return {*found.values()} - {_LARGE}
 
 
+# Checks that take seconds for each entry, and the entries for which they run each time
+_SLOW = {
+    "exports": ("rnn", "resnet-lite"),
+    "import_changes_nothing": ("charrnn",),
+    "fingerprint_follows_the_data": ("mnist", "shapes", "stdlib"),
+    "works_offline": ("mnist", "shapes", "stdlib"),
+}
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     presets = {entry.spec.name for entry in Registry.discover().entries_of(ArchitectureSpec)}
     by_night = presets - _checked_each_time()
     for item in items:
         if isinstance(item, pytest.Function) and "check" in item.fixturenames:
-            entry = item.callspec.id.rpartition("-")[0]
+            entry, _, check = item.callspec.id.rpartition("-")
             if entry in by_night:
                 item.add_marker(pytest.mark.nightly)
+            elif entry not in _SLOW.get(check, (entry,)):
+                item.add_marker(pytest.mark.slow)

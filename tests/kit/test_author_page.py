@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from reference import reference
 
+from tests.shell import zoo
 from zoo.registry.registry import Registry
 from zoo.testing._table import CHECKS
 from zoo_scaffold.scaffold import new_plugin
@@ -25,11 +28,12 @@ FILES = dict(file for page in PAGES for file in NAMED.findall(page))
 
 
 @pytest.fixture
-def one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Return a folder with the page's one-file plugin, which is named."""
     (tmp_path / "dna.py").write_text(FILES["dna.py"], encoding="utf-8")
     monkeypatch.setenv("ZOO_PLUGIN_FILES", str(tmp_path / "dna.py"))
-    return tmp_path
+    yield tmp_path
+    sys.modules.pop("dna", None)
 
 
 @pytest.mark.parametrize(
@@ -63,14 +67,14 @@ def test_a_package_of_the_tutorial_is_what_new_plugin_writes(kind, task, name, f
 
 
 @pytest.mark.parametrize("target", ["dna.py", pytest.param("dna", marks=pytest.mark.nightly)])
-def test_the_one_file_plugin_passes_the_kit(target, one_file, run_zoo):
-    done = run_zoo("check", target, cwd=one_file)
+def test_the_one_file_plugin_passes_the_kit(target, one_file):
+    done = zoo("check", target, cwd=one_file)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 skipped, 0 failed" in done.stdout
 
 
-def test_the_one_file_plugin_is_listed(one_file, run_zoo):
-    assert "dna/bases" in run_zoo("list", cwd=one_file).stdout
+def test_the_one_file_plugin_is_listed(one_file):
+    assert "dna/bases" in zoo("list", cwd=one_file).stdout
 
 
 def test_the_reference_matches_the_code():

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -29,6 +28,7 @@ def absent():
 def zoo_datasets():
     fields = {"task": "classification", "summary": "For the kit's own tests"}
     return [DatasetSpec(name="tiny", target="acme:CountsFromOne", **fields),
+            DatasetSpec(name="other", target="acme:CountsFromOne", **fields),
             DatasetSpec(name="far", target="acme:absent", **fields)]
 """
 
@@ -41,31 +41,28 @@ def test_contract(check):
 """
 
 
-@pytest.fixture
-def run_contract(tmp_path: Path):
-    (tmp_path / "acme.py").write_text(PLUGIN, encoding="utf-8")
-
-    def run(expected: dict[str, str]) -> str:
-        (tmp_path / "test_acme.py").write_text(TEST.format(expected=expected), encoding="utf-8")
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rA", "-W", "error"]
-        env = {**os.environ, "ZOO_PLUGIN_FILES": "acme.py"}
-        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
-        return done.stdout
-
-    return run
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return what pytest prints of the contract tests of the plugin."""
+    folder = tmp_path_factory.mktemp("acme")
+    (folder / "acme.py").write_text(PLUGIN, encoding="utf-8")
+    expected = {"tiny-labels_in_range": "issue 12", "tiny-splits_differ": "issue 13"}
+    (folder / "test_acme.py").write_text(TEST.format(expected=expected), encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rA", "-W", "error"]
+    env = {**os.environ, "ZOO_PLUGIN_FILES": "acme.py"}
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False).stdout
 
 
-def test_each_check_is_a_test_that_passes_fails_skips_or_is_expected_to_fail(run_contract):
-    output = run_contract({"tiny-labels_in_range": "issue 12", "tiny-splits_differ": "issue 13"})
+def test_each_check_is_a_test_that_passes_fails_skips_or_is_expected_to_fail(output):
     assert "XFAIL test_acme.py::test_contract[tiny-labels_in_range] - issue 12" in output
     assert "PASSED test_acme.py::test_contract[tiny-items_fit_dims]" in output
     assert "[XPASS(strict)] issue 13" in output
     assert "it is on the other disk" in output
-    assert "1 failed, 19 passed, 18 skipped, 1 xfailed" in output
+    assert "2 failed, 34 passed, 19 skipped, 1 xfailed" in output
 
 
-def test_a_failed_check_says_what_was_expected_what_it_got_and_the_usual_cause(run_contract):
-    output = run_contract({})
+def test_a_failed_check_says_what_was_expected_what_it_got_and_the_usual_cause(output):
+    assert "FAILED test_acme.py::test_contract[other-labels_in_range]" in output
     assert "expected train labels from 0 to 9; got 10. Usually: labels that start at 1" in output
 
 

@@ -6,7 +6,6 @@ import dataclasses
 import random
 import warnings
 from collections import defaultdict
-from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from typing import Literal
 
@@ -52,51 +51,53 @@ def registry_of(where: str) -> Registry:
     return Registry(plugins.with_ours(loaded))
 
 
-def outcomes_of_failing_fixtures_of(which: Callable[[str, str], bool]) -> list[Outcome]:
-    """Return the outcomes of those checks of all entries that `which` accepts by entry and check."""
+@pytest.fixture(scope="module")
+def failing() -> Suite:
+    """Return the checks of all failing fixtures."""
     random.seed(0)
-    suite = Suite(registry_of("broken_plugins:entries"), "mutants")
-    return [
-        suite.outcome(name) for name, item in suite.items.items() if which(item.case.label, item.check.name)
-    ]
+    return Suite(registry_of("broken_plugins:entries"), "mutants")
 
 
 @pytest.fixture(scope="module")
-def outcomes_of_failing_fixtures() -> list[Outcome]:
-    """Return what each entry's own check says of it."""
-    return outcomes_of_failing_fixtures_of(lambda entry, check: entry.split(".")[0] == check)
-
-
-@pytest.fixture(scope="module")
-def failed_by_entry(outcomes_of_failing_fixtures) -> dict[str, list[str]]:
-    failed = defaultdict(list)
-    for outcome in outcomes_of_failing_fixtures:
-        entry = outcome.entry.removeprefix("mutants/")
-        failed[entry] += [outcome.name.removeprefix(f"{entry}-")] * (outcome.outcome == "failed")
-    return failed
+def fixtures(failing: Suite) -> dict[str, list[str]]:
+    """Return the failing fixtures of each check: `CHECK`, or `CHECK.WHY`."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for entry in dict.fromkeys(item.case.label for item in failing.items.values()):
+        found[entry.split(".")[0]].append(entry)
+    return found
 
 
 @pytest.mark.parametrize("check", [check.name for check in CHECKS if check.name not in OF_PLUGINS])
-def test_a_failing_fixture_fails_its_check(check, failed_by_entry):
-    fixtures = {entry: failed for entry, failed in failed_by_entry.items() if entry.split(".")[0] == check}
-    assert fixtures, f"no entry of broken_plugins fails {check}"
-    assert all(failed == [check] for failed in fixtures.values()), fixtures
+def test_a_failing_fixture_fails_its_check(check, failing, fixtures):
+    assert fixtures[check], f"no entry of broken_plugins fails {check}"
+    found = {entry: failing.outcome(f"{entry}-{check}").outcome for entry in fixtures[check]}
+    assert found == dict.fromkeys(fixtures[check], "failed")
 
 
 @pytest.mark.nightly  # a minute; what one failing fixture does to other checks changes with the check alone
-def test_a_failing_fixture_fails_no_other_check():
-    outcomes = outcomes_of_failing_fixtures_of(lambda entry, check: entry.split(".")[0] != check)
+def test_a_failing_fixture_fails_no_other_check(failing):
+    others = [
+        name for name, item in failing.items.items() if item.case.label.split(".")[0] != item.check.name
+    ]
+    outcomes = [failing.outcome(name) for name in others]
     assert [o.name for o in outcomes if o.outcome == "failed"] == []
     assert len([o for o in outcomes if o.outcome == "passed"]) > 2000
 
 
 # One for each way that an import changes something, and each imports a plugin in a process of its own
 FURTHER = [name for name in FAILING_PLUGINS if name.startswith("import_changes_nothing.")]
+# Seconds each, most of which a process takes to import torch
+LONG = ("imports_quickly", "imports_without_torch")
 
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[pytest.mark.nightly] * (name in FURTHER)) for name in FAILING_PLUGINS],
+    [
+        pytest.param(
+            name, marks=[pytest.mark.nightly] * (name in FURTHER) + [pytest.mark.slow] * (name in LONG)
+        )
+        for name in FAILING_PLUGINS
+    ],
 )
 def test_a_plugin_fails_its_check_and_no_other(name, monkeypatch, tmp_path):
     monkeypatch.setenv("KIT_MUTANT", "")
@@ -123,9 +124,8 @@ def test_a_plugin_fails_its_check_and_no_other(name, monkeypatch, tmp_path):
         ("reads_by_typed_options-reads_by_typed_options", "a missing annotation"),
     ],
 )
-def test_a_failure_names_its_most_common_cause(name, cause, outcomes_of_failing_fixtures):
-    (reason,) = [outcome.reason for outcome in outcomes_of_failing_fixtures if outcome.name == name]
-    assert cause in reason.partition("Usually: ")[2]
+def test_a_failure_names_its_most_common_cause(name, cause, failing):
+    assert cause in failing.outcome(name).reason.partition("Usually: ")[2]
 
 
 def test_a_failure_that_asks_what_was_meant_has_no_period_after_it():
@@ -134,11 +134,11 @@ def test_a_failure_that_asks_what_was_meant_has_no_period_after_it():
     assert message(expected="1", got="2.", usually="3") == "expected 1; got 2. Usually: 3"
 
 
-def test_every_check_has_a_failing_fixture(failed_by_entry):
-    fixtures = {name.split(".")[0] for name in [*failed_by_entry, *FAILING_PLUGINS]} - {"mutants"}
-    assert fixtures == {check.name for check in CHECKS}
+def test_every_check_has_a_failing_fixture(fixtures):
+    found = {*fixtures, *(name.split(".")[0] for name in FAILING_PLUGINS)} - {"mutants"}
+    assert found == {check.name for check in CHECKS}
     assert {name.split(".")[0] for name in FAILING_PLUGINS} == OF_PLUGINS
-    assert len(failed_by_entry) - 1 + len(FAILING_PLUGINS) >= 130  # entries and plugins
+    assert sum(map(len, fixtures.values())) - 1 + len(FAILING_PLUGINS) >= 130  # entries and plugins
 
 
 @pytest.mark.slow
@@ -150,7 +150,7 @@ def test_an_honest_plugin_passes_everything():
 
 
 def test_pretrained_weights_that_need_the_network_are_skipped_and_no_shortfall():
-    outcomes = run_checks(registry_of("broken_plugins:offline"), "mutants")
+    outcomes = run_checks(registry_of("broken_plugins:offline"), "mutants/downloads")
     (unfinished,) = [o for o in outcomes if o.outcome != "passed"]
     assert (unfinished.name, unfinished.outcome) == ("downloads-names_its_pretrained_weights", "skipped")
     assert unfinished.reason.startswith("its pretrained weights cannot be loaded offline: ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -45,7 +46,9 @@ FALSE_ALARMS = {
 }
 
 
+@cache
 def suite(where: str, target: str = "mutants") -> Suite:
+    """Return the checks of a plugin, which share the process that they start."""
     plugin = plugins.load("mutants", EntryPoint("mutants", where, "zoo").load, where=where)
     return Suite(Registry(plugins.with_ours(plugin)), target)
 
@@ -66,20 +69,31 @@ def test_what_escaped_is_caught(name, check):
     assert (found.outcome, found.reason.split()[0]) == ("failed", "expected")
 
 
-@pytest.mark.parametrize(("entry", "checks"), FALSE_ALARMS.values(), ids=FALSE_ALARMS)
+# To export them takes seconds
+LONG = ("images that must be larger", "one expert for each image")
+
+
+@pytest.mark.parametrize(
+    ("entry", "checks"),
+    [
+        pytest.param(*case, id=name, marks=[pytest.mark.slow] * (name in LONG))
+        for name, case in FALSE_ALARMS.items()
+    ],
+)
 def test_what_was_accused_passes(entry, checks):
-    honest = suite("broken_plugins:honest", f"mutants/{entry}")
+    honest = suite("broken_plugins:honest")
     for check in checks:
         found = honest.outcome(f"{entry}-{check}")
         assert (found.outcome, found.reason) == ("passed", "")
 
 
+@pytest.mark.slow  # to export them takes seconds
 def test_what_is_said_to_depend_on_the_data_and_does_not_is_only_warned():
     found = suite("broken_plugins:warned").outcome("not-routed-exports")
     assert found.outcome == "warned"
     assert "remove `data_dependent` from the spec" in found.reason
     for entry in ("expert", "dense"):
-        found = suite("broken_plugins:honest", f"mutants/{entry}").outcome(f"{entry}-exports")
+        found = suite("broken_plugins:honest").outcome(f"{entry}-exports")
         assert (found.outcome, found.reason) == ("passed", "")
 
 
