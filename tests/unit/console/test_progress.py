@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import subprocess
 import sys
 import threading
 from dataclasses import replace
@@ -312,25 +311,20 @@ def test_a_model_without_test_data_is_measured_on_its_validation_data(tmp_path) 
     assert json.loads(analyzed.stdout)["split"] == "val"
 
 
-def test_time_left_is_estimated_once_a_twentieth_of_an_epoch_is_done(tmp_path: Path) -> None:
-    script = """
-import json, zoo
-from zoo.runs import jobs
-seen = []
-class Display(jobs.TrainingProgress):
-    def __call__(self, progress):
+def test_time_left_is_estimated_once_a_twentieth_of_an_epoch_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, float, float | None]] = []
+
+    def look(self: TrainingProgress, progress: Progress) -> None:
         if progress.is_step:
             seen.append((progress.epoch, progress.batch / progress.batches, progress.left))
-jobs.TrainingProgress = Display
-zoo.train("resnet-lite", "shapes", epochs=2, batch_size=20, model={"widths": [4, 8]},
-          data={"train_size": 2000, "val_size": 100, "test_size": 0}, run="run")
-print(json.dumps(seen))
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+
+    monkeypatch.setattr(TrainingProgress, "__call__", look)
+    few = ("--data", "train_size=500", "--data", "val_size=10", "--data", "test_size=0")
+    small = ("--model", "widths=[4, 8]", "--batch-size", "5", "--epochs", "2")
+    done = zoo("train", "resnet-lite", "shapes", *few, *small, "--run", tmp_path / "run")
     assert done.returncode == 0, done.stderr
-    seen = json.loads(done.stdout)
     assert {epoch for epoch, _, _ in seen} == {1, 2}
     assert all((left is None) == (share < 0.05) for _, share, left in seen)
     assert all(left >= 0 for _, _, left in seen if left is not None)

@@ -6,19 +6,18 @@ import errno
 import io
 import json
 import os
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from tests.trainings import train as train_recipe
 from zoo.config.recipe import Recipe
 from zoo.config.train_config import TrainConfig
-from zoo.errors import RunError
+from zoo.errors import RunError, ZooWarning
 from zoo.interfaces import Batch
+from zoo.registry.registry import Registry
 from zoo.runs.directory import RunDirectory
 from zoo.runs.step_log import StepLog, read_rows
 from zoo.training.clock import Clock
@@ -207,16 +206,14 @@ def test_rows_are_read_from_a_file_of_bounded_size_only(
         read_rows(tmp_path / "long", Row)
 
 
-def test_a_log_deleted_during_a_training_is_reported_once(tmp_path: Path) -> None:
-    data = ("--data", "size=16", "--data", "train_size=64", "--data", "val_size=8", "--data", "test_size=8")
-    words = ("mlp", "shapes", *data, "--model", "widths=8", "--batch-size", "16", "--epochs", "60")
-    command = [sys.executable, "-m", "zoo", "train", *words, "--run", "run"]
+def test_a_log_deleted_during_a_training_is_reported_once(tmp_path: Path, registry: Registry) -> None:
     log = tmp_path / "run" / "steps.jsonl"
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as training:
-        while training.poll() is None and not (log.exists() and log.stat().st_size):
-            time.sleep(0.001)
-        log.unlink()
-        assert training.stderr
-        said = training.stderr.read()
-    assert training.returncode == 0, said
-    assert said.count("run/steps.jsonl was deleted during the run: the rows of its steps are lost") == 1
+    data = {"size": 16, "train_size": 64, "val_size": 8, "test_size": 8}
+    train = {"batch_size": 16, "epochs": 2}
+    recipe = Recipe(architecture="mlp", dataset="shapes", data=data, model={"widths": [8]}, train=train)
+    with pytest.warns(ZooWarning) as caught:
+        train_recipe(
+            recipe, registry, directory=log.parent, report=lambda progress: log.unlink(missing_ok=True)
+        )
+    said = f"{log} was deleted during the run: the rows of its steps are lost"
+    assert [str(warning.message) for warning in caught].count(said) == 1
