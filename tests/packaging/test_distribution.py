@@ -103,6 +103,7 @@ def test_a_source_distribution_built_again_has_the_same_bytes(sdist: Path, tmp_p
     assert build("sdist", ROOT, tmp_path).read_bytes() == sdist.read_bytes()
 
 
+@pytest.mark.slow  # builds
 def test_the_source_distribution_contains_only_what_should_ship(unpacked: Path) -> None:
     expected = {
         *("zoo", "plugins", "tests", "benchmarks", "docs", "examples", "requirements", "runtime", "weights"),

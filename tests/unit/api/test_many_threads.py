@@ -121,12 +121,12 @@ def test_weights_load_while_other_threads_build(runs: Path) -> None:
     expected = zoo.load(runs / "text", device="cpu", registry=registry).module.state_dict()
 
     def load() -> None:
-        for _ in range(20):
+        for _ in range(10):
             module = zoo.load(runs / "text", device="cpu", progress=False, registry=registry).module
             assert all(torch.equal(value, expected[name]) for name, value in module.state_dict().items())
 
     def build() -> None:
-        for _ in range(300):
+        for _ in range(150):
             nn.Sequential(*(nn.Linear(2, 2) for _ in range(50)))
 
     at_once(load, load, load, build, build)

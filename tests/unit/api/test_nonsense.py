@@ -37,7 +37,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., object], list[Any], dict[str, Any]]] = 
     "lr_find": (
         zoo.lr_find,
         ["lstm", "files"],
-        {"start": 1e-6, "stop": 1.0, "steps": 5, **TRAINING, **QUIET},
+        {"start": 1e-6, "stop": 1.0, "steps": 5, "data": {"paths": "nope.txt"}, **QUIET},  # else as `train`
     ),
     "resume": (zoo.resume, ["nope"], {"device": "cpu", "save_every": "5m", **QUIET}),
     "Run": (zoo.Run, ["nope"], {"device": "cpu", "registry": None}),

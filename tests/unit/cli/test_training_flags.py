@@ -134,6 +134,7 @@ for words in (["train", "--help"], ["train", "lstm", "stdlib", "--sharpness", "1
 """
 
 
+@pytest.mark.slow  # it copies zoo, and starts processes with the copy
 def test_a_training_option_is_declared_in_one_line(tmp_path: Path) -> None:
     root = Path(__file__).parents[3]
     shutil.copytree(root / "zoo", tmp_path / "zoo", ignore=shutil.ignore_patterns("__pycache__"))

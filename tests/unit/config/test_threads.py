@@ -21,9 +21,6 @@ from zoo.files.exported import Port, Signature
 from zoo.models import torch_threads
 from zoo.models.runners import usual_threads
 
-PRINT = (
-    "import torch; from zoo.models.torch_threads import *; print(torch.get_num_threads(), default_threads())"
-)
 TRAIN = ("mlp", "images/shapes", "--data", "train_size=64", "--data", "val_size=0", "--epochs", "1")
 
 
@@ -87,6 +84,7 @@ def test_fewer_threads_in_torch_are_kept_whatever_the_load(cores: Callable[..., 
     assert idle_threads() == 3
 
 
+@pytest.mark.slow  # in a process
 def test_a_training_beside_busy_processes_computes_with_one_thread(tmp_path: Path) -> None:
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
     try:
@@ -98,6 +96,7 @@ def test_a_training_beside_busy_processes_computes_with_one_thread(tmp_path: Pat
             process.wait()
 
 
+@pytest.mark.slow  # in a process
 def test_the_number_that_the_user_gives_a_training_is_kept(tmp_path: Path) -> None:
     line, recipe = train_without_omp(tmp_path / "run", "--threads", "3")
     assert (line.rpartition(" with ")[2], recipe["threads"]) == ("3 threads", 3)
@@ -121,10 +120,13 @@ def test_several_processes_divide_the_cores(
     assert idle_threads(processes) == expected
 
 
-def test_the_number_that_the_user_chose_is_kept() -> None:
-    command, environment = [sys.executable, "-c", PRINT], {**os.environ, "OMP_NUM_THREADS": "2"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["2", "2"]
+def test_the_number_that_the_user_chose_is_kept(
+    cores: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cores(*[0] * 2, in_torch=2)
+    assert torch_threads.default_threads() == 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert torch_threads.default_threads() == 2
 
 
 def test_the_number_is_restored_after_an_error() -> None:

@@ -130,6 +130,7 @@ def test_writing_to_the_images_leaves_what_is_kept_alone(cache: Path) -> None:
     assert not work
 
 
+@pytest.mark.nightly  # the other tests do the same with smaller data
 @pytest.mark.skipif(not os.environ.get("ZOO_DATA"), reason="needs CIFAR-10 in $ZOO_DATA")
 def test_cifar10_is_the_same_again_and_without_a_cache(cache: Path) -> None:
     first = zoo.open_dataset("cifar10", progress=False)

@@ -234,7 +234,7 @@ except ZooError as error:
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(launcher.port), "RANK": "0", "WORLD_SIZE": "2"}
     place["TORCHELASTIC_USE_AGENT_STORE"] = "True"
     done = subprocess.run(
-        [sys.executable, "-c", code, "20" if patience else "3"],
+        [sys.executable, "-c", code, "20" if patience else "1"],
         env={**os.environ, **place, "ZOO_PATIENCE": patience},
         capture_output=True,
         text=True,

@@ -317,6 +317,7 @@ def test_paths_come_from_stdin(net: zoo.Model, images: Path, monkeypatch: pytest
         list(net.predict([], **QUIET))
 
 
+@pytest.mark.slow  # in a process
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_does_not_grow_with_the_number_of_images(net: zoo.Model, tmp_path: Path) -> None:
     Image.new("RGB", (96, 96)).save(tmp_path / "x.png")

@@ -39,6 +39,7 @@ def test_freed_memory_is_used_again() -> None:
     assert pages() < 16
 
 
+@pytest.mark.slow  # a process each, with torch
 @pytest.mark.parametrize(
     ("name", "value"),
     [("MALLOC_TRIM_THRESHOLD_", "131072"), ("GLIBC_TUNABLES", "glibc.malloc.trim_threshold=131072")],
@@ -47,5 +48,6 @@ def test_who_sets_up_glibc_keeps_their_own_ways(name: str, value: str) -> None:
     assert pages(**{name: value}) > 16
 
 
+@pytest.mark.slow  # in a process
 def test_other_variables_of_glibc_change_nothing() -> None:
     assert pages(MALLOC_ARENA_MAX="2") < 16

@@ -388,6 +388,7 @@ def test_an_answer_that_differs_for_more_than_rounding_is_no_tie(net: zoo.Model)
         verification_of(net, 6e-5, -6e-5)  # the two best are 1e-4 apart
 
 
+@pytest.mark.slow  # five seconds
 def test_rounding_that_a_model_amplifies_itself_is_no_fault_of_the_program(
     text: zoo.Model, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,6 +67,7 @@ def test_no_command_computes_with_it(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow  # in a process
 def test_no_server_starts_with_it(real: Path, here: Path) -> None:
     pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
     (here / "x.onnx").write_bytes(HIDDEN["a function's default"](real.read_bytes()))
@@ -75,6 +76,7 @@ def test_no_server_starts_with_it(real: Path, here: Path) -> None:
     assert (done.returncode, "cannot be used" in done.stderr) == (1, True)
 
 
+@pytest.mark.slow  # as the promise `exported`, with more files
 def test_no_other_file_is_opened(tmp_path: Path) -> None:
     figure = opens_nothing(tmp_path, files=100)
     assert figure.holds, figure.text

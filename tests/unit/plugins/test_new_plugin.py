@@ -54,8 +54,8 @@ def installed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-# The others, a few seconds each, are slow
-FIRST = ("tiny-net", "corners", "quick-shapes")
+# The others, a few seconds each, are by night
+FIRST = ("corners",)
 EACH = [
     pytest.param(kind, name, marks=[] if name in FIRST else [pytest.mark.nightly])
     for (kind, _), name in NAMES.items()
@@ -172,6 +172,7 @@ def test_a_new_exporter_writes(installed: Path, tmp_path: Path, monkeypatch, cap
     assert "is a .zipped file, which zoo writes but does not read" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)  # beside other work
 def test_a_new_recipe_trains(folder: Path, installed: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.syspath_prepend(str(installed))

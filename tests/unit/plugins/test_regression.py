@@ -148,6 +148,7 @@ def test_what_it_cannot_is_refused_in_words(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow  # the whole kit
 def test_the_kit_finds_nothing_wrong_with_it() -> None:
     outcomes = testing.check(str(PLUGIN), progress=False)
     assert [(outcome.name, outcome.reason) for outcome in outcomes if outcome.outcome != "passed"] == []

@@ -340,7 +340,12 @@ def test_tiny_shakespeare_can_be_cut_as_nanogpt_cuts_it() -> None:
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("tokens", ["char", "word"])
 @pytest.mark.parametrize(
-    ("name", "lower"), [("nietzsche", True), ("nietzsche", False), ("tinyshakespeare", False)]
+    ("name", "lower"),
+    [
+        ("nietzsche", True),
+        pytest.param("nietzsche", False, marks=pytest.mark.nightly),
+        pytest.param("tinyshakespeare", False, marks=pytest.mark.nightly),
+    ],
 )
 def test_a_real_text_comes_back_whole_however_it_is_read(
     name: str, tokens: str, lower: bool, backwards: bool, newline_eos: bool

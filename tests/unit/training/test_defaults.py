@@ -144,6 +144,7 @@ def tuned(folder: Path, **options: Any) -> tuple[zoo.Run, str]:
     return run, " ".join(line for line in messages(caught) if line.startswith("chosen"))
 
 
+@pytest.mark.slow  # ten seconds
 def test_weights_keep_their_accuracy_when_fine_tuned_on_a_few_more_images(tmp_path: Path) -> None:
     run, chosen = tuned(tmp_path / "run", data={**KNOWN, "test_size": 200})
     assert run.result.metrics["test"]["accuracy"] >= 0.985, "it was 1.0"
