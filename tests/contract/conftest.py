@@ -24,7 +24,7 @@ def _checked_each_time() -> set[str]:
 # Checks that take seconds for each entry, and the entries for which they run each time
 _SLOW = {
     "exports": ("rnn", "resnet-lite"),
-    "import_changes_nothing": ("charrnn",),
+    "import_changes_nothing": (),
     "fingerprint_follows_the_data": ("mnist", "shapes", "stdlib"),
     "works_offline": ("mnist", "shapes", "stdlib"),
 }

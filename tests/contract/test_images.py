@@ -63,6 +63,7 @@ def small_mnist(home, release):
     return dataclasses.replace(release, hashes=hashes)
 
 
+@pytest.mark.slow  # five seconds
 def test_datasets_whose_data_is_missing_pass_with_small_releases(tmp_path, monkeypatch):
     for number in range(60):
         path = tmp_path / "images" / ("cat", "dog", "emu")[number % 3] / f"{number}.png"

@@ -38,7 +38,8 @@ def test_every_file_that_the_page_names_exists() -> None:
     assert [name for name in named if not (PAGE.parent / name).exists()] == []
 
 
-@pytest.mark.parametrize("analyzer", ["cam", pytest.param("grad-cam", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("analyzer", ["cam", "grad-cam"])
 def test_the_maps_of_the_published_network_point_at_its_objects(registry: Registry, analyzer: str) -> None:
     model = load(find_weights(registry, "shapes-resnet20"), registry=registry)
     data = {"train_size": 8, "test_size": 150}

@@ -98,7 +98,10 @@ def words(text_file: Path, lstm_file: Path, net_file: Path) -> dict[str, list[st
 
 
 @pytest.mark.parametrize("columns", [60, pytest.param(80, marks=pytest.mark.nightly)])
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(name, marks=[pytest.mark.nightly] * (name == "check")) for name in COMMANDS],
+)
 def test_progress_fits_and_is_gone_in_the_end(
     command: str, columns: int, words: dict[str, list[str | Path]], tmp_path: Path
 ) -> None:

@@ -66,6 +66,7 @@ def test_a_package_of_the_tutorial_is_what_new_plugin_writes(kind, task, name, f
         assert FILES[file] == written, f"docs/how-to: {file} differs from what zoo writes"
 
 
+@pytest.mark.slow  # the whole kit
 @pytest.mark.parametrize("target", ["dna.py", pytest.param("dna", marks=pytest.mark.nightly)])
 def test_the_one_file_plugin_passes_the_kit(target, one_file):
     done = zoo("check", target, cwd=one_file)

@@ -53,6 +53,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> str:
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False).stdout
 
 
+@pytest.mark.slow  # seconds, in a pytest of its own
 def test_each_check_is_a_test_that_passes_fails_skips_or_is_expected_to_fail(output):
     assert "XFAIL test_acme.py::test_contract[tiny-labels_in_range] - issue 12" in output
     assert "PASSED test_acme.py::test_contract[tiny-items_fit_dims]" in output
@@ -61,6 +62,7 @@ def test_each_check_is_a_test_that_passes_fails_skips_or_is_expected_to_fail(out
     assert "2 failed, 34 passed, 19 skipped, 1 xfailed" in output
 
 
+@pytest.mark.slow
 def test_a_failed_check_says_what_was_expected_what_it_got_and_the_usual_cause(output):
     assert "FAILED test_acme.py::test_contract[other-labels_in_range]" in output
     assert "expected train labels from 0 to 9; got 10. Usually: labels that start at 1" in output

@@ -87,7 +87,7 @@ def test_a_failing_fixture_fails_no_other_check(failing):
 # One for each way that an import changes something, and each imports a plugin in a process of its own
 FURTHER = [name for name in FAILING_PLUGINS if name.startswith("import_changes_nothing.")]
 # Seconds each, most of which a process takes to import torch
-LONG = ("imports_quickly", "imports_without_torch")
+LONG = ("import_changes_nothing", "imports_quickly", "imports_without_torch")
 
 
 @pytest.mark.parametrize(
@@ -149,6 +149,7 @@ def test_an_honest_plugin_passes_everything():
     assert {o.check for o in outcomes} == {check.name for check in CHECKS}
 
 
+@pytest.mark.slow  # seconds, which a process takes to import torch
 def test_pretrained_weights_that_need_the_network_are_skipped_and_no_shortfall():
     outcomes = run_checks(registry_of("broken_plugins:offline"), "mutants/downloads")
     (unfinished,) = [o for o in outcomes if o.outcome != "passed"]

@@ -56,6 +56,7 @@ def unpacked(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return top
 
 
+@pytest.mark.slow  # builds
 def test_the_wheel_contains_every_module_and_the_registry(wheel: ZipFile) -> None:
     modules = [path.relative_to(ROOT) for path in (ROOT / "zoo").rglob("*.py")]
     modules += [path.relative_to(ROOT / "plugins") for path in (ROOT / "plugins").rglob("*.py")]
@@ -66,6 +67,7 @@ def test_the_wheel_contains_every_module_and_the_registry(wheel: ZipFile) -> Non
     assert page == {name for name in names if name.startswith("zoo_serve/page/")}
 
 
+@pytest.mark.slow  # builds
 def test_the_wheel_contains_only_zoo_and_its_plugins(wheel: ZipFile) -> None:
     tops = {name.partition("/")[0] for name in wheel.namelist()}
     info = f"zoo_registry-{zoo.__version__}.dist-info"
@@ -73,10 +75,12 @@ def test_the_wheel_contains_only_zoo_and_its_plugins(wheel: ZipFile) -> None:
     assert not [name for name in wheel.namelist() if name.endswith((".pyc", ".pkl", ".pt", ".pth"))]
 
 
+@pytest.mark.slow  # builds
 def test_the_registry_in_the_wheel_is_the_one_of_the_checkout(wheel: ZipFile) -> None:
     assert wheel.read("zoo/shipped/registry.toml") == (ROOT / "registry.toml").read_bytes()
 
 
+@pytest.mark.slow  # builds
 def test_small_published_weights_are_where_the_registry_in_the_wheel_looks(wheel: ZipFile) -> None:
     registry = tomllib.loads((ROOT / "registry.toml").read_text(encoding="utf-8"))
     files = [entry["file"] for entry in registry["weights"].values()]
@@ -147,6 +151,7 @@ def test_every_action_is_pinned_to_a_commit(path: Path) -> None:
         assert re.fullmatch(r" # v\d+\.\d+\.\d+", comment), f"{action}: add its version as a comment"
 
 
+@pytest.mark.slow  # builds
 def test_the_runtime_is_the_same_code_without_torch_and_weights(tmp_path: Path) -> None:
     names = ZipFile(build("wheel", ROOT / "runtime", tmp_path)).namelist()
     (info,) = {name.partition("/")[0] for name in names if ".dist-info" in name}

@@ -243,7 +243,9 @@ CASES: list[Any] = [
 ]
 CASES += [(how, "zoo.load", "mine.safetensors") for how in ("by writing", "by a link")]
 CASES += [
-    pytest.param("by renaming", way, "mine.onnx", marks=[pytest.mark.nightly] * (way != "zoo.load"))
+    pytest.param(
+        "by renaming", way, "mine.onnx", marks=pytest.mark.slow if way == "zoo.load" else pytest.mark.nightly
+    )
     for way in ("zoo.load", "zoo inspect", "zoo predict")
 ]
 

@@ -237,6 +237,7 @@ def test_building_on_meta_skips_normal_numbers_and_only_there() -> None:
     assert here.std() == pytest.approx(1.0, abs=0.2)
 
 
+@pytest.mark.slow  # in a process
 def test_building_on_meta_does_not_import_torchs_compiler() -> None:
     code = (
         "import sys; from torch import nn; from zoo.models.building import on_meta\n"

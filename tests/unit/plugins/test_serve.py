@@ -487,10 +487,8 @@ def test_the_command_serves_until_it_is_told_to_stop(net: zoo.Model) -> None:
     assert asked == ["GET /healthz 200 N ms", "POST /predict 200 N ms"]
 
 
-@pytest.mark.parametrize(
-    "head",
-    ["POST /predict", pytest.param("GET /models", marks=pytest.mark.slow)],  # a server each
-)
+@pytest.mark.slow  # a server each
+@pytest.mark.parametrize("head", ["POST /predict", "GET /models"])
 def test_a_body_in_too_many_pieces_ends_the_connection(net: zoo.Model, head: str) -> None:
     kind = "multipart/form-data; boundary=a"
     start = (

@@ -227,7 +227,10 @@ def test_a_layer_that_the_logits_do_not_depend_on_is_refused() -> None:
             look("grad-cam", "resnet20", Net(how), images(1))
 
 
-@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.nightly] * (name not in ("cam", "grad-cam"))) for name in FAMILY],
+)
 def test_models_in_half_precision_are_looked_into(name: str) -> None:
     model, given = model_of("resnet20").bfloat16(), images(2).bfloat16()
     found = look(name, "resnet20", model, given, classes=(3,))

@@ -218,6 +218,7 @@ def zoo_datasets():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)  # dozens of checks, some in processes of their own, beside other work
 def test_a_check_loads_no_neighbor_that_would_break_it(run_zoo: RunZoo, tmp_path: Path) -> None:
     """In processes of its own, since the neighbor breaks whatever imports it."""

@@ -53,7 +53,10 @@ def test_no_command_runs_what_lies_in_the_folder(command: str, home: Path, marks
         assert marks() == [], line
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name not in ("train", "eval"))) for name in COMMANDS],
+)
 def test_tab_runs_nothing_of_a_half_typed_line(command: str, home: Path, marks: Marks) -> None:
     for asked in completions(FULL.partition("/")[0], [command]):
         words = asked["COMP_WORDS"].replace("zoo ", f"zoo --plugin {NAME}.py ", 1)
