@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from zoo.evaluation.measure import measure
 from zoo.inference.sampling import Sampling, sample_many, stream
-from zoo.interfaces import State
+from zoo.interfaces import Batch, State
 from zoo.models.module_runner import ModuleRunner
-from zoo.models.windows import Windowed, windowed
+from zoo.models.windows import Windowed, long_enough, windowed
 from zoo_text.language_modeling import LanguageModeling
 from zoo_text.plugin import LANGUAGE_MODELING
 
@@ -109,6 +109,13 @@ def test_evaluation_predicts_every_token_once_and_reads_none_more_than_about_twi
     assert measure(model, TASK, data, "test", context=length).count == 29_999
     lanes_read = sum(map(len, model.read))
     assert lanes_read <= 2.5 * 30_000 / 16 + 2 * length
+
+
+def test_joined_batches_start_from_an_empty_state_where_the_first_of_them_does() -> None:
+    tokens = torch.zeros(2, 1, dtype=torch.int64)
+    two_texts = [Batch(tokens, tokens, n, 4, 0, fresh) for n, fresh in enumerate([True, False] * 2)]
+    joined = [(len(batch.inputs), batch.fresh) for batch in long_enough(two_texts, 8)]
+    assert joined == [(4, True), (4, True)]
 
 
 @CACHED

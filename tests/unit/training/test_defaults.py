@@ -282,3 +282,5 @@ def test_every_metric_is_compared_with_baseline_in_its_own_direction() -> None:
     assert no_better_than_baseline(better, task, {}) == {}
     worse = {"accuracy": 0.6, "top5_accuracy": 0.85, "loss": 0.6}
     assert no_better_than_baseline(worse, task, {}) == {"top5_accuracy": 0.9}
+    as_good = {"accuracy": 0.5, "top5_accuracy": 0.95, "loss": 0.7}
+    assert no_better_than_baseline(as_good, task, {}) == {"accuracy": 0.5, "loss": 0.7}

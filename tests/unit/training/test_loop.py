@@ -398,6 +398,22 @@ def test_a_smaller_last_batch_counts_by_its_images(images: Any, monkeypatch: pyt
     assert measure(model, IMAGES, data, "val").metrics == pytest.approx(whole, abs=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["images", "text"])
+def test_a_batch_that_is_too_large_at_once_is_measured_in_halves(
+    images: Any, text: Any, registry: Any, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Of a text, the second half reads on from the state after the first."""
+    given: Any = Linear(), IMAGES, images(), "test"
+    if kind == "text":
+        lstm = registry.architecture("lstm").load()(vocab_size=8, hidden_size=4)
+        given = lstm, TEXT, text(test=400), "test"
+    whole = measure(*given)
+    monkeypatch.setattr("zoo.evaluation.measure.MOST_BYTES", 100)
+    halves = measure(*given)
+    assert halves.count == whole.count
+    assert halves.metrics == pytest.approx(whole.metrics, rel=1e-5)
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_measuring_leaves_modes_and_gradients_unchanged(images: Any, training: bool) -> None:
     model = Linear().train(training)
