@@ -89,6 +89,17 @@ def test_what_was_written_just_now_is_not_remembered(
     assert len(read) == 6
 
 
+def test_what_was_put_in_place_just_now_is_not_remembered_whatever_its_date(
+    files: list[Path], read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hashes, "_TOO_RECENT", 2_000_000_000)
+    for path in files:
+        os.utime(path, (1, 1))
+    hashed(files)
+    hashed(files)
+    assert len(read) == 6
+
+
 def test_a_file_that_changes_while_it_is_read_is_not_remembered(
     files: list[Path], read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
