@@ -446,10 +446,13 @@ def test_a_task_that_does_not_say_how_to_predict_is_refused(
     assert caught.value.hint == "its author can make its processor a zoo.processors.Predicts"
 
 
-def test_answers_that_are_not_finite_are_an_error(net: zoo.Model, images: Path) -> None:
+@pytest.mark.parametrize(("place", "value"), [(0, 3e38), (-1, float("inf"))], ids=["nan", "inf"])
+def test_answers_that_are_not_finite_are_an_error(
+    net: zoo.Model, images: Path, place: int, value: float
+) -> None:
     broken = zoo.load(net.path, **QUIET)
     with torch.no_grad():
-        next(broken.module.parameters()).fill_(3e38)
+        [*broken.module.parameters()][place].fill_(value)
     with pytest.raises(Diverged, match="the predictions are not finite"):
         list(broken.predict(images, **QUIET))
 
