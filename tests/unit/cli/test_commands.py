@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
+import msgspec
 import pytest
 from msgspec import Meta
 from PIL import Image
@@ -15,6 +16,8 @@ from PIL import Image
 from tests.shell import SMALL_LSTM, SMALL_NET, zoo
 from zoo.errors import OptionError
 from zoo.files.cards import read_card
+from zoo.models import weights
+from zoo.registry.registry import Registry
 
 
 def test_help_names_every_command():
@@ -178,6 +181,15 @@ def test_inspect_prints_the_card(net_file):
     out = zoo("inspect", net_file).stdout
     assert "convnet/resnet-lite" in out
     assert "images/shapes" in out
+
+
+def test_inspect_prints_the_first_hundred_rows_of_a_section(net_file, tmp_path):
+    model, card = weights.load(net_file, Registry.discover())
+    changes = tuple(f"change {number}" for number in range(150))
+    weights.save(tmp_path / "x.safetensors", model, msgspec.structs.replace(card, changes=changes))
+    out = zoo("inspect", tmp_path / "x.safetensors").stdout
+    assert re.findall(r"change \d+$", out, re.M) == [*changes[:100]]
+    assert re.search(r"^ +\.\.\. +50 more$", out, re.M)
 
 
 def test_a_run_continues_with_other_options_only_if_accepted_and_its_card_says_so(text_file, tmp_path):

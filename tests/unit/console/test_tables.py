@@ -43,6 +43,10 @@ def test_the_last_cell_is_cut_on_request() -> None:
     ]
 
 
+def test_a_cell_without_a_space_to_cut_it_at_fills_its_line() -> None:
+    assert printed(Table(width=20, cut=True), [["a", "x" * 40]]) == ["a  " + "x" * 16 + "…"]
+
+
 def test_columns_widen_with_later_rows() -> None:
     table = Table(["NAME", "SIZE"], width=None, numbers=[1])
     assert printed(table, [["a", "1"]]) == ["NAME  SIZE", "a        1"]

@@ -294,6 +294,13 @@ def test_a_metric_does_not_take_the_place_of_what_weights_are_called() -> None:
     assert row["accuracy"] == 0.5
 
 
+def test_weights_are_listed_with_their_test_metrics_and_those_that_only_val_has() -> None:
+    metrics = {"test": {"accuracy": 0.5}, "val": {"accuracy": 0.6, "loss": 1.5}}
+    acme = loaded(zoo_recipes={"tiny": RECIPE}, zoo_weights={"tiny": replace(WEIGHTS, metrics=metrics)})
+    (row,) = (row for row in rows(Registry(plugins.with_ours(acme)), "weights") if row["plugin"] == "acme")
+    assert (row["accuracy"], row["loss"]) == (0.5, 1.5)
+
+
 def test_an_architecture_and_a_dataset_of_one_name_are_trained_together() -> None:
     net = ArchitectureSpec(name="net", target="m:Net", task="classification", summary="")
     data = DatasetSpec(name="net", target="m:D", task="classification", summary="")
