@@ -168,12 +168,14 @@ def test_a_target_that_exits_is_reported_by_show(places: list[Path], typed: RunZ
 
 
 def test_a_target_that_exits_is_an_error_of_train(places: list[Path], typed: RunZoo) -> None:
+    pytest.importorskip("torch")
     done = typed("train", "exits-late/exit", "shapes", path=places)
     assert done.returncode == 1
     assert [line for line in done.stderr.splitlines() if "exits_late" in line] == [f"zoo: {LATE}"]
 
 
 def test_a_target_that_exits_fails_its_check(places: list[Path], typed: RunZoo) -> None:
+    pytest.importorskip("torch")
     done = typed("check", "exits-late", "--json", path=places)
     assert done.returncode == 1
     checks = json.loads(done.stdout)["checks"]
