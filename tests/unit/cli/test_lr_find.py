@@ -138,10 +138,10 @@ def test_it_has_the_options_of_train_and_shows_its_defaults():
 def test_progress_is_shown_on_stderr_when_it_takes_long(desk, monkeypatch):
     clock = iter(range(0, 10**6, 10))
     monkeypatch.setattr("zoo.console.progress.time.monotonic", lambda: next(clock))
-    lines = find(desk).stderr.splitlines()
-    assert len(lines) > 5
+    lines = [line for line in find(desk).stderr.splitlines() if line.startswith("lr-find ")]
+    assert len(lines) > 4
     line = r"lr-find +\d+%  \d+\.\d steps/s  \d+:\d\d left  lr \d\.\de-\d\d  loss \d\.\d{4}"
-    assert re.fullmatch(line, lines[1])
+    assert re.fullmatch(line, lines[0])
 
 
 def test_a_terminal_shows_a_live_line(desk, monkeypatch):
