@@ -151,6 +151,16 @@ def test_work_shows_its_rate_and_the_time_left(capsys: pytest.CaptureFixture[str
     assert re.fullmatch(r"evaluating +[━╸╺]* +60%  1,000 img/s  0:04 left  loss 1.5 *", lines[-1])
 
 
+def test_the_rate_of_work_that_was_begun_before_is_that_of_what_is_seen(
+    capsys: pytest.CaptureFixture[str], terminal: int
+) -> None:
+    with Bar() as bar:
+        for done in range(50_000, 56_001, 1_000):
+            bar("evaluating", done, 60_000, "images")
+    last = screen(capsys.readouterr().err)[-1]
+    assert re.fullmatch(r"evaluating +[━╸╺]* +93%  1,000 img/s  0:04 left *", last)
+
+
 @pytest.mark.usefixtures("clock")
 def test_the_bar_takes_what_the_texts_leave_of_the_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
