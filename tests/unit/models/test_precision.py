@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from zoo.config.train_config import PrecisionName
 from zoo.errors import OptionError
 from zoo.models.precision import autocast, pick_device, resolve
 
@@ -21,7 +22,7 @@ def test_fp16_on_a_cpu_is_refused() -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_named_precision_is_kept(precision: str) -> None:
+def test_a_named_precision_is_kept(precision: PrecisionName) -> None:
     assert resolve(precision, "cpu") == precision
 
 
@@ -55,7 +56,7 @@ def test_auto_is_fp32_elsewhere() -> None:
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
-def test_matrix_products_run_in_the_precision(precision: str, dtype: torch.dtype) -> None:
+def test_matrix_products_run_in_the_precision(precision: PrecisionName, dtype: torch.dtype) -> None:
     with autocast(resolve(precision, "cpu"), "cpu"):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
 
