@@ -295,12 +295,15 @@ def _describe(info: Any) -> str:
 
 def _bound(info: Any, value: object) -> str:
     """Return the bound that a number violates; empty if it violates none."""
-    if type(value) not in (int, float) or (type(value) is float and type(info).__name__ == "IntType"):
+    kind = type(info).__name__
+    if kind not in ("IntType", "FloatType") or type(value) not in (int, float):
+        return ""
+    if kind == "IntType" and type(value) is float:
         return ""
     if isinstance(value, float) and not math.isfinite(value):
         return "finite"
     for name, words in _BOUNDS.items():
-        bound = getattr(info, name, None)
+        bound = getattr(info, name)
         if bound is not None and not getattr(operator, name)(value, bound):
             return f"{words} {bound:,}"
     return ""
