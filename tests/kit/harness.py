@@ -5,12 +5,28 @@ import os
 import threading
 import time
 
-from zoo import DatasetSpec, hookimpl
+import torch
+
+from zoo import ArchitectureSpec, DatasetSpec, hookimpl
 from zoo_images.tiny import TinyImages
 
 atexit.register(os._exit, 0)
 threading.Thread(target=time.sleep, args=[1_000]).start()
 os.write(1, b"{no JSON}\n")
+
+
+class Crashes(torch.nn.Module):
+    """End the process in a step of training."""
+
+    def __init__(self, *, in_channels: int, image_size: int, num_classes: int):
+        super().__init__()
+        self.head = torch.nn.Linear(in_channels * image_size * image_size, num_classes)
+
+    def forward(self, images):
+        if self.training:
+            print("about to crash")
+            os._exit(7)
+        return self.head(images.flatten(1))
 
 
 class Ends(TinyImages):
@@ -40,6 +56,20 @@ class Wrong(TinyImages):
 
     def split(self, name):
         return [(image, label + 1) for image, label in super().split(name)]
+
+
+@hookimpl
+def zoo_architectures():
+    return [
+        ArchitectureSpec(
+            name=name,
+            target=f"{__name__}:Crashes",
+            task="classification",
+            summary="One",
+            expected_failures=failures,
+        )
+        for name, failures in (("crashes", {}), ("crashed", {"same_shape_in_training": "issue 12"}))
+    ]
 
 
 @hookimpl

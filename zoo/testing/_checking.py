@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,16 +31,16 @@ Message = dict[str, Any]
 
 def messages(
     target: str, *, strict: bool = False, registry: Registry | None = None, done: Sequence[Outcome] = ()
-) -> Iterator[Message]:
+) -> Generator[Message]:
     """Check a target, and yield what there is to say: of each check that it begins, then how it ended.
 
     Args:
-        strict: refuse to check while any plugin fails to load.
+        strict: refuse to check while any installed plugin fails to load.
         done: outcomes of checks that have run already, which are not run again.
     """
     try:
-        if strict and registry is None and not target.endswith(".py"):
-            registry = Registry.discover()
+        if strict:
+            registry = registry or Registry.discover()
             registry.require_healthy()
         registry, names = resolve_target(target, registry)
         suites = [Suite(registry, name, done=done) for name in names]
@@ -57,7 +57,7 @@ def messages(
         for name in suite.left:
             about = suite.about(name)
             entries.add(about["entry"])
-            yield {"what": "checking", **about}
+            yield {"what": "checking", **about, "expected": suite.expected.get(name)}
             yield {"what": "outcome", **asdict(suite.outcome(name))}
     for line in _shared_names(registry, entries):
         yield {"what": "notice", "text": line}
@@ -86,8 +86,8 @@ def _write(found: Iterable[Message], descriptor: int) -> None:
 
 def main() -> None:
     """Check what stdin says."""
-    end_with(os.getppid())
     asked = json.load(sys.stdin)
+    end_with(asked["parent"])
     done = [Outcome(**outcome) for outcome in asked["done"]]
     with warnings_as_lines(printed=False):
         _write(messages(asked["target"], strict=asked["strict"], done=done), asked["descriptor"])

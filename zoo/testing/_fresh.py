@@ -205,8 +205,8 @@ def _watch(request: dict[str, Any]) -> dict[str, list[str]]:
     return {"changed": changed, "connected": connected, "imported": foreign}
 
 
-def _reload(request: dict[str, Any]) -> dict[str, str]:
-    """Write the logits of each saved model beside it; return its error, empty if there is none."""
+def _reload(request: dict[str, Any]) -> str:
+    """Write the logits of a saved model beside it; return why that fails, empty if it does not."""
     import torch
     from safetensors.torch import load_file, save_file
 
@@ -217,21 +217,18 @@ def _reload(request: dict[str, Any]) -> dict[str, str]:
     registry = registry_beside(_load(request))
     torch.set_num_threads(request["threads"])
     folder = Path(request["folder"])
-    answers: dict[str, str] = {}
-    for number, name in request["models"].items():
-        try:
-            task = make_task(registry, name)
-            model, _ = weights.load(folder / f"{number}.model.safetensors", registry)
-            # of its own memory: the bits of a result may depend on how its inputs are aligned
-            inputs = load_file(folder / f"{number}.inputs.safetensors")["inputs"].clone()
-            with torch.no_grad(), settings_kept():
-                torch.manual_seed(0)
-                logits = model(inputs)[0] if isinstance(task, CarriesState) else model(inputs)
-            save_file({"logits": logits.contiguous()}, folder / f"{number}.logits.safetensors")
-            answers[number] = ""
-        except Exception as error:
-            answers[number] = f"{type(error).__name__}: {first_line(error)}"
-    return answers
+    try:
+        task = make_task(registry, request["task"])
+        model, _ = weights.load(folder / "model.safetensors", registry)
+        # of its own memory: the bits of a result may depend on how its inputs are aligned
+        inputs = load_file(folder / "inputs.safetensors")["inputs"].clone()
+        with torch.no_grad(), settings_kept():
+            torch.manual_seed(0)
+            logits = model(inputs)[0] if isinstance(task, CarriesState) else model(inputs)
+        save_file({"logits": logits.contiguous()}, folder / "logits.safetensors")
+    except Exception as error:
+        return f"{type(error).__name__}: {first_line(error)}"
+    return ""
 
 
 _COMMANDS: dict[str, Callable[[dict[str, Any]], object]] = {

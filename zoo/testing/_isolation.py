@@ -1,6 +1,7 @@
-"""Checking a plugin in a process of its own, which can neither change nor silence what is reported.
+"""Checking a plugin in a process of its own.
 
-A check that hangs, takes too much memory or ends the process has failed, and the others still run.
+A check fails if it hangs, takes too much memory or ends the process, and the others still run. The process is
+no protection from a plugin that means to deceive: it could change the checks themselves.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO
@@ -31,19 +32,23 @@ SECONDS, _SECONDS_OF_WEIGHTS = 180.0, 900.0
 # Memory that the process may take; importing torch takes a tenth of it
 MOST_BYTES = 4 << 30
 _POLL = 0.1
+# Seconds that a process may take to end after its last message
+_TO_END = 5.0
+# Bytes that are read of the beginning, and of the end, of what is printed
+_MOST_PRINTED = 1 << 16
 
 
 class _Stopped(Exception):
     """The process has ended, or was ended, before it was done; the message says how."""
 
 
-def isolated(target: str, *, strict: bool = False) -> Iterator[Message]:
+def isolated(target: str, *, strict: bool = False) -> Generator[Message]:
     """Yield what `messages` yields in a new process, and an outcome for each check that ended the process."""
     done: list[Outcome] = []
     while True:
-        checking: Message | None = None
-        try:
-            with _started(target, strict, done) as (process, reading, printed):
+        checking, before, why = None, len(done), ""
+        with _started(target, strict, done) as (process, reading, printed):
+            try:
                 for found in _read(process, reading):
                     if found["what"] == "checking":
                         checking = found
@@ -55,10 +60,12 @@ def isolated(target: str, *, strict: bool = False) -> Iterator[Message]:
                         yield found
                         return
                     yield found
-        except _Stopped as stopped:
-            done.append(_failed(target, checking, str(stopped)))
+            except _Stopped as stopped:
+                why = f"{stopped}{_last_of(printed)}"
+        if checking is not None or len(done) == before:
+            done.append(_failed(target, checking, why))
             yield {"what": "outcome", **asdict(done[-1])}
-            if checking is None:  # it would end again
+            if checking is None:  # it would end there again
                 yield {"what": "done"}
                 return
 
@@ -68,12 +75,14 @@ def _failed(target: str, checking: Message | None, why: str) -> Outcome:
     if checking is None:
         name = Path(target).stem.replace("_", "-") if target.endswith(".py") else target.partition("/")[0]
         checking = {"name": f"{name}-loads", "plugin": name, "entry": name, "kind": "plugin"}
+    about = {key: checking[key] for key in ("name", "plugin", "entry", "kind")}
+    if (expected := checking.get("expected")) is not None:
+        return Outcome(**about, outcome="xfailed", reason=expected)
     reason = message(
         expected="an answer from the process that is checked",
         got=why,
         usually="os._exit, a crash in compiled code, a loop without end, or a tensor that is far too large",
     )
-    about = {key: checking[key] for key in ("name", "plugin", "entry", "kind")}
     return Outcome(**about, outcome="failed", reason=reason)
 
 
@@ -82,31 +91,37 @@ def _started(
     target: str, strict: bool, done: Sequence[Outcome]
 ) -> Generator[tuple[subprocess.Popen[bytes], int, IO[bytes]]]:
     """Start the process; yield it, a descriptor to read its messages from, and what it prints."""
-    reading, writing = os.pipe()
-    path = os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path if folder)
-    asked = {"target": target, "strict": strict, "done": [*map(asdict, done)], "descriptor": writing}
-    with tempfile.TemporaryFile() as printed:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-c", "from zoo.testing._checking import main; main()"],
-            stdin=subprocess.PIPE,
-            stdout=printed,
-            stderr=printed,
-            env=os.environ | {"PYTHONPATH": path},
-            pass_fds=[writing],
-            start_new_session=True,
-        )
-        os.close(writing)
+    with ExitStack() as stack:
+        printed = stack.enter_context(tempfile.TemporaryFile())
+        reading, writing = os.pipe()
+        stack.callback(os.close, reading)
+        asked = {"target": target, "strict": strict, "done": [*map(asdict, done)]}
+        asked |= {"descriptor": writing, "parent": os.getpid()}
+        path = os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path if folder)
         try:
-            assert process.stdin is not None
-            with process.stdin:
-                process.stdin.write(json.dumps(asked).encode())
-            yield process, reading, printed
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-u", "-c", "from zoo.testing._checking import main; main()"],
+                stdin=subprocess.PIPE,
+                stdout=printed,
+                stderr=printed,
+                env=os.environ | {"PYTHONPATH": path},
+                pass_fds=[writing],
+                start_new_session=True,
+            )
         finally:
-            os.close(reading)
-            process.kill()
-            process.wait()
-            with suppress(ProcessLookupError):  # what it has started
-                os.killpg(process.pid, signal.SIGKILL)
+            os.close(writing)
+        stack.callback(_end, process)
+        assert process.stdin is not None
+        with suppress(BrokenPipeError), process.stdin:
+            process.stdin.write(json.dumps(asked).encode())
+        yield process, reading, printed
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    with suppress(ProcessLookupError):  # what it has started
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _read(process: subprocess.Popen[bytes], descriptor: int) -> Iterator[Message]:
@@ -115,21 +130,33 @@ def _read(process: subprocess.Popen[bytes], descriptor: int) -> Iterator[Message
     while True:
         line, newline, rest = content.partition(b"\n")
         if newline:
-            found: Message = json.loads(line)
+            try:
+                found: Message = json.loads(line)
+            except ValueError:
+                raise _Stopped(f"{line[:80]!r} in place of a message") from None
             content, since = rest, time.monotonic()
             seconds = _SECONDS_OF_WEIGHTS if found.get("kind") == "weights" else SECONDS
             yield found
-            continue
-        if time.monotonic() - since > seconds:
+        elif time.monotonic() - since > seconds:
             raise _Stopped(f"no answer for {seconds:.0f} s")
-        if _memory_of(process.pid) > MOST_BYTES:
+        elif _memory_of(process.pid) > MOST_BYTES:
             raise _Stopped(f"more than {MOST_BYTES / 2**30:.0f} GiB of memory")
-        if select.select([descriptor], [], [], _POLL)[0]:
+        elif select.select([descriptor], [], [], _POLL)[0]:
             piece = os.read(descriptor, 1 << 16)
             if not piece:
-                code = process.wait()
-                raise _Stopped(f"its end by signal {-code}" if code < 0 else f"its end with exit code {code}")
+                raise _Stopped(_end_of(process))
             content += piece
+        elif process.poll() is not None:  # a process that it started holds the pipe open
+            raise _Stopped(_end_of(process))
+
+
+def _end_of(process: subprocess.Popen[bytes]) -> str:
+    """Return how a process has ended that sends no more."""
+    try:
+        code = process.wait(timeout=_TO_END)
+    except subprocess.TimeoutExpired:
+        return "a closed pipe"
+    return f"its end by signal {-code}" if code < 0 else f"its end with exit code {code}"
 
 
 def _memory_of(process: int) -> int:
@@ -142,10 +169,25 @@ def _memory_of(process: int) -> int:
     return 1024 * int(found[1]) if found else 0
 
 
+def _lines_of(printed: IO[bytes]) -> list[str]:
+    """Return the first and the last of the lines that were printed."""
+    size = printed.seek(0, os.SEEK_END)
+    pieces: list[bytes] = []
+    for start in (0, max(_MOST_PRINTED, size - _MOST_PRINTED)):
+        printed.seek(start)
+        pieces.append(printed.read(_MOST_PRINTED))
+    return [line for line in b"".join(pieces).decode(errors="replace").splitlines() if line.strip()]
+
+
+def _last_of(printed: IO[bytes]) -> str:
+    """Return the last line that was printed, as it follows the end of a process; empty if there is none."""
+    lines = _lines_of(printed)
+    return f" ({lines[-1].strip():.200})" if lines else ""
+
+
 def _noticed(printed: IO[bytes]) -> Iterator[Message]:
-    """Yield a notice of how much was printed, if anything was."""
-    printed.seek(0)
-    lines = [line for line in printed.read().decode(errors="replace").splitlines() if line.strip()]
+    """Yield a notice of what was printed, if anything was."""
+    lines = _lines_of(printed)
     if lines:
-        count = f"{len(lines):,} lines were" if len(lines) > 1 else "a line was"
-        yield {"what": "notice", "text": f"while it was checked, {count} printed: {lines[0]}"}
+        count = "several lines were" if len(lines) > 1 else "a line was"
+        yield {"what": "notice", "text": f"while it was checked, {count} printed: {lines[0].strip():.200}"}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
 import math
 import random
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -335,7 +337,7 @@ def _changes(case: Case, specimen: Specimen, *, broken: bool) -> list[str]:
         first, *_, last = model.parameters()
         first.grad = torch.ones_like(first)
         last.requires_grad_(False)
-        with drawing_from(_UNUSUAL):  # not what an earlier analysis may have set
+        with _drawing_from(_UNUSUAL):  # not what an earlier analysis may have set
             before = _everything(model)
             try:
                 analyze(case, specimen, model, batches=specimen.batches(broken=broken))
@@ -346,6 +348,20 @@ def _changes(case: Case, specimen: Specimen, *, broken: bool) -> list[str]:
         changed += [name for name in before if not _same(before[name], after.get(name))]
         changed += [name for name in after if name not in before]
     return list(dict.fromkeys(changed))
+
+
+@contextlib.contextmanager
+def _drawing_from(seed: int) -> Generator[None]:
+    """Seed the generators of torch, of numpy and of `random`, and undo that and what changes them."""
+    states = random.getstate(), np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    try:
+        with drawing_from(seed):
+            yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from zoo import errors
@@ -29,14 +30,16 @@ def check(
 ) -> list[Outcome]:
     """Run the contract kit on a plugin.
 
-    It runs in a process of its own, so that nothing the plugin does can change or silence what is reported.
+    It runs in a process of its own, unless `registry` is given: a plugin that ends, hangs or fills that
+    process fails a check, and does not end the report.
 
     Args:
         target: a plugin, a distribution, the path of a one-file plugin, or `plugin/pattern` for some entries.
         strict: refuse to check while any installed plugin fails to load.
         progress: show progress on stderr, or in the notebook.
-        registry: where the plugin is, in this process; by default it is found among installed plugins and
-            registry.toml, and loaded with zoo's own plugins only, unless it needs what another provides.
+        registry: where the plugin is; it is then checked in this process. By default it is found among
+            installed plugins and registry.toml, and loaded with zoo's own plugins only, unless it needs what
+            another provides.
         report: file to write a report to that can be published, as its suffix .md or .json says.
 
     Returns:
@@ -52,7 +55,7 @@ def check(
     if report is not None:
         require_format(Path(report))
     found = isolated(target, strict=strict) if registry is None else messages(target, registry=registry)
-    with Bar() if progress else quiet() as bar:
+    with Bar() if progress else quiet() as bar, closing(found):
         progressing = _Progressing(bar)
         for message in found:
             progressing.take(message)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -33,10 +32,7 @@ def saves_and_loads(case: Case) -> None:
 
     It is built from another seed than when it is loaded, so that nothing drawn in its constructor is missed.
     """
-    assert case.entry is not None
-    if "reloaded" not in case.shared:
-        case.shared["reloaded"] = _reload_all(case)  # one new process for all of a plugin's models
-    before, after = case.shared["reloaded"][case.entry.name]
+    before, after = _reloaded(case)
     assert isinstance(after, Tensor), message(
         expected="a file that a new process can load",
         got=after,
@@ -60,53 +56,37 @@ def _named(model: nn.Module) -> str:
     return f" ({', '.join(names[:3])})" if names else ""
 
 
-def _reload_all(case: Case) -> dict[str, tuple[Tensor, Tensor | str]]:
-    """Return each architecture's logits before saving, and those after loading or why it failed."""
-    cases = [
-        dataclasses.replace(case, entry=entry)
-        for entry in case.shared["entries"]
-        if entry.kind == "architecture"
-    ]
-    folder = Path(tempfile.mkdtemp(prefix="zoo-check-"))
-    results: dict[str, tuple[Tensor, Tensor | str]] = {}
-    models: dict[str, str] = {}
-    try:
-        for number, saved in enumerate(cases):
-            assert saved.entry is not None
-            try:
-                logits = _save(saved, folder, number)
-            except Exception as error:
-                results[saved.entry.name] = torch.empty(0), f"{type(error).__name__}: {first_line(error)}"
-            else:
-                results[saved.entry.name] = logits, ""
-                models[str(number)] = saved.spec.task
-        request = {"folder": str(folder), "models": models, "threads": torch.get_num_threads()}
-        process = case.shared.pop("process", None) or Fresh(case.plugin)
-        answer = process.ask("reload", **request)
+def _reloaded(case: Case) -> tuple[Tensor, Tensor | str]:
+    """Return a model's logits before it is saved, and those after it is loaded, or why that failed.
+
+    It is loaded in a new process, which all models of a plugin share: importing torch takes longest.
+    """
+    with tempfile.TemporaryDirectory(prefix="zoo-check-") as folder:
         try:
-            errors = json.loads(answer)
+            logits = _save(case, Path(folder))
+        except Exception as error:
+            return torch.empty(0), f"{type(error).__name__}: {first_line(error)}"
+        if "process" not in case.shared:
+            case.shared["process"] = Fresh(case.plugin)
+        process = case.shared["process"]
+        answer = process.ask("reload", folder=folder, task=case.spec.task, threads=torch.get_num_threads())
+        try:
+            error = json.loads(answer)
         except ValueError:
-            errors = dict.fromkeys(models, answer)
-        for number in models:
-            entry = cases[int(number)].entry
-            assert entry is not None
-            logits, _ = results[entry.name]
-            file = folder / f"{number}.logits.safetensors"
-            results[entry.name] = logits, errors[number] or load_file(file)["logits"]
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    return results
+            del case.shared["process"]  # it has ended
+            return logits, answer
+        return logits, error or load_file(Path(folder, "logits.safetensors"))["logits"]
 
 
-def _save(case: Case, folder: Path, number: int) -> Tensor:
+def _save(case: Case, folder: Path) -> Tensor:
     """Save a briefly trained model and some inputs; return its logits for them."""
     assert case.entry is not None
     model = train_briefly(case, build(case, seed=1), steps=3).eval()
     inputs = random_inputs(case, 3)
     card = _card(case)
     infinite = infinite_buffers(build(case))
-    weights.save(folder / f"{number}.model.safetensors", model, card, infinite=infinite)
-    save_file({"inputs": inputs}, folder / f"{number}.inputs.safetensors")
+    weights.save(folder / "model.safetensors", model, card, infinite=infinite)
+    save_file({"inputs": inputs}, folder / "inputs.safetensors")
     return forward(case, model, inputs)[0]
 
 
