@@ -28,7 +28,7 @@ OF_PLUGINS = {check.name for check in CHECKS if check.kind in ("plugin", "recipe
 FAILING_PLUGINS = {
     "imports_without_torch": "imports_torch:plugin",
     "imports_quickly": "imports_slowly:plugin",
-    "imports_silently": "prints:plugin",
+    "imports_silently": "greets_on_import:plugin",
     "import_changes_nothing": "sets_the_environment:plugin",
     "import_changes_nothing.folder": "changes_folder:plugin",
     "import_changes_nothing.warnings": "shows_warnings:plugin",
