@@ -133,6 +133,14 @@ class Interrupted(ZooError):
         self.exit_code = 128 + signal
 
 
+def told(kind: str, message: str, hint: str | None) -> ZooError:
+    """Return the error that another process tells of by its class; a RunError if that is none of these."""
+    class_: type[ZooError] = globals().get(kind, RunError)
+    error = class_.__new__(class_)
+    ZooError.__init__(error, message, hint=hint)
+    return error
+
+
 class ZooWarning(UserWarning):
     """Something worth knowing that is no error; the command prints it as one line on stderr."""
 

@@ -183,9 +183,7 @@ def _cause(
 
 def _as_raised(told: Mapping[str, Any]) -> ZooError:
     """Return the error that a process has told of."""
-    kind = getattr(errors, told["kind"], RunError)
-    error: ZooError = kind.__new__(kind)
-    ZooError.__init__(error, told["message"], hint=told["hint"])
+    error = errors.told(told["kind"], told["message"], told["hint"])
     error.exit_code = told["exit_code"]
     return error
 

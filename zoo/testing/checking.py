@@ -6,10 +6,9 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from zoo import errors
 from zoo.config.arguments import checked
 from zoo.console.progress import Bar, quiet
-from zoo.errors import ZooError, warn
+from zoo.errors import told, warn
 from zoo.registry.registry import Registry
 from zoo.testing._checking import Message, messages
 from zoo.testing._isolation import isolated
@@ -81,7 +80,7 @@ class _Progressing:
         """Take a message. Raises the ZooError that it tells of."""
         what = message["what"]
         if what == "refused":
-            raise _as_raised(message)
+            raise told(message["class"], message["message"], message["hint"])
         if what == "begun":
             self.plugins, self._total = message["plugins"], message["total"]
         elif what == "notice":
@@ -102,10 +101,3 @@ class _Progressing:
         own = [outcome for outcome in self.outcomes if outcome.entry == entry]
         if isinstance(self._report, Bar):
             self._report.note(f"{entry}: {in_words(own)}")
-
-
-def _as_raised(message: Message) -> ZooError:
-    kind: type[ZooError] = getattr(errors, message["class"])
-    error = kind.__new__(kind)
-    ZooError.__init__(error, message["message"], hint=message["hint"])
-    return error
