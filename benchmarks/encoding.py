@@ -35,7 +35,7 @@ model = build_model(registry.architecture("lstm"), {{**data.dims, "hidden_size":
 state = TrainState.begin(model, config, precision="fp32", device="cpu")
 task = make_task(registry, "language-modeling")
 for batch in task.train_batches(data, config, seed=0, epoch=0):
-    train_step(state, task, batch, config, 1e-3, precision="fp32", device="cpu")
+    train_step(state, task, batch, config, 1e-3)
     if batch.index == 300:
         break
 print("batches trained:", batch.index, "of", batch.total)

@@ -90,7 +90,7 @@ class Contest:
         task = Classification(CLASSIFICATION)
         start = 0.0
         for batch in task.train_batches(self.data, self.config, seed=0, epoch=0):
-            train_step(state, task, batch, self.config, 0.01, precision=self.precision, device="cpu")
+            train_step(state, task, batch, self.config, 0.01)
             start = start or time.perf_counter()
             if batch.index == self.steps:
                 break

@@ -28,7 +28,7 @@ def begin(case: Case, *, precision: Precision = "fp32") -> TrainState:
     return TrainState.begin(build(case), _CONFIG, precision=precision, device="cpu")
 
 
-def train_one_step(case: Case, state: TrainState, *, precision: Precision = "fp32") -> float:
+def train_one_step(case: Case, state: TrainState) -> float:
     """Train for one more step from the carried state, and return the loss."""
     number = state.batch
     batch = dataclasses.replace(
@@ -36,7 +36,7 @@ def train_one_step(case: Case, state: TrainState, *, precision: Precision = "fp3
     )
     task = make_task(case.registry, case.spec.task)
     with drawing_from(0):
-        loss = train_step(state, task, batch, _CONFIG, _CONFIG.lr, precision=precision, device="cpu")
+        loss = train_step(state, task, batch, _CONFIG, _CONFIG.lr)
     return float(loss)
 
 

@@ -295,7 +295,7 @@ def _training_problem(case: Case, precision: Precision) -> Exception | None:
     state = begin(case, precision=precision)
     try:
         for _ in range(2):
-            train_one_step(case, state, precision=precision)
+            train_one_step(case, state)
     except Exception as error:
         return error
     return None

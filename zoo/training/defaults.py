@@ -75,45 +75,45 @@ def suited_config(
     Raises OptionError if the recipe asks for batches longer than the model reads at once.
     """
 
+    context = architecture.spec.context(arguments)
+
     def steps(config: TrainConfig) -> int:
         try:
-            return steps_in_epoch(task, dataset, _within(config, said, task, architecture, arguments))
+            return steps_in_epoch(task, dataset, config)
         except DataError:  # a text too short for so many lanes
             return 0
 
-    bounded = _within(usual, said, task, architecture, arguments)
+    def within(config: TrainConfig) -> TrainConfig:
+        changes = task.within(config.replace(said), context) if context else {}
+        _refuse_beyond(said, changes, architecture, context)
+        return config.replace(changes)
+
+    usual = within(usual)
     if source is None:
-        return from_scratch(bounded, said, steps)
-    config = fine_tuning(
-        source.card.training,
-        bounded,
+        return from_scratch(usual, said, steps)
+    theirs = {name: value for name, value in source.card.training.items() if name in usual.to_dict()}
+    return fine_tuning(
+        within(usual.replace(theirs)),
+        usual,
         said,
         steps,
         again=bool(source.card.base_model),
         close=_is_close(source, task, dataset),
         cutting=cutting,
     )
-    return _within(config, said, task, architecture, arguments)
 
 
-def _within(
-    config: TrainConfig,
-    said: Mapping[str, Any],
-    task: Task,
-    architecture: Entry[ArchitectureSpec],
-    arguments: Mapping[str, Any],
-) -> TrainConfig:
-    """Return a configuration none of whose batches is longer than the model reads at once."""
-    context = architecture.spec.context(arguments)
-    changes = task.within(config.replace(said), context) if context else {}
-    for name, value in changes.items():
+def _refuse_beyond(
+    said: Mapping[str, Any], needed: Mapping[str, Any], architecture: Entry[ArchitectureSpec], context: int
+) -> None:
+    """Raise OptionError for an option that makes batches longer than a model reads at once."""
+    for name, value in needed.items():
         if name in said and said[name] != value:
             option, flag = architecture.spec.context_length, name.replace("_", "-")
             bound = f"{context:,} tokens that {architecture.name} reads at once"
             bound += f" ({option}={context})" if isinstance(option, str) else ""
             hint = f"try --no-{flag}" if value is False else f"try --{flag} {text(value)}"
             raise OptionError(f"{name}={text(said[name])} makes batches of more than the {bound}", hint=hint)
-    return config.replace(changes)
 
 
 def _is_close(source: Source, task: Task, dataset: Dataset) -> bool:
@@ -154,7 +154,7 @@ def from_scratch(usual: TrainConfig, said: Mapping[str, Any], steps: Steps) -> T
 
 
 def fine_tuning(
-    theirs: Mapping[str, Any],
+    theirs: TrainConfig,
     usual: TrainConfig,
     said: Mapping[str, Any],
     steps: Steps,
@@ -166,20 +166,19 @@ def fine_tuning(
     """Return the configuration of a training that starts from other weights.
 
     Args:
-        theirs: the training configuration on the card of the weights.
-        usual: the architecture's own, for what the card does not say.
+        theirs: that of the weights.
+        usual: the architecture's own.
         said: the training options that the user or the recipe says.
         again: whether the weights were fine-tuned themselves; their learning rate is then low already.
         cutting: the fields of groups that decide how data is cut into batches.
     """
-    source = usual.replace({name: value for name, value in theirs.items() if name in usual.to_dict()})
-    known = source.to_dict()
+    known = theirs.to_dict()
     inherited = {name: known[name] for name in (*INHERITED, *cutting) if name in known}
     share = (1.0 if again else LR_SHARE) * (LR_SHARE_CLOSE if close else 1.0)
     config = TrainConfig(
         groups=usual.groups,
-        batch_size=source.batch_size,
-        lr=_scaled(source.lr, share),
+        batch_size=theirs.batch_size,
+        lr=_scaled(theirs.lr, share),
         schedule="one-cycle",
         clip_grad_norm=CLIP_GRAD_NORM,
     )

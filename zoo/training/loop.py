@@ -27,7 +27,7 @@ from zoo.evaluation.measure import measure, metrics_of
 from zoo.interfaces import Batch, CarriesState, Dataset, Split, Task
 from zoo.models.building import generator_restored
 from zoo.models.hooks import evaluating, uncompiled
-from zoo.models.precision import Precision, autocast, resolve
+from zoo.models.precision import autocast, resolve
 from zoo.models.recurrent import Trainable
 from zoo.seeds import GLOBAL_GENERATOR
 from zoo.training.clock import Clock
@@ -92,11 +92,11 @@ def fit(
     shard = {"rank": ranks.rank, "world_size": ranks.world_size}
     batches = partial(task.train_batches, dataset, config, seed=seed, device=device, **shard)
     readings = Readings(at_once=torch.device(device).type == "cpu")
-    training = _Training(task, dataset, config, device, ranks, state, batches, store, report, stop, readings)
+    training = _Training(task, dataset, config, ranks, state, batches, store, report, stop, readings)
     training.restore()
     synced = synced_norms(model, ranks, wanted=config.sync_batch_norm)
     with generator_restored(), synced, compiled(model, device, wanted=config.compile):
-        training.run(precision)
+        training.run()
     return state
 
 
@@ -107,7 +107,6 @@ class _Training:
     task: Task
     dataset: Dataset
     config: TrainConfig
-    device: str
     ranks: Ranks
     state: TrainState
     batches: Callable[..., Iterator[Batch]]
@@ -116,7 +115,7 @@ class _Training:
     stop: Callable[[], int]
     readings: Readings
 
-    def run(self, precision: Precision) -> None:
+    def run(self) -> None:
         """Train until the last epoch is done, or validation has not improved for long enough."""
         state, config = self.state, self.config
         buffers = ChangedBuffers(state.model, self.ranks)
@@ -134,8 +133,6 @@ class _Training:
                         batch,
                         config,
                         lr,
-                        precision=precision,
-                        device=self.device,
                         ranks=self.ranks,
                         readings=self.readings,
                         buffers=buffers,
@@ -170,7 +167,7 @@ class _Training:
         Raises RunError if that has other parts.
         """
         state = self.state
-        self.store.restore(state, device=self.device)
+        self.store.restore(state, device=state.device)
         self.require_possible()
         if leaves := leaves_of(state.carried):
             batch = replace(next(self.batches(epoch=state.epoch, start=state.batch - 1)), fresh=True)
@@ -259,7 +256,7 @@ class _Training:
                 self.dataset,
                 split,
                 context=state.context,
-                device=self.device,
+                device=state.device,
                 report=evaluated,
             )
         if several:
@@ -274,8 +271,6 @@ def train_step(
     config: TrainConfig,
     lr: float,
     *,
-    precision: Precision,
-    device: str,
     ranks: Ranks = ALONE,
     readings: Readings | None = None,
     buffers: ChangedBuffers | None = None,
@@ -293,7 +288,8 @@ def train_step(
     """
     readings = readings or Readings()
     ranks.copies = ranks.world_size if batch.share in (0, 1) else 1
-    with GLOBAL_GENERATOR, autocast(precision, device), _recurrent(task, config, device):
+    device = state.device
+    with GLOBAL_GENERATOR, autocast(state.precision, device), _recurrent(task, config, device):
         _seed(batch.seed, device)
         if config.compile:
             begin_compiled_step()

@@ -50,6 +50,8 @@ class TrainState:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     average: nn.Module | None
+    precision: Precision = "fp32"
+    device: str = "cpu"
     infinite: frozenset[str] = frozenset()
     context: int = 0
     averaged_from: int = 0
@@ -78,6 +80,8 @@ class TrainState:
             optimizer=make_optimizer(model, config),
             scaler=torch.amp.GradScaler(torch.device(device).type, enabled=precision == "fp16"),
             average=_copy(model) if config.ema_decay else None,
+            precision=precision,
+            device=device,
             infinite=infinite_buffers(model),
             context=context,
         )

@@ -9,7 +9,7 @@ from torch import nn
 
 from zoo.config.train_config import TrainConfig
 from zoo.interfaces import Dataset, Task
-from zoo.models.precision import Precision, resolve
+from zoo.models.precision import resolve
 from zoo.training.freezing import freeze, train_mode
 from zoo.training.loop import completes_step, train_step
 from zoo.training.state import TrainState
@@ -49,10 +49,9 @@ class Trial:
         self.task = task
         self.title = title
         self._config = config
-        self._device = device
-        self._precision: Precision = resolve(config.precision, device)
+        precision = resolve(config.precision, device)
         self._state = TrainState.begin(
-            model.to(device), config, precision=self._precision, device=device, context=context
+            model.to(device), config, precision=precision, device=device, context=context
         )
         epochs = (task.train_batches(dataset, config, seed=seed, epoch=n, device=device) for n in count())
         self._batches = chain.from_iterable(epochs)
@@ -69,16 +68,7 @@ class Trial:
         """
         losses: list[float] = []
         for batch in self._batches:
-            loss = train_step(
-                self._state,
-                self.task,
-                batch,
-                self._config,
-                lr,
-                precision=self._precision,
-                device=self._device,
-            )
-            losses.append(float(loss))
+            losses.append(float(train_step(self._state, self.task, batch, self._config, lr)))
             if completes_step(batch, self._config):
                 break
         return fmean(losses)

@@ -81,17 +81,13 @@ def test_from_scratch_batches_and_rate_suit_the_data(
 
 @pytest.mark.parametrize("items", [168, 50_000])
 def test_fine_tuning_takes_a_low_rate_and_enough_steps(items: int) -> None:
-    config = fine_tuning(
-        USUAL.to_dict(), USUAL, {}, steps_of(items), again=False, close=False, cutting=CUTTING
-    )
+    config = fine_tuning(USUAL, USUAL, {}, steps_of(items), again=False, close=False, cutting=CUTTING)
     steps = steps_of(items)(config)
     assert steps >= FEWEST_STEPS
     assert config.epochs * steps >= 250
     assert config.lr < USUAL.lr / 2
     assert config.groups == USUAL.groups
-    again = fine_tuning(
-        config.to_dict(), USUAL, {}, steps_of(items), again=True, close=False, cutting=CUTTING
-    )
+    again = fine_tuning(config, USUAL, {}, steps_of(items), again=True, close=False, cutting=CUTTING)
     assert again == config, "a rate that is low already stays"
 
 
@@ -99,7 +95,7 @@ def test_fine_tuning_takes_over_what_suits_other_data_and_nothing_else() -> None
     text = {"batching": "sections", "bptt": 48}
     theirs = configured(optimizer="adam", weight_decay=0.1, freeze=("stem",), patience=3, **text)
     config = fine_tuning(
-        theirs.to_dict(),
+        theirs,
         USUAL,
         {"weight_decay": 0.0},
         steps_of(168),
