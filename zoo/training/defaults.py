@@ -74,7 +74,6 @@ def suited_config(
 
     Raises OptionError if the recipe asks for batches longer than the model reads at once.
     """
-
     context = architecture.spec.context(arguments)
 
     def steps(config: TrainConfig) -> int:

@@ -205,28 +205,35 @@ def test_torchrun_that_is_stopped_stops_a_run_that_continues_bit_for_bit(
     assert toys.outcome(place / directory) == undisturbed
 
 
-@pytest.mark.slow
-def test_a_run_continues_in_another_number_of_processes(place: Path) -> None:
-    """What they learn differs by rounding alone; the checkpoint has the hidden states of all lanes."""
+@pytest.fixture(scope="module")
+def of_one(place: Path) -> dict[str, float]:
+    """The validation of a run in one process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         assert run(undropped(LSTM, "whole", epochs=4)) == 0
-    stop = ["--save-every", "1", "--quiet"]
-    for number, processes in enumerate([(2, 1), (1, 2), (2, 3), (3, 2)]):
-        directory = f"moved-{number}"
-        command = [*undropped(LSTM, directory, epochs=4), *stop]
-        first, then = processes
-        going = subprocess.Popen(
-            [sys.executable, "-m", "zoo", *command, "--processes", str(first)],
-            cwd=place,
-            stdout=subprocess.DEVNULL,
-        )
-        while not (place / directory / "checkpoint.previous.safetensors").exists():
-            time.sleep(0.02)
-        going.terminate()
-        assert going.wait(60) == 143
-        again = [sys.executable, "-m", "zoo", *command, "--processes", str(then)]
-        done = subprocess.run(again, cwd=place, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        one, moved = (toys.rows(place / which / "metrics.jsonl")[-1]["val"] for which in ("whole", directory))
-        assert moved["loss"] == pytest.approx(one["loss"], abs=1e-6)
+    return toys.rows(place / "whole/metrics.jsonl")[-1]["val"]
+
+
+@pytest.mark.parametrize(
+    ("first", "then"), [pytest.param(2, 1, marks=pytest.mark.slow), (1, 2), (2, 3), (3, 2)]
+)
+def test_a_run_continues_in_another_number_of_processes(
+    first: int, then: int, place: Path, of_one: dict[str, float]
+) -> None:
+    """What they learn differs by rounding alone; the checkpoint has the hidden states of all lanes."""
+    directory = f"moved-{first}-{then}"
+    command = [*undropped(LSTM, directory, epochs=4), "--save-every", "1", "--quiet"]
+    going = subprocess.Popen(
+        [sys.executable, "-m", "zoo", *command, "--processes", str(first)],
+        cwd=place,
+        stdout=subprocess.DEVNULL,
+    )
+    while not (place / directory / "checkpoint.previous.safetensors").exists():
+        time.sleep(0.02)
+    going.terminate()
+    assert going.wait(60) == 143
+    again = [sys.executable, "-m", "zoo", *command, "--processes", str(then)]
+    done = subprocess.run(again, cwd=place, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    moved = toys.rows(place / directory / "metrics.jsonl")[-1]["val"]
+    assert moved["loss"] == pytest.approx(of_one["loss"], abs=1e-6)

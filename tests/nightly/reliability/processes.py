@@ -5,6 +5,7 @@ Each runs a function, or a command line as `zoo` would, with stdout and stderr i
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import multiprocessing
 import os
@@ -63,8 +64,9 @@ class Child:
 
     def send(self, number: int) -> None:
         """Send a signal, if the process is still running."""
-        if self.process.is_alive():
-            os.kill(self.process.pid, number)
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            if self.process.is_alive():
+                os.kill(self.process.pid, number)
 
     def begun(self) -> None:
         """Wait until the process catches SIGTERM, as zoo does from its first line on, or has ended."""

@@ -101,7 +101,7 @@ def stopped(folder: Path, *, runs: int) -> Figure:
     toys.lay_out(folder)
     expected, seconds = _undisturbed(folder, 2)
     for number in range(runs):
-        run, what = folder / f"stopped-{number}", ("one", "command", "all", "killed")[number % 4]
+        run, what = folder / f"stopped-{number}", ("killed", "one", "command", "all")[number % 4]
         going = Going(folder, training(run.name, processes=2, launcher=False))
         going.wait_for(run / "checkpoint.safetensors")
         time.sleep(draw.uniform(0, seconds))

@@ -56,8 +56,8 @@ FEW: dict[str, Callable[[Path], Figure]] = {
     "fuzzed": lambda folder: invocations.fuzzed(folder, invocations=200),
     "processes": lambda folder: invocations.processes(folder, invocations=16),
     "ranks_killed": lambda folder: ranks.killed(folder, twos=1, threes=0),
-    "ranks_stopped": lambda folder: ranks.stopped(folder, runs=4),
-    "ranks_ended_well": lambda folder: ranks.ended_well(folder, runs=2),
+    "ranks_stopped": lambda folder: ranks.stopped(folder, runs=2),
+    "ranks_ended_well": lambda folder: ranks.ended_well(folder, runs=1),
     "orphans": lambda folder: orphans.orphans(folder, kills=4),
 }
 
