@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import json
 import math
@@ -78,7 +79,7 @@ def _forge(draw: random.Random, honest: Any) -> Any:
         with contextlib.suppress(KeyError, IndexError, TypeError):  # an outer value was replaced before
             for key in outer:
                 inner = inner[key]
-            inner[last] = draw.choice(HOSTILE)
+            inner[last] = copy.deepcopy(draw.choice(HOSTILE))  # a later one may go into it
     return changed_json(draw, value) if draw.random() < 0.2 else value
 
 
