@@ -1,6 +1,6 @@
 from zoo.testing import contract
 
 
-@contract("cam")
+@contract("cam", thorough=True)
 def test_contract(check):
     check()

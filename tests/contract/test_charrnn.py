@@ -1,6 +1,6 @@
 from zoo.testing import contract
 
 
-@contract("charrnn")
+@contract("charrnn", thorough=True)
 def test_contract(check):
     check()

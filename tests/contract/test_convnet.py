@@ -1,6 +1,6 @@
 from zoo.testing import contract
 
 
-@contract("convnet")
+@contract("convnet", thorough=True)
 def test_contract(check):
     check()

@@ -1,6 +1,6 @@
 from zoo.testing import contract
 
 
-@contract("diagnose")
+@contract("diagnose", thorough=True)
 def test_contract(check):
     check()

@@ -7,6 +7,6 @@ from zoo.testing import contract
 pytest.importorskip("onnx", reason="the extra `export` is not installed")
 
 
-@contract("export")
+@contract("export", thorough=True)
 def test_contract(check):
     check()

@@ -28,7 +28,7 @@ def few_drawings():
     declared.cache_clear()  # other tests of this process read the true defaults
 
 
-@contract("images")
+@contract("images", thorough=True)
 def test_contract(check):
     check()
 
@@ -81,7 +81,7 @@ def test_datasets_whose_data_is_missing_pass_with_small_releases(tmp_path, monke
     monkeypatch.setattr(mnist, "fashion_mnist", small_mnist(tmp_path, mnist.FASHION).read)
     specs = [dataclasses.replace(spec, required=()) for spec in plugin.zoo_datasets() if spec.name in MISSING]
     monkeypatch.setattr(plugin, "zoo_datasets", hookimpl(lambda: specs))
-    checked = [o for o in run_checks(Registry.discover(), "images") if o.kind == "dataset"]
+    checked = [o for o in run_checks(Registry.discover(), "images", thorough=True) if o.kind == "dataset"]
     assert {o.entry for o in checked} == {f"images/{name}" for name in MISSING}
     checks = [check for check in CHECKS if check.kind == "dataset" and check.task is None]
     assert len(checked) == len(checks) * len(MISSING)

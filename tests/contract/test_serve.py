@@ -3,6 +3,6 @@
 from zoo.testing import contract
 
 
-@contract("serve")
+@contract("serve", thorough=True)
 def test_contract(check):
     check()

@@ -1,6 +1,6 @@
 from zoo.testing import contract
 
 
-@contract("text")
+@contract("text", thorough=True)
 def test_contract(check):
     check()

@@ -59,7 +59,7 @@ MISSING = "its data is missing, and checks download nothing: it is on the other 
 def unwatched(monkeypatch):
     """Spare each test the processes that check, and that watch an import: these change and end nothing."""
     monkeypatch.setattr(plugin_checks, "_watch", lambda *_: {"changed": [], "connected": [], "imported": []})
-    monkeypatch.setattr(checking, "isolated", lambda target, strict: messages(target, strict=strict))
+    monkeypatch.setattr(checking, "isolated", messages)
 
 
 @pytest.fixture
@@ -189,6 +189,13 @@ def test_some_entries_of_a_plugin_can_be_checked_alone(capsys):
     assert {(check["entry"], check["kind"]) for check in report["checks"]} == {("cam/eigen-cam", "analyzer")}
 
 
+def test_what_takes_long_is_named_unless_it_was_asked_for(capsys):
+    assert run(["check", "charrnn/gru"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "--thorough also runs exports"
+    assert run(["check", "charrnn/gru", "--thorough"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("0 failed")
+
+
 def test_a_report_says_what_was_checked_with_what_and_how_it_ended(plugin, capsys, tmp_path):
     target, text = plugin(CountsFromOne="classification", absent="classification"), ""
     for suffix in ("md", "json"):
@@ -243,7 +250,7 @@ def test_checks_skipped_for_one_reason_share_a_line(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("skipped") for line in lines) == 1
     (line,) = [line for line in lines if line.startswith("skipped")]
-    assert line.endswith("/net: 19 skipped: output_shape failed")
+    assert line.endswith("/net: 18 skipped: output_shape failed")
 
 
 def test_a_name_that_zoo_has_too_is_told_but_no_failure(tmp_path, capsys):

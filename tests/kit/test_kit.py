@@ -55,7 +55,7 @@ def registry_of(where: str) -> Registry:
 def failing() -> Suite:
     """Return the checks of all failing fixtures."""
     random.seed(0)
-    return Suite(registry_of("broken_plugins:entries"), "mutants")
+    return Suite(registry_of("broken_plugins:entries"), "mutants", thorough=True)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_a_plugin_fails_its_check_and_no_other(name, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     check = name.split(".")[0]
     with warnings.catch_warnings():
-        suite = Suite(registry_of(FAILING_PLUGINS[name]), "mutants")
+        suite = Suite(registry_of(FAILING_PLUGINS[name]), "mutants", thorough=True)
         left_out = OF_IMPORTS - ({check} if name in broken or name != check else OF_IMPORTS)
         outcomes = [suite.outcome(n) for n, item in suite.items.items() if item.check.name not in left_out]
     assert [o.name for o in outcomes if o.outcome == "failed"] == [f"mutants-{check}"]
@@ -143,7 +143,7 @@ def test_every_check_has_a_failing_fixture(fixtures):
 
 @pytest.mark.slow
 def test_an_honest_plugin_passes_everything():
-    outcomes = run_checks(registry_of("broken_plugins:honest"), "mutants")
+    outcomes = run_checks(registry_of("broken_plugins:honest"), "mutants", thorough=True)
     assert [(o.name, o.outcome, o.reason) for o in outcomes if o.outcome != "passed"] == []
     assert not shortfall(outcomes)
     assert {o.check for o in outcomes} == {check.name for check in CHECKS}
@@ -151,7 +151,7 @@ def test_an_honest_plugin_passes_everything():
 
 @pytest.mark.slow  # seconds, which a process takes to import torch
 def test_pretrained_weights_that_need_the_network_are_skipped_and_no_shortfall():
-    outcomes = run_checks(registry_of("broken_plugins:offline"), "mutants/downloads")
+    outcomes = run_checks(registry_of("broken_plugins:offline"), "mutants/downloads", thorough=True)
     (unfinished,) = [o for o in outcomes if o.outcome != "passed"]
     assert (unfinished.name, unfinished.outcome) == ("downloads-names_its_pretrained_weights", "skipped")
     assert unfinished.reason.startswith("its pretrained weights cannot be loaded offline: ")
@@ -159,7 +159,7 @@ def test_pretrained_weights_that_need_the_network_are_skipped_and_no_shortfall()
 
 
 def test_weights_that_are_not_at_hand_are_skipped_and_not_passed():
-    suite = Suite(registry_of("broken_plugins:elsewhere"), "mutants")
+    suite = Suite(registry_of("broken_plugins:elsewhere"), "mutants", thorough=True)
     outcomes = [suite.outcome(name) for name, item in suite.items.items() if item.check.kind == "weights"]
     assert {outcome.outcome for outcome in outcomes} == {"skipped"}
     assert outcomes[-1].reason.startswith("it cannot be measured here, where nothing is downloaded: ")
@@ -167,13 +167,13 @@ def test_weights_that_are_not_at_hand_are_skipped_and_not_passed():
 
 
 def test_checks_of_recipes_that_were_skipped_are_told_from_those_of_the_plugin():
-    suite = Suite(registry_of("broken_plugins:recipes_name_entries"), "mutants")
+    suite = Suite(registry_of("broken_plugins:recipes_name_entries"), "mutants", thorough=True)
     outcomes = [suite.outcome(name) for name, item in suite.items.items() if item.check.kind == "recipe"]
     assert shortfall(outcomes) == ["mutants: 1 of 2 checks of recipes ran (recipes_name_entries failed)"]
 
 
 def test_what_needs_an_extra_that_is_not_installed_is_skipped_and_told():
-    outcomes = run_checks(registry_of("broken_plugins:extra"), "mutants")
+    outcomes = run_checks(registry_of("broken_plugins:extra"), "mutants", thorough=True)
     assert {o.outcome for o in outcomes if o.kind == "plugin"} == {"passed"}
     for kind in ("command", "exporter"):
         (reason,) = {o.reason for o in outcomes if o.kind == kind} - {"programs_answer_alike failed"}
@@ -182,14 +182,14 @@ def test_what_needs_an_extra_that_is_not_installed_is_skipped_and_told():
 
 
 def test_an_analyzer_with_an_option_that_only_its_user_knows_is_skipped_and_told():
-    outcomes = run_checks(registry_of("broken_plugins:asking"), "mutants/concept")
+    outcomes = run_checks(registry_of("broken_plugins:asking"), "mutants/concept", thorough=True)
     reason = "it needs a value for concept, which the kit cannot make up"
     assert {(o.outcome, o.reason) for o in outcomes} == {("skipped", reason)}
     assert shortfall(outcomes) == [f"mutants/concept: 0 of {len(outcomes)} checks ran ({reason})"]
 
 
 def test_what_a_spec_expects_to_fail_may_fail_and_may_not_pass():
-    outcomes = run_checks(registry_of("broken_plugins:expected"), "mutants/net")
+    outcomes = run_checks(registry_of("broken_plugins:expected"), "mutants/net", thorough=True)
     by_check = {outcome.check: outcome for outcome in outcomes}
     assert (by_check["output_shape"].outcome, by_check["output_shape"].reason) == ("xfailed", "issue 12")
     assert by_check["builds"].outcome == "failed"
@@ -206,13 +206,49 @@ def test_what_a_spec_expects_to_fail_may_fail_and_may_not_pass():
     ]
 
 
+def test_an_entry_of_any_kind_may_expect_to_fail_a_check():
+    suite = Suite(registry_of("broken_plugins:expected_of_others"), "mutants")
+    names = ("images-splits_differ", "leak-splits_differ", "timed-equal_models_equal_files")
+    found = {name: (suite.outcome(name).outcome, suite.outcome(name).reason) for name in names}
+    assert found == {
+        "images-splits_differ": ("failed", "it was expected to fail, but passed: issue 14"),
+        "leak-splits_differ": ("xfailed", "issue 15"),
+        "timed-equal_models_equal_files": ("xfailed", "issue 16"),
+    }
+
+
+def test_one_recipe_or_weights_can_be_checked_alone():
+    registry = registry_of("broken_plugins:recipes_have_valid_options")
+    found = {name: [*Suite(registry, f"mutants/{name}").items.values()] for name in ("shapes", "wrong", "*s")}
+    assert {name: [item.check.kind for item in items] for name, items in found.items()} == {
+        "shapes": ["recipe", "recipe", "weights", "weights"],
+        "wrong": ["recipe", "recipe"],
+        "*s": ["recipe", "recipe", "weights", "weights"],
+    }
+    outcomes = {name: run_checks(registry, f"mutants/{name}", thorough=True) for name in ("shapes", "wrong")}
+    assert [outcome.outcome for outcome in outcomes["shapes"]] == ["passed"] * 5
+    assert [outcome.outcome for outcome in outcomes["wrong"]] == ["passed", "failed"]
+    with pytest.raises(UnknownName, match="plugin mutants has nothing called 'shape'; did you mean 'shapes'"):
+        Suite(registry, "mutants/shape")
+
+
+def test_what_takes_long_is_checked_where_it_is_asked_for():
+    registry = registry_of("broken_plugins:honest")
+    long = {check.name for check in CHECKS if check.thorough}
+    fast, thorough = (Suite(registry, "mutants", thorough=asked).items for asked in (False, True))
+    assert thorough.keys() - fast.keys() == {
+        name for name, item in thorough.items() if item.check.name in long
+    }
+    assert long == {"exports", "weights_score_as_claimed"}
+
+
 def test_a_spec_can_only_expect_a_check_to_fail_that_there_is():
     with pytest.raises(UnknownName, match="has no check 'net-output_shap'; did you mean 'net-output_shape'"):
-        Suite(registry_of("broken_plugins:misspelled"), "mutants")
+        Suite(registry_of("broken_plugins:misspelled"), "mutants", thorough=True)
 
 
 def test_a_far_first_loss_of_a_model_that_learns_is_a_warning():
-    suite = Suite(registry_of("broken_plugins:warned"), "mutants")
+    suite = Suite(registry_of("broken_plugins:warned"), "mutants", thorough=True)
     found = suite.outcome("far-off-first_loss_near_uniform")
     assert found.outcome == "warned"
     assert found.reason.startswith("expected a first loss of about ln(classes) = 2.30; got ")
@@ -221,7 +257,7 @@ def test_a_far_first_loss_of_a_model_that_learns_is_a_warning():
 
 
 def test_what_torch_cannot_export_is_one_line_and_prints_no_graph(capfd):
-    suite = Suite(registry_of("broken_plugins:undeclared"), "mutants")
+    suite = Suite(registry_of("broken_plugins:undeclared"), "mutants", thorough=True)
     found = suite.outcome("expert-exports")
     assert found.outcome == "failed"
     assert "got GuardOnDataDependentSymNode: Could not guard on data-dependent expression" in found.reason

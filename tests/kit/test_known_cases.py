@@ -50,7 +50,7 @@ FALSE_ALARMS = {
 def suite(where: str, target: str = "mutants") -> Suite:
     """Return the checks of a plugin, which share the process that they start."""
     plugin = plugins.load("mutants", EntryPoint("mutants", where, "zoo").load, where=where)
-    return Suite(Registry(plugins.with_ours(plugin)), target)
+    return Suite(Registry(plugins.with_ours(plugin)), target, thorough=True)
 
 
 # Those of an import start processes, and are failing fixtures of test_kit.py

@@ -12,7 +12,7 @@ import click
 from zoo.cli.name_types import PathType, complete_target
 from zoo.cli.session import Session, print_json, standard_options
 from zoo.console.tables import print_table
-from zoo.console.terminal import echo
+from zoo.console.terminal import dim, echo
 from zoo.errors import warn
 
 if TYPE_CHECKING:
@@ -24,16 +24,20 @@ COLUMNS = ("ran", "skipped", "failed")
 @click.command()
 @click.argument("target", shell_complete=complete_target)
 @click.option(
+    "--thorough", is_flag=True, help="Also check exports, and measure the metrics of weights again."
+)
+@click.option(
     "--report",
     type=PathType(),
     metavar="FILE",
     help="Write a report to publish, as its suffix says: .md or .json.",
 )
 @standard_options
-def command(session: Session, target: str, report: Path | None, as_json: bool) -> int:
+def command(session: Session, target: str, thorough: bool, report: Path | None, as_json: bool) -> int:
     """Run the contract kit on TARGET: a plugin, a distribution, or the path of a one-file plugin.
 
-    PLUGIN/PATTERN checks some of a plugin's entries, such as acme/patchnet or 'acme/*-small'.
+    PLUGIN/PATTERN checks some of a plugin's entries, recipes and weights, such as acme/patchnet or
+    'acme/*-small'.
 
     The exit code is 1 if a check fails, or if fewer ran than an entry of its kind requires. Nothing is
     downloaded.
@@ -42,14 +46,18 @@ def command(session: Session, target: str, report: Path | None, as_json: bool) -
     if importlib.util.find_spec("torch") is None:  # or each entry would fail by itself
         raise ModuleNotFoundError(name="torch")
     from zoo.testing import check, shortfall
-    from zoo.testing._outcomes import counts
+    from zoo.testing._outcomes import counts, left_out
 
-    outcomes = check(target, strict=session.strict, progress=session.progress, report=report)
+    outcomes = check(
+        target, thorough=thorough, strict=session.strict, progress=session.progress, report=report
+    )
     counted = counts(outcomes)
     if as_json:
         print_json({"target": target, **counted, "checks": [asdict(outcome) for outcome in outcomes]})
     else:
         _print(outcomes)
+        if more := left_out(outcomes):
+            echo(dim(f"--thorough also runs {' and '.join(more)}"))
     short = shortfall(outcomes)
     for message in short:
         warn(message)

@@ -60,16 +60,25 @@ def require_printable(instance: object, what: str) -> None:
 
 @dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class _Named:
-    """What all specs have: a name, one line about it, and checks of every field."""
+    """What all specs have: a name, one line about it, and checks of every field.
+
+    Attributes:
+        expected_failures: checks of the contract kit that the entry fails, by name, and the reason of each.
+    """
 
     name: Name
     summary: str
+    expected_failures: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def __post_init__(self) -> None:
         kind = type(self).__name__.removesuffix("Spec").lower().replace("fields", "group")
         what = f"{kind} {options.shown(self.name)}:"
         options.validate(self, what=what)
         require_printable(self, what)
+        for check, why in self.expected_failures.items():
+            if not why.strip() or not f"{check}{why}".isprintable():
+                message = f"expected_failures must say in one line of printable text why {check!r} fails"
+                raise SpecError(f"{what} {message} (got {why!r:.80})")
 
 
 @dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
@@ -124,7 +133,6 @@ class ArchitectureSpec(_Coded):
             `zoo.interfaces.LoadsPretrained`.
         data_dependent: why what the model computes with depends on the values of its inputs, if so, such as
             `"each token is routed to one expert"`.
-        expected_failures: checks of the contract kit that the model fails, by name, and the reason of each.
         unexportable: why `torch.export` cannot export the model, if so.
         source: the paper or lesson this comes from.
     """
@@ -138,17 +146,12 @@ class ArchitectureSpec(_Coded):
     parameters: Count = 0
     pretrained: Mapping[PretrainedName, Pretrained] = field(default_factory=dict[PretrainedName, Pretrained])
     data_dependent: str = ""
-    expected_failures: Mapping[str, str] = field(default_factory=dict[str, str])
     unexportable: str = ""
     source: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "training", checked_fields(self.training))
-        for check, why in self.expected_failures.items():
-            if not why.strip() or not f"{check}{why}".isprintable():
-                message = f"expected_failures must say in one line of printable text why {check!r} fails"
-                raise SpecError(f"architecture {self.name!r}: {message} (got {why!r:.80})")
 
     def starts_from(self, arguments: Mapping[str, Any]) -> Pretrained | None:
         """Return the weights that the option `pretrained` chooses; None for `none`, or without the option.

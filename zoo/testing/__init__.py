@@ -39,24 +39,30 @@ __all__ = ["Outcome", "check", "contract", "run_checks", "shortfall"]
 
 
 def contract(
-    target: str, expected_failures: Mapping[str, str] | None = None, *, registry: Registry | None = None
+    target: str,
+    expected_failures: Mapping[str, str] | None = None,
+    *,
+    thorough: bool = False,
+    registry: Registry | None = None,
 ) -> pytest.MarkDecorator:
-    """Parametrize a test's `check` with every check of every entry of a plugin, such as `lstm-carries_state`.
+    """Parametrize a test's `check` with the checks of a plugin, such as `lstm-carries_state`.
 
     Args:
-        target: the plugin's entry-point name, or `name/pattern` for some of its entries.
+        target: the plugin's entry-point name, or `name/pattern` for its entries, recipes and weights that
+            match.
         expected_failures: reasons by the name of a check, such as `{"lstm-carries_state": "issue 12"}`, in
             addition to those that specs declare. Each is a strict xfail: once the check passes, remove it.
+        thorough: also run the checks that take long, as in `check`.
         registry: where the plugin is; by default as in `check`.
 
     Raises:
-        UnknownName: there is no such plugin or entry, or an expected failure names no check.
+        UnknownName: there is no such plugin, entry, recipe or weights, or an expected failure names no check.
         PluginError: the plugin is disabled.
         OptionError: an expected failure has no reason.
     """
     import pytest
 
-    suite = Suite(registry or loaded_for(target), target, expected_failures or {})
+    suite = Suite(registry or loaded_for(target), target, expected_failures or {}, thorough=thorough)
 
     parameters = [
         pytest.param(_as_function(suite, name), id=name, marks=_marks(suite, name)) for name in suite.items

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.config.declarations import declared
+from zoo.config.recipe import Recipe
 from zoo.registry.plugins import Kind, Plugin
+from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Entry, Registry
 
 if TYPE_CHECKING:
@@ -41,8 +43,8 @@ class Case:
 
     Attributes:
         entry: none if the check is about the plugin itself.
-        shared: what is costly to make and used by several checks of a plugin; `entries` are those under
-            check.
+        shared: what is costly to make and used by several checks of a plugin; `entries`, `recipes` and
+            `weights` are those under check.
     """
 
     plugin: Plugin
@@ -73,6 +75,16 @@ class Case:
         return target(**options)
 
     @property
+    def recipes(self) -> dict[str, Recipe]:
+        """The recipes of the plugin under check."""
+        return self.shared["recipes"]
+
+    @property
+    def weights(self) -> dict[str, WeightsSpec]:
+        """The published weights of the plugin under check."""
+        return self.shared["weights"]
+
+    @property
     def label(self) -> str:
         """The name of the entry or the plugin, as it begins the names of its checks."""
         return self.entry.spec.name if self.entry else self.plugin.name
@@ -87,6 +99,7 @@ class Check:
         task: the only task it applies to; None for all.
         dim: a dim that the task must have for it to apply; None for any.
         may_skip: whether an entry whose other checks ran may skip this one, since it may need the network.
+        thorough: whether it takes long, so that it runs only where it is asked for.
     """
 
     module: str
@@ -96,6 +109,7 @@ class Check:
     task: str | None = None
     dim: str | None = None
     may_skip: bool = False
+    thorough: bool = False
 
     def load(self) -> Callable[[Case], None]:
         """Import and return the function."""

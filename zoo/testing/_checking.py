@@ -30,7 +30,12 @@ Message = dict[str, Any]
 
 
 def messages(
-    target: str, *, strict: bool = False, registry: Registry | None = None, done: Sequence[Outcome] = ()
+    target: str,
+    *,
+    thorough: bool = False,
+    strict: bool = False,
+    registry: Registry | None = None,
+    done: Sequence[Outcome] = (),
 ) -> Generator[Message]:
     """Check a target, and yield what there is to say: of each check that it begins, then how it ended.
 
@@ -43,7 +48,7 @@ def messages(
             registry = registry or Registry.discover()
             registry.require_healthy()
         registry, names = resolve_target(target, registry)
-        suites = [Suite(registry, name, done=done) for name in names]
+        suites = [Suite(registry, name, thorough=thorough, done=done) for name in names]
     except ZooError as error:
         yield {"what": "refused", "class": type(error).__name__, "message": str(error), "hint": error.hint}
         return
@@ -90,5 +95,8 @@ def main() -> None:
     end_with(asked["parent"])
     done = [Outcome(**outcome) for outcome in asked["done"]]
     with warnings_as_lines(printed=False):
-        _write(messages(asked["target"], strict=asked["strict"], done=done), asked["descriptor"])
+        _write(
+            messages(asked["target"], thorough=asked["thorough"], strict=asked["strict"], done=done),
+            asked["descriptor"],
+        )
     os._exit(0)  # whatever a plugin wants to do at the end, or waits for in a thread

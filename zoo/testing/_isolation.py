@@ -15,11 +15,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from zoo.testing._case import message
 from zoo.testing._checking import Message
@@ -42,12 +42,13 @@ class _Stopped(Exception):
     """The process has ended, or was ended, before it was done; the message says how."""
 
 
-def isolated(target: str, *, strict: bool = False) -> Generator[Message]:
+def isolated(target: str, *, thorough: bool = False, strict: bool = False) -> Generator[Message]:
     """Yield what `messages` yields in a new process, and an outcome for each check that ended the process."""
     done: list[Outcome] = []
+    asked = {"target": target, "thorough": thorough, "strict": strict}
     while True:
         checking, before, why = None, len(done), ""
-        with _started(target, strict, done) as (process, reading, printed):
+        with _started(asked, done) as (process, reading, printed):
             try:
                 for found in _read(process, reading):
                     if found["what"] == "checking":
@@ -88,15 +89,14 @@ def _failed(target: str, checking: Message | None, why: str) -> Outcome:
 
 @contextmanager
 def _started(
-    target: str, strict: bool, done: Sequence[Outcome]
+    asked: Mapping[str, Any], done: Sequence[Outcome]
 ) -> Generator[tuple[subprocess.Popen[bytes], int, IO[bytes]]]:
     """Start the process; yield it, a descriptor to read its messages from, and what it prints."""
     with ExitStack() as stack:
         printed = stack.enter_context(tempfile.TemporaryFile())
         reading, writing = os.pipe()
         stack.callback(os.close, reading)
-        asked = {"target": target, "strict": strict, "done": [*map(asdict, done)]}
-        asked |= {"descriptor": writing, "parent": os.getpid()}
+        asked = {**asked, "done": [*map(asdict, done)], "descriptor": writing, "parent": os.getpid()}
         path = os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path if folder)
         try:
             process = subprocess.Popen(

@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 from zoo.testing._case import CheckKind
 from zoo.testing._table import CHECKS
 
-__all__ = ["Outcome", "Result", "counts", "in_lines", "in_words", "shortfall"]
+__all__ = ["Outcome", "Result", "counts", "in_lines", "in_words", "left_out", "shortfall"]
 
 T = TypeVar("T")
 # `warned`: it passed, but there is something to know; `xfailed`: it failed as the spec or the author expects
@@ -48,6 +48,15 @@ def counts(outcomes: list[Outcome]) -> dict[str, int]:
     results = [outcome.outcome for outcome in outcomes]
     ran = {"ran": len(results) - results.count("skipped")}
     return ran | {word: results.count(word) for word in ("skipped", "failed", "xfailed", "warned")}
+
+
+def left_out(outcomes: list[Outcome]) -> list[str]:
+    """Return the names of the thorough checks that did not run, although there is something to check."""
+    kinds = {outcome.kind for outcome in outcomes}
+    ran = {outcome.check for outcome in outcomes}
+    return [
+        check.name for check in CHECKS if check.thorough and check.kind in kinds and check.name not in ran
+    ]
 
 
 def in_words(outcomes: list[Outcome]) -> str:

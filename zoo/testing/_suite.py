@@ -11,10 +11,11 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from zoo.config.recipe import Recipe
 from zoo.errors import OptionError, PluginError, UnknownName, ZooError, did_you_mean, first_line
 from zoo.registry.plugins import Plugin
+from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Entry, Registry
-from zoo.registry.specs import ArchitectureSpec
 from zoo.testing._case import Case, Check, Skip, Warned
 from zoo.testing._outcomes import Outcome, Result
 from zoo.testing._table import CHECKS
@@ -48,15 +49,16 @@ class _Verdict:
 
 
 class Suite:
-    """All the checks of one plugin, by name; if `target` is `plugin/pattern`, those of some entries.
+    """The checks of one plugin, by name; if `target` is `plugin/pattern`, those of what it matches.
 
     A plugin that failed to load has a single check, which fails.
 
     Args:
+        thorough: also run the checks that take long.
         done: outcomes of checks that have run before.
 
     Raises:
-        UnknownName: there is no such plugin or entry, or an expected failure names no check.
+        UnknownName: there is no such plugin, entry, recipe or weights, or an expected failure names no check.
         PluginError: the plugin is disabled.
         OptionError: an expected failure has no reason.
     """
@@ -67,6 +69,7 @@ class Suite:
         target: str,
         expected_failures: Mapping[str, str] | None = None,
         *,
+        thorough: bool = False,
         done: Iterable[Outcome] = (),
     ) -> None:
         if not __debug__:
@@ -76,19 +79,20 @@ class Suite:
         self.expected: dict[str, str] = {}
         self.items: dict[str, _Item] = {}
         self._verdicts: dict[str, _Verdict] = {}
-        entries = _chosen(registry, self.plugin, pattern)
+        entries, recipes, weights = _chosen(registry, self.plugin, pattern)
         for entry in entries:
-            if isinstance(entry.spec, ArchitectureSpec):
-                declared = entry.spec.expected_failures
-                self.expected |= {f"{entry.spec.name}-{check}": why for check, why in declared.items()}
+            declared = entry.spec.expected_failures
+            self.expected |= {f"{entry.spec.name}-{check}": why for check, why in declared.items()}
         self.expected |= expected_failures or {}
-        shared: dict[str, Any] = {"entries": entries}
-        for entry in entries if pattern else [None, *entries]:
+        shared: dict[str, Any] = {"entries": entries, "recipes": recipes, "weights": weights}
+        for entry in [None, *entries]:
             case = Case(self.plugin, entry, registry, shared)
             for check in CHECKS:
-                if _applies(check, case):
+                if _applies(check, case) and not (pattern and check.kind == "plugin"):
                     self.items[f"{case.label}-{check.name}"] = _Item(case, check)
         self._require_known_failures(target)
+        if not thorough:
+            self.items = {name: item for name, item in self.items.items() if not item.check.thorough}
         for outcome in done:
             if outcome.plugin == self.plugin.name:
                 self._verdicts[outcome.name] = _verdict_of(outcome)
@@ -197,26 +201,28 @@ def run_checks(
     target: str,
     expected_failures: Mapping[str, str] | None = None,
     *,
+    thorough: bool = False,
     report: Callable[[str, int, int, str, str], None] | None = None,
     finished: Callable[[list[Outcome]], None] | None = None,
 ) -> list[Outcome]:
-    """Run every check of a plugin, or of some of its entries.
+    """Run the checks of a plugin, or of some of its entries, recipes and weights.
 
     Args:
         registry: where the plugin is.
-        target: the plugin's name, or `plugin/pattern` for some of its entries.
+        target: the plugin's name, or `plugin/pattern` for what it matches.
         expected_failures: reasons by the name of a check, such as `{"lstm-carries_state": "issue 12"}`, in
             addition to those that specs declare.
+        thorough: also run the checks that take long.
         report: called before each check with the work, the number of checks done, their total, `checks`, and
             the check's name.
         finished: called after the last check of each entry with the outcomes of all.
 
     Raises:
-        UnknownName: there is no such plugin or entry, or an expected failure names no check.
+        UnknownName: there is no such plugin, entry, recipe or weights, or an expected failure names no check.
         PluginError: the plugin is disabled.
         OptionError: an expected failure has no reason.
     """
-    suite = Suite(registry, target, expected_failures)
+    suite = Suite(registry, target, expected_failures, thorough=thorough)
     outcomes: list[Outcome] = []
     for _, names in itertools.groupby(suite.items, key=lambda name: suite.items[name].case.label):
         before = len(outcomes)
@@ -256,16 +262,26 @@ def _enabled(registry: Registry, name: str) -> Plugin:
     raise UnknownName(f"unknown plugin {name!r}{did_you_mean(name, names)}", hint="`zoo plugins` shows all")
 
 
-def _chosen(registry: Registry, plugin: Plugin, pattern: str) -> list[Entry[Any]]:
+def _chosen(
+    registry: Registry, plugin: Plugin, pattern: str
+) -> tuple[list[Entry[Any]], dict[str, Recipe], dict[str, WeightsSpec]]:
+    """Return the entries, recipes and weights of a plugin that match. Raises UnknownName if none do."""
+
+    def matches(name: str) -> bool:
+        return fnmatch.fnmatchcase(name.removeprefix(f"{plugin.name}/"), pattern or "*")
+
     entries = [entry for entry in registry.entries() if entry.plugin is plugin]
-    chosen = [entry for entry in entries if not pattern or fnmatch.fnmatchcase(entry.spec.name, pattern)]
-    if pattern and not chosen:
-        known = [entry.spec.name for entry in entries]
+    chosen = [entry for entry in entries if matches(entry.spec.name)]
+    recipes = {name: recipe for name, recipe in plugin.recipes.items() if matches(name)}
+    weights = {name: spec for name, spec in plugin.weights.items() if matches(name)}
+    if pattern and not (chosen or recipes or weights):
+        known = [*(entry.name for entry in entries), *plugin.recipes, *plugin.weights]
+        names = [name.partition("/")[2] for name in known]
         raise UnknownName(
-            f"plugin {plugin.name} has no entry {pattern!r}{did_you_mean(pattern, known)}",
-            hint="`zoo list` shows all; a pattern may contain *",
+            f"plugin {plugin.name} has nothing called {pattern!r}{did_you_mean(pattern, names)}",
+            hint="`zoo list` shows all names; a pattern may contain *",
         )
-    return chosen
+    return chosen, recipes, weights
 
 
 def _applies(check: Check, case: Case) -> bool:
@@ -273,7 +289,7 @@ def _applies(check: Check, case: Case) -> bool:
         if case.plugin.status == "failed":
             return check.name == "loads"
         one_file = case.plugin.where.endswith(".py")
-        published = {"plugin": True, "recipe": case.plugin.recipes, "weights": case.plugin.weights}
+        published = {"plugin": True, "recipe": case.recipes, "weights": case.weights}
         return bool(published.get(check.kind)) and not (one_file and check.name in _FOR_PACKAGES)
     if check.kind != case.entry.kind or check.task not in (None, *case.entry.tasks):
         return False

@@ -17,10 +17,12 @@ def _checks(
     task: str | None = None,
     dim: str | None = None,
     may_skip: bool = False,
+    thorough: bool = False,
 ) -> tuple[Check, ...]:
     """Return the checks of one module, each with the checks that it needs."""
     return tuple(
-        Check(module, kind, name, needs, task, dim, may_skip) for name, needs in needs_by_name.items()
+        Check(module, kind, name, needs, task, dim, may_skip, thorough)
+        for name, needs in needs_by_name.items()
     )
 
 
@@ -50,9 +52,15 @@ CHECKS: tuple[Check, ...] = (
         {
             "weights_are_intact": (),
             "weights_fit_their_recipe": (),
-            "weights_score_as_claimed": ("weights_fit_their_recipe",),
         },
         may_skip=True,
+    ),
+    *_checks(
+        "catalog_checks",
+        "weights",
+        {"weights_score_as_claimed": ("weights_fit_their_recipe",)},
+        may_skip=True,
+        thorough=True,
     ),
     *_checks(
         "building_checks",
@@ -130,6 +138,7 @@ CHECKS: tuple[Check, ...] = (
                 *("causal", "any_length_and_batch", "carries_state"),
             ),
         },
+        thorough=True,
     ),
     *_checks("file_checks", "dataset", {"works_offline": ()}),
     *_checks(

@@ -33,7 +33,7 @@ _TOLERANCE = 1e-3
 def recipes_name_entries(case: Case) -> None:
     """The architecture, the dataset and the weights that each recipe names exist, and are for one task."""
     registry = _registry(case)
-    for name, recipe in case.plugin.recipes.items():
+    for name, recipe in case.recipes.items():
         try:
             registry.shared_task(registry.architecture(recipe.architecture), registry.dataset(recipe.dataset))
             if recipe.from_weights and not registry.has("weights", recipe.from_weights):
@@ -53,7 +53,7 @@ def recipes_have_valid_options(case: Case) -> None:
     from zoo.models.building import model_arguments
 
     registry = _registry(case)
-    for name, recipe in case.plugin.recipes.items():
+    for name, recipe in case.recipes.items():
         architecture, dataset = registry.architecture(recipe.architecture), registry.dataset(recipe.dataset)
         task = registry.task_of(recipe)
         try:
@@ -75,7 +75,7 @@ def recipes_have_valid_options(case: Case) -> None:
 def weights_are_intact(case: Case) -> None:
     """Every published file is there, with the sha256 and the size that are stated."""
     registry, absent = _registry(case), list[str]()
-    for name, spec in case.plugin.weights.items():
+    for name, spec in case.weights.items():
         try:
             with offline():
                 size = find_weights(registry, name).stat().st_size
@@ -103,7 +103,7 @@ def weights_fit_their_recipe(case: Case) -> None:
     from zoo.models import weights
 
     registry = _registry(case)
-    for name, spec in case.plugin.weights.items():
+    for name, spec in case.weights.items():
         found = registry.recipes.get(spec.recipe)
         assert found is not None, message(
             expected=f"the recipe of the weights {name}",
@@ -192,7 +192,7 @@ def _measured(path: Path, registry: Registry, split: Any) -> dict[str, float]:
 
 def _at_hand(case: Case, absent: list[str]) -> Iterator[tuple[str, WeightsSpec, Path]]:
     """Yield the weights whose file is on this machine, and intact; add to `absent` why others are not."""
-    for name, spec in case.plugin.weights.items():
+    for name, spec in case.weights.items():
         try:
             with offline():
                 path = find_weights(_registry(case), name)

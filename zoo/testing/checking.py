@@ -22,6 +22,7 @@ __all__ = ["check"]
 def check(
     target: str,
     *,
+    thorough: bool = False,
     strict: bool = False,
     progress: bool = True,
     registry: Registry | None = None,
@@ -33,7 +34,9 @@ def check(
     process fails a check, and does not end the report.
 
     Args:
-        target: a plugin, a distribution, the path of a one-file plugin, or `plugin/pattern` for some entries.
+        target: a plugin, a distribution, the path of a one-file plugin, or `plugin/pattern` for the entries,
+            recipes and weights of a plugin that match.
+        thorough: also run the checks that take long: of exports, and of the metrics of weights.
         strict: refuse to check while any installed plugin fails to load.
         progress: show progress on stderr, or in the notebook.
         registry: where the plugin is; it is then checked in this process. By default it is found among
@@ -53,7 +56,10 @@ def check(
     """
     if report is not None:
         require_format(Path(report))
-    found = isolated(target, strict=strict) if registry is None else messages(target, registry=registry)
+    if registry is None:
+        found = isolated(target, strict=strict, thorough=thorough)
+    else:
+        found = messages(target, thorough=thorough, registry=registry)
     with Bar() if progress else quiet() as bar, closing(found):
         progressing = _Progressing(bar)
         for message in found:

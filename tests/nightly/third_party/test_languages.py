@@ -83,13 +83,13 @@ def registry() -> Registry:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", QUICK)
 def test_what_tells_most_of_a_language_model_passes(name: str, registry: Registry) -> None:
-    suite = Suite(registry, f"languages/{name}")
+    suite = Suite(registry, f"languages/{name}", thorough=True)
     outcomes = [suite.outcome(f"{name}-{check}") for check in TELLING]
     assert [(one.check, one.reason) for one in outcomes if one.outcome != "passed"] == []
 
 
 def test_the_whole_kit_passes(registry: Registry) -> None:
-    outcomes = run_checks(registry, "languages")
+    outcomes = run_checks(registry, "languages", thorough=True)
     assert [(one.name, one.outcome, one.reason) for one in outcomes if one.outcome != "passed"] == []
     assert not shortfall(outcomes)
 
@@ -111,7 +111,7 @@ def test_a_bug_is_found_by_the_check_of_what_it_breaks(bug: Bug, registry: Regis
     sound = dict(vars(module))
     try:
         exec(compile(source.replace(bug.right, bug.wrong), module.__file__, "exec"), vars(module))
-        found = Suite(registry, f"languages/{name}").outcome(f"{name}-{bug.check}")
+        found = Suite(registry, f"languages/{name}", thorough=True).outcome(f"{name}-{bug.check}")
     finally:
         vars(module).update(sound)
     assert found.outcome == "failed", found.reason
