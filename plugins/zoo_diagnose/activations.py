@@ -42,12 +42,13 @@ class Activations(Analyzer):
         with untouched(model) as inner, torch.no_grad():
             modules = {name: module for name, module in inner.named_modules() if name and _is_layer(module)}
             with watching(modules, see):
-                state = None
+                carried, state = False, None
                 for batch in batches:
-                    if batch.inputs.is_floating_point():  # no tokens: the model carries no state
-                        inner(batch.inputs)
-                    else:
+                    carried = carried or batch.fresh  # from the first batch on, or never
+                    if carried:
                         _, state, *_ = inner(batch.inputs, None if batch.fresh else state)
+                    else:
+                        inner(batch.inputs)
         rows = [
             {"layer": name, "kind": type(modules[name]).__name__, **statistics.row()}
             for (name, _), statistics in layers.items()

@@ -11,7 +11,6 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
             name="activations",
             target="zoo_diagnose.activations:Activations",
             summary="Mean, standard deviation and dead units of each layer's output",
-            tasks=("classification", "multi-label", "language-modeling"),
             source="fast.ai deep learning course, lessons 7 and 10; Ioffe & Szegedy 2015",
         ),
         AnalyzerSpec(

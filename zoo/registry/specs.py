@@ -212,7 +212,7 @@ class AnalyzerSpec(_Coded):
     """A way of looking inside a trained model.
 
     Attributes:
-        tasks: the tasks that it is for.
+        tasks: the tasks that it is for; if none is named, every task whose data has `dims`.
         dims: it is also for every other task whose data has these dims, such as `("in_channels",
             "image_size")`.
         reference: the split of the model's data that it compares inputs with; see `Subject.reference`.
@@ -221,7 +221,7 @@ class AnalyzerSpec(_Coded):
         labels: whether it compares answers with labels, which inputs of the user's own do not have.
     """
 
-    tasks: tuple[str, ...]
+    tasks: tuple[str, ...] = ()
     dims: tuple[str, ...] = ()
     reference: Literal["", "train", "val", "test"] = ""
     needs: tuple[str, ...] = ()
@@ -236,9 +236,11 @@ class AnalyzerSpec(_Coded):
                 options.convert(name, cast("Any", Landmark), what=f"analyzer {self.name!r}: needs")
 
     def among(self, tasks: Mapping[str, "TaskSpec"]) -> "AnalyzerSpec":
-        """Return the spec with all tasks that it is for, `dims` considered."""
-        more = [task.name for task in tasks.values() if self.dims and task.dims.keys() >= {*self.dims}]
-        return replace(self, tasks=tuple(dict.fromkeys([*self.tasks, *more]))) if more else self
+        """Return the spec with the names of all tasks that it is for."""
+        if self.tasks and not self.dims:
+            return self
+        more = [task.name for task in tasks.values() if task.dims.keys() >= {*self.dims}]
+        return replace(self, tasks=tuple(dict.fromkeys([*self.tasks, *more])))
 
     @property
     def takes_layer(self) -> bool:

@@ -86,6 +86,14 @@ def test_it_is_shown_and_its_rows_are_counted(answer: Callable[..., Any]) -> Non
 
 
 @installed_as_others
+def test_an_analyzer_that_names_no_task_looks_into_it(tmp_path: Path, answer: Callable[..., Any]) -> None:
+    answer("train", "lines/bent", "lines/lines", "--epochs", "1", "--run", tmp_path / "run")
+    found = answer("analyze", "activations", tmp_path / "run", "--split", "val")
+    assert [row["kind"] for row in found["tables"]["layers"]] == ["Linear", "ReLU", "Linear"]
+    assert found["scores"].keys() == {"most_dead"}
+
+
+@installed_as_others
 def test_it_resumes_bit_for_bit_within_an_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train = ["train", "lines/bent", "lines/lines", "--save-every", "3", "--epochs", "3", "--run"]
     assert run([*train, str(tmp_path / "whole")]) == 0

@@ -209,6 +209,7 @@ def test_an_analyzer_may_be_for_every_task_whose_data_has_some_dims() -> None:
     wide = AnalyzerSpec(**about, dims=("in_channels", "image_size"))
     assert wide.among(tasks).tasks == ("text", "images", "masks")
     assert wide.among(tasks).dims == wide.dims
+    assert AnalyzerSpec(**{**about, "tasks": ()}).among(tasks).tasks == ("text", "images", "masks")
 
 
 def test_an_analyzer_may_need_either_of_two_landmarks() -> None:
