@@ -129,6 +129,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ("analyze cam x --indices one", 2, f"{INDICES} (got 'one')"),
         ("analyze cam x --indices 1-x", 2, f"{INDICES} (got '1-x')"),
         ("analyze cam x --indices 5-2", 2, f"{INDICES} (got '5-2')"),
+        (f"analyze cam x --indices 0-{10**20}", 2, f"{INDICES} (got '0-{10**20}')"),
         # what is listed and shown
         ("list datset x", 2, "KIND must be one of architectures, datasets, analyzers, recipes, "),
         ("list recipies", 1, "did you mean 'recipes'?", "list recipes"),

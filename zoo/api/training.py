@@ -232,7 +232,7 @@ def _begun(resolved: Resolved, directory: Path, processes: int, *, continued: bo
 def _default_directory(name: str | Recipe, dataset: str | None, *, resume: bool) -> Path:
     """Return runs/NAME, or the first free one of NAME-2, NAME-3 ...; to resume, the last that exists."""
     words = (name.architecture, name.dataset) if isinstance(name, Recipe) else (name, dataset)
-    base = "-".join(filter(None, words)).replace("/", "-")
+    base = "-".join(filter(None, words)).replace("/", "-")[:200]  # so that a file system has it
     numbered = [Path("runs") / base]
     while numbered[-1].exists():
         numbered.append(Path("runs") / f"{base}-{len(numbered) + 1}")

@@ -31,7 +31,7 @@ def _indices(ctx: click.Context, param: click.Parameter, text: str | None) -> li
         ranges = [range(int(first), int(last or first) + 1) for first, _, last in parts]
     except ValueError:
         ranges = []
-    if not 0 < sum(map(len, ranges)) <= 1_000_000:
+    if not 0 < sum(each.stop - each.start for each in ranges) <= 1_000_000:
         raise OptionError(f"--indices must look like 0,5,9 or 0-99 (got {text!r})")
     return [number for several in ranges for number in several]
 

@@ -93,11 +93,14 @@ class Child:
         return code
 
     def left_processes(self) -> bool:
-        """Return whether a process of its process group is still there."""
-        try:
-            os.killpg(self._group, 0)
-        except ProcessLookupError:
-            return False
+        """Return whether a process of its process group is still there a second later."""
+        deadline = time.monotonic() + 1
+        while time.monotonic() < deadline:
+            try:
+                os.killpg(self._group, 0)
+            except ProcessLookupError:
+                return False
+            time.sleep(0.01)
         return True
 
 

@@ -342,6 +342,11 @@ def test_a_damaged_run_is_an_error_that_names_the_file(lstm: zoo.Run, tmp_path: 
         _ = run.recipe, run.history
 
 
+def test_a_name_longer_than_a_file_system_allows_is_an_unknown_one() -> None:
+    with pytest.raises(zoo.UnknownName, match="unknown architecture 'xx"):
+        zoo.train("x" * 5_000, "shapes", progress=False)
+
+
 def test_runs_without_a_name_are_numbered_and_resume_continues_the_last(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
