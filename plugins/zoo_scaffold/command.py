@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from zoo import OptionError
+from zoo import ArchitectureSpec, OptionError
 from zoo.cli.kit import NameType, PathType, Session, echo, print_json, standard_options
 from zoo_scaffold.scaffold import KINDS, NewKind, new_plugin
 
@@ -46,7 +46,10 @@ def command(session: Session, name: str, kind: NewKind, task: str | None, out: P
     taken = [*(plugin.name for plugin in registry.plugins), *registry.names.words(), *commands]
     spec = None if kind in _WITHOUT_TASK else registry.task(task or next(iter(registry.tasks)))
     lender = registry.tasks.get(spec.architectures_of) if spec else None
-    files = new_plugin(name, kind, out, task=spec, lender=lender, taken=taken)
+    models = (entry.spec for entry in registry.entries_of(ArchitectureSpec))
+    base = next((model for model in models if spec and model.task == spec.name), None)
+    owner = registry.entry("task", spec.name).plugin.distribution if spec else ""
+    files = new_plugin(name, kind, out, task=spec, lender=lender, base=base, distribution=owner, taken=taken)
     folder = out / f"zoo-{name}"
     if as_json:
         of = spec.name if spec else name if kind == "task" else ""

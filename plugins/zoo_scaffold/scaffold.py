@@ -7,16 +7,19 @@ import re
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import resolve_name
 from string import Template
 from typing import Literal, get_args
 
-from zoo import OptionError, TaskSpec, ZooError, __version__
+from zoo import ArchitectureSpec, OptionError, TaskSpec, ZooError, __version__
 
 __all__ = ["KINDS", "NewKind", "new_plugin"]
 
 # What every plugin has, and a folder for each kind that is of no task; the rest comes from the task's plugin
 _TEMPLATES = Path(__file__).parent / "templates"
 _PACKAGE = _TEMPLATES / "package"
+# For a task whose plugin has no templates: they derive from what it has
+_OTHER = _TEMPLATES / "other"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 # Class names that the templates or Python use already, or whose modules they do
 _USED = {
@@ -35,6 +38,8 @@ def new_plugin(
     *,
     task: TaskSpec | None = None,
     lender: TaskSpec | None = None,
+    base: ArchitectureSpec | None = None,
+    distribution: str = "",
     taken: Iterable[str] = (),
 ) -> list[Path]:
     """Write the distribution `zoo-<name>` into a folder of that name, and return its files.
@@ -47,11 +52,13 @@ def new_plugin(
         task: task of the entry, whose plugin has the templates; none for a kind of no task.
         lender: the task that lends `task` its architectures, if there is one, and its templates where `task`
             has none of its own.
+        base: an architecture for `task`, from which a new one derives where there are no templates.
+        distribution: that of the task, on which what derives from it depends.
         taken: names that are not free, such as those of installed plugins.
 
     Raises:
-        OptionError: the name is taken, or cannot be that of a package and a class; or the task has no
-            templates of that kind.
+        OptionError: the name is taken, or cannot be that of a package and a class; or the task has neither
+            templates of that kind nor a class to derive from.
         ZooError: the folder already exists or cannot be written.
     """
     words = _words(name, kind, taken)
@@ -59,7 +66,8 @@ def new_plugin(
     own = own or (lender and _templates(lender, kind))
     if not own:
         assert task is not None
-        raise OptionError(f"there are no templates of {words['article']} {kind} for {task.name}")
+        own = _OTHER / kind
+        words |= {"task": task.name, "more": f', "{distribution}"', **_derived(task, kind, base)}
     words["use"] = Template((own / "use.txt").read_text(encoding="utf-8").strip()).substitute(words)
     folder = parent / f"zoo-{words['name']}"
     package = folder / words["package"]
@@ -89,6 +97,23 @@ def _templates(task: TaskSpec, kind: NewKind) -> Path | None:
     return folder if found and (folder / "use.txt").is_file() else None
 
 
+def _derived(task: TaskSpec, kind: NewKind, base: ArchitectureSpec | None) -> dict[str, str]:
+    """Return words for what a new entry derives from. Raises OptionError if that is no class."""
+    if kind == "analyzer":
+        return {}
+    target = task.tiny if kind == "dataset" else base.target if base else ""
+    module, _, name = target.partition(":")
+    if not name.isidentifier() or not isinstance(resolve_name(target), type):
+        article = "an" if kind == "architecture" else "a"
+        message = f"there are no templates of {article} {kind} for {task.name}"
+        raise OptionError(message, hint="write the class yourself, as docs/how-to/write-a-plugin.md shows")
+    words = {"base_module": module, "base": name}
+    if base and kind == "architecture":
+        words |= {"base_entry": base.name, "base_config": repr({**base.config})}
+        words |= {"base_training": repr({**base.training}), "base_landmarks": repr({**base.landmarks})}
+    return words
+
+
 def _words(name: str, kind: NewKind, taken: Iterable[str]) -> dict[str, str]:
     module = name.replace("-", "_")
     class_name = "".join(word.capitalize() for word in name.split("-"))
@@ -108,6 +133,7 @@ def _words(name: str, kind: NewKind, taken: Iterable[str]) -> dict[str, str]:
         "module": module,
         "class_name": class_name,
         "version": __version__,
+        "more": "",
         "article": article,
         "what": f"{article.capitalize()} {kind} for zoo, {entry.get(kind, f'`{name}/{name}`')}",
     }

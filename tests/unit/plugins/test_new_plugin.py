@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+import zoo
+from zoo import OptionError, TaskSpec
 from zoo.cli import run
+from zoo_scaffold.scaffold import new_plugin
 
 NAMES = {
     ("architecture", "classification"): "tiny-net",
@@ -147,6 +150,38 @@ def test_what_the_readme_of_a_new_task_says_works(folder: Path, installed: Path,
     measured = json.loads(done.stdout)
     assert measured["unit"] == "rows"
     assert 0.08 < measured["metrics"]["mae"] < 0.2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["architecture", "dataset", "analyzer"])
+def test_of_a_task_without_templates_it_derives_from_what_that_has(
+    kind: str, installed: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.syspath_prepend(str(installed))
+    name, out = f"tidal-{kind}", ["--out", str(tmp_path)]
+    assert run(["new-plugin", name, "--kind", kind, "--task", "tides", *out]) == 0
+    folder = tmp_path / f"zoo-{name}"
+    assert f'"zoo-registry>={zoo.__version__},<1", "zoo-tides"]' in (folder / "pyproject.toml").read_text()
+    info = folder / "zoo_tidal-0.1.0.dist-info"  # as if it were installed
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: zoo-{name}\nVersion: 0.1.0\n")
+    (info / "entry_points.txt").write_text(f"[zoo]\n{name} = zoo_tidal_{kind}.plugin\n")
+    monkeypatch.syspath_prepend(str(folder))
+    capsys.readouterr()
+    assert run(["--strict", "check", name, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["skipped"], report["failed"]) == (0, 0)
+    assert {check["kind"] for check in report["checks"]} == {"plugin", kind}
+
+
+def test_what_is_no_class_cannot_be_derived_from(tmp_path: Path) -> None:
+    task = TaskSpec(
+        name="tides", target="m:T", summary="s", dims={}, processor="m:p", tiny=f"{__name__}:folder"
+    )
+    for kind in ("architecture", "dataset"):
+        with pytest.raises(OptionError, match=f"there are no templates of an? {kind} for tides"):
+            new_plugin("mine", kind, tmp_path, task=task)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_new_command_runs(folder: Path, installed: Path, monkeypatch, capsys) -> None:
