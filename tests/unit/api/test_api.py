@@ -343,7 +343,7 @@ def test_a_damaged_run_is_an_error_that_names_the_file(lstm: zoo.Run, tmp_path: 
 
 
 def test_a_name_longer_than_a_file_system_allows_is_an_unknown_one() -> None:
-    with pytest.raises(zoo.UnknownName, match="unknown architecture 'xx"):
+    with pytest.raises(UnknownName, match="unknown architecture 'xx"):
         zoo.train("x" * 5_000, "shapes", progress=False)
 
 
