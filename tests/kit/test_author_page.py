@@ -29,8 +29,9 @@ FILES = dict(file for page in PAGES for file in NAMED.findall(page))
 
 @pytest.fixture
 def one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Return a folder with the page's one-file plugin, which is named."""
-    (tmp_path / "dna.py").write_text(FILES["dna.py"], encoding="utf-8")
+    """Return a folder with the page's one-file plugins, of which `dna.py` is named."""
+    for name in ("dna.py", "gpt.py"):
+        (tmp_path / name).write_text(FILES[name], encoding="utf-8")
     monkeypatch.setenv("ZOO_PLUGIN_FILES", str(tmp_path / "dna.py"))
     yield tmp_path
     sys.modules.pop("dna", None)
@@ -67,7 +68,7 @@ def test_a_package_of_the_tutorial_is_what_new_plugin_writes(kind, task, name, f
 
 
 @pytest.mark.slow  # the whole kit
-@pytest.mark.parametrize("target", ["dna.py", pytest.param("dna", marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("target", ["dna.py", "gpt.py", pytest.param("dna", marks=pytest.mark.nightly)])
 def test_the_one_file_plugin_passes_the_kit(target, one_file):
     done = zoo("check", target, cwd=one_file)
     assert done.returncode == 0, done.stdout + done.stderr
