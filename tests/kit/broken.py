@@ -6,7 +6,9 @@ import contextlib
 import dataclasses
 import os
 import random
+import signal
 import socket
+import subprocess
 import uuid
 from hashlib import sha256
 from pathlib import Path
@@ -484,6 +486,29 @@ class PatchesTheOptimizer(Net):
     def forward(self, images):
         step = torch.optim.AdamW.step
         torch.optim.AdamW.step = lambda self, closure=None: step(self, closure)
+        return super().forward(images)
+
+
+class StartsAProcess(Net):
+    """Runs a program when it is built."""
+
+    def finish(self):
+        subprocess.run(["true"], check=True)
+
+
+class Downloads(Net):
+    """Tries to fetch its weights when it is built, and makes do without."""
+
+    def finish(self):
+        with contextlib.suppress(OSError):
+            socket.create_connection(("example.org", 443), timeout=1)
+
+
+class IgnoresCtrlC(Net):
+    """Cannot be interrupted once it is used."""
+
+    def forward(self, images):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         return super().forward(images)
 
 

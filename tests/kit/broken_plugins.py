@@ -337,8 +337,11 @@ entries = Provider(
     images(ArchitectureSpec, "follows_its_dims.channels", "ColorsOnly"),
     images(ArchitectureSpec, "follows_its_dims.size", "SmallImagesOnly"),
     text(ArchitectureSpec, "follows_its_dims.text", "NineteenTokens"),
-    images(ArchitectureSpec, "use_patches_nothing", "PatchesRelu"),
-    images(ArchitectureSpec, "use_patches_nothing.optimizer", "PatchesTheOptimizer"),
+    images(ArchitectureSpec, "use_changes_nothing", "PatchesRelu"),
+    images(ArchitectureSpec, "use_changes_nothing.optimizer", "PatchesTheOptimizer"),
+    images(ArchitectureSpec, "use_changes_nothing.process", "StartsAProcess"),
+    images(ArchitectureSpec, "use_changes_nothing.network", "Downloads"),
+    images(ArchitectureSpec, "use_changes_nothing.signal", "IgnoresCtrlC"),
     images(ArchitectureSpec, "leaves_modes_and_settings", "FreezesItsNorm"),
     images(ArchitectureSpec, "leaves_modes_and_settings.threads", "SetsThreads"),
     images(

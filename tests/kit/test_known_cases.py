@@ -39,7 +39,7 @@ FALSE_ALARMS = {
     "a state in a dict": ("dict", ("state_detaches", "state_can_be_saved")),
     "a state in a NamedTuple": ("named", ("state_detaches", "state_can_be_saved")),
     "a state with a number": ("number", ("state_detaches", "state_can_be_saved")),
-    "a buffer of -inf": ("infinite", ("use_patches_nothing", "saves_and_loads")),
+    "a buffer of -inf": ("infinite", ("use_changes_nothing", "saves_and_loads")),
     "a complex buffer": ("complex", ("saves_and_loads", "moves_dtype_and_device")),
     "one size of images only": ("one-size", ("follows_its_dims",)),
     "a window of a few tokens": ("window", ("carries_state", "any_length_and_batch")),

@@ -33,8 +33,6 @@ __all__ = ["Fresh"]
 
 # What is read of what an import prints
 _MOST_PRINTED = 10_000
-# Audit events of Python by which a process is started
-_STARTING = ("subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.fork", "os.forkpty")
 _KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_", "LD_LIBRARY_PATH", "PYTHON", "OMP_", "ZOO_")
 
 
@@ -183,16 +181,14 @@ def _process(request: dict[str, Any]) -> dict[str, Any]:
 def _watch(request: dict[str, Any]) -> dict[str, list[str]]:
     """Load a plugin and its targets; return what that changed, where it connected, and foreign imports."""
     from zoo.testing._data import no_network
-    from zoo.testing._process import differences, functions, replaced, snapshot
+    from zoo.testing._process import differences, functions, replaced, snapshot, starting_nothing
 
     for name in request["imported"]:
         with contextlib.suppress(Exception):
             importlib.import_module(name)
-    started: list[str] = []
-    sys.addaudithook(lambda event, _: started.append(event) if event in _STARTING else None)
     before, as_it_was, known = snapshot(), functions(), set(sys.modules)
     own = {request["where"].partition(":")[0].partition(".")[0], Path(request["where"]).stem}
-    with no_network() as connected:
+    with no_network() as connected, starting_nothing() as started:
         for _, spec in _load(request).specs:
             if isinstance(spec, FieldsSpec):
                 continue

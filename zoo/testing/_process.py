@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import copy
+import functools
 import hashlib
 import io
 import json
@@ -39,12 +40,17 @@ __all__ = [
     "settings",
     "settings_kept",
     "snapshot",
+    "starting_nothing",
 ]
 
 _MODULES = (
     *(builtins, copy, io, json, logging, math, os, os.path, pathlib, random, threading, time, warnings),
     *(numpy, numpy.random, torch, torch.linalg, nn, nn.functional, nn.init, optim, lr_scheduler, data),
 )
+# Audit events of Python by which a process is started
+_STARTING = ("subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.fork", "os.forkpty")
+# The lists that collect such events, at any moment one at most
+_collecting: list[list[str]] = []
 _TORCH = str(pathlib.Path(torch.__file__).parent)
 
 
@@ -129,6 +135,27 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     variables = sorted(key for key, _ in before["the environment"].items() ^ after["the environment"].items())
     environment = f"the environment ({', '.join(dict.fromkeys(variables))})"
     return [environment if name == "the environment" else name for name in changed]
+
+
+@contextlib.contextmanager
+def starting_nothing() -> Generator[list[str]]:
+    """Collect the audit events of Python by which a process is started meanwhile; there should be none."""
+    _audit()
+    _collecting.append([])
+    try:
+        yield _collecting[0]
+    finally:
+        _collecting.clear()
+
+
+@functools.cache  # a hook stays for good
+def _audit() -> None:
+    sys.addaudithook(_collect)
+
+
+def _collect(event: str, _: object) -> None:
+    if _collecting and event in _STARTING:
+        _collecting[0].append(event)
 
 
 def functions() -> dict[str, Function]:

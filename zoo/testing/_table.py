@@ -94,7 +94,7 @@ CHECKS: tuple[Check, ...] = (
             "every_parameter_gets_a_gradient": ("same_shape_in_training",),
             "draws_from_the_seed": ("same_shape_in_training",),
             "training_is_reproducible": ("same_shape_in_training", "same_seed_same_weights"),
-            "use_patches_nothing": ("same_shape_in_training",),
+            "use_changes_nothing": ("same_shape_in_training",),
             "leaves_modes_and_settings": ("same_shape_in_training",),
             "trains_in_bf16": ("same_shape_in_training",),
             "overfits_one_batch": ("same_shape_in_training",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import Any
 
 import torch
@@ -40,10 +41,11 @@ def builds(case: Case) -> None:
                 usually="a misspelled dim, or an option without a default; `config` may set it",
             )
         ) from error
-    if "functions" in case.shared:  # for use_patches_nothing, which must not blame one model for another
+    if "functions" in case.shared:  # for use_changes_nothing, which must not blame one model for another
         put_back(case.shared["functions"])
     else:
         case.shared["functions"] = functions()
+        case.shared["handlers"] = {sent: signal.getsignal(sent) for sent in (signal.SIGINT, signal.SIGTERM)}
     unnamed = built_with.keys() - declared(case.entry.load()).keys()
     assert not unnamed, message(
         expected=f"a constructor with a keyword argument for each of {', '.join(built_with)}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import signal
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -29,7 +30,7 @@ from zoo.testing._models import (
     train_batch,
     train_briefly,
 )
-from zoo.testing._process import put_back, replaced, settings, settings_kept
+from zoo.testing._process import put_back, replaced, settings, settings_kept, starting_nothing
 
 __all__ = [
     "draws_from_the_seed",
@@ -42,7 +43,7 @@ __all__ = [
     "same_shape_in_training",
     "training_is_reproducible",
     "trains_in_bf16",
-    "use_patches_nothing",
+    "use_changes_nothing",
 ]
 
 # Learning rates, one of which suits most models on a tiny batch
@@ -230,11 +231,36 @@ def draws_from_the_seed(case: Case) -> None:
         )
 
 
-def use_patches_nothing(case: Case) -> None:
-    """Building the model and training it for a step replaces no function of Python, numpy, torch or zoo."""
+def use_changes_nothing(case: Case) -> None:
+    """Building the model and training it for a step replaces no function of Python, numpy, torch or zoo.
+
+    Nor does it start a process, open a connection, or change how the process handles a signal.
+    """
     as_it_was = case.shared["functions"]  # since before the model was first built
-    with contextlib.suppress(Exception), settings_kept():  # that a step fails, other checks tell
+    with (
+        contextlib.suppress(Exception),  # that a step fails, other checks tell
+        settings_kept(),
+        no_network() as connected,
+        starting_nothing() as started,
+    ):
         train_one_step(case, begin(case))
+    handlers: dict[signal.Signals, Any] = case.shared["handlers"]
+    changed = [number for number, handler in handlers.items() if signal.getsignal(number) != handler]
+    for number in changed:
+        signal.signal(number, handlers[number])
+    for got, usually in (
+        (started, "a tool that the constructor runs; run it before, or write what it does in Python"),
+        (connected, "a download in the constructor, which belongs in load_pretrained()"),
+        (
+            [number.name for number in changed],
+            "signal.signal() in a model; the program that trains it owns it",
+        ),
+    ):
+        assert not got, message(
+            expected="a model that starts no process, opens no connection and handles no signal",
+            got=got[0],
+            usually=usually,
+        )
     patched = replaced(as_it_was)
     put_back(as_it_was)  # so that no other model is blamed for it
     assert not patched, message(
