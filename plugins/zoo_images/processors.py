@@ -34,8 +34,9 @@ class _ImageProcessor(Processor):
         """Raise OptionError unless every class has a name, and every channel a mean and a std."""
         feeding = options.convert_table(preprocess, _Feeding, what="preprocess")
         side = arguments.get("image_size", 1)
-        if type(side) is not int or not 1 <= side <= _LARGEST:
-            raise OptionError(f"image_size must be an integer from 1 to {_LARGEST:,} (got {side!r:.40})")
+        for name, value in (("image_size", side), ("size", feeding["size"])):
+            if type(value) is not int or not 1 <= value <= _LARGEST:
+                raise OptionError(f"{name} must be an integer from 1 to {_LARGEST:,} (got {value!r:.40})")
         if not all(map(math.isfinite, feeding["mean"])) or not all(0 < v < math.inf for v in feeding["std"]):
             raise OptionError("mean must be finite, and std finite and above 0")
         for key, dim in (("classes", "num_classes"), ("mean", "in_channels"), ("std", "in_channels")):

@@ -300,3 +300,5 @@ def test_a_card_cannot_ask_for_images_of_any_size(side: Any) -> None:
     Classification(CLASSIFICATION).processor.check_feeding(preprocess, dims | {"image_size": 2_048})
     with pytest.raises(OptionError, match=r"^image_size must be an integer from 1 to 2,048"):
         Classification(CLASSIFICATION).processor.check_feeding(preprocess, dims | {"image_size": side})
+    with pytest.raises(OptionError, match=r"^size must be an integer from 1 to 2,048"):
+        Classification(CLASSIFICATION).processor.check_feeding({**preprocess, "size": side}, dims)
