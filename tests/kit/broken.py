@@ -14,6 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import numpy
 import torch
 from broken_plugins import Focus
@@ -22,8 +23,9 @@ from torch.nn import functional as F
 
 from zoo import DataError, OptionError, seed_for, tokenize
 from zoo.data.parts import part_of
+from zoo.data.views import View
 from zoo.files.downloads import verified
-from zoo.interfaces import Analysis, Analyzer, Batch, Step, Task
+from zoo.interfaces import Analysis, Analyzer, Batch, Dataset, Step, Task
 from zoo.testing._data import TEXT
 from zoo_images.classification import Classification
 from zoo_images.tiny import TinyImages, TinyTags
@@ -1569,7 +1571,9 @@ class Counting(Task):
         return torch.empty(1, dims["in_channels"], dims["image_size"], dims["image_size"])
 
     def feed(self, dataset, card):
-        return dataset
+        if any(card.arguments[name] != size for name, size in dataset.dims.items()):
+            raise DataError("the images have another size than those of the model")
+        return View(dims=dataset.dims, preprocess=card.preprocess, split=dataset.split)
 
     def train_batches(self, dataset, config, *, seed, epoch, start=0, rank=0, world_size=1, device="cpu"):
         order = torch.Generator().manual_seed(seed_for(seed, epoch))
@@ -1736,3 +1740,253 @@ class BaselineOfAnError(Tagging):
 class PreparesOtherwise(Tagging):
     def prepare(self, items, preprocess):
         return items / 255
+
+
+class ShiftsTargets(Tagging):
+    """Trains on the targets of other items."""
+
+    def train_batches(self, *args, **kwargs):
+        for batch in super().train_batches(*args, **kwargs):
+            yield dataclasses.replace(batch, targets=batch.targets.roll(1, 0))
+
+
+class TwoBatches(Tagging):
+    def train_batches(self, *args, start=0, **kwargs):
+        batches = [dataclasses.replace(b, total=2) for b in [*super().train_batches(*args, **kwargs)][:2]]
+        return iter(batches[start:])
+
+
+class DrawsWithReplacement(Tagging):
+    def train_batches(self, dataset, config, *, seed, epoch, **more):
+        items = dataset.split("train")
+        draws = torch.Generator().manual_seed(seed_for(seed, "draws", epoch))
+        drawn = [items[n] for n in torch.randint(len(items), (len(items),), generator=draws)]
+        changed = View(
+            dims=dataset.dims, preprocess=dataset.preprocess, split=lambda name: drawn, fingerprint=""
+        )
+        return super().train_batches(changed, config, seed=seed, epoch=epoch, **more)
+
+
+class CountsOneBatchMore(Tagging):
+    def train_batches(self, *args, **kwargs):
+        for batch in super().train_batches(*args, **kwargs):
+            yield dataclasses.replace(batch, total=batch.total + 1)
+
+
+class SameOrder(Tagging):
+    def train_batches(self, dataset, config, *, epoch, **more):
+        return super().train_batches(dataset, config, epoch=0, **more)
+
+
+class SameOrderForAllSeeds(Tagging):
+    def train_batches(self, dataset, config, *, seed, **more):
+        return super().train_batches(dataset, config, seed=0, **more)
+
+
+class ScalesToEvaluate(Tagging):
+    """Halves the inputs of an evaluation, `prepare` included."""
+
+    def prepare(self, items, preprocess):
+        return super().prepare(items, preprocess) / 2
+
+    def batches_of(self, items, preprocess, **more):
+        for batch in super().batches_of(items, preprocess, **more):
+            yield dataclasses.replace(batch, inputs=batch.inputs / 2)
+
+
+class ShiftsAllTargets(ShiftsTargets):
+    """Shifts targets within each batch, also to evaluate."""
+
+    def batches_of(self, *args, **kwargs):
+        for batch in super().batches_of(*args, **kwargs):
+            yield dataclasses.replace(batch, targets=batch.targets.roll(1, 0))
+
+
+class RemembersTheLevel(Tagging):
+    """Adds up the losses of all steps that it has ever taken."""
+
+    def __init__(self, spec):
+        super().__init__(spec)
+        self.total = 0.0
+
+    def metrics(self, sums, count, preprocess):
+        self.total += sums["loss"]
+        return {**super().metrics(sums, count, preprocess), "total_loss": self.total / count}
+
+
+class RemembersTheOrder(Tagging):
+    """Goes on with a generator of its own from epoch to epoch."""
+
+    def __init__(self, spec):
+        super().__init__(spec)
+        self.epochs = 0
+
+    def train_batches(self, dataset, config, *, epoch, **more):
+        self.epochs += 1
+        return super().train_batches(dataset, config, epoch=epoch + self.epochs, **more)
+
+
+class CountsOneMore(Tagging):
+    def step(self, model, batch, state=None, *, config=None):
+        step = super().step(model, batch, state, config=config)
+        return dataclasses.replace(step, loss=step.loss * step.count / (step.count + 1), count=step.count + 1)
+
+
+class CountsClasses(Tagging):
+    """Counts each image once for each class."""
+
+    def step(self, model, batch, state=None, *, config=None):
+        step = super().step(model, batch, state, config=config)
+        sums = {**step.sums, "loss": step.sums["loss"] * 10}
+        return dataclasses.replace(step, sums=sums, count=step.count * 10)
+
+
+class SmoothedAccuracy(Tagging):
+    def metrics(self, sums, count, preprocess):
+        smoothed = (sums["correct"] + 1) / (count + 2)
+        return {**super().metrics(sums, count, preprocess), "accuracy": smoothed}
+
+
+class OneMinusLoss(Tagging):
+    def step(self, model, batch, state=None, *, config=None):
+        step = super().step(model, batch, state, config=config)
+        sums = {**step.sums, "loss": step.count - step.sums["loss"]}
+        return dataclasses.replace(step, loss=1 - step.loss, sums=sums)
+
+
+class ConstantMetric(Tagging):
+    def metrics(self, sums, count, preprocess):
+        return {**super().metrics(sums, count, preprocess), "accuracy": 0.5}
+
+
+class MoreMetrics(Tagging):
+    """Honest: a mean error, which is as small for the outputs of other images."""
+
+    def step(self, model, batch, state=None, *, config=None):
+        step = super().step(model, batch, state, config=config)
+        with torch.no_grad():
+            found = model(batch.inputs).argmax(1)
+        labels = batch.targets.argmax(1) if batch.targets.is_floating_point() else batch.targets
+        return dataclasses.replace(step, sums={**step.sums, "bias": (found - labels).double().sum()})
+
+    def metrics(self, sums, count, preprocess):
+        return {**super().metrics(sums, count, preprocess), "bias": sums["bias"] / count}
+
+
+class HugeBaseline(Tagging):
+    def baseline(self, preprocess):
+        return {"loss": 1e9}
+
+
+class BaselineOfOthers(Tagging):
+    """Gives the accuracy that no guess has."""
+
+    def baseline(self, preprocess):
+        return {"accuracy": 1.0}
+
+
+class FeedsAnything(Tagging):
+    def feed(self, dataset, card):
+        return dataset
+
+
+class FeedsAnySize(Tagging):
+    """Compares the classes, and not the size of the images."""
+
+    def feed(self, dataset, card):
+        sized = {key: dataset.dims[key] for key in ("in_channels", "image_size")}
+        return super().feed(dataset, msgspec.structs.replace(card, arguments={**card.arguments, **sized}))
+
+
+class FeedsAnyOrder(Tagging):
+    """Takes the classes of the card for those of the data."""
+
+    def feed(self, dataset, card):
+        classes = {"classes": dataset.preprocess["classes"]}
+        fed = super().feed(dataset, msgspec.structs.replace(card, preprocess={**card.preprocess, **classes}))
+        dims = {**fed.dims, "num_classes": card.arguments["num_classes"]}
+        return View(dims=dims, preprocess=card.preprocess, split=fed.split, fingerprint="")
+
+
+class FeedsItsOwnMean(Tagging):
+    """Normalizes other data with its own mean."""
+
+    def feed(self, dataset, card):
+        fed = super().feed(dataset, card)
+        own = {key: dataset.preprocess[key] for key in ("mean", "std")}
+        return View(dims=fed.dims, preprocess={**fed.preprocess, **own}, split=fed.split, fingerprint="")
+
+
+class Heights(Dataset):
+    """Rows of numbers, and a height in meters for each."""
+
+    @property
+    def dims(self):
+        return {"num_features": 3}
+
+    @property
+    def preprocess(self):
+        return {"mean": 180.0, "std": 20.0}
+
+    @property
+    def fingerprint(self):
+        return "1" * 64
+
+    def split(self, name):
+        draws = torch.Generator().manual_seed(len(name))
+        rows = torch.randn({"train": 32, "val": 16, "test": 10}[name], 3, generator=draws)
+        return [(row, 180 + 20 * (row.mean() + row[0])) for row in rows]
+
+
+class HeightNet(nn.Module):
+    def __init__(self, *, num_features: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(num_features, 1)
+
+    def forward(self, rows):
+        return self.head(rows).squeeze(1)
+
+
+class Measuring(Task):
+    """An honest task of numbers, which models predict in standard deviations from a mean."""
+
+    def example(self, dims):
+        return torch.empty(1, dims["num_features"])
+
+    def feed(self, dataset, card):
+        if dataset.dims["num_features"] != card.arguments["num_features"]:
+            raise DataError("the data has other features than the model")
+        return View(
+            dims=dataset.dims,
+            preprocess=card.preprocess,
+            split=dataset.split,
+            fingerprint=dataset.fingerprint,
+        )
+
+    def train_batches(self, dataset, config, *, seed, epoch, start=0, rank=0, world_size=1, device="cpu"):
+        items = dataset.split("train")
+        draws = torch.Generator().manual_seed(seed_for(seed, "order", epoch))
+        chunks = torch.randperm(len(items), generator=draws).split(config.batch_size)
+        for index in range(start, len(chunks)):
+            mine, share = part_of(len(chunks[index]), rank=rank, world_size=world_size)
+            batch = self.batch([items[n] for n in chunks[index][mine]], dataset.preprocess)
+            yield dataclasses.replace(batch, index=index, total=len(chunks), share=share)
+
+    def batches_of(self, items, preprocess, *, device="cpu"):
+        yield self.batch([items[n] for n in range(len(items))], preprocess)
+
+    def batch(self, items, preprocess):
+        rows, heights = zip(*items, strict=True)
+        targets = (torch.stack(heights) - preprocess["mean"]) / preprocess["std"]
+        return Batch(torch.stack(rows), targets, 0, 1, 0)
+
+    def step(self, model, batch, state=None, *, config=None):
+        errors = model(batch.inputs).float() - batch.targets
+        sums = {"loss": errors.detach().square().sum(), "absolute": errors.detach().abs().sum()}
+        return Step(errors.square().mean(), sums, batch.count)
+
+    def baseline(self, preprocess):
+        return {"loss": 1.0, "mae": 0.8 * preprocess["std"]}
+
+    def metrics(self, sums, count, preprocess):
+        return {"loss": sums["loss"] / count, "mae": preprocess["std"] * sums["absolute"] / count}

@@ -113,6 +113,32 @@ def task(name, target, **more):
     return TaskSpec(name=name, target=f"broken:{target}", **{**fields, **more})
 
 
+READING = {
+    "dims": {"vocab_size": 85},
+    "primary_metric": "loss",
+    "higher_is_better": (),
+    "labels": ("vocab_size", "vocabulary"),
+    "architectures_of": "language-modeling",
+    "groups": ("text",),
+    "tiny": "zoo_text.tiny:TinyText",
+}
+
+
+def measuring(name, **more):
+    """Return a task of numbers; an architecture of the same name is for it."""
+    fields = {
+        "dims": {"num_features": 3},
+        "primary_metric": "mae",
+        "higher_is_better": (),
+        "labels": None,
+        "architectures_of": "",
+        "groups": (),
+        "processor": "broken_processors:HeightProcessor",
+        "tiny": "broken:Heights",
+    }
+    return task(name, "Measuring", **{**fields, **more})
+
+
 def images(spec_type, name, target, **more):
     more = {"summary": "For the kit's own tests", **more}
     return spec_type(name=name, target=f"broken:{target}", **{"task": "classification", **more})
@@ -177,7 +203,10 @@ def publisher(*, weights=None, **recipes):
 honest = Provider(
     task("tagging", "Tagging", groups=("images", "labels")),
     task("focusing", "Focusing", groups=("focus",)),
+    task("biased", "MoreMetrics"),
+    measuring("measuring"),
     FieldsSpec(name="focus", summary="For the kit's own tests", fields=Focus),
+    images(ArchitectureSpec, "heights", "HeightNet", task="measuring"),
     images(ArchitectureSpec, "net", "Net", landmarks={"features": "features", "head": "head"}),
     images(ArchitectureSpec, "one-place", "OnePlace"),
     images(ArchitectureSpec, "frozen-norm", "FrozenNorm"),
@@ -236,22 +265,61 @@ entries = Provider(
     task("batches_follow_from_their_place", "Unseeded"),
     task("batches_follow_from_their_place.start", "IgnoresStart"),
     task("batches_follow_from_their_place.index", "CountsFromOne"),
+    task("batches_follow_from_their_place.total", "CountsOneBatchMore"),
+    task("trains_on_each_item_once", "TwoBatches"),
+    task("trains_on_each_item_once.replacement", "DrawsWithReplacement"),
+    task("trains_on_each_item_once.targets", "ShiftsTargets"),
+    task("shuffles_each_epoch", "SameOrder"),
+    task("shuffles_each_epoch.seed", "SameOrderForAllSeeds"),
+    task("trains_as_it_evaluates", "ScalesToEvaluate"),
+    task("keeps_no_state", "RemembersTheLevel"),
+    task("keeps_no_state.order", "RemembersTheOrder"),
     task("parts_make_the_batch", "IgnoresRank"),
     task("parts_make_the_batch.share", "WithoutShare"),
     task("parts_make_the_batch.epoch", "DividesTheEpoch"),
     task("parts_make_the_batch.draws", "DrawsByRank"),
     task("evaluates_each_item_once", "LeavesOutTheLast"),
     task("evaluates_each_item_once.order", "ShufflesTheTest"),
+    task("trains_on_each_item_once.both", "ShiftsAllTargets"),
     task("step_gives_loss_and_sums", "LossOfEachItem"),
     task("step_gives_loss_and_sums.gradient", "DetachedLoss"),
     task("step_gives_loss_and_sums.attached", "AttachedSums"),
     task("step_gives_loss_and_sums.mean", "MeanForASum"),
     task("sums_add_up", "ShareOfTheBatch"),
+    task("sums_add_up.count", "CountsOneMore"),
+    task("counts_its_items", "CountsClasses"),
+    task("counts_its_items.smoothed", "SmoothedAccuracy"),
     task("metrics_are_numbers", "TensorAsAMetric"),
     task("metrics_are_numbers.primary_metric", "Tagging", primary_metric="f1"),
     task("metrics_are_numbers.details", "TensorInDetails"),
     task("metrics_are_numbers.more", "Tagging", higher_is_better=("accuracies",)),
     task("baseline_is_of_its_metrics", "BaselineOfAnError"),
+    task("better_outputs_score_better", "OneMinusLoss"),
+    task("better_outputs_score_better.constant", "ConstantMetric"),
+    task("better_outputs_score_better.forgotten", "Tagging", higher_is_better=()),
+    measuring("better_outputs_score_better.more", higher_is_better=("mae",)),
+    images(
+        ArchitectureSpec,
+        "better_outputs_score_better.more",
+        "HeightNet",
+        task="better_outputs_score_better.more",
+    ),
+    task("baseline_is_plausible", "HugeBaseline"),
+    task("baseline_is_plausible.low", "BaselineOfOthers"),
+    task("refuses_unfit_cards", "Tagging", processor="broken_processors:AcceptsAnyCard"),
+    task("refuses_unfit_cards.keys", "Tagging", processor="broken_processors:ReadsWithoutLooking"),
+    task("refuses_other_data", "FeedsAnything"),
+    task("refuses_other_data.size", "FeedsAnySize"),
+    task("refuses_other_data.order", "FeedsAnyOrder"),
+    task("refuses_other_data.mean", "FeedsItsOwnMean"),
+    task("reads_its_items", "Tagging", processor="broken_processors:HalvesWhatItReads"),
+    measuring("reads_its_items.rows", processor="broken_processors:HalvesRows"),
+    images(ArchitectureSpec, "reads_its_items.rows", "HeightNet", task="reads_its_items.rows"),
+    task("reads_its_items.text", "Reading", **READING, processor="broken_processors:ReadsBackwards"),
+    task("predicts_the_targets", "Tagging", processor="broken_processors:LeastLikely"),
+    task("predicts_the_targets.logits", "Tagging", processor="broken_processors:LogitsForProbabilities"),
+    measuring("predicts_the_targets.scale", processor="broken_processors:InDeviations"),
+    images(ArchitectureSpec, "predicts_the_targets.scale", "HeightNet", task="predicts_the_targets.scale"),
     task("uses_its_fields", "IgnoresSmoothing", groups=("images", "labels")),
     task("uses_its_fields.augment", "IgnoresAugmentation"),
     task("prepares_its_items", "PreparesOtherwise"),
@@ -265,14 +333,8 @@ entries = Provider(
     task(
         "answers_each_input.score",
         "Reading",
+        **READING,
         processor="broken_processors:CountsTheFirstToken",
-        dims={"vocab_size": 85},
-        primary_metric="loss",
-        higher_is_better=(),
-        labels=("vocab_size", "vocabulary"),
-        architectures_of="language-modeling",
-        groups=("text",),
-        tiny="zoo_text.tiny:TinyText",
     ),
     task("processes_without_torch", "Tagging", processor="broken_processors:CountsWithTorch"),
     task("processes_without_torch.module", "Tagging", processor="torch_processor:TorchProcessor"),

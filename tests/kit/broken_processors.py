@@ -5,16 +5,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from zoo.processors import Prediction, Processor
+from zoo import OptionError
+from zoo.processors import InputReader, Prediction, Processor
 from zoo_images.processors import ClassProcessor
 from zoo_text.processor import TextProcessor
 
 
 class Anything(Processor):
-    """An honest processor that can feed any model, and reads nothing."""
+    """An honest processor that can feed any model of images, and reads nothing."""
 
     def check_feeding(self, preprocess, arguments):
-        pass
+        if type(arguments.get("image_size")) is not int:
+            raise OptionError("image_size must be an integer")
 
     def unit(self, preprocess):
         return "images"
@@ -35,6 +37,9 @@ class ItemAsTheModelSeesIt(ClassProcessor):
 
 class OnlyAnswers(Anything):
     """An honest processor that answers inputs, and does not say what an item looks like."""
+
+    def check_feeding(self, preprocess, arguments):
+        ClassProcessor(self.spec).check_feeding(preprocess, arguments)
 
     input_reader = ClassProcessor.input_reader
     predictions = ClassProcessor.predictions
@@ -81,3 +86,88 @@ class CountsWithTorch(ClassProcessor):
 class TellsTheProcess(ClassProcessor):
     def predictions(self, outputs, preprocess, *, top=None):
         return [Prediction(rows=[{"process": os.getpid()}]) for _ in outputs]
+
+
+class HalvesWhatItReads(ClassProcessor):
+    def input_reader(self, card):
+        reader = super().input_reader(card)
+
+        def read(source):
+            image, label = reader.read(source)
+            return image // 2, label
+
+        return replace(reader, read=read)
+
+
+class ReadsBackwards(TextProcessor):
+    """Reads texts from the end, which its models do not."""
+
+    def input_reader(self, card):
+        reader = super().input_reader(card)
+        return replace(reader, read=lambda source: reader.read(source)[::-1])
+
+
+class AcceptsAnyCard(ClassProcessor):
+    def check_feeding(self, preprocess, arguments):
+        pass
+
+
+class ReadsWithoutLooking(ClassProcessor):
+    """Takes for granted that a card has all keys."""
+
+    def check_feeding(self, preprocess, arguments):
+        if len(preprocess["classes"]) != arguments.get("num_classes"):
+            raise OptionError("other classes")
+
+
+class LeastLikely(ClassProcessor):
+    """Takes the least likely class for the most likely one."""
+
+    def predictions(self, outputs, preprocess, *, top=None):
+        return super().predictions(-outputs, preprocess, top=top)
+
+
+class LogitsForProbabilities(ClassProcessor):
+    def predictions(self, outputs, preprocess, *, top=None):
+        found = super().predictions(outputs, preprocess, top=top)
+        logits = outputs.max(1).tolist()
+        return [
+            replace(one, rows=[{**one.rows[0], "probability": logit}], confidence=logit)
+            for one, logit in zip(found, logits, strict=True)
+        ]
+
+
+class HeightProcessor(Processor):
+    """An honest processor of rows, whose models predict a height in standard deviations."""
+
+    def check_feeding(self, preprocess, arguments):
+        if type(arguments.get("num_features")) is not int or preprocess.keys() < {"mean", "std"}:
+            raise OptionError("num_features must be an integer, and there must be a mean and a std")
+
+    def unit(self, preprocess):
+        return "rows"
+
+    def input_reader(self, card):
+        def read(source):
+            if not isinstance(source, np.ndarray) or source.shape != (card.arguments["num_features"],):
+                raise OptionError("expected an array of numbers")
+            return source, -1
+
+        return InputReader(read=read, what="rows")
+
+    def predictions(self, outputs, preprocess, *, top=None):
+        heights = outputs * preprocess["std"] + preprocess["mean"]
+        return [Prediction(rows=[{"height": float(height)}]) for height in heights]
+
+
+class HalvesRows(HeightProcessor):
+    def input_reader(self, card):
+        reader = super().input_reader(card)
+        return replace(reader, read=lambda source: (reader.read(source)[0] / 2, -1))
+
+
+class InDeviations(HeightProcessor):
+    """Predicts heights as its models do."""
+
+    def predictions(self, outputs, preprocess, *, top=None):
+        return [Prediction(rows=[{"height": float(height)}]) for height in outputs]

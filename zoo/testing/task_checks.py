@@ -5,23 +5,23 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoo.errors import OptionError
 from zoo.evaluation.measure import metrics_of, numbers
 from zoo.files.canonical import canonical_json, parse_json
-from zoo.interfaces import SPLITS, Batch, CarriesState, Step, Task
+from zoo.interfaces import SPLITS, CarriesState, Task
 from zoo.processors import Prediction, Predicts, Processor, Scores, TakesItems
 from zoo.testing._case import Case, message
 from zoo.testing._data import require_splits
 from zoo.testing._fresh import Fresh
-from zoo.testing._models import drawing_from, model_for
+from zoo.testing._tasks import measured, model_of, same, step_on, summed, training
 
 __all__ = [
     "answers_each_input",
@@ -89,19 +89,20 @@ def tiny_data_fits(case: Case) -> None:
 
 def batches_follow_from_their_place(case: Case) -> None:
     """The same seed and epoch give the same batches, also from a later one on, as resuming needs."""
-    whole, again = (_training(case) for _ in range(2))
-    assert _same(whole, again), message(
+    whole, again = (training(case) for _ in range(2))
+    assert same(whole, again), message(
         expected="the same training batches twice",
         got="different ones",
         usually="draws without a generator that is seeded with zoo.seed_for(seed, ..., epoch, index)",
     )
-    assert [batch.index for batch in whole] == [*range(len(whole))], message(
-        expected=f"index 0 to {len(whole) - 1}",
-        got=str([batch.index for batch in whole]),
-        usually="positions counted from 1, or from the start of a resumed epoch",
+    places = [(batch.index, batch.total) for batch in whole]
+    assert places == [(number, len(whole)) for number in range(len(whole))], message(
+        expected=f"index 0 to {len(whole) - 1} and total={len(whole)}",
+        got=f"{[index for index, _ in places]} and total={places[0][1]}",
+        usually="positions counted from 1, from the start of a resumed epoch, or in items",
     )
-    late = _training(case, start=1)
-    assert _same(whole[1:], late), message(
+    late = training(case, start=1)
+    assert same(whole[1:], late), message(
         expected="start=1 to leave out the first batch and change nothing else",
         got=f"{len(late)} batches, some of which differ",
         usually="draws that depend on the batches before, or a `start` that is ignored",
@@ -112,14 +113,14 @@ def parts_make_the_batch(case: Case) -> None:
     """The parts of several processes, side by side, are the batches of one."""
     side = int(isinstance(case.task, CarriesState))
     for world_size in (2, 3):
-        ranks = [_training(case, rank=rank, world_size=world_size) for rank in range(world_size)]
-        lengths = sorted({len(batches) for batches in (_training(case), *ranks)})
+        ranks = [training(case, rank=rank, world_size=world_size) for rank in range(world_size)]
+        lengths = sorted({len(batches) for batches in (training(case), *ranks)})
         assert len(lengths) == 1, message(
             expected=f"as many batches in each of {world_size} processes as in one",
             got=" or ".join(map(str, lengths)),
             usually="an epoch divided among processes, in place of each batch",
         )
-        for whole, *parts in zip(_training(case), *ranks, strict=True):
+        for whole, *parts in zip(training(case), *ranks, strict=True):
             counted = [part for part in parts if part.share]
             inputs = torch.cat([part.inputs for part in counted], side)
             targets = torch.cat([part.targets for part in counted], side)
@@ -141,7 +142,7 @@ def evaluates_each_item_once(case: Case) -> None:
     """Every item of a split is evaluated exactly once, always in the same order."""
     for name in SPLITS:
         first, again = ([*case.task.eval_batches(case.tiny(), name)] for _ in range(2))
-        assert _same(first, again), message(
+        assert same(first, again), message(
             expected=f"the same batches of the {name} split twice",
             got="different ones",
             usually="shuffling or augmentation in batches_of()",
@@ -157,8 +158,8 @@ def evaluates_each_item_once(case: Case) -> None:
 
 def step_gives_loss_and_sums(case: Case) -> None:
     """A step returns a loss to go back from, and sums that are detached and divide to that loss."""
-    model, batch = _model(case).train(), _training(case)[0]
-    made = _step(case, model, batch)
+    model, batch = model_of(case).train(), training(case)[0]
+    made = step_on(case, model, batch)
     assert made.loss.ndim == 0, message(
         expected="a scalar loss", got=f"one of shape {tuple(made.loss.shape)}", usually="reduction='none'"
     )
@@ -173,15 +174,15 @@ def step_gives_loss_and_sums(case: Case) -> None:
     )
     loss, mean = float((made.loss - made.penalty).detach()), float(made.sums["loss"]) / made.count
     assert math.isclose(loss, mean, rel_tol=1e-3, abs_tol=1e-6), message(
-        expected=f"sums['loss'] / count to be the loss, {loss:.4f}",
-        got=f"{mean:.4f}",
+        expected=f"sums['loss'] / count to be the loss, {loss:.4g}",
+        got=f"{mean:.4g}",
         usually="a mean in place of a sum, or a count of something else",
     )
 
 
 def sums_add_up(case: Case) -> None:
-    """The sums of two halves of a batch are those of the whole, so that metrics do not depend on batches."""
-    model, lane = _model(case).eval(), 1 if isinstance(case.task, CarriesState) else 0
+    """Sums and counts of two halves of a batch are those of the whole: metrics do not depend on batches."""
+    model, lane = model_of(case).eval(), 1 if isinstance(case.task, CarriesState) else 0
     batch = next(case.task.eval_batches(case.tiny(), "val"))
     middle = batch.inputs.shape[lane] // 2
     parts = [
@@ -191,19 +192,22 @@ def sums_add_up(case: Case) -> None:
         )
     ]
     with torch.no_grad():
-        whole, *halves = (_step(case, model, part) for part in (batch, *parts))
-    for name, total in whole.sums.items():
-        added = sum(half.sums[name].double() for half in halves)
+        steps = [step_on(case, model, part) for part in (batch, *parts)]
+    whole, *halves = ({**step.sums, "count": torch.tensor(step.count)} for step in steps)
+    for name, total in whole.items():
+        added = sum(half[name].double() for half in halves)
         assert torch.allclose(torch.as_tensor(added), total.double(), rtol=1e-3, atol=1e-4), message(
             expected=f"{name} of two halves to add up to that of the whole batch",
             got="another value",
-            usually="a mean, a maximum or a share in place of a sum",
+            usually="a mean, a maximum or a share in place of a sum, or a count of something else than items",
         )
 
 
 def metrics_are_numbers(case: Case) -> None:
     """Metrics are finite numbers, the primary metric and the loss among them; details are JSON data."""
-    metrics, details = _measured(case)
+    task, preprocess = case.task, case.tiny().preprocess
+    sums, count = summed(case, task)
+    metrics, details = task.metrics(numbers(sums), count, preprocess), task.details(sums, preprocess)
     wrong = [name for name, value in metrics.items() if not (type(value) is float and math.isfinite(value))]
     assert not wrong, message(
         expected="a finite float for every metric",
@@ -229,7 +233,7 @@ def metrics_are_numbers(case: Case) -> None:
 
 def baseline_is_of_its_metrics(case: Case) -> None:
     """The random baseline is one of some of the metrics, or empty."""
-    metrics, _ = _measured(case)
+    metrics = measured(case, case.task)
     level = case.task.baseline(case.tiny().preprocess)
     other = [name for name in level if name not in metrics]
     assert not other, message(
@@ -320,7 +324,7 @@ def _scores_as_it_measures(case: Case, processor: Scores) -> None:
     (found,) = processor.score([outputs[:3], outputs[3:]], tokens, data.preprocess).rows
     assert isinstance(task, CarriesState)
     (batch,) = task.lane_batches(torch.from_numpy(tokens), lanes=1, steps=len(tokens))
-    step = task.step(_model(case).eval(), batch)
+    step = task.step(model_of(case).eval(), batch)
     measured = metrics_of(task, step.sums, step.count, data.preprocess)
     scored = {name: found.get(name, math.nan) for name in measured}
     assert _alike([scored], [measured]), message(
@@ -334,14 +338,14 @@ def _outputs(case: Case) -> NDArray[Any]:
     """Return what a model returns for a batch."""
     batch = next(case.task.eval_batches(case.tiny(), "val"))
     with torch.no_grad():
-        return _model(case).eval()(batch.inputs).float().numpy()
+        return model_of(case).eval()(batch.inputs).float().numpy()
 
 
 def _sequence(case: Case) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Return some tokens, (8,), and what a model returns after each but the last."""
     tokens = torch.as_tensor(case.tiny().split("val")[:8]).long()
     with torch.no_grad():
-        outputs = _model(case).eval()(tokens[:-1, None], None)[0]
+        outputs = model_of(case).eval()(tokens[:-1, None], None)[0]
     return tokens.numpy(), outputs[:, 0].float().numpy()
 
 
@@ -390,42 +394,5 @@ def _alike(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> bool:
     )
 
 
-def _training(case: Case, **which: Any) -> list[Batch]:
-    """Return training batches of the tiny dataset, of four items or lanes each: all, or which are named."""
-    config = case.registry.default_config(case.spec.name).replace({"batch_size": 4})
-    return [*case.task.train_batches(case.tiny(), config, seed=0, epoch=0, **which)]
-
-
-def _same(one: list[Batch], other: list[Batch]) -> bool:
-    return len(one) == len(other) and all(
-        torch.equal(a.inputs, b.inputs) and torch.equal(a.targets, b.targets) and a.seed == b.seed
-        for a, b in zip(one, other, strict=True)
-    )
-
-
 def _cut(tensor: Tensor, middle: int, dim: int) -> tuple[Tensor, ...]:
     return tensor.split([middle, tensor.shape[dim] - middle], dim)
-
-
-def _model(case: Case) -> nn.Module:
-    return model_for(case.registry, case.spec, case.tiny().dims)
-
-
-def _step(case: Case, model: nn.Module, batch: Batch) -> Step:
-    with drawing_from(0):
-        return case.task.step(model, batch, None)
-
-
-def _measured(case: Case) -> tuple[Mapping[str, float], Mapping[str, Any]]:
-    """Return the metrics and the details of an untrained model on the val split."""
-    model, data = _model(case).eval(), case.tiny()
-    sums: dict[str, Tensor] = {}
-    count, state = 0, None
-    with torch.no_grad():
-        for batch in case.task.eval_batches(data, "val"):
-            step = case.task.step(model, batch, state)
-            state, count = step.state, count + step.count
-            for name, total in step.sums.items():
-                sums[name] = sums.get(name, 0.0) + total.double()
-    metrics = case.task.metrics(numbers(sums), count, data.preprocess)
-    return metrics, case.task.details(sums, data.preprocess)

@@ -68,6 +68,9 @@ class Regression(Task):
         return torch.empty(1, dims["num_features"])
 
     def feed(self, dataset: Dataset, card: Card) -> Dataset:
+        found, wanted = dataset.dims["num_features"], card.arguments["num_features"]
+        if found != wanted:
+            raise DataError(f"the data has {found} numbers in a row, but the model reads {wanted}")
         return View(
             dims=dataset.dims,
             preprocess=card.preprocess,

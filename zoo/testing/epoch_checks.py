@@ -1,0 +1,99 @@
+"""Checks of a task's epochs: each item once, shuffled and prepared as for an evaluation; no state is kept."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from zoo.interfaces import CarriesState
+from zoo.testing._case import Case, message
+from zoo.testing._tasks import BATCH, items_of, measured, same, training
+
+__all__ = ["keeps_no_state", "shuffles_each_epoch", "trains_as_it_evaluates", "trains_on_each_item_once"]
+
+
+def trains_on_each_item_once(case: Case) -> None:
+    """An epoch has each training item once, with its own target; less than one batch may be left out.
+
+    Of a sequence, an epoch reads at least half.
+    """
+    batches, count = training(case), len(case.tiny().split("train"))
+    if isinstance(case.task, CarriesState):
+        read, least = sum(batch.inputs.numel() for batch in batches), count / 2
+        trained = evaluated = []
+    else:
+        trained, evaluated = map(items_of, (batches, case.task.eval_batches(case.tiny(), "train")))
+        read, least = len(trained), count - BATCH + 1
+    assert read >= least, message(
+        expected=f"an epoch of the training split, which has {count:,} items or tokens",
+        got=f"{read:,}",
+        usually="an epoch that ends after some batches",
+    )
+    different, wanted = (len({shown for shown, _ in pairs}) for pairs in (trained, evaluated))
+    once = different > wanted - BATCH and len(trained) <= count
+    assert once, message(
+        expected=f"each of {wanted} training items once in an epoch",
+        got=f"{different} of them in {len(trained)} places",
+        usually="items that are drawn with replacement, or several times",
+    )
+    known = {shown for shown, _ in evaluated}
+    strange = [pair for pair in trained if pair[0] in known and pair not in evaluated]
+    assert not strange, message(
+        expected="training items with the targets that they have in an evaluation",
+        got=f"others for {len(strange)} of {len(trained)}",
+        usually="targets that are shifted, or fetched in another order than inputs",
+    )
+
+
+def shuffles_each_epoch(case: Case) -> None:
+    """Another epoch, or another seed, has another order. Sequences may be read from start to end."""
+    if isinstance(case.task, CarriesState):
+        return
+    first = items_of(training(case))
+    for name in ("epoch", "seed"):
+        others = [items_of(training(case, **{name: number})) for number in (1, 2, 3)]
+        assert len({*first}) == 1 or any(other != first for other in others), message(
+            expected=f"another order of the training items with another {name}",
+            got="the same",
+            usually='an order that is not drawn from zoo.seed_for(seed, "order", epoch)',
+        )
+
+
+def trains_as_it_evaluates(case: Case) -> None:
+    """Numbers of the training split have about the same mean and spread in training and in an evaluation."""
+    evaluated = [*case.task.eval_batches(case.tiny(), "train")]
+    for what in ("inputs", "targets"):
+        ours, theirs = (
+            torch.cat([getattr(batch, what).flatten() for batch in batches])
+            for batches in (training(case), evaluated)
+        )
+        if not ours.is_floating_point():
+            continue
+        (mean, spread), (wanted, usual) = map(_level, (ours, theirs))
+        alike = abs(mean - wanted) <= usual / 2 and usual / 1.5 <= spread <= usual * 1.5
+        assert alike, message(
+            expected=f"training {what} as in an evaluation, of mean {wanted:.3g} and deviation {usual:.3g}",
+            got=f"mean {mean:.3g} and deviation {spread:.3g}",
+            usually="a scale or a normalization that only one of train_batches() and batches_of() applies",
+        )
+
+
+def _level(numbers: Tensor) -> tuple[float, float]:
+    """Return the mean and the standard deviation of finite numbers; the latter is never quite 0."""
+    finite = numbers[numbers.isfinite()].double()
+    mean = float(finite.mean())
+    return mean, float(finite.std(correction=0)) + 1e-3 * abs(mean) + 1e-9
+
+
+def keeps_no_state(case: Case) -> None:
+    """A task that has been used gives the batches and metrics of a fresh one."""
+    used = case.task
+    accounts = [(training(case, task), measured(case, task)) for task in (used, used, case.task)]
+    _, (batches, metrics), (fresh, expected) = accounts
+    alike = {"training batches": same(batches, fresh), "metrics": metrics == expected}
+    wrong = [what for what, equal in alike.items() if not equal]
+    assert not wrong, message(
+        expected="the batches and metrics of a fresh task from one that has been used",
+        got=f"other {' and '.join(wrong)}",
+        usually="state on `self` or in the module; each method is a function of its arguments",
+    )

@@ -1,0 +1,142 @@
+"""Checks of what a task accepts: a card, data for the model behind it, and inputs of the user's own."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from zoo.data.vocabulary import WritesText
+from zoo.errors import DataError, OptionError
+from zoo.interfaces import CarriesState, Dataset
+from zoo.processors import ReadsInputs
+from zoo.testing._case import Case, Skip, message
+from zoo.testing._data import empty_folder
+from zoo.testing._tasks import card_of
+
+__all__ = ["reads_its_items", "refuses_other_data", "refuses_unfit_cards"]
+
+
+def refuses_unfit_cards(case: Case) -> None:
+    """A card without dims, or with fewer labels than its model has, is refused with OptionError."""
+    processor, labels, dims = case.task.processor, case.spec.labels, dict(case.tiny().dims)
+    preprocess = dict(case.tiny().preprocess)
+    unfit: dict[str, dict[str, int]] = {"without dims": {}}
+    if labels is not None:
+        unfit[f"with too few {labels[1]}"] = {**dims, labels[0]: dims[labels[0]] + 1}
+    for what, arguments in unfit.items():
+        refused = False
+        try:
+            processor.check_feeding(preprocess, arguments)
+        except OptionError:
+            refused = True
+        assert refused, message(
+            expected=f"check_feeding() to raise OptionError for a card {what}",
+            got="no error",
+            usually="a check_feeding() that does not compare `preprocess` with `arguments`",
+        )
+    for key in preprocess:
+        with contextlib.suppress(OptionError):
+            processor.check_feeding({k: value for k, value in preprocess.items() if k != key}, dims)
+
+
+def refuses_other_data(case: Case) -> None:
+    """feed() raises DataError for data that does not fit a card's model, or makes it fit.
+
+    That is: the dims of the data are those of the model; labels in another order are renumbered; and numbers
+    of `preprocess`, such as a mean, are those of the card.
+    """
+    labels, arguments, preprocess = case.spec.labels, case.tiny().dims, case.tiny().preprocess
+    for dim, size in arguments.items():
+        names = {labels[1]: [*preprocess[labels[1]], "another"]} if labels and dim == labels[0] else {}
+        fed = _fed(case, {**arguments, dim: size + 1}, {**preprocess, **names})
+        assert fed is None or fed.dims[dim] == size + 1, message(
+            expected=f"feed() to raise DataError for data of {dim}={size} and a model of {dim}={size + 1}",
+            got=f"data of {dim}={size}",
+            usually="a feed() that does not compare the data's dims with `card.arguments`",
+        )
+    if labels is not None:
+        fed = _fed(case, arguments, {**preprocess, labels[1]: [*preprocess[labels[1]]][::-1]})
+        assert fed is None or not torch.equal(_targets(case, fed), _targets(case, case.tiny())), message(
+            expected=f"feed() to refuse or renumber data for a model with its {labels[1]} in another order",
+            got="the same targets",
+            usually=f"a feed() that does not compare the data's {labels[1]} with the card's",
+        )
+    changed = {name: _scaled(value) for name, value in preprocess.items()}
+    fed = _fed(case, arguments, changed)
+    wrong = [name for name in changed if fed is not None and fed.preprocess.get(name) != changed[name]]
+    assert not wrong, message(
+        expected="feed() to return data with the `preprocess` of the card",
+        got=f"the data's own {' and '.join(wrong)}",
+        usually="a feed() that returns the dataset as it is; return a zoo.plugin.View with `card.preprocess`",
+    )
+
+
+def _fed(case: Case, arguments: Mapping[str, int], preprocess: Mapping[str, Any]) -> Dataset | None:
+    """Return the tiny dataset as fed to a model; None if it is refused."""
+    try:
+        fed = case.task.feed(case.tiny(), card_of(case, arguments, preprocess))
+        _targets(case, fed)  # a split may be renumbered only once it is asked for
+    except (DataError, OptionError):
+        return None
+    return fed
+
+
+def _targets(case: Case, data: Dataset) -> torch.Tensor:
+    return torch.cat([batch.targets.flatten() for batch in case.task.eval_batches(data, "val")])
+
+
+def _scaled(value: Any) -> Any:
+    """Return a number, or each number of a list, multiplied; anything else as it is."""
+    if isinstance(value, list):
+        return [*map(_scaled, value)]
+    return 1.5 * value if type(value) is float else value
+
+
+def reads_its_items(case: Case) -> None:
+    """An item of a split is read as that item: from a PNG of an image, from a text, or from an array."""
+    data, processor = case.tiny(), case.task.processor
+    if not isinstance(processor, ReadsInputs):
+        return
+    split = data.split("val")
+    item = torch.as_tensor(split[:8] if isinstance(case.task, CarriesState) else split[0][0]).numpy()
+    reader = processor.input_reader(card_of(case, data.dims, data.preprocess))
+    with empty_folder() as folder:
+        for what, source in _sources(case, item, folder):
+            try:
+                read: Any = reader.read(source)
+            except Exception:  # it takes inputs of another form
+                continue
+            found = np.asarray(read[0] if isinstance(read, tuple) else read)
+            if what == "an array" and found.shape != item.shape:
+                continue  # it takes arrays that are no items
+            same = found.shape == item.shape and np.allclose(found, item, rtol=1e-3, atol=1e-6)
+            assert same, message(
+                expected=f"an item to be read from {what} as it is in the split, {_shown(item)}",
+                got=_shown(found),
+                usually="a scale, an order or a size of the reader's own, in place of prepare()",
+            )
+            return
+    raise Skip("its reader takes none of the inputs that the kit can make up: a PNG, a text, an array")
+
+
+def _sources(case: Case, item: NDArray[Any], folder: Path) -> Iterator[tuple[str, Any]]:
+    """Yield what an item may be read from, after a name for that."""
+    processor = case.task.processor
+    if isinstance(processor, WritesText):
+        vocabulary = processor.vocabulary(case.tiny().preprocess)
+        yield "a text", vocabulary.decode(item[:: -1 if vocabulary.backwards else 1].tolist())
+    elif item.dtype == np.uint8 and item.ndim == 3 and item.shape[0] in (1, 3):
+        Image.fromarray(item.transpose(1, 2, 0).squeeze()).save(folder / "item.png")
+        yield "a PNG", folder / "item.png"
+    yield "an array", item
+
+
+def _shown(item: NDArray[Any]) -> str:
+    return f"{item.dtype} {item.shape} that begins with {', '.join(f'{n:.4g}' for n in item.flat[:4])}"

@@ -1,0 +1,196 @@
+"""Checks of what a task's metrics mean: for right outputs, for wrong ones, and for twice the items."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo.errors import cause
+from zoo.evaluation.measure import metrics_of
+from zoo.interfaces import Batch, CarriesState, State
+from zoo.processors import Prediction, Predicts
+from zoo.testing._case import Case, Skip, message
+from zoo.testing._tasks import model_of, step_on, summed
+
+__all__ = [
+    "baseline_is_plausible",
+    "better_outputs_score_better",
+    "counts_its_items",
+    "predicts_the_targets",
+]
+
+# Logits of probabilities near 0 and 1
+_CERTAIN = 12.0
+# What share of its usual slope a loss may have where outputs are right
+_FLAT = 1e-3
+# How much worse than right outputs a random baseline may be, as multiples of what wrong outputs are
+_LEAST, _MOST = 0.25, 10
+
+
+class _Outputs(nn.Module):
+    """A model that returns the same outputs whatever it reads."""
+
+    def __init__(self, outputs: Tensor, *, state: bool) -> None:
+        super().__init__()
+        self.outputs, self.state = nn.Parameter(outputs.clone()), state
+
+    def forward(self, inputs: Tensor, state: State = None) -> Any:
+        return (self.outputs, state) if self.state else self.outputs
+
+
+def counts_its_items(case: Case) -> None:
+    """The count is the number of items, and a split that is there twice has the metrics of the split."""
+    task, preprocess = case.task, case.tiny().preprocess
+    sums, count = summed(case, task)
+    unit = task.processor.unit(preprocess)
+    wanted = task.counts(case.tiny(), "val").get(unit, count)
+    assert count == wanted or isinstance(task, CarriesState), message(
+        expected=f"a count of {wanted} {unit} in the val split",
+        got=f"{count}",
+        usually="a step() that counts something else than unit() and counts() name",
+    )
+    doubled = {name: 2 * total for name, total in sums.items()}
+    twice = metrics_of(task, doubled, 2 * count, preprocess)
+    for name, value in metrics_of(task, sums, count, preprocess).items():
+        assert math.isclose(value, twice[name], rel_tol=1e-3, abs_tol=1e-6), message(
+            expected=f"{name} {value:.4g} also of the val split twice over",
+            got=f"{twice[name]:.4g}",
+            usually="a sum that metrics() does not divide by the count, or a number added to one of them",
+        )
+
+
+def better_outputs_score_better(case: Case) -> None:
+    """Right outputs beat those of other items as each metric claims, and no metric is constant."""
+    batch, right, *wrong = _outputs(case)
+    best, exchanged, *others = (_metrics(case, batch, outputs) for outputs in (right, *wrong))
+    for name, value in best.items():
+        claim, not_ = ("higher", "not ") if name in case.spec.higher_is_better else ("lower", "")
+        better = value > exchanged[name] if not_ else value < exchanged[name]
+        assert better or math.isclose(value, exchanged[name], rel_tol=1e-4, abs_tol=1e-6), message(
+            expected=f"right outputs to have a {claim} {name} than those of other items",
+            got=f"{value:.4g} and {exchanged[name]:.4g}",
+            usually="a loss of the wrong sign"
+            if name == "loss"
+            else f"a metric that `higher_is_better` should {not_}name",
+        )
+        depends = any(not math.isclose(value, each[name], rel_tol=1e-6) for each in (exchanged, *others))
+        assert depends, message(
+            expected=f"{name} to depend on the outputs of a model",
+            got=f"{value:.4g} of right and of wrong ones",
+            usually="a constant in metrics(), or a sum that step() does not add to",
+        )
+
+
+def baseline_is_plausible(case: Case) -> None:
+    """The random baseline is about what wrong outputs have."""
+    batch, *outputs = _outputs(case)
+    best, *wrong = (_metrics(case, batch, each) for each in outputs)
+    for name, guess in case.task.baseline(case.tiny().preprocess).items():
+        gaps = [abs(each[name] - best[name]) for each in wrong]
+        gap = best[name] - guess if name in case.spec.higher_is_better else guess - best[name]
+        low, *_, high = sorted(each[name] for each in wrong)
+        assert _LEAST * min(gaps) <= gap <= _MOST * max(gaps), message(
+            expected=f"a random baseline of {name} as of wrong outputs, {low:.3g} to {high:.3g}",
+            got=f"{guess:.4g}",
+            usually="another unit than that of the metric, or the level of another metric",
+        )
+
+
+def predicts_the_targets(case: Case) -> None:
+    """Predictions of right outputs are the targets as the split has them; probabilities are the task's."""
+    task, preprocess, labels = case.task, case.tiny().preprocess, case.spec.labels
+    processor = task.processor
+    if not isinstance(processor, Predicts):
+        return
+    batch, right, _, untrained, _ = _outputs(case)
+    found = processor.predictions(right.numpy(), preprocess)
+    if labels is None:
+        _require_numbers(found, [case.tiny().split("val")[n][1] for n in range(len(found))])
+        return
+    names = [*map(str, preprocess[labels[1]])]
+    for one, target in zip(found, batch.targets, strict=True):
+        held = target.nonzero() if target.is_floating_point() else target[target >= 0]
+        expected = {names[number] for number in held.flatten().tolist()}
+        first = [value for row in one.rows[:1] for value in row.values() if value in names]
+        assert not expected or not first or first[0] in expected, message(
+            expected=f"right outputs to be predicted as {' or '.join(sorted(expected))}",
+            got=str(first[0]),
+            usually="an order of the classes, or a sign, that step() does not have",
+        )
+    for one, row in zip(processor.predictions(untrained.numpy(), preprocess), untrained, strict=True):
+        chance = float(task.probabilities(row[None]).max())
+        assert one.confidence is None or math.isclose(one.confidence, chance, rel_tol=1e-3), message(
+            expected=f"a confidence of {chance:.4g}, the largest of Task.probabilities()",
+            got=f"{one.confidence:.4g}",
+            usually="logits in place of probabilities",
+        )
+
+
+def _require_numbers(found: Sequence[Prediction], targets: Sequence[Any]) -> None:
+    """Raise AssertionError if predictions have as many numbers as targets, and others."""
+    wanted = torch.stack([torch.as_tensor(target).double().flatten() for target in targets])
+    for one, target in zip(found, wanted, strict=True):
+        rows = [value for row in one.rows for value in row.values() if isinstance(value, float)]
+        given = torch.tensor(rows if one.values is None else one.values.tolist()).double().flatten()
+        if len(given) != len(target) and (len(target) > 1 or not len(given)):
+            continue
+        far = float((given - target[:, None]).abs().amin(1).max())
+        assert far <= 0.05 * float(wanted.std()) + 1e-4 * float(wanted.abs().max()), message(
+            expected=f"right outputs to be predicted as {target[0]:.4g}, the target in the split",
+            got=f"{given[0]:.4g}",
+            usually="outputs that predictions() does not scale back, as the targets were scaled to train",
+        )
+
+
+def _outputs(case: Case) -> tuple[Batch, Tensor, Tensor, Tensor, Tensor]:
+    """Return a batch of the val split, and outputs for it.
+
+    They are right outputs, the right ones of other items, those of an untrained model, and zeros. Raises Skip
+    if it is unknown what outputs are right.
+    """
+    batch = next(case.task.eval_batches(case.tiny(), "val"))
+    try:
+        untrained, right = _of_model(case, batch), _of_targets(case, batch)
+        right = right.reshape(untrained.shape)
+        slope, usual = (_slope(case, batch, outputs) for outputs in (right, untrained))
+    except Exception as error:  # such as outputs of another form than targets, or a step that needs more
+        raise Skip(f"what outputs are right is unknown: {cause(error)}") from None
+    if case.spec.labels is None and slope > _FLAT * usual:
+        raise Skip("what outputs are right is unknown: the loss has a slope at the targets")
+    return batch, right, right.roll(1, 0), untrained, torch.zeros_like(untrained)
+
+
+def _of_model(case: Case, batch: Batch) -> Tensor:
+    with torch.no_grad():
+        if isinstance(case.task, CarriesState):
+            return model_of(case).eval()(batch.inputs, None)[0]
+        return model_of(case).eval()(batch.inputs)
+
+
+def _of_targets(case: Case, batch: Batch) -> Tensor:
+    """Return logits that are sure of the targets' labels, or the targets themselves if they are numbers."""
+    targets, labels = batch.targets, case.spec.labels
+    if labels is None:
+        return targets.float()
+    if not targets.is_floating_point():
+        targets = F.one_hot(targets.clamp(min=0), case.tiny().dims[labels[0]])
+        targets = targets if isinstance(case.task, CarriesState) else targets.movedim(-1, 1)
+    return _CERTAIN * (2.0 * targets - 1)
+
+
+def _metrics(case: Case, batch: Batch, outputs: Tensor) -> dict[str, float]:
+    step = step_on(case, _Outputs(outputs, state=isinstance(case.task, CarriesState)).eval(), batch)
+    sums = {name: total.double() for name, total in step.sums.items()}
+    return metrics_of(case.task, sums, step.count, case.tiny().preprocess)
+
+
+def _slope(case: Case, batch: Batch, outputs: Tensor) -> float:
+    """Return how much a small change of outputs changes the loss; 0 where it is least, or most."""
+    model = _Outputs(outputs, state=isinstance(case.task, CarriesState))
+    (gradient,) = torch.autograd.grad(step_on(case, model, batch).loss, [model.outputs])
+    return float(gradient.norm())
