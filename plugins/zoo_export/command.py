@@ -41,15 +41,16 @@ def command(session: Session, weights: str, as_json: bool, **settings: Any) -> N
     if as_json:
         print_json(result)
         return
-    print_paragraph(_verified(result))
+    labeled = session.registry.task(model.card.task).labels is not None
+    print_paragraph(_verified(result, "logits" if labeled else "outputs"))
     print_paragraph(f"wrote {result['file']}, {result['bytes'] / 1e6:.1f} MB")
 
 
-def _verified(result: dict[str, Any]) -> str:
-    """Return what was verified, in a line."""
+def _verified(result: dict[str, Any], outputs: str) -> str:
+    """Return what was verified, in a line; `outputs` is what the model's outputs are."""
     what = f"{result['split']} {result['unit']}" if result["split"] else f"synthetic {result['unit']}"
     counted = f"{result['items']:,} of {result['total']:,} {what}"
-    largest = f"logits differ by at most {result['largest_difference']:.1g}"
+    largest = f"{outputs} differ by at most {result['largest_difference']:.1g}"
     if not result["disagreements"]:
         return f"{counted}: same answers ({largest})"
     few = f"{result['disagreements']:,} of them a tie within that"

@@ -26,6 +26,7 @@ from zoo.registry.registry import Registry
 
 onnx = pytest.importorskip("onnx", reason="the extra `export` is not installed")
 from zoo_export import exporting  # noqa: E402
+from zoo_export.command import _verified  # noqa: E402
 from zoo_export.exportable import exportable  # noqa: E402
 from zoo_export.onnx_fields import described, with_checksum  # noqa: E402
 from zoo_export.onnx_writer import OnnxExporter  # noqa: E402
@@ -166,6 +167,13 @@ def test_a_model_of_several_labels_names_the_same_ones(folder: Path) -> None:
     for row, other in zip(ours, theirs, strict=True):
         shares = [{a["class"]: a["probability"] for a in each["predictions"]} for each in (row, other)]
         assert shares[0] == pytest.approx(shares[1], abs=1e-5)
+
+
+@pytest.mark.parametrize("outputs", ["logits", "outputs"])
+def test_what_was_verified_names_the_outputs_of_the_model(outputs: str) -> None:
+    result = {"split": "test", "unit": "rows", "items": 8, "total": 8}
+    line = _verified({**result, "disagreements": 0, "largest_difference": 2e-5}, outputs)
+    assert line == f"8 of 8 test rows: same answers ({outputs} differ by at most 2e-05)"
 
 
 def test_the_command_prints_what_was_verified(net: zoo.Model, tmp_path: Path) -> None:
