@@ -567,6 +567,8 @@ offline = Provider(
     images(ArchitectureSpec, "downloads", "DownloadsWeights"), images(ArchitectureSpec, "net", "Net")
 )
 
+rounded = publisher(weights=published(metrics={"test": {"loss": 0.0019}}))
+
 elsewhere = publisher(weights=published(file="", url="https://example.org/shapes.safetensors"))
 
 expected = Provider(
@@ -699,6 +701,7 @@ plugins = {
     ),
     "summaries_are_one_line": Provider(images(DatasetSpec, "images", "TinyImages", summary=" Padded ")),
     "summaries_are_one_line.empty": Provider(images(DatasetSpec, "images", "TinyImages", summary="")),
+    "summaries_are_one_line.number": Provider(images(DatasetSpec, "images", "TinyImages", summary=3)),
     "summaries_are_one_line.long": Provider(
         images(DatasetSpec, "images", "TinyImages", summary="long " * 30)
     ),

@@ -15,7 +15,7 @@ from broken_plugins import plugins as broken
 from zoo.errors import UnknownName
 from zoo.registry import plugins
 from zoo.registry.registry import Registry
-from zoo.testing import Outcome, run_checks, shortfall
+from zoo.testing import Outcome, catalog_checks, run_checks, shortfall
 from zoo.testing._case import message
 from zoo.testing._outcomes import in_lines, in_words
 from zoo.testing._suite import Suite
@@ -164,6 +164,13 @@ def test_weights_that_are_not_at_hand_are_skipped_and_not_passed():
     assert {outcome.outcome for outcome in outcomes} == {"skipped"}
     assert outcomes[-1].reason.startswith("it cannot be measured here, where nothing is downloaded: ")
     assert not shortfall(outcomes)
+
+
+@pytest.mark.parametrize(("loss", "result"), [(0.00192278, "passed"), (0.0021, "failed")])
+def test_a_claimed_metric_may_be_rounded_to_four_decimals(loss, result, monkeypatch):
+    monkeypatch.setattr(catalog_checks, "_measured", lambda path, registry, split: {"loss": loss})
+    suite = Suite(registry_of("broken_plugins:rounded"), "mutants")
+    assert suite.outcome("mutants-weights_score_as_claimed").outcome == result
 
 
 def test_checks_of_recipes_that_were_skipped_are_told_from_those_of_the_plugin():

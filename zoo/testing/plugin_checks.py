@@ -110,13 +110,18 @@ def imports_offline(case: Case) -> None:
 
 
 def summaries_are_one_line(case: Case) -> None:
-    """Every summary is one line of at most 100 characters."""
+    """Every summary is one line of words, of at most 100 characters."""
     for _, spec in case.plugin.specs:
         summary = spec.summary
         assert [summary.strip()] == summary.splitlines(), message(
             expected=f"one line as the summary of {spec.name}",
             got=repr(summary),
             usually="a docstring used as the summary",
+        )
+        assert any(map(str.isalpha, summary)), message(
+            expected=f"words as the summary of {spec.name}",
+            got=repr(summary),
+            usually="a number or a placeholder in place of a text",
         )
         assert len(summary) <= _WIDEST, message(
             expected=f"at most {_WIDEST} characters as the summary of {spec.name}",
