@@ -176,6 +176,11 @@ class AuxiliaryLogits(Net):
 
 
 class LoudLogits(Net):
+class Softmaxes(Net):
+    def forward(self, images):
+        return super().forward(images).softmax(1)
+
+
     def forward(self, images):
         return super().forward(images) * 100
 
@@ -405,6 +410,65 @@ class ChangesItsInputs(Net):
 
 
 class ReadsItsWeights(Net):
+class DarkensItsInputs(Net):
+    """What it has read once is darker when it is read again."""
+
+    def forward(self, images):
+        return super().forward(images.mul_(0.5))
+
+
+class DarkensItsInputsInTraining(Net):
+    def forward(self, images):
+        return super().forward(images.mul_(0.5) if self.training else images)
+
+
+class FadesInAnAttribute(Net):
+    """Counts its passes where no state dict shows it."""
+
+    passes = 0
+
+    def forward(self, images):
+        self.passes += 1
+        return super().forward(images) * 0.9**self.passes
+
+
+class RemembersTheLastMean(Net):
+    """Reads each image less the mean of the images before it."""
+
+    mean = 0.0
+
+    def forward(self, images):
+        shifted, self.mean = images - self.mean, images.detach().mean()
+        return super().forward(shifted)
+
+
+class NoiseFromNumpy(Net):
+    def forward(self, images):
+        return super().forward(images + 0.1 * float(numpy.random.rand()))
+
+
+class CentersLargeBatches(Net):
+    """Honest up to eight items."""
+
+    def forward(self, images):
+        return super().forward(images - images.mean(0) if len(images) > 8 else images)
+
+
+class ScalesByTheBatch(Net):
+    """The other items of a batch do not matter, but their number does."""
+
+    def forward(self, images):
+        return super().forward(images) * (1 + 1 / len(images))
+
+
+class AutocastsItself(Net):
+    """Honest: asks for autocast on the device of its inputs."""
+
+    def forward(self, images):
+        with torch.autocast(images.device.type, enabled=False):
+            return super().forward(images)
+
+
     def finish(self) -> None:
         self.size = self.head.weight.detach().sum().item()
 

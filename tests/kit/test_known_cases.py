@@ -26,6 +26,10 @@ ESCAPES = {
         "batch_mates_do_not_matter",
     ),
     "inputs changed in place": ("eval_changes_nothing.inputs", "eval_changes_nothing"),
+    "a mean over batches of more than eight": (
+        "batch_mates_do_not_matter.large",
+        "batch_mates_do_not_matter",
+    ),
     "a seed set in the constructor": ("draws_from_the_seed", "draws_from_the_seed"),
     "a connection at import": ("imports_offline", "imports_offline"),
 }

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import json
 import tempfile
+from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -38,10 +42,13 @@ def saves_and_loads(case: Case) -> None:
         got=after,
         usually="buffers that change their shape, or weights created by the first forward()",
     )
+    named = _named(build(case))
     assert torch.equal(before, after), message(
         expected="the same logits after loading in a new process",
         got=f"a difference of {(before - after).abs().max().item():.2g}",
-        usually=f"statistics or tables in plain attributes{_named(build(case))}; use register_buffer",
+        usually=f"statistics or tables in plain attributes{named}; use register_buffer"
+        if named
+        else "numbers or lists in plain attributes, or what differs between processes, such as hash()",
     )
 
 
@@ -159,7 +166,9 @@ def moves_dtype_and_device(case: Case) -> None:
     assert got == "torch.float64", message(
         expected="float64 logits of a float64 model",
         got=got,
-        usually="a tensor created in forward() without a dtype; add `dtype=x.dtype, device=x.device`",
+        usually="`.float()` or `.to(torch.float32)` in forward()"
+        if got.startswith("torch.")
+        else "a tensor created in forward() without a dtype; add `dtype=x.dtype, device=x.device`",
     )
     if case.spec.data_dependent:
         return
@@ -167,9 +176,20 @@ def moves_dtype_and_device(case: Case) -> None:
     assert got == "meta", message(
         expected="a model that works on another device",
         got=got,
-        usually="a tensor in a plain attribute or created in forward() without a device, or an item(); if "
-        "what it computes with depends on values, say so in the spec's `data_dependent`",
+        usually=_immovable(model, got),
     )
+
+
+def _immovable(model: nn.Module, got: str) -> str:
+    """Return the most common cause of a model that does not work on the meta device."""
+    if any(word in got for word in ("item()", "data-dependent", "meta tensor", "Meta tensors")):
+        return (
+            "an `if` on a value, or an item(); if what it computes with depends on values, say so in the "
+            "spec's `data_dependent`"
+        )
+    if named := _named(model):
+        return f"a tensor in a plain attribute{named}; use register_buffer"
+    return "a tensor created in forward() without a device; add `device=x.device`"
 
 
 def exports(case: Case) -> None:
@@ -191,9 +211,8 @@ def exports(case: Case) -> None:
             message(
                 expected="a model that `zoo export` can write, or `unexportable` in the spec",
                 got=cause(error),
-                usually="an `if` on a value, item(), Python code that torch cannot trace, the size of the "
-                "batch kept as a number, or a state that grows; if so meant, say why in the spec's "
-                "`unexportable` or `data_dependent`",
+                usually=f"{_untraceable(error)}; if so meant, say why in the spec's `unexportable` or "
+                "`data_dependent`",
             )
         ) from None  # its message has the whole graph
     assert not reason, message(
@@ -216,6 +235,19 @@ def exports(case: Case) -> None:
                 usually="an outdated reason; remove `data_dependent` from the spec, and more is checked",
             )
         )
+
+
+def _untraceable(error: Exception) -> str:
+    """Return the most common cause of an error of an export."""
+    text = f"{type(error).__name__}: {error}"
+    for word, usual in (
+        ("DataDependent", "an `if` on a value, or an item()"),
+        ("Constraints violated", "the size of the batch kept as a number, or an `if` on it"),
+        ("hidden state", "a state that grows, or that is more than tensors"),
+    ):
+        if word in text:
+            return usual
+    return "Python code that torch cannot trace"
 
 
 def _wrong_with_its_program(case: Case) -> str:
@@ -243,9 +275,31 @@ def _wrong_with_its_program(case: Case) -> str:
 def _moved_to_meta(case: Case, inputs: Tensor) -> str:
     """Return the device of the logits of a model on the meta device, or what kept it from working there."""
     try:
-        return forward(case, build(case).eval().to("meta"), inputs.to("meta"))[0].device.type
+        with _autocast_on_meta():
+            return forward(case, build(case).eval().to("meta"), inputs.to("meta"))[0].device.type
     except (RuntimeError, NotImplementedError) as error:
         return first_line(error)
+
+
+@contextlib.contextmanager
+def _autocast_on_meta() -> Generator[None]:
+    """Let torch's autocast take "meta" for the CPU: it is for devices that compute, and refuses others."""
+
+    def as_on_cpu(real: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*arguments: Any, **more: Any) -> Any:
+            changed = {name: "cpu" if value == "meta" else value for name, value in more.items()}
+            return real(*("cpu" if value == "meta" else value for value in arguments), **changed)
+
+        return called
+
+    with contextlib.ExitStack() as patches:
+        for owner, name in (
+            (torch.autocast, "__init__"),
+            (torch, "is_autocast_enabled"),
+            (torch, "get_autocast_dtype"),
+        ):
+            patches.enter_context(mock.patch.object(owner, name, as_on_cpu(getattr(owner, name))))
+        yield
 
 
 def _all_take_part(case: Case) -> bool:

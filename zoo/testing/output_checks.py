@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -15,7 +17,7 @@ from zoo.interfaces import CarriesState
 from zoo.models.building import build_model, model_arguments
 from zoo.models.features import Features, features_of, pooled
 from zoo.testing._case import Case, message
-from zoo.testing._models import build, forward, larger_images, random_inputs
+from zoo.testing._models import build, drawing_from, forward, larger_images, random_inputs
 
 __all__ = [
     "batch_mates_do_not_matter",
@@ -45,16 +47,29 @@ def output_shape(case: Case) -> None:
         assert got == wanted, message(
             expected=f"logits {wanted} from inputs {tuple(inputs.shape)}",
             got=str(got),
-            usually="a squeeze() that drops a batch of one, batch and time swapped, or a tuple",
+            usually=_misshapen(got, wanted),
         )
         assert answer.is_floating_point(), message(
             expected="floating-point logits", got=str(answer.dtype), usually="an argmax inside the model"
         )
         assert answer.isfinite().all(), message(
             expected="finite logits",
-            got="inf or nan",
-            usually="a division by a standard deviation that can be 0, or a log of 0",
+            got="nan" if answer.isnan().any() else "inf",
+            usually="0 / 0, such as a division by a standard deviation that can be 0"
+            if answer.isnan().any()
+            else "a log of 0, or an exp() of something large",
         )
+
+
+def _misshapen(got: tuple[int, ...] | str, wanted: tuple[int, ...]) -> str:
+    """Return the most common cause of logits of another shape, or of none."""
+    if isinstance(got, str):
+        return "more than the logits returned, such as features or a state"
+    if len(got) < len(wanted) and math.prod(got) == math.prod(wanted):
+        return "a squeeze() that drops a batch of one; squeeze the axis that you mean"
+    if len(got) == len(wanted) and got[:2] == wanted[1::-1] != wanted[:2]:
+        return "the first two axes swapped; a language model reads and returns time first, (T, B)"
+    return "a number in place of the argument for the classes, or a view() that moves items to another axis"
 
 
 def _wanted_shape(case: Case, inputs: Tensor) -> tuple[int, ...]:
@@ -125,26 +140,53 @@ def _example(case: Case, dims: Mapping[str, int]) -> Tensor:
 
 
 def batch_mates_do_not_matter(case: Case) -> None:
-    """In eval mode the logits of an item, the first or the last, do not depend on the rest of the batch."""
+    """In eval mode the logits of an item, the first or the last, do not depend on the rest of the batch.
+
+    Batches of 3 and of 16 are tried, and the first item alone.
+    """
     model = build(case).eval()
     lane = 1 if isinstance(case.task, CarriesState) else 0
-    for place in (0, 2):
-        ours, others = random_inputs(case, 3), random_inputs(case, 3, seed=1)
+    for size, place in itertools.product((3, 16), (0, -1)):
+        ours, others = random_inputs(case, size), random_inputs(case, size, seed=1)
         others.select(lane, place).copy_(ours.select(lane, place))
         one, other = (forward(case, model, inputs)[0].select(lane, place) for inputs in (ours, others))
         distance = (one - other).abs().max().item()
         assert distance <= 1e-5 * max(1.0, one.abs().max().item()), message(
-            expected="the same logits in other company",
+            expected=f"the same logits in other company, in a batch of {size}",
             got=f"a difference of {distance:.2g}",
-            usually="statistics of the batch used in eval mode, or a mean over the wrong axis",
+            usually="statistics of the batch used in eval mode, or a mean over the wrong axis"
+            if size == 3
+            else "statistics of the batch used in eval mode, but only of one that is large enough",
         )
+    many = random_inputs(case, 16)
+    together, alone = (forward(case, model, x)[0].select(lane, 0) for x in (many, many.narrow(lane, 0, 1)))
+    distance = (together - alone).abs().max().item()
+    assert distance <= 1e-4 * max(1.0, alone.abs().max().item()), message(
+        expected="the same logits of an item alone and in a batch of 16",
+        got=f"a difference of {distance:.2g}, whatever the other items are",
+        usually="the size of the batch used in what is computed of each item, such as `x / len(x)`",
+    )
 
 
 def eval_is_deterministic(case: Case) -> None:
-    """In eval mode the same input gives the same bits, whatever the random state."""
+    """In eval mode the same input gives the same bits, whatever was read before and the random state."""
     model = build(case).eval()
-    inputs = random_inputs(case, 2)
-    one, other = (forward(case, model, inputs, seed=seed)[0] for seed in (0, 1))
+    inputs, others = random_inputs(case, 2), random_inputs(case, 2, seed=1)
+    one = forward(case, model, inputs)[0]
+    forward(case, model, others)
+    again = forward(case, model, inputs)[0]
+    if not torch.equal(one, again):
+        fresh = torch.equal(one, forward(case, build(case).eval(), inputs)[0])
+        raise AssertionError(
+            message(
+                expected="the same logits in eval mode, from the same random state, after other inputs",
+                got=f"a difference of {(one - again).abs().max().item():.2g}",
+                usually="something kept on the module from call to call, such as a counter or a hidden state"
+                if fresh
+                else "noise from numpy, `random` or a private generator; eval mode draws nothing",
+            )
+        )
+    other = forward(case, model, inputs, seed=1)[0]
     assert torch.equal(one, other), message(
         expected="the same logits twice in eval mode",
         got=f"a difference of {(one - other).abs().max().item():.2g}",
@@ -153,15 +195,21 @@ def eval_is_deterministic(case: Case) -> None:
 
 
 def eval_changes_nothing(case: Case) -> None:
-    """In eval mode a forward pass leaves every parameter and buffer unchanged, and its inputs too."""
-    model, inputs = build(case).eval(), random_inputs(case, 3)
+    """In eval mode a forward pass leaves every parameter and buffer unchanged; in any mode, its inputs."""
+    for mode in ("training", "eval"):
+        inputs = random_inputs(case, 3)
+        with torch.no_grad(), drawing_from(0):
+            build(case).train(mode == "training")(inputs)
+        assert torch.equal(inputs, random_inputs(case, 3)), message(
+            expected=f"unchanged inputs after a forward pass in {mode} mode",
+            got="different values in them",
+            usually="nn.ReLU(inplace=True) as the first layer"
+            if bool((inputs >= 0).all())
+            else "an operation in place on them, such as `x.sub_(mean)` or `x += y`",
+        )
+    model = build(case).eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    forward(case, model, inputs)
-    assert torch.equal(inputs, random_inputs(case, 3)), message(
-        expected="unchanged inputs after a forward pass",
-        got="different values in them",
-        usually="an operation in place, such as `x.sub_(mean)` or nn.ReLU(inplace=True), as the first",
-    )
+    forward(case, model, random_inputs(case, 3))
     changed = [name for name, tensor in model.state_dict().items() if not torch.equal(before[name], tensor)]
     assert not changed, message(
         expected="unchanged weights and buffers after a forward pass in eval mode",

@@ -88,7 +88,9 @@ def first_loss_near_uniform(case: Case) -> None:
     text = message(
         expected=f"a first loss of about ln(classes) = {guess:.2f}",
         got=f"{loss:.2f}",
-        usually="too large initial weights, or an output other than logits",
+        usually="too large initial weights of the last layer"
+        if loss > guess
+        else "an output other than logits, or targets that the model can see",
     )
     learns = loss < 10 * guess and any(
         min(_losses(case, batch, lr, until=0.9 * guess)) < 0.9 * guess for lr in _RATES
@@ -340,9 +342,19 @@ def overfits_one_batch(case: Case) -> None:
         message(
             expected=f"less than half of the first loss, {first:.2f}, within 60 steps of Adam on one batch",
             got=f"{lowest:.2f} at best",
-            usually="a blocked or vanishing gradient, a softmax before the loss, or mixed-up inputs",
+            usually=_unlearnable(case, batch, first - lowest),
         )
     )
+
+
+def _unlearnable(case: Case, batch: Batch, fell: float) -> str:
+    """Return the most common cause of a loss that falls by so little."""
+    logits = forward(case, build(case).eval(), batch.inputs)[0]
+    if bool((logits >= 0).all()) and torch.allclose(logits.sum(-1), torch.ones(())):
+        return "a softmax in the model; return logits, of which the loss takes the softmax"
+    if fell < 0.01:
+        return "a gradient that vanishes or is cut off, as by a detach() or an output scaled down"
+    return "the items of a batch mixed up in the model, or a gradient that is too small"
 
 
 def _losses(case: Case, batch: Batch, lr: float, *, until: float) -> list[float]:
