@@ -1729,6 +1729,29 @@ class WithoutShare(Tagging):
             yield dataclasses.replace(batch, share=1.0)
 
 
+class FirstBatchOnly(MeanFeature):
+    def analyze(self, model, batches, *, subject):
+        return super().analyze(model, [next(iter(batches))], subject=subject)
+
+
+class UpsideDown(MeanFeature):
+    def analyze(self, model, batches, *, subject):
+        analysis = super().analyze(model, batches, subject=subject)
+        return dataclasses.replace(analysis, maps=maps_of(analysis).flip(2))
+
+
+class Mirrored(MeanFeature):
+    def analyze(self, model, batches, *, subject):
+        analysis = super().analyze(model, batches, subject=subject)
+        return dataclasses.replace(analysis, maps=maps_of(analysis).flip(3))
+
+
+class RowsForColumns(MeanFeature):
+    def analyze(self, model, batches, *, subject):
+        analysis = super().analyze(model, batches, subject=subject)
+        return dataclasses.replace(analysis, maps=maps_of(analysis).transpose(2, 3))
+
+
 class DividesTheEpoch(Tagging):
     def train_batches(self, *args, start=0, rank=0, world_size=1, **kwargs):
         batches = [*super().train_batches(*args, **kwargs)][rank::world_size]

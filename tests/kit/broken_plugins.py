@@ -550,6 +550,10 @@ NUMBERS = {
     "primary_metric": "loss",
     "higher_is_better": (),
     "groups": (),
+    analyzer("answers_what_was_asked.first", "FirstBatchOnly"),
+    analyzer("maps_are_upright", "UpsideDown"),
+    analyzer("maps_are_upright.mirrored", "Mirrored"),
+    analyzer("maps_are_upright.swapped", "RowsForColumns"),
 }
 numbers = Provider(
     task(

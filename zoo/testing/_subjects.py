@@ -77,12 +77,14 @@ class Specimen:
     Attributes:
         make: build the model from a seed, in eval mode.
         data: the tiny dataset of the task.
+        local: whether each place of its features sees a few pixels around it.
     """
 
     task: Task
     landmarks: Mapping[str, str]
     make: Callable[[int], nn.Module]
     data: Dataset
+    local: bool = False
 
     def batches(self, *, constant: float | None = None, broken: bool = False, seed: int = 0) -> list[Batch]:
         """Return two batches of noise or of one constant; a broken second one is refused by any model."""
@@ -133,6 +135,7 @@ def specimens(case: Case) -> list[Specimen]:
         for name in case.spec.tasks
         if own in (name, case.registry.task(name).architectures_of) and not case.spec.lacks(landmarks)
     ]
+    fitting = [dataclasses.replace(specimen, local=True) for specimen in fitting]
     if not fitting:
         fitting = [
             _specimen(

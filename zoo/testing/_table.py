@@ -195,6 +195,7 @@ CHECKS: tuple[Check, ...] = (
             "sensitive_to_weights": ("deterministic",),
             "follows_its_reference": ("deterministic",),
             "declares_its_needs": ("finite",),
+            "maps_are_upright": ("answers_what_was_asked", "deterministic"),
             "refuses_what_it_lacks": ("finite",),
             "leaves_model_untouched": ("finite",),
             "untouched_after_an_error": ("leaves_model_untouched",),

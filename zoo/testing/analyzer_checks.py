@@ -33,6 +33,7 @@ __all__ = [
     "finite_on_constant_input",
     "follows_its_reference",
     "leaves_model_untouched",
+    "maps_are_upright",
     "looks_by_typed_options",
     "maps_are_of_their_images",
     "refuses_what_it_lacks",
@@ -116,6 +117,15 @@ def _require_answer(specimen: Specimen, targets: Classes, analysis: Analysis) ->
         got="maps, which explain one answer for each input",
         usually="an analyzer written for another task",
     )
+    sizes = [len(batch.inputs) for batch in specimen.batches()]
+    count = len(analysis.maps)
+    assert count == sum(sizes), message(
+        expected=f"maps of {sum(sizes)} images, which come in batches of {' and '.join(map(str, sizes))}",
+        got=f"maps of {count}",
+        usually={sizes[0]: "only the first batch analyzed", sizes[-1]: "only the last batch kept"}.get(
+            count, "images left out, or batches analyzed twice"
+        ),
+    )
     predicted = logits.argmax(1)
     labels = torch.tensor([3, int(predicted[1]), 5])
     columns = {"predicted": predicted, "true": labels, 1: torch.full((3,), 1), 4: torch.full((3,), 4)}
@@ -131,7 +141,7 @@ def _require_answer(specimen: Specimen, targets: Classes, analysis: Analysis) ->
     assert fits, message(
         expected=f"maps ({wanted.shape[0]}, {wanted.shape[1]}, h, w)",
         got=str(shape),
-        usually="a missing class axis, or only the last batch kept",
+        usually="a missing class axis, or images and classes in another order",
     )
     if analysis.logits is not None:
         same = analysis.logits.shape == logits.shape and torch.allclose(analysis.logits, logits, atol=1e-4)
@@ -174,6 +184,52 @@ def maps_are_of_their_images(case: Case) -> None:
                 got=f"a difference of {float(distance / largest):.1%} of its maximum",
                 usually="a division by the maximum of a batch or of all maps; take that of each image",
             )
+def maps_are_upright(case: Case) -> None:
+    """A change of the upper right quarter of an image changes its maps more there than in any other quarter.
+
+    It is tried on the kit's own models, whose features see a few pixels each.
+    """
+    for specimen in specimens(case):
+        plain = specimen.batches(constant=0.5)
+        if not specimen.local or plain[0].inputs.ndim != 4:
+            continue
+        marked = [dataclasses.replace(batch, inputs=_marked(batch.inputs)) for batch in plain]
+        before, after = (
+            analyze(case, specimen, batches=batches, classes=(1, 4)).maps for batches in (plain, marked)
+        )
+        if before is None or before.shape != after.shape:
+            continue
+        change = after - before  # (N, K, h, w)
+        change = (change - change.flatten(2).median(2).values[..., None, None]).abs().sum((0, 1))
+        h, w = (max(1, size // 2) for size in change.shape)
+        quarters = {
+            "upper right": change[:h, -w:],
+            "lower right": change[-h:, -w:],
+            "upper left": change[:h, :w],
+            "lower left": change[-h:, :w],
+        }
+        sums = {name: float(quarter.sum()) for name, quarter in quarters.items()}
+        largest = max(sums, key=sums.__getitem__)
+        assert sums[largest] <= 2 * sums["upper right"] + 1e-9, message(
+            expected="another map in the upper right, where alone the images were changed",
+            got=f"the largest change in the {largest}",
+            usually={
+                "lower right": "maps upside down: a flip of rows, or an origin at the bottom",
+                "upper left": "mirrored maps: a flip of columns",
+            }.get(largest, "rows and columns swapped, (w, h) for (h, w)"),
+        )
+
+
+def _marked(images: Tensor) -> Tensor:
+    """Return images (N, C, H, W) with noise in their upper right quarter."""
+    h, w = images.shape[2] // 2, images.shape[3] // 2
+    marked = images.clone()
+    marked[:, :, :h, -w:] = torch.rand(
+        marked[:, :, :h, -w:].shape, generator=torch.Generator().manual_seed(0)
+    )
+    return marked
+
+
 
 
 def _in_other_company(batches: list[Batch], kept: int) -> list[Batch]:
@@ -312,9 +368,23 @@ def leaves_model_untouched(case: Case) -> None:
         assert not changed, message(
             expected="an unchanged model, settings and random state",
             got=f"a change in {', '.join(changed[:3])}",
-            usually="eval() or hooks not undone, or backward() instead of autograd.grad(); "
-            "use `zoo.plugin.untouched`",
+            usually=f"{_left(changed)}; use `zoo.plugin.untouched`",
         )
+def _left(changed: list[str]) -> str:
+    """Return the most common cause of what an analysis has left changed."""
+    for word, usual in (
+        ("random", "manual_seed() or draws from the global generator, in place of one of your own"),
+        ("hooks of", "a hook that is not removed"),
+        ("mode of", "eval() or train() that is not undone"),
+        ("gradient of", "backward() in place of autograd.grad()"),
+        ("attributes of", "an attribute set on a module"),
+        ("weight", "a forward pass in training mode, or weights changed in place"),
+    ):
+        if any(word in name for name in changed):
+            return usual
+    return "a setting of torch that is not undone"
+
+
 
 
 def untouched_after_an_error(case: Case) -> None:
