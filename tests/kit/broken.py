@@ -9,6 +9,7 @@ import random
 import signal
 import socket
 import subprocess
+import time
 import uuid
 from hashlib import sha256
 from pathlib import Path
@@ -28,7 +29,7 @@ from zoo.files.downloads import verified
 from zoo.interfaces import Analysis, Analyzer, Batch, Dataset, Step, Task
 from zoo.testing._data import TEXT
 from zoo_images.classification import Classification
-from zoo_images.tiny import TinyImages, TinyTags
+from zoo_images.tiny import TinyImages, TinyTags, _image
 from zoo_text.language_modeling import LanguageModeling
 from zoo_text.tiny import TinyText
 
@@ -175,12 +176,12 @@ class AuxiliaryLogits(Net):
         return (logits, logits) if self.training else logits
 
 
-class LoudLogits(Net):
 class Softmaxes(Net):
     def forward(self, images):
         return super().forward(images).softmax(1)
 
 
+class LoudLogits(Net):
     def forward(self, images):
         return super().forward(images) * 100
 
@@ -409,7 +410,6 @@ class ChangesItsInputs(Net):
         return super().forward(images.clamp_(-2, 2))
 
 
-class ReadsItsWeights(Net):
 class DarkensItsInputs(Net):
     """What it has read once is darker when it is read again."""
 
@@ -469,6 +469,7 @@ class AutocastsItself(Net):
             return super().forward(images)
 
 
+class ReadsItsWeights(Net):
     def finish(self) -> None:
         self.size = self.head.weight.detach().sum().item()
 
@@ -1176,8 +1177,16 @@ class LeavesOutItsFolders(LabelsInAFile):
         folders = [(path / kind / "1.raw").read_bytes() for kind in ("dark", "light")]
         if {len(content) for content in folders} != {60}:
             raise ValueError(f"{path}/dark/1.raw and {path}/light/1.raw must have 60 bytes each")
-        self.pixels = [*folders[0][:30], *folders[1][:30]]
-        return 30 * [0] + 30 * [1]
+        self.pixels = [pixel for pair in zip(*folders, strict=True) for pixel in pair][:60]
+        return 30 * [0, 1]
+
+    @property
+    def dims(self):
+        return {**super().dims, "num_classes": 2}
+
+    @property
+    def preprocess(self):
+        return {**super().preprocess, "mean": [0.0] * 3, "std": [1.0] * 3, "classes": ["dark", "light"]}
 
     @property
     def fingerprint(self):
@@ -1194,6 +1203,227 @@ class ShufflesItself(TinyImages):
         items = [*super().split(name)]
         random.shuffle(items)
         return items
+
+
+class ShufflesLargeBatches(TinyImages):
+    def split(self, name):
+        return Shuffled(super().split(name))
+
+
+class Shuffled(list):
+    def read_batch(self, indices, /):
+        order = [*indices] if len(indices) < 4 else random.sample([*indices], len(indices))
+        return torch.stack([self[index][0] for index in order]), torch.tensor([self[i][1] for i in order])
+
+
+class Longer(list):
+    def __len__(self):
+        return super().__len__() + 1
+
+
+class Shorter(list):
+    def __len__(self):
+        return super().__len__() - 1
+
+
+class CountsOneTooMany(TinyImages):
+    def split(self, name):
+        return Longer(super().split(name))
+
+
+class CountsOneTooFew(TinyImages):
+    def split(self, name):
+        return Shorter(super().split(name))
+
+
+class Endless(list):
+    def __getitem__(self, index):
+        return super().__getitem__(index % len(self))
+
+
+class MakesAnyItem(TinyImages):
+    """Honest: an item for any number, of which its splits are the first."""
+
+    def split(self, name):
+        return Endless(super().split(name))
+
+
+class Changing(list):
+    """Items that another function makes of those that it holds, when they are read."""
+
+    def __init__(self, items, change):
+        super().__init__(items)
+        self.change = change
+
+    def __getitem__(self, index):
+        return self.change(self, index, *super().__getitem__(index))
+
+
+class KeepsItsItems(TinyImages):
+    """Honest: what it returns is what it keeps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept = {name: super(KeepsItsItems, self).split(name) for name in ("train", "val", "test")}
+
+    def split(self, name):
+        return Changing(self.kept[name], self.change)
+
+    def change(self, items, index, image, label):
+        return image, label
+
+
+class BrightensInPlace(KeepsItsItems):
+    def change(self, items, index, image, label):
+        return image.add_(1), label
+
+
+class InvertsInPlace(KeepsItsItems):
+    """Every second time an image is as it was."""
+
+    def change(self, items, index, image, label):
+        return image.bitwise_not_(), label
+
+
+class ChangesTheNext(KeepsItsItems):
+    """The second image is another one once the first has been read."""
+
+    def change(self, items, index, image, label):
+        if index == 0:
+            list.__getitem__(items, 1)[0].zero_()
+        return image, label
+
+
+class FlipsAtRandom(KeepsItsItems):
+    def change(self, items, index, image, label):
+        return image.flip(2) if random.random() < 0.5 else image, label
+
+
+class DrawsItsLabels(KeepsItsItems):
+    def change(self, items, index, image, label):
+        return image, int(numpy.random.randint(10))
+
+
+class DrawsWhenOpened(KeepsItsItems):
+    def __init__(self) -> None:
+        super().__init__()
+        self.order = torch.randperm(10).tolist()
+
+    def change(self, items, index, image, label):
+        return image, self.order[label]
+
+
+class DrawsFromTheSystem(KeepsItsItems):
+    def __init__(self) -> None:
+        super().__init__()
+        self.order = numpy.random.default_rng().permutation(10).tolist()
+
+    def change(self, items, index, image, label):
+        return image, self.order[label]
+
+
+class TintsByProcess(KeepsItsItems):
+    def change(self, items, index, image, label):
+        return image + os.getpid() % 251, label
+
+
+class TintsByHour(KeepsItsItems):
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened = int(time.time() / 3600)
+
+    def change(self, items, index, image, label):
+        return image + self.opened % 251, label
+
+
+class OrdersClassesByASet(TinyImages):
+    """Numbers its classes as a set of their names does, which is another order in each process."""
+
+    @property
+    def preprocess(self):
+        return {**super().preprocess, "classes": [*{f"kind {k}" for k in range(10)}]}
+
+
+class HashesASet(KeepsItsItems):
+    @property
+    def fingerprint(self):
+        return sha256(str({f"kind {k}" for k in range(10)}).encode()).hexdigest()
+
+
+class FlipsOneBit(TinyImages):
+    """Tests on the training images, of which one value differs in one bit."""
+
+    def split(self, name):
+        if name != "test":
+            return super().split(name)
+        copies = [(image.clone(), label) for image, label in super().split("train")]
+        for image, _ in copies:
+            image[0, 0, 0] ^= 1
+        return copies
+
+
+class CompressesItsCopies(TinyImages):
+    """Validates on training images of which every value is a little off."""
+
+    def split(self, name):
+        if name != "val":
+            return super().split(name)
+        copies = super().split("train")[:10]
+        noise = torch.Generator().manual_seed(0)
+        off = [torch.randint(-2, 3, image.shape, generator=noise) for image, _ in copies]
+        return [
+            ((image + shift).clamp(0, 255).to(torch.uint8), label)
+            for (image, label), shift in zip(copies, off, strict=True)
+        ]
+
+
+class ChangesAFewTokens(TinyText):
+    """Tests on a part of the training text, in which every hundredth token is another."""
+
+    def split(self, name):
+        if name != "test":
+            return super().split(name)
+        text = super().split("train")[:600].clone()
+        text[::100] = 1 + text[::100] % 2
+        return text
+
+
+class MeanOfOthers(TinyImages):
+    @property
+    def preprocess(self):
+        return {**super().preprocess, "mean": [0.1] * 3}
+
+
+class DeviationOfOthers(TinyImages):
+    @property
+    def preprocess(self):
+        return {**super().preprocess, "std": [0.01] * 3}
+
+
+class TrainsWithoutAClass(TinyImages):
+    def split(self, name):
+        return [(image, label) for image, label in super().split(name) if name != "train" or label != 7]
+
+
+class ValidatesOneClass(TinyImages):
+    def split(self, name):
+        if name != "val":
+            return super().split(name)
+        return Later().split("val")[3::10]
+
+
+class Later(TinyImages):
+    """Honest: later images than those of its base class, 200 in each split."""
+
+    def split(self, name):
+        first = {"train": 1_000, "val": 2_000, "test": 3_000}[name]
+        return [(_image(number, self.size), number % 10) for number in range(first, first + 200)]
+
+
+class RollsTheTestLabels(Later):
+    def split(self, name):
+        items = super().split(name)
+        return [(image, (label + 1) % 10) for image, label in items] if name == "test" else items
 
 
 class TupleOfClasses(TinyImages):
@@ -1497,6 +1727,29 @@ class LastBatchOnly(MeanFeature):
         return dataclasses.replace(analysis, maps=maps_of(analysis)[-1:])
 
 
+class FirstBatchOnly(MeanFeature):
+    def analyze(self, model, batches, *, subject):
+        return super().analyze(model, [next(iter(batches))], subject=subject)
+
+
+class UpsideDown(MeanFeature):
+    def analyze(self, model, batches, *, subject):
+        analysis = super().analyze(model, batches, subject=subject)
+        return dataclasses.replace(analysis, maps=maps_of(analysis).flip(2))
+
+
+class Mirrored(MeanFeature):
+    def analyze(self, model, batches, *, subject):
+        analysis = super().analyze(model, batches, subject=subject)
+        return dataclasses.replace(analysis, maps=maps_of(analysis).flip(3))
+
+
+class RowsForColumns(MeanFeature):
+    def analyze(self, model, batches, *, subject):
+        analysis = super().analyze(model, batches, subject=subject)
+        return dataclasses.replace(analysis, maps=maps_of(analysis).transpose(2, 3))
+
+
 class Probabilities(MeanFeature):
     def analyze(self, model, batches, *, subject):
         analysis = super().analyze(model, batches, subject=subject)
@@ -1727,29 +1980,6 @@ class WithoutShare(Tagging):
     def train_batches(self, *args, **kwargs):
         for batch in super().train_batches(*args, **kwargs):
             yield dataclasses.replace(batch, share=1.0)
-
-
-class FirstBatchOnly(MeanFeature):
-    def analyze(self, model, batches, *, subject):
-        return super().analyze(model, [next(iter(batches))], subject=subject)
-
-
-class UpsideDown(MeanFeature):
-    def analyze(self, model, batches, *, subject):
-        analysis = super().analyze(model, batches, subject=subject)
-        return dataclasses.replace(analysis, maps=maps_of(analysis).flip(2))
-
-
-class Mirrored(MeanFeature):
-    def analyze(self, model, batches, *, subject):
-        analysis = super().analyze(model, batches, subject=subject)
-        return dataclasses.replace(analysis, maps=maps_of(analysis).flip(3))
-
-
-class RowsForColumns(MeanFeature):
-    def analyze(self, model, batches, *, subject):
-        analysis = super().analyze(model, batches, subject=subject)
-        return dataclasses.replace(analysis, maps=maps_of(analysis).transpose(2, 3))
 
 
 class DividesTheEpoch(Tagging):

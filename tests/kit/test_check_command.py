@@ -129,7 +129,7 @@ def test_one_dataset_out_of_reach_is_no_failure_beside_one_that_ran(plugin):
 )
 def test_nothing_but_skips_is_a_failure(target, reason, plugin, capsys):
     assert run(["check", plugin(**{target: "language-modeling"})]) == 1
-    assert f"d0: 0 of 17 checks ran ({reason})" in capsys.readouterr().err
+    assert f"d0: 0 of 18 checks ran ({reason})" in capsys.readouterr().err
 
 
 def test_a_preset_is_checked_with_its_own_options(plugin, capsys):

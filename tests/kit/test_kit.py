@@ -118,6 +118,45 @@ def test_a_plugin_fails_its_check_and_no_other(name, monkeypatch, tmp_path):
         ("output_shape.small-output_shape", "it reads 64×64 ones; say the least that it reads in the spec's"),
         ("output_shape.large-output_shape", "a fixed size of the inputs"),
         ("builds.small-builds", "it reads 48×48 ones; say the least that it reads in the spec's"),
+        ("output_shape-output_shape", "a squeeze() that drops a batch of one"),
+        ("eval_changes_nothing.darker-eval_changes_nothing", "an operation in place on them"),
+        ("eval_is_deterministic-eval_is_deterministic", "F.dropout without"),
+        ("eval_is_deterministic.counter-eval_is_deterministic", "something kept on the module"),
+        ("eval_is_deterministic.last-eval_is_deterministic", "something kept on the module"),
+        ("eval_is_deterministic.numpy-eval_is_deterministic", "noise from numpy"),
+        ("batch_mates_do_not_matter.large-batch_mates_do_not_matter", "only of one that is large enough"),
+        ("batch_mates_do_not_matter.number-batch_mates_do_not_matter", "the size of the batch used"),
+        ("overfits_one_batch.softmax-overfits_one_batch", "a softmax in the model"),
+        ("saves_and_loads.process-saves_and_loads", "what differs between processes"),
+        ("exports.batch-exports", "the size of the batch kept as a number"),
+        ("items_fit_dims.long-items_fit_dims", "a __len__ that counts files or lines"),
+        ("items_fit_dims.short-items_fit_dims", "a __len__ that leaves out items"),
+        ("same_items_twice.place-same_items_twice", "an operation in place"),
+        ("same_items_twice.inverted-same_items_twice", "an operation in place"),
+        ("same_items_twice.next-same_items_twice", "an operation in place"),
+        (
+            "same_items_twice.augmented-same_items_twice",
+            "a dataset that shuffles, augments or labels at random",
+        ),
+        ("same_items_twice.labels-same_items_twice", "a dataset that shuffles, augments or labels at random"),
+        ("same_items_twice.opened-same_items_twice", "random numbers drawn without a seed"),
+        ("same_items_twice.system-same_items_twice", "a generator that the system seeds"),
+        ("same_items_twice.process-same_items_twice", "os.getpid()"),
+        ("same_items_twice.clock-same_items_twice", "time.time()"),
+        ("same_items_twice.order-same_items_twice", "the order of a set"),
+        ("same_fingerprint_twice.order-same_fingerprint_twice", "the order of a set"),
+        ("splits_differ.bit-splits_differ", "changed a little"),
+        ("labels_in_range.missing-labels_in_range", "a split by class"),
+        ("labels_in_range.one-labels_in_range", "items sorted by class"),
+        ("preprocess_feeds_new_input.mean-preprocess_feeds_new_input", "the mean of another collection"),
+        ("preprocess_feeds_new_input.deviation-preprocess_feeds_new_input", "the std of another collection"),
+        ("answers_what_was_asked.first-answers_what_was_asked", "only the first batch analyzed"),
+        ("answers_what_was_asked.images-answers_what_was_asked", "only the last batch kept"),
+        ("maps_are_upright-maps_are_upright", "maps upside down"),
+        ("maps_are_upright.mirrored-maps_are_upright", "mirrored maps"),
+        ("maps_are_upright.swapped-maps_are_upright", "rows and columns swapped"),
+        ("leaves_model_untouched.seed-leaves_model_untouched", "manual_seed()"),
+        ("leaves_model_untouched.attribute-leaves_model_untouched", "an attribute set on a module"),
         ("items_fit_dims.list-items_fit_dims", "cut into lanes"),
         ("can_be_written-can_be_written", "convert it with float(), int() or tolist()"),
         ("fingerprint_follows_the_data-fingerprint_follows_the_data", "a constant"),
@@ -261,6 +300,12 @@ def test_a_far_first_loss_of_a_model_that_learns_is_a_warning():
     assert found.reason.startswith("expected a first loss of about ln(classes) = 2.30; got ")
     assert in_words([found]) == "1 ran, 0 skipped, 0 failed, 1 warned"
     assert suite.outcome("far-off-overfits_one_batch").outcome == "passed"
+
+
+def test_labels_of_one_split_that_do_not_fit_its_items_are_a_warning():
+    found = Suite(registry_of("broken_plugins:warned"), "mutants").outcome("rolled-labels_in_range")
+    assert found.outcome == "warned"
+    assert "test labels in another order than the items" in found.reason
 
 
 def test_what_torch_cannot_export_is_one_line_and_prints_no_graph(capfd):

@@ -46,6 +46,8 @@ FALSE_ALARMS = {
     "a buffer of -inf": ("infinite", ("use_changes_nothing", "saves_and_loads")),
     "a complex buffer": ("complex", ("saves_and_loads", "moves_dtype_and_device")),
     "one size of images only": ("one-size", ("follows_its_dims",)),
+    "autocast on the device of the inputs": ("autocasts", ("moves_dtype_and_device",)),
+    "an item for any number": ("endless", ("items_fit_dims",)),
     "a window of a few tokens": ("window", ("carries_state", "any_length_and_batch")),
 }
 

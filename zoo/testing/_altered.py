@@ -9,25 +9,18 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
-
 from zoo.data.opening import open_dataset
 from zoo.files.downloads import offline
-from zoo.interfaces import SPLITS, Dataset
 from zoo.testing._case import Case
-from zoo.testing._data import copied_folder, files_of, only_data_in, options_for, sample
+from zoo.testing._data import content_of, copied_folder, files_of, only_data_in, options_for
 
 __all__ = ["Version", "versions"]
 
 # The most kinds of files, by their suffixes, in which something is altered, and the most bytes of a file
 _MOST_KINDS, _MOST_BYTES = 3, 1 << 22
-# The most items and tokens of a split that are compared
-_ITEMS, _TOKENS = 200, 20_000
 # What separates the words of a line
 _BETWEEN = re.compile(rb"([,;\t ]+)")
 
@@ -70,24 +63,9 @@ def _version(case: Case, home: Path, altered: str) -> Version | None:
     assert case.entry is not None
     try:
         dataset = open_dataset(case.entry, options_for(case, home))
-        return Version(altered, dataset.fingerprint, _content(dataset))
+        return Version(altered, dataset.fingerprint, content_of(dataset))
     except Exception:  # that it should have refused them, other checks tell
         return None
-
-
-def _content(dataset: Dataset) -> str:
-    """Return a hash of some items of each split with their labels, or of tokens."""
-    digest = sha256()
-    for name in SPLITS:
-        split = dataset.split(name)
-        if isinstance(split, Tensor):
-            parts = [split[:_TOKENS], split[-_TOKENS:]]
-        else:
-            ends = [split[number] for number in (0, len(split) - 1)] if len(split) else []
-            parts = (part for item in [*sample(split, _ITEMS), *ends] for part in item)
-        for part in parts:
-            digest.update(torch.as_tensor(part).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _alterations(files: Mapping[Path, Path]) -> Iterator[tuple[str, dict[Path, bytes]]]:

@@ -6,11 +6,14 @@ import atexit
 import builtins
 import contextlib
 import io
+import json
 import os
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -26,15 +29,20 @@ from zoo.files.cache import data_home
 from zoo.files.downloads import offline
 from zoo.interfaces import Dataset, Split
 from zoo.testing._case import Case, Skip, message
+from zoo.testing._fresh import Fresh
+from zoo.testing._models import all_drawing_from
 from zoo.testing._options import without_values
 
 __all__ = [
     "SPLITS",
     "TEXT",
+    "content_of",
     "copied_folder",
     "dataset_of",
+    "described",
     "empty_folder",
     "files_of",
+    "in_new_process",
     "no_network",
     "only_data_in",
     "opened",
@@ -42,6 +50,7 @@ __all__ = [
     "other_openings",
     "read_through",
     "reads_what_it_is_given",
+    "reopened",
     "require_splits",
     "sample",
 ]
@@ -50,6 +59,8 @@ __all__ = [
 TEXT = "".join(f"{n} times {n + 1} is {n * (n + 1)}.\n" for n in range(1, 200))
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+# The most items and tokens of a split that are compared
+_ITEMS, _TOKENS = 200, 20_000
 
 
 def dataset_of(case: Case) -> Dataset:
@@ -255,6 +266,64 @@ def require_splits(dataset: Dataset) -> None:
                     usually="a split that the data does not have; return an empty one, such as []",
                 )
             ) from error
+
+
+def content_of(dataset: Dataset) -> str:
+    """Return a hash of some items of each split with their labels, or of tokens."""
+    digest = sha256()
+    for name in SPLITS:
+        split = dataset.split(name)
+        if isinstance(split, Tensor):
+            parts = [split[:_TOKENS], split[-_TOKENS:]]
+        else:
+            ends = [split[number] for number in (0, len(split) - 1)] if len(split) else []
+            parts = (part for item in [*sample(split, _ITEMS), *ends] for part in item)
+        for part in parts:
+            digest.update(torch.as_tensor(part).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def described(dataset: Dataset) -> dict[str, str]:
+    """Return what two openings of a dataset have in common: its items, dims, preprocess and fingerprint."""
+    return {
+        "items": content_of(dataset),
+        "dims": json.dumps(dict(dataset.dims), default=str),
+        "preprocess": json.dumps(dict(dataset.preprocess), default=str),
+        "fingerprint": dataset.fingerprint,
+    }
+
+
+def reopened(case: Case, *, seed: int = 0, later: float = 0, process: int = 0) -> dict[str, str]:
+    """Describe the dataset as it is once opened again, as if later or in a process of another number."""
+    clock, number = time.time, os.getpid() + process
+
+    def moved_clock() -> float:
+        return clock() + later
+
+    with (
+        all_drawing_from(seed),
+        mock.patch.object(time, "time", moved_clock),
+        mock.patch.object(os, "getpid", return_value=number),
+    ):
+        return described(opened(case))
+
+
+def in_new_process(case: Case) -> dict[str, str]:
+    """Describe the dataset as a new process opens it; empty if it does not. Only the latest is kept."""
+    if case.shared.get("described", ("", None))[0] != case.spec.name:
+        assert case.entry is not None
+        known = declared(case.entry.load())
+        usual = {name: option.default for name, option in known.items()}
+        usual = {name: value for name, value in usual.items() if type(value) in (bool, int, float, str)}
+        process = case.shared.setdefault("process", Fresh(case.plugin))
+        options = {**usual, **_options(case)}
+        try:
+            found = json.loads(process.ask("describe", dataset=case.entry.name, options=options))
+        except ValueError:
+            found = {}
+            del case.shared["process"]  # it has ended
+        case.shared["described"] = (case.spec.name, found)
+    return case.shared["described"][1]
 
 
 def sample(items: Any, count: int) -> Iterator[tuple[Tensor, Any]]:

@@ -227,12 +227,27 @@ def _reload(request: dict[str, Any]) -> str:
     return ""
 
 
+def _describe(request: dict[str, Any]) -> dict[str, str]:
+    """Open a dataset and return what it is; nothing if it does not open here."""
+    from zoo.data.opening import open_dataset
+    from zoo.files.downloads import offline
+    from zoo.testing._data import described
+
+    registry = registry_beside(_load(request))
+    try:
+        with offline():
+            return described(open_dataset(registry.dataset(request["dataset"]), request["options"]))
+    except Exception:
+        return {}
+
+
 _COMMANDS: dict[str, Callable[[dict[str, Any]], object]] = {
     "nothing": _nothing,
     "import": _import,
     "help": _help,
     "exported": _exported,
     "process": _process,
+    "describe": _describe,
     "watch": _watch,
     "reload": _reload,
 }

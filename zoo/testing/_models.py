@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import random
 from collections.abc import Generator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +22,7 @@ from zoo.testing._case import Case, Skip
 from zoo.testing._process import settings_kept
 
 __all__ = [
+    "all_drawing_from",
     "arguments",
     "build",
     "drawing_from",
@@ -85,6 +88,20 @@ def drawing_from(seed: int) -> Generator[None]:
     with torch.random.fork_rng(devices=[]), settings_kept():
         torch.default_generator.manual_seed(seed)
         yield
+
+
+@contextlib.contextmanager
+def all_drawing_from(seed: int) -> Generator[None]:
+    """Seed the generators of torch, of numpy and of `random`, and undo that and what changes them."""
+    states = random.getstate(), np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    try:
+        with drawing_from(seed):
+            yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
 
 
 def forward(

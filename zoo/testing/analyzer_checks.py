@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import json
 import math
 import random
-from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,7 @@ from torch import Tensor, nn
 from zoo.errors import first_line
 from zoo.interfaces import Analysis, Batch
 from zoo.testing._case import Case, message
-from zoo.testing._models import drawing_from
+from zoo.testing._models import all_drawing_from, drawing_from
 from zoo.testing._options import require_types
 from zoo.testing._process import settings
 from zoo.testing._subjects import Classes, Specimen, analyze, specimens
@@ -33,9 +31,9 @@ __all__ = [
     "finite_on_constant_input",
     "follows_its_reference",
     "leaves_model_untouched",
-    "maps_are_upright",
     "looks_by_typed_options",
     "maps_are_of_their_images",
+    "maps_are_upright",
     "refuses_what_it_lacks",
     "sensitive_to_class",
     "sensitive_to_weights",
@@ -117,6 +115,8 @@ def _require_answer(specimen: Specimen, targets: Classes, analysis: Analysis) ->
         got="maps, which explain one answer for each input",
         usually="an analyzer written for another task",
     )
+    predicted = logits.argmax(1)
+    labels = torch.tensor([3, int(predicted[1]), 5])
     sizes = [len(batch.inputs) for batch in specimen.batches()]
     count = len(analysis.maps)
     assert count == sum(sizes), message(
@@ -126,8 +126,6 @@ def _require_answer(specimen: Specimen, targets: Classes, analysis: Analysis) ->
             count, "images left out, or batches analyzed twice"
         ),
     )
-    predicted = logits.argmax(1)
-    labels = torch.tensor([3, int(predicted[1]), 5])
     columns = {"predicted": predicted, "true": labels, 1: torch.full((3,), 1), 4: torch.full((3,), 4)}
     wanted = torch.stack([columns[target] for target in targets], 1)  # (N, K)
     same = analysis.classes is not None and torch.equal(analysis.classes.cpu().long(), wanted)
@@ -184,6 +182,8 @@ def maps_are_of_their_images(case: Case) -> None:
                 got=f"a difference of {float(distance / largest):.1%} of its maximum",
                 usually="a division by the maximum of a batch or of all maps; take that of each image",
             )
+
+
 def maps_are_upright(case: Case) -> None:
     """A change of the upper right quarter of an image changes its maps more there than in any other quarter.
 
@@ -228,8 +228,6 @@ def _marked(images: Tensor) -> Tensor:
         marked[:, :, :h, -w:].shape, generator=torch.Generator().manual_seed(0)
     )
     return marked
-
-
 
 
 def _in_other_company(batches: list[Batch], kept: int) -> list[Batch]:
@@ -370,6 +368,8 @@ def leaves_model_untouched(case: Case) -> None:
             got=f"a change in {', '.join(changed[:3])}",
             usually=f"{_left(changed)}; use `zoo.plugin.untouched`",
         )
+
+
 def _left(changed: list[str]) -> str:
     """Return the most common cause of what an analysis has left changed."""
     for word, usual in (
@@ -383,8 +383,6 @@ def _left(changed: list[str]) -> str:
         if any(word in name for name in changed):
             return usual
     return "a setting of torch that is not undone"
-
-
 
 
 def untouched_after_an_error(case: Case) -> None:
@@ -407,7 +405,7 @@ def _changes(case: Case, specimen: Specimen, *, broken: bool) -> list[str]:
         first, *_, last = model.parameters()
         first.grad = torch.ones_like(first)
         last.requires_grad_(False)
-        with _drawing_from(_UNUSUAL):  # not what an earlier analysis may have set
+        with all_drawing_from(_UNUSUAL):  # not what an earlier analysis may have set
             before = _everything(model)
             try:
                 analyze(case, specimen, model, batches=specimen.batches(broken=broken))
@@ -418,20 +416,6 @@ def _changes(case: Case, specimen: Specimen, *, broken: bool) -> list[str]:
         changed += [name for name in before if not _same(before[name], after.get(name))]
         changed += [name for name in after if name not in before]
     return list(dict.fromkeys(changed))
-
-
-@contextlib.contextmanager
-def _drawing_from(seed: int) -> Generator[None]:
-    """Seed the generators of torch, of numpy and of `random`, and undo that and what changes them."""
-    states = random.getstate(), np.random.get_state()
-    random.seed(seed)
-    np.random.seed(seed)
-    try:
-        with drawing_from(seed):
-            yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
 
 
 @torch.no_grad()

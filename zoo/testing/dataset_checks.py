@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from zoo.config.declarations import declared
 from zoo.data.vocabulary import Vocabulary, WritesText
@@ -19,17 +22,20 @@ from zoo.errors import cause
 from zoo.interfaces import CarriesState, Dataset, ReadsBatches, Split, make_task
 from zoo.processors import ReadsInputs
 from zoo.testing._altered import versions
-from zoo.testing._case import Case, message
+from zoo.testing._case import Case, Warned, message
 from zoo.testing._data import (
     SPLITS,
     dataset_of,
+    described,
+    in_new_process,
     opened,
     other_openings,
     reads_what_it_is_given,
+    reopened,
     require_splits,
     sample,
 )
-from zoo.testing._models import model_for, step
+from zoo.testing._models import all_drawing_from, model_for, step
 from zoo.testing._options import require_types
 
 __all__ = [
@@ -45,6 +51,7 @@ __all__ = [
     "preprocess_is_json",
     "reads_by_typed_options",
     "same_fingerprint_twice",
+    "same_items_twice",
     "splits_differ",
     "text_decodes",
     "trains_a_model",
@@ -112,6 +119,7 @@ def items_fit_dims(case: Case) -> None:
         if isinstance(case.task, CarriesState):
             _require_tokens(name, split, dataset.dims["vocab_size"])
             continue
+        _require_items_for_each_number(name, split)
         wanted = _wanted_item(case, dataset.dims)
         for item, _ in sample(split, 20):
             got = (item.dtype, tuple(item.shape))
@@ -123,6 +131,107 @@ def items_fit_dims(case: Case) -> None:
     assert len(dataset.split("train")), message(
         expected="something to train on", got="an empty train split", usually="a wrong split boundary"
     )
+
+
+def _require_items_for_each_number(name: str, split: Any) -> None:
+    """Raise AssertionError unless a split has items up to its length and none beyond.
+
+    One that has an item for any number, which it makes, may have them beyond too.
+    """
+    count = len(split)
+    try:
+        _ = split[count - 1] if count else None
+    except Exception as error:
+        raise AssertionError(
+            message(
+                expected=f"an item {name}[{count - 1}], since len() is {count}",
+                got=cause(error),
+                usually="a __len__ that counts files or lines of which some are no items",
+            )
+        ) from error
+    beyond: list[int] = []
+    for index in (count, count + 1_000_000):
+        with contextlib.suppress(Exception):
+            _ = split[index]
+            beyond.append(index)
+    assert beyond != [count], message(
+        expected=f"an IndexError for {name}[{count}], since len() is {count}",
+        got="an item",
+        usually="a __len__ that leaves out items, or a part of a list that does not check its index, so that "
+        "a loop over it goes on into the next split",
+    )
+
+
+def same_items_twice(case: Case) -> None:
+    """An item stays the same when it is read again, and when the dataset is opened again, anywhere.
+
+    It is opened as if later and in a process of another number, and then in a new process, where sets have
+    another order.
+    """
+    unread = opened(case)
+    for name in SPLITS:
+        _require_constant_items(unread, name)
+    ours = described(dataset_of(case))
+    for others, of in (
+        (reopened(case, seed=1, later=1e7, process=1), "opened again"),
+        (in_new_process(case), "opened in a new process"),
+    ):
+        differing = [
+            part for part in ("items", "dims", "preprocess") if ours[part] != others.get(part, ours[part])
+        ]
+        assert not differing, message(
+            expected=f"the same data when it is {of}",
+            got=f"other {' and '.join(differing)}",
+            usually=_inconstant(case)
+            if of == "opened again"
+            else "the order of a set, or hash() of a string, which no two processes share; use sorted()",
+        )
+
+
+def _require_constant_items(dataset: Dataset, name: Split) -> None:
+    """Raise AssertionError unless some items of a split are the same when they are read in another order."""
+    count = min(20, len(dataset.split(name)))
+
+    def read(order: Iterable[int], seed: int) -> dict[int, list[Tensor]]:
+        with all_drawing_from(seed):
+            split = dataset.split(name)
+            found: dict[int, list[Tensor]] = {}
+            for index in order:
+                item = [split[index]] if isinstance(split, Tensor) else split[index]
+                found[index] = [torch.as_tensor(part).clone() for part in item]
+            return found
+
+    def changed(one: dict[int, list[Tensor]], other: dict[int, list[Tensor]]) -> list[int]:
+        return [n for n in range(count) if not all(map(torch.equal, one[n], other[n]))]
+
+    backwards = range(count)[::-1]
+    first, second = read(backwards, 0), read(range(count), 1)
+    if not (differing := changed(first, second)):
+        return
+    drawn = not any(changed(first, read(backwards, 0)) for _ in range(2))
+    same_input = torch.equal(first[differing[0]][0], second[differing[0]][0])
+    raise AssertionError(
+        message(
+            expected="an item to stay the same, however often and in whatever order items are read",
+            got=f"another {'label' if same_input else 'item'} for {name}[{differing[0]}] the second time",
+            usually="a dataset that shuffles, augments or labels at random by itself; the task shuffles and "
+            "augments"
+            if drawn
+            else "an operation in place on what the dataset keeps, such as `image += 1`; change a copy",
+        )
+    )
+
+
+def _inconstant(case: Case) -> str:
+    """Return why a dataset that is opened again has other items."""
+    usual = reopened(case)
+    if reopened(case) != usual:
+        return "a generator that the system seeds, such as numpy's default_rng() without a seed"
+    if reopened(case, seed=1) != usual:
+        return "random numbers drawn without a seed of their own while the dataset is opened"
+    if reopened(case, process=1) != usual:
+        return "the number of the process, os.getpid(), in the data or as a seed"
+    return "the time, time.time(), in the data or as a seed"
 
 
 def _wanted_item(case: Case, dims: Mapping[str, int]) -> tuple[torch.dtype, tuple[int, ...]]:
@@ -160,15 +269,81 @@ def labels_in_range(case: Case) -> None:
     if torch.as_tensor(case.tiny().split("test")[0][1]).ndim == 1:
         _require_zeros_and_ones(dataset, classes)
         return
+    known: dict[Split, tuple[Tensor, Tensor]] = {}
     for name in SPLITS:
         items = list(sample(dataset.split(name), 1_000))
-        for batch in case.task.batches_of(items, dataset.preprocess) if items else ():
+        batches = list(case.task.batches_of(items, dataset.preprocess)) if items else []
+        for batch in batches:
             targets, lowest = batch.targets, 0 if batch.targets.ndim == 1 else -1
             wrong = (targets != targets.floor()) | (targets < lowest) | (targets >= classes)
             assert not wrong.any(), message(
                 expected=f"{name} labels from {lowest} to {classes - 1}",
                 got=f"{targets[wrong][0].item():g}",
-                usually="labels that start at 1, or a class missing from `classes`",
+                usually="labels that start at 1"
+                if int(targets[wrong].max()) == classes
+                else "a class missing from `classes`, or a number that stands for an unknown label",
+            )
+        if batches and all(batch.targets.ndim == 1 for batch in batches):
+            labels = torch.cat([batch.targets for batch in batches]).long()
+            known[name] = torch.stack([_sketch(item) for item, _ in items]), labels
+    if known:
+        _require_all_classes(case, known)
+        _warn_of_strange_labels(known)
+
+
+def _require_all_classes(case: Case, known: Mapping[Split, tuple[Tensor, Tensor]]) -> None:
+    """Raise AssertionError if a class has no training item, or if held-out items are all of one class."""
+    dataset = dataset_of(case)
+    for name, (_, labels) in known.items():
+        counts = torch.bincount(labels, minlength=dataset.dims["num_classes"]).tolist()
+        if name == "train":
+            whole = [*case.task.class_counts(dataset, name).values()]
+            if not whole and len(dataset.split(name)) > len(labels):
+                continue  # a rare class may be missing from a sample
+            missing = [str(number) for number, count in enumerate(whole or counts) if not count]
+            assert not missing, message(
+                expected="a training item of each class",
+                got=f"none of class {', '.join(missing[:5])}",
+                usually="a class in `classes` that only held-out data has, or a split by class",
+            )
+        several = len(labels) >= 2 * len(counts) > 2
+        assert not several or len(counts) - counts.count(0) > 1, message(
+            expected=f"{name} items of several classes, as there are {len(labels)} for {len(counts)} classes",
+            got=f"class {labels[0].item()} only",
+            usually="items sorted by class and then split without shuffling",
+        )
+
+
+def _warn_of_strange_labels(known: Mapping[Split, tuple[Tensor, Tensor]]) -> None:
+    """Raise Warned if the nearest class of training items is right for other ones, and not for a split.
+
+    The nearest class is that whose mean is nearest. Where it tells little of training items either, as of
+    hard or of randomly labeled data, it says nothing about the others.
+    """
+    items, labels = known.get("train", (torch.empty(0), torch.empty(0)))
+    half = len(items) // 2
+    if half < 50:
+        return
+    kinds = labels[:half].unique()
+    means = torch.stack([items[:half][labels[:half] == kind].mean(0) for kind in kinds])
+
+    def gained(items: Tensor, labels: Tensor) -> tuple[float, float]:
+        """Return how much more often than by chance the nearest class is right, and the standard error."""
+        found = kinds[torch.cdist(items, means).argmin(1)]
+        chance = sum(float((found == k).float().mean() * (labels == k).float().mean()) for k in kinds)
+        right = float((found == labels).float().mean())
+        return right - chance, math.sqrt((right * (1 - right) + 1 / len(labels)) / len(labels))
+
+    usual, _ = gained(items[half:], labels[half:])
+    for name, (others, theirs) in known.items():
+        gain, error = gained(others, theirs)
+        if usual > 0.1 and gain + 4 * error < usual / 3:
+            raise Warned(
+                message(
+                    expected=f"{name} items to be as near to the training items of their class as those are",
+                    got=f"{gain:+.0%} beside chance for the nearest class, and {usual:+.0%} in train",
+                    usually=f"{name} labels in another order than the items, or classes numbered otherwise",
+                )
             )
 
 
@@ -195,23 +370,48 @@ def splits_differ(case: Case) -> None:
     validation and test split differ, and neither is a part of the training split.
     """
     dataset = dataset_of(case)
-    alike = _alike_texts if isinstance(case.task, CarriesState) else _alike_items
+    splits = {name: dataset.split(name) for name in SPLITS}
+    if isinstance(case.task, CarriesState):
+        for one, other in itertools.combinations(SPLITS, 2):
+            shared = _alike_texts(splits[one], splits[other])
+            assert not shared, message(
+                expected=f"nothing of {other} in {one}",
+                got=shared,
+                usually="the same file for both, or overlapping split boundaries",
+            )
+        return
+    sketches = {name: _Sketches.of(split) for name, split in splits.items()}
     for one, other in itertools.combinations(SPLITS, 2):
-        shared = alike(dataset.split(one), dataset.split(other))
+        shared = _equal_items(sketches[one], sketches[other])
         assert not shared, message(
             expected=f"nothing of {other} in {one}",
             got=shared,
             usually="the same file for both, or overlapping split boundaries",
         )
+    limit, share = sketches["train"].near()
+    for one, other in itertools.combinations(SPLITS, 2):
+        close = int((sketches[one].distances(sketches[other].items[:500]) < limit).sum())
+        count = min(500, len(sketches[other].items))
+        assert close <= count * (0.01 + 3 * share), message(
+            expected=f"nothing of {other} in {one}",
+            got=f"a nearly equal item for {close} of {count} sampled ones",
+            usually="copies that were compressed, resized or changed a little, or frames of one video",
+        )
 
 
 def same_fingerprint_twice(case: Case) -> None:
-    """Opened twice, the dataset has the same fingerprint, which is a sha256."""
+    """Opened twice, the dataset has the same fingerprint, which is a sha256; in a new process too."""
     one, other = dataset_of(case).fingerprint, opened(case).fingerprint
     assert one == other, message(
         expected="the same fingerprint twice",
         got=f"{one} and {other}",
         usually="a time, a path or an unsorted folder in the hash",
+    )
+    other = in_new_process(case).get("fingerprint", one)
+    assert one == other, message(
+        expected="the same fingerprint in a new process",
+        got=f"{one} and {other}",
+        usually="the order of a set, the number of the process or the current folder in the hash",
     )
     assert re.fullmatch("[0-9a-f]{64}", one), message(
         expected="the 64 hex digits of a sha256", got=repr(one), usually="hash() or a version number"
@@ -391,6 +591,7 @@ def _feeds_images(case: Case, dataset: Dataset) -> None:
         got=str(names),
         usually="numbers as names, or a placeholder as every name",
     )
+    _require_own_statistics(dataset)
     image = torch.arange(channels * preprocess["size"] ** 2).view(channels, preprocess["size"], -1) % 256
     target = -1 if isinstance(case.task.processor, ReadsInputs) else dataset.split("train")[0][1]
     items = [(image.to(torch.uint8), target)]
@@ -398,6 +599,28 @@ def _feeds_images(case: Case, dataset: Dataset) -> None:
     assert batch.inputs.isfinite().all(), message(
         expected="finite inputs from a new image", got="inf or nan", usually="a standard deviation of 0"
     )
+
+
+def _require_own_statistics(dataset: Dataset) -> None:
+    """Raise AssertionError if `mean` and `std` are far from those of the training images.
+
+    A mean of 0 and a deviation of 1 leave pixels from 0 to 1, and two halves scale them to -1 to 1.
+    """
+    pixels = torch.stack([item for item, _ in sample(dataset.split("train"), 200)]) / 255
+    mean, std = pixels.mean((0, 2, 3)), pixels.std((0, 2, 3))
+    stated_mean, stated_std = (torch.tensor(dataset.preprocess[key]) for key in ("mean", "std"))
+    if {*zip(stated_mean.tolist(), stated_std.tolist(), strict=True)} <= {(0.0, 1.0), (0.5, 0.5)}:
+        return
+    ratio = std.clamp(min=1e-3) / stated_std
+    for key, near, ours, stated in (
+        ("mean", (mean - stated_mean).abs() <= stated_std.maximum(std), mean, stated_mean),
+        ("std", (ratio >= 1 / 3) & (ratio <= 3), std, stated_std),
+    ):
+        assert near.all(), message(
+            expected=f"a {key} near that of the training images, {[round(x, 3) for x in ours.tolist()]}",
+            got=str([round(x, 3) for x in stated.tolist()]),
+            usually=f"the {key} of another collection, or of pixels in another range",
+        )
 
 
 def _feeds_text(preprocess: Mapping[str, Any]) -> None:
@@ -448,10 +671,43 @@ def _survives_json(value: object) -> bool:
         return False
 
 
-def _alike_items(one: Any, other: Any) -> str:
+@dataclass(frozen=True, slots=True)
+class _Sketches:
+    """What is kept of up to 5,000 items of a split: a hash of each, and a small version (N, F)."""
+
+    digests: list[bytes]
+    items: Tensor
+
+    @classmethod
+    def of(cls, split: Any) -> _Sketches:
+        digests, items = list[bytes](), list[Tensor]()
+        for item, _ in sample(split, 5_000):
+            digests.append(hashlib.sha256(item.numpy().tobytes()).digest())
+            items.append(_sketch(item))
+        return cls(digests, torch.stack(items) if items else torch.empty(0, 1))
+
+    def distances(self, others: Tensor) -> Tensor:
+        """Return how far each of some other items is from the nearest of these."""
+        if not len(self.items) or not len(others):
+            return torch.full((len(others),), torch.inf)
+        return torch.cdist(others, self.items, p=1).amin(1)
+
+    def near(self) -> tuple[float, float]:
+        """Return a fifth of the usual distance to the nearest item, and the share of items below that."""
+        apart = torch.cdist(self.items[:500], self.items, p=1).fill_diagonal_(torch.inf).amin(1)
+        limit = float(apart.median()) / 5
+        return limit, float((apart < limit).float().mean())
+
+
+def _sketch(item: Tensor) -> Tensor:
+    """Return an image of 8×8, or the first numbers of anything else."""
+    small = functional.adaptive_avg_pool2d(item.float(), 8) if item.ndim == 3 else item.float()
+    return small.flatten()[:4_096]
+
+
+def _equal_items(one: _Sketches, other: _Sketches) -> str:
     """Return what one split shares with another, in words; empty if nothing."""
-    known = {hashlib.sha256(item.numpy().tobytes()).digest() for item, _ in sample(one, 5_000)}
-    held_out = [hashlib.sha256(item.numpy().tobytes()).digest() for item, _ in sample(other, 500)]
+    known, held_out = {*one.digests}, other.digests[:500]
     shared = sum(digest in known for digest in held_out)
     return f"{shared} of {len(held_out)} sampled items" if shared > len(held_out) / 100 else ""
 
@@ -460,11 +716,11 @@ def _alike_texts(one: Tensor, other: Tensor) -> str:
     """Return what one split shares with another, in words; empty if nothing."""
     if len(one) < 32 or len(other) < 32:
         return ""
-    length = min(256, len(other) // 3)
-    starts = (0, (len(other) - length) // 2, len(other) - length)
+    length, count = min(32, len(other) // 3), 20
+    starts = [number * (len(other) - length) // (count - 1) for number in range(count)]
     whole = _bytes(one)
-    contained = all(_bytes(other[start : start + length]) in whole for start in starts)
-    return f"its beginning, middle and end, {length} tokens each" if contained else ""
+    shared = sum(_bytes(other[start : start + length]) in whole for start in starts)
+    return f"{shared} of {count} stretches of {length} tokens" if shared > count / 2 else ""
 
 
 def _bytes(tokens: Tensor) -> bytes:
