@@ -28,7 +28,7 @@ from zoo.plugin import (
 )
 from zoo_export.tracing import trace
 
-__all__ = ["exportable"]
+__all__ = ["exportable", "require_form"]
 
 _HINT = "such a model can be used with `zoo predict` and `zoo sample` as it is"
 
@@ -52,21 +52,15 @@ def exportable(
 
     Raises WeightsError if the task does neither, or the model's state cannot be an input.
     """
+    require_form(task, context)
     model = copy.deepcopy(model).cpu().float().eval()
-    if context:
-        what = f"it reads at most {context:,} tokens at once, and would forget those before the last one"
-        raise WeightsError(f"the model cannot be exported: {what}", hint=_HINT)
     if isinstance(task, CarriesState):
         module, inputs, state, axes = _step(model, card, landmarks)
-    elif isinstance(task.processor, TakesItems):
+    else:
+        assert isinstance(task.processor, TakesItems)
         module = _Prepared(model, task, card.preprocess, landmarks)
         item = torch.from_numpy(task.processor.item(card.arguments))
         inputs, state, axes = {"inputs": torch.stack([item, item])}, {}, {"inputs": 0}
-    else:
-        hint = "its author can make its processor a zoo.processors.TakesItems"
-        raise WeightsError(
-            f"a model for {task.name} cannot be exported: its task does not say how", hint=hint
-        )
     try:
         outputs = module(*inputs.values())
     except OptionError:  # what is at the place is no vector for each item
@@ -90,6 +84,18 @@ def exportable(
         metadata=metadata_of(card, signature),
         trace=partial(trace, module, inputs, signature),
     )
+
+
+def require_form(task: Task, context: int) -> None:
+    """Raise WeightsError if models for a task, or with a `context`, have no form that can be exported."""
+    if context:
+        what = f"it reads at most {context:,} tokens at once, and would forget those before the last one"
+        raise WeightsError(f"the model cannot be exported: {what}", hint=_HINT)
+    if not isinstance(task, CarriesState) and not isinstance(task.processor, TakesItems):
+        hint = "its author can make its processor a zoo.processors.TakesItems"
+        raise WeightsError(
+            f"a model for {task.name} cannot be exported: its task does not say how", hint=hint
+        )
 
 
 class _Program(nn.Module):

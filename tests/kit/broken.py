@@ -794,12 +794,6 @@ class Window(Attention):
         return super().forward(tokens)[0], None
 
 
-class ApproximatesInAWindow(Window):
-    def forward(self, tokens, state=None):
-        logits, state = super().forward(tokens, state)
-        return logits.round(decimals=1) if torch.compiler.is_exporting() else logits, state
-
-
 class CacheInAWindow(Window):
     """Honest: reads at most so many tokens from an empty state on."""
 

@@ -443,7 +443,6 @@ entries = Provider(
     images(ArchitectureSpec, "exports", "ReadsDataPointers"),
     images(ArchitectureSpec, "exports.other", "ApproximatesInExport"),
     images(ArchitectureSpec, "exports.dependent", "ApproximatesInExport", data_dependent="it rounds"),
-    text(ArchitectureSpec, "exports.window", "ApproximatesInAWindow", context_length="block_size"),
     images(ArchitectureSpec, "exports.reason", "Net", unexportable="it did not, once"),
     images(ArchitectureSpec, "exports.batch", "ReadsOneByOne"),
     text(ArchitectureSpec, "exports.state", "StateThatGrows"),

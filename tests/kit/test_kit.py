@@ -183,7 +183,14 @@ def test_every_check_has_a_failing_fixture(fixtures):
 @pytest.mark.slow
 def test_an_honest_plugin_passes_everything():
     outcomes = run_checks(registry_of("broken_plugins:honest"), "mutants", thorough=True)
-    assert [(o.name, o.outcome, o.reason) for o in outcomes if o.outcome != "passed"] == []
+    others = {o.name: (o.outcome, o.reason) for o in outcomes if o.outcome != "passed"}
+    forgets = (
+        "the model cannot be exported: it reads at most {} tokens at once, and would forget those before the "
+    )
+    assert others == {
+        "window-exports": ("skipped", f"{forgets.format(8)}last one"),
+        "cache-exports": ("skipped", f"{forgets.format(96)}last one"),
+    }
     assert not shortfall(outcomes)
     assert {o.check for o in outcomes} == {check.name for check in CHECKS}
 

@@ -98,7 +98,8 @@ class Check:
         needs: checks that must pass for this one to mean anything; otherwise it is skipped.
         task: the only task it applies to; None for all.
         dim: a dim that the task must have for it to apply; None for any.
-        may_skip: whether an entry whose other checks ran may skip this one, since it may need the network.
+        may_skip: whether an entry whose other checks ran may skip this one, since it may need the network, or
+            what `zoo export` writes of few models only.
         thorough: whether it takes long, so that it runs only where it is asked for.
     """
 

@@ -90,7 +90,12 @@ def test_what_tells_most_of_a_language_model_passes(name: str, registry: Registr
 
 def test_the_whole_kit_passes(registry: Registry) -> None:
     outcomes = run_checks(registry, "languages", thorough=True)
-    assert [(one.name, one.outcome, one.reason) for one in outcomes if one.outcome != "passed"] == []
+    unusual = [one for one in outcomes if one.outcome != "passed"]
+    windowed = {
+        f"{name}-exports" for name in import_module("languages.plugin").CONTEXT
+    }  # which `zoo export` has no form for
+    assert [(one.name, one.outcome, one.reason) for one in unusual if one.name not in windowed] == []
+    assert {one.outcome for one in unusual} <= {"skipped"}
     assert not shortfall(outcomes)
 
 
