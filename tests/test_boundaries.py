@@ -92,6 +92,7 @@ NUMPY_ONLY = (
     *(f"zoo.inference.{name}" for name in ("embedding", "predicting", "sampling", "fitting", "writing")),
     "zoo.models.runners",
     "zoo_export.onnx_runtime",
+    "zoo_export.starting",
     "zoo_images.processors",
     "zoo_text.processor",
 )

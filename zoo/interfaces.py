@@ -422,15 +422,17 @@ class Exporter(ABC):
     def write(self, model: Exportable) -> bytes:
         """Return the content of a file. Equal models give equal bytes, with no path or trace of this machine.
 
-        An exception means that the model cannot be exported; the first line of its message says why.
+        The model stays as it is. An exception means that it cannot be exported; the first line of its message
+        says why.
         """
 
-    @abstractmethod
     def start(self, content: bytes, signature: Signature, threads: int) -> Program:
-        """Return the program of a content that `write` has just returned, to run on a number of threads.
+        """Return the program of a content that `write` has returned, to run on a number of threads.
 
-        It maps arrays by name to arrays by name, as the signature has them.
+        It maps arrays by name to arrays by name, as the signature has them. It is called in a new process,
+        which has the content alone. A format with a reader is run by that, and needs no `start`.
         """
+        raise NotImplementedError("a format without a reader needs Exporter.start")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,11 @@ from zoo.plugin import (
 )
 from zoo_export.exportable import exportable
 from zoo_export.pt2 import program_of
+from zoo_export.starting import fresh_process
 from zoo_export.tracing import silently
 from zoo_export.verifying import ITEMS, TOLERANCE, Verification, synthetic_items, verify
 
-__all__ = ["export", "try_export"]
+__all__ = ["export", "try_export", "write"]
 
 # Called with the work, the items done, their total, and their unit
 Report = Callable[[str, int, int, str], None]
@@ -74,23 +76,22 @@ def export(
     unit, doing = task.processor.unit(card.preprocess), f"exporting to {target.spec.name}"
     report(doing, 0, 0, unit)
     hint = advice([target.plugin, entry.plugin]) or None
-    try:
-        with needing_extra(target, doing):
-            exporter = target.make({}, Exporter, flag="--to")  # pyright: ignore[reportAbstractUsage]
-            with silently():
-                content = exporter.write(made)
-                program = exporter.start(content, made.signature, torch.get_num_threads())
-    except ZooError:
-        raise
-    except Exception as error:
-        message = f"{card.architecture} cannot be exported to {target.spec.name}: {cause(error)}"
-        raise WeightsError(message, hint=hint) from error
-    runner = ProgramRunner(program, made.signature, name=path.name, hint=hint)
 
     def progress(done: int, total: int) -> None:
         report("verifying", done, total, unit)
 
-    found = _verified(module, card, registry, runner, items, report=progress)
+    with fresh_process(target.spec, registry, torch.get_num_threads()) as start:
+        try:
+            with needing_extra(target, doing):
+                content = _written(target, made, hint)
+                program = start(content, made.signature)
+        except ZooError:
+            raise
+        except Exception as error:
+            message = f"{card.architecture} cannot be exported to {target.spec.name}: {cause(error)}"
+            raise WeightsError(message, hint=hint) from error
+        runner = ProgramRunner(program, made.signature, name=path.name, hint=hint)
+        found = _verified(module, card, registry, runner, items, report=progress)
     try:
         with atomic_write(path) as file:
             file.write(content)
@@ -126,6 +127,38 @@ def try_export(module: nn.Module, card: Card, registry: Registry) -> str:
     except WeightsError as error:
         return str(error)
     return ""
+
+
+def write(exporter: Exporter, model: Exportable) -> tuple[bytes, list[str]]:
+    """Return what an exporter writes, and what of the model it has changed: modes, parameters and buffers."""
+    before = _state(model.module)
+    with silently():
+        content = exporter.write(model)
+    if not isinstance(content, bytes):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"write must return bytes (got a {type(content).__name__})")
+    after = _state(model.module)
+    return content, [name for name in before | after if before.get(name) != after.get(name)]
+
+
+def _state(module: nn.Module) -> dict[str, object]:
+    """Return what an exporter must leave unchanged, by name."""
+    state: dict[str, object] = {
+        f"the mode of {name or 'the model'}": part.training for name, part in module.named_modules()
+    }
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        content = tensor.detach().contiguous().flatten().view(torch.uint8).numpy().data
+        state[name] = (tensor.requires_grad, tensor.dtype, tensor.shape, sha256(content).digest())
+    return state
+
+
+def _written(target: Any, model: Exportable, hint: str | None) -> bytes:
+    """Return what an exporter writes. Raises WeightsError if it changes the model meanwhile."""
+    exporter = target.make({}, Exporter, flag="--to")  # pyright: ignore[reportAbstractUsage]
+    content, changed = write(exporter, model)
+    if changed:
+        what = f"its `write` changed {', '.join(changed[:3])} of the model"
+        raise WeightsError(f"the exporter {target.name} cannot be used: {what}", hint=hint)
+    return content
 
 
 def _format_of(out: str | Path | None, to: str | None, registry: Registry) -> Any:

@@ -8,15 +8,13 @@ import torch
 from onnx import ModelProto
 
 from zoo.interfaces import Exportable, Exporter
-from zoo.plugin import Program, Signature
 from zoo_export.onnx_fields import with_checksum
-from zoo_export.onnx_runtime import start
 
 __all__ = ["OnnxExporter"]
 
 
 class OnnxExporter(Exporter):
-    """Writes ONNX by torch's own exporter, and runs it by ONNX Runtime."""
+    """Writes ONNX by torch's own exporter. The reader runs it by ONNX Runtime."""
 
     def write(self, model: Exportable) -> bytes:
         inputs, outputs = (
@@ -29,9 +27,6 @@ class OnnxExporter(Exporter):
         for key, text in sorted(model.metadata.items()):
             proto.metadata_props.add(key=key, value=text)
         return with_checksum(proto)
-
-    def start(self, content: bytes, signature: Signature, threads: int) -> Program:
-        return start(content, signature, threads)
 
 
 def _strip(proto: ModelProto) -> None:

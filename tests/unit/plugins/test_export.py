@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
 import re
 import runpy
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from PIL import Image
@@ -23,13 +27,18 @@ from zoo.interfaces import Exportable, make_task
 from zoo.models.module_runner import ModuleRunner
 from zoo.models.runners import ProgramRunner
 from zoo.registry.registry import Registry
+from zoo.testing._case import Skip
+from zoo.testing._suite import Suite
+from zoo.testing.moving_checks import exports
 
 onnx = pytest.importorskip("onnx", reason="the extra `export` is not installed")
 from zoo_export import exporting  # noqa: E402
 from zoo_export.command import _verified  # noqa: E402
 from zoo_export.exportable import exportable  # noqa: E402
 from zoo_export.onnx_fields import described, with_checksum  # noqa: E402
+from zoo_export.onnx_reader import read  # noqa: E402
 from zoo_export.onnx_writer import OnnxExporter  # noqa: E402
+from zoo_export.starting import fresh_process  # noqa: E402
 from zoo_export.verifying import verify  # noqa: E402
 
 QUIET: dict[str, Any] = {"progress": False}
@@ -298,24 +307,27 @@ def test_missing_data_is_told_with_what_to_do(text: zoo.Model, tmp_path: Path) -
     assert not [*tmp_path.iterdir()]
 
 
-class Wrong(OnnxExporter):
-    """Writes nothing, and runs the model itself with something changed."""
+class Nothing(OnnxExporter):
+    """Writes nothing, and keeps the model."""
 
-    def __init__(self, bend: Any) -> None:
-        self._bend = bend
+    kept: Exportable
 
     def write(self, model: Exportable) -> bytes:
-        self._model = model
+        type(self).kept = model
         return b"nothing"
 
-    def start(self, content: bytes, signature: Any, threads: int) -> Any:
-        def run(inputs: Any) -> dict[str, Any]:
-            with torch.no_grad():
-                outputs = self._model.module(*(torch.from_numpy(array) for array in inputs.values()))
-            named = {port.name: out.numpy() for port, out in zip(signature.outputs, outputs, strict=True)}
-            return self._bend(named, len(inputs["inputs"]))
 
-        return run
+def bent(bend: Any) -> Any:
+    """Return what takes the place of `fresh_process`: it runs the model itself, with something changed."""
+
+    def run(inputs: Any) -> dict[str, Any]:
+        model = Nothing.kept
+        with torch.no_grad():
+            outputs = model.module(*(torch.from_numpy(array) for array in inputs.values()))
+        named = {port.name: out.numpy() for port, out in zip(model.signature.outputs, outputs, strict=True)}
+        return bend(named, len(inputs["inputs"]))
+
+    return lambda *_: contextlib.nullcontext(lambda *_: run)
 
 
 def swapped(outputs: dict[str, Any], count: int) -> dict[str, Any]:
@@ -352,10 +364,189 @@ BENT = {
 def test_a_program_that_answers_otherwise_gets_no_file(
     net: zoo.Model, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo_export.onnx_writer.OnnxExporter", lambda: Wrong(BENT[message]))
+    monkeypatch.setattr("zoo_export.onnx_writer.OnnxExporter", Nothing)
+    monkeypatch.setattr(exporting, "fresh_process", bent(BENT[message]))
     with pytest.raises(WeightsError, match=message):
         net.export(tmp_path / "x.onnx", **QUIET)
     assert not [*tmp_path.iterdir()]
+
+
+# A plugin in one file, which imports torch only to write. `read` reads its files, unless there is a `start`
+OWN_FORMAT = """
+import os
+import numpy as np
+from zoo import ExporterSpec, hookimpl
+
+api, KEPT = 1, []
+
+
+@hookimpl
+def zoo_exporters():
+    reader = "" if "def start" in WRITER else "own_format:read"
+    about = {"suffix": ".own", "summary": "For a test"}
+    return [ExporterSpec(name="own", target="own_format:writer", reader=reader, **about)]
+
+
+def writer():
+    import io
+    import torch
+    from zoo.interfaces import Exporter
+    from zoo_export.onnx_writer import OnnxExporter
+    from zoo_export.pt2 import Pt2Exporter, program_of
+
+    names = {**globals(), **locals()}
+    exec(WRITER, names)
+    return names["Writer"]()
+
+
+def read(path):
+    exec(READER, {**globals(), "path": path})
+    from zoo_export.onnx_reader import read
+
+    return read(path)
+
+
+"""
+HALVES = """
+class Writer(OnnxExporter):
+    def write(self, model):
+        with torch.no_grad():
+            next(model.module.parameters()).mul_(0.5)
+        return super().write(model)
+"""
+KEEPS = """
+class Writer(Exporter):
+    def write(self, model):
+        KEPT.append(model.module)
+        return b"nothing"
+    def start(self, content, signature, threads):
+        return program_of(KEPT[0], signature)
+"""
+HONEST = "class Writer(OnnxExporter): pass"
+QUICK = "class Writer(OnnxExporter): write = lambda self, model: b'nothing'"
+EXPORTERS = {
+    "keeps the model": (KEEPS, "", "mlp cannot be exported to own: IndexError: list index out of range"),
+    "halves a weight": (
+        HALVES,
+        "",
+        "own cannot be used: its `write` changed model.hidden.0.weight of the model",
+    ),
+    "writes text": (
+        QUICK.replace("b'nothing'", "'a text'"),
+        "",
+        r"mlp cannot be exported to own: TypeError: write must return bytes \(got a str\)",
+    ),
+    "cannot read": (QUICK, "1 / 0", "mlp cannot be exported to own: ZeroDivisionError: division by zero"),
+    "raises our error": (QUICK, "raise __import__('zoo').DataError('no data')", "^no data$"),
+    "lacks a module": (
+        HONEST,
+        "import no_such_module",
+        "own requires no_such_module, which is not installed",
+    ),
+    "ends": (
+        QUICK,
+        "print('bye', flush=True); os._exit(3)",
+        "own: .*Error: its process ended with exit code 3: bye",
+    ),
+    "crashes": (
+        HONEST,
+        "os.kill(os.getpid(), 9)",
+        "own: ChildProcessError: its process ended with signal 9",
+    ),
+    "needs a file": (
+        QUICK.replace("b'nothing'", "[open('kept', 'w').close(), b'nothing'][1]"),
+        "open('kept')",
+        "own: FileNotFoundError: .* No such file or directory: 'kept'",
+    ),
+}
+
+
+def exporting_by(writer: str, reader: str, folder: Path, net: zoo.Model, monkeypatch: Any) -> Any:
+    """Export a model by a plugin in one file."""
+    file = folder / "own_format.py"
+    file.write_text(f"WRITER, READER = {writer!r}, {reader!r}\n{OWN_FORMAT}")
+    monkeypatch.delitem(sys.modules, "own_format", raising=False)
+    monkeypatch.chdir(folder)
+    try:
+        return zoo.load(net.path, registry=Registry.discover(files=[file])).export("x.own", **QUIET)
+    finally:
+        sys.modules.pop("own_format", None)
+
+
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_an_exporter_is_verified_by_what_it_wrote_alone(
+    name: str, net: zoo.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, reader, message = EXPORTERS[name]
+    with pytest.raises(ZooError, match=message):
+        exporting_by(writer, reader, tmp_path, net, monkeypatch)
+    assert {path.name for path in tmp_path.iterdir()} <= {"own_format.py", "kept"}
+    assert psutil.Process().children() == []
+
+
+def test_a_plugin_in_one_file_exports(
+    net: zoo.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = exporting_by(HONEST, "print('stdout is free')", tmp_path, net, monkeypatch)
+    assert (done["format"], done["items"], done["disagreements"]) == ("own", 40, 0)
+
+
+def test_an_exported_file_starts_in_a_process_without_torch(net_file: Path) -> None:
+    registry = Registry.discover()
+    spec, signature = registry.exporter("onnx").spec, read(net_file).signature
+
+    def use() -> NoReturn:
+        with fresh_process(spec, registry, 1) as start:
+            program = start(net_file.read_bytes(), signature)
+            processes.extend(psutil.Process().children())
+            assert not [file.path for file in processes[0].memory_maps() if "libtorch" in file.path]
+            found = program({"inputs": np.zeros((3, 3, 16, 16), np.uint8)})
+            assert [(name, len(array)) for name, array in found.items()] == [
+                (port.name, 3) for port in signature.outputs
+            ]
+            raise KeyboardInterrupt
+
+    processes: list[psutil.Process] = []
+    with pytest.raises(KeyboardInterrupt):
+        use()
+    assert not processes[0].is_running()
+
+
+@pytest.mark.slow  # seconds until it notices
+def test_the_process_of_a_program_ends_with_the_one_that_started_it(net_file: Path) -> None:
+    code = f"""
+from pathlib import Path
+import psutil, time
+from zoo import Registry
+from zoo_export.onnx_reader import read
+from zoo_export.starting import fresh_process
+registry, path = Registry.discover(), Path({str(net_file)!r})
+with fresh_process(registry.exporter("onnx").spec, registry, 1) as start:
+    start(path.read_bytes(), read(path).signature)
+    print(psutil.Process().children()[0].pid, flush=True)
+    time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        process = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+    process.wait(timeout=20)
+
+
+def test_the_contract_kit_skips_a_model_that_cannot_be_exported_for_the_same_reason(
+    text: zoo.Model, tmp_path: Path
+) -> None:
+    registry = Registry.discover()
+    spec = registry.architecture("lstm").spec
+    try:
+        object.__setattr__(spec, "context_length", 128)
+        with pytest.raises(WeightsError, match="it reads at most 128 tokens at once") as caught:
+            zoo.load(text.path, registry=registry).export(tmp_path / "x.onnx", **QUIET)
+        with pytest.raises(Skip) as skipped:
+            exports(Suite(registry, "charrnn/lstm").items["lstm-exports"].case)
+        assert str(skipped.value) == str(caught.value)
+    finally:
+        object.__setattr__(spec, "context_length", 0)
 
 
 def verification_of(net: zoo.Model, first: float, second: float = 0.0) -> Any:
