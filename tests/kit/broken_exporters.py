@@ -1,14 +1,26 @@
 """Exporters for the kit's own tests: those that fail a check, made from an honest one."""
 
+import copy
 import dataclasses
+import gzip
+import itertools
+import os
 import time
+import uuid
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+import onnx
 import torch
 
+from zoo.interfaces import Exporter
+from zoo_export.onnx_fields import with_checksum
 from zoo_export.onnx_writer import OnnxExporter
-from zoo_export.pt2 import Pt2Exporter
+from zoo_export.pt2 import Pt2Exporter, program_of
+from zoo_export.tracing import trace
+
+_KEPT = []
 
 
 class WritesOnce(OnnxExporter):
@@ -55,13 +67,156 @@ class RoundsWeights(Pt2Exporter):
         return content
 
 
-class SaysWhen(Pt2Exporter):
+class SaysMore(WritesOnce):
+    """Writes one more text into the file."""
+
+    def text(self):
+        raise NotImplementedError
+
     def write(self, model):
-        return super().write(
-            dataclasses.replace(model, metadata={**model.metadata, "time": str(time.time_ns())})
-        )
+        proto = onnx.ModelProto.FromString(super().write(model))
+        texts = [(each.key, each.value) for each in proto.metadata_props if each.key != "zoo_sha256"]
+        del proto.metadata_props[:]
+        for key, value in [*texts, ("zz", self.text())]:
+            proto.metadata_props.add(key=key, value=value)
+        return with_checksum(proto)
 
 
-class SaysWhere(Pt2Exporter):
+class SaysWhen(SaysMore):
+    def text(self):
+        return str(time.time_ns())
+
+
+class SaysTheHour(SaysMore):
+    def text(self):
+        return time.strftime("%d %b %Y, %H:%M:%S")
+
+
+class SaysWhere(SaysMore):
+    def text(self):
+        return str(Path.cwd())
+
+
+class SaysWhichProcess(SaysMore):
+    def text(self):
+        return str(os.getpid())
+
+
+class SaysAnId(SaysMore):
+    def text(self):
+        return str(uuid.uuid4())
+
+
+class SaysAnAddress(SaysMore):
+    def text(self):
+        return repr(object())
+
+
+class SaysHowMany(SaysMore):
+    count = itertools.count()
+
+    def text(self):
+        return f"number {next(self.count)}"
+
+
+class SaysASet(SaysMore):
+    def text(self):
+        return " ".join({f"name-{n}" for n in range(20)})
+
+
+class KeepsTheModel(Exporter):
+    """Writes garbage, and runs the model that it was given."""
+
     def write(self, model):
-        return super().write(dataclasses.replace(model, metadata={**model.metadata, "from": str(Path.cwd())}))
+        self._model = model
+        return b"nothing"
+
+    def start(self, content, signature, threads):
+        return program_of(self._model.module, signature)
+
+
+class KeepsItInAGlobal(Exporter):
+    def write(self, model):
+        _KEPT.append(model.module)
+        return b"nothing"
+
+    def start(self, content, signature, threads):
+        return program_of(_KEPT[-1], signature)
+
+
+class KeepsItInAFile(Pt2Exporter):
+    """Writes a file beside, and only its name into the content."""
+
+    def write(self, model):
+        Path("kept.pt2").write_bytes(super().write(model))
+        return b"kept.pt2"
+
+    def start(self, content, signature, threads):
+        return super().start(Path(content.decode()).read_bytes(), signature, threads)
+
+
+class HalvesAWeight(Pt2Exporter):
+    def write(self, model):
+        with torch.no_grad():
+            next(model.module.parameters()).mul_(0.5)
+        return super().write(model)
+
+
+class LeavesTrainingMode(Pt2Exporter):
+    def write(self, model):
+        content = super().write(model)
+        model.module.train()
+        return content
+
+
+class Freezes(Pt2Exporter):
+    def write(self, model):
+        return super().write(dataclasses.replace(model, module=model.module.requires_grad_(False)))
+
+
+class LeavesGradientsOff(Pt2Exporter):
+    def write(self, model):
+        torch.set_grad_enabled(False)
+        return super().write(model)
+
+
+class AddsAThousandth(Pt2Exporter):
+    def start(self, content, signature, threads):
+        program = super().start(content, signature, threads)
+        return lambda inputs: {name: array + np.float32(1e-3) for name, array in program(inputs).items()}
+
+
+class GivesFloat64(Pt2Exporter):
+    def start(self, content, signature, threads):
+        program = super().start(content, signature, threads)
+        return lambda inputs: {name: array.astype(np.float64) for name, array in program(inputs).items()}
+
+
+class NormalizesBatches(Pt2Exporter):
+    """Right for two items, whose mean it does not use."""
+
+    def start(self, content, signature, threads):
+        program = super().start(content, signature, threads)
+
+        def run(inputs):
+            outputs = program(inputs)
+            return {name: a - (a.ndim == 2 and len(a) > 2) * a.mean(0) for name, a in outputs.items()}
+
+        return run
+
+
+class WritesZeros(Pt2Exporter):
+    def write(self, model):
+        zeros = copy.deepcopy(model.module)
+        for parameter in zeros.parameters():
+            parameter.data.zero_()
+        program = trace(zeros, model.inputs, model.signature)
+        return super().write(dataclasses.replace(model, trace=lambda: program))
+
+
+class ZipsWithATime(Pt2Exporter):
+    def write(self, model):
+        return gzip.compress(super().write(model))
+
+    def start(self, content, signature, threads):
+        return super().start(gzip.decompress(content), signature, threads)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import random
 import warnings
 from collections import defaultdict
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from typing import Literal
 
@@ -52,10 +54,11 @@ def registry_of(where: str) -> Registry:
 
 
 @pytest.fixture(scope="module")
-def failing() -> Suite:
-    """Return the checks of all failing fixtures."""
+def failing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+    """Return the checks of all failing fixtures, in a folder where one may leave a file."""
     random.seed(0)
-    return Suite(registry_of("broken_plugins:entries"), "mutants", thorough=True)
+    with contextlib.chdir(tmp_path_factory.mktemp("failing")):
+        yield Suite(registry_of("broken_plugins:entries"), "mutants", thorough=True)
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +164,35 @@ def test_a_plugin_fails_its_check_and_no_other(name, monkeypatch, tmp_path):
         ("can_be_written-can_be_written", "convert it with float(), int() or tolist()"),
         ("fingerprint_follows_the_data-fingerprint_follows_the_data", "a constant"),
         ("reads_by_typed_options-reads_by_typed_options", "a missing annotation"),
+        ("programs_answer_alike.batch-programs_answer_alike", "a batch that is kept as the 2"),
+        ("programs_answer_alike.names-programs_answer_alike", "outputs in another order"),
+        (
+            "programs_answer_alike.weights-programs_answer_alike",
+            "arithmetic in lower precision, or a changed",
+        ),
+        (
+            "programs_answer_alike.thousandth-programs_answer_alike",
+            "arithmetic in lower precision, or a chan",
+        ),
+        ("programs_answer_alike.garbage-programs_answer_alike", "other weights than the model's"),
+        ("programs_answer_alike.mean-programs_answer_alike", "a mean over the batch"),
+        ("programs_answer_alike.dtype-programs_answer_alike", "outputs of other names, types or shapes"),
+        ("programs_answer_alike.kept-programs_answer_alike", "that needs what `write` kept in memory"),
+        ("programs_answer_alike.global-programs_answer_alike", "that needs what `write` kept in memory"),
+        ("programs_answer_alike.file-programs_answer_alike", "kept in memory or in another file"),
+        ("programs_answer_alike.changed-programs_answer_alike", "weights rounded, fused or frozen in place"),
+        ("programs_answer_alike.frozen-programs_answer_alike", "weights rounded, fused or frozen in place"),
+        ("programs_answer_alike.mode-programs_answer_alike", "or train()"),
+        ("programs_answer_alike.settings-programs_answer_alike", "a setting that is not undone"),
+        ("equal_models_equal_files-equal_models_equal_files", "a time"),
+        ("equal_models_equal_files.process-equal_models_equal_files", "the id of the process"),
+        ("equal_models_equal_files.hour-equal_models_equal_files", "a time"),
+        ("equal_models_equal_files.count-equal_models_equal_files", "a counter"),
+        ("equal_models_equal_files.address-equal_models_equal_files", "an address in memory"),
+        ("equal_models_equal_files.id-equal_models_equal_files", "a random id"),
+        ("equal_models_equal_files.set-equal_models_equal_files", "an unsorted set or folder"),
+        ("equal_models_equal_files.gzip-equal_models_equal_files", "the time in the header of gzip"),
+        ("equal_models_equal_files.place-equal_models_equal_files", "stack traces"),
     ],
 )
 def test_a_failure_names_its_most_common_cause(name, cause, failing):

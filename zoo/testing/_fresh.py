@@ -22,6 +22,8 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import IO, Any
 
+from msgspec.structs import replace
+
 from zoo.errors import SpecError, first_line
 from zoo.registry import plugins
 from zoo.registry.plugin_files import PluginFile
@@ -43,7 +45,7 @@ class Fresh:
     """
 
     def __init__(self, plugin: Plugin) -> None:
-        self._about = {"name": plugin.name, "where": plugin.where, "sha256": plugin.sha256}
+        self._about = {key: getattr(plugin, key) for key in ("name", "where", "sha256", "ours")}
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         folder = tempfile.TemporaryDirectory(prefix="zoo-check-")
         path = os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path if folder)
@@ -114,7 +116,7 @@ def _load(request: dict[str, Any]) -> Plugin:
         if file.sha256 != request["sha256"]:
             raise SystemExit(f"{where} has changed while it was checked")
         return plugins.discover(only=[name], files=[file])[-1]
-    return plugins.load(name, EntryPoint(name, where, GROUP).load, where=where)
+    return replace(plugins.load(name, EntryPoint(name, where, GROUP).load, where=where), ours=request["ours"])
 
 
 def _help(request: dict[str, Any]) -> dict[str, tuple[str, str]]:
@@ -152,6 +154,20 @@ def _exported(request: dict[str, Any]) -> dict[str, Any]:
         return {"card": found.card.to_dict(), "signature": asdict(found.signature), "outputs": outputs}
     except Exception as error:
         return {"error": f"{type(error).__name__}: {first_line(error)}"}
+
+
+def _write(request: dict[str, Any]) -> str:
+    """Write the kit's models by an exporter; return why that fails, empty if it does not."""
+    from zoo.testing._case import Case
+    from zoo.testing.exporter_checks import write_models
+
+    try:
+        registry = registry_beside(_load(request))
+        entry = registry.exporter(request["exporter"])
+        write_models(Case(entry.plugin, entry, registry, {}), Path(request["folder"]))
+    except Exception as error:
+        return f"{type(error).__name__}: {first_line(error)}"
+    return ""
 
 
 def _process(request: dict[str, Any]) -> dict[str, Any]:
@@ -250,6 +266,7 @@ _COMMANDS: dict[str, Callable[[dict[str, Any]], object]] = {
     "describe": _describe,
     "watch": _watch,
     "reload": _reload,
+    "write": _write,
 }
 
 if __name__ == "__main__":
