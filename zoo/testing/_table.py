@@ -88,7 +88,7 @@ CHECKS: tuple[Check, ...] = (
         "training_checks",
         "architecture",
         {
-            "same_shape_in_training": ("output_shape",),
+            "same_shape_in_training": ("eval_changes_nothing",),
             "first_loss_near_uniform": ("same_shape_in_training",),
             "fits_its_inputs": ("same_seed_same_weights",),
             "every_parameter_gets_a_gradient": ("same_shape_in_training",),

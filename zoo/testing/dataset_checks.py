@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -370,32 +368,20 @@ def splits_differ(case: Case) -> None:
     validation and test split differ, and neither is a part of the training split.
     """
     dataset = dataset_of(case)
-    splits = {name: dataset.split(name) for name in SPLITS}
-    if isinstance(case.task, CarriesState):
-        for one, other in itertools.combinations(SPLITS, 2):
-            shared = _alike_texts(splits[one], splits[other])
-            assert not shared, message(
-                expected=f"nothing of {other} in {one}",
-                got=shared,
-                usually="the same file for both, or overlapping split boundaries",
-            )
-        return
-    sketches = {name: _Sketches.of(split) for name, split in splits.items()}
+    texts = isinstance(case.task, CarriesState)
+    splits = {name: dataset.split(name) if texts else _sketches(dataset.split(name)) for name in SPLITS}
+    usual, share = (0.0, 0.0) if texts else _usual_distance(splits["train"])
     for one, other in itertools.combinations(SPLITS, 2):
-        shared = _equal_items(sketches[one], sketches[other])
+        if texts:
+            shared, equal = _alike_texts(splits[one], splits[other]), True
+        else:
+            shared, equal = _alike_items(splits[one], splits[other][:500], usual, share)
         assert not shared, message(
             expected=f"nothing of {other} in {one}",
             got=shared,
-            usually="the same file for both, or overlapping split boundaries",
-        )
-    limit, share = sketches["train"].near()
-    for one, other in itertools.combinations(SPLITS, 2):
-        close = int((sketches[one].distances(sketches[other].items[:500]) < limit).sum())
-        count = min(500, len(sketches[other].items))
-        assert close <= count * (0.01 + 3 * share), message(
-            expected=f"nothing of {other} in {one}",
-            got=f"a nearly equal item for {close} of {count} sampled ones",
-            usually="copies that were compressed, resized or changed a little, or frames of one video",
+            usually="the same file for both, or overlapping split boundaries"
+            if equal
+            else "copies that were compressed, resized or changed a little, or frames of one video",
         )
 
 
@@ -612,15 +598,17 @@ def _require_own_statistics(dataset: Dataset) -> None:
     if {*zip(stated_mean.tolist(), stated_std.tolist(), strict=True)} <= {(0.0, 1.0), (0.5, 0.5)}:
         return
     ratio = std.clamp(min=1e-3) / stated_std
-    for key, near, ours, stated in (
-        ("mean", (mean - stated_mean).abs() <= stated_std.maximum(std), mean, stated_mean),
-        ("std", (ratio >= 1 / 3) & (ratio <= 3), std, stated_std),
-    ):
-        assert near.all(), message(
-            expected=f"a {key} near that of the training images, {[round(x, 3) for x in ours.tolist()]}",
-            got=str([round(x, 3) for x in stated.tolist()]),
-            usually=f"the {key} of another collection, or of pixels in another range",
-        )
+    near = ((mean - stated_mean).abs() <= stated_std.maximum(std)) & (ratio >= 1 / 3) & (ratio <= 3)
+    assert near.all(), message(
+        expected=f"statistics near those of the training images, a mean of {_rounded(mean)} and a std of "
+        f"{_rounded(std)}",
+        got=f"{_rounded(stated_mean)} and {_rounded(stated_std)}",
+        usually="the statistics of another collection, or of pixels in another range",
+    )
+
+
+def _rounded(values: Tensor) -> list[float]:
+    return [round(value, 3) for value in values.tolist()]
 
 
 def _feeds_text(preprocess: Mapping[str, Any]) -> None:
@@ -671,45 +659,37 @@ def _survives_json(value: object) -> bool:
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class _Sketches:
-    """What is kept of up to 5,000 items of a split: a hash of each, and a small version (N, F)."""
-
-    digests: list[bytes]
-    items: Tensor
-
-    @classmethod
-    def of(cls, split: Any) -> _Sketches:
-        digests, items = list[bytes](), list[Tensor]()
-        for item, _ in sample(split, 5_000):
-            digests.append(hashlib.sha256(item.numpy().tobytes()).digest())
-            items.append(_sketch(item))
-        return cls(digests, torch.stack(items) if items else torch.empty(0, 1))
-
-    def distances(self, others: Tensor) -> Tensor:
-        """Return how far each of some other items is from the nearest of these."""
-        if not len(self.items) or not len(others):
-            return torch.full((len(others),), torch.inf)
-        return torch.cdist(others, self.items, p=1).amin(1)
-
-    def near(self) -> tuple[float, float]:
-        """Return a fifth of the usual distance to the nearest item, and the share of items below that."""
-        apart = torch.cdist(self.items[:500], self.items, p=1).fill_diagonal_(torch.inf).amin(1)
-        limit = float(apart.median()) / 5
-        return limit, float((apart < limit).float().mean())
-
-
 def _sketch(item: Tensor) -> Tensor:
     """Return an image of 8×8, or the first numbers of anything else."""
     small = functional.adaptive_avg_pool2d(item.float(), 8) if item.ndim == 3 else item.float()
     return small.flatten()[:4_096]
 
 
-def _equal_items(one: _Sketches, other: _Sketches) -> str:
-    """Return what one split shares with another, in words; empty if nothing."""
-    known, held_out = {*one.digests}, other.digests[:500]
-    shared = sum(digest in known for digest in held_out)
-    return f"{shared} of {len(held_out)} sampled items" if shared > len(held_out) / 100 else ""
+def _sketches(split: Any) -> Tensor:
+    """Return up to 5,000 items of a split, each as a few numbers."""
+    return torch.stack([_sketch(item) for item, _ in sample(split, 5_000)] or [torch.empty(0)])
+
+
+def _usual_distance(items: Tensor) -> tuple[float, float]:
+    """Return the median distance from an item to its nearest, and what share has a fifth of it at most."""
+    apart = torch.cdist(items[:500], items, p=1).fill_diagonal_(torch.inf).amin(1)
+    usual = float(apart.median())
+    return usual, float((apart <= usual / 5).float().mean())
+
+
+def _alike_items(one: Tensor, other: Tensor, usual: float, share: float) -> tuple[str, bool]:
+    """Return what one split shares with another, in words, and whether that is equal; empty if nothing.
+
+    Alike are items at a fifth of the usual distance or less, if they are more than one in a hundred and more
+    than in the training split itself.
+    """
+    if not one.numel() or not other.numel():
+        return "", True
+    nearest = torch.cdist(other, one, p=1).amin(1)
+    alike, equal = int((nearest <= usual / 5).sum()), int((nearest == 0).sum())
+    if alike <= len(other) * (0.01 + 3 * share):
+        return "", True
+    return f"{alike} of {len(other)} sampled items, {equal} of them without a difference", 2 * equal > alike
 
 
 def _alike_texts(one: Tensor, other: Tensor) -> str:

@@ -17,7 +17,7 @@ from zoo.interfaces import CarriesState
 from zoo.models.building import build_model, model_arguments
 from zoo.models.features import Features, features_of, pooled
 from zoo.testing._case import Case, message
-from zoo.testing._models import build, drawing_from, forward, larger_images, random_inputs
+from zoo.testing._models import build, forward, larger_images, random_inputs
 
 __all__ = [
     "batch_mates_do_not_matter",
@@ -26,6 +26,7 @@ __all__ = [
     "follows_its_dims",
     "landmarks_resolve",
     "output_shape",
+    "require_unchanged",
 ]
 
 
@@ -195,26 +196,27 @@ def eval_is_deterministic(case: Case) -> None:
 
 
 def eval_changes_nothing(case: Case) -> None:
-    """In eval mode a forward pass leaves every parameter and buffer unchanged; in any mode, its inputs."""
-    for mode in ("training", "eval"):
-        inputs = random_inputs(case, 3)
-        with torch.no_grad(), drawing_from(0):
-            build(case).train(mode == "training")(inputs)
-        assert torch.equal(inputs, random_inputs(case, 3)), message(
-            expected=f"unchanged inputs after a forward pass in {mode} mode",
-            got="different values in them",
-            usually="nn.ReLU(inplace=True) as the first layer"
-            if bool((inputs >= 0).all())
-            else "an operation in place on them, such as `x.sub_(mean)` or `x += y`",
-        )
-    model = build(case).eval()
+    """In eval mode a forward pass leaves every parameter and buffer unchanged, and its inputs too."""
+    model, inputs = build(case).eval(), random_inputs(case, 3)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    forward(case, model, random_inputs(case, 3))
+    forward(case, model, inputs)
+    require_unchanged(case, inputs, "eval")
     changed = [name for name, tensor in model.state_dict().items() if not torch.equal(before[name], tensor)]
     assert not changed, message(
         expected="unchanged weights and buffers after a forward pass in eval mode",
         got=f"different values in {', '.join(changed[:3])}",
         usually="statistics that are updated without checking `self.training`",
+    )
+
+
+def require_unchanged(case: Case, inputs: Tensor, mode: str) -> None:
+    """Raise AssertionError if three random inputs, which a model has read, are others now."""
+    assert torch.equal(inputs, random_inputs(case, 3)), message(
+        expected=f"unchanged inputs after a forward pass in {mode} mode",
+        got="different values in them",
+        usually="nn.ReLU(inplace=True) as the first layer"
+        if bool((inputs >= 0).all())
+        else "an operation in place on them, such as `x.sub_(mean)` or `x += y`",
     )
 
 

@@ -31,6 +31,7 @@ from zoo.testing._models import (
     train_briefly,
 )
 from zoo.testing._process import put_back, replaced, settings, settings_kept, starting_nothing
+from zoo.testing.output_checks import require_unchanged
 
 __all__ = [
     "draws_from_the_seed",
@@ -51,10 +52,14 @@ _RATES = (3e-3, 3e-4)
 
 
 def same_shape_in_training(case: Case) -> None:
-    """In training mode the model returns the same as in eval mode; a language model may add a penalty."""
+    """In training mode the model returns the same as in eval mode; a language model may add a penalty.
+
+    It leaves its inputs unchanged.
+    """
     inputs = random_inputs(case, 3)
     with torch.no_grad(), drawing_from(0):
         answer = build(case)(inputs)
+    require_unchanged(case, inputs, "training")
     if isinstance(case.task, CarriesState):
         parts = len(answer) if isinstance(answer, tuple) else 1
         assert parts in (2, 3), message(
