@@ -159,7 +159,7 @@ def _exported(request: dict[str, Any]) -> dict[str, Any]:
 def _write(request: dict[str, Any]) -> str:
     """Write the kit's models by an exporter; return why that fails, empty if it does not."""
     from zoo.testing._case import Case
-    from zoo.testing.exporter_checks import write_models
+    from zoo.testing._exporting import write_models
 
     try:
         registry = registry_beside(_load(request))

@@ -8,34 +8,27 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from zoo.errors import MissingModule, PluginError, SpecError, WeightsError, ZooError, cause, first_line
-from zoo.files.cards import Card, DatasetCard
-from zoo.files.exported import Port, Signature, metadata_of
-from zoo.interfaces import Exportable, Exporter
+from zoo.errors import SpecError, WeightsError, ZooError, cause, first_line
+from zoo.files.exported import Signature
+from zoo.interfaces import Exportable
 from zoo.models.runners import Arrays, ProgramRunner
-from zoo.registry.provided import provided
 from zoo.testing._case import Case, Skip, message
+from zoo.testing._exporting import card, exporter_of, models, provided_here, synthetic, write
 from zoo.testing._fresh import Fresh
-from zoo.testing._models import drawing_from
-from zoo.testing._process import settings
 
 __all__ = [
     "equal_models_equal_files",
     "programs_answer_alike",
     "reads_without_torch",
     "refuses_what_it_did_not_write",
-    "write_models",
 ]
 
 # The first is that of the example
@@ -55,11 +48,11 @@ def programs_answer_alike(case: Case) -> None:
 
     Writing leaves the model and the settings of torch as they are.
     """
-    exporter, fresh_process = _exporter(case), _provided(case, "starting", "fresh_process")
+    exporter, fresh_process = exporter_of(case), provided_here(case, "starting", "fresh_process")
     with fresh_process(case.spec, case.registry, 1) as start:
-        for model in _models(case):
+        for model in models(case):
             wanted = {size: _outputs(model, size) for size in _BATCHES}
-            content = _write(case, exporter, model)
+            content = write(case, exporter, model)
             found: dict[int, Arrays] = {}
             try:
                 program = ProgramRunner(start(content, model.signature), model.signature, name="the program")
@@ -81,33 +74,6 @@ def programs_answer_alike(case: Case) -> None:
                 usually=_cause_of_difference(wanted, found, wrong),
             )
             _written(case).append(content)
-
-
-def _write(case: Case, exporter: Exporter, model: Exportable) -> bytes:
-    """Return what an exporter writes. Raises AssertionError if that fails, or changes the model."""
-    before = settings()
-    try:
-        content, changed = _provided(case, "exporting", "write")(exporter, model)
-    except Exception as error:
-        raise AssertionError(
-            message(
-                expected="the content of a file",
-                got=cause(error),
-                usually="inputs or outputs of types and shapes that the exporter does not expect",
-            )
-        ) from error
-    assert not changed, message(
-        expected="a model that writing leaves unchanged",
-        got=f"a change in {', '.join(changed[:3])}",
-        usually="weights rounded, fused or frozen in place, or train(); change a copy of `model.module`",
-    )
-    changed = [name for name, value in settings().items() if value != before[name]]
-    assert not changed, message(
-        expected="unchanged settings of torch",
-        got=f"a change in {', '.join(changed)}",
-        usually="a setting that is not undone; `with torch.no_grad()` undoes its own",
-    )
-    return content
 
 
 def _cause_of_no_answer(error: Exception, found: Mapping[int, Arrays]) -> str:
@@ -173,13 +139,6 @@ def equal_models_equal_files(case: Case) -> None:
             )
 
 
-def write_models(case: Case, folder: Path) -> None:
-    """Write each of the kit's models into a file, in another order than the checks, which a counter shows."""
-    exporter = _exporter(case)
-    for number, model in reversed([*enumerate(_models(case))]):
-        (folder / str(number)).write_bytes(_write(case, exporter, model))
-
-
 def _first_difference(one: bytes, other: bytes) -> tuple[int, str]:
     """Return where two files differ, in the word that explains it if there is one, and the usual cause."""
     shared = min(len(one), len(other))
@@ -219,8 +178,8 @@ def reads_without_torch(case: Case) -> None:
     with tempfile.TemporaryDirectory(prefix="zoo-check-") as folder:
         path = Path(folder) / f"model{case.spec.suffix}"
         path.write_bytes(_written(case)[1])
-        model = [*_models(case)][1]
-        inputs = {name: array.tolist() for name, array in _synthetic(model.signature, 2).items()}
+        model = [*models(case)][1]
+        inputs = {name: array.tolist() for name, array in synthetic(model.signature, 2).items()}
         answer = Fresh(case.plugin).ask("exported", exporter=case.spec.name, path=str(path), inputs=inputs)
     try:
         read = json.loads(answer)
@@ -231,7 +190,7 @@ def reads_without_torch(case: Case) -> None:
         got=read.get("error", ""),
         usually="`import torch` at the top of the reader's module, or no Exported",
     )
-    ours = json.loads(json.dumps({"card": _card().to_dict(), "signature": asdict(model.signature)}))
+    ours = json.loads(json.dumps({"card": card().to_dict(), "signature": asdict(model.signature)}))
     differing = [key for key, value in ours.items() if read[key] != value]
     assert not differing, message(
         expected="what was written",
@@ -286,23 +245,6 @@ def _written(case: Case) -> list[bytes]:
     return case.shared.setdefault(f"written {case.label}", [])
 
 
-def _exporter(case: Case) -> Exporter:
-    """Return the exporter. Raises Skip if its target cannot be had."""
-    try:
-        made = case.spec.load()()
-    except MissingModule as error:
-        why = f"; the extra {case.spec.extra} installs it" if case.spec.extra else ""
-        raise Skip(f"{error}{why}") from None
-    except SpecError as error:  # which targets_resolve finds
-        raise Skip(str(error)) from None
-    assert isinstance(made, Exporter), message(
-        expected="a zoo.interfaces.Exporter",
-        got=type(made).__name__,
-        usually="a class that does not subclass it",
-    )
-    return made
-
-
 def _ended(read: Callable[[Path], Any], path: Path) -> str:
     """Return how reading a file ended."""
     try:
@@ -316,90 +258,9 @@ def _ended(read: Callable[[Path], Any], path: Path) -> str:
     return f"a {type(found).__name__}"
 
 
-class _Classifier(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv, self.out = nn.Conv2d(3, 4, 3), nn.Linear(4, 5)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.out(self.conv(images / 255).relu().mean((2, 3)))
-        return logits, logits.softmax(1)
-
-
-class _Step(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.embedding, self.rnn, self.out = nn.Embedding(7, 4), nn.GRU(4, 6), nn.Linear(6, 7)
-
-    def forward(self, tokens: Tensor, *state: Tensor) -> tuple[Tensor, Tensor]:
-        output, hidden = self.rnn(self.embedding(tokens)[None], state[0])
-        return self.out(output[0]), hidden
-
-
-def _models(case: Case) -> Iterator[Exportable]:
-    with drawing_from(0):
-        classifier, step = _Classifier().eval(), _Step().eval()
-    images = Port(name="inputs", dtype="uint8", shape=(None, 3, 8, 8))
-    logits = Port(name="logits", dtype="float32", shape=(None, 5))
-    shares = Port(name="probabilities", dtype="float32", shape=(None, 5))
-    yield _exportable(case, classifier, Signature(inputs=(images,), outputs=(logits, shares)))
-    tokens = Port(name="tokens", dtype="int64", shape=(None,))
-    state = Port(name="state", dtype="float32", shape=(1, None, 6))
-    following = Port(name="next_state", dtype="float32", shape=(1, None, 6))
-    logits = Port(name="logits", dtype="float32", shape=(None, 7))
-    names = {"state": "next_state"}
-    signature = Signature(inputs=(tokens, state), outputs=(logits, following), state=names)
-    yield _exportable(case, step, signature)
-
-
-def _exportable(case: Case, module: nn.Module, signature: Signature) -> Exportable:
-    inputs = {name: torch.from_numpy(array) for name, array in _synthetic(signature, 2).items()}
-    return Exportable(
-        module=module,
-        inputs=inputs,
-        signature=signature,
-        metadata=metadata_of(_card(), signature),
-        trace=partial(_provided(case, "tracing", "trace"), module, inputs, signature),
-    )
-
-
-def _provided(case: Case, module: str, name: str) -> Any:
-    """Return a function of zoo's own exporters. Raises Skip if their plugin is not loaded."""
-    try:
-        return provided(f"zoo_export.{module}", name, case.registry)
-    except PluginError as error:
-        raise Skip(str(error)) from None
-
-
-def _card() -> Card:
-    return Card(
-        architecture="kit/small",
-        arguments={},
-        task="kit",
-        dataset=DatasetCard(name="kit/none", options={}, fingerprint=""),
-        preprocess={"classes": ["a", "b", "c", "d", "é"]},
-        training={},
-        seed=0,
-        progress={},
-        metrics={},
-        versions={},
-    )
-
-
-def _synthetic(signature: Signature, batch: int) -> dict[str, NDArray[Any]]:
-    """Return random inputs for a batch of some size, the same each time."""
-    random = np.random.default_rng(batch)
-    arrays: dict[str, NDArray[Any]] = {}
-    for port in signature.inputs:
-        shape = [batch if size is None else size for size in port.shape]
-        numbers = random.random(shape) * {"uint8": 256, "int64": 7}.get(port.dtype, 1)
-        arrays[port.name] = numbers.astype(port.dtype)
-    return arrays
-
-
 def _outputs(model: Exportable, batch: int) -> Arrays:
     """Return the outputs of a model for a batch of some size."""
-    inputs = _synthetic(model.signature, batch)
+    inputs = synthetic(model.signature, batch)
     with torch.no_grad():
         outputs = model.module(*(torch.from_numpy(array) for array in inputs.values()))
     return {port.name: out.numpy() for port, out in zip(model.signature.outputs, outputs, strict=True)}
@@ -407,7 +268,7 @@ def _outputs(model: Exportable, batch: int) -> Arrays:
 
 def _answers(program: ProgramRunner, signature: Signature, batch: int) -> Arrays:
     """Return the outputs of a program for a batch of some size, which must be those of its signature."""
-    items, *state = _synthetic(signature, batch).values()
+    items, *state = synthetic(signature, batch).values()
     if not signature.state:
         return program.run(items)
     outputs, following = program.step(items[None], dict(zip(signature.state, state, strict=True)))

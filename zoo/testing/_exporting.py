@@ -1,0 +1,158 @@
+"""The kit's own models to export, a classifier and a step of text, and how an exporter writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from zoo.errors import MissingModule, PluginError, SpecError, cause
+from zoo.files.cards import Card, DatasetCard
+from zoo.files.exported import Port, Signature, metadata_of
+from zoo.interfaces import Exportable, Exporter
+from zoo.registry.provided import provided
+from zoo.testing._case import Case, Skip, message
+from zoo.testing._models import drawing_from
+from zoo.testing._process import settings
+
+__all__ = ["card", "exporter_of", "models", "provided_here", "synthetic", "write", "write_models"]
+
+
+def write_models(case: Case, folder: Path) -> None:
+    """Write each of the kit's models into a file, in another order than the checks, which a counter shows."""
+    exporter = exporter_of(case)
+    for number, model in reversed([*enumerate(models(case))]):
+        (folder / str(number)).write_bytes(write(case, exporter, model))
+
+
+def write(case: Case, exporter: Exporter, model: Exportable) -> bytes:
+    """Return what an exporter writes. Raises AssertionError if that fails, or changes the model."""
+    before = settings()
+    try:
+        content, changed = provided_here(case, "exporting", "write")(exporter, model)
+    except Exception as error:
+        raise AssertionError(
+            message(
+                expected="the content of a file",
+                got=cause(error),
+                usually="inputs or outputs of types and shapes that the exporter does not expect",
+            )
+        ) from error
+    assert not changed, message(
+        expected="a model that writing leaves unchanged",
+        got=f"a change in {', '.join(changed[:3])}",
+        usually="weights rounded, fused or frozen in place, or train(); change a copy of `model.module`",
+    )
+    changed = [name for name, value in settings().items() if value != before[name]]
+    assert not changed, message(
+        expected="unchanged settings of torch",
+        got=f"a change in {', '.join(changed)}",
+        usually="a setting that is not undone; `with torch.no_grad()` undoes its own",
+    )
+    return content
+
+
+def exporter_of(case: Case) -> Exporter:
+    """Return the exporter. Raises Skip if its target cannot be had."""
+    try:
+        made = case.spec.load()()
+    except MissingModule as error:
+        why = f"; the extra {case.spec.extra} installs it" if case.spec.extra else ""
+        raise Skip(f"{error}{why}") from None
+    except SpecError as error:  # which targets_resolve finds
+        raise Skip(str(error)) from None
+    assert isinstance(made, Exporter), message(
+        expected="a zoo.interfaces.Exporter",
+        got=type(made).__name__,
+        usually="a class that does not subclass it",
+    )
+    return made
+
+
+def models(case: Case) -> Iterator[Exportable]:
+    """Yield both models, the same each time."""
+    with drawing_from(0):
+        classifier, step = _Classifier().eval(), _Step().eval()
+    images = Port(name="inputs", dtype="uint8", shape=(None, 3, 8, 8))
+    logits = Port(name="logits", dtype="float32", shape=(None, 5))
+    shares = Port(name="probabilities", dtype="float32", shape=(None, 5))
+    yield _exportable(case, classifier, Signature(inputs=(images,), outputs=(logits, shares)))
+    tokens = Port(name="tokens", dtype="int64", shape=(None,))
+    state = Port(name="state", dtype="float32", shape=(1, None, 6))
+    following = Port(name="next_state", dtype="float32", shape=(1, None, 6))
+    logits = Port(name="logits", dtype="float32", shape=(None, 7))
+    names = {"state": "next_state"}
+    signature = Signature(inputs=(tokens, state), outputs=(logits, following), state=names)
+    yield _exportable(case, step, signature)
+
+
+def _exportable(case: Case, module: nn.Module, signature: Signature) -> Exportable:
+    inputs = {name: torch.from_numpy(array) for name, array in synthetic(signature, 2).items()}
+    return Exportable(
+        module=module,
+        inputs=inputs,
+        signature=signature,
+        metadata=metadata_of(card(), signature),
+        trace=partial(provided_here(case, "tracing", "trace"), module, inputs, signature),
+    )
+
+
+def provided_here(case: Case, module: str, name: str) -> Any:
+    """Return a function of zoo's own exporters. Raises Skip if their plugin is not loaded."""
+    try:
+        return provided(f"zoo_export.{module}", name, case.registry)
+    except PluginError as error:
+        raise Skip(str(error)) from None
+
+
+def card() -> Card:
+    """Return the card of both."""
+    return Card(
+        architecture="kit/small",
+        arguments={},
+        task="kit",
+        dataset=DatasetCard(name="kit/none", options={}, fingerprint=""),
+        preprocess={"classes": ["a", "b", "c", "d", "é"]},
+        training={},
+        seed=0,
+        progress={},
+        metrics={},
+        versions={},
+    )
+
+
+def synthetic(signature: Signature, batch: int) -> dict[str, NDArray[Any]]:
+    """Return random inputs for a batch of some size, the same each time."""
+    random = np.random.default_rng(batch)
+    arrays: dict[str, NDArray[Any]] = {}
+    for port in signature.inputs:
+        shape = [batch if size is None else size for size in port.shape]
+        numbers = random.random(shape) * {"uint8": 256, "int64": 7}.get(port.dtype, 1)
+        arrays[port.name] = numbers.astype(port.dtype)
+    return arrays
+
+
+class _Classifier(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.out = nn.Conv2d(3, 4, 3), nn.Linear(4, 5)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self.out(self.conv(images / 255).relu().mean((2, 3)))
+        return logits, logits.softmax(1)
+
+
+class _Step(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.rnn, self.out = nn.Embedding(7, 4), nn.GRU(4, 6), nn.Linear(6, 7)
+
+    def forward(self, tokens: Tensor, *state: Tensor) -> tuple[Tensor, Tensor]:
+        output, hidden = self.rnn(self.embedding(tokens)[None], state[0])
+        return self.out(output[0]), hidden
