@@ -24,7 +24,7 @@ class SaveInterval:
         >>> SaveInterval.parse("5m")
         SaveInterval(steps=0, seconds=300.0)
         """
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text)
+        match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d+)?)\s*([smh]?)\s*", text)
         if match is None or (not match[2] and "." in match[1]):
             raise OptionError(
                 f"save interval must be steps (500), a time (90s, 5m, 1h) or 0 for never (got {text!r})"

@@ -48,6 +48,7 @@ def programs_answer_alike(case: Case) -> None:
 
     Writing leaves the model and the settings of torch as they are.
     """
+    _has_reader(case)  # which targets_resolve finds, if it cannot be had
     exporter, fresh_process = exporter_of(case), provided_here(case, "starting", "fresh_process")
     with fresh_process(case.spec, case.registry, 1) as start:
         for model in models(case):

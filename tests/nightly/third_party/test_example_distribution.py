@@ -109,7 +109,7 @@ def test_its_names_are_completed(installed: Path, run_zoo: RunZoo) -> None:
 
 @pytest.mark.slow
 def test_it_passes_the_kit(installed: Path, run_zoo: RunZoo) -> None:
-    done = run_zoo("check", "example", "--json", path=[installed])
+    done = run_zoo("check", "example", "--thorough", "--json", path=[installed])
     result = json.loads(done.stdout)
     failed = [check for check in result["checks"] if check["outcome"] in ("failed", "skipped")]
     assert (done.returncode, failed) == (0, []), done.stderr

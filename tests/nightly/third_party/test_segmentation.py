@@ -95,7 +95,7 @@ def test_it_is_listed_and_shown_with_its_group_of_training_fields(answer: Callab
     assert task["entries"] == {
         "architecture": ["segmentation/unet"],
         "dataset": ["segmentation/shapes-masks"],
-        "analyzer": ["diagnose/neighbors", "segmentation/masks"],
+        "analyzer": ["diagnose/activations", "diagnose/neighbors", "segmentation/masks"],
     }
     assert answer("show", "unet")["parameters"] == 488_069
     assert answer("show", "shapes-masks", "--data", "kinds=3")["dims"]["num_classes"] == 4
