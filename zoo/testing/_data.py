@@ -11,7 +11,6 @@ import os
 import shutil
 import socket
 import tempfile
-import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -29,8 +28,6 @@ from zoo.files.cache import data_home
 from zoo.files.downloads import offline
 from zoo.interfaces import Dataset, Split
 from zoo.testing._case import Case, Skip, message
-from zoo.testing._fresh import Fresh
-from zoo.testing._models import all_drawing_from
 from zoo.testing._options import without_values
 
 __all__ = [
@@ -42,7 +39,6 @@ __all__ = [
     "described",
     "empty_folder",
     "files_of",
-    "in_new_process",
     "no_network",
     "only_data_in",
     "opened",
@@ -50,9 +46,9 @@ __all__ = [
     "other_openings",
     "read_through",
     "reads_what_it_is_given",
-    "reopened",
     "require_splits",
     "sample",
+    "usual_options",
 ]
 
 # A text file for the datasets that read one, no line of which comes twice
@@ -98,6 +94,14 @@ def other_openings(case: Case, *, most: int) -> Iterator[tuple[str, Dataset]]:
             except ZooError:  # out of range
                 continue
             break
+
+
+def usual_options(case: Case) -> dict[str, Any]:
+    """Return the options that the dataset is opened with, and the defaults that are plain values."""
+    assert case.entry is not None
+    usual = {name: option.default for name, option in declared(case.entry.load()).items()}
+    plain = {name: value for name, value in usual.items() if type(value) in (bool, int, float, str)}
+    return {**plain, **_options(case)}
 
 
 def options_for(case: Case, folder: Path) -> dict[str, Any]:
@@ -291,39 +295,6 @@ def described(dataset: Dataset) -> dict[str, str]:
         "preprocess": json.dumps(dict(dataset.preprocess), default=str),
         "fingerprint": dataset.fingerprint,
     }
-
-
-def reopened(case: Case, *, seed: int = 0, later: float = 0, process: int = 0) -> dict[str, str]:
-    """Describe the dataset as it is once opened again, as if later or in a process of another number."""
-    clock, number = time.time, os.getpid() + process
-
-    def moved_clock() -> float:
-        return clock() + later
-
-    with (
-        all_drawing_from(seed),
-        mock.patch.object(time, "time", moved_clock),
-        mock.patch.object(os, "getpid", return_value=number),
-    ):
-        return described(opened(case))
-
-
-def in_new_process(case: Case) -> dict[str, str]:
-    """Describe the dataset as a new process opens it; empty if it does not. Only the latest is kept."""
-    if case.shared.get("described", ("", None))[0] != case.spec.name:
-        assert case.entry is not None
-        known = declared(case.entry.load())
-        usual = {name: option.default for name, option in known.items()}
-        usual = {name: value for name, value in usual.items() if type(value) in (bool, int, float, str)}
-        process = case.shared.setdefault("process", Fresh(case.plugin))
-        options = {**usual, **_options(case)}
-        try:
-            found = json.loads(process.ask("describe", dataset=case.entry.name, options=options))
-        except ValueError:
-            found = {}
-            del case.shared["process"]  # it has ended
-        case.shared["described"] = (case.spec.name, found)
-    return case.shared["described"][1]
 
 
 def sample(items: Any, count: int) -> Iterator[tuple[Tensor, Any]]:

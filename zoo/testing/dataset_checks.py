@@ -25,16 +25,15 @@ from zoo.testing._data import (
     SPLITS,
     dataset_of,
     described,
-    in_new_process,
     opened,
     other_openings,
     reads_what_it_is_given,
-    reopened,
     require_splits,
     sample,
 )
 from zoo.testing._models import all_drawing_from, model_for, step
 from zoo.testing._options import require_types
+from zoo.testing._reopened import in_new_process, reopened
 
 __all__ = [
     "cards_name_no_files",

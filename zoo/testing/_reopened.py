@@ -1,0 +1,46 @@
+"""The dataset under check as it is when it is opened again: as if later, or in another process."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from unittest import mock
+
+from zoo.testing._case import Case
+from zoo.testing._data import described, opened, usual_options
+from zoo.testing._fresh import Fresh
+from zoo.testing._models import all_drawing_from
+
+__all__ = ["in_new_process", "reopened"]
+
+
+def reopened(case: Case, *, seed: int = 0, later: float = 0, process: int = 0) -> dict[str, str]:
+    """Describe the dataset as it is once opened again, as if later or in a process of another number."""
+    clock, number = time.time, os.getpid() + process
+
+    def moved_clock() -> float:
+        return clock() + later
+
+    with (
+        all_drawing_from(seed),
+        mock.patch.object(time, "time", moved_clock),
+        mock.patch.object(os, "getpid", return_value=number),
+    ):
+        return described(opened(case))
+
+
+def in_new_process(case: Case) -> dict[str, str]:
+    """Describe the dataset as a new process opens it; empty if it does not. Only the latest is kept."""
+    if case.shared.get("described", ("", None))[0] != case.spec.name:
+        assert case.entry is not None
+        if "process" not in case.shared:
+            case.shared["process"] = Fresh(case.plugin)
+        process = case.shared["process"]
+        try:
+            found = json.loads(process.ask("describe", dataset=case.entry.name, options=usual_options(case)))
+        except ValueError:
+            found = {}
+            del case.shared["process"]  # it has ended
+        case.shared["described"] = (case.spec.name, found)
+    return case.shared["described"][1]
