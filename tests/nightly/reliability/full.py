@@ -98,16 +98,15 @@ def main() -> int:
     chosen = parser.parse_args()
     if chosen.one:
         return _one(chosen.one)
+    rows = _rows(chosen.out) if chosen.out and len(chosen.only) < len(PROMISES) else {}
+    held = True
     with ThreadPoolExecutor(chosen.jobs) as pool:
-        results = [*pool.map(_in_a_process, chosen.only)]
-    rows = {
-        figure.promise: f"| {figure.promise} | {figure.text} | {seconds:.0f} |" for figure, seconds in results
-    }
-    if chosen.out:
-        rows = _rows(chosen.out) | rows if len(chosen.only) < len(PROMISES) else rows
-        chosen.out.write_text(HEAD + "\n".join(rows.values()) + "\n", encoding="utf-8")
-    print("\n".join(rows.values()))
-    return 0 if all(figure.holds for figure, _ in results) else 1
+        for figure, seconds in pool.map(_in_a_process, chosen.only):
+            held &= figure.holds
+            rows[figure.promise] = f"| {figure.promise} | {figure.text} | {seconds:.0f} |"
+            if chosen.out:  # each at once: hours of them may be interrupted
+                chosen.out.write_text(HEAD + "\n".join(rows.values()) + "\n", encoding="utf-8")
+    return 0 if held else 1
 
 
 def _rows(table: Path) -> dict[str, str]:
