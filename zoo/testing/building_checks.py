@@ -43,6 +43,9 @@ def builds(case: Case) -> None:
         ) from error
     if "functions" in case.shared:  # for use_changes_nothing, which must not blame one model for another
         put_back(case.shared["functions"])
+        for sent, handler in case.shared["handlers"].items():
+            if signal.getsignal(sent) != handler:
+                signal.signal(sent, handler)
     else:
         case.shared["functions"] = functions()
         case.shared["handlers"] = {sent: signal.getsignal(sent) for sent in (signal.SIGINT, signal.SIGTERM)}
