@@ -68,6 +68,15 @@ def prints(session, weights, as_json):
 @click.command()
 @weights_argument
 @standard_options
+def greets(session, weights, as_json):
+    """Greet on the way to WEIGHTS, whatever is asked for."""
+    print("welcome", file=sys.__stdout__)
+    session.load(weights)
+
+
+@click.command()
+@weights_argument
+@standard_options
 def leaves(session, weights, as_json):
     """Leave at once."""
     sys.exit(1)

@@ -380,6 +380,7 @@ entries = Provider(
     command("refuses_missing_weights", "opens"),
     command("refuses_missing_weights.printed", "prints"),
     command("refuses_missing_weights.exit", "leaves"),
+    command("refuses_missing_weights.past", "greets"),
     images(ArchitectureSpec, "builds", "OddWidth"),
     images(ArchitectureSpec, "builds.options", "BagOfOptions"),
     images(ArchitectureSpec, "builds.dim", "MisspelledDim"),
