@@ -56,6 +56,7 @@ CHEAP: dict[str, list[tuple[str, int, str]]] = {
             "--ema-decay=0.9 and --nonmono=5 both average weights; set one to 0",
         ),
         ("train lstm stdlib --save-every often", 2, "save interval must be steps (500)"),
+        (f"train lstm stdlib --save-every {10**20}", 2, "save interval must be steps (500)"),
         ("train lstm stdlib --processes 0", 2, "--processes must be between 1 and 1,024 (got 0)"),
         ("train lstm stdlib --threads -1", 2, "--threads must be at least 0 (got -1)"),
         ("train lstm stdlib --threads 9999", 2, "--threads must be at most "),
