@@ -70,7 +70,18 @@ def fixtures(failing: Suite) -> dict[str, list[str]]:
     return found
 
 
-@pytest.mark.parametrize("check", [check.name for check in CHECKS if check.name not in OF_PLUGINS])
+# Each of their fixtures starts processes, most of which import torch
+IN_PROCESSES = ("programs_answer_alike", "equal_models_equal_files", "reads_without_torch")
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        pytest.param(check.name, marks=[pytest.mark.slow] * (check.name in IN_PROCESSES))
+        for check in CHECKS
+        if check.name not in OF_PLUGINS
+    ],
+)
 def test_a_failing_fixture_fails_its_check(check, failing, fixtures):
     assert fixtures[check], f"no entry of broken_plugins fails {check}"
     found = {entry: failing.outcome(f"{entry}-{check}").outcome for entry in fixtures[check]}
