@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from zoo.errors import MissingModule, PluginError, SpecError, cause
-from zoo.files.cards import Card, DatasetCard
+from zoo.files.cards import Card
 from zoo.files.exported import Port, Signature, metadata_of
 from zoo.interfaces import Exportable, Exporter
 from zoo.registry.provided import provided
 from zoo.testing._case import Case, Skip, message
-from zoo.testing._models import drawing_from
+from zoo.testing._models import drawing_from, made_up_card
 from zoo.testing._process import settings
 
 __all__ = ["card", "exporter_of", "models", "provided_here", "synthetic", "write", "write_models"]
@@ -113,18 +113,7 @@ def provided_here(case: Case, module: str, name: str) -> Any:
 
 def card() -> Card:
     """Return the card of both."""
-    return Card(
-        architecture="kit/small",
-        arguments={},
-        task="kit",
-        dataset=DatasetCard(name="kit/none", options={}, fingerprint=""),
-        preprocess={"classes": ["a", "b", "c", "d", "é"]},
-        training={},
-        seed=0,
-        progress={},
-        metrics={},
-        versions={},
-    )
+    return made_up_card("kit", arguments={}, preprocess={"classes": ["a", "b", "c", "d", "é"]})
 
 
 def synthetic(signature: Signature, batch: int) -> dict[str, NDArray[Any]]:

@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zoo._version import __version__
 from zoo.config.declarations import declared
 from zoo.errors import SpecError, ZooError
+from zoo.files.cards import Card, DatasetCard
 from zoo.interfaces import Batch, CarriesState, Dataset, State, Step
 from zoo.models.building import build_model, model_arguments
 from zoo.registry.registry import Registry
@@ -29,6 +31,7 @@ __all__ = [
     "forward",
     "larger_images",
     "longest",
+    "made_up_card",
     "mean_loss",
     "model_for",
     "random_inputs",
@@ -50,6 +53,30 @@ def arguments(case: Case, dataset: Dataset | None = None) -> dict[str, Any]:
         raise Skip(str(error)) from None
     task = case.registry.task(case.spec.task)
     return model_arguments(case.entry, task, (dataset or case.tiny()).dims, {})
+
+
+def made_up_card(
+    task: str,
+    *,
+    arguments: Mapping[str, Any],
+    preprocess: Mapping[str, Any],
+    architecture: str = "kit/model",
+    fingerprint: str = "",
+    training: Mapping[str, Any] | None = None,
+) -> Card:
+    """Return the card of a model that was trained briefly on a tiny dataset."""
+    return Card(
+        architecture=architecture,
+        arguments=dict(arguments),
+        task=task,
+        dataset=DatasetCard(name="tiny", options={}, fingerprint=fingerprint),
+        preprocess=dict(preprocess),
+        training=dict(training or {}),
+        seed=0,
+        progress={"epochs": 0, "steps": 3},
+        metrics={},
+        versions={"zoo": __version__},
+    )
 
 
 def longest(case: Case, length: int) -> int:

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from zoo.evaluation.measure import metrics_of
-from zoo.files.cards import Card, DatasetCard
 from zoo.interfaces import Batch, Step, Task
 from zoo.testing._case import Case
 from zoo.testing._models import drawing_from, model_for
 
-__all__ = ["BATCH", "card_of", "items_of", "measured", "model_of", "same", "step_on", "summed", "training"]
+__all__ = ["BATCH", "items_of", "measured", "model_of", "same", "step_on", "summed", "training"]
 
 # Items or lanes of a training batch
 BATCH = 4
@@ -71,19 +70,3 @@ def summed(case: Case, task: Task) -> tuple[dict[str, Tensor], int]:
 def measured(case: Case, task: Task) -> Mapping[str, float]:
     """Return the metrics of an untrained model on the val split."""
     return metrics_of(task, *summed(case, task), case.tiny().preprocess)
-
-
-def card_of(case: Case, arguments: Mapping[str, int], preprocess: Mapping[str, Any]) -> Card:
-    """Return the card of a model that was trained on data like the tiny dataset."""
-    return Card(
-        architecture="kit/model",
-        arguments=dict(arguments),
-        task=case.spec.name,
-        dataset=DatasetCard(name="tiny", options={}, fingerprint=case.tiny().fingerprint),
-        preprocess=dict(preprocess),
-        training={},
-        seed=0,
-        progress={},
-        metrics={},
-        versions={},
-    )

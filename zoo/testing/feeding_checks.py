@@ -14,11 +14,12 @@ from PIL import Image
 
 from zoo.data.vocabulary import WritesText
 from zoo.errors import DataError, OptionError
+from zoo.files.cards import Card
 from zoo.interfaces import CarriesState, Dataset
 from zoo.processors import ReadsInputs
 from zoo.testing._case import Case, Skip, message
 from zoo.testing._data import empty_folder
-from zoo.testing._tasks import card_of
+from zoo.testing._models import made_up_card
 
 __all__ = ["reads_its_items", "refuses_other_data", "refuses_unfit_cards"]
 
@@ -81,11 +82,15 @@ def refuses_other_data(case: Case) -> None:
 def _fed(case: Case, arguments: Mapping[str, int], preprocess: Mapping[str, Any]) -> Dataset | None:
     """Return the tiny dataset as fed to a model; None if it is refused."""
     try:
-        fed = case.task.feed(case.tiny(), card_of(case, arguments, preprocess))
+        fed = case.task.feed(case.tiny(), _card(case, arguments, preprocess))
         _targets(case, fed)  # a split may be renumbered only once it is asked for
     except (DataError, OptionError):
         return None
     return fed
+
+
+def _card(case: Case, arguments: Mapping[str, int], preprocess: Mapping[str, Any]) -> Card:
+    return made_up_card(case.spec.name, arguments=arguments, preprocess=preprocess)
 
 
 def _targets(case: Case, data: Dataset) -> torch.Tensor:
@@ -106,7 +111,7 @@ def reads_its_items(case: Case) -> None:
         return
     split = data.split("val")
     item = torch.as_tensor(split[:8] if isinstance(case.task, CarriesState) else split[0][0]).numpy()
-    reader = processor.input_reader(card_of(case, data.dims, data.preprocess))
+    reader = processor.input_reader(_card(case, data.dims, data.preprocess))
     with empty_folder() as folder:
         for what, source in _sources(case, item, folder):
             try:

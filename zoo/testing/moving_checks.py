@@ -16,16 +16,24 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from zoo._version import __version__
 from zoo.errors import PluginError, WeightsError, cause, first_line
-from zoo.files.cards import Card, DatasetCard
+from zoo.files.cards import Card
 from zoo.interfaces import CarriesState
 from zoo.models import weights
 from zoo.models.finite import infinite_buffers
 from zoo.registry.provided import provided
 from zoo.testing._case import Case, Skip, Warned, message
 from zoo.testing._fresh import Fresh
-from zoo.testing._models import arguments, build, forward, random_inputs, step, train_batch, train_briefly
+from zoo.testing._models import (
+    arguments,
+    build,
+    forward,
+    made_up_card,
+    random_inputs,
+    step,
+    train_batch,
+    train_briefly,
+)
 
 __all__ = ["deep_copies", "exports", "moves_dtype_and_device", "saves_and_loads"]
 
@@ -100,17 +108,13 @@ def _card(case: Case) -> Card:
     """Return the card of a model that was trained briefly."""
     assert case.entry is not None
     dataset = case.tiny()
-    return Card(
-        architecture=case.entry.name,
+    return made_up_card(
+        case.spec.task,
         arguments=arguments(case),
-        task=case.spec.task,
-        dataset=DatasetCard(name="tiny", options={}, fingerprint=dataset.fingerprint),
-        preprocess=dict(dataset.preprocess),
+        preprocess=dataset.preprocess,
+        architecture=case.entry.name,
+        fingerprint=dataset.fingerprint,
         training=case.registry.usual_config(case.entry).to_dict(),
-        seed=0,
-        progress={"epochs": 0, "steps": 3},
-        metrics={},
-        versions={"zoo": __version__},
     )
 
 
