@@ -22,7 +22,7 @@ from zoo.models.building import build_model, model_arguments, on_meta
 from zoo.registry import plugins
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec
-from zoo.testing import run_checks
+from zoo.testing import check
 
 # How many models of each family, and of how many parameters at most, unless the user says
 _USUAL = {"timm": (2, 12e6), "torchvision": (100, 30e6)}
@@ -46,7 +46,7 @@ def main() -> None:
         chosen = smallest(registry, entries, arguments.each or each, int(arguments.largest or largest))
         for size, entry in chosen:
             start = time.perf_counter()
-            outcomes = [one for one in run_checks(registry, entry.name) if one.reason]
+            outcomes = [one for one in check(entry.name, registry=registry, progress=False) if one.reason]
             failures = [outcome for outcome in outcomes if outcome.outcome == "failed"]
             taken = time.perf_counter() - start
             status = "failed" if failures else "passed"
@@ -61,8 +61,8 @@ def main() -> None:
     total = sum(map(len, passed.values()))
     fallen = {name for names in failed.values() for name in names}
     print(f"{total} models of {len(passed)} families pass, {len(fallen)} fail")
-    for check, names in failed.items():
-        print(f"{check}: {', '.join(names)}")
+    for name, names in failed.items():
+        print(f"{name}: {', '.join(names)}")
 
 
 def registry_with(library: str) -> Registry:

@@ -9,7 +9,7 @@ from PIL import Image
 from zoo import hookimpl
 from zoo.config.declarations import declared
 from zoo.registry.registry import Registry
-from zoo.testing import contract, run_checks
+from zoo.testing import check, contract
 from zoo.testing._table import CHECKS
 from zoo_images import cifar, folder, labeled, mnist, plugin, scenes, shapes
 
@@ -81,7 +81,8 @@ def test_datasets_whose_data_is_missing_pass_with_small_releases(tmp_path, monke
     monkeypatch.setattr(mnist, "fashion_mnist", small_mnist(tmp_path, mnist.FASHION).read)
     specs = [dataclasses.replace(spec, required=()) for spec in plugin.zoo_datasets() if spec.name in MISSING]
     monkeypatch.setattr(plugin, "zoo_datasets", hookimpl(lambda: specs))
-    checked = [o for o in run_checks(Registry.discover(), "images", thorough=True) if o.kind == "dataset"]
+    outcomes = check("images", registry=Registry.discover(), thorough=True, progress=False)
+    checked = [outcome for outcome in outcomes if outcome.kind == "dataset"]
     assert {o.entry for o in checked} == {f"images/{name}" for name in MISSING}
     checks = [check for check in CHECKS if check.kind == "dataset" and check.task is None]
     assert len(checked) == len(checks) * len(MISSING)

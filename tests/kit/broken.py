@@ -236,17 +236,6 @@ class OneExpert(Net):
         return logits
 
 
-class DenseExperts(OneExpert):
-    """Honest: asks all four layers and masks three of the answers, so that the graph is always the same."""
-
-    def forward(self, images):
-        x = F.adaptive_avg_pool2d(self.features(images), 2).flatten(1)
-        weight, chosen = self.router(x).softmax(1).max(1)  # (B,)
-        answers = torch.stack([expert(x) for expert in self.experts], 1)  # (B, 4, K)
-        mask = F.one_hot(chosen, 4).to(answers) * weight[:, None]
-        return self.head(self.dropout(x)) + (answers * mask[..., None]).sum(1)
-
-
 class OneExpertAndASpare(OneExpert):
     """Has a layer that is not idle but unused."""
 

@@ -6,7 +6,6 @@ import gzip
 import itertools
 import os
 import time
-import uuid
 from pathlib import Path
 from typing import ClassVar
 
@@ -87,11 +86,6 @@ class SaysWhen(SaysMore):
         return str(time.time_ns())
 
 
-class SaysTheHour(SaysMore):
-    def text(self):
-        return time.strftime("%d %b %Y, %H:%M:%S")
-
-
 class SaysWhere(SaysMore):
     def text(self):
         return str(Path.cwd())
@@ -100,16 +94,6 @@ class SaysWhere(SaysMore):
 class SaysWhichProcess(SaysMore):
     def text(self):
         return str(os.getpid())
-
-
-class SaysAnId(SaysMore):
-    def text(self):
-        return str(uuid.uuid4())
-
-
-class SaysAnAddress(SaysMore):
-    def text(self):
-        return repr(object())
 
 
 class SaysHowMany(SaysMore):

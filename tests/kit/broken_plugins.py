@@ -221,7 +221,6 @@ honest = Provider(
     images(ArchitectureSpec, "large", "NeedsLargerImages", smallest_image=64),
     text(ArchitectureSpec, "experts", "OneExpertPerToken", data_dependent="each token goes to one expert"),
     images(ArchitectureSpec, "expert", "OneExpert", data_dependent="each image goes to one expert"),
-    images(ArchitectureSpec, "dense", "DenseExperts", data_dependent="each image goes to one expert"),
     images(ArchitectureSpec, "numbers", "NumbersOnTheProcessor"),
     images(ArchitectureSpec, "one-size", "RefusesOtherDims"),
     images(ArchitectureSpec, "versioned", "HasAVersion"),
@@ -321,7 +320,6 @@ entries = Provider(
     images(ArchitectureSpec, "reads_its_items.rows", "HeightNet", task="reads_its_items.rows"),
     task("reads_its_items.text", "Reading", **READING, processor="broken_processors:ReadsBackwards"),
     task("predicts_the_targets", "Tagging", processor="broken_processors:LeastLikely"),
-    task("predicts_the_targets.logits", "Tagging", processor="broken_processors:LogitsForProbabilities"),
     measuring("predicts_the_targets.scale", processor="broken_processors:InDeviations"),
     images(ArchitectureSpec, "predicts_the_targets.scale", "HeightNet", task="predicts_the_targets.scale"),
     task("uses_its_fields", "IgnoresSmoothing", groups=("images", "labels")),
@@ -363,10 +361,7 @@ entries = Provider(
     exporter("equal_models_equal_files", "SaysWhen", reader="zoo_export.onnx_reader:read"),
     exporter("equal_models_equal_files.place", "SaysWhere", reader="zoo_export.onnx_reader:read"),
     exporter("equal_models_equal_files.process", "SaysWhichProcess", reader="zoo_export.onnx_reader:read"),
-    exporter("equal_models_equal_files.id", "SaysAnId", reader="zoo_export.onnx_reader:read"),
     exporter("equal_models_equal_files.set", "SaysASet", reader="zoo_export.onnx_reader:read"),
-    exporter("equal_models_equal_files.hour", "SaysTheHour", reader="zoo_export.onnx_reader:read"),
-    exporter("equal_models_equal_files.address", "SaysAnAddress", reader="zoo_export.onnx_reader:read"),
     exporter("equal_models_equal_files.count", "SaysHowMany", reader="zoo_export.onnx_reader:read"),
     exporter("equal_models_equal_files.gzip", "ZipsWithATime"),
     exporter("reads_without_torch", reader="broken_readers:needs_torch"),
@@ -653,7 +648,6 @@ undeclared = Provider(images(ArchitectureSpec, "expert", "OneExpert"))
 warned = Provider(
     images(ArchitectureSpec, "far-off", "StartsFarOff"),
     images(DatasetSpec, "rolled", "RollsTheTestLabels"),
-    images(ArchitectureSpec, "not-routed", "Net", data_dependent="it was a mixture of experts once"),
 )
 
 extra = Provider(

@@ -127,16 +127,6 @@ class LeastLikely(ClassProcessor):
         return super().predictions(-outputs, preprocess, top=top)
 
 
-class LogitsForProbabilities(ClassProcessor):
-    def predictions(self, outputs, preprocess, *, top=None):
-        found = super().predictions(outputs, preprocess, top=top)
-        logits = outputs.max(1).tolist()
-        return [
-            replace(one, rows=[{**one.rows[0], "probability": logit}], confidence=logit)
-            for one, logit in zip(found, logits, strict=True)
-        ]
-
-
 class HeightProcessor(Processor):
     """An honest processor of rows, whose models predict a height in standard deviations."""
 

@@ -74,7 +74,7 @@ FUNCTIONS: tuple[tuple[ModuleType | type, tuple[str, ...]], ...] = (
         ),
     ),
     (kit.Session, ("begin", "load", "working")),
-    (testing, ("check", "contract", "run_checks", "shortfall")),
+    (testing, ("check", "contract", "shortfall")),
 )
 
 

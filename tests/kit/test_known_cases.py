@@ -93,16 +93,6 @@ def test_what_was_accused_passes(entry, checks):
         assert (found.outcome, found.reason) == ("passed", "")
 
 
-@pytest.mark.slow  # to export them takes seconds
-def test_what_is_said_to_depend_on_the_data_and_does_not_is_only_warned():
-    found = suite("broken_plugins:warned").outcome("not-routed-exports")
-    assert found.outcome == "warned"
-    assert "remove `data_dependent` from the spec" in found.reason
-    for entry in ("expert", "dense"):
-        found = suite("broken_plugins:honest").outcome(f"{entry}-exports")
-        assert (found.outcome, found.reason) == ("passed", "")
-
-
 def test_a_model_that_starts_far_off_but_learns_is_only_warned():
     found = suite("broken_plugins:warned").outcome("far-off-first_loss_near_uniform")
     assert found.outcome == "warned"

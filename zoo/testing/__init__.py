@@ -22,7 +22,7 @@ from zoo.errors import warn
 from zoo.registry.registry import Registry
 from zoo.testing._case import Skip, Warned
 from zoo.testing._outcomes import Outcome, shortfall
-from zoo.testing._suite import Suite, run_checks
+from zoo.testing._suite import Suite
 from zoo.testing._table import CHECKS
 from zoo.testing.checking import check
 from zoo.testing.targets import loaded_for
@@ -35,7 +35,7 @@ if "pytest" in sys.modules:
 if TYPE_CHECKING:
     import pytest
 
-__all__ = ["Outcome", "check", "contract", "run_checks", "shortfall"]
+__all__ = ["Outcome", "check", "contract", "shortfall"]
 
 
 def contract(

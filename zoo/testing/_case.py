@@ -16,7 +16,7 @@ from zoo.registry.registry import Entry, Registry
 if TYPE_CHECKING:
     from zoo.interfaces import Dataset, Task
 
-__all__ = ["Case", "Check", "CheckKind", "Skip", "Warned", "message"]
+__all__ = ["Case", "Check", "CheckKind", "Failure", "Skip", "Warned", "message"]
 
 CheckKind = Kind | Literal["plugin", "recipe", "weights"]
 
@@ -35,6 +35,13 @@ class Skip(Exception):
 
 class Warned(Exception):
     """A check passed, but its author should know something; the message says what."""
+
+
+class Failure(AssertionError):
+    """A check failed; the message is that of `message`."""
+
+    def __init__(self, *, expected: str, got: str, usually: str) -> None:
+        super().__init__(message(expected=expected, got=got, usually=usually))
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from zoo.errors import DataError, SpecError, ZooError, cause
 from zoo.files.cache import data_home
 from zoo.files.downloads import offline
 from zoo.interfaces import Dataset, Split
-from zoo.testing._case import Case, Skip, message
+from zoo.testing._case import Case, Failure, Skip, message
 from zoo.testing._options import without_values
 
 __all__ = [
@@ -125,11 +125,8 @@ def only_data_in(home: Path) -> Generator[None]:
 @contextlib.contextmanager
 def empty_folder() -> Generator[Path]:
     """Make an empty folder, and remove it afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="zoo-check-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="zoo-check-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @contextlib.contextmanager
@@ -263,12 +260,10 @@ def require_splits(dataset: Dataset) -> None:
         except DataError as error:
             raise Skip(f"its {name} split is missing, and checks download nothing: {error}") from None
         except Exception as error:
-            raise AssertionError(
-                message(
-                    expected=f"a {name} split, which may be empty",
-                    got=cause(error),
-                    usually="a split that the data does not have; return an empty one, such as []",
-                )
+            raise Failure(
+                expected=f"a {name} split, which may be empty",
+                got=cause(error),
+                usually="a split that the data does not have; return an empty one, such as []",
             ) from error
 
 

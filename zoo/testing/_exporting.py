@@ -17,7 +17,7 @@ from zoo.files.cards import Card
 from zoo.files.exported import Port, Signature, metadata_of
 from zoo.interfaces import Exportable, Exporter
 from zoo.registry.provided import provided
-from zoo.testing._case import Case, Skip, message
+from zoo.testing._case import Case, Failure, Skip, message
 from zoo.testing._models import drawing_from, made_up_card
 from zoo.testing._process import settings
 
@@ -37,12 +37,10 @@ def write(case: Case, exporter: Exporter, model: Exportable) -> bytes:
     try:
         content, changed = provided_here(case, "exporting", "write")(exporter, model)
     except Exception as error:
-        raise AssertionError(
-            message(
-                expected="the content of a file",
-                got=cause(error),
-                usually="inputs or outputs of types and shapes that the exporter does not expect",
-            )
+        raise Failure(
+            expected="the content of a file",
+            got=cause(error),
+            usually="inputs or outputs of types and shapes that the exporter does not expect",
         ) from error
     assert not changed, message(
         expected="a model that writing leaves unchanged",

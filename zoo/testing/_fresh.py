@@ -24,18 +24,23 @@ from typing import IO, Any
 
 from msgspec.structs import replace
 
-from zoo.errors import SpecError, first_line
+from zoo.errors import SpecError, cause
 from zoo.registry import plugins
 from zoo.registry.plugin_files import PluginFile
 from zoo.registry.plugins import GROUP, Plugin
 from zoo.registry.specs import CommandSpec, ExporterSpec, FieldsSpec, TaskSpec
 from zoo.testing._beside import registry_beside
+from zoo.testing._case import Case
 
-__all__ = ["Fresh"]
+__all__ = ["Ended", "Fresh", "ask_shared"]
 
 # What is read of what an import prints
 _MOST_PRINTED = 10_000
 _KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_", "LD_LIBRARY_PATH", "PYTHON", "OMP_", "ZOO_")
+
+
+class Ended(Exception):
+    """A process has ended in place of an answer; the message is its last line, or its exit code."""
 
 
 class Fresh:
@@ -61,8 +66,8 @@ class Fresh:
         )
         weakref.finalize(self, _end, self._process, self._errors, folder)
 
-    def ask(self, command: str, **request: Any) -> str:
-        """Return the answer to one question, as JSON, or the last line of stderr if the process fails."""
+    def ask(self, command: str, **request: Any) -> Any:
+        """Return the answer to one question. Raises Ended."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
@@ -72,10 +77,18 @@ class Fresh:
                 flush=True,
             )
         if answer := self._process.stdout.readline():
-            return answer.strip()
+            return json.loads(answer)
         code = self._process.wait()
         self._errors.seek(0)
-        return self._errors.read().strip().split("\n")[-1] or f"exit code {code}"
+        raise Ended(self._errors.read().strip().split("\n")[-1] or f"exit code {code}")
+
+
+def ask_shared(case: Case, command: str, **request: Any) -> Any:
+    """Ask a process that the checks of a plugin share, since to import torch takes longest. Raises Ended."""
+    process = case.shared.pop("process", None) or Fresh(case.plugin)
+    answer = process.ask(command, **request)
+    case.shared["process"] = process
+    return answer
 
 
 def _end(process: subprocess.Popen[str], errors: IO[str], folder: tempfile.TemporaryDirectory[str]) -> None:
@@ -131,7 +144,7 @@ def _help(request: dict[str, Any]) -> dict[str, tuple[str, str]]:
                 with contextlib.redirect_stdout(shown):
                     spec.load().main(["--help"], prog_name=f"zoo {spec.name}", standalone_mode=False)
             except (Exception, SystemExit) as error:
-                problem = f"{type(error).__name__}: {first_line(error)}"
+                problem = cause(error)
             answers[spec.name] = problem, shown.getvalue()
     return answers
 
@@ -153,12 +166,11 @@ def _exported(request: dict[str, Any]) -> dict[str, Any]:
         outputs = {name: value.tolist() for name, value in found.start(1)(inputs).items()}
         return {"card": found.card.to_dict(), "signature": asdict(found.signature), "outputs": outputs}
     except Exception as error:
-        return {"error": f"{type(error).__name__}: {first_line(error)}"}
+        return {"error": cause(error)}
 
 
 def _write(request: dict[str, Any]) -> str:
     """Write the kit's models by an exporter; return why that fails, empty if it does not."""
-    from zoo.testing._case import Case
     from zoo.testing._exporting import write_models
 
     try:
@@ -166,7 +178,7 @@ def _write(request: dict[str, Any]) -> str:
         entry = registry.exporter(request["exporter"])
         write_models(Case(entry.plugin, entry, registry, {}), Path(request["folder"]))
     except Exception as error:
-        return f"{type(error).__name__}: {first_line(error)}"
+        return cause(error)
     return ""
 
 
@@ -191,7 +203,7 @@ def _process(request: dict[str, Any]) -> dict[str, Any]:
             found = processor.predictions(outputs, preprocess) if isinstance(processor, Predicts) else ()
         return {"predictions": [dict(answer) for one in found for answer in one.rows]}
     except Exception as error:
-        return {"error": f"{type(error).__name__}: {first_line(error)}"}
+        return {"error": cause(error)}
 
 
 def _watch(request: dict[str, Any]) -> dict[str, list[str]]:
@@ -239,7 +251,7 @@ def _reload(request: dict[str, Any]) -> str:
             logits = model(inputs)[0] if isinstance(task, CarriesState) else model(inputs)
         save_file({"logits": logits.contiguous()}, folder / "logits.safetensors")
     except Exception as error:
-        return f"{type(error).__name__}: {first_line(error)}"
+        return cause(error)
     return ""
 
 

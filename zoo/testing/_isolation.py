@@ -34,8 +34,6 @@ MOST_BYTES = 4 << 30
 _POLL = 0.1
 # Seconds that a process may take to end after its last message
 _TO_END = 5.0
-# Bytes that are read of the beginning, and of the end, of what is printed
-_MOST_PRINTED = 1 << 16
 
 
 class _Stopped(Exception):
@@ -170,13 +168,9 @@ def _memory_of(process: int) -> int:
 
 
 def _lines_of(printed: IO[bytes]) -> list[str]:
-    """Return the first and the last of the lines that were printed."""
-    size = printed.seek(0, os.SEEK_END)
-    pieces: list[bytes] = []
-    for start in (0, max(_MOST_PRINTED, size - _MOST_PRINTED)):
-        printed.seek(start)
-        pieces.append(printed.read(_MOST_PRINTED))
-    return [line for line in b"".join(pieces).decode(errors="replace").splitlines() if line.strip()]
+    """Return the lines that were printed."""
+    printed.seek(0)
+    return [line for line in printed.read().decode(errors="replace").splitlines() if line.strip()]
 
 
 def _last_of(printed: IO[bytes]) -> str:

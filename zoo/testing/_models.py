@@ -20,7 +20,7 @@ from zoo.interfaces import Batch, CarriesState, Dataset, State, Step
 from zoo.models.building import build_model, model_arguments
 from zoo.registry.registry import Registry
 from zoo.registry.specs import ArchitectureSpec, TaskSpec
-from zoo.testing._case import Case, Skip
+from zoo.testing._case import Case, Skip, message
 from zoo.testing._process import settings_kept
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "mean_loss",
     "model_for",
     "random_inputs",
+    "require_unchanged",
     "step",
     "train_batch",
     "train_briefly",
@@ -107,6 +108,17 @@ def random_inputs(case: Case, size: int, *, seed: int = 0) -> Tensor:
     if usual.is_floating_point():
         return torch.randn(shape, generator=generator)
     return torch.randint(int(usual.max()) + 1, shape, generator=generator)
+
+
+def require_unchanged(case: Case, inputs: Tensor, mode: str) -> None:
+    """Raise AssertionError if three random inputs, which a model has read, are others now."""
+    assert torch.equal(inputs, random_inputs(case, 3)), message(
+        expected=f"unchanged inputs after a forward pass in {mode} mode",
+        got="different values in them",
+        usually="nn.ReLU(inplace=True) as the first layer"
+        if bool((inputs >= 0).all())
+        else "an operation in place on them, such as `x.sub_(mean)` or `x += y`",
+    )
 
 
 @contextlib.contextmanager

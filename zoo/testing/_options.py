@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable
 from zoo.config.declarations import declared, resolved_hints
 from zoo.config.options import convert
 from zoo.errors import OptionError, SpecError, first_line
-from zoo.testing._case import Case, Skip, message
+from zoo.testing._case import Case, Failure, Skip, message
 
 __all__ = ["require_types", "without_values"]
 
@@ -47,10 +47,8 @@ def require_types(case: Case, *, ignored: Container[str] = ()) -> None:
         try:
             convert(option.default, types[name], what=name)
         except (OptionError, TypeError) as error:
-            raise AssertionError(
-                message(
-                    expected=f"a default of {name} that has its type and is JSON data",
-                    got=f"{option.default!r} ({first_line(error)})",
-                    usually="a None that the type does not allow, or a class or function as an option",
-                )
+            raise Failure(
+                expected=f"a default of {name} that has its type and is JSON data",
+                got=f"{option.default!r} ({first_line(error)})",
+                usually="a None that the type does not allow, or a class or function as an option",
             ) from error

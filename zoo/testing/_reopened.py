@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from unittest import mock
 
 from zoo.testing._case import Case
 from zoo.testing._data import described, opened, usual_options
-from zoo.testing._fresh import Fresh
+from zoo.testing._fresh import Ended, ask_shared
 from zoo.testing._models import all_drawing_from
 
 __all__ = ["in_new_process", "reopened"]
@@ -34,13 +33,9 @@ def in_new_process(case: Case) -> dict[str, str]:
     """Describe the dataset as a new process opens it; empty if it does not. Only the latest is kept."""
     if case.shared.get("described", ("", None))[0] != case.spec.name:
         assert case.entry is not None
-        if "process" not in case.shared:
-            case.shared["process"] = Fresh(case.plugin)
-        process = case.shared["process"]
         try:
-            found = json.loads(process.ask("describe", dataset=case.entry.name, options=usual_options(case)))
-        except ValueError:
+            found = ask_shared(case, "describe", dataset=case.entry.name, options=usual_options(case))
+        except Ended:
             found = {}
-            del case.shared["process"]  # it has ended
         case.shared["described"] = (case.spec.name, found)
     return case.shared["described"][1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +18,7 @@ from zoo.testing._table import CHECKS
 
 __all__ = ["require_format", "write_report"]
 
-_COUNTS = ("ran", "skipped", "failed", "xfailed", "warned")
+_FORMATS = (".md", ".json")
 
 
 def require_format(path: Path) -> None:
@@ -52,72 +52,47 @@ def write_report(
         "shortfall": shortfall(outcomes),
         "checks": [asdict(outcome) for outcome in outcomes],
     }
+    text = _markdown(facts, outcomes) if path.suffix == ".md" else f"{readable_json(facts)}\n"
     with atomic_write(path) as file:
-        file.write(_FORMATS[path.suffix](facts, outcomes).encode())
-
-
-def _as_json(facts: Mapping[str, Any], outcomes: list[Outcome]) -> str:  # noqa: ARG001
-    return f"{readable_json(facts)}\n"
+        file.write(text.encode())
 
 
 def _markdown(facts: Mapping[str, Any], outcomes: list[Outcome]) -> str:
-    parts = [
-        f"# The contract kit on {facts['target']}\n",
-        f"{_verdict(facts, outcomes)}\n",
-        _about(facts) + "\n",
-    ]
-    for title, rows, numbers in _tables(outcomes):
-        parts.append(f"## {title}\n\n{_table(rows, numbers)}")
-    return "\n".join(parts)
-
-
-def _table(rows: Sequence[Sequence[str]], numbers: bool) -> str:
-    head, *others = [[_marked(cell) for cell in row] for row in rows]
-    rule = [":--", *(["--:"] if numbers else [":--"]) * (len(head) - 1)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in (head, rule, *others))
-
-
-def _marked(text: str) -> str:
-    """Return text for a cell of Markdown."""
-    return " ".join(text.split()).replace("<", "&lt;").replace("|", "\\|")
-
-
-def _verdict(facts: Mapping[str, Any], outcomes: list[Outcome]) -> str:
     result = "Failed" if facts["failed"] or facts["shortfall"] else "Passed"
-    return "; ".join([f"{result}: {in_words(outcomes)}", *facts["shortfall"]])
-
-
-def _about(facts: Mapping[str, Any]) -> str:
-    """Return a line on what was checked and with what."""
     plugins = (
         f"{plugin['name']} ({' '.join(filter(None, [plugin['distribution'], plugin['version']]))})"
         for plugin in facts["plugins"]
     )
     versions = (f"{name} {number}" for name, number in facts["versions"].items())
-    return f"Checked: {', '.join(plugins)}, with {', '.join(versions)}."
-
-
-def _tables(outcomes: list[Outcome]) -> list[tuple[str, list[list[str]], bool]]:
-    """Return the title and the rows of each table, the first one the header, and whether they are numbers."""
-    entries = [["entry", *_COUNTS]]
-    noted = [["result", "check and reason"]]
+    parts = [
+        f"# The contract kit on {facts['target']}\n",
+        "; ".join([f"{result}: {in_words(outcomes)}", *facts["shortfall"]]) + "\n",
+        f"Checked: {', '.join(plugins)}, with {', '.join(versions)}.\n",
+    ]
+    entries, noted = list[Sequence[object]](), list[Sequence[object]]()
     for name in dict.fromkeys(outcome.entry for outcome in outcomes):
         own = [outcome for outcome in outcomes if outcome.entry == name]
-        counted = counts(own)
-        entries.append([name, *(str(counted[word]) for word in _COUNTS)])
-        noted += [[result, line] for result, line in in_lines(own)]
+        entries.append([name, *counts(own).values()])
+        noted += in_lines(own)
     done = {(outcome.kind, outcome.check) for outcome in outcomes}
     asked = [
-        [check.name, (check.load().__doc__ or "").split("\n")[0]]
+        (check.name, (check.load().__doc__ or "").split("\n")[0])
         for check in CHECKS
         if (check.kind, check.name) in done
     ]
-    tables = [("Entries", entries, True), ("Failures, warnings and skipped checks", noted, False)]
-    tables.append(("What was asked", [["check", "promise"], *asked], False))
-    return [table for table in tables if len(table[1]) > 1]
+    for title, head, rows in (
+        ("Entries", ["entry", *counts(outcomes)], entries),
+        ("Failures, warnings and skipped checks", ["result", "check and reason"], noted),
+        ("What was asked", ["check", "promise"], asked),
+    ):
+        if rows:
+            table = "".join(
+                f"| {' | '.join(map(_cell, row))} |\n" for row in (head, [":--"] * len(head), *rows)
+            )
+            parts.append(f"## {title}\n\n{table}")
+    return "\n".join(parts)
 
 
-_FORMATS: Mapping[str, Callable[[Mapping[str, Any], list[Outcome]], str]] = {
-    ".md": _markdown,
-    ".json": _as_json,
-}
+def _cell(value: object) -> str:
+    """Return text for a cell of Markdown."""
+    return " ".join(str(value).split()).replace("<", "&lt;").replace("|", "\\|")

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
-import itertools
 import sys
 import traceback
-from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from collections.abc import Generator, Iterable, Mapping
+from typing import Any, NamedTuple
 
 from zoo.config.recipe import Recipe
-from zoo.errors import OptionError, PluginError, UnknownName, ZooError, did_you_mean, first_line
+from zoo.errors import OptionError, PluginError, UnknownName, ZooError, cause, did_you_mean, first_line
 from zoo.registry.plugins import Plugin
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Entry, Registry
@@ -20,7 +18,7 @@ from zoo.testing._case import Case, Check, Skip, Warned
 from zoo.testing._outcomes import Outcome, Result
 from zoo.testing._table import CHECKS
 
-__all__ = ["Suite", "run_checks"]
+__all__ = ["Suite"]
 
 # Checks that a one-file plugin is spared: it holds its model, and so may import torch
 _FOR_PACKAGES = ("imports_without_torch", "imports_quickly", "imports_silently")
@@ -32,20 +30,6 @@ _UNEXPECTED = "it was expected to fail, but passed: "
 class _Item(NamedTuple):
     case: Case
     check: Check
-
-
-@dataclass(frozen=True, slots=True)
-class _Verdict:
-    """How a check ended, whatever was expected of it.
-
-    Attributes:
-        reason: why a check that needs this one is skipped; empty if it passed.
-        cause: the full name of the check that failed first.
-    """
-
-    status: Literal["passed", "skipped", "failed"]
-    reason: str = ""
-    cause: str = ""
 
 
 class Suite:
@@ -78,7 +62,6 @@ class Suite:
         self.plugin = _enabled(registry, name)
         self.expected: dict[str, str] = {}
         self.items: dict[str, _Item] = {}
-        self._verdicts: dict[str, _Verdict] = {}
         entries, recipes, weights = _chosen(registry, self.plugin, pattern)
         for entry in entries:
             declared = entry.spec.expected_failures
@@ -93,14 +76,12 @@ class Suite:
         self._require_known_failures(target)
         if not thorough:
             self.items = {name: item for name, item in self.items.items() if not item.check.thorough}
-        for outcome in done:
-            if outcome.plugin == self.plugin.name:
-                self._verdicts[outcome.name] = _verdict_of(outcome)
+        self._outcomes = {outcome.name: outcome for outcome in done if outcome.plugin == self.plugin.name}
 
     @property
     def left(self) -> list[str]:
         """The checks that have not run yet."""
-        return [name for name in self.items if name not in self._verdicts]
+        return [name for name in self.items if name not in self._outcomes]
 
     def _require_known_failures(self, target: str) -> None:
         for name, reason in self.expected.items():
@@ -120,42 +101,30 @@ class Suite:
         Raises Skip if it cannot run, Warned if it passes with a warning, and AssertionError or any other
         error if it fails.
         """
+        error: BaseException | None = None
         try:
             self._run(*self.items[name])
-        except Skip as skip:
-            self._verdicts[name] = _Verdict("skipped", str(skip), skip.cause)
+        except BaseException as raised:  # also a plugin's `sys.exit()`
+            error = raised
             raise
-        except Warned:
-            self._verdicts[name] = _Verdict("passed")
-            raise
-        except BaseException:  # also a plugin's `sys.exit()`
-            expected = ", as expected" if name in self.expected else ""
-            reason = f"{self.items[name].check.name} failed{expected}"
-            self._verdicts[name] = _Verdict("failed", reason, name)
-            raise
-        self._verdicts[name] = _Verdict("passed")
+        finally:
+            result, reason, cause = _result(error, self.expected.get(name))
+            self._outcomes[name] = Outcome(**self.about(name), outcome=result, reason=reason, cause=cause)
 
     def _run(self, case: Case, check: Check) -> None:
         for need in check.needs:
             if f"{case.label}-{need}" not in self.items:  # it does not apply to this entry
                 continue
-            verdict = self._verdict(f"{case.label}-{need}")
-            if verdict.status != "passed":
-                raise Skip(verdict.reason, verdict.cause)
+            needed = self.outcome(f"{case.label}-{need}")
+            if needed.outcome == "skipped":
+                raise Skip(needed.reason, needed.cause)
+            if needed.outcome == "xfailed":
+                raise Skip(f"{need} failed, as expected", needed.name)
+            if needed.outcome == "failed" and not needed.reason.startswith(_UNEXPECTED):
+                raise Skip(f"{need} failed", needed.name)
         function = check.load()
         with _torch_kept():
             function(case)
-
-    def _verdict(self, name: str) -> _Verdict:
-        """Return how a check ended, after running it unless it has run."""
-        if name not in self._verdicts:
-            try:
-                self.run(name)
-            except KeyboardInterrupt:
-                raise
-            except BaseException:  # the verdict says so
-                pass
-        return self._verdicts[name]
 
     def about(self, name: str) -> dict[str, Any]:
         """Return the name of a check, and the plugin, the entry and the kind that it is of."""
@@ -164,75 +133,31 @@ class Suite:
         return {"name": name, "plugin": self.plugin.name, "entry": entry, "kind": check.kind}
 
     def outcome(self, name: str) -> Outcome:
-        """Run one check and return its outcome."""
-        outcome, reason, cause = self._judge(name)
-        return Outcome(**self.about(name), outcome=outcome, reason=reason, cause=cause)
-
-    def _judge(self, name: str) -> tuple[Result, str, str]:
-        """Return how a check ended, why, and the check that failed first if it was skipped for that."""
-        expected, warning = self.expected.get(name), ""
-        try:
-            self.run(name)
-        except Warned as warned:
-            warning = str(warned)
-        except Skip as skip:
-            return "skipped", str(skip), skip.cause
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            return ("failed", _reason(error), "") if expected is None else ("xfailed", expected, "")
-        if expected is not None:
-            return "failed", f"{_UNEXPECTED}{expected}", ""
-        return ("warned", warning, "") if warning else ("passed", "", "")
+        """Return the outcome of a check, after running it unless it has run."""
+        if name not in self._outcomes:
+            try:
+                self.run(name)
+            except KeyboardInterrupt:
+                raise
+            except BaseException:  # the outcome says so
+                pass
+        return self._outcomes[name]
 
 
-def _verdict_of(outcome: Outcome) -> _Verdict:
-    """Return the verdict that led to an outcome."""
-    if outcome.outcome == "skipped":
-        return _Verdict("skipped", outcome.reason, outcome.cause)
-    if outcome.outcome in ("passed", "warned") or outcome.reason.startswith(_UNEXPECTED):
-        return _Verdict("passed")
-    expected = ", as expected" if outcome.outcome == "xfailed" else ""
-    return _Verdict("failed", f"{outcome.check} failed{expected}", outcome.name)
-
-
-def run_checks(
-    registry: Registry,
-    target: str,
-    expected_failures: Mapping[str, str] | None = None,
-    *,
-    thorough: bool = False,
-    report: Callable[[str, int, int, str, str], None] | None = None,
-    finished: Callable[[list[Outcome]], None] | None = None,
-) -> list[Outcome]:
-    """Run the checks of a plugin, or of some of its entries, recipes and weights.
+def _result(error: BaseException | None, expected: str | None) -> tuple[Result, str, str]:
+    """Return how a check ended, why, and the check that failed first if it was skipped for that.
 
     Args:
-        registry: where the plugin is.
-        target: the plugin's name, or `plugin/pattern` for what it matches.
-        expected_failures: reasons by the name of a check, such as `{"lstm-carries_state": "issue 12"}`, in
-            addition to those that specs declare.
-        thorough: also run the checks that take long.
-        report: called before each check with the work, the number of checks done, their total, `checks`, and
-            the check's name.
-        finished: called after the last check of each entry with the outcomes of all.
-
-    Raises:
-        UnknownName: there is no such plugin, entry, recipe or weights, or an expected failure names no check.
-        PluginError: the plugin is disabled.
-        OptionError: an expected failure has no reason.
+        error: what the check raised; None if nothing.
+        expected: why it is expected to fail; None if it is not.
     """
-    suite = Suite(registry, target, expected_failures, thorough=thorough)
-    outcomes: list[Outcome] = []
-    for _, names in itertools.groupby(suite.items, key=lambda name: suite.items[name].case.label):
-        before = len(outcomes)
-        for name in names:
-            if report is not None:
-                report(f"checking {suite.plugin.name}", len(outcomes), len(suite.items), "checks", name)
-            outcomes.append(suite.outcome(name))
-        if finished is not None:
-            finished(outcomes[before:])
-    return outcomes
+    if isinstance(error, Skip):
+        return "skipped", str(error), error.cause
+    if error is None or isinstance(error, Warned):
+        if expected is not None:
+            return "failed", f"{_UNEXPECTED}{expected}", ""
+        return ("warned", str(error), "") if error else ("passed", "", "")
+    return ("failed", _reason(error), "") if expected is None else ("xfailed", expected, "")
 
 
 @contextlib.contextmanager
@@ -302,7 +227,7 @@ def _reason(error: BaseException) -> str:
         return str(error)
     if isinstance(error, AssertionError):
         return first_line(error) or f"an assertion without a message, at {_place(error)}"
-    return f"{type(error).__name__}: {first_line(error)}"
+    return cause(error)
 
 
 def _place(error: BaseException) -> str:

@@ -13,32 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import first_line
+from zoo.errors import cause, first_line
 from zoo.interfaces import Analysis, Batch
-from zoo.testing._case import Case, message
+from zoo.testing._case import Case, Failure, message
 from zoo.testing._models import all_drawing_from, drawing_from
 from zoo.testing._options import require_types
 from zoo.testing._process import settings
 from zoo.testing._subjects import Classes, Specimen, analyze, specimens
-
-__all__ = [
-    "answers_what_was_asked",
-    "can_be_written",
-    "declares_its_needs",
-    "deterministic",
-    "figures_draw",
-    "finite",
-    "finite_on_constant_input",
-    "follows_its_reference",
-    "leaves_model_untouched",
-    "looks_by_typed_options",
-    "maps_are_of_their_images",
-    "maps_are_upright",
-    "refuses_what_it_lacks",
-    "sensitive_to_class",
-    "sensitive_to_weights",
-    "untouched_after_an_error",
-]
 
 # A seed that no analyzer sets
 _UNUSUAL = 20_381
@@ -77,12 +58,10 @@ def can_be_written(case: Case) -> None:
             try:
                 json.dumps(getattr(analysis, name))
             except (TypeError, ValueError) as error:
-                raise AssertionError(
-                    message(
-                        expected=f"{name} that are JSON data",
-                        got=first_line(error),
-                        usually="a tensor or an array; convert it with float(), int() or tolist()",
-                    )
+                raise Failure(
+                    expected=f"{name} that are JSON data",
+                    got=first_line(error),
+                    usually="a tensor or an array; convert it with float(), int() or tolist()",
                 ) from error
 
 
@@ -321,12 +300,10 @@ def declares_its_needs(case: Case) -> None:
             try:
                 analyze(case, specimen, landmarks={name: specimen.landmarks[name] for name in names})
             except Exception as error:
-                raise AssertionError(
-                    message(
-                        expected=f"an analysis of a model with {', '.join(chosen) or 'no landmarks'}",
-                        got=f"{type(error).__name__}: {first_line(error)}",
-                        usually="a landmark that is used, but missing from the spec's `needs`",
-                    )
+                raise Failure(
+                    expected=f"an analysis of a model with {', '.join(chosen) or 'no landmarks'}",
+                    got=cause(error),
+                    usually="a landmark that is used, but missing from the spec's `needs`",
                 ) from error
 
 
@@ -337,12 +314,10 @@ def refuses_what_it_lacks(case: Case) -> None:
             analyze(case, specimen, landmarks={})
         except Exception:
             continue
-        raise AssertionError(
-            message(
-                expected=f"an error for a model without {' and '.join(case.spec.needs)}",
-                got="an analysis",
-                usually="`landmarks.get()` with a guess instead of `landmarks[...]`, or an unnecessary need",
-            )
+        raise Failure(
+            expected=f"an error for a model without {' and '.join(case.spec.needs)}",
+            got="an analysis",
+            usually="`landmarks.get()` with a guess instead of `landmarks[...]`, or an unnecessary need",
         )
 
 
@@ -366,23 +341,8 @@ def leaves_model_untouched(case: Case) -> None:
         assert not changed, message(
             expected="an unchanged model, settings and random state",
             got=f"a change in {', '.join(changed[:3])}",
-            usually=f"{_left(changed)}; use `zoo.plugin.untouched`",
+            usually="eval(), a hook or manual_seed() that is not undone; use `zoo.plugin.untouched`",
         )
-
-
-def _left(changed: list[str]) -> str:
-    """Return the most common cause of what an analysis has left changed."""
-    for word, usual in (
-        ("random", "manual_seed() or draws from the global generator, in place of one of your own"),
-        ("hooks of", "a hook that is not removed"),
-        ("mode of", "eval() or train() that is not undone"),
-        ("gradient of", "backward() in place of autograd.grad()"),
-        ("attributes of", "an attribute set on a module"),
-        ("weight", "a forward pass in training mode, or weights changed in place"),
-    ):
-        if any(word in name for name in changed):
-            return usual
-    return "a setting of torch that is not undone"
 
 
 def untouched_after_an_error(case: Case) -> None:

@@ -11,7 +11,7 @@ import torch
 from zoo.config.declarations import declared
 from zoo.errors import OptionError, SpecError, ZooError, first_line
 from zoo.models.building import build_model, model_arguments
-from zoo.testing._case import Case, message
+from zoo.testing._case import Case, Failure, message
 from zoo.testing._models import (
     arguments,
     build,
@@ -24,8 +24,6 @@ from zoo.testing._models import (
 from zoo.testing._options import require_types
 from zoo.testing._process import functions, put_back
 
-__all__ = ["builds", "builds_on_meta", "options_are_typed", "refuses_bad_options", "same_seed_same_weights"]
-
 
 def builds(case: Case) -> None:
     """The preset builds from the task's dims and its own config, all named arguments and JSON data."""
@@ -34,12 +32,10 @@ def builds(case: Case) -> None:
         built_with = arguments(case)
     except OptionError as error:
         dims = ", ".join(case.registry.task(case.spec.task).dims)
-        raise AssertionError(
-            message(
-                expected=f"a constructor that takes {dims}, and has a default for every other argument",
-                got=str(error),
-                usually="a misspelled dim, or an option without a default; `config` may set it",
-            )
+        raise Failure(
+            expected=f"a constructor that takes {dims}, and has a default for every other argument",
+            got=str(error),
+            usually="a misspelled dim, or an option without a default; `config` may set it",
         ) from error
     if "functions" in case.shared:  # for use_changes_nothing, which must not blame one model for another
         put_back(case.shared["functions"])
@@ -67,13 +63,11 @@ def builds(case: Case) -> None:
     try:
         build(case)
     except SpecError as error:
-        raise AssertionError(
-            message(
-                expected="a model from the task's dims and the spec's config alone",
-                got=str(error),
-                usually=larger_images(case)
-                or "an option without a default that `config` does not set, or sets to an invalid value",
-            )
+        raise Failure(
+            expected="a model from the task's dims and the spec's config alone",
+            got=str(error),
+            usually=larger_images(case)
+            or "an option without a default that `config` does not set, or sets to an invalid value",
         ) from error
 
 
@@ -150,13 +144,11 @@ def builds_on_meta(case: Case) -> None:
         with torch.device("meta"):
             model = build(case)
     except SpecError as error:
-        raise AssertionError(
-            message(
-                expected="a model on the meta device",
-                got=str(error),
-                usually="a constructor that reads values, with float(), item() or tolist(); compute in "
-                "Python, or make those tensors under `with torch.device('cpu'):`",
-            )
+        raise Failure(
+            expected="a model on the meta device",
+            got=str(error),
+            usually="a constructor that reads values, with float(), item() or tolist(); compute in "
+            "Python, or make those tensors under `with torch.device('cpu'):`",
         ) from error
     real = [name for name, tensor in model.state_dict().items() if not tensor.is_meta]
     assert not real, message(

@@ -15,19 +15,11 @@ from zoo.files.cards import Card
 from zoo.files.downloads import offline
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
-from zoo.testing._case import Case, Skip, message
+from zoo.testing._case import Case, Failure, Skip, message
 from zoo.testing.finding_weights import find_weights
 
 if TYPE_CHECKING:
     from zoo.interfaces import Split
-
-__all__ = [
-    "recipes_have_valid_options",
-    "recipes_name_entries",
-    "weights_are_intact",
-    "weights_fit_their_recipe",
-    "weights_score_as_claimed",
-]
 
 # How far a metric may be from the one claimed for it: another processor rounds differently, and a claim has
 # four decimals
@@ -43,12 +35,10 @@ def recipes_name_entries(case: Case) -> None:
             if recipe.from_weights and not registry.has("weights", recipe.from_weights):
                 raise DataError(f"there are no published weights {recipe.from_weights!r} to start from")
         except ZooError as error:
-            raise AssertionError(
-                message(
-                    expected=f"entries for one task behind the recipe {name}",
-                    got=str(error),
-                    usually="a misspelled name, or a plugin that pyproject.toml should depend on",
-                )
+            raise Failure(
+                expected=f"entries for one task behind the recipe {name}",
+                got=str(error),
+                usually="a misspelled name, or a plugin that pyproject.toml should depend on",
             ) from error
 
 
@@ -67,12 +57,10 @@ def recipes_have_valid_options(case: Case) -> None:
             filled = declared(target).keys()  # what the recipe leaves open, its user says
             check_arguments(target, recipe.data, what=what, flag="--data", filled=filled)
         except ZooError as error:
-            raise AssertionError(
-                message(
-                    expected=f"valid options in the recipe {name}",
-                    got=str(error),
-                    usually="a renamed option, or a training option in `model` or `data`",
-                )
+            raise Failure(
+                expected=f"valid options in the recipe {name}",
+                got=str(error),
+                usually="a renamed option, or a training option in `model` or `data`",
             ) from error
 
 
@@ -87,12 +75,10 @@ def weights_are_intact(case: Case) -> None:
             if spec.url:  # it may be intact where it is
                 absent.append(str(error))
                 continue
-            raise AssertionError(
-                message(
-                    expected=f"the file of the weights {name} in the package",
-                    got=str(error),
-                    usually="a file that was trained again, or that the build leaves out of the package",
-                )
+            raise Failure(
+                expected=f"the file of the weights {name} in the package",
+                got=str(error),
+                usually="a file that was trained again, or that the build leaves out of the package",
             ) from error
         assert size == spec.bytes, message(
             expected=f"{spec.bytes:,} bytes as the weights {name} state",
@@ -120,12 +106,10 @@ def weights_fit_their_recipe(case: Case) -> None:
             model, card = weights.load(path, registry)
             compared = list(_compared(registry, registry.recipes[spec.recipe], card))
         except ZooError as error:
-            raise AssertionError(
-                message(
-                    expected=f"the weights {name} to load, and their recipe {spec.recipe} to be valid",
-                    got=str(error),
-                    usually="an architecture or a recipe that was changed after it was trained",
-                )
+            raise Failure(
+                expected=f"the weights {name} to load, and their recipe {spec.recipe} to be valid",
+                got=str(error),
+                usually="an architecture or a recipe that was changed after it was trained",
             ) from error
         count = sum(parameter.numel() for parameter in model.parameters())
         for what, said, held in [("parameters", spec.params, count), *compared]:

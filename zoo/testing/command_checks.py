@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import sys
 import tempfile
@@ -13,13 +12,11 @@ from collections.abc import Generator, Iterator
 
 import click
 
-from zoo.errors import MissingModule, SpecError, ZooError, first_line
+from zoo.errors import MissingModule, SpecError, ZooError, cause
 from zoo.registry.specs import CommandSpec
 from zoo.testing._case import Case, Skip, message
 from zoo.testing._data import no_network
-from zoo.testing._fresh import Fresh
-
-__all__ = ["refuses_missing_weights", "shows_its_help", "takes_json_and_quiet"]
+from zoo.testing._fresh import Ended, Fresh
 
 _MISSING = "./no-such-weights.safetensors"
 _ON_STDOUT = "on stdout before the error"
@@ -101,12 +98,10 @@ def _leaves(name: str, command: click.Command) -> Iterator[tuple[str, click.Comm
 def _help(case: Case) -> tuple[str, str]:
     """Return why a new process could not print the help of the command, and what it printed."""
     if "help" not in case.shared:
-        answer = Fresh(case.plugin).ask("help")
         try:
-            case.shared["help"] = json.loads(answer)
-        except ValueError:
-            case.shared["help"] = {}
-            return answer, ""
+            case.shared["help"] = Fresh(case.plugin).ask("help")
+        except Ended as ended:
+            return str(ended), ""
     return case.shared["help"].get(case.spec.name, ("the process ended", ""))
 
 
@@ -129,7 +124,7 @@ def _ended(name: str, command: click.Command) -> str:
         text = shown.getvalue() + printed.getvalue()
         return f"{text[:80]!r} {_ON_STDOUT}" if text and "--json" in words else ""
     except (Exception, SystemExit) as error:
-        return f"{type(error).__name__}: {first_line(error)}"
+        return cause(error)
     return f"no error, and the output {shown.getvalue()[-80:]!r}"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,15 +11,12 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from zoo.config.declarations import declared
-from zoo.data.vocabulary import Vocabulary, WritesText
 from zoo.errors import cause
 from zoo.interfaces import CarriesState, Dataset, ReadsBatches, Split, make_task
-from zoo.processors import ReadsInputs
 from zoo.testing._altered import versions
-from zoo.testing._case import Case, Warned, message
+from zoo.testing._case import Case, Failure, message
 from zoo.testing._data import (
     SPLITS,
     dataset_of,
@@ -34,28 +30,6 @@ from zoo.testing._data import (
 from zoo.testing._models import all_drawing_from, model_for, step
 from zoo.testing._options import require_types
 from zoo.testing._reopened import in_new_process, reopened
-
-__all__ = [
-    "cards_name_no_files",
-    "dims_are_declared",
-    "fetches_its_items",
-    "fingerprint_follows_the_data",
-    "has_three_splits",
-    "items_fit_dims",
-    "labels_in_range",
-    "order_is_reproducible",
-    "preprocess_feeds_new_input",
-    "preprocess_is_json",
-    "reads_by_typed_options",
-    "same_fingerprint_twice",
-    "same_items_twice",
-    "splits_differ",
-    "text_decodes",
-    "trains_a_model",
-]
-
-# What `preprocess` says of images that are normalized as zoo's own are
-_IMAGES = {"size", "mean", "std"}
 
 
 def reads_by_typed_options(case: Case) -> None:
@@ -139,12 +113,10 @@ def _require_items_for_each_number(name: str, split: Any) -> None:
     try:
         _ = split[count - 1] if count else None
     except Exception as error:
-        raise AssertionError(
-            message(
-                expected=f"an item {name}[{count - 1}], since len() is {count}",
-                got=cause(error),
-                usually="a __len__ that counts files or lines of which some are no items",
-            )
+        raise Failure(
+            expected=f"an item {name}[{count - 1}], since len() is {count}",
+            got=cause(error),
+            usually="a __len__ that counts files or lines of which some are no items",
         ) from error
     beyond: list[int] = []
     for index in (count, count + 1_000_000):
@@ -207,15 +179,13 @@ def _require_constant_items(dataset: Dataset, name: Split) -> None:
         return
     drawn = not any(changed(first, read(backwards, 0)) for _ in range(2))
     same_input = torch.equal(first[differing[0]][0], second[differing[0]][0])
-    raise AssertionError(
-        message(
-            expected="an item to stay the same, however often and in whatever order items are read",
-            got=f"another {'label' if same_input else 'item'} for {name}[{differing[0]}] the second time",
-            usually="a dataset that shuffles, augments or labels at random by itself; the task shuffles and "
-            "augments"
-            if drawn
-            else "an operation in place on what the dataset keeps, such as `image += 1`; change a copy",
-        )
+    raise Failure(
+        expected="an item to stay the same, however often and in whatever order items are read",
+        got=f"another {'label' if same_input else 'item'} for {name}[{differing[0]}] the second time",
+        usually="a dataset that shuffles, augments or labels at random by itself; the task shuffles and "
+        "augments"
+        if drawn
+        else "an operation in place on what the dataset keeps, such as `image += 1`; change a copy",
     )
 
 
@@ -254,134 +224,6 @@ def _require_tokens(name: str, split: Any, vocab_size: int) -> None:
         got=f"{low} to {high}",
         usually="a vocabulary counted before the special tokens were added",
     )
-
-
-def labels_in_range(case: Case) -> None:
-    """Every label is an integer from 0 to one below the number of classes; or 0 or 1 for each of the classes.
-
-    Labels of each pixel may also be -1 in a batch: unknown.
-    """
-    dataset = dataset_of(case)
-    classes = dataset.dims["num_classes"]
-    if torch.as_tensor(case.tiny().split("test")[0][1]).ndim == 1:
-        _require_zeros_and_ones(dataset, classes)
-        return
-    known: dict[Split, tuple[Tensor, Tensor]] = {}
-    for name in SPLITS:
-        items = list(sample(dataset.split(name), 1_000))
-        batches = list(case.task.batches_of(items, dataset.preprocess)) if items else []
-        for batch in batches:
-            targets, lowest = batch.targets, 0 if batch.targets.ndim == 1 else -1
-            wrong = (targets != targets.floor()) | (targets < lowest) | (targets >= classes)
-            assert not wrong.any(), message(
-                expected=f"{name} labels from {lowest} to {classes - 1}",
-                got=f"{targets[wrong][0].item():g}",
-                usually="labels that start at 1"
-                if int(targets[wrong].max()) == classes
-                else "a class missing from `classes`, or a number that stands for an unknown label",
-            )
-        if batches and all(batch.targets.ndim == 1 for batch in batches):
-            labels = torch.cat([batch.targets for batch in batches]).long()
-            known[name] = torch.stack([_sketch(item) for item, _ in items]), labels
-    if known:
-        _require_all_classes(case, known)
-        _warn_of_strange_labels(known)
-
-
-def _require_all_classes(case: Case, known: Mapping[Split, tuple[Tensor, Tensor]]) -> None:
-    """Raise AssertionError if a class has no training item, or if held-out items are all of one class."""
-    dataset = dataset_of(case)
-    for name, (_, labels) in known.items():
-        counts = torch.bincount(labels, minlength=dataset.dims["num_classes"]).tolist()
-        if name == "train":
-            whole = [*case.task.class_counts(dataset, name).values()]
-            if not whole and len(dataset.split(name)) > len(labels):
-                continue  # a rare class may be missing from a sample
-            missing = [str(number) for number, count in enumerate(whole or counts) if not count]
-            assert not missing, message(
-                expected="a training item of each class",
-                got=f"none of class {', '.join(missing[:5])}",
-                usually="a class in `classes` that only held-out data has, or a split by class",
-            )
-        several = len(labels) >= 2 * len(counts) > 2
-        assert not several or len(counts) - counts.count(0) > 1, message(
-            expected=f"{name} items of several classes, as there are {len(labels)} for {len(counts)} classes",
-            got=f"class {labels[0].item()} only",
-            usually="items sorted by class and then split without shuffling",
-        )
-
-
-def _warn_of_strange_labels(known: Mapping[Split, tuple[Tensor, Tensor]]) -> None:
-    """Raise Warned if the nearest class of training items is right for other ones, and not for a split.
-
-    The nearest class is that whose mean is nearest. Where it tells little of training items either, as of
-    hard or of randomly labeled data, it says nothing about the others.
-    """
-    items, labels = known.get("train", (torch.empty(0), torch.empty(0)))
-    half = len(items) // 2
-    if half < 50:
-        return
-    kinds = labels[:half].unique()
-    means = torch.stack([items[:half][labels[:half] == kind].mean(0) for kind in kinds])
-
-    def gained(items: Tensor, labels: Tensor) -> tuple[float, float]:
-        """Return how much more often than by chance the nearest class is right, and the standard error."""
-        found = kinds[torch.cdist(items, means).argmin(1)]
-        chance = sum(float((found == k).float().mean() * (labels == k).float().mean()) for k in kinds)
-        right = float((found == labels).float().mean())
-        return right - chance, math.sqrt((right * (1 - right) + 1 / len(labels)) / len(labels))
-
-    usual, _ = gained(items[half:], labels[half:])
-    for name, (others, theirs) in known.items():
-        gain, error = gained(others, theirs)
-        if usual > 0.1 and gain + 4 * error < usual / 3:
-            raise Warned(
-                message(
-                    expected=f"{name} items to be as near to the training items of their class as those are",
-                    got=f"{gain:+.0%} beside chance for the nearest class, and {usual:+.0%} in train",
-                    usually=f"{name} labels in another order than the items, or classes numbered otherwise",
-                )
-            )
-
-
-def _require_zeros_and_ones(dataset: Dataset, classes: int) -> None:
-    for name in SPLITS:
-        for _, label in sample(dataset.split(name), 1_000):
-            values = torch.as_tensor(label)
-            assert tuple(values.shape) == (classes,), message(
-                expected=f"{name} labels ({classes},), 0 or 1 for each class",
-                got=f"the shape {tuple(values.shape)}",
-                usually="the numbers of an image's classes, as a list of its own length",
-            )
-            assert bool(((values == 0) | (values == 1)).all()), message(
-                expected=f"{name} labels from 0 to 1",
-                got=str(label),
-                usually="counts or probabilities in place of whether a class is there",
-            )
-
-
-def splits_differ(case: Case) -> None:
-    """Held-out data is not in the training data.
-
-    Images and the like: at most 1 % of a sample, since real collections contain a few duplicates. Text:
-    validation and test split differ, and neither is a part of the training split.
-    """
-    dataset = dataset_of(case)
-    texts = isinstance(case.task, CarriesState)
-    splits = {name: dataset.split(name) if texts else _sketches(dataset.split(name)) for name in SPLITS}
-    usual, share = (0.0, 0.0) if texts else _usual_distance(splits["train"])
-    for one, other in itertools.combinations(SPLITS, 2):
-        if texts:
-            shared, equal = _alike_texts(splits[one], splits[other]), True
-        else:
-            shared, equal = _alike_items(splits[one], splits[other][:500], usual, share)
-        assert not shared, message(
-            expected=f"nothing of {other} in {one}",
-            got=shared,
-            usually="the same file for both, or overlapping split boundaries"
-            if equal
-            else "copies that were compressed, resized or changed a little, or frames of one video",
-        )
 
 
 def same_fingerprint_twice(case: Case) -> None:
@@ -431,7 +273,7 @@ def _beginning(dataset: Dataset, name: Split) -> tuple[int, bytes]:
     """Return the length of a split, and the bytes of its first items."""
     split = dataset.split(name)
     if isinstance(split, Tensor):
-        return len(split), _bytes(split[:1_000])
+        return len(split), split[:1_000].numpy().tobytes()
     first = [split[number] for number in range(min(5, len(split)))]
     parts = (torch.as_tensor(part).numpy().tobytes() for item in first for part in item)
     return len(split), b"".join(parts)
@@ -507,200 +349,3 @@ def trains_a_model(case: Case) -> None:
         got=got,
         usually="labels of another type or shape than those of the task, such as floats or (1,)",
     )
-
-
-def preprocess_is_json(case: Case) -> None:
-    """`preprocess` survives JSON unchanged and has the keys that feeding new input needs."""
-    dataset = dataset_of(case)
-    preprocess = dict(dataset.preprocess)
-    changed = [str(key) for key, value in preprocess.items() if not _survives_json({key: value})]
-    assert not changed, message(
-        expected="preprocess as JSON data",
-        got=f"something else in {', '.join(changed)}",
-        usually="tuples, numbers as keys, or tensors; use lists, text and floats",
-    )
-    keys = case.tiny().preprocess.keys()
-    missing = [key for key in keys if key not in preprocess]
-    assert not missing, message(
-        expected=f"preprocess with {', '.join(keys)}",
-        got=f"none with {', '.join(missing)}",
-        usually="a missing or renamed key",
-    )
-    dim, key = case.task.spec.labels or ("", "")
-    assert not dim or len(preprocess[key]) == dataset.dims[dim], message(
-        expected=f"{dataset.dims.get(dim)} {key}, as many as {dim}",
-        got=str(len(preprocess.get(key, ()))),
-        usually="special tokens or a background class missing from one of them",
-    )
-    if isinstance(case.task.processor, WritesText):
-        assert preprocess["tokens"] in ("char", "word"), message(
-            expected="tokens that are 'char' or 'word'",
-            got=repr(preprocess["tokens"]),
-            usually="another tokenizer, which zoo could neither prompt nor print",
-        )
-        assert not preprocess.get("newline_eos") or "<eos>" in preprocess["vocabulary"], message(
-            expected="<eos> in the vocabulary, since newline_eos is true",
-            got=str(preprocess["vocabulary"][: preprocess["specials"]]),
-            usually="a newline left in the vocabulary as itself",
-        )
-
-
-def preprocess_feeds_new_input(case: Case) -> None:
-    """`preprocess` alone suffices to turn a new image or text into a model's input."""
-    dataset = dataset_of(case)
-    if isinstance(case.task.processor, WritesText):
-        _feeds_text(dataset.preprocess)
-    elif {"in_channels", "image_size"} <= dataset.dims.keys() and dataset.preprocess.keys() >= _IMAGES:
-        _feeds_images(case, dataset)
-
-
-def _feeds_images(case: Case, dataset: Dataset) -> None:
-    preprocess, channels = dataset.preprocess, dataset.dims["in_channels"]
-    assert preprocess["size"] == dataset.dims["image_size"], message(
-        expected=f"the size of the images, {dataset.dims['image_size']}",
-        got=str(preprocess["size"]),
-        usually="the size of the images before they were resized",
-    )
-    for key, lowest in (("mean", 0.0), ("std", 1e-3)):
-        values: list[float] = preprocess[key]
-        fits = len(values) == channels and all(lowest <= value <= 1 for value in values)
-        assert fits, message(
-            expected=f"{channels} values of {key} from {lowest} to 1, for pixels divided by 255",
-            got=str(values),
-            usually="values for pixels from 0 to 255, or another number of channels",
-        )
-    names: list[Any] = preprocess.get((case.task.spec.labels or ("", ""))[1], [])
-    distinct = all(isinstance(name, str) for name in names) and len({*names}) == len(names)
-    assert distinct, message(
-        expected="a distinct name for each class",
-        got=str(names),
-        usually="numbers as names, or a placeholder as every name",
-    )
-    _require_own_statistics(dataset)
-    image = torch.arange(channels * preprocess["size"] ** 2).view(channels, preprocess["size"], -1) % 256
-    target = -1 if isinstance(case.task.processor, ReadsInputs) else dataset.split("train")[0][1]
-    items = [(image.to(torch.uint8), target)]
-    (batch,) = case.task.batches_of(items, preprocess)
-    assert batch.inputs.isfinite().all(), message(
-        expected="finite inputs from a new image", got="inf or nan", usually="a standard deviation of 0"
-    )
-
-
-def _require_own_statistics(dataset: Dataset) -> None:
-    """Raise AssertionError if `mean` and `std` are far from those of the training images.
-
-    A mean of 0 and a deviation of 1 leave pixels from 0 to 1, and two halves scale them to -1 to 1.
-    """
-    pixels = torch.stack([item for item, _ in sample(dataset.split("train"), 200)]) / 255
-    mean, std = pixels.mean((0, 2, 3)), pixels.std((0, 2, 3))
-    stated_mean, stated_std = (torch.tensor(dataset.preprocess[key]) for key in ("mean", "std"))
-    if {*zip(stated_mean.tolist(), stated_std.tolist(), strict=True)} <= {(0.0, 1.0), (0.5, 0.5)}:
-        return
-    ratio = std.clamp(min=1e-3) / stated_std
-    near = ((mean - stated_mean).abs() <= stated_std.maximum(std)) & (ratio >= 1 / 3) & (ratio <= 3)
-    assert near.all(), message(
-        expected=f"statistics near those of the training images, a mean of {_rounded(mean)} and a std of "
-        f"{_rounded(std)}",
-        got=f"{_rounded(stated_mean)} and {_rounded(stated_std)}",
-        usually="the statistics of another collection, or of pixels in another range",
-    )
-
-
-def _rounded(values: Tensor) -> list[float]:
-    return [round(value, 3) for value in values.tolist()]
-
-
-def _feeds_text(preprocess: Mapping[str, Any]) -> None:
-    vocabulary, specials = preprocess["vocabulary"], preprocess["specials"]
-    known = vocabulary[:1] == ["<unk>"] and 1 <= specials < len(vocabulary)
-    known = known and all(isinstance(token, str) for token in vocabulary)
-    assert known, message(
-        expected="a vocabulary of strings that starts with <unk>, one of its `specials`",
-        got=f"{vocabulary[: max(3, specials)]} and {specials} specials",
-        usually="another order, or no token for unknown text",
-    )
-    numbers, unknown = Vocabulary(preprocess).encode("\N{SNOWMAN}")
-    assert unknown or numbers != [0], message(
-        expected="unknown text to be encoded as <unk>", got=str(numbers), usually="<unk> outside `specials`"
-    )
-    capitals = [token for token in vocabulary[specials:] if preprocess["lower"] and token != token.lower()]
-    assert not capitals, message(
-        expected="a lower-case vocabulary, since `lower` is true",
-        got=str(capitals[:3]),
-        usually="`lower` set for a text that was not lowered",
-    )
-
-
-def text_decodes(case: Case) -> None:
-    """Tokens decode to text with the vocabulary, and that text encodes to the same tokens."""
-    dataset = dataset_of(case)
-    vocabulary = Vocabulary(dataset.preprocess)
-    tokens = dataset.split("train")[:1_000].tolist()
-    if vocabulary.backwards:
-        tokens.reverse()
-    for is_text, stretch in itertools.groupby(tokens, {*vocabulary.drawable}.__contains__):
-        if not is_text:
-            continue
-        wanted = list(stretch)
-        numbers, unknown = vocabulary.encode(vocabulary.decode(wanted))
-        assert numbers == wanted, message(
-            expected="text that encodes to the tokens it was decoded from",
-            got=f"unknown tokens {unknown[:5]}" if unknown else "different tokens",
-            usually="a vocabulary in another order or with a token twice, a wrong `lower`, or words without "
-            "the space before them",
-        )
-
-
-def _survives_json(value: object) -> bool:
-    try:
-        return json.loads(json.dumps(value)) == value
-    except (TypeError, ValueError):
-        return False
-
-
-def _sketch(item: Tensor) -> Tensor:
-    """Return an image of 8×8, or the first numbers of anything else."""
-    small = functional.adaptive_avg_pool2d(item.float(), 8) if item.ndim == 3 else item.float()
-    return small.flatten()[:4_096]
-
-
-def _sketches(split: Any) -> Tensor:
-    """Return up to 5,000 items of a split, each as a few numbers."""
-    return torch.stack([_sketch(item) for item, _ in sample(split, 5_000)] or [torch.empty(0)])
-
-
-def _usual_distance(items: Tensor) -> tuple[float, float]:
-    """Return the median distance from an item to its nearest, and what share has a fifth of it at most."""
-    apart = torch.cdist(items[:500], items, p=1).fill_diagonal_(torch.inf).amin(1)
-    usual = float(apart.median())
-    return usual, float((apart <= usual / 5).float().mean())
-
-
-def _alike_items(one: Tensor, other: Tensor, usual: float, share: float) -> tuple[str, bool]:
-    """Return what one split shares with another, in words, and whether that is equal; empty if nothing.
-
-    Alike are items at a fifth of the usual distance or less, if they are more than one in a hundred and more
-    than in the training split itself.
-    """
-    if not one.numel() or not other.numel():
-        return "", True
-    nearest = torch.cdist(other, one, p=1).amin(1)
-    alike, equal = int((nearest <= usual / 5).sum()), int((nearest == 0).sum())
-    if alike <= len(other) * (0.01 + 3 * share):
-        return "", True
-    return f"{alike} of {len(other)} sampled items, {equal} of them without a difference", 2 * equal > alike
-
-
-def _alike_texts(one: Tensor, other: Tensor) -> str:
-    """Return what one split shares with another, in words; empty if nothing."""
-    if len(one) < 32 or len(other) < 32:
-        return ""
-    length, count = min(32, len(other) // 3), 20
-    starts = [number * (len(other) - length) // (count - 1) for number in range(count)]
-    whole = _bytes(one)
-    shared = sum(_bytes(other[start : start + length]) in whole for start in starts)
-    return f"{shared} of {count} stretches of {length} tokens" if shared > count / 2 else ""
-
-
-def _bytes(tokens: Tensor) -> bytes:
-    return tokens.to(torch.int32).numpy().tobytes()

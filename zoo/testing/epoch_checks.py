@@ -9,8 +9,6 @@ from zoo.interfaces import CarriesState
 from zoo.testing._case import Case, message
 from zoo.testing._tasks import BATCH, items_of, measured, same, training
 
-__all__ = ["keeps_no_state", "shuffles_each_epoch", "trains_as_it_evaluates", "trains_on_each_item_once"]
-
 
 def trains_on_each_item_once(case: Case) -> None:
     """An epoch has each training item once, with its own target; less than one batch may be left out.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 import tempfile
@@ -20,27 +19,17 @@ from zoo.errors import SpecError, WeightsError, ZooError, cause, first_line
 from zoo.files.exported import Signature
 from zoo.interfaces import Exportable
 from zoo.models.runners import Arrays, ProgramRunner
-from zoo.testing._case import Case, Skip, message
+from zoo.testing._case import Case, Failure, Skip, message
+from zoo.testing._data import empty_folder
 from zoo.testing._exporting import card, exporter_of, models, provided_here, synthetic, write
-from zoo.testing._fresh import Fresh
-
-__all__ = [
-    "equal_models_equal_files",
-    "programs_answer_alike",
-    "reads_without_torch",
-    "refuses_what_it_did_not_write",
-]
+from zoo.testing._fresh import Ended, Fresh, ask_shared
 
 # The first is that of the example
 _BATCHES = (2, 1, 5, 64)
 # Differences that lower precision explains, relative to the largest output
 _SMALL = 0.02
-# Why words differ, the most telling first
-_CAUSES = ("the id of the process", "a time", "a random id, or an address in memory")
-# Letters of a sha1 and of a sha256, which differ whatever differs
-_DIGESTS = (40, 64)
-# Words; and those that may be a random id, or a time or the id of a process
-_WORD, _ID = re.compile(rb"[\w.+-]{3,}"), re.compile(rb"[0-9a-f-]{8,}|\d[\d:.T+-]{2,}")
+# A word, but not the hex digits of a hash, which differ whatever differs
+_WORD = re.compile(rb"(?<![\w.+:-])[\w.+:-]{3,39}(?![\w.+:-])")
 
 
 def programs_answer_alike(case: Case) -> None:
@@ -60,12 +49,10 @@ def programs_answer_alike(case: Case) -> None:
                 for size in _BATCHES:
                     found[size] = _answers(program, model.signature, size)
             except Exception as error:
-                raise AssertionError(
-                    message(
-                        expected=f"a program with {', '.join(port.name for port in model.signature.outputs)}",
-                        got=first_line(error) if isinstance(error, ZooError) else cause(error),
-                        usually=_cause_of_no_answer(error, found),
-                    )
+                raise Failure(
+                    expected=f"a program with {', '.join(port.name for port in model.signature.outputs)}",
+                    got=first_line(error) if isinstance(error, ZooError) else cause(error),
+                    usually=_cause_of_no_answer(error, found),
                 ) from error
             far = {size: _distance(wanted[size], found[size]) for size in _BATCHES}
             wrong = [size for size, distance in far.items() if not distance <= 1e-4]
@@ -116,76 +103,54 @@ def equal_models_equal_files(case: Case) -> None:
             got=found[0] if found else "",
             usually="stack traces that torch keeps with each node; `Exportable.trace` removes them",
         )
-    with tempfile.TemporaryDirectory(prefix="zoo-check-") as folder:
+    with empty_folder() as folder:
         time.sleep(1)  # or a time in seconds may be the same
-        process = case.shared.pop("writing", None) or Fresh(case.plugin)
-        failed = process.ask("write", exporter=case.entry and case.entry.name, folder=folder)
-        assert failed == '""', message(
+        assert case.entry is not None
+        try:
+            failed = ask_shared(case, "write", exporter=case.entry.name, folder=str(folder))
+        except Ended as ended:
+            failed = str(ended)
+        assert not failed, message(
             expected="what a new process writes of the same models",
             got=failed,
             usually="a setting, or something loaded before, that a new process lacks",
         )
-        case.shared["writing"] = process  # for the next exporter; torch takes seconds to import
-        again = [file.read_bytes() for file in sorted(Path(folder).iterdir())]
+        again = [file.read_bytes() for file in sorted(folder.iterdir())]
     for one, other in zip(_written(case), again, strict=True):
         if one != other:
-            at, usually = _first_difference(one, other)
-            pieces = " and ".join(repr(content[at : at + 24]) for content in (one, other))
-            raise AssertionError(
-                message(
-                    expected="equal bytes of equal models, from two processes",
-                    got=f"{pieces} at byte {at:,} of {len(one):,}",
-                    usually=usually,
-                )
+            got, usually = _difference(one, other)
+            raise Failure(
+                expected="equal bytes of equal models, from two processes", got=got, usually=usually
             )
 
 
-def _first_difference(one: bytes, other: bytes) -> tuple[int, str]:
-    """Return where two files differ, in the word that explains it if there is one, and the usual cause."""
-    shared = min(len(one), len(other))
-    differing = np.frombuffer(one[:shared], np.uint8) != np.frombuffer(other[:shared], np.uint8)
-    places = np.flatnonzero(differing)
-    first = int(places[0]) if len(places) else shared
+def _difference(one: bytes, other: bytes) -> tuple[str, str]:
+    """Return the first words, or the first bytes, that differ between two files, and the usual cause."""
+    words = [word for word in _WORD.finditer(one) if other[slice(*word.span())] != word[0]]
+    first = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), len(one))
+    usually = "a time, a random id, the id of the process, an address in memory, or a counter"
     if one.startswith(b"\x1f\x8b") and 4 <= first < 8:
-        return first, "the time in the header of gzip; pass `mtime=0`"
-    words, ids = (
-        [word for word in pattern.finditer(one) if other[slice(*word.span())] != word[0]]
-        for pattern in (_WORD, _ID)
-    )
-    moved = {*_WORD.findall(other)}
-    if 2 * sum(word[0] in moved for word in words) > len(words):
-        return first, "an unsorted set or folder: the same words are in another order"
-    usual = {word.start(): _cause_of_id(word[0]) for word in ids}
-    for likely in _CAUSES:
-        for start, found in usual.items():
-            if found == likely:
-                return start, likely
-    return first, "a time, a random id, a counter, or an unsorted set"
-
-
-def _cause_of_id(word: bytes) -> str:
-    """Return which of the usual causes a word is evidence of, which differs between two files."""
-    if word == str(os.getpid()).encode():
-        return _CAUSES[0]
-    if b":" in word or word.startswith((str(int(time.time()))[:5].encode(), time.strftime("%Y-").encode())):
-        return _CAUSES[1]
-    return _CAUSES[2] if len(word) >= 8 and len(word) not in _DIGESTS else ""
+        words, usually = [], "the time in the header of gzip; pass `mtime=0`"
+    elif 2 * len({word[0] for word in words} & {*_WORD.findall(other)}) > len(words):
+        usually = "an unsorted set or folder: the same words are in another order"
+    places = [word.span() for word in words[:3]] or [(first, first + 8)]
+    got = (f"{one[start:end]!r} and {other[start:end]!r} at byte {start:,}" for start, end in places)
+    return "; ".join(got), usually
 
 
 def reads_without_torch(case: Case) -> None:
     """A file is read and run without torch, and gives back its card, its signature and its answers."""
     if not _has_reader(case):
         return
-    with tempfile.TemporaryDirectory(prefix="zoo-check-") as folder:
-        path = Path(folder) / f"model{case.spec.suffix}"
+    with empty_folder() as folder:
+        path = folder / f"model{case.spec.suffix}"
         path.write_bytes(_written(case)[1])
         model = [*models(case)][1]
         inputs = {name: array.tolist() for name, array in synthetic(model.signature, 2).items()}
-        answer = Fresh(case.plugin).ask("exported", exporter=case.spec.name, path=str(path), inputs=inputs)
-    try:
-        read = json.loads(answer)
-    except ValueError:
-        read = dict[str, Any](error=answer)
+        try:
+            read = Fresh(case.plugin).ask("exported", exporter=case.spec.name, path=str(path), inputs=inputs)
+        except Ended as ended:
+            read = dict[str, Any](error=str(ended))
     assert "error" not in read, message(
         expected="a reader that works without torch",
         got=read.get("error", ""),
@@ -221,8 +186,8 @@ def refuses_what_it_did_not_write(case: Case) -> None:
         "a missing file": None,
     }
     for what, content in contents.items():
-        with tempfile.TemporaryDirectory(prefix="zoo-check-") as folder:
-            path = Path(folder) / f"model{case.spec.suffix}"
+        with empty_folder() as folder:
+            path = folder / f"model{case.spec.suffix}"
             if content is not None:
                 path.write_bytes(content)
             ended = _ended(read, path)
@@ -251,11 +216,7 @@ def _ended(read: Callable[[Path], Any], path: Path) -> str:
     try:
         found = read(path)
     except Exception as error:
-        return (
-            "WeightsError"
-            if isinstance(error, WeightsError)
-            else f"{type(error).__name__}: {first_line(error)}"
-        )
+        return "WeightsError" if isinstance(error, WeightsError) else cause(error)
     return f"a {type(found).__name__}"
 
 

@@ -21,8 +21,6 @@ from zoo.testing._case import Case, Skip, message
 from zoo.testing._data import empty_folder
 from zoo.testing._models import made_up_card
 
-__all__ = ["reads_its_items", "refuses_other_data", "refuses_unfit_cards"]
-
 
 def refuses_unfit_cards(case: Case) -> None:
     """A card without dims, or with fewer labels than its model has, is refused with OptionError."""

@@ -18,8 +18,6 @@ from zoo.errors import OptionError, cause
 from zoo.testing._case import Case, message
 from zoo.testing._models import drawing_from, model_for
 
-__all__ = ["uses_its_fields"]
-
 # Batches to train on by epoch: where most fields show, and where one may that acts late or seldom
 _SOON: Mapping[int, int] = {0: 2}
 _LATE: Mapping[int, int] = {0: 8, 1: 2, 2: 2, 50: 2}

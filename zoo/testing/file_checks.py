@@ -6,8 +6,8 @@ import contextlib
 from pathlib import Path
 
 from zoo.data.opening import open_dataset
-from zoo.errors import DataError, first_line
-from zoo.testing._case import Case, message
+from zoo.errors import DataError, cause
+from zoo.testing._case import Case, Failure, message
 from zoo.testing._data import (
     copied_folder,
     dataset_of,
@@ -18,8 +18,6 @@ from zoo.testing._data import (
     options_for,
     read_through,
 )
-
-__all__ = ["refuses_damaged_files", "refuses_missing_files", "works_offline"]
 
 _MOST = 8
 # The beginning of a damaged file: neither text nor a known format, and no pinned hash matches
@@ -92,9 +90,7 @@ def _require_refusal(case: Case, home: Path, name: Path, *, damage: str, usually
                 return
             got = f"a DataError without its name: {error}"
         except Exception as error:
-            got = f"{type(error).__name__}: {first_line(error)}"
+            got = cause(error)
         else:
             got = "a dataset"
-    raise AssertionError(
-        message(expected=f"a DataError that names the {damage} file {name}", got=got, usually=usually)
-    )
+    raise Failure(expected=f"a DataError that names the {damage} file {name}", got=got, usually=usually)

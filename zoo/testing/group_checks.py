@@ -7,8 +7,6 @@ from zoo.config.train_config import fields_of
 from zoo.errors import OptionError
 from zoo.testing._case import Case, message
 
-__all__ = ["fields_are_described", "fields_can_be_typed"]
-
 
 def fields_are_described(case: Case) -> None:
     """Each field has a help, which `zoo train --help` shows."""

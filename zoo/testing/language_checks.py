@@ -11,20 +11,11 @@ from torch import Tensor, nn
 
 from zoo.errors import SpecError, cause, first_line
 from zoo.models.states import detach
-from zoo.testing._case import Case, message
+from zoo.testing._case import Case, Failure, message
 from zoo.testing._data import empty_folder
 from zoo.testing._loop import begin, restored, train_one_step
 from zoo.testing._models import build, drawing_from, forward, longest, random_inputs, step, train_batch
 from zoo.training.state import TrainState
-
-__all__ = [
-    "any_length_and_batch",
-    "carries_state",
-    "causal",
-    "penalty_trains",
-    "state_can_be_saved",
-    "state_detaches",
-]
 
 
 def causal(case: Case) -> None:
@@ -117,13 +108,11 @@ def any_length_and_batch(case: Case) -> None:
             try:
                 logits, state = forward(case, model, tokens, state)
             except (RuntimeError, IndexError, ValueError) as error:
-                raise AssertionError(
-                    message(
-                        expected=f"{length} tokens of {lanes} lanes to be read",
-                        got=first_line(error),
-                        usually="positions or a mask of a fixed length, which the spec's `context_length` "
-                        "must say, or a state made for one batch size",
-                    )
+                raise Failure(
+                    expected=f"{length} tokens of {lanes} lanes to be read",
+                    got=first_line(error),
+                    usually="positions or a mask of a fixed length, which the spec's `context_length` "
+                    "must say, or a state made for one batch size",
                 ) from error
             wanted = (length, lanes, vocab_size)
             fits = tuple(logits.shape) == wanted and bool(logits.isfinite().all())
@@ -144,13 +133,11 @@ def state_detaches(case: Case) -> None:
         state = detach(first.state)
         step(case, model, dataclasses.replace(batch, fresh=False), state).loss.backward()
     except (RuntimeError, SpecError) as error:
-        raise AssertionError(
-            message(
-                expected="a second batch that trains from the first one's state",
-                got=first_line(error),
-                usually="an object of a class of its own as the state, or a state that is kept on the module "
-                "or changed in place",
-            )
+        raise Failure(
+            expected="a second batch that trains from the first one's state",
+            got=first_line(error),
+            usually="an object of a class of its own as the state, or a state that is kept on the module "
+            "or changed in place",
         ) from error
 
 
@@ -162,13 +149,11 @@ def state_can_be_saved(case: Case) -> None:
         with empty_folder() as folder:
             twin = restored(case, state, folder)
     except Exception as error:
-        raise AssertionError(
-            message(
-                expected="a state that a checkpoint can hold: tensors, numbers, and tuples, lists and dicts "
-                "of them",
-                got=_foreign_part(state.carried, "state") or cause(error),
-                usually="an object of the model's own class as the state; return its tensors",
-            )
+        raise Failure(
+            expected="a state that a checkpoint can hold: tensors, numbers, and tuples, lists and dicts "
+            "of them",
+            got=_foreign_part(state.carried, "state") or cause(error),
+            usually="an object of the model's own class as the state; return its tensors",
         ) from error
     ours, theirs = _next_step(case, state), _next_step(case, twin)
     if ours == theirs and not _equal(state.model, twin.model):

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import dataclasses
-import json
-import tempfile
-from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any
-from unittest import mock
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -18,12 +11,12 @@ from torch import Tensor, nn
 
 from zoo.errors import PluginError, WeightsError, cause, first_line
 from zoo.files.cards import Card
-from zoo.interfaces import CarriesState
 from zoo.models import weights
 from zoo.models.finite import infinite_buffers
 from zoo.registry.provided import provided
-from zoo.testing._case import Case, Skip, Warned, message
-from zoo.testing._fresh import Fresh
+from zoo.testing._case import Case, Failure, Skip, message
+from zoo.testing._data import empty_folder
+from zoo.testing._fresh import Ended, ask_shared
 from zoo.testing._models import (
     arguments,
     build,
@@ -35,7 +28,8 @@ from zoo.testing._models import (
     train_briefly,
 )
 
-__all__ = ["deep_copies", "exports", "moves_dtype_and_device", "saves_and_loads"]
+# What torch says of autocast on the meta device, where it has none, which says nothing about a model
+_NO_AUTOCAST = ("unsupported scalarType", "for autocast")
 
 
 def saves_and_loads(case: Case) -> None:
@@ -43,12 +37,21 @@ def saves_and_loads(case: Case) -> None:
 
     It is built from another seed than when it is loaded, so that nothing drawn in its constructor is missed.
     """
-    before, after = _reloaded(case)
-    assert isinstance(after, Tensor), message(
-        expected="a file that a new process can load",
-        got=after,
-        usually="buffers that change their shape, or weights created by the first forward()",
-    )
+    before, problem, threads = torch.empty(0), "", torch.get_num_threads()
+    with empty_folder() as folder:
+        try:
+            before = _save(case, folder)
+            problem = ask_shared(case, "reload", folder=str(folder), task=case.spec.task, threads=threads)
+        except Ended as ended:
+            problem = str(ended)
+        except Exception as error:
+            problem = cause(error)
+        assert not problem, message(
+            expected="a file that a new process can load",
+            got=problem,
+            usually="buffers that change their shape, or weights created by the first forward()",
+        )
+        after = load_file(folder / "logits.safetensors")["logits"]
     named = _named(build(case))
     assert torch.equal(before, after), message(
         expected="the same logits after loading in a new process",
@@ -68,28 +71,6 @@ def _named(model: nn.Module) -> str:
         if isinstance(value, Tensor)
     ]
     return f" ({', '.join(names[:3])})" if names else ""
-
-
-def _reloaded(case: Case) -> tuple[Tensor, Tensor | str]:
-    """Return a model's logits before it is saved, and those after it is loaded, or why that failed.
-
-    It is loaded in a new process, which all models of a plugin share: importing torch takes longest.
-    """
-    with tempfile.TemporaryDirectory(prefix="zoo-check-") as folder:
-        try:
-            logits = _save(case, Path(folder))
-        except Exception as error:
-            return torch.empty(0), f"{type(error).__name__}: {first_line(error)}"
-        if "process" not in case.shared:
-            case.shared["process"] = Fresh(case.plugin)
-        process = case.shared["process"]
-        answer = process.ask("reload", folder=folder, task=case.spec.task, threads=torch.get_num_threads())
-        try:
-            error = json.loads(answer)
-        except ValueError:
-            del case.shared["process"]  # it has ended
-            return logits, answer
-        return logits, error or load_file(Path(folder, "logits.safetensors"))["logits"]
 
 
 def _save(case: Case, folder: Path) -> Tensor:
@@ -128,12 +109,10 @@ def deep_copies(case: Case) -> None:
     try:
         twin = copy.deepcopy(model)
     except Exception as error:
-        raise AssertionError(
-            message(
-                expected="copy.deepcopy(model) to work after a step",
-                got=first_line(error),
-                usually="an output or a hidden state kept on the module; return it instead",
-            )
+        raise Failure(
+            expected="copy.deepcopy(model) to work after a step",
+            got=first_line(error),
+            usually="an output or a hidden state kept on the module; return it instead",
         ) from error
     inputs = random_inputs(case, 2)
     before = forward(case, model.eval(), inputs)[0]
@@ -200,8 +179,7 @@ def exports(case: Case) -> None:
 
     It is what `zoo export` writes, with a batch of any size: a language model is one step. The outputs are
     compared on other inputs than the program was made with. A model that is `data_dependent` may not become
-    one, and gets a warning if nothing about it depends on the values of its inputs. A model that has no form
-    which `zoo export` writes is skipped for the reason that the command gives.
+    one. A model that has no form which `zoo export` writes is skipped for the reason that the command gives.
     """
     reason, context = case.spec.unexportable, case.spec.context(arguments(case))
     try:
@@ -218,13 +196,11 @@ def exports(case: Case) -> None:
     except Exception as error:
         if reason or case.spec.data_dependent:
             return
-        raise AssertionError(
-            message(
-                expected="a model that `zoo export` can write, or `unexportable` in the spec",
-                got=cause(error),
-                usually=f"{_untraceable(error)}; if so meant, say why in the spec's `unexportable` or "
-                "`data_dependent`",
-            )
+        raise Failure(
+            expected="a model that `zoo export` can write, or `unexportable` in the spec",
+            got=cause(error),
+            usually=f"{_untraceable(error)}; if so meant, say why in the spec's `unexportable` or "
+            "`data_dependent`",
         ) from None  # its message has the whole graph
     assert not reason, message(
         expected=f"no export, since the spec says: {reason}",
@@ -236,16 +212,6 @@ def exports(case: Case) -> None:
         got=wrong,
         usually="a value computed in Python, which the program keeps as a constant",
     )
-    inputs = random_inputs(case, 2)
-    if case.spec.data_dependent and _moved_to_meta(case, inputs) == "meta" and _all_take_part(case):
-        raise Warned(
-            message(
-                expected="something that depends on the values of the inputs, since the spec says: "
-                f"{case.spec.data_dependent}",
-                got="one that exports, works on tensors without values, and uses every weight for any input",
-                usually="an outdated reason; remove `data_dependent` from the spec, and more is checked",
-            )
-        )
 
 
 def _untraceable(error: Exception) -> str:
@@ -264,38 +230,7 @@ def _untraceable(error: Exception) -> str:
 def _moved_to_meta(case: Case, inputs: Tensor) -> str:
     """Return the device of the logits of a model on the meta device, or what kept it from working there."""
     try:
-        with _autocast_on_meta():
-            return forward(case, build(case).eval().to("meta"), inputs.to("meta"))[0].device.type
+        return forward(case, build(case).eval().to("meta"), inputs.to("meta"))[0].device.type
     except (RuntimeError, NotImplementedError) as error:
-        return first_line(error)
-
-
-@contextlib.contextmanager
-def _autocast_on_meta() -> Generator[None]:
-    """Let torch's autocast take "meta" for the CPU: it is for devices that compute, and refuses others."""
-
-    def as_on_cpu(real: Callable[..., Any]) -> Callable[..., Any]:
-        def called(*arguments: Any, **more: Any) -> Any:
-            changed = {name: "cpu" if value == "meta" else value for name, value in more.items()}
-            return real(*("cpu" if value == "meta" else value for value in arguments), **changed)
-
-        return called
-
-    with contextlib.ExitStack() as patches:
-        for owner, name in (
-            (torch.autocast, "__init__"),
-            (torch, "is_autocast_enabled"),
-            (torch, "get_autocast_dtype"),
-        ):
-            patches.enter_context(mock.patch.object(owner, name, as_on_cpu(getattr(owner, name))))
-        yield
-
-
-def _all_take_part(case: Case) -> bool:
-    """Return whether one image, or one token, gives every parameter a gradient: none waits for others."""
-    model, batch = build(case).eval(), train_batch(case, size=1)
-    if isinstance(case.task, CarriesState):
-        batch = dataclasses.replace(batch, inputs=batch.inputs[:1], targets=batch.targets[:1])
-    step(case, model, batch).loss.backward()
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
-    return all(weight.grad is not None and bool(weight.grad.any()) for weight in weights)
+        got = first_line(error)
+        return "meta" if any(word in got for word in _NO_AUTOCAST) else got

@@ -16,18 +16,8 @@ from zoo.errors import OptionError, ZooError, cause, first_line
 from zoo.interfaces import CarriesState
 from zoo.models.building import build_model, model_arguments
 from zoo.models.features import Features, features_of, pooled
-from zoo.testing._case import Case, message
-from zoo.testing._models import build, forward, larger_images, random_inputs
-
-__all__ = [
-    "batch_mates_do_not_matter",
-    "eval_changes_nothing",
-    "eval_is_deterministic",
-    "follows_its_dims",
-    "landmarks_resolve",
-    "output_shape",
-    "require_unchanged",
-]
+from zoo.testing._case import Case, Failure, message
+from zoo.testing._models import build, forward, larger_images, random_inputs, require_unchanged
 
 
 def output_shape(case: Case) -> None:
@@ -42,7 +32,7 @@ def output_shape(case: Case) -> None:
         try:
             answer: Any = forward(case, model, inputs)[0]
         except Exception as error:
-            raise AssertionError(_refusal(case, inputs, error, first=size == 1)) from error
+            raise _refusal(case, inputs, error, first=size == 1) from error
         wanted = _wanted_shape(case, inputs)
         got = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
         assert got == wanted, message(
@@ -83,21 +73,21 @@ def _wanted_shape(case: Case, inputs: Tensor) -> tuple[int, ...]:
     return (len(inputs), *classes, *targets.shape[1:])
 
 
-def _refusal(case: Case, inputs: Tensor, error: Exception, *, first: bool) -> str:
-    """Return why a model that cannot read some inputs fails; the first inputs are a batch of one."""
+def _refusal(case: Case, inputs: Tensor, error: Exception, *, first: bool) -> Failure:
+    """Return the failure of a model that cannot read some inputs; the first inputs are a batch of one."""
     if isinstance(error, TypeError | ValueError) and isinstance(case.task, CarriesState):
-        return message(
+        return Failure(
             expected="model(tokens, state) to return (logits, state)",
             got=first_line(error),
             usually="a forward() without `state=None`, logits alone, or a penalty in eval mode too",
         )
     if not first:
-        return message(
+        return Failure(
             expected=f"logits from inputs {tuple(inputs.shape)}, after a smaller batch",
             got=cause(error),
             usually="a state kept on the module from the previous batch, or a hard-coded batch size",
         )
-    return message(
+    return Failure(
         expected=f"logits from inputs {tuple(inputs.shape)}",
         got=cause(error),
         usually=larger_images(case) or "a fixed size of the inputs, or axes in another order",
@@ -178,14 +168,12 @@ def eval_is_deterministic(case: Case) -> None:
     again = forward(case, model, inputs)[0]
     if not torch.equal(one, again):
         fresh = torch.equal(one, forward(case, build(case).eval(), inputs)[0])
-        raise AssertionError(
-            message(
-                expected="the same logits in eval mode, from the same random state, after other inputs",
-                got=f"a difference of {(one - again).abs().max().item():.2g}",
-                usually="something kept on the module from call to call, such as a counter or a hidden state"
-                if fresh
-                else "noise from numpy, `random` or a private generator; eval mode draws nothing",
-            )
+        raise Failure(
+            expected="the same logits in eval mode, from the same random state, after other inputs",
+            got=f"a difference of {(one - again).abs().max().item():.2g}",
+            usually="something kept on the module from call to call, such as a counter or a hidden state"
+            if fresh
+            else "noise from numpy, `random` or a private generator; eval mode draws nothing",
         )
     other = forward(case, model, inputs, seed=1)[0]
     assert torch.equal(one, other), message(
@@ -209,17 +197,6 @@ def eval_changes_nothing(case: Case) -> None:
     )
 
 
-def require_unchanged(case: Case, inputs: Tensor, mode: str) -> None:
-    """Raise AssertionError if three random inputs, which a model has read, are others now."""
-    assert torch.equal(inputs, random_inputs(case, 3)), message(
-        expected=f"unchanged inputs after a forward pass in {mode} mode",
-        got="different values in them",
-        usually="nn.ReLU(inplace=True) as the first layer"
-        if bool((inputs >= 0).all())
-        else "an operation in place on them, such as `x.sub_(mean)` or `x += y`",
-    )
-
-
 def landmarks_resolve(case: Case) -> None:
     """Every landmark is a submodule that forward() calls, so that a hook fires, and computes what it should.
 
@@ -234,12 +211,10 @@ def landmarks_resolve(case: Case) -> None:
             module = model.get_submodule(path)
         except AttributeError as error:
             known = ", ".join(name for name, _ in model.named_children())
-            raise AssertionError(
-                message(
-                    expected=f"a submodule at the landmark {name}={path!r}",
-                    got=f"{first_line(error)} (known: {known})",
-                    usually="a renamed attribute",
-                )
+            raise Failure(
+                expected=f"a submodule at the landmark {name}={path!r}",
+                got=f"{first_line(error)} (known: {known})",
+                usually="a renamed attribute",
             ) from error
         module.register_forward_hook(_recorder(name, outputs))
     kept: AbstractContextManager[Features | None] = nullcontext()
@@ -268,12 +243,10 @@ def _require_features(features: Features) -> None:
     try:
         pooled(features.output)
     except OptionError as error:
-        raise AssertionError(
-            message(
-                expected="features of each item: (B, F, ...), of a sequence (T, B, F)",
-                got=first_line(error),
-                usually="a landmark on a layer that reshapes the batch, or runs once for each time step",
-            )
+        raise Failure(
+            expected="features of each item: (B, F, ...), of a sequence (T, B, F)",
+            got=first_line(error),
+            usually="a landmark on a layer that reshapes the batch, or runs once for each time step",
         ) from error
 
 

@@ -16,7 +16,7 @@ from zoo.errors import DataError, SpecError, cause, first_line
 from zoo.files.downloads import offline
 from zoo.interfaces import Batch, CarriesState, Dataset, FitsInputs, LoadsPretrained
 from zoo.models.precision import Precision
-from zoo.testing._case import Case, Skip, Warned, message
+from zoo.testing._case import Case, Failure, Skip, Warned, message
 from zoo.testing._data import no_network
 from zoo.testing._loop import begin, train_one_step
 from zoo.testing._models import (
@@ -26,26 +26,12 @@ from zoo.testing._models import (
     forward,
     mean_loss,
     random_inputs,
+    require_unchanged,
     step,
     train_batch,
     train_briefly,
 )
 from zoo.testing._process import put_back, replaced, settings, settings_kept, starting_nothing
-from zoo.testing.output_checks import require_unchanged
-
-__all__ = [
-    "draws_from_the_seed",
-    "every_parameter_gets_a_gradient",
-    "first_loss_near_uniform",
-    "fits_its_inputs",
-    "leaves_modes_and_settings",
-    "names_its_pretrained_weights",
-    "overfits_one_batch",
-    "same_shape_in_training",
-    "training_is_reproducible",
-    "trains_in_bf16",
-    "use_changes_nothing",
-]
 
 # Learning rates, one of which suits most models on a tiny batch
 _RATES = (3e-3, 3e-4)
@@ -343,12 +329,10 @@ def overfits_one_batch(case: Case) -> None:
         lowest = min(_losses(case, batch, lr, until=0.5 * first))
         if lowest < 0.5 * first:
             return
-    raise AssertionError(
-        message(
-            expected=f"less than half of the first loss, {first:.2f}, within 60 steps of Adam on one batch",
-            got=f"{lowest:.2f} at best",
-            usually=_unlearnable(case, batch, first - lowest),
-        )
+    raise Failure(
+        expected=f"less than half of the first loss, {first:.2f}, within 60 steps of Adam on one batch",
+        got=f"{lowest:.2f} at best",
+        usually=_unlearnable(case, batch, first - lowest),
     )
 
 

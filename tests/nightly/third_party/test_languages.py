@@ -11,7 +11,7 @@ import pytest
 
 from zoo.registry import plugins
 from zoo.registry.registry import Registry
-from zoo.testing import run_checks, shortfall
+from zoo.testing import check, shortfall
 from zoo.testing._suite import Suite
 
 # mamba, rwkv and min-lstm take three seconds each, and pass the whole kit by night
@@ -89,7 +89,7 @@ def test_what_tells_most_of_a_language_model_passes(name: str, registry: Registr
 
 
 def test_the_whole_kit_passes(registry: Registry) -> None:
-    outcomes = run_checks(registry, "languages", thorough=True)
+    outcomes = check("languages", registry=registry, thorough=True, progress=False)
     unusual = [one for one in outcomes if one.outcome != "passed"]
     windowed = {
         f"{name}-exports" for name in import_module("languages.plugin").CONTEXT
