@@ -5,6 +5,7 @@ import pytest
 from zoo.testing import contract
 
 pytest.importorskip("onnx", reason="the extra `export` is not installed")
+pytestmark = pytest.mark.slow  # the checks of an exporter start processes that import torch
 
 
 @contract("export", thorough=True)

@@ -13,6 +13,7 @@ from importlib.metadata import EntryPoint
 from typing import Literal
 
 import pytest
+from broken_plugins import entries as broken_entries
 from broken_plugins import plugins as broken
 
 from zoo.errors import UnknownName
@@ -75,22 +76,33 @@ def fixtures(failing: Suite) -> dict[str, list[str]]:
     return found
 
 
-# Each of their fixtures starts processes, most of which import torch
-IN_PROCESSES = ("programs_answer_alike", "equal_models_equal_files", "reads_without_torch")
+# Their fixtures start processes that import torch, so only the first of each check is tried by day
+OF_EXPORTERS = {check.name for check in CHECKS if check.kind == "exporter"}
+
+
+def marks_of(name: str) -> list[pytest.MarkDecorator]:
+    """Return when to try what takes long: a check, or one of its fixtures after the first."""
+    check, _, further = name.partition(".")
+    if check not in OF_EXPORTERS:
+        return []
+    return [pytest.mark.nightly if further else pytest.mark.slow]
 
 
 @pytest.mark.parametrize(
-    "check",
-    [
-        pytest.param(check.name, marks=[pytest.mark.slow] * (check.name in IN_PROCESSES))
-        for check in CHECKS
-        if check.name not in OF_PLUGINS
-    ],
+    "check", [check.name for check in CHECKS if check.name not in OF_PLUGINS | OF_EXPORTERS]
 )
 def test_a_failing_fixture_fails_its_check(check, failing, fixtures):
     assert fixtures[check], f"no entry of broken_plugins fails {check}"
     found = {entry: failing.outcome(f"{entry}-{check}").outcome for entry in fixtures[check]}
     assert found == dict.fromkeys(fixtures[check], "failed")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [pytest.param(spec.name, marks=marks_of(spec.name)) for spec in broken_entries.zoo_exporters()],
+)
+def test_a_failing_exporter_fails_its_check(entry, failing):
+    assert failing.outcome(f"{entry}-{entry.partition('.')[0]}").outcome == "failed"
 
 
 @pytest.mark.nightly  # a minute; what one failing fixture does to other checks changes with the check alone
@@ -185,36 +197,41 @@ def test_a_plugin_fails_its_check_and_no_other(name, monkeypatch, tmp_path):
         ("can_be_written-can_be_written", "convert it with float(), int() or tolist()"),
         ("fingerprint_follows_the_data-fingerprint_follows_the_data", "a constant"),
         ("reads_by_typed_options-reads_by_typed_options", "a missing annotation"),
-        ("programs_answer_alike.batch-programs_answer_alike", "a batch that is kept as the 2"),
-        ("programs_answer_alike.names-programs_answer_alike", "outputs in another order"),
-        (
-            "programs_answer_alike.weights-programs_answer_alike",
-            "arithmetic in lower precision, or a changed",
-        ),
-        (
-            "programs_answer_alike.thousandth-programs_answer_alike",
-            "arithmetic in lower precision, or a chan",
-        ),
-        ("programs_answer_alike.garbage-programs_answer_alike", "other weights than the model's"),
-        ("programs_answer_alike.mean-programs_answer_alike", "a mean over the batch"),
-        ("programs_answer_alike.dtype-programs_answer_alike", "outputs of other names, types or shapes"),
-        ("programs_answer_alike.kept-programs_answer_alike", "that needs what `write` kept in memory"),
-        ("programs_answer_alike.global-programs_answer_alike", "that needs what `write` kept in memory"),
-        ("programs_answer_alike.file-programs_answer_alike", "kept in memory or in another file"),
-        ("programs_answer_alike.changed-programs_answer_alike", "weights rounded, fused or frozen in place"),
-        ("programs_answer_alike.frozen-programs_answer_alike", "weights rounded, fused or frozen in place"),
-        ("programs_answer_alike.mode-programs_answer_alike", "or train()"),
-        ("programs_answer_alike.settings-programs_answer_alike", "a setting that is not undone"),
-        ("equal_models_equal_files-equal_models_equal_files", "a time"),
-        ("equal_models_equal_files.process-equal_models_equal_files", "the id of the process"),
-        ("equal_models_equal_files.count-equal_models_equal_files", "a counter"),
-        ("equal_models_equal_files.set-equal_models_equal_files", "an unsorted set or folder"),
-        ("equal_models_equal_files.gzip-equal_models_equal_files", "the time in the header of gzip"),
-        ("equal_models_equal_files.place-equal_models_equal_files", "stack traces"),
     ],
 )
 def test_a_failure_names_its_most_common_cause(name, cause, failing):
     assert cause in failing.outcome(name).reason.partition("Usually: ")[2]
+
+
+@pytest.mark.nightly  # their fixtures start processes that import torch
+@pytest.mark.parametrize(
+    ("entry", "cause"),
+    [
+        ("programs_answer_alike.batch", "a batch that is kept as the 2"),
+        ("programs_answer_alike.names", "outputs in another order"),
+        ("programs_answer_alike.weights", "arithmetic in lower precision, or a changed"),
+        ("programs_answer_alike.thousandth", "arithmetic in lower precision, or a chan"),
+        ("programs_answer_alike.garbage", "other weights than the model's"),
+        ("programs_answer_alike.mean", "a mean over the batch"),
+        ("programs_answer_alike.dtype", "outputs of other names, types or shapes"),
+        ("programs_answer_alike.kept", "that needs what `write` kept in memory"),
+        ("programs_answer_alike.global", "that needs what `write` kept in memory"),
+        ("programs_answer_alike.file", "kept in memory or in another file"),
+        ("programs_answer_alike.changed", "weights rounded, fused or frozen in place"),
+        ("programs_answer_alike.frozen", "weights rounded, fused or frozen in place"),
+        ("programs_answer_alike.mode", "or train()"),
+        ("programs_answer_alike.settings", "a setting that is not undone"),
+        ("equal_models_equal_files", "a time"),
+        ("equal_models_equal_files.process", "the id of the process"),
+        ("equal_models_equal_files.count", "a counter"),
+        ("equal_models_equal_files.set", "an unsorted set or folder"),
+        ("equal_models_equal_files.gzip", "the time in the header of gzip"),
+        ("equal_models_equal_files.place", "stack traces"),
+    ],
+)
+def test_a_failure_of_an_exporter_names_its_most_common_cause(entry, cause, failing):
+    reason = failing.outcome(f"{entry}-{entry.partition('.')[0]}").reason
+    assert cause in reason.partition("Usually: ")[2]
 
 
 def test_a_failure_that_asks_what_was_meant_has_no_period_after_it():
@@ -317,12 +334,12 @@ def test_what_a_spec_expects_to_fail_may_fail_and_may_not_pass():
 
 def test_an_entry_of_any_kind_may_expect_to_fail_a_check():
     suite = Suite(registry_of("broken_plugins:expected_of_others"), "mutants")
-    names = ("images-splits_differ", "leak-splits_differ", "timed-equal_models_equal_files")
+    names = ("images-splits_differ", "leak-splits_differ", "tagging-baseline_is_of_its_metrics")
     found = {name: (suite.outcome(name).outcome, suite.outcome(name).reason) for name in names}
     assert found == {
         "images-splits_differ": ("failed", "it was expected to fail, but passed: issue 14"),
         "leak-splits_differ": ("xfailed", "issue 15"),
-        "timed-equal_models_equal_files": ("xfailed", "issue 16"),
+        "tagging-baseline_is_of_its_metrics": ("xfailed", "issue 16"),
     }
 
 

@@ -142,7 +142,7 @@ def specimens(case: Case) -> list[Specimen]:
                 case,
                 entry.spec.task,
                 {**entry.spec.landmarks},
-                lambda dims, seed, entry=entry: _built(dataclasses.replace(case, entry=entry), seed),
+                lambda dims, seed, of=entry: build(dataclasses.replace(case, entry=of), seed=seed).eval(),
             )
             for entry in _architectures(case)
         ]
@@ -215,10 +215,6 @@ def analyze(
     )
     batches = specimen.batches() if batches is None else batches
     return analyzer.analyze(specimen.make(0) if model is None else model, batches, subject=subject)
-
-
-def _built(case: Case, seed: int) -> nn.Module:
-    return build(case, seed=seed).eval()
 
 
 def _seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:

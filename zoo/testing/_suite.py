@@ -226,10 +226,6 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, ZooError):
         return str(error)
     if isinstance(error, AssertionError):
-        return first_line(error) or f"an assertion without a message, at {_place(error)}"
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        return first_line(error) or f"an assertion without a message, at {last.filename}:{last.lineno}"
     return cause(error)
-
-
-def _place(error: BaseException) -> str:
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{last.filename}:{last.lineno}"

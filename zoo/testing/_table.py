@@ -83,11 +83,10 @@ _NEEDS: Mapping[CheckKind, Mapping[str, str]] = {
         "dataset_checks.fingerprint_follows_the_data": "same_fingerprint_twice same_items_twice",
         "data_checks.preprocess_is_json": "dims_are_declared",
         "data_checks.preprocess_feeds_new_input": "items_fit_dims preprocess_is_json",
-        "dataset_checks.order_is_reproducible": "fetches_its_items preprocess_is_json",
         "file_checks.refuses_missing_files": "items_fit_dims",
         "file_checks.refuses_damaged_files": "refuses_missing_files",
         "data_checks.labels_in_range": "same_items_twice preprocess_is_json",
-        "dataset_checks.trains_a_model": "order_is_reproducible labels_in_range",
+        "dataset_checks.trains_a_model": "fetches_its_items preprocess_is_json labels_in_range",
         "data_checks.text_decodes": "items_fit_dims preprocess_feeds_new_input",
     },
     "analyzer": {

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from zoo.errors import OptionError
 from zoo.evaluation.measure import metrics_of, numbers
@@ -170,7 +169,7 @@ def sums_add_up(case: Case) -> None:
     parts = [
         dataclasses.replace(batch, inputs=inputs, targets=targets)
         for inputs, targets in zip(
-            _cut(batch.inputs, middle, lane), _cut(batch.targets, middle, lane), strict=True
+            *(part.tensor_split([middle], lane) for part in (batch.inputs, batch.targets)), strict=True
         )
     ]
     with torch.no_grad():
@@ -370,7 +369,3 @@ def _alike(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> bool:
     return len(one) == len(other) and all(
         math.isclose(a, b, rel_tol=1e-3, abs_tol=1e-6) if isinstance(a, float) else a == b for a, b in pairs
     )
-
-
-def _cut(tensor: Tensor, middle: int, dim: int) -> tuple[Tensor, ...]:
-    return tensor.split([middle, tensor.shape[dim] - middle], dim)
