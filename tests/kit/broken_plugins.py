@@ -751,7 +751,9 @@ plugins = {
     ),
     "summaries_are_one_line": Provider(FieldsSpec(name="focus", summary=" Padded ", fields=Focus)),
     "summaries_are_one_line.empty": Provider(FieldsSpec(name="focus", summary="", fields=Focus)),
-    "summaries_are_one_line.number": Provider(FieldsSpec(name="focus", summary=3, fields=Focus)),
+    "summaries_are_one_line.number": Provider(
+        FieldsSpec(name="focus", summary=3, fields=Focus)  # pyright: ignore[reportArgumentType]
+    ),
     "summaries_are_one_line.long": Provider(FieldsSpec(name="focus", summary="long " * 30, fields=Focus)),
     "summaries_are_one_line.command": Provider(command("count", summary="")),
     "loads.command": InvalidCommand("Count"),
