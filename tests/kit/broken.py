@@ -193,6 +193,15 @@ class StartsFarOff(Net):
         nn.init.uniform_(self.head.weight, -6, 6)
 
 
+class MadeInEvalMode(Net):
+    """Honest: in eval mode until it is trained; in that mode nothing makes up for how faint its maps are."""
+
+    def finish(self) -> None:
+        self.features[0].weight.data.mul_(0.01)
+        self.features[0].requires_grad_(False)
+        self.eval()
+
+
 class MasksByInfinity(Net):
     """Honest: a buffer that is infinite by design."""
 

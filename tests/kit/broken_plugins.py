@@ -230,6 +230,7 @@ honest = Provider(
     images(ArchitectureSpec, "infinite", "MasksByInfinity"),
     images(ArchitectureSpec, "complex", "TurnsByComplexNumbers"),
     images(ArchitectureSpec, "autocasts", "AutocastsItself"),
+    images(ArchitectureSpec, "evaluating", "MadeInEvalMode"),
     images(DatasetSpec, "images", "TinyImages"),
     images(DatasetSpec, "batched", "FetchesBatches"),
     images(DatasetSpec, "seeded", "FollowsItsSeed"),

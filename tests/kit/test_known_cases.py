@@ -47,6 +47,7 @@ FALSE_ALARMS = {
     "a complex buffer": ("complex", ("saves_and_loads", "moves_dtype_and_device")),
     "one size of images only": ("one-size", ("follows_its_dims",)),
     "autocast on the device of the inputs": ("autocasts", ("moves_dtype_and_device",)),
+    "a model that its constructor leaves in eval mode": ("evaluating", ("overfits_one_batch",)),
     "an item for any number": ("endless", ("items_fit_dims",)),
     "a window of a few tokens": ("window", ("carries_state", "any_length_and_batch")),
 }

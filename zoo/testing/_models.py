@@ -86,9 +86,9 @@ def longest(case: Case, length: int) -> int:
 
 
 def build(case: Case, *, seed: int = 0, dataset: Dataset | None = None) -> nn.Module:
-    """Build the model for the dims of a dataset, in training mode."""
+    """Build the model for the dims of a dataset, in training mode, whatever its constructor left it in."""
     assert case.entry is not None
-    return build_model(case.entry, arguments(case, dataset), seed=seed)
+    return build_model(case.entry, arguments(case, dataset), seed=seed).train()
 
 
 def train_batch(case: Case, *, size: int = 4, dataset: Dataset | None = None) -> Batch:
