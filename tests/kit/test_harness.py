@@ -75,3 +75,36 @@ def test_ctrl_c_ends_the_process_that_checks(plugin):
             return
         time.sleep(0.1)
     raise AssertionError("a process is left")
+
+
+KEEPS = '''"""Models that refer to themselves, so that Python frees them only when it looks for such."""
+import torch
+from torch import nn
+from zoo import ArchitectureSpec, hookimpl
+
+
+class Keeps(nn.Module):
+    def __init__(self, *, in_channels: int, image_size: int, num_classes: int):
+        super().__init__()
+        self.head = nn.Linear(in_channels * image_size * image_size, num_classes)
+        self.register_buffer("table", torch.ones(1 << 25))  # 128 MiB
+        self.itself = [self]
+
+    def forward(self, images):
+        return self.head(images.flatten(1))
+
+
+@hookimpl
+def zoo_architectures():
+    yield ArchitectureSpec(name="keeps", target="keeps:Keeps", task="classification", summary="One")
+'''
+
+
+@pytest.mark.slow  # a minute beside other work
+def test_a_check_is_not_blamed_for_the_models_of_those_before_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(_isolation, "MOST_BYTES", 3 << 29)
+    path = tmp_path / "keeps.py"
+    path.write_text(KEEPS)
+    outcomes = check(str(path), progress=False)
+    assert [one.reason for one in outcomes if one.outcome == "failed"] == []
+    assert len(outcomes) > 25
