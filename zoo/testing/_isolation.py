@@ -80,7 +80,9 @@ def _failed(target: str, checking: Message | None, why: str) -> Outcome:
     reason = message(
         expected="an answer from the process that is checked",
         got=why,
-        usually="os._exit, a crash in compiled code, a loop without end, or a tensor that is far too large",
+        usually="a model or data too large for the kit (check a smaller version), or an endless loop"
+        if why.startswith(("more than", "no answer"))
+        else "os._exit, or a crash in compiled code",
     )
     return Outcome(**about, outcome="failed", reason=reason)
 
