@@ -124,7 +124,7 @@ READING = {
 }
 
 
-def measuring(name, **more):
+def measuring(name, target="Measuring", **more):
     """Return a task of numbers; an architecture of the same name is for it."""
     fields = {
         "dims": {"num_features": 3},
@@ -136,7 +136,7 @@ def measuring(name, **more):
         "processor": "broken_processors:HeightProcessor",
         "tiny": "broken:Heights",
     }
-    return task(name, "Measuring", **{**fields, **more})
+    return task(name, target, **{**fields, **more})
 
 
 def images(spec_type, name, target, **more):
@@ -594,6 +594,8 @@ NUMBERS = {
     "groups": (),
 }
 numbers = Provider(
+    measuring("skewed", "MeasuringAgainstTheMean", tiny="broken:SkewedHeights"),
+    images(ArchitectureSpec, "skewed", "HeightNet", task="skewed"),
     task(
         "counting",
         "Counting",

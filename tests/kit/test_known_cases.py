@@ -103,3 +103,8 @@ def test_a_model_that_starts_far_off_but_learns_is_only_warned():
 def test_images_of_a_task_of_numbers_need_no_label_that_is_unknown(entry):
     found = suite("broken_plugins:numbers", f"mutants/{entry}").outcome(f"{entry}-preprocess_feeds_new_input")
     assert (found.outcome, found.reason) == ("passed", "")
+
+
+def test_the_first_loss_of_a_few_numbers_is_not_that_of_guessing():
+    found = suite("broken_plugins:numbers", "mutants/skewed").outcome("skewed-first_loss_near_uniform")
+    assert (found.outcome, found.reason) == ("passed", "")
