@@ -103,6 +103,18 @@ class SaysHowMany(SaysMore):
         return f"number {next(self.count)}"
 
 
+class SaysMoreEachTime(WritesOnce):
+    """Begins with a longer number each time, which moves all that follows it."""
+
+    count = itertools.count()
+
+    def write(self, model):
+        proto = onnx.ModelProto.FromString(super().write(model))
+        del proto.metadata_props[-1]  # the checksum
+        proto.producer_name = f"number {10 ** next(self.count)}"
+        return with_checksum(proto)
+
+
 class SaysASet(SaysMore):
     def text(self):
         return " ".join({f"name-{n}" for n in range(20)})

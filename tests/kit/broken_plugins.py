@@ -364,6 +364,7 @@ entries = Provider(
     exporter("equal_models_equal_files.process", "SaysWhichProcess", reader="zoo_export.onnx_reader:read"),
     exporter("equal_models_equal_files.set", "SaysASet", reader="zoo_export.onnx_reader:read"),
     exporter("equal_models_equal_files.count", "SaysHowMany", reader="zoo_export.onnx_reader:read"),
+    exporter("equal_models_equal_files.longer", "SaysMoreEachTime", reader="zoo_export.onnx_reader:read"),
     exporter("equal_models_equal_files.gzip", "ZipsWithATime"),
     exporter("reads_without_torch", reader="broken_readers:needs_torch"),
     exporter("reads_without_torch.card", reader="broken_readers:forgets_the_data"),

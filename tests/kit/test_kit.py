@@ -224,6 +224,7 @@ def test_a_failure_names_its_most_common_cause(name, cause, failing):
         ("equal_models_equal_files", "a time"),
         ("equal_models_equal_files.process", "the id of the process"),
         ("equal_models_equal_files.count", "a counter"),
+        ("equal_models_equal_files.longer", "a counter"),
         ("equal_models_equal_files.set", "an unsorted set or folder"),
         ("equal_models_equal_files.gzip", "the time in the header of gzip"),
         ("equal_models_equal_files.place", "stack traces"),

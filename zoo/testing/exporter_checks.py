@@ -127,11 +127,12 @@ def equal_models_equal_files(case: Case) -> None:
 def _difference(one: bytes, other: bytes) -> tuple[str, str]:
     """Return the first words, or the first bytes, that differ between two files, and the usual cause."""
     words = [word for word in _WORD.finditer(one) if other[slice(*word.span())] != word[0]]
+    moved = {*_WORD.findall(other)}
     first = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), len(one))
     usually = "a time, a random id, the id of the process, an address in memory, or a counter"
     if one.startswith(b"\x1f\x8b") and 4 <= first < 8:
         words, usually = [], "the time in the header of gzip; pass `mtime=0`"
-    elif 2 * len({word[0] for word in words} & {*_WORD.findall(other)}) > len(words):
+    elif len(one) == len(other) and 2 * sum(word[0] in moved for word in words) > len(words):
         usually = "an unsorted set or folder: the same words are in another order"
     places = [word.span() for word in words[:3]] or [(first, first + 8)]
     got = (f"{one[start:end]!r} and {other[start:end]!r} at byte {start:,}" for start, end in places)
