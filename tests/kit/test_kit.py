@@ -145,6 +145,8 @@ def test_a_plugin_fails_its_check_and_no_other(name, monkeypatch, tmp_path):
     ("name", "cause"),
     [
         ("output_shape.state-output_shape", "a state kept on the module"),
+        ("landmarks_resolve.features-landmarks_resolve", "a layer that reshapes the batch"),
+        ("landmarks_resolve.head-landmarks_resolve", "has the batch first"),
         ("builds.dim-builds", "a misspelled dim"),
         ("output_shape.small-output_shape", "it reads 64×64 ones; say the least that it reads in the spec's"),
         ("output_shape.large-output_shape", "a fixed size of the inputs"),

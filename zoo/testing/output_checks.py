@@ -246,7 +246,8 @@ def _require_features(features: Features) -> None:
         raise Failure(
             expected="features of each item: (B, F, ...), of a sequence (T, B, F)",
             got=first_line(error),
-            usually="a landmark on a layer that reshapes the batch, or runs once for each time step",
+            usually="a landmark on a layer that reshapes the batch, has the batch first where time should be, "
+            "or runs once for each time step",
         ) from error
 
 
