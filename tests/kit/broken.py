@@ -1636,6 +1636,11 @@ class FunctionAsOption(MeanFeature):
         super().__init__()
 
 
+class StacksText(Analyzer):
+    def analyze(self, model, batches, *, subject):
+        return Analysis(scores={"mean": torch.stack([b.inputs for b in batches]).float().mean().item()})
+
+
 class OwnNoise(MeanFeature):
     def analyze(self, model, batches, *, subject):
         analysis = super().analyze(model, batches, subject=subject)
@@ -2235,7 +2240,7 @@ class Heights(Dataset):
 
     @property
     def preprocess(self):
-        return {"mean": 180.0, "std": 20.0}
+        return {"features": ["a", "b", "c"], "mean": 180.0, "std": 20.0}
 
     @property
     def fingerprint(self):
@@ -2271,7 +2276,7 @@ class Measuring(Task):
         return torch.empty(1, dims["num_features"])
 
     def feed(self, dataset, card):
-        if dataset.dims["num_features"] != card.arguments["num_features"]:
+        if [*dataset.preprocess["features"]] != [*card.preprocess["features"]]:  # as many as the model has
             raise DataError("the data has other features than the model")
         return View(
             dims=dataset.dims,

@@ -557,6 +557,7 @@ entries = Provider(
     analyzer("finite", "DividesByZero"),
     analyzer("can_be_written", "TensorAsScore"),
     analyzer("can_be_written.table", "TensorInATable"),
+    analyzer("finite.text", "StacksText", tasks=("language-modeling",), needs=()),
     analyzer("looks_by_typed_options", "UntypedAnalyzer"),
     analyzer("looks_by_typed_options.default", "FunctionAsOption"),
     analyzer("deterministic", "OwnNoise"),

@@ -1,6 +1,7 @@
 """Processors that fail one check each, without torch."""
 
 import os
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,9 @@ from zoo import OptionError
 from zoo.processors import InputReader, Prediction, Processor
 from zoo_images.processors import ClassProcessor
 from zoo_text.processor import TextProcessor
+
+# As scipy does, which asks for arrays of torch only where that is loaded
+TENSOR = sys.modules["torch"].Tensor if "torch" in sys.modules else None
 
 
 class Anything(Processor):
@@ -131,8 +135,10 @@ class HeightProcessor(Processor):
     """An honest processor of rows, whose models predict a height in standard deviations."""
 
     def check_feeding(self, preprocess, arguments):
-        if type(arguments.get("num_features")) is not int or preprocess.keys() < {"mean", "std"}:
-            raise OptionError("num_features must be an integer, and there must be a mean and a std")
+        if preprocess.keys() < {"mean", "std"}:
+            raise OptionError("there must be a mean and a std")
+        if len(preprocess.get("features", ())) != arguments.get("num_features"):
+            raise OptionError("num_features must be the number of features")
 
     def unit(self, preprocess):
         return "rows"

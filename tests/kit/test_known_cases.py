@@ -48,6 +48,8 @@ FALSE_ALARMS = {
     "one size of images only": ("one-size", ("follows_its_dims",)),
     "autocast on the device of the inputs": ("autocasts", ("moves_dtype_and_device",)),
     "a model that its constructor leaves in eval mode": ("evaluating", ("overfits_one_batch",)),
+    "a processor that looks whether torch is loaded": ("measuring", ("processes_without_torch",)),
+    "data that is compared by its names": ("measuring", ("refuses_other_data",)),
     "an item for any number": ("endless", ("items_fit_dims",)),
     "a window of a few tokens": ("window", ("carries_state", "any_length_and_batch")),
 }

@@ -26,12 +26,11 @@ from zoo.data.opening import open_dataset
 from zoo.errors import DataError, SpecError, ZooError, cause
 from zoo.files.cache import data_home
 from zoo.files.downloads import offline
-from zoo.interfaces import Dataset, Split
+from zoo.interfaces import SPLITS, Dataset
 from zoo.testing._case import Case, Failure, Skip, message
 from zoo.testing._options import without_values
 
 __all__ = [
-    "SPLITS",
     "TEXT",
     "content_of",
     "copied_folder",
@@ -54,7 +53,6 @@ __all__ = [
 # A text file for the datasets that read one, no line of which comes twice
 TEXT = "".join(f"{n} times {n + 1} is {n * (n + 1)}.\n" for n in range(1, 200))
 
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
 # The most items and tokens of a split that are compared
 _ITEMS, _TOKENS = 200, 20_000
 

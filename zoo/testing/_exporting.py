@@ -12,13 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from zoo.errors import MissingModule, PluginError, SpecError, cause
+from zoo.errors import PluginError, SpecError, cause
 from zoo.files.cards import Card
 from zoo.files.exported import Port, Signature, metadata_of
 from zoo.interfaces import Exportable, Exporter
 from zoo.registry.provided import provided
 from zoo.testing._case import Case, Failure, Skip, message
 from zoo.testing._models import drawing_from, made_up_card
+from zoo.testing._options import without_extra
 from zoo.testing._process import settings
 
 __all__ = ["card", "exporter_of", "models", "provided_here", "synthetic", "write", "write_models"]
@@ -42,16 +43,12 @@ def write(case: Case, exporter: Exporter, model: Exportable) -> bytes:
             got=cause(error),
             usually="inputs or outputs of types and shapes that the exporter does not expect",
         ) from error
+    changed = [*changed, *(name for name, value in settings().items() if value != before[name])]
     assert not changed, message(
-        expected="a model that writing leaves unchanged",
+        expected="a model, and settings of torch, that writing leaves unchanged",
         got=f"a change in {', '.join(changed[:3])}",
-        usually="weights rounded, fused or frozen in place, or train(); change a copy of `model.module`",
-    )
-    changed = [name for name, value in settings().items() if value != before[name]]
-    assert not changed, message(
-        expected="unchanged settings of torch",
-        got=f"a change in {', '.join(changed)}",
-        usually="a setting that is not undone; `with torch.no_grad()` undoes its own",
+        usually="weights rounded, fused or frozen in place, or train(): change a copy of `model.module`; or "
+        "a setting that is not undone",
     )
     return content
 
@@ -60,11 +57,8 @@ def exporter_of(case: Case) -> Exporter:
     """Return the exporter. Raises Skip if its target cannot be had."""
     try:
         made = case.spec.load()()
-    except MissingModule as error:
-        why = f"; the extra {case.spec.extra} installs it" if case.spec.extra else ""
-        raise Skip(f"{error}{why}") from None
-    except SpecError as error:  # which targets_resolve finds
-        raise Skip(str(error)) from None
+    except SpecError as error:  # which targets_resolve finds, unless it is for want of the extra
+        raise without_extra(case.spec, error) from None
     assert isinstance(made, Exporter), message(
         expected="a zoo.interfaces.Exporter",
         got=type(made).__name__,

@@ -24,11 +24,11 @@ from typing import IO, Any
 
 from msgspec.structs import replace
 
-from zoo.errors import SpecError, cause
+from zoo.errors import PluginError, SpecError, cause
 from zoo.registry import plugins
 from zoo.registry.plugin_files import PluginFile
-from zoo.registry.plugins import GROUP, Plugin
-from zoo.registry.specs import CommandSpec, ExporterSpec, FieldsSpec, TaskSpec
+from zoo.registry.plugins import GROUP, Kind, Plugin
+from zoo.registry.specs import CommandSpec, FieldsSpec
 from zoo.testing._beside import registry_beside
 from zoo.testing._case import Case
 
@@ -115,11 +115,23 @@ def _nothing(request: dict[str, Any]) -> None:
 
 def _import(request: dict[str, Any]) -> tuple[str, str]:
     """Load a plugin without torch; return why that fails, empty if it does not, and what is printed."""
-    sys.modules["torch"] = None  # pyright: ignore[reportArgumentType]
+    _without_torch()
     before = os.fstat(2).st_size
     loaded = _load(request)
     sys.stdout.flush()
     return loaded.cause, loaded.output + os.pread(2, _MOST_PRINTED, before).decode(errors="replace")
+
+
+class _NoTorch:
+    """Finds no torch, as where it is not installed. Others may look for it in `sys.modules`."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name.partition(".")[0] == "torch":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+def _without_torch() -> None:
+    sys.meta_path.insert(0, _NoTorch())
 
 
 def _load(request: dict[str, Any]) -> Plugin:
@@ -132,10 +144,19 @@ def _load(request: dict[str, Any]) -> Plugin:
     return replace(plugins.load(name, EntryPoint(name, where, GROUP).load, where=where), ours=request["ours"])
 
 
+def _spec(request: dict[str, Any], kind: Kind) -> Any:
+    """Return the spec of this kind that a request names, of a plugin that is loaded for it."""
+    plugin = _load(request)
+    for found, spec in plugin.specs:
+        if (found, spec.name) == (kind, request[kind]):
+            return spec
+    raise PluginError(plugin.cause)
+
+
 def _help(request: dict[str, Any]) -> dict[str, tuple[str, str]]:
     """Return for each command of a plugin why its help fails without torch, and what it prints."""
     if not request["where"].endswith(".py"):  # a plugin of one file holds its model, and so may import torch
-        sys.modules["torch"] = None  # pyright: ignore[reportArgumentType]
+        _without_torch()
     answers: dict[str, tuple[str, str]] = {}
     for _, spec in _load(request).specs:
         if isinstance(spec, CommandSpec):
@@ -151,16 +172,11 @@ def _help(request: dict[str, Any]) -> dict[str, tuple[str, str]]:
 
 def _exported(request: dict[str, Any]) -> dict[str, Any]:
     """Read and run an exported file where there is no torch; return what it holds and answers."""
-    sys.modules["torch"] = None  # pyright: ignore[reportArgumentType]
+    _without_torch()
     import numpy as np
 
-    specs = [
-        spec for kind, spec in _load(request).specs if (kind, spec.name) == ("exporter", request["exporter"])
-    ]
-    (spec,) = specs
-    assert isinstance(spec, ExporterSpec)
     try:
-        found = spec.load_reader()(Path(request["path"]))
+        found = _spec(request, "exporter").load_reader()(Path(request["path"]))
         types = {port.name: port.dtype for port in found.signature.inputs}
         inputs = {name: np.array(value, types[name]) for name, value in request["inputs"].items()}
         outputs = {name: value.tolist() for name, value in found.start(1)(inputs).items()}
@@ -185,15 +201,14 @@ def _write(request: dict[str, Any]) -> str:
 def _process(request: dict[str, Any]) -> dict[str, Any]:
     """Check the card of a task's model and answer for it where there is no torch."""
     if not request["where"].endswith(".py"):  # a plugin of one file holds its models, and so may import torch
-        sys.modules["torch"] = None  # pyright: ignore[reportArgumentType]
+        _without_torch()
     import numpy as np
 
     from zoo.processors import Predicts, Scores
 
-    (spec,) = [spec for kind, spec in _load(request).specs if (kind, spec.name) == ("task", request["task"])]
-    assert isinstance(spec, TaskSpec)
     preprocess = request["preprocess"]
     try:
+        spec = _spec(request, "task")
         processor = spec.load_processor()(spec)
         processor.check_feeding(preprocess, request["dims"])
         outputs = np.array(request.get("outputs", ()), np.float32)

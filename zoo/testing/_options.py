@@ -6,15 +6,22 @@ from collections.abc import Container, Iterable
 
 from zoo.config.declarations import declared, resolved_hints
 from zoo.config.options import convert
-from zoo.errors import OptionError, SpecError, first_line
+from zoo.errors import MissingModule, OptionError, SpecError, first_line
+from zoo.registry.specs import CommandSpec, ExporterSpec
 from zoo.testing._case import Case, Failure, Skip, message
 
-__all__ = ["require_types", "without_values"]
+__all__ = ["require_types", "without_extra", "without_values"]
 
 
 def without_values(names: Iterable[str]) -> Skip:
     """Return why nothing can be checked of what has options without a default."""
     return Skip(f"it needs a value for {', '.join(names)}, which the kit cannot make up")
+
+
+def without_extra(spec: CommandSpec | ExporterSpec, error: SpecError) -> Skip:
+    """Return why nothing can be checked of what cannot be imported, and what installs what is missing."""
+    why = f"; the extra {spec.extra} installs it" if isinstance(error, MissingModule) and spec.extra else ""
+    return Skip(f"{error}{why}")
 
 
 def require_types(case: Case, *, ignored: Container[str] = ()) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal
 
 from zoo.testing._case import CheckKind
 from zoo.testing._table import CHECKS
 
 __all__ = ["Outcome", "Result", "counts", "in_lines", "in_words", "left_out", "shortfall"]
 
-T = TypeVar("T")
 # `warned`: it passed, but there is something to know; `xfailed`: it failed as the spec or the author expects
 Result = Literal["passed", "warned", "skipped", "failed", "xfailed"]
 
@@ -96,11 +94,11 @@ def shortfall(outcomes: list[Outcome]) -> list[str]:
     entry that cannot be opened here may run none, as long as another of its kind in the plugin runs.
     """
     messages: list[str] = []
-    for plugin in _unique(outcome.plugin for outcome in outcomes):
+    for plugin in dict.fromkeys(outcome.plugin for outcome in outcomes):
         own = [outcome for outcome in outcomes if outcome.plugin == plugin]
         if not _provides_something(own):
             messages.append(f"{plugin} provides nothing")
-        for kind in _unique(outcome.kind for outcome in own):
+        for kind in dict.fromkeys(outcome.kind for outcome in own):
             messages += _unchecked([outcome for outcome in own if outcome.kind == kind])
     return messages
 
@@ -118,7 +116,7 @@ def _unchecked(outcomes: list[Outcome]) -> list[str]:
     expected = {outcome.name for outcome in outcomes if outcome.outcome == "xfailed"}
     any_ran = any(outcome.outcome != "skipped" for outcome in outcomes)
     messages: list[str] = []
-    for entry in _unique(outcome.entry for outcome in outcomes):
+    for entry in dict.fromkeys(outcome.entry for outcome in outcomes):
         own = [outcome for outcome in outcomes if outcome.entry == entry]
         skipped = [outcome for outcome in own if outcome.outcome == "skipped"]
         ran = len(own) - len(skipped)
@@ -127,7 +125,3 @@ def _unchecked(outcomes: list[Outcome]) -> list[str]:
             which = f" of {own[0].kind.rstrip('s')}s" if own[0].kind in ("recipe", "weights") else ""
             messages.append(f"{entry}: {ran} of {len(own)} checks{which} ran ({missing[0].reason})")
     return messages
-
-
-def _unique(values: Iterable[T]) -> list[T]:
-    return list(dict.fromkeys(values))

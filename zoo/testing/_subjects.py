@@ -87,7 +87,10 @@ class Specimen:
     local: bool = False
 
     def batches(self, *, constant: float | None = None, broken: bool = False, seed: int = 0) -> list[Batch]:
-        """Return two batches of noise or of one constant; a broken second one is refused by any model."""
+        """Return batches of noise or of one constant; a broken second one is refused by any model.
+
+        Two of images; of text as in an evaluation, where the last ones are shorter and of one lane.
+        """
         draws = torch.Generator().manual_seed(seed)
         if not isinstance(self.task, CarriesState):
             usual = next(iter(self.task.eval_batches(self.data, "test")))
@@ -102,13 +105,11 @@ class Specimen:
                 targets = usual.targets[:3]
             return [Batch(images[:2], targets[:2], 0, 2, 0), Batch(second, targets[2:], 1, 2, 0)]
         vocab_size = self.data.dims["vocab_size"]
-        tokens = torch.randint(1, vocab_size, (2, 13, 2), generator=draws)  # batches of (T + 1, B)
+        tokens = torch.randint(1, vocab_size, (54,), generator=draws)
         tokens = tokens if constant is None else torch.full_like(tokens, int(constant) + 1)
-        inputs = [tokens[0, :-1], tokens[1, :-1] + vocab_size * broken]
-        return [
-            Batch(shown, stretch[1:], index, 2, 0, fresh=index == 0)
-            for index, (shown, stretch) in enumerate(zip(inputs, tokens, strict=True))
-        ]
+        first, second, *others = self.task.lane_batches(tokens, lanes=2, steps=12)
+        second = dataclasses.replace(second, inputs=second.inputs + vocab_size * broken)
+        return [first, second, *others]
 
 
 # The kit's models of each task, and their landmarks

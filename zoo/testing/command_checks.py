@@ -12,14 +12,14 @@ from collections.abc import Generator, Iterator
 
 import click
 
-from zoo.errors import MissingModule, SpecError, ZooError, cause
+from zoo.errors import SpecError, ZooError, cause
 from zoo.registry.specs import CommandSpec
-from zoo.testing._case import Case, Skip, message
+from zoo.testing._case import Case, message
 from zoo.testing._data import no_network
 from zoo.testing._fresh import Ended, Fresh
+from zoo.testing._options import without_extra
 
 _MISSING = "./no-such-weights.safetensors"
-_ON_STDOUT = "on stdout before the error"
 
 
 def shows_its_help(case: Case) -> None:
@@ -67,9 +67,8 @@ def refuses_missing_weights(case: Case) -> None:
         assert not ended, message(
             expected=f"a ZooError from `{name} {_MISSING}`, as there is no such file",
             got=ended,
-            usually="text that is printed whatever --json says, perhaps by a library"
-            if ended.endswith(_ON_STDOUT)
-            else "a file opened without `session.load`, or an error that the command prints itself",
+            usually="a file opened without `session.load`, an error that the command prints itself, or text "
+            "that a library prints",
         )
 
 
@@ -80,10 +79,7 @@ def _commands(case: Case) -> list[tuple[str, click.Command]]:
     try:
         command = spec.load()
     except SpecError as error:  # which targets_resolve finds, unless it is for want of the extra
-        why = (
-            f"; the extra {spec.extra} installs it" if isinstance(error, MissingModule) and spec.extra else ""
-        )
-        raise Skip(f"{error}{why}") from None
+        raise without_extra(spec, error) from None
     return [*_leaves(f"zoo {spec.name}", command)]
 
 
@@ -115,14 +111,13 @@ def _ended(name: str, command: click.Command) -> str:
             stack.enter_context(_descriptor_of_stdout(printed))
             stack.enter_context(contextlib.chdir(stack.enter_context(tempfile.TemporaryDirectory())))
             stack.enter_context(no_network())
-            stack.enter_context(warnings.catch_warnings())
-            warnings.simplefilter("ignore")
+            stack.enter_context(warnings.catch_warnings(action="ignore"))
             stack.enter_context(contextlib.redirect_stdout(shown))
             stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
             command.main(words, prog_name=name, standalone_mode=False)
     except (ZooError, click.UsageError):
         text = shown.getvalue() + printed.getvalue()
-        return f"{text[:80]!r} {_ON_STDOUT}" if text and "--json" in words else ""
+        return f"{text[:80]!r} on stdout before the error" if text and "--json" in words else ""
     except (Exception, SystemExit) as error:
         return cause(error)
     return f"no error, and the output {shown.getvalue()[-80:]!r}"

@@ -13,11 +13,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from zoo.data.vocabulary import Vocabulary, WritesText
-from zoo.interfaces import CarriesState, Dataset, Split
+from zoo.interfaces import SPLITS, CarriesState, Dataset, Split
 from zoo.processors import ReadsInputs
 from zoo.testing._case import Case, Warned, message
 from zoo.testing._data import (
-    SPLITS,
     dataset_of,
     sample,
 )

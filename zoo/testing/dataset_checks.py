@@ -14,11 +14,10 @@ from torch import Tensor
 
 from zoo.config.declarations import declared
 from zoo.errors import cause
-from zoo.interfaces import CarriesState, Dataset, ReadsBatches, Split
+from zoo.interfaces import SPLITS, CarriesState, Dataset, ReadsBatches, Split
 from zoo.testing._altered import versions
 from zoo.testing._case import Case, Failure, message
 from zoo.testing._data import (
-    SPLITS,
     dataset_of,
     described,
     opened,
@@ -97,7 +96,9 @@ def items_fit_dims(case: Case) -> None:
             assert got == wanted, message(
                 expected=f"{name} items of {wanted}",
                 got=str(got),
-                usually="images already scaled to floats, or with channels last",
+                usually="images already scaled to floats, or with channels last"
+                if wanted[0] == torch.uint8
+                else "numbers in another precision, such as numpy's float64, or of another count",
             )
     assert len(dataset.split("train")), message(
         expected="something to train on", got="an empty train split", usually="a wrong split boundary"

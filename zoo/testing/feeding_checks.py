@@ -78,8 +78,9 @@ def refuses_other_data(case: Case) -> None:
 
 
 def _fed(case: Case, arguments: Mapping[str, int], preprocess: Mapping[str, Any]) -> Dataset | None:
-    """Return the tiny dataset as fed to a model; None if it is refused."""
+    """Return the tiny dataset as fed to a model; None if that, or the card, is refused."""
     try:
+        case.task.processor.check_feeding(preprocess, arguments)
         fed = case.task.feed(case.tiny(), _card(case, arguments, preprocess))
         _targets(case, fed)  # a split may be renumbered only once it is asked for
     except (DataError, OptionError):

@@ -60,6 +60,8 @@ def _misshapen(got: tuple[int, ...] | str, wanted: tuple[int, ...]) -> str:
         return "a squeeze() that drops a batch of one; squeeze the axis that you mean"
     if len(got) == len(wanted) and got[:2] == wanted[1::-1] != wanted[:2]:
         return "the first two axes swapped; a language model reads and returns time first, (T, B)"
+    if len(got) > len(wanted) and math.prod(got) == math.prod(wanted):
+        return "an axis of one too many, or one that the targets lack: the loss would compare all with all"
     return "a number in place of the argument for the classes, or a view() that moves items to another axis"
 
 
@@ -145,7 +147,7 @@ def batch_mates_do_not_matter(case: Case) -> None:
         assert distance <= 1e-5 * max(1.0, one.abs().max().item()), message(
             expected=f"the same logits in other company, in a batch of {size}",
             got=f"a difference of {distance:.2g}",
-            usually="statistics of the batch used in eval mode, or a mean over the wrong axis"
+            usually="statistics of the batch used in eval mode, or a wrong axis: text comes as (T, B)"
             if size == 3
             else "statistics of the batch used in eval mode, but only of one that is large enough",
         )
@@ -246,8 +248,8 @@ def _require_features(features: Features) -> None:
         raise Failure(
             expected="features of each item: (B, F, ...), of a sequence (T, B, F)",
             got=first_line(error),
-            usually="a landmark on a layer that reshapes the batch, has the batch first where time should be, "
-            "or runs once for each time step",
+            usually="a landmark on a layer that reshapes the batch, has the batch first in place of time, or "
+            "runs once for each time step",
         ) from error
 
 
