@@ -22,6 +22,7 @@ from zoo.data.vocabulary import Vocabulary as Vocabulary
 from zoo.data.vocabulary import WritesText as WritesText
 from zoo.data.vocabulary import text_metrics as text_metrics
 from zoo.distributed.parent import end_with as end_with
+from zoo.errors import AmbiguousName as AmbiguousName
 from zoo.errors import Diverged as Diverged
 from zoo.errors import OutputError as OutputError
 from zoo.errors import RunError as RunError
