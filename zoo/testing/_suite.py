@@ -23,6 +23,8 @@ __all__ = ["Suite"]
 # Checks that a one-file plugin is spared: it holds its model, and so may import torch
 _FOR_PACKAGES = ("imports_without_torch", "imports_quickly", "imports_silently")
 
+_ORDER = [check.kind for check in CHECKS]
+
 # How the reason begins why a check has failed that passed
 _UNEXPECTED = "it was expected to fail, but passed: "
 
@@ -68,7 +70,7 @@ class Suite:
             self.expected |= {f"{entry.spec.name}-{check}": why for check, why in declared.items()}
         self.expected |= expected_failures or {}
         shared: dict[str, Any] = {"entries": entries, "recipes": recipes, "weights": weights}
-        for entry in [None, *entries]:
+        for entry in [None, *sorted(entries, key=lambda entry: _ORDER.index(entry.kind))]:
             case = Case(self.plugin, entry, registry, shared)
             for check in CHECKS:
                 if _applies(check, case) and not (pattern and check.kind == "plugin"):

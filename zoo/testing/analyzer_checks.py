@@ -203,9 +203,7 @@ def _marked(images: Tensor) -> Tensor:
     """Return images (N, C, H, W) with noise in their upper right quarter."""
     h, w = images.shape[2] // 2, images.shape[3] // 2
     marked = images.clone()
-    marked[:, :, :h, -w:] = torch.rand(
-        marked[:, :, :h, -w:].shape, generator=torch.Generator().manual_seed(0)
-    )
+    marked[:, :, :h, -w:].uniform_(generator=torch.Generator().manual_seed(0))
     return marked
 
 
