@@ -25,6 +25,8 @@ def _checked_each_time() -> set[str]:
 _SLOW = {
     "exports": ("rnn", "resnet-lite"),
     "import_changes_nothing": (),
+    "imports_offline": (),
+    "imports_quickly": (),
     "fingerprint_follows_the_data": ("mnist", "shapes", "stdlib"),
     "works_offline": ("mnist", "shapes", "stdlib"),
 }

@@ -57,6 +57,7 @@ def test_a_signal_saves_and_resume_gives_the_same_weights(text_file, tmp_path, n
     assert read_card(one).sha256 == read_card(other).sha256
 
 
+@pytest.mark.nightly  # it trains in a process
 def test_an_ignored_ctrl_c_stays_ignored(text_file, tmp_path):
     arguments = training(text_file)
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in the background of a script

@@ -190,6 +190,7 @@ def test_some_entries_of_a_plugin_can_be_checked_alone(capsys):
     assert {(check["entry"], check["kind"]) for check in report["checks"]} == {("cam/eigen-cam", "analyzer")}
 
 
+@pytest.mark.slow  # it exports
 def test_what_takes_long_is_named_unless_it_was_asked_for(capsys):
     assert run(["check", "charrnn/gru"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "--thorough also runs exports"

@@ -118,7 +118,13 @@ def test_a_failing_fixture_fails_no_other_check(failing):
 # One for each way that an import changes something, and each imports a plugin in a process of its own
 FURTHER = [name for name in FAILING_PLUGINS if name.startswith("import_changes_nothing.")]
 # Seconds each, most of which a process takes to import torch
-LONG = ("import_changes_nothing", "imports_quickly", "imports_without_torch")
+LONG = (
+    "import_changes_nothing",
+    "imports_offline",
+    "imports_quickly",
+    "imports_silently",
+    "imports_without_torch",
+)
 
 
 @pytest.mark.parametrize(
@@ -391,6 +397,7 @@ def test_labels_of_one_split_that_do_not_fit_its_items_are_a_warning():
     assert "test labels in another order than the items" in found.reason
 
 
+@pytest.mark.slow  # it tries to export
 def test_what_torch_cannot_export_is_one_line_and_prints_no_graph(capfd):
     suite = Suite(registry_of("broken_plugins:undeclared"), "mutants", thorough=True)
     found = suite.outcome("expert-exports")

@@ -209,7 +209,12 @@ def test_several_processes_do_not_train_on_apples_gpu(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(
     ("patience", "last"),
-    [("", "stopped"), ("1", "another process of this run has not answered for 1 seconds")],
+    [
+        ("", "stopped"),
+        pytest.param(
+            "1", "another process of this run has not answered for 1 seconds", marks=pytest.mark.slow
+        ),
+    ],
     ids=["a signal", "nobody comes"],
 )
 def test_a_process_that_waits_for_the_others_can_be_stopped(patience: str, last: str) -> None:

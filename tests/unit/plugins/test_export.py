@@ -473,7 +473,9 @@ def exporting_by(writer: str, reader: str, folder: Path, net: zoo.Model, monkeyp
         sys.modules.pop("own_format", None)
 
 
-@pytest.mark.parametrize("name", EXPORTERS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name != "keeps the model")) for name in EXPORTERS]
+)
 def test_an_exporter_is_verified_by_what_it_wrote_alone(
     name: str, net: zoo.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
