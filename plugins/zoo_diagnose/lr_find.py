@@ -44,7 +44,7 @@ MEANING = {
 
 @training_command("lr-find", skip=IRRELEVANT)
 @options_of(lr_find, skip=["dataset"])
-@click.option("--plot", type=PathType(), help="PNG file to draw the loss by learning rate in.")
+@click.option("--plot", type=PathType(), help="Plot loss against learning rate in this PNG file.")
 @device_option
 @standard_options
 def command(
@@ -56,10 +56,10 @@ def command(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Suggest learning rates for what `zoo train` would train with the same arguments.
+    """Suggest learning rates for `zoo train` with the same arguments.
 
-    The test takes the first steps of that training, at ever larger learning rates, until the loss is four
-    times its lowest. The schedule and weight averaging do not apply. No file is written but that of --plot.
+    It runs the first steps of the training with increasing learning rates, until the loss exceeds four times
+    its minimum. Schedules and weight averaging do not apply. Only --plot writes a file.
 
     \b
     zoo lr-find nietzsche-gru

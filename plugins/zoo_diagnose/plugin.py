@@ -54,6 +54,6 @@ def zoo_commands() -> list[CommandSpec]:
         CommandSpec(
             name="lr-find",
             target="zoo_diagnose.lr_find:command",
-            summary="Suggest learning rates, from a short test run.",
+            summary="Suggest learning rates from a short test run.",
         )
     ]

@@ -24,11 +24,11 @@ __all__ = ["command"]
 @options_of(Model.export)
 @standard_options
 def command(session: Session, weights: str, as_json: bool, **settings: Any) -> None:
-    """Write WEIGHTS (an id, a file or a run directory) as a file of another format.
+    """Export WEIGHTS (an id, a file or a run directory) to another format, and verify the exported file.
 
-    The file takes its name once the program in it is verified to answer as the model does, on the test split
-    or 2,000 items of it, in batches and texts of several sizes. An ONNX file can then stand for WEIGHTS in
-    `zoo predict`, `zoo embed`, `zoo sample`, `zoo serve` and `zoo inspect`.
+    The exported program must reproduce the model's predictions on the test split, or on 2,000 items of it, in
+    batches and texts of several sizes. Otherwise the command fails and leaves no file. An ONNX file is
+    accepted as WEIGHTS by `zoo predict`, `zoo embed`, `zoo sample`, `zoo serve` and `zoo inspect`.
 
     \b
     zoo export cifar10-resnet20

@@ -31,6 +31,6 @@ def zoo_commands() -> list[CommandSpec]:
         CommandSpec(
             name="export",
             target="zoo_export.command:command",
-            summary="Write a trained model as ONNX or pt2, verified to answer as it does.",
+            summary="Export a trained model to ONNX or pt2, and verify the file.",
         )
     ]

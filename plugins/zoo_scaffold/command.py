@@ -30,11 +30,10 @@ _WITHOUT_TASK = ("command", "exporter", "recipe", "task")
 @click.option("--out", type=PathType(), default=Path(), help="Folder to create the package in.")
 @standard_options
 def command(session: Session, name: str, kind: NewKind, task: str | None, out: Path, as_json: bool) -> None:
-    """Create the package zoo-NAME, whose plugin provides one entry and passes `zoo check NAME` as it is.
+    """Create a package zoo-NAME whose plugin has one entry and passes `zoo check NAME`.
 
-    A new task comes with a small dataset and an architecture. A command is `zoo NAME`, and an exporter a
-    format of `zoo export`. A recipe names an architecture and a dataset that exist already; any plugin may
-    return recipes, and weights once they are trained, and a registry.toml may hold them.
+    A task comes with a small dataset and an architecture. A command adds `zoo NAME`, an exporter a format of
+    `zoo export`. A recipe combines an existing architecture and dataset.
     """
     name = name.removeprefix("zoo-")
     registry = session.registry

@@ -53,19 +53,19 @@ _MIB = 2**20
     default=8000,
     show_default=True,
     type=click.IntRange(0, 65535),
-    help="Port to listen on; 0 is any that is free.",
+    help="Port to listen on; 0 picks a free one.",
 )
 @click.option(
     "--allow-host",
     multiple=True,
     metavar="NAME",
-    help="Answer requests to this host name too, such as that of a proxy. Can be repeated.",
+    help="Also accept requests for this host name, such as that of a proxy. Can be repeated.",
 )
 @click.option(
     "--token",
     envvar="ZOO_SERVE_TOKEN",
     show_envvar=True,
-    help="Require this token. One is made and shown if others than this machine can connect.",
+    help="Require this token; by default one is generated and printed if other machines can connect.",
 )
 @click.option(
     "--max-body",
@@ -73,28 +73,28 @@ _MIB = 2**20
     show_default=True,
     type=click.IntRange(1, 4096),
     metavar="MIB",
-    help="Size of a request.",
+    help="Maximum size of a request.",
 )
 @click.option(
     "--max-inputs",
     default=_LIMITS.inputs,
     show_default=True,
     type=click.IntRange(1, 10_000),
-    help="Images or texts of a request.",
+    help="Maximum number of images or texts in a request.",
 )
 @click.option(
     "--max-characters",
     default=_LIMITS.characters,
     show_default=True,
     type=click.IntRange(1, 10_000_000),
-    help="Characters of a prompt, or of all texts of a request.",
+    help="Maximum number of characters in a prompt, or in all texts of a request.",
 )
 @click.option(
     "--max-requests",
     default=_LIMITS.requests,
     show_default=True,
     type=click.IntRange(1, 10_000),
-    help="Most requests at a time, waiting or computed; others are answered 503.",
+    help="Maximum number of requests in progress or waiting; others get status 503.",
 )
 @click.option(
     "--timeout",
@@ -102,7 +102,7 @@ _MIB = 2**20
     show_default=True,
     type=click.FloatRange(0, 86_400, min_open=True),
     metavar="SECONDS",
-    help="Time that a request may take.",
+    help="Maximum duration of a request.",
 )
 @device_option
 @standard_options
@@ -121,9 +121,9 @@ def command(
     device: str | None,
     as_json: bool,
 ) -> None:
-    """Offer WEIGHTS (ids, files or run directories) on a page and by an HTTP API, until Ctrl-C.
+    """Serve WEIGHTS (ids, files or run directories) on a web page and an HTTP API until Ctrl-C.
 
-    The learning curves of a run directory are on the page, too. /openapi.json describes the API.
+    The page also shows the learning curves of run directories. /openapi.json describes the API.
 
     \b
     zoo serve cifar10-resnet20 nietzsche-rnn

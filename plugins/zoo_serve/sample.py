@@ -44,17 +44,17 @@ class SampleRequest(BaseModel):
         strict=True,
         ge=0,
         le=2**31,
-        description="Sample from this many of the most likely tokens only; 0 is off.",
+        description="Sample only from this many of the most likely tokens; 0 disables it.",
     )
     top_p: float = Field(
         1.0,
         gt=0,
         le=1,
         allow_inf_nan=False,
-        description="Sample from the likeliest that together have this probability.",
+        description="Sample only from the most likely tokens whose probabilities add up to this.",
     )
-    stop: str = Field("", description="Text to end right before.")
-    seed: int = Field(0, strict=True, ge=0, lt=2**63, description="Random seed of the draws.")
+    stop: str = Field("", description="Stop before generating this text.")
+    seed: int = Field(0, strict=True, ge=0, lt=2**63, description="Random seed for sampling.")
 
 
 @router.post(

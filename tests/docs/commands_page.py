@@ -30,11 +30,11 @@ these.
   [options.md](options.md).
 - **`--model`, `--data` and `--option`** take `KEY=VALUE` and may be repeated. The keys are in
   [options.md](options.md) too.
-- **`--json`** prints one document on stdout, in ASCII, once the command is done; progress, notices and what a
-  plugin prints go to stderr. An error is `{"error", "kind", "hint"}` with the same exit code. A number that
-  is not finite is `null`.
-- **What is printed** is text: what a terminal would obey in a name or in a sampled text is shown escaped. If
-  stdout is closed or nobody reads it, the exit code is that of the command; if it is full, it is 1.
+- **`--json`** prints one ASCII document on stdout when the command is done. Progress, notices and output of
+  plugins go to stderr. An error is `{"error", "kind", "hint"}` with the same exit code. Numbers that are not
+  finite are `null`.
+- **Control characters** in names and sampled texts are printed escaped. If stdout is closed, the exit code is
+  that of the command; if its disk is full, it is 1.
 
 ## Exit codes
 
@@ -42,7 +42,7 @@ these.
 |---|---|
 | 0 | done |
 | 1 | error: the message says what is wrong and what to do |
-| 2 | wrong usage: an unknown command or option, or a wrong value of an option |
+| 2 | usage error: an unknown command or option, or an invalid value |
 | 3 | training diverged, or weights are too large to compute with |
 | 130, 143 | stopped by Ctrl-C or by SIGTERM, after saving |
 
@@ -52,18 +52,18 @@ these.
 |---|---|
 | `ZOO_DATA` | folder in which datasets look for their files |
 | `ZOO_CACHE` | folder for downloads and decoded data; by default `zoo` in the user's cache folder |
-| `ZOO_STATE` | folder for what zoo remembers; by default `zoo` in the user's state folder |
+| `ZOO_STATE` | folder for small records that zoo keeps; by default `zoo` in the user's state folder |
 | `ZOO_WEIGHTS` | folder with files of published weights, `ID.safetensors`, that are not in the package |
 | `ZOO_OFFLINE` | `1` forbids downloads |
-| `ZOO_REGISTRY` | a `registry.toml` to use, in place of the one in the current folder |
-| `ZOO_PLUGIN_FILES` | plugins in one file to load, separated as in `PATH`; `--plugin FILE` adds one |
+| `ZOO_REGISTRY` | a `registry.toml` to use instead of the one in the current folder |
+| `ZOO_PLUGIN_FILES` | one-file plugins to load, separated as in `PATH`; `--plugin FILE` adds one |
 | `ZOO_PLUGINS` | the only plugins to load, separated by commas: `text,charrnn` |
 | `ZOO_STRICT` | `1` is `zoo --strict`: fail if any plugin fails to load |
-| `ZOO_PATIENCE` | seconds that a process of a training waits for the others, in place of 600 |
-| `ZOO_VERIFY` | `1` is `zoo --verify`: read all data again, also files that have not changed |
+| `ZOO_PATIENCE` | seconds that a training process waits for the others; 600 by default |
+| `ZOO_VERIFY` | `1` is `zoo --verify`: read all data again, even unchanged files |
 | `ZOO_SERVE_TOKEN` | the token of `zoo serve`, unless `--token` is given |
 | `OMP_NUM_THREADS` | number of CPU threads, unless `--threads` is given |
-| `MALLOC_TRIM_THRESHOLD_`, `GLIBC_TUNABLES` | where they set up glibc's malloc, zoo leaves its memory alone |
+| `MALLOC_TRIM_THRESHOLD_`, `GLIBC_TUNABLES` | if they configure glibc's malloc, zoo does not |
 """
 
 
@@ -109,7 +109,7 @@ def _options(command: click.Command, context: click.Context) -> str:
             lines.append(f"| `{record[0]}` | {_escaped(record[1])} |")
     table = "\n".join(lines) + "\n" if len(lines) > 2 else ""
     if flags:
-        table += f"\nTraining fields: {', '.join(flags)}.\n"
+        table += f"\nTraining options: {', '.join(flags)}.\n"
     return table
 
 

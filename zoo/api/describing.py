@@ -32,7 +32,7 @@ def describe(
     reason. Nothing is downloaded.
 
     Args:
-        kind: kind of the entry, where an architecture and a dataset have one name.
+        kind: kind of the entry, if several entries have this name.
         data: option to open a dataset with.
 
     Raises:

@@ -118,14 +118,15 @@ class Model:
         tta: bool = False,
         progress: bool = True,
     ) -> dict[str, Any]:
-        """Measure the model on a split, every item once, in fp32.
+        """Evaluate the model on a split: every item once, in fp32.
 
         Args:
-            split: split of the data to measure on; `test` by default, or `val` if there is no test split; all
-                of other data that is not split.
-            dataset: other data than the model was trained on, such as `folder`; classes are matched by name.
-            data: option of the dataset, on top of those the model was trained with.
-            tta: average the answers to several views of each image (test-time augmentation).
+            split: split to evaluate on; by default `test`, or `val` if there is no test split, or everything
+                if `dataset` has no splits.
+            dataset: dataset to evaluate on instead of the training dataset, such as `folder`; classes are
+                matched by name.
+            data: dataset option, in addition to those of the training.
+            tta: average the predictions for several views of each image (test-time augmentation).
             progress: show progress on stderr, or in the notebook.
 
         Returns:
@@ -168,18 +169,18 @@ class Model:
         threads: Count | None = None,
         progress: bool = True,
     ) -> Predictions:
-        """Predict inputs of your own: a row for each, computed when it is read.
+        """Predict your own inputs: one row each, computed when it is read.
 
         Args:
-            inputs: images, or a list or any iterable of them: paths, folders, patterns such as `*.png`, the
-                bytes of image files, Pillow images, uint8 arrays of numpy (H, W[, C]), uint8 tensors of
-                torch ([C,] H, W). For a language model, a string is a text itself, and a `Path` a file of
-                text.
-            top: answers for each input, the most likely first; by default 1, and for a model of several
-                labels those from a probability of 0.5 on.
-            min_confidence: least probability of a class, from 0 to 1; an input without one is `unsure`.
+            inputs: images, or any iterable of them: paths, folders, patterns such as `*.png`, bytes of image
+                files, Pillow images, uint8 numpy arrays (H, W[, C]) or uint8 torch tensors ([C,] H, W). For a
+                language model, a string is a text and a `Path` a text file.
+            top: number of predictions per input, most likely first; by default 1, or for a multi-label model
+                every class with a probability of at least 0.5.
+            min_confidence: minimum probability of a class, from 0 to 1; an input without such a class is
+                `unsure`.
             batch_size: inputs that the model reads at a time.
-            threads: threads that read and decode files; by default one for each core, at most 8.
+            threads: number of threads that read and decode files; by default one per core, up to 8.
             progress: show progress on stderr, or in the notebook.
 
         Returns:
@@ -187,8 +188,8 @@ class Model:
             writes them to a file.
 
         Raises:
-            DataError: a path, alone or in a list, does not exist or is of another kind of file, a pattern
-                matches nothing, or a folder contains no inputs.
+            DataError: a path does not exist or is the wrong type of file, a pattern matches nothing, or a
+                folder contains no inputs.
             OptionError: an option is out of range or does not fit the model.
             WeightsError: models for this task cannot predict.
         """
@@ -219,18 +220,18 @@ class Model:
         threads: Count | None = None,
         progress: bool = True,
     ) -> Features:
-        """Compute the features of inputs of your own, a vector before the model's head for each.
+        """Compute the features of your own inputs: a vector each, taken before the model's head.
 
         Similar inputs have similar features: use them to search, to cluster, or to train a small classifier.
 
         Args:
             inputs: as in `predict`.
-            layer: layer to take features from: a landmark or the path of a module; by default the last one
-                before the head.
-            pool: average over the places of an image and the tokens of a text, rather than keep feature maps
-                and the features after each token.
+            layer: layer to take features from: a landmark or a module path; by default the last layer before
+                the head.
+            pool: average over image positions or text tokens; otherwise keep feature maps and the features of
+                each token.
             batch_size: inputs that the model reads at a time.
-            threads: threads that read and decode files; by default one for each core, at most 8.
+            threads: number of threads that read and decode files; by default one per core, up to 8.
             progress: show progress on stderr, or in the notebook.
 
         Returns:
@@ -284,20 +285,20 @@ class Model:
         seed: int = 0,
         progress: bool = True,
     ) -> Texts:
-        """Generate texts that continue `prompt`, without the prompt; they are drawn when they are read.
+        """Generate texts that continue `prompt`, without the prompt, when they are read.
 
         A model that reads backwards generates the text before its prompt. Warns of that, and of tokens of the
         prompt that are not in the vocabulary.
 
         Args:
             prompt: text to continue; without one, the model starts by itself.
-            samples: number of texts to generate, side by side.
+            samples: number of texts to generate in parallel.
             max_new_tokens: number of tokens to generate.
             temperature: divisor of the logits: lower is more conservative; 0 is greedy.
-            top_k: sample from this many of the most likely tokens only; 0 is off.
-            top_p: sample from the most likely tokens that together have this probability; 1 is off.
-            stop: text to end right before.
-            seed: random seed of the draws.
+            top_k: sample only from this many of the most likely tokens; 0 disables it.
+            top_p: sample only from the most likely tokens whose probabilities add up to this; 1 disables it.
+            stop: stop before generating this text.
+            seed: random seed for sampling.
             progress: show progress on stderr, or in the notebook.
 
         Returns:
@@ -353,15 +354,15 @@ class Model:
         """Look inside the model with an analyzer such as `grad-cam`.
 
         Args:
-            inputs: as in `predict`; texts together are one. Without any, a split of the data is used.
-            split: split of the data to analyze; `test` by default, or `val` if there is no test split.
-            indices: images of the split, counted from 0; all by default.
-            dataset: other data than the model was trained on.
-            data: option of the dataset, on top of those the model was trained with.
-            classes: class to explain, by name or number; `predicted` (the default), or `true` for the label.
-            layer: layer to look at: a landmark or the path of a module.
+            inputs: as in `predict`, but several texts are read as one. By default, a split of the data.
+            split: split to analyze; by default `test`, or `val` if there is no test split.
+            indices: items of the split, counted from 0; by default all.
+            dataset: dataset to analyze instead of the training dataset.
+            data: dataset option, in addition to those of the training.
+            classes: class to explain: a name, a number, `predicted` (the default) or `true` (the label).
+            layer: layer to analyze: a landmark or a module path.
             options: option of the analyzer.
-            score: also measure how faithful the maps are.
+            score: also measure how faithful the heat maps are.
             precision: precision of the model's passes; `auto` is bf16 where that is fast.
             progress: show progress on stderr, or in the notebook.
 
@@ -410,28 +411,29 @@ class Model:
         synthetic: bool = False,
         progress: bool = True,
     ) -> dict[str, Any]:
-        """Write the model to a file in another format, once it is verified to give the same predictions.
+        """Export the model to another format, and verify that the file gives the same predictions.
 
-        The program in the file is given the items of a split, 2,000 if there are as many, and batches and
-        texts of several sizes. It must answer as the model does, but where the two best logits are closer to
-        each other than the largest difference between its logits and the model's.
+        The program in the file predicts the items of a split, at most 2,000, in batches and texts of several
+        sizes. Its predictions must equal the model's, except where the two largest logits differ by less than
+        its logits differ from the model's.
 
         Args:
-            out: file to write; by default, named after the model.
-            to: format, such as `onnx` or `pt2`; by default that of the file's suffix, or `onnx`.
-            split: split of the data to verify it on; `test` by default, or `val` if there is no test split.
-            data: option of the dataset, on top of those the model was trained with.
-            synthetic: verify it on random inputs instead, for a model whose data is not on this machine.
+            out: file to write; by default named after the model.
+            to: format, such as `onnx` or `pt2`; by default derived from the file suffix, or `onnx`.
+            split: split to verify on; by default `test`, or `val` if there is no test split.
+            data: dataset option, in addition to those of the training.
+            synthetic: verify on random inputs, if the model's data is not on this machine.
             progress: show progress on stderr, or in the notebook.
 
         Returns:
             `{file, format, bytes, split, items, total, unit, disagreements, largest_difference}`: how many
-            items were compared, of how many; how many were answered differently, for the reason above.
+            items were compared, of how many, and how many predictions differ for the reason above.
 
         Raises:
-            WeightsError: the model cannot be exported, or the program answers otherwise; no file is written.
+            WeightsError: the model cannot be exported, or the program predicts something else; no file is
+                written.
             OutputError: the file exists, or cannot be written.
-            SpecError, PluginError: what writes the format is not installed, or its plugin not loaded.
+            SpecError, PluginError: the exporter is not installed, or its plugin is not loaded.
             DataError, OptionError, UnknownName: the data does not exist or does not fit.
         """
         write = provided("zoo_export.exporting", "export", self._registry)

@@ -52,7 +52,7 @@ def train(
     registry: Registry | None = None,
     **fields: Any,
 ) -> Run:
-    """Train a recipe, or an architecture on a dataset; a process has one training at a time.
+    """Train a recipe, or an architecture on a dataset. A process runs one training at a time.
 
     ::
 
@@ -70,13 +70,14 @@ def train(
         from_weights: weights to start from (fine-tuning): an id, a file or a run directory.
         seed: random seed for initialization, shuffling, augmentation and dropout; by default the recipe's.
         threads: number of CPU threads; by default one for each idle core, or OMP_NUM_THREADS.
-        processes: processes of this machine that share each batch; torchrun starts them on several.
+        processes: number of processes on this machine that share each batch; use torchrun for several
+            machines.
         run: run directory; by default `runs/NAME`, or the first free one of `runs/NAME-2`, ...
         resume: continue from the newest checkpoint, or start if there is none.
         accept_changes: resume even if options or data differ from those of the run.
-        save_every: how often to save within an epoch: `500` (steps), `90s`, `5m` or `1h`; `0` is never.
+        save_every: how often to save within an epoch: `500` (steps), `90s`, `5m` or `1h`; `0` disables it.
         device: such as `cpu` or `cuda`; by default a GPU, if there is one.
-        all_metrics: show every metric of an epoch, such as perplexity, not only loss and primary metric.
+        all_metrics: show every metric after each epoch, such as perplexity, not only loss and primary metric.
         progress: show progress on stderr, or in the notebook.
         registry: where to look for names, in one process; by default, installed plugins and registry.toml.
         fields: training options, as in `TrainConfig`: `epochs=4, lr=0.1, augment=["flip"]`.
@@ -116,14 +117,14 @@ def resume(
     progress: bool = True,
     registry: Registry | None = None,
 ) -> Run:
-    """Continue a run that was stopped, as its config.toml says; it ends as if it had never stopped.
+    """Continue a stopped run with its original options; the result equals that of an uninterrupted run.
 
     Args:
         run: its directory.
-        processes: as in `train`; it may be another number than before.
-        save_every: how often to save within an epoch: `500` (steps), `90s`, `5m` or `1h`; `0` is never.
+        processes: number of processes, as in `train`; it may differ from before.
+        save_every: how often to save within an epoch: `500` (steps), `90s`, `5m` or `1h`; `0` disables it.
         device: as in `train`.
-        all_metrics: show every metric of an epoch, such as perplexity, not only loss and primary metric.
+        all_metrics: show every metric after each epoch, such as perplexity, not only loss and primary metric.
         progress: as in `train`.
         registry: as in `train`.
 

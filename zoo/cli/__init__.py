@@ -42,19 +42,19 @@ if TYPE_CHECKING:
 # Do not use builtins by name in this module: `zoo.cli.list`, once imported, becomes this module's `list`.
 COMMANDS = {
     "list": "List architectures, datasets, analyzers, recipes and weights.",
-    "show": "Show everything that is known about one name.",
-    "plugins": "Show each plugin, whether it loaded, and what it provides.",
+    "show": "Show the details of an entry, recipe or published model.",
+    "plugins": "List plugins, whether they loaded, and what they provide.",
     "train": "Train a recipe, or an architecture on a dataset.",
-    "resume": "Continue a run that was stopped.",
-    "eval": "Measure a trained model on a split of its data.",
-    "predict": "Say what a trained model makes of images or texts of your own.",
-    "embed": "Compute the features of images or texts of your own, to search or to cluster.",
+    "resume": "Continue a stopped run.",
+    "eval": "Evaluate a trained model on a split of its data.",
+    "predict": "Predict classes for images, or score texts.",
+    "embed": "Compute features of images or texts, for search or clustering.",
     "sample": "Generate text with a language model.",
-    "analyze": "Look inside a trained model: where it looks and what it computes.",
+    "analyze": "Look inside a trained model: heat maps, confusions, activations.",
     "inspect": "Show the card of a weights file.",
-    "cache": "List what is kept on this machine, or clear it.",
-    "completion": "Print a script that makes TAB complete names and options.",
-    "check": "Check that a plugin keeps the contract.",
+    "cache": "List or delete cached data.",
+    "completion": "Print a shell script that completes names and options with TAB.",
+    "check": "Check a plugin against the plugin contract.",
 }
 
 
@@ -114,7 +114,7 @@ def _session(ctx: click.Context) -> Session:
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 @quiet_option
 @click.option("--strict", is_flag=True, envvar="ZOO_STRICT", help="Fail if any plugin fails to load.")
-@click.option("--verify", is_flag=True, help="Read all data again, also files that have not changed.")
+@click.option("--verify", is_flag=True, help="Read all data again, even unchanged files.")
 @pass_session
 @click.pass_context
 def cli(ctx: click.Context, session: Session, strict: bool, verify: bool) -> None:

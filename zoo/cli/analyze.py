@@ -41,10 +41,14 @@ def _indices(ctx: click.Context, param: click.Parameter, text: str | None) -> li
 @click.argument("weights", type=NameType("weights", runs=True, beside="analyzer"))
 @last_option
 @click.argument("inputs", metavar="[INPUT]...", nargs=-1, type=PathType())
-@click.option("--indices", callback=_indices, metavar="LIST", help="Images of the split: 0,5,9 or 0-99.")
+@click.option(
+    "--indices", callback=_indices, metavar="LIST", help="Items of the split to analyze: 0,5,9 or 0-99."
+)
 @options_of(Model.analyze, skip=["inputs", "indices"])
 @click.option("--out", type=PathType(), help="Output folder.  [default: runs/ANALYZER-WEIGHTS]")
-@click.option("--draw", type=ValueType(Count), default=64, show_default=True, help="Most images to draw.")
+@click.option(
+    "--draw", type=ValueType(Count), default=64, show_default=True, help="Maximum number of images to draw."
+)
 @device_option
 @standard_options
 def command(
@@ -60,11 +64,11 @@ def command(
 ) -> None:
     """Look inside WEIGHTS (an id, a file or a run directory) with ANALYZER.
 
-    INPUT is images of any size, folders of them, or patterns such as 'holiday/*.jpg'; - reads paths from
-    stdin. The model sees the central square of each. For a language model, INPUT is text files, read as one,
-    and - a text. Without INPUT, a split of its data is analyzed. Images, arrays and manifest.json, which
-    --json prints, are written to the output folder, in place of those of an earlier analysis that are as it
-    wrote them. An interrupted analysis writes nothing.
+    INPUT is an image of any size, a folder of images, or a pattern such as 'holiday/*.jpg'; - reads paths
+    from stdin. The model sees the central square of each image. For a language model, INPUT is text files,
+    read as one text, and - reads a text. Without INPUT, a split of the model's data is analyzed. Images,
+    arrays and manifest.json (which --json prints) are written to the output folder, and replace unmodified
+    files of an earlier analysis. An interrupted analysis writes nothing.
 
     \b
     zoo analyze cam runs/x cat.jpg --class cat --class dog

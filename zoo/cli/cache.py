@@ -19,10 +19,10 @@ Action = Literal["list", "clear"]
 @click.argument("names", nargs=-1)
 @standard_options
 def command(_: Session, action: Action, names: tuple[str, ...], as_json: bool) -> None:
-    """List what is kept in the cache, with its size, or clear it.
+    """List cached data with its size, or delete it.
 
-    `zoo cache clear` removes everything, or only the NAMES: kinds (downloads, decoded, synthesized, hashes)
-    or single entries. What is removed is downloaded or made again when it is needed.
+    `zoo cache clear` deletes everything, or only NAMES: kinds (downloads, decoded, synthesized, hashes) or
+    single entries. Deleted data is downloaded or generated again when it is needed.
 
     \b
     zoo cache

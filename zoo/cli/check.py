@@ -24,13 +24,13 @@ COLUMNS = ("ran", "skipped", "failed")
 @click.command()
 @click.argument("target", shell_complete=complete_target)
 @click.option(
-    "--thorough", is_flag=True, help="Also check exports, and measure the metrics of weights again."
+    "--thorough", is_flag=True, help="Also check that models export, and measure published metrics again."
 )
 @click.option(
     "--report",
     type=PathType(),
     metavar="FILE",
-    help="Write a report to publish, as its suffix says: .md or .json.",
+    help="Write a report to this .md or .json file.",
 )
 @standard_options
 def command(session: Session, target: str, thorough: bool, report: Path | None, as_json: bool) -> int:
@@ -39,8 +39,7 @@ def command(session: Session, target: str, thorough: bool, report: Path | None, 
     PLUGIN/PATTERN checks some of a plugin's entries, recipes and weights, such as acme/patchnet or
     'acme/*-small'.
 
-    The exit code is 1 if a check fails, or if fewer ran than an entry of its kind requires. Nothing is
-    downloaded.
+    The exit code is 1 if a check fails or if a required check was skipped. Nothing is downloaded.
     """
     session.begin(f"checking {target}")
     if importlib.util.find_spec("torch") is None:  # or each entry would fail by itself

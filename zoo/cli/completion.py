@@ -63,8 +63,8 @@ def _completer(group: click.Group, shell: str) -> ShellComplete:
 def command(ctx: click.Context, shell: str) -> None:
     """Print the completion script for a SHELL: bash, zsh or fish.
 
-    TAB then completes commands, options, names, run directories and files. To switch it on for good, type the
-    line of your shell once, and open a new terminal:
+    TAB then completes commands, options, names, run directories and files. To enable it permanently, run the
+    line for your shell once and open a new terminal:
 
     \b
     echo 'eval "$(zoo completion bash)"' >> ~/.bashrc

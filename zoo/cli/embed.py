@@ -20,7 +20,7 @@ from zoo.errors import OptionError, printable
 @weights_argument
 @inputs_argument
 @options_of(Model.features)
-@rows_options("File to write, .npy, .csv or .jsonl")
+@rows_options("Write features to this .npy, .csv or .jsonl file")
 @device_option
 @standard_options
 def command(
@@ -33,12 +33,12 @@ def command(
     as_json: bool,
     **settings: Any,
 ) -> int:
-    """Compute what WEIGHTS (an id, a file or a run directory) see in each INPUT: a vector of features.
+    """Compute a feature vector for each INPUT with WEIGHTS (an id, a file or a run directory).
 
-    INPUT is as in zoo predict: images, folders of them, patterns, or text files; - reads from stdin. A .npy
-    holds an input a row, and a .txt beside it their names. A damaged file is a row that is not a number, and
-    an error if nothing else can be read. A .csv or .jsonl that was interrupted is continued by the same
-    command.
+    INPUT is as in zoo predict: images, folders, patterns or text files; - reads from stdin. A .npy file has
+    one row per input, and a .txt file beside it lists their names. A damaged file gets a row of NaN; the
+    command fails only if no input can be read. To continue an interrupted .csv or .jsonl, run the same
+    command again.
 
     \b
     zoo embed cifar10-resnet20 holiday --out holiday.npy

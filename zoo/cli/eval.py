@@ -18,11 +18,11 @@ from zoo.console.tables import enumerated, print_paragraph
 @device_option
 @standard_options
 def command(session: Session, weights: str, device: str | None, as_json: bool, **settings: Any) -> None:
-    """Measure WEIGHTS (an id, a file or a run directory) on a split of its data, every item once, in fp32.
+    """Evaluate WEIGHTS (an id, a file or a run directory) on a split of their data: every item once, in fp32.
 
-    For a classifier, --json adds the accuracy of each class and the confusion matrix, or the average
-    precision of each class if an image may have several. `zoo analyze dynamic-evaluation WEIGHTS` measures a
-    language model that keeps learning from the text.
+    For a classifier, --json adds the accuracy of each class and the confusion matrix; for a multi-label
+    model, the average precision of each class. `zoo analyze dynamic-evaluation WEIGHTS` evaluates a language
+    model that keeps learning from the text.
     """
     session.begin(f"evaluating {weights}")
     model = session.load(weights, device=device)

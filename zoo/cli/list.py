@@ -35,17 +35,19 @@ _KINDS = {
 @click.argument("kind", required=False, shell_complete=complete_kind)
 @click.argument("pattern", required=False)
 @click.option(
-    "--where", metavar="EXPR", help="Such as 'task=classification' or 'params<1e6 and plugin=acme'."
+    "--where",
+    metavar="EXPR",
+    help="Filter rows, such as 'task=classification' or 'params<1e6 and plugin=acme'.",
 )
 @flags_in_errors
 @standard_options
 def command(
     session: Session, kind: str | None, pattern: str | None, where: str | None, as_json: bool
 ) -> None:
-    """List entries: all, one KIND, or those whose name matches PATTERN (a part of it, or a glob).
+    """List all entries, those of one KIND, or those whose names match PATTERN (a substring or a glob).
 
     KIND is architectures (or models), datasets, analyzers, recipes, weights, tasks, groups (of training
-    fields), commands (of plugins) or exporters.
+    options), commands (of plugins) or exporters.
 
     \b
     zoo list models 'resnet*'

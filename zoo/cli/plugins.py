@@ -17,7 +17,10 @@ from zoo.registry.registry import Registry
 
 @click.command()
 @click.option(
-    "--traceback", "traceback_of", metavar="NAME", help="Plugin whose traceback to print, if it failed."
+    "--traceback",
+    "traceback_of",
+    metavar="NAME",
+    help="Print the traceback of this plugin, if it failed to load.",
 )
 @standard_options
 def command(session: Session, traceback_of: str | None, as_json: bool) -> None:

@@ -25,7 +25,7 @@ _ROWS = 64
 @weights_argument
 @inputs_argument
 @options_of(Model.predict)
-@rows_options("File to write, .csv, .jsonl or .npy, or a folder")
+@rows_options("Write predictions to this .csv, .jsonl or .npy file, or to a folder")
 @device_option
 @standard_options
 def command(
@@ -38,13 +38,13 @@ def command(
     as_json: bool,
     **settings: Any,
 ) -> int:
-    """Say what WEIGHTS (an id, a file or a run directory) make of each INPUT.
+    """Predict classes for images, or score texts, with WEIGHTS (an id, a file or a run directory).
 
-    INPUT is images, folders of them, or patterns such as 'holiday/**/*.jpg'; - reads paths from stdin, one
-    a line. For a language model, INPUT is text files, and - a text. A path that does not exist, a pattern
-    that matches nothing and a file of another kind are errors before anything is written. A damaged file is a
-    row with the reason, and an error if nothing else can be read. A .csv or .jsonl that was interrupted is
-    continued by the same command.
+    INPUT is an image, a folder of images, or a pattern such as 'holiday/**/*.jpg'; - reads paths from stdin,
+    one per line. For a language model, INPUT is a text file, and - reads a text. A missing path, a pattern
+    without matches or a file of the wrong type stops the command before anything is written. A damaged file
+    gets a row with the reason; the command fails only if no input can be read. To continue an interrupted
+    .csv or .jsonl, run the same command again.
 
     \b
     zoo predict cifar10-resnet20 cat.jpg holiday --top 3

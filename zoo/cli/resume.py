@@ -16,10 +16,10 @@ from zoo.cli.train import print_run
 @device_option
 @standard_options
 def command(session: Session, run: str, as_json: bool, **settings: Any) -> None:
-    """Continue the run in the directory RUN, bit for bit, with the options it was started with.
+    """Continue the run in directory RUN with its original options, bit for bit.
 
-    A run that is finished stays as it is. To change an option, such as the number of epochs, repeat the
-    command that started the run, with --resume and --accept-changes.
+    A finished run is left unchanged. To change an option, such as the number of epochs, repeat the original
+    command with --resume and --accept-changes.
 
     \b
     zoo resume runs/lstm-nietzsche

@@ -29,8 +29,8 @@ def rows_options(out: str) -> Callable[[F], F]:
     """Return a decorator that adds --out, which is a file of some formats, and --strict."""
 
     def decorate(command: F) -> F:
-        strict = click.option("--strict", is_flag=True, help="Exit with 1 if an input cannot be read.")
-        path = click.option("--out", type=PathType(), help=f"{out}, rather than to print.")
+        strict = click.option("--strict", is_flag=True, help="Exit with code 1 if any input cannot be read.")
+        path = click.option("--out", type=PathType(), help=f"{out}, instead of printing them.")
         return path(strict(command))
 
     return decorate

@@ -37,8 +37,9 @@ def command(
 ) -> None:
     """Generate text with WEIGHTS (an id, a file or a run directory).
 
-    A single text is printed while it is generated, after its prompt; several are printed once all are done,
-    each under a line `--- 1 of N ---`. A model that reads backwards generates the text before its prompt.
+    A single text is printed as it is generated, after its prompt. Several are printed when all are complete,
+    each below a line `--- 1 of N ---`. A model that reads backwards generates the text that precedes its
+    prompt.
     """
     if prompt is not None and prompt_file is not None:
         raise click.UsageError("--prompt and --prompt-file exclude each other")

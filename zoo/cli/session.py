@@ -133,7 +133,7 @@ def quiet_option(command: F) -> F:
         is_flag=True,
         expose_value=False,
         callback=_be_quiet,
-        help="Show no progress and no notices.",
+        help="Hide progress and notices.",
     )
     return quiet(plugin(command))
 
@@ -168,7 +168,7 @@ last_option = click.option(
     is_flag=True,
     expose_value=False,
     callback=_take_last,
-    help="Use the last weights of a run directory rather than its best ones.",
+    help="Use the last weights of a run directory instead of the best ones.",
 )
 device_option = click.option(
     "--device", metavar="NAME", help="Device, such as cpu or cuda.  [default: a GPU if there is one]"

@@ -41,7 +41,7 @@ class TrainConfig:
     """
 
     epochs: Positive = option(1, "passes over the training split.")
-    batch_size: Positive = option(64, "items per step, such as images, or lanes that a text is cut into.")
+    batch_size: Positive = option(64, "items per step: images, or parallel streams of a text.")
     grad_accum_steps: Positive = option(1, "batches whose gradients are averaged before one optimizer step.")
 
     optimizer: Literal["sgd", "adam", "adamw"] = option(

@@ -41,7 +41,7 @@ class Sampling:
         max_new_tokens: number of tokens to generate.
         temperature: divides the logits. Lower is more conservative; 0 is greedy.
         top_k: sample from the k most likely tokens only; 0 is off.
-        top_p: sample from the most likely tokens that together have this probability; 1 is off.
+        top_p: sample only from the most likely tokens whose probabilities add up to this; 1 disables it.
         stop: end before this string first appears in what is generated; empty is off.
     """
 
