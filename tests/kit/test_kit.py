@@ -256,6 +256,14 @@ def test_every_check_has_a_failing_fixture(fixtures):
     assert sum(map(len, fixtures.values())) - 1 + len(FAILING_PLUGINS) >= 130  # entries and plugins
 
 
+def test_a_check_in_a_new_process_needs_nothing_that_others_kept_in_the_last():
+    name, registry = "net-use_changes_nothing", registry_of("broken_plugins:honest")
+    about = [Suite(registry, "mutants").about(other) for other in Suite(registry, "mutants").items]
+    done = [Outcome(**one, outcome="passed") for one in about if one["name"] != name]
+    found = Suite(registry, "mutants", done=done).outcome(name)
+    assert (found.outcome, found.reason) == ("passed", "")
+
+
 @pytest.mark.slow
 def test_an_honest_plugin_passes_everything():
     outcomes = check_here("mutants", registry_of("broken_plugins:honest"))

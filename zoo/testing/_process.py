@@ -33,8 +33,10 @@ from torch.utils import data
 
 __all__ = [
     "Function",
+    "as_found",
     "differences",
     "functions",
+    "handlers",
     "put_back",
     "replaced",
     "settings",
@@ -180,10 +182,25 @@ def replaced(before: Mapping[str, Function]) -> list[str]:
     return list(names.values())
 
 
-def put_back(before: Mapping[str, Function]) -> None:
-    """Undo what `replaced` finds."""
+def handlers() -> dict[signal.Signals, Any]:
+    """Return how the process handles Ctrl-C and SIGTERM."""
+    return {sent: signal.getsignal(sent) for sent in (signal.SIGINT, signal.SIGTERM)}
+
+
+def as_found(shared: dict[str, Any]) -> tuple[dict[str, Function], dict[signal.Signals, Any]]:
+    """Return functions and handlers of signals as they were when this was first asked."""
+    if "as found" not in shared:
+        shared["as found"] = functions(), handlers()
+    return shared["as found"]
+
+
+def put_back(before: Mapping[str, Function], handled: Mapping[signal.Signals, Any]) -> None:
+    """Undo what `replaced` finds, and handle signals as before."""
     for _, was, _ in list(_changed(before)):
         setattr(*was)
+    for sent, handler in handled.items():
+        if signal.getsignal(sent) != handler:
+            signal.signal(sent, handler)
 
 
 def _changed(before: Mapping[str, Function]) -> Iterator[tuple[str, Function, object]]:

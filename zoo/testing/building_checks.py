@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from typing import Any
 
 import torch
@@ -22,7 +21,7 @@ from zoo.testing._models import (
     train_batch,
 )
 from zoo.testing._options import require_types
-from zoo.testing._process import functions, put_back
+from zoo.testing._process import as_found, put_back
 
 
 def builds(case: Case) -> None:
@@ -37,14 +36,8 @@ def builds(case: Case) -> None:
             got=str(error),
             usually="a misspelled dim, or an option without a default; `config` may set it",
         ) from error
-    if "functions" in case.shared:  # for use_changes_nothing, which must not blame one model for another
-        put_back(case.shared["functions"])
-        for sent, handler in case.shared["handlers"].items():
-            if signal.getsignal(sent) != handler:
-                signal.signal(sent, handler)
-    else:
-        case.shared["functions"] = functions()
-        case.shared["handlers"] = {sent: signal.getsignal(sent) for sent in (signal.SIGINT, signal.SIGTERM)}
+    # for use_changes_nothing, which must not blame one model for another
+    put_back(*as_found(case.shared))
     unnamed = built_with.keys() - declared(case.entry.load()).keys()
     assert not unnamed, message(
         expected=f"a constructor with a keyword argument for each of {', '.join(built_with)}",

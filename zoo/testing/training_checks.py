@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import signal
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -31,7 +30,15 @@ from zoo.testing._models import (
     train_batch,
     train_briefly,
 )
-from zoo.testing._process import put_back, replaced, settings, settings_kept, starting_nothing
+from zoo.testing._process import (
+    as_found,
+    handlers,
+    put_back,
+    replaced,
+    settings,
+    settings_kept,
+    starting_nothing,
+)
 
 # Learning rates, one of which suits most models on a tiny batch
 _RATES = (3e-3, 3e-4)
@@ -229,7 +236,7 @@ def use_changes_nothing(case: Case) -> None:
 
     Nor does it start a process, open a connection, or change how the process handles a signal.
     """
-    as_it_was = case.shared["functions"]  # since before the model was first built
+    as_it_was, handled = as_found(case.shared)  # since before the model was first built
     with (
         contextlib.suppress(Exception),  # that a step fails, other checks tell
         settings_kept(),
@@ -237,25 +244,19 @@ def use_changes_nothing(case: Case) -> None:
         starting_nothing() as started,
     ):
         train_one_step(case, begin(case))
-    handlers: dict[signal.Signals, Any] = case.shared["handlers"]
-    changed = [number for number, handler in handlers.items() if signal.getsignal(number) != handler]
-    for number in changed:
-        signal.signal(number, handlers[number])
+    changed = [sent.name for sent, handler in handlers().items() if handler != handled[sent]]
+    patched = replaced(as_it_was)
+    put_back(as_it_was, handled)  # so that no other model is blamed for it
     for got, usually in (
         (started, "a tool that the constructor runs; run it before, or write what it does in Python"),
         (connected, "a download in the constructor, which belongs in load_pretrained()"),
-        (
-            [number.name for number in changed],
-            "signal.signal() in a model; the program that trains it owns it",
-        ),
+        (changed, "signal.signal() in a model; the program that trains it owns it"),
     ):
         assert not got, message(
             expected="a model that starts no process, opens no connection and handles no signal",
             got=got[0],
             usually=usually,
         )
-    patched = replaced(as_it_was)
-    put_back(as_it_was)  # so that no other model is blamed for it
     assert not patched, message(
         expected="a model that is built and trained without a change of other code",
         got=f"another {', '.join(patched[:5])}",
