@@ -16,12 +16,7 @@ from zoo.registry.registry import Registry
 
 
 @click.command()
-@click.option(
-    "--traceback",
-    "traceback_of",
-    metavar="NAME",
-    help="Print the traceback of this plugin, if it failed to load.",
-)
+@click.option("--traceback", "traceback_of", metavar="NAME", help="Print the traceback of a failed plugin.")
 @standard_options
 def command(session: Session, traceback_of: str | None, as_json: bool) -> None:
     """Show each plugin: distribution, version, status, import time, and what it provides."""

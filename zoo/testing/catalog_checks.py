@@ -113,7 +113,7 @@ def weights_fit_their_recipe(case: Case) -> None:
             ) from error
         count = sum(parameter.numel() for parameter in model.parameters())
         for what, said, held in [("parameters", spec.params, count), *compared]:
-            assert held == _plain(said), message(
+            assert held == ([*said] if isinstance(said, tuple) else said), message(
                 expected=f"weights {name} with {what} {said}, as {spec.recipe} and their spec say",
                 got=f"{held}",
                 usually="the file of another run, or a recipe that was changed after it was trained",
@@ -141,11 +141,6 @@ def _compared(registry: Registry, recipe: Recipe, card: Card) -> Iterator[tuple[
     for name in recipe.train:
         if config[name] != "auto":  # which the machine decides
             yield name, config[name], card.training.get(name)
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as a card has it."""
-    return list(value) if isinstance(value, tuple) else value
 
 
 def weights_score_as_claimed(case: Case) -> None:

@@ -142,10 +142,6 @@ def _descriptor_of_stdout(found: io.StringIO) -> Generator[None]:
 
 def _typed(param: click.Parameter) -> list[str]:
     """Return words that give a required parameter a value."""
-    if param.name == "weights":
-        value = _MISSING
-    elif isinstance(param.type, click.Choice):
-        value = str(param.type.choices[0])
-    else:
-        value = "1"
+    choices = param.type.choices if isinstance(param.type, click.Choice) else ["1"]
+    value = _MISSING if param.name == "weights" else str(choices[0])
     return [value] if isinstance(param, click.Argument) else [param.opts[0], value]
