@@ -211,6 +211,14 @@ def test_a_failure_names_its_most_common_cause(name, cause, failing):
     assert cause in failing.outcome(name).reason.partition("Usually: ")[2]
 
 
+@pytest.mark.slow  # it exports
+def test_the_checks_of_an_exporter_can_run_again():
+    suite = Suite(registry_of("broken_plugins:honest"), "mutants/onnx-again")
+    for _ in range(2):
+        for check_of in ("programs_answer_alike", "equal_models_equal_files"):
+            suite.run(f"onnx-again-{check_of}")
+
+
 @pytest.mark.nightly  # their fixtures start processes that import torch
 @pytest.mark.parametrize(
     ("entry", "cause"),

@@ -39,6 +39,7 @@ def programs_answer_alike(case: Case) -> None:
     """
     _has_reader(case)  # which targets_resolve finds, if it cannot be had
     exporter, fresh_process = exporter_of(case), provided_here(case, "starting", "fresh_process")
+    _written(case).clear()  # of an earlier run of this check
     with fresh_process(case.spec, case.registry, 1) as start:
         for model in models(case):
             wanted = {size: _outputs(model, size) for size in _BATCHES}
