@@ -39,7 +39,7 @@ def faithfulness(findings: Findings, model: nn.Module) -> dict[str, float]:
     """
     inputs, maps, classes = findings.inputs, findings.analysis.maps, findings.analysis.classes
     if maps is None or classes is None:
-        raise OptionError(f"a score is for maps, which {findings.facts['analyzer']} does not draw")
+        raise OptionError(f"score measures heat maps, and {findings.facts['analyzer']} draws none")
     scores = pixel_scores(model, inputs, maps, classes, probabilities=inputs.task.probabilities)
     boxed = [
         (maps[number, k], boxes[label])

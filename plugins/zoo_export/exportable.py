@@ -92,9 +92,9 @@ def require_form(task: Task, context: int) -> None:
         what = f"it reads at most {context:,} tokens at once, and would forget those before the last one"
         raise WeightsError(f"the model cannot be exported: {what}", hint=_HINT)
     if not isinstance(task, CarriesState) and not isinstance(task.processor, TakesItems):
-        hint = "its author can make its processor a zoo.processors.TakesItems"
+        hint = "its processor must implement zoo.processors.TakesItems"
         raise WeightsError(
-            f"a model for {task.name} cannot be exported: its task does not say how", hint=hint
+            f"a model for {task.name} cannot be exported: the task does not implement it", hint=hint
         )
 
 

@@ -69,7 +69,7 @@ def export(
     made = _exportable(module, card, registry, task)
     if synthetic:
         if split or data:
-            raise OptionError("synthetic inputs are no split of data: leave --split and --data out")
+            raise OptionError("synthetic cannot be combined with split or data")
         items = synthetic_items(task, card.arguments, ITEMS)
     else:
         items, split = _fed(card, task, registry, split, data)
@@ -167,12 +167,12 @@ def _format_of(out: str | Path | None, to: str | None, registry: Registry) -> An
         entry = registry.exporter(to or "onnx")
         suffix = Path(out).suffix if out is not None else entry.spec.suffix
         if suffix != entry.spec.suffix:
-            raise OptionError(f"a file of {entry.spec.name} ends in {entry.spec.suffix} (got {out})")
+            raise OptionError(f"{entry.spec.name} files must end in {entry.spec.suffix} (got {out})")
         return entry
     entry = registry.exporter_of(Path(out))
     if entry is None:
         hint = "`zoo list exporters` shows the formats"
-        raise OptionError(f"no format has files that end in {Path(out).suffix!r} (got {out})", hint=hint)
+        raise OptionError(f"no export format has the suffix {Path(out).suffix!r} (got {out})", hint=hint)
     return entry
 
 

@@ -79,7 +79,7 @@ def _analyze(
     """Analyze an input. Nothing is downloaded, and no dataset is read."""
     if analyzer.rpartition("/")[2] in served.comparing:
         message = f"{analyzer} is not offered: it compares an input with a whole split of the dataset"
-        raise OptionError(message, hint="GET /models lists the analyzers that are")
+        raise OptionError(message, hint="GET /models lists the available analyzers")
     with offline(), _stopped(served, until):
         found = served.model.analyze(analyzer, [content], **how, progress=False)
         facts = {key: value for key, value in found.manifest().items() if key not in _PRIVATE}
@@ -102,7 +102,7 @@ def _stopped(served: Served, until: float) -> Generator[None]:
 
     def stop(*_: Any) -> None:
         if time.monotonic() > until:
-            raise Refused(504, "the analysis took too long", hint="options may make it smaller")
+            raise Refused(504, "the analysis took too long", hint="use options that reduce the work")
 
     hook = served.model.module.register_forward_pre_hook(stop)
     try:

@@ -171,10 +171,12 @@ def _token(token: str | None, *, open_: bool, shown: bool) -> str:
     """
     if token is not None and not re.fullmatch(r"[\w.~+/=-]{16,}", token, re.ASCII):
         message = "token must have at least 16 letters, digits or any of - . _ ~ + / ="
-        raise OptionError(message, hint="`openssl rand -hex 16` makes one")
+        raise OptionError(message, hint="generate one with `openssl rand -hex 16`")
     if token is None and open_ and not shown:
-        message = "a token is required where others than this machine can connect, and --quiet shows none"
-        raise OptionError(message, hint="give one by ZOO_SERVE_TOKEN")
+        message = (
+            "this --host accepts remote clients, so a token is required, and --quiet hides the generated one"
+        )
+        raise OptionError(message, hint="set ZOO_SERVE_TOKEN")
     return token or (secrets.token_urlsafe(24) if open_ else "")
 
 
@@ -186,7 +188,9 @@ def _listening(host: str, port: int) -> socket.socket:
     except OSError as error:
         why = (error.strerror or "").partition(" (while ")[0]
         taken = error.errno in (errno.EADDRINUSE, errno.EACCES)
-        hint = "--port 0 takes any port that is free" if taken else "--host 127.0.0.1 is this machine alone"
+        hint = (
+            "use --port 0 for any free port" if taken else "use --host 127.0.0.1 to accept local clients only"
+        )
         raise OptionError(f"cannot listen on {host}, port {port}: {why}", hint=hint) from None
     # inherited by connections: otherwise an answer in two parts waits 40 ms for an acknowledgment
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

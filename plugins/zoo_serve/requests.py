@@ -61,7 +61,7 @@ async def inputs_of(
     too large.
     """
     if served.takes is None:
-        raise OptionError(f"{served.name} does not take inputs: its task does not say how")
+        raise OptionError(f"{served.name} does not accept inputs: its task does not implement prediction")
     field, other = ("input", texts) if served.takes == "image" else ("text", images)
     given = images if served.takes == "image" else texts
     if other or not given:

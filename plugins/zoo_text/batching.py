@@ -106,12 +106,14 @@ def _stateful(
 ) -> Iterator[TextBatch]:
     count = config.batch_size
     if count < world_size:
-        raise DataError(f"batch_size={count} lanes are too few for {world_size} processes: each needs one")
+        raise DataError(
+            f"batch_size={count} is too small for {world_size} processes: each needs at least one"
+        )
     length = (len(tokens) - 1) // count
     if length < 1:
         fits = max(1, (len(tokens) - 1) // 2)
         hint = f"use a longer text, or --batch-size {fits} or less"
-        raise DataError(f"the text has {len(tokens):,} tokens, too few for {count} lanes", hint=hint)
+        raise DataError(f"the text has {len(tokens):,} tokens, too few for batch_size={count}", hint=hint)
     inputs, targets = cut_lanes(tokens, count, length)
     mine, share = part_of(count, rank=rank, world_size=world_size)
     borders = _borders(length, config.group("text", TextFields), seed)

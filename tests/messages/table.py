@@ -335,7 +335,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         (
             "train lstm files --data paths=short.txt --bptt 2",
             1,
-            "the text has 4 tokens, too few for 8 lanes … --batch-size 1 or less",
+            "the text has 4 tokens, too few for batch_size=8 … --batch-size 1 or less",
         ),
         # an unknown option is found before the data is opened
         (
@@ -366,7 +366,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
             "the model requires backwards=false (got backwards=true) … "
             "leave out --data backwards=true: the weights decide it",
         ),
-        ("eval ./done --tta", 2, "there is no test-time augmentation for"),
+        ("eval ./done --tta", 2, "has no test-time augmentation"),
         ("sample ./done --temp 0.5", 2, "--temperature 0.5", "sample ./done --temperature 0.5"),
         ("sample ./done --length 5", 2, "--max-new-tokens 5", "sample ./done --max-new-tokens 5"),
         ("sample ./done --top_k 3", 2, "--top-k 3", "sample ./done --top-k 3"),
@@ -450,7 +450,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ("predict shapes-resnet20 imgs://a.png", 1, "its format is unknown or not supported"),
         # models that cannot
         ("sample ./done", 1, "`zoo predict ./done INPUT`"),
-        ("sample ./net", 1, "is not a language model: it is for classification"),
+        ("sample ./net", 1, "is not a language model but one for classification"),
         ("analyze surprisal ./done", 1, "analyzers for convnet/mlp: activations, confusion, neighbors"),
         ("analyze cam ./done", 1, "convnet/mlp"),
         (
@@ -521,7 +521,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         (
             "analyze confusion ./cam --class ring",
             2,
-            "a class is for maps, which diagnose/confusion does not draw",
+            "a class selects a heat map, and diagnose/confusion draws none",
         ),
         ("analyze cam ./cam --indices 16", 2, "index 16 is out of range: the test split has 16 images"),
         ("analyze cam ./cam --layer stages", 2, "cam/cam does not take a layer … grad-cam"),

@@ -74,7 +74,7 @@ def analyze(
         analysis = made.analyze(model, inputs, subject=subject)
     _require_finite(analysis)
     if analysis.maps is None and request.classes:
-        raise OptionError(f"a class is for maps, which {entry.name} does not draw")
+        raise OptionError(f"a class selects a heat map, and {entry.name} draws none")
     items = [] if analysis.maps is None else _items(entry, analysis, model, inputs)
     facts = {
         "analyzer": entry.name,
@@ -109,7 +109,7 @@ def _items(
     assert analysis.maps is not None
     if max(analysis.maps.shape[2:]) < _COARSE:
         cells = "×".join(map(str, analysis.maps.shape[2:]))
-        warn(f"the maps have only {cells} cells: --layer names an earlier layer, whose maps are finer")
+        warn(f"the heat maps have only {cells} cells; choose an earlier layer with --layer for finer ones")
     assert analysis.classes is not None, "an analysis with maps must say which classes they are of"
     logits = analysis.logits
     if logits is None:
@@ -118,7 +118,7 @@ def _items(
     if logits.ndim != 2:
         answers = f"this model's answers are {tuple(logits.shape)}"
         message = f"{entry.name} draws maps, which explain one answer for each input, but {answers}"
-        raise SpecError(message, hint="an analyzer for such models draws figures of its own")
+        raise SpecError(message, hint="write an analyzer that draws its own figures for such models")
     names = [str(name) for name in inputs.card.preprocess["classes"]]
     probabilities = inputs.task.probabilities(logits.float())
     one_map = "any class" if "class" in entry.spec.ignores else None

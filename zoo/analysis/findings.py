@@ -133,7 +133,7 @@ class Findings:
         earlier = _earlier(out)
         for name in (*files, MANIFEST):
             if name not in earlier and os.path.lexists(out / name):
-                raise OutputError(f"{out / name} exists, and no analysis wrote it", hint=_OTHER)
+                raise OutputError(f"{out / name} exists and was not written by an analysis", hint=_OTHER)
         written: dict[str, str] = {}  # the sha256 of each file
         document = self.manifest() | {"out": str(out), "items": items, "files": written}
         try:

@@ -45,7 +45,7 @@ def clear_cache(*names: str) -> list[dict[str, Any]]:
     known = {*KINDS, *(row["name"] for row in rows)}
     for name in sorted({*names} - known):
         message = f"nothing named {name!r} is kept in the cache{did_you_mean(name, known)}"
-        raise UnknownName(message, hint="`zoo cache` lists what is kept")
+        raise UnknownName(message, hint="`zoo cache` lists the cached data")
     chosen = [row for row in rows if not names or {row["kind"], row["name"]} & {*names}]
     for path in (Path(row["path"]) for row in chosen):
         if path.is_dir() and not path.is_symlink():

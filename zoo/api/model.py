@@ -105,7 +105,7 @@ class Model:
         """The tokens, by number. Raises WeightsError if this is not a language model."""
         if not isinstance(self._processor, WritesText):
             hint = f"`zoo predict {shlex.quote(self.name)} INPUT` and model.predict(INPUT) use it"
-            raise WeightsError(f"{self.name} is not a language model: it is for {self.card.task}", hint=hint)
+            raise WeightsError(f"{self.name} is not a language model but one for {self.card.task}", hint=hint)
         return self._processor.vocabulary(self.card.preprocess)
 
     @checked
@@ -484,7 +484,7 @@ class Model:
         """Return the preprocessing to sample with, and warn of how the model reads the prompt."""
         vocabulary = self.vocabulary
         if vocabulary.backwards:
-            warn("the model reads backwards: it generates the text before its prompt")
+            warn("the model reads backwards, so it generates the text before its prompt")
         _, unknown = vocabulary.encode(prompt)
         if unknown:
             more = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""

@@ -146,7 +146,7 @@ class Rows(_Computed[dict[str, Any]]):
                 yield row
                 bar(self._doing, done, 0, given.reader.what)
         if not (done or begun):
-            raise DataError(f"no {given.reader.what} were given")
+            raise DataError(f"no {given.reader.what} given")
 
 
 @final

@@ -69,8 +69,8 @@ def open_to_train(entry: Entry[DatasetSpec], recipe: Recipe) -> Dataset:
     require_splits(entry, dataset)
     found = cast("object", dataset.fingerprint)
     if not isinstance(found, str):
-        message = f"dataset {entry.name}: its fingerprint must be a text (got {found!r:.80})"
-        raise SpecError(message, hint="the sha256 of what it reads tells its data from other data")
+        message = f"dataset {entry.name}: its fingerprint must be a string (got {found!r:.80})"
+        raise SpecError(message, hint="return the sha256 of the data that it reads")
     names = [recipe.to_dict(), dataset.preprocess]
     card = json.dumps(names, ensure_ascii=False, default=str, separators=(",", ":"))
     if strange := re.search(r'"[^"]*[\ud800-\udfff][^"]*"', card):
@@ -100,7 +100,7 @@ def suited(
     try:
         task.processor.check_feeding(dataset.preprocess, arguments)
     except OptionError as error:
-        raise DataError(f"{entry.name} does not say how to feed a model: {error}") from None
+        raise DataError(f"{entry.name} cannot be fed to a model: {error}") from None
     pretrained = architecture.spec.starts_from(arguments)
     if pretrained is None or not pretrained.mean:
         return dataset
@@ -221,5 +221,5 @@ def _options_of(card: Card, entry: Entry[DatasetSpec], said: Mapping[str, Any]) 
         numbers = {name: text(value) for name, value in refused.items() if isinstance(value, int | float)}
         again = " ".join(f"--data {name}={numbers.get(name, '...')}" for name in refused)
         message = f"the card of the weights says {named}, which a weights file cannot decide"
-        raise OptionError(message, hint=f"say which data it is: {again}")
+        raise OptionError(message, hint=f"specify the data: {again}")
     return {**card.dataset.options, **said}

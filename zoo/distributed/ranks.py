@@ -185,7 +185,7 @@ def joined(device: str) -> Generator[Ranks]:
         yield ALONE
         return
     if torch.device(device).type == "mps":
-        raise OptionError("several processes cannot train on Apple's GPU", hint="use --device cpu")
+        raise OptionError("distributed training does not support Apple GPUs", hint="use --device cpu")
     backend = "gloo"
     if torch.device(device).type == "cuda":
         backend = "cpu:gloo,cuda:nccl"
@@ -214,7 +214,7 @@ def _met() -> tuple[c10d.Store, int, int]:
         raise OptionError(message, hint="without torchrun, unset RANK and WORLD_SIZE") from None
     except dist.DistNetworkError as error:
         place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
-        raise RunError(f"the first process of the training cannot be reached at {place}") from error
+        raise RunError(f"cannot reach the first process of the training at {place}") from error
     except dist.DistStoreError as error:
         raise Lost(waited=wait.total_seconds()) from error
     # torchrun gives every attempt the same store, which still has the addresses of processes that died, or

@@ -77,7 +77,7 @@ def evaluate(
 
 def _views(model: nn.Module, task: Task) -> nn.Module:
     if not isinstance(task, HasViews):
-        raise OptionError(f"there is no test-time augmentation for {task.name}")
+        raise OptionError(f"{task.name} has no test-time augmentation")
     return task.views(model)
 
 

@@ -150,7 +150,7 @@ def _read(reader: InputReader, given: object, *, whole: bool) -> tuple[list[Sour
     if unread and (whole or not items):
         raise DataError("; ".join(unread[:_TOLD]))
     if not items:
-        raise DataError(f"no {reader.what} were given")
+        raise DataError(f"no {reader.what} given")
     if unread:
         more = f"; and {len(unread) - _TOLD} more" if len(unread) > _TOLD else ""
         warn(f"left out {len(unread)} that cannot be read: {'; '.join(unread[:_TOLD])}{more}")

@@ -126,7 +126,7 @@ def read_weights(path: Path, *, sha256: str = "") -> tuple[Card, Container]:
     text = container.metadata.get(KEY)
     if text is None:
         hint = "zoo reads the model.safetensors that `zoo train` writes"
-        raise WeightsError(f"{path} is a safetensors file without a zoo card", hint=hint)
+        raise WeightsError(f"{path} is a safetensors file without a zoo model card", hint=hint)
     card = parse_card(text, path)
     if not container.has_checksum:
         raise damaged(path, "its header has no checksum")
@@ -163,7 +163,7 @@ def parse_card(text: str, path: Path) -> Card:
     schema = cast("dict[str, Any]", data).get("schema") if isinstance(data, dict) else None
     if type(schema) is not int or schema != SCHEMA:
         message = f"{path} has a card of schema {schema!r:.40}, but this zoo reads schema {SCHEMA}"
-        raise WeightsError(message, hint="it was written by another version of zoo")
+        raise WeightsError(message, hint="it may have been written by another version of zoo")
     try:
         options.check_names(data, Card.__struct_fields__, what="the card")
         return options.convert_table(data, Card, what="the card")

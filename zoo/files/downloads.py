@@ -87,7 +87,7 @@ def data_file(
         by_user = bool(os.environ.get("ZOO_OFFLINE"))
         why = ", and ZOO_OFFLINE forbids downloading it" if by_user else ", and nothing is downloaded here"
         why = "" if root is not None else why
-        raise DataError(f"{name} is not in {places}{why}", hint=f"it can be downloaded from {url}")
+        raise DataError(f"{name} is not in {places}{why}", hint=f"download it from {url}")
     return _fetch(homes[-1] / name, url, sha256, max_bytes)
 
 
@@ -102,7 +102,7 @@ def require_sha256(path: Path, actual: str, expected: str) -> None:
     if actual != expected:
         raise DataError(
             f"{path} has the wrong content: expected sha256 {expected}, got {actual}",
-            hint="copy it again; what lies in zoo's cache is downloaded again once it is deleted",
+            hint="copy it again; if the file is in zoo's cache, delete it and zoo downloads it again",
         )
 
 

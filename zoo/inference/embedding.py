@@ -47,7 +47,7 @@ def embedder(
     """
     if not isinstance(processor, ReadsInputs):
         what = f"a model for {processor.spec.name} cannot read inputs: its task does not say how"
-        raise WeightsError(what, hint="its author can make its processor a zoo.processors.ReadsInputs")
+        raise WeightsError(what, hint="its processor must implement zoo.processors.ReadsInputs")
     runner, texts = runner.with_features(layer, pool=pool), isinstance(processor, Scores)
     read, size = processor.input_reader(card).read, 1 if texts else batch_size
 
@@ -122,7 +122,7 @@ def stacked(rows: Iterable[Mapping[str, Any]]) -> Array:
         first = features if first is None else first
         if features is not None and features.shape != first.shape:
             message = f"{row['input']} has features {features.shape}, and those before it {first.shape}"
-            raise OptionError(message, hint="iterate over the features, which gives them one by one")
+            raise OptionError(message, hint="iterate over the features instead")
         found.append(features)
     unread.finish()
     if first is None:
@@ -151,7 +151,7 @@ def to_write(row: Mapping[str, Any], out: Path) -> PredictedRow:
     elif out.suffix == ".csv":
         if features is not None and features.ndim > 1:
             message = f"{out} is for vectors, but the features of {row['input']} are {features.shape}"
-            raise OptionError(message, hint="choose a .npy or a .jsonl, or pool the features")
+            raise OptionError(message, hint="write a .npy or .jsonl, or pool the features")
         numbers = [] if features is None else features.tolist()
         about["predictions"] = [{f"feature_{n}": value for n, value in enumerate(numbers)}] if numbers else []
     values = None if features is None else Prediction(rows=(), values=features)

@@ -26,7 +26,9 @@ def require_fitting(exported: Exported, registry: Registry, name: str) -> Proces
     wrong = (items.dtype, items.shape) != _item(processor, card.arguments)
     wrong = wrong or answers.shape[:1] != (None,) or (labels is not None and answers.shape[1:2] != (labels,))
     if wrong or bool(signature.state) > stateful or answers.dtype != "float32":
-        raise WeightsError(f"{name} does not take or give what its card says", hint="export the model again")
+        raise WeightsError(
+            f"{name} has inputs or outputs that do not match its card", hint="export the model again"
+        )
     return processor
 
 

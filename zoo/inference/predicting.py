@@ -52,7 +52,7 @@ def predictor(
     """
     if not isinstance(processor, Predicts | Scores):
         what = f"a model for {processor.spec.name} cannot predict: its task does not say how"
-        raise WeightsError(what, hint="its author can make its processor a zoo.processors.Predicts")
+        raise WeightsError(what, hint="its processor must implement zoo.processors.Predicts")
     labels, one_by_one = processor.spec.labels, isinstance(processor, Scores)
     if top is not None and (one_by_one or not labels):
         name = processor.spec.name

@@ -294,7 +294,7 @@ class _Array(Table):
             self._skipped += 1
         elif prediction.values is None:
             message = f"{self._path} is for rows of numbers, which are not what this model answers"
-            raise OptionError(message, hint="choose a .csv, a .jsonl or a folder")
+            raise OptionError(message, hint="write a .csv, a .jsonl or a folder instead")
         else:
             self._add(row["input"], prediction.values.astype("<f4"))
         return row

@@ -118,7 +118,7 @@ class ProgramRunner(Runner):
     def module(self) -> nn.Module:
         """None. Raises WeightsError."""
         message = f"{self._name} is an exported file, which can only predict, embed and sample"
-        raise WeightsError(message, hint="use the weights that it was exported from")
+        raise WeightsError(message, hint="use the weights from which it was exported")
 
     def run(self, items: NDArray[Any]) -> Arrays:
         """Return the outputs for a batch of items.
@@ -152,7 +152,7 @@ class ProgramRunner(Runner):
         vectors = pool or self._signature.state
         if layer != FEATURES or not vectors:
             asked = f"the layer {layer}" if layer != FEATURES else "features that are not pooled"
-            hint = "use the weights that it was exported from"
+            hint = "use the weights from which it was exported"
             raise OptionError(f"{self._name} is an exported file, which does not have {asked}", hint=hint)
         return self
 

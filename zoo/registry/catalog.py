@@ -123,7 +123,7 @@ def _read(path: Path) -> tuple[Catalog, PluginSettings]:
     if top.plugins and is_run:
         raise CatalogError(f"{path}: the config.toml of a run cannot have [plugins]")
     if (top.plugin_files or "local" in top.plugins) and not is_run:
-        raise CatalogError(f"{path} cannot name code", hint="`zoo --plugin FILE` and $ZOO_PLUGIN_FILES do")
+        raise CatalogError(f"{path} cannot load code", hint="use `zoo --plugin FILE` or $ZOO_PLUGIN_FILES")
     settings = _entry(path, "[plugins]", PluginSettings, top.plugins)
     recipes: dict[str, Recipe] = {}
     for name, table in top.recipes.items():

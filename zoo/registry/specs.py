@@ -341,7 +341,9 @@ class CommandSpec(_Coded):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.name in OWN_COMMANDS:
-            raise SpecError(f"no command of a plugin can be called {self.name!r}: that name is zoo's own")
+            raise SpecError(
+                f"no command of a plugin can be called {self.name!r}: zoo itself has that command"
+            )
 
     def load(self) -> "click.Command":
         """Import and return the click command. Raises SpecError if there is none."""

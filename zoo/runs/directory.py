@@ -144,7 +144,7 @@ class RunDirectory:
         warn_of_another_cpu(checkpoint.info.identity, self.identity)
         if changes:
             change = f"from epoch {state.epoch + 1}, batch {state.batch + 1}: {'; '.join(changes.values())}"
-            warn(f"continuing a changed run, {change}")
+            warn(f"continuing with changed options, {change}")
             self.changes = (*self.changes, change)
 
     def save(self, state: TrainState) -> None:

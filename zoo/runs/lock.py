@@ -38,7 +38,7 @@ def alone() -> Generator[None]:
     Raises RunError.
     """
     if not _PROCESS.acquire(blocking=False):
-        raise RunError("another training is running in this process", hint="run it in a process of its own")
+        raise RunError("another training is running in this process", hint="run it in a separate process")
     try:
         yield
     finally:

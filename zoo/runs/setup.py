@@ -181,7 +181,7 @@ def _completed(recipe: Recipe, data: Entry[DatasetSpec], run: Recipe) -> Recipe:
         return recipe
     if recipe.from_weights != run.from_weights:
         started = f"from {run.from_weights}" if run.from_weights else "from random weights"
-        warn(f"the run started {started}, and continues: --from {recipe.from_weights} has no effect")
+        warn(f"the run started {started} and continues; --from {recipe.from_weights} has no effect")
     safe = decidable(data)
     theirs = {name: value for name, value in run.data.items() if name in safe}
     return replace(
@@ -196,7 +196,7 @@ def _warn_of_what_is_frozen(model: nn.Module, config: TrainConfig, base_model: M
     if not config.freeze:
         return
     if not base_model:
-        warn("freeze keeps random weights, since there are none to start --from")
+        warn("freeze keeps randomly initialized weights; add --from to start from trained ones")
     sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
     trained = sum(size for size, gradient in sizes if gradient)
     warn(f"training {trained:,} of {sum(size for size, _ in sizes):,} parameters")

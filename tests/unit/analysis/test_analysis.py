@@ -184,7 +184,7 @@ def test_precision_applies_to_the_passes_and_not_to_the_maps(
         ),
         ({"split": "val"}, DataError, "the val split is empty", None),
         ({"inputs": ["nothing.png"]}, DataError, "nothing.png: no such file or folder", None),
-        ({"inputs": []}, DataError, "no images were given", None),
+        ({"inputs": []}, DataError, "no images given", None),
     ],
 )
 def test_an_unknown_name_or_number_is_an_error_that_helps(
@@ -400,10 +400,12 @@ def test_an_analysis_replaces_an_earlier_one_in_the_same_folder(
     assert [*document["files"]] == ["test-00002.png", "test-00002.npy", "contact-sheet.png"]
     (out / "manifest.json").write_text(json.dumps(document | {"files": {}}))
     again = analyze("cam", camnet, registry, split="test", indices=[2])
-    with pytest.raises(OutputError, match=r"test-00002.png exists, and no analysis wrote it"):
+    with pytest.raises(OutputError, match=r"test-00002.png exists and was not written by an analysis"):
         again.write(out)
     (out / "manifest.json").write_text(json.dumps({"short_name": "a web app", "files": document["files"]}))
-    with pytest.raises(OutputError, match=r"manifest.json exists, and no analysis wrote it|test-00002"):
+    with pytest.raises(
+        OutputError, match=r"manifest.json exists and was not written by an analysis|test-00002"
+    ):
         again.write(out)
 
 
@@ -454,7 +456,7 @@ def test_a_foreign_manifest_names_no_file_to_delete(registry: Registry, camnet: 
     )
     edited = out / "test-00002.png"
     edited.write_bytes(b"edited")
-    with pytest.raises(OutputError, match=r"test-00002.png exists, and no analysis wrote it"):
+    with pytest.raises(OutputError, match=r"test-00002.png exists and was not written by an analysis"):
         found.write(out)
     assert edited.read_bytes() == b"edited"
 
@@ -818,7 +820,7 @@ def test_scores_with_boxes_and_without(registry: Registry, camnet: str, image: s
     free = scored("cam", camnet, registry, inputs=[image])
     assert "deletion" in free.scores
     assert "pointing_game" not in free.scores
-    with pytest.raises(OptionError, match="a score is for maps, which diagnose/confusion does not draw"):
+    with pytest.raises(OptionError, match="score measures heat maps, and diagnose/confusion draws none"):
         scored("confusion", camnet, registry, split="test")
 
 

@@ -362,7 +362,7 @@ def test_runs_without_a_name_are_numbered_and_resume_continues_the_last(
     assert resumed.directory == second.directory
     with pytest.raises(RunError, match="holds a different run"):
         zoo.train("lstm", "files", **{**given, "epochs": 2}, seed=1, resume=True)
-    with pytest.warns(ZooWarning, match="continuing a changed run"):
+    with pytest.warns(ZooWarning, match="continuing with changed options"):
         longer = zoo.train(
             "lstm", "files", **{**given, "epochs": 2}, seed=1, resume=True, accept_changes=True
         )
@@ -441,7 +441,7 @@ def test_a_second_training_in_one_process_is_refused(text_file: Path, tmp_path: 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("zoo.training.clock.Clock.tick", _calling(train_second, Clock.tick))
         train("first")
-    assert refused == ["run it in a process of its own"]
+    assert refused == ["run it in a separate process"]
     assert not (tmp_path / "second").exists()
     train("second")
 
@@ -502,7 +502,7 @@ def test_a_model_shows_itself(net: zoo.Run, lstm: zoo.Run) -> None:
     assert sum(parameter.numel() for parameter in model.module.parameters()) == model.num_parameters
     with torch.no_grad():
         assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 8)
-    with pytest.raises(WeightsError, match="is not a language model: it is for classification"):
+    with pytest.raises(WeightsError, match="is not a language model but one for classification"):
         _ = model.vocabulary
 
 
@@ -520,7 +520,7 @@ def test_evaluate_measures_a_split(net: zoo.Run, lstm: zoo.Run) -> None:
 def test_evaluate_refuses_what_does_not_fit(net: zoo.Run, lstm: zoo.Run) -> None:
     with pytest.raises(OptionError, match=r"split must be one of 'test', .* or none \(got 'tset'\)"):
         net.model.evaluate("tset")  # type: ignore[arg-type]
-    with pytest.raises(OptionError, match="there is no test-time augmentation for language-modeling"):
+    with pytest.raises(OptionError, match="language-modeling has no test-time augmentation"):
         lstm.model.evaluate(tta=True)
     with pytest.raises(SpecError, match="text/stdlib is for language-modeling"):
         net.model.evaluate(dataset="stdlib")

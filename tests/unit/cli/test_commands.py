@@ -202,7 +202,7 @@ def test_a_run_continues_with_other_options_only_if_accepted_and_its_card_says_s
     assert "--accept-changes" in refused.stderr
     done = zoo(*longer, "--accept-changes", "--save-every", "2", "--json")
     assert done.returncode == 0, done.stderr
-    assert "continuing a changed run" in done.stderr
+    assert "continuing with changed options" in done.stderr
     assert json.loads(done.stdout)["epochs"] == 3
     card = json.loads(zoo("inspect", tmp_path / "model.safetensors", "--json").stdout)
     (change,) = card["changes"]

@@ -174,7 +174,7 @@ def test_a_number_that_it_returns_is_the_exit_code(install: Install) -> None:
 def test_it_cannot_have_the_name_of_one_of_zoos(name: str, install: Install) -> None:
     install(command=name)
     done = zoo("plugins")
-    assert f"no command of a plugin can be called {name!r}: that name is zoo's own" in done.stdout
+    assert f"no command of a plugin can be called {name!r}: zoo itself has that command" in done.stdout
     assert zoo("--strict", "list").returncode == 1
     assert "Say something" not in zoo("--help").stdout
 

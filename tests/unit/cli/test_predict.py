@@ -136,7 +136,7 @@ def test_what_was_written_is_told(net_file, images, tmp_path):
 def test_no_input_is_a_mistake(net_file, monkeypatch):
     assert "zoo: missing INPUT" in done(net_file, code=2).stderr
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
-    assert "zoo: no images were given" in done(net_file, "-", code=1).stderr
+    assert "zoo: no images given" in done(net_file, "-", code=1).stderr
 
 
 def test_rows_stay_on_stdout_while_a_line_changes_on_the_terminal(net_file, images, monkeypatch):

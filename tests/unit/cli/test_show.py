@@ -173,7 +173,7 @@ def test_missing_data_is_named_in_a_line_and_nothing_is_downloaded(tmp_path, mon
     facts, home = shown("nietzsche", env=empty), tmp_path / "downloads"
     assert facts["unknown"].startswith(f"splits: nietzsche.txt is not in {home}, and")
     assert facts["unknown"].endswith(
-        "; it can be downloaded from https://s3.amazonaws.com/text-datasets/nietzsche.txt"
+        "; download it from https://s3.amazonaws.com/text-datasets/nietzsche.txt"
     )
     assert facts["options"]["min_freq"] == 3
     assert "splits" not in facts

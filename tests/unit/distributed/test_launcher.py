@@ -203,7 +203,7 @@ def test_variables_that_torchrun_would_not_set_are_refused(
 def test_several_processes_do_not_train_on_apples_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("MASTER_ADDR", "x"), ("MASTER_PORT", "1"), ("RANK", "0"), ("WORLD_SIZE", "2")):
         monkeypatch.setenv(name, value)
-    with pytest.raises(OptionError, match="several processes cannot train on Apple's GPU"), joined("mps"):
+    with pytest.raises(OptionError, match="distributed training does not support Apple GPUs"), joined("mps"):
         pass
 
 

@@ -69,7 +69,7 @@ def test_text_of_tokens_that_no_model_could_be_fed_with_is_refused_before_traini
 ) -> None:
     registry = Registry.discover(Catalog(), files=[folder / "plain.py"])
     recipe = Recipe(architecture="lstm", dataset="plain/data", data={"kind": "bpe"})
-    message = r"^plain/data does not say how to feed a model: preprocess: tokens: invalid enum value 'bpe'"
+    message = r"^plain/data cannot be fed to a model: preprocess: tokens: invalid enum value 'bpe'"
     with pytest.raises(DataError, match=message):
         train(recipe, registry, directory=tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -78,7 +78,7 @@ def test_text_of_tokens_that_no_model_could_be_fed_with_is_refused_before_traini
 def test_data_without_a_fingerprint_is_refused_before_training(plain: Registry, tmp_path: Path) -> None:
     recipe = Recipe(architecture="lstm", dataset="plain/nameless")
     with pytest.raises(
-        SpecError, match=r"^dataset plain/nameless: its fingerprint must be a text \(got None\)(?m:$)"
+        SpecError, match=r"^dataset plain/nameless: its fingerprint must be a string \(got None\)(?m:$)"
     ):
         train(recipe, plain, directory=tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -180,7 +180,7 @@ def test_data_that_cannot_be_read_as_the_model_was_trained_to_is_refused(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"tta": True}, "there is no test-time augmentation for language-modeling"),
+        ({"tta": True}, "language-modeling has no test-time augmentation"),
     ],
 )
 def test_an_option_that_does_not_fit_the_model_is_refused(

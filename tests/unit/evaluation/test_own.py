@@ -91,7 +91,7 @@ def test_an_option_that_could_name_a_path_is_refused_on_a_card(
         OptionError, match=f"says {option}='.*', which a weights file cannot decide"
     ) as caught:
         open_fed(hostile, make_task(registry, task), registry)
-    assert caught.value.hint == f"say which data it is: --data {option}=..."
+    assert caught.value.hint == f"specify the data: --data {option}=..."
 
 
 def test_what_the_user_says_is_opened(registry: Registry, trained: Path) -> None:

@@ -70,5 +70,5 @@ def test_a_card_that_is_not_a_table_is_refused(text: str) -> None:
 def test_a_file_without_a_card_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     write_container(path, [], {"format": "pt"})
-    with pytest.raises(WeightsError, match="is a safetensors file without a zoo card"):
+    with pytest.raises(WeightsError, match="is a safetensors file without a zoo model card"):
         read_card(path)

@@ -143,7 +143,7 @@ def test_an_input_that_cannot_be_read_is_a_row_of_nan_and_a_warning(net: zoo.Mod
     assert told[-1] == "3 more inputs cannot be read"
     with pytest.raises(DataError, match="none of the inputs can be read"), pytest.warns(ZooWarning):
         np.asarray(net.features(iter(["nope.png"]), **QUIET))
-    with pytest.raises(DataError, match="no images were given"):
+    with pytest.raises(DataError, match="no images given"):
         np.asarray(net.features([], **QUIET))
 
 
@@ -346,7 +346,7 @@ def test_a_task_that_does_not_say_how_to_read_is_refused(
     monkeypatch.setitem(net.__dict__, "_processor", Mute(REGISTRY.task("classification")))
     with pytest.raises(WeightsError, match="a model for classification cannot read inputs") as caught:
         np.asarray(net.features([], **QUIET))
-    assert caught.value.hint == "its author can make its processor a zoo.processors.ReadsInputs"
+    assert caught.value.hint == "its processor must implement zoo.processors.ReadsInputs"
 
 
 def test_features_that_are_not_finite_are_an_error(images: Path) -> None:

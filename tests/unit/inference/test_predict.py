@@ -313,7 +313,7 @@ def test_paths_come_from_stdin(net: zoo.Model, images: Path, monkeypatch: pytest
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
     rows = net.predict("-", **QUIET)
     assert [Path(row["input"]).name for row in rows] == ["001.png", "002.png", "nope.png"]
-    with pytest.raises(DataError, match="no images were given"):
+    with pytest.raises(DataError, match="no images given"):
         list(net.predict([], **QUIET))
 
 
@@ -443,7 +443,7 @@ def test_a_task_that_does_not_say_how_to_predict_is_refused(
     monkeypatch.setitem(net.__dict__, "_processor", Mute(Registry.discover().task("classification")))
     with pytest.raises(WeightsError, match="a model for classification cannot predict") as caught:
         list(net.predict(images, **QUIET))
-    assert caught.value.hint == "its author can make its processor a zoo.processors.Predicts"
+    assert caught.value.hint == "its processor must implement zoo.processors.Predicts"
 
 
 @pytest.mark.parametrize(("place", "value"), [(0, 3e38), (-1, float("inf"))], ids=["nan", "inf"])
@@ -645,6 +645,6 @@ def test_a_mistake_leaves_nothing_behind(
             tagger.predict(images, min_confidence=0.5, **QUIET).write(tmp_path / name)
         with pytest.raises(OptionError):
             net.predict([None], **QUIET).write(tmp_path / name)
-    with pytest.raises(DataError, match="no images were given"):
+    with pytest.raises(DataError, match="no images given"):
         net.predict([], **QUIET).write(tmp_path / "x.csv")
     assert [*tmp_path.iterdir()] == []

@@ -276,7 +276,7 @@ def test_freezing_random_weights_is_warned_of(registry: Registry, tmp_path: Path
     with pytest.warns(ZooWarning) as caught:
         train(frozen, registry, directory=tmp_path / "run")
     assert messages(caught)[:2] == [
-        "freeze keeps random weights, since there are none to start --from",
+        "freeze keeps randomly initialized weights, since there are none to start --from",
         "training 1,560 of 1,864 parameters",
     ]
 

@@ -264,10 +264,14 @@ def test_the_file_explains_itself_to_those_without_zoo(net: zoo.Model, net_file:
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"out": "x.safetensors"}, OptionError, "no format has files that end in '.safetensors'"),
-        ({"out": "x.pt2", "to": "onnx"}, OptionError, r"a file of onnx ends in \.onnx \(got x\.pt2\)"),
+        ({"out": "x.safetensors"}, OptionError, "no export format has the suffix '.safetensors'"),
+        ({"out": "x.pt2", "to": "onnx"}, OptionError, r"onnx files must end in \.onnx \(got x\.pt2\)"),
         ({"to": "onxx"}, ZooError, "unknown exporter 'onxx'; did you mean 'onnx'"),
-        ({"out": "x.onnx", "synthetic": True, "split": "val"}, OptionError, "synthetic inputs are no split"),
+        (
+            {"out": "x.onnx", "synthetic": True, "split": "val"},
+            OptionError,
+            "synthetic cannot be combined with split or data",
+        ),
         ({"out": "no/such/folder/x.onnx"}, OutputError, "cannot be written: there is no folder no/such"),
     ],
 )

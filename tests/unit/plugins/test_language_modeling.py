@@ -70,7 +70,7 @@ def test_the_parts_of_processes_are_lanes_of_the_whole(bptt_jitter: bool) -> Non
 
 def test_fewer_lanes_than_processes_are_refused() -> None:
     with pytest.raises(
-        DataError, match=r"^batch_size=3 lanes are too few for 4 processes: each needs one(?m:$)"
+        DataError, match=r"^batch_size=3 is too small for 4 processes: each needs at least one(?m:$)"
     ):
         train(200, rank=0, world_size=4)
 
@@ -132,7 +132,7 @@ def test_the_state_is_carried_over_only_where_the_text_continues() -> None:
 
 
 def test_a_text_too_short_for_its_lanes_is_refused_with_a_size_that_fits() -> None:
-    with pytest.raises(DataError, match="the text has 10 tokens, too few for 64 lanes") as caught:
+    with pytest.raises(DataError, match="the text has 10 tokens, too few for batch_size=64") as caught:
         train(10, batch_size=64)
     assert "--batch-size 4 or less" in (caught.value.hint or "")
     assert train(10, batch_size=4)

@@ -138,9 +138,9 @@ def test_it_answers_with_numbers(tmp_path: Path, answer: Callable[..., Any]) -> 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["sample", "RUN"], "is not a language model: it is for regression"),
+        (["sample", "RUN"], "is not a language model but one for regression"),
         (["predict", "RUN", str(PLUGIN), "--top", "2"], "top is for models that choose among classes"),
-        (["eval", "RUN", "--tta"], "there is no test-time augmentation for regression"),
+        (["eval", "RUN", "--tta"], "regression has no test-time augmentation"),
         (
             ["analyze", "confusion", "RUN"],
             "confusion is for classification, but lines/bent is for regression",

@@ -239,7 +239,7 @@ def test_no_answer_names_a_path_of_this_machine(client: TestClient, folder: Path
     ("path", "request_", "status", "message"),
     [
         ("/predict", {"data": {"model": "nte"}}, 404, "unknown model 'nte'; did you mean 'net'?"),
-        ("/predict", {}, 400, "model is missing, and there are several"),
+        ("/predict", {}, 400, "`model` is required, since several"),
         ("/predict", {"data": {"model": "net"}}, 400, "net takes images, as files in the field 'input'"),
         ("/predict", {"data": {"model": "net", "text": "a"}}, 400, "net takes images, as files"),
         ("/predict", {"data": {"model": "model"}}, 400, "model takes text in the field 'text'"),
@@ -589,9 +589,9 @@ def test_a_port_that_is_taken_is_refused(net: zoo.Model) -> None:
         (["cifar10-resnet20", "--host", "nowhere.invalid", "--quiet"], "a token is required"),
         (
             ["cifar10-resnet20", "--host", "127.0.0.1.1", "--token", "0" * 16],
-            "--host 127.0.0.1 is this machine",
+            "use --host 127.0.0.1 to accept local clients only",
         ),
-        (["cifar10-resnet20", "--host", "0.0.0.0", "--quiet"], "a token is required where others"),
+        (["cifar10-resnet20", "--host", "0.0.0.0", "--quiet"], "so a token is required"),
     ],
 )
 def test_what_cannot_be_started_is_refused(

@@ -136,7 +136,7 @@ def test_a_damaged_file_is_refused(small: Release, tmp_path: Path) -> None:
 def test_a_missing_file_is_refused_with_its_address(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^fashion-mnist/train-images-idx3-ubyte\.gz is not in .*") as caught:
         fashion_mnist(root=str(tmp_path))
-    assert caught.value.hint == f"it can be downloaded from {FASHION.url}/{TRAIN[0]}.gz"
+    assert caught.value.hint == f"download it from {FASHION.url}/{TRAIN[0]}.gz"
     assert FASHION.url.startswith("https://")
     assert MNIST.url.startswith("https://")
 

@@ -398,7 +398,9 @@ def test_a_model_may_load_pretrained_weights_or_none(
     )
     with pytest.warns(ZooWarning) as caught:
         result = train(recipe, pretrained, directory=tmp_path / "run")
-    random = [warning for warning in caught if "freeze keeps random weights" in str(warning.message)]
+    random = [
+        warning for warning in caught if "freeze keeps randomly initialized weights" in str(warning.message)
+    ]
     assert len(random) == (not loads)
     model, card = weights.load(result.weights, pretrained)
     assert bool((model.state_dict()["out.weight"] == 0.25).all()) == loads
