@@ -18,7 +18,7 @@ class ImageFields:
         (), "random augmentations in order, drawn for each image separately."
     )
     mixup_alpha: NonNegative = option(
-        0.0, "alpha of mixup, which blends pairs of training images and their labels; 0 is off."
+        0.0, "alpha of mixup, which blends pairs of training images and their labels; 0 disables it."
     )
 
     def __post_init__(self) -> None:

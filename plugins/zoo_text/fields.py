@@ -14,11 +14,11 @@ class TextFields:
 
     batching: Literal["stateful", "sections", "windows"] = option(
         "stateful",
-        "how a text is batched: lanes with the hidden state carried over, disjoint sections, or overlapping "
-        "windows that each predict one token.",
+        "how a text is batched: `stateful` streams that carry the hidden state, disjoint `sections`, or "
+        "overlapping `windows` that each predict one token.",
     )
     bptt: Positive = option(
-        64, "tokens in a window or section, or per lane and step: the reach of backpropagation through time."
+        64, "tokens per step of a stream, section or window: the length of backpropagation through time."
     )
     bptt_jitter: bool = option(
         False,

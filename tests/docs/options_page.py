@@ -29,15 +29,15 @@ FIELDS = """\
 ## Training options
 
 On the command line `--batch-size 64`, in Python `batch_size=64`, in a recipe `train = { batch_size = 64 }`.
-The default is that of a plain `TrainConfig`; [below](#training-options-of-the-architectures) is what each
-architecture says instead. `zoo train NAME --help` shows the values that hold for a recipe or an
-architecture. A refinement whose default is 0 is off.
+The default is that of a plain `TrainConfig`; [below](#training-options-of-the-architectures) are the
+defaults of each architecture. `zoo train NAME --help` shows the values for a recipe or an architecture.
+An option whose default is 0 is off by default.
 """
 ARCHITECTURES = """\
 ## Training options of the architectures
 
-What an architecture is usually trained with, where it differs from the defaults above. A recipe or an
-option takes precedence. The values of a recipe: `zoo show RECIPE`.
+Defaults of each architecture that differ from those above. A recipe or an option takes precedence. `zoo
+show RECIPE` prints the values of a recipe.
 """
 KINDS = {
     "architecture": (

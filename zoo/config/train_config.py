@@ -40,19 +40,19 @@ class TrainConfig:
     Raises OptionError for a field that is not of its type or out of range.
     """
 
-    epochs: Positive = option(1, "passes over the training split.")
+    epochs: Positive = option(1, "number of passes over the training split.")
     batch_size: Positive = option(64, "items per step: images, or parallel streams of a text.")
-    grad_accum_steps: Positive = option(1, "batches whose gradients are averaged before one optimizer step.")
+    grad_accum_steps: Positive = option(1, "batches whose gradients are averaged for each optimizer step.")
 
     optimizer: Literal["sgd", "adam", "adamw"] = option(
-        "adamw", "optimizer; `adam` adds weight decay to the gradient, `adamw` keeps them apart."
+        "adamw", "optimizer; `adam` adds weight decay to the gradient, `adamw` applies it separately."
     )
     lr: Rate = option(1e-3, "peak learning rate; the schedule scales it down.")
     momentum: Fraction = option(0.9, "Nesterov momentum of SGD; the first beta of Adam.")
     weight_decay: NonNegative = option(0.0, "weight decay of all parameters.")
     schedule: Literal["constant", "cosine", "one-cycle", "cosine-restarts"] = option(
         "cosine",
-        "rate over the run: `one-cycle` warms up before the cosine, `cosine-restarts` repeats it.",
+        "learning-rate schedule: `one-cycle` warms up before the cosine, `cosine-restarts` repeats it.",
     )
     warmup_epochs: NonNegative = option(
         0.0, "epochs of linear warmup from 0. `one-cycle` warms up for 30 % of the run unless this is set."
@@ -64,7 +64,7 @@ class TrainConfig:
         1.0, "each cycle of `cosine-restarts` is this many times as long as the previous one."
     )
 
-    clip_grad_norm: NonNegative = option(0.0, "largest norm of all gradients; larger ones are scaled down.")
+    clip_grad_norm: NonNegative = option(0.0, "clip gradients to this global norm; 0 disables clipping.")
     ema_decay: Fraction = option(
         0.0, "EMA decay, warmed up as min(ema_decay, (1 + n) / (10 + n)); the averaged weights are evaluated."
     )
@@ -85,19 +85,18 @@ class TrainConfig:
     )
     precision: PrecisionName = option(
         "auto",
-        "precision of both passes; `auto` is bf16 where the hardware is fast at it, else fp32.",
+        "precision of both passes; `auto` is bf16 where the hardware is fast at it, otherwise fp32.",
     )
     sync_batch_norm: bool = option(
         True,
-        "with several processes, let BatchNorm take the statistics of the whole batch; without it, each "
-        "takes those of its part, which is faster, but depends on their number.",
+        "in distributed training, compute BatchNorm's statistics over the whole batch; otherwise each "
+        "process uses its part, which is faster but depends on the number of processes.",
     )
     compile: bool = option(
-        False, "compile the model with torch.compile: takes a minute or two and a C++ compiler; for GPUs."
+        False,
+        "compile the model with torch.compile, which takes a minute or two and a C++ compiler; for GPUs.",
     )
-    deterministic: bool = option(
-        False, "on a GPU, use only kernels that give the same bits each time, and no TF32; this is slower."
-    )
+    deterministic: bool = option(False, "on a GPU, use only deterministic kernels and no TF32; slower.")
 
     groups: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
