@@ -197,8 +197,8 @@ class MadeInEvalMode(Net):
     """Honest: in eval mode until it is trained; in that mode nothing makes up for how faint its maps are."""
 
     def finish(self) -> None:
-        self.features[0].weight.data.mul_(0.01)
-        self.features[0].requires_grad_(False)
+        first, *_ = self.features.parameters()
+        first.requires_grad_(False).mul_(0.01)
         self.eval()
 
 

@@ -25,8 +25,9 @@ def folder() -> tempfile.TemporaryDirectory[str]:
         )
 
     made = tempfile.TemporaryDirectory()
-    splits = {"train": rows(range(64)), "validation": rows(range(64, 80))}
-    datasets.DatasetDict(splits).save_to_disk(made.name)
+    splits = datasets.DatasetDict()
+    splits["train"], splits["validation"] = rows(range(64)), rows(range(64, 80))
+    splits.save_to_disk(made.name)
     return made
 
 
