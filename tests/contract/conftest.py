@@ -1,4 +1,4 @@
-"""Which checks wait: those of all presets of a class but one for the night, the slowest for a change."""
+"""Which checks wait: for the night those of imports, and of all presets of a class but one."""
 
 from __future__ import annotations
 
@@ -21,12 +21,11 @@ def _checked_each_time() -> set[str]:
     return {*found.values()} - {_LARGE}
 
 
+# Checks that start processes for each plugin: what they find changes with its imports alone
+_OF_IMPORTS = ("import_changes_nothing", "imports_offline", "imports_quickly")
 # Checks that take seconds for each entry, and the entries for which they run each time
 _SLOW = {
     "exports": ("rnn", "resnet-lite"),
-    "import_changes_nothing": (),
-    "imports_offline": (),
-    "imports_quickly": (),
     "fingerprint_follows_the_data": ("mnist", "shapes", "stdlib"),
     "works_offline": ("mnist", "shapes", "stdlib"),
 }
@@ -39,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and "check" in item.fixturenames:
             entry, _, check = item.callspec.id.rpartition("-")
-            if entry in by_night:
+            if entry in by_night or check in _OF_IMPORTS:
                 item.add_marker(pytest.mark.nightly)
             elif entry not in _SLOW.get(check, (entry,)):
                 item.add_marker(pytest.mark.slow)
