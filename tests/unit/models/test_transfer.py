@@ -201,7 +201,7 @@ def test_a_run_resumes_only_with_the_weights_it_started_from(
     train(recipe, registry, directory=tmp_path / "run")
     train(recipe, registry, directory=tmp_path / "run", resume=True)
     other = train(replace(SOURCE, seed=7), registry, directory=tmp_path / "other").weights
-    with pytest.warns(ZooWarning, match=f"the run started from {file}, and continues: --from {other} has no"):
+    with pytest.warns(ZooWarning, match=f"the run started from {file} and continues; --from {other} has no"):
         train(replace(recipe, from_weights=str(other)), registry, directory=tmp_path / "run", resume=True)
 
 
@@ -276,7 +276,7 @@ def test_freezing_random_weights_is_warned_of(registry: Registry, tmp_path: Path
     with pytest.warns(ZooWarning) as caught:
         train(frozen, registry, directory=tmp_path / "run")
     assert messages(caught)[:2] == [
-        "freeze keeps randomly initialized weights, since there are none to start --from",
+        "freeze keeps randomly initialized weights; add --from to start from trained ones",
         "training 1,560 of 1,864 parameters",
     ]
 
