@@ -41,7 +41,7 @@ FEW: dict[str, Callable[[Path], Figure]] = {
     "flipped_bits": lambda folder: files.flipped_bits(folder, flips=100),
     "mutated_others": lambda folder: files.mutated_others(folder, files=200),
     "hand_made": files.hand_made,
-    "memory": lambda folder: memory.small(folder, drawn=1, every=9),
+    "memory": lambda folder: memory.small(folder, drawn=1, every=18),
     "forged": lambda folder: forged.forged(folder, files=100),
     "paths_named": lambda folder: cards.paths_named(folder, paths=12),
     "fetched": lambda folder: fetching.fetched(folder, rounds=1, processes=4),
@@ -56,9 +56,9 @@ FEW: dict[str, Callable[[Path], Figure]] = {
     "fuzzed": lambda folder: invocations.fuzzed(folder, invocations=200),
     "processes": lambda folder: invocations.processes(folder, invocations=16),
     "ranks_killed": lambda folder: ranks.killed(folder, twos=1, threes=0),
-    "ranks_stopped": lambda folder: ranks.stopped(folder, runs=2),
+    "ranks_stopped": lambda folder: ranks.stopped(folder, runs=1),
     "ranks_ended_well": lambda folder: ranks.ended_well(folder, runs=1),
-    "orphans": lambda folder: orphans.orphans(folder, kills=4),
+    "orphans": lambda folder: orphans.orphans(folder, kills=2),
 }
 
 
