@@ -94,7 +94,7 @@ def require_form(task: Task, context: int) -> None:
     if not isinstance(task, CarriesState) and not isinstance(task.processor, TakesItems):
         hint = "its processor must implement zoo.processors.TakesItems"
         raise WeightsError(
-            f"a model for {task.name} cannot be exported: the task does not implement it", hint=hint
+            f"a model for {task.name} cannot be exported: the task does not implement export", hint=hint
         )
 
 

@@ -69,7 +69,7 @@ def export(
     made = _exportable(module, card, registry, task)
     if synthetic:
         if split or data:
-            raise OptionError("synthetic cannot be combined with split or data")
+            raise OptionError("leave out split and data options: synthetic inputs replace the data")
         items = synthetic_items(task, card.arguments, ITEMS)
     else:
         items, split = _fed(card, task, registry, split, data)

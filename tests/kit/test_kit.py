@@ -284,7 +284,7 @@ def test_an_honest_plugin_passes_everything():
         "cache-exports": ("skipped", f"{forgets.format(96)}last one"),
         "heights-exports": (
             "skipped",
-            "a model for measuring cannot be exported: the task does not implement it",
+            "a model for measuring cannot be exported: the task does not implement export",
         ),
     }
     assert not shortfall(outcomes)

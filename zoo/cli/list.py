@@ -35,7 +35,7 @@ _KINDS = {
 @click.argument("kind", required=False, shell_complete=complete_kind)
 @click.argument("pattern", required=False)
 @click.option(
-    "--where", metavar="EXPR", help="Filter by 'task=classification' or 'params<1e6 and plugin=acme'."
+    "--where", metavar="EXPR", help="Filter, such as 'task=classification' or 'params<1e6 and plugin=acme'."
 )
 @flags_in_errors
 @standard_options

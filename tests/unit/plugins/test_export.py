@@ -270,7 +270,7 @@ def test_the_file_explains_itself_to_those_without_zoo(net: zoo.Model, net_file:
         (
             {"out": "x.onnx", "synthetic": True, "split": "val"},
             OptionError,
-            "synthetic cannot be combined with split or data",
+            "leave out split and data options: synthetic",
         ),
         ({"out": "no/such/folder/x.onnx"}, OutputError, "cannot be written: there is no folder no/such"),
     ],
