@@ -31,6 +31,7 @@ from zoo.models.precision import autocast, resolve
 from zoo.models.states import detach
 from zoo.runs.checkpoint import RunIdentity
 from zoo.runs.directory import RunDirectory
+from zoo.training.host import Host
 from zoo.training.loop import fit
 from zoo.training.optimizers import make_optimizer
 
@@ -118,7 +119,7 @@ class Contest:
         recipe = Recipe(architecture=self.entry.name, dataset=self.dataset)
         identity = RunIdentity(recipe=recipe)
         with tempfile.TemporaryDirectory() as folder, RunDirectory(Path(folder), identity) as store:
-            fit(self._build(), self.task, self.data, self.config, store=store, device=self.device)
+            fit(self._build(), self.task, self.data, self.config, host=Host(store=store), device=self.device)
 
     def bare(self) -> None:
         """Train with as little code as possible."""

@@ -5,7 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from zoo.config.recipe import Recipe
+from zoo.evaluation.evaluate import evaluate
+from zoo.files.cards import Card
+from zoo.models.module_runner import runner_of
 from zoo.registry.registry import Registry
 from zoo.runs.lifecycle import train as train_resolved
 from zoo.runs.resolving import resolve_recipe
@@ -20,6 +25,13 @@ def train(
     continued = resume and (Path(directory) / "checkpoint.safetensors").exists()
     resolved = resolve_recipe(recipe, registry, resume=continued)
     return train_resolved(resolved, registry, directory=directory, resume=resume, **how)
+
+
+def evaluated(
+    model: nn.Module, card: Card, registry: Registry, *, device: str = "cpu", **options: Any
+) -> dict[str, Any]:
+    """Evaluate a model, as `zoo.Model.evaluate` does."""
+    return evaluate(runner_of(model, card, registry, device=device), card, registry, **options)
 
 
 def set_up(recipe: Recipe, registry: Registry, **how: Any) -> TrainingSetup:

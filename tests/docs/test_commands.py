@@ -18,7 +18,7 @@ from zoo.cli import cli
 from zoo.cli.session import Session
 from zoo.config.keywords import check_arguments
 from zoo.registry.registry import Entry, Registry
-from zoo.runs.resolving import named_recipe
+from zoo.runs.resolving import named_recipe, with_options
 
 # Plugins, entries and recipes that a page writes or installs
 MADE = {
@@ -110,7 +110,7 @@ def check_experiment(given: dict[str, Any], registry: Registry) -> None:
     if MADE & {*named}:
         return
     options = {name: given[name] for name in ("model", "data")}
-    recipe = named_recipe(given["name"], given["dataset"], registry, **options, **fields)
+    recipe = with_options(named_recipe(given["name"], given["dataset"], registry), **options, **fields)
     architecture = registry.architecture(recipe.architecture)
     dims = registry.task(architecture.spec.task).dims
     check_options(architecture, recipe.model, "--model", filled=dims)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from zoo.evaluation.evaluate import evaluate
+from tests.trainings import evaluated
 from zoo.files.cards import read_card
 from zoo.models import weights
 from zoo.registry.registry import Registry
@@ -62,5 +62,5 @@ def test_the_model_scores_what_its_entry_claims(name: str) -> None:
     model, card = weights.load(find_weights(REGISTRY, name), REGISTRY)
     split: Any
     for split, metrics in PUBLISHED[name].metrics.items():
-        measured = evaluate(model, card, REGISTRY, split=split)["metrics"]
+        measured = evaluated(model, card, REGISTRY, split=split)["metrics"]
         assert {metric: measured[metric] for metric in metrics} == pytest.approx(metrics, rel=1e-3)

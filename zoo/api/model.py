@@ -140,19 +140,17 @@ class Model:
             DataError, SpecError, UnknownName: the data does not exist or does not fit.
             Diverged: a metric is not finite.
         """
-        module = self.module
         from zoo.evaluation.evaluate import evaluate
 
         advice = advising(self._registry, self.card.architecture, dataset or self.card.dataset.name)
         with Bar() if progress else quiet() as bar, advice:
             result = evaluate(
-                module,
+                self._runner,
                 self.card,
                 self._registry,
                 split=split,
                 dataset=dataset,
                 data=self._data(dataset, data),
-                device=self.device,
                 tta=tta,
                 report=bar,
             )

@@ -14,7 +14,7 @@ from zoo.evaluation.baseline import beats_baseline
 from zoo.evaluation.measure import measure
 from zoo.files.cards import Card
 from zoo.interfaces import HasViews, Split, Task, make_task
-from zoo.models.windows import context_of
+from zoo.models.runners import Runner
 from zoo.registry.registry import Registry
 
 # Called with the work, the items done, their total, their unit, and a note such as the loss so far
@@ -22,14 +22,13 @@ Report = Callable[[str, int, int, str, str], None]
 
 
 def evaluate(
-    model: nn.Module,
+    runner: Runner,
     card: Card,
     registry: Registry,
     *,
     split: Split | None = None,
     dataset: str | None = None,
     data: Mapping[str, Any] | None = None,
-    device: str = "cpu",
     tta: bool = False,
     report: Report = lambda what, done, total, unit, note: None,
 ) -> dict[str, Any]:
@@ -49,15 +48,14 @@ def evaluate(
     Raises Diverged if a metric is not finite, and what `open_fed` raises.
     """
     task = make_task(registry, card.task)
-    seen = _views(model, task) if tta else model
+    model = _views(runner.module, task) if tta else runner.module
     entry, fed = open_fed(card, task, registry, dataset=dataset, data=data, whole=split is None)
     split, unit = split or default_split(fed), task.processor.unit(fed.preprocess)
 
     def progress(done: int, total: int) -> None:
         report("evaluating", done, total, unit, "")
 
-    context = context_of(card, registry)
-    measured = measure(seen, task, fed, split, context=context, device=device, report=progress)
+    measured = measure(model, task, fed, split, context=runner.context, device=runner.device, report=progress)
     _require_finite(measured.metrics, split)
     where = split_name(fed, split)
     on_what = entry.name if where == "all" else where

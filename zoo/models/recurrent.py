@@ -87,29 +87,19 @@ class Trainable(TorchFunctionMode):
             state = tuple(map(_single, state)) if func is torch.lstm else _single(state)
             args = (_single(tokens), state, [*map(_single, weights)], *rest)
         with whole:
-            return _layer_by_layer(func, *args)
+            return _layer_by_layer(func, args)
 
 
 def _single(part: Tensor) -> Tensor:
     return part.float() if part.dtype in (torch.bfloat16, torch.float16) else part
 
 
-def _layer_by_layer(
-    func: Callable[..., Any],
-    x: Tensor,
-    state: Any,
-    weights: Sequence[Tensor],
-    bias: bool,
-    layers: int,
-    dropout: float,
-    training: bool,
-    bidirectional: bool,
-    batch_first: bool,
-) -> Any:
-    """Compute recurrent layers, with dropout between them that is not part of a kernel."""
+def _layer_by_layer(func: Callable[..., Any], args: Sequence[Any]) -> Any:
+    """Compute recurrent layers, given torch's arguments, with dropout between them outside its kernel."""
+    x, state, weights, bias, layers, dropout, training, bidirectional, batch_first = args
     plain = bias and not bidirectional and len(weights) == 4 * layers  # no projections
     if not (plain and training and dropout and layers > 1):
-        return func(x, state, weights, bias, layers, dropout, training, bidirectional, batch_first)
+        return func(*args)
     ends: list[Any] = []
     for n in range(layers):
         x = F.dropout(x, dropout) if n else x

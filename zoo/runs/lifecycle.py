@@ -33,6 +33,7 @@ from zoo.runs.signals import listening
 from zoo.runs.step_log import read_rows
 from zoo.training.compiling import uncompilable
 from zoo.training.failures import lower
+from zoo.training.host import Host
 from zoo.training.loop import fit
 from zoo.training.saved import CheckpointInfo, StepRow
 from zoo.training.state import TrainState
@@ -105,10 +106,12 @@ def train(
                 context=setup.context,
                 seed=recipe.seed,
                 device=device,
-                store=run if ranks.first else NoStore(),
-                report=_warning_of_a_rise(report, setup) if ranks.first else ignore,
-                stop=stop,
-                ranks=ranks,
+                host=Host(
+                    store=run if ranks.first else NoStore(),
+                    report=_warning_of_a_rise(report, setup) if ranks.first else ignore,
+                    stop=stop,
+                    ranks=ranks,
+                ),
             )
             with ranks.in_turn():
                 if ranks.first:

@@ -57,11 +57,12 @@ def resolve(
     """Resolve a recipe, or an architecture on a dataset, with options on top of it.
 
     Args:
-        options: as `named_recipe` takes them.
+        options: as `with_options` takes them.
 
     Raises as `resolve_recipe` does; an error of a recipe that was named says which.
     """
-    recipe = named_recipe(name, dataset, registry, **options)
+    recipe = name if isinstance(name, Recipe) else named_recipe(name, dataset, registry)
+    recipe = with_options(recipe, **options)
     try:
         return resolve_recipe(recipe, registry, resume=resume)
     except ZooError as error:
@@ -71,10 +72,8 @@ def resolve(
 
 
 @checked
-def named_recipe(
-    name: str | Recipe,
-    dataset: str | None,
-    registry: Registry,
+def with_options(
+    recipe: Recipe,
     *,
     model: Mapping[str, Any] | None = None,
     data: Mapping[str, Any] | None = None,
@@ -83,11 +82,7 @@ def named_recipe(
     threads: int | None = None,
     **fields: Any,
 ) -> Recipe:
-    """Return a recipe, or one of an architecture on a dataset, with options and a seed on top.
-
-    Raises UnknownName or AmbiguousName if there is no such recipe, architecture or dataset.
-    """
-    recipe = name if isinstance(name, Recipe) else _named(name, dataset, registry)
+    """Return a recipe with options on top; `fields` are of its training. Raises OptionError."""
     if isinstance(from_weights, Path):  # as text, a bare word would be an id
         from_weights = f"{'' if from_weights.is_absolute() else './'}{from_weights}"
     return replace(
@@ -162,7 +157,11 @@ def _base_weights(
     return BaseWeights(path=path, card=card, content=content)
 
 
-def _named(name: str, dataset: str | None, registry: Registry) -> Recipe:
+def named_recipe(name: str, dataset: str | None, registry: Registry) -> Recipe:
+    """Return a recipe, or that of an architecture on a dataset.
+
+    Raises UnknownName or AmbiguousName if there is no such recipe, architecture or dataset.
+    """
     if dataset is not None:
         is_recipe = registry.has("recipe", name) and not registry.has("architecture", name)
         if not registry.has("dataset", dataset) and os.path.exists(dataset):  # noqa: PTH110

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from zoo.config.train_config import TrainConfig
-from zoo.console.reports import Progress
 from zoo.distributed.buffers import ChangedBuffers
 from zoo.distributed.ranks import ALONE, Ranks
 from zoo.distributed.sharding import all_reduce_step, lane_dims, measure_sharded
@@ -42,12 +41,12 @@ from zoo.training.failures import (
 )
 from zoo.training.freezing import freeze, train_mode
 from zoo.training.hidden import leaves_of, nested
+from zoo.training.host import Host
 from zoo.training.readings import Readings
 from zoo.training.saved import check_rows
 from zoo.training.schedules import learning_rate
 from zoo.training.shared_store import shared
 from zoo.training.state import TrainState
-from zoo.training.store import NoStore, Store
 
 
 def fit(
@@ -59,10 +58,7 @@ def fit(
     context: int = 0,
     seed: int = 0,
     device: str = "cpu",
-    store: Store = NoStore(),  # noqa: B008 - it has no state
-    report: Callable[[Progress], None] = lambda progress: None,
-    stop: Callable[[], int] = lambda: 0,
-    ranks: Ranks = ALONE,
+    host: Host = Host(),  # noqa: B008 - it has no state
 ) -> TrainState:
     """Train `model` in place; return the final state, whose `history` has one row per epoch.
 
@@ -71,28 +67,26 @@ def fit(
 
     Args:
         context: as in `measure`; unless it is 0, each batch starts from an empty state.
-        store: saves the run after each epoch, when a save is due and when stopped; resuming starts from it.
-        report: called for each batch, after each evaluated batch and after each epoch.
-        stop: called after each optimizer step and evaluated batch; a signal number saves and stops the run.
-        ranks: this process among those of the run.
+        host: saves, reports and stops the training, and names its processes; by default it does nothing.
 
     Raises:
         OptionError: this device or this data does not support an option.
         Diverged: a loss, a gradient, a weight or a metric is not finite. The last save is kept.
         RunError: out of memory. The last save is kept.
-        Interrupted: `stop` returned a signal number.
+        Interrupted: `host.stop` returned a signal number.
     """
     config = config.replace({"compile": config.compile and not uncompilable(model)})
     precision = resolve(config.precision, device)
     _require_validation(config, dataset)
     freeze(model, config.freeze)
     state = TrainState.begin(model.to(device), config, precision=precision, device=device, context=context)
+    ranks = host.ranks
     dims = lane_dims(model, task, device=device, ranks=ranks)
-    store, stop = shared(store, stop, ranks, dims=dims, lanes=config.batch_size)
+    host = shared(host, dims=dims, lanes=config.batch_size)
     shard = {"rank": ranks.rank, "world_size": ranks.world_size}
     batches = partial(task.train_batches, dataset, config, seed=seed, device=device, **shard)
     readings = Readings(at_once=torch.device(device).type == "cpu")
-    training = _Training(task, dataset, config, ranks, state, batches, store, report, stop, readings)
+    training = _Training(task, dataset, config, state, batches, host, readings)
     training.restore()
     synced = synced_norms(model, ranks, wanted=config.sync_batch_norm)
     with generator_restored(), synced, compiled(model, device, wanted=config.compile):
@@ -107,18 +101,15 @@ class _Training:
     task: Task
     dataset: Dataset
     config: TrainConfig
-    ranks: Ranks
     state: TrainState
     batches: Callable[..., Iterator[Batch]]
-    store: Store
-    report: Callable[[Progress], None]
-    stop: Callable[[], int]
+    host: Host
     readings: Readings
 
     def run(self) -> None:
         """Train until the last epoch is done, or validation has not improved for long enough."""
         state, config = self.state, self.config
-        buffers = ChangedBuffers(state.model, self.ranks)
+        buffers = ChangedBuffers(state.model, self.host.ranks)
         unit = self.task.processor.unit(self.dataset.preprocess)
         clock = None
         while not self.is_done:
@@ -133,7 +124,7 @@ class _Training:
                         batch,
                         config,
                         lr,
-                        ranks=self.ranks,
+                        ranks=self.host.ranks,
                         readings=self.readings,
                         buffers=buffers,
                     )
@@ -142,16 +133,16 @@ class _Training:
                 self.readings.read_if_due()
                 if steps is not None:
                     self.pause()
-                    if state.batch < batch.total and self.store.due(state):
+                    if state.batch < batch.total and self.host.store.due(state):
                         self.save()
             self.readings.read()
             row = self.evaluate(clock)
             state.end_epoch(row, config)
-            self.store.save(state)
+            self.host.store.save(state)
             self.keep_if_best()
-            self.report(clock.end(row, best_epoch(state.history, self.task)))
-            if not self.is_done and (signal := self.stop()):
-                raise interrupted(signal, state.where, state.steps, self.store.path)
+            self.host.report(clock.end(row, best_epoch(state.history, self.task)))
+            if not self.is_done and (signal := self.host.stop()):
+                raise interrupted(signal, state.where, state.steps, self.host.store.path)
 
     @property
     def is_done(self) -> bool:
@@ -167,7 +158,7 @@ class _Training:
         Raises RunError if that has other parts.
         """
         state = self.state
-        self.store.restore(state, device=state.device)
+        self.host.store.restore(state, device=state.device)
         self.require_possible()
         if leaves := leaves_of(state.carried):
             batch = replace(next(self.batches(epoch=state.epoch, start=state.batch - 1)), fresh=True)
@@ -190,21 +181,21 @@ class _Training:
 
     def tell(self, clock: Clock, batch: Batch, lr: float, steps: int | None, loss: float) -> None:
         """Report a batch, and log the optimizer step that it completed, if it did: the `steps`-th."""
-        self.report(clock.tick(batch, loss, lr))
+        self.host.report(clock.tick(batch, loss, lr))
         if steps is not None and (row := clock.step_row(steps)):
-            self.store.log(row)
+            self.host.store.log(row)
 
     def pause(self) -> None:
         """Save and raise Interrupted if `stop` returns a signal number."""
-        if signal := self.stop():
+        if signal := self.host.stop():
             self.save()
-            raise interrupted(signal, self.state.where, self.state.steps, self.store.path)
+            raise interrupted(signal, self.state.where, self.state.steps, self.host.store.path)
 
     def save(self) -> None:
         """Save the run. Raises Diverged if anything it computed or its weights are not finite."""
         self.readings.read()
         self.require_finite()
-        self.store.save(self.state)
+        self.host.store.save(self.state)
 
     def require_finite(self) -> None:
         """Raise Diverged if the weights are not finite."""
@@ -214,7 +205,7 @@ class _Training:
         """Keep the weights of an epoch that has just ended, if it is the best so far."""
         state = self.state
         if state.batch == 0 and best_epoch(state.history, self.task) == state.epoch:
-            self.store.keep_best(state)
+            self.host.store.keep_best(state)
 
     def evaluate(self, clock: Clock) -> dict[str, Any]:
         """Evaluate after the last batch of an epoch, and return its row."""
@@ -240,14 +231,15 @@ class _Training:
     def measured(self, split: Split, clock: Clock) -> dict[str, float]:
         """Return the metrics of a split."""
         state = self.state
-        several = self.ranks.world_size > 1
+        ranks = self.host.ranks
+        several = ranks.world_size > 1
 
         def evaluated(done: int, total: int) -> None:
             if not several:  # those have different numbers of batches
                 self.pause()
-            self.report(clock.evaluating(split, done, total))
+            self.host.report(clock.evaluating(split, done, total))
 
-        measuring = partial(measure_sharded, ranks=self.ranks) if several else partial(measure, trusted=True)
+        measuring = partial(measure_sharded, ranks=ranks) if several else partial(measure, trusted=True)
         plain = uncompiled() if self.config.compile else nullcontext()
         with out_of_memory_as_error(self.config, state.where), plain:
             found = measuring(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,19 @@ from zoo.data.parts import part_of
 from zoo.distributed.ranks import Ranks
 from zoo.interfaces import State
 from zoo.models.states import tensors_of, with_tensors
+from zoo.training.host import Host
 from zoo.training.saved import SavedState
 from zoo.training.state import TrainState
 from zoo.training.store import Store
 
 
-def shared(
-    store: Store, stop: Callable[[], int], ranks: Ranks, *, dims: list[int | None], lanes: int
-) -> tuple[Store, Callable[[], int]]:
-    """Return a store and a `stop` whose answers are the same in all processes; see `SharedStore`."""
+def shared(host: Host, *, dims: list[int | None], lanes: int) -> Host:
+    """Return a host that stores and stops all processes alike; see `SharedStore`."""
+    ranks = host.ranks
     if ranks.world_size == 1:
-        return store, stop
-    return SharedStore(store, ranks, dims, lanes), lambda: ranks.all_max(stop())[0]
+        return host
+    store = SharedStore(host.store, ranks, dims, lanes)
+    return replace(host, store=store, stop=lambda: ranks.all_max(host.stop())[0])
 
 
 @dataclass

@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from zoo import Registry, TrainConfig
 from zoo.console.reports import Progress
 from zoo.errors import RunError
 from zoo.runs.directory import RunDirectory
+from zoo.training.host import Host
 from zoo.training.readings import Readings
 from zoo.training.state import TrainState
 
@@ -212,15 +214,15 @@ def _stop_after(folder: str, name: str, run: str, step: int, epochs: int) -> Non
     done = 0
     original = zoo.runs.lifecycle.fit
 
-    def counting(*arguments: Any, report: Any, **named: Any) -> TrainState:
+    def counting(*arguments: Any, host: Host, **named: Any) -> TrainState:
         def count(progress: Progress) -> None:
             nonlocal done
             done += progress.is_step
-            report(progress)
+            host.report(progress)
             if progress.is_step and done == step:
                 signal.raise_signal(signal.SIGINT)
 
-        return original(*arguments, report=count, **named)
+        return original(*arguments, host=replace(host, report=count), **named)
 
     zoo.runs.lifecycle.fit = counting
     os.chdir(folder)

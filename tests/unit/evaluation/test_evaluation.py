@@ -9,12 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from tests.trainings import train
+from tests.trainings import evaluated, train
 from zoo.api.describing import describe
 from zoo.config.recipe import Recipe
 from zoo.data.vocabulary import tokenize
 from zoo.errors import DataError, OptionError, SpecError, ZooWarning
-from zoo.evaluation.evaluate import evaluate
 from zoo.files.cards import Card
 from zoo.models import weights
 from zoo.registry.catalog import Catalog
@@ -118,13 +117,13 @@ def test_options_cannot_change_how_the_model_reads(
     model: tuple[nn.Module, Card], registry: Registry, folder: Path
 ) -> None:
     paths = {"paths": str(folder / "a.txt")}
-    usual = evaluate(*model, registry, data=paths)
+    usual = evaluated(*model, registry, data=paths)
     with pytest.raises(OptionError) as caught:
-        evaluate(*model, registry, data=OTHER | paths)
+        evaluated(*model, registry, data=OTHER | paths)
     assert str(caught.value).startswith("the model requires tokens=word, lower=true")
     assert "(got tokens=char, lower=false, newline_eos=false, backwards=false)" in str(caught.value)
     with pytest.warns(ZooWarning, match="the model reads text with its own vocabulary; --data cannot change"):
-        assert evaluate(*model, registry, data={"vocabulary": ["<unk>", "<eos>"], **paths}) == usual
+        assert evaluated(*model, registry, data={"vocabulary": ["<unk>", "<eos>"], **paths}) == usual
     assert usual["unit"] == "tokens"
 
 
@@ -133,8 +132,8 @@ def test_other_data_is_read_as_the_model_was_trained_to(
 ) -> None:
     file = {"paths": str(folder / "a.txt"), "splits": [50, 40, 10]}
     with pytest.warns(ZooWarning, match="this is not the text/files data that the model was trained on"):
-        result = evaluate(*model, registry, dataset="files", data=file)
-    assert result == evaluate(*model, registry, data=file)
+        result = evaluated(*model, registry, dataset="files", data=file)
+    assert result == evaluated(*model, registry, data=file)
     length = len(tokenize(TEXT, "word"))
     assert result["count"] == length - length * 90 // 100 - 1
 
@@ -145,8 +144,8 @@ def test_a_dataset_without_a_split_is_refused_in_words(
     message = r"^dataset plain/untested has no test split: split\('test'\) raised KeyError: 'test'(?m:$)"
     recipe = Recipe(architecture="lstm", dataset="plain/untested")
     for use in (
-        lambda: evaluate(*model, plain, dataset="plain/untested"),
-        lambda: evaluate(*model, plain, dataset="plain/untested", split="test"),
+        lambda: evaluated(*model, plain, dataset="plain/untested"),
+        lambda: evaluated(*model, plain, dataset="plain/untested", split="test"),
         lambda: train(recipe, plain, directory=tmp_path / "run", device="cpu"),
     ):
         with pytest.raises(SpecError, match=message) as caught:
@@ -172,7 +171,7 @@ def test_data_that_cannot_be_read_as_the_model_was_trained_to_is_refused(
     model: tuple[nn.Module, Card], plain: Registry, data: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(DataError) as caught:
-        evaluate(*model, plain, dataset="plain/data", data=data)
+        evaluated(*model, plain, dataset="plain/data", data=data)
     assert str(caught.value) == message
     assert caught.value.hint == "it was trained on text/files"
 
@@ -187,7 +186,7 @@ def test_an_option_that_does_not_fit_the_model_is_refused(
     model: tuple[nn.Module, Card], registry: Registry, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(OptionError) as caught:
-        evaluate(*model, registry, **options)
+        evaluated(*model, registry, **options)
     assert str(caught.value) == message
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from zoo.files.cards import KEY, read_card, read_weights
 from zoo.files.container import write_container
 from zoo.models import weights
 from zoo.registry.catalog import Catalog
+from zoo.training.host import Host
 
 PLUGIN = '''
 import torch
@@ -130,12 +132,15 @@ def stop_after(batches: int, training: Any) -> None:
     with pytest.MonkeyPatch.context() as patch:
         fit = run.fit
 
-        def stopping(*arguments: Any, report: Any, stop: Any, **options: Any) -> Any:
+        def stopping(*arguments: Any, host: Host, **options: Any) -> Any:
             done: list[Any] = []
             return fit(
                 *arguments,
-                report=done.append,
-                stop=lambda: 15 if sum(progress.is_step for progress in done) >= batches else 0,
+                host=replace(
+                    host,
+                    report=done.append,
+                    stop=lambda: 15 if sum(progress.is_step for progress in done) >= batches else 0,
+                ),
                 **options,
             )
 

@@ -23,6 +23,7 @@ from zoo.interfaces import State
 from zoo.models.module_runner import ModuleRunner
 from zoo.models.states import detach
 from zoo.runs.directory import RunDirectory
+from zoo.training.host import Host
 from zoo.training.loop import fit
 from zoo.training.saved import RunIdentity
 from zoo_diagnose.dynamic import DynamicEvaluation as Dynamic
@@ -107,9 +108,13 @@ class Run:
         identity = RunIdentity(recipe=Recipe(architecture="reader", dataset="text", threads=1))
         with RunDirectory(self.path, identity, resume=resume) as store:
             fit(
-                model, TASK, self.data, config, seed=3, store=store, report=report,
-                stop=lambda: 15 if pause and batches >= pause else 0,
-            )  # fmt: skip
+                model,
+                TASK,
+                self.data,
+                config,
+                seed=3,
+                host=Host(store=store, report=report, stop=lambda: 15 if pause and batches >= pause else 0),
+            )
         weights = b"".join(value.numpy().tobytes() for value in model.state_dict().values())
         (self.path / "weights").write_text(hashlib.sha256(weights).hexdigest())
         return batches

@@ -21,6 +21,7 @@ from zoo.errors import Diverged, OptionError, ZooError
 from zoo.interfaces import Dataset, Task
 from zoo.models.building import build_model
 from zoo.runs.trying import trial
+from zoo.training.host import Host
 from zoo.training.loop import fit
 from zoo.training.trial import Trial
 from zoo_diagnose.lr_finder import Curve, RangeTest, Report, Suggestions, find_lr, range_test, suggest
@@ -105,7 +106,7 @@ def test_nothing_changes(
 def test_the_first_loss_is_that_of_training_and_rates_grow_evenly(images: Any) -> None:
     data, reports, steps = images(40), list[Progress](), list[int]()
     curve = find(Linear(), IMAGES, data, SGD, QUICK, seed=3, report=lambda step, lr, loss: steps.append(step))
-    fit(Linear(), IMAGES, data, SGD, seed=3, report=reports.append)
+    fit(Linear(), IMAGES, data, SGD, seed=3, host=Host(report=reports.append))
     assert curve.losses[0] == reports[0].loss
     assert [lr for lr, _ in curve.points] == pytest.approx([10 ** (-4 + 4 * n / 19) for n in range(20)])
     assert steps == [*range(1, 21)]
@@ -115,7 +116,7 @@ def test_a_model_in_evaluation_mode_is_tested_in_training_mode(text: Any, regist
     options = {"vocab_size": 8, "hidden_size": 8, "dropout": 0.5, "num_layers": 2}
     one, other = (build_model(registry.architecture("gru"), options, seed=0) for _ in range(2))
     config, reports = configured(batch_size=6, precision="fp32", bptt=8), list[Progress]()
-    fit(other, TEXT, text(), config, report=reports.append)
+    fit(other, TEXT, text(), config, host=Host(report=reports.append))
     assert find(one.eval(), TEXT, text(), config, QUICK).losses[0] == reports[0].loss
 
 

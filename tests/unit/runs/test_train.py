@@ -18,7 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.trainings import train
+from tests.trainings import evaluated, train
 from zoo.api.run import Run
 from zoo.config.recipe import Recipe
 from zoo.console.reports import Progress
@@ -32,7 +32,6 @@ from zoo.errors import (
     UnknownName,
     ZooWarning,
 )
-from zoo.evaluation.evaluate import evaluate
 from zoo.files.cards import read_card
 from zoo.models import weights
 from zoo.registry.catalog import Catalog
@@ -51,8 +50,8 @@ RECIPE = Recipe(
 OTHER_DATA = "^this is not the {} data that the model was trained on$"
 
 
-def evaluated(path: Path | str, registry: Registry, **options: Any) -> dict[str, Any]:
-    return evaluate(*weights.load(path, registry), registry, **options)
+def evaluated_file(path: Path | str, registry: Registry, **options: Any) -> dict[str, Any]:
+    return evaluated(*weights.load(path, registry), registry, **options)
 
 
 @pytest.fixture(scope="module")
@@ -85,14 +84,14 @@ def test_the_best_epoch_s_weights_are_kept_apart_and_score_as_that_epoch_did(
     card = read_card(Path(run.weights))
     assert card.progress["epochs"] == best
     assert card.metrics == run.metrics == {"val": rows[best - 1]["val"]}
-    measured = evaluated(run.weights, registry, split="val")
+    measured = evaluated_file(run.weights, registry, split="val")
     assert measured["metrics"] == card.metrics["val"]
 
 
 def test_batch_norm_from_scratch_scores_the_same_after_loading(registry: Registry, tmp_path: Path) -> None:
     recipe = replace(RECIPE, model={"widths": [4, 8], "norm": "scratch"})
     result = train(recipe, registry, directory=tmp_path / "run")
-    measured = evaluated(result.weights, registry, split="val")
+    measured = evaluated_file(result.weights, registry, split="val")
     assert measured["metrics"] == result.metrics["val"]
 
 
@@ -112,7 +111,7 @@ def test_the_card_says_how_the_model_was_made(run: Any) -> None:
 def test_evaluation_repeats_the_metrics_on_the_card(run: Any, registry: Registry) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("error", OTHER_DATA.format(".*"), ZooWarning)
-        result = evaluated(run.weights, registry, split="val")
+        result = evaluated_file(run.weights, registry, split="val")
     assert result["metrics"] == run.metrics["val"]
     assert (result["count"], result["unit"]) == (16, "images")
     assert (result["dataset"], result["split"]) == ("images/shapes", "val")
@@ -120,13 +119,13 @@ def test_evaluation_repeats_the_metrics_on_the_card(run: Any, registry: Registry
 
 def test_evaluation_on_other_data_says_so(run: Any, registry: Registry) -> None:
     with pytest.warns(ZooWarning, match=OTHER_DATA.format("images/shapes")):
-        evaluated(run.weights, registry, data={"seed": 9})
+        evaluated_file(run.weights, registry, data={"seed": 9})
     with pytest.raises(
         SpecError, match="the model is for classification, but text/stdlib is for language-modeling"
     ):
-        evaluated(run.weights, registry, dataset="stdlib")
+        evaluated_file(run.weights, registry, dataset="stdlib")
     with pytest.raises(OptionError, match=r"^the model requires size=16 \(got size=32\)(?m:$)"):
-        evaluated(run.weights, registry, data={"size": 32})
+        evaluated_file(run.weights, registry, data={"size": 32})
 
 
 def test_the_config_repeats_the_run(run: Any, registry: Registry, tmp_path: Path) -> None:
@@ -147,7 +146,7 @@ def test_a_text_is_counted_in_characters(registry: Registry, tmp_path: Path) -> 
         train={"epochs": 1, "batch_size": 4},
     )
     trained = train(recipe, registry, directory=tmp_path / "run")
-    result = evaluated(trained.weights, registry, split="val", data=recipe.data)
+    result = evaluated_file(trained.weights, registry, split="val", data=recipe.data)
     assert result["metrics"] == trained.metrics["val"]
     assert result["unit"] == "characters"
     assert result["count"] == 75, "all 76 but the first"
@@ -328,9 +327,9 @@ def test_a_text_is_read_with_the_model_s_vocabulary(registry: Registry, tmp_path
     )
     file = train(recipe, registry, directory=tmp_path / "run").weights
     other = {"paths": str(tmp_path / "train.txt"), "test": str(tmp_path / "test.txt")}
-    ours = evaluated(file, registry, data=recipe.data)
+    ours = evaluated_file(file, registry, data=recipe.data)
     with pytest.warns(ZooWarning, match=OTHER_DATA.format("text/files")):
-        theirs = evaluated(file, registry, data=other)
+        theirs = evaluated_file(file, registry, data=other)
     assert theirs["metrics"]["loss"] == pytest.approx(ours["metrics"]["loss"], abs=0.5)
 
 
@@ -482,9 +481,9 @@ def test_pretrained_weights_are_fed_as_they_were_trained(pretrained: Registry, t
     assert torch.equal(plain.state_dict()["out.weight"], tuned.state_dict()["out.weight"])
     assert card.preprocess["mean"] == [0.1, 0.2, 0.3]
     assert card.preprocess["std"] == [0.4, 0.5, 0.6]
-    measured = evaluate(tuned, card, pretrained, split="val")["metrics"]
+    measured = evaluated(tuned, card, pretrained, split="val")["metrics"]
     assert measured == card.metrics["val"], "evaluation feeds it as training did"
-    other = evaluate(plain, read_card(tmp_path / "none" / "model.safetensors"), pretrained, split="val")
+    other = evaluated(plain, read_card(tmp_path / "none" / "model.safetensors"), pretrained, split="val")
     assert measured != other["metrics"]
     again = trained("elsewhere", "elsewhere", resume=True)
     assert read_card(again.weights) == card

@@ -13,12 +13,11 @@ import pytest
 
 import zoo
 from tests.configs import configured
-from tests.trainings import set_up, train
+from tests.trainings import evaluated, set_up, train
 from zoo.config.recipe import Recipe
 from zoo.config.train_config import TrainConfig
 from zoo.errors import ZooWarning
 from zoo.evaluation.baseline import no_better_than_baseline
-from zoo.evaluation.evaluate import evaluate
 from zoo.files.cards import read_card
 from zoo.models import weights
 from zoo.registry.registry import Registry
@@ -219,7 +218,7 @@ def test_a_result_no_better_than_baseline_is_warned_of_and_says_so(
     assert result.to_dict()["better_than_baseline"] is False
     assert result.baseline == {"accuracy": 1 / 8, "loss": math.log(8)}
     with pytest.warns(ZooWarning, match=r"^the result on val is no better than a random baseline: .*loss "):
-        found = evaluate(*weights.load(result.weights, registry), registry, split="val")
+        found = evaluated(*weights.load(result.weights, registry), registry, split="val")
     assert found["better_than_baseline"] is False
     assert found["baseline"] == result.baseline
 

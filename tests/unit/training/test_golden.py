@@ -23,6 +23,7 @@ from zoo.interfaces import Dataset, Split, make_task
 from zoo.models.building import build_model
 from zoo.registry.registry import Registry
 from zoo.seeds import seed_for
+from zoo.training.host import Host
 from zoo.training.loop import fit
 
 GOLDEN = Path(__file__).with_name("golden.json")
@@ -109,7 +110,7 @@ def first_losses(name: str, registry: Registry) -> list[float]:
     model = build_model(entry, arguments, seed=seed_for(0, "weights"))
     data = Letters() if entry.spec.task == "language-modeling" else Stripes()
     reports: list[Progress] = []
-    fit(model, make_task(registry, entry.spec.task), data, config, report=reports.append)
+    fit(model, make_task(registry, entry.spec.task), data, config, host=Host(report=reports.append))
     return [progress.loss for progress in reports if progress.is_step]
 
 

@@ -20,14 +20,13 @@ import pytest
 import torch
 from torch import nn
 
-from tests.trainings import train
+from tests.trainings import evaluated, train
 from zoo.analysis.findings import Findings
 from zoo.api.load_weights import load
 from zoo.config.recipe import Recipe
 from zoo.console.reports import Progress
 from zoo.data.opening import open_dataset
 from zoo.errors import Interrupted
-from zoo.evaluation.evaluate import evaluate
 from zoo.files.cards import read_card
 from zoo.inference.sampling import Sampling, stream
 from zoo.models import weights
@@ -98,7 +97,7 @@ def test_weights_score_the_same_on_both_devices(recipe: Recipe, tmp_path: Path) 
     for device in ("cpu", GPU):
         model, card = weights.load(file, registry, device=device)
         data = {name: value for name, value in recipe.data.items() if name == "paths"}
-        metrics[device] = evaluate(model, card, registry, split="val", device=device, data=data)["metrics"]
+        metrics[device] = evaluated(model, card, registry, split="val", device=device, data=data)["metrics"]
     assert metrics["cpu"] == pytest.approx(metrics[GPU], rel=1e-2)
     if card.task == "language-modeling":
         tokens = stream(

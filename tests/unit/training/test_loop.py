@@ -18,6 +18,7 @@ from zoo.console.reports import Progress
 from zoo.errors import DataError, Diverged, Interrupted, OptionError, RunError
 from zoo.evaluation.measure import measure
 from zoo.registry.registry import Registry
+from zoo.training.host import Host
 from zoo.training.loop import fit
 from zoo.training.state import TrainState
 from zoo.training.store import Store
@@ -89,7 +90,7 @@ def test_options_that_depend_on_validation_require_a_val_split(images: Any, name
 def test_the_best_epoch_is_kept_and_kept_again_when_a_run_resumes_from_it(images: Any) -> None:
     memory = Memory()
     config = TrainConfig(epochs=3, optimizer="sgd", lr=0.05, batch_size=12)
-    state = fit(Linear(), IMAGES, images(36), config, store=memory)
+    state = fit(Linear(), IMAGES, images(36), config, host=Host(store=memory))
     scores = [(row["val"]["accuracy"], -row["val"]["loss"]) for row in state.history]
     records = [epoch for epoch in (1, 2, 3) if all(scores[epoch - 1] > one for one in scores[: epoch - 1])]
     assert memory.best == records
@@ -103,7 +104,7 @@ def test_the_best_epoch_is_kept_and_kept_again_when_a_run_resumes_from_it(images
             state.epoch = 2
 
     again = Again()
-    fit(Linear(), IMAGES, images(36), config, store=again)
+    fit(Linear(), IMAGES, images(36), config, host=Host(store=again))
     assert again.best == [2]
 
 
@@ -140,7 +141,7 @@ def test_a_run_depends_on_its_seed_alone(text: Any, registry: Any) -> None:
 
 def losses(model: nn.Module, task: Any, data: Any, config: TrainConfig, **options: Any) -> list[float]:
     reports: list[Progress] = []
-    fit(model, task, data, config, report=reports.append, **options)
+    fit(model, task, data, config, host=Host(report=reports.append), **options)
     return [progress.loss for progress in reports if progress.is_step]
 
 
@@ -187,7 +188,7 @@ def test_a_value_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint(
         epochs=2, batch_size=5, optimizer="sgd", lr=0.05, schedule="constant", precision="fp32"
     )
     with pytest.raises(Diverged) as caught:
-        fit(Fails(calls[where], where), IMAGES, images(20), config, store=store)
+        fit(Fails(calls[where], where), IMAGES, images(20), config, host=Host(store=store))
     assert message in str(caught.value)
     assert caught.value.exit_code == 3
     assert caught.value.hint == "try --lr 0.005, or --clip-grad-norm 1; `zoo lr-find` suggests one"
@@ -210,9 +211,12 @@ def test_a_stop_finishes_the_step_and_saves(images: Any, number: int) -> None:
     config = TrainConfig(batch_size=5, grad_accum_steps=2, epochs=3)
     with pytest.raises(Interrupted, match="stopped in epoch 1, batch 4") as caught:
         fit(
-            Linear(), IMAGES, images(30), config, store=store, report=reports.append,
-            stop=lambda: number if len(reports) >= 3 else 0,
-        )  # fmt: skip
+            Linear(),
+            IMAGES,
+            images(30),
+            config,
+            host=Host(store=store, report=reports.append, stop=lambda: number if len(reports) >= 3 else 0),
+        )
     assert caught.value.exit_code == 128 + number
     assert (store.saved[-1]["batch"], store.saved[-1]["steps"], len(reports)) == (4, 2, 4)
 
@@ -249,7 +253,7 @@ def test_after_a_stop_at_the_last_step_or_in_evaluation_only_evaluation_is_left(
             return 15 if asked >= asked_from else 0
 
         with pytest.raises(Interrupted, match="stopped in epoch 1, batch 4"):
-            fit(Linear(), IMAGES, images(20), config, store=store, stop=stop)
+            fit(Linear(), IMAGES, images(20), config, host=Host(store=store, stop=stop))
         assert store.saved[-1]["batch"] == 4
         tensors, data = store.state.capture()
 
@@ -265,7 +269,7 @@ def test_after_a_stop_at_the_last_step_or_in_evaluation_only_evaluation_is_left(
                 state.restore(tensors, data, device=device)
 
         reports: list[Progress] = []
-        state = fit(Linear(), IMAGES, images(20), config, store=Again(), report=reports.append)
+        state = fit(Linear(), IMAGES, images(20), config, host=Host(store=Again(), report=reports.append))
         assert [(progress.batch, progress.split is None) for progress in reports] == [(0, False)] * 2 + [
             (0, True)
         ]
@@ -280,7 +284,7 @@ def test_a_run_is_saved_within_an_epoch_when_a_save_is_due(images: Any) -> None:
             return state.steps % 3 == 0
 
     store = Often()
-    fit(Linear(), IMAGES, images(35), TrainConfig(epochs=2, batch_size=5), store=store)
+    fit(Linear(), IMAGES, images(35), TrainConfig(epochs=2, batch_size=5), host=Host(store=store))
     places = [(kept["epoch"], kept["batch"]) for kept in store.saved]
     assert places == [(0, 3), (0, 6), (1, 0), (1, 2), (1, 5), (2, 0)]
 
@@ -456,7 +460,7 @@ def test_state_is_carried_detached_through_an_epoch_and_starts_over_with_the_nex
 def test_progress_says_where_the_run_is(images: Any) -> None:
     reports: list[Progress] = []
     config = TrainConfig(epochs=2, batch_size=6, lr=0.1)
-    fit(Linear(), IMAGES, images(20), config, report=reports.append)
+    fit(Linear(), IMAGES, images(20), config, host=Host(report=reports.append))
     batches = [progress for progress in reports if progress.is_step]
     assert [(p.epoch, p.batch) for p in batches] == [
         (epoch, batch) for epoch in (1, 2) for batch in (1, 2, 3, 4)
@@ -526,9 +530,9 @@ def test_a_state_that_grows_is_resumed_within_an_epoch(text: Any) -> None:
     config = configured(batch_size=4, precision="fp32", bptt=8)
     torch.manual_seed(0)
     first, store = Growing(), Saved()
-    whole = fit(first, TEXT, text(301), config, store=store)
+    whole = fit(first, TEXT, text(301), config, host=Host(store=store))
     torch.manual_seed(0)
-    again = fit(Growing(), TEXT, text(301), config, store=Saved(store.held))
+    again = fit(Growing(), TEXT, text(301), config, host=Host(store=Saved(store.held)))
     assert again.history[0]["train"] == whole.history[0]["train"]
 
 
@@ -536,11 +540,11 @@ def test_a_state_that_grows_is_resumed_within_an_epoch(text: Any) -> None:
 def test_a_hidden_state_that_does_not_fit_is_told_by_the_first_step(text: Any) -> None:
     config = configured(batch_size=4, precision="fp32", bptt=8)
     store = Saved()
-    fit(Growing(), TEXT, text(301), config, store=store)
+    fit(Growing(), TEXT, text(301), config, host=Host(store=store))
     tensors, data = store.held
     store.held = tensors | {"carried/0": torch.zeros(3, 9, 9)}, data
     with pytest.raises(RunError, match=r"^the first step after resuming failed: RuntimeError") as caught:
-        fit(Growing(), TEXT, text(301), config, store=store)
+        fit(Growing(), TEXT, text(301), config, host=Host(store=store))
     assert "checkpoint may not fit" in str(caught.value.hint)
 
 
@@ -549,9 +553,9 @@ def test_a_hidden_state_that_does_not_fit_is_told_by_the_first_step(text: Any) -
 def test_a_sum_of_another_shape_is_told_by_the_first_step(text: Any, forged: Tensor) -> None:
     config = configured(batch_size=4, precision="fp32", bptt=8)
     store = Saved()
-    fit(Growing(), TEXT, text(301), config, store=store)
+    fit(Growing(), TEXT, text(301), config, host=Host(store=store))
     tensors, data = store.held
     store.held = tensors | {"sums/loss": forged}, data
     with pytest.raises(RunError, match=r"^the first step after resuming failed: .*sums/loss") as caught:
-        fit(Growing(), TEXT, text(301), config, store=store)
+        fit(Growing(), TEXT, text(301), config, host=Host(store=store))
     assert "checkpoint may not fit" in str(caught.value.hint)

@@ -19,6 +19,7 @@ from zoo.models.building import build_model
 from zoo.registry.registry import Registry
 from zoo.seeds import seed_for
 from zoo.training import loop
+from zoo.training.host import Host
 from zoo.training.readings import Readings
 from zoo.training.state import TrainState
 from zoo.training.store import NoStore
@@ -75,7 +76,7 @@ def fitted(name: str, registry: Registry, *, lr: float | None = None) -> tuple[T
     store, told = Rows(), list[Progress]()
     config = config.replace({"grad_accum_steps": 2} | ({"lr": lr} if lr else {}))
     state = loop.fit(
-        model, make_task(registry, entry.spec.task), data, config, report=told.append, store=store
+        model, make_task(registry, entry.spec.task), data, config, host=Host(report=told.append, store=store)
     )
     return state, [*((each.batch, each.loss, each.lr) for each in told if each.is_step), *store.rows]
 
@@ -129,7 +130,9 @@ def test_nothing_is_saved_that_was_not_looked_at(registry: Registry, monkeypatch
     monkeypatch.setattr(loop, "Readings", lambda at_once: Readings(at_once=False))
     config = FAMILIES["convnet/resnet-lite"][1].replace({"ema_decay": 0.0})
     with pytest.raises(Diverged, match="batch 1: the loss is nan"):
-        loop.fit(Broken(), make_task(registry, "classification"), Stripes(), config, store=Saving())
+        loop.fit(
+            Broken(), make_task(registry, "classification"), Stripes(), config, host=Host(store=Saving())
+        )
 
 
 def test_what_is_given_later_is_read_in_order_and_together(monkeypatch: pytest.MonkeyPatch) -> None:

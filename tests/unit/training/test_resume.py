@@ -23,6 +23,7 @@ from zoo.models import weights
 from zoo.models.building import build_model, model_arguments
 from zoo.registry.registry import Registry
 from zoo.runs.directory import RunDirectory
+from zoo.training.host import Host
 from zoo.training.loop import fit
 from zoo.training.saved import RunIdentity
 from zoo.training.state import TrainState
@@ -134,9 +135,19 @@ class Run:
         identity = RunIdentity(recipe=recipe)
         with RunDirectory(self.path, identity, resume=resume, make_card=make_card) as store:
             state = fit(
-                model, make_task(self.registry, task.name), self.data, config, seed=3, store=store,
-                report=report, stop=lambda: 15 if pause and len(batches) >= pause else 0,
-            )  # fmt: skip
+                model,
+                make_task(self.registry, task.name),
+                self.data,
+                config,
+                seed=3,
+                host=Host(
+                    store=store,
+                    report=report,
+                    stop=lambda: 15 if pause and len(batches) >= pause else 0,
+                ),
+                    store=store, report=report, stop=lambda: 15 if pause and len(batches) >= pause else 0
+                ),
+            )
             weights.save(store.weights, state.best, make_card(state, store.changes))
         return len(batches)
 
