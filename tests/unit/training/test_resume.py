@@ -145,8 +145,6 @@ class Run:
                     report=report,
                     stop=lambda: 15 if pause and len(batches) >= pause else 0,
                 ),
-                    store=store, report=report, stop=lambda: 15 if pause and len(batches) >= pause else 0
-                ),
             )
             weights.save(store.weights, state.best, make_card(state, store.changes))
         return len(batches)
