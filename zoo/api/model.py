@@ -140,6 +140,7 @@ class Model:
             DataError, SpecError, UnknownName: the data does not exist or does not fit.
             Diverged: a metric is not finite.
         """
+        _ = self.module  # an exported file has none, and raises its error even without torch
         from zoo.evaluation.evaluate import evaluate
 
         advice = advising(self._registry, self.card.architecture, dataset or self.card.dataset.name)
