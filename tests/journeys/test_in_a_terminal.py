@@ -88,7 +88,7 @@ def words(text_file: Path, lstm_file: Path, net_file: Path) -> dict[str, list[st
     """The words of each command."""
     training = ["lstm", "files", "--data", f"paths={text_file}", "--model", "hidden_size=16"]
     return {
-        "train": ["train", *training, "--epochs", "2", "--bptt", "4", "--run", "run"],
+        "train": ["train", *training, "--epochs", "2", "--bptt", "32", "--run", "run"],
         "lr-find": ["lr-find", *training],
         "eval": ["eval", lstm_file],
         "sample": ["sample", lstm_file, "--samples", "3", "--max-new-tokens", "20"],

@@ -240,11 +240,11 @@ def test_resume_needs_nothing_but_the_run_and_works_from_any_folder(tmp_path):
 
 def test_the_number_of_threads_is_recorded_and_a_change_of_it_is_refused(text_file, tmp_path):
     train = ["train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, "--run", tmp_path / "run"]
-    assert zoo(*train, "--threads", "2").returncode == 0
-    assert "threads = 2" in (tmp_path / "run/config.toml").read_text()
-    done = zoo(*train, "--resume", "--threads", "1")
+    assert zoo(*train, "--threads", "1").returncode == 0
+    assert "threads = 1" in (tmp_path / "run/config.toml").read_text()
+    done = zoo(*train, "--resume", "--threads", "2")
     assert done.returncode == 1
-    assert "threads: 2 before, 1 now" in done.stderr
+    assert "threads: 1 before, 2 now" in done.stderr
 
 
 def test_resuming_a_finished_run_says_so_and_prints_its_result_again(text_file, tmp_path):
