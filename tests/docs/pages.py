@@ -50,7 +50,9 @@ def blocks(page: Path) -> list[Block]:
 
 
 def zoo_commands(text: str) -> Iterator[list[str]]:
-    """Yield the words after `zoo` of each line of a shell script that calls it."""
+    """Yield the words after `zoo` of each line of a shell script that calls it; a loop's first round."""
+    for name, first in re.findall(r"^for (\w+) in (\S+).*; do$", text, re.M):
+        text = text.replace(f"${name}", first)
     for line in text.replace("\\\n", " ").splitlines():
         words = shlex.split(line, comments=True)
         while words and re.fullmatch(r"\w+=.*", words[0]):  # a variable before the command
