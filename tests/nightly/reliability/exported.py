@@ -415,7 +415,7 @@ def opens_nothing(folder: Path, *, files: int) -> Figure:
             broken += seen.opened
     tried = len(forged) + files
     return Figure(
-        "files opened by forged and mutated ONNX files with a matching checksum, seen by `strace`",
+        "files opened for forged and mutated ONNX files with a matching checksum, observed by `strace`",
         tried,
         tried - len(broken),
         "opened no other file",

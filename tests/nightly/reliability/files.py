@@ -113,7 +113,7 @@ def save_faults(folder: Path, *, every: int = 1) -> Figure:
         "a crash, ENOSPC, EIO or EACCES at every I/O call of a save",
         tried,
         tried - len(broken),
-        "times the new checkpoint or the one before loads, and the next save succeeds",
+        "times the new or the previous checkpoint loads, and the next save succeeds",
         f"{points} calls × {len(KINDS)}",
         tuple(broken),
     )
@@ -486,10 +486,10 @@ def hand_made(folder: Path) -> Figure:
         broken.append(f"{hostile.WITNESS} was written")
     count = len(hostile.FILES) + len(hostile.CARDS) + len(hostile.ARCHIVES)
     return Figure(
-        "hostile weights, cards and archives, forged by hand",
+        "hostile weights, cards and archives, written by hand",
         count,
         count - len(broken),
-        "refused in one sentence by `zoo inspect`, `zoo eval` and `zoo sample` alike, nothing written",
+        "refused in one sentence by `zoo inspect`, `zoo eval` and `zoo sample`, with nothing written",
         f"{len(hostile.FILES)} files, {len(hostile.CARDS)} cards, {len(hostile.ARCHIVES)} archives",
         tuple(broken),
     )

@@ -136,10 +136,10 @@ def of_the_folder(folder: Path, *, commands: Sequence[str] = tuple(COMMANDS)) ->
     start(folder / "log", _typed, str(here), {}, ["list", "--plugin", "evil.py"]).wait()
     control = [] if mark.exists() else ["code that is named does not run"]
     return Figure(
-        "No code of the current folder runs unless it is named, nor on TAB",
+        "no code from the current folder runs unless it is named, not even on TAB",
         len(attempts),
         len(attempts) - len(broken),
-        "attempts without a line of it",
+        "attempts that ran none of it",
         broken=(*broken, *control),
     )
 

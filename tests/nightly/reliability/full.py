@@ -74,13 +74,13 @@ PROMISES: dict[str, Callable[[Path], Figure]] = {
 }
 HEAD = """# Reliability, as tested
 
-`make reliability` writes this table. Each row is a promise, tested as often as it says. The processes are
-real and are killed by real signals; each is forked from one that has already imported torch, which saves
-seconds. CI runs the same tests, a few times each. The seconds were measured on two cores that had other work
-to do as well.
+`make reliability` writes this table. Each row is a promise, and the result shows how often it was tested. The
+tests run real processes and kill them with real signals; each process is forked from one that has already
+imported torch, which saves seconds. CI runs each test a few times. The times were measured on two cores that
+also had other work.
 
-Only `images/folder` with `cache=false` has worker processes, which end with the training, however that ends;
-decoding for the cache is done by threads. A run in several processes is started by torchrun or `--processes`.
+Only `images/folder` with `cache=false` uses worker processes, which always end with the training; decoding for
+the cache uses threads. Runs in several processes are started by torchrun or `--processes`.
 
 | promise | result | seconds |
 |---|---|---|

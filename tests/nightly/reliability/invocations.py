@@ -183,10 +183,10 @@ def in_terminal(folder: Path, *, every: int = 1) -> Figure:
     if len(parts) != len(lines) + 1:
         broken.append(f"{len(parts) - 1} of {len(lines)} commands ended")
     return Figure(
-        "no text of any file is obeyed by a terminal",
+        "terminal control sequences in files",
         len(lines),
         len(lines) - len(broken),
-        "commands printed only text, and zoo's own colors",
+        "commands that printed none of them, only text and zoo's own colors",
         "each text field of a card, registry.toml, config.toml, checkpoints, class folders, file names",
         tuple(broken),
     )
@@ -375,10 +375,10 @@ def fuzzed(folder: Path, *, invocations: int) -> Figure:
             if problem := _problem(words):
                 broken.append(f"{words}: {problem}")
     return Figure(
-        "command lines drawn at random, in one process",
+        "random command lines, in one process",
         invocations,
         invocations - len(broken),
-        "ended as documented: no traceback, a known exit code, one document of strict JSON, nothing obeyed",
+        "ended as documented: no traceback, a known exit code, one document of strict JSON, no control sequence printed",
         "",
         tuple(broken),
     )
@@ -479,7 +479,7 @@ def processes(folder: Path, *, invocations: int) -> Figure:
             if problem:
                 broken.append(f"{words} with {name}: {problem}")
     return Figure(
-        "processes whose stdout and stderr are closed, full, or read by nobody",
+        "processes whose stdout and stderr are closed, full, or not read",
         invocations,
         invocations - len(broken),
         "ended as documented, without a traceback",

@@ -67,7 +67,7 @@ def small(folder: Path, *, drawn: int, every: int = 1) -> Figure:
         "memory of inspect, eval, sample, analyze, list, show, train, resume on hostile files of up to 1 MB",
         tried,
         tried - len({case.split(" took ")[0] for case in broken}),
-        f"commands that took less than {MOST:,} MB and ended in words",
+        f"commands that used less than {MOST:,} MB and ended with a message",
         f"at most {largest[0]:,.0f} MB ({largest[1]})",
         tuple(broken),
     )

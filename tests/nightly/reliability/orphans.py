@@ -52,7 +52,7 @@ def orphans(folder: Path, *, kills: int) -> Figure:
             each.kill()
         going.process.wait()
     return Figure(
-        "the command that starts two processes, or one of them, killed within its first 6 s",
+        "the command that starts two processes, or one of the processes, killed within the first 6 s",
         kills,
         kills - len(broken),
         "times no process left after 30 s, a third of them started by torchrun",

@@ -86,7 +86,7 @@ def killed(folder: Path, *, twos: int, threes: int) -> Figure:
                 broken.append(f"{run.name} is not bit-equal")
             shutil.rmtree(run)
     return Figure(
-        "one of the processes of a run killed by SIGKILL, all of them started again by torchrun",
+        "one process of a run killed by SIGKILL, and all processes restarted by torchrun",
         twos + threes,
         twos + threes - len(broken),
         f"runs bit-equal, {twos} in two processes and {threes} in three",
@@ -122,10 +122,10 @@ def stopped(folder: Path, *, runs: int) -> Figure:
             broken.append(f"{run.name} ({what}), resumed, ended with {code}: {again.said[-300:]}")
         shutil.rmtree(run)
     return Figure(
-        "SIGTERM to one of two processes, to their command or to all, or SIGKILL to that; then resumed",
+        "SIGTERM to one of two processes, to both or to the command, or SIGKILL to the command; then resumed",
         runs,
         runs - len({text.split()[0] for text in broken}),
-        "times exit code 143 where it was SIGTERM, nobody left, and bit-equal in the end",
+        "times exit code 143 after SIGTERM, no process left, and bit-equal in the end",
         f"{midway} stopped before their end, {left} left over",
         tuple(broken),
     )
@@ -142,7 +142,7 @@ def ended_well(folder: Path, *, runs: int) -> Figure:
             broken.append(f"{run.name} ended with {code}: {going.said[-300:]}")
         shutil.rmtree(run)
     return Figure(
-        "undisturbed runs in two processes, half of them by torchrun",
+        "uninterrupted runs in two processes, half of them started by torchrun",
         runs,
         runs - len(broken),
         "ended with exit code 0",

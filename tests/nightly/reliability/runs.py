@@ -305,10 +305,10 @@ def saves(folder: Path, *, kills: int) -> Figure:
             broken.append(f"{path.name}: {error}")
         shutil.rmtree(path)
     return Figure(
-        "a process killed that saves 4 MB again and again",
+        "a process killed while it saves 4 MB again and again",
         kills,
         kills - len(broken),
-        "times the newest checkpoint is whole and nothing is left over",
+        "times the newest checkpoint was intact and no file was left over",
         f"{swept} temporary files of killed processes swept",
         tuple(broken),
     )
@@ -496,10 +496,10 @@ def owners(folder: Path, *, rounds: int, processes: int = 8) -> Figure:
         for log in (*logs, child.log):
             log.unlink()
     return Figure(
-        f"{processes} processes start one run directory",
+        f"{processes} processes start a run in one directory",
         rounds,
         rounds - len(broken),
-        f"times one owner, {processes - 1} refusals that name it, and a successor once it is killed",
+        f"times one process trained, {processes - 1} errors that name it, and another could start after it was killed",
         broken=tuple(broken),
     )
 
@@ -545,10 +545,10 @@ def remade(folder: Path, *, rounds: int) -> Figure:
         for place in (path, path.with_suffix(".moved"), first.log, second.log):
             shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
     return Figure(
-        "a run directory deleted, moved, copied or unlocked under a live owner, and taken by another",
+        "a run directory deleted, moved, copied or unlocked during a run, and then used by another run",
         rounds,
         rounds - len(broken),
-        "times the first owner stopped, no checkpoint was lost, and no file of the two was mixed",
+        "times the first run stopped, no checkpoint was lost, and no files were mixed",
         broken=tuple(broken),
     )
 

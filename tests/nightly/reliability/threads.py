@@ -55,11 +55,11 @@ def mixed(folder: Path, *, threads: int, each: int) -> Figure:
         broken = _at_once(jobs, expected, threads, each)
     count = threads * each
     return Figure(
-        f"{threads} threads at once, each with {each:,} loads, builds, forward passes, samples and the like",
+        f"{threads} threads in parallel, each with {each:,} loads, builds, forward passes, samples and similar calls",
         count,
         count - len(broken),
-        "answers equal to those of one thread",
-        f"{len(jobs)} kinds of work, all on two shared models",
+        "results equal to those of one thread",
+        f"{len(jobs)} kinds of calls, all on two shared models",
         tuple(broken),
     )
 
@@ -92,8 +92,8 @@ def beside_a_training(folder: Path, *, rounds: int, threads: int = 3) -> Figure:
         f"a training while {threads} other threads load, build, sample, evaluate and analyze",
         tried,
         max(tried - len(broken), 0),
-        "trainings bit-equal to one alone",
-        f"{answers:,} answers meanwhile, all of them right" if not broken else "",
+        "training runs bit-equal to an undisturbed one",
+        f"{answers:,} calls in the meantime, all with the right result" if not broken else "",
         tuple(broken),
     )
 
