@@ -79,8 +79,8 @@ tests run real processes and kill them with real signals; each process is forked
 imported torch, which saves seconds. CI runs each test a few times. The times were measured on two cores that
 also had other work.
 
-Only `images/folder` with `cache=false` uses worker processes, which always end with the training; decoding for
-the cache uses threads. Runs in several processes are started by torchrun or `--processes`.
+Only `images/folder` with `cache=false` uses worker processes, which always end with the training; decoding
+for the cache uses threads. Runs in several processes are started by torchrun or `--processes`.
 
 | promise | result | seconds |
 |---|---|---|

@@ -378,7 +378,7 @@ def fuzzed(folder: Path, *, invocations: int) -> Figure:
         "random command lines, in one process",
         invocations,
         invocations - len(broken),
-        "ended as documented: no traceback, a known exit code, one document of strict JSON, no control sequence printed",
+        "ended as documented: no traceback, known exit code, one strict JSON document, no control sequence",
         "",
         tuple(broken),
     )

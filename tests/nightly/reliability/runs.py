@@ -499,7 +499,7 @@ def owners(folder: Path, *, rounds: int, processes: int = 8) -> Figure:
         f"{processes} processes start a run in one directory",
         rounds,
         rounds - len(broken),
-        f"times one process trained, {processes - 1} errors that name it, and another could start after it was killed",
+        f"times one process trained, {processes - 1} errors named it, and another could start after its kill",
         broken=tuple(broken),
     )
 

@@ -55,7 +55,7 @@ def mixed(folder: Path, *, threads: int, each: int) -> Figure:
         broken = _at_once(jobs, expected, threads, each)
     count = threads * each
     return Figure(
-        f"{threads} threads in parallel, each with {each:,} loads, builds, forward passes, samples and similar calls",
+        f"{threads} parallel threads, each with {each:,} loads, builds, forward passes, samples and others",
         count,
         count - len(broken),
         "results equal to those of one thread",
