@@ -21,7 +21,7 @@ Every command and its options, as `zoo COMMAND --help` shows them. The page is m
 -m tests.docs.commands_page > docs/reference/commands.md`.
 
 Most commands are a [Python function or method](python.md#commands-in-python) with the same arguments and
-defaults. Plugins bring [more commands](../how-to/a-command-of-your-own.md), which `zoo --help` lists below
+defaults. Plugins bring [more commands](../how-to/plugins/command.md), which `zoo --help` lists below
 these.
 
 - **WEIGHTS** is the id of published weights, a weights file, or a run directory. A bare word is an id or a
@@ -36,34 +36,7 @@ these.
 - **Control characters** in names and sampled texts are printed escaped. If stdout is closed, the exit code is
   that of the command; if its disk is full, it is 1.
 
-## Exit codes
-
-| code | meaning |
-|---|---|
-| 0 | done |
-| 1 | error: the message says what is wrong and what to do |
-| 2 | usage error: an unknown command or option, or an invalid value |
-| 3 | training diverged, or weights are too large to compute with |
-| 130, 143 | stopped by Ctrl-C or by SIGTERM, after saving |
-
-## Environment variables
-
-| variable | meaning |
-|---|---|
-| `ZOO_DATA` | folder in which datasets look for their files |
-| `ZOO_CACHE` | folder for downloads and decoded data; by default `zoo` in the user's cache folder |
-| `ZOO_STATE` | folder for small records that zoo keeps; by default `zoo` in the user's state folder |
-| `ZOO_WEIGHTS` | folder with files of published weights, `ID.safetensors`, that are not in the package |
-| `ZOO_OFFLINE` | `1` forbids downloads |
-| `ZOO_REGISTRY` | a `registry.toml` to use instead of the one in the current folder |
-| `ZOO_PLUGIN_FILES` | one-file plugins to load, separated as in `PATH`; `--plugin FILE` adds one |
-| `ZOO_PLUGINS` | the only plugins to load, separated by commas: `text,charrnn` |
-| `ZOO_STRICT` | `1` is `zoo --strict`: fail if any plugin fails to load |
-| `ZOO_PATIENCE` | seconds that a training process waits for the others; 600 by default |
-| `ZOO_VERIFY` | `1` is `zoo --verify`: read all data again, even unchanged files |
-| `ZOO_SERVE_TOKEN` | the token of `zoo serve`, unless `--token` is given |
-| `OMP_NUM_THREADS` | number of CPU threads, unless `--threads` is given |
-| `MALLOC_TRIM_THRESHOLD_`, `GLIBC_TUNABLES` | if they configure glibc's malloc, zoo does not |
+[Errors and exit codes](errors.md) and [environment variables](environment.md) have pages of their own.
 """
 
 

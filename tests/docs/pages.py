@@ -11,7 +11,7 @@ from typing import NamedTuple
 __all__ = ["HOW_TO", "PAGES", "ROOT", "TUTORIALS", "Block", "blocks", "zoo_commands"]
 
 ROOT = Path(__file__).parents[2]
-HOW_TO = sorted((ROOT / "docs" / "how-to").glob("*.md"))
+HOW_TO = sorted((ROOT / "docs" / "how-to").rglob("*.md"))
 TUTORIALS = sorted((ROOT / "docs" / "tutorial").glob("*.md"))
 PAGES = [
     *sorted(ROOT.glob("*.md")),

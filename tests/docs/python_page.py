@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import zoo
-from zoo import errors
+from tests.docs import errors_page
 from zoo.analysis.findings import Findings
 from zoo.api.results import Features, Predictions, Texts
 from zoo.config.recipe import Recipe
@@ -31,6 +31,7 @@ The functions and classes of `import zoo`, with what their docstrings say. The p
 
 ```python
 import zoo
+from tests.docs import errors_page
 
 run = zoo.train("lstm", "stdlib", epochs=1, bptt=48, model={"hidden_size": 64}, run="runs/first")
 print(run.history[-1]["val"], run.model.evaluate("test")["metrics"])
@@ -134,10 +135,9 @@ ERRORS_START = """\
 ## Errors
 
 Every error is a `zoo.ZooError`: one sentence, and a `hint` that says what to do or is None. `kind` is its
-name in `--json` output, `exit_code` that of the command. `zoo.ZooWarning` is the class of all notices.
+name in `--json` output, `exit_code` that of the command. [Errors and exit codes](errors.md) says when each is
+raised. `zoo.ZooWarning` is the class of all notices.
 
-| error | kind | exit code | when |
-|---|---|---|---|
 """
 
 
@@ -166,7 +166,7 @@ def _parts() -> Iterator[str]:
     yield "".join(f"- `zoo.{name}`: {_first(getattr(zoo, name))}\n" for name in SPECS)
     for name in FOR_PLUGINS:
         yield from _class(f"zoo.{name}", getattr(zoo, name))
-    yield ERRORS_START + "".join(map(_error, _errors()))
+    yield ERRORS_START + "".join(map(_error, errors_page.classes()))
 
 
 def _row(command: str, names: tuple[str, ...]) -> str:
@@ -213,15 +213,9 @@ def _first(documented: Any) -> str:
     return _joined((inspect.getdoc(documented) or "").split("\n\n")[0])
 
 
-def _errors() -> list[type[zoo.ZooError]]:
-    found = [value for value in vars(errors).values() if inspect.isclass(value)]
-    return [each for each in found if issubclass(each, zoo.ZooError)]
-
-
 def _error(owner: type[zoo.ZooError]) -> str:
     name = owner.__name__ if owner.__name__ in zoo.__all__ else f"errors.{owner.__name__}"
-    code = "128 + signal" if owner.__name__ == "Interrupted" else owner.exit_code
-    return f"| `zoo.{name}` | `{owner.kind}` | {code} | {_first(owner)} |\n"
+    return f"- `zoo.{name}`: {_first(owner)}\n"
 
 
 def _member(name: str, value: Any) -> Iterator[str]:

@@ -22,7 +22,7 @@ from zoo.runs.resolving import named_recipe, with_options
 
 # Plugins, entries and recipes that a page writes or installs
 MADE = {
-    *("acme", "acme-zoo", "acme/patch*", "dna.py", "dna/bases", "mine", "first", "patches.py"),
+    *("zoo-patch-net", "patch-net/patch*", "dna.py", "dna/bases", "mine", "first", "patches.py"),
     *(
         "patch-net",
         "patches/patch-net",

@@ -11,7 +11,6 @@ import pytest
 
 import zoo
 from tests.docs import commands_page, options_page, python_page, weights_page
-from zoo import errors
 from zoo.cli import COMMANDS
 from zoo.registry.registry import Registry
 
@@ -59,15 +58,6 @@ def test_every_class_that_a_public_function_returns_has_a_part_of_the_page() -> 
     assert sorted(names - others - {*headings}) == []
 
 
-def test_every_error_is_on_the_page() -> None:
-    written = (REFERENCE / "python.md").read_text(encoding="utf-8")
-    every = [value for value in vars(errors).values() if inspect.isclass(value)]
-    kinds = {each.__name__: each.kind for each in every if issubclass(each, zoo.ZooError)}
-    assert "WeightsError" in kinds
-    rows = {name: rf"`zoo\.(errors\.)?{name}` \| `{kind}` \|" for name, kind in kinds.items()}
-    assert [name for name, row in rows.items() if not re.search(row, written)] == []
-
-
 def test_the_page_says_of_every_command_what_it_is_in_python() -> None:
     commands = {*COMMANDS} | {entry.spec.name for entry in Registry.discover().entries("command")}
     assert python_page.AS_PYTHON.keys() == commands
@@ -102,13 +92,3 @@ def test_a_table_of_an_explanation_has_the_numbers_of_published_weights(page: st
     for name, (parameters, value) in rows.items():
         assert parameters == shown[name][0]
         assert value == shown[name][1] or page == "char-rnn", name
-
-
-def test_every_environment_variable_that_zoo_reads_is_on_the_page() -> None:
-    root = REFERENCE.parents[1]
-    sources = [*(root / "zoo").rglob("*.py"), *(root / "plugins").rglob("*.py")]
-    code = "\n".join(path.read_text(encoding="utf-8") for path in sources)
-    read = {*re.findall(r"""["'](ZOO_[A-Z]+(?:_[A-Z]+)*)["']""", code)}
-    written = (REFERENCE / "commands.md").read_text(encoding="utf-8")
-    assert {"ZOO_DATA", "ZOO_PATIENCE", "ZOO_WEIGHTS"} <= read
-    assert sorted(name for name in read if f"| `{name}` |" not in written) == []

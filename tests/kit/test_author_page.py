@@ -16,14 +16,10 @@ from zoo.testing._table import CHECKS
 from zoo_scaffold.scaffold import new_plugin
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGE = (DOCS / "how-to" / "write-a-plugin.md").read_text(encoding="utf-8")
-TASK_PAGE = (DOCS / "how-to" / "a-task-of-your-own.md").read_text(encoding="utf-8")
+PAGES = (DOCS / "how-to" / "write-a-plugin.md", *sorted((DOCS / "how-to" / "plugins").glob("*.md")))
 REFERENCE = (DOCS / "reference" / "plugins.md").read_text(encoding="utf-8")
-COMMAND_PAGE = (DOCS / "how-to" / "a-command-of-your-own.md").read_text(encoding="utf-8")
 NAMED = re.compile(r"^`([\w./]+)`(?:[^\n]+\n)+\n```\w+\n(.*?)^```", re.S | re.M)
-EXPORTER_PAGE = (DOCS / "how-to" / "an-exporter-of-your-own.md").read_text(encoding="utf-8")
-PAGES = (PAGE, TASK_PAGE, COMMAND_PAGE, EXPORTER_PAGE)
-FILES = dict(file for page in PAGES for file in NAMED.findall(page))
+FILES = dict(file for page in PAGES for file in NAMED.findall(page.read_text(encoding="utf-8")))
 """Every file whose paragraph starts with its name."""
 
 

@@ -1,0 +1,84 @@
+"""docs/reference/errors.md, made from the classes of zoo.errors: every error with its kind and exit code.
+
+python -m tests.docs.errors_page > docs/reference/errors.md
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+
+import zoo
+from zoo import errors
+
+START = """\
+# Errors and exit codes
+
+Every error that zoo raises is a `zoo.ZooError`: a message of one sentence, which states what is wrong and
+what was found, and a `hint` that says what to do, or None. The command prints both on stderr, or
+`{"error", "kind", "hint"}` on stdout with `--json`. The page is made from the code: `python -m
+tests.docs.errors_page > docs/reference/errors.md`.
+
+For a message that you have seen, look at [Troubleshooting](../how-to/troubleshooting.md). Warnings are a
+`zoo.ZooWarning`, printed as one line on stderr; they do not change the exit code.
+"""
+CODES = {
+    0: ("done", "also if stdout is closed before everything is printed, as in `zoo list \\| head`"),
+    1: ("error", "the message says what is wrong, and the hint what to do"),
+    2: ("usage error", "an unknown command, an unknown option or an invalid value"),
+    3: (
+        "diverged",
+        "training produced numbers that are not finite, or weights are too large to use",
+    ),
+    130: ("interrupted", "stopped by Ctrl-C; a training has saved a checkpoint"),
+    143: ("terminated", "stopped by SIGTERM; a training has saved a checkpoint"),
+}
+CLASSES_START = """\
+## Errors
+
+`kind` is the name in `--json` output and does not change between versions. Classes without `zoo.` in
+front are in `zoo.errors`; plugins import those that they may raise from
+[`zoo.plugin`](plugins.md#what-a-plugin-may-use).
+
+| error | kind | raised if | exit code |
+|---|---|---|---|
+"""
+
+
+def page() -> str:
+    """Return the whole page."""
+    return "\n".join(_parts())
+
+
+def classes() -> list[type[zoo.ZooError]]:
+    """Return every class of error, in the order of the source."""
+    found = [value for value in vars(errors).values() if inspect.isclass(value)]
+    return [each for each in found if issubclass(each, zoo.ZooError)]
+
+
+def codes(error: type[zoo.ZooError]) -> tuple[int, ...]:
+    """Return the exit codes of an error: 128 + the number of the signal, as shells have it, or its own."""
+    return (130, 143) if error is errors.Interrupted else (error.exit_code,)
+
+
+def _parts() -> Iterator[str]:
+    yield START
+    yield "## Exit codes\n\n| code | meaning | errors |\n|---|---|---|\n" + "".join(map(_code, CODES))
+    yield CLASSES_START + "".join(map(_class, classes()))
+    yield "A [command of a plugin](../how-to/plugins/command.md) may return other exit codes.\n"
+
+
+def _code(code: int) -> str:
+    meaning, when = CODES[code]
+    raised = [f"`{error.__name__}`" for error in classes() if code in codes(error)]
+    return f"| {code} | {meaning}: {when} | {', '.join(raised)} |\n"
+
+
+def _class(error: type[zoo.ZooError]) -> str:
+    name = f"zoo.{error.__name__}" if error.__name__ in zoo.__all__ else error.__name__
+    when = " ".join((inspect.getdoc(error) or "").split("\n\n")[0].split())
+    return f"| `{name}` | `{error.kind}` | {when} | {', '.join(map(str, codes(error)))} |\n"
+
+
+if __name__ == "__main__":
+    print(page(), end="")
