@@ -230,7 +230,7 @@ def test_contributing_states_the_law() -> None:
 
 
 def test_every_package_is_on_its_page() -> None:
-    page = (ROOT / "docs" / "reference" / "layout.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "contributing" / "layout.md").read_text(encoding="utf-8")
     named = re.findall(r"\[(\w+)(?:/|\.py)\]\(\.\./\.\./zoo/", page.partition("## Where does it happen?")[0])
     assert {*named} == {name for name in RANKS if not name.startswith("_")}
 
@@ -445,7 +445,7 @@ def names_used(path: Path) -> Iterator[str]:
 @pytest.mark.parametrize("hook", [*(hook for hook, _, _ in HOOKS), *sorted(PUBLISHING)])
 def test_every_hook_is_documented(hook: str) -> None:
     assert hook in (ROOT / "docs" / "reference" / "plugins.md").read_text(encoding="utf-8")
-    pages = [page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "how-to").glob("*.md")]
+    pages = [page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "how-to").rglob("*.md")]
     assert any(f"def {hook}(" in page for page in pages), f"no how-to page shows {hook}"
 
 
