@@ -50,6 +50,7 @@ def one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         ),
         ("dataset", "classification", "corners", ("zoo_corners/plugin.py", "zoo_corners/corners.py")),
         ("analyzer", "classification", "saliency", ("zoo_saliency/plugin.py", "zoo_saliency/saliency.py")),
+        ("analyzer", "language-modeling", "guesses", ("zoo_guesses/guesses.py",)),
         ("task", "", "tides", ("zoo_tides/tides.py", "zoo_tides/rows.py")),
         ("command", "", "sizes", ("zoo_sizes/plugin.py", "zoo_sizes/sizes.py")),
         ("exporter", "", "zipped", ("zoo_zipped/plugin.py", "zoo_zipped/zipped.py")),
