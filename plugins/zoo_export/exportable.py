@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from zoo import OptionError
 from zoo.interfaces import CarriesState, Exportable, State, Task
@@ -28,7 +29,10 @@ from zoo.plugin import (
 )
 from zoo_export.tracing import trace
 
-__all__ = ["exportable", "require_form"]
+__all__ = ["CLASS_MAPS", "exportable", "require_form"]
+
+# The output with the class activation maps of each image
+CLASS_MAPS = "class_maps"
 
 _HINT = "such a model can be used with `zoo predict` and `zoo sample` as it is"
 
@@ -44,10 +48,12 @@ def exportable(
     - A task that carries a state: one token of each lane and the state, to logits and the next state. A
       program of any length is none that `torch.export` can make of a recurrent network.
 
-    Last come the `features`, a vector for each item or lane, of a model that has any.
+    Last come the `features`, a vector for each item or lane, of a model that has any; then, if a linear layer
+    reads the mean of feature maps, `class_maps` (B, classes, h, w): the maps weighted by each class's row.
 
     Args:
-        landmarks: paths of submodules, as `features_of` takes them; without any, there are no features.
+        landmarks: paths of submodules, as `features_of` takes them; without any, there are no features. With
+            `mean_head`, that of the linear layer, there are class maps too.
         context: most tokens that the model reads from an empty state on; 0 is any.
 
     Raises WeightsError if the task does neither, or the model's state cannot be an input.
@@ -99,10 +105,11 @@ def require_form(task: Task, context: int) -> None:
 
 
 class _Program(nn.Module):
-    """A model whose inputs and outputs are tensors, the last output its features.
+    """A model whose inputs and outputs are tensors, the last outputs its features and class maps.
 
     Attributes:
         landmarks: where the features are; empty for none.
+        mean_head: where the linear layer is that reads the mean of feature maps; empty if none does.
     """
 
     time_first = False
@@ -111,20 +118,28 @@ class _Program(nn.Module):
         super().__init__()
         self.model = model
         self.landmarks = {name: landmarks[name] for name in landmarks if name in ("features", "head")}
+        self.mean_head = landmarks.get("mean_head", "")
         self.eval()
 
     def run(self, *inputs: object) -> tuple[Any, tuple[Tensor, ...]]:
-        """Return the outputs of the model, and its features if it has any."""
+        """Return the outputs of the model, and its features and class maps if it has any."""
         if not self.landmarks:
             return self.model(*inputs), ()
         with features_of(self.model, self.landmarks, time_first=self.time_first) as features:
             outputs = self.model(*inputs)
         # Checked when it is first run, not while it is traced: then the batch has a symbol for its size
         found: Any = features.found if torch.compiler.is_exporting() else features.output
-        return outputs, (found[-1].float() if self.time_first else pooled(found),)
+        if self.time_first:
+            return outputs, (found[-1].float(),)
+        if not self.mean_head or found.ndim != 4:
+            self.mean_head = ""  # it reads the mean of something else than maps
+            return outputs, (pooled(found),)
+        head: Any = self.model.get_submodule(self.mean_head)
+        return outputs, (pooled(found), F.conv2d(found.float(), head.weight[:, :, None, None]))
 
     def output_names(self, state: Mapping[str, str]) -> list[str]:
-        return [FEATURES] if self.landmarks else []
+        maps = [CLASS_MAPS] if self.mean_head else []
+        return [FEATURES, *maps] if self.landmarks else []
 
 
 class _Prepared(_Program):

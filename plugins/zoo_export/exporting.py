@@ -29,7 +29,7 @@ from zoo.plugin import (
     open_fed,
     runner_of,
 )
-from zoo_export.exportable import exportable
+from zoo_export.exportable import CLASS_MAPS, exportable
 from zoo_export.pt2 import program_of
 from zoo_export.starting import fresh_process
 from zoo_export.tracing import silently
@@ -185,6 +185,8 @@ def _usual_file(model: Model, suffix: str, registry: Registry) -> Path:
 def _exportable(module: nn.Module, card: Card, registry: Registry, task: Task) -> Exportable:
     entry = registry.architecture(card.architecture)
     landmarks = feature_landmarks(module, {**entry.spec.landmarks}, entry.name)
+    if mean_head := entry.spec.landmarks.get("mean_head"):
+        landmarks["mean_head"] = mean_head
     context = entry.spec.context(card.arguments)
     return exportable(module, card, task, landmarks=landmarks, context=context)
 
@@ -213,12 +215,15 @@ def _verified(
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Verification:
     """Compare a program with the module that it was made from."""
+    maps = CLASS_MAPS in program.outputs
 
     def running(module: nn.Module) -> Runner:
         runner = runner_of(module, card, registry)
-        return runner.with_features(FEATURES, pool=True) if FEATURES in program.outputs else runner
+        return runner.with_features(FEATURES, pool=not maps) if FEATURES in program.outputs else runner
 
     copied, task = copy.deepcopy(module).cpu(), make_task(registry, card.task)
+    path = registry.architecture(card.architecture).spec.landmarks.get("mean_head", "")
+    head: Any = copied.get_submodule(path) if maps else None
     return verify(
         running(copied.float()),
         program,
@@ -226,6 +231,7 @@ def _verified(
         items,
         exact=lambda: running(copy.deepcopy(copied).double()),
         unit=task.processor.unit(card.preprocess),
+        head=head.weight.detach().float().numpy() if maps else None,
         tolerance=tolerance,
         report=report,
     )

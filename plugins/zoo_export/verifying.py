@@ -14,6 +14,7 @@ from torch import Tensor
 from zoo import DataError, OptionError, seed_for
 from zoo.interfaces import CarriesState, Task
 from zoo.plugin import FEATURES, Arrays, Runner, TakesItems, WeightsError
+from zoo_export.exportable import CLASS_MAPS
 
 __all__ = ["ITEMS", "TOLERANCE", "Verification", "synthetic_items", "verify"]
 
@@ -65,7 +66,7 @@ class Verification:
             difference = float(differences.max(initial=0.0))
             largest = max(self._largest.get(name, 1.0), float(np.abs(wanted).max(initial=0.0)))
             self._largest[name] = largest
-            if name != FEATURES:
+            if name not in (FEATURES, CLASS_MAPS):
                 self.largest_difference = max(self.largest_difference, difference)
             allowed: Any = self.tolerance * largest
             if exact and difference > allowed:
@@ -106,6 +107,7 @@ def verify(
     *,
     exact: Callable[[], Runner],
     unit: str,
+    head: NDArray[Any] | None = None,
     tolerance: float = TOLERANCE,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Verification:
@@ -115,13 +117,15 @@ def verify(
         items: a split of data, as `Dataset.split` returns it.
         exact: returns the model in float64.
         unit: what items are, in a word.
+        head: the weights (K, F) that make class maps of feature maps, if the program has class maps; then the
+            features of the model must not be pooled.
         tolerance: see `Verification`.
 
     Raises:
         DataError: there are no items.
         WeightsError: the program answers otherwise.
     """
-    pair = _Pair(model, program, task, exact, Verification(tolerance))
+    pair = _Pair(model, program, task, exact, Verification(tolerance), head)
     if isinstance(task, CarriesState):
         pair.read(items, report)
     else:
@@ -142,8 +146,10 @@ class _Pair:
         task: Task,
         exact: Callable[[], Runner],
         found: Verification,
+        head: NDArray[Any] | None,
     ) -> None:
         self._model, self._program, self._task, self._exact = model, program, task, exact
+        self._head = head
         self._margins: list[NDArray[Any]] = []
         self.found = found
 
@@ -155,7 +161,7 @@ class _Pair:
         self.found.total = len(items)
         first = np.stack([np.asarray(items[n][0]) for n in range(min(64, count))])
         first = first[np.arange(64) % len(first)]
-        whole = self._model.run(first)
+        whole = self._of_model(first)
         for size in _BATCHES:
             parts = [self._program.run(first[at : at + size]) for at in range(0, len(first), size)]
             found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -163,11 +169,20 @@ class _Pair:
             self._require_probabilities(whole[self._model.main_output], found)
         for start in range(0, count, 64):
             some = np.stack([np.asarray(items[n][0]) for n in range(start, min(start + 64, count))])
-            ours, theirs = self._model.run(some), self._program.run(some)
+            ours, theirs = self._of_model(some), self._program.run(some)
             self._note(ours, theirs)
             self.found.compare(ours, theirs, f"items from number {start} on")
             self.found.items += len(some)
             report(self.found.items, count)
+
+    def _of_model(self, items: NDArray[Any]) -> Arrays:
+        """Return the outputs of the model, with class maps made of its feature maps if there is a head."""
+        outputs = self._model.run(items)
+        if self._head is None:
+            return outputs
+        features = outputs[FEATURES]  # (B, F, h, w)
+        maps = np.einsum("kf,bfhw->bkhw", self._head, features)
+        return {**outputs, FEATURES: features.mean((2, 3)), CLASS_MAPS: maps}
 
     def read(self, tokens: Any, report: Callable[[int, int], None]) -> None:
         """Compare both token by token: lanes and lengths of several sizes, and then all in a few lanes."""

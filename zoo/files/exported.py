@@ -53,7 +53,8 @@ class Signature:
             token of each lane, and then the parts of the state.
         outputs: in order: first `logits`, or `outputs` of a model that predicts numbers; then `probabilities`
             of classes, or the parts of the state after the token; then `features`, if the model has any: a
-            vector for each item, or for each lane after the token.
+            vector for each item, or for each lane after the token; then its class activation maps,
+            `class_maps` (batch, classes, h, w), if a linear layer reads the mean of its feature maps.
         state: for each input that is a part of the state, the output that is its next value; first zeros.
     """
 

@@ -150,6 +150,38 @@ def test_a_model_whose_features_are_not_known_is_exported_without(
         np.asarray(exported.features([], **QUIET))
 
 
+@pytest.fixture(scope="module")
+def residual(folder: Path) -> zoo.Model:
+    """Return a small network whose head reads the mean of feature maps."""
+    small: Any = {"model": {"depth": 8}, "epochs": 1, "batch_size": 16, "lr": 0.01}
+    return zoo.train("resnet20", "shapes", data=DATA, run=folder / "residual", **small, **QUIET).model
+
+
+def test_class_maps_are_those_of_cam(residual: zoo.Model, tmp_path: Path) -> None:
+    path = Path(residual.export(tmp_path / "x.onnx", **QUIET)["file"])
+    images = np.stack([image for image, _ in zoo.open_dataset("shapes", **DATA, **QUIET).split("test")][:5])
+    found = read(path).start(1)({"inputs": images})["class_maps"]
+    assert found.shape == (5, 8, 4, 4)
+    given = [image.transpose(1, 2, 0) for image in images]
+    names = {"classes": residual.classes, "options": {"rectify": False}}
+    expected = residual.analyze("cam", given, **names, **QUIET).analysis.maps
+    assert expected is not None
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+
+
+def test_wrong_class_maps_get_no_file(
+    residual: zoo.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def double(outputs: dict[str, Any], count: int) -> dict[str, Any]:
+        return {**outputs, "class_maps": outputs["class_maps"] * (1 + (count == 5))}
+
+    monkeypatch.setattr("zoo_export.onnx_writer.OnnxExporter", Nothing)
+    monkeypatch.setattr(exporting, "fresh_process", bent(double))
+    with pytest.raises(WeightsError, match="its class_maps for batches of 5 differ by"):
+        residual.export(tmp_path / "x.onnx", **QUIET)
+    assert not [*tmp_path.iterdir()]
+
+
 def test_a_place_without_a_vector_for_each_item_has_no_features(net: zoo.Model) -> None:
     task = make_task(Registry.discover(), "classification")
 
