@@ -1,13 +1,7 @@
 // The HTTP API: a function for each route. What goes wrong is a `Problem`, in words.
 // Addresses are relative, so that the page also works below a path of a proxy.
 
-/** Something that did not work. `again` says whether trying again may help; a `status` of 0 is no answer. */
-export class Problem extends Error {
-  constructor(message, { hint = "", status = 0, again = false } = {}) {
-    super(message);
-    Object.assign(this, { hint, status, again });
-  }
-}
+import { Problem } from "./problem.js";
 
 const KEY = "zoo-token";
 

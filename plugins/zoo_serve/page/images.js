@@ -1,9 +1,10 @@
 // Images to answer: dropped, pasted or chosen. They stay when another model is chosen.
 
-import { Problem, predict } from "./api.js";
+import { predict } from "./api.js";
 import { announce, copyOf, element, facts } from "./dom.js";
 import { metric, percent, words } from "./format.js";
 import { showInside } from "./inside.js";
+import { Problem } from "./problem.js";
 import * as problems from "./problems.js";
 
 /** @type {{file: File, url: string}[]} */
