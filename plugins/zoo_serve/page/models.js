@@ -63,7 +63,7 @@ function details(model) {
   const add = (term, value) => value && pairs.push([term, value]);
   for (const key of ["license", "source", "author"]) add(key, typeof card[key] === "string" ? card[key] : "");
   const { epochs, steps } = card.progress ?? {};
-  add("trained for", epochs && `${count(epochs)} epochs, ${count(steps)} steps, seed ${card.seed}`);
+  add("trained for", epochs && `${count(epochs)} epoch${epochs > 1 ? "s" : ""}, ${count(steps)} steps, seed ${card.seed}`);
   for (const [split, values] of Object.entries(metrics)) {
     if (split === primary_metric(model)?.split) continue; // it is in the head
     add(split, Object.entries(values).map(([key, value]) => measured(key, value, units).join(" ")).join(", "));
