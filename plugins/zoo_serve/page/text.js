@@ -97,7 +97,8 @@ function showWriting(section, model) {
     if (asked.signal !== signal) return; // another text has begun
     working(false);
     const seconds = (performance.now() - started) / 1_000;
-    told.textContent = summary({ tokens, nats, seconds, about, stopped: signal.aborted });
+    const begun = settings.prompt ? null : beginning(model.card.preprocess);
+    told.textContent = summary({ tokens, nats, seconds, about, begun, stopped: signal.aborted });
     announce(told.textContent);
   }
 
@@ -132,9 +133,16 @@ function showWriting(section, model) {
   return () => asked.abort();
 }
 
-function summary({ tokens, nats, seconds, about, stopped }) {
+/** Return what a text begins after if there is no prompt, in words. */
+function beginning({ vocabulary, newline_eos: ends, specials, backwards }) {
+  const first = ends || vocabulary.includes("\n") ? "a newline" : `“${vocabulary[specials]}”`;
+  return `the prompt is empty, so the text ${backwards ? "ends before" : "begins after"} ${first}`;
+}
+
+function summary({ tokens, nats, seconds, about, begun, stopped }) {
   const parts = [`${stopped ? "Stopped after " : ""}${count(tokens)} tokens in ${digits(seconds, 2)} s`];
   if (tokens) parts.push(`mean surprisal ${digits(nats / tokens, 3)} nats`);
+  if (begun && tokens) parts.push(begun);
   if (about?.unknown.length) {
     const signs = about.unknown.map((sign) => `“${sign}”`).join(", ");
     parts.push(`unknown to the model, and read as <unk>: ${signs}`);
