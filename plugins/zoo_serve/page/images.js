@@ -103,6 +103,18 @@ export function showImages(place, model) {
     if (first?.class) announce(`${row.input}: ${first.class}, ${percent(first.probability)}`);
   }
 
+  find(".examples").hidden = !model.examples?.length;
+  find(".examples ul").append(...(model.examples ?? []).map(({ name, url }) => {
+    const choose = async () => {
+      try {
+        add([new File([await (await fetch(url)).blob()], name)]);
+      } catch {
+        problems.show(problem, new Problem(`${name} could not be downloaded.`));
+      }
+    };
+    const image = element("img", { src: url, alt: name });
+    return element("li", {}, element("button", { type: "button", onclick: choose }, image));
+  }));
   top.addEventListener("change", () => {
     if (!top.reportValidity()) return;
     rows = new Map();
