@@ -1,18 +1,21 @@
-"""What the browser visits: `zoo serve` as a process, with small models."""
+"""What the browser visits: `zoo serve` as a process, with small models; or a folder of static files."""
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
 import socket
 import subprocess
 import sys
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
 import zoo
 
-__all__ = ["Server", "chromium", "free_port", "tiny_run"]
+__all__ = ["FileServer", "Server", "chromium", "free_port", "tiny_run"]
 
 
 # A thousand tokens a second, so that a text is not finished before somebody can look at it or stop it
@@ -83,3 +86,27 @@ def tiny_run(folder: Path) -> Path:
     small: Any = {"model": {"widths": [4, 8]}, "epochs": 4, "batch_size": 16, "lr": 0.01}
     zoo.train("convnet-bn", "shapes", data=data, run=folder, progress=False, **small)
     return folder
+
+
+class FileServer:
+    """A plain server of a folder's files, which sends no headers of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        handler = functools.partial(_Quiet, directory=str(folder))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass

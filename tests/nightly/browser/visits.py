@@ -36,14 +36,18 @@ _GIVE = """
 class Visit:
     """A page of a browser context of its own.
 
+    Args:
+        policy: what the page must work under; by default that of the served page. A page may have its own.
+
     Attributes:
         requests: addresses that the page asked for.
         errors: what the console and the page reported.
         forgiven: parts of messages that a test expects among the errors.
     """
 
-    def __init__(self, browser: Any, url: str, **settings: Any) -> None:
+    def __init__(self, browser: Any, url: str, *, policy: str = POLICY, **settings: Any) -> None:
         self.url = url
+        self._policy = policy
         self._context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **settings})
         self.page = self._context.new_page()
         self.page.set_default_timeout(20_000)
@@ -102,10 +106,9 @@ class Visit:
         if message.type in ("error", "warning"):
             self.errors.append(message.text)
 
-    @staticmethod
-    def _under_the_policy(route: Any) -> None:
+    def _under_the_policy(self, route: Any) -> None:
         answer = route.fetch()
-        headers = {"content-security-policy": POLICY} | answer.headers
+        headers = ({"content-security-policy": self._policy} if self._policy else {}) | answer.headers
         route.fulfill(response=answer, headers=headers)
 
 

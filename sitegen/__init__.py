@@ -1,0 +1,1 @@
+"""What generates the website of the documentation."""

@@ -1,0 +1,40 @@
+// The API of the served page, without a server: the same functions, computed here by exported models.
+
+import { mapsOf, predictImage } from "./classifying.js";
+import { predictText, sampleText } from "./language.js";
+import { Problem } from "./problem.js";
+import { fetched } from "./runtime.js";
+
+/** Keep no token: there is no server that asks for one. */
+export const keepToken = () => {};
+
+/** Describe the models, as GET /models of `zoo serve` does, each with its signature. */
+export async function listModels() {
+  const names = await (await fetched("models/index.json", "The list of models")).json();
+  models = new Map(await Promise.all(names.map(async (name) => [name, await describe(name)])));
+  return [...models.values()];
+}
+
+/** Return the row of an input: `{input, predictions, error}`. */
+export function predict({ model, input, top = null }, signal) {
+  const described = models.get(model);
+  if (typeof input === "string") return predictText(described, input, signal);
+  return predictImage(described, input, top);
+}
+
+/** Return the class activation map of an image, as POST /analyze of `zoo serve` does. */
+export const analyze = ({ model, input, classes, options }) => mapsOf(models.get(model), input, classes[0], options);
+
+/** Yield `{text, surprisal}` for each token, and at last `{done}` with what is said of the whole text. */
+export const sample = ({ model, ...settings }, signal) => sampleText(models.get(model), settings, signal);
+
+let models = new Map(); // by name
+
+async function describe(name) {
+  const answer = await fetched(`models/${encodeURIComponent(name)}.json`, `The card of ${name}`);
+  try {
+    return await answer.json();
+  } catch {
+    throw new Problem(`The card of ${name} is damaged.`);
+  }
+}

@@ -1,0 +1,67 @@
+// Images: the classes of one with their probabilities, and where the network saw the evidence for a class.
+
+import { pixelsOf, shownOf } from "./pixels.js";
+import { Problem } from "./problem.js";
+import { programOf } from "./runtime.js";
+
+/** Return the row of an image file: its most likely classes, or why it cannot be read. */
+export async function predictImage(model, file, top) {
+  let pixels;
+  try {
+    pixels = await read(model, file);
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    return { input: file.name, predictions: [], error: error.message };
+  }
+  const { probabilities } = await run(model, pixels);
+  const best = ranked(probabilities).slice(0, top ?? 1);
+  const predictions = best.map((number) => ({ class: model.classes[number], probability: probabilities[number] }));
+  return { input: file.name, predictions, error: null };
+}
+
+/**
+ * Return the class activation map of a class over an image, both as PNG: by default of the predicted class.
+ * @param {{flips: ?boolean, rectify: ?boolean}} options those of `zoo analyze cam`
+ */
+export async function mapsOf(model, file, name, { flips = false, rectify = true }) {
+  const pixels = await read(model, file);
+  const { probabilities, class_maps: maps } = await run(model, pixels);
+  const number = name === undefined ? ranked(probabilities)[0] : model.classes.indexOf(name);
+  const side = Math.sqrt(maps.length / model.classes.length);
+  const least = rectify ? 0 : -Infinity;
+  const ofClass = (all) =>
+    all.slice(number * side ** 2, (number + 1) * side ** 2).map((value) => Math.max(value, least));
+  let map = ofClass(maps);
+  if (flips) {
+    const other = await run(model, mirrored(pixels, size(model).size));
+    const back = mirrored(ofClass(other.class_maps), side);
+    map = map.map((value, place) => (value + back[place]) / 2);
+  }
+  const about = { map_of: model.classes[number], probability: probabilities[number], peak: Math.max(...map) };
+  const items = [{ ...about, map: grayImage(map, side) }];
+  return { items, image: await shownOf(file), figures: {}, scores: {} };
+}
+
+const size = ({ card }) => ({ size: card.arguments.image_size, channels: card.arguments.in_channels });
+const read = (model, file) => pixelsOf(file, size(model));
+const run = async (model, pixels) => (await programOf(model))({ inputs: pixels });
+
+/** Return the numbers of classes, the most likely first. */
+const ranked = (probabilities) => [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]);
+
+/** Return rows of so many values, each from right to left. */
+const mirrored = (values, width) => values.map((_, place) => values[place + width - 1 - 2 * (place % width)]);
+
+/** Return a map as the data URL of a gray PNG, from its lowest value to its highest; a constant one is black. */
+function grayImage(map, side) {
+  const [low, high] = [Math.min(...map), Math.max(...map)];
+  const canvas = Object.assign(document.createElement("canvas"), { width: side, height: side });
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(side, side);
+  for (const [place, value] of map.entries()) {
+    const level = Math.round((255 * (value - low)) / Math.max(high - low, 1e-12));
+    image.data.set([level, level, level, 255], 4 * place);
+  }
+  context.putImageData(image, 0, 0);
+  return canvas.toDataURL();
+}
