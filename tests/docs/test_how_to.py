@@ -35,6 +35,8 @@ SMALLER = {
     r"neighbors cifar10-resnet20": "neighbors shapes-resnet20 --data train_size=80",
     r"--indices 0-99": "--indices 0-9",
     r"python (benchmarks/\S+).*": rf"python {ROOT}/\1 --help",
+    r"bash \.ci/tools": "true",
+    r"python -m (sitegen\.\w+|http\.server) .*": rf"PYTHONPATH={ROOT} python -m \1 --help",
     r"(?<==)/data\b": os.environ.get("ZOO_DATA", ""),
 }
 TUTORIAL = ROOT / "docs" / "tutorial"
