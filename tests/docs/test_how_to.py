@@ -26,6 +26,7 @@ TRAININGS = {
     "cifar10-resnet-lite": "--model widths=2,2,2,2,2 --batch-size 512",
     "lstm": "--model hidden_size=8 --model num_layers=1",
     "nietzsche-gru": "--model hidden_size=8",
+    "nietzsche-lstm": "--model hidden_size=8 --model num_layers=1",
     "stdlib-lstm": "--model hidden_size=8 --batch-size 512",
 }
 # Quick ones, whose results a page goes on with
@@ -38,6 +39,7 @@ SMALLER = {
     r"bash \.ci/tools": "true",
     r"python -m (sitegen\.\w+|http\.server) .*": rf"PYTHONPATH={ROOT} python -m \1 --help",
     r"(?<==)/data\b": os.environ.get("ZOO_DATA", ""),
+    r"torchrun .* -m -- zoo": "python -m torch.distributed.run --standalone --nproc-per-node 2 -m -- zoo",
 }
 TUTORIAL = ROOT / "docs" / "tutorial"
 TEXT = "It was the best of times, it was the worst of times, said the old man. "
