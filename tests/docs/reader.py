@@ -40,7 +40,10 @@ def do(block: Block, folder: Path, namespace: dict[str, object]) -> None:
         exec(compile(block.text, "<page>", "exec"), namespace)
     elif block.script:
         script = re.sub(r"^make demo.*$", lambda _: _demo(), block.script, flags=re.M)
-        type_in(script, folder, ZOO_DATA=str(folder / "data"))
+        variables = str(namespace.get("variables", ""))
+        type_in(f"{variables}{script}", folder, ZOO_DATA=str(folder / "data"))
+        set_here = re.findall(r"^(?:export|unset) .*\n", block.script, re.M)
+        namespace["variables"] = f"{variables}{''.join(set_here)}"  # for the blocks that follow
 
 
 def type_in(script: str, folder: Path, **environ: str) -> str:
