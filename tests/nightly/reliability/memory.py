@@ -217,7 +217,7 @@ def _training(folder: Path, name: str, content: bytes) -> tuple[list[str], Path]
 
 
 def _others(folder: Path) -> Iterator[tuple[list[str], Path]]:
-    """Yield commands on texts, catalogues and idx files."""
+    """Yield commands on texts, catalogs and idx files."""
     for name, content in (
         ("20,000 different characters", "".join(chr(0x4E00 + n % 20_000) for n in range(330_000))),
         ("120,000 words", " ".join("abcdefghij"[n % 10] + str(n) for n in range(120_000))),

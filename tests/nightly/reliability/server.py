@@ -12,7 +12,7 @@ from pathlib import Path
 CERTIFICATE = Path(__file__).with_name("localhost.pem")
 """Self-signed, for localhost only, with its key."""
 
-Behaviour = Callable[[BaseHTTPRequestHandler, threading.Event], None]
+Behavior = Callable[[BaseHTTPRequestHandler, threading.Event], None]
 """Answers a request. The event is set when the server ends, for answers that wait."""
 
 
@@ -24,7 +24,7 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def serving(behaviors: Mapping[str, Behaviour]) -> Generator[tuple[str, list[str]]]:
+def serving(behaviors: Mapping[str, Behavior]) -> Generator[tuple[str, list[str]]]:
     """Serve paths, each by its behavior; yield the address, and the list of paths requested so far."""
     requested: list[str] = []
     over = threading.Event()
@@ -52,7 +52,7 @@ def serving(behaviors: Mapping[str, Behaviour]) -> Generator[tuple[str, list[str
         server.server_close()
 
 
-def gives(content: bytes, *, status: int = 200, length: int | None = None, kind: str = "") -> Behaviour:
+def gives(content: bytes, *, status: int = 200, length: int | None = None, kind: str = "") -> Behavior:
     """Answer with `content`; `length` announces another number of bytes."""
 
     def answer(request: BaseHTTPRequestHandler, over: threading.Event) -> None:
@@ -65,7 +65,7 @@ def gives(content: bytes, *, status: int = 200, length: int | None = None, kind:
     return answer
 
 
-def redirects_to(address: str) -> Behaviour:
+def redirects_to(address: str) -> Behavior:
     """Answer with a redirect."""
 
     def answer(request: BaseHTTPRequestHandler, over: threading.Event) -> None:
@@ -77,7 +77,7 @@ def redirects_to(address: str) -> Behaviour:
     return answer
 
 
-def stalls(content: bytes) -> Behaviour:
+def stalls(content: bytes) -> Behavior:
     """Send half of the bytes announced, then nothing more."""
 
     def answer(request: BaseHTTPRequestHandler, over: threading.Event) -> None:
@@ -91,7 +91,7 @@ def stalls(content: bytes) -> Behaviour:
     return answer
 
 
-def never_ends() -> Behaviour:
+def never_ends() -> Behavior:
     """Send zeros as long as the client listens, without announcing how many."""
 
     def answer(request: BaseHTTPRequestHandler, over: threading.Event) -> None:

@@ -117,7 +117,7 @@ def test_the_loop_over_a_cell_computes_what_the_rnn_does() -> None:
 
 
 @pytest.mark.parametrize(("make", "options"), [(CharRNN, {"num_layers": 2}), (CharRNNCell, {})])
-def test_identity_initialisation_is_of_every_recurrent_matrix_and_nothing_else(
+def test_identity_initialization_is_of_every_recurrent_matrix_and_nothing_else(
     make: Callable[..., nn.Module], options: dict[str, int]
 ) -> None:
     plain = build(make, **options).state_dict()

@@ -75,7 +75,7 @@ def test_a_residual_layer_of_zeros_passes_its_input_on() -> None:
     assert torch.equal(residual(x), x)
 
 
-def test_a_block_whose_second_normalisation_is_zero_passes_its_shortcut_on() -> None:
+def test_a_block_whose_second_normalization_is_zero_passes_its_shortcut_on() -> None:
     block = ResNet(**CIFAR).eval().get_submodule("stages.1.0")
     nn.init.zeros_(block.get_parameter("norm2.weight"))
     x = torch.rand(2, 16, 8, 8)
@@ -161,7 +161,7 @@ def test_a_layer_does_what_its_style_says(order: Any, activation: Any, function:
     torch.testing.assert_close(layer(x), second(first(conv)))
 
 
-def test_without_normalisation_convolutions_have_a_bias() -> None:
+def test_without_normalization_convolutions_have_a_bias() -> None:
     def parameters(norm: Norm) -> set[str]:
         return {name for name, _ in ConvNet(**CIFAR, norm=norm).named_parameters()}
 

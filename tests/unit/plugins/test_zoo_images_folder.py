@@ -74,7 +74,7 @@ def palette(**options: Any) -> bytes:
     return encoded(image, **options)
 
 
-def grey16() -> Image.Image:
+def gray16() -> Image.Image:
     return Image.fromarray(np.full((20, 30), 0x8080, np.uint16))
 
 
@@ -96,9 +96,9 @@ def grey16() -> Image.Image:
         (palette(format_="GIF", transparency=1), WHITE),
         (encoded(Image.new("CMYK", (20, 20), (0, 255, 255, 0)), "JPEG", quality=95), RED),
         (encoded(Image.new("CMYK", (20, 20), (0, 255, 255, 0)), "TIFF"), RED),
-        (encoded(grey16()), [0x80] * 3),
-        (encoded(grey16(), "TIFF"), [0x80] * 3),
-        (encoded(grey16(), "PPM"), [0x80] * 3),
+        (encoded(gray16()), [0x80] * 3),
+        (encoded(gray16(), "TIFF"), [0x80] * 3),
+        (encoded(gray16(), "PPM"), [0x80] * 3),
         (
             encoded(
                 Image.new("RGB", (20, 20), "red"),
@@ -109,7 +109,7 @@ def grey16() -> Image.Image:
             RED,
         ),
     ],
-    ids=["rgb", "thin", "grey", "1-bit", "rgba", "half-clear", "la", "webp", "grey-clear", "palette",
+    ids=["rgb", "thin", "gray", "1-bit", "rgba", "half-clear", "la", "webp", "gray-clear", "palette",
          "palette-clear", "palette-alpha", "gif-clear", "cmyk-jpeg", "cmyk-tiff", "16-bit-png", "16-bit-tiff",
          "16-bit-ppm", "animated"],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Grey images of stripes, each drawn from its number."""
+"""Gray images of stripes, each drawn from its number."""
 
 import hashlib
 
