@@ -1,4 +1,4 @@
-"""What surpries a language model: the loss of each token, and the passages where it is highest."""
+"""What surprises a language model: the loss of each token, and the passages where it is highest."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHOWN = 20_000
 _PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
-<title>What surpries the model</title>
+<title>What surprises the model</title>
 <style>
 body {{ font: 16px/1.6 system-ui, sans-serif; color: {ink}; background: {paper}; max-width: 46em;
   margin: 2.5em auto; padding: 0 1.2em }}
@@ -34,10 +34,11 @@ pre {{ font: 15px/1.75 ui-monospace, monospace; white-space: pre-wrap; overflow-
   border-left: 3px solid {faint}; padding-left: 1em }}
 i {{ font-style: normal; padding: .1em .7em; color: {ink} }}
 </style>
-<h1>What surpries the model</h1>
+<h1>What surprises the model</h1>
 <p>{title}: {mean:.2f} nats per token on average.</p>
 <p>{scale} nats. The redder a token, the less the model expected it; full red means at least {full:.0f} nats,
-a probability of at most 1 in {odds:.0f}. The first token of the text is not predicted, and so not shown.</p>
+a probability of at most 1 in {odds:.0f}. The first token of the text is not predicted, so it is not
+shown.</p>
 {parts}
 """
 
@@ -106,7 +107,7 @@ class _Scored:
 def _losses(model: nn.Module, batches: Iterable[Batch]) -> tuple[Tensor, Tensor]:
     """Return the predicted tokens (N,) in the order of the text, and their losses in nats (N,).
 
-    A batch has lanes side by side; the text runs through one lane after the other, until a state is fresh.
+    A batch has parallel streams; the text runs through one stream after the other, until a state is fresh.
     """
     runs: list[tuple[list[Tensor], list[Tensor]]] = []
     state = None
@@ -136,7 +137,7 @@ def _highest(nats: Tensor, *, count: int, length: int) -> list[tuple[int, int]]:
 
 
 def _by_token(scored: _Scored) -> list[dict[str, Any]]:
-    """Return the count and the mean nats of each token, the highest total first."""
+    """Return the count and the mean nats of each token, with the highest total first."""
     size = len(scored.texts)
     counts = torch.bincount(scored.tokens, minlength=size)
     sums = torch.zeros(size, dtype=torch.float64).index_add_(0, scored.tokens, scored.nats.double())
@@ -155,12 +156,12 @@ def _by_token(scored: _Scored) -> list[dict[str, Any]]:
 
 
 def _visible(word: str) -> str:
-    """Return a token in one line: a newline becomes ↵, and what a terminal would obey becomes a dot."""
+    """Return a token in one line: a newline becomes ↵, and a control character becomes a dot."""
     return "".join("↵" if sign == "\n" else sign if sign.isprintable() else "·" for sign in word)
 
 
 def _page(title: str, scored: _Scored, passages: Sequence[tuple[str, tuple[int, int]]]) -> bytes:
-    """Return an HTML page with some passages by title, then the start of the text."""
+    """Return an HTML page with passages under their titles, followed by the start of the text."""
     count = len(scored.tokens)
     text = "The text" if count <= _SHOWN else f"The first {_SHOWN:,} of {count:,} tokens"
     parts = [

@@ -52,7 +52,7 @@ def test_a_text_streams_in_and_is_that_of_the_command(visit: Visit) -> None:
     told = page.locator(".told").inner_text()
     mean = sum(nats for _, nats in expected) / 80
     assert f"mean surprisal {mean:.3g} nats" in told
-    assert "unknown to the model, and read as <unk>: “§”" in told
+    assert "not in the model's vocabulary, read as <unk>: “§”" in told
     assert page.locator("#live").inner_text() == told
 
 
@@ -146,7 +146,7 @@ def test_a_text_that_is_stopped_is_not_computed_any_further(
 def test_a_text_of_ones_own_is_scored_and_looked_into(visit: Visit) -> None:
     text = "what does not kill me makes me <b>stronger</b>."
     page = visit.open("nietzsche-rnn")
-    page.get_by_label("A text of your own").fill(text)
+    page.get_by_label("Your text").fill(text)
     page.get_by_role("button", name="Score").click()
     page.locator(".scores dd").first.wait_for()
     (row,) = zoo.load("nietzsche-rnn").predict([text], progress=False)
@@ -164,7 +164,7 @@ def test_a_text_of_ones_own_is_scored_and_looked_into(visit: Visit) -> None:
     frame.wait_for()
     assert frame.get_attribute("sandbox") == "allow-same-origin"  # so that no script runs
     inside = page.frame_locator("iframe")
-    inside.get_by_role("heading", name="What surpries the model").wait_for()
+    inside.get_by_role("heading", name="What surprises the model").wait_for()
     background = "(node) => getComputedStyle(node).backgroundColor"
     assert inside.locator("pre span").nth(1).evaluate(background).startswith("rgba(255, 60, 30")
 
@@ -172,13 +172,13 @@ def test_a_text_of_ones_own_is_scored_and_looked_into(visit: Visit) -> None:
 def test_an_error_of_the_api_is_shown_beside_the_form_and_the_input_stays(visit: Visit) -> None:
     visit.forgiven.add("status of 400")
     page = visit.open("nietzsche-rnn")
-    page.get_by_label("A text of your own").fill("a")
+    page.get_by_label("Your text").fill("a")
     page.get_by_label("Method").select_option("surprisal")
     page.get_by_role("button", name="Look inside").click()
     problem = page.locator(".inside .problem")
     problem.get_by_role("strong").wait_for()
     assert "token" in problem.inner_text()
-    assert page.get_by_label("A text of your own").input_value() == "a"
+    assert page.get_by_label("Your text").input_value() == "a"
 
 
 def test_small_things(visit: Visit) -> None:
