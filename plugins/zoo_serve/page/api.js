@@ -41,7 +41,7 @@ export async function* sample(settings, signal) {
     if (event === "done") return void (yield { done: data });
     yield data;
   }
-  throw new Problem("The server stopped in the middle of the text.", { again: true });
+  throw new Problem("The server closed the connection before the end of the text.", { again: true });
 }
 
 function formOf(model, input) {
@@ -67,15 +67,15 @@ async function answered(promise) {
     return await promise;
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem("The server does not answer.", { hint: "Is zoo serve still running?", again: true });
+    throw new Problem("The server does not respond.", { hint: "Is zoo serve still running?", again: true });
   }
 }
 
 function problemOf({ error }, status, seconds = 0) {
   const again = status === 503 || status === 429 || status >= 500;
-  let message = error?.message ?? `The server answered with status ${status}.`;
+  let message = error?.message ?? `The server responded with status ${status}.`;
   if (status === 503) message = `The server is busy: ${message}`;
-  const wait = seconds > 0 ? `It asks to wait ${seconds} s.` : "";
+  const wait = seconds > 0 ? `Try again in ${seconds} s.` : "";
   return new Problem(message, { hint: [error?.hint, wait].filter(Boolean).join(" "), status, again });
 }
 

@@ -153,5 +153,5 @@ async function shown({ items, image, figures, scores }, model, name, input) {
     return element("a", { href: url, download: file }, file);
   });
   const parts = [...(await Promise.all(maps)), ...(rows.length ? [facts(rows, "metrics")] : []), ...drawn];
-  return parts.length ? parts : [element("p", {}, "It found nothing to show.")];
+  return parts.length ? parts : [element("p", {}, "The method found nothing to show.")];
 }

@@ -66,7 +66,7 @@ function showModel() {
   }
   if (!model) {
     document.title = "zoo";
-    const said = element("p", {}, `No model here is called “${name}”.`);
+    const said = element("p", {}, `This server has no model called “${name}”.`);
     view.replaceChildren(element("h1", {}, "Unknown model"), said);
     return;
   }
@@ -74,7 +74,7 @@ function showModel() {
   view.replaceChildren(showHead(model));
   if (model.takes === "image") leave = showImages(view, model);
   if (model.takes === "text") leave = showText(view, model);
-  if (model.takes === null) view.append(element("p", {}, "Its task does not say how to read inputs one by one."));
+  if (model.takes === null) view.append(element("p", {}, "The task of this model does not support single inputs."));
   view.append(showCard(model));
 }
 

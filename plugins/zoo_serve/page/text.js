@@ -126,7 +126,7 @@ function showWriting(section, model) {
       told.textContent = "Copied.";
     } catch {
       getSelection().selectAllChildren(written);
-      told.textContent = "The browser forbids copying from here; the text is selected, so Ctrl+C copies it.";
+      told.textContent = "The browser does not allow copying. The text is selected: press Ctrl+C to copy it.";
     }
     announce(told.textContent);
   });
@@ -145,7 +145,7 @@ function summary({ tokens, nats, seconds, about, begun, stopped }) {
   if (begun && tokens) parts.push(begun);
   if (about?.unknown.length) {
     const signs = about.unknown.map((sign) => `“${sign}”`).join(", ");
-    parts.push(`unknown to the model, and read as <unk>: ${signs}`);
+    parts.push(`not in the model's vocabulary, read as <unk>: ${signs}`);
   }
   return parts.join(" · ");
 }

@@ -21,7 +21,7 @@ def use(visit: Visit, model: str) -> Any:
         page.get_by_label("Temperature").fill("1.3")
         page.get_by_role("button", name="Generate").click()
         page.locator('.written[aria-busy="false"] .token').first.wait_for()
-        page.get_by_label("A text of your own").fill("the long text\n" * 3)
+        page.get_by_label("Your text").fill("the long text\n" * 3)
         page.get_by_role("button", name="Score").click()
         page.locator(".scores dd").first.wait_for()
         page.get_by_label("Method").select_option("surprisal")
@@ -107,7 +107,7 @@ def test_a_text_is_generated_and_stopped_by_keyboard_alone(keys: Visit) -> None:
     page = keys.page
     tab_to(page, 'a[href="#nietzsche-rnn"]')
     page.keyboard.press("Enter")
-    page.get_by_role("heading", name="Let it write").wait_for()
+    page.get_by_role("heading", name="Generate text").wait_for()
     assert page.evaluate("document.activeElement.id") == "main"
     tab_to(page, "textarea[name=prompt]")
     page.keyboard.type("the will ")

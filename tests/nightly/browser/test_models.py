@@ -41,7 +41,7 @@ def test_the_address_names_the_model(visit: Visit) -> None:
     heading = page.locator("main h1")
     assert heading.inner_text() == "cifar10-resnet20"
     page.get_by_role("link", name="nietzsche-rnn").click()
-    page.get_by_role("heading", name="Let it write").wait_for()
+    page.get_by_role("heading", name="Generate text").wait_for()
     assert (page.url, page.title()) == (f"{visit.url}/#nietzsche-rnn", "nietzsche-rnn · zoo")
     assert page.locator("[aria-current=page]").inner_text().startswith("nietzsche-rnn")
     page.go_back()

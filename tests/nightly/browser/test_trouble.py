@@ -23,7 +23,7 @@ def test_a_server_that_is_killed_in_the_middle_of_a_text_comes_back(browser: Any
         server.kill()
         problem = page.locator(".sampling .problem")
         problem.get_by_role("strong").wait_for()
-        assert "server does not answer" in problem.inner_text()
+        assert "server does not respond" in problem.inner_text()
         assert 10 < page.locator(".written .token").count() < 2000  # what came stays
         assert page.get_by_label("Prompt").input_value() == "the will "
         problem.get_by_role("button", name="Try again").click()  # it is still down
@@ -41,7 +41,7 @@ def test_a_page_that_finds_no_server_tries_again(visit: Visit) -> None:
     visit.forgiven.add(FAILED)
     visit.page.route("**/models", lambda route: route.abort("connectionrefused"))
     page = visit.open("nietzsche-rnn")
-    assert "The server does not answer." in page.get_by_role("alert").first.inner_text()
+    assert "The server does not respond." in page.get_by_role("alert").first.inner_text()
     page.unroute("**/models")
     page.get_by_role("button", name="Try again").click()
     page.get_by_role("heading", name="nietzsche-rnn").wait_for()
@@ -61,7 +61,7 @@ def test_a_server_that_is_busy_says_when_to_come_back(visit: Visit) -> None:
     problem = page.locator(".images > .problem")
     problem.get_by_role("strong").wait_for()
     assert "The server is busy: too many requests wait." in problem.inner_text()
-    assert "It asks to wait 7 s." in problem.inner_text()
+    assert "Try again in 7 s." in problem.inner_text()
     problem.get_by_role("button", name="Try again").click()
     page.locator("canvas").wait_for()
     assert problem.text_content() == ""
@@ -70,7 +70,7 @@ def test_a_server_that_is_busy_says_when_to_come_back(visit: Visit) -> None:
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        ({"status": 500, "body": "<b>oh</b>"}, "The server answered with status 500."),
+        ({"status": 500, "body": "<b>oh</b>"}, "The server responded with status 500."),
         (
             {"status": 413, "json": {"error": {"message": "the file is too large", "hint": "at most 5 MB"}}},
             "At most 5 MB.",
@@ -106,10 +106,10 @@ def guard(visit: Visit, token: str) -> list[str]:
 def test_a_token_is_asked_for_and_kept(visit: Visit) -> None:
     carried = guard(visit, "sesame")
     page = visit.open("nietzsche-rnn")
-    field = page.get_by_label("Token, as")
+    field = page.get_by_label("Token printed by")
     for token in ("wrong", "sesame"):
         field.fill(token)
-        page.get_by_role("button", name="Use it").click()
+        page.get_by_role("button", name="Use token").click()
         page.wait_for_timeout(100)
     page.get_by_role("heading", name="nietzsche-rnn").wait_for()
     page.get_by_role("button", name="Generate").click()
@@ -147,7 +147,7 @@ def test_a_server_that_restarts_with_another_token_is_told_beside_the_form(visit
     page = visit.open("nietzsche-rnn")
     carried = guard(visit, "new")
     page.get_by_role("button", name="Generate").click()
-    page.locator(".sampling .problem").get_by_label("Token, as").fill("new")
-    page.get_by_role("button", name="Use it").click()
+    page.locator(".sampling .problem").get_by_label("Token printed by").fill("new")
+    page.get_by_role("button", name="Use token").click()
     page.locator('.written[aria-busy="false"] .token').first.wait_for()
     assert carried == ["", "Bearer new"]
