@@ -52,7 +52,7 @@ def with_key(*, key: str):
 """
 
 
-MISSING = "its data is missing, and checks download nothing: it is on the other disk"
+MISSING = "its data is missing, and checks never download: it is on the other disk"
 
 
 @pytest.fixture(autouse=True)
@@ -125,7 +125,7 @@ def test_one_dataset_out_of_reach_is_no_failure_beside_one_that_ran(plugin):
     ("target", "reason"),
     [
         ("absent", MISSING),
-        ("with_key", "it needs a value for key, which the kit cannot make up"),
+        ("with_key", "it requires a value for key, which the kit cannot make up"),
     ],
 )
 def test_nothing_but_skips_is_a_failure(target, reason, plugin, capsys):
@@ -160,9 +160,7 @@ def test_an_entry_that_cannot_be_opened_is_one_line(plugin, capsys):
     run(["check", plugin(TinyImages="classification", absent="classification")])
     skipped = [line for line in capsys.readouterr().out.splitlines() if line.startswith("skipped")]
     assert len(skipped) == 1
-    assert skipped[0].endswith(
-        "d1: its data is missing, and checks download nothing: it is on the other disk"
-    )
+    assert skipped[0].endswith("d1: its data is missing, and checks never download: it is on the other disk")
 
 
 def test_an_assertion_without_a_message_is_reported_by_its_place(plugin, capsys):
@@ -232,7 +230,7 @@ def test_a_report_of_another_kind_is_refused_before_anything_is_checked(plugin, 
     refused = capsys.readouterr()
     assert (refused.out, refused.err.splitlines()[-1]) == (
         "",
-        "zoo: there is no folder nowhere to write report.md to",
+        "zoo: report.md cannot be written: there is no folder nowhere",
     )
 
 

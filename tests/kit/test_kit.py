@@ -152,40 +152,40 @@ def test_a_plugin_fails_its_check_and_no_other(name, monkeypatch, tmp_path):
     [
         ("output_shape.state-output_shape", "a state kept on the module"),
         ("landmarks_resolve.features-landmarks_resolve", "a layer that reshapes the batch"),
-        ("landmarks_resolve.head-landmarks_resolve", "has the batch first"),
+        ("landmarks_resolve.head-landmarks_resolve", "has the batch before time"),
         ("builds.dim-builds", "a misspelled dim"),
-        ("output_shape.small-output_shape", "it reads 64×64 ones; say the least that it reads in the spec's"),
-        ("output_shape.large-output_shape", "a fixed size of the inputs"),
-        ("builds.small-builds", "it reads 48×48 ones; say the least that it reads in the spec's"),
+        ("output_shape.small-output_shape", "it reads 64×64 images; set the spec's"),
+        ("output_shape.large-output_shape", "a fixed input size"),
+        ("builds.small-builds", "it reads 48×48 images; set the spec's"),
         ("output_shape-output_shape", "a squeeze() that drops a batch of one"),
-        ("eval_changes_nothing.darker-eval_changes_nothing", "an operation in place on them"),
-        ("same_shape_in_training.inputs-same_shape_in_training", "an operation in place on them"),
+        ("eval_changes_nothing.darker-eval_changes_nothing", "an in-place operation on them"),
+        ("same_shape_in_training.inputs-same_shape_in_training", "an in-place operation on them"),
         ("eval_is_deterministic-eval_is_deterministic", "F.dropout without"),
         ("eval_is_deterministic.counter-eval_is_deterministic", "something kept on the module"),
         ("eval_is_deterministic.last-eval_is_deterministic", "something kept on the module"),
-        ("eval_is_deterministic.numpy-eval_is_deterministic", "noise from numpy"),
-        ("batch_mates_do_not_matter.large-batch_mates_do_not_matter", "only of one that is large enough"),
-        ("batch_mates_do_not_matter.number-batch_mates_do_not_matter", "the size of the batch used"),
+        ("eval_is_deterministic.numpy-eval_is_deterministic", "noise from NumPy"),
+        ("batch_mates_do_not_matter.large-batch_mates_do_not_matter", "only for larger batches"),
+        ("batch_mates_do_not_matter.number-batch_mates_do_not_matter", "depends on the batch size"),
         ("overfits_one_batch.softmax-overfits_one_batch", "a softmax in the model"),
-        ("saves_and_loads.process-saves_and_loads", "what differs between processes"),
-        ("exports.batch-exports", "the size of the batch kept as a number"),
-        ("items_fit_dims.long-items_fit_dims", "a __len__ that counts files or lines"),
+        ("saves_and_loads.process-saves_and_loads", "values that differ between processes"),
+        ("exports.batch-exports", "the batch size fixed as a number"),
+        ("items_fit_dims.long-items_fit_dims", "a __len__ that also counts files or lines"),
         ("items_fit_dims.short-items_fit_dims", "a __len__ that leaves out items"),
-        ("same_items_twice.place-same_items_twice", "an operation in place"),
-        ("same_items_twice.inverted-same_items_twice", "an operation in place"),
-        ("same_items_twice.next-same_items_twice", "an operation in place"),
+        ("same_items_twice.place-same_items_twice", "an in-place operation"),
+        ("same_items_twice.inverted-same_items_twice", "an in-place operation"),
+        ("same_items_twice.next-same_items_twice", "an in-place operation"),
         (
             "same_items_twice.augmented-same_items_twice",
             "a dataset that shuffles, augments or labels at random",
         ),
         ("same_items_twice.labels-same_items_twice", "a dataset that shuffles, augments or labels at random"),
-        ("same_items_twice.opened-same_items_twice", "random numbers drawn without a seed"),
+        ("same_items_twice.opened-same_items_twice", "random numbers from an unseeded generator"),
         ("same_items_twice.system-same_items_twice", "a generator that the system seeds"),
         ("same_items_twice.process-same_items_twice", "os.getpid()"),
         ("same_items_twice.clock-same_items_twice", "time.time()"),
         ("same_items_twice.order-same_items_twice", "the order of a set"),
         ("same_fingerprint_twice.order-same_fingerprint_twice", "the order of a set"),
-        ("splits_differ.bit-splits_differ", "changed a little"),
+        ("splits_differ.bit-splits_differ", "slightly changed"),
         ("labels_in_range.missing-labels_in_range", "a split by class"),
         ("labels_in_range.one-labels_in_range", "items sorted by class"),
         (
@@ -201,7 +201,7 @@ def test_a_plugin_fails_its_check_and_no_other(name, monkeypatch, tmp_path):
         ("maps_are_upright-maps_are_upright", "maps upside down"),
         ("maps_are_upright.mirrored-maps_are_upright", "mirrored maps"),
         ("maps_are_upright.swapped-maps_are_upright", "rows and columns swapped"),
-        ("items_fit_dims.list-items_fit_dims", "cut into lanes"),
+        ("items_fit_dims.list-items_fit_dims", "cut into parallel streams"),
         ("can_be_written-can_be_written", "convert it with float(), int() or tolist()"),
         ("fingerprint_follows_the_data-fingerprint_follows_the_data", "a constant"),
         ("reads_by_typed_options-reads_by_typed_options", "a missing annotation"),
@@ -304,7 +304,9 @@ def test_weights_that_are_not_at_hand_are_skipped_and_not_passed():
     suite = Suite(registry_of("broken_plugins:elsewhere"), "mutants", thorough=True)
     outcomes = [suite.outcome(name) for name, item in suite.items.items() if item.check.kind == "weights"]
     assert {outcome.outcome for outcome in outcomes} == {"skipped"}
-    assert outcomes[-1].reason.startswith("it cannot be measured here, where nothing is downloaded: ")
+    assert outcomes[-1].reason.startswith(
+        "it cannot be measured without a download, and checks never download: "
+    )
     assert not shortfall(outcomes)
 
 
@@ -334,7 +336,7 @@ def test_what_needs_an_extra_that_is_not_installed_is_skipped_and_told():
 
 def test_an_analyzer_with_an_option_that_only_its_user_knows_is_skipped_and_told():
     outcomes = check_here("mutants/concept", registry_of("broken_plugins:asking"))
-    reason = "it needs a value for concept, which the kit cannot make up"
+    reason = "it requires a value for concept, which the kit cannot make up"
     assert {(o.outcome, o.reason) for o in outcomes} == {("skipped", reason)}
     assert shortfall(outcomes) == [f"mutants/concept: 0 of {len(outcomes)} checks ran ({reason})"]
 

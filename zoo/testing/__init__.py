@@ -1,4 +1,4 @@
-"""The contract kit: what a plugin promises, as checks.
+"""The contract kit: checks of what a plugin promises.
 
 A plugin author's whole test file::
 
@@ -45,18 +45,19 @@ def contract(
     thorough: bool = False,
     registry: Registry | None = None,
 ) -> pytest.MarkDecorator:
-    """Parametrize a test's `check` with the checks of a plugin, such as `lstm-carries_state`.
+    """Parametrize a test's argument `check` with the checks of a plugin, such as `lstm-carries_state`.
 
     Args:
         target: the plugin's entry-point name, or `name/pattern` for its entries, recipes and weights that
             match.
         expected_failures: reasons by the name of a check, such as `{"lstm-carries_state": "issue 12"}`, in
             addition to those that specs declare. Each is a strict xfail: once the check passes, remove it.
-        thorough: also run the checks that take long, as in `check`.
-        registry: where the plugin is; by default as in `check`.
+        thorough: also run the slow checks, as in `check`.
+        registry: the registry with the plugin; by default as in `check`.
 
     Raises:
-        UnknownName: there is no such plugin, entry, recipe or weights, or an expected failure names no check.
+        UnknownName: there is no such plugin, entry, recipe or weights, or an expected failure names an
+            unknown check.
         PluginError: the plugin is disabled.
         OptionError: an expected failure has no reason.
     """

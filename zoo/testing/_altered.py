@@ -1,7 +1,7 @@
-"""The folder of a dataset with something exchanged in it that may leave it valid, such as two labels.
+"""Alter the files of a dataset in ways that may leave it valid, such as by swapping two labels.
 
-What the files of somebody else's dataset hold, the kit does not know. It need not: a dataset that still opens
-and has other items or labels is other data, whatever was altered.
+The kit need not know what the files mean: if the altered dataset still opens and has other items or labels,
+it is other data.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BETWEEN = re.compile(rb"([,;\t ]+)")
 
 
 class Version(NamedTuple):
-    """A dataset's fingerprint, a hash of what it holds, and what was altered; nothing in the original."""
+    """A dataset's fingerprint, a hash of its content, and the alteration; empty for the original."""
 
     altered: str
     fingerprint: str
@@ -34,10 +34,10 @@ class Version(NamedTuple):
 
 
 def versions(case: Case) -> Iterator[Version]:
-    """Yield a dataset as it is, and then with something altered in its files, all in one folder.
+    """Yield a dataset as it is, and then with each alteration of its files, all in one folder.
 
-    Left out is what the dataset refuses, as one that pins the hash of a file refuses any other; and there is
-    nothing at all of a dataset that reads no files.
+    Alterations that the dataset refuses are left out, such as all of them if it pins hashes. Nothing is
+    yielded for a dataset that reads no files.
     """
     files = files_of(case)
     if not files:
@@ -59,7 +59,7 @@ def versions(case: Case) -> Iterator[Version]:
 
 
 def _version(case: Case, home: Path, altered: str) -> Version | None:
-    """Return what a dataset is with the files in a folder; None if it refuses them, or fails."""
+    """Return the version of a dataset with the files in a folder; None if it refuses them or fails."""
     assert case.entry is not None
     try:
         dataset = open_dataset(case.entry, options_for(case, home))
@@ -69,10 +69,10 @@ def _version(case: Case, home: Path, altered: str) -> Version | None:
 
 
 def _alterations(files: Mapping[Path, Path]) -> Iterator[tuple[str, dict[Path, bytes]]]:
-    """Yield what may be altered, and the contents of the files for it.
+    """Yield alterations, each with the new contents of files.
 
-    Two files of a kind exchange their contents, since a folder may be a label. In the smallest of a kind,
-    which may be that of the labels, two lines exchange a word or, failing that, the last byte is another.
+    Two files of a type swap their contents, since a folder may be a label. In the smallest file of a type,
+    which may have the labels, two lines swap a word or, if that is impossible, the last byte changes.
     """
     sizes = {name: path.stat().st_size for name, path in files.items()}
     for kind in sorted({name.suffix for name in files})[:_MOST_KINDS]:
@@ -80,18 +80,18 @@ def _alterations(files: Mapping[Path, Path]) -> Iterator[tuple[str, dict[Path, b
         if len(names) > 1:
             first, last = names[0], names[-1]
             exchanged = {first: files[last].read_bytes(), last: files[first].read_bytes()}
-            yield f"{first} and {last} exchange their contents", exchanged
+            yield f"{first} and {last} swap their contents", exchanged
         for name in sorted(names, key=sizes.__getitem__)[:1]:
             content = files[name].read_bytes()
             texts = [*_with_words_exchanged(content)] if b"\0" not in content else []
             for text in texts:
-                yield f"two lines of {name} exchange a word", {name: text}
+                yield f"two lines of {name} swap a word", {name: text}
             if not texts:
-                yield f"the last byte of {name} is another", {name: content[:-1] + bytes([content[-1] ^ 1])}
+                yield f"the last byte of {name} is changed", {name: content[:-1] + bytes([content[-1] ^ 1])}
 
 
 def _with_words_exchanged(content: bytes) -> Iterator[bytes]:
-    """Yield a text in which two lines have exchanged the last word, or the last but one."""
+    """Yield versions of a text in which two lines have swapped the last word, or the last but one."""
     lines = [_BETWEEN.split(line) for line in content.splitlines()]  # words, and what is between them
     for column in (-1, -3):
         fitting = [line for line in lines if len(line) >= -column and line[column]]

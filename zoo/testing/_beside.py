@@ -11,10 +11,10 @@ __all__ = ["registry_beside"]
 
 
 def registry_beside(plugin: Plugin) -> Registry:
-    """Return a registry of a plugin and zoo's own, or of all installed if one of its entries needs them.
+    """Return a registry of a plugin and zoo's own, or of all plugins if one of its entries needs others.
 
-    Recipes and weights are zoo's own and the plugin's. One that needs the others is, for instance, a model
-    for the task of another plugin.
+    Recipes and weights are zoo's own and the plugin's. For example, a model for another plugin's task needs
+    that plugin.
     """
     catalog = Catalog.shipped()
     registry = Registry(plugins.with_ours(plugin), catalog)

@@ -1,4 +1,4 @@
-"""A check, what it looks at, and what it says when it fails."""
+"""A check, its subject, and the message of its failure."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ CheckKind = Kind | Literal["plugin", "recipe", "weights"]
 
 
 class Skip(Exception):
-    """A check cannot run here; the message says why.
+    """A check cannot run here; the message gives the reason.
 
     Args:
-        cause: the full name of the check that failed first, if that is why.
+        cause: the full name of the failed check that is the reason, if any.
     """
 
     def __init__(self, reason: str, cause: str = "") -> None:
@@ -34,11 +34,11 @@ class Skip(Exception):
 
 
 class Warned(Exception):
-    """A check passed, but its author should know something; the message says what."""
+    """A check passed with a warning to the author, which is the message."""
 
 
 class Failure(AssertionError):
-    """A check failed; the message is that of `message`."""
+    """A check failed; `message` formats the message."""
 
     def __init__(self, *, expected: str, got: str, usually: str) -> None:
         super().__init__(message(expected=expected, got=got, usually=usually))
@@ -46,12 +46,12 @@ class Failure(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What a check looks at: an entry of a plugin, or the plugin itself.
+    """The subject of a check: an entry of a plugin, or the plugin itself.
 
     Attributes:
-        entry: none if the check is about the plugin itself.
-        shared: what is costly to make and used by several checks of a plugin; `entries`, `recipes` and
-            `weights` are those under check.
+        entry: the entry; None if the subject is the plugin itself.
+        shared: expensive objects that several checks of a plugin use; `entries`, `recipes` and `weights` are
+            those to check.
     """
 
     plugin: Plugin
@@ -67,14 +67,14 @@ class Case:
 
     @property
     def task(self) -> Task:
-        """The task of the entry; of an analyzer, the first of its tasks."""
+        """The task of the entry; for an analyzer, the first of its tasks."""
         from zoo.interfaces import make_task
 
         assert self.entry is not None
         return make_task(self.registry, (*self.entry.tasks, self.spec.name)[0])
 
     def tiny(self, **options: Any) -> Dataset:
-        """Return the tiny dataset of the entry's task; images are at least as large as a model needs."""
+        """Return the tiny dataset of the entry's task, with images that are large enough for the model."""
         target, least = self.task.spec.load_tiny(), getattr(self.spec, "smallest_image", 0)
         usual = declared(target).get("size")
         if usual is not None and least > usual.default:
@@ -93,7 +93,7 @@ class Case:
 
     @property
     def label(self) -> str:
-        """The name of the entry or the plugin, as it begins the names of its checks."""
+        """The name of the entry or the plugin, with which the names of its checks begin."""
         return self.entry.spec.name if self.entry else self.plugin.name
 
 
@@ -102,12 +102,12 @@ class Check:
     """One promise that a plugin makes; the function of the same name in `module` tests it.
 
     Attributes:
-        needs: checks that must pass for this one to mean anything; otherwise it is skipped.
-        task: the only task it applies to; None for all.
-        dim: a dim that the task must have for it to apply; None for any.
-        may_skip: whether an entry whose other checks ran may skip this one, since it may need the network, or
-            what `zoo export` writes of few models only.
-        thorough: whether it takes long, so that it runs only where it is asked for.
+        needs: checks that must pass first; otherwise this one is skipped.
+        task: the only task that it applies to; None for all.
+        dim: a dim that the task must have; None for any task.
+        may_skip: whether an entry whose other checks ran may skip this one, since it may need the network or
+            an export that few models support.
+        thorough: whether it is slow, so that it runs only on request.
     """
 
     module: str
@@ -125,6 +125,6 @@ class Check:
 
 
 def message(*, expected: str, got: str, usually: str) -> str:
-    """Return the message of a failed check: what was expected, what came, and the most common cause."""
+    """Return the message of a failed check: what was expected, what was found, and the most common cause."""
     end = "" if got.endswith("?") else "."
     return f"expected {expected}; got {got.rstrip('.')}{end} Usually: {usually}"

@@ -1,7 +1,7 @@
 """The process in which a plugin is checked; see `zoo.testing._isolation`, which starts it.
 
-It reads what to check from stdin, a line of JSON, and writes a line of JSON for each message to a descriptor
-of its own, so that what a plugin prints is no message.
+It reads the request from stdin, a line of JSON, and writes a line of JSON for each message to a separate
+descriptor, so that a plugin's output is not mistaken for a message.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ def messages(
     registry: Registry | None = None,
     done: Sequence[Outcome] = (),
 ) -> Generator[Message]:
-    """Check a target, and yield what there is to say: of each check that it begins, then how it ended.
+    """Check a target, and yield messages: each check when it begins, then its outcome.
 
     Args:
         strict: refuse to check while any installed plugin fails to load.
-        done: outcomes of checks that have run already, which are not run again.
+        done: outcomes of checks that have already run, and are not run again.
     """
     try:
         if strict:
@@ -71,7 +71,7 @@ def messages(
 
 
 def _shared_names(registry: Registry, checked: Collection[str]) -> list[str]:
-    """Return a line for each entry, recipe and weights checked whose short name means another one."""
+    """Return a line for each checked entry, recipe or weights whose short name means another one."""
     lines: list[str] = []
     for kind in KINDS:
         for short in registry.names.words(kind):
@@ -93,7 +93,7 @@ def _write(found: Iterable[Message], descriptor: int) -> None:
 
 
 def main() -> None:
-    """Check what stdin says."""
+    """Run the checks requested on stdin."""
     asked = json.load(sys.stdin)
     end_with(asked["parent"])
     done = [Outcome(**outcome) for outcome in asked["done"]]

@@ -75,11 +75,11 @@ def opened(case: Case) -> Dataset:
     except SpecError as error:
         raise Skip(str(error)) from None
     except DataError as error:
-        raise Skip(f"its data is missing, and checks download nothing: {error}") from None
+        raise Skip(f"its data is missing, and checks never download: {error}") from None
 
 
 def other_openings(case: Case, *, most: int) -> Iterator[tuple[str, Dataset]]:
-    """Yield the dataset opened with one integer option changed by 1, after the option's name."""
+    """Yield the name of each integer option, and the dataset opened with that option changed by 1."""
     assert case.entry is not None
     known = declared(case.entry.load())
     usual = {name: option.default for name, option in known.items()} | dict(_options(case))
@@ -113,7 +113,7 @@ def options_for(case: Case, folder: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def only_data_in(home: Path) -> Generator[None]:
-    """Make `home` the only folder where data is looked for, with an empty cache and no downloads."""
+    """Search for data only in `home`, with an empty cache and without downloads."""
     with empty_folder() as cache:
         variables = {"ZOO_DATA": str(home), "ZOO_CACHE": str(cache), "ZOO_OFFLINE": "1"}
         with mock.patch.dict(os.environ, variables):
@@ -122,7 +122,7 @@ def only_data_in(home: Path) -> Generator[None]:
 
 @contextlib.contextmanager
 def empty_folder() -> Generator[Path]:
-    """Make an empty folder, and remove it afterwards."""
+    """Create an empty folder, and remove it afterwards."""
     with tempfile.TemporaryDirectory(prefix="zoo-check-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
@@ -147,9 +147,9 @@ def no_network() -> Generator[list[str]]:
 def files_of(case: Case) -> dict[Path, Path]:
     """Return the files that a dataset reads from its folder, in order, by their relative paths.
 
-    Each candidate folder is copied as symbolic links until the dataset opens the copy. The files are those
-    that it then opens through Python or `os`; there are none if it always looks in one fixed place. Only
-    those of the latest dataset are kept.
+    Each candidate folder is copied as symbolic links until the dataset opens the copy. The result has the
+    files that it then opens through Python or `os`; it is empty if the dataset always looks in one fixed
+    place. Only the latest dataset's files are remembered.
     """
     if case.shared.get("files", ("", None))[0] != case.spec.name:
         case.shared["files"] = (case.spec.name, _files_read(case))
@@ -158,7 +158,7 @@ def files_of(case: Case) -> dict[Path, Path]:
 
 @contextlib.contextmanager
 def copied_folder(files: Mapping[Path, Path], *, without: Path | None = None) -> Generator[Path]:
-    """Make a folder with links to the files of a dataset, one of them left out, and remove it afterwards."""
+    """Create a folder with links to all files of a dataset but one, and remove it afterwards."""
     with empty_folder() as home:
         for name, path in files.items():
             (home / name).parent.mkdir(parents=True, exist_ok=True)
@@ -205,7 +205,7 @@ def _recorded_reads() -> Generator[list[Path]]:
 
 
 def _recording(real: Callable[..., Any], named: list[Path]) -> Callable[..., Any]:
-    """Return a function that also collects the paths that it is called with."""
+    """Return a function that also collects the paths with which it is called."""
 
     def recording(file: Any = ".", *arguments: Any, **more: Any) -> Any:
         if isinstance(file, str | os.PathLike):
@@ -216,7 +216,7 @@ def _recording(real: Callable[..., Any], named: list[Path]) -> Callable[..., Any
 
 
 def reads_what_it_is_given(case: Case, option: str, type_: Any) -> bool:
-    """Return whether the dataset opens a file that an option names, in any way that its type allows."""
+    """Return whether the dataset opens a file named in an option, in any form that its type allows."""
     assert case.entry is not None
     with empty_folder() as folder:
         path = folder / "named.txt"
@@ -251,12 +251,12 @@ def read_through(dataset: Dataset) -> None:
 
 
 def require_splits(dataset: Dataset) -> None:
-    """Raise AssertionError unless a dataset has three splits, of which some may be empty."""
+    """Raise AssertionError unless a dataset has three splits; they may be empty."""
     for name in SPLITS:
         try:
             dataset.split(name)
         except DataError as error:
-            raise Skip(f"its {name} split is missing, and checks download nothing: {error}") from None
+            raise Skip(f"its {name} split is missing, and checks never download: {error}") from None
         except Exception as error:
             raise Failure(
                 expected=f"a {name} split, which may be empty",
@@ -266,7 +266,7 @@ def require_splits(dataset: Dataset) -> None:
 
 
 def content_of(dataset: Dataset) -> str:
-    """Return a hash of some items of each split with their labels, or of tokens."""
+    """Return a hash of some items of each split, labels included, or of its tokens."""
     digest = sha256()
     for name in SPLITS:
         split = dataset.split(name)
@@ -281,7 +281,7 @@ def content_of(dataset: Dataset) -> str:
 
 
 def described(dataset: Dataset) -> dict[str, str]:
-    """Return what two openings of a dataset have in common: its items, dims, preprocess and fingerprint."""
+    """Return what must be equal whenever a dataset is opened: its items, dims, preprocess and fingerprint."""
     return {
         "items": content_of(dataset),
         "dims": json.dumps(dict(dataset.dims), default=str),
@@ -291,13 +291,13 @@ def described(dataset: Dataset) -> dict[str, str]:
 
 
 def sample(items: Any, count: int) -> Iterator[tuple[Tensor, Any]]:
-    """Yield up to `count` random items, always the same ones."""
+    """Yield up to `count` random items, the same ones each time."""
     order = torch.randperm(len(items), generator=torch.Generator().manual_seed(0))
     return (items[index] for index in order[:count].tolist())
 
 
 def _options(case: Case) -> Mapping[str, Any]:
-    """Return the options of the spec, and a text file for `paths` where they are required."""
+    """Return the options of the spec, with a text file for `paths` if that is required."""
     assert case.entry is not None
     config = case.entry.spec.config
     required = [

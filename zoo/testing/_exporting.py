@@ -1,4 +1,4 @@
-"""The kit's own models to export, a classifier and a step of text, and how an exporter writes them."""
+"""The kit's models to export, a classifier and a step of a language model, and an exporter's files."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ __all__ = ["card", "exporter_of", "models", "provided_here", "synthetic", "write
 
 
 def write_models(case: Case, folder: Path) -> None:
-    """Write each of the kit's models into a file, in another order than the checks, which a counter shows."""
+    """Write each of the kit's models to a file, in another order than the checks, which reveals counters."""
     exporter = exporter_of(case)
     for number, model in reversed([*enumerate(models(case))]):
         (folder / str(number)).write_bytes(write(case, exporter, model))
 
 
 def write(case: Case, exporter: Exporter, model: Exportable) -> bytes:
-    """Return what an exporter writes. Raises AssertionError if that fails, or changes the model."""
+    """Return what an exporter writes. Raises AssertionError if writing fails, or changes the model."""
     before = settings()
     try:
         content, changed = provided_here(case, "exporting", "write")(exporter, model)
@@ -47,14 +47,14 @@ def write(case: Case, exporter: Exporter, model: Exportable) -> bytes:
     assert not changed, message(
         expected="a model, and settings of torch, that writing leaves unchanged",
         got=f"a change in {', '.join(changed[:3])}",
-        usually="weights rounded, fused or frozen in place, or train(): change a copy of `model.module`; or "
-        "a setting that is not undone",
+        usually="weights changed in place, or train(): change a copy of `model.module`; or a setting not "
+        "restored",
     )
     return content
 
 
 def exporter_of(case: Case) -> Exporter:
-    """Return the exporter. Raises Skip if its target cannot be had."""
+    """Return the exporter. Raises Skip if its target cannot be imported."""
     try:
         made = case.spec.load()()
     except SpecError as error:  # which targets_resolve finds, unless it is for want of the extra
@@ -68,7 +68,7 @@ def exporter_of(case: Case) -> Exporter:
 
 
 def models(case: Case) -> Iterator[Exportable]:
-    """Yield both models, the same each time."""
+    """Yield both models, the same ones each time."""
     with drawing_from(0):
         classifier, step = _Classifier().eval(), _Step().eval()
     images = Port(name="inputs", dtype="uint8", shape=(None, 3, 8, 8))
@@ -104,7 +104,7 @@ def provided_here(case: Case, module: str, name: str) -> Any:
 
 
 def card() -> Card:
-    """Return the card of both."""
+    """Return the card of both models."""
     return made_up_card("kit", arguments={}, preprocess={"classes": ["a", "b", "c", "d", "é"]})
 
 

@@ -1,4 +1,4 @@
-"""What the kit does in new processes, `python -m zoo.testing._fresh`: a line of JSON in, a line of JSON out.
+"""Requests that new processes, `python -m zoo.testing._fresh`, answer: a line of JSON in, one out.
 
 The caller uses `Fresh`; the new process runs `main`.
 """
@@ -40,13 +40,13 @@ _KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_", "LD_LIBRARY_PATH", "PYTHON", "
 
 
 class Ended(Exception):
-    """A process has ended in place of an answer; the message is its last line, or its exit code."""
+    """A process ended without an answer; the message is its last line, or its exit code."""
 
 
 class Fresh:
     """A new process, in an empty folder, with an environment that the loaded plugin has not changed.
 
-    It ends when this object is no longer used.
+    It ends with this object.
     """
 
     def __init__(self, plugin: Plugin) -> None:
@@ -67,7 +67,7 @@ class Fresh:
         weakref.finalize(self, _end, self._process, self._errors, folder)
 
     def ask(self, command: str, **request: Any) -> Any:
-        """Return the answer to one question. Raises Ended."""
+        """Return the answer to one request. Raises Ended."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
@@ -84,7 +84,7 @@ class Fresh:
 
 
 def ask_shared(case: Case, command: str, **request: Any) -> Any:
-    """Ask a process that the checks of a plugin share, since to import torch takes longest. Raises Ended."""
+    """Ask a process that a plugin's checks share, since importing torch is slow. Raises Ended."""
     process = case.shared.pop("process", None) or Fresh(case.plugin)
     answer = process.ask(command, **request)
     case.shared["process"] = process
@@ -110,11 +110,11 @@ def main() -> None:
 
 
 def _nothing(request: dict[str, Any]) -> None:
-    """Do nothing: how long that takes is what every process of zoo takes."""
+    """Do nothing, to measure the time that every zoo process takes."""
 
 
 def _import(request: dict[str, Any]) -> tuple[str, str]:
-    """Load a plugin without torch; return why that fails, empty if it does not, and what is printed."""
+    """Load a plugin without torch; return the reason for a failure, or an empty string, and the output."""
     _without_torch()
     before = os.fstat(2).st_size
     loaded = _load(request)
@@ -123,7 +123,7 @@ def _import(request: dict[str, Any]) -> tuple[str, str]:
 
 
 class _NoTorch:
-    """Finds no torch, as where it is not installed. Others may look for it in `sys.modules`."""
+    """Hides torch, as if it were not installed. Other code may look for it in `sys.modules`."""
 
     def find_spec(self, name: str, *_: object) -> None:
         if name.partition(".")[0] == "torch":
@@ -139,13 +139,13 @@ def _load(request: dict[str, Any]) -> Plugin:
     if where.endswith(".py"):
         file = PluginFile.read(where)
         if file.sha256 != request["sha256"]:
-            raise SystemExit(f"{where} has changed while it was checked")
+            raise SystemExit(f"{where} changed while it was being checked")
         return plugins.discover(only=[name], files=[file])[-1]
     return replace(plugins.load(name, EntryPoint(name, where, GROUP).load, where=where), ours=request["ours"])
 
 
 def _spec(request: dict[str, Any], kind: Kind) -> Any:
-    """Return the spec of this kind that a request names, of a plugin that is loaded for it."""
+    """Load a plugin and return the spec that a request names."""
     plugin = _load(request)
     for found, spec in plugin.specs:
         if (found, spec.name) == (kind, request[kind]):
@@ -154,7 +154,7 @@ def _spec(request: dict[str, Any], kind: Kind) -> Any:
 
 
 def _help(request: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """Return for each command of a plugin why its help fails without torch, and what it prints."""
+    """Return for each command of a plugin the reason that its help fails without torch, and its output."""
     if not request["where"].endswith(".py"):  # a plugin of one file holds its model, and so may import torch
         _without_torch()
     answers: dict[str, tuple[str, str]] = {}
@@ -171,7 +171,7 @@ def _help(request: dict[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 def _exported(request: dict[str, Any]) -> dict[str, Any]:
-    """Read and run an exported file where there is no torch; return what it holds and answers."""
+    """Read and run an exported file without torch; return its content and outputs."""
     _without_torch()
     import numpy as np
 
@@ -186,7 +186,7 @@ def _exported(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write(request: dict[str, Any]) -> str:
-    """Write the kit's models by an exporter; return why that fails, empty if it does not."""
+    """Write the kit's models with an exporter; return the reason for a failure, or an empty string."""
     from zoo.testing._exporting import write_models
 
     try:
@@ -199,7 +199,7 @@ def _write(request: dict[str, Any]) -> str:
 
 
 def _process(request: dict[str, Any]) -> dict[str, Any]:
-    """Check the card of a task's model and answer for it where there is no torch."""
+    """Check the card of a task's model, and return its predictions, without torch."""
     if not request["where"].endswith(".py"):  # a plugin of one file holds its models, and so may import torch
         _without_torch()
     import numpy as np
@@ -222,7 +222,7 @@ def _process(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _watch(request: dict[str, Any]) -> dict[str, list[str]]:
-    """Load a plugin and its targets; return what that changed, where it connected, and foreign imports."""
+    """Load a plugin and its targets; return what that changed, connections, and imports of other packages."""
     from zoo.testing._data import no_network
     from zoo.testing._process import differences, functions, replaced, snapshot, starting_nothing
 
@@ -240,12 +240,12 @@ def _watch(request: dict[str, Any]) -> dict[str, list[str]]:
                 spec.load()
     foreign = [name for name in sys.modules if name not in known and name.partition(".")[0] not in own]
     changed = differences(before, snapshot()) + replaced(as_it_was)
-    changed += [f"the processes that run (by {event})" for event in dict.fromkeys(started)]
+    changed += [f"running processes (by {event})" for event in dict.fromkeys(started)]
     return {"changed": changed, "connected": connected, "imported": foreign}
 
 
 def _reload(request: dict[str, Any]) -> str:
-    """Write the logits of a saved model beside it; return why that fails, empty if it does not."""
+    """Write the logits of a saved model beside it; return the reason for a failure, or an empty string."""
     import torch
     from safetensors.torch import load_file, save_file
 
@@ -271,7 +271,7 @@ def _reload(request: dict[str, Any]) -> str:
 
 
 def _describe(request: dict[str, Any]) -> dict[str, str]:
-    """Open a dataset and return what it is; nothing if it does not open here."""
+    """Open a dataset and describe it; return nothing if it does not open here."""
     from zoo.data.opening import open_dataset
     from zoo.files.downloads import offline
     from zoo.testing._data import described

@@ -1,7 +1,7 @@
-"""Checking a plugin in a process of its own.
+"""Check a plugin in a separate process.
 
-A check fails if it hangs, takes too much memory or ends the process, and the others still run. The process is
-no protection from a plugin that means to deceive: it could change the checks themselves.
+A check fails if it hangs, takes too much memory or ends the process, and the others still run. This does not
+protect from a malicious plugin, which could change the checks themselves.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _TO_END = 5.0
 
 
 class _Stopped(Exception):
-    """The process has ended, or was ended, before it was done; the message says how."""
+    """The process ended, or was ended, before it was done; the message says how."""
 
 
 def isolated(target: str, *, thorough: bool = False, strict: bool = False) -> Generator[Message]:
-    """Yield what `messages` yields in a new process, and an outcome for each check that ended the process."""
+    """Yield the messages of a new process, and an outcome for each check that ended it."""
     done: list[Outcome] = []
     asked = {"target": target, "thorough": thorough, "strict": strict}
     while True:
@@ -70,7 +70,7 @@ def isolated(target: str, *, thorough: bool = False, strict: bool = False) -> Ge
 
 
 def _failed(target: str, checking: Message | None, why: str) -> Outcome:
-    """Return the outcome of the check that was running; of the plugin, if none was."""
+    """Return the outcome of the check that was running, or of the plugin if none was."""
     if checking is None:
         name = Path(target).stem.replace("_", "-") if target.endswith(".py") else target.partition("/")[0]
         checking = {"name": f"{name}-loads", "plugin": name, "entry": name, "kind": "plugin"}
@@ -78,7 +78,7 @@ def _failed(target: str, checking: Message | None, why: str) -> Outcome:
     if (expected := checking.get("expected")) is not None:
         return Outcome(**about, outcome="xfailed", reason=expected)
     reason = message(
-        expected="an answer from the process that is checked",
+        expected="an answer from the process that runs the checks",
         got=why,
         usually="a model or data too large for the kit (check a smaller version), or an endless loop"
         if why.startswith(("more than", "no answer"))
@@ -91,7 +91,7 @@ def _failed(target: str, checking: Message | None, why: str) -> Outcome:
 def _started(
     asked: Mapping[str, Any], done: Sequence[Outcome]
 ) -> Generator[tuple[subprocess.Popen[bytes], int, IO[bytes]]]:
-    """Start the process; yield it, a descriptor to read its messages from, and what it prints."""
+    """Start the process; yield it, a descriptor for reading its messages, and its output."""
     with ExitStack() as stack:
         printed = stack.enter_context(tempfile.TemporaryFile())
         reading, writing = os.pipe()
@@ -151,7 +151,7 @@ def _read(process: subprocess.Popen[bytes], descriptor: int) -> Iterator[Message
 
 
 def _end_of(process: subprocess.Popen[bytes]) -> str:
-    """Return how a process has ended that sends no more."""
+    """Describe how a process ended that sends no more messages."""
     try:
         code = process.wait(timeout=_TO_END)
     except subprocess.TimeoutExpired:
@@ -160,7 +160,7 @@ def _end_of(process: subprocess.Popen[bytes]) -> str:
 
 
 def _memory_of(process: int) -> int:
-    """Return the bytes of memory that a process takes; 0 where the system does not say, as on a Mac."""
+    """Return the memory of a process in bytes; 0 if the system does not report it, as on a Mac."""
     try:
         status = Path(f"/proc/{process}/status").read_text()
     except OSError:
@@ -170,19 +170,19 @@ def _memory_of(process: int) -> int:
 
 
 def _lines_of(printed: IO[bytes]) -> list[str]:
-    """Return the lines that were printed."""
+    """Return the printed lines."""
     printed.seek(0)
     return [line for line in printed.read().decode(errors="replace").splitlines() if line.strip()]
 
 
 def _last_of(printed: IO[bytes]) -> str:
-    """Return the last line that was printed, as it follows the end of a process; empty if there is none."""
+    """Return the last printed line, formatted to follow the end of a process; empty if there is none."""
     lines = _lines_of(printed)
     return f" ({lines[-1].strip():.200})" if lines else ""
 
 
 def _noticed(printed: IO[bytes]) -> Iterator[Message]:
-    """Yield a notice of what was printed, if anything was."""
+    """Yield a notice of the output, if there is any."""
     lines = _lines_of(printed)
     if lines:
         count = "several lines were" if len(lines) > 1 else "a line was"

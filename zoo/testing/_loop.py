@@ -1,4 +1,4 @@
-"""Train the architecture under check as `zoo train` does: with zoo's own step, and with its checkpoints."""
+"""Train the architecture under check as `zoo train` does: with zoo's step and checkpoints."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def train_one_step(case: Case, state: TrainState) -> float:
 def restored(case: Case, state: TrainState, folder: Path) -> TrainState:
     """Write a state to a checkpoint in a folder, read it again, and return a fresh state made from it.
 
-    Raises ZooError, or whatever else keeps it from being saved.
+    Raises ZooError or any other error that prevents saving.
     """
     assert case.entry is not None
     tensors, saved = state.capture()

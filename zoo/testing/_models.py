@@ -43,7 +43,7 @@ __all__ = [
 
 
 def arguments(case: Case, dataset: Dataset | None = None) -> dict[str, Any]:
-    """Return the arguments of the preset for a dataset, by default the tiny one.
+    """Return the arguments of the preset for a dataset, by default the tiny dataset.
 
     Raises Skip if the target cannot be imported.
     """
@@ -81,18 +81,18 @@ def made_up_card(
 
 
 def longest(case: Case, length: int) -> int:
-    """Return a number of tokens, or what the model reads at most if that is less."""
+    """Return a number of tokens, limited to the model's context length."""
     return min(length, case.spec.context(arguments(case)) or length)
 
 
 def build(case: Case, *, seed: int = 0, dataset: Dataset | None = None) -> nn.Module:
-    """Build the model for the dims of a dataset, in training mode, whatever its constructor left it in."""
+    """Build the model for the dims of a dataset, in training mode."""
     assert case.entry is not None
     return build_model(case.entry, arguments(case, dataset), seed=seed).train()
 
 
 def train_batch(case: Case, *, size: int = 4, dataset: Dataset | None = None) -> Batch:
-    """Return the first training batch: `size` images, or `size` lanes of 12 tokens."""
+    """Return the first training batch: `size` images, or `size` streams of 12 tokens."""
     task, config = case.task, case.registry.default_config(case.spec.task)
     short = {"bptt": longest(case, 12)} if "bptt" in config.fields else {}
     config = config.replace({"batch_size": size, **short})
@@ -100,7 +100,7 @@ def train_batch(case: Case, *, size: int = 4, dataset: Dataset | None = None) ->
 
 
 def random_inputs(case: Case, size: int, *, seed: int = 0) -> Tensor:
-    """Return random inputs like those of the tiny dataset: `size` items, or `size` lanes of 12 tokens."""
+    """Return random inputs like those of the tiny dataset: `size` items, or `size` streams of 12 tokens."""
     generator = torch.Generator().manual_seed(seed)
     usual = next(case.task.eval_batches(case.tiny(), "test")).inputs
     sequence = isinstance(case.task, CarriesState)
@@ -111,19 +111,19 @@ def random_inputs(case: Case, size: int, *, seed: int = 0) -> Tensor:
 
 
 def require_unchanged(case: Case, inputs: Tensor, mode: str) -> None:
-    """Raise AssertionError if three random inputs, which a model has read, are others now."""
+    """Raise AssertionError if a model has changed the three random inputs that it read."""
     assert torch.equal(inputs, random_inputs(case, 3)), message(
         expected=f"unchanged inputs after a forward pass in {mode} mode",
         got="different values in them",
         usually="nn.ReLU(inplace=True) as the first layer"
         if bool((inputs >= 0).all())
-        else "an operation in place on them, such as `x.sub_(mean)` or `x += y`",
+        else "an in-place operation on them, such as `x.sub_(mean)` or `x += y`",
     )
 
 
 @contextlib.contextmanager
 def drawing_from(seed: int) -> Generator[None]:
-    """Seed the CPU's generator, and undo that and what changes torch's settings afterwards."""
+    """Seed the CPU's generator, and afterwards restore it and torch's settings."""
     with torch.random.fork_rng(devices=[]), settings_kept():
         torch.default_generator.manual_seed(seed)
         yield
@@ -131,7 +131,7 @@ def drawing_from(seed: int) -> Generator[None]:
 
 @contextlib.contextmanager
 def all_drawing_from(seed: int) -> Generator[None]:
-    """Seed the generators of torch, of numpy and of `random`, and undo that and what changes them."""
+    """Seed the generators of torch, NumPy and `random`, and restore them afterwards."""
     states = random.getstate(), np.random.get_state()
     random.seed(seed)
     np.random.seed(seed)
@@ -146,7 +146,7 @@ def all_drawing_from(seed: int) -> Generator[None]:
 def forward(
     case: Case, model: nn.Module, inputs: Tensor, state: State = None, *, seed: int = 0
 ) -> tuple[Tensor, State]:
-    """Return the logits and state, without gradients; random draws come from `seed`."""
+    """Return the logits and state, without gradients; random numbers come from `seed`."""
     with torch.no_grad(), drawing_from(seed):
         if not isinstance(case.task, CarriesState):
             return model(inputs), None
@@ -155,7 +155,7 @@ def forward(
 
 
 def larger_images(case: Case) -> str:
-    """Return what to do if the model reads larger images than the tiny dataset's; empty if it does not."""
+    """Return a hint if the model requires larger images than the tiny dataset's; otherwise empty."""
     usual = declared(case.task.spec.load_tiny()).get("size")
     if usual is None:
         return ""
@@ -166,22 +166,21 @@ def larger_images(case: Case) -> str:
         with contextlib.suppress(Exception):
             forward(case, build(case, dataset=dataset).eval(), images)
             return (
-                f"images that are too small: it reads {size}×{size} ones; say the least that it reads in the "
-                "spec's `smallest_image`"
+                f"images that are too small: it reads {size}×{size} images; set the spec's `smallest_image`"
             )
     return ""
 
 
 def step(case: Case, model: nn.Module, batch: Batch, state: State = None, *, seed: int = 0) -> Step:
-    """Return the loss and state of one batch, with gradients; random draws come from `seed`."""
+    """Return the loss and state of one batch, with gradients; random numbers come from `seed`."""
     with drawing_from(seed):
         return case.task.step(model, batch, state)
 
 
 def model_for(registry: Registry, task: TaskSpec, dims: Mapping[str, int]) -> nn.Module:
-    """Return a model of one of a task's own architectures, or of zoo's for the task that lends them.
+    """Return a model of one of a task's own architectures, or of the task whose architectures it shares.
 
-    Raises Skip if there is none, or none for such data.
+    Raises Skip if there is none for this data.
     """
     places = {task.name: 0, task.architectures_of: 1}
     fitting: list[tuple[int, Any]] = [

@@ -1,4 +1,4 @@
-"""What the options of every target must be."""
+"""Requirements on the options of every target."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["require_types", "without_extra", "without_values"]
 
 
 def without_values(names: Iterable[str]) -> Skip:
-    """Return why nothing can be checked of what has options without a default."""
-    return Skip(f"it needs a value for {', '.join(names)}, which the kit cannot make up")
+    """Return the reason to skip a target with options that have no default."""
+    return Skip(f"it requires a value for {', '.join(names)}, which the kit cannot make up")
 
 
 def without_extra(spec: CommandSpec | ExporterSpec, error: SpecError) -> Skip:
-    """Return why nothing can be checked of what cannot be imported, and what installs what is missing."""
+    """Return the reason to skip a target that cannot be imported, with the extra that would help."""
     why = f"; the extra {spec.extra} installs it" if isinstance(error, MissingModule) and spec.extra else ""
     return Skip(f"{error}{why}")
 
@@ -57,5 +57,5 @@ def require_types(case: Case, *, ignored: Container[str] = ()) -> None:
             raise Failure(
                 expected=f"a default of {name} that has its type and is JSON data",
                 got=f"{option.default!r} ({first_line(error)})",
-                usually="a None that the type does not allow, or a class or function as an option",
+                usually="None, which the type does not allow, or a class or function as an option",
             ) from error

@@ -1,4 +1,4 @@
-"""The outcomes of checks, and whether enough of them ran."""
+"""The outcomes of checks, and whether enough checks ran."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Outcome:
 
     Attributes:
         name: `<entry>-<check>`, such as `lstm-causal`.
-        reason: why it was skipped, failed or warned; empty if it passed.
+        reason: reason that it was skipped, failed or warned; empty if it passed.
         entry: the entry's full name, or the plugin's name.
-        cause: the full name of the check that failed first, if this one was skipped for that.
+        cause: the full name of the failed check for which this one was skipped, if any.
     """
 
     name: str
@@ -37,19 +37,19 @@ class Outcome:
 
     @property
     def check(self) -> str:
-        """The name of the check alone."""
+        """The name of the check, without the entry."""
         return self.name.rpartition("-")[2]
 
 
 def counts(outcomes: list[Outcome]) -> dict[str, int]:
-    """Return how many ran (whatever the outcome), were skipped, failed, failed as expected, and warned."""
+    """Return how many checks ran (with any outcome), were skipped, failed, failed as expected, and warned."""
     results = [outcome.outcome for outcome in outcomes]
     ran = {"ran": len(results) - results.count("skipped")}
     return ran | {word: results.count(word) for word in ("skipped", "failed", "xfailed", "warned")}
 
 
 def left_out(outcomes: list[Outcome]) -> list[str]:
-    """Return the names of the thorough checks that did not run, although there is something to check."""
+    """Return the names of thorough checks that apply but did not run."""
     kinds = {outcome.kind for outcome in outcomes}
     ran = {outcome.check for outcome in outcomes}
     return [
@@ -58,16 +58,16 @@ def left_out(outcomes: list[Outcome]) -> list[str]:
 
 
 def in_words(outcomes: list[Outcome]) -> str:
-    """Return the counts as text, such as `30 ran, 0 skipped, 1 failed`; those that are rare only if any."""
+    """Return the counts as text, such as `30 ran, 0 skipped, 1 failed`; rare outcomes only if any."""
     counted = counts(outcomes)
     rare = ("xfailed", "warned")
     return ", ".join(f"{count} {word}" for word, count in counted.items() if count or word not in rare)
 
 
 def in_lines(outcomes: list[Outcome]) -> list[tuple[str, str]]:
-    """Return for each outcome of one entry that is not `passed` how it ended, and a line about it.
+    """Return for each outcome of one entry other than `passed` its status, and a line about it.
 
-    Checks that were skipped for one reason share a line.
+    Checks that were skipped for the same reason share a line.
     """
     entry = outcomes[0].entry
     lines: list[tuple[str, str]] = []
@@ -88,10 +88,10 @@ def in_lines(outcomes: list[Outcome]) -> list[tuple[str, str]]:
 
 
 def shortfall(outcomes: list[Outcome]) -> list[str]:
-    """Say where fewer checks ran than a kind requires, so that skipping never looks like passing.
+    """Return messages where fewer checks ran than a kind requires: skipping never looks like passing.
 
-    Every entry must run all the checks of its kind, except those that need one that fails as expected. An
-    entry that cannot be opened here may run none, as long as another of its kind in the plugin runs.
+    Every entry must run all checks of its kind, except those that depend on an expected failure. An entry
+    that cannot be opened here may run none, as long as another one of its kind in the plugin runs.
     """
     messages: list[str] = []
     for plugin in dict.fromkeys(outcome.plugin for outcome in outcomes):
@@ -104,7 +104,7 @@ def shortfall(outcomes: list[Outcome]) -> list[str]:
 
 
 def _provides_something(outcomes: list[Outcome]) -> bool:
-    """Return whether a plugin has entries, or failed to load, which its `loads` check reports."""
+    """Return whether a plugin has entries, or failed to load, which its check `loads` reports."""
     return any(
         outcome.kind != "plugin" or (outcome.check == "loads" and outcome.outcome == "failed")
         for outcome in outcomes

@@ -1,4 +1,4 @@
-"""What a plugin can change for the whole process, to compare before and after."""
+"""The process-wide state that a plugin can change, to compare before and after."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _TORCH = str(pathlib.Path(torch.__file__).parent)
 
 
 class Function(NamedTuple):
-    """A function or a class, and the module or the class that has it under a name."""
+    """A function or a class, and the module or class that has it under a name."""
 
     owner: Any
     name: str
@@ -99,7 +99,7 @@ def settings() -> dict[str, Any]:
 
 @contextlib.contextmanager
 def settings_kept() -> Generator[None]:
-    """Undo what changes the settings of torch."""
+    """Restore the settings of torch."""
     before = settings()
     try:
         yield
@@ -132,7 +132,7 @@ def snapshot() -> dict[str, Any]:
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """Return the names of what differs, with the variables if it is the environment."""
+    """Return the names of differing parts, with the variables if it is the environment."""
     changed = [name for name in before if before[name] != after[name]]
     variables = sorted(key for key, _ in before["the environment"].items() ^ after["the environment"].items())
     environment = f"the environment ({', '.join(dict.fromkeys(variables))})"
@@ -141,7 +141,7 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 
 @contextlib.contextmanager
 def starting_nothing() -> Generator[list[str]]:
-    """Collect the audit events of Python by which a process is started meanwhile; there should be none."""
+    """Collect Python's audit events for started processes in the body; there should be none."""
     _audit()
     _collecting.append([])
     try:
@@ -161,7 +161,7 @@ def _collect(event: str, _: object) -> None:
 
 
 def functions() -> dict[str, Function]:
-    """Return the public functions and methods of Python, numpy, torch and what is loaded of zoo, by name."""
+    """Return the public functions and methods of Python, NumPy, torch and the loaded parts of zoo."""
     ours = [module for name, module in sorted(sys.modules.items()) if name.split(".")[0] == "zoo"]
     found: dict[str, Function] = {}
     for module in (*_MODULES, *ours):
@@ -174,7 +174,7 @@ def functions() -> dict[str, Function]:
 
 
 def replaced(before: Mapping[str, Function]) -> list[str]:
-    """Return the names of the functions that are no longer what they were, each under one name."""
+    """Return the names of functions that were replaced, each under one name."""
     names: dict[int, str] = {}
     for name, was, now in _changed(before):
         if id(now) not in names or was.name in vars(was.owner):
@@ -183,19 +183,19 @@ def replaced(before: Mapping[str, Function]) -> list[str]:
 
 
 def handlers() -> dict[signal.Signals, Any]:
-    """Return how the process handles Ctrl-C and SIGTERM."""
+    """Return the process's handlers of Ctrl-C and SIGTERM."""
     return {sent: signal.getsignal(sent) for sent in (signal.SIGINT, signal.SIGTERM)}
 
 
 def as_found(shared: dict[str, Any]) -> tuple[dict[str, Function], dict[signal.Signals, Any]]:
-    """Return functions and handlers of signals as they were when this was first asked."""
+    """Return functions and signal handlers as they were at the first call."""
     if "as found" not in shared:
         shared["as found"] = functions(), handlers()
     return shared["as found"]
 
 
 def put_back(before: Mapping[str, Function], handled: Mapping[signal.Signals, Any]) -> None:
-    """Undo what `replaced` finds, and handle signals as before."""
+    """Restore the functions that `replaced` finds, and the signal handlers."""
     for _, was, _ in list(_changed(before)):
         setattr(*was)
     for sent, handler in handled.items():
@@ -204,7 +204,7 @@ def put_back(before: Mapping[str, Function], handled: Mapping[signal.Signals, An
 
 
 def _changed(before: Mapping[str, Function]) -> Iterator[tuple[str, Function, object]]:
-    """Yield the name of each function that is no longer what it was, what it was, and what it is."""
+    """Yield the name of each replaced function, the original, and the replacement."""
     members: dict[int, Mapping[str, object]] = {}
     for name, was in before.items():
         if id(was.owner) not in members:
@@ -215,7 +215,7 @@ def _changed(before: Mapping[str, Function]) -> Iterator[tuple[str, Function, ob
 
 
 def _members(owner: Any) -> Mapping[str, object]:
-    """Return what a module or a class has by name, a class also by inheritance."""
+    """Return the attribute of a module or a class, including inherited ones."""
     bases = reversed(owner.__mro__[:-1]) if isinstance(owner, type) else [owner]  # without object
     members: dict[str, object] = {}
     for base in bases:
@@ -232,7 +232,7 @@ def _callables(members: Mapping[str, object]) -> list[tuple[str, object]]:
 
 
 def _unhooked(value: object) -> object:
-    """Return a function without what torch itself wraps around it, as around an optimizer's step."""
+    """Return a function without torch's own wrappers, such as those of an optimizer's step."""
     while isinstance(value, FunctionType) and value.__code__.co_filename.startswith(_TORCH):
         if "__wrapped__" not in vars(value):
             break

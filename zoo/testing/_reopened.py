@@ -1,4 +1,4 @@
-"""The dataset under check as it is when it is opened again: as if later, or in another process."""
+"""Open the dataset under check again: as if later, or in another process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["in_new_process", "reopened"]
 
 
 def reopened(case: Case, *, seed: int = 0, later: float = 0, process: int = 0) -> dict[str, str]:
-    """Describe the dataset as it is once opened again, as if later or in a process of another number."""
+    """Describe the dataset after opening it again, as if later or in a process with another id."""
     clock, number = time.time, os.getpid() + process
 
     def moved_clock() -> float:
@@ -30,7 +30,10 @@ def reopened(case: Case, *, seed: int = 0, later: float = 0, process: int = 0) -
 
 
 def in_new_process(case: Case) -> dict[str, str]:
-    """Describe the dataset as a new process opens it; empty if it does not. Only the latest is kept."""
+    """Describe the dataset as a new process opens it; empty if opening fails.
+
+    Only the latest result is kept.
+    """
     if case.shared.get("described", ("", None))[0] != case.spec.name:
         assert case.entry is not None
         try:

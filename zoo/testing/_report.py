@@ -1,4 +1,4 @@
-"""A report on the contract kit that an author can publish: as Markdown or as JSON."""
+"""A report of the contract kit's results that an author can publish, as Markdown or JSON."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ _FORMATS = (".md", ".json")
 
 
 def require_format(path: Path) -> None:
-    """Raise OptionError unless a report can have this suffix, OutputError if there is no such folder."""
+    """Raise OptionError unless reports can have this suffix, and OutputError if the folder does not exist."""
     if path.suffix not in _FORMATS:
         raise OptionError(f"a report must end in {' or '.join(_FORMATS)} (got {path.name!r})")
     if not path.parent.is_dir():
-        raise OutputError(f"there is no folder {path.parent} to write {path.name} to")
+        raise OutputError(f"{path.name} cannot be written: there is no folder {path.parent}")
 
 
 def write_report(
     path: Path, target: str, plugins: Sequence[Mapping[str, str]], outcomes: list[Outcome]
 ) -> None:
-    """Write what was checked, with which versions, and how it ended.
+    """Write what was checked, with the versions and the outcomes.
 
     Args:
-        path: file to write, whose suffix `.md` or `.json` says as what.
-        target: what was checked, as it was named.
+        path: file to write; its suffix, `.md` or `.json`, determines the format.
+        target: the target of the checks, as the user named it.
         plugins: the `name`, `distribution` and `version` of each plugin that was checked.
 
     Raises:
-        OptionError: the suffix is another.
+        OptionError: the suffix is not supported.
         OSError: the file cannot be written.
     """
     require_format(path)
@@ -83,7 +83,7 @@ def _markdown(facts: Mapping[str, Any], outcomes: list[Outcome]) -> str:
     for title, head, rows in (
         ("Entries", ["entry", *counts(outcomes)], entries),
         ("Failures, warnings and skipped checks", ["result", "check and reason"], noted),
-        ("What was asked", ["check", "promise"], asked),
+        ("What was checked", ["check", "promise"], asked),
     ):
         if rows:
             table = "".join(

@@ -1,7 +1,7 @@
-"""The models that an analyzer under check looks into, and inputs for them.
+"""Models for the analyzer under check to look into, and inputs for them.
 
-They are small models of the kit's own or, if none has the landmarks that an analyzer needs, the architectures
-of its plugin, or of the plugin that brings its task.
+They are small models of the kit or, if none has the landmarks that an analyzer needs, architectures of the
+analyzer's plugin or of its task's plugin.
 """
 
 from __future__ import annotations
@@ -75,9 +75,9 @@ class Specimen:
     """A model to look into, with its landmarks.
 
     Attributes:
-        make: build the model from a seed, in eval mode.
+        make: builds the model from a seed, in eval mode.
         data: the tiny dataset of the task.
-        local: whether each place of its features sees a few pixels around it.
+        local: whether each position of its features depends on only a few pixels around it.
     """
 
     task: Task
@@ -87,9 +87,10 @@ class Specimen:
     local: bool = False
 
     def batches(self, *, constant: float | None = None, broken: bool = False, seed: int = 0) -> list[Batch]:
-        """Return batches of noise or of one constant; a broken second one is refused by any model.
+        """Return batches of noise or of one constant; any model fails on a broken second batch.
 
-        Two of images; of text as in an evaluation, where the last ones are shorter and of one lane.
+        There are two batches of images; batches of text are as in an evaluation, where the last ones are
+        shorter and have one stream.
         """
         draws = torch.Generator().manual_seed(seed)
         if not isinstance(self.task, CarriesState):
@@ -149,12 +150,12 @@ def specimens(case: Case) -> list[Specimen]:
         ]
     if not fitting:
         needs = ", ".join(case.spec.needs) or "another task"
-        raise Skip(f"it needs {needs}, which neither the kit's models nor the plugin's have")
+        raise Skip(f"it needs {needs}, which the models of the kit and of the plugin lack")
     return fitting
 
 
 def _architectures(case: Case) -> list[Entry[ArchitectureSpec]]:
-    """Return the architectures of the plugin that fit its analyzer, or else of the plugin with the task."""
+    """Return the plugin's architectures that fit its analyzer, or else those of the task's plugin."""
     owners = [entry.plugin for entry in case.registry.entries("task") if entry.spec.name in case.spec.tasks]
     for plugin in (case.plugin, *owners):
         found = [
@@ -187,12 +188,12 @@ def analyze(
     classes: Classes = ("predicted",),
     reference: Iterable[Batch] | None = None,
 ) -> Any:
-    """Return what the analyzer under check finds in a model, by default a fresh one.
+    """Return the analysis of a model, by default a fresh one, by the analyzer under check.
 
     Raises Skip if the target cannot be imported, or if an option has no default.
 
     Args:
-        reference: what to compare with, if its spec asks for that; by default other noise.
+        reference: data to compare with, if the spec has a `reference`; by default other noise.
     """
     assert case.entry is not None
     try:

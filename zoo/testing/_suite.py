@@ -1,4 +1,4 @@
-"""Running the checks on a plugin. Nothing here needs torch or pytest."""
+"""Run the checks on a plugin. This module needs neither torch nor pytest."""
 
 from __future__ import annotations
 
@@ -35,16 +35,17 @@ class _Item(NamedTuple):
 
 
 class Suite:
-    """The checks of one plugin, by name; if `target` is `plugin/pattern`, those of what it matches.
+    """The checks of one plugin, by name; for `plugin/pattern`, only those of matching entries.
 
     A plugin that failed to load has a single check, which fails.
 
     Args:
-        thorough: also run the checks that take long.
-        done: outcomes of checks that have run before.
+        thorough: also run the slow checks.
+        done: outcomes of checks that have already run.
 
     Raises:
-        UnknownName: there is no such plugin, entry, recipe or weights, or an expected failure names no check.
+        UnknownName: there is no such plugin, entry, recipe or weights, or an expected failure names an
+            unknown check.
         PluginError: the plugin is disabled.
         OptionError: an expected failure has no reason.
     """
@@ -94,7 +95,7 @@ class Suite:
                 )
             if not reason.strip():
                 raise OptionError(
-                    f"expected_failures: {name} has no reason", hint="say why it fails, or name an issue"
+                    f"expected_failures: {name} has no reason", hint="give the reason, or name an issue"
                 )
 
     def run(self, name: str) -> None:
@@ -129,13 +130,13 @@ class Suite:
             function(case)
 
     def about(self, name: str) -> dict[str, Any]:
-        """Return the name of a check, and the plugin, the entry and the kind that it is of."""
+        """Return the name of a check, with its plugin, entry and kind."""
         case, check = self.items[name]
         entry = case.entry.name if case.entry else self.plugin.name
         return {"name": name, "plugin": self.plugin.name, "entry": entry, "kind": check.kind}
 
     def outcome(self, name: str) -> Outcome:
-        """Return the outcome of a check, after running it unless it has run."""
+        """Return the outcome of a check, running it if necessary."""
         if name not in self._outcomes:
             try:
                 self.run(name)
@@ -147,11 +148,11 @@ class Suite:
 
 
 def _result(error: BaseException | None, expected: str | None) -> tuple[Result, str, str]:
-    """Return how a check ended, why, and the check that failed first if it was skipped for that.
+    """Return a check's status, the reason, and the failed check for which it was skipped, if any.
 
     Args:
-        error: what the check raised; None if nothing.
-        expected: why it is expected to fail; None if it is not.
+        error: error that the check raised; None if it raised none.
+        expected: reason that it is expected to fail; None if it is not.
     """
     if isinstance(error, Skip):
         return "skipped", str(error), error.cause
@@ -164,9 +165,9 @@ def _result(error: BaseException | None, expected: str | None) -> tuple[Result, 
 
 @contextlib.contextmanager
 def _torch_kept() -> Generator[None]:
-    """Undo what a check changes of torch's settings, and meanwhile use one thread.
+    """Restore torch's settings after a check, and use one thread meanwhile.
 
-    On tiny tensors threads only wait for each other.
+    On tiny tensors, threads only wait for each other.
     """
     torch: Any = sys.modules.get("torch")
     if torch is None:
@@ -224,7 +225,7 @@ def _applies(check: Check, case: Case) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """Return why a check failed, in one line."""
+    """Return the reason for a failed check, in one line."""
     if isinstance(error, ZooError):
         return str(error)
     if isinstance(error, AssertionError):

@@ -1,4 +1,4 @@
-"""The table of checks: what a plugin promises, and which promises rest on which."""
+"""The table of checks: what a plugin promises, and which checks depend on which."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Use the task under check: its batches of the tiny dataset, a model to step with, its metrics."""
+"""Use the task under check: its batches of the tiny dataset, a model for its step, its metrics."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BATCH = 4
 
 
 def training(case: Case, task: Task | None = None, /, **which: Any) -> list[Batch]:
-    """Return training batches of the tiny dataset, of a few items or lanes each: all, or which are named."""
+    """Return training batches of the tiny dataset, of a few items or streams: all, or those in `which`."""
     config = case.registry.default_config(case.spec.name).replace({"batch_size": BATCH})
     which = {"seed": 0, "epoch": 0, **which}
     return [*(task or case.task).train_batches(case.tiny(), config, **which)]
@@ -49,7 +49,7 @@ def model_of(case: Case) -> nn.Module:
 
 
 def step_on(case: Case, model: nn.Module, batch: Batch) -> Step:
-    """Return what a fresh task makes of a batch."""
+    """Return a fresh task's step on a batch."""
     with drawing_from(0):
         return case.task.step(model, batch, None)
 

@@ -26,7 +26,7 @@ _UNUSUAL = 20_381
 
 
 def looks_by_typed_options(case: Case) -> None:
-    """Every option has a type, which `--option` is checked against, and its default has that type."""
+    """Every option has a type, against which `--option` is checked, and its default has that type."""
     require_types(case)
 
 
@@ -40,7 +40,7 @@ def finite(case: Case) -> None:
         assert analysis.maps is not None or analysis.scores or analysis.tables or analysis.text, message(
             expected="maps, a score, a table or a text",
             got="an empty Analysis",
-            usually="a hook that never fired; hook the submodules that `landmarks` names",
+            usually="a hook that was never called; hook the submodules that `landmarks` names",
         )
         broken = _not_finite(analysis)
         assert not broken, message(
@@ -51,7 +51,7 @@ def finite(case: Case) -> None:
 
 
 def can_be_written(case: Case) -> None:
-    """Scores, tables and details are JSON data, as `zoo analyze` writes them."""
+    """Scores, tables and details are JSON data, which `zoo analyze` writes."""
     for specimen in specimens(case):
         analysis = analyze(case, specimen)
         for name in ("scores", "tables", "details"):
@@ -77,7 +77,7 @@ def finite_on_constant_input(case: Case) -> None:
 
 
 def answers_what_was_asked(case: Case) -> None:
-    """Maps are (N, K, h, w) for N images and the K classes asked for, in order; logits are the model's."""
+    """Maps are (N, K, h, w) for N images and the K requested classes, in order; logits are the model's."""
     for specimen in specimens(case):
         questions: list[Classes] = [(1, 4), ("predicted",), ("true", 4)]
         for targets in questions:
@@ -90,8 +90,8 @@ def _require_answer(specimen: Specimen, targets: Classes, analysis: Analysis) ->
         return
     logits = _logits(specimen)
     assert logits.ndim == 2, message(
-        expected="figures, scores or tables, since the model gives an answer for every place of an input",
-        got="maps, which explain one answer for each input",
+        expected="figures, scores or tables, since the model predicts every position of an input",
+        got="maps, which explain one prediction per input",
         usually="an analyzer written for another task",
     )
     predicted = logits.argmax(1)
@@ -99,7 +99,7 @@ def _require_answer(specimen: Specimen, targets: Classes, analysis: Analysis) ->
     sizes = [len(batch.inputs) for batch in specimen.batches()]
     count = len(analysis.maps)
     assert count == sum(sizes), message(
-        expected=f"maps of {sum(sizes)} images, which come in batches of {' and '.join(map(str, sizes))}",
+        expected=f"maps of {sum(sizes)} images, in batches of {' and '.join(map(str, sizes))}",
         got=f"maps of {count}",
         usually={sizes[0]: "only the first batch analyzed", sizes[-1]: "only the last batch kept"}.get(
             count, "images left out, or batches analyzed twice"
@@ -109,7 +109,7 @@ def _require_answer(specimen: Specimen, targets: Classes, analysis: Analysis) ->
     wanted = torch.stack([columns[target] for target in targets], 1)  # (N, K)
     same = analysis.classes is not None and torch.equal(analysis.classes.cpu().long(), wanted)
     assert same, message(
-        expected=f"maps of the classes {wanted.tolist()}, since {targets} were asked for",
+        expected=f"maps of the classes {wanted.tolist()}, since {targets} were requested",
         got="no `classes`" if analysis.classes is None else str(analysis.classes.tolist()),
         usually="always the predicted class; call `subject.target_classes(logits, labels)`",
     )
@@ -130,10 +130,10 @@ def _require_answer(specimen: Specimen, targets: Classes, analysis: Analysis) ->
 
 
 def maps_are_of_their_images(case: Case) -> None:
-    """A map looks like that of its image by itself, and other images around it do not change it.
+    """An image's map resembles the map of the image alone, and does not depend on the rest of the batch.
 
-    Alone in a batch it need not be the same, since noise may be drawn for a whole batch: it must look more
-    like itself than like the map of another image, each as a fraction of its own maximum.
+    Alone, it need not be equal, since noise may be drawn for a whole batch: scaled to its maximum, it must be
+    closer to the image's own map than to another image's.
     """
     for specimen in specimens(case):
         batches = specimen.batches()
@@ -149,24 +149,24 @@ def maps_are_of_their_images(case: Case) -> None:
         nearest = (distances + torch.diag(torch.full_like(own, torch.inf))).amin(1)
         wrong = (own > 2 * nearest + 1e-6).nonzero().flatten().tolist()
         assert not wrong, message(
-            expected="the map of each image to look like the one that is drawn for this image alone",
-            got=f"that of another image for image {wrong[0]} of {len(own)}",
+            expected="the map of each image to resemble the map of that image alone",
+            got=f"the map of another image for image {wrong[0]} of {len(own)}",
             usually="maps sorted or reversed within a batch, or a reshape() that mixes images and classes",
         )
         for kept in (0, len(together) - 1):  # of several, one may have the maximum anyway
             beside_others = analyze(case, specimen, batches=_in_other_company(batches, kept)).maps
             distance, largest = (beside_others - together)[kept].abs().max(), together[kept].abs().max()
             assert distance <= 1e-3 * largest + 1e-9, message(
-                expected="the same map of an image, whatever other images are analyzed with it",
+                expected="the same map of an image, whichever images are analyzed with it",
                 got=f"a difference of {float(distance / largest):.1%} of its maximum",
-                usually="a division by the maximum of a batch or of all maps; take that of each image",
+                usually="a division by the maximum of a batch or of all maps; divide by each image's maximum",
             )
 
 
 def maps_are_upright(case: Case) -> None:
-    """A change of the upper right quarter of an image changes its maps more there than in any other quarter.
+    """A change in the upper right quarter of an image changes its maps more there than in any other quarter.
 
-    It is tried on the kit's own models, whose features see a few pixels each.
+    This is tried on the kit's own models, whose features depend on a few pixels each.
     """
     for specimen in specimens(case):
         plain = specimen.batches(constant=0.5)
@@ -190,7 +190,7 @@ def maps_are_upright(case: Case) -> None:
         sums = {name: float(quarter.sum()) for name, quarter in quarters.items()}
         largest = max(sums, key=sums.__getitem__)
         assert sums[largest] <= 2 * sums["upper right"] + 1e-9, message(
-            expected="another map in the upper right, where alone the images were changed",
+            expected="the largest change of the map in the upper right, where the images were changed",
             got=f"the largest change in the {largest}",
             usually={
                 "lower right": "maps upside down: a flip of rows, or an origin at the bottom",
@@ -208,7 +208,7 @@ def _marked(images: Tensor) -> Tensor:
 
 
 def _in_other_company(batches: list[Batch], kept: int) -> list[Batch]:
-    """Return batches of noise, in which one item, counted over all batches, is as it was."""
+    """Return batches of noise in which one item, counted over all batches, is unchanged."""
     draws, changed, first = torch.Generator().manual_seed(1), list[Batch](), 0
     for batch in batches:
         inputs = 2 * torch.rand(batch.inputs.shape, generator=draws)
@@ -278,13 +278,13 @@ def sensitive_to_weights(case: Case) -> None:
 
 
 def follows_its_reference(case: Case) -> None:
-    """Another split to compare with gives another analysis, if the spec names a `reference`."""
+    """Another reference split gives another analysis, if the spec names a `reference`."""
     for specimen in specimens(case) if case.spec.reference else ():
         one, other = (analyze(case, specimen, reference=specimen.batches(seed=seed)) for seed in (1, 2))
         assert _differing(one, other), message(
-            expected=f"another analysis for another {case.spec.reference} split to compare with",
+            expected=f"another analysis for another {case.spec.reference} split as reference",
             got="the same analysis",
-            usually="`subject.reference` not used; then leave `reference` out of the spec",
+            usually="an unused `subject.reference`; use it, or leave `reference` out of the spec",
         )
 
 
@@ -301,12 +301,12 @@ def declares_its_needs(case: Case) -> None:
                 raise Failure(
                     expected=f"an analysis of a model with {', '.join(chosen) or 'no landmarks'}",
                     got=cause(error),
-                    usually="a landmark that is used, but missing from the spec's `needs`",
+                    usually="a landmark that is used but missing from the spec's `needs`",
                 ) from error
 
 
 def refuses_what_it_lacks(case: Case) -> None:
-    """A model without the landmarks that it needs is an error, never an answer about something else."""
+    """A model without a needed landmark is an error, never an analysis of something else."""
     for specimen in specimens(case) if case.spec.needs else ():
         try:
             analyze(case, specimen, landmarks={})
@@ -315,7 +315,7 @@ def refuses_what_it_lacks(case: Case) -> None:
         raise Failure(
             expected=f"an error for a model without {' and '.join(case.spec.needs)}",
             got="an analysis",
-            usually="`landmarks.get()` with a guess instead of `landmarks[...]`, or an unnecessary need",
+            usually="`landmarks.get()` with a guess instead of `landmarks[...]`, or an unneeded landmark",
         )
 
 
@@ -328,12 +328,12 @@ def figures_draw(case: Case) -> None:
             assert written, message(
                 expected=f"the bytes of {name}",
                 got="no bytes" if isinstance(drawn, bytes) else f"a {type(drawn).__name__}",
-                usually="a figure object, or a figure saved to a file; return the bytes to write",
+                usually="a figure object, or a figure saved to a file; return the bytes of the file",
             )
 
 
 def leaves_model_untouched(case: Case) -> None:
-    """Weights, buffers, gradients, modes, hooks and attributes stay, and so do settings and random states."""
+    """Weights, buffers, gradients, modes, hooks, attributes, settings and random states do not change."""
     for specimen in specimens(case):
         changed = _changes(case, specimen, broken=False)
         assert not changed, message(
@@ -344,7 +344,7 @@ def leaves_model_untouched(case: Case) -> None:
 
 
 def untouched_after_an_error(case: Case) -> None:
-    """They stay the same even if the model fails on a batch, as on images with other channels."""
+    """They do not change even if the model fails on a batch, as on images with other channels."""
     for specimen in specimens(case):
         changed = _changes(case, specimen, broken=True)
         assert not changed, message(
@@ -403,7 +403,7 @@ def _differing(one: Analysis, other: Analysis) -> list[str]:
 
 
 def _everything(model: nn.Module) -> dict[str, Any]:
-    """Return all that an analyzer must leave unchanged, by name."""
+    """Return everything that an analyzer must leave unchanged, by name."""
     state: dict[str, Any] = settings()
     state |= {f"weight {name}": tensor.clone() for name, tensor in model.state_dict().items()}
     for name, parameter in model.named_parameters():

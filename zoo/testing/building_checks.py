@@ -1,4 +1,4 @@
-"""Checks of how an architecture is built: from dims and options, on any device, and reproducibly."""
+"""Checks that an architecture is built from dims and options, on any device, and reproducibly."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from zoo.testing._process import as_found, put_back
 
 
 def builds(case: Case) -> None:
-    """The preset builds from the task's dims and its own config, all named arguments and JSON data."""
+    """The preset builds from the task's dims and its own config, with named arguments of JSON data."""
     assert case.entry is not None
     try:
         built_with = arguments(case)
@@ -34,7 +34,7 @@ def builds(case: Case) -> None:
         raise Failure(
             expected=f"a constructor that takes {dims}, and has a default for every other argument",
             got=str(error),
-            usually="a misspelled dim, or an option without a default; `config` may set it",
+            usually="a misspelled dim, or an option without a default, which `config` may set",
         ) from error
     # for use_changes_nothing, which must not blame one model for another
     put_back(*as_found(case.shared))
@@ -65,14 +65,14 @@ def builds(case: Case) -> None:
 
 
 def options_are_typed(case: Case) -> None:
-    """Every option has a type, which its JSON value is checked against, and its default has that type."""
+    """Every option has a type, against which its JSON value is checked, and its default has that type."""
     require_types(case, ignored=case.registry.task(case.spec.task).dims)
 
 
 def refuses_bad_options(case: Case) -> None:
-    """A senseless option is refused with a message when the model is built, not when it runs.
+    """An invalid option value is refused with a message when the model is built, not when it runs.
 
-    Every number is set to -1 and every string to an unknown word. A model that then works passes too.
+    Every number is set to -1 and every string to an unknown word. A model that works with them also passes.
     """
     assert case.entry is not None
     task, dims = case.registry.task(case.spec.task), case.tiny().dims
@@ -86,7 +86,7 @@ def refuses_bad_options(case: Case) -> None:
             refusal = error.__cause__ or error
             silent = not first_line(refusal)
             assert not silent, message(
-                expected=f"a reason why {name}={wrong!r} is refused",
+                expected=f"the reason that {name}={wrong!r} is refused",
                 got=f"a {type(refusal).__name__} without a message",
                 usually="a bare `raise` or `assert` in the constructor",
             )
@@ -127,7 +127,7 @@ def same_seed_same_weights(case: Case) -> None:
     assert not differing, message(
         expected="equal weights from equal seeds",
         got=f"different values in {', '.join(differing[:3])}",
-        usually="initial values from numpy, `random` or a private generator; use torch's default one",
+        usually="initial values from NumPy, `random` or a private generator; use torch's default one",
     )
 
 

@@ -36,7 +36,7 @@ def recipes_name_entries(case: Case) -> None:
                 raise DataError(f"there are no published weights {recipe.from_weights!r} to start from")
         except ZooError as error:
             raise Failure(
-                expected=f"entries for one task behind the recipe {name}",
+                expected=f"entries for one task in the recipe {name}",
                 got=str(error),
                 usually="a misspelled name, or a plugin that pyproject.toml should depend on",
             ) from error
@@ -65,7 +65,7 @@ def recipes_have_valid_options(case: Case) -> None:
 
 
 def weights_are_intact(case: Case) -> None:
-    """Every published file is there, with the sha256 and the size that are stated."""
+    """Every published file exists, with the stated sha256 and size."""
     registry, absent = _registry(case), list[str]()
     for name, spec in case.weights.items():
         try:
@@ -89,7 +89,7 @@ def weights_are_intact(case: Case) -> None:
 
 
 def weights_fit_their_recipe(case: Case) -> None:
-    """Every file at hand loads, and holds what its recipe and its spec say."""
+    """Every available file loads, and matches its recipe and its spec."""
     from zoo.models import weights
 
     registry = _registry(case)
@@ -127,7 +127,7 @@ def weights_fit_their_recipe(case: Case) -> None:
 
 
 def _compared(registry: Registry, recipe: Recipe, card: Card) -> Iterator[tuple[str, Any, Any]]:
-    """Yield the name of all that a recipe says, what it says, and what a card says; None for nothing."""
+    """Yield the name of each field of a recipe, and its value in the recipe and in a card, or None."""
     yield "architecture", registry.architecture(recipe.architecture).name, card.architecture
     yield "dataset", registry.dataset(recipe.dataset).name, card.dataset.name
     if not card.by_seed:
@@ -144,7 +144,7 @@ def _compared(registry: Registry, recipe: Recipe, card: Card) -> Iterator[tuple[
 
 
 def weights_score_as_claimed(case: Case) -> None:
-    """Every claimed metric is measured where its data is at hand: right to a thousandth or four decimals."""
+    """Every claimed metric with available data is measured again, to a thousandth or four decimals."""
     absent: list[str] = []
     for name, spec, path in _at_hand(case, absent):
         try:
@@ -186,7 +186,7 @@ def _measured(case: Case, path: Path, splits: Iterable[str]) -> dict[str, dict[s
 
 
 def _at_hand(case: Case, absent: list[str]) -> Iterator[tuple[str, WeightsSpec, Path]]:
-    """Yield the weights whose file is on this machine, and intact; add to `absent` why others are not."""
+    """Yield the weights whose file is on this machine and intact; add reasons for the others to `absent`."""
     for name, spec in case.weights.items():
         try:
             with offline():
@@ -198,13 +198,13 @@ def _at_hand(case: Case, absent: list[str]) -> Iterator[tuple[str, WeightsSpec, 
 
 
 def _skip_if(absent: list[str]) -> None:
-    """Raise Skip if some weights or their data are not at hand."""
+    """Raise Skip if some weights or their data are not available."""
     if absent:
-        raise Skip(f"it cannot be measured here, where nothing is downloaded: {absent[0]}")
+        raise Skip(f"it cannot be measured without a download, and checks never download: {absent[0]}")
 
 
 def _registry(case: Case) -> Registry:
-    """Return a registry with what other plugins provide too, since a recipe may name it."""
+    """Return a registry that includes other plugins, since a recipe may name their entries."""
     if "catalog" not in case.shared:
         others = [] if len(case.registry.plugins) > 1 else Registry.discover().plugins
         theirs = [plugin for plugin in others if plugin.name != case.plugin.name]

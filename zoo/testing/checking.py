@@ -1,4 +1,4 @@
-"""The contract kit, run on a plugin in a process of its own."""
+"""Run the contract kit on a plugin in a separate process."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ def check(
 ) -> list[Outcome]:
     """Run the contract kit on a plugin.
 
-    It runs in a process of its own, unless `registry` is given: a plugin that ends, hangs or fills that
-    process fails a check, and does not end the report.
+    The checks run in a separate process, unless `registry` is given: a plugin that ends or hangs this
+    process, or fills its memory, fails a check without ending the report.
 
     Args:
         target: a plugin, a distribution, the path of a one-file plugin, or `plugin/pattern` for the entries,
             recipes and weights of a plugin that match.
-        thorough: also run the checks that take long: of exports, and of the metrics of weights.
+        thorough: also run the slow checks, of exports and of published metrics.
         strict: refuse to check while any installed plugin fails to load.
         progress: show progress on stderr, or in the notebook.
-        registry: where the plugin is; it is then checked in this process. By default it is found among
-            installed plugins and registry.toml, and loaded with zoo's own plugins only, unless it needs what
-            another provides.
-        report: file to write a report to that can be published, as its suffix .md or .json says.
+        registry: the registry with the plugin, which is then checked in this process. By default the plugin
+            is found among installed plugins and registry.toml, and loaded with zoo's own plugins only, unless
+            it needs another one.
+        report: file for a report that can be published, as Markdown (.md) or JSON (.json).
 
     Returns:
-        The outcome of each check, which `zoo.testing.shortfall` judges as a whole.
+        The outcome of each check; `zoo.testing.shortfall` judges whether enough checks ran.
 
     Raises:
         UnknownName: there is no such plugin, distribution, entry or file.
         PluginError: the plugin is disabled.
-        OptionError: the report has another suffix.
-        OutputError: there is no folder to write the report to.
+        OptionError: the report's suffix is not supported.
+        OutputError: the report's folder does not exist.
         OSError: the report cannot be written.
     """
     if report is not None:
@@ -70,10 +70,10 @@ def check(
 
 
 class _Progressing:
-    """Collects the outcomes among messages, and shows how far the checks have come.
+    """Collects the outcomes from messages, and shows the progress of the checks.
 
     Args:
-        report: called as `Bar` is.
+        report: called like `Bar`.
     """
 
     def __init__(self, report: Callable[..., None]) -> None:
@@ -83,7 +83,7 @@ class _Progressing:
         self._total = 0
 
     def take(self, message: Message) -> None:
-        """Take a message. Raises the ZooError that it tells of."""
+        """Handle a message. Raises the ZooError that it reports."""
         what = message["what"]
         if what == "refused":
             raise told(message["class"], message["message"], message["hint"])
@@ -102,7 +102,7 @@ class _Progressing:
             self._note()
 
     def _note(self) -> None:
-        """Print how the checks of the last entry ended."""
+        """Print the outcomes of the last entry."""
         entry = self.outcomes[-1].entry
         own = [outcome for outcome in self.outcomes if outcome.entry == entry]
         if isinstance(self._report, Bar):

@@ -1,4 +1,4 @@
-"""Checks of a command. They know click alone; what is zoo's of it came with `zoo.cli.kit`."""
+"""Checks of a command, which use only click; its parts from zoo come from `zoo.cli.kit`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def shows_its_help(case: Case) -> None:
     assert text.startswith(f"Usage: zoo {case.spec.name}"), message(
         expected=f"`zoo {case.spec.name} --help` to print the usage",
         got=repr(text[:80]),
-        usually="an option that takes the place of --help",
+        usually="an option that replaces --help",
     )
 
 
@@ -56,9 +56,9 @@ def takes_json_and_quiet(case: Case) -> None:
 
 
 def refuses_missing_weights(case: Case) -> None:
-    """A command that takes WEIGHTS raises a ZooError if there are none, and leaves it to zoo to print.
+    """A command that takes WEIGHTS raises a ZooError if the file is missing, and lets zoo print it.
 
-    With --json it prints nothing else on stdout either.
+    With --json, nothing else is printed on stdout.
     """
     for name, leaf in _commands(case):
         if not any(param.name == "weights" for param in leaf.params):
@@ -67,13 +67,13 @@ def refuses_missing_weights(case: Case) -> None:
         assert not ended, message(
             expected=f"a ZooError from `{name} {_MISSING}`, as there is no such file",
             got=ended,
-            usually="a file opened without `session.load`, an error that the command prints itself, or text "
-            "that a library prints",
+            usually="a file opened without `session.load`, an error printed by the command, or output of a "
+            "library",
         )
 
 
 def _commands(case: Case) -> list[tuple[str, click.Command]]:
-    """Return the command, or those of a group. Raises Skip if its target cannot be had."""
+    """Return the command, or the commands of a group. Raises Skip if its target cannot be imported."""
     spec = case.spec
     assert isinstance(spec, CommandSpec)
     try:
@@ -92,7 +92,7 @@ def _leaves(name: str, command: click.Command) -> Iterator[tuple[str, click.Comm
 
 
 def _help(case: Case) -> tuple[str, str]:
-    """Return why a new process could not print the help of the command, and what it printed."""
+    """Return the reason that a new process could not print the command's help, and its output."""
     if "help" not in case.shared:
         try:
             case.shared["help"] = Fresh(case.plugin).ask("help")
@@ -102,7 +102,7 @@ def _help(case: Case) -> tuple[str, str]:
 
 
 def _ended(name: str, command: click.Command) -> str:
-    """Return how a command ended that was given missing weights; empty if it raised a ZooError."""
+    """Describe how a command ended with missing weights; empty if it raised a ZooError."""
     words = [word for param in command.params if param.required for word in _typed(param)]
     words += ["--json"] * any("--json" in param.opts for param in command.params)
     shown, printed = io.StringIO(), io.StringIO()
@@ -125,7 +125,7 @@ def _ended(name: str, command: click.Command) -> str:
 
 @contextlib.contextmanager
 def _descriptor_of_stdout(found: io.StringIO) -> Generator[None]:
-    """Collect what goes to stdout past `sys.stdout`, as by `sys.__stdout__` or from compiled code."""
+    """Collect output to stdout that bypasses `sys.stdout`, as by `sys.__stdout__` or from compiled code."""
     kept = os.dup(1)
     with tempfile.TemporaryFile() as file:
         os.dup2(file.fileno(), 1)
@@ -141,7 +141,7 @@ def _descriptor_of_stdout(found: io.StringIO) -> Generator[None]:
 
 
 def _typed(param: click.Parameter) -> list[str]:
-    """Return words that give a required parameter a value."""
+    """Return command-line words with a value for a required parameter."""
     choices = param.type.choices if isinstance(param.type, click.Choice) else ["1"]
     value = _MISSING if param.name == "weights" else str(choices[0])
     return [value] if isinstance(param, click.Argument) else [param.opts[0], value]

@@ -1,4 +1,4 @@
-"""Checks of what a dataset holds: labels, what its splits share, and how items are prepared for a model."""
+"""Checks of a dataset's content: labels, overlap of splits, and the preparation of items for a model."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _IMAGES = {"size", "mean", "std"}
 def labels_in_range(case: Case) -> None:
     """Every label is an integer from 0 to one below the number of classes; or 0 or 1 for each of the classes.
 
-    Labels of each pixel may also be -1 in a batch: unknown.
+    Pixel labels in a batch may also be -1, for unknown.
     """
     dataset = dataset_of(case)
     classes = dataset.dims["num_classes"]
@@ -58,7 +58,7 @@ def labels_in_range(case: Case) -> None:
 
 
 def _require_all_classes(case: Case, known: Mapping[Split, tuple[Tensor, Tensor]]) -> None:
-    """Raise AssertionError if a class has no training item, or if held-out items are all of one class."""
+    """Raise AssertionError if a class has no training item, or if all held-out items have one class."""
     dataset = dataset_of(case)
     for name, (_, labels) in known.items():
         counts = torch.bincount(labels, minlength=dataset.dims["num_classes"]).tolist()
@@ -70,7 +70,7 @@ def _require_all_classes(case: Case, known: Mapping[Split, tuple[Tensor, Tensor]
             assert not missing, message(
                 expected="a training item of each class",
                 got=f"none of class {', '.join(missing[:5])}",
-                usually="a class in `classes` that only held-out data has, or a split by class",
+                usually="a class that only held-out data has, or a split by class",
             )
         several = len(labels) >= 2 * len(counts) > 2
         assert not several or len(counts) - counts.count(0) > 1, message(
@@ -81,10 +81,10 @@ def _require_all_classes(case: Case, known: Mapping[Split, tuple[Tensor, Tensor]
 
 
 def _warn_of_strange_labels(known: Mapping[Split, tuple[Tensor, Tensor]]) -> None:
-    """Raise Warned if the nearest class of training items is right for other ones, and not for a split.
+    """Raise Warned if nearest-class prediction works for training items, but not for a held-out split.
 
-    The nearest class is that whose mean is nearest. Where it tells little of training items either, as of
-    hard or of randomly labeled data, it says nothing about the others.
+    The nearest class is the one with the nearest mean. If it predicts training items poorly, as for hard or
+    randomly labeled data, there is no warning.
     """
     items, labels = known.get("train", (torch.empty(0), torch.empty(0)))
     half = len(items) // 2
@@ -94,7 +94,7 @@ def _warn_of_strange_labels(known: Mapping[Split, tuple[Tensor, Tensor]]) -> Non
     means = torch.stack([items[:half][labels[:half] == kind].mean(0) for kind in kinds])
 
     def gained(items: Tensor, labels: Tensor) -> tuple[float, float]:
-        """Return how much more often than by chance the nearest class is right, and the standard error."""
+        """Return how much the accuracy of the nearest class exceeds chance, and the standard error."""
         found = kinds[torch.cdist(items, means).argmin(1)]
         chance = sum(float((found == k).float().mean() * (labels == k).float().mean()) for k in kinds)
         right = float((found == labels).float().mean())
@@ -106,9 +106,10 @@ def _warn_of_strange_labels(known: Mapping[Split, tuple[Tensor, Tensor]]) -> Non
         if usual > 0.1 and gain + 4 * error < usual / 3:
             raise Warned(
                 message(
-                    expected=f"{name} items to be as near to the training items of their class as those are",
-                    got=f"{gain:+.0%} beside chance for the nearest class, and {usual:+.0%} in train",
-                    usually=f"{name} labels in another order than the items, or classes numbered otherwise",
+                    expected=f"{name} items as near to their class's training items as those are to each "
+                    "other",
+                    got=f"{gain:+.0%} over chance for the nearest class, and {usual:+.0%} in train",
+                    usually=f"{name} labels in another order than the items, or other class numbers",
                 )
             )
 
@@ -120,20 +121,20 @@ def _require_zeros_and_ones(dataset: Dataset, classes: int) -> None:
             assert tuple(values.shape) == (classes,), message(
                 expected=f"{name} labels ({classes},), 0 or 1 for each class",
                 got=f"the shape {tuple(values.shape)}",
-                usually="the numbers of an image's classes, as a list of its own length",
+                usually="a list of an image's class numbers, whose length varies",
             )
             assert bool(((values == 0) | (values == 1)).all()), message(
                 expected=f"{name} labels from 0 to 1",
                 got=str(label),
-                usually="counts or probabilities in place of whether a class is there",
+                usually="counts or probabilities in place of 0 or 1",
             )
 
 
 def splits_differ(case: Case) -> None:
     """Held-out data is not in the training data.
 
-    Images and the like: at most 1 % of a sample, since real collections contain a few duplicates. Text:
-    validation and test split differ, and neither is a part of the training split.
+    Of sampled images and similar items, at most 1 % may be, since real collections contain a few duplicates.
+    For text, the validation and test splits differ, and neither is a part of the training split.
     """
     dataset = dataset_of(case)
     texts = isinstance(case.task, CarriesState)
@@ -149,33 +150,33 @@ def splits_differ(case: Case) -> None:
             got=shared,
             usually="the same file for both, or overlapping split boundaries"
             if equal
-            else "copies that were compressed, resized or changed a little, or frames of one video",
+            else "copies that were compressed, resized or slightly changed, or frames of one video",
         )
 
 
 def _sketches(split: Any) -> Tensor:
-    """Return up to 5,000 items of a split, each as a few numbers."""
+    """Return up to 5,000 items of a split, each reduced to a few numbers."""
     return torch.stack([_sketch(item) for item, _ in sample(split, 5_000)] or [torch.empty(0)])
 
 
 def _sketch(item: Tensor) -> Tensor:
-    """Return an image of 8×8, or the first numbers of anything else."""
+    """Reduce an image to 8×8, or any other item to its first numbers."""
     small = functional.adaptive_avg_pool2d(item.float(), 8) if item.ndim == 3 else item.float()
     return small.flatten()[:4_096]
 
 
 def _usual_distance(items: Tensor) -> tuple[float, float]:
-    """Return the median distance from an item to its nearest, and what share has a fifth of it at most."""
+    """Return the median distance to the nearest neighbor, and the share of items within a fifth of it."""
     apart = torch.cdist(items[:500], items, p=1).fill_diagonal_(torch.inf).amin(1)
     usual = float(apart.median())
     return usual, float((apart <= usual / 5).float().mean())
 
 
 def _alike_items(one: Tensor, other: Tensor, usual: float, share: float) -> tuple[str, bool]:
-    """Return what one split shares with another, in words, and whether that is equal; empty if nothing.
+    """Describe what one split shares with another, and whether it is equal; empty if nothing.
 
-    Alike are items at a fifth of the usual distance or less, if they are more than one in a hundred and more
-    than in the training split itself.
+    Items within a fifth of the median distance are alike, and count if they are more than one in a hundred
+    and more than in the training split itself.
     """
     if not one.numel() or not other.numel():
         return "", True
@@ -187,7 +188,7 @@ def _alike_items(one: Tensor, other: Tensor, usual: float, share: float) -> tupl
 
 
 def _alike_texts(one: Tensor, other: Tensor) -> str:
-    """Return what one split shares with another, in words; empty if nothing."""
+    """Describe what one split shares with another; empty if nothing."""
     if len(one) < 32 or len(other) < 32:
         return ""
     length, count = min(32, len(other) // 3), 20
@@ -198,7 +199,7 @@ def _alike_texts(one: Tensor, other: Tensor) -> str:
 
 
 def preprocess_is_json(case: Case) -> None:
-    """`preprocess` survives JSON unchanged and has the keys that feeding new input needs."""
+    """`preprocess` survives a round trip through JSON, and has the keys that new inputs require."""
     dataset = dataset_of(case)
     preprocess = dict(dataset.preprocess)
     changed = [str(key) for key, value in preprocess.items() if not _survives_json({key: value})]
@@ -224,12 +225,12 @@ def preprocess_is_json(case: Case) -> None:
         assert preprocess["tokens"] in ("char", "word"), message(
             expected="tokens that are 'char' or 'word'",
             got=repr(preprocess["tokens"]),
-            usually="another tokenizer, which zoo could neither prompt nor print",
+            usually="another tokenizer, for which zoo could neither encode a prompt nor decode a sample",
         )
         assert not preprocess.get("newline_eos") or "<eos>" in preprocess["vocabulary"], message(
             expected="<eos> in the vocabulary, since newline_eos is true",
             got=str(preprocess["vocabulary"][: preprocess["specials"]]),
-            usually="a newline left in the vocabulary as itself",
+            usually="a newline left in the vocabulary",
         )
 
 
@@ -254,7 +255,7 @@ def _feeds_images(case: Case, dataset: Dataset) -> None:
     assert preprocess["size"] == dataset.dims["image_size"], message(
         expected=f"the size of the images, {dataset.dims['image_size']}",
         got=str(preprocess["size"]),
-        usually="the size of the images before they were resized",
+        usually="the size of the images before resizing",
     )
     for key, lowest in (("mean", 0.0), ("std", 1e-3)):
         values: list[float] = preprocess[key]
@@ -284,7 +285,8 @@ def _feeds_images(case: Case, dataset: Dataset) -> None:
 def _require_own_statistics(dataset: Dataset) -> None:
     """Raise AssertionError if `mean` and `std` are far from those of the training images.
 
-    A mean of 0 and a deviation of 1 leave pixels from 0 to 1, and two halves scale them to -1 to 1.
+    A mean of 0 with a std of 1 leaves pixels in 0 to 1, and 0.5 for both scales them to -1 to 1; these are
+    allowed.
     """
     pixels = torch.stack([item for item, _ in sample(dataset.split("train"), 200)]) / 255
     mean, std = pixels.mean((0, 2, 3)), pixels.std((0, 2, 3))
@@ -310,7 +312,7 @@ def _feeds_text(preprocess: Mapping[str, Any]) -> None:
     known = vocabulary[:1] == ["<unk>"] and 1 <= specials < len(vocabulary)
     known = known and all(isinstance(token, str) for token in vocabulary)
     assert known, message(
-        expected="a vocabulary of strings that starts with <unk>, one of its `specials`",
+        expected="a vocabulary of strings that starts with <unk>, as one of its `specials`",
         got=f"{vocabulary[: max(3, specials)]} and {specials} specials",
         usually="another order, or no token for unknown text",
     )
@@ -322,7 +324,7 @@ def _feeds_text(preprocess: Mapping[str, Any]) -> None:
     assert not capitals, message(
         expected="a lower-case vocabulary, since `lower` is true",
         got=str(capitals[:3]),
-        usually="`lower` set for a text that was not lowered",
+        usually="`lower` set for a text that was not converted to lower case",
     )
 
 
@@ -341,6 +343,6 @@ def text_decodes(case: Case) -> None:
         assert numbers == wanted, message(
             expected="text that encodes to the tokens it was decoded from",
             got=f"unknown tokens {unknown[:5]}" if unknown else "different tokens",
-            usually="a vocabulary in another order or with a token twice, a wrong `lower`, or words without "
-            "the space before them",
+            usually="a vocabulary in another order or with duplicates, a wrong `lower`, or words without "
+            "the space before",
         )

@@ -32,7 +32,7 @@ from zoo.testing._reopened import in_new_process, reopened
 
 
 def reads_by_typed_options(case: Case) -> None:
-    """Every option has a type, which `--data` is checked against, and its default has that type."""
+    """Every option has a type, against which `--data` is checked, and its default has that type."""
     require_types(case)
     assert case.entry is not None
     known = declared(case.entry.load())
@@ -45,7 +45,7 @@ def reads_by_typed_options(case: Case) -> None:
 
 
 def cards_name_no_files(case: Case) -> None:
-    """The options that `card_options` lets a weights file decide exist, and none of them names a file."""
+    """The options that `card_options` lets a weights file set exist, and none of them names a file."""
     assert case.entry is not None
     known = declared(case.entry.load())
     for name in case.entry.spec.card_options:
@@ -55,9 +55,9 @@ def cards_name_no_files(case: Case) -> None:
             usually="a misspelled or renamed option",
         )
         assert not reads_what_it_is_given(case, name, known[name].type), message(
-            expected=f"nothing opened because a weights file says so in {name}, which card_options lists",
-            got="the file that it named was opened",
-            usually="an option for a path; leave it out of card_options, so that only the user can give it",
+            expected=f"no file opened because of {name}, which card_options lets a weights file set",
+            got="an open of the file that it named",
+            usually="an option for a path; leave it out of card_options, so that only the user can set it",
         )
 
 
@@ -69,15 +69,15 @@ def dims_are_declared(case: Case) -> None:
         assert type(value) is int, message(
             expected=f"dims with an integer {name}",
             got=str(dict(dims)),
-            usually="a misspelt key, or a number that is a tensor or numpy scalar",
+            usually="a misspelled key, or a number that is a tensor or NumPy scalar",
         )
         assert value >= 1, message(
-            expected=f"a positive {name}", got=str(value), usually="a count taken before the data is read"
+            expected=f"a positive {name}", got=str(value), usually="a count taken before the data was read"
         )
 
 
 def has_three_splits(case: Case) -> None:
-    """There are train, val and test splits; those that the data does not have are empty."""
+    """There are train, val and test splits; splits that the data does not have are empty."""
     require_splits(dataset_of(case))
 
 
@@ -98,17 +98,17 @@ def items_fit_dims(case: Case) -> None:
                 got=str(got),
                 usually="images already scaled to floats, or with channels last"
                 if wanted[0] == torch.uint8
-                else "numbers in another precision, such as numpy's float64, or of another count",
+                else "numbers in another precision, such as NumPy's float64, or another number of them",
             )
     assert len(dataset.split("train")), message(
-        expected="something to train on", got="an empty train split", usually="a wrong split boundary"
+        expected="items to train on", got="an empty train split", usually="a wrong split boundary"
     )
 
 
 def _require_items_for_each_number(name: str, split: Any) -> None:
     """Raise AssertionError unless a split has items up to its length and none beyond.
 
-    One that has an item for any number, which it makes, may have them beyond too.
+    A split that generates an item for any index may have items beyond its length.
     """
     count = len(split)
     try:
@@ -117,7 +117,7 @@ def _require_items_for_each_number(name: str, split: Any) -> None:
         raise Failure(
             expected=f"an item {name}[{count - 1}], since len() is {count}",
             got=cause(error),
-            usually="a __len__ that counts files or lines of which some are no items",
+            usually="a __len__ that also counts files or lines that are not items",
         ) from error
     beyond: list[int] = []
     for index in (count, count + 1_000_000):
@@ -127,15 +127,15 @@ def _require_items_for_each_number(name: str, split: Any) -> None:
     assert beyond != [count], message(
         expected=f"an IndexError for {name}[{count}], since len() is {count}",
         got="an item",
-        usually="a __len__ that leaves out items, or a part of a list that does not check its index, so that "
-        "a loop over it goes on into the next split",
+        usually="a __len__ that leaves out items, or an unchecked index, so that loops run on into the next "
+        "split",
     )
 
 
 def same_items_twice(case: Case) -> None:
     """An item stays the same when it is read again, and when the dataset is opened again, anywhere.
 
-    It is opened as if later and in a process of another number, and then in a new process, where sets have
+    The dataset is opened as if later in a process with another id, and then in a new process, where sets have
     another order.
     """
     unread = opened(case)
@@ -154,12 +154,12 @@ def same_items_twice(case: Case) -> None:
             got=f"other {' and '.join(differing)}",
             usually=_inconstant(case)
             if of == "opened again"
-            else "the order of a set, or hash() of a string, which no two processes share; use sorted()",
+            else "the order of a set, or hash() of a string, which differ between processes; use sorted()",
         )
 
 
 def _require_constant_items(dataset: Dataset, name: Split) -> None:
-    """Raise AssertionError unless some items of a split are the same when they are read in another order."""
+    """Raise AssertionError unless some items of a split stay the same when they are read in another order."""
     count = min(20, len(dataset.split(name)))
 
     def read(order: Iterable[int], seed: int) -> dict[int, list[Tensor]]:
@@ -183,22 +183,21 @@ def _require_constant_items(dataset: Dataset, name: Split) -> None:
     raise Failure(
         expected="an item to stay the same, however often and in whatever order items are read",
         got=f"another {'label' if same_input else 'item'} for {name}[{differing[0]}] the second time",
-        usually="a dataset that shuffles, augments or labels at random by itself; the task shuffles and "
-        "augments"
+        usually="a dataset that shuffles, augments or labels at random; the task shuffles and augments"
         if drawn
-        else "an operation in place on what the dataset keeps, such as `image += 1`; change a copy",
+        else "an in-place operation on stored data, such as `image += 1`; change a copy",
     )
 
 
 def _inconstant(case: Case) -> str:
-    """Return why a dataset that is opened again has other items."""
+    """Return the reason that a dataset has other items when it is opened again."""
     usual = reopened(case)
     if reopened(case) != usual:
-        return "a generator that the system seeds, such as numpy's default_rng() without a seed"
+        return "a generator that the system seeds, such as NumPy's default_rng() without a seed"
     if reopened(case, seed=1) != usual:
-        return "random numbers drawn without a seed of their own while the dataset is opened"
+        return "random numbers from an unseeded generator while the dataset is opened"
     if reopened(case, process=1) != usual:
-        return "the number of the process, os.getpid(), in the data or as a seed"
+        return "the process id, os.getpid(), in the data or as a seed"
     return "the time, time.time(), in the data or as a seed"
 
 
@@ -217,7 +216,7 @@ def _require_tokens(name: str, split: Any, vocab_size: int) -> None:
     assert fits, message(
         expected=f"{name} as a 1-D tensor of integers",
         got=f"{split.dtype} {tuple(split.shape)}" if isinstance(split, Tensor) else kind,
-        usually="text that is already cut into lanes",
+        usually="text that is already cut into parallel streams",
     )
     low, high = int(split.min()), int(split.max())
     assert 0 <= low <= high < vocab_size, message(
@@ -228,7 +227,7 @@ def _require_tokens(name: str, split: Any, vocab_size: int) -> None:
 
 
 def same_fingerprint_twice(case: Case) -> None:
-    """Opened twice, the dataset has the same fingerprint, which is a sha256; in a new process too."""
+    """Opened twice, even in a new process, the dataset has the same fingerprint, which is a sha256."""
     one, other = dataset_of(case).fingerprint, opened(case).fingerprint
     assert one == other, message(
         expected="the same fingerprint twice",
@@ -239,7 +238,7 @@ def same_fingerprint_twice(case: Case) -> None:
     assert one == other, message(
         expected="the same fingerprint in a new process",
         got=f"{one} and {other}",
-        usually="the order of a set, the number of the process or the current folder in the hash",
+        usually="the order of a set, the process id or the current folder in the hash",
     )
     assert re.fullmatch("[0-9a-f]{64}", one), message(
         expected="the 64 hex digits of a sha256", got=repr(one), usually="hash() or a version number"
@@ -247,10 +246,10 @@ def same_fingerprint_twice(case: Case) -> None:
 
 
 def fingerprint_follows_the_data(case: Case) -> None:
-    """Other data has another fingerprint, whatever differs: an item, a label, their order.
+    """Other data has another fingerprint, whether an item, a label or their order differs.
 
-    The first three integer options are tried, each one higher or lower than its default; and of a dataset
-    that reads files, what opens after something in them was exchanged.
+    The first three integer options are tried, each one above or below its default; and for a dataset that
+    reads files, alterations of the files with which it still opens.
     """
     dataset = dataset_of(case)
     for name, other in other_openings(case, most=3):
@@ -264,7 +263,7 @@ def fingerprint_follows_the_data(case: Case) -> None:
     for original, version in itertools.product(found[:1], found[1:]):
         same = version.content == original.content
         assert same or version.fingerprint != original.fingerprint, message(
-            expected=f"another fingerprint, since the data is another once {version.altered}",
+            expected=f"another fingerprint, since the data differs once {version.altered}",
             got=f"{original.fingerprint} for both",
             usually="a hash of the items without their labels, or without their order",
         )
@@ -281,7 +280,7 @@ def _beginning(dataset: Dataset, name: Split) -> tuple[int, bytes]:
 
 
 def fetches_its_items(case: Case) -> None:
-    """`read_batch` and torch's `__getitems__`, if a split has them, return the items asked for, in order."""
+    """`read_batch` and torch's `__getitems__`, if a split has them, return the requested items, in order."""
     for name in SPLITS:
         split: Any = dataset_of(case).split(name)
         if isinstance(split, Tensor) or len(split) < 3:
@@ -311,7 +310,7 @@ def _require_items(split: Any, indices: Sequence[int], rows: Iterable[Any], what
     assert same, message(
         expected=f"{what} to return the items {indices}",
         got="others",
-        usually="sorted or shuffled indices, or images and labels in two orders",
+        usually="sorted or shuffled indices, or images and labels in different orders",
     )
 
 
@@ -330,5 +329,5 @@ def trains_a_model(case: Case) -> None:
     assert loss.isfinite(), message(
         expected="a step of training on the first batch, with a finite loss",
         got=got,
-        usually="labels of another type or shape than those of the task, such as floats or (1,)",
+        usually="labels of another type or shape than the task's, such as floats or (1,)",
     )

@@ -1,4 +1,4 @@
-"""Checks of a task's epochs: each item once, shuffled and prepared as for an evaluation; no state is kept."""
+"""Checks of a task's epochs: each item once, shuffled, prepared as for an evaluation, and without state."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoo.testing._tasks import BATCH, items_of, measured, same, training
 def trains_on_each_item_once(case: Case) -> None:
     """An epoch has each training item once, with its own target; less than one batch may be left out.
 
-    Of a sequence, an epoch reads at least half.
+    An epoch reads at least half of a sequence.
     """
     batches, count = training(case), len(case.tiny().split("train"))
     if isinstance(case.task, CarriesState):
@@ -32,14 +32,14 @@ def trains_on_each_item_once(case: Case) -> None:
     assert once, message(
         expected=f"each of {wanted} training items once in an epoch",
         got=f"{different} of them in {len(trained)} places",
-        usually="items that are drawn with replacement, or several times",
+        usually="items that are sampled with replacement, or repeated",
     )
     known = {shown for shown, _ in evaluated}
     strange = [pair for pair in trained if pair[0] in known and pair not in evaluated]
     assert not strange, message(
         expected="training items with the targets that they have in an evaluation",
-        got=f"others for {len(strange)} of {len(trained)}",
-        usually="targets that are shifted, or fetched in another order than inputs",
+        got=f"other targets for {len(strange)} of {len(trained)}",
+        usually="shifted targets, or targets fetched in another order than inputs",
     )
 
 
@@ -53,12 +53,12 @@ def shuffles_each_epoch(case: Case) -> None:
         assert len({*first}) == 1 or any(other != first for other in others), message(
             expected=f"another order of the training items with another {name}",
             got="the same",
-            usually='an order that is not drawn from zoo.seed_for(seed, "order", epoch)',
+            usually='an order that does not depend on zoo.seed_for(seed, "order", epoch)',
         )
 
 
 def trains_as_it_evaluates(case: Case) -> None:
-    """Numbers of the training split have about the same mean and spread in training and in an evaluation."""
+    """Training inputs have about the same mean and deviation in training and in an evaluation."""
     evaluated = [*case.task.eval_batches(case.tiny(), "train")]
     for what in ("inputs", "targets"):
         ours, theirs = (
@@ -77,21 +77,21 @@ def trains_as_it_evaluates(case: Case) -> None:
 
 
 def _level(numbers: Tensor) -> tuple[float, float]:
-    """Return the mean and the standard deviation of finite numbers; the latter is never quite 0."""
+    """Return the mean and the standard deviation of finite numbers; the latter is never exactly 0."""
     finite = numbers[numbers.isfinite()].double()
     mean = float(finite.mean())
     return mean, float(finite.std(correction=0)) + 1e-3 * abs(mean) + 1e-9
 
 
 def keeps_no_state(case: Case) -> None:
-    """A task that has been used gives the batches and metrics of a fresh one."""
+    """A task that has been used gives the same batches and metrics as a fresh one."""
     used = case.task
     accounts = [(training(case, task), measured(case, task)) for task in (used, used, case.task)]
     _, (batches, metrics), (fresh, expected) = accounts
     alike = {"training batches": same(batches, fresh), "metrics": metrics == expected}
     wrong = [what for what, equal in alike.items() if not equal]
     assert not wrong, message(
-        expected="the batches and metrics of a fresh task from one that has been used",
+        expected="the same batches and metrics from a used task as from a fresh one",
         got=f"other {' and '.join(wrong)}",
         usually="state on `self` or in the module; each method is a function of its arguments",
     )

@@ -1,4 +1,4 @@
-"""Checks of an exporter, on two small models of the kit's own: a classifier, and a step of text."""
+"""Checks of an exporter, on two small models of the kit: a classifier, and a step of a language model."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _WORD = re.compile(rb"(?<![\w.+:-])[\w.+:-]{3,39}(?![\w.+:-])")
 
 
 def programs_answer_alike(case: Case) -> None:
-    """What is written, run in a new process, gives the model's outputs to 1e-4, for a batch of any size.
+    """The written program, run in a new process, returns the model's outputs to 1e-4, for any batch size.
 
-    Writing leaves the model and the settings of torch as they are.
+    Writing does not change the model or torch's settings.
     """
     _has_reader(case)  # which targets_resolve finds, if it cannot be had
     exporter, fresh_process = exporter_of(case), provided_here(case, "starting", "fresh_process")
@@ -66,23 +66,23 @@ def programs_answer_alike(case: Case) -> None:
 
 
 def _cause_of_no_answer(error: Exception, found: Mapping[int, Arrays]) -> str:
-    """Return the usual cause of an error of a program that has answered for batches of some sizes."""
+    """Return the usual cause of a program's error, given the batch sizes that worked."""
     if found:
-        return f"a batch that is kept as the {_BATCHES[0]} of the example"
+        return f"the example's batch size {_BATCHES[0]} fixed in the file"
     if " should give " in first_line(error):
-        return "outputs of other names, types or shapes than in the signature"
+        return "outputs with other names, types or shapes than in the signature"
     return (
-        "a `start`, or a reader, that needs what `write` kept in memory or in another file; it is called in "
-        "a new process, with the content alone"
+        "a `start`, or a reader, that needs what `write` kept in memory or in another file; it runs in a new "
+        "process with only the content"
     )
 
 
 def _cause_of_difference(
     wanted: Mapping[int, Arrays], found: Mapping[int, Arrays], wrong: Collection[int]
 ) -> str:
-    """Return the usual cause of differences in batches of the sizes `wrong`."""
+    """Return the usual cause of differences for the batch sizes `wrong`."""
     if len(wrong) < len(wanted):
-        return "a batch that is kept as the 2 of the example, or a mean over the batch"
+        return "the example's batch size 2 fixed in the file, or a mean over the batch"
     size = max(wanted)
     for name, output in found[size].items():
         for other, array in wanted[size].items():
@@ -91,16 +91,16 @@ def _cause_of_difference(
     largest = max(float(np.abs(array).max()) for array in wanted[size].values())
     if _distance(wanted[size], found[size]) <= _SMALL * largest:
         return "arithmetic in lower precision, or a changed weight"
-    return "other weights than the model's, or a layer that is written as another one"
+    return "other weights than the model's, or a layer written as another layer"
 
 
 def equal_models_equal_files(case: Case) -> None:
-    """Equal models give equal bytes, in any process, and nothing in them says where they were written."""
+    """Equal models give equal bytes, in any process, without paths of this machine."""
     places = [Path.cwd(), Path.home(), sys.prefix, tempfile.gettempdir(), Path(torch.__file__).parents[1]]
     for one in _written(case):
         found = [place for place in map(str, places) if len(place) > 1 and place.encode() in one]
         assert not found, message(
-            expected="a file without a path of this machine",
+            expected="a file without paths of this machine",
             got=found[0] if found else "",
             usually="stack traces that torch keeps with each node; `Exportable.trace` removes them",
         )
@@ -112,27 +112,27 @@ def equal_models_equal_files(case: Case) -> None:
         except Ended as ended:
             failed = str(ended)
         assert not failed, message(
-            expected="what a new process writes of the same models",
+            expected="the file that a new process writes for the same models",
             got=failed,
-            usually="a setting, or something loaded before, that a new process lacks",
+            usually="a setting or a loaded module that a new process lacks",
         )
         again = [file.read_bytes() for file in sorted(folder.iterdir())]
     for one, other in zip(_written(case), again, strict=True):
         if one != other:
             got, usually = _difference(one, other)
             raise Failure(
-                expected="equal bytes of equal models, from two processes", got=got, usually=usually
+                expected="equal bytes for equal models, from two processes", got=got, usually=usually
             )
 
 
 def _difference(one: bytes, other: bytes) -> tuple[str, str]:
-    """Return the first words, or the first bytes, that differ between two files, and the usual cause."""
+    """Return the first words or bytes that differ between two files, and the usual cause."""
     words = [word for word in _WORD.finditer(one) if other[slice(*word.span())] != word[0]]
     moved = {*_WORD.findall(other)}
     first = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), len(one))
-    usually = "a time, a random id, the id of the process, an address in memory, or a counter"
+    usually = "a time, a random id, a process id, a memory address, or a counter"
     if one.startswith(b"\x1f\x8b") and 4 <= first < 8:
-        words, usually = [], "the time in the header of gzip; pass `mtime=0`"
+        words, usually = [], "the time in gzip's header; pass `mtime=0`"
     elif len(one) == len(other) and 2 * sum(word[0] in moved for word in words) > len(words):
         usually = "an unsorted set or folder: the same words are in another order"
     places = [word.span() for word in words[:3]] or [(first, first + 8)]
@@ -141,7 +141,7 @@ def _difference(one: bytes, other: bytes) -> tuple[str, str]:
 
 
 def reads_without_torch(case: Case) -> None:
-    """A file is read and run without torch, and gives back its card, its signature and its answers."""
+    """A file is read and run without torch, and returns its card, its signature and the model's outputs."""
     if not _has_reader(case):
         return
     with empty_folder() as folder:
@@ -161,29 +161,29 @@ def reads_without_torch(case: Case) -> None:
     ours = json.loads(json.dumps({"card": card().to_dict(), "signature": asdict(model.signature)}))
     differing = [key for key, value in ours.items() if read[key] != value]
     assert not differing, message(
-        expected="what was written",
+        expected="the metadata that was written",
         got=f"another {' and another '.join(differing)}",
         usually="a reader that does not use zoo.plugin.parse_metadata",
     )
     outputs = {name: np.array(value) for name, value in read["outputs"].items()}
     distance = _distance(_outputs(model, 2), outputs)
     assert distance <= 1e-4, message(
-        expected="the outputs of the model from a file that was read",
+        expected="the model's outputs from a file that was read",
         got=f"a difference of {distance:.2g}",
         usually="another file, or other inputs",
     )
 
 
 def refuses_what_it_did_not_write(case: Case) -> None:
-    """A WeightsError refuses a file that is empty, cut off, changed, or of another kind."""
+    """A WeightsError refuses a file that is empty, truncated, changed, or of another type."""
     if not _has_reader(case):
         return
     read, whole = case.spec.load_reader(), _written(case)[0]
     middle = len(whole) // 2
     contents = {
         "an empty file": b"",
-        "a text": b"What does this model say?\n" * 100,
-        "a file cut off": whole[:middle],
+        "a text file": b"What does this model say?\n" * 100,
+        "a truncated file": whole[:middle],
         "a file with a flipped bit": whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
         "a missing file": None,
     }
@@ -196,12 +196,12 @@ def refuses_what_it_did_not_write(case: Case) -> None:
         assert ended == "WeightsError", message(
             expected=f"a WeightsError for {what}",
             got=ended,
-            usually="a file without a checksum, or an error of a library that is not caught",
+            usually="a file without a checksum, or an uncaught error of a library",
         )
 
 
 def _has_reader(case: Case) -> bool:
-    """Return whether files can be read. Raises Skip if what reads them cannot be had."""
+    """Return whether files can be read. Raises Skip if the reader cannot be imported."""
     try:
         return bool(case.spec.reader and case.spec.load_reader())
     except SpecError as error:  # which targets_resolve finds, unless it is for want of the extra
@@ -209,12 +209,12 @@ def _has_reader(case: Case) -> bool:
 
 
 def _written(case: Case) -> list[bytes]:
-    """Return what the exporter wrote of both models in its first check."""
+    """Return the files of both models that the exporter wrote in its first check."""
     return case.shared.setdefault(f"written {case.label}", [])
 
 
 def _ended(read: Callable[[Path], Any], path: Path) -> str:
-    """Return how reading a file ended."""
+    """Describe how reading a file ended."""
     try:
         found = read(path)
     except Exception as error:
@@ -223,7 +223,7 @@ def _ended(read: Callable[[Path], Any], path: Path) -> str:
 
 
 def _outputs(model: Exportable, batch: int) -> Arrays:
-    """Return the outputs of a model for a batch of some size."""
+    """Return the outputs of a model for a batch of a given size."""
     inputs = synthetic(model.signature, batch)
     with torch.no_grad():
         outputs = model.module(*(torch.from_numpy(array) for array in inputs.values()))
@@ -231,7 +231,7 @@ def _outputs(model: Exportable, batch: int) -> Arrays:
 
 
 def _answers(program: ProgramRunner, signature: Signature, batch: int) -> Arrays:
-    """Return the outputs of a program for a batch of some size, which must be those of its signature."""
+    """Return the outputs of a program for a batch of a given size, which must match its signature."""
     items, *state = synthetic(signature, batch).values()
     if not signature.state:
         return program.run(items)

@@ -1,4 +1,4 @@
-"""Checks of what a task accepts: a card, data for the model behind it, and inputs of the user's own."""
+"""Checks of what a task accepts: a card, data for the card's model, and the user's own inputs."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def refuses_unfit_cards(case: Case) -> None:
 
 
 def refuses_other_data(case: Case) -> None:
-    """feed() raises DataError for data that does not fit a card's model, or makes it fit.
+    """feed() adapts data to a card's model, or raises DataError if it does not fit.
 
-    That is: the dims of the data are those of the model; labels in another order are renumbered; and numbers
-    of `preprocess`, such as a mean, are those of the card.
+    The data must have the model's dims; labels in another order are renumbered; and numbers in `preprocess`,
+    such as a mean, are the card's.
     """
     labels, arguments, preprocess = case.spec.labels, case.tiny().dims, case.tiny().preprocess
     for dim, size in arguments.items():
@@ -71,14 +71,14 @@ def refuses_other_data(case: Case) -> None:
     fed = _fed(case, arguments, changed)
     wrong = [name for name in changed if fed is not None and fed.preprocess.get(name) != changed[name]]
     assert not wrong, message(
-        expected="feed() to return data with the `preprocess` of the card",
+        expected="feed() to return data with the card's `preprocess`",
         got=f"the data's own {' and '.join(wrong)}",
-        usually="a feed() that returns the dataset as it is; return a zoo.plugin.View with `card.preprocess`",
+        usually="a feed() that changes nothing; return a zoo.plugin.View with `card.preprocess`",
     )
 
 
 def _fed(case: Case, arguments: Mapping[str, int], preprocess: Mapping[str, Any]) -> Dataset | None:
-    """Return the tiny dataset as fed to a model; None if that, or the card, is refused."""
+    """Return the tiny dataset as fed to a model; None if the data or the card is refused."""
     try:
         case.task.processor.check_feeding(preprocess, arguments)
         fed = case.task.feed(case.tiny(), _card(case, arguments, preprocess))
@@ -97,14 +97,14 @@ def _targets(case: Case, data: Dataset) -> torch.Tensor:
 
 
 def _scaled(value: Any) -> Any:
-    """Return a number, or each number of a list, multiplied; anything else as it is."""
+    """Multiply a number, or each number of a list; return anything else unchanged."""
     if isinstance(value, list):
         return [*map(_scaled, value)]
     return 1.5 * value if type(value) is float else value
 
 
 def reads_its_items(case: Case) -> None:
-    """An item of a split is read as that item: from a PNG of an image, from a text, or from an array."""
+    """An item of a split is read back as that item: from a PNG of an image, from a text, or from an array."""
     data, processor = case.tiny(), case.task.processor
     if not isinstance(processor, ReadsInputs):
         return
@@ -124,14 +124,14 @@ def reads_its_items(case: Case) -> None:
             assert same, message(
                 expected=f"an item to be read from {what} as it is in the split, {_shown(item)}",
                 got=_shown(found),
-                usually="a scale, an order or a size of the reader's own, in place of prepare()",
+                usually="scaling, reordering or resizing in the reader; leave it to prepare()",
             )
             return
-    raise Skip("its reader takes none of the inputs that the kit can make up: a PNG, a text, an array")
+    raise Skip("its reader accepts none of the inputs that the kit can make up: a PNG, a text, an array")
 
 
 def _sources(case: Case, item: NDArray[Any], folder: Path) -> Iterator[tuple[str, Any]]:
-    """Yield what an item may be read from, after a name for that."""
+    """Yield inputs from which an item can be read, each after its name."""
     processor = case.task.processor
     if isinstance(processor, WritesText):
         vocabulary = processor.vocabulary(case.tiny().preprocess)

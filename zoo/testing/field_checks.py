@@ -1,4 +1,4 @@
-"""A check that a task makes use of the training options that it takes."""
+"""A check that a task uses the training options that it takes."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _REFUSED = "refused: "
 def uses_its_fields(case: Case) -> None:
     """Each training option of the task's groups changes the batches, the loss or its gradient, or is refused.
 
-    Several values are tried; in early and late epochs; and beside usual values of the other fields and other
-    ones, since a field may matter only then. A text, or what else cannot be made up, is not tried.
+    Several values are tried, in early and late epochs, with usual and unusual values of the other options,
+    since an option may matter only then. Strings and other values that cannot be made up are not tried.
     """
     usual = case.registry.default_config(case.spec.name).replace({"batch_size": 4, "epochs": _EPOCHS})
     fields = [field for name in case.spec.groups for field in fields_of(case.registry.groups[name]).values()]
     values = {field.name: _other_values(usual, field) for field in fields}
     account = _trained(case, usual, _SOON)
     assert not account.startswith(_REFUSED), message(
-        expected="batches and steps with the usual values of the training options",
+        expected="batches and steps with the usual training options",
         got=account.removeprefix(_REFUSED),
         usually="a step() that was only tried without its `config`",
     )
@@ -51,15 +51,15 @@ def uses_its_fields(case: Case) -> None:
         other = other or _with_other_values(case, usual, values)
         matters = any(_matters(case, field, several, base, _LATE) for base in (usual, other))
         assert matters, message(
-            expected=f"another {field.name} to change batches, a loss or its gradient, or to be refused",
+            expected=f"another {field.name} to change batches, the loss or its gradient, or to be refused",
             got=f"the same with {options.text(several[0])} as with {options.text(field.default)}",
-            usually="a step() that makes nothing of its `config`, or a field of another plugin's group that "
-            "means nothing here; refuse it with zoo.OptionError",
+            usually="a step() that ignores its `config`, or an option of another plugin's group that does "
+            "not apply; refuse it with zoo.OptionError",
         )
 
 
 def _other_values(config: TrainConfig, field: Option) -> list[Any]:
-    """Return valid values of a field other than its default; none if none can be made up."""
+    """Return valid values of an option other than its default; empty if none can be made up."""
     pool: list[Any] = [*_choices(field.type), *_VALUES]
     if isinstance(field.default, int | float):
         pool = [2 * field.default, field.default / 2, field.default // 2, *pool]
@@ -76,13 +76,13 @@ def _other_values(config: TrainConfig, field: Option) -> list[Any]:
 
 
 def _choices(type_: Any) -> Iterator[Any]:
-    """Yield the values of all choices that a type offers, those of the items of a list included."""
+    """Yield the values of all choices in a type, including those of a list's items."""
     inner = get_args(type_)
     yield from inner if get_origin(type_) is Literal else itertools.chain.from_iterable(map(_choices, inner))
 
 
 def _with_other_values(case: Case, config: TrainConfig, values: Mapping[str, Sequence[Any]]) -> TrainConfig:
-    """Return a configuration in which as many fields as possible have another value and none is refused."""
+    """Return a configuration that changes as many options as possible without being refused."""
     for name, several in values.items():
         for value in several:
             with contextlib.suppress(OptionError):
@@ -96,7 +96,7 @@ def _with_other_values(case: Case, config: TrainConfig, values: Mapping[str, Seq
 def _matters(
     case: Case, field: Option, values: Sequence[Any], base: TrainConfig, batches: Mapping[int, int]
 ) -> bool:
-    """Return whether some value of a field makes a training differ from that with the default."""
+    """Return whether some value of an option changes a training."""
     trainings: list[str] = []
     for value in (field.default, *values):
         with contextlib.suppress(OptionError):  # it does not go with the other fields
@@ -107,7 +107,7 @@ def _matters(
 
 
 def _trained(case: Case, config: TrainConfig, batches: Mapping[int, int]) -> str:
-    """Return a hash of some batches of the tiny dataset and their losses and gradients, or why they fail."""
+    """Return a hash of some batches of the tiny dataset with losses and gradients, or the error."""
     task, data, digest = case.task, case.tiny(), sha256()
     model = model_for(case.registry, case.spec, data.dims).train()
     try:

@@ -1,4 +1,4 @@
-"""Checks of what a dataset does without a network, and when its files are missing or damaged."""
+"""Checks of a dataset without a network, and with missing or damaged files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DAMAGE = b"\xff" * 1_000
 
 
 def works_offline(case: Case) -> None:
-    """While downloads are forbidden no connection is tried, whether the data is present or not."""
+    """While downloads are forbidden, no connection is attempted, whether the data is present or not."""
     assert case.entry is not None
     with no_network() as tried:
         try:
@@ -36,14 +36,14 @@ def works_offline(case: Case) -> None:
             assert not tried, message(
                 expected="no connection while ZOO_OFFLINE is set",
                 got=f"one to {tried[0]}",
-                usually="a download that ignores it; `zoo.plugin.data_file` does not",
+                usually="a download that ignores it; use `zoo.plugin.data_file`, which does not",
             )
 
 
 def refuses_missing_files(case: Case) -> None:
     """If one of its files is missing, the dataset raises a DataError that names it.
 
-    For up to eight of the files it reads, the dataset is opened on a copy of its folder without that file.
+    For each of up to eight files, the dataset is opened on a copy of its folder without that file.
     """
     for name in _files_to_try(case):
         with copied_folder(files_of(case), without=name) as home:
@@ -67,12 +67,12 @@ def refuses_damaged_files(case: Case) -> None:
                 home,
                 name,
                 damage="damaged",
-                usually="bytes used without checking their sha256; `zoo.plugin.data_file` checks it",
+                usually="an unchecked sha256; use `zoo.plugin.data_file`, which checks it",
             )
 
 
 def _files_to_try(case: Case) -> list[Path]:
-    """Return the files to try: those that the dataset reads or, if many, eight spread evenly over them."""
+    """Return the files to try: all that the dataset reads or, if there are many, eight evenly spaced ones."""
     names = list(files_of(case))
     if len(names) <= _MOST:
         return names
@@ -80,7 +80,7 @@ def _files_to_try(case: Case) -> list[Path]:
 
 
 def _require_refusal(case: Case, home: Path, name: Path, *, damage: str, usually: str) -> None:
-    """Raise AssertionError unless the dataset refuses a folder by a DataError that names a file."""
+    """Raise AssertionError unless the dataset refuses a folder with a DataError that names a file."""
     assert case.entry is not None
     with only_data_in(home):
         try:

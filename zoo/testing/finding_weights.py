@@ -1,4 +1,4 @@
-"""Published weights whose hash is checked before anything else is done with them."""
+"""Find published weights, and check their hash first."""
 
 from __future__ import annotations
 

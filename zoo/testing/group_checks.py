@@ -19,7 +19,7 @@ def fields_are_described(case: Case) -> None:
 
 
 def fields_can_be_typed(case: Case) -> None:
-    """What zoo prints as the value of a field, zoo accepts as one: `--name VALUE`."""
+    """The value of a field is accepted in the form in which zoo prints it: `--name VALUE`."""
     for name, field in fields_of(case.spec.fields).items():
         typed = options.Typed(options.text(field.default))
         try:
@@ -30,5 +30,5 @@ def fields_can_be_typed(case: Case) -> None:
         assert not problem, message(
             expected=f"{name} to be a number, a switch, a choice, a text, or a list of them",
             got=problem,
-            usually="a type that cannot be written on a command line, or in TOML",
+            usually="a type that cannot be written on the command line or in TOML",
         )

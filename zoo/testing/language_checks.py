@@ -19,7 +19,7 @@ from zoo.training.state import TrainState
 
 
 def causal(case: Case) -> None:
-    """Another token at time t leaves the logits before t unchanged to 1e-5."""
+    """Changing the token at time t changes no logits before t by more than 1e-5."""
     model = _stirred(build(case)).eval()
     tokens = random_inputs(case, 2)  # (T, B)
     before, _ = forward(case, model, tokens)
@@ -36,12 +36,12 @@ def causal(case: Case) -> None:
 
 
 def carries_state(case: Case) -> None:
-    """However a text of 200 tokens is cut, its parts, each started from the state before, equal the whole.
+    """A text of 200 tokens gives the same logits read at once or in parts that pass on the state.
 
-    Training, evaluation and sampling cut text differently: token by token, in parts of unequal length, and
-    by a part followed by single tokens. The logits must agree to 1e-5. Single tokens alone are of one lane,
-    as in sampling. Of a model that declares a context length, so many tokens are read; it may have no state
-    at all.
+    Training, evaluation and sampling cut text differently: token by token, in parts of unequal length, and as
+    a part followed by single tokens. The logits must agree to 1e-5. Text is read token by token at a batch
+    size of one, as in sampling. A model that declares a context length reads that many tokens; it may have no
+    state at all.
     """
     model = _stirred(build(case)).eval()
     length = longest(case, 200)
@@ -49,7 +49,7 @@ def carries_state(case: Case) -> None:
     cuts = {
         "single tokens": [1] * length,
         "two halves": [length // 2, length - length // 2],
-        f"parts of {first} and {second} tokens, then single ones": [first, second]
+        f"parts of {first} and {second} tokens, then single tokens": [first, second]
         + [1] * (length - first - second),
     }
     for lanes in (1, 2):
@@ -69,8 +69,8 @@ def carries_state(case: Case) -> None:
             assert not len(wrong), message(
                 expected=f"{name} with carried state to equal the whole text, at a batch size of {lanes}",
                 got=f"a difference of {distances.max().item():.2g}, from token {int(wrong[0]) + 1} on",
-                usually="`state` not passed to every layer, a cache that forgets, or positions that start "
-                "again with each part",
+                usually="a `state` not passed to every layer, a cache that loses entries, or positions that "
+                "restart",
             )
 
 
@@ -80,7 +80,7 @@ def _random_tokens(case: Case, length: int, lanes: int) -> Tensor:
 
 
 def _stirred(model: nn.Module) -> nn.Module:
-    """Add noise to the parameters that are constant, behind which a fresh model would hide what it does."""
+    """Add noise to constant parameters, which would hide the effect of other parts of a fresh model."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -95,7 +95,7 @@ def _tolerance(logits: Tensor) -> float:
 
 
 def any_length_and_batch(case: Case) -> None:
-    """1, 3 or 200 tokens of 1 or 7 lanes give finite logits, from no state or a carried one.
+    """1, 3 or 200 tokens at a batch size of 1 or 7 give finite logits, with or without a carried state.
 
     A model that declares a context length reads no more tokens than that.
     """
@@ -109,22 +109,22 @@ def any_length_and_batch(case: Case) -> None:
                 logits, state = forward(case, model, tokens, state)
             except (RuntimeError, IndexError, ValueError) as error:
                 raise Failure(
-                    expected=f"{length} tokens of {lanes} lanes to be read",
+                    expected=f"{length} tokens at a batch size of {lanes} to be read",
                     got=first_line(error),
-                    usually="positions or a mask of a fixed length, which the spec's `context_length` "
-                    "must say, or a state made for one batch size",
+                    usually="positions or a mask of a fixed length without `context_length` in the spec, or "
+                    "a state made for one batch size",
                 ) from error
             wanted = (length, lanes, vocab_size)
             fits = tuple(logits.shape) == wanted and bool(logits.isfinite().all())
             assert fits, message(
                 expected=f"finite logits {wanted}",
                 got=f"{tuple(logits.shape)}, {int(logits.isfinite().sum())} of them finite",
-                usually="a squeeze() of a length of one, or statistics of a single token",
+                usually="a squeeze() of a dimension of size one, or statistics of a single token",
             )
 
 
 def state_detaches(case: Case) -> None:
-    """The state after a batch is one that zoo can detach and keep, and the next batch trains from it."""
+    """The state after a batch can be detached and kept, and the next batch trains from it."""
     model = build(case)
     batch = train_batch(case)
     try:
@@ -136,13 +136,12 @@ def state_detaches(case: Case) -> None:
         raise Failure(
             expected="a second batch that trains from the first one's state",
             got=first_line(error),
-            usually="an object of a class of its own as the state, or a state that is kept on the module "
-            "or changed in place",
+            usually="a custom class as the state, or a state that is kept on the module or changed in place",
         ) from error
 
 
 def state_can_be_saved(case: Case) -> None:
-    """Training goes on bit for bit from a checkpoint that holds the state after a step."""
+    """Training continues bit for bit from a checkpoint with the state after a step."""
     state = begin(case)
     train_one_step(case, state)
     try:
@@ -153,20 +152,20 @@ def state_can_be_saved(case: Case) -> None:
             expected="a state that a checkpoint can hold: tensors, numbers, and tuples, lists and dicts "
             "of them",
             got=_foreign_part(state.carried, "state") or cause(error),
-            usually="an object of the model's own class as the state; return its tensors",
+            usually="a custom class as the state; return its tensors",
         ) from error
     ours, theirs = _next_step(case, state), _next_step(case, twin)
     if ours == theirs and not _equal(state.model, twin.model):
         theirs += " and other weights"
     assert ours == theirs, message(
-        expected=f"the next step from a state that was saved and loaded to give {ours}",
+        expected=f"the next step from a saved and loaded state to give {ours}",
         got=theirs,
-        usually="a part of the state kept on the module; return all of it",
+        usually="a part of the state kept on the module; return the whole state",
     )
 
 
 def _next_step(case: Case, state: TrainState) -> str:
-    """Return what one more training step gives, in words."""
+    """Describe the result of one more training step."""
     try:
         return f"a loss of {train_one_step(case, state):.9g}"
     except Exception as error:
@@ -179,7 +178,7 @@ def _equal(one: nn.Module, other: nn.Module) -> bool:
 
 
 def _foreign_part(state: Any, name: str) -> str:
-    """Return the first part of a state that no checkpoint can hold, and where it is; empty if none."""
+    """Return the first part of a state that a checkpoint cannot hold, and its place; empty if none."""
     if state is None or isinstance(state, Tensor | bool | int | float | str):
         return ""
     if isinstance(state, Mapping):

@@ -1,4 +1,4 @@
-"""Checks of what a task's metrics mean: for right outputs, for wrong ones, and for twice the items."""
+"""Checks of a task's metrics: for right outputs, for wrong outputs, and for a split repeated twice."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LEAST, _MOST = 0.25, 10
 
 
 class _Outputs(nn.Module):
-    """A model that returns the same outputs whatever it reads."""
+    """A model that always returns the same outputs."""
 
     def __init__(self, outputs: Tensor, *, state: bool) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class _Outputs(nn.Module):
 
 
 def counts_its_items(case: Case) -> None:
-    """The count is the number of items, and a split that is there twice has the metrics of the split."""
+    """The count is the number of items, and a split repeated twice has the metrics of the split."""
     task, preprocess = case.task, case.tiny().preprocess
     sums, count = summed(case, task)
     unit = task.processor.unit(preprocess)
@@ -45,42 +45,42 @@ def counts_its_items(case: Case) -> None:
     assert count == wanted or isinstance(task, CarriesState), message(
         expected=f"a count of {wanted} {unit} in the val split",
         got=f"{count}",
-        usually="a step() that counts something else than unit() and counts() name",
+        usually="a step() whose count does not match unit() and counts()",
     )
     doubled = {name: 2 * total for name, total in sums.items()}
     twice = metrics_of(task, doubled, 2 * count, preprocess)
     for name, value in metrics_of(task, sums, count, preprocess).items():
         assert math.isclose(value, twice[name], rel_tol=1e-3, abs_tol=1e-6), message(
-            expected=f"{name} {value:.4g} also of the val split twice over",
+            expected=f"{name} {value:.4g} also for the val split repeated twice",
             got=f"{twice[name]:.4g}",
-            usually="a sum that metrics() does not divide by the count, or a number added to one of them",
+            usually="a sum that metrics() does not divide by the count, or a constant added to a sum",
         )
 
 
 def better_outputs_score_better(case: Case) -> None:
-    """Right outputs beat those of other items as each metric claims, and no metric is constant."""
+    """Right outputs beat outputs of other items on each metric, and no metric is constant."""
     batch, right, *wrong = _outputs(case)
     best, exchanged, *others = (_metrics(case, batch, outputs) for outputs in (right, *wrong))
     for name, value in best.items():
         claim, not_ = ("higher", "not ") if name in case.spec.higher_is_better else ("lower", "")
         better = value > exchanged[name] if not_ else value < exchanged[name]
         assert better or math.isclose(value, exchanged[name], rel_tol=1e-4, abs_tol=1e-6), message(
-            expected=f"right outputs to have a {claim} {name} than those of other items",
+            expected=f"right outputs to have a {claim} {name} than outputs of other items",
             got=f"{value:.4g} and {exchanged[name]:.4g}",
-            usually="a loss of the wrong sign"
+            usually="a loss with the wrong sign"
             if name == "loss"
             else f"a metric that `higher_is_better` should {not_}name",
         )
         depends = any(not math.isclose(value, each[name], rel_tol=1e-6) for each in (exchanged, *others))
         assert depends, message(
             expected=f"{name} to depend on the outputs of a model",
-            got=f"{value:.4g} of right and of wrong ones",
+            got=f"{value:.4g} for right and for wrong outputs",
             usually="a constant in metrics(), or a sum that step() does not add to",
         )
 
 
 def baseline_is_plausible(case: Case) -> None:
-    """The random baseline is about what wrong outputs have."""
+    """The random baseline is near the metrics of wrong outputs."""
     batch, *outputs = _outputs(case)
     best, *wrong = (_metrics(case, batch, each) for each in outputs)
     for name, guess in case.task.baseline(case.tiny().preprocess).items():
@@ -88,14 +88,14 @@ def baseline_is_plausible(case: Case) -> None:
         gap = best[name] - guess if name in case.spec.higher_is_better else guess - best[name]
         low, *_, high = sorted(each[name] for each in wrong)
         assert _LEAST * min(gaps) <= gap <= _MOST * max(gaps), message(
-            expected=f"a random baseline of {name} as of wrong outputs, {low:.3g} to {high:.3g}",
+            expected=f"a random baseline of {name} near that of wrong outputs, {low:.3g} to {high:.3g}",
             got=f"{guess:.4g}",
-            usually="another unit than that of the metric, or the level of another metric",
+            usually="another unit than the metric's, or the level of another metric",
         )
 
 
 def predicts_the_targets(case: Case) -> None:
-    """Predictions of right outputs are the targets as the split has them."""
+    """Right outputs are predicted as the targets in the split."""
     processor, preprocess, labels = case.task.processor, case.tiny().preprocess, case.spec.labels
     if not isinstance(processor, Predicts):
         return
@@ -112,12 +112,12 @@ def predicts_the_targets(case: Case) -> None:
         assert not expected or not first or first[0] in expected, message(
             expected=f"right outputs to be predicted as {' or '.join(sorted(expected))}",
             got=str(first[0]),
-            usually="an order of the classes, or a sign, that step() does not have",
+            usually="another order of the classes, or another sign, than in step()",
         )
 
 
 def _require_numbers(found: Sequence[Prediction], targets: Sequence[Any]) -> None:
-    """Raise AssertionError if predictions have as many numbers as targets, and others."""
+    """Raise AssertionError if predictions have as many numbers as targets, but different values."""
     wanted = torch.stack([torch.as_tensor(target).double().flatten() for target in targets])
     for one, target in zip(found, wanted, strict=True):
         rows = [value for row in one.rows for value in row.values() if isinstance(value, float)]
@@ -128,15 +128,15 @@ def _require_numbers(found: Sequence[Prediction], targets: Sequence[Any]) -> Non
         assert far <= 0.05 * float(wanted.std()) + 1e-4 * float(wanted.abs().max()), message(
             expected=f"right outputs to be predicted as {target[0]:.4g}, the target in the split",
             got=f"{given[0]:.4g}",
-            usually="outputs that predictions() does not scale back, as the targets were scaled to train",
+            usually="outputs that predictions() does not scale back to the range of the targets",
         )
 
 
 def _outputs(case: Case) -> tuple[Batch, Tensor, Tensor, Tensor, Tensor]:
-    """Return a batch of the val split, and outputs for it.
+    """Return a batch of the val split, and several outputs for it.
 
-    They are right outputs, the right ones of other items, those of an untrained model, and zeros. Raises Skip
-    if it is unknown what outputs are right.
+    These are the right outputs, right outputs of other items, outputs of an untrained model, and zeros.
+    Raises Skip if the right outputs are unknown.
     """
     batch = next(case.task.eval_batches(case.tiny(), "val"))
     try:
@@ -144,9 +144,9 @@ def _outputs(case: Case) -> tuple[Batch, Tensor, Tensor, Tensor, Tensor]:
         right = right.reshape(untrained.shape)
         slope, usual = (_slope(case, batch, outputs) for outputs in (right, untrained))
     except Exception as error:  # such as outputs of another form than targets, or a step that needs more
-        raise Skip(f"what outputs are right is unknown: {cause(error)}") from None
+        raise Skip(f"the right outputs are unknown: {cause(error)}") from None
     if case.spec.labels is None and slope > _FLAT * usual:
-        raise Skip("what outputs are right is unknown: the loss has a slope at the targets")
+        raise Skip("the right outputs are unknown: the loss is not at its minimum for the targets")
     return batch, right, right.roll(1, 0), untrained, torch.zeros_like(untrained)
 
 
@@ -158,7 +158,7 @@ def _of_model(case: Case, batch: Batch) -> Tensor:
 
 
 def _of_targets(case: Case, batch: Batch) -> Tensor:
-    """Return logits that are sure of the targets' labels, or the targets themselves if they are numbers."""
+    """Return logits that are certain of the targets' labels, or the targets if they are numbers."""
     targets, labels = batch.targets, case.spec.labels
     if labels is None:
         return targets.float()
@@ -175,7 +175,7 @@ def _metrics(case: Case, batch: Batch, outputs: Tensor) -> dict[str, float]:
 
 
 def _slope(case: Case, batch: Batch, outputs: Tensor) -> float:
-    """Return how much a small change of outputs changes the loss; 0 where it is least, or most."""
+    """Return how much a small change of outputs changes the loss; 0 at a minimum or maximum."""
     model = _Outputs(outputs, state=isinstance(case.task, CarriesState))
     (gradient,) = torch.autograd.grad(step_on(case, model, batch).loss, [model.outputs])
     return float(gradient.norm())

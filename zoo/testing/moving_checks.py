@@ -1,4 +1,4 @@
-"""Checks of whether an architecture can be saved, copied, moved and exported."""
+"""Checks that an architecture can be saved, copied, moved and exported."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _NO_AUTOCAST = ("unsupported scalarType", "for autocast")
 def saves_and_loads(case: Case) -> None:
     """Saved after a few training steps and loaded in a new process, the model gives the same bits.
 
-    It is built from another seed than when it is loaded, so that nothing drawn in its constructor is missed.
+    It is built and loaded with different seeds, so that random values from its constructor are noticed.
     """
     before, problem, threads = torch.empty(0), "", torch.get_num_threads()
     with empty_folder() as folder:
@@ -58,7 +58,7 @@ def saves_and_loads(case: Case) -> None:
         got=f"a difference of {(before - after).abs().max().item():.2g}",
         usually=f"statistics or tables in plain attributes{named}; use register_buffer"
         if named
-        else "numbers or lists in plain attributes, or what differs between processes, such as hash()",
+        else "numbers or lists in plain attributes, or values that differ between processes, such as hash()",
     )
 
 
@@ -102,7 +102,7 @@ def _card(case: Case) -> Card:
 def deep_copies(case: Case) -> None:
     """After a step the model can be deep-copied, and the copy is equal and independent.
 
-    The EMA of the weights is such a copy.
+    The weights' EMA is such a copy.
     """
     model = build(case)
     step(case, model, train_batch(case)).loss.backward()
@@ -127,15 +127,15 @@ def deep_copies(case: Case) -> None:
     assert torch.equal(before, forward(case, model, inputs)[0]), message(
         expected="an original that does not change with its copy",
         got="different logits after the copy's weights were changed",
-        usually="a closure, bound method or list that still holds the original's tensors",
+        usually="a closure, bound method or list that still refers to the original's tensors",
     )
 
 
 def moves_dtype_and_device(case: Case) -> None:
-    """Converted to float64, the model computes in it; moved to another device, all of it moves.
+    """Converted to float64, the model computes in float64; moved to another device, all of it moves.
 
-    The other device is torch's meta device, which every machine has; but where nothing can be computed that
-    depends on values, so that a model that is `data_dependent` is not run on it.
+    The other device is torch's meta device, which every machine has. It cannot compute anything that depends
+    on values, so `data_dependent` models are not run on it.
     """
     model = build(case).eval()
     inputs = random_inputs(case, 2)
@@ -165,21 +165,18 @@ def moves_dtype_and_device(case: Case) -> None:
 def _immovable(model: nn.Module, got: str) -> str:
     """Return the most common cause of a model that does not work on the meta device."""
     if any(word in got for word in ("item()", "data-dependent", "meta tensor", "Meta tensors")):
-        return (
-            "an `if` on a value, or an item(); if what it computes with depends on values, say so in the "
-            "spec's `data_dependent`"
-        )
+        return "an `if` on a value, or an item(); for value-dependent models, set the spec's `data_dependent`"
     if named := _named(model):
         return f"a tensor in a plain attribute{named}; use register_buffer"
     return "a tensor created in forward() without a device; add `device=x.device`"
 
 
 def exports(case: Case) -> None:
-    """The model becomes a program of torch.export with the same outputs to 1e-4, or the spec says why not.
+    """torch.export makes a program of the model with the same outputs to 1e-4, or the spec says why not.
 
-    It is what `zoo export` writes, with a batch of any size: a language model is one step. The outputs are
-    compared on other inputs than the program was made with. A model that is `data_dependent` may not become
-    one. A model that has no form which `zoo export` writes is skipped for the reason that the command gives.
+    This is the program that `zoo export` writes, with any batch size: for a language model, one step. The
+    outputs are compared on other inputs than the example. A `data_dependent` model may fail. A model that
+    `zoo export` does not support is skipped, with the reason that the command gives.
     """
     reason, context = case.spec.unexportable, case.spec.context(arguments(case))
     try:
@@ -199,8 +196,8 @@ def exports(case: Case) -> None:
         raise Failure(
             expected="a model that `zoo export` can write, or `unexportable` in the spec",
             got=cause(error),
-            usually=f"{_untraceable(error)}; if so meant, say why in the spec's `unexportable` or "
-            "`data_dependent`",
+            usually=f"{_untraceable(error)}; if that is intended, give the reason in the spec's "
+            "`unexportable` or `data_dependent`",
         ) from None  # its message has the whole graph
     assert not reason, message(
         expected=f"no export, since the spec says: {reason}",
@@ -210,7 +207,7 @@ def exports(case: Case) -> None:
     assert not wrong, message(
         expected="an exported program with the same outputs",
         got=wrong,
-        usually="a value computed in Python, which the program keeps as a constant",
+        usually="a value computed in Python, which the program contains as a constant",
     )
 
 
@@ -219,8 +216,8 @@ def _untraceable(error: Exception) -> str:
     text = f"{type(error).__name__}: {error}"
     for word, usual in (
         ("DataDependent", "an `if` on a value, or an item()"),
-        ("Constraints violated", "the size of the batch kept as a number, or an `if` on it"),
-        ("hidden state", "a state that grows, or that is more than tensors"),
+        ("Constraints violated", "the batch size fixed as a number, or an `if` on it"),
+        ("hidden state", "a state that grows, or that does not consist of tensors"),
     ):
         if word in text:
             return usual
@@ -228,7 +225,7 @@ def _untraceable(error: Exception) -> str:
 
 
 def _moved_to_meta(case: Case, inputs: Tensor) -> str:
-    """Return the device of the logits of a model on the meta device, or what kept it from working there."""
+    """Return the device of a model's logits on the meta device, or the error."""
     try:
         return forward(case, build(case).eval().to("meta"), inputs.to("meta"))[0].device.type
     except (RuntimeError, NotImplementedError) as error:

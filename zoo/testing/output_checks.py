@@ -23,8 +23,8 @@ from zoo.testing._models import build, forward, larger_images, random_inputs, re
 def output_shape(case: Case) -> None:
     """Batches of 1, 2 and 5 give finite floating-point logits, (B, K) or (T, B, V).
 
-    Where a task predicts a class for each of several places, they are (B, K, ...), as torch's losses take
-    them; where it predicts numbers, they are of the shape of the targets.
+    If a task predicts a class for each of several positions, they are (B, K, ...), as torch's losses take
+    them; if it predicts numbers, they have the shape of the targets.
     """
     model = build(case).eval()
     for size in (1, 2, 5):
@@ -53,20 +53,20 @@ def output_shape(case: Case) -> None:
 
 
 def _misshapen(got: tuple[int, ...] | str, wanted: tuple[int, ...]) -> str:
-    """Return the most common cause of logits of another shape, or of none."""
+    """Return the most common cause of logits with the wrong shape, or of an output that is not logits."""
     if isinstance(got, str):
         return "more than the logits returned, such as features or a state"
     if len(got) < len(wanted) and math.prod(got) == math.prod(wanted):
-        return "a squeeze() that drops a batch of one; squeeze the axis that you mean"
+        return "a squeeze() that drops a batch of one; name the axis to squeeze"
     if len(got) == len(wanted) and got[:2] == wanted[1::-1] != wanted[:2]:
         return "the first two axes swapped; a language model reads and returns time first, (T, B)"
     if len(got) > len(wanted) and math.prod(got) == math.prod(wanted):
-        return "an axis of one too many, or one that the targets lack: the loss would compare all with all"
-    return "a number in place of the argument for the classes, or a view() that moves items to another axis"
+        return "an extra axis of size one, which the targets lack: the loss would compare all pairs"
+    return "a hard-coded number in place of `num_classes`, or a view() that moves items to another axis"
 
 
 def _wanted_shape(case: Case, inputs: Tensor) -> tuple[int, ...]:
-    """Return the shape of the logits for some inputs, which the targets of the tiny dataset tell."""
+    """Return the shape of the logits for some inputs, from the targets of the tiny dataset."""
     dataset, labels = case.tiny(), case.task.spec.labels
     if isinstance(case.task, CarriesState):
         return (*inputs.shape, dataset.dims[labels[0]] if labels else 1)
@@ -92,14 +92,14 @@ def _refusal(case: Case, inputs: Tensor, error: Exception, *, first: bool) -> Fa
     return Failure(
         expected=f"logits from inputs {tuple(inputs.shape)}",
         got=cause(error),
-        usually=larger_images(case) or "a fixed size of the inputs, or axes in another order",
+        usually=larger_images(case) or "a fixed input size, or axes in another order",
     )
 
 
 def follows_its_dims(case: Case) -> None:
-    """Built for one more class, or for other inputs, the model returns and reads those; or it is not built.
+    """Built for one more class, or for other inputs, the model supports them, or refuses to be built.
 
-    Each dim of the task is changed by itself: one more of what the logits count, twice as much of another.
+    Each dim of the task is changed separately: the number of labels by one, any other dim to twice its value.
     """
     assert case.entry is not None
     task = case.registry.task(case.spec.task)
@@ -121,8 +121,8 @@ def follows_its_dims(case: Case) -> None:
             expected=f"a model built for {name}={changed[name]} to return logits that begin with "
             f"{tuple(wanted)} for inputs {tuple(inputs.shape)}",
             got=got,
-            usually=f"a number in place of the argument {name}; if only some can be, refuse others in the "
-            "constructor",
+            usually=f"a hard-coded number in place of the argument {name}; if only some values work, refuse "
+            "others in the constructor",
         )
 
 
@@ -133,7 +133,7 @@ def _example(case: Case, dims: Mapping[str, int]) -> Tensor:
 
 
 def batch_mates_do_not_matter(case: Case) -> None:
-    """In eval mode the logits of an item, the first or the last, do not depend on the rest of the batch.
+    """In eval mode the logits of the first and the last item do not depend on the rest of the batch.
 
     Batches of 3 and of 16 are tried, and the first item alone.
     """
@@ -145,11 +145,11 @@ def batch_mates_do_not_matter(case: Case) -> None:
         one, other = (forward(case, model, inputs)[0].select(lane, place) for inputs in (ours, others))
         distance = (one - other).abs().max().item()
         assert distance <= 1e-5 * max(1.0, one.abs().max().item()), message(
-            expected=f"the same logits in other company, in a batch of {size}",
+            expected=f"the same logits for an item among other items, in a batch of {size}",
             got=f"a difference of {distance:.2g}",
-            usually="statistics of the batch used in eval mode, or a wrong axis: text comes as (T, B)"
+            usually="batch statistics in eval mode, or a wrong axis: text has the shape (T, B)"
             if size == 3
-            else "statistics of the batch used in eval mode, but only of one that is large enough",
+            else "batch statistics in eval mode, but only for larger batches",
         )
     many = random_inputs(case, 16)
     together, alone = (forward(case, model, x)[0].select(lane, 0) for x in (many, many.narrow(lane, 0, 1)))
@@ -157,12 +157,12 @@ def batch_mates_do_not_matter(case: Case) -> None:
     assert distance <= 1e-4 * max(1.0, alone.abs().max().item()), message(
         expected="the same logits of an item alone and in a batch of 16",
         got=f"a difference of {distance:.2g}, whatever the other items are",
-        usually="the size of the batch used in what is computed of each item, such as `x / len(x)`",
+        usually="a result for each item that depends on the batch size, such as `x / len(x)`",
     )
 
 
 def eval_is_deterministic(case: Case) -> None:
-    """In eval mode the same input gives the same bits, whatever was read before and the random state."""
+    """In eval mode the same input gives the same bits, whatever the earlier inputs and the random state."""
     model = build(case).eval()
     inputs, others = random_inputs(case, 2), random_inputs(case, 2, seed=1)
     one = forward(case, model, inputs)[0]
@@ -173,9 +173,9 @@ def eval_is_deterministic(case: Case) -> None:
         raise Failure(
             expected="the same logits in eval mode, from the same random state, after other inputs",
             got=f"a difference of {(one - again).abs().max().item():.2g}",
-            usually="something kept on the module from call to call, such as a counter or a hidden state"
+            usually="something kept on the module between calls, such as a counter or a hidden state"
             if fresh
-            else "noise from numpy, `random` or a private generator; eval mode draws nothing",
+            else "noise from NumPy, `random` or a private generator; eval mode must not be random",
         )
     other = forward(case, model, inputs, seed=1)[0]
     assert torch.equal(one, other), message(
@@ -200,11 +200,11 @@ def eval_changes_nothing(case: Case) -> None:
 
 
 def landmarks_resolve(case: Case) -> None:
-    """Every landmark is a submodule that forward() calls, so that a hook fires, and computes what it should.
+    """Every landmark is a submodule that forward() calls, so that hooks run, and has the right output.
 
-    The logits are the means of `class_maps`, or what the linear layer `mean_head` computes from the means of
-    `features`. These are a vector or maps for each item, of a sequence a vector at each time; so is what the
-    `head` reads, if there are no `features`.
+    The logits are the means of `class_maps`, or the output of the linear layer `mean_head` for the means of
+    `features`. `features` are a vector or maps for each item, or for a sequence a vector at each time step;
+    so is the input of the `head`, if there are no `features`.
     """
     model = build(case).eval()
     outputs: dict[str, Any] = {}
@@ -228,7 +228,7 @@ def landmarks_resolve(case: Case) -> None:
     assert not silent, message(
         expected=f"forward() to call the landmark {', '.join(silent)}",
         got="no call",
-        usually="a module whose weights or forward() are used directly, which skips hooks",
+        usually="a module whose weights or forward() are used directly, which bypasses hooks",
     )
     for name, promised in _logits_by_landmark(case, model, outputs).items():
         assert promised is not None and torch.allclose(promised, logits, atol=1e-4), message(  # noqa: PT018
@@ -241,20 +241,19 @@ def landmarks_resolve(case: Case) -> None:
 
 
 def _require_features(features: Features) -> None:
-    """Raise AssertionError unless features are of each item."""
+    """Raise AssertionError unless features have one entry per item."""
     try:
         pooled(features.output)
     except OptionError as error:
         raise Failure(
-            expected="features of each item: (B, F, ...), of a sequence (T, B, F)",
+            expected="features of each item, (B, F, ...), or for a sequence (T, B, F)",
             got=first_line(error),
-            usually="a landmark on a layer that reshapes the batch, has the batch first in place of time, or "
-            "runs once for each time step",
+            usually="a layer that reshapes the batch, has the batch before time, or runs once per time step",
         ) from error
 
 
 def _logits_by_landmark(case: Case, model: nn.Module, outputs: Mapping[str, Any]) -> dict[str, Tensor | None]:
-    """Return the logits that `class_maps` and `mean_head` promise; None if they cannot be computed."""
+    """Compute the logits from `class_maps` or `mean_head`; None if that is impossible."""
     promised: dict[str, Tensor | None] = {}
     if "class_maps" in outputs:
         maps = outputs["class_maps"]

@@ -17,7 +17,7 @@ _MOST_TIMES, _ROUNDS, _FEWEST = 3, 6, 2
 
 
 def loads(case: Case) -> None:
-    """The entry point has known hooks, which return valid specs with unique names, for tasks that exist."""
+    """The entry point has known hooks, which return valid specs with unique names, for existing tasks."""
     assert not case.plugin.cause, message(
         expected=f"{case.plugin.where} to load, and its hooks to return specs",
         got=case.plugin.cause,
@@ -27,7 +27,7 @@ def loads(case: Case) -> None:
     assert not failed, message(
         expected="entries that can be used",
         got=f"{failed[0].kind} {failed[0].spec.name}: {case.registry.problem(failed[0])}",
-        usually="a misspelled task, or one of a plugin that is not installed",
+        usually="a misspelled task, or a task of a plugin that is not installed",
     )
 
 
@@ -42,7 +42,7 @@ def imports_without_torch(case: Case) -> None:
 
 
 def imports_quickly(case: Case) -> None:
-    """With the plugin, a process of zoo starts in at most three times the time that it takes without."""
+    """With the plugin, zoo takes at most three times as long to start as without it."""
     without = with_it = math.inf
     for number in range(_ROUNDS):
         without = min(without, _seconds(case, "nothing"))
@@ -50,9 +50,10 @@ def imports_quickly(case: Case) -> None:
         if number >= _FEWEST and with_it <= _MOST_TIMES * without:
             return
     raise Failure(
-        expected=f"a start in {_MOST_TIMES} times as long as without it, as each `zoo list` pays for it",
+        expected=f"a start at most {_MOST_TIMES} times as long as without it, since every `zoo list` loads "
+        "it",
         got=f"{with_it:.2f} s, and {without:.2f} s without it",
-        usually="a heavy import, or specs computed from files; import in the target's module",
+        usually="a slow import, or specs computed from files; import in the target's module",
     )
 
 
@@ -62,17 +63,17 @@ def imports_silently(case: Case) -> None:
     assert not printed.strip(), message(
         expected="an import that prints nothing, as every command of zoo imports the plugin",
         got=repr(printed.strip().split("\n")[0][:100]),
-        usually="a print() or a log line at module level, perhaps of a library",
+        usually="a print() or a log message at module level, perhaps in a library",
     )
 
 
 def import_changes_nothing(case: Case) -> None:
-    """Importing the plugin and its targets changes nothing that the whole process shares.
+    """Importing the plugin and its targets does not change process-wide state.
 
-    That is: functions and methods of Python, numpy, torch and zoo, random states, torch's defaults, threads,
-    logging, warnings (except filters for single modules), signals, the working directory, the environment,
-    sys.path, the locale and the processes that run. What other packages change when they are imported does
-    not count: a second process imports those first.
+    This includes functions and methods of Python, NumPy, torch and zoo, random states, torch's defaults,
+    threads, logging, warnings (except filters for single modules), signals, the working directory, the
+    environment, sys.path, the locale and running processes. Changes by imports of other packages do not
+    count: a second process imports these first.
     """
     watched = _watched(case)
     changed = watched["changed"]
@@ -81,7 +82,7 @@ def import_changes_nothing(case: Case) -> None:
     assert not changed, message(
         expected="an import without side effects",
         got=f"a change of {', '.join(changed[:5])}",
-        usually="a seed, a default, a setting or a patch at module level; set it in a function, and undo it",
+        usually="a seed, a default, a setting or a patch at module level; set and restore it in a function",
     )
 
 
@@ -97,7 +98,7 @@ def imports_offline(case: Case) -> None:
 
 
 def summaries_are_one_line(case: Case) -> None:
-    """Every summary is one line of words, of at most 100 characters."""
+    """Every summary is one line of text with at most 100 characters."""
     for _, spec in case.plugin.specs:
         summary = spec.summary
         assert [summary.strip()] == summary.splitlines(), message(
@@ -139,7 +140,7 @@ def targets_resolve(case: Case) -> None:
 
 
 def _seconds(case: Case, command: str) -> float:
-    """Return how long a new process takes until it has done something."""
+    """Return the time that a new process takes for a request."""
     begun = time.perf_counter()
     with contextlib.suppress(Ended):  # imports_silently finds that
         Fresh(case.plugin).ask(command)
@@ -147,7 +148,7 @@ def _seconds(case: Case, command: str) -> float:
 
 
 def _import(case: Case) -> tuple[str, str]:
-    """Return why the plugin failed to load without torch, empty if it loaded, and what it printed."""
+    """Return the reason that the plugin failed to load without torch, or an empty string, and its output."""
     if "import" not in case.shared:
         try:
             case.shared["import"] = Fresh(case.plugin).ask("import")
@@ -157,14 +158,14 @@ def _import(case: Case) -> tuple[str, str]:
 
 
 def _watched(case: Case) -> dict[str, list[str]]:
-    """Return what `_watch` finds in a process that has imported nothing before."""
+    """Return the result of `_watch` in a process that has not imported anything before."""
     if "watched" not in case.shared:
         case.shared["watched"] = _watch(case, [])
     return case.shared["watched"]
 
 
 def _watch(case: Case, imported: list[str]) -> dict[str, list[str]]:
-    """Return what an import changes once some modules are loaded, where it connects, and what it imports."""
+    """Return what an import changes after some modules are loaded, its connections, and its imports."""
     process = Fresh(case.plugin)
     try:
         watched = process.ask("watch", imported=imported)

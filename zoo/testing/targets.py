@@ -1,4 +1,4 @@
-"""From a target's name to the plugins to check."""
+"""Resolve a target's name to the plugins to check."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["loaded_for", "resolve_target"]
 
 
 def resolve_target(target: str, registry: Registry | None = None) -> tuple[Registry, list[str]]:
-    """Return the registry that has the plugins behind a target, and their names. Raises UnknownName."""
+    """Return a registry with the plugins of a target, and their names. Raises UnknownName."""
     if target.endswith(".py"):
         return _one_file(Path(target))
     if registry is None:
@@ -27,10 +27,10 @@ def resolve_target(target: str, registry: Registry | None = None) -> tuple[Regis
 
 
 def loaded_for(target: str) -> Registry:
-    """Return a registry that has loaded the plugins behind a target and zoo's own, and no others.
+    """Return a registry that has loaded only the plugins of a target and zoo's own.
 
-    A neighbor that changes the process would otherwise fail an innocent plugin. All are loaded if an entry
-    of the target cannot be used without them, such as a model for another plugin's task.
+    Otherwise, side effects of another plugin could fail this one. All plugins are loaded if an entry of the
+    target needs them, such as a model for another plugin's task.
     """
     catalog = Catalog.load()
     known = plugins.discover(only=(), disabled=catalog.disabled, files=named_files())
@@ -43,7 +43,7 @@ def loaded_for(target: str) -> Registry:
 
 
 def _targets(known: Sequence[Plugin], target: str) -> list[str]:
-    """Return a target that is a plugin or some of its entries, or the plugins of a distribution.
+    """Resolve a target to a plugin, to some of its entries, or to the plugins of a distribution.
 
     Raises UnknownName.
     """

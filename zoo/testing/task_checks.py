@@ -1,4 +1,4 @@
-"""Checks of a task: its tiny data, its batches, its step, its metrics."""
+"""Checks of a task: its tiny dataset, its batches, its step, its metrics."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def makes_a_task(case: Case) -> None:
 
 
 def tiny_data_fits(case: Case) -> None:
-    """The tiny dataset has the dims and the labels that the spec names, three splits, and can be fed."""
+    """The tiny dataset has the spec's dims and labels and three splits, and can be fed to a model."""
     data, labels = case.tiny(), case.spec.labels
     dims = dict(data.dims)
     assert dims.keys() == case.spec.dims.keys(), message(
@@ -47,8 +47,8 @@ def tiny_data_fits(case: Case) -> None:
     require_splits(data)
     empty = [name for name in SPLITS if not len(data.split(name))]
     assert not empty, message(
-        expected="something in every split of the tiny dataset",
-        got=f"nothing in {', '.join(empty)}",
+        expected="items in every split of the tiny dataset",
+        got=f"no items in {', '.join(empty)}",
         usually="a dataset that is too small to be split",
     )
     if labels is not None:
@@ -69,12 +69,12 @@ def tiny_data_fits(case: Case) -> None:
 
 
 def batches_follow_from_their_place(case: Case) -> None:
-    """The same seed and epoch give the same batches, also from a later one on, as resuming needs."""
+    """The same seed and epoch give the same batches, even from a later batch on, as resuming requires."""
     whole, again = (training(case) for _ in range(2))
     assert same(whole, again), message(
         expected="the same training batches twice",
-        got="different ones",
-        usually="draws without a generator that is seeded with zoo.seed_for(seed, ..., epoch, index)",
+        got="different batches",
+        usually="random numbers without a generator seeded with zoo.seed_for(seed, ..., epoch, index)",
     )
     places = [(batch.index, batch.total) for batch in whole]
     assert places == [(number, len(whole)) for number in range(len(whole))], message(
@@ -86,12 +86,12 @@ def batches_follow_from_their_place(case: Case) -> None:
     assert same(whole[1:], late), message(
         expected="start=1 to leave out the first batch and change nothing else",
         got=f"{len(late)} batches, some of which differ",
-        usually="draws that depend on the batches before, or a `start` that is ignored",
+        usually="random numbers that depend on earlier batches, or an ignored `start`",
     )
 
 
 def parts_make_the_batch(case: Case) -> None:
-    """The parts of several processes, side by side, are the batches of one."""
+    """The parts of several processes, put together, are the batches of a single process."""
     side = int(isinstance(case.task, CarriesState))
     for world_size in (2, 3):
         ranks = [training(case, rank=rank, world_size=world_size) for rank in range(world_size)]
@@ -109,7 +109,7 @@ def parts_make_the_batch(case: Case) -> None:
             assert same, message(
                 expected=f"the batch {whole.index} of one process, cut into {world_size} parts by part_of()",
                 got="other inputs or targets",
-                usually="draws that depend on `rank`, or one that is ignored",
+                usually="random numbers that depend on `rank`, or an ignored `rank`",
             )
             share = sum(part.share for part in parts)
             assert math.isclose(share, 1), message(
@@ -125,7 +125,7 @@ def evaluates_each_item_once(case: Case) -> None:
         first, again = ([*case.task.eval_batches(case.tiny(), name)] for _ in range(2))
         assert same(first, again), message(
             expected=f"the same batches of the {name} split twice",
-            got="different ones",
+            got="different batches",
             usually="shuffling or augmentation in batches_of()",
         )
         if not isinstance(case.task, CarriesState):
@@ -138,11 +138,11 @@ def evaluates_each_item_once(case: Case) -> None:
 
 
 def step_gives_loss_and_sums(case: Case) -> None:
-    """A step returns a loss to go back from, and sums that are detached and divide to that loss."""
+    """A step returns a differentiable loss, and detached sums whose `loss` divided by the count equals it."""
     model, batch = model_of(case).train(), training(case)[0]
     made = step_on(case, model, batch)
     assert made.loss.ndim == 0, message(
-        expected="a scalar loss", got=f"one of shape {tuple(made.loss.shape)}", usually="reduction='none'"
+        expected="a scalar loss", got=f"a loss of shape {tuple(made.loss.shape)}", usually="reduction='none'"
     )
     assert made.loss.requires_grad, message(
         expected="a loss with a gradient", got="none", usually="a detach(), or a loss computed with numpy"
@@ -157,12 +157,12 @@ def step_gives_loss_and_sums(case: Case) -> None:
     assert math.isclose(loss, mean, rel_tol=1e-3, abs_tol=1e-6), message(
         expected=f"sums['loss'] / count to be the loss, {loss:.4g}",
         got=f"{mean:.4g}",
-        usually="a mean in place of a sum, or a count of something else",
+        usually="a mean in place of a sum, or a wrong count",
     )
 
 
 def sums_add_up(case: Case) -> None:
-    """Sums and counts of two halves of a batch are those of the whole: metrics do not depend on batches."""
+    """Sums and counts of two halves of a batch add up to the whole's: metrics do not depend on batches."""
     model, lane = model_of(case).eval(), 1 if isinstance(case.task, CarriesState) else 0
     batch = next(case.task.eval_batches(case.tiny(), "val"))
     middle = batch.inputs.shape[lane] // 2
@@ -180,12 +180,12 @@ def sums_add_up(case: Case) -> None:
         assert torch.allclose(torch.as_tensor(added), total.double(), rtol=1e-3, atol=1e-4), message(
             expected=f"{name} of two halves to add up to that of the whole batch",
             got="another value",
-            usually="a mean, a maximum or a share in place of a sum, or a count of something else than items",
+            usually="a mean, a maximum or a share in place of a sum, or a count of other things than items",
         )
 
 
 def metrics_are_numbers(case: Case) -> None:
-    """Metrics are finite numbers, the primary metric and the loss among them; details are JSON data."""
+    """Metrics are finite numbers, including the primary metric and the loss; details are JSON data."""
     task, preprocess = case.task, case.tiny().preprocess
     sums, count = summed(case, task)
     metrics, details = task.metrics(numbers(sums), count, preprocess), task.details(sums, preprocess)
@@ -199,13 +199,13 @@ def metrics_are_numbers(case: Case) -> None:
     assert not missing, message(
         expected=f"the metrics {case.spec.primary_metric} and loss",
         got=", ".join(metrics),
-        usually="a primary metric in the spec that metrics() calls otherwise",
+        usually="a primary metric with another name in metrics()",
     )
     misspelled = {*case.spec.higher_is_better} - metrics.keys() - case.spec.units.keys()
     assert not misspelled, message(
-        expected=f"higher_is_better to name some of {', '.join(metrics)}, or others that have a unit",
+        expected=f"higher_is_better to name only {', '.join(metrics)}, or others that have a unit",
         got=", ".join(sorted(misspelled)),
-        usually="a misspelled metric, of which less would count as better",
+        usually="a misspelled metric, for which lower would count as better",
     )
     assert parse_json(canonical_json(details)) == details, message(
         expected="details as JSON data", got="something else", usually="tensors, tuples, or numbers as keys"
@@ -213,19 +213,19 @@ def metrics_are_numbers(case: Case) -> None:
 
 
 def baseline_is_of_its_metrics(case: Case) -> None:
-    """The random baseline is one of some of the metrics, or empty."""
+    """The random baseline has some of the metrics, or is empty."""
     metrics = measured(case, case.task)
     level = case.task.baseline(case.tiny().preprocess)
     other = [name for name in level if name not in metrics]
     assert not other, message(
-        expected=f"the random baseline of {', '.join(metrics)}",
-        got=f"one of {', '.join(other)}",
+        expected=f"a random baseline of {', '.join(metrics)}",
+        got=f"a baseline of {', '.join(other)}",
         usually="a misspelled metric",
     )
 
 
 def prepares_its_items(case: Case) -> None:
-    """A task prepares items as its batches have them, and says whether one class excludes the others."""
+    """prepare() and batches_of() treat items alike, and `exclusive` matches the probabilities."""
     task, data = case.task, case.tiny()
     processor = task.processor
     if not isinstance(processor, TakesItems | Predicts):
@@ -242,9 +242,9 @@ def prepares_its_items(case: Case) -> None:
     prepared = task.prepare(items, data.preprocess)
     alike = prepared.shape == batch.inputs.shape and torch.allclose(prepared, batch.inputs, atol=1e-5)
     assert alike, message(
-        expected="prepare() to make of items what batches_of() makes of them",
+        expected="prepare() to treat items as batches_of() does",
         got="something else",
-        usually="a normalization that only one of them has",
+        usually="a normalization in only one of them",
     )
     if case.spec.labels is None:
         return
@@ -258,9 +258,9 @@ def prepares_its_items(case: Case) -> None:
 
 
 def answers_each_input(case: Case) -> None:
-    """A task that predicts answers each input of a batch in JSON, as if it were alone.
+    """A task with predictions returns JSON data for each input of a batch, as if the input were alone.
 
-    A task of sequences that scores them gives the metrics that are measured of the same model.
+    A task that scores sequences returns the metrics that an evaluation of the same model has.
     """
     processor, data = case.task.processor, case.tiny()
     if isinstance(processor, Scores):
@@ -274,7 +274,7 @@ def answers_each_input(case: Case) -> None:
     assert len(right) == len(found) == len(outputs), message(
         expected=f"a zoo.plugin.Prediction for each of {len(outputs)} inputs",
         got=f"{len(right)} of them",
-        usually="answers to the batch as a whole",
+        usually="predictions for the batch as a whole",
     )
     answers = [list(map(dict, one.rows)) for one in found]
     try:
@@ -282,20 +282,20 @@ def answers_each_input(case: Case) -> None:
     except (TypeError, ValueError):
         readable = False
     assert readable, message(
-        expected="answers as JSON data",
+        expected="predictions as JSON data",
         got="something else",
-        usually="arrays and numpy's numbers; tolist() makes Python's of them",
+        usually="arrays and NumPy numbers; convert them with tolist()",
     )
     (alone,) = processor.predictions(outputs[:1], data.preprocess)
     assert _alike(list(map(dict, alone.rows)), answers[0]), message(
-        expected="the same answer to an input alone and in a batch",
-        got="another one",
+        expected="the same prediction for an input alone and in a batch",
+        got="another prediction",
         usually="a softmax or a maximum over the batch in place of the classes",
     )
     if case.spec.labels:
         most = max(len(one.rows) for one in processor.predictions(outputs, data.preprocess, top=1))
         assert most <= 1, message(
-            expected="at most one answer with top=1", got=f"{most}", usually="a `top` that is ignored"
+            expected="at most one prediction with top=1", got=f"{most}", usually="an ignored `top`"
         )
 
 
@@ -309,21 +309,21 @@ def _scores_as_it_measures(case: Case, processor: Scores) -> None:
     measured = metrics_of(task, step.sums, step.count, data.preprocess)
     scored = {name: found.get(name, math.nan) for name in measured}
     assert _alike([scored], [measured]), message(
-        expected=f"score() to give the metrics that are measured, {measured}",
+        expected=f"score() to return the metrics of an evaluation, {measured}",
         got=str(scored),
         usually="a mean over all tokens: the first one is not predicted",
     )
 
 
 def _outputs(case: Case) -> NDArray[Any]:
-    """Return what a model returns for a batch."""
+    """Return the outputs of a model for a batch."""
     batch = next(case.task.eval_batches(case.tiny(), "val"))
     with torch.no_grad():
         return model_of(case).eval()(batch.inputs).float().numpy()
 
 
 def _sequence(case: Case) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """Return some tokens, (8,), and what a model returns after each but the last."""
+    """Return some tokens, (8,), and the model's outputs after each token but the last."""
     tokens = torch.as_tensor(case.tiny().split("val")[:8]).long()
     with torch.no_grad():
         outputs = model_of(case).eval()(tokens[:-1, None], None)[0]
@@ -331,9 +331,9 @@ def _sequence(case: Case) -> tuple[NDArray[np.int64], NDArray[Any]]:
 
 
 def processes_without_torch(case: Case) -> None:
-    """The processor accepts a card, and answers, where torch is not installed as it does where it is.
+    """The processor accepts a card, and predicts, with and without torch installed alike.
 
-    A plugin of one file holds its models too, and so may import torch.
+    A one-file plugin also contains its models, and so may import torch.
     """
     processor, data = case.task.processor, case.tiny()
     request = {"task": case.spec.name, "preprocess": dict(data.preprocess), "dims": dict(data.dims)}
@@ -357,14 +357,14 @@ def processes_without_torch(case: Case) -> None:
         usually="`import torch` in its module, or in one that it imports",
     )
     assert _alike(here, found["predictions"]), message(
-        expected="the same answers with and without torch",
+        expected="the same predictions with and without torch",
         got="others",
-        usually="draws, or an order that differs from process to process",
+        usually="random numbers, or an order that differs between processes",
     )
 
 
 def _alike(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> bool:
-    """Return whether answers are equal but for rounding."""
+    """Return whether predictions are equal up to rounding."""
     pairs = [(a[key], b.get(key, math.nan)) for a, b in zip(one, other, strict=False) for key in a]
     return len(one) == len(other) and all(
         math.isclose(a, b, rel_tol=1e-3, abs_tol=1e-6) if isinstance(a, float) else a == b for a, b in pairs

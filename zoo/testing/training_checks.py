@@ -45,7 +45,7 @@ _RATES = (3e-3, 3e-4)
 
 
 def same_shape_in_training(case: Case) -> None:
-    """In training mode the model returns the same as in eval mode; a language model may add a penalty.
+    """In training mode the outputs are as in eval mode; a language model may add a penalty.
 
     It leaves its inputs unchanged.
     """
@@ -71,10 +71,10 @@ def same_shape_in_training(case: Case) -> None:
 
 
 def first_loss_near_uniform(case: Case) -> None:
-    """The loss before training is that of guessing, ln(classes), give or take a half.
+    """The loss before training is within a half of the random baseline, ln(classes).
 
-    A model that starts at up to ten times that but learns in 60 steps to do better than guessing gets a
-    warning only. A task of numbers asks nothing: a few items need not vary as all do.
+    A model that starts at up to ten times that, but beats the baseline within 60 steps, gets only a warning.
+    For tasks that predict numbers there is no check.
     """
     guess = case.task.baseline(case.tiny().preprocess).get("loss")
     if guess is None or case.task.spec.labels is None:
@@ -100,10 +100,10 @@ def first_loss_near_uniform(case: Case) -> None:
 def every_parameter_gets_a_gradient(case: Case) -> None:
     """Within three steps every trainable parameter gets a gradient that is finite and not all zero.
 
-    The first may be zero, behind a layer that starts as zeros, as the last of a residual block may. What gets
-    none from small images is tried on 128×128 ones, since attention over a single position learns nothing.
-    If the spec says that the model is `data_dependent`, a numbered part such as an expert may be idle, as
-    long as one of its kind is not.
+    The first gradient may be zero, behind a layer that starts as zeros, such as the last of a residual block.
+    Parameters without a gradient from small images are tried on 128×128 images, since attention over a single
+    position learns nothing. If the model is `data_dependent`, a numbered part such as an expert may be idle,
+    as long as one of its kind is not.
     """
     waiting = _without_gradient(case, case.tiny())
     if waiting and "size" in declared(case.task.spec.load_tiny()):
@@ -125,7 +125,7 @@ def _unnumbered(name: str) -> str:
 
 
 def _without_gradient(case: Case, dataset: Dataset) -> set[str]:
-    """Return the trainable parameters that get no gradient other than zero within three steps."""
+    """Return the trainable parameters that get no nonzero gradient within three steps."""
     model = build(case, dataset=dataset)
     batch = train_batch(case, dataset=dataset)
     trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
@@ -148,7 +148,7 @@ def _without_gradient(case: Case, dataset: Dataset) -> set[str]:
 
 
 def fits_its_inputs(case: Case) -> None:
-    """`fit_inputs`, if there is one, gives finite weights that depend on the inputs alone."""
+    """`fit_inputs`, if there is one, gives finite weights that depend only on the inputs."""
     inputs = random_inputs(case, 16)
     fitted: list[dict[str, Tensor]] = []
     for seed in (0, 1):
@@ -162,14 +162,14 @@ def fits_its_inputs(case: Case) -> None:
     odd = [name for name in one if not torch.equal(one[name], other[name])]
     odd += [name for name in one if not one[name].isfinite().all()]
     assert not odd, message(
-        expected="finite weights that depend on the inputs alone",
+        expected="finite weights that depend only on the inputs",
         got=f"different or infinite values in {', '.join(odd[:3])}",
         usually="a random choice of inputs, or a division by a variance of 0",
     )
 
 
 def names_its_pretrained_weights(case: Case) -> None:
-    """`load_pretrained`, if there is one, returns None or a mapping of strings that names the weights.
+    """`load_pretrained`, if there is one, returns None or a mapping of strings that describes the weights.
 
     It is called without a network, and the check is skipped if it needs one.
     """
@@ -187,7 +187,7 @@ def names_its_pretrained_weights(case: Case) -> None:
     assert named, message(
         expected="None, or a mapping of strings such as {'architecture', 'dataset', 'sha256'}",
         got=f"a {type(origin).__name__}: {origin!r:.80}",
-        usually="the weights themselves, or the result of load_state_dict(); return where they come from",
+        usually="the weights themselves, or the result of load_state_dict(); return the weights' origin",
     )
 
 
@@ -202,15 +202,15 @@ def training_is_reproducible(case: Case) -> None:
     assert not differing, message(
         expected="equal weights after equal steps, so that a stopped run can resume bit for bit",
         got=f"different values in {', '.join(differing[:3])}",
-        usually="noise from numpy, `random` or a private generator; use torch's default one",
+        usually="noise from NumPy, `random` or a private generator; use torch's default one",
     )
 
 
 def draws_from_the_seed(case: Case) -> None:
     """Built and run from two seeds, the model leaves torch's generator in two states.
 
-    Otherwise it seeds the generator itself, and what is drawn there depends neither on the run's seed nor on
-    the step.
+    Otherwise it seeds the generator itself, and random numbers depend neither on the run's seed nor on the
+    step.
     """
     assert case.entry is not None
     target, given, inputs = case.entry.load(), arguments(case), random_inputs(case, 2)
@@ -224,17 +224,17 @@ def draws_from_the_seed(case: Case) -> None:
             states.append((built, torch.get_rng_state()))
     for place, one, other in zip(("the constructor", "forward()"), *states, strict=True):
         assert not torch.equal(one, other), message(
-            expected=f"torch's generator to be as the seed of the run has left it, after {place}",
+            expected=f"torch's generator to depend on the run's seed after {place}",
             got="the same state from two seeds",
-            usually=f"torch.manual_seed() in {place}, which makes --seed meaningless and each dropout alike; "
-            "draw from a torch.Generator of your own, or seed nothing",
+            usually=f"torch.manual_seed() in {place}, which makes --seed meaningless and every dropout mask "
+            "equal; use your own torch.Generator, or do not seed",
         )
 
 
 def use_changes_nothing(case: Case) -> None:
-    """Building the model and training it for a step replaces no function of Python, numpy, torch or zoo.
+    """Building the model and training it for a step replaces no function of Python, NumPy, torch or zoo.
 
-    Nor does it start a process, open a connection, or change how the process handles a signal.
+    It also starts no process, opens no connection, and changes no signal handler.
     """
     as_it_was, handled = as_found(case.shared)  # since before the model was first built
     with (
@@ -248,9 +248,9 @@ def use_changes_nothing(case: Case) -> None:
     patched = replaced(as_it_was)
     put_back(as_it_was, handled)  # so that no other model is blamed for it
     for got, usually in (
-        (started, "a tool that the constructor runs; run it before, or write what it does in Python"),
+        (started, "a program that the constructor runs; run it beforehand, or implement it in Python"),
         (connected, "a download in the constructor, which belongs in load_pretrained()"),
-        (changed, "signal.signal() in a model; the program that trains it owns it"),
+        (changed, "signal.signal() in a model; only the training program may handle signals"),
     ):
         assert not got, message(
             expected="a model that starts no process, opens no connection and handles no signal",
@@ -258,17 +258,17 @@ def use_changes_nothing(case: Case) -> None:
             usually=usually,
         )
     assert not patched, message(
-        expected="a model that is built and trained without a change of other code",
-        got=f"another {', '.join(patched[:5])}",
+        expected="a model that is built and trained without changing other code",
+        got=f"a replaced {', '.join(patched[:5])}",
         usually="a patch in the constructor or in forward(); call your own function instead",
     )
 
 
 def leaves_modes_and_settings(case: Case) -> None:
-    """The constructor and forward() change neither the mode of a module nor a setting of torch.
+    """The constructor and forward() change neither a module's training mode nor a setting of torch.
 
-    Modes are those of training and evaluation. Settings belong to the whole process: the number of threads,
-    the default dtype, whether gradients are computed, whether algorithms are deterministic.
+    Settings are process-wide: the number of threads, the default dtype, whether gradients are computed,
+    whether algorithms are deterministic.
     """
     inputs = random_inputs(case, 2)
     for training, mode in ((True, "training"), (False, "eval")):
@@ -288,15 +288,14 @@ def leaves_modes_and_settings(case: Case) -> None:
         assert not changed, message(
             expected=f"modes and settings as they were, after forward() in {mode} mode",
             got=f"a change of {', '.join(changed[:3])}",
-            usually="norm.eval() in forward() rather than in an override of train(), or a setting of torch "
-            "that nothing undoes",
+            usually="norm.eval() in forward() rather than in train(), or a torch setting that is not undone",
         )
 
 
 def trains_in_bf16(case: Case) -> None:
     """Two training steps in bf16 give a finite loss, unless the spec trains the model in another precision.
 
-    That is what `precision="auto"` chooses where the hardware is fast at it.
+    `precision="auto"` chooses bf16 where the hardware is fast at it.
     """
     assert case.entry is not None
     if case.registry.usual_config(case.entry).precision not in ("auto", "bf16"):
@@ -311,7 +310,7 @@ def trains_in_bf16(case: Case) -> None:
 
 
 def _training_problem(case: Case, precision: Precision) -> Exception | None:
-    """Return what two training steps in a precision raise."""
+    """Return the error of two training steps in a precision."""
     state = begin(case, precision=precision)
     try:
         for _ in range(2):
@@ -338,17 +337,17 @@ def overfits_one_batch(case: Case) -> None:
 
 
 def _unlearnable(case: Case, batch: Batch, fell: float) -> str:
-    """Return the most common cause of a loss that falls by so little."""
+    """Return the most common cause of a loss that hardly falls."""
     logits = forward(case, build(case).eval(), batch.inputs)[0]
     if bool((logits >= 0).all()) and torch.allclose(logits.sum(-1), torch.ones(())):
-        return "a softmax in the model; return logits, of which the loss takes the softmax"
+        return "a softmax in the model; return logits, since the loss applies the softmax"
     if fell < 0.01:
-        return "a gradient that vanishes or is cut off, as by a detach() or an output scaled down"
-    return "the items of a batch mixed up in the model, or a gradient that is too small"
+        return "a gradient that vanishes or is cut off, as by a detach() or a scaled-down output"
+    return "items of a batch mixed up in the model, or a gradient that is too small"
 
 
 def _losses(case: Case, batch: Batch, lr: float, *, until: float) -> list[float]:
-    """Return the losses of at most 60 steps of Adam on one batch, up to the first below `until`."""
+    """Return the losses of at most 60 steps of Adam on one batch, up to the first one below `until`."""
     model = build(case)
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=lr)
     losses: list[float] = []
