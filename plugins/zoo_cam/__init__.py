@@ -1,1 +1,1 @@
-"""Where a classifier looks: class activation maps."""
+"""Class activation maps: where a classifier looks."""

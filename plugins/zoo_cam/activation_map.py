@@ -51,7 +51,7 @@ class Look:
 
 
 class ActivationMap(Analyzer):
-    """Maps from the output of a layer. A subclass computes them in `draw`.
+    """Maps from the output of a layer, which a subclass computes in `draw`.
 
     Args:
         flips: average each map with that of the mirrored image.

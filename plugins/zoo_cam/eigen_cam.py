@@ -13,7 +13,7 @@ from zoo_cam.activation_map import ActivationMap, Look
 class EigenCAM(ActivationMap):
     """The projection of the features onto their first right singular vector, the same for every class.
 
-    A singular vector has no sign of its own; here the sum of the map is positive.
+    The sign of a singular vector is arbitrary; it is chosen so that the sum of the map is positive.
 
     Source: Muhammad & Yeasin 2020, section 3.
     """

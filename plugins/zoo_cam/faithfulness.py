@@ -1,4 +1,4 @@
-"""Whether maps show what the model relies on: compared with boxes, and by removing the pixels they mark."""
+"""Measure whether maps show what the model relies on: compare them with boxes, and mask marked pixels."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ _BOX_THRESHOLD = 0.2
 
 
 def faithfulness(findings: Findings, model: nn.Module) -> dict[str, float]:
-    """Return all scores of the maps of an analysis; those with boxes if any map is of a class that has some.
+    """Return all scores of an analysis's maps, including those with boxes if a map's class has any.
 
     Raises OptionError if the analyzer does not draw maps.
     """
     inputs, maps, classes = findings.inputs, findings.analysis.maps, findings.analysis.classes
     if maps is None or classes is None:
-        raise OptionError(f"score measures heat maps, and {findings.facts['analyzer']} draws none")
+        raise OptionError(f"score requires heat maps, and {findings.facts['analyzer']} draws none")
     scores = pixel_scores(model, inputs, maps, classes, probabilities=inputs.task.probabilities)
     boxed = [
         (maps[number, k], boxes[label])
@@ -64,7 +64,7 @@ def box_scores(maps: Tensor, boxes: Sequence[Sequence[Box]], *, size: int) -> di
       above a fifth of its maximum (Zhou et al. 2016, section 3.2).
 
     Args:
-        maps: (N, h, w), each of the class whose objects the boxes surround.
+        maps: (N, h, w), each for the class of the objects in the boxes.
         boxes: the boxes of each image.
         size: height and width of the images in pixels.
     """
@@ -104,14 +104,14 @@ def pixel_scores(
     - `deletion`: mean probability while pixels are set to the mean color, the highest first; low is faithful.
     - `insertion`: mean probability while pixels are restored in a blurred image, the highest first; high is
       faithful (both Petsiuk et al. 2018, RISE).
-    - `average_drop`, `increase_in_confidence`: once the image is multiplied by its map, the mean fraction of
-      the probability that is lost, and how often it grows (Chattopadhay et al. 2018).
+    - `average_drop`, `increase_in_confidence`: for the image multiplied by its map, the mean fraction of the
+      probability that is lost, and the fraction of images for which it grows (Chattopadhay et al. 2018).
 
     Args:
         batches: images as the model sees them, so that zero is the mean color.
         maps: (N, K, h, w)
         classes: the class of each map, (N, K).
-        probabilities: those of logits (B, classes), such as `Task.probabilities`.
+        probabilities: computes probabilities from logits (B, classes), such as `Task.probabilities`.
     """
     sums: Counter[str] = Counter()
     start = 0

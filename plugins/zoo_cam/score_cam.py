@@ -44,7 +44,7 @@ class ScoreCAM(ActivationMap):
 
 
 def _masks(features: Tensor, image: Tensor) -> Tensor:
-    """(F, h, w) to masks (F, 1, H, W) from 0 to 1; a constant feature map becomes all zeros."""
+    """Convert feature maps (F, h, w) to masks (F, 1, H, W) from 0 to 1; a constant map becomes zeros."""
     large = F.interpolate(features[:, None], image.shape[1:], mode="bilinear", align_corners=True)
     low, high = large.amin((2, 3), keepdim=True), large.amax((2, 3), keepdim=True)
     return ((large - low) / (high - low).clamp(min=1e-8)).to(image.dtype)

@@ -18,7 +18,7 @@ class Stored:
     """The last output of a module, and gradients with respect to it.
 
     Attributes:
-        found: what the module returned, if it ran; a tensor is detached.
+        found: the module's output, if it ran; a tensor is detached.
     """
 
     def __init__(self) -> None:
@@ -28,15 +28,15 @@ class Stored:
     def output(self) -> Tensor:
         """The output, detached from the graph that computed it. Raises TypeError if it is not a tensor."""
         if not isinstance(self.found, Tensor):
-            got = "nothing: it did not run" if self.found is None else f"a {type(self.found).__name__}"
-            raise TypeError(f"the module gave {got}, but a tensor is required")
+            got = "nothing, since it did not run" if self.found is None else f"a {type(self.found).__name__}"
+            raise TypeError(f"the module returned {got}, but a tensor is required")
         return self.found
 
     def gradient(self, of: Tensor, along: Tensor, *, again: bool = False) -> Tensor:
         """Return the gradient of `(of * along).sum()` with respect to the output; no `.grad` changes.
 
         Args:
-            of: what the model computed from the output, such as logits (B, K).
+            of: a result that the model computed from the output, such as logits (B, K).
             along: weights of the same shape, such as a one-hot row for each image.
             again: keep the graph for further gradients.
 
@@ -48,17 +48,17 @@ class Stored:
                 of, self.output, along.to(of), retain_graph=again, allow_unused=True
             )
         if gradient is None:
-            why = "or the model switches gradients off after it"
+            why = "or the model disables gradients after it"
             raise OptionError(f"the model's result does not depend on this layer, {why}")
         return gradient
 
 
 @contextlib.contextmanager
 def stored(module: nn.Module, *, differentiable: bool = False) -> Generator[Stored]:
-    """Store the output of a module as it is before the model changes it in place.
+    """Store the output of a module, before the model can change it in place.
 
     The model runs without a graph. If `differentiable`, a graph starts right after the module, whatever the
-    caller's gradient mode, so that gradients with respect to the output cost only the layers after it.
+    caller's gradient mode, so gradients with respect to the output pass only through later layers.
     """
     kept = Stored()
 

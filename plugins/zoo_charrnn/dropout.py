@@ -1,6 +1,6 @@
 """Dropout for recurrent networks: of features for a whole sequence, of tokens, and of single weights.
 
-The rest is scaled by 1 / (1 - p) in training, so evaluation, which drops nothing, does not scale.
+Values that are kept are scaled by 1 / (1 - p) in training, so evaluation needs no scaling.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["drop_connections", "drop_locked", "drop_rows"]
 
 
 def drop_locked(x: Tensor, p: float, *, training: bool) -> Tensor:
-    """Drop features of x (T, B, H), the same at all time steps of a sequence.
+    """Drop features of x (T, B, H), the same ones at all time steps of a sequence.
 
     Source: Gal & Ghahramani 2016, "A Theoretically Grounded Application of Dropout in Recurrent Neural
     Networks", section 4.
@@ -39,6 +39,9 @@ def drop_connections(weight: Tensor, p: float, *, training: bool) -> Tensor:
 
 
 def _mask(shape: Sequence[int], p: float, *, like: Tensor) -> Tensor:
-    """Return 0 with probability p, else 1 / (1 - p). On CPUs, rand takes a third of bernoulli's time."""
+    """Return 0 with probability p, else 1 / (1 - p).
+
+    On CPUs, `rand` takes a third of the time of `bernoulli`.
+    """
     kept = torch.rand(shape, device=like.device) >= p
     return kept.to(like.dtype) / (1 - p)

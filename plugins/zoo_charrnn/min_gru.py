@@ -1,4 +1,4 @@
-"""minGRU: a recurrent network whose gates do not depend on the state, so it trains in parallel over time."""
+"""minGRU: a recurrent network whose gates do not depend on the state, so training is parallel over time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class MinGRU(nn.Module):
 
 
 class Block(nn.Module):
-    """A minGRU mixes information over time, then an MLP transforms each time step; both are residual."""
+    """A minGRU, which mixes information over time, and an MLP for each time step; both are residual."""
 
     def __init__(self, size: int, dropout: float) -> None:
         super().__init__()

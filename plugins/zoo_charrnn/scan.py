@@ -11,7 +11,7 @@ __all__ = ["scan", "scan_by_doubling", "scan_by_steps"]
 def scan(keep: Tensor, new: Tensor, hidden: Tensor) -> Tensor:
     """Return h_t = keep_t * h_(t-1) + new_t for all t, (T, B, H), from the initial state `hidden` (B, H).
 
-    On a CPU, step by step is a third of the work.
+    On a CPU, the loop is a third of the work.
     """
     return scan_by_steps(keep, new, hidden) if keep.is_cpu else scan_by_doubling(keep, new, hidden)
 
@@ -28,8 +28,8 @@ def scan_by_steps(keep: Tensor, new: Tensor, hidden: Tensor) -> Tensor:
 def scan_by_doubling(keep: Tensor, new: Tensor, hidden: Tensor) -> Tensor:
     """Compute the recurrence in log2(T) rounds, each of them parallel over time.
 
-    Two neighboring spans of time join into one: h -> a h + b and then h -> c h + d is h -> ca h + (cb + d).
-    At the start of a round, `keep_t` and `new_t` describe the span of `reach` steps that ends with t.
+    Two neighboring spans of time combine into one: h -> a h + b, followed by h -> c h + d, is h -> ca h + (cb
+    + d). At the start of a round, `keep_t` and `new_t` describe the span of `reach` steps that ends at t.
 
     Source: Hillis & Steele 1986, "Data Parallel Algorithms".
     """

@@ -1,4 +1,4 @@
-"""A network designed to learn CIFAR-10 in ten epochs: wide early, small soon, no shortcuts."""
+"""A network designed to learn CIFAR-10 in ten epochs, with wide early layers and no shortcuts."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from zoo_convnet.layers import ACTIVATIONS, Activation, Norm, Widths, largest, m
 class Airbench(nn.Module):
     """A whitening layer, three groups of two convolutions, max pooling and a scaled linear layer.
 
-    The first layer is not trained. `fit_inputs` makes it whiten the data: neighboring pixels are nearly
-    equal, and without that correlation the later layers learn twice as fast. BatchNorm has no scale.
+    The first layer is not trained. `fit_inputs` makes it whiten the data: it removes the correlation of
+    neighboring pixels, and without that the later layers learn twice as fast. BatchNorm has no scale.
 
     Args:
         in_channels: number of channels of the images.
         image_size: height and width in pixels, large enough to be halved once per group.
         num_classes: number of classes.
         widths: channels after the first layer and after each group; 24, 64, 256, 256 are 1.97 M parameters.
-        scale: factor of the logits; a small one keeps the first steps stable at a high learning rate.
-        norm: `batchnorm` is torch's BatchNorm, `scratch` ours; with `none`, convolutions have a bias instead.
+        scale: factor of the logits; a small factor keeps the first steps stable at a high learning rate.
+        norm: `batchnorm` (torch), `scratch` (written out in zoo), or `none`, with which convolutions have a
+            bias.
         activation: activation function.
 
     Raises:
@@ -58,8 +59,8 @@ class Airbench(nn.Module):
     def fit_inputs(self, inputs: Tensor) -> None:
         """Make the first layer whiten images like `inputs` (B, C, H, W): its outputs then have variance 1.
 
-        Each eigenvector of the covariance of 2×2 patches is a filter, and its negative is another. Further
-        filters stay random; if there are too few, the directions of least variance are left out.
+        Each eigenvector of the covariance of 2×2 patches is a filter, and so is its negative. Additional
+        filters stay random; if there are too few filters, the directions of least variance are left out.
         """
         patches = F.unfold(inputs.float(), 2).transpose(1, 2).flatten(0, 1)  # (B L, 4 C)
         variances, directions = torch.linalg.eigh(torch.cov(patches.T))  # ascending, in columns
@@ -76,7 +77,7 @@ class Airbench(nn.Module):
 
 
 class Group(nn.Module):
-    """Two 3×3 convolutions, the image halved after the first: (B, in, H, W) to (B, out, H / 2, W / 2)."""
+    """Two 3×3 convolutions, with pooling after the first: (B, in, H, W) to (B, out, H / 2, W / 2)."""
 
     def __init__(self, in_channels: int, out_channels: int, norm: Norm, activation: Activation) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ class BatchNorm(nn.Module):
 
     In evaluation an image must not depend on its batch, so training keeps moving averages of the mean and the
     variance. They are buffers: saved, moved and averaged with the model, but without gradients. Parameters,
-    buffers and results are those of `nn.BatchNorm2d`.
+    buffers and results equal those of `nn.BatchNorm2d`.
 
     Args:
         channels: C of the inputs (B, C, H, W).
@@ -19,7 +19,7 @@ class BatchNorm(nn.Module):
         momentum: weight of each batch's statistics in the moving averages.
 
     Raises:
-        ValueError: there is one value per channel in training, which has no variance.
+        ValueError: there is only one value per channel in training, so there is no variance.
 
     Source: Ioffe & Szegedy 2015, arXiv 1502.03167, algorithms 1 and 2; fast.ai deep learning course, lesson 7
     (BnLayer, which does not save its statistics and has no eps).
@@ -40,7 +40,7 @@ class BatchNorm(nn.Module):
         self.register_buffer("num_batches_tracked", torch.tensor(0))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalize (B, C, H, W), half precision in fp32; the result has the dtype of the input."""
+        """Normalize (B, C, H, W), computing half precision in fp32; the result has the dtype of the input."""
         values = x.to(self.weight.dtype)
         if self.training:
             mean, var = self._update(values)
@@ -53,7 +53,7 @@ class BatchNorm(nn.Module):
         """Return the batch's mean and variance (C,), and update the moving averages."""
         count = x.numel() // x.shape[1]
         if count < 2:
-            raise ValueError("batch normalization needs at least 2 values per channel in training (got 1)")
+            raise ValueError("batch normalization requires at least 2 values per channel in training (got 1)")
         mean = x.mean((0, 2, 3))
         var = x.var((0, 2, 3), unbiased=False)
         with torch.no_grad():
@@ -64,5 +64,5 @@ class BatchNorm(nn.Module):
 
 
 def _spatial(channels: Tensor) -> Tensor:
-    """(C,) to (C, 1, 1), to broadcast over (B, C, H, W)."""
+    """Reshape (C,) to (C, 1, 1), to broadcast over (B, C, H, W)."""
     return channels[:, None, None]

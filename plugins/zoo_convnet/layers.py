@@ -1,4 +1,4 @@
-"""Layers that the networks share: a convolution with normalization and activation, and a residual."""
+"""Layers that the networks share: a convolution with normalization and activation, and a residual layer."""
 
 from __future__ import annotations
 
@@ -43,8 +43,9 @@ class Style:
     """The options that all layers of a network share.
 
     Attributes:
-        norm: `batchnorm` is torch's, `scratch` is ours; with `none`, the convolutions have a bias.
-        order: the lesson normalizes after the activation; Ioffe & Szegedy 2015 and most others before it.
+        norm: `batchnorm` (torch), `scratch` (written out in zoo), or `none`, with which convolutions have a
+            bias.
+        order: the lesson normalizes after the activation; Ioffe & Szegedy 2015, and most others, before it.
     """
 
     norm: Norm = "batchnorm"
@@ -62,8 +63,8 @@ def require_size(image_size: int, halvings: int, *, lost: int = 0) -> None:
 def largest(x: Tensor) -> Tensor:
     """Return the largest value of each channel, (B, C, H, W) to (B, C): global max-pooling.
 
-    A GPU's pooling adds up gradients in any order, so `--deterministic` takes `max` in its place; on a CPU,
-    pooling is up to twenty times as fast.
+    On a GPU, the gradients of pooling are added in any order, so `--deterministic` uses `max` instead; on a
+    CPU, pooling is up to twenty times as fast.
     """
     if torch.are_deterministic_algorithms_enabled():
         return x.flatten(2).max(2).values

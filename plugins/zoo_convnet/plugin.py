@@ -112,7 +112,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             name="airbench",
             target="zoo_convnet.airbench:Airbench",
             task="classification",
-            summary="Learns CIFAR-10 in ten epochs: wide early, small soon",
+            summary="Learns CIFAR-10 in ten epochs, with wide early layers",
             training={
                 **USUAL,
                 "epochs": 10,

@@ -53,14 +53,14 @@ class Block(nn.Module):
             self.shortcut = nn.Sequential(conv, make_norm(norm, out_channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, in, H, W) to (B, out, H, W), or half the size where the channels grow."""
+        """Map (B, in, H, W) to (B, out, H, W), or to half the size where the number of channels grows."""
         residual = self.activation(self.norm1(self.conv1(x)))
         residual = self.norm2(self.conv2(residual))
         return self.activation(residual + self.shortcut(x))
 
 
 class ResNet(nn.Module):
-    """A convolution, three stages of blocks at full, half and quarter size, average pooling, a linear layer.
+    """A convolution, three stages of blocks at full, half and quarter size, pooling and a linear layer.
 
     Args:
         in_channels: number of channels of the images.
@@ -69,7 +69,8 @@ class ResNet(nn.Module):
         depth: number of layers with weights, 6 n + 2 for n blocks per stage.
         width: channels of the first stage; the others have two and four times as many.
         shortcut: between stages: `pad` (option A, no parameters) or `conv` (option B, a 1×1 convolution).
-        norm: `batchnorm` is torch's BatchNorm, `scratch` ours; with `none`, convolutions have a bias instead.
+        norm: `batchnorm` (torch), `scratch` (written out in zoo), or `none`, with which convolutions have a
+            bias.
         activation: activation function.
         dropout: dropout before the linear layer.
 

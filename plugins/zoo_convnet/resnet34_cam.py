@@ -51,7 +51,7 @@ class ResNet34CAM(nn.Module):
         """Load torchvision's weights into the backbone. See `zoo.interfaces.LoadsPretrained`.
 
         torchvision names a file after the first digits of its sha256. They are checked here, since torch does
-        not check a file that is already in its cache.
+        not check files that are already in its cache.
 
         Raises DataError if the weights are missing or damaged.
         """

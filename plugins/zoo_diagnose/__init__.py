@@ -1,1 +1,1 @@
-"""What a model does: the outputs of its layers, and its mistakes."""
+"""Analyzers of a model's behavior: the outputs of its layers, and its mistakes."""

@@ -1,4 +1,4 @@
-"""The output of every layer: whether the signal fades or explodes, and which units are dead."""
+"""Statistics of every layer's output: whether the signal fades or explodes, and which units are dead."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ class Activations(Analyzer):
     def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
         """Return the table `layers`, in the order of execution, and `activations.png`.
 
-        `dead` is a share of the layer's units, None if each has a single value; the score `most_dead` is the
-        highest. A module that runs with different numbers of units has one row for each number.
+        `dead` is the share of the layer's dead units, None if each unit has a single value; the score
+        `most_dead` is the highest share. A module that runs with different numbers of units has one row for
+        each number.
 
         Raises OptionError if no layer outputs a tensor.
         """
@@ -63,9 +64,9 @@ class Activations(Analyzer):
 
 
 def _is_layer(module: nn.Module) -> bool:
-    """Return whether a module has parameters or is one of torch's activations.
+    """Return whether a module has parameters or is a torch activation.
 
-    Others, such as padding with zeros, have constant units that are not dead.
+    Other modules, such as zero padding, may have constant units that are not dead.
     """
     if isinstance(module, nn.Sequential | nn.ModuleList):
         return False

@@ -25,7 +25,7 @@ class Confusion(Analyzer):
 
     Args:
         pairs: number of confused pairs to show.
-        examples: number of images of each pair.
+        examples: number of images to show for each pair.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Confusion(Analyzer):
     def _count(
         self, model: nn.Module, batches: Iterable[Batch], subject: Subject, classes: int
     ) -> tuple[Tensor, float, dict[tuple[int, int], list[Tensor]]]:
-        """Return the matrix (true class, predicted class), the mean loss, and images of each wrong pair."""
+        """Return the matrix (true class, predicted class), the mean loss, and images of confused pairs."""
         matrix = torch.zeros(classes, classes, dtype=torch.int64)
         examples: dict[tuple[int, int], list[Tensor]] = {}
         loss, images = 0.0, 0

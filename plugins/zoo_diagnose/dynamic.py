@@ -1,11 +1,12 @@
 """Dynamic evaluation: a language model keeps learning from the text that it is evaluated on.
 
-The text is read in one lane, a short segment at a time. A segment is scored first, and only then does a copy
-of the model take a gradient step on it. So every token but the very first is predicted once, from nothing but
-the text before it, by a model that has adapted to that text. The result is not a property of the weights
-alone: compare it with the same lane read without adaptation, not with the sixteen lanes of `zoo eval`.
+The text is read as one stream, a short segment at a time. A segment is scored first, and only then does a
+copy of the model take a gradient step on it. So every token but the first is predicted once, from only the
+preceding text, by a model that has adapted to that text. The result is not a property of the weights alone:
+compare it with the same stream read without adaptation, not with the sixteen parallel streams of `zoo eval`.
 
-A step goes down the gradient and a little back to the trained weights, each parameter at its own rate::
+A step follows the gradient, and also moves a little back to the trained weights, each parameter at its own
+rate::
 
     r = RMS of the parameter's gradient on the first 200 segments of the training split
     weight += decay * r / mean(r) * (trained - weight) - lr * gradient / max(r, 0.3 mean(r))
@@ -42,12 +43,13 @@ _LAYERS = (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu)
 class DynamicEvaluation(Analyzer):
     """The metrics of a language model that keeps learning from the text, beside those without adaptation.
 
-    In one lane, without dropout and without any random draw. A copy of the model adapts.
+    The text is one stream; there is no dropout and no randomness. A copy of the model adapts.
 
     Args:
         lr: step size, between 0 (no adaptation) and 1e38.
-        decay: fraction of the way back to the trained weights that a parameter of mean RMS moves in a step.
-        segment: tokens between two steps.
+        decay: fraction of the distance to the trained weights that a parameter of mean RMS moves back in a
+            step.
+        segment: number of tokens between two steps.
     """
 
     def __init__(
@@ -71,7 +73,7 @@ class DynamicEvaluation(Analyzer):
         """
         if subject.context:
             what = f"this one reads at most {subject.context:,} tokens"
-            raise OptionError(f"dynamic evaluation is for models that read texts of any length, but {what}")
+            raise OptionError(f"dynamic evaluation requires a model with unlimited context, but {what}")
         assert subject.reference is not None
         device = next(model.parameters()).device
         text = _tokens(batches).to(device)
@@ -88,7 +90,7 @@ class DynamicEvaluation(Analyzer):
             scores=adapted,
             tables={"evaluations": rows},
             details={"tokens": len(text) - 1},
-            text=f"one lane without adaptation: loss {still:.4f} nats\n"
+            text=f"one stream without adaptation: loss {still:.4f} nats\n"
             f"dynamic evaluation, lr {self.lr:g}, decay {self.decay:g}:",
         )
 
@@ -99,11 +101,11 @@ class DynamicEvaluation(Analyzer):
         adapt: Callable[[Tensor], None] | None,
         batches: Iterable[Batch],
     ) -> float:
-        """Return the mean loss of a text, whose segments `adapt` is given after they are scored.
+        """Return the mean loss of a text; `adapt` gets each segment after it is scored.
 
         Args:
-            batches: those of the text. Whoever gives them reports their progress, so they are read at the
-                same pace.
+            batches: the batches of the text. Iterating over them reports progress, so they are read as the
+                text is scored.
         """
         losses = _segment_losses(model, text, self.segment)
         total, count = 0.0, 0
@@ -163,9 +165,9 @@ class DynamicEvaluation(Analyzer):
 
 
 def _tokens(batches: Iterable[Batch], *, most: int | None = None) -> Tensor:
-    """Return the tokens of a text in their order, (N,); its first ones if there is a number.
+    """Return the tokens of a text in order, (N,), or the first ones if a number is given.
 
-    A batch has lanes side by side; the text runs through one lane after the other, until a state is fresh.
+    A batch has parallel streams; the text runs through one stream after the other, until a state is fresh.
     """
     runs: list[list[Tensor]] = []
     first = torch.empty(0, dtype=torch.int64)
@@ -182,7 +184,7 @@ def _tokens(batches: Iterable[Batch], *, most: int | None = None) -> Tensor:
 
 
 def _segment_losses(model: nn.Module, text: Tensor, segment: int) -> Iterator[tuple[Tensor, int]]:
-    """Yield the mean loss of each segment and its tokens, before the next one is read."""
+    """Yield the mean loss of each segment and its tokens, before reading the next segment."""
     state = None
     for start in range(0, len(text) - 1, segment):
         targets = text[start + 1 : start + 1 + segment]
@@ -197,7 +199,7 @@ def _gradients(loss: Tensor, parameters: Sequence[Tensor]) -> tuple[Tensor, ...]
 
 
 def _adaptable(model: nn.Module) -> nn.Module:
-    """Return a copy of a model whose parameters all learn."""
+    """Return a copy of a model with all parameters trainable."""
     ours = copy.deepcopy(model).eval().requires_grad_()
     for module in ours.modules():
         if isinstance(module, nn.RNNBase):
@@ -206,9 +208,10 @@ def _adaptable(model: nn.Module) -> nn.Module:
 
 
 class _Differentiable(TorchFunctionMode):
-    """Inside, recurrent layers in evaluation mode have a backward pass with cuDNN, too.
+    """In the body, allow a backward pass of recurrent layers in evaluation mode with cuDNN.
 
-    cuDNN has one in training mode only, which without dropout is the same.
+    cuDNN has one
+    only in training mode, which is equivalent without dropout.
     """
 
     def __torch_function__(

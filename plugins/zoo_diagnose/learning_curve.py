@@ -29,10 +29,10 @@ def draw_learning_curve(
     subtitle: str = "",
     steps: Sequence[Mapping[str, Any]] = (),
 ) -> Figure:
-    """Return a figure of the task's primary metric, the loss and the learning rate, by epoch.
+    """Plot the task's primary metric, the loss and the learning rate by epoch; return the figure.
 
-    The best epoch is marked, and a loss that spikes has a logarithmic axis. Of a single epoch, the loss is
-    drawn by step.
+    The best epoch is marked, and a loss with spikes gets a logarithmic axis. For a single epoch, the loss is
+    plotted by step.
 
     Args:
         history: the rows of the finished epochs, at least one.
@@ -72,7 +72,7 @@ def _panels(names: Sequence[str], title: str, subtitle: str) -> tuple[Figure, li
 
 
 def _summary(history: Sequence[Mapping[str, Any]], task: Task, best: int | None) -> str:
-    """Return the primary metric of the best epoch, or of the last one if nothing was validated."""
+    """Return the primary metric of the best epoch, or of the last epoch without validation."""
     name = task.spec.primary_metric
     unit = task.spec.units.get(name, "")
     if best is None:
@@ -119,7 +119,7 @@ def _draw_metric(axes: Axes, history: Sequence[Mapping[str, Any]], name: str, be
 
 
 def _draw_rates(axes: Axes, rates: Mapping[float, float], *, xlabel: str) -> None:
-    """Draw the learning rate by epoch or by step, and finish the axis that all panels share."""
+    """Draw the learning rate by epoch or by step, and finish the shared axis of all panels."""
     from matplotlib.ticker import MaxNLocator
 
     axes.plot([*rates], [*rates.values()], color=style.GREEN, linewidth=1.3)
@@ -131,7 +131,7 @@ def _draw_rates(axes: Axes, rates: Mapping[float, float], *, xlabel: str) -> Non
 
 
 def _scale(axes: Axes, unit: str) -> None:
-    """Label the vertical axis with its unit; a loss that spikes gets a logarithmic one."""
+    """Label the vertical axis with its unit; a loss with spikes gets a logarithmic axis."""
     name = axes.get_ylabel()
     if unit == "%":
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}%")

@@ -1,4 +1,4 @@
-"""`zoo lr-find`: learning rates to try, from a short test run."""
+"""`zoo lr-find`: suggest learning rates from a short test run."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ IRRELEVANT = (
     "ema_decay", "nonmono", "patience",
 )  # fmt: skip
 MEANING = {
-    "valley": "two thirds along the longest fall of the loss",
-    "steep": "where the loss falls fastest there",
-    "minimum": "a tenth of where the loss is lowest",
+    "valley": "two thirds along the longest decrease of the loss",
+    "steep": "where the loss falls fastest in it",
+    "minimum": "a tenth of the rate with the lowest loss",
 }
 
 
@@ -58,8 +58,8 @@ def command(
 ) -> None:
     """Suggest learning rates for `zoo train` with the same arguments.
 
-    It runs the first steps of the training with increasing learning rates, until the loss exceeds four times
-    its minimum. Schedules and weight averaging do not apply. Only --plot writes a file.
+    The command runs the first steps of the training with increasing learning rates, until the loss exceeds
+    four times its minimum. Schedules and weight averaging do not apply. Only --plot writes a file.
 
     \b
     zoo lr-find nietzsche-gru
@@ -100,7 +100,7 @@ def _require_writable(path: Path | None) -> None:
 
 
 def _words(training: Mapping[str, Any]) -> list[str]:
-    """Return the words that give `zoo train` what this command was given."""
+    """Return the words for `zoo train` with the same options as this command."""
     words: list[str] = []
     for name, value in training.items():
         flag = "--from" if name == "from_weights" else f"--{name.replace('_', '-')}"

@@ -1,7 +1,8 @@
-"""The learning-rate range test: take the first steps of a training at growing learning rates; watch its loss.
+"""The learning-rate range test: train for a few steps at growing learning rates, and watch the loss.
 
-The rate grows by the same factor at each step, so every decade takes equally many steps. The test ends early
-once the smoothed loss is four times its lowest, or a loss is not finite. Nothing of the training is kept.
+The rate grows by the same factor at each step, so every decade takes the same number of steps. The test ends
+early once the smoothed loss is four times its lowest, or a loss is not finite. Nothing of the training is
+kept.
 
 Source: Smith 2017, "Cyclical Learning Rates for Training Neural Networks", section 3.3, arXiv 1506.01186. The
 suggestions are named after those of fast.ai's learner.
@@ -60,13 +61,13 @@ class RangeTest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suggestions:
-    """Learning rates to try. If they differ, `valley` is the usual choice and `steep` often the lowest.
+    """Learning rates to try. If they differ, `valley` is the usual choice, and `steep` is often the lowest.
 
     Attributes:
         steep: where the smoothed loss falls fastest within the valley, measured over a tenth of the test.
-        valley: two thirds along the valley: the longest stretch of losses lower than a tenth of the test
-            earlier.
-        minimum: A tenth of the rate at which the smoothed loss is lowest, ignoring noise before the valley.
+        valley: two thirds into the valley, the longest stretch in which each loss is lower than a tenth of
+            the test earlier.
+        minimum: a tenth of the rate at which the smoothed loss is lowest, ignoring noise before the valley.
     """
 
     steep: float
@@ -82,7 +83,7 @@ class Curve:
         points: (learning rate, smoothed loss) at each step; the loss is computed before the update.
         losses: the unsmoothed loss at each step.
         diverged: whether the test ended early.
-        unit: that of the loss, as the task says it.
+        unit: unit of the loss, from the task.
     """
 
     suggestions: Suggestions
@@ -99,7 +100,7 @@ class Curve:
         return (first - lowest) / first
 
     def plot(self) -> Figure:
-        """Return a figure of the loss by learning rate, with the suggestions marked."""
+        """Plot the loss by learning rate, with the suggestions marked; return the figure."""
         figure = style.figure(7, 3.8, title=self.title, subtitle="learning-rate range test")
         axes = figure.subplots()
         style.tidy(axes, grid="both", frame=True)

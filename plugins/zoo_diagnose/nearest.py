@@ -12,16 +12,16 @@ _ROWS = 4096
 
 
 class Nearest:
-    """For each of some vectors the most similar ones of a stream, by the cosine.
+    """For each of some vectors, the most similar vectors of a stream by cosine similarity.
 
     Args:
         vectors: (N, F), each of length 1.
-        count: vectors to find for each.
-        skip: for each vector the number of the one that does not count, such as itself; none if empty.
+        count: number of vectors to find for each vector.
+        skip: for each vector, the number of a stream vector to ignore, such as itself; may be empty.
 
     Attributes:
         similarities: (N, K), the highest first; -inf where there were fewer than K.
-        numbers: which vectors of the stream they are, counted from 0, (N, K); of any value where it is -inf.
+        numbers: their numbers in the stream, counted from 0, (N, K); arbitrary where the similarity is -inf.
     """
 
     def __init__(self, vectors: Tensor, count: int, *, skip: Tensor) -> None:

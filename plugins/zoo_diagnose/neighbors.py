@@ -1,4 +1,4 @@
-"""The training images that a model finds most like an input."""
+"""The training images that a model finds most similar to an input."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ Labels = list[str | None]
 class Neighbors(Analyzer):
     """The nearest training images of each input, by the cosine similarity of features.
 
-    They show what the model sees as alike: wrong labels, copies of test images among the training images,
-    and where a mistake comes from.
+    They show what the model considers similar. They can reveal wrong labels, copies of test images among the
+    training images, and the cause of a mistake.
 
     Args:
         count: number of nearest images for each input.
@@ -47,7 +47,7 @@ class Neighbors(Analyzer):
         Raises OptionError if the inputs are not images.
         """
         reference = subject.reference
-        assert reference is not None, "the spec asks for one"
+        assert reference is not None, "the spec has a `reference`"
         with untouched(model) as inner, torch.no_grad():
             vectors, labels, shown = self._inputs(inner, batches, subject)
             own = torch.tensor(reference.inputs, dtype=torch.int64, device=vectors.device)
@@ -82,7 +82,7 @@ class Neighbors(Analyzer):
     def _compare(
         self, model: nn.Module, batches: Iterable[Batch], nearest: Nearest, subject: Subject
     ) -> tuple[Labels, dict[int, Tensor]]:
-        """Find the nearest images; return the labels of all, and by number those to draw."""
+        """Find the nearest images; return all labels, and the images to draw by number."""
         labels: Labels = []
         images: dict[int, Tensor] = {}
         for features, batch in _features(model, batches, subject):
@@ -109,7 +109,7 @@ def _features(model: nn.Module, batches: Iterable[Batch], subject: Subject) -> I
 
 
 def _labels(targets: Tensor, preprocess: Mapping[str, Any]) -> Labels:
-    """Return the class of each item, or its several labels; None if it has neither."""
+    """Return the class or the labels of each item; None if it has neither."""
     names = [str(name) for name in preprocess.get("classes", ())]
     if targets.ndim == 1 and names and not targets.is_floating_point():
         return [names[number] if number >= 0 else None for number in targets.tolist()]
@@ -122,7 +122,7 @@ def _labels(targets: Tensor, preprocess: Mapping[str, Any]) -> Labels:
 def _table(
     names: Sequence[str], labels: Labels, nearest: Nearest, others: Sequence[str], known: Labels
 ) -> list[dict[str, Any]]:
-    """Return a row for each input: its name and label, and its nearest images."""
+    """Return a row for each input with its name, label and nearest images."""
     rows: list[dict[str, Any]] = []
     similarities, numbers = nearest.similarities.tolist(), nearest.numbers.tolist()
     for place, label in enumerate(labels):
@@ -142,7 +142,7 @@ def _table(
 
 
 def _scores(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Return the mean similarity of the nearest, and how often labels are the same, if they are known."""
+    """Return the mean similarity of the nearest images, and how often labels agree, if they are known."""
     found = [row for row in rows if row["neighbors"]]
     first = [row["neighbors"][0]["similarity"] for row in found]
     scores = {"nearest_similarity": sum(first) / len(first)} if first else {}
@@ -158,7 +158,7 @@ def _scores(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def _line(row: Mapping[str, Any]) -> str:
-    """Return what the nearest images of an input are."""
+    """Describe the nearest images of an input."""
     near = row["neighbors"]
     counts = Counter(other["true"] for other in near if other["true"] is not None)
     of = "".join(f"; {count} {label}" for label, count in counts.most_common())

@@ -1,4 +1,4 @@
-"""Figures; matplotlib is imported when one is drawn."""
+"""Figures of the analyzers; matplotlib is imported when one is drawn."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def activation_plot(rows: Sequence[dict[str, Any]], *, title: str) -> Figure:
 def matrix_plot(matrix: Sequence[Sequence[int]], names: Sequence[str], *, title: str) -> Figure:
     """Return a figure of a confusion matrix (true class, predicted class).
 
-    Right answers are blue, by their share of the row. Wrong ones are orange, by their share compared with the
-    largest such share, so that they show even if they are few.
+    Correct predictions are blue, by their share of the row. Wrong predictions are orange, by their share
+    relative to the largest such share, so that even rare ones are visible.
     """
     import numpy as np
 
@@ -65,7 +65,7 @@ def matrix_plot(matrix: Sequence[Sequence[int]], names: Sequence[str], *, title:
     shares = counts / counts.sum(1, keepdims=True).clip(1)
     wrong = np.where(np.eye(classes, dtype=bool), 0, shares)
     worst = f"; the darkest orange is {wrong.max():.1%} of a class" if wrong.any() else ""
-    subtitle = f"{right:,} of {total:,} images are right ({right / total:.1%}){worst}"
+    subtitle = f"{right:,} of {total:,} images are correct ({right / total:.1%}){worst}"
     row = min(max(0.4, 2 / classes), max(9 / classes, _ROW), 14 / classes)  # height in inches
     step = round(max(_ROW / row, 1))
     size = min(style.SMALL, 72 * row * step * 0.8)
@@ -107,7 +107,7 @@ def _text_width(text: str, size: float) -> float:
 
 
 def _message(text: str, *, title: str, subtitle: str) -> Figure:
-    """Return a figure that says in words why there is nothing to draw."""
+    """Return a figure with a text that says why there is nothing to draw."""
     figure = style.figure(7, 0.34, title=title, subtitle=subtitle)
     left, bottom = 0.02, 0.14 / figure.get_figheight()
     figure.text(left, bottom, text, va="bottom", color=style.INK, fontsize=style.TEXT + 1.5)
@@ -150,7 +150,7 @@ def _write_counts(axes: Axes, counts: NDArray[Any], colors: NDArray[Any]) -> Non
 def pairs_plot(pairs: Sequence[tuple[str, Sequence[Tensor]]], *, title: str) -> Figure:
     """Return a figure with a row for each confused pair: its label, and images (C, H, W) from 0 to 1."""
     if not pairs:
-        none = "No image is confused: each is predicted as what it is."
+        none = "No images are confused: all predictions are correct."
         return _message(none, title=title, subtitle="most confused classes")
     pitch, columns = _IMAGE + _GAP, max(len(images) for _, images in pairs)
     lines = [line for label, _ in pairs for line in label.splitlines()]
@@ -198,7 +198,7 @@ def neighbors_plot(
 
 
 def _captioned(axes: Axes, image: Tensor, left: float, top: float, lines: Sequence[str], color: str) -> None:
-    """Draw an image, and lines of text below it, the first in a color."""
+    """Draw an image with lines of text below it, the first in a color."""
     _place(axes, image, left, top)
     shown = [line for line in lines if line]
     for number, line in enumerate(shown):

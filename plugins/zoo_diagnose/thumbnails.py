@@ -1,4 +1,4 @@
-"""The images that a model was shown, as they were before it normalized them."""
+"""The images of a model's inputs, before normalization."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Trained models as files of other formats: ONNX, which zoo runs too, and pt2, which it only writes."""
+"""Export trained models to other formats: ONNX, which zoo can also run, and pt2, which it only writes."""

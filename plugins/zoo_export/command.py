@@ -1,4 +1,4 @@
-"""`zoo export`: a trained model as a file of another format."""
+"""`zoo export`: export a trained model to another format."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def command(session: Session, weights: str, as_json: bool, **settings: Any) -> N
 
 
 def _verified(result: dict[str, Any], outputs: str) -> str:
-    """Return what was verified, in a line; `outputs` is what the model's outputs are."""
+    """Return a line on the verification; `outputs` is the name of the model's outputs."""
     what = f"{result['split']} {result['unit']}" if result["split"] else f"synthetic {result['unit']}"
     counted = f"{result['items']:,} of {result['total']:,} {what}"
     largest = f"{outputs} differ by at most {result['largest_difference']:.1g}"
     if not result["disagreements"]:
-        return f"{counted}: same answers ({largest})"
-    few = f"{result['disagreements']:,} of them a tie within that"
-    return f"{counted}: same answers, but for {few} ({largest})"
+        return f"{counted}: same predictions ({largest})"
+    few = f"{result['disagreements']:,} ties within that difference"
+    return f"{counted}: same predictions, except {few} ({largest})"

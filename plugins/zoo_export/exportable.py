@@ -1,4 +1,4 @@
-"""A trained model in the form in which it is exported: what it reads and returns as tensors alone."""
+"""A trained model in the form for export: its inputs and outputs are tensors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = ["CLASS_MAPS", "exportable", "require_form"]
 # The output with the class activation maps of each image
 CLASS_MAPS = "class_maps"
 
-_HINT = "such a model can be used with `zoo predict` and `zoo sample` as it is"
+_HINT = "use the model itself with `zoo predict` and `zoo sample`"
 
 
 @torch.no_grad()
@@ -43,20 +43,21 @@ def exportable(
 ) -> Exportable:
     """Return a copy of a model for an exporter.
 
-    - A task whose items have one shape: items as they are in a split, to `logits` and their
+    - For a task whose items have one shape, it maps items as in a split to `logits` and their
       `probabilities`; or to `outputs`, if the model predicts numbers.
-    - A task that carries a state: one token of each lane and the state, to logits and the next state. A
-      program of any length is none that `torch.export` can make of a recurrent network.
+    - For a task that carries a state, it maps one token of each text in the batch and the state to logits and
+      the next state: `torch.export` cannot make a program for texts of any length from a recurrent network.
 
-    Last come the `features`, a vector for each item or lane, of a model that has any; then, if a linear layer
-    reads the mean of feature maps, `class_maps` (B, classes, h, w): the maps weighted by each class's row.
+    The last outputs are the `features`, a vector for each item or text, if the model has any; then, if a linear
+    layer reads the mean of feature maps, the `class_maps` (B, classes, h, w), which are the feature maps weighted
+    by the layer's row for each class.
 
     Args:
-        landmarks: paths of submodules, as `features_of` takes them; without any, there are no features. With
-            `mean_head`, that of the linear layer, there are class maps too.
-        context: most tokens that the model reads from an empty state on; 0 is any.
+        landmarks: paths of submodules, as for `features_of`; if empty, there are no features. With `mean_head`,
+            the path of the linear layer, there are class maps too.
+        context: most tokens that the model reads from an empty state; 0 for no limit.
 
-    Raises WeightsError if the task does neither, or the model's state cannot be an input.
+    Raises WeightsError if the task supports neither form, or if the model's state cannot be an input.
     """
     require_form(task, context)
     model = copy.deepcopy(model).cpu().float().eval()
@@ -93,9 +94,9 @@ def exportable(
 
 
 def require_form(task: Task, context: int) -> None:
-    """Raise WeightsError if models for a task, or with a `context`, have no form that can be exported."""
+    """Raise WeightsError if models for a task, or with a limited `context`, cannot be exported."""
     if context:
-        what = f"it reads at most {context:,} tokens at once, and would forget those before the last one"
+        what = f"it reads at most {context:,} tokens at once, and exported models read one token at a time"
         raise WeightsError(f"the model cannot be exported: {what}", hint=_HINT)
     if not isinstance(task, CarriesState) and not isinstance(task.processor, TakesItems):
         hint = "its processor must implement zoo.processors.TakesItems"
@@ -105,11 +106,11 @@ def require_form(task: Task, context: int) -> None:
 
 
 class _Program(nn.Module):
-    """A model whose inputs and outputs are tensors, the last outputs its features and class maps.
+    """A model whose inputs and outputs are tensors; the last outputs are its features and class maps.
 
     Attributes:
-        landmarks: where the features are; empty for none.
-        mean_head: where the linear layer is that reads the mean of feature maps; empty if none does.
+        landmarks: location of the features; empty for none.
+        mean_head: path of the linear layer that reads the mean of feature maps; empty for none.
     """
 
     time_first = False
@@ -143,7 +144,7 @@ class _Program(nn.Module):
 
 
 class _Prepared(_Program):
-    """A model that prepares its inputs itself, and returns the probabilities of its classes too."""
+    """A model that prepares its inputs, and also returns the probabilities of its classes."""
 
     def __init__(
         self, model: nn.Module, task: Task, preprocess: Mapping[str, Any], landmarks: Mapping[str, str]
@@ -164,7 +165,7 @@ class _Prepared(_Program):
 
 
 class _Step(_Program):
-    """A language model that reads one token of each lane, and whose state is a row of tensors."""
+    """A language model that reads one token of each text in a batch, with its state as a list of tensors."""
 
     time_first = True
 
@@ -184,9 +185,9 @@ class _Step(_Program):
 def _step(
     model: nn.Module, card: Card, landmarks: Mapping[str, str]
 ) -> tuple[_Step, dict[str, Tensor], dict[str, str], dict[str, int | None]]:
-    """Return a step of a model, its inputs, the output of each part of the state, and the axis of the lanes.
+    """Return a step of a model, its inputs, the output of each part of the state, and the batch axes.
 
-    Raises WeightsError unless the state is tensors that keep their shape from step to step.
+    Raises WeightsError unless the state consists of tensors that keep their shape from step to step.
     """
     tokens = torch.zeros(2, dtype=torch.int64)
     try:
@@ -221,7 +222,7 @@ def _rank(part: tuple[str, Tensor]) -> tuple[str, int]:
 
 
 def _rest(state: State) -> str:
-    """Return what of a state is no tensor."""
+    """Return the parts of a state that are not tensors."""
     return repr(with_tensors(state, iter([torch.zeros(())] * len(tensors_of(state)))))
 
 

@@ -1,4 +1,4 @@
-"""A trained model as a file of another format, written once it is verified to answer as the model does."""
+"""Export a trained model to another format; the file is written once its predictions equal the model's."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def export(
     target = _format_of(out, to, registry)
     path = Path(out) if out is not None else _usual_file(model, target.spec.suffix, registry)
     if path.exists():
-        raise OutputError(f"{path} already exists", hint="remove it, or choose another file: --out")
+        raise OutputError(f"{path} already exists", hint="remove it, or choose another file with --out")
     if not path.parent.is_dir():  # known now rather than after verifying
         raise OutputError(f"{path} cannot be written: there is no folder {path.parent}")
     task, entry = make_task(registry, card.task), registry.architecture(card.architecture)
@@ -111,11 +111,11 @@ def export(
 
 
 def try_export(module: nn.Module, card: Card, registry: Registry) -> str:
-    """Make a program of torch.export, whatever the spec says, and return how its outputs are wrong.
+    """Make a program with torch.export, whatever the spec says, and describe errors in its outputs.
 
     They are compared on a few synthetic inputs; the text is empty if they are right. Nothing is written.
 
-    Raises WeightsError if the model cannot be exported, and whatever torch raises where it cannot trace.
+    Raises WeightsError if the model cannot be exported, and torch's errors if it cannot be traced.
     """
     task = make_task(registry, card.task)
     made = _exportable(module, card, registry, task)
@@ -130,7 +130,7 @@ def try_export(module: nn.Module, card: Card, registry: Registry) -> str:
 
 
 def write(exporter: Exporter, model: Exportable) -> tuple[bytes, list[str]]:
-    """Return what an exporter writes, and what of the model it has changed: modes, parameters and buffers."""
+    """Return what an exporter writes, and the names of modes, parameters and buffers that it changed."""
     before = _state(model.module)
     with silently():
         content = exporter.write(model)
@@ -141,7 +141,7 @@ def write(exporter: Exporter, model: Exportable) -> tuple[bytes, list[str]]:
 
 
 def _state(module: nn.Module) -> dict[str, object]:
-    """Return what an exporter must leave unchanged, by name."""
+    """Return everything that an exporter must leave unchanged, by name."""
     state: dict[str, object] = {
         f"the mode of {name or 'the model'}": part.training for name, part in module.named_modules()
     }
@@ -152,7 +152,7 @@ def _state(module: nn.Module) -> dict[str, object]:
 
 
 def _written(target: Any, model: Exportable, hint: str | None) -> bytes:
-    """Return what an exporter writes. Raises WeightsError if it changes the model meanwhile."""
+    """Return what an exporter writes. Raises WeightsError if it changes the model."""
     exporter = target.make({}, Exporter, flag="--to")  # pyright: ignore[reportAbstractUsage]
     content, changed = write(exporter, model)
     if changed:
@@ -177,7 +177,7 @@ def _format_of(out: str | Path | None, to: str | None, registry: Registry) -> An
 
 
 def _usual_file(model: Model, suffix: str, registry: Registry) -> Path:
-    """Return the file to export weights to: beside them, or named as the published ones are."""
+    """Return the default output file: beside the weights, or named after published weights."""
     published = registry.names.matching(model.name, "weights", "architecture")
     return Path(f"{model.name.rpartition('/')[2]}{suffix}") if published else model.path.with_suffix(suffix)
 
@@ -194,11 +194,11 @@ def _exportable(module: nn.Module, card: Card, registry: Registry, task: Task) -
 def _fed(
     card: Card, task: Task, registry: Registry, split: Split | None, data: Mapping[str, Any] | None
 ) -> tuple[Any, Split]:
-    """Return the items of a split and its name. Raises as `open_fed` does, with a hint to do without."""
+    """Return the items of a split and its name. Raises as `open_fed` does, with a hint to use --synthetic."""
     try:
         _, fed = open_fed(card, task, registry, data=data)
     except DataError as error:
-        hint = f"{error.hint}; or" if error.hint else "to do without the data:"
+        hint = f"{error.hint}; or" if error.hint else "to verify without the data:"
         raise DataError(str(error), hint=f"{hint} --synthetic verifies on random inputs") from error
     split = split or default_split(fed)
     return fed.split(split), split

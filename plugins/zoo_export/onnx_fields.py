@@ -1,10 +1,9 @@
-"""What an ONNX file says of itself, read without ONNX: a walk over its protobuf messages. Torch-free.
+"""Read the metadata of an ONNX file without ONNX, from its protobuf messages. Torch-free.
 
-zoo's own files have a checksum: their metadata holds the sha256 of the file, computed with that field
-zeroed, so that damage is noticed before anything is run.
-
-A file can name others in many places, and ONNX Runtime opens them. So only the fields in a table are
-accepted: what an export has, and nothing that can name a file, whatever later versions of ONNX add.
+zoo's files have a checksum: their metadata holds the sha256 of the file, computed with that field zeroed, so
+that damage is detected before anything is run. A file can name other files in many places, and ONNX Runtime
+opens them. So only the fields in a table are accepted: those of an export, none of which can name a file,
+whatever later versions of ONNX add.
 """
 
 from __future__ import annotations
@@ -65,16 +64,16 @@ FIELDS: dict[str, dict[int, tuple[int, ...] | str]] = {
 
 
 class NotOnnx(Exception):
-    """The bytes are no ONNX model, or not one that zoo reads; the message says why."""
+    """The bytes are not an ONNX model, or not one that zoo supports; the message gives the reason."""
 
 
 class Described(msgspec.Struct):
-    """What a file says of itself.
+    """The metadata of a file.
 
     Attributes:
         texts: its metadata.
-        opset: the version of the operators that it uses; 0 if it does not say.
-        checksum: where the sha256 of the file is in it; None if it has none.
+        opset: the version of its operators; 0 if it is not stated.
+        checksum: the position of the file's sha256; None if it has none.
     """
 
     texts: dict[str, str]
@@ -85,14 +84,14 @@ class Described(msgspec.Struct):
 
 
 def described(content: bytes) -> Described:
-    """Return what a file says of itself. Raises NotOnnx."""
+    """Return the metadata of a file. Raises NotOnnx."""
     if content[4:8] == b"ORTM":  # ONNX Runtime would read it as a file of its own format
         raise NotOnnx("it is an ORT file as well")
     found = Described({})
     try:
         _walk(content, 0, len(content), "ModelProto", found, 0)
     except (IndexError, UnicodeDecodeError):
-        raise NotOnnx("it is not an ONNX model, or cut off") from None
+        raise NotOnnx("it is not an ONNX model, or it is truncated") from None
     if found.graphs == 0:
         raise NotOnnx("it is not an ONNX model")
     if found.checksum is not None and found.texts[_CHECKSUM] != _digest(content, found.checksum):
@@ -101,7 +100,7 @@ def described(content: bytes) -> Described:
 
 
 def with_checksum(proto: ModelProto) -> bytes:
-    """Return the bytes of a model, with a checksum."""
+    """Return the bytes of a model with a checksum."""
     proto.metadata_props.add(key=_CHECKSUM, value=_NO_CHECKSUM)
     content = proto.SerializeToString(deterministic=True)
     found = Described({})
@@ -119,7 +118,7 @@ def _digest(content: bytes, checksum: tuple[int, int]) -> str:
 
 
 def _walk(content: bytes, start: int, end: int, kind: str, found: Described, depth: int) -> None:
-    """Note what a message says, and those inside it. Raises NotOnnx, or IndexError where it is cut off."""
+    """Read a message and those inside it. Raises NotOnnx, or IndexError where it is truncated."""
     if depth > _DEEPEST:
         raise NotOnnx("its graphs are nested too deeply")
     for number, wire, first, last in _fields(content, start, end):
@@ -130,9 +129,9 @@ def _walk(content: bytes, start: int, end: int, kind: str, found: Described, dep
             raise NotOnnx("it keeps weights in other files, which zoo does not open")
         known = FIELDS[kind].get(number, ())
         if wire not in (_BYTES if isinstance(known, str) else known):
-            raise NotOnnx(f"its field {number} of a {kind} (wire type {wire}) is not one that zoo writes")
+            raise NotOnnx(f"field {number} of a {kind} (wire type {wire}) is not one that zoo writes")
         if kind == "NodeProto" and number == 7 and first < last:
-            raise NotOnnx("it uses operators that are not those of ONNX itself")
+            raise NotOnnx("it uses operators that are not part of ONNX")
         if kind == "OperatorSetIdProto" and number == 2:
             found.opset = max(found.opset, first)
         if kind == "ModelProto" and number == 14:
@@ -143,11 +142,11 @@ def _walk(content: bytes, start: int, end: int, kind: str, found: Described, dep
 
 
 def _note(content: bytes, start: int, end: int, found: Described) -> None:
-    """Note a text of the metadata: its key and its value."""
+    """Read an entry of the metadata: its key and its value."""
     parts = {number: (first, last) for number, wire, first, last in _fields(content, start, end) if wire == 2}
     key, value = (content[slice(*parts.get(n, (0, 0)))].decode() for n in (1, 2))
     if key in found.texts:
-        raise NotOnnx("its metadata says something twice")
+        raise NotOnnx("its metadata has a key twice")
     if key == "ort_config":
         raise NotOnnx("it configures ONNX Runtime")
     found.texts[key] = value
@@ -177,7 +176,7 @@ def _fields(content: bytes, start: int, end: int) -> Iterator[tuple[int, int, in
 
 
 def _varint(content: bytes, at: int, end: int) -> tuple[int, int]:
-    """Return a number and where the next field begins. Raises IndexError where it is cut off."""
+    """Return a number and the position of the next field. Raises IndexError where it is truncated."""
     value = shift = 0
     while True:
         if at >= end or shift > 63:

@@ -1,4 +1,4 @@
-"""Reading an ONNX file that `zoo export` wrote. Torch-free; ONNX Runtime is imported when it is run."""
+"""Read an ONNX file that `zoo export` wrote. Torch-free; ONNX Runtime is imported when the file is run."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _HINT = "zoo runs the .onnx files that `zoo export` writes"
 
 
 def read(path: Path) -> Exported:
-    """Return what a file holds, of which nothing has been run.
+    """Return the content of a file without running any of it.
 
-    Raises WeightsError if it cannot be read, is damaged, or is no ONNX file of zoo's.
+    Raises WeightsError if it cannot be read, is damaged, or is not an ONNX file from zoo.
     """
     try:
         with open_regular(path) as file:

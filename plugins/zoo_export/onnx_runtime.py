@@ -1,4 +1,4 @@
-"""Running ONNX files by ONNX Runtime, on the CPU."""
+"""Run ONNX files with ONNX Runtime, on the CPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ONNX files: one graph with its weights inside, in bytes that depend on the model alone."""
+"""Write ONNX files: one graph that contains its weights, in bytes that depend only on the model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["OnnxExporter"]
 
 
 class OnnxExporter(Exporter):
-    """Writes ONNX by torch's own exporter. The reader runs it by ONNX Runtime."""
+    """Writes ONNX with torch's exporter. The reader runs it with ONNX Runtime."""
 
     def write(self, model: Exportable) -> bytes:
         inputs, outputs = (
@@ -30,7 +30,7 @@ class OnnxExporter(Exporter):
 
 
 def _strip(proto: ModelProto) -> None:
-    """Remove what torch notes on where each node comes from, and call the axis of the batch `batch`."""
+    """Remove torch's notes on the origin of each node, and name the batch axis `batch`."""
     del proto.metadata_props[:]
     graph = proto.graph
     _forget([proto, graph, *graph.node, *graph.initializer, *graph.input, *graph.output, *proto.functions])

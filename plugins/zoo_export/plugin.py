@@ -12,14 +12,14 @@ def zoo_exporters() -> list[ExporterSpec]:
             target="zoo_export.onnx_writer:OnnxExporter",
             reader="zoo_export.onnx_reader:read",
             suffix=".onnx",
-            summary="ONNX, which ONNX Runtime and many others run without torch",
+            summary="ONNX, for ONNX Runtime and other engines without torch",
             extra="export",
         ),
         ExporterSpec(
             name="pt2",
             target="zoo_export.pt2:Pt2Exporter",
             suffix=".pt2",
-            summary="A program of torch.export, which torch.export.load reads",
+            summary="A torch.export program, for torch.export.load",
         ),
     ]
 

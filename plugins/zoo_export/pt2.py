@@ -1,4 +1,4 @@
-"""Torch's own pt2 files, which are only written: reading one that somebody else wrote can run their code."""
+"""Write torch's pt2 files, which zoo does not read: reading a file from someone else can run their code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Pt2Exporter", "program_of"]
 
 
 class Pt2Exporter(Exporter):
-    """Writes a program of torch.export."""
+    """Writes a torch.export program."""
 
     def write(self, model: Exportable) -> bytes:
         program = model.trace()
@@ -31,7 +31,7 @@ class Pt2Exporter(Exporter):
 
 
 def program_of(module: nn.Module, signature: Signature) -> Program:
-    """Return what `torch.export` made of a model as a function over arrays."""
+    """Return a torch.export program as a function over arrays."""
     names = [port.name for port in signature.outputs]
 
     def run(inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -1,7 +1,7 @@
-"""Starting a program in a new process, from the content of a file alone, as it will be started later.
+"""Start a program in a new process, from only the content of a file, as it will be started later.
 
-What an exporter has kept in memory, or beside the file, is not there. The caller uses `fresh_process`; the
-new process runs `main`, and imports torch only if the format needs it.
+Data that an exporter kept in memory, or beside the file, is missing there. The caller uses `fresh_process`;
+the new process runs `main`, and imports torch only if the format needs it.
 """
 
 from __future__ import annotations
@@ -35,12 +35,11 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @contextmanager
 def fresh_process(spec: ExporterSpec, registry: Registry, threads: int) -> Generator[Start]:
-    """Start a process in an empty folder, and yield what starts an exporter's program in it.
+    """Start a process in an empty folder, and yield a function that starts an exporter's program in it.
 
-    A format with a reader is read and run by that, as `zoo predict` does; another one by `Exporter.start`.
-
-    What they raise there is raised here: a ZooError as a WeightsError, ModuleNotFoundError as itself, and any
-    other as an exception of the same name.
+    A format with a reader is read and run by the reader, as `zoo predict` does; other formats by
+    `Exporter.start`. Errors there are raised here: a ZooError as a WeightsError, ModuleNotFoundError as
+    itself, and any other as an exception of the same name.
     """
     path = os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path if folder)
     own = {"PYTHONPATH": path, "OMP_NUM_THREADS": str(threads)}
@@ -74,7 +73,7 @@ def _ask(process: subprocess.Popen[bytes], printed: IO[bytes], signature: object
     """Start a program from its content, or run it. Raises as `fresh_process` says.
 
     Args:
-        signature: of the program to start; None to run the one that was started.
+        signature: signature of the program to start; None to run the started program.
     """
     try:
         _send(process.stdin, signature, arrays)
@@ -95,7 +94,7 @@ def _ask(process: subprocess.Popen[bytes], printed: IO[bytes], signature: object
 
 
 def _send(pipe: IO[bytes] | None, message: object, arrays: Arrays) -> None:
-    """Write a message and the types and shapes of some arrays, a line of JSON, and then their bytes."""
+    """Write a line of JSON with a message and the types and shapes of arrays, and then the arrays' bytes."""
     assert pipe is not None
     types = {name: (array.dtype.str, array.shape) for name, array in arrays.items()}
     pipe.write(json.dumps([message, types]).encode() + b"\n")
@@ -105,7 +104,7 @@ def _send(pipe: IO[bytes] | None, message: object, arrays: Arrays) -> None:
 
 
 def _receive(pipe: IO[bytes] | None) -> tuple[Any, Arrays]:
-    """Read a message and its arrays. Raises EOFError if no more will come."""
+    """Read a message and its arrays. Raises EOFError at the end."""
     assert pipe is not None
     line = pipe.readline()
     if not line:
@@ -119,7 +118,7 @@ def _receive(pipe: IO[bytes] | None) -> tuple[Any, Arrays]:
 
 
 def main() -> None:
-    """Start programs and run them until stdin ends, or the parent. What is printed goes to stderr."""
+    """Start programs and run them until stdin or the parent process ends. Output goes to stderr."""
     request: dict[str, Any] = json.loads(sys.argv[1])
     end_with(request["parent"])
     questions, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
@@ -155,10 +154,10 @@ def _program(request: dict[str, Any], signature: Any, content: bytes) -> Program
 
 
 def _require_arrays(outputs: Mapping[str, object]) -> None:
-    """Raise TypeError if an output of a program is no array."""
+    """Raise TypeError if an output of a program is not an array."""
     for name, output in outputs.items():
         if not isinstance(output, np.ndarray):
-            raise TypeError(f"{name} must be an array of numpy (got a {type(output).__name__})")
+            raise TypeError(f"{name} must be a NumPy array (got a {type(output).__name__})")
 
 
 def _described(error: BaseException) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A model as a program of torch.export: a batch of any size, and nothing of this machine in it."""
+"""Convert a model to a torch.export program, for any batch size, without paths of this machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LARGEST_BATCH = 2**20
 
 
 def trace(module: nn.Module, inputs: Mapping[str, Tensor], ports: Signature) -> ExportedProgram:
-    """Return the program of a module. Raises whatever torch does for one that it cannot trace.
+    """Return the program of a module. Raises torch's error for a module that cannot be traced.
 
     Args:
         inputs: an example of each input, by name.
@@ -42,13 +42,13 @@ def trace(module: nn.Module, inputs: Mapping[str, Tensor], ports: Signature) -> 
 
 
 def _takes_several(module: nn.Module) -> bool:
-    """Return whether a module is called with any number of tensors: `forward(self, tokens, *state)`."""
+    """Return whether a module takes any number of tensors: `forward(self, tokens, *state)`."""
     return any(each.kind is each.VAR_POSITIONAL for each in signature(module.forward).parameters.values())
 
 
 @contextlib.contextmanager
 def silently() -> Generator[None]:
-    """Keep torch from warning of how it traces, and from printing what it cannot."""
+    """Suppress torch's warnings and output during tracing."""
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

@@ -1,4 +1,4 @@
-"""Verifying an exported program: its outputs are those of the model that it was made from, item by item."""
+"""Verify an exported program: compare its outputs with the model's, item by item."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ _TIMES = 100
 
 @dataclass(slots=True)
 class Verification:
-    """What was found when a program and its model were given the same items.
+    """The result of comparing a program with its model on the same items.
 
     Attributes:
-        items: how many were compared one by one.
-        total: how many there are in the split.
-        disagreements: items predicted differently, the two best logits being closer to each other than
+        items: number of items compared one by one.
+        total: number of items in the split.
+        disagreements: number of items predicted differently, whose two largest logits differ by less than
             `largest_difference`.
-        largest_difference: between the logits of the program and those of the model.
-        tolerance: the largest difference that may be rounding, relative to the largest logit.
+        largest_difference: largest difference between the program's logits and the model's.
+        tolerance: largest difference that may be due to rounding, relative to the largest logit.
     """
 
     tolerance: float
@@ -54,7 +54,7 @@ class Verification:
     def compare(
         self, ours: Arrays, theirs: Arrays, what: str, exact: Callable[[], Arrays] | None = None
     ) -> None:
-        """Compare the outputs of the model with those of the program, whose names they have.
+        """Compare the outputs of the model with the program's outputs of the same names.
 
         Args:
             exact: returns the outputs of the model in float64, if rounding can grow from step to step.
@@ -77,18 +77,18 @@ class Verification:
 
 
 def _largest(differences: NDArray[Any]) -> NDArray[Any]:
-    """Return the largest difference of each item or step, the first dimension."""
+    """Return the largest difference for each item or step, the first dimension."""
     return np.abs(differences).max(axis=tuple(range(1, differences.ndim)), initial=0.0)
 
 
 def refused(why: str) -> WeightsError:
-    """Return the error for a program that is not what it was made from."""
-    hint = "no file was written; this is a bug of the exporter, or of a layer that it cannot write"
+    """Return the error for a program that differs from its model."""
+    hint = "no file was written; this is a bug of the exporter, or a layer that it does not support"
     return WeightsError(f"the exported program is wrong: {why}", hint=hint)
 
 
 def synthetic_items(task: Task, arguments: Mapping[str, Any], count: int) -> Any:
-    """Return some random items as a split has them, for a model whose data is not here."""
+    """Return random items in the form of a split, for a model whose data is not available."""
     generator = torch.Generator().manual_seed(seed_for(0, "export"))
     if isinstance(task, CarriesState):
         if task.spec.labels is None:
@@ -116,14 +116,14 @@ def verify(
     Args:
         items: a split of data, as `Dataset.split` returns it.
         exact: returns the model in float64.
-        unit: what items are, in a word.
-        head: the weights (K, F) that make class maps of feature maps, if the program has class maps; then the
-            features of the model must not be pooled.
+        unit: name of the items.
+        head: the weights (K, F) that turn feature maps into class maps, if the program has class maps; the
+            model's features must then not be pooled.
         tolerance: see `Verification`.
 
     Raises:
         DataError: there are no items.
-        WeightsError: the program answers otherwise.
+        WeightsError: the program's predictions differ.
     """
     pair = _Pair(model, program, task, exact, Verification(tolerance), head)
     if isinstance(task, CarriesState):
@@ -134,9 +134,9 @@ def verify(
 
 
 class _Pair:
-    """A model, the program that was made from it, and what was found when both were given the same.
+    """A model, the program made from it, and the results of their comparison so far.
 
-    Of each item that they answer differently, how close it was is kept.
+    For each item that they predict differently, the margin is kept.
     """
 
     def __init__(
@@ -154,10 +154,10 @@ class _Pair:
         self.found = found
 
     def run(self, items: Any, report: Callable[[int, int], None]) -> None:
-        """Compare both item by item, and the first ones in batches of several sizes."""
+        """Compare both item by item, and the first items in batches of several sizes."""
         count = min(len(items), ITEMS)
         if count == 0:
-            raise DataError("there are no items to verify it on")
+            raise DataError("there are no items to verify the file on")
         self.found.total = len(items)
         first = np.stack([np.asarray(items[n][0]) for n in range(min(64, count))])
         first = first[np.arange(64) % len(first)]
@@ -185,15 +185,15 @@ class _Pair:
         return {**outputs, FEATURES: features.mean((2, 3)), CLASS_MAPS: maps}
 
     def read(self, tokens: Any, report: Callable[[int, int], None]) -> None:
-        """Compare both token by token: lanes and lengths of several sizes, and then all in a few lanes."""
+        """Compare both token by token, with several batch sizes and lengths, and then for the whole text."""
         if len(tokens) < 2:
-            raise DataError("there are no tokens to verify it on")
+            raise DataError("there are no tokens to verify the file on")
         self.found.total = len(tokens) - 1
         some = torch.as_tensor(tokens[: ITEMS + 1]).long().numpy()
         for lanes in _BATCHES:
             for length in _LENGTHS:
                 read = some[np.arange(lanes * length) % len(some)].reshape(length, lanes)
-                self._read(read, f"{lanes} lanes of {length} tokens")
+                self._read(read, f"{lanes} texts of {length} tokens")
         count = len(some) - 1
         lanes = min(_LANES, count)
         whole = count // lanes * lanes
@@ -204,7 +204,7 @@ class _Pair:
                 report(self.found.items, count)
 
     def _read(self, tokens: NDArray[np.int64], what: str) -> tuple[Arrays, Arrays]:
-        """Compare what both give after each of some tokens (T, B); the program reads them in two halves."""
+        """Compare the outputs after each token of texts (T, B); the program reads them in two halves."""
         ours, theirs = _outputs(self._model, [tokens]), _outputs(self._program, np.array_split(tokens, 2))
         self.found.compare(ours, theirs, what, lambda: self._exactly(tokens))
         return ours, theirs
@@ -217,7 +217,7 @@ class _Pair:
             return _outputs(self._model, [tokens])
 
     def _note(self, ours: Arrays, theirs: Arrays) -> None:
-        """Note the items that are predicted differently, each with its widest margin."""
+        """Record the items that are predicted differently, each with its widest margin."""
         if self._task.spec.labels is None:
             return
         one, other = (_rows(outputs[self._model.main_output], self._task) for outputs in (ours, theirs))
@@ -231,11 +231,11 @@ class _Pair:
         self._margins.append(margins[margins >= 0])
 
     def judged(self, unit: str) -> Verification:
-        """Return what was found, with the disagreements. Raises WeightsError if one is more than rounding."""
+        """Return the result with the disagreements. Raises WeightsError if rounding cannot explain one."""
         margins = np.concatenate(self._margins) if self._margins else np.zeros(0)
         wrong = int((margins >= self.found.largest_difference).sum())
         if wrong:
-            raise refused(f"it answers {wrong:,} of {self.found.items:,} {unit} differently")
+            raise refused(f"it predicts {wrong:,} of {self.found.items:,} {unit} differently")
         self.found.disagreements = len(margins)
         return self.found
 
@@ -249,7 +249,7 @@ class _Pair:
 
 
 def _outputs(runner: Runner, pieces: list[NDArray[np.int64]]) -> Arrays:
-    """Return what a runner gives after each token of several pieces of text, (T, B, ...)."""
+    """Return a runner's outputs after each token of several pieces of text, (T, B, ...)."""
     state, found = None, list[Arrays]()
     with runner.reading() as step:
         for tokens in pieces:
@@ -260,7 +260,7 @@ def _outputs(runner: Runner, pieces: list[NDArray[np.int64]]) -> Arrays:
 
 
 def _rows(logits: NDArray[Any], task: Task) -> NDArray[Any]:
-    """Return logits as a row for each item, or for each token."""
+    """Reshape logits to a row for each item or token."""
     return logits.reshape(-1, logits.shape[-1]) if isinstance(task, CarriesState) else logits
 
 

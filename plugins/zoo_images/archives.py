@@ -1,4 +1,4 @@
-"""Archives, unpacked file by file and believed only if each file's sha256 is right."""
+"""Unpack archives file by file, and accept each file only if its sha256 is right."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _HEADERS = 1 << 24
 def tar_members(
     archive: Path, members: Mapping[str, str], folder: Path, *, max_bytes: int = _MOST_BYTES
 ) -> None:
-    """Write members of a tar archive into `folder`, each under its bare file name.
+    """Extract members of a tar archive into `folder`, each under its bare file name.
 
-    Nothing else is extracted: a member's path, links and permissions are never used.
+    A member's path, links and permissions are never used.
 
     Args:
         members: the sha256 of each file to extract, by its name.
@@ -74,7 +74,7 @@ def _unpack(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path, sha256: s
 
 
 class _Capped(io.BufferedReader):
-    """A stream that gives no more than `left` bytes: only a tar header itself says where it ends."""
+    """A stream that returns at most `left` bytes, since a tar header could otherwise have any length."""
 
     left = _HEADERS
 

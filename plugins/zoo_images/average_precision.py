@@ -1,7 +1,7 @@
 """Average precision from sums: histograms of the scores of positives and negatives, added up over batches.
 
-A score is cut to a floating-point number of 13 bits: a sign, 4 bits of exponent, from 1/256 to 256, and 8 of
-mantissa. In order of size, these numbers are the bins, and scores in one bin are ties. The sums of 80
+A score is rounded to a floating-point number of 13 bits: a sign, 4 bits of exponent, from 1/256 to 256, and 8
+bits of mantissa. These numbers, in order, are the bins, and scores in one bin are ties. The sums of 80
 classes take 10.5 MB in double precision.
 """
 
@@ -40,7 +40,7 @@ def histograms(scores: Tensor, labels: Tensor) -> Tensor:
 
 
 def _bins(scores: Tensor) -> Tensor:
-    """Return the bin of each score: the bits of a small floating-point number, in order of size."""
+    """Return the bin of each score: the bits of a small floating-point number, in order."""
     bits = (scores.float() + 0.0).half().view(torch.int16).long()  # adding 0 makes -0 a 0
     size = ((bits & 0x7FFF) >> _DROPPED).clamp(_LOWEST, _HIGHEST) - _LOWEST
     return torch.where(bits < 0, _HALF - 1 - size, _HALF + size)
@@ -49,12 +49,12 @@ def _bins(scores: Tensor) -> Tensor:
 def average_precision(counts: Tensor) -> Tensor:
     """Return each class's average precision, (K,) float64; NaN for a class without positives.
 
-    It is the sum over scores, from the highest down, of the precision times the recall gained, without
-    interpolation and with ties taken together, as scikit-learn computes it. Source: Everingham et al. 2010,
-    The Pascal VOC Challenge, IJCV 88, section 4.2, whose later editions use every score.
+    It is the sum over scores, from the highest down, of the precision times the gain in recall, without
+    interpolation and with ties grouped, as in scikit-learn. Source: Everingham et al. 2010, The Pascal VOC
+    Challenge, IJCV 88, section 4.2, whose later editions use every score.
 
     Args:
-        counts: the sum of what `histograms` returned for each batch, (2, K, BINS).
+        counts: the sum of the results of `histograms` over all batches, (2, K, BINS).
     """
     negatives, positives = counts.double().flip(2)
     hits = positives.cumsum(1)

@@ -1,4 +1,4 @@
-"""Batches of images: read from files or a dataset, checked, augmented and normalized."""
+"""Make batches of images: read from files or a dataset, checked, augmented and normalized."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _EVAL_PIXELS = 500 * 64 * 64
 
 @runtime_checkable
 class ReadsAhead(Protocol):
-    """A split of images that is asked for all batches of an epoch at once, so that it can read ahead."""
+    """A split of images that gets the indices of all batches of an epoch at once, to read ahead."""
 
     def batches(self, chosen: Sequence[Sequence[int]], /) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the images (B, C, H, W), uint8, and the labels of each batch of indices, in order.
@@ -36,7 +36,7 @@ class ReadsAhead(Protocol):
 
 
 class ImageBatches:
-    """The half of a task of images that does not depend on what the labels are; the other half is a Task."""
+    """The part of an image task that does not depend on the kind of labels; a Task completes it."""
 
     def example(self, dims: Mapping[str, int]) -> Tensor:
         """Return one image, (1, C, H, W)."""
@@ -47,11 +47,11 @@ class ImageBatches:
         return _normalize(items, preprocess)
 
     def feed(self, dataset: Dataset, card: Card) -> Dataset:
-        """Return the images, to be normalized with the card's mean and standard deviation.
+        """Return the images, normalized with the card's mean and standard deviation.
 
         Classes are matched by name, in any order; the data may lack some.
 
-        Raises DataError if their size is not that of the card, or they have a class that it does not.
+        Raises DataError if the images have another size than the card's, or a class that the card lacks.
         """
         for key in ("in_channels", "image_size"):
             ours, theirs = card.arguments[key], dataset.dims[key]
@@ -70,7 +70,7 @@ class ImageBatches:
         return {"size": card.arguments["image_size"], "channels": card.arguments["in_channels"]}
 
     def class_counts(self, dataset: Dataset, split: Split) -> dict[str, int]:
-        """Return how many images of a split each class has; nothing if only reading all would tell."""
+        """Return the number of images of each class in a split; empty if that requires reading all images."""
         labels, names = getattr(dataset.split(split), "labels", None), dataset.preprocess["classes"]
         if not isinstance(labels, Tensor) or labels.is_floating_point():
             return {}
@@ -127,7 +127,7 @@ def _renumbered(dataset: Dataset, numbers: Sequence[int], count: int, name: Spli
 
 
 def _near(images: Any, device: str) -> Any:
-    """Return a split whose tensors are on a device, if it can be there and has room; else the split."""
+    """Return a split with its tensors on a device, if they can be moved and fit; otherwise the same split."""
     return images.on(device) if isinstance(images, ImageSplit) else images
 
 
@@ -140,9 +140,9 @@ def _chunks(order: Tensor, config: TrainConfig) -> list[Tensor]:
 
 
 def _part(count: int, rank: int, world_size: int, beside: int) -> tuple[Tensor, float]:
-    """Return the places of a process's part of a batch, if `beside` after that of the image before it.
+    """Return the positions of a process's part of a batch, after the preceding image's if `beside`.
 
-    The second value is its share of the batch.
+    The second value is the part's share of the batch.
     """
     mine, share = part_of(count, rank=rank, world_size=world_size)
     places = torch.arange(count)[mine]
@@ -150,7 +150,7 @@ def _part(count: int, rank: int, world_size: int, beside: int) -> tuple[Tensor, 
 
 
 def _turns(count: int, *, seed: int, epoch: int) -> Tensor:
-    """Return which images have the turn of being mirrored in an epoch, (count,): the others have the next."""
+    """Return which images are mirrored in an epoch, (count,); the others are mirrored in the next one."""
     first = torch.rand(count, generator=_generator(seed, "turns")) < 0.5
     return ~first if epoch % 2 else first
 
@@ -160,7 +160,7 @@ def _generator(*position: int | str) -> torch.Generator:
 
 
 def _fetched(images: Any, wanted: Sequence[Sequence[int]]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the images and labels of each batch of indices; a split that reads ahead is asked for all."""
+    """Yield the images and labels of each batch of indices; a split that reads ahead gets all of them."""
     if not isinstance(images, ReadsAhead):
         yield from (_fetch(images, indices) for indices in wanted)
         return
@@ -169,7 +169,7 @@ def _fetched(images: Any, wanted: Sequence[Sequence[int]]) -> Iterator[tuple[Ten
 
 
 def _fetch(images: Any, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Return images (B, C, H, W), and labels (B,) or float (B, K), of a split of items or of batches."""
+    """Return images (B, C, H, W), and labels (B,) or float (B, K), using `read_batch` if the split has it."""
     if isinstance(images, ReadsBatches):
         batch, labels = images.read_batch(list(indices))
     else:

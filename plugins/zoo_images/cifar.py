@@ -31,7 +31,7 @@ ValSize = Annotated[int, Meta(ge=0, le=49_999)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """An archive and the files of images inside it, all known by their sha256.
+    """An archive and its files of images, with their sha256.
 
     Attributes:
         files: the number of images and the sha256 of each file; the last file is the test split.
@@ -46,7 +46,7 @@ class Release:
 
     @property
     def url(self) -> str:
-        """The address of the archive."""
+        """The URL of the archive."""
         return f"https://www.cs.toronto.edu/~kriz/{self.archive}"
 
     @property
@@ -96,7 +96,8 @@ def cifar10(*, root: str | None = None, val_size: ValSize = 5_000) -> ImageSet:
 
     Args:
         root: folder that contains `cifar-10-batches-bin`.
-        val_size: number of training images, the last ones, for the val split; with 0 all are trained on.
+        val_size: number of training images to use as val split, from the end; with 0, all are used for
+            training.
 
     Raises:
         DataError: a file is missing, or has the wrong length or sha256.
@@ -113,7 +114,8 @@ def cifar100(
 
     Args:
         root: folder that contains `cifar-100-binary`.
-        val_size: number of training images, the last ones, for the val split; with 0 all are trained on.
+        val_size: number of training images to use as val split, from the end; with 0, all are used for
+            training.
         labels: `"fine"` for the 100 classes, `"coarse"` for the 20 groups of classes.
 
     Raises:
@@ -126,7 +128,7 @@ def cifar100(
 
 
 def _read(release: Release, root: str | None, *, label: int = 0) -> tuple[ImageSplit, ImageSplit, Kept]:
-    """Return the training and the test images, and how all are kept.
+    """Return the training and the test images, and how they are stored.
 
     Args:
         label: which byte of a record is the label.
@@ -157,7 +159,7 @@ def _checked(release: Release, folder: Path) -> list[Path]:
 
 
 def _decode(release: Release, paths: Sequence[Path]) -> Tensor:
-    """Return the pixels of all files, and after them the labels. Raises DataError."""
+    """Return the pixels of all files, followed by the labels. Raises DataError."""
     total, start = sum(count for count, _ in release.files.values()), 0
     both = np.empty(total * release.record, np.uint8)
     pixels, labels = both[: total * _PIXELS].reshape(total, -1), both[total * _PIXELS :].reshape(total, -1)

@@ -1,4 +1,4 @@
-"""The classes of CIFAR-10 and CIFAR-100 in the order of their labels, with the names of the releases."""
+"""The classes of CIFAR-10 and CIFAR-100 in the order of their labels, with their original names."""
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 

@@ -40,9 +40,9 @@ def find_images(
 ) -> tuple[list[str], dict[Split, list[ImageFile]]]:
     """Return the names of the classes, and the images of train, val and test, sorted by path.
 
-    If there are no split folders, the `shares` of val and test are drawn from each class. Without any, the
-    images may be there to measure a model that knows other classes too: one is enough, and one without
-    images is none.
+    Without split folders, the `shares` of val and test are drawn from each class. If the shares are 0, the
+    images may serve to measure a model with more classes: one class is enough, and empty class folders are
+    skipped.
 
     Raises DataError if the folders do not follow LAYOUT, a class has no images or none left to train on, or
     the splits have different classes.
@@ -85,7 +85,7 @@ def existing(root: str, layout: str) -> Path:
 
 
 def _split_folders(home: Path) -> dict[Split, Path]:
-    """Return the folder of each split, or nothing if there is no `train` folder with folders inside."""
+    """Return the folder of each split; empty if there is no `train` folder with folders inside."""
     inside, _ = _inside(home)
     if not any(folder.name.lower() == "train" and _inside(folder)[0] for folder in inside):
         return {}
@@ -101,7 +101,7 @@ def _split_folders(home: Path) -> dict[Split, Path]:
 
 
 def _class_folders(place: Path, *, empty: bool) -> dict[str, list[Path]]:
-    """Return the images of each class, by the name of its folder; `empty` ones are left out, or refused."""
+    """Return the images of each class by folder name; with `empty`, skip empty folders."""
     folders, _ = _inside(place)
     if not folders:
         raise DataError(f"{place} contains no class folders", hint=LAYOUT)
@@ -134,7 +134,7 @@ def _inside(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _draw(images: list[ImageFile], shares: Mapping[Split, float], seed: int) -> dict[Split, list[ImageFile]]:
-    """Draw the shares from the images of every class, in an order hashed from seed and name.
+    """Draw the shares from the images of every class, in an order given by a hash of seed and name.
 
     Each split keeps the order of the images.
     """

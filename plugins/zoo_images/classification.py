@@ -51,7 +51,7 @@ class Classification(ImageBatches, Task):
         return Views(model)
 
     def baseline(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
-        """Return an accuracy of 1 / K, and a loss of ln K; nothing for a single class."""
+        """Return an accuracy of 1 / K, and a loss of ln K; empty for a single class."""
         classes = len(preprocess["classes"])
         return {"accuracy": 1 / classes, "loss": math.log(classes)} if classes > 1 else {}
 
@@ -65,7 +65,7 @@ class Classification(ImageBatches, Task):
     def details(self, sums: Mapping[str, Tensor], preprocess: Mapping[str, Any]) -> dict[str, Any]:
         """Return each class's count and accuracy, and the numbers of images `confusion[label][predicted]`.
 
-        Also `missing_classes`, those without an image.
+        The details include `missing_classes`, the classes without an image.
         """
         confusion = sums["confusion"].long()
         counts = confusion.sum(1)

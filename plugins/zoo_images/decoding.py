@@ -1,4 +1,4 @@
-"""Decode images into one array of bytes, once, by several threads, and cache it.
+"""Decode images into one array of bytes, once, with several threads, and cache it.
 
 The array is mapped from its file, so it may be larger than memory. Each thread needs memory for one image
 file and the image at full size as Pillow decodes it: at most 256 MiB, 512 MiB if it is rotated, and 1 GiB
@@ -37,7 +37,7 @@ class Decoded(NamedTuple):
     Attributes:
         images: uint8 (N, channels, size, size).
         hashes: the sha256 of each file.
-        home: the folder of the cache that they are in.
+        home: their folder in the cache.
     """
 
     images: Tensor
@@ -45,13 +45,13 @@ class Decoded(NamedTuple):
     home: Path
 
     def statistics(self, count: int) -> Statistics:
-        """Return mean and standard deviation of the first `count` images, which the cache remembers."""
+        """Return the mean and standard deviation of the first `count` images, which are cached."""
         path = self.home / f"statistics-{count}"
         return kept_fact(path, lambda: statistics_of(self.images[:count]), Statistics)
 
 
 def decoded(paths: Sequence[Path], *, size: int, channels: int) -> Decoded:
-    """Return images, decoded if the cache does not have them.
+    """Return images, decoding them if they are not cached.
 
     Raises DataError naming the first image, by path, that cannot be read.
     """
@@ -70,10 +70,9 @@ def decoded(paths: Sequence[Path], *, size: int, channels: int) -> Decoded:
 
 
 def measured(paths: Sequence[Path], *, size: int, channels: int, count: int) -> tuple[list[str], Statistics]:
-    """Return the sha256 of each file, and mean and standard deviation of the first `count` images.
+    """Return the sha256 of each file, and the mean and standard deviation of the first `count` images.
 
-    All are decoded once, so that one that cannot be read is found, and nothing of them is kept; the cache
-    remembers the result.
+    All images are decoded once, to find any that cannot be read, and are not kept; the results are cached.
 
     Raises DataError naming the first image, by path, that cannot be read.
     """
@@ -102,7 +101,7 @@ def measured(paths: Sequence[Path], *, size: int, channels: int, count: int) -> 
 
 
 def _hashes_of(paths: Sequence[Path]) -> list[str]:
-    """Return the sha256 of each file. Threads read those that are new or have changed."""
+    """Return the sha256 of each file. Threads read files that are new or have changed."""
     with remembered(paths) as known:
         hashes = [known.known(path) for path in paths]
         new = [place for place, sha256 in enumerate(hashes) if sha256 is None]
@@ -138,7 +137,7 @@ def _decode(folder: Path, paths: Sequence[Path], hashes: Sequence[str], shape: t
 
 
 def _for_each(paths: Sequence[Path], work: Callable[[int], T], what: str) -> list[T]:
-    """Call `work` with the position of each path, in several threads, and report how many are done.
+    """Call `work` with the position of each path, in several threads, and report progress.
 
     Raises the error of the first path, in alphabetical order, that fails.
     """

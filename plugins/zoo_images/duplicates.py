@@ -1,4 +1,4 @@
-"""Warn of images that are there more than once: in two splits, or with different labels."""
+"""Warn of duplicate images: in two splits, or with different labels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def warn_of_duplicates(
     Args:
         root: the folder that the files are in, left out of their names.
         splits: the files of train, val and test.
-        labels: the label of each image, or its labels, in the order of the splits.
+        labels: the label or labels of each image, in the order of the splits.
         hashes: the sha256 of each file, in the same order.
     """
     if len({*hashes}) == len(hashes):
@@ -53,7 +53,7 @@ def warn_of_duplicates(
             (group[0], next(place for place in group if labels[place] != labels[group[0]])) for group in torn
         ]
         count = f"{len(torn):,} image{'s' * (len(torn) > 1)} {_are(torn)}"
-        found.append(f"{count} there with different labels, {_examples(pairs, paths, root)}")
+        found.append(f"{count} present with different labels, {_examples(pairs, paths, root)}")
     if found:
         warn("; ".join(found))
 

@@ -1,4 +1,4 @@
-"""Training options that only images, or only classes, have. Torch-free."""
+"""Training options for images and for classes. Torch-free."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ImageFields:
 class LabelFields:
     """Training options of labels."""
 
-    label_smoothing: Fraction = option(0.0, "share of the target that is spread evenly over all classes.")
+    label_smoothing: Fraction = option(0.0, "fraction of the target that is spread evenly over all classes.")
 
     def __post_init__(self) -> None:
         options.validate(self)

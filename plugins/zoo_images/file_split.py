@@ -1,7 +1,7 @@
-"""Image files that are decoded each time they are read, for sets that are larger than the disk.
+"""Image files that are decoded each time they are read, for sets whose decoded images do not fit the disk.
 
-Processes read ahead. An item is a function of its index alone, so a training that goes on in the middle of an
-epoch only has to ask for the batches that are left: there is no state of a loader to keep.
+Worker processes read ahead. An item depends only on its index, so a training that resumes within an epoch
+only requests the remaining batches: a loader has no state to save.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class FileSplit:
 
 
 class _Attempts:
-    """Images, or why one cannot be read: an error of a worker would reach the user as a traceback."""
+    """Images, or the reason that one cannot be read: a worker's error would reach the user as a traceback."""
 
     def __init__(self, split: FileSplit) -> None:
         self._split = split
@@ -90,10 +90,10 @@ def _stacked(items: Sequence[Tensor | str]) -> Tensor | str:
 
 
 def _begin(training: int, _: int) -> None:
-    """Leave Ctrl-C to the training, which saves before it ends the workers, and end with one that is killed.
+    """Ignore Ctrl-C in a worker, since the training saves and ends its workers, and end if it is killed.
 
-    torch looks whether their parent is still there, which is another process where multiprocessing forks them
-    from a server.
+    torch only checks the worker's parent, which is another process if multiprocessing forks workers from a
+    server.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_watch, args=[training], daemon=True).start()

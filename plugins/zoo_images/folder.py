@@ -33,19 +33,19 @@ def folder(
 
     Classes are named after their folders. Hidden files and files without an image's suffix are skipped. Each
     image is rotated by its EXIF orientation, transparency becomes white, and the center square is resized.
-    Images of more than 67,108,864 pixels (8192 x 8192) are refused. Decoded images are cached. A
-    warning says how many files are in two splits or in two classes.
+    Images of more than 67,108,864 pixels (8192 x 8192) are refused. Decoded images are cached. A warning
+    reports files that are in two splits or in two classes.
 
     Args:
         root: folder of class folders, or of `train`, `val` (or `valid`, `validation`) and `test` with class
             folders inside. If there is a `val` or a `test` folder, `train` is not split.
         size: height and width in pixels.
         channels: 3 for color, 1 for gray.
-        val_share: share of each class to draw for val, where no folders say.
-        test_share: share of each class to draw for test, likewise.
-        split_seed: random seed of the draw, which depends on the names of the images alone.
-        cache: keep the decoded images on disk. Without it, worker processes decode them in each epoch: for
-            sets that are larger than the disk.
+        val_share: fraction of each class to draw for val, without split folders.
+        test_share: fraction of each class to draw for test, likewise.
+        split_seed: random seed of the split, which depends only on the names of the images.
+        cache: keep the decoded images on disk. Otherwise, worker processes decode them in each epoch, for
+            sets whose decoded images do not fit the disk.
 
     Raises:
         DataError: an image cannot be read, a class has no images, or the splits have different classes.

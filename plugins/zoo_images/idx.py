@@ -1,4 +1,4 @@
-"""The idx format of MNIST: a magic number, the size of each dimension as 4 big-endian bytes, then the data.
+"""The idx format of MNIST: a magic number, the size of each dimension as 4 big-endian bytes, and the data.
 
 Source: LeCun, Cortes and Burges, "The MNIST database of handwritten digits", section on file formats.
 """
@@ -22,9 +22,9 @@ _MAX_BYTES = 1 << 26
 
 
 def unpacked(path: Path, *, sha256: str) -> bytes:
-    """Return the content of a file, which may be gzipped: its name says so.
+    """Return the content of a file, decompressed if its name ends in `.gz`.
 
-    Raises DataError if it cannot be read or unpacked, or if what is in it has another sha256.
+    Raises DataError if it cannot be read or decompressed, or if the content has another sha256.
     """
     try:
         with open_regular(path) as file:
@@ -42,7 +42,7 @@ def unpacked(path: Path, *, sha256: str) -> bytes:
 
 
 def tensors(content: Tensor) -> list[Tensor]:
-    """Return the data of idx files of bytes, one after the other in an array, as uint8 tensors."""
+    """Return the data of idx files of bytes, concatenated in an array, as uint8 tensors."""
     found: list[Tensor] = []
     while len(content):
         dims = int(content[3])

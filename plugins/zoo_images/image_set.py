@@ -1,4 +1,4 @@
-"""Image sets that fit in memory as bytes, and are read a batch at a time without workers."""
+"""Image sets that are in memory as bytes, and are read in batches without workers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ImageSplit:
         self._copies: dict[str, ImageSplit] = {}
 
     def on(self, device: str) -> ImageSplit:
-        """Return this split with its tensors on a GPU that has room for them, once copied; else itself."""
+        """Return this split with its tensors on a GPU, copied once, if they fit; otherwise itself."""
         if device not in self._copies and _fits_on(device, self.images, self.labels):
             self._copies[device] = ImageSplit(
                 self.images.to(device), self.labels.to(device), files=self.files
@@ -71,8 +71,8 @@ class ImageSet(Dataset):
         splits: train, val and test; val and test may be empty.
         classes: the name of each class, in the order of the labels.
         fingerprint: sha256 of the data as used.
-        statistics: mean and standard deviation of each channel of the training images, if they are known; for
-            files they must be.
+        statistics: mean and standard deviation of each channel of the training images, if known; required for
+            files.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class ImageSet(Dataset):
         return self._fingerprint
 
     def split(self, name: Split) -> Any:
-        """Return an `ImageSplit`, or a `FileSplit` of images that are not kept in the cache."""
+        """Return an `ImageSplit`, or a `FileSplit` for images that are not cached."""
         return self._splits[name]
 
 
@@ -117,7 +117,7 @@ def split_off_val(
 
     Args:
         source: identifies the data; its repr is hashed into the fingerprint.
-        found: the images as they are kept, the statistics of training images beside them.
+        found: the stored images, with the statistics of the training images.
     """
     border = len(train) - val_size
     chosen = train.images[:border]
@@ -143,12 +143,12 @@ def statistics_of(images: Tensor) -> Statistics:
 
 
 def values_of(images: Tensor) -> Tensor:
-    """Return how often each channel of images (N, C, H, W) has each byte value, int64 (C, 256)."""
+    """Return the histogram of byte values of each channel of images (N, C, H, W), int64 (C, 256)."""
     return torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(1)])
 
 
 def statistics_from(counts: Tensor) -> Statistics:
-    """Return each channel's mean and standard deviation from how often it has each byte value, (C, 256)."""
+    """Return each channel's mean and standard deviation from its histogram of byte values, (C, 256)."""
     shares = counts / counts.sum(1, keepdim=True).double()
     values = torch.arange(256, dtype=torch.float64) / 255
     means = (shares * values).sum(1)
@@ -160,7 +160,7 @@ def statistics_from(counts: Tensor) -> Statistics:
 
 
 def _fits_on(device: str, *tensors: Tensor) -> bool:
-    """Return whether a device is a GPU with room for some tensors: four times what they take."""
+    """Return whether a device is a GPU with free memory of four times the size of some tensors."""
     if torch.device(device).type != "cuda":
         return False
     free, _ = torch.cuda.mem_get_info(device)

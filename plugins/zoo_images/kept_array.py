@@ -1,6 +1,6 @@
-"""An array of bytes in a folder of the cache, mapped from its file, which is read whole once, as a check.
+"""An array of bytes in a folder of the cache, mapped from its file, which is verified once.
 
-Beside it are facts about it that take a while to compute, such as the mean of each channel.
+Facts that are slow to compute, such as the mean of each channel, are stored beside it.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ T = TypeVar("T")
 
 
 class Kept(NamedTuple):
-    """An array of bytes, and the folder of the cache that it is in; None if it is only in memory."""
+    """An array of bytes, and its folder in the cache; None if it is only in memory."""
 
     content: Tensor
     home: Path | None
 
     def fact(self, name: str, compute: Callable[[], T], kind: type[T]) -> T:
-        """Return a fact about the array: see `kept_fact`."""
+        """Return a fact about the array; see `kept_fact`."""
         return compute() if self.home is None else kept_fact(self.home / name, compute, kind)
 
 
 def kept(place: str, source: object, make: Callable[[], Tensor], *, what: str) -> Kept:
-    """Return an array of bytes from the cache, where it is made and kept first if necessary.
+    """Return an array of bytes from the cache, making and storing it first if necessary.
 
-    If it cannot be kept, because the disk is full or the cache cannot be written, it is in memory only.
+    If it cannot be stored, because the disk is full or the cache cannot be written, it is only in memory.
 
     Args:
         place: the folder inside the cache, such as `decoded/mnist`.
-        source: what the array is a function of; its repr is hashed into the name of its folder.
+        source: everything that determines the array; its repr is hashed into the name of the folder.
         make: returns the array, uint8 (N,).
         what: the content of the array, for messages.
     """
@@ -76,7 +76,7 @@ def add_checksum(folder: Path) -> None:
 def kept_array(folder: Path) -> Tensor | None:
     """Return `pixels.bin`, uint8 (N,), or None if it is missing or damaged.
 
-    It may be larger than memory, and several processes share what they have read of it.
+    It may be larger than memory, and processes share the parts that they have read.
     """
     try:
         wanted = (folder / "sha256").read_text(encoding="ascii")
@@ -90,7 +90,7 @@ def kept_array(folder: Path) -> Tensor | None:
 
 
 def kept_fact(path: Path, compute: Callable[[], T], kind: type[T]) -> T:
-    """Return what a file beside an array holds; compute it if that is missing or damaged, or to verify."""
+    """Return the content of a file beside an array; compute it if missing or damaged, or to verify it."""
     if not is_verifying() and (known := known_fact(path, kind)) is not None:
         return known
     found = compute()
@@ -107,7 +107,7 @@ def write_fact(path: Path, fact: object) -> None:
 
 
 def known_fact(path: Path, kind: type[T]) -> T | None:
-    """Return what a file holds after its sha256, or None if it is missing or damaged."""
+    """Return the content of a file after its sha256; None if it is missing or damaged."""
     with contextlib.suppress(OSError, msgspec.MsgspecError):
         sha256, _, content = path.read_bytes().partition(b"\n")
         if hashlib.sha256(content).hexdigest().encode() == sha256:

@@ -1,4 +1,4 @@
-"""Read the CSV files that say which labels images have, and find the images."""
+"""Read CSV files of images and labels, and find the images."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Labeled:
 
 
 def find_labeled(root: str) -> tuple[list[str], dict[Split, list[Labeled]]]:
-    """Return the names of the classes, and the images by split: of `labels.csv`, all as train.
+    """Return the names of the classes, and the images by split; those of `labels.csv` are all in train.
 
-    Classes listed as labels are sorted by name; those that are columns keep their order.
+    Classes in a column of labels are sorted by name; classes that are columns keep their order.
 
     Raises DataError if a table or an image is missing, or a table does not follow LAYOUT.
     """
@@ -76,7 +76,7 @@ def find_labeled(root: str) -> tuple[list[str], dict[Split, list[Labeled]]]:
 def _located(
     rows: Mapping[str, tuple[str, ...]], images: Mapping[str, list[Path]], home: Path, table: Path
 ) -> list[Labeled]:
-    """Return the images of a table. Raises DataError if one is missing, or its name stands for several."""
+    """Return the images of a table. Raises DataError if one is missing, or if a name matches several."""
     found: dict[Path, Labeled] = {}
     for name, labels in rows.items():
         places = images.get(name.replace("\\", "/").removeprefix("./"), [])
@@ -93,9 +93,9 @@ def _located(
 
 
 def _images(home: Path) -> dict[str, list[Path]]:
-    """Return the visible images in a folder and its subfolders by all that a table may call them.
+    """Map all names that a table may use to the visible images in a folder and its subfolders.
 
-    That is the path from the folder, or the name alone, each with and without the suffix.
+    The names are the relative path and the file name, each with and without the suffix.
     """
     known: dict[str, list[Path]] = {}
     try:
@@ -117,7 +117,7 @@ def _require_commas(header: list[str], path: Path) -> None:
 
 
 def _read_table(path: Path) -> tuple[list[str], dict[str, tuple[str, ...]]]:
-    """Return the classes of a table, and the labels of each image by the name it has there."""
+    """Return the classes of a table, and the labels of each image by its name in the table."""
     lines = list(_lines(path))
     if len(lines) < 2:
         raise DataError(f"{path} lists no images", hint=LAYOUT)
@@ -163,14 +163,14 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _listed(rows: list[tuple[int, str, list[str]]]) -> list[tuple[str, ...]]:
-    """Return the labels of each line, which a single column lists."""
+    """Return the labels of each line, from a single column."""
     cells = [cell for _, _, (cell,) in rows]
     separator = next((sign for sign in _SEPARATORS if any(sign in cell for cell in cells)), None)
     return [tuple(dict.fromkeys(filter(None, map(str.strip, cell.split(separator))))) for cell in cells]
 
 
 def _marked(rows: list[tuple[int, str, list[str]]], classes: list[str], path: Path) -> list[tuple[str, ...]]:
-    """Return the labels of each line, which has 0 or 1 for each class."""
+    """Return the labels of each line, from a column of 0 or 1 for each class."""
     labels: list[tuple[str, ...]] = []
     for number, _, marks in rows:
         for name, mark in zip(classes, marks, strict=True):

@@ -1,4 +1,4 @@
-"""The user's own images with several labels each, which a CSV file lists."""
+"""The user's own images with several labels each, from a CSV file."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def labeled(
     """Read images and their labels from `labels.csv`, or from `train.csv` beside `val.csv` and `test.csv`.
 
     The first column names an image, with or without its folder and its suffix. Either a second column,
-    `labels` or `tags`, holds the labels, separated by spaces, or by `|`, `;` or `,` if there is one anywhere;
-    or each further column is a class, 1 for the images that belong to it and 0 for others. An image may
-    have no label. Images are read as those of `folder` are.
+    `labels` or `tags`, has the labels, separated by spaces, or by `|`, `;` or `,` if the column contains one;
+    or each further column is a class, with 1 for images that belong to it and 0 for others. An image may have
+    no label. Images are read as in `folder`.
 
     Args:
-        root: folder of the CSV files, with the images in it or in its subfolders.
+        root: folder with the CSV files, and with the images in it or in subfolders.
         size: height and width in pixels.
         channels: 3 for color, 1 for gray.
-        val_share: share of the images to draw for val, where no file says.
-        test_share: share of the images to draw for test, likewise.
-        split_seed: random seed of the draw, which depends on the names of the images alone.
+        val_share: fraction of the images to draw for val, without a file for it.
+        test_share: fraction of the images to draw for test, likewise.
+        split_seed: random seed of the split, which depends only on the names of the images.
 
     Raises:
         DataError: a file is missing or cannot be read, or a table is not as described.
@@ -73,7 +73,7 @@ def labeled(
 
 
 def _draw(rows: list[Labeled], shares: dict[Split, float], seed: int) -> dict[Split, list[Labeled]]:
-    """Draw the shares of val and test in an order hashed from seed and name; the rest is train."""
+    """Draw the shares of val and test in an order given by a hash of seed and name; the rest is train."""
     left = sorted(rows, key=lambda row: seed_for(seed, "labeled", row.name))
     drawn: dict[Split, list[Labeled]] = {}
     for split, share in shares.items():

@@ -1,4 +1,4 @@
-"""Classes of the user's own data matched by name with those that a model knows, in whatever order."""
+"""Match the classes of the user's own data with a model's by name, in any order."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ _NAMED = 5
 
 
 def match_classes(theirs: Sequence[str], ours: Sequence[str]) -> list[int]:
-    """Return the number that each class of the data has among those of the model.
+    """Return the model's number for each class of the data.
 
-    A name that the model does not have stands for the only one that differs in case, spaces and punctuation.
+    A name that the model lacks matches the only class that differs from it just in case, spaces and
+    punctuation.
 
-    Raises DataError if the model has no such class, or two of the data are the same.
+    Raises DataError if no class matches, or if two classes of the data match the same one.
     """
     exact = {name: number for number, name in enumerate(ours)}
     often = Counter(map(_plain, ours))
@@ -43,12 +44,12 @@ def match_classes(theirs: Sequence[str], ours: Sequence[str]) -> list[int]:
     if len({*numbers}) < len(numbers):
         twice = next(number for number in numbers if numbers.count(number) > 1)
         both = " and ".join(repr(name) for name, number in found.items() if number == twice)
-        raise DataError(f"{both} of the data are both the class {ours[twice]!r}")
+        raise DataError(f"{both} of the data both match the class {ours[twice]!r}")
     return numbers
 
 
 def renumbered(images: Any, numbers: Sequence[int], count: int) -> Any:
-    """Return a split with the numbers of `match_classes` in its labels, of `count` classes."""
+    """Return a split whose labels are renumbered by `match_classes`, out of `count` classes."""
     table = torch.tensor(numbers)
     if not isinstance(images, ImageSplit | FileSplit):
         return _Renumbered(images, table, count)
@@ -74,7 +75,7 @@ class _Renumbered:
 
 
 def _relabeled(labels: Tensor, table: Tensor, count: int) -> Tensor:
-    """Return labels (N,), or (N, K) of several, with the numbers of a table, (K,)."""
+    """Renumber labels (N,), or multi-label rows (N, K), by a table, (K,)."""
     if labels.ndim == 1:
         return table[labels.long()]
     return labels.new_zeros(len(labels), count).index_copy_(1, table, labels)

@@ -35,7 +35,7 @@ DEBIAN = Path("/usr/share/datasets")
 
 
 class Hashes(NamedTuple):
-    """sha256 of a file: as it is downloaded, gzipped, and of what it unpacks to."""
+    """The sha256 of a file: of the gzipped download, and of its content."""
 
     packed: str
     content: str
@@ -43,11 +43,11 @@ class Hashes(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """Four files, known by their sha256, and the names of the classes.
+    """Four files with their sha256, and the names of the classes.
 
     Attributes:
-        folders: where the files may be, in the order of looking: zoo's own folder and that of torchvision.
-        url: the folder from which they are downloaded, with `.gz` at the end of their names.
+        folders: folders to search for the files, in order: zoo's and torchvision's.
+        url: the folder from which they are downloaded, with `.gz` added to their names.
     """
 
     folders: tuple[str, ...]
@@ -60,13 +60,13 @@ class Release:
     ) -> ImageSet:
         """Read the training and the test images.
 
-        The four files may be gzipped or not, since their hashes are those of what is in them.
+        The four files may be gzipped or not, since the hashes of their content are checked.
 
         Args:
-            root: folder that contains `mnist` or `fashion-mnist`, a folder of the four files; `MNIST/raw` and
-                `FashionMNIST/raw`, torchvision's names, will do too.
-            val_size: number of training images, the last ones, for the val split.
-            size: height and width in pixels; black is padded around the image, such as to 32 for a CIFAR
+            root: folder that contains `mnist` or `fashion-mnist`, a folder with the four files; torchvision's
+                names, `MNIST/raw` and `FashionMNIST/raw`, work too.
+            val_size: number of training images to use as val split, from the end.
+            size: height and width in pixels; the image is padded with black, such as to 32 for a CIFAR
                 network.
             channels: 3 repeats the gray channel, for a model that reads colors.
 
@@ -90,7 +90,7 @@ class Release:
         return split_off_val(train, test, val_size, classes=self.classes, source=source, found=found)
 
     def _find(self, name: str, root: str | None) -> Path:
-        """Return the path of a file, gzipped or not, downloading it if it is nowhere."""
+        """Return the path of a file, gzipped or not, downloading it if it is not found."""
         for home in [*data_home(root), *([] if root else [DEBIAN])]:
             for folder in self.folders:
                 for path in (home / folder / name, home / folder / f"{name}.gz"):

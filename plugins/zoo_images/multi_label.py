@@ -26,9 +26,9 @@ class MultiLabel(ImageBatches, Task):
     ) -> Step:
         """Return the binary cross-entropy, a mean over images and classes.
 
-        As sums, the loss, the labels that are right at a probability of one half, missing, and wrong, and the
-        histograms (2, K, bins) that the average precision of each class is computed from. A blended target
-        counts as a label from one half on.
+        The sums are the loss; the numbers of correct, missing and wrong labels at a probability of one half;
+        and the histograms (2, K, bins) from which each class's average precision is computed. A blended
+        target of at least one half counts as a label.
         """
         logits: Tensor = model(batch.inputs)  # (B, K)
         logits = logits.float()
@@ -60,8 +60,8 @@ class MultiLabel(ImageBatches, Task):
     def metrics(self, sums: Mapping[str, Any], count: int, preprocess: Mapping[str, Any]) -> dict[str, float]:
         """Return `mAP`, the loss in nats per label, and `f1`, micro-averaged at a probability of one half.
 
-        mAP is the mean average precision of the classes that have an image. Without any it is 0, as is F1
-        without any label.
+        mAP is the mean average precision of the classes that have an image, or 0 without any. F1 is 0 without
+        any label.
         """
         precisions = average_precision(sums["histograms"])
         known = precisions[~precisions.isnan()]
@@ -73,7 +73,7 @@ class MultiLabel(ImageBatches, Task):
     def details(self, sums: Mapping[str, Tensor], preprocess: Mapping[str, Any]) -> dict[str, Any]:
         """Return each class's number of images and its average precision, None without images.
 
-        Also `missing_classes`, those without an image.
+        The details include `missing_classes`, the classes without an image.
         """
         counts = sums["histograms"][1].sum(1).long().tolist()
         precisions = average_precision(sums["histograms"]).tolist()

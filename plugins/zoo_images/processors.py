@@ -1,4 +1,4 @@
-"""What feeds models of images, and what their answers mean. Torch-free."""
+"""The processors of images: read images, and describe predictions. Torch-free."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LARGEST = 2_048
 
 
 class _Feeding(TypedDict):
-    """What the `preprocess` of a card must say."""
+    """The required keys of a card's `preprocess`."""
 
     size: Any
     mean: list[float]
@@ -28,10 +28,10 @@ class _Feeding(TypedDict):
 
 
 class _ImageProcessor(Processor):
-    """The half of a processor of images that does not depend on what the labels are."""
+    """The part of an image processor that does not depend on the kind of labels."""
 
     def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
-        """Raise OptionError unless every class has a name, and every channel a mean and a std."""
+        """Raise OptionError unless every class has a name, and every channel has a mean and a std."""
         feeding = options.convert_table(preprocess, _Feeding, what="preprocess")
         side = arguments.get("image_size", 1)
         for name, value in (("image_size", side), ("size", feeding["size"])):
@@ -53,7 +53,7 @@ class _ImageProcessor(Processor):
         return np.zeros((dims["in_channels"], dims["image_size"], dims["image_size"]), np.uint8)
 
     def input_reader(self, card: Card) -> InputReader:
-        """Return how an image is read: its central square, resized."""
+        """Return the reader of images: the central square, resized."""
         return image_reader(size=card.arguments["image_size"], channels=card.arguments["in_channels"])
 
 
@@ -81,7 +81,7 @@ class LabelProcessor(_ImageProcessor):
     def predictions(
         self, outputs: NDArray[Any], preprocess: Mapping[str, Any], *, top: int | None = None
     ) -> Sequence[Prediction]:
-        """Return the classes of each image by probability: those from one half on, or the first `top`."""
+        """Return the classes of each image by probability: those of at least one half, or the first `top`."""
         names, found = preprocess["classes"], list[Prediction]()
         for values in np.exp(-np.logaddexp(0, -outputs)):  # the logistic function, without overflow
             count = top or int((values >= 0.5).sum())

@@ -1,7 +1,7 @@
-"""Drawn scenes: several kinds of shapes in one image, a multi-label set that needs no download.
+"""Synthetic scenes: several kinds of shapes in one image, a multi-label set that needs no download.
 
-Each image has from none to `objects` shapes of any kinds, over a noisy background with clutter, and its
-labels are the kinds that are there. Image number i is a function of (seed, split, i) alone.
+Each image has 0 to `objects` shapes of any kinds, over a noisy background with clutter, and its labels are
+the kinds in it. Image number i depends only on (seed, split, i).
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from zoo_images.shapes import SHAPES, Clutter, HeldOutSize, Size, Style, TrainSi
 
 
 class Scenes(ImageSplit):
-    """Drawn images with the boxes of their objects. See `zoo.interfaces.HasBoxes`.
+    """Synthetic images with the boxes of their objects. See `zoo.interfaces.HasBoxes`.
 
     Args:
         images: uint8 (N, 3, size, size).
-        drawn: int16 (N, objects, 5), as of `Shapes`.
+        drawn: int16 (N, objects, 5), as in `Shapes`.
     """
 
     def __init__(self, images: Tensor, drawn: Tensor) -> None:
@@ -35,7 +35,7 @@ class Scenes(ImageSplit):
 
     @cached_property
     def boxes(self) -> list[dict[int, list[Box]]]:
-        """The boxes of each image's objects, by kind."""
+        """For each image, the boxes of its objects by kind."""
         return boxes_by_kind(self._drawn)
 
 
@@ -49,16 +49,16 @@ def scenes(
     test_size: HeldOutSize = 1_000,
     seed: Seed = 0,
 ) -> ImageSet:
-    """Draw shapes of up to eight kinds, side by side, in random colors, sizes and places.
+    """Draw shapes of up to eight kinds, side by side, in random colors, sizes and positions.
 
     Args:
         size: height and width in pixels.
-        objects: the most shapes in an image; each number down to none is as likely.
+        objects: maximum number of shapes in an image; all numbers down to 0 are equally likely.
         clutter: number of lines and dots in each image.
         train_size: number of images in the train split.
         val_size: number of images in the val split.
         test_size: number of images in the test split.
-        seed: random seed of the drawing.
+        seed: random seed of the images.
 
     Raises OptionError if all images together would take more than 400 MB.
     """

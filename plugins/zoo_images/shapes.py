@@ -1,7 +1,7 @@
-"""Drawn shapes: a classification set that needs no download, with the bounding box of every object.
+"""Synthetic shapes: a classification set that needs no download, with the bounding box of every object.
 
 Each image has `objects` shapes of one kind, its label, over a noisy background with clutter: lines and dots
-that belong to no class. Image number i is a function of (seed, split, i) alone.
+that belong to no class. Image number i depends only on (seed, split, i).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ SHAPES: dict[str, Callable[[Array, Array], Array]] = {
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """The options of drawing an image; `objects` is the most that one has."""
+    """The options of an image; `objects` is the maximum number of objects."""
 
     size: int
     objects: int
@@ -61,11 +61,11 @@ class Style:
 
 
 class Shapes(ImageSplit):
-    """Drawn images with the boxes of their objects. See `zoo.interfaces.HasBoxes`.
+    """Synthetic images with the boxes of their objects. See `zoo.interfaces.HasBoxes`.
 
     Args:
         images: uint8 (N, 3, size, size).
-        drawn: int16 (N, objects, 5), the kind and the box of each object; the kind is -1 where there is none.
+        drawn: int16 (N, objects, 5), the kind and the box of each object; the kind is -1 for no object.
     """
 
     def __init__(self, images: Tensor, drawn: Tensor) -> None:
@@ -74,15 +74,15 @@ class Shapes(ImageSplit):
 
     @cached_property
     def boxes(self) -> list[dict[int, list[Box]]]:
-        """The boxes of each image's objects, by kind."""
+        """For each image, the boxes of its objects by kind."""
         return boxes_by_kind(self._drawn)
 
 
 def boxes_by_kind(drawn: Tensor) -> list[dict[int, list[Box]]]:
-    """Return the boxes of each image's objects by their kind.
+    """Return, for each image, the boxes of its objects by kind.
 
     Args:
-        drawn: as of `Shapes`.
+        drawn: as in `Shapes`.
     """
     found: list[dict[int, list[Box]]] = []
     for objects in drawn.tolist():
@@ -103,16 +103,16 @@ def shapes(
     test_size: HeldOutSize = 1_000,
     seed: Seed = 0,
 ) -> ImageSet:
-    """Draw eight kinds of shapes in random colors, sizes and places.
+    """Draw eight kinds of shapes in random colors, sizes and positions.
 
     Args:
         size: height and width in pixels.
         objects: number of shapes in each image, all of its class.
         clutter: number of lines and dots in each image.
-        train_size: number of images in the train split, the classes in turn.
+        train_size: number of images in the train split; classes alternate.
         val_size: number of images in the val split.
         test_size: number of images in the test split.
-        seed: random seed of the drawing.
+        seed: random seed of the images.
 
     Raises OptionError if all images together would take more than 400 MB.
     """
@@ -132,19 +132,19 @@ def drawn(
     counts: Mapping[Split, int],
     style: Style,
 ) -> ImageSet:
-    """Return a set of drawn images, from the cache if they were drawn before.
+    """Return a set of synthetic images, from the cache if possible.
 
     Args:
-        name: of the dataset.
-        make: makes a split of images (N, 3, size, size) and int16 (N, objects, 5): see `Shapes`.
-        plan: returns the kinds of the objects in an image of a split, by number, and its seed.
+        name: name of the dataset.
+        make: returns a split from images (N, 3, size, size) and int16 (N, objects, 5); see `Shapes`.
+        plan: returns the kinds of the objects in an image, given the split and its number, and its seed.
 
     Raises OptionError if all images would take more than 400 MB.
     """
     total, most = sum(counts.values()), _MOST_BYTES // (3 * style.size**2)
     if total > most:
         size = f"{style.size}×{style.size}"
-        message = f"{most:,} images of {size} pixels are the most that can be drawn (got {total:,})"
+        message = f"{most:,} images of {size} pixels are the maximum (got {total:,})"
         raise OptionError(message, hint="set a smaller size, train_size, val_size or test_size")
     shape, border = (total, 3, style.size, style.size), total * 3 * style.size**2
 
@@ -175,14 +175,14 @@ def drawn(
 
 
 def _parts(content: Tensor, shape: tuple[int, ...], objects: int) -> tuple[Tensor, Tensor]:
-    """Return the images, and the objects of each, as parts of one array of bytes."""
+    """Return the images and their objects as parts of one array of bytes."""
     border = math.prod(shape)
     numbers = content[border:].numpy().view("<i2").reshape(shape[0], objects, 5)
     return content[:border].view(shape), torch.from_numpy(numbers)
 
 
 def draw(kinds: Sequence[int], seed: int, style: Style) -> tuple[Array, list[Box]]:
-    """Return an image, uint8 (3, size, size), of shapes by number, and the box of each."""
+    """Draw an image, uint8 (3, size, size), of shapes given by number; return it with their boxes."""
     random = np.random.Generator(np.random.Philox(seed))
     size = style.size
     xs = np.arange(size) + 0.5

@@ -46,7 +46,7 @@ class TinyImages(Dataset):
 
 
 class TinyTags(Dataset):
-    """Noise of two tints, one over the other: 3×32×32, 10 classes, sizes as of `TinyImages`.
+    """Noise of two tints, one over the other: 3×32×32, 10 classes, sizes as in `TinyImages`.
 
     Args:
         size: height and width of the images.

@@ -1,4 +1,4 @@
-"""Test-time augmentation: a classifier that averages its answers to several views of each image."""
+"""Test-time augmentation: a classifier that averages its predictions for several views of each image."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ __all__ = ["Views", "mean_of_sigmoids", "mean_of_softmaxes"]
 
 
 def mean_of_softmaxes(logits: Tensor) -> Tensor:
-    """Return the logarithm of the mean of softmaxes, (B, K), over logits (views, B, K)."""
+    """Return the logarithm of the mean softmax, (B, K), of logits (views, B, K)."""
     return logits.log_softmax(2).logsumexp(0) - math.log(len(logits))
 
 
 def mean_of_sigmoids(logits: Tensor) -> Tensor:
-    """Return the logits, (B, K), whose sigmoids are the mean sigmoids over logits (views, B, K)."""
+    """Return the logits, (B, K), whose sigmoids are the mean sigmoids of logits (views, B, K)."""
     return F.logsigmoid(logits).logsumexp(0) - F.logsigmoid(-logits).logsumexp(0)
 
 
 class Views(nn.Module):
-    """A classifier whose answer is the mean probability over six views of each image.
+    """A classifier that averages probabilities over six views of each image.
 
     The views are the image, and the image shifted by 1/32 of its size (1 pixel of 32) towards one corner and
-    towards the opposite one, with reflected borders; each of the three as it is and mirrored. Source:
-    test-time augmentation of the lesson; Jordan 2024, arXiv 2404.00498, section 3.
+    towards the opposite corner, with reflected borders; each of the three both unchanged and mirrored.
+    Source: test-time augmentation of the lesson; Jordan 2024, arXiv 2404.00498, section 3.
 
     Args:
-        mean: logits (B, K) with the mean probabilities of logits (views, B, K).
+        mean: computes the logits (B, K) with the mean probabilities of logits (views, B, K).
     """
 
     def __init__(self, model: nn.Module, mean: Callable[[Tensor], Tensor] = mean_of_softmaxes) -> None:

@@ -32,8 +32,8 @@ _WITHOUT_TASK = ("command", "exporter", "recipe", "task")
 def command(session: Session, name: str, kind: NewKind, task: str | None, out: Path, as_json: bool) -> None:
     """Create a package zoo-NAME whose plugin has one entry and passes `zoo check NAME`.
 
-    A task comes with a small dataset and an architecture. A command adds `zoo NAME`, an exporter a format of
-    `zoo export`. A recipe combines an existing architecture and dataset.
+    A task comes with a small dataset and an architecture. A command adds `zoo NAME`, and an exporter adds a
+    format of `zoo export`. A recipe combines an existing architecture and dataset.
     """
     name = name.removeprefix("zoo-")
     registry = session.registry

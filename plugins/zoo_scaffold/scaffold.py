@@ -1,4 +1,4 @@
-"""Create a plugin from templates: a distribution that pip installs and that passes `zoo check` as it is."""
+"""Create a plugin from templates: a distribution that pip can install, and that passes `zoo check`."""
 
 from __future__ import annotations
 
@@ -45,19 +45,18 @@ def new_plugin(
     """Write the distribution `zoo-<name>` into a folder of that name, and return its files.
 
     Args:
-        name: name of the plugin and of its one entry. A task comes with a dataset and an architecture too,
+        name: name of the plugin and of its entry. A task also comes with a dataset and an architecture,
             `<name>-data` and `<name>-net`, so that it can be tried at once.
         kind: kind of the entry.
         parent: folder to create `zoo-<name>` in.
-        task: task of the entry, whose plugin has the templates; none for a kind of no task.
-        lender: the task that lends `task` its architectures, if there is one, and its templates where `task`
-            has none of its own.
-        base: an architecture for `task`, from which a new one derives where there are no templates.
-        distribution: that of the task, on which what derives from it depends.
-        taken: names that are not free, such as those of installed plugins.
+        task: task of the entry, whose plugin has the templates; None for a kind without a task.
+        lender: the task whose architectures `task` shares, if any; its templates are used if `task` has none.
+        base: an architecture for `task`, from which a new one derives if there are no templates.
+        distribution: distribution of the task, which becomes a dependency of an entry that derives from it.
+        taken: names that are already taken, such as those of installed plugins.
 
     Raises:
-        OptionError: the name is taken, or cannot be that of a package and a class; or the task has neither
+        OptionError: the name is taken, or is not valid for a package and a class; or the task has neither
             templates of that kind nor a class to derive from.
         ZooError: the folder already exists or cannot be written.
     """
@@ -90,7 +89,7 @@ def new_plugin(
 
 
 def _templates(task: TaskSpec, kind: NewKind) -> Path | None:
-    """Return the folder of a task's templates for a kind of entry, if there is one."""
+    """Return the folder of a task's templates for a kind of entry, if any."""
     package, _, inside = task.templates.partition("/")
     found = find_spec(package) if package else None
     folder = Path(found.origin or "").parent / inside / kind if found else Path()
@@ -98,14 +97,14 @@ def _templates(task: TaskSpec, kind: NewKind) -> Path | None:
 
 
 def _derived(task: TaskSpec, kind: NewKind, base: ArchitectureSpec | None) -> dict[str, str]:
-    """Return words for what a new entry derives from. Raises OptionError if that is no class."""
+    """Return template values for the base of a new entry. Raises OptionError if the base is not a class."""
     if kind == "analyzer":
         return {}
     target = task.tiny if kind == "dataset" else base.target if base else ""
     module, _, name = target.partition(":")
     if not name.isidentifier() or not isinstance(resolve_name(target), type):
         article = "an" if kind == "architecture" else "a"
-        message = f"there are no templates of {article} {kind} for {task.name}"
+        message = f"there are no templates for {article} {kind} of {task.name}"
         raise OptionError(message, hint="write the class yourself, as docs/how-to/write-a-plugin.md shows")
     words = {"base_module": module, "base": name}
     if base and kind == "architecture":
@@ -120,8 +119,8 @@ def _words(name: str, kind: NewKind, taken: Iterable[str]) -> dict[str, str]:
     if not _NAME.fullmatch(name) or keyword.iskeyword(module) or class_name in _USED:
         raise OptionError(
             f"invalid plugin name {name!r}",
-            hint="use lower-case letters and digits in words joined by -, such as tiny-net, but no name that "
-            "Python or zoo uses",
+            hint="use lower-case words and digits joined by -, such as tiny-net; names of Python and zoo "
+            "are reserved",
         )
     if name in taken:
         raise OptionError(f"the name {name!r} is already taken", hint="`zoo list` and `zoo plugins` show all")

@@ -1,1 +1,1 @@
-"""Trained models behind an HTTP API and a page."""
+"""Serve trained models on an HTTP API and a web page."""

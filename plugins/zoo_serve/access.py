@@ -1,4 +1,4 @@
-"""Who is answered: an ASGI layer that looks at the name of the host, the page that asks, and the token."""
+"""Access control: an ASGI layer that checks the host name, the origin of the request, and the token."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ _HEADERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """Who may ask.
+    """The access rules.
 
     Attributes:
-        hosts: names in a Host header that are answered, besides `localhost` and addresses.
-        token: what clients must show as `Authorization: Bearer TOKEN`; none is asked for if it is empty.
+        hosts: accepted names in a Host header, besides `localhost` and IP addresses.
+        token: token that clients must send as `Authorization: Bearer TOKEN`; empty if none is required.
     """
 
     hosts: Collection[str] = ()
@@ -49,7 +49,7 @@ class Access:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches an address that is listened on."""
+    """Return whether an address to listen on can be reached only from this machine."""
     return host == "localhost" or ((address := _address(host)) is not None and address.is_loopback)
 
 
@@ -59,13 +59,13 @@ def is_address(host: str) -> bool:
 
 
 class Guard:
-    """Answers those who may ask, and adds headers that keep browsers from more than the page needs."""
+    """Serves only permitted requests, and adds headers that restrict browsers to what the page needs."""
 
     def __init__(self, app: ASGIApp, access: Access, *, public: Collection[str]) -> None:
         """Guard an application.
 
         Args:
-            public: paths that need no token.
+            public: paths that do not require a token.
         """
         self._app = app
         self._access = access
@@ -89,7 +89,7 @@ class Guard:
         host = headers.get("host", "")
         if not self._is_ours(_name(host)):
             hint = "start the server with --allow-host NAME for each name that clients use"
-            return Refused(421, f"the server is not known as {host[:100]!r}", hint=hint)
+            return Refused(421, f"the server does not accept the host name {host[:100]!r}", hint=hint)
         if method not in ("GET", "HEAD") and _cross_site(headers, host):
             return Refused(403, "requests from pages of other sites are refused")
         if self._access.token and path not in self._public and not self._has_token(headers):
@@ -102,7 +102,7 @@ class Guard:
     def _is_ours(self, name: str) -> bool:
         """Return whether a name is one of the server's.
 
-        Somebody else's name may lead to any address (DNS rebinding), but an address belongs to no page.
+        A foreign name may resolve to any address (DNS rebinding), but an IP address is safe.
         """
         return name in self._hosts or is_address(name)
 
@@ -127,7 +127,7 @@ def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _cross_site(headers: Headers, host: str) -> bool:
-    """Return whether a browser says that a request comes from a page of another origin."""
+    """Return whether a request comes from a page of another origin, by the browser's headers."""
     if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
         return True
     origin = headers.get("origin")

@@ -1,4 +1,4 @@
-"""How many requests are served at a time, and for how long: an ASGI layer."""
+"""Limits on the number and the duration of requests: an ASGI layer."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["Admission"]
 
 
 class Admission:
-    """Lets requests that compute something in, as the limits say. Whoever disconnects ends their request.
+    """Admits requests that compute something, within the limits. A request ends when its client disconnects.
 
     Attributes:
-        inside: requests that are being read, wait, or are computed.
+        inside: number of requests that are being read, waiting, or computed.
     """
 
     def __init__(self, app: ASGIApp, limits: Limits) -> None:
@@ -59,14 +59,14 @@ class Admission:
                 raise
             if not (exchange.gone or exchange.started):
                 message = f"the request took more than {self._limits.seconds:g} seconds"
-                refused = Refused(504, message, hint="ask for less, or try again later")
+                refused = Refused(504, message, hint="send a smaller request, or try again later")
                 await answer(refused)(scope, exchange.receive, exchange.send)
         finally:
             exchange.close()
 
 
 class _Exchange:
-    """A request and its answer, under a timer that also ends when the client has disconnected."""
+    """A request and its response, under a timer that also ends when the client disconnects."""
 
     timer: asyncio.Timeout
 

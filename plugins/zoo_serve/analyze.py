@@ -1,4 +1,4 @@
-"""`POST /analyze`: what an analyzer finds in a model, with images inside the answer."""
+"""`POST /analyze`: the findings of an analyzer, with images in the response."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ router = APIRouter()
 async def analyze(
     models: Models,
     limits: CurrentLimits,
-    analyzer: Annotated[str, Form(description="Name of the analyzer, of those that GET /models lists.")],
+    analyzer: Annotated[str, Form(description="Name of an analyzer that GET /models lists.")],
     input: Annotated[UploadFile | None, File(description="Image file.")] = None,  # noqa: A002
     text: Annotated[str | None, Form(description="Text, for a model that takes text.")] = None,
     model: ModelName = None,
@@ -50,11 +50,11 @@ async def analyze(
     layer: Annotated[str | None, Form(description="Landmark or module to look at.")] = None,
     options: Annotated[str, Form(description="Options of the analyzer, as a JSON object.")] = "{}",
 ) -> dict[str, Any]:
-    """Return what `zoo analyze --json` prints, with images as data URLs.
+    """Return the output of `zoo analyze --json`, with images as data URLs.
 
     `image` is the square of the input that the model sees. The `map` of each item is a gray PNG of the
-    layer's size, from its lowest value (black) to its highest (white), to be drawn over that; `peak` is the
-    highest value. `figures` has what else the analyzer draws, by file name.
+    layer's size, from its lowest value (black) to its highest value (white), to be drawn over the image;
+    `peak` is the highest value. `figures` has the analyzer's other figures, by file name.
     """
     served, until = find(models, model), time.monotonic() + limits.seconds
     images = [] if input is None else [input]
@@ -78,7 +78,7 @@ def _analyze(
 ) -> dict[str, Any]:
     """Analyze an input. Nothing is downloaded, and no dataset is read."""
     if analyzer.rpartition("/")[2] in served.comparing:
-        message = f"{analyzer} is not offered: it compares an input with a whole split of the dataset"
+        message = f"{analyzer} is not available: it compares an input with a whole split of the dataset"
         raise OptionError(message, hint="GET /models lists the available analyzers")
     with offline(), _stopped(served, until):
         found = served.model.analyze(analyzer, [content], **how, progress=False)
@@ -98,7 +98,7 @@ def _analyze(
 
 @contextlib.contextmanager
 def _stopped(served: Served, until: float) -> Generator[None]:
-    """Raise Refused when the model is called after a time: an analyzer may call it very often."""
+    """Raise Refused when the model is called after a deadline: an analyzer may call it very often."""
 
     def stop(*_: Any) -> None:
         if time.monotonic() > until:
@@ -112,7 +112,7 @@ def _stopped(served: Served, until: float) -> Generator[None]:
 
 
 def _map(values: Tensor) -> bytes:
-    """Return a map (h, w) as a gray PNG, from its lowest to its highest value; a constant one is black."""
+    """Return a map (h, w) as a gray PNG, from its lowest to its highest value; a constant map is black."""
     low, high = values.min(), values.max()
     shares = (values - low) / (high - low).clamp_min(1e-12)
     return _png(Image.fromarray((255 * shares).round().byte().cpu().numpy()))

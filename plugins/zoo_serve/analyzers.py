@@ -1,4 +1,4 @@
-"""The analyzers that a server offers, as rows from which a page makes a form."""
+"""The analyzers that a server offers, as data from which the page builds a form."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _TYPES = {
 
 
 def analyzers_for(model: Model, registry: Registry) -> list[dict[str, Any]]:
-    """Return rows about the analyzers that apply to a model, as their specs say, and their options.
+    """Return rows on the analyzers that apply to a model, with their options.
 
-    One whose code cannot be imported is left out.
+    An analyzer that cannot be imported is left out.
     """
     names = {*model.analyzers}
     found: list[dict[str, Any]] = []
@@ -51,8 +51,8 @@ def analyzers_for(model: Model, registry: Registry) -> list[dict[str, Any]]:
 def option_rows(target: Callable[..., Any]) -> list[dict[str, Any]]:
     """Return each option as JSON data: `{name, type, default, choices, minimum, maximum, help}`.
 
-    The type is `bool`, `int`, `float`, `str`, `choice`, or `other`; a bound is None if there is none. An
-    option without a default is left out: nobody can be asked for it by a form.
+    The type is `bool`, `int`, `float`, `str`, `choice`, or `other`; a missing bound is None. An option
+    without a default is left out.
     """
     return [
         {"name": name, "default": option.default, **_kind(option.type, option.default), "help": option.help}

@@ -37,11 +37,11 @@ def create_app(
     access: Access = _ACCESS,
     log: Callable[[str], object] | None = None,
 ) -> ASGIApp:
-    """Return an application that serves models, to be run by an ASGI server such as uvicorn.
+    """Return an application that serves models, for an ASGI server such as uvicorn.
 
     Args:
         models: see `zoo_serve.served.named`.
-        log: is given a line for each request.
+        log: called with a line for each request.
     """
     app = FastAPI(
         title="zoo",
@@ -69,21 +69,21 @@ def create_app(
 
 @_router.get("/healthz")
 async def healthz() -> dict[str, str]:
-    """Say that the server answers."""
+    """Report that the server is running."""
     return {"status": "ok"}
 
 
 @_router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request) -> str:
-    """Count requests, those being served, and batches, in the text format of Prometheus."""
+    """Report the numbers of requests, requests in progress and batches in Prometheus's text format."""
     return request.app.state.metrics()
 
 
 @_router.get("/models")
 async def list_models(models: Models) -> list[dict[str, Any]]:
-    """Describe each model: what it takes, its metrics, its analyzers with their options, its card.
+    """Describe each model: its inputs, its metrics, its analyzers with their options, its card.
 
-    `history` has a row for each epoch if a run directory is served, as `metrics.jsonl` does, and is null
-    otherwise. `takes` is `image`, `text` or null; `samples` says whether `/sample` is for it.
+    `history` has the rows of `metrics.jsonl`, one for each epoch, if a run directory is served, and is null
+    otherwise. `takes` is `image`, `text` or null; `samples` tells whether `/sample` supports the model.
     """
     return [model.described() for model in models.values()]

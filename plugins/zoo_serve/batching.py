@@ -1,4 +1,4 @@
-"""One thread for each model: it takes what was asked in order, and predicts what waits together at once.
+"""One thread for each model, which handles requests in order, and predicts waiting inputs together.
 
     worker = Worker(model)
     rows = await worker.predict([image], top=3)
@@ -6,7 +6,7 @@
     async for token, surprisal in worker.stream(model.sample("def ").stream()):
         ...
 
-Texts that are sampled take turns with everything else, a few tokens each.
+Sampled texts take turns with other requests, a few tokens at a time.
 """
 
 from __future__ import annotations
@@ -57,11 +57,12 @@ class _Run(Generic[T]):
 
 @dataclass(slots=True, kw_only=True)
 class _Stream(Generic[T]):
-    """Items to compute one by one, and what takes each.
+    """Items to compute one by one, and their consumer.
 
     Attributes:
-        send: is given an item; an exception, if computing the next one failed; and at last None.
-        stopped: whether nobody wants more.
+        send: called with each item; with an exception, if computing the next item failed; and finally with
+            None.
+        stopped: whether the consumer has stopped.
     """
 
     items: Generator[T]
@@ -70,13 +71,13 @@ class _Stream(Generic[T]):
 
 
 class Worker:
-    """The thread that computes with a model. It is idle until it is asked for something.
+    """The thread that computes with a model.
 
-    What nobody waits for any more is skipped when its turn comes.
+    It is idle without requests. Requests whose client has gone are skipped.
 
     Attributes:
-        batches: how often inputs were predicted together.
-        inputs: how many inputs were.
+        batches: number of batches predicted.
+        inputs: number of inputs predicted.
     """
 
     def __init__(self, model: Model) -> None:
@@ -88,25 +89,27 @@ class Worker:
 
     @property
     def waiting(self) -> int:
-        """How much has been asked and not begun, about."""
+        """The approximate number of waiting requests."""
         return self._asked.qsize()
 
     def predict(self, inputs: Sequence[Any], *, top: int | None = None) -> asyncio.Future[Rows]:
-        """Return the rows of `model.predict`, to be awaited; raises what that does."""
+        """Await and return the rows of `model.predict`, or raise its error."""
         asked = _Predict(inputs=inputs, top=top)
         self._asked.put(asked)
         return asyncio.wrap_future(asked.result)
 
     def run(self, function: Callable[[], T]) -> asyncio.Future[T]:
-        """Return what a function returns, to be awaited; raises what that does."""
+        """Await and return the result of a function, or raise its error."""
         result = Future[T]()
         self._asked.put(_Run(function=function, result=result))
         return asyncio.wrap_future(result)
 
     async def stream(self, items: Generator[T], *, until: float = math.inf) -> AsyncGenerator[T]:
-        """Yield items as they are computed; raises what they do. Closing it stops the computation.
+        """Yield items as they are computed, or raise their error.
 
-        Raises Refused at a time, in seconds of `time.monotonic`, if there are more.
+        Closing the generator stops the computation.
+
+        Raises Refused at a deadline, in seconds of `time.monotonic`, if items remain.
         """
         loop, computed = asyncio.get_running_loop(), asyncio.Queue[T | Exception | None]()
         asked = _Stream(items=items, send=lambda item: loop.call_soon_threadsafe(computed.put_nowait, item))
@@ -121,12 +124,12 @@ class Worker:
                     raise item
                 yield item
         except TimeoutError:
-            raise Refused(504, "the request took too long", hint="ask for less") from None
+            raise Refused(504, "the request took too long", hint="send a smaller request") from None
         finally:
             asked.stopped = True
 
     def close(self) -> None:
-        """End the thread, once all that was asked is done."""
+        """End the thread after all requests are done."""
         self._asked.put(None)
         self._thread.join()
 
@@ -138,7 +141,7 @@ class Worker:
             self._answer([one for one in asked if one is not None])
 
     def _waiting(self) -> list[Any]:
-        """Return all that waits, and at least one thing."""
+        """Return all waiting requests, at least one."""
         asked = [self._asked.get()]
         while True:
             try:
@@ -147,7 +150,7 @@ class Worker:
                 return asked
 
     def _answer(self, asked: Sequence[Any]) -> None:
-        """Predict all there is to predict, in batches for each `top`, and then do the rest."""
+        """Predict all waiting inputs, in batches for each `top`, and then handle the other requests."""
         alike: dict[int | None, deque[_Predict]] = {}
         for one in asked:
             if isinstance(one, _Predict):
@@ -179,7 +182,7 @@ class Worker:
             one.result.set_result([next(rows) for _ in one.inputs])
 
     def _advance(self, stream: _Stream[Any]) -> None:
-        """Compute some items; if there are more, they have to wait for their next turn."""
+        """Compute some items; the rest wait for their next turn."""
         until, end = time.monotonic() + _TURN, None
         try:
             for item in stream.items:
@@ -197,7 +200,7 @@ class Worker:
 
 
 def _batch(several: deque[_Predict]) -> list[_Predict]:
-    """Take the next requests that are predicted together; those that nobody waits for are dropped."""
+    """Take the next requests to predict together, dropping those whose client has gone."""
     batch: list[_Predict] = []
     count = 0
     while several and (not batch or count + len(several[0].inputs) <= _BATCH):
@@ -209,7 +212,7 @@ def _batch(several: deque[_Predict]) -> list[_Predict]:
 
 
 def _settle(result: Future[T], function: Callable[[], T]) -> None:
-    """Give a result what a function returns or raises."""
+    """Set a future to the result or the error of a function."""
     try:
         result.set_result(function())
     except Exception as error:

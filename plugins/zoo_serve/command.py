@@ -1,4 +1,4 @@
-"""`zoo serve`: trained models behind an HTTP API and a page."""
+"""`zoo serve`: serve trained models on an HTTP API and a web page."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _MIB = 2**20
     "--allow-host",
     multiple=True,
     metavar="NAME",
-    help="Also accept requests for this host name, such as that of a proxy. Can be repeated.",
+    help="Also accept requests for this host name, such as a proxy's. Can be repeated.",
 )
 @click.option(
     "--token",
@@ -165,9 +165,9 @@ def command(
 
 
 def _token(token: str | None, *, open_: bool, shown: bool) -> str:
-    """Return the token that clients must show; empty if none is needed.
+    """Return the token that clients must send; empty if none is required.
 
-    Raises OptionError for one that is too short, or if it would have to be made and nobody would see it.
+    Raises OptionError for a token that is too short, or if one would be generated but not printed.
     """
     if token is not None and not re.fullmatch(r"[\w.~+/=-]{16,}", token, re.ASCII):
         message = "token must have at least 16 letters, digits or any of - . _ ~ + / ="
@@ -181,7 +181,7 @@ def _token(token: str | None, *, open_: bool, shown: bool) -> str:
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    """Return a socket that listens. Raises OptionError if the address cannot be had."""
+    """Return a listening socket. Raises OptionError if the address is not available."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listening = socket.create_server((host, port), family=family)
@@ -210,11 +210,11 @@ def _serve(
     patience: int,
     log: Callable[[str], object] | None,
 ) -> None:
-    """Serve until Ctrl-C or SIGTERM; whatever was accepted by then is answered.
+    """Serve until Ctrl-C or SIGTERM; requests accepted by then are completed.
 
     Args:
-        patience: seconds after which those who do not take their answers are left.
-        log: called with a line when the server waits for answers to end; None if it is to be quiet.
+        patience: seconds after which clients that do not read their responses are disconnected.
+        log: called with a line when the server waits for responses to end; None to be quiet.
     """
     import uvicorn
 
@@ -228,7 +228,7 @@ def _serve(
                 for connection in [*self.server_state.connections]:  # which Python 3.12 would wait for
                     connection.loop.call_soon_threadsafe(connection.transport.abort)
             elif log and self.server_state.tasks:
-                log("answering what was asked until now; Ctrl-C again stops at once")
+                log("finishing current requests; press Ctrl-C again to stop at once")
 
     level = "warning" if log else "error"
     more: dict[str, Any] = {"server_header": False, "proxy_headers": False, "access_log": False}

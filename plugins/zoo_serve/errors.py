@@ -1,4 +1,4 @@
-"""Errors as clients see them: `{"error": {"message", "hint"}}`, in words, without a path of this machine."""
+"""Errors as clients see them, `{"error": {"message", "hint"}}`, without paths of this machine."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _TERMINAL = re.compile(r"`(zoo|pip) |(?<!\w)--\w")
 
 
 class Problem(BaseModel):
-    """What is wrong, and what to do about it if that is known."""
+    """The message of an error, and a hint if there is one."""
 
     message: str
     hint: str | None = None
 
 
 class ErrorAnswer(BaseModel):
-    """The answer to a request that cannot be served."""
+    """The response to a request that cannot be served."""
 
     error: Problem
 
@@ -49,8 +49,8 @@ RESPONSES = _responses(
         403: "The request comes from a page of another site",
         404: "There is no such model or analyzer",
         413: "The request has too many bytes, images, pixels or characters",
-        421: "The server is not known by the name in the Host header",
-        422: "A field is missing, unknown or of another type",
+        421: "The server does not accept the name in the Host header",
+        422: "A field is missing, unknown or of the wrong type",
         503: "Too many requests are being served; Retry-After says when to try again",
         504: "The request took too long",
     }
@@ -58,7 +58,7 @@ RESPONSES = _responses(
 
 
 class Refused(ZooError):
-    """A request that is not served, with the status of the answer."""
+    """A refused request, with the status of the response."""
 
     def __init__(
         self, status: int, message: str, *, hint: str | None = None, headers: Mapping[str, str] | None = None
@@ -69,23 +69,23 @@ class Refused(ZooError):
 
     @classmethod
     def too_large(cls, most: int) -> Refused:
-        """Return the error for a body of more bytes than these."""
+        """Return the error for a body of more bytes than a limit."""
         return cls(413, f"a request may have at most {most:,} bytes", hint="send fewer or smaller inputs")
 
 
 def answer(error: Refused) -> JSONResponse:
-    """Return the answer to a request that is refused. The rest of its body, if any, is not read."""
+    """Return the response to a refused request. The rest of its body, if any, is not read."""
     headers = {"Connection": "close", **(error.headers or {})}
     return JSONResponse(_described(str(error), error.hint), error.status, headers)
 
 
 def error_of(error: ZooError) -> dict[str, Any]:
-    """Return the JSON answer for an error, without a hint that speaks of the terminal."""
+    """Return the JSON response for an error, without hints that mention commands."""
     return _described(str(error), None if error.hint and _TERMINAL.search(error.hint) else error.hint)
 
 
 def handle_errors(app: FastAPI) -> None:
-    """Let an application answer each error as JSON."""
+    """Make an application return each error as JSON."""
     app.add_exception_handler(ZooError, _zoo_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
@@ -101,7 +101,7 @@ def _public(text: str) -> str:
 
 
 # The answer to a request that fails because of the server
-FAILED = _described("the server failed; its log says why")
+FAILED = _described("the server failed; see its log")
 
 
 async def _zoo_error(_: Request, error: Exception) -> JSONResponse:

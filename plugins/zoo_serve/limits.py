@@ -1,4 +1,7 @@
-"""What one request may ask for, and how many may wait. A request for more is refused in words."""
+"""Limits on the size of a request, and on the number of waiting requests.
+
+A request beyond them is refused.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,12 @@ class Limits:
     """The limits of a server; a proxy in front of it should have lower ones, or the same.
 
     Attributes:
-        body: bytes of a form with files, which is refused while it arrives.
-        inputs: images or texts of a request.
-        pixels: pixels of all images of a request, as their headers announce; decoded, each takes 4 bytes.
-        characters: characters of all texts of a request, or of a prompt.
-        requests: requests that are being read, wait or are computed at a time.
-        seconds: how long a request may take from its first byte until its answer begins. What is streamed
-            ends then.
+        body: bytes of a form with files; a larger form is refused while it arrives.
+        inputs: number of images or texts in a request.
+        pixels: number of pixels of all images in a request, by their headers; a decoded pixel takes 4 bytes.
+        characters: number of characters of all texts in a request, or of a prompt.
+        requests: number of requests that are being read, waiting or computed at a time.
+        seconds: time from a request's first byte until its response must begin. A stream ends at that time.
     """
 
     body: int = 16 * 2**20
@@ -33,5 +35,5 @@ class Limits:
 
     @property
     def words(self) -> int:
-        """Bytes of a body without files: a form takes at most 9 for a 16-bit character, JSON 6."""
+        """Bytes of a body without files: a 16-bit character takes at most 9 bytes in a form, 6 in JSON."""
         return min(self.body, 9 * self.characters + 2**14)

@@ -1,4 +1,4 @@
-"""What happens, for whoever runs the server: a line for each request, and `GET /metrics`."""
+"""Monitoring for operators: a log line for each request, and `GET /metrics`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Monitor:
                 self._log(f"{method} {route} {status} {1_000 * seconds:.0f} ms")
 
     def text(self, models: Mapping[str, Served], inside: int) -> str:
-        """Return the counts in the text format of Prometheus."""
+        """Return the counts in Prometheus's text format."""
         lines = [
             *_lines("zoo_requests_total", "counter", ("method", "route", "status"), self._requests.items())
         ]

@@ -1,4 +1,4 @@
-"""`POST /predict`: what a model makes of images or texts."""
+"""`POST /predict`: predict classes for images, or score texts."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ async def predict(
     input: Images = [],  # noqa: A002, B006
     text: Texts = [],  # noqa: B006
     model: ModelName = None,
-    top: Annotated[int | None, Form(ge=1, le=100_000, description="Answers for each input.")] = None,
+    top: Annotated[int | None, Form(ge=1, le=100_000, description="Predictions for each input.")] = None,
 ) -> list[dict[str, Any]]:
-    """Answer each input by a row, as `zoo predict --json` does: `{input, predictions, error}`.
+    """Return a row for each input, as `zoo predict --json` does: `{input, predictions, error}`.
 
-    Requests that arrive together are answered in one batch. An input that cannot be read is a row without
-    answers, whose error says why.
+    Requests that arrive together are predicted in one batch. An input that cannot be read gets a row without
+    predictions, whose `error` gives the reason.
     """
     served = find(models, model)
     inputs = await inputs_of(served, input, text, limits)

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as uvicorn speaks it, with a bound on the pieces of a body."""
+"""uvicorn's HTTP/1.1, with a limit on the number of pieces of a body."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _PIECES, _BYTES_OF_A_PIECE = 1_000, 256
 
 
 class Protocol(H11Protocol):
-    """A connection that is closed if a body comes in too many pieces, or a head is too large."""
+    """A connection that is closed if a body comes in too many pieces, or if a header is too large."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self.conn = _Connection(h11.SERVER, _HEAD)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer that a request is invalid, unless it has been answered."""
+        """Respond that a request is invalid, unless a response has begun."""
         with contextlib.suppress(h11.LocalProtocolError):
             super().send_400_response(msg)
         if self.cycle:  # so that the application sends nothing more

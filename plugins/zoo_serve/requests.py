@@ -1,4 +1,4 @@
-"""What requests have in common: the models, and the inputs in a form."""
+"""Common parts of requests: the models, and the inputs in a form."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ async def _limits(request: Request) -> Limits:
 
 Models = Annotated[dict[str, Served], Depends(_models)]
 CurrentLimits = Annotated[Limits, Depends(_limits)]
-ModelName = Annotated[str | None, Form(description="Name of the model; needed if there are several.")]
+ModelName = Annotated[str | None, Form(description="Name of the model; required if there are several.")]
 Images = Annotated[list[UploadFile], File(description="Image files, for a model that takes images.")]
 Texts = Annotated[list[str], Form(description="Texts, for a model that takes text.")]
 
 
 def fields(*names: str) -> Callable[[Request], Awaitable[None]]:
-    """Return a dependency that refuses a form with other fields than these."""
+    """Return a dependency that refuses forms with other fields."""
 
     async def known(request: Request) -> None:
         for name in await request.form():
@@ -55,10 +55,10 @@ def fields(*names: str) -> Callable[[Request], Awaitable[None]]:
 async def inputs_of(
     served: Served, images: Sequence[UploadFile], texts: Sequence[str], limits: Limits
 ) -> list[tuple[str, bytes | str]]:
-    """Return the inputs of a request, each with its name: that of the file, or its number.
+    """Return the inputs of a request, each with its name: the file's name, or a number.
 
-    Raises OptionError if there are none, or others than the model takes; Refused if they are too many or
-    too large.
+    Raises OptionError if there are none, or if the model does not accept their type; Refused if there are too
+    many or they are too large.
     """
     if served.takes is None:
         raise OptionError(f"{served.name} does not accept inputs: its task does not implement prediction")
@@ -82,7 +82,7 @@ async def inputs_of(
 
 
 def require_texts(texts: Sequence[str], limits: Limits) -> None:
-    """Raise Refused if texts have too many characters in all, or one that UTF-8 cannot write."""
+    """Raise Refused if texts have too many characters in total, or a character that UTF-8 cannot encode."""
     length = sum(map(len, texts))
     if length > limits.characters:
         most = f"the texts of a request may have at most {limits.characters:,} characters"
@@ -95,5 +95,5 @@ def require_texts(texts: Sequence[str], limits: Limits) -> None:
 
 
 def _named(file: UploadFile, number: int) -> str:
-    """Return the name of a file, or its number. A form may say in which encoding the name is: any at all."""
+    """Return the name of a file, or its number. A form may declare any encoding for the name."""
     return (file.filename or f"input {number}").encode("utf-8", "replace").decode()

@@ -1,4 +1,4 @@
-"""`POST /sample`: text from a language model, while it is generated."""
+"""`POST /sample`: stream text from a language model."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ router = APIRouter()
 
 
 class SampleRequest(BaseModel):
-    """What to generate; the names and defaults are those of `zoo sample`."""
+    """Options of sampling, with the names and defaults of `zoo sample`."""
 
     model_config = ConfigDict(extra="forbid")
 
-    model: str | None = Field(None, description="Name of the model; needed if there are several.")
+    model: str | None = Field(None, description="Name of the model; required if there are several.")
     prompt: str = Field("", description="Text to continue.")
     max_new_tokens: int = Field(
         400, strict=True, ge=0, le=MOST_TOKENS, description="Number of tokens to generate."
@@ -66,8 +66,8 @@ async def sample(models: Models, limits: CurrentLimits, request: SampleRequest) 
     """Stream the text of `zoo sample` as server-sent events.
 
     Each token is a `message` event with the data `{text, surprisal}`: the surprisal is -log p in nats, where
-    p is what the model itself gives the token. The last event is `done`, or `error` with what the other
-    routes answer then. Whoever disconnects stops the generating, and so does the server's time limit.
+    p is the model's own probability of the token. The last event is `done`, or `error` with the JSON error of
+    other routes. Disconnecting stops the generation, and so does the server's time limit.
     """
     until = time.monotonic() + limits.seconds
     served = find(models, request.model)

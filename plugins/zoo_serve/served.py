@@ -1,4 +1,4 @@
-"""The models that a server offers, by the names that its clients use."""
+"""The models that a server offers, by the names that clients use."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Takes = Literal["image", "text"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """A model, the thread that computes with it, and what clients may know of it.
+    """A model, its thread, and the facts that clients may see.
 
     Attributes:
-        takes: what it is given; None if its task does not read inputs one by one.
+        takes: type of its inputs; None if its task does not read inputs one by one.
         samples: whether it generates text.
-        facts: what else there is to know, JSON data.
-        comparing: analyzers that apply to it, but read a whole split.
+        facts: further facts, as JSON data.
+        comparing: analyzers that apply to it but read a whole split.
     """
 
     name: str
@@ -37,18 +37,18 @@ class Served:
     comparing: Collection[str] = ()
 
     def described(self) -> dict[str, Any]:
-        """Return what `GET /models` says of it."""
+        """Return its description for `GET /models`."""
         return {"name": self.name, "takes": self.takes, "samples": self.samples, **self.facts}
 
 
 def named(models: Iterable[tuple[str, Model]], registry: Registry) -> list[Served]:
-    """Return models ready to be served, each with a thread of its own.
+    """Return models ready to serve, each with its own thread.
 
     Args:
-        models: each with what it was loaded by: an id, a file or a run directory. The id, the name of the
-            file without its suffix, or that of the directory is the name that clients use.
+        models: models with the id, file or run directory that each was loaded from. Clients use the id, the
+            file name without its suffix, or the directory's name.
 
-    Raises OptionError if two would have one name.
+    Raises OptionError if two would have the same name.
     """
     by_name: dict[str, tuple[str, Model]] = {}
     for weights, model in models:
@@ -114,7 +114,7 @@ def _served(name: str, model: Model, weights: Path, registry: Registry) -> Serve
 
 
 def _history(weights: Path) -> list[dict[str, Any]] | None:
-    """Return a row for each epoch of a run; None if the weights are not those of a run directory."""
+    """Return a row for each epoch of a run; None if the weights are not from a run directory."""
     if not weights.is_dir():
         return None
     try:

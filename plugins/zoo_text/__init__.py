@@ -1,1 +1,1 @@
-"""Texts as streams of tokens, characters or words."""
+"""Text as streams of tokens: characters or words."""

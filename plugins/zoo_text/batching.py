@@ -4,13 +4,13 @@ A text `a b c d e f g h i j k l m` and `bptt` 3::
 
     windows     abc -> d   bcd -> e   cde -> f ...     one prediction per window; a character is read 3 times
     sections    abc -> bcd   def -> efg   ghi -> hij   one prediction per position; a character is read once
-    stateful    abc|def -> bcd|efg  with 2 lanes:      the same, but each batch continues from the state
+    stateful    abc|def -> bcd|efg  with 2 streams: the same, but each batch continues from the state
                 ghi|jkl -> hij|klm                     that the previous one ended with
 
-Windows and sections are shuffled each epoch and start from a hidden state of zeros. Lanes are read from start
-to end; stopping the gradient at each border is truncated backpropagation through time (Williams & Peng 1990).
-All lanes are equally long, so that a carried state always fits: the last tokens of the text, fewer than
-`batch_size`, are not trained on, nor are those after the last whole section.
+Windows and sections are shuffled each epoch and start from a hidden state of zeros. Streams are read from
+start to end; stopping the gradient at each border is truncated backpropagation through time (Williams & Peng
+1990). All streams have the same length, so that a carried state always fits: the last tokens of the text,
+fewer than `batch_size`, are not used, nor are those after the last whole section.
 
 Source: fast.ai deep learning course, lesson 6.
 """
@@ -42,7 +42,7 @@ class TextBatch:
         inputs: (B, T).
         targets: (B, T), or (B, 1) if only the last position predicts.
         fresh: whether the hidden state starts from zeros.
-        share: how much of the whole batch this is.
+        share: fraction of the whole batch.
     """
 
     inputs: Tensor
@@ -63,15 +63,15 @@ def batch_text(
     rank: int = 0,
     world_size: int = 1,
 ) -> Iterator[TextBatch]:
-    """Yield the batches of an epoch of a text (N,) from number `start` on, cut as `batching` says.
+    """Yield the batches of an epoch of a text (N,), starting from number `start`, cut as `batching` says.
 
-    Raises DataError for a text too short for its lanes, or not longer than `bptt`, and OptionError for
-    lengths that vary with `compile`.
+    Raises DataError for a text that is too short for its streams or for `bptt`, and OptionError for varying
+    lengths with `compile`.
     """
     text = config.group("text", TextFields)
     if config.compile and text.batching == "stateful" and text.bptt_jitter:
         # torch.compile gives up after eight lengths, which depend on where a run was resumed
-        message = "bptt_jitter=true does not go with compile: each length would be compiled anew"
+        message = "bptt_jitter=true cannot be combined with compile: each length would be compiled again"
         raise OptionError(message, hint="try --no-bptt-jitter")
     if len(tokens) < 2:
         raise DataError(f"the text must have at least 2 tokens (got {len(tokens)})")
@@ -91,7 +91,7 @@ def batch_text(
 
 
 def longest_batch(text: TextFields) -> int:
-    """Return the most tokens in a lane of a batch."""
+    """Return the most tokens of a stream in a batch."""
     return text.bptt + 6 * _DEVIATION * text.bptt_jitter
 
 
@@ -132,7 +132,7 @@ def _shuffled(
 
 
 def _borders(length: int, text: TextFields, seed: int) -> list[int]:
-    """Return where the batches of a lane begin and end; with jitter they take about `bptt` tokens, or half.
+    """Return where batches of a stream begin and end; with jitter, they have about `bptt` tokens or half.
 
     Source: the loader of AWD-LSTM (Merity et al. 2018, section 5) and of the lesson.
     """

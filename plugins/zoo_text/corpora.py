@@ -1,4 +1,4 @@
-"""The corpora. Each is a function from its own options to files; `text_dataset` adds those of `Reading`."""
+"""The corpora. Each is a function from its options to files; `text_dataset` adds the options of `Reading`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zoo_text.reading import Files, Reading
 
 
 def text_dataset(find: Callable[..., Files]) -> Callable[..., Corpus]:
-    """Make a function that finds files into one that reads them, with the options of both.
+    """Turn a function that finds files into one that reads them, with the options of both.
 
     Its docstring describes both, too.
     """
@@ -42,7 +42,9 @@ def text_dataset(find: Callable[..., Files]) -> Callable[..., Corpus]:
 
 @text_dataset
 def nietzsche(*, root: str | None = None) -> Files:
-    """600,893 characters of Nietzsche. In lower case and with min_freq=3 it has the lesson's 56 tokens.
+    """600,893 characters of Nietzsche.
+
+    In lower case and with min_freq=3, the vocabulary has the lesson's 56 tokens.
 
     Args:
         root: folder that contains nietzsche.txt.
@@ -58,7 +60,7 @@ def nietzsche(*, root: str | None = None) -> Files:
 
 @text_dataset
 def tinyshakespeare(*, root: str | None = None) -> Files:
-    """1,115,394 characters of Shakespeare. nanoGPT splits them by splits=[90, 10, 0].
+    """1,115,394 characters of Shakespeare. splits=[90, 10, 0] gives nanoGPT's split.
 
     Args:
         root: folder that contains tinyshakespeare.txt.
@@ -95,7 +97,7 @@ def files(
 ) -> Files:
     """Any text files.
 
-    The vocabulary is that of the training split. Tokens that only the other splits have become `<unk>`, which
+    The vocabulary comes from the training split. Other tokens in the other splits become `<unk>`, which
     counts in the loss although a model never generates it; `zoo show files --data paths=...` counts them.
 
     Args:
@@ -155,21 +157,21 @@ def _inside(folder: Path, glob: str) -> list[Path]:
 
 
 def _may_match(folder: tuple[str, ...], glob: str) -> bool:
-    """Return whether a glob may match a file in a folder, or in one inside that folder.
+    """Return whether a glob may match a file in a folder or in its subfolders.
 
     Args:
-        folder: its path, in parts.
+        folder: parts of the folder's path.
     """
     *pattern, _ = PurePath(glob).parts or ("",)
     return "**" in pattern or (len(folder) <= len(pattern) and all(map(fnmatch, folder, pattern)))
 
 
 def _refuse_unreadable(folder: Path, matters: Callable[[tuple[str, ...]], bool]) -> None:
-    """Raise OSError for a folder inside another that cannot be read, which `Path.glob` would leave out.
+    """Raise OSError for an unreadable subfolder, which `Path.glob` would skip.
 
     Args:
-        folder: searched itself, and all visible folders in it. Links are not followed, as `**` does not.
-        matters: returns whether a folder inside, as its relative parts, is searched.
+        folder: folder to search, with all visible subfolders. Links are not followed, as in `**`.
+        matters: returns whether to search a subfolder, given the parts of its relative path.
     """
 
     def refuse(error: OSError) -> None:

@@ -30,8 +30,8 @@ class Corpus(Dataset):
     Args:
         tokens: the whole text (N,), possibly memory-mapped.
         borders: positions where the train and the val split end.
-        vocabulary: the text of each token by its number, specials first.
-        specials: how many tokens at the start of the vocabulary are not text.
+        vocabulary: the text of each token by number, special tokens first.
+        specials: number of tokens at the start of the vocabulary that are not text.
         reading: how the text was read.
         fingerprint: sha256 of tokens, vocabulary and borders.
     """
@@ -81,7 +81,7 @@ class Corpus(Dataset):
 
 
 def read_corpus(files: Files, reading: Reading) -> Corpus:
-    """Return the corpus of some files, from the cache if the same bytes were encoded the same way before.
+    """Return the corpus of some files, from the cache if the same bytes were encoded in the same way before.
 
     Raises DataError if a file is empty, unreadable or not in its encoding, or the cache cannot be written.
     """
@@ -105,9 +105,9 @@ def read_corpus(files: Files, reading: Reading) -> Corpus:
 
 
 def _cached(home: Path, reading: Reading) -> Corpus | None:
-    """Return the corpus that was encoded into a folder, or None if it is missing or damaged.
+    """Return the corpus that was encoded into a folder; None if it is missing or damaged.
 
-    The tokens are read to be checked, unless their file has not changed since that was done.
+    The tokens are verified, unless their file has not changed since the last verification.
     """
     try:
         data = json.loads((home / "corpus.json").read_text(encoding="utf-8"))

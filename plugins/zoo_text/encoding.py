@@ -1,8 +1,8 @@
-"""From files to an array of tokens, block by block, so that a text may be larger than memory.
+"""Encode files to an array of tokens, block by block, so that a text may be larger than memory.
 
 A first pass numbers tokens in the order of their first occurrence and writes the numbers to a file. Then the
 tokens of the training split are counted, and torchtext's Field makes the vocabulary from the counts. A second
-pass translates the numbers into those of the vocabulary, from the end if the text is read backwards.
+pass maps these numbers to the vocabulary's, from the end if the text is read backwards.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NUMPY = {torch.uint8: np.uint8, torch.int16: np.int16, torch.int32: np.int32}
 
 
 class _Hashed(BufferedReader):
-    """A file that hashes what is read from it."""
+    """A file that hashes the bytes read from it."""
 
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__(cast("RawIOBase", file))
@@ -93,7 +93,7 @@ def encode(folder: Path, files: Files, reading: Reading, hashes: Mapping[Path, s
 
 
 def checksum_of(data: Mapping[str, Any]) -> str:
-    """Return the sha256 of what is known of a corpus, its tokens' own sha256 included."""
+    """Return the sha256 of a corpus's metadata, including the sha256 of its tokens."""
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
@@ -116,7 +116,7 @@ def token_dtype(size: int) -> torch.dtype:
 def _number(
     path: Path, files: Files, numbering: Characters | Words, hashes: Mapping[Path, str], *, lower: bool
 ) -> list[int]:
-    """Write the numbers of all tokens, none of which spans two files; return the length of each split."""
+    """Write the numbers of all tokens; return the length of each split. A token never spans two files."""
     lengths: list[int] = []
     with open(path, "wb", opener=private) as out:
         for paths in (files.train, files.val, files.test):
@@ -133,7 +133,7 @@ def _number(
 
 
 def _blocks(path: Path, encoding: str, sha256: str, *, lower: bool) -> Iterator[str]:
-    """Yield the text of a file, without the byte order mark that it may begin with."""
+    """Yield the text of a file, without a byte order mark."""
     codec = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
     try:
         size = path.stat().st_size
@@ -161,7 +161,7 @@ def _blocks(path: Path, encoding: str, sha256: str, *, lower: bool) -> Iterator[
 def _stretch(
     path: Path, dtype: np.dtype[Any], first: int, last: int, *, backwards: bool = False
 ) -> Iterator[np.ndarray]:
-    """Yield numbers of a file in blocks, read rather than mapped to keep memory low."""
+    """Yield the numbers in a file in blocks, reading rather than mapping it to save memory."""
     starts = range(first, last, _BLOCK)
     with path.open("rb") as file:
         for start in reversed(starts) if backwards else starts:
@@ -178,7 +178,7 @@ def _counted(texts: Sequence[str], numbers: Iterator[np.ndarray]) -> Counter[str
 
 
 def _vocabulary(counts: Counter[str], reading: Reading) -> list[str]:
-    """Return the vocabulary that torchtext makes from the counts of the training split, specials first."""
+    """Return torchtext's vocabulary for the counts of the training split, special tokens first."""
     field = Field(
         tokenize=list,
         unk_token="<unk>",
@@ -199,7 +199,7 @@ def _specials(vocabulary: Sequence[str], reading: Reading) -> int:
 def _renumbered(
     numbers: Iterator[np.ndarray], texts: Sequence[str], vocabulary: Sequence[str]
 ) -> Iterator[np.ndarray]:
-    """Yield the tokens of a text in blocks; what is not in the vocabulary becomes `<unk>`, number 0."""
+    """Yield the tokens of a text in blocks; tokens outside the vocabulary become `<unk>`, number 0."""
     by_text = {text: token for token, text in enumerate(vocabulary)}
     table = np.array([by_text.get(text, 0) for text in texts], dtype=_NUMPY[token_dtype(len(vocabulary))])
     for block in numbers:

@@ -1,4 +1,4 @@
-"""Training options that only text has. Torch-free."""
+"""Training options for text. Torch-free."""
 
 from __future__ import annotations
 

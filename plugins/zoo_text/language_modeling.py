@@ -1,4 +1,4 @@
-"""Language modeling: predict each token from those before it."""
+"""Language modeling: predict each token from the preceding tokens."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ _BLOCK = 1 << 20
 
 
 class LanguageModeling(Task):
-    """Predict each token from all those before it."""
+    """Predict each token from all preceding tokens."""
 
     def example(self, dims: Mapping[str, int]) -> Tensor:
         """Return one token, (1, 1)."""
         return torch.zeros(1, 1, dtype=torch.int64)
 
     def reading(self, card: Card, dataset: Dataset) -> dict[str, Any]:
-        """Return the options with which the model reads text, where the dataset's differ."""
+        """Return the options with which the model reads text, where they differ from the dataset's."""
         ours, theirs = (Vocabulary(source.preprocess).options() for source in (card, dataset))
         return {name: value for name, value in ours.items() if value != theirs[name]}
 
     def data_options(self, card: Card) -> dict[str, Any]:
-        """Return how the text is cut into tokens; the vocabulary is that of the new text."""
+        """Return the options that cut text into tokens; the vocabulary comes from the new text."""
         options = Vocabulary(card.preprocess).options()
         return {name: value for name, value in options.items() if name != "vocabulary"}
 
     def feed(self, dataset: Dataset, card: Card) -> Dataset:
-        """Return the text with its tokens mapped to the card's vocabulary; unknown ones become `<unk>`.
+        """Return the text with its tokens mapped to the card's vocabulary; unknown tokens become `<unk>`.
 
-        Raises DataError if the kind of tokens or the reading direction is not that of the card.
+        Raises DataError if the kind of tokens or the reading direction differs from the card's.
         """
         ours, theirs = Vocabulary(card.preprocess), Vocabulary(dataset.preprocess)
         if _token_order(ours) != _token_order(theirs):
@@ -92,7 +92,7 @@ class LanguageModeling(Task):
             yield Batch(inputs, targets, batch.index, batch.total, step_seed, batch.fresh, batch.share)
 
     def within(self, config: TrainConfig, context: int) -> dict[str, Any]:
-        """Return `bptt`, and `bptt_jitter` switched off, if a batch could be longer than `context` tokens."""
+        """Return a `bptt` of at most `context` tokens without `bptt_jitter`, if a batch could be longer."""
         text = config.group("text", TextFields)
         steady = {"bptt_jitter": False} if text.bptt_jitter else {}
         return {"bptt": min(context, text.bptt), **steady} if longest_batch(text) > context else {}
@@ -100,13 +100,13 @@ class LanguageModeling(Task):
     def batches_of(
         self, items: Any, preprocess: Mapping[str, Any], *, device: str = "cpu"
     ) -> Iterator[Batch]:
-        """Yield a text in 16 lanes, whatever `batch_size` was: metrics do not depend on the training."""
+        """Yield a text in 16 parallel streams, whatever `batch_size` was, so metrics do not depend on it."""
         return self.lane_batches(items, lanes=16, steps=128, device=device)
 
     def lane_batches(self, items: Any, *, lanes: int, steps: int, device: str = "cpu") -> Iterator[Batch]:
-        """Yield a text so that every token except the very first is predicted once.
+        """Yield a text so that every token except the first is predicted once.
 
-        The remainder is read as one more, short lane from a state of zeros.
+        The remainder is read as another, short stream from a state of zeros.
         """
         tokens: Tensor = items
         if len(tokens) == 0:
@@ -143,7 +143,7 @@ class LanguageModeling(Task):
         return Step(loss + penalty[0], sums, count, state, torch.as_tensor(penalty[0]).detach())
 
     def counts(self, dataset: Dataset, split: Split) -> dict[str, int]:
-        """Return the number of tokens, and of those among them that are `<unk>`, number 0."""
+        """Return the number of tokens, and the number of `<unk>` tokens among them."""
         tokens = dataset.split(split)
         unknown = len(tokens) - int(tokens.count_nonzero()) if dataset.preprocess["specials"] else 0
         return {"tokens": len(tokens), "unknown": unknown}
@@ -162,7 +162,7 @@ def _token_order(vocabulary: Vocabulary) -> str:
 
 
 def _renumbered(tokens: Tensor, table: Tensor) -> Tensor:
-    """Return `table[token]` of each token, (N,), block by block: an index takes eight bytes a token."""
+    """Return `table[token]` for each token, (N,), block by block: an index takes eight bytes per token."""
     numbers = torch.empty(len(tokens), dtype=table.dtype)
     for start in range(0, len(tokens), _BLOCK):
         numbers[start : start + _BLOCK] = table[tokens[start : start + _BLOCK].long()]
@@ -170,5 +170,5 @@ def _renumbered(tokens: Tensor, table: Tensor) -> Tensor:
 
 
 def _column(lanes: Tensor, device: str) -> Tensor:
-    """Return lanes (B, T) of a small integer type as (T, B) int64 on the device."""
+    """Return streams (B, T) of a small integer type as (T, B) int64 on the device."""
     return moved(lanes.T, device, torch.int64)

@@ -1,4 +1,4 @@
-"""Tokens numbered in the order of their first occurrence, before their counts are known."""
+"""Number tokens in the order of their first occurrence, before their counts are known."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Words:
         return list(self._numbers)
 
     def numbered(self, blocks: Iterator[str]) -> Iterator[np.ndarray]:
-        """Yield the numbers of the words of each block; its last word waits for the next block to end it.
+        """Yield the numbers of the words in each block; its last word may continue in the next one.
 
         Raises DataError if there are too many different words.
         """

@@ -6,7 +6,7 @@ from zoo_text.fields import TextFields
 LANGUAGE_MODELING = TaskSpec(
     name="language-modeling",
     target="zoo_text.language_modeling:LanguageModeling",
-    summary="Each token of a text from those before it",
+    summary="Each token of a text from the preceding tokens",
     dims={"vocab_size": 56},  # Nietzsche
     units={
         "loss": "nats",
@@ -61,7 +61,8 @@ def zoo_datasets() -> list[DatasetSpec]:
             summary="Shakespeare's plays, 1.1 million characters",
             download_bytes=1_115_394,
             license="public domain",
-            source="https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+            source="https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
+            "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
         ),
         DatasetSpec(
             name="stdlib",

@@ -1,4 +1,4 @@
-"""How texts of the user's own become tokens, and how a model's answers score them. Torch-free."""
+"""The processor: reads the user's own texts as tokens, and scores them with a model's outputs. Torch-free."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BINARY, _BEGINNING = "not text: it contains zero bytes", 1 << 16
 
 
 class _Feeding(TypedDict):
-    """What the `preprocess` of a card must say, and what it may also say."""
+    """The required and optional keys of a card's `preprocess`."""
 
     tokens: Literal["char", "word"]
     lower: bool
@@ -40,10 +40,10 @@ class _Feeding(TypedDict):
 
 
 class TextProcessor(Processor):
-    """Texts are tokens of a vocabulary, each predicted from those before it."""
+    """Texts are tokens of a vocabulary, each predicted from the preceding ones."""
 
     def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
-        """Raise OptionError unless there are a vocabulary of `vocab_size` tokens and a way to split text."""
+        """Raise OptionError unless the card has a vocabulary of `vocab_size` tokens, and a tokenizer."""
         feeding = options.convert_table(preprocess, _Feeding, what="preprocess")
         size, specials, dim = len(feeding["vocabulary"]), feeding["specials"], arguments.get("vocab_size")
         if size != dim:
@@ -58,16 +58,16 @@ class TextProcessor(Processor):
         return "characters" if preprocess.get("tokens", "char") == "char" else "tokens"
 
     def vocabulary(self, preprocess: Mapping[str, Any]) -> Vocabulary:
-        """Return the tokens of a model."""
+        """Return the vocabulary of a model."""
         return Vocabulary(preprocess)
 
     def input_reader(self, card: Card) -> InputReader:
-        """Return how a text is read: a string, or the path of a file."""
+        """Return the reader of texts: strings, or paths of files."""
         vocabulary = Vocabulary(card.preprocess)
 
         def read(source: Any) -> NDArray[np.int64]:
             if not isinstance(source, str | Path):
-                raise OptionError(f"expected a text or the Path of one (got a {type(source).__name__})")
+                raise OptionError(f"expected a text or a Path (got a {type(source).__name__})")
             return tokens_of(source if isinstance(source, str) else text_of(source), vocabulary)[0]
 
         return InputReader(read=read, what="texts", strings=True, refuse=_refuse)
@@ -75,7 +75,7 @@ class TextProcessor(Processor):
     def score(
         self, outputs: Iterable[NDArray[Any]], tokens: NDArray[Any], preprocess: Mapping[str, Any]
     ) -> Prediction:
-        """Return the cross-entropy of a text, and how many of its tokens there are and are unknown."""
+        """Return the cross-entropy of a text, with its numbers of tokens and of unknown tokens."""
         total, read = 0.0, 1
         for logits in outputs:  # (T, V)
             exact, targets = logits.astype(np.float64), tokens[read : read + len(logits)]
@@ -89,7 +89,7 @@ class TextProcessor(Processor):
 
 
 def tokens_of(text: str, vocabulary: Vocabulary) -> tuple[NDArray[np.int64], list[str]]:
-    """Return a text as the model reads it, (N,), and the tokens that it does not know.
+    """Return a text as the model reads it, (N,), and its unknown tokens.
 
     Raises DataError if there is nothing to predict.
     """
@@ -114,7 +114,7 @@ def text_of(path: Path) -> str:
 
 
 def _refuse(path: Path) -> str:
-    """Return why a file is not text: it begins with binary content."""
+    """Return the reason that a file is not text, if it begins with binary content."""
     try:
         with open_regular(path) as file:
             return _BINARY if b"\0" in file.read(_BEGINNING) else ""

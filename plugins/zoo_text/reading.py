@@ -1,4 +1,4 @@
-"""What to read, and how: files, and the options that all corpora share."""
+"""The files to read, and the options that all corpora share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MinFreq = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 
 @dataclass(frozen=True, kw_only=True)
 class Files:
-    """The files of a text. Without any for val and test, the text is split by `Reading.splits`."""
+    """The files of a text. Without files for val and test, the text is split by `Reading.splits`."""
 
     train: Sequence[Path]
     val: Sequence[Path] = ()
@@ -27,15 +27,15 @@ class Files:
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How the characters of a text become tokens.
+    """The options that turn a text into tokens.
 
     Args:
-        tokens: `"char"`, or `"word"` for words and runs of punctuation with the space before them.
+        tokens: `"char"`, or `"word"` for words and runs of punctuation with the preceding space.
         lower: convert the text to lower case.
         newline_eos: make a newline the special token `<eos>`, which is decoded as a newline.
         backwards: reverse each split, for a model that reads from right to left.
         min_freq: tokens rarer than this in the training split become `<unk>`.
-        vocabulary: use these tokens, as a trained model's card lists them, instead of counting any.
+        vocabulary: use these tokens, from a trained model's card, instead of counting tokens.
         splits: percent of the tokens for train, val and test, in this order from the start of the text.
 
     Raises:
@@ -70,4 +70,4 @@ class Reading:
         if self.newline_eos and "<eos>" not in tokens:
             raise OptionError("newline_eos=true requires '<eos>' in the vocabulary")
         if self.newline_eos and "\n" in tokens:
-            raise OptionError("newline_eos=true is for a vocabulary without a newline")
+            raise OptionError("newline_eos=true requires a vocabulary without a newline")

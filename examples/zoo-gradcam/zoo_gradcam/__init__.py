@@ -1,1 +1,1 @@
-"""pytorch-grad-cam's methods as analyzers of zoo."""
+"""pytorch-grad-cam's methods as zoo analyzers."""

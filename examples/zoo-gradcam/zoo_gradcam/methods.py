@@ -1,4 +1,4 @@
-"""pytorch-grad-cam's methods, each on a copy of the model: they add hooks and write gradients."""
+"""pytorch-grad-cam's methods, each run on a copy of the model, since they add hooks and write gradients."""
 
 import copy
 
@@ -12,7 +12,7 @@ from zoo.plugin import untouched
 
 def _method(make):
     class Method(Analyzer):
-        """Maps (N, K, H, W) of the images' size, scaled to [0, 1] one by one."""
+        """Maps (N, K, H, W) of the images' size, each scaled to [0, 1]."""
 
         def analyze(self, model, batches, *, subject):
             parts = []

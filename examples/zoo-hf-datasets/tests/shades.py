@@ -12,7 +12,7 @@ from zoo import DatasetSpec, hookimpl
 
 @cache
 def folder() -> tempfile.TemporaryDirectory[str]:
-    """Return a folder with gray squares, dark and light, no two of which are equal."""
+    """Return a folder of dark and light gray squares, all different."""
     kinds = datasets.Features(
         {"image": datasets.Image(), "label": datasets.ClassLabel(names=["dark", "light"])}
     )
@@ -32,7 +32,7 @@ def folder() -> tempfile.TemporaryDirectory[str]:
 
 
 def shades() -> Saved:
-    """Return the dataset behind `hf/saved`, of this folder."""
+    """Return the dataset `hf/saved`, opened on this folder."""
     return Saved(path=folder().name, size=8)
 
 

@@ -1,1 +1,1 @@
-"""Hugging Face datasets of images as a dataset of zoo."""
+"""Hugging Face image datasets as a zoo dataset."""

@@ -13,7 +13,7 @@ def zoo_datasets():
             name="saved",
             target="zoo_hf_datasets.saved:Saved",
             task="classification",
-            summary="Images that Hugging Face's `save_to_disk` wrote: --data path=FOLDER",
+            summary="Images saved by Hugging Face's `save_to_disk`: --data path=FOLDER",
             source="https://huggingface.co/docs/datasets",
         )
     ]

@@ -1,4 +1,4 @@
-"""Images that `datasets` has saved: Arrow files, of which only what is asked for is in memory."""
+"""Images that `datasets` saved to disk: Arrow files, of which only requested rows are in memory."""
 
 import hashlib
 from pathlib import Path
@@ -16,7 +16,7 @@ Size = Annotated[int, Meta(ge=8, le=1_024)]
 
 
 class Images:
-    """A split, whose images are decoded when they are asked for."""
+    """A split whose images are decoded on request."""
 
     def __init__(self, rows: Dataset, image: str, label: str, size: int) -> None:
         self.rows, self.image, self.label, self.size = rows, image, label, size
@@ -38,27 +38,24 @@ class Images:
 class Saved(interfaces.Dataset):
     """The splits `train`, `validation` and `test` of a folder that `save_to_disk` wrote.
 
-    A streamed dataset has to be made one of `Dataset.from_generator` and saved first: its rows come as they
-    arrive, so a run that was stopped would have to read again all that it had read before, to go on.
+    Convert a streamed dataset with `Dataset.from_generator`, and save it first: a stream has no random
+    access, so a resumed run would have to read it from the start.
 
     Args:
         path: the folder.
-        image: the column of images.
-        label: the column of labels, of the type ClassLabel.
-        size: height and width in pixels of the middle square of each image.
+        image: name of the column of images.
+        label: name of the column of labels, of the type ClassLabel.
+        size: height and width in pixels of the resized central square of each image.
     """
 
     def __init__(self, *, path: str, image: str = "image", label: str = "label", size: Size = 64) -> None:
         try:
             found = load_from_disk(path)
         except FileNotFoundError as error:
-            hint = (
-                "write one with save_to_disk, of a streamed dataset after Dataset.from_generator: "
-                "of a stream, a run that was stopped would have to read everything again, to go on"
-            )
-            raise DataError(f"{path} is no dataset that was saved to disk", hint=hint) from error
+            hint = "write one with save_to_disk; convert a streamed dataset with Dataset.from_generator first"
+            raise DataError(f"{path} is not a dataset saved by save_to_disk", hint=hint) from error
         except (OSError, ArrowInvalid) as error:
-            raise DataError(f"{path} cannot be read, it may be damaged: {cause(error)}") from error
+            raise DataError(f"{path} cannot be read; it may be damaged: {cause(error)}") from error
         self.splits = {**found} if isinstance(found, DatasetDict) else {"train": found}
         if "train" not in self.splits:
             raise DataError(f"{path} has no split 'train', only {', '.join(map(str, self.splits))}")
@@ -84,7 +81,7 @@ class Saved(interfaces.Dataset):
 
     @property
     def preprocess(self):
-        """Return the mean and deviation of up to 1,000 images, and the names of the classes."""
+        """Return the mean and standard deviation of up to 1,000 images, and the names of the classes."""
         return {"size": self.size, "mean": self.mean, "std": self.std, "classes": self.classes}
 
     @property
@@ -93,7 +90,7 @@ class Saved(interfaces.Dataset):
         return self.hashed
 
     def split(self, name):
-        """Return the images of a split; of one that is not there, none."""
+        """Return the images of a split; a missing split is empty."""
         name = {"val": "validation"}.get(name, name)
         rows = self.splits[name] if name in self.splits else self.splits["train"].select([])
         return Images(rows, *self.columns, self.size)

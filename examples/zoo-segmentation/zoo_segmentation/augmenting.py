@@ -17,10 +17,10 @@ _OF_COLORS = ("cutout",)
 
 
 def augmented(images: Tensor, masks: Tensor, names: Sequence[str], draws: Draws) -> tuple[Tensor, Tensor]:
-    """Apply augmentations in order, with the same draws to an image and its mask.
+    """Apply augmentations in order, identically to an image and its mask.
 
-    A crop is filled up with zeros. A mask is one more channel of its image meanwhile, counted down from
-    255, so that what a crop adds to it is unknown. `cutout` hides a part of the image, not what is there.
+    Crops are padded with zeros. The mask becomes a channel of its image, with values counted down from 255,
+    so that padding means unknown. `cutout` hides a part of the image, but not of the mask.
 
     Args:
         images: uint8 (B, C, H, W).

@@ -1,4 +1,4 @@
-"""From pixels to a confusion matrix, and from that to intersection over union."""
+"""Compute a confusion matrix of pixels, and from it the intersection over union."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def confusion_of(targets: Tensor, predicted: Tensor, *, classes: int) -> Tensor:
     """Return the numbers of pixels `[class][predicted]`, int64 (K, K).
 
     Args:
-        targets: the class of each pixel, -1 where it is unknown: those pixels do not count.
+        targets: the class of each pixel, or -1 where it is unknown; these pixels do not count.
         predicted: the predicted class of each pixel, of the same shape.
     """
     known = targets >= 0

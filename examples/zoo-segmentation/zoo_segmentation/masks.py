@@ -1,4 +1,4 @@
-"""The analyzer: predicted masks over their images, and how well each class is found."""
+"""The analyzer: predicted masks over their images, and the IoU of each class."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["Masks"]
 
 
 class Masks(Analyzer):
-    """The class of every pixel, drawn over the images beside the true one where that is known.
+    """The predicted class of every pixel, drawn over the images, beside the true class if it is known.
 
     Args:
-        images: the most images to draw; all are measured.
+        images: maximum number of images to draw; all images are measured.
     """
 
     def __init__(self, *, images: Annotated[int, Meta(ge=1, le=64)] = 15) -> None:
@@ -52,7 +52,7 @@ class Masks(Analyzer):
 
 
 def _table(names: Sequence[str], confusion: Tensor, found: Tensor) -> list[dict[str, Any]]:
-    """Return each class's share of the pixels as predicted and, if known, as it is, and its IoU."""
+    """Return each class's share of the pixels, predicted and, if known, true, and its IoU."""
     present, ious = confusion.sum(1), iou_by_class(confusion).tolist()
     known = int(present.sum())
     return [

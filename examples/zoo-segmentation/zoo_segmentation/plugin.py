@@ -35,7 +35,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             name="unet",
             target="zoo_segmentation.unet:UNet",
             task="segmentation",
-            summary="U-Net: down to few large features, and up again beside what was seen on the way",
+            summary="U-Net: an encoder and a decoder with skip connections",
             training={
                 "epochs": 8,
                 "batch_size": 32,
@@ -57,7 +57,7 @@ def zoo_datasets() -> list[DatasetSpec]:
             name="shapes-masks",
             target="zoo_segmentation.shapes_masks:ShapesMasks",
             task="segmentation",
-            summary="Drawn shapes in front of each other, with the kind of every pixel; no download",
+            summary="Synthetic overlapping shapes, with the class of every pixel; no download",
             license="MIT",
         )
     ]
@@ -71,7 +71,7 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
             name="masks",
             target="zoo_segmentation.masks:Masks",
             tasks=("segmentation",),
-            summary="The predicted masks over their images, and how well each class is found",
+            summary="Predicted masks over their images, and the IoU of each class",
         )
     ]
 
@@ -81,7 +81,7 @@ def zoo_recipes() -> dict[str, Recipe]:
     """Return the recipe."""
     return {
         "shapes-masks-unet": Recipe(
-            summary="A U-Net half as wide on drawn shapes; two minutes on one thread",
+            summary="A U-Net of half the width on synthetic shapes; two minutes on one thread",
             architecture="unet",
             dataset="shapes-masks",
             model={"width": 8, "depth": 3},
@@ -99,7 +99,7 @@ def zoo_recipes() -> dict[str, Recipe]:
 
 @hookimpl
 def zoo_weights() -> dict[str, WeightsSpec]:
-    """Return the weights that the recipe gives."""
+    """Return the weights trained with the recipe."""
     return {
         "shapes-masks-unet": WeightsSpec(
             recipe="shapes-masks-unet",

@@ -1,4 +1,4 @@
-"""What feeds models of masks, and what their answers mean. Torch-free."""
+"""The processor: reads images, and describes predicted masks. Torch-free."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LARGEST = 2_048
 
 
 class _Feeding(TypedDict):
-    """What the `preprocess` of a card must say."""
+    """The required keys of a card's `preprocess`."""
 
     size: int
     mean: list[float]
@@ -35,7 +35,7 @@ class MaskProcessor(Processor):
     """Each pixel belongs to one of K classes."""
 
     def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
-        """Raise OptionError unless every class has a name, and every channel a mean and a std."""
+        """Raise OptionError unless every class has a name, and every channel has a mean and a std."""
         feeding = options.convert_table(preprocess, _Feeding, what="preprocess")
         side = arguments.get("image_size")
         if type(side) is not int or not 1 <= side <= _LARGEST:
@@ -58,13 +58,13 @@ class MaskProcessor(Processor):
         return np.zeros((dims["in_channels"], dims["image_size"], dims["image_size"]), np.uint8)
 
     def input_reader(self, card: Card) -> InputReader:
-        """Return how an image of the user's own is read: its central square, resized."""
+        """Return the reader of the user's own images: the central square, resized."""
         return image_reader(size=card.arguments["image_size"], channels=card.arguments["in_channels"])
 
     def predictions(
         self, outputs: NDArray[Any], preprocess: Mapping[str, Any], *, top: int | None = None
     ) -> Sequence[Prediction]:
-        """Return each image's mask, and the share of its pixels that each class found in it has."""
+        """Return each image's mask, and the share of pixels of each class in it."""
         classes, found = preprocess["classes"], list[Prediction]()
         for mask in outputs.argmax(1):  # (H, W)
             shares = np.bincount(mask.ravel(), minlength=len(classes)) / mask.size

@@ -39,9 +39,9 @@ class Segmentation(Task):
         return _normalized(items, preprocess)
 
     def feed(self, dataset: Dataset, card: Card) -> Dataset:
-        """Return the images, to be normalized with the card's mean and standard deviation.
+        """Return the images, normalized with the card's mean and standard deviation.
 
-        Raises DataError if their size or their classes are not those of the card.
+        Raises DataError if their size or their classes differ from the card's.
         """
         hint = f"it was trained on {card.dataset.name}"
         for key in ("in_channels", "image_size", "num_classes"):
@@ -49,7 +49,7 @@ class Segmentation(Task):
             if ours != theirs:
                 raise DataError(f"the data has {key}={theirs}, but the model {key}={ours}", hint=hint)
         if dataset.preprocess["classes"] != card.preprocess["classes"]:
-            raise DataError("the data's classes are not those that the model knows", hint=hint)
+            raise DataError("the data has other classes than the model", hint=hint)
         return View(
             dims=dataset.dims,
             preprocess=card.preprocess,
@@ -113,8 +113,8 @@ class Segmentation(Task):
     ) -> Step:
         """Return the cross-entropy, and as sums the loss and the confusion matrix of pixels (K, K).
 
-        The loss of an image is the mean over its pixels of known class, and that of a batch the mean over
-        its images, so no image counts more because more of it is known.
+        The loss of an image is the mean over its pixels of known class, and the loss of a batch is the mean
+        over its images, so images with more known pixels do not count more.
         """
         logits: Tensor = model(batch.inputs).float()  # (B, K, H, W)
         known = (batch.targets >= 0).sum((1, 2)).clamp(min=1)  # (B,)
@@ -129,7 +129,7 @@ class Segmentation(Task):
         return Mirrored(model)
 
     def baseline(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
-        """Return an IoU of 1 / K, the most that one class everywhere can have, and a loss of ln K."""
+        """Return an IoU of 1 / K, the maximum for a constant class, and a loss of ln K."""
         classes = len(preprocess["classes"])
         return {"iou": 1 / classes, "loss": math.log(classes)} if classes > 1 else {}
 
@@ -151,7 +151,7 @@ class Segmentation(Task):
 
 
 class Mirrored(nn.Module):
-    """A model whose answer is the mean probability for an image and for its mirror image, mirrored back."""
+    """A model that averages the probabilities for an image and for its mirror image, mirrored back."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -176,7 +176,7 @@ def _generator(*position: int | str) -> torch.Generator:
 
 
 def _fetch(split: Any, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Return images, uint8 (B, C, H, W), and masks, uint8 (B, H, W); -1 stands for a mask of unknowns."""
+    """Return images, uint8 (B, C, H, W), and masks, uint8 (B, H, W); -1 stands for an unknown mask."""
     images, masks = zip(*(split[index] for index in indices), strict=True)
     size = images[0].shape[1:]
     masks = [torch.as_tensor(mask).to(torch.uint8).expand(size) for mask in masks]  # -1 becomes 255

@@ -1,4 +1,4 @@
-"""The dataset: drawn shapes in front of each other, and the kind of every pixel.
+"""The dataset: synthetic overlapping shapes, and the class of every pixel.
 
 Image number i of a split is a function of (seed, split, i) alone.
 """
@@ -38,18 +38,18 @@ KINDS: dict[str, Callable[[Array, Array], Array]] = {
 
 
 class ShapesMasks(Dataset):
-    """Shapes of several kinds in each image, in random colors, sizes and places over a noisy background.
+    """Shapes of several kinds in each image, in random colors, sizes and positions, over a noisy background.
 
     Args:
         size: height and width in pixels.
-        kinds: kinds of shapes; the background is one more class.
-        shapes: the most shapes in an image; there are at least two, if this is not 1.
+        kinds: number of kinds of shapes; the background is another class.
+        shapes: maximum number of shapes in an image; an image has at least two, unless this is 1.
         train_size: images in the train split.
         val_size: images in the val split.
         test_size: images in the test split.
-        seed: random seed of the drawing.
+        seed: random seed of the images.
 
-    Raises OptionError if all together would take more than 400 MB.
+    Raises OptionError if all images would take more than 400 MB.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class ShapesMasks(Dataset):
         counts: dict[Split, int] = {"train": train_size, "val": val_size, "test": test_size}
         total, most = sum(counts.values()), _MOST_BYTES // (4 * size**2)
         if total > most:
-            message = f"{most:,} images of {size}×{size} pixels are the most that can be drawn"
+            message = f"{most:,} images of {size}×{size} pixels are the maximum"
             hint = "set a smaller size, train_size, val_size or test_size"
             raise OptionError(f"{message} (got {total:,})", hint=hint)
         self.size, self.kinds, self.shapes, self.seed = size, list(KINDS)[:kinds], shapes, seed
@@ -127,7 +127,7 @@ def _draw(random: np.random.Generator, size: int, kinds: list[str], most: int) -
 
 
 def _unlike(colors: list[Array], random: np.random.Generator) -> Array:
-    """Return a color that stands out from others."""
+    """Return a color that stands out from the others."""
     while True:
         color = random.uniform(0, 255, 3)
         if all(abs(color - other).max() >= 50 for other in colors):

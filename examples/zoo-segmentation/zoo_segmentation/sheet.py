@@ -68,7 +68,7 @@ def draw_sheet(rows: Sequence[Row], classes: Sequence[str], *, title: str) -> Fi
 
 
 def _show(axes: Axes, tile: Tensor | None, image: Tensor, colors: Tensor) -> None:
-    """Draw an image, or a mask over it in gray; nothing where the mask is unknown."""
+    """Draw an image, or a mask over it in gray; unknown pixels stay uncolored."""
     if tile is None:
         return
     if tile.ndim == 2:

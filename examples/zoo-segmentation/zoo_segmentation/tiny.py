@@ -14,7 +14,7 @@ CLASSES = ["ground", "water", "sky"]
 
 
 class TinyMasks(Dataset):
-    """Noise in three tints, one for each third of an image: 24 to train on, 6 in each other split.
+    """Noise in three tints, one for each third of an image: 24 training images, 6 in each other split.
 
     Args:
         size: height and width of the images.
@@ -35,7 +35,7 @@ class TinyMasks(Dataset):
 
     @property
     def fingerprint(self) -> str:
-        """Return 64 digits that differ by size."""
+        """Return 64 digits that depend on the size."""
         return f"{self.size:064x}"
 
     def split(self, name: Split) -> Sequence[tuple[Tensor, Tensor]]:

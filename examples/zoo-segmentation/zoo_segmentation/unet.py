@@ -13,17 +13,17 @@ __all__ = ["UNet"]
 
 
 class UNet(nn.Module):
-    """Down to few large features, and up again beside what was seen on the way.
+    """An encoder and a decoder with skip connections.
 
-    Going down, each level halves the image and doubles the channels: it sees more, and forgets where. Going
-    up, each level is joined by its skip connection, the features of the same size from the way down, which
-    still know where.
+    In the encoder, each level halves the image and doubles the channels: it sees a larger context, but loses
+    the position. In the decoder, each level also reads the encoder's features of the same size, the skip
+    connection, which keep the position.
 
     Args:
         width: channels of the first level.
-        depth: times that the image is halved.
+        depth: number of times that the image is halved.
 
-    Raises ValueError if the images are too small to be halved so often.
+    Raises ValueError if the images are too small for this depth.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         if image_size < 2**depth:
-            raise ValueError(f"depth={depth} needs images of at least {2**depth} pixels (got {image_size})")
+            raise ValueError(f"depth={depth} requires at least {2**depth} pixels (got {image_size})")
         widths = [width * 2**level for level in range(depth)]  # such as 16, 32, 64
         inner = [in_channels, *widths[:-1]]
         self.downs = nn.ModuleList(block(*pair) for pair in zip(inner, widths, strict=True))

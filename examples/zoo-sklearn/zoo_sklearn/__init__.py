@@ -1,1 +1,1 @@
-"""scikit-learn's bundled digits as a dataset of zoo: real images with no download."""
+"""scikit-learn's bundled digits as a zoo dataset: real images without a download."""

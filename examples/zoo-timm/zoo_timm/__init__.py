@@ -1,1 +1,1 @@
-"""timm's classifiers as architectures of zoo."""
+"""timm's classifiers as zoo architectures."""

@@ -22,7 +22,7 @@ def build(
     dropout: Share = 0.0,
     pretrained: str = "none",
 ) -> nn.Module:
-    """Return a model of timm with random weights. Transformers are built for the size of the images."""
+    """Return a timm model with random weights. Transformers are built for the size of the images."""
     options: dict[str, Any] = {"in_chans": in_channels, "num_classes": num_classes}
     config = timm.get_pretrained_cfg(name)
     if config and config.fixed_input_size:
@@ -35,7 +35,7 @@ def build(
 
 
 def load(model: Any, name: str, tag: str, options: dict[str, Any]) -> dict[str, str] | None:
-    """Fill in published weights, but for the last layer. See `zoo.interfaces.LoadsPretrained`."""
+    """Load published weights, except for the last layer. See `zoo.interfaces.LoadsPretrained`."""
     if tag == "none":
         return None
     try:

@@ -30,7 +30,7 @@ PRETRAINED = {
 
 @hookimpl
 def zoo_architectures():
-    """Yield an architecture for every model of timm."""
+    """Yield an architecture for every timm model."""
     timm = find_spec("timm")  # without importing it
     if timm is None or timm.origin is None:
         raise ModuleNotFoundError("timm is not installed")
