@@ -1,7 +1,7 @@
-"""Names that are imported when they are first used, so that a module is small until then.
+"""Import names lazily: each module is imported when one of its names is first used.
 
-The stub beside such a module, its `.pyi`, is the only list of them: type checkers read it, and so does this.
-It has a line for each name: `from MODULE import NAME as NAME`.
+The stub beside such a module, its `.pyi`, is the only list of the names: type checkers and this module read
+it. It has a line for each name: `from MODULE import NAME as NAME`.
 """
 
 from importlib import import_module
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def names_in_stub(file: str) -> dict[str, str]:
-    """Return the module of each name that the stub of a module imports, by the name.
+    """Return the names that a module's stub imports, each with the module that defines it.
 
     Args:
         file: path of the module, `__file__`.
@@ -20,6 +20,6 @@ def names_in_stub(file: str) -> dict[str, str]:
 
 
 def imported(module: str, name: str) -> object:
-    """Import what a module defines under a name, or its submodule of that name."""
+    """Import a name from a module, or the submodule of that name."""
     found = import_module(module)
     return getattr(found, name) if hasattr(found, name) else import_module(f"{module}.{name}")

@@ -1,7 +1,7 @@
-"""What can go wrong, as one small tree of exceptions, and the warning for what is merely worth knowing.
+"""zoo's exceptions, in one small hierarchy, and its warning.
 
-Each error has the exit code that the command ends with; `kind` is its stable name in `--json` output; `hint`
-says what to do next.
+Each error has the exit code of the command; `kind` is its stable name in `--json` output; `hint` says what to
+do next.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class AmbiguousName(ZooError):
 
 
 class SpecError(ZooError):
-    """A spec, or what its target builds, is not what it says."""
+    """A spec, or the object that its target builds, does not match its declaration."""
 
     kind = "spec"
 
@@ -63,7 +63,7 @@ class MissingModule(SpecError):
 
 
 class PluginError(ZooError):
-    """A plugin failed to load, and the user asked to be strict about it."""
+    """A plugin failed to load, and `--strict` makes that an error; or a plugin cannot be used."""
 
     kind = "plugin"
 
@@ -76,25 +76,25 @@ class OptionError(ZooError):
 
 
 class CatalogError(ZooError):
-    """A `registry.toml` cannot be read or understood."""
+    """A `registry.toml` cannot be read, or is invalid."""
 
     kind = "catalog"
 
 
 class DataError(ZooError):
-    """Data is missing, unreadable, or not what was promised."""
+    """Data is missing, unreadable, or not as expected."""
 
     kind = "data"
 
 
 class WeightsError(ZooError):
-    """A weights or checkpoint file is damaged, foreign, or does not fit."""
+    """A weights or checkpoint file is damaged, was not written by zoo, or does not fit."""
 
     kind = "weights"
 
 
 class OutputError(ZooError):
-    """Results cannot be written where they should go."""
+    """Results cannot be written to the requested place."""
 
     kind = "output"
 
@@ -106,7 +106,7 @@ class RunError(ZooError):
 
 
 class Lost(RunError):
-    """Another process of the run ended, and says why itself, or has not answered for `waited` seconds."""
+    """Another process of the run has ended, and reports why, or has not responded for `waited` seconds."""
 
     kind = "lost"
 
@@ -124,7 +124,10 @@ class Diverged(ZooError):
 
 
 class Interrupted(ZooError):
-    """Training was stopped by a signal, after saving. 128 + the signal's number, as shells have it."""
+    """Training was stopped by a signal, after saving.
+
+    The exit code is 128 plus the signal's number, as in shells.
+    """
 
     kind = "interrupted"
 
@@ -134,7 +137,7 @@ class Interrupted(ZooError):
 
 
 def told(kind: str, message: str, hint: str | None) -> ZooError:
-    """Return the error that another process tells of by its class; a RunError if that is none of these."""
+    """Return the error that another process reports, by the name of its class; by default a RunError."""
     class_: type[ZooError] = globals().get(kind, RunError)
     error = class_.__new__(class_)
     ZooError.__init__(error, message, hint=hint)
@@ -142,11 +145,11 @@ def told(kind: str, message: str, hint: str | None) -> ZooError:
 
 
 class ZooWarning(UserWarning):
-    """Something worth knowing that is no error; the command prints it as one line on stderr."""
+    """A notice that is not an error; the command prints it as one line on stderr."""
 
 
 def warn(message: str) -> None:
-    """Issue a ZooWarning that points at the line outside zoo that called into it."""
+    """Issue a ZooWarning that points to the line outside zoo that called zoo."""
     import traceback  # slow to import, and only for a warning
 
     home = f"{Path(__file__).parent}{os.sep}"
@@ -156,16 +159,16 @@ def warn(message: str) -> None:
 
 
 def shortened(message: str) -> str:
-    """Return a message as one line, the middle of a long one left out."""
+    """Return a message as one line; the middle of a long message is left out."""
     message = printable(" ".join(message.split("\n")))
     return message if len(message) <= 1_500 else f"{message[:700]} ... {message[-700:]}"
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    """Return a text with everything escaped that a terminal would obey or could not show.
+    """Escape everything in a text that a terminal would interpret or could not show.
 
-    Those are control characters, marks that reverse the direction of a text, characters without a width or
-    a meaning, and halves of surrogate pairs.
+    These are control characters, marks that reverse the direction of text, zero-width and unassigned
+    characters, and halves of surrogate pairs.
 
     Args:
         keep: characters not to escape, such as a newline.
@@ -182,7 +185,7 @@ def printable(text: str, *, keep: str = "") -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message; empty if it has none, or cannot say it."""
+    """Return the first line of an error's message; empty if it has none, or if `str` fails."""
     try:
         return str(error).strip().split("\n")[0]
     except Exception:
@@ -198,8 +201,8 @@ def cause(error: BaseException) -> str:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `"; did you mean 'x'?"` for the nearest known name, or an empty string.
 
-    Of names that are equally near, it is the one that begins as the name does. A name without a plugin is
-    not compared with the full names of entries.
+    Among equally near names, it prefers one with the same beginning. A name without a plugin is not compared
+    with the full names of entries.
     """
     import difflib  # only for a wrong name
 

@@ -1,4 +1,4 @@
-"""What the code behind a spec must be: classes to subclass, the shape of an architecture, optional abilities.
+"""Interfaces of the code behind specs: base classes, the signature of an architecture, optional abilities.
 
 An architecture is the callable behind a spec's `target`, keyword-only, the task's dims first::
 
@@ -7,18 +7,18 @@ An architecture is the callable behind a spec's `target`, keyword-only, the task
 
 - classification, multi-label: `model(images (B, C, H, W)) -> logits (B, K)`
 - language modeling: `model(tokens (T, B), state=None) -> (logits (T, B, V), state)`, where the state None
-  stands for zeros. State is passed in and returned, never kept on the module; the loop detaches it. In
+  stands for zeros. The state is passed in and returned, never kept on the module; the loop detaches it. In
   training mode a model may return a third value, a scalar penalty that is added to the loss.
 
-A language model that reads any number of tokens carries what it knows in its state. A model with a limit,
-such as a Transformer with learned positions, declares it as `ArchitectureSpec.context_length`. From
-`state=None` on it never gets more tokens than that, in one call or several. It may return None as its state,
-and then gets the last tokens again; or a cache of keys and values, which it continues until it is full. It
-need not crop either.
+A language model that reads any number of tokens remembers them in its state. A model with a limit, such as a
+Transformer with learned positions, declares it as `ArchitectureSpec.context_length`. After `state=None` it
+never gets more tokens than that, in one call or several. Its state may be None, in which case it gets the
+last tokens again; or a cache of keys and values, which is passed back until it is full. The model need not
+crop either.
 
-What a model, a split or a task may also be able to do is a Protocol: `LoadsPretrained`, `FitsInputs`;
-`HasBoxes`, `HasFiles`, `ReadsBatches`; `CarriesState`, `HasViews`. The half of a task that
-needs no torch is its `zoo.processors.Processor`.
+The optional abilities of a model, a split or a task are Protocols: `LoadsPretrained`, `FitsInputs`;
+`HasBoxes`, `HasFiles`, `ReadsBatches`; `CarriesState`, `HasViews`. The part of a task that needs no torch is
+its `zoo.processors.Processor`.
 """
 
 from __future__ import annotations
@@ -76,29 +76,28 @@ Box = tuple[int, int, int, int]
 
 
 class Dataset(ABC):
-    """Data with everything needed to feed a model and evaluate it.
+    """Data, with everything needed to feed it to a model and evaluate the model.
 
-    The callable behind a DatasetSpec's target returns one. Its options are keyword-only and JSON-able; one
-    called `root` says where the data lies, not what it is. A card decides only switches, choices, bounded
-    numbers and `DatasetSpec.card_options`.
+    The callable behind a DatasetSpec's target returns one. Its options are keyword-only and JSON-able. An
+    option called `root` is the folder of the data, and does not change its content. A card sets only
+    switches, choices, bounded numbers and `DatasetSpec.card_options`.
     """
 
     @property
     @abstractmethod
     def dims(self) -> Mapping[str, int]:
-        """The arguments that the data gives a model: those of its task's spec, such as `num_classes`."""
+        """The model's arguments that depend on the data, such as `num_classes`; see `TaskSpec.dims`."""
 
     @property
     @abstractmethod
     def preprocess(self) -> Mapping[str, Any]:
-        """JSON data that suffices to feed new input.
+        """JSON data that suffices to prepare new inputs.
 
         - classification, multi-label: `size`, `mean` and `std` (one per channel), `classes`.
-        - language modeling: `tokens` ("char" or "word", as `zoo.tokenize` splits text), `lower`,
-          `vocabulary` (number 0 is `<unk>`), `specials` (how many tokens at its start are not text); and
-          unless False, `newline_eos` (a newline is the special `<eos>`) and `backwards` (each split is
-          reversed).
-        - other tasks: what their documentation says.
+        - language modeling: `tokens` ("char" or "word", as `zoo.tokenize` splits text), `lower`, `vocabulary`
+          (number 0 is `<unk>`), `specials` (how many tokens at its start are not text); and if True,
+          `newline_eos` (a newline is the special token `<eos>`) and `backwards` (each split is reversed).
+        - other tasks: see their documentation.
         """
 
     @property
@@ -121,27 +120,27 @@ class Dataset(ABC):
 
 @runtime_checkable
 class HasBoxes(Protocol):
-    """A split that knows where the objects are; the maps of analyzers are scored against the boxes."""
+    """A split with bounding boxes of objects, against which analyzers' heat maps are scored."""
 
     @property
     def boxes(self) -> Sequence[Mapping[int, Sequence[Box]]]:
-        """The boxes of each image's objects by the number of their class."""
+        """For each image, the boxes of its objects by class number."""
         ...
 
 
 @runtime_checkable
 class HasFiles(Protocol):
-    """A split whose images are files, so that a map can be drawn over an image at its full size."""
+    """A split whose images are files, so that a heat map can be drawn over an image at full size."""
 
     @property
     def files(self) -> Sequence[Path] | None:
-        """The file of each image; None if they are not files after all."""
+        """The file of each image; None if the images are not files."""
         ...
 
 
 @runtime_checkable
 class ReadsBatches(Protocol):
-    """A split of images that reads a batch faster than image by image."""
+    """A split that reads a batch of images faster than single images."""
 
     def read_batch(self, indices: Sequence[int], /) -> tuple[Tensor, Tensor]:
         """Return the images (B, C, H, W), uint8, and the labels (B,) or (B, K) of some indices, in order."""
@@ -150,15 +149,15 @@ class ReadsBatches(Protocol):
 
 @runtime_checkable
 class LoadsPretrained(Protocol):
-    """A model whose training starts from weights published elsewhere.
+    """A model whose training can start from weights published elsewhere.
 
-    Users choose them by the option `pretrained` of the architecture (`--model pretrained=NAME`), which is
-    `"none"` by default. Its spec declares each name in `ArchitectureSpec.pretrained`, with the mean and
-    standard deviation that images are then normalized with, in training and by the card of the result.
+    Users choose them by the architecture's option `pretrained` (`--model pretrained=NAME`), which is `"none"`
+    by default. The spec declares each name in `ArchitectureSpec.pretrained`, with the mean and standard
+    deviation that normalize images in training and, through the card, afterwards.
     """
 
     def load_pretrained(self) -> Mapping[str, str] | None:
-        """Fill in the weights. Called once, before a training that is given no other weights.
+        """Load the weights. Called once, before a training that does not start from other weights.
 
         Returns:
             `{"architecture", "dataset", "sha256"}` of the weights, for the card; None or an empty mapping if
@@ -169,10 +168,12 @@ class LoadsPretrained(Protocol):
 
 @runtime_checkable
 class FitsInputs(Protocol):
-    """A model whose initial weights depend on the data, such as a whitening layer."""
+    """A model whose initial weights depend on the data, such as one with a whitening layer."""
 
     def fit_inputs(self, inputs: Tensor) -> None:
-        """Initialize from training inputs. Called once, before a training that is given no other weights.
+        """Initialize from training inputs.
+
+        Called once, before a training that does not start from other weights.
 
         Args:
             inputs: up to 500 images (B, C, H, W), or tokens (T, B), as the model sees them.
@@ -187,13 +188,13 @@ class Batch:
     Attributes:
         inputs: images (B, C, H, W) or other numbers (B, ...); or tokens (T, B).
         targets: labels (B,); or probabilities (B, K), if labels are blended or an image may have several; or
-            whatever a task makes of each item, (B, ...); or the tokens (T, B) to predict, (1, B) if only the
-            last position predicts.
+            the targets of another task, (B, ...); or the tokens (T, B) to predict, (1, B) if only the last
+            position predicts.
         index: position in the epoch, from 0.
-        total: batches in this epoch.
-        seed: seed of this step's own randomness (dropout).
-        fresh: whether the hidden state starts again from zeros.
-        share: how much of the whole batch this is, if several processes take a part of it each.
+        total: number of batches in this epoch.
+        seed: seed of this step's randomness (dropout).
+        fresh: whether the hidden state is reset to zeros.
+        share: fraction of the whole batch, if several processes divide it.
     """
 
     inputs: Tensor
@@ -206,7 +207,7 @@ class Batch:
 
     @property
     def count(self) -> int:
-        """Items to predict: images, whatever is predicted of each, or tokens."""
+        """The number of items to predict: images, or tokens."""
         return len(self.targets) if self.inputs.is_floating_point() else self.targets.numel()
 
 
@@ -216,10 +217,10 @@ class Step:
 
     Attributes:
         loss: mean over the batch, plus the model's penalty, for `backward()`.
-        sums: sums over the items of the batch, such as `loss` and `correct`; they are divided once, by the
-            total count. They may be tensors of any shape, such as a count for each class.
+        sums: sums over the items of the batch, such as `loss` and `correct`, which are divided only once, by
+            the total count. They may be tensors of any shape, such as a count for each class.
         state: hidden state for the next batch; the loop detaches it.
-        penalty: the part of `loss` that is the model's own penalty, detached.
+        penalty: the model's penalty, which is part of `loss`, detached.
     """
 
     loss: Tensor
@@ -230,15 +231,15 @@ class Step:
 
 
 class Task(ABC):
-    """How data becomes batches, a loss and metrics; the loop does not know which task it trains.
+    """Turns data into batches, a loss and metrics; the training loop knows no other details of a task.
 
-    What it can do besides is a Protocol: `CarriesState`, `HasViews`.
+    Optional abilities are Protocols: `CarriesState`, `HasViews`.
 
     Args:
-        spec: what its plugin registers.
+        spec: the spec that its plugin registers.
 
     Attributes:
-        processor: its half that needs no torch.
+        processor: the part of the task that needs no torch.
     """
 
     def __init__(self, spec: TaskSpec) -> None:
@@ -247,18 +248,18 @@ class Task(ABC):
 
     @property
     def name(self) -> str:
-        """Its name, as specs and cards say it."""
+        """Its name in specs and cards."""
         return self.spec.name
 
     @abstractmethod
     def example(self, dims: Mapping[str, int]) -> Tensor:
-        """Return one made-up input, to measure what a forward pass costs."""
+        """Return one made-up input, to measure the cost of a forward pass."""
 
     def prepare(self, items: Tensor, preprocess: Mapping[str, Any]) -> Tensor:
-        """Return inputs of items (B, ...) as the model reads them: by default, as they are.
+        """Prepare the inputs of items (B, ...) for the model, such as by a normalization.
 
-        It is what `batches_of` does to the inputs of a split, such as a normalization. An exported model
-        does it itself. Models of a task that is a `CarriesState` read tokens, which nothing prepares.
+        The default does nothing. `batches_of` does the same to the inputs of a split, and an exported model
+        includes it. Tokens, which models of a `CarriesState` task read, are not prepared.
 
         Args:
             preprocess: as `Dataset.preprocess`.
@@ -267,7 +268,7 @@ class Task(ABC):
 
     @abstractmethod
     def feed(self, dataset: Dataset, card: Card) -> Dataset:
-        """Return a dataset as the model behind a card reads it.
+        """Adapt a dataset to the model of a card.
 
         A model knows one vocabulary, one normalization and one order of classes: those it was trained with.
 
@@ -275,13 +276,13 @@ class Task(ABC):
         """
 
     def reading(self, card: Card, dataset: Dataset) -> dict[str, Any]:
-        """Return the options that `dataset` must be opened with to be read as the model was trained to."""
+        """Return the options with which `dataset` must be opened to suit the model."""
         return {}
 
     def data_options(self, card: Card) -> dict[str, Any]:
-        """Return the options that other data is opened with to fine-tune the model behind a card.
+        """Return the options with which other data is opened to fine-tune the model of a card.
 
-        They apply where a dataset has an option of that name, and the user does not say otherwise.
+        They apply if a dataset has an option of that name that the user does not set.
         """
         return {}
 
@@ -298,15 +299,15 @@ class Task(ABC):
         world_size: int = 1,
         device: str = "cpu",
     ) -> Iterator[Batch]:
-        """Yield an epoch's batches from number `start` on: a pure function of the arguments.
+        """Yield an epoch's batches, starting from number `start`: a pure function of the arguments.
 
         Args:
-            rank: of `world_size` processes, the one whose part of each batch to yield; `zoo.plugin.part_of`
-                says which it is. All parts together are the batch of a single process.
+            rank: the process, out of `world_size`, whose part of each batch to yield, which
+                `zoo.plugin.part_of` computes. All parts together are the batch of a single process.
         """
 
     def within(self, config: TrainConfig, context: int) -> dict[str, Any]:
-        """Return the training options to change so that no batch is longer than `context` tokens."""
+        """Return changes to training options that keep batches within `context` tokens."""
         return {}
 
     @abstractmethod
@@ -316,7 +317,7 @@ class Task(ABC):
         """Yield every item exactly once, in order, without augmentation.
 
         Args:
-            items: a split, as `Dataset.split` returns it, or inputs of the user's own in the same form.
+            items: a split, as `Dataset.split` returns it, or the user's own inputs in the same form.
             preprocess: as `Dataset.preprocess`.
         """
 
@@ -331,7 +332,8 @@ class Task(ABC):
         """Run the model on a batch.
 
         Args:
-            config: how to train; None to measure, without any refinement such as label smoothing.
+            config: training configuration; None for an evaluation, without refinements such as label
+                smoothing.
         """
 
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -339,29 +341,29 @@ class Task(ABC):
         return logits.softmax(1)
 
     def counts(self, dataset: Dataset, split: Split) -> dict[str, int]:
-        """Return what a split holds, such as `{"images": 5000}`."""
+        """Return the counts of a split, such as `{"images": 5000}`."""
         return {self.processor.unit(dataset.preprocess): len(dataset.split(split))}
 
     def class_counts(self, dataset: Dataset, split: Split) -> dict[str, int]:
-        """Return how many items of a split each class has; empty without classes, or if it takes long."""
+        """Return the number of items of each class in a split; empty without classes, or if that is slow."""
         return {}
 
     @abstractmethod
     def baseline(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
-        """Return the metrics of a guess that gives every class, or every token, the same probability."""
+        """Return the metrics of a random baseline, which gives every class or token the same probability."""
 
     @abstractmethod
     def metrics(self, sums: Mapping[str, Any], count: int, preprocess: Mapping[str, Any]) -> dict[str, float]:
         """Turn sums over a whole split into metrics.
 
         Args:
-            sums: a number for each sum that is a scalar, and a float64 tensor for each other.
+            sums: a number for each scalar sum, and a float64 tensor for each other sum.
         """
 
     def details(self, sums: Mapping[str, Tensor], preprocess: Mapping[str, Any]) -> dict[str, Any]:
-        """Turn sums over a whole split into results that are more than a number, as JSON data.
+        """Turn sums over a whole split into results beyond single numbers, as JSON data.
 
-        None of them replaces what zoo itself says, such as `split`.
+        They cannot replace zoo's own keys, such as `split`.
         """
         return {}
 
@@ -375,7 +377,7 @@ class CarriesState(Protocol):
     """
 
     def lane_batches(self, items: Any, *, lanes: int, steps: int, device: str = "cpu") -> Iterator[Batch]:
-        """Yield a sequence as `Task.batches_of` does, read in `lanes` lanes, `steps` tokens at a time."""
+        """Yield a sequence like `Task.batches_of`, in `lanes` parallel streams, `steps` tokens at a time."""
         ...
 
 
@@ -384,7 +386,7 @@ class HasViews(Protocol):
     """A task with test-time augmentation."""
 
     def views(self, model: nn.Module) -> nn.Module:
-        """Return a model that averages the answers of `model` to several views of each input."""
+        """Return a model that averages the predictions of `model` for several views of each input."""
         ...
 
 
@@ -396,16 +398,16 @@ def make_task(registry: Registry, name: str) -> Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exportable:
-    """A model in the form in which it is written to a file: tensors in, tensors out.
+    """A model in the form for export: tensors in, tensors out.
 
     Attributes:
-        module: called with the tensors of `inputs` one by one, in order, it returns a tuple of the outputs of
+        module: takes the tensors of `inputs` as positional arguments, and returns a tuple of the outputs of
             `signature`, in order. It is on the CPU, in fp32 and in evaluation mode.
         inputs: an example of each input of `signature` by name, with a batch of 2.
-        signature: the inputs and outputs; the axis of the batch must be of any size in the file.
+        signature: the inputs and outputs; the file must accept any batch size.
         metadata: texts by key to keep in the file.
-        trace: returns the program that `torch.export` makes of `module`, for a batch of any size and without
-            a trace of this machine. It raises whatever torch does for a model that it cannot trace.
+        trace: returns the program that `torch.export` makes of `module`, for any batch size and without paths
+            of this machine. It raises torch's error for a model that cannot be traced.
     """
 
     module: nn.Module
@@ -420,17 +422,17 @@ class Exporter(ABC):
 
     @abstractmethod
     def write(self, model: Exportable) -> bytes:
-        """Return the content of a file. Equal models give equal bytes, with no path or trace of this machine.
+        """Return the content of a file.
 
-        The model stays as it is. An exception means that it cannot be exported; the first line of its message
-        says why.
+        Equal models give equal bytes, without paths of this machine. The model does not change. An exception
+        means that it cannot be exported, for the reason in the first line of its message.
         """
 
     def start(self, content: bytes, signature: Signature, threads: int) -> Program:
-        """Return the program of a content that `write` has returned, to run on a number of threads.
+        """Return the program in a file's content, which `write` returned, to run on a number of threads.
 
-        It maps arrays by name to arrays by name, as the signature has them. It is called in a new process,
-        which has the content alone. A format with a reader is run by that, and needs no `start`.
+        It maps arrays by name to arrays by name, as in the signature. It is called in a new process, which
+        has only the content. A format with a reader is run by the reader, and needs no `start`.
         """
         raise NotImplementedError("a format without a reader needs Exporter.start")
 
@@ -440,9 +442,9 @@ class Reference:
     """A split of the model's data that an analyzer compares its inputs with.
 
     Attributes:
-        batches: those of `Task.eval_batches`; they may be iterated more than once.
+        batches: the batches of `Task.eval_batches`, which can be iterated more than once.
         names: the name of each item, in order.
-        inputs: the number of each input among the items, if the inputs are some of them; otherwise empty.
+        inputs: the position of each input among the items, if the inputs are in the split; otherwise empty.
     """
 
     batches: Iterable[Batch]
@@ -452,16 +454,16 @@ class Reference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What an analyzer needs to know about the model, and what it is asked.
+    """What an analyzer needs to know about the model and the request.
 
     Attributes:
-        landmarks: paths of submodules by landmark; those that the analyzer's spec `needs` are present.
-        preprocess: as `Dataset.preprocess`: the names of the classes, or the vocabulary.
-        classes: the classes to explain for every image: by number, the most likely one, or the label.
-        title: what is analyzed, for the titles of figures: the model and its inputs.
+        landmarks: paths of submodules by landmark, including all that the analyzer's spec `needs`.
+        preprocess: as `Dataset.preprocess`, with the names of the classes or the vocabulary.
+        classes: the classes to explain for every image, each a number, `predicted` or `true`.
+        title: the model and its inputs, for the titles of figures.
         names: the name of each input, in order, such as a file or `test-00005`; empty for a text.
-        reference: the split that the analyzer's spec names; None if it names none.
-        context: most tokens that the model reads from an empty state on; 0 is any.
+        reference: the split that the analyzer's spec names; None if it does not name one.
+        context: most tokens that the model reads from an empty state; 0 for no limit.
     """
 
     task: str
@@ -479,7 +481,7 @@ class Subject:
         Args:
             logits: (B, classes)
             labels: (B,), -1 if unknown; or (B, classes), above 0 for each label of an image. `true` is the
-                most likely of several labels, and the prediction if there is none.
+                most likely of several labels, and the prediction for an image without labels.
         """
         predicted = logits.argmax(1)
         if labels.ndim == 2:
@@ -494,19 +496,17 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Analysis:
-    """What an analyzer found. Every part may be missing, but not all.
+    """The results of an analyzer. Any part may be missing, but not all of them.
 
     Attributes:
-        maps: where the evidence for each class is, (N, K, h, w) for N images and K classes; higher is more.
-            For models that give one answer for each image, (N, classes).
+        maps: heat maps, (N, K, h, w) for N images and K classes; higher values are more evidence. They
+            require a model with one prediction per image, (N, classes).
         classes: the class of each map, (N, K); required with `maps`.
         logits: (N, classes), if they were computed; otherwise zoo runs the model itself.
         tables: rows of JSON data by the table's name.
-        figures: functions that draw an image or a page, by file name with its suffix, such as
-            `confusion.png`.
-        details: JSON data on how it was computed, such as the layer that was used; none of them replaces what
-            zoo itself says.
-        text: what a terminal shows, colors as ANSI codes.
+        figures: functions that return the bytes of an image or a page, by file name, such as `confusion.png`.
+        details: JSON data on the computation, such as the layer used. They cannot replace zoo's own keys.
+        text: text for a terminal, with ANSI colors.
     """
 
     maps: Tensor | None = None
@@ -520,17 +520,16 @@ class Analysis:
 
 
 class Analyzer(ABC):
-    """Looks inside a model and leaves parameters, gradients, modes, hooks and random state unchanged.
+    """Looks inside a model, and leaves parameters, gradients, modes, hooks and random state unchanged.
 
     The callable behind an AnalyzerSpec's target returns one. Its options are keyword-only and JSON-able.
-    `zoo.models.hooks` has what keeps the promise, `untouched` and `stored`; `zoo.files.style` has the look of
-    figures.
+    `untouched` in `zoo.plugin` leaves the model unchanged, and `zoo.files.style` has the style of figures.
     """
 
     @abstractmethod
     def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
         """Run `model` on some batches, which may be iterated more than once, and return the result.
 
-        Batches are those of `Task.eval_batches`: images as the model sees them with labels, -1 if unknown;
-        or tokens and the tokens that follow, state carried from batch to batch.
+        Batches are those of `Task.eval_batches`: images as the model sees them, with labels, -1 if unknown;
+        or tokens and the tokens that follow, with a state carried from batch to batch.
         """

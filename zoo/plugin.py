@@ -1,7 +1,8 @@
-"""Helpers for authors of plugins: what they use besides `zoo`, `zoo.interfaces` and `zoo.testing`.
+"""Helpers for plugin authors, besides `zoo`, `zoo.interfaces` and `zoo.testing`.
 
-One flat module, so that no other module of zoo is a promise to them; commands use `zoo.cli.kit` as well. A
-name is imported when it is first used, so that a processor, which runs where there is no torch, can use it.
+They are in one flat module, so that no other module of zoo is part of the plugin API; commands use
+`zoo.cli.kit` as well. A name is imported when it is first used, so that a processor, which runs without
+torch, can use this module.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""The half of a task that needs no torch: it reads the user's own inputs and describes a model's answers.
+"""The part of a task that needs no torch: it reads the user's own inputs and describes a model's predictions.
 
-The callable behind `TaskSpec.processor` returns a Processor. An exported model is used with nothing else, so
-neither this module nor one with a processor imports torch: inputs and outputs are arrays of numpy.
-
-What a processor may also be able to do is a Protocol: `TakesItems`, `ReadsInputs`, `Predicts`, `Scores`, and
+The callable behind `TaskSpec.processor` returns a Processor. An exported model needs only this part, so
+neither this module nor a processor's module imports torch: inputs and outputs are NumPy arrays. Optional
+abilities of a processor are Protocols: `TakesItems`, `ReadsInputs`, `Predicts`, `Scores`, and
 `zoo.data.vocabulary.WritesText`.
 """
 
@@ -34,10 +33,10 @@ __all__ = [
 
 
 class Processor(ABC):
-    """What feeds the models of a task, and what is made of their answers.
+    """Prepares inputs for the models of a task, and describes their predictions.
 
     Args:
-        spec: what its plugin registers.
+        spec: the spec that its plugin registers.
     """
 
     def __init__(self, spec: TaskSpec) -> None:
@@ -45,27 +44,27 @@ class Processor(ABC):
 
     @abstractmethod
     def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
-        """Raise OptionError if a card's `preprocess` cannot feed a model built with `arguments`."""
+        """Raise OptionError if a card's `preprocess` does not fit a model built with `arguments`."""
 
     @abstractmethod
     def unit(self, preprocess: Mapping[str, Any]) -> str:
-        """Return the name of the items that are counted, such as `images`."""
+        """Return the name of the items to count, such as `images`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputReader:
-    """How inputs of the user's own become what a model reads, one by one.
+    """Reads the user's own inputs for a model, one by one.
 
     Attributes:
-        read: returns one input as an item of a split, with arrays in place of tensors and -1 in place of a
-            target, from the path of a file or from an object in memory. Several threads call it. It raises
-            DataError for an input that is missing or damaged, and OptionError for an object that can be none.
-        what: what the inputs are, such as `images`.
-        suffixes: lower-case suffixes of the files to read in a folder; all files are read if there are none.
+        read: reads the path of a file, or an object in memory, and returns an item as in a split, with arrays
+            in place of tensors and -1 in place of a target. Several threads call it. It raises DataError for
+            an input that is missing or damaged, and OptionError for an object of an unsupported type.
+        what: name of the inputs, such as `images`.
+        suffixes: lower-case suffixes of the files to read in a folder; empty for all files.
         strings: whether a string is an input itself, rather than the path of one.
-        notice: what users should know of how each input is read; empty if nothing.
-        refuse: returns why a file that a user names is of another kind, such as a text among images; empty
-            if it may be read. It is called for each of them before any is read.
+        notice: notice to users on how each input is read; may be empty.
+        refuse: returns the reason that a file which a user names has the wrong type, such as a text among
+            images; empty if it may be read. It is called for each named file before any is read.
     """
 
     read: Callable[[Any], Any]
@@ -78,15 +77,15 @@ class InputReader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """What a model says of one input.
+    """A model's predictions for one input.
 
     Attributes:
-        rows: tables of JSON data with the same keys, such as `{"class": "cat", "probability": 0.9}`, the
-            most likely first; shares and probabilities are from 0 to 1.
-        confidence: the probability of the first answer, where a model chooses one; else None.
-        values: numbers that say all of it, such as the probability of every class, (K,); None if an input has
-            no such row of numbers.
-        images: functions that draw a PNG, such as a mask, by what it is called.
+        rows: dicts of JSON data with the same keys, such as `{"class": "cat", "probability": 0.9}`, the most
+            likely first; shares and probabilities are between 0 and 1.
+        confidence: the probability of the first prediction, if a model chooses one; otherwise None.
+        values: all predicted numbers, such as the probability of every class, (K,); None if an input has no
+            such row of numbers.
+        images: functions that return a PNG, such as a mask, by the image's name.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -97,7 +96,7 @@ class Prediction:
 
 @runtime_checkable
 class TakesItems(Protocol):
-    """A processor of models that read items of one shape, so that they can be exported."""
+    """A processor for models that read items of one shape, so that they can be exported."""
 
     def item(self, dims: Mapping[str, int]) -> NDArray[Any]:
         """Return the input of one made-up item of a split, such as an image, uint8 (C, H, W)."""
@@ -106,43 +105,43 @@ class TakesItems(Protocol):
 
 @runtime_checkable
 class ReadsInputs(Protocol):
-    """A processor of models that are given inputs of the user's own, one by one."""
+    """A processor for models that read the user's own inputs, one by one."""
 
     def input_reader(self, card: Card) -> InputReader:
-        """Return how the model behind a card reads an input."""
+        """Return the reader of inputs for the model of a card."""
         ...
 
 
 @runtime_checkable
 class Predicts(ReadsInputs, Protocol):
-    """A processor of models that answer each input by itself."""
+    """A processor for models that predict each input separately."""
 
     def predictions(
         self, outputs: NDArray[Any], preprocess: Mapping[str, Any], *, top: int | None = None
     ) -> Sequence[Prediction]:
-        """Return what a model says of each input of a batch.
+        """Return a model's predictions for each input of a batch.
 
         Args:
-            outputs: what the model returns for the batch, such as logits (B, K), float32.
+            outputs: the model's outputs for the batch, such as logits (B, K), float32.
             preprocess: as `Dataset.preprocess`.
-            top: the most answers for each input, at least 1; None for what is usual. Given only for a task
-                whose spec names `labels`.
+            top: maximum number of predictions for each input, at least 1; None for the default. Set only for
+                a task whose spec names `labels`.
         """
         ...
 
 
 @runtime_checkable
 class Scores(ReadsInputs, Protocol):
-    """A processor of models that carry a state through a sequence, which they score by the task's metrics."""
+    """A processor for models that carry a state through a sequence, and score it by the task's metrics."""
 
     def score(
         self, outputs: Iterable[NDArray[Any]], tokens: NDArray[Any], preprocess: Mapping[str, Any]
     ) -> Prediction:
-        """Return the metrics of a sequence as its only answer, and what it holds.
+        """Return the metrics of a sequence as its only prediction, with the counts of the sequence.
 
         Args:
-            outputs: what the model returns after each token but the last, such as logits, float32, in
-                stretches (T, V).
+            outputs: the model's outputs after each token but the last, such as logits, float32, in chunks (T,
+                V).
             tokens: the sequence, (N,), as `InputReader.read` returns it.
             preprocess: as `Dataset.preprocess`.
         """

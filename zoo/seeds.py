@@ -1,8 +1,8 @@
-"""Randomness by position: every random draw is a function of where it happens.
+"""Randomness by position: every random draw is a function of its position.
 
-A run holds no generator state. The permutation of an epoch, the crop of a batch and the dropout of a step
-are each drawn from a generator seeded with `seed_for(seed, ...position...)`, so that resuming a run is only
-a matter of knowing the position.
+A run has no generator state. The permutation of an epoch, the crop of a batch and the dropout of a step each
+come from a generator seeded with `seed_for(seed, ...position...)`, so resuming a run requires only its
+position.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ GLOBAL_GENERATOR = threading.RLock()  # an architecture may build another model
 
 
 def seed_for(*position: int | str) -> int:
-    """Return 63 well-mixed bits for a position, the same on every machine and Python.
+    """Return 63 well-mixed bits for a position, the same on every machine and Python version.
 
     Raises TypeError for a part that is neither an integer nor a string.
 

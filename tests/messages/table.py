@@ -28,7 +28,7 @@ TRAIN = "train mlp shapes --run out"
 LSTM = "train lstm files --data paths=fox.txt"
 NET = "train resnet-lite shapes --data train_size=64 --data val_size=16 --data test_size=16 --run out"
 FIND = "lr-find lstm files --data paths=fox.txt --model hidden_size=16 --batch-size 8 --steps 25"
-OUTPUT = "the output must be a .csv, a .jsonl, a .npy or a folder of its own"
+OUTPUT = "the output must be a .csv, .jsonl or .npy file, or a new folder"
 INDICES = "--indices must look like 0,5,9 or 0-99"
 
 # Found before data and torch are loaded
@@ -60,7 +60,7 @@ CHEAP: dict[str, list[tuple[str, int, str]]] = {
         ("train lstm stdlib --processes 0", 2, "--processes must be between 1 and 1,024 (got 0)"),
         ("train lstm stdlib --threads -1", 2, "--threads must be at least 0 (got -1)"),
         ("train lstm stdlib --threads 9999", 2, "--threads must be at most "),
-        ("train lstm stdlib --from nietzsche-rnn", 1, "but a charrnn/lstm is to be"),
+        ("train lstm stdlib --from nietzsche-rnn", 1, "but the model to train is charrnn/lstm"),
         ("train lstm stdlib --from runs/nope", 1, "no such file or run directory: runs/nope"),
         # data
         ("train convnet-bn folder", 2, "dataset images/folder requires root"),
@@ -118,7 +118,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         # values of options
         ("sample x --max-new-tokens many", 2, "--max-new-tokens must be an integer (got 'many')"),
         ("sample x --temperature hot", 2, "--temperature must be a number (got 'hot')"),
-        ("sample x --prompt a --prompt-file -", 2, "--prompt and --prompt-file exclude each other"),
+        ("sample x --prompt a --prompt-file -", 2, "--prompt and --prompt-file cannot be combined"),
         (
             "eval x --split tst",
             2,
@@ -158,7 +158,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ("show files --data lower=true", 2, "add --data paths=..."),
         ("show lstm --data lower=true", 2, "data is for datasets, but charrnn/lstm is of kind architecture"),
         ("show nietzsche-lstm --data lower=true", 2, "nietzsche-lstm is of kind recipe"),
-        ("show stdlib --batch-size 3", 2, "--batch-size makes no difference to `zoo show`"),
+        ("show stdlib --batch-size 3", 2, "`zoo show` does not use --batch-size"),
         ("show stdlib --data lowr=true", 2, "has no option 'lowr'; did you mean 'lower'?"),
         ("show stdlib --data 'splits=[1, 2]'", 2, "splits must be three percentages"),
         ("plugins --traceback tex", 1, "unknown plugin 'tex'; did you mean 'text'?"),
@@ -197,8 +197,8 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ("train nietzche-lstm", 1, "unknown recipe 'nietzche-lstm'; did you mean 'nietzsche-lstm'?"),
         ("train lstm nitzsche", 1, "unknown dataset 'nitzsche'; did you mean 'nietzsche'?"),
         ("train lstm nietzsche", 1, "nietzsche.txt … ZOO_OFFLINE … https://"),
-        ("train lstm", 1, "lstm is an architecture and needs a dataset: lstm DATASET"),
-        ("train shapes", 1, "shapes is a dataset and needs an architecture: ARCHITECTURE shapes"),
+        ("train lstm", 1, "the architecture lstm requires a dataset: lstm DATASET"),
+        ("train shapes", 1, "the dataset shapes requires an architecture: ARCHITECTURE shapes"),
         ("train stdlib lstm", 1, "the architecture comes first: lstm stdlib"),
         ("train lstm resnet20", 1, "unknown dataset 'resnet20'; it is an architecture"),
         ("train 'mlp shapes'", 1, "`zoo train mlp shapes`"),
@@ -226,8 +226,8 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ("train lstm stdlib --model hidden_size=x", 2, "hidden_size must be an integer (got 'x')"),
         ("train lstm stdlib --model hidden_size=-1", 2, "hidden_size must be at least 1 (got -1)"),
         ("train lstm stdlib --seed x", 2, "--seed must be an integer (got 'x')"),
-        ("train --arch mlp --data shapes", 2, "given without an option: `zoo train ARCHITECTURE DATASET`"),
-        ("train mlp --dataset shapes", 2, "given without an option: `zoo train ARCHITECTURE DATASET`"),
+        ("train --arch mlp --data shapes", 2, "leave the option out: `zoo train ARCHITECTURE DATASET`"),
+        ("train mlp --dataset shapes", 2, "leave the option out: `zoo train ARCHITECTURE DATASET`"),
         (f"{TRAIN} --pretrained", 2, "`--from ...`"),
         (f"{TRAIN} --gpu", 2, "`--device cuda`"),
         (f"{TRAIN} --num-workers 4", 2, "`--threads 4`"),
@@ -359,14 +359,14 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ("eval ./dome", 1, "did you mean './done'?"),
         ("eval ./done --subset val", 2, "--split val", "eval ./done --split val"),
         ("eval ./done shapes", 2, "got unexpected extra argument (shapes)"),
-        ("eval ./done --batch-size 4", 2, "--batch-size makes no difference to `zoo eval`"),
+        ("eval ./done --batch-size 4", 2, "`zoo eval` does not use --batch-size"),
         (
             "eval ./done --data backwards=true",
             2,
             "the model requires backwards=false (got backwards=true) … "
             "leave out --data backwards=true: the weights decide it",
         ),
-        ("eval ./done --tta", 2, "has no test-time augmentation"),
+        ("eval ./done --tta", 2, "does not support test-time augmentation"),
         ("sample ./done --temp 0.5", 2, "--temperature 0.5", "sample ./done --temperature 0.5"),
         ("sample ./done --length 5", 2, "--max-new-tokens 5", "sample ./done --max-new-tokens 5"),
         ("sample ./done --top_k 3", 2, "--top-k 3", "sample ./done --top-k 3"),
@@ -411,7 +411,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         (
             "lr-find fox-lstm --epochs 2",
             2,
-            "--epochs makes no difference to `zoo lr-find`",
+            "`zoo lr-find` does not use --epochs",
             "lr-find fox-lstm --steps 12",
         ),
         (f"{FIND} --steps 3", 2, "steps must be between 10 and 100,000 (got 3)"),
@@ -450,7 +450,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ("predict shapes-resnet20 imgs://a.png", 1, "its format is unknown or not supported"),
         # models that cannot
         ("sample ./done", 1, "`zoo predict ./done INPUT`"),
-        ("sample ./net", 1, "is not a language model but one for classification"),
+        ("sample ./net", 1, "is not a language model: it is for classification"),
         ("analyze surprisal ./done", 1, "analyzers for convnet/mlp: activations, confusion, neighbors"),
         ("analyze cam ./done", 1, "convnet/mlp"),
         (
@@ -461,7 +461,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ("eval ./done --dataset mnst", 1, "did you mean 'mnist'?"),
         ("eval ./net --data size=16", 2, "the model requires size=32 (got size=16)"),
         ("export ./done --to tflite", 1, "`zoo list exporters`"),
-        (f"{NET} --from ./text", 1, "holds a charrnn/lstm, but a convnet/resnet-lite is to be trained"),
+        (f"{NET} --from ./text", 1, "holds a charrnn/lstm, but the model to train is convnet/resnet-lite"),
         (
             f"{NET} --model 'widths=[4, 8]' --from ./net --freeze steem",
             2,
@@ -474,7 +474,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ("predict ./net holiday/3.png", 1, "holiday/3.png: no such file or folder; did you mean"),
         ("predict ./net far/away.png", 1, "far/away.png: no such file or folder"),
         ("predict ./net '*.jpg'", 1, "*.jpg: matches nothing"),
-        ("predict ./net 'a**b'", 1, "a**b: is no pattern"),
+        ("predict ./net 'a**b'", 1, "a**b: is not a valid pattern"),
         ("predict ./net empty", 1, "empty: contains no images"),
         ("predict ./net notes.txt", 1, "notes.txt: not an image"),
         ("predict ./net box.zip", 1, "box.zip: not an image"),
@@ -507,8 +507,8 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
             "the model has no landmark 'class_maps'; it has features, head",
         ),
         ("embed ./net pics --layer stage", 2, "the model has no layer 'stage'; did you mean 'stages'?"),
-        ("embed ./net pics --out x.txt", 2, "the output must be a .npy, a .csv or a .jsonl (got x.txt)"),
-        ("embed ./net pics --no-pool", 2, "--no-pool is for --out or --json"),
+        ("embed ./net pics --out x.txt", 2, "the output must be a .npy, .csv or .jsonl file (got x.txt)"),
+        ("embed ./net pics --no-pool", 2, "--no-pool requires --out or --json"),
         ("embed ./net pics --batch-size 0", 2, "--batch-size must be at least 1 (got 0)"),
         # analyses
         ("analyze camm ./cam", 1, "unknown analyzer 'camm'; did you mean 'cam'? … zoo list analyzers"),
@@ -521,7 +521,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         (
             "analyze confusion ./cam --class ring",
             2,
-            "a class selects a heat map, and diagnose/confusion draws none",
+            "diagnose/confusion draws no heat maps, so it takes no class",
         ),
         ("analyze cam ./cam --indices 16", 2, "index 16 is out of range: the test split has 16 images"),
         ("analyze cam ./cam --layer stages", 2, "cam/cam does not take a layer … grad-cam"),

@@ -1,1 +1,1 @@
-"""Looking inside a trained model: where it looks, what it computes, and whether to believe that."""
+"""Look inside a trained model: where it looks, what it computes, and how far to trust the analysis."""

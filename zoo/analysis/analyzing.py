@@ -52,7 +52,7 @@ def analyze(
 
     Args:
         weights: where the model was loaded from, for the manifest.
-        report: called at the start and after each batch with the number of images or tokens done, and their
+        report: called at the start and after each batch with the number of images or tokens done, and the
             total.
 
     Raises:
@@ -63,7 +63,7 @@ def analyze(
     subject = make_subject(entry, model, card, registry, classes=request.classes, layer=request.layer)
     made = make_analyzer(entry, request.options)
     if request.inputs is not None and "true" in subject.classes:
-        raise OptionError("class 'true' needs labels, which inputs do not have", hint="analyze a split")
+        raise OptionError("class 'true' requires labels, which your own inputs lack", hint="analyze a split")
     inputs, reference, source = read_inputs(
         request, card, registry, reference=entry.spec.reference, device=device, report=report
     )
@@ -74,7 +74,7 @@ def analyze(
         analysis = made.analyze(model, inputs, subject=subject)
     _require_finite(analysis)
     if analysis.maps is None and request.classes:
-        raise OptionError(f"a class selects a heat map, and {entry.name} draws none")
+        raise OptionError(f"{entry.name} draws no heat maps, so it takes no class")
     items = [] if analysis.maps is None else _items(entry, analysis, model, inputs)
     facts = {
         "analyzer": entry.name,
@@ -93,14 +93,14 @@ def analyze(
 
 @contextlib.contextmanager
 def _bounded(model: nn.Module) -> Generator[None]:
-    """Raise WeightsError before a layer computes far more than the model holds: a small file may make it."""
+    """Raise WeightsError before a layer of a forged file outputs far more bytes than the model has."""
     held = sum(parameter.nbytes for parameter in model.parameters())
     try:
         with no_larger_outputs(model, max(_MOST_BYTES, _MOST_TIMES * held)):
             yield
     except TooLarge as error:
         message = f"the model cannot be analyzed: one layer needs {error} for a batch of inputs"
-        raise WeightsError(message, hint="analyze fewer at a time, such as --indices 0,1") from None
+        raise WeightsError(message, hint="analyze fewer inputs, such as --indices 0,1") from None
 
 
 def _items(
@@ -110,14 +110,14 @@ def _items(
     if max(analysis.maps.shape[2:]) < _COARSE:
         cells = "×".join(map(str, analysis.maps.shape[2:]))
         warn(f"the heat maps have only {cells} cells; choose an earlier layer with --layer for finer ones")
-    assert analysis.classes is not None, "an analysis with maps must say which classes they are of"
+    assert analysis.classes is not None, "an analysis with maps must set `classes`, the class of each map"
     logits = analysis.logits
     if logits is None:
         with untouched(model) as inner:
             logits = torch.cat([inner(batch.inputs).float() for batch in inputs])
     if logits.ndim != 2:
-        answers = f"this model's answers are {tuple(logits.shape)}"
-        message = f"{entry.name} draws maps, which explain one answer for each input, but {answers}"
+        shape = tuple(logits.shape)
+        message = f"{entry.name} requires one prediction per input, but this model returns {shape}"
         raise SpecError(message, hint="write an analyzer that draws its own figures for such models")
     names = [str(name) for name in inputs.card.preprocess["classes"]]
     probabilities = inputs.task.probabilities(logits.float())

@@ -1,4 +1,4 @@
-"""The findings of an analysis: in memory, and as a folder of images, arrays and a manifest."""
+"""The findings of an analysis, in memory or as a folder of images, arrays and a manifest."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class Findings:
     """An analysis, its inputs and how it was made.
 
     Attributes:
-        items: one for each map: its `input`, its `class`, that class's `probability`, the map's maximum
+        items: a dict for each map: its `input`, its `class`, that class's `probability`, the map's maximum
             (`peak`), the `predicted` class, its probability, and the `true` class if it is known: `none`, or
-            several separated by commas, if the task allows that.
+            several separated by commas, for a multi-label task.
         facts: how the analysis was made: analyzer, options, weights and their hash, data, precision.
     """
 
@@ -60,7 +60,7 @@ class Findings:
         return printable(f"<Findings of {self.facts['analyzer']}: {', '.join(parts)}>")
 
     def _repr_jpeg_(self) -> bytes | None:
-        """Return the maps for a notebook, which keeps them: a PNG would be six times as large."""
+        """Return the maps as a JPEG for a notebook; a PNG would be six times as large."""
         return None if self.analysis.maps is None else jpeg(self.sheet())
 
     def _repr_png_(self) -> bytes | None:
@@ -69,20 +69,20 @@ class Findings:
         return figures[0]() if figures and self.analysis.maps is None else None
 
     def overlay(self, number: int, k: int = 0) -> Image:
-        """Return an image's map of its `k`-th class over the image, drawn on the user's own pixels.
+        """Draw an image's heat map for its `k`-th class over the image, and return it.
 
-        It is the central square of what the user gave, of at least 224 and at most 2,048 pixels a side.
+        The result is the central square of the user's image, 224 to 2,048 pixels wide.
         """
         assert self.analysis.maps is not None
         return overlay(self.inputs.image(number, at_most=_LARGEST), self.analysis.maps[number, k])
 
     def sheet(self, count: int = 64, *, side: int | None = None) -> Image:
-        """Return the first `count` images, each beside its overlays, with captions.
+        """Return a sheet of the first `count` images, each beside its overlays, with captions.
 
-        If that is more than 128 images altogether, there are fewer images.
+        The sheet has at most 128 images and overlays altogether.
 
         Args:
-            side: height and width of an image in pixels; by default, the fewer there are, the larger.
+            side: height and width of an image in pixels; by default larger for fewer images.
         """
         maps = self.analysis.maps
         assert maps is not None
@@ -113,12 +113,12 @@ class Findings:
 
     @checked
     def write(self, out: Path | str, *, draw: int = 64) -> dict[str, Any]:
-        """Write overlays and maps of the first `draw` images, all figures and `manifest.json`; return that.
+        """Write overlays and maps of the first `draw` images, figures and a manifest, which is returned.
 
         Each class of each image gets an overlay and an array (h, w) of the layer's size; `contact-sheet.png`
-        shows them all beside their images. If there are more images than `draw`, `maps.npy` holds the maps of
-        all, (N, K, h, w). Files that an earlier analysis wrote to the folder, and that are still as it wrote
-        them, are removed; the sha256 of each is in the manifest.
+        shows them all beside their images. If there are more images than `draw`, `maps.npy` holds all maps,
+        (N, K, h, w). Unmodified files of an earlier analysis, whose sha256 the manifest records, are removed
+        from the folder.
 
         Raises OutputError if the folder cannot be written to, SpecError if a figure of the analyzer cannot be
         drawn, or has a name that no file in the folder can have.
@@ -161,7 +161,7 @@ class Findings:
     def _maps_to_write(
         self, draw: int, out: Path
     ) -> tuple[dict[str, Callable[[], bytes]], list[dict[str, Any]]]:
-        """Return what makes each file of images and maps, and the items with the names of theirs."""
+        """Return functions that make the files of images and maps, and the items with their file names."""
         files: dict[str, Callable[[], bytes]] = {}
         items = [dict(item) for item in self.items]
         maps = self.analysis.maps
@@ -184,10 +184,9 @@ class Findings:
 
 
 def _earlier(out: Path) -> set[str]:
-    """Return the names of the files of an earlier analysis, as the manifest in its folder lists them.
+    """Return the names of an earlier analysis's files, as the manifest in its folder lists them.
 
-    A file counts only if it is still as the analysis wrote it, so that whoever wrote the manifest cannot name
-    a file of the user's.
+    Only unmodified files count, so that a forged manifest cannot name a file of the user.
     """
     try:
         if not _is_regular(out / MANIFEST):
@@ -216,7 +215,7 @@ def _write(path: Path, content: bytes) -> str:
 def _stems(names: list[str], taken: set[str]) -> list[str]:
     """Return a file name without suffix for each input, numbered if it is already taken.
 
-    A long one is cut, and what a terminal would obey or no text can hold becomes an underscore.
+    A long name is cut; control characters, and characters that UTF-8 cannot encode, become underscores.
     """
     taken = taken | {"manifest", "contact-sheet", "maps"}
     stems: list[str] = []

@@ -32,10 +32,10 @@ def normalize(maps: Tensor) -> Tensor:
 
 
 def overlay(image: Image.Image, map_: Tensor) -> Image.Image:
-    """Return a map (h, w) drawn over a square image, of the image's size.
+    """Draw a map (h, w) over a square image, and return an image of the same size.
 
-    The colors range from the map's lowest to its highest value. An image of less than 224×224 pixels is
-    enlarged to that.
+    The colors range from the map's lowest to its highest value. A smaller image is enlarged to 224×224
+    pixels.
     """
     from matplotlib import colormaps
 
@@ -63,7 +63,7 @@ def panel(image: Image.Image, maps: Tensor, items: Sequence[Mapping[str, Any]], 
 
 
 def grid(tiles: Sequence[Image.Image], texts: Sequence[tuple[str, ...]]) -> Image.Image:
-    """Return square tiles of one size with captions of up to two lines, in rows."""
+    """Arrange square tiles of one size in rows, with captions of up to two lines."""
     lines = max(map(len, texts))
     return contact_sheet([_captioned(tile, text, lines) for tile, text in zip(tiles, texts, strict=True)])
 
@@ -81,7 +81,7 @@ def _captioned(tile: Image.Image, text: tuple[str, ...], lines: int) -> Image.Im
 
 
 def tile_side(tiles: int) -> int:
-    """Return the height and width of each of so many tiles of a sheet: the fewer, the larger."""
+    """Return the height and width of the tiles of a sheet: fewer tiles are larger."""
     return max(SMALLEST, min(_LARGEST, math.isqrt(_SHEET // tiles)))
 
 
@@ -96,7 +96,7 @@ def contact_sheet(images: Sequence[Image.Image]) -> Image.Image:
 
 
 def _columns_and_rows(count: int, ratio: float) -> tuple[int, int]:
-    """Return a grid for images of a ratio of width to height: as near to 4:3 as it can be with few gaps."""
+    """Return the rows and columns of a grid for images of this aspect ratio: near 4:3, with few gaps."""
 
     def badness(columns: int) -> float:
         rows = math.ceil(count / columns)
@@ -107,7 +107,7 @@ def _columns_and_rows(count: int, ratio: float) -> tuple[int, int]:
 
 
 def resized(image: Image.Image, side: int) -> Image.Image:
-    """Return a square image with this height and width; enlarging is smooth."""
+    """Resize a square image to this height and width, smoothly if it is enlarged."""
     how = Image.Resampling.BICUBIC if image.width < side else Image.Resampling.LANCZOS
     return image if image.width == side else image.resize((side, side), how)
 
@@ -127,7 +127,7 @@ def jpeg(image: Image.Image) -> bytes:
 
 
 def captions(items: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """Return two lines for an image, from what all its items say, and two for each of its maps."""
+    """Return a two-line caption for an image, from its items, and one for each of its maps."""
     item = items[0]
     true = "" if item["true"] is None else f": {item['true']}"
     predicted = f"predicted {item['predicted']} ({item['predicted_probability']:.1%})"
@@ -135,6 +135,6 @@ def captions(items: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
 
 
 def _of_map(item: Mapping[str, Any]) -> tuple[str, str]:
-    """Say what a map is of; the predicted class's probability stands under the image already."""
+    """Return the caption of a map; the caption of the image already has the predicted class's probability."""
     other = f" ({item['probability']:.1%})" if item["class"] != item["predicted"] else ""
     return f"evidence for {item['map_of']}{other}", f"highest value {item['peak']:.3g}"

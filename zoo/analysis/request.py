@@ -1,4 +1,4 @@
-"""What is to be analyzed, and how, as a user asks for it."""
+"""A user's request for an analysis: what to analyze, and how."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def read_inputs(
     device: str,
     report: Callable[[int, int], None],
 ) -> tuple[Inputs, Reference | None, dict[str, Any]]:
-    """Return inputs or a split as the model reads them, what to compare them with, and their source.
+    """Return the inputs, the reference to compare them with, and a description of their source.
 
     Args:
         reference: the split to compare with; empty if there is none.
@@ -82,13 +82,13 @@ def read_inputs(
 def _opened(
     request: Request, task: Task, card: Card, registry: Registry, *, whole: bool
 ) -> tuple[Dataset, dict[str, Any]]:
-    """Return the data that was asked for as the model reads it, and what is known of it."""
+    """Return the requested data as the model reads it, and a description of it."""
     opened, fed = open_fed(card, task, registry, dataset=request.dataset, data=request.data, whole=whole)
     return fed, {"dataset": opened.name, "data": dict(request.data), "fingerprint": fed.fingerprint}
 
 
 def title_of(weights: str, card: Card, source: Mapping[str, Any]) -> str:
-    """Return the model and its inputs in words, such as `cifar10-resnet20 on images/cifar10, test split`."""
+    """Describe the model and its inputs, such as `cifar10-resnet20 on images/cifar10, test split`."""
     path = Path(weights)
     model = path.parent.name if path.stem in ("model", "best") else path.stem
     if "dataset" in source:

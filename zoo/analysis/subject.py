@@ -1,4 +1,4 @@
-"""What an analyzer looks at: which layers and classes of a model, or why it cannot."""
+"""The layers and classes of a model that an analyzer looks at, or why it cannot."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def make_subject(
     classes: Sequence[str],
     layer: str | None,
 ) -> Subject:
-    """Return what an analyzer needs to know about a model, with `layer` in place of its features.
+    """Return the `Subject` that an analyzer gets, with `layer` in place of the landmark `features`.
 
     Raises:
-        SpecError: the analyzer does not fit the model; the hint names those that do.
+        SpecError: the analyzer does not fit the model; the hint names analyzers that do.
         OptionError: the model does not have a class or a layer.
     """
     architecture, spec = registry.architecture(card.architecture), entry.spec

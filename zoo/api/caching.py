@@ -1,4 +1,4 @@
-"""What zoo keeps in its cache, and how to remove it. Torch-free."""
+"""List and remove what zoo keeps in its cache. Torch-free."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from zoo.files.cache import KINDS, cache_home
 
 
 def list_cache() -> list[dict[str, Any]]:
-    """Return what is kept in the cache: the `kind`, `name` and `path` of each entry, its `files` and `bytes`.
+    """List the entries of the cache, each with its `kind`, `name`, `path`, `files` and `bytes`.
 
     The kinds are `downloads`; `decoded` images and texts; `synthesized` images; and `hashes`, the sha256 of
-    files that were read. Names are those of datasets, folders or files.
+    files that were read. An entry is named after a dataset, folder or file.
 
-    Raises DataError if the user has no cache, and OSError if it cannot be read.
+    Raises DataError if there is no cache folder for this user, and OSError if it cannot be read.
     """
     rows: list[dict[str, Any]] = []
     for kind in KINDS:
@@ -32,14 +32,14 @@ def list_cache() -> list[dict[str, Any]]:
 
 
 def clear_cache(*names: str) -> list[dict[str, Any]]:
-    """Remove what is kept in the cache, and return it as `list_cache` does.
+    """Remove entries from the cache, and return them as `list_cache` does.
 
-    Nothing else in the folder is touched. What a training has open stays readable until it ends.
+    Nothing else in the folder is touched. A running training can still read the files that it has open.
 
     Args:
         names: kinds or names to remove; by default everything.
 
-    Raises UnknownName if nothing is kept under a name, and OSError if something cannot be removed.
+    Raises UnknownName if no entry has a name, and OSError if an entry cannot be removed.
     """
     rows = list_cache()
     known = {*KINDS, *(row["name"] for row in rows)}

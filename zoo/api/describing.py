@@ -1,4 +1,4 @@
-"""Everything that is known about one name of the catalogue, as JSON data."""
+"""Describe one name of the catalog, as JSON data."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def describe(
     kind: str | None = None,
     data: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return what is known about one name of the catalogue, of any kind.
+    """Describe one name of the catalog, of any kind.
 
-    Facts that cannot be established, because torch or the data is missing, are named under `unknown` with the
-    reason. Nothing is downloaded.
+    Facts that need torch or data that is missing are listed under `unknown`, each with the reason. Nothing is
+    downloaded.
 
     Args:
         kind: kind of the entry, if several entries have this name.
@@ -64,7 +64,7 @@ def _units(registry: Registry, task: str) -> dict[str, str]:
 
 
 def _published(registry: Registry, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a row of published weights does not say of them."""
+    """Return the facts about published weights that their row lacks."""
     spec = registry.weights[row["name"]]
     task = registry.tasks.get(row["task"])
     path = at_hand(row["name"], spec)
@@ -115,7 +115,7 @@ def _of_architecture(registry: Registry, entry: Entry[Any]) -> dict[str, Any]:
 
 
 def _of_dataset(registry: Registry, entry: Entry[Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a dataset, and what its splits hold; nothing is downloaded for that."""
+    """Return the options of a dataset and the size of its splits; nothing is downloaded."""
 
     def splits() -> dict[str, Any]:
         from zoo.data.opening import open_dataset, require_splits
@@ -154,7 +154,7 @@ def _of_analyzer(registry: Registry, entry: Entry[Any]) -> dict[str, Any]:
 
 
 def _of_task(registry: Registry, task: Entry[Any]) -> dict[str, Any]:
-    """Return the training options that a task adds, and the entries that are for it."""
+    """Return the training options that a task adds, and the entries for the task."""
     fields = registry.default_config(task.spec.name).to_dict()
     own = {name: item.default for name, item in registry.training_options.items() if item.group}
     entries: dict[str, list[str]] = {}
@@ -168,7 +168,7 @@ def _of_task(registry: Registry, task: Entry[Any]) -> dict[str, Any]:
 
 
 def _of_group(registry: Registry, group: Entry[Any]) -> dict[str, Any]:
-    """Return what each training option of a group means, and the tasks that it applies to."""
+    """Describe each training option of a group, and list the tasks to which the group applies."""
     described = [
         {"name": field.name, "default": field.default, "meaning": field.help}
         for field in registry.training_options.values()
@@ -179,7 +179,7 @@ def _of_group(registry: Registry, group: Entry[Any]) -> dict[str, Any]:
 
 
 def _as_far_as_possible(parts: Sequence[Part], *, refuse_options: bool = False) -> dict[str, Any]:
-    """Return the parts up to the first that cannot be computed, and why it cannot under `unknown`.
+    """Compute parts of a description; the first that fails ends it, with the reason under `unknown`.
 
     Raises OptionError with `refuse_options`: the user's options are wrong then.
     """

@@ -1,4 +1,4 @@
-"""Everything the registry holds, as names and as rows of plain data. Torch-free."""
+"""List everything in the registry, as names or as rows of plain data. Torch-free."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo.registry.specs import ArchitectureSpec, CommandSpec, DatasetSpec, Expor
 
 
 def default_registry() -> Registry:
-    """Return what `Registry.discover()` finds, and warn of the plugins that are not there and why."""
+    """Return the registry of `Registry.discover()`, and warn of plugins that failed to load."""
     registry = Registry.discover()
     for line in (*registry.problems(), *registry.notices()):
         warn(line)
@@ -31,7 +31,7 @@ def list_models(pattern: str | None = None, *, where: str | None = None) -> list
         pattern: a glob such as `resnet*`, or a part of the name.
         where: comparisons such as `task=classification and params<1e6`.
 
-    Raises OptionError if `where` is not a comparison, or compares a key that no entry has.
+    Raises OptionError if `where` is not a comparison, or if no entry has its key.
     """
     return _names("architecture", pattern, where)
 
@@ -62,7 +62,7 @@ def list_weights(pattern: str | None = None, *, where: str | None = None) -> lis
 
 @checked
 def list_plugins(registry: Registry | None = None) -> list[dict[str, Any]]:
-    """Return for each plugin its name, distribution, version, status, cause, entries and import time."""
+    """List the plugins, each with its name, distribution, version, status, cause, entries and import time."""
     keys = ("name", "distribution", "version", "status", "cause", "provides", "import_ms")
     registry = Registry.discover() if registry is None else registry
     plugins = [{key: getattr(plugin, key) for key in keys} for plugin in registry.plugins]
@@ -74,7 +74,7 @@ def rows(
 ) -> list[dict[str, Any]]:
     """Return a row of plain data for each entry, recipe and weights file, optionally filtered.
 
-    Raises OptionError if `where` is not a comparison, or compares a key that no row has.
+    Raises OptionError if `where` is not a comparison, or if no row has its key.
     """
     everything = [*_entries(registry), *_recipes(registry), *_weights(registry)]
     listed = [row for row in everything if kind in (None, row["kind"])]
@@ -84,7 +84,7 @@ def rows(
 
 
 def matches(name: str, pattern: str) -> bool:
-    """Return whether a full name fits a pattern: a glob on the full or short name, or a part of it."""
+    """Return whether a pattern matches a name: as a glob on the full or short name, or as a part of it."""
     if any(mark in pattern for mark in "*?["):
         return fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(name.partition("/")[2], pattern)
     return pattern in name
@@ -160,13 +160,13 @@ def _weights(registry: Registry) -> list[dict[str, Any]]:
 
 
 def _owner(name: str, architecture: str) -> str:
-    """Return the plugin that brings a recipe or weights; of those in registry.toml, their architecture."""
+    """Return the plugin of a recipe or weights; in registry.toml, that of their architecture."""
     owner, slash, _ = (name if "/" in name else architecture).partition("/")
     return owner if slash else ""
 
 
 def _task_of(registry: Registry, recipe: Recipe) -> str:
-    """Return the task of a recipe, as `Registry.task_of` does; empty if what it names does not exist."""
+    """Return the task of a recipe, as `Registry.task_of` does; empty if it names something unknown."""
     for kind, name in (("dataset", recipe.dataset), ("architecture", recipe.architecture)):
         if found := registry.names.matching(name, kind):
             return registry.entry(kind, found[0].name).tasks[0]

@@ -1,4 +1,4 @@
-"""Trained models by name. Torch is imported for those that need it."""
+"""Load trained models by name. Torch is imported only for models that need it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def load(
     progress: bool = True,
     registry: Registry | None = None,
 ) -> Model:
-    """Load a trained model, ready to use. Safe from many threads, as `create_model` and `open_dataset` are.
+    """Load a trained model, ready to use. Like `create_model` and `open_dataset`, it is thread-safe.
 
     An exported file is loaded without torch.
 
@@ -74,7 +74,7 @@ def load(
 
 
 def _exported(exported: Exported, path: Path, registry: Registry, name: str, device: str | None) -> Model:
-    """Return the model that an exported file holds."""
+    """Load the model in an exported file."""
     if device not in (None, "cpu"):
         raise OptionError(f"an exported file runs on the CPU (got device {device!r})")
     require_fitting(exported, registry, name)
@@ -84,7 +84,7 @@ def _exported(exported: Exported, path: Path, registry: Registry, name: str, dev
 
 
 def _own_options(config: Path, card: Card) -> dict[str, Any]:
-    """Return the options of the data as a run's config.toml says, if a training on this account wrote it."""
+    """Return the data options in a run's config.toml, if a training on this account wrote that file."""
     try:
         content = read_regular(config, most=_LARGEST)
     except OSError:

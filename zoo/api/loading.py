@@ -1,4 +1,4 @@
-"""Untrained models and data by name."""
+"""Create untrained models and open datasets by name."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def create_model(
 
     Args:
         name: an architecture, such as `resnet56`; the options of a preset are applied.
-        seed: random seed of the initial weights; None draws one from torch's global generator.
+        seed: random seed of the initial weights; by default drawn from torch's global generator.
         registry: by default, what the installed plugins and registry.toml provide.
         options: the task's dims (such as `num_classes=10`; by default, those of CIFAR-10 or Nietzsche) and
             the architecture's options, which `zoo show NAME` lists.
@@ -61,7 +61,7 @@ def open_dataset(
         name: a dataset, such as `shapes`; the options of a preset are applied.
         progress: show the progress of downloading and decoding on stderr, or in the notebook.
         registry: by default, what the installed plugins and registry.toml provide.
-        options: its options, which `zoo show NAME` lists; `root="..."` is where its files are.
+        options: its options, which `zoo show NAME` lists; `root="..."` is the folder of its files.
 
     Raises:
         UnknownName, AmbiguousName: there is no such dataset, or several.

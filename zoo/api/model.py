@@ -1,4 +1,4 @@
-"""Model: weights loaded, ready to use."""
+"""`Model`: loaded weights, ready to use."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 
 
 class Model:
-    """A trained model and its card; `zoo.load` returns one. Several threads may use it at once.
+    """A trained model and its card, as `zoo.load` returns it. Several threads may use it at once.
 
     Args:
-        runner: what computes: an `nn.Module`, or the program of an exported file.
+        runner: runs the model: an `nn.Module`, or the program of an exported file.
 
     Attributes:
-        card: what the weights file says of itself.
+        card: the metadata of the weights file.
         path: the weights file.
-        device: where it computes.
-        exported: whether this is an exported file, which can only predict, embed and sample.
-        name: what it was loaded by: an id, a file or a run directory.
-        own: options of the data it was trained on, paths included, if it was trained on this account.
+        device: the device on which it computes.
+        exported: whether it was loaded from an exported file, which can only predict, embed and sample.
+        name: the id, file or run directory that it was loaded from.
+        own: options of its training data, paths included, if it was trained on this account.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Model:
         return printable(f"<Model {self.name}: {', '.join(parts)}>")
 
     def __call__(self, *inputs: Any) -> Any:
-        """Call the module: images (B, C, H, W), normalized; or tokens (T, B) and optionally a state."""
+        """Call the module with normalized images (B, C, H, W), or with tokens (T, B) and a state or None."""
         return self.module(*inputs)
 
     if not TYPE_CHECKING:  # a type checker would take any name for an attribute
@@ -97,15 +97,15 @@ class Model:
 
     @property
     def classes(self) -> list[str]:
-        """The name of each class, by number; empty for a language model."""
+        """The names of the classes, in order; empty for a language model."""
         return [str(name) for name in self.card.preprocess.get("classes", ())]
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The tokens, by number. Raises WeightsError if this is not a language model."""
+        """The vocabulary. Raises WeightsError if this is not a language model."""
         if not isinstance(self._processor, WritesText):
-            hint = f"`zoo predict {shlex.quote(self.name)} INPUT` and model.predict(INPUT) use it"
-            raise WeightsError(f"{self.name} is not a language model but one for {self.card.task}", hint=hint)
+            hint = f"use `zoo predict {shlex.quote(self.name)} INPUT` or model.predict(INPUT)"
+            raise WeightsError(f"{self.name} is not a language model: it is for {self.card.task}", hint=hint)
         return self._processor.vocabulary(self.card.preprocess)
 
     @checked
@@ -121,19 +121,19 @@ class Model:
         """Evaluate the model on a split: every item once, in fp32.
 
         Args:
-            split: split to evaluate on; by default `test`, or `val` if there is no test split, or everything
-                if `dataset` has no splits.
+            split: split to evaluate on; by default `test`, or `val` if there is no test split, or all of a
+                `dataset` without splits.
             dataset: dataset to evaluate on instead of the training dataset, such as `folder`; classes are
                 matched by name.
-            data: dataset option, in addition to those of the training.
+            data: dataset option, in addition to the options of the training.
             tta: average the predictions for several views of each image (test-time augmentation).
             progress: show progress on stderr, or in the notebook.
 
         Returns:
             `{weights, dataset, split, count, counts, unit, tta, metrics, baseline, better_than_baseline}`,
-            where `baseline` has the metrics of a random baseline, `split` is `all` for data that is not
-            split, and `counts` is what it holds, such as `unknown` tokens. For a classifier, also `classes`,
-            `missing_classes` (without an image) and `confusion[label][predicted]`.
+            where `baseline` has the metrics of a random baseline, `split` is `all` for data without splits,
+            and `counts` has counts such as the number of `unknown` tokens. A classifier adds `classes`,
+            `missing_classes` (classes without an image) and `confusion[label][predicted]`.
 
         Raises:
             OptionError: an option does not fit the model or the data.
@@ -168,7 +168,7 @@ class Model:
         threads: Count | None = None,
         progress: bool = True,
     ) -> Predictions:
-        """Predict your own inputs: one row each, computed when it is read.
+        """Predict your own inputs. Each row of the result is computed when it is read.
 
         Args:
             inputs: images, or any iterable of them: paths, folders, patterns such as `*.png`, bytes of image
@@ -178,7 +178,7 @@ class Model:
                 every class with a probability of at least 0.5.
             min_confidence: minimum probability of a class, from 0 to 1; an input without such a class is
                 `unsure`.
-            batch_size: inputs that the model reads at a time.
+            batch_size: number of inputs in a batch.
             threads: number of threads that read and decode files; by default one per core, up to 8.
             progress: show progress on stderr, or in the notebook.
 
@@ -190,7 +190,7 @@ class Model:
             DataError: a path does not exist or is the wrong type of file, a pattern matches nothing, or a
                 folder contains no inputs.
             OptionError: an option is out of range or does not fit the model.
-            WeightsError: models for this task cannot predict.
+            WeightsError: the task does not implement prediction.
         """
         from zoo.api.results import Predictions
         from zoo.inference.predicting import predictor
@@ -219,7 +219,7 @@ class Model:
         threads: Count | None = None,
         progress: bool = True,
     ) -> Features:
-        """Compute the features of your own inputs: a vector each, taken before the model's head.
+        """Compute the features of your own inputs: one vector per input, from before the model's head.
 
         Similar inputs have similar features: use them to search, to cluster, or to train a small classifier.
 
@@ -229,13 +229,13 @@ class Model:
                 the head.
             pool: average over image positions or text tokens; otherwise keep feature maps and the features of
                 each token.
-            batch_size: inputs that the model reads at a time.
+            batch_size: number of inputs in a batch.
             threads: number of threads that read and decode files; by default one per core, up to 8.
             progress: show progress on stderr, or in the notebook.
 
         Returns:
-            A list of rows `{"input", "features", "error"}` that are computed when they are read.
-            `numpy.asarray` makes one array of them, and `write(path)` writes them to a file.
+            A list of rows `{"input", "features", "error"}`, computed when they are read. `numpy.asarray`
+            makes one array of them, and `write(path)` writes them to a file.
 
         Raises:
             OptionError: the model has no such layer, or an option is out of range.
@@ -257,7 +257,7 @@ class Model:
         return Features(self._given(inputs, progress, {"layer": layer, "pool": pool}), embed)
 
     def _given(self, inputs: object, progress: bool, options: Mapping[str, Any]) -> Given:
-        """Return inputs as results take them, with the options that a file of them depends on."""
+        """Return the inputs of a result, with the options on which its output file depends."""
         from zoo.api.results import Given
         from zoo.processors import ReadsInputs
 
@@ -284,10 +284,10 @@ class Model:
         seed: int = 0,
         progress: bool = True,
     ) -> Texts:
-        """Generate texts that continue `prompt`, without the prompt, when they are read.
+        """Generate texts that continue `prompt`, when they are read. The prompt is not repeated.
 
-        A model that reads backwards generates the text before its prompt. Warns of that, and of tokens of the
-        prompt that are not in the vocabulary.
+        A model that reads backwards generates the text before its prompt. Warns in that case, and if tokens
+        of the prompt are not in the vocabulary.
 
         Args:
             prompt: text to continue; without one, the model starts by itself.
@@ -326,7 +326,7 @@ class Model:
 
     @property
     def analyzers(self) -> list[str]:
-        """The names of the analyzers that apply to the model, which `analyze` accepts; none if exported."""
+        """The names of the analyzers that `analyze` accepts for this model; none for an exported file."""
         if self.exported:
             return []
         architecture = self._registry.architecture(self.card.architecture).spec
@@ -357,7 +357,7 @@ class Model:
             split: split to analyze; by default `test`, or `val` if there is no test split.
             indices: items of the split, counted from 0; by default all.
             dataset: dataset to analyze instead of the training dataset.
-            data: dataset option, in addition to those of the training.
+            data: dataset option, in addition to the options of the training.
             classes: class to explain: a name, a number, `predicted` (the default) or `true` (the label).
             layer: layer to analyze: a landmark or a module path.
             options: option of the analyzer.
@@ -412,24 +412,25 @@ class Model:
     ) -> dict[str, Any]:
         """Export the model to another format, and verify that the file gives the same predictions.
 
-        The program in the file predicts the items of a split, at most 2,000, in batches and texts of several
-        sizes. Its predictions must equal the model's, except where the two largest logits differ by less than
-        its logits differ from the model's.
+        The exported program predicts up to 2,000 items of a split, in batches and texts of several sizes. Its
+        predictions must equal the model's. The exception is a tie: two largest logits that are closer to each
+        other than the program's logits are to the model's.
 
         Args:
             out: file to write; by default named after the model.
             to: format, such as `onnx` or `pt2`; by default derived from the file suffix, or `onnx`.
             split: split to verify on; by default `test`, or `val` if there is no test split.
-            data: dataset option, in addition to those of the training.
+            data: dataset option, in addition to the options of the training.
             synthetic: verify on random inputs, if the model's data is not on this machine.
             progress: show progress on stderr, or in the notebook.
 
         Returns:
-            `{file, format, bytes, split, items, total, unit, disagreements, largest_difference}`: how many
-            items were compared, of how many, and how many predictions differ for the reason above.
+            `{file, format, bytes, split, items, total, unit, disagreements, largest_difference}`: the number
+            of `items` compared, of the `total` in the split, and the number of `disagreements`, all of them
+            ties.
 
         Raises:
-            WeightsError: the model cannot be exported, or the program predicts something else; no file is
+            WeightsError: the model cannot be exported, or the program's predictions differ; no file is
                 written.
             OutputError: the file exists, or cannot be written.
             SpecError, PluginError: the exporter is not installed, or its plugin is not loaded.
@@ -453,10 +454,10 @@ class Model:
     def _data(
         self, dataset: str | None, data: Mapping[str, Any] | None, *, own_inputs_of: str | None = None
     ) -> Mapping[str, Any] | None:
-        """Return the options of the data to read: those given, and where the model's own data lies.
+        """Return the options of the data to read: the given ones, and the location of the model's own data.
 
         Args:
-            own_inputs_of: the analyzer that is given inputs of the user's own; it may still read the data.
+            own_inputs_of: an analyzer that gets the user's own inputs; it may still read the data.
         """
         from zoo.data.opening import decidable
 
@@ -470,7 +471,7 @@ class Model:
 
     @cached_property
     def _unit(self) -> str:
-        """What is counted, such as `images`."""
+        """The unit in which inputs are counted, such as `images`."""
         return self._processor.unit(self.card.preprocess)
 
     @cached_property
@@ -480,7 +481,7 @@ class Model:
         return make_processor(self._registry, self.card.task)
 
     def _prompted(self, prompt: str) -> Mapping[str, Any]:
-        """Return the preprocessing to sample with, and warn of how the model reads the prompt."""
+        """Return the preprocessing for sampling, and warn if the prompt is read in an unexpected way."""
         vocabulary = self.vocabulary
         if vocabulary.backwards:
             warn("the model reads backwards, so it generates the text before its prompt")

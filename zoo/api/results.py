@@ -1,4 +1,4 @@
-"""What a model computes of inputs of the user's own: lists of rows that are computed when they are read."""
+"""The results of a model on the user's own inputs: lists of rows, computed when they are read."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _SHOWN, _NUMBERS = 50, 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """The inputs that a model is given, and what is known of it.
+    """The inputs of a result, and the model and options behind it.
 
     Attributes:
-        made_with: the model and the options that the content of a file depends on.
-        weights: where the model is.
+        made_with: the model and the options on which the content of an output file depends.
+        weights: the path of the model.
     """
 
     inputs: object
@@ -47,7 +47,7 @@ class Given:
 
 
 class _Computed(Sequence[T], ABC):
-    """A list that is computed when its length, an index, a comparison or printing needs all of it."""
+    """A list whose items are computed when it is indexed, compared, printed or measured with `len`."""
 
     def __len__(self) -> int:
         return len(self._all())
@@ -65,14 +65,14 @@ class _Computed(Sequence[T], ABC):
 
     @abstractmethod
     def _all(self) -> list[T]:
-        """Return all items, computed once."""
+        """Return all items; they are computed once."""
 
 
 class Rows(_Computed[dict[str, Any]]):
-    """A list of rows, one for each input, that are computed when they are read.
+    """A list of rows, one for each input, computed when they are read.
 
-    Iterating computes one row after the other and keeps none, so that memory does not grow. The length, an
-    index, a comparison and printing need all rows, which are computed once and kept.
+    Iterating computes the rows one by one and keeps none, so memory does not grow. The length, an index, a
+    comparison and printing need all rows, which are computed once and kept.
     """
 
     def __init__(self, given: Given) -> None:
@@ -104,7 +104,7 @@ class Rows(_Computed[dict[str, Any]]):
 
     @abstractmethod
     def _values(self, row: Mapping[str, Any]) -> Sequence[str]:
-        """Return what a table shows of a row, besides the input and the error."""
+        """Return the columns that a table shows, besides the input and the error."""
 
     @abstractmethod
     def _rows(self, sources: Iterable[Source]) -> Iterator[dict[str, Any]]:
@@ -126,7 +126,7 @@ class Rows(_Computed[dict[str, Any]]):
     def _written(
         self, path: Path, table: Table, compute: Callable[[Iterator[Source]], Iterator[dict[str, Any]]]
     ) -> Generator[dict[str, Any]]:
-        """Yield the rows that a file lacks, each once `compute` has written it."""
+        """Yield the rows that a file still lacks, as `compute` writes them."""
         rows = compute(table.rest(self._sources(being_written(path))))
         return self._shown(rows, begun=table.before > 0)
 
@@ -134,9 +134,9 @@ class Rows(_Computed[dict[str, Any]]):
         """Yield rows, and show how many are done.
 
         Args:
-            begun: whether an earlier call wrote some.
+            begun: whether an earlier call wrote rows.
 
-        Raises DataError if there are none, or if paths were named and none of them can be read.
+        Raises DataError if there are no inputs, or if none of the named paths can be read.
         """
         given, done = self._given, 0
         if named(given.inputs, given.reader) and not begun:
@@ -151,19 +151,18 @@ class Rows(_Computed[dict[str, Any]]):
 
 @final
 class Predictions(Rows):
-    """A list of rows `{"input", "predictions", "error"}` for inputs, computed when it is read.
+    """A list of rows `{"input", "predictions", "error"}`, one for each input, computed when they are read.
 
     A classifier's predictions are `{"class", "probability"}`; a language model's only prediction has its
-    metrics, such as `loss` in nats per token, and `tokens`. The error of an input that is damaged says why,
-    and there are no predictions.
+    metrics, such as `loss` in nats per token, and `tokens`. A damaged input has an `error` that gives the
+    reason, and no predictions.
 
-    Iterating computes one row after the other and keeps none, so that memory does not grow. The length, an
-    index, a comparison and printing need all rows, which are computed once and kept. A notebook shows a
-    table.
+    Iterating computes the rows one by one and keeps none, so memory does not grow. The length, an index, a
+    comparison and printing need all rows, which are computed once and kept. A notebook shows a table.
 
     Reading the rows raises:
-        DataError: there are no inputs, or none of those that were named can be read.
-        OptionError: an option does not fit the model, or an input is an object that can be none.
+        DataError: there are no inputs, or none of the named paths can be read.
+        OptionError: an option does not fit the model, or an input has an unsupported type.
         Diverged: a prediction is not finite.
     """
 
@@ -178,18 +177,18 @@ class Predictions(Rows):
     def write(self, out: str | Path) -> dict[str, Any]:
         """Write the rows to a file as they are computed.
 
-        A `.csv` or `.jsonl` that was not finished is continued by the same call; until then there is an
-        `.unfinished` beside it. A CSV separates several predictions by `|`. A `.npy` has the probabilities of
-        all classes, (N, classes), not a number for an unreadable input; a `.txt` beside it names the inputs,
-        and both appear once all is done. A folder gets a `predictions.jsonl`. Images such as masks go to that
-        folder, or for `x.csv` to `x-images`.
+        Repeat the call to continue a `.csv` or `.jsonl` that was interrupted; a file `.unfinished` lies
+        beside it until then. A CSV separates several predictions by `|`. A `.npy` has the probabilities of
+        all classes, (N, classes), NaN for an unreadable input; a `.txt` beside it names the inputs, and both
+        files appear at the end. A folder gets a `predictions.jsonl`. Images such as masks go to that folder,
+        or for `x.csv` to `x-images`.
 
         Returns:
-            `{out, weights, rows, before, errors, unsure}`: rows in the file, how many of them an earlier call
-            wrote, and how many of the others are unreadable or unsure.
+            `{out, weights, rows, before, errors, unsure}`: the number of rows in the file, of rows `before`
+            this call, and of new rows that are unreadable or unsure.
 
-        Raises OutputError if the file is there and finished, was interrupted with another model, options or
-        inputs, or cannot be written. A call that fails does not leave a file in the way of the next.
+        Raises OutputError if the file exists and is finished, was begun with another model, options or
+        inputs, or cannot be written. A call that fails leaves no file that would block the next call.
         """
         path = Path(out)
         errors = unsure = 0
@@ -209,19 +208,19 @@ class Predictions(Rows):
 
 @final
 class Features(Rows):
-    """What a model computes of inputs before its head: a list of rows, computed when it is read.
+    """The features of inputs, from before the model's head: a list of rows, computed when they are read.
 
-    Rows are `{"input", "features", "error"}`; features are a float32 array, or None with an error that says
-    why. `numpy.asarray` makes one array of them, (N, F) in the order of the inputs; without pooling, feature
-    maps (N, F, h, w), or texts of one length (N, T, F). The row of an input that cannot be read is not a
-    number there, and a warning says why.
+    Rows are `{"input", "features", "error"}`; `features` is a float32 array, or None if `error` gives a
+    reason. `numpy.asarray` makes one array of them, (N, F) in the order of the inputs; without pooling,
+    feature maps (N, F, h, w), or texts of one length (N, T, F). The row of an unreadable input is NaN there,
+    and a warning gives the reason.
 
-    Iterating computes one row after the other and keeps none, so that memory does not grow. The length, an
-    index and printing need all rows, which are computed once and kept. A notebook shows a table.
+    Iterating computes the rows one by one and keeps none, so memory does not grow. The length, an index and
+    printing need all rows, which are computed once and kept. A notebook shows a table.
 
     Reading the rows raises:
-        DataError: there are no inputs, or none of those that were named can be read.
-        OptionError: an input is an object that can be none, or the features of one array differ in shape.
+        DataError: there are no inputs, or none of the named paths can be read.
+        OptionError: an input has an unsupported type, or features for one array differ in shape.
         Diverged: features are not finite.
     """
 
@@ -233,24 +232,24 @@ class Features(Rows):
         super().__init__(given)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """Return the features as one array. It is a new one each time."""
+        """Return the features as one array, a new one each time."""
         return stacked(self).astype(dtype or np.float32, copy=False)
 
     @checked
     def write(self, out: str | Path) -> dict[str, Any]:
         """Write the features to a file as they are computed.
 
-        A `.npy` has them as one array; a `.txt` beside it names the inputs, one a line, and both appear once
-        all is done. A `.csv` has a column for each feature, and a `.jsonl` the rows; one that was not
-        finished is continued by the same call, and until then there is an `.unfinished` beside it. Warns of
-        inputs that cannot be read.
+        A `.npy` has them as one array; a `.txt` beside it names the inputs, one per line, and both files
+        appear at the end. A `.csv` has a column for each feature, and a `.jsonl` has the rows; repeat the
+        call to continue one that was interrupted, which a file `.unfinished` beside it marks. Warns of inputs
+        that cannot be read.
 
         Returns:
-            `{out, weights, layer, rows, before, errors, shape}`: rows in the file, how many of them an
-            earlier call wrote, how many of the others are unreadable, and the shape of one's features, None
-            if there are none; a size that differs from row to row is None.
+            `{out, weights, layer, rows, before, errors, shape}`: the number of rows in the file, of rows
+            `before` this call, of new rows that are unreadable, and the shape of a row's features, in which a
+            size that varies is None. `shape` is None without features.
 
-        Raises OutputError if the file is there and finished, was interrupted with another model, options or
+        Raises OutputError if the file exists and is finished, was begun with another model, options or
         inputs, or cannot be written.
         """
         path = Path(out)
@@ -285,7 +284,7 @@ class Features(Rows):
 
 @final
 class Texts(_Computed[str]):
-    """Texts that a language model generates: a list, which is drawn when it is read, and kept."""
+    """Texts that a language model generates: a list, sampled when it is first read, and then kept."""
 
     def __init__(
         self,
@@ -313,17 +312,17 @@ class Texts(_Computed[str]):
         return "\n".join(self._texts)
 
     def stream(self) -> Generator[tuple[str, float]]:
-        """Yield each token of the first text, drawn anew, with its surprisal, as soon as it is final.
+        """Sample the first text again; yield each token with its surprisal as soon as it is final.
 
-        The surprisal is -log p in nats, where p is the probability that the model itself gives the token,
-        whatever the temperature, `top_k` and `top_p`. The tokens of a model that reads backwards come in the
-        order of the text, once all are drawn.
+        The surprisal is -log p in nats, where p is the model's own probability of the token, before
+        temperature, `top_k` and `top_p`. A model that reads backwards yields the tokens in the order of the
+        text, once all are sampled.
         """
         return self._stream()
 
 
 def _some_read(rows: Iterator[dict[str, Any]]) -> Generator[dict[str, Any]]:
-    """Yield rows, the first ones when an input can be read. Raises DataError if none can."""
+    """Yield rows, starting when the first input can be read. Raises DataError if none can."""
     unread = list[dict[str, Any]]()
     for row in rows:
         if row["error"] is None:

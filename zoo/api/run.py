@@ -1,4 +1,4 @@
-"""Run: a training and its directory."""
+"""`Run`: a training run and its directory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """A training run; `zoo.train` returns one, and `Run("runs/x")` opens one.
+    """A training run, as `zoo.train` returns it or `Run("runs/x")` opens it.
 
     Raises RunError if the directory does not hold a run.
     """
@@ -77,21 +77,21 @@ class Run:
 
     @property
     def steps(self) -> list[dict[str, Any]]:
-        """A row for one optimizer step in a few: `{epoch, step, loss, lr, rate}`."""
+        """One row for every few optimizer steps: `{epoch, step, loss, lr, rate}`."""
         return read_rows(self.directory / "steps.jsonl", StepRow)
 
     @cached_property
     def model(self) -> Model:
-        """The model with the best weights by validation; without validation, with the last ones.
+        """The model with the best weights by validation; without validation, the last ones.
 
-        Warns if the run is not finished: those are the best so far, or the weights of its last save. Raises
-        WeightsError if nothing is saved yet.
+        If the run is not finished, these are the best so far or those of its last save, and a warning is
+        issued. Raises WeightsError if nothing is saved yet.
         """
         return load(self.directory, device=self._device, registry=self._registry)
 
     @cached_property
     def last(self) -> Model:
-        """The model with the last weights: of the last epoch, or of the last save of a run not finished."""
+        """The model with the weights of the last epoch, or of the last save if the run is not finished."""
         return load(self.directory, last=True, device=self._device, registry=self._registry)
 
     @property
@@ -100,7 +100,7 @@ class Run:
         return read_result(self.directory, self.history, self.task)
 
     def plot(self) -> Figure:
-        """Return a figure of the task's primary metric, the loss and the learning rate, by epoch."""
+        """Plot the task's primary metric, the loss and the learning rate by epoch; return the figure."""
         if not self.history:
             raise RunError(f"{self.directory} has no finished epoch to plot")
         try:
@@ -122,5 +122,5 @@ class Run:
 
     @property
     def task(self) -> Task:
-        """What the model learns to do."""
+        """The task of the run."""
         return make_task(self._registry, self._registry.task_of(self.recipe).name)

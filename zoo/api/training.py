@@ -1,4 +1,4 @@
-"""Training by name. Nothing imports torch before the names are known to exist."""
+"""Train by name. Torch is imported only after all names are resolved."""
 
 from __future__ import annotations
 
@@ -79,7 +79,8 @@ def train(
         device: such as `cpu` or `cuda`; by default a GPU, if there is one.
         all_metrics: show every metric after each epoch, such as perplexity, not only loss and primary metric.
         progress: show progress on stderr, or in the notebook.
-        registry: where to look for names, in one process; by default, installed plugins and registry.toml.
+        registry: registry of names, for training in one process; by default, installed plugins and
+            registry.toml.
         fields: training options, as in `TrainConfig`: `epochs=4, lr=0.1, augment=["flip"]`.
     """
     registry = default_registry() if registry is None else registry
@@ -166,7 +167,7 @@ def lr_find(
     registry: Registry | None = None,
     **training: Any,
 ) -> Any:
-    """Suggest learning rates for what `train` would train with the same arguments. Nothing is kept.
+    """Suggest learning rates for `train` with the same arguments. Nothing is kept.
 
     Warns if the loss hardly fell.
 
@@ -182,7 +183,7 @@ def lr_find(
         training: `model`, `data`, `from_weights`, `seed`, `threads` and training options, as in `train`.
 
     Returns:
-        A curve: its `suggestions` (`valley`, `steep`, `minimum`) and `points`; a notebook shows it.
+        A curve with `suggestions` (`valley`, `steep`, `minimum`) and `points`, which a notebook displays.
 
     Raises:
         Diverged: the loss diverged after too few steps to suggest anything.
@@ -195,7 +196,7 @@ def lr_find(
 
 
 def _check_run(directory: Path, *, resume: bool, processes: int, save_every: str, device: str | None) -> None:
-    """Raise OptionError or RunError, without loading torch, if nothing can be trained so, or not there."""
+    """Raise OptionError or RunError, without loading torch, if the options or the directory are unusable."""
     require_processes(processes)
     SaveInterval.parse(save_every)
     refuse_device(device)
@@ -205,7 +206,7 @@ def _check_run(directory: Path, *, resume: bool, processes: int, save_every: str
 
 
 def _require_plugins(directory: Path, recipe: Recipe, registry: Registry) -> None:
-    """Raise RunError, naming the missing files, if a run needs an entry of a plugin in one file."""
+    """Raise RunError, naming the missing files, if a run needs one-file plugins that are not loaded."""
     files = {*read_plugin_files(directory / "config.toml")} - {*registry.plugin_files}
     known = registry.has("architecture", recipe.architecture) and registry.has("dataset", recipe.dataset)
     if files and not known:
@@ -215,9 +216,9 @@ def _require_plugins(directory: Path, recipe: Recipe, registry: Registry) -> Non
 
 
 def _begun(resolved: Resolved, directory: Path, processes: int, *, continued: bool) -> tuple[Resolved, str]:
-    """Return what to train with its number of threads, and the first line to print.
+    """Return the recipe with its number of threads, and the first line to print.
 
-    A run that is continued has a number already; processes of torchrun agree on theirs later.
+    A resumed run already has its number; processes of torchrun agree on one later.
     """
     recipe = resolved.recipe
     what = f"{recipe.architecture} on {recipe.dataset} in {directory}"
@@ -231,7 +232,7 @@ def _begun(resolved: Resolved, directory: Path, processes: int, *, continued: bo
 
 
 def _default_directory(name: str | Recipe, dataset: str | None, *, resume: bool) -> Path:
-    """Return runs/NAME, or the first free one of NAME-2, NAME-3 ...; to resume, the last that exists."""
+    """Return runs/NAME, or the first free one of NAME-2, NAME-3, ...; to resume, the last that exists."""
     words = (name.architecture, name.dataset) if isinstance(name, Recipe) else (name, dataset)
     base = "-".join(filter(None, words)).replace("/", "-")[:200]  # so that a file system has it
     numbered = [Path("runs") / base]

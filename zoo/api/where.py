@@ -19,16 +19,16 @@ _ORDER: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 def matching(rows: Sequence[dict[str, Any]], where: str, *, what: str) -> list[dict[str, Any]]:
-    """Return the rows that fulfil comparisons such as `task=classification and params<1e6`.
+    """Return the rows that satisfy comparisons such as `task=classification and params<1e6`.
 
-    `~` means that the value contains a text. Several tasks of an analyzer are equal to each of them, and
-    `images/cifar10` is equal to `cifar10` too. A row that lacks the key, or has None there, fails every
+    `~` means that the value contains a text. An analyzer with several tasks equals each of them, and
+    `images/cifar10` also equals `cifar10`. A row that lacks the key, or has None there, fails every
     comparison except `!=`.
 
     Args:
-        what: what a row is, such as `entry`.
+        what: what to call a row in messages, such as `entry`.
 
-    Raises OptionError if `where` is not such an expression, or compares a key that no row has.
+    Raises OptionError if `where` is not such an expression, or if no row has one of its keys.
     """
     terms: list[tuple[str, str, Any]] = []
     for part in re.split(r"\s+and\s+", where):
@@ -51,7 +51,7 @@ def _check(terms: Sequence[tuple[str, str, Any]], rows: Sequence[Mapping[str, An
             raise OptionError(message, hint=f"keys: {', '.join(known)}")
         types = {type(row[key]) for row in rows if row.get(key) is not None}
         if types and types <= {int, float} and isinstance(sought, str) and sign != "~":
-            hint = "a share of 90 % is 0.9; `and` joins comparisons, and there is no `or`"
+            hint = "write 90 % as 0.9; only `and` can join comparisons"
             raise OptionError(f"where: {key} is a number (got {sought!r})", hint=hint)
 
 

@@ -1,7 +1,7 @@
 """The `zoo` command: a group that imports a command only when it runs or shows its help.
 
-A command parses, calls one function and prints. Errors end here, in one place: one sentence, a hint, and the
-exit code of `zoo.errors`; with `--json`, the same as a document on stdout.
+A command parses, calls one function and prints. All errors are reported here: one sentence, a hint, and the
+exit code from `zoo.errors`; with `--json`, as a document on stdout.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ _INSTALL = (
 
 
 class LazyGroup(click.Group):
-    """A group whose commands live in `zoo.cli.<name>` as `command`, or come from plugins."""
+    """A group whose commands are `zoo.cli.<name>.command`, or come from plugins."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*COMMANDS, *_session(ctx).commands()]
@@ -101,7 +101,7 @@ class LazyGroup(click.Group):
 
 
 def _session(ctx: click.Context) -> Session:
-    """Return what the commands share; --strict has been read, but the group has not run yet."""
+    """Return the session that commands share; --strict is already parsed, but the group has not run yet."""
     session = ctx.ensure_object(Session)
     session.strict = bool(ctx.params.get("strict"))
     return session
@@ -126,18 +126,18 @@ def cli(ctx: click.Context, session: Session, strict: bool, verify: bool) -> Non
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM, which like Ctrl-C lets whoever is writing clean up."""
+    """SIGTERM as an exception, which like Ctrl-C lets writers clean up."""
 
 
 class _Stops:
-    """What Ctrl-C and SIGTERM do: end the command, but twice at most, and not once it has ended."""
+    """Handlers of Ctrl-C and SIGTERM, which end the command, at most twice, and not after it has ended."""
 
     def __init__(self) -> None:
         self.over = False
         self._left = 2  # one to stop, and one that does not wait for the other to be handled
 
     def listen(self) -> None:
-        """Handle both signals, unless whoever started this process has them ignored."""
+        """Handle both signals, unless the parent process set them to be ignored."""
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._stop)
@@ -184,16 +184,16 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _open_closed_streams() -> None:
-    """Open what was closed, as by `zoo list >&-`, so that no file that is opened later is stdout."""
+    """Reopen closed standard streams, as in `zoo list >&-`, so that no other file becomes stdout."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
 
 
 def _ignore_matplotlibrc() -> None:
-    """Import matplotlib elsewhere if the current folder has a matplotlibrc, which it would obey.
+    """Import matplotlib from another folder if the current one has a matplotlibrc, which it would read.
 
-    Some versions run code that such a file contains, and opening a pipe never ends.
+    Some versions run code in such a file, and opening one that is a pipe would block.
     """
     if os.path.lexists("matplotlibrc"):
         with contextlib.suppress(ImportError), contextlib.chdir(os.sep):
@@ -201,7 +201,7 @@ def _ignore_matplotlibrc() -> None:
 
 
 def _print(session: Session, outcome: ZooError | int, *, as_json: bool) -> int:
-    """Print the document of a command, or the error that ended it, and return the exit code."""
+    """Print a command's JSON document, or the error that ended the command, and return the exit code."""
     error = outcome if isinstance(outcome, ZooError) else None
     code = outcome if isinstance(outcome, int) else outcome.exit_code
     if not is_first() and (error is None or error.kind in _SHARED):
@@ -232,7 +232,7 @@ def _print_error(error: ZooError, *, known: bool = False) -> None:
 def _carry_out(session: Session, arguments: Sequence[str]) -> ZooError | int:
     """Run the command line; return its exit code, or the error that ended it.
 
-    Nothing is raised but a second KeyboardInterrupt.
+    It raises only a second KeyboardInterrupt.
     """
     rest = arguments
     try:
@@ -254,7 +254,7 @@ def _carry_out(session: Session, arguments: Sequence[str]) -> ZooError | int:
 
 
 def _invoke(session: Session, arguments: Sequence[str]) -> int:
-    """Do what click's own `main` does, which would end the program itself when nobody reads its output."""
+    """Do what click's `main` does, which would exit by itself when stdout is closed."""
     if instruction := os.environ.get(COMPLETE):
         from zoo.cli.completion import complete
 
@@ -269,13 +269,13 @@ def _invoke(session: Session, arguments: Sequence[str]) -> int:
 
 
 def _asks_for_json(arguments: Sequence[str]) -> bool:
-    """Return whether an error is to be printed as JSON: whether there is `--json` before a `--`."""
+    """Return whether to print errors as JSON: whether `--json` comes before any `--`."""
     options = itertools.takewhile(lambda word: word != "--", arguments)
     return any(word.partition("=")[0] == "--json" for word in options)
 
 
 def _as_ours(error: BaseException, arguments: Sequence[str], session: Session) -> ZooError:
-    """Return what to say of an error."""
+    """Return the message of an error."""
     if isinstance(error, ZooError):
         return error
     if isinstance(error, KeyboardInterrupt | click.Abort):
@@ -292,7 +292,7 @@ def _as_ours(error: BaseException, arguments: Sequence[str], session: Session) -
         missing = f"this requires {error.name.partition('.')[0]}, which is not installed"
         return ZooError(missing, hint=how_to_install(running) if running else _INSTALL)
     notes = [advice([running.plugin])] if running else []
-    notes += [*getattr(error, "__notes__", ()), "`zoo --debug ...` shows where this comes from"]
+    notes += [*getattr(error, "__notes__", ()), "`zoo --debug ...` shows the traceback"]
     message = f"{type(error).__name__}: {first_line(error)}"
     if isinstance(error, OSError) and error.strerror:
         message = f"{error.strerror}: {error.filename}" if error.filename else error.strerror

@@ -44,7 +44,9 @@ def _indices(ctx: click.Context, param: click.Parameter, text: str | None) -> li
 @click.option("--indices", callback=_indices, metavar="LIST", help="Items of the split: 0,5,9 or 0-99.")
 @options_of(Model.analyze, skip=["inputs", "indices"])
 @click.option("--out", type=PathType(), help="Output folder.  [default: runs/ANALYZER-WEIGHTS]")
-@click.option("--draw", type=ValueType(Count), default=64, show_default=True, help="Maximum images to draw.")
+@click.option(
+    "--draw", type=ValueType(Count), default=64, show_default=True, help="Draw at most this many images."
+)
 @device_option
 @standard_options
 def command(
@@ -61,10 +63,10 @@ def command(
     """Look inside WEIGHTS (an id, a file or a run directory) with ANALYZER.
 
     INPUT is an image of any size, a folder of images, or a pattern such as 'holiday/*.jpg'; - reads paths
-    from stdin. The model sees the central square of each image. For a language model, INPUT is text files,
-    read as one text, and - reads a text. Without INPUT, a split of the model's data is analyzed. Images,
-    arrays and manifest.json (which --json prints) are written to the output folder, and replace unmodified
-    files of an earlier analysis. An interrupted analysis writes nothing.
+    from stdin. The model sees the central square of each image. For a language model, INPUT is one or more
+    text files, which are read as one text; - reads text from stdin. Without INPUT, a split of the model's
+    data is analyzed. Images, arrays and manifest.json (which --json prints) are written to the output folder,
+    and replace unmodified files of an earlier analysis. An interrupted analysis writes nothing.
 
     \b
     zoo analyze cam runs/x cat.jpg --class cat --class dog
@@ -105,7 +107,7 @@ def _print(
     _print_rows([_about(item) for item in drawn])
     if rest := len(written["items"]) - len(drawn):
         more = f"and {rest:,} more in {MANIFEST} and maps.npy"
-        print_paragraph(f"{more}; raise --draw {draw} to show and draw them")
+        print_paragraph(f"{more}; to show and draw them too, set --draw above {draw}")
         echo()
     scores = written["scores"].items()
     print_table([(name, figure(value, units.get(name, "")), reading.get(name, "")) for name, value in scores])
@@ -114,7 +116,7 @@ def _print(
 
 
 def _about(item: dict[str, Any]) -> dict[str, Any]:
-    """Return what is printed of a map; its class only if that is not the predicted one."""
+    """Return the printed row of a map; the class only if it is not the predicted one."""
     predicted = _with_probability(item["predicted"], item["predicted_probability"])
     other = _with_probability(item["class"], item["probability"])
     about = {"input": item["input"], "true": item["true"], "predicted": predicted}
@@ -142,6 +144,6 @@ def _cell(value: object, unit: str) -> str:
 
 
 def _short_name(weights: Path) -> str:
-    """Return the name of a run, a weights file or an id, for the name of a folder."""
+    """Return the name of a run, a weights file or an id, to name a folder after."""
     run = weights.parent.name if weights.name == "model.safetensors" else ""
     return run or weights.name.removesuffix(".safetensors")

@@ -1,4 +1,4 @@
-"""`zoo cache`: what zoo keeps on this machine, and how to remove it."""
+"""`zoo cache`: list or delete the data that zoo keeps on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`zoo completion`: a script that makes the shell complete what is typed after `zoo`."""
+"""`zoo completion`: a script that completes `zoo` commands in the shell."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _PLAIN = re.compile(r"[\w@%+=:,./-]*")
 
 
 def complete(group: click.Group, instruction: str) -> int:
-    """Print what the shell asked for with `_ZOO_COMPLETE`, such as `bash_complete`; return the exit code.
+    """Print the completions that the shell requests with `_ZOO_COMPLETE`; return the exit code.
 
-    A word that a terminal or a shell would obey, such as the name of a hostile run, is not offered.
+    Words with characters that a terminal or a shell interprets, as in a hostile run's name, are not offered.
     """
     shell, _, what = instruction.partition("_")
     if shell not in get_args(Shell) or what not in ("source", "complete"):

@@ -46,7 +46,7 @@ def command(
     zoo embed nietzsche-rnn notes.txt --json
     """
     if not (out or as_json or settings["pool"]):
-        raise OptionError("--no-pool is for --out or --json", hint="add --out FILE.npy")
+        raise OptionError("--no-pool requires --out or --json", hint="add --out FILE.npy")
     session.begin(f"computing features with {weights}")
 
     from zoo.inference.embedding import plain
@@ -57,9 +57,9 @@ def command(
 
 
 def _print(rows: Iterable[Mapping[str, Any]]) -> bool:
-    """Print rows as they come, and return whether one could not be read.
+    """Print rows as they are computed, and return whether any input could not be read.
 
-    A row is a line of cells separated by tabs; on a terminal, the first features that fit.
+    A row is a line of tab-separated cells; a terminal shows the first features that fit.
     """
     unread = False
     for row in rows:

@@ -1,4 +1,4 @@
-"""`zoo eval`: a trained model measured on a split."""
+"""`zoo eval`: measure a trained model on a split."""
 
 from typing import Any
 

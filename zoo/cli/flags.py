@@ -1,4 +1,4 @@
-"""Flags made from declared options: the arguments of the function behind a command, and training options."""
+"""Command-line flags generated from declared options: a function's arguments, and training options."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ _WORDS, _TRAINING = "zoo.cli.flags.words", "zoo.cli.flags.training"
 
 
 class ValueType(click.ParamType[Any]):
-    """A value of a type that an option may have, as typed.
+    """A click type that parses the value of an option.
 
     Args:
-        type_: of `X | None`, the value is an X; a `Path` is given as a string.
+        type_: type of the value; `X | None` is parsed as X, and a `Path` stays a string.
     """
 
     def __init__(self, type_: Any) -> None:
@@ -71,7 +71,7 @@ class ValueType(click.ParamType[Any]):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Return the choices that start with the word so far, or with what follows its last comma."""
+        """Return the choices that complete a word, or the part of it after its last comma."""
         if self._path:
             return [CompletionItem(incomplete, type="file")]
         before, comma, last = incomplete.rpartition(",") if self._listed else ("", "", incomplete)
@@ -82,8 +82,8 @@ class ValueType(click.ParamType[Any]):
 class Flag(click.Option):
     """The flag of a declared option.
 
-    A mapping is a repeatable KEY=VALUE, a sequence an option that may be repeated. A training option is unset
-    unless it is given, and has commas between several values.
+    A mapping becomes a repeatable KEY=VALUE, a sequence a repeatable option. A training option is unset
+    unless it is given, and separates several values by commas.
     """
 
     def __init__(self, param_decls: Sequence[str] = (), *, option: Option, training: bool = False) -> None:
@@ -112,7 +112,7 @@ def _key_values(ctx: click.Context, param: click.Parameter, words: tuple[str, ..
 
 
 def flag_of(name: str) -> str:
-    """Return the option that stands for a parameter or a training option, such as `--batch-size`."""
+    """Return the flag of a parameter or a training option, such as `--batch-size`."""
     return _FLAGS.get(name, f"--{name.replace('_', '-')}")
 
 
@@ -121,12 +121,13 @@ def options_of(
 ) -> Callable[[F], F]:
     """Return a decorator that adds an option for each argument of a function that has a default.
 
-    What the docstring says of it under `Args` is the option's help. A mapping becomes a repeatable KEY=VALUE,
-    a sequence an option that may be repeated. An OptionError of the command calls what was typed by its flag.
+    The option's help is the argument's description under `Args` in the docstring. A mapping becomes a
+    repeatable KEY=VALUE, a sequence a repeatable option. An OptionError of the command names options by their
+    flags.
 
     Args:
         only: arguments to make options of; all by default.
-        skip: arguments that the command takes in a way of its own.
+        skip: arguments that the command declares itself.
     """
     chosen = [
         option
@@ -143,10 +144,10 @@ def options_of(
 
 
 def flags_in_errors(command: F) -> F:
-    """Let an OptionError that names an option as Python does call it by its flag, if it was typed.
+    """Replace Python names of options in an OptionError by their flags, for options that were typed.
 
-    Such as `batch_size must be at least 1`, or `ema_decay=0.9 and nonmono=5 both average weights`; what a
-    recipe sets keeps its name.
+    Examples are `batch_size must be at least 1` and `ema_decay=0.9 and nonmono=5 both average weights`. An
+    option that a recipe sets keeps its Python name.
     """
 
     @functools.wraps(command)
@@ -172,14 +173,14 @@ def _with_flags(message: str) -> str:
 
 
 class TrainingCommand(click.Command):
-    """A command with an option for each training option. Those that are given are its argument `training`.
+    """A command with an option for each training option. The given ones become its argument `training`.
 
-    The fields of plugins are looked up when the command is used. Its help shows all of them by group, with
-    the defaults of the recipe or architecture that is named.
+    Plugins' training options are looked up when the command is used. Its help lists them by group, with the
+    defaults of the recipe or architecture on the command line.
 
     Args:
-        skip: fields of every task that the command does not have.
-        more: other options that become part of `training`, given or not.
+        skip: common training options that the command leaves out.
+        more: other options that always become part of `training`.
     """
 
     def __init__(

@@ -90,14 +90,14 @@ def _changed(card: Card, registry: Registry) -> dict[str, object]:
 
 
 def _print(title: str, rows: Sequence[tuple[object, object]], *, about: str = "", wrap: bool = True) -> None:
-    """Print a section, of which a card decides how long it is: rows and values beyond reason are left out."""
+    """Print a section of limited length: a card may have any number of rows and values."""
     shown = [(shortened(str(key)), shortened(str(value))) for key, value in rows[:_ROWS]]
     more = [("...", f"{len(rows) - _ROWS:,} more")] if len(rows) > _ROWS else []
     print_section(title, shown + more, about=shortened(about), wrap=wrap)
 
 
 def _preprocessing(key: str, value: object) -> tuple[str, str]:
-    """Return a line of what a model expects of its input: the classes or the vocabulary with their number."""
+    """Return a row about a model's input, such as its classes or vocabulary and their number."""
     if not isinstance(value, list) or not all(isinstance(item, str) for item in cast("list[object]", value)):
         return key, options.text(value)
     names = cast("Sequence[str]", value)

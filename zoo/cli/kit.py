@@ -1,4 +1,4 @@
-"""What a command needs to feel like one of zoo's own. A plugin's command may import this, and zoo's own do.
+"""Helpers with which a command behaves like zoo's own commands, which use them too.
 
 A whole command, in the module that the spec's target names::
 
@@ -19,9 +19,9 @@ A whole command, in the module that the spec's target names::
         else:
             print_table([[name, f"{count:,}"] for name, count in counts.items()], ["TENSOR", "NUMBERS"])
 
-A failure is raised: a `zoo.ZooError` is printed as one sentence with its hint, or as JSON, and its class
-decides the exit code; Ctrl-C and SIGTERM end with 130 and 143. A number that a command returns is its exit
-code. Nothing here imports torch.
+A command reports a failure by raising a `zoo.ZooError`, which zoo prints as one sentence with its hint, or as
+JSON; its class determines the exit code. Ctrl-C and SIGTERM exit with 130 and 143. An integer that a command
+returns is its exit code. Nothing here imports torch.
 """
 
 from __future__ import annotations

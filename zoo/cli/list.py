@@ -85,12 +85,12 @@ def _print(chosen: list[dict[str, Any]], registry: Registry) -> None:
         print_table([[row["name"].ljust(width), _summary(row)] for row in members], indent=2, cut=True)
     if columns():
         echo()
-        more = " In names, what stands before / may be left out." if "/" in chosen[0]["name"] else ""
-        print_paragraph(f"`zoo show NAME` tells more.{more}")
+        more = " The plugin's name and the / may be left out." if "/" in chosen[0]["name"] else ""
+        print_paragraph(f"`zoo show NAME` shows the details.{more}")
 
 
 def _print_weights(members: Sequence[Mapping[str, Any]], task: TaskSpec) -> None:
-    """Print weights with the metric that they are compared by, and a star if the file is elsewhere."""
+    """Print weights with their primary metric, and a star if the file is not on this machine."""
     header = ["NAME", "DATA", task.primary_metric.upper(), "SEEDS", "PARAMETERS", "SIZE"]
     unit = task.units.get(task.primary_metric, "")
     cells = [
@@ -106,17 +106,17 @@ def _print_weights(members: Sequence[Mapping[str, Any]], task: TaskSpec) -> None
     ]
     print_table(cells, header, indent=2, numbers=(2, 3, 4, 5))
     if not all(row["at_hand"] for row in members):
-        echo(dim("  * not on this machine; `zoo inspect NAME` says where it comes from"))
+        echo(dim("  * not on this machine; `zoo inspect NAME` explains how to get it"))
 
 
 def _summary(row: Mapping[str, Any]) -> str:
-    """Return the summary of an entry and, of an architecture that says it, its number of parameters."""
+    """Return the summary of an entry, with the number of parameters if an architecture declares it."""
     counted = row["kind"] == "architecture" and row["params"]
     return f"{row['summary']}, {row['params']:,} parameters" if counted else row["summary"]
 
 
 def _why_empty(registry: Registry, kind: str | None, pattern: str | None) -> str:
-    """Return why nothing is listed. Raises UnknownName for a word that is no part of any name."""
+    """Return why the list is empty. Raises UnknownName for a pattern that matches no name."""
     everything = rows(registry, kind)
     plural = PLURALS[kind] if kind else "entries"
     hint = f"`zoo list{f' {plural}' if kind else ''}` shows all"

@@ -18,12 +18,12 @@ PLURALS = {kind: kind if kind == "weights" else f"{kind}s" for kind in KINDS}
 
 
 def complete_kind(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
-    """Return the kinds that start with the word so far."""
+    """Return the kinds that complete a word."""
     return [kind for kind in PLURALS.values() if kind.startswith(incomplete)]
 
 
 def complete_target(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
-    """Return the plugins and distributions that start with the word so far."""
+    """Return the plugins and distributions that complete a word."""
     plugins = registry_of(ctx).plugins
     words = {plugin.name: plugin.distribution for plugin in plugins}
     words |= {plugin.distribution: f"all of version {plugin.version}" for plugin in plugins if plugin.dist}
@@ -32,17 +32,17 @@ def complete_target(ctx: click.Context, param: click.Parameter, incomplete: str)
 
 
 def registry_of(ctx: click.Context) -> Registry:
-    """Return the registry of the command line that is parsed, or completed."""
+    """Return the registry for the command line being parsed or completed."""
     return (ctx.find_object(Session) or Session()).registry
 
 
 class NameType(click.ParamType[str]):
-    """The name of an entry of some kinds. Completion offers those, kind by kind; any text is accepted.
+    """The name of an entry of certain kinds. Completion offers their names; any text is accepted.
 
     Args:
         runs: offer files and folders too.
-        beside: the parameter that names an entry or a recipe; only names for its task are offered, and none
-            beside a recipe, which names all there is to name.
+        beside: a parameter that names an entry or a recipe: only names for the same task are offered, and
+            none beside a recipe, which is complete.
     """
 
     def __init__(self, *kinds: str, runs: bool = False, beside: str = "") -> None:
@@ -54,7 +54,7 @@ class NameType(click.ParamType[str]):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Return the short and full names that start with the word so far."""
+        """Return the short and full names that complete a word."""
         from zoo.api.listing import rows
 
         listed = rows(registry_of(ctx))
@@ -73,7 +73,7 @@ class NameType(click.ParamType[str]):
 
 
 def weights_argument(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add WEIGHTS, an id, a file or a run directory, which the shell completes; and --last for the latter."""
+    """Add the argument WEIGHTS (an id, a file or a run directory), with completion, and --last."""
     return click.argument("weights", type=NameType("weights", runs=True))(last_option(command))
 
 
@@ -83,7 +83,7 @@ def _names(row: Mapping[str, Any]) -> tuple[str, str]:
 
 
 class PathType(click.Path):
-    """The path of a file or a folder. A URL is refused as it was typed."""
+    """The path of a file or a folder. A URL is refused."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         refuse_url(value)

@@ -1,4 +1,4 @@
-"""`--plugin FILE`, anywhere on a command line: the options of a command may come from FILE."""
+"""`--plugin FILE`, anywhere on a command line, since a command's options may come from FILE."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def split_plugins(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 @contextmanager
 def naming(files: Sequence[str]) -> Generator[None]:
-    """Let this process, and those that it starts, load plugins in one file, besides those already named."""
+    """Load these one-file plugins, in addition to others, in this process and its child processes."""
     before = os.environ.get(VARIABLE, "")
     if files:
         os.environ[VARIABLE] = os.pathsep.join([*filter(None, [before]), *map(os.path.abspath, files)])

@@ -55,7 +55,7 @@ def _print(rows: Sequence[Mapping[str, Any]]) -> None:
     failed = [(row["name"], row["cause"]) for row in rows if row["status"] == "failed"]
     print_section("Failed", failed)
     if failed:
-        print_paragraph("`zoo plugins --traceback NAME` shows where.", indent=2)
+        print_paragraph("`zoo plugins --traceback NAME` shows the traceback.", indent=2)
 
 
 def _counts(provides: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""`zoo predict`: what a trained model says of images or texts."""
+"""`zoo predict`: predict classes for images, or score texts."""
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
@@ -41,14 +41,14 @@ def command(
     """Predict classes for images, or score texts, with WEIGHTS (an id, a file or a run directory).
 
     INPUT is an image, a folder of images, or a pattern such as 'holiday/**/*.jpg'; - reads paths from stdin,
-    one per line. For a language model, INPUT is a text file, and - reads a text. A missing path, a pattern
-    without matches or a file of the wrong type stops the command before anything is written. A damaged file
-    gets a row with the reason; the command fails only if no input can be read. To continue an interrupted
-    .csv or .jsonl, run the same command again.
+    one per line. For a language model, INPUT is a text file; - reads text from stdin. A missing path, a
+    pattern without matches or a file of the wrong type stops the command before anything is written. A
+    damaged file gets a row with the reason; the command fails only if no input can be read. To continue an
+    interrupted .csv or .jsonl, run the same command again.
 
     \b
     zoo predict cifar10-resnet20 cat.jpg holiday --top 3
-    zoo predict runs/x images --out answers.csv
+    zoo predict runs/x images --out predictions.csv
     find . -name '*.png' | zoo predict runs/x - --json
     """
     session.begin(f"predicting with {weights}")
@@ -60,9 +60,9 @@ def command(
 
 
 def _print(rows: Iterable[Mapping[str, Any]], units: Mapping[str, str]) -> bool:
-    """Print rows as they come, and return whether one could not be read.
+    """Print rows as they are computed, and return whether any input could not be read.
 
-    On a terminal a line has a prediction; elsewhere it has an input, and columns are separated by tabs.
+    On a terminal, each line is a prediction; elsewhere, each line is an input with tab-separated columns.
     """
     unread = False
     table = None
@@ -87,7 +87,7 @@ def _plain(row: Mapping[str, Any]) -> str:
 
 
 def _table(rows: Iterable[Mapping[str, Any]], units: Mapping[str, str]) -> Table:
-    """Return the table that has a column for each value of a prediction."""
+    """Return a table with a column for each value of a prediction."""
     first = next((answer for row in rows for answer in row["predictions"]), {})
     if not first:
         return Table()
@@ -96,14 +96,14 @@ def _table(rows: Iterable[Mapping[str, Any]], units: Mapping[str, str]) -> Table
 
 
 def _heading(key: str, units: Mapping[str, str]) -> str:
-    """Return the name of a column, with its unit if neither the name nor each figure has it."""
+    """Return the heading of a column, with the unit unless the name or the figures have it."""
     unit = units.get(key, "")
     name = key.replace("_", " ").upper()
     return name if unit in ("", "%") or key.startswith(unit.split()[0]) else f"{name} ({unit})"
 
 
 def _lines(row: Mapping[str, Any], units: Mapping[str, str]) -> list[list[str]]:
-    """Return a line for each prediction, the first with the name of the input; or why there is none."""
+    """Return a line for each prediction, the first with the name of the input; or a line with the error."""
     if row["error"] or not row["predictions"]:
         return [[row["input"], row["error"] or "none"]]
     lines = [[_text(value, units.get(key)) for key, value in answer.items()] for answer in row["predictions"]]

@@ -1,4 +1,4 @@
-"""What `zoo predict` and `zoo embed` share: rows, one for each input, that are written or printed."""
+"""Write or print a row for each input, as `zoo predict` and `zoo embed` do."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Row = Mapping[str, Any]
 
 
 def inputs_argument(command: F) -> F:
-    """Add INPUT, once or several times."""
+    """Add one or more INPUT arguments."""
     return click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=PathType())(command)
 
 
 def rows_options(out: str) -> Callable[[F], F]:
-    """Return a decorator that adds --out, which is a file of some formats, and --strict."""
+    """Return a decorator that adds --strict and --out, a file in one of some formats."""
 
     def decorate(command: F) -> F:
         strict = click.option("--strict", is_flag=True, help="Exit with code 1 if any input cannot be read.")
@@ -71,12 +71,12 @@ def _written(rows: Predictions | Features, out: Path) -> dict[str, Any]:
         signal = 2 if type(error) is KeyboardInterrupt else 15
         if out.suffix == ".npy":
             raise Interrupted(f"stopped: {out} was not written", signal=signal) from None
-        hint = "the same command with the same inputs writes the others"
+        hint = "repeat the command with the same inputs to write the rest"
         raise Interrupted(f"stopped: {out} has the rows so far", signal=signal, hint=hint) from None
 
 
 def _print_result(result: Mapping[str, Any]) -> None:
-    """Print what was written where."""
+    """Print what was written, and the file."""
     parts = [f"{result['rows']:,} rows"]
     if shape := result.get("shape"):
         parts[0] += f" of {'×'.join('?' if size is None else f'{size:,}' for size in shape)} numbers"

@@ -42,7 +42,7 @@ def command(
     prompt.
     """
     if prompt is not None and prompt_file is not None:
-        raise click.UsageError("--prompt and --prompt-file exclude each other")
+        raise click.UsageError("--prompt and --prompt-file cannot be combined")
     prompt = _read(prompt_file) if prompt_file is not None else prompt or ""
     session.begin(f"sampling from {weights}")
     model = session.load(weights, device=device)
@@ -64,7 +64,7 @@ def command(
 
 
 def _stream(prompt: str, pieces: Iterable[str]) -> None:
-    """Print pieces as they come; the line ends whatever happens."""
+    """Print pieces as they come, and always end the line."""
     try:
         for text in chain([prompt], pieces):
             echo(text, end="", keep=BLANKS)
@@ -73,7 +73,7 @@ def _stream(prompt: str, pieces: Iterable[str]) -> None:
 
 
 def _read(file: TextIO) -> str:
-    """Return the text of a file, or of stdin. Raises DataError if it is none."""
+    """Return the text of a file, or of stdin. Raises DataError if it is not text."""
     try:
         text = file.read()
     except UnicodeError:

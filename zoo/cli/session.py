@@ -1,4 +1,4 @@
-"""What every command shares: the registry, loaded once and only if needed, progress, a model, and options."""
+"""The session of a command: the registry, loaded once if needed, progress, models and common options."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Session:
     """One run of the command line.
 
     Attributes:
-        strict: whether a plugin that failed to load is an error.
-        progress: whether to show progress: not with --quiet.
-        last: whether WEIGHTS means the last weights of a run directory: with --last.
-        plugin_files: those that `--plugin` names.
-        warnings: those that were printed; an error that says the same is not printed again.
-        document: what `--json` prints in the end, unless there is an error; None if there is nothing.
-        running: the command of a plugin that runs, if one does.
+        strict: whether a plugin that fails to load is an error.
+        progress: whether to show progress; False with --quiet.
+        last: whether WEIGHTS means the last weights of a run directory; True with --last.
+        plugin_files: one-file plugins that `--plugin` names.
+        warnings: warnings printed so far; an error with the same message is not printed again.
+        document: JSON document to print at the end, unless there is an error; None without --json.
+        running: the plugin command that is running, if any.
     """
 
     def __init__(self) -> None:
@@ -52,21 +52,21 @@ class Session:
         self.running: Entry[CommandSpec] | None = None
 
     def begin(self, line: str) -> None:
-        """Say on stderr what the command is about to do, before it imports what takes seconds."""
+        """Print on stderr what the command is about to do, before slow imports."""
         if self.progress:
             echo(line, err=True)
 
     def working(self) -> AbstractContextManager[Callable[..., None]]:
-        """Return a function that shows progress, `report(what, done, total, unit)`, as a context manager.
+        """Return a context manager that yields a progress function, `report(what, done, total, unit)`.
 
-        It writes on stderr, and nothing with --quiet. Downloads meanwhile are shown, too.
+        It writes to stderr, or nothing with --quiet. Downloads are shown as well.
         """
         from zoo.console.progress import Bar, quiet  # not needed for help
 
         return Bar() if self.progress else quiet()
 
     def load(self, weights: str, *, device: str | None = None) -> Model:
-        """Return the model of WEIGHTS, to compute with on some threads: one core is left to other work.
+        """Load the model of WEIGHTS, and set the number of threads: one core is left to other work.
 
         Raises WeightsError, UnknownName or another ZooError if it cannot be loaded.
         """
@@ -92,9 +92,9 @@ class Session:
         return registry
 
     def commands(self) -> dict[str, str]:
-        """Return the commands of plugins with what each does; none, and a warning, if plugins cannot be read.
+        """Return plugins' commands with their summaries; none, and a warning, if plugins cannot be read.
 
-        A folder's registry.toml must not keep `zoo --help` from helping.
+        A broken registry.toml in the current folder must not break `zoo --help`.
         """
         try:
             return {entry.spec.name: entry.spec.summary for entry in self.registry.entries("command")}
@@ -106,8 +106,8 @@ class Session:
     def load_command(self, name: str) -> click.Command:
         """Return the command of a plugin.
 
-        Raises UnknownName, or SpecError if two plugins have it, or its target cannot be imported or is no
-        click command; where a module is missing, the hint says which extra installs it.
+        Raises UnknownName, or SpecError if two plugins have it, or its target cannot be imported or is not a
+        click command. If a module is missing, the hint names the extra that installs it.
         """
         self.running = entry = self.registry.command(name)
         with needing_extra(entry, f"`zoo {entry.spec.name}`"):
@@ -118,14 +118,14 @@ pass_session = click.make_pass_decorator(Session, ensure=True)  # one of its own
 
 
 def print_json(document: object) -> None:
-    """Print a JSON document on stdout, once the command is done and nothing can go wrong any more."""
+    """Print a JSON document on stdout, once the command has succeeded."""
     session = click.get_current_context().find_object(Session)
     assert session is not None
     session.document = document
 
 
 def quiet_option(command: F) -> F:
-    """Add --quiet, and --plugin, which is read before the command is known."""
+    """Add --quiet and --plugin. The latter is parsed before the command is known."""
     plugin = click.option("--plugin", expose_value=False, metavar="FILE", help="Load a one-file plugin.")
     quiet = click.option(
         "-q",
@@ -139,9 +139,10 @@ def quiet_option(command: F) -> F:
 
 
 def standard_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what every command has: the session, its first argument; --json, `as_json`; --quiet and --plugin.
+    """Add what every command has: the session as first argument, --json (`as_json`), --quiet and --plugin.
 
-    With --json, what a plugin prints while the command runs goes to stderr: the document is alone.
+    With --json, whatever a plugin prints while the command runs goes to stderr; stdout has the document
+    alone.
     """
 
     @functools.wraps(command)

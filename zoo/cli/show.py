@@ -1,4 +1,4 @@
-"""`zoo show`: everything that is known about one name of the catalogue."""
+"""`zoo show`: the details of one name of the catalog."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _architecture(facts: Mapping[str, Any]) -> None:
     print_section("", [*pairs, ("pretrained weights", ", ".join(facts["pretrained"]))])
     _print_options(facts, "--model")
     print_section("Training options", as_typed(facts["training"]), about="that differ from zoo's defaults")
-    print_section("Layers", [*facts["landmarks"].items()], about="that analyzers and zoo embed may use")
+    print_section("Layers", [*facts["landmarks"].items()], about="for analyzers and zoo embed")
     print_section("", [("analyzers", ", ".join(facts["analyzers"])), *_origin(facts)])
 
 
@@ -108,7 +108,7 @@ def _weights(facts: Mapping[str, Any]) -> None:
     taken = f"{facts['seconds']:.0f} s of processor time" if facts["seconds"] else ""
     pairs = [("recipe", facts["recipe"]), ("trained in", taken), *size, ("license", facts["license"])]
     print_section("", pairs)
-    where = facts["path"] or "not on this machine; `zoo inspect` says where it comes from"
+    where = facts["path"] or "not on this machine; `zoo inspect` explains how to get it"
     print_section("File", [("path", where), ("url", facts["url"]), ("sha256", facts["sha256"])], wrap=False)
     name = shlex.quote(facts["name"])
     commands = [("see their card", f"zoo inspect {name}"), ("measure them", f"zoo eval {name}")]

@@ -1,4 +1,4 @@
-"""`zoo train`: from a name to weights."""
+"""`zoo train`: train a recipe, or an architecture on a dataset."""
 
 import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -30,10 +30,10 @@ NAMING = ("model", "data", "from_weights", "seed", "threads")
 def training_command(
     name: str | None = None, *, skip: Collection[str] = ()
 ) -> Callable[[Callable[..., Any]], click.Command]:
-    """Return a decorator like `click.command`, of a command that takes what says what is trained.
+    """Return a decorator like `click.command`, for commands that take the arguments of a training.
 
-    The function gets `name`, `dataset`, and as `training` a dict with the other arguments of `zoo.train` for
-    that: `model`, `data`, `from_weights`, `seed`, `threads`, and the training options that were given.
+    The function gets `name`, `dataset`, and the dict `training` with other arguments of `zoo.train`: `model`,
+    `data`, `from_weights`, `seed`, `threads`, and the training options that were given.
 
     Args:
         skip: training options that the command does not take.
@@ -73,7 +73,7 @@ def command(
 
 
 def print_run(run: "Run", session: Session, as_json: bool) -> None:
-    """Print which weights a finished run stands for and where they are, and commands to try."""
+    """Print the weights files of a finished run with their metrics, and commands to try."""
     if not is_first():
         return
     result = run.result

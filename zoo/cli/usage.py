@@ -1,4 +1,4 @@
-"""Wrong usage in zoo's own words: what is wrong, what was found, what to do. Imported only for an error."""
+"""Usage errors in zoo's wording: what is wrong, what was found, what to do. Imported only for an error."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class UnknownCommand(click.UsageError):
 
 
 def usage_error(error: click.UsageError, words: Sequence[str]) -> ZooError:
-    """Return what click found wrong with some words as an error of zoo's: `missing WEIGHTS`."""
+    """Convert a usage error of click to one in zoo's wording, such as `missing WEIGHTS`."""
     command = words[0] if words and not words[0].startswith("-") else ""
     path = error.ctx.command_path if error.ctx else f"zoo {command}".rstrip()
     shows = "lists the commands" if path == "zoo" else "shows its arguments and options"
@@ -52,7 +52,7 @@ def _message(error: click.UsageError, words: Sequence[str]) -> str:
 
 
 def _name(error: click.BadParameter) -> str:
-    """Return what the user calls a parameter: `--split`, or `WEIGHTS`."""
+    """Return the name of a parameter on the command line: `--split` or `WEIGHTS`."""
     if isinstance(error.param_hint, str):
         return error.param_hint
     if isinstance(error.param, click.Option):
@@ -61,7 +61,7 @@ def _name(error: click.BadParameter) -> str:
 
 
 def _unknown_command(ctx: click.Context, words: Sequence[str]) -> str:
-    """Return the error for words that begin with no command, and what may have been meant."""
+    """Return the error for words that do not begin with a command, and a suggestion."""
     word, registry = words[0], registry_of(ctx)
     typed = word.lower().replace("_", "-")
     meant = next(iter(ways(typed, "commands")), "") or _command_for(registry, words)
@@ -71,7 +71,7 @@ def _unknown_command(ctx: click.Context, words: Sequence[str]) -> str:
 
 
 def _command_for(registry: Registry, words: Sequence[str]) -> str:
-    """Return the command for a name of the catalogue, or for a path; empty if the word is neither."""
+    """Return the command to suggest for a name of the catalog or a path; empty if the word is neither."""
     word = words[0]
     named = registry.names.matching(word)
     kind = named[0].kind if named else "weights" if os.path.exists(word) else ""  # noqa: PTH110
@@ -81,19 +81,19 @@ def _command_for(registry: Registry, words: Sequence[str]) -> str:
 
 
 def _no_such_option(ctx: click.Context, option: str, words: Sequence[str]) -> str:
-    """Return what is wrong with an option that there is not, or a word such as `epochs=5`."""
+    """Return the message for an unknown option, or a word such as `epochs=5`."""
     wrong, value = _as_typed(option, words)
     name = wrong.lstrip("-").strip().lower().replace("-", "_")
     if name in fields_of(TrainConfig) and flag_of(name) not in _flags(ctx):
-        return f"{wrong} makes no difference to `{ctx.command_path}`"
+        return f"`{ctx.command_path}` does not use {wrong}"
     message = f"no such option: {wrong}" if wrong.startswith("-") else f"unexpected {f'{wrong}={value}'!r}"
     if name in _WORDS and ctx.info_name in ("train", "lr-find"):
-        return f"{message}; it is given without an option: `{ctx.command_path} ARCHITECTURE DATASET`"
+        return f"{message}; leave the option out: `{ctx.command_path} ARCHITECTURE DATASET`"
     return f"{message}{_respelled(ctx, name, value, words)}"
 
 
 def _as_typed(option: str, words: Sequence[str]) -> tuple[str, str]:
-    """Return the whole word that click could not read, and the value that it was given."""
+    """Return the whole word that click could not parse, and the value given to it."""
     for number, word in enumerate(words):
         name, equals, value = word.partition("=")
         if name == option or (not option.startswith("--") and name.startswith(option)):
@@ -109,9 +109,9 @@ def _flags(ctx: click.Context) -> dict[str, click.Parameter]:
 
 
 def _respelled(ctx: click.Context, name: str, value: str, words: Sequence[str]) -> str:
-    """Return how an error for a wrong name goes on: with the right option and the value, ready to be pasted.
+    """Return the end of a message about a wrong name: the right option with the value, ready to paste.
 
-    That is an option of the command, or of the architecture or the dataset among the words.
+    The option may belong to the command, or to the architecture or dataset among the words.
     """
     flags = _flags(ctx)
     names = [name, *ways(name, "train", "options")]
@@ -135,7 +135,7 @@ def _respelled(ctx: click.Context, name: str, value: str, words: Sequence[str]) 
 
 
 def _entry_options(registry: Registry, words: Sequence[str]) -> dict[str, str]:
-    """Return each option of the architecture and the dataset among the words, as it is typed."""
+    """Return the options of the architecture and the dataset among the words, as users type them."""
     named = [*words]
     for recipe in (named for word in words for named in registry.names.matching(word, "recipe")[:1]):
         named += [registry.recipes[recipe.name].architecture, registry.recipes[recipe.name].dataset]

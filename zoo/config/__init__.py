@@ -1,1 +1,1 @@
-"""What to run: options as users type them, training configurations, recipes. Torch-free."""
+"""Options as users type them, training configurations, and recipes. Torch-free."""

@@ -1,4 +1,4 @@
-"""The arguments of public functions, checked: Python itself would object late, and in words of its own."""
+"""Check the arguments of public functions, earlier and with clearer messages than Python does."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ R = TypeVar("R")
 def checked(function: Callable[P, R]) -> Callable[P, R]:
     """Return a function that first checks each argument against its annotation.
 
-    A number of numpy's becomes one of Python's. Raises OptionError naming the argument, what it must be and
-    what was given; or for an argument that there is not.
+    A NumPy number becomes a Python number. Raises OptionError for an unknown argument, or naming the
+    argument, what it must be and what was given.
     """
     signature = inspect.signature(function)
     varied = any(each.kind is each.VAR_KEYWORD for each in signature.parameters.values())
@@ -49,7 +49,7 @@ def check_keywords(given: Iterable[str], known: Iterable[str], *, of: str) -> No
 
 
 def is_url(text: str) -> bool:
-    """Return whether a text is a web address, or another with a scheme, such as `s3://bucket/key`."""
+    """Return whether a text is a web address or another URL, such as `s3://bucket/key`."""
     return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text))
 
 
@@ -60,7 +60,7 @@ def refuse_url(path: str | Path) -> None:
 
 
 def refuse_device(name: str | None) -> None:
-    """Raise OptionError for what is no device on any machine; torch knows those of this one."""
+    """Raise OptionError for a name that is not a device on any machine; torch checks this machine's."""
     if name is not None and not re.fullmatch(r"(cpu|cuda|mps|xpu)(:\d+)?", name):
         nearest = meant(name.lower(), (), place="device") or "; use cpu, cuda, cuda:1 or mps"
         raise OptionError(f"there is no device {name!r}{nearest}")
@@ -76,7 +76,7 @@ def _checked(value: object, option: Option) -> object:
 
 
 def _require_path(name: str, path: str | Path) -> None:
-    """Raise OptionError for what no file can be called, and for a URL."""
+    """Raise OptionError for an invalid file name, and for a URL."""
     refuse_url(path)
     try:
         os.lstat(path)

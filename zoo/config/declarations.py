@@ -1,7 +1,7 @@
-"""Options as they are declared: the keyword arguments of a function or class, or the fields of a dataclass.
+"""Declared options: the keyword arguments of a function or class, or the fields of a dataclass.
 
-Type, default, limits and help of an option stand in one place, from which the check in Python, the flag of
-a command with its completion and help, and the reference are made.
+An option's type, default, limits and help are declared once. The check in Python, the command's flag with its
+completion and help, and the reference are generated from that declaration.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Option(NamedTuple):
     """One option.
 
     Attributes:
-        type: its resolved type, limits included; `Any` if it has none, or one for type checkers only.
+        type: its resolved type, limits included; `Any` if it has no type, or one for type checkers only.
         default: `NODEFAULT` if it must be given.
-        group: of a training option, the group that it belongs to; empty for those that every task has.
+        group: the group of a training option; empty for the options that every task has.
     """
 
     name: str
@@ -58,7 +58,7 @@ def option(default: T, help: str) -> T:  # noqa: A002
 def declared(target: Callable[..., Any]) -> Mapping[str, Option]:
     """Return the options of a function, a class or a dataclass by name, in order.
 
-    The help is that of `option`, or what the docstring says under `Args`.
+    The help is the one given to `option`, or the description under `Args` in the docstring.
     """
     helps = _documented(target)
     try:
@@ -95,7 +95,7 @@ def resolved_hints(target: Callable[..., Any]) -> Mapping[str, Any]:
 
 
 def _documented(target: Callable[..., Any]) -> dict[str, str]:
-    """Return the help of each option; that of a class's bases included."""
+    """Return the help of each option, including the options of a class's bases."""
     found: dict[str, str] = {}
     for part in reversed(getattr(target, "__mro__", (target,))):
         text = inspect.cleandoc(part.__doc__ or "")
@@ -109,7 +109,7 @@ def _documented(target: Callable[..., Any]) -> dict[str, str]:
 def bounded_options(target: Callable[..., Any]) -> set[str]:
     """Return the options that are switches, choices, or numbers with a declared minimum and maximum.
 
-    No value of theirs can name a file or take more memory than the author of `target` has allowed.
+    No value of such an option can name a file, or take more memory than the author of `target` allows.
     """
     return {name for name, option in declared(target).items() if _is_bounded(option.type)}
 

@@ -1,4 +1,4 @@
-"""Options that were given to an architecture, a dataset or an analyzer, checked against its declaration."""
+"""Check the options given to an architecture, a dataset or an analyzer against its declaration."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.errors import OptionError
 
 
 def refuse_unknown(given: Mapping[str, Any], known: Iterable[str], *, what: str) -> None:
-    """Raise OptionError for the first given option that is not known, or is a training option.
+    """Raise OptionError for the first given option that is unknown, or that is a training option.
 
     Args:
         what: the kind and the name of the entry: `dataset text/files`.
@@ -46,7 +46,7 @@ def check_arguments(
     Args:
         what: what `target` is, for messages, such as `dataset text/files`.
         flag: how the command line spells an option, such as `--data`.
-        filled: required arguments that somebody else fills in.
+        filled: required arguments that the caller fills in later.
 
     Raises:
         OptionError: an option is unknown, missing or of the wrong type.

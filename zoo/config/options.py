@@ -1,4 +1,4 @@
-"""Options as people give them (`key=value` words, TOML tables, keywords), checked against types."""
+"""Options as users give them (`key=value` words, TOML tables, keywords), checked against types."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _VAGUE = ("any", "a string")
 
 
 class Typed(str):
-    """A value as it was typed, such as `0.1`; `convert` reads it as its type demands."""
+    """A value as the user typed it, such as `0.1`; `convert` parses it by its type."""
 
     __slots__ = ()
 
@@ -59,7 +59,7 @@ def parse(words: Iterable[str], *, what: str) -> dict[str, Any]:
 
 
 def text(value: object) -> str:
-    """Return a value as one types it: `convert(Typed(text(value)), type)` is the value again.
+    """Return a value as a user types it: `convert(Typed(text(value)), type)` returns the value.
 
     >>> text((8, 16, 32))
     '8,16,32'
@@ -76,7 +76,7 @@ def text(value: object) -> str:
 
 
 def _toml(value: object) -> str:
-    """Return a value as TOML, on one line; a table without what is None."""
+    """Return a value as TOML, on one line; None is left out of tables."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict):
@@ -96,7 +96,7 @@ def check_names(
 
     Args:
         place: as in `meant`.
-        hint: where the names are listed, if there are too many for the message.
+        hint: tells where to list the names, if there are too many for the message.
     """
     known = sorted(known)
     for name in given:
@@ -110,11 +110,10 @@ def check_names(
 def convert(value: object, type_: type[T], *, what: str) -> T:
     """Return `value` as `type_`, or raise OptionError saying what `what` must be.
 
-    Where a string is wanted, a whole number is one too (a folder called 2024); where a tuple is wanted, a
-    string is its comma-separated words (`crop,flip`). What was typed is read as the type demands: `2024` as a
-    number or a string, `True` as a boolean, `none` as no value or as an empty tuple. Of numpy's numbers and
-    of paths it takes what `plain` makes of them, unless their own type is wanted. An instance of a class that
-    a union names (`str | Path`) is taken as it is.
+    For a string type, an integer is converted too (a folder called 2024); for a tuple type, a string is split
+    at commas (`crop,flip`). Typed text is parsed by the type: `2024` as a number or a string, `True` as a
+    boolean, `none` as None or an empty tuple. NumPy numbers and paths are converted by `plain` first, unless
+    the type names their class. An instance of a class in a union (`str | Path`) is returned unchanged.
     """
     classes, data = _apart(type_)
     if isinstance(value, classes):
@@ -144,7 +143,7 @@ def _require_representable(number: object, what: str) -> None:
 
 
 def _apart(type_: Any) -> tuple[tuple[type, ...], Any]:
-    """Return the classes among the parts of a union, and the data that it allows beside them."""
+    """Return the classes among the members of a union, and the union of the plain types."""
     parts = get_args(type_) if get_origin(type_) in (Union, UnionType) else ()
     classes = tuple(part for part in parts if isinstance(part, type) and part.__module__ != "builtins")
     if not classes:
@@ -153,7 +152,7 @@ def _apart(type_: Any) -> tuple[tuple[type, ...], Any]:
 
 
 def plain(value: object) -> object:
-    """Return numbers and arrays of numpy's as Python's and lists, a path as a string; all else as it is."""
+    """Convert NumPy numbers to Python numbers, arrays to lists, and paths to strings; keep other values."""
     if isinstance(value, list | tuple | range):
         items = map(plain, cast("list[object]", value))
         return tuple(items) if isinstance(value, tuple) else [*items]
@@ -165,12 +164,12 @@ def plain(value: object) -> object:
 
 
 def in_64_bits(number: int) -> bool:
-    """Return whether an integer fits the 64 bits that files, tensors and random seeds have for one."""
+    """Return whether an integer fits in 64 bits, the limit of files, tensors and random seeds."""
     return -(2**63) <= number < 2**63
 
 
 def shown(value: object) -> str:
-    """Return a value for an error message, at most 80 characters of it."""
+    """Return a value as shown in an error message, at most 80 characters."""
     try:
         text = repr(value)
     except Exception:  # an integer of thousands of digits, or an object of the user's own
@@ -179,7 +178,7 @@ def shown(value: object) -> str:
 
 
 def _readings(value: object, type_: Any) -> Iterator[object]:
-    """Yield what a value may mean, the likeliest first."""
+    """Yield the possible readings of a value, the likeliest first."""
     if isinstance(value, Typed):
         yield from _typed_readings(value)
         return
@@ -211,7 +210,7 @@ def _typed_readings(typed: Typed) -> Iterator[object]:
 
 
 def _guess(typed: str) -> object:
-    """Return what a typed value means as TOML, or else the string itself."""
+    """Parse a typed value as TOML, or return the string itself."""
     try:
         table = rtoml.loads(f"value = {typed}")
     except (ValueError, RecursionError):  # not TOML, or a number of thousands of digits
@@ -224,7 +223,7 @@ def _words(typed: str) -> list[str]:
 
 
 def convert_table(value: object, type_: type[T], *, what: str) -> T:
-    """Return a table as a TypedDict or a dataclass, or raise OptionError saying what is wrong inside it."""
+    """Convert a table to a TypedDict or a dataclass, or raise OptionError naming the wrong key."""
     try:
         return msgspec.convert(value, type_, strict=True)
     except msgspec.ValidationError as error:
@@ -240,7 +239,7 @@ def reason(error: msgspec.ValidationError) -> str:
 
 
 def with_checked(instance: T, **values: Any) -> T:
-    """Return a copy of a frozen dataclass with other values, of which nothing has to be checked again."""
+    """Return a copy of a frozen dataclass with other values, without checking them again."""
     changed = copy.copy(instance)
     for name, value in values.items():
         object.__setattr__(changed, name, value)
@@ -250,8 +249,8 @@ def with_checked(instance: T, **values: Any) -> T:
 def validate(instance: Any, *, what: str = "") -> None:
     """Check each field of a frozen dataclass against its annotation, and convert it: a list to a tuple.
 
-    So an instance is right wherever it was made: in Python, where msgspec checks nothing, by a plugin or
-    from a file. Defaults are taken as they are. Raises OptionError naming the field, after `what`.
+    So every instance is valid, whether it was made in Python, where msgspec does not check, by a plugin or
+    from a file. Defaults are not checked. Raises OptionError naming the field, after `what`.
     """
     types = resolved_hints(type(instance))
     for field in dataclasses.fields(instance):
@@ -262,7 +261,7 @@ def validate(instance: Any, *, what: str = "") -> None:
 
 
 def describe(type_: Any, value: object = None) -> str:
-    """Return what a value of a type must be, in words: `an integer`, or `at least 1` for a number too small.
+    """Describe what a value of a type must be: `an integer`, or `at least 1` for a number that is too small.
 
     >>> describe(int | None)
     'an integer or none'

@@ -11,17 +11,17 @@ from zoo.errors import OptionError
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """An architecture, a dataset, the options of both and of training, a seed and a number of threads.
+    """An architecture, a dataset, their options, the training options, a seed and a number of threads.
 
     Attributes:
         model: options of the architecture.
         data: options of the dataset.
-        train: training options that differ from the architecture's own training configuration. They are
-            checked when the recipe is used.
+        train: training options that differ from the architecture's training configuration. They are checked
+            when the recipe is used.
         from_weights: weights to start from: a file, a run directory or a published id; empty for random ones.
-        threads: CPU threads to compute with, since another number rounds differently; 0 lets zoo choose.
+        threads: number of CPU threads, on which rounding depends; 0 lets zoo choose.
 
-    Raises OptionError for a field of the wrong type, with a note of which recipe it is in.
+    Raises OptionError for a field of the wrong type, with a note that names the recipe.
     """
 
     architecture: str

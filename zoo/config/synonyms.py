@@ -1,4 +1,4 @@
-"""What other libraries and tools call things, and what zoo has instead: the rows of synonyms.toml."""
+"""Names from other libraries and tools, and zoo's equivalents: the rows of synonyms.toml."""
 
 import functools
 from collections.abc import Collection, Mapping, Sequence
@@ -16,10 +16,10 @@ def _tables() -> Mapping[str, Mapping[str, Sequence[str]]]:
 
 
 def ways(name: str, *places: str) -> list[str]:
-    """Return what zoo has instead of something that others call by a name, the likeliest first.
+    """Return zoo's equivalents of a name from another library, the likeliest first.
 
     Args:
-        places: where it was looked for, which are the tables of synonyms.toml.
+        places: where the name was used; these are tables of synonyms.toml.
 
     >>> ways("learning_rate", "options")
     ['lr']
@@ -29,11 +29,11 @@ def ways(name: str, *places: str) -> list[str]:
 
 
 def meant(name: str, known: Collection[str], *, place: str) -> str:
-    """Return how an error for a wrong name goes on, with zoo's way or the nearest name; empty if neither.
+    """Return the end of a message about a wrong name: zoo's equivalent or the nearest name, if any.
 
     Args:
-        known: the names that there are.
-        place: where it was looked for: `zoo`, a class, a function, or a kind of entry.
+        known: the valid names.
+        place: where the name was used: `zoo`, a class, a function, or a kind of entry.
     """
     others = [way for way in ways(name, "options") if way in known]
     way = next(iter(ways(name, place) + others), "")
@@ -43,9 +43,9 @@ def meant(name: str, known: Collection[str], *, place: str) -> str:
 
 
 def refuse_attribute(owner: object, name: str) -> NoReturn:
-    """Raise AttributeError for an attribute that could not be read, for `__getattr__`.
+    """Raise AttributeError for a missing attribute, from `__getattr__`.
 
-    Python's own error, such as that of a property, unless the name is one that zoo has another way for.
+    Raise Python's own error, such as one from a property, unless zoo has an equivalent of the name.
     """
     kind = type(owner).__name__
     way = "" if name.startswith("_") else meant(name, (), place=kind)

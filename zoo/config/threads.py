@@ -1,4 +1,4 @@
-"""How many threads to compute with. Torch-free."""
+"""The number of CPU threads to compute with. Torch-free."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _MOST_PER_CORE = 4
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def chosen_threads() -> int:
-    """Return the number in $OMP_NUM_THREADS; 0 if there is none."""
+    """Return the number in $OMP_NUM_THREADS; 0 if it is not set."""
     chosen = os.environ.get("OMP_NUM_THREADS", "")
     return int(chosen) if chosen.isdecimal() else 0
 
@@ -34,12 +34,12 @@ def require_threads(threads: int) -> None:
 
 
 def idle_threads(processes: int = 1) -> int:
-    """Return a thread for each core that is idle now, at least 1.
+    """Return the number of idle cores, at least 1.
 
     The steps of a small network are short, and each ends when its slowest thread does: a thread on a busy
-    core holds up all others. A number that the user chose is returned whatever the load: $OMP_NUM_THREADS, or
-    fewer threads in torch than there are cores. Two hyper-threads count as one core. Several processes of a
-    training divide the cores among them.
+    core holds up all others. A number that the user chose is returned regardless of the load:
+    $OMP_NUM_THREADS, or fewer torch threads than cores. Two hyper-threads count as one core. The processes of
+    a distributed training divide the cores among them.
     """
     import psutil
 

@@ -1,6 +1,6 @@
-"""TrainConfig: how to train, as data.
+"""`TrainConfig`: how to train, as data.
 
-The fields that every task has are here. A task may add groups of its own, each a frozen dataclass that a
+The fields that every task has are here. A task may add groups of fields, each a frozen dataclass that a
 plugin registers; users see one flat list of fields.
 """
 
@@ -34,10 +34,10 @@ Count = Annotated[int, Meta(ge=0)]
 class TrainConfig:
     """A training configuration. Every field is plain data, and 0 switches a numeric refinement off.
 
-    Users see one flat list of fields: `replace` and `to_dict` say `augment`, whatever its group. `groups` are
-    those that the task adds, by name, each an instance of its dataclass.
+    Users see one flat list of fields: `replace` and `to_dict` use `augment`, whatever its group. `groups` has
+    the groups that the task adds, by name, each an instance of its dataclass.
 
-    Raises OptionError for a field that is not of its type or out of range.
+    Raises OptionError for a field that has the wrong type or is out of range.
     """
 
     epochs: Positive = option(1, "number of passes over the training split.")
@@ -73,7 +73,7 @@ class TrainConfig:
         "non-monotone interval of NT-ASGD (Merity et al. 2018): once the validation loss exceeds the best "
         "loss of more than this many epochs ago, later weights are averaged, and the average is evaluated.",
     )
-    patience: Count = option(0, "stop early after this many epochs in which validation did not improve.")
+    patience: Count = option(0, "stop after this many epochs without improvement in validation.")
     freeze: tuple[str, ...] = option(
         (), "modules or parameters to freeze, by name; `*` matches anything: `stages`, `*.norm`."
     )
@@ -94,7 +94,7 @@ class TrainConfig:
     )
     compile: bool = option(
         False,
-        "compile the model with torch.compile, which takes a minute or two and a C++ compiler; for GPUs.",
+        "compile the model with torch.compile, for GPUs; this takes a minute or two and a C++ compiler.",
     )
     deterministic: bool = option(False, "on a GPU, use only deterministic kernels and no TF32; slower.")
 
@@ -109,11 +109,11 @@ class TrainConfig:
 
     @classmethod
     def with_groups(cls, groups: Mapping[str, type]) -> Self:
-        """Return the defaults of all fields, those of some groups included."""
+        """Return the defaults of all fields, including those of some groups."""
         return cls(groups={name: owner() for name, owner in groups.items()})
 
     def group(self, name: str, type_: type[T]) -> T:
-        """Return a group of fields, with its defaults if there is none of this name."""
+        """Return a group of fields by name; its defaults if the configuration lacks it."""
         return self.groups[name] if name in self.groups else type_()
 
     @functools.cached_property
@@ -165,7 +165,8 @@ RESERVED = frozenset(
 def fields_of(owner: type, group: str = "") -> Mapping[str, Option]:
     """Return the training options of a dataclass, by name.
 
-    Raises SpecError if it is not a frozen dataclass whose fields each have a type and a default that fits it.
+    Raises SpecError unless it is a frozen dataclass, each of whose fields has a type and a default of that
+    type.
     """
     if not dataclasses.is_dataclass(owner) or not owner.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         raise SpecError(f"a group of training options must be a frozen dataclass (got {owner!r:.80})")
@@ -185,21 +186,21 @@ def fields_of(owner: type, group: str = "") -> Mapping[str, Option]:
 
 
 def training_options(groups: Mapping[str, type]) -> Mapping[str, Option]:
-    """Return the fields that every task has, and after them those of some groups, by name."""
+    """Return the common fields followed by those of some groups, by name."""
     owners = {"": TrainConfig, **groups}
     return {name: item for group, owner in owners.items() for name, item in fields_of(owner, group).items()}
 
 
 def check_known(given: Collection[str], known: Collection[str]) -> None:
-    """Raise OptionError for the first name that is no known training option."""
+    """Raise OptionError for the first name that is not a known training option."""
     hint = "`zoo train --help` lists them; those of an architecture and a dataset go to model= and data="
     options.check_names(given, known, what="the training configuration", place="train", hint=hint)
 
 
 def checked_fields(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return training options, those that every task has converted to their types.
+    """Return training options, with the common ones converted to their types.
 
-    Whether the others exist depends on the task: `TrainConfig.replace` checks them.
+    The others depend on the task: `TrainConfig.replace` checks them.
 
     Raises OptionError naming the field and what it must be.
     """

@@ -1,1 +1,1 @@
-"""What a terminal or a notebook shows: text, tables and progress."""
+"""Show text, tables and progress on a terminal or in a notebook."""

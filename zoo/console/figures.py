@@ -1,4 +1,4 @@
-"""Metrics as people read them: with their units, in percent, over several seeds."""
+"""Format metrics for people: with units, in percent, over several seeds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def over_seeds(by_seed: Mapping[str, float], task: TaskSpec) -> str:
-    """Return mean and standard deviation of the primary metric over several seeds; empty if there is one.
+    """Format mean and standard deviation of the primary metric over several seeds; empty for a single seed.
 
     It reads like `77.30 ± 0.26 % accuracy over 3 seeds`.
     """
@@ -26,7 +26,7 @@ def over_seeds(by_seed: Mapping[str, float], task: TaskSpec) -> str:
 
 
 def figure(value: float, unit: str = "") -> str:
-    """Return a metric with its unit.
+    """Format a metric with its unit.
 
     >>> figure(0.9129, "%")
     '91.29 %'
@@ -37,16 +37,16 @@ def figure(value: float, unit: str = "") -> str:
 
 
 def cell(value: float, unit: str = "") -> str:
-    """Return a metric for a column, all of whose numbers have four digits after the point, or are shares."""
+    """Format a metric for a table column of percentages, or of numbers with four decimals."""
     if unit == "%":
         return figure(value, unit)
     return f"{value:.4f}" if abs(value) < 1e4 else f"{value:.4g}"
 
 
 def figures(metrics: Mapping[str, float], units: Mapping[str, str]) -> str:
-    """Return all metrics with their units, in the order of these; see `TaskSpec.units`.
+    """Format all metrics with their units, in the order of `units`; see `TaskSpec.units`.
 
-    One that is named after its unit, such as `bits_per_char`, is not named twice.
+    A metric named after its unit, such as `bits_per_char`, is not named twice.
 
     >>> units = {"accuracy": "%", "loss": "nats", "bits_per_char": "bits per character"}
     >>> figures({"loss": 0.2677, "bits_per_char": 0.3862, "accuracy": 0.9129}, units)
@@ -62,6 +62,6 @@ def figures(metrics: Mapping[str, float], units: Mapping[str, str]) -> str:
 
 
 def primary_metrics(metrics: Mapping[str, Mapping[str, float]], task: TaskSpec) -> list[str]:
-    """Return the task's primary metric on each split, such as `test accuracy 91.85 %`."""
+    """Format the task's primary metric on each split, such as `test accuracy 91.85 %`."""
     name = task.primary_metric
     return [f"{split} {figures({name: values[name]}, task.units)}" for split, values in metrics.items()]

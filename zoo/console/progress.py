@@ -1,6 +1,6 @@
-"""Progress as people see it: a line that changes on a terminal and in a notebook, elsewhere a line at times.
+"""Show progress: an updating line on a terminal or in a notebook, otherwise an occasional line.
 
-Whoever works reports numbers to a plain function; how they look is decided here and nowhere else.
+Code that does work reports numbers to a plain function; only this module decides how they look.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _UNITS = {"images": "img", "characters": "char"}
 
 
 def quiet() -> AbstractContextManager[Callable[..., None]]:
-    """Return a report function that does nothing, as a context manager."""
+    """Return a context manager that yields a report function, which does nothing."""
     return nullcontext(lambda *_: None)
 
 
 class _Display:
-    """A title, lines that stay, and a line that changes. Use it as a context manager.
+    """A title, permanent lines, and an updating line. Use it as a context manager.
 
-    Inside its block it also shows the work on files that reports to `zoo.files.work`, such as downloads.
+    Inside its block it also shows work that is reported to `zoo.files.work`, such as downloads.
 
     Args:
         title: a line to print at once.
@@ -61,11 +61,11 @@ class _Display:
         self._screen.close()
 
     def work(self, what: str, done: int, total: int, unit: str = "", note: str = "") -> None:
-        """Show how much is done, how fast, and the time left, estimated from this work so far.
+        """Show how much is done, the speed, and the estimated time left.
 
         Args:
-            what: the work, in a word or two.
-            total: all there is to do; 0 if that is unknown.
+            what: the work, in one or two words.
+            total: the amount of all work; 0 if it is unknown.
             unit: what is counted, such as `images`; `bytes` are shown as megabytes.
             note: text to show after that.
         """
@@ -91,22 +91,22 @@ class _Display:
 
 
 class Bar(_Display):
-    """A report function for work that is counted, which takes the arguments of `work`."""
+    """A report function for counted work, which takes the arguments of `work`."""
 
     __call__ = _Display.work
 
     def note(self, text: str) -> None:
-        """Print a line that stays, if there is a terminal."""
+        """Print a permanent line, if there is a terminal."""
         if self._screen.width is not None:
             self._screen.keep(text)
 
 
 class TrainingProgress(_Display):
-    """A report function for training: a line that changes, and a table with a row for each epoch.
+    """A report function for training: an updating line, and a table with a row for each epoch.
 
     Args:
         title: a line to print at once.
-        all_metrics: give each metric a column, not only the loss and the task's primary metric.
+        all_metrics: show a column for each metric, not only the loss and the task's primary metric.
     """
 
     def __init__(self, title: str = "", *, all_metrics: bool = False) -> None:
@@ -144,7 +144,7 @@ class TrainingProgress(_Display):
 def _cells(
     progress: Progress, row: Mapping[str, Any], splits: Sequence[str], all_metrics: bool
 ) -> dict[str, str]:
-    """Return the columns of an epoch: losses, metrics of the last of its splits, rate and time."""
+    """Return the columns of an epoch: losses, metrics of its last split, rate and time."""
     cells = {"epoch": f"{progress.epoch}/{progress.epochs}".rjust(len(f"{progress.epochs}") * 2 + 1)}
     cells |= {f"{split} loss": cell(row[split]["loss"]) for split in splits}
     for name, value in row[splits[-1]].items():
@@ -170,7 +170,7 @@ def duration(seconds: float) -> str:
 
 
 def short_unit(unit: str) -> str:
-    """Return a unit as it stands before `/s`.
+    """Abbreviate a unit for use before `/s`.
 
     >>> short_unit("images")
     'img'

@@ -1,4 +1,4 @@
-"""How far a training has come, as plain data, which is all that its display knows of it."""
+"""The progress of a training as plain data, from which the display is drawn."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class Progress:
 
     Attributes:
         epoch: from 1.
-        rate: items (images or tokens) per second in this epoch so far, evaluation excluded.
-        left: estimated seconds of training left, evaluation included; None before 5 % of an epoch are done.
+        rate: items (images or tokens) per second in this epoch so far, excluding evaluation.
+        left: estimated seconds of training left, including evaluation; None before 5 % of an epoch are done.
         split: the split that is being evaluated, `done` of its `total` items so far.
         unit: the name of the items, such as `images`.
-        primary_metric: the metric that people look at first.
+        primary_metric: the metric that is shown first.
         units: the units of metrics; see `TaskSpec.units`.
         best: the epoch with the best validation so far; None without validation.
     """
@@ -41,5 +41,5 @@ class Progress:
 
     @property
     def is_step(self) -> bool:
-        """Whether this is about a batch that was trained on."""
+        """Whether this reports a training batch."""
         return self.row is None and self.split is None

@@ -20,7 +20,7 @@ _BAR_WIDTH = 30
 
 
 class _Plain:
-    """A file or a pipe: a line at times in place of one that changes."""
+    """A file or a pipe: an occasional line in place of an updating one."""
 
     width = None
 
@@ -28,24 +28,24 @@ class _Plain:
         self._printed = time.monotonic()
 
     def keep(self, text: str | Styled) -> None:
-        """Print a line that stays."""
+        """Print a permanent line."""
         self._printed = time.monotonic()
         echo(text, err=True)
 
     def show(self, before: str, fraction: float | None, after: str) -> None:
-        """Change the line that changes."""
+        """Update the updating line."""
         if time.monotonic() - self._printed > PLAIN_SECONDS:
             self.keep("  ".join(filter(None, [before, after])))
 
     def clear(self) -> None:
-        """Empty the line that changes."""
+        """Clear the updating line."""
 
     def close(self) -> None:
-        """Remove the line that changes."""
+        """Remove the updating line."""
 
 
 class _Terminal:
-    """A terminal. rich is imported for the first line that changes, and prints other lines above it."""
+    """A terminal. rich is imported for the first updating line, and prints other lines above it."""
 
     _live: Live | None = None
 
@@ -93,7 +93,7 @@ class _Terminal:
 
 
 class _Notebook:
-    """A cell of a Jupyter notebook: its lines so far, and a bar below them."""
+    """A cell of a Jupyter notebook: the lines so far, and a bar below them."""
 
     width = None
     _handle: Any = None
@@ -136,7 +136,7 @@ Screen = _Plain | _Terminal | _Notebook
 
 
 def screen() -> Screen:
-    """Return what stderr is, or the notebook that this runs in."""
+    """Return the screen for stderr, or for the notebook that this runs in."""
     notebook: Any = sys.modules.get("IPython")
     if notebook is not None and getattr(notebook.get_ipython(), "kernel", None) is not None:
         return _Notebook()

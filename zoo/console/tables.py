@@ -1,4 +1,7 @@
-"""Tables, sections and paragraphs that fit the terminal. Nothing is cut or wrapped where stdout is none."""
+"""Tables, sections and paragraphs that fit the terminal.
+
+Nothing is cut or wrapped if stdout is not a terminal.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,12 @@ _LEAST = 12
 
 
 def columns() -> int | None:
-    """Return the width of the terminal; None if stdout is none."""
+    """Return the width of the terminal; None if stdout is not a terminal."""
     return shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
 
 
 def shorten(text: str, room: int) -> str:
-    """Return a text in a number of columns, whole words followed by an ellipsis if it is longer.
+    """Shorten a text to a number of columns: whole words, followed by an ellipsis if it is cut.
 
     >>> shorten("a network of residual layers", 20)
     'a network of…'
@@ -35,7 +38,7 @@ def shorten(text: str, room: int) -> str:
 
 
 def lines(text: str, room: int | None) -> list[str]:
-    """Return a text as lines of at most `room` columns; a longer word stays whole."""
+    """Wrap a text into lines of at most `room` columns; a longer word stays whole."""
     from textwrap import wrap
 
     return (
@@ -44,7 +47,7 @@ def lines(text: str, room: int | None) -> list[str]:
 
 
 def as_typed(table: Mapping[str, object]) -> list[tuple[str, str]]:
-    """Return options and their values as one types them."""
+    """Return options and their values as users type them."""
     return [(name, options.text(value) or '""') for name, value in table.items()]
 
 
@@ -69,17 +72,17 @@ def print_paragraph(text: str, *, indent: int = 0) -> None:
 
 @dataclass
 class Table:
-    """Rows in columns, some at a time; columns only widen.
+    """A table that is printed a few rows at a time; columns can widen, but do not narrow.
 
-    If the header is too wide, its words stand below each other and the columns closer together. The last cell
-    of a row takes what is left of a line: it is wrapped, or ends in an ellipsis.
+    If the header is too wide, its words are stacked and the columns move closer together. The last cell of a
+    row takes the rest of the line: it is wrapped, or cut with an ellipsis.
 
     Args:
         header: the names of columns.
-        width: characters of a line; None if a line may have any number.
+        width: maximum characters of a line; None for no limit.
         cut: cut the last cell of each row rather than wrap it.
-        numbers: columns that are aligned to the right.
-        put: print a line.
+        numbers: columns to align right.
+        put: prints a line.
     """
 
     header: Sequence[str] = ()
@@ -97,7 +100,7 @@ class Table:
     def print(self, rows: Sequence[Sequence[str]]) -> None:
         """Print some rows, and the header above the first ones.
 
-        In a row with fewer cells than others, the last one reaches over the columns that it lacks.
+        In a row with fewer cells than others, the last cell spans the missing columns.
         """
         cells = [[printable(cell) for cell in row] for row in rows]
         if self.header and not self._widths:
@@ -147,7 +150,7 @@ class Table:
 
 
 def _stacked(header: Sequence[str]) -> list[Sequence[str]]:
-    """Return the words of a header as rows, the last words of all in the last."""
+    """Stack the words of a header into rows, aligned at the bottom."""
     words = [text.split(" ") for text in header]
     depth = max(map(len, words))
     return [*zip(*([""] * (depth - len(w)) + w for w in words), strict=True)]
@@ -168,11 +171,11 @@ def print_table(
 def print_section(
     title: str, pairs: Sequence[tuple[str, object]], *, about: str = "", wrap: bool = True
 ) -> None:
-    """Print an empty line, a heading, and below it a line for each name and value that is not empty.
+    """Print an empty line, a heading, and a line for each name whose value is not empty.
 
     Args:
         about: printed dim beside the title.
-        wrap: wrap the values; those that are to be copied, such as paths, should stay whole.
+        wrap: wrap the values; values to copy, such as paths, should stay whole.
     """
     shown = [(name, str(value)) for name, value in pairs if value not in ("", None, {}, (), [])]
     if not shown:

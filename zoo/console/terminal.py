@@ -1,6 +1,6 @@
-"""The one place where text is printed. All that a terminal would obey is escaped here, whoever wrote it.
+"""The only module that prints text. It escapes everything that a terminal would interpret, whoever wrote it.
 
-The only escape sequences that get through are the colors that zoo gives a text itself.
+The only escape sequences that pass are the colors that zoo itself adds.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _COLOR = re.compile(rf"\x1b\[(?:{_CODE}(?:;{_CODE})*)?m")
 
 
 class Unread(OutputError):
-    """Nobody reads stdout any more, as in `zoo list | head`; that is not a failure."""
+    """The reader of stdout has gone, as in `zoo list | head`; this is not a failure."""
 
     exit_code = 0
 
 
 class Styled(NamedTuple):
-    """A text in a style: the number of a color, or of bold or dim."""
+    """A text in a style: the ANSI number of a color, of bold or of dim."""
 
     text: str
     code: int
@@ -42,7 +42,7 @@ def bold(text: str) -> Styled:
 
 
 def dim(text: str) -> Styled:
-    """Return a text that is dim on a terminal: secondary."""
+    """Return a text that is dim on a terminal, for secondary information."""
     return Styled(text, 2)
 
 
@@ -53,11 +53,11 @@ def echo(
 
     Args:
         parts: printed one after the other.
-        end: what ends the line.
+        end: the end of the line.
         keep: characters not to escape: `BLANKS` for a text of several lines.
-        colors: keep the colors that the parts bring along.
+        colors: keep the colors in the parts.
 
-    Raises Unread, or OutputError if stdout cannot be written to. What stderr cannot take is lost.
+    Raises Unread, or OutputError if stdout cannot be written. Errors in writing to stderr are ignored.
     """
     stream = sys.stderr if err else sys.stdout
     if stream is None:  # pyright: ignore[reportUnnecessaryComparison] - it is, once closed
@@ -86,7 +86,7 @@ class _Lines:
     """Shows warnings on stderr: each ZooWarning as one line, others as Python does.
 
     Attributes:
-        told: the ZooWarnings so far, also those that were not printed.
+        told: the ZooWarnings so far, including those that were not printed.
     """
 
     def __init__(self, *, printed: bool) -> None:
@@ -107,7 +107,7 @@ class _Lines:
 
 @contextmanager
 def warnings_as_lines(*, printed: bool = True) -> Generator[list[str]]:
-    """Print each ZooWarning as one line on stderr, or none; other warnings as Python does.
+    """Print each ZooWarning as one line on stderr, or not at all; print other warnings as Python does.
 
     Yields the ZooWarnings as they come.
     """
@@ -120,7 +120,7 @@ def warnings_as_lines(*, printed: bool = True) -> Generator[list[str]]:
 
 
 def lines_told() -> list[str] | None:
-    """Return the warnings printed as lines so far, or None where they are not: in Python, or if quiet."""
+    """Return the warnings printed as lines so far; None if they are not printed: in Python, or if quiet."""
     lines = cast("object", warnings.showwarning)
     if not isinstance(lines, _Lines):
         return None

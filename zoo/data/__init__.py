@@ -1,1 +1,1 @@
-"""Data on its way to a model: opening, views, vocabularies, images, augmentation."""
+"""From data to a model's inputs: opening, views, vocabularies, images, augmentation."""

@@ -1,7 +1,7 @@
 """Random augmentation of a batch of images, on the device and for the whole batch at once.
 
-Each image gets its own draw from a CPU generator, so that results are the same on every device, and in
-however many processes a batch is divided.
+Each image gets its own random numbers from a CPU generator, so results are the same on every device, and for
+any number of processes that divide a batch.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ from zoo.data.devices import moved
 
 
 class Draws:
-    """Random numbers for some images of a batch: the same for an image, whichever others are asked for.
+    """Random numbers for some images of a batch.
+
+    Those of an image do not depend on which other images are requested.
 
     Args:
         generator: a CPU generator.
-        count: images of the whole batch.
-        places: of which images there are numbers, as integers (n,); by default, of all.
-        turns: which images of the whole batch are mirrored in this epoch, if they are in every second one,
-            as booleans (count,); by default, that is drawn.
+        count: number of images in the whole batch.
+        places: the images to make numbers for, as integers (n,); by default, all.
+        turns: which images of the whole batch are mirrored in this epoch, if flips alternate, as booleans
+            (count,); by default, random.
     """
 
     def __init__(
@@ -41,11 +43,11 @@ class Draws:
         return self.uniform() < 0.5 if self._turns is None else self._turns[self._places]
 
     def uniform(self) -> Tensor:
-        """Return numbers (n,) in [0, 1)."""
+        """Return random numbers (n,) in [0, 1)."""
         return torch.rand(self._count, generator=self._generator)[self._places]
 
     def integers(self, end: int) -> Tensor:
-        """Return pairs of integers (2, n) from 0 to `end` - 1."""
+        """Return random pairs of integers (2, n) from 0 to `end` - 1."""
         return torch.randint(0, end, (2, self._count), generator=self._generator)[:, self._places]
 
 
@@ -73,8 +75,8 @@ def flip(images: Tensor, draws: Draws) -> Tensor:
 def alternating_flip(images: Tensor, draws: Draws) -> Tensor:
     """Flip each image horizontally in every second epoch, half of them in the first.
 
-    So any two epochs in a row show both sides of every image, where chance shows half of the images twice
-    from the same side (Jordan 2024, arXiv 2404.00498, section 3.6).
+    So any two consecutive epochs show both sides of every image, whereas random flips show half of the images
+    twice from the same side (Jordan 2024, arXiv 2404.00498, section 3.6).
     """
     return _mirrored(images, draws.turns())
 

@@ -1,4 +1,4 @@
-"""From the host's memory to a device, without waiting for it."""
+"""Copy tensors from host memory to a device without waiting for it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def moved(tensor: Tensor, device: str | torch.device, dtype: torch.dtype | None = None) -> Tensor:
-    """Return a tensor of the host on a device, there converted to a dtype if one is given.
+    """Copy a host tensor to a device, and convert it there if a dtype is given.
 
-    Memory of the host that the operating system may move is copied only once a GPU has nothing left to do; so
-    it is copied to memory that stays in place first, without gaps: a copy of those is not direct either.
+    A copy from pageable memory waits until the GPU is idle, so the tensor is first copied to pinned memory.
+    It is also made contiguous there, since a copy with gaps is not direct either.
     """
     if tensor.device == torch.device(device) and dtype in (None, tensor.dtype):
         return tensor

@@ -69,7 +69,7 @@ def read_image(path: Path, *, size: int, channels: int) -> tuple[Pixels, bytes]:
 
 
 def image_reader(*, size: int, channels: int) -> InputReader:
-    """Return how a model reads images: `as_image` of each, with -1 in place of a label."""
+    """Return the reader of a model's images: `as_image` of each, with -1 in place of a label."""
 
     def read(source: Any) -> tuple[Pixels, int]:
         return as_image(source, size=size, channels=channels), -1
@@ -79,7 +79,7 @@ def image_reader(*, size: int, channels: int) -> InputReader:
 
 
 def _refuse(path: Path) -> str:
-    """Return why a file is not an image: neither its suffix nor its content is that of one."""
+    """Return the reason that a file is not an image, by its suffix and content; empty if it may be one."""
     if path.suffix.lower() not in SUFFIXES:
         with suppress(OSError):  # reading it again says why
             return "" if pixels_of(read_regular(path, most=MAX_BYTES)) else "not an image"
@@ -90,20 +90,20 @@ def as_image(source: Any, *, size: int, channels: int) -> Pixels:
     """Return an image as `decode` does, uint8 (channels, size, size).
 
     Args:
-        source: the path of a file, or what is in one as bytes; a Pillow image; or uint8 numbers: an array
-            of numpy, (H, W) or (H, W, 1, 3 or 4), or a tensor of torch, (H, W) or (1, 3 or 4, H, W).
+        source: the path or the bytes of a file; a Pillow image; or uint8 numbers: a NumPy array, (H, W) or
+            (H, W, 1, 3 or 4), or a torch tensor, (H, W) or (1, 3 or 4, H, W).
 
     Raises:
-        DataError: a file cannot be read, or an image has no pixels or unknown ones.
-        OptionError: it is something else.
+        DataError: a file cannot be read, or an image has no pixels or an unsupported type.
+        OptionError: the source is something else.
     """
     return _pixels(_square_of(source, size, "RGB" if channels == 3 else "L"))
 
 
 def read_square(source: Any, *, at_most: int) -> Image.Image:
-    """Return the central square of an image, which `as_image` resizes, in color.
+    """Return the central square of an image in color, before `as_image` resizes it.
 
-    Its height and width are those of the image, or `at_most` pixels if they are larger.
+    It keeps the image's resolution, up to `at_most` pixels.
 
     Args:
         source: as `as_image` takes it.
@@ -114,7 +114,7 @@ def read_square(source: Any, *, at_most: int) -> Image.Image:
 
 
 def _pixels(square: Image.Image) -> Pixels:
-    """Return a square of gray or color as numbers, (1 or 3, size, size)."""
+    """Convert a gray or color square to an array, (1 or 3, size, size)."""
     return np.array(square).reshape(*square.size, -1).transpose(2, 0, 1)
 
 
@@ -135,7 +135,7 @@ def _square_of(source: Any, size: int, mode: str, *, enlarge: bool = True) -> Im
 
 
 def _image(source: Any) -> Image.Image:
-    """Return numbers as an image. Raises OptionError for others than `as_image` says."""
+    """Convert numbers to an image. Raises OptionError unless `as_image` accepts them."""
     torch: Any = sys.modules.get("torch")  # where it is not imported, nothing is a tensor
     is_tensor = torch is not None and isinstance(source, torch.Tensor)
     if not (is_tensor or isinstance(source, np.ndarray)):
@@ -161,7 +161,7 @@ def _image(source: Any) -> Image.Image:
 
 @contextmanager
 def _explained(what: object) -> Generator[None]:
-    """Raise DataError in place of what reading or decoding an image raises."""
+    """Convert errors from reading or decoding an image to DataError."""
     try:
         yield
         return
@@ -180,19 +180,19 @@ def decode(content: bytes, *, size: int, channels: int) -> Pixels:
     """Return an encoded image as uint8 (channels, size, size): its central square, resized.
 
     The image is rotated as its EXIF data says. Transparent pixels are blended with white, 16-bit gray is
-    scaled to 8 bits, and an animation stands for its first frame.
+    scaled to 8 bits, and only the first frame of an animation is used.
 
     Raises:
         DecompressionBombError: the header announces more than MAX_PIXELS.
-        ValueError: the pixels are floating-point numbers, there is only one, or the file has too much before
-            them, too many pieces, scans or comments, or too much EXIF data.
-        Exception: whatever else Pillow raises for a damaged image.
+        ValueError: the pixels are floating-point numbers, there is only one pixel, or the file has too much
+            data before them, too many pieces, scans or comments, or too much EXIF data.
+        Exception: any other error that Pillow raises for a damaged image.
     """
     return _pixels(_square(content, size, "RGB" if channels == 3 else "L"))
 
 
 def pixels_of(content: bytes) -> int:
-    """Return how many pixels an encoded image has, as its header says; 0 if it cannot be read."""
+    """Return the number of pixels that the header of an encoded image states; 0 if it cannot be read."""
     try:
         with _opened(content) as opened:
             return opened.width * opened.height
@@ -218,9 +218,9 @@ def _identified(content: bytes) -> Image.Image:
 
 
 class _Pieces(io.BytesIO):
-    """An encoded image that is read from a bounded number of times.
+    """An encoded image with a bounded number of reads.
 
-    Whatever is repeated in it, such as segments, chunks, tags and comments, costs a read each time.
+    Each segment, chunk, tag or comment costs a read.
     """
 
     has_opened = False
@@ -258,7 +258,7 @@ def _square(content: bytes, size: int, mode: str, *, enlarge: bool = True) -> Im
 
 
 def _turn_upright(image: Image.Image) -> None:
-    """Turn an image as its EXIF data says. Raises ValueError if there is too much of that to parse."""
+    """Rotate an image as its EXIF data says. Raises ValueError if there is too much EXIF data to parse."""
     image.load()  # a PNG may have it after the pixels
     for name in ("exif", "Raw profile type exif"):
         if len(image.info.get(name, "")) > MAX_EXIF:
@@ -269,7 +269,7 @@ def _turn_upright(image: Image.Image) -> None:
 
 
 def _central_square(image: Image.Image, size: int, mode: str) -> Image.Image:
-    """Return the central square in a mode, resized: in width, strip by strip, then in height.
+    """Return the central square in a mode, resized strip by strip in width, and then in height.
 
     Pillow resizes in this order too and rounds to 8 bits in between, so the strips do not change any pixel.
     """

@@ -1,4 +1,4 @@
-"""From a dataset's name and options to the data, as a new model or a trained one reads it."""
+"""Open a dataset by name and options, as a new or a trained model reads it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def open_dataset(entry: Entry[DatasetSpec], options: Mapping[str, Any]) -> Datas
 
 
 def typed_options(entry: Entry[DatasetSpec], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a dataset's options as a run records them: of the right types, the folder as a full path."""
+    """Return a dataset's options as a run records them: converted to their types, with an absolute `root`."""
     checked = entry.check({**entry.spec.config, **given}, flag="--data")
     root = checked.get("root")
     if isinstance(root, str) and not is_url(root):
@@ -46,7 +46,7 @@ def typed_options(entry: Entry[DatasetSpec], given: Mapping[str, Any]) -> dict[s
 def require_splits(entry: Entry[DatasetSpec], dataset: Dataset) -> None:
     """Raise SpecError unless a dataset has a val and a test split, which may be empty.
 
-    Any other fault, such as a missing file, is reported when the dataset is used.
+    Other errors, such as a missing file, are reported when the dataset is used.
     """
     for name in SPLITS[1:]:
         try:
@@ -55,15 +55,15 @@ def require_splits(entry: Entry[DatasetSpec], dataset: Dataset) -> None:
             continue
         except Exception as error:
             message = f"dataset {entry.name} has no {name} split: split({name!r}) raised {cause(error)}"
-            raise SpecError(message, hint="a split without data must be empty, such as []") from error
+            raise SpecError(message, hint="for a split without data, return []") from error
 
 
 def open_to_train(entry: Entry[DatasetSpec], recipe: Recipe) -> Dataset:
     """Open the dataset of a recipe, to train on it.
 
     Raises, besides what `open_dataset` raises:
-        SpecError: it has no val or test split, or its fingerprint is no text, which a card can hold.
-        DataError: no weights could hold a name in it or in the recipe, or all of them.
+        SpecError: it has no val or test split, or its fingerprint is not a string.
+        DataError: a name in it or in the recipe cannot be written to a card, or the card would be too large.
     """
     dataset = open_dataset(entry, recipe.data)
     require_splits(entry, dataset)
@@ -75,10 +75,10 @@ def open_to_train(entry: Entry[DatasetSpec], recipe: Recipe) -> Dataset:
     card = json.dumps(names, ensure_ascii=False, default=str, separators=(",", ":"))
     if strange := re.search(r'"[^"]*[\ud800-\udfff][^"]*"', card):
         hint = "rename the file or folder: neither weights nor config.toml can hold its name"
-        raise DataError(f"{strange[0][1:-1]!a} is not a name in UTF-8", hint=hint)
+        raise DataError(f"{strange[0][1:-1]!a} is not a UTF-8 name", hint=hint)
     if too_large(card + "," * _FOR_METRICS):
         size = f"{len(card.encode()):,} bytes, or too many values"
-        message = f"weights trained on {entry.name} could not be loaded: their card has {size}"
+        message = f"the card of weights trained on {entry.name} would be too large to load ({size})"
         raise DataError(message, hint="use a smaller vocabulary, or fewer classes")
     return dataset
 
@@ -90,12 +90,13 @@ def suited(
     architecture: Entry[ArchitectureSpec],
     arguments: Mapping[str, Any],
 ) -> Dataset:
-    """Return data normalized as that which a model's pretrained weights were trained on, if there are any.
+    """Normalize data as a model's pretrained weights require, if it has any.
 
     Args:
-        arguments: those of the model.
+        arguments: the arguments of the model.
 
-    Raises DataError if no weights trained on this data could be loaded, since it is fed in no known way.
+    Raises DataError if the data's `preprocess` is not valid for its task, since weights trained on it could
+    not be loaded.
     """
     try:
         task.processor.check_feeding(dataset.preprocess, arguments)
@@ -109,12 +110,12 @@ def suited(
 
 
 def default_split(dataset: Dataset) -> Split:
-    """Return the split that a trained model is looked at on: `test`, or `val` if there is no test split."""
+    """Return the split to analyze a trained model on: `test`, or `val` if there is no test split."""
     return "val" if not len(dataset.split("test")) and len(dataset.split("val")) else "test"
 
 
 def decidable(entry: Entry[DatasetSpec]) -> set[str]:
-    """Return the options of a dataset that a weights file may decide; none of them can name a path."""
+    """Return the options of a dataset that a weights file may set; none of them can name a path."""
     target = entry.load()
     return bounded_options(target) | (declared(target).keys() & {*entry.spec.card_options})
 
@@ -122,10 +123,10 @@ def decidable(entry: Entry[DatasetSpec]) -> set[str]:
 def options_to_fine_tune(
     entry: Entry[DatasetSpec], card: Card, task: Task, given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the options that a dataset needs, besides its preset's and those given, to suit other weights.
+    """Return the further options, beyond its preset's and the given ones, that make a dataset suit weights.
 
     Args:
-        card: that of the weights.
+        card: card of the weights.
         given: options of the dataset.
     """
     known, safe = declared(entry.load()), decidable(entry)
@@ -145,16 +146,15 @@ def open_fed(
     data: Mapping[str, Any] | None = None,
     whole: bool = False,
 ) -> tuple[Entry[DatasetSpec], Dataset]:
-    """Open the data a model was trained on, or other data, and feed it as the model's card says.
+    """Open the data that a model was trained on, or other data, and prepare it as the model's card says.
 
-    Warns if the data has the name of what the model was trained on, and is not that. A card decides no path:
-    see `decidable`.
+    Warns if data of the same name differs from the training data. A card never sets a path: see `decidable`.
 
     Args:
         task: the card's.
-        dataset: other data; its options then start from their defaults, but for those that the model needs.
-        data: options of the dataset, on top of those of the card.
-        whole: make all of other data the test split, if neither it nor `data` says how it is split.
+        dataset: other data; its options then have their defaults, except those that the model requires.
+        data: options of the dataset, which override the card's.
+        whole: use all of the other data as test split, if neither it nor `data` defines splits.
 
     Raises:
         UnknownName, SpecError, OptionError, DataError: the data does not exist or does not fit.
@@ -191,17 +191,17 @@ def open_fed(
 
 
 def split_name(dataset: Dataset, split: Split) -> str:
-    """Return what a split is called: `all` for a test split that is all there is."""
+    """Return the name of a split: `all` for a test split that has all of the data."""
     return "all" if split == "test" and not any(len(dataset.split(name)) for name in SPLITS[:2]) else split
 
 
 def _is_of(card: Card, opened: Dataset) -> bool:
-    """Return whether data is what a model was trained on."""
+    """Return whether data is the data that a model was trained on."""
     return opened.fingerprint == card.dataset.fingerprint
 
 
 def _require_suited(suited: Mapping[str, Any], options: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Raise OptionError if the user has given an option another value than a model needs."""
+    """Raise OptionError if the user has set an option to a value that the model does not support."""
     wrong = [name for name in suited if name in given and options[name] != suited[name]]
     if wrong:
         needed, got = ([f"{name}={text(of[name])}" for name in wrong] for of in (suited, options))
@@ -210,9 +210,9 @@ def _require_suited(suited: Mapping[str, Any], options: Mapping[str, Any], given
 
 
 def _options_of(card: Card, entry: Entry[DatasetSpec], said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a card's options and what the user has said on top of them.
+    """Return a card's options, overridden by the user's.
 
-    Raises OptionError for an option that only the card says, although it could name a path.
+    Raises OptionError if only the card sets an option that could name a path.
     """
     undecidable = declared(entry.load()).keys() - decidable(entry) - said.keys()
     refused = {name: value for name, value in card.dataset.options.items() if name in undecidable}
@@ -220,6 +220,6 @@ def _options_of(card: Card, entry: Entry[DatasetSpec], said: Mapping[str, Any]) 
         named = ", ".join(f"{name}={text(value)!r:.80}" for name, value in refused.items())
         numbers = {name: text(value) for name, value in refused.items() if isinstance(value, int | float)}
         again = " ".join(f"--data {name}={numbers.get(name, '...')}" for name in refused)
-        message = f"the card of the weights says {named}, which a weights file cannot decide"
-        raise OptionError(message, hint=f"specify the data: {again}")
+        message = f"the card of the weights sets {named}, which only the user may set"
+        raise OptionError(message, hint=f"pass it explicitly: {again}")
     return {**card.dataset.options, **said}

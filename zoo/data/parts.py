@@ -1,14 +1,14 @@
-"""Which part of a batch belongs to which of several processes. Torch-free."""
+"""How several processes divide a batch. Torch-free."""
 
 from __future__ import annotations
 
 
 def part_of(count: int, *, rank: int, world_size: int) -> tuple[slice, float]:
-    """Return the items of a batch that a process takes, and their share of the batch.
+    """Return the slice of a batch that a process takes, and its share of the batch.
 
-    The parts are contiguous, and their sizes differ by at most one. A model may not be able to compute an
-    empty batch, so of one with fewer items than there are processes each takes all. Only those of the first
-    process count then: the share of the others is 0.
+    The parts are contiguous, and their sizes differ by at most one. If a batch has fewer items than there are
+    processes, each process takes all items, since a model may not support empty batches. Only those of the
+    first process count then: the others have a share of 0.
 
     >>> part_of(10, rank=1, world_size=3)
     (slice(3, 6, None), 0.3)

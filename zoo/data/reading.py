@@ -1,4 +1,4 @@
-"""Inputs read, by several threads where that takes long, and answered in batches."""
+"""Read inputs, with several threads if reading is slow, and process them in batches."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ T = TypeVar("T")
 
 
 class Unread(NamedTuple):
-    """In place of an item, why it could not be read."""
+    """The reason that an item could not be read, in place of the item."""
 
     why: str
 
 
 def workers(threads: int | None) -> int:
-    """Return how many threads read: those asked for, or one for each core, at most eight."""
+    """Return the number of reading threads: as requested, or one for each core, at most eight."""
     return threads or min(_MOST_THREADS, os.cpu_count() or 1)
 
 
@@ -43,11 +43,11 @@ def in_batches(
     size: int,
     threads: int,
 ) -> Iterator[tuple[Source, T | Unread]]:
-    """Yield each source, in order, with what is answered to it, or why it could not be read.
+    """Yield each source, in order, with its result, or the reason that it could not be read.
 
     Args:
-        read: returns what a source holds; several threads call it.
-        answer: returns an answer for each of up to `size` items.
+        read: returns the item of a source; several threads call it.
+        answer: returns a result for each of up to `size` items.
     """
     pairs = _read_ahead(sources, read, threads=threads, ahead=size)
     while chunk := list(itertools.islice(pairs, size)):
@@ -60,7 +60,7 @@ def in_batches(
 def _read_ahead(
     sources: Iterable[Source], read: Callable[[Any], Any], *, threads: int, ahead: int
 ) -> Iterator[tuple[Source, Any]]:
-    """Yield sources and their items in order. If reading takes long, threads read some that come later."""
+    """Yield sources and their items in order. If reading is slow, threads read ahead."""
     sources, attempt = iter(sources), partial(_attempt, read)
     if not (yield from _while_quick(sources, attempt)):
         return
@@ -84,7 +84,7 @@ def _read_ahead(
 def _while_quick(
     sources: Iterable[Source], attempt: Callable[[Source], Any]
 ) -> Generator[tuple[Source, Any], None, bool]:
-    """Yield sources and their items until reading has taken long; return whether it has."""
+    """Yield sources and their items until reading proves slow; return whether it did."""
     spent = 0.0
     for number, source in enumerate(sources):
         began = time.perf_counter()
@@ -99,7 +99,7 @@ def _while_quick(
 
 
 def _attempt(read: Callable[[Any], Any], source: Source) -> Any:
-    """Return what a source holds, or why it could not be read."""
+    """Return the item of a source, or the reason that it could not be read."""
     if source.error:
         return Unread(source.error)
     try:

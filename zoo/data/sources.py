@@ -1,6 +1,6 @@
-"""Inputs of the user's own, found one after the other: files, folders, patterns, and objects in memory.
+"""Find the user's own inputs, one by one: files, folders, patterns, and objects in memory.
 
-Nothing is kept but the names in one folder at a time, so a hundred thousand images need no memory.
+Only the names in one folder at a time are kept, so memory does not grow with the number of inputs.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _MISSING = "no such file or folder"
 
 
 class Source(NamedTuple):
-    """One input, or what is in the place of one.
+    """One input, or the reason that there is none.
 
     Attributes:
         name: its path, `-` for stdin, or `input 0` for the first one if it has none.
         value: what `InputReader.read` takes.
-        error: why there is nothing to read; empty if there is.
+        error: why it cannot be read; empty if it can.
     """
 
     name: str
@@ -40,15 +40,14 @@ class Source(NamedTuple):
 def find(inputs: object, reader: InputReader, *, leave: Collection[Path] = ()) -> Iterator[Source]:
     """Yield each input in order; those of a folder and its subfolders, or of a pattern, sorted by name.
 
-    Hidden files and folders of a folder are skipped, folders that a link leads to, and those with the
-    findings of an analysis. A path that does not exist and has a `*`, `?` or `[` is a pattern, in which `**`
-    stands for any folders. The path `-` is stdin: a list of paths, one a line; or a text, if strings are
-    inputs.
+    In folders, hidden files, hidden folders, linked folders and folders with the findings of an analysis are
+    skipped. A path that does not exist and contains `*`, `?` or `[` is a pattern, in which `**` matches any
+    folders. The path `-` is stdin: a list of paths, one per line; or a text, if strings are inputs.
 
     Args:
-        inputs: an input, or any iterable of inputs, which is read no faster than they are asked for. What is
-            in an open file is one input.
-        leave: files and folders not to look at, such as those being written.
+        inputs: an input, or any iterable of inputs, which is read lazily. The content of an open file is one
+            input.
+        leave: files and folders to skip, such as those being written.
     """
     alone = isinstance(inputs, str | bytes | Path | IOBase) or hasattr(inputs, "shape")
     several = cast("Iterable[object]", inputs if isinstance(inputs, Iterable) and not alone else [inputs])
@@ -56,12 +55,12 @@ def find(inputs: object, reader: InputReader, *, leave: Collection[Path] = ()) -
 
 
 def require(inputs: object, reader: InputReader) -> None:
-    """Raise an error for inputs that can be none, before any is read.
+    """Raise an error for unsupported inputs before any is read.
 
     Raises:
-        DataError: a path that is `named` is missing, a pattern without a match, a folder without inputs, or a
-            file of another kind.
-        OptionError: it is something else, such as a dict.
+        DataError: a path in `named` is missing, a pattern has no match, a folder has no inputs, or a file has
+            the wrong type.
+        OptionError: the inputs are something else, such as a dict.
     """
     if isinstance(inputs, Mapping | int | float | None):
         got = "nothing" if inputs is None else f"an object of type {type(inputs).__name__}"
@@ -72,7 +71,7 @@ def require(inputs: object, reader: InputReader) -> None:
 
 
 def named(inputs: object, reader: InputReader) -> list[str]:
-    """Return the paths among inputs that are given at once, alone or in a list."""
+    """Return the paths among inputs given as a single input or a list."""
     alone = not isinstance(inputs, Sequence) or isinstance(inputs, str | bytes)
     given = [inputs] if alone else cast("Sequence[object]", inputs)
     kinds = Path if reader.strings else (Path, str)
@@ -80,7 +79,7 @@ def named(inputs: object, reader: InputReader) -> list[str]:
 
 
 def _require(path: str, reader: InputReader) -> None:
-    """Raise DataError unless there is something to read at a path."""
+    """Raise DataError unless a path can be read as input."""
     first, name = next(_of_path(path, reader, ())), _readable(path)
     if first.name != name:  # found in a folder, or by a pattern
         return
@@ -106,7 +105,7 @@ def _each(inputs: Iterable[object], reader: InputReader, left: Collection[str]) 
 
 
 def _of_open(name: str, file: Any, reader: InputReader) -> Source:
-    """Return what is in an open file as an input, or why it cannot be one."""
+    """Return the content of an open file as an input, or the reason that it cannot be one."""
     try:
         content = file.read()
     except (OSError, ValueError) as error:  # it is closed, only open for writing, or not text
@@ -140,7 +139,7 @@ def _of_path(path: str, reader: InputReader, left: Collection[str]) -> Iterator[
     try:
         matches = _matches(Path(path))
     except ValueError as error:  # `**` beside other characters
-        yield Source(_readable(path), error=f"is no pattern: {error}")
+        yield Source(_readable(path), error=f"is not a valid pattern: {error}")
         return
     for match in matches:
         yield from _of_one(match, reader, left)
@@ -149,7 +148,7 @@ def _of_path(path: str, reader: InputReader, left: Collection[str]) -> Iterator[
 
 
 def _matches(pattern: Path) -> list[str]:
-    """Return the paths that fit a pattern, sorted; hidden ones only where the pattern names them."""
+    """Return the paths that match a pattern, sorted; hidden ones only where the pattern names them."""
     root, parts = Path(pattern.anchor), pattern.parts[bool(pattern.anchor) :]
     named = {part for part in parts if part.startswith(".")}
     skipped = len(root.parts)
@@ -203,7 +202,7 @@ def _inside(folder: str, reader: InputReader, left: Collection[str]) -> Iterator
 
 
 def _of_analysis(manifest: str) -> bool:
-    """Whether a file is the manifest of an analysis, as `zoo.analysis.findings` begins it."""
+    """Return whether a file begins like the manifests that `zoo.analysis.findings` writes."""
     try:
         with open_regular(Path(manifest)) as file:
             return file.read(64).startswith(b'{\n  "analyzer": ')
@@ -212,5 +211,5 @@ def _of_analysis(manifest: str) -> bool:
 
 
 def _readable(path: str) -> str:
-    """Return a path as text that is valid everywhere: a byte that is no UTF-8 is written in words."""
+    """Return a path as valid UTF-8 text: other bytes are written as escapes."""
     return path if path.isascii() else path.encode(errors="backslashreplace").decode()

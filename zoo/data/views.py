@@ -1,4 +1,4 @@
-"""A dataset seen through somebody else's eyes: some of its parts replaced."""
+"""A dataset with some of its parts replaced."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from zoo.interfaces import Dataset, Split
 
 
 def normalized_as(dataset: Dataset, mean: Sequence[float], std: Sequence[float], *, what: str) -> Dataset:
-    """Return images to be normalized with another mean and standard deviation per channel.
+    """Return a view of images that are normalized with another mean and standard deviation per channel.
 
-    Raises DataError, in which `what` names whose they are, if the images have another number of channels.
+    Raises DataError if the images have another number of channels; `what` names the owner of the statistics.
     """
     channels = len(dataset.preprocess["mean"])
     if channels != len(mean):
@@ -30,7 +30,7 @@ def normalized_as(dataset: Dataset, mean: Sequence[float], std: Sequence[float],
 
 
 def of_items(items: Any, card: Card, *, fingerprint: str = "") -> View:
-    """Return items as the test split of data that the model behind a card was trained on."""
+    """Return items as the test split of a dataset like the one that a card's model was trained on."""
     return View(
         dims=cast("Mapping[str, int]", card.arguments),
         preprocess=card.preprocess,
@@ -40,14 +40,14 @@ def of_items(items: Any, card: Card, *, fingerprint: str = "") -> View:
 
 
 def as_tensors(item: Any) -> Any:
-    """Return an item that was read, a tuple or one thing, with tensors in place of arrays."""
+    """Convert the arrays of an item, which may be a tuple, to tensors."""
     if isinstance(item, tuple):
         return tuple(map(as_tensors, cast("tuple[Any, ...]", item)))
     return torch.from_numpy(item) if isinstance(item, np.ndarray) else item
 
 
 class View(Dataset):
-    """A dataset made of parts, usually those of another dataset.
+    """A dataset assembled from parts, usually of another dataset.
 
     Args:
         split: returns a split by name.

@@ -1,4 +1,4 @@
-"""Text to tokens and back, as a card describes them: no dataset is needed to prompt a model. Torch-free."""
+"""Convert text to tokens and back, as a card describes: prompting a model needs no dataset. Torch-free."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Vocabulary:
     Attributes:
         tokens: the tokens as `preprocess` lists them.
         texts: the text of each number: its token, or a newline for `<eos>`.
-        drawable: the numbers that stand for text, which sampling may draw.
+        drawable: the numbers that stand for text, which sampling may generate.
         backwards: whether the model reads from the end. `encode` and `decode` do not reverse anything.
     """
 
@@ -45,7 +45,7 @@ class Vocabulary:
         return len(self.tokens)
 
     def options(self) -> dict[str, Any]:
-        """Return the dataset options that make a text be read in this way."""
+        """Return the dataset options that read a text in this way."""
         return {
             "tokens": self.kind,
             "lower": self.lower,
@@ -57,7 +57,7 @@ class Vocabulary:
     def encode(self, text: str) -> tuple[list[int], list[str]]:
         """Return the number of each token, and the tokens that are not in the vocabulary, sorted.
 
-        A first word that the vocabulary has only with a space before it is encoded as that.
+        If the vocabulary has the first word only with a space before it, that token is used.
 
         Raises SpecError for an unknown kind of tokens.
         """
@@ -68,25 +68,25 @@ class Vocabulary:
         return [self.number(token) for token in tokens], unknown
 
     def number(self, token: str) -> int:
-        """Return the number of a token, or that of `<unk>`."""
+        """Return the number of a token, or of `<unk>`."""
         return self._numbers.get(token, 0)
 
     def decode(self, numbers: Iterable[int]) -> str:
-        """Return the text of some numbers; a special becomes its name, `<eos>` a newline."""
+        """Decode numbers to text; a special token becomes its name, `<eos>` a newline."""
         return "".join(self.texts[number] for number in numbers)
 
 
 @runtime_checkable
 class WritesText(Protocol):
-    """A processor of models that generate text token by token; their task is a `CarriesState`."""
+    """A processor for models that generate text token by token; their task is a `CarriesState`."""
 
     def vocabulary(self, preprocess: Mapping[str, Any]) -> Vocabulary:
-        """Return the tokens of a model, from the `preprocess` of its card."""
+        """Return the vocabulary of a model, from the `preprocess` of its card."""
         ...
 
 
 def text_metrics(loss: float, preprocess: Mapping[str, Any]) -> dict[str, float]:
-    """Return a loss in nats and in bits per token (`bits_per_char` for characters), and its perplexity."""
+    """Return a loss in nats and in bits per token (`bits_per_char` for characters), and the perplexity."""
     bits = "bits_per_char" if preprocess.get("tokens", "char") == "char" else "bits_per_token"
     return {"loss": loss, bits: loss / math.log(2), "perplexity": math.exp(min(loss, 700.0))}
 

@@ -1,1 +1,1 @@
-"""One training in several processes, on torch.distributed: ranks, parts of batches, BatchNorm."""
+"""Distributed training on torch.distributed: ranks, parts of batches, BatchNorm."""

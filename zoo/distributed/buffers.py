@@ -1,7 +1,7 @@
-"""Buffers that a model changes as it trains, kept equal in several processes.
+"""Keep buffers that change during training equal in all processes.
 
-The running statistics of layers that see only their process's part of a batch are such buffers, and so are
-moving averages of any kind. Synchronized BatchNorm (see `zoo.distributed.synced_norm`) has no need of this.
+Examples are the running statistics of layers that see only their process's part of a batch, and moving
+averages of any kind. Synchronized BatchNorm (see `zoo.distributed.synced_norm`) does not need this.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from zoo.distributed.ranks import Ranks
 
 
 class ChangedBuffers:
-    """The buffers of a model, and which of them have changed since the last time that they were averaged.
+    """The buffers of a model, and which of them have changed since they were last averaged.
 
     Args:
-        model: as it is trained, with synchronized layers if there are any.
+        model: the model in training, with its synchronized layers if there are any.
     """
 
     def __init__(self, model: nn.Module, ranks: Ranks) -> None:
@@ -24,9 +24,9 @@ class ChangedBuffers:
         self._before = self._now()
 
     def all_reduce(self) -> None:
-        """Give every process the mean of each buffer that any of them has changed; of integers, the first's.
+        """Set each buffer that changed in any process to its mean over all processes.
 
-        What nobody has changed is not sent.
+        An integer buffer gets the first process's value. Unchanged buffers are not sent.
         """
         now = self._now()
         if not now:
@@ -41,7 +41,7 @@ class ChangedBuffers:
         self._before = self._now()
 
     def _now(self) -> dict[str, tuple[Tensor, int | None]]:
-        """Return each buffer by its name, with the number of times that it has been written to, if known."""
+        """Return each buffer by name, with the number of writes to it, if known."""
         if self._ranks.world_size == 1:
             return {}
         return {
@@ -56,19 +56,19 @@ class ChangedBuffers:
         return now[1] is None or now[0] is not buffer or now[1] != times
 
     def _part(self, numbers: Tensor) -> Tensor:
-        """Return what this process adds to the sum, in double precision: equal numbers have an equal mean."""
+        """Return this process's term of the sum in double precision, so equal numbers have an equal mean."""
         if numbers.is_floating_point():
             return numbers.double() / self._ranks.world_size
         return numbers.double() * self._ranks.first
 
 
 def _times_written(buffer: Tensor, name: str, module: nn.Module) -> int | None:
-    """Return None for running statistics, which PyTorch's kernels for BatchNorm write to without counting."""
+    """Return None for running statistics: PyTorch's BatchNorm kernels do not count their writes."""
     if module.training and name in ("running_mean", "running_var"):
         return None
     return 0 if buffer.is_inference() else buffer._version
 
 
 def _numbers(buffer: Tensor) -> Tensor:
-    """Return a buffer without its history, as real numbers."""
+    """Return a buffer, detached, as real numbers."""
     return torch.view_as_real(buffer.detach()) if buffer.is_complex() else buffer.detach()

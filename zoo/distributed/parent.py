@@ -1,4 +1,4 @@
-"""A process that ends with the one that started it. Torch-free, so that it does from its first moment on."""
+"""A process that ends with its parent. Torch-free, so that this holds from the start."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 
 
 def end_with(parent: int) -> None:
-    """Stop this process, as a signal would, once a process is no longer its parent."""
+    """Stop this process, as a signal would, once `parent` is no longer its parent."""
     threading.Thread(target=_watch, args=[parent], daemon=True).start()
 
 

@@ -1,8 +1,8 @@
-"""One run in several processes, as torchrun starts them.
+"""The ranks of a distributed run, as torchrun starts them.
 
 Each process makes the same weights from the same gradient: every batch is divided among them (see
 `zoo.data.parts`), and the gradients of the parts are added up before each step. The first process, rank 0,
-owns the run directory, and speaks. What one of them decides by a clock or a signal, all agree on.
+owns the run directory and prints. All processes agree on decisions that depend on a clock or a signal.
 """
 
 from __future__ import annotations
@@ -39,15 +39,16 @@ T = TypeVar("T")
 
 
 class Ranks:
-    """This process among those of a run. A collective call waits until all have made it.
+    """This process among all processes of a run. A collective call waits until all processes have made it.
 
     Args:
-        rank: its number, from 0.
-        world_size: how many there are.
-        local_world_size: how many of them this machine has.
+        rank: number of this process, from 0.
+        world_size: number of processes.
+        local_world_size: number of processes on this machine.
 
     Attributes:
-        copies: how many processes have each item of the batch: all, if it has fewer items than they are.
+        copies: number of processes that have each item of the batch: all, if it has fewer items than
+            processes.
 
     Each collective method raises Lost if another process has ended.
     """
@@ -59,7 +60,7 @@ class Ranks:
         self._group: dist.ProcessGroup | None = None
 
     def begun(self) -> None:
-        """From here on, wait for the others for 10 minutes at most, or `$ZOO_PATIENCE` seconds."""
+        """From now on, wait for other processes for at most 10 minutes, or `$ZOO_PATIENCE` seconds."""
         if self.world_size == 1:
             return
         self.all_max(0)  # until the last one has set up
@@ -69,27 +70,27 @@ class Ranks:
 
     @property
     def first(self) -> bool:
-        """Whether this process owns the run directory and speaks."""
+        """Whether this process owns the run directory and prints."""
         return self.rank == 0
 
     def all_reduce(self, values: Tensor, op: dist.ReduceOp.RedOpType = dist.ReduceOp.SUM) -> Tensor:
-        """Return the sum of a tensor over all processes, or what `op` makes of it; it is changed in place."""
+        """Reduce a tensor over all processes in place, by sum or by `op`, and return it."""
         if self.world_size > 1:
             with _losing(self._wait):
                 dist.all_reduce(values, op, group=self._group)
         return values
 
     def all_max(self, *values: int) -> list[int]:
-        """Return the largest of each number over all processes; a GPU is not waited for."""
+        """Return the maximum of each number over all processes, without waiting for a GPU."""
         if self.world_size == 1:
             return [*values]
         return self.all_reduce(torch.tensor(values, dtype=torch.int64), dist.ReduceOp.MAX).tolist()
 
     def all_reduce_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Give every process the sum of all gradients, in one message whose layout never changes.
+        """All-reduce the sum of the gradients, in one message whose layout never changes.
 
-        A parameter that no process has a gradient of gets none. DistributedDataParallel lays its messages out
-        anew after the first step, so the sums of a resumed run would be rounded in another order.
+        A parameter without a gradient in any process gets none. DistributedDataParallel changes the layout of
+        its messages after the first step, so the sums of a resumed run would be rounded in another order.
         """
         if self.world_size == 1:
             return
@@ -104,10 +105,10 @@ class Ranks:
             parameter.grad = gradient if held else None
 
     def broadcast(self, value: Callable[[], T], kind: type[T] | Any) -> T:
-        """Return what a function returned in the first process, the only one that calls it.
+        """Call a function in the first process only, and return its result in all processes.
 
         Args:
-            kind: the type of the value, which msgspec can write as JSON.
+            kind: type of the result, which msgspec must be able to write as JSON.
         """
         if self.world_size == 1:
             return value()
@@ -118,7 +119,7 @@ class Ranks:
         return msgspec.json.decode(buffer.numpy().tobytes(), type=kind)
 
     def broadcast_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the first process's tensors; those of the others do not count."""
+        """Broadcast the first process's tensors; those of the others are ignored."""
         if self.world_size == 1:
             return dict(tensors)
         held = {name: (str(value.dtype)[6:], [*value.shape]) for name, value in tensors.items()}
@@ -136,7 +137,7 @@ class Ranks:
             dist.broadcast(values, rank, group=self._group)
 
     def all_gather(self, shard: Tensor, dim: int, count: int) -> Tensor:
-        """Return a tensor of `count` lanes from the lanes of each process, which are along `dim`."""
+        """Gather a tensor of `count` streams from the streams of each process, which are along `dim`."""
         shards: list[Tensor] = []
         for rank in range(self.world_size):
             here, _ = part_of(count, rank=rank, world_size=self.world_size)
@@ -146,15 +147,15 @@ class Ranks:
         return torch.cat(shards, dim)
 
     def shard(self, whole: Tensor, dim: int) -> Tensor:
-        """Return this process's lanes of a tensor of all, which are along `dim`."""
+        """Return this process's streams of a tensor of all streams, which are along `dim`."""
         here, _ = part_of(whole.shape[dim], rank=self.rank, world_size=self.world_size)
         return whole.narrow(dim, here.start, here.stop - here.start).contiguous()
 
     @contextlib.contextmanager
     def in_turn(self) -> Generator[None]:
-        """Run the body in the first process, then in the first of each machine, then in the others.
+        """Run the body in the first process, then in the first process of each machine, then in the others.
 
-        One process of a machine then prepares data for the others, and one alone reports an error.
+        So one process of each machine prepares data for the others, and only one reports an error.
         """
         turn = 2
         if self.first:
@@ -173,13 +174,13 @@ ALONE = Ranks()
 
 @contextlib.contextmanager
 def joined(device: str) -> Generator[Ranks]:
-    """Meet the other processes that torchrun has started, if it has.
+    """Join the other processes, if torchrun has started any.
 
     Raises:
-        OptionError: the variables that it sets are incomplete, or are no numbers; or the device is Apple's
-            GPU, from which PyTorch sends nothing to other processes.
+        OptionError: the variables that it sets are incomplete or are not numbers; or the device is an Apple
+            GPU, which torch.distributed does not support.
         RunError: the first process cannot be reached.
-        Lost: another process does not come.
+        Lost: another process does not join.
     """
     if not is_one_of_several():
         yield ALONE
@@ -201,7 +202,7 @@ def joined(device: str) -> Generator[Ranks]:
 
 
 def _met() -> tuple[c10d.Store, int, int]:
-    """Wait until all processes are here; return a store of theirs, this one's rank, and the world size.
+    """Wait until all processes have joined; return the shared store, this process's rank, and the world size.
 
     Waits in Python, so that a signal is handled at once. Raises as `joined` does.
     """
@@ -232,19 +233,25 @@ def _met() -> tuple[c10d.Store, int, int]:
 
 
 def _own_gpu(device: str) -> int:
-    """Return the number of this process's GPU. Raises OptionError if the processes cannot have one each."""
+    """Return the number of this process's GPU.
+
+    Raises OptionError if there is not one GPU for each process.
+    """
     here, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
     if ":" in device:
-        message = f"several processes choose a GPU each (got device {device})"
+        message = f"each of several processes chooses its own GPU (got device {device})"
         raise OptionError(message, hint="use --device cuda")
     if here > gpus:
-        message = f"{here} processes on a machine need a GPU each, and there are {gpus}"
+        message = f"{here} processes on this machine need a GPU each, but it has {gpus}"
         raise OptionError(message, hint=f"use at most {gpus} processes, or --device cpu")
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def _patience() -> timedelta:
-    """Return how long to wait for the others. Raises OptionError if $ZOO_PATIENCE is no number of seconds."""
+    """Return how long to wait for other processes.
+
+    Raises OptionError if $ZOO_PATIENCE is not a number of seconds.
+    """
     given = os.environ.get("ZOO_PATIENCE", "")
     if not given:
         return _TO_GO_ON
@@ -255,7 +262,7 @@ def _patience() -> timedelta:
 
 @contextlib.contextmanager
 def _losing(wait: timedelta) -> Generator[None]:
-    """Raise Lost for what a collective call raises if another process has ended, or does not answer."""
+    """Convert errors of collective calls to Lost if another process has ended or does not respond."""
     try:
         yield
     except RuntimeError as error:

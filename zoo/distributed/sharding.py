@@ -1,4 +1,4 @@
-"""How several processes divide a batch and an evaluation, and put the results together."""
+"""Divide training steps and evaluations among processes, and combine the results."""
 
 from __future__ import annotations
 
@@ -21,11 +21,9 @@ from zoo.models.states import tensors_of
 
 
 def all_reduce_step(step: Step, share: float, ranks: Ranks) -> tuple[Step, Tensor, Tensor]:
-    """Return a step of this process as one of the whole batch, and the whole batch's loss and penalty.
+    """Combine the steps of all processes; return the step, and the batch's loss and penalty as scalars.
 
-    These are tensors of no dimensions.
-
-    Its sums and its count are those of the whole batch, and its loss is still its own.
+    The step's sums and count are those of the whole batch; its loss is still this process's own.
 
     Args:
         share: this process's share of the batch.
@@ -48,11 +46,12 @@ def all_reduce_step(step: Step, share: float, ranks: Ranks) -> tuple[Step, Tenso
 
 
 def lane_dims(model: nn.Module, task: Task, *, device: str, ranks: Ranks) -> list[int | None]:
-    """Return which dimension of each tensor of a model's hidden state counts lanes; None if none does.
+    """Return the dimension of each tensor of a model's hidden state that counts streams; None if none does.
 
-    It is found by a step of two lanes and one of three. Empty for a single process, or without a state.
+    A step of two parallel streams and one of three are compared. Empty for a single process, or without a
+    state.
 
-    Raises SpecError if a state depends on the number of lanes in any other way.
+    Raises SpecError if a state depends on the number of streams in any other way.
     """
     if ranks.world_size == 1 or not isinstance(task, CarriesState):
         return []
@@ -69,7 +68,7 @@ def lane_dims(model: nn.Module, task: Task, *, device: str, ranks: Ranks) -> lis
         dims = [dim for dim, pair in enumerate(sizes) if pair == (2, 3)]
         others = [pair for pair in sizes if pair[0] != pair[1] and pair != (2, 3)]
         if others or len(dims) > 1:
-            message = f"a hidden state has the shape {[*two]} for two lanes, and {[*three]} for three"
+            message = f"a hidden state has the shape {[*two]} for two streams, and {[*three]} for three"
             raise SpecError(f"{message}: several processes cannot divide it")
         found.append(dims[0] if dims else None)
     return found
@@ -87,10 +86,11 @@ def measure_sharded(
     device: str,
     report: Callable[[int, int], None],
 ) -> Measured:
-    """Do what `measure` does, each process its part of the split.
+    """Measure a split as `measure` does, divided among processes.
 
-    Batches of independent items are shared out whole, and their sums added up in the order of the batches, so
-    that the result does not depend on the number of processes. Of a sequence each process reads some lanes.
+    Batches of independent items are distributed whole, and their sums are added in the order of the batches,
+    so the result does not depend on the number of processes. Each process reads some of the parallel streams
+    of a sequence.
     """
     found: dict[int, Step] = {}
     total = 0

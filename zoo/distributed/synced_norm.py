@@ -1,7 +1,7 @@
-"""BatchNorm with the statistics of the whole batch, when several processes have a part of it each.
+"""BatchNorm with the statistics of the whole batch in distributed training.
 
-torch's SyncBatchNorm does so on GPUs only. Where it is not wanted, or a layer is of another kind, each
-process normalizes its own part; see `zoo.distributed.buffers` for the running statistics.
+torch's SyncBatchNorm works on GPUs only. If it is switched off, or for other kinds of layers, each process
+normalizes its own part; see `zoo.distributed.buffers` for the running statistics.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _KINDS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 @contextmanager
 def synced_norms(model: nn.Module, ranks: Ranks, *, wanted: bool = True) -> Generator[None]:
-    """Let every BatchNorm of torch's own normalize with the statistics of all processes in the body."""
+    """In the body, let every torch BatchNorm normalize with the statistics of all processes."""
     several = wanted and ranks.world_size > 1
     norms = [each for each in model.modules() if several and type(each) in _KINDS]
     kinds = {kind: _synced(kind, ranks) for kind in {type(norm) for norm in norms}}
@@ -44,7 +44,7 @@ def unsynced_norms(model: nn.Module) -> list[str]:
 
 
 def _synced(kind: Any, ranks: Ranks) -> Any:
-    """Return a kind of BatchNorm that takes the statistics of all processes in training."""
+    """Return a subclass of a BatchNorm that uses the statistics of all processes in training."""
 
     def forward(norm: Any, x: Tensor) -> Tensor:
         evaluating = torch.is_inference_mode_enabled()  # in which each process has whole batches
@@ -91,7 +91,7 @@ class _WholeBatch(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
-        """Return the gradients for x, weight and bias; those of weight and bias are of this part alone."""
+        """Return the gradients for x, weight and bias; those of weight and bias are for this part alone."""
         (x, weight, mean, var, count), dy = ctx.saved_tensors, gradients[0]
         none = mean.new_empty(0)  # a GPU's kernel refuses None here, which a CPU's takes
         ones = torch.ones_like(mean) if weight is None else weight

@@ -1,1 +1,1 @@
-"""Measuring a model on data, and the user's own inputs."""
+"""Measure a model on data, and read the user's own inputs."""

@@ -1,4 +1,4 @@
-"""Is a result better than a random baseline?"""
+"""Compare a result with a random baseline."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.interfaces import Task
 def no_better_than_baseline(
     metrics: Mapping[str, float], task: Task, preprocess: Mapping[str, Any]
 ) -> dict[str, float]:
-    """Return the metrics for which a random baseline does as well or better, and what it achieves."""
+    """Return the metrics on which a random baseline does as well or better, with the baseline's values."""
     more = task.spec.higher_is_better
     return {
         name: level
@@ -24,7 +24,7 @@ def no_better_than_baseline(
 def beats_baseline(
     metrics: Mapping[str, float], task: Task, preprocess: Mapping[str, Any], *, split: str
 ) -> bool:
-    """Return whether a result on a split beats a random baseline in every respect, and warn if it is not."""
+    """Return whether a result on a split beats a random baseline on every metric, and warn if it does not."""
     if worse := no_better_than_baseline(metrics, task, preprocess):
         listed = ", ".join(
             f"{name} {metrics[name]:.4g} (random baseline: {worse[name]:.4g})" for name in worse

@@ -1,4 +1,4 @@
-"""A trained model evaluated on data that is fed as its card says."""
+"""Evaluate a trained model on data, prepared as its card says."""
 
 from __future__ import annotations
 
@@ -34,15 +34,14 @@ def evaluate(
 ) -> dict[str, Any]:
     """Return `{dataset, split, count, unit, tta, metrics, baseline, better_than_baseline}` of a model.
 
-    `baseline` has the metrics of a random baseline; a result that is no better is warned of. `split` may be
-    `all`.
-    Classifiers also have `classes` (each one's count and accuracy, or average precision), `missing_classes`
-    without an image and `confusion[label][predicted]`.
+    `baseline` has the metrics of a random baseline; a result that is no better causes a warning. `split` may
+    be `all`. Classifiers add `classes` (each one's count and accuracy, or average precision),
+    `missing_classes` (classes without an image) and `confusion[label][predicted]`.
 
     Args:
-        split: by default `test`, or `val` if there is no test split; all of other data that is not split.
-        dataset, data: other data than the model was trained on, and options on top of the card's.
-        tta: average the answers to several views of each input, if the task has it.
+        split: by default `test`, or `val` if there is no test split; or all of other data without splits.
+        dataset, data: other data than the training data, and options that override the card's.
+        tta: average the predictions for several views of each input, if the task supports it.
         report: called after each batch.
 
     Raises Diverged if a metric is not finite, and what `open_fed` raises.
@@ -75,7 +74,7 @@ def evaluate(
 
 def _views(model: nn.Module, task: Task) -> nn.Module:
     if not isinstance(task, HasViews):
-        raise OptionError(f"{task.name} has no test-time augmentation")
+        raise OptionError(f"{task.name} does not support test-time augmentation")
     return task.views(model)
 
 

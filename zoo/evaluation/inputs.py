@@ -1,4 +1,4 @@
-"""Inputs of the user's own, or items of a split, as a model reads them."""
+"""The user's own inputs, or items of a split, as a model reads them."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ _AHEAD, _TOLD = 64, 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """Inputs in order. Iterating yields batches as `Task.eval_batches` does, anew each time.
+    """Inputs in order. Each iteration yields batches as `Task.eval_batches` does.
 
     Attributes:
         names: the name of each image, such as a file or `test-00005`; empty for a text.
-        sources: what each image, or each part of a text, was read from: inputs of the user's own, or the
-            files of a split.
+        sources: the source of each image, or of each part of a text: the user's own inputs, or the files of a
+            split.
         items: images and labels, -1 if unknown, as in `Dataset.split`; or tokens.
-        boxes: the boxes of each image's objects by the number of their class, if the data has them.
-        context: most tokens that the model reads from an empty state on; 0 is any. A text is then cut into
-            windows of at most as many, each read from an empty state.
-        report: called at the start and after each batch with the number of images or tokens done, and their
+        boxes: for each image, the boxes of its objects by class number, if the data has them.
+        context: most tokens that the model reads from an empty state; 0 for no limit. With a limit, a text is
+            cut into windows of at most that length, each read from an empty state.
+        report: called at the start and after each batch with the number of images or tokens done, and the
             total.
     """
 
@@ -86,7 +86,7 @@ class Inputs:
             yield from self.task.lane_batches(window, lanes=lanes, steps=_STEPS, device=self.device)
 
     def labels(self, number: int) -> list[int] | None:
-        """Return the labels of an image, which may have several or none; None if they are unknown."""
+        """Return the labels of an image, which may have several or none; None if its labels are unknown."""
         target = torch.as_tensor(self.items[number][1])  # a number; or (K,), 1 for each class
         if target.ndim:
             return target.nonzero()[:, 0].tolist()
@@ -95,8 +95,8 @@ class Inputs:
     def image(self, number: int, *, at_most: int) -> Image:
         """Return an image to draw on, square and in color.
 
-        If it was read from an image, that is its central square, in its own height and width or `at_most`
-        pixels if they are larger. Otherwise it is what the model saw.
+        If it was read from a file or an image, it is the central square at full resolution, up to `at_most`
+        pixels. Otherwise it is the model's input.
         """
         from PIL.Image import fromarray
 
@@ -110,18 +110,18 @@ class Inputs:
 
 
 def of_own(card: Card, task: Task, given: object) -> Inputs:
-    """Return inputs of the user's own, as `zoo.data.sources.find` finds them; texts together are one.
+    """Read the user's own inputs, as `zoo.data.sources.find` finds them; several texts are read as one.
 
     Warns of those that are missing or cannot be read.
 
     Raises:
         DataError: none can be read, or one of several texts cannot.
-        OptionError: models for this task cannot read inputs, or an input is an object that can be none.
+        OptionError: models for this task cannot read inputs, or an input has an unsupported type.
     """
     processor = task.processor
     if not isinstance(processor, ReadsInputs):
         hint = "analyze a split of its data"
-        raise OptionError(f"a model for {task.name} cannot read inputs of your own", hint=hint)
+        raise OptionError(f"models for {task.name} cannot read your own inputs", hint=hint)
     sources, items = _read(processor.input_reader(card), given, whole=isinstance(task, CarriesState))
     if not isinstance(task, CarriesState):
         names = [source.name for source in sources]
@@ -135,7 +135,7 @@ def of_own(card: Card, task: Task, given: object) -> Inputs:
 
 
 def _read(reader: InputReader, given: object, *, whole: bool) -> tuple[list[Source], list[Any]]:
-    """Return the inputs that can be read, and what they hold; all or none of them if `whole`."""
+    """Return the inputs that can be read, and their items; with `whole`, all of them or an error."""
     require(given, reader)
     if reader.notice:
         warn(reader.notice)
@@ -153,7 +153,7 @@ def _read(reader: InputReader, given: object, *, whole: bool) -> tuple[list[Sour
         raise DataError(f"no {reader.what} given")
     if unread:
         more = f"; and {len(unread) - _TOLD} more" if len(unread) > _TOLD else ""
-        warn(f"left out {len(unread)} that cannot be read: {'; '.join(unread[:_TOLD])}{more}")
+        warn(f"skipped unreadable inputs ({len(unread)}): {'; '.join(unread[:_TOLD])}{more}")
     return sources, items
 
 
@@ -162,7 +162,7 @@ def of_split(card: Card, task: Task, dataset: Dataset, split: Split, indices: Se
 
     Raises:
         DataError: it is empty.
-        OptionError: an index is out of range, or there are indices for a text.
+        OptionError: an index is out of range, or indices are given for a text.
     """
     items = dataset.split(split)
     if len(items) == 0 or (indices is not None and len(indices) == 0):

@@ -1,4 +1,4 @@
-"""A module measured on a split: every item once, in fp32."""
+"""Measure a module on a split: every item once, in fp32."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Measured:
     """The result of an evaluation.
 
     Attributes:
-        details: results that are more than a number, such as each class's accuracy, as JSON data.
-        count: items that were measured.
+        details: results beyond single numbers, such as each class's accuracy, as JSON data.
+        count: number of items measured.
     """
 
     metrics: dict[str, float]
@@ -45,12 +45,12 @@ def measure(
     report: Callable[[int, int], None] = lambda done, total: None,
     trusted: bool = False,
 ) -> Measured:
-    """Measure a model on a split, every item once, in fp32 whatever it was trained in.
+    """Measure a model on a split, every item once, in fp32 regardless of its training precision.
 
     Args:
-        context: most tokens that the model reads from an empty state on; 0 is any.
-        report: called at the start and after each batch with the number of items done and their total, which
-            is estimated from the batches so far, and at the start 0; it may raise to stop.
+        context: most tokens that the model reads from an empty state; 0 for no limit.
+        report: called at the start and after each batch with the number of items done and the total, which is
+            estimated from the batches so far and 0 at the start; it may raise an error to stop.
         trusted: whether the model may use any amount of memory for a single item.
 
     Raises:
@@ -73,7 +73,7 @@ def measure(
 def steps_of(
     model: nn.Module, task: Task, batches: Iterable[Batch], *, context: int, trusted: bool
 ) -> Generator[tuple[Batch, Step]]:
-    """Yield what a model makes of each batch of an evaluation, until it is closed, as in `measure`."""
+    """Yield the step of a model on each batch of an evaluation, as `measure` runs it."""
     state = None
     model = windowed(model, context)
     with evaluating(model):
@@ -84,7 +84,7 @@ def steps_of(
 
 
 def finished(task: Task, dataset: Dataset, split: Split, sums: Mapping[str, Tensor], count: int) -> Measured:
-    """Return the result of an evaluation from the sums over all its items.
+    """Compute the result of an evaluation from the sums over all its items.
 
     Raises DataError if there are none.
     """
@@ -100,7 +100,7 @@ def finished(task: Task, dataset: Dataset, split: Split, sums: Mapping[str, Tens
 def metrics_of(
     task: Task, sums: Mapping[str, Tensor], count: int, preprocess: Mapping[str, Any]
 ) -> dict[str, float]:
-    """Return a task's metrics. Raises SpecError if one is no number."""
+    """Return a task's metrics. Raises SpecError if one is not a number."""
     metrics: dict[str, float] = {}
     for name, value in task.metrics(numbers(sums), count, preprocess).items():
         try:

@@ -1,1 +1,1 @@
-"""What is kept on disk: atomic writes, the safetensors container, cards, the cache, downloads. Torch-free."""
+"""Files: atomic writes, the safetensors container, cards, the cache, downloads. Torch-free."""

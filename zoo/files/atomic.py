@@ -1,7 +1,6 @@
-"""Files that are whole or absent.
+"""Write files atomically: a file is either whole or absent.
 
-The order that survives a power cut: write a temporary file in the same folder, flush, fsync, rename, fsync
-the folder.
+To survive a power cut: write a temporary file in the same folder, flush, fsync, rename, fsync the folder.
 """
 
 from __future__ import annotations
@@ -27,12 +26,13 @@ def atomic_write(
 ) -> Generator[IO[bytes]]:
     """Open a temporary file that becomes `path` if the block succeeds and is removed if it fails.
 
-    A link at `path` is replaced; what it leads to does not change.
+    A link at `path` is replaced; its target does not change.
 
     Args:
-        keep: where in the same folder to move the file that was at `path`.
-        folder: descriptor of the open folder of `path`, whose file it becomes wherever that folder is now.
-        mode: permissions of the file, such as 0o600; by default those that the umask leaves.
+        keep: where in the same folder to move an existing file at `path`.
+        folder: descriptor of the open folder of `path`, in which the file is written even if the folder has
+            moved.
+        mode: permissions of the file, such as 0o600; by default as the umask allows.
     """
     with contextlib.ExitStack() as stack:
         if folder is None:
@@ -60,7 +60,7 @@ def atomic_write(
 
 @contextlib.contextmanager
 def temporary_folder(path: Path) -> Generator[Path]:
-    """Yield a new hidden folder beside `path` for this user alone; remove it afterwards if it is there."""
+    """Yield a new hidden folder beside `path` for this user alone; remove it in the end if it exists."""
     while True:
         temporary = path.with_name(_temporary_name(path.name))
         temporary.mkdir(mode=0o700)
@@ -80,10 +80,10 @@ def temporary_folder(path: Path) -> Generator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove temporary files in `folder` whose writers, processes of this machine, have died.
+    """Remove temporary files in `folder` whose writers on this machine have died.
 
-    A writer locks its file, which also tells processes of other containers, where its number means nothing.
-    Where a file system has no locks, nothing is removed.
+    A writer locks its file, so other containers, in which its process id means nothing, can also tell that it
+    is alive. On file systems without locks, nothing is removed.
     """
     for path in folder.glob(".*.tmp"):
         made = _TEMPORARY.fullmatch(path.name)
@@ -103,7 +103,7 @@ def sweep(folder: Path) -> None:
 
 
 def _new_file(name: str, folder: int, mode: int | None) -> tuple[str, IO[bytes]]:
-    """Create a temporary file for `name` in an open folder; return its own name, and the file, locked."""
+    """Create and lock a temporary file for `name` in an open folder; return its name and the file."""
 
     def opener(path: str, flags: int) -> int:
         handle = os.open(path, flags, 0o666 if mode is None else mode, dir_fd=folder)
@@ -139,7 +139,7 @@ def _is_in(folder: int, name: str) -> bool:
 
 
 def is_running(pid: int) -> bool:
-    """Return whether a process of this machine is alive."""
+    """Return whether a process on this machine is alive."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):

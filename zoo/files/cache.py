@@ -1,7 +1,8 @@
-"""The cache, and the folders where data is looked for.
+"""The cache, and the folders that are searched for data.
 
-What is in the cache may be made of files that only the user may read, so it is private: folders of mode 0700,
-files of mode 0600. A folder that `$ZOO_CACHE` names stays as the user made it; those inside it do not.
+The cache may contain content of files that only the user may read, so it is private: folders have mode 0700,
+files 0600. The mode of the folder that `$ZOO_CACHE` names does not change; folders inside it are made
+private.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ MORE_SPACE = "free some space, or set $ZOO_CACHE to another folder"
 
 
 def cache_home() -> Path:
-    """Return the folder for downloads and what is made of them: `$ZOO_CACHE`, or the user's cache for zoo.
+    """Return the folder for downloads and derived data: `$ZOO_CACHE`, or the user's cache folder for zoo.
 
-    Raises DataError if the user has no home.
+    Raises DataError if the user has no home folder.
     """
     try:
         return Path(os.environ.get("ZOO_CACHE") or users_folder("cache"))
@@ -42,9 +43,10 @@ def cache_home() -> Path:
 
 
 def users_folder(kind: Literal["cache", "state"]) -> Path:
-    """Return the folder that a user has for zoo: `$ZOO_STATE`, or the usual one of the system.
+    """Return the user's folder for zoo, from a variable such as `$ZOO_STATE` or the system's default.
 
-    Raises OSError if it is not absolute, since the current folder may be anybody's, or the user has no home.
+    Raises OSError if it is not absolute, since the current folder may belong to anyone, or if the user has no
+    home folder.
     """
     import platformdirs
 
@@ -66,14 +68,14 @@ def data_home(root: str | None) -> list[Path]:
 
 
 def private(path: str, flags: int) -> int:
-    """Open a file, no link, that only this user can read, whatever the umask: an opener for `open`."""
+    """An opener for `open`: open a file, not a link, that only this user can read, whatever the umask."""
     handle = os.open(path, flags | os.O_NOFOLLOW, 0o600)
     os.fchmod(handle, 0o600)
     return handle
 
 
 def is_ours(path: Path) -> bool:
-    """Return whether a file or folder is there, and nobody but this user and root can write it."""
+    """Return whether a file or folder exists, and only this user and root can write it."""
     with contextlib.suppress(OSError):
         found = path.lstat()
         return found.st_uid in (0, os.geteuid()) and not found.st_mode & 0o022
@@ -81,7 +83,7 @@ def is_ours(path: Path) -> bool:
 
 
 def mapped(path: Path) -> mmap.mmap:
-    """Map a file that may be larger than memory: no memory is reserved, and what is written stays in memory.
+    """Map a file that may be larger than memory: no memory is reserved, and writes stay in memory.
 
     Raises OSError, and ValueError for an empty file.
     """
@@ -91,9 +93,9 @@ def mapped(path: Path) -> mmap.mmap:
 
 
 def private_folder(path: Path) -> None:
-    """Make a folder, and those above it that are missing, for this user alone, whatever the umask.
+    """Create a folder and its missing parents, for this user alone, whatever the umask.
 
-    A folder that is there is made private, if it is the user's; that is how a cache of before becomes so.
+    An existing folder of this user is made private too, such as a cache from an earlier version.
     """
     for folder in (*reversed(path.parents), path):
         with contextlib.suppress(FileExistsError):
@@ -104,7 +106,7 @@ def private_folder(path: Path) -> None:
 
 
 def _make_private(folder: Path) -> None:
-    """Take a folder's permissions from everybody else, unless it is the cache itself or somebody else's."""
+    """Make a folder private, unless it is the cache itself or belongs to another user."""
     with contextlib.suppress(OSError):
         found = folder.stat()
         ours = found.st_uid == os.geteuid() and folder != cache_home()
@@ -113,9 +115,9 @@ def _make_private(folder: Path) -> None:
 
 
 def made_once(home: Path, make: Callable[[Path], None], read: Callable[[Path], T | None], *, what: str) -> T:
-    """Return what `read` finds in a folder of the cache, which `make` fills first if necessary.
+    """Read a folder of the cache with `read`, after `make` fills it if necessary.
 
-    The folder appears in one rename, so it is there whole or not at all, however many processes make it. One
+    The folder appears in one rename, so it is complete or absent, however many processes make it. A folder
     that another user can write is not read.
 
     Args:
@@ -148,7 +150,7 @@ def made_once(home: Path, make: Callable[[Path], None], read: Callable[[Path], T
 def _whole_folder(path: Path) -> Generator[Path]:
     """Yield a new folder that becomes `path` if the block succeeds and is removed if it fails.
 
-    If another process has made `path` in the meantime, its folder stays.
+    If another process has created `path` meanwhile, that folder stays.
     """
     private_folder(path.parent)
     sweep(path.parent)

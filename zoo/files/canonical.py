@@ -1,4 +1,4 @@
-"""JSON in one canonical form, read strictly, and written so that anyone can read it."""
+"""Canonical JSON, strict parsing of JSON, and JSON for other programs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def canonical_json(value: object) -> str:
 
 
 def parse_json(text: str) -> Any:
-    """Return the value of a JSON text.
+    """Parse a JSON text.
 
-    Raises ValueError for what is not JSON, such as NaN, and for what Python can read but not write again: a
-    repeated key, half a surrogate pair, a number beyond all floats (1e999), more than a hundred levels.
+    Raises ValueError for invalid JSON, such as NaN, and for text that would not survive a round trip: a
+    repeated key, half a surrogate pair, a number too large for a float (1e999), more than a hundred levels.
     """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def parse_json(text: str) -> Any:
 
 
 def readable_json(document: object) -> str:
-    """Return JSON, indented, that any parser reads and no terminal obeys, whatever the document holds.
+    """Return indented JSON that every parser can read, without characters that a terminal interprets.
 
     It is ASCII. A number that is not finite is null, and half a surrogate pair, as in a file name that is not
     UTF-8, is written in words: `\\udcff`. Tensors and arrays are numbers and lists of them; what else JSON

@@ -1,4 +1,4 @@
-"""A Card is what a weights file says of itself: all that is needed to use, judge and rebuild the model.
+"""A Card is the metadata of a weights file: all that is needed to use, judge and rebuild the model.
 
 It is one canonical JSON text under the key `zoo` of the safetensors metadata, readable without torch.
 """
@@ -38,16 +38,16 @@ class DatasetCard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
-    """What a training took and where it ran; what is not known is empty or 0.
+    """The cost and environment of a training; unknown values are empty or 0.
 
     Attributes:
         commit: of the git checkout that holds the code of the architecture; empty if it was installed.
-        dirty: whether that checkout had changes that were not committed.
-        threads: that torch computed with.
-        processor: its name.
+        dirty: whether that checkout had uncommitted changes.
+        threads: number of threads that torch computed with.
+        processor: name of the CPU.
         device: `cpu`, or the name of the GPU.
         date: the day on which the weights were written, such as `2026-11-28`, in UTC.
-        seconds: of training.
+        seconds: duration of the training.
     """
 
     commit: str = ""
@@ -60,24 +60,24 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
-    """What a weights file says of itself.
+    """The metadata of a weights file.
 
     Attributes:
         architecture: full name, such as `charrnn/lstm`.
-        arguments: every argument the model was built with, the task's dims included.
+        arguments: every argument that the model was built with, including the task's dims.
         preprocess: how to feed the model new input: the vocabulary, or size, mean, std and classes.
         training: the training configuration.
-        progress: `epochs` and `steps` trained.
+        progress: number of `epochs` and `steps` trained.
         metrics: by split.
-        by_seed: the primary metric after equal trainings with several seeds, this one first; empty if there
-            was no other.
+        by_seed: the primary metric of equal trainings with several seeds, this one first; empty without other
+            seeds.
         base_model: the weights that training started from, if any: their `architecture`, `dataset` and
             `sha256`.
-        changes: what was changed during training, and when; `training` is the configuration at the end.
-        environment: what the training took and where it ran.
-        versions: of zoo, torch and, as `plugin`, the distribution that provides the architecture.
+        changes: options changed during training, and when; `training` is the final configuration.
+        environment: cost and environment of the training.
+        versions: versions of zoo, torch and, as `plugin`, of the distribution that provides the architecture.
         sha256: sha256 of the tensor bytes.
-        tied: tensors that share the storage of another: their name to the name that is stored.
+        tied: names of tensors that share another tensor's storage, mapped to the name that is stored.
     """
 
     schema: int = SCHEMA
@@ -115,12 +115,12 @@ def read_card(path: Path) -> Card:
 
 
 def read_weights(path: Path, *, sha256: str = "") -> tuple[Card, Container]:
-    """Return a file's card and content, once every byte is found to be the one that was written.
+    """Return a file's card and content, after verifying every byte.
 
-    Of a run's checkpoint, that is what its weights file would hold: the averaged weights, if there are any.
+    For a run's checkpoint, return what its weights file would hold: the averaged weights, if there are any.
 
     Raises WeightsError if the file is damaged or not a zoo weights file, DataError if it does not have the
-    `sha256` that it must have.
+    given `sha256`.
     """
     container = read_container(path, sha256=sha256)
     text = container.metadata.get(KEY)
@@ -136,7 +136,7 @@ def read_weights(path: Path, *, sha256: str = "") -> tuple[Card, Container]:
 
 
 def _without_the_rest(card: Card, container: Container) -> tuple[Card, Container]:
-    """Return the card and the weights of a checkpoint, without what only training needs."""
+    """Return the card and the weights of a checkpoint, without the rest of the training state."""
     prefix = "average/" if any(name.startswith("average/") for name in container.tensors) else "model/"
     theirs = [tensor for name, tensor in container.tensors.items() if name.startswith(prefix)]
     tensors = [msgspec.structs.replace(tensor, name=tensor.name.removeprefix(prefix)) for tensor in theirs]

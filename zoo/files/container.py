@@ -1,11 +1,11 @@
-"""The safetensors container: equal content gives equal bytes, and reading trusts nothing. Torch-free.
+"""The safetensors container: equal content gives equal bytes, and no file is trusted. Torch-free.
 
-The stock writer shuffles its metadata and makes files that only their owner can read, so files are laid out
-here. They are read by safetensors' own deserializer, which refuses a header that does not describe every
-byte.
+safetensors' writer shuffles the metadata and makes files that only their owner can read, so this module
+writes files itself. They are read by safetensors' deserializer, which refuses a header that does not describe
+every byte.
 
 Each container has a checksum: its metadata holds a sha256 of its header, computed with that field zeroed,
-so that a flipped bit in the metadata is noticed as one in the tensors is.
+so a flipped bit in the metadata is detected, like one in the tensors.
 """
 
 from __future__ import annotations
@@ -62,17 +62,17 @@ class StoredTensor(msgspec.Struct, frozen=True):
 
     @property
     def numel(self) -> int:
-        """How many numbers it holds."""
+        """The number of elements."""
         return self.data.nbytes // _WIDTHS[self.dtype]
 
 
 class Container(msgspec.Struct, frozen=True):
-    """What a safetensors file holds.
+    """The content of a safetensors file.
 
     Attributes:
-        size: bytes of the whole file.
+        size: size of the whole file in bytes.
         tensor_sha256: sha256 of the bytes of all tensors.
-        has_checksum: whether the header holds its own sha256 (a wrong one is refused).
+        has_checksum: whether the header holds its own sha256 (a wrong sha256 is refused).
     """
 
     tensors: Mapping[str, StoredTensor]
@@ -92,7 +92,7 @@ def _layout(tensors: Sequence[StoredTensor]) -> list[StoredTensor]:
 
 
 def tensor_sha256(tensors: Sequence[StoredTensor]) -> str:
-    """Return the sha256 of the data section these tensors make."""
+    """Return the sha256 of the data section of these tensors."""
     digest = hashlib.sha256()
     for tensor in _layout(tensors):
         digest.update(tensor.data)
@@ -112,11 +112,11 @@ def write_container(
     The file is read back before it takes its place.
 
     Args:
-        keep: where to move the file that was at `path`.
+        keep: where to move an existing file at `path`.
         folder: as in `atomic_write`.
 
     Raises:
-        OSError: it cannot be written, or reads back differently.
+        OSError: the file cannot be written, or reads back differently.
     """
     ordered = _layout(tensors)
     head: dict[str, Any] = {"__metadata__": {**metadata, _CHECKSUM: _NO_CHECKSUM}}
@@ -143,10 +143,10 @@ def read_container(path: Path, *, sha256: str = "") -> Container:
     """Read a safetensors file, once. The header is checked before anything else is read.
 
     Args:
-        sha256: what the bytes of the file must have, if it is pinned.
+        sha256: the sha256 that the file must have, if it is pinned.
 
     Raises:
-        WeightsError: the file is missing, unreadable, damaged or something else, and the message says what.
+        WeightsError: the file is missing, unreadable, damaged or of another type, as the message says.
         DataError: it does not have the `sha256`.
     """
     data = _read(path)
@@ -176,12 +176,12 @@ def read_container(path: Path, *, sha256: str = "") -> Container:
 
 
 def damaged(path: Path, what: str) -> WeightsError:
-    """Return the error for a file whose content is not what was written."""
+    """Return the error for a file whose content is not as it was written."""
     return WeightsError(f"{path} is damaged: {what}", hint=_AGAIN)
 
 
 def _read(path: Path) -> bytes:
-    """Return the bytes of a file, which are read only if its header describes them all."""
+    """Return the bytes of a file, which are read only if the header describes all of them."""
     try:
         with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size  # of the very file that is read
@@ -209,7 +209,7 @@ def _parsed(path: Path, text: bytes) -> dict[str, Any]:
 
 
 def _end(head: Mapping[str, Any]) -> Any:
-    """Return where the last tensor ends; None if the header is not one of tensors."""
+    """Return where the last tensor ends; None if the header does not describe tensors."""
     try:
         return max((head[name]["data_offsets"][1] for name in head if name != "__metadata__"), default=0)
     except (TypeError, KeyError, IndexError):
@@ -217,7 +217,7 @@ def _end(head: Mapping[str, Any]) -> Any:
 
 
 def _with_checksum(text: bytes, before: str, after: str) -> bytes:
-    """Return a header whose checksum is another one."""
+    """Return a header with another checksum."""
     mark = f'"{_CHECKSUM}":"'.encode()
     return text.replace(mark + before.encode(), mark + after.encode(), 1)
 

@@ -1,7 +1,7 @@
-"""Data files: found where the user keeps them, or downloaded, and used only if their sha256 is right.
+"""Find data files in the user's folders, or download them; use them only if their sha256 is right.
 
-A download goes to a temporary name of its own and is renamed once its hash is right, so any number of
-processes may download one file. The lock only saves them from doing it twice.
+A download has its own temporary name and is renamed once its hash is right, so any number of processes may
+download a file. A lock only avoids downloading it twice.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _OFFLINE: ContextVar[bool] = ContextVar("offline", default=False)
 
 @contextlib.contextmanager
 def offline() -> Generator[None]:
-    """Forbid downloads inside, in this thread, as `ZOO_OFFLINE=1` does everywhere."""
+    """Forbid downloads in the body, in this thread, as `ZOO_OFFLINE=1` does everywhere."""
     token = _OFFLINE.set(True)
     try:
         yield
@@ -67,16 +67,16 @@ def sha256_of(path: Path) -> str:
 def data_file(
     name: str, *, url: str, sha256: str, root: str | None = None, max_bytes: int = MAX_BYTES
 ) -> Path:
-    """Return the path of a pinned file, downloading it into the cache if it is nowhere else.
+    """Return the path of a pinned file, downloading it into the cache if it is not found.
 
     Args:
         name: its path inside the folders that `data_home(root)` returns.
         root: the only folder to look in; nothing is downloaded then.
 
     Raises:
-        DataError: the file that is found has the wrong hash; or there is none, and downloads are forbidden
-            (`$ZOO_OFFLINE`) or fail: the server cannot be reached, stalls, truncates the file, sends
-            something else or more than `max_bytes`, or redirects away from https.
+        DataError: the file has the wrong hash; or it is missing, and downloads are forbidden (`$ZOO_OFFLINE`)
+            or fail: the server cannot be reached, stalls, truncates the file, sends another file or more than
+            `max_bytes`, or redirects to an address without https.
     """
     homes = data_home(root)
     for home in homes:
@@ -85,7 +85,7 @@ def data_file(
     if root is not None or is_offline():
         places = " or ".join(map(str, homes))
         by_user = bool(os.environ.get("ZOO_OFFLINE"))
-        why = ", and ZOO_OFFLINE forbids downloading it" if by_user else ", and nothing is downloaded here"
+        why = ", and ZOO_OFFLINE forbids downloading it" if by_user else ", and downloads are disabled here"
         why = "" if root is not None else why
         raise DataError(f"{name} is not in {places}{why}", hint=f"download it from {url}")
     return _fetch(homes[-1] / name, url, sha256, max_bytes)
@@ -98,7 +98,7 @@ def verified(path: Path, sha256: str) -> Path:
 
 
 def require_sha256(path: Path, actual: str, expected: str) -> None:
-    """Raise DataError naming both hashes unless they are the same."""
+    """Raise DataError naming both hashes unless they are equal."""
     if actual != expected:
         raise DataError(
             f"{path} has the wrong content: expected sha256 {expected}, got {actual}",
@@ -125,7 +125,7 @@ def _fetch(path: Path, url: str, sha256: str, max_bytes: int) -> Path:
 
 @contextlib.contextmanager
 def _lock(path: Path) -> Generator[None]:
-    """Wait for others that download the same file, if the file system supports locks."""
+    """Wait for other processes that download the same file, if the file system supports locks."""
     place = path.with_name(f".{path.name}.lock")
     with open(place, "a", opener=private) as file:
         try:
@@ -175,11 +175,11 @@ def _respond(session: requests.Session, url: str) -> requests.Response:
     try:
         return session.get(url, stream=True, timeout=TIMEOUT)
     except InvalidSchema:
-        raise OSError("the server redirects to another address than an https URL") from None
+        raise OSError("the server redirects to an address that is not an https URL") from None
 
 
 def _with_progress(name: str, response: requests.Response) -> Iterator[bytes]:
-    """Yield the blocks of a response, and report how many bytes have come."""
+    """Yield the blocks of a response, and report the number of bytes received."""
     total = int(response.headers.get("content-length", 0) or 0)
     warn(f"downloading {name}{f' ({total / 1e6:,.1f} MB)' if total else ''}")
     done = 0

@@ -1,4 +1,4 @@
-"""An exported file: what it keeps of the model, and what the reader of its format returns. Torch-free."""
+"""An exported file: its metadata and signature, and the result of its format's reader. Torch-free."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Port:
     """An input or an output of a program.
 
     Attributes:
-        dtype: the type of its numbers, as numpy names it.
-        shape: its shape; None stands for the axis of the batch, if there is one.
+        dtype: its type, by NumPy's name.
+        shape: its shape; None stands for the batch axis, if there is one.
     """
 
     name: str
@@ -40,22 +40,23 @@ class Port:
     shape: tuple[Size | None, ...]
 
     def shown(self) -> str:
-        """Return the type and shape in words."""
+        """Describe the type and shape."""
         return f"{self.dtype} ({', '.join('batch' if size is None else str(size) for size in self.shape)})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """What a program takes and gives.
+    """The inputs and outputs of a program.
 
     Attributes:
-        inputs: in order: first the items of a batch as a split of data has them, such as uint8 images; or one
-            token of each lane, and then the parts of the state.
+        inputs: in order: first the items of a batch as in a split of data, such as uint8 images; or one token
+            of each text in the batch, followed by the parts of the state.
         outputs: in order: first `logits`, or `outputs` of a model that predicts numbers; then `probabilities`
             of classes, or the parts of the state after the token; then `features`, if the model has any: a
-            vector for each item, or for each lane after the token; then its class activation maps,
+            vector for each item, or for each text after the token; then its class activation maps,
             `class_maps` (batch, classes, h, w), if a linear layer reads the mean of its feature maps.
-        state: for each input that is a part of the state, the output that is its next value; first zeros.
+        state: maps each input that is a part of the state to the output with its next value; a state starts
+            as zeros.
     """
 
     inputs: tuple[Port, ...]
@@ -65,13 +66,13 @@ class Signature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """What a reader returns for a file, of which it has run nothing yet.
+    """The result of a reader, which has not run any of the file yet.
 
     Attributes:
         size: bytes of the file.
-        facts: what else there is to say of the file, such as `{"opset": "20"}`.
-        start: returns the program that the file holds, to run on a number of threads.
-        sha256: of the bytes that were read and that `start` runs; a file whose hash is pinned must have it.
+        facts: other facts about the file, such as `{"opset": "20"}`.
+        start: returns the program in the file, to run on a number of threads.
+        sha256: sha256 of the bytes that were read and that `start` runs, to compare with a pinned one.
     """
 
     card: Card
@@ -83,9 +84,9 @@ class Exported:
 
 
 def metadata_of(card: Card, signature: Signature) -> dict[str, str]:
-    """Return what an exported file says of itself: texts by key, for the metadata of any format.
+    """Return the metadata of an exported file as texts by key, which any format can store.
 
-    The names of the classes stand there by themselves too, as a JSON list, for those who do not have zoo.
+    It also has the names of the classes as a JSON list, for users without zoo.
     """
     classes = card.preprocess.get("classes")
     names = {"classes": canonical_json(classes)} if classes else {}
@@ -93,7 +94,7 @@ def metadata_of(card: Card, signature: Signature) -> dict[str, str]:
 
 
 def parse_metadata(metadata: Mapping[str, str], path: Path) -> tuple[Card, Signature]:
-    """Return the card and the signature of a file. Raises WeightsError if it has none, or wrong ones."""
+    """Parse the card and the signature of a file. Raises WeightsError if they are missing or invalid."""
     if KEY not in metadata or _SIGNATURE not in metadata:
         hint = "zoo runs the files that `zoo export` writes"
         raise WeightsError(f"{path} is a {path.suffix} file without a zoo card", hint=hint)
@@ -102,12 +103,12 @@ def parse_metadata(metadata: Mapping[str, str], path: Path) -> tuple[Card, Signa
         signature = options.convert_table(parse_json(metadata[_SIGNATURE]), Signature, what="the signature")
         _check(signature)
     except (OptionError, ValueError) as error:
-        raise damaged(path, f"its signature is wrong: {error}") from None
+        raise damaged(path, f"its signature is invalid: {error}") from None
     return card, signature
 
 
 def _check(signature: Signature) -> None:
-    """Raise ValueError for a signature that no model has."""
+    """Raise ValueError for a signature that is not valid."""
     inputs, outputs = ({port.name: port for port in ports} for ports in (signature.inputs, signature.outputs))
     if not inputs or not outputs or len(inputs) + len(outputs) < len(signature.inputs + signature.outputs):
         raise ValueError("it has no inputs, no outputs, or several of one name")
@@ -115,7 +116,7 @@ def _check(signature: Signature) -> None:
         if port.shape.count(None) > 1:
             raise ValueError(f"{port.name} has the shape {list[Any](port.shape)}")
     if [*inputs][1:] != [port.name for port in signature.inputs if port.name in signature.state]:
-        raise ValueError("its state is not what it has as inputs")
+        raise ValueError("its state does not match its inputs")
     for before, after in signature.state.items():
         if after not in outputs or replace(outputs[after], name=before) != inputs[before]:
-            raise ValueError(f"the state {before} is not the output {after}")
+            raise ValueError(f"the state {before} does not match the output {after}")

@@ -1,4 +1,4 @@
-"""Folders that users name, to write to."""
+"""Output folders that users name."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""The sha256 of files, remembered: one that has not changed since is not read again.
+"""Remember the sha256 of files: a file that has not changed is not read again.
 
-A file counts as unchanged if its path, its size and the times of its last write and of its last change of
-any kind are as they were. No program can set the second, so it also tells of a file that was replaced by one
-with an older date. What was written within two seconds of being read is not remembered: a later write could
-have the same times.
+A file counts as unchanged if its path, size, modification time and status-change time are the same. No
+program can set the latter, so it also reveals a file that was replaced by one with an older date. A file
+written within two seconds of being read is not remembered: a later write could have the same times.
 
 `zoo --verify` and `ZOO_VERIFY=1` read everything again.
 """
@@ -27,25 +26,25 @@ _TOO_RECENT = 2_000_000_000
 
 
 def is_verifying() -> bool:
-    """Return whether files are to be read again, as `$ZOO_VERIFY` says."""
+    """Return whether `$ZOO_VERIFY` asks to read files again."""
     return bool(os.environ.get("ZOO_VERIFY"))
 
 
 class _Known(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """What is remembered of a file: what `_seen` returned, and its sha256."""
+    """The remembered state of a file: the result of `_seen`, and its sha256."""
 
     seen: tuple[int, int, int]
     sha256: str
 
 
 class Hashes:
-    """The sha256 of files. Several threads may ask for them.
+    """The sha256 of files. Several threads may use it.
 
     Args:
-        before: what was found of each path before.
+        before: what was remembered about each path.
 
     Attributes:
-        found: what has been found that is to be remembered.
+        found: what to remember.
     """
 
     def __init__(self, before: Mapping[bytes, _Known]) -> None:
@@ -53,7 +52,7 @@ class Hashes:
         self.found: dict[bytes, _Known] = {}
 
     def known(self, path: Path) -> str | None:
-        """Return a file's sha256 if it is remembered; the file is not read."""
+        """Return a file's sha256 if it is remembered, without reading the file."""
         known = self._before.get(_name(path))
         return known.sha256 if known is not None and known.seen == _seen(path) else None
 
@@ -61,7 +60,7 @@ class Hashes:
         """Return a file's sha256. Raises DataError if it cannot be read, or is a pipe or a device.
 
         Args:
-            final: nothing writes to the file any more, so it is remembered at once.
+            final: the file will not be written again, so its hash is remembered at once.
         """
         if (known := self.known(path)) is not None:
             return known
@@ -74,7 +73,7 @@ class Hashes:
 
 @contextlib.contextmanager
 def remembered(paths: Sequence[Path]) -> Generator[Hashes]:
-    """Yield the hashes of some files, which the cache remembers by the folder that all of them are in."""
+    """Yield the hashes of some files, which the cache remembers by their common folder."""
     parents = {path.parts[:-1] for path in paths}
     folder = os.path.commonpath([_name(Path(*parent)) for parent in parents] or [b"/"])
     key = hashlib.sha256(folder).hexdigest()[:32]
@@ -98,7 +97,7 @@ def _name(path: Path) -> bytes:
 
 
 def _seen(path: Path) -> tuple[int, int, int]:
-    """Return a file's size and its two times in nanoseconds; zeros if it is not there."""
+    """Return a file's size and its two times in nanoseconds; zeros if it does not exist."""
     try:
         status = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""Opening files that others name: only regular ones, so that no pipe or device makes zoo wait or act."""
+"""Open only regular files, so that a pipe or a device cannot make zoo hang or act."""
 
 from __future__ import annotations
 

@@ -1,11 +1,9 @@
-"""What zoo remembers from one command to the next: bytes under a key, each in a file for this user alone.
+"""Keep bytes under keys from one command to the next, each in a file for this user alone.
 
-Under `hashes`, in the cache, are the sha256s of files that were read, by the folder that they are in. Under
-`runs`, in the state directory, are the sha256s of each config.toml that a training of this account wrote: the
-file of a run may name paths, one from elsewhere may not. So a run directory may be moved, and a changed
-config.toml is one from elsewhere.
-
-Where nothing can be written, nothing is remembered.
+`hashes`, in the cache, has the sha256 of files that were read, by their folder. `runs`, in the state
+directory, has the sha256 of each config.toml that a training of this account wrote: only these may name
+paths. So a run directory can be moved, but an edited config.toml is no longer trusted. If nothing can be
+written, nothing is remembered.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ Kind = Literal["hashes", "runs"]
 
 
 def remember(kind: Kind, key: str, content: bytes = b"") -> None:
-    """Keep some content under a key; forget the oldest of too many."""
+    """Keep some content under a key; delete the oldest if there are too many."""
     with contextlib.suppress(OSError):
         place = _home(kind) / key
         private_folder(place.parent)
@@ -36,7 +34,7 @@ def remember(kind: Kind, key: str, content: bytes = b"") -> None:
 
 
 def recalled(kind: Kind, key: str) -> bytes | None:
-    """Return what is kept under a key; None if nothing is, or another user could have written it."""
+    """Return the content kept under a key; None without one, or if another user could have written it."""
     with contextlib.suppress(OSError):
         place = _home(kind) / key
         return place.read_bytes() if is_ours(place) else None

@@ -1,6 +1,7 @@
-"""The look of every image: colors, type and axes. matplotlib is imported when an image is drawn.
+"""The style of all figures: colors, fonts and axes. matplotlib is imported when a figure is drawn.
 
-A figure gets everything set on itself: matplotlib's global settings are the user's, and do not change.
+Every setting is made on the figure itself: matplotlib's global settings belong to the user, and do not
+change.
 """
 
 from __future__ import annotations
@@ -37,13 +38,13 @@ _DRAWING = threading.Lock()
 
 
 def figure(width: float, height: float, *, title: str, subtitle: str = "") -> Figure:
-    """Return an empty figure under a head: a title in bold, and a subtitle of any number of lines.
+    """Return an empty figure with a bold title, and a subtitle of any number of lines.
 
     Text that does not fit the width ends in an ellipsis.
 
     Args:
         width: inches.
-        height: inches, to which the head is added.
+        height: inches, without title and subtitle.
     """
     from matplotlib.figure import Figure
 
@@ -67,11 +68,11 @@ def figure(width: float, height: float, *, title: str, subtitle: str = "") -> Fi
 
 
 def tidy(axes: Axes, *, grid: Literal["x", "y", "both"] = "y", frame: bool = False) -> None:
-    """Give axes the look: faint lines in place of a box, muted labels, no tick marks.
+    """Style axes: faint lines in place of a box, muted labels, no tick marks.
 
     Args:
-        grid: the axis whose ticks have lines across the plot.
-        frame: whether the lowest line is drawn.
+        grid: the axis whose ticks get lines across the plot.
+        frame: whether to draw the lowest line.
     """
     axes.set_facecolor(PAPER)
     axes.spines[:].set_visible(False)
@@ -84,7 +85,7 @@ def tidy(axes: Axes, *, grid: Literal["x", "y", "both"] = "y", frame: bool = Fal
 
 
 def legend(axes: Axes, *, right: bool = False) -> None:
-    """Name the labeled lines of axes in a row above them, on the left or on the right."""
+    """Draw the legend of axes in a row above them, on the left or on the right."""
     axes.legend(
         loc="lower right" if right else "lower left",
         bbox_to_anchor=(1, 1) if right else (0, 1),
@@ -100,9 +101,9 @@ def legend(axes: Axes, *, right: bool = False) -> None:
 
 
 def png(figure: Figure) -> bytes:
-    """Return a figure as the bytes of a PNG file, the same for the same figure.
+    """Return a figure as the bytes of a PNG file; equal figures give equal bytes.
 
-    No text of it is read as TeX: a class may be called `$x_1$`, or `$`.
+    Its text is never parsed as TeX: a class may be called `$x_1$`, or `$`.
     """
     from matplotlib.text import Text
 
@@ -117,7 +118,7 @@ def png(figure: Figure) -> bytes:
 
 
 def font(size: float, *, bold: bool = False) -> FreeTypeFont:
-    """Return the typeface of figures for Pillow; with a size in points, lengths are in points too."""
+    """Return the font of figures for Pillow; for a size in points, text lengths are in points too."""
     from matplotlib import get_data_path
     from PIL import ImageFont
 
@@ -126,7 +127,7 @@ def font(size: float, *, bold: bool = False) -> FreeTypeFont:
 
 
 def shortened(text: str, width: float, size: float, *, bold: bool = False) -> str:
-    """Return a text as one printable line, its end replaced by an ellipsis if it is wider than `width`."""
+    """Return a text as one printable line, cut with an ellipsis if it is wider than `width`."""
     letters, text = font(size, bold=bold), printable(text[:1_000])  # names in files may be of any length
     if letters.getlength(text) <= width:
         return text

@@ -1,7 +1,7 @@
-"""Long work on files, such as a download, tells whoever is listening how far it has come.
+"""Report the progress of long work on files, such as a download, to a listener.
 
-Between a command and a download stands the code of a plugin, so the listener is not an argument but a context
-variable: a dataset that reads its files through zoo shows progress without doing anything for it.
+A plugin's code runs between a command and a download, so the listener is a context variable rather than an
+argument: a dataset that reads its files through zoo shows progress without any code of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 @contextmanager
 def listening(listener: Listener) -> Generator[None]:
-    """Call `listener` with each report of work that is done inside, in this thread."""
+    """Call `listener` with each report of work in the body, in this thread."""
     token = _LISTENER.set(listener)
     try:
         yield
@@ -27,10 +27,10 @@ def listening(listener: Listener) -> Generator[None]:
 
 
 def report_work(what: str, done: int, total: int, unit: str) -> None:
-    """Report how far some work has come, such as `("downloading a.zip", 1_000, 30_000, "bytes")`.
+    """Report the progress of some work, such as `("downloading a.zip", 1_000, 30_000, "bytes")`.
 
     Args:
-        total: all there is to do; 0 if that is unknown.
+        total: the amount of all work; 0 if it is unknown.
     """
     listener = _LISTENER.get()
     if listener is not None:

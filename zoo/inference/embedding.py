@@ -1,4 +1,4 @@
-"""The features of inputs of the user's own, as rows, as one array, as JSON data and in a file. Torch-free."""
+"""Features of the user's own inputs, as rows, as one array, as JSON data and in a file. Torch-free."""
 
 from __future__ import annotations
 
@@ -33,20 +33,18 @@ def embedder(
     batch_size: int,
     threads: int | None,
 ) -> Callable[[Iterable[Source]], Iterator[dict[str, Any]]]:
-    """Return what yields a row `{"input", "features", "error"}` for each source in order.
+    """Return a function that yields a row `{"input", "features", "error"}` for each source in order.
 
-    Features are a float32 array; None, with the reason, for an input that cannot be read. A text is read from
-    an empty state on; its features are those after each token, (T, F), and pooled their mean. Features that
-    are not finite raise Diverged.
-
-    The arguments are those of `zoo.Model.features`.
+    Features are a float32 array, or None with an error for an input that cannot be read. A text is read from
+    an empty state; it has features after each token, (T, F), or pooled, their mean. Features that are not
+    finite raise Diverged. The arguments are those of `zoo.Model.features`.
 
     Raises:
         OptionError: the layer has no features.
         WeightsError: the task does not read inputs one by one.
     """
     if not isinstance(processor, ReadsInputs):
-        what = f"a model for {processor.spec.name} cannot read inputs: its task does not say how"
+        what = f"a model for {processor.spec.name} cannot read inputs: its task does not implement it"
         raise WeightsError(what, hint="its processor must implement zoo.processors.ReadsInputs")
     runner, texts = runner.with_features(layer, pool=pool), isinstance(processor, Scores)
     read, size = processor.input_reader(card).read, 1 if texts else batch_size
@@ -83,7 +81,7 @@ def _rows(found: Iterable[tuple[Source, Array | Unread]]) -> Iterator[dict[str, 
 
 
 class UnreadRows:
-    """Tells why inputs could not be read, each in a warning and many as a number."""
+    """Warns of inputs that could not be read: of each of the first few, and of the number of others."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -96,20 +94,20 @@ class UnreadRows:
                 warn(f"{row['input']} {row['error']}")
 
     def finish(self) -> None:
-        """Warn of those that were not told."""
+        """Warn of the number of other unreadable inputs."""
         if self.count > _TOLD:
             warn(f"{self.count - _TOLD:,} more inputs cannot be read")
 
 
 def common_shape(shape: Sequence[int | None] | None, features: Array | None) -> Sequence[int | None] | None:
-    """Return the shape of features and those before them; a size that differs is None."""
+    """Return the common shape of features and earlier ones; a size that differs is None."""
     if features is None or shape is None:
         return shape if features is None else [*features.shape]
     return [one if one == other else None for one, other in zip(shape, features.shape, strict=False)]
 
 
 def stacked(rows: Iterable[Mapping[str, Any]]) -> Array:
-    """Return the features of some rows as an array, (N, F) or (N, ...); not a number where there are none.
+    """Return the features of some rows as an array, (N, F) or (N, ...), with NaN for unreadable inputs.
 
     Warns of inputs that could not be read. Raises DataError if none could, and OptionError unless all
     features have one shape.
@@ -132,19 +130,19 @@ def stacked(rows: Iterable[Mapping[str, Any]]) -> Array:
 
 
 def plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row as JSON data, its numbers with six digits: those after them depend on the batch."""
+    """Return a row as JSON data, with six digits of each number; further digits depend on the batch."""
     features = row["features"]
     return {**row, "features": None if features is None else rounded(features.tolist())}
 
 
 def require_format(out: Path) -> None:
-    """Raise OptionError unless a path is one of a file that features can be written to."""
+    """Raise OptionError unless features can be written to a file with this suffix."""
     if out.suffix not in (".npy", ".csv", ".jsonl"):
-        raise OptionError(f"the output must be a .npy, a .csv or a .jsonl (got {out})")
+        raise OptionError(f"the output must be a .npy, .csv or .jsonl file (got {out})")
 
 
 def to_write(row: Mapping[str, Any], out: Path) -> PredictedRow:
-    """Return a row as a file takes it. Raises OptionError for feature maps in a CSV."""
+    """Convert a row for a file. Raises OptionError for feature maps in a CSV."""
     features, about = row["features"], {"input": row["input"], "error": row["error"]}
     if out.suffix == ".jsonl":
         about = plain(row)

@@ -1,4 +1,4 @@
-"""Whether an exported file takes and gives what its card says. Torch-free."""
+"""Check an exported file's inputs and outputs against its card. Torch-free."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from zoo.registry.registry import Registry
 
 
 def require_fitting(exported: Exported, registry: Registry, name: str) -> Processor:
-    """Return the processor of an exported file. Raises WeightsError if card and signature do not agree."""
+    """Return the processor of an exported file.
+
+    Raises WeightsError if its card and signature do not match.
+    """
     card, signature = exported.card, exported.signature
     try:
         processor = make_processor(registry, card.task)
@@ -19,7 +22,7 @@ def require_fitting(exported: Exported, registry: Registry, name: str) -> Proces
         hint = f"its card says it was written with {card.versions.get('plugin', 'an unknown distribution')}"
         raise WeightsError(f"{name} is for {card.task}, which no plugin provides", hint=hint) from error
     except OptionError as error:
-        raise WeightsError(f"{name}: its card is wrong: {error}") from None
+        raise WeightsError(f"{name}: its card is invalid: {error}") from None
     items, answers = signature.inputs[0], signature.outputs[0]
     labels = card.arguments.get(processor.spec.labels[0]) if processor.spec.labels else None
     stateful = isinstance(processor, Scores | WritesText)

@@ -1,4 +1,4 @@
-"""What a trained model says of inputs of the user's own. Torch-free."""
+"""A trained model's predictions for the user's own inputs. Torch-free."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNSURE = "unsure"
 
 
 class PredictedRow(NamedTuple):
-    """What a model says of an input.
+    """A model's prediction for an input.
 
     Attributes:
         row: `{"input", "predictions", "error"}`, JSON data; the error is None, or why there are
@@ -42,23 +42,25 @@ def predictor(
     batch_size: int,
     threads: int | None,
 ) -> Callable[[Iterable[Source]], Iterator[PredictedRow]]:
-    """Return what yields the predictions for each source in order. It raises Diverged for infinite ones.
+    """Return a function that yields the predictions for each source in order.
+
+    It raises Diverged if they are not finite.
 
     The arguments are those of `zoo.Model.predict`.
 
     Raises:
         OptionError: an option does not fit the task.
-        WeightsError: the task does not say how to predict.
+        WeightsError: the task does not implement prediction.
     """
     if not isinstance(processor, Predicts | Scores):
-        what = f"a model for {processor.spec.name} cannot predict: its task does not say how"
+        what = f"a model for {processor.spec.name} cannot predict: its task does not implement prediction"
         raise WeightsError(what, hint="its processor must implement zoo.processors.Predicts")
     labels, one_by_one = processor.spec.labels, isinstance(processor, Scores)
     if top is not None and (one_by_one or not labels):
         name = processor.spec.name
-        raise OptionError(f"top is for models that choose among classes, but this one is for {name}")
+        raise OptionError(f"top requires a model that chooses among classes, but this one is for {name}")
     if min_confidence is not None and labels and UNSURE in map(str, card.preprocess.get(labels[1], ())):
-        raise OptionError(f"min_confidence cannot be used: the model has a class of that name, {UNSURE!r}")
+        raise OptionError(f"min_confidence cannot be used: the model itself has a class named {UNSURE!r}")
     read, size = processor.input_reader(card).read, 1 if one_by_one else batch_size
 
     def answer(items: list[Any]) -> Sequence[Prediction]:
@@ -74,13 +76,13 @@ def predictor(
 
 
 def _scored(runner: Runner, card: Card, processor: Scores, tokens: NDArray[np.int64]) -> Prediction:
-    """Return what a processor says of a sequence, which is read from an empty state on."""
+    """Return a processor's prediction for a sequence, which is read from an empty state."""
     read = (_finite(outputs[runner.main_output]) for outputs in runner.read(tokens[:-1]))
     return processor.score(read, tokens, card.preprocess)
 
 
 def _finite(outputs: NDArray[Any]) -> NDArray[Any]:
-    """Return outputs. Raises Diverged if one is not a number: finite weights can be too large."""
+    """Return outputs. Raises Diverged if one is NaN: finite weights can be too large."""
     if np.isnan(outputs).any() or np.isposinf(outputs).any():
         hint = "the weights are finite, but too large to compute with"
         raise Diverged("the predictions are not finite", hint=hint)
@@ -99,20 +101,20 @@ def _rows(
 
 
 def _sure(prediction: Prediction, least: float | None) -> list[dict[str, Any]]:
-    """Return the predictions as JSON data; a single one, unsure, if the first is not probable enough.
+    """Return the predictions as JSON data, or the single prediction `unsure` if the first is too improbable.
 
     Raises OptionError if the model does not choose one class.
     """
     if least is not None:
         if prediction.confidence is None:
-            raise OptionError("min_confidence is for models that choose one class for each input")
+            raise OptionError("min_confidence requires a model that chooses one class for each input")
         if prediction.confidence < least:
             return [{"class": UNSURE, "probability": rounded(prediction.confidence)}]
     return [{key: rounded(value) for key, value in row.items()} for row in prediction.rows]
 
 
 def rounded(value: Any) -> Any:
-    """Return numbers, in lists or alone, to six digits: those after them depend on the batch."""
+    """Round numbers, in lists or alone, to six digits; further digits depend on the batch."""
     if isinstance(value, list):
         return [*map(rounded, cast("list[Any]", value))]
     return float(f"{value:.6g}") if isinstance(value, float) else value

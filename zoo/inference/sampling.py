@@ -1,10 +1,8 @@
-"""Text from a language model, one token at a time, the hidden state carried from each to the next.
+"""Sample text from a language model, one token at a time, carrying the hidden state.
 
-A model that reads backwards also writes backwards: its prompt is how the text ends, and the text grows to the
-left of it. It can only be returned once it is whole.
-
-Tokens are drawn by numpy from uniform numbers of its own, so that a model and its exported file generate the
-same text. Torch-free.
+A model that reads backwards also writes backwards: the prompt is the end of the text, which grows to the
+left, and can only be returned when it is complete. Tokens are sampled with NumPy's uniform random numbers, so
+a model and its exported file generate the same text. Torch-free.
 """
 
 from __future__ import annotations
@@ -34,15 +32,15 @@ _BLOCK = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How tokens are drawn. Raises OptionError for a value that is out of range.
+    """Options of sampling. Raises OptionError for a value that is out of range.
 
     Attributes:
-        samples: number of texts to draw side by side.
+        samples: number of texts to generate in parallel.
         max_new_tokens: number of tokens to generate.
         temperature: divides the logits. Lower is more conservative; 0 is greedy.
-        top_k: sample from the k most likely tokens only; 0 is off.
+        top_k: sample only from the k most likely tokens; 0 disables it.
         top_p: sample only from the most likely tokens whose probabilities add up to this; 1 disables it.
-        stop: end before this string first appears in what is generated; empty is off.
+        stop: stop before generating this string; empty disables it.
     """
 
     samples: Annotated[int, Meta(ge=1)] = 1
@@ -60,15 +58,14 @@ class Sampling:
 def stream(
     runner: Runner, preprocess: Mapping[str, Any], *, prompt: str = "", sampling: Sampling = Sampling()
 ) -> Generator[tuple[str, float]]:
-    """Yield each token of the text that follows `prompt` with its surprisal, as soon as it is final.
+    """Yield each token that follows `prompt`, with its surprisal, as soon as it is final.
 
-    The model reads the prompt once and then only the token it drew last. Special tokens such as `<unk>` are
-    never drawn. An empty prompt starts from a newline or, without one in the vocabulary, from the most
-    frequent token. A token that the stop string begins in is cut there. A model that reads backwards yields
-    the text before `prompt`: its tokens in the order of the text, once all are drawn.
-
-    The surprisal is -log p in nats, where p is the probability that the model itself gives the token,
-    whatever the temperature, top-k and top-p.
+    The model reads the prompt once, and then only the latest token. Special tokens such as `<unk>` are never
+    sampled. With an empty prompt, the model starts from a newline or, if the vocabulary has none, from the
+    most frequent token. If the stop string begins within a token, the token is cut there. A model that reads
+    backwards yields the text before `prompt`: its tokens in the order of the text, once all are sampled. The
+    surprisal is -log p in nats, where p is the model's own probability of the token, before temperature,
+    top-k and top-p.
 
     Raises:
         OptionError: the model can never generate the stop string.
@@ -88,14 +85,14 @@ def sample_many(
     sampling: Sampling = Sampling(),
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[str]:
-    """Return texts drawn side by side in one batch; otherwise as `stream`.
+    """Return texts that are sampled in one batch; otherwise as `stream`.
 
-    Text i depends on (seed, i) and not on the count, and text 0 is the one that `stream` yields. This holds
-    as exactly as the model's arithmetic: matrix products of another batch size may round differently, and so
-    change a draw that falls right on the border between two tokens.
+    Text i depends on (seed, i) and not on the number of texts, and text 0 is the one that `stream` yields.
+    Rounding can break this rule: matrix products of another batch size may round differently, and change a
+    draw that falls on the border between two tokens.
 
     Args:
-        report: called in each step with the number of tokens drawn before, of all texts, and their total.
+        report: called in each step with the number of tokens sampled before, over all texts, and the total.
     """
     vocabulary, stop = _prepare(preprocess, sampling)
     count = sampling.samples
@@ -114,8 +111,8 @@ def sample_many(
 def choose(logits: Numbers, uniforms: Numbers, sampling: Sampling) -> Tokens:
     """Turn logits (B, V) and uniform numbers (B,) in [0, 1) into tokens (B,).
 
-    A token is where its row's cumulative probability, in double precision, first exceeds the row's number.
-    Top-k keeps exactly k tokens, the first of those that tie; top-p (Holtzman et al. 2020) then narrows the
+    A row's token is the first whose cumulative probability, in double precision, exceeds the row's number.
+    Top-k keeps exactly k tokens, the first ones among ties; top-p (Holtzman et al. 2020) then narrows the
     rest.
     """
     if sampling.temperature == 0:
@@ -138,18 +135,18 @@ def choose(logits: Numbers, uniforms: Numbers, sampling: Sampling) -> Tokens:
 
 
 def _highest(logits: Numbers, count: int) -> NDArray[np.bool_]:
-    """Return which `count` logits of each row (B, V) are its highest."""
+    """Return a mask of the `count` highest logits of each row (B, V)."""
     least = np.partition(logits, -count, 1)[:, -count, None]
     above, equal = logits > least, logits == least
     return above | (equal & (equal.cumsum(1) <= count - above.sum(1, keepdims=True)))
 
 
 class _Drawn(NamedTuple):
-    """What a step draws for each sample: its text, mirrored if the model reads backwards.
+    """The tokens of one step, one for each sample, and their text, reversed if the model reads backwards.
 
     Attributes:
         tokens: (B,)
-        logits: what they were drawn from, (B, V).
+        logits: logits that they were sampled from, (B, V).
     """
 
     texts: list[str]
@@ -166,7 +163,7 @@ class _Drawn(NamedTuple):
 def _draw(
     runner: Runner, vocabulary: Vocabulary, prompt: str, sampling: Sampling, *, count: int
 ) -> Generator[_Drawn]:
-    """Yield what each step adds to each of `count` samples."""
+    """Yield the tokens that each step adds to `count` samples."""
     texts = [text[::-1] for text in vocabulary.texts] if vocabulary.backwards else vocabulary.texts
     numbers, _ = vocabulary.encode(prompt)
     if not numbers:
@@ -197,12 +194,12 @@ def _draw(
 
 
 def _uniforms(stream: np.random.PCG64) -> Numbers:
-    """Return the next numbers in [0, 1), of 53 bits each, as numpy makes them."""
+    """Return the next random numbers in [0, 1), with 53 bits each, as NumPy makes them."""
     return (stream.random_raw(_BLOCK) >> np.uint64(11)) * 2.0**-53
 
 
 def _tokens(steps: Generator[_Drawn], text: _Text) -> Generator[tuple[str, float]]:
-    """Yield each token with its surprisal as soon as all of it is final, and then what of one is left."""
+    """Yield each token with its surprisal as soon as it is final, and last the final part of a cut token."""
     waiting, ready = deque[tuple[str, float]](), 0
     with closing(steps):
         for drawn in steps:
@@ -226,7 +223,7 @@ def _reversed(tokens: Iterator[tuple[str, float]]) -> Generator[tuple[str, float
 
 
 class _Text:
-    """One sample as it is drawn: what is final, and what may still turn out to be the stop string."""
+    """One sample in progress: its final text, and the end that may become the stop string."""
 
     def __init__(self, stop: str) -> None:
         self._stop = stop
@@ -234,7 +231,7 @@ class _Text:
         self.ended = False
 
     def add(self, piece: str) -> str:
-        """Take the next piece and return what is final now: nothing, once the stop string has come."""
+        """Add the next piece and return the text that is now final; nothing after the stop string."""
         if self.ended:
             return ""
         text, stop, _ = (self.held + piece).partition(self._stop) if self._stop else (piece, "", "")
@@ -247,7 +244,10 @@ class _Text:
 
 
 def _prepare(preprocess: Mapping[str, Any], sampling: Sampling) -> tuple[Vocabulary, str]:
-    """Return the vocabulary and the stop string in its case. Raises OptionError if that cannot occur."""
+    """Return the vocabulary, and the stop string in the vocabulary's case.
+
+    Raises OptionError if that string cannot occur.
+    """
     vocabulary = Vocabulary(preprocess)
     if not vocabulary.drawable:
         raise OptionError("the vocabulary has no tokens to draw from")

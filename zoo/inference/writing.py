@@ -1,9 +1,9 @@
-"""Answers in a file, a row for each input: CSV and JSONL, which a later call continues, and numpy's arrays.
+"""Write results to a file, a row for each input: CSV and JSONL, which can be continued, or NumPy arrays.
 
-While a CSV or JSONL file is being written, a file beside it says with what: `x.csv.unfinished`. Whatever
-stops the writing, the file holds whole rows and perhaps half of one, and goes on from there if the inputs
-begin as they did and the model and the options are the same. A call that fails, such as for an option that
-does not fit, removes the file that it began.
+While a CSV or JSONL file is being written, `x.csv.unfinished` beside it records the model and the options.
+However the writing is interrupted, the file holds whole rows and at most one partial row. A later call
+continues it if the model, the options and the first inputs are the same. A call that fails, such as for an
+option that does not fit, removes the file that it began.
 """
 
 from __future__ import annotations
@@ -35,17 +35,20 @@ _IN_FOLDER = "predictions.jsonl"
 
 
 class Table(ABC):
-    """Where answers are written.
+    """An output file of rows.
 
     Attributes:
-        count: rows that are there.
-        before: how many of them an earlier call wrote.
+        count: number of rows in the file.
+        before: number of rows that earlier calls wrote.
     """
 
     count = before = 0
 
     def rest(self, sources: Iterator[Source]) -> Iterator[Source]:
-        """Return the sources without a row. Raises OutputError if those with one are others."""
+        """Return the sources without a row.
+
+        Raises OutputError if the existing rows belong to other sources.
+        """
         return sources
 
     @abstractmethod
@@ -54,25 +57,25 @@ class Table(ABC):
 
 
 def being_written(out: Path) -> list[Path]:
-    """Return the files and folders that writing answers to `out` makes."""
+    """Return the files and folders that are created for the output `out`."""
     beside = out.with_suffix(".txt") if out.suffix == ".npy" else _images(out)
     return [out, _marker(out), beside]
 
 
 @contextmanager
 def opened(out: Path, made_with: Mapping[str, Any]) -> Generator[Table]:
-    """Open a file for answers: `.csv`, `.jsonl` or `.npy`, or a folder with a `predictions.jsonl`.
+    """Open an output file: `.csv`, `.jsonl` or `.npy`, or a folder with a `predictions.jsonl`.
 
     Args:
-        made_with: JSON data on the model and the options, which must be equal to continue.
+        made_with: JSON data on the model and the options, which must be the same to continue a file.
 
     Raises:
-        OptionError: the name says none of these.
-        OutputError: there is such a file that is finished, or was begun with something else, or is being
-            written; or it cannot be written.
+        OptionError: the name has another suffix.
+        OutputError: the file exists and is finished, was begun with another model or other options, or is
+            being written; or it cannot be written.
     """
     if out.suffix not in ("", ".csv", ".jsonl", ".npy") or out.name in ("", "..", "-"):
-        raise OptionError(f"the output must be a .csv, a .jsonl, a .npy or a folder of its own (got {out})")
+        raise OptionError(f"the output must be a .csv, .jsonl or .npy file, or a new folder (got {out})")
     if not out.suffix and out.is_file():
         raise OutputError(f"{out} is a file, not a folder", hint="choose another output, such as x.csv")
     path = out if out.suffix else out / _IN_FOLDER
@@ -95,7 +98,7 @@ def _marker(path: Path) -> Path:
 
 
 def _images(table: Path) -> Path:
-    """Return the folder of the images that a table names."""
+    """Return the folder of the images that a file's rows name."""
     return table.parent if table.name == _IN_FOLDER else table.with_name(f"{table.stem}-images")
 
 
@@ -105,7 +108,7 @@ def _exists(path: Path) -> OutputError:
 
 @contextmanager
 def _lines(path: Path, made_with: Mapping[str, Any]) -> Generator[_Lines]:
-    """Open a CSV or JSONL file; once the block succeeds, it is finished."""
+    """Open a CSV or JSONL file; when the block succeeds, the file is finished."""
     marker = _marker(path)
     with path.open("a+b", buffering=0) as file:
         try:
@@ -139,17 +142,17 @@ def _require_same(path: Path, marker: Path, made_with: Mapping[str, Any]) -> Non
         begun = parse_json(marker.read_text(encoding="utf-8"))
         differ = [key for key in made_with if begun[key] != made_with[key]]  # such as `top`
     except (ValueError, KeyError, TypeError):
-        raise OutputError(f"{marker} is not as zoo wrote it", hint=f"remove it and {path.name}") from None
+        raise OutputError(f"{marker} is damaged or was edited", hint=f"remove it and {path.name}") from None
     if differ:
         was = [f"without {key}" if begun[key] is None else f"with {key}={begun[key]}" for key in differ]
         now = ["none" if made_with[key] is None else made_with[key] for key in differ]
         changes = " and ".join(f"{old} (now {new})" for old, new in zip(was, now, strict=True))
-        hint = f"type the command that it was begun with, or remove {path.name} and {marker.name}"
+        hint = f"repeat the original command, or remove {path.name} and {marker.name}"
         raise OutputError(f"{path} is unfinished and was begun {changes}", hint=hint)
 
 
 class _Lines(Table):
-    """A file of lines, one for each input; a CSV begins with one that names the columns."""
+    """A file with a line for each input; a CSV starts with a header line."""
 
     def __init__(self, path: Path, file: IO[bytes]) -> None:
         self._path = path
@@ -159,7 +162,7 @@ class _Lines(Table):
         self._waiting: list[PredictedRow] = []  # unread inputs, until an answer says which columns there are
 
     def rest(self, sources: Iterator[Source]) -> Iterator[Source]:
-        """Return the sources without a row, and cut off half a row at the end."""
+        """Return the sources without a row, and remove a partial row at the end."""
         whole = 0
         with io.open(os.dup(self._file.fileno()), "rb") as reading:  # noqa: UP020 - of a descriptor
             reading.seek(0)
@@ -184,14 +187,14 @@ class _Lines(Table):
             text = line.decode()
             wrote = next(csv.reader([text]))[0] if self._columns else parse_json(text)["input"]
         except (ValueError, KeyError, TypeError, IndexError, csv.Error):
-            raise OutputError(f"row {number} of {self._path} is not as zoo wrote it", hint=hint) from None
+            raise OutputError(f"row {number} of {self._path} is damaged or was edited", hint=hint) from None
         name = source and (_cell(source.name) if self._columns else source.name)
         if name != wrote:
             message = f"{self._path} has other inputs: number {number} was {wrote} and is {name or 'missing'}"
             raise OutputError(message, hint=hint)
 
     def write(self, predicted: PredictedRow) -> dict[str, Any]:
-        """Add a row, the images of the input first, and return it."""
+        """Add a row, after writing the images of the input, and return it."""
         row, prediction = predicted
         for name, draw in (prediction.images if prediction else {}).items():
             row[name] = self._draw(row["input"], name, draw())
@@ -202,7 +205,7 @@ class _Lines(Table):
         return row
 
     def _draw(self, name: str, what: str, png: bytes) -> str:
-        """Write an image; return its path from the folder of the table."""
+        """Write an image; return its path relative to the output file's folder."""
         folder = _images(self._path)
         folder.mkdir(exist_ok=True)
         stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(name).stem).strip(".-")[:80]
@@ -211,7 +214,7 @@ class _Lines(Table):
         return str(path.relative_to(self._path.parent))
 
     def _flush(self) -> None:
-        """Write the rows that wait, and the columns before the first."""
+        """Write the buffered rows, after the header."""
         text = ""
         if self._csv and not self._columns:
             self._columns = _columns(self._waiting[-1])
@@ -228,14 +231,14 @@ class _Lines(Table):
         return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
 
     def finish(self) -> None:
-        """Write what is left, and wait until it is on the disk."""
+        """Write the rest, and wait until it is on the disk."""
         if self._waiting:
             self._flush()
         os.fsync(self._file.fileno())
 
 
 def _columns(predicted: PredictedRow) -> list[str]:
-    """Return the columns of a CSV: those of an answer, between the input and the rest of the row."""
+    """Return the columns of a CSV: those of a prediction, between the input and the rest of the row."""
     row, prediction = predicted
     keys = ["class", "probability"] if prediction else []
     if row["predictions"]:
@@ -244,7 +247,7 @@ def _columns(predicted: PredictedRow) -> list[str]:
 
 
 def _cells(row: Mapping[str, Any], columns: list[str]) -> list[str]:
-    """Return a row's text in each column; several answers are separated by `|`."""
+    """Return a row's text for each column; several predictions are separated by `|`."""
     cells: list[str] = []
     for column in columns:
         values = [row[column]] if column in row else [answer.get(column) for answer in row["predictions"]]
@@ -265,7 +268,7 @@ def _csv_line(cells: list[str]) -> str:
 
 @contextmanager
 def _array(path: Path) -> Generator[_Array]:
-    """Open `x.npy`, and `x.txt` for the names of the inputs; both appear once the block succeeds."""
+    """Open `x.npy`, and `x.txt` for the names of the inputs; both appear when the block succeeds."""
     names = path.with_suffix(".txt")
     for file in (path, names):
         if os.path.lexists(file):
@@ -278,7 +281,7 @@ def _array(path: Path) -> Generator[_Array]:
 
 
 class _Array(Table):
-    """Rows of numbers of one shape, (N, ...) float32; those of an unreadable input are not a number."""
+    """Rows of numbers of one shape, (N, ...) float32, with NaN for an unreadable input."""
 
     def __init__(self, path: Path, file: IO[bytes], names: IO[bytes]) -> None:
         self._path, self._file, self._names = path, file, names
@@ -293,7 +296,7 @@ class _Array(Table):
         if prediction is None:
             self._skipped += 1
         elif prediction.values is None:
-            message = f"{self._path} is for rows of numbers, which are not what this model answers"
+            message = f"{self._path} is for rows of numbers, which this model does not predict"
             raise OptionError(message, hint="write a .csv, a .jsonl or a folder instead")
         else:
             self._add(row["input"], prediction.values.astype("<f4"))
@@ -305,18 +308,18 @@ class _Array(Table):
             self._file.write(_header(0, self._shape))
         if values.shape != self._shape:
             shapes = f"{name} has {values.shape}, and those before it {self._shape}"
-            raise OptionError(f"{self._path} is for rows of one shape: {shapes}", hint="choose a .jsonl")
+            raise OptionError(f"{self._path} requires rows of one shape: {shapes}", hint="choose a .jsonl")
         self._skip()
         self._file.write(values.tobytes())
 
     def _skip(self) -> None:
-        """Write the rows of unreadable inputs, whose shape is known by now."""
+        """Write the rows of unreadable inputs, since the shape is now known."""
         for _ in itertools.repeat(None, self._skipped):
             self._file.write(np.full(self._shape or (0,), np.nan, "<f4").tobytes())
         self._skipped = 0
 
     def finish(self) -> None:
-        """Write the rest, and the header: how many rows there are."""
+        """Write the rest, and the header with the number of rows."""
         self._skip()
         shape = self._shape or (0,)
         header = _header(self.count, shape)
@@ -326,7 +329,7 @@ class _Array(Table):
 
 
 def _header(count: int, shape: tuple[int, ...]) -> bytes:
-    """Return the header of an array, which is as long for any number of rows: numpy leaves room to append."""
+    """Return the header of an array; NumPy leaves room in it, so its length does not depend on the rows."""
     header = io.BytesIO()
     about = {"descr": "<f4", "fortran_order": False, "shape": (count, *shape)}
     np.lib.format.write_array_header_1_0(header, about)

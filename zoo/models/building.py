@@ -1,4 +1,4 @@
-"""From an architecture's entry and options to a module."""
+"""Build a module from an architecture's entry and options."""
 
 from __future__ import annotations
 
@@ -22,12 +22,11 @@ from zoo.seeds import GLOBAL_GENERATOR
 def model_arguments(
     entry: Entry[ArchitectureSpec], task: TaskSpec, dims: Mapping[str, int], given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return every argument to build a model with: dims, defaults, the preset's config, the user's options.
+    """Return all arguments of a model: dims, defaults, the preset's config, the user's options.
 
     Raises:
-        OptionError: the architecture does not have an option, the value is of the wrong type, or the images
-            are too small.
-        SpecError: the dataset does not say all of the task's dims.
+        OptionError: an option is unknown or has a value of the wrong type, or the images are too small.
+        SpecError: the dataset does not declare all of the task's dims.
     """
     missing = [name for name in task.dims if name not in dims]
     if missing:
@@ -45,7 +44,7 @@ def model_arguments(
 
 
 def require_size(entry: Entry[ArchitectureSpec], size: int | None, *, hint: str | None = None) -> None:
-    """Raise OptionError for images of fewer pixels a side than an architecture can read."""
+    """Raise OptionError for images that are smaller than an architecture can read."""
     smallest = entry.spec.smallest_image
     if size is not None and size < smallest:
         message = f"{entry.name} reads images of at least {smallest}×{smallest} pixels (got {size}×{size})"
@@ -55,11 +54,11 @@ def require_size(entry: Entry[ArchitectureSpec], size: int | None, *, hint: str 
 def build_model(
     entry: Entry[ArchitectureSpec], arguments: Mapping[str, Any], *, seed: int | None = None
 ) -> nn.Module:
-    """Build a model, its initial weights drawn from `seed`; torch's global generator is as before afterwards.
+    """Build a model with initial weights from `seed`; torch's global generator does not change.
 
-    Safe from many threads, also while another one trains: one at a time uses the generator, which code other
-    than zoo's should then leave alone. Without a seed, the weights are those of seed 0, for a caller that
-    replaces them.
+    Thread-safe, even while another thread trains: one thread at a time uses the generator, which code outside
+    zoo should not use meanwhile. Without a seed, the weights are those of seed 0, for a caller that replaces
+    them.
 
     Raises SpecError with the architecture's own message if it refuses its arguments.
     """
@@ -85,14 +84,14 @@ def build_model(
 
 @contextmanager
 def on_meta() -> Generator[None]:
-    """Build models inside on torch's meta device: tensors have a dtype and a shape, but no values."""
+    """In the body, build models on torch's meta device: tensors have a dtype and a shape, but no values."""
     with torch.device("meta"), _SkipNormal():
         yield
 
 
 @contextmanager
 def generator_restored() -> Generator[None]:
-    """Restore torch's global generator afterwards, and not while another thread depends on it."""
+    """Restore torch's global generator after the body, but not while another thread depends on it."""
     kept = torch.random.fork_rng(range(torch.cuda.device_count()))
     with GLOBAL_GENERATOR:
         kept.__enter__()
@@ -105,7 +104,7 @@ def generator_restored() -> Generator[None]:
 
 @contextmanager
 def drawing_from(seed: int) -> Generator[None]:
-    """Seed torch's global generator inside, and restore it afterwards; nobody else uses it meanwhile."""
+    """Seed torch's global generator in the body, and restore it afterwards; other zoo threads wait."""
     if torch.get_default_device().type == "meta":  # where nothing is drawn
         yield
         return
@@ -117,7 +116,7 @@ def drawing_from(seed: int) -> Generator[None]:
 
 
 class _SkipNormal(TorchFunctionMode):
-    """Leave out `normal_` on the meta device: it would do nothing but import torch's compiler, for 0.8 s."""
+    """Skip `normal_` on the meta device, where it only imports torch's compiler, for 0.8 s."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None

@@ -1,4 +1,4 @@
-"""What a model costs: parameters, and floating-point operations of one forward pass."""
+"""The cost of a model: parameters, and floating-point operations of one forward pass."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from zoo.registry.specs import ArchitectureSpec, TaskSpec
 
 
 def measure_cost(entry: Entry[ArchitectureSpec], spec: TaskSpec, task: Task) -> dict[str, Any]:
-    """Return `parameters`, `flops` of one item's forward pass, and the dims they are `measured_at`.
+    """Return `parameters`, `flops` of one item's forward pass, and the dims of the model, `measured_at`.
 
-    They are the task's usual ones, or of the smallest image that the model reads, if that is larger.
-
-    Nothing is computed: the model is built on torch's meta device.
+    These are the task's usual dims, with larger images if the model requires them. Nothing is computed: the
+    model is built on torch's meta device.
 
     Raises SpecError if that fails.
     """

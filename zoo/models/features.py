@@ -1,10 +1,10 @@
-"""The features of a model: what it has computed of an input when its head begins.
+"""The features of a model: its representation of an input, just before the head.
 
     with untouched(model) as inner, features_of(inner, subject.landmarks) as features:
         logits = inner(images)
     pooled(features.output)  # (B, F)
 
-They are for whatever compares inputs: a search for similar ones, clusters, a small classifier.
+They serve to compare inputs: to search for similar ones, to cluster, or to train a small classifier.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ class Features:
     """The features of the last batch that a model read.
 
     Args:
-        place: where they are, in words.
+        place: description of where they are, for messages.
         time_first: whether the model reads sequences, (T, B).
 
     Attributes:
         inputs: the batch.
-        found: what was found at the place.
+        found: the value found at the place.
     """
 
     def __init__(self, place: str, *, time_first: bool = False) -> None:
@@ -38,19 +38,19 @@ class Features:
 
     @property
     def output(self) -> Tensor:
-        """A vector or feature maps for each item, (B, F, ...); of sequences, a vector at each time (T, B, F).
+        """A vector or feature maps for each item, (B, F, ...), or for sequences at each time step, (T, B, F).
 
-        Raises OptionError if there is something else at the place.
+        Raises OptionError if the layer returns anything else.
         """
         found, inputs = self.found, self.inputs
         if not isinstance(found, Tensor) or not isinstance(inputs, Tensor) or not found.is_floating_point():
-            what = "nothing: it did not run" if found is None else f"a {type(found).__name__}"
-            raise OptionError(f"{self.place} gives {what}, not features")
+            what = "nothing, since it did not run" if found is None else f"a {type(found).__name__}"
+            raise OptionError(f"{self.place} returned {what}, not features")
         items = inputs.shape[: 1 + self.time_first]
         if found.shape[: len(items)] != items or found.ndim == len(items):
             shapes = f"{tuple(found.shape)} for inputs of {tuple(inputs.shape)}"
             hint = "choose a layer that runs once, and computes a vector or maps for each input"
-            raise OptionError(f"{self.place} gives {shapes}, not features", hint=hint)
+            raise OptionError(f"{self.place} returned {shapes}, not features", hint=hint)
         return found
 
 
@@ -58,13 +58,13 @@ class Features:
 def features_of(
     model: nn.Module, landmarks: Mapping[str, str], *, time_first: bool = False
 ) -> Generator[Features]:
-    """Store the features of each batch that a model reads, detached, as they are before it changes them.
+    """Store the features of each batch, detached, before the model can change them in place.
 
-    They are the output of the landmark `features` or, without one, what the `head` reads. Of a layer that
-    returns a tuple, such as a GRU, they are its first part.
+    They are the output of the landmark `features` or, without that landmark, the input of the `head`. If a
+    layer returns a tuple, as a GRU does, they are its first element.
 
     Args:
-        landmarks: paths of submodules; one of the two must be there.
+        landmarks: paths of submodules, among them one of the two.
         time_first: whether the model reads sequences, (T, B).
     """
     of_head = "features" not in landmarks
@@ -84,7 +84,7 @@ def features_of(
 
 
 def pooled(features: Tensor) -> Tensor:
-    """Return one vector for each item, (B, F) in fp32: the mean over all places.
+    """Return one vector for each item, (B, F) in fp32: the mean over all positions.
 
     Args:
         features: vectors (B, F), which are returned as they are; sequences of them (B, N, F), such as the

@@ -1,4 +1,4 @@
-"""Which values of a model must be finite: all parameters, and the buffers that are so when it is built."""
+"""Check that a model is finite: all parameters, and the buffers that were finite when it was built."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 
 def infinite_buffers(model: nn.Module) -> frozenset[str]:
-    """Return the names of the buffers of a model just built that are not finite, such as a mask of -inf."""
+    """Return the names of a new model's buffers that are not finite, such as a mask of -inf."""
     buffers = model.named_buffers(remove_duplicate=False)
     return frozenset(name for name, buffer in buffers if not torch.isfinite(buffer).all())
 
 
 def not_finite(tensors: Mapping[str, Tensor], infinite: Collection[str] = ()) -> str | None:
-    """Return the name of the first tensor that is not finite, of those that should be; a GPU is read once."""
+    """Return the name of the first tensor that should be finite and is not, with a single read from a GPU."""
     names = [name for name in tensors if name not in infinite]
     if not names:
         return None

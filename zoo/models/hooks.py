@@ -1,9 +1,9 @@
-"""Looking inside a model without changing it: hooks that are always removed.
+"""Look inside a model without changing it: hooks that are always removed.
 
     with untouched(model) as inner, watching({"stages": inner.get_submodule("stages")}, see):
         inner(images)  # calls see("stages", features)
 
-A hook is a function that a module calls with its output. One that is left behind keeps memory alive and runs
+A hook is a function that a module calls with its output. A forgotten hook keeps memory alive and runs
 forever, so every hook here lives inside a `with` block.
 """
 
@@ -32,7 +32,7 @@ def watching(
 ) -> Generator[None]:
     """Call `see(name, output)` after a module has run; a result other than None replaces the output.
 
-    Only what this thread runs is seen, so that several threads can look inside one model.
+    Only calls from this thread are seen, so several threads can look inside one model.
     """
     me = threading.get_ident()
 
@@ -45,7 +45,7 @@ def watching(
 
 @contextlib.contextmanager
 def receiving(modules: Mapping[str, nn.Module], see: Callable[[str, object], None]) -> Generator[None]:
-    """Call `see(name, input)` before a module runs, with its first argument; otherwise as `watching`."""
+    """Call `see(name, input)` before a module runs, with its first argument; otherwise like `watching`."""
     me = threading.get_ident()
 
     def here(name: str, _: nn.Module, given: tuple[object, ...]) -> None:
@@ -58,7 +58,7 @@ def receiving(modules: Mapping[str, nn.Module], see: Callable[[str, object], Non
 
 @contextlib.contextmanager
 def _hooked(hooks: Iterable[RemovableHandle]) -> Generator[None]:
-    """Register hooks, which are made when they are read, and remove them in any case."""
+    """Register hooks from an iterable, and always remove them."""
     with contextlib.ExitStack() as stack:
         with _LOCK:
             for hook in hooks:
@@ -68,9 +68,9 @@ def _hooked(hooks: Iterable[RemovableHandle]) -> Generator[None]:
 
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Generator[None]:
-    """Switch a model to evaluation mode, and restore the mode of each module afterwards.
+    """Switch a model to evaluation mode in the body, and restore the mode of each module afterwards.
 
-    If several threads evaluate a model, the last to leave restores it.
+    If several threads evaluate a model, the last one restores the modes.
     """
     modules = [*model.modules()]
     with _LOCK:
@@ -95,12 +95,12 @@ def evaluating(model: nn.Module) -> Generator[None]:
 
 @contextlib.contextmanager
 def untouched(model: nn.Module) -> Generator[nn.Module]:
-    """Lend a model in evaluation mode, and restore its modes afterwards.
+    """Yield a model in evaluation mode, and restore its modes afterwards.
 
-    Yields the module inside the wrappers of `torch.compile` and `DistributedDataParallel`; compiled modules
-    run uncompiled meanwhile, since compiled code does not call hooks, and in one thread at a time. Random
-    draws need a `torch.Generator` of their own: torch's global one belongs to the caller, and to a training
-    in another thread.
+    Yields the module inside the wrappers of `torch.compile` and `DistributedDataParallel`. Compiled modules
+    run uncompiled meanwhile, since compiled code does not call hooks, and in one thread at a time. Use your
+    own `torch.Generator` for random numbers: torch's global generator belongs to the caller, and to a
+    training in another thread.
     """
     inner = _unwrapped(model)
     compiled = any(
@@ -113,10 +113,9 @@ def untouched(model: nn.Module) -> Generator[nn.Module]:
 
 @contextlib.contextmanager
 def uncompiled() -> Generator[None]:
-    """Run compiled modules uncompiled inside, in one thread at a time.
+    """Run compiled modules uncompiled in the body, in one thread at a time.
 
-    Dynamo cannot trace the hooks of this module, and a module that it has met with them runs uncompiled for
-    good.
+    Dynamo cannot trace these hooks, and a module that it has once seen with them is never compiled again.
     """
     with _STANCE, torch.compiler.set_stance("force_eager"):  # which is of the whole process
         yield
@@ -136,15 +135,15 @@ MOST_BYTES, MOST_OF_ONE = 1 << 27, 1 << 29
 
 
 class TooLarge(Exception):
-    """A layer would compute more than it may."""
+    """A layer's output would be larger than allowed."""
 
 
 @contextlib.contextmanager
 def no_larger_outputs(model: nn.Module, most: float) -> Generator[None]:
-    """Raise TooLarge before a convolution, a linear layer or an embedding computes more than `most` bytes.
+    """Raise TooLarge before a convolution, a linear layer or an embedding returns more than `most` bytes.
 
     A file of 1 MB may hold a convolution of 2,000 channels, whose output is a thousand times as large. Only
-    what this thread runs is limited.
+    this thread is limited.
     """
     layers = {
         str(n): layer

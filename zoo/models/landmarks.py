@@ -1,4 +1,4 @@
-"""The submodules that landmarks and users name."""
+"""Find the submodules that landmarks and users name."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from zoo.registry.specs import Landmark
 
 
 def layer_path(name: str, landmarks: Mapping[str, str], model: nn.Module) -> str:
-    """Return the path of a layer that a user names, by a landmark or the path itself.
+    """Return the path of a layer that a user names by a landmark or a path.
 
-    Raises OptionError if the model has no such layer; it lists the landmarks, or the layers, that there are.
+    Raises OptionError if the model has no such layer; the message lists its landmarks or layers.
     """
     known = [path for path, _ in model.named_modules() if path]
     path = landmarks.get(name, name)
@@ -30,19 +30,20 @@ def layer_path(name: str, landmarks: Mapping[str, str], model: nn.Module) -> str
 
 
 def require_modules(landmarks: Mapping[str, str], model: nn.Module, architecture: str) -> None:
-    """Raise SpecError for a landmark of an architecture that its model does not have."""
+    """Raise SpecError if a landmark of an architecture does not exist in the model."""
     known = [path for path, _ in model.named_modules()]
     for landmark, path in landmarks.items():
         if path not in known:
             nearest = did_you_mean(path, known)
-            hint = "the landmarks are in the spec of the architecture, which `zoo check` checks"
+            hint = "the landmarks are part of the architecture's spec, which `zoo check` checks"
             raise SpecError(
-                f"the {landmark} of {architecture} is {path!r}, but it has no such layer{nearest}", hint=hint
+                f"{architecture}: landmark {landmark} is {path!r}, but the model has no such layer{nearest}",
+                hint=hint,
             )
 
 
 def feature_landmarks(model: nn.Module, landmarks: Mapping[str, str], architecture: str) -> dict[str, str]:
-    """Return where the features of a model are, one path; none if its architecture does not say.
+    """Return the landmark with the features of a model; empty if its architecture declares none.
 
     Raises SpecError for a landmark that does not exist.
     """

@@ -1,4 +1,4 @@
-"""Freed memory that is kept for the next step."""
+"""Keep freed memory for the next step."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _MOST_OF_OLD_GLIBC = 1 << 25
 
 @functools.cache
 def keep_freed_memory() -> None:
-    """Let this process keep the memory that it frees, in blocks of up to 1 GiB, where its libc is glibc.
+    """With glibc, let this process keep the memory that it frees, in blocks of up to 1 GiB.
 
-    A step of a network allocates and frees the same few megabytes again and again. glibc gives such blocks
-    back to the system and asks for them anew, and the system fills each with zeros, page by page: up to a
-    third of a step. Where a variable of glibc's says when memory is given back, that choice stands.
+    A step of a network allocates and frees the same few megabytes again and again. glibc returns such blocks
+    to the system and requests them again, and the system fills them with zeros, page by page, which takes up
+    to a third of a step. If one of glibc's environment variables controls this, it is respected.
     """
     chosen = "glibc.malloc." in os.environ.get("GLIBC_TUNABLES", "") or any(map(os.environ.get, _CHOICES))
     if chosen or not sys.platform.startswith("linux"):

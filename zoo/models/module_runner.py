@@ -1,4 +1,4 @@
-"""A module as a runner: in evaluation mode, in fp32 and without gradients."""
+"""A runner for a module: in evaluation mode, in fp32 and without gradients."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from zoo.registry.registry import Registry
 
 
 class ModuleRunner(Runner):
-    """A module that computes what it is asked, and is left as it was.
+    """Runs a module without changing it.
 
     Args:
-        prepare: returns items (B, ...) as the module reads them.
+        prepare: prepares items (B, ...) for the module.
         landmarks: paths of submodules by landmark.
-        main_output: the name of what the module returns.
-        context: most tokens that it reads from an empty state on; 0 is any. See `zoo.models.windows`.
-        architecture: whose landmarks they are, for messages.
+        main_output: the name of the module's output.
+        context: most tokens that it reads from an empty state; 0 for no limit. See `zoo.models.windows`.
+        architecture: name of the architecture with these landmarks, for messages.
     """
 
     exported = False
@@ -66,10 +66,10 @@ class ModuleRunner(Runner):
         return self._module
 
     def with_features(self, layer: str, *, pool: bool) -> ModuleRunner:
-        """Return a runner whose outputs have the features of a layer too.
+        """Return a runner whose outputs also have the features of a layer.
 
         Raises:
-            OptionError: the model has no such layer, and for `features` no head.
+            OptionError: the model has no such layer, or for `features`, neither that landmark nor a head.
             SpecError: a landmark of its architecture does not exist.
         """
         found = layer == FEATURES and feature_landmarks(self._module, self._landmarks, self._architecture)
@@ -80,7 +80,7 @@ class ModuleRunner(Runner):
 
     @torch.inference_mode()
     def run(self, items: NDArray[Any]) -> Arrays:
-        """Return the outputs for a batch of items, in halves if they are too large.
+        """Return the outputs for a batch of items, computed in halves if the batch is too large.
 
         Raises WeightsError if the model needs too much memory for a single item.
         """
@@ -93,7 +93,7 @@ class ModuleRunner(Runner):
 
     @contextmanager
     def reading(self, *, trusted: bool = False) -> Generator[Step]:
-        """Yield a step; gradients are off only while it runs."""
+        """Yield a step; gradients are disabled only while it runs."""
         with ExitStack() as stack:
             inner = stack.enter_context(self._lent())
             if not trusted:
@@ -120,7 +120,7 @@ class ModuleRunner(Runner):
 
     @contextmanager
     def _lent(self) -> Generator[nn.Module]:
-        """Yield the module in evaluation mode; without its wrappers, which call no hooks, for features."""
+        """Yield the module in evaluation mode, and for features without wrappers, which do not call hooks."""
         if self._features:
             with untouched(self._module) as inner:
                 yield inner
@@ -140,7 +140,7 @@ class ModuleRunner(Runner):
         return tuple(map(torch.cat, pairs))
 
     def _forward(self, model: nn.Module, inputs: Tensor) -> tuple[Tensor, ...]:
-        """Return what the module returns, and the features if there are any."""
+        """Return the module's output, and the features if there are any."""
         if not self._features:
             return (_tensor(model(inputs)),)
         with features_of(model, self._features) as features:
@@ -149,7 +149,7 @@ class ModuleRunner(Runner):
 
 
 def runner_of(module: nn.Module, card: Card, registry: Registry, *, device: str = "cpu") -> ModuleRunner:
-    """Return a module as the runner that its card describes. Raises UnknownName."""
+    """Return the runner of a module, as its card describes. Raises UnknownName."""
     task, entry = make_task(registry, card.task), registry.architecture(card.architecture)
     return ModuleRunner(
         module,
@@ -163,10 +163,10 @@ def runner_of(module: nn.Module, card: Card, registry: Registry, *, device: str 
 
 
 class _WithFeatures(nn.Module):
-    """A language model that returns its features beside its logits, as one array, which windows may cut.
+    """A language model that returns its logits and features as one array, which windows may cut.
 
     Attributes:
-        width: how many of the numbers are logits.
+        width: number of logits in the array.
     """
 
     def __init__(self, model: nn.Module, landmarks: Mapping[str, str]) -> None:
@@ -184,7 +184,7 @@ class _WithFeatures(nn.Module):
 
 
 def _tensor(outputs: object) -> Tensor:
-    """Return what a module returned. Raises WeightsError if that is not a tensor."""
+    """Return a module's output. Raises WeightsError if it is not a tensor."""
     if not isinstance(outputs, Tensor):
         what = f"a {type(outputs).__name__}, not a tensor"
         raise WeightsError(f"the model cannot be used: it returns {what}")

@@ -1,4 +1,4 @@
-"""The device to compute on, and the precision to compute in."""
+"""The device and the precision of a computation."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Precision = Literal["fp32", "bf16", "fp16"]
 def pick_device(name: str | None) -> str:
     """Return a device by name, or a GPU if there is one. Raises OptionError for a missing device.
 
-    cuBLAS repeats its results only with memory of a fixed size. PyTorch reads how much once in a process, at
-    the first product, so it is set here, whether or not the first training is a deterministic one.
+    cuBLAS is deterministic only with a workspace of fixed size. PyTorch reads that size once in a process, at
+    the first matrix product, so it is set here, even if the first training need not be deterministic.
     """
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     here = ["cpu", accelerator.type] if accelerator else ["cpu"]
@@ -76,10 +76,10 @@ def _autocast_but_for_lstms(dtype: torch.dtype) -> Generator[None]:
 
 @contextlib.contextmanager
 def kernels(device: str, *, deterministic: bool) -> Generator[None]:
-    """Let a GPU use its fastest kernels inside, and TF32 for fp32; or only kernels that repeat bit for bit.
+    """In the body, let a GPU use its fastest kernels, and TF32 for fp32; or only deterministic kernels.
 
-    An operation without such a kernel raises RuntimeError. torch's settings are restored afterwards. Other
-    devices are left alone: a CPU repeats its results anyway.
+    An operation without a deterministic kernel raises RuntimeError. torch's settings are restored afterwards.
+    Other devices are not affected: results on a CPU are deterministic anyway.
     """
     if torch.device(device).type != "cuda":
         yield
@@ -99,11 +99,11 @@ def kernels(device: str, *, deterministic: bool) -> Generator[None]:
 
 
 def exact(tensor: Tensor) -> Tensor:
-    """Return a tensor without its graph in double precision, or in single where a device has no other."""
+    """Return a tensor, detached, in double precision, or in single precision on a device without double."""
     return tensor.detach().to(torch.float32 if tensor.device.type == "mps" else torch.float64)
 
 
 def on_device(tensor: Tensor, device: str) -> Tensor:
-    """Return a tensor on a device, in single precision where that has no double precision."""
+    """Move a tensor to a device, in single precision if the device has no double precision."""
     lacks = tensor.dtype == torch.float64 and torch.device(device).type == "mps"
     return tensor.to(device, torch.float32 if lacks else tensor.dtype)

@@ -1,4 +1,4 @@
-"""How torch computes recurrent layers, chosen for one thread: its own switches are for the whole process."""
+"""Choose how torch computes recurrent layers in one thread: torch's switches apply to a whole process."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _LAYERS = (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu)
 
 
 class SingleSteps(TorchFunctionMode):
-    """Inside, an LSTM on a CPU computes a single step without oneDNN, with the same result as torch's own.
+    """In the body, an LSTM on a CPU computes a single step without oneDNN, with the same result.
 
     oneDNN repacks the weights in each call, at ten times the cost of the step itself.
 
     Attributes:
-        found: whether there was an LSTM.
+        found: whether an LSTM was called.
     """
 
     found = False
@@ -42,9 +42,9 @@ class SingleSteps(TorchFunctionMode):
 
 
 class SingleLSTMs(TorchFunctionMode):
-    """Inside, an LSTM on a CPU computes in fp32 where autocast asks for bf16.
+    """In the body, an LSTM on a CPU computes in fp32 if autocast asks for bf16.
 
-    For processors without AVX-512, oneDNN has none in bf16, and PyTorch asks for it all the same.
+    On processors without AVX-512, oneDNN has no bf16 LSTM, but PyTorch calls it anyway.
     """
 
     def __torch_function__(
@@ -58,14 +58,14 @@ class SingleLSTMs(TorchFunctionMode):
 
 
 class Trainable(TorchFunctionMode):
-    """Inside, recurrent layers on a GPU train as all other layers do.
+    """In the body, recurrent layers on a GPU train as all other layers do.
 
-    cuDNN's dropout between layers makes the host wait for the GPU after each new seed, so it is torch's here.
-    And where autocast is asked for bf16, it has cuDNN compute in fp16, for which the loss would have to be
-    scaled; these layers compute in fp32 then.
+    cuDNN's dropout between layers makes the host wait for the GPU after each new seed, so torch's dropout
+    replaces it. For bf16, autocast lets cuDNN compute in fp16, which would require loss scaling, so these
+    layers compute in fp32.
 
     Args:
-        kind: the kind of device that this is for.
+        kind: the type of the device.
     """
 
     def __init__(self, kind: str = "cuda") -> None:
@@ -95,7 +95,7 @@ def _single(part: Tensor) -> Tensor:
 
 
 def _layer_by_layer(func: Callable[..., Any], args: Sequence[Any]) -> Any:
-    """Compute recurrent layers, given torch's arguments, with dropout between them outside its kernel."""
+    """Compute recurrent layers from torch's arguments, with dropout between them outside the kernel."""
     x, state, weights, bias, layers, dropout, training, bidirectional, batch_first = args
     plain = bias and not bidirectional and len(weights) == 4 * layers  # no projections
     if not (plain and training and dropout and layers > 1):
@@ -118,7 +118,7 @@ def in_one_chunk(weights: Sequence[Tensor]) -> list[Tensor]:
 
 
 def flattened(model: nn.Module) -> nn.Module:
-    """Put the weights of each recurrent layer into one chunk, where copying a model has torn them apart."""
+    """Put the weights of each recurrent layer into one chunk of memory, if copying separated them."""
     for module in model.modules():
         if isinstance(module, nn.RNNBase):
             module.flatten_parameters()

@@ -1,4 +1,4 @@
-"""A trained model as functions over arrays, whether a module or an exported file computes it. Torch-free."""
+"""A trained model as functions over arrays, computed by a module or an exported file. Torch-free."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ class Runner(ABC):
     """A trained model as functions over arrays. Several threads may use it at once.
 
     Attributes:
-        main_output: the output that predictions are made of: `logits`, or `outputs` of a model of numbers.
-        device: where it computes.
-        exported: whether it is an exported file, which has no module.
+        main_output: the output that becomes predictions: `logits`, or `outputs` of a model that predicts
+            numbers.
+        device: the device on which it computes.
+        exported: whether it runs an exported file, which has no module.
         context: most tokens that it reads from an empty state on; 0 is any.
     """
 
@@ -53,21 +54,21 @@ class Runner(ABC):
 
     @abstractmethod
     def run(self, items: NDArray[Any]) -> Arrays:
-        """Return the outputs for a batch of items, (B, ...), as a split of data has them.
+        """Return the outputs for a batch of items, (B, ...), as in a split of data.
 
         Raises WeightsError if the model cannot compute them.
         """
 
     @abstractmethod
     def reading(self, *, trusted: bool = False) -> AbstractContextManager[Step]:
-        """Return a step of a language model, as a context manager: within it the model computes.
+        """Return a context manager that yields a step of a language model, to be called in its body.
 
         Args:
-            trusted: whether a layer may use any amount of memory, which is not checked at each step then.
+            trusted: whether a layer may use any amount of memory, so that steps do not check it.
         """
 
     def read(self, tokens: Tokens) -> Iterator[Arrays]:
-        """Yield the outputs after each token of a sequence (N,), in stretches (T, ...)."""
+        """Yield the outputs after each token of a sequence (N,), in chunks (T, ...)."""
         size, state = max(_STEPS, self.context), None
         with self.reading() as step:
             for start in range(0, len(tokens), size):
@@ -76,23 +77,23 @@ class Runner(ABC):
 
     @abstractmethod
     def with_features(self, layer: str, *, pool: bool) -> Runner:
-        """Return a runner whose outputs have the `features` of a layer too.
+        """Return a runner whose outputs also have the `features` of a layer.
 
         Args:
-            layer: a landmark or the path of a module. `features` is what the head reads, if there is no
-                landmark of that name.
-            pool: average over the places of an image.
+            layer: a landmark or the path of a module. `features` is the head's input, if there is no landmark
+                of that name.
+            pool: average over the positions of an image.
 
         Raises OptionError if the model has no such layer.
         """
 
 
 class ProgramRunner(Runner):
-    """The program of an exported file, which is given what its signature says, and is held to it.
+    """The program of an exported file, whose inputs and outputs are checked against its signature.
 
     Args:
-        name: of the file, for messages.
-        hint: what to do about a program that fails.
+        name: name of the file, for messages.
+        hint: hint for a program that fails.
     """
 
     device = "cpu"
@@ -123,7 +124,7 @@ class ProgramRunner(Runner):
     def run(self, items: NDArray[Any]) -> Arrays:
         """Return the outputs for a batch of items.
 
-        Raises WeightsError if the program fails, or gives anything else than its signature says.
+        Raises WeightsError if the program fails, or if its outputs do not match its signature.
         """
         return self._run(items, {})
 
@@ -143,21 +144,19 @@ class ProgramRunner(Runner):
         return {name: np.stack([outputs[name] for outputs in found]) for name in self.outputs}, state
 
     def with_features(self, layer: str, *, pool: bool) -> ProgramRunner:
-        """Return the runner itself. Raises OptionError unless it has what is asked for."""
+        """Return the runner itself. Raises OptionError unless the file has these features."""
         if FEATURES not in self.outputs:
-            hint = (
-                "the model had none when it was exported: no landmark of its architecture is features or head"
-            )
+            hint = "its architecture has no landmark called features or head"
             raise OptionError(f"{self._name} has no features", hint=hint)
         vectors = pool or self._signature.state
         if layer != FEATURES or not vectors:
             asked = f"the layer {layer}" if layer != FEATURES else "features that are not pooled"
             hint = "use the weights from which it was exported"
-            raise OptionError(f"{self._name} is an exported file, which does not have {asked}", hint=hint)
+            raise OptionError(f"{self._name} is an exported file, which does not provide {asked}", hint=hint)
         return self
 
     def _run(self, items: NDArray[Any], state: Arrays) -> Arrays:
-        """Return the outputs for a batch: items (B, ...); or a token of each lane, (B,), and the state."""
+        """Return the outputs for a batch: items (B, ...); or a token of each text, (B,), and the state."""
         wanted = self._signature.inputs[0]
         items = items.astype(wanted.dtype, copy=False)
         if not _fits(items, wanted, len(items)):
@@ -170,11 +169,11 @@ class ProgramRunner(Runner):
             got = outputs.get(port.name)
             if got is None or not _fits(got, port, len(items)):
                 shown = "nothing" if got is None else _shown(got)
-                raise self._wrong(f"should give {port.name} as {port.shown()}, but gave {shown}")
+                raise self._wrong(f"should return {port.name} as {port.shown()}, but returned {shown}")
         return outputs
 
     def _zeros(self, lanes: int) -> Arrays:
-        """Return the state at the start of each lane. Raises WeightsError for one that is too large."""
+        """Return the initial state of a batch. Raises WeightsError if it is too large."""
         ports = {name: self._inputs[name] for name in self._signature.state}
         shapes = {name: [lanes if n is None else n for n in port.shape] for name, port in ports.items()}
         if sum(8 * int(np.prod(shape, dtype=np.float64)) for shape in shapes.values()) > _MOST_STATE:
@@ -186,9 +185,9 @@ class ProgramRunner(Runner):
 
 
 def usual_threads(signature: Signature) -> int:
-    """Return how many threads a program runs on: $OMP_NUM_THREADS, or one for each core.
+    """Return the number of threads for a program: $OMP_NUM_THREADS, or one for each core.
 
-    The steps of a language model are too short for more than a few.
+    The steps of a language model are too short for more than a few threads.
     """
     if chosen := chosen_threads():
         return chosen

@@ -1,4 +1,4 @@
-"""What a hidden state may be made of: what a batch can hand to the next, and a checkpoint can hold."""
+"""The hidden states that can be passed from batch to batch and saved in a checkpoint."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ DEPTH = 8
 
 
 def detach(state: State) -> State:
-    """Return a hidden state cut from its graph, so that gradients stop there; its tensors are contiguous.
+    """Detach a hidden state from its graph, so that gradients stop there; its tensors become contiguous.
 
-    A tensor that is read from a checkpoint is contiguous, and others may be computed with differently.
+    A tensor read from a checkpoint is contiguous, and rounding can differ for other tensors.
 
     Raises SpecError naming the part that a checkpoint cannot hold.
     """
@@ -30,7 +30,7 @@ def detach(state: State) -> State:
 
 
 def tensors_of(state: State) -> dict[str, Tensor]:
-    """Return the tensors of a hidden state in order, by names that say where they are, such as `state_0`."""
+    """Return the tensors of a hidden state in order, with names that show their place, such as `state_0`."""
     leaves, _ = pytree.tree_flatten_with_path(state, is_leaf=_is_leaf)
     return {"_".join(["state", *map(_key, path)]): leaf for path, leaf in leaves if isinstance(leaf, Tensor)}
 
@@ -50,12 +50,12 @@ def is_named(state: State) -> bool:
 
 
 def _is_leaf(part: State) -> bool:
-    """Return whether a part holds no others: torch also looks into other classes, which no file can hold."""
+    """Return whether a part is a leaf: torch also descends into other classes, which no file can hold."""
     return type(part) not in (tuple, list, dict) and not is_named(part)
 
 
 def _key(entry: Any) -> str:
-    """Return where a part is in the part that holds it: a field, a key or a number."""
+    """Return the place of a part in its container: a field, a key or a number."""
     if isinstance(entry, pytree.GetAttrKey):
         return entry.name
     return str(entry.key if isinstance(entry, pytree.MappingKey) else entry.idx)  # pyright: ignore

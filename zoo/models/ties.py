@@ -1,4 +1,4 @@
-"""Tied tensors: one parameter or buffer under several names of a module's state."""
+"""Tied tensors: one parameter or buffer with several names in a module's state."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 
 def owners(module: nn.Module) -> dict[str, str]:
-    """Return, for each name of the module's state, the name it is stored under: itself unless it is tied."""
+    """Map each name of a module's state to the name under which it is stored: itself unless it is tied."""
     first: dict[int, str] = {}
     state = module.state_dict(keep_vars=True)
     return {name: first.setdefault(id(state[name]), name) for name in sorted(state)}
 
 
 def ties(module: nn.Module) -> dict[str, str]:
-    """Return the names of the module's state that share the storage of another, with the other's name."""
+    """Map the names of a module's state that share another's storage to that other name."""
     return {name: owner for name, owner in owners(module).items() if name != owner}
 
 

@@ -1,4 +1,4 @@
-"""How many threads torch computes with."""
+"""The number of threads that torch computes with."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from zoo.config.threads import chosen_threads, cores, require_threads
 
 
 def default_threads() -> int:
-    """Return how many threads to compute with outside of a training: one fewer than torch's, at least 1.
+    """Return the number of threads to use outside training: one fewer than torch's, at least 1.
 
-    Other work then has a core, and results do not depend on the load. A number that the user chose
-    (`OMP_NUM_THREADS`, or fewer threads in torch than there are cores) is kept, and so is torch's own choice
-    of one thread for two hyper-threads.
+    This leaves a core to other work, and results do not depend on the load. A number that the user chose
+    (`OMP_NUM_THREADS`, or fewer torch threads than cores) is kept, and so is torch's own choice of one thread
+    for two hyper-threads.
     """
     threads = torch.get_num_threads()
     return threads if chosen_threads() or threads < cores() else max(1, threads - 1)
@@ -23,7 +23,7 @@ def default_threads() -> int:
 
 @contextmanager
 def computing_with(threads: int) -> Generator[None]:
-    """Compute with a number of threads inside; afterwards with as many as before.
+    """Compute with a number of threads in the body, and restore the old number afterwards.
 
     Raises OptionError for more threads than make sense on this machine, such as those of a forged checkpoint.
     """

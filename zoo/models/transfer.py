@@ -44,15 +44,15 @@ class Source:
     def copy_into(
         self, model: nn.Module, task: Task, arguments: Mapping[str, Any], preprocess: Mapping[str, Any]
     ) -> list[str]:
-        """Copy the tensors that fit, and say so; return the names of those that are newly initialized.
+        """Copy the tensors that fit, and report it; return the names of newly initialized tensors.
 
-        A tensor whose shape depends on the number of classes (or tokens) is copied only if the task is the
-        same, and the classes are, in the same order: ten classes of one dataset are not ten of another.
+        A tensor whose shape depends on the number of classes (or tokens) is copied only if the task, the
+        classes and their order are the same: the ten classes of one dataset are not those of another.
 
         Args:
-            task: what to train for.
-            arguments: those that `model` was built with.
-            preprocess: that of the data to train on.
+            task: the task to train for.
+            arguments: the arguments that `model` was built with.
+            preprocess: `preprocess` of the data to train on.
 
         Raises:
             WeightsError: nothing fits.
@@ -63,7 +63,7 @@ class Source:
         if labels and (self.task.name != task.name or self.card.preprocess[labels] != preprocess[labels]):
             fitting -= self._sized_by(count, arguments)
         if not fitting:
-            raise WeightsError(f"nothing in {self.path} fits the {self.entry.name} to be trained")
+            raise WeightsError(f"no tensor in {self.path} fits {self.entry.name}")
         state = model.state_dict()  # with the layers' version numbers, which load_state_dict reads
         for name in fitting:
             state[name] = theirs[name]
@@ -85,7 +85,7 @@ class Source:
 def open_source(
     path: Path, card: Card, content: Container, entry: Entry[ArchitectureSpec], registry: Registry
 ) -> Source:
-    """Load the weights that were read from a file, of the architecture `entry`. Raises WeightsError."""
+    """Load the weights of the architecture `entry` that were read from a file. Raises WeightsError."""
     model = module_of(path, card, content, registry).eval()
     dims, task = registry.task(card.task).dims, make_task(registry, card.task)
     options = {name: value for name, value in card.arguments.items() if name not in dims}
@@ -93,7 +93,7 @@ def open_source(
 
 
 def fit_or_load(model: nn.Module, task: Task, dataset: Dataset, *, seed: int) -> dict[str, str]:
-    """Let a model fit its first layers to the data, or load weights, if it can; return what those are."""
+    """Let a model fit its first layers to the data, or load pretrained weights; return their origin."""
     if isinstance(model, FitsInputs):
         few = TrainConfig(batch_size=500)  # not augmented
         inputs = next(task.train_batches(dataset, few, seed=seed, epoch=0)).inputs

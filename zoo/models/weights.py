@@ -1,8 +1,8 @@
-"""Save and load a model with its card: one safetensors file that needs no other.
+"""Save and load a model with its card: one self-contained safetensors file.
 
-Loading trusts nothing. The hash of the tensor bytes, every name, shape and dtype are checked before the model
-is built, and before it gets the values that they are finite. Nothing is ever unpickled. The size of a file
-bounds the memory and time that loading takes.
+Loading does not trust the file. The hash of the tensor bytes and every name, shape and dtype are checked
+before the model is built; the values are checked to be finite before it gets them. Nothing is ever unpickled.
+The size of a file bounds the memory and time of loading.
 """
 
 from __future__ import annotations
@@ -60,22 +60,22 @@ def can_hold(dtype: torch.dtype) -> bool:
 
 
 def require_storable(model: nn.Module, entry: Entry[ArchitectureSpec]) -> None:
-    """Raise SpecError if no file could hold a parameter or a buffer of a model."""
+    """Raise SpecError if a file could not hold a parameter or a buffer of a model."""
     parameters = dict(model.named_parameters(remove_duplicate=False))
     for name, tensor in model.state_dict().items():
         if not can_hold(tensor.dtype):
             kind = "parameter" if name in parameters else "buffer"
             message = f"{entry.name}: {kind} {name} is {tensor.dtype}, which a weights file cannot hold"
-            hint = "the architecture must keep it as torch.view_as_real of it, or as another type"
+            hint = "the architecture must store it with torch.view_as_real, or as another type"
             if kind == "buffer":
                 hint = f"{hint}; or, if it can be computed again, register it with persistent=False"
             raise SpecError(message, hint=hint)
 
 
 def require_loadable(model: nn.Module, entry: Entry[ArchitectureSpec], arguments: Mapping[str, Any]) -> None:
-    """Raise SpecError if the weights of a model could be saved, but not be loaded again.
+    """Raise SpecError if the weights of a model could be saved, but not loaded again.
 
-    Before a file is loaded, its model is built on the meta device, to compare them.
+    Before a file is loaded, its model is built on the meta device to compare shapes.
     """
     try:
         with on_meta():
@@ -86,13 +86,13 @@ def require_loadable(model: nn.Module, entry: Entry[ArchitectureSpec], arguments
     stored = model.state_dict()
     for name, tensor in stored.items():
         if any(step == 0 and size > 1 for step, size in zip(tensor.stride(), tensor.shape, strict=True)):
-            message = f"{entry.name}: {name} has values that share memory, so none can be loaded into it"
-            raise SpecError(message, hint="copy what `expand` returns, by `clone()`")
+            message = f"{entry.name}: values of {name} share memory, so weights cannot be loaded into it"
+            raise SpecError(message, hint="call `clone()` on what `expand` returns")
     needed = sum(tensor.nbytes for tensor in (*planned.parameters(), *planned.buffers()))
     size = sum(tensor.nbytes for tensor in stored.values())
     if needed > 2 * size + _SPARE:
         message = f"{entry.name} takes {needed:,} bytes, but stores only {size:,}, so it could not be loaded"
-        raise SpecError(message, hint="compute large buffers that are not persistent when they are needed")
+        raise SpecError(message, hint="compute large non-persistent buffers only when needed")
 
 
 def save(
@@ -109,9 +109,9 @@ def save(
     Equal weights and an equal card give equal bytes.
 
     Args:
-        half: store the fp32 parameters that are matrices as bf16, in half the bytes. What is loaded is fp32
-            again, rounded to 8 bits of precision; biases and the statistics of normalization are not rounded.
-        infinite: buffers that need not be finite, since they were not when the model was built.
+        half: store the fp32 parameters that are matrices as bf16, in half the bytes. They are loaded as fp32
+            again, rounded to 8 bits of precision; biases and normalization statistics are not rounded.
+        infinite: buffers that need not be finite, since they were not finite when the model was built.
         folder: descriptor of the open folder of `path`, if it may be moved meanwhile.
 
     Raises WeightsError if another weight is not finite.
@@ -134,7 +134,7 @@ def _matrices(model: nn.Module) -> list[str]:
 
 
 def kept(path: Path, model: nn.Module, card: Card) -> Card | None:
-    """Return the card of a file that holds a model's weights and this card, whatever its versions."""
+    """Return the card of a file that holds a model's weights and this card, ignoring its versions."""
     try:
         found = read_card(path)
     except WeightsError:
@@ -154,7 +154,7 @@ def load(
     """Return the model in evaluation mode, and its card.
 
     Raises WeightsError if the file is damaged or does not fit its architecture, and if the plugin that
-    provides the architecture is not installed; DataError if it does not have the `sha256` that it must have.
+    provides the architecture is not installed; DataError if it does not have the given `sha256`.
     """
     path = Path(path)
     card, container = read_weights(path, sha256=sha256)
@@ -163,7 +163,7 @@ def load(
 
 @torch.inference_mode(False)
 def module_of(path: Path, card: Card, container: Container, registry: Registry) -> nn.Module:
-    """Return the model that a file holds, given what was read from it. Raises WeightsError as `load` does."""
+    """Return the model of a file, from the content that was read. Raises WeightsError as `load` does."""
     entry = _trusted(card, path, registry)
     _check_plan(path, entry, card, container)
     tensors = unpack(container.tensors.values())
@@ -187,7 +187,7 @@ def pack(tensors: Mapping[str, torch.Tensor]) -> list[StoredTensor]:
 
 
 def unpack(stored: Iterable[StoredTensor]) -> dict[str, torch.Tensor]:
-    """Return tensors that share memory with the bytes that were read."""
+    """Return tensors that share memory with the bytes read."""
     return {
         tensor.name: torch.frombuffer(tensor.data, dtype=_TORCH_DTYPES[tensor.dtype]).reshape(tensor.shape)
         if tensor.data.nbytes
@@ -197,9 +197,9 @@ def unpack(stored: Iterable[StoredTensor]) -> dict[str, torch.Tensor]:
 
 
 def _trusted(card: Card, path: Path, registry: Registry) -> Entry[ArchitectureSpec]:
-    """Return the architecture of a card, which is installed and has all its arguments.
+    """Return the architecture of a card, after checking that it is installed and has all its arguments.
 
-    Raises WeightsError also if the card does not say how to feed the model, or says it for other dims.
+    Raises WeightsError also if the card's `preprocess` is missing or does not match its dims.
     """
     origin = card.versions.get("plugin", "an unknown distribution")
     try:
@@ -219,13 +219,13 @@ def _trusted(card: Card, path: Path, registry: Registry) -> Entry[ArchitectureSp
     try:
         task.processor.check_feeding(card.preprocess, card.arguments)
     except OptionError as error:
-        raise WeightsError(f"{path}: its card is wrong: {error}") from None
+        raise WeightsError(f"{path}: its card is invalid: {error}") from None
     _warn_of_another_version(path, card, entry.plugin)
     return entry
 
 
 def _warn_of_another_version(path: Path, card: Card, plugin: Plugin) -> None:
-    """Warn if a file was written with a version of its plugin that may have built another model."""
+    """Warn if a file was written with a version of its plugin that may have built a different model."""
     name, _, before = card.versions.get("plugin", "").rpartition(" ")
     if plugin.ours or not plugin.version or name != plugin.distribution:
         return
@@ -235,13 +235,13 @@ def _warn_of_another_version(path: Path, card: Card, plugin: Plugin) -> None:
 
 
 def _release(version: str) -> str:
-    """Return the part of a version that changes when something may break: major or, below 1, minor."""
+    """Return the part of a version that signals breaking changes: major or, below 1, minor."""
     major, _, rest = version.partition(".")
     return f"0.{rest.partition('.')[0]}" if major == "0" else major
 
 
 def _check_plan(path: Path, entry: Entry[ArchitectureSpec], card: Card, container: Container) -> None:
-    """Build the model on the meta device; raise WeightsError unless the file holds its tensors."""
+    """Build the model on the meta device; raise WeightsError unless the file has its tensors."""
     reason = f"{path} does not fit its architecture"
     with on_meta(), _no_larger_than(len(container.tensors) + len(card.tied), reason):
         planned = build_model(entry, card.arguments)
@@ -268,7 +268,7 @@ def _check_plan(path: Path, entry: Entry[ArchitectureSpec], card: Card, containe
 
 
 class _Building(threading.local):
-    """What may still be registered in a model that this thread builds; None if that is not limited."""
+    """The number of tensors and layers that this thread's model may still register; None without a limit."""
 
     left: dict[str, int] | None = None
     reason = ""
@@ -286,13 +286,12 @@ _REGISTERING = threading.Lock()
 
 @contextlib.contextmanager
 def _no_larger_than(count: int, reason: str) -> Generator[None]:
-    """Raise WeightsError once a model built inside has far more parameters, buffers or layers than `count`.
+    """Raise WeightsError if a model built in the body has far more tensors or layers than `count`.
 
-    Some that are registered are in no file: what a constructor replaces, buffers that are not saved, layers
-    without parameters. So there may be several for each tensor of the file, and more for a small file.
-
-    torch has only global hooks for this. They are never removed, since that would fail every thread that is
-    just building a model; they count nothing outside this block, nor in other threads.
+    Some of them are not in the file: those that a constructor replaces, buffers that are not saved, layers
+    without parameters. So several are allowed for each tensor of the file, and more for a small file. torch
+    has only global hooks for this. They are never removed, since removal would break threads that are
+    building a model; they count nothing outside this body or in other threads.
     """
     with _REGISTERING:
         _register_hooks()

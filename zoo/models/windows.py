@@ -1,4 +1,4 @@
-"""A model that reads a bounded number of tokens at once, made to read a text of any length."""
+"""Let a model with a limited context read a text of any length."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo.registry.registry import Registry
 
 
 def context_of(card: Card, registry: Registry) -> int:
-    """Return the most tokens that the model behind a card reads from an empty state on; 0 is any."""
+    """Return the most tokens that the model of a card reads from an empty state; 0 for no limit."""
     return registry.architecture(card.architecture).spec.context(card.arguments)
 
 
@@ -26,9 +26,9 @@ def windowed(model: nn.Module, length: int) -> nn.Module:
 
 
 def long_enough(batches: Iterable[Batch], length: int) -> Iterator[Batch]:
-    """Yield batches of tokens (T, B), those that follow each other joined to at least half of `length`.
+    """Yield batches of tokens (T, B), with consecutive ones joined to at least half of `length`.
 
-    A model without a state reads half a window again for each of them.
+    For each of them, a model without a state rereads half a window.
     """
     held: Batch | None = None
     for batch in batches:
@@ -44,19 +44,20 @@ def long_enough(batches: Iterable[Batch], length: int) -> Iterator[Batch]:
 
 
 class Windowed(nn.Module):
-    """A language model in evaluation mode that never reads more than `length` tokens from an empty state on.
+    """A language model in evaluation mode that never reads more than `length` tokens from an empty state.
 
-    Its own state holds the last `length` tokens, how many of them the model's state has seen, and that state.
+    Its own state has the last `length` tokens, the number of them that the model's state has seen, and that
+    state.
 
-    - A model without a state (it returns None) reads half a window of new ones at a time, after the half
-      before them; a token that comes alone, as in sampling, after as many as fit.
-    - A model with a state, such as the keys and values of a Transformer, reads on from it. Once the window is
-      full, it starts from an empty state with the last half of it.
+    - A model without a state (it returns None) reads half a window of new tokens at a time, after the half
+      before them; a single token, as in sampling, is read after as many as fit.
+    - A model with a state, such as the keys and values of a Transformer, continues from it. Once the window
+      is full, it starts from an empty state with the last half of the window.
 
     Either way the cost grows linearly with the text.
 
     Args:
-        length: most tokens from an empty state on, `ArchitectureSpec.context_length`.
+        length: most tokens from an empty state, `ArchitectureSpec.context_length`.
     """
 
     def __init__(self, model: nn.Module, length: int) -> None:
@@ -85,7 +86,7 @@ class Windowed(nn.Module):
         return torch.cat(logits), (seen, inside, inner)
 
     def _read(self, tokens: Tensor, inner: State, last: int) -> tuple[Tensor, State]:
-        """Return the logits of the last tokens and the state; one half of the lanes at a time if need be."""
+        """Return the logits of the last tokens and the state, computed for half of the batch if necessary."""
         try:
             logits, inner, *_ = self.model(tokens, inner)
             return logits[-last:], inner

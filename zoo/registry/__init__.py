@@ -1,1 +1,1 @@
-"""What there is: specs, hooks, plugins, and the catalog of recipes and published weights. Torch-free."""
+"""The registry: specs, hooks, plugins, and the catalog of recipes and published weights. Torch-free."""

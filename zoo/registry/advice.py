@@ -1,4 +1,4 @@
-"""What to do about an error that is not zoo's own: check the plugin whose code may have raised it."""
+"""Hints for errors that zoo did not raise: check the plugin whose code may have raised them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.registry.registry import Registry
 
 
 def advice(plugins: Iterable[Plugin]) -> str:
-    """Return that `zoo check PLUGIN` may explain an error; empty if all plugins are zoo's own."""
+    """Return the hint that `zoo check PLUGIN` may explain an error; empty if all plugins are zoo's own."""
     others = [plugin for plugin in plugins if not plugin.ours]
     commands = [f"`zoo check {shlex.quote(p.name if p.dist else p.where)}`" for p in others]
     return f"{' or '.join(dict.fromkeys(commands))} may explain it" if commands else ""
@@ -20,7 +20,7 @@ def advice(plugins: Iterable[Plugin]) -> str:
 
 @contextlib.contextmanager
 def advising(registry: Registry, *names: str | None) -> Generator[None]:
-    """Add a note to an error that is not zoo's own, or a `sys.exit()`: `zoo check PLUGIN` may explain it.
+    """Add the note that `zoo check PLUGIN` may explain it to a `sys.exit()` or an error not raised by zoo.
 
     Args:
         names: names of the entries in use; zoo's own plugins are not suggested.

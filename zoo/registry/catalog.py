@@ -1,6 +1,6 @@
-"""`registry.toml`: settings, recipes and published weights, zoo's and on top of them the user's.
+"""`registry.toml`: settings, recipes and published weights, from zoo's file and then the user's.
 
-The user's file is data like any other that lies in a folder: its size is bounded, its names are checked, and
+The user's file is not trusted, since it may be in any folder: its size is bounded, its names are checked, and
 it cannot name code.
 """
 
@@ -50,11 +50,11 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Catalog(msgspec.Struct, frozen=True, kw_only=True):
-    """What the files say together.
+    """The combined content of the files.
 
     Attributes:
-        path: the user's file, if there is one.
-        replaced: recipes of zoo that the user's file replaces.
+        path: the user's file, if any.
+        replaced: zoo's recipes that the user's file replaces.
     """
 
     recipes: Mapping[str, Recipe] = {}
@@ -65,14 +65,14 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def shipped(cls) -> "Catalog":
-        """Read zoo's own file alone, once."""
+        """Read zoo's own file, once."""
         return _once(shipped_path())
 
     @classmethod
     def load(cls) -> Self:
-        """Read zoo's file, then the user's on top of it.
+        """Read zoo's file, then the user's, which overrides it.
 
-        Raises CatalogError naming the file and the key, also for weights with the id of published ones.
+        Raises CatalogError naming the file and the key, also for weights with the id of published weights.
         """
         shipped, path = cls.shipped(), user_path()
         if path is None:
@@ -94,7 +94,7 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Return the one recipe of a run's config.toml. Raises CatalogError, also for its training options."""
+    """Return the recipe of a run's config.toml. Raises CatalogError, also for invalid training options."""
     recipes = _read(path)[0].recipes
     if len(recipes) != 1:
         raise CatalogError(f"{path} must hold one recipe (it holds {len(recipes)})")
@@ -107,13 +107,13 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def read_plugin_files(path: Path) -> list[str]:
-    """Return the plugins in one file that a run was started with. They are names: nothing of them runs."""
+    """Return the paths of the one-file plugins that a run was started with. None of their code runs."""
     return _decoded(path).plugin_files
 
 
 @functools.cache
 def _once(path: Path) -> Catalog:
-    """Return the recipes and weights of a file that does not change."""
+    """Return the recipes and weights of a file, which must not change."""
     return _read(path)[0]
 
 
@@ -128,7 +128,9 @@ def _read(path: Path) -> tuple[Catalog, PluginSettings]:
     recipes: dict[str, Recipe] = {}
     for name, table in top.recipes.items():
         if "/" in name or "\0" in name or name in ("", ".", ".."):
-            raise CatalogError(f"{path}: a recipe cannot be called {name!r}", hint="its runs are folders")
+            raise CatalogError(
+                f"{path}: a recipe cannot be called {name!r}", hint="runs are folders of that name"
+            )
         recipes[name] = _entry(path, f"[recipes.{name}]", Recipe, table)
     weights: dict[str, WeightsSpec] = {}
     for name, table in top.weights.items():
@@ -159,7 +161,7 @@ def _decoded(path: Path) -> _File:
 
 
 def _entry(path: Path, where: str, type_: type[T], table: Mapping[str, Any]) -> T:
-    """Return one table as what it stands for; every class here checks its own fields."""
+    """Convert a table to its class, which checks its own fields."""
     known = declared(type_)
     lacking = ", ".join(name for name, one in known.items() if one.required and name not in table)
     try:

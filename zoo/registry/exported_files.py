@@ -1,4 +1,4 @@
-"""Exported files, read by whoever provides their format. Torch-free."""
+"""Read exported files with the plugins that provide their formats. Torch-free."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from zoo.registry.registry import Registry
 
 
 def read_exported(registry: Registry, path: Path, *, sha256: str = "") -> Exported | None:
-    """Return what an exported file holds; None if its suffix is that of no format.
+    """Return the content of an exported file; None if no format has its suffix.
 
     Raises:
-        WeightsError: its format is only written, or it is damaged or none of zoo's.
-        DataError: it does not have the `sha256` that it must have.
-        SpecError: what reads it is not installed.
+        WeightsError: zoo only writes this format, or the file is damaged or was not written by zoo.
+        DataError: it does not have the given `sha256`.
+        SpecError: the reader or a package that it needs is not installed.
     """
     entry = registry.exporter_of(path)
     if entry is None:
         return None
     if not entry.spec.reader:
-        hint = "reading one can run code; what you trust can be read without zoo"
+        hint = "reading such a file can run code; if you trust it, open it without zoo"
         raise WeightsError(
             f"{path} is a {entry.spec.suffix} file, which zoo writes but does not read", hint=hint
         )

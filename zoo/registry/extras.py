@@ -1,4 +1,4 @@
-"""What to install where a module is missing that an entry needs."""
+"""Which extra to install if a module that an entry needs is missing."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ Needing = Entry[CommandSpec] | Entry[ExporterSpec]
 
 
 def how_to_install(entry: Needing) -> str:
-    """Return what to type where a module is missing that an entry needs."""
+    """Return the hint for an entry whose module is missing."""
     if entry.plugin.dist is None or not entry.spec.extra:
-        return f"it is {entry.plugin.distribution} that needs it"
+        return f"{entry.plugin.distribution} requires it"
     return f'`pip install "{entry.plugin.distribution}[{entry.spec.extra}]"` installs it'
 
 
 @contextmanager
 def needing_extra(entry: Needing, what: str) -> Generator[None]:
-    """Raise SpecError for a module that is missing inside, and say what installs it.
+    """Convert an ImportError in the body to a SpecError that says how to install the module.
 
     Args:
         what: what needs it, such as `` `zoo serve` ``.

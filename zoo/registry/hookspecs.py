@@ -1,4 +1,4 @@
-"""The hooks that a plugin may implement. Each returns specs and does nothing else."""
+"""The hooks that a plugin can implement. Each returns specs and does nothing else."""
 
 from __future__ import annotations
 
@@ -27,44 +27,44 @@ hookimpl = pluggy.HookimplMarker("zoo")
 
 @hookspec
 def zoo_architectures() -> Iterable[ArchitectureSpec]:  # pyright: ignore[reportReturnType]
-    """Return the architectures this plugin provides."""
+    """Return the architectures that this plugin provides."""
 
 
 @hookspec
 def zoo_datasets() -> Iterable[DatasetSpec]:  # pyright: ignore[reportReturnType]
-    """Return the datasets this plugin provides."""
+    """Return the datasets that this plugin provides."""
 
 
 @hookspec
 def zoo_analyzers() -> Iterable[AnalyzerSpec]:  # pyright: ignore[reportReturnType]
-    """Return the analyzers this plugin provides."""
+    """Return the analyzers that this plugin provides."""
 
 
 @hookspec
 def zoo_tasks() -> Iterable[TaskSpec]:  # pyright: ignore[reportReturnType]
-    """Return the tasks this plugin provides."""
+    """Return the tasks that this plugin provides."""
 
 
 @hookspec
 def zoo_training_options() -> Iterable[FieldsSpec]:  # pyright: ignore[reportReturnType]
-    """Return the groups of training options this plugin provides, for its own tasks and others."""
+    """Return the groups of training options that this plugin provides, for its own tasks and others."""
 
 
 @hookspec
 def zoo_commands() -> Iterable[CommandSpec]:  # pyright: ignore[reportReturnType]
-    """Return the commands of `zoo` that this plugin provides."""
+    """Return the commands that this plugin adds to `zoo`."""
 
 
 @hookspec
 def zoo_exporters() -> Iterable[ExporterSpec]:  # pyright: ignore[reportReturnType]
-    """Return the formats to export to that this plugin provides."""
+    """Return the export formats that this plugin provides."""
 
 
 @hookspec
 def zoo_recipes() -> Mapping[str, Recipe]:  # pyright: ignore[reportReturnType]
-    """Return the recipes this plugin provides, by name."""
+    """Return the recipes that this plugin provides, by name."""
 
 
 @hookspec
 def zoo_weights() -> Mapping[str, WeightsSpec]:  # pyright: ignore[reportReturnType]
-    """Return the weights this plugin publishes, by id."""
+    """Return the weights that this plugin publishes, by id."""

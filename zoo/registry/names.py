@@ -1,14 +1,14 @@
-"""Every name that there is, in one index, with one rule for what a name means.
+"""All names in one index, with one rule to resolve a name.
 
-Something is listed under its full name: `plugin/name`, or the plain name if it stands in a registry.toml. Its
-short name, without the plugin, finds it too. If several things have a name, it means
+An entry is listed under its full name: `plugin/name`, or the plain name if it is in a registry.toml. Its
+short name, without the plugin, finds it too. If several entries have a name, it means
 
 1. the one in a registry.toml, the user's or zoo's own;
-2. otherwise that of a plugin of zoo's own;
-3. otherwise that of another plugin.
+2. otherwise the one in zoo's own plugins;
+3. otherwise the one in another plugin.
 
-A warning lists the full names of the others, so nobody can take a name of zoo's own unnoticed. Several in the
-same place are an error that lists them.
+A warning lists the full names of the others, so no plugin can take one of zoo's names
+unnoticed. Several entries in the same place are an error that lists them.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _INSTEAD = {
 
 
 class Named(NamedTuple):
-    """Something that has a name.
+    """A named entry, recipe or weights file.
 
     Attributes:
         name: the full name.
-        place: of which rule it is in the module's docstring: 1 for a registry.toml, 2 for zoo's own plugins.
+        place: its rank in the rule of the module's docstring: 1 for a registry.toml, 2 for zoo's own plugins.
     """
 
     kind: str
@@ -50,7 +50,7 @@ class Named(NamedTuple):
 
 
 class Names:
-    """All names, by full and by short name."""
+    """An index of full and short names."""
 
     def __init__(self, everything: Iterable[Named]) -> None:
         self._by_word: dict[str, list[Named]] = {}
@@ -59,15 +59,15 @@ class Names:
                 self._by_word.setdefault(word, []).append(named)
 
     def words(self, *kinds: str) -> list[str]:
-        """Return every full and short name of some kinds; without any, of all."""
+        """Return every full and short name of some kinds; by default, of all."""
         return [word for word in self._by_word if self.matching(word, *kinds)]
 
     def matching(self, word: str, *kinds: str) -> list[Named]:
-        """Return all that a word may mean, the likeliest first."""
+        """Return everything that a word may mean, the likeliest first."""
         return [named for named in self._by_word.get(word, ()) if not kinds or named.kind in kinds]
 
     def find(self, word: str, *kinds: str) -> Named | None:
-        """Return what a word means, or None. Raises AmbiguousName if it may be several things."""
+        """Resolve a word, or return None. Raises AmbiguousName if it could mean several things."""
         matching = self.matching(word, *kinds)
         if len(matching) < 2:
             return matching[0] if matching else None
@@ -77,16 +77,16 @@ class Names:
             first = first[:1]
         if len(first) > 1:
             choices = ", ".join(f"{named.kind} {named.name}" for named in first)
-            how = "--kind says which" if alike else "write the full name"
+            how = "choose one with --kind" if alike else "write the full name"
             raise AmbiguousName(f"{word!r} could be {choices}; {how}")
         _warn_of_others(word, first[0], [named for named in matching if named.place > first[0].place])
         return first[0]
 
     def nearest(self, word: str, kinds: Sequence[str] = ()) -> str:
-        """Return how an error for an unknown name goes on: `"; did you mean 'x'?"`; empty if nothing is near.
+        """Return the end of a message about an unknown name, `"; did you mean 'x'?"`, if a name is near.
 
         Args:
-            kinds: what was looked for; by default all.
+            kinds: kinds that were searched; by default all.
         """
         others = {named.kind for named in self.matching(word)}
         kind = next((kind for kind in (*_INSTEAD, *KINDS) if kind in others), "")

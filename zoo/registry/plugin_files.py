@@ -1,6 +1,6 @@
-"""Plugins in one file, which the user names: `--plugin FILE`, or `$ZOO_PLUGIN_FILES`. Torch-free.
+"""One-file plugins, which the user names by `--plugin FILE` or `$ZOO_PLUGIN_FILES`. Torch-free.
 
-Naming a file runs its code, so no file that merely lies in a folder can name one.
+Naming a file runs its code, so a registry.toml, which may be in any folder, cannot name one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MOST_BYTES = 1 << 18
 
 
 class PluginFile(msgspec.Struct, frozen=True):
-    """A plugin in one file: its path, absolute and without links, and its content, which is what runs."""
+    """A one-file plugin: its path, absolute and without links, and its content, the code that runs."""
 
     path: Path
     source: bytes
@@ -43,7 +43,7 @@ class PluginFile(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """What the plugin is called: as its file, with dashes."""
+        """The plugin's name: that of its file, with dashes."""
         return self.path.stem.replace("_", "-")
 
     @property
@@ -61,5 +61,5 @@ def named_files() -> list[PluginFile]:
 
 
 def plugin_flags(files: Iterable[str | Path]) -> str:
-    """Return the options that name some files, as one types them."""
+    """Return the options that name some files, as users type them."""
     return " ".join(f"--plugin {shlex.quote(str(file))}" for file in files)

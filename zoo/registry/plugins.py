@@ -1,7 +1,8 @@
-"""Find and load plugins one by one. A plugin that fails becomes a record with its cause, never an exception.
+"""Find and load plugins one by one.
 
-Each plugin gets a pluggy manager of its own, so its hooks are validated and called apart from all others, and
-a plugin that fails half-way leaves nothing behind.
+A plugin that fails becomes a record with the cause, never an exception. Each plugin has its own pluggy
+manager, so its hooks are validated and called separately, and a plugin that fails half-way leaves nothing
+behind.
 """
 
 from __future__ import annotations
@@ -73,17 +74,17 @@ HOOKS: tuple[tuple[str, Kind, type[Spec]], ...] = (
 
 
 class Plugin(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one plugin.
+    """The result of loading one plugin.
 
     Attributes:
-        name: its entry-point name; of one in a file, its file name without the suffix.
+        name: its entry-point name; for a one-file plugin, the file name without the suffix.
         where: the module (`zoo_text.plugin`) or file it comes from.
-        ours: whether zoo itself provides it.
-        recipes: those it publishes, by full name, such as `acme/tiny`.
-        weights: those it publishes, by full id.
-        cause: why it failed, in one line.
-        sha256: of the content of a one-file plugin.
-        output: what it printed on stdout while it was loaded.
+        ours: whether it is one of zoo's own plugins.
+        recipes: recipes that it publishes, by full name, such as `acme/tiny`.
+        weights: weights that it publishes, by full id.
+        cause: reason for its failure, in one line.
+        sha256: sha256 of a one-file plugin's content.
+        output: text that it printed on stdout while it was loaded.
     """
 
     name: str
@@ -126,7 +127,7 @@ def discover(
     Args:
         only: names to load; all others are disabled. None loads all.
         disabled: names not to load.
-        files: plugins in one file, each named after its file.
+        files: one-file plugins, each named after its file.
     """
     ours = _our_points()
     sources: list[tuple[Plugin, Callable[[], object]]] = [
@@ -152,9 +153,9 @@ def discover(
 
 
 def with_ours(plugin: Plugin) -> list[Plugin]:
-    """Return zoo's own plugins and another one, whose entries may be for their tasks.
+    """Return zoo's own plugins followed by another one, whose entries may be for their tasks.
 
-    It comes last, and as failed if it provides a task, group or training option that is zoo's own.
+    It counts as failed if it provides a task, group or training option of zoo's own.
     """
     names = [name for name, _ in _our_points()]
     ours = [other for other in discover(only=names) if other.name in names and other.name != plugin.name]
@@ -163,7 +164,7 @@ def with_ours(plugin: Plugin) -> list[Plugin]:
 
 
 def _owning(plugin: Plugin, owners: dict[str, str]) -> Plugin:
-    """Return a plugin, as failed if it provides what is another one's alone, or provides that twice.
+    """Return a plugin, marked as failed if another plugin has one of its unique names, or it has one twice.
 
     Args:
         owners: the owner of each so far; those of this plugin are added.
@@ -178,9 +179,9 @@ def _owning(plugin: Plugin, owners: dict[str, str]) -> Plugin:
 
 
 def _exclusive(kind: Kind, spec: Spec) -> list[str]:
-    """Return what of an entry no other plugin can have, since it is called by that name alone.
+    """Return the names of an entry that must be unique among plugins.
 
-    Plugins name each other's tasks and groups by their short names, and users training options, commands and
+    Plugins refer to each other's tasks and groups by short names; users type training options, commands and
     the suffixes of exported files.
     """
     names = [f"{kind} {spec.name}"] if kind in ("task", "group", "command") else []
@@ -225,7 +226,7 @@ def load(
 
 
 def _why(error: BaseException) -> str:
-    """Return the cause of an error and the line of code; of one in a recipe or weights, also which."""
+    """Return the cause of an error and the line of code, and for one in a recipe or weights, their name."""
     import traceback  # slow to import
 
     notes: list[str] = []
@@ -238,14 +239,14 @@ def _why(error: BaseException) -> str:
 
 
 def _is_a_plugin_s(file: str) -> bool:
-    """Whether a file may be a plugin's: it is neither zoo's nor pluggy's, nor of the standard library."""
+    """Return whether a file may belong to a plugin: not to zoo, pluggy or the standard library."""
     if file.startswith((_ZOO, f"{Path(pluggy.__file__).parent}", "<")):
         return False
     return "-packages" in file or not file.startswith(f"{Path(os.__file__).parent}")
 
 
 class _Manager(pluggy.PluginManager):
-    """A manager that looks for hooks among the functions of a module, not in all else that it imports."""
+    """A manager that looks for hooks among the functions that a module defines, not among its imports."""
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
         if isinstance(plugin, ModuleType) and not inspect.isroutine(vars(plugin).get(name)):
@@ -254,7 +255,10 @@ class _Manager(pluggy.PluginManager):
 
 
 def _hooks(name: str, module: object) -> pluggy.PluginManager:
-    """Return a manager with the hooks of one plugin. Raises PluginError if they are none or unknown."""
+    """Return a manager with the hooks of one plugin.
+
+    Raises PluginError if there are none, or unknown ones.
+    """
     options.convert(name, cast("Any", Name), what="the plugin name")
     wanted = options.convert(getattr(module, "api", API), int, what="api")
     if wanted != API:
@@ -277,7 +281,7 @@ def _hooks(name: str, module: object) -> pluggy.PluginManager:
 
 
 def _folder(where: str) -> Path:
-    """Return the folder of the module, or of the one-file plugin, that has the hooks."""
+    """Return the folder of the module or file with the hooks."""
     if where.endswith(".py"):
         return Path(where).parent
     module = sys.modules[where.partition(":")[0].strip()]
@@ -286,7 +290,7 @@ def _folder(where: str) -> Path:
 
 
 def _provided(hooks: pluggy.PluginManager, hook: str, kind: str, type_: type) -> dict[str, Any]:
-    """Return what the implementations of a hook return, by name."""
+    """Return the results of a hook's implementations, by name."""
     provided: dict[str, Any] = {}
     for implementation in getattr(hooks.hook, hook).get_hookimpls():
         for name, item in _named(hook, implementation.function(), type_):
@@ -294,7 +298,7 @@ def _provided(hooks: pluggy.PluginManager, hook: str, kind: str, type_: type) ->
                 got = type(item).__name__
                 raise PluginError(f"{hook} must return only {type_.__name__} (it returned a {got})")
             if not isinstance(name, str):
-                raise PluginError(f"{hook} must name each {type_.__name__} by a text (got {name!r:.80})")
+                raise PluginError(f"{hook} must name each {type_.__name__} by a string (got {name!r:.80})")
             if name in provided:
                 raise PluginError(f"it provides the {kind} {name!r} twice")
             provided[name] = item
@@ -302,7 +306,7 @@ def _provided(hooks: pluggy.PluginManager, hook: str, kind: str, type_: type) ->
 
 
 def _named(hook: str, returned: object, type_: type) -> Iterable[tuple[object, object]]:
-    """Return what a hook returns with names: the specs of a list, or recipes or weights of a table."""
+    """Return a hook's results with their names: the specs of a list, or the recipes or weights of a table."""
     if hook in PUBLISHING and isinstance(returned, Mapping):
         return cast("Mapping[object, object]", returned).items()
     if hook not in PUBLISHING and isinstance(returned, Iterable):
@@ -324,7 +328,7 @@ def _our_points() -> set[tuple[str, str]]:
 def _points(ours: Collection[tuple[str, str]]) -> list[EntryPoint]:
     """Return the installed plugins: zoo's own first, then the others by name.
 
-    Those that share a name come in the order of their distributions, whose names are slow to read.
+    Plugins with the same name are ordered by distribution, whose names are slow to read.
     """
     points = entry_points(group=GROUP)
     count = Counter(point.name for point in points)
@@ -337,18 +341,18 @@ def _points(ours: Collection[tuple[str, str]]) -> list[EntryPoint]:
 
 
 def _of_point(point: EntryPoint, ours: Collection[tuple[str, str]]) -> Plugin:
-    """Return an installed plugin before it is loaded."""
+    """Return the record of an installed plugin before it is loaded."""
     own = (point.name, point.value) in ours
     return Plugin(name=point.name, status="disabled", where=point.value, dist=point.dist, ours=own)
 
 
 def _of_file(file: PluginFile) -> Plugin:
-    """Return a one-file plugin before it is loaded."""
+    """Return the record of a one-file plugin before it is loaded."""
     return Plugin(name=file.name, status="disabled", where=str(file.path), sha256=file.sha256)
 
 
 def _import_file(file: PluginFile) -> ModuleType:
-    """Run the source of a file as a module, exactly as it was read: no byte-code of it is used or written."""
+    """Run the source of a file as a module, exactly as it was read: no bytecode is used or written."""
     name, path = file.path.stem.replace("-", "_"), file.path
     found = importlib.util.find_spec(name)  # that of the loaded module, if there is one
     if found is not None and Path(found.origin or "").resolve() != path:

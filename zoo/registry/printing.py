@@ -1,4 +1,4 @@
-"""What a plugin prints while it is imported, kept off stdout, which belongs to whoever runs zoo."""
+"""Keep a plugin's output during its import off stdout."""
 
 from __future__ import annotations
 

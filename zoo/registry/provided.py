@@ -1,4 +1,4 @@
-"""Functions of the public API whose code is in a first-party plugin."""
+"""Functions of the public API that a first-party plugin implements."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zoo.registry.registry import Registry
 
 
 def provided(module: str, name: str, registry: Registry) -> Any:
-    """Return what a module of a first-party plugin defines, such as `export` of `zoo_export.exporting`.
+    """Return an object from a module of a first-party plugin, such as `export` of `zoo_export.exporting`.
 
     Raises PluginError if that plugin is not installed or not loaded.
     """

@@ -1,6 +1,6 @@
-"""Recipes and weights that plugins publish: what their hooks return, checked and under their full names.
+"""Recipes and weights from plugins' hooks, checked and under their full names.
 
-They are data. Nothing of them runs, and a weights file is read like any other.
+They are data: no code in them runs, and a weights file is read like any other.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ class WeightsSpec:
 
     Attributes:
         recipe: the recipe that trained it.
-        bytes: size of the file; no more is downloaded.
+        bytes: size of the file; a download stops beyond it.
         params: number of parameters.
         metrics: by split, such as `{"test": {"loss": 1.47}}`.
-        file: where it is: relative to the package of the plugin, or to the registry.toml, that names it. In a
+        file: its path, relative to the package of the plugin or to the registry.toml that names it. In a
             registry it is absolute.
-        url: where it is if not in a file, over https.
-        by_seed: the primary metric after trainings of the recipe with several seeds, that of the file first;
-            empty if there was one training.
-        seconds: processor time of the training; 0 if it is not known.
+        url: https address of the file, if it is not in the package.
+        by_seed: the primary metric after trainings of the recipe with several seeds, starting with the
+            file's; empty if there was only one training.
+        seconds: processor time of the training; 0 if unknown.
 
     Raises OptionError for a field of the wrong type.
     """
@@ -75,13 +75,13 @@ def published(
 ) -> tuple[dict[str, Recipe], dict[str, WeightsSpec]]:
     """Return the recipes and the weights of a plugin by full name, the path of each file absolute.
 
-    What they call by a short name is the plugin's own, if it has something of that name.
+    A short name in them means the plugin's own entry, if it has one of that name.
 
     Args:
         plugin: its name.
-        recipes: what its hooks return, by short name; likewise `weights`.
+        recipes: recipes from its hooks, by short name; likewise `weights`.
         entries: kind and name of each of its entries.
-        folder: return the folder of the module with the hooks.
+        folder: returns the folder of the module with the hooks.
 
     Raises PluginError, SpecError or OptionError naming the recipe or the weights.
     """
@@ -109,7 +109,7 @@ def published(
 
 
 def _check_recipe(name: str, recipe: Recipe, own: Collection[tuple[str, str]]) -> None:
-    """Raise a ZooError unless a recipe can be listed under its name, and told from others."""
+    """Raise a ZooError unless a recipe's name is valid and differs from the entries that it names."""
     options.convert(name, cast("Any", Name), what="the name of a recipe")
     for kind in ("architecture", "dataset", "analyzer"):
         if (kind, name) in own:
@@ -118,7 +118,7 @@ def _check_recipe(name: str, recipe: Recipe, own: Collection[tuple[str, str]]) -
 
 
 def _check_weights(name: str, spec: WeightsSpec) -> None:
-    """Raise a ZooError unless weights have all that a stranger must know, and lie where a plugin's may."""
+    """Raise a ZooError unless weights have all required facts and a valid location."""
     what = f"weights {name!r}"
     if not WEIGHTS_ID.fullmatch(name):
         raise PluginError(f"{what}: an id has letters, digits and - _ + only")

@@ -1,4 +1,4 @@
-"""The registry: every entry of every healthy plugin, every recipe, all published weights, by name."""
+"""The registry: entries of all plugins that loaded, recipes and published weights, by name."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ S = TypeVar("S", bound=Spec, covariant=True)
 
 # What to do besides looking for a name of a kind
 _MORE = {
-    "recipe": "; `zoo train ARCHITECTURE DATASET` needs none",
-    "task": "; a plugin may be missing that provides it",
+    "recipe": "; to train without a recipe, use `zoo train ARCHITECTURE DATASET`",
+    "task": "; the plugin that provides it may be missing",
 }
 
 
@@ -58,22 +58,22 @@ class Entry(msgspec.Struct, Generic[S], frozen=True):
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """The tasks it is for; none for a task itself, a group of fields, a command and an exporter."""
+        """The tasks that it is for; empty for a task, a group of options, a command or an exporter."""
         if isinstance(self.spec, AnalyzerSpec):
             return self.spec.tasks
         return (self.spec.task,) if isinstance(self.spec, ArchitectureSpec | DatasetSpec) else ()
 
     def load(self) -> Callable[..., Any]:
-        """Import what the spec's target names. Raises SpecError if that fails."""
+        """Import and return the spec's target. Raises SpecError if that fails."""
         assert not isinstance(self.spec, FieldsSpec)
         return self.spec.load()
 
     def check(self, options: Mapping[str, Any], *, flag: str) -> dict[str, Any]:
-        """Return options converted to the types that the spec's target asks for; raises as `make` does."""
+        """Convert options to the types that the spec's target declares; raises as `make` does."""
         return check_arguments(self.load(), options, what=f"{self.kind} {self.name}", flag=flag)
 
     def make(self, options: Mapping[str, Any], type_: type[T], *, flag: str) -> T:
-        """Call the spec's target and return what it makes, an instance of `type_`.
+        """Call the spec's target and return its result, an instance of `type_`.
 
         Args:
             flag: how the command line spells an option, such as `--data`.
@@ -91,12 +91,15 @@ class Entry(msgspec.Struct, Generic[S], frozen=True):
 
 
 class Registry:
-    """All there is. Build one with `Registry.discover()` and pass it on; there is no global one.
+    """All entries, recipes and weights.
+
+    Create one with `Registry.discover()` and pass it on; there is no global registry.
 
     Attributes:
-        recipes: by full name, which is plain for those of a registry.toml and `plugin/name` for others.
-        weights: likewise, by id.
-        discovered: whether it is what another process would discover as well.
+        recipes: recipes by full name, which is the plain name for a registry.toml and `plugin/name`
+            otherwise.
+        weights: published weights by id, likewise.
+        discovered: whether another process would discover the same registry.
     """
 
     def __init__(
@@ -139,14 +142,14 @@ class Registry:
         only: Collection[str] | None = None,
         files: Iterable[str | Path] | None = None,
     ) -> Registry:
-        """Read registry.toml and load the plugins: those installed, and the files that are named as such.
+        """Read registry.toml and load all plugins: installed ones, and named files.
 
-        `$ZOO_PLUGINS` (comma-separated, may be empty) loads only those it names.
+        `$ZOO_PLUGINS` (comma-separated, may be empty) limits the plugins to those that it names.
 
         Args:
-            catalog: used in place of reading registry.toml.
+            catalog: catalog to use in place of registry.toml.
             only: names of plugins to load; by default all.
-            files: plugins in one file; by default those that `--plugin` or `$ZOO_PLUGIN_FILES` name.
+            files: one-file plugins; by default those that `--plugin` or `$ZOO_PLUGIN_FILES` name.
 
         Raises:
             CatalogError: a registry.toml cannot be read.
@@ -170,7 +173,7 @@ class Registry:
 
     @property
     def plugin_files(self) -> list[str]:
-        """The paths of the plugins in one file that are there."""
+        """The paths of the one-file plugins."""
         return [plugin.where for plugin in self.plugins if plugin.where.endswith(".py")]
 
     @property
@@ -184,7 +187,7 @@ class Registry:
         return failed + self.unusable()
 
     def unusable(self) -> list[str]:
-        """Return a line for each problem with entries. Recipes are checked when they are used."""
+        """Return a line for each problem with entries. Recipes are checked only when they are used."""
         failed: dict[tuple[str, str], list[Entry[Spec]]] = {}
         for entry in self.failed_entries:
             failed.setdefault((entry.plugin.name, self.problem(entry)), []).append(entry)
@@ -196,9 +199,9 @@ class Registry:
         return lines
 
     def problem(self, entry: Entry[Spec]) -> str:
-        """Return why an entry cannot be used although its plugin loaded; empty if it can.
+        """Return the reason that an entry cannot be used although its plugin loaded; empty if it can.
 
-        What it names of other plugins may not exist, such as its task, or training options of that.
+        It may name a task, or training options, of a plugin that is missing.
         """
         groups = entry.spec.groups if isinstance(entry.spec, TaskSpec) else ()
         named = [("group of training options", name, self.groups) for name in groups]
@@ -218,22 +221,22 @@ class Registry:
         return ""
 
     def notices(self) -> list[str]:
-        """Return one line if the user's registry.toml disables plugins of zoo's own."""
+        """Return a line if the user's registry.toml disables any of zoo's own plugins."""
         ours = [p.name for p in self.plugins if p.ours and p.name in self.catalog.disabled]
-        return [f"{self.catalog.path} disables plugins of zoo's own: {', '.join(ours)}"] if ours else []
+        return [f"{self.catalog.path} disables zoo's own plugins: {', '.join(ours)}"] if ours else []
 
     def require_healthy(self) -> None:
-        """Raise PluginError if any plugin or entry failed, as `--strict` demands."""
+        """Raise PluginError if any plugin or entry failed, for `--strict`."""
         problems = self.problems()
         if problems:
             raise PluginError(f"{len(problems)} problem(s) with plugins: {'; '.join(problems)}")
 
     def entries(self, kind: Kind | None = None) -> list[Entry[Spec]]:
-        """Return entries in the order of plugins, optionally of one kind."""
+        """Return the entries in the order of plugins, optionally of one kind."""
         return [entry for entry in self._entries if kind in (None, entry.kind)]
 
     def entries_of(self, type_: type[S]) -> list[Entry[S]]:
-        """Return the entries with specs of a type, such as `AnalyzerSpec`."""
+        """Return the entries whose specs have a type, such as `AnalyzerSpec`."""
         return [cast("Entry[S]", entry) for entry in self._entries if isinstance(entry.spec, type_)]
 
     @cached_property
@@ -247,7 +250,7 @@ class Registry:
 
     @cached_property
     def _named(self) -> dict[tuple[str, str], Entry[Spec]]:
-        """Each entry by its kind and full name."""
+        """The entries by kind and full name."""
         return {(entry.kind, entry.name): entry for entry in self._entries}
 
     def plugin(self, name: str) -> Plugin:
@@ -259,11 +262,11 @@ class Registry:
         return known[name]
 
     def has(self, kind: str, name: str) -> bool:
-        """Return whether something of a kind has this full or short name."""
+        """Return whether an entry of a kind has this full or short name."""
         return bool(self.names.matching(name, kind))
 
     def find(self, name: str, *kinds: str) -> Named:
-        """Return what a name means, of some kinds or of any; `zoo.registry.names` has the rule.
+        """Resolve a name, among some kinds or all, by the rule in `zoo.registry.names`.
 
         Raises UnknownName, AmbiguousName, or SpecError if it is an entry that cannot be used.
         """
@@ -296,16 +299,16 @@ class Registry:
 
     @checked
     def command(self, name: str) -> Entry[CommandSpec]:
-        """Return a command of a plugin. Raises UnknownName."""
+        """Return a plugin command. Raises UnknownName."""
         return cast("Entry[CommandSpec]", self.entry("command", name))
 
     @checked
     def exporter(self, name: str) -> Entry[ExporterSpec]:
-        """Return a format to export to. Raises UnknownName."""
+        """Return an export format. Raises UnknownName."""
         return cast("Entry[ExporterSpec]", self.entry("exporter", name))
 
     def exporter_of(self, path: Path) -> Entry[ExporterSpec] | None:
-        """Return the format of an exported file, by its suffix; None if it has none of these."""
+        """Return the format of an exported file by its suffix; None if no format has it."""
         found = (e for e in self.entries_of(ExporterSpec) if e.spec.suffix == path.suffix.lower())
         return next(found, None)
 
@@ -322,14 +325,14 @@ class Registry:
         return self.recipes[found]
 
     def tell_replaced(self, names: Iterable[str]) -> None:
-        """Warn of each of these recipes that the user's file has in place of zoo's own."""
+        """Warn of each of these recipes with which the user's file replaces zoo's own."""
         for name in names:
             if name in self.catalog.replaced:
-                warn(f"recipe {name} is that of {self.catalog.path}, which replaces zoo's own")
+                warn(f"the recipe {name} in {self.catalog.path} replaces zoo's own")
 
     @cached_property
     def training_options(self) -> Mapping[str, Option]:
-        """All training options by name: those that every task has, then those of the groups."""
+        """All training options by name: the common ones, then those of groups."""
         return training_options(self.groups)
 
     def cutting_fields(self) -> tuple[str, ...]:
@@ -337,23 +340,23 @@ class Registry:
         return tuple(name for entry in self.entries_of(FieldsSpec) for name in entry.spec.cuts_batches)
 
     def default_config(self, task: str) -> TrainConfig:
-        """Return zoo's defaults of the training options that apply to a task. Raises UnknownName."""
+        """Return zoo's defaults for the training options that apply to a task. Raises UnknownName."""
         if task not in self._defaults:
             groups = {name: self.groups[name] for name in self.task(task).groups}
             self._defaults[task] = TrainConfig.with_groups(groups)
         return self._defaults[task]
 
     def usual_config(self, architecture: Entry[ArchitectureSpec], task: str = "") -> TrainConfig:
-        """Return an architecture's usual training configuration, for its own task or another it serves."""
+        """Return an architecture's training configuration, for its own task or another that it serves."""
         config = self.default_config(task or architecture.spec.task)
         training = architecture.spec.training
         return config.replace({name: training[name] for name in training if name in config.fields})
 
     def training_config(self, recipe: Recipe) -> TrainConfig:
-        """Return the architecture's training configuration with the recipe's fields on top.
+        """Return the architecture's training configuration, overridden by the recipe's.
 
         Raises:
-            OptionError: a field is unknown, out of range, or one of another task.
+            OptionError: a field is unknown, out of range, or belongs to another task.
             UnknownName: there is no such architecture.
         """
         architecture = self.architecture(recipe.architecture)
@@ -364,9 +367,9 @@ class Registry:
         return self.usual_config(architecture, task.name).replace(recipe.train)
 
     def task_of(self, recipe: Recipe) -> TaskSpec:
-        """Return the task of a recipe: that of its data; without any, of its architecture.
+        """Return the task of a recipe: that of its dataset, or without one, of its architecture.
 
-        Raises UnknownName or SpecError if there is none of them, or they do not fit.
+        Raises UnknownName or SpecError if they do not exist or do not fit.
         """
         architecture = self.architecture(recipe.architecture)
         if not recipe.dataset:
@@ -385,11 +388,11 @@ class Registry:
                 raise OptionError(f"{field} does not apply to {task.name}, the task of {name}: {owner}")
 
     def served_from(self, task: str) -> list[str]:
-        """Return the tasks that the architectures of a task serve, that one first."""
+        """Return the tasks that the architectures of a task serve, starting with that task."""
         return [task, *(name for name, other in self.tasks.items() if other.architectures_of == task != name)]
 
     def serves(self, architecture: Entry[ArchitectureSpec], task: str) -> bool:
-        """Return whether an architecture is for a task, or for the one that lends it its architectures."""
+        """Return whether an architecture is for a task, or for the task whose architectures it shares."""
         return architecture.spec.task in (task, self.task(task).architectures_of)
 
     def shared_task(self, architecture: Entry[ArchitectureSpec], dataset: Entry[DatasetSpec]) -> TaskSpec:
@@ -403,7 +406,7 @@ class Registry:
         return self.task(theirs)
 
     def _unknown(self, name: str, kinds: Sequence[str]) -> UnknownName:
-        """Return the error for a name that nothing has, with what may have been meant."""
+        """Return the error for an unknown name, with suggestions."""
         kind = kinds[0] if len(kinds) == 1 else "name"
         nearest = self.names.nearest(name, kinds)
         owner, slash, _ = name.partition("/")
@@ -424,7 +427,7 @@ class Registry:
         return UnknownName(f"unknown {kind} {name!r}{nearest}", hint=hint)
 
     def left_out(self, form: str) -> str:
-        """Return that `$ZOO_PLUGINS` leaves out plugins, in some form; empty if it does not."""
+        """Return a note that `$ZOO_PLUGINS` leaves out plugins, formatted by `form`; empty if it does not."""
         if self._chosen is None:
             return ""
         loaded = f"only {', '.join(self._chosen)}" if self._chosen else "no plugin"
@@ -432,7 +435,7 @@ class Registry:
 
 
 def _place(name: str, ours: Collection[str]) -> int:
-    """Return which rule of `zoo.registry.names` a full name falls under."""
+    """Return the rank of a full name in the rule of `zoo.registry.names`."""
     owner, slash, _ = name.partition("/")
     if not slash:
         return 1

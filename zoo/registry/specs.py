@@ -1,8 +1,8 @@
-"""What a plugin registers: frozen data that names code without importing it.
+"""Specs: frozen data that a plugin registers, which names code without importing it.
 
 A spec's `target` is an import string, `"package.module:Name"`. Only `load()` imports it, so listing a
 thousand models costs no more than reading a thousand records. Every field is checked when a spec is made,
-except for what depends on other plugins: whether a task, or a training option of a task, exists.
+except what depends on other plugins: whether a task, or a task's training option, exists.
 """
 
 import sys
@@ -52,7 +52,7 @@ Landmark = Literal["features", "class_maps", "mean_head", "head"]
 
 
 def require_printable(instance: object, what: str) -> None:
-    """Raise SpecError unless each text among the fields of a dataclass is one printable line."""
+    """Raise SpecError unless each string in the fields of a dataclass is one printable line."""
     for name, text in vars(instance).items():
         if isinstance(text, str) and not text.isprintable():
             raise SpecError(f"{what} {name} must be one line of printable text (got {text!r:.80})")
@@ -60,10 +60,10 @@ def require_printable(instance: object, what: str) -> None:
 
 @dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class _Named:
-    """What all specs have: a name, one line about it, and checks of every field.
+    """The base of all specs: a name, a one-line summary, and checks of every field.
 
     Attributes:
-        expected_failures: checks of the contract kit that the entry fails, by name, and the reason of each.
+        expected_failures: contract checks that the entry is known to fail, mapped to the reason.
     """
 
     name: Name
@@ -77,13 +77,13 @@ class _Named:
         require_printable(self, what)
         for check, why in self.expected_failures.items():
             if not why.strip() or not f"{check}{why}".isprintable():
-                message = f"expected_failures must say in one line of printable text why {check!r} fails"
+                message = f"expected_failures must give a reason for {check!r} in one line of printable text"
                 raise SpecError(f"{what} {message} (got {why!r:.80})")
 
 
 @dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class _Coded(_Named):
-    """A spec of code, which `target` names."""
+    """A spec whose `target` names code."""
 
     target: str
 
@@ -94,13 +94,13 @@ class _Coded(_Named):
 
 @dataclass(frozen=True, kw_only=True)
 class Pretrained:
-    """Weights published elsewhere that a training can start from.
+    """Weights published elsewhere from which a training can start.
 
     Attributes:
-        mean: what was subtracted from the images that they were trained on, one value per channel, for pixels
-            from 0 to 1; empty for weights that do not read images, or that any mean suits.
-        std: what the images were divided by then, one value per channel.
-        source: where they are published, and under which license.
+        mean: mean that was subtracted from their training images, one value per channel, for pixels from 0 to
+            1; empty for weights that do not read images, or that suit any mean.
+        std: standard deviation by which the images were then divided, one value per channel.
+        source: place of publication, and license.
     """
 
     mean: tuple[float, ...] = ()
@@ -111,30 +111,29 @@ class Pretrained:
         options.validate(self, what="pretrained:")
         if len(self.mean) != len(self.std):
             sizes = f"{len(self.mean)} and {len(self.std)}"
-            raise SpecError(f"pretrained: mean and std must have a value per channel each (got {sizes})")
+            raise SpecError(f"pretrained: mean and std must each have one value per channel (got {sizes})")
         require_printable(self, "pretrained:")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArchitectureSpec(_Coded):
-    """A model that zoo can build: where its class is, its fixed arguments, its usual training.
+    """A model that zoo can build: its class, the preset's arguments, its usual training.
 
     Attributes:
-        config: arguments that make this preset, such as `{"depth": 20}`.
-        training: its usual training: the training options that differ from their defaults, such as
-            `{"epochs": 30, "augment": ["crop", "flip"]}`; `zoo train --help` lists all.
-        landmarks: paths of submodules that an analyzer may use, such as `{"features": "stages", "head":
-            "out"}`.
-        context_length: most tokens that the model reads from an empty state on, or the name of the option
-            that says it, such as `"block_size"`; 0 if any number. See `zoo.interfaces`.
-        smallest_image: fewest pixels of height and width that the model can read; 0 if any number.
-        parameters: how many it has for the task's usual dims, for `zoo list`; 0 if that is not said.
-        pretrained: weights published elsewhere by name; the option `pretrained` chooses one. See
+        config: arguments of this preset, such as `{"depth": 20}`.
+        training: training options that differ from zoo's defaults, such as `{"epochs": 30, "augment":
+            ["crop", "flip"]}`; `zoo train --help` lists all.
+        landmarks: paths of submodules for analyzers, such as `{"features": "stages", "head": "out"}`.
+        context_length: most tokens that the model reads from an empty state, or the name of the option that
+            sets it, such as `"block_size"`; 0 for no limit. See `zoo.interfaces`.
+        smallest_image: smallest height and width in pixels that the model can read; 0 for no limit.
+        parameters: number of parameters for the task's usual dims, for `zoo list`; 0 if not stated.
+        pretrained: weights published elsewhere, by name; the option `pretrained` selects one. See
             `zoo.interfaces.LoadsPretrained`.
-        data_dependent: why what the model computes with depends on the values of its inputs, if so, such as
-            `"each token is routed to one expert"`.
-        unexportable: why `torch.export` cannot export the model, if so.
-        source: the paper or lesson this comes from.
+        data_dependent: reason that the model's computation depends on the values of its inputs, if it does,
+            such as `"each token is routed to one expert"`.
+        unexportable: reason that `torch.export` cannot export the model, if it cannot.
+        source: the paper or lesson that it comes from.
     """
 
     task: str
@@ -154,7 +153,7 @@ class ArchitectureSpec(_Coded):
         object.__setattr__(self, "training", checked_fields(self.training))
 
     def starts_from(self, arguments: Mapping[str, Any]) -> Pretrained | None:
-        """Return the weights that the option `pretrained` chooses; None for `none`, or without the option.
+        """Return the weights that the option `pretrained` selects; None for `none`, or without the option.
 
         Raises OptionError if there are no weights of that name.
         """
@@ -168,9 +167,9 @@ class ArchitectureSpec(_Coded):
         return self.pretrained[name]
 
     def context(self, arguments: Mapping[str, Any]) -> int:
-        """Return the most tokens that a model with these arguments reads from an empty state on; 0 is any.
+        """Return the most tokens that a model with these arguments reads from an empty state; 0 for no limit.
 
-        Raises SpecError if the option that `context_length` names does not say it.
+        Raises SpecError if the option that `context_length` names is missing or invalid.
         """
         if isinstance(self.context_length, int):
             return self.context_length
@@ -187,14 +186,14 @@ class DatasetSpec(_Coded):
     """A dataset that zoo can open.
 
     Attributes:
-        config: options that make this preset; each is a default that the user may override.
-        card_options: options that a weights file may decide, besides switches, choices, and numbers with a
-            declared minimum and maximum. Never one that names a file, a folder or an address: those are for
-            the user to say, and no card holds them.
-        required: options that the user must give, such as where the files are, if `config` does not; known so
-            without importing the target.
-        undivided: options with which data of the user's own is all train, rather than split by drawing; a
-            model trained on other data is measured on all of it.
+        config: options of this preset; each is a default that the user can override.
+        card_options: options that a weights file may set, besides switches, choices, and numbers with a
+            declared minimum and maximum. Never list one that names a file, a folder or an address: only the
+            user may set these, and no card has them.
+        required: options that the user must give, such as the location of files, unless `config` does; listed
+            here, they are known without importing the target.
+        undivided: options with which all of the user's own data becomes the train split, rather than being
+            split at random, so that a model trained on other data can be measured on all of it.
     """
 
     task: str
@@ -209,16 +208,17 @@ class DatasetSpec(_Coded):
 
 @dataclass(frozen=True, kw_only=True)
 class AnalyzerSpec(_Coded):
-    """A way of looking inside a trained model.
+    """An analyzer: a way to look inside a trained model.
 
     Attributes:
-        tasks: the tasks that it is for; if none is named, every task whose data has `dims`.
-        dims: it is also for every other task whose data has these dims, such as `("in_channels",
-            "image_size")`.
-        reference: the split of the model's data that it compares inputs with; see `Subject.reference`.
-        needs: landmarks that an architecture must have for this analyzer to work on it; `a|b` means either.
-        ignores: what the result does not depend on, although one might expect it to.
-        labels: whether it compares answers with labels, which inputs of the user's own do not have.
+        tasks: the tasks that it is for; if empty, every task whose data has `dims`.
+        dims: dims such as `("in_channels", "image_size")`; the analyzer is also for every other task whose
+            data has them.
+        reference: the split of the model's data with which it compares inputs; see `Subject.reference`.
+        needs: landmarks that an architecture must have; `a|b` means either.
+        ignores: inputs that do not affect the result, although one might expect it, such as `class` or
+            `weights`.
+        labels: whether it compares predictions with labels, which the user's own inputs lack.
     """
 
     tasks: tuple[str, ...] = ()
@@ -236,7 +236,7 @@ class AnalyzerSpec(_Coded):
                 options.convert(name, cast("Any", Landmark), what=f"analyzer {self.name!r}: needs")
 
     def among(self, tasks: Mapping[str, "TaskSpec"]) -> "AnalyzerSpec":
-        """Return the spec with the names of all tasks that it is for."""
+        """Return the spec with the names of all tasks that it applies to."""
         if self.tasks and not self.dims:
             return self
         more = [task.name for task in tasks.values() if task.dims.keys() >= {*self.dims}]
@@ -244,7 +244,7 @@ class AnalyzerSpec(_Coded):
 
     @property
     def takes_layer(self) -> bool:
-        """Whether the user may choose a layer in place of the landmark `features`."""
+        """Whether the user can choose a layer in place of the landmark `features`."""
         return any("features" in need.split("|") for need in self.needs)
 
     def lacks(self, landmarks: Collection[str]) -> list[str]:
@@ -252,29 +252,31 @@ class AnalyzerSpec(_Coded):
         return [need for need in self.needs if not set(need.split("|")) & set(landmarks)]
 
     def fits(self, architecture: ArchitectureSpec, task: str = "") -> bool:
-        """Return whether this analyzer works on models of an architecture, for its own task or another."""
+        """Return whether this analyzer works on an architecture's models, for its own task or another."""
         return (task or architecture.task) in self.tasks and not self.lacks(architecture.landmarks)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskSpec(_Coded):
-    """What models learn to do. Its target is a `zoo.interfaces.Task`.
+    """A task that models are trained for. Its target is a `zoo.interfaces.Task`.
 
     Attributes:
-        dims: the arguments that the data gives a model, with the values that `zoo show` counts parameters
-            for.
-        primary_metric: the metric that people look at first, and by which the best epoch is chosen.
-        higher_is_better: the metrics of which more is better, such as accuracy; of all others, less is.
+        dims: the model's arguments that depend on the data, with the values for which `zoo show` counts
+            parameters.
+        primary_metric: the metric that is shown first, and that selects the best epoch.
+        higher_is_better: metrics for which higher is better, such as accuracy; for all others, lower is
+            better.
         units: the units of metrics, such as `{"accuracy": "%", "loss": "nats"}`; one in `%` is a fraction,
             shown as a percentage.
-        labels: the dim that counts what a model predicts, and the key of `preprocess` that lists it, such as
-            `("num_classes", "classes")`; none if a model predicts numbers.
-        exclusive: whether a model chooses one of the labels; if not, an item may have several, or none.
-        architectures_of: another task, whose architectures serve this one too: they are built and called
-            alike, and only the loss differs.
-        groups: the groups of training options that apply, of this plugin or others, such as `images`.
+        labels: the dim with the number of labels, and the key of `preprocess` that lists them, such as
+            `("num_classes", "classes")`; empty if a model predicts numbers.
+        exclusive: whether a model chooses one of the labels; if False, an item may have several labels, or
+            none.
+        architectures_of: another task whose architectures serve this one too: they are built and called in
+            the same way, and only the loss differs.
+        groups: the groups of training options that apply, from this plugin or others, such as `images`.
         processor: import string of its `zoo.processors.Processor`, which needs no torch.
-        tiny: import string of a small made-up `Dataset`, which the contract kit trains and evaluates on.
+        tiny: import string of a small made-up `Dataset`, on which the contract kit trains and evaluates.
         templates: folder of templates for `zoo new-plugin`, inside a package: `my_package/templates/my-task`.
     """
 
@@ -292,21 +294,21 @@ class TaskSpec(_Coded):
     source: str = ""
 
     def load_processor(self) -> Callable[["TaskSpec"], Any]:
-        """Import and return what makes the processor. Raises SpecError if `processor` does not resolve."""
+        """Import and return the processor's class. Raises SpecError if `processor` does not resolve."""
         return _resolved(self.processor)
 
     def load_tiny(self) -> Callable[..., Any]:
-        """Import and return what makes the small dataset. Raises SpecError if `tiny` does not resolve."""
+        """Import and return the small dataset's class. Raises SpecError if `tiny` does not resolve."""
         return _resolved(self.tiny)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FieldsSpec(_Named):
-    """A group of training options, which apply to the tasks that name it.
+    """A group of training options, which apply to the tasks that list the group.
 
     Attributes:
-        fields: a frozen dataclass, each field with a type and a default; its docstring says what each means.
-        cuts_batches: the fields that decide how data is cut into batches. Fine-tuning takes them from the
+        fields: a frozen dataclass, each field with a type, a default and a help.
+        cuts_batches: the fields that determine how data is cut into batches. Fine-tuning takes them from the
             training of the weights, and a run that stopped within an epoch keeps them.
     """
 
@@ -333,7 +335,7 @@ class CommandSpec(_Coded):
 
     Attributes:
         extra: the extra of the plugin's distribution that installs what only this command needs, such as
-            `serve`; zoo names it to a user who lacks that.
+            `serve`; an error about a missing module names it.
     """
 
     extra: ExtraName = ""
@@ -346,7 +348,7 @@ class CommandSpec(_Coded):
             )
 
     def load(self) -> "click.Command":
-        """Import and return the click command. Raises SpecError if there is none."""
+        """Import and return the click command. Raises SpecError if the target is not one."""
         import click  # not needed to list
 
         command = super().load()
@@ -361,10 +363,10 @@ class ExporterSpec(_Coded):
     """A format that models are exported to. Its target makes a `zoo.interfaces.Exporter`.
 
     Attributes:
-        suffix: how the files end, such as `.onnx`.
-        reader: import string of a function that reads a file, if that is safe whoever wrote it: it takes a
-            `Path` and returns a `zoo.files.exported.Exported`. It works without torch. Without one, files are
-            written only.
+        suffix: suffix of the files, such as `.onnx`.
+        reader: import string of a function that takes the `Path` of a file and returns a
+            `zoo.files.exported.Exported`, without torch. It must be safe for files from anyone. Without a
+            reader, zoo only writes this format.
         extra: the extra of the plugin's distribution that installs what only this exporter needs.
     """
 
@@ -375,10 +377,10 @@ class ExporterSpec(_Coded):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.suffix in OWN_SUFFIXES:
-            raise SpecError(f"exporter {self.name!r}: suffix {self.suffix!r} is that of other files of zoo")
+            raise SpecError(f"exporter {self.name!r}: suffix {self.suffix!r} is already used by zoo")
 
     def load_reader(self) -> Callable[..., Any]:
-        """Import and return what reads files. Raises SpecError if `reader` does not resolve."""
+        """Import and return the reader. Raises SpecError if `reader` does not resolve."""
         return _resolved(self.reader)
 
 

@@ -1,4 +1,4 @@
-"""Which file does somebody mean: a published id, a path, or a run directory?"""
+"""Resolve the name of weights to a file: a published id, a path, or a run directory."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ WEIGHTS = (_BEST, _LAST, *SAVED)
 
 @checked
 def locate_weights(registry: Registry, name: str | Path, *, last: bool = False) -> tuple[Path, str]:
-    """Return the file that a name means, and the sha256 that its content must have, if any.
+    """Return the file that a name means, and the sha256 that it must have, if any.
 
     The name is a published id, a path or a run directory, which stands for its best weights: see `of_run`. A
     bare word is an id: a path has a separator or a suffix (`./demo`, `demo.safetensors`), or is a `Path`. The
-    file is not read: the caller has to check the hash when it does. An empty hash stands for any.
+    file is not read: the caller must check the hash when reading it. An empty hash means that it is not
+    checked.
 
     Args:
         last: return the last weights of a run directory.
@@ -50,7 +51,7 @@ def locate_weights(registry: Registry, name: str | Path, *, last: bool = False) 
 
 
 def _path(registry: Registry, name: str | Path) -> Path:
-    """Return the file that a path means: itself, or the best weights of a run directory."""
+    """Return the file that a path means: the path itself, or the best weights of a run directory."""
     path = Path(name)
     if not path.exists():
         here = "./" if str(name).startswith("./") else ""
@@ -63,14 +64,14 @@ def _path(registry: Registry, name: str | Path) -> Path:
 
 
 def of_run(directory: Path, *, last: bool = False) -> Path:
-    """Return the file of a run's best weights by validation; without validation, of its last ones.
+    """Return the file of a run's best weights by validation; without validation, of its last weights.
 
-    Those of a run that is not finished are its best so far, or else those of its last save.
+    For an unfinished run, these are the best so far, or the weights of its last save.
 
     Args:
-        last: return the file of the last weights in any case.
+        last: always return the file of the last weights.
 
-    Raises WeightsError if nothing is saved yet, or the directory holds no run.
+    Raises WeightsError if nothing is saved yet, or if the directory does not hold a run.
     """
     for name in WEIGHTS[last:]:
         if (directory / name).is_file():
@@ -90,10 +91,10 @@ def runs_in(folder: Path) -> list[Path]:
 
 
 def warn_if_unfinished(name: str | Path, path: Path, progress: Mapping[str, int]) -> None:
-    """Warn which weights a run directory stands for, if the run is not finished.
+    """Warn which weights are used if a run is not finished.
 
     Args:
-        name: what was asked for.
+        name: the name that was given.
         path: the file that was found.
         progress: `epochs` and `steps` done, as on the card of that file.
     """
@@ -106,12 +107,12 @@ def warn_if_unfinished(name: str | Path, path: Path, progress: Mapping[str, int]
 
 
 def at_hand(name: str, spec: WeightsSpec, *, homes: Sequence[Path] | None = None) -> Path | None:
-    """Return the file of published weights, if it is on this machine; nothing of it is read.
+    """Return the file of published weights, if it is on this machine, without reading it.
 
-    It is where the spec says, in the folder that `$ZOO_WEIGHTS` names, or among the downloads.
+    It may be at the spec's path, in the folder that `$ZOO_WEIGHTS` names, or among the downloads.
 
     Args:
-        homes: folders of downloads, if they are known: `data_home(None)`.
+        homes: folders of downloads, if known: `data_home(None)`.
     """
     folder = os.environ.get("ZOO_WEIGHTS")
     places = [Path(spec.file)] if spec.file else []
@@ -125,10 +126,7 @@ def _download(name: str, spec: WeightsSpec) -> str:
 
 
 def _published(registry: Registry, name: str) -> Path:
-    """Return the file of published weights, which is downloaded if it can be.
-
-    Raises DataError.
-    """
+    """Return the file of published weights, downloading it if possible. Raises DataError."""
     from zoo.files import downloads
 
     spec = registry.weights[name]
@@ -148,7 +146,7 @@ def _published(registry: Registry, name: str) -> Path:
 
 
 def _unknown(registry: Registry, name: str) -> WeightsError:
-    """Return the error for a word that is no published id, with what may have been meant."""
+    """Return the error for a word that is not a published id, with suggestions."""
     for path in (f"./{name}", f"runs/{name}", f"{name}.safetensors"):
         if name and Path(path).exists():
             hint = "a word without a separator or a suffix is the id of published weights"

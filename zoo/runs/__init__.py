@@ -1,1 +1,1 @@
-"""A training from start to end: resolving what was asked for, setting up, the run directory, the result."""
+"""A training from start to end: resolving names, setup, the run directory, the result."""

@@ -16,10 +16,10 @@ from zoo.training.state import TrainState
 
 
 def make_card(setup: TrainingSetup, state: TrainState, changes: tuple[str, ...]) -> Card:
-    """Return the card of weights that are written now; within an epoch they have no metrics.
+    """Return the card of weights that are being written; within an epoch they have no metrics.
 
     Args:
-        changes: what was changed during the run, and when.
+        changes: options changed during the run, and when.
     """
     last = state.history[-1] if state.history and not state.batch else {}
     plugin = setup.architecture.plugin
@@ -53,5 +53,5 @@ def make_card(setup: TrainingSetup, state: TrainState, changes: tuple[str, ...])
 
 
 def _seconds(state: TrainState) -> float:
-    """Return the seconds of training over all epochs."""
+    """Return the training time of all epochs in seconds."""
     return sum(row["clock"]["seconds"] for row in state.history)

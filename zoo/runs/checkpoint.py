@@ -1,4 +1,4 @@
-"""A run's checkpoint: one safetensors file with a checksum, and the previous one beside it."""
+"""A run's checkpoint: a safetensors file with a checksum, with the previous one beside it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SCHEMA = 10
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checkpoint that was read and is undamaged."""
+    """A checkpoint that was read and is intact."""
 
     path: Path
     tensors: Mapping[str, Tensor]
@@ -31,11 +31,11 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoint of a run directory and the previous one.
+    """The checkpoints of a run directory: the newest and the previous one.
 
     Attributes:
-        current: the file of the newest one.
-        previous: the file of the one before it.
+        current: file of the newest checkpoint.
+        previous: file of the previous checkpoint.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -44,10 +44,10 @@ class Checkpoints:
         self._damaged: dict[Path, str] = {}
 
     def newest(self) -> Checkpoint | None:
-        """Return the newest undamaged checkpoint; None if there is no checkpoint.
+        """Return the newest intact checkpoint; None if there is no checkpoint.
 
         Raises:
-            RunError: there are checkpoints, but all are damaged.
+            RunError: all checkpoints are damaged.
         """
         for path in (self.current, self.previous):
             if path not in self._damaged and path.exists():
@@ -78,10 +78,10 @@ class Checkpoints:
         card: Card | None = None,
         folder: int | None = None,
     ) -> None:
-        """Commit a checkpoint; keep the one before it unless that is damaged. Raises OSError.
+        """Commit a checkpoint; keep the previous one unless it is damaged. Raises OSError.
 
         Args:
-            card: that of the weights, so that they can be used as those of a weights file.
+            card: card of the weights, so that the checkpoint can be used like a weights file.
             folder: descriptor of the open run directory.
         """
         info = CheckpointInfo(

@@ -2,11 +2,11 @@
 
 Only `checkpoint.safetensors` counts for resuming; the previous one is kept beside it. `metrics.jsonl`,
 `config.toml`, `curve.png`, `model.safetensors` and `best.safetensors` are derived from it. `steps.jsonl` is
-appended to between two checkpoints, and cut back to the checkpoint that a run continues from.
+appended to between checkpoints, and cut back to the checkpoint from which a run continues.
 
-Files are written through the open directory, so that a directory that is moved keeps them, and one that is
-deleted and made again gets none. Before a file is written, the lock must still be ours; after a save, the
-path must still lead to the directory. Otherwise the run stops.
+Files are written through the open directory, so a moved directory keeps them, and a deleted and recreated one
+gets none. Before each write, this process must still hold the lock; after each save, the path must still lead
+to the directory. Otherwise the run stops.
 """
 
 from __future__ import annotations
@@ -52,17 +52,17 @@ class RunDirectory:
 
     Args:
         path: created if it does not exist.
-        resume: continue from the checkpoint, if there is one; without it, a directory with a run is refused.
-        checkpoints: those of the directory, if they have been opened already.
-        interval: how often the run is saved within an epoch.
-        plugin_files: plugins in one file, without which the run may not be continued.
-        accept_changes: continue a run although its options or its data have changed.
+        resume: continue from the checkpoint, if there is one; if False, a directory with a run is refused.
+        checkpoints: checkpoints of the directory, if they have been opened already.
+        interval: how often to save the run within an epoch.
+        plugin_files: one-file plugins that are required to continue the run.
+        accept_changes: continue a run even if its options or its data have changed.
         make_card: returns the card of the best weights, given the state and the changes so far.
         clock: seconds from an arbitrary start.
 
     Attributes:
-        changes: what was changed during the run, and when.
-        weights: the file of the final weights.
+        changes: options changed during the run, and when.
+        weights: file of the final weights.
 
     Raises:
         RunError: the directory cannot be written, is in use, or holds another run.
@@ -108,7 +108,7 @@ class RunDirectory:
         self._stack.close()
 
     def restore(self, state: TrainState, *, device: str) -> None:
-        """Restore `state` from the newest checkpoint that is undamaged and fits, if there is one."""
+        """Restore `state` from the newest checkpoint that is intact and fits, if there is one."""
         while checkpoint := self._checkpoints.newest() if self.resume else None:
             try:
                 self._restore(checkpoint, state, device=device)
@@ -177,19 +177,19 @@ class RunDirectory:
                 self._steps.add(row)
 
     def keep_best(self, state: TrainState) -> None:
-        """Write the weights as they are now beside the checkpoint."""
+        """Write the current weights beside the checkpoint."""
         if self.make_card is not None:
             path = self.path / "best.safetensors"
             self.write_weights(path, state, self.make_card(state, self.changes))
 
     def is_unchanged(self, state: TrainState) -> bool:
-        """Return whether nothing was trained since a run was restored."""
+        """Return whether nothing was trained since the run was restored."""
         return bool(state.steps) and self._restored == (state.epoch, state.steps, state.batch)
 
     def write_weights(self, path: Path, state: TrainState, card: Card) -> Card:
-        """Write the weights to evaluate, averaged ones if there are any; return the card as written.
+        """Write the weights for evaluation, averaged ones if there are any; return their card.
 
-        A file that holds them already, perhaps written with other versions of zoo and torch, stays.
+        An existing file with these weights is kept, even if other versions of zoo and torch wrote it.
         """
         if self.is_unchanged(state) and (kept := weights.kept(path, state.best, card)):
             return kept
@@ -201,10 +201,10 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def writing(self, path: Path, *, needs: int = 0) -> Generator[int]:
-        """Yield the descriptor of the open directory, to write to `path` in it.
+        """Yield the descriptor of the open directory, to write `path` in it.
 
-        An OSError becomes a RunError that says what is missing: free space, or a permission. Raises RunError
-        also if this process may no longer own the directory, or the directory was deleted.
+        An OSError becomes a RunError with a hint, such as to free space or to grant permission. Raises
+        RunError also if this process may no longer own the directory, or if the directory was deleted.
         """
         self._owned.check()
         try:
@@ -241,7 +241,7 @@ class RunDirectory:
 
 
 def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out options that are None: TOML has no null, and their defaults are None too."""
+    """Leave out options that are None: TOML has no null, and None is also their default."""
     return {
         key: _without_none(value) if isinstance(value, dict) else value
         for key, value in table.items()

@@ -1,4 +1,4 @@
-"""What has changed between a run and the recipe it is resumed with, and what may change."""
+"""Compare a run with the recipe that resumes it, and decide which changes are allowed."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _IRRELEVANT = ("data.root", "from_weights", "summary")
 
 
 def drift(before: RunIdentity, now: RunIdentity, defaults: Mapping[str, Any]) -> dict[str, str]:
-    """Return what has changed, by option: `{"train.lr": "train.lr: 0.1 before, 0.2 now"}`.
+    """Return the changes by option: `{"train.lr": "train.lr: 0.1 before, 0.2 now"}`.
 
     Args:
-        defaults: those of the training options, for a run that does not say all of them.
+        defaults: defaults of the training options, for a run that does not record all of them.
     """
     then, current = (_flat(run.recipe, defaults) for run in (before, now))
     changes = {
@@ -50,7 +50,7 @@ def refuse_fixed(changes: Mapping[str, str]) -> None:
 
 
 def warn_of_another_cpu(before: RunIdentity, now: RunIdentity) -> None:
-    """Warn if a run goes on with other instructions of a CPU: its results may differ in the last bits."""
+    """Warn if a run continues with other CPU instructions: its results may differ in the last bits."""
     if before.cpu and now.cpu and before.cpu != now.cpu:
         warn(
             f"the run was saved on a CPU with {before.cpu}, and this one computes with {now.cpu}: "
@@ -59,10 +59,10 @@ def warn_of_another_cpu(before: RunIdentity, now: RunIdentity) -> None:
 
 
 def changes_batches(changes: Mapping[str, str], cutting: Collection[str]) -> list[str]:
-    """Return the changed options that change the batches.
+    """Return the changed options that affect the batches.
 
     Args:
-        cutting: the fields of groups that decide how data is cut into batches.
+        cutting: the fields of groups that determine how data is cut into batches.
     """
     batches = {*_BATCHES, *(f"train.{name}" for name in cutting)}
     return [key for key in changes if key in batches or key.startswith("data")]

@@ -1,4 +1,4 @@
-"""What a training took and where it ran: what repeating it needs besides the recipe."""
+"""The environment of a training: what is needed to repeat it, besides the recipe."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo.files.cards import Environment
 
 
 def environment_of(model: nn.Module, *, device: str, seconds: float) -> Environment:
-    """Return the environment of a model's training on a device that has taken so many seconds."""
+    """Return the environment of a model's training that took this many seconds on a device."""
     commit, dirty = _checkout_of(sys.modules[type(model).__module__].__file__ or "")
     return Environment(
         commit=commit,
@@ -31,9 +31,9 @@ def environment_of(model: nn.Module, *, device: str, seconds: float) -> Environm
 
 @cache
 def _checkout_of(file: str) -> tuple[str, bool]:
-    """Return the commit of the checkout that a file is in, and whether that has changes.
+    """Return the commit of the git checkout with a file, and whether the checkout has changes.
 
-    The commit is empty for code that is installed, and where there is no git.
+    The commit is empty for installed code, and without git.
     """
     folder = Path(file).parent
     if "site-packages" in folder.parts:

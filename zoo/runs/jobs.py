@@ -1,4 +1,4 @@
-"""A training that was asked for, done in this process or in several others. Torch-free until it trains."""
+"""Run a training in this process or in several others. Torch-free until it trains."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """How a run is trained, saved and shown, as JSON data.
+    """How to train, save and show a run, as JSON data.
 
     Attributes:
-        directory: its run directory.
-        title: first line of its progress; empty to show nothing.
+        directory: the run directory.
+        title: first line of the progress; empty to show nothing.
     """
 
     directory: str
@@ -41,7 +41,7 @@ class Job:
     all_metrics: bool = False
 
     def display(self, processes: int = 1) -> AbstractContextManager[Any]:
-        """Return a display of progress, which shows nothing if this process starts others that do."""
+        """Return a progress display, which shows nothing if this process starts others that show it."""
         if not self.title or processes > 1 or not is_first():
             return quiet()
         return TrainingProgress(self.title, all_metrics=self.all_metrics)
@@ -54,7 +54,7 @@ class Job:
         report: Callable[[Progress], None],
         processes: int = 1,
     ) -> None:
-        """Train what was resolved, in this process or in several others."""
+        """Train a resolved recipe in this process or in several others."""
         with advising(registry, resolved.recipe.architecture, resolved.recipe.dataset):
             if processes == 1:
                 self._train(resolved, registry, report)
@@ -91,7 +91,7 @@ class Job:
 
 
 def run_job(content: Mapping[str, Any]) -> None:
-    """Train what another process of zoo asked for; see `zoo.runs.processes`."""
+    """Train on behalf of another zoo process; see `zoo.runs.processes`."""
     own = dict(content)
     recipe = Recipe(**own.pop("recipe"))
     for name, keys in own.pop("typed").items():

@@ -59,13 +59,13 @@ def train(
     device: str = "cpu",
     report: Callable[[Progress], None] = ignore,
 ) -> Result:
-    """Train in `directory` what was resolved, or continue the run that is there.
+    """Train a resolved recipe in `directory`, or continue the run in it.
 
-    Everything is checked before the directory is touched. SIGINT and SIGTERM finish the step, save, and
-    raise Interrupted. Of several processes that torchrun has started, each calls this.
+    Everything is checked before the directory is touched. On SIGINT or SIGTERM, it finishes the step, saves,
+    and raises Interrupted. Under torchrun, every process calls it.
 
     Args:
-        accept_changes: continue a run although its options or its data have changed.
+        accept_changes: continue a run even if its options or its data have changed.
         save_every: how often to save within an epoch: `500` steps, `90s`, `5m`, or `0` for never.
         report: called after each batch and each epoch.
 
@@ -125,17 +125,17 @@ def train(
 
 
 def _warn_of_layers(setup: TrainingSetup, ranks: Ranks) -> None:
-    """Warn of layers that training cannot treat as its configuration says."""
+    """Warn of layers that do not support part of the training configuration."""
     config, model = setup.config, setup.model
     if ranks.world_size > 1 and config.sync_batch_norm and (apart := unsynced_norms(model)):
-        warn(f"{apart[0]} normalizes each process's part of a batch by itself, unlike torch's BatchNorm")
+        warn(f"{apart[0]} normalizes each process's part of a batch separately, unlike torch's BatchNorm")
     if config.compile and (name := uncompilable(model)):
         warn(f"the model is not compiled: torch.compile does not support {name}, a recurrent layer of torch")
 
 
 @contextmanager
 def _one_voice(ranks: Ranks) -> Generator[None]:
-    """Let the first process alone warn."""
+    """Let only the first process warn."""
     if ranks.first:
         yield
         return
@@ -165,7 +165,7 @@ def _save_curve(run: RunDirectory, setup: TrainingSetup, state: TrainState, regi
 def _warning_of_a_rise(
     report: Callable[[Progress], None], setup: TrainingSetup
 ) -> Callable[[Progress], None]:
-    """Return a report function that also warns, once, of a loss far above its start and that of guessing."""
+    """Return a report function that also warns once if the loss rises far above its start and a baseline."""
     start, risen = setup.task.baseline(setup.dataset.preprocess).get("loss", 0.0), False
 
     def watching(progress: Progress) -> None:

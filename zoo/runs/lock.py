@@ -1,4 +1,4 @@
-"""A lock on a run directory, which the kernel releases when its owner dies. Torch-free."""
+"""A lock on a run directory, which the kernel releases when the owner dies. Torch-free."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def alone() -> Generator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """A folder whose lock this process holds, whatever happens to its path.
+    """A folder whose lock this process holds, even if its path changes.
 
     Attributes:
-        path: where it was when it was locked.
-        descriptor: the open folder; files that are written through it stay in it.
+        path: its path when it was locked.
+        descriptor: the open folder; files written through it stay in the folder.
         lock: the open lock file.
     """
 
@@ -76,7 +76,7 @@ class Owned:
         """Raise RunError if the path no longer leads to the folder.
 
         Args:
-            saved: the step that is saved in the folder.
+            saved: the step saved in the folder.
         """
         with contextlib.suppress(OSError):
             if os.path.samestat(self.path.stat(), os.fstat(self.descriptor)):
@@ -103,10 +103,10 @@ class Owned:
 
 @contextmanager
 def claimed(path: Path, *, resume: bool) -> Generator[Owned]:
-    """Make a run directory, if there is none, and hold its lock.
+    """Create a run directory if necessary, and hold its lock.
 
-    Raises RunError if it cannot be written, is in use, holds a run that is not to be resumed, or holds files
-    that no run here wrote or whose checkpoint is gone.
+    Raises RunError if it cannot be written, is in use, holds a run that is not being resumed, or holds files
+    without a checkpoint that training would overwrite.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -140,9 +140,9 @@ def _refuse_foreign_files(path: Path, *, resume: bool) -> None:
 
 @contextmanager
 def owned(folder: Path) -> Generator[Owned]:
-    """Hold the lock of a folder: of the file `.lock` in it, and of the folder itself where that is possible.
+    """Hold the lock of a folder: of the file `.lock` in it, and of the folder itself if possible.
 
-    Raises RunError naming the process that holds it, and if `.lock` is a link or no lock that zoo wrote.
+    Raises RunError naming the process that holds it, and if `.lock` is a link or was not written by zoo.
     """
     with contextlib.ExitStack() as stack:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -166,7 +166,7 @@ def owned(folder: Path) -> Generator[Owned]:
 
 
 def _open_lock(folder: Path, descriptor: int) -> int:
-    """Open the lock file. Raises RunError if it is a link, by whichever of its names."""
+    """Open the lock file. Raises RunError if it is a symbolic or hard link."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         lock = os.open(_NAME, flags, 0o666, dir_fd=descriptor)
@@ -193,7 +193,7 @@ def _lock_folder(descriptor: int) -> None:
 
 
 def _path_of(descriptor: int) -> Path | None:
-    """Return where an open folder is now, if this system tells."""
+    """Return the current path of an open folder, if the system provides it."""
     try:
         return Path(f"/proc/self/fd/{descriptor}").readlink()
     except OSError:
@@ -201,7 +201,7 @@ def _path_of(descriptor: int) -> Path | None:
 
 
 def _owner(lock: int) -> str:
-    """Return who holds a lock; a process that has just taken it may not have written its name yet."""
+    """Describe the owner of a lock; a process that has just taken it may not have written its name yet."""
     for _ in range(100):
         text = os.pread(lock, 300, 0).decode(errors="replace")
         match = re.match(r"process (\d+) on (.+) since ", text)

@@ -1,4 +1,4 @@
-"""A training in several processes of this machine, with the variables that torchrun sets."""
+"""Train in several processes on this machine, with the variables that torchrun sets."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ def require_processes(processes: int) -> None:
         raise OptionError(f"processes must be between 1 and {_MOST:,} (got {processes:,})")
     if processes > 1 and ("TORCHELASTIC_RUN_ID" in os.environ or is_one_of_several()):
         message = f"processes must be 1 in each process that torchrun starts (got {processes:,})"
-        hint = "RANK and WORLD_SIZE are set; torchrun has --nproc-per-node of its own"
+        hint = "RANK and WORLD_SIZE are set; use torchrun's --nproc-per-node"
         raise OptionError(message, hint=hint)
 
 
 def run_together(processes: int, job: Mapping[str, Any], *, resume: str) -> None:
-    """Run `python -m zoo.runs.worker` in several processes; what the first warned of is warned of in the end.
+    """Run `python -m zoo.runs.worker` in several processes; repeat the first process's warnings at the end.
 
     Args:
-        processes: how many; see `require_processes`.
-        job: what to do, JSON data.
-        resume: the command that continues what they did.
+        processes: number of processes; see `require_processes`.
+        job: the job, as JSON data.
+        resume: the command that continues the run.
 
     Raises:
-        ZooError: what the first of those that failed raised.
-        RunError: one of them was killed.
-        Interrupted: a signal stopped them before they had anything to save.
+        ZooError: the error of the first process that failed.
+        RunError: a process was killed.
+        Interrupted: a signal stopped the processes before they had anything to save.
     """
     lines = lines_told()
     content = json.dumps({**job, "printed": lines is not None}, default=_refuse).encode()
@@ -75,7 +75,7 @@ def run_together(processes: int, job: Mapping[str, Any], *, resume: str) -> None
 
 
 def _exit_codes(job: bytes, reports: Sequence[IO[bytes]], stop: Callable[[], int]) -> list[int]:
-    """Run a process for each report, its stdout; return their exit codes, negative for a signal."""
+    """Run a process for each report file, its stdout; return the exit codes, negative for a signal."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -99,7 +99,7 @@ def _start_worker(
 ) -> None:
     """Start a process and add it to `workers`. It reads `job` from stdin; its stdout is `report`.
 
-    It is in the terminal's process group, so that Ctrl-C and Ctrl-Z reach it by themselves.
+    It is in the terminal's process group, so Ctrl-C and Ctrl-Z reach it directly.
     """
     command = [*_WORKER, str(os.getpid())]
     # Python would print a traceback on a Ctrl-C before the worker's first line, which unblocks it; and here a
@@ -116,7 +116,7 @@ def _start_worker(
 
 
 def _wait(workers: Sequence[subprocess.Popen[bytes]], stop: Callable[[], int]) -> None:
-    """Wait until all have ended. A signal is passed on; when one fails, the others are asked to stop, too."""
+    """Wait until all have ended. Pass on a signal; when one fails, ask the others to stop."""
     to_ask = deadline = math.inf
     while None in (codes := [worker.poll() for worker in workers]):
         failed = [code for code in codes if code]
@@ -135,7 +135,7 @@ def _wait(workers: Sequence[subprocess.Popen[bytes]], stop: Callable[[], int]) -
 
 
 def _report(file: IO[bytes]) -> dict[str, Any]:
-    """Return what a process has left in the last line of its stdout; nothing if it was killed."""
+    """Return the report in the last line of a process's stdout; empty if it was killed."""
     file.seek(0)
     with contextlib.suppress(ValueError):
         return json.loads(file.read().rpartition(b"\n")[2])
@@ -145,13 +145,13 @@ def _report(file: IO[bytes]) -> dict[str, Any]:
 def _cause(
     codes: Sequence[int], reports: Sequence[Mapping[str, Any]], number: int, *, resume: str
 ) -> ZooError | None:
-    """Return why a training in several processes has ended, or None if it is done.
+    """Return the error that ended a training in several processes; None if it is done.
 
     Args:
-        codes: the exit code of each process, negative for a signal.
-        reports: what each has left, see `zoo.runs.worker`.
-        number: the signal that stopped all, or 0.
-        resume: the command that continues what they did, if anything was saved.
+        codes: the exit codes of the processes, negative for a signal.
+        reports: the report of each process; see `zoo.runs.worker`.
+        number: the signal that stopped all processes, or 0.
+        resume: the command that continues the run, if anything was saved.
     """
     hint = f"`{resume}` continues the run" if resume else None
     told = [report["error"] for report in reports if report["error"]]
@@ -182,7 +182,7 @@ def _cause(
 
 
 def _as_raised(told: Mapping[str, Any]) -> ZooError:
-    """Return the error that a process has told of."""
+    """Return the error that a process reported."""
     error = errors.told(told["kind"], told["message"], told["hint"])
     error.exit_code = told["exit_code"]
     return error

@@ -1,4 +1,4 @@
-"""From the words that name a training, a recipe or architecture and dataset, to what it is. Torch-free."""
+"""Resolve the names of a training: a recipe, or an architecture and a dataset. Torch-free."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from zoo.registry.weights_files import locate_weights, warn_if_unfinished
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseWeights:
-    """The file of the weights to start from, as it was read: what is checked is what is loaded."""
+    """The weights to start from, read once, so that the checked content is the loaded content."""
 
     path: Path
     card: Card
@@ -33,13 +33,13 @@ class BaseWeights:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
-    """A recipe whose names exist, and whose training options are right.
+    """A recipe whose names exist, and whose training options are valid.
 
     Attributes:
-        task: what is trained for, which is that of the data.
-        usual: the training configuration of the architecture, without what the recipe says.
-        config: that with what the recipe says.
-        base: the weights to start from; None for random ones, and if a run is continued.
+        task: the task to train for, which is the dataset's.
+        usual: the architecture's training configuration, without the recipe's options.
+        config: `usual`, overridden by the recipe's options.
+        base: the weights to start from; None for random weights, and for a resumed run.
     """
 
     recipe: Recipe
@@ -54,12 +54,12 @@ class Resolved:
 def resolve(
     name: str | Recipe, dataset: str | None, registry: Registry, *, resume: bool = False, **options: Any
 ) -> Resolved:
-    """Resolve a recipe, or an architecture on a dataset, with options on top of it.
+    """Resolve a recipe, or an architecture on a dataset, with options that override it.
 
     Args:
         options: as `with_options` takes them.
 
-    Raises as `resolve_recipe` does; an error of a recipe that was named says which.
+    Raises as `resolve_recipe` does; an error in a named recipe includes its name.
     """
     recipe = name if isinstance(name, Recipe) else named_recipe(name, dataset, registry)
     recipe = with_options(recipe, **options)
@@ -82,7 +82,7 @@ def with_options(
     threads: int | None = None,
     **fields: Any,
 ) -> Recipe:
-    """Return a recipe with options on top; `fields` are of its training. Raises OptionError."""
+    """Return a recipe with overridden options; `fields` are training options. Raises OptionError."""
     if isinstance(from_weights, Path):  # as text, a bare word would be an id
         from_weights = f"{'' if from_weights.is_absolute() else './'}{from_weights}"
     return replace(
@@ -97,18 +97,18 @@ def with_options(
 
 
 def resolve_recipe(recipe: Recipe, registry: Registry, *, resume: bool = False) -> Resolved:
-    """Find everything that a recipe names, without the seconds of loading torch or data.
+    """Find everything that a recipe names, without loading torch or data.
 
     Args:
-        resume: whether a run is continued, which needs the weights that it started from no more.
+        resume: whether a run is resumed, which no longer needs the weights that it started from.
 
     Raises:
-        UnknownName, AmbiguousName: there is no such architecture, dataset or id of weights.
-        OptionError: a training option is unknown, out of range or one of another task, or there are too many
+        UnknownName, AmbiguousName: there is no such architecture, dataset or weights id, or several.
+        OptionError: a training option is unknown, out of range or for another task, or there are too many
             threads.
-        DataError: there is no such folder of data, or published weights are damaged or not there.
-        SpecError: architecture and data, or the weights to start from, do not fit.
-        WeightsError: the weights to start from are not there, or damaged.
+        DataError: the data folder does not exist, or published weights are damaged or missing.
+        SpecError: the architecture does not fit the data or the weights to start from.
+        WeightsError: the weights to start from are missing or damaged.
     """
     architecture, data = registry.architecture(recipe.architecture), registry.dataset(recipe.dataset)
     task = registry.shared_task(architecture, data)
@@ -137,13 +137,13 @@ def _require_data(data: Entry[DatasetSpec], given: Mapping[str, Any]) -> None:
     refuse_missing(options, data.spec.required, what=f"dataset {data.name}", flag="--data")
     root = options.get("root")
     if isinstance(root, str) and root and not is_url(root) and not Path(root).expanduser().is_dir():
-        raise DataError(f"there is no folder {root!r}", hint=f"`zoo show {data.name}` says what root is")
+        raise DataError(f"there is no folder {root!r}", hint=f"`zoo show {data.name}` describes root")
 
 
 def _base_weights(
     recipe: Recipe, registry: Registry, architecture: Entry[ArchitectureSpec]
 ) -> BaseWeights | None:
-    """Return the weights that a recipe starts from, of its architecture; None for random ones."""
+    """Return the weights that a recipe starts from, of the same architecture; None for random weights."""
     if not recipe.from_weights:
         return None
     path, sha256 = locate_weights(registry, recipe.from_weights)
@@ -151,16 +151,16 @@ def _base_weights(
     if card.architecture != architecture.name:
         command = f"zoo train {card.architecture} DATASET --from {shlex.quote(str(path))}"
         hint = f"train the same architecture: `{command}`"
-        message = f"{path} holds a {card.architecture}, but a {architecture.name} is to be trained"
+        message = f"{path} holds a {card.architecture}, but the model to train is {architecture.name}"
         raise SpecError(message, hint=hint)
     warn_if_unfinished(recipe.from_weights, path, card.progress)
     return BaseWeights(path=path, card=card, content=content)
 
 
 def named_recipe(name: str, dataset: str | None, registry: Registry) -> Recipe:
-    """Return a recipe, or that of an architecture on a dataset.
+    """Return a recipe by name, or a new one for an architecture and a dataset.
 
-    Raises UnknownName or AmbiguousName if there is no such recipe, architecture or dataset.
+    Raises UnknownName or AmbiguousName if there is no such recipe, architecture or dataset, or several.
     """
     if dataset is not None:
         is_recipe = registry.has("recipe", name) and not registry.has("architecture", name)
@@ -183,15 +183,15 @@ def named_recipe(name: str, dataset: str | None, registry: Registry) -> Recipe:
 
 
 def _refuse_alone(name: str, registry: Registry) -> None:
-    """Raise UnknownName for what is no recipe, if it is something else."""
+    """Raise UnknownName for a name that is not a recipe but something else."""
     if registry.has("dataset", name):
         raise UnknownName(
-            f"{name} is a dataset and needs an architecture: ARCHITECTURE {name}",
+            f"the dataset {name} requires an architecture: ARCHITECTURE {name}",
             hint="`zoo list architectures` shows them",
         )
     if registry.has("architecture", name):
         raise UnknownName(
-            f"{name} is an architecture and needs a dataset: {name} DATASET",
+            f"the architecture {name} requires a dataset: {name} DATASET",
             hint="`zoo list datasets` shows them",
         )
     if os.path.exists(name):  # noqa: PTH110
@@ -201,7 +201,7 @@ def _refuse_alone(name: str, registry: Registry) -> None:
 
 
 def _hint_for_path(path: str, registry: Registry, architecture: Entry[ArchitectureSpec] | None = None) -> str:
-    """Return what to do with a path: resume a run, start from weights, or train on data."""
+    """Return the hint for a path: resume a run, start from weights, or train on data."""
     if os.path.exists(os.path.join(path, "config.toml")):  # noqa: PTH110, PTH118
         return f"`zoo resume {shlex.quote(path)}` continues a run"
     name = architecture.spec.name if architecture else "ARCHITECTURE"

@@ -18,16 +18,16 @@ class Result:
     """The result of a run.
 
     Attributes:
-        weights: the file that the run stands for: that of the best epoch; without validation, of the last.
-        epoch: the epoch that it is from.
-        metrics: its metrics, by split.
-        last: the file of the last epoch's weights.
-        epochs: epochs done.
-        steps: optimizer steps done.
+        weights: the weights file of the best epoch; without validation, of the last epoch.
+        epoch: the epoch of these weights.
+        metrics: the metrics of that epoch, by split.
+        last: the weights file of the last epoch.
+        epochs: number of epochs.
+        steps: number of optimizer steps.
         baseline: the metrics of a random baseline.
-        better_than_baseline: whether every one of them is surpassed; None without validation or test.
+        better_than_baseline: whether the metrics surpass all of them; None without validation or test.
         rate: items per second in the last epoch.
-        seconds: seconds of training over all epochs; an interrupted epoch counts from where it was resumed.
+        seconds: training time of all epochs; an interrupted epoch counts from where it was resumed.
     """
 
     run: str

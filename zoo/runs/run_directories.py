@@ -1,4 +1,4 @@
-"""Whether a directory holds a run, and which one may have been meant. Torch-free."""
+"""Check that a directory holds a run, and suggest one if it does not. Torch-free."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST = 5
 
 
 def require_run(directory: Path) -> None:
-    """Raise RunError, with the runs that there are, unless a directory holds a run."""
+    """Raise RunError, listing the existing runs, unless a directory holds a run."""
     if (directory / _CONFIG).is_file():
         return
     if (directory.parent / _CONFIG).is_file():
@@ -31,7 +31,7 @@ def require_run(directory: Path) -> None:
 
 
 def _nearest(directory: Path, runs: Sequence[str]) -> str:
-    """Return which run may have been meant, by its name alone; empty if none."""
+    """Return the suggestion of a run with a similar name; empty if there is none."""
     import difflib  # only for a wrong name
 
     by_name = {Path(run).name: run for run in reversed(runs)}
@@ -40,6 +40,6 @@ def _nearest(directory: Path, runs: Sequence[str]) -> str:
 
 
 def _runs_near(directory: Path) -> list[str]:
-    """Return the runs in a directory, beside it, and in runs/."""
+    """Return the runs in a directory, in its parent, and in runs/."""
     places = dict.fromkeys((directory, directory.parent, Path("runs")))
     return [str(config.parent) for place in places for config in sorted(place.glob(f"*/{_CONFIG}"))]

@@ -1,4 +1,4 @@
-"""How often a run is saved within an epoch."""
+"""The interval at which a run is saved within an epoch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SaveInterval:
-    """A number of optimizer steps or of seconds; with neither, a run is saved at the end of epochs only."""
+    """A number of optimizer steps or of seconds; with neither, a run is saved only after each epoch."""
 
     steps: int = 0
     seconds: float = 0.0
@@ -34,5 +34,5 @@ class SaveInterval:
         return cls(steps=int(match[1]))
 
     def due(self, *, steps: int, seconds: float) -> bool:
-        """Return whether it is time to save, so many steps and seconds after the last save."""
+        """Return whether to save, given the steps and seconds since the last save."""
         return bool((self.steps and steps >= self.steps) or (self.seconds and seconds >= self.seconds))

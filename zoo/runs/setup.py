@@ -1,4 +1,4 @@
-"""Build what a resolved recipe trains: open its data, make its model, and check everything."""
+"""Set up a resolved recipe: open its data, build its model, and check everything."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class TrainingSetup:
     """Everything that a recipe names, opened and built.
 
     Attributes:
-        recipe: the recipe with full names and every option written out.
+        recipe: the recipe with full names and all options.
         arguments: every argument that `model` was built with.
         context: most tokens that `model` reads from an empty state on; 0 is any.
-        model: with its initial weights: random, pretrained, or those of another model.
-        base_model: the weights that training starts from, as on a card.
-        device: where it is trained.
+        model: the model with its initial weights: random, pretrained, or from another model.
+        base_model: the weights that training starts from, in the form of a card.
+        device: the device to train on.
     """
 
     architecture: Entry[ArchitectureSpec]
@@ -57,17 +57,17 @@ class TrainingSetup:
 
     @property
     def title(self) -> str:
-        """What is trained on what, for a figure."""
+        """The architecture and the dataset, as the title of a figure."""
         return f"{self.architecture.name} on {self.data.name}"
 
     @property
     def parts(self) -> tuple[nn.Module, Task, Dataset, TrainConfig]:
-        """What `fit` trains, with what and how."""
+        """The arguments of `fit`."""
         return self.model, self.task, self.dataset, self.config
 
     @property
     def identity(self) -> RunIdentity:
-        """What makes a run of this recipe the same run."""
+        """The identity of a run of this recipe, which resuming compares."""
         fingerprint = f"{self.dataset.fingerprint} {self.base_model.get('sha256', '')}".strip()
         return RunIdentity(
             recipe=self.recipe,
@@ -77,9 +77,9 @@ class TrainingSetup:
         )
 
     def check_batches(self, processes: int = 1) -> None:
-        """Make a batch of each split; warn of scarce data.
+        """Make a batch of each split; warn if there is little data.
 
-        Raises DataError if there is none to train on, and OptionError if a batch is too small for so many
+        Raises DataError without training data, and OptionError if a batch is too small for the number of
         processes.
         """
         size = self.config.batch_size
@@ -100,11 +100,10 @@ class TrainingSetup:
 def build(
     resolved: Resolved, registry: Registry, *, device: str, resumed: CheckpointInfo | None = None
 ) -> TrainingSetup:
-    """Open the data, build the model, and decide once what depends on either, or on the device.
+    """Open the data, build the model, and make the choices that depend on the data, the model or the device.
 
     Args:
-        resumed: the checkpoint of a run to continue, which holds the weights, and what the run took from
-            those that it started from.
+        resumed: the checkpoint of a run to continue, with its weights and the origin of its initial weights.
 
     Raises:
         ZooError: something in the recipe does not fit; each subclass says what to do.
@@ -173,9 +172,9 @@ def build(
 
 
 def _completed(recipe: Recipe, data: Entry[DatasetSpec], run: Recipe) -> Recipe:
-    """Return a recipe to continue a run with: what it does not say of a fine-tuning is as in the run.
+    """Return a recipe to continue a run with, in which unset fine-tuning options are as in the run.
 
-    The weights that the run started from may be gone, or others by now.
+    The weights that the run started from may have been deleted or replaced.
     """
     if not recipe.from_weights:
         return recipe
@@ -203,7 +202,7 @@ def _warn_of_what_is_frozen(model: nn.Module, config: TrainConfig, base_model: M
 
 
 def _warn_of_what_was_chosen(resolved: Resolved, recipe: Recipe) -> None:
-    """Warn of the options that neither the recipe nor the architecture's training configuration says."""
+    """Warn of options that zoo chose: neither the recipe nor the architecture's configuration sets them."""
     given, before = resolved.recipe, resolved.config.to_dict()
     main = ("epochs", "batch_size", "lr") if given.from_weights else ()
     chosen = {name: value for name, value in recipe.data.items() if name not in given.data}

@@ -11,13 +11,12 @@ from types import FrameType
 
 @contextmanager
 def listening(*, patient: bool = False) -> Generator[Callable[[], int]]:
-    """Yield a function that returns the number of the first SIGINT or SIGTERM, or 0 if there was none.
+    """Yield a function that returns the number of the first SIGINT or SIGTERM, or 0 without a signal.
 
-    A second signal acts as it would have before, or not at all if this is `patient`, nor afterwards: of
-    several processes each may be told by the terminal, by whoever started them, and by their scheduler.
-
-    An ignored signal stays ignored, such as SIGINT in a background job. Outside the main thread, where Python
-    allows no handlers, none are set.
+    A second signal has its previous effect, or if `patient`, none, even after the body: each of several
+    processes may be signaled by the terminal, by its parent, and by a scheduler. An ignored signal stays
+    ignored, such as SIGINT in a background job. Outside the main thread, where Python does not allow
+    handlers, none are set.
     """
     request = 0
     if threading.current_thread() is not threading.main_thread():

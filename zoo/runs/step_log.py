@@ -1,4 +1,4 @@
-"""The log of a run's steps: rows that are appended as they come, and cut back when the run is resumed."""
+"""The log of a run's steps: rows are appended as they come, and cut back when the run is resumed."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _MOST_BYTES = 1 << 27
 
 
 class StepLog:
-    """`steps.jsonl`, open to append to. Every method may raise OSError.
+    """`steps.jsonl`, open for appending. Every method may raise OSError.
 
-    A row reaches the operating system at once, so that no kill loses it, and the disk with `sync`.
+    A row reaches the operating system at once, so that it survives a kill, and the disk with `sync`.
 
     Args:
         path: created if it does not exist; a link is replaced by a file with the same rows.
-        steps: rows of later steps than this are removed, and so is whatever is no row.
+        steps: rows of later steps are removed, and so are invalid lines.
         folder: descriptor of the open folder of `path`.
     """
 
@@ -60,9 +60,9 @@ class StepLog:
 
 
 def read_rows(path: Path, kind: type[Row] | type[StepRow]) -> list[dict[str, Any]]:
-    """Return the rows of a file that a training may be writing; none if there is no file yet.
+    """Return the rows of a file that a training may be writing; none if the file does not exist yet.
 
-    Raises RunError if it cannot be read, or a row is not of this kind.
+    Raises RunError if it cannot be read, or if a row is invalid.
     """
     try:
         lines = read_regular(path, most=_MOST_BYTES).decode().split("\n")[:-1]  # the last may be half written
@@ -77,7 +77,7 @@ def read_rows(path: Path, kind: type[Row] | type[StepRow]) -> list[dict[str, Any
 
 
 def _rows(path: Path, steps: int) -> bytes:
-    """Return the rows up to a step; none if there is no file."""
+    """Return the rows up to a step; none if the file does not exist."""
     content, length = read_regular(path, most=_MOST_BYTES) if os.path.lexists(path) else b"", 0
     for line in content.splitlines(keepends=True):
         try:

@@ -1,4 +1,4 @@
-"""Try a training for a few steps, of which nothing is kept. Torch-free until the names are known to exist."""
+"""Try a training for a few steps, and keep nothing. Torch-free until all names are resolved."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def trial(
     progress: bool = True,
     **training: Any,
 ) -> Generator[tuple[Trial, Callable[..., None]]]:
-    """Set up what `zoo.train` would train with the same arguments, to be trained step by step in the body.
+    """Set up the training of `zoo.train` with the same arguments, to take its steps one by one in the body.
 
     ::
 
         with trial("lstm", "nietzsche", registry=registry, batch_size=64) as (steps, report):
             losses = [steps.step(lr) for lr in (1e-4, 1e-3)]
 
-    Nothing is kept; the threads and random generators of the process are as before afterwards.
+    Nothing is kept; the number of threads and the random generators are restored afterwards.
 
     Args:
-        about: what is done, for the line that is printed first.
-        progress: whether `report(what, done, total, unit, note)` shows anything.
+        about: description of the work, for the first line printed.
+        progress: whether `report(what, done, total, unit, note)` shows progress.
         training: `model`, `data`, `from_weights`, `seed`, `threads` and training options.
 
     Raises ZooError; see `zoo.errors`.

@@ -1,4 +1,4 @@
-"""One of several processes of a training, which `zoo.runs.processes` starts."""
+"""One of several processes of a training, as `zoo.runs.processes` starts them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 
 
 def die_with(parent: int) -> None:
-    """End by a signal, also within C++: SIGINT, SIGTERM, or when `parent` has ended.
+    """End by a signal, even within C++: on SIGINT or SIGTERM, or when `parent` has ended.
 
-    This lasts until the training handles signals, which then saves.
+    This lasts until the training handles signals, and then saves.
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the parent dies of it, and SIGTERM follows
@@ -34,9 +34,9 @@ def die_with(parent: int) -> None:
 
 
 def main() -> int:
-    """Do the job that stdin has, write a report as the last line of stdout, and return the exit code.
+    """Run the job on stdin, write a report as the last line of stdout, and return the exit code.
 
-    What plugins print goes to stderr.
+    Output of plugins goes to stderr.
     """
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # or each would print lines of C++
     import json
@@ -55,7 +55,7 @@ def main() -> int:
         except ZooError as error:
             failure = error
         except (Exception, SystemExit) as error:
-            hint = "; ".join([*getattr(error, "__notes__", ()), "one process shows where this comes from"])
+            hint = "; ".join([*getattr(error, "__notes__", ()), "train in one process to see the traceback"])
             failure = ZooError(f"{type(error).__name__}: {first_line(error)}", hint=hint)
     as_told = failure and {
         "kind": type(failure).__name__,

@@ -1,1 +1,1 @@
-"""Training: one loop, schedules and optimizers as data, runs that can be stopped anywhere."""
+"""Training: one loop, with schedules and optimizers as data, that can be stopped at any step."""

@@ -1,4 +1,4 @@
-"""How far training has come, and how fast it is."""
+"""Measure the progress and the speed of a training."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Clock:
 
     Args:
         epoch: from 1.
-        unit: the name of the items that are counted.
-        task: what its metrics are.
-        before: that of the epoch before, whose evaluation took as long as those to come will.
+        unit: the name of the items.
+        task: the task, with its metrics.
+        before: the clock of the previous epoch, whose evaluation time predicts later ones.
     """
 
     def __init__(
@@ -62,19 +62,19 @@ class Clock:
         return self._last
 
     def _left(self, to_come: int, total: int) -> float | None:
-        """Return how many seconds so many batches and the evaluations will take, if that can be told."""
+        """Return the estimated seconds for a number of batches and the evaluations, if known."""
         if self._batches < max(2, _ENOUGH * total):
             return None
         evaluations = self._epochs - self._last.epoch + 1
         return (self._now - self._warm) / (self._batches - 1) * to_come + self._evaluation * evaluations
 
     def step_row(self, steps: int) -> dict[str, Any] | None:
-        """Return what to log of the optimizer step just taken; None for most steps of a long run.
+        """Return the log row of the optimizer step just taken; None for most steps of a long run.
 
-        Which steps are logged depends on their number alone, so a resumed run logs the same ones.
+        Which steps are logged depends on their number alone, so a resumed run logs the same steps.
 
         Args:
-            steps: optimizer steps done.
+            steps: number of optimizer steps.
         """
         last, loss = self._last, fmean(self._losses)
         self._losses = []
@@ -84,11 +84,11 @@ class Clock:
         return {"epoch": last.epoch, "step": steps, "loss": loss, "lr": last.lr, "rate": round(last.rate, 1)}
 
     def evaluating(self, split: Split, done: int, total: int) -> Progress:
-        """Return how far the evaluation after the epoch has come."""
+        """Return the progress of the evaluation after the epoch."""
         return replace(self._last, split=split, done=done, total=total)
 
     def end(self, row: dict[str, Any], best: int | None) -> Progress:
-        """Return that the epoch is finished and evaluated."""
+        """Return the report that the epoch is finished and evaluated."""
         return replace(self._last, row=row, best=best)
 
     def read(self) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Training a model that torch.compile has compiled."""
+"""Train a model that torch.compile has compiled."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from zoo.models.states import tensors_of, with_tensors
 
 @contextlib.contextmanager
 def compiled(model: nn.Module, device: str, *, wanted: bool) -> Generator[None]:
-    """Compile a model, if that is wanted: on a GPU to CUDA graphs. Copies of it are not compiled.
+    """Compile a model if the configuration says so, on a GPU to CUDA graphs. Copies of it are not compiled.
 
-    Raises RunError if it cannot be compiled, at its first steps.
+    Raises RunError at its first steps if it cannot be compiled.
     """
     if not wanted:
         yield
@@ -37,28 +37,29 @@ def compiled(model: nn.Module, device: str, *, wanted: bool) -> Generator[None]:
 
 
 def uncompilable(model: nn.Module) -> str:
-    """Return the name of a layer because of which a model is not compiled; empty if there is none.
+    """Return the name of the layer that prevents a model from being compiled; empty if there is none.
 
-    Dynamo skips whatever calls torch's recurrent layers; inside a function mode it unrolls them, for minutes.
+    Dynamo skips all code that calls torch's recurrent layers; inside a function mode it unrolls them, for
+    minutes.
     """
     layers = ((name, module) for name, module in model.named_modules() if isinstance(module, nn.RNNBase))
     return next((name or type(module).__name__ for name, module in layers), "")
 
 
 def begin_compiled_step() -> None:
-    """Say that the tensors that CUDA graphs returned may be overwritten now."""
+    """Mark the tensors that CUDA graphs returned as free to be overwritten."""
     torch.compiler.cudagraph_mark_step_begin()
 
 
 def keep_gradients(model: nn.Module) -> None:
-    """Give gradients memory of their own; that of CUDA graphs is overwritten by the next part of a step."""
+    """Copy gradients out of the memory of CUDA graphs, which the next part of a step overwrites."""
     for parameter in model.parameters():
         if parameter.grad is not None:
             parameter.grad = parameter.grad.clone()
 
 
 def kept(step: Step) -> Step:
-    """Return a step whose hidden state the next one does not overwrite."""
+    """Return a step whose hidden state is safe from being overwritten by the next step."""
     if step.state is None:
         return step
     return replace(step, state=with_tensors(step.state, map(torch.clone, tensors_of(step.state).values())))

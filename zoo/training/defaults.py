@@ -1,10 +1,11 @@
-"""What a training does where neither the user nor the recipe says.
+"""Defaults of training options that neither the user nor the recipe sets.
 
 From scratch, the architecture's own training configuration applies, in batches small enough for the data.
-Fine-tuning starts from that of the weights, with a lower learning rate and more epochs on little data. The
-rate is lower still if the weights predict the data well before they are trained on it: a high one would make
-them forget what they learned from more data. What the user or the recipe says always holds, and what is
-chosen here depends on that, on the weights and the data alone, so a run can be resumed with the same command.
+Fine-tuning uses the configuration of the weights, with a lower learning rate and more epochs on little data.
+The rate is lower still if the weights predict the data well before they are trained on it: a high one would
+make them forget what they learned from more data. Options that the user or the recipe sets always take
+precedence. The choices here depend only on these options, the weights and the data, so a run can be resumed
+with the same command.
 
 Sources: Goyal et al. 2017, arXiv 1706.02677, for the learning rate of another batch size with SGD; Malladi et
 al. 2022, arXiv 2205.10287, with Adam; Li et al. 2020, arXiv 2002.11770, for fine-tuning with lower rates.
@@ -63,16 +64,16 @@ def suited_config(
     arguments: Mapping[str, Any],
     cutting: Collection[str],
 ) -> TrainConfig:
-    """Return the training configuration: what the recipe says, and for the rest what suits data and model.
+    """Return the training configuration: the recipe's options, and defaults that suit data and model.
 
     Args:
-        usual: the architecture's own.
-        said: the training options that the user or the recipe says.
-        source: the weights to start from; None for random ones.
-        arguments: those of the model.
-        cutting: the fields of groups that decide how data is cut into batches.
+        usual: the architecture's training configuration.
+        said: the training options that the user or the recipe sets.
+        source: the weights to start from; None for random weights.
+        arguments: the arguments of the model.
+        cutting: the fields of groups that determine how data is cut into batches.
 
-    Raises OptionError if the recipe asks for batches longer than the model reads at once.
+    Raises OptionError if the recipe's batches are longer than the model's context.
     """
     context = architecture.spec.context(arguments)
 
@@ -116,7 +117,7 @@ def _refuse_beyond(
 
 
 def _is_close(source: Source, task: Task, dataset: Dataset) -> bool:
-    """Return whether weights predict a batch of the training data well before they are trained on it.
+    """Return whether weights already predict a batch of the training data well.
 
     Language models never count as close: a new text usually has a new vocabulary.
     """
@@ -143,8 +144,8 @@ def from_scratch(usual: TrainConfig, said: Mapping[str, Any], steps: Steps) -> T
     """Return the configuration of a training that starts from random weights.
 
     Args:
-        usual: the architecture's own.
-        said: the training options that the user or the recipe says.
+        usual: the architecture's training configuration.
+        said: the training options that the user or the recipe sets.
     """
     config = _with_enough_steps(usual.replace(said), said, steps, FEWEST_STEPS)
     share = min(1.0, _per_step(config) / _per_step(usual))
@@ -165,11 +166,11 @@ def fine_tuning(
     """Return the configuration of a training that starts from other weights.
 
     Args:
-        theirs: that of the weights.
-        usual: the architecture's own.
-        said: the training options that the user or the recipe says.
-        again: whether the weights were fine-tuned themselves; their learning rate is then low already.
-        cutting: the fields of groups that decide how data is cut into batches.
+        theirs: the training configuration of the weights.
+        usual: the architecture's training configuration.
+        said: the training options that the user or the recipe sets.
+        again: whether the weights were fine-tuned themselves, with a learning rate that is already low.
+        cutting: the fields of groups that determine how data is cut into batches.
     """
     known = theirs.to_dict()
     inherited = {name: known[name] for name in (*INHERITED, *cutting) if name in known}
@@ -189,14 +190,14 @@ def fine_tuning(
 def _with_enough_steps(
     config: TrainConfig, said: Mapping[str, Any], steps: Steps, enough: int
 ) -> TrainConfig:
-    """Halve the batch size until an epoch has enough steps, unless the user says a batch size."""
+    """Halve the batch size until an epoch has enough steps, unless the user sets a batch size."""
     while "batch_size" not in said and config.batch_size > SMALLEST_BATCH and steps(config) < enough:
         config = config.replace({"batch_size": max(SMALLEST_BATCH, config.batch_size // 2)})
     return config
 
 
 def _per_step(config: TrainConfig) -> int:
-    """Return how many items, or lanes, the optimizer sees before a step."""
+    """Return the number of items, or parallel streams, in an optimizer step."""
     return config.batch_size * config.grad_accum_steps
 
 

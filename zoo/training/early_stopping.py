@@ -1,4 +1,4 @@
-"""Which epoch was best and whether to continue, as functions of the epochs' rows."""
+"""The best epoch and early stopping, as functions of the epochs' rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zoo.interfaces import Task
 def best_epoch(history: Sequence[Mapping[str, Any]], task: Task) -> int | None:
     """Return the number, from 1, of the first epoch with the best validation; None without validation.
 
-    Among epochs of equal accuracy, as they are common with few items, the one of the lowest loss is best.
+    Among epochs of equal accuracy, which are common with few items, the one with the lowest loss is best.
     """
     sign = 1 if task.spec.primary_metric in task.spec.higher_is_better else -1
     values = {
@@ -23,6 +23,6 @@ def best_epoch(history: Sequence[Mapping[str, Any]], task: Task) -> int | None:
 
 
 def out_of_patience(history: Sequence[Mapping[str, Any]], task: Task, patience: int) -> bool:
-    """Return whether validation has not improved for `patience` epochs; never if that is 0."""
+    """Return whether validation has not improved for `patience` epochs; always False for a patience of 0."""
     best = best_epoch(history, task)
     return bool(patience) and best is not None and len(history) - best >= patience

@@ -23,14 +23,14 @@ _NO_MEMORY = re.compile(
 
 
 def diverged(what: str, config: TrainConfig, where: str) -> Diverged:
-    """Return the error that says what is not finite and where, such as `epoch 1, batch 3`."""
+    """Return the error for a value that is not finite, with the place, such as `epoch 1, batch 3`."""
     clipping = "" if config.clip_grad_norm else ", or --clip-grad-norm 1"
     hint = f"try --lr {lower(config.lr)}{clipping}; `zoo lr-find` suggests one"
     return Diverged(f"training diverged in {where}: {what}", hint=hint)
 
 
 def lower(lr: float) -> str:
-    """Return a learning rate to try after one that was too high."""
+    """Return a lower learning rate to try."""
     return f"{min(lr / 10, 0.01):g}"
 
 
@@ -43,10 +43,10 @@ def require_finite(
 
 
 def interrupted(signal: int, where: str, steps: int, directory: Path | None) -> Interrupted:
-    """Return the error that says where a signal stopped a run, where it is saved, and how to continue it.
+    """Return the error for a stopped run: where it stopped, where it is saved, and how to continue it.
 
     Args:
-        steps: optimizer steps done.
+        steps: number of optimizer steps.
         directory: the run directory; None if nothing is kept.
     """
     if directory is None:
@@ -60,7 +60,7 @@ def interrupted(signal: int, where: str, steps: int, directory: Path | None) -> 
 
 @contextmanager
 def out_of_memory_as_error(config: TrainConfig, where: str) -> Generator[None]:
-    """Turn running out of memory into a RunError that suggests a batch size."""
+    """Convert an out-of-memory error to a RunError that suggests a batch size."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -77,7 +77,7 @@ def out_of_memory_as_error(config: TrainConfig, where: str) -> Generator[None]:
 
 @contextmanager
 def misfit_as_error(untried: bool) -> Generator[None]:
-    """Turn what a step raises into a RunError, if it is the first with a state from a checkpoint."""
+    """Convert errors of a step to a RunError, if it is the first one after restoring a checkpoint."""
     try:
         yield
     except ZooError:

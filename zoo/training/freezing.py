@@ -1,4 +1,4 @@
-"""Freezing parts of a model, so that training does not change them."""
+"""Freeze parts of a model, so that training does not change them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zoo.errors import OptionError
 
 
 def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
-    """Freeze the parameters that match a pattern; those that are frozen already stay frozen.
+    """Freeze the parameters that match a pattern; parameters that are already frozen stay frozen.
 
     A pattern is the name of a parameter, or of a module including all its parameters; `*` matches anything:
     `stages`, `stages.0`, `*.norm`. A tied parameter matches by any of its names.

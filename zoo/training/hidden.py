@@ -1,6 +1,7 @@
-"""The hidden state that a batch hands to the next, as a checkpoint holds it: its leaves alone.
+"""The hidden state between batches as a checkpoint holds it: only its leaves.
 
-How they are nested, and in which classes, no file says: it is what the model returns for the batch before.
+No file records how they are nested, and in which classes: the model's state for the previous batch shows
+that.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ def leaves_of(state: State) -> list[State]:
 
 
 def nested(leaves: Sequence[State], like: State) -> State:
-    """Return leaves nested as those of another state are.
+    """Nest leaves like those of another state.
 
     Args:
         like: a state that the model has just returned.
 
-    Raises RunError if that has more or fewer leaves.
+    Raises RunError if that state has another number of leaves.
     """
     found = leaves_of(like)
     if len(found) != len(leaves):
@@ -37,7 +38,7 @@ def nested(leaves: Sequence[State], like: State) -> State:
 
 
 def widened(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors of a checkpoint, those of the hidden state in single rather than half precision."""
+    """Return the tensors of a checkpoint, converting a hidden state in half precision to single precision."""
     half = (torch.bfloat16, torch.float16)
     return {
         name: tensor.float() if name.startswith("carried/") and tensor.dtype in half else tensor

@@ -1,4 +1,4 @@
-"""What a training runs in."""
+"""The environment of the training loop."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from zoo.training.store import NoStore, Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """What a training runs in: it is saved, reported, stopped, and shared between processes.
+    """The environment of the training loop, which saves, reports and stops it, and connects processes.
 
     Attributes:
-        store: saves the run after each epoch, when a save is due and when stopped; resuming starts from it.
+        store: saves the run after each epoch, at intervals and when it is stopped; resuming starts from it.
         report: called for each batch, after each evaluated batch and after each epoch.
         stop: called after each optimizer step and evaluated batch; a signal number saves and stops the run.
         ranks: this process among those of the run.

@@ -1,7 +1,7 @@
-"""The training loop, once, for every model: it knows neither tasks nor architectures.
+"""The training loop for every model: it knows neither tasks nor architectures.
 
-On a device other than the CPU no step waits for what it computes: reports, the log, and the search for
-numbers that are not finite follow a tenth of a second later. What is saved has been looked at.
+On a GPU, no step waits for its results: reports, the log, and the check for values that are not finite follow
+up to a tenth of a second later. Values are always checked before they are saved.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def fit(
 
     Args:
         context: as in `measure`; unless it is 0, each batch starts from an empty state.
-        host: saves, reports and stops the training, and names its processes; by default it does nothing.
+        host: saves, reports and stops the training, and connects its processes; by default it does nothing.
 
     Raises:
         OptionError: this device or this data does not support an option.
@@ -96,7 +96,7 @@ def fit(
 
 @dataclass(frozen=True, slots=True)
 class _Training:
-    """A training: what `fit` was given, and the state that it changes."""
+    """A training: the arguments of `fit`, and the state that it changes."""
 
     task: Task
     dataset: Dataset
@@ -107,7 +107,7 @@ class _Training:
     readings: Readings
 
     def run(self) -> None:
-        """Train until the last epoch is done, or validation has not improved for long enough."""
+        """Train until the last epoch is done, or early stopping applies."""
         state, config = self.state, self.config
         buffers = ChangedBuffers(state.model, self.host.ranks)
         unit = self.task.processor.unit(self.dataset.preprocess)
@@ -146,16 +146,16 @@ class _Training:
 
     @property
     def is_done(self) -> bool:
-        """Whether there is no epoch to come."""
+        """Whether there are no more epochs."""
         if self.state.epoch >= self.config.epochs:
             return True
         return out_of_patience(self.state.history, self.task, self.config.patience)
 
     def restore(self) -> None:
-        """Restore the last save, if there is one, and keep the best weights if it stopped right before that.
+        """Restore the last save, if there is one; keep the best weights if the run stopped just before that.
 
-        A hidden state is nested as the one that the model returns for the batch before, which no file says.
-        Raises RunError if that has other parts.
+        The hidden state gets the nesting of the state that the model returns for the previous batch. Raises
+        RunError if that state has other parts.
         """
         state = self.state
         self.host.store.restore(state, device=state.device)
@@ -168,19 +168,19 @@ class _Training:
         self.keep_if_best()
 
     def require_possible(self) -> None:
-        """Raise RunError if what was restored is of other metrics, or of an epoch with more batches."""
+        """Raise RunError if the restored state has other metrics or belongs to an epoch with more batches."""
         state = self.state
         hint = "choose another --run to start anew"
         try:
             check_rows(state.history, self.task.spec.primary_metric)
         except ValueError as error:
-            raise RunError(f"the history of the run is wrong: {error}", hint=hint) from None
+            raise RunError(f"the history of the run is invalid: {error}", hint=hint) from None
         if state.batch and next(self.batches(epoch=state.epoch, start=state.batch - 1), None) is None:
             message = f"the run was saved after batch {state.batch:,} of an epoch that has fewer batches"
             raise RunError(message, hint=hint)
 
     def tell(self, clock: Clock, batch: Batch, lr: float, steps: int | None, loss: float) -> None:
-        """Report a batch, and log the optimizer step that it completed, if it did: the `steps`-th."""
+        """Report a batch, and log the optimizer step that it completed, if any: the `steps`-th."""
         self.host.report(clock.tick(batch, loss, lr))
         if steps is not None and (row := clock.step_row(steps)):
             self.host.store.log(row)
@@ -192,7 +192,7 @@ class _Training:
             raise interrupted(signal, self.state.where, self.state.steps, self.host.store.path)
 
     def save(self) -> None:
-        """Save the run. Raises Diverged if anything it computed or its weights are not finite."""
+        """Save the run. Raises Diverged if a result or a weight is not finite."""
         self.readings.read()
         self.require_finite()
         self.host.store.save(self.state)
@@ -202,7 +202,7 @@ class _Training:
         require_finite(self.state.model, self.config, self.state.where, infinite=self.state.infinite)
 
     def keep_if_best(self) -> None:
-        """Keep the weights of an epoch that has just ended, if it is the best so far."""
+        """Keep the weights of the latest epoch if it is the best so far."""
         state = self.state
         if state.batch == 0 and best_epoch(state.history, self.task) == state.epoch:
             self.host.store.keep_best(state)
@@ -269,14 +269,14 @@ def train_step(
 ) -> Tensor:
     """Run one batch forward and backward; update the weights if it completes an optimizer step.
 
-    Returns the whole batch's loss, excluding the model's own penalty, as a tensor of no dimensions.
+    Returns the whole batch's loss, without the model's penalty, as a scalar tensor.
 
     Args:
-        readings: by default, what is looked at is read at once.
-        buffers: those of the model, if several processes train it.
+        readings: reads values later; by default, at once.
+        buffers: buffers of the model, if several processes train it.
 
     Raises:
-        Diverged: the loss, a gradient or a weight is not finite. It may be `readings.read` that raises it.
+        Diverged: the loss, a gradient or a weight is not finite; `readings.read` may raise it later.
     """
     readings = readings or Readings()
     ranks.copies = ranks.world_size if batch.share in (0, 1) else 1
@@ -334,7 +334,7 @@ def _require_validation(config: TrainConfig, dataset: Dataset) -> None:
 
 
 def _seed(seed: int, device: str) -> None:
-    """Seed the generators that a model may draw from; torch.manual_seed would take half a millisecond."""
+    """Seed the generators that a model may use; torch.manual_seed would take half a millisecond."""
     torch.default_generator.manual_seed(seed)
     kind, _, number = device.partition(":")
     if kind == "cuda":

@@ -20,10 +20,10 @@ SLOTS: Mapping[type[torch.optim.Optimizer], tuple[str, ...]] = {
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """Return the configured optimizer over all parameters that require a gradient.
+    """Return the configured optimizer for all parameters that require a gradient.
 
-    A parameter group's learning rate is that of the schedule times the group's `scale`; `TrainState.update`
-    sets it.
+    A parameter group's learning rate is the schedule's times the group's `scale`; `TrainState.update` sets
+    it.
 
     SGD uses Nesterov momentum (Sutskever et al. 2013); Adam couples weight decay with the gradient, AdamW
     does not (Loshchilov & Hutter 2019).
@@ -45,10 +45,10 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
 
 
 def fused_sgd(groups: list[dict[str, Any]], **given: Any) -> torch.optim.SGD:
-    """Return SGD in one kernel, with momentum that begins as zeros, which changes nothing.
+    """Return fused SGD, with momentum that starts as zeros, which does not change the result.
 
-    Without, it begins as what is in memory where fp16 skips the first step, and torch fails on a weight whose
-    first gradient comes later than those of others.
+    Otherwise momentum would start as uninitialized memory if fp16 skips the first step, and torch fails on a
+    weight whose first gradient comes later than the others'.
     """
     optimizer = torch.optim.SGD(groups, **given, fused=True)
     if given["momentum"]:
@@ -64,16 +64,16 @@ def _begin_momentum(optimizer: torch.optim.Optimizer, *_: object) -> None:
 
 
 def _is_plain(parameter: Tensor) -> bool:
-    """Return whether fused kernels can take a parameter: they walk through memory, which must be dense."""
+    """Return whether fused kernels can update a parameter: they require dense memory."""
     like = torch.empty_like(parameter, device="meta")  # dense, in the same order of dimensions
     return parameter.is_floating_point() and like.stride() == parameter.stride()
 
 
 def _by_depth(model: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Return parameter groups: one per layer with layer-wise learning-rate decay, else one in all.
+    """Return parameter groups: one per layer with layer-wise learning-rate decay, otherwise one for all.
 
     The layers are the model's children in the order of definition; each entry of a Sequential or ModuleList
-    is a layer of its own, and parameters of the model itself belong to the last. Source: the differential
+    is a separate layer, and parameters of the model itself belong to the last layer. Source: the differential
     learning rates of the lesson; Clark et al. 2020, "ELECTRA", arXiv 2003.10555.
     """
     layers = list(_layers(model)) if decay != 1 else []

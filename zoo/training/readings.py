@@ -1,8 +1,8 @@
-"""Numbers that steps compute on a device, read by the host many at a time.
+"""Read numbers that steps compute on a device in groups.
 
-To read a number from a GPU is to wait until it has computed it, and then the GPU waits for the next step. So
-they are kept where they are and read ten times a second, before each save and after each epoch. On a CPU,
-reading costs nothing, and each is read at once.
+Reading a number from a GPU waits until it is computed, and then the GPU waits for the next step. So numbers
+stay on the device and are read ten times a second, before each save and after each epoch. On a CPU, reading
+costs nothing, and each number is read at once.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _INTERVAL = 0.1
 
 
 class Readings:
-    """What is to be done with numbers once they have been read, in the order in which they were given.
+    """Actions on numbers, which run in order once the numbers have been read.
 
     Args:
-        at_once: read each as it is given.
+        at_once: read each number immediately.
     """
 
     def __init__(self, *, at_once: bool = True) -> None:
@@ -32,19 +32,19 @@ class Readings:
         self._read = time.monotonic()
 
     def then(self, number: Tensor, do: Callable[[float], None]) -> None:
-        """Call `do` with a number, a tensor of no dimensions, when it is read. What `do` raises is raised."""
+        """Call `do` with a number, a scalar tensor, when it is read. Errors of `do` are raised then."""
         if self._at_once:
             do(float(number))
         else:
             self._kept.append((number, do))
 
     def read_if_due(self) -> None:
-        """Read what was given, unless there was a reading a moment ago."""
+        """Read all numbers, unless some were read a moment ago."""
         if self._kept and time.monotonic() - self._read >= _INTERVAL:
             self.read()
 
     def read(self) -> None:
-        """Read all that were given, in one transfer."""
+        """Read all numbers in one transfer."""
         kept, self._kept = self._kept, []
         if kept:
             numbers = torch.stack([exact(number) for number, _ in kept]).tolist()

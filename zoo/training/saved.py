@@ -1,7 +1,7 @@
-"""What a checkpoint says besides its tensors: typed, bounded and consistent, whoever wrote the file.
+"""The metadata of a checkpoint: typed, bounded and consistent, whoever wrote the file.
 
-A checkpoint may be forged as weights may, so nothing of it is believed that these types do not say. What is
-checked against the model, its optimizer and its data is in `TrainState.restore`.
+A checkpoint may be forged, as weights may, so all of its metadata is checked by these types.
+`TrainState.restore` checks it against the model, its optimizer and its data.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Leaf = None | bool | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | float | L
 
 
 class Pace(TypedDict):
-    """How long an epoch took, in seconds, and its rate in items per second."""
+    """The duration of an epoch in seconds, and its rate in items per second."""
 
     seconds: Seconds
     rate: Seconds
@@ -62,14 +62,15 @@ class StepRow(TypedDict):
 
 
 class RunIdentity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What makes a run the same run; resuming compares it.
+    """The identity of a run, which resuming compares.
 
     Attributes:
-        recipe: with every option written out.
-        fingerprint: of the data, and of the weights that the run starts from.
-        base_model: the weights that the run starts from, as on a card; kept in case they are gone later.
-        cpu: the instructions that torch computes with, such as `AVX2`. Another CPU is no other run, but may
-            round differently.
+        recipe: the recipe with all options.
+        fingerprint: fingerprint of the data and of the weights that the run starts from.
+        base_model: the weights that the run starts from, in the form of a card; kept in case they are
+            deleted.
+        cpu: the CPU instructions that torch uses, such as `AVX2`. A run may continue on another CPU, but
+            rounding may differ.
     """
 
     recipe: Recipe
@@ -79,7 +80,7 @@ class RunIdentity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Position(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How far a training has come; the attributes are those of `TrainState`."""
+    """The position of a training; the attributes are those of `TrainState`."""
 
     epoch: Count = 0
     batch: Count = 0
@@ -99,11 +100,11 @@ class Scaler(TypedDict):
 
 
 class SavedState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What `TrainState.capture` returns besides tensors.
+    """The data that `TrainState.capture` returns besides tensors.
 
     Attributes:
         history: one row per finished epoch.
-        carried: the parts of the hidden state; the tensors among them are `carried/0`, `carried/1`, ...
+        carried: the parts of the hidden state; tensors among them are `carried/0`, `carried/1`, ...
         scaler: None unless training is in fp16.
 
     Raises ValueError if position, history and hidden state contradict each other.
@@ -128,10 +129,10 @@ class SavedState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class CheckpointInfo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a checkpoint holds besides tensors.
+    """The metadata of a checkpoint.
 
     Attributes:
-        changes: what was changed during the run, and when.
+        changes: options changed during the run, and when.
         sha256: sha256 of the tensor bytes.
     """
 

@@ -1,4 +1,4 @@
-"""Learning rates as a function of position: there is no scheduler, and so no scheduler state."""
+"""Learning rates as a function of position, so there is no scheduler state."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def learning_rate(config: TrainConfig, position: float) -> float:
     - `constant`: always `lr`.
     - `cosine`: down to 0 along half a cosine (Loshchilov & Hutter 2017).
     - `one-cycle`: up from lr / 25 along half a cosine, then down to 0 (Smith 2018).
-    - `cosine-restarts`: down to 0 in each cycle (SGDR); the first takes `cycle_length` epochs, and each
-      further one `cycle_multiplier` times as long as the one before.
+    - `cosine-restarts`: down to 0 in each cycle (SGDR); the first cycle takes `cycle_length` epochs, and each
+      further one is `cycle_multiplier` times as long as the previous one.
     """
     return config.lr * _scale(config, position)
 

@@ -20,7 +20,7 @@ from zoo.training.store import Store
 
 
 def shared(host: Host, *, dims: list[int | None], lanes: int) -> Host:
-    """Return a host that stores and stops all processes alike; see `SharedStore`."""
+    """Return a host that saves and stops all processes together; see `SharedStore`."""
     ranks = host.ranks
     if ranks.world_size == 1:
         return host
@@ -30,12 +30,12 @@ def shared(host: Host, *, dims: list[int | None], lanes: int) -> Host:
 
 @dataclass
 class SharedStore(Store):
-    """The store of the first process, for all: what it says, all do; what it writes is of all lanes.
+    """The first process's store, shared by all: it decides when to save, and writes the state of all streams.
 
     Args:
-        store: that of the first process; those of the others are not used.
+        store: store of the first process; the other processes' stores are not used.
         dims: see `lane_dims`.
-        lanes: how many lanes a batch has.
+        lanes: number of parallel streams in a batch.
     """
 
     store: Store
@@ -49,7 +49,7 @@ class SharedStore(Store):
         return self.store.path
 
     def restore(self, state: TrainState, *, device: str) -> None:
-        """Restore what the first process does, and of the hidden state this process's lanes."""
+        """Restore the first process's state, with this process's streams of the hidden state."""
         tensors, saved = dict[str, Tensor](), SavedState()
         if self.ranks.first:
             self.store.restore(state, device=device)
@@ -72,7 +72,7 @@ class SharedStore(Store):
             self.store.save(replace(state, carried=carried))
 
     def _carried(self, state: State) -> State:
-        """Return the hidden state of all lanes; None after a last batch of fewer, which no batch follows."""
+        """Return the hidden state of all streams; None after a last, smaller batch, which none follows."""
         parts = [*zip(tensors_of(state).values(), self.dims, strict=False)]
         here, _ = part_of(self.lanes, rank=self.ranks.rank, world_size=self.ranks.world_size)
         lanes = here.stop - here.start
@@ -89,6 +89,6 @@ class SharedStore(Store):
             self.store.keep_best(state)
 
     def log(self, row: Mapping[str, Any]) -> None:
-        """Keep a row about an optimizer step."""
+        """Log the row of an optimizer step."""
         if self.ranks.first:
             self.store.log(row)

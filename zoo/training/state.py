@@ -1,4 +1,4 @@
-"""Everything that training changes, in one place: exactly what a checkpoint holds."""
+"""The training state: everything that training changes, and that a checkpoint holds."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ class TrainState:
     """The model and everything else that training changes.
 
     Attributes:
-        average: the running average of the weights, once there is one.
-        averaged_from: optimizer steps before the first one in an equal-weight average.
-        epoch: whole epochs done.
-        batch: batches done in the current epoch.
-        steps: optimizer steps done.
-        infinite: buffers that are not finite when the model is built, and may stay so.
-        context: most tokens that the model reads from an empty state on; 0 is any.
-        carried: the hidden state carried from batch to batch; None if there is such a bound.
-        count: items in `sums`, which are over the current epoch.
+        average: the running average of the weights, if any.
+        averaged_from: number of optimizer steps before an equal-weight average starts.
+        epoch: number of epochs done.
+        batch: number of batches done in the current epoch.
+        steps: number of optimizer steps.
+        infinite: buffers that are not finite when the model is built, and need not become finite.
+        context: most tokens that the model reads from an empty state; 0 for no limit.
+        carried: the hidden state carried from batch to batch; None if `context` is not 0.
+        count: number of items in `sums`, which cover the current epoch.
         history: one row per finished epoch.
-        untried: whether a step has yet to show that what was restored of an epoch fits.
+        untried: whether the restored sums and hidden state still have to prove that they fit.
     """
 
     model: nn.Module
@@ -88,19 +88,19 @@ class TrainState:
 
     @property
     def best(self) -> nn.Module:
-        """The model to evaluate and to keep: the averaged one, if there is one."""
+        """The model to evaluate and to save: the averaged one, if there is one."""
         return self.average or self.model
 
     @property
     def where(self) -> str:
-        """The last batch done, counted from 1, as messages name it."""
+        """The last batch done, counted from 1, for messages."""
         return f"epoch {self.epoch + 1}, batch {self.batch}"
 
     def account(self, step: Step) -> None:
         """Add one batch to the epoch's sums, in double precision and on the device.
 
-        Raises SpecError if the hidden state has a part that cannot be carried, and ValueError if a sum has
-        another shape than before, as only one from a checkpoint can have.
+        Raises SpecError if the hidden state has an unsupported part, and ValueError if a sum from a
+        checkpoint has another shape.
         """
         for name, value in step.sums.items():
             value, before = exact(value), self.sums.get(name)
@@ -115,11 +115,10 @@ class TrainState:
     def update(self, config: TrainConfig, lr: float, readings: Readings) -> None:
         """Take one optimizer step with the accumulated gradients, then move the average.
 
-        In fp16, where a gradient may overflow, the scaler then leaves the weights as they are; that counts as
-        a step.
+        In fp16, if a gradient overflows, the scaler leaves the weights unchanged; that counts as a step.
 
         Args:
-            readings: where to look for numbers that are not finite.
+            readings: checks numbers for values that are not finite.
 
         Raises Diverged if a gradient or a weight is not finite.
         """
@@ -145,7 +144,7 @@ class TrainState:
             move_average(self.average, self.model, decay, infinite=self.infinite)
 
     def end_epoch(self, row: dict[str, Any], config: TrainConfig) -> None:
-        """Record an epoch's row and begin the next, averaging from here on if `nonmono` triggers."""
+        """Record an epoch's row and begin the next epoch, starting the average if `nonmono` triggers."""
         self.history.append(row)
         if config.nonmono and self.average is None:
             start = triggered(self.history, config.nonmono)
@@ -173,7 +172,7 @@ class TrainState:
         return tensors, SavedState(position=position, history=history, carried=carried, scaler=scaler)
 
     def restart_epoch(self) -> None:
-        """Start the current epoch over; weights and optimizer state do not change."""
+        """Restart the current epoch; weights and optimizer state do not change."""
         self.batch = 0
         self.carried = None
         self.sums = {}
@@ -187,11 +186,11 @@ class TrainState:
         *,
         device: str,
     ) -> None:
-        """Restore what `capture` returned.
+        """Restore a captured state.
 
         The hidden state is then a list of its parts, which only a step can nest; see `zoo.training.hidden`.
 
-        Raises WeightsError, before anything is changed, if it does not fit this model.
+        Raises WeightsError, before changing anything, if it does not fit this model.
         """
         self._require_fit(tensors, saved)
         tensors = {
@@ -224,9 +223,9 @@ class TrainState:
         self.untried = self.batch > 0
 
     def _require_fit(self, tensors: Mapping[str, Tensor], saved: SavedState) -> None:
-        """Raise WeightsError unless the tensors are those that this state would have at that position.
+        """Raise WeightsError unless the tensors match this state at that position.
 
-        What the sums and the hidden state look like, only a step can tell; see `fit`.
+        The sums and the hidden state can only be checked by a step; see `fit`.
         """
         model = {f"model/{name}": tensor for name, tensor in untied(self.model).items()}
         expected = dict(model)
@@ -258,7 +257,7 @@ class TrainState:
             raise _misfit("it has no loss scale, which fp16 needs")
 
     def _is_on_the_host(self, name: str) -> bool:
-        """Return whether a tensor is on the CPU on any device: the steps that no fused kernel counts."""
+        """Return whether a tensor is always on the CPU: a step count of an optimizer that is not fused."""
         counts = name.startswith("optimizer/") and name.endswith("/step")
         return counts and not self.optimizer.defaults["fused"]
 

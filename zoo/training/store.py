@@ -1,4 +1,4 @@
-"""Where a run is saved."""
+"""The interface through which the loop saves a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zoo.training.state import TrainState
 
 
 class Store(Protocol):
-    """Where a run is saved, such as a run directory."""
+    """A place to save a run, such as a run directory."""
 
     @property
     def path(self) -> Path | None:
@@ -25,14 +25,14 @@ class Store(Protocol):
         return False
 
     def save(self, state: TrainState) -> None:
-        """Save the run as it is now."""
+        """Save the run."""
 
     def keep_best(self, state: TrainState) -> None:
-        """Save the weights as they are now: the best so far by validation."""
+        """Save the current weights as the best so far by validation."""
 
     def log(self, row: Mapping[str, Any]) -> None:
-        """Keep a row about an optimizer step."""
+        """Log the row of an optimizer step."""
 
 
 class NoStore(Store):
-    """A store that keeps nothing, which is what the methods of Store do."""
+    """A store that keeps nothing, with the methods of `Store`."""

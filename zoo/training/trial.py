@@ -1,4 +1,4 @@
-"""The first steps of a training, of which nothing is kept."""
+"""The first steps of a training, to try it out; nothing is kept."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from zoo.training.state import TrainState
 
 
 class Trial:
-    """A training that is taken step by step, at learning rates of the caller's; see `zoo.plugin.trial`.
+    """A training that takes single steps at learning rates that the caller chooses; see `zoo.plugin.trial`.
 
-    The steps are those that `fit` would start with: its batches, optimizer, precision, clipping and frozen
-    parts. After an epoch comes the next. The schedule does not apply, and weights are not averaged, which
-    has no effect on the steps.
+    The steps are the first steps of `fit`, with its batches, optimizer, precision, clipping and frozen parts,
+    and continue into the next epoch. The schedule does not apply, and weights are not averaged, which has no
+    effect on the steps.
 
     Args:
-        model: trained in place.
+        model: the model, which is trained in place.
         context: as in `fit`.
 
     Attributes:
-        task: what is trained for.
-        title: what is trained on what, such as `charrnn/lstm on text/nietzsche`.
+        task: the task to train for.
+        title: the architecture and the dataset, such as `charrnn/lstm on text/nietzsche`.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Trial:
 
     @property
     def steps(self) -> int:
-        """How often the optimizer has updated the weights."""
+        """The number of optimizer steps taken."""
         return self._state.steps
 
     def step(self, lr: float) -> float:

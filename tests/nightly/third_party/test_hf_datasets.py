@@ -114,7 +114,7 @@ def test_the_kit_passes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"path": "nowhere"}, "nowhere is no dataset that was saved to disk"),
+        ({"path": "nowhere"}, "nowhere is not a dataset saved by save_to_disk"),
         ({"label": "kind"}, "column 'kind' of .* is no ClassLabel"),
         ({"image": "label"}, "column 'label' of .* is no Image"),
     ],
@@ -140,7 +140,7 @@ def test_a_file_that_was_cut_off_is_told(
     (file,) = (tmp_path / "cut" / "train").glob("*.arrow")
     content = file.read_bytes()
     file.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(DataError, match=r"cut cannot be read, it may be damaged: "):
+    with pytest.raises(DataError, match=r"cut cannot be read; it may be damaged: "):
         zoo.open_dataset("hf/shades", path=str(tmp_path / "cut"), registry=registry, progress=False)
 
 

@@ -248,11 +248,11 @@ def test_learning_rates_are_tried(answer: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["sample", "RUN"], "is not a language model but one for segmentation"),
+        (["sample", "RUN"], "is not a language model: it is for segmentation"),
         (["analyze", "grad-cam", "RUN"], "grad-cam is for classification"),
         (
             ["analyze", "masks", "RUN", "--class", "plus"],
-            "a class selects a heat map, and segmentation/masks draws none",
+            "segmentation/masks draws no heat maps, so it takes no class",
         ),
         (["train", "unet", "shapes"], "segmentation"),
         (

@@ -179,7 +179,7 @@ def test_precision_applies_to_the_passes_and_not_to_the_maps(
         (
             {"classes": ["true"], "inputs": ["a.png"]},
             OptionError,
-            "class 'true' needs labels, which inputs do not have",
+            "class 'true' requires labels, which your own inputs lack",
             "analyze a split",
         ),
         ({"split": "val"}, DataError, "the val split is empty", None),
@@ -234,7 +234,7 @@ def test_a_folder_inside_that_may_not_be_read_is_named(
         return real(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    why = f"left out 1 that cannot be read: {tmp_path}/open/closed: cannot be read: Permission denied"
+    why = rf"skipped unreadable inputs \(1\): {tmp_path}/open/closed: cannot be read: Permission denied"
     with pytest.warns(UserWarning, match=why):
         found = analyze("cam", camnet, registry, inputs=[str(tmp_path / "open")])
     assert found.inputs.names == [f"{tmp_path}/open/a.png"]
@@ -247,7 +247,7 @@ def test_images_that_cannot_be_read_are_left_out_of_an_analysis(
     bad = [tmp_path / f"bad-{number}.png" for number in range(7)]
     for path in bad:
         path.write_bytes(b"no image")
-    with pytest.warns(UserWarning, match=r"left out 7 that cannot be read: .*bad-0\.png: .*; and 2 more$"):
+    with pytest.warns(UserWarning, match=r"skipped unreadable inputs \(7\): .*bad-0\.png: .*; and 2 more$"):
         found = analyze("cam", camnet, registry, inputs=[*bad, image])
     assert found.facts["inputs"] == [item["input"] for item in found.items] == [image]
     with pytest.raises(DataError, match=r"bad-0\.png: cannot be read as an image"):
@@ -299,7 +299,7 @@ def test_a_landmark_that_the_model_lacks_is_named(
     entry = registry.architecture("camnet")
     spec = dataclasses.replace(entry.spec, landmarks={"features": "stage"})
     monkeypatch.setattr(registry, "architecture", lambda name: Entry("architecture", spec, entry.plugin))
-    wrong = "the features of convnet/camnet is 'stage', but it has no such layer; did you mean 'stages'?"
+    wrong = "landmark features is 'stage', but the model has no such layer; did you mean 'stages'?"
     with pytest.raises(SpecError, match=re.escape(wrong)):
         analyze("grad-cam", camnet, registry, inputs=[image])
 

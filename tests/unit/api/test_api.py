@@ -378,7 +378,7 @@ def test_a_recipe_of_ones_own_can_be_trained(net: zoo.Run, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("words", "given", "error", "message"),
     [
-        (("lstm",), {}, UnknownName, "lstm is an architecture and needs a dataset"),
+        (("lstm",), {}, UnknownName, "the architecture lstm requires a dataset"),
         (("lstn", "stdlib"), {}, UnknownName, "unknown architecture 'lstn'; did you mean 'lstm'"),
         (("stdlib", "lstm"), {}, UnknownName, "the architecture comes first: lstm stdlib"),
         (("lstm", "shapes"), {}, SpecError, "charrnn/lstm is for language-modeling"),
@@ -502,7 +502,7 @@ def test_a_model_shows_itself(net: zoo.Run, lstm: zoo.Run) -> None:
     assert sum(parameter.numel() for parameter in model.module.parameters()) == model.num_parameters
     with torch.no_grad():
         assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 8)
-    with pytest.raises(WeightsError, match="is not a language model but one for classification"):
+    with pytest.raises(WeightsError, match="is not a language model: it is for classification"):
         _ = model.vocabulary
 
 
@@ -520,7 +520,7 @@ def test_evaluate_measures_a_split(net: zoo.Run, lstm: zoo.Run) -> None:
 def test_evaluate_refuses_what_does_not_fit(net: zoo.Run, lstm: zoo.Run) -> None:
     with pytest.raises(OptionError, match=r"split must be one of 'test', .* or none \(got 'tset'\)"):
         net.model.evaluate("tset")  # type: ignore[arg-type]
-    with pytest.raises(OptionError, match="language-modeling has no test-time augmentation"):
+    with pytest.raises(OptionError, match="language-modeling does not support test-time augmentation"):
         lstm.model.evaluate(tta=True)
     with pytest.raises(SpecError, match="text/stdlib is for language-modeling"):
         net.model.evaluate(dataset="stdlib")

@@ -114,7 +114,10 @@ def test_a_text_on_stdin_is_one_input(lstm_file, text_file, monkeypatch):
 @pytest.mark.parametrize(
     ("out", "said"),
     [
-        ("x.csv", "x.csv has the rows so far\n     the same command with the same inputs writes the others"),
+        (
+            "x.csv",
+            "x.csv has the rows so far\n     repeat the command with the same inputs to write the rest",
+        ),
         ("x.npy", "x.npy was not written\n"),
     ],
 )

@@ -15,7 +15,7 @@ def test_dynamic_evaluation_is_printed_beside_the_same_lane_without_adaptation(l
     done = zoo("analyze", "dynamic-evaluation", lstm_file, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     still, dynamic, *scores = done.stdout.splitlines()
-    assert re.fullmatch(r"one lane without adaptation: loss \d\.\d{4} nats", still)
+    assert re.fullmatch(r"one stream without adaptation: loss \d\.\d{4} nats", still)
     assert dynamic == "dynamic evaluation, lr 0.0003, decay 0.001:"
     assert re.search(r"loss +\d\.\d{4} nats", "\n".join(scores))
     assert lstm_file.read_bytes() == before

@@ -65,4 +65,4 @@ def test_tta_changes_the_answers_and_is_for_images(net_file, lstm_file):
     assert plain["metrics"]["loss"] != views["metrics"]["loss"]
     refused = zoo("eval", lstm_file, "--tta")
     assert refused.returncode == 2
-    assert "has no test-time augmentation" in refused.stderr
+    assert "does not support test-time augmentation" in refused.stderr

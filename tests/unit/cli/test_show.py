@@ -216,7 +216,7 @@ def test_a_kind_tells_entries_of_one_name_apart(sealed):
     where = {"ZOO_PLUGIN_FILES": str(sealed)}
     done = zoo("show", "sealed/absent", env=where)
     assert done.returncode == 1
-    assert "architecture sealed/absent, dataset sealed/absent; --kind says which" in done.stderr
+    assert "architecture sealed/absent, dataset sealed/absent; choose one with --kind" in done.stderr
     for kind in ("architecture", "dataset"):
         assert shown("sealed/absent", "--kind", kind, env=where)["kind"] == kind
     done = zoo("show", "sealed/absent", "--kind", "data", env=where)

@@ -150,7 +150,7 @@ def test_weights_of_a_language_model_are_listed_with_their_loss(tmp_path):
     (tmp_path / "registry.toml").write_text(PUBLISHED)
     out = zoo("list", "weights", cwd=tmp_path).stdout
     assert re.search(r"^  reader +stdlib +1\.2661 nats +1 +3,271,016 +0\.0 MB\*$", out, re.M)
-    assert "* not on this machine; `zoo inspect NAME` says where it comes from" in out
+    assert "* not on this machine; `zoo inspect NAME` explains how to get it" in out
     out = plain(zoo("list", "weights", cwd=tmp_path, columns=60).stdout)
     assert "loss 1.2661 nats" in out
     out = zoo("show", "reader", cwd=tmp_path).stdout

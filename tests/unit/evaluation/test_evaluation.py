@@ -150,7 +150,7 @@ def test_a_dataset_without_a_split_is_refused_in_words(
     ):
         with pytest.raises(SpecError, match=message) as caught:
             use()
-        assert caught.value.hint == "a split without data must be empty, such as []"
+        assert caught.value.hint == "for a split without data, return []"
     unknown = describe("plain/untested", registry=plain)["unknown"]
     assert unknown.startswith("splits: dataset plain/untested has no test split: ")
 
@@ -179,7 +179,7 @@ def test_data_that_cannot_be_read_as_the_model_was_trained_to_is_refused(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"tta": True}, "language-modeling has no test-time augmentation"),
+        ({"tta": True}, "language-modeling does not support test-time augmentation"),
     ],
 )
 def test_an_option_that_does_not_fit_the_model_is_refused(

@@ -87,11 +87,9 @@ def test_an_option_that_could_name_a_path_is_refused_on_a_card(
     task = registry.dataset(name).spec.task
     hostile = card(task=task, dataset=DatasetCard(name=name, options=options, fingerprint=""))
     (option,) = options
-    with pytest.raises(
-        OptionError, match=f"says {option}='.*', which a weights file cannot decide"
-    ) as caught:
+    with pytest.raises(OptionError, match=f"sets {option}='.*', which only the user may set") as caught:
         open_fed(hostile, make_task(registry, task), registry)
-    assert caught.value.hint == f"specify the data: --data {option}=..."
+    assert caught.value.hint == f"pass it explicitly: --data {option}=..."
 
 
 def test_what_the_user_says_is_opened(registry: Registry, trained: Path) -> None:
@@ -190,12 +188,12 @@ def test_names_that_are_not_utf_8_are_refused_before_the_training(
     data = {"root": str(tmp_path / "images"), "size": 8}
     small: dict[str, Any] = {"model": {"widths": [4, 8]}, "train": {"epochs": 1}}
     recipe = Recipe(architecture="convnet/resnet-lite", dataset="images/folder", data=data, **small)
-    with pytest.raises(DataError, match=r"'d\\udcf6g' is not a name in UTF-8"):
+    with pytest.raises(DataError, match=r"'d\\udcf6g' is not a UTF-8 name"):
         train(recipe, registry, directory=tmp_path / "run")
     text = tmp_path / "\udcff.txt"
     shutil.copy(trained / "a.txt", text)
     recipe = Recipe(architecture="charrnn/rnn", dataset="text/files", data={"paths": str(text)}, **SMALL)
-    with pytest.raises(DataError, match=r"\\udcff.txt' is not a name in UTF-8"):
+    with pytest.raises(DataError, match=r"\\udcff.txt' is not a UTF-8 name"):
         train(recipe, registry, directory=tmp_path / "run")
     recipe = replace(recipe, data={"paths": str(trained / "a.txt")})
     with pytest.raises(RunError, match=r"run-\\udcff' cannot be used .* its name is not UTF-8"):

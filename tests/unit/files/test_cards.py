@@ -1,4 +1,4 @@
-"""What a weights file says of itself."""
+"""The metadata of a weights file."""
 
 from __future__ import annotations
 

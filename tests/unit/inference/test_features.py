@@ -303,8 +303,8 @@ def test_without_features_they_are_what_the_head_reads() -> None:
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        ("idle", "layer idle gives nothing: it did not run, not features"),
-        ("cell", "layer cell gives (4, 6) for inputs of (3, 3, 2, 2), not features"),
+        ("idle", "layer idle returned nothing, since it did not run, not features"),
+        ("cell", "layer cell returned (4, 6) for inputs of (3, 3, 2, 2), not features"),
     ],
 )
 def test_a_layer_without_features_is_refused(layer: str, message: str) -> None:
@@ -319,7 +319,7 @@ def test_features_are_those_of_the_last_batch_or_none() -> None:
         model(IMAGES)
         model.conv = nn.Conv2d(3, 4, 1)  # which is not the layer that is looked at
         model(IMAGES)
-    with pytest.raises(OptionError, match="layer conv gives nothing"):
+    with pytest.raises(OptionError, match="layer conv returned nothing"):
         pooled(features.output)
 
 
@@ -425,7 +425,7 @@ def test_a_jsonl_has_vectors_and_maps(net: zoo.Model, images: Path, tmp_path: Pa
 
 def test_only_files_of_rows_are_written(net: zoo.Model, images: Path, tmp_path: Path) -> None:
     for name in ("x.txt", "x", "x.npz"):
-        with pytest.raises(OptionError, match=rf"must be a \.npy, a \.csv or a \.jsonl \(got .*{name}\)"):
+        with pytest.raises(OptionError, match=rf"must be a \.npy, \.csv or \.jsonl file \(got .*{name}\)"):
             net.features(images, **QUIET).write(tmp_path / name)
     assert [*tmp_path.iterdir()] == []
 

@@ -240,7 +240,7 @@ def test_an_input_that_cannot_be_read_is_a_row_with_the_reason(
     assert "a pipe or a device" in reasons["pipe.png"]
     assert reasons["nope.png"] == "no such file or folder"
     assert reasons["*.jpg"] == "matches nothing"
-    assert reasons["a**b"].startswith("is no pattern: ")
+    assert reasons["a**b"].startswith("is not a valid pattern: ")
     assert reasons["a\0b.png"] == "its name is not valid"
     assert reasons["input 12"] == "the image cannot be read: it has no pixels"
     usual = net.predict([images / "001.png", images / "002.png"], **QUIET)
@@ -364,7 +364,7 @@ def test_unsure_cannot_be_told_from_a_class_of_that_name(
     net: zoo.Model, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(net.card.preprocess, "classes", ["unsure", *net.classes[1:]])
-    with pytest.raises(OptionError, match="the model has a class of that name, 'unsure'"):
+    with pytest.raises(OptionError, match="the model itself has a class named 'unsure'"):
         list(net.predict(images, min_confidence=0.5, **QUIET))
 
 
@@ -379,7 +379,7 @@ def test_several_labels_are_those_from_one_half_on(tagger: zoo.Model) -> None:
         assert len(every["predictions"]) == len(tagger.classes)
         counts.add(len(kept))
     assert len(counts) > 1
-    with pytest.raises(OptionError, match="min_confidence is for models that choose one class"):
+    with pytest.raises(OptionError, match="min_confidence requires a model that chooses one class"):
         list(tagger.predict(images, min_confidence=0.5, **QUIET))
 
 
@@ -414,9 +414,9 @@ def test_a_text_is_a_string_and_a_file_a_path(reader: zoo.Model, tmp_path: Path)
         None,
     ]
     assert rows[0]["predictions"] == rows[3]["predictions"]
-    with pytest.raises(OptionError, match="top is for models that choose among classes"):
+    with pytest.raises(OptionError, match="top requires a model that chooses among classes"):
         list(reader.predict("the lazy dog", top=2, **QUIET))
-    with pytest.raises(OptionError, match="expected a text or the Path of one"):
+    with pytest.raises(OptionError, match="expected a text or a Path"):
         list(reader.predict([5], **QUIET))
 
 
@@ -544,7 +544,7 @@ def test_a_file_is_no_folder_to_write_to(net: zoo.Model, images: Path, tmp_path:
 def test_a_folder_gets_a_table(net: zoo.Model, images: Path, tmp_path: Path) -> None:
     net.predict(images, **QUIET).write(tmp_path / "x")
     assert [path.name for path in (tmp_path / "x").iterdir()] == ["predictions.jsonl"]
-    with pytest.raises(OptionError, match=r"must be a \.csv, .* or a folder of its own \(got x\.txt\)"):
+    with pytest.raises(OptionError, match=r"must be a \.csv, .*, or a new folder \(got x\.txt\)"):
         net.predict(images, **QUIET).write("x.txt")
 
 
@@ -599,7 +599,7 @@ def test_a_file_is_continued_only_with_the_same_model_options_and_inputs(
         assert out.read_bytes() == whole[: len(whole) // 2]
         return f"{caught.value}; {caught.value.hint}"
 
-    assert "was begun with top=2 (now 3); type the command that it was" in refused(net, images, top=3)
+    assert "was begun with top=2 (now 3); repeat the original command" in refused(net, images, top=3)
     assert "begun without min_confidence (now 0.5)" in refused(net, images, top=2, min_confidence=0.5)
     assert f"weights_sha256={net.card.sha256} (now" in refused(tagger, images, top=2)
     others = sorted(images.iterdir())
@@ -608,7 +608,7 @@ def test_a_file_is_continued_only_with_the_same_model_options_and_inputs(
     assert f"number 3 was {images}/002.png and is missing" in refused(net, others[:2], top=2)
     cut(out, whole, len(whole) // 2, asked)
     (tmp_path / "x.csv.unfinished").write_text("{}")
-    with pytest.raises(OutputError, match="is not as zoo wrote it"):
+    with pytest.raises(OutputError, match="is damaged or was edited"):
         net.predict(images, top=2, **QUIET).write(out)
 
 
@@ -641,7 +641,7 @@ def test_a_mistake_leaves_nothing_behind(
     net: zoo.Model, tagger: zoo.Model, images: Path, tmp_path: Path
 ) -> None:
     for name in ("x.csv", "x.npy"):
-        with pytest.raises(OptionError, match="min_confidence is for models that choose one class"):
+        with pytest.raises(OptionError, match="min_confidence requires a model that chooses one class"):
             tagger.predict(images, min_confidence=0.5, **QUIET).write(tmp_path / name)
         with pytest.raises(OptionError):
             net.predict([None], **QUIET).write(tmp_path / name)

@@ -169,7 +169,7 @@ def test_a_buffer_that_was_finite_at_first_must_stay_so(
     ("model", "what", "hint"),
     [
         ({"double": True}, "buffer turns", "or, if it can be computed again, register it with persistent"),
-        ({"double": True, "weighed": True}, "parameter scale", "must keep it as torch.view_as_real of it"),
+        ({"double": True, "weighed": True}, "parameter scale", "must store it with torch.view_as_real"),
     ],
 )
 def test_a_type_that_no_file_can_hold_is_refused_before_training(
@@ -192,7 +192,7 @@ def test_a_type_that_no_file_can_hold_is_refused_before_training(
         ),
         (
             "expanded",
-            "^masked/masked: wide has values that share memory, so none can be loaded into it(?m:$)",
+            "^masked/masked: values of wide share memory, so weights cannot be loaded into it(?m:$)",
         ),
         ("large", "^masked/masked takes 68,0.* bytes, but stores only .*, so it could not be loaded(?m:$)"),
     ],

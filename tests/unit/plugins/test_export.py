@@ -137,7 +137,7 @@ def test_features_that_a_file_does_not_have_are_refused(net_file: Path) -> None:
         ({"layer": "layers.0"}, "the layer layers.0"),
         ({"pool": False}, "features that are not pooled"),
     ):
-        with pytest.raises(OptionError, match=f"is an exported file, which does not have {what}"):
+        with pytest.raises(OptionError, match=f"is an exported file, which does not provide {what}"):
             np.asarray(exported.features([], **settings, **QUIET))
 
 
@@ -214,7 +214,7 @@ def test_a_model_of_several_labels_names_the_same_ones(folder: Path) -> None:
 def test_what_was_verified_names_the_outputs_of_the_model(outputs: str) -> None:
     result = {"split": "test", "unit": "rows", "items": 8, "total": 8}
     line = _verified({**result, "disagreements": 0, "largest_difference": 2e-5}, outputs)
-    assert line == f"8 of 8 test rows: same answers ({outputs} differ by at most 2e-05)"
+    assert line == f"8 of 8 test rows: same predictions ({outputs} differ by at most 2e-05)"
 
 
 def test_the_command_prints_what_was_verified(net: zoo.Model, tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_the_command_prints_what_was_verified(net: zoo.Model, tmp_path: Path) ->
     done = type_in("export", net.path.parent, "--out", "cat.onnx", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.splitlines()
-    assert first.startswith("40 of 40 test images: same answers (logits differ by at most ")
+    assert first.startswith("40 of 40 test images: same predictions (logits differ by at most ")
     assert re.fullmatch(r"wrote cat\.onnx, 0\.\d MB", second)
     shown = type_in("inspect", "cat.onnx", cwd=tmp_path).stdout
     assert "takes inputs         uint8 (batch, 3, 16, 16)" in shown
@@ -382,11 +382,11 @@ BENT = {
         **outputs,
         "probabilities": outputs["logits"],
     },
-    "should give logits as float32": lambda outputs, count: {
+    "should return logits as float32": lambda outputs, count: {
         **outputs,
         "logits": outputs["logits"].astype(np.float64),
     },
-    "but gave nothing": lambda outputs, count: {},
+    "but returned nothing": lambda outputs, count: {},
     "its logits for batches of 2 differ by": lambda outputs, count: (
         {**outputs, "logits": outputs["logits"] + (count == 2)}
     ),
@@ -619,7 +619,7 @@ def test_an_answer_that_differs_for_more_than_rounding_is_no_tie(net: zoo.Model)
     assert tied.disagreements > 0
     assert tied.disagreements <= tied.items == 40
     assert tied.largest_difference == pytest.approx(2e-4, rel=0.01)
-    with pytest.raises(WeightsError, match=r"it answers \d+ of 40 images differently"):
+    with pytest.raises(WeightsError, match=r"it predicts \d+ of 40 images differently"):
         verification_of(net, 6e-5, -6e-5)  # the two best are 1e-4 apart
 
 

@@ -138,9 +138,9 @@ def test_it_answers_with_numbers(tmp_path: Path, answer: Callable[..., Any]) -> 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["sample", "RUN"], "is not a language model but one for regression"),
-        (["predict", "RUN", str(PLUGIN), "--top", "2"], "top is for models that choose among classes"),
-        (["eval", "RUN", "--tta"], "regression has no test-time augmentation"),
+        (["sample", "RUN"], "is not a language model: it is for regression"),
+        (["predict", "RUN", str(PLUGIN), "--top", "2"], "top requires a model that chooses among classes"),
+        (["eval", "RUN", "--tta"], "regression does not support test-time augmentation"),
         (
             ["analyze", "confusion", "RUN"],
             "confusion is for classification, but lines/bent is for regression",

@@ -243,7 +243,7 @@ def test_no_answer_names_a_path_of_this_machine(client: TestClient, folder: Path
         ("/predict", {"data": {"model": "net"}}, 400, "net takes images, as files in the field 'input'"),
         ("/predict", {"data": {"model": "net", "text": "a"}}, 400, "net takes images, as files"),
         ("/predict", {"data": {"model": "model"}}, 400, "model takes text in the field 'text'"),
-        ("/predict", {"data": {"model": "model", "text": "a", "top": 1}}, 400, "top is for models that"),
+        ("/predict", {"data": {"model": "model", "text": "a", "top": 1}}, 400, "top requires a model that"),
         ("/predict", {"data": {"model": "net", "top": "x"}}, 422, "top: input should be a valid integer"),
         ("/sample", {"json": {"model": "net"}}, 400, "net does not generate text"),
         (
@@ -282,13 +282,13 @@ def test_no_answer_names_a_path_of_this_machine(client: TestClient, folder: Path
             "/analyze",
             {**CAM, "data": {"model": "net", "analyzer": "neighbors"}},
             400,
-            "neighbors is not offered: it compares an input with a whole split of the dataset",
+            "neighbors is not available: it compares an input with a whole split of the dataset",
         ),
         (
             "/analyze",
             {**CAM, "data": {"model": "net", "analyzer": "diagnose/neighbors"}},
             400,
-            "diagnose/neighbors is not offered",
+            "diagnose/neighbors is not available",
         ),
         ("/nowhere", {}, 404, "not found"),
     ],
@@ -325,7 +325,7 @@ def test_a_failure_of_ours_has_no_traceback(app: Any, monkeypatch: pytest.Monkey
     monkeypatch.setattr(zoo.Model, "predict", fail)
     with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
         answer = client.post("/predict", data={"model": "model", "text": "a"})
-    assert refused(answer) == (500, "the server failed; its log says why")
+    assert refused(answer) == (500, "the server failed; see its log")
 
 
 def test_the_page_and_the_description_ask_no_other_host(client: TestClient) -> None:
@@ -448,7 +448,7 @@ def test_a_text_of_which_we_fail_ends_in_an_error_too(app: Any, monkeypatch: pyt
     monkeypatch.setattr(zoo.Texts, "stream", fail)
     with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
         found = events(client.post("/sample", json={"model": "model"}).text)
-    message = "the server failed; its log says why"
+    message = "the server failed; see its log"
     assert found[1:] == [("error", {"error": {"message": message, "hint": None}})]
 
 
@@ -555,7 +555,7 @@ def test_a_second_ctrl_c_cuts_requests_off_without_a_traceback(text: zoo.Model) 
                 for _ in parts:
                     pass
         _, rest = process.communicate(timeout=30)
-    assert said[-1] == "answering what was asked until now; Ctrl-C again stops at once\n"
+    assert said[-1] == "finishing current requests; press Ctrl-C again to stop at once\n"
     assert "Traceback" not in rest
     assert process.returncode in (0, 130)
 

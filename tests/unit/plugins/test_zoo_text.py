@@ -489,7 +489,7 @@ def test_eos_needs_a_place_in_a_given_vocabulary(tmp_path: Path) -> None:
     [
         (["a", "b"], False, r"vocabulary must begin with '<unk>' \(got 'a'\)"),
         (["<unk>", "a", "b", "a"], False, "vocabulary contains 'a' twice"),
-        (["<unk>", "<eos>", "\n"], True, "newline_eos=true is for a vocabulary without a newline"),
+        (["<unk>", "<eos>", "\n"], True, "newline_eos=true requires a vocabulary without a newline"),
     ],
 )
 def test_an_inconsistent_vocabulary_is_refused(

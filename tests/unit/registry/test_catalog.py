@@ -200,7 +200,7 @@ def test_a_recipe_whose_runs_would_lie_elsewhere_is_refused(name: str, write: Wr
 def test_a_recipe_that_replaces_one_of_zoo_is_told_when_it_is_used(write: Write) -> None:
     path = write(RECIPE)
     registry = Registry([], Catalog.load())
-    with pytest.warns(ZooWarning, match=f"recipe stdlib-lstm is that of {path}, which replaces zoo's own"):
+    with pytest.warns(ZooWarning, match=f"the recipe stdlib-lstm in {path} replaces zoo's own"):
         assert registry.recipe("stdlib-lstm").train == {"epochs": 7}
     with warnings.catch_warnings():
         warnings.simplefilter("error", ZooWarning)
@@ -210,7 +210,7 @@ def test_a_recipe_that_replaces_one_of_zoo_is_told_when_it_is_used(write: Write)
 
 def test_disabling_what_zoo_brings_is_told(write: Write) -> None:
     path = write('schema = 1\n[plugins]\ndisabled = ["cam", "text", "acme"]')
-    with pytest.warns(ZooWarning, match=f"{path} disables plugins of zoo's own: cam, text"):
+    with pytest.warns(ZooWarning, match=f"{path} disables zoo's own plugins: cam, text"):
         assert not default_registry().has("analyzer", "cam")
 
 

@@ -89,7 +89,7 @@ def test_two_plugins_cannot_have_one_suffix(install) -> None:
 @pytest.mark.parametrize(
     ("suffix", "message"),
     [
-        (".safetensors", "suffix '.safetensors' is that of other files of zoo"),
+        (".safetensors", "suffix '.safetensors' is already used by zoo"),
         ("onnx", "suffix must be a suffix such as .onnx, in lower case"),
         (".tar.gz", "suffix must be a suffix such as .onnx, in lower case"),
     ],

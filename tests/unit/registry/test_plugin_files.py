@@ -167,4 +167,4 @@ def test_a_run_records_the_file_and_resume_names_it(home: Path) -> None:
 def test_strict_tells_that_plugins_are_disabled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("registry.toml").write_text('schema = 1\n[plugins]\ndisabled = ["cam"]\n')
-    assert "disables plugins of zoo's own: cam" in typed("--strict", "list").stderr
+    assert "disables zoo's own plugins: cam" in typed("--strict", "list").stderr

@@ -1,4 +1,4 @@
-"""Functions of the public API whose code is in a first-party plugin."""
+"""Functions of the public API that a first-party plugin implements."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def changed(**changes: Any) -> Mapping[str, WeightsSpec]:
         ({"zoo_recipes": [RECIPE]}, "zoo_recipes must return a dict of names to Recipe (it returned a list)"),
         ({"zoo_recipes": 3}, "zoo_recipes must return a dict of names to Recipe (it returned a int)"),
         ({"zoo_recipes": {"tiny": WEIGHTS}}, "must return only Recipe (it returned a WeightsSpec)"),
-        ({"zoo_weights": {1: WEIGHTS}}, "must name each WeightsSpec by a text (got 1)"),
+        ({"zoo_weights": {1: WEIGHTS}}, "must name each WeightsSpec by a string (got 1)"),
         ({"zoo_recipes": {"a/b": RECIPE}}, "the name of a recipe must be lower-case letters, digits"),
         ({"zoo_recipes": {"net": RECIPE}}, "the recipe 'net' has the name of its architecture"),
         ({"zoo_recipes": {"tiny": replace(RECIPE, summary="a\nb")}}, "recipe 'tiny': summary must be"),

@@ -1,4 +1,4 @@
-"""How often a run is saved within an epoch."""
+"""The interval at which a run is saved within an epoch."""
 
 from __future__ import annotations
 

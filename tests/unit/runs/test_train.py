@@ -503,10 +503,10 @@ def test_pretrained_weights_of_another_name_or_number_of_channels_are_refused(
         file.parent.mkdir(parents=True, exist_ok=True)
         image.putpixel((0, 0), number + 10 * (place == "a"))
         image.save(file)
-    grey = settings | {"dataset": "folder", "data": {"root": str(tmp_path / "images"), "channels": 1}}
+    gray = settings | {"dataset": "folder", "data": {"root": str(tmp_path / "images"), "channels": 1}}
     message = "pretrained/pretrained with pretrained=elsewhere reads images of 3 channels, but the data has 1"
     with pytest.raises(DataError, match=message):
-        train(Recipe(**grey, model={"pretrained": "elsewhere"}), pretrained, directory=tmp_path / "run")
+        train(Recipe(**gray, model={"pretrained": "elsewhere"}), pretrained, directory=tmp_path / "run")
 
 
 def test_a_curve_that_cannot_be_drawn_does_not_fail_the_training(

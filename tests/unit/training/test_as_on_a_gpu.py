@@ -180,7 +180,10 @@ def test_each_device_is_seeded_by_its_number(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize(
     ("device", "told"),
-    [("cuda", "2 processes on a machine need a GPU each, and there are 1"), ("cuda:1", "choose a GPU each")],
+    [
+        ("cuda", "2 processes on this machine need a GPU each, but it has 1"),
+        ("cuda:1", "chooses its own GPU"),
+    ],
 )
 def test_processes_that_cannot_have_a_gpu_each_are_refused(
     device: str, told: str, monkeypatch: pytest.MonkeyPatch
