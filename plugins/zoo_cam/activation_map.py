@@ -54,7 +54,7 @@ class ActivationMap(Analyzer):
     """Maps from the output of a layer, which a subclass computes in `draw`.
 
     Args:
-        flips: average each map with that of the mirrored image.
+        flips: average each map with the mirrored image's map.
         rectify: set negative values, evidence against the class, to zero.
 
     Attributes:

@@ -95,7 +95,7 @@ class Curve:
 
     @property
     def fall(self) -> float:
-        """The fraction by which the smoothed loss fell."""
+        """The relative decrease of the smoothed loss."""
         first, lowest = self.points[0][1], min(loss for _, loss in self.points)
         return (first - lowest) / first
 

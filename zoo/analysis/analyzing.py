@@ -51,7 +51,7 @@ def analyze(
     """Look inside a trained model.
 
     Args:
-        weights: where the model was loaded from, for the manifest.
+        weights: the source of the model, for the manifest.
         report: called at the start and after each batch with the number of images or tokens done, and the
             total.
 

@@ -46,7 +46,7 @@ def read_inputs(
     Args:
         reference: the split to compare with; empty if there is none.
 
-    Raises OptionError if both inputs and a split are given, and what opening either raises.
+    Raises OptionError if both inputs and a split are given, and the errors of opening either.
     """
     task = make_task(registry, card.task)
     context = context_of(card, registry)

@@ -46,7 +46,7 @@ def load(
         last: take the last weights of a run directory rather than its best ones.
         device: such as `cpu` or `cuda`; by default a GPU, if there is one. An exported file runs on the CPU.
         progress: show the progress of a download on stderr, or in the notebook.
-        registry: by default, what the installed plugins and registry.toml provide.
+        registry: by default, the installed plugins and registry.toml.
 
     Raises:
         WeightsError: there is no such file or id, the file is damaged, or no plugin provides its

@@ -30,7 +30,7 @@ def create_model(
     Args:
         name: an architecture, such as `resnet56`; the options of a preset are applied.
         seed: random seed of the initial weights; by default drawn from torch's global generator.
-        registry: by default, what the installed plugins and registry.toml provide.
+        registry: by default, the installed plugins and registry.toml.
         options: the task's dims (such as `num_classes=10`; by default, those of CIFAR-10 or Nietzsche) and
             the architecture's options, which `zoo show NAME` lists.
 
@@ -60,7 +60,7 @@ def open_dataset(
     Args:
         name: a dataset, such as `shapes`; the options of a preset are applied.
         progress: show the progress of downloading and decoding on stderr, or in the notebook.
-        registry: by default, what the installed plugins and registry.toml provide.
+        registry: by default, the installed plugins and registry.toml.
         options: its options, which `zoo show NAME` lists; `root="..."` is the folder of its files.
 
     Raises:

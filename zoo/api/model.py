@@ -457,7 +457,7 @@ class Model:
         """Return the options of the data to read: the given ones, and the location of the model's own data.
 
         Args:
-            own_inputs_of: an analyzer that gets the user's own inputs; it may still read the data.
+            own_inputs_of: an analyzer that gets the user's own inputs, but may still read the data.
         """
         from zoo.data.opening import decidable
 

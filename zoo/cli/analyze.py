@@ -45,7 +45,7 @@ def _indices(ctx: click.Context, param: click.Parameter, text: str | None) -> li
 @options_of(Model.analyze, skip=["inputs", "indices"])
 @click.option("--out", type=PathType(), help="Output folder.  [default: runs/ANALYZER-WEIGHTS]")
 @click.option(
-    "--draw", type=ValueType(Count), default=64, show_default=True, help="Draw at most this many images."
+    "--draw", type=ValueType(Count), default=64, show_default=True, help="Number of images to draw."
 )
 @device_option
 @standard_options

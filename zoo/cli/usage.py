@@ -24,7 +24,7 @@ _WORDS = ("arch", "architecture", "dataset", "model_name", "recipe")
 
 
 class UnknownCommand(click.UsageError):
-    """There is no such command."""
+    """The command does not exist."""
 
 
 def usage_error(error: click.UsageError, words: Sequence[str]) -> ZooError:

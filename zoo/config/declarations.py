@@ -24,11 +24,11 @@ Probability = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Option(NamedTuple):
-    """One option.
+    """The declaration of an option.
 
     Attributes:
         type: its resolved type, limits included; `Any` if it has no type, or one for type checkers only.
-        default: `NODEFAULT` if it must be given.
+        default: its default; `NODEFAULT` if it is required.
         group: the group of a training option; empty for the options that every task has.
     """
 

@@ -96,7 +96,7 @@ def check_names(
 
     Args:
         place: as in `meant`.
-        hint: tells where to list the names, if there are too many for the message.
+        hint: how to list the names, if there are too many for the message.
     """
     known = sorted(known)
     for name in given:

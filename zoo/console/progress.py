@@ -66,7 +66,7 @@ class _Display:
         Args:
             what: the work, in one or two words.
             total: the amount of all work; 0 if it is unknown.
-            unit: what is counted, such as `images`; `bytes` are shown as megabytes.
+            unit: unit of the counts, such as `images`; `bytes` are shown as megabytes.
             note: text to show after that.
         """
         now = time.monotonic()

@@ -28,7 +28,7 @@ class Source(NamedTuple):
 
     Attributes:
         name: its path, `-` for stdin, or `input 0` for the first one if it has none.
-        value: what `InputReader.read` takes.
+        value: argument of `InputReader.read`.
         error: why it cannot be read; empty if it can.
     """
 

@@ -96,7 +96,7 @@ def tokenize(text: str, kind: str) -> list[str]:
     """Split a text into tokens; joined, they are the text again.
 
     A token is a character (`"char"`); or a word or a run of punctuation, with the space before it (`"word"`),
-    where each other whitespace character is a token of its own. Raises SpecError for an unknown kind.
+    where each other whitespace character is a separate token. Raises SpecError for an unknown kind.
 
     >>> tokenize("Thus spoke,  he.", "word")
     ['Thus', ' spoke', ',', ' ', ' he', '.']

@@ -37,8 +37,7 @@ def require_modules(landmarks: Mapping[str, str], model: nn.Module, architecture
             nearest = did_you_mean(path, known)
             hint = "the landmarks are part of the architecture's spec, which `zoo check` checks"
             raise SpecError(
-                f"{architecture}: landmark {landmark} is {path!r}, but the model has no such layer{nearest}",
-                hint=hint,
+                f"{architecture}: the {landmark} landmark {path!r} is not a layer{nearest}", hint=hint
             )
 
 

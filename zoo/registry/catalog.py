@@ -128,9 +128,7 @@ def _read(path: Path) -> tuple[Catalog, PluginSettings]:
     recipes: dict[str, Recipe] = {}
     for name, table in top.recipes.items():
         if "/" in name or "\0" in name or name in ("", ".", ".."):
-            raise CatalogError(
-                f"{path}: a recipe cannot be called {name!r}", hint="runs are folders of that name"
-            )
+            raise CatalogError(f"{path}: a recipe cannot be called {name!r}", hint="use a valid folder name")
         recipes[name] = _entry(path, f"[recipes.{name}]", Recipe, table)
     weights: dict[str, WeightsSpec] = {}
     for name, table in top.weights.items():

@@ -24,7 +24,7 @@ def needing_extra(entry: Needing, what: str) -> Generator[None]:
     """Convert an ImportError in the body to a SpecError that says how to install the module.
 
     Args:
-        what: what needs it, such as `` `zoo serve` ``.
+        what: the command or entry that needs it, such as `` `zoo serve` ``.
     """
     try:
         yield

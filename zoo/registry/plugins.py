@@ -78,7 +78,7 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: its entry-point name; for a one-file plugin, the file name without the suffix.
-        where: the module (`zoo_text.plugin`) or file it comes from.
+        where: the module (`zoo_text.plugin`) or file that it comes from.
         ours: whether it is one of zoo's own plugins.
         recipes: recipes that it publishes, by full name, such as `acme/tiny`.
         weights: weights that it publishes, by full id.

@@ -1,4 +1,4 @@
-"""Requests that new processes, `python -m zoo.testing._fresh`, answer: a line of JSON in, one out.
+"""Run requests in new processes, `python -m zoo.testing._fresh`: a line of JSON in, a line of JSON out.
 
 The caller uses `Fresh`; the new process runs `main`.
 """

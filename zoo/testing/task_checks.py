@@ -178,7 +178,7 @@ def sums_add_up(case: Case) -> None:
     for name, total in whole.items():
         added = sum(half[name].double() for half in halves)
         assert torch.allclose(torch.as_tensor(added), total.double(), rtol=1e-3, atol=1e-4), message(
-            expected=f"{name} of two halves to add up to that of the whole batch",
+            expected=f"{name} of two halves to add up to the whole batch's",
             got="another value",
             usually="a mean, a maximum or a share in place of a sum, or a count of other things than items",
         )

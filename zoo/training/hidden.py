@@ -31,7 +31,7 @@ def nested(leaves: Sequence[State], like: State) -> State:
     """
     found = leaves_of(like)
     if len(found) != len(leaves):
-        message = f"the hidden state of the run has {len(leaves)} parts, and that of the model {len(found)}"
+        message = f"the run's hidden state has {len(leaves)} parts, but the model's has {len(found)}"
         hint = "choose another --run to start anew, or return to the code that the run began with"
         raise RunError(message, hint=hint)
     return pytree.tree_unflatten(leaves, pytree.tree_structure(like)) if found else like

@@ -86,7 +86,7 @@ class Saved(interfaces.Dataset):
 
     @property
     def fingerprint(self):
-        """Return the sha256 of the files and of what is read from them."""
+        """Return the sha256 of the files and of the options that read them."""
         return self.hashed
 
     def split(self, name):

@@ -299,7 +299,7 @@ def test_a_landmark_that_the_model_lacks_is_named(
     entry = registry.architecture("camnet")
     spec = dataclasses.replace(entry.spec, landmarks={"features": "stage"})
     monkeypatch.setattr(registry, "architecture", lambda name: Entry("architecture", spec, entry.plugin))
-    wrong = "landmark features is 'stage', but the model has no such layer; did you mean 'stages'?"
+    wrong = "the features landmark 'stage' is not a layer; did you mean 'stages'?"
     with pytest.raises(SpecError, match=re.escape(wrong)):
         analyze("grad-cam", camnet, registry, inputs=[image])
 
