@@ -203,7 +203,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ("train lstm resnet20", 1, "unknown dataset 'resnet20'; it is an architecture"),
         ("train 'mlp shapes'", 1, "`zoo train mlp shapes`"),
         ("train resnet20 stdlib", 1, "`zoo list datasets --where task=classification`"),
-        ("train resnet20 imagenet", 1, "'folder' reads images of your own, with root=FOLDER"),
+        ("train resnet20 imagenet", 1, "'folder' reads your own images, with root=FOLDER"),
         ("train mlp shapes --from nothere", 1, "`zoo list weights`"),
         (
             "train lstm stdlib --augment flip",

@@ -37,7 +37,7 @@ class TrainingSetup:
     Attributes:
         recipe: the recipe with full names and all options.
         arguments: every argument that `model` was built with.
-        context: most tokens that `model` reads from an empty state on; 0 is any.
+        context: most tokens that `model` reads from an empty state; 0 for no limit.
         model: the model with its initial weights: random, pretrained, or from another model.
         base_model: the weights that training starts from, in the form of a card.
         device: the device to train on.
