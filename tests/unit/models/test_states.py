@@ -159,7 +159,7 @@ def test_a_state_of_other_parts_than_the_model_returns_is_refused(
     with pytest.raises(Interrupted):
         run.go(pause=2)
     monkeypatch.setitem(PACKED, "named", PACKED["tuple"])
-    with pytest.raises(RunError, match=r"hidden state of the run has 2 parts, and that of the model 4"):
+    with pytest.raises(RunError, match=r"run's hidden state has 2 parts, but the model's has 4"):
         run.go(resume=True)
 
 

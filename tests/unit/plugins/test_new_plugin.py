@@ -179,7 +179,7 @@ def test_what_is_no_class_cannot_be_derived_from(tmp_path: Path) -> None:
         name="tides", target="m:T", summary="s", dims={}, processor="m:p", tiny=f"{__name__}:folder"
     )
     for kind in ("architecture", "dataset"):
-        with pytest.raises(OptionError, match=f"there are no templates of an? {kind} for tides"):
+        with pytest.raises(OptionError, match=f"there are no templates for an? {kind} of tides"):
             new_plugin("mine", kind, tmp_path, task=task)
     assert not [*tmp_path.iterdir()]
 

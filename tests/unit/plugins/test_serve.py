@@ -485,7 +485,7 @@ def test_the_command_serves_until_it_is_told_to_stop(net: zoo.Model) -> None:
     assert "loading" in loading
     assert serving == f"serving net on {url}; Ctrl-C stops"
     asked = [
-        line for line in asked if not line.startswith("answering what was asked")
+        line for line in asked if not line.startswith("finishing current requests")
     ]  # unless all is logged
     assert asked == ["GET /healthz 200 N ms", "POST /predict 200 N ms"]
 

@@ -223,7 +223,7 @@ def test_a_layer_that_the_logits_do_not_depend_on_is_refused() -> None:
             return self.out(features.mean((2, 3)))
 
     for how in ("no_grad", "aside"):
-        with pytest.raises(OptionError, match="does not depend on this layer, or the model switches"):
+        with pytest.raises(OptionError, match="does not depend on this layer, or the model disables"):
             look("grad-cam", "resnet20", Net(how), images(1))
 
 

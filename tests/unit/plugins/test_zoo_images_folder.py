@@ -727,5 +727,5 @@ def test_copies_within_one_class_of_one_split_are_no_leak(splits: Path) -> None:
 def test_an_image_in_two_classes_is_named(splits: Path) -> None:
     copies(splits, ("train/cat/0.png", "train/dog/a.png"), ("train/cat/0.png", "train/dog/b.png"))
     assert warned(splits) == [
-        "1 image is there with different labels, such as train/cat/0.png = train/dog/a.png"
+        "1 image is present with different labels, such as train/cat/0.png = train/dog/a.png"
     ]

@@ -185,7 +185,7 @@ def test_images_in_two_tables_or_with_other_labels_are_warned_of(home: Path) -> 
         opened(home, "file,labels\n0.png,cat\n2.png,dog cat\n3.png,cat dog\n", "train.csv")
     assert [str(warning.message) for warning in caught] == [
         "1 of 2 test images is also in train, such as copy.png = 0.png; "
-        "1 image is there with different labels, such as 0.png = copy.png"
+        "1 image is present with different labels, such as 0.png = copy.png"
     ]
 
 

@@ -177,7 +177,7 @@ def test_an_expected_failure_has_a_reason_in_one_line(why: str) -> None:
 def test_pretrained_weights_have_a_mean_and_a_deviation_per_channel() -> None:
     weights = Pretrained(mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.2))
     assert net(pretrained={"IMAGENET1K_V1": weights}).pretrained["IMAGENET1K_V1"] is weights
-    with pytest.raises(SpecError, match=r"mean and std must have a value per channel each \(got 3 and 1\)"):
+    with pytest.raises(SpecError, match=r"mean and std must each have one value per channel \(got 3 and 1\)"):
         Pretrained(mean=(0.5, 0.4, 0.3), std=(0.2,))
     with pytest.raises(OptionError, match="pretrained: std must be a list, each item a number"):
         Pretrained(mean=(0.5,), std=(0,))

@@ -129,7 +129,7 @@ def test_a_model_with_a_recurrent_layer_of_torch_is_not_compiled(
 
 def test_lengths_that_vary_are_not_compiled(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text(TEXT)
-    with pytest.raises(OptionError, match="bptt_jitter=true does not go with compile") as caught:
+    with pytest.raises(OptionError, match="bptt_jitter=true cannot be combined with compile") as caught:
         zoo.train(
             "min-gru",
             "files",
