@@ -69,7 +69,7 @@ def _cause_of_no_answer(error: Exception, found: Mapping[int, Arrays]) -> str:
     """Return the usual cause of a program's error, given the batch sizes that worked."""
     if found:
         return f"the example's batch size {_BATCHES[0]} fixed in the file"
-    if " should give " in first_line(error):
+    if " should return " in first_line(error):
         return "outputs with other names, types or shapes than in the signature"
     return (
         "a `start`, or a reader, that needs what `write` kept in memory or in another file; it runs in a new "

@@ -178,9 +178,9 @@ def test_a_layer_that_outputs_no_tensor_is_refused() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.out(self.pair(x)[0].mean((2, 3)))
 
-    with pytest.raises(OptionError, match="layer pair has no feature maps: the module gave a tuple"):
+    with pytest.raises(OptionError, match="layer pair has no feature maps: the module returned a tuple"):
         look("grad-cam", "resnet20", Net(), images(1), layer="pair")
-    with pytest.raises(OptionError, match="layer unused has no feature maps: the module gave nothing"):
+    with pytest.raises(OptionError, match="layer unused has no feature maps: the module returned nothing"):
         look("grad-cam", "resnet20", Net(), images(1), layer="unused")
 
 

@@ -100,7 +100,7 @@ def test_that_nothing_was_confused_is_said_in_words() -> None:
     assert confusion(images([0], [0])).figures["confused.png"]()
     figure = pairs_plot([], title="net on data, test split")
     assert "net on data, test split" in said(figure)
-    assert "No image is confused" in said(figure)
+    assert "No images are confused" in said(figure)
 
 
 def test_a_matrix_states_what_it_is_of_and_how_many_are_right() -> None:
