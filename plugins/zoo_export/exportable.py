@@ -48,13 +48,13 @@ def exportable(
     - For a task that carries a state, it maps one token of each text in the batch and the state to logits and
       the next state: `torch.export` cannot make a program for texts of any length from a recurrent network.
 
-    The last outputs are the `features`, a vector for each item or text, if the model has any; then, if a linear
-    layer reads the mean of feature maps, the `class_maps` (B, classes, h, w), which are the feature maps weighted
-    by the layer's row for each class.
+    The last outputs are the `features`, a vector for each item or text, if the model has any; then, if a
+    linear layer reads the mean of feature maps, the `class_maps` (B, classes, h, w), which are the feature
+    maps weighted by the layer's row for each class.
 
     Args:
-        landmarks: paths of submodules, as for `features_of`; if empty, there are no features. With `mean_head`,
-            the path of the linear layer, there are class maps too.
+        landmarks: paths of submodules, as for `features_of`; if empty, there are no features. With
+            `mean_head`, the path of the linear layer, there are class maps too.
         context: most tokens that the model reads from an empty state; 0 for no limit.
 
     Raises WeightsError if the task supports neither form, or if the model's state cannot be an input.

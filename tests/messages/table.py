@@ -154,7 +154,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ("list \udcff", 1, r"no name contains '\udcff'"),
         ("show lstn", 1, "did you mean 'lstm'?", "show lstm"),
         ("show resnet2", 1, "did you mean 'resnet20'?"),
-        ("show imagenet", 1, "'folder' reads images of your own"),
+        ("show imagenet", 1, "'folder' reads your own images"),
         ("show files --data lower=true", 2, "add --data paths=..."),
         ("show lstm --data lower=true", 2, "data is for datasets, but charrnn/lstm is of kind architecture"),
         ("show nietzsche-lstm --data lower=true", 2, "nietzsche-lstm is of kind recipe"),
