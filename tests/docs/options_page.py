@@ -16,6 +16,8 @@ from zoo.config.declarations import Option, declared
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec
 
+__all__ = ["Row", "page", "rows", "table"]
+
 START = """\
 # Options
 
@@ -92,7 +94,7 @@ def _parts() -> Iterator[str]:
 def _fields(group: str, registry: Registry) -> str:
     """Return a table of the training options of one group."""
     fields = [field for field in registry.training_options.values() if field.group == group]
-    return _table(map(_row, fields))
+    return table(map(_row, fields))
 
 
 def _trainings(registry: Registry) -> str:
@@ -108,12 +110,12 @@ def _trainings(registry: Registry) -> str:
 def _of_plugin(plugin: str, entries: list[Entry[Any]], registry: Registry) -> Iterator[str]:
     """Yield the options that all entries of a plugin have, then those of each target and its presets."""
     groups = [[*group] for _, group in itertools.groupby(entries, key=lambda entry: entry.spec.target)]
-    tables = [_rows(group[0], registry) for group in groups]
-    shared = [row for row in tables[0] if all(row in rows for rows in tables)] if len(groups) > 1 else []
+    tables = [rows(group[0], registry) for group in groups]
+    shared = [row for row in tables[0] if all(row in each for each in tables)] if len(groups) > 1 else []
     if shared:
-        yield f"### Every {entries[0].kind} of `{plugin}`\n\n{_table(shared)}"
-    for group, rows in zip(groups, tables, strict=True):
-        own = [row for row in rows if row not in shared]
+        yield f"### Every {entries[0].kind} of `{plugin}`\n\n{table(shared)}"
+    for group, having in zip(groups, tables, strict=True):
+        own = [row for row in having if row not in shared]
         fixed = {entry.spec.name: getattr(entry.spec, "config", {}) for entry in group}
         presets = [f"`{name}` sets {_settings(config)}." for name, config in fixed.items() if config]
         if own or presets:
@@ -121,20 +123,22 @@ def _of_plugin(plugin: str, entries: list[Entry[Any]], registry: Registry) -> It
         if presets:
             yield "\n".join(presets) + "\n"
         if own:
-            yield _table(own)
+            yield table(own)
 
 
-def _rows(entry: Entry[Any], registry: Registry) -> list[Row]:
+def rows(entry: Entry[Any], registry: Registry) -> list[Row]:
+    """Return the options of an entry, without those that the data fills in."""
     target = entry.load()
     filled = registry.task(entry.tasks[0]).dims if entry.kind == "architecture" else {}
     return [_row(option) for name, option in declared(target).items() if name not in filled]
 
 
-def _table(rows: Iterable[Row]) -> str:
+def table(shown: Iterable[Row]) -> str:
+    """Return a table of options."""
     lines = ["| option | meaning | values | default |", "|---|---|---|---|"]
     lines += [
         f"| `{name}` | {meaning[0].upper()}{meaning[1:]} | {values} | {default} |"
-        for name, meaning, values, default in rows
+        for name, meaning, values, default in shown
     ]
     return "\n".join(lines) + "\n"
 
