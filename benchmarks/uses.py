@@ -1,7 +1,6 @@
-"""Use each of the published weights for docs/reference/weights.md, and draw what each reaches.
+"""Use each of the published weights for its page in the gallery, and draw what each reaches.
 
     python benchmarks/uses.py [cifar10-resnet20 ...]
-    python -m tests.docs.weights_page > docs/reference/weights.md
 
 It requires the real data in $ZOO_DATA or the cache.
 """
@@ -13,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
+from pathlib import Path
 
 from matplotlib.ticker import EngFormatter
 from PIL import Image
@@ -47,17 +47,24 @@ def show(name: str) -> None:
     if command[1:3] == ["analyze", "grad-cam"]:
         with tempfile.TemporaryDirectory() as folder:
             run([*command, "--out", f"{folder}/out"])
-            sheet = Image.open(f"{folder}/out/contact-sheet.png").convert("RGB")
-        sheet.thumbnail((SHEET, sheet.height))
-        sheet.quantize(128).save(USES / f"{name}.png", optimize=True)
+            save(Path(folder, "out", "contact-sheet.png"), USES / f"{name}.png")
         return
     with tempfile.TemporaryDirectory() as folder:
         confusion = command[1] == "analyze"
         printed = run([*command, "--out", f"{folder}/out"] if confusion else command)
+        if confusion:
+            save(Path(folder, "out", "confusion.png"), USES / f"{name}.png")
     if confusion:
         pairs = printed.partition("\n\n")[2].split("\n\n")[0].splitlines()
         printed = "\n".join(["...", *pairs[: ROWS + 1], "..."])
     (USES / f"{name}.txt").write_text(printed, encoding="utf-8")
+
+
+def save(drawn: Path, image: Path) -> None:
+    """Save what an analyzer has drawn, no wider than `SHEET` and with 128 colors."""
+    sheet = Image.open(drawn).convert("RGB")
+    sheet.thumbnail((SHEET, sheet.height))
+    sheet.quantize(128).save(image, optimize=True)
 
 
 def run(command: list[str]) -> str:

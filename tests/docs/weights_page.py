@@ -1,11 +1,10 @@
-"""docs/reference/weights.md, made from registry.toml and what benchmarks/uses.py has written.
+"""docs/reference/weights.md, made from registry.toml.
 
 python -m tests.docs.weights_page > docs/reference/weights.md
 """
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -44,6 +43,9 @@ with bf16 instructions that was busy with other work too.
 Files of up to 2 MB are part of the wheel. The others lie in the folder `weights/large`
 of the repository; [`$ZOO_WEIGHTS`](../how-to/data.md#published-weights) names a folder where zoo looks for
 them.
+
+The gallery of the documentation site, which `make docs` builds, has a page for each model: what it writes,
+confuses or sees, how it learned, its recipe and its card.
 """
 TITLES = {
     "text/nietzsche": "Nietzsche, characters",
@@ -62,7 +64,7 @@ def page() -> str:
     """Return the whole page."""
     parts = [START]
     for dataset, published in by_dataset(Registry.discover()).items():
-        parts += [f"## {TITLES[dataset]}\n", *_image(dataset), _table(published), *_uses(published)]
+        parts += [f"## {TITLES[dataset]}\n", *_image(dataset), _table(published)]
     return "\n".join(parts)
 
 
@@ -106,17 +108,8 @@ def _time(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 100 else f"{seconds:.0f} s"
 
 
-def _uses(published: Published) -> Iterable[str]:
-    for name in published:
-        command, printed, image = shlex.join(use(name)), USES / f"{name}.txt", USES / f"{name}.png"
-        if printed.exists():
-            yield f"```console\n$ {command}\n{printed.read_text(encoding='utf-8').rstrip()}\n```\n"
-        if image.exists():
-            yield f"```sh\n{command}\n```\n\n![What it draws](../images/weights/{image.name})\n"
-
-
 def use(name: str) -> list[str]:
-    """Return a command that uses some weights, whose output the page shows."""
+    """Return a command that uses some weights, whose output the gallery shows."""
     corpus = name.partition("-")[0]
     prompts = {"nietzsche": "the ", "stdlib": "def ", "tinyshakespeare": "romeo:"}
     if corpus in prompts:
