@@ -12,7 +12,7 @@ INSTALL := [ -t 1 ] || quiet=--quiet; $(BIN)/python -m pip install $$quiet --dis
 # Even where Python is told to keep no compiled files: each of the tests' processes would compile zoo again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-all reliability weights lint install clean
+.PHONY: demo test test-all reliability weights lint docs install clean
 
 demo: $(CORE) ## A small LSTM learns Python in about a minute, writes some, and is measured.
 	rm -rf runs/demo
@@ -45,10 +45,13 @@ lint: $(READY)
 	$(BIN)/pyright
 	$(BIN)/pyright --project tests
 
+docs: $(READY) ## The documentation site, strictly, into site/.
+	$(BIN)/python -m sitegen
+
 install: $(READY)
 
 clean:
-	rm -rf $(VENV) build dist runs/demo
+	rm -rf $(VENV) .cache build dist runs/demo site
 
 # A stamp comes last, so an install that was interrupted is done again; if it was the first, from scratch.
 $(CORE): pyproject.toml

@@ -1,0 +1,36 @@
+"""Train recipes of published weights again, and keep the learning curves for the gallery.
+
+    python -m sitegen.curves nietzsche-rnn cifar10-mlp
+
+Each writes `docs/images/weights/NAME-curve.png`, the `curve.png` of the run with fewer colors. It requires
+the real data in $ZOO_DATA or the cache.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+import zoo
+from sitegen.places import ROOT
+
+__all__ = ["CURVES"]
+
+CURVES = ROOT / "docs" / "images" / "weights"
+
+
+def main() -> None:
+    """Train the recipes that the command line names."""
+    for name in sys.argv[1:]:
+        with tempfile.TemporaryDirectory() as folder:
+            run = zoo.train(name, run=Path(folder) / name, progress=False)
+            drawn = Image.open(run.directory / "curve.png").convert("RGB")
+            drawn.quantize(32).save(CURVES / f"{name}-curve.png", optimize=True)
+            print(name, run.history[-1], flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Draw what the gallery shows of datasets and analyzers that need no download.
+
+    python -m sitegen.illustrating
+
+Each writes `docs/images/entries/KIND-NAME.png`.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+import zoo
+from sitegen.entries import IMAGES
+from sitegen.places import ROOT
+
+# Analyzers that draw heat maps, each on the same images, and the options of those that need some
+HEAT_MAPS = ("cam", "grad-cam", "grad-cam++", "hires-cam", "layer-cam", "score-cam", "eigen-cam")
+DATASETS = ("shapes", "scenes")
+ITEMS = "1,4,6,7"
+# Pixels of a sheet's width, pixels of a side of an image of a dataset, and images in a row
+WIDTH, SIDE, COLUMNS = 640, 96, 6
+
+
+def main() -> None:
+    """Draw all of them."""
+    (ROOT / "docs" / IMAGES).mkdir(parents=True, exist_ok=True)
+    for name in HEAT_MAPS:
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, "-m", "zoo", "analyze", name, "shapes-resnet20", "--split", "test"]
+            command += ["--indices", ITEMS, "--quiet", "--out", f"{folder}/out"]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            sheet = Image.open(Path(folder, "out", "contact-sheet.png")).convert("RGB")
+            _save(sheet, "analyzer", name)
+    for name in DATASETS:
+        items = zoo.open_dataset(name, size=64).split("test")
+        sheet = Image.new("RGB", (COLUMNS * SIDE, 2 * SIDE))
+        for number in range(2 * COLUMNS):
+            pixels = items[number][0].permute(1, 2, 0).numpy()  # (H, W, C)
+            tile = Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.NEAREST)
+            sheet.paste(tile, (number % COLUMNS * SIDE, number // COLUMNS * SIDE))
+        _save(sheet, "dataset", name)
+
+
+def _save(sheet: Image.Image, kind: str, name: str) -> None:
+    sheet.thumbnail((WIDTH, sheet.height))
+    sheet.quantize(128).save(ROOT / "docs" / IMAGES / f"{kind}-{name}.png", optimize=True)
+    print(kind, name, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""The gallery's pages of published weights: what each is, what it does, and how it was trained."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sitegen.curves import CURVES
+from sitegen.entries import page_of, recipe_text, refer, table
+from sitegen.places import link
+from tests.docs.weights_page import USES, use
+from zoo.console.figures import figures, over_seeds
+from zoo.files.cards import read_card
+from zoo.registry.registry import Registry
+from zoo.registry.specs import TaskSpec
+
+__all__ = ["model_page", "score"]
+
+# What to do with a model of each task, on the command line and in Python
+_USES = {
+    "classification": ("zoo predict {name} cat.jpg", 'model.predict(["cat.jpg"], top=3)'),
+    "multi-label": ("zoo predict {name} image.jpg", 'model.predict(["image.jpg"])'),
+    "language-modeling": (
+        "zoo sample {name} --prompt {prompt}",
+        'model.sample("{prompt}", max_new_tokens=200)',
+    ),
+}
+# Items of a list of a card that are shown
+_MOST = 10
+_PROMPTS = {"stdlib": "import", "nietzsche": "the", "tinyshakespeare": "romeo"}
+
+
+def score(registry: Registry, name: str) -> str:
+    """Return the primary metric of some weights with its unit, such as `test accuracy 91.31 %`."""
+    spec, task = registry.catalog.weights[name], _task(registry, name)
+    split, metrics = [*spec.metrics.items()][-1]
+    shown = figures({task.primary_metric: metrics[task.primary_metric]}, task.units)
+    return f"{split} {shown}".replace(" map ", " mAP ")
+
+
+def model_page(registry: Registry, name: str, *, in_browser: bool) -> str:
+    """Return the page of published weights.
+
+    Args:
+        in_browser: whether the page `try/` runs the model.
+    """
+    page = page_of("weights", name)
+    recipe = registry.recipe(registry.catalog.weights[name].recipe)
+    parts = [f"# {name}\n", f"{recipe.summary}.\n"]
+    if in_browser:
+        parts.append(f'<a class="md-button" href="../../../try/#{name}">Try it in the browser</a>\n')
+    parts += [_facts(registry, name, page), *_example(registry, name), *_shown(name, page)]
+    if (CURVES / f"{name}-curve.png").exists():
+        image = link(f"images/weights/{name}-curve.webp", page=page)
+        parts.append(f"## How it learned\n\n![Loss, metric and learning rate of {name} by epoch]({image})\n")
+    spec = registry.catalog.weights[name]
+    parts += [
+        f"## The recipe\n\n{recipe_text(spec.recipe)}",
+        f"`zoo train {spec.recipe}` trains it again: on one thread of the same kind of processor, the same "
+        "tensors bit for bit.\n",
+        "## The card { data-search-exclude }\n",
+        f"What the file records, as `zoo inspect {name} --json` prints it; long lists are cut short.\n",
+        f"```json\n{_card(spec.file)}\n```\n",
+    ]
+    return "\n".join(parts)
+
+
+def _facts(registry: Registry, name: str, page: str) -> str:
+    spec, task = registry.catalog.weights[name], _task(registry, name)
+    recipe = registry.recipe(spec.recipe)
+    minutes = f"{spec.seconds / 60:.0f} minutes" if spec.seconds >= 100 else f"{spec.seconds:.0f} seconds"
+    shipped = (
+        "part of the package" if "/small/" in spec.file else "the folder `weights/large` of the repository"
+    )
+    return table(
+        [
+            ("task", refer("task", [task.name], page=page)),
+            ("architecture", refer("architecture", [recipe.architecture], page=page)),
+            ("dataset", refer("dataset", [recipe.dataset], page=page)),
+            *((split, figures(metrics, task.units)) for split, metrics in spec.metrics.items()),
+            ("over seeds", over_seeds(spec.by_seed, task)),
+            ("parameters", f"{spec.params:,}"),
+            ("file", f"{spec.bytes / 1e6:.1f} MB, {shipped}"),
+            ("training", f"{minutes} of processor time on one thread" if spec.seconds else ""),
+            ("license", spec.license),
+        ]
+    )
+
+
+def _example(registry: Registry, name: str) -> Iterator[str]:
+    command, call = _USES[_task(registry, name).name]
+    prompt = _PROMPTS.get(name.partition("-")[0], "")
+    command, call = (text.format(name=name, prompt=prompt) for text in (command, call))
+    yield f"## Use it\n\n```sh\n{command}\n```\n"
+    yield f'```python\nimport zoo\n\nmodel = zoo.load("{name}")\n{call}\n```\n'
+
+
+def _shown(name: str, page: str) -> Iterator[str]:
+    """Yield what a command with these weights prints or draws."""
+    command = shlex.join(use(name))
+    printed, image = USES / f"{name}.txt", USES / f"{name}.png"
+    titles = {"sample": "What it writes", "confusion": "What it confuses", "grad-cam": "Where it looks"}
+    title = next(title for word, title in titles.items() if f" {word} " in command)
+    if image.exists():
+        drawn = "heat maps" if "grad-cam" in command else "a confusion matrix"
+        alternative = f"{title}: {drawn} of {name}"
+        yield f"## {title}\n\n```sh\n{command}\n```\n"
+        yield f"![{alternative}]({link(f'images/weights/{image.stem}.webp', page=page)})\n"
+    if printed.exists():
+        heading = "" if image.exists() else f"## {title}\n\n"
+        text = printed.read_text(encoding="utf-8").rstrip()
+        yield f"{heading}```console\n$ {command}\n{text}\n```\n"
+
+
+def _card(file: str) -> str:
+    """Return the card of a weights file as JSON, without empty fields and the rest of long lists."""
+    card = {key: value for key, value in read_card(Path(file)).to_dict().items() if value not in ({}, [], "")}
+    card["preprocess"] = {key: _cut(value) for key, value in card["preprocess"].items()}
+    text = json.dumps(card, indent=2, ensure_ascii=False)
+    return re.sub(r"\[[^][{}]*\]", lambda found: re.sub(r"\s*\n\s*", " ", found[0]), text)
+
+
+def _cut(value: Any) -> Any:
+    return [*value[:_MOST], "..."] if isinstance(value, list) and len(value) > _MOST else value
+
+
+def _task(registry: Registry, name: str) -> TaskSpec:
+    return registry.task_of(registry.recipe(registry.catalog.weights[name].recipe))

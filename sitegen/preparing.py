@@ -1,0 +1,117 @@
+"""The source tree of the site: pages copied from the repository, and pages that are generated."""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from pathlib import Path
+
+from PIL import Image
+
+from sitegen.gallery import make_gallery, with_links
+from sitegen.nav import Item, navigation
+from sitegen.notebook import as_markdown
+from sitegen.places import IN_SITE, ROOT, TREE, place, rewritten
+from sitegen.python_api import python_pages
+from sitegen.sources import files_in, row, show
+
+__all__ = ["prepare"]
+
+STYLE = Path(__file__).parent / "zoo.css"
+
+
+def prepare(*, runs_in_browser: frozenset[str] = frozenset()) -> list[str]:
+    """Write the whole tree anew, and return its pages.
+
+    Args:
+        runs_in_browser: ids of the weights that the page `try/` runs.
+    """
+    shutil.rmtree(TREE, ignore_errors=True)
+    _copy_images()
+    _write("assets/zoo.css", STYLE.read_text(encoding="utf-8"))
+    linked = _copy_pages()
+    gallery = make_gallery(runs_in_browser)
+    api = python_pages()
+    for page, text in (gallery.pages | api.pages).items():
+        _write(page, text)
+    examples, code = _write_examples()
+    _write_sources(linked | gallery.linked | api.linked | code)
+    more: dict[str, list[Item]] = {
+        "How-to": [("Examples", examples)],
+        "Gallery": gallery.items,
+        "Reference": [("Python by class", api.items)],
+        "Contributing": [
+            ("Contribute", place("CONTRIBUTING.md")),
+            ("Security", place("SECURITY.md")),
+            ("Changelog", place("CHANGELOG.md")),
+            ("Benchmarks", place("benchmarks/README.md")),
+        ],
+    }
+    _write("SUMMARY.md", navigation(more))
+    return sorted(str(path.relative_to(TREE)) for path in TREE.rglob("*.md") if path.name != "SUMMARY.md")
+
+
+def _copy_images() -> None:
+    """Copy the images as WebP, a fifth of their size."""
+    for path in (ROOT / "docs" / "images").rglob("*.png"):
+        copy = TREE / place(str(path.relative_to(ROOT)))
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        Image.open(path).convert("RGB").save(copy, quality=80, method=4)
+
+
+def _copy_pages() -> set[str]:
+    """Copy the documentation and the examples, and return the files that they link to."""
+    files = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    files += [path for folder in IN_SITE for path in sorted((ROOT / folder).rglob("README.md"))]
+    linked: set[str] = set()
+    for path in files:
+        linked |= _copy(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8"))
+    for path in (ROOT / "examples").glob("*.ipynb"):
+        text, images = as_markdown(path)
+        linked |= _copy(str(path.relative_to(ROOT)), text)
+        for name, content in images.items():
+            (TREE / "examples" / name).write_bytes(content)
+    return linked
+
+
+def _copy(file: str, text: str) -> set[str]:
+    page = place(file)
+    text, linked = rewritten(text, file=file, page=page)
+    _write(page, with_links(text) if file == "docs/reference/weights.md" else text)
+    return linked
+
+
+def _write_examples() -> tuple[list[Item], set[str]]:
+    """Add its files to the page of each example; return the pages for the navigation, and the files."""
+    items: list[Item] = [
+        ("Overview", place("examples/README.md")),
+        ("Notebook", place("examples/notebook.ipynb")),
+    ]
+    linked: set[str] = set()
+    for project in sorted((ROOT / "examples").glob("*/pyproject.toml")):
+        name, page = project.parent.name, f"examples/{project.parent.name}/index.md"
+        about = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["description"]
+        path = TREE / page
+        start = path.read_text(encoding="utf-8") if path.exists() else f"# {name}\n\n{about}.\n"
+        files = [str(project.relative_to(ROOT))]
+        files += sorted(str(each.relative_to(ROOT)) for each in project.parent.rglob("*.py"))
+        _write(page, f"{start}\n## Files\n\n{''.join(row(file, page) for file in files)}")
+        items.append((name, page))
+        linked.update(files)
+    return items, linked
+
+
+def _write_sources(linked: set[str]) -> None:
+    """Write a page for each file of code in `linked`, for each folder, and for the files in it."""
+    folders = {file for file in linked if (ROOT / file).is_dir()}
+    files = linked | {file for folder in folders for file in files_in(folder)}
+    for file in sorted(files):
+        page = place(file)
+        if page.startswith("source/"):
+            _write(page, show(file))
+
+
+def _write(page: str, text: str) -> None:
+    path = TREE / page
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
