@@ -11,6 +11,10 @@ from urllib.parse import unquote, urlsplit
 __all__ = ["broken_links", "built", "missing_pages"]
 
 
+# The page that runs models reads what to show from the fragment of its address
+_ROUTED = "try/"
+
+
 class _Page(HTMLParser):
     """What a page links to, and what can be linked to in it."""
 
@@ -59,6 +63,6 @@ def _broken(site: Path, pages: dict[str, _Page], page: str) -> Iterator[str]:
             file = path.lstrip("/") or "index.html"
         if (site / file).is_dir():
             file = posixpath.normpath(posixpath.join(file, "index.html"))
-        anchor = unquote(parts.fragment)
+        anchor = "" if file.startswith(_ROUTED) else unquote(parts.fragment)
         if not (site / file).is_file() or (anchor and file in pages and anchor not in pages[file].anchors):
             yield target

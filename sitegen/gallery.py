@@ -47,7 +47,7 @@ def make_gallery(runs_in_browser: frozenset[str]) -> Gallery:
     made.items.append(("Overview", INDEX))
     if runs_in_browser:
         lines = [
-            f'- <a href="../../try/#{name}">{name}</a>: {score(registry, name)}\n' for name in runs_in_browser
+            f'- <a href="../try/#{name}">{name}</a>: {score(registry, name)}\n' for name in runs_in_browser
         ]
         made.pages[IN_BROWSER] = _IN_BROWSER + "".join(sorted(lines))
         made.items.append(("Try in the browser", IN_BROWSER))

@@ -52,7 +52,7 @@ def model_page(registry: Registry, name: str, *, in_browser: bool) -> str:
     recipe = registry.recipe(registry.catalog.weights[name].recipe)
     parts = [f"# {name}\n", f"{recipe.summary}.\n"]
     if in_browser:
-        parts.append(f'<a class="md-button" href="../../../try/#{name}">Try it in the browser</a>\n')
+        parts.append(f'<a class="md-button" href="../../try/#{name}">Try it in the browser</a>\n')
     parts += [_facts(registry, name, page), *_example(registry, name), *_shown(name, page)]
     if (CURVES / f"{name}-curve.png").exists():
         image = link(f"images/weights/{name}-curve.webp", page=page)
@@ -105,15 +105,12 @@ def _shown(name: str, page: str) -> Iterator[str]:
     printed, image = USES / f"{name}.txt", USES / f"{name}.png"
     titles = {"sample": "What it writes", "confusion": "What it confuses", "grad-cam": "Where it looks"}
     title = next(title for word, title in titles.items() if f" {word} " in command)
+    text = printed.read_text(encoding="utf-8").rstrip() if printed.exists() else ""
+    shown = f"```console\n$ {command}\n{text}\n```" if text else f"```sh\n{command}\n```"
+    yield f"## {title}\n\n{shown}\n"
     if image.exists():
         drawn = "heat maps" if "grad-cam" in command else "a confusion matrix"
-        alternative = f"{title}: {drawn} of {name}"
-        yield f"## {title}\n\n```sh\n{command}\n```\n"
-        yield f"![{alternative}]({link(f'images/weights/{image.stem}.webp', page=page)})\n"
-    if printed.exists():
-        heading = "" if image.exists() else f"## {title}\n\n"
-        text = printed.read_text(encoding="utf-8").rstrip()
-        yield f"{heading}```console\n$ {command}\n{text}\n```\n"
+        yield f"![{title}: {drawn} of {name}]({link(f'images/weights/{image.stem}.webp', page=page)})\n"
 
 
 def _card(file: str) -> str:
