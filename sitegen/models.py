@@ -56,7 +56,8 @@ def model_page(registry: Registry, name: str, *, in_browser: bool) -> str:
     parts += [_facts(registry, name, page), *_example(registry, name), *_shown(name, page)]
     if (CURVES / f"{name}-curve.png").exists():
         image = link(f"images/weights/{name}-curve.webp", page=page)
-        parts.append(f"## How it learned\n\n![Loss, metric and learning rate of {name} by epoch]({image})\n")
+        parts.append("## How it learned\n\nThe recipe, trained again.\n")
+        parts.append(f"![Loss, metric and learning rate of {name} by epoch]({image})\n")
     spec = registry.catalog.weights[name]
     parts += [
         f"## The recipe\n\n{recipe_text(spec.recipe)}",

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from sitegen.places import ROOT, place
 
-__all__ = ["Item", "navigation", "sections"]
+__all__ = ["INSTALL", "Item", "navigation", "sections"]
 
+# The page of the tree that repeats how README.md says to install zoo
+INSTALL = "install.md"
 # A title with the page of the site's tree that it leads to, or with items of its own
 Item = tuple[str, "str | Sequence[Item]"]
 
@@ -25,7 +27,12 @@ def navigation(more: dict[str, list[Item]]) -> str:
     """
     found = sections((ROOT / "docs" / "README.md").read_text(encoding="utf-8"))
     found = {
-        "Start": [("Home", "index.md"), *found.pop("Tutorials"), ("All pages", "documentation.md")]
+        "Start": [
+            ("Home", "index.md"),
+            ("Install", INSTALL),
+            *found.pop("Tutorials"),
+            ("All pages", "documentation.md"),
+        ]
     } | found
     for title, items in more.items():
         found[title] = [*found.get(title, []), *items]

@@ -23,6 +23,8 @@ _MOVED = {
     "CHANGELOG.md": "project/changelog.md",
 }
 _LINK = re.compile(r"(?P<start>\]\()(?P<file>[^)#\s:]*)(?P<anchor>#[^)\s]+)?(?P<end>\))")
+# A line of a paragraph before a list, which GitHub reads as such and Zensical only after an empty line
+_LIST = re.compile(r"^((?!- | ).*\S)\n(?=- )", re.M)
 _FENCE = re.compile(r"(^ *(?P<marks>```+|~~~+).*?^ *(?P=marks)$)", re.S | re.M)
 
 
@@ -62,7 +64,10 @@ def rewritten(text: str, *, file: str, page: str) -> tuple[str, set[str]]:
         linked.add(target)
         return f"{found['start']}{link(place(target), page=page)}{found['anchor'] or ''}{found['end']}"
 
-    return "".join(part if code else _LINK.sub(change, part) for part, code in outside_code(text)), linked
+    parts = (
+        part if code else _LINK.sub(change, _LIST.sub(r"\1\n\n", part)) for part, code in outside_code(text)
+    )
+    return "".join(parts), linked
 
 
 def outside_code(text: str) -> Iterator[tuple[str, bool]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from sitegen.gallery import make_gallery, with_links
-from sitegen.nav import Item, navigation
+from sitegen.nav import INSTALL, Item, navigation
 from sitegen.notebook import as_markdown
 from sitegen.places import IN_SITE, ROOT, TREE, place, rewritten
 from sitegen.python_api import python_pages
@@ -66,6 +66,7 @@ def _copy_pages() -> set[str]:
     linked: set[str] = set()
     for path in files:
         linked |= _copy(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8"))
+    linked |= _copy("README.md", _install_section(), page=INSTALL)
     for path in (ROOT / "examples").glob("*.ipynb"):
         text, images = as_markdown(path)
         linked |= _copy(str(path.relative_to(ROOT)), text)
@@ -74,8 +75,16 @@ def _copy_pages() -> set[str]:
     return linked
 
 
-def _copy(file: str, text: str) -> set[str]:
-    page = place(file)
+def _install_section() -> str:
+    """Return the section of README.md on installing as a page of its own."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("\n## Install\n")[2].partition("\n## ")[0]
+    assert section, "README.md has no section `## Install`"
+    return f"# Install\n{section}\n"
+
+
+def _copy(file: str, text: str, *, page: str = "") -> set[str]:
+    page = page or place(file)
     text, linked = rewritten(text, file=file, page=page)
     _write(page, with_links(text) if file == "docs/reference/weights.md" else text)
     return linked

@@ -97,6 +97,12 @@ def test_links_fit_the_site_and_code_is_left_alone() -> None:
     assert linked == {"zoo/errors.py"}
 
 
+def test_a_list_begins_after_an_empty_line() -> None:
+    text = "**Title**\n- one\n  more\n- two\n\ntext\n"
+    found, _ = rewritten(text, file="CHANGELOG.md", page="project/changelog.md")
+    assert found == text.replace("Title**\n", "Title**\n\n")
+
+
 def test_code_is_linked_in_the_repository_if_it_has_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sitegen.places._repository", lambda: "https://example.org/zoo")
     assert (

@@ -35,7 +35,10 @@ def test_every_page_of_the_documentation_is_there(site: Path) -> None:
     docs = [path.relative_to(ROOT / "docs").with_suffix("") for path in (ROOT / "docs").rglob("*.md")]
     assert exists(site, *(str(page) for page in docs if page.name != "README")) == []
     assert (
-        exists(site, "documentation", "project/contributing", "project/security", "project/changelog") == []
+        exists(
+            site, "install", "documentation", "project/contributing", "project/security", "project/changelog"
+        )
+        == []
     )
     assert (
         exists(site, "examples", "examples/notebook", "examples/zoo-segmentation", "examples/zoo-timm") == []
