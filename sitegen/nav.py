@@ -23,7 +23,8 @@ def navigation(more: dict[str, list[Item]]) -> str:
     """Return the navigation as nested lists of links.
 
     Args:
-        more: items to add to a section, or a section of its own, by title.
+        more: items to add to a section, or a section of its own, by title. They come last in their section,
+            but first in that on contributing.
     """
     found = sections((ROOT / "docs" / "README.md").read_text(encoding="utf-8"))
     found = {
@@ -35,7 +36,8 @@ def navigation(more: dict[str, list[Item]]) -> str:
         ]
     } | found
     for title, items in more.items():
-        found[title] = [*found.get(title, []), *items]
+        own = found.get(title, [])
+        found[title] = [*items, *own] if title == "Contributing" else [*own, *items]
     order = sorted(found, key=lambda title: (*_BY_READER, title).index(title))
     return "".join(_lines([(title, found[title]) for title in order]))
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 import shutil
 from typing import Any
 
-from playwright.sync_api import sync_playwright
-
 from sitegen.building import SITE
 from sitegen.serving import serving
 
@@ -20,6 +18,8 @@ __all__ = ["first_load"]
 
 def main() -> None:
     """Print both."""
+    from playwright.sync_api import sync_playwright  # the tests of the site have a browser of their own
+
     files = [path for path in SITE.rglob("*") if path.is_file()]
     print(f"{len(files):,} files, {sum(path.stat().st_size for path in files):,} bytes")
     with sync_playwright() as playwright:
