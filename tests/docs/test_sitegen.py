@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import posixpath
 from pathlib import Path
 
+import click
 import pytest
 
+import zoo
 from sitegen.checking import broken_links, missing_pages
 from sitegen.entries import KINDS, entry_page, names_of, page_of
-from sitegen.gallery import with_links
+from sitegen.gallery import make_gallery, with_links
 from sitegen.models import model_page
 from sitegen.nav import navigation, sections
 from sitegen.notebook import as_markdown
 from sitegen.places import link, place, rewritten
 from sitegen.sources import show
-from tests.docs.pages import ROOT
+from tests.docs.pages import ROOT, Block, blocks, zoo_commands
+from tests.docs.test_commands import check_names
+from zoo.cli import cli
+from zoo.cli.session import Session
 from zoo.registry.registry import Registry
 
 INDEX = """\
@@ -200,3 +206,40 @@ def test_the_page_of_a_model_has_its_figures_recipe_card_and_use() -> None:
     assert "zoo analyze confusion cifar10-resnet20" in text
     assert 'href="../../try/#cifar10-resnet20"' in text
     assert "try/" not in model_page(Registry.discover(), "cifar10-resnet20", in_browser=False)
+
+
+@pytest.fixture(scope="module")
+def gallery_blocks(tmp_path_factory: pytest.TempPathFactory) -> list[Block]:
+    """Return the blocks of code of all pages of the gallery."""
+    page = tmp_path_factory.mktemp("gallery") / "all.md"
+    texts = make_gallery(frozenset()).pages.values()
+    page.write_text("\n".join(text.partition("## Code")[0] for text in texts), encoding="utf-8")
+    return blocks(page)
+
+
+def test_each_command_of_the_gallery_parses_and_names_what_exists(
+    gallery_blocks: list[Block], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cat.jpg").touch()
+    session = Session()
+    group = click.Context(cli, info_name="zoo", obj=session)
+    commands = [words for block in gallery_blocks for words in zoo_commands(block.script)]
+    assert len(commands) > 90
+    for name, *arguments in commands:
+        command = cli.get_command(group, name)
+        assert command is not None, name
+        with contextlib.suppress(click.exceptions.Exit):  # --help
+            context = command.make_context(name, arguments, parent=group)
+            check_names(name, context.params, session.registry)
+
+
+def test_each_module_of_the_gallery_can_be_created(gallery_blocks: list[Block]) -> None:
+    python = [block.text for block in gallery_blocks if block.language == "python"]
+    for text in python:
+        compile(text, "<page>", "exec")
+    created = [text for text in python if "create_model" in text]
+    assert len(created) == len(zoo.list_models())
+    for text in created:
+        exec(text, namespace := {})
+        assert sum(each.numel() for each in namespace["module"].parameters()) > 30_000
