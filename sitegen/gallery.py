@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sitegen.entries import KINDS, entry_page, names_of, page_of, picture, short
@@ -100,8 +101,8 @@ def _cards(registry: Registry, kind: str, page: str) -> str:
     )
 
 
-def _grid(cards: object) -> str:
-    return f'<div class="cards" markdown>\n\n{"".join(cards)}\n</div>\n'  # type: ignore[arg-type]
+def _grid(cards: Iterable[str]) -> str:
+    return f'<div class="cards" markdown>\n\n{"".join(cards)}\n</div>\n'
 
 
 def _card(kind: str, name: str, about: str, page: str) -> str:
