@@ -63,10 +63,9 @@ def model_page(registry: Registry, name: str, *, in_browser: bool) -> str:
         f"## The recipe\n\n{recipe_text(spec.recipe)}",
         f"`zoo train {spec.recipe}` trains it again: on one thread of the same kind of processor, the same "
         "tensors bit for bit.\n",
-        "## The card { data-search-exclude }\n",
-        f"What the file records, as `zoo inspect {name} --json` prints it; long lists are cut short.\n",
-        f"```json\n{_card(spec.file)}\n```\n",
     ]
+    if Path(spec.file).exists():  # a source distribution has the small ones only
+        parts.append(_card(name, spec.file))
     return "\n".join(parts)
 
 
@@ -114,12 +113,14 @@ def _shown(name: str, page: str) -> Iterator[str]:
         yield f"![{title}: {drawn} of {name}]({link(f'images/weights/{image.stem}.webp', page=page)})\n"
 
 
-def _card(file: str) -> str:
-    """Return the card of a weights file as JSON, without empty fields and the rest of long lists."""
+def _card(name: str, file: str) -> str:
+    """Return the section on the card of a weights file, without empty fields and the rest of long lists."""
     card = {key: value for key, value in read_card(Path(file)).to_dict().items() if value not in ({}, [], "")}
     card["preprocess"] = {key: _cut(value) for key, value in card["preprocess"].items()}
     text = json.dumps(card, indent=2, ensure_ascii=False)
-    return re.sub(r"\[[^][{}]*\]", lambda found: re.sub(r"\s*\n\s*", " ", found[0]), text)
+    text = re.sub(r"\[[^][{}]*\]", lambda found: re.sub(r"\s*\n\s*", " ", found[0]), text)
+    about = f"What the file records, as `zoo inspect {name} --json` prints it; long lists are cut short."
+    return f"## The card {{ data-search-exclude }}\n\n{about}\n\n```json\n{text}\n```\n"
 
 
 def _cut(value: Any) -> Any:

@@ -113,6 +113,7 @@ def test_the_source_distribution_contains_only_what_should_ship(unpacked: Path) 
         *("zoo", "plugins", "tests", "benchmarks", "docs", "examples", "requirements", "runtime", "weights"),
         *("registry.toml", "pyproject.toml", "Makefile", ".gitignore", "PKG-INFO"),
         *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE"),
+        *("sitegen", "zensical.toml"),
     }
     assert {path.name for path in unpacked.iterdir()} == expected
     assert [path.name for path in (unpacked / "weights").iterdir()] == ["small"]
