@@ -11,6 +11,7 @@ from typing import Any
 from sitegen.places import ROOT, link, place
 from sitegen.sources import summary
 from tests.docs import options_page
+from tests.docs.weights_page import by_dataset
 from zoo.api.describing import describe
 from zoo.cli.flags import flag_of
 from zoo.config import options
@@ -64,9 +65,9 @@ def page_of(kind: str, name: str) -> str:
 
 
 def names_of(registry: Registry, kind: str) -> list[str]:
-    """Return the full names of what zoo itself provides of a kind."""
+    """Return the full names of what zoo itself provides of a kind; trained models by their dataset."""
     if kind == "weights":
-        return [*registry.catalog.weights]
+        return [name for published in by_dataset(registry).values() for name in published]
     if kind == "recipe":
         return [*registry.catalog.recipes]
     return [entry.name for entry in registry.entries(kind) if entry.plugin.ours]  # type: ignore[arg-type]
