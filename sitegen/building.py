@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from sitegen import browser
 from sitegen.checking import broken_links, missing_pages
 from sitegen.places import ROOT, TREE
 from sitegen.preparing import prepare
@@ -39,9 +38,6 @@ def main() -> int:
 
 def _build_browser_page() -> frozenset[str]:
     """Write the page that runs models in the browser; return their ids, none if it cannot be built here."""
-    if importlib.util.find_spec("sitegen.browser") is None:
-        return frozenset()
-    browser = importlib.import_module("sitegen.browser")
     shutil.rmtree(_TRY, ignore_errors=True)
     try:
         browser.build(_TRY, home="../")

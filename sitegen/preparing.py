@@ -18,6 +18,8 @@ from sitegen.sources import files_in, row, show
 __all__ = ["prepare"]
 
 STYLE = Path(__file__).parent / "zoo.css"
+# A link on the home page; Markdown's would be checked before the page is there
+_TRY = '\n<a class="md-button" href="try/">Try the models in your browser</a>\n'
 
 
 def prepare(*, runs_in_browser: frozenset[str] = frozenset()) -> list[str]:
@@ -29,7 +31,7 @@ def prepare(*, runs_in_browser: frozenset[str] = frozenset()) -> list[str]:
     shutil.rmtree(TREE, ignore_errors=True)
     _copy_images()
     _write("assets/zoo.css", STYLE.read_text(encoding="utf-8"))
-    linked = _copy_pages()
+    linked = _copy_pages(home=_TRY if runs_in_browser else "")
     gallery = make_gallery(runs_in_browser)
     api = python_pages()
     for page, text in (gallery.pages | api.pages).items():
@@ -59,13 +61,20 @@ def _copy_images() -> None:
         Image.open(path).convert("RGB").save(copy, quality=80, method=4)
 
 
-def _copy_pages() -> set[str]:
-    """Copy the documentation and the examples, and return the files that they link to."""
+def _copy_pages(*, home: str) -> set[str]:
+    """Copy the documentation and the examples, and return the files that they link to.
+
+    Args:
+        home: Markdown to insert on the home page, before the second heading.
+    """
     files = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     files += [path for folder in IN_SITE for path in sorted((ROOT / folder).rglob("README.md"))]
     linked: set[str] = set()
     for path in files:
-        linked |= _copy(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if path == ROOT / "README.md":
+            text = text.replace("\n## ", f"{home}\n## ", 1)
+        linked |= _copy(str(path.relative_to(ROOT)), text)
     linked |= _copy("README.md", _install_section(), page=INSTALL)
     for path in (ROOT / "examples").glob("*.ipynb"):
         text, images = as_markdown(path)
@@ -111,9 +120,13 @@ def _write_examples() -> tuple[list[Item], set[str]]:
 
 
 def _write_sources(linked: set[str]) -> None:
-    """Write a page for each file of code in `linked`, for each folder, and for the files in it."""
+    """Write a page for each file of code in `linked`, for each folder, and for the files in it.
+
+    A file of a plugin is shown with all files of its folder, from which it imports.
+    """
     folders = {file for file in linked if (ROOT / file).is_dir()}
-    files = linked | {file for folder in folders for file in files_in(folder)}
+    folders |= {file.rpartition("/")[0] for file in linked - folders if file.startswith("plugins/")}
+    files = linked | folders | {file for folder in folders for file in files_in(folder)}
     for file in sorted(files):
         page = place(file)
         if page.startswith("source/"):

@@ -41,7 +41,16 @@ def show(file: str) -> str:
         )
     text = (ROOT / file).read_text(encoding="utf-8")
     language = _LANGUAGES.get(Path(file).suffix, "text")
-    return f'{START.format(title=file)}````{language} {{ linenums="1" }}\n{text.rstrip()}\n````\n'
+    start = START.format(title=file) + _folder(file, page)
+    return f'{start}````{language} {{ linenums="1" }}\n{text.rstrip()}\n````\n'
+
+
+def _folder(file: str, page: str) -> str:
+    """Return a link to the other files of a plugin."""
+    folder = file.rpartition("/")[0]
+    if not folder.startswith("plugins/"):
+        return ""
+    return f"All files of [`{folder}/`]({link(place(folder), page=page)})\n\n"
 
 
 def files_in(folder: str) -> list[str]:
