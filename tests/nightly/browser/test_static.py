@@ -103,7 +103,7 @@ def test_a_greedy_text_is_that_of_the_command(tried: Visit, prompt: str) -> None
     assert given == pytest.approx([nats for _, nats in expected], abs=1e-4)
     told = page.locator(".told").inner_text()
     assert told.startswith("80 tokens in ")
-    assert ("unknown to the model, and read as <unk>: “§”" in told) == bool(prompt)
+    assert ("not in the model's vocabulary, read as <unk>: “§”" in told) == bool(prompt)
     assert ("the prompt is empty, so the text begins after a newline" in told) == (not prompt)
 
 
