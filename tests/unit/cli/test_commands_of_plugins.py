@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,9 +38,10 @@ Install = Callable[..., None]
 
 
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """Return a function that installs a made-up distribution whose plugin has one command, `say`."""
     monkeypatch.chdir(tmp_path)
+    installed: list[str] = []
 
     def install(
         name: str = "acme",
@@ -55,10 +57,15 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
         place = distribution(tmp_path / "site", name, PLUGIN.format(name=command, target=target, extra=extra))
         (place / f"{module}.py").write_text(code or COMMAND.format(body=body), encoding="utf-8")
         monkeypatch.syspath_prepend(str(place))
-        for loaded in (name, module):
-            monkeypatch.delitem(__import__("sys").modules, loaded, raising=False)
+        installed.extend((name, module))
+        forget()
 
-    return install
+    def forget() -> None:
+        for name in installed:
+            sys.modules.pop(name, None)
+
+    yield install
+    forget()
 
 
 def test_it_runs_like_zoos_own(install: Install) -> None:
