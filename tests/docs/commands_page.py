@@ -15,28 +15,29 @@ from zoo.cli import COMMANDS, cli
 from zoo.registry.registry import Registry
 
 START = """\
+<!-- Generated: python -m tests.docs.commands_page > docs/reference/commands.md -->
+
 # Commands
 
-Every command and its options, as `zoo COMMAND --help` shows them. The page is made from the code: `python
--m tests.docs.commands_page > docs/reference/commands.md`.
+Every command and its options, as in the output of `zoo COMMAND --help`.
 
-Most commands are a [Python function or method](python.md#commands-in-python) with the same arguments and
-defaults. Plugins bring [more commands](../how-to/plugins/command.md), which `zoo --help` lists below
-these.
+Most commands have a corresponding [Python function or method](python.md#commands-in-python) with the same
+arguments and defaults. Plugins can add [more commands](../how-to/plugins/command.md), which `zoo --help`
+lists after these.
 
-- **WEIGHTS** is the id of published weights, a weights file, or a run directory. A bare word is an id or a
-  name; a path has a separator or a suffix (`runs/demo`, `model.safetensors`, `./demo`).
-- **Training options** (`--epochs 5`, `--lr 0.1`) are options of `train` and `lr-find`, explained in
-  [options.md](options.md).
-- **`--model`, `--data` and `--option`** take `KEY=VALUE` and may be repeated. The keys are in
-  [options.md](options.md) too.
-- **`--json`** prints one ASCII document on stdout when the command is done. Progress, notices and output of
-  plugins go to stderr. An error is `{"error", "kind", "hint"}` with the same exit code. Numbers that are not
-  finite are `null`.
-- **Control characters** in names and sampled texts are printed escaped. If stdout is closed, the exit code is
-  that of the command; if its disk is full, it is 1.
+- **WEIGHTS** is the id of published weights, a weights file, or a run directory. A bare word is an id; a
+  path contains a separator or a suffix (`runs/demo`, `model.safetensors`, `./demo`).
+- **Training options**, such as `--epochs 5` and `--lr 0.1`, are options of `train` and `lr-find`. [Training
+  options](options.md#training-options) explains them.
+- **`--model`, `--data` and `--option`** accept `KEY=VALUE` and may be repeated. [Options](options.md) lists
+  the keys.
+- **`--json`** prints one ASCII document on stdout when the command is done. Progress, warnings and output
+  from plugins go to stderr. If the command fails, the document is `{"error", "kind", "hint"}`; the exit
+  code is the same as without `--json`. Non-finite numbers are printed as `null`.
+- **Control characters** in names and generated texts are escaped in the output. If stdout is closed early,
+  the exit code does not change; if the disk with the output is full, the exit code is 1.
 
-[Errors and exit codes](errors.md) and [environment variables](environment.md) have pages of their own.
+See also [Errors and exit codes](errors.md) and [Environment variables](environment.md).
 """
 
 

@@ -12,35 +12,36 @@ import zoo
 from zoo import errors
 
 START = """\
+<!-- Generated: python -m tests.docs.errors_page > docs/reference/errors.md -->
+
 # Errors and exit codes
 
-Every error that zoo raises is a `zoo.ZooError`: a message of one sentence, which states what is wrong and
-what was found, and a `hint` that says what to do, or None. The command prints both on stderr, or
-`{"error", "kind", "hint"}` on stdout with `--json`. The page is made from the code: `python -m
-tests.docs.errors_page > docs/reference/errors.md`.
+Every error that zoo raises is a `zoo.ZooError`. Its message is one sentence that states what is wrong and
+what was found; its `hint` says what to do, or is None. Commands print the message and the hint on stderr
+or, with `--json`, print `{"error", "kind", "hint"}` on stdout.
 
-For a message that you have seen, look at [Troubleshooting](../how-to/troubleshooting.md). Warnings are a
-`zoo.ZooWarning`, printed as one line on stderr; they do not change the exit code.
+To look up a message, see [Troubleshooting](../how-to/troubleshooting.md). Warnings are of class
+`zoo.ZooWarning`. Each is printed as one line on stderr, and does not change the exit code.
 """
 CODES = {
-    0: ("done", "also if stdout is closed before everything is printed, as in `zoo list \\| head`"),
-    1: ("error", "the message says what is wrong, and the hint what to do"),
+    0: ("success", "also if stdout is closed before all output is printed, for example by `head`"),
+    1: ("error", "the message says what is wrong, and the hint says what to do"),
     2: ("usage error", "an unknown command, an unknown option or an invalid value"),
     3: (
         "diverged",
-        "training produced numbers that are not finite, or weights are too large to use",
+        "training produced non-finite numbers, or the weights are too large to compute with",
     ),
-    130: ("interrupted", "stopped by Ctrl-C; a training has saved a checkpoint"),
-    143: ("terminated", "stopped by SIGTERM; a training has saved a checkpoint"),
+    130: ("interrupted", "stopped by Ctrl-C; if training had started, a checkpoint was saved"),
+    143: ("terminated", "stopped by SIGTERM; if training had started, a checkpoint was saved"),
 }
 CLASSES_START = """\
 ## Errors
 
-`kind` is the name in `--json` output and does not change between versions. Classes without `zoo.` in
-front are in `zoo.errors`; plugins import those that they may raise from
+`kind` is the name of the error in `--json` output, and does not change between versions. Classes without the
+prefix `zoo.` are in `zoo.errors`; plugins import the classes that they may raise from
 [`zoo.plugin`](plugins.md#what-a-plugin-may-use).
 
-| error | kind | raised if | exit code |
+| error | kind | raised when | exit code |
 |---|---|---|---|
 """
 
@@ -65,7 +66,7 @@ def _parts() -> Iterator[str]:
     yield START
     yield "## Exit codes\n\n| code | meaning | errors |\n|---|---|---|\n" + "".join(map(_code, CODES))
     yield CLASSES_START + "".join(map(_class, classes()))
-    yield "A [command of a plugin](../how-to/plugins/command.md) may return other exit codes.\n"
+    yield "[Commands from plugins](../how-to/plugins/command.md) may return other exit codes.\n"
 
 
 def _code(code: int) -> str:

@@ -18,22 +18,25 @@ from zoo.registry import hookspecs
 from zoo.registry.published import WeightsSpec
 
 START = """\
+<!-- Generated: python -m tests.docs.hooks_page > docs/reference/hooks.md -->
+
 # Hooks
 
-The functions that a plugin may implement. Each returns specs and does nothing else: it takes no
-arguments, opens nothing and imports no torch. Mark it with `@zoo.hookimpl`. The page is made from the
-code: `python -m tests.docs.hooks_page > docs/reference/hooks.md`.
+The functions that a plugin may implement. Most hooks return specs; `zoo_recipes` and `zoo_weights` return
+dicts that map names to specs. A hook has no parameters, does not open any files, and does not import torch.
+Mark each hook with `@zoo.hookimpl`. In a package, the module with the hooks must not import torch either; a
+one-file plugin may import torch at the top of the file.
 
-All specs are frozen, take keywords only and check each field when they are made. Import them from `zoo`.
-[Write a plugin](../how-to/write-a-plugin.md) has a complete example of each; the types of other classes
-and functions are in [plugins.md](plugins.md).
+All specs are immutable, accept only keyword arguments, and validate each field when they are created.
+Import them from `zoo`. [Write a plugin](../how-to/write-a-plugin.md) has a complete example of each;
+[Plugins](plugins.md) lists the types of all other classes and functions.
 
 | type | values |
 |---|---|
 | `Name` | lower-case letters, digits and `- . _ +` |
 | `Count` | an integer of at least 0 |
-| `OptionName` | the name of an option, as in Python |
-| `ExtraName` | the name of an extra of the distribution |
+| `OptionName` | the name of an option, a Python identifier |
+| `ExtraName` | the name of an extra of the plugin's distribution |
 | `Suffix` | a suffix in lower case, such as `.onnx` |
 | `Landmark` | `features`, `class_maps`, `mean_head` or `head`: see [landmarks](plugins.md#landmarks) |
 """
@@ -50,21 +53,32 @@ HOOKS = {
 }
 """Each hook, and the page that shows how to use it."""
 
+TITLES = {
+    "architecture": "Write an architecture",
+    "dataset": "Write a dataset",
+    "analyzer": "Write an analyzer",
+    "task": "Write a task",
+    "command": "Write a command",
+    "exporter": "Write an exporter",
+    "recipes-and-weights": "Publish recipes and weights",
+}
+"""The title of each of these pages."""
+
 COMMON = {
     "name": "the name of the entry, unique in its plugin",
     "summary": "one line for `zoo list`, of at most 100 characters",
-    "target": 'import string of the code, `"package.module:Name"`; imported only when it is used',
-    "task": "the task that it is for",
+    "target": 'the import string of the code, `"package.module:Name"`, which is imported only when it is used',
+    "task": "the name of the task",
     "architecture": "the name of the architecture",
     "dataset": "the name of the dataset",
     "seed": "the random seed for initialization, shuffling, augmentation and dropout",
-    "config": "options that make this preset, such as `{'depth': 20}`",
-    "source": "the paper, lesson or page that it comes from",
+    "config": "the options that this preset sets, such as `{'depth': 20}`",
+    "source": "the paper, lesson or web page on which it is based",
     "license": "the license",
-    "download_bytes": "the size of the download, 0 if there is none",
-    "sha256": "the checksum of the file, verified at every use",
+    "download_bytes": "the size of the download, or 0",
+    "sha256": "the sha256 of the file, verified at every use",
 }
-"""What fields mean that several specs have; a docstring takes precedence."""
+"""The meanings of fields that several specs have; a docstring takes precedence."""
 
 
 def page() -> str:
@@ -80,7 +94,7 @@ def _parts() -> Iterator[str]:
         spec = typing.get_args(returned["return"])[-1]
         signature = str(inspect.signature(function)).replace("'", "")
         yield f"## `{hook}`\n\n```python\ndef {hook}{signature}: ...\n```\n"
-        yield f"{inspect.getdoc(function)} Example: [{how_to}.md](../how-to/plugins/{how_to}.md).\n"
+        yield f"{inspect.getdoc(function)} Example: [{TITLES[how_to]}](../how-to/plugins/{how_to}.md).\n"
         yield f"`{spec.__name__}`: {_first(spec)}\n"
         yield _fields(spec)
 
@@ -103,8 +117,13 @@ def _meanings(spec: type[Any]) -> dict[str, str]:
         attributes = (inspect.cleandoc(owner.__doc__ or "")).partition("Attributes:\n")[2]
         for names, meaning in re.findall(r"^ {4}([\w, ]+): (.*(?:\n {8}.*)*)", attributes, re.M):
             for name in names.split(", "):
-                found[name] = " ".join(meaning.split()).removesuffix(".")
+                found[name] = _public(" ".join(meaning.split()).removesuffix("."))
     return {name: f"{text[0].upper()}{text[1:]}" for name, text in found.items()}
+
+
+def _public(text: str) -> str:
+    """Return a text that names a class by the module from which plugins import it."""
+    return re.sub(r"zoo\.(?:processors|files\.exported)\.", "zoo.plugin.", text)
 
 
 def _types(spec: type[Any]) -> Iterator[tuple[str, str]]:

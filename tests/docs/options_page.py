@@ -19,41 +19,45 @@ from zoo.registry.specs import ArchitectureSpec
 __all__ = ["Row", "page", "rows", "table"]
 
 START = """\
+<!-- Generated: python -m tests.docs.options_page > docs/reference/options.md -->
+
 # Options
 
-Every training option, and every option of the architectures, datasets and analyzers that come with zoo. The
-page is made from the code: `python -m tests.docs.options_page > docs/reference/options.md`.
+All training options, and all options of the architectures, datasets and analyzers that come with zoo. For
+entries of other plugins, use `zoo show NAME`.
 
-Values are typed as the tables show them. A list is separated by commas (`--augment crop,flip`), `none`
-empties it, and a table such as `{a = 1}` is written as in TOML. For other plugins: `zoo show NAME`.
+Write values as shown in the tables. Separate the items of a list with commas (`--augment crop,flip`), write
+`none` for an empty list, and use TOML syntax for a table (`{a = 1}`).
 """
 FIELDS = """\
 ## Training options
 
-On the command line `--batch-size 64`, in Python `batch_size=64`, in a recipe `train = { batch_size = 64 }`.
-The default is that of a plain `TrainConfig`; [below](#training-options-of-the-architectures) are the
-defaults of each architecture. `zoo train NAME --help` shows the values for a recipe or an architecture.
-An option whose default is 0 is off by default.
+Set these options with `--batch-size 64` on the command line, `batch_size=64` in Python, and `train = {
+batch_size = 64 }` in a recipe. The tables show the defaults of `TrainConfig`; many [architectures override
+them](#training-options-of-the-architectures). `zoo train NAME --help` shows the values for a recipe or an
+architecture. For many options, 0 means off.
 """
 ARCHITECTURES = """\
 ## Training options of the architectures
 
-Defaults of each architecture that differ from those above. A recipe or an option takes precedence. `zoo
-show RECIPE` prints the values of a recipe.
+The defaults of each architecture that differ from the tables above. Recipes and explicit options take
+precedence. `zoo show RECIPE` prints the values for a recipe.
 """
 KINDS = {
     "architecture": (
         "Options of architectures",
-        "`--model KEY=VALUE`, in Python `model={...}`, in a recipe `model = { ... }`. The data adds "
-        "`in_channels`,\n`image_size` and `num_classes`, or `vocab_size`.",
+        "Set these options with `--model KEY=VALUE` on the command line, `model={...}` in Python, and\n"
+        "`model = { ... }` in a recipe. The data determines `in_channels`, `image_size` and `num_classes`, or\n"
+        "`vocab_size`.",
     ),
     "dataset": (
         "Options of datasets",
-        "`--data KEY=VALUE`, in Python `data={...}`, in a recipe `data = { ... }`.",
+        "Set these options with `--data KEY=VALUE` on the command line, `data={...}` in Python, and\n"
+        "`data = { ... }` in a recipe.",
     ),
     "analyzer": (
         "Options of analyzers",
-        "`--option KEY=VALUE` of `zoo analyze`, in Python `options={...}`.",
+        "Set these options with `--option KEY=VALUE` in `zoo analyze`, and `options={...}` in Python.",
     ),
 }
 
@@ -81,7 +85,7 @@ def _parts() -> Iterator[str]:
         if entry.plugin.ours:
             name, tasks = entry.spec.name, registry.tasks.values()
             having = ", ".join(f"`{task.name}`" for task in tasks if name in task.groups)
-            yield f"### {entry.spec.summary}\n\nFor {having}.\n\n{_fields(name, registry)}"
+            yield f"### {entry.spec.summary}\n\nTasks: {having}.\n\n{_fields(name, registry)}"
     yield ARCHITECTURES
     yield _trainings(registry)
     for kind, (title, about) in KINDS.items():

@@ -23,26 +23,26 @@ from zoo.testing import Outcome
 from zoo_diagnose.lr_finder import Curve, Suggestions
 
 START = """\
+<!-- Generated: python -m tests.docs.python_page > docs/reference/python.md -->
+
 # Python
 
-The functions and classes of `import zoo`, with what their docstrings say. The page is made from the code:
-`python -m tests.docs.python_page > docs/reference/python.md`. What plugins may import is in
-[plugins.md](plugins.md).
+The functions and classes of `import zoo`, with their docstrings. [Plugins](plugins.md) lists the modules that
+plugins may import.
 
 ```python
 import zoo
-from tests.docs import errors_page
 
 run = zoo.train("lstm", "stdlib", epochs=1, bptt=48, model={"hidden_size": 64}, run="runs/first")
 print(run.history[-1]["val"], run.model.evaluate("test")["metrics"])
 ```
 
-`import zoo` imports no torch and changes nothing in the process. Errors are `zoo.ZooError`s, whose `hint`
-says what to do; notices are `zoo.ZooWarning`s; `progress=False` silences the progress output. Training
-fields are keywords (`epochs=1`); options of a model, a dataset or an analyzer are dictionaries (`model=`,
-`data=`, `options=`). In signatures, a `Count` is an integer from 1 to 100,000, a `Probability` a number from
-0 to 1, a `Split` one of `train`, `val` and `test`, and a `PrecisionName` one of `auto`, `fp32`, `bf16` and
-`fp16`.
+`import zoo` does not import torch and does not change any settings of the process. Errors are subclasses of
+`zoo.ZooError`; their `hint` says what to do. Warnings are `zoo.ZooWarning`s. `progress=False` turns off
+progress output. Pass training options as keywords (`epochs=1`), and the options of a model, a dataset or an
+analyzer as dictionaries (`model=`, `data=`, `options=`). In signatures, a `Count` is an integer from 1 to
+100,000, a `Probability` is a number from 0 to 1, a `Split` is `train`, `val` or `test`, and a
+`PrecisionName` is `auto`, `fp32`, `bf16` or `fp16`.
 """
 AS_PYTHON = {
     "list": (
@@ -72,8 +72,8 @@ AS_PYTHON = {
 TABLE = """\
 ## Commands in Python
 
-A function or method takes the arguments of its command, with the same defaults. `model` is what
-`zoo.load(WEIGHTS)` returns.
+Each function or method accepts the arguments of its command, with the same defaults. `zoo.load(WEIGHTS)`
+returns `model`.
 
 | command | in Python |
 |---|---|
@@ -111,14 +111,14 @@ RETURNED = (
 )
 """Classes of what functions and properties return, besides those two."""
 
-LISTED: dict[type, str] = {zoo.TrainConfig: "the training options of [options.md](options.md)"}
+LISTED: dict[type, str] = {zoo.TrainConfig: "the [training options](options.md#training-options)"}
 """Classes whose fields are on another page."""
 
 RETURNED_START = """\
-## What they return
+## Returned classes
 
-Classes with their fields, properties and methods. How to write a `Dataset` or a `Task` is in
-[plugins.md](plugins.md).
+The classes that these functions return, with their fields, properties and methods. To write a `Dataset` or a
+`Task`, see [Write a plugin](../how-to/write-a-plugin.md).
 """
 FOR_PLUGINS = ("Registry", "TrainConfig")
 SPECS = (
@@ -128,15 +128,16 @@ SPECS = (
 SPECS_START = """\
 ## For plugins
 
-`zoo.hookimpl` marks a function as a hook, and hooks return specs. Their fields are in
-[plugins.md](plugins.md). `zoo.__version__` is the version of zoo as a string.
+`zoo.hookimpl` marks a function as a hook implementation, and hooks return specs. [Hooks](hooks.md) lists the
+fields of each spec. `zoo.__version__` is the version of zoo, a string.
 """
 ERRORS_START = """\
 ## Errors
 
-Every error is a `zoo.ZooError`: one sentence, and a `hint` that says what to do or is None. `kind` is its
-name in `--json` output, `exit_code` that of the command. [Errors and exit codes](errors.md) says when each is
-raised. `zoo.ZooWarning` is the class of all notices.
+Every error is a `zoo.ZooError`. It has a message of one sentence, and a `hint` that says what to do, or
+None. `kind` is the name of the error in `--json` output, and `exit_code` is the exit code of the command.
+[Errors and exit codes](errors.md) explains when each error is raised. All warnings are of class
+`zoo.ZooWarning`.
 
 """
 
@@ -171,7 +172,7 @@ def _parts() -> Iterator[str]:
 
 def _row(command: str, names: tuple[str, ...]) -> str:
     shown = ", ".join(f"`{name.replace('zoo.Model.', 'model.')}`" for name in names)
-    return f"| `zoo {command}` | {shown or 'none: for the command line only'} |\n"
+    return f"| `zoo {command}` | {shown or 'only on the command line'} |\n"
 
 
 def _class(name: str, owner: type) -> Iterator[str]:

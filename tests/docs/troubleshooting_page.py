@@ -15,55 +15,60 @@ from zoo import errors
 
 ROOT = Path(__file__).parents[2]
 START = """\
+<!-- Generated: python -m tests.docs.troubleshooting_page > docs/how-to/troubleshooting.md -->
+
 # Troubleshooting
 
-The ten most common problems come first, then every error message that has a hint, by what you were doing.
-Search this page for a part of your message that contains no name or number of yours. The tables are made
-from the source: `python -m tests.docs.troubleshooting_page > docs/how-to/troubleshooting.md`.
+This page starts with the ten most common problems. The tables below list the error messages that have a
+hint, grouped by what you were doing. To find a message, search for a part of it that does not contain your
+own names or numbers; in the tables, words in capitals stand for these.
 
-zoo prints an error as one line and its hint below it. `zoo --debug COMMAND` adds the traceback. [Errors
-and exit codes](../reference/errors.md) lists the classes.
+zoo prints each error on one line, with the hint on the next line. `zoo --debug COMMAND` also prints the
+traceback. [Errors and exit codes](../reference/errors.md) lists the error classes.
 
 ## The most common problems
 
-**Out of memory.** Lower `--batch-size`; `--grad-accum-steps 2` takes one optimizer step for two such
-batches. On a GPU, `--precision bf16` takes less memory. To continue the run with smaller batches, repeat the
-command with a lower `--batch-size` and with `--resume --accept-changes`. See [Train on a GPU](on-a-gpu.md).
+**Out of memory.** Lower `--batch-size`. To keep the effective batch size, use `--grad-accum-steps 2`, which
+accumulates the gradients of two batches for each optimizer step. On a GPU, `--precision bf16` uses less
+memory. To continue the run with smaller batches, repeat the command with a lower `--batch-size` and with
+`--resume --accept-changes`. See [Mixed precision, GPUs and several processes](mixed-precision.md).
 
-**The loss is NaN: "training diverged".** The learning rate is too high for this model and data. Lower
-`--lr`, add `--clip-grad-norm 1`, or ask [`zoo lr-find`](learning-rate.md) for a rate. With `--precision
-fp16`, try `bf16`. zoo never saves weights that are not finite, so the checkpoint is from before the
-training diverged.
+**The loss is NaN: "training diverged".** The learning rate is probably too high for this model and data.
+Lower `--lr`, add `--clip-grad-norm 1`, or use [`zoo lr-find`](learning-rate.md) to find a learning rate. If
+you use `--precision fp16`, try `bf16`. zoo never saves non-finite weights, so the checkpoint is from before
+training diverged. To continue from this checkpoint, repeat the command with a lower learning rate: `zoo
+train NAME --lr 0.01 --run RUN --resume --accept-changes`.
 
-**"unknown recipe", "unknown dataset", "unknown weights".** Look the name up with `zoo list`, `zoo list
-datasets` or `zoo list weights`. A bare word is a name, and a path needs a separator or a suffix:
-`./demo`, `runs/demo`, `demo.safetensors`. If several plugins have the name, write `plugin/name`.
+**"unknown recipe", "unknown dataset", "unknown weights".** Look up the name with `zoo list`, `zoo list
+datasets` or `zoo list weights`. zoo treats a bare word as a name; a path must contain a separator or a
+suffix: `./demo`, `runs/demo`, `demo.safetensors`. If several plugins use the same name, write
+`plugin/name`.
 
 **A plugin is missing.** `zoo plugins` lists each plugin with its status, and `zoo plugins --traceback
-NAME` shows why it failed. If yours is not in the list, install it into the environment of `zoo` (`pip
-install -e .`), check that `$ZOO_PLUGINS` does not leave it out, or name its file with `--plugin FILE`.
+NAME` shows why it failed. If your plugin is not in the list, install it into the environment of `zoo` (`pip
+install -e .`), check that `$ZOO_PLUGINS` does not exclude it, or pass its file with `--plugin FILE`.
 
-**"RUN is in use".** Another process is training into the same run directory; wait for it, or choose
-another `--run`. A run that was killed holds no lock: `zoo resume RUN` continues it. See [Keep and resume
-runs](runs.md).
+**"RUN is in use".** Another process is training in the same run directory. Wait for it to finish, or choose
+a different `--run`. The lock of a killed run is released automatically, so `zoo resume RUN` can continue
+it. See [Keep and resume runs](runs.md).
 
-**Data is missing.** zoo looks in `--data root=FOLDER`, `$ZOO_DATA` and its cache, then downloads, unless
-`$ZOO_OFFLINE` is set. See [Data, downloads and offline use](data.md).
+**Data is missing.** zoo looks in `--data root=FOLDER`, in `$ZOO_DATA` and in its cache. If it does not find
+the files, it downloads them, unless `$ZOO_OFFLINE` is set. See [Data, downloads and offline use](data.md).
 
-**Results differ on another machine.** Floating-point sums are rounded in an order that depends on the
-number of threads, the kind of processor and the versions of the libraries. Set `--threads`, and compare
-the environments that `zoo inspect WEIGHTS` shows. On a GPU, add `--deterministic`.
+**Results differ on another machine.** The rounding of floating-point sums depends on the number of threads,
+the kind of processor and the library versions. Set `--threads`, and use `zoo inspect WEIGHTS` to compare
+the environments of both results. On a GPU, add `--deterministic`.
 
-**Training is slow.** zoo uses a thread for each core that is idle when a training starts. If other
-programs start later, one busy core slows down every step. Leave cores to them with `--threads 2`. See
-[Train on a busy machine](busy-machine.md). If `zoo` itself is slow to start, look at the import times in
-`zoo plugins`.
+**Training is slow.** zoo uses one thread for each core that is idle when training starts. If other programs
+start later, a single busy core slows down every step. To leave cores free for other programs, use fewer
+threads, for example `--threads 2`. See [Train on a busy machine](busy-machine.md). If `zoo` itself is slow
+to start, look at the import times in `zoo plugins`.
 
-**A package is not installed.** Export, the server and other features need extras: run the command in the
-hint, in the environment of `zoo`.
+**A package is not installed.** Exporting, serving and other features require extras. Run the command from
+the hint in the environment of `zoo`.
 
-**A script needs to know what happened.** Use `--json`, which prints `{"error", "kind", "hint"}`, or the [exit
-code](../reference/errors.md#exit-codes): 1 for errors, 2 for wrong options, 3 for a diverged training.
+**A script needs to detect errors.** Use `--json`, which prints `{"error", "kind", "hint"}`, or the [exit
+code](../reference/errors.md#exit-codes): 1 for errors, 2 for usage errors, and 3 if training diverged.
 """
 GROUPS = {
     "Names, options and plugins": (
@@ -99,7 +104,14 @@ GROUPS = {
 """What the user was doing, by the package or module that raises; the longest path that fits decides."""
 
 CLASSES = {name for name, value in vars(errors).items() if isinstance(value, type)} | {"Refused"}
-WORDS = {"strerror": "REASON", "error": "REASON", "why": "REASON", "cause": "REASON", "what": "…"}
+WORDS = {
+    "strerror": "REASON",
+    "error": "REASON",
+    "why": "REASON",
+    "cause": "REASON",
+    "what": "…",
+    "fixed": "OPTION",
+}
 EXPANDED = {"what", "why", "did", "hint", "message", "layout", "_LEAVE_OUT", "_CONFIG", "_NAME"}
 """Variables that hold a part of a message, rather than a name or a number."""
 Scope = list[list[ast.stmt]]
@@ -135,7 +147,7 @@ def _parts() -> Iterator[str]:
     yield START
     by_group: dict[str, set[tuple[str, str]]] = {group: set() for group in GROUPS}
     for row in rows():
-        if row.message:
+        if row.message and row.hint.strip():
             by_group[_group(row.module)].add((row.message, row.hint))
     for group, messages in by_group.items():
         yield f"## {group}\n\n| message | what to do |\n|---|---|"
@@ -282,13 +294,12 @@ def _code(message: str) -> str:
 
 
 def prose(hint: str) -> str:
-    """Return a hint as Markdown: variables of the shell as code, and no mark taken for emphasis."""
+    """Return a hint as Markdown: shell variables as code, and no asterisk that starts emphasis."""
     parts = re.split(r"(`[^`]*`)", hint)
     for number in range(0, len(parts), 2):
         text = parts[number].replace("*", "\\*").replace("<", "&lt;")
         parts[number] = re.sub(r"\$[A-Z_]+", lambda name: f"`{name[0]}`", text)
-    text = "".join(parts).replace("|", "\\|").strip()
-    return text or "see the line below the message"
+    return "".join(parts).replace("|", "\\|").strip()
 
 
 if __name__ == "__main__":
