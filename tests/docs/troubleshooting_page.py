@@ -147,7 +147,7 @@ def _parts() -> Iterator[str]:
     yield START
     by_group: dict[str, set[tuple[str, str]]] = {group: set() for group in GROUPS}
     for row in rows():
-        if row.message and row.hint.strip():
+        if row.message and row.hint.strip() and row.hint != "add HINT":
             by_group[_group(row.module)].add((row.message, row.hint))
     for group, messages in by_group.items():
         yield f"## {group}\n\n| message | what to do |\n|---|---|"
