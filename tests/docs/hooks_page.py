@@ -67,7 +67,7 @@ TITLES = {
 COMMON = {
     "name": "the name of the entry, unique in its plugin",
     "summary": "one line for `zoo list`, of at most 100 characters",
-    "target": 'the import string of the code, `"package.module:Name"`, which is imported only when it is used',
+    "target": 'the import string of the code, `"package.module:Name"`, imported only when it is used',
     "task": "the name of the task",
     "architecture": "the name of the architecture",
     "dataset": "the name of the dataset",

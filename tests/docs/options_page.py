@@ -47,8 +47,8 @@ KINDS = {
     "architecture": (
         "Options of architectures",
         "Set these options with `--model KEY=VALUE` on the command line, `model={...}` in Python, and\n"
-        "`model = { ... }` in a recipe. The data determines `in_channels`, `image_size` and `num_classes`, or\n"
-        "`vocab_size`.",
+        "`model = { ... }` in a recipe. The data determines `in_channels`, `image_size` and\n"
+        "`num_classes`, or `vocab_size`.",
     ),
     "dataset": (
         "Options of datasets",
