@@ -21,31 +21,30 @@ USES = IMAGES / "weights"
 START = """\
 # Weights
 
-Trained models that come with zoo. Each is a file with its own card, made by the recipe of its name in
-[registry.toml](../../registry.toml), which anyone can run again.
+The trained models that come with zoo. Each weights file contains a card. [registry.toml](../../registry.toml)
+contains the recipe of each model, which you can run again.
 
 ```sh
-zoo list weights                        # what there is, and what is on this machine
-zoo eval cifar10-resnet20               # measure it again
-zoo train cifar10-resnet20              # train it again: on one thread, the same tensors bit for bit
+zoo list weights                        # all published weights, and which are on this machine
+zoo eval cifar10-resnet20               # measure its metrics again
+zoo train cifar10-resnet20              # train it again; on one thread, bit for bit
 zoo train resnet20 folder --data root=images --from cifar10-resnet20      # start from it
 ```
 
-In Python, `zoo.load("cifar10-resnet20")`. An architecture with one published file stands for it: `zoo
-sample gru`.
+In Python, use `zoo.load("cifar10-resnet20")`. If an architecture has only one published file, you can use
+the name of the architecture instead: `zoo sample gru`.
 
-A figure is what `zoo eval` measures on the stored file, on the test split or, if there is none, on the
-validation split. The file is always that of seed 0. Where a training takes less than ten minutes, mean and
-standard deviation of three seeds stand beside it. Files whose matrices can be rounded to bf16 without a
-change of the metrics by more than 0.0005 are stored so. Time is processor time on one thread of an AMD EPYC
-with bf16 instructions that was busy with other work too.
+The tables show the metrics that `zoo eval` measures for each file on the test split or, if there is none,
+on the validation split. Each file was trained with seed 0. If training takes less than ten minutes, the
+tables also show the mean and standard deviation over three seeds. Matrices are stored in bf16 if the
+rounding changes no metric by more than 0.0005. The time is processor time for training on one thread of an
+AMD EPYC with bf16 instructions, which was also busy with other work.
 
-Files of up to 2 MB are part of the wheel. The others lie in the folder `weights/large`
-of the repository; [`$ZOO_WEIGHTS`](../how-to/data.md#published-weights) names a folder where zoo looks for
-them.
+Files of up to 2 MB are part of the wheel. Larger files are in the folder `weights/large` of the repository;
+set [`$ZOO_WEIGHTS`](../how-to/data.md#published-weights) to a folder that contains them.
 
-The gallery of the documentation site, which `make docs` builds, has a page for each model: what it writes,
-confuses or sees, how it learned, its recipe and its card.
+The gallery of the documentation site, which `make docs` builds, has a page for each model. It shows
+examples of the model's output, its learning curve, its recipe and its card.
 """
 TITLES = {
     "text/nietzsche": "Nietzsche, characters",
