@@ -42,7 +42,8 @@ class Look:
     def gradients(self) -> Iterator[Tensor]:
         """Yield the gradient of each class's logit with respect to the features, K times (B, F, h, w).
 
-        In evaluation mode an image's logit depends on no other image, so one backward pass serves a batch.
+        In evaluation mode an image's logit does not depend on other images, so one backward pass serves the
+        whole batch.
         """
         targets = F.one_hot(self.classes.T, self.logits.shape[1])  # (K, B, classes)
         last = len(targets) - 1
@@ -76,7 +77,7 @@ class ActivationMap(Analyzer):
         return "features"
 
     def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
-        """Return maps (N, K, h, w) of the layer's size, their classes, and logits.
+        """Return maps (N, K, h, w) at the layer's resolution, their classes, and logits.
 
         Raises OptionError if the layer's output is not (B, F, h, w) with more than one position.
         """

@@ -13,11 +13,11 @@ from zoo_cam.activation_map import ActivationMap, Look, weighted
 class CAM(ActivationMap):
     """The evidence for a class at each position; its mean is the logit, except for the bias.
 
-    - If the last convolution has one channel per class (`class_maps`), the channel of the class.
-    - If a linear layer reads the mean of the features (`mean_head`), the features weighted by the class's
-      row: the mean of a weighted sum is the weighted sum of the means.
+    - If the last convolution has one channel per class (`class_maps`), the map is the channel of the class.
+    - If a linear layer reads the mean of the features (`mean_head`), the map is the features weighted by the
+      class's row: the mean of a weighted sum is the weighted sum of the means.
 
-    There is no such map behind max pooling, which keeps one position of each feature.
+    Networks that end in max pooling have no such map, since it keeps only one position of each feature.
 
     Source: Zhou et al. 2016, section 2; fast.ai deep learning course, lesson 7 (CAM).
     """

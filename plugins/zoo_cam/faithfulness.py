@@ -33,13 +33,13 @@ _BOX_THRESHOLD = 0.2
 
 
 def faithfulness(findings: Findings, model: nn.Module) -> dict[str, float]:
-    """Return all scores of an analysis's maps, including those with boxes if a map's class has any.
+    """Return all scores of an analysis's maps, including box scores if the class of a map has boxes.
 
     Raises OptionError if the analyzer does not draw maps.
     """
     inputs, maps, classes = findings.inputs, findings.analysis.maps, findings.analysis.classes
     if maps is None or classes is None:
-        raise OptionError(f"score requires heat maps, and {findings.facts['analyzer']} draws none")
+        raise OptionError(f"score requires heat maps, but {findings.facts['analyzer']} draws none")
     scores = pixel_scores(model, inputs, maps, classes, probabilities=inputs.task.probabilities)
     boxed = [
         (maps[number, k], boxes[label])
@@ -60,8 +60,8 @@ def box_scores(maps: Tensor, boxes: Sequence[Sequence[Box]], *, size: int) -> di
 
     - `pointing_game`: fraction of maps whose maximum is inside a box (Zhang et al. 2016).
     - `pointing_center`: fraction of images whose center is inside a box, a baseline that needs no map.
-    - `box_iou`: mean intersection over union of the best box and one around the map's largest connected part
-      above a fifth of its maximum (Zhou et al. 2016, section 3.2).
+    - `box_iou`: mean intersection over union of the best-matching box and the box around the largest
+      connected part of the map above a fifth of its maximum (Zhou et al. 2016, section 3.2).
 
     Args:
         maps: (N, h, w), each for the class of the objects in the boxes.

@@ -11,8 +11,8 @@ from zoo_cam.activation_map import ActivationMap, Look, weighted
 class GradCAM(ActivationMap):
     """Features weighted by the mean of their gradients.
 
-    Before average pooling and a linear layer the gradient is the class's row divided by the number of pixels,
-    so this is CAM up to a scale. Unlike CAM, it also works before max pooling.
+    If average pooling and a linear layer follow, the gradient is the class's row divided by the number of
+    pixels, so the map equals CAM up to a scale. Unlike CAM, it also works before max pooling.
 
     Source: Selvaraju et al. 2017, equations 1 and 2.
     """

@@ -63,7 +63,7 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
         _map(
             "eigen-cam",
             "eigen_cam:EigenCAM",
-            "First principal component of the feature maps, for no class",
+            "First principal component of the feature maps, independent of the class",
             "Muhammad & Yeasin 2020, Eigen-CAM, arXiv 2008.00299",
             ignores=("class",),
         ),

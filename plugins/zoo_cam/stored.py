@@ -33,7 +33,7 @@ class Stored:
         return self.found
 
     def gradient(self, of: Tensor, along: Tensor, *, again: bool = False) -> Tensor:
-        """Return the gradient of `(of * along).sum()` with respect to the output; no `.grad` changes.
+        """Return the gradient of `(of * along).sum()` with respect to the output; `.grad` is not changed.
 
         Args:
             of: a result that the model computed from the output, such as logits (B, K).

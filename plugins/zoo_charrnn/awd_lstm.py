@@ -33,7 +33,8 @@ class AWDLSTM(nn.Module):
         fused: use torch's LSTM kernel instead of a loop over time.
 
     Source: Merity, Keskar & Socher 2018, "Regularizing and Optimizing LSTM Language Models", sections 2 and
-    4, arXiv 1708.02182. The dropout is that of the authors' character model, with a lower weight drop.
+    4, arXiv 1708.02182. The dropout rates are those of the authors' character model, except for a lower
+    weight drop.
     """
 
     def __init__(

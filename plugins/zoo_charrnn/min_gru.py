@@ -10,7 +10,7 @@ from zoo_charrnn.scan import scan
 
 
 class MinGRU(nn.Module):
-    """One layer: h_t = (1 - z_t) h_(t-1) + z_t c_t, with a gate z and a candidate c of the input alone.
+    """One layer: h_t = (1 - z_t) h_(t-1) + z_t c_t, whose gate z and candidate c depend only on the input.
 
     Source: Feng et al. 2024, "Were RNNs All We Needed?", arXiv 2410.01201, section 3.1.
     """
@@ -56,7 +56,7 @@ class CharMinGRU(nn.Module):
         dropout: dropout probability of each residual branch.
 
     Source: Feng et al. 2024, "Were RNNs All We Needed?", arXiv 2410.01201. The paper computes the recurrence
-    in log space, which loses precision as a text gets longer; `scan` does not.
+    in log space, which loses precision for longer texts; `scan` does not.
     """
 
     def __init__(

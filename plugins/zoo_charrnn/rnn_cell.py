@@ -12,7 +12,7 @@ from zoo_charrnn.options import Init, Positive
 class CharRNNCell(nn.Module):
     """Embedding, a tanh RNN cell called once per time step, and a linear layer back to the vocabulary.
 
-    With the same weights it computes the same as a `CharRNN` of one layer.
+    With the same weights, its outputs equal those of a one-layer `CharRNN`.
 
     Args:
         vocab_size: number of tokens in the vocabulary.

@@ -17,7 +17,7 @@ def scan(keep: Tensor, new: Tensor, hidden: Tensor) -> Tensor:
 
 
 def scan_by_steps(keep: Tensor, new: Tensor, hidden: Tensor) -> Tensor:
-    """Compute the recurrence one time step after the other."""
+    """Compute the recurrence one time step at a time."""
     states: list[Tensor] = []
     for keep_now, new_now in zip(keep, new, strict=True):
         hidden = torch.addcmul(new_now, keep_now, hidden)  # (B, H)
@@ -26,7 +26,7 @@ def scan_by_steps(keep: Tensor, new: Tensor, hidden: Tensor) -> Tensor:
 
 
 def scan_by_doubling(keep: Tensor, new: Tensor, hidden: Tensor) -> Tensor:
-    """Compute the recurrence in log2(T) rounds, each of them parallel over time.
+    """Compute the recurrence in log2(T) rounds, each parallel over time.
 
     Two neighboring spans of time combine into one: h -> a h + b, followed by h -> c h + d, is h -> ca h + (cb
     + d). At the start of a round, `keep_t` and `new_t` describe the span of `reach` steps that ends at t.

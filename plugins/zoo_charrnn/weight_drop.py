@@ -60,7 +60,7 @@ class WeightDropLSTM(nn.Module):
 def _loop(
     x: Tensor, state: LayerState, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
 ) -> tuple[Tensor, LayerState]:
-    """Compute what the fused kernel does, one time step after the other."""
+    """Compute the same as the fused kernel, one time step at a time."""
     hidden, cell = state[0][0], state[1][0]  # (B, H)
     outputs: list[Tensor] = []
     for inputs in F.linear(x, weight_ih, bias_ih):  # (B, 4 H), one time step

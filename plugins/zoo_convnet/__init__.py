@@ -1,1 +1,1 @@
-"""Convolutional image classifiers: the CIFAR-10 ladder."""
+"""Convolutional image classifiers for small images such as CIFAR-10."""

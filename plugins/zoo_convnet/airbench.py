@@ -15,16 +15,16 @@ class Airbench(nn.Module):
     """A whitening layer, three groups of two convolutions, max pooling and a scaled linear layer.
 
     The first layer is not trained. `fit_inputs` makes it whiten the data: it removes the correlation of
-    neighboring pixels, and without that the later layers learn twice as fast. BatchNorm has no scale.
+    neighboring pixels, so that the later layers learn twice as fast. BatchNorm has no scale.
 
     Args:
         in_channels: number of channels of the images.
         image_size: height and width in pixels, large enough to be halved once per group.
         num_classes: number of classes.
-        widths: channels after the first layer and after each group; 24, 64, 256, 256 are 1.97 M parameters.
+        widths: channels after the first layer and after each group; 24, 64, 256, 256 make 1.97 M parameters.
         scale: factor of the logits; a small factor keeps the first steps stable at a high learning rate.
-        norm: `batchnorm` (torch), `scratch` (written out in zoo), or `none`, with which convolutions have a
-            bias.
+        norm: `batchnorm` (torch), `scratch` (written out in zoo), or `none`, in which case convolutions have
+            a bias.
         activation: activation function.
 
     Raises:

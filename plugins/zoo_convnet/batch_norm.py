@@ -9,9 +9,9 @@ from torch import Tensor, nn
 class BatchNorm(nn.Module):
     """Give each channel mean 0 and variance 1 over the batch, then a learned scale and shift.
 
-    In evaluation an image must not depend on its batch, so training keeps moving averages of the mean and the
-    variance. They are buffers: saved, moved and averaged with the model, but without gradients. Parameters,
-    buffers and results equal those of `nn.BatchNorm2d`.
+    In evaluation, the result for an image must not depend on the rest of its batch, so training keeps moving
+    averages of the mean and the variance. They are buffers: saved, moved and averaged with the model, but
+    without gradients. Parameters, buffers and results equal those of `nn.BatchNorm2d`.
 
     Args:
         channels: C of the inputs (B, C, H, W).
@@ -40,7 +40,7 @@ class BatchNorm(nn.Module):
         self.register_buffer("num_batches_tracked", torch.tensor(0))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalize (B, C, H, W), computing half precision in fp32; the result has the dtype of the input."""
+        """Normalize (B, C, H, W), in fp32 for half-precision inputs; the result has the input's dtype."""
         values = x.to(self.weight.dtype)
         if self.training:
             mean, var = self._update(values)

@@ -28,8 +28,8 @@ class CAMNet(nn.Module):
         image_size: height and width in pixels, large enough to be halved once per stage.
         num_classes: number of classes.
         widths: channels of the stem and of each stage; each stage halves the image.
-        norm: `batchnorm` (torch), `scratch` (written out in zoo), or `none`, with which convolutions have a
-            bias.
+        norm: `batchnorm` (torch), `scratch` (written out in zoo), or `none`, in which case convolutions have
+            a bias.
         order: whether a layer normalizes before its activation (`conv-bn-relu`, as most networks do) or after
             it (`conv-relu-bn`, as the lesson does).
         activation: activation function.

@@ -20,9 +20,9 @@ class ConvNet(nn.Module):
         num_classes: number of classes.
         widths: channels of the stem, if there is one, and of each stage.
         stem: `none`, or `conv5`, a plain 5×5 convolution at full size.
-        extra: number of layers of stride 1 in each stage, after the one of stride 2.
-        norm: `batchnorm` (torch), `scratch` (written out in zoo), or `none`, with which convolutions have a
-            bias.
+        extra: number of stride-1 layers in each stage, after the stride-2 layer.
+        norm: `batchnorm` (torch), `scratch` (written out in zoo), or `none`, in which case convolutions have
+            a bias.
         order: whether a layer normalizes before its activation (`conv-bn-relu`, as most networks do) or after
             it (`conv-relu-bn`, as the lesson does).
         activation: activation function.

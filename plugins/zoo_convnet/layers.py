@@ -43,9 +43,10 @@ class Style:
     """The options that all layers of a network share.
 
     Attributes:
-        norm: `batchnorm` (torch), `scratch` (written out in zoo), or `none`, with which convolutions have a
-            bias.
-        order: the lesson normalizes after the activation; Ioffe & Szegedy 2015, and most others, before it.
+        norm: `batchnorm` (torch), `scratch` (written out in zoo), or `none`, in which case convolutions have
+            a bias.
+        order: `conv-relu-bn` normalizes after the activation, as the lesson does; `conv-bn-relu` before it,
+            as Ioffe & Szegedy 2015 and most others do.
     """
 
     norm: Norm = "batchnorm"
@@ -54,7 +55,7 @@ class Style:
 
 
 def require_size(image_size: int, halvings: int, *, lost: int = 0) -> None:
-    """Raise ValueError if images are too small for some halvings after losing `lost` pixels."""
+    """Raise ValueError if images that lose `lost` pixels are too small for a number of halvings."""
     least = 2**halvings + lost
     if image_size < least:
         raise ValueError(f"image_size must be at least {least} for {halvings} halvings (got {image_size})")
@@ -63,8 +64,8 @@ def require_size(image_size: int, halvings: int, *, lost: int = 0) -> None:
 def largest(x: Tensor) -> Tensor:
     """Return the largest value of each channel, (B, C, H, W) to (B, C): global max-pooling.
 
-    On a GPU, the gradients of pooling are added in any order, so `--deterministic` uses `max` instead; on a
-    CPU, pooling is up to twenty times as fast.
+    On a GPU, the gradients of pooling are added in an arbitrary order, so `--deterministic` uses `max`
+    instead; on a CPU, pooling is up to twenty times as fast.
     """
     if torch.are_deterministic_algorithms_enabled():
         return x.flatten(2).max(2).values

@@ -12,11 +12,11 @@ from zoo_convnet.layers import Channels, Share
 
 
 class MLP(nn.Module):
-    """Linear layers with ReLU over all pixels of an image as one vector.
+    """Linear layers with ReLU on the flattened image.
 
     Args:
         in_channels: number of channels of the images.
-        image_size: height and width in pixels; every pixel has its own weights.
+        image_size: height and width in pixels; the number of weights depends on it.
         num_classes: number of classes.
         widths: number of units of each hidden layer.
         dropout: dropout after each hidden layer.

@@ -93,7 +93,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
         _ladder(
             "resnet-lite",
             "resnet_lite:ResNetLite",
-            "Residual layers of one convolution, max pooling",
+            "Residual layers of one convolution each, and max pooling",
             lesson="Resnet",
             parameters=769_170,
         ),

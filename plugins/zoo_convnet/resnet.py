@@ -69,8 +69,8 @@ class ResNet(nn.Module):
         depth: number of layers with weights, 6 n + 2 for n blocks per stage.
         width: channels of the first stage; the others have two and four times as many.
         shortcut: between stages: `pad` (option A, no parameters) or `conv` (option B, a 1×1 convolution).
-        norm: `batchnorm` (torch), `scratch` (written out in zoo), or `none`, with which convolutions have a
-            bias.
+        norm: `batchnorm` (torch), `scratch` (written out in zoo), or `none`, in which case convolutions have
+            a bias.
         activation: activation function.
         dropout: dropout before the linear layer.
 

@@ -22,7 +22,7 @@ from zoo_convnet.layers import (
 
 
 class ResNetLite(nn.Module):
-    """A stem, a stage per further width, adaptive max pooling, dropout and a linear layer.
+    """A stem, a stage for each remaining width, adaptive max pooling, dropout and a linear layer.
 
     Args:
         in_channels: number of channels of the images.
@@ -30,8 +30,8 @@ class ResNetLite(nn.Module):
         num_classes: number of classes.
         widths: channels of the stem and of each stage.
         stem: `conv5`, a plain 5×5 convolution, or `bn7`, a 7×7 layer with BatchNorm and padding 1.
-        norm: `batchnorm` (torch), `scratch` (written out in zoo), or `none`, with which convolutions have a
-            bias.
+        norm: `batchnorm` (torch), `scratch` (written out in zoo), or `none`, in which case convolutions have
+            a bias.
         order: whether a layer normalizes before its activation (`conv-bn-relu`, as most networks do) or after
             it (`conv-relu-bn`, as the lesson does).
         activation: activation function.

@@ -18,7 +18,7 @@ class Activations(Analyzer):
     """Mean, standard deviation and dead units of each layer's output over all inputs, in evaluation mode.
 
     A unit is a channel of feature maps or a component of a vector. It is dead if its output is the same for
-    every input and position, so that no later layer and no gradient depends on it.
+    every input and position, so later layers and gradients do not depend on it.
 
     Source: the lesson's argument for BatchNorm; Ioffe & Szegedy 2015, arXiv 1502.03167, section 1.
     """

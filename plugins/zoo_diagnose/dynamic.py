@@ -5,13 +5,13 @@ copy of the model take a gradient step on it. So every token but the first is pr
 preceding text, by a model that has adapted to that text. The result is not a property of the weights alone:
 compare it with the same stream read without adaptation, not with the sixteen parallel streams of `zoo eval`.
 
-A step follows the gradient, and also moves a little back to the trained weights, each parameter at its own
+A step follows the gradient, and also moves each parameter slightly back to its trained value, at a separate
 rate::
 
     r = RMS of the parameter's gradient on the first 200 segments of the training split
     weight += decay * r / mean(r) * (trained - weight) - lr * gradient / max(r, 0.3 mean(r))
 
-Source: Mikolov et al. 2010, "Recurrent neural network based language model", section 2; the step is that of
+Source: Mikolov et al. 2010, "Recurrent neural network based language model", section 2; the step follows
 Krause et al. 2018, "Dynamic Evaluation of Neural Sequence Models", section 4, arXiv 1709.07432.
 """
 
@@ -41,7 +41,7 @@ _LAYERS = (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu)
 
 
 class DynamicEvaluation(Analyzer):
-    """The metrics of a language model that keeps learning from the text, beside those without adaptation.
+    """The metrics of a language model that keeps learning from the text, with and without adaptation.
 
     The text is one stream; there is no dropout and no randomness. A copy of the model adapts.
 
@@ -64,7 +64,7 @@ class DynamicEvaluation(Analyzer):
         self.segment = segment
 
     def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
-        """Return the metrics as scores, and in the table `evaluations` those without adaptation too.
+        """Return the metrics as scores, and a table `evaluations` that adds those without adaptation.
 
         Raises:
             OptionError: the model does not read a text of any length.
@@ -101,7 +101,7 @@ class DynamicEvaluation(Analyzer):
         adapt: Callable[[Tensor], None] | None,
         batches: Iterable[Batch],
     ) -> float:
-        """Return the mean loss of a text; `adapt` gets each segment after it is scored.
+        """Return the mean loss of a text; `adapt` is called with each segment after it is scored.
 
         Args:
             batches: the batches of the text. Iterating over them reports progress, so they are read as the
@@ -167,7 +167,7 @@ class DynamicEvaluation(Analyzer):
 def _tokens(batches: Iterable[Batch], *, most: int | None = None) -> Tensor:
     """Return the tokens of a text in order, (N,), or the first ones if a number is given.
 
-    A batch has parallel streams; the text runs through one stream after the other, until a state is fresh.
+    A batch has parallel streams, which are consecutive parts of the text; a fresh state starts a new text.
     """
     runs: list[list[Tensor]] = []
     first = torch.empty(0, dtype=torch.int64)
@@ -208,10 +208,9 @@ def _adaptable(model: nn.Module) -> nn.Module:
 
 
 class _Differentiable(TorchFunctionMode):
-    """In the body, allow a backward pass of recurrent layers in evaluation mode with cuDNN.
+    """In the body, allow cuDNN to compute a backward pass of recurrent layers in evaluation mode.
 
-    cuDNN has one
-    only in training mode, which is equivalent without dropout.
+    cuDNN supports it only in training mode, which is equivalent without dropout.
     """
 
     def __torch_function__(

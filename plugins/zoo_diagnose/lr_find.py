@@ -37,7 +37,7 @@ IRRELEVANT = (
 )  # fmt: skip
 MEANING = {
     "valley": "two thirds along the longest decrease of the loss",
-    "steep": "where the loss falls fastest in it",
+    "steep": "where the loss falls fastest in that decrease",
     "minimum": "a tenth of the rate with the lowest loss",
 }
 
@@ -92,7 +92,7 @@ def _require_writable(path: Path | None) -> None:
     if path is None:
         return
     if path.is_dir():
-        raise OptionError(f"--plot {path} is a folder", hint="name a file in it, such as lr.png")
+        raise OptionError(f"--plot {path} is a folder", hint="name a file in that folder, such as lr.png")
     if not path.parent.is_dir():
         raise OptionError(f"--plot {path}: no such folder: {path.parent}", hint="create it first")
     if not os.access(path.parent, os.W_OK):
@@ -100,7 +100,7 @@ def _require_writable(path: Path | None) -> None:
 
 
 def _words(training: Mapping[str, Any]) -> list[str]:
-    """Return the words for `zoo train` with the same options as this command."""
+    """Return the `zoo train` arguments that match this command's options."""
     words: list[str] = []
     for name, value in training.items():
         flag = "--from" if name == "from_weights" else f"--{name.replace('_', '-')}"

@@ -1,11 +1,11 @@
 """The learning-rate range test: train for a few steps at growing learning rates, and watch the loss.
 
 The rate grows by the same factor at each step, so every decade takes the same number of steps. The test ends
-early once the smoothed loss is four times its lowest, or a loss is not finite. Nothing of the training is
-kept.
+early once the smoothed loss is four times its lowest, or a loss is not finite. The trained weights are
+discarded.
 
 Source: Smith 2017, "Cyclical Learning Rates for Training Neural Networks", section 3.3, arXiv 1506.01186. The
-suggestions are named after those of fast.ai's learner.
+    suggestions have the names that fast.ai's learner uses.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _FEWEST_STEPS = 10
 
 @dataclass(frozen=True, slots=True)
 class RangeTest:
-    """First and last learning rate, and the number of steps. Raises OptionError for a bad value."""
+    """First and last learning rate, and the number of steps. Raises OptionError for an invalid value."""
 
     start: Annotated[float, Meta(gt=0, description="a learning rate above 0")] = 1e-6
     stop: float = 10.0
@@ -65,8 +65,8 @@ class Suggestions:
 
     Attributes:
         steep: where the smoothed loss falls fastest within the valley, measured over a tenth of the test.
-        valley: two thirds into the valley, the longest stretch in which each loss is lower than a tenth of
-            the test earlier.
+        valley: two thirds into the valley, the longest stretch in which each loss is lower than the loss a
+            tenth of the test earlier.
         minimum: a tenth of the rate at which the smoothed loss is lowest, ignoring noise before the valley.
     """
 
@@ -142,7 +142,7 @@ def find_lr(
     progress: bool = True,
     **training: Any,
 ) -> Curve:
-    """Run a range test on what `zoo.train` would train with the same arguments; see `zoo.lr_find`."""
+    """Run a range test for the training that `zoo.train` would run; see `zoo.lr_find`."""
     about = f"trying learning rates from {test.start:g} to {test.stop:g}"
     training["lr"] = test.start  # so that none is chosen
     with trial(
@@ -156,7 +156,7 @@ def find_lr(
             ),
         )
     if curve.fall < 0.05:
-        warn(f"the loss fell by only {curve.fall:.1%}: treat the suggestions with care, or take more steps")
+        warn(f"the loss fell by only {curve.fall:.1%}: treat the suggestions with care, or run more steps")
     return curve
 
 
@@ -164,7 +164,7 @@ def range_test(training: Trial, test: RangeTest, *, report: Report = lambda step
     """Run a range test; return its losses and the rates they suggest.
 
     Raises:
-        Diverged: the loss diverged after too few steps to suggest anything.
+        Diverged: the loss diverged after too few steps to suggest a learning rate.
         ZooError: the loss hardly fell.
     """
     points: list[tuple[float, float]] = []
@@ -197,7 +197,7 @@ def range_test(training: Trial, test: RangeTest, *, report: Report = lambda step
 
 
 def suggest(curve: Sequence[tuple[float, float]]) -> Suggestions:
-    """Return the learning rates suggested by points (learning rate, smoothed loss), the first tenth ignored.
+    """Return the learning rates suggested by points (learning rate, smoothed loss), ignoring the first tenth.
 
     Raises ZooError if the loss falls over less than a fifth of them.
     """
@@ -206,7 +206,7 @@ def suggest(curve: Sequence[tuple[float, float]]) -> Suggestions:
     first, last = _valley(losses, tenth)
     if last - first < len(curve) / 5:
         message = f"the loss hardly falls between learning rates {curve[0][0]:.2g} and {rates[-1]:.2g}"
-        hint = "try more --steps, larger batches (--batch-size), or another --start and --stop"
+        hint = "try more --steps, larger batches (--batch-size), or a different --start and --stop"
         raise ZooError(message, hint=hint)
     steepest = min(range(first, last - tenth + 1), key=lambda n: losses[n + tenth] - losses[n])
     lowest = min(range(first, len(losses)), key=losses.__getitem__)

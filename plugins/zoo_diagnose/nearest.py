@@ -12,16 +12,16 @@ _ROWS = 4096
 
 
 class Nearest:
-    """For each of some vectors, the most similar vectors of a stream by cosine similarity.
+    """For each given vector, the most similar vectors of a stream, by cosine similarity.
 
     Args:
         vectors: (N, F), each of length 1.
         count: number of vectors to find for each vector.
-        skip: for each vector, the number of a stream vector to ignore, such as itself; may be empty.
+        skip: for each vector, the index of a stream vector to ignore, such as itself; may be empty.
 
     Attributes:
         similarities: (N, K), the highest first; -inf where there were fewer than K.
-        numbers: their numbers in the stream, counted from 0, (N, K); arbitrary where the similarity is -inf.
+        numbers: their indices in the stream, (N, K); arbitrary where the similarity is -inf.
     """
 
     def __init__(self, vectors: Tensor, count: int, *, skip: Tensor) -> None:

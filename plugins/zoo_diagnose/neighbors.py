@@ -42,7 +42,8 @@ class Neighbors(Analyzer):
         """Return the table `neighbors`, `neighbors.png`, and scores.
 
         A training image is not its own neighbor. Where labels are known, `nearest_alike` is the share of
-        inputs whose nearest image has the same label, and `alike` the share of all nearest images.
+        inputs whose nearest image has the same label, and `alike` is the share of all nearest images with the
+        input's label.
 
         Raises OptionError if the inputs are not images.
         """
@@ -82,7 +83,7 @@ class Neighbors(Analyzer):
     def _compare(
         self, model: nn.Module, batches: Iterable[Batch], nearest: Nearest, subject: Subject
     ) -> tuple[Labels, dict[int, Tensor]]:
-        """Find the nearest images; return all labels, and the images to draw by number."""
+        """Find the nearest images; return all labels, and the images to draw by index."""
         labels: Labels = []
         images: dict[int, Tensor] = {}
         for features, batch in _features(model, batches, subject):
@@ -102,7 +103,7 @@ def _features(model: nn.Module, batches: Iterable[Batch], subject: Subject) -> I
     for batch in batches:
         if batch.inputs.ndim != 4:
             shape = tuple(batch.inputs.shape)
-            raise OptionError(f"neighbors compares images, but the model reads inputs of {shape}")
+            raise OptionError(f"neighbors compares images, but the model reads inputs of shape {shape}")
         with features_of(model, subject.landmarks) as features:
             model(batch.inputs)
         yield F.normalize(pooled(features.output)), batch

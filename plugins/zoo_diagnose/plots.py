@@ -107,7 +107,7 @@ def _text_width(text: str, size: float) -> float:
 
 
 def _message(text: str, *, title: str, subtitle: str) -> Figure:
-    """Return a figure with a text that says why there is nothing to draw."""
+    """Return a figure with text that explains why no plot is drawn."""
     figure = style.figure(7, 0.34, title=title, subtitle=subtitle)
     left, bottom = 0.02, 0.14 / figure.get_figheight()
     figure.text(left, bottom, text, va="bottom", color=style.INK, fontsize=style.TEXT + 1.5)

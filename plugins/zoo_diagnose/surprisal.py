@@ -107,7 +107,7 @@ class _Scored:
 def _losses(model: nn.Module, batches: Iterable[Batch]) -> tuple[Tensor, Tensor]:
     """Return the predicted tokens (N,) in the order of the text, and their losses in nats (N,).
 
-    A batch has parallel streams; the text runs through one stream after the other, until a state is fresh.
+    A batch has parallel streams, which are consecutive parts of the text; a fresh state starts a new text.
     """
     runs: list[tuple[list[Tensor], list[Tensor]]] = []
     state = None
@@ -125,7 +125,7 @@ def _losses(model: nn.Module, batches: Iterable[Batch]) -> tuple[Tensor, Tensor]
 
 
 def _highest(nats: Tensor, *, count: int, length: int) -> list[tuple[int, int]]:
-    """Return the spans of a length with the highest means that do not overlap."""
+    """Return the non-overlapping spans of a given length with the highest means."""
     length = min(length, len(nats))
     means = nats.unfold(0, length, 1).mean(1)
     spans: list[tuple[int, int]] = []
@@ -156,7 +156,7 @@ def _by_token(scored: _Scored) -> list[dict[str, Any]]:
 
 
 def _visible(word: str) -> str:
-    """Return a token in one line: a newline becomes ↵, and a control character becomes a dot."""
+    """Return a token on one line: a newline becomes ↵, and a control character becomes a dot."""
     return "".join("↵" if sign == "\n" else sign if sign.isprintable() else "·" for sign in word)
 
 

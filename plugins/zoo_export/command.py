@@ -26,9 +26,9 @@ __all__ = ["command"]
 def command(session: Session, weights: str, as_json: bool, **settings: Any) -> None:
     """Export WEIGHTS (an id, a file or a run directory) to another format, and verify the exported file.
 
-    The exported program must reproduce the model's predictions on the test split, or on 2,000 items of it, in
-    batches and texts of several sizes. Otherwise the command fails and leaves no file. An ONNX file is
-    accepted as WEIGHTS by `zoo predict`, `zoo embed`, `zoo sample`, `zoo serve` and `zoo inspect`.
+    The exported program is run on up to 2,000 items of the test split, with several batch sizes and text
+    lengths. If its predictions differ from the model's, the command fails and does not write a file. An ONNX
+    file is accepted as WEIGHTS by `zoo predict`, `zoo embed`, `zoo sample`, `zoo serve` and `zoo inspect`.
 
     \b
     zoo export cifar10-resnet20
@@ -47,7 +47,7 @@ def command(session: Session, weights: str, as_json: bool, **settings: Any) -> N
 
 
 def _verified(result: dict[str, Any], outputs: str) -> str:
-    """Return a line on the verification; `outputs` is the name of the model's outputs."""
+    """Return a line about the verification; `outputs` is the name of the model's outputs."""
     what = f"{result['split']} {result['unit']}" if result["split"] else f"synthetic {result['unit']}"
     counted = f"{result['items']:,} of {result['total']:,} {what}"
     largest = f"{outputs} differ by at most {result['largest_difference']:.1g}"

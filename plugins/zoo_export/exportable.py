@@ -1,4 +1,4 @@
-"""A trained model in the form for export: its inputs and outputs are tensors."""
+"""A trained model in a form that can be exported: its inputs and outputs are tensors."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def exportable(
 ) -> Exportable:
     """Return a copy of a model for an exporter.
 
-    - For a task whose items have one shape, it maps items as in a split to `logits` and their
+    - If all items of the task have the same shape, the copy maps items, as in a split, to `logits` and their
       `probabilities`; or to `outputs`, if the model predicts numbers.
-    - For a task that carries a state, it maps one token of each text in the batch and the state to logits and
-      the next state: `torch.export` cannot make a program for texts of any length from a recurrent network.
+    - If the task carries a state, the copy maps one token of each text in the batch and the state to logits
+      and the next state: `torch.export` cannot export a recurrent network for texts of any length.
 
     The last outputs are the `features`, a vector for each item or text, if the model has any; then, if a
     linear layer reads the mean of feature maps, the `class_maps` (B, classes, h, w), which are the feature
@@ -55,7 +55,7 @@ def exportable(
     Args:
         landmarks: paths of submodules, as for `features_of`; if empty, there are no features. With
             `mean_head`, the path of the linear layer, there are class maps too.
-        context: most tokens that the model reads from an empty state; 0 for no limit.
+        context: maximum number of tokens that the model reads from an empty state; 0 for no limit.
 
     Raises WeightsError if the task supports neither form, or if the model's state cannot be an input.
     """

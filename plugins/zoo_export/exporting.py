@@ -1,4 +1,4 @@
-"""Export a trained model to another format; the file is written once its predictions equal the model's."""
+"""Export a trained model to another format; the file is written once its predictions match the model's."""
 
 from __future__ import annotations
 
@@ -111,9 +111,9 @@ def export(
 
 
 def try_export(module: nn.Module, card: Card, registry: Registry) -> str:
-    """Make a program with torch.export, whatever the spec says, and describe errors in its outputs.
+    """Make a program with torch.export, regardless of the spec, and describe errors in its outputs.
 
-    They are compared on a few synthetic inputs; the text is empty if they are right. Nothing is written.
+    Outputs are compared on a few synthetic inputs; the text is empty if they match. No file is written.
 
     Raises WeightsError if the model cannot be exported, and torch's errors if it cannot be traced.
     """
@@ -130,7 +130,7 @@ def try_export(module: nn.Module, card: Card, registry: Registry) -> str:
 
 
 def write(exporter: Exporter, model: Exportable) -> tuple[bytes, list[str]]:
-    """Return what an exporter writes, and the names of modes, parameters and buffers that it changed."""
+    """Return the bytes that an exporter writes, and names of modes, parameters and buffers it changed."""
     before = _state(model.module)
     with silently():
         content = exporter.write(model)
@@ -152,7 +152,7 @@ def _state(module: nn.Module) -> dict[str, object]:
 
 
 def _written(target: Any, model: Exportable, hint: str | None) -> bytes:
-    """Return what an exporter writes. Raises WeightsError if it changes the model."""
+    """Return the bytes that an exporter writes. Raises WeightsError if it changes the model."""
     exporter = target.make({}, Exporter, flag="--to")  # pyright: ignore[reportAbstractUsage]
     content, changed = write(exporter, model)
     if changed:
@@ -194,7 +194,7 @@ def _exportable(module: nn.Module, card: Card, registry: Registry, task: Task) -
 def _fed(
     card: Card, task: Task, registry: Registry, split: Split | None, data: Mapping[str, Any] | None
 ) -> tuple[Any, Split]:
-    """Return the items of a split and its name. Raises as `open_fed` does, with a hint to use --synthetic."""
+    """Return the items of a split and its name. Raises as `open_fed` does, hinting at --synthetic."""
     try:
         _, fed = open_fed(card, task, registry, data=data)
     except DataError as error:
@@ -214,7 +214,7 @@ def _verified(
     tolerance: float = TOLERANCE,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Verification:
-    """Compare a program with the module that it was made from."""
+    """Compare a program with the module that it was exported from."""
     maps = CLASS_MAPS in program.outputs
 
     def running(module: nn.Module) -> Runner:

@@ -1,9 +1,9 @@
 """Read the metadata of an ONNX file without ONNX, from its protobuf messages. Torch-free.
 
 zoo's files have a checksum: their metadata holds the sha256 of the file, computed with that field zeroed, so
-that damage is detected before anything is run. A file can name other files in many places, and ONNX Runtime
-opens them. So only the fields in a table are accepted: those of an export, none of which can name a file,
-whatever later versions of ONNX add.
+that damage is detected before anything is run. An ONNX file can refer to other files in many places, and ONNX
+Runtime opens them. Only the fields in a table are therefore accepted: those that an export writes, none of
+which can refer to a file, even if later versions of ONNX add fields.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Described(msgspec.Struct):
 def described(content: bytes) -> Described:
     """Return the metadata of a file. Raises NotOnnx."""
     if content[4:8] == b"ORTM":  # ONNX Runtime would read it as a file of its own format
-        raise NotOnnx("it is an ORT file as well")
+        raise NotOnnx("it is also an ORT file")
     found = Described({})
     try:
         _walk(content, 0, len(content), "ModelProto", found, 0)
@@ -95,7 +95,7 @@ def described(content: bytes) -> Described:
     if found.graphs == 0:
         raise NotOnnx("it is not an ONNX model")
     if found.checksum is not None and found.texts[_CHECKSUM] != _digest(content, found.checksum):
-        raise NotOnnx("its content is not what was written")
+        raise NotOnnx("its content does not match its checksum")
     return found
 
 
@@ -118,7 +118,7 @@ def _digest(content: bytes, checksum: tuple[int, int]) -> str:
 
 
 def _walk(content: bytes, start: int, end: int, kind: str, found: Described, depth: int) -> None:
-    """Read a message and those inside it. Raises NotOnnx, or IndexError where it is truncated."""
+    """Read a message and the messages inside it. Raises NotOnnx, or IndexError if it is truncated."""
     if depth > _DEEPEST:
         raise NotOnnx("its graphs are nested too deeply")
     for number, wire, first, last in _fields(content, start, end):
@@ -155,7 +155,7 @@ def _note(content: bytes, start: int, end: int, found: Described) -> None:
 
 
 def _fields(content: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield number, wire type and place of each field; a varint's value instead of its place."""
+    """Yield the number, wire type and position of each field, or a varint's value instead of its position."""
     at = start
     while at < end:
         key, at = _varint(content, at, end)
@@ -176,7 +176,7 @@ def _fields(content: bytes, start: int, end: int) -> Iterator[tuple[int, int, in
 
 
 def _varint(content: bytes, at: int, end: int) -> tuple[int, int]:
-    """Return a number and the position of the next field. Raises IndexError where it is truncated."""
+    """Return a number and the position of the next field. Raises IndexError if the file is truncated."""
     value = shift = 0
     while True:
         if at >= end or shift > 63:

@@ -1,7 +1,7 @@
-"""Start a program in a new process, from only the content of a file, as it will be started later.
+"""Start a program in a new process, from only the content of its file, as users will start it later.
 
-Data that an exporter kept in memory, or beside the file, is missing there. The caller uses `fresh_process`;
-the new process runs `main`, and imports torch only if the format needs it.
+Data that an exporter kept in memory, or in other files, is not available there. The caller uses
+`fresh_process`; the new process runs `main`, and imports torch only if the format needs it.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def fresh_process(spec: ExporterSpec, registry: Registry, threads: int) -> Gener
 
 
 def _ask(process: subprocess.Popen[bytes], printed: IO[bytes], signature: object, arrays: Arrays) -> Arrays:
-    """Start a program from its content, or run it. Raises as `fresh_process` says.
+    """Start a program from its content, or run it. Raises the errors that `fresh_process` describes.
 
     Args:
         signature: signature of the program to start; None to run the started program.

@@ -1,4 +1,4 @@
-"""Convert a model to a torch.export program, for any batch size, without paths of this machine."""
+"""Convert a model to a torch.export program, for any batch size, without paths from this machine."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def trace(module: nn.Module, inputs: Mapping[str, Tensor], ports: Signature) -> 
 
 
 def _takes_several(module: nn.Module) -> bool:
-    """Return whether a module takes any number of tensors: `forward(self, tokens, *state)`."""
+    """Return whether a module accepts any number of tensors: `forward(self, tokens, *state)`."""
     return any(each.kind is each.VAR_POSITIONAL for each in signature(module.forward).parameters.values())
 
 

@@ -38,8 +38,8 @@ class Verification:
     Attributes:
         items: number of items compared one by one.
         total: number of items in the split.
-        disagreements: number of items predicted differently, whose two largest logits differ by less than
-            `largest_difference`.
+        disagreements: number of items that are predicted differently, but whose two largest logits differ by
+            less than `largest_difference`.
         largest_difference: largest difference between the program's logits and the model's.
         tolerance: largest difference that may be due to rounding, relative to the largest logit.
     """
@@ -83,7 +83,7 @@ def _largest(differences: NDArray[Any]) -> NDArray[Any]:
 
 def refused(why: str) -> WeightsError:
     """Return the error for a program that differs from its model."""
-    hint = "no file was written; this is a bug of the exporter, or a layer that it does not support"
+    hint = "no file was written; this is a bug in the exporter, or a layer that it does not support"
     return WeightsError(f"the exported program is wrong: {why}", hint=hint)
 
 
@@ -92,7 +92,7 @@ def synthetic_items(task: Task, arguments: Mapping[str, Any], count: int) -> Any
     generator = torch.Generator().manual_seed(seed_for(0, "export"))
     if isinstance(task, CarriesState):
         if task.spec.labels is None:
-            raise OptionError(f"cannot generate synthetic inputs for {task.name}: its spec names no labels")
+            raise OptionError(f"cannot generate synthetic inputs for {task.name}: its spec has no labels")
         return torch.randint(arguments[task.spec.labels[0]], (count + 1,), generator=generator)
     assert isinstance(task.processor, TakesItems)
     item = torch.from_numpy(task.processor.item(arguments))
@@ -136,7 +136,7 @@ def verify(
 class _Pair:
     """A model, the program made from it, and the results of their comparison so far.
 
-    For each item that they predict differently, the margin is kept.
+    The margin of each item that they predict differently is recorded.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class _Pair:
         """Compare both item by item, and the first items in batches of several sizes."""
         count = min(len(items), ITEMS)
         if count == 0:
-            raise DataError("there are no items to verify the file on")
+            raise DataError("the file cannot be verified: the split has no items")
         self.found.total = len(items)
         first = np.stack([np.asarray(items[n][0]) for n in range(min(64, count))])
         first = first[np.arange(64) % len(first)]
@@ -187,7 +187,7 @@ class _Pair:
     def read(self, tokens: Any, report: Callable[[int, int], None]) -> None:
         """Compare both token by token, with several batch sizes and lengths, and then for the whole text."""
         if len(tokens) < 2:
-            raise DataError("there are no tokens to verify the file on")
+            raise DataError("the file cannot be verified: the split has no tokens")
         self.found.total = len(tokens) - 1
         some = torch.as_tensor(tokens[: ITEMS + 1]).long().numpy()
         for lanes in _BATCHES:
@@ -245,11 +245,11 @@ class _Pair:
             return
         ours = self._task.probabilities(torch.from_numpy(logits)).numpy()
         if not np.abs(ours - found["probabilities"]).max() <= self.found.tolerance:
-            raise refused("its probabilities are not those of its logits")
+            raise refused("its probabilities do not match its logits")
 
 
 def _outputs(runner: Runner, pieces: list[NDArray[np.int64]]) -> Arrays:
-    """Return a runner's outputs after each token of several pieces of text, (T, B, ...)."""
+    """Return the outputs of a runner after each token of several pieces of text, (T, B, ...)."""
     state, found = None, list[Arrays]()
     with runner.reading() as step:
         for tokens in pieces:

@@ -1,4 +1,4 @@
-"""Unpack archives file by file, and accept each file only if its sha256 is right."""
+"""Unpack archives file by file, and accept each file only if its sha256 matches."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _EVAL_PIXELS = 500 * 64 * 64
 
 @runtime_checkable
 class ReadsAhead(Protocol):
-    """A split of images that gets the indices of all batches of an epoch at once, to read ahead."""
+    """A split of images that receives the indices of all batches of an epoch at once, to read ahead."""
 
     def batches(self, chosen: Sequence[Sequence[int]], /) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the images (B, C, H, W), uint8, and the labels of each batch of indices, in order.
@@ -49,15 +49,14 @@ class ImageBatches:
     def feed(self, dataset: Dataset, card: Card) -> Dataset:
         """Return the images, normalized with the card's mean and standard deviation.
 
-        Classes are matched by name, in any order; the data may lack some.
-
-        Raises DataError if the images have another size than the card's, or a class that the card lacks.
+        Classes are matched by name, in any order; the data may have only some of them. Raises DataError if
+        the size of the images differs from the card's, or if a class is not in the card.
         """
         for key in ("in_channels", "image_size"):
             ours, theirs = card.arguments[key], dataset.dims[key]
             if ours != theirs:
-                hint = f"it was trained on {card.dataset.name}"
-                raise DataError(f"the data has {key}={theirs}, but the model {key}={ours}", hint=hint)
+                hint = f"the model was trained on {card.dataset.name}"
+                raise DataError(f"the data has {key}={theirs}, but the model has {key}={ours}", hint=hint)
         theirs, ours = ([*map(str, of.preprocess["classes"])] for of in (dataset, card))
         split, dims = dataset.split, {**dataset.dims, "num_classes": len(ours)}
         if theirs != ours:
@@ -132,7 +131,7 @@ def _near(images: Any, device: str) -> Any:
 
 
 def _chunks(order: Tensor, config: TrainConfig) -> list[Tensor]:
-    """Split an order into batches; a last batch of one image joins the previous: BatchNorm needs two."""
+    """Split an order into batches; a last single image joins the previous batch, as BatchNorm needs two."""
     chunks = list(order.split(config.batch_size))
     if config.batch_size > 1 and len(chunks) > 1 and len(chunks[-1]) == 1:
         chunks[-2:] = [torch.cat(chunks[-2:])]
@@ -140,7 +139,7 @@ def _chunks(order: Tensor, config: TrainConfig) -> list[Tensor]:
 
 
 def _part(count: int, rank: int, world_size: int, beside: int) -> tuple[Tensor, float]:
-    """Return the positions of a process's part of a batch, after the preceding image's if `beside`.
+    """Return the positions of a process's part of a batch, after the preceding one if `beside`.
 
     The second value is the part's share of the batch.
     """
@@ -160,7 +159,7 @@ def _generator(*position: int | str) -> torch.Generator:
 
 
 def _fetched(images: Any, wanted: Sequence[Sequence[int]]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the images and labels of each batch of indices; a split that reads ahead gets all of them."""
+    """Yield the images and labels of each batch of indices; a split that reads ahead receives all."""
     if not isinstance(images, ReadsAhead):
         yield from (_fetch(images, indices) for indices in wanted)
         return

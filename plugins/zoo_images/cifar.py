@@ -1,7 +1,7 @@
 """CIFAR-10 and CIFAR-100 from their binary releases: a record is one or two labels and 3,072 bytes of pixels.
 
-Source: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009. The hashes of CIFAR-100 are
-those of TensorFlow Datasets (the archive) and of torchvision for Ruby (its two files).
+Source: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009. The hashes of CIFAR-100
+come from TensorFlow Datasets (the archive) and torchvision for Ruby (its two files).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ValSize = Annotated[int, Meta(ge=0, le=49_999)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """An archive and its files of images, with their sha256.
+    """An archive and its image files, with their sha256.
 
     Attributes:
         files: the number of images and the sha256 of each file; the last file is the test split.
@@ -96,7 +96,7 @@ def cifar10(*, root: str | None = None, val_size: ValSize = 5_000) -> ImageSet:
 
     Args:
         root: folder that contains `cifar-10-batches-bin`.
-        val_size: number of training images to use as val split, from the end; with 0, all are used for
+        val_size: number of training images to use as the val split, from the end; with 0, all are used for
             training.
 
     Raises:
@@ -114,7 +114,7 @@ def cifar100(
 
     Args:
         root: folder that contains `cifar-100-binary`.
-        val_size: number of training images to use as val split, from the end; with 0, all are used for
+        val_size: number of training images to use as the val split, from the end; with 0, all are used for
             training.
         labels: `"fine"` for the 100 classes, `"coarse"` for the 20 groups of classes.
 

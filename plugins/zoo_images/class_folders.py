@@ -41,11 +41,11 @@ def find_images(
     """Return the names of the classes, and the images of train, val and test, sorted by path.
 
     Without split folders, the `shares` of val and test are drawn from each class. If the shares are 0, the
-    images may serve to measure a model with more classes: one class is enough, and empty class folders are
-    skipped.
+    images may be meant for evaluating a model with more classes, so one class is enough, and empty class
+    folders are skipped.
 
-    Raises DataError if the folders do not follow LAYOUT, a class has no images or none left to train on, or
-    the splits have different classes.
+    Raises DataError if the folders do not follow LAYOUT, a class has no images, or no images left for
+    training, or the splits have different classes.
     """
     home = existing(root, LAYOUT)
     places, undivided = _split_folders(home) or {"train": home}, not any(shares.values())
@@ -78,7 +78,7 @@ def existing(root: str, layout: str) -> Path:
         home = Path(root).expanduser()
         exists = home.is_dir()
     except (OSError, RuntimeError) as error:  # too long, or an unknown home
-        raise DataError(f"{root!r} cannot be the name of a folder: {error}") from None
+        raise DataError(f"{root!r} is not a valid folder name: {error}") from None
     if not exists:
         raise DataError(f"there is no folder {root!r}", hint=layout)
     return home

@@ -25,10 +25,10 @@ class Classification(ImageBatches, Task):
     def step(
         self, model: nn.Module, batch: Batch, state: State = None, *, config: TrainConfig | None = None
     ) -> Step:
-        """Return the cross-entropy, and as sums the loss and the number of correct images.
+        """Return the cross-entropy, and the sums: the loss and the number of correct images.
 
-        With more than ten classes, the sums also count labels among the five most likely classes; in
-        evaluation mode they include the confusion matrix (K, K), with a row for each label.
+        With more than ten classes, the sums also count images whose label is among the five most likely
+        classes; in evaluation mode they include the confusion matrix (K, K), with a row for each label.
         """
         logits: Tensor = model(batch.inputs)  # (B, K)
         logits = logits.float()
@@ -65,7 +65,7 @@ class Classification(ImageBatches, Task):
     def details(self, sums: Mapping[str, Tensor], preprocess: Mapping[str, Any]) -> dict[str, Any]:
         """Return each class's count and accuracy, and the numbers of images `confusion[label][predicted]`.
 
-        The details include `missing_classes`, the classes without an image.
+        The details include `missing_classes`, the classes without images.
         """
         confusion = sums["confusion"].long()
         counts = confusion.sum(1)

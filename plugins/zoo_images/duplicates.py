@@ -22,7 +22,7 @@ def warn_of_duplicates(
     """Warn in one line if the same file is in two splits, or has different labels.
 
     Args:
-        root: the folder that the files are in, left out of their names.
+        root: the folder of the files, omitted from their names in the warning.
         splits: the files of train, val and test.
         labels: the label or labels of each image, in the order of the splits.
         hashes: the sha256 of each file, in the same order.

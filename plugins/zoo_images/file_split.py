@@ -1,7 +1,7 @@
-"""Image files that are decoded each time they are read, for sets whose decoded images do not fit the disk.
+"""Image files that are decoded each time they are read, for sets whose decoded images do not fit on the disk.
 
-Worker processes read ahead. An item depends only on its index, so a training that resumes within an epoch
-only requests the remaining batches: a loader has no state to save.
+Worker processes read ahead. An item depends only on its index, so a run that resumes within an epoch only
+requests the remaining batches: the loader has no state to save.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class FileSplit:
 
 
 class _Attempts:
-    """Images, or the reason that one cannot be read: a worker's error would reach the user as a traceback."""
+    """Images, or the reason why one cannot be read: a worker's error would reach the user as a traceback."""
 
     def __init__(self, split: FileSplit) -> None:
         self._split = split
@@ -90,10 +90,10 @@ def _stacked(items: Sequence[Tensor | str]) -> Tensor | str:
 
 
 def _begin(training: int, _: int) -> None:
-    """Ignore Ctrl-C in a worker, since the training saves and ends its workers, and end if it is killed.
+    """Ignore Ctrl-C in a worker, as the training process handles it; exit if that process is killed.
 
-    torch only checks the worker's parent, which is another process if multiprocessing forks workers from a
-    server.
+    torch only checks the worker's parent, which is a different process if multiprocessing forks workers from
+    a server.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_watch, args=[training], daemon=True).start()

@@ -31,10 +31,10 @@ def folder(
 ) -> ImageSet:
     """Read images in class folders: `root/cat/1.jpg`, or `root/train/cat/1.jpg` beside `val` and `test`.
 
-    Classes are named after their folders. Hidden files and files without an image's suffix are skipped. Each
-    image is rotated by its EXIF orientation, transparency becomes white, and the center square is resized.
-    Images of more than 67,108,864 pixels (8192 x 8192) are refused. Decoded images are cached. A warning
-    reports files that are in two splits or in two classes.
+    Classes are named after their folders. Hidden files and files without an image suffix are skipped. Each
+    image is rotated according to its EXIF orientation, transparency becomes white, and the center square is
+    resized. Images of more than 67,108,864 pixels (8192 x 8192) are rejected. Decoded images are cached. A
+    warning reports files that are in two splits or in two classes.
 
     Args:
         root: folder of class folders, or of `train`, `val` (or `valid`, `validation`) and `test` with class
@@ -45,7 +45,7 @@ def folder(
         test_share: fraction of each class to draw for test, likewise.
         split_seed: random seed of the split, which depends only on the names of the images.
         cache: keep the decoded images on disk. Otherwise, worker processes decode them in each epoch, for
-            sets whose decoded images do not fit the disk.
+            sets whose decoded images do not fit on the disk.
 
     Raises:
         DataError: an image cannot be read, a class has no images, or the splits have different classes.

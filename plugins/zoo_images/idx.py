@@ -24,7 +24,7 @@ _MAX_BYTES = 1 << 26
 def unpacked(path: Path, *, sha256: str) -> bytes:
     """Return the content of a file, decompressed if its name ends in `.gz`.
 
-    Raises DataError if it cannot be read or decompressed, or if the content has another sha256.
+    Raises DataError if it cannot be read or decompressed, or if the sha256 of the content differs.
     """
     try:
         with open_regular(path) as file:

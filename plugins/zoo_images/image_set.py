@@ -39,7 +39,7 @@ class ImageSplit:
         self._copies: dict[str, ImageSplit] = {}
 
     def on(self, device: str) -> ImageSplit:
-        """Return this split with its tensors on a GPU, copied once, if they fit; otherwise itself."""
+        """Return this split with its tensors on a GPU, copied once, if they fit; otherwise unchanged."""
         if device not in self._copies and _fits_on(device, self.images, self.labels):
             self._copies[device] = ImageSplit(
                 self.images.to(device), self.labels.to(device), files=self.files
@@ -160,7 +160,7 @@ def statistics_from(counts: Tensor) -> Statistics:
 
 
 def _fits_on(device: str, *tensors: Tensor) -> bool:
-    """Return whether a device is a GPU with free memory of four times the size of some tensors."""
+    """Return whether a device is a GPU whose free memory is at least four times the size of some tensors."""
     if torch.device(device).type != "cuda":
         return False
     free, _ = torch.cuda.mem_get_info(device)

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Kept(NamedTuple):
-    """An array of bytes, and its folder in the cache; None if it is only in memory."""
+    """An array of bytes, and its folder in the cache, or None if the array is only in memory."""
 
     content: Tensor
     home: Path | None
@@ -39,7 +39,8 @@ class Kept(NamedTuple):
 def kept(place: str, source: object, make: Callable[[], Tensor], *, what: str) -> Kept:
     """Return an array of bytes from the cache, making and storing it first if necessary.
 
-    If it cannot be stored, because the disk is full or the cache cannot be written, it is only in memory.
+    If it cannot be stored, because the disk is full or the cache cannot be written, it is kept only in
+    memory.
 
     Args:
         place: the folder inside the cache, such as `decoded/mnist`.

@@ -42,7 +42,7 @@ class Labeled:
 
 
 def find_labeled(root: str) -> tuple[list[str], dict[Split, list[Labeled]]]:
-    """Return the names of the classes, and the images by split; those of `labels.csv` are all in train.
+    """Return the names of the classes, and the images by split; all images of `labels.csv` are in train.
 
     Classes in a column of labels are sorted by name; classes that are columns keep their order.
 
@@ -65,7 +65,7 @@ def find_labeled(root: str) -> tuple[list[str], dict[Split, list[Labeled]]]:
     for split, table in tables.items():
         theirs, rows = _read_table(table)
         if strange := [name for name in theirs if name not in classes]:
-            raise DataError(f"{table} has {strange[0]!r}, which {tables['train']} does not have")
+            raise DataError(f"{table} has the class {strange[0]!r}, which is not in {tables['train']}")
         splits[split] = _located(rows, images, home, table)
         for row in splits[split]:
             if seen.setdefault(row.path, table) != table:
@@ -81,7 +81,7 @@ def _located(
     for name, labels in rows.items():
         places = images.get(name.replace("\\", "/").removeprefix("./"), [])
         if not places:
-            hint = f"images end in {', '.join(SUFFIXES)}"
+            hint = f"image files end in {', '.join(SUFFIXES)}"
             raise DataError(f"{table} names {name!r}, but there is no such image in {home}", hint=hint)
         if len(places) > 1:
             raise DataError(f"{table} names {name!r}, which could be {places[0]} or {places[1]}")
@@ -120,7 +120,7 @@ def _read_table(path: Path) -> tuple[list[str], dict[str, tuple[str, ...]]]:
     """Return the classes of a table, and the labels of each image by its name in the table."""
     lines = list(_lines(path))
     if len(lines) < 2:
-        raise DataError(f"{path} lists no images", hint=LAYOUT)
+        raise DataError(f"{path} does not list any images", hint=LAYOUT)
     (_, header), *rows = lines
     _require_commas(header, path)
     header = [name.strip() for name in header]
@@ -138,11 +138,13 @@ def _read_table(path: Path) -> tuple[list[str], dict[str, tuple[str, ...]]]:
     table: dict[str, tuple[str, ...]] = {}
     for (number, name, _), those in zip(named, labels, strict=True):
         if not name or name in table:
-            raise DataError(f"{path}, line {number} {f'names {name!r} again' if name else 'names no image'}")
+            raise DataError(
+                f"{path}, line {number} {f'names {name!r} again' if name else 'has no image name'}"
+            )
         table[name] = those
     classes = sorted({name for those in labels for name in those}) if lists else header[1:]
     if not classes:
-        raise DataError(f"{path} gives no image a label", hint=LAYOUT)
+        raise DataError(f"{path} does not label any image", hint=LAYOUT)
     return classes, table
 
 
@@ -176,7 +178,7 @@ def _marked(rows: list[tuple[int, str, list[str]]], classes: list[str], path: Pa
         for name, mark in zip(classes, marks, strict=True):
             if mark.strip() not in _MARKS:
                 message = f"{path}, line {number}: {name!r} must be 0 or 1 (got {mark.strip()!r:.40})"
-                raise DataError(message, hint="a column of labels is called `labels` or `tags`")
+                raise DataError(message, hint="the column of labels must be called `labels` or `tags`")
         pairs = zip(classes, marks, strict=True)
         labels.append(tuple(name for name, mark in pairs if _MARKS[mark.strip()]))
     return labels

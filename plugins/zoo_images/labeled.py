@@ -38,7 +38,7 @@ def labeled(
         root: folder with the CSV files, and with the images in it or in subfolders.
         size: height and width in pixels.
         channels: 3 for color, 1 for gray.
-        val_share: fraction of the images to draw for val, without a file for it.
+        val_share: fraction of the images to draw for val if there is no CSV file for it.
         test_share: fraction of the images to draw for test, likewise.
         split_seed: random seed of the split, which depends only on the names of the images.
 

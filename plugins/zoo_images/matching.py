@@ -22,10 +22,9 @@ _NAMED = 5
 
 
 def match_classes(theirs: Sequence[str], ours: Sequence[str]) -> list[int]:
-    """Return the model's number for each class of the data.
+    """Return the model's class index for each class of the data.
 
-    A name that the model lacks matches the only class that differs from it just in case, spaces and
-    punctuation.
+    A name that is not in the model matches the only class that is equal up to case, spaces and punctuation.
 
     Raises DataError if no class matches, or if two classes of the data match the same one.
     """
@@ -44,7 +43,7 @@ def match_classes(theirs: Sequence[str], ours: Sequence[str]) -> list[int]:
     if len({*numbers}) < len(numbers):
         twice = next(number for number in numbers if numbers.count(number) > 1)
         both = " and ".join(repr(name) for name, number in found.items() if number == twice)
-        raise DataError(f"{both} of the data both match the class {ours[twice]!r}")
+        raise DataError(f"{both} in the data both match the class {ours[twice]!r}")
     return numbers
 
 
@@ -60,7 +59,7 @@ def renumbered(images: Any, numbers: Sequence[int], count: int) -> Any:
 
 
 class _Renumbered:
-    """Any map-style dataset of images and labels, with other labels."""
+    """Any map-style dataset of images and labels, with renumbered labels."""
 
     def __init__(self, images: Any, table: Tensor, count: int) -> None:
         self._images, self._table, self._count = images, table, count

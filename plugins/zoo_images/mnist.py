@@ -1,7 +1,7 @@
-"""MNIST and Fashion-MNIST: gray images of 28×28 pixels in four idx files each.
+"""MNIST and Fashion-MNIST: grayscale images of 28×28 pixels in four idx files each.
 
 Sources: LeCun, Bottou, Bengio and Haffner, "Gradient-Based Learning Applied to Document Recognition", 1998;
-Xiao, Rasul and Vollgraf, "Fashion-MNIST", arXiv:1708.07747. The hashes of the `.gz` files are those of
+Xiao, Rasul and Vollgraf, "Fashion-MNIST", arXiv:1708.07747. The hashes of the `.gz` files come from
 TensorFlow Datasets.
 """
 
@@ -60,15 +60,15 @@ class Release:
     ) -> ImageSet:
         """Read the training and the test images.
 
-        The four files may be gzipped or not, since the hashes of their content are checked.
+        The four files may be gzipped or not: the hashes of their uncompressed content are checked.
 
         Args:
             root: folder that contains `mnist` or `fashion-mnist`, a folder with the four files; torchvision's
                 names, `MNIST/raw` and `FashionMNIST/raw`, work too.
-            val_size: number of training images to use as val split, from the end.
-            size: height and width in pixels; the image is padded with black, such as to 32 for a CIFAR
+            val_size: number of training images to use as the val split, from the end.
+            size: height and width in pixels; images are padded with black, for example to 32 for a CIFAR
                 network.
-            channels: 3 repeats the gray channel, for a model that reads colors.
+            channels: 3 repeats the gray channel, for models that read color images.
 
         Raises:
             DataError: a file is missing, damaged or has the wrong sha256.

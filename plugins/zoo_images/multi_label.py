@@ -26,8 +26,8 @@ class MultiLabel(ImageBatches, Task):
     ) -> Step:
         """Return the binary cross-entropy, a mean over images and classes.
 
-        The sums are the loss; the numbers of correct, missing and wrong labels at a probability of one half;
-        and the histograms (2, K, bins) from which each class's average precision is computed. A blended
+        The sums are the loss; the numbers of correct, missing and wrong labels at a probability threshold of
+        0.5; and the histograms (2, K, bins) from which each class's average precision is computed. A blended
         target of at least one half counts as a label.
         """
         logits: Tensor = model(batch.inputs)  # (B, K)
@@ -58,10 +58,10 @@ class MultiLabel(ImageBatches, Task):
         return {"loss": math.log(2)}
 
     def metrics(self, sums: Mapping[str, Any], count: int, preprocess: Mapping[str, Any]) -> dict[str, float]:
-        """Return `mAP`, the loss in nats per label, and `f1`, micro-averaged at a probability of one half.
+        """Return `mAP`, the loss in nats per label, and `f1`, micro-averaged at a threshold of 0.5.
 
-        mAP is the mean average precision of the classes that have an image, or 0 without any. F1 is 0 without
-        any label.
+        mAP is the mean average precision of the classes that have images, or 0 if none has. F1 is 0 without
+        labels.
         """
         precisions = average_precision(sums["histograms"])
         known = precisions[~precisions.isnan()]
@@ -71,9 +71,9 @@ class MultiLabel(ImageBatches, Task):
         return {"mAP": mean, "loss": sums["loss"] / count, "f1": f1}
 
     def details(self, sums: Mapping[str, Tensor], preprocess: Mapping[str, Any]) -> dict[str, Any]:
-        """Return each class's number of images and its average precision, None without images.
+        """Return each class's number of images and its average precision, None if it has no images.
 
-        The details include `missing_classes`, the classes without an image.
+        The details include `missing_classes`, the classes without images.
         """
         counts = sums["histograms"][1].sum(1).long().tolist()
         precisions = average_precision(sums["histograms"]).tolist()

@@ -53,7 +53,7 @@ class _ImageProcessor(Processor):
         return np.zeros((dims["in_channels"], dims["image_size"], dims["image_size"]), np.uint8)
 
     def input_reader(self, card: Card) -> InputReader:
-        """Return the reader of images: the central square, resized."""
+        """Return a reader that resizes the central square of each image."""
         return image_reader(size=card.arguments["image_size"], channels=card.arguments["in_channels"])
 
 
@@ -81,7 +81,7 @@ class LabelProcessor(_ImageProcessor):
     def predictions(
         self, outputs: NDArray[Any], preprocess: Mapping[str, Any], *, top: int | None = None
     ) -> Sequence[Prediction]:
-        """Return the classes of each image by probability: those of at least one half, or the first `top`."""
+        """Return each image's classes, most likely first: those of at least one half, or the first `top`."""
         names, found = preprocess["classes"], list[Prediction]()
         for values in np.exp(-np.logaddexp(0, -outputs)):  # the logistic function, without overflow
             count = top or int((values >= 0.5).sum())

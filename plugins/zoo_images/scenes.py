@@ -1,6 +1,6 @@
-"""Synthetic scenes: several kinds of shapes in one image, a multi-label set that needs no download.
+"""Synthetic scenes: several kinds of shapes in one image, a multi-label dataset without a download.
 
-Each image has 0 to `objects` shapes of any kinds, over a noisy background with clutter, and its labels are
+Each image has 0 to `objects` shapes of any kind, over a noisy background with clutter, and its labels are
 the kinds in it. Image number i depends only on (seed, split, i).
 """
 
@@ -53,14 +53,14 @@ def scenes(
 
     Args:
         size: height and width in pixels.
-        objects: maximum number of shapes in an image; all numbers down to 0 are equally likely.
+        objects: maximum number of shapes in an image; all counts from 0 to this are equally likely.
         clutter: number of lines and dots in each image.
         train_size: number of images in the train split.
         val_size: number of images in the val split.
         test_size: number of images in the test split.
         seed: random seed of the images.
 
-    Raises OptionError if all images together would take more than 400 MB.
+    Raises OptionError if the images would take more than 400 MB in total.
     """
     counts: dict[Split, int] = {"train": train_size, "val": val_size, "test": test_size}
 

@@ -1,4 +1,4 @@
-"""Synthetic shapes: a classification set that needs no download, with the bounding box of every object.
+"""Synthetic shapes: a classification dataset without a download, with the bounding box of every object.
 
 Each image has `objects` shapes of one kind, its label, over a noisy background with clutter: lines and dots
 that belong to no class. Image number i depends only on (seed, split, i).
@@ -114,7 +114,7 @@ def shapes(
         test_size: number of images in the test split.
         seed: random seed of the images.
 
-    Raises OptionError if all images together would take more than 400 MB.
+    Raises OptionError if the images would take more than 400 MB in total.
     """
     style = Style(size, objects, clutter, seed)
     counts: dict[Split, int] = {"train": train_size, "val": val_size, "test": test_size}
@@ -137,14 +137,15 @@ def drawn(
     Args:
         name: name of the dataset.
         make: returns a split from images (N, 3, size, size) and int16 (N, objects, 5); see `Shapes`.
-        plan: returns the kinds of the objects in an image, given the split and its number, and its seed.
+        plan: returns the kinds of the objects in an image, and its seed, given the split and the image's
+            number.
 
-    Raises OptionError if all images would take more than 400 MB.
+    Raises OptionError if the images would take more than 400 MB in total.
     """
     total, most = sum(counts.values()), _MOST_BYTES // (3 * style.size**2)
     if total > most:
         size = f"{style.size}×{style.size}"
-        message = f"{most:,} images of {size} pixels are the maximum (got {total:,})"
+        message = f"{most:,} images of {size} pixels fit into the 400 MB limit (got {total:,})"
         raise OptionError(message, hint="set a smaller size, train_size, val_size or test_size")
     shape, border = (total, 3, style.size, style.size), total * 3 * style.size**2
 

@@ -1,4 +1,4 @@
-"""Small made-up images, for checks that must be fast."""
+"""Small synthetic images for fast checks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.interfaces import Dataset, Split
 
 
 class TinyImages(Dataset):
-    """Noise tinted by class: 3×32×32, 10 classes, 40 training images and 10 in each other split.
+    """Noise tinted by class: 3×32×32, 10 classes, 40 training images and 10 in each of the other splits.
 
     Args:
         size: height and width of the images.

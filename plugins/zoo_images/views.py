@@ -26,8 +26,8 @@ class Views(nn.Module):
     """A classifier that averages probabilities over six views of each image.
 
     The views are the image, and the image shifted by 1/32 of its size (1 pixel of 32) towards one corner and
-    towards the opposite corner, with reflected borders; each of the three both unchanged and mirrored.
-    Source: test-time augmentation of the lesson; Jordan 2024, arXiv 2404.00498, section 3.
+    towards the opposite corner, with reflected borders; each of the three is used unchanged and mirrored.
+    Source: the lesson's test-time augmentation; Jordan 2024, arXiv 2404.00498, section 3.
 
     Args:
         mean: computes the logits (B, K) with the mean probabilities of logits (views, B, K).

@@ -39,7 +39,7 @@ def command(session: Session, name: str, kind: NewKind, task: str | None, out: P
     registry = session.registry
     if task and kind in _WITHOUT_TASK:
         article = "an" if kind == "exporter" else "a"
-        raise OptionError(f"{article} {kind} takes no task (got {task!r})", hint="leave --task out")
+        raise OptionError(f"{article} {kind} does not have a task (got {task!r})", hint="leave --task out")
     ctx = click.get_current_context().find_root()
     commands = ctx.command.list_commands(ctx) if isinstance(ctx.command, click.Group) else []
     taken = [*(plugin.name for plugin in registry.plugins), *registry.names.words(), *commands]

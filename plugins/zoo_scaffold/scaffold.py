@@ -119,13 +119,15 @@ def _words(name: str, kind: NewKind, taken: Iterable[str]) -> dict[str, str]:
     if not _NAME.fullmatch(name) or keyword.iskeyword(module) or class_name in _USED:
         raise OptionError(
             f"invalid plugin name {name!r}",
-            hint="use lower-case words and digits joined by -, such as tiny-net; names of Python and zoo "
-            "are reserved",
+            hint="use lower-case words and digits joined by -, such as tiny-net; "
+            "names that Python or zoo uses are reserved",
         )
     if name in taken:
-        raise OptionError(f"the name {name!r} is already taken", hint="`zoo list` and `zoo plugins` show all")
+        raise OptionError(
+            f"the name {name!r} is already taken", hint="`zoo list` and `zoo plugins` show them"
+        )
     article = "an" if kind[0] in "ae" else "a"
-    entry = {"task": f"`{name}`, and data and a model to try it with", "command": f"`zoo {name}`"}
+    entry = {"task": f"`{name}`, with a dataset and a model to try it", "command": f"`zoo {name}`"}
     return {
         "name": name,
         "package": f"zoo_{module}",

@@ -1,4 +1,4 @@
-"""Limits on the number and the duration of requests: an ASGI layer."""
+"""An ASGI layer that limits the number and the duration of requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Admission"]
 
 
 class Admission:
-    """Admits requests that compute something, within the limits. A request ends when its client disconnects.
+    """Admits requests that compute something, within limits. A request ends when its client disconnects.
 
     Attributes:
         inside: number of requests that are being read, waiting, or computed.

@@ -98,7 +98,7 @@ def _analyze(
 
 @contextlib.contextmanager
 def _stopped(served: Served, until: float) -> Generator[None]:
-    """Raise Refused when the model is called after a deadline: an analyzer may call it very often."""
+    """Raise Refused when the model is called after a deadline: an analyzer may call it many times."""
 
     def stop(*_: Any) -> None:
         if time.monotonic() > until:

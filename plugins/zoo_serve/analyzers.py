@@ -23,7 +23,7 @@ _TYPES = {
 
 
 def analyzers_for(model: Model, registry: Registry) -> list[dict[str, Any]]:
-    """Return rows on the analyzers that apply to a model, with their options.
+    """Return a row for each analyzer that applies to a model, with its options.
 
     An analyzer that cannot be imported is left out.
     """

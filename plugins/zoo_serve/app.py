@@ -84,6 +84,6 @@ async def list_models(models: Models) -> list[dict[str, Any]]:
     """Describe each model: its inputs, its metrics, its analyzers with their options, its card.
 
     `history` has the rows of `metrics.jsonl`, one for each epoch, if a run directory is served, and is null
-    otherwise. `takes` is `image`, `text` or null; `samples` tells whether `/sample` supports the model.
+    otherwise. `takes` is `image`, `text` or null; `samples` is true if `/sample` supports the model.
     """
     return [model.described() for model in models.values()]

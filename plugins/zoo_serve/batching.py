@@ -73,7 +73,7 @@ class _Stream(Generic[T]):
 class Worker:
     """The thread that computes with a model.
 
-    It is idle without requests. Requests whose client has gone are skipped.
+    It is idle without requests. Requests whose client has disconnected are skipped.
 
     Attributes:
         batches: number of batches predicted.
@@ -200,7 +200,7 @@ class Worker:
 
 
 def _batch(several: deque[_Predict]) -> list[_Predict]:
-    """Take the next requests to predict together, dropping those whose client has gone."""
+    """Take the next requests to predict together, dropping those whose client has disconnected."""
     batch: list[_Predict] = []
     count = 0
     while several and (not batch or count + len(several[0].inputs) <= _BATCH):

@@ -94,7 +94,7 @@ _MIB = 2**20
     default=_LIMITS.requests,
     show_default=True,
     type=click.IntRange(1, 10_000),
-    help="Maximum number of requests in progress or waiting; others get status 503.",
+    help="Maximum number of requests in progress or waiting; further requests get status 503.",
 )
 @click.option(
     "--timeout",
@@ -140,7 +140,7 @@ def command(
         raise OptionError("--timeout must be a number of seconds (got nan)")
     for name in allow_host:
         if not (re.fullmatch(r"[\w.-]+", name, re.ASCII) or is_address(name)):
-            raise OptionError(f"--allow-host takes a name such as models.example.org (got {name})")
+            raise OptionError(f"--allow-host must be a name such as models.example.org (got {name})")
     limits = Limits(
         body=max_body * _MIB,
         inputs=max_inputs,
@@ -173,9 +173,7 @@ def _token(token: str | None, *, open_: bool, shown: bool) -> str:
         message = "token must have at least 16 letters, digits or any of - . _ ~ + / ="
         raise OptionError(message, hint="generate one with `openssl rand -hex 16`")
     if token is None and open_ and not shown:
-        message = (
-            "this --host accepts remote clients, so a token is required, and --quiet hides the generated one"
-        )
+        message = "this --host accepts remote clients, so a token is required, but --quiet hides it"
         raise OptionError(message, hint="set ZOO_SERVE_TOKEN")
     return token or (secrets.token_urlsafe(24) if open_ else "")
 

@@ -1,4 +1,4 @@
-"""Errors as clients see them, `{"error": {"message", "hint"}}`, without paths of this machine."""
+"""Errors as clients see them, `{"error": {"message", "hint"}}`, without paths from this machine."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Refused(ZooError):
 
     @classmethod
     def too_large(cls, most: int) -> Refused:
-        """Return the error for a body of more bytes than a limit."""
+        """Return the error for a body that is larger than a limit in bytes."""
         return cls(413, f"a request may have at most {most:,} bytes", hint="send fewer or smaller inputs")
 
 
@@ -117,7 +117,7 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     where = ".".join(str(part) for part in first["loc"][1:]) or "the body"
     what = "expected a file" if "UploadFile" in first["msg"] else first["msg"].removeprefix("Value error, ")
     if first["type"] == "json_invalid":
-        where, what = "the body", f"it is not JSON, from character {where} on"
+        where, what = "the body", f"invalid JSON at character {where}"
     return JSONResponse(_described(f"{where}: {what[:1].lower()}{what[1:]}"), 422)
 
 

@@ -42,12 +42,12 @@ Texts = Annotated[list[str], Form(description="Texts, for a model that takes tex
 
 
 def fields(*names: str) -> Callable[[Request], Awaitable[None]]:
-    """Return a dependency that refuses forms with other fields."""
+    """Return a dependency that rejects forms with other fields."""
 
     async def known(request: Request) -> None:
         for name in await request.form():
             if name not in names:
-                raise Refused(422, f"{name}: there is no such field", hint=f"fields: {', '.join(names)}")
+                raise Refused(422, f"unknown field {name}", hint=f"fields: {', '.join(names)}")
 
     return known
 
@@ -91,7 +91,7 @@ def require_texts(texts: Sequence[str], limits: Limits) -> None:
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            raise Refused(422, f"{text[error.start]!a} is half of a character") from None
+            raise Refused(422, f"{text[error.start]!a} is half of a surrogate pair") from None
 
 
 def _named(file: UploadFile, number: int) -> str:

@@ -9,8 +9,8 @@ A text `a b c d e f g h i j k l m` and `bptt` 3::
 
 Windows and sections are shuffled each epoch and start from a hidden state of zeros. Streams are read from
 start to end; stopping the gradient at each border is truncated backpropagation through time (Williams & Peng
-1990). All streams have the same length, so that a carried state always fits: the last tokens of the text,
-fewer than `batch_size`, are not used, nor are those after the last whole section.
+1990). All streams have the same length, so that a carried state always fits; up to `batch_size` - 1 tokens at
+the end of the text are not used. Tokens after the last whole section are not used either.
 
 Source: fast.ai deep learning course, lesson 6.
 """
@@ -63,7 +63,7 @@ def batch_text(
     rank: int = 0,
     world_size: int = 1,
 ) -> Iterator[TextBatch]:
-    """Yield the batches of an epoch of a text (N,), starting from number `start`, cut as `batching` says.
+    """Yield the batches of an epoch of a text (N,), from batch `start` on, split according to `batching`.
 
     Raises DataError for a text that is too short for its streams or for `bptt`, and OptionError for varying
     lengths with `compile`.
@@ -71,7 +71,7 @@ def batch_text(
     text = config.group("text", TextFields)
     if config.compile and text.batching == "stateful" and text.bptt_jitter:
         # torch.compile gives up after eight lengths, which depend on where a run was resumed
-        message = "bptt_jitter=true cannot be combined with compile: each length would be compiled again"
+        message = "bptt_jitter=true cannot be combined with compile: each length would be recompiled"
         raise OptionError(message, hint="try --no-bptt-jitter")
     if len(tokens) < 2:
         raise DataError(f"the text must have at least 2 tokens (got {len(tokens)})")
@@ -91,7 +91,7 @@ def batch_text(
 
 
 def longest_batch(text: TextFields) -> int:
-    """Return the most tokens of a stream in a batch."""
+    """Return the maximum number of tokens of a stream in a batch."""
     return text.bptt + 6 * _DEVIATION * text.bptt_jitter
 
 
@@ -132,7 +132,7 @@ def _shuffled(
 
 
 def _borders(length: int, text: TextFields, seed: int) -> list[int]:
-    """Return where batches of a stream begin and end; with jitter, they have about `bptt` tokens or half.
+    """Return where batches of a stream begin and end; with jitter, about `bptt` tokens apart, or half that.
 
     Source: the loader of AWD-LSTM (Merity et al. 2018, section 5) and of the lesson.
     """

@@ -20,7 +20,7 @@ from zoo_text.reading import Files, Reading
 def text_dataset(find: Callable[..., Files]) -> Callable[..., Corpus]:
     """Turn a function that finds files into one that reads them, with the options of both.
 
-    Its docstring describes both, too.
+    Its docstring also describes both.
     """
     own = inspect.signature(find, eval_str=True).parameters
     options = [*own.values(), *inspect.signature(Reading, eval_str=True).parameters.values()]
@@ -82,7 +82,7 @@ def stdlib() -> Files:
     """
     paths = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
     if not paths:
-        raise DataError("this Python comes without the source of its standard library; use text/files")
+        raise DataError("this Python does not include the source of its standard library; use text/files")
     return Files(train=paths)
 
 
@@ -97,8 +97,9 @@ def files(
 ) -> Files:
     """Any text files.
 
-    The vocabulary comes from the training split. Other tokens in the other splits become `<unk>`, which
-    counts in the loss although a model never generates it; `zoo show files --data paths=...` counts them.
+    The vocabulary comes from the training split. Tokens of other splits that are not in the vocabulary become
+    `<unk>`, which counts in the loss although a model never generates it; `zoo show files --data paths=...`
+    counts them.
 
     Args:
         paths: files and folders, read in this order.
@@ -120,7 +121,7 @@ def _expand(names: str | Sequence[str], glob: str) -> list[Path]:
         try:
             paths += _named(name, glob)
         except (OSError, RuntimeError, ValueError) as error:  # too long, an unknown home, a zero byte
-            raise DataError(f"{name!r} cannot be the name of a file or folder: {error}") from None
+            raise DataError(f"{name!r} is not a valid file or folder name: {error}") from None
     return paths
 
 
@@ -133,7 +134,7 @@ def _named(name: str, glob: str) -> list[Path]:
     if name and path.is_symlink() and not path.exists():
         raise DataError(f"{path} is a broken link")
     if name and path.exists():
-        raise DataError(f"{path} is not a text: it is a pipe or a device, not a regular file")
+        raise DataError(f"{path} is not a text file: it is a pipe or a device, not a regular file")
     raise DataError(f"there is no file or folder {name!r}")
 
 

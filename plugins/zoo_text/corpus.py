@@ -107,7 +107,7 @@ def read_corpus(files: Files, reading: Reading) -> Corpus:
 def _cached(home: Path, reading: Reading) -> Corpus | None:
     """Return the corpus that was encoded into a folder; None if it is missing or damaged.
 
-    The tokens are verified, unless their file has not changed since the last verification.
+    The tokens are verified again only if their file has changed since the last verification.
     """
     try:
         data = json.loads((home / "corpus.json").read_text(encoding="utf-8"))
@@ -131,5 +131,5 @@ def _cached(home: Path, reading: Reading) -> Corpus | None:
 
 
 def _stored(path: Path) -> bytearray | mmap.mmap:
-    """Return the content of a file: read, or if it is large, mapped and writable for torch."""
+    """Return the content of a file as writable memory, which torch expects; a large file is mapped."""
     return bytearray(path.read_bytes()) if path.stat().st_size <= _IN_MEMORY else mapped(path)

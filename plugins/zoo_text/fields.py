@@ -22,7 +22,7 @@ class TextFields:
     )
     bptt_jitter: bool = option(
         False,
-        "vary the length of steps around `bptt`, so that borders move between epochs (`stateful` only).",
+        "vary the length of steps around `bptt`, so that boundaries move between epochs (`stateful` only).",
     )
 
     def __post_init__(self) -> None:

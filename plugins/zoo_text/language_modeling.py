@@ -32,12 +32,12 @@ class LanguageModeling(Task):
         return torch.zeros(1, 1, dtype=torch.int64)
 
     def reading(self, card: Card, dataset: Dataset) -> dict[str, Any]:
-        """Return the options with which the model reads text, where they differ from the dataset's."""
+        """Return the model's text options that differ from the dataset's."""
         ours, theirs = (Vocabulary(source.preprocess).options() for source in (card, dataset))
         return {name: value for name, value in ours.items() if value != theirs[name]}
 
     def data_options(self, card: Card) -> dict[str, Any]:
-        """Return the options that cut text into tokens; the vocabulary comes from the new text."""
+        """Return the options that split text into tokens; the vocabulary comes from the new text."""
         options = Vocabulary(card.preprocess).options()
         return {name: value for name, value in options.items() if name != "vocabulary"}
 
@@ -49,7 +49,7 @@ class LanguageModeling(Task):
         ours, theirs = Vocabulary(card.preprocess), Vocabulary(dataset.preprocess)
         if _token_order(ours) != _token_order(theirs):
             message = f"the model reads {_token_order(ours)}, but the data has {_token_order(theirs)}"
-            raise DataError(message, hint=f"it was trained on {card.dataset.name}")
+            raise DataError(message, hint=f"the model was trained on {card.dataset.name}")
         table = None
         if ours.texts != theirs.texts:
             texts = [text.lower() if ours.lower else text for text in theirs.texts]
@@ -76,7 +76,7 @@ class LanguageModeling(Task):
         world_size: int = 1,
         device: str = "cpu",
     ) -> Iterator[Batch]:
-        """Yield (T, B) batches, cut as `batching` says; each process reads its own part."""
+        """Yield (T, B) batches, split according to `batching`; each process reads its own part."""
         batches = batch_text(
             dataset.split("train"),
             config,
@@ -106,7 +106,7 @@ class LanguageModeling(Task):
     def lane_batches(self, items: Any, *, lanes: int, steps: int, device: str = "cpu") -> Iterator[Batch]:
         """Yield a text so that every token except the first is predicted once.
 
-        The remainder is read as another, short stream from a state of zeros.
+        The remainder is read as a separate, short stream from a state of zeros.
         """
         tokens: Tensor = items
         if len(tokens) == 0:
@@ -162,7 +162,7 @@ def _token_order(vocabulary: Vocabulary) -> str:
 
 
 def _renumbered(tokens: Tensor, table: Tensor) -> Tensor:
-    """Return `table[token]` for each token, (N,), block by block: an index takes eight bytes per token."""
+    """Return `table[token]` for each token, (N,), block by block, as an index takes 8 bytes per token."""
     numbers = torch.empty(len(tokens), dtype=table.dtype)
     for start in range(0, len(tokens), _BLOCK):
         numbers[start : start + _BLOCK] = table[tokens[start : start + _BLOCK].long()]

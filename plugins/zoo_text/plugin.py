@@ -6,7 +6,7 @@ from zoo_text.fields import TextFields
 LANGUAGE_MODELING = TaskSpec(
     name="language-modeling",
     target="zoo_text.language_modeling:LanguageModeling",
-    summary="Each token of a text from the preceding tokens",
+    summary="Each token of a text, predicted from the preceding tokens",
     dims={"vocab_size": 56},  # Nietzsche
     units={
         "loss": "nats",
@@ -34,7 +34,7 @@ def zoo_tasks() -> list[TaskSpec]:
 def zoo_training_options() -> list[FieldsSpec]:
     """Return the group of training options."""
     cutting = ("batching", "bptt", "bptt_jitter")
-    summary = "How a text is cut into batches"
+    summary = "How text is split into batches"
     return [FieldsSpec(name="text", summary=summary, fields=TextFields, cuts_batches=cutting)]
 
 

@@ -67,7 +67,7 @@ class TextProcessor(Processor):
 
         def read(source: Any) -> NDArray[np.int64]:
             if not isinstance(source, str | Path):
-                raise OptionError(f"expected a text or a Path (got a {type(source).__name__})")
+                raise OptionError(f"expected a string or a Path (got a {type(source).__name__})")
             return tokens_of(source if isinstance(source, str) else text_of(source), vocabulary)[0]
 
         return InputReader(read=read, what="texts", strings=True, refuse=_refuse)
@@ -75,7 +75,7 @@ class TextProcessor(Processor):
     def score(
         self, outputs: Iterable[NDArray[Any]], tokens: NDArray[Any], preprocess: Mapping[str, Any]
     ) -> Prediction:
-        """Return the cross-entropy of a text, with its numbers of tokens and of unknown tokens."""
+        """Return the cross-entropy of a text, with the numbers of all tokens and of unknown tokens."""
         total, read = 0.0, 1
         for logits in outputs:  # (T, V)
             exact, targets = logits.astype(np.float64), tokens[read : read + len(logits)]

@@ -32,7 +32,7 @@ class Reading:
     Args:
         tokens: `"char"`, or `"word"` for words and runs of punctuation with the preceding space.
         lower: convert the text to lower case.
-        newline_eos: make a newline the special token `<eos>`, which is decoded as a newline.
+        newline_eos: encode a newline as the special token `<eos>`, which is decoded as a newline.
         backwards: reverse each split, for a model that reads from right to left.
         min_freq: tokens rarer than this in the training split become `<unk>`.
         vocabulary: use these tokens, from a trained model's card, instead of counting tokens.

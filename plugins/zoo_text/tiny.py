@@ -1,4 +1,4 @@
-"""A small made-up text, for checks that must be fast."""
+"""A small synthetic text for fast checks."""
 
 from __future__ import annotations
 

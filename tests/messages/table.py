@@ -185,7 +185,11 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
             )
         ),
         *(
-            (f"new-plugin mine --kind {kind} --task classification", 2, f"a {kind} takes no task (got 'cl")
+            (
+                f"new-plugin mine --kind {kind} --task classification",
+                2,
+                f"a {kind} does not have a task (got 'cl",
+            )
             for kind in ("command", "recipe", "task")
         ),
         ("inspect none", 1, "unknown weights 'none'"),

@@ -33,7 +33,7 @@ def write_models(case: Case, folder: Path) -> None:
 
 
 def write(case: Case, exporter: Exporter, model: Exportable) -> bytes:
-    """Return what an exporter writes. Raises AssertionError if writing fails, or changes the model."""
+    """Return the bytes of an exporter. Raises AssertionError if writing fails, or changes the model."""
     before = settings()
     try:
         content, changed = provided_here(case, "exporting", "write")(exporter, model)

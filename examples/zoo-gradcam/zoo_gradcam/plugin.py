@@ -4,9 +4,9 @@ from zoo import AnalyzerSpec, hookimpl
 
 api = 1
 METHODS = {
-    "ablation-cam": ("AblationCAM", "Feature maps weighted by how far the logit falls without them"),
-    "eigen-cam": ("EigenCAM", "The feature maps' first principal component, whatever the class"),
-    "eigen-grad-cam": ("EigenGradCAM", "The first principal component of feature maps times gradients"),
+    "ablation-cam": ("AblationCAM", "Feature maps weighted by the drop in the logit when each is removed"),
+    "eigen-cam": ("EigenCAM", "First principal component of the feature maps, independent of the class"),
+    "eigen-grad-cam": ("EigenGradCAM", "First principal component of feature maps times gradients"),
     "grad-cam": ("GradCAM", "Feature maps weighted by the mean gradient of the class's logit"),
     "grad-cam++": ("GradCAMPlusPlus", "Grad-CAM that weights several objects of a class equally"),
     "hires-cam": ("HiResCAM", "Feature maps times gradients, element-wise"),

@@ -1,4 +1,4 @@
-"""Images that `datasets` saved to disk: Arrow files, of which only requested rows are in memory."""
+"""Images that `datasets` saved to disk as Arrow files; only requested rows are read into memory."""
 
 import hashlib
 from pathlib import Path
@@ -38,14 +38,14 @@ class Images:
 class Saved(interfaces.Dataset):
     """The splits `train`, `validation` and `test` of a folder that `save_to_disk` wrote.
 
-    Convert a streamed dataset with `Dataset.from_generator`, and save it first: a stream has no random
+    To use a streamed dataset, convert it with `Dataset.from_generator` and save it: a stream has no random
     access, so a resumed run would have to read it from the start.
 
     Args:
         path: the folder.
-        image: name of the column of images.
-        label: name of the column of labels, of the type ClassLabel.
-        size: height and width in pixels of the resized central square of each image.
+        image: name of the image column.
+        label: name of the label column, which must have the type ClassLabel.
+        size: height and width in pixels to which the central square of each image is resized.
     """
 
     def __init__(self, *, path: str, image: str = "image", label: str = "label", size: Size = 64) -> None:
@@ -63,7 +63,9 @@ class Saved(interfaces.Dataset):
         for column, kind in ((image, Image), (label, ClassLabel)):
             if not isinstance(kinds.get(column), kind):
                 columns = ", ".join(kinds)
-                raise DataError(f"column {column!r} of {path} is no {kind.__name__}; there are {columns}")
+                raise DataError(
+                    f"column {column!r} of {path} must be a {kind.__name__}; the columns are {columns}"
+                )
         self.columns, self.size, self.classes = (image, label), size, list(kinds[label].names)
         files = sorted(Path(path).rglob("*.arrow"))
         with remembered(files) as hashes:
@@ -86,7 +88,7 @@ class Saved(interfaces.Dataset):
 
     @property
     def fingerprint(self):
-        """Return the sha256 of the files and of the options that read them."""
+        """Return the sha256 of the files and the reading options."""
         return self.hashed
 
     def split(self, name):

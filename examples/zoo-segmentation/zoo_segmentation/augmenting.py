@@ -19,8 +19,8 @@ _OF_COLORS = ("cutout",)
 def augmented(images: Tensor, masks: Tensor, names: Sequence[str], draws: Draws) -> tuple[Tensor, Tensor]:
     """Apply augmentations in order, identically to an image and its mask.
 
-    Crops are padded with zeros. The mask becomes a channel of its image, with values counted down from 255,
-    so that padding means unknown. `cutout` hides a part of the image, but not of the mask.
+    Crops are padded with zeros. The mask becomes a channel of its image, stored as 255 minus the class, so
+    that zeros mean unknown. `cutout` hides part of the image, but does not change the mask.
 
     Args:
         images: uint8 (B, C, H, W).

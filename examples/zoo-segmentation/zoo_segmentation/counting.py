@@ -12,7 +12,7 @@ def confusion_of(targets: Tensor, predicted: Tensor, *, classes: int) -> Tensor:
     """Return the numbers of pixels `[class][predicted]`, int64 (K, K).
 
     Args:
-        targets: the class of each pixel, or -1 where it is unknown; these pixels do not count.
+        targets: the class of each pixel, or -1 where it is unknown; unknown pixels are not counted.
         predicted: the predicted class of each pixel, of the same shape.
     """
     known = targets >= 0

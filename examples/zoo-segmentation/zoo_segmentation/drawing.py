@@ -16,7 +16,7 @@ _COLORS = ("#000000", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d
 
 
 def mask_png(mask: NDArray[np.integer[Any]]) -> bytes:
-    """Return a mask (H, W) as a PNG with class numbers as pixels, and a palette of colors."""
+    """Return a mask (H, W) as a PNG with a color palette, whose pixel values are class numbers."""
     image = Image.fromarray(mask.astype(np.uint8))
     colors = b"".join(bytes.fromhex(_COLORS[number % len(_COLORS)][1:]) for number in range(256))
     image.putpalette(colors)

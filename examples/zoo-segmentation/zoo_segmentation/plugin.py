@@ -81,7 +81,7 @@ def zoo_recipes() -> dict[str, Recipe]:
     """Return the recipe."""
     return {
         "shapes-masks-unet": Recipe(
-            summary="A U-Net of half the width on synthetic shapes; two minutes on one thread",
+            summary="U-Net with half the channels on synthetic shapes; two minutes on one thread",
             architecture="unet",
             dataset="shapes-masks",
             model={"width": 8, "depth": 3},

@@ -43,7 +43,7 @@ class MaskProcessor(Processor):
         if not all(map(math.isfinite, feeding["mean"])) or not all(0 < v < math.inf for v in feeding["std"]):
             raise OptionError("mean must be finite, and std finite and above 0")
         if len(feeding["classes"]) > UNKNOWN:
-            raise OptionError(f"a mask names at most {UNKNOWN} classes (got {len(feeding['classes'])})")
+            raise OptionError(f"a mask can hold at most {UNKNOWN} classes (got {len(feeding['classes'])})")
         for key, dim in (("classes", "num_classes"), ("mean", "in_channels"), ("std", "in_channels")):
             given, expected = len(feeding[key]), arguments.get(dim)
             if given != expected:
@@ -58,7 +58,7 @@ class MaskProcessor(Processor):
         return np.zeros((dims["in_channels"], dims["image_size"], dims["image_size"]), np.uint8)
 
     def input_reader(self, card: Card) -> InputReader:
-        """Return the reader of the user's own images: the central square, resized."""
+        """Return a reader that resizes the central square of the user's images."""
         return image_reader(size=card.arguments["image_size"], channels=card.arguments["in_channels"])
 
     def predictions(

@@ -43,13 +43,13 @@ class Segmentation(Task):
 
         Raises DataError if their size or their classes differ from the card's.
         """
-        hint = f"it was trained on {card.dataset.name}"
+        hint = f"the model was trained on {card.dataset.name}"
         for key in ("in_channels", "image_size", "num_classes"):
             ours, theirs = card.arguments[key], dataset.dims[key]
             if ours != theirs:
-                raise DataError(f"the data has {key}={theirs}, but the model {key}={ours}", hint=hint)
+                raise DataError(f"the data has {key}={theirs}, but the model has {key}={ours}", hint=hint)
         if dataset.preprocess["classes"] != card.preprocess["classes"]:
-            raise DataError("the data has other classes than the model", hint=hint)
+            raise DataError("the data's classes differ from the model's", hint=hint)
         return View(
             dims=dataset.dims,
             preprocess=card.preprocess,
@@ -83,7 +83,7 @@ class Segmentation(Task):
         if len(split) == 0:
             raise DataError("the training split is empty")
         if fields.get("mixup_alpha"):
-            message = "mixup blends the labels of whole images, and a mask has a label for every pixel"
+            message = "mixup blends one label per image, but a mask has a label for every pixel"
             raise OptionError(f"{message}: mixup_alpha must be 0 (got {fields['mixup_alpha']:g})")
         order = torch.randperm(len(split), generator=_generator(seed, "order", epoch))
         chunks = _chunks(order, config.batch_size)
@@ -111,10 +111,10 @@ class Segmentation(Task):
     def step(
         self, model: nn.Module, batch: Batch, state: State = None, *, config: TrainConfig | None = None
     ) -> Step:
-        """Return the cross-entropy, and as sums the loss and the confusion matrix of pixels (K, K).
+        """Return the cross-entropy, and the sums: the loss and the confusion matrix of pixels (K, K).
 
-        The loss of an image is the mean over its pixels of known class, and the loss of a batch is the mean
-        over its images, so images with more known pixels do not count more.
+        The loss of an image is the mean over its pixels with a known class, and the loss of a batch is the
+        mean over its images, so images with more known pixels do not count more.
         """
         logits: Tensor = model(batch.inputs).float()  # (B, K, H, W)
         known = (batch.targets >= 0).sum((1, 2)).clamp(min=1)  # (B,)
@@ -129,15 +129,15 @@ class Segmentation(Task):
         return Mirrored(model)
 
     def baseline(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
-        """Return an IoU of 1 / K, the maximum for a constant class, and a loss of ln K."""
+        """Return an IoU of 1 / K, the maximum when always predicting one class, and a loss of ln K."""
         classes = len(preprocess["classes"])
         return {"iou": 1 / classes, "loss": math.log(classes)} if classes > 1 else {}
 
     def metrics(self, sums: Mapping[str, Any], count: int, preprocess: Mapping[str, Any]) -> dict[str, float]:
         """Return `iou` and `pixel_accuracy` in [0, 1], over all pixels of known class, and the loss in nats.
 
-        `iou` is the mean, over the classes that are present or predicted, of each one's intersection over
-        union, from the confusion matrix of all pixels together.
+        `iou` is the mean intersection over union of the classes that are present or predicted, computed from
+        one confusion matrix of all pixels.
         """
         return {**overlaps(sums["confusion"]), "loss": sums["loss"] / count}
 
@@ -164,7 +164,7 @@ class Mirrored(nn.Module):
 
 
 def _chunks(order: Tensor, size: int) -> list[Tensor]:
-    """Split an order into batches; a last batch of one image joins the previous: BatchNorm needs two."""
+    """Split an order into batches; a last single image joins the previous batch, as BatchNorm needs two."""
     chunks = list(order.split(size))
     if size > 1 and len(chunks) > 1 and len(chunks[-1]) == 1:
         chunks[-2:] = [torch.cat(chunks[-2:])]

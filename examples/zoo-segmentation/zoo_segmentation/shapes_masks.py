@@ -42,14 +42,14 @@ class ShapesMasks(Dataset):
 
     Args:
         size: height and width in pixels.
-        kinds: number of kinds of shapes; the background is another class.
+        kinds: number of kinds of shapes; the background is an additional class.
         shapes: maximum number of shapes in an image; an image has at least two, unless this is 1.
         train_size: images in the train split.
         val_size: images in the val split.
         test_size: images in the test split.
         seed: random seed of the images.
 
-    Raises OptionError if all images would take more than 400 MB.
+    Raises OptionError if the images would take more than 400 MB in total.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class ShapesMasks(Dataset):
         counts: dict[Split, int] = {"train": train_size, "val": val_size, "test": test_size}
         total, most = sum(counts.values()), _MOST_BYTES // (4 * size**2)
         if total > most:
-            message = f"{most:,} images of {size}×{size} pixels are the maximum"
+            message = f"{most:,} images of {size}×{size} pixels fit into the 400 MB limit"
             hint = "set a smaller size, train_size, val_size or test_size"
             raise OptionError(f"{message} (got {total:,})", hint=hint)
         self.size, self.kinds, self.shapes, self.seed = size, list(KINDS)[:kinds], shapes, seed

@@ -1,4 +1,4 @@
-"""The sheet: each image beside its masks, and the classes' colors."""
+"""The figure of images beside their masks, with a legend of class colors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small made-up images with masks, for checks that must be fast."""
+"""Small synthetic images with masks, for fast checks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CLASSES = ["ground", "water", "sky"]
 
 
 class TinyMasks(Dataset):
-    """Noise in three tints, one for each third of an image: 24 training images, 6 in each other split.
+    """Noise in three tints, one for each third of an image: 24 training images, 6 in the other splits each.
 
     Args:
         size: height and width of the images.

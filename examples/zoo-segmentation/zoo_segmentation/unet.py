@@ -16,8 +16,8 @@ class UNet(nn.Module):
     """An encoder and a decoder with skip connections.
 
     In the encoder, each level halves the image and doubles the channels: it sees a larger context, but loses
-    the position. In the decoder, each level also reads the encoder's features of the same size, the skip
-    connection, which keep the position.
+    the position. In the decoder, each level also reads the encoder's features of the same size through a skip
+    connection, which restores the position.
 
     Args:
         width: channels of the first level.

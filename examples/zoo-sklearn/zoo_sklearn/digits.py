@@ -13,7 +13,7 @@ SPLITS = {"train": slice(0, 1437), "val": slice(1437, 1617), "test": slice(1617,
 
 
 class Digits(Dataset):
-    """Gray digits, split 80 / 10 / 10 in an order that never changes.
+    """Grayscale digits, split 80 / 10 / 10 in a fixed order.
 
     Args:
         scale: factor by which the 8×8 pixels are enlarged.

@@ -13,7 +13,7 @@ def zoo_datasets():
             name="digits",
             target="zoo_sklearn.digits:Digits",
             task="classification",
-            summary="1,797 handwritten digits of 8×8 pixels, enlarged; they come with scikit-learn",
+            summary="1,797 handwritten digits of 8×8 pixels, enlarged; bundled with scikit-learn",
             license="CC BY 4.0",
             source="Alpaydin & Kaynak 1998, Optical Recognition of Handwritten Digits, UCI",
         )

@@ -1,4 +1,4 @@
-"""The entries of zoo-timm: every model that the installed timm registers, read from its source text."""
+"""The entries of zoo-timm: every model that the installed timm registers, read from its source code."""
 
 import re
 from importlib.util import find_spec

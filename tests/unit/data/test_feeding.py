@@ -96,7 +96,7 @@ def test_other_tokens_or_the_other_direction_are_refused(
     with pytest.raises(DataError) as caught:
         TEXT.feed(Other({}, 4), card(preprocess=words("ab") | model))
     assert str(caught.value) == f"the model {message}"
-    assert caught.value.hint == "it was trained on text/files"
+    assert caught.value.hint == "the model was trained on text/files"
 
 
 def test_a_text_in_the_models_own_vocabulary_is_not_copied(text: Any, card: Callable[..., Card]) -> None:

@@ -173,7 +173,7 @@ def test_data_that_cannot_be_read_as_the_model_was_trained_to_is_refused(
     with pytest.raises(DataError) as caught:
         evaluated(*model, plain, dataset="plain/data", data=data)
     assert str(caught.value) == message
-    assert caught.value.hint == "it was trained on text/files"
+    assert caught.value.hint == "the model was trained on text/files"
 
 
 @pytest.mark.parametrize(

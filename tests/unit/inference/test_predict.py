@@ -416,7 +416,7 @@ def test_a_text_is_a_string_and_a_file_a_path(reader: zoo.Model, tmp_path: Path)
     assert rows[0]["predictions"] == rows[3]["predictions"]
     with pytest.raises(OptionError, match="top requires a model that chooses among classes"):
         list(reader.predict("the lazy dog", top=2, **QUIET))
-    with pytest.raises(OptionError, match="expected a text or a Path"):
+    with pytest.raises(OptionError, match="expected a string or a Path"):
         list(reader.predict([5], **QUIET))
 
 

@@ -378,7 +378,7 @@ BENT = {
     "its features for batches of 1 differ by": lambda outputs, count: (
         {**outputs, "features": outputs["features"] * (count > 1)}
     ),
-    "its probabilities are not those of its logits": lambda outputs, count: {
+    "its probabilities do not match its logits": lambda outputs, count: {
         **outputs,
         "probabilities": outputs["logits"],
     },

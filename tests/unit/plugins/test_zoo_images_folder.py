@@ -649,7 +649,7 @@ def test_a_wrong_layout_is_refused_with_the_folder(root: Path, spoil: Callable[[
 
 @pytest.mark.parametrize("name", ["x" * 300, "~nobody-of-this-name/images"])
 def test_an_impossible_folder_name_is_refused(name: str) -> None:
-    assert error_of(Path(name)).startswith(f"{name!r} cannot be the name of a folder: ")
+    assert error_of(Path(name)).startswith(f"{name!r} is not a valid folder name: ")
 
 
 def test_the_error_of_an_empty_class_lists_the_suffixes_of_images(root: Path) -> None:

@@ -118,8 +118,8 @@ def test_the_draw_depends_on_names_and_seed_and_the_fingerprint_on_everything(ho
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("", r"labels\.csv lists no images"),
-        ("file,labels\n", r"labels\.csv lists no images"),
+        ("", r"labels\.csv does not list any images"),
+        ("file,labels\n", r"labels\.csv does not list any images"),
         ("file\n0.png\n", r"labels\.csv must start with a line of distinct column names"),
         (
             "file;labels\n0.png;a b\n",
@@ -127,11 +127,11 @@ def test_the_draw_depends_on_names_and_seed_and_the_fingerprint_on_everything(ho
         ),
         ("file\ta\n0.png\t1\n", r"are separated by tabs, not by commas"),
         ("file,a,a\n0.png,1,0\n", r"must start with a line of distinct column names"),
-        ("file,labels\n0.png,\n1.png,\n", r"labels\.csv gives no image a label"),
+        ("file,labels\n0.png,\n1.png,\n", r"labels\.csv does not label any image"),
         ("file,labels\n0.png,a\n9.png,b\n", r"labels\.csv names '9\.png', but there is no such image in"),
         ("file,labels\n0.png,a\n\n0.png,b\n", r"labels\.csv, line 4 names '0\.png' again"),
         ("file,labels\n0.png,a\n0,b\n", r"labels\.csv names .*0\.png twice"),
-        ("file,labels\n,a\n", r"labels\.csv, line 2 names no image"),
+        ("file,labels\n,a\n", r"labels\.csv, line 2 has no image name"),
         ("file,labels\n0.png,a,b\n", r"labels\.csv, line 2 must have 2 columns \(got 3\)"),
         ("file,width,labels\n0.png,12,a\n", r"labels\.csv has an unknown column 'width' beside 'labels'"),
         ("file,cat,width\n0.png,1,12\n", r"labels\.csv, line 2: 'width' must be 0 or 1 \(got '12'\)"),
@@ -163,7 +163,7 @@ def test_tables_of_splits_must_fit(home: Path) -> None:
     (home / "val.csv").write_text("file,labels\n1.png,a\n")
     with pytest.raises(DataError, match=r"contains no train\.csv"):
         labeled(root=str(home))
-    with pytest.raises(DataError, match=r"val\.csv has 'a', which .*train\.csv does not have"):
+    with pytest.raises(DataError, match=r"val\.csv has the class 'a', which is not in .*train\.csv"):
         opened(home, "file,labels\n0.png,b\n", "train.csv")
     with pytest.raises(DataError, match=r"train\.csv and .*val\.csv both name 1\.png"):
         opened(home, "file,labels\n1.png,a\n", "train.csv")

@@ -502,7 +502,7 @@ def test_an_inconsistent_vocabulary_is_refused(
 
 @pytest.mark.parametrize("name", ["x" * 300, "~nobody-has-this-name/a.txt"])
 def test_an_impossible_file_name_is_refused(name: str) -> None:
-    with pytest.raises(DataError, match="cannot be the name of a file or folder"):
+    with pytest.raises(DataError, match="is not a valid file or folder name"):
         corpora.files(paths=name)
 
 
@@ -578,7 +578,7 @@ def test_a_broken_link_and_a_device_are_named(tmp_path: Path) -> None:
             corpora.files(paths=paths)
     os.mkfifo(tmp_path / "pipe")
     for path in ("/dev/null", "/dev/zero", str(tmp_path / "pipe")):
-        with pytest.raises(DataError, match=f"{path} is not a text: it is a pipe or a device"):
+        with pytest.raises(DataError, match=f"{path} is not a text file: it is a pipe or a device"):
             corpora.files(paths=path)
 
 
