@@ -125,7 +125,7 @@ def test_one_dataset_out_of_reach_is_no_failure_beside_one_that_ran(plugin):
     ("target", "reason"),
     [
         ("absent", MISSING),
-        ("with_key", "it requires a value for key, which the kit cannot make up"),
+        ("with_key", "it requires a value for key, which the kit cannot generate"),
     ],
 )
 def test_nothing_but_skips_is_a_failure(target, reason, plugin, capsys):
@@ -289,4 +289,4 @@ def test_a_python_that_leaves_assertions_out_cannot_check():
     command, env = [sys.executable, "-m", "zoo", "check", "text"], os.environ | {"PYTHONOPTIMIZE": "1"}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "checks are assertions, which python -O leaves out" in done.stderr
+    assert "checks are assertions, which python -O removes" in done.stderr

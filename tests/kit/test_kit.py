@@ -224,7 +224,7 @@ def test_the_checks_of_an_exporter_can_run_again():
     ("entry", "cause"),
     [
         ("programs_answer_alike.batch", "the example's batch size 2"),
-        ("programs_answer_alike.names", "outputs in another order"),
+        ("programs_answer_alike.names", "outputs in a different order"),
         ("programs_answer_alike.weights", "arithmetic in lower precision, or a changed"),
         ("programs_answer_alike.thousandth", "arithmetic in lower precision, or a chan"),
         ("programs_answer_alike.garbage", "other weights than the model's"),
@@ -337,7 +337,7 @@ def test_what_needs_an_extra_that_is_not_installed_is_skipped_and_told():
 
 def test_an_analyzer_with_an_option_that_only_its_user_knows_is_skipped_and_told():
     outcomes = check_here("mutants/concept", registry_of("broken_plugins:asking"))
-    reason = "it requires a value for concept, which the kit cannot make up"
+    reason = "it requires a value for concept, which the kit cannot generate"
     assert {(o.outcome, o.reason) for o in outcomes} == {("skipped", reason)}
     assert shortfall(outcomes) == [f"mutants/concept: 0 of {len(outcomes)} checks ran ({reason})"]
 
@@ -382,7 +382,9 @@ def test_one_recipe_or_weights_can_be_checked_alone():
     outcomes = {name: check_here(f"mutants/{name}", registry) for name in ("shapes", "wrong")}
     assert [outcome.outcome for outcome in outcomes["shapes"]] == ["passed"] * 5
     assert [outcome.outcome for outcome in outcomes["wrong"]] == ["passed", "failed"]
-    with pytest.raises(UnknownName, match="plugin mutants has nothing called 'shape'; did you mean 'shapes'"):
+    with pytest.raises(
+        UnknownName, match="plugin mutants has no entry, recipe or weights 'shape'; did you mean 'shapes'"
+    ):
         Suite(registry, "mutants/shape")
 
 
@@ -413,7 +415,7 @@ def test_a_far_first_loss_of_a_model_that_learns_is_a_warning():
 def test_labels_of_one_split_that_do_not_fit_its_items_are_a_warning():
     found = Suite(registry_of("broken_plugins:warned"), "mutants").outcome("rolled-labels_in_range")
     assert found.outcome == "warned"
-    assert "test labels in another order than the items" in found.reason
+    assert "test labels in a different order than the items" in found.reason
 
 
 @pytest.mark.slow  # it tries to export

@@ -50,7 +50,7 @@ def contract(
     Args:
         target: the plugin's entry-point name, or `name/pattern` for its entries, recipes and weights that
             match.
-        expected_failures: reasons by the name of a check, such as `{"lstm-carries_state": "issue 12"}`, in
+        expected_failures: maps check names to reasons, such as `{"lstm-carries_state": "issue 12"}`, in
             addition to those that specs declare. Each is a strict xfail: once the check passes, remove it.
         thorough: also run the slow checks, as in `check`.
         registry: the registry with the plugin; by default as in `check`.

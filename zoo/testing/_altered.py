@@ -1,7 +1,7 @@
 """Alter the files of a dataset in ways that may leave it valid, such as by swapping two labels.
 
-The kit need not know what the files mean: if the altered dataset still opens and has other items or labels,
-it is other data.
+The kit does not need to know what the files mean: if the altered dataset still opens and its items or labels
+differ, it counts as different data.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Version(NamedTuple):
 def versions(case: Case) -> Iterator[Version]:
     """Yield a dataset as it is, and then with each alteration of its files, all in one folder.
 
-    Alterations that the dataset refuses are left out, such as all of them if it pins hashes. Nothing is
-    yielded for a dataset that reads no files.
+    Alterations that the dataset rejects are left out; if it pins hashes, it rejects all of them. For a
+    dataset that does not read files, the iterator is empty.
     """
     files = files_of(case)
     if not files:
@@ -59,7 +59,7 @@ def versions(case: Case) -> Iterator[Version]:
 
 
 def _version(case: Case, home: Path, altered: str) -> Version | None:
-    """Return the version of a dataset with the files in a folder; None if it refuses them or fails."""
+    """Return the version of a dataset with the files in a folder; None if it rejects them or fails."""
     assert case.entry is not None
     try:
         dataset = open_dataset(case.entry, options_for(case, home))

@@ -34,7 +34,7 @@ class Skip(Exception):
 
 
 class Warned(Exception):
-    """A check passed with a warning to the author, which is the message."""
+    """A check passed with a warning for the author; the message is the warning."""
 
 
 class Failure(AssertionError):
@@ -93,7 +93,7 @@ class Case:
 
     @property
     def label(self) -> str:
-        """The name of the entry or the plugin, with which the names of its checks begin."""
+        """The name of the entry or the plugin, which is the prefix of its check names."""
         return self.entry.spec.name if self.entry else self.plugin.name
 
 

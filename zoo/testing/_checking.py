@@ -71,14 +71,14 @@ def messages(
 
 
 def _shared_names(registry: Registry, checked: Collection[str]) -> list[str]:
-    """Return a line for each checked entry, recipe or weights whose short name means another one."""
+    """Return a line for each checked entry, recipe or weights whose short name refers to a different one."""
     lines: list[str] = []
     for kind in KINDS:
         for short in registry.names.words(kind):
             first, *others = registry.names.matching(short, kind)
             meant = first.name if "/" in first.name else f"the {kind} of registry.toml"
             lines += [
-                f"{short!r} means {meant}, so users of the {kind} {other.name} must write its full name"
+                f"{short!r} refers to {meant}, so users of the {kind} {other.name} must write its full name"
                 for other in others
                 if other.place > first.place and {other.name, other.name.partition("/")[0]} & {*checked}
             ]

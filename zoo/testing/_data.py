@@ -129,12 +129,12 @@ def empty_folder() -> Generator[Path]:
 
 @contextlib.contextmanager
 def no_network() -> Generator[list[str]]:
-    """Refuse every connection with an OSError, and collect the addresses."""
+    """Make every connection raise OSError, and collect the addresses."""
     tried: list[str] = []
 
     def refuse(*arguments: Any, **_: Any) -> None:
         tried.append(str(next((a for a in arguments if not isinstance(a, socket.socket)), "an address")))
-        raise OSError("the contract kit allows no connection")
+        raise OSError("the contract kit does not allow connections")
 
     with (
         mock.patch.object(socket.socket, "connect", refuse),
@@ -147,8 +147,8 @@ def no_network() -> Generator[list[str]]:
 def files_of(case: Case) -> dict[Path, Path]:
     """Return the files that a dataset reads from its folder, in order, by their relative paths.
 
-    Each candidate folder is copied as symbolic links until the dataset opens the copy. The result has the
-    files that it then opens through Python or `os`; it is empty if the dataset always looks in one fixed
+    Each candidate folder is copied as symbolic links until the dataset opens the copy. The result contains
+    the files that it then opens through Python or `os`; it is empty if the dataset always looks in one fixed
     place. Only the latest dataset's files are remembered.
     """
     if case.shared.get("files", ("", None))[0] != case.spec.name:
@@ -242,7 +242,9 @@ def read_through(dataset: Dataset) -> None:
     for name in ("dims", "preprocess", "fingerprint"):
         got = getattr(dataset, name)
         assert got or (name == "preprocess" and got is not None), message(
-            expected=f"a dataset with {name}", got=repr(got), usually=f"a property {name} without a return"
+            expected=f"a dataset with {name}",
+            got=repr(got),
+            usually=f"a property {name} without a return statement",
         )
     for name in SPLITS:
         split = dataset.split(name)
@@ -261,7 +263,7 @@ def require_splits(dataset: Dataset) -> None:
             raise Failure(
                 expected=f"a {name} split, which may be empty",
                 got=cause(error),
-                usually="a split that the data does not have; return an empty one, such as []",
+                usually="a split that the data lacks; return an empty one, such as []",
             ) from error
 
 
@@ -281,7 +283,7 @@ def content_of(dataset: Dataset) -> str:
 
 
 def described(dataset: Dataset) -> dict[str, str]:
-    """Return what must be equal whenever a dataset is opened: its items, dims, preprocess and fingerprint."""
+    """Return what must not change when a dataset is reopened: items, dims, preprocess, fingerprint."""
     return {
         "items": content_of(dataset),
         "dims": json.dumps(dict(dataset.dims), default=str),

@@ -26,7 +26,7 @@ __all__ = ["card", "exporter_of", "models", "provided_here", "synthetic", "write
 
 
 def write_models(case: Case, folder: Path) -> None:
-    """Write each of the kit's models to a file, in another order than the checks, which reveals counters."""
+    """Write each of the kit's models to a file, in a different order than the checks, to reveal counters."""
     exporter = exporter_of(case)
     for number, model in reversed([*enumerate(models(case))]):
         (folder / str(number)).write_bytes(write(case, exporter, model))
@@ -45,10 +45,10 @@ def write(case: Case, exporter: Exporter, model: Exportable) -> bytes:
         ) from error
     changed = [*changed, *(name for name, value in settings().items() if value != before[name])]
     assert not changed, message(
-        expected="a model, and settings of torch, that writing leaves unchanged",
+        expected="a model and torch settings that writing does not change",
         got=f"a change in {', '.join(changed[:3])}",
-        usually="weights changed in place, or train(): change a copy of `model.module`; or a setting not "
-        "restored",
+        usually="weights changed in place, or train(): change a copy of `model.module`; "
+        "or a setting that was not restored",
     )
     return content
 
@@ -109,7 +109,7 @@ def card() -> Card:
 
 
 def synthetic(signature: Signature, batch: int) -> dict[str, NDArray[Any]]:
-    """Return random inputs for a batch of some size, the same each time."""
+    """Return random inputs for a batch of a given size, the same each time."""
     random = np.random.default_rng(batch)
     arrays: dict[str, NDArray[Any]] = {}
     for port in signature.inputs:

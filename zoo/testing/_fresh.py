@@ -40,13 +40,13 @@ _KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_", "LD_LIBRARY_PATH", "PYTHON", "
 
 
 class Ended(Exception):
-    """A process ended without an answer; the message is its last line, or its exit code."""
+    """A process ended without a response; the message is its last line, or its exit code."""
 
 
 class Fresh:
     """A new process, in an empty folder, with an environment that the loaded plugin has not changed.
 
-    It ends with this object.
+    The process ends when this object is deleted.
     """
 
     def __init__(self, plugin: Plugin) -> None:
@@ -67,7 +67,7 @@ class Fresh:
         weakref.finalize(self, _end, self._process, self._errors, folder)
 
     def ask(self, command: str, **request: Any) -> Any:
-        """Return the answer to one request. Raises Ended."""
+        """Return the response to one request. Raises Ended."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
@@ -84,7 +84,7 @@ class Fresh:
 
 
 def ask_shared(case: Case, command: str, **request: Any) -> Any:
-    """Ask a process that a plugin's checks share, since importing torch is slow. Raises Ended."""
+    """Send a request to a process that checks share, since importing torch is slow. Raises Ended."""
     process = case.shared.pop("process", None) or Fresh(case.plugin)
     answer = process.ask(command, **request)
     case.shared["process"] = process
@@ -154,7 +154,7 @@ def _spec(request: dict[str, Any], kind: Kind) -> Any:
 
 
 def _help(request: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """Return for each command of a plugin the reason that its help fails without torch, and its output."""
+    """Return why the help of each command of a plugin fails without torch, and its output."""
     if not request["where"].endswith(".py"):  # a plugin of one file holds its model, and so may import torch
         _without_torch()
     answers: dict[str, tuple[str, str]] = {}
@@ -222,7 +222,7 @@ def _process(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _watch(request: dict[str, Any]) -> dict[str, list[str]]:
-    """Load a plugin and its targets; return what that changed, connections, and imports of other packages."""
+    """Load a plugin and its targets; return the changes, connections, and imports of other packages."""
     from zoo.testing._data import no_network
     from zoo.testing._process import differences, functions, replaced, snapshot, starting_nothing
 
@@ -271,7 +271,7 @@ def _reload(request: dict[str, Any]) -> str:
 
 
 def _describe(request: dict[str, Any]) -> dict[str, str]:
-    """Open a dataset and describe it; return nothing if it does not open here."""
+    """Open a dataset and describe it; return an empty description if it does not open."""
     from zoo.data.opening import open_dataset
     from zoo.files.downloads import offline
     from zoo.testing._data import described

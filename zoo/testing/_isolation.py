@@ -1,7 +1,7 @@
 """Check a plugin in a separate process.
 
 A check fails if it hangs, takes too much memory or ends the process, and the others still run. This does not
-protect from a malicious plugin, which could change the checks themselves.
+protect against a malicious plugin, which could change the checks themselves.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _TO_END = 5.0
 
 
 class _Stopped(Exception):
-    """The process ended, or was ended, before it was done; the message says how."""
+    """The process exited, or was stopped, before it finished; the message describes how."""
 
 
 def isolated(target: str, *, thorough: bool = False, strict: bool = False) -> Generator[Message]:
@@ -133,7 +133,7 @@ def _read(process: subprocess.Popen[bytes], descriptor: int) -> Iterator[Message
             try:
                 found: Message = json.loads(line)
             except ValueError:
-                raise _Stopped(f"{line[:80]!r} in place of a message") from None
+                raise _Stopped(f"{line[:80]!r} instead of a message") from None
             content, since = rest, time.monotonic()
             seconds = _SECONDS_OF_WEIGHTS if found.get("kind") == "weights" else SECONDS
             yield found
@@ -151,7 +151,7 @@ def _read(process: subprocess.Popen[bytes], descriptor: int) -> Iterator[Message
 
 
 def _end_of(process: subprocess.Popen[bytes]) -> str:
-    """Describe how a process ended that sends no more messages."""
+    """Describe how a process that sends no more messages ended."""
     try:
         code = process.wait(timeout=_TO_END)
     except subprocess.TimeoutExpired:
@@ -160,7 +160,7 @@ def _end_of(process: subprocess.Popen[bytes]) -> str:
 
 
 def _memory_of(process: int) -> int:
-    """Return the memory of a process in bytes; 0 if the system does not report it, as on a Mac."""
+    """Return the memory of a process in bytes; 0 if the system does not report it, as on macOS."""
     try:
         status = Path(f"/proc/{process}/status").read_text()
     except OSError:

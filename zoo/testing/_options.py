@@ -15,7 +15,7 @@ __all__ = ["require_types", "without_extra", "without_values"]
 
 def without_values(names: Iterable[str]) -> Skip:
     """Return the reason to skip a target with options that have no default."""
-    return Skip(f"it requires a value for {', '.join(names)}, which the kit cannot make up")
+    return Skip(f"it requires a value for {', '.join(names)}, which the kit cannot generate")
 
 
 def without_extra(spec: CommandSpec | ExporterSpec, error: SpecError) -> Skip:

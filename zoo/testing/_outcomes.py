@@ -65,7 +65,7 @@ def in_words(outcomes: list[Outcome]) -> str:
 
 
 def in_lines(outcomes: list[Outcome]) -> list[tuple[str, str]]:
-    """Return for each outcome of one entry other than `passed` its status, and a line about it.
+    """Return the status of each outcome of an entry, except `passed`, and a line about it.
 
     Checks that were skipped for the same reason share a line.
     """
@@ -88,7 +88,7 @@ def in_lines(outcomes: list[Outcome]) -> list[tuple[str, str]]:
 
 
 def shortfall(outcomes: list[Outcome]) -> list[str]:
-    """Return messages where fewer checks ran than a kind requires: skipping never looks like passing.
+    """Return a message where fewer checks ran than a kind requires, so skipping never looks like passing.
 
     Every entry must run all checks of its kind, except those that depend on an expected failure. An entry
     that cannot be opened here may run none, as long as another one of its kind in the plugin runs.

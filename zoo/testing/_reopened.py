@@ -1,4 +1,4 @@
-"""Open the dataset under check again: as if later, or in another process."""
+"""Open the dataset under check again, as if at a later time, or in a different process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["in_new_process", "reopened"]
 
 
 def reopened(case: Case, *, seed: int = 0, later: float = 0, process: int = 0) -> dict[str, str]:
-    """Describe the dataset after opening it again, as if later or in a process with another id."""
+    """Describe the dataset when opened again, as if at a later time or in a process with a different id."""
     clock, number = time.time, os.getpid() + process
 
     def moved_clock() -> float:

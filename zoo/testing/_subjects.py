@@ -1,4 +1,4 @@
-"""Models for the analyzer under check to look into, and inputs for them.
+"""Models that the analyzer under check analyzes, and inputs for them.
 
 They are small models of the kit or, if none has the landmarks that an analyzer needs, architectures of the
 analyzer's plugin or of its task's plugin.
@@ -72,7 +72,7 @@ class Reader(nn.Module):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Specimen:
-    """A model to look into, with its landmarks.
+    """A model to analyze, with its landmarks.
 
     Attributes:
         make: builds the model from a seed, in eval mode.
@@ -87,7 +87,7 @@ class Specimen:
     local: bool = False
 
     def batches(self, *, constant: float | None = None, broken: bool = False, seed: int = 0) -> list[Batch]:
-        """Return batches of noise or of one constant; any model fails on a broken second batch.
+        """Return batches of noise or of one constant; if `broken`, any model fails on the second batch.
 
         There are two batches of images; batches of text are as in an evaluation, where the last ones are
         shorter and have one stream.
@@ -188,12 +188,12 @@ def analyze(
     classes: Classes = ("predicted",),
     reference: Iterable[Batch] | None = None,
 ) -> Any:
-    """Return the analysis of a model, by default a fresh one, by the analyzer under check.
+    """Analyze a model, by default a fresh one, with the analyzer under check, and return the result.
 
     Raises Skip if the target cannot be imported, or if an option has no default.
 
     Args:
-        reference: data to compare with, if the spec has a `reference`; by default other noise.
+        reference: data to compare with, if the spec has a `reference`; by default different noise.
     """
     assert case.entry is not None
     try:

@@ -60,7 +60,7 @@ class Suite:
         done: Iterable[Outcome] = (),
     ) -> None:
         if not __debug__:
-            raise ZooError("checks are assertions, which python -O leaves out", hint="run it without -O")
+            raise ZooError("checks are assertions, which python -O removes", hint="run without -O")
         name, _, pattern = target.partition("/")
         self.plugin = _enabled(registry, name)
         self.expected: dict[str, str] = {}
@@ -206,7 +206,7 @@ def _chosen(
         known = [*(entry.name for entry in entries), *plugin.recipes, *plugin.weights]
         names = [name.partition("/")[2] for name in known]
         raise UnknownName(
-            f"plugin {plugin.name} has nothing called {pattern!r}{did_you_mean(pattern, names)}",
+            f"plugin {plugin.name} has no entry, recipe or weights {pattern!r}{did_you_mean(pattern, names)}",
             hint="`zoo list` shows all names; a pattern may contain *",
         )
     return chosen, recipes, weights
@@ -225,7 +225,7 @@ def _applies(check: Check, case: Case) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """Return the reason for a failed check, in one line."""
+    """Return the reason for a failed check, on one line."""
     if isinstance(error, ZooError):
         return str(error)
     if isinstance(error, AssertionError):

@@ -1,4 +1,4 @@
-"""Checks of an analyzer, on small models of the kit's own."""
+"""Checks of an analyzer, on the kit's own small models."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def can_be_written(case: Case) -> None:
 
 
 def finite_on_constant_input(case: Case) -> None:
-    """The analysis of a constant image, or a text that repeats one token, is finite too."""
+    """The analysis of a constant image, or of a text that repeats one token, is also finite."""
     for specimen, value in itertools.product(specimens(case), (0.0, 1.0)):
         broken = _not_finite(analyze(case, specimen, batches=specimen.batches(constant=value)))
         assert not broken, message(
@@ -118,13 +118,13 @@ def _require_answer(specimen: Specimen, targets: Classes, analysis: Analysis) ->
     assert fits, message(
         expected=f"maps ({wanted.shape[0]}, {wanted.shape[1]}, h, w)",
         got=str(shape),
-        usually="a missing class axis, or images and classes in another order",
+        usually="a missing class axis, or images and classes in the wrong order",
     )
     if analysis.logits is not None:
         same = analysis.logits.shape == logits.shape and torch.allclose(analysis.logits, logits, atol=1e-4)
         assert same, message(
             expected="the model's logits in eval mode",
-            got=f"other values, {tuple(analysis.logits.shape)}",
+            got=f"different values, {tuple(analysis.logits.shape)}",
             usually="probabilities, or the logits of a changed image",
         )
 
@@ -132,8 +132,9 @@ def _require_answer(specimen: Specimen, targets: Classes, analysis: Analysis) ->
 def maps_are_of_their_images(case: Case) -> None:
     """An image's map resembles the map of the image alone, and does not depend on the rest of the batch.
 
-    Alone, it need not be equal, since noise may be drawn for a whole batch: scaled to its maximum, it must be
-    closer to the image's own map than to another image's.
+    The map of the image alone need not be equal, since noise may be drawn for a whole batch: scaled to its
+    maximum, it must be closer to the map of this image in the batch than to the map of another
+    image.
     """
     for specimen in specimens(case):
         batches = specimen.batches()
@@ -166,7 +167,7 @@ def maps_are_of_their_images(case: Case) -> None:
 def maps_are_upright(case: Case) -> None:
     """A change in the upper right quarter of an image changes its maps more there than in any other quarter.
 
-    This is tried on the kit's own models, whose features depend on a few pixels each.
+    This is tried on the kit's own models, whose features each depend on only a few pixels.
     """
     for specimen in specimens(case):
         plain = specimen.batches(constant=0.5)
@@ -195,7 +196,7 @@ def maps_are_upright(case: Case) -> None:
             usually={
                 "lower right": "maps upside down: a flip of rows, or an origin at the bottom",
                 "upper left": "mirrored maps: a flip of columns",
-            }.get(largest, "rows and columns swapped, (w, h) for (h, w)"),
+            }.get(largest, "rows and columns swapped, (w, h) instead of (h, w)"),
         )
 
 
@@ -241,14 +242,14 @@ def deterministic(case: Case) -> None:
 
 
 def sensitive_to_class(case: Case) -> None:
-    """Another class gives another map, unless the spec says that it `ignores` the class."""
+    """Maps of different classes differ, unless the spec says that it `ignores` the class."""
     ignores = "class" in case.spec.ignores
     for specimen in specimens(case):
         one, other = (analyze(case, specimen, classes=(number,)).maps for number in (1, 4))
         if one is None:
             continue
         assert ignores or not torch.equal(one, other), message(
-            expected="another map for another class",
+            expected="a different map for a different class",
             got="the same map",
             usually='one map for all classes; if that is intended, set `ignores=("class",)` in the spec',
         )
@@ -260,13 +261,13 @@ def sensitive_to_class(case: Case) -> None:
 
 
 def sensitive_to_weights(case: Case) -> None:
-    """Other weights give another analysis, unless the spec says that it `ignores` weights."""
+    """Analyses of different weights differ, unless the spec says that it `ignores` weights."""
     ignores = "weights" in case.spec.ignores
     for specimen in specimens(case):
         one, other = analyze(case, specimen), analyze(case, specimen, specimen.make(1))
         differing = _differing(one, other)
         assert ignores or differing, message(
-            expected="another analysis for other weights",
+            expected="a different analysis for different weights",
             got="the same analysis",
             usually="a method that depends on the input alone, like an edge detector (Adebayo et al. 2018)",
         )
@@ -278,18 +279,18 @@ def sensitive_to_weights(case: Case) -> None:
 
 
 def follows_its_reference(case: Case) -> None:
-    """Another reference split gives another analysis, if the spec names a `reference`."""
+    """A different reference split changes the analysis, if the spec names a `reference`."""
     for specimen in specimens(case) if case.spec.reference else ():
         one, other = (analyze(case, specimen, reference=specimen.batches(seed=seed)) for seed in (1, 2))
         assert _differing(one, other), message(
-            expected=f"another analysis for another {case.spec.reference} split as reference",
+            expected=f"a different analysis for a different {case.spec.reference} split as reference",
             got="the same analysis",
             usually="an unused `subject.reference`; use it, or leave `reference` out of the spec",
         )
 
 
 def declares_its_needs(case: Case) -> None:
-    """The landmarks that the spec `needs` suffice; for `a|b`, either one does."""
+    """The landmarks that the spec `needs` suffice; for `a|b`, either one suffices."""
     for specimen in specimens(case):
         for chosen in itertools.product(*(need.split("|") for need in case.spec.needs)):
             if not specimen.landmarks.keys() >= {*chosen}:
@@ -306,7 +307,7 @@ def declares_its_needs(case: Case) -> None:
 
 
 def refuses_what_it_lacks(case: Case) -> None:
-    """A model without a needed landmark is an error, never an analysis of something else."""
+    """Analyzing a model without a needed landmark raises an error."""
     for specimen in specimens(case) if case.spec.needs else ():
         try:
             analyze(case, specimen, landmarks={})
@@ -315,7 +316,7 @@ def refuses_what_it_lacks(case: Case) -> None:
         raise Failure(
             expected=f"an error for a model without {' and '.join(case.spec.needs)}",
             got="an analysis",
-            usually="`landmarks.get()` with a guess instead of `landmarks[...]`, or an unneeded landmark",
+            usually="`landmarks.get()` with a guess instead of `landmarks[...]`, or an unused one in `needs`",
         )
 
 
@@ -344,7 +345,7 @@ def leaves_model_untouched(case: Case) -> None:
 
 
 def untouched_after_an_error(case: Case) -> None:
-    """They do not change even if the model fails on a batch, as on images with other channels."""
+    """The model, settings and random states do not change even if the model fails on a batch."""
     for specimen in specimens(case):
         changed = _changes(case, specimen, broken=True)
         assert not changed, message(

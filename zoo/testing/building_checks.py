@@ -25,7 +25,7 @@ from zoo.testing._process import as_found, put_back
 
 
 def builds(case: Case) -> None:
-    """The preset builds from the task's dims and its own config, with named arguments of JSON data."""
+    """The preset builds from the task's dims and the spec's config, with JSON data as keyword arguments."""
     assert case.entry is not None
     try:
         built_with = arguments(case)
@@ -70,7 +70,7 @@ def options_are_typed(case: Case) -> None:
 
 
 def refuses_bad_options(case: Case) -> None:
-    """An invalid option value is refused with a message when the model is built, not when it runs.
+    """An invalid option value is rejected with a message when the model is built, not when it runs.
 
     Every number is set to -1 and every string to an unknown word. A model that works with them also passes.
     """
@@ -86,7 +86,7 @@ def refuses_bad_options(case: Case) -> None:
             refusal = error.__cause__ or error
             silent = not first_line(refusal)
             assert not silent, message(
-                expected=f"the reason that {name}={wrong!r} is refused",
+                expected=f"the reason why {name}={wrong!r} is rejected",
                 got=f"a {type(refusal).__name__} without a message",
                 usually="a bare `raise` or `assert` in the constructor",
             )
@@ -100,7 +100,7 @@ def refuses_bad_options(case: Case) -> None:
         else:
             got = "inf or nan when the model ran"
         assert finite, message(
-            expected=f"{name}={wrong!r} to be refused when the model is built, or to work",
+            expected=f"{name}={wrong!r} to be rejected when the model is built, or to work",
             got=got,
             usually="a value that is first used in forward(); annotate its range, "
             "`Annotated[float, Meta(ge=0)]`, or check it in the constructor",
@@ -108,7 +108,7 @@ def refuses_bad_options(case: Case) -> None:
 
 
 def _wrong(value: Any) -> Any:
-    """Return a value of the same type that hardly any option allows; None if there is none."""
+    """Return a value of the same type that few options allow; None if there is none."""
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, int | float):

@@ -27,7 +27,7 @@ _TOLERANCE, _ROUNDED = 1e-3, 5e-5
 
 
 def recipes_name_entries(case: Case) -> None:
-    """The architecture, the dataset and the weights that each recipe names exist, and are for one task."""
+    """The architecture, dataset and weights that each recipe names exist, and are for the same task."""
     registry = _registry(case)
     for name, recipe in case.recipes.items():
         try:
@@ -36,7 +36,7 @@ def recipes_name_entries(case: Case) -> None:
                 raise DataError(f"there are no published weights {recipe.from_weights!r} to start from")
         except ZooError as error:
             raise Failure(
-                expected=f"entries for one task in the recipe {name}",
+                expected=f"entries for the same task in the recipe {name}",
                 got=str(error),
                 usually="a misspelled name, or a plugin that pyproject.toml should depend on",
             ) from error
@@ -78,7 +78,7 @@ def weights_are_intact(case: Case) -> None:
             raise Failure(
                 expected=f"the file of the weights {name} in the package",
                 got=str(error),
-                usually="a file that was trained again, or that the build leaves out of the package",
+                usually="a file that was trained again, or that the build omits from the package",
             ) from error
         assert size == spec.bytes, message(
             expected=f"{spec.bytes:,} bytes as the weights {name} state",
@@ -98,7 +98,7 @@ def weights_fit_their_recipe(case: Case) -> None:
         assert found is not None, message(
             expected=f"the recipe of the weights {name}",
             got=f"no recipe {spec.recipe!r}",
-            usually="a misspelled name, or the recipe of another plugin under its short name",
+            usually="a misspelled name, or another plugin's recipe under its short name",
         )
     absent: list[str] = []
     for name, spec, path in _at_hand(case, absent):
@@ -114,7 +114,7 @@ def weights_fit_their_recipe(case: Case) -> None:
         count = sum(parameter.numel() for parameter in model.parameters())
         for what, said, held in [("parameters", spec.params, count), *compared]:
             assert held == ([*said] if isinstance(said, tuple) else said), message(
-                expected=f"weights {name} with {what} {said}, as {spec.recipe} and their spec say",
+                expected=f"weights {name} with {what} {said}, as stated by {spec.recipe} and their spec",
                 got=f"{held}",
                 usually="the file of another run, or a recipe that was changed after it was trained",
             )
@@ -144,7 +144,7 @@ def _compared(registry: Registry, recipe: Recipe, card: Card) -> Iterator[tuple[
 
 
 def weights_score_as_claimed(case: Case) -> None:
-    """Every claimed metric with available data is measured again, to a thousandth or four decimals."""
+    """Every claimed metric whose data is available is reproduced to 0.1 % or four decimals."""
     absent: list[str] = []
     for name, spec, path in _at_hand(case, absent):
         try:

@@ -30,13 +30,13 @@ def check(
 ) -> list[Outcome]:
     """Run the contract kit on a plugin.
 
-    The checks run in a separate process, unless `registry` is given: a plugin that ends or hangs this
-    process, or fills its memory, fails a check without ending the report.
+    The checks run in a separate process, unless `registry` is given: a plugin that ends or hangs the process,
+    or exhausts its memory, fails a check without ending the report.
 
     Args:
         target: a plugin, a distribution, the path of a one-file plugin, or `plugin/pattern` for the entries,
             recipes and weights of a plugin that match.
-        thorough: also run the slow checks, of exports and of published metrics.
+        thorough: also run the slow checks of exports and published metrics.
         strict: refuse to check while any installed plugin fails to load.
         progress: show progress on stderr, or in the notebook.
         registry: the registry with the plugin, which is then checked in this process. By default the plugin

@@ -1,4 +1,4 @@
-"""Checks of a command, which use only click; its parts from zoo come from `zoo.cli.kit`."""
+"""Checks of a command. They use only click; commands import zoo's parts from `zoo.cli.kit`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _MISSING = "./no-such-weights.safetensors"
 
 
 def shows_its_help(case: Case) -> None:
-    """`zoo NAME --help` says what the command does, and works without torch installed."""
+    """`zoo NAME --help` describes the command, and works without torch installed."""
     for name, leaf in _commands(case):
         assert (leaf.help or "").strip(), message(
-            expected=f"a text for `{name} --help`",
+            expected=f"help text for `{name} --help`",
             got="none",
             usually="a function without a docstring",
         )
@@ -44,21 +44,21 @@ def shows_its_help(case: Case) -> None:
 
 
 def takes_json_and_quiet(case: Case) -> None:
-    """The command has --json and --quiet, as all commands of zoo do."""
+    """The command has --json and --quiet, like all zoo commands."""
     for name, leaf in _commands(case):
         spelled = {opt for param in leaf.params for opt in param.opts}
         lacking = [option for option in ("--json", "--quiet") if option not in spelled]
         assert not lacking, message(
-            expected=f"`{name}` to take --json and --quiet",
+            expected=f"`{name}` to accept --json and --quiet",
             got=f"no {' and no '.join(lacking)}",
             usually="a command without `standard_options` of zoo.cli.kit",
         )
 
 
 def refuses_missing_weights(case: Case) -> None:
-    """A command that takes WEIGHTS raises a ZooError if the file is missing, and lets zoo print it.
+    """A command with a WEIGHTS argument raises a ZooError if the file is missing, and lets zoo print it.
 
-    With --json, nothing else is printed on stdout.
+    With --json, it prints nothing on stdout before the error.
     """
     for name, leaf in _commands(case):
         if not any(param.name == "weights" for param in leaf.params):
@@ -125,7 +125,7 @@ def _ended(name: str, command: click.Command) -> str:
 
 @contextlib.contextmanager
 def _descriptor_of_stdout(found: io.StringIO) -> Generator[None]:
-    """Collect output to stdout that bypasses `sys.stdout`, as by `sys.__stdout__` or from compiled code."""
+    """Collect output to stdout that bypasses `sys.stdout`, such as that of compiled code."""
     kept = os.dup(1)
     with tempfile.TemporaryFile() as file:
         os.dup2(file.fileno(), 1)

@@ -26,7 +26,7 @@ _IMAGES = {"size", "mean", "std"}
 
 
 def labels_in_range(case: Case) -> None:
-    """Every label is an integer from 0 to one below the number of classes; or 0 or 1 for each of the classes.
+    """Every label is an integer from 0 to the number of classes minus 1; or 0 or 1 for each of the classes.
 
     Pixel labels in a batch may also be -1, for unknown.
     """
@@ -70,7 +70,7 @@ def _require_all_classes(case: Case, known: Mapping[Split, tuple[Tensor, Tensor]
             assert not missing, message(
                 expected="a training item of each class",
                 got=f"none of class {', '.join(missing[:5])}",
-                usually="a class that only held-out data has, or a split by class",
+                usually="a class that occurs only in held-out data, or a split by class",
             )
         several = len(labels) >= 2 * len(counts) > 2
         assert not several or len(counts) - counts.count(0) > 1, message(
@@ -83,7 +83,7 @@ def _require_all_classes(case: Case, known: Mapping[Split, tuple[Tensor, Tensor]
 def _warn_of_strange_labels(known: Mapping[Split, tuple[Tensor, Tensor]]) -> None:
     """Raise Warned if nearest-class prediction works for training items, but not for a held-out split.
 
-    The nearest class is the one with the nearest mean. If it predicts training items poorly, as for hard or
+    The nearest class is the one with the nearest mean. If this predicts training items poorly, as for hard or
     randomly labeled data, there is no warning.
     """
     items, labels = known.get("train", (torch.empty(0), torch.empty(0)))
@@ -109,7 +109,7 @@ def _warn_of_strange_labels(known: Mapping[Split, tuple[Tensor, Tensor]]) -> Non
                     expected=f"{name} items as near to their class's training items as those are to each "
                     "other",
                     got=f"{gain:+.0%} over chance for the nearest class, and {usual:+.0%} in train",
-                    usually=f"{name} labels in another order than the items, or other class numbers",
+                    usually=f"{name} labels in a different order than the items, or different class numbers",
                 )
             )
 
@@ -126,7 +126,7 @@ def _require_zeros_and_ones(dataset: Dataset, classes: int) -> None:
             assert bool(((values == 0) | (values == 1)).all()), message(
                 expected=f"{name} labels from 0 to 1",
                 got=str(label),
-                usually="counts or probabilities in place of 0 or 1",
+                usually="counts or probabilities instead of 0 or 1",
             )
 
 
@@ -146,7 +146,7 @@ def splits_differ(case: Case) -> None:
         else:
             shared, equal = _alike_items(splits[one], splits[other][:500], usual, share)
         assert not shared, message(
-            expected=f"nothing of {other} in {one}",
+            expected=f"no part of {other} in {one}",
             got=shared,
             usually="the same file for both, or overlapping split boundaries"
             if equal
@@ -173,10 +173,10 @@ def _usual_distance(items: Tensor) -> tuple[float, float]:
 
 
 def _alike_items(one: Tensor, other: Tensor, usual: float, share: float) -> tuple[str, bool]:
-    """Describe what one split shares with another, and whether it is equal; empty if nothing.
+    """Describe what one split shares with another, and whether it is identical; empty if nothing is shared.
 
-    Items within a fifth of the median distance are alike, and count if they are more than one in a hundred
-    and more than in the training split itself.
+    Items within a fifth of the median distance are alike; they are reported if they are more than 1 % of the
+    items, and more than within the training split.
     """
     if not one.numel() or not other.numel():
         return "", True
@@ -184,18 +184,18 @@ def _alike_items(one: Tensor, other: Tensor, usual: float, share: float) -> tupl
     alike, equal = int((nearest <= usual / 5).sum()), int((nearest == 0).sum())
     if alike <= len(other) * (0.01 + 3 * share):
         return "", True
-    return f"{alike} of {len(other)} sampled items, {equal} of them without a difference", 2 * equal > alike
+    return f"{alike} of {len(other)} sampled items, {equal} of them identical", 2 * equal > alike
 
 
 def _alike_texts(one: Tensor, other: Tensor) -> str:
-    """Describe what one split shares with another; empty if nothing."""
+    """Describe what one split shares with another; empty if nothing is shared."""
     if len(one) < 32 or len(other) < 32:
         return ""
     length, count = min(32, len(other) // 3), 20
     starts = [number * (len(other) - length) // (count - 1) for number in range(count)]
     whole, part = one.int().numpy().tobytes(), other.int()
     shared = sum(part[start : start + length].numpy().tobytes() in whole for start in starts)
-    return f"{shared} of {count} stretches of {length} tokens" if shared > count / 2 else ""
+    return f"{shared} of {count} sequences of {length} tokens" if shared > count / 2 else ""
 
 
 def preprocess_is_json(case: Case) -> None:
@@ -205,14 +205,14 @@ def preprocess_is_json(case: Case) -> None:
     changed = [str(key) for key, value in preprocess.items() if not _survives_json({key: value})]
     assert not changed, message(
         expected="preprocess as JSON data",
-        got=f"something else in {', '.join(changed)}",
-        usually="tuples, numbers as keys, or tensors; use lists, text and floats",
+        got=f"different values in {', '.join(changed)}",
+        usually="tuples, numbers as keys, or tensors; use lists, strings and floats",
     )
     keys = case.tiny().preprocess.keys()
     missing = [key for key in keys if key not in preprocess]
     assert not missing, message(
         expected=f"preprocess with {', '.join(keys)}",
-        got=f"none with {', '.join(missing)}",
+        got=f"preprocess without {', '.join(missing)}",
         usually="a missing or renamed key",
     )
     dim, key = case.task.spec.labels or ("", "")
@@ -225,7 +225,7 @@ def preprocess_is_json(case: Case) -> None:
         assert preprocess["tokens"] in ("char", "word"), message(
             expected="tokens that are 'char' or 'word'",
             got=repr(preprocess["tokens"]),
-            usually="another tokenizer, for which zoo could neither encode a prompt nor decode a sample",
+            usually="a different tokenizer, with which zoo cannot encode a prompt or decode a sample",
         )
         assert not preprocess.get("newline_eos") or "<eos>" in preprocess["vocabulary"], message(
             expected="<eos> in the vocabulary, since newline_eos is true",
@@ -299,7 +299,7 @@ def _require_own_statistics(dataset: Dataset) -> None:
         expected=f"statistics near those of the training images, a mean of {_rounded(mean)} and a std of "
         f"{_rounded(std)}",
         got=f"{_rounded(stated_mean)} and {_rounded(stated_std)}",
-        usually="the statistics of another collection, or of pixels in another range",
+        usually="the statistics of a different dataset, or of pixels in a different range",
     )
 
 
@@ -314,7 +314,7 @@ def _feeds_text(preprocess: Mapping[str, Any]) -> None:
     assert known, message(
         expected="a vocabulary of strings that starts with <unk>, as one of its `specials`",
         got=f"{vocabulary[: max(3, specials)]} and {specials} specials",
-        usually="another order, or no token for unknown text",
+        usually="a different order, or no token for unknown text",
     )
     numbers, unknown = Vocabulary(preprocess).encode("\N{SNOWMAN}")
     assert unknown or numbers != [0], message(
@@ -343,6 +343,6 @@ def text_decodes(case: Case) -> None:
         assert numbers == wanted, message(
             expected="text that encodes to the tokens it was decoded from",
             got=f"unknown tokens {unknown[:5]}" if unknown else "different tokens",
-            usually="a vocabulary in another order or with duplicates, a wrong `lower`, or words without "
-            "the space before",
+            usually="a vocabulary in the wrong order or with duplicates, a wrong `lower`, "
+            "or words without the preceding space",
         )

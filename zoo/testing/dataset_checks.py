@@ -45,7 +45,7 @@ def reads_by_typed_options(case: Case) -> None:
 
 
 def cards_name_no_files(case: Case) -> None:
-    """The options that `card_options` lets a weights file set exist, and none of them names a file."""
+    """The options in `card_options`, which weights files may set, exist, and none of them is a file path."""
     assert case.entry is not None
     known = declared(case.entry.load())
     for name in case.entry.spec.card_options:
@@ -55,8 +55,8 @@ def cards_name_no_files(case: Case) -> None:
             usually="a misspelled or renamed option",
         )
         assert not reads_what_it_is_given(case, name, known[name].type), message(
-            expected=f"no file opened because of {name}, which card_options lets a weights file set",
-            got="an open of the file that it named",
+            expected=f"no file opened because of {name}, which weights files may set",
+            got="an attempt to open the file that it names",
             usually="an option for a path; leave it out of card_options, so that only the user can set it",
         )
 
@@ -77,7 +77,7 @@ def dims_are_declared(case: Case) -> None:
 
 
 def has_three_splits(case: Case) -> None:
-    """There are train, val and test splits; splits that the data does not have are empty."""
+    """There are train, val and test splits; splits that the data lacks are empty."""
     require_splits(dataset_of(case))
 
 
@@ -98,7 +98,7 @@ def items_fit_dims(case: Case) -> None:
                 got=str(got),
                 usually="images already scaled to floats, or with channels last"
                 if wanted[0] == torch.uint8
-                else "numbers in another precision, such as NumPy's float64, or another number of them",
+                else "numbers in a different precision, such as NumPy's float64, or too many or too few",
             )
     assert len(dataset.split("train")), message(
         expected="items to train on", got="an empty train split", usually="a wrong split boundary"
@@ -127,16 +127,15 @@ def _require_items_for_each_number(name: str, split: Any) -> None:
     assert beyond != [count], message(
         expected=f"an IndexError for {name}[{count}], since len() is {count}",
         got="an item",
-        usually="a __len__ that leaves out items, or an unchecked index, so that loops run on into the next "
-        "split",
+        usually="a __len__ that leaves out items, or an unchecked index, so loops run into the next split",
     )
 
 
 def same_items_twice(case: Case) -> None:
-    """An item stays the same when it is read again, and when the dataset is opened again, anywhere.
+    """An item stays the same when it is read again, and when the dataset is opened again, in any process.
 
-    The dataset is opened as if later in a process with another id, and then in a new process, where sets have
-    another order.
+    The dataset is opened as if at a later time in a process with a different id, and then in a new process,
+    where sets have a different order.
     """
     unread = opened(case)
     for name in SPLITS:
@@ -151,7 +150,7 @@ def same_items_twice(case: Case) -> None:
         ]
         assert not differing, message(
             expected=f"the same data when it is {of}",
-            got=f"other {' and '.join(differing)}",
+            got=f"different {' and '.join(differing)}",
             usually=_inconstant(case)
             if of == "opened again"
             else "the order of a set, or hash() of a string, which differ between processes; use sorted()",
@@ -182,7 +181,7 @@ def _require_constant_items(dataset: Dataset, name: Split) -> None:
     same_input = torch.equal(first[differing[0]][0], second[differing[0]][0])
     raise Failure(
         expected="an item to stay the same, however often and in whatever order items are read",
-        got=f"another {'label' if same_input else 'item'} for {name}[{differing[0]}] the second time",
+        got=f"a different {'label' if same_input else 'item'} for {name}[{differing[0]}] the second time",
         usually="a dataset that shuffles, augments or labels at random; the task shuffles and augments"
         if drawn
         else "an in-place operation on stored data, such as `image += 1`; change a copy",
@@ -190,7 +189,7 @@ def _require_constant_items(dataset: Dataset, name: Split) -> None:
 
 
 def _inconstant(case: Case) -> str:
-    """Return the reason that a dataset has other items when it is opened again."""
+    """Return the reason why the items of a dataset differ when it is opened again."""
     usual = reopened(case)
     if reopened(case) != usual:
         return "a generator that the system seeds, such as NumPy's default_rng() without a seed"
@@ -216,7 +215,7 @@ def _require_tokens(name: str, split: Any, vocab_size: int) -> None:
     assert fits, message(
         expected=f"{name} as a 1-D tensor of integers",
         got=f"{split.dtype} {tuple(split.shape)}" if isinstance(split, Tensor) else kind,
-        usually="text that is already cut into parallel streams",
+        usually="text that is already split into parallel streams",
     )
     low, high = int(split.min()), int(split.max())
     assert 0 <= low <= high < vocab_size, message(
@@ -246,16 +245,16 @@ def same_fingerprint_twice(case: Case) -> None:
 
 
 def fingerprint_follows_the_data(case: Case) -> None:
-    """Other data has another fingerprint, whether an item, a label or their order differs.
+    """Different data has a different fingerprint, whether an item, a label or their order differs.
 
-    The first three integer options are tried, each one above or below its default; and for a dataset that
-    reads files, alterations of the files with which it still opens.
+    The first three integer options are each changed by 1, and if the dataset reads files, the files are
+    altered in ways with which it still opens.
     """
     dataset = dataset_of(case)
     for name, other in other_openings(case, most=3):
         same = all(_beginning(dataset, split) == _beginning(other, split) for split in SPLITS)
         assert same or other.fingerprint != dataset.fingerprint, message(
-            expected=f"another fingerprint, since another {name} gives other data",
+            expected=f"a different fingerprint, since a different {name} changes the data",
             got=f"{dataset.fingerprint} for both",
             usually="a constant, or a hash of the file alone; hash the contents of the splits",
         )
@@ -263,7 +262,7 @@ def fingerprint_follows_the_data(case: Case) -> None:
     for original, version in itertools.product(found[:1], found[1:]):
         same = version.content == original.content
         assert same or version.fingerprint != original.fingerprint, message(
-            expected=f"another fingerprint, since the data differs once {version.altered}",
+            expected=f"a different fingerprint, since the data differs when {version.altered}",
             got=f"{original.fingerprint} for both",
             usually="a hash of the items without their labels, or without their order",
         )
@@ -329,5 +328,5 @@ def trains_a_model(case: Case) -> None:
     assert loss.isfinite(), message(
         expected="a step of training on the first batch, with a finite loss",
         got=got,
-        usually="labels of another type or shape than the task's, such as floats or (1,)",
+        usually="labels whose type or shape is not the task's, such as floats or (1,)",
     )

@@ -11,9 +11,9 @@ from zoo.testing._tasks import BATCH, items_of, measured, same, training
 
 
 def trains_on_each_item_once(case: Case) -> None:
-    """An epoch has each training item once, with its own target; less than one batch may be left out.
+    """An epoch has each training item once, with its target; fewer items than a batch may be left out.
 
-    An epoch reads at least half of a sequence.
+    For sequences, an epoch reads at least half of the tokens.
     """
     batches, count = training(case), len(case.tiny().split("train"))
     if isinstance(case.task, CarriesState):
@@ -31,34 +31,34 @@ def trains_on_each_item_once(case: Case) -> None:
     once = different > wanted - BATCH and len(trained) <= count
     assert once, message(
         expected=f"each of {wanted} training items once in an epoch",
-        got=f"{different} of them in {len(trained)} places",
+        got=f"{different} different items among {len(trained)}",
         usually="items that are sampled with replacement, or repeated",
     )
     known = {shown for shown, _ in evaluated}
     strange = [pair for pair in trained if pair[0] in known and pair not in evaluated]
     assert not strange, message(
         expected="training items with the targets that they have in an evaluation",
-        got=f"other targets for {len(strange)} of {len(trained)}",
+        got=f"different targets for {len(strange)} of {len(trained)}",
         usually="shifted targets, or targets fetched in another order than inputs",
     )
 
 
 def shuffles_each_epoch(case: Case) -> None:
-    """Another epoch, or another seed, has another order. Sequences may be read from start to end."""
+    """A different epoch or seed has a different order. Sequences may be read from start to end."""
     if isinstance(case.task, CarriesState):
         return
     first = items_of(training(case))
     for name in ("epoch", "seed"):
         others = [items_of(training(case, **{name: number})) for number in (1, 2, 3)]
         assert len({*first}) == 1 or any(other != first for other in others), message(
-            expected=f"another order of the training items with another {name}",
+            expected=f"a different order of the training items with a different {name}",
             got="the same",
             usually='an order that does not depend on zoo.seed_for(seed, "order", epoch)',
         )
 
 
 def trains_as_it_evaluates(case: Case) -> None:
-    """Training inputs have about the same mean and deviation in training and in an evaluation."""
+    """Training inputs have about the same mean and standard deviation in training and evaluation."""
     evaluated = [*case.task.eval_batches(case.tiny(), "train")]
     for what in ("inputs", "targets"):
         ours, theirs = (
@@ -70,7 +70,7 @@ def trains_as_it_evaluates(case: Case) -> None:
         (mean, spread), (wanted, usual) = map(_level, (ours, theirs))
         alike = abs(mean - wanted) <= usual / 2 and usual / 1.5 <= spread <= usual * 1.5
         assert alike, message(
-            expected=f"training {what} as in an evaluation, of mean {wanted:.3g} and deviation {usual:.3g}",
+            expected=f"training {what} as in evaluation, of mean {wanted:.3g} and deviation {usual:.3g}",
             got=f"mean {mean:.3g} and deviation {spread:.3g}",
             usually="a scale or a normalization that only one of train_batches() and batches_of() applies",
         )
@@ -84,7 +84,7 @@ def _level(numbers: Tensor) -> tuple[float, float]:
 
 
 def keeps_no_state(case: Case) -> None:
-    """A task that has been used gives the same batches and metrics as a fresh one."""
+    """A task that has been used returns the same batches and metrics as a fresh one."""
     used = case.task
     accounts = [(training(case, task), measured(case, task)) for task in (used, used, case.task)]
     _, (batches, metrics), (fresh, expected) = accounts
@@ -92,6 +92,6 @@ def keeps_no_state(case: Case) -> None:
     wrong = [what for what, equal in alike.items() if not equal]
     assert not wrong, message(
         expected="the same batches and metrics from a used task as from a fresh one",
-        got=f"other {' and '.join(wrong)}",
+        got=f"different {' and '.join(wrong)}",
         usually="state on `self` or in the module; each method is a function of its arguments",
     )

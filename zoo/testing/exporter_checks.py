@@ -33,7 +33,7 @@ _WORD = re.compile(rb"(?<![\w.+:-])[\w.+:-]{3,39}(?![\w.+:-])")
 
 
 def programs_answer_alike(case: Case) -> None:
-    """The written program, run in a new process, returns the model's outputs to 1e-4, for any batch size.
+    """The written program, run in a new process, matches the model's outputs to 1e-4, for any batch size.
 
     Writing does not change the model or torch's settings.
     """
@@ -70,7 +70,7 @@ def _cause_of_no_answer(error: Exception, found: Mapping[int, Arrays]) -> str:
     if found:
         return f"the example's batch size {_BATCHES[0]} fixed in the file"
     if " should return " in first_line(error):
-        return "outputs with other names, types or shapes than in the signature"
+        return "outputs whose names, types or shapes are not those of the signature"
     return (
         "a `start`, or a reader, that needs what `write` kept in memory or in another file; it runs in a new "
         "process with only the content"
@@ -87,20 +87,20 @@ def _cause_of_difference(
     for name, output in found[size].items():
         for other, array in wanted[size].items():
             if other != name and array.shape == output.shape and np.allclose(array, output, atol=1e-4):
-                return "outputs in another order than in the signature"
+                return "outputs in a different order than in the signature"
     largest = max(float(np.abs(array).max()) for array in wanted[size].values())
     if _distance(wanted[size], found[size]) <= _SMALL * largest:
         return "arithmetic in lower precision, or a changed weight"
-    return "other weights than the model's, or a layer written as another layer"
+    return "weights that are not the model's, or a layer written as a different layer"
 
 
 def equal_models_equal_files(case: Case) -> None:
-    """Equal models give equal bytes, in any process, without paths of this machine."""
+    """Equal models produce equal bytes in any process, and these contain no path from this machine."""
     places = [Path.cwd(), Path.home(), sys.prefix, tempfile.gettempdir(), Path(torch.__file__).parents[1]]
     for one in _written(case):
         found = [place for place in map(str, places) if len(place) > 1 and place.encode() in one]
         assert not found, message(
-            expected="a file without paths of this machine",
+            expected="a file without paths from this machine",
             got=found[0] if found else "",
             usually="stack traces that torch keeps with each node; `Exportable.trace` removes them",
         )
@@ -134,14 +134,14 @@ def _difference(one: bytes, other: bytes) -> tuple[str, str]:
     if one.startswith(b"\x1f\x8b") and 4 <= first < 8:
         words, usually = [], "the time in gzip's header; pass `mtime=0`"
     elif len(one) == len(other) and 2 * sum(word[0] in moved for word in words) > len(words):
-        usually = "an unsorted set or folder: the same words are in another order"
+        usually = "an unsorted set or folder: the same words are in a different order"
     places = [word.span() for word in words[:3]] or [(first, first + 8)]
     got = (f"{one[start:end]!r} and {other[start:end]!r} at byte {start:,}" for start, end in places)
     return "; ".join(got), usually
 
 
 def reads_without_torch(case: Case) -> None:
-    """A file is read and run without torch, and returns its card, its signature and the model's outputs."""
+    """A file can be read and run without torch; its card, signature and outputs match the model's."""
     if not _has_reader(case):
         return
     with empty_folder() as folder:
@@ -162,7 +162,7 @@ def reads_without_torch(case: Case) -> None:
     differing = [key for key, value in ours.items() if read[key] != value]
     assert not differing, message(
         expected="the metadata that was written",
-        got=f"another {' and another '.join(differing)}",
+        got=f"a different {' and a different '.join(differing)}",
         usually="a reader that does not use zoo.plugin.parse_metadata",
     )
     outputs = {name: np.array(value) for name, value in read["outputs"].items()}
@@ -170,12 +170,12 @@ def reads_without_torch(case: Case) -> None:
     assert distance <= 1e-4, message(
         expected="the model's outputs from a file that was read",
         got=f"a difference of {distance:.2g}",
-        usually="another file, or other inputs",
+        usually="a different file, or different inputs",
     )
 
 
 def refuses_what_it_did_not_write(case: Case) -> None:
-    """A WeightsError refuses a file that is empty, truncated, changed, or of another type."""
+    """Reading a file that is empty, truncated, changed, or of a different type raises a WeightsError."""
     if not _has_reader(case):
         return
     read, whole = case.spec.load_reader(), _written(case)[0]

@@ -23,7 +23,7 @@ from zoo.testing._models import made_up_card
 
 
 def refuses_unfit_cards(case: Case) -> None:
-    """A card without dims, or with fewer labels than its model has, is refused with OptionError."""
+    """A card without dims, or with fewer labels than its model has, raises OptionError."""
     processor, labels, dims = case.task.processor, case.spec.labels, dict(case.tiny().dims)
     preprocess = dict(case.tiny().preprocess)
     unfit: dict[str, dict[str, int]] = {"without dims": {}}
@@ -46,10 +46,10 @@ def refuses_unfit_cards(case: Case) -> None:
 
 
 def refuses_other_data(case: Case) -> None:
-    """feed() adapts data to a card's model, or raises DataError if it does not fit.
+    """feed() adapts data to a card's model, or raises DataError if the data is not compatible.
 
-    The data must have the model's dims; labels in another order are renumbered; and numbers in `preprocess`,
-    such as a mean, are the card's.
+    The data must have the model's dims; labels in a different order are renumbered; and numbers in
+    `preprocess`, such as a mean, come from the card.
     """
     labels, arguments, preprocess = case.spec.labels, case.tiny().dims, case.tiny().preprocess
     for dim, size in arguments.items():
@@ -63,7 +63,7 @@ def refuses_other_data(case: Case) -> None:
     if labels is not None:
         fed = _fed(case, arguments, {**preprocess, labels[1]: [*preprocess[labels[1]]][::-1]})
         assert fed is None or not torch.equal(_targets(case, fed), _targets(case, case.tiny())), message(
-            expected=f"feed() to refuse or renumber data for a model with its {labels[1]} in another order",
+            expected=f"feed() to reject or renumber data if the model has its {labels[1]} in another order",
             got="the same targets",
             usually=f"a feed() that does not compare the data's {labels[1]} with the card's",
         )
@@ -78,7 +78,7 @@ def refuses_other_data(case: Case) -> None:
 
 
 def _fed(case: Case, arguments: Mapping[str, int], preprocess: Mapping[str, Any]) -> Dataset | None:
-    """Return the tiny dataset as fed to a model; None if the data or the card is refused."""
+    """Return the tiny dataset as fed to a model; None if the data or the card is rejected."""
     try:
         case.task.processor.check_feeding(preprocess, arguments)
         fed = case.task.feed(case.tiny(), _card(case, arguments, preprocess))
@@ -104,7 +104,7 @@ def _scaled(value: Any) -> Any:
 
 
 def reads_its_items(case: Case) -> None:
-    """An item of a split is read back as that item: from a PNG of an image, from a text, or from an array."""
+    """An item of a split, written as a PNG, a string or an array, is read back unchanged."""
     data, processor = case.tiny(), case.task.processor
     if not isinstance(processor, ReadsInputs):
         return
@@ -127,7 +127,7 @@ def reads_its_items(case: Case) -> None:
                 usually="scaling, reordering or resizing in the reader; leave it to prepare()",
             )
             return
-    raise Skip("its reader accepts none of the inputs that the kit can make up: a PNG, a text, an array")
+    raise Skip("its reader does not accept any input that the kit can generate: a PNG, a string, an array")
 
 
 def _sources(case: Case, item: NDArray[Any], folder: Path) -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""A check that a task uses the training options that it takes."""
+"""A check that a task uses the training options that it declares."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _REFUSED = "refused: "
 
 
 def uses_its_fields(case: Case) -> None:
-    """Each training option of the task's groups changes the batches, the loss or its gradient, or is refused.
+    """Each training option of the task's groups changes the batches, loss or gradient, or is rejected.
 
     Several values are tried, in early and late epochs, with usual and unusual values of the other options,
-    since an option may matter only then. Strings and other values that cannot be made up are not tried.
+    since an option may matter only then. Strings and other values that cannot be generated are not tried.
     """
     usual = case.registry.default_config(case.spec.name).replace({"batch_size": 4, "epochs": _EPOCHS})
     fields = [field for name in case.spec.groups for field in fields_of(case.registry.groups[name]).values()]
@@ -51,15 +51,15 @@ def uses_its_fields(case: Case) -> None:
         other = other or _with_other_values(case, usual, values)
         matters = any(_matters(case, field, several, base, _LATE) for base in (usual, other))
         assert matters, message(
-            expected=f"another {field.name} to change batches, the loss or its gradient, or to be refused",
+            expected=f"a different {field.name} to change batches, loss or gradient, or to be rejected",
             got=f"the same with {options.text(several[0])} as with {options.text(field.default)}",
-            usually="a step() that ignores its `config`, or an option of another plugin's group that does "
-            "not apply; refuse it with zoo.OptionError",
+            usually="a step() that ignores its `config`, or "
+            "an option of another plugin's group that does not apply; reject it with zoo.OptionError",
         )
 
 
 def _other_values(config: TrainConfig, field: Option) -> list[Any]:
-    """Return valid values of an option other than its default; empty if none can be made up."""
+    """Return valid values of an option other than its default; empty if none can be generated."""
     pool: list[Any] = [*_choices(field.type), *_VALUES]
     if isinstance(field.default, int | float):
         pool = [2 * field.default, field.default / 2, field.default // 2, *pool]
@@ -82,7 +82,7 @@ def _choices(type_: Any) -> Iterator[Any]:
 
 
 def _with_other_values(case: Case, config: TrainConfig, values: Mapping[str, Sequence[Any]]) -> TrainConfig:
-    """Return a configuration that changes as many options as possible without being refused."""
+    """Return a configuration that changes as many options as possible without being rejected."""
     for name, several in values.items():
         for value in several:
             with contextlib.suppress(OptionError):
@@ -96,7 +96,7 @@ def _with_other_values(case: Case, config: TrainConfig, values: Mapping[str, Seq
 def _matters(
     case: Case, field: Option, values: Sequence[Any], base: TrainConfig, batches: Mapping[int, int]
 ) -> bool:
-    """Return whether some value of an option changes a training."""
+    """Return whether some value of an option changes the training."""
     trainings: list[str] = []
     for value in (field.default, *values):
         with contextlib.suppress(OptionError):  # it does not go with the other fields

@@ -25,7 +25,7 @@ _DAMAGE = b"\xff" * 1_000
 
 
 def works_offline(case: Case) -> None:
-    """While downloads are forbidden, no connection is attempted, whether the data is present or not."""
+    """While downloads are forbidden, no connection is attempted, whether or not the data is present."""
     assert case.entry is not None
     with no_network() as tried:
         try:
@@ -36,12 +36,12 @@ def works_offline(case: Case) -> None:
             assert not tried, message(
                 expected="no connection while ZOO_OFFLINE is set",
                 got=f"one to {tried[0]}",
-                usually="a download that ignores it; use `zoo.plugin.data_file`, which does not",
+                usually="a download that ignores ZOO_OFFLINE; use `zoo.plugin.data_file`, which obeys it",
             )
 
 
 def refuses_missing_files(case: Case) -> None:
-    """If one of its files is missing, the dataset raises a DataError that names it.
+    """If one of its files is missing, the dataset raises a DataError that names the file.
 
     For each of up to eight files, the dataset is opened on a copy of its folder without that file.
     """
@@ -57,7 +57,7 @@ def refuses_missing_files(case: Case) -> None:
 
 
 def refuses_damaged_files(case: Case) -> None:
-    """If one of its files is damaged at its beginning, the dataset raises a DataError that names it."""
+    """If the beginning of one of its files is damaged, the dataset raises a DataError that names the file."""
     for name in _files_to_try(case):
         with copied_folder(files_of(case), without=name) as home:
             whole = files_of(case)[name].read_bytes()
@@ -80,7 +80,7 @@ def _files_to_try(case: Case) -> list[Path]:
 
 
 def _require_refusal(case: Case, home: Path, name: Path, *, damage: str, usually: str) -> None:
-    """Raise AssertionError unless the dataset refuses a folder with a DataError that names a file."""
+    """Raise AssertionError unless the dataset rejects a folder with a DataError that names a file."""
     assert case.entry is not None
     with only_data_in(home):
         try:

@@ -12,9 +12,9 @@ __all__ = ["find_weights"]
 
 
 def find_weights(registry: Registry, name: str | Path) -> Path:
-    """Return the file that a name means; the sha256 of a published one is checked.
+    """Return the file that a name refers to; the sha256 of a published one is checked.
 
-    Raises what `locate_weights` raises, and DataError if a published file is damaged.
+    Raises the errors of `locate_weights`, and DataError if a published file is damaged.
     """
     path, sha256 = locate_weights(registry, name)
     return downloads.verified(path, sha256) if sha256 else path

@@ -19,7 +19,7 @@ from zoo.training.state import TrainState
 
 
 def causal(case: Case) -> None:
-    """Changing the token at time t changes no logits before t by more than 1e-5."""
+    """Changing the token at time t does not change any logits before t by more than 1e-5."""
     model = _stirred(build(case)).eval()
     tokens = random_inputs(case, 2)  # (T, B)
     before, _ = forward(case, model, tokens)
@@ -36,10 +36,10 @@ def causal(case: Case) -> None:
 
 
 def carries_state(case: Case) -> None:
-    """A text of 200 tokens gives the same logits read at once or in parts that pass on the state.
+    """A text of 200 tokens has the same logits whether it is read at once or in parts that pass on the state.
 
-    Training, evaluation and sampling cut text differently: token by token, in parts of unequal length, and as
-    a part followed by single tokens. The logits must agree to 1e-5. Text is read token by token at a batch
+    Training, evaluation and sampling split text differently: token by token, in parts of unequal length, and
+    as a part followed by single tokens. The logits must agree to 1e-5. Text is read token by token at a batch
     size of one, as in sampling. A model that declares a context length reads that many tokens; it may have no
     state at all.
     """
@@ -95,7 +95,7 @@ def _tolerance(logits: Tensor) -> float:
 
 
 def any_length_and_batch(case: Case) -> None:
-    """1, 3 or 200 tokens at a batch size of 1 or 7 give finite logits, with or without a carried state.
+    """For 1, 3 or 200 tokens at a batch size of 1 or 7, logits are finite, with or without a carried state.
 
     A model that declares a context length reads no more tokens than that.
     """
@@ -156,9 +156,9 @@ def state_can_be_saved(case: Case) -> None:
         ) from error
     ours, theirs = _next_step(case, state), _next_step(case, twin)
     if ours == theirs and not _equal(state.model, twin.model):
-        theirs += " and other weights"
+        theirs += " and different weights"
     assert ours == theirs, message(
-        expected=f"the next step from a saved and loaded state to give {ours}",
+        expected=f"the next step from a saved and loaded state to result in {ours}",
         got=theirs,
         usually="a part of the state kept on the module; return the whole state",
     )

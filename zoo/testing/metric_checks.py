@@ -1,4 +1,4 @@
-"""Checks of a task's metrics: for right outputs, for wrong outputs, and for a split repeated twice."""
+"""Checks of a task's metrics: for correct outputs, for wrong outputs, and for a split repeated twice."""
 
 from __future__ import annotations
 
@@ -51,21 +51,21 @@ def counts_its_items(case: Case) -> None:
     twice = metrics_of(task, doubled, 2 * count, preprocess)
     for name, value in metrics_of(task, sums, count, preprocess).items():
         assert math.isclose(value, twice[name], rel_tol=1e-3, abs_tol=1e-6), message(
-            expected=f"{name} {value:.4g} also for the val split repeated twice",
+            expected=f"{name} {value:.4g} to be the same for the val split repeated twice",
             got=f"{twice[name]:.4g}",
             usually="a sum that metrics() does not divide by the count, or a constant added to a sum",
         )
 
 
 def better_outputs_score_better(case: Case) -> None:
-    """Right outputs beat outputs of other items on each metric, and no metric is constant."""
+    """Correct outputs score better than outputs of other items on each metric, and no metric is constant."""
     batch, right, *wrong = _outputs(case)
     best, exchanged, *others = (_metrics(case, batch, outputs) for outputs in (right, *wrong))
     for name, value in best.items():
         claim, not_ = ("higher", "not ") if name in case.spec.higher_is_better else ("lower", "")
         better = value > exchanged[name] if not_ else value < exchanged[name]
         assert better or math.isclose(value, exchanged[name], rel_tol=1e-4, abs_tol=1e-6), message(
-            expected=f"right outputs to have a {claim} {name} than outputs of other items",
+            expected=f"correct outputs to have a {claim} {name} than outputs of other items",
             got=f"{value:.4g} and {exchanged[name]:.4g}",
             usually="a loss with the wrong sign"
             if name == "loss"
@@ -74,7 +74,7 @@ def better_outputs_score_better(case: Case) -> None:
         depends = any(not math.isclose(value, each[name], rel_tol=1e-6) for each in (exchanged, *others))
         assert depends, message(
             expected=f"{name} to depend on the outputs of a model",
-            got=f"{value:.4g} for right and for wrong outputs",
+            got=f"{value:.4g} for correct and for wrong outputs",
             usually="a constant in metrics(), or a sum that step() does not add to",
         )
 
@@ -90,12 +90,12 @@ def baseline_is_plausible(case: Case) -> None:
         assert _LEAST * min(gaps) <= gap <= _MOST * max(gaps), message(
             expected=f"a random baseline of {name} near that of wrong outputs, {low:.3g} to {high:.3g}",
             got=f"{guess:.4g}",
-            usually="another unit than the metric's, or the level of another metric",
+            usually="a unit that is not the metric's, or the level of a different metric",
         )
 
 
 def predicts_the_targets(case: Case) -> None:
-    """Right outputs are predicted as the targets in the split."""
+    """Correct outputs decode back to the targets in the split."""
     processor, preprocess, labels = case.task.processor, case.tiny().preprocess, case.spec.labels
     if not isinstance(processor, Predicts):
         return
@@ -110,9 +110,9 @@ def predicts_the_targets(case: Case) -> None:
         expected = {names[number] for number in held.flatten().tolist()}
         first = [value for row in one.rows[:1] for value in row.values() if value in names]
         assert not expected or not first or first[0] in expected, message(
-            expected=f"right outputs to be predicted as {' or '.join(sorted(expected))}",
+            expected=f"correct outputs to decode back to {' or '.join(sorted(expected))}",
             got=str(first[0]),
-            usually="another order of the classes, or another sign, than in step()",
+            usually="an order of the classes, or a sign, that differs from step()",
         )
 
 
@@ -126,17 +126,17 @@ def _require_numbers(found: Sequence[Prediction], targets: Sequence[Any]) -> Non
             continue
         far = float((given - target[:, None]).abs().amin(1).max())
         assert far <= 0.05 * float(wanted.std()) + 1e-4 * float(wanted.abs().max()), message(
-            expected=f"right outputs to be predicted as {target[0]:.4g}, the target in the split",
+            expected=f"correct outputs to decode back to {target[0]:.4g}, the target in the split",
             got=f"{given[0]:.4g}",
-            usually="outputs that predictions() does not scale back to the range of the targets",
+            usually="outputs whose scaling predictions() does not undo",
         )
 
 
 def _outputs(case: Case) -> tuple[Batch, Tensor, Tensor, Tensor, Tensor]:
     """Return a batch of the val split, and several outputs for it.
 
-    These are the right outputs, right outputs of other items, outputs of an untrained model, and zeros.
-    Raises Skip if the right outputs are unknown.
+    These are the correct outputs, correct outputs of other items, outputs of an untrained model, and zeros.
+    Raises Skip if the correct outputs are unknown.
     """
     batch = next(case.task.eval_batches(case.tiny(), "val"))
     try:
@@ -144,9 +144,9 @@ def _outputs(case: Case) -> tuple[Batch, Tensor, Tensor, Tensor, Tensor]:
         right = right.reshape(untrained.shape)
         slope, usual = (_slope(case, batch, outputs) for outputs in (right, untrained))
     except Exception as error:  # such as outputs of another form than targets, or a step that needs more
-        raise Skip(f"the right outputs are unknown: {cause(error)}") from None
+        raise Skip(f"the correct outputs are unknown: {cause(error)}") from None
     if case.spec.labels is None and slope > _FLAT * usual:
-        raise Skip("the right outputs are unknown: the loss is not at its minimum for the targets")
+        raise Skip("the correct outputs are unknown: the loss is not at its minimum for the targets")
     return batch, right, right.roll(1, 0), untrained, torch.zeros_like(untrained)
 
 

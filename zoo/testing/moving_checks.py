@@ -33,9 +33,9 @@ _NO_AUTOCAST = ("unsupported scalarType", "for autocast")
 
 
 def saves_and_loads(case: Case) -> None:
-    """Saved after a few training steps and loaded in a new process, the model gives the same bits.
+    """Saved after a few training steps and loaded in a new process, the model returns identical logits.
 
-    It is built and loaded with different seeds, so that random values from its constructor are noticed.
+    It is built and loaded with different seeds, so that random values from its constructor are detected.
     """
     before, problem, threads = torch.empty(0), "", torch.get_num_threads()
     with empty_folder() as folder:
@@ -102,7 +102,7 @@ def _card(case: Case) -> Card:
 def deep_copies(case: Case) -> None:
     """After a step the model can be deep-copied, and the copy is equal and independent.
 
-    The weights' EMA is such a copy.
+    zoo keeps the EMA of the weights in a deep copy.
     """
     model = build(case)
     step(case, model, train_batch(case)).loss.backward()
@@ -132,7 +132,7 @@ def deep_copies(case: Case) -> None:
 
 
 def moves_dtype_and_device(case: Case) -> None:
-    """Converted to float64, the model computes in float64; moved to another device, all of it moves.
+    """Converted to float64, the model computes in float64; moved to another device, all its tensors move.
 
     The other device is torch's meta device, which every machine has. It cannot compute anything that depends
     on values, so `data_dependent` models are not run on it.
@@ -172,11 +172,11 @@ def _immovable(model: nn.Module, got: str) -> str:
 
 
 def exports(case: Case) -> None:
-    """torch.export makes a program of the model with the same outputs to 1e-4, or the spec says why not.
+    """torch.export makes a program with the model's outputs to within 1e-4, or the spec says why it cannot.
 
     This is the program that `zoo export` writes, with any batch size: for a language model, one step. The
-    outputs are compared on other inputs than the example. A `data_dependent` model may fail. A model that
-    `zoo export` does not support is skipped, with the reason that the command gives.
+    outputs are compared on inputs that differ from the example. A `data_dependent` model may fail. A model
+    that `zoo export` does not support is skipped, with the reason that the command gives.
     """
     reason, context = case.spec.unexportable, case.spec.context(arguments(case))
     try:

@@ -21,10 +21,10 @@ from zoo.testing._models import build, forward, larger_images, random_inputs, re
 
 
 def output_shape(case: Case) -> None:
-    """Batches of 1, 2 and 5 give finite floating-point logits, (B, K) or (T, B, V).
+    """For batches of 1, 2 and 5, logits are finite floating-point numbers, (B, K) or (T, B, V).
 
-    If a task predicts a class for each of several positions, they are (B, K, ...), as torch's losses take
-    them; if it predicts numbers, they have the shape of the targets.
+    If a task predicts a class for each of several positions, they are (B, K, ...), as torch's losses expect;
+    if it predicts numbers, they have the shape of the targets.
     """
     model = build(case).eval()
     for size in (1, 2, 5):
@@ -55,7 +55,7 @@ def output_shape(case: Case) -> None:
 def _misshapen(got: tuple[int, ...] | str, wanted: tuple[int, ...]) -> str:
     """Return the most common cause of logits with the wrong shape, or of an output that is not logits."""
     if isinstance(got, str):
-        return "more than the logits returned, such as features or a state"
+        return "other values returned besides the logits, such as features or a state"
     if len(got) < len(wanted) and math.prod(got) == math.prod(wanted):
         return "a squeeze() that drops a batch of one; name the axis to squeeze"
     if len(got) == len(wanted) and got[:2] == wanted[1::-1] != wanted[:2]:
@@ -97,7 +97,7 @@ def _refusal(case: Case, inputs: Tensor, error: Exception, *, first: bool) -> Fa
 
 
 def follows_its_dims(case: Case) -> None:
-    """Built for one more class, or for other inputs, the model supports them, or refuses to be built.
+    """Built for one more class or for different inputs, the model supports them, or raises an error.
 
     Each dim of the task is changed separately: the number of labels by one, any other dim to twice its value.
     """
@@ -121,8 +121,8 @@ def follows_its_dims(case: Case) -> None:
             expected=f"a model built for {name}={changed[name]} to return logits that begin with "
             f"{tuple(wanted)} for inputs {tuple(inputs.shape)}",
             got=got,
-            usually=f"a hard-coded number in place of the argument {name}; if only some values work, refuse "
-            "others in the constructor",
+            usually=f"a hard-coded number in place of the argument {name}; "
+            "if only some values work, reject others in the constructor",
         )
 
 
@@ -162,7 +162,7 @@ def batch_mates_do_not_matter(case: Case) -> None:
 
 
 def eval_is_deterministic(case: Case) -> None:
-    """In eval mode the same input gives the same bits, whatever the earlier inputs and the random state."""
+    """In eval mode equal inputs have identical logits, regardless of earlier inputs and the random state."""
     model = build(case).eval()
     inputs, others = random_inputs(case, 2), random_inputs(case, 2, seed=1)
     one = forward(case, model, inputs)[0]
@@ -200,11 +200,11 @@ def eval_changes_nothing(case: Case) -> None:
 
 
 def landmarks_resolve(case: Case) -> None:
-    """Every landmark is a submodule that forward() calls, so that hooks run, and has the right output.
+    """Every landmark is a submodule that forward() calls, so that hooks run, and has the correct output.
 
     The logits are the means of `class_maps`, or the output of the linear layer `mean_head` for the means of
     `features`. `features` are a vector or maps for each item, or for a sequence a vector at each time step;
-    so is the input of the `head`, if there are no `features`.
+    if there are no `features`, this applies to the input of the `head`.
     """
     model = build(case).eval()
     outputs: dict[str, Any] = {}

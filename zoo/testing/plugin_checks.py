@@ -50,8 +50,7 @@ def imports_quickly(case: Case) -> None:
         if number >= _FEWEST and with_it <= _MOST_TIMES * without:
             return
     raise Failure(
-        expected=f"a start at most {_MOST_TIMES} times as long as without it, since every `zoo list` loads "
-        "it",
+        expected=f"zoo to take at most {_MOST_TIMES} times as long to start as without the plugin",
         got=f"{with_it:.2f} s, and {without:.2f} s without it",
         usually="a slow import, or specs computed from files; import in the target's module",
     )
@@ -87,7 +86,7 @@ def import_changes_nothing(case: Case) -> None:
 
 
 def imports_offline(case: Case) -> None:
-    """Importing the plugin and its targets opens no connection."""
+    """Importing the plugin and its targets does not open a connection."""
     connected = _watched(case)["connected"]
     assert not connected, message(
         expected="an import that needs no network",
@@ -107,9 +106,9 @@ def summaries_are_one_line(case: Case) -> None:
             usually="a docstring used as the summary",
         )
         assert any(map(str.isalpha, summary)), message(
-            expected=f"words as the summary of {spec.name}",
+            expected=f"text as the summary of {spec.name}",
             got=repr(summary),
-            usually="a number or a placeholder in place of a text",
+            usually="a number or a placeholder instead of text",
         )
         assert len(summary) <= _WIDEST, message(
             expected=f"at most {_WIDEST} characters as the summary of {spec.name}",
@@ -148,7 +147,7 @@ def _seconds(case: Case, command: str) -> float:
 
 
 def _import(case: Case) -> tuple[str, str]:
-    """Return the reason that the plugin failed to load without torch, or an empty string, and its output."""
+    """Return the reason why the plugin failed to load without torch, or an empty string, and its output."""
     if "import" not in case.shared:
         try:
             case.shared["import"] = Fresh(case.plugin).ask("import")

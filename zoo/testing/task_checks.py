@@ -69,7 +69,7 @@ def tiny_data_fits(case: Case) -> None:
 
 
 def batches_follow_from_their_place(case: Case) -> None:
-    """The same seed and epoch give the same batches, even from a later batch on, as resuming requires."""
+    """The same seed and epoch yield the same batches, even when starting later, as resuming requires."""
     whole, again = (training(case) for _ in range(2))
     assert same(whole, again), message(
         expected="the same training batches twice",
@@ -99,7 +99,7 @@ def parts_make_the_batch(case: Case) -> None:
         assert len(lengths) == 1, message(
             expected=f"as many batches in each of {world_size} processes as in one",
             got=" or ".join(map(str, lengths)),
-            usually="an epoch divided among processes, in place of each batch",
+            usually="an epoch divided among processes, instead of each batch",
         )
         for whole, *parts in zip(training(case), *ranks, strict=True):
             counted = [part for part in parts if part.share]
@@ -108,7 +108,7 @@ def parts_make_the_batch(case: Case) -> None:
             same = torch.equal(inputs, whole.inputs) and torch.equal(targets, whole.targets)
             assert same, message(
                 expected=f"the batch {whole.index} of one process, cut into {world_size} parts by part_of()",
-                got="other inputs or targets",
+                got="different inputs or targets",
                 usually="random numbers that depend on `rank`, or an ignored `rank`",
             )
             share = sum(part.share for part in parts)
@@ -138,7 +138,7 @@ def evaluates_each_item_once(case: Case) -> None:
 
 
 def step_gives_loss_and_sums(case: Case) -> None:
-    """A step returns a differentiable loss, and detached sums whose `loss` divided by the count equals it."""
+    """A step returns a differentiable loss, and detached sums; `loss` / count equals the loss."""
     model, batch = model_of(case).train(), training(case)[0]
     made = step_on(case, model, batch)
     assert made.loss.ndim == 0, message(
@@ -157,12 +157,12 @@ def step_gives_loss_and_sums(case: Case) -> None:
     assert math.isclose(loss, mean, rel_tol=1e-3, abs_tol=1e-6), message(
         expected=f"sums['loss'] / count to be the loss, {loss:.4g}",
         got=f"{mean:.4g}",
-        usually="a mean in place of a sum, or a wrong count",
+        usually="a mean instead of a sum, or a wrong count",
     )
 
 
 def sums_add_up(case: Case) -> None:
-    """Sums and counts of two halves of a batch add up to the whole's: metrics do not depend on batches."""
+    """Sums and counts of a batch's halves add up to those of the batch: metrics do not depend on batches."""
     model, lane = model_of(case).eval(), 1 if isinstance(case.task, CarriesState) else 0
     batch = next(case.task.eval_batches(case.tiny(), "val"))
     middle = batch.inputs.shape[lane] // 2
@@ -180,7 +180,7 @@ def sums_add_up(case: Case) -> None:
         assert torch.allclose(torch.as_tensor(added), total.double(), rtol=1e-3, atol=1e-4), message(
             expected=f"{name} of two halves to add up to the whole batch's",
             got="another value",
-            usually="a mean, a maximum or a share in place of a sum, or a count of other things than items",
+            usually="a mean, a maximum or a share instead of a sum, or a count of something other than items",
         )
 
 
@@ -199,7 +199,7 @@ def metrics_are_numbers(case: Case) -> None:
     assert not missing, message(
         expected=f"the metrics {case.spec.primary_metric} and loss",
         got=", ".join(metrics),
-        usually="a primary metric with another name in metrics()",
+        usually="a primary metric with a different name in metrics()",
     )
     misspelled = {*case.spec.higher_is_better} - metrics.keys() - case.spec.units.keys()
     assert not misspelled, message(
@@ -260,7 +260,7 @@ def prepares_its_items(case: Case) -> None:
 def answers_each_input(case: Case) -> None:
     """A task with predictions returns JSON data for each input of a batch, as if the input were alone.
 
-    A task that scores sequences returns the metrics that an evaluation of the same model has.
+    For sequences, score() returns the same metrics as an evaluation of the model.
     """
     processor, data = case.task.processor, case.tiny()
     if isinstance(processor, Scores):
@@ -290,7 +290,7 @@ def answers_each_input(case: Case) -> None:
     assert _alike(list(map(dict, alone.rows)), answers[0]), message(
         expected="the same prediction for an input alone and in a batch",
         got="another prediction",
-        usually="a softmax or a maximum over the batch in place of the classes",
+        usually="a softmax or a maximum over the batch instead of the classes",
     )
     if case.spec.labels:
         most = max(len(one.rows) for one in processor.predictions(outputs, data.preprocess, top=1))
@@ -331,9 +331,9 @@ def _sequence(case: Case) -> tuple[NDArray[np.int64], NDArray[Any]]:
 
 
 def processes_without_torch(case: Case) -> None:
-    """The processor accepts a card, and predicts, with and without torch installed alike.
+    """The processor accepts a card, and makes the same predictions with and without torch installed.
 
-    A one-file plugin also contains its models, and so may import torch.
+    A one-file plugin also contains its models, and may therefore import torch.
     """
     processor, data = case.task.processor, case.tiny()
     request = {"task": case.spec.name, "preprocess": dict(data.preprocess), "dims": dict(data.dims)}

@@ -45,9 +45,9 @@ _RATES = (3e-3, 3e-4)
 
 
 def same_shape_in_training(case: Case) -> None:
-    """In training mode the outputs are as in eval mode; a language model may add a penalty.
+    """In training mode the outputs are like those in eval mode; a language model may add a penalty.
 
-    It leaves its inputs unchanged.
+    The inputs are not changed.
     """
     inputs = random_inputs(case, 3)
     with torch.no_grad(), drawing_from(0):
@@ -58,7 +58,7 @@ def same_shape_in_training(case: Case) -> None:
         assert parts in (2, 3), message(
             expected="(logits, state) or (logits, state, penalty) in training mode",
             got=f"{parts} parts",
-            usually="diagnostics returned too",
+            usually="diagnostics returned as well",
         )
         answer = answer[0]
     wanted = tuple(forward(case, build(case).eval(), inputs)[0].shape)
@@ -71,10 +71,10 @@ def same_shape_in_training(case: Case) -> None:
 
 
 def first_loss_near_uniform(case: Case) -> None:
-    """The loss before training is within a half of the random baseline, ln(classes).
+    """The loss before training is within 50 % of the random baseline, ln(classes).
 
     A model that starts at up to ten times that, but beats the baseline within 60 steps, gets only a warning.
-    For tasks that predict numbers there is no check.
+    Tasks that predict numbers are not checked.
     """
     guess = case.task.baseline(case.tiny().preprocess).get("loss")
     if guess is None or case.task.spec.labels is None:
@@ -86,7 +86,7 @@ def first_loss_near_uniform(case: Case) -> None:
     text = message(
         expected=f"a first loss of about ln(classes) = {guess:.2f}",
         got=f"{loss:.2f}",
-        usually="too large initial weights of the last layer"
+        usually="initial weights of the last layer that are too large"
         if loss > guess
         else "an output other than logits, or targets that the model can see",
     )
@@ -103,7 +103,7 @@ def every_parameter_gets_a_gradient(case: Case) -> None:
     The first gradient may be zero, behind a layer that starts as zeros, such as the last of a residual block.
     Parameters without a gradient from small images are tried on 128×128 images, since attention over a single
     position learns nothing. If the model is `data_dependent`, a numbered part such as an expert may be idle,
-    as long as one of its kind is not.
+    as long as another one of its kind is used.
     """
     waiting = _without_gradient(case, case.tiny())
     if waiting and "size" in declared(case.task.spec.load_tiny()):
@@ -148,7 +148,7 @@ def _without_gradient(case: Case, dataset: Dataset) -> set[str]:
 
 
 def fits_its_inputs(case: Case) -> None:
-    """`fit_inputs`, if there is one, gives finite weights that depend only on the inputs."""
+    """`fit_inputs`, if defined, sets finite weights that depend only on the inputs."""
     inputs = random_inputs(case, 16)
     fitted: list[dict[str, Tensor]] = []
     for seed in (0, 1):
@@ -169,9 +169,9 @@ def fits_its_inputs(case: Case) -> None:
 
 
 def names_its_pretrained_weights(case: Case) -> None:
-    """`load_pretrained`, if there is one, returns None or a mapping of strings that describes the weights.
+    """`load_pretrained`, if defined, returns None or a mapping of strings that describes the weights.
 
-    It is called without a network, and the check is skipped if it needs one.
+    It is called without network access, and the check is skipped if it needs the network.
     """
     model = build(case)
     if not isinstance(model, LoadsPretrained):
@@ -207,10 +207,10 @@ def training_is_reproducible(case: Case) -> None:
 
 
 def draws_from_the_seed(case: Case) -> None:
-    """Built and run from two seeds, the model leaves torch's generator in two states.
+    """Built and run with two seeds, the model leaves torch's generator in two different states.
 
-    Otherwise it seeds the generator itself, and random numbers depend neither on the run's seed nor on the
-    step.
+    Equal states mean that the model seeds the generator, so that random numbers do not depend on the run's
+    seed or the step.
     """
     assert case.entry is not None
     target, given, inputs = case.entry.load(), arguments(case), random_inputs(case, 2)
@@ -232,9 +232,9 @@ def draws_from_the_seed(case: Case) -> None:
 
 
 def use_changes_nothing(case: Case) -> None:
-    """Building the model and training it for a step replaces no function of Python, NumPy, torch or zoo.
+    """Building and training the model for a step does not replace functions of Python, NumPy, torch or zoo.
 
-    It also starts no process, opens no connection, and changes no signal handler.
+    It also does not start a process, open a connection, or change a signal handler.
     """
     as_it_was, handled = as_found(case.shared)  # since before the model was first built
     with (
@@ -286,16 +286,16 @@ def leaves_modes_and_settings(case: Case) -> None:
         ]
         changed += [name for name, value in after.items() if value != before[name]]
         assert not changed, message(
-            expected=f"modes and settings as they were, after forward() in {mode} mode",
+            expected=f"unchanged modes and settings after forward() in {mode} mode",
             got=f"a change of {', '.join(changed[:3])}",
             usually="norm.eval() in forward() rather than in train(), or a torch setting that is not undone",
         )
 
 
 def trains_in_bf16(case: Case) -> None:
-    """Two training steps in bf16 give a finite loss, unless the spec trains the model in another precision.
+    """Two training steps in bf16 have a finite loss, unless the spec sets a different training precision.
 
-    `precision="auto"` chooses bf16 where the hardware is fast at it.
+    `precision="auto"` chooses bf16 on hardware with fast bf16 arithmetic.
     """
     assert case.entry is not None
     if case.registry.usual_config(case.entry).precision not in ("auto", "bf16"):
@@ -321,7 +321,7 @@ def _training_problem(case: Case, precision: Precision) -> Exception | None:
 
 
 def overfits_one_batch(case: Case) -> None:
-    """Trained on one small batch, the loss falls below half of its start, at one of two learning rates."""
+    """Trained on one small batch, the loss falls below half of its initial value at one of two rates."""
     batch = train_batch(case)
     first = mean_loss(step(case, build(case), batch))
     lowest = first

@@ -261,7 +261,7 @@ def test_learning_rates_are_tried(answer: Callable[..., Any]) -> None:
         ),
         (["train", "unet", "shapes-masks", "--data", "size=512"], "pixels fit into the 400 MB limit"),
         (["train", "unet", "shapes-masks", "--label-smoothing", "0.1"], "--label-smoothing does not apply"),
-        (["eval", "RUN", "--data", "kinds=3"], "the data has num_classes=4, but the model num_classes=5"),
+        (["eval", "RUN", "--data", "kinds=3"], "the data has num_classes=4, but the model has num_classes=5"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_words(

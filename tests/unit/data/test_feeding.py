@@ -118,8 +118,8 @@ def test_images_are_normalized_with_the_cards_mean_and_std(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"image_size": 32}, "the data has image_size=8, but the model image_size=32"),
-        ({"in_channels": 1}, "the data has in_channels=3, but the model in_channels=1"),
+        ({"image_size": 32}, "the data has image_size=8, but the model has image_size=32"),
+        ({"in_channels": 1}, "the data has in_channels=3, but the model has in_channels=1"),
     ],
 )
 def test_images_that_do_not_fit_are_refused(
