@@ -1,5 +1,5 @@
-// The HTTP API: a function for each route. What goes wrong is a `Problem`, in words.
-// Addresses are relative, so that the page also works below a path of a proxy.
+// The HTTP API: a function for each route. Errors are thrown as a `Problem`.
+// Addresses are relative, so that the page also works under a proxy's path.
 
 import { Problem } from "./problem.js";
 
@@ -22,7 +22,7 @@ export async function predict({ model, input, top = null }, signal) {
   return row;
 }
 
-/** Return what an analyzer finds: see POST /analyze. */
+/** Return the findings of an analyzer: see POST /analyze. */
 export async function analyze({ model, input, analyzer, classes, layer, options }, signal) {
   const form = formOf(model, input);
   form.append("analyzer", analyzer);
@@ -32,7 +32,7 @@ export async function analyze({ model, input, analyzer, classes, layer, options 
   return (await ask("analyze", { method: "POST", body: form, signal })).json();
 }
 
-/** Yield `{text, surprisal}` for each token, and at last `{done}` with what is said of the whole text. */
+/** Yield `{text, surprisal}` for each token, and finally `{done}` with the summary of the whole text. */
 export async function* sample(settings, signal) {
   const headers = { "Content-Type": "application/json" };
   const answer = await ask("sample", { method: "POST", headers, body: JSON.stringify(settings), signal });
@@ -61,7 +61,7 @@ async function ask(path, { headers = {}, ...rest } = {}) {
   throw problemOf(content, answer.status, Number(answer.headers.get("Retry-After")));
 }
 
-/** Return what a promise of the network gives; that the network fails is a Problem. */
+/** Return the value of a network promise; a network failure becomes a Problem. */
 async function answered(promise) {
   try {
     return await promise;

@@ -5,7 +5,7 @@ import { digits, metric, words } from "./format.js";
 
 const SPLITS = ["train", "val", "test"];
 const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [230, 52, 48, 12, 34];
-const DOTS = 30; // most epochs whose points are dots too
+const DOTS = 30; // maximum number of epochs for which points are also drawn as dots
 
 /** Return a section with the curves of a model that has a `history`. */
 export function showCurves({ history, primary_metric, units }) {
@@ -43,7 +43,7 @@ function chart(history, name, unit) {
   return figure;
 }
 
-/** Return the parts of a chart that is so many pixels wide. */
+/** Return the parts of a chart of a given width in pixels. */
 function parts(lines, unit, width) {
   const values = lines.flatMap(({ points }) => points.map(([, value]) => value));
   const epochs = lines.flatMap(({ points }) => points.map(([epoch]) => epoch));
@@ -74,7 +74,7 @@ function parts(lines, unit, width) {
   return made;
 }
 
-/** Return round numbers, about so many, the first at most `low` and the last at least `high`. */
+/** Return about a given number of round values, from at most `low` to at least `high`. */
 function ticks(low, high, wanted) {
   const rough = (high - low || Math.abs(high) || 1) / wanted;
   const power = 10 ** Math.floor(Math.log10(rough));

@@ -1,4 +1,4 @@
-// Elements made from data. Text goes in as text, never as HTML: names of files and classes are anybody's.
+// Elements made from data. Text is inserted as text, never as HTML: file and class names are untrusted.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -25,7 +25,7 @@ function filled(node, properties, children) {
   return node;
 }
 
-/** Return a copy of what the template with an id holds. */
+/** Return a copy of the content of the template with an id. */
 export function copyOf(template) {
   return document.getElementById(template).content.cloneNode(true);
 }
@@ -36,7 +36,7 @@ export function facts(pairs, className = "facts") {
   return element("dl", { class: className }, ...rows);
 }
 
-/** Let a screen reader say something that is only seen otherwise. */
+/** Announce a visual change to screen readers. */
 export function announce(text) {
   document.getElementById("live").textContent = text;
 }

@@ -1,12 +1,12 @@
-// A page that an analyzer wrote, in a frame where no script runs.
+// A page written by an analyzer, in a frame that does not run scripts.
 
 import { element } from "./dom.js";
 
 /**
  * Return a frame with the page of a data URL.
  *
- * A frame is under the policy of our page, which allows no styles inside HTML. So they are taken out, and given
- * to the frame as objects once it is there.
+ * The frame inherits the page's security policy, which forbids styles inside HTML. They are removed, and added
+ * to the frame as style sheet objects once it has loaded.
  */
 export function showPage(url, title) {
   const bytes = Uint8Array.from(atob(url.slice(url.indexOf(",") + 1)), (sign) => sign.charCodeAt(0));
@@ -20,7 +20,7 @@ export function showPage(url, title) {
     sheet.replaceSync(rules.join("\n"));
     page.adoptedStyleSheets = [sheet];
     for (const node of page.querySelectorAll("[data-style]")) node.style.cssText = node.dataset.style;
-    style.height = 0; // so that the height of the page is that of its content
+    style.height = 0; // so that the page is as high as its content
     style.height = `${page.documentElement.scrollHeight + 2}px`;
   };
   return element("iframe", { class: "page", title, sandbox: "allow-same-origin", srcdoc, onload });

@@ -1,4 +1,4 @@
-// Numbers as people in the field write them.
+// Number formats that are common in machine learning.
 
 /** Return a metric with its unit: a share as a percentage, everything else to four digits. */
 export function metric(value, unit = "") {
@@ -10,7 +10,7 @@ export function metric(value, unit = "") {
 /** Return a name in words. */
 export const words = (name) => name.replaceAll("_", " ");
 
-/** Return what a metric is called and its value, as in `["loss", "1.413 nats"]`. A unit may be its name. */
+/** Return a metric's label and value, as in `["loss", "1.413 nats"]`. A unit may be its name. */
 export function measured(name, value, units) {
   const unit = units[name] ?? "";
   if (Number.isInteger(value) && !unit) return [words(name), count(value)];
@@ -18,7 +18,7 @@ export function measured(name, value, units) {
   return [words(name), metric(value, unit)];
 }
 
-/** Return a number to so many significant digits, without an exponent where it can be had. */
+/** Return a number with a given number of significant digits, without an exponent if possible. */
 export function digits(value, count = 4) {
   if (value !== 0 && (Math.abs(value) < 1e-4 || Math.abs(value) >= 1e6)) return value.toExponential(count - 1);
   return Math.abs(value) >= 10 ** count ? value.toFixed(0) : value.toPrecision(count);

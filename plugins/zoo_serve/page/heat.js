@@ -26,7 +26,7 @@ export function color(value) {
  * Return a figure of a map over an image, with a slider for its opacity.
  * @param {string} image data URL of a square
  * @param {string} map data URL of a gray image
- * @param {{label: string, caption: string}} words what a screen reader says of it, and what stands below it
+ * @param {{label: string, caption: string}} words text for screen readers, and the caption below the figure
  */
 export async function showHeat(image, map, { label, caption }) {
   const [below, gray] = await Promise.all([loaded(image), loaded(map)]);

@@ -1,4 +1,4 @@
-// Images to answer: dropped, pasted or chosen. They stay when another model is chosen.
+// Images to predict: dropped, pasted or chosen. They are kept when a different model is chosen.
 
 import { predict } from "./api.js";
 import { announce, copyOf, element, facts } from "./dom.js";
@@ -11,7 +11,7 @@ import * as problems from "./problems.js";
 let images = [];
 let selected = null;
 
-/** Show the view of a model that takes images; return what ends it. */
+/** Show the view of a model that takes images; return a function that closes it. */
 export function showImages(place, model) {
   place.append(copyOf("images-view"));
   const find = (selector) => place.querySelector(selector);
@@ -21,7 +21,7 @@ export function showImages(place, model) {
   const inside = model.analyzers.length
     ? showInside(section, model, () => selected.file, { eager: true })
     : section.remove();
-  let rows = new Map(); // the answer to each image
+  let rows = new Map(); // the prediction for each image
   let answering = false;
   const left = new AbortController();
   const { signal } = left;
@@ -54,7 +54,7 @@ export function showImages(place, model) {
     else if (rows.get(image).error === null) inside?.look();
   }
 
-  /** Ask for the answer to each image that has none, one after the other, the selected one first. */
+  /** Request predictions for images without one, one at a time, the selected image first. */
   async function answerAll() {
     if (answering) return;
     answering = true;
@@ -92,7 +92,7 @@ export function showImages(place, model) {
     strip.querySelectorAll("button")[focused]?.focus();
   }
 
-  /** Show the answer to the selected image, or why there is none. */
+  /** Show the prediction for the selected image, or the error. */
   function show() {
     const row = rows.get(selected);
     problems.show(problem, row?.error ? new Problem(row.error) : null);

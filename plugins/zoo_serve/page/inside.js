@@ -1,4 +1,4 @@
-// Look inside a model: a form made of its analyzers and their options, and what the chosen one finds in an input.
+// Look inside a model: a form made of its analyzers and their options, and the findings of the chosen one for an input.
 
 import { analyze } from "./api.js";
 import { announce, copyOf, element, facts } from "./dom.js";
@@ -7,12 +7,12 @@ import { digits, measured, percent, words } from "./format.js";
 import { showHeat } from "./heat.js";
 import * as problems from "./problems.js";
 
-const FIRST = "grad-cam"; // the method to begin with, if the model has it
+const FIRST = "grad-cam"; // the default method, if the model supports it
 let method = FIRST; // kept from one model to the next
 
 /**
- * Fill a section with the form. Return what runs it, `look`, and what stops it, `close`.
- * @param {() => ?(File|string)} input what to look at; null is nothing yet
+ * Fill a section with the form. Return functions that run it, `look`, and stop it, `close`.
+ * @param {() => ?(File|string)} input the input to analyze; null if there is none yet
  * @param {boolean} eager whether a change in the form runs it at once, without a button
  */
 export function showInside(section, model, input, { eager }) {
@@ -109,7 +109,7 @@ function field({ name, type, default: value, choices, minimum, maximum, help }) 
   return element("div", { class: "field" }, ...[line].flat(), element("small", { id: about, class: "muted" }, help));
 }
 
-/** Return the options that are not what they are by default. */
+/** Return the options that differ from their defaults. */
 function changed(form, options) {
   const values = {};
   for (const { name, type, default: value, choices } of options) {
@@ -125,7 +125,7 @@ function changed(form, options) {
   return values;
 }
 
-/** Return what JSON says, and any other text as it is. */
+/** Return the value of JSON text, and any other text unchanged. */
 function ofJSON(text) {
   try {
     return JSON.parse(text);
@@ -134,7 +134,7 @@ function ofJSON(text) {
   }
 }
 
-/** Return what there is to see of an answer: maps over the image, figures, scores. */
+/** Return the elements that show a response: maps over the image, figures, scores. */
 async function shown({ items, image, figures, scores }, model, name, input) {
   const title = `${name} of ${input.name ?? "the text"}`;
   const maps = items.map((item) => {

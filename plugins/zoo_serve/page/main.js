@@ -1,4 +1,4 @@
-// The page: the list of models, and the one that the address names, as in #cifar10-resnet20.
+// The page: the list of models, and the model named in the URL, as in #cifar10-resnet20.
 
 import { keepToken, listModels } from "./api.js";
 import { announce, element } from "./dom.js";
@@ -10,9 +10,9 @@ import { showText } from "./text.js";
 
 const [list, main, view, problem] = ["models", "main", "view", "problem"].map((id) => document.getElementById(id));
 let models = [];
-let leave = () => {}; // ends what the model on view does
+let leave = () => {}; // closes the view of the current model
 
-/** Take the token out of the address, where it would be seen and copied; return whether there was one. */
+/** Remove the token from the URL, where it could be seen and copied; return whether there was one. */
 function takeToken() {
   const hash = location.hash.slice(1);
   const token = new URLSearchParams(hash).get("token") ?? new URLSearchParams(location.search).get("token");

@@ -1,4 +1,4 @@
-// A model in words and numbers: its head, its metrics, and its card.
+// The description of a model: its head, its metrics, and its card.
 
 import { showCurves } from "./curves.js";
 import { element, facts } from "./dom.js";
@@ -24,7 +24,7 @@ export function showHead(model) {
   );
 }
 
-/** Return the metrics of the split that the primary metric is of, that one first. */
+/** Return the metrics of the primary metric's split, with the primary metric first. */
 function metricsOf(model) {
   const first = primary_metric(model);
   if (!first) return "";
@@ -37,7 +37,7 @@ function metricsOf(model) {
   return facts(pairs, "metrics");
 }
 
-/** Return what else the card of a model says, with its learning curves if there are any. */
+/** Return the other fields of a model's card, with its learning curves if there are any. */
 export function showCard(model) {
   const heading = element("h2", { id: "card-heading" }, "About this model");
   const section = element("section", { class: "card", "aria-labelledby": "card-heading" }, heading);

@@ -1,6 +1,6 @@
-// What every function of the API throws when something does not work, in words.
+// The error that all functions of the API throw.
 
-/** Something that did not work. `again` says whether trying again may help; a `status` of 0 is no answer. */
+/** An error. `again` is true if a retry may help; `status` is 0 if the server did not respond. */
 export class Problem extends Error {
   constructor(message, { hint = "", status = 0, again = false } = {}) {
     super(message);

@@ -1,13 +1,13 @@
-// What went wrong, told where it belongs: in words, with a button to try again and a field for the token.
+// Error messages, shown where they occur, with a button to try again and a field for the token.
 
 import { keepToken } from "./api.js";
 import { copyOf, element } from "./dom.js";
 
-/** Show a problem in a place, or nothing if there is none. `again` does what failed once more. */
+/** Show a problem in a place, or clear the place if there is none. `again` repeats the failed action. */
 export function show(place, problem = null, again = null) {
   place.replaceChildren();
   if (problem === null || problem.name === "AbortError") return;
-  if (problem.status === undefined) throw problem; // a mistake of ours
+  if (problem.status === undefined) throw problem; // a bug in the page
   place.append(element("p", {}, element("strong", {}, sentence(problem.message))));
   if (problem.hint) place.append(element("p", {}, sentence(problem.hint)));
   if (again === null) return;
@@ -30,7 +30,7 @@ function tokenForm(retry) {
   return view;
 }
 
-/** Return a text as a sentence; it may begin with a name, as zoo is one, or resnet20. */
+/** Return a text as a sentence; it may begin with a lower-case name, such as zoo or resnet20. */
 function sentence(text) {
   const begun = text.replace(/^(?!zoo )[a-z]+ /, (word) => word.charAt(0).toUpperCase() + word.slice(1));
   return /[.!?…]$/.test(begun) ? begun : `${begun}.`;

@@ -23,7 +23,7 @@ export function legend() {
   });
 }
 
-/** Tell the surprisal of the token under the pointer, or of that which the arrow keys have come to. */
+/** Show the surprisal of the token under the pointer, or selected with the arrow keys. */
 export function tellTokens(container, tell) {
   let current = null;
   const go = (token) => {

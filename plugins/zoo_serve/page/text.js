@@ -1,4 +1,4 @@
-// Text: generated token by token, and a text of the user's own, scored.
+// Text: generated token by token, and the user's text, scored.
 
 import { predict, sample } from "./api.js";
 import { announce, copyOf, element, facts } from "./dom.js";
@@ -8,9 +8,9 @@ import * as problems from "./problems.js";
 import { legend, tellTokens, tokenOf } from "./surprisal.js";
 
 const NUMBERS = ["temperature", "top_p", "max_new_tokens", "top_k", "seed"];
-let kept = {}; // what was typed, from one model to the next
+let kept = {}; // the form's values, kept when the model changes
 
-/** Show the view of a model that takes text; return what ends it. */
+/** Show the view of a model that takes text; return a function that closes it. */
 export function showText(place, model) {
   const view = copyOf("text-view");
   const [writing, reading] = [".sampling", ".scoring"].map((selector) => view.querySelector(selector));
@@ -104,7 +104,7 @@ function showWriting(section, model) {
 
   function working(yes) {
     const [before, after] = yes ? [generate, stop] : [stop, generate];
-    const move = document.activeElement === before; // which cannot keep the focus
+    const move = document.activeElement === before; // a disabled element loses the focus
     generate.disabled = yes;
     stop.disabled = !yes;
     copy.disabled = yes;
@@ -133,7 +133,7 @@ function showWriting(section, model) {
   return () => asked.abort();
 }
 
-/** Return what a text begins after if there is no prompt, in words. */
+/** Describe the token after which text begins if there is no prompt. */
 function beginning({ vocabulary, newline_eos: ends, specials, backwards }) {
   const first = ends || vocabulary.includes("\n") ? "a newline" : `“${vocabulary[specials]}”`;
   return `the prompt is empty, so the text ${backwards ? "ends before" : "begins after"} ${first}`;
