@@ -57,8 +57,8 @@ class Stored:
 def stored(module: nn.Module, *, differentiable: bool = False) -> Generator[Stored]:
     """Store the output of a module, before the model can change it in place.
 
-    The model runs without a graph. If `differentiable`, a graph starts right after the module, whatever the
-    caller's gradient mode, so gradients with respect to the output pass only through later layers.
+    The model runs without a graph. If `differentiable`, a graph starts right after the module, regardless of
+    the caller's gradient mode, so gradients with respect to the output pass only through later layers.
     """
     kept = Stored()
 

@@ -165,7 +165,7 @@ class DynamicEvaluation(Analyzer):
 
 
 def _tokens(batches: Iterable[Batch], *, most: int | None = None) -> Tensor:
-    """Return the tokens of a text in order, (N,), or the first ones if a number is given.
+    """Return the tokens of a text in order, (N,), or only the first ones if a count is given.
 
     A batch has parallel streams, which are consecutive parts of the text; a fresh state starts a new text.
     """

@@ -162,7 +162,7 @@ def _written(target: Any, model: Exportable, hint: str | None) -> bytes:
 
 
 def _format_of(out: str | Path | None, to: str | None, registry: Registry) -> Any:
-    """Return the entry of the format. Raises OptionError if there is none for the file's suffix."""
+    """Return the entry of the format. Raises OptionError if no format has the file's suffix."""
     if to is not None or out is None:
         entry = registry.exporter(to or "onnx")
         suffix = Path(out).suffix if out is not None else entry.spec.suffix

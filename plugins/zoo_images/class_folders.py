@@ -71,7 +71,7 @@ def find_images(
 
 
 def existing(root: str, layout: str) -> Path:
-    """Return the folder that a user named. Raises DataError, with the layout as hint, if there is none."""
+    """Return the folder that a user named. Raises DataError, with the layout as hint, if it is missing."""
     if not root:
         raise DataError("root must name a folder (got an empty string)", hint=layout)
     try:
@@ -148,6 +148,6 @@ def _draw(images: list[ImageFile], shares: Mapping[Split, float], seed: int) -> 
             left = left[taken:]
         if not left:
             given = " and ".join(f"{split}_share={share}" for split, share in shares.items())
-            raise DataError(f"{given} leave none of the {count} images in {folder} to train on")
+            raise DataError(f"{given} leave none of the {count} images in {folder} for training")
         drawn["train"] += left
     return {split: [images[place] for place in sorted(places)] for split, places in drawn.items()}

@@ -81,6 +81,6 @@ def _draw(rows: list[Labeled], shares: dict[Split, float], seed: int) -> dict[Sp
         drawn[split], left = left[:taken], left[taken:]
     if not left:
         given = " and ".join(f"{split}_share={share}" for split, share in shares.items())
-        raise DataError(f"{given} leave none of the {len(rows)} images to train on")
+        raise DataError(f"{given} leave none of the {len(rows)} images for training")
     drawn["train"] = left
     return {split: sorted(part, key=lambda row: row.name) for split, part in drawn.items()}

@@ -91,7 +91,7 @@ class Guard:
             hint = "start the server with --allow-host NAME for each name that clients use"
             return Refused(421, f"the server does not accept the host name {host[:100]!r}", hint=hint)
         if method not in ("GET", "HEAD") and _cross_site(headers, host):
-            return Refused(403, "requests from pages of other sites are refused")
+            return Refused(403, "requests from pages of other sites are rejected")
         if self._access.token and path not in self._public and not self._has_token(headers):
             hint = "send the header `Authorization: Bearer TOKEN`; the server was started with the token"
             return Refused(

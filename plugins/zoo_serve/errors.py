@@ -58,7 +58,7 @@ RESPONSES = _responses(
 
 
 class Refused(ZooError):
-    """A refused request, with the status of the response."""
+    """A rejected request, with the status of the response."""
 
     def __init__(
         self, status: int, message: str, *, hint: str | None = None, headers: Mapping[str, str] | None = None
@@ -74,7 +74,7 @@ class Refused(ZooError):
 
 
 def answer(error: Refused) -> JSONResponse:
-    """Return the response to a refused request. The rest of its body, if any, is not read."""
+    """Return the response to a rejected request. The rest of its body, if any, is not read."""
     headers = {"Connection": "close", **(error.headers or {})}
     return JSONResponse(_described(str(error), error.hint), error.status, headers)
 

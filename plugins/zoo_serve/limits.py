@@ -1,6 +1,6 @@
 """Limits on the size of a request, and on the number of waiting requests.
 
-A request beyond them is refused.
+Requests beyond the limits are rejected.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Limits:
     """The limits of a server; a proxy in front of it should have lower ones, or the same.
 
     Attributes:
-        body: bytes of a form with files; a larger form is refused while it arrives.
+        body: bytes of a form with files; a larger form is rejected while it arrives.
         inputs: number of images or texts in a request.
         pixels: number of pixels of all images in a request, by their headers; a decoded pixel takes 4 bytes.
         characters: number of characters of all texts in a request, or of a prompt.

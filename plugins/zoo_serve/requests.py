@@ -66,7 +66,7 @@ async def inputs_of(
     given = images if served.takes == "image" else texts
     if other or not given:
         what = "images, as files" if served.takes == "image" else "text"
-        raise OptionError(f"{served.name} takes {what} in the field {field!r}")
+        raise OptionError(f"{served.name} accepts {what} in the field {field!r}")
     if len(given) > limits.inputs:
         raise Refused(413, f"a request may have at most {limits.inputs} inputs (got {len(given)})")
     if served.takes == "text":

@@ -60,7 +60,7 @@ def nietzsche(*, root: str | None = None) -> Files:
 
 @text_dataset
 def tinyshakespeare(*, root: str | None = None) -> Files:
-    """1,115,394 characters of Shakespeare. splits=[90, 10, 0] gives nanoGPT's split.
+    """1,115,394 characters of Shakespeare. splits=[90, 10, 0] is nanoGPT's split.
 
     Args:
         root: folder that contains tinyshakespeare.txt.

@@ -100,7 +100,7 @@ class LanguageModeling(Task):
     def batches_of(
         self, items: Any, preprocess: Mapping[str, Any], *, device: str = "cpu"
     ) -> Iterator[Batch]:
-        """Yield a text in 16 parallel streams, whatever `batch_size` was, so metrics do not depend on it."""
+        """Yield a text in 16 parallel streams, so that metrics do not depend on `batch_size`."""
         return self.lane_batches(items, lanes=16, steps=128, device=device)
 
     def lane_batches(self, items: Any, *, lanes: int, steps: int, device: str = "cpu") -> Iterator[Batch]:

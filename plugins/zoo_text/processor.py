@@ -114,7 +114,7 @@ def text_of(path: Path) -> str:
 
 
 def _refuse(path: Path) -> str:
-    """Return the reason that a file is not text, if it begins with binary content."""
+    """Return the reason why a file is not text, if it begins with binary content."""
     try:
         with open_regular(path) as file:
             return _BINARY if b"\0" in file.read(_BEGINNING) else ""

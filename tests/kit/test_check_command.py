@@ -262,7 +262,7 @@ def test_a_name_that_zoo_has_too_is_told_but_no_failure(tmp_path, capsys):
     )
     name = path.stem.replace("_", "-")
     assert run(["check", name, "--plugin", str(path)]) == 0
-    told = f"'shapes' means images/shapes, so users of the dataset {name}/shapes must write its full name"
+    told = f"'shapes' refers to images/shapes, so users of the dataset {name}/shapes must write its full name"
     assert told in capsys.readouterr().err
 
 
@@ -274,7 +274,7 @@ def test_a_recipe_may_start_from_weights_of_zoo_and_is_told_that_its_name_is_tak
     )
     assert run(["check", str(path)]) == 0
     name = f"{path.stem.replace('_', '-')}/shapes-resnet20"
-    told = f"'shapes-resnet20' means the recipe of registry.toml, so users of the recipe {name} must "
+    told = f"'shapes-resnet20' refers to the recipe of registry.toml, so users of the recipe {name} must "
     assert told in capsys.readouterr().err
 
 

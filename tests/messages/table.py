@@ -166,7 +166,11 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ("check txet", 1, "unknown plugin or distribution 'txet'; did you mean 'text'?"),
         ("check zoo-registri", 1, "did you mean 'zoo-registry'?"),
         ("check nowhere.py", 1, "no such file: nowhere.py"),
-        ("check cam/egen-cam", 1, "plugin cam has nothing called 'egen-cam'; did you mean 'eigen-cam'?"),
+        (
+            "check cam/egen-cam",
+            1,
+            "plugin cam has no entry, recipe or weights 'egen-cam'; did you mean 'eigen-cam'?",
+        ),
         # names of plugins
         *(
             (f"new-plugin '{name}' --kind dataset", 2, f"invalid plugin name {name!r}")

@@ -41,7 +41,7 @@ def messages(
     """Check a target, and yield messages: each check when it begins, then its outcome.
 
     Args:
-        strict: refuse to check while any installed plugin fails to load.
+        strict: do not run any check if an installed plugin fails to load.
         done: outcomes of checks that have already run, and are not run again.
     """
     try:

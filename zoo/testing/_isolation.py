@@ -1,6 +1,6 @@
 """Check a plugin in a separate process.
 
-A check fails if it hangs, takes too much memory or ends the process, and the others still run. This does not
+A check fails if it hangs, uses too much memory or ends the process, and the others still run. This does not
 protect against a malicious plugin, which could change the checks themselves.
 """
 

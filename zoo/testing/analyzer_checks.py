@@ -158,7 +158,7 @@ def maps_are_of_their_images(case: Case) -> None:
             beside_others = analyze(case, specimen, batches=_in_other_company(batches, kept)).maps
             distance, largest = (beside_others - together)[kept].abs().max(), together[kept].abs().max()
             assert distance <= 1e-3 * largest + 1e-9, message(
-                expected="the same map of an image, whichever images are analyzed with it",
+                expected="the same map of an image, regardless of the images analyzed with it",
                 got=f"a difference of {float(distance / largest):.1%} of its maximum",
                 usually="a division by the maximum of a batch or of all maps; divide by each image's maximum",
             )
@@ -227,7 +227,7 @@ def _items(batch: Batch) -> list[Batch]:
 
 
 def deterministic(case: Case) -> None:
-    """The same model and input give the same analysis, whatever the random state."""
+    """The same model and input produce the same analysis, regardless of the random state."""
     for specimen in specimens(case):
         with drawing_from(0):
             one = analyze(case, specimen)

@@ -32,7 +32,7 @@ def builds(case: Case) -> None:
     except OptionError as error:
         dims = ", ".join(case.registry.task(case.spec.task).dims)
         raise Failure(
-            expected=f"a constructor that takes {dims}, and has a default for every other argument",
+            expected=f"a constructor that accepts {dims}, and has a default for every other argument",
             got=str(error),
             usually="a misspelled dim, or an option without a default, which `config` may set",
         ) from error

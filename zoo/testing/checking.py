@@ -37,7 +37,7 @@ def check(
         target: a plugin, a distribution, the path of a one-file plugin, or `plugin/pattern` for the entries,
             recipes and weights of a plugin that match.
         thorough: also run the slow checks of exports and published metrics.
-        strict: refuse to check while any installed plugin fails to load.
+        strict: do not run any check if an installed plugin fails to load.
         progress: show progress on stderr, or in the notebook.
         registry: the registry with the plugin, which is then checked in this process. By default the plugin
             is found among installed plugins and registry.toml, and loaded with zoo's own plugins only, unless

@@ -263,7 +263,7 @@ def _feeds_images(case: Case, dataset: Dataset) -> None:
         assert fits, message(
             expected=f"{channels} values of {key} from {lowest} to 1, for pixels divided by 255",
             got=str(values),
-            usually="values for pixels from 0 to 255, or another number of channels",
+            usually="values for pixels from 0 to 255, or a different number of channels",
         )
     names: list[Any] = preprocess.get((case.task.spec.labels or ("", ""))[1], [])
     distinct = all(isinstance(name, str) for name in names) and len({*names}) == len(names)

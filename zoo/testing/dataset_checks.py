@@ -158,7 +158,7 @@ def same_items_twice(case: Case) -> None:
 
 
 def _require_constant_items(dataset: Dataset, name: Split) -> None:
-    """Raise AssertionError unless some items of a split stay the same when they are read in another order."""
+    """Raise AssertionError unless some items of a split stay the same when read in a different order."""
     count = min(20, len(dataset.split(name)))
 
     def read(order: Iterable[int], seed: int) -> dict[int, list[Tensor]]:
@@ -180,7 +180,7 @@ def _require_constant_items(dataset: Dataset, name: Split) -> None:
     drawn = not any(changed(first, read(backwards, 0)) for _ in range(2))
     same_input = torch.equal(first[differing[0]][0], second[differing[0]][0])
     raise Failure(
-        expected="an item to stay the same, however often and in whatever order items are read",
+        expected="an item to stay the same, regardless of how often and in which order items are read",
         got=f"a different {'label' if same_input else 'item'} for {name}[{differing[0]}] the second time",
         usually="a dataset that shuffles, augments or labels at random; the task shuffles and augments"
         if drawn

@@ -39,7 +39,7 @@ def trains_on_each_item_once(case: Case) -> None:
     assert not strange, message(
         expected="training items with the targets that they have in an evaluation",
         got=f"different targets for {len(strange)} of {len(trained)}",
-        usually="shifted targets, or targets fetched in another order than inputs",
+        usually="shifted targets, or targets fetched in a different order than the inputs",
     )
 
 

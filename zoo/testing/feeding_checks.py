@@ -63,7 +63,7 @@ def refuses_other_data(case: Case) -> None:
     if labels is not None:
         fed = _fed(case, arguments, {**preprocess, labels[1]: [*preprocess[labels[1]]][::-1]})
         assert fed is None or not torch.equal(_targets(case, fed), _targets(case, case.tiny())), message(
-            expected=f"feed() to reject or renumber data if the model has its {labels[1]} in another order",
+            expected=f"feed() to reject data, or renumber it, for a model with its {labels[1]} reordered",
             got="the same targets",
             usually=f"a feed() that does not compare the data's {labels[1]} with the card's",
         )

@@ -92,7 +92,7 @@ def _refusal(case: Case, inputs: Tensor, error: Exception, *, first: bool) -> Fa
     return Failure(
         expected=f"logits from inputs {tuple(inputs.shape)}",
         got=cause(error),
-        usually=larger_images(case) or "a fixed input size, or axes in another order",
+        usually=larger_images(case) or "a fixed input size, or axes in the wrong order",
     )
 
 
@@ -156,7 +156,7 @@ def batch_mates_do_not_matter(case: Case) -> None:
     distance = (together - alone).abs().max().item()
     assert distance <= 1e-4 * max(1.0, alone.abs().max().item()), message(
         expected="the same logits of an item alone and in a batch of 16",
-        got=f"a difference of {distance:.2g}, whatever the other items are",
+        got=f"a difference of {distance:.2g}, regardless of the other items",
         usually="a result for each item that depends on the batch size, such as `x / len(x)`",
     )
 

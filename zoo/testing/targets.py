@@ -29,8 +29,8 @@ def resolve_target(target: str, registry: Registry | None = None) -> tuple[Regis
 def loaded_for(target: str) -> Registry:
     """Return a registry that has loaded only the plugins of a target and zoo's own.
 
-    Otherwise, side effects of another plugin could fail this one. All plugins are loaded if an entry of the
-    target needs them, such as a model for another plugin's task.
+    Otherwise, side effects of another plugin could make a check of this one fail. All plugins are loaded if
+    an entry of the target needs them, such as a model for another plugin's task.
     """
     catalog = Catalog.load()
     known = plugins.discover(only=(), disabled=catalog.disabled, files=named_files())

@@ -100,10 +100,10 @@ def first_loss_near_uniform(case: Case) -> None:
 def every_parameter_gets_a_gradient(case: Case) -> None:
     """Within three steps every trainable parameter gets a gradient that is finite and not all zero.
 
-    The first gradient may be zero, behind a layer that starts as zeros, such as the last of a residual block.
-    Parameters without a gradient from small images are tried on 128×128 images, since attention over a single
-    position learns nothing. If the model is `data_dependent`, a numbered part such as an expert may be idle,
-    as long as another one of its kind is used.
+    The first gradient may be zero before a layer that is initialized to zeros, such as the last one of a
+    residual block. Parameters without a gradient from small images are tried on 128×128 images, since
+    attention over a single position learns nothing. If the model is `data_dependent`, a numbered part such as
+    an expert may be idle, as long as another one of its kind is used.
     """
     waiting = _without_gradient(case, case.tiny())
     if waiting and "size" in declared(case.task.spec.load_tiny()):

@@ -24,14 +24,14 @@ def task():
 
 
 class Brightest(nn.Module):
-    """Answers that each pixel is of the class whose channel is the brightest."""
+    """Predicts for each pixel the class whose channel is the brightest."""
 
     def forward(self, images):
         return images
 
 
 def batch_of(targets, answers, *, classes=3):
-    """Return a batch whose inputs are such that `Brightest` gives these answers."""
+    """Return a batch for which `Brightest` predicts these classes."""
     logits = nn.functional.one_hot(torch.tensor(answers), classes).permute(0, 3, 1, 2).float()
     return Batch(logits, torch.tensor(targets), 0, 1, 0)
 

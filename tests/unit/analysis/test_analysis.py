@@ -820,7 +820,7 @@ def test_scores_with_boxes_and_without(registry: Registry, camnet: str, image: s
     free = scored("cam", camnet, registry, inputs=[image])
     assert "deletion" in free.scores
     assert "pointing_game" not in free.scores
-    with pytest.raises(OptionError, match="score requires heat maps, and diagnose/confusion draws none"):
+    with pytest.raises(OptionError, match="score requires heat maps, but diagnose/confusion draws none"):
         scored("confusion", camnet, registry, split="test")
 
 

@@ -386,7 +386,7 @@ def test_the_split_is_drawn_from_seed_and_names(root: Path) -> None:
 
 def test_shares_that_leave_nothing_to_train_on_are_refused(root: Path) -> None:
     assert error_of(root, val_share=0.5, test_share=0.5) == (
-        f"val_share=0.5 and test_share=0.5 leave none of the 10 images in {root / 'cat'} to train on"
+        f"val_share=0.5 and test_share=0.5 leave none of the 10 images in {root / 'cat'} for training"
     )
 
 
