@@ -33,7 +33,7 @@ def command(session: Session, name: str, kind: NewKind, task: str | None, out: P
     """Create a package zoo-NAME whose plugin has one entry and passes `zoo check NAME`.
 
     A task comes with a small dataset and an architecture. A command adds `zoo NAME`, and an exporter adds a
-    format of `zoo export`. A recipe combines an existing architecture and dataset.
+    format to `zoo export`. A recipe combines an existing architecture and dataset.
     """
     name = name.removeprefix("zoo-")
     registry = session.registry

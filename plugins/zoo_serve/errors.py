@@ -47,7 +47,7 @@ RESPONSES = _responses(
         400: "An option or an input cannot be used",
         401: "The token is missing or wrong",
         403: "The request comes from a page of another site",
-        404: "There is no such model or analyzer",
+        404: "The model or analyzer does not exist",
         413: "The request has too many bytes, images, pixels or characters",
         421: "The server does not accept the name in the Host header",
         422: "A field is missing, unknown or of the wrong type",

@@ -156,7 +156,7 @@ def _end_of(process: subprocess.Popen[bytes]) -> str:
         code = process.wait(timeout=_TO_END)
     except subprocess.TimeoutExpired:
         return "a closed pipe"
-    return f"its end by signal {-code}" if code < 0 else f"its end with exit code {code}"
+    return f"its termination by signal {-code}" if code < 0 else f"its exit with code {code}"
 
 
 def _memory_of(process: int) -> int:

@@ -209,7 +209,7 @@ def _marked(images: Tensor) -> Tensor:
 
 
 def _in_other_company(batches: list[Batch], kept: int) -> list[Batch]:
-    """Return batches of noise in which one item, counted over all batches, is unchanged."""
+    """Return batches of noise in which one item, indexed across batches, is unchanged."""
     draws, changed, first = torch.Generator().manual_seed(1), list[Batch](), 0
     for batch in batches:
         inputs = 2 * torch.rand(batch.inputs.shape, generator=draws)

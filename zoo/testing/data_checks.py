@@ -74,7 +74,7 @@ def _require_all_classes(case: Case, known: Mapping[Split, tuple[Tensor, Tensor]
             )
         several = len(labels) >= 2 * len(counts) > 2
         assert not several or len(counts) - counts.count(0) > 1, message(
-            expected=f"{name} items of several classes, as there are {len(labels)} for {len(counts)} classes",
+            expected=f"{name} items of several classes, since there are {len(labels)} items",
             got=f"class {labels[0].item()} only",
             usually="items sorted by class and then split without shuffling",
         )
@@ -106,7 +106,7 @@ def _warn_of_strange_labels(known: Mapping[Split, tuple[Tensor, Tensor]]) -> Non
         if usual > 0.1 and gain + 4 * error < usual / 3:
             raise Warned(
                 message(
-                    expected=f"{name} items as near to their class's training items as those are to each "
+                    expected=f"{name} items as close to their class's training items as those are to each "
                     "other",
                     got=f"{gain:+.0%} over chance for the nearest class, and {usual:+.0%} in train",
                     usually=f"{name} labels in a different order than the items, or different class numbers",

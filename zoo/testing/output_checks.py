@@ -173,7 +173,7 @@ def eval_is_deterministic(case: Case) -> None:
         raise Failure(
             expected="the same logits in eval mode, from the same random state, after other inputs",
             got=f"a difference of {(one - again).abs().max().item():.2g}",
-            usually="something kept on the module between calls, such as a counter or a hidden state"
+            usually="state kept on the module between calls, such as a counter or a hidden state"
             if fresh
             else "noise from NumPy, `random` or a private generator; eval mode must not be random",
         )
