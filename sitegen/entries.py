@@ -40,7 +40,7 @@ KINDS = {
     "analyzer": "Analyzers",
     "recipe": "Recipes",
     "exporter": "Exporters",
-    "command": "Commands of plugins",
+    "command": "Plugin commands",
     "group": "Groups of training options",
 }
 # Images of entries, and those of analyzers that other pages show too

@@ -1,6 +1,6 @@
 """zoo: a plugin-based model zoo for PyTorch.
 
-A complete working use, from nothing to generated text::
+A complete example, from training to generated text::
 
     import zoo
 
@@ -22,7 +22,7 @@ A plugin is a module with hooks, found through the entry-point group `zoo`::
         return [ArchitectureSpec(name="mine", target="my_package.mine:Mine", task="classification",
                                  summary="One line for the list")]
 
-Importing zoo does not import torch, and changes nothing in the process.
+Importing zoo does not import torch and has no side effects.
 """
 
 from zoo._lazy import imported, names_in_stub

@@ -1,11 +1,11 @@
-"""The `zoo` command, which is also `python -m zoo`."""
+"""The `zoo` command, also run as `python -m zoo`."""
 
 import gc
 import signal
 
 
 def main() -> None:
-    """Import the command line and run it. Ctrl-C ends the import at once, without a traceback."""
+    """Import the command line and run it. Ctrl-C during the import exits at once, without a traceback."""
     listens = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if listens:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -1,7 +1,7 @@
 """Import names lazily: each module is imported when one of its names is first used.
 
-The stub beside such a module, its `.pyi`, is the only list of the names: type checkers and this module read
-it. It has a line for each name: `from MODULE import NAME as NAME`.
+The names are listed only in the module's `.pyi` stub, which type checkers and this module both read. The stub
+has one line per name: `from MODULE import NAME as NAME`.
 """
 
 from importlib import import_module

@@ -1,7 +1,7 @@
 """zoo's exceptions, in one small hierarchy, and its warning.
 
-Each error has the exit code of the command; `kind` is its stable name in `--json` output; `hint` says what to
-do next.
+Each error class defines the command's exit code; `kind` is its stable name in `--json` output; `hint` says
+what to do next.
 """
 
 from __future__ import annotations
@@ -88,13 +88,13 @@ class DataError(ZooError):
 
 
 class WeightsError(ZooError):
-    """A weights or checkpoint file is damaged, was not written by zoo, or does not fit."""
+    """A weights or checkpoint file is damaged, was not written by zoo, or does not match the model."""
 
     kind = "weights"
 
 
 class OutputError(ZooError):
-    """Results cannot be written to the requested place."""
+    """Results cannot be written to the requested location."""
 
     kind = "output"
 
@@ -165,7 +165,7 @@ def shortened(message: str) -> str:
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    """Escape everything in a text that a terminal would interpret or could not show.
+    """Escape all characters that a terminal would interpret or could not show.
 
     These are control characters, marks that reverse the direction of text, zero-width and unassigned
     characters, and halves of surrogate pairs.

@@ -1,6 +1,7 @@
 """Interfaces of the code behind specs: base classes, the signature of an architecture, optional abilities.
 
-An architecture is the callable behind a spec's `target`, keyword-only, the task's dims first::
+An architecture is the callable that a spec's `target` names; its arguments are keyword-only, the task's dims
+first::
 
     class ResNet(nn.Module):
         def __init__(self, *, in_channels: int, image_size: int, num_classes: int, depth: int = 20): ...
@@ -11,10 +12,10 @@ An architecture is the callable behind a spec's `target`, keyword-only, the task
   training mode a model may return a third value, a scalar penalty that is added to the loss.
 
 A language model that reads any number of tokens remembers them in its state. A model with a limit, such as a
-Transformer with learned positions, declares it as `ArchitectureSpec.context_length`. After `state=None` it
-never gets more tokens than that, in one call or several. Its state may be None, in which case it gets the
-last tokens again; or a cache of keys and values, which is passed back until it is full. The model need not
-crop either.
+Transformer with learned positions, declares it as `ArchitectureSpec.context_length`. After `state=None` it is
+never given more tokens than that, in one call or several. Its state may be None, in which case it is given
+the last tokens again; or a cache of keys and values, which is passed back until it is full. In both cases,
+the model does not need to crop.
 
 The optional abilities of a model, a split or a task are Protocols: `LoadsPretrained`, `FitsInputs`;
 `HasBoxes`, `HasFiles`, `ReadsBatches`; `CarriesState`, `HasViews`. The part of a task that needs no torch is
@@ -78,8 +79,8 @@ Box = tuple[int, int, int, int]
 class Dataset(ABC):
     """Data, with everything needed to feed it to a model and evaluate the model.
 
-    The callable behind a DatasetSpec's target returns one. Its options are keyword-only and JSON-able. An
-    option called `root` is the folder of the data, and does not change its content. A card sets only
+    The callable that a DatasetSpec's target names returns one. Its options are keyword-only and JSON-able. An
+    option called `root` is the folder of the data, and does not change its content. A card can set only
     switches, choices, bounded numbers and `DatasetSpec.card_options`.
     """
 
@@ -151,9 +152,9 @@ class ReadsBatches(Protocol):
 class LoadsPretrained(Protocol):
     """A model whose training can start from weights published elsewhere.
 
-    Users choose them by the architecture's option `pretrained` (`--model pretrained=NAME`), which is `"none"`
-    by default. The spec declares each name in `ArchitectureSpec.pretrained`, with the mean and standard
-    deviation that normalize images in training and, through the card, afterwards.
+    Users choose them with the architecture's option `pretrained` (`--model pretrained=NAME`), which is
+    `"none"` by default. The spec declares each name in `ArchitectureSpec.pretrained`, with the mean and
+    standard deviation used to normalize images in training and, through the card, afterwards.
     """
 
     def load_pretrained(self) -> Mapping[str, str] | None:
@@ -231,7 +232,7 @@ class Step:
 
 
 class Task(ABC):
-    """Turns data into batches, a loss and metrics; the training loop knows no other details of a task.
+    """Turns data into batches, a loss and metrics: all that the training loop knows about a task.
 
     Optional abilities are Protocols: `CarriesState`, `HasViews`.
 
@@ -253,16 +254,16 @@ class Task(ABC):
 
     @abstractmethod
     def example(self, dims: Mapping[str, int]) -> Tensor:
-        """Return one made-up input, to measure the cost of a forward pass."""
+        """Return one generated input, to measure the cost of a forward pass."""
 
     def prepare(self, items: Tensor, preprocess: Mapping[str, Any]) -> Tensor:
-        """Prepare the inputs of items (B, ...) for the model, such as by a normalization.
+        """Prepare the inputs of items (B, ...) for the model, such as by normalizing them.
 
         The default does nothing. `batches_of` does the same to the inputs of a split, and an exported model
         includes it. Tokens, which models of a `CarriesState` task read, are not prepared.
 
         Args:
-            preprocess: as `Dataset.preprocess`.
+            preprocess: as in `Dataset.preprocess`.
         """
         return items
 
@@ -272,7 +273,7 @@ class Task(ABC):
 
         A model knows one vocabulary, one normalization and one order of classes: those it was trained with.
 
-        Raises DataError if the data does not fit the model.
+        Raises DataError if the data is not compatible with the model.
         """
 
     def reading(self, card: Card, dataset: Dataset) -> dict[str, Any]:
@@ -280,7 +281,7 @@ class Task(ABC):
         return {}
 
     def data_options(self, card: Card) -> dict[str, Any]:
-        """Return the options with which other data is opened to fine-tune the model of a card.
+        """Return the options with which a different dataset is opened to fine-tune the model of a card.
 
         They apply if a dataset has an option of that name that the user does not set.
         """
@@ -303,7 +304,7 @@ class Task(ABC):
 
         Args:
             rank: the process, out of `world_size`, whose part of each batch to yield, which
-                `zoo.plugin.part_of` computes. All parts together are the batch of a single process.
+                `zoo.plugin.part_of` computes. Together, the parts are the batch of a single process.
         """
 
     def within(self, config: TrainConfig, context: int) -> dict[str, Any]:
@@ -318,7 +319,7 @@ class Task(ABC):
 
         Args:
             items: a split, as `Dataset.split` returns it, or the user's own inputs in the same form.
-            preprocess: as `Dataset.preprocess`.
+            preprocess: as in `Dataset.preprocess`.
         """
 
     def eval_batches(self, dataset: Dataset, split: Split, *, device: str = "cpu") -> Iterator[Batch]:
@@ -350,7 +351,7 @@ class Task(ABC):
 
     @abstractmethod
     def baseline(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
-        """Return the metrics of a random baseline, which gives every class or token the same probability."""
+        """Return the metrics of a random baseline, in which every class or token is equally likely."""
 
     @abstractmethod
     def metrics(self, sums: Mapping[str, Any], count: int, preprocess: Mapping[str, Any]) -> dict[str, float]:
@@ -398,16 +399,16 @@ def make_task(registry: Registry, name: str) -> Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exportable:
-    """A model in the form for export: tensors in, tensors out.
+    """A model ready for export: tensors in, tensors out.
 
     Attributes:
         module: takes the tensors of `inputs` as positional arguments, and returns a tuple of the outputs of
             `signature`, in order. It is on the CPU, in fp32 and in evaluation mode.
         inputs: an example of each input of `signature` by name, with a batch of 2.
         signature: the inputs and outputs; the file must accept any batch size.
-        metadata: texts by key to keep in the file.
-        trace: returns the program that `torch.export` makes of `module`, for any batch size and without paths
-            of this machine. It raises torch's error for a model that cannot be traced.
+        metadata: strings by key to store in the file.
+        trace: returns the program that `torch.export` makes of `module`, which accepts any batch size and
+            contains no path from this machine. It raises torch's error for a model that cannot be traced.
     """
 
     module: nn.Module
@@ -418,21 +419,22 @@ class Exportable:
 
 
 class Exporter(ABC):
-    """Writes models in one format. The callable behind an ExporterSpec's target returns one."""
+    """Writes models in one format. The callable that an ExporterSpec's target names returns one."""
 
     @abstractmethod
     def write(self, model: Exportable) -> bytes:
         """Return the content of a file.
 
-        Equal models give equal bytes, without paths of this machine. The model does not change. An exception
-        means that it cannot be exported, for the reason in the first line of its message.
+        Equal models must produce equal bytes, which must not contain any path from this machine. The model
+        must not change. An exception means that the model cannot be exported; the first line of its message
+        gives the reason.
         """
 
     def start(self, content: bytes, signature: Signature, threads: int) -> Program:
         """Return the program in a file's content, which `write` returned, to run on a number of threads.
 
         It maps arrays by name to arrays by name, as in the signature. It is called in a new process, which
-        has only the content. A format with a reader is run by the reader, and needs no `start`.
+        has only the content. A format with a reader is run by the reader and does not need `start`.
         """
         raise NotImplementedError("a format without a reader needs Exporter.start")
 
@@ -458,12 +460,12 @@ class Subject:
 
     Attributes:
         landmarks: paths of submodules by landmark, including all that the analyzer's spec `needs`.
-        preprocess: as `Dataset.preprocess`, with the names of the classes or the vocabulary.
+        preprocess: as in `Dataset.preprocess`, with the names of the classes or the vocabulary.
         classes: the classes to explain for every image, each a number, `predicted` or `true`.
         title: the model and its inputs, for the titles of figures.
         names: the name of each input, in order, such as a file or `test-00005`; empty for a text.
         reference: the split that the analyzer's spec names; None if it does not name one.
-        context: most tokens that the model reads from an empty state; 0 for no limit.
+        context: maximum number of tokens that the model reads from an empty state; 0 for no limit.
     """
 
     task: str
@@ -496,14 +498,14 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Analysis:
-    """The results of an analyzer. Any part may be missing, but not all of them.
+    """The results of an analyzer. Every part is optional, but at least one is required.
 
     Attributes:
-        maps: heat maps, (N, K, h, w) for N images and K classes; higher values are more evidence. They
+        maps: heat maps, (N, K, h, w) for N images and K classes; higher values mean more evidence. They
             require a model with one prediction per image, (N, classes).
         classes: the class of each map, (N, K); required with `maps`.
         logits: (N, classes), if they were computed; otherwise zoo runs the model itself.
-        tables: rows of JSON data by the table's name.
+        tables: rows of JSON data, by table name.
         figures: functions that return the bytes of an image or a page, by file name, such as `confusion.png`.
         details: JSON data on the computation, such as the layer used. They cannot replace zoo's own keys.
         text: text for a terminal, with ANSI colors.
@@ -522,7 +524,7 @@ class Analysis:
 class Analyzer(ABC):
     """Looks inside a model, and leaves parameters, gradients, modes, hooks and random state unchanged.
 
-    The callable behind an AnalyzerSpec's target returns one. Its options are keyword-only and JSON-able.
+    The callable that an AnalyzerSpec's target names returns one. Its options are keyword-only and JSON-able.
     `untouched` in `zoo.plugin` leaves the model unchanged, and `zoo.files.style` has the style of figures.
     """
 

@@ -44,7 +44,7 @@ class Processor(ABC):
 
     @abstractmethod
     def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
-        """Raise OptionError if a card's `preprocess` does not fit a model built with `arguments`."""
+        """Raise OptionError if a card's `preprocess` does not match a model built with `arguments`."""
 
     @abstractmethod
     def unit(self, preprocess: Mapping[str, Any]) -> str:
@@ -63,8 +63,8 @@ class InputReader:
         suffixes: lower-case suffixes of the files to read in a folder; empty for all files.
         strings: whether a string is an input itself, rather than the path of one.
         notice: notice to users on how each input is read; may be empty.
-        refuse: returns the reason that a file which a user names has the wrong type, such as a text among
-            images; empty if it may be read. It is called for each named file before any is read.
+        refuse: returns the reason why a file that the user names has the wrong type, such as a text file
+            among images; empty if it may be read. It is called for each named file before any is read.
     """
 
     read: Callable[[Any], Any]
@@ -99,7 +99,7 @@ class TakesItems(Protocol):
     """A processor for models that read items of one shape, so that they can be exported."""
 
     def item(self, dims: Mapping[str, int]) -> NDArray[Any]:
-        """Return the input of one made-up item of a split, such as an image, uint8 (C, H, W)."""
+        """Return the input of one generated item of a split, such as an image, uint8 (C, H, W)."""
         ...
 
 
@@ -123,7 +123,7 @@ class Predicts(ReadsInputs, Protocol):
 
         Args:
             outputs: the model's outputs for the batch, such as logits (B, K), float32.
-            preprocess: as `Dataset.preprocess`.
+            preprocess: as in `Dataset.preprocess`.
             top: maximum number of predictions for each input, at least 1; None for the default. Set only for
                 a task whose spec names `labels`.
         """
@@ -143,7 +143,7 @@ class Scores(ReadsInputs, Protocol):
             outputs: the model's outputs after each token but the last, such as logits, float32, in chunks (T,
                 V).
             tokens: the sequence, (N,), as `InputReader.read` returns it.
-            preprocess: as `Dataset.preprocess`.
+            preprocess: as in `Dataset.preprocess`.
         """
         ...
 

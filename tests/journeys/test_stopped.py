@@ -183,7 +183,7 @@ def test_ctrl_c_says_how_to_go_on(net_file, images, tmp_path, monkeypatch, numbe
     _, said = process.communicate()
     assert process.returncode == code
     first, hint = said.decode().strip().splitlines()
-    assert first == "zoo: stopped: x.jsonl has the rows so far"
+    assert first == "zoo: stopped: x.jsonl has the rows written so far"
     assert hint.strip() == "repeat the command with the same inputs to write the rest"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("\n".join(names).encode())))
     again = zoo("predict", net_file, "-", *options, cwd=tmp_path)

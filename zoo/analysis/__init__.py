@@ -1,1 +1,1 @@
-"""Look inside a trained model: where it looks, what it computes, and how far to trust the analysis."""
+"""Analyze a trained model: where it looks, what it computes, and how far to trust the result."""

@@ -56,14 +56,16 @@ def analyze(
             total.
 
     Raises:
-        OptionError: a class, layer, split, index, precision or option is unknown or does not fit.
-        SpecError, DataError, UnknownName: the analyzer, an input or the data is missing or does not fit.
+        OptionError: a class, layer, split, index, precision or option is unknown, or the model does not
+            support it.
+        SpecError, DataError, UnknownName: the analyzer, an input or the data is missing or not compatible
+        with the model.
     """
     entry = registry.analyzer(analyzer)
     subject = make_subject(entry, model, card, registry, classes=request.classes, layer=request.layer)
     made = make_analyzer(entry, request.options)
     if request.inputs is not None and "true" in subject.classes:
-        raise OptionError("class 'true' requires labels, which your own inputs lack", hint="analyze a split")
+        raise OptionError("class 'true' requires labels; your own inputs have none", hint="analyze a split")
     inputs, reference, source = read_inputs(
         request, card, registry, reference=entry.spec.reference, device=device, report=report
     )
@@ -74,7 +76,7 @@ def analyze(
         analysis = made.analyze(model, inputs, subject=subject)
     _require_finite(analysis)
     if analysis.maps is None and request.classes:
-        raise OptionError(f"{entry.name} draws no heat maps, so it takes no class")
+        raise OptionError(f"{entry.name} does not draw heat maps, so it does not accept a class")
     items = [] if analysis.maps is None else _items(entry, analysis, model, inputs)
     facts = {
         "analyzer": entry.name,
@@ -93,7 +95,7 @@ def analyze(
 
 @contextlib.contextmanager
 def _bounded(model: nn.Module) -> Generator[None]:
-    """Raise WeightsError before a layer of a forged file outputs far more bytes than the model has."""
+    """Raise WeightsError before a layer from a forged file produces an output far larger than the model."""
     held = sum(parameter.nbytes for parameter in model.parameters())
     try:
         with no_larger_outputs(model, max(_MOST_BYTES, _MOST_TIMES * held)):
@@ -118,7 +120,7 @@ def _items(
     if logits.ndim != 2:
         shape = tuple(logits.shape)
         message = f"{entry.name} requires one prediction per input, but this model returns {shape}"
-        raise SpecError(message, hint="write an analyzer that draws its own figures for such models")
+        raise SpecError(message, hint="write an analyzer that draws figures of its own for this model")
     names = [str(name) for name in inputs.card.preprocess["classes"]]
     probabilities = inputs.task.probabilities(logits.float())
     one_map = "any class" if "class" in entry.spec.ignores else None
@@ -143,9 +145,9 @@ def _items(
 
 
 def _require_finite(analysis: Analysis) -> None:
-    """Raise Diverged if a map or a score is not finite: finite weights can be too large to compute with."""
+    """Raise Diverged if a map or score is not finite: results can overflow even with finite weights."""
     wrong = [f"{name} {value}" for name, value in analysis.scores.items() if not math.isfinite(value)]
     wrong += ["maps"] if analysis.maps is not None and not torch.isfinite(analysis.maps).all() else []
     if wrong:
-        hint = "the weights are finite, but too large to compute with"
+        hint = "the weights are finite, but so large that results overflow"
         raise Diverged(f"the findings are not finite: {', '.join(wrong)}", hint=hint)

@@ -37,12 +37,12 @@ _LONGEST = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Findings:
-    """An analysis, its inputs and how it was made.
+    """The results of an analysis, with its inputs and how it was made.
 
     Attributes:
         items: a dict for each map: its `input`, its `class`, that class's `probability`, the map's maximum
-            (`peak`), the `predicted` class, its probability, and the `true` class if it is known: `none`, or
-            several separated by commas, for a multi-label task.
+            (`peak`), the `predicted` class, its probability, and the `true` class if it is known. For a
+            multi-label task, that is `none` or several classes separated by commas.
         facts: how the analysis was made: analyzer, options, weights and their hash, data, precision.
     """
 
@@ -69,7 +69,7 @@ class Findings:
         return figures[0]() if figures and self.analysis.maps is None else None
 
     def overlay(self, number: int, k: int = 0) -> Image:
-        """Draw an image's heat map for its `k`-th class over the image, and return it.
+        """Return an image with the heat map of its `k`-th class drawn over it.
 
         The result is the central square of the user's image, 224 to 2,048 pixels wide.
         """
@@ -102,7 +102,7 @@ class Findings:
         )
 
     def manifest(self) -> dict[str, Any]:
-        """Return everything but the arrays as JSON data."""
+        """Return everything except the arrays as JSON data."""
         return {
             **self.facts,
             **{name: detail for name, detail in self.analysis.details.items() if name not in self.facts},
@@ -113,15 +113,15 @@ class Findings:
 
     @checked
     def write(self, out: Path | str, *, draw: int = 64) -> dict[str, Any]:
-        """Write overlays and maps of the first `draw` images, figures and a manifest, which is returned.
+        """Write overlays and maps of the first `draw` images, figures and a manifest; return the manifest.
 
         Each class of each image gets an overlay and an array (h, w) of the layer's size; `contact-sheet.png`
-        shows them all beside their images. If there are more images than `draw`, `maps.npy` holds all maps,
-        (N, K, h, w). Unmodified files of an earlier analysis, whose sha256 the manifest records, are removed
-        from the folder.
+        shows all overlays beside their images. If there are more images than `draw`, `maps.npy` holds all
+        maps, (N, K, h, w). Files of an earlier analysis are removed from the folder if they still match the
+        sha256 in its manifest.
 
         Raises OutputError if the folder cannot be written to, SpecError if a figure of the analyzer cannot be
-        drawn, or has a name that no file in the folder can have.
+        drawn or its name cannot be used for a file in the folder.
         """
         out = Path(out)
         require_folder(out)
@@ -186,7 +186,7 @@ class Findings:
 def _earlier(out: Path) -> set[str]:
     """Return the names of an earlier analysis's files, as the manifest in its folder lists them.
 
-    Only unmodified files count, so that a forged manifest cannot name a file of the user.
+    Only unmodified files count, so that a forged manifest cannot list the user's own files.
     """
     try:
         if not _is_regular(out / MANIFEST):
@@ -213,9 +213,9 @@ def _write(path: Path, content: bytes) -> str:
 
 
 def _stems(names: list[str], taken: set[str]) -> list[str]:
-    """Return a file name without suffix for each input, numbered if it is already taken.
+    """Return a file name without suffix for each input, numbered if already taken.
 
-    A long name is cut; control characters, and characters that UTF-8 cannot encode, become underscores.
+    Long names are truncated; control characters, and characters that UTF-8 cannot encode, become underscores.
     """
     taken = taken | {"manifest", "contact-sheet", "maps"}
     stems: list[str] = []

@@ -1,4 +1,4 @@
-"""Maps drawn over their images."""
+"""Draw heat maps over their images."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def panel(image: Image.Image, maps: Tensor, items: Sequence[Mapping[str, Any]], 
     """Return an image and its overlays as a grid.
 
     Args:
-        image: a square.
+        image: a square image.
         maps: (K, h, w)
         items: the item of each map, for its caption; see `Findings.items`.
         side: height and width of a tile in pixels.
@@ -81,7 +81,7 @@ def _captioned(tile: Image.Image, text: tuple[str, ...], lines: int) -> Image.Im
 
 
 def tile_side(tiles: int) -> int:
-    """Return the height and width of the tiles of a sheet: fewer tiles are larger."""
+    """Return the height and width of a sheet's tiles: the fewer tiles, the larger."""
     return max(SMALLEST, min(_LARGEST, math.isqrt(_SHEET // tiles)))
 
 
@@ -96,7 +96,7 @@ def contact_sheet(images: Sequence[Image.Image]) -> Image.Image:
 
 
 def _columns_and_rows(count: int, ratio: float) -> tuple[int, int]:
-    """Return the rows and columns of a grid for images of this aspect ratio: near 4:3, with few gaps."""
+    """Return the rows and columns of a grid of images with this aspect ratio: close to 4:3, with few gaps."""
 
     def badness(columns: int) -> float:
         rows = math.ceil(count / columns)

@@ -46,7 +46,7 @@ def read_inputs(
     Args:
         reference: the split to compare with; empty if there is none.
 
-    Raises OptionError if both inputs and a split are given, and the errors of opening either.
+    Raises OptionError if both inputs and a split are given, and any error from opening them.
     """
     task = make_task(registry, card.task)
     context = context_of(card, registry)
@@ -82,7 +82,7 @@ def read_inputs(
 def _opened(
     request: Request, task: Task, card: Card, registry: Registry, *, whole: bool
 ) -> tuple[Dataset, dict[str, Any]]:
-    """Return the requested data as the model reads it, and a description of it."""
+    """Return the requested data as the model reads it, with a description."""
     opened, fed = open_fed(card, task, registry, dataset=request.dataset, data=request.data, whole=whole)
     return fed, {"dataset": opened.name, "data": dict(request.data), "fingerprint": fed.fingerprint}
 

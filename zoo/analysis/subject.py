@@ -1,4 +1,4 @@
-"""The layers and classes of a model that an analyzer looks at, or why it cannot."""
+"""Find the layers and classes that an analyzer needs, or explain why it cannot run."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def make_subject(
     classes: Sequence[str],
     layer: str | None,
 ) -> Subject:
-    """Return the `Subject` that an analyzer gets, with `layer` in place of the landmark `features`.
+    """Return the `Subject` to pass to an analyzer, with `layer` in place of the landmark `features`.
 
     Raises:
-        SpecError: the analyzer does not fit the model; the hint names analyzers that do.
+        SpecError: the analyzer does not support the model; the hint lists analyzers that do.
         OptionError: the model does not have a class or a layer.
     """
     architecture, spec = registry.architecture(card.architecture), entry.spec
@@ -41,7 +41,7 @@ def make_subject(
     if layer is not None:
         if not spec.takes_layer:
             choosing = ", ".join(other.name for other in analyzers if other.takes_layer)
-            raise OptionError(f"{entry.name} does not take a layer", hint=f"these analyzers do: {choosing}")
+            raise OptionError(f"{entry.name} does not accept a layer", hint=f"these analyzers do: {choosing}")
         landmarks["features"] = layer_path(layer, landmarks, model)
     lacking = " and ".join(spec.lacks(landmarks)).replace("|", " or ")
     if lacking:

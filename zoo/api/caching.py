@@ -1,4 +1,4 @@
-"""List and remove what zoo keeps in its cache. Torch-free."""
+"""List and remove the entries of zoo's cache. Torch-free."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from zoo.files.cache import KINDS, cache_home
 def list_cache() -> list[dict[str, Any]]:
     """List the entries of the cache, each with its `kind`, `name`, `path`, `files` and `bytes`.
 
-    The kinds are `downloads`; `decoded` images and texts; `synthesized` images; and `hashes`, the sha256 of
-    files that were read. An entry is named after a dataset, folder or file.
+    The kinds are `downloads`, `decoded` (images and text), `synthesized` (images) and `hashes` (the sha256 of
+    files that were read). An entry is named after a dataset, folder or file.
 
     Raises DataError if there is no cache folder for this user, and OSError if it cannot be read.
     """
@@ -34,17 +34,17 @@ def list_cache() -> list[dict[str, Any]]:
 def clear_cache(*names: str) -> list[dict[str, Any]]:
     """Remove entries from the cache, and return them as `list_cache` does.
 
-    Nothing else in the folder is touched. A running training can still read the files that it has open.
+    Other files in the folder are left alone. A training in progress can still read the files it has open.
 
     Args:
         names: kinds or names to remove; by default everything.
 
-    Raises UnknownName if no entry has a name, and OSError if an entry cannot be removed.
+    Raises UnknownName if a name matches no entry, and OSError if an entry cannot be removed.
     """
     rows = list_cache()
     known = {*KINDS, *(row["name"] for row in rows)}
     for name in sorted({*names} - known):
-        message = f"nothing named {name!r} is kept in the cache{did_you_mean(name, known)}"
+        message = f"no cache entry is named {name!r}{did_you_mean(name, known)}"
         raise UnknownName(message, hint="`zoo cache` lists the cached data")
     chosen = [row for row in rows if not names or {row["kind"], row["name"]} & {*names}]
     for path in (Path(row["path"]) for row in chosen):

@@ -1,4 +1,4 @@
-"""Describe one name of the catalog, as JSON data."""
+"""Describe one catalog entry as JSON data."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def describe(
     kind: str | None = None,
     data: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Describe one name of the catalog, of any kind.
+    """Describe one catalog entry of any kind.
 
-    Facts that need torch or data that is missing are listed under `unknown`, each with the reason. Nothing is
+    Facts that require torch, or data that is missing, are listed under `unknown` with the reason. Nothing is
     downloaded.
 
     Args:
@@ -36,15 +36,15 @@ def describe(
         data: option to open a dataset with.
 
     Raises:
-        UnknownName, AmbiguousName: there is no such name, or several.
-        OptionError: an option is wrong, or options are given for something other than a dataset.
+        UnknownName, AmbiguousName: the name does not exist, or is ambiguous.
+        OptionError: an option is invalid, or options are given for something other than a dataset.
     """
     if kind not in (None, *KINDS):
         raise OptionError(f"kind must be one of {', '.join(KINDS)} (got {kind!r})")
     found = registry.find(name, *([kind] if kind else []))
     row = next(row for row in rows(registry, found.kind) if row["name"] == found.name)
     if found.kind != "dataset" and data:
-        message = f"data is for datasets, but {found.name} is of kind {found.kind}"
+        message = f"data applies only to datasets, but {found.name} is of kind {found.kind}"
         raise OptionError(message, hint="`zoo list datasets` shows all")
     if found.kind == "recipe":
         return row | _of_recipe(registry, found.name) | {"units": _units(registry, row["task"])}
@@ -64,7 +64,7 @@ def _units(registry: Registry, task: str) -> dict[str, str]:
 
 
 def _published(registry: Registry, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts about published weights that their row lacks."""
+    """Return the facts about published weights that a listing row does not include."""
     spec = registry.weights[row["name"]]
     task = registry.tasks.get(row["task"])
     path = at_hand(row["name"], spec)
@@ -179,9 +179,9 @@ def _of_group(registry: Registry, group: Entry[Any]) -> dict[str, Any]:
 
 
 def _as_far_as_possible(parts: Sequence[Part], *, refuse_options: bool = False) -> dict[str, Any]:
-    """Compute parts of a description; the first that fails ends it, with the reason under `unknown`.
+    """Compute parts of a description, up to the first that fails; the reason goes under `unknown`.
 
-    Raises OptionError with `refuse_options`: the user's options are wrong then.
+    Raises OptionError with `refuse_options`, since the user's options are wrong in that case.
     """
     facts: dict[str, Any] = {}
     for number, (_, compute) in enumerate(parts):

@@ -28,10 +28,10 @@ def list_models(pattern: str | None = None, *, where: str | None = None) -> list
     """Return the names of architectures, which `create_model` and `train` accept.
 
     Args:
-        pattern: a glob such as `resnet*`, or a part of the name.
+        pattern: a glob such as `resnet*`, or part of a name.
         where: comparisons such as `task=classification and params<1e6`.
 
-    Raises OptionError if `where` is not a comparison, or if no entry has its key.
+    Raises OptionError if `where` is not a comparison, or uses a key that no entry has.
     """
     return _names("architecture", pattern, where)
 
@@ -74,7 +74,7 @@ def rows(
 ) -> list[dict[str, Any]]:
     """Return a row of plain data for each entry, recipe and weights file, optionally filtered.
 
-    Raises OptionError if `where` is not a comparison, or if no row has its key.
+    Raises OptionError if `where` is not a comparison, or uses a key that no row has.
     """
     everything = [*_entries(registry), *_recipes(registry), *_weights(registry)]
     listed = [row for row in everything if kind in (None, row["kind"])]
@@ -84,7 +84,7 @@ def rows(
 
 
 def matches(name: str, pattern: str) -> bool:
-    """Return whether a pattern matches a name: as a glob on the full or short name, or as a part of it."""
+    """Return whether a pattern matches a name: as a glob on the full or short name, or as a substring."""
     if any(mark in pattern for mark in "*?["):
         return fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(name.partition("/")[2], pattern)
     return pattern in name

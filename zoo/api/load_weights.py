@@ -36,7 +36,7 @@ def load(
     progress: bool = True,
     registry: Registry | None = None,
 ) -> Model:
-    """Load a trained model, ready to use. Like `create_model` and `open_dataset`, it is thread-safe.
+    """Load a trained model, ready to use. Thread-safe, like `create_model` and `open_dataset`.
 
     An exported file is loaded without torch.
 
@@ -84,7 +84,7 @@ def _exported(exported: Exported, path: Path, registry: Registry, name: str, dev
 
 
 def _own_options(config: Path, card: Card) -> dict[str, Any]:
-    """Return the data options in a run's config.toml, if a training on this account wrote that file."""
+    """Return the data options in a run's config.toml, if a training by this user wrote the file."""
     try:
         content = read_regular(config, most=_LARGEST)
     except OSError:

@@ -28,14 +28,14 @@ def create_model(
     """Build an untrained model, a plain `nn.Module` in training mode.
 
     Args:
-        name: an architecture, such as `resnet56`; the options of a preset are applied.
+        name: an architecture, such as `resnet56`; a preset's options are applied.
         seed: random seed of the initial weights; by default drawn from torch's global generator.
         registry: by default, the installed plugins and registry.toml.
         options: the task's dims (such as `num_classes=10`; by default, those of CIFAR-10 or Nietzsche) and
             the architecture's options, which `zoo show NAME` lists.
 
     Raises:
-        UnknownName, AmbiguousName: there is no such architecture, or several.
+        UnknownName, AmbiguousName: the architecture does not exist, or its name is ambiguous.
         OptionError: an option is unknown or has a wrong value.
         SpecError: the model cannot be built with these options.
     """
@@ -58,13 +58,14 @@ def open_dataset(
     """Open a dataset.
 
     Args:
-        name: a dataset, such as `shapes`; the options of a preset are applied.
+        name: a dataset, such as `shapes`; a preset's options are applied.
         progress: show the progress of downloading and decoding on stderr, or in the notebook.
         registry: by default, the installed plugins and registry.toml.
-        options: its options, which `zoo show NAME` lists; `root="..."` is the folder of its files.
+        options: options of the dataset, which `zoo show NAME` lists; `root="..."` is the folder with its
+            files.
 
     Raises:
-        UnknownName, AmbiguousName: there is no such dataset, or several.
+        UnknownName, AmbiguousName: the dataset does not exist, or its name is ambiguous.
         OptionError: an option is unknown, missing or has a wrong value.
         DataError: the data is missing or damaged.
     """

@@ -44,7 +44,7 @@ class Model:
         device: the device on which it computes.
         exported: whether it was loaded from an exported file, which can only predict, embed and sample.
         name: the id, file or run directory that it was loaded from.
-        own: options of its training data, paths included, if it was trained on this account.
+        own: options of its training data, including paths, if this user trained it.
     """
 
     def __init__(
@@ -118,26 +118,26 @@ class Model:
         tta: bool = False,
         progress: bool = True,
     ) -> dict[str, Any]:
-        """Evaluate the model on a split: every item once, in fp32.
+        """Evaluate the model once on every item of a split, in fp32.
 
         Args:
-            split: split to evaluate on; by default `test`, or `val` if there is no test split, or all of a
-                `dataset` without splits.
+            split: split to evaluate on; by default `test`, or `val` if there is no test split, or all data of
+                a `dataset` without splits.
             dataset: dataset to evaluate on instead of the training dataset, such as `folder`; classes are
                 matched by name.
-            data: dataset option, in addition to the options of the training.
+            data: dataset option, in addition to those used in training.
             tta: average the predictions for several views of each image (test-time augmentation).
             progress: show progress on stderr, or in the notebook.
 
         Returns:
             `{weights, dataset, split, count, counts, unit, tta, metrics, baseline, better_than_baseline}`,
             where `baseline` has the metrics of a random baseline, `split` is `all` for data without splits,
-            and `counts` has counts such as the number of `unknown` tokens. A classifier adds `classes`,
+            and `counts` has totals such as the number of `unknown` tokens. A classifier adds `classes`,
             `missing_classes` (classes without an image) and `confusion[label][predicted]`.
 
         Raises:
-            OptionError: an option does not fit the model or the data.
-            DataError, SpecError, UnknownName: the data does not exist or does not fit.
+            OptionError: the model or the data does not support an option.
+            DataError, SpecError, UnknownName: the data does not exist or is not compatible with the model.
             Diverged: a metric is not finite.
         """
         _ = self.module  # an exported file has none, and raises its error even without torch
@@ -168,15 +168,15 @@ class Model:
         threads: Count | None = None,
         progress: bool = True,
     ) -> Predictions:
-        """Predict your own inputs. Each row of the result is computed when it is read.
+        """Predict outputs for your own inputs. Each row of the result is computed when it is read.
 
         Args:
             inputs: images, or any iterable of them: paths, folders, patterns such as `*.png`, bytes of image
                 files, Pillow images, uint8 numpy arrays (H, W[, C]) or uint8 torch tensors ([C,] H, W). For a
-                language model, a string is a text and a `Path` a text file.
+                language model, a string is the text itself and a `Path` is a text file.
             top: number of predictions per input, most likely first; by default 1, or for a multi-label model
                 every class with a probability of at least 0.5.
-            min_confidence: minimum probability of a class, from 0 to 1; an input without such a class is
+            min_confidence: minimum probability of a class, from 0 to 1; inputs below it are reported as
                 `unsure`.
             batch_size: number of inputs in a batch.
             threads: number of threads that read and decode files; by default one per core, up to 8.
@@ -189,7 +189,7 @@ class Model:
         Raises:
             DataError: a path does not exist or is the wrong type of file, a pattern matches nothing, or a
                 folder contains no inputs.
-            OptionError: an option is out of range or does not fit the model.
+            OptionError: an option is out of range, or the model does not support it.
             WeightsError: the task does not implement prediction.
         """
         from zoo.api.results import Predictions
@@ -219,7 +219,7 @@ class Model:
         threads: Count | None = None,
         progress: bool = True,
     ) -> Features:
-        """Compute the features of your own inputs: one vector per input, from before the model's head.
+        """Compute the features of your own inputs: one vector per input, taken just before the model's head.
 
         Similar inputs have similar features: use them to search, to cluster, or to train a small classifier.
 
@@ -235,7 +235,7 @@ class Model:
 
         Returns:
             A list of rows `{"input", "features", "error"}`, computed when they are read. `numpy.asarray`
-            makes one array of them, and `write(path)` writes them to a file.
+            stacks them into one array, and `write(path)` writes them to a file.
 
         Raises:
             OptionError: the model has no such layer, or an option is out of range.
@@ -284,16 +284,16 @@ class Model:
         seed: int = 0,
         progress: bool = True,
     ) -> Texts:
-        """Generate texts that continue `prompt`, when they are read. The prompt is not repeated.
+        """Generate texts that continue `prompt`, when first read. The prompt is not repeated.
 
         A model that reads backwards generates the text before its prompt. Warns in that case, and if tokens
         of the prompt are not in the vocabulary.
 
         Args:
-            prompt: text to continue; without one, the model starts by itself.
+            prompt: text to continue; without one, the model starts on its own.
             samples: number of texts to generate in parallel.
             max_new_tokens: number of tokens to generate.
-            temperature: divisor of the logits: lower is more conservative; 0 is greedy.
+            temperature: divisor of the logits; lower values are more conservative, and 0 is greedy.
             top_k: sample only from this many of the most likely tokens; 0 disables it.
             top_p: sample only from the most likely tokens whose probabilities add up to this; 1 disables it.
             stop: stop before generating this text.
@@ -301,8 +301,8 @@ class Model:
             progress: show progress on stderr, or in the notebook.
 
         Returns:
-            A list of texts. `print` prints them, `str` makes one text of them, and `stream()` yields the
-            first token by token.
+            A list of texts. `print` prints them, `str` joins them into one string, and `stream()` yields the
+            first text token by token.
 
         Raises:
             OptionError: a value is out of range.
@@ -353,21 +353,21 @@ class Model:
         """Look inside the model with an analyzer such as `grad-cam`.
 
         Args:
-            inputs: as in `predict`, but several texts are read as one. By default, a split of the data.
+            inputs: as in `predict`, but several texts are joined into one; by default, a split of the data.
             split: split to analyze; by default `test`, or `val` if there is no test split.
             indices: items of the split, counted from 0; by default all.
             dataset: dataset to analyze instead of the training dataset.
-            data: dataset option, in addition to the options of the training.
+            data: dataset option, in addition to those used in training.
             classes: class to explain: a name, a number, `predicted` (the default) or `true` (the label).
             layer: layer to analyze: a landmark or a module path.
             options: option of the analyzer.
             score: also measure how faithful the heat maps are.
-            precision: precision of the model's passes; `auto` is bf16 where that is fast.
+            precision: precision of the forward and backward passes; `auto` is bf16 where that is fast.
             progress: show progress on stderr, or in the notebook.
 
-        Returns findings, which a notebook shows as an image and `write(folder)` saves.
+        Returns the findings: a notebook shows them as an image, and `write(folder)` saves them.
 
-        Raises ZooError: see `zoo.errors`; each subclass says what to do.
+        Raises ZooError: see `zoo.errors` for its subclasses.
         """
         from zoo.analysis.analyzing import analyze
         from zoo.analysis.request import Request
@@ -410,17 +410,17 @@ class Model:
         synthetic: bool = False,
         progress: bool = True,
     ) -> dict[str, Any]:
-        """Export the model to another format, and verify that the file gives the same predictions.
+        """Export the model to another format, and verify that the file makes the same predictions.
 
-        The exported program predicts up to 2,000 items of a split, in batches and texts of several sizes. Its
-        predictions must equal the model's. The exception is a tie: two largest logits that are closer to each
-        other than the program's logits are to the model's.
+        The exported program is run on up to 2,000 items of a split, with several batch sizes and text
+        lengths. Its predictions must equal the model's, except in a tie: when the two largest logits are
+        closer to each other than the program's logits are to the model's.
 
         Args:
             out: file to write; by default named after the model.
             to: format, such as `onnx` or `pt2`; by default derived from the file suffix, or `onnx`.
             split: split to verify on; by default `test`, or `val` if there is no test split.
-            data: dataset option, in addition to the options of the training.
+            data: dataset option, in addition to those used in training.
             synthetic: verify on random inputs, if the model's data is not on this machine.
             progress: show progress on stderr, or in the notebook.
 
@@ -434,7 +434,7 @@ class Model:
                 written.
             OutputError: the file exists, or cannot be written.
             SpecError, PluginError: the exporter is not installed, or its plugin is not loaded.
-            DataError, OptionError, UnknownName: the data does not exist or does not fit.
+            DataError, OptionError, UnknownName: the data does not exist or is not compatible with the model.
         """
         write = provided("zoo_export.exporting", "export", self._registry)
         data = None if synthetic and not data else self._data(None, data)
@@ -454,7 +454,7 @@ class Model:
     def _data(
         self, dataset: str | None, data: Mapping[str, Any] | None, *, own_inputs_of: str | None = None
     ) -> Mapping[str, Any] | None:
-        """Return the options of the data to read: the given ones, and the location of the model's own data.
+        """Return the options of the data to read: those given, and the location of the model's own data.
 
         Args:
             own_inputs_of: an analyzer that gets the user's own inputs, but may still read the data.
@@ -484,7 +484,7 @@ class Model:
         """Return the preprocessing for sampling, and warn if the prompt is read in an unexpected way."""
         vocabulary = self.vocabulary
         if vocabulary.backwards:
-            warn("the model reads backwards, so it generates the text before its prompt")
+            warn("the model reads backwards, so it generates the text that precedes its prompt")
         _, unknown = vocabulary.encode(prompt)
         if unknown:
             more = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""

@@ -32,7 +32,7 @@ _SHOWN, _NUMBERS = 50, 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """The inputs of a result, and the model and options behind it.
+    """The inputs of a result, and the model and options that produce it.
 
     Attributes:
         made_with: the model and the options on which the content of an output file depends.
@@ -47,7 +47,7 @@ class Given:
 
 
 class _Computed(Sequence[T], ABC):
-    """A list whose items are computed when it is indexed, compared, printed or measured with `len`."""
+    """A list whose items are computed when it is indexed, compared or printed, or when `len` is called."""
 
     def __len__(self) -> int:
         return len(self._all())
@@ -71,8 +71,8 @@ class _Computed(Sequence[T], ABC):
 class Rows(_Computed[dict[str, Any]]):
     """A list of rows, one for each input, computed when they are read.
 
-    Iterating computes the rows one by one and keeps none, so memory does not grow. The length, an index, a
-    comparison and printing need all rows, which are computed once and kept.
+    Iterating computes the rows one by one without keeping them, so memory use does not grow. Taking the
+    length, indexing, comparing or printing computes all rows once and keeps them.
     """
 
     def __init__(self, given: Given) -> None:
@@ -119,14 +119,14 @@ class Rows(_Computed[dict[str, Any]]):
         """Return the inputs. Raises OptionError for an iterator that was read before."""
         if self._read and isinstance(self._given.inputs, Iterator):
             message = "these inputs are an iterator, which can be read only once"
-            raise OptionError(message, hint="make a list of the inputs, or of the rows")
+            raise OptionError(message, hint="convert the inputs, or the rows, to a list")
         self._read = True
         return find(self._given.inputs, self._given.reader, leave=leave)
 
     def _written(
         self, path: Path, table: Table, compute: Callable[[Iterator[Source]], Iterator[dict[str, Any]]]
     ) -> Generator[dict[str, Any]]:
-        """Yield the rows that a file still lacks, as `compute` writes them."""
+        """Yield the rows that are still missing from a file, as `compute` writes them."""
         rows = compute(table.rest(self._sources(being_written(path))))
         return self._shown(rows, begun=table.before > 0)
 
@@ -157,12 +157,13 @@ class Predictions(Rows):
     metrics, such as `loss` in nats per token, and `tokens`. A damaged input has an `error` that gives the
     reason, and no predictions.
 
-    Iterating computes the rows one by one and keeps none, so memory does not grow. The length, an index, a
-    comparison and printing need all rows, which are computed once and kept. A notebook shows a table.
+    Iterating computes the rows one by one without keeping them, so memory use does not grow. Taking the
+    length, indexing, comparing or printing computes all rows once and keeps them. A notebook shows them as a
+    table.
 
     Reading the rows raises:
         DataError: there are no inputs, or none of the named paths can be read.
-        OptionError: an option does not fit the model, or an input has an unsupported type.
+        OptionError: the model does not support an option, or an input has an unsupported type.
         Diverged: a prediction is not finite.
     """
 
@@ -177,18 +178,18 @@ class Predictions(Rows):
     def write(self, out: str | Path) -> dict[str, Any]:
         """Write the rows to a file as they are computed.
 
-        Repeat the call to continue a `.csv` or `.jsonl` that was interrupted; a file `.unfinished` lies
-        beside it until then. A CSV separates several predictions by `|`. A `.npy` has the probabilities of
-        all classes, (N, classes), NaN for an unreadable input; a `.txt` beside it names the inputs, and both
-        files appear at the end. A folder gets a `predictions.jsonl`. Images such as masks go to that folder,
-        or for `x.csv` to `x-images`.
+        If writing a `.csv` or `.jsonl` is interrupted, repeat the call to resume; until it is finished, a
+        `.unfinished` file lies beside it. In a CSV, several predictions are separated by `|`. A `.npy` holds
+        the probabilities of all classes, (N, classes), with NaN for an unreadable input; a `.txt` beside it
+        lists the inputs, and both files appear only at the end. In a folder, rows are written to
+        `predictions.jsonl`. Images such as masks go to that folder, or for `x.csv` to `x-images`.
 
         Returns:
             `{out, weights, rows, before, errors, unsure}`: the number of rows in the file, of rows `before`
             this call, and of new rows that are unreadable or unsure.
 
-        Raises OutputError if the file exists and is finished, was begun with another model, options or
-        inputs, or cannot be written. A call that fails leaves no file that would block the next call.
+        Raises OutputError if the file exists and is finished, was begun with a different model, options or
+        inputs, or cannot be written. A failed call does not leave a file that would block the next one.
         """
         path = Path(out)
         errors = unsure = 0
@@ -211,16 +212,17 @@ class Features(Rows):
     """The features of inputs, from before the model's head: a list of rows, computed when they are read.
 
     Rows are `{"input", "features", "error"}`; `features` is a float32 array, or None if `error` gives a
-    reason. `numpy.asarray` makes one array of them, (N, F) in the order of the inputs; without pooling,
-    feature maps (N, F, h, w), or texts of one length (N, T, F). The row of an unreadable input is NaN there,
-    and a warning gives the reason.
+    reason. `numpy.asarray` stacks them into one array, (N, F), in the order of the inputs. Without pooling,
+    the array holds feature maps (N, F, h, w), or the features of each token (N, T, F) if all texts have the
+    same length. The row of an unreadable input is NaN, and a warning gives the reason.
 
-    Iterating computes the rows one by one and keeps none, so memory does not grow. The length, an index and
-    printing need all rows, which are computed once and kept. A notebook shows a table.
+    Iterating computes the rows one by one without keeping them, so memory use does not grow. Taking the
+    length, indexing or printing computes all rows once and keeps them. A notebook shows them as a table.
 
     Reading the rows raises:
         DataError: there are no inputs, or none of the named paths can be read.
-        OptionError: an input has an unsupported type, or features for one array differ in shape.
+        OptionError: an input has an unsupported type, or the features to stack into one array differ in
+            shape.
         Diverged: features are not finite.
     """
 
@@ -232,24 +234,24 @@ class Features(Rows):
         super().__init__(given)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """Return the features as one array, a new one each time."""
+        """Return the features as one new array."""
         return stacked(self).astype(dtype or np.float32, copy=False)
 
     @checked
     def write(self, out: str | Path) -> dict[str, Any]:
         """Write the features to a file as they are computed.
 
-        A `.npy` has them as one array; a `.txt` beside it names the inputs, one per line, and both files
-        appear at the end. A `.csv` has a column for each feature, and a `.jsonl` has the rows; repeat the
-        call to continue one that was interrupted, which a file `.unfinished` beside it marks. Warns of inputs
-        that cannot be read.
+        A `.npy` holds them as one array; a `.txt` beside it lists the inputs, one per line, and both files
+        appear only at the end. A `.csv` has a column for each feature, and a `.jsonl` has the rows. If
+        writing one of these is interrupted, repeat the call to resume; until it is finished, a `.unfinished`
+        file lies beside it. Warns of inputs that cannot be read.
 
         Returns:
             `{out, weights, layer, rows, before, errors, shape}`: the number of rows in the file, of rows
-            `before` this call, of new rows that are unreadable, and the shape of a row's features, in which a
-            size that varies is None. `shape` is None without features.
+            `before` this call, of new rows that are unreadable, and the shape of a row's features, with None
+            for a size that varies. Without any features, `shape` itself is None.
 
-        Raises OutputError if the file exists and is finished, was begun with another model, options or
+        Raises OutputError if the file exists and is finished, was begun with a different model, options or
         inputs, or cannot be written.
         """
         path = Path(out)
@@ -284,7 +286,7 @@ class Features(Rows):
 
 @final
 class Texts(_Computed[str]):
-    """Texts that a language model generates: a list, sampled when it is first read, and then kept."""
+    """A list of texts that a language model generates, sampled when first read and then kept."""
 
     def __init__(
         self,
@@ -322,7 +324,7 @@ class Texts(_Computed[str]):
 
 
 def _some_read(rows: Iterator[dict[str, Any]]) -> Generator[dict[str, Any]]:
-    """Yield rows, starting when the first input can be read. Raises DataError if none can."""
+    """Yield rows once a readable input is found. Raises DataError if no input can be read."""
     unread = list[dict[str, Any]]()
     for row in rows:
         if row["error"] is None:

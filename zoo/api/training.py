@@ -59,8 +59,8 @@ def train(
         zoo.train("nietzsche-gru")
         zoo.train("resnet20", "shapes", epochs=4, lr=0.1)
 
-    SIGINT and SIGTERM finish the step, save, and raise Interrupted; `resume=True` continues.
-    Raises ZooError: see `zoo.errors`; each subclass says what to do.
+    On SIGINT or SIGTERM, it finishes the step, saves, and raises Interrupted; pass `resume=True` to continue.
+    Raises ZooError: see `zoo.errors` for its subclasses.
 
     Args:
         name: a recipe (its name, or a `Recipe`), or an architecture.
@@ -79,7 +79,7 @@ def train(
         device: such as `cpu` or `cuda`; by default a GPU, if there is one.
         all_metrics: show every metric after each epoch, such as perplexity, not only loss and primary metric.
         progress: show progress on stderr, or in the notebook.
-        registry: registry of names, for training in one process; by default, installed plugins and
+        registry: registry to resolve names in, for training in one process; by default, installed plugins and
             registry.toml.
         fields: training options, as in `TrainConfig`: `epochs=4, lr=0.1, augment=["flip"]`.
     """
@@ -118,7 +118,7 @@ def resume(
     progress: bool = True,
     registry: Registry | None = None,
 ) -> Run:
-    """Continue a stopped run with its original options; the result equals that of an uninterrupted run.
+    """Continue a stopped run with its original options; the result is the same as without the interruption.
 
     Args:
         run: its directory.
@@ -131,7 +131,7 @@ def resume(
 
     Raises:
         RunError: the directory does not hold a run, or its data has changed.
-        ZooError: see `zoo.errors`; each subclass says what to do.
+        ZooError: see `zoo.errors` for its subclasses.
     """
     require_run(Path(run))
     _check_run(Path(run), resume=True, processes=processes, save_every=save_every, device=device)
@@ -167,9 +167,9 @@ def lr_find(
     registry: Registry | None = None,
     **training: Any,
 ) -> Any:
-    """Suggest learning rates for `train` with the same arguments. Nothing is kept.
+    """Suggest learning rates for `train` with the same arguments. Nothing is saved.
 
-    Warns if the loss hardly fell.
+    Warns if the loss hardly decreased.
 
     Args:
         name: as in `train`.
@@ -187,7 +187,7 @@ def lr_find(
 
     Raises:
         Diverged: the loss diverged after too few steps to suggest anything.
-        ZooError: see `zoo.errors`; each subclass says what to do.
+        ZooError: see `zoo.errors` for its subclasses.
     """
     registry = default_registry() if registry is None else registry
     test = provided("zoo_diagnose.lr_finder", "RangeTest", registry)(start, stop, steps)
@@ -218,7 +218,7 @@ def _require_plugins(directory: Path, recipe: Recipe, registry: Registry) -> Non
 def _begun(resolved: Resolved, directory: Path, processes: int, *, continued: bool) -> tuple[Resolved, str]:
     """Return the recipe with its number of threads, and the first line to print.
 
-    A resumed run already has its number; processes of torchrun agree on one later.
+    A resumed run keeps its number; processes started by torchrun agree on one later.
     """
     recipe = resolved.recipe
     what = f"{recipe.architecture} on {recipe.dataset} in {directory}"

@@ -21,14 +21,14 @@ _ORDER: Mapping[str, Callable[[Any, Any], bool]] = {
 def matching(rows: Sequence[dict[str, Any]], where: str, *, what: str) -> list[dict[str, Any]]:
     """Return the rows that satisfy comparisons such as `task=classification and params<1e6`.
 
-    `~` means that the value contains a text. An analyzer with several tasks equals each of them, and
-    `images/cifar10` also equals `cifar10`. A row that lacks the key, or has None there, fails every
+    `~` means that the value contains the given text. An analyzer with several tasks matches each of them, and
+    `images/cifar10` also matches `cifar10`. A row that lacks the key, or has None there, fails every
     comparison except `!=`.
 
     Args:
         what: what to call a row in messages, such as `entry`.
 
-    Raises OptionError if `where` is not such an expression, or if no row has one of its keys.
+    Raises OptionError if `where` is not a valid expression, or uses a key that no row has.
     """
     terms: list[tuple[str, str, Any]] = []
     for part in re.split(r"\s+and\s+", where):

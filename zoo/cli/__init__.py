@@ -84,7 +84,7 @@ class LazyGroup(click.Group):
             raise UnknownCommand(cmd_name, ctx) from None
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Return the commands that start with the word so far, and options. No command is imported."""
+        """Return the commands and options that start with the partial word. No command is imported."""
         from click.shell_completion import CompletionItem
 
         commands = {**COMMANDS, **_session(ctx).commands()}
@@ -94,7 +94,7 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         of_plugins = _session(ctx).commands()
-        for title, commands in (("Commands", COMMANDS), ("Commands of plugins", of_plugins)):
+        for title, commands in (("Commands", COMMANDS), ("Plugin commands", of_plugins)):
             if commands:
                 with formatter.section(title):
                     formatter.write_dl([*commands.items()])
@@ -126,11 +126,11 @@ def cli(ctx: click.Context, session: Session, strict: bool, verify: bool) -> Non
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM as an exception, which like Ctrl-C lets writers clean up."""
+    """SIGTERM as an exception, so that writers clean up as they do after Ctrl-C."""
 
 
 class _Stops:
-    """Handlers of Ctrl-C and SIGTERM, which end the command, at most twice, and not after it has ended."""
+    """Handlers for Ctrl-C and SIGTERM: they interrupt the command at most twice, and never after it ends."""
 
     def __init__(self) -> None:
         self.over = False
@@ -254,7 +254,7 @@ def _carry_out(session: Session, arguments: Sequence[str]) -> ZooError | int:
 
 
 def _invoke(session: Session, arguments: Sequence[str]) -> int:
-    """Do what click's `main` does, which would exit by itself when stdout is closed."""
+    """Do what click's `main` does, but do not exit when stdout is closed."""
     if instruction := os.environ.get(COMPLETE):
         from zoo.cli.completion import complete
 

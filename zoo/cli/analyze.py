@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def _indices(ctx: click.Context, param: click.Parameter, text: str | None) -> list[int] | None:  # noqa: ARG001
-    """Read up to a million numbers, such as `0,5,9` or `0-99`."""
+    """Parse up to a million numbers, such as `0,5,9` or `0-99`."""
     if text is None:
         return None
     try:
@@ -64,9 +64,9 @@ def command(
 
     INPUT is an image of any size, a folder of images, or a pattern such as 'holiday/*.jpg'; - reads paths
     from stdin. The model sees the central square of each image. For a language model, INPUT is one or more
-    text files, which are read as one text; - reads text from stdin. Without INPUT, a split of the model's
+    text files, which are joined into one text; - reads text from stdin. Without INPUT, a split of the model's
     data is analyzed. Images, arrays and manifest.json (which --json prints) are written to the output folder,
-    and replace unmodified files of an earlier analysis. An interrupted analysis writes nothing.
+    replacing unmodified files of an earlier analysis. An interrupted analysis writes nothing.
 
     \b
     zoo analyze cam runs/x cat.jpg --class cat --class dog
@@ -144,6 +144,6 @@ def _cell(value: object, unit: str) -> str:
 
 
 def _short_name(weights: Path) -> str:
-    """Return the name of a run, a weights file or an id, to name a folder after."""
+    """Return a folder name for a run, a weights file or an id."""
     run = weights.parent.name if weights.name == "model.safetensors" else ""
     return run or weights.name.removesuffix(".safetensors")

@@ -24,7 +24,8 @@ _PLAIN = re.compile(r"[\w@%+=:,./-]*")
 def complete(group: click.Group, instruction: str) -> int:
     """Print the completions that the shell requests with `_ZOO_COMPLETE`; return the exit code.
 
-    Words with characters that a terminal or a shell interprets, as in a hostile run's name, are not offered.
+    Words with characters that a terminal or a shell interprets, such as a maliciously named run, are not
+    offered.
     """
     shell, _, what = instruction.partition("_")
     if shell not in get_args(Shell) or what not in ("source", "complete"):

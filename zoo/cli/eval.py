@@ -18,7 +18,7 @@ from zoo.console.tables import enumerated, print_paragraph
 @device_option
 @standard_options
 def command(session: Session, weights: str, device: str | None, as_json: bool, **settings: Any) -> None:
-    """Evaluate WEIGHTS (an id, a file or a run directory) on a split of their data: every item once, in fp32.
+    """Evaluate WEIGHTS (an id, a file or a run directory) once on every item of a split, in fp32.
 
     For a classifier, --json adds the accuracy of each class and the confusion matrix; for a multi-label
     model, the average precision of each class. `zoo analyze dynamic-evaluation WEIGHTS` evaluates a language

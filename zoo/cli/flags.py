@@ -83,7 +83,7 @@ class Flag(click.Option):
     """The flag of a declared option.
 
     A mapping becomes a repeatable KEY=VALUE, a sequence a repeatable option. A training option is unset
-    unless it is given, and separates several values by commas.
+    unless it is given; several values are separated by commas.
     """
 
     def __init__(self, param_decls: Sequence[str] = (), *, option: Option, training: bool = False) -> None:
@@ -119,14 +119,14 @@ def flag_of(name: str) -> str:
 def options_of(
     function: Callable[..., Any], *, only: Collection[str] = (), skip: Collection[str] = ()
 ) -> Callable[[F], F]:
-    """Return a decorator that adds an option for each argument of a function that has a default.
+    """Return a decorator that adds an option for each of a function's arguments with a default.
 
     The option's help is the argument's description under `Args` in the docstring. A mapping becomes a
     repeatable KEY=VALUE, a sequence a repeatable option. An OptionError of the command names options by their
     flags.
 
     Args:
-        only: arguments to make options of; all by default.
+        only: arguments to turn into options; by default, all.
         skip: arguments that the command declares itself.
     """
     chosen = [
@@ -144,7 +144,7 @@ def options_of(
 
 
 def flags_in_errors(command: F) -> F:
-    """Replace Python names of options in an OptionError by their flags, for options that were typed.
+    """Replace the Python names of options that the user typed by their flags, in an OptionError.
 
     Examples are `batch_size must be at least 1` and `ema_decay=0.9 and nonmono=5 both average weights`. An
     option that a recipe sets keeps its Python name.
@@ -173,7 +173,7 @@ def _with_flags(message: str) -> str:
 
 
 class TrainingCommand(click.Command):
-    """A command with an option for each training option. The given ones become its argument `training`.
+    """A command with an option for each training option; those given are passed as its argument `training`.
 
     Plugins' training options are looked up when the command is used. Its help lists them by group, with the
     defaults of the recipe or architecture on the command line.

@@ -1,6 +1,6 @@
-"""Helpers with which a command behaves like zoo's own commands, which use them too.
+"""Helpers that make a command behave like zoo's own commands, which use them too.
 
-A whole command, in the module that the spec's target names::
+A complete command, in the module that the spec's target names::
 
     import click
 
@@ -20,8 +20,8 @@ A whole command, in the module that the spec's target names::
             print_table([[name, f"{count:,}"] for name, count in counts.items()], ["TENSOR", "NUMBERS"])
 
 A command reports a failure by raising a `zoo.ZooError`, which zoo prints as one sentence with its hint, or as
-JSON; its class determines the exit code. Ctrl-C and SIGTERM exit with 130 and 143. An integer that a command
-returns is its exit code. Nothing here imports torch.
+JSON; its class determines the exit code. Ctrl-C and SIGTERM exit with 130 and 143. If a command returns an
+integer, that is its exit code. Nothing here imports torch.
 """
 
 from __future__ import annotations

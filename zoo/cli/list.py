@@ -127,5 +127,5 @@ def _why_empty(registry: Registry, kind: str | None, pattern: str | None) -> str
         nearest = did_you_mean(pattern, known)
         raise UnknownName(f"no name contains {pattern!r}{nearest}", hint=hint)
     if everything:
-        return f"nothing matches; {hint}"
+        return f"no matches; {hint}"
     return f"there are no {plural}; `zoo plugins` shows what each plugin provides"

@@ -1,4 +1,4 @@
-"""Arguments that are names, which the shell completes."""
+"""Arguments that are names, with shell completion."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class NameType(click.ParamType[str]):
 
     Args:
         runs: offer files and folders too.
-        beside: a parameter that names an entry or a recipe: only names for the same task are offered, and
-            none beside a recipe, which is complete.
+        beside: a parameter that names an entry or a recipe: only names for the same task are offered; none
+            are offered after a recipe, which is complete by itself.
     """
 
     def __init__(self, *kinds: str, runs: bool = False, beside: str = "") -> None:
@@ -83,7 +83,7 @@ def _names(row: Mapping[str, Any]) -> tuple[str, str]:
 
 
 class PathType(click.Path):
-    """The path of a file or a folder. A URL is refused."""
+    """The path of a file or a folder. A URL is rejected."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         refuse_url(value)

@@ -26,7 +26,7 @@ def inputs_argument(command: F) -> F:
 
 
 def rows_options(out: str) -> Callable[[F], F]:
-    """Return a decorator that adds --strict and --out, a file in one of some formats."""
+    """Return a decorator that adds --strict, and --out for a file in one of the given formats."""
 
     def decorate(command: F) -> F:
         strict = click.option("--strict", is_flag=True, help="Exit with code 1 if any input cannot be read.")
@@ -72,7 +72,7 @@ def _written(rows: Predictions | Features, out: Path) -> dict[str, Any]:
         if out.suffix == ".npy":
             raise Interrupted(f"stopped: {out} was not written", signal=signal) from None
         hint = "repeat the command with the same inputs to write the rest"
-        raise Interrupted(f"stopped: {out} has the rows so far", signal=signal, hint=hint) from None
+        raise Interrupted(f"stopped: {out} has the rows written so far", signal=signal, hint=hint) from None
 
 
 def _print_result(result: Mapping[str, Any]) -> None:

@@ -37,9 +37,9 @@ def command(
 ) -> None:
     """Generate text with WEIGHTS (an id, a file or a run directory).
 
-    A single text is printed as it is generated, after its prompt. Several are printed when all are complete,
-    each below a line `--- 1 of N ---`. A model that reads backwards generates the text that precedes its
-    prompt.
+    A single text is printed as it is generated, after its prompt. If there are several, they are printed once
+    all are complete, each below a line `--- 1 of N ---`. A model that reads backwards generates the text that
+    precedes its prompt.
     """
     if prompt is not None and prompt_file is not None:
         raise click.UsageError("--prompt and --prompt-file cannot be combined")

@@ -59,14 +59,14 @@ class Session:
     def working(self) -> AbstractContextManager[Callable[..., None]]:
         """Return a context manager that yields a progress function, `report(what, done, total, unit)`.
 
-        It writes to stderr, or nothing with --quiet. Downloads are shown as well.
+        It writes to stderr, or does nothing with --quiet. Downloads are shown as well.
         """
         from zoo.console.progress import Bar, quiet  # not needed for help
 
         return Bar() if self.progress else quiet()
 
     def load(self, weights: str, *, device: str | None = None) -> Model:
-        """Load the model of WEIGHTS, and set the number of threads: one core is left to other work.
+        """Load the model of WEIGHTS, and set the number of threads, leaving one core free for other work.
 
         Raises WeightsError, UnknownName or another ZooError if it cannot be loaded.
         """
@@ -92,7 +92,7 @@ class Session:
         return registry
 
     def commands(self) -> dict[str, str]:
-        """Return plugins' commands with their summaries; none, and a warning, if plugins cannot be read.
+        """Return plugins' commands with their summaries. If plugins cannot be read, warn and return none.
 
         A broken registry.toml in the current folder must not break `zoo --help`.
         """
@@ -106,8 +106,8 @@ class Session:
     def load_command(self, name: str) -> click.Command:
         """Return the command of a plugin.
 
-        Raises UnknownName, or SpecError if two plugins have it, or its target cannot be imported or is not a
-        click command. If a module is missing, the hint names the extra that installs it.
+        Raises UnknownName, or SpecError if two plugins provide it, or if its target cannot be imported or is
+        not a click command. If a module is missing, the hint names the extra that installs it.
         """
         self.running = entry = self.registry.command(name)
         with needing_extra(entry, f"`zoo {entry.spec.name}`"):
@@ -141,8 +141,8 @@ def quiet_option(command: F) -> F:
 def standard_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add what every command has: the session as first argument, --json (`as_json`), --quiet and --plugin.
 
-    With --json, whatever a plugin prints while the command runs goes to stderr; stdout has the document
-    alone.
+    With --json, whatever a plugin prints while the command runs goes to stderr; only the document goes to
+    stdout.
     """
 
     @functools.wraps(command)

@@ -23,7 +23,7 @@ from zoo.registry.names import KINDS
 @options_of(describe)
 @standard_options
 def command(session: Session, name: str, as_json: bool, **settings: Any) -> None:
-    """Show the details of NAME, any entry that `zoo list` shows.
+    """Show the details of NAME, which can be any entry that `zoo list` shows.
 
     A recipe is shown with its whole training configuration, an architecture with its parameters and cost if
     torch is installed, a dataset with the size of its splits if the data is on this machine. Nothing is

@@ -30,13 +30,13 @@ NAMING = ("model", "data", "from_weights", "seed", "threads")
 def training_command(
     name: str | None = None, *, skip: Collection[str] = ()
 ) -> Callable[[Callable[..., Any]], click.Command]:
-    """Return a decorator like `click.command`, for commands that take the arguments of a training.
+    """Return a decorator like `click.command`, for commands that accept a training's arguments.
 
     The function gets `name`, `dataset`, and the dict `training` with other arguments of `zoo.train`: `model`,
     `data`, `from_weights`, `seed`, `threads`, and the training options that were given.
 
     Args:
-        skip: training options that the command does not take.
+        skip: training options that the command does not accept.
     """
     recipe = click.argument("name", metavar="RECIPE | ARCH DATASET", type=NameType("recipe", "architecture"))
     dataset = click.argument("dataset", required=False, metavar="", type=NameType("dataset", beside="name"))
@@ -66,7 +66,7 @@ def command(
     zoo train convnet-bn folder --data root=images \\
         --from cifar10-convnet-bn
 
-    Ctrl-C saves and stops; `zoo resume RUN` continues, bit for bit.
+    Ctrl-C saves the run and stops; `zoo resume RUN` continues it, bit for bit.
     """
     run = train(name, dataset, progress=session.progress, registry=session.registry, **settings, **training)
     print_run(run, session, as_json)

@@ -61,7 +61,7 @@ def _name(error: click.BadParameter) -> str:
 
 
 def _unknown_command(ctx: click.Context, words: Sequence[str]) -> str:
-    """Return the error for words that do not begin with a command, and a suggestion."""
+    """Return the error for words that do not begin with a command, with a suggestion."""
     word, registry = words[0], registry_of(ctx)
     typed = word.lower().replace("_", "-")
     meant = next(iter(ways(typed, "commands")), "") or _command_for(registry, words)

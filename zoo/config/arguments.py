@@ -43,27 +43,27 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def check_keywords(given: Iterable[str], known: Iterable[str], *, of: str) -> None:
-    """Raise OptionError for the first argument that a function such as `Model.predict` does not take."""
+    """Raise OptionError for the first argument that a function such as `Model.predict` does not accept."""
     what, place = of.removesuffix(".__init__"), of.rpartition(".")[2]
     options.check_names(given, known, what=what, place=place, hint=f"help(zoo.{what}) lists its options")
 
 
 def is_url(text: str) -> bool:
-    """Return whether a text is a web address or another URL, such as `s3://bucket/key`."""
+    """Return whether a string is a web address or another URL, such as `s3://bucket/key`."""
     return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text))
 
 
 def refuse_url(path: str | Path) -> None:
-    """Raise OptionError for a URL in place of a path: `Path` would lose one of its slashes."""
+    """Raise OptionError for a URL in place of a path: `Path` would drop one of its slashes."""
     if is_url(str(path)) and not os.path.lexists(path):  # a folder may be called `imgs:`
         raise OptionError(f"{options.shown(str(path))} is a URL, not a path")
 
 
 def refuse_device(name: str | None) -> None:
-    """Raise OptionError for a name that is not a device on any machine; torch checks this machine's."""
+    """Raise OptionError for a name that is not a device on any machine; torch checks this one."""
     if name is not None and not re.fullmatch(r"(cpu|cuda|mps|xpu)(:\d+)?", name):
         nearest = meant(name.lower(), (), place="device") or "; use cpu, cuda, cuda:1 or mps"
-        raise OptionError(f"there is no device {name!r}{nearest}")
+        raise OptionError(f"unknown device {name!r}{nearest}")
 
 
 def _checked(value: object, option: Option) -> object:

@@ -80,7 +80,7 @@ def declared(target: Callable[..., Any]) -> Mapping[str, Option]:
 
 @functools.cache
 def resolved_hints(target: Callable[..., Any]) -> Mapping[str, Any]:
-    """Return the resolved annotations of the arguments of a function or class, `Annotated` limits kept.
+    """Return the resolved annotations of the arguments of a function or class, including `Annotated` limits.
 
     Raises NameError for an annotation that exists for type checkers only.
     """

@@ -239,7 +239,7 @@ def reason(error: msgspec.ValidationError) -> str:
 
 
 def with_checked(instance: T, **values: Any) -> T:
-    """Return a copy of a frozen dataclass with other values, without checking them again."""
+    """Return a copy of a frozen dataclass with some values replaced, without checking them again."""
     changed = copy.copy(instance)
     for name, value in values.items():
         object.__setattr__(changed, name, value)
@@ -249,8 +249,8 @@ def with_checked(instance: T, **values: Any) -> T:
 def validate(instance: Any, *, what: str = "") -> None:
     """Check each field of a frozen dataclass against its annotation, and convert it: a list to a tuple.
 
-    So every instance is valid, whether it was made in Python, where msgspec does not check, by a plugin or
-    from a file. Defaults are not checked. Raises OptionError naming the field, after `what`.
+    Every instance is therefore valid, whether it comes from Python (where msgspec does not check), a plugin
+    or a file. Defaults are not checked. Raises OptionError naming the field, after `what`.
     """
     types = resolved_hints(type(instance))
     for field in dataclasses.fields(instance):

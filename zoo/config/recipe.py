@@ -1,4 +1,4 @@
-"""A Recipe: a named experiment. It is what `registry.toml` lists and what a run's `config.toml` records."""
+"""A Recipe: a named experiment. `registry.toml` lists recipes, and a run's `config.toml` records one."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
@@ -18,7 +18,8 @@ class Recipe:
         data: options of the dataset.
         train: training options that differ from the architecture's training configuration. They are checked
             when the recipe is used.
-        from_weights: weights to start from: a file, a run directory or a published id; empty for random ones.
+        from_weights: weights to start from: a file, a run directory or a published id; empty for random
+            weights.
         threads: number of CPU threads, on which rounding depends; 0 lets zoo choose.
 
     Raises OptionError for a field of the wrong type, with a note that names the recipe.

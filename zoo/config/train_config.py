@@ -32,7 +32,7 @@ Count = Annotated[int, Meta(ge=0)]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """A training configuration. Every field is plain data, and 0 switches a numeric refinement off.
+    """A training configuration. Every field is plain data, and setting a numeric refinement to 0 disables it.
 
     Users see one flat list of fields: `replace` and `to_dict` use `augment`, whatever its group. `groups` has
     the groups that the task adds, by name, each an instance of its dataclass.
@@ -41,8 +41,8 @@ class TrainConfig:
     """
 
     epochs: Positive = option(1, "number of passes over the training split.")
-    batch_size: Positive = option(64, "items per step: images, or parallel streams of a text.")
-    grad_accum_steps: Positive = option(1, "batches whose gradients are averaged for each optimizer step.")
+    batch_size: Positive = option(64, "items per step: images, or parallel streams of text.")
+    grad_accum_steps: Positive = option(1, "batches whose gradients are averaged per optimizer step.")
 
     optimizer: Literal["sgd", "adam", "adamw"] = option(
         "adamw", "optimizer; `adam` adds weight decay to the gradient, `adamw` applies it separately."
@@ -81,16 +81,16 @@ class TrainConfig:
         1.0, "layer-wise learning-rate decay: each layer learns at this fraction of the next layer's rate."
     )
     norm_bias_lr_scale: Annotated[float, Meta(gt=0)] = option(
-        1.0, "factor on the rate of normalization layers' biases; their weight decay is divided by it."
+        1.0, "factor on the learning rate of normalization biases; their weight decay is divided by it."
     )
     precision: PrecisionName = option(
         "auto",
-        "precision of both passes; `auto` is bf16 where the hardware is fast at it, otherwise fp32.",
+        "precision of both passes, forward and backward; `auto` is bf16 if that is fast, otherwise fp32.",
     )
     sync_batch_norm: bool = option(
         True,
-        "in distributed training, compute BatchNorm's statistics over the whole batch; otherwise each "
-        "process uses its part, which is faster but depends on the number of processes.",
+        "in distributed training, compute BatchNorm statistics over the whole batch; otherwise each process "
+        "uses only its part: faster, but results depend on the number of processes.",
     )
     compile: bool = option(
         False,

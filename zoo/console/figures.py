@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def over_seeds(by_seed: Mapping[str, float], task: TaskSpec) -> str:
     """Format mean and standard deviation of the primary metric over several seeds; empty for a single seed.
 
-    It reads like `77.30 ± 0.26 % accuracy over 3 seeds`.
+    For example, `77.30 ± 0.26 % accuracy over 3 seeds`.
     """
     if len(by_seed) < 2:
         return ""

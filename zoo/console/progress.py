@@ -65,7 +65,7 @@ class _Display:
 
         Args:
             what: the work, in one or two words.
-            total: the amount of all work; 0 if it is unknown.
+            total: the total amount of work; 0 if unknown.
             unit: unit of the counts, such as `images`; `bytes` are shown as megabytes.
             note: text to show after that.
         """
@@ -91,7 +91,7 @@ class _Display:
 
 
 class Bar(_Display):
-    """A report function for counted work, which takes the arguments of `work`."""
+    """A report function for counted work, with the arguments of `work`."""
 
     __call__ = _Display.work
 

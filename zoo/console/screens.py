@@ -93,7 +93,7 @@ class _Terminal:
 
 
 class _Notebook:
-    """A cell of a Jupyter notebook: the lines so far, and a bar below them."""
+    """A Jupyter notebook cell: the lines so far, and a bar below them."""
 
     width = None
     _handle: Any = None
@@ -136,7 +136,7 @@ Screen = _Plain | _Terminal | _Notebook
 
 
 def screen() -> Screen:
-    """Return the screen for stderr, or for the notebook that this runs in."""
+    """Return the screen for stderr, or for the notebook in which this code runs."""
     notebook: Any = sys.modules.get("IPython")
     if notebook is not None and getattr(notebook.get_ipython(), "kernel", None) is not None:
         return _Notebook()

@@ -26,7 +26,7 @@ def columns() -> int | None:
 
 
 def shorten(text: str, room: int) -> str:
-    """Shorten a text to a number of columns: whole words, followed by an ellipsis if it is cut.
+    """Shorten text to a number of columns, keeping whole words; an ellipsis shows that it was cut.
 
     >>> shorten("a network of residual layers", 20)
     'a network of…'
@@ -38,7 +38,7 @@ def shorten(text: str, room: int) -> str:
 
 
 def lines(text: str, room: int | None) -> list[str]:
-    """Wrap a text into lines of at most `room` columns; a longer word stays whole."""
+    """Wrap text into lines of at most `room` columns; a longer word stays whole."""
     from textwrap import wrap
 
     return (
@@ -59,12 +59,12 @@ def enumerated(names: Sequence[str], *, most: int = 20) -> str:
 
 
 def print_title(text: str, about: str = "") -> None:
-    """Print a heading, bold on a terminal, and what follows it dim."""
+    """Print a heading, bold on a terminal, followed by dim text."""
     echo(bold(text), dim(f" {about}" if about else ""))
 
 
 def print_paragraph(text: str, *, indent: int = 0) -> None:
-    """Print a text, wrapped to the terminal."""
+    """Print text, wrapped to the width of the terminal."""
     width = columns()
     for line in lines(printable(text), width and width - indent):
         echo(" " * indent + line)

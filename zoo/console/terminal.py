@@ -1,6 +1,7 @@
-"""The only module that prints text. It escapes everything that a terminal would interpret, whoever wrote it.
+"""The only module that prints text.
 
-The only escape sequences that pass are the colors that zoo itself adds.
+It escapes everything that a terminal would interpret, regardless of its origin. Only the colors that zoo
+itself adds are let through.
 """
 
 from __future__ import annotations
@@ -24,25 +25,25 @@ _COLOR = re.compile(rf"\x1b\[(?:{_CODE}(?:;{_CODE})*)?m")
 
 
 class Unread(OutputError):
-    """The reader of stdout has gone, as in `zoo list | head`; this is not a failure."""
+    """The reader has closed stdout, as in `zoo list | head`; this is not a failure."""
 
     exit_code = 0
 
 
 class Styled(NamedTuple):
-    """A text in a style: the ANSI number of a color, of bold or of dim."""
+    """Text in a style: the ANSI number of a color, of bold or of dim."""
 
     text: str
     code: int
 
 
 def bold(text: str) -> Styled:
-    """Return a text that is bold on a terminal."""
+    """Return text that is bold on a terminal."""
     return Styled(text, 1)
 
 
 def dim(text: str) -> Styled:
-    """Return a text that is dim on a terminal, for secondary information."""
+    """Return text that is dim on a terminal, for secondary information."""
     return Styled(text, 2)
 
 
@@ -54,7 +55,7 @@ def echo(
     Args:
         parts: printed one after the other.
         end: the end of the line.
-        keep: characters not to escape: `BLANKS` for a text of several lines.
+        keep: characters not to escape: `BLANKS` for text of several lines.
         colors: keep the colors in the parts.
 
     Raises Unread, or OutputError if stdout cannot be written. Errors in writing to stderr are ignored.
@@ -70,7 +71,7 @@ def echo(
         stream.flush()
     except OSError as error:
         if isinstance(error, BrokenPipeError) and not err:
-            raise Unread("nobody reads stdout") from None
+            raise Unread("the reader closed stdout") from None
         if not err:
             raise OutputError(f"cannot write to stdout: {error.strerror}") from None
 

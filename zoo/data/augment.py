@@ -1,6 +1,6 @@
 """Random augmentation of a batch of images, on the device and for the whole batch at once.
 
-Each image gets its own random numbers from a CPU generator, so results are the same on every device, and for
+Each image has separate random numbers from a CPU generator, so results are the same on every device, and for
 any number of processes that divide a batch.
 """
 
@@ -18,12 +18,12 @@ from zoo.data.devices import moved
 class Draws:
     """Random numbers for some images of a batch.
 
-    Those of an image do not depend on which other images are requested.
+    The numbers for an image do not depend on which other images are requested.
 
     Args:
         generator: a CPU generator.
         count: number of images in the whole batch.
-        places: the images to make numbers for, as integers (n,); by default, all.
+        places: the images to generate numbers for, as integers (n,); by default, all.
         turns: which images of the whole batch are mirrored in this epoch, if flips alternate, as booleans
             (count,); by default, random.
     """
@@ -75,8 +75,8 @@ def flip(images: Tensor, draws: Draws) -> Tensor:
 def alternating_flip(images: Tensor, draws: Draws) -> Tensor:
     """Flip each image horizontally in every second epoch, half of them in the first.
 
-    So any two consecutive epochs show both sides of every image, whereas random flips show half of the images
-    twice from the same side (Jordan 2024, arXiv 2404.00498, section 3.6).
+    Any two consecutive epochs therefore show both sides of every image, whereas random flips show half of the
+    images twice from the same side (Jordan 2024, arXiv 2404.00498, section 3.6).
     """
     return _mirrored(images, draws.turns())
 

@@ -106,9 +106,9 @@ def read_square(source: Any, *, at_most: int) -> Image.Image:
     It keeps the image's resolution, up to `at_most` pixels.
 
     Args:
-        source: as `as_image` takes it.
+        source: as in `as_image`.
 
-    Raises as `as_image` does.
+    Raises the errors of `as_image`.
     """
     return _square_of(source, at_most, "RGB", enlarge=False)
 
@@ -142,8 +142,8 @@ def _image(source: Any) -> Image.Image:
         kinds = "the path or the bytes of an image, a Pillow image, or a uint8 array or tensor"
         raise OptionError(f"expected {kinds} (got a {type(source).__name__})")
     if str(source.dtype).removeprefix("torch.") != "uint8":
-        hint = "multiply numbers from 0 to 1 by 255, round them, and convert them to uint8"
-        raise OptionError(f"the numbers of an image must be uint8 (got {source.dtype})", hint=hint)
+        hint = "multiply values from 0 to 1 by 255, round them, and convert them to uint8"
+        raise OptionError(f"image values must be uint8 (got {source.dtype})", hint=hint)
     if is_tensor:
         pixels: NDArray[Any] = cast("Any", source).detach().cpu().numpy()
         pixels = pixels.transpose(1, 2, 0) if pixels.ndim == 3 else pixels
@@ -233,9 +233,9 @@ class _Pieces(io.BytesIO):
             self._bytes += len(found)
         if not self.has_opened and (self._reads > HEADER_READS or self._bytes > HEADER_BYTES):
             most = f"more than {HEADER_READS:,} pieces or {HEADER_BYTES:,} bytes"
-            raise ValueError(f"too much precedes its pixels ({most})")
+            raise ValueError(f"too much data precedes its pixels ({most})")
         if self._reads > MAX_READS:
-            raise ValueError(f"it is in more than {MAX_READS:,} pieces")
+            raise ValueError(f"it consists of more than {MAX_READS:,} pieces")
         return found
 
 

@@ -24,12 +24,12 @@ _FOR_METRICS = 50_000
 
 
 def open_dataset(entry: Entry[DatasetSpec], options: Mapping[str, Any]) -> Dataset:
-    """Open a dataset, its preset's options applied.
+    """Open a dataset with its preset's options applied.
 
     Raises:
         OptionError: an option is unknown, missing or of the wrong type.
         DataError: the data is missing or damaged.
-        SpecError: the spec's target cannot be imported or returns something else.
+        SpecError: the spec's target cannot be imported or does not return a dataset.
     """
     return entry.make({**entry.spec.config, **options}, Dataset, flag="--data")
 
@@ -74,7 +74,7 @@ def open_to_train(entry: Entry[DatasetSpec], recipe: Recipe) -> Dataset:
     names = [recipe.to_dict(), dataset.preprocess]
     card = json.dumps(names, ensure_ascii=False, default=str, separators=(",", ":"))
     if strange := re.search(r'"[^"]*[\ud800-\udfff][^"]*"', card):
-        hint = "rename the file or folder: neither weights nor config.toml can hold its name"
+        hint = "rename the file or folder: its name cannot be stored in weights or config.toml"
         raise DataError(f"{strange[0][1:-1]!a} is not a UTF-8 name", hint=hint)
     if too_large(card + "," * _FOR_METRICS):
         size = f"{len(card.encode()):,} bytes, or too many values"
@@ -123,7 +123,7 @@ def decidable(entry: Entry[DatasetSpec]) -> set[str]:
 def options_to_fine_tune(
     entry: Entry[DatasetSpec], card: Card, task: Task, given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the further options, beyond its preset's and the given ones, that make a dataset suit weights.
+    """Return the options, besides those of the preset and the user, that make a dataset suit the weights.
 
     Args:
         card: card of the weights.
@@ -146,18 +146,20 @@ def open_fed(
     data: Mapping[str, Any] | None = None,
     whole: bool = False,
 ) -> tuple[Entry[DatasetSpec], Dataset]:
-    """Open the data that a model was trained on, or other data, and prepare it as the model's card says.
+    """Open the data that a model was trained on, or different data, and prepare it as the card specifies.
 
-    Warns if data of the same name differs from the training data. A card never sets a path: see `decidable`.
+    Warns if a dataset of the same name differs from the training data. A card never sets a path: see
+    `decidable`.
 
     Args:
-        task: the card's.
-        dataset: other data; its options then have their defaults, except those that the model requires.
+        task: the task of the card.
+        dataset: a different dataset; its options have their defaults, except those that the model requires.
         data: options of the dataset, which override the card's.
-        whole: use all of the other data as test split, if neither it nor `data` defines splits.
+        whole: use all of a different dataset as test split, if neither it nor `data` defines splits.
 
     Raises:
-        UnknownName, SpecError, OptionError, DataError: the data does not exist or does not fit.
+        UnknownName, SpecError, OptionError, DataError: the data does not exist or is not compatible with the
+        model.
     """
     entry = registry.dataset(dataset or card.dataset.name)
     if entry.spec.task != card.task:
@@ -191,7 +193,7 @@ def open_fed(
 
 
 def split_name(dataset: Dataset, split: Split) -> str:
-    """Return the name of a split: `all` for a test split that has all of the data."""
+    """Return the name of a split: `all` for a test split with all of the data."""
     return "all" if split == "test" and not any(len(dataset.split(name)) for name in SPLITS[:2]) else split
 
 
@@ -205,7 +207,7 @@ def _require_suited(suited: Mapping[str, Any], options: Mapping[str, Any], given
     wrong = [name for name in suited if name in given and options[name] != suited[name]]
     if wrong:
         needed, got = ([f"{name}={text(of[name])}" for name in wrong] for of in (suited, options))
-        hint = f"leave out {' '.join(f'--data {each}' for each in got)}: the weights decide it"
+        hint = f"leave out {' '.join(f'--data {each}' for each in got)}: the weights determine it"
         raise OptionError(f"the model requires {', '.join(needed)} (got {', '.join(got)})", hint=hint)
 
 

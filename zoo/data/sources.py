@@ -27,7 +27,7 @@ class Source(NamedTuple):
     """One input, or the reason that there is none.
 
     Attributes:
-        name: its path, `-` for stdin, or `input 0` for the first one if it has none.
+        name: its path, `-` for stdin, or `input 0`, `input 1`, ... for inputs without a path.
         value: argument of `InputReader.read`.
         error: why it cannot be read; empty if it can.
     """
@@ -38,11 +38,12 @@ class Source(NamedTuple):
 
 
 def find(inputs: object, reader: InputReader, *, leave: Collection[Path] = ()) -> Iterator[Source]:
-    """Yield each input in order; those of a folder and its subfolders, or of a pattern, sorted by name.
+    """Yield each input in order; inputs in a folder or matching a pattern are sorted by name.
 
-    In folders, hidden files, hidden folders, linked folders and folders with the findings of an analysis are
-    skipped. A path that does not exist and contains `*`, `?` or `[` is a pattern, in which `**` matches any
-    folders. The path `-` is stdin: a list of paths, one per line; or a text, if strings are inputs.
+    Folders include their subfolders. In folders, hidden files, hidden folders, linked folders and folders
+    with the findings of an analysis are skipped. A path that does not exist and contains `*`, `?` or `[` is a
+    pattern, in which `**` matches any folders. The path `-` is stdin: a list of paths, one per line; or text,
+    if strings are inputs.
 
     Args:
         inputs: an input, or any iterable of inputs, which is read lazily. The content of an open file is one

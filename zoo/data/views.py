@@ -16,7 +16,8 @@ from zoo.interfaces import Dataset, Split
 def normalized_as(dataset: Dataset, mean: Sequence[float], std: Sequence[float], *, what: str) -> Dataset:
     """Return a view of images that are normalized with another mean and standard deviation per channel.
 
-    Raises DataError if the images have another number of channels; `what` names the owner of the statistics.
+    Raises DataError if the images have a different number of channels; `what` names the owner of the
+    statistics.
     """
     channels = len(dataset.preprocess["mean"])
     if channels != len(mean):

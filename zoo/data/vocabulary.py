@@ -45,7 +45,7 @@ class Vocabulary:
         return len(self.tokens)
 
     def options(self) -> dict[str, Any]:
-        """Return the dataset options that read a text in this way."""
+        """Return the dataset options that read text in this way."""
         return {
             "tokens": self.kind,
             "lower": self.lower,
@@ -93,10 +93,10 @@ def text_metrics(loss: float, preprocess: Mapping[str, Any]) -> dict[str, float]
 
 @checked
 def tokenize(text: str, kind: str) -> list[str]:
-    """Split a text into tokens; joined, they are the text again.
+    """Split text into tokens; joining them restores the text.
 
     A token is a character (`"char"`); or a word or a run of punctuation, with the space before it (`"word"`),
-    where each other whitespace character is a separate token. Raises SpecError for an unknown kind.
+    where every other whitespace character is a separate token. Raises SpecError for an unknown kind.
 
     >>> tokenize("Thus spoke,  he.", "word")
     ['Thus', ' spoke', ',', ' ', ' he', '.']

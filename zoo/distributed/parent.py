@@ -1,4 +1,4 @@
-"""A process that ends with its parent. Torch-free, so that this holds from the start."""
+"""End a process when its parent ends. Torch-free, so that this works from the start."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The ranks of a distributed run, as torchrun starts them.
 
-Each process makes the same weights from the same gradient: every batch is divided among them (see
+Each process computes the same weights from the same gradient: every batch is divided among them (see
 `zoo.data.parts`), and the gradients of the parts are added up before each step. The first process, rank 0,
 owns the run directory and prints. All processes agree on decisions that depend on a clock or a signal.
 """
@@ -155,7 +155,7 @@ class Ranks:
     def in_turn(self) -> Generator[None]:
         """Run the body in the first process, then in the first process of each machine, then in the others.
 
-        So one process of each machine prepares data for the others, and only one reports an error.
+        This way, one process of each machine prepares data for the others, and only one reports an error.
         """
         turn = 2
         if self.first:

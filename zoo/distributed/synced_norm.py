@@ -1,7 +1,7 @@
 """BatchNorm with the statistics of the whole batch in distributed training.
 
-torch's SyncBatchNorm works on GPUs only. If it is switched off, or for other kinds of layers, each process
-normalizes its own part; see `zoo.distributed.buffers` for the running statistics.
+torch's SyncBatchNorm works on GPUs only. If synchronization is off, or for other kinds of layers, each
+process normalizes its own part; see `zoo.distributed.buffers` for the running statistics.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class _WholeBatch(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
-        """Return the gradients for x, weight and bias; those of weight and bias are for this part alone."""
+        """Return the gradients for x, weight and bias; those of weight and bias are for this part only."""
         (x, weight, mean, var, count), dy = ctx.saved_tensors, gradients[0]
         none = mean.new_empty(0)  # a GPU's kernel refuses None here, which a CPU's takes
         ones = torch.ones_like(mean) if weight is None else weight

@@ -32,15 +32,16 @@ def evaluate(
     tta: bool = False,
     report: Report = lambda what, done, total, unit, note: None,
 ) -> dict[str, Any]:
-    """Return `{dataset, split, count, unit, tta, metrics, baseline, better_than_baseline}` of a model.
+    """Return `{dataset, split, count, unit, tta, metrics, baseline, better_than_baseline}` for a model.
 
     `baseline` has the metrics of a random baseline; a result that is no better causes a warning. `split` may
     be `all`. Classifiers add `classes` (each one's count and accuracy, or average precision),
     `missing_classes` (classes without an image) and `confusion[label][predicted]`.
 
     Args:
-        split: by default `test`, or `val` if there is no test split; or all of other data without splits.
-        dataset, data: other data than the training data, and options that override the card's.
+        split: by default `test`, or `val` if there is no test split; or all data of a different dataset
+            without splits.
+        dataset, data: a dataset to use instead of the training data, and options that override the card's.
         tta: average the predictions for several views of each input, if the task supports it.
         report: called after each batch.
 
@@ -79,8 +80,8 @@ def _views(model: nn.Module, task: Task) -> nn.Module:
 
 
 def _require_finite(metrics: Mapping[str, float], split: str) -> None:
-    """Raise Diverged if a metric is not finite: finite weights can be too large to compute with."""
+    """Raise Diverged if a metric is not finite: results can overflow even if all weights are finite."""
     wrong = ", ".join(f"{name} {value}" for name, value in metrics.items() if not math.isfinite(value))
     if wrong:
-        hint = "the weights are finite, but too large to compute with"
+        hint = "the weights are finite, but so large that results overflow"
         raise Diverged(f"the result on {split} is not finite: {wrong}", hint=hint)

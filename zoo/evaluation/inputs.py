@@ -50,8 +50,8 @@ class Inputs:
             split.
         items: images and labels, -1 if unknown, as in `Dataset.split`; or tokens.
         boxes: for each image, the boxes of its objects by class number, if the data has them.
-        context: most tokens that the model reads from an empty state; 0 for no limit. With a limit, a text is
-            cut into windows of at most that length, each read from an empty state.
+        context: maximum number of tokens that the model reads from an empty state; 0 for no limit. With a
+            limit, a text is cut into windows of at most that length, each read from an empty state.
         report: called at the start and after each batch with the number of images or tokens done, and the
             total.
     """
@@ -115,7 +115,7 @@ def of_own(card: Card, task: Task, given: object) -> Inputs:
     Warns of those that are missing or cannot be read.
 
     Raises:
-        DataError: none can be read, or one of several texts cannot.
+        DataError: no input can be read, or one of several texts cannot be read.
         OptionError: models for this task cannot read inputs, or an input has an unsupported type.
     """
     processor = task.processor

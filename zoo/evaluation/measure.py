@@ -1,4 +1,4 @@
-"""Measure a module on a split: every item once, in fp32."""
+"""Measure a module once on every item of a split, in fp32."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def measure(
     """Measure a model on a split, every item once, in fp32 regardless of its training precision.
 
     Args:
-        context: most tokens that the model reads from an empty state; 0 for no limit.
+        context: maximum number of tokens that the model reads from an empty state; 0 for no limit.
         report: called at the start and after each batch with the number of items done and the total, which is
             estimated from the batches so far and 0 at the start; it may raise an error to stop.
         trusted: whether the model may use any amount of memory for a single item.

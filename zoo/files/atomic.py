@@ -1,4 +1,4 @@
-"""Write files atomically: a file is either whole or absent.
+"""Write files atomically: a file is either complete or absent.
 
 To survive a power cut: write a temporary file in the same folder, flush, fsync, rename, fsync the folder.
 """
@@ -60,7 +60,7 @@ def atomic_write(
 
 @contextlib.contextmanager
 def temporary_folder(path: Path) -> Generator[Path]:
-    """Yield a new hidden folder beside `path` for this user alone; remove it in the end if it exists."""
+    """Yield a new hidden folder beside `path` for this user alone; remove it at the end if it exists."""
     while True:
         temporary = path.with_name(_temporary_name(path.name))
         temporary.mkdir(mode=0o700)

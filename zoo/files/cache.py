@@ -39,7 +39,7 @@ def cache_home() -> Path:
     try:
         return Path(os.environ.get("ZOO_CACHE") or users_folder("cache"))
     except OSError as error:
-        raise DataError(f"there is no cache: {error.strerror}", hint="set $ZOO_CACHE to a folder") from None
+        raise DataError(f"no cache folder: {error.strerror}", hint="set $ZOO_CACHE to a folder") from None
 
 
 def users_folder(kind: Literal["cache", "state"]) -> Path:
@@ -60,7 +60,7 @@ def users_folder(kind: Literal["cache", "state"]) -> Path:
 
 
 def data_home(root: str | None) -> list[Path]:
-    """Return the folders to look for data in: `root` alone, else `$ZOO_DATA` and the cache's downloads."""
+    """Return the folders to search for data: only `root`, if given, or `$ZOO_DATA` and the downloads."""
     if root is not None:
         return [Path(root).expanduser()]
     named = os.environ.get("ZOO_DATA")
@@ -117,8 +117,8 @@ def _make_private(folder: Path) -> None:
 def made_once(home: Path, make: Callable[[Path], None], read: Callable[[Path], T | None], *, what: str) -> T:
     """Read a folder of the cache with `read`, after `make` fills it if necessary.
 
-    The folder appears in one rename, so it is complete or absent, however many processes make it. A folder
-    that another user can write is not read.
+    The folder appears in one rename, so it is complete or absent, however many processes create it. A folder
+    that another user can write to is not read.
 
     Args:
         make: writes the content into the new folder it is given.
@@ -150,7 +150,7 @@ def made_once(home: Path, make: Callable[[Path], None], read: Callable[[Path], T
 def _whole_folder(path: Path) -> Generator[Path]:
     """Yield a new folder that becomes `path` if the block succeeds and is removed if it fails.
 
-    If another process has created `path` meanwhile, that folder stays.
+    If another process has created `path` meanwhile, its folder is kept.
     """
     private_folder(path.parent)
     sweep(path.parent)

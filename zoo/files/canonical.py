@@ -12,12 +12,12 @@ _DEEPEST = 100
 
 
 def canonical_json(value: object) -> str:
-    """Return JSON with sorted keys and no spaces: equal values give equal text."""
+    """Return JSON with sorted keys and no spaces: equal values produce equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def parse_json(text: str) -> Any:
-    """Parse a JSON text.
+    """Parse JSON text.
 
     Raises ValueError for invalid JSON, such as NaN, and for text that would not survive a round trip: a
     repeated key, half a surrogate pair, a number too large for a float (1e999), more than a hundred levels.
@@ -51,9 +51,9 @@ def parse_json(text: str) -> Any:
 def readable_json(document: object) -> str:
     """Return indented JSON that every parser can read, without characters that a terminal interprets.
 
-    It is ASCII. A number that is not finite is null, and half a surrogate pair, as in a file name that is not
-    UTF-8, is written in words: `\\udcff`. Tensors and arrays are numbers and lists of them; what else JSON
-    has no form for, such as a path, is its text.
+    It is ASCII. A number that is not finite becomes null, and half a surrogate pair, as in a file name that
+    is not UTF-8, is spelled out: `\\udcff`. Tensors and arrays become numbers or nested lists; other values
+    that JSON cannot represent, such as a path, become strings.
     """
     return json.dumps(_readable(document), indent=2, allow_nan=False)
 

@@ -1,6 +1,6 @@
-"""A Card is the metadata of a weights file: all that is needed to use, judge and rebuild the model.
+"""A Card is the metadata of a weights file: everything needed to use, judge and rebuild the model.
 
-It is one canonical JSON text under the key `zoo` of the safetensors metadata, readable without torch.
+It is one canonical JSON string under the key `zoo` of the safetensors metadata, readable without torch.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """The cost and environment of a training; unknown values are empty or 0.
 
     Attributes:
-        commit: of the git checkout that holds the code of the architecture; empty if it was installed.
+        commit: commit of the git checkout with the architecture's code; empty if it was installed.
         dirty: whether that checkout had uncommitted changes.
         threads: number of threads that torch computed with.
         processor: name of the CPU.
@@ -65,12 +65,12 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         architecture: full name, such as `charrnn/lstm`.
         arguments: every argument that the model was built with, including the task's dims.
-        preprocess: how to feed the model new input: the vocabulary, or size, mean, std and classes.
+        preprocess: how to prepare new inputs for the model: the vocabulary, or size, mean, std and classes.
         training: the training configuration.
         progress: number of `epochs` and `steps` trained.
         metrics: by split.
-        by_seed: the primary metric of equal trainings with several seeds, this one first; empty without other
-            seeds.
+        by_seed: the primary metric of the same training with several seeds, this one first; empty if there
+            was only one.
         base_model: the weights that training started from, if any: their `architecture`, `dataset` and
             `sha256`.
         changes: options changed during training, and when; `training` is the final configuration.
@@ -119,7 +119,7 @@ def read_weights(path: Path, *, sha256: str = "") -> tuple[Card, Container]:
 
     For a run's checkpoint, return what its weights file would hold: the averaged weights, if there are any.
 
-    Raises WeightsError if the file is damaged or not a zoo weights file, DataError if it does not have the
+    Raises WeightsError if the file is damaged or not a zoo weights file, DataError if it does not match the
     given `sha256`.
     """
     container = read_container(path, sha256=sha256)
@@ -131,7 +131,7 @@ def read_weights(path: Path, *, sha256: str = "") -> tuple[Card, Container]:
     if not container.has_checksum:
         raise damaged(path, "its header has no checksum")
     if container.tensor_sha256 != card.sha256:
-        raise damaged(path, "the sha256 of its tensors is not the one in its card")
+        raise damaged(path, "the sha256 of its tensors does not match its card")
     return _without_the_rest(card, container) if CHECKPOINT in container.metadata else (card, container)
 
 
@@ -155,14 +155,14 @@ def too_large(text: str) -> bool:
 def parse_card(text: str, path: Path) -> Card:
     """Parse a card's JSON. Raises WeightsError naming the file and what is wrong with the card."""
     if too_large(text):
-        raise WeightsError(f"{path} has a card of more than {_LARGEST:,} bytes, or of too many values")
+        raise WeightsError(f"{path}: the card is larger than {_LARGEST:,} bytes or has too many values")
     try:
         data = parse_json(text)
     except ValueError:
         raise damaged(path, "its card is not JSON") from None
     schema = cast("dict[str, Any]", data).get("schema") if isinstance(data, dict) else None
     if type(schema) is not int or schema != SCHEMA:
-        message = f"{path} has a card of schema {schema!r:.40}, but this zoo reads schema {SCHEMA}"
+        message = f"{path}: the card has schema {schema!r:.40}, but this zoo reads schema {SCHEMA}"
         raise WeightsError(message, hint="it may have been written by another version of zoo")
     try:
         options.check_names(data, Card.__struct_fields__, what="the card")

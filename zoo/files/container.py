@@ -1,11 +1,11 @@
-"""The safetensors container: equal content gives equal bytes, and no file is trusted. Torch-free.
+"""The safetensors container: equal content produces equal bytes, and no file is trusted. Torch-free.
 
-safetensors' writer shuffles the metadata and makes files that only their owner can read, so this module
-writes files itself. They are read by safetensors' deserializer, which refuses a header that does not describe
+safetensors' writer shuffles the metadata and creates files that only their owner can read, so this module
+writes files itself. They are read by safetensors' deserializer, which rejects a header that does not describe
 every byte.
 
-Each container has a checksum: its metadata holds a sha256 of its header, computed with that field zeroed,
-so a flipped bit in the metadata is detected, like one in the tensors.
+Each container has a checksum: its metadata holds a sha256 of its header, computed with that field zeroed, so
+a flipped bit in the metadata is detected, just like one in the tensors.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Container(msgspec.Struct, frozen=True):
     Attributes:
         size: size of the whole file in bytes.
         tensor_sha256: sha256 of the bytes of all tensors.
-        has_checksum: whether the header holds its own sha256 (a wrong sha256 is refused).
+        has_checksum: whether the header holds its own sha256 (a wrong sha256 is rejected).
     """
 
     tensors: Mapping[str, StoredTensor]
@@ -107,7 +107,7 @@ def write_container(
     keep: Path | None = None,
     folder: int | None = None,
 ) -> None:
-    """Write a safetensors file in one atomic step; equal arguments give equal bytes.
+    """Write a safetensors file in one atomic step; equal arguments produce equal bytes.
 
     The file is read back before it takes its place.
 
@@ -143,11 +143,11 @@ def read_container(path: Path, *, sha256: str = "") -> Container:
     """Read a safetensors file, once. The header is checked before anything else is read.
 
     Args:
-        sha256: the sha256 that the file must have, if it is pinned.
+        sha256: the sha256 that the file must match, if it is pinned.
 
     Raises:
-        WeightsError: the file is missing, unreadable, damaged or of another type, as the message says.
-        DataError: it does not have the `sha256`.
+        WeightsError: the file is missing, unreadable, damaged or of a different type; the message says which.
+        DataError: it does not match the `sha256`.
     """
     data = _read(path)
     if sha256:
@@ -164,7 +164,7 @@ def read_container(path: Path, *, sha256: str = "") -> Container:
         checksum is not None
         and hashlib.sha256(_with_checksum(text, checksum, _NO_CHECKSUM)).hexdigest() != checksum
     ):
-        raise damaged(path, "its header is not the one that was written")
+        raise damaged(path, "its header does not match its checksum")
     tensors: dict[str, StoredTensor] = {}
     for name, entry in stored:
         if entry["dtype"] not in _WIDTHS:
@@ -176,7 +176,7 @@ def read_container(path: Path, *, sha256: str = "") -> Container:
 
 
 def damaged(path: Path, what: str) -> WeightsError:
-    """Return the error for a file whose content is not as it was written."""
+    """Return the error for a file whose content differs from what was written."""
     return WeightsError(f"{path} is damaged: {what}", hint=_AGAIN)
 
 
@@ -217,7 +217,7 @@ def _end(head: Mapping[str, Any]) -> Any:
 
 
 def _with_checksum(text: bytes, before: str, after: str) -> bytes:
-    """Return a header with another checksum."""
+    """Return a header with a different checksum."""
     mark = f'"{_CHECKSUM}":"'.encode()
     return text.replace(mark + before.encode(), mark + after.encode(), 1)
 

@@ -1,7 +1,7 @@
-"""Find data files in the user's folders, or download them; use them only if their sha256 is right.
+"""Find data files in the user's folders, or download them; use them only if their sha256 matches.
 
-A download has its own temporary name and is renamed once its hash is right, so any number of processes may
-download a file. A lock only avoids downloading it twice.
+A download has a unique temporary name and is renamed once its hash has been verified, so any number of
+processes may download a file. A lock only avoids downloading it twice.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def data_file(
 
     Raises:
         DataError: the file has the wrong hash; or it is missing, and downloads are forbidden (`$ZOO_OFFLINE`)
-            or fail: the server cannot be reached, stalls, truncates the file, sends another file or more than
-            `max_bytes`, or redirects to an address without https.
+            or fail: the server cannot be reached, stalls, truncates the file, sends a different file or more
+            than `max_bytes`, or redirects to an address without https.
     """
     homes = data_home(root)
     for home in homes:

@@ -31,7 +31,7 @@ class Port:
     """An input or an output of a program.
 
     Attributes:
-        dtype: its type, by NumPy's name.
+        dtype: its data type, by its NumPy name.
         shape: its shape; None stands for the batch axis, if there is one.
     """
 
@@ -69,7 +69,7 @@ class Exported:
     """The result of a reader, which has not run any of the file yet.
 
     Attributes:
-        size: bytes of the file.
+        size: size of the file in bytes.
         facts: other facts about the file, such as `{"opset": "20"}`.
         start: returns the program in the file, to run on a number of threads.
         sha256: sha256 of the bytes that were read and that `start` runs, to compare with a pinned one.
@@ -84,7 +84,7 @@ class Exported:
 
 
 def metadata_of(card: Card, signature: Signature) -> dict[str, str]:
-    """Return the metadata of an exported file as texts by key, which any format can store.
+    """Return the metadata of an exported file as strings by key, which any format can store.
 
     It also has the names of the classes as a JSON list, for users without zoo.
     """
@@ -111,7 +111,7 @@ def _check(signature: Signature) -> None:
     """Raise ValueError for a signature that is not valid."""
     inputs, outputs = ({port.name: port for port in ports} for ports in (signature.inputs, signature.outputs))
     if not inputs or not outputs or len(inputs) + len(outputs) < len(signature.inputs + signature.outputs):
-        raise ValueError("it has no inputs, no outputs, or several of one name")
+        raise ValueError("it has no inputs or no outputs, or several share one name")
     for port in (*inputs.values(), *outputs.values()):
         if port.shape.count(None) > 1:
             raise ValueError(f"{port.name} has the shape {list[Any](port.shape)}")

@@ -1,8 +1,8 @@
 """Remember the sha256 of files: a file that has not changed is not read again.
 
 A file counts as unchanged if its path, size, modification time and status-change time are the same. No
-program can set the latter, so it also reveals a file that was replaced by one with an older date. A file
-written within two seconds of being read is not remembered: a later write could have the same times.
+program can set the latter, so it also reveals a file that was replaced by an older one. A file written within
+two seconds of being read is not remembered: a later write could have the same times.
 
 `zoo --verify` and `ZOO_VERIFY=1` read everything again.
 """

@@ -1,4 +1,4 @@
-"""Open only regular files, so that a pipe or a device cannot make zoo hang or act."""
+"""Open only regular files, so that a pipe or a device cannot make zoo hang or cause side effects."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def read_regular(path: str | Path, *, most: int) -> bytes:
             raise OSError(errno.EFBIG, f"it has more than {most:,} bytes")
         content = file.read(size + 1)
     if len(content) > size:
-        raise OSError(errno.EBUSY, "it grew while it was read")
+        raise OSError(errno.EBUSY, "it grew while it was being read")
     return content
 
 

@@ -1,9 +1,9 @@
-"""Keep bytes under keys from one command to the next, each in a file for this user alone.
+"""Store bytes by key between commands, each in a file that only this user can access.
 
 `hashes`, in the cache, has the sha256 of files that were read, by their folder. `runs`, in the state
 directory, has the sha256 of each config.toml that a training of this account wrote: only these may name
-paths. So a run directory can be moved, but an edited config.toml is no longer trusted. If nothing can be
-written, nothing is remembered.
+paths. A run directory can therefore be moved, but an edited config.toml is no longer trusted. If the folder
+cannot be written to, nothing is remembered.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Kind = Literal["hashes", "runs"]
 
 
 def remember(kind: Kind, key: str, content: bytes = b"") -> None:
-    """Keep some content under a key; delete the oldest if there are too many."""
+    """Store content under a key; delete the oldest if there are too many."""
     with contextlib.suppress(OSError):
         place = _home(kind) / key
         private_folder(place.parent)
@@ -34,7 +34,7 @@ def remember(kind: Kind, key: str, content: bytes = b"") -> None:
 
 
 def recalled(kind: Kind, key: str) -> bytes | None:
-    """Return the content kept under a key; None without one, or if another user could have written it."""
+    """Return the content stored under a key; None if missing, or if another user could have written it."""
     with contextlib.suppress(OSError):
         place = _home(kind) / key
         return place.read_bytes() if is_ours(place) else None

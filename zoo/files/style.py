@@ -1,7 +1,6 @@
 """The style of all figures: colors, fonts and axes. matplotlib is imported when a figure is drawn.
 
-Every setting is made on the figure itself: matplotlib's global settings belong to the user, and do not
-change.
+Every setting is made on the figure itself: matplotlib's global settings belong to the user and do not change.
 """
 
 from __future__ import annotations
@@ -101,7 +100,7 @@ def legend(axes: Axes, *, right: bool = False) -> None:
 
 
 def png(figure: Figure) -> bytes:
-    """Return a figure as the bytes of a PNG file; equal figures give equal bytes.
+    """Return a figure as the bytes of a PNG file; equal figures produce equal bytes.
 
     Its text is never parsed as TeX: a class may be called `$x_1$`, or `$`.
     """
@@ -127,7 +126,7 @@ def font(size: float, *, bold: bool = False) -> FreeTypeFont:
 
 
 def shortened(text: str, width: float, size: float, *, bold: bool = False) -> str:
-    """Return a text as one printable line, cut with an ellipsis if it is wider than `width`."""
+    """Return text as one printable line, cut with an ellipsis if it is wider than `width`."""
     letters, text = font(size, bold=bold), printable(text[:1_000])  # names in files may be of any length
     if letters.getlength(text) <= width:
         return text

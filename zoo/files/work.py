@@ -30,7 +30,7 @@ def report_work(what: str, done: int, total: int, unit: str) -> None:
     """Report the progress of some work, such as `("downloading a.zip", 1_000, 30_000, "bytes")`.
 
     Args:
-        total: the amount of all work; 0 if it is unknown.
+        total: the total amount of work; 0 if unknown.
     """
     listener = _LISTENER.get()
     if listener is not None:

@@ -1,1 +1,1 @@
-"""Using a trained model: sampling text."""
+"""Use a trained model: predict, embed, sample and write the results."""

@@ -35,16 +35,16 @@ def embedder(
 ) -> Callable[[Iterable[Source]], Iterator[dict[str, Any]]]:
     """Return a function that yields a row `{"input", "features", "error"}` for each source in order.
 
-    Features are a float32 array, or None with an error for an input that cannot be read. A text is read from
-    an empty state; it has features after each token, (T, F), or pooled, their mean. Features that are not
-    finite raise Diverged. The arguments are those of `zoo.Model.features`.
+    Features are a float32 array, or None with an error for an input that cannot be read. Text is read from an
+    empty state, with features after each token, (T, F), or their mean if they are pooled. Features that are
+    not finite raise Diverged. The arguments are those of `zoo.Model.features`.
 
     Raises:
         OptionError: the layer has no features.
         WeightsError: the task does not read inputs one by one.
     """
     if not isinstance(processor, ReadsInputs):
-        what = f"a model for {processor.spec.name} cannot read inputs: its task does not implement it"
+        what = f"a model for {processor.spec.name} cannot read inputs: its task does not support it"
         raise WeightsError(what, hint="its processor must implement zoo.processors.ReadsInputs")
     runner, texts = runner.with_features(layer, pool=pool), isinstance(processor, Scores)
     read, size = processor.input_reader(card).read, 1 if texts else batch_size
@@ -75,13 +75,13 @@ def _rows(found: Iterable[tuple[Source, Array | Unread]]) -> Iterator[dict[str, 
             yield {"input": source.name, "features": None, "error": features.why}
             continue
         if not np.isfinite(features).all():
-            hint = "the weights are finite, but too large to compute with"
+            hint = "the weights are finite, but so large that results overflow"
             raise Diverged(f"the features of {source.name} are not finite", hint=hint)
         yield {"input": source.name, "features": features, "error": None}
 
 
 class UnreadRows:
-    """Warns of inputs that could not be read: of each of the first few, and of the number of others."""
+    """Warns of inputs that could not be read: one by one for the first few, then by the number of others."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -100,7 +100,7 @@ class UnreadRows:
 
 
 def common_shape(shape: Sequence[int | None] | None, features: Array | None) -> Sequence[int | None] | None:
-    """Return the common shape of features and earlier ones; a size that differs is None."""
+    """Return the common shape of features and earlier ones, with None for a size that differs."""
     if features is None or shape is None:
         return shape if features is None else [*features.shape]
     return [one if one == other else None for one, other in zip(shape, features.shape, strict=False)]

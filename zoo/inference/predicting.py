@@ -84,7 +84,7 @@ def _scored(runner: Runner, card: Card, processor: Scores, tokens: NDArray[np.in
 def _finite(outputs: NDArray[Any]) -> NDArray[Any]:
     """Return outputs. Raises Diverged if one is NaN: finite weights can be too large."""
     if np.isnan(outputs).any() or np.isposinf(outputs).any():
-        hint = "the weights are finite, but too large to compute with"
+        hint = "the weights are finite, but so large that results overflow"
         raise Diverged("the predictions are not finite", hint=hint)
     return outputs
 

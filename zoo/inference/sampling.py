@@ -88,8 +88,8 @@ def sample_many(
     """Return texts that are sampled in one batch; otherwise as `stream`.
 
     Text i depends on (seed, i) and not on the number of texts, and text 0 is the one that `stream` yields.
-    Rounding can break this rule: matrix products of another batch size may round differently, and change a
-    draw that falls on the border between two tokens.
+    Rounding is the only exception: with a different batch size, matrix products may round differently and
+    change a draw that falls on the boundary between two tokens.
 
     Args:
         report: called in each step with the number of tokens sampled before, over all texts, and the total.
@@ -187,19 +187,19 @@ def _draw(
                 uniforms = np.stack([_uniforms(stream) for stream in streams], 1)  # (block, B)
             last = np.where(forbidden, -math.inf, logits)
             if not np.isfinite(last.max()):
-                hint = "its weights are finite, but too large to compute with"
+                hint = "its weights are finite, but so large that results overflow"
                 raise Diverged("the model's logits are not finite", hint=hint)
             tokens = choose(last, uniforms[step % _BLOCK], sampling)[None]
             yield _Drawn([texts[number] for number in tokens[0].tolist()], tokens[0], logits)
 
 
 def _uniforms(stream: np.random.PCG64) -> Numbers:
-    """Return the next random numbers in [0, 1), with 53 bits each, as NumPy makes them."""
+    """Return the next random numbers in [0, 1), with 53 bits each, as NumPy generates them."""
     return (stream.random_raw(_BLOCK) >> np.uint64(11)) * 2.0**-53
 
 
 def _tokens(steps: Generator[_Drawn], text: _Text) -> Generator[tuple[str, float]]:
-    """Yield each token with its surprisal as soon as it is final, and last the final part of a cut token."""
+    """Yield each token with its surprisal as soon as it is final, then the rest of a token that was cut."""
     waiting, ready = deque[tuple[str, float]](), 0
     with closing(steps):
         for drawn in steps:
@@ -250,7 +250,7 @@ def _prepare(preprocess: Mapping[str, Any], sampling: Sampling) -> tuple[Vocabul
     """
     vocabulary = Vocabulary(preprocess)
     if not vocabulary.drawable:
-        raise OptionError("the vocabulary has no tokens to draw from")
+        raise OptionError("the vocabulary has no tokens to sample from")
     stop = sampling.stop.lower() if vocabulary.lower else sampling.stop
     characters = {character for number in vocabulary.drawable for character in vocabulary.texts[number]}
     impossible = [character for character in dict.fromkeys(stop) if character not in characters]

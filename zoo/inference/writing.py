@@ -2,8 +2,8 @@
 
 While a CSV or JSONL file is being written, `x.csv.unfinished` beside it records the model and the options.
 However the writing is interrupted, the file holds whole rows and at most one partial row. A later call
-continues it if the model, the options and the first inputs are the same. A call that fails, such as for an
-option that does not fit, removes the file that it began.
+continues it if the model, the options and the first inputs are the same. A failed call, such as one with an
+invalid option, removes the file that it began.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Table(ABC):
     def rest(self, sources: Iterator[Source]) -> Iterator[Source]:
         """Return the sources without a row.
 
-        Raises OutputError if the existing rows belong to other sources.
+        Raises OutputError if the existing rows belong to different sources.
         """
         return sources
 
@@ -71,8 +71,8 @@ def opened(out: Path, made_with: Mapping[str, Any]) -> Generator[Table]:
 
     Raises:
         OptionError: the name has another suffix.
-        OutputError: the file exists and is finished, was begun with another model or other options, or is
-            being written; or it cannot be written.
+        OutputError: the file exists and is finished, was begun with a different model or options, or is being
+            written; or it cannot be written.
     """
     if out.suffix not in ("", ".csv", ".jsonl", ".npy") or out.name in ("", "..", "-"):
         raise OptionError(f"the output must be a .csv, .jsonl or .npy file, or a new folder (got {out})")
@@ -231,7 +231,7 @@ class _Lines(Table):
         return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
 
     def finish(self) -> None:
-        """Write the rest, and wait until it is on the disk."""
+        """Write the rest, and wait until it is on disk."""
         if self._waiting:
             self._flush()
         os.fsync(self._file.fileno())

@@ -60,7 +60,7 @@ def build_model(
     zoo should not use meanwhile. Without a seed, the weights are those of seed 0, for a caller that replaces
     them.
 
-    Raises SpecError with the architecture's own message if it refuses its arguments.
+    Raises SpecError with the architecture's own message if it rejects its arguments.
     """
     keep_freed_memory()
     target = entry.load()

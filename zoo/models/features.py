@@ -4,7 +4,7 @@
         logits = inner(images)
     pooled(features.output)  # (B, F)
 
-They serve to compare inputs: to search for similar ones, to cluster, or to train a small classifier.
+Use them to compare inputs: to search for similar ones, to cluster, or to train a small classifier.
 """
 
 from __future__ import annotations

@@ -33,7 +33,8 @@ class ModuleRunner(Runner):
         prepare: prepares items (B, ...) for the module.
         landmarks: paths of submodules by landmark.
         main_output: the name of the module's output.
-        context: most tokens that it reads from an empty state; 0 for no limit. See `zoo.models.windows`.
+        context: maximum number of tokens that it reads from an empty state; 0 for no limit. See
+            `zoo.models.windows`.
         architecture: name of the architecture with these landmarks, for messages.
     """
 

@@ -39,7 +39,7 @@ class Runner(ABC):
             numbers.
         device: the device on which it computes.
         exported: whether it runs an exported file, which has no module.
-        context: most tokens that it reads from an empty state; 0 for no limit.
+        context: maximum number of tokens that it reads from an empty state; 0 for no limit.
     """
 
     main_output: str

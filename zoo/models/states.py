@@ -87,6 +87,6 @@ def _is_key(key: object) -> bool:
 
 def _refused(got: str, path: tuple[Any, ...]) -> SpecError:
     expected = "None, a tensor, a number, or tuples, NamedTuples, lists or dicts of them"
-    hint = "return one of these, and keep what does not change from batch to batch on the module"
+    hint = "return one of these, and keep values that do not change from batch to batch on the module"
     place = f"state{pytree.keystr(path)}"
     return SpecError(f"a hidden state must be {expected} (got {got} at {place})", hint=hint)

@@ -44,7 +44,7 @@ class Source:
     def copy_into(
         self, model: nn.Module, task: Task, arguments: Mapping[str, Any], preprocess: Mapping[str, Any]
     ) -> list[str]:
-        """Copy the tensors that fit, and report it; return the names of newly initialized tensors.
+        """Copy the tensors that match, and report them; return the names of newly initialized tensors.
 
         A tensor whose shape depends on the number of classes (or tokens) is copied only if the task, the
         classes and their order are the same: the ten classes of one dataset are not those of another.
@@ -55,7 +55,7 @@ class Source:
             preprocess: `preprocess` of the data to train on.
 
         Raises:
-            WeightsError: nothing fits.
+            WeightsError: no tensor matches.
         """
         ours, theirs = model.state_dict(), self.model.state_dict()
         fitting = {name for name in ours if name in theirs and ours[name].shape == theirs[name].shape}
@@ -63,7 +63,7 @@ class Source:
         if labels and (self.task.name != task.name or self.card.preprocess[labels] != preprocess[labels]):
             fitting -= self._sized_by(count, arguments)
         if not fitting:
-            raise WeightsError(f"no tensor in {self.path} fits {self.entry.name}")
+            raise WeightsError(f"no tensor in {self.path} matches {self.entry.name}")
         state = model.state_dict()  # with the layers' version numbers, which load_state_dict reads
         for name in fitting:
             state[name] = theirs[name]

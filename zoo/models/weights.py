@@ -1,8 +1,8 @@
 """Save and load a model with its card: one self-contained safetensors file.
 
 Loading does not trust the file. The hash of the tensor bytes and every name, shape and dtype are checked
-before the model is built; the values are checked to be finite before it gets them. Nothing is ever unpickled.
-The size of a file bounds the memory and time of loading.
+before the model is built; all values are checked to be finite before they are loaded into it. Nothing is ever
+unpickled. The size of a file bounds the memory and time needed to load it.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def save(
 ) -> Card:
     """Write a model's weights and its card; return the card as written, with hash and ties.
 
-    Equal weights and an equal card give equal bytes.
+    Equal weights and equal cards produce equal bytes.
 
     Args:
         half: store the fp32 parameters that are matrices as bf16, in half the bytes. They are loaded as fp32
@@ -153,8 +153,8 @@ def load(
 ) -> tuple[nn.Module, Card]:
     """Return the model in evaluation mode, and its card.
 
-    Raises WeightsError if the file is damaged or does not fit its architecture, and if the plugin that
-    provides the architecture is not installed; DataError if it does not have the given `sha256`.
+    Raises WeightsError if the file is damaged or does not match its architecture, or if the plugin that
+    provides the architecture is not installed; DataError if it does not match the given `sha256`.
     """
     path = Path(path)
     card, container = read_weights(path, sha256=sha256)
@@ -242,7 +242,7 @@ def _release(version: str) -> str:
 
 def _check_plan(path: Path, entry: Entry[ArchitectureSpec], card: Card, container: Container) -> None:
     """Build the model on the meta device; raise WeightsError unless the file has its tensors."""
-    reason = f"{path} does not fit its architecture"
+    reason = f"{path} does not match its architecture"
     with on_meta(), _no_larger_than(len(container.tensors) + len(card.tied), reason):
         planned = build_model(entry, card.arguments)
     expected = planned.state_dict()

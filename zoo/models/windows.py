@@ -16,7 +16,7 @@ from zoo.registry.registry import Registry
 
 
 def context_of(card: Card, registry: Registry) -> int:
-    """Return the most tokens that the model of a card reads from an empty state; 0 for no limit."""
+    """Return how many tokens the model of a card can read from an empty state; 0 for no limit."""
     return registry.architecture(card.architecture).spec.context(card.arguments)
 
 
@@ -46,7 +46,7 @@ def long_enough(batches: Iterable[Batch], length: int) -> Iterator[Batch]:
 class Windowed(nn.Module):
     """A language model in evaluation mode that never reads more than `length` tokens from an empty state.
 
-    Its own state has the last `length` tokens, the number of them that the model's state has seen, and that
+    Its state holds the last `length` tokens, how many of them the model's state has seen, and the model's
     state.
 
     - A model without a state (it returns None) reads half a window of new tokens at a time, after the half
@@ -57,7 +57,7 @@ class Windowed(nn.Module):
     Either way the cost grows linearly with the text.
 
     Args:
-        length: most tokens from an empty state, `ArchitectureSpec.context_length`.
+        length: maximum number of tokens from an empty state, `ArchitectureSpec.context_length`.
     """
 
     def __init__(self, model: nn.Module, length: int) -> None:

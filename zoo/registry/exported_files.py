@@ -17,7 +17,7 @@ def read_exported(registry: Registry, path: Path, *, sha256: str = "") -> Export
 
     Raises:
         WeightsError: zoo only writes this format, or the file is damaged or was not written by zoo.
-        DataError: it does not have the given `sha256`.
+        DataError: it does not match the given `sha256`.
         SpecError: the reader or a package that it needs is not installed.
     """
     entry = registry.exporter_of(path)

@@ -1,7 +1,7 @@
 """All names in one index, with one rule to resolve a name.
 
-An entry is listed under its full name: `plugin/name`, or the plain name if it is in a registry.toml. Its
-short name, without the plugin, finds it too. If several entries have a name, it means
+An entry is listed under its full name: `plugin/name`, or the plain name if it is in a registry.toml. It can
+also be found by its short name, without the plugin. If several entries share a name, it means
 
 1. the one in a registry.toml, the user's or zoo's own;
 2. otherwise the one in zoo's own plugins;

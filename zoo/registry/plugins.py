@@ -164,7 +164,7 @@ def with_ours(plugin: Plugin) -> list[Plugin]:
 
 
 def _owning(plugin: Plugin, owners: dict[str, str]) -> Plugin:
-    """Return a plugin, marked as failed if another plugin has one of its unique names, or it has one twice.
+    """Return a plugin, marked as failed if another plugin has one of its unique names, or declares one twice.
 
     Args:
         owners: the owner of each so far; those of this plugin are added.
@@ -195,7 +195,7 @@ def _exclusive(kind: Kind, spec: Spec) -> list[str]:
 def load(
     name: str, importer: Callable[[], object], *, where: str, dist: Distribution | None = None
 ) -> Plugin:
-    """Import one plugin, check its hooks and call them. Raises nothing but KeyboardInterrupt."""
+    """Import one plugin, check its hooks and call them. Raises only KeyboardInterrupt."""
     start = time.perf_counter()
     output = io.StringIO()
     plugin = Plugin(name=name, status="ok", where=where, dist=dist)

@@ -73,7 +73,7 @@ def published(
     entries: Collection[tuple[str, str]],
     folder: Callable[[], Path],
 ) -> tuple[dict[str, Recipe], dict[str, WeightsSpec]]:
-    """Return the recipes and the weights of a plugin by full name, the path of each file absolute.
+    """Return the recipes and the weights of a plugin by full name, with absolute file paths.
 
     A short name in them means the plugin's own entry, if it has one of that name.
 
@@ -121,7 +121,7 @@ def _check_weights(name: str, spec: WeightsSpec) -> None:
     """Raise a ZooError unless weights have all required facts and a valid location."""
     what = f"weights {name!r}"
     if not WEIGHTS_ID.fullmatch(name):
-        raise PluginError(f"{what}: an id has letters, digits and - _ + only")
+        raise PluginError(f"{what}: an id must consist of letters, digits and - _ +")
     if not spec.license:
         raise PluginError(f"{what} must have a license")
     if not any(spec.metrics.values()):

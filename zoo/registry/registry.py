@@ -80,7 +80,7 @@ class Entry(msgspec.Struct, Generic[S], frozen=True):
 
         Raises:
             OptionError: an option is unknown, missing or of the wrong type.
-            SpecError: the target cannot be imported or returns something else.
+            SpecError: the target cannot be imported or returns a different type.
         """
         made = self.load()(**self.check(options, flag=flag))
         if not isinstance(made, type_):
@@ -325,7 +325,7 @@ class Registry:
         return self.recipes[found]
 
     def tell_replaced(self, names: Iterable[str]) -> None:
-        """Warn of each of these recipes with which the user's file replaces zoo's own."""
+        """Warn of each of these recipes in which the user's file replaces one of zoo's own."""
         for name in names:
             if name in self.catalog.replaced:
                 warn(f"the recipe {name} in {self.catalog.path} replaces zoo's own")
@@ -336,7 +336,7 @@ class Registry:
         return training_options(self.groups)
 
     def cutting_fields(self) -> tuple[str, ...]:
-        """Return the training options of groups that decide how data is cut into batches."""
+        """Return the training options of groups that determine how data is cut into batches."""
         return tuple(name for entry in self.entries_of(FieldsSpec) for name in entry.spec.cuts_batches)
 
     def default_config(self, task: str) -> TrainConfig:
@@ -367,9 +367,9 @@ class Registry:
         return self.usual_config(architecture, task.name).replace(recipe.train)
 
     def task_of(self, recipe: Recipe) -> TaskSpec:
-        """Return the task of a recipe: that of its dataset, or without one, of its architecture.
+        """Return the task of a recipe: the task of its dataset or, without a dataset, of its architecture.
 
-        Raises UnknownName or SpecError if they do not exist or do not fit.
+        Raises UnknownName or SpecError if they do not exist or are not compatible.
         """
         architecture = self.architecture(recipe.architecture)
         if not recipe.dataset:
@@ -401,7 +401,7 @@ class Registry:
         if not self.serves(architecture, theirs):
             raise SpecError(
                 f"{architecture.name} is for {ours}, but {dataset.name} is for {theirs}",
-                hint=f"`zoo list datasets --where task={ours}` shows the datasets that fit",
+                hint=f"`zoo list datasets --where task={ours}` shows the compatible datasets",
             )
         return self.task(theirs)
 

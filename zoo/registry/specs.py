@@ -1,4 +1,4 @@
-"""Specs: frozen data that a plugin registers, which names code without importing it.
+"""Specs: frozen records that a plugin registers; they name code without importing it.
 
 A spec's `target` is an import string, `"package.module:Name"`. Only `load()` imports it, so listing a
 thousand models costs no more than reading a thousand records. Every field is checked when a spec is made,
@@ -63,7 +63,7 @@ class _Named:
     """The base of all specs: a name, a one-line summary, and checks of every field.
 
     Attributes:
-        expected_failures: contract checks that the entry is known to fail, mapped to the reason.
+        expected_failures: maps the name of each contract check that the entry is known to fail to the reason.
     """
 
     name: Name
@@ -124,8 +124,8 @@ class ArchitectureSpec(_Coded):
         training: training options that differ from zoo's defaults, such as `{"epochs": 30, "augment":
             ["crop", "flip"]}`; `zoo train --help` lists all.
         landmarks: paths of submodules for analyzers, such as `{"features": "stages", "head": "out"}`.
-        context_length: most tokens that the model reads from an empty state, or the name of the option that
-            sets it, such as `"block_size"`; 0 for no limit. See `zoo.interfaces`.
+        context_length: maximum number of tokens that the model reads from an empty state, or the name of the
+            option that sets it, such as `"block_size"`; 0 for no limit. See `zoo.interfaces`.
         smallest_image: smallest height and width in pixels that the model can read; 0 for no limit.
         parameters: number of parameters for the task's usual dims, for `zoo list`; 0 if not stated.
         pretrained: weights published elsewhere, by name; the option `pretrained` selects one. See
@@ -167,7 +167,7 @@ class ArchitectureSpec(_Coded):
         return self.pretrained[name]
 
     def context(self, arguments: Mapping[str, Any]) -> int:
-        """Return the most tokens that a model with these arguments reads from an empty state; 0 for no limit.
+        """Return how many tokens a model with these arguments can read from an empty state; 0 for no limit.
 
         Raises SpecError if the option that `context_length` names is missing or invalid.
         """
@@ -190,8 +190,8 @@ class DatasetSpec(_Coded):
         card_options: options that a weights file may set, besides switches, choices, and numbers with a
             declared minimum and maximum. Never list one that names a file, a folder or an address: only the
             user may set these, and no card has them.
-        required: options that the user must give, such as the location of files, unless `config` does; listed
-            here, they are known without importing the target.
+        required: options that the user must give, such as the location of files, unless `config` sets them;
+            listing them here makes them known without importing the target.
         undivided: options with which all of the user's own data becomes the train split, rather than being
             split at random, so that a model trained on other data can be measured on all of it.
     """
@@ -216,7 +216,7 @@ class AnalyzerSpec(_Coded):
             data has them.
         reference: the split of the model's data with which it compares inputs; see `Subject.reference`.
         needs: landmarks that an architecture must have; `a|b` means either.
-        ignores: inputs that do not affect the result, although one might expect it, such as `class` or
+        ignores: inputs that do not affect the result, although one might expect them to, such as `class` or
             `weights`.
         labels: whether it compares predictions with labels, which the user's own inputs lack.
     """
@@ -270,13 +270,13 @@ class TaskSpec(_Coded):
             shown as a percentage.
         labels: the dim with the number of labels, and the key of `preprocess` that lists them, such as
             `("num_classes", "classes")`; empty if a model predicts numbers.
-        exclusive: whether a model chooses one of the labels; if False, an item may have several labels, or
+        exclusive: whether a model chooses exactly one label; if False, an item may have several labels, or
             none.
         architectures_of: another task whose architectures serve this one too: they are built and called in
             the same way, and only the loss differs.
         groups: the groups of training options that apply, from this plugin or others, such as `images`.
         processor: import string of its `zoo.processors.Processor`, which needs no torch.
-        tiny: import string of a small made-up `Dataset`, on which the contract kit trains and evaluates.
+        tiny: import string of a small synthetic `Dataset`, on which the contract kit trains and evaluates.
         templates: folder of templates for `zoo new-plugin`, inside a package: `my_package/templates/my-task`.
     """
 
@@ -360,12 +360,12 @@ class CommandSpec(_Coded):
 
 @dataclass(frozen=True, kw_only=True)
 class ExporterSpec(_Coded):
-    """A format that models are exported to. Its target makes a `zoo.interfaces.Exporter`.
+    """A format that models are exported to. Its target returns a `zoo.interfaces.Exporter`.
 
     Attributes:
         suffix: suffix of the files, such as `.onnx`.
         reader: import string of a function that takes the `Path` of a file and returns a
-            `zoo.files.exported.Exported`, without torch. It must be safe for files from anyone. Without a
+            `zoo.files.exported.Exported`, without torch. It must be safe to run on untrusted files. Without a
             reader, zoo only writes this format.
         extra: the extra of the plugin's distribution that installs what only this exporter needs.
     """

@@ -21,7 +21,7 @@ WEIGHTS = (_BEST, _LAST, *SAVED)
 
 @checked
 def locate_weights(registry: Registry, name: str | Path, *, last: bool = False) -> tuple[Path, str]:
-    """Return the file that a name means, and the sha256 that it must have, if any.
+    """Return the file that a name means, and the sha256 that it must match, if any.
 
     The name is a published id, a path or a run directory, which stands for its best weights: see `of_run`. A
     bare word is an id: a path has a separator or a suffix (`./demo`, `demo.safetensors`), or is a `Path`. The
@@ -32,7 +32,7 @@ def locate_weights(registry: Registry, name: str | Path, *, last: bool = False) 
         last: return the last weights of a run directory.
 
     Raises:
-        WeightsError: the name is none of these.
+        WeightsError: the name does not match any of these.
         AmbiguousName: several plugins publish weights of that name.
         DataError: a published file is not on this machine, or cannot be downloaded.
     """
@@ -139,7 +139,7 @@ def _published(registry: Registry, name: str) -> Path:
     plugin, slash, short = name.rpartition("/")
     whence = f"the package of {plugin}" if slash else "zoo's repository"
     raise DataError(
-        f"the file of {name}, {spec.file or short} of {spec.bytes:,} bytes, is not on this machine",
+        f"the file of {name} is not on this machine: {spec.file or short} ({spec.bytes:,} bytes)",
         hint=f"copy {short}.safetensors from {whence} into a folder that $ZOO_WEIGHTS names, or train it: "
         f"`zoo train {shlex.quote(spec.recipe)}`",
     )

@@ -60,7 +60,7 @@ class Checkpoints:
         return None
 
     def refuse(self, checkpoint: Checkpoint, error: WeightsError) -> None:
-        """Treat a checkpoint that does not fit as damaged, so that `newest` returns the previous one."""
+        """Treat a checkpoint that does not match as damaged, so that `newest` returns the previous one."""
         self._refuse(checkpoint.path, WeightsError(f"{checkpoint.path}: {error}"))
 
     def _refuse(self, path: Path, error: WeightsError) -> None:
@@ -118,5 +118,5 @@ def _read(path: Path) -> Checkpoint:
     if not info.identity.recipe.threads:  # a run always records how many it computes with
         raise WeightsError(f"{path} is damaged: threads must be at least 1 (got 0)")
     if container.tensor_sha256 != info.sha256:
-        raise WeightsError(f"{path} is damaged: the sha256 of its tensors is not the one in its header")
+        raise WeightsError(f"{path} is damaged: the sha256 of its tensors does not match its header")
     return Checkpoint(path, unpack(container.tensors.values()), info)

@@ -4,9 +4,9 @@ Only `checkpoint.safetensors` counts for resuming; the previous one is kept besi
 `config.toml`, `curve.png`, `model.safetensors` and `best.safetensors` are derived from it. `steps.jsonl` is
 appended to between checkpoints, and cut back to the checkpoint from which a run continues.
 
-Files are written through the open directory, so a moved directory keeps them, and a deleted and recreated one
-gets none. Before each write, this process must still hold the lock; after each save, the path must still lead
-to the directory. Otherwise the run stops.
+Files are written through the open directory, so they follow a directory that is moved, and are never written
+to one that was deleted and recreated. Before each write, this process must still hold the lock; after each
+save, the path must still lead to the directory. Otherwise the run stops.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class RunDirectory:
 
     Args:
         path: created if it does not exist.
-        resume: continue from the checkpoint, if there is one; if False, a directory with a run is refused.
+        resume: continue from the checkpoint, if there is one; if False, a directory with a run is rejected.
         checkpoints: checkpoints of the directory, if they have been opened already.
         interval: how often to save the run within an epoch.
         plugin_files: one-file plugins that are required to continue the run.
@@ -108,7 +108,7 @@ class RunDirectory:
         self._stack.close()
 
     def restore(self, state: TrainState, *, device: str) -> None:
-        """Restore `state` from the newest checkpoint that is intact and fits, if there is one."""
+        """Restore `state` from the newest checkpoint that is intact and matches, if there is one."""
         while checkpoint := self._checkpoints.newest() if self.resume else None:
             try:
                 self._restore(checkpoint, state, device=device)
@@ -125,7 +125,7 @@ class RunDirectory:
         self._owned.check_place(saved=state.steps)
 
     def _restore(self, checkpoint: Checkpoint, state: TrainState, *, device: str) -> None:
-        """Restore `state` from a checkpoint. Raises WeightsError if it does not fit."""
+        """Restore `state` from a checkpoint. Raises WeightsError if it does not match."""
         changes = drift(checkpoint.info.identity, self.identity, self.defaults)
         if changes and not self.accept_changes:
             hint = "resume with the options it had before, continue anyway with --accept-changes"

@@ -50,10 +50,10 @@ def refuse_fixed(changes: Mapping[str, str]) -> None:
 
 
 def warn_of_another_cpu(before: RunIdentity, now: RunIdentity) -> None:
-    """Warn if a run continues with other CPU instructions: its results may differ in the last bits."""
+    """Warn if a run continues with different CPU instructions: its results may differ in the last bits."""
     if before.cpu and now.cpu and before.cpu != now.cpu:
         warn(
-            f"the run was saved on a CPU with {before.cpu}, and this one computes with {now.cpu}: "
+            f"the run was saved on a CPU with {before.cpu}, and this one uses {now.cpu}: "
             "results may differ in the last bits"
         )
 

@@ -79,7 +79,7 @@ class Job:
     def _distribute(self, recipe: Recipe, registry: Registry, processes: int) -> None:
         if not registry.discovered:
             message = f"processes must be 1 with a registry of your own (got {processes:,})"
-            raise OptionError(message, hint="torchrun can start a script that makes it in each process")
+            raise OptionError(message, hint="torchrun can start a script that creates it in each process")
         content = recipe.to_dict()
         typed = {
             table: [key for key, value in content[table].items() if isinstance(value, Typed)]

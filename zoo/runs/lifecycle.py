@@ -70,7 +70,7 @@ def train(
         report: called after each batch and each epoch.
 
     Raises:
-        ZooError: see `zoo.errors`; each subclass says what to do.
+        ZooError: see `zoo.errors` for its subclasses.
     """
     interval = SaveInterval.parse(save_every)
     checkpoints = Checkpoints(Path(directory))

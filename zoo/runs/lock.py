@@ -33,7 +33,7 @@ _OTHER = "remove it, or choose another --run"
 
 @contextmanager
 def alone() -> Generator[None]:
-    """Refuse a second training in this process: torch's random generator and thread count are shared.
+    """Reject a second training in this process: torch's random generator and thread count are shared.
 
     Raises RunError.
     """

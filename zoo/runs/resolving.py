@@ -24,7 +24,7 @@ from zoo.registry.weights_files import locate_weights, warn_if_unfinished
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseWeights:
-    """The weights to start from, read once, so that the checked content is the loaded content."""
+    """The weights to start from, read once, so that exactly the content that was checked is loaded."""
 
     path: Path
     card: Card
@@ -36,7 +36,7 @@ class Resolved:
     """A recipe whose names exist, and whose training options are valid.
 
     Attributes:
-        task: the task to train for, which is the dataset's.
+        task: the task to train for: the dataset's.
         usual: the architecture's training configuration, without the recipe's options.
         config: `usual`, overridden by the recipe's options.
         base: the weights to start from; None for random weights, and for a resumed run.
@@ -57,7 +57,7 @@ def resolve(
     """Resolve a recipe, or an architecture on a dataset, with options that override it.
 
     Args:
-        options: as `with_options` takes them.
+        options: as in `with_options`.
 
     Raises as `resolve_recipe` does; an error in a named recipe includes its name.
     """
@@ -107,7 +107,7 @@ def resolve_recipe(recipe: Recipe, registry: Registry, *, resume: bool = False) 
         OptionError: a training option is unknown, out of range or for another task, or there are too many
             threads.
         DataError: the data folder does not exist, or published weights are damaged or missing.
-        SpecError: the architecture does not fit the data or the weights to start from.
+        SpecError: the architecture is not compatible with the data or with the weights to start from.
         WeightsError: the weights to start from are missing or damaged.
     """
     architecture, data = registry.architecture(recipe.architecture), registry.dataset(recipe.dataset)

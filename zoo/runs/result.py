@@ -25,7 +25,7 @@ class Result:
         epochs: number of epochs.
         steps: number of optimizer steps.
         baseline: the metrics of a random baseline.
-        better_than_baseline: whether the metrics surpass all of them; None without validation or test.
+        better_than_baseline: whether every metric beats its random baseline; None without validation or test.
         rate: items per second in the last epoch.
         seconds: training time of all epochs; an interrupted epoch counts from where it was resumed.
     """

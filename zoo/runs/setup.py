@@ -37,7 +37,7 @@ class TrainingSetup:
     Attributes:
         recipe: the recipe with full names and all options.
         arguments: every argument that `model` was built with.
-        context: most tokens that `model` reads from an empty state; 0 for no limit.
+        context: maximum number of tokens that `model` reads from an empty state; 0 for no limit.
         model: the model with its initial weights: random, pretrained, or from another model.
         base_model: the weights that training starts from, in the form of a card.
         device: the device to train on.
@@ -67,7 +67,7 @@ class TrainingSetup:
 
     @property
     def identity(self) -> RunIdentity:
-        """The identity of a run of this recipe, which resuming compares."""
+        """The identity of a run of this recipe, compared when the run is resumed."""
         fingerprint = f"{self.dataset.fingerprint} {self.base_model.get('sha256', '')}".strip()
         return RunIdentity(
             recipe=self.recipe,
@@ -106,7 +106,7 @@ def build(
         resumed: the checkpoint of a run to continue, with its weights and the origin of its initial weights.
 
     Raises:
-        ZooError: something in the recipe does not fit; each subclass says what to do.
+        ZooError: something in the recipe is invalid or not compatible; see `zoo.errors` for its subclasses.
     """
     architecture, data = resolved.architecture, resolved.data
     task = make_task(registry, resolved.task.name)

@@ -13,7 +13,7 @@ from types import FrameType
 def listening(*, patient: bool = False) -> Generator[Callable[[], int]]:
     """Yield a function that returns the number of the first SIGINT or SIGTERM, or 0 without a signal.
 
-    A second signal has its previous effect, or if `patient`, none, even after the body: each of several
+    A second signal has its previous effect or, if `patient`, no effect, even after the body: each of several
     processes may be signaled by the terminal, by its parent, and by a scheduler. An ignored signal stays
     ignored, such as SIGINT in a background job. Outside the main thread, where Python does not allow
     handlers, none are set.

@@ -22,7 +22,7 @@ _MOST_BYTES = 1 << 27
 class StepLog:
     """`steps.jsonl`, open for appending. Every method may raise OSError.
 
-    A row reaches the operating system at once, so that it survives a kill, and the disk with `sync`.
+    A row is passed to the operating system at once, so that it survives a kill; `sync` writes it to disk.
 
     Args:
         path: created if it does not exist; a link is replaced by a file with the same rows.
@@ -47,7 +47,7 @@ class StepLog:
         self._unsynced = True
 
     def sync(self) -> None:
-        """Wait until all rows are on the disk."""
+        """Wait until all rows are on disk."""
         if self._unsynced:
             os.fsync(self._file.fileno())
             self._unsynced = False

@@ -37,7 +37,7 @@ def trial(
         with trial("lstm", "nietzsche", registry=registry, batch_size=64) as (steps, report):
             losses = [steps.step(lr) for lr in (1e-4, 1e-3)]
 
-    Nothing is kept; the number of threads and the random generators are restored afterwards.
+    Nothing is saved; the number of threads and the random generators are restored afterwards.
 
     Args:
         about: description of the work, for the first line printed.

@@ -14,9 +14,9 @@ _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 
 
 def die_with(parent: int) -> None:
-    """End by a signal, even within C++: on SIGINT or SIGTERM, or when `parent` has ended.
+    """End on SIGINT or SIGTERM, even within C++, or when `parent` has ended.
 
-    This lasts until the training handles signals, and then saves.
+    This applies until the training handles signals itself, and saves before it ends.
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the parent dies of it, and SIGTERM follows

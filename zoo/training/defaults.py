@@ -7,8 +7,9 @@ make them forget what they learned from more data. Options that the user or the 
 precedence. The choices here depend only on these options, the weights and the data, so a run can be resumed
 with the same command.
 
-Sources: Goyal et al. 2017, arXiv 1706.02677, for the learning rate of another batch size with SGD; Malladi et
-al. 2022, arXiv 2205.10287, with Adam; Li et al. 2020, arXiv 2002.11770, for fine-tuning with lower rates.
+Sources: Goyal et al. 2017, arXiv 1706.02677, for scaling the learning rate to a different batch size with
+SGD; Malladi et al. 2022, arXiv 2205.10287, with Adam; Li et al. 2020, arXiv 2002.11770, for fine-tuning with
+lower rates.
 """
 
 from __future__ import annotations

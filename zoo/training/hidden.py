@@ -1,7 +1,7 @@
 """The hidden state between batches as a checkpoint holds it: only its leaves.
 
-No file records how they are nested, and in which classes: the model's state for the previous batch shows
-that.
+A file does not record how they are nested, or in which classes: the model's state for the previous batch
+shows that.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def nested(leaves: Sequence[State], like: State) -> State:
     Args:
         like: a state that the model has just returned.
 
-    Raises RunError if that state has another number of leaves.
+    Raises RunError if that state has a different number of leaves.
     """
     found = leaves_of(like)
     if len(found) != len(leaves):

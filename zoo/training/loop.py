@@ -1,4 +1,4 @@
-"""The training loop for every model: it knows neither tasks nor architectures.
+"""The training loop for every model, independent of tasks and architectures.
 
 On a GPU, no step waits for its results: reports, the log, and the check for values that are not finite follow
 up to a tenth of a second later. Values are always checked before they are saved.
@@ -155,7 +155,7 @@ class _Training:
         """Restore the last save, if there is one; keep the best weights if the run stopped just before that.
 
         The hidden state gets the nesting of the state that the model returns for the previous batch. Raises
-        RunError if that state has other parts.
+        RunError if that state has different parts.
         """
         state = self.state
         self.host.store.restore(state, device=state.device)
@@ -168,7 +168,7 @@ class _Training:
         self.keep_if_best()
 
     def require_possible(self) -> None:
-        """Raise RunError if the restored state has other metrics or belongs to an epoch with more batches."""
+        """Raise RunError if the restored state has different metrics, or its epoch has more batches."""
         state = self.state
         hint = "choose another --run to start anew"
         try:

@@ -1,8 +1,8 @@
-"""Read numbers that steps compute on a device in groups.
+"""Read the numbers that steps compute on a device, several at a time.
 
-Reading a number from a GPU waits until it is computed, and then the GPU waits for the next step. So numbers
-stay on the device and are read ten times a second, before each save and after each epoch. On a CPU, reading
-costs nothing, and each number is read at once.
+Reading a number from a GPU waits until it is computed, and then the GPU waits for the next step. Numbers
+therefore stay on the device and are read ten times a second, before each save and after each epoch. On a CPU,
+reading costs nothing, and each number is read at once.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The metadata of a checkpoint: typed, bounded and consistent, whoever wrote the file.
+"""The metadata of a checkpoint: typed, bounded and consistent, no matter who wrote the file.
 
-A checkpoint may be forged, as weights may, so all of its metadata is checked by these types.
+A checkpoint may be forged, just like weights, so all of its metadata is checked by these types.
 `TrainState.restore` checks it against the model, its optimizer and its data.
 """
 
@@ -62,7 +62,7 @@ class StepRow(TypedDict):
 
 
 class RunIdentity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The identity of a run, which resuming compares.
+    """The identity of a run, compared when the run is resumed.
 
     Attributes:
         recipe: the recipe with all options.

@@ -72,7 +72,7 @@ class SharedStore(Store):
             self.store.save(replace(state, carried=carried))
 
     def _carried(self, state: State) -> State:
-        """Return the hidden state of all streams; None after a last, smaller batch, which none follows."""
+        """Return the hidden state of all streams; None after a smaller last batch, which ends the epoch."""
         parts = [*zip(tensors_of(state).values(), self.dims, strict=False)]
         here, _ = part_of(self.lanes, rank=self.ranks.rank, world_size=self.ranks.world_size)
         lanes = here.stop - here.start

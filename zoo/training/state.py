@@ -39,11 +39,11 @@ class TrainState:
         batch: number of batches done in the current epoch.
         steps: number of optimizer steps.
         infinite: buffers that are not finite when the model is built, and need not become finite.
-        context: most tokens that the model reads from an empty state; 0 for no limit.
+        context: maximum number of tokens that the model reads from an empty state; 0 for no limit.
         carried: the hidden state carried from batch to batch; None if `context` is not 0.
         count: number of items in `sums`, which cover the current epoch.
         history: one row per finished epoch.
-        untried: whether the restored sums and hidden state still have to prove that they fit.
+        untried: whether a step has yet to check that the restored sums and hidden state match.
     """
 
     model: nn.Module
@@ -190,7 +190,7 @@ class TrainState:
 
         The hidden state is then a list of its parts, which only a step can nest; see `zoo.training.hidden`.
 
-        Raises WeightsError, before changing anything, if it does not fit this model.
+        Raises WeightsError, before changing anything, if it does not match this model.
         """
         self._require_fit(tensors, saved)
         tensors = {
@@ -251,7 +251,7 @@ class TrainState:
         for name, tensor in _under("optimizer/", tensors).items():
             if name.endswith("/step") and not 0 <= tensor.item() <= saved.position.steps:
                 raise _misfit(
-                    f"its optimizer took {tensor.item():,} steps, and training {saved.position.steps:,}"
+                    f"its optimizer took {tensor.item():,} steps, but training {saved.position.steps:,}"
                 )
         if self.scaler.is_enabled() and saved.scaler is None:
             raise _misfit("it has no loss scale, which fp16 needs")
@@ -297,4 +297,4 @@ def _carried_names(saved: SavedState) -> set[str]:
 
 
 def _misfit(why: str) -> WeightsError:
-    return WeightsError(f"the checkpoint does not fit this model: {why}")
+    return WeightsError(f"the checkpoint does not match this model: {why}")

@@ -136,7 +136,7 @@ def test_its_weights_are_evaluated(installed: Path, run_zoo: RunZoo, trained: di
 
 @pytest.mark.slow
 def test_its_command_is_one_of_zoos(installed: Path, run_zoo: RunZoo) -> None:
-    _, found, brought = run_zoo("-h", path=[installed]).stdout.partition("Commands of plugins:\n")
+    _, found, brought = run_zoo("-h", path=[installed]).stdout.partition("Plugin commands:\n")
     assert found
     assert re.search(r"^  histogram +Show how the values", brought, re.M)
     shown = run_zoo("histogram", "-h", path=[installed]).stdout

@@ -252,7 +252,7 @@ def test_learning_rates_are_tried(answer: Callable[..., Any]) -> None:
         (["analyze", "grad-cam", "RUN"], "grad-cam is for classification"),
         (
             ["analyze", "masks", "RUN", "--class", "plus"],
-            "segmentation/masks draws no heat maps, so it takes no class",
+            "segmentation/masks does not draw heat maps, so it does not accept a class",
         ),
         (["train", "unet", "shapes"], "segmentation"),
         (

@@ -179,7 +179,7 @@ def test_precision_applies_to_the_passes_and_not_to_the_maps(
         (
             {"classes": ["true"], "inputs": ["a.png"]},
             OptionError,
-            "class 'true' requires labels, which your own inputs lack",
+            "class 'true' requires labels; your own inputs have none",
             "analyze a split",
         ),
         ({"split": "val"}, DataError, "the val split is empty", None),
@@ -287,7 +287,7 @@ def test_an_analyzer_that_does_not_fit_names_those_that_do(
     ) as caught:
         analyze("cam", maxed, registry, inputs=[image])
     assert "grad-cam" in str(caught.value.hint)
-    with pytest.raises(OptionError, match="cam/cam does not take a layer") as refused:
+    with pytest.raises(OptionError, match="cam/cam does not accept a layer") as refused:
         analyze("cam", maxed, registry, inputs=[image], layer="stages.0")
     assert "grad-cam" in str(refused.value.hint)
     assert analyze("grad-cam", maxed, registry, inputs=[image]).items

@@ -128,7 +128,7 @@ def test_the_words_name_the_argument(model: zoo.Model, tmp_path: Path) -> None:
         zoo.train("lstm", "files", seed=1.5)  # pyright: ignore[reportArgumentType]
     with pytest.raises(zoo.OptionError, match=r"batch_size must be an integer \(got 1\.5\)"):
         model.predict([], batch_size=1.5, **QUIET)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(zoo.OptionError, match="there is no device 'tpu'"):
+    with pytest.raises(zoo.OptionError, match="unknown device 'tpu'"):
         zoo.load("cifar10-resnet20", device="tpu")
     with pytest.raises(zoo.OptionError, match=r"name must be a string or a path \(got \[\]\)"):
         zoo.load([])  # pyright: ignore[reportArgumentType]

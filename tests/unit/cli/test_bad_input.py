@@ -57,19 +57,25 @@ def test_an_entry_that_cannot_be_used_is_told_once(tmp_path):
     assert json.loads(zoo(*words, "--json", cwd=tmp_path).stdout)["error"] == problem
 
 
-@pytest.mark.parametrize("device", ["foo", "meta", "cuda:0:1", "mps:0", "hpu"])
-def test_an_unknown_device_is_answered_with_those_of_this_machine(lstm_file, monkeypatch, device):
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        *((name, f"unknown device {name!r}; use cpu") for name in ("foo", "meta", "cuda:0:1", "hpu")),
+        ("mps:0", "device 'mps:0' is not available; this machine has cpu"),
+    ],
+)
+def test_an_unknown_device_is_answered_with_those_of_this_machine(lstm_file, monkeypatch, device, message):
     monkeypatch.setattr("torch.accelerator.current_accelerator", lambda check_available: None)
     done = zoo("eval", lstm_file, "--device", device)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.splitlines()[-1].startswith(f"zoo: there is no device {device!r}; ")
+    assert done.stderr.splitlines()[-1].startswith(f"zoo: {message}")
 
 
 def test_a_gpu_is_among_the_devices_of_this_machine(lstm_file, monkeypatch):
     cuda = torch.device("cuda")
     monkeypatch.setattr("torch.accelerator.current_accelerator", lambda check_available: cuda)
     done = zoo("eval", lstm_file, "--device", "mps")
-    assert done.stderr.splitlines()[1:] == ["zoo: there is no device 'mps'; this machine has cpu and cuda"]
+    assert done.stderr.splitlines()[1:] == ["zoo: device 'mps' is not available; this machine has cpu and cuda"]
 
 
 def test_debug_shows_the_traceback(desk):

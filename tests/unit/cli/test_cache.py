@@ -99,8 +99,8 @@ def test_a_folder_of_the_cache_that_is_a_link_is_removed_as_one(cache: Path, tmp
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["clear", "shape"], "zoo: nothing named 'shape' is kept in the cache; did you mean 'shapes'?"),
-        (["clear", "../mine.txt"], "zoo: nothing named '../mine.txt' is kept in the cache"),
+        (["clear", "shape"], "zoo: no cache entry is named 'shape'; did you mean 'shapes'?"),
+        (["clear", "../mine.txt"], "zoo: no cache entry is named '../mine.txt'"),
         (["list", "shapes"], "zoo: `zoo cache list` takes no names"),
         (["remove"], "zoo: ACTION must be one of 'clear', 'list' (got 'remove')"),
     ],

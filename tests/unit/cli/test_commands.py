@@ -75,8 +75,8 @@ def test_list_rows_have_the_documented_keys():
         ),
         (["analyzers"], "text", "there are no analyzers; `zoo plugins` shows what each plugin provides"),
         ([], "", "there are no entries; `zoo plugins` shows what each plugin provides"),
-        (["datasets", "nix*"], None, "nothing matches; `zoo list datasets` shows all"),
-        (["--where", "task=chess"], None, "nothing matches; `zoo list` shows all"),
+        (["datasets", "nix*"], None, "no matches; `zoo list datasets` shows all"),
+        (["--where", "task=chess"], None, "no matches; `zoo list` shows all"),
     ],
 )
 def test_list_says_why_it_is_empty(arguments, plugins, message, monkeypatch, tmp_path):

@@ -116,7 +116,7 @@ def test_a_text_on_stdin_is_one_input(lstm_file, text_file, monkeypatch):
     [
         (
             "x.csv",
-            "x.csv has the rows so far\n     repeat the command with the same inputs to write the rest",
+            "x.csv has the rows written so far\n     repeat the command with the same inputs to write ",
         ),
         ("x.npy", "x.npy was not written\n"),
     ],

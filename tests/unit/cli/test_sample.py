@@ -94,7 +94,7 @@ def test_a_model_that_reads_backwards_generates_the_text_before_its_prompt(backw
     done = zoo("sample", backwards_file, "--prompt", "xof", "--max-new-tokens", "30")
     forwards = text(lstm_file, "--prompt", "fox", "--max-new-tokens", "30")
     assert done.stdout == forwards.removesuffix("\n")[::-1] + "\n"
-    notice = "zoo: the model reads backwards, so it generates the text before its prompt"
+    notice = "zoo: the model reads backwards, so it generates the text that precedes its prompt"
     assert done.stderr.splitlines() == [f"sampling from {backwards_file}", notice]
     several = text(backwards_file, "--prompt", "xof", "--max-new-tokens", "30", "--samples", "2")
     assert several.startswith("--- 1 of 2 ---\n" + done.stdout)

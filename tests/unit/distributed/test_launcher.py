@@ -161,7 +161,7 @@ report(*("c" if rank else "ab"))
 
 
 def test_what_cannot_be_passed_to_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(OptionError, match="is not JSON data, and cannot be passed to several processes"):
+    with pytest.raises(OptionError, match="is not JSON data, so it cannot be passed to several processes"):
         run_together(2, {"directory": "runs/x", "device": object()}, resume="")
     with pytest.raises(OptionError, match="processes must be 1 with a registry of your own"):
         zoo.train("mlp", "shapes", processes=2, registry=Registry(Registry.discover().plugins))

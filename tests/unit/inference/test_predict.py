@@ -164,8 +164,8 @@ def test_an_image_in_memory_is_cut_and_converted_like_a_file(tmp_path: Path) -> 
             "expected the path or the bytes of an image, a Pillow image, or a uint8 array or tensor "
             "(got a int)",
         ),
-        (np.zeros((8, 8, 3)), "the numbers of an image must be uint8 (got float64)"),
-        (torch.zeros(3, 8, 8), "the numbers of an image must be uint8 (got torch.float32)"),
+        (np.zeros((8, 8, 3)), "image values must be uint8 (got float64)"),
+        (torch.zeros(3, 8, 8), "image values must be uint8 (got torch.float32)"),
         (
             np.zeros((2, 8, 8, 3), np.uint8),
             "an image must be (H, W) or (H, W, 1, 3 or 4) (got (2, 8, 8, 3))",

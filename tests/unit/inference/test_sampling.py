@@ -414,7 +414,7 @@ def test_there_must_be_at_least_one_sample() -> None:
 
 
 def test_a_vocabulary_of_specials_only_is_refused() -> None:
-    with pytest.raises(OptionError, match="the vocabulary has no tokens to draw from"):
+    with pytest.raises(OptionError, match="the vocabulary has no tokens to sample from"):
         sample(Reader(), PREPROCESS | {"vocabulary": ["<unk>", "<pad>"]})
 
 

@@ -185,7 +185,7 @@ def test_weights_that_do_not_exist_or_do_not_fit_are_refused(registry: Registry,
     linear = Recipe(architecture="mlp", dataset="shapes", data=SHAPES, model={"widths": []})
     file = train(replace(linear, train={"epochs": 1}), registry, directory=tmp_path / "mlp").weights
     other = Recipe(architecture="mlp", dataset="stripes", data={"classes": 3}, from_weights=file)
-    with pytest.raises(WeightsError, match=r"no tensor in .* fits convnet/mlp"):
+    with pytest.raises(WeightsError, match=r"no tensor in .* matches convnet/mlp"):
         train(other, registry, directory=tmp_path / "run")
     with pytest.raises(OptionError, match="freeze=body matches no parameter"):
         train(replace(SOURCE, train={"freeze": ["body"]}), registry, directory=tmp_path / "run")
@@ -287,7 +287,7 @@ def test_a_card_that_asks_for_a_giant_is_refused_before_it_is_built(
     model, card = weights.load(source, registry)
     giant = structs.replace(card, arguments=card.arguments | {"widths": [4, 10**6]})
     weights.save(tmp_path / "giant.safetensors", model, giant)
-    with pytest.raises(WeightsError, match="does not fit its architecture"):
+    with pytest.raises(WeightsError, match="does not match its architecture"):
         train(
             replace(SOURCE, model={}, from_weights=str(tmp_path / "giant.safetensors")),
             registry,

@@ -214,7 +214,7 @@ def test_a_flipped_bit_anywhere_in_the_tensors_is_noticed(
     start = 8 + int.from_bytes(whole[:8], "little")
     for place in range(start, len(whole), 97):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        with pytest.raises(WeightsError, match="the sha256 of its tensors is not the one in its card"):
+        with pytest.raises(WeightsError, match="the sha256 of its tensors does not match its card"):
             weights.load(path, registry)
 
 
@@ -250,7 +250,7 @@ def test_tensors_that_do_not_fit_are_refused_by_name(
     rewrite(path, tensors=change)
     with pytest.raises(WeightsError) as caught:
         weights.load(path, registry)
-    assert "does not fit its architecture" in str(caught.value)
+    assert "does not match its architecture" in str(caught.value)
     assert message in str(caught.value)
 
 
@@ -295,7 +295,7 @@ def test_a_card_that_asks_for_a_huge_model_costs_no_memory(
     huge = {"hidden_size": 10**7, "num_layers": 8}
     rewrite(path, card=lambda card: card | {"arguments": card["arguments"] | huge})
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(WeightsError, match="does not fit its architecture"):
+    with pytest.raises(WeightsError, match="does not match its architecture"):
         weights.load(path, registry)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 200_000 * (1024 if sys.platform == "darwin" else 1)

@@ -101,7 +101,7 @@ def changed(**changes: Any) -> Mapping[str, WeightsSpec]:
         ({"zoo_recipes": {"a/b": RECIPE}}, "the name of a recipe must be lower-case letters, digits"),
         ({"zoo_recipes": {"net": RECIPE}}, "the recipe 'net' has the name of its architecture"),
         ({"zoo_recipes": {"tiny": replace(RECIPE, summary="a\nb")}}, "recipe 'tiny': summary must be"),
-        ({"zoo_weights": {"tiny.pt": WEIGHTS}}, "weights 'tiny.pt': an id has letters, digits and"),
+        ({"zoo_weights": {"tiny.pt": WEIGHTS}}, "weights 'tiny.pt': an id must consist of letters, digits"),
         ({"zoo_weights": changed(license="")}, "weights 'tiny' must have a license"),
         ({"zoo_weights": changed(metrics={"test": {}})}, "weights 'tiny' must have metrics"),
         ({"zoo_weights": changed(file="")}, "weights 'tiny' must have a file or a url, and not both"),
@@ -180,7 +180,7 @@ def test_a_full_and_a_unique_short_name_find_it(name: str) -> None:
     both = registry("acme", "beta")
     assert both.recipe(name) is both.recipes["beta/beta"]
     with pytest.raises(
-        DataError, match=r"^the file of beta/beta, \S+ of [0-9]+ bytes, is not on this machine(?m:$)"
+        DataError, match=r"^the file of beta/beta is not on this machine: \S+ \([0-9]+ bytes\)(?m:$)"
     ) as caught:
         find_weights(both, name)
     assert "copy beta.safetensors from the package of beta into a folder" in (caught.value.hint or "")

@@ -317,7 +317,7 @@ def test_a_checkpoint_of_another_model_is_refused(path: Path) -> None:
     with open_run(path, resume=True) as store:
         other = TrainState.begin(nn.Linear(3, 5), TrainConfig(), precision="fp32", device="cpu")
         with pytest.raises(
-            RunError, match=r"^no checkpoint can be used: .* does not fit this model: model/(weight|bias)"
+            RunError, match=r"^no checkpoint can be used: .* does not match this model: model/(weight|bias)"
         ):
             store.restore(other, device="cpu")
 

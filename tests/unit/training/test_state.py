@@ -179,14 +179,14 @@ def test_two_weights_of_equal_values_are_both_captured() -> None:
 
 def test_the_state_of_another_model_is_refused_in_one_line() -> None:
     tensors, data = begin(TrainConfig()).capture()
-    with pytest.raises(WeightsError, match="the checkpoint does not fit this model") as caught:
+    with pytest.raises(WeightsError, match="the checkpoint does not match this model") as caught:
         begin(TrainConfig(), width=5).restore(tensors, data, device="cpu")
     assert "\n" not in str(caught.value)
 
 
 def test_a_state_without_its_average_is_refused() -> None:
     tensors, data = begin(TrainConfig()).capture()
-    with pytest.raises(WeightsError, match="does not fit this model"):
+    with pytest.raises(WeightsError, match="does not match this model"):
         begin(TrainConfig(ema_decay=0.9)).restore(tensors, data, device="cpu")
 
 
