@@ -75,7 +75,8 @@ def test_a_gpu_is_among_the_devices_of_this_machine(lstm_file, monkeypatch):
     cuda = torch.device("cuda")
     monkeypatch.setattr("torch.accelerator.current_accelerator", lambda check_available: cuda)
     done = zoo("eval", lstm_file, "--device", "mps")
-    assert done.stderr.splitlines()[1:] == ["zoo: device 'mps' is not available; this machine has cpu and cuda"]
+    error = "zoo: device 'mps' is not available; this machine has cpu and cuda"
+    assert done.stderr.splitlines()[1:] == [error]
 
 
 def test_debug_shows_the_traceback(desk):
