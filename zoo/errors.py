@@ -106,7 +106,7 @@ class RunError(ZooError):
 
 
 class Lost(RunError):
-    """Another process of the run has ended, and reports why, or has not responded for `waited` seconds."""
+    """Another process of the run has ended (and reports why), or has not responded for `waited` seconds."""
 
     kind = "lost"
 

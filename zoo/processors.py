@@ -57,7 +57,7 @@ class InputReader:
 
     Attributes:
         read: reads the path of a file, or an object in memory, and returns an item as in a split, with arrays
-            in place of tensors and -1 in place of a target. Several threads call it. It raises DataError for
+            in place of tensors and -1 instead of a target. Several threads call it. It raises DataError for
             an input that is missing or damaged, and OptionError for an object of an unsupported type.
         what: name of the inputs, such as `images`.
         suffixes: lower-case suffixes of the files to read in a folder; empty for all files.

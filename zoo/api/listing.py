@@ -160,7 +160,7 @@ def _weights(registry: Registry) -> list[dict[str, Any]]:
 
 
 def _owner(name: str, architecture: str) -> str:
-    """Return the plugin of a recipe or weights; in registry.toml, that of their architecture."""
+    """Return the plugin of a recipe or weights; in registry.toml, the plugin of their architecture."""
     owner, slash, _ = (name if "/" in name else architecture).partition("/")
     return owner if slash else ""
 

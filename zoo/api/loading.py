@@ -31,7 +31,7 @@ def create_model(
         name: an architecture, such as `resnet56`; a preset's options are applied.
         seed: random seed of the initial weights; by default drawn from torch's global generator.
         registry: by default, the installed plugins and registry.toml.
-        options: the task's dims (such as `num_classes=10`; by default, those of CIFAR-10 or Nietzsche) and
+        options: the task's dims (such as `num_classes=10`; by default, the dims of CIFAR-10 or Nietzsche) and
             the architecture's options, which `zoo show NAME` lists.
 
     Raises:

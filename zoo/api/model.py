@@ -87,7 +87,7 @@ class Model:
 
     @property
     def module(self) -> nn.Module:
-        """The `nn.Module`, in evaluation mode. Raises WeightsError for an exported file, which has none."""
+        """The `nn.Module`, in evaluation mode. Raises WeightsError for an exported file."""
         return self._runner.module
 
     @cached_property
@@ -187,7 +187,7 @@ class Model:
             writes them to a file.
 
         Raises:
-            DataError: a path does not exist or is the wrong type of file, a pattern matches nothing, or a
+            DataError: a path does not exist or is the wrong type of file, a pattern has no matches, or a
                 folder contains no inputs.
             OptionError: an option is out of range, or the model does not support it.
             WeightsError: the task does not implement prediction.
@@ -326,7 +326,7 @@ class Model:
 
     @property
     def analyzers(self) -> list[str]:
-        """The names of the analyzers that `analyze` accepts for this model; none for an exported file."""
+        """The names of the analyzers that `analyze` accepts for this model; empty for an exported file."""
         if self.exported:
             return []
         architecture = self._registry.architecture(self.card.architecture).spec
@@ -457,7 +457,7 @@ class Model:
         """Return the options of the data to read: those given, and the location of the model's own data.
 
         Args:
-            own_inputs_of: an analyzer that gets the user's own inputs, but may still read the data.
+            own_inputs_of: an analyzer that runs on the user's own inputs, but may still read the data.
         """
         from zoo.data.opening import decidable
 

@@ -84,8 +84,8 @@ class Run:
     def model(self) -> Model:
         """The model with the best weights by validation; without validation, the last ones.
 
-        If the run is not finished, these are the best so far or those of its last save, and a warning is
-        issued. Raises WeightsError if nothing is saved yet.
+        If the run is not finished, these are the best so far or the last saved ones, and a warning is issued.
+        Raises WeightsError if nothing is saved yet.
         """
         return load(self.directory, device=self._device, registry=self._registry)
 

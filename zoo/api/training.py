@@ -74,7 +74,7 @@ def train(
             machines.
         run: run directory; by default `runs/NAME`, or the first free one of `runs/NAME-2`, ...
         resume: continue from the newest checkpoint, or start if there is none.
-        accept_changes: resume even if options or data differ from those of the run.
+        accept_changes: resume even if options or data have changed since the run started.
         save_every: how often to save within an epoch: `500` (steps), `90s`, `5m` or `1h`; `0` disables it.
         device: such as `cpu` or `cuda`; by default a GPU, if there is one.
         all_metrics: show every metric after each epoch, such as perplexity, not only loss and primary metric.

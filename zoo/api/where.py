@@ -22,7 +22,7 @@ def matching(rows: Sequence[dict[str, Any]], where: str, *, what: str) -> list[d
     """Return the rows that satisfy comparisons such as `task=classification and params<1e6`.
 
     `~` means that the value contains the given text. An analyzer with several tasks matches each of them, and
-    `images/cifar10` also matches `cifar10`. A row that lacks the key, or has None there, fails every
+    `images/cifar10` also matches `cifar10`. A row without the key, or with None as its value, fails every
     comparison except `!=`.
 
     Args:

@@ -191,9 +191,9 @@ def _open_closed_streams() -> None:
 
 
 def _ignore_matplotlibrc() -> None:
-    """Import matplotlib from another folder if the current one has a matplotlibrc, which it would read.
+    """Import matplotlib from a different folder if the current one has a matplotlibrc, which would be read.
 
-    Some versions run code in such a file, and opening one that is a pipe would block.
+    Some versions run code in that file, and if it is a pipe, opening it would block.
     """
     if os.path.lexists("matplotlibrc"):
         with contextlib.suppress(ImportError), contextlib.chdir(os.sep):

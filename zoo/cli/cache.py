@@ -30,7 +30,7 @@ def command(_: Session, action: Action, names: tuple[str, ...], as_json: bool) -
     zoo cache clear cifar10
     """
     if action == "list" and names:
-        raise click.UsageError("`zoo cache list` takes no names")
+        raise click.UsageError("`zoo cache list` does not accept names")
     rows = list_cache() if action == "list" else clear_cache(*names)
     if as_json:
         print_json(rows)

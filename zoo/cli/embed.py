@@ -36,7 +36,7 @@ def command(
     """Compute a feature vector for each INPUT with WEIGHTS (an id, a file or a run directory).
 
     INPUT is as in zoo predict: images, folders, patterns or text files; - reads from stdin. A .npy file has
-    one row per input, and a .txt file beside it lists their names. A damaged file gets a row of NaN; the
+    one row per input, and a .txt file beside it lists their names. A damaged file becomes a row of NaN; the
     command fails only if no input can be read. To continue an interrupted .csv or .jsonl, run the same
     command again.
 
@@ -59,7 +59,7 @@ def command(
 def _print(rows: Iterable[Mapping[str, Any]]) -> bool:
     """Print rows as they are computed, and return whether any input could not be read.
 
-    A row is a line of tab-separated cells; a terminal shows the first features that fit.
+    A row is a line of tab-separated cells; a terminal shows only as many features as fit on the line.
     """
     unread = False
     for row in rows:

@@ -80,7 +80,7 @@ def _print_card(card: Card, registry: Registry) -> None:
 
 
 def _changed(card: Card, registry: Registry) -> dict[str, object]:
-    """Return a card's training options that differ from their defaults, without those of other tasks."""
+    """Return a card's training options that differ from their defaults, except options of other tasks."""
     known = registry.training_options
     usual = {name: field.default for name, field in known.items() if not field.group}
     if registry.has("task", card.task):

@@ -43,7 +43,7 @@ def command(
     INPUT is an image, a folder of images, or a pattern such as 'holiday/**/*.jpg'; - reads paths from stdin,
     one per line. For a language model, INPUT is a text file; - reads text from stdin. A missing path, a
     pattern without matches or a file of the wrong type stops the command before anything is written. A
-    damaged file gets a row with the reason; the command fails only if no input can be read. To continue an
+    damaged file becomes a row with the reason; the command fails only if no input can be read. To continue an
     interrupted .csv or .jsonl, run the same command again.
 
     \b

@@ -32,8 +32,8 @@ def training_command(
 ) -> Callable[[Callable[..., Any]], click.Command]:
     """Return a decorator like `click.command`, for commands that accept a training's arguments.
 
-    The function gets `name`, `dataset`, and the dict `training` with other arguments of `zoo.train`: `model`,
-    `data`, `from_weights`, `seed`, `threads`, and the training options that were given.
+    The function is called with `name`, `dataset`, and the dict `training` with other arguments of
+    `zoo.train`: `model`, `data`, `from_weights`, `seed`, `threads`, and the training options that were given.
 
     Args:
         skip: training options that the command does not accept.

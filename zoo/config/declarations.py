@@ -109,7 +109,7 @@ def _documented(target: Callable[..., Any]) -> dict[str, str]:
 def bounded_options(target: Callable[..., Any]) -> set[str]:
     """Return the options that are switches, choices, or numbers with a declared minimum and maximum.
 
-    No value of such an option can name a file, or take more memory than the author of `target` allows.
+    The value of such an option can never name a file, or use more memory than the author of `target` allows.
     """
     return {name for name, option in declared(target).items() if _is_bounded(option.type)}
 

@@ -76,7 +76,7 @@ def text(value: object) -> str:
 
 
 def _toml(value: object) -> str:
-    """Return a value as TOML, on one line; None is left out of tables."""
+    """Return a value as TOML, on one line; None is omitted from tables."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict):
@@ -293,7 +293,7 @@ def _describe(info: Any) -> str:
 
 
 def _bound(info: Any, value: object) -> str:
-    """Return the bound that a number violates; empty if it violates none."""
+    """Return the bound that a number violates; empty if there is no violation."""
     kind = type(info).__name__
     if kind not in ("IntType", "FloatType") or type(value) not in (int, float):
         return ""

@@ -94,7 +94,7 @@ class TrainConfig:
     )
     compile: bool = option(
         False,
-        "compile the model with torch.compile, for GPUs; this takes a minute or two and a C++ compiler.",
+        "compile the model with torch.compile, for GPUs; needs a C++ compiler and a minute or two.",
     )
     deterministic: bool = option(False, "on a GPU, use only deterministic kernels and no TF32; slower.")
 
@@ -109,7 +109,7 @@ class TrainConfig:
 
     @classmethod
     def with_groups(cls, groups: Mapping[str, type]) -> Self:
-        """Return the defaults of all fields, including those of some groups."""
+        """Return the defaults of all fields, including the fields of some groups."""
         return cls(groups={name: owner() for name, owner in groups.items()})
 
     def group(self, name: str, type_: type[T]) -> T:
@@ -118,7 +118,7 @@ class TrainConfig:
 
     @functools.cached_property
     def fields(self) -> Mapping[str, Option]:
-        """The fields by name, those of the groups last."""
+        """The fields by name, with the groups' fields last."""
         return training_options({name: type(group) for name, group in self.groups.items()})
 
     @checked
@@ -165,7 +165,7 @@ RESERVED = frozenset(
 def fields_of(owner: type, group: str = "") -> Mapping[str, Option]:
     """Return the training options of a dataclass, by name.
 
-    Raises SpecError unless it is a frozen dataclass, each of whose fields has a type and a default of that
+    Raises SpecError unless it is a frozen dataclass in which every field has a type and a default of that
     type.
     """
     if not dataclasses.is_dataclass(owner) or not owner.__dataclass_params__.frozen:  # type: ignore[attr-defined]
@@ -186,14 +186,14 @@ def fields_of(owner: type, group: str = "") -> Mapping[str, Option]:
 
 
 def training_options(groups: Mapping[str, type]) -> Mapping[str, Option]:
-    """Return the common fields followed by those of some groups, by name."""
+    """Return the common fields followed by the fields of some groups, by name."""
     owners = {"": TrainConfig, **groups}
     return {name: item for group, owner in owners.items() for name, item in fields_of(owner, group).items()}
 
 
 def check_known(given: Collection[str], known: Collection[str]) -> None:
     """Raise OptionError for the first name that is not a known training option."""
-    hint = "`zoo train --help` lists them; those of an architecture and a dataset go to model= and data="
+    hint = "`zoo train --help` lists them; options of an architecture or a dataset go to model= or data="
     options.check_names(given, known, what="the training configuration", place="train", hint=hint)
 
 

@@ -14,7 +14,7 @@ class Progress:
     Attributes:
         epoch: from 1.
         rate: items (images or tokens) per second in this epoch so far, excluding evaluation.
-        left: estimated seconds of training left, including evaluation; None before 5 % of an epoch are done.
+        left: estimated seconds of training left, including evaluation; None until 5 % of an epoch is done.
         split: the split that is being evaluated, `done` of its `total` items so far.
         unit: the name of the items, such as `images`.
         primary_metric: the metric that is shown first.

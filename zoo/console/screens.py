@@ -20,7 +20,7 @@ _BAR_WIDTH = 30
 
 
 class _Plain:
-    """A file or a pipe: an occasional line in place of an updating one."""
+    """A file or a pipe: occasional lines instead of an updating line."""
 
     width = None
 

@@ -164,7 +164,7 @@ def print_table(
     cut: bool = False,
     numbers: Collection[int] = (),
 ) -> None:
-    """Print rows of equal length as a `Table` that fits the terminal, its header dim there."""
+    """Print rows of equal length as a `Table` that fits the terminal, with a dim header."""
     Table(header, indent=indent, cut=cut, numbers=numbers).print(rows)
 
 

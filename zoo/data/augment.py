@@ -73,7 +73,7 @@ def flip(images: Tensor, draws: Draws) -> Tensor:
 
 
 def alternating_flip(images: Tensor, draws: Draws) -> Tensor:
-    """Flip each image horizontally in every second epoch, half of them in the first.
+    """Flip each image horizontally in every second epoch, starting with half of the images in the first.
 
     Any two consecutive epochs therefore show both sides of every image, whereas random flips show half of the
     images twice from the same side (Jordan 2024, arXiv 2404.00498, section 3.6).

@@ -44,7 +44,7 @@ def typed_options(entry: Entry[DatasetSpec], given: Mapping[str, Any]) -> dict[s
 
 
 def require_splits(entry: Entry[DatasetSpec], dataset: Dataset) -> None:
-    """Raise SpecError unless a dataset has a val and a test split, which may be empty.
+    """Raise SpecError unless a dataset has a val split and a test split; both may be empty.
 
     Other errors, such as a missing file, are reported when the dataset is used.
     """

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 
 def part_of(count: int, *, rank: int, world_size: int) -> tuple[slice, float]:
-    """Return the slice of a batch that a process takes, and its share of the batch.
+    """Return the slice of a batch for a process, and the process's share of the batch.
 
     The parts are contiguous, and their sizes differ by at most one. If a batch has fewer items than there are
-    processes, each process takes all items, since a model may not support empty batches. Then only the first
+    processes, each process uses all items, since a model may not support empty batches. Then only the first
     process's items count; the others have a share of 0.
 
     >>> part_of(10, rank=1, world_size=3)

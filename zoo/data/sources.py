@@ -24,7 +24,7 @@ _MISSING = "no such file or folder"
 
 
 class Source(NamedTuple):
-    """One input, or the reason that there is none.
+    """One input, or the reason why it cannot be read.
 
     Attributes:
         name: its path, `-` for stdin, or `input 0`, `input 1`, ... for inputs without a path.

@@ -14,7 +14,7 @@ from zoo.interfaces import Dataset, Split
 
 
 def normalized_as(dataset: Dataset, mean: Sequence[float], std: Sequence[float], *, what: str) -> Dataset:
-    """Return a view of images that are normalized with another mean and standard deviation per channel.
+    """Return a view of images, normalized with a different mean and standard deviation per channel.
 
     Raises DataError if the images have a different number of channels; `what` names the owner of the
     statistics.
@@ -48,7 +48,7 @@ def as_tensors(item: Any) -> Any:
 
 
 class View(Dataset):
-    """A dataset assembled from parts, usually of another dataset.
+    """A dataset assembled from parts, usually parts of another dataset.
 
     Args:
         split: returns a split by name.

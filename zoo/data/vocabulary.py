@@ -19,7 +19,7 @@ class Vocabulary:
 
     Args:
         preprocess: `{"tokens": "char" | "word", "lower": bool, "newline_eos": bool, "backwards": bool,
-            "vocabulary": [...], "specials": n}`, from a dataset or a card; the first four may be missing and
+            "vocabulary": [...], "specials": n}`, from a dataset or a card; the first four are optional and
             default to `"char"` and False. The first `specials` tokens are not text; number 0 is `<unk>`. With
             `newline_eos`, a newline is encoded as the special `<eos>` and decoded from it.
 

@@ -26,7 +26,7 @@ class ChangedBuffers:
     def all_reduce(self) -> None:
         """Set each buffer that changed in any process to its mean over all processes.
 
-        An integer buffer gets the first process's value. Unchanged buffers are not sent.
+        An integer buffer is set to the first process's value. Unchanged buffers are not sent.
         """
         now = self._now()
         if not now:

@@ -89,8 +89,9 @@ class Ranks:
     def all_reduce_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """All-reduce the sum of the gradients, in one message whose layout never changes.
 
-        A parameter without a gradient in any process gets none. DistributedDataParallel changes the layout of
-        its messages after the first step, so the sums of a resumed run would be rounded in another order.
+        A parameter that has no gradient in any process is left without one. DistributedDataParallel changes
+        the layout of its messages after the first step, so the sums of a resumed run would be rounded in a
+        different order.
         """
         if self.world_size == 1:
             return
@@ -119,7 +120,7 @@ class Ranks:
         return msgspec.json.decode(buffer.numpy().tobytes(), type=kind)
 
     def broadcast_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Broadcast the first process's tensors; those of the others are ignored."""
+        """Broadcast the first process's tensors; the other processes' tensors are ignored."""
         if self.world_size == 1:
             return dict(tensors)
         held = {name: (str(value.dtype)[6:], [*value.shape]) for name, value in tensors.items()}

@@ -23,7 +23,7 @@ from zoo.models.states import tensors_of
 def all_reduce_step(step: Step, share: float, ranks: Ranks) -> tuple[Step, Tensor, Tensor]:
     """Combine the steps of all processes; return the step, and the batch's loss and penalty as scalars.
 
-    The step's sums and count are those of the whole batch; its loss is still this process's own.
+    The step's sums and count cover the whole batch; its loss is still this process's own.
 
     Args:
         share: this process's share of the batch.
@@ -46,7 +46,7 @@ def all_reduce_step(step: Step, share: float, ranks: Ranks) -> tuple[Step, Tenso
 
 
 def lane_dims(model: nn.Module, task: Task, *, device: str, ranks: Ranks) -> list[int | None]:
-    """Return the dimension of each tensor of a model's hidden state that counts streams; None if none does.
+    """Return the dimension of each tensor of a model's hidden state that counts streams, or None.
 
     A step of two parallel streams and one of three are compared. Empty for a single process, or without a
     state.
@@ -130,7 +130,7 @@ def _own(batches: Iterator[Batch], task: Task, ranks: Ranks) -> Iterator[Batch]:
 
 
 def _table(numbers: Mapping[int, Tensor | int], total: int) -> Tensor:
-    """Return a number for each batch of the split, 0 for those of other processes."""
+    """Return a number for each batch of the split: 0 for batches of other processes."""
     table = torch.zeros(total, dtype=torch.float64)
     for index, number in numbers.items():
         table[index] = float(number)

@@ -91,7 +91,7 @@ class _WholeBatch(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
-        """Return the gradients for x, weight and bias; those of weight and bias are for this part only."""
+        """Return the gradients for x, weight and bias; the last two cover this part only."""
         (x, weight, mean, var, count), dy = ctx.saved_tensors, gradients[0]
         none = mean.new_empty(0)  # a GPU's kernel refuses None here, which a CPU's takes
         ones = torch.ones_like(mean) if weight is None else weight

@@ -12,7 +12,7 @@ from zoo.interfaces import Task
 def no_better_than_baseline(
     metrics: Mapping[str, float], task: Task, preprocess: Mapping[str, Any]
 ) -> dict[str, float]:
-    """Return the metrics on which a random baseline does as well or better, with the baseline's values."""
+    """Return the metrics on which a random baseline is at least as good, with the baseline's values."""
     more = task.spec.higher_is_better
     return {
         name: level

@@ -86,7 +86,7 @@ def steps_of(
 def finished(task: Task, dataset: Dataset, split: Split, sums: Mapping[str, Tensor], count: int) -> Measured:
     """Compute the result of an evaluation from the sums over all its items.
 
-    Raises DataError if there are none.
+    Raises DataError if there are no items.
     """
     if count == 0:
         others = [name for name in SPLITS if name != split and len(dataset.split(name))]

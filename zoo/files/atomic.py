@@ -82,8 +82,8 @@ def temporary_folder(path: Path) -> Generator[Path]:
 def sweep(folder: Path) -> None:
     """Remove temporary files in `folder` whose writers on this machine have died.
 
-    A writer locks its file, so other containers, in which its process id means nothing, can also tell that it
-    is alive. On file systems without locks, nothing is removed.
+    A writer locks its file, so it can be recognized as alive even from other containers, where its process id
+    is meaningless. On file systems without locks, nothing is removed.
     """
     for path in folder.glob(".*.tmp"):
         made = _TEMPORARY.fullmatch(path.name)

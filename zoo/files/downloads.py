@@ -71,7 +71,7 @@ def data_file(
 
     Args:
         name: its path inside the folders that `data_home(root)` returns.
-        root: the only folder to look in; nothing is downloaded then.
+        root: the only folder to look in; if given, nothing is downloaded.
 
     Raises:
         DataError: the file has the wrong hash; or it is missing, and downloads are forbidden (`$ZOO_OFFLINE`)

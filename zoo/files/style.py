@@ -67,10 +67,10 @@ def figure(width: float, height: float, *, title: str, subtitle: str = "") -> Fi
 
 
 def tidy(axes: Axes, *, grid: Literal["x", "y", "both"] = "y", frame: bool = False) -> None:
-    """Style axes: faint lines in place of a box, muted labels, no tick marks.
+    """Style axes: faint lines instead of a box, muted labels, no tick marks.
 
     Args:
-        grid: the axis whose ticks get lines across the plot.
+        grid: the axis with grid lines at its ticks.
         frame: whether to draw the lowest line.
     """
     axes.set_facecolor(PAPER)

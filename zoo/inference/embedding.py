@@ -110,7 +110,7 @@ def stacked(rows: Iterable[Mapping[str, Any]]) -> Array:
     """Return the features of some rows as an array, (N, F) or (N, ...), with NaN for unreadable inputs.
 
     Warns of inputs that could not be read. Raises DataError if none could, and OptionError unless all
-    features have one shape.
+    features have the same shape.
     """
     found: list[Array | None] = []
     unread, first = UnreadRows(), None

@@ -49,7 +49,7 @@ def predictor(
     The arguments are those of `zoo.Model.predict`.
 
     Raises:
-        OptionError: an option does not fit the task.
+        OptionError: the task does not support an option.
         WeightsError: the task does not implement prediction.
     """
     if not isinstance(processor, Predicts | Scores):

@@ -61,11 +61,11 @@ def stream(
     """Yield each token that follows `prompt`, with its surprisal, as soon as it is final.
 
     The model reads the prompt once, and then only the latest token. Special tokens such as `<unk>` are never
-    sampled. With an empty prompt, the model starts from a newline or, if the vocabulary has none, from the
-    most frequent token. If the stop string begins within a token, the token is cut there. A model that reads
-    backwards yields the text before `prompt`: its tokens in the order of the text, once all are sampled. The
-    surprisal is -log p in nats, where p is the model's own probability of the token, before temperature,
-    top-k and top-p.
+    sampled. With an empty prompt, the model starts from a newline or, if the vocabulary does not contain one,
+    from the most frequent token. If the stop string begins within a token, the token is cut there. A model
+    that reads backwards yields the text before `prompt`: its tokens in the order of the text, once all are
+    sampled. The surprisal is -log p in nats, where p is the model's own probability of the token, before
+    temperature, top-k and top-p.
 
     Raises:
         OptionError: the model can never generate the stop string.

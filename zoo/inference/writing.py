@@ -70,9 +70,9 @@ def opened(out: Path, made_with: Mapping[str, Any]) -> Generator[Table]:
         made_with: JSON data on the model and the options, which must be the same to continue a file.
 
     Raises:
-        OptionError: the name has another suffix.
-        OutputError: the file exists and is finished, was begun with a different model or options, or is being
-            written; or it cannot be written.
+        OptionError: the name has a different suffix.
+        OutputError: the file exists and is finished, was begun with a different model or options, is being
+            written, or cannot be written.
     """
     if out.suffix not in ("", ".csv", ".jsonl", ".npy") or out.name in ("", "..", "-"):
         raise OptionError(f"the output must be a .csv, .jsonl or .npy file, or a new folder (got {out})")
@@ -238,7 +238,7 @@ class _Lines(Table):
 
 
 def _columns(predicted: PredictedRow) -> list[str]:
-    """Return the columns of a CSV: those of a prediction, between the input and the rest of the row."""
+    """Return the columns of a CSV: the columns of a prediction, between the input and the rest of the row."""
     row, prediction = predicted
     keys = ["class", "probability"] if prediction else []
     if row["predictions"]:

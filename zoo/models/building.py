@@ -56,9 +56,8 @@ def build_model(
 ) -> nn.Module:
     """Build a model with initial weights from `seed`; torch's global generator does not change.
 
-    Thread-safe, even while another thread trains: one thread at a time uses the generator, which code outside
-    zoo should not use meanwhile. Without a seed, the weights are those of seed 0, for a caller that replaces
-    them.
+    Thread-safe, even while another thread trains: one thread at a time uses the generator, and code outside
+    zoo should not use it meanwhile. Without a seed, seed 0 is used, for a caller that replaces the weights.
 
     Raises SpecError with the architecture's own message if it rejects its arguments.
     """

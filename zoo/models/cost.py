@@ -16,8 +16,8 @@ from zoo.registry.specs import ArchitectureSpec, TaskSpec
 def measure_cost(entry: Entry[ArchitectureSpec], spec: TaskSpec, task: Task) -> dict[str, Any]:
     """Return `parameters`, `flops` of one item's forward pass, and the dims of the model, `measured_at`.
 
-    These are the task's usual dims, with larger images if the model requires them. Nothing is computed: the
-    model is built on torch's meta device.
+    These are the task's usual dims, with larger images if the model requires them. No tensors are computed:
+    the model is built on torch's meta device.
 
     Raises SpecError if that fails.
     """

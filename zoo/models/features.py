@@ -64,7 +64,7 @@ def features_of(
     layer returns a tuple, as a GRU does, they are its first element.
 
     Args:
-        landmarks: paths of submodules, among them one of the two.
+        landmarks: paths of submodules, including one of these two.
         time_first: whether the model reads sequences, (T, B).
     """
     of_head = "features" not in landmarks

@@ -50,7 +50,7 @@ class Runner(ABC):
     @property
     @abstractmethod
     def module(self) -> nn.Module:
-        """The module. Raises WeightsError for an exported file, which has none."""
+        """The module. Raises WeightsError for an exported file, which has no module."""
 
     @abstractmethod
     def run(self, items: NDArray[Any]) -> Arrays:

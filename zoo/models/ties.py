@@ -15,7 +15,7 @@ def owners(module: nn.Module) -> dict[str, str]:
 
 
 def ties(module: nn.Module) -> dict[str, str]:
-    """Map the names of a module's state that share another's storage to that other name."""
+    """Map the names in a module's state that share storage with an earlier name to that name."""
     return {name: owner for name, owner in owners(module).items() if name != owner}
 
 

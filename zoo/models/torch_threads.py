@@ -25,7 +25,8 @@ def default_threads() -> int:
 def computing_with(threads: int) -> Generator[None]:
     """Compute with a number of threads in the body, and restore the old number afterwards.
 
-    Raises OptionError for more threads than make sense on this machine, such as those of a forged checkpoint.
+    Raises OptionError for more threads than make sense on this machine, such as a number from a forged
+    checkpoint.
     """
     require_threads(threads)
     before = torch.get_num_threads()

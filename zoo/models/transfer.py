@@ -1,4 +1,4 @@
-"""Fine-tuning: start a model from the weights of another that was trained on other data."""
+"""Fine-tuning: start a model from the weights of a model that was trained on different data."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Source:
         """Copy the tensors that match, and report them; return the names of newly initialized tensors.
 
         A tensor whose shape depends on the number of classes (or tokens) is copied only if the task, the
-        classes and their order are the same: the ten classes of one dataset are not those of another.
+        classes and their order are the same: two datasets with ten classes do not have the same classes.
 
         Args:
             task: the task to train for.

@@ -291,7 +291,7 @@ def _no_larger_than(count: int, reason: str) -> Generator[None]:
     Some of them are not in the file: those that a constructor replaces, buffers that are not saved, layers
     without parameters. So several are allowed for each tensor of the file, and more for a small file. torch
     has only global hooks for this. They are never removed, since removal would break threads that are
-    building a model; they count nothing outside this body or in other threads.
+    building a model; they do not count anything outside this body or in other threads.
     """
     with _REGISTERING:
         _register_hooks()

@@ -107,7 +107,7 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def read_plugin_files(path: Path) -> list[str]:
-    """Return the paths of the one-file plugins that a run was started with. None of their code runs."""
+    """Return the paths of the one-file plugins that a run was started with, without running their code."""
     return _decoded(path).plugin_files
 
 

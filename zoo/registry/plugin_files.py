@@ -43,7 +43,7 @@ class PluginFile(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """The plugin's name: that of its file, with dashes."""
+        """The plugin's name: its file name, with dashes."""
         return self.path.stem.replace("_", "-")
 
     @property

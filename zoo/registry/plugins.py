@@ -1,8 +1,8 @@
 """Find and load plugins one by one.
 
 A plugin that fails becomes a record with the cause, never an exception. Each plugin has its own pluggy
-manager, so its hooks are validated and called separately, and a plugin that fails half-way leaves nothing
-behind.
+manager, so its hooks are validated and called separately, and a plugin that fails half-way does not leave
+anything registered.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True):
 def discover(
     *, only: Sequence[str] | None = None, disabled: Sequence[str] = (), files: Sequence[PluginFile] = ()
 ) -> list[Plugin]:
-    """Load every plugin: zoo's own first, then the others by name, whatever the order of installation.
+    """Load every plugin: zoo's own first, then the others by name, regardless of installation order.
 
     Args:
         only: names to load; all others are disabled. None loads all.

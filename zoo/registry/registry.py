@@ -332,7 +332,7 @@ class Registry:
 
     @cached_property
     def training_options(self) -> Mapping[str, Option]:
-        """All training options by name: the common ones, then those of groups."""
+        """All training options by name: the common ones, then the groups' options."""
         return training_options(self.groups)
 
     def cutting_fields(self) -> tuple[str, ...]:

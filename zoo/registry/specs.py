@@ -308,7 +308,7 @@ class FieldsSpec(_Named):
 
     Attributes:
         fields: a frozen dataclass, each field with a type, a default and a help.
-        cuts_batches: the fields that determine how data is cut into batches. Fine-tuning takes them from the
+        cuts_batches: the fields that determine how data is cut into batches. Fine-tuning copies them from the
             training of the weights, and a run that stopped within an epoch keeps them.
     """
 

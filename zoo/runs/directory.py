@@ -241,7 +241,7 @@ class RunDirectory:
 
 
 def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out options that are None: TOML has no null, and None is also their default."""
+    """Omit options that are None: TOML has no null, and None is also their default."""
     return {
         key: _without_none(value) if isinstance(value, dict) else value
         for key, value in table.items()

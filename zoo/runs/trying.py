@@ -1,4 +1,4 @@
-"""Try a training for a few steps, and keep nothing. Torch-free until all names are resolved."""
+"""Try a training for a few steps, without saving anything. Torch-free until all names are resolved."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from zoo.models.states import tensors_of, with_tensors
 
 @contextlib.contextmanager
 def compiled(model: nn.Module, device: str, *, wanted: bool) -> Generator[None]:
-    """Compile a model if the configuration says so, on a GPU to CUDA graphs. Copies of it are not compiled.
+    """Compile a model if the configuration says so, on a GPU to CUDA graphs. Its copies are not compiled.
 
     Raises RunError at its first steps if it cannot be compiled.
     """

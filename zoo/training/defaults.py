@@ -136,7 +136,7 @@ def _is_close(source: Source, task: Task, dataset: Dataset) -> bool:
 
 
 def steps_in_epoch(task: Task, dataset: Dataset, config: TrainConfig) -> int:
-    """Return the optimizer steps in an epoch. Raises DataError if the data does not fit the configuration."""
+    """Return the optimizer steps in an epoch. Raises DataError if they are not compatible."""
     first = next(task.train_batches(dataset, config, seed=0, epoch=0), None)
     return math.ceil(first.total / config.grad_accum_steps) if first else 0
 

@@ -47,7 +47,7 @@ def interrupted(signal: int, where: str, steps: int, directory: Path | None) -> 
 
     Args:
         steps: number of optimizer steps.
-        directory: the run directory; None if nothing is kept.
+        directory: the run directory; None if nothing is saved.
     """
     if directory is None:
         return Interrupted(f"stopped in {where}", signal=signal)

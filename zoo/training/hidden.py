@@ -17,7 +17,7 @@ from zoo.interfaces import State
 
 
 def leaves_of(state: State) -> list[State]:
-    """Return the tensors, numbers and None that a state consists of; none for no state."""
+    """Return the tensors, numbers and None that a state consists of; empty without a state."""
     return [] if state is None else pytree.tree_leaves(state)
 
 

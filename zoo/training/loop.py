@@ -154,7 +154,7 @@ class _Training:
     def restore(self) -> None:
         """Restore the last save, if there is one; keep the best weights if the run stopped just before that.
 
-        The hidden state gets the nesting of the state that the model returns for the previous batch. Raises
+        The hidden state is nested like the state that the model returns for the previous batch. Raises
         RunError if that state has different parts.
         """
         state = self.state

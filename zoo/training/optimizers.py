@@ -47,8 +47,8 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
 def fused_sgd(groups: list[dict[str, Any]], **given: Any) -> torch.optim.SGD:
     """Return fused SGD, with momentum that starts as zeros, which does not change the result.
 
-    Otherwise momentum would start as uninitialized memory if fp16 skips the first step, and torch fails on a
-    weight whose first gradient comes later than the others'.
+    Otherwise momentum would start as uninitialized memory if fp16 skips the first step, and torch would fail
+    if one weight gets its first gradient later than the others.
     """
     optimizer = torch.optim.SGD(groups, **given, fused=True)
     if given["momentum"]:

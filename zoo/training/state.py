@@ -100,7 +100,7 @@ class TrainState:
         """Add one batch to the epoch's sums, in double precision and on the device.
 
         Raises SpecError if the hidden state has an unsupported part, and ValueError if a sum from a
-        checkpoint has another shape.
+        checkpoint has a different shape.
         """
         for name, value in step.sums.items():
             value, before = exact(value), self.sums.get(name)
@@ -240,7 +240,7 @@ class TrainState:
         expected |= _expected_of_epoch(tensors, saved)
         missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
         if missing or extra:
-            raise _misfit(f"it lacks {missing[0]}" if missing else f"it has {extra[0]}, which training lacks")
+            raise _misfit(f"it lacks {missing[0]}" if missing else f"it has an unexpected {extra[0]}")
         for name, tensor in tensors.items():
             there, here = ((t.dtype, [*t.shape]) for t in (tensor, expected[name]))
             if there != here:

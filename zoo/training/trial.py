@@ -1,4 +1,4 @@
-"""The first steps of a training, to try it out; nothing is kept."""
+"""The first steps of a training, to try it out without saving anything."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def test_a_folder_of_the_cache_that_is_a_link_is_removed_as_one(cache: Path, tmp
     [
         (["clear", "shape"], "zoo: no cache entry is named 'shape'; did you mean 'shapes'?"),
         (["clear", "../mine.txt"], "zoo: no cache entry is named '../mine.txt'"),
-        (["list", "shapes"], "zoo: `zoo cache list` takes no names"),
+        (["list", "shapes"], "zoo: `zoo cache list` does not accept names"),
         (["remove"], "zoo: ACTION must be one of 'clear', 'list' (got 'remove')"),
     ],
 )
