@@ -1,4 +1,4 @@
-"""Randomness by position: every random draw is a function of its position.
+"""Randomness by position: every random number is a function of its position.
 
 A run has no generator state. The permutation of an epoch, the crop of a batch and the dropout of a step each
 come from a generator seeded with `seed_for(seed, ...position...)`, so resuming a run requires only its

@@ -290,7 +290,7 @@ class Model:
         of the prompt are not in the vocabulary.
 
         Args:
-            prompt: text to continue; without one, the model starts on its own.
+            prompt: text to continue; by default, the model starts on its own.
             samples: number of texts to generate in parallel.
             max_new_tokens: number of tokens to generate.
             temperature: divisor of the logits; lower values are more conservative, and 0 is greedy.

@@ -62,11 +62,12 @@ def command(
 ) -> None:
     """Look inside WEIGHTS (an id, a file or a run directory) with ANALYZER.
 
-    INPUT is an image of any size, a folder of images, or a pattern such as 'holiday/*.jpg'; - reads paths
-    from stdin. The model sees the central square of each image. For a language model, INPUT is one or more
-    text files, which are joined into one text; - reads text from stdin. Without INPUT, a split of the model's
-    data is analyzed. Images, arrays and manifest.json (which --json prints) are written to the output folder,
-    replacing unmodified files of an earlier analysis. An interrupted analysis writes nothing.
+    INPUT is an image of any size, a folder of images, or a pattern such as 'holiday/*.jpg'; with -, paths are
+    read from stdin. The model sees the central square of each image. For a language model, INPUT is one or
+    more text files, which are joined into one text; with -, text is read from stdin. Without INPUT, a split
+    of the model's data is analyzed. Images, arrays and manifest.json (which --json prints) are written to the
+    output folder, replacing unmodified files of an earlier analysis. If interrupted, it does not write any
+    file.
 
     \b
     zoo analyze cam runs/x cat.jpg --class cat --class dog

@@ -35,10 +35,10 @@ def command(
 ) -> int:
     """Compute a feature vector for each INPUT with WEIGHTS (an id, a file or a run directory).
 
-    INPUT is as in zoo predict: images, folders, patterns or text files; - reads from stdin. A .npy file has
-    one row per input, and a .txt file beside it lists their names. A damaged file becomes a row of NaN; the
-    command fails only if no input can be read. To continue an interrupted .csv or .jsonl, run the same
-    command again.
+    INPUT is as in zoo predict: images, folders, patterns or text files; with -, input is read from stdin. A
+    .npy file has one row per input, and a .txt file beside it lists their names. A damaged file becomes a row
+    of NaN; the command fails only if no input can be read. To continue an interrupted .csv or .jsonl, run the
+    same command again.
 
     \b
     zoo embed cifar10-resnet20 holiday --out holiday.npy

@@ -40,11 +40,11 @@ def command(
 ) -> int:
     """Predict classes for images, or score texts, with WEIGHTS (an id, a file or a run directory).
 
-    INPUT is an image, a folder of images, or a pattern such as 'holiday/**/*.jpg'; - reads paths from stdin,
-    one per line. For a language model, INPUT is a text file; - reads text from stdin. A missing path, a
-    pattern without matches or a file of the wrong type stops the command before anything is written. A
-    damaged file becomes a row with the reason; the command fails only if no input can be read. To continue an
-    interrupted .csv or .jsonl, run the same command again.
+    INPUT is an image, a folder of images, or a pattern such as 'holiday/**/*.jpg'; with -, paths are read
+    from stdin, one per line. For a language model, INPUT is a text file; with -, text is read from stdin. A
+    missing path, a pattern without matches or a file of the wrong type stops the command before anything is
+    written. A damaged file becomes a row with the reason; the command fails only if no input can be read. To
+    continue an interrupted .csv or .jsonl, run the same command again.
 
     \b
     zoo predict cifar10-resnet20 cat.jpg holiday --top 3

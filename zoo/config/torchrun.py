@@ -1,4 +1,4 @@
-"""This process's place in a distributed training, from the variables that torchrun sets. Torch-free."""
+"""The rank of this process in a distributed training, from the variables that torchrun sets. Torch-free."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where progress is shown: a terminal, a notebook, or a file or pipe."""
+"""The places where progress is shown: a terminal, a notebook, a file or a pipe."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""From data to a model's inputs: opening, views, vocabularies, images, augmentation."""
+"""Turn data into a model's inputs: opening, views, vocabularies, images, augmentation."""

@@ -1,4 +1,4 @@
-"""How several processes divide a batch. Torch-free."""
+"""Divide a batch among several processes. Torch-free."""
 
 from __future__ import annotations
 

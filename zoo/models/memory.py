@@ -1,4 +1,4 @@
-"""Keep freed memory for the next step."""
+"""Keep freed memory for the next training step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which extra to install if a module that an entry needs is missing."""
+"""Find the extra to install if a module that an entry needs is missing."""
 
 from __future__ import annotations
 

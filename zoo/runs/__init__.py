@@ -1,1 +1,1 @@
-"""A training from start to end: resolving names, setup, the run directory, the result."""
+"""Run a training from start to end: resolve names, set up, manage the run directory, read the result."""

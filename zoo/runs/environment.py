@@ -1,4 +1,4 @@
-"""The environment of a training: what is needed to repeat it, besides the recipe."""
+"""The environment of a training: what is needed to repeat the training, besides the recipe."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ def _refuse_foreign_files(path: Path, *, resume: bool) -> None:
 
 @contextmanager
 def owned(folder: Path) -> Generator[Owned]:
-    """Hold the lock of a folder: of the file `.lock` in it, and of the folder itself if possible.
+    """Lock a folder: the file `.lock` in it and, if possible, the folder itself.
 
     Raises RunError naming the process that holds it, and if `.lock` is a link or was not written by zoo.
     """
@@ -201,7 +201,7 @@ def _path_of(descriptor: int) -> Path | None:
 
 
 def _owner(lock: int) -> str:
-    """Describe the owner of a lock; a process that has just taken it may not have written its name yet."""
+    """Describe the owner of a lock; a process that has just acquired it may not have written its name yet."""
     for _ in range(100):
         text = os.pread(lock, 300, 0).decode(errors="replace")
         match = re.match(r"process (\d+) on (.+) since ", text)

@@ -12,7 +12,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SaveInterval:
-    """A number of optimizer steps or of seconds; with neither, a run is saved only after each epoch."""
+    """A number of optimizer steps or seconds; without either, a run is saved only after each epoch."""
 
     steps: int = 0
     seconds: float = 0.0

@@ -202,7 +202,7 @@ def _warn_of_what_is_frozen(model: nn.Module, config: TrainConfig, base_model: M
 
 
 def _warn_of_what_was_chosen(resolved: Resolved, recipe: Recipe) -> None:
-    """Warn of options that zoo chose: neither the recipe nor the architecture's configuration sets them."""
+    """Warn of options that zoo chose because neither recipe nor architecture sets them."""
     given, before = resolved.recipe, resolved.config.to_dict()
     main = ("epochs", "batch_size", "lr") if given.from_weights else ()
     chosen = {name: value for name, value in recipe.data.items() if name not in given.data}

@@ -1,4 +1,4 @@
-"""One of several processes of a training, as `zoo.runs.processes` starts them."""
+"""Run one of the processes of a training, as started by `zoo.runs.processes`."""
 
 from __future__ import annotations
 

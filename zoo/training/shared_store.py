@@ -30,7 +30,7 @@ def shared(host: Host, *, dims: list[int | None], lanes: int) -> Host:
 
 @dataclass
 class SharedStore(Store):
-    """The first process's store, shared by all: it decides when to save, and writes the state of all streams.
+    """The first process's store, shared by all: it decides when to save, and writes all streams' state.
 
     Args:
         store: store of the first process; the other processes' stores are not used.

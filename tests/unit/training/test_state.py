@@ -196,10 +196,10 @@ def test_a_state_without_its_average_is_refused() -> None:
         (lambda tensors: tensors.pop("optimizer/0/exp_avg"), "it lacks optimizer/0/exp_avg"),
         (
             lambda tensors: tensors.update({"optimizer/99/step": torch.tensor(1.0)}),
-            "it has optimizer/99/step",
+            "it has an unexpected optimizer/99/step",
         ),
         (lambda tensors: tensors.update({"optimizer/0/step": torch.tensor(-1.0)}), "took -1.0 steps"),
-        (lambda tensors: tensors.update({"sums/x": torch.tensor(1.0)}), "it has sums/x"),
+        (lambda tensors: tensors.update({"sums/x": torch.tensor(1.0)}), "it has an unexpected sums/x"),
         (
             lambda tensors: tensors.update({"model/norm.bias": torch.zeros(5)}),
             r"is torch.float32 \[5\]",
