@@ -131,7 +131,7 @@ class HasBoxes(Protocol):
 
 @runtime_checkable
 class HasFiles(Protocol):
-    """A split whose images are files, so that a heat map can be drawn over an image at full size."""
+    """A split with images stored as files, so that heat maps can be drawn over them at full size."""
 
     @property
     def files(self) -> Sequence[Path] | None:
@@ -150,7 +150,7 @@ class ReadsBatches(Protocol):
 
 @runtime_checkable
 class LoadsPretrained(Protocol):
-    """A model whose training can start from weights published elsewhere.
+    """A model that can start training from weights published elsewhere.
 
     Users choose them with the architecture's option `pretrained` (`--model pretrained=NAME`), which is
     `"none"` by default. The spec declares each name in `ArchitectureSpec.pretrained`, with the mean and
@@ -169,7 +169,7 @@ class LoadsPretrained(Protocol):
 
 @runtime_checkable
 class FitsInputs(Protocol):
-    """A model whose initial weights depend on the data, such as one with a whitening layer."""
+    """A model with initial weights that depend on the data, such as a whitening layer."""
 
     def fit_inputs(self, inputs: Tensor) -> None:
         """Initialize from training inputs.
@@ -303,8 +303,8 @@ class Task(ABC):
         """Yield an epoch's batches, starting from number `start`: a pure function of the arguments.
 
         Args:
-            rank: the process, out of `world_size`, whose part of each batch to yield, which
-                `zoo.plugin.part_of` computes. Together, the parts are the batch of a single process.
+            rank: the process, out of `world_size`, for which to yield its part of each batch; see
+                `zoo.plugin.part_of`. Together, the parts are the batch of a single process.
         """
 
     def within(self, config: TrainConfig, context: int) -> dict[str, Any]:
@@ -371,7 +371,7 @@ class Task(ABC):
 
 @runtime_checkable
 class CarriesState(Protocol):
-    """A task of sequences, whose models carry a hidden state from batch to batch.
+    """A task on sequences, with models that carry a hidden state from batch to batch.
 
     Its batches are time first, (T, B), and its models are called with a state and return one:
     `model(inputs, state) -> (outputs, state)`.
@@ -402,7 +402,7 @@ class Exportable:
     """A model ready for export: tensors in, tensors out.
 
     Attributes:
-        module: takes the tensors of `inputs` as positional arguments, and returns a tuple of the outputs of
+        module: accepts the tensors of `inputs` as positional arguments, and returns a tuple of the outputs of
             `signature`, in order. It is on the CPU, in fp32 and in evaluation mode.
         inputs: an example of each input of `signature` by name, with a batch of 2.
         signature: the inputs and outputs; the file must accept any batch size.
@@ -433,8 +433,8 @@ class Exporter(ABC):
     def start(self, content: bytes, signature: Signature, threads: int) -> Program:
         """Return the program in a file's content, which `write` returned, to run on a number of threads.
 
-        It maps arrays by name to arrays by name, as in the signature. It is called in a new process, which
-        has only the content. A format with a reader is run by the reader and does not need `start`.
+        It maps arrays by name to arrays by name, as in the signature. It is called in a new process that has
+        only the content. A format with a reader is run by the reader and does not need `start`.
         """
         raise NotImplementedError("a format without a reader needs Exporter.start")
 
@@ -532,6 +532,6 @@ class Analyzer(ABC):
     def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
         """Run `model` on some batches, which may be iterated more than once, and return the result.
 
-        Batches are those of `Task.eval_batches`: images as the model sees them, with labels, -1 if unknown;
-        or tokens and the tokens that follow, with a state carried from batch to batch.
+        Batches are as in `Task.eval_batches`: images as the model sees them, with labels, -1 if unknown; or
+        tokens and the tokens that follow, with a state carried from batch to batch.
         """

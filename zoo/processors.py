@@ -124,8 +124,8 @@ class Predicts(ReadsInputs, Protocol):
         Args:
             outputs: the model's outputs for the batch, such as logits (B, K), float32.
             preprocess: as in `Dataset.preprocess`.
-            top: maximum number of predictions for each input, at least 1; None for the default. Set only for
-                a task whose spec names `labels`.
+            top: maximum number of predictions for each input, at least 1; None for the default. Set only if
+                the task's spec names `labels`.
         """
         ...
 

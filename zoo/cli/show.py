@@ -1,4 +1,4 @@
-"""`zoo show`: the details of one name of the catalog."""
+"""`zoo show`: the details of one catalog entry."""
 
 from __future__ import annotations
 

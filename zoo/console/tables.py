@@ -75,7 +75,7 @@ class Table:
     """A table that is printed a few rows at a time; columns can widen, but do not narrow.
 
     If the header is too wide, its words are stacked and the columns move closer together. The last cell of a
-    row takes the rest of the line: it is wrapped, or cut with an ellipsis.
+    row fills the rest of the line, and is wrapped or cut with an ellipsis.
 
     Args:
         header: the names of columns.

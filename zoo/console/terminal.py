@@ -77,7 +77,7 @@ def echo(
 
 
 def echo_json(document: object) -> None:
-    """Print a JSON document on stdout. Raises as `echo` does."""
+    """Print a JSON document on stdout. Raises the same errors as `echo`."""
     from zoo.files.canonical import readable_json  # not needed to print a table
 
     echo(readable_json(document), keep="\n")

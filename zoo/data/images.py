@@ -240,7 +240,7 @@ class _Pieces(io.BytesIO):
 
 
 def _square(content: bytes, size: int, mode: str, *, enlarge: bool = True) -> Image.Image:
-    """Return the central square of an encoded image in a mode, resized. Raises as `decode` does."""
+    """Return the central square of an encoded image in a mode, resized. Raises like `decode`."""
     if not content:
         raise ValueError("it is empty")
     with _opened(content) as opened:

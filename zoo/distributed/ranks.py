@@ -205,7 +205,7 @@ def joined(device: str) -> Generator[Ranks]:
 def _met() -> tuple[c10d.Store, int, int]:
     """Wait until all processes have joined; return the shared store, this process's rank, and the world size.
 
-    Waits in Python, so that a signal is handled at once. Raises as `joined` does.
+    Waits in Python, so that a signal is handled at once. Raises the same errors as `joined`.
     """
     wait = _patience()
     of_torchrun = "TORCHELASTIC_RUN_ID" in os.environ

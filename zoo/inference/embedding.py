@@ -37,7 +37,7 @@ def embedder(
 
     Features are a float32 array, or None with an error for an input that cannot be read. Text is read from an
     empty state, with features after each token, (T, F), or their mean if they are pooled. Features that are
-    not finite raise Diverged. The arguments are those of `zoo.Model.features`.
+    not finite raise Diverged. The arguments are as in `zoo.Model.features`.
 
     Raises:
         OptionError: the layer has no features.

@@ -46,7 +46,7 @@ def predictor(
 
     It raises Diverged if they are not finite.
 
-    The arguments are those of `zoo.Model.predict`.
+    The arguments are as in `zoo.Model.predict`.
 
     Raises:
         OptionError: the task does not support an option.

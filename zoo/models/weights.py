@@ -163,7 +163,7 @@ def load(
 
 @torch.inference_mode(False)
 def module_of(path: Path, card: Card, container: Container, registry: Registry) -> nn.Module:
-    """Return the model of a file, from the content that was read. Raises WeightsError as `load` does."""
+    """Return the model of a file, from the content that was read. Raises WeightsError like `load`."""
     entry = _trusted(card, path, registry)
     _check_plan(path, entry, card, container)
     tensors = unpack(container.tensors.values())

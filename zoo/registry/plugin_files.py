@@ -22,7 +22,7 @@ _MOST_BYTES = 1 << 18
 
 
 class PluginFile(msgspec.Struct, frozen=True):
-    """A one-file plugin: its path, absolute and without links, and its content, the code that runs."""
+    """A one-file plugin: its path, absolute and without links, and its content, the code to run."""
 
     path: Path
     source: bytes

@@ -279,7 +279,7 @@ class Registry:
         raise self._unknown(name, kinds)
 
     def entry(self, kind: str, name: str) -> Entry[Spec]:
-        """Return an entry of a kind. Raises as `find` does."""
+        """Return an entry of a kind. Raises the same errors as `find`."""
         return self._named[kind, self.find(name, kind).name]
 
     @checked
@@ -347,7 +347,7 @@ class Registry:
         return self._defaults[task]
 
     def usual_config(self, architecture: Entry[ArchitectureSpec], task: str = "") -> TrainConfig:
-        """Return an architecture's training configuration, for its own task or another that it serves."""
+        """Return an architecture's training configuration, for its own task or one that it also serves."""
         config = self.default_config(task or architecture.spec.task)
         training = architecture.spec.training
         return config.replace({name: training[name] for name in training if name in config.fields})

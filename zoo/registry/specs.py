@@ -193,7 +193,7 @@ class DatasetSpec(_Coded):
         required: options that the user must give, such as the location of files, unless `config` sets them;
             listing them here makes them known without importing the target.
         undivided: options with which all of the user's own data becomes the train split, rather than being
-            split at random, so that a model trained on other data can be measured on all of it.
+            split at random, so that a model trained on different data can be evaluated on all of it.
     """
 
     task: str

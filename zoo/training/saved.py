@@ -80,7 +80,7 @@ class RunIdentity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Position(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The position of a training; the attributes are those of `TrainState`."""
+    """The position of a training; the attributes are as in `TrainState`."""
 
     epoch: Count = 0
     batch: Count = 0
