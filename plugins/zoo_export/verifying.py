@@ -193,7 +193,7 @@ class _Pair:
         for lanes in _BATCHES:
             for length in _LENGTHS:
                 read = some[np.arange(lanes * length) % len(some)].reshape(length, lanes)
-                self._read(read, f"{lanes} texts of {length} tokens")
+                self._read(read, f"{length} tokens in a batch of {lanes}")
         count = len(some) - 1
         lanes = min(_LANES, count)
         whole = count // lanes * lanes

@@ -9,19 +9,8 @@ from typing import Any
 import pytest
 
 from sitegen import browser as sitegen_browser
-from tests.nightly.browser.serving import FileServer, Server, chromium, tiny_run
+from tests.nightly.browser.serving import FileServer, Server, tiny_run
 from tests.nightly.browser.visits import Visit
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if (program := chromium()) is None:
-        pytest.skip("there is no Chromium: `apt-get install chromium`")
-    with driver.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")

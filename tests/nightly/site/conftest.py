@@ -12,9 +12,6 @@ import pytest
 from sitegen.building import SITE
 from sitegen.places import ROOT
 from sitegen.serving import Served, serving
-from tests.nightly.browser.conftest import browser
-
-__all__ = ["browser", "served", "site"]
 
 # What the site is made from
 SOURCES = ("docs", "examples", "plugins", "sitegen", "zoo", "registry.toml", "zensical.toml")

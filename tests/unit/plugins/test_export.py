@@ -648,7 +648,7 @@ def test_rounding_that_a_model_amplifies_itself_is_no_fault_of_the_program(
 
     monkeypatch.setattr(ProgramRunner, "_zeros", zeros)
     monkeypatch.setattr(ProgramRunner, "_run", run)  # loses the state after 12 steps
-    with pytest.raises(WeightsError, match=r"its logits for \d+ lanes of 100 tokens differ by"):
+    with pytest.raises(WeightsError, match=r"its logits for 100 tokens in a batch of \d+ differ by"):
         model.export(tmp_path / "y.onnx", synthetic=True, **QUIET)
 
 
