@@ -545,7 +545,7 @@ def test_a_hidden_state_that_does_not_fit_is_told_by_the_first_step(text: Any) -
     store.held = tensors | {"carried/0": torch.zeros(3, 9, 9)}, data
     with pytest.raises(RunError, match=r"^the first step after resuming failed: RuntimeError") as caught:
         fit(Growing(), TEXT, text(301), config, host=Host(store=store))
-    assert "checkpoint may not fit" in str(caught.value.hint)
+    assert "checkpoint may not match" in str(caught.value.hint)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -558,4 +558,4 @@ def test_a_sum_of_another_shape_is_told_by_the_first_step(text: Any, forged: Ten
     store.held = tensors | {"sums/loss": forged}, data
     with pytest.raises(RunError, match=r"^the first step after resuming failed: .*sums/loss") as caught:
         fit(Growing(), TEXT, text(301), config, host=Host(store=store))
-    assert "checkpoint may not fit" in str(caught.value.hint)
+    assert "checkpoint may not match" in str(caught.value.hint)
