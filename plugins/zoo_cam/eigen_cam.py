@@ -13,7 +13,7 @@ from zoo_cam.activation_map import ActivationMap, Look
 class EigenCAM(ActivationMap):
     """The projection of the features onto their first right singular vector, the same for every class.
 
-    The sign of a singular vector is arbitrary; it is chosen so that the sum of the map is positive.
+    A singular vector has an arbitrary sign; the one that makes the sum of the map positive is used.
 
     Source: Muhammad & Yeasin 2020, section 3.
     """

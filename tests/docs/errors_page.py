@@ -17,7 +17,7 @@ START = """\
 # Errors and exit codes
 
 Every error that zoo raises is a `zoo.ZooError`. Its message is one sentence that states what is wrong and
-what was found; its `hint` says what to do, or is None. Commands print the message and the hint on stderr
+what was found; its `hint` suggests a next step, or is None. Commands print the message and the hint on stderr
 or, with `--json`, print `{"error", "kind", "hint"}` on stdout.
 
 To look up a message, see [Troubleshooting](../how-to/troubleshooting.md). Warnings are of class
@@ -25,7 +25,7 @@ To look up a message, see [Troubleshooting](../how-to/troubleshooting.md). Warni
 """
 CODES = {
     0: ("success", "also if stdout is closed before all output is printed, for example by `head`"),
-    1: ("error", "the message says what is wrong, and the hint says what to do"),
+    1: ("error", "the message names the problem, and the hint suggests a next step"),
     2: ("usage error", "an unknown command, an unknown option or an invalid value"),
     3: (
         "diverged",

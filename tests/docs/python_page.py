@@ -38,7 +38,7 @@ print(run.history[-1]["val"], run.model.evaluate("test")["metrics"])
 ```
 
 `import zoo` does not import torch and does not change any settings of the process. Errors are subclasses of
-`zoo.ZooError`; their `hint` says what to do. Warnings are `zoo.ZooWarning`s. `progress=False` turns off
+`zoo.ZooError`; their `hint` suggests a next step. Warnings are `zoo.ZooWarning`s. `progress=False` turns off
 progress output. Pass training options as keywords (`epochs=1`), and the options of a model, a dataset or an
 analyzer as dictionaries (`model=`, `data=`, `options=`). In signatures, a `Count` is an integer from 1 to
 100,000, a `Probability` is a number from 0 to 1, a `Split` is `train`, `val` or `test`, and a
@@ -134,7 +134,7 @@ fields of each spec. `zoo.__version__` is the version of zoo, a string.
 ERRORS_START = """\
 ## Errors
 
-Every error is a `zoo.ZooError`. It has a message of one sentence, and a `hint` that says what to do, or
+Every error is a `zoo.ZooError`. It has a message of one sentence, and a `hint` that suggests a next step, or
 None. `kind` is the name of the error in `--json` output, and `exit_code` is the exit code of the command.
 [Errors and exit codes](errors.md) explains when each error is raised. All warnings are of class
 `zoo.ZooWarning`.

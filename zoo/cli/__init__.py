@@ -172,7 +172,7 @@ def main() -> None:
             stream.flush()
         except OSError:  # Python would try again, and fail
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    if "TORCHELASTIC_RUN_ID" in os.environ:  # threads of torch.distributed may abort an interpreter that ends
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # its threads may abort Python while it exits
         os._exit(code)
     sys.exit(code)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # Analyzers to try after training, and their options: an image is quick, a whole split may not be
 _LOOKING_INSIDE = {"surprisal": [], "confusion": [], "grad-cam": ["--indices", "0"]}
 
-# What, besides a recipe or an architecture and a dataset, says what is trained
+# Options that define a training, besides its recipe, or its architecture and dataset
 NAMING = ("model", "data", "from_weights", "seed", "threads")
 
 
