@@ -173,7 +173,7 @@ def main() -> None:
     asked = parser.parse_args()
     try:
         sizes = build(asked.out, asked.weights or WEIGHTS, home=asked.home)
-    except (FileExistsError, FileNotFoundError, ZooError) as error:
+    except (OSError, ZooError) as error:
         parser.exit(1, f"{error}\n")
     for name, size in sizes.items():
         print(f"{name:24} {size / 1e6:5.1f} MB")

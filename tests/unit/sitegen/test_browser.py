@@ -92,6 +92,16 @@ def test_without_the_runtime_it_says_how_to_install_it(
     assert not [*tmp_path.iterdir()]
 
 
+def test_a_folder_that_cannot_be_made_is_one_line(
+    runtime: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(sys, "argv", ["browser", str(tmp_path / "file/site/try")])
+    with pytest.raises(SystemExit, match=r"^1$"):
+        browser.main()
+    assert "Not a directory" in capsys.readouterr().err
+
+
 def test_a_folder_that_exists_is_kept(runtime: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("x")
     with pytest.raises(FileExistsError, match="mine exists: remove it, or choose another folder"):
