@@ -19,23 +19,24 @@ START = """\
 
 # Commands
 
-Every command and its options, as in the output of `zoo COMMAND --help`.
+This page lists every command and its options, as shown by `zoo COMMAND --help`.
 
-Most commands have a corresponding [Python function or method](python.md#commands-in-python) with the same
-arguments and defaults. Plugins can add [more commands](../how-to/plugins/command.md), which `zoo --help`
-lists after these.
+Most commands have a corresponding [Python function or method](python.md#commands-in-python) with the
+same arguments and defaults. Plugins can add [more commands](../how-to/plugins/command.md), which `zoo
+--help` lists after zoo's own commands.
 
 - **WEIGHTS** is the id of published weights, a weights file, or a run directory. A bare word is an id; a
   path contains a separator or a suffix (`runs/demo`, `model.safetensors`, `./demo`).
-- **Training options**, such as `--epochs 5` and `--lr 0.1`, are options of `train` and `lr-find`. [Training
-  options](options.md#training-options) explains them.
+- **Training options**, such as `--epochs 5` and `--lr 0.1`, are options of `zoo train` and `zoo
+  lr-find`. See [Training options](options.md#training-options).
 - **`--model`, `--data` and `--option`** accept `KEY=VALUE` and may be repeated. [Options](options.md) lists
   the keys.
-- **`--json`** prints one ASCII document on stdout when the command is done. Progress, warnings and output
-  from plugins go to stderr. If the command fails, the document is `{"error", "kind", "hint"}`; the exit
-  code is the same as without `--json`. Non-finite numbers are printed as `null`.
-- **Control characters** in names and generated texts are escaped in the output. If stdout is closed early,
-  the exit code does not change; if the disk with the output is full, the exit code is 1.
+- **`--json`** prints one ASCII document to stdout when the command finishes. Progress, warnings and
+  output from plugins go to stderr. If the command fails, the document is `{"error", "kind", "hint"}`,
+  and the exit code is the same as without `--json`. Non-finite numbers are printed as `null`.
+- **Control characters** in names and generated texts are escaped in the output. If stdout is closed
+  early, the exit code does not change. If the output cannot be written because the disk is full, the
+  exit code is 1.
 
 See also [Errors and exit codes](errors.md) and [Environment variables](environment.md).
 """

@@ -17,19 +17,19 @@ START = """\
 # Errors and exit codes
 
 Every error that zoo raises is a `zoo.ZooError`. Its message is one sentence that states what is wrong and
-what was found; its `hint` suggests a next step, or is None. Commands print the message and the hint on stderr
-or, with `--json`, print `{"error", "kind", "hint"}` on stdout.
+what was found; its `hint` suggests a next step, or is None. Commands print the message and the hint to
+stderr. With `--json`, they print `{"error", "kind", "hint"}` to stdout instead.
 
-To look up a message, see [Troubleshooting](../how-to/troubleshooting.md). Warnings are of class
-`zoo.ZooWarning`. Each is printed as one line on stderr, and does not change the exit code.
+To look up a message, see [Troubleshooting](../how-to/troubleshooting.md). All warnings are of class
+`zoo.ZooWarning`. Each warning is printed as one line to stderr and does not change the exit code.
 """
 CODES = {
     0: ("success", "also if stdout is closed before all output is printed, for example by `head`"),
-    1: ("error", "the message names the problem, and the hint suggests a next step"),
+    1: ("error", "the message describes the problem, and the hint suggests a next step"),
     2: ("usage error", "an unknown command, an unknown option or an invalid value"),
     3: (
         "diverged",
-        "training produced non-finite numbers, or the weights are too large to compute with",
+        "training produced non-finite numbers, or the weights are too large for computations",
     ),
     130: ("interrupted", "stopped by Ctrl-C; if training had started, a checkpoint was saved"),
     143: ("terminated", "stopped by SIGTERM; if training had started, a checkpoint was saved"),

@@ -22,23 +22,23 @@ START = """\
 
 # Hooks
 
-The functions that a plugin may implement. Most hooks return specs; `zoo_recipes` and `zoo_weights` return
-dicts that map names to specs. A hook has no parameters, does not open any files, and does not import torch.
-Mark each hook with `@zoo.hookimpl`. In a package, the module with the hooks must not import torch either; a
-one-file plugin may import torch at the top of the file.
+Hooks are the functions that a plugin may implement. Most hooks return specs; `zoo_recipes` and
+`zoo_weights` return dicts that map names to specs. A hook has no parameters, and must not open files or
+import torch. Mark each hook with `@zoo.hookimpl`. In a package, the module with the hooks must not
+import torch either; a one-file plugin may import torch at the top of the file.
 
 All specs are immutable, accept only keyword arguments, and validate each field when they are created.
-Import them from `zoo`. [Write a plugin](../how-to/write-a-plugin.md) has a complete example of each;
-[Plugins](plugins.md) lists the types of all other classes and functions.
+Import the specs from `zoo`. [Write a plugin](../how-to/write-a-plugin.md) links to a complete example of
+each spec. [Plugins](plugins.md) lists the types of all other classes and functions.
 
 | type | values |
 |---|---|
-| `Name` | lower-case letters, digits and `- . _ +` |
+| `Name` | lowercase letters, digits, and the characters `- . _ +` |
 | `Count` | an integer of at least 0 |
-| `OptionName` | the name of an option, a Python identifier |
+| `OptionName` | the name of an option, which must be a Python identifier |
 | `ExtraName` | the name of an extra of the plugin's distribution |
-| `Suffix` | a suffix in lower case, such as `.onnx` |
-| `Landmark` | `features`, `class_maps`, `mean_head` or `head`: see [landmarks](plugins.md#landmarks) |
+| `Suffix` | a lowercase suffix, such as `.onnx` |
+| `Landmark` | `features`, `class_maps`, `mean_head` or `head`: see [Landmarks](plugins.md#landmarks) |
 """
 HOOKS = {
     "zoo_architectures": "architecture",
@@ -65,18 +65,18 @@ TITLES = {
 """The title of each of these pages."""
 
 COMMON = {
-    "name": "the name of the entry, unique in its plugin",
-    "summary": "one line for `zoo list`, of at most 100 characters",
-    "target": 'the import string of the code, `"package.module:Name"`, imported only when it is used',
+    "name": "the name of the entry, which must be unique in its plugin",
+    "summary": "a one-line summary for `zoo list`, with at most 100 characters",
+    "target": 'the import string of the code, `"package.module:Name"`; zoo imports it only when needed',
     "task": "the name of the task",
     "architecture": "the name of the architecture",
     "dataset": "the name of the dataset",
     "seed": "the random seed for initialization, shuffling, augmentation and dropout",
-    "config": "the options that this preset sets, such as `{'depth': 20}`",
-    "source": "the paper, lesson or web page on which it is based",
+    "config": "the options that the preset sets, such as `{'depth': 20}`",
+    "source": "the paper, lesson or web page on which the entry is based",
     "license": "the license",
     "download_bytes": "the size of the download, or 0",
-    "sha256": "the sha256 of the file, verified at every use",
+    "sha256": "the sha256 of the file, which zoo verifies on every use",
 }
 """The meanings of fields that several specs have; a docstring takes precedence."""
 

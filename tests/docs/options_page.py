@@ -23,8 +23,8 @@ START = """\
 
 # Options
 
-All training options, and all options of the architectures, datasets and analyzers that come with zoo. For
-entries of other plugins, use `zoo show NAME`.
+This page lists all training options, and all options of the architectures, datasets and analyzers that
+come with zoo. For entries from other plugins, use `zoo show NAME`.
 
 Write values as shown in the tables. Separate the items of a list with commas (`--augment crop,flip`), write
 `none` for an empty list, and use TOML syntax for a table (`{a = 1}`).
@@ -33,15 +33,15 @@ FIELDS = """\
 ## Training options
 
 Set these options with `--batch-size 64` on the command line, `batch_size=64` in Python, and `train = {
-batch_size = 64 }` in a recipe. The tables show the defaults of `TrainConfig`; many [architectures override
-them](#training-options-of-the-architectures). `zoo train NAME --help` shows the values for a recipe or an
-architecture. For many options, 0 means off.
+batch_size = 64 }` in a recipe. The tables show the defaults of `TrainConfig`; many [architectures
+override these defaults](#training-options-of-the-architectures). `zoo train NAME --help` shows the
+values for a recipe or an architecture. For many options, 0 means off.
 """
 ARCHITECTURES = """\
 ## Training options of the architectures
 
-The defaults of each architecture that differ from the tables above. Recipes and explicit options take
-precedence. `zoo show RECIPE` prints the values for a recipe.
+This table lists the defaults of each architecture that differ from the tables above. Recipes and
+explicit options take precedence over these defaults. `zoo show RECIPE` prints the values for a recipe.
 """
 KINDS = {
     "architecture": (

@@ -27,8 +27,8 @@ START = """\
 
 # Python
 
-The functions and classes of `import zoo`, with their docstrings. [Plugins](plugins.md) lists the modules that
-plugins may import.
+This page lists the functions and classes in the module `zoo`, with their docstrings.
+[Plugins](plugins.md) lists the modules that plugins may import.
 
 ```python
 import zoo
@@ -37,12 +37,12 @@ run = zoo.train("lstm", "stdlib", epochs=1, bptt=48, model={"hidden_size": 64}, 
 print(run.history[-1]["val"], run.model.evaluate("test")["metrics"])
 ```
 
-`import zoo` does not import torch and does not change any settings of the process. Errors are subclasses of
-`zoo.ZooError`; their `hint` suggests a next step. Warnings are `zoo.ZooWarning`s. `progress=False` turns off
-progress output. Pass training options as keywords (`epochs=1`), and the options of a model, a dataset or an
-analyzer as dictionaries (`model=`, `data=`, `options=`). In signatures, a `Count` is an integer from 1 to
-100,000, a `Probability` is a number from 0 to 1, a `Split` is `train`, `val` or `test`, and a
-`PrecisionName` is `auto`, `fp32`, `bf16` or `fp16`.
+`import zoo` does not import torch and does not change any settings of the process. Errors are subclasses
+of `zoo.ZooError`; their `hint` suggests a next step. Warnings are of class `zoo.ZooWarning`.
+`progress=False` turns off progress output. Pass training options as keyword arguments (`epochs=1`), and
+the options of a model, a dataset or an analyzer as dictionaries (`model=`, `data=`, `options=`). In
+signatures, a `Count` is an integer from 1 to 100,000, a `Probability` is a number from 0 to 1, a `Split`
+is `train`, `val` or `test`, and a `PrecisionName` is `auto`, `fp32`, `bf16` or `fp16`.
 """
 AS_PYTHON = {
     "list": (
@@ -72,8 +72,8 @@ AS_PYTHON = {
 TABLE = """\
 ## Commands in Python
 
-Each function or method accepts the arguments of its command, with the same defaults. `zoo.load(WEIGHTS)`
-returns `model`.
+Each function or method accepts the same arguments as its command, with the same defaults. In the table,
+`model` is the object that `zoo.load(WEIGHTS)` returns.
 
 | command | in Python |
 |---|---|
@@ -117,8 +117,8 @@ LISTED: dict[type, str] = {zoo.TrainConfig: "the [training options](options.md#t
 RETURNED_START = """\
 ## Returned classes
 
-The classes that these functions return, with their fields, properties and methods. To write a `Dataset` or a
-`Task`, see [Write a plugin](../how-to/write-a-plugin.md).
+This section lists the classes that these functions return, with their fields, properties and methods. To
+write a `Dataset` or a `Task`, see [Write a plugin](../how-to/write-a-plugin.md).
 """
 FOR_PLUGINS = ("Registry", "TrainConfig")
 SPECS = (
@@ -128,15 +128,15 @@ SPECS = (
 SPECS_START = """\
 ## For plugins
 
-`zoo.hookimpl` marks a function as a hook implementation, and hooks return specs. [Hooks](hooks.md) lists the
-fields of each spec. `zoo.__version__` is the version of zoo, a string.
+`zoo.hookimpl` marks a function as a hook implementation, and hooks return specs. [Hooks](hooks.md) lists
+the fields of each spec. `zoo.__version__` is the version of zoo as a string.
 """
 ERRORS_START = """\
 ## Errors
 
-Every error is a `zoo.ZooError`. It has a message of one sentence, and a `hint` that suggests a next step, or
-None. `kind` is the name of the error in `--json` output, and `exit_code` is the exit code of the command.
-[Errors and exit codes](errors.md) explains when each error is raised. All warnings are of class
+Every error is a `zoo.ZooError`. Its message is one sentence; its `hint` suggests a next step, or is
+None. `kind` is the name of the error in `--json` output, and `exit_code` is the exit code of the
+command. [Errors and exit codes](errors.md) explains when each error is raised. All warnings are of class
 `zoo.ZooWarning`.
 
 """
@@ -181,7 +181,7 @@ def _class(name: str, owner: type) -> Iterator[str]:
     yield f"### `{name}`\n\n{_prose(documented.split('Attributes:')[0] if owner in LISTED else documented)}"
     fields = inspect.get_annotations(owner) if dataclasses.is_dataclass(owner) else {}
     if owner in LISTED:
-        yield f"Its fields are {LISTED[owner]}.\n"
+        yield f"The fields are {LISTED[owner]}.\n"
     elif fields:
         yield f"Fields: {', '.join(f'`{field}: {_type(type_)}`' for field, type_ in fields.items())}.\n"
     lines: list[str] = []

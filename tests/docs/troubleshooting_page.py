@@ -20,8 +20,8 @@ START = """\
 # Troubleshooting
 
 This page starts with the ten most common problems. The tables below list the error messages that have a
-hint, grouped by what you were doing. To find a message, search for a part of it that does not contain your
-own names or numbers; in the tables, words in capitals stand for these.
+hint, grouped by topic. To find a message, search for a part of the message that does not contain your
+own names or numbers. In the tables, words in capitals stand for names and numbers.
 
 zoo prints each error on one line, with the hint on the next line. `zoo --debug COMMAND` also prints the
 traceback. [Errors and exit codes](../reference/errors.md) lists the error classes.
@@ -45,27 +45,29 @@ suffix: `./demo`, `runs/demo`, `demo.safetensors`. If several plugins use the sa
 `plugin/name`.
 
 **A plugin is missing.** `zoo plugins` lists each plugin with its status, and `zoo plugins --traceback
-NAME` shows why it failed. If your plugin is not in the list, install it into the environment of `zoo` (`pip
-install -e .`), check that `$ZOO_PLUGINS` does not exclude it, or pass its file with `--plugin FILE`.
+NAME` shows why a plugin failed to load. If your plugin is not in the list, install it in the environment
+where zoo is installed (`pip install -e .`), check that `$ZOO_PLUGINS` does not exclude it, or pass its
+file with `--plugin FILE`.
 
-**"RUN is in use".** Another process is training in the same run directory. Wait for it to finish, or choose
-a different `--run`. The lock of a killed run is released automatically, so `zoo resume RUN` can continue
-it. See [Keep and resume runs](runs.md).
+**"RUN is in use".** Another process is training in the same run directory. Wait for it to finish, or
+choose a different `--run`. The lock of a killed run is released automatically, so `zoo resume RUN` can
+continue the run. See [Keep and resume runs](runs.md).
 
-**Data is missing.** zoo looks in `--data root=FOLDER`, in `$ZOO_DATA` and in its cache. If it does not find
-the files, it downloads them, unless `$ZOO_OFFLINE` is set. See [Data, downloads and offline use](data.md).
+**Data is missing.** zoo looks for data files in `--data root=FOLDER`, in `$ZOO_DATA` and in its cache.
+If zoo does not find the files, it downloads them, unless `$ZOO_OFFLINE` is set. See [Data, downloads and
+offline use](data.md).
 
-**Results differ on another machine.** The rounding of floating-point sums depends on the number of threads,
-the kind of processor and the library versions. Set `--threads`, and use `zoo inspect WEIGHTS` to compare
-the environments of both results. On a GPU, add `--deterministic`.
+**Results differ between machines.** The rounding of floating-point sums depends on the number of
+threads, the kind of processor and the library versions. Set `--threads`, and use `zoo inspect WEIGHTS`
+to compare the environments in which the two models were trained. On a GPU, add `--deterministic`.
 
-**Training is slow.** zoo uses one thread for each core that is idle when training starts. If other programs
-start later, a single busy core slows down every step. To leave cores free for other programs, use fewer
-threads, for example `--threads 2`. See [Train on a busy machine](busy-machine.md). If `zoo` itself is slow
-to start, look at the import times in `zoo plugins`.
+**Training is slow.** zoo uses one thread for each core that is idle when training starts. If other
+programs start later, a single busy core slows down every step. To leave cores free for other programs,
+use fewer threads, for example `--threads 2`. See [Train on a busy machine](busy-machine.md). If `zoo`
+itself is slow to start, check the import times that `zoo plugins` shows.
 
-**A package is not installed.** Exporting, serving and other features require extras. Run the command from
-the hint in the environment of `zoo`.
+**A package is not installed.** Exporting, serving and other features require extras. To install an
+extra, run the command from the hint in the environment where zoo is installed.
 
 **A script needs to detect errors.** Use `--json`, which prints `{"error", "kind", "hint"}`, or the [exit
 code](../reference/errors.md#exit-codes): 1 for errors, 2 for usage errors, and 3 if training diverged.

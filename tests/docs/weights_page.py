@@ -21,30 +21,32 @@ USES = IMAGES / "weights"
 START = """\
 # Weights
 
-The trained models that come with zoo. Each weights file contains a card. [registry.toml](../../registry.toml)
-contains the recipe of each model, which you can run again.
+This page lists the trained models that come with zoo. Each weights file contains a card.
+[registry.toml](../../registry.toml) contains the recipe of each model, so you can train the model again.
 
 ```sh
-zoo list weights                        # all published weights, and which are on this machine
-zoo eval cifar10-resnet20               # measure its metrics again
-zoo train cifar10-resnet20              # train it again; on one thread, bit for bit
-zoo train resnet20 folder --data root=images --from cifar10-resnet20      # start from it
+zoo list weights                        # list all published weights, and show which are on this machine
+zoo eval cifar10-resnet20               # measure the metrics of a model again
+zoo train cifar10-resnet20              # train the model again; bit-identical on one thread
+zoo train resnet20 folder --data root=images --from cifar10-resnet20      # fine-tune the model
 ```
 
-In Python, use `zoo.load("cifar10-resnet20")`. If an architecture has only one published file, you can use
-the name of the architecture instead: `zoo sample gru`.
+In Python, use `zoo.load("cifar10-resnet20")`. If an architecture has only one published weights file,
+you can use the name of the architecture instead: `zoo sample gru`.
 
-The tables show the metrics that `zoo eval` measures for each file on the test split or, if there is none,
-on the validation split. Each file was trained with seed 0. If training takes less than ten minutes, the
-tables also show the mean and standard deviation over three seeds. Matrices are stored in bf16 if the
-rounding changes no metric by more than 0.0005. The time is processor time for training on one thread of an
-AMD EPYC with bf16 instructions, which was also busy with other work.
+The tables show the metrics that `zoo eval` measures for each file on the test split or, if there is no
+test split, on the validation split. Each model was trained with seed 0. If training takes less than ten
+minutes, the tables also show the mean and standard deviation over three seeds. Matrices are stored in
+bf16 if the rounding does not change any metric by more than 0.0005. The time is the CPU time for
+training on one thread of an AMD EPYC with bf16 instructions, on a machine that was also busy with other
+work.
 
-Files of up to 2 MB are part of the wheel. Larger files are in the folder `weights/large` of the repository;
-set [`$ZOO_WEIGHTS`](../how-to/data.md#published-weights) to a folder that contains them.
+The wheel contains all files of up to 2 MB. Larger files are in the repository, in the folder
+`weights/large`. To use the larger files, set [`$ZOO_WEIGHTS`](../how-to/data.md#published-weights) to a
+folder that contains them.
 
-The gallery of the documentation site, which `make docs` builds, has a page for each model. It shows
-examples of the model's output, its learning curve, its recipe and its card.
+The gallery of the documentation site, which `make docs` builds, has a page for each model. The page
+shows examples of the model's output, the learning curve, the recipe and the card.
 """
 TITLES = {
     "text/nietzsche": "Nietzsche, characters",
@@ -79,7 +81,7 @@ def by_dataset(registry: Registry) -> dict[str, Published]:
 def _image(dataset: str) -> Iterable[str]:
     path = IMAGES / f"weights-{dataset.rpartition('/')[2]}.png"
     if path.exists():
-        yield f"![The primary metric against the number of parameters](../images/{path.name})\n"
+        yield f"![Primary metric versus number of parameters](../images/{path.name})\n"
 
 
 def _table(published: Published) -> str:
