@@ -69,7 +69,8 @@ def paths_named(folder: Path, *, paths: int) -> Figure:
         "cards that name files, devices, folders, globs and network names",
         paths,
         max(kept, 0),
-        "paths that no command opened (audit hooks of open, listdir, scandir, glob, sockets and processes)",
+        "paths were not opened by any command (verified with audit hooks for open, listdir, scandir, "
+        "glob, sockets and processes)",
         f"{commands:,} commands",
         tuple(broken),
     )

@@ -415,11 +415,12 @@ def opens_nothing(folder: Path, *, files: int) -> Figure:
             broken += seen.opened
     tried = len(forged) + files
     return Figure(
-        "files opened for forged and mutated ONNX files with a matching checksum, observed by `strace`",
+        "forged and mutated ONNX files with matching checksums, loaded under `strace`",
         tried,
         tried - len(broken),
-        "opened no other file",
-        f"{len(forged)} made by hand; " + ", ".join(f"{ended[how]:,} {how}" for how in sorted(ended)),
+        "did not cause any other file to be opened",
+        f"{len(forged)} were written by hand; outcomes: "
+        + ", ".join(f"{ended[how]:,} {how}" for how in sorted(ended)),
         tuple(broken),
     )
 
@@ -518,7 +519,7 @@ def _use(path: Path, registry: Registry) -> str:
         list(model.predict(inputs, progress=False))
         np.asarray(model.features(inputs, progress=False))
     except ZooError as error:
-        return "refused" if "cannot be used" in str(error) else "failed"
+        return "rejected" if "cannot be used" in str(error) else "failed"
     return "computed"
 
 

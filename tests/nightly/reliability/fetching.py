@@ -46,8 +46,9 @@ def fetched(folder: Path, *, rounds: int, processes: int = 16) -> Figure:
         f"{processes} processes download one file, one of them killed at a random moment",
         2 * rounds,
         2 * rounds - len(broken),
-        "rounds with one intact file and no error, half of them with locks disabled",
-        f"with locks at most {most} transfers; {swept} temporary files of killed processes swept",
+        "rounds ended with one intact file and no error, half of them with locks disabled",
+        f"number of transfers with locks: at most {most}; {swept} temporary files of killed processes "
+        "were removed",
         tuple(broken),
     )
 

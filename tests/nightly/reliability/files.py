@@ -113,8 +113,8 @@ def save_faults(folder: Path, *, every: int = 1) -> Figure:
         "a crash, ENOSPC, EIO or EACCES at every I/O call of a save",
         tried,
         tried - len(broken),
-        "times the new or the previous checkpoint loads, and the next save succeeds",
-        f"{points} calls × {len(KINDS)}",
+        "times, the new or the previous checkpoint loaded and the next save succeeded",
+        f"{points} I/O calls × {len(KINDS)} failures",
         tuple(broken),
     )
 
@@ -285,8 +285,8 @@ def mutated_weights(folder: Path, *, files: int) -> Figure:
         "mutated weights files",
         files,
         files - len(broken),
-        "refused in one sentence, or harmless",
-        f"{loaded:,} harmless",
+        "were rejected with a one-sentence error or were harmless",
+        f"{loaded:,} were harmless",
         tuple(broken),
     )
 
@@ -320,7 +320,7 @@ def flipped_bits(folder: Path, *, flips: int) -> Figure:
         except ZooError:
             pass
     return Figure(
-        "one bit flipped in a weights file", flips, flips - len(broken), "refused", "", tuple(broken)
+        "one bit flipped in a weights file", flips, flips - len(broken), "were rejected", "", tuple(broken)
     )
 
 
@@ -354,11 +354,11 @@ def mutated_others(folder: Path, *, files: int) -> Figure:
             except Exception as error:
                 broken.append(f"{name} {number}: {type(error).__name__}: {str(error)[:200]}")
     return Figure(
-        "mutated cards, registry.toml, checkpoints, images, texts, idx files",
+        "mutated cards, registry.toml files, checkpoints, images, texts and idx files",
         tried,
         tried - len(broken),
-        "refused in one sentence, or harmless",
-        f"{harmless:,} harmless",
+        "were rejected with a one-sentence error or were harmless",
+        f"{harmless:,} were harmless",
         tuple(broken),
     )
 
@@ -489,7 +489,8 @@ def hand_made(folder: Path) -> Figure:
         "hostile weights, cards and archives, written by hand",
         count,
         count - len(broken),
-        "refused in one sentence by `zoo inspect`, `zoo eval` and `zoo sample`, with nothing written",
+        "were rejected with a one-sentence error by `zoo inspect`, `zoo eval` and `zoo sample`, "
+        "which wrote no files",
         f"{len(hostile.FILES)} files, {len(hostile.CARDS)} cards, {len(hostile.ARCHIVES)} archives",
         tuple(broken),
     )

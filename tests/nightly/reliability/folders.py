@@ -136,10 +136,10 @@ def of_the_folder(folder: Path, *, commands: Sequence[str] = tuple(COMMANDS)) ->
     start(folder / "log", _typed, str(here), {}, ["list", "--plugin", "evil.py"]).wait()
     control = [] if mark.exists() else ["code that is named does not run"]
     return Figure(
-        "no code from the current folder runs unless it is named, not even on TAB",
+        "code in the current folder runs only if it is named, even when the user presses TAB",
         len(attempts),
         len(attempts) - len(broken),
-        "attempts that ran none of it",
+        "attempts did not run any of the code",
         broken=(*broken, *control),
     )
 

@@ -134,11 +134,12 @@ def forged(folder: Path, *, files: int) -> Figure:
                 broken.append(f"{case}: {type(error).__name__}: {str(error)[:200]}")
             slowest = max(slowest, (time.perf_counter() - begun, case))
     return Figure(
-        "forged weights and checkpoints, with correct checksums: inspect, load, eval, sample, resume",
+        "forged weights and checkpoints with correct checksums, used by inspect, load, eval, sample "
+        "and resume",
         files,
         files - len(broken),
-        "refused in one sentence, or harmless",
-        f"{harmless:,} harmless; the slowest took {slowest[0]:.1f} s",
+        "were rejected with a one-sentence error or were harmless",
+        f"{harmless:,} were harmless; the slowest took {slowest[0]:.1f} s",
         tuple(broken),
     )
 

@@ -74,10 +74,10 @@ PROMISES: dict[str, Callable[[Path], Figure]] = {
 }
 HEAD = """# Reliability, as tested
 
-`make reliability` writes this table. Each row is a promise, and the result shows how often it was tested.
-The tests run real processes and kill them with real signals. To save time, each process is forked from one
-that has already imported torch. CI runs each test a few times. The times were measured on two cores that
-were also running other work.
+`make reliability` generates this table. Each row describes a promise, and the *result* column shows how many
+of its tests passed. The tests run real processes and kill them with real signals. To save time, each process
+is forked from a process that has already imported torch. CI runs each test a few times. The times were
+measured on two cores that were also running other work.
 
 Only `images/folder` with `cache=false` uses worker processes, which always exit when training ends;
 decoding for the cache uses threads. Runs in several processes are started by torchrun or `--processes`.

@@ -186,8 +186,9 @@ def in_terminal(folder: Path, *, every: int = 1) -> Figure:
         "terminal control sequences in files",
         len(lines),
         len(lines) - len(broken),
-        "commands that printed none of them, only text and zoo's own colors",
-        "each text field of a card, registry.toml, config.toml, checkpoints, class folders, file names",
+        "commands printed only text and zoo's own colors",
+        "tested in every text field of cards, registry.toml, config.toml and checkpoints, and in "
+        "names of files and class folders",
         tuple(broken),
     )
 
@@ -378,7 +379,8 @@ def fuzzed(folder: Path, *, invocations: int) -> Figure:
         "random command lines, in one process",
         invocations,
         invocations - len(broken),
-        "ended as documented: no traceback, known exit code, one strict JSON document, no control sequence",
+        "ended as documented, with a known exit code and valid JSON, and without tracebacks or "
+        "control sequences",
         "",
         tuple(broken),
     )
@@ -479,7 +481,7 @@ def processes(folder: Path, *, invocations: int) -> Figure:
             if problem:
                 broken.append(f"{words} with {name}: {problem}")
     return Figure(
-        "processes whose stdout and stderr are closed, full, or not read",
+        "processes whose stdout and stderr are closed, full or not read",
         invocations,
         invocations - len(broken),
         "ended as documented, without a traceback",

@@ -64,10 +64,11 @@ def small(folder: Path, *, drawn: int, every: int = 1) -> Figure:
         if ended:
             broken.append(f"{case} {ended}")
     return Figure(
-        "memory of inspect, eval, sample, analyze, list, show, train, resume on hostile files of up to 1 MB",
+        "memory used by inspect, eval, sample, analyze, list, show, train and resume for hostile "
+        "files of up to 1 MB",
         tried,
         tried - len({case.split(" took ")[0] for case in broken}),
-        f"commands that used less than {MOST:,} MB and ended with a message",
+        f"commands used less than {MOST:,} MB and ended with a message",
         f"at most {largest[0]:,.0f} MB ({largest[1]})",
         tuple(broken),
     )

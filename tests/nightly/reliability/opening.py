@@ -41,7 +41,7 @@ def never_unpickled(folder: Path) -> Figure:
         f"`pickle.find_class` audit hook during {names}",
         len(commands),
         len(commands) - len(broken),
-        "commands without an event",
+        "commands did not trigger the hook",
         broken=tuple(broken),
     )
 

@@ -55,7 +55,7 @@ def orphans(folder: Path, *, kills: int) -> Figure:
         "the command that starts two processes, or one of the processes, killed within the first 6 s",
         kills,
         kills - len(broken),
-        "times no process left after 30 s, a third of them started by torchrun",
+        "times, all processes had exited after 30 s; a third of the runs were started by torchrun",
         broken=tuple(broken),
     )
 

@@ -86,10 +86,10 @@ def killed(folder: Path, *, twos: int, threes: int) -> Figure:
                 broken.append(f"{run.name} is not bit-equal")
             shutil.rmtree(run)
     return Figure(
-        "one process of a run killed by SIGKILL, and all processes restarted by torchrun",
+        "one process of a run killed by SIGKILL, after which torchrun restarts all processes",
         twos + threes,
         twos + threes - len(broken),
-        f"runs bit-equal, {twos} in two processes and {threes} in three",
+        f"runs were bit-identical, {twos} in two processes and {threes} in three",
         f"{kills} kills",
         tuple(broken),
     )
@@ -122,11 +122,13 @@ def stopped(folder: Path, *, runs: int) -> Figure:
             broken.append(f"{run.name} ({what}), resumed, ended with {code}: {again.said[-300:]}")
         shutil.rmtree(run)
     return Figure(
-        "SIGTERM to one of two processes, to both or to the command, or SIGKILL to the command; then resumed",
+        "runs stopped by SIGTERM to one process, to all processes or to the command, or by SIGKILL "
+        "to the command, and then resumed",
         runs,
         runs - len({text.split()[0] for text in broken}),
-        "times exit code 143 after SIGTERM, no process left, and bit-equal in the end",
-        f"{midway} stopped before their end, {left} left over",
+        "times, the exit code after SIGTERM was 143, all processes exited, and the resumed run was "
+        "bit-identical",
+        f"{midway} runs were stopped before they finished; {left} left a process running",
         tuple(broken),
     )
 

@@ -104,10 +104,10 @@ def killed(folder: Path, *, runs: int) -> Figure:
                     kills += child.wait() == -signal.SIGKILL
                 broken += filter(None, [toy.finish(run)])
     return Figure(
-        "rnn, lstm and resnet-lite killed by SIGKILL at random moments, then resumed until done",
+        "rnn, lstm and resnet-lite killed by SIGKILL at random moments and resumed until they finish",
         runs,
         runs - len(broken),
-        "runs bit-equal",
+        "runs were bit-identical",
         f"{kills} kills",
         tuple(broken),
     )
@@ -133,7 +133,7 @@ def combinations(folder: Path, *, kills: int, names: Sequence[str] = tuple(toys.
         f"{len(names)} combinations of models and options, killed at random moments and resumed",
         kills,
         kills - len(broken),
-        "runs bit-equal",
+        "runs were bit-identical",
         f"{killed_ones} kills",
         tuple(broken),
     )
@@ -164,11 +164,12 @@ def phases(folder: Path, *, kills: int) -> Figure:
             wrong = toy.finish(run)
             broken += [f"{phase}: {wrong}"] if wrong else []
     return Figure(
-        "a run killed in a named phase of writing, killed again while it is restored, then resumed",
+        "a run killed in a named phase of writing, killed again while it restores its state, and "
+        "then resumed",
         kills,
         kills - len(broken),
-        "runs bit-equal",
-        f"{min(kills, len(order))} of {len(order)} phases, such as `{order[0]}`",
+        "runs were bit-identical",
+        f"{min(kills, len(order))} of {len(order)} phases were covered, such as `{order[0]}`",
         tuple(broken),
     )
 
@@ -201,10 +202,10 @@ def every_step(folder: Path, *, toy_names: tuple[str, ...] = tuple(toys.TOYS), e
                 broken += [f"{run} ended with {code}: {child.output}"] if code != 130 else []
                 broken += filter(None, [toy.finish(run)])
     return Figure(
-        "a run of 3 epochs resumed at every step, each time in a new process",
+        "a 3-epoch run resumed after every step, each time in a new process",
         tried,
         tried - len(broken),
-        "steps bit-equal",
+        "resumed runs were bit-identical",
         broken=tuple(broken),
     )
 
@@ -269,11 +270,12 @@ def stopped(folder: Path, *, moments: int, twice: int) -> Figure:
     if slowest > 5:
         broken.append(f"{slowest:.1f} s until saved")
     return Figure(
-        "SIGTERM and SIGINT at random moments: exit code 143 or 130, no process left, resumed bit-equal",
+        "SIGTERM and SIGINT at random moments: exit code 143 or 130, no remaining process, "
+        "bit-identical after resuming",
         len(cases),
         len(cases) - len(broken),
-        "stops",
-        f"{twice * 2} of them by two signals; at most {slowest:.2f} s until the process ended",
+        "stops passed",
+        f"{twice * 2} of them with two signals; each process exited within {slowest:.2f} s",
         tuple(broken),
     )
 
@@ -305,11 +307,11 @@ def saves(folder: Path, *, kills: int) -> Figure:
             broken.append(f"{path.name}: {error}")
         shutil.rmtree(path)
     return Figure(
-        "a process killed while it saves 4 MB again and again",
+        "a process killed while it repeatedly saves 4 MB",
         kills,
         kills - len(broken),
-        "times the newest checkpoint was intact and no file was left over",
-        f"{swept} temporary files of killed processes swept",
+        "times, the newest checkpoint was intact and all temporary files were removed",
+        f"{swept} temporary files of killed processes were removed",
         tuple(broken),
     )
 
@@ -365,13 +367,13 @@ def disk_full(folder: Path, *, levels: int) -> Figure:
                 broken.append(f"{run} lost its last checkpoint")
             broken += filter(None, [toy.finish(run)])
     return Figure(
-        "a disk that fills up (a small tmpfs), at rising sizes"
+        "a disk that fills up (a small tmpfs), with increasing sizes"
         if small_disks
-        else "files that may not grow (RLIMIT_FSIZE), at rising limits",
+        else "files with a size limit (RLIMIT_FSIZE), with increasing limits",
         levels,
         levels - len(broken),
-        "sizes with at most one error and nothing lost, resumed bit-equal",
-        f"{refused} of them refused",
+        "sizes: at most one error, no lost checkpoint, bit-identical after resuming",
+        f"the run failed for {refused} of them",
         tuple(broken),
     )
 
@@ -420,7 +422,8 @@ def not_finite(folder: Path, *, steps: int) -> Figure:
         "a NaN in the loss, a gradient or a weight",
         3 * steps,
         3 * steps - len(broken),
-        "runs ended in that step with exit code 3 and no NaN in a file, resumed bit-equal without it",
+        "runs stopped at that step with exit code 3, wrote no NaN to a file, and were bit-identical "
+        "when resumed without the NaN",
         broken=tuple(broken),
     )
 
@@ -499,7 +502,8 @@ def owners(folder: Path, *, rounds: int, processes: int = 8) -> Figure:
         f"{processes} processes start a run in one directory",
         rounds,
         rounds - len(broken),
-        f"times one process trained, {processes - 1} errors named it, and another could start after its kill",
+        f"times, one process trained, {processes - 1} errors named it, and another process could "
+        "start after it was killed",
         broken=tuple(broken),
     )
 
@@ -548,7 +552,8 @@ def remade(folder: Path, *, rounds: int) -> Figure:
         "a run directory deleted, moved, copied or unlocked during a run, and then used by another run",
         rounds,
         rounds - len(broken),
-        "times the first run stopped, no checkpoint was lost, and no files were mixed",
+        "times, the first run stopped, all checkpoints survived, and the files of the two runs "
+        "stayed separate",
         broken=tuple(broken),
     )
 
@@ -623,12 +628,12 @@ def cost(folder: Path, *, saves: int) -> Figure:
     size = (folder / "cost" / "checkpoint.safetensors").stat().st_size
     median = sorted(times)[len(times) // 2]
     return Figure(
-        "saving an LSTM of 2×512 every 60 s",
+        "saving a 2×512 LSTM every 60 s",
         saves,
         saves,
-        "saves",
-        f"{size / 1e6:.0f} MB in {median * 1e3:.0f} ms (median), {max(times) * 1e3:.0f} ms at most: "
-        f"{100 * median / 60:.2f} % of a minute",
+        "saves succeeded",
+        f"{size / 1e6:.0f} MB in at most {max(times) * 1e3:.0f} ms; the median is {median * 1e3:.0f} ms, "
+        f"or {100 * median / 60:.2f}% of a minute",
     )
 
 

@@ -55,11 +55,11 @@ def mixed(folder: Path, *, threads: int, each: int) -> Figure:
         broken = _at_once(jobs, expected, threads, each)
     count = threads * each
     return Figure(
-        f"{threads} parallel threads, each with {each:,} loads, builds, forward passes, samples and others",
+        f"{threads} parallel threads, each with {each:,} calls that load, build, run or sample a model",
         count,
         count - len(broken),
-        "results equal to those of one thread",
-        f"{len(jobs)} kinds of calls, all on two shared models",
+        "results were equal to those from one thread",
+        f"{len(jobs)} kinds of calls, all on the same two models",
         tuple(broken),
     )
 
@@ -89,11 +89,11 @@ def beside_a_training(folder: Path, *, rounds: int, threads: int = 3) -> Figure:
                 if outcome != alone[name]:
                     broken.append(f"{name}-{number} is not bit-equal")
     return Figure(
-        f"a training while {threads} other threads load, build, sample, evaluate and analyze",
+        f"training while {threads} other threads load, build, sample, evaluate and analyze models",
         tried,
         max(tried - len(broken), 0),
-        "training runs bit-equal to an undisturbed one",
-        f"{answers:,} calls in the meantime, all with the right result" if not broken else "",
+        "training runs were bit-identical to an undisturbed run",
+        f"{answers:,} calls during training, all of which returned the correct result" if not broken else "",
         tuple(broken),
     )
 
