@@ -91,4 +91,5 @@ def test_a_table_of_an_explanation_has_the_numbers_of_published_weights(page: st
     assert len(rows) >= 7
     for name, (parameters, value) in rows.items():
         assert parameters == shown[name][0]
-        assert value == shown[name][1] or page == "char-rnn", name
+        written = shown[name][1].replace(" %", "%")  # the output of zoo has a space there
+        assert value == written or page == "char-rnn", name
