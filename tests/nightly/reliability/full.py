@@ -80,7 +80,8 @@ is forked from a process that has already imported torch. CI runs each test a fe
 measured on two cores that were also running other work.
 
 Only `images/folder` with `cache=false` uses worker processes, which always exit when training ends;
-decoding for the cache uses threads. Runs in several processes are started by torchrun or `--processes`.
+decoding for the cache uses threads. In the tests of distributed training, torchrun or `--processes`
+starts the processes.
 
 | promise | result | seconds |
 |---|---|---|
