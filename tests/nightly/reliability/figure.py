@@ -15,7 +15,7 @@ class Figure:
     tried: int
     kept: int
     unit: str
-    """What is counted, such as `runs bit-equal`."""
+    """What is counted, such as `runs were bit-identical`."""
     more: str = ""
     """Further numbers for the table."""
     broken: tuple[str, ...] = ()
