@@ -48,7 +48,7 @@ IMAGES = "images/entries"
 _ELSEWHERE = {
     "confusion": "images/confusion",
     "neighbors": "images/neighbors",
-    "activations": "images/activations-convnet-bn",
+    "activations": "images/activations-norm-batchnorm",
 }
 Facts = Mapping[str, Any]
 
