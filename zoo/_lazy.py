@@ -20,6 +20,6 @@ def names_in_stub(file: str) -> dict[str, str]:
 
 
 def imported(module: str, name: str) -> object:
-    """Import a name from a module, or the submodule of that name."""
+    """Import a name from a module, or the submodule with that name."""
     found = import_module(module)
     return getattr(found, name) if hasattr(found, name) else import_module(f"{module}.{name}")

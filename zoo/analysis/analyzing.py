@@ -51,21 +51,21 @@ def analyze(
     """Look inside a trained model.
 
     Args:
-        weights: the source of the model, for the manifest.
-        report: called at the start and after each batch with the number of images or tokens done, and the
-            total.
+        weights: where the model came from, for the manifest.
+        report: called at the start and after each batch with the number of images or tokens done so far, and
+            the total.
 
     Raises:
         OptionError: a class, layer, split, index, precision or option is unknown, or the model does not
             support it.
-        SpecError, DataError, UnknownName: the analyzer, an input or the data is missing or not compatible
-        with the model.
+        SpecError, DataError, UnknownName: the analyzer, an input or the data is missing, or is not compatible
+            with the model.
     """
     entry = registry.analyzer(analyzer)
     subject = make_subject(entry, model, card, registry, classes=request.classes, layer=request.layer)
     made = make_analyzer(entry, request.options)
     if request.inputs is not None and "true" in subject.classes:
-        raise OptionError("class 'true' requires labels; your own inputs have none", hint="analyze a split")
+        raise OptionError("class 'true' requires labeled inputs", hint="analyze a split")
     inputs, reference, source = read_inputs(
         request, card, registry, reference=entry.spec.reference, device=device, report=report
     )
@@ -120,7 +120,7 @@ def _items(
     if logits.ndim != 2:
         shape = tuple(logits.shape)
         message = f"{entry.name} requires one prediction per input, but this model returns {shape}"
-        raise SpecError(message, hint="write an analyzer that draws figures of its own for this model")
+        raise SpecError(message, hint="write a custom analyzer that draws figures for this model")
     names = [str(name) for name in inputs.card.preprocess["classes"]]
     probabilities = inputs.task.probabilities(logits.float())
     one_map = "any class" if "class" in entry.spec.ignores else None

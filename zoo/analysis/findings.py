@@ -37,13 +37,14 @@ _LONGEST = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Findings:
-    """The results of an analysis, with its inputs and how it was made.
+    """The results of an analysis, with its inputs and a record of how it was run.
 
     Attributes:
         items: a dict for each map: its `input`, its `class`, that class's `probability`, the map's maximum
             (`peak`), the `predicted` class, its probability, and the `true` class if it is known. For a
-            multi-label task, that is `none` or several classes separated by commas.
-        facts: how the analysis was made: analyzer, options, weights and their hash, data, precision.
+            multi-label task, `true` is `none` or a comma-separated list of classes.
+        facts: how the analysis was run: the analyzer, its options, the weights and their hash, the data and
+            the precision.
     """
 
     analysis: Analysis
@@ -64,7 +65,7 @@ class Findings:
         return None if self.analysis.maps is None else jpeg(self.sheet())
 
     def _repr_png_(self) -> bytes | None:
-        """Return the first figure for a notebook, if there are no maps."""
+        """Return the first figure as a PNG for a notebook, if there are no maps."""
         figures = [draw for name, draw in self.analysis.figures.items() if name.endswith(".png")]
         return figures[0]() if figures and self.analysis.maps is None else None
 
@@ -79,7 +80,7 @@ class Findings:
     def sheet(self, count: int = 64, *, side: int | None = None) -> Image:
         """Return a sheet of the first `count` images, each beside its overlays, with captions.
 
-        The sheet has at most 128 images and overlays altogether.
+        The sheet shows at most 128 images and overlays in total.
 
         Args:
             side: height and width of an image in pixels; by default larger for fewer images.
@@ -113,15 +114,15 @@ class Findings:
 
     @checked
     def write(self, out: Path | str, *, draw: int = 64) -> dict[str, Any]:
-        """Write overlays and maps of the first `draw` images, figures and a manifest; return the manifest.
+        """Write overlays and maps of `draw` images, all figures and a manifest; return the manifest.
 
-        Each class of each image gets an overlay and an array (h, w) of the layer's size; `contact-sheet.png`
-        shows all overlays beside their images. If there are more images than `draw`, `maps.npy` holds all
-        maps, (N, K, h, w). Files of an earlier analysis are removed from the folder if they still match the
-        sha256 in its manifest.
+        For each class of each of the first `draw` images, there is an overlay and an array (h, w) of the
+        layer's size; `contact-sheet.png` shows all overlays beside their images. If there are more images
+        than `draw`, `maps.npy` holds all maps, (N, K, h, w). Files of an earlier analysis are removed from
+        the folder if they still match the sha256 in its manifest.
 
-        Raises OutputError if the folder cannot be written to, SpecError if a figure of the analyzer cannot be
-        drawn or its name cannot be used for a file in the folder.
+        Raises OutputError if the folder cannot be written to, and SpecError if one of the analyzer's figures
+        cannot be drawn or has a name that cannot be used as a file name in the folder.
         """
         out = Path(out)
         require_folder(out)
@@ -161,7 +162,7 @@ class Findings:
     def _maps_to_write(
         self, draw: int, out: Path
     ) -> tuple[dict[str, Callable[[], bytes]], list[dict[str, Any]]]:
-        """Return functions that make the files of images and maps, and the items with their file names."""
+        """Return functions that create the image and map files, and the items with their file names."""
         files: dict[str, Callable[[], bytes]] = {}
         items = [dict(item) for item in self.items]
         maps = self.analysis.maps
@@ -184,9 +185,9 @@ class Findings:
 
 
 def _earlier(out: Path) -> set[str]:
-    """Return the names of an earlier analysis's files, as the manifest in its folder lists them.
+    """Return the names of an earlier analysis's files that are listed in the folder's manifest.
 
-    Only unmodified files count, so that a forged manifest cannot list the user's own files.
+    Only unmodified files are returned, so a forged manifest cannot cause the user's own files to be deleted.
     """
     try:
         if not _is_regular(out / MANIFEST):
@@ -213,7 +214,7 @@ def _write(path: Path, content: bytes) -> str:
 
 
 def _stems(names: list[str], taken: set[str]) -> list[str]:
-    """Return a file name without suffix for each input, numbered if already taken.
+    """Return a file name without a suffix for each input, with a number if the name is already taken.
 
     Long names are truncated; control characters, and characters that UTF-8 cannot encode, become underscores.
     """

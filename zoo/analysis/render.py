@@ -63,7 +63,7 @@ def panel(image: Image.Image, maps: Tensor, items: Sequence[Mapping[str, Any]], 
 
 
 def grid(tiles: Sequence[Image.Image], texts: Sequence[tuple[str, ...]]) -> Image.Image:
-    """Arrange square tiles of one size in rows, with captions of up to two lines."""
+    """Arrange square tiles of the same size in rows, with captions of up to two lines."""
     lines = max(map(len, texts))
     return contact_sheet([_captioned(tile, text, lines) for tile, text in zip(tiles, texts, strict=True)])
 
@@ -81,12 +81,12 @@ def _captioned(tile: Image.Image, text: tuple[str, ...], lines: int) -> Image.Im
 
 
 def tile_side(tiles: int) -> int:
-    """Return the height and width of a sheet's tiles: the fewer tiles, the larger."""
+    """Return the side length of a sheet's tiles in pixels; with fewer tiles, each one is larger."""
     return max(SMALLEST, min(_LARGEST, math.isqrt(_SHEET // tiles)))
 
 
 def contact_sheet(images: Sequence[Image.Image]) -> Image.Image:
-    """Return images of one size in a grid."""
+    """Arrange images of the same size in a grid."""
     width, height = images[0].size
     columns, rows = _columns_and_rows(len(images), width / height)
     sheet = Image.new("RGB", (columns * width, rows * height), style.PAPER)
@@ -96,7 +96,7 @@ def contact_sheet(images: Sequence[Image.Image]) -> Image.Image:
 
 
 def _columns_and_rows(count: int, ratio: float) -> tuple[int, int]:
-    """Return the rows and columns of a grid of images with this aspect ratio: close to 4:3, with few gaps."""
+    """Return the columns and rows that give a grid of such images an aspect ratio near 4:3, with few gaps."""
 
     def badness(columns: int) -> float:
         rows = math.ceil(count / columns)
@@ -107,7 +107,7 @@ def _columns_and_rows(count: int, ratio: float) -> tuple[int, int]:
 
 
 def resized(image: Image.Image, side: int) -> Image.Image:
-    """Resize a square image to this height and width, smoothly if it is enlarged."""
+    """Resize a square image to this side length, with bicubic interpolation if it is enlarged."""
     how = Image.Resampling.BICUBIC if image.width < side else Image.Resampling.LANCZOS
     return image if image.width == side else image.resize((side, side), how)
 

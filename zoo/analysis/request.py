@@ -19,7 +19,7 @@ from zoo.registry.registry import Registry
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What to analyze and how; `zoo.Model.analyze` describes each part."""
+    """What to analyze and how; `zoo.Model.analyze` documents each field."""
 
     inputs: object = None
     split: Split | None = None
@@ -46,7 +46,7 @@ def read_inputs(
     Args:
         reference: the split to compare with; empty if there is none.
 
-    Raises OptionError if both inputs and a split are given, and any error from opening them.
+    Raises OptionError if both inputs and a split are given. Errors from opening them are also raised.
     """
     task = make_task(registry, card.task)
     context = context_of(card, registry)

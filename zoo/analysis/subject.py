@@ -41,7 +41,7 @@ def make_subject(
     if layer is not None:
         if not spec.takes_layer:
             choosing = ", ".join(other.name for other in analyzers if other.takes_layer)
-            raise OptionError(f"{entry.name} does not accept a layer", hint=f"these analyzers do: {choosing}")
+            raise OptionError(f"{entry.name} does not accept a layer", hint=f"use one of: {choosing}")
         landmarks["features"] = layer_path(layer, landmarks, model)
     lacking = " and ".join(spec.lacks(landmarks)).replace("|", " or ")
     if lacking:
@@ -62,7 +62,7 @@ def make_subject(
 
 
 def _class(given: str, card: Card) -> Any:
-    """Return a class of `Subject.classes` by name or number. Raises OptionError if the model lacks it."""
+    """Return a class for `Subject.classes`, given its name or number. Raises OptionError if it is unknown."""
     names = [str(name) for name in card.preprocess.get("classes", ())]
     if not names:
         raise OptionError(f"the model is for {card.task} and has no classes")

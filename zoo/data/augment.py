@@ -1,7 +1,7 @@
 """Random augmentation of a batch of images, on the device and for the whole batch at once.
 
-Each image has separate random numbers from a CPU generator, so results are the same on every device, and for
-any number of processes that divide a batch.
+A CPU generator produces separate random numbers for each image, so results are the same on every device and
+for any number of processes that share a batch.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Draws:
     Args:
         generator: a CPU generator.
         count: number of images in the whole batch.
-        places: the images to generate numbers for, as integers (n,); by default, all.
-        turns: which images of the whole batch are mirrored in this epoch, if flips alternate, as booleans
-            (count,); by default, random.
+        places: indices (n,) of the images to generate numbers for; by default, all images.
+        turns: booleans (count,), True for each image of the whole batch to mirror in this epoch, if flips
+            alternate; by default, images are mirrored at random.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Draws:
         self._places = slice(None) if places is None else places
 
     def turns(self) -> Tensor:
-        """Return which images are mirrored in this epoch, as booleans (n,)."""
+        """Return booleans (n,), True for each image to mirror in this epoch."""
         return self.uniform() < 0.5 if self._turns is None else self._turns[self._places]
 
     def uniform(self) -> Tensor:
@@ -52,13 +52,13 @@ class Draws:
 
 
 def crop(images: Tensor, draws: Draws) -> Tensor:
-    """Crop each image at its own offset after padding it with zeros by an eighth (4 pixels of 32)."""
+    """Pad each side of an image with zeros by an eighth (4 of 32 pixels), and crop it at a random offset."""
     pad = max(1, images.shape[2] // 8)
     return _windows(F.pad(images, (pad, pad, pad, pad)), pad, draws)
 
 
 def translate(images: Tensor, draws: Draws) -> Tensor:
-    """Shift each image by up to a sixteenth (2 pixels of 32) in both directions, with reflected borders."""
+    """Shift each image by up to a sixteenth (2 of 32 pixels) along each axis, with reflected borders."""
     pad = max(1, images.shape[2] // 16)
     for axis in (2, 3):
         size = images.shape[axis]
@@ -68,23 +68,23 @@ def translate(images: Tensor, draws: Draws) -> Tensor:
 
 
 def flip(images: Tensor, draws: Draws) -> Tensor:
-    """Flip each image horizontally with probability one half."""
+    """Flip each image horizontally with probability 0.5."""
     return _mirrored(images, draws.uniform() < 0.5)
 
 
 def alternating_flip(images: Tensor, draws: Draws) -> Tensor:
-    """Flip each image horizontally in every second epoch, starting with half of the images in the first.
+    """Flip half of the images horizontally in the first epoch, the other half in the next, and so on.
 
-    Any two consecutive epochs therefore show both sides of every image, whereas random flips show half of the
-    images twice from the same side (Jordan 2024, arXiv 2404.00498, section 3.6).
+    Any two consecutive epochs therefore include both orientations of every image, whereas random flips repeat
+    the same orientation for half of the images (Jordan 2024, arXiv 2404.00498, section 3.6).
     """
     return _mirrored(images, draws.turns())
 
 
 def cutout(images: Tensor, draws: Draws) -> Tensor:
-    """Set a square, a quarter as wide as the image, around a random pixel to zero (DeVries & Taylor 2017).
+    """Set a square around a random pixel to zero (DeVries & Taylor 2017).
 
-    Part of the square may lie outside the image.
+    The square is a quarter as wide as the image, and part of it may lie outside the image.
     """
     height, width = images.shape[2:]
     side = max(1, height // 4)
@@ -112,7 +112,7 @@ def augment(images: Tensor, names: Sequence[str], draws: Draws) -> Tensor:
 
 
 def _mirrored(images: Tensor, which: Tensor) -> Tensor:
-    """Flip some images horizontally; `which` are booleans (B,) on the CPU."""
+    """Flip the images horizontally for which `which`, booleans (B,) on the CPU, is True."""
     flipped = moved(which.nonzero().squeeze(1), images.device)
     images = images.clone()
     images[flipped] = images[flipped].flip(3)
@@ -120,7 +120,7 @@ def _mirrored(images: Tensor, which: Tensor) -> Tensor:
 
 
 def _windows(padded: Tensor, pad: int, draws: Draws) -> Tensor:
-    """Cut a random window for each image out of (B, C, H + 2 pad, W + 2 pad)."""
+    """Cut a random window out of each padded image, (B, C, H + 2 pad, W + 2 pad)."""
     count, _, height, width = padded.shape
     windows = padded.unfold(2, height - 2 * pad, 1).unfold(3, width - 2 * pad, 1)
     rows, columns = moved(draws.integers(2 * pad + 1), padded.device)

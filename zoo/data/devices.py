@@ -10,7 +10,7 @@ def moved(tensor: Tensor, device: str | torch.device, dtype: torch.dtype | None 
     """Copy a host tensor to a device, and convert it there if a dtype is given.
 
     A copy from pageable memory waits until the GPU is idle, so the tensor is first copied to pinned memory.
-    It is also made contiguous there, since copying a tensor with gaps is not direct either.
+    The pinned copy is contiguous, since a tensor with gaps cannot be copied directly either.
     """
     if tensor.device == torch.device(device) and dtype in (None, tensor.dtype):
         return tensor

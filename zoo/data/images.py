@@ -59,9 +59,9 @@ _SCAN = b"\xff\xda"
 
 
 def read_image(path: Path, *, size: int, channels: int) -> tuple[Pixels, bytes]:
-    """Return an image as `decode` does, uint8 (channels, size, size), and the file's bytes.
+    """Return an image as uint8 (channels, size, size), like `decode`, and the bytes of its file.
 
-    Raises DataError if it cannot be read.
+    Raises DataError if the file cannot be read.
     """
     with _explained(path):
         content = read_regular(path, most=MAX_BYTES)
@@ -69,7 +69,7 @@ def read_image(path: Path, *, size: int, channels: int) -> tuple[Pixels, bytes]:
 
 
 def image_reader(*, size: int, channels: int) -> InputReader:
-    """Return the reader of a model's images: `as_image` of each, with -1 in place of a label."""
+    """Return the reader of a model's images: it calls `as_image`, and returns -1 in place of the label."""
 
     def read(source: Any) -> tuple[Pixels, int]:
         return as_image(source, size=size, channels=channels), -1
@@ -79,7 +79,7 @@ def image_reader(*, size: int, channels: int) -> InputReader:
 
 
 def _refuse(path: Path) -> str:
-    """Return the reason that a file is not an image, by its suffix and content; empty if it may be one."""
+    """Return why a file is not an image, based on its suffix and content; empty if it may be one."""
     if path.suffix.lower() not in SUFFIXES:
         with suppress(OSError):  # reading it again says why
             return "" if pixels_of(read_regular(path, most=MAX_BYTES)) else "not an image"
@@ -87,28 +87,28 @@ def _refuse(path: Path) -> str:
 
 
 def as_image(source: Any, *, size: int, channels: int) -> Pixels:
-    """Return an image as `decode` does, uint8 (channels, size, size).
+    """Return an image as uint8 (channels, size, size), like `decode`.
 
     Args:
-        source: the path or the bytes of a file; a Pillow image; or uint8 numbers: a NumPy array, (H, W) or
-            (H, W, 1, 3 or 4), or a torch tensor, (H, W) or (1, 3 or 4, H, W).
+        source: the path or the bytes of a file; a Pillow image; or uint8 values: a NumPy array, (H, W) or (H,
+            W, 1, 3 or 4), or a torch tensor, (H, W) or (1, 3 or 4, H, W).
 
     Raises:
         DataError: a file cannot be read, or an image has no pixels or an unsupported type.
-        OptionError: the source is something else.
+        OptionError: the source is of any other type or shape.
     """
     return _pixels(_square_of(source, size, "RGB" if channels == 3 else "L"))
 
 
 def read_square(source: Any, *, at_most: int) -> Image.Image:
-    """Return the central square of an image in color, before `as_image` resizes it.
+    """Return the central square of an image in color, at the image's resolution.
 
-    It keeps the image's resolution, up to `at_most` pixels.
+    A square of more than `at_most` pixels per side is scaled down.
 
     Args:
         source: as in `as_image`.
 
-    Raises the errors of `as_image`.
+    Raises the same errors as `as_image`.
     """
     return _square_of(source, at_most, "RGB", enlarge=False)
 
@@ -119,7 +119,7 @@ def _pixels(square: Image.Image) -> Pixels:
 
 
 def _square_of(source: Any, size: int, mode: str, *, enlarge: bool = True) -> Image.Image:
-    """Return the central square of any image in a mode, resized. Raises as `as_image` does."""
+    """Return the central square of any image, resized and in a mode. Raises the same errors as `as_image`."""
     if isinstance(source, str | Path | bytes):
         with _explained("the input" if isinstance(source, bytes) else source):
             content = source if isinstance(source, bytes) else read_regular(source, most=MAX_BYTES)
@@ -151,8 +151,8 @@ def _image(source: Any) -> Image.Image:
     else:
         pixels, wanted = source, "(H, W) or (H, W, 1, 3 or 4)"
     if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4)):
-        hint = "give several images as a list"
-        raise OptionError(f"an image must be {wanted} (got {tuple(source.shape)})", hint=hint)
+        hint = "pass several images as a list"
+        raise OptionError(f"an image must have the shape {wanted} (got {tuple(source.shape)})", hint=hint)
     pixels = pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
     if not pixels.size:
         raise DataError("the image cannot be read: it has no pixels")
@@ -179,20 +179,20 @@ def _explained(what: object) -> Generator[None]:
 def decode(content: bytes, *, size: int, channels: int) -> Pixels:
     """Return an encoded image as uint8 (channels, size, size): its central square, resized.
 
-    The image is rotated as its EXIF data says. Transparent pixels are blended with white, 16-bit gray is
+    The image is rotated according to its EXIF data. Transparent pixels are blended with white, 16-bit gray is
     scaled to 8 bits, and only the first frame of an animation is used.
 
     Raises:
-        DecompressionBombError: the header announces more than MAX_PIXELS.
-        ValueError: the pixels are floating-point numbers, there is only one pixel, or the file has too much
-            data before them, too many pieces, scans or comments, or too much EXIF data.
+        DecompressionBombError: the image has more than MAX_PIXELS pixels, according to its header.
+        ValueError: the pixels are floating-point numbers, there is only one pixel, the file has too many
+            pieces, scans or comments, or there is too much EXIF data or other data before the pixels.
         Exception: any other error that Pillow raises for a damaged image.
     """
     return _pixels(_square(content, size, "RGB" if channels == 3 else "L"))
 
 
 def pixels_of(content: bytes) -> int:
-    """Return the number of pixels that the header of an encoded image states; 0 if it cannot be read."""
+    """Return an encoded image's number of pixels, according to its header; 0 if the header cannot be read."""
     try:
         with _opened(content) as opened:
             return opened.width * opened.height
@@ -240,7 +240,10 @@ class _Pieces(io.BytesIO):
 
 
 def _square(content: bytes, size: int, mode: str, *, enlarge: bool = True) -> Image.Image:
-    """Return the central square of an encoded image in a mode, resized. Raises like `decode`."""
+    """Return the central square of an encoded image, resized and in a mode.
+
+    Raises the same errors as `decode`.
+    """
     if not content:
         raise ValueError("it is empty")
     with _opened(content) as opened:
@@ -258,7 +261,10 @@ def _square(content: bytes, size: int, mode: str, *, enlarge: bool = True) -> Im
 
 
 def _turn_upright(image: Image.Image) -> None:
-    """Rotate an image as its EXIF data says. Raises ValueError if there is too much EXIF data to parse."""
+    """Rotate an image according to its EXIF data.
+
+    Raises ValueError if there is too much EXIF data to parse.
+    """
     image.load()  # a PNG may have it after the pixels
     for name in ("exif", "Raw profile type exif"):
         if len(image.info.get(name, "")) > MAX_EXIF:
@@ -269,9 +275,10 @@ def _turn_upright(image: Image.Image) -> None:
 
 
 def _central_square(image: Image.Image, size: int, mode: str) -> Image.Image:
-    """Return the central square in a mode, resized strip by strip in width, and then in height.
+    """Return the central square in a mode, with its width resized strip by strip, and then its height.
 
-    Pillow resizes in this order too and rounds to 8 bits in between, so the strips do not change any pixel.
+    Pillow also resizes in this order and rounds to 8 bits in between, so using strips does not change any
+    pixel.
     """
     if image.size == (size, size):
         return _flat(image, mode)

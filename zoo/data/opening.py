@@ -59,11 +59,12 @@ def require_splits(entry: Entry[DatasetSpec], dataset: Dataset) -> None:
 
 
 def open_to_train(entry: Entry[DatasetSpec], recipe: Recipe) -> Dataset:
-    """Open the dataset of a recipe, to train on it.
+    """Open the dataset of a recipe for training.
 
-    Raises, besides what `open_dataset` raises:
-        SpecError: it has no val or test split, or its fingerprint is not a string.
-        DataError: a name in it or in the recipe cannot be written to a card, or the card would be too large.
+    Raises, in addition to the errors of `open_dataset`:
+        SpecError: the dataset has no val or test split, or its fingerprint is not a string.
+        DataError: a name in the dataset or in the recipe cannot be stored in a card, or the card would be too
+            large.
     """
     dataset = open_dataset(entry, recipe.data)
     require_splits(entry, dataset)
@@ -75,7 +76,7 @@ def open_to_train(entry: Entry[DatasetSpec], recipe: Recipe) -> Dataset:
     card = json.dumps(names, ensure_ascii=False, default=str, separators=(",", ":"))
     if strange := re.search(r'"[^"]*[\ud800-\udfff][^"]*"', card):
         hint = "rename the file or folder: its name cannot be stored in weights or config.toml"
-        raise DataError(f"{strange[0][1:-1]!a} is not a UTF-8 name", hint=hint)
+        raise DataError(f"{strange[0][1:-1]!a} is not valid UTF-8", hint=hint)
     if too_large(card + "," * _FOR_METRICS):
         size = f"{len(card.encode()):,} bytes, or too many values"
         message = f"the card of weights trained on {entry.name} would be too large to load ({size})"
@@ -123,7 +124,7 @@ def decidable(entry: Entry[DatasetSpec]) -> set[str]:
 def options_to_fine_tune(
     entry: Entry[DatasetSpec], card: Card, task: Task, given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the options, besides those of the preset and the user, that make a dataset suit the weights.
+    """Return additional dataset options, besides the preset's and the user's, that the weights require.
 
     Args:
         card: card of the weights.
@@ -155,7 +156,8 @@ def open_fed(
         task: the task of the card.
         dataset: a different dataset; its options have their defaults, except those that the model requires.
         data: options of the dataset, which override the card's.
-        whole: use all of a different dataset as test split, if neither it nor `data` defines splits.
+        whole: use all items of a different dataset as the test split, if neither the dataset nor `data`
+            defines splits.
 
     Raises:
         UnknownName, SpecError, OptionError, DataError: the data does not exist or is not compatible with the
@@ -181,7 +183,7 @@ def open_fed(
     reading = {name: value for name, value in task.reading(card, opened).items() if name in safe}
     overruled = ", ".join(name for name in reading if name in given)
     if overruled:
-        warn(f"the model reads text with its own {overruled}; --data cannot change that")
+        warn(f"--data cannot change {overruled}: the model requires the values used in training")
     if reading:
         opened = open_dataset(entry, {**options, **reading})
     if own and not _is_of(card, opened):
@@ -193,12 +195,12 @@ def open_fed(
 
 
 def split_name(dataset: Dataset, split: Split) -> str:
-    """Return the name of a split: `all` for a test split with all of the data."""
+    """Return the name of a split: `all` for a test split that holds all of the data."""
     return "all" if split == "test" and not any(len(dataset.split(name)) for name in SPLITS[:2]) else split
 
 
 def _is_of(card: Card, opened: Dataset) -> bool:
-    """Return whether data is the data that a model was trained on."""
+    """Return whether a dataset is the one that a model was trained on."""
     return opened.fingerprint == card.dataset.fingerprint
 
 

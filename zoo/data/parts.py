@@ -1,10 +1,10 @@
-"""Divide a batch among several processes. Torch-free."""
+"""Divide a batch among processes. Torch-free."""
 
 from __future__ import annotations
 
 
 def part_of(count: int, *, rank: int, world_size: int) -> tuple[slice, float]:
-    """Return the slice of a batch for a process, and the process's share of the batch.
+    """Return the slice of a batch that a process reads, and the slice's share of the batch.
 
     The parts are contiguous, and their sizes differ by at most one. If a batch has fewer items than there are
     processes, each process uses all items, since a model may not support empty batches. Then only the first

@@ -25,13 +25,13 @@ T = TypeVar("T")
 
 
 class Unread(NamedTuple):
-    """The reason that an item could not be read, in place of the item."""
+    """The reason that an item could not be read; it replaces the item."""
 
     why: str
 
 
 def workers(threads: int | None) -> int:
-    """Return the number of reading threads: as requested, or one for each core, at most eight."""
+    """Return the number of reading threads: the requested number, or one per core, up to eight."""
     return threads or min(_MOST_THREADS, os.cpu_count() or 1)
 
 
@@ -84,7 +84,7 @@ def _read_ahead(
 def _while_quick(
     sources: Iterable[Source], attempt: Callable[[Source], Any]
 ) -> Generator[tuple[Source, Any], None, bool]:
-    """Yield sources and their items until reading proves slow; return whether it did."""
+    """Yield sources and their items until reading turns out to be slow; return whether it is slow."""
     spent = 0.0
     for number, source in enumerate(sources):
         began = time.perf_counter()

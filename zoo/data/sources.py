@@ -1,6 +1,6 @@
 """Find the user's own inputs, one by one: files, folders, patterns, and objects in memory.
 
-Only the names in one folder at a time are kept, so memory does not grow with the number of inputs.
+Only one folder's names are kept at a time, so memory use does not grow with the total number of inputs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Source(NamedTuple):
     Attributes:
         name: its path, `-` for stdin, or `input 0`, `input 1`, ... for inputs without a path.
         value: argument of `InputReader.read`.
-        error: why it cannot be read; empty if it can.
+        error: why the input cannot be read; empty if it can be read.
     """
 
     name: str
@@ -40,15 +40,15 @@ class Source(NamedTuple):
 def find(inputs: object, reader: InputReader, *, leave: Collection[Path] = ()) -> Iterator[Source]:
     """Yield each input in order; inputs in a folder or matching a pattern are sorted by name.
 
-    Folders include their subfolders. In folders, hidden files, hidden folders, linked folders and folders
-    with the findings of an analysis are skipped. A path that does not exist and contains `*`, `?` or `[` is a
-    pattern, in which `**` matches any folders. The path `-` is stdin: a list of paths, one per line; or text,
-    if strings are inputs.
+    Subfolders are searched too, but hidden files, hidden folders, linked folders and folders with the
+    findings of an analysis are skipped. A path that does not exist and contains `*`, `?` or `[` is a pattern,
+    in which `**` matches any number of folders. The path `-` means stdin, which contains text if strings are
+    inputs, and otherwise a list of paths, one per line.
 
     Args:
         inputs: an input, or any iterable of inputs, which is read lazily. The content of an open file is one
             input.
-        leave: files and folders to skip, such as those being written.
+        leave: files and folders to skip, such as output files.
     """
     alone = isinstance(inputs, str | bytes | Path | IOBase) or hasattr(inputs, "shape")
     several = cast("Iterable[object]", inputs if isinstance(inputs, Iterable) and not alone else [inputs])
@@ -56,12 +56,12 @@ def find(inputs: object, reader: InputReader, *, leave: Collection[Path] = ()) -
 
 
 def require(inputs: object, reader: InputReader) -> None:
-    """Raise an error for unsupported inputs before any is read.
+    """Raise an error for unsupported inputs before any input is read.
 
     Raises:
         DataError: a path in `named` is missing, a pattern has no match, a folder has no inputs, or a file has
             the wrong type.
-        OptionError: the inputs are something else, such as a dict.
+        OptionError: the inputs are of an unsupported type, such as a dict.
     """
     if isinstance(inputs, Mapping | int | float | None):
         got = "nothing" if inputs is None else f"an object of type {type(inputs).__name__}"
@@ -80,7 +80,7 @@ def named(inputs: object, reader: InputReader) -> list[str]:
 
 
 def _require(path: str, reader: InputReader) -> None:
-    """Raise DataError unless a path can be read as input."""
+    """Raise DataError unless a path can be read as an input."""
     first, name = next(_of_path(path, reader, ())), _readable(path)
     if first.name != name:  # found in a folder, or by a pattern
         return
@@ -106,14 +106,14 @@ def _each(inputs: Iterable[object], reader: InputReader, left: Collection[str]) 
 
 
 def _of_open(name: str, file: Any, reader: InputReader) -> Source:
-    """Return the content of an open file as an input, or the reason that it cannot be one."""
+    """Return the content of an open file as an input, or the reason that it cannot be used."""
     try:
         content = file.read()
     except (OSError, ValueError) as error:  # it is closed, only open for writing, or not text
         return Source(name, error=f"cannot be read: {error}")
     if isinstance(content, str) != reader.strings:
         how = "as text" if reader.strings else "in binary mode"
-        return Source(name, error=f"cannot be read: it must be open {how}")
+        return Source(name, error=f"cannot be read: it must be opened {how}")
     return Source(name, content)
 
 
@@ -149,7 +149,7 @@ def _of_path(path: str, reader: InputReader, left: Collection[str]) -> Iterator[
 
 
 def _matches(pattern: Path) -> list[str]:
-    """Return the paths that match a pattern, sorted; hidden ones only where the pattern names them."""
+    """Return the paths that match a pattern, sorted; hidden paths match only if the pattern names them."""
     root, parts = Path(pattern.anchor), pattern.parts[bool(pattern.anchor) :]
     named = {part for part in parts if part.startswith(".")}
     skipped = len(root.parts)
@@ -212,5 +212,5 @@ def _of_analysis(manifest: str) -> bool:
 
 
 def _readable(path: str) -> str:
-    """Return a path as valid UTF-8 text: other bytes are written as escapes."""
+    """Return a path as valid UTF-8 text, with all other bytes escaped."""
     return path if path.isascii() else path.encode(errors="backslashreplace").decode()

@@ -16,12 +16,12 @@ from zoo.interfaces import Dataset, Split
 def normalized_as(dataset: Dataset, mean: Sequence[float], std: Sequence[float], *, what: str) -> Dataset:
     """Return a view of images, normalized with a different mean and standard deviation per channel.
 
-    Raises DataError if the images have a different number of channels; `what` names the owner of the
-    statistics.
+    Raises DataError if the images have a different number of channels; `what` describes the model that
+    requires these statistics.
     """
     channels = len(dataset.preprocess["mean"])
     if channels != len(mean):
-        raise DataError(f"{what} reads images of {len(mean)} channels, but the data has {channels}")
+        raise DataError(f"{what} requires images with {len(mean)} channels, but the data has {channels}")
     return View(
         dims=dataset.dims,
         preprocess={**dataset.preprocess, "mean": [*mean], "std": [*std]},
@@ -41,7 +41,7 @@ def of_items(items: Any, card: Card, *, fingerprint: str = "") -> View:
 
 
 def as_tensors(item: Any) -> Any:
-    """Convert the arrays of an item, which may be a tuple, to tensors."""
+    """Convert the arrays of an item to tensors; an item may be a tuple."""
     if isinstance(item, tuple):
         return tuple(map(as_tensors, cast("tuple[Any, ...]", item)))
     return torch.from_numpy(item) if isinstance(item, np.ndarray) else item

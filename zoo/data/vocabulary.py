@@ -1,4 +1,4 @@
-"""Convert text to tokens and back, as a card describes: prompting a model needs no dataset. Torch-free."""
+"""Convert text to tokens and back, as a card specifies; no dataset is required. Torch-free."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ class Vocabulary:
     Args:
         preprocess: `{"tokens": "char" | "word", "lower": bool, "newline_eos": bool, "backwards": bool,
             "vocabulary": [...], "specials": n}`, from a dataset or a card; the first four are optional and
-            default to `"char"` and False. The first `specials` tokens are not text; number 0 is `<unk>`. With
-            `newline_eos`, a newline is encoded as the special `<eos>` and decoded from it.
+            default to `"char"` and False. The first `specials` tokens do not represent text; token 0 is
+            `<unk>`. With `newline_eos`, a newline is encoded as the special token `<eos>`, and `<eos>` is
+            decoded to a newline.
 
     Attributes:
-        tokens: the tokens as `preprocess` lists them.
-        texts: the text of each number: its token, or a newline for `<eos>`.
-        drawable: the numbers that stand for text, which sampling may generate.
+        tokens: the tokens, as listed in `preprocess`. texts: the text for each number: its token, or a
+            newline for `<eos>`.
+        drawable: the numbers of the tokens that represent text, which sampling may generate.
         backwards: whether the model reads from the end. `encode` and `decode` do not reverse anything.
     """
 
@@ -45,7 +46,7 @@ class Vocabulary:
         return len(self.tokens)
 
     def options(self) -> dict[str, Any]:
-        """Return the dataset options that read text in this way."""
+        """Return the dataset options with which a dataset reads text in the same way."""
         return {
             "tokens": self.kind,
             "lower": self.lower,
@@ -57,7 +58,8 @@ class Vocabulary:
     def encode(self, text: str) -> tuple[list[int], list[str]]:
         """Return the number of each token, and the tokens that are not in the vocabulary, sorted.
 
-        If the vocabulary has the first word only with a space before it, that token is used.
+        If the vocabulary contains the first word only with a space before it, the token with the space is
+        used.
 
         Raises SpecError for an unknown kind of tokens.
         """
@@ -72,13 +74,13 @@ class Vocabulary:
         return self._numbers.get(token, 0)
 
     def decode(self, numbers: Iterable[int]) -> str:
-        """Decode numbers to text; a special token becomes its name, `<eos>` a newline."""
+        """Decode numbers to text; `<eos>` becomes a newline, and any other special token becomes its name."""
         return "".join(self.texts[number] for number in numbers)
 
 
 @runtime_checkable
 class WritesText(Protocol):
-    """A processor for models that generate text token by token; their task is a `CarriesState`."""
+    """A processor for models that generate text token by token; their task implements `CarriesState`."""
 
     def vocabulary(self, preprocess: Mapping[str, Any]) -> Vocabulary:
         """Return the vocabulary of a model, from the `preprocess` of its card."""
@@ -95,8 +97,9 @@ def text_metrics(loss: float, preprocess: Mapping[str, Any]) -> dict[str, float]
 def tokenize(text: str, kind: str) -> list[str]:
     """Split text into tokens; joining them restores the text.
 
-    A token is a character (`"char"`); or a word or a run of punctuation, with the space before it (`"word"`),
-    where every other whitespace character is a separate token. Raises SpecError for an unknown kind.
+    A token is a character (`"char"`), or a word or a run of punctuation, together with the space before it
+    (`"word"`). With `"word"`, every other whitespace character is a separate token. Raises SpecError for an
+    unknown kind.
 
     >>> tokenize("Thus spoke,  he.", "word")
     ['Thus', ' spoke', ',', ' ', ' he', '.']

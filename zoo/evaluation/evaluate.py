@@ -1,4 +1,4 @@
-"""Evaluate a trained model on data, prepared as its card says."""
+"""Evaluate a trained model on data that is prepared as its card specifies."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ def evaluate(
     """Return `{dataset, split, count, unit, tta, metrics, baseline, better_than_baseline}` for a model.
 
     `baseline` has the metrics of a random baseline; a result that is no better causes a warning. `split` may
-    be `all`. Classifiers add `classes` (each one's count and accuracy, or average precision),
-    `missing_classes` (classes without an image) and `confusion[label][predicted]`.
+    be `all`. For classifiers, the result also has `classes` (each class's count and its accuracy or average
+    precision), `missing_classes` (classes without images) and `confusion[label][predicted]`.
 
     Args:
-        split: by default `test`, or `val` if there is no test split; or all data of a different dataset
-            without splits.
+        split: by default `test`, or `val` if there is no test split; or, for a different dataset without
+            splits, all of its data.
         dataset, data: a dataset to use instead of the training data, and options that override the card's.
         tta: average the predictions for several views of each input, if the task supports it.
         report: called after each batch.
 
-    Raises Diverged if a metric is not finite, and what `open_fed` raises.
+    Raises Diverged if a metric is not finite, and the same errors as `open_fed`.
     """
     task = make_task(registry, card.task)
     model = _views(runner.module, task) if tta else runner.module

@@ -45,9 +45,9 @@ class Inputs:
     """Inputs in order. Each iteration yields batches as `Task.eval_batches` does.
 
     Attributes:
-        names: the name of each image, such as a file or `test-00005`; empty for a text.
-        sources: the source of each image, or of each part of a text: the user's own inputs, or the files of a
-            split.
+        names: the name of each image, such as a file path or `test-00005`; empty for text.
+        sources: the source of each image, or of each part of a text: one of the user's own inputs, or a file
+            of a split.
         items: images and labels, -1 if unknown, as in `Dataset.split`; or tokens.
         boxes: for each image, the boxes of its objects by class number, if the data has them.
         context: maximum number of tokens that the model reads from an empty state; 0 for no limit. With a
@@ -93,10 +93,10 @@ class Inputs:
         return [int(target)] if target >= 0 else None
 
     def image(self, number: int, *, at_most: int) -> Image:
-        """Return an image to draw on, square and in color.
+        """Return a square color image to draw on.
 
-        If it was read from a file or an image, it is the central square at full resolution, up to `at_most`
-        pixels. Otherwise it is the model's input.
+        For an input that was read from an image, it is the image's central square at full resolution, up to
+        `at_most` pixels per side. Otherwise, it is the model's input.
         """
         from PIL.Image import fromarray
 
@@ -110,9 +110,9 @@ class Inputs:
 
 
 def of_own(card: Card, task: Task, given: object) -> Inputs:
-    """Read the user's own inputs, as `zoo.data.sources.find` finds them; several texts are read as one.
+    """Read the user's own inputs, as `zoo.data.sources.find` finds them; several texts are joined.
 
-    Warns of those that are missing or cannot be read.
+    Warns of inputs that are missing or cannot be read.
 
     Raises:
         DataError: no input can be read, or one of several texts cannot be read.
@@ -135,7 +135,7 @@ def of_own(card: Card, task: Task, given: object) -> Inputs:
 
 
 def _read(reader: InputReader, given: object, *, whole: bool) -> tuple[list[Source], list[Any]]:
-    """Return the inputs that can be read, and their items; with `whole`, all of them or an error."""
+    """Return the readable inputs and their items; with `whole`, raise an error unless all can be read."""
     require(given, reader)
     if reader.notice:
         warn(reader.notice)
@@ -158,10 +158,10 @@ def _read(reader: InputReader, given: object, *, whole: bool) -> tuple[list[Sour
 
 
 def of_split(card: Card, task: Task, dataset: Dataset, split: Split, indices: Sequence[int] | None) -> Inputs:
-    """Return a split, or some of its images by index, from 0.
+    """Return a split, or only the images at some indices, counted from 0.
 
     Raises:
-        DataError: it is empty.
+        DataError: the split is empty.
         OptionError: an index is out of range, or indices are given for a text.
     """
     items = dataset.split(split)
@@ -169,7 +169,7 @@ def of_split(card: Card, task: Task, dataset: Dataset, split: Split, indices: Se
         raise DataError(f"the {split} split is empty" if len(items) == 0 else "no image was selected")
     if isinstance(task, CarriesState):
         if indices is not None:
-            raise OptionError("--indices selects items, but the model reads a sequence")
+            raise OptionError("--indices cannot be used with a model that reads a sequence")
         return Inputs(card=card, task=task, names=[], items=items)
     chosen = range(len(items)) if indices is None else indices
     for index in chosen:

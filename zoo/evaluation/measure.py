@@ -73,7 +73,7 @@ def measure(
 def steps_of(
     model: nn.Module, task: Task, batches: Iterable[Batch], *, context: int, trusted: bool
 ) -> Generator[tuple[Batch, Step]]:
-    """Yield the step of a model on each batch of an evaluation, as `measure` runs it."""
+    """Run the model on each batch of an evaluation, as `measure` does; yield each batch with its step."""
     state = None
     model = windowed(model, context)
     with evaluating(model):
@@ -90,7 +90,7 @@ def finished(task: Task, dataset: Dataset, split: Split, sums: Mapping[str, Tens
     """
     if count == 0:
         others = [name for name in SPLITS if name != split and len(dataset.split(name))]
-        hint = f"there is data in {' and '.join(others)}: --split {others[-1]}" if others else None
+        hint = f"data is available in {' and '.join(others)}; use --split {others[-1]}" if others else None
         raise DataError(f"the {split} split is empty", hint=hint)
     sums = {name: _on_the_host(value) for name, value in sums.items()}
     metrics = metrics_of(task, sums, count, dataset.preprocess)
@@ -111,7 +111,7 @@ def metrics_of(
 
 
 def numbers(sums: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return sums as `Task.metrics` takes them: scalars as numbers, others in double precision on the CPU."""
+    """Return sums for `Task.metrics`: scalars as numbers, others in double precision on the CPU."""
     return {name: _on_the_host(value) if value.ndim else float(value) for name, value in sums.items()}
 
 
@@ -120,14 +120,14 @@ def _on_the_host(value: Tensor) -> Tensor:
 
 
 def _step(model: nn.Module, task: Task, batch: Batch, state: State, most_of_one: float) -> Step:
-    """Run the model on a batch, in halves of its first dimension (images, time steps) if it is too large."""
+    """Run the model on a batch; if it is too large, split it along its first axis (images or time steps)."""
     half = len(batch.inputs) // 2
     try:
         with no_larger_outputs(model, MOST_BYTES if half else most_of_one):
             return task.step(model, batch, state)
     except TooLarge as error:
         if not half:
-            raise WeightsError(f"the model cannot be measured: one layer needs {error} at a time") from None
+            raise WeightsError(f"the model cannot be measured: one layer needs {error}") from None
     first = replace(batch, inputs=batch.inputs[:half], targets=batch.targets[:half])
     second = replace(batch, inputs=batch.inputs[half:], targets=batch.targets[half:], fresh=False)
     before = _step(model, task, first, state, most_of_one)
