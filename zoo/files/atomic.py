@@ -1,6 +1,6 @@
 """Write files atomically: a file is either complete or absent.
 
-To survive a power cut: write a temporary file in the same folder, flush, fsync, rename, fsync the folder.
+To survive a power failure, write a temporary file in the same folder, flush, fsync, rename, fsync the folder.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _TEMPORARY = re.compile(r"\..+\.(?P<host>[A-Za-z0-9-]+)\.[0-9a-f]{8}\.tmp")
 def atomic_write(
     path: Path, *, keep: Path | None = None, folder: int | None = None, mode: int | None = None
 ) -> Generator[IO[bytes]]:
-    """Open a temporary file that becomes `path` if the block succeeds and is removed if it fails.
+    """Open a temporary file that becomes `path` if the `with` block succeeds, and is removed if it fails.
 
     A link at `path` is replaced; its target does not change.
 
     Args:
-        keep: where in the same folder to move an existing file at `path`.
-        folder: descriptor of the open folder of `path`, in which the file is written even if the folder has
-            moved.
-        mode: permissions of the file, such as 0o600; by default as the umask allows.
+        keep: path in the same folder to which an existing file at `path` is moved.
+        folder: descriptor of the open folder that contains `path`; the file is written there even if the
+            folder has been moved.
+        mode: permissions of the file, such as 0o600; by default, the umask determines them.
     """
     with contextlib.ExitStack() as stack:
         if folder is None:
@@ -60,7 +60,7 @@ def atomic_write(
 
 @contextlib.contextmanager
 def temporary_folder(path: Path) -> Generator[Path]:
-    """Yield a new hidden folder beside `path` for this user alone; remove it at the end if it exists."""
+    """Yield a new hidden folder beside `path` that only this user can access; remove it at the end."""
     while True:
         temporary = path.with_name(_temporary_name(path.name))
         temporary.mkdir(mode=0o700)
@@ -82,8 +82,8 @@ def temporary_folder(path: Path) -> Generator[Path]:
 def sweep(folder: Path) -> None:
     """Remove temporary files in `folder` whose writers on this machine have died.
 
-    A writer locks its file, so it can be recognized as alive even from other containers, where its process id
-    is meaningless. On file systems without locks, nothing is removed.
+    A writer locks its file, so other containers can also tell that it is alive, although its process id means
+    nothing there. On file systems without locks, nothing is removed.
     """
     for path in folder.glob(".*.tmp"):
         made = _TEMPORARY.fullmatch(path.name)
@@ -120,7 +120,7 @@ def _new_file(name: str, folder: int, mode: int | None) -> tuple[str, IO[bytes]]
 
 
 def _claim(descriptor: int) -> bool:
-    """Lock a new file or folder, if that is possible; return whether it is still there."""
+    """Lock a new file or folder, if the file system supports locks; return whether it still exists."""
     with contextlib.suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_EX)  # waits while `sweep` is just removing it
     return os.fstat(descriptor).st_nlink > 0

@@ -1,8 +1,8 @@
 """The cache, and the folders that are searched for data.
 
-The cache may contain content of files that only the user may read, so it is private: folders have mode 0700,
-files 0600. The mode of the folder that `$ZOO_CACHE` names does not change; folders inside it are made
-private.
+The cache may contain data from files that only the user can read, so it is private: folders have mode 0700,
+and files have mode 0600. The mode of the `$ZOO_CACHE` folder itself is not changed, but folders inside it are
+made private.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ def cache_home() -> Path:
     try:
         return Path(os.environ.get("ZOO_CACHE") or users_folder("cache"))
     except OSError as error:
-        raise DataError(f"no cache folder: {error.strerror}", hint="set $ZOO_CACHE to a folder") from None
+        raise DataError(f"no cache folder is available: {error.strerror}", hint="set $ZOO_CACHE") from None
 
 
 def users_folder(kind: Literal["cache", "state"]) -> Path:
-    """Return the user's folder for zoo, from a variable such as `$ZOO_STATE` or the system's default.
+    """Return the user's folder for zoo: the value of a variable such as `$ZOO_STATE`, or the default.
 
-    Raises OSError if it is not absolute, since the current folder may belong to anyone, or if the user has no
-    home folder.
+    Raises OSError if the user has no home folder, or if the path is not absolute, since it would depend on
+    the current folder, which may belong to anyone.
     """
     import platformdirs
 
@@ -60,7 +60,7 @@ def users_folder(kind: Literal["cache", "state"]) -> Path:
 
 
 def data_home(root: str | None) -> list[Path]:
-    """Return the folders to search for data: only `root`, if given, or `$ZOO_DATA` and the downloads."""
+    """Return the folders to search for data: only `root` if it is given, or `$ZOO_DATA` and the downloads."""
     if root is not None:
         return [Path(root).expanduser()]
     named = os.environ.get("ZOO_DATA")
@@ -68,14 +68,14 @@ def data_home(root: str | None) -> list[Path]:
 
 
 def private(path: str, flags: int) -> int:
-    """An opener for `open`: open a file, not a link, that only this user can read, whatever the umask."""
+    """Open a file (not a link) that only this user can read, regardless of the umask; opener for `open`."""
     handle = os.open(path, flags | os.O_NOFOLLOW, 0o600)
     os.fchmod(handle, 0o600)
     return handle
 
 
 def is_ours(path: Path) -> bool:
-    """Return whether a file or folder exists, and only this user and root can write it."""
+    """Return whether a file or folder exists and only this user and root can write to it."""
     with contextlib.suppress(OSError):
         found = path.lstat()
         return found.st_uid in (0, os.geteuid()) and not found.st_mode & 0o022
@@ -83,9 +83,9 @@ def is_ours(path: Path) -> bool:
 
 
 def mapped(path: Path) -> mmap.mmap:
-    """Map a file that may be larger than memory: no memory is reserved, and writes stay in memory.
+    """Map a file, which may be larger than memory, without reserving memory; writes do not reach the file.
 
-    Raises OSError, and ValueError for an empty file.
+    Raises ValueError for an empty file, and OSError if the file cannot be mapped.
     """
     flags, protection = mmap.MAP_PRIVATE | _NO_RESERVE, mmap.PROT_READ | mmap.PROT_WRITE
     with path.open("rb") as file:
@@ -93,9 +93,9 @@ def mapped(path: Path) -> mmap.mmap:
 
 
 def private_folder(path: Path) -> None:
-    """Create a folder and its missing parents, for this user alone, whatever the umask.
+    """Create a folder and its missing parents, which only this user can access, regardless of the umask.
 
-    An existing folder of this user is made private too, such as a cache from an earlier version.
+    A folder of this user that already exists, such as a cache from an earlier version, is also made private.
     """
     for folder in (*reversed(path.parents), path):
         with contextlib.suppress(FileExistsError):
@@ -115,15 +115,15 @@ def _make_private(folder: Path) -> None:
 
 
 def made_once(home: Path, make: Callable[[Path], None], read: Callable[[Path], T | None], *, what: str) -> T:
-    """Read a folder of the cache with `read`, after `make` fills it if necessary.
+    """Read a folder of the cache with `read`; if it is missing, call `make` to create its content first.
 
-    The folder appears in one rename, so it is complete or absent, however many processes create it. A folder
-    that another user can write to is not read.
+    The folder is put in place by a single rename, so it is complete or absent, even if several processes
+    create it. A folder that another user can write to is not read.
 
     Args:
-        make: writes the content into the new folder it is given.
-        read: reads the folder it is given, and returns None if it is missing or damaged.
-        what: the folder's content, for messages, such as `the encoded text`.
+        make: function that writes the content into a new folder. read: function that reads a folder, and
+            returns None if the folder is missing or damaged. what: description of the folder's content for
+            messages, such as `the encoded text`.
 
     Raises:
         DataError: the folder cannot be written.
@@ -148,9 +148,9 @@ def made_once(home: Path, make: Callable[[Path], None], read: Callable[[Path], T
 
 @contextlib.contextmanager
 def _whole_folder(path: Path) -> Generator[Path]:
-    """Yield a new folder that becomes `path` if the block succeeds and is removed if it fails.
+    """Yield a new folder that becomes `path` if the `with` block succeeds, and is removed if it fails.
 
-    If another process has created `path` meanwhile, its folder is kept.
+    If another process has created `path` in the meantime, that folder is kept.
     """
     private_folder(path.parent)
     sweep(path.parent)

@@ -20,7 +20,8 @@ def parse_json(text: str) -> Any:
     """Parse JSON text.
 
     Raises ValueError for invalid JSON, such as NaN, and for text that would not survive a round trip: a
-    repeated key, half a surrogate pair, a number too large for a float (1e999), more than a hundred levels.
+    repeated key, half a surrogate pair, a number too large for a float (1e999), or more than a hundred levels
+    of nesting.
     """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -30,12 +31,12 @@ def parse_json(text: str) -> Any:
         return table
 
     def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is not JSON")
+        raise ValueError(f"{constant} is not valid JSON")
 
     def finite(number: str) -> float:
         value = float(number)
         if math.isinf(value):
-            raise ValueError(f"{number:.40} is too large a number")
+            raise ValueError(f"the number {number:.40} is too large")
         return value
 
     try:
@@ -49,11 +50,11 @@ def parse_json(text: str) -> Any:
 
 
 def readable_json(document: object) -> str:
-    """Return indented JSON that every parser can read, without characters that a terminal interprets.
+    """Return indented ASCII JSON that every parser can read, without characters that a terminal interprets.
 
-    It is ASCII. A number that is not finite becomes null, and half a surrogate pair, as in a file name that
-    is not UTF-8, is spelled out: `\\udcff`. Tensors and arrays become numbers or nested lists; other values
-    that JSON cannot represent, such as a path, become strings.
+    A number that is not finite becomes null. Half a surrogate pair, as in a file name that is not valid
+    UTF-8, becomes the text of its escape sequence: `\\udcff`. Tensors and arrays become numbers or nested
+    lists; other values that JSON cannot represent, such as a path, become strings.
     """
     return json.dumps(_readable(document), indent=2, allow_nan=False)
 

@@ -1,6 +1,7 @@
-"""A Card is the metadata of a weights file: everything needed to use, judge and rebuild the model.
+"""A Card is the metadata of a weights file: everything needed to use, evaluate and rebuild the model.
 
-It is one canonical JSON string under the key `zoo` of the safetensors metadata, readable without torch.
+It is stored as a canonical JSON string under the key `zoo` of the safetensors metadata, and can be read
+without torch.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ _MOST_MARKS = 200_000
 
 
 class DatasetCard(msgspec.Struct, frozen=True, kw_only=True):
-    """The data a model was trained on.
+    """The data that a model was trained on.
 
     Attributes:
-        fingerprint: sha256 of the data as used.
+        fingerprint: sha256 of the data that was used.
     """
 
     name: str
@@ -38,12 +39,13 @@ class DatasetCard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
-    """The cost and environment of a training; unknown values are empty or 0.
+    """The cost and environment of a training run; unknown values are empty or 0.
 
     Attributes:
-        commit: commit of the git checkout with the architecture's code; empty if it was installed.
-        dirty: whether that checkout had uncommitted changes.
-        threads: number of threads that torch computed with.
+        commit: commit of the git checkout with the architecture's code; empty if the code was not in a
+            checkout.
+        dirty: whether the checkout had uncommitted changes.
+        threads: number of threads that torch used.
         processor: name of the CPU.
         device: `cpu`, or the name of the GPU.
         date: the day on which the weights were written, such as `2026-11-28`, in UTC.
@@ -69,15 +71,16 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
         training: the training configuration.
         progress: number of `epochs` and `steps` trained.
         metrics: by split.
-        by_seed: the primary metric of the same training with several seeds, this one first; empty if there
-            was only one.
+        by_seed: the primary metric of the same training with several seeds, starting with this model's; empty
+            if only one seed was trained.
         base_model: the weights that training started from, if any: their `architecture`, `dataset` and
             `sha256`.
         changes: options changed during training, and when; `training` is the final configuration.
         environment: cost and environment of the training.
-        versions: versions of zoo, torch and, as `plugin`, of the distribution that provides the architecture.
+        versions: versions of zoo and torch and, under `plugin`, of the distribution that provides the
+            architecture.
         sha256: sha256 of the tensor bytes.
-        tied: names of tensors that share another tensor's storage, mapped to the name that is stored.
+        tied: maps the name of each tensor that shares another tensor's storage to the name that is stored.
     """
 
     schema: int = SCHEMA
@@ -110,22 +113,23 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_card(path: Path) -> Card:
-    """Return a file's card. Raises WeightsError if it is damaged or not a zoo weights file."""
+    """Return a file's card. Raises WeightsError if the file is damaged or is not a zoo weights file."""
     return read_weights(path)[0]
 
 
 def read_weights(path: Path, *, sha256: str = "") -> tuple[Card, Container]:
     """Return a file's card and content, after verifying every byte.
 
-    For a run's checkpoint, return what its weights file would hold: the averaged weights, if there are any.
+    For a run's checkpoint, return the content that its weights file would have, with averaged weights if
+    there are any.
 
-    Raises WeightsError if the file is damaged or not a zoo weights file, DataError if it does not match the
-    given `sha256`.
+    Raises WeightsError if the file is damaged or not a zoo weights file, and DataError if it does not match
+    the given `sha256`.
     """
     container = read_container(path, sha256=sha256)
     text = container.metadata.get(KEY)
     if text is None:
-        hint = "zoo reads the model.safetensors that `zoo train` writes"
+        hint = "zoo reads the model.safetensors files that `zoo train` writes"
         raise WeightsError(f"{path} is a safetensors file without a zoo model card", hint=hint)
     card = parse_card(text, path)
     if not container.has_checksum:
@@ -148,22 +152,22 @@ def _without_the_rest(card: Card, container: Container) -> tuple[Card, Container
 
 
 def too_large(text: str) -> bool:
-    """Return whether the JSON of a card has more bytes or values than zoo reads."""
+    """Return whether the JSON of a card has more bytes or values than zoo accepts."""
     return len(text.encode()) > _LARGEST or sum(map(text.count, ",[{")) > _MOST_MARKS
 
 
 def parse_card(text: str, path: Path) -> Card:
-    """Parse a card's JSON. Raises WeightsError naming the file and what is wrong with the card."""
+    """Parse a card's JSON. Raises WeightsError with the file and the problem."""
     if too_large(text):
         raise WeightsError(f"{path}: the card is larger than {_LARGEST:,} bytes or has too many values")
     try:
         data = parse_json(text)
     except ValueError:
-        raise damaged(path, "its card is not JSON") from None
+        raise damaged(path, "its card is not valid JSON") from None
     schema = cast("dict[str, Any]", data).get("schema") if isinstance(data, dict) else None
     if type(schema) is not int or schema != SCHEMA:
         message = f"{path}: the card has schema {schema!r:.40}, but this zoo reads schema {SCHEMA}"
-        raise WeightsError(message, hint="it may have been written by another version of zoo")
+        raise WeightsError(message, hint="it may have been written by a different version of zoo")
     try:
         options.check_names(data, Card.__struct_fields__, what="the card")
         return options.convert_table(data, Card, what="the card")

@@ -32,7 +32,7 @@ _MAX_HEADER = 32_000_000
 _MAX_MARKS = 1_000_000
 _LENGTH_BYTES = 8
 _AGAIN = "copy or download it again"
-_EXPECTED = "expected an id that `zoo list weights` shows, a run directory, or a .safetensors file"
+_EXPECTED = "expected an id from `zoo list weights`, a run directory, or a .safetensors file"
 _STATE_DICT = "in Python: zoo.create_model(NAME).load_state_dict(torch.load(PATH, weights_only=True))"
 _CHECKSUM = "header_sha256"
 _NO_CHECKSUM = "0" * 64
@@ -42,7 +42,7 @@ _WIDTHS = {
     "I64": 8, "F64": 8, "C64": 8,
 }  # fmt: skip
 _FOREIGN = (
-    (b"PK\x03\x04", "a zip archive, as torch.save writes (a pickle, which zoo never opens)"),
+    (b"PK\x03\x04", "a zip archive written by torch.save (a pickle, which zoo never opens)"),
     (b"\x80", "a pickle, which zoo never opens"),
     (b"\x08", "an ONNX file, which can only predict, embed and sample"),
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself (run `git lfs pull`)"),
@@ -83,7 +83,7 @@ class Container(msgspec.Struct, frozen=True):
 
 
 def _layout(tensors: Sequence[StoredTensor]) -> list[StoredTensor]:
-    """Return tensors in file order: wide dtypes first, so that each starts at a multiple of its width."""
+    """Return tensors in file order: wide dtypes first, so each tensor starts at a multiple of its width."""
 
     def place(tensor: StoredTensor) -> tuple[int, str]:
         return (-_WIDTHS[tensor.dtype] if tensor.data.nbytes else 0, tensor.name)
@@ -109,14 +109,14 @@ def write_container(
 ) -> None:
     """Write a safetensors file in one atomic step; equal arguments produce equal bytes.
 
-    The file is read back before it takes its place.
+    The file is read back and verified before it is moved to `path`.
 
     Args:
-        keep: where to move an existing file at `path`.
+        keep: path to which an existing file at `path` is moved.
         folder: as in `atomic_write`.
 
     Raises:
-        OSError: the file cannot be written, or reads back differently.
+        OSError: the file cannot be written, or its content is different when it is read back.
     """
     ordered = _layout(tensors)
     head: dict[str, Any] = {"__metadata__": {**metadata, _CHECKSUM: _NO_CHECKSUM}}
@@ -136,18 +136,19 @@ def write_container(
         file.flush()
         file.seek(0)
         if hashlib.file_digest(file, "sha256").digest() != written.digest():  # pyright: ignore[reportArgumentType]
-            raise OSError(errno.EIO, "the file reads back differently from what was written", str(path))
+            raise OSError(errno.EIO, "the file does not contain the bytes that were written", str(path))
 
 
 def read_container(path: Path, *, sha256: str = "") -> Container:
-    """Read a safetensors file, once. The header is checked before anything else is read.
+    """Read a safetensors file in a single pass. The header is checked before anything else is read.
 
     Args:
         sha256: the sha256 that the file must match, if it is pinned.
 
     Raises:
-        WeightsError: the file is missing, unreadable, damaged or of a different type; the message says which.
-        DataError: it does not match the `sha256`.
+        WeightsError: the file is missing, unreadable, damaged or of a different type, as the message
+            explains.
+        DataError: the file does not match `sha256`.
     """
     data = _read(path)
     if sha256:
@@ -181,7 +182,7 @@ def damaged(path: Path, what: str) -> WeightsError:
 
 
 def _read(path: Path) -> bytes:
-    """Return the bytes of a file, which are read only if the header describes all of them."""
+    """Return the bytes of a file. They are read only if the header describes all of them."""
     try:
         with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size  # of the very file that is read
@@ -190,7 +191,7 @@ def _read(path: Path) -> bytes:
             _refuse_foreign(path, start, size, length)
             file.seek(_LENGTH_BYTES)
             if _end(_parsed(path, file.read(length))) != size - _LENGTH_BYTES - length:
-                raise damaged(path, "it is shorter or longer than its header says")
+                raise damaged(path, "its size does not match its header")
             file.seek(0)
             return file.read(size)
     except FileNotFoundError:
@@ -201,7 +202,7 @@ def _read(path: Path) -> bytes:
 
 def _parsed(path: Path, text: bytes) -> dict[str, Any]:
     if sum(map(text.count, (b",", b"[", b"{"))) > _MAX_MARKS:
-        raise damaged(path, "its header holds too many values")
+        raise damaged(path, "its header has too many values")
     try:
         return parse_json(text.decode())
     except ValueError as error:
@@ -209,7 +210,7 @@ def _parsed(path: Path, text: bytes) -> dict[str, Any]:
 
 
 def _end(head: Mapping[str, Any]) -> Any:
-    """Return where the last tensor ends; None if the header does not describe tensors."""
+    """Return the offset where the last tensor ends; None if the header does not describe tensors."""
     try:
         return max((head[name]["data_offsets"][1] for name in head if name != "__metadata__"), default=0)
     except (TypeError, KeyError, IndexError):
@@ -232,5 +233,5 @@ def _refuse_foreign(path: Path, start: bytes, size: int, length: int) -> None:
         raise WeightsError(f"{path} is not a safetensors file", hint=_EXPECTED)
     if _LENGTH_BYTES + length > size:
         is_header = start[_LENGTH_BYTES : _LENGTH_BYTES + 1] == b"{"
-        what = "is cut short" if is_header else "is not a safetensors file"
+        what = "is truncated" if is_header else "is not a safetensors file"
         raise WeightsError(f"{path} {what}", hint=_AGAIN if is_header else _EXPECTED)

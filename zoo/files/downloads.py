@@ -1,7 +1,7 @@
 """Find data files in the user's folders, or download them; use them only if their sha256 matches.
 
 A download has a unique temporary name and is renamed once its hash has been verified, so any number of
-processes may download a file. A lock only avoids downloading it twice.
+processes may download a file. The lock only prevents downloading a file twice.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _OFFLINE: ContextVar[bool] = ContextVar("offline", default=False)
 
 @contextlib.contextmanager
 def offline() -> Generator[None]:
-    """Forbid downloads in the body, in this thread, as `ZOO_OFFLINE=1` does everywhere."""
+    """Forbid downloads by this thread in the `with` block; `ZOO_OFFLINE=1` forbids them everywhere."""
     token = _OFFLINE.set(True)
     try:
         yield
@@ -50,7 +50,7 @@ def is_offline() -> bool:
 
 
 def sha256_of(path: Path) -> str:
-    """Return a file's sha256. Raises DataError if it cannot be read, or is a pipe or a device."""
+    """Return a file's sha256. Raises DataError if the file cannot be read, or is a pipe or a device."""
     digest, done = hashlib.sha256(), 0
     try:
         with open_regular(path) as file:
@@ -71,12 +71,12 @@ def data_file(
 
     Args:
         name: its path inside the folders that `data_home(root)` returns.
-        root: the only folder to look in; if given, nothing is downloaded.
+        root: the only folder to search; if it is given, the file is not downloaded.
 
     Raises:
-        DataError: the file has the wrong hash; or it is missing, and downloads are forbidden (`$ZOO_OFFLINE`)
-            or fail: the server cannot be reached, stalls, truncates the file, sends a different file or more
-            than `max_bytes`, or redirects to an address without https.
+        DataError: the file has the wrong hash, or it is missing and cannot be downloaded: downloads are
+            forbidden (`$ZOO_OFFLINE`), or the server cannot be reached, stalls, truncates the file, sends a
+            different file or more than `max_bytes`, or redirects to a URL that does not use https.
     """
     homes = data_home(root)
     for home in homes:
@@ -92,17 +92,17 @@ def data_file(
 
 
 def verified(path: Path, sha256: str) -> Path:
-    """Return `path` if its hash is the pinned one. Raises DataError naming both hashes."""
+    """Return `path` if the file has the pinned hash. Otherwise, raise DataError with both hashes."""
     require_sha256(path, sha256_of(path), sha256)
     return path
 
 
 def require_sha256(path: Path, actual: str, expected: str) -> None:
-    """Raise DataError naming both hashes unless they are equal."""
+    """Raise DataError with both hashes unless they are equal."""
     if actual != expected:
         raise DataError(
             f"{path} has the wrong content: expected sha256 {expected}, got {actual}",
-            hint="copy it again; if the file is in zoo's cache, delete it and zoo downloads it again",
+            hint="copy it again; if the file is in zoo's cache, delete it, and zoo will download it again",
         )
 
 
@@ -118,14 +118,14 @@ def _fetch(path: Path, url: str, sha256: str, max_bytes: int) -> Path:
     except OSError as error:  # those of requests are OSErrors, too
         raise DataError(
             f"{path.name} could not be downloaded from {url}: {error.strerror or _reason(error)}",
-            hint=f"put the file at {path}, or into the folder $ZOO_DATA",
+            hint=f"save the file as {path}, or put it in the folder $ZOO_DATA",
         ) from None
     return verified(path, sha256)
 
 
 @contextlib.contextmanager
 def _lock(path: Path) -> Generator[None]:
-    """Wait for other processes that download the same file, if the file system supports locks."""
+    """Wait for other processes that are downloading the same file, if the file system supports locks."""
     place = path.with_name(f".{path.name}.lock")
     with open(place, "a", opener=private) as file:
         try:
@@ -142,7 +142,7 @@ def _lock(path: Path) -> Generator[None]:
 
 
 def _download(path: Path, url: str, sha256: str, max_bytes: int) -> None:
-    """Download a file. Raises OSError saying what is wrong with it."""
+    """Download a file. Raises OSError with the problem if that fails."""
     import requests
 
     digest = hashlib.sha256()
@@ -166,7 +166,7 @@ def _download(path: Path, url: str, sha256: str, max_bytes: int) -> None:
 
 
 def _respond(session: requests.Session, url: str) -> requests.Response:
-    """Return the response after all redirects, each of them over https."""
+    """Return the response after all redirects, each of which must use https."""
     from requests.exceptions import InvalidSchema
 
     session.headers["Accept-Encoding"] = "identity"
@@ -175,7 +175,7 @@ def _respond(session: requests.Session, url: str) -> requests.Response:
     try:
         return session.get(url, stream=True, timeout=TIMEOUT)
     except InvalidSchema:
-        raise OSError("the server redirects to an address that is not an https URL") from None
+        raise OSError("the server redirected to a URL that does not use https") from None
 
 
 def _with_progress(name: str, response: requests.Response) -> Iterator[bytes]:
@@ -190,7 +190,7 @@ def _with_progress(name: str, response: requests.Response) -> Iterator[bytes]:
 
 
 def _reason(error: Exception) -> str:
-    """Return the innermost cause of a failed request, in one line and without class names."""
+    """Return the innermost cause of a failed request, on one line and without class names."""
     while isinstance(inner := error.__cause__ or error.__context__, Exception):
         if error.__suppress_context__ and error.__cause__ is None:  # raised from None
             break

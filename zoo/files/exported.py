@@ -31,8 +31,8 @@ class Port:
     """An input or an output of a program.
 
     Attributes:
-        dtype: its data type, by its NumPy name.
-        shape: its shape; None stands for the batch axis, if there is one.
+        dtype: its data type, as NumPy calls it. shape: its shape, with None for the batch axis, if there is
+            one.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Port:
     shape: tuple[Size | None, ...]
 
     def shown(self) -> str:
-        """Describe the type and shape."""
+        """Return the type and shape as text."""
         return f"{self.dtype} ({', '.join('batch' if size is None else str(size) for size in self.shape)})"
 
 
@@ -49,14 +49,14 @@ class Signature:
     """The inputs and outputs of a program.
 
     Attributes:
-        inputs: in order: first the items of a batch as in a split of data, such as uint8 images; or one token
-            of each text in the batch, followed by the parts of the state.
-        outputs: in order: first `logits`, or `outputs` of a model that predicts numbers; then `probabilities`
-            of classes, or the parts of the state after the token; then `features`, if the model has any: a
-            vector for each item, or for each text after the token; then its class activation maps,
-            `class_maps` (batch, classes, h, w), if a linear layer reads the mean of its feature maps.
-        state: maps each input that is a part of the state to the output with its next value; a state starts
-            as zeros.
+        inputs: the items of a batch, as in a split of a dataset, such as uint8 images; or one token of each
+            text in the batch, followed by the parts of the state.
+        outputs: first `logits`, or `outputs` for a model that predicts numbers; then the `probabilities` of
+            the classes, or the parts of the state after the token; then, if the model has features,
+            `features`: a vector for each item, or for each text after the token; then, if a linear layer
+            reads the mean of the feature maps, the class activation maps `class_maps` (batch, classes, h, w).
+        state: maps each input that is a part of the state to the output with its next value; the initial
+            state is zeros.
     """
 
     inputs: tuple[Port, ...]
@@ -66,13 +66,13 @@ class Signature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """The result of a reader, which has not run any of the file yet.
+    """The result of a reader, before any code in the file has run.
 
     Attributes:
         size: size of the file in bytes.
         facts: other facts about the file, such as `{"opset": "20"}`.
-        start: returns the program in the file, to run on a number of threads.
-        sha256: sha256 of the bytes that were read and that `start` runs, to compare with a pinned one.
+        start: function that returns the program in the file, to run on a number of threads.
+        sha256: sha256 of the bytes that were read and that `start` runs, to compare with a pinned hash.
     """
 
     card: Card
@@ -86,7 +86,7 @@ class Exported:
 def metadata_of(card: Card, signature: Signature) -> dict[str, str]:
     """Return the metadata of an exported file as strings by key, which any format can store.
 
-    It also has the names of the classes as a JSON list, for users without zoo.
+    The metadata includes the class names as a JSON list, for users without zoo.
     """
     classes = card.preprocess.get("classes")
     names = {"classes": canonical_json(classes)} if classes else {}
@@ -96,7 +96,7 @@ def metadata_of(card: Card, signature: Signature) -> dict[str, str]:
 def parse_metadata(metadata: Mapping[str, str], path: Path) -> tuple[Card, Signature]:
     """Parse the card and the signature of a file. Raises WeightsError if they are missing or invalid."""
     if KEY not in metadata or _SIGNATURE not in metadata:
-        hint = "zoo runs the files that `zoo export` writes"
+        hint = "zoo can only run files that `zoo export` wrote"
         raise WeightsError(f"{path} is a {path.suffix} file without a zoo card", hint=hint)
     card = parse_card(metadata[KEY], path)
     try:
@@ -111,10 +111,10 @@ def _check(signature: Signature) -> None:
     """Raise ValueError for a signature that is not valid."""
     inputs, outputs = ({port.name: port for port in ports} for ports in (signature.inputs, signature.outputs))
     if not inputs or not outputs or len(inputs) + len(outputs) < len(signature.inputs + signature.outputs):
-        raise ValueError("it has no inputs or no outputs, or several share one name")
+        raise ValueError("it has no inputs, no outputs, or duplicate names")
     for port in (*inputs.values(), *outputs.values()):
         if port.shape.count(None) > 1:
-            raise ValueError(f"{port.name} has the shape {list[Any](port.shape)}")
+            raise ValueError(f"{port.name} has the invalid shape {list[Any](port.shape)}")
     if [*inputs][1:] != [port.name for port in signature.inputs if port.name in signature.state]:
         raise ValueError("its state does not match its inputs")
     for before, after in signature.state.items():

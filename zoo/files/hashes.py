@@ -1,10 +1,11 @@
 """Remember the sha256 of files: a file that has not changed is not read again.
 
-A file counts as unchanged if its path, size, modification time and status-change time are the same. No
-program can set the latter, so it also reveals a file that was replaced by an older one. A file written within
-two seconds of being read is not remembered: a later write could have the same times.
+A file counts as unchanged if its path, size, modification time and status-change time are the same. Programs
+cannot set the status-change time, so it also reveals a file that was replaced by an older one. If a file was
+written less than two seconds before it is read, its hash is not remembered, since a later write could have
+the same times.
 
-`zoo --verify` and `ZOO_VERIFY=1` read everything again.
+With `zoo --verify` or `ZOO_VERIFY=1`, all files are read again.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _TOO_RECENT = 2_000_000_000
 
 
 def is_verifying() -> bool:
-    """Return whether `$ZOO_VERIFY` asks to read files again."""
+    """Return whether `$ZOO_VERIFY` is set, so that files are read again."""
     return bool(os.environ.get("ZOO_VERIFY"))
 
 
@@ -38,13 +39,13 @@ class _Known(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Hashes:
-    """The sha256 of files. Several threads may use it.
+    """The sha256 hashes of files, which several threads may use.
 
     Args:
-        before: what was remembered about each path.
+        before: the remembered state of each path.
 
     Attributes:
-        found: what to remember.
+        found: the state of each path to remember.
     """
 
     def __init__(self, before: Mapping[bytes, _Known]) -> None:
@@ -57,7 +58,7 @@ class Hashes:
         return known.sha256 if known is not None and known.seen == _seen(path) else None
 
     def of(self, path: Path, *, final: bool = False) -> str:
-        """Return a file's sha256. Raises DataError if it cannot be read, or is a pipe or a device.
+        """Return a file's sha256. Raises DataError if the file cannot be read, or is a pipe or a device.
 
         Args:
             final: the file will not be written again, so its hash is remembered at once.
@@ -73,7 +74,7 @@ class Hashes:
 
 @contextlib.contextmanager
 def remembered(paths: Sequence[Path]) -> Generator[Hashes]:
-    """Yield the hashes of some files, which the cache remembers by their common folder."""
+    """Yield the hashes of some files, which the cache stores by the files' common folder."""
     parents = {path.parts[:-1] for path in paths}
     folder = os.path.commonpath([_name(Path(*parent)) for parent in parents] or [b"/"])
     key = hashlib.sha256(folder).hexdigest()[:32]

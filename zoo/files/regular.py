@@ -10,7 +10,10 @@ from typing import IO
 
 
 def open_regular(path: str | Path) -> IO[bytes]:
-    """Open a regular file for reading. Raises OSError, also for a folder, a pipe, a device or a NUL byte."""
+    """Open a regular file for reading.
+
+    Raises OSError, also for a folder, a pipe, a device, or a NUL byte in the path.
+    """
     try:
         _require_regular(os.stat(path))  # noqa: PTH116 - of a string too; opening a device may do something
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -1,9 +1,9 @@
-"""Store bytes by key between commands, each in a file that only this user can access.
+"""Store bytes by key between commands, each entry in a file that only this user can access.
 
-`hashes`, in the cache, has the sha256 of files that were read, by their folder. `runs`, in the state
-directory, has the sha256 of each config.toml that a training of this account wrote: only these may name
+`hashes`, in the cache, stores the sha256 of files that were read, by folder. `runs`, in the state directory,
+stores the sha256 of each config.toml that a training run of this user wrote; only these files may contain
 paths. A run directory can therefore be moved, but an edited config.toml is no longer trusted. If the folder
-cannot be written to, nothing is remembered.
+cannot be written to, no entries are stored.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Kind = Literal["hashes", "runs"]
 
 
 def remember(kind: Kind, key: str, content: bytes = b"") -> None:
-    """Store content under a key; delete the oldest if there are too many."""
+    """Store content under a key; delete the oldest entries if there are too many."""
     with contextlib.suppress(OSError):
         place = _home(kind) / key
         private_folder(place.parent)
@@ -34,7 +34,7 @@ def remember(kind: Kind, key: str, content: bytes = b"") -> None:
 
 
 def recalled(kind: Kind, key: str) -> bytes | None:
-    """Return the content stored under a key; None if missing, or if another user could have written it."""
+    """Return the content stored under a key; None if it is missing or another user could have written it."""
     with contextlib.suppress(OSError):
         place = _home(kind) / key
         return place.read_bytes() if is_ours(place) else None

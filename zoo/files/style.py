@@ -71,7 +71,7 @@ def tidy(axes: Axes, *, grid: Literal["x", "y", "both"] = "y", frame: bool = Fal
 
     Args:
         grid: the axis with grid lines at its ticks.
-        frame: whether to draw the lowest line.
+        frame: whether to draw the bottom line.
     """
     axes.set_facecolor(PAPER)
     axes.spines[:].set_visible(False)
@@ -102,7 +102,7 @@ def legend(axes: Axes, *, right: bool = False) -> None:
 def png(figure: Figure) -> bytes:
     """Return a figure as the bytes of a PNG file; equal figures produce equal bytes.
 
-    Its text is never parsed as TeX: a class may be called `$x_1$`, or `$`.
+    Text is never parsed as TeX, since a class may be called `$x_1$`, or `$`.
     """
     from matplotlib.text import Text
 
@@ -117,7 +117,7 @@ def png(figure: Figure) -> bytes:
 
 
 def font(size: float, *, bold: bool = False) -> FreeTypeFont:
-    """Return the font of figures for Pillow; for a size in points, text lengths are in points too."""
+    """Return the font of figures for Pillow; if the size is in points, so are text lengths."""
     from matplotlib import get_data_path
     from PIL import ImageFont
 

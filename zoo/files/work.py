@@ -1,7 +1,7 @@
-"""Report the progress of long work on files, such as a download, to a listener.
+"""Report the progress of long file operations, such as a download, to a listener.
 
 A plugin's code runs between a command and a download, so the listener is a context variable rather than an
-argument: a dataset that reads its files through zoo shows progress without any code of its own.
+argument: a dataset that reads its files through zoo shows progress without additional code.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 @contextmanager
 def listening(listener: Listener) -> Generator[None]:
-    """Call `listener` with each report of work in the body, in this thread."""
+    """Call `listener` with each progress report from this thread in the `with` block."""
     token = _LISTENER.set(listener)
     try:
         yield
@@ -27,7 +27,7 @@ def listening(listener: Listener) -> Generator[None]:
 
 
 def report_work(what: str, done: int, total: int, unit: str) -> None:
-    """Report the progress of some work, such as `("downloading a.zip", 1_000, 30_000, "bytes")`.
+    """Report the progress of an operation, such as `("downloading a.zip", 1_000, 30_000, "bytes")`.
 
     Args:
         total: the total amount of work; 0 if unknown.

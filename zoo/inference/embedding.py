@@ -44,8 +44,8 @@ def embedder(
         WeightsError: the task does not read inputs one by one.
     """
     if not isinstance(processor, ReadsInputs):
-        what = f"a model for {processor.spec.name} cannot read inputs: its task does not support it"
-        raise WeightsError(what, hint="its processor must implement zoo.processors.ReadsInputs")
+        what = f"a model for {processor.spec.name} cannot read inputs: its task does not implement reading"
+        raise WeightsError(what, hint="its processor must implement zoo.plugin.ReadsInputs")
     runner, texts = runner.with_features(layer, pool=pool), isinstance(processor, Scores)
     read, size = processor.input_reader(card).read, 1 if texts else batch_size
 
@@ -81,7 +81,7 @@ def _rows(found: Iterable[tuple[Source, Array | Unread]]) -> Iterator[dict[str, 
 
 
 class UnreadRows:
-    """Warns of inputs that could not be read: one by one for the first few, then by the number of others."""
+    """Warns of inputs that could not be read: the first few by name, and the others by their number."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -100,7 +100,7 @@ class UnreadRows:
 
 
 def common_shape(shape: Sequence[int | None] | None, features: Array | None) -> Sequence[int | None] | None:
-    """Return the common shape of features and earlier ones, with None for a size that differs."""
+    """Return the common shape of some features and earlier features, with None for a size that differs."""
     if features is None or shape is None:
         return shape if features is None else [*features.shape]
     return [one if one == other else None for one, other in zip(shape, features.shape, strict=False)]
@@ -109,8 +109,8 @@ def common_shape(shape: Sequence[int | None] | None, features: Array | None) -> 
 def stacked(rows: Iterable[Mapping[str, Any]]) -> Array:
     """Return the features of some rows as an array, (N, F) or (N, ...), with NaN for unreadable inputs.
 
-    Warns of inputs that could not be read. Raises DataError if none could, and OptionError unless all
-    features have the same shape.
+    Warns of inputs that could not be read. Raises DataError if all inputs are unreadable, and OptionError
+    unless all features have the same shape.
     """
     found: list[Array | None] = []
     unread, first = UnreadRows(), None
@@ -119,7 +119,7 @@ def stacked(rows: Iterable[Mapping[str, Any]]) -> Array:
         features = row["features"]
         first = features if first is None else first
         if features is not None and features.shape != first.shape:
-            message = f"{row['input']} has features {features.shape}, and those before it {first.shape}"
+            message = f"{row['input']} has features {features.shape}, but earlier inputs have {first.shape}"
             raise OptionError(message, hint="iterate over the features instead")
         found.append(features)
     unread.finish()
@@ -130,7 +130,7 @@ def stacked(rows: Iterable[Mapping[str, Any]]) -> Array:
 
 
 def plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row as JSON data, with six digits of each number; further digits depend on the batch."""
+    """Return a row as JSON data, with numbers rounded to six digits; further digits depend on the batch."""
     features = row["features"]
     return {**row, "features": None if features is None else rounded(features.tolist())}
 
@@ -148,8 +148,8 @@ def to_write(row: Mapping[str, Any], out: Path) -> PredictedRow:
         about = plain(row)
     elif out.suffix == ".csv":
         if features is not None and features.ndim > 1:
-            message = f"{out} is for vectors, but the features of {row['input']} are {features.shape}"
-            raise OptionError(message, hint="write a .npy or .jsonl, or pool the features")
+            message = f"{out} can only hold vectors, but the features of {row['input']} are {features.shape}"
+            raise OptionError(message, hint="write a .npy or .jsonl file, or pool the features")
         numbers = [] if features is None else features.tolist()
         about["predictions"] = [{f"feature_{n}": value for n, value in enumerate(numbers)}] if numbers else []
     values = None if features is None else Prediction(rows=(), values=features)

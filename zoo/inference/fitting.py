@@ -19,7 +19,7 @@ def require_fitting(exported: Exported, registry: Registry, name: str) -> Proces
         processor = make_processor(registry, card.task)
         processor.check_feeding(card.preprocess, card.arguments)
     except UnknownName as error:
-        hint = f"its card says it was written with {card.versions.get('plugin', 'an unknown distribution')}"
+        hint = f"the file was written with {card.versions.get('plugin', 'an unknown distribution')}"
         raise WeightsError(f"{name} is for {card.task}, which no plugin provides", hint=hint) from error
     except OptionError as error:
         raise WeightsError(f"{name}: its card is invalid: {error}") from None

@@ -23,8 +23,8 @@ class PredictedRow(NamedTuple):
     """A model's prediction for an input.
 
     Attributes:
-        row: `{"input", "predictions", "error"}`, JSON data; the error is None, or why there are
-            no predictions.
+        row: `{"input", "predictions", "error"}`, JSON data; the error is the reason that there are no
+            predictions, or None.
         prediction: None if there are no predictions.
     """
 
@@ -54,13 +54,13 @@ def predictor(
     """
     if not isinstance(processor, Predicts | Scores):
         what = f"a model for {processor.spec.name} cannot predict: its task does not implement prediction"
-        raise WeightsError(what, hint="its processor must implement zoo.processors.Predicts")
+        raise WeightsError(what, hint="its processor must implement zoo.plugin.Predicts")
     labels, one_by_one = processor.spec.labels, isinstance(processor, Scores)
     if top is not None and (one_by_one or not labels):
         name = processor.spec.name
         raise OptionError(f"top requires a model that chooses among classes, but this one is for {name}")
     if min_confidence is not None and labels and UNSURE in map(str, card.preprocess.get(labels[1], ())):
-        raise OptionError(f"min_confidence cannot be used: the model itself has a class named {UNSURE!r}")
+        raise OptionError(f"min_confidence cannot be used: the model already has a class named {UNSURE!r}")
     read, size = processor.input_reader(card).read, 1 if one_by_one else batch_size
 
     def answer(items: list[Any]) -> Sequence[Prediction]:
@@ -82,7 +82,7 @@ def _scored(runner: Runner, card: Card, processor: Scores, tokens: NDArray[np.in
 
 
 def _finite(outputs: NDArray[Any]) -> NDArray[Any]:
-    """Return outputs. Raises Diverged if one is NaN: finite weights can be too large."""
+    """Return outputs. Raises Diverged if one is NaN, which finite but very large weights can cause."""
     if np.isnan(outputs).any() or np.isposinf(outputs).any():
         hint = "the weights are finite, but so large that results overflow"
         raise Diverged("the predictions are not finite", hint=hint)
@@ -114,7 +114,7 @@ def _sure(prediction: Prediction, least: float | None) -> list[dict[str, Any]]:
 
 
 def rounded(value: Any) -> Any:
-    """Round numbers, in lists or alone, to six digits; further digits depend on the batch."""
+    """Round a number, or all numbers in a list, to six digits; further digits depend on the batch."""
     if isinstance(value, list):
         return [*map(rounded, cast("list[Any]", value))]
     return float(f"{value:.6g}") if isinstance(value, float) else value

@@ -1,7 +1,7 @@
 """Sample text from a language model, one token at a time, carrying the hidden state.
 
-A model that reads backwards also writes backwards: the prompt is the end of the text, which grows to the
-left, and can only be returned when it is complete. Tokens are sampled with NumPy's uniform random numbers, so
+A model that reads backwards also writes backwards: the prompt is the end of the text. The text grows to the
+left, and can only be returned once it is complete. Tokens are sampled with NumPy's uniform random numbers, so
 a model and its exported file generate the same text. Torch-free.
 """
 
@@ -32,14 +32,15 @@ _BLOCK = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """Options of sampling. Raises OptionError for a value that is out of range.
+    """Sampling options. Raises OptionError for a value that is out of range.
 
     Attributes:
         samples: number of texts to generate in parallel.
         max_new_tokens: number of tokens to generate.
-        temperature: divides the logits. Lower is more conservative; 0 is greedy.
+        temperature: number that divides the logits; lower values are more conservative, and 0 is greedy.
         top_k: sample only from the k most likely tokens; 0 disables it.
-        top_p: sample only from the most likely tokens whose probabilities add up to this; 1 disables it.
+        top_p: sample only from the most likely tokens whose probabilities add up to this value; 1 disables
+            it.
         stop: stop before generating this string; empty disables it.
     """
 
@@ -62,10 +63,10 @@ def stream(
 
     The model reads the prompt once, and then only the latest token. Special tokens such as `<unk>` are never
     sampled. With an empty prompt, the model starts from a newline or, if the vocabulary does not contain one,
-    from the most frequent token. If the stop string begins within a token, the token is cut there. A model
-    that reads backwards yields the text before `prompt`: its tokens in the order of the text, once all are
-    sampled. The surprisal is -log p in nats, where p is the model's own probability of the token, before
-    temperature, top-k and top-p.
+    from the most frequent token. If the stop string begins within a token, the token is cut there. For a
+    model that reads backwards, the text before `prompt` is yielded: its tokens in text order, once all are
+    sampled. The surprisal is -log p in nats, where p is the probability of the token before temperature,
+    top-k and top-p are applied.
 
     Raises:
         OptionError: the model can never generate the stop string.
@@ -85,14 +86,15 @@ def sample_many(
     sampling: Sampling = Sampling(),
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[str]:
-    """Return texts that are sampled in one batch; otherwise as `stream`.
+    """Return several texts that are sampled in one batch, but otherwise like `stream`.
 
-    Text i depends on (seed, i) and not on the number of texts, and text 0 is the one that `stream` yields.
+    Text i depends on (seed, i), but not on the number of texts, and text 0 is the same as from `stream`.
     Rounding is the only exception: with a different batch size, matrix products may round differently and
     change a draw that falls on the boundary between two tokens.
 
     Args:
-        report: called in each step with the number of tokens sampled before, over all texts, and the total.
+        report: called in each step with the number of tokens sampled before the step in all texts, and the
+            total.
     """
     vocabulary, stop = _prepare(preprocess, sampling)
     count = sampling.samples
@@ -112,8 +114,8 @@ def choose(logits: Numbers, uniforms: Numbers, sampling: Sampling) -> Tokens:
     """Turn logits (B, V) and uniform numbers (B,) in [0, 1) into tokens (B,).
 
     A row's token is the first whose cumulative probability, in double precision, exceeds the row's number.
-    Top-k keeps exactly k tokens, the first ones among ties; top-p (Holtzman et al. 2020) then narrows the
-    rest.
+    Top-k keeps exactly k tokens, the first ones among ties; top-p (Holtzman et al. 2020) then excludes more
+    of them.
     """
     if sampling.temperature == 0:
         return logits.argmax(1)
@@ -223,7 +225,7 @@ def _reversed(tokens: Iterator[tuple[str, float]]) -> Generator[tuple[str, float
 
 
 class _Text:
-    """One sample in progress: its final text, and the end that may become the stop string."""
+    """One sample in progress: its final text, and an ending that may turn out to be the stop string."""
 
     def __init__(self, stop: str) -> None:
         self._stop = stop
@@ -231,7 +233,7 @@ class _Text:
         self.ended = False
 
     def add(self, piece: str) -> str:
-        """Add the next piece and return the text that is now final; nothing after the stop string."""
+        """Add the next piece and return the text that is now final; text after the stop string is dropped."""
         if self.ended:
             return ""
         text, stop, _ = (self.held + piece).partition(self._stop) if self._stop else (piece, "", "")
@@ -257,7 +259,7 @@ def _prepare(preprocess: Mapping[str, Any], sampling: Sampling) -> tuple[Vocabul
     if impossible:
         newline = vocabulary.newline_eos and "<eos>" in stop
         signs = " ".join(map(repr, impossible))
-        hint = "<eos> is generated as a newline: in a shell, --stop $'\\n'"
-        message = f"the model can never generate {signs} of the stop string {stop!r}"
+        hint = "<eos> is generated as a newline; in a shell, use --stop $'\\n'"
+        message = f"the stop string {stop!r} contains {signs}, which the model can never generate"
         raise OptionError(message, hint=hint if newline else None)
     return vocabulary, stop

@@ -1,9 +1,9 @@
-"""Write results to a file, a row for each input: CSV and JSONL, which can be continued, or NumPy arrays.
+"""Write results to a file with one row per input: a CSV or JSONL file, which can be continued, or an array.
 
-While a CSV or JSONL file is being written, `x.csv.unfinished` beside it records the model and the options.
-However the writing is interrupted, the file holds whole rows and at most one partial row. A later call
-continues it if the model, the options and the first inputs are the same. A failed call, such as one with an
-invalid option, removes the file that it began.
+While a CSV or JSONL file is being written, `x.csv.unfinished` beside it records the model and the options. If
+writing is interrupted, the file contains whole rows and at most one partial row. A later call continues it if
+the model, the options and the first inputs are the same. If a call fails, for example because of an invalid
+option, the file that it began is removed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Table(ABC):
     count = before = 0
 
     def rest(self, sources: Iterator[Source]) -> Iterator[Source]:
-        """Return the sources without a row.
+        """Return the sources that have no row yet.
 
         Raises OutputError if the existing rows belong to different sources.
         """
@@ -67,12 +67,12 @@ def opened(out: Path, made_with: Mapping[str, Any]) -> Generator[Table]:
     """Open an output file: `.csv`, `.jsonl` or `.npy`, or a folder with a `predictions.jsonl`.
 
     Args:
-        made_with: JSON data on the model and the options, which must be the same to continue a file.
+        made_with: JSON data about the model and the options; a file can be continued only with the same data.
 
     Raises:
         OptionError: the name has a different suffix.
         OutputError: the file exists and is finished, was begun with a different model or options, is being
-            written, or cannot be written.
+            written by another process, or cannot be written.
     """
     if out.suffix not in ("", ".csv", ".jsonl", ".npy") or out.name in ("", "..", "-"):
         raise OptionError(f"the output must be a .csv, .jsonl or .npy file, or a new folder (got {out})")
@@ -98,7 +98,7 @@ def _marker(path: Path) -> Path:
 
 
 def _images(table: Path) -> Path:
-    """Return the folder of the images that a file's rows name."""
+    """Return the folder of the images that the rows of a file refer to."""
     return table.parent if table.name == _IN_FOLDER else table.with_name(f"{table.stem}-images")
 
 
@@ -108,7 +108,7 @@ def _exists(path: Path) -> OutputError:
 
 @contextmanager
 def _lines(path: Path, made_with: Mapping[str, Any]) -> Generator[_Lines]:
-    """Open a CSV or JSONL file; when the block succeeds, the file is finished."""
+    """Open a CSV or JSONL file, and finish it if the `with` block succeeds."""
     marker = _marker(path)
     with path.open("a+b", buffering=0) as file:
         try:
@@ -190,11 +190,11 @@ class _Lines(Table):
             raise OutputError(f"row {number} of {self._path} is damaged or was edited", hint=hint) from None
         name = source and (_cell(source.name) if self._columns else source.name)
         if name != wrote:
-            message = f"{self._path} has other inputs: number {number} was {wrote} and is {name or 'missing'}"
+            message = f"{self._path} has other inputs: input {number} was {wrote}, now {name or 'missing'}"
             raise OutputError(message, hint=hint)
 
     def write(self, predicted: PredictedRow) -> dict[str, Any]:
-        """Add a row, after writing the images of the input, and return it."""
+        """Write the images of the input, add its row, and return the row."""
         row, prediction = predicted
         for name, draw in (prediction.images if prediction else {}).items():
             row[name] = self._draw(row["input"], name, draw())
@@ -231,7 +231,7 @@ class _Lines(Table):
         return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
 
     def finish(self) -> None:
-        """Write the rest, and wait until it is on disk."""
+        """Write the remaining rows, and wait until they are on disk."""
         if self._waiting:
             self._flush()
         os.fsync(self._file.fileno())
@@ -268,7 +268,7 @@ def _csv_line(cells: list[str]) -> str:
 
 @contextmanager
 def _array(path: Path) -> Generator[_Array]:
-    """Open `x.npy`, and `x.txt` for the names of the inputs; both appear when the block succeeds."""
+    """Open `x.npy`, and `x.txt` for the input names; both files appear if the `with` block succeeds."""
     names = path.with_suffix(".txt")
     for file in (path, names):
         if os.path.lexists(file):
@@ -281,7 +281,7 @@ def _array(path: Path) -> Generator[_Array]:
 
 
 class _Array(Table):
-    """Rows of numbers of one shape, (N, ...) float32, with NaN for an unreadable input."""
+    """Rows of numbers that have the same shape, (N, ...) float32, with NaN for an unreadable input."""
 
     def __init__(self, path: Path, file: IO[bytes], names: IO[bytes]) -> None:
         self._path, self._file, self._names = path, file, names
@@ -296,7 +296,7 @@ class _Array(Table):
         if prediction is None:
             self._skipped += 1
         elif prediction.values is None:
-            message = f"{self._path} is for rows of numbers, which this model does not predict"
+            message = f"{self._path} can only hold rows of numbers, which this model does not predict"
             raise OptionError(message, hint="write a .csv, a .jsonl or a folder instead")
         else:
             self._add(row["input"], prediction.values.astype("<f4"))
@@ -307,19 +307,19 @@ class _Array(Table):
             self._shape = values.shape
             self._file.write(_header(0, self._shape))
         if values.shape != self._shape:
-            shapes = f"{name} has {values.shape}, and those before it {self._shape}"
-            raise OptionError(f"{self._path} requires rows of one shape: {shapes}", hint="choose a .jsonl")
+            shapes = f"the same shape ({name} has {values.shape}, but earlier rows have {self._shape})"
+            raise OptionError(f"all rows of {self._path} must have {shapes}", hint="write a .jsonl file")
         self._skip()
         self._file.write(values.tobytes())
 
     def _skip(self) -> None:
-        """Write the rows of unreadable inputs, since the shape is now known."""
+        """Write the rows of unreadable inputs, now that the shape is known."""
         for _ in itertools.repeat(None, self._skipped):
             self._file.write(np.full(self._shape or (0,), np.nan, "<f4").tobytes())
         self._skipped = 0
 
     def finish(self) -> None:
-        """Write the rest, and the header with the number of rows."""
+        """Write the remaining rows, and the header with the number of rows."""
         self._skip()
         shape = self._shape or (0,)
         header = _header(self.count, shape)
@@ -329,7 +329,7 @@ class _Array(Table):
 
 
 def _header(count: int, shape: tuple[int, ...]) -> bytes:
-    """Return the header of an array; NumPy leaves room in it, so its length does not depend on the rows."""
+    """Return the header of an array; NumPy pads it, so its length does not depend on the number of rows."""
     header = io.BytesIO()
     about = {"descr": "<f4", "fortran_order": False, "shape": (count, *shape)}
     np.lib.format.write_array_header_1_0(header, about)
