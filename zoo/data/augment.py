@@ -52,7 +52,7 @@ class Draws:
 
 
 def crop(images: Tensor, draws: Draws) -> Tensor:
-    """Pad each side of an image with zeros by an eighth (4 of 32 pixels), and crop it at a random offset."""
+    """Pad each side with an eighth of the image size in zeros (4 of 32 pixels), and crop at random."""
     pad = max(1, images.shape[2] // 8)
     return _windows(F.pad(images, (pad, pad, pad, pad)), pad, draws)
 
@@ -112,7 +112,7 @@ def augment(images: Tensor, names: Sequence[str], draws: Draws) -> Tensor:
 
 
 def _mirrored(images: Tensor, which: Tensor) -> Tensor:
-    """Flip the images horizontally for which `which`, booleans (B,) on the CPU, is True."""
+    """Flip the selected images horizontally; `which` contains booleans (B,) on the CPU."""
     flipped = moved(which.nonzero().squeeze(1), images.device)
     images = images.clone()
     images[flipped] = images[flipped].flip(3)

@@ -25,8 +25,8 @@ class Vocabulary:
             decoded to a newline.
 
     Attributes:
-        tokens: the tokens, as listed in `preprocess`. texts: the text for each number: its token, or a
-            newline for `<eos>`.
+        tokens: the tokens, as listed in `preprocess`.
+        texts: the text for each number: its token, or a newline for `<eos>`.
         drawable: the numbers of the tokens that represent text, which sampling may generate.
         backwards: whether the model reads from the end. `encode` and `decode` do not reverse anything.
     """

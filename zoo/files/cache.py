@@ -121,9 +121,9 @@ def made_once(home: Path, make: Callable[[Path], None], read: Callable[[Path], T
     create it. A folder that another user can write to is not read.
 
     Args:
-        make: function that writes the content into a new folder. read: function that reads a folder, and
-            returns None if the folder is missing or damaged. what: description of the folder's content for
-            messages, such as `the encoded text`.
+        make: function that writes the content into a new folder.
+        read: function that reads a folder, and returns None if the folder is missing or damaged.
+        what: description of the folder's content for messages, such as `the encoded text`.
 
     Raises:
         DataError: the folder cannot be written.

@@ -31,8 +31,8 @@ class Port:
     """An input or an output of a program.
 
     Attributes:
-        dtype: its data type, as NumPy calls it. shape: its shape, with None for the batch axis, if there is
-            one.
+        dtype: its data type, as NumPy calls it.
+        shape: its shape, with None for the batch axis, if there is one.
     """
 
     name: str

@@ -1,1 +1,1 @@
-"""Modules: building, measuring, saving, loading, transferring and hooking them."""
+"""Modules: build, measure, save, load, fine-tune and look inside them."""

@@ -22,7 +22,7 @@ from zoo.seeds import GLOBAL_GENERATOR
 def model_arguments(
     entry: Entry[ArchitectureSpec], task: TaskSpec, dims: Mapping[str, int], given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return all arguments of a model: dims, defaults, the preset's config, the user's options.
+    """Return all arguments of a model: dims, defaults, the preset's config and the user's options.
 
     Raises:
         OptionError: an option is unknown or has a value of the wrong type, or the images are too small.
@@ -44,11 +44,11 @@ def model_arguments(
 
 
 def require_size(entry: Entry[ArchitectureSpec], size: int | None, *, hint: str | None = None) -> None:
-    """Raise OptionError for images that are smaller than an architecture can read."""
+    """Raise OptionError for images that are too small for an architecture."""
     smallest = entry.spec.smallest_image
     if size is not None and size < smallest:
-        message = f"{entry.name} reads images of at least {smallest}×{smallest} pixels (got {size}×{size})"
-        raise OptionError(message, hint=hint or f"choose images of {smallest} pixels or more")
+        message = f"{entry.name} needs images of at least {smallest}×{smallest} pixels (got {size}×{size})"
+        raise OptionError(message, hint=hint or f"choose a size of at least {smallest} pixels")
 
 
 def build_model(
@@ -56,10 +56,11 @@ def build_model(
 ) -> nn.Module:
     """Build a model with initial weights from `seed`; torch's global generator does not change.
 
-    Thread-safe, even while another thread trains: one thread at a time uses the generator, and code outside
-    zoo should not use it meanwhile. Without a seed, seed 0 is used, for a caller that replaces the weights.
+    This is thread-safe, even while another thread trains: only one thread at a time uses the generator. Code
+    outside zoo should not use the generator at the same time. Callers that replace the weights can omit the
+    seed.
 
-    Raises SpecError with the architecture's own message if it rejects its arguments.
+    Raises SpecError with the architecture's error message if it rejects its arguments.
     """
     keep_freed_memory()
     target = entry.load()
@@ -83,14 +84,14 @@ def build_model(
 
 @contextmanager
 def on_meta() -> Generator[None]:
-    """In the body, build models on torch's meta device: tensors have a dtype and a shape, but no values."""
+    """In the `with` block, build models on torch's meta device: tensors have shapes, but no values."""
     with torch.device("meta"), _SkipNormal():
         yield
 
 
 @contextmanager
 def generator_restored() -> Generator[None]:
-    """Restore torch's global generator after the body, but not while another thread depends on it."""
+    """Restore torch's global generator after the `with` block, but not while another thread depends on it."""
     kept = torch.random.fork_rng(range(torch.cuda.device_count()))
     with GLOBAL_GENERATOR:
         kept.__enter__()
@@ -103,7 +104,7 @@ def generator_restored() -> Generator[None]:
 
 @contextmanager
 def drawing_from(seed: int) -> Generator[None]:
-    """Seed torch's global generator in the body, and restore it afterwards; other zoo threads wait."""
+    """Seed torch's global generator in the `with` block, then restore it; other zoo threads wait."""
     if torch.get_default_device().type == "meta":  # where nothing is drawn
         yield
         return
@@ -115,7 +116,7 @@ def drawing_from(seed: int) -> Generator[None]:
 
 
 class _SkipNormal(TorchFunctionMode):
-    """Skip `normal_` on the meta device, where it only imports torch's compiler, for 0.8 s."""
+    """Skip `normal_` on the meta device, where it only imports torch's compiler, which takes 0.8 s."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None

@@ -14,12 +14,12 @@ from zoo.registry.specs import ArchitectureSpec, TaskSpec
 
 
 def measure_cost(entry: Entry[ArchitectureSpec], spec: TaskSpec, task: Task) -> dict[str, Any]:
-    """Return `parameters`, `flops` of one item's forward pass, and the dims of the model, `measured_at`.
+    """Return `parameters`, the `flops` of one item's forward pass, and `measured_at`, the model's dims.
 
-    These are the task's usual dims, with larger images if the model requires them. No tensors are computed:
-    the model is built on torch's meta device.
+    The dims are the task's usual ones, with larger images if the model requires them. No tensors are
+    computed: the model is built on torch's meta device.
 
-    Raises SpecError if that fails.
+    Raises SpecError if the model cannot be built or run there.
     """
     from torch.utils.flop_counter import FlopCounterMode
 

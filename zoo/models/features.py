@@ -27,7 +27,7 @@ class Features:
 
     Attributes:
         inputs: the batch.
-        found: the value found at the place.
+        found: the value at this place.
     """
 
     def __init__(self, place: str, *, time_first: bool = False) -> None:
@@ -38,7 +38,7 @@ class Features:
 
     @property
     def output(self) -> Tensor:
-        """A vector or feature maps for each item, (B, F, ...), or for sequences at each time step, (T, B, F).
+        """The features: a vector or maps for each item, (B, F, ...), or a vector for each token, (T, B, F).
 
         Raises OptionError if the layer returns anything else.
         """
@@ -49,7 +49,7 @@ class Features:
         items = inputs.shape[: 1 + self.time_first]
         if found.shape[: len(items)] != items or found.ndim == len(items):
             shapes = f"{tuple(found.shape)} for inputs of {tuple(inputs.shape)}"
-            hint = "choose a layer that runs once, and computes a vector or maps for each input"
+            hint = "choose a layer that runs once and returns a vector or maps for each input"
             raise OptionError(f"{self.place} returned {shapes}, not features", hint=hint)
         return found
 
@@ -60,8 +60,8 @@ def features_of(
 ) -> Generator[Features]:
     """Store the features of each batch, detached, before the model can change them in place.
 
-    They are the output of the landmark `features` or, without that landmark, the input of the `head`. If a
-    layer returns a tuple, as a GRU does, they are its first element.
+    The features are the output of the landmark `features` or, without this landmark, the input of the `head`.
+    If a layer returns a tuple, as a GRU does, the features are the tuple's first element.
 
     Args:
         landmarks: paths of submodules, including one of these two.
@@ -87,7 +87,7 @@ def pooled(features: Tensor) -> Tensor:
     """Return one vector for each item, (B, F) in fp32: the mean over all positions.
 
     Args:
-        features: vectors (B, F), which are returned as they are; sequences of them (B, N, F), such as the
+        features: vectors (B, F), which are returned unchanged; sequences of them (B, N, F), such as the
             tokens of a Transformer; or feature maps (B, F, h, w).
     """
     features = features.float()

@@ -1,4 +1,4 @@
-"""Check that a model is finite: all parameters, and the buffers that were finite when it was built."""
+"""Check that all parameters are finite, and all buffers that were finite when the model was built."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def infinite_buffers(model: nn.Module) -> frozenset[str]:
 
 
 def not_finite(tensors: Mapping[str, Tensor], infinite: Collection[str] = ()) -> str | None:
-    """Return the name of the first tensor that should be finite and is not, with a single read from a GPU."""
+    """Return the name of the first tensor that should be finite but is not; read from a GPU only once."""
     names = [name for name in tensors if name not in infinite]
     if not names:
         return None

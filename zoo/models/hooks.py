@@ -1,10 +1,10 @@
-"""Look inside a model without changing it: hooks that are always removed.
+"""Look inside a model without changing it, with hooks that are always removed.
 
     with untouched(model) as inner, watching({"stages": inner.get_submodule("stages")}, see):
         inner(images)  # calls see("stages", features)
 
-A hook is a function that a module calls with its output. A forgotten hook keeps memory alive and runs
-forever, so every hook here lives inside a `with` block.
+A hook is a function that a module calls with its output. A hook that is not removed keeps memory in use and
+runs in every forward pass, so every hook here is limited to a `with` block.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def watching(
 ) -> Generator[None]:
     """Call `see(name, output)` after a module has run; a result other than None replaces the output.
 
-    Only calls from this thread are seen, so several threads can look inside one model.
+    Only calls from this thread are seen, so several threads can look inside the same model.
     """
     me = threading.get_ident()
 
@@ -45,7 +45,7 @@ def watching(
 
 @contextlib.contextmanager
 def receiving(modules: Mapping[str, nn.Module], see: Callable[[str, object], None]) -> Generator[None]:
-    """Call `see(name, input)` before a module runs, with its first argument; otherwise like `watching`."""
+    """Call `see(name, input)` with a module's first argument before it runs; see `watching`."""
     me = threading.get_ident()
 
     def here(name: str, _: nn.Module, given: tuple[object, ...]) -> None:
@@ -68,7 +68,7 @@ def _hooked(hooks: Iterable[RemovableHandle]) -> Generator[None]:
 
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Generator[None]:
-    """Switch a model to evaluation mode in the body, and restore the mode of each module afterwards.
+    """Switch a model to evaluation mode in the `with` block, then restore the mode of each module.
 
     If several threads evaluate a model, the last one restores the modes.
     """
@@ -97,10 +97,10 @@ def evaluating(model: nn.Module) -> Generator[None]:
 def untouched(model: nn.Module) -> Generator[nn.Module]:
     """Yield a model in evaluation mode, and restore its modes afterwards.
 
-    Yields the module inside the wrappers of `torch.compile` and `DistributedDataParallel`. Compiled modules
-    run uncompiled meanwhile, since compiled code does not call hooks, and in one thread at a time. Use your
-    own `torch.Generator` for random numbers: torch's global generator belongs to the caller, and to a
-    training in another thread.
+    Yields the module inside the wrappers of `torch.compile` and `DistributedDataParallel`. In the `with`
+    block, compiled modules run uncompiled, since compiled code does not call hooks, and only one thread at a
+    time can run them. Use your own `torch.Generator` for random numbers: the caller, or a training run in
+    another thread, may depend on torch's global generator.
     """
     inner = _unwrapped(model)
     compiled = any(
@@ -113,9 +113,9 @@ def untouched(model: nn.Module) -> Generator[nn.Module]:
 
 @contextlib.contextmanager
 def uncompiled() -> Generator[None]:
-    """Run compiled modules uncompiled in the body, in one thread at a time.
+    """Run compiled modules uncompiled in the `with` block, in one thread at a time.
 
-    Dynamo cannot trace these hooks, and a module that it has once seen with them is never compiled again.
+    Dynamo cannot trace these hooks. Once it has seen a module with them, it never compiles the module again.
     """
     with _STANCE, torch.compiler.set_stance("force_eager"):  # which is of the whole process
         yield
@@ -142,8 +142,8 @@ class TooLarge(Exception):
 def no_larger_outputs(model: nn.Module, most: float) -> Generator[None]:
     """Raise TooLarge before a convolution, a linear layer or an embedding returns more than `most` bytes.
 
-    A file of 1 MB may hold a convolution of 2,000 channels, whose output is a thousand times as large. Only
-    this thread is limited.
+    A 1 MB file may contain a convolution with 2,000 channels, whose output is a thousand times as large. The
+    limit applies only to this thread.
     """
     layers = {
         str(n): layer

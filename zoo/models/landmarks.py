@@ -1,4 +1,4 @@
-"""Find the submodules that landmarks and users name."""
+"""Find submodules by landmark or path."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoo.registry.specs import Landmark
 
 
 def layer_path(name: str, landmarks: Mapping[str, str], model: nn.Module) -> str:
-    """Return the path of a layer that a user names by a landmark or a path.
+    """Return the path of a layer, given a landmark or a path.
 
     Raises OptionError if the model has no such layer; the message lists its landmarks or layers.
     """
@@ -23,8 +23,8 @@ def layer_path(name: str, landmarks: Mapping[str, str], model: nn.Module) -> str
         return path
     tops = f"its top-level layers: {', '.join(name for name, _ in model.named_children()) or 'none'}"
     if name in get_args(Landmark):
-        has = f"; it has {', '.join(landmarks)}" if landmarks else ", nor any other"
-        hint = f"name a layer by its path; {tops}"
+        has = f"; its landmarks: {', '.join(landmarks)}" if landmarks else "; it has no landmarks"
+        hint = f"choose a layer by its path; {tops}"
         raise OptionError(f"the model has no landmark {name!r}{has}", hint=hint)
     raise OptionError(f"the model has no layer {name!r}{did_you_mean(name, [*landmarks, *known])}", hint=tops)
 
@@ -35,14 +35,14 @@ def require_modules(landmarks: Mapping[str, str], model: nn.Module, architecture
     for landmark, path in landmarks.items():
         if path not in known:
             nearest = did_you_mean(path, known)
-            hint = "the landmarks are part of the architecture's spec, which `zoo check` checks"
+            hint = "correct `landmarks` in the architecture's spec; `zoo check` verifies them"
             raise SpecError(
-                f"{architecture}: the {landmark} landmark {path!r} is not a layer{nearest}", hint=hint
+                f"{architecture}: the landmark {landmark} must be a layer (got {path!r}){nearest}", hint=hint
             )
 
 
 def feature_landmarks(model: nn.Module, landmarks: Mapping[str, str], architecture: str) -> dict[str, str]:
-    """Return the landmark with the features of a model; empty if its architecture declares none.
+    """Return the landmark for a model's features, with its path; empty if the architecture has none.
 
     Raises SpecError for a landmark that does not exist.
     """

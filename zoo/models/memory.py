@@ -19,9 +19,9 @@ _MOST_OF_OLD_GLIBC = 1 << 25
 def keep_freed_memory() -> None:
     """With glibc, let this process keep the memory that it frees, in blocks of up to 1 GiB.
 
-    A step of a network allocates and frees the same few megabytes again and again. glibc returns such blocks
-    to the system and requests them again, and the system fills them with zeros, page by page, which takes up
-    to a third of a step. If one of glibc's environment variables controls this, it is respected.
+    Each training step allocates and frees the same few megabytes. By default, glibc returns such blocks to
+    the system and requests them again, and the system fills them with zeros, page by page, which takes up to
+    a third of a step. glibc's environment variables for this behavior take precedence.
     """
     chosen = "glibc.malloc." in os.environ.get("GLIBC_TUNABLES", "") or any(map(os.environ.get, _CHOICES))
     if chosen or not sys.platform.startswith("linux"):

@@ -30,7 +30,7 @@ class ModuleRunner(Runner):
     """Runs a module without changing it.
 
     Args:
-        prepare: prepares items (B, ...) for the module.
+        prepare: function that prepares items (B, ...) for the module.
         landmarks: paths of submodules by landmark.
         main_output: the name of the module's output.
         context: maximum number of tokens that it reads from an empty state; 0 for no limit. See
@@ -67,10 +67,10 @@ class ModuleRunner(Runner):
         return self._module
 
     def with_features(self, layer: str, *, pool: bool) -> ModuleRunner:
-        """Return a runner whose outputs also have the features of a layer.
+        """Return a runner whose outputs include the features of a layer.
 
         Raises:
-            OptionError: the model has no such layer, or for `features`, neither that landmark nor a head.
+            OptionError: the model has no such layer or, for `features`, has neither this landmark nor a head.
             SpecError: a landmark of its architecture does not exist.
         """
         found = layer == FEATURES and feature_landmarks(self._module, self._landmarks, self._architecture)
@@ -81,7 +81,7 @@ class ModuleRunner(Runner):
 
     @torch.inference_mode()
     def run(self, items: NDArray[Any]) -> Arrays:
-        """Return the outputs for a batch of items, computed in halves if the batch is too large.
+        """Return the outputs for a batch of items; a batch that is too large is split in half.
 
         Raises WeightsError if the model needs too much memory for a single item.
         """
@@ -94,7 +94,7 @@ class ModuleRunner(Runner):
 
     @contextmanager
     def reading(self, *, trusted: bool = False) -> Generator[Step]:
-        """Yield a step; gradients are disabled only while it runs."""
+        """Yield a function that runs one step, with gradients disabled only while the step runs."""
         with ExitStack() as stack:
             inner = stack.enter_context(self._lent())
             if not trusted:
@@ -121,7 +121,10 @@ class ModuleRunner(Runner):
 
     @contextmanager
     def _lent(self) -> Generator[nn.Module]:
-        """Yield the module in evaluation mode, and for features without wrappers, which do not call hooks."""
+        """Yield the module in evaluation mode.
+
+        Features are read without the module's wrappers, which do not call hooks.
+        """
         if self._features:
             with untouched(self._module) as inner:
                 yield inner
@@ -150,7 +153,7 @@ class ModuleRunner(Runner):
 
 
 def runner_of(module: nn.Module, card: Card, registry: Registry, *, device: str = "cpu") -> ModuleRunner:
-    """Return the runner of a module, as its card describes. Raises UnknownName."""
+    """Return a runner for a module, as its card specifies. Raises UnknownName."""
     task, entry = make_task(registry, card.task), registry.architecture(card.architecture)
     return ModuleRunner(
         module,
@@ -164,7 +167,7 @@ def runner_of(module: nn.Module, card: Card, registry: Registry, *, device: str 
 
 
 class _WithFeatures(nn.Module):
-    """A language model that returns its logits and features as one array, which windows may cut.
+    """A language model that returns its logits and features as one array, so that windows can cut it.
 
     Attributes:
         width: number of logits in the array.
@@ -177,7 +180,7 @@ class _WithFeatures(nn.Module):
         self._landmarks = landmarks
 
     def forward(self, tokens: Tensor, state: State = None) -> tuple[Tensor, State]:
-        """Map tokens (T, B) and a state to logits and features, (T, B, V + F), and the state."""
+        """Map tokens (T, B) and a state to logits with features, (T, B, V + F), and the next state."""
         with features_of(self.model, self._landmarks, time_first=True) as features:
             logits, state, *_ = self.model(tokens, state)
         self.width = logits.shape[-1]
@@ -193,4 +196,4 @@ def _tensor(outputs: object) -> Tensor:
 
 
 def _too_large(error: TooLarge) -> WeightsError:
-    return WeightsError(f"the model cannot be used: one layer needs {error} at a time")
+    return WeightsError(f"the model cannot be used: one layer needs {error}")

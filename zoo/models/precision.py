@@ -19,10 +19,10 @@ Precision = Literal["fp32", "bf16", "fp16"]
 
 
 def pick_device(name: str | None) -> str:
-    """Return a device by name, or a GPU if there is one. Raises OptionError for a missing device.
+    """Return a device by name; by default, a GPU if there is one. Raises OptionError if it is missing.
 
-    cuBLAS is deterministic only with a workspace of fixed size. PyTorch reads that size once in a process, at
-    the first matrix product, so it is set here, even if the first training need not be deterministic.
+    cuBLAS is deterministic only with a fixed workspace size. PyTorch reads this size once per process, at the
+    first matrix product, so it is set here, even if the first training run need not be deterministic.
     """
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     here = ["cpu", accelerator.type] if accelerator else ["cpu"]
@@ -40,7 +40,7 @@ def pick_device(name: str | None) -> str:
 
 
 def resolve(precision: PrecisionName, device: str) -> Precision:
-    """Resolve `auto`: bf16 if the device multiplies it faster than fp32, else fp32.
+    """Resolve `auto`: bf16 if the device multiplies bf16 matrices faster than fp32 matrices, else fp32.
 
     Raises OptionError for fp16 on a CPU.
     """
@@ -76,10 +76,10 @@ def _autocast_but_for_lstms(dtype: torch.dtype) -> Generator[None]:
 
 @contextlib.contextmanager
 def kernels(device: str, *, deterministic: bool) -> Generator[None]:
-    """In the body, let a GPU use its fastest kernels, and TF32 for fp32; or only deterministic kernels.
+    """In the `with` block, let a GPU use its fastest kernels, with TF32 for fp32, or only deterministic ones.
 
-    An operation without a deterministic kernel raises RuntimeError. torch's settings are restored afterwards.
-    Other devices are not affected: results on a CPU are deterministic anyway.
+    With only deterministic kernels, an operation that has none raises RuntimeError. torch's settings are
+    restored afterwards. Other devices are not affected: results on a CPU are deterministic anyway.
     """
     if torch.device(device).type != "cuda":
         yield
@@ -99,11 +99,11 @@ def kernels(device: str, *, deterministic: bool) -> Generator[None]:
 
 
 def exact(tensor: Tensor) -> Tensor:
-    """Return a tensor, detached, in double precision, or in single precision on a device without double."""
+    """Return a detached tensor in double precision, or in single precision if the device lacks double."""
     return tensor.detach().to(torch.float32 if tensor.device.type == "mps" else torch.float64)
 
 
 def on_device(tensor: Tensor, device: str) -> Tensor:
-    """Move a tensor to a device, in single precision if the device has no double precision."""
+    """Move a tensor to a device, in single precision if the device does not support double precision."""
     lacks = tensor.dtype == torch.float64 and torch.device(device).type == "mps"
     return tensor.to(device, torch.float32 if lacks else tensor.dtype)

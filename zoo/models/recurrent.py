@@ -1,4 +1,4 @@
-"""Choose how torch computes recurrent layers in one thread: torch's switches apply to a whole process."""
+"""Choose how torch computes recurrent layers in one thread; torch's settings apply to the whole process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LAYERS = (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu)
 
 
 class SingleSteps(TorchFunctionMode):
-    """In the body, an LSTM on a CPU computes a single step without oneDNN, with the same result.
+    """In the `with` block, an LSTM on a CPU computes a single step without oneDNN, with the same result.
 
     oneDNN repacks the weights in each call, at ten times the cost of the step itself.
 
@@ -42,7 +42,7 @@ class SingleSteps(TorchFunctionMode):
 
 
 class SingleLSTMs(TorchFunctionMode):
-    """In the body, an LSTM on a CPU computes in fp32 if autocast asks for bf16.
+    """In the `with` block, an LSTM on a CPU computes in fp32 if autocast requests bf16.
 
     On processors without AVX-512, oneDNN has no bf16 LSTM, but PyTorch calls it anyway.
     """
@@ -58,7 +58,7 @@ class SingleLSTMs(TorchFunctionMode):
 
 
 class Trainable(TorchFunctionMode):
-    """In the body, recurrent layers on a GPU train as all other layers do.
+    """In the `with` block, recurrent layers on a GPU train like all other layers.
 
     cuDNN's dropout between layers makes the host wait for the GPU after each new seed, so torch's dropout
     replaces it. For bf16, autocast lets cuDNN compute in fp16, which would require loss scaling, so these
@@ -111,7 +111,7 @@ def _layer_by_layer(func: Callable[..., Any], args: Sequence[Any]) -> Any:
 
 
 def in_one_chunk(weights: Sequence[Tensor]) -> list[Tensor]:
-    """Return weights as views of one buffer, which cuDNN requires; otherwise it copies them and warns."""
+    """Return weights as views of one buffer; without one, cuDNN copies the weights and warns."""
     buffer = torch.cat([weight.flatten() for weight in weights])
     parts = buffer.split([weight.numel() for weight in weights])
     return [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)]
@@ -135,7 +135,7 @@ def _is_plain_step(
     bidirectional: bool,
     batch_first: bool,
 ) -> bool:
-    """Return whether arguments of `torch.lstm` are for one step of (1, B, E), forwards, without dropout."""
+    """Return whether `torch.lstm` arguments describe one forward step, (1, B, E), without dropout."""
     return (
         bias is True  # a packed sequence has its weights here
         and tokens.device.type == "cpu"

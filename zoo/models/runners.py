@@ -61,10 +61,10 @@ class Runner(ABC):
 
     @abstractmethod
     def reading(self, *, trusted: bool = False) -> AbstractContextManager[Step]:
-        """Return a context manager that yields a step of a language model, to be called in its body.
+        """Return a context manager that yields a step function of a language model, for its `with` block.
 
         Args:
-            trusted: whether a layer may use any amount of memory, so that steps do not check it.
+            trusted: whether a layer may use any amount of memory, so that steps do not check the amount.
         """
 
     def read(self, tokens: Tokens) -> Iterator[Arrays]:
@@ -117,8 +117,8 @@ class ProgramRunner(Runner):
 
     @property
     def module(self) -> nn.Module:
-        """None. Raises WeightsError."""
-        message = f"{self._name} is an exported file, which can only predict, embed and sample"
+        """Unavailable: raises WeightsError."""
+        message = f"{self._name} is an exported file, which supports only predict, embed and sample"
         raise WeightsError(message, hint="use the weights from which it was exported")
 
     def run(self, items: NDArray[Any]) -> Arrays:
@@ -130,7 +130,7 @@ class ProgramRunner(Runner):
 
     @contextmanager
     def reading(self, *, trusted: bool = False) -> Generator[Step]:
-        """Yield a step, which runs the program once for each token."""
+        """Yield a step function, which runs the program once per token."""
         yield self.step
 
     def step(self, tokens: Tokens, state: Arrays | None) -> tuple[Arrays, Arrays]:
@@ -160,7 +160,7 @@ class ProgramRunner(Runner):
         wanted = self._signature.inputs[0]
         items = items.astype(wanted.dtype, copy=False)
         if not _fits(items, wanted, len(items)):
-            raise self._wrong(f"reads {wanted.shown()}, but was given {_shown(items)}")
+            raise self._wrong(f"expects {wanted.shown()}, but got {_shown(items)}")
         try:
             outputs = self._program({wanted.name: items, **state})
         except Exception as error:
@@ -169,7 +169,7 @@ class ProgramRunner(Runner):
             got = outputs.get(port.name)
             if got is None or not _fits(got, port, len(items)):
                 shown = "nothing" if got is None else _shown(got)
-                raise self._wrong(f"should return {port.name} as {port.shown()}, but returned {shown}")
+                raise self._wrong(f"must return {port.name} as {port.shown()}, but returned {shown}")
         return outputs
 
     def _zeros(self, lanes: int) -> Arrays:
@@ -187,7 +187,7 @@ class ProgramRunner(Runner):
 def usual_threads(signature: Signature) -> int:
     """Return the number of threads for a program: $OMP_NUM_THREADS, or one for each core.
 
-    The steps of a language model are too short for more than a few threads.
+    The steps of a language model are too short to benefit from more than a few threads.
     """
     if chosen := chosen_threads():
         return chosen

@@ -20,11 +20,11 @@ DEPTH = 8
 
 
 def detach(state: State) -> State:
-    """Detach a hidden state from its graph, so that gradients stop there; its tensors become contiguous.
+    """Detach a hidden state from its graph, which stops gradients, and make its tensors contiguous.
 
-    A tensor read from a checkpoint is contiguous, and rounding can differ for other tensors.
+    Tensors read from a checkpoint are contiguous, and results for other tensors can round differently.
 
-    Raises SpecError naming the part that a checkpoint cannot hold.
+    Raises SpecError for a part that a checkpoint cannot hold.
     """
     return pytree.tree_map_with_path(_detached, state, is_leaf=_is_leaf)
 
@@ -36,7 +36,7 @@ def tensors_of(state: State) -> dict[str, Tensor]:
 
 
 def with_tensors(state: State, tensors: Iterator[Tensor]) -> State:
-    """Return a hidden state with other tensors, in the order of `tensors_of`."""
+    """Return a hidden state with its tensors replaced by these, in the order of `tensors_of`."""
 
     def filled(leaf: Any) -> Any:
         return next(tensors) if isinstance(leaf, Tensor) else leaf
@@ -50,12 +50,12 @@ def is_named(state: State) -> bool:
 
 
 def _is_leaf(part: State) -> bool:
-    """Return whether a part is a leaf: torch also descends into other classes, which no file can hold."""
+    """Return whether a part is a leaf; torch also descends into classes that a file cannot hold."""
     return type(part) not in (tuple, list, dict) and not is_named(part)
 
 
 def _key(entry: Any) -> str:
-    """Return the place of a part in its container: a field, a key or a number."""
+    """Return the place of a part in its container: a field, a key or an index."""
     if isinstance(entry, pytree.GetAttrKey):
         return entry.name
     return str(entry.key if isinstance(entry, pytree.MappingKey) else entry.idx)  # pyright: ignore
@@ -86,7 +86,7 @@ def _is_key(key: object) -> bool:
 
 
 def _refused(got: str, path: tuple[Any, ...]) -> SpecError:
-    expected = "None, a tensor, a number, or tuples, NamedTuples, lists or dicts of them"
-    hint = "return one of these, and keep values that do not change from batch to batch on the module"
+    expected = "None, a tensor, a number, or tuples, NamedTuples, lists or dicts of these"
+    hint = "return one of these, and store values that do not change between batches on the module"
     place = f"state{pytree.keystr(path)}"
     return SpecError(f"a hidden state must be {expected} (got {got} at {place})", hint=hint)

@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 
 def owners(module: nn.Module) -> dict[str, str]:
-    """Map each name of a module's state to the name under which it is stored: itself unless it is tied."""
+    """Map each name in a module's state to the name of the stored tensor: the same name unless it is tied."""
     first: dict[int, str] = {}
     state = module.state_dict(keep_vars=True)
     return {name: first.setdefault(id(state[name]), name) for name in sorted(state)}
 
 
 def ties(module: nn.Module) -> dict[str, str]:
-    """Map the names in a module's state that share storage with an earlier name to that name."""
+    """Map each name in a module's state that shares storage with an earlier name to the earlier name."""
     return {name: owner for name, owner in owners(module).items() if name != owner}
 
 

@@ -1,4 +1,4 @@
-"""The number of threads that torch computes with."""
+"""The number of threads that torch uses."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from zoo.config.threads import chosen_threads, cores, require_threads
 def default_threads() -> int:
     """Return the number of threads to use outside training: one fewer than torch's, at least 1.
 
-    This leaves a core to other work, and results do not depend on the load. A number that the user chose
-    (`OMP_NUM_THREADS`, or fewer torch threads than cores) is kept, and so is torch's own choice of one thread
-    for two hyper-threads.
+    This leaves a core for other work. The number, and therefore the results, do not depend on the load. If
+    the user chose a number (`OMP_NUM_THREADS`, or fewer torch threads than cores), or if torch chose one
+    thread for two hyper-threads, that number is used.
     """
     threads = torch.get_num_threads()
     return threads if chosen_threads() or threads < cores() else max(1, threads - 1)
@@ -23,10 +23,9 @@ def default_threads() -> int:
 
 @contextmanager
 def computing_with(threads: int) -> Generator[None]:
-    """Compute with a number of threads in the body, and restore the old number afterwards.
+    """Use a number of threads in the `with` block, and restore the old number afterwards.
 
-    Raises OptionError for more threads than make sense on this machine, such as a number from a forged
-    checkpoint.
+    Raises OptionError for an unreasonable number for this machine, for example from a forged checkpoint.
     """
     require_threads(threads)
     before = torch.get_num_threads()

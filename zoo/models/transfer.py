@@ -25,7 +25,7 @@ class Source:
     """Weights to start from, loaded and checked.
 
     Attributes:
-        options: the arguments the model was built with, except the task's dims.
+        options: the arguments that the model was built with, except the task's dims.
     """
 
     path: Path
@@ -47,7 +47,7 @@ class Source:
         """Copy the tensors that match, and report them; return the names of newly initialized tensors.
 
         A tensor whose shape depends on the number of classes (or tokens) is copied only if the task, the
-        classes and their order are the same: two datasets with ten classes do not have the same classes.
+        classes and their order are the same: two datasets may have ten classes each, but not the same ones.
 
         Args:
             task: the task to train for.
@@ -93,7 +93,7 @@ def open_source(
 
 
 def fit_or_load(model: nn.Module, task: Task, dataset: Dataset, *, seed: int) -> dict[str, str]:
-    """Let a model fit its first layers to the data, or load pretrained weights; return their origin."""
+    """Let a model fit its first layers to the data, or load pretrained weights; return their source."""
     if isinstance(model, FitsInputs):
         few = TrainConfig(batch_size=500)  # not augmented
         inputs = next(task.train_batches(dataset, few, seed=seed, epoch=0)).inputs

@@ -1,8 +1,8 @@
 """Save and load a model with its card: one self-contained safetensors file.
 
 Loading does not trust the file. The hash of the tensor bytes and every name, shape and dtype are checked
-before the model is built; all values are checked to be finite before they are loaded into it. Nothing is ever
-unpickled. The size of a file bounds the memory and time needed to load it.
+before the model is built; all values are checked to be finite before they are loaded into it. Weights are
+never unpickled. The size of a file bounds the memory and time needed to load it.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ def require_storable(model: nn.Module, entry: Entry[ArchitectureSpec]) -> None:
         if not can_hold(tensor.dtype):
             kind = "parameter" if name in parameters else "buffer"
             message = f"{entry.name}: {kind} {name} is {tensor.dtype}, which a weights file cannot hold"
-            hint = "the architecture must store it with torch.view_as_real, or as another type"
+            hint = "the architecture must store it with torch.view_as_real, or as a different type"
             if kind == "buffer":
-                hint = f"{hint}; or, if it can be computed again, register it with persistent=False"
+                hint = f"{hint}; or, if it can be recomputed, register it with persistent=False"
             raise SpecError(message, hint=hint)
 
 
@@ -81,17 +81,17 @@ def require_loadable(model: nn.Module, entry: Entry[ArchitectureSpec], arguments
         with on_meta():
             planned = build_model(entry, arguments)
     except SpecError as error:
-        hint = "to load weights, zoo builds a model on the meta device first, where tensors have no values"
+        hint = "to load weights, zoo first builds the model on the meta device, where tensors have no values"
         raise SpecError(str(error), hint=hint) from error
     stored = model.state_dict()
     for name, tensor in stored.items():
         if any(step == 0 and size > 1 for step, size in zip(tensor.stride(), tensor.shape, strict=True)):
             message = f"{entry.name}: values of {name} share memory, so weights cannot be loaded into it"
-            raise SpecError(message, hint="call `clone()` on what `expand` returns")
+            raise SpecError(message, hint="call `clone()` on the result of `expand`")
     needed = sum(tensor.nbytes for tensor in (*planned.parameters(), *planned.buffers()))
     size = sum(tensor.nbytes for tensor in stored.values())
     if needed > 2 * size + _SPARE:
-        message = f"{entry.name} takes {needed:,} bytes, but stores only {size:,}, so it could not be loaded"
+        message = f"{entry.name} needs {needed:,} bytes, but stores only {size:,}, so it could not be loaded"
         raise SpecError(message, hint="compute large non-persistent buffers only when needed")
 
 
@@ -104,7 +104,7 @@ def save(
     infinite: Collection[str] = (),
     folder: int | None = None,
 ) -> Card:
-    """Write a model's weights and its card; return the card as written, with hash and ties.
+    """Write a model's weights and its card; return the card that was written, with its hash and ties.
 
     Equal weights and equal cards produce equal bytes.
 
@@ -114,7 +114,7 @@ def save(
         infinite: buffers that need not be finite, since they were not finite when the model was built.
         folder: descriptor of the open folder of `path`, if it may be moved meanwhile.
 
-    Raises WeightsError if another weight is not finite.
+    Raises WeightsError if any other weight is not finite.
     """
     stored = untied(model)
     if name := not_finite(stored, infinite):
@@ -134,7 +134,7 @@ def _matrices(model: nn.Module) -> list[str]:
 
 
 def kept(path: Path, model: nn.Module, card: Card) -> Card | None:
-    """Return the card of a file that holds a model's weights and this card, ignoring its versions."""
+    """Return a file's card if the file holds these weights and, except for its versions, this card."""
     try:
         found = read_card(path)
     except WeightsError:
@@ -154,7 +154,7 @@ def load(
     """Return the model in evaluation mode, and its card.
 
     Raises WeightsError if the file is damaged or does not match its architecture, or if the plugin that
-    provides the architecture is not installed; DataError if it does not match the given `sha256`.
+    provides the architecture is not installed; and DataError if it does not match the given `sha256`.
     """
     path = Path(path)
     card, container = read_weights(path, sha256=sha256)
@@ -163,7 +163,7 @@ def load(
 
 @torch.inference_mode(False)
 def module_of(path: Path, card: Card, container: Container, registry: Registry) -> nn.Module:
-    """Return the model of a file, from the content that was read. Raises WeightsError like `load`."""
+    """Return the model of a file whose content was read. Raises WeightsError in the same cases as `load`."""
     entry = _trusted(card, path, registry)
     _check_plan(path, entry, card, container)
     tensors = unpack(container.tensors.values())
@@ -207,9 +207,9 @@ def _trusted(card: Card, path: Path, registry: Registry) -> Entry[ArchitectureSp
         entry = registry.architecture(card.architecture)
     except UnknownName as error:
         message = f"{path} holds a {card.architecture}, which no installed plugin provides ({error})"
-        hint = f"its card says it was written with {origin}; `zoo plugins` shows what is installed"
+        hint = f"the file was written with {origin}; `zoo plugins` lists the installed plugins"
         if origin.endswith(".py"):
-            hint = f"it was written with {origin}: name that file with --plugin or $ZOO_PLUGIN_FILES"
+            hint = f"it was written with {origin}: pass that file with --plugin or $ZOO_PLUGIN_FILES"
         raise WeightsError(message, hint=hint) from error
     if not registry.serves(entry, card.task):
         raise WeightsError(f"{path} is for {card.task}, but {entry.name} is for {entry.spec.task}")
@@ -230,12 +230,12 @@ def _warn_of_another_version(path: Path, card: Card, plugin: Plugin) -> None:
     if plugin.ours or not plugin.version or name != plugin.distribution:
         return
     if _release(before) != _release(plugin.version):
-        then = f"{path} was written with {name} {before}, and {plugin.version} is installed"
+        then = f"{path} was written with {name} {before}, but {plugin.version} is installed"
         warn(f"{then}, which may build {card.architecture} differently")
 
 
 def _release(version: str) -> str:
-    """Return the part of a version that signals breaking changes: major or, below 1, minor."""
+    """Return the part of a version that signals breaking changes: major or, before 1.0, minor."""
     major, _, rest = version.partition(".")
     return f"0.{rest.partition('.')[0]}" if major == "0" else major
 
@@ -263,12 +263,12 @@ def _check_plan(path: Path, entry: Entry[ArchitectureSpec], card: Card, containe
     needed = sum(tensor.nbytes for tensor in (*planned.parameters(), *planned.buffers()))
     if needed > 2 * container.size + _SPARE:
         raise WeightsError(
-            f"{reason}: the model would take {needed:,} bytes, but the file has only {container.size:,}"
+            f"{reason}: the model would need {needed:,} bytes, but the file has only {container.size:,}"
         )
 
 
 class _Building(threading.local):
-    """The number of tensors and layers that this thread's model may still register; None without a limit."""
+    """The number of tensors and layers that this thread's model may still register; None for no limit."""
 
     left: dict[str, int] | None = None
     reason = ""
@@ -286,16 +286,16 @@ _REGISTERING = threading.Lock()
 
 @contextlib.contextmanager
 def _no_larger_than(count: int, reason: str) -> Generator[None]:
-    """Raise WeightsError if a model built in the body has far more tensors or layers than `count`.
+    """Raise WeightsError if a model built in the `with` block has far more tensors or layers than `count`.
 
-    Some of them are not in the file: those that a constructor replaces, buffers that are not saved, layers
-    without parameters. So several are allowed for each tensor of the file, and more for a small file. torch
-    has only global hooks for this. They are never removed, since removal would break threads that are
-    building a model; they do not count anything outside this body or in other threads.
+    Some tensors and layers are not in the file: tensors that a constructor replaces, buffers that are not
+    saved, and layers without parameters. Several are therefore allowed for each tensor in the file, and more
+    for a small file. torch has only global hooks for this. They are never removed, since removal would break
+    threads that are building a model, but they count only in this `with` block and in this thread.
     """
     with _REGISTERING:
         _register_hooks()
-    _building.reason = f"{reason}: it holds {count} tensors"
+    _building.reason = f"{reason}: it has {count} tensors"
     _building.left = {
         "parameters": 4 * count + 100,
         "buffers": 40 * count + 1_000,

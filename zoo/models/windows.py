@@ -16,19 +16,19 @@ from zoo.registry.registry import Registry
 
 
 def context_of(card: Card, registry: Registry) -> int:
-    """Return how many tokens the model of a card can read from an empty state; 0 for no limit."""
+    """Return how many tokens a card's model can read from an empty state; 0 for no limit."""
     return registry.architecture(card.architecture).spec.context(card.arguments)
 
 
 def windowed(model: nn.Module, length: int) -> nn.Module:
-    """Return a model that reads a text of any length: `model` itself, unless `length` is not 0."""
+    """Return a model that reads a text of any length: `model` itself if `length` is 0."""
     return Windowed(model, length) if length else model
 
 
 def long_enough(batches: Iterable[Batch], length: int) -> Iterator[Batch]:
-    """Yield batches of tokens (T, B), with consecutive ones joined to at least half of `length`.
+    """Yield batches of tokens (T, B); join consecutive batches that are shorter than half of `length`.
 
-    For each of them, a model without a state rereads half a window.
+    For each batch, a model without a state rereads half a window.
     """
     held: Batch | None = None
     for batch in batches:
@@ -49,12 +49,12 @@ class Windowed(nn.Module):
     Its state holds the last `length` tokens, how many of them the model's state has seen, and the model's
     state.
 
-    - A model without a state (it returns None) reads half a window of new tokens at a time, after the half
-      before them; a single token, as in sampling, is read after as many as fit.
+    - A model without a state (it returns None) reads half a window of new tokens at a time, preceded by the
+      half window before them; a single token, as in sampling, is preceded by as many tokens as fit.
     - A model with a state, such as the keys and values of a Transformer, continues from it. Once the window
       is full, it starts from an empty state with the last half of the window.
 
-    Either way the cost grows linearly with the text.
+    In both cases, the cost grows linearly with the length of the text.
 
     Args:
         length: maximum number of tokens from an empty state, `ArchitectureSpec.context_length`.
@@ -67,7 +67,7 @@ class Windowed(nn.Module):
         self.stride = length - length // 2
 
     def forward(self, tokens: Tensor, state: State = None) -> tuple[Tensor, State]:
-        """Map tokens (T, B) and a state to logits (T, B, V) and the state after them."""
+        """Map tokens (T, B) and a state to logits (T, B, V) and the next state."""
         seen, inside, inner = (tokens[:0], 0, None) if state is None else state
         alone = len(tokens) == 1
         logits: list[Tensor] = []
@@ -86,7 +86,7 @@ class Windowed(nn.Module):
         return torch.cat(logits), (seen, inside, inner)
 
     def _read(self, tokens: Tensor, inner: State, last: int) -> tuple[Tensor, State]:
-        """Return the logits of the last tokens and the state, computed for half of the batch if necessary."""
+        """Return the logits of the last tokens and the state; split the batch in half if necessary."""
         try:
             logits, inner, *_ = self.model(tokens, inner)
             return logits[-last:], inner
@@ -95,5 +95,5 @@ class Windowed(nn.Module):
                 raise
         halves: list[Any] = [self._read(lanes, None, last) for lanes in tokens.chunk(2, 1)]
         if any(inner is not None for _, inner in halves):
-            raise TooLarge("more than it may for a whole window")
+            raise TooLarge("too much memory for a whole window")
         return torch.cat([logits for logits, _ in halves], 1), None
