@@ -1,4 +1,4 @@
-"""Hints for errors that zoo did not raise: check the plugin whose code may have raised them."""
+"""Hints for errors that zoo did not raise, which recommend checking the plugins in use."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from zoo.registry.registry import Registry
 
 
 def advice(plugins: Iterable[Plugin]) -> str:
-    """Return the hint that `zoo check PLUGIN` may explain an error; empty if all plugins are zoo's own."""
+    """Return a hint that `zoo check PLUGIN` may explain an error; empty if all plugins are zoo's own."""
     others = [plugin for plugin in plugins if not plugin.ours]
     commands = [f"`zoo check {shlex.quote(p.name if p.dist else p.where)}`" for p in others]
-    return f"{' or '.join(dict.fromkeys(commands))} may explain it" if commands else ""
+    return f"{' or '.join(dict.fromkeys(commands))} may explain this error" if commands else ""
 
 
 @contextlib.contextmanager
 def advising(registry: Registry, *names: str | None) -> Generator[None]:
-    """Add the note that `zoo check PLUGIN` may explain it to a `sys.exit()` or an error not raised by zoo.
+    """Add a hint to check plugins to errors that zoo did not raise and to `sys.exit()`.
 
     Args:
-        names: names of the entries in use; zoo's own plugins are not suggested.
+        names: names of the entries in use; the hint does not mention zoo's own plugins.
     """
     try:
         yield

@@ -1,7 +1,7 @@
-"""`registry.toml`: settings, recipes and published weights, from zoo's file and then the user's.
+"""Read `registry.toml`: settings, recipes and published weights, from zoo's file and the user's.
 
 The user's file is not trusted, since it may be in any folder: its size is bounded, its names are checked, and
-it cannot name code.
+it cannot load code.
 """
 
 import functools
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class PluginSettings:
-    """`[plugins]`: names to disable."""
+    """`[plugins]`: names of the plugins to disable."""
 
     disabled: tuple[str, ...] = ()
 
@@ -40,7 +40,7 @@ class PluginSettings:
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The top level of a registry.toml, or of a run's config.toml, which alone has `plugin_files`."""
+    """The top level of a registry.toml, or of a run's config.toml; only the latter has `plugin_files`."""
 
     schema: Literal[1]
     plugin_files: list[str] = []
@@ -65,14 +65,15 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def shipped(cls) -> "Catalog":
-        """Read zoo's own file, once."""
+        """Read zoo's own file, but only once."""
         return _once(shipped_path())
 
     @classmethod
     def load(cls) -> Self:
-        """Read zoo's file, then the user's, which overrides it.
+        """Read zoo's file, then the user's file, which overrides it.
 
-        Raises CatalogError naming the file and the key, also for weights with the id of published weights.
+        Raises CatalogError with the file and the key, also if weights have the id of weights that zoo
+        publishes.
         """
         shipped, path = cls.shipped(), user_path()
         if path is None:
@@ -80,8 +81,8 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
         ours, settings = _read(path)
         for name in ours.weights.keys() & shipped.weights.keys():
             if replace(ours.weights[name], file="") != replace(shipped.weights[name], file=""):
-                message = f"{path}: [weights.{name}] has the name of weights that zoo publishes"
-                raise CatalogError(message, hint="choose another name")
+                message = f"{path}: [weights.{name}] has the same name as weights that zoo publishes"
+                raise CatalogError(message, hint="choose a different name")
         return cls(
             recipes={**shipped.recipes, **ours.recipes},
             weights={**shipped.weights, **ours.weights, **shipped.weights},  # zoo's first, and as they are
@@ -97,7 +98,7 @@ def read_recipe(path: Path) -> Recipe:
     """Return the recipe of a run's config.toml. Raises CatalogError, also for invalid training options."""
     recipes = _read(path)[0].recipes
     if len(recipes) != 1:
-        raise CatalogError(f"{path} must hold one recipe (it holds {len(recipes)})")
+        raise CatalogError(f"{path} must contain exactly one recipe (got {len(recipes)})")
     ((name, recipe),) = recipes.items()
     try:
         checked_fields(recipe.train)
@@ -113,7 +114,7 @@ def read_plugin_files(path: Path) -> list[str]:
 
 @functools.cache
 def _once(path: Path) -> Catalog:
-    """Return the recipes and weights of a file, which must not change."""
+    """Return the recipes and weights of a file that does not change."""
     return _read(path)[0]
 
 
@@ -121,7 +122,7 @@ def _read(path: Path) -> tuple[Catalog, PluginSettings]:
     """Return the recipes and weights of one file, and its settings."""
     top, is_run = _decoded(path), "config.toml" in (path.name, path.resolve().name)
     if top.plugins and is_run:
-        raise CatalogError(f"{path}: the config.toml of a run cannot have [plugins]")
+        raise CatalogError(f"{path}: the config.toml of a run cannot contain [plugins]")
     if (top.plugin_files or "local" in top.plugins) and not is_run:
         raise CatalogError(f"{path} cannot load code", hint="use `zoo --plugin FILE` or $ZOO_PLUGIN_FILES")
     settings = _entry(path, "[plugins]", PluginSettings, top.plugins)
@@ -133,7 +134,7 @@ def _read(path: Path) -> tuple[Catalog, PluginSettings]:
     weights: dict[str, WeightsSpec] = {}
     for name, table in top.weights.items():
         if not WEIGHTS_ID.fullmatch(name):
-            hint = "use letters, digits and - _ +: with a separator or a suffix, it would be a path"
+            hint = "use letters, digits and - _ +; a name with a separator or a suffix would be a path"
             raise CatalogError(f"{path}: weights cannot be called {name!r}", hint=hint)
         entry = _entry(path, f"[weights.{name}]", WeightsSpec, table)
         file = str((path.parent / entry.file).absolute()) if entry.file else ""
@@ -150,7 +151,7 @@ def _decoded(path: Path) -> _File:
     except OSError as error:
         raise CatalogError(f"{path} cannot be read: {error.strerror}") from None
     except msgspec.ValidationError as error:
-        hint = f"it starts with the line: schema = {SCHEMA}; its tables: plugins, recipes.NAME, weights.NAME"
+        hint = f"the first line must be schema = {SCHEMA}; the tables are plugins, recipes.NAME, weights.NAME"
         raise CatalogError(f"{path}: {options.reason(error)}", hint=hint) from None
     except ValueError as error:
         raise CatalogError(f"{path} is not valid TOML: {error}") from None
@@ -159,7 +160,7 @@ def _decoded(path: Path) -> _File:
 
 
 def _entry(path: Path, where: str, type_: type[T], table: Mapping[str, Any]) -> T:
-    """Convert a table to its class, which checks its own fields."""
+    """Convert a table to its class, which checks the fields."""
     known = declared(type_)
     lacking = ", ".join(name for name, one in known.items() if one.required and name not in table)
     try:

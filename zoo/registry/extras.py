@@ -21,7 +21,7 @@ def how_to_install(entry: Needing) -> str:
 
 @contextmanager
 def needing_extra(entry: Needing, what: str) -> Generator[None]:
-    """Convert an ImportError in the body to a SpecError that says how to install the module.
+    """Convert an ImportError in the `with` block to a SpecError that explains how to install the module.
 
     Args:
         what: the command or entry that needs it, such as `` `zoo serve` ``.

@@ -1,14 +1,14 @@
-"""All names in one index, with one rule to resolve a name.
+"""An index of all names, with one rule to resolve a name.
 
 An entry is listed under its full name: `plugin/name`, or the plain name if it is in a registry.toml. It can
-also be found by its short name, without the plugin. If several entries share a name, it means
+also be found by its short name, without the plugin. If several entries share a short name, the name means
 
 1. the one in a registry.toml, the user's or zoo's own;
 2. otherwise the one in zoo's own plugins;
 3. otherwise the one in another plugin.
 
-A warning lists the full names of the others, so no plugin can take one of zoo's names
-unnoticed. Several entries in the same place are an error that lists them.
+A warning lists the full names of the others, so a plugin cannot take one of zoo's names unnoticed. If several
+entries are in the same place, an error lists them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ KINDS = (
 _TOGETHER = (["recipe", "weights"], ["task", "group"])
 # What can be done with a name that was given for something else
 _INSTEAD = {
-    "weights": "it is an id of trained weights, which zoo.load({!r}) loads",
+    "weights": "it is the id of trained weights, which zoo.load({!r}) loads",
     "recipe": "it is a recipe, which zoo.train({!r}) trains",
 }
 
@@ -63,11 +63,11 @@ class Names:
         return [word for word in self._by_word if self.matching(word, *kinds)]
 
     def matching(self, word: str, *kinds: str) -> list[Named]:
-        """Return everything that a word may mean, the likeliest first."""
+        """Return everything that a word may mean, with the likeliest meaning first."""
         return [named for named in self._by_word.get(word, ()) if not kinds or named.kind in kinds]
 
     def find(self, word: str, *kinds: str) -> Named | None:
-        """Resolve a word, or return None. Raises AmbiguousName if it could mean several things."""
+        """Resolve a word; return None if it is unknown. Raises AmbiguousName if it has several meanings."""
         matching = self.matching(word, *kinds)
         if len(matching) < 2:
             return matching[0] if matching else None
@@ -83,7 +83,7 @@ class Names:
         return first[0]
 
     def nearest(self, word: str, kinds: Sequence[str] = ()) -> str:
-        """Return the end of a message about an unknown name, `"; did you mean 'x'?"`, if a name is near.
+        """Return the end of a message about an unknown name: `"; did you mean 'x'?"` if a name is similar.
 
         Args:
             kinds: kinds that were searched; by default all.
@@ -102,4 +102,4 @@ def _warn_of_others(word: str, first: Named, others: Sequence[Named]) -> None:
         if "/" not in first.name:
             means = f"the {first.kind} in a registry.toml, yours or zoo's own"
         names = " or ".join(dict.fromkeys(named.name for named in others))
-        warn(f"{word!r} means {means}; write {names} for the other")
+        warn(f"{word!r} means {means}; for the other, write {names}")

@@ -1,6 +1,6 @@
-"""One-file plugins, which the user names by `--plugin FILE` or `$ZOO_PLUGIN_FILES`. Torch-free.
+"""One-file plugins, which users specify with `--plugin FILE` or `$ZOO_PLUGIN_FILES`. Torch-free.
 
-Naming a file runs its code, so a registry.toml, which may be in any folder, cannot name one.
+Loading such a file runs its code, so a registry.toml, which may be in any folder, cannot specify one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class PluginFile(msgspec.Struct, frozen=True):
     @classmethod
     def read(cls, path: str | Path) -> PluginFile:
         """Read a file. Raises PluginError if it cannot be read, or its suffix is not `.py`."""
-        hint = "--plugin and $ZOO_PLUGIN_FILES name Python files"
+        hint = "--plugin and $ZOO_PLUGIN_FILES require Python files"
         real = Path(os.path.realpath(path))
         if real.suffix != ".py":
             raise PluginError(f"the plugin {path} is not a .py file", hint=hint)
@@ -43,7 +43,7 @@ class PluginFile(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """The plugin's name: its file name, with dashes."""
+        """The plugin's name: the file name without its suffix, with dashes in place of underscores."""
         return self.path.stem.replace("_", "-")
 
     @property
@@ -55,11 +55,11 @@ class PluginFile(msgspec.Struct, frozen=True):
 
 
 def named_files() -> list[PluginFile]:
-    """Return the files that `$ZOO_PLUGIN_FILES` names, each once. Raises PluginError."""
+    """Return the files in `$ZOO_PLUGIN_FILES`, without duplicates. Raises PluginError."""
     names = os.environ.get(VARIABLE, "").split(os.pathsep)
     return [PluginFile.read(name) for name in dict.fromkeys(map(os.path.realpath, filter(None, names)))]
 
 
 def plugin_flags(files: Iterable[str | Path]) -> str:
-    """Return the options that name some files, as users type them."""
+    """Return the `--plugin` options for some files, as users type them."""
     return " ".join(f"--plugin {shlex.quote(str(file))}" for file in files)

@@ -1,8 +1,8 @@
 """Find and load plugins one by one.
 
-A plugin that fails becomes a record with the cause, never an exception. Each plugin has its own pluggy
-manager, so its hooks are validated and called separately, and a plugin that fails half-way does not leave
-anything registered.
+If a plugin fails, the cause is recorded, and no exception is raised. Each plugin has a separate pluggy
+manager, so its hooks are validated and called separately, and a plugin that fails partway leaves no hooks
+registered.
 """
 
 from __future__ import annotations
@@ -82,9 +82,9 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True):
         ours: whether it is one of zoo's own plugins.
         recipes: recipes that it publishes, by full name, such as `acme/tiny`.
         weights: weights that it publishes, by full id.
-        cause: reason for its failure, in one line.
+        cause: reason that it failed to load, on one line.
         sha256: sha256 of a one-file plugin's content.
-        output: text that it printed on stdout while it was loaded.
+        output: text that it printed to stdout while it was loaded.
     """
 
     name: str
@@ -125,8 +125,8 @@ def discover(
     """Load every plugin: zoo's own first, then the others by name, regardless of installation order.
 
     Args:
-        only: names to load; all others are disabled. None loads all.
-        disabled: names not to load.
+        only: names of plugins to load; all others are disabled. By default, all are loaded.
+        disabled: names of plugins not to load.
         files: one-file plugins, each named after its file.
     """
     ours = _our_points()
@@ -153,9 +153,9 @@ def discover(
 
 
 def with_ours(plugin: Plugin) -> list[Plugin]:
-    """Return zoo's own plugins followed by another one, whose entries may be for their tasks.
+    """Return zoo's own plugins followed by another plugin, whose entries may be for zoo's tasks.
 
-    It counts as failed if it provides a task, group or training option of zoo's own.
+    The other plugin is marked as failed if it provides a task, group or training option that zoo already has.
     """
     names = [name for name, _ in _our_points()]
     ours = [other for other in discover(only=names) if other.name in names and other.name != plugin.name]
@@ -164,10 +164,10 @@ def with_ours(plugin: Plugin) -> list[Plugin]:
 
 
 def _owning(plugin: Plugin, owners: dict[str, str]) -> Plugin:
-    """Return a plugin, marked as failed if another plugin has one of its unique names, or declares one twice.
+    """Return a plugin; it is marked as failed if one of its unique names is taken or used twice.
 
     Args:
-        owners: the owner of each so far; those of this plugin are added.
+        owners: maps each unique name to its owner; the names of this plugin are added.
     """
     names = [name for kind, spec in plugin.specs for name in _exclusive(kind, spec)]
     for name in names:
@@ -226,7 +226,7 @@ def load(
 
 
 def _why(error: BaseException) -> str:
-    """Return the cause of an error and the line of code, and for one in a recipe or weights, their name."""
+    """Return the cause of an error, its line of code, and the name of the recipe or weights it is in."""
     import traceback  # slow to import
 
     notes: list[str] = []
@@ -239,7 +239,7 @@ def _why(error: BaseException) -> str:
 
 
 def _is_a_plugin_s(file: str) -> bool:
-    """Return whether a file may belong to a plugin: not to zoo, pluggy or the standard library."""
+    """Return whether a file may belong to a plugin, rather than to zoo, pluggy or the standard library."""
     if file.startswith((_ZOO, f"{Path(pluggy.__file__).parent}", "<")):
         return False
     return "-packages" in file or not file.startswith(f"{Path(os.__file__).parent}")
@@ -257,13 +257,13 @@ class _Manager(pluggy.PluginManager):
 def _hooks(name: str, module: object) -> pluggy.PluginManager:
     """Return a manager with the hooks of one plugin.
 
-    Raises PluginError if there are none, or unknown ones.
+    Raises PluginError if there are no hooks, or if there is an unknown hook.
     """
     options.convert(name, cast("Any", Name), what="the plugin name")
     wanted = options.convert(getattr(module, "api", API), int, what="api")
     if wanted != API:
         update = f"update {'the plugin' if wanted < API else 'zoo'}"
-        raise PluginError(f"it was written for api {wanted} of zoo, but this zoo has api {API}: {update}")
+        raise PluginError(f"it requires plugin API {wanted}, but this zoo has plugin API {API}; {update}")
     manager = _Manager("zoo")
     manager.add_hookspecs(hookspecs)
     try:
@@ -276,12 +276,12 @@ def _hooks(name: str, module: object) -> pluggy.PluginManager:
             raise PluginError(f"unknown hook {name!r}{did_you_mean(name, known)}") from error
         raise PluginError("; ".join(str(error).split("\n"))) from error
     if not manager.get_hookcallers(module):
-        raise PluginError("it implements no hook; is each one decorated with @hookimpl?")
+        raise PluginError("it does not implement any hooks; are they decorated with @hookimpl?")
     return manager
 
 
 def _folder(where: str) -> Path:
-    """Return the folder of the module or file with the hooks."""
+    """Return the folder of the module or file that contains the hooks."""
     if where.endswith(".py"):
         return Path(where).parent
     module = sys.modules[where.partition(":")[0].strip()]
@@ -298,7 +298,7 @@ def _provided(hooks: pluggy.PluginManager, hook: str, kind: str, type_: type) ->
                 got = type(item).__name__
                 raise PluginError(f"{hook} must return only {type_.__name__} (it returned a {got})")
             if not isinstance(name, str):
-                raise PluginError(f"{hook} must name each {type_.__name__} by a string (got {name!r:.80})")
+                raise PluginError(f"the names in {hook} must be strings (got {name!r:.80})")
             if name in provided:
                 raise PluginError(f"it provides the {kind} {name!r} twice")
             provided[name] = item
@@ -306,7 +306,7 @@ def _provided(hooks: pluggy.PluginManager, hook: str, kind: str, type_: type) ->
 
 
 def _named(hook: str, returned: object, type_: type) -> Iterable[tuple[object, object]]:
-    """Return a hook's results with their names: the specs of a list, or the recipes or weights of a table."""
+    """Return a hook's results with their names: the specs of a list, or the recipes or weights of a dict."""
     if hook in PUBLISHING and isinstance(returned, Mapping):
         return cast("Mapping[object, object]", returned).items()
     if hook not in PUBLISHING and isinstance(returned, Iterable):
@@ -317,7 +317,7 @@ def _named(hook: str, returned: object, type_: type) -> Iterable[tuple[object, o
 
 
 def _our_points() -> set[tuple[str, str]]:
-    """Return names and targets of zoo's own plugins."""
+    """Return the names and targets of zoo's own plugins."""
     try:
         points = distribution(OURS).entry_points
     except PackageNotFoundError:
@@ -328,7 +328,7 @@ def _our_points() -> set[tuple[str, str]]:
 def _points(ours: Collection[tuple[str, str]]) -> list[EntryPoint]:
     """Return the installed plugins: zoo's own first, then the others by name.
 
-    Plugins with the same name are ordered by distribution, whose names are slow to read.
+    Plugins with the same name are ordered by the name of their distribution, which is slow to read.
     """
     points = entry_points(group=GROUP)
     count = Counter(point.name for point in points)
@@ -356,7 +356,7 @@ def _import_file(file: PluginFile) -> ModuleType:
     name, path = file.path.stem.replace("-", "_"), file.path
     found = importlib.util.find_spec(name)  # that of the loaded module, if there is one
     if found is not None and Path(found.origin or "").resolve() != path:
-        raise PluginError(f"there is already a module named {name!r}; rename the file {path.name}")
+        raise PluginError(f"a module named {name!r} already exists; rename the file {path.name}")
     loaded = sys.modules.get(name)
     if loaded is not None and getattr(loaded, _SHA256, file.sha256) == file.sha256:
         return loaded

@@ -1,4 +1,4 @@
-"""Keep a plugin's output during its import off stdout."""
+"""Redirect the output that a plugin prints while it is imported, so that it does not go to stdout."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LOCK = threading.RLock()
 
 @contextlib.contextmanager
 def printing_to(target: Any) -> Generator[None]:
-    """Send what this thread prints on stdout to another stream; other threads print where they did."""
+    """Redirect this thread's stdout to another stream in the `with` block; other threads are not affected."""
     me = threading.get_ident()
     with _LOCK:
         if not isinstance(sys.stdout, _ByThread):
@@ -34,7 +34,7 @@ def printing_to(target: Any) -> Generator[None]:
 
 
 class _ByThread:
-    """A stand-in for stdout that is another stream in some threads."""
+    """A replacement for stdout that writes to a different stream in some threads."""
 
     def __init__(self, usual: Any) -> None:
         self.usual = usual

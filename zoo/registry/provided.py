@@ -19,5 +19,5 @@ def provided(module: str, name: str, registry: Registry) -> Any:
     loaded = [found.where for found in registry.plugins if found.ours and found.status == "ok"]
     if f"{package}.plugin" not in loaded:
         hint = f"`zoo plugins` shows which plugins are loaded{registry.left_out('; {}')}"
-        raise PluginError(f"this requires the plugin {plugin!r}, which is not loaded", hint=hint)
+        raise PluginError(f"the plugin {plugin!r} is required, but it is not loaded", hint=hint)
     return getattr(import_module(module), name)

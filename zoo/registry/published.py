@@ -1,6 +1,6 @@
-"""Recipes and weights from plugins' hooks, checked and under their full names.
+"""Check recipes and weights from plugins' hooks, and list them under their full names.
 
-They are data: no code in them runs, and a weights file is read like any other.
+Recipes and weights are data and contain no code; a weights file is read like any other.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ WEIGHTS_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsSpec:
-    """A published weights file, its hash, and the metrics claimed for it.
+    """A published weights file, with its hash and the metrics that its publisher states.
 
     Attributes:
         recipe: the recipe that trained it.
-        bytes: size of the file; a download stops beyond it.
+        bytes: size of the file; a larger download is stopped.
         params: number of parameters.
         metrics: by split, such as `{"test": {"loss": 1.47}}`.
-        file: its path, relative to the package of the plugin or to the registry.toml that names it. In a
-            registry it is absolute.
+        file: its path, relative to the package of the plugin or to the registry.toml that lists the weights.
+            In a registry, the path is absolute.
         url: https address of the file, if it is not in the package.
-        by_seed: the primary metric after trainings of the recipe with several seeds, starting with the
-            file's; empty if there was only one training.
+        by_seed: the primary metric after training the recipe with several seeds, starting with this file's
+            seed; empty if only one seed was trained.
         seconds: processor time of the training; 0 if unknown.
 
     Raises OptionError for a field of the wrong type.
@@ -75,15 +75,15 @@ def published(
 ) -> tuple[dict[str, Recipe], dict[str, WeightsSpec]]:
     """Return the recipes and the weights of a plugin by full name, with absolute file paths.
 
-    A short name in them means the plugin's own entry, if it has one of that name.
+    A short name in a recipe or in weights means the plugin's own entry, if it has one with this name.
 
     Args:
-        plugin: its name.
-        recipes: recipes from its hooks, by short name; likewise `weights`.
-        entries: kind and name of each of its entries.
-        folder: returns the folder of the module with the hooks.
+        plugin: name of the plugin.
+        recipes: recipes from the plugin's hooks, by short name; likewise `weights`.
+        entries: kind and name of each of the plugin's entries.
+        folder: function that returns the folder of the module with the hooks.
 
-    Raises PluginError, SpecError or OptionError naming the recipe or the weights.
+    Raises PluginError, SpecError or OptionError with the name of the recipe or the weights.
     """
     own = {*entries, *(("recipe", name) for name in recipes), *(("weights", name) for name in weights)}
 
@@ -109,16 +109,16 @@ def published(
 
 
 def _check_recipe(name: str, recipe: Recipe, own: Collection[tuple[str, str]]) -> None:
-    """Raise a ZooError unless a recipe's name is valid and differs from the entries that it names."""
+    """Raise a ZooError unless a recipe's name is valid and is not the name of another entry."""
     options.convert(name, cast("Any", Name), what="the name of a recipe")
     for kind in ("architecture", "dataset", "analyzer"):
         if (kind, name) in own:
-            raise PluginError(f"the recipe {name!r} has the name of its {kind}; choose another")
+            raise PluginError(f"the recipe {name!r} has the same name as its {kind}; choose a different name")
     require_printable(recipe, f"recipe {name!r}:")
 
 
 def _check_weights(name: str, spec: WeightsSpec) -> None:
-    """Raise a ZooError unless weights have all required facts and a valid location."""
+    """Raise a ZooError unless weights have all required fields and a valid location."""
     what = f"weights {name!r}"
     if not WEIGHTS_ID.fullmatch(name):
         raise PluginError(f"{what}: an id must consist of letters, digits and - _ +")
@@ -127,7 +127,7 @@ def _check_weights(name: str, spec: WeightsSpec) -> None:
     if not any(spec.metrics.values()):
         raise PluginError(f"{what} must have metrics")
     if bool(spec.file) == bool(spec.url):
-        raise PluginError(f"{what} must have a file or a url, and not both")
+        raise PluginError(f"{what} must have a file or a url, but not both")
     if spec.url and not spec.url.startswith("https://"):
         raise PluginError(f"{what}: url must begin with https:// (got {options.shown(spec.url)})")
     path = PurePosixPath(spec.file)
@@ -135,5 +135,5 @@ def _check_weights(name: str, spec: WeightsSpec) -> None:
         raise PluginError(f"{what}: file must be a path inside the package (got {options.shown(spec.file)})")
     names = " ".join(name for split, metrics in spec.metrics.items() for name in (split, *metrics))
     if not names.isprintable():
-        raise PluginError(f"{what}: metrics must be one line of printable text (got {names!r:.80})")
+        raise PluginError(f"{what}: names of metrics must be printable (got {names!r:.80})")
     require_printable(spec, f"{what}:")

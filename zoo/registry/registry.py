@@ -1,4 +1,4 @@
-"""The registry: entries of all plugins that loaded, recipes and published weights, by name."""
+"""The registry: the entries of all loaded plugins, recipes and published weights, by name."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Entry(msgspec.Struct, Generic[S], frozen=True):
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """The tasks that it is for; empty for a task, a group of options, a command or an exporter."""
+        """The tasks that the entry is for; empty for a task, a group of options, a command or an exporter."""
         if isinstance(self.spec, AnalyzerSpec):
             return self.spec.tasks
         return (self.spec.task,) if isinstance(self.spec, ArchitectureSpec | DatasetSpec) else ()
@@ -69,14 +69,14 @@ class Entry(msgspec.Struct, Generic[S], frozen=True):
         return self.spec.load()
 
     def check(self, options: Mapping[str, Any], *, flag: str) -> dict[str, Any]:
-        """Convert options to the types that the spec's target declares; raises as `make` does."""
+        """Convert options to the types that the spec's target declares. Raises the same errors as `make`."""
         return check_arguments(self.load(), options, what=f"{self.kind} {self.name}", flag=flag)
 
     def make(self, options: Mapping[str, Any], type_: type[T], *, flag: str) -> T:
         """Call the spec's target and return its result, an instance of `type_`.
 
         Args:
-            flag: how the command line spells an option, such as `--data`.
+            flag: the command-line flag for such an option, such as `--data`.
 
         Raises:
             OptionError: an option is unknown, missing or of the wrong type.
@@ -93,12 +93,12 @@ class Entry(msgspec.Struct, Generic[S], frozen=True):
 class Registry:
     """All entries, recipes and weights.
 
-    Create one with `Registry.discover()` and pass it on; there is no global registry.
+    Create a registry with `Registry.discover()` and pass it to functions; zoo does not keep a global one.
 
     Attributes:
-        recipes: recipes by full name, which is the plain name for a registry.toml and `plugin/name`
-            otherwise.
-        weights: published weights by id, likewise.
+        recipes: recipes by full name: the plain name for a recipe in a registry.toml, otherwise
+            `plugin/name`.
+        weights: published weights by id, with full names as for recipes.
         discovered: whether another process would discover the same registry.
     """
 
@@ -144,12 +144,13 @@ class Registry:
     ) -> Registry:
         """Read registry.toml and load all plugins: installed ones, and named files.
 
-        `$ZOO_PLUGINS` (comma-separated, may be empty) limits the plugins to those that it names.
+        If `$ZOO_PLUGINS` is set, only the plugins in this comma-separated list, which may be empty, are
+        loaded.
 
         Args:
             catalog: catalog to use in place of registry.toml.
             only: names of plugins to load; by default all.
-            files: one-file plugins; by default those that `--plugin` or `$ZOO_PLUGIN_FILES` name.
+            files: one-file plugins; by default, the files in `--plugin` and `$ZOO_PLUGIN_FILES`.
 
         Raises:
             CatalogError: a registry.toml cannot be read.
@@ -182,12 +183,12 @@ class Registry:
         return [plugin for plugin in self.plugins if plugin.status == "failed"]
 
     def problems(self) -> list[str]:
-        """Return one line for each plugin and each entry that failed."""
+        """Return one line for each plugin that failed, and for each problem with entries."""
         failed = [f"plugin {p.name} ({p.distribution}) failed: {p.cause}" for p in self.failures]
         return failed + self.unusable()
 
     def unusable(self) -> list[str]:
-        """Return a line for each problem with entries. Recipes are checked only when they are used."""
+        """Return one line for each problem with entries. Recipes are checked only when they are used."""
         failed: dict[tuple[str, str], list[Entry[Spec]]] = {}
         for entry in self.failed_entries:
             failed.setdefault((entry.plugin.name, self.problem(entry)), []).append(entry)
@@ -199,9 +200,9 @@ class Registry:
         return lines
 
     def problem(self, entry: Entry[Spec]) -> str:
-        """Return the reason that an entry cannot be used although its plugin loaded; empty if it can.
+        """Return the reason that an entry cannot be used although its plugin loaded; empty if it can be used.
 
-        It may name a task, or training options, of a plugin that is missing.
+        An entry may, for example, be for a task of a plugin that is missing.
         """
         groups = entry.spec.groups if isinstance(entry.spec, TaskSpec) else ()
         named = [("group of training options", name, self.groups) for name in groups]
@@ -217,7 +218,7 @@ class Registry:
                     if self.training_options[name].group:  # the others were checked with the spec
                         options.convert(value, self.training_options[name].type, what=name)
             except OptionError as error:
-                return f"its usual training: {error}"
+                return f"its training options: {error}"
         return ""
 
     def notices(self) -> list[str]:
@@ -229,10 +230,10 @@ class Registry:
         """Raise PluginError if any plugin or entry failed, for `--strict`."""
         problems = self.problems()
         if problems:
-            raise PluginError(f"{len(problems)} problem(s) with plugins: {'; '.join(problems)}")
+            raise PluginError(f"plugins have {len(problems)} problem(s): {'; '.join(problems)}")
 
     def entries(self, kind: Kind | None = None) -> list[Entry[Spec]]:
-        """Return the entries in the order of plugins, optionally of one kind."""
+        """Return the entries in the order of plugins; if a kind is given, only entries of that kind."""
         return [entry for entry in self._entries if kind in (None, entry.kind)]
 
     def entries_of(self, type_: type[S]) -> list[Entry[S]]:
@@ -262,13 +263,13 @@ class Registry:
         return known[name]
 
     def has(self, kind: str, name: str) -> bool:
-        """Return whether an entry of a kind has this full or short name."""
+        """Return whether there is an entry of a kind with this full or short name."""
         return bool(self.names.matching(name, kind))
 
     def find(self, name: str, *kinds: str) -> Named:
-        """Resolve a name, among some kinds or all, by the rule in `zoo.registry.names`.
+        """Resolve a name, among some kinds or all kinds, by the rule in `zoo.registry.names`.
 
-        Raises UnknownName, AmbiguousName, or SpecError if it is an entry that cannot be used.
+        Raises UnknownName or AmbiguousName, or SpecError if the entry cannot be used.
         """
         found = self.names.find(name, *kinds)
         if found is not None:
@@ -284,7 +285,7 @@ class Registry:
 
     @checked
     def architecture(self, name: str) -> Entry[ArchitectureSpec]:
-        """Return an architecture. Raises UnknownName or AmbiguousName, as do the next two."""
+        """Return an architecture. Raises UnknownName or AmbiguousName."""
         return cast("Entry[ArchitectureSpec]", self.entry("architecture", name))
 
     @checked
@@ -325,14 +326,14 @@ class Registry:
         return self.recipes[found]
 
     def tell_replaced(self, names: Iterable[str]) -> None:
-        """Warn of each of these recipes in which the user's file replaces one of zoo's own."""
+        """Warn of each of these recipes that replaces one of zoo's own."""
         for name in names:
             if name in self.catalog.replaced:
                 warn(f"the recipe {name} in {self.catalog.path} replaces zoo's own")
 
     @cached_property
     def training_options(self) -> Mapping[str, Option]:
-        """All training options by name: the common ones, then the groups' options."""
+        """All training options by name: the common options, then the options of groups."""
         return training_options(self.groups)
 
     def cutting_fields(self) -> tuple[str, ...]:
@@ -347,7 +348,7 @@ class Registry:
         return self._defaults[task]
 
     def usual_config(self, architecture: Entry[ArchitectureSpec], task: str = "") -> TrainConfig:
-        """Return an architecture's training configuration, for its own task or one that it also serves."""
+        """Return an architecture's training configuration for its task or another task it serves."""
         config = self.default_config(task or architecture.spec.task)
         training = architecture.spec.training
         return config.replace({name: training[name] for name in training if name in config.fields})
@@ -369,7 +370,7 @@ class Registry:
     def task_of(self, recipe: Recipe) -> TaskSpec:
         """Return the task of a recipe: the task of its dataset or, without a dataset, of its architecture.
 
-        Raises UnknownName or SpecError if they do not exist or are not compatible.
+        Raises UnknownName or SpecError if the two do not exist or are not compatible.
         """
         architecture = self.architecture(recipe.architecture)
         if not recipe.dataset:
@@ -377,7 +378,7 @@ class Registry:
         return self.shared_task(architecture, self.dataset(recipe.dataset))
 
     def require_fields(self, given: Mapping[str, Any], task: TaskSpec, name: str) -> None:
-        """Raise OptionError for a training option that is unknown, or that does not apply to a task."""
+        """Raise OptionError for a training option that is unknown or does not apply to a task."""
         known = self.training_options
         if given.keys() - known:
             check_known(given, known)
@@ -388,11 +389,11 @@ class Registry:
                 raise OptionError(f"{field} does not apply to {task.name}, the task of {name}: {owner}")
 
     def served_from(self, task: str) -> list[str]:
-        """Return the tasks that the architectures of a task serve, starting with that task."""
+        """Return the tasks that the architectures for a task serve, starting with the task itself."""
         return [task, *(name for name, other in self.tasks.items() if other.architectures_of == task != name)]
 
     def serves(self, architecture: Entry[ArchitectureSpec], task: str) -> bool:
-        """Return whether an architecture is for a task, or for the task whose architectures it shares."""
+        """Return whether an architecture is for a task, or for another task whose architectures serve it."""
         return architecture.spec.task in (task, self.task(task).architectures_of)
 
     def shared_task(self, architecture: Entry[ArchitectureSpec], dataset: Entry[DatasetSpec]) -> TaskSpec:
@@ -413,21 +414,21 @@ class Registry:
         hint = f"`zoo list {kind.removesuffix('s')}s` shows all" if kinds else "`zoo list` shows all"
         path = name.startswith((".", "/")) or os.path.exists(name)  # noqa: PTH110 - which any text may be asked
         if path and kinds:
-            instead = f"the {kind} comes first"
+            instead = f"but the {kind} must come first"
             if kind == "dataset":
-                instead = f"the dataset 'folder' reads it, with root={name}"
-            nearest = nearest or f"; it is a path, and {instead}"
+                instead = f"which the dataset 'folder' can read: root={name}"
+            nearest = nearest or f"; this is a path, {instead}"
         elif path:
             hint = f"`zoo inspect {shlex.quote(name)}` shows a file or a run"
         elif slash and owner not in [plugin.name for plugin in self.plugins]:
-            hint = f"no plugin called {owner} is installed; `zoo plugins` shows those that are"
+            hint = f"no plugin called {owner} is installed; `zoo plugins` lists the installed plugins"
         elif failed := ", ".join(plugin.name for plugin in self.failures):
             hint += f"; these plugins failed to load: {failed}"
         hint += _MORE.get(kind, "") + self.left_out("; {}")
         return UnknownName(f"unknown {kind} {name!r}{nearest}", hint=hint)
 
     def left_out(self, form: str) -> str:
-        """Return a note that `$ZOO_PLUGINS` leaves out plugins, formatted by `form`; empty if it does not."""
+        """Return a note that `$ZOO_PLUGINS` excludes plugins, formatted by `form`; empty if it is not set."""
         if self._chosen is None:
             return ""
         loaded = f"only {', '.join(self._chosen)}" if self._chosen else "no plugin"

@@ -1,8 +1,8 @@
-"""Specs: frozen records that a plugin registers; they name code without importing it.
+"""Specs: frozen records that a plugin registers. They refer to code without importing it.
 
-A spec's `target` is an import string, `"package.module:Name"`. Only `load()` imports it, so listing a
-thousand models costs no more than reading a thousand records. Every field is checked when a spec is made,
-except what depends on other plugins: whether a task, or a task's training option, exists.
+A spec's `target` is an import string, `"package.module:Name"`. The code is imported only by `load()`, so
+listing models does not import them. Every field is checked when a spec is created. The only exceptions depend
+on other plugins: whether a task or a task's training option exists.
 """
 
 import sys
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 # Such as `grad-cam++`
 Name = Annotated[
     str,
-    Meta(pattern=r"^[a-z0-9]+([._+-]+[a-z0-9]+)*\+*$", description="lower-case letters, digits and - . _ +"),
+    Meta(pattern=r"^[a-z0-9]+([._+-]+[a-z0-9]+)*\+*$", description="lowercase letters, digits and - . _ +"),
 ]
 
 Count = Annotated[int, Meta(ge=0, le=2**53, description="an integer of at least 0")]
 PretrainedName = Annotated[str, Meta(pattern=r"^[\w.+-]+$", description="letters, digits and - . _ +")]
 ExtraName = Annotated[str, Meta(pattern=r"^(\w+([.-]\w+)*)?$", description="the name of an extra")]
-Suffix = Annotated[str, Meta(pattern=r"^\.[a-z0-9_]+$", description="a suffix such as .onnx, in lower case")]
+Suffix = Annotated[str, Meta(pattern=r"^\.[a-z0-9_]+$", description="a lowercase suffix such as .onnx")]
 OptionName = Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*$", description="the name of an option")]
 
 # The commands of zoo itself, those that are still to come among them: no plugin can have one of these names
@@ -52,7 +52,7 @@ Landmark = Literal["features", "class_maps", "mean_head", "head"]
 
 
 def require_printable(instance: object, what: str) -> None:
-    """Raise SpecError unless each string in the fields of a dataclass is one printable line."""
+    """Raise SpecError unless each string field of a dataclass is one printable line."""
     for name, text in vars(instance).items():
         if isinstance(text, str) and not text.isprintable():
             raise SpecError(f"{what} {name} must be one line of printable text (got {text!r:.80})")
@@ -77,13 +77,13 @@ class _Named:
         require_printable(self, what)
         for check, why in self.expected_failures.items():
             if not why.strip() or not f"{check}{why}".isprintable():
-                message = f"expected_failures must give a reason for {check!r} in one line of printable text"
+                message = f"the reason for {check!r} in expected_failures must be one line of printable text"
                 raise SpecError(f"{what} {message} (got {why!r:.80})")
 
 
 @dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class _Coded(_Named):
-    """A spec whose `target` names code."""
+    """A spec with an import string, `target`."""
 
     target: str
 
@@ -94,13 +94,13 @@ class _Coded(_Named):
 
 @dataclass(frozen=True, kw_only=True)
 class Pretrained:
-    """Weights published elsewhere from which a training can start.
+    """Weights published elsewhere that training can start from.
 
     Attributes:
-        mean: mean that was subtracted from their training images, one value per channel, for pixels from 0 to
-            1; empty for weights that do not read images, or that suit any mean.
+        mean: mean that was subtracted from the training images, one value per channel, for pixels from 0 to
+            1; empty for weights that do not read images or that work with any mean.
         std: standard deviation by which the images were then divided, one value per channel.
-        source: place of publication, and license.
+        source: where the weights were published, and their license.
     """
 
     mean: tuple[float, ...] = ()
@@ -117,7 +117,7 @@ class Pretrained:
 
 @dataclass(frozen=True, kw_only=True)
 class ArchitectureSpec(_Coded):
-    """A model that zoo can build: its class, the preset's arguments, its usual training.
+    """A model that zoo can build: its class, the preset's arguments and its usual training options.
 
     Attributes:
         config: arguments of this preset, such as `{"depth": 20}`.
@@ -130,10 +130,10 @@ class ArchitectureSpec(_Coded):
         parameters: number of parameters for the task's usual dims, for `zoo list`; 0 if not stated.
         pretrained: weights published elsewhere, by name; the option `pretrained` selects one. See
             `zoo.interfaces.LoadsPretrained`.
-        data_dependent: reason that the model's computation depends on the values of its inputs, if it does,
-            such as `"each token is routed to one expert"`.
-        unexportable: reason that `torch.export` cannot export the model, if it cannot.
-        source: the paper or lesson that it comes from.
+        data_dependent: why the model's computation depends on the values of its inputs, such as `"each token
+            is routed to one expert"`; empty if it does not.
+        unexportable: why `torch.export` cannot export the model; empty if it can.
+        source: the paper or lesson that the architecture comes from.
     """
 
     task: str
@@ -155,7 +155,7 @@ class ArchitectureSpec(_Coded):
     def starts_from(self, arguments: Mapping[str, Any]) -> Pretrained | None:
         """Return the weights that the option `pretrained` selects; None for `none`, or without the option.
 
-        Raises OptionError if there are no weights of that name.
+        Raises OptionError for an unknown name.
         """
         name = arguments.get("pretrained")
         if not self.pretrained or name in (None, False, "", "none"):
@@ -176,7 +176,7 @@ class ArchitectureSpec(_Coded):
         length = arguments.get(self.context_length, "no such option")
         if length is not None and (type(length) is not int or length < 0):
             message = f"context_length names the option {self.context_length!r}"
-            expected = "it must be an integer of at least 0, or None for any number of tokens"
+            expected = "the option must be an integer of at least 0, or None for any number of tokens"
             raise SpecError(f"architecture {self.name!r}: {message}, but {expected} (got {length!r:.80})")
         return length or 0
 
@@ -186,14 +186,14 @@ class DatasetSpec(_Coded):
     """A dataset that zoo can open.
 
     Attributes:
-        config: options of this preset; each is a default that the user can override.
-        card_options: options that a weights file may set, besides switches, choices, and numbers with a
-            declared minimum and maximum. Never list one that names a file, a folder or an address: only the
-            user may set these, and no card has them.
+        config: options of this preset, which the user can override.
+        card_options: options that a weights file may set, in addition to switches, choices, and numbers with
+            a declared minimum and maximum. Never list an option that names a file, a folder or an address:
+            only the user may set it, and it is not stored in cards.
         required: options that the user must give, such as the location of files, unless `config` sets them;
-            listing them here makes them known without importing the target.
-        undivided: options with which all of the user's own data becomes the train split, rather than being
-            split at random, so that a model trained on different data can be evaluated on all of it.
+            zoo can then report missing options without importing the target.
+        undivided: options that put all of the user's own data into the train split instead of splitting it at
+            random, so that a model trained on different data can be evaluated on all of the data.
     """
 
     task: str
@@ -211,14 +211,15 @@ class AnalyzerSpec(_Coded):
     """An analyzer: a way to look inside a trained model.
 
     Attributes:
-        tasks: the tasks that it is for; if empty, every task whose data has `dims`.
+        tasks: the tasks that the analyzer is for; if empty, every task whose data has `dims`.
         dims: dims such as `("in_channels", "image_size")`; the analyzer is also for every other task whose
-            data has them.
-        reference: the split of the model's data with which it compares inputs; see `Subject.reference`.
-        needs: landmarks that an architecture must have; `a|b` means either.
-        ignores: inputs that do not affect the result, although one might expect them to, such as `class` or
+            data has these dims.
+        reference: the split of the model's data with which the analyzer compares inputs; see
+            `Subject.reference`.
+        needs: landmarks that an architecture must have; `a|b` means `a` or `b`.
+        ignores: inputs that do not affect the result, contrary to what users may expect, such as `class` or
             `weights`.
-        labels: whether it compares predictions with labels, which the user's own inputs lack.
+        labels: whether the analyzer compares predictions with labels, which the user's own inputs lack.
     """
 
     tasks: tuple[str, ...] = ()
@@ -236,7 +237,7 @@ class AnalyzerSpec(_Coded):
                 options.convert(name, cast("Any", Landmark), what=f"analyzer {self.name!r}: needs")
 
     def among(self, tasks: Mapping[str, "TaskSpec"]) -> "AnalyzerSpec":
-        """Return the spec with the names of all tasks that it applies to."""
+        """Return the spec with the names of all tasks that the analyzer is for."""
         if self.tasks and not self.dims:
             return self
         more = [task.name for task in tasks.values() if task.dims.keys() >= {*self.dims}]
@@ -248,7 +249,7 @@ class AnalyzerSpec(_Coded):
         return any("features" in need.split("|") for need in self.needs)
 
     def lacks(self, landmarks: Collection[str]) -> list[str]:
-        """Return the needs that some landmarks do not meet."""
+        """Return the entries of `needs` that some landmarks do not satisfy."""
         return [need for need in self.needs if not set(need.split("|")) & set(landmarks)]
 
     def fits(self, architecture: ArchitectureSpec, task: str = "") -> bool:
@@ -266,16 +267,16 @@ class TaskSpec(_Coded):
         primary_metric: the metric that is shown first, and that selects the best epoch.
         higher_is_better: metrics for which higher is better, such as accuracy; for all others, lower is
             better.
-        units: the units of metrics, such as `{"accuracy": "%", "loss": "nats"}`; one in `%` is a fraction,
-            shown as a percentage.
+        units: the units of metrics, such as `{"accuracy": "%", "loss": "nats"}`; a metric in `%` is a
+            fraction that is shown as a percentage.
         labels: the dim with the number of labels, and the key of `preprocess` that lists them, such as
             `("num_classes", "classes")`; empty if a model predicts numbers.
         exclusive: whether a model chooses exactly one label; if False, an item may have several labels, or
             none.
-        architectures_of: another task whose architectures serve this one too: they are built and called in
-            the same way, and only the loss differs.
+        architectures_of: another task whose architectures can also be trained for this task: they are built
+            and called in the same way, and only the loss differs.
         groups: the groups of training options that apply, from this plugin or others, such as `images`.
-        processor: import string of its `zoo.processors.Processor`, which needs no torch.
+        processor: import string of the task's `zoo.plugin.Processor`, which must not require torch.
         tiny: import string of a small synthetic `Dataset`, on which the contract kit trains and evaluates.
         templates: folder of templates for `zoo new-plugin`, inside a package: `my_package/templates/my-task`.
     """
@@ -307,7 +308,7 @@ class FieldsSpec(_Named):
     """A group of training options, which apply to the tasks that list the group.
 
     Attributes:
-        fields: a frozen dataclass, each field with a type, a default and a help.
+        fields: a frozen dataclass, each field with a type, a default and help text.
         cuts_batches: the fields that determine how data is cut into batches. Fine-tuning copies them from the
             training of the weights, and a run that stopped within an epoch keeps them.
     """
@@ -326,7 +327,7 @@ class FieldsSpec(_Named):
                 )
             if name.startswith("no_"):
                 message = f"group {self.name}: no training option can be called {name!r}"
-                raise SpecError(message, hint="an option that begins with --no- switches a field off")
+                raise SpecError(message, hint="options that begin with --no- switch fields off")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -334,8 +335,8 @@ class CommandSpec(_Coded):
     """A command of `zoo`: `zoo NAME`. Its target is a click command, imported when it runs or shows its help.
 
     Attributes:
-        extra: the extra of the plugin's distribution that installs what only this command needs, such as
-            `serve`; an error about a missing module names it.
+        extra: the extra of the plugin's distribution that installs packages for this command only, such as
+            `serve`; an error about a missing module mentions the extra.
     """
 
     extra: ExtraName = ""
@@ -343,9 +344,7 @@ class CommandSpec(_Coded):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.name in OWN_COMMANDS:
-            raise SpecError(
-                f"no command of a plugin can be called {self.name!r}: zoo itself has that command"
-            )
+            raise SpecError(f"a plugin command cannot be called {self.name!r}: zoo already has this command")
 
     def load(self) -> "click.Command":
         """Import and return the click command. Raises SpecError if the target is not one."""
@@ -360,14 +359,14 @@ class CommandSpec(_Coded):
 
 @dataclass(frozen=True, kw_only=True)
 class ExporterSpec(_Coded):
-    """A format that models are exported to. Its target returns a `zoo.interfaces.Exporter`.
+    """A format to which models are exported. Its target returns a `zoo.interfaces.Exporter`.
 
     Attributes:
         suffix: suffix of the files, such as `.onnx`.
-        reader: import string of a function that takes the `Path` of a file and returns a
-            `zoo.files.exported.Exported`, without torch. It must be safe to run on untrusted files. Without a
-            reader, zoo only writes this format.
-        extra: the extra of the plugin's distribution that installs what only this exporter needs.
+        reader: import string of a function that accepts the `Path` of a file and returns a
+            `zoo.plugin.Exported`, without torch. It must be safe to run on untrusted files. Without a reader,
+            zoo only writes this format.
+        extra: the extra of the plugin's distribution that installs packages for this exporter only.
     """
 
     suffix: Suffix
@@ -388,7 +387,7 @@ Spec = ArchitectureSpec | DatasetSpec | AnalyzerSpec | TaskSpec | FieldsSpec | C
 
 
 def _resolved(target: str) -> Callable[..., Any]:
-    """Import and return the callable that an import string names. Raises SpecError if it does not resolve."""
+    """Import and return the callable for an import string. Raises SpecError if it does not resolve."""
     from pkgutil import resolve_name  # not needed to list
 
     try:
@@ -400,7 +399,7 @@ def _resolved(target: str) -> Callable[..., Any]:
         if isinstance(error, ModuleNotFoundError) and missing != own:
             message = f"target {target!r} requires {missing}, which is not installed"
             raise MissingModule(message, module=missing) from error
-        hint = "a target is 'package.module:Name', and what that module imports must be installed"
+        hint = "a target is 'package.module:Name'; everything that the module imports must be installed"
         raise SpecError(f"target {target!r} cannot be imported: {cause(error)}", hint=hint) from error
     if not callable(resolved):
         kind = type(resolved).__name__

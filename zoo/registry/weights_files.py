@@ -21,19 +21,18 @@ WEIGHTS = (_BEST, _LAST, *SAVED)
 
 @checked
 def locate_weights(registry: Registry, name: str | Path, *, last: bool = False) -> tuple[Path, str]:
-    """Return the file that a name means, and the sha256 that it must match, if any.
+    """Return the file that a name refers to, and the sha256 that the file must match, if any.
 
-    The name is a published id, a path or a run directory, which stands for its best weights: see `of_run`. A
-    bare word is an id: a path has a separator or a suffix (`./demo`, `demo.safetensors`), or is a `Path`. The
-    file is not read: the caller must check the hash when reading it. An empty hash means that it is not
-    checked.
+    The name is a published id, a path, or a run directory, which means the run's best weights: see `of_run`.
+    A bare word is an id. A path has a separator or a suffix (`./demo`, `demo.safetensors`), or is a `Path`.
+    The file is not read: the caller must check the hash when reading the file, unless the hash is empty.
 
     Args:
-        last: return the last weights of a run directory.
+        last: whether to return the last weights of a run directory.
 
     Raises:
-        WeightsError: the name does not match any of these.
-        AmbiguousName: several plugins publish weights of that name.
+        WeightsError: the name is unknown.
+        AmbiguousName: several plugins publish weights with this name.
         DataError: a published file is not on this machine, or cannot be downloaded.
     """
     if last:
@@ -43,7 +42,7 @@ def locate_weights(registry: Registry, name: str | Path, *, last: bool = False) 
     found = registry.names.find(name, "weights")
     if found is not None:
         if "/" in name and os.path.lexists(name):
-            warn(f"{name} means the weights of that plugin; write ./{name} for the file")
+            warn(f"{name} means a plugin's published weights; for the file, write ./{name}")
         return _published(registry, found.name), registry.weights[found.name].sha256
     if "/" not in name and "." not in name:
         raise _unknown(registry, name)
@@ -51,25 +50,25 @@ def locate_weights(registry: Registry, name: str | Path, *, last: bool = False) 
 
 
 def _path(registry: Registry, name: str | Path) -> Path:
-    """Return the file that a path means: the path itself, or the best weights of a run directory."""
+    """Return the file for a path: the path itself, or the best weights of a run directory."""
     path = Path(name)
     if not path.exists():
         here = "./" if str(name).startswith("./") else ""
         known = [f"{here}{run}" for run in runs_in(path.parent)]
         known += registry.names.words("weights")
         nearest = did_you_mean(path.stem if path.stem in known else str(name), known)
-        hint = "`zoo list weights` shows the published ones"
+        hint = "`zoo list weights` shows the published weights"
         raise WeightsError(f"no such file or run directory: {name}{nearest}", hint=hint)
     return of_run(path) if path.is_dir() else path
 
 
 def of_run(directory: Path, *, last: bool = False) -> Path:
-    """Return the file of a run's best weights by validation; without validation, of its last weights.
+    """Return the file of a run's best weights by validation or, without validation, of its last weights.
 
-    For an unfinished run, these are the best so far, or the weights of its last save.
+    For an unfinished run, these are the best weights so far, or the weights of the last save.
 
     Args:
-        last: always return the file of the last weights.
+        last: whether to always return the file of the last weights.
 
     Raises WeightsError if nothing is saved yet, or if the directory does not hold a run.
     """
@@ -80,7 +79,7 @@ def of_run(directory: Path, *, last: bool = False) -> Path:
         hint = f"`zoo resume {shlex.quote(str(directory))}` continues it"
         raise WeightsError(f"{directory} has no weights yet: it was stopped before its first save", hint=hint)
     runs = ", ".join(map(str, runs_in(directory)[:5]))
-    hint = f"runs in it: {runs}" if runs else "`zoo train` writes one"
+    hint = f"runs in it: {runs}" if runs else "`zoo train` creates run directories"
     what = "a folder without a run" if directory.is_dir() else "not a run directory"
     raise WeightsError(f"{directory} is {what}", hint=hint)
 
@@ -96,7 +95,7 @@ def warn_if_unfinished(name: str | Path, path: Path, progress: Mapping[str, int]
     Args:
         name: the name that was given.
         path: the file that was found.
-        progress: `epochs` and `steps` done, as on the card of that file.
+        progress: number of `epochs` and `steps` done, as on the file's card.
     """
     if not Path(name).is_dir() or path.name == _LAST or (path.parent / _LAST).exists():
         return
@@ -107,12 +106,12 @@ def warn_if_unfinished(name: str | Path, path: Path, progress: Mapping[str, int]
 
 
 def at_hand(name: str, spec: WeightsSpec, *, homes: Sequence[Path] | None = None) -> Path | None:
-    """Return the file of published weights, if it is on this machine, without reading it.
+    """Return the file of published weights if it is on this machine. The file is not read.
 
     It may be at the spec's path, in the folder that `$ZOO_WEIGHTS` names, or among the downloads.
 
     Args:
-        homes: folders of downloads, if known: `data_home(None)`.
+        homes: folders of downloads, `data_home(None)`, if the caller already knows them.
     """
     folder = os.environ.get("ZOO_WEIGHTS")
     places = [Path(spec.file)] if spec.file else []
@@ -152,14 +151,14 @@ def _unknown(registry: Registry, name: str) -> WeightsError:
             hint = "a word without a separator or a suffix is the id of published weights"
             return WeightsError(f"unknown weights {name!r}; did you mean {path}?", hint=hint)
     nearest = registry.names.nearest(name, ["weights"])
-    hint = "`zoo list weights` shows the published ones; a path has a separator or a suffix: runs/demo"
+    hint = "`zoo list weights` shows the published weights; a path has a separator or a suffix: runs/demo"
     if trained := ", ".join(_of_architecture(registry, name)):
         hint = f"its published weights: {trained}"
     return WeightsError(f"unknown weights {name!r}{nearest}", hint=hint)
 
 
 def _of_architecture(registry: Registry, name: str) -> list[str]:
-    """Return the ids of the published weights of an architecture; none if there is no such architecture."""
+    """Return the ids of an architecture's published weights; empty for an unknown architecture."""
     named = registry.names.matching(name, "architecture")
     recipes = {id_: registry.recipes.get(spec.recipe) for id_, spec in registry.weights.items()}
     return [
