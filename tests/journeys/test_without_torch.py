@@ -81,7 +81,7 @@ def test_a_command_does_the_same(folder: Path, tmp_path: Path) -> None:
         here = typed(*line.replace("WHERE", str(ours)).split(), cwd=folder)
         assert (code, out.replace(str(theirs), str(ours))) == (here.returncode, here.stdout), line
         assert err == here.stderr, line
-        assert out or "is an exported file, which can only predict, embed and sample" in err
+        assert out or "is an exported file, which supports only predict, embed and sample" in err
     assert ours.with_suffix(".csv").read_bytes() == theirs.with_suffix(".csv").read_bytes()
     assert ours.with_suffix(".csv").read_bytes().count(b"\n") == 6
 

@@ -203,7 +203,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ("inspect none", 1, "unknown weights 'none'"),
         ("inspect cifar10-resnet20x", 1, "did you mean 'cifar10-resnet20'?"),
         ("inspect resnet20", 1, "its published weights: cifar10-resnet20, shapes-resnet20"),
-        ("inspect .", 1, ". is a folder without a run … `zoo train` writes one"),
+        ("inspect .", 1, ". is a folder without a run … `zoo train` creates run directories"),
         ("eval none.safetensors", 1, "no such file or run directory: none.safetensors … `zoo list weights`"),
         # an architecture, a dataset or a recipe, and its options
         ("train nietzche-lstm", 1, "unknown recipe 'nietzche-lstm'; did you mean 'nietzsche-lstm'?"),
@@ -397,7 +397,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         (
             "sample ./done --stop 'the Ωmega!'",
             2,
-            "the model can never generate 'Ω' '!' of the stop string 'the Ωmega!'",
+            "the stop string 'the Ωmega!' contains 'Ω' '!', which the model can never generate",
         ),
         ("predict ./done zeros.txt", 1, "zeros.txt: not text: it contains zero bytes"),
         ("embed ./done fox.txt zeros.txt", 1, "zeros.txt: not text: it contains zero bytes"),
@@ -456,9 +456,9 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         (
             "eval shapes-resnet20 --dataset ./done",
             1,
-            "a path, and the dataset 'folder' reads it, with root=./done",
+            "a path, which the dataset 'folder' can read: root=./done",
         ),
-        ("analyze ./done grad-cam", 1, "it is a path, and the analyzer comes first"),
+        ("analyze ./done grad-cam", 1, "this is a path, but the analyzer must come first"),
         ("predict shapes-resnet20 imgs://a.png", 1, "its format is unknown or not supported"),
         # models that cannot
         ("sample ./done", 1, "`zoo predict ./done INPUT`"),
@@ -516,7 +516,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         (
             "embed ./net pics --layer class_maps",
             2,
-            "the model has no landmark 'class_maps'; it has features, head",
+            "the model has no landmark 'class_maps'; its landmarks: features, head",
         ),
         ("embed ./net pics --layer stage", 2, "the model has no layer 'stage'; did you mean 'stages'?"),
         ("embed ./net pics --out x.txt", 2, "the output must be a .npy, .csv or .jsonl file (got x.txt)"),

@@ -307,8 +307,8 @@ class _Array(Table):
             self._shape = values.shape
             self._file.write(_header(0, self._shape))
         if values.shape != self._shape:
-            shapes = f"the same shape ({name} has {values.shape}, but earlier rows have {self._shape})"
-            raise OptionError(f"all rows of {self._path} must have {shapes}", hint="write a .jsonl file")
+            what = f"the same shape ({name} has {values.shape}, but earlier rows have {self._shape})"
+            raise OptionError(f"all rows of {self._path} must have {what}", hint="write a .jsonl file")
         self._skip()
         self._file.write(values.tobytes())
 

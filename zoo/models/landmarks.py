@@ -37,7 +37,7 @@ def require_modules(landmarks: Mapping[str, str], model: nn.Module, architecture
             nearest = did_you_mean(path, known)
             hint = "correct `landmarks` in the architecture's spec; `zoo check` verifies them"
             raise SpecError(
-                f"{architecture}: the landmark {landmark} must be a layer (got {path!r}){nearest}", hint=hint
+                f"{architecture}: landmark {landmark} is {path!r}, which is not a layer{nearest}", hint=hint
             )
 
 

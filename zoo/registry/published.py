@@ -33,8 +33,8 @@ class WeightsSpec:
         bytes: size of the file; a larger download is stopped.
         params: number of parameters.
         metrics: by split, such as `{"test": {"loss": 1.47}}`.
-        file: its path, relative to the package of the plugin or to the registry.toml that lists the weights.
-            In a registry, the path is absolute.
+        file: path of the file, relative to the package of the plugin or to the registry.toml that lists the
+            weights. In a registry, the path is absolute.
         url: https address of the file, if it is not in the package.
         by_seed: the primary metric after training the recipe with several seeds, starting with this file's
             seed; empty if only one seed was trained.

@@ -208,7 +208,7 @@ def test_without_it_its_weights_are_refused_by_name(run_zoo: RunZoo, trained: di
     assert done.returncode == 1
     assert "example/linear" in done.stderr
     assert (
-        "its card says it was written with zoo-example 2.3.4; `zoo plugins` shows what is installed"
+        "the file was written with zoo-example 2.3.4; `zoo plugins` lists the installed plugins"
         in done.stderr
     )
 

@@ -179,7 +179,7 @@ def test_precision_applies_to_the_passes_and_not_to_the_maps(
         (
             {"classes": ["true"], "inputs": ["a.png"]},
             OptionError,
-            "class 'true' requires labels; your own inputs have none",
+            "class 'true' requires labeled inputs",
             "analyze a split",
         ),
         ({"split": "val"}, DataError, "the val split is empty", None),
@@ -299,7 +299,7 @@ def test_a_landmark_that_the_model_lacks_is_named(
     entry = registry.architecture("camnet")
     spec = dataclasses.replace(entry.spec, landmarks={"features": "stage"})
     monkeypatch.setattr(registry, "architecture", lambda name: Entry("architecture", spec, entry.plugin))
-    wrong = "the features landmark 'stage' is not a layer; did you mean 'stages'?"
+    wrong = "landmark features is 'stage', which is not a layer; did you mean 'stages'?"
     with pytest.raises(SpecError, match=re.escape(wrong)):
         analyze("grad-cam", camnet, registry, inputs=[image])
 

@@ -181,7 +181,7 @@ def test_a_number_that_it_returns_is_the_exit_code(install: Install) -> None:
 def test_it_cannot_have_the_name_of_one_of_zoos(name: str, install: Install) -> None:
     install(command=name)
     done = zoo("plugins")
-    assert f"no command of a plugin can be called {name!r}: zoo itself has that command" in done.stdout
+    assert f"a plugin command cannot be called {name!r}: zoo already has this command" in done.stdout
     assert zoo("--strict", "list").returncode == 1
     assert "Say something" not in zoo("--help").stdout
 
@@ -257,4 +257,4 @@ def test_an_error_of_a_command_names_its_plugin(install: Install) -> None:
     done = zoo("say", "hello")
     assert done.returncode == 1
     assert "zoo: ZeroDivisionError: " in done.stderr
-    assert "`zoo check acme` may explain it; `zoo --debug ...` shows the traceback" in done.stderr
+    assert "`zoo check acme` may explain this error; `zoo --debug ...` shows the traceback" in done.stderr

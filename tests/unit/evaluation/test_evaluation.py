@@ -122,7 +122,7 @@ def test_options_cannot_change_how_the_model_reads(
         evaluated(*model, registry, data=OTHER | paths)
     assert str(caught.value).startswith("the model requires tokens=word, lower=true")
     assert "(got tokens=char, lower=false, newline_eos=false, backwards=false)" in str(caught.value)
-    with pytest.warns(ZooWarning, match="the model reads text with its own vocabulary; --data cannot change"):
+    with pytest.warns(ZooWarning, match="--data cannot change vocabulary: the model requires the values"):
         assert evaluated(*model, registry, data={"vocabulary": ["<unk>", "<eos>"], **paths}) == usual
     assert usual["unit"] == "tokens"
 

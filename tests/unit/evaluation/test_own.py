@@ -188,12 +188,12 @@ def test_names_that_are_not_utf_8_are_refused_before_the_training(
     data = {"root": str(tmp_path / "images"), "size": 8}
     small: dict[str, Any] = {"model": {"widths": [4, 8]}, "train": {"epochs": 1}}
     recipe = Recipe(architecture="convnet/resnet-lite", dataset="images/folder", data=data, **small)
-    with pytest.raises(DataError, match=r"'d\\udcf6g' is not a UTF-8 name"):
+    with pytest.raises(DataError, match=r"'d\\udcf6g' is not valid UTF-8"):
         train(recipe, registry, directory=tmp_path / "run")
     text = tmp_path / "\udcff.txt"
     shutil.copy(trained / "a.txt", text)
     recipe = Recipe(architecture="charrnn/rnn", dataset="text/files", data={"paths": str(text)}, **SMALL)
-    with pytest.raises(DataError, match=r"\\udcff.txt' is not a UTF-8 name"):
+    with pytest.raises(DataError, match=r"\\udcff.txt' is not valid UTF-8"):
         train(recipe, registry, directory=tmp_path / "run")
     recipe = replace(recipe, data={"paths": str(trained / "a.txt")})
     with pytest.raises(RunError, match=r"run-\\udcff' cannot be used .* its name is not UTF-8"):

@@ -150,9 +150,9 @@ GOOD = container({"t": entry()}, b"1234")
         (container(b"[1, 2, 3]"), "is damaged: "),
         (container({"__metadata__": 3}), "is damaged: "),
         (container({"__metadata__": {"k": 3}}), "is damaged: "),
-        (GOOD[:20], "is cut short"),
-        (GOOD[:-1], "is damaged: it is shorter or longer than its header says"),
-        (GOOD + b"5", "is damaged: it is shorter or longer than its header says"),
+        (GOOD[:20], "is truncated"),
+        (GOOD[:-1], "is damaged: its size does not match its header"),
+        (GOOD + b"5", "is damaged: its size does not match its header"),
         (container(f'{{"t": {ENTRY}, "t": {ENTRY}}}'.encode(), b"1234"), "is damaged: a key is repeated"),
         (container(b'{"t": {"dtype": "U8", "dtype": "I8"}}'), "is damaged: "),
         (container({"t": 3}), "is damaged: "),
@@ -285,7 +285,7 @@ def test_a_disk_that_returns_other_bytes_than_were_written_is_noticed(
     write_container(path, [], {"v": "1"})
     before = path.read_bytes()
     monkeypatch.setattr("hashlib.file_digest", lambda file, name: hashlib.sha256(b"rotten"))
-    with pytest.raises(OSError, match="the file reads back differently from what was written"):
+    with pytest.raises(OSError, match="the file does not contain the bytes that were written"):
         write_container(path, [], {"v": "2"})
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]

@@ -94,7 +94,7 @@ def test_feature_maps_are_kept_on_request(net: zoo.Model, images: Path) -> None:
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        ("class_maps", "the model has no landmark 'class_maps'; it has features, mean_head, head"),
+        ("class_maps", "the model has no landmark 'class_maps'; its landmarks: features, mean_head, head"),
         ("stages.9.conv", "the model has no layer 'stages.9.conv'; did you mean"),
         ("", "the model has no layer ''"),
     ],
@@ -212,7 +212,7 @@ def test_features_of_a_text_are_what_the_head_reads_after_each_token(reader: zoo
         np.testing.assert_allclose(mean, row["features"].mean(0), atol=1e-5)
     with pytest.raises(OptionError) as caught:
         np.asarray(reader.features(texts[:2], pool=False, **QUIET))
-    assert str(caught.value) == "input 1 has features (20, 256), and those before it (380, 256)"
+    assert str(caught.value) == "input 1 has features (20, 256), but earlier inputs have (380, 256)"
 
 
 def test_a_text_is_a_string_and_a_file_a_path(reader: zoo.Model, tmp_path: Path) -> None:
@@ -329,8 +329,8 @@ def test_a_model_without_landmarks_is_asked_for_a_layer_by_its_path(
     monkeypatch.setattr(net._runner, "_landmarks", {})  # pyright: ignore[reportPrivateUsage]
     with pytest.raises(OptionError) as caught:
         np.asarray(net.features(images, **QUIET))
-    assert str(caught.value) == "the model has no landmark 'features', nor any other"
-    assert str(caught.value.hint).startswith("name a layer by its path; its top-level layers: conv,")
+    assert str(caught.value) == "the model has no landmark 'features'; it has no landmarks"
+    assert str(caught.value.hint).startswith("choose a layer by its path; its top-level layers: conv,")
     assert np.asarray(net.features(images, layer="stages", **QUIET)).shape == (6, 64)
 
 
@@ -346,7 +346,7 @@ def test_a_task_that_does_not_say_how_to_read_is_refused(
     monkeypatch.setitem(net.__dict__, "_processor", Mute(REGISTRY.task("classification")))
     with pytest.raises(WeightsError, match="a model for classification cannot read inputs") as caught:
         np.asarray(net.features([], **QUIET))
-    assert caught.value.hint == "its processor must implement zoo.processors.ReadsInputs"
+    assert caught.value.hint == "its processor must implement zoo.plugin.ReadsInputs"
 
 
 def test_features_that_are_not_finite_are_an_error(images: Path) -> None:
@@ -407,7 +407,7 @@ def test_a_csv_has_a_column_for_each_feature(net: zoo.Model, images: Path, tmp_p
     assert (rows[0]["feature_0"], rows[0]["error"]) == ("", "no such file or folder")
     found = [[float(row[f"feature_{n}"]) for n in range(64)] for row in rows[1:]]
     np.testing.assert_allclose(found, np.asarray(net.features(images, **QUIET)), rtol=1e-5)
-    with pytest.raises(OptionError, match=r"is for vectors, but the features of .* are \(64, 16, 16\)"):
+    with pytest.raises(OptionError, match=r"can only hold vectors, but the features .* are \(64, 16, 16\)"):
         net.features(images, pool=False, **QUIET).write(tmp_path / "y.csv")
     assert not (tmp_path / "y.csv").exists()
 

@@ -168,11 +168,11 @@ def test_an_image_in_memory_is_cut_and_converted_like_a_file(tmp_path: Path) -> 
         (torch.zeros(3, 8, 8), "image values must be uint8 (got torch.float32)"),
         (
             np.zeros((2, 8, 8, 3), np.uint8),
-            "an image must be (H, W) or (H, W, 1, 3 or 4) (got (2, 8, 8, 3))",
+            "an image must have the shape (H, W) or (H, W, 1, 3 or 4) (got (2, 8, 8, 3))",
         ),
         (
             torch.zeros(8, 8, 3, dtype=torch.uint8),
-            "an image must be (H, W) or (1, 3 or 4, H, W) (got (8, 8, 3))",
+            "an image must have the shape (H, W) or (1, 3 or 4, H, W) (got (8, 8, 3))",
         ),
     ],
 )
@@ -364,7 +364,7 @@ def test_unsure_cannot_be_told_from_a_class_of_that_name(
     net: zoo.Model, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(net.card.preprocess, "classes", ["unsure", *net.classes[1:]])
-    with pytest.raises(OptionError, match="the model itself has a class named 'unsure'"):
+    with pytest.raises(OptionError, match="the model already has a class named 'unsure'"):
         list(net.predict(images, min_confidence=0.5, **QUIET))
 
 
@@ -443,7 +443,7 @@ def test_a_task_that_does_not_say_how_to_predict_is_refused(
     monkeypatch.setitem(net.__dict__, "_processor", Mute(Registry.discover().task("classification")))
     with pytest.raises(WeightsError, match="a model for classification cannot predict") as caught:
         list(net.predict(images, **QUIET))
-    assert caught.value.hint == "its processor must implement zoo.processors.Predicts"
+    assert caught.value.hint == "its processor must implement zoo.plugin.Predicts"
 
 
 @pytest.mark.parametrize(("place", "value"), [(0, 3e38), (-1, float("inf"))], ids=["nan", "inf"])

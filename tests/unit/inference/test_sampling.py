@@ -277,14 +277,15 @@ def test_a_stop_string_that_can_never_be_generated_is_refused(
     for draw in (sample, partial(many, samples=2)):
         with pytest.raises(OptionError) as caught:
             draw(Reader(), preprocess, stop=stop)
-        assert str(caught.value) == f"the model can never generate {never} of the stop string {stop!r}"
+        message = f"the stop string {stop!r} contains {never}, which the model can never generate"
+        assert str(caught.value) == message
         assert caught.value.hint is None
 
 
 def test_a_newline_is_the_stop_string_for_the_end_of_a_line() -> None:
     with pytest.raises(OptionError, match=r"can never generate '<' 'e' 'o' 's' '>'") as caught:
         sample(Reader(4), LINES, stop="a<eos>")
-    assert caught.value.hint == "<eos> is generated as a newline: in a shell, --stop $'\\n'"
+    assert caught.value.hint == "<eos> is generated as a newline; in a shell, use --stop $'\\n'"
     whole = "".join(sample(Reader(4), LINES, max_new_tokens=50, prompt="b"))
     assert whole.count("\n") > 1
     stopped = "".join(sample(Reader(4), LINES, max_new_tokens=50, prompt="b", stop="\n"))

@@ -207,10 +207,10 @@ def test_images_that_are_too_small_are_refused(registry: Registry) -> None:
     large = dataclasses.replace(resnet.spec, name="large", smallest_image=64)
     plugin = replace(NET.plugin, specs=(("architecture", large),))
     ours = Registry([*registry.plugins, plugin])
-    message = r"^acme/large reads images of at least 64×64 pixels \(got 32×32\)(?m:$)"
+    message = r"^acme/large needs images of at least 64×64 pixels \(got 32×32\)(?m:$)"
     with pytest.raises(OptionError, match=message) as caught:
         set_up(Recipe(architecture="large", dataset="shapes"), ours, device="cpu")
-    assert caught.value.hint == "choose images of 64 pixels or more"
+    assert caught.value.hint == "choose a size of at least 64 pixels"
     with pytest.raises(OptionError, match=message):
         zoo.create_model("large", registry=ours)
 

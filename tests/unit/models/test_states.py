@@ -194,7 +194,7 @@ def test_any_other_state_is_refused_at_the_first_step(text: Any, returned: Any, 
 
     config = configured(batch_size=4, bptt=12)
     expected = (
-        "a hidden state must be None, a tensor, a number, or tuples, NamedTuples, lists or dicts of them"
+        "a hidden state must be None, a tensor, a number, or tuples, NamedTuples, lists or dicts of these"
     )
     with pytest.raises(SpecError, match=rf"^{expected} \(.*{got}\)(?m:$)"):
         fit(Odd("tensor"), TASK, text(200), config)

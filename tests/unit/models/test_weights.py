@@ -306,8 +306,8 @@ def test_a_card_that_asks_for_a_huge_model_costs_no_memory(
     [
         ({"layers": 10**9}, "the model has far more layers"),
         ({"masks": 10**9}, "the model has far more buffers"),
-        ({"reach": 10**13}, "the model would take 40,000,000,000"),
-        ({"reach": 17 * 10**6}, "the model would take 68,000,"),  # 64 MB may be buffers that are not saved
+        ({"reach": 10**13}, "the model would need 40,000,000,000"),
+        ({"reach": 17 * 10**6}, "the model would need 68,000,"),  # 64 MB may be buffers that are not saved
     ],
 )
 def test_a_model_far_larger_than_its_file_is_not_built(

@@ -246,7 +246,7 @@ def test_what_is_returned_says_what_was_verified(net: zoo.Model, folder: Path) -
 
 
 def test_an_exported_file_does_nothing_else(net_file: Path) -> None:
-    exported, message = zoo.load(net_file), "is an exported file, which can only predict, embed and sample"
+    exported, message = zoo.load(net_file), "is an exported file, which supports only predict, embed and"
     uses = (
         *(exported.evaluate, exported.export),
         *(lambda: exported.analyze("cam"), lambda: exported.module),
@@ -256,7 +256,7 @@ def test_an_exported_file_does_nothing_else(net_file: Path) -> None:
             use()
     with pytest.raises(OptionError, match=r"runs on the CPU \(got device 'cuda'\)"):
         zoo.load(net_file, device="cuda")
-    with pytest.raises(WeightsError, match="is an ONNX file, which can only predict, embed and sample"):
+    with pytest.raises(WeightsError, match="is an ONNX file, which supports only predict, embed and sample"):
         zoo.train("mlp", "shapes", from_weights=str(net_file), data=DATA, **QUIET)
 
 
@@ -382,7 +382,7 @@ BENT = {
         **outputs,
         "probabilities": outputs["logits"],
     },
-    "should return logits as float32": lambda outputs, count: {
+    "must return logits as float32": lambda outputs, count: {
         **outputs,
         "logits": outputs["logits"].astype(np.float64),
     },

@@ -176,7 +176,7 @@ def test_an_error_of_its_model_suggests_checking_the_plugin(
         ["eval", str(tmp_path / "run")],
     ):
         assert run(command) == 1
-        assert "     `zoo check lines` may explain it; `zoo --debug ...` shows" in capsys.readouterr().err
+        assert "     `zoo check lines` may explain this error; `zoo --debug ...`" in capsys.readouterr().err
     ours = ["mlp", "shapes", "--data", "train_size=8", "--model", "widths=0", "--run", str(tmp_path / "ours")]
     assert run(["train", *ours]) != 0
     assert "zoo check" not in capsys.readouterr().err

@@ -58,7 +58,7 @@ BROKEN = {
     ),
     "an invalid name": (
         f"{HOOK}@hookimpl\ndef zoo_architectures(): return [{SPEC.replace('net', 'My Net')}]",
-        "architecture 'My Net': name must be lower-case letters, digits and - . _ + (got 'My Net')",
+        "architecture 'My Net': name must be lowercase letters, digits and - . _ + (got 'My Net')",
     ),
     "an unknown field": (
         f"{HOOK}@hookimpl\ndef zoo_datasets(): return [DatasetSpec(nmae='x')]",
@@ -71,7 +71,7 @@ BROKEN = {
     ),
     "another api": (
         f"{HOOK}api = 2\n@hookimpl\ndef zoo_datasets(): return []",
-        "it was written for api 2 of zoo, but this zoo has api 1: update zoo",
+        "it requires plugin API 2, but this zoo has plugin API 1; update zoo",
     ),
     "an api of another type": (
         f"{HOOK}api = '0.9'\n@hookimpl\ndef zoo_datasets(): return []",
@@ -121,7 +121,7 @@ def test_strict_makes_it_an_error(typed: RunZoo, tmp_path: Path) -> None:
     for arguments, env in ((["--strict", "list"], {}), (["list"], {"ZOO_STRICT": "1"})):
         done = typed(*arguments, path=[place], env=env)
         assert (done.returncode, done.stdout) == (1, "")
-        assert "1 problem(s) with plugins: plugin broken-dist (broken-dist) failed: " in done.stderr
+        assert "plugins have 1 problem(s): plugin broken-dist (broken-dist) failed: " in done.stderr
 
 
 def test_training_options_that_are_not_described_are_options_still(typed: RunZoo, tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_a_local_plugin_needs_no_packaging(typed: RunZoo, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("file", "source", "cause"),
     [
-        ("json.py", "x = 1", "there is already a module named 'json'; rename the file json.py"),
+        ("json.py", "x = 1", "a module named 'json' already exists; rename the file json.py"),
         ("half.py", "import not_there", "No module named 'not_there'"),
     ],
 )

@@ -170,8 +170,8 @@ def test_weights_that_zoo_publishes_cannot_be_redefined(write: Write) -> None:
     path = write(SHIPPED)
     with pytest.raises(CatalogError) as caught:
         Catalog.load()
-    message = f"{path}: [weights.cifar10-resnet20] has the name of weights that zoo publishes"
-    assert (str(caught.value), caught.value.hint) == (message, "choose another name")
+    message = f"{path}: [weights.cifar10-resnet20] has the same name as weights that zoo publishes"
+    assert (str(caught.value), caught.value.hint) == (message, "choose a different name")
 
 
 def test_a_copy_of_the_shipped_file_changes_nothing(nowhere: Path) -> None:

@@ -67,7 +67,7 @@ def test_an_exporter_that_fails_names_its_plugin(install) -> None:
     done = zoo("export", "nietzsche-rnn", "--to", "thing", "--synthetic")
     assert done.returncode == 1
     assert "charrnn/rnn cannot be exported to thing: ZeroDivisionError" in done.stderr
-    assert "`zoo check acme` may explain it" in done.stderr
+    assert "`zoo check acme` may explain this error" in done.stderr
 
 
 def test_nobody_can_take_a_suffix_of_zoos_own(install) -> None:
@@ -90,8 +90,8 @@ def test_two_plugins_cannot_have_one_suffix(install) -> None:
     ("suffix", "message"),
     [
         (".safetensors", "suffix '.safetensors' is already used by zoo"),
-        ("onnx", "suffix must be a suffix such as .onnx, in lower case"),
-        (".tar.gz", "suffix must be a suffix such as .onnx, in lower case"),
+        ("onnx", "suffix must be a lowercase suffix such as .onnx"),
+        (".tar.gz", "suffix must be a lowercase suffix such as .onnx"),
     ],
 )
 def test_a_suffix_that_means_something_else_is_refused(suffix: str, message: str) -> None:

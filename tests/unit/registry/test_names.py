@@ -71,7 +71,7 @@ def test_a_name_that_nothing_has_finds_nothing() -> None:
         ("gur", (), "; did you mean 'gru'?"),
         ("beta/gur", ("architecture",), "; did you mean 'beta/gru'?"),
         ("gru", ("dataset",), "; it is an architecture"),
-        ("net", ("dataset",), "; it is an id of trained weights, which zoo.load('net') loads"),
+        ("net", ("dataset",), "; it is the id of trained weights, which zoo.load('net') loads"),
         ("xyzzy", KINDS, ""),
     ],
 )

@@ -19,7 +19,7 @@ def test_a_function_of_a_loaded_plugin_is_found() -> None:
 def test_a_plugin_that_is_not_loaded_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_PLUGINS", "text")
     with pytest.raises(
-        PluginError, match="this requires the plugin 'diagnose', which is not loaded"
+        PluginError, match="the plugin 'diagnose' is required, but it is not loaded"
     ) as caught:
         provided("zoo_diagnose.plugin", "zoo_analyzers", Registry.discover(Catalog()))
     assert caught.value.hint == "`zoo plugins` shows which plugins are loaded; $ZOO_PLUGINS loads only text"

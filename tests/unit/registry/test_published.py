@@ -97,15 +97,15 @@ def changed(**changes: Any) -> Mapping[str, WeightsSpec]:
         ({"zoo_recipes": [RECIPE]}, "zoo_recipes must return a dict of names to Recipe (it returned a list)"),
         ({"zoo_recipes": 3}, "zoo_recipes must return a dict of names to Recipe (it returned a int)"),
         ({"zoo_recipes": {"tiny": WEIGHTS}}, "must return only Recipe (it returned a WeightsSpec)"),
-        ({"zoo_weights": {1: WEIGHTS}}, "must name each WeightsSpec by a string (got 1)"),
-        ({"zoo_recipes": {"a/b": RECIPE}}, "the name of a recipe must be lower-case letters, digits"),
-        ({"zoo_recipes": {"net": RECIPE}}, "the recipe 'net' has the name of its architecture"),
+        ({"zoo_weights": {1: WEIGHTS}}, "the names in zoo_weights must be strings (got 1)"),
+        ({"zoo_recipes": {"a/b": RECIPE}}, "the name of a recipe must be lowercase letters, digits"),
+        ({"zoo_recipes": {"net": RECIPE}}, "the recipe 'net' has the same name as its architecture"),
         ({"zoo_recipes": {"tiny": replace(RECIPE, summary="a\nb")}}, "recipe 'tiny': summary must be"),
         ({"zoo_weights": {"tiny.pt": WEIGHTS}}, "weights 'tiny.pt': an id must consist of letters, digits"),
         ({"zoo_weights": changed(license="")}, "weights 'tiny' must have a license"),
         ({"zoo_weights": changed(metrics={"test": {}})}, "weights 'tiny' must have metrics"),
-        ({"zoo_weights": changed(file="")}, "weights 'tiny' must have a file or a url, and not both"),
-        ({"zoo_weights": changed(url="https://a.b/c")}, "must have a file or a url, and not both"),
+        ({"zoo_weights": changed(file="")}, "weights 'tiny' must have a file or a url, but not both"),
+        ({"zoo_weights": changed(url="https://a.b/c")}, "must have a file or a url, but not both"),
         ({"zoo_weights": changed(file="", url="http://a.b/c")}, "url must begin with https:// (got 'http://"),
         ({"zoo_weights": changed(file="/etc/passwd")}, "file must be a path inside the package (got '/etc/"),
         ({"zoo_weights": changed(file="a/../../b")}, "file must be a path inside the package (got 'a/../"),
@@ -263,7 +263,8 @@ def test_a_recipe_without_its_plugin_is_listed_all_the_same() -> None:
     with pytest.raises(UnknownName) as caught:
         resolve("one", None, lacking)
     assert str(caught.value) == "recipe one: unknown architecture 'gone/quux'"
-    assert caught.value.hint == "no plugin called gone is installed; `zoo plugins` shows those that are"
+    hint = "no plugin called gone is installed; `zoo plugins` lists the installed plugins"
+    assert caught.value.hint == hint
 
 
 @pytest.mark.parametrize(

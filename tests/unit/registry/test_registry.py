@@ -342,11 +342,11 @@ def test_a_subclass_of_a_spec_is_refused() -> None:
 @pytest.mark.parametrize(
     ("name", "module", "cause"),
     [
-        ("My Plugin", SimpleNamespace(), "OptionError: the plugin name must be lower-case letters"),
+        ("My Plugin", SimpleNamespace(), "OptionError: the plugin name must be lowercase letters"),
         (
             "acme",
             SimpleNamespace(api=2),
-            "PluginError: it was written for api 2 of zoo, but this zoo has api 1: ",
+            "PluginError: it requires plugin API 2, but this zoo has plugin API 1; ",
         ),
         ("acme", SimpleNamespace(), "PluginError: it implements no hook"),
     ],
@@ -455,7 +455,7 @@ def test_an_unknown_field_of_an_architecture_s_training_fails_the_entry() -> Non
     registry = Registry([*Registry.discover().plugins, plugin("acme", ("architecture", spec))])
     (failed,) = registry.failed_entries
     assert (
-        "its usual training: the training configuration has no option 'augmen'; did you mean 'augment'?"
+        "its training options: the training configuration has no option 'augmen'; did you mean 'augment'?"
         in (registry.problem(failed))
     )
 

@@ -504,7 +504,7 @@ def test_pretrained_weights_of_another_name_or_number_of_channels_are_refused(
         image.putpixel((0, 0), number + 10 * (place == "a"))
         image.save(file)
     gray = settings | {"dataset": "folder", "data": {"root": str(tmp_path / "images"), "channels": 1}}
-    message = "pretrained/pretrained with pretrained=elsewhere reads images of 3 channels, but the data has 1"
+    message = "pretrained=elsewhere requires images with 3 channels, but the data has 1"
     with pytest.raises(DataError, match=message):
         train(Recipe(**gray, model={"pretrained": "elsewhere"}), pretrained, directory=tmp_path / "run")
 
@@ -526,5 +526,5 @@ def test_a_run_without_the_plugin_that_draws_has_no_curve(tmp_path: Path) -> Non
     train(RECIPE, registry, directory=tmp_path / "run")
     assert (tmp_path / "run" / "model.safetensors").is_file()
     assert not (tmp_path / "run" / "curve.png").exists()
-    with pytest.raises(PluginError, match="this requires the plugin 'diagnose', which is not loaded"):
+    with pytest.raises(PluginError, match="the plugin 'diagnose' is required, but it is not loaded"):
         Run(tmp_path / "run", registry=registry).plot()

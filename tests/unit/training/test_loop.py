@@ -431,7 +431,7 @@ def test_measuring_leaves_modes_and_gradients_unchanged(images: Any, training: b
     assert torch.equal(model.out.weight, before)
     with pytest.raises(DataError, match="the test split is empty") as caught:
         measure(model, IMAGES, images(5, 5, 0), "test")
-    assert caught.value.hint == "there is data in train and val: --split val"
+    assert caught.value.hint == "data is available in train and val; use --split val"
     assert model.training is training
 
 
