@@ -376,7 +376,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
             "eval ./done --data backwards=true",
             2,
             "the model requires backwards=false (got backwards=true) … "
-            "leave out --data backwards=true: the weights determine it",
+            "leave out --data backwards=true: the weights set the value",
         ),
         ("eval ./done --tta", 2, "does not support test-time augmentation"),
         ("sample ./done --temp 0.5", 2, "--temperature 0.5", "sample ./done --temperature 0.5"),

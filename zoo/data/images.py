@@ -1,4 +1,4 @@
-"""Image files of any format, size and mode, decoded to uint8 arrays of one size. Torch-free."""
+"""Decode image files of any format, size and mode to uint8 arrays of the same size. Torch-free."""
 
 from __future__ import annotations
 
@@ -119,7 +119,10 @@ def _pixels(square: Image.Image) -> Pixels:
 
 
 def _square_of(source: Any, size: int, mode: str, *, enlarge: bool = True) -> Image.Image:
-    """Return the central square of any image, resized and in a mode. Raises the same errors as `as_image`."""
+    """Return the central square of any image, resized and converted to a mode.
+
+    Raises the same errors as `as_image`.
+    """
     if isinstance(source, str | Path | bytes):
         with _explained("the input" if isinstance(source, bytes) else source):
             content = source if isinstance(source, bytes) else read_regular(source, most=MAX_BYTES)
@@ -240,7 +243,7 @@ class _Pieces(io.BytesIO):
 
 
 def _square(content: bytes, size: int, mode: str, *, enlarge: bool = True) -> Image.Image:
-    """Return the central square of an encoded image, resized and in a mode.
+    """Return the central square of an encoded image, resized and converted to a mode.
 
     Raises the same errors as `decode`.
     """
@@ -275,7 +278,7 @@ def _turn_upright(image: Image.Image) -> None:
 
 
 def _central_square(image: Image.Image, size: int, mode: str) -> Image.Image:
-    """Return the central square in a mode, with its width resized strip by strip, and then its height.
+    """Return the central square, converted to a mode; resize its width strip by strip, and then its height.
 
     Pillow also resizes in this order and rounds to 8 bits in between, so using strips does not change any
     pixel.

@@ -1,4 +1,4 @@
-"""Open a dataset by name and options, as a new or a trained model reads it."""
+"""Open a dataset by name and options, and prepare it for a new or a trained model."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def suited(
     architecture: Entry[ArchitectureSpec],
     arguments: Mapping[str, Any],
 ) -> Dataset:
-    """Normalize data as a model's pretrained weights require, if it has any.
+    """Normalize data as a model's pretrained weights require, if the model has any.
 
     Args:
         arguments: the arguments of the model.
@@ -116,7 +116,7 @@ def default_split(dataset: Dataset) -> Split:
 
 
 def decidable(entry: Entry[DatasetSpec]) -> set[str]:
-    """Return the options of a dataset that a weights file may set; none of them can name a path."""
+    """Return the options of a dataset that a weights file may set, which excludes all paths."""
     target = entry.load()
     return bounded_options(target) | (declared(target).keys() & {*entry.spec.card_options})
 
@@ -209,7 +209,7 @@ def _require_suited(suited: Mapping[str, Any], options: Mapping[str, Any], given
     wrong = [name for name in suited if name in given and options[name] != suited[name]]
     if wrong:
         needed, got = ([f"{name}={text(of[name])}" for name in wrong] for of in (suited, options))
-        hint = f"leave out {' '.join(f'--data {each}' for each in got)}: the weights determine it"
+        hint = f"leave out {' '.join(f'--data {each}' for each in got)}: the weights set the value"
         raise OptionError(f"the model requires {', '.join(needed)} (got {', '.join(got)})", hint=hint)
 
 

@@ -7,8 +7,8 @@ def part_of(count: int, *, rank: int, world_size: int) -> tuple[slice, float]:
     """Return the slice of a batch that a process reads, and the slice's share of the batch.
 
     The parts are contiguous, and their sizes differ by at most one. If a batch has fewer items than there are
-    processes, each process uses all items, since a model may not support empty batches. Then only the first
-    process's items count; the others have a share of 0.
+    processes, each process uses all items, since a model may not support empty batches. In this case, only
+    the first process's items count; the other processes have a share of 0.
 
     >>> part_of(10, rank=1, world_size=3)
     (slice(3, 6, None), 0.3)

@@ -46,8 +46,8 @@ def in_batches(
     """Yield each source, in order, with its result, or the reason that it could not be read.
 
     Args:
-        read: returns the item of a source; several threads call it.
-        answer: returns a result for each of up to `size` items.
+        read: function that returns the item of a source; several threads call it.
+        answer: function that returns a result for each of up to `size` items.
     """
     pairs = _read_ahead(sources, read, threads=threads, ahead=size)
     while chunk := list(itertools.islice(pairs, size)):

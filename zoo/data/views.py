@@ -51,7 +51,7 @@ class View(Dataset):
     """A dataset assembled from parts, usually parts of another dataset.
 
     Args:
-        split: returns a split by name.
+        split: function that returns a split by name.
     """
 
     def __init__(

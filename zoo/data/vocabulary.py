@@ -56,7 +56,7 @@ class Vocabulary:
         }
 
     def encode(self, text: str) -> tuple[list[int], list[str]]:
-        """Return the number of each token, and the tokens that are not in the vocabulary, sorted.
+        """Return the number of each token, and a sorted list of tokens that are not in the vocabulary.
 
         If the vocabulary contains the first word only with a space before it, the token with the space is
         used.

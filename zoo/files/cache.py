@@ -83,7 +83,7 @@ def is_ours(path: Path) -> bool:
 
 
 def mapped(path: Path) -> mmap.mmap:
-    """Map a file, which may be larger than memory, without reserving memory; writes do not reach the file.
+    """Map a file without reserving memory, so it may be larger than RAM; writes do not change the file.
 
     Raises ValueError for an empty file, and OSError if the file cannot be mapped.
     """

@@ -61,7 +61,7 @@ def embedder(
 
 
 def _of_text(runner: Runner, tokens: NDArray[np.int64], *, pool: bool) -> Array:
-    """Return the features after each of some tokens, (T, F), or their mean."""
+    """Return the features after each token, (T, F), or their mean."""
     found = (outputs[FEATURES] for outputs in runner.read(tokens))
     if not pool:
         return np.concatenate([*found])
@@ -142,7 +142,7 @@ def require_format(out: Path) -> None:
 
 
 def to_write(row: Mapping[str, Any], out: Path) -> PredictedRow:
-    """Convert a row for a file. Raises OptionError for feature maps in a CSV."""
+    """Convert a row so that it can be written to a file. Raises OptionError for feature maps in a CSV."""
     features, about = row["features"], {"input": row["input"], "error": row["error"]}
     if out.suffix == ".jsonl":
         about = plain(row)

@@ -58,7 +58,7 @@ def predictor(
     labels, one_by_one = processor.spec.labels, isinstance(processor, Scores)
     if top is not None and (one_by_one or not labels):
         name = processor.spec.name
-        raise OptionError(f"top requires a model that chooses among classes, but this one is for {name}")
+        raise OptionError(f"top requires a model that chooses among classes, but this model is for {name}")
     if min_confidence is not None and labels and UNSURE in map(str, card.preprocess.get(labels[1], ())):
         raise OptionError(f"min_confidence cannot be used: the model already has a class named {UNSURE!r}")
     read, size = processor.input_reader(card).read, 1 if one_by_one else batch_size
@@ -101,7 +101,7 @@ def _rows(
 
 
 def _sure(prediction: Prediction, least: float | None) -> list[dict[str, Any]]:
-    """Return the predictions as JSON data, or the single prediction `unsure` if the first is too improbable.
+    """Return the predictions as JSON data, or only `unsure` if the first is too improbable.
 
     Raises OptionError if the model does not choose one class.
     """

@@ -113,9 +113,9 @@ def sample_many(
 def choose(logits: Numbers, uniforms: Numbers, sampling: Sampling) -> Tokens:
     """Turn logits (B, V) and uniform numbers (B,) in [0, 1) into tokens (B,).
 
-    A row's token is the first whose cumulative probability, in double precision, exceeds the row's number.
-    Top-k keeps exactly k tokens, the first ones among ties; top-p (Holtzman et al. 2020) then excludes more
-    of them.
+    A row's token is the first token whose cumulative probability, in double precision, exceeds the row's
+    number. Top-k keeps exactly k tokens, the first ones among ties; top-p (Holtzman et al. 2020) then
+    excludes more of them.
     """
     if sampling.temperature == 0:
         return logits.argmax(1)
@@ -248,7 +248,7 @@ class _Text:
 def _prepare(preprocess: Mapping[str, Any], sampling: Sampling) -> tuple[Vocabulary, str]:
     """Return the vocabulary, and the stop string in the vocabulary's case.
 
-    Raises OptionError if that string cannot occur.
+    Raises OptionError if the stop string cannot occur.
     """
     vocabulary = Vocabulary(preprocess)
     if not vocabulary.drawable:

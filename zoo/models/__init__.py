@@ -1,1 +1,1 @@
-"""Modules: build, measure, save, load, fine-tune and look inside them."""
+"""Build, measure, save, load, fine-tune and inspect modules."""

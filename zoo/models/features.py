@@ -22,12 +22,12 @@ class Features:
     """The features of the last batch that a model read.
 
     Args:
-        place: description of where they are, for messages.
+        place: description of where the features are, for messages.
         time_first: whether the model reads sequences, (T, B).
 
     Attributes:
         inputs: the batch.
-        found: the value at this place.
+        found: the value that was found there.
     """
 
     def __init__(self, place: str, *, time_first: bool = False) -> None:

@@ -23,7 +23,7 @@ def layer_path(name: str, landmarks: Mapping[str, str], model: nn.Module) -> str
         return path
     tops = f"its top-level layers: {', '.join(name for name, _ in model.named_children()) or 'none'}"
     if name in get_args(Landmark):
-        has = f"; its landmarks: {', '.join(landmarks)}" if landmarks else "; it has no landmarks"
+        has = f"; its landmarks: {', '.join(landmarks)}" if landmarks else "; its landmarks: none"
         hint = f"choose a layer by its path; {tops}"
         raise OptionError(f"the model has no landmark {name!r}{has}", hint=hint)
     raise OptionError(f"the model has no layer {name!r}{did_you_mean(name, [*landmarks, *known])}", hint=tops)

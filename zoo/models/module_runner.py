@@ -33,7 +33,7 @@ class ModuleRunner(Runner):
         prepare: function that prepares items (B, ...) for the module.
         landmarks: paths of submodules by landmark.
         main_output: the name of the module's output.
-        context: maximum number of tokens that it reads from an empty state; 0 for no limit. See
+        context: maximum number of tokens that the module reads from an empty state; 0 for no limit. See
             `zoo.models.windows`.
         architecture: name of the architecture with these landmarks, for messages.
     """

@@ -39,7 +39,7 @@ class Runner(ABC):
             numbers.
         device: the device on which it computes.
         exported: whether it runs an exported file, which has no module.
-        context: maximum number of tokens that it reads from an empty state; 0 for no limit.
+        context: maximum number of tokens that the model reads from an empty state; 0 for no limit.
     """
 
     main_output: str
@@ -77,11 +77,11 @@ class Runner(ABC):
 
     @abstractmethod
     def with_features(self, layer: str, *, pool: bool) -> Runner:
-        """Return a runner whose outputs also have the `features` of a layer.
+        """Return a runner whose outputs include the `features` of a layer.
 
         Args:
             layer: a landmark or the path of a module. `features` is the head's input, if there is no landmark
-                of that name.
+                with this name.
             pool: average over the positions of an image.
 
         Raises OptionError if the model has no such layer.
@@ -134,7 +134,7 @@ class ProgramRunner(Runner):
         yield self.step
 
     def step(self, tokens: Tokens, state: Arrays | None) -> tuple[Arrays, Arrays]:
-        """Return the outputs after each of some tokens (T, B), and the state."""
+        """Return the outputs after each token (T, B), and the state."""
         found: list[Arrays] = []
         state = self._zeros(tokens.shape[1]) if state is None else state
         for row in tokens:

@@ -26,7 +26,7 @@ def untied(module: nn.Module) -> dict[str, Tensor]:
 
 
 def with_ties(tensors: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
-    """Return a state for `module.load_state_dict` from one with each tied tensor once.
+    """Return a state for `module.load_state_dict`, given a state with each tied tensor once.
 
     Raises KeyError for a missing tensor.
     """

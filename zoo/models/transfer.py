@@ -71,7 +71,7 @@ class Source:
         fresh = [name for name in ours if name not in fitting]
         new = f"; newly initialized: {', '.join(fresh)}" if fresh else ""
         theirs = f"{self.card.architecture} trained on {self.card.dataset.name}"
-        warn(f"starting from {len(fitting)} tensors of a {theirs}{new}")
+        warn(f"starting from {len(fitting)} tensors of {theirs}{new}")
         return fresh
 
     def _sized_by(self, dim: str, arguments: Mapping[str, Any]) -> set[str]:

@@ -1,8 +1,8 @@
 """Save and load a model with its card: one self-contained safetensors file.
 
-Loading does not trust the file. The hash of the tensor bytes and every name, shape and dtype are checked
-before the model is built; all values are checked to be finite before they are loaded into it. Weights are
-never unpickled. The size of a file bounds the memory and time needed to load it.
+Files are not trusted. The hash of the tensor bytes and every name, shape and dtype are checked before the
+model is built; all values are checked to be finite before they are loaded into it. Weights are never
+unpickled. The memory and time needed to load a file are bounded by its size.
 """
 
 from __future__ import annotations
@@ -154,7 +154,8 @@ def load(
     """Return the model in evaluation mode, and its card.
 
     Raises WeightsError if the file is damaged or does not match its architecture, or if the plugin that
-    provides the architecture is not installed; and DataError if it does not match the given `sha256`.
+    provides the architecture is not installed. Raises DataError if the file does not match the given
+    `sha256`.
     """
     path = Path(path)
     card, container = read_weights(path, sha256=sha256)
@@ -206,7 +207,7 @@ def _trusted(card: Card, path: Path, registry: Registry) -> Entry[ArchitectureSp
         task = make_task(registry, card.task)
         entry = registry.architecture(card.architecture)
     except UnknownName as error:
-        message = f"{path} holds a {card.architecture}, which no installed plugin provides ({error})"
+        message = f"{path} requires {card.architecture}, which no installed plugin provides ({error})"
         hint = f"the file was written with {origin}; `zoo plugins` lists the installed plugins"
         if origin.endswith(".py"):
             hint = f"it was written with {origin}: pass that file with --plugin or $ZOO_PLUGIN_FILES"

@@ -46,8 +46,8 @@ def long_enough(batches: Iterable[Batch], length: int) -> Iterator[Batch]:
 class Windowed(nn.Module):
     """A language model in evaluation mode that never reads more than `length` tokens from an empty state.
 
-    Its state holds the last `length` tokens, how many of them the model's state has seen, and the model's
-    state.
+    Its state consists of the last `length` tokens, the number of these tokens that the model's state covers,
+    and the model's state.
 
     - A model without a state (it returns None) reads half a window of new tokens at a time, preceded by the
       half window before them; a single token, as in sampling, is preceded by as many tokens as fit.

@@ -20,7 +20,7 @@ def advice(plugins: Iterable[Plugin]) -> str:
 
 @contextlib.contextmanager
 def advising(registry: Registry, *names: str | None) -> Generator[None]:
-    """Add a hint to check plugins to errors that zoo did not raise and to `sys.exit()`.
+    """For errors that zoo did not raise, and for `sys.exit()`, add a hint to check the plugins in use.
 
     Args:
         names: names of the entries in use; the hint does not mention zoo's own plugins.

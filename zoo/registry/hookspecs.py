@@ -1,4 +1,4 @@
-"""The hooks that a plugin can implement. Each returns specs and does nothing else."""
+"""The hooks that a plugin can implement. Each hook only returns specs."""
 
 from __future__ import annotations
 

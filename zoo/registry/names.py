@@ -36,7 +36,7 @@ class Named(NamedTuple):
 
     Attributes:
         name: the full name.
-        place: its rank in the rule of the module's docstring: 1 for a registry.toml, 2 for zoo's own plugins.
+        place: its rank by the rule in the module's docstring: 1 for a registry.toml, 2 for zoo's own plugins.
     """
 
     kind: str
@@ -59,7 +59,7 @@ class Names:
                 self._by_word.setdefault(word, []).append(named)
 
     def words(self, *kinds: str) -> list[str]:
-        """Return every full and short name of some kinds; by default, of all."""
+        """Return every full and short name of some kinds; by default, of all kinds."""
         return [word for word in self._by_word if self.matching(word, *kinds)]
 
     def matching(self, word: str, *kinds: str) -> list[Named]:
@@ -86,7 +86,7 @@ class Names:
         """Return the end of a message about an unknown name: `"; did you mean 'x'?"` if a name is similar.
 
         Args:
-            kinds: kinds that were searched; by default all.
+            kinds: kinds that were searched; by default, all kinds.
         """
         others = {named.kind for named in self.matching(word)}
         kind = next((kind for kind in (*_INSTEAD, *KINDS) if kind in others), "")

@@ -38,7 +38,7 @@ class WeightsSpec:
         url: https address of the file, if it is not in the package.
         by_seed: the primary metric after training the recipe with several seeds, starting with this file's
             seed; empty if only one seed was trained.
-        seconds: processor time of the training; 0 if unknown.
+        seconds: CPU time that training took; 0 if unknown.
 
     Raises OptionError for a field of the wrong type.
     """

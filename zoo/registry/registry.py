@@ -76,7 +76,7 @@ class Entry(msgspec.Struct, Generic[S], frozen=True):
         """Call the spec's target and return its result, an instance of `type_`.
 
         Args:
-            flag: the command-line flag for such an option, such as `--data`.
+            flag: the command-line flag for these options, such as `--data`.
 
         Raises:
             OptionError: an option is unknown, missing or of the wrong type.
@@ -142,15 +142,15 @@ class Registry:
         only: Collection[str] | None = None,
         files: Iterable[str | Path] | None = None,
     ) -> Registry:
-        """Read registry.toml and load all plugins: installed ones, and named files.
+        """Read registry.toml and load all plugins: installed plugins and one-file plugins.
 
         If `$ZOO_PLUGINS` is set, only the plugins in this comma-separated list, which may be empty, are
         loaded.
 
         Args:
             catalog: catalog to use in place of registry.toml.
-            only: names of plugins to load; by default all.
-            files: one-file plugins; by default, the files in `--plugin` and `$ZOO_PLUGIN_FILES`.
+            only: names of plugins to load; by default, all. files: one-file plugins; by default, the files in
+                `--plugin` and `$ZOO_PLUGIN_FILES`.
 
         Raises:
             CatalogError: a registry.toml cannot be read.
@@ -258,7 +258,7 @@ class Registry:
         """Return a plugin. Raises UnknownName."""
         known = {plugin.name: plugin for plugin in reversed(self.plugins)}  # the first has its name
         if name not in known:
-            hint = "`zoo plugins` shows all"
+            hint = "`zoo plugins` shows all plugins"
             raise UnknownName(f"unknown plugin {name!r}{did_you_mean(name, known)}", hint=hint)
         return known[name]
 
@@ -348,7 +348,7 @@ class Registry:
         return self._defaults[task]
 
     def usual_config(self, architecture: Entry[ArchitectureSpec], task: str = "") -> TrainConfig:
-        """Return an architecture's training configuration for its task or another task it serves."""
+        """Return an architecture's training configuration for its own task or another compatible task."""
         config = self.default_config(task or architecture.spec.task)
         training = architecture.spec.training
         return config.replace({name: training[name] for name in training if name in config.fields})
@@ -370,7 +370,7 @@ class Registry:
     def task_of(self, recipe: Recipe) -> TaskSpec:
         """Return the task of a recipe: the task of its dataset or, without a dataset, of its architecture.
 
-        Raises UnknownName or SpecError if the two do not exist or are not compatible.
+        Raises UnknownName if one of the two does not exist, and SpecError if they are not compatible.
         """
         architecture = self.architecture(recipe.architecture)
         if not recipe.dataset:
@@ -389,15 +389,15 @@ class Registry:
                 raise OptionError(f"{field} does not apply to {task.name}, the task of {name}: {owner}")
 
     def served_from(self, task: str) -> list[str]:
-        """Return the tasks that the architectures for a task serve, starting with the task itself."""
+        """Return the tasks that a task's architectures can be trained for, starting with the task itself."""
         return [task, *(name for name, other in self.tasks.items() if other.architectures_of == task != name)]
 
     def serves(self, architecture: Entry[ArchitectureSpec], task: str) -> bool:
-        """Return whether an architecture is for a task, or for another task whose architectures serve it."""
+        """Return whether an architecture can be trained for a task."""
         return architecture.spec.task in (task, self.task(task).architectures_of)
 
     def shared_task(self, architecture: Entry[ArchitectureSpec], dataset: Entry[DatasetSpec]) -> TaskSpec:
-        """Return the task of a dataset. Raises SpecError if the architecture does not serve it."""
+        """Return the task of a dataset. Raises SpecError if it is not compatible with the architecture."""
         ours, theirs = architecture.spec.task, dataset.spec.task
         if not self.serves(architecture, theirs):
             raise SpecError(
@@ -411,7 +411,7 @@ class Registry:
         kind = kinds[0] if len(kinds) == 1 else "name"
         nearest = self.names.nearest(name, kinds)
         owner, slash, _ = name.partition("/")
-        hint = f"`zoo list {kind.removesuffix('s')}s` shows all" if kinds else "`zoo list` shows all"
+        hint = f"`zoo list {kind.removesuffix('s')}s` shows all names" if kinds else "`zoo list` shows all"
         path = name.startswith((".", "/")) or os.path.exists(name)  # noqa: PTH110 - which any text may be asked
         if path and kinds:
             instead = f"but the {kind} must come first"

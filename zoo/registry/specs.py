@@ -1,8 +1,8 @@
 """Specs: frozen records that a plugin registers. They refer to code without importing it.
 
 A spec's `target` is an import string, `"package.module:Name"`. The code is imported only by `load()`, so
-listing models does not import them. Every field is checked when a spec is created. The only exceptions depend
-on other plugins: whether a task or a task's training option exists.
+listing models does not import any of them. Every field is checked when a spec is created. The only exceptions
+depend on other plugins: whether a task or a task's training option exists.
 """
 
 import sys
@@ -63,7 +63,7 @@ class _Named:
     """The base of all specs: a name, a one-line summary, and checks of every field.
 
     Attributes:
-        expected_failures: maps the name of each contract check that the entry is known to fail to the reason.
+        expected_failures: maps names of contract checks that are expected to fail to the reasons.
     """
 
     name: Name
@@ -88,7 +88,7 @@ class _Coded(_Named):
     target: str
 
     def load(self) -> Callable[..., Any]:
-        """Import and return the callable behind `target`. Raises SpecError if it does not resolve."""
+        """Import and return the callable that `target` refers to. Raises SpecError if it does not resolve."""
         return _resolved(self.target)
 
 
@@ -253,7 +253,7 @@ class AnalyzerSpec(_Coded):
         return [need for need in self.needs if not set(need.split("|")) & set(landmarks)]
 
     def fits(self, architecture: ArchitectureSpec, task: str = "") -> bool:
-        """Return whether this analyzer works on an architecture's models, for its own task or another."""
+        """Return whether this analyzer works with an architecture's models for a task."""
         return (task or architecture.task) in self.tasks and not self.lacks(architecture.landmarks)
 
 

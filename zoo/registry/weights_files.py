@@ -31,7 +31,7 @@ def locate_weights(registry: Registry, name: str | Path, *, last: bool = False) 
         last: whether to return the last weights of a run directory.
 
     Raises:
-        WeightsError: the name is unknown.
+        WeightsError: the name is not a published id, a path or a run directory.
         AmbiguousName: several plugins publish weights with this name.
         DataError: a published file is not on this machine, or cannot be downloaded.
     """
@@ -79,7 +79,7 @@ def of_run(directory: Path, *, last: bool = False) -> Path:
         hint = f"`zoo resume {shlex.quote(str(directory))}` continues it"
         raise WeightsError(f"{directory} has no weights yet: it was stopped before its first save", hint=hint)
     runs = ", ".join(map(str, runs_in(directory)[:5]))
-    hint = f"runs in it: {runs}" if runs else "`zoo train` creates run directories"
+    hint = f"runs in this folder: {runs}" if runs else "`zoo train` creates run directories"
     what = "a folder without a run" if directory.is_dir() else "not a run directory"
     raise WeightsError(f"{directory} is {what}", hint=hint)
 

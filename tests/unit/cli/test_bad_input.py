@@ -96,7 +96,7 @@ def test_cut_off_weights_are_refused(lstm_file, tmp_path, command):
 def test_weights_of_a_missing_plugin_name_its_distribution(lstm_file):
     done = zoo("eval", lstm_file, env={"ZOO_PLUGINS": "text"})
     assert done.returncode == 1
-    assert "holds a charrnn/lstm, which no installed plugin provides" in done.stderr
+    assert "requires charrnn/lstm, which no installed plugin provides" in done.stderr
     assert "it was written with zoo-registry" in done.stderr
 
 

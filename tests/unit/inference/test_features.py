@@ -329,7 +329,7 @@ def test_a_model_without_landmarks_is_asked_for_a_layer_by_its_path(
     monkeypatch.setattr(net._runner, "_landmarks", {})  # pyright: ignore[reportPrivateUsage]
     with pytest.raises(OptionError) as caught:
         np.asarray(net.features(images, **QUIET))
-    assert str(caught.value) == "the model has no landmark 'features'; it has no landmarks"
+    assert str(caught.value) == "the model has no landmark 'features'; its landmarks: none"
     assert str(caught.value.hint).startswith("choose a layer by its path; its top-level layers: conv,")
     assert np.asarray(net.features(images, layer="stages", **QUIET)).shape == (6, 64)
 

@@ -98,7 +98,7 @@ def test_the_versions_of_layers_survive_a_transfer(card: Any) -> None:
     task: Any = SimpleNamespace(spec=LANGUAGE_MODELING, name=LANGUAGE_MODELING.name)
     entry: Any = None
     source = Source(path=Path(), entry=entry, task=task, model=theirs, card=card(), options={})
-    with pytest.warns(ZooWarning, match="starting from 1 tensors of a "):
+    with pytest.warns(ZooWarning, match="starting from 1 tensors of "):
         assert source.copy_into(ours, task, {}, card().preprocess) == []
     assert torch.equal(ours.weight, torch.ones(2))
 

@@ -120,7 +120,7 @@ def test_a_file_of_another_version_of_its_plugin_is_told_of(
         weights.load(path, registry)
     name, _, before = written.rpartition(" ")
     message = (
-        f"{path} was written with {name} {before}, and {installed} is installed, which may build acme/tied"
+        f"{path} was written with {name} {before}, but {installed} is installed, which may build acme/tied"
     )
     assert [str(warning.message) for warning in caught] == [f"{message} differently"] * warned
 
@@ -264,7 +264,7 @@ def test_an_argument_the_architecture_no_longer_has_is_refused(
 
 def test_the_error_for_an_unknown_architecture_names_its_distribution(path: Path, saved: nn.Module) -> None:
     with pytest.raises(
-        WeightsError, match="holds a charrnn/lstm, which no installed plugin provides"
+        WeightsError, match="requires charrnn/lstm, which no installed plugin provides"
     ) as caught:
         weights.load(path, Registry([]))
     assert "zoo-registry 0.1.0" in (caught.value.hint or "")
@@ -327,7 +327,7 @@ def test_a_billion_layers_are_refused_while_they_are_registered(
     path: Path, saved: nn.Module, registry: Registry
 ) -> None:
     rewrite(path, card=lambda card: card | {"arguments": card["arguments"] | {"num_layers": 10**9}})
-    with pytest.raises(WeightsError, match="it holds 11 tensors, but the model has far more parameters"):
+    with pytest.raises(WeightsError, match="it has 11 tensors, but the model has far more parameters"):
         weights.load(path, registry)
 
 

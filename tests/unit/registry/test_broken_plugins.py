@@ -77,10 +77,10 @@ BROKEN = {
         f"{HOOK}api = '0.9'\n@hookimpl\ndef zoo_datasets(): return []",
         "api must be an integer (got '0.9')",
     ),
-    "a module without hooks": ("x = 1", "it implements no hook"),
+    "a module without hooks": ("x = 1", "it does not implement any hooks"),
     "a forgotten decorator": (
         "def zoo_datasets(): return []",
-        "is each one decorated with @hookimpl?",
+        "are they decorated with @hookimpl?",
     ),
 }
 

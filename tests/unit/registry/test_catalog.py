@@ -222,7 +222,7 @@ def test_the_config_of_a_run_cannot_name_plugins(tmp_path: Path, monkeypatch: py
         config.write_text(RECIPE)
         assert "mine" in Catalog.load().recipes
         config.write_text(f'{RECIPE}[plugins]\ndisabled = ["cam"]')
-        with pytest.raises(CatalogError, match=r"the config\.toml of a run cannot have \[plugins\]"):
+        with pytest.raises(CatalogError, match=r"the config\.toml of a run cannot contain \[plugins\]"):
             Catalog.load()
 
 

@@ -208,7 +208,7 @@ def test_nobody_takes_a_name_of_zoos_own(
     done = typed(*arguments, "--json", path=places)
     facts = json.loads(done.stdout)
     assert (facts["name"], facts["distribution"]) == ("charrnn/lstm", "zoo-registry")
-    line = "zoo: 'lstm' means charrnn/lstm; write a-namesake/lstm for the other"
+    line = "zoo: 'lstm' means charrnn/lstm; for the other, write a-namesake/lstm"
     assert done.stderr.splitlines().count(line) == (arguments[1] == "lstm")
 
 

@@ -158,7 +158,7 @@ def test_a_run_records_the_file_and_resume_names_it(home: Path) -> None:
     assert f"`zoo resume it {flag}` continues it" in refused.stderr
     assert f"next     zoo eval ./it {flag}" in done.stderr
     unknown = typed("eval", "./it").stderr
-    assert "it was written with net.py: name that file with --plugin" in unknown
+    assert "it was written with net.py: pass that file with --plugin" in unknown
     assert str(home) not in unknown
     assert typed("resume", "./it", "--plugin", "net.py").returncode == 0
     assert typed("eval", "./it", "--plugin", "net.py").returncode == 0

@@ -110,7 +110,7 @@ def changed(**changes: Any) -> Mapping[str, WeightsSpec]:
         ({"zoo_weights": changed(file="/etc/passwd")}, "file must be a path inside the package (got '/etc/"),
         ({"zoo_weights": changed(file="a/../../b")}, "file must be a path inside the package (got 'a/../"),
         ({"zoo_weights": changed(license="M\x1bT")}, "license must be one line of printable text"),
-        ({"zoo_weights": changed(metrics={"test": {"a\nb": 1.0}})}, "metrics must be one line"),
+        ({"zoo_weights": changed(metrics={"test": {"a\nb": 1.0}})}, "names of metrics must be printable"),
         ({"zoo_weights": changed(recipe="a\nb")}, "weights 'tiny': recipe must be one line"),
         ({"zoo_recipes": {"tiny": replace(RECIPE, dataset="a\nb")}}, "dataset must be one line"),
     ],
@@ -217,7 +217,7 @@ def test_a_short_name_of_two_plugins_is_refused_with_both_full_names(
 
 def test_nobody_can_take_a_name_of_registry_toml() -> None:
     both = registry("acme")
-    meant = r"'mine' means the recipe in a registry\.toml, yours or zoo's own; write acme/mine for the other"
+    meant = r"'mine' means the recipe in a registry\.toml, yours or zoo's own; for the other, write acme/mine"
     with pytest.warns(ZooWarning, match=meant):
         assert both.recipe("mine") is RECIPE
     with pytest.warns(ZooWarning, match=meant.replace("recipe", "weights")), pytest.raises(DataError):
@@ -247,7 +247,7 @@ def test_a_file_of_the_same_path_is_told(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     (tmp_path / "acme").mkdir()
     (tmp_path / "acme" / "tiny").write_bytes(b"")
-    told = r"acme/tiny means the weights of that plugin; write \./acme/tiny for the file"
+    told = r"acme/tiny means a plugin's published weights; for the file, write \./acme/tiny"
     with pytest.warns(ZooWarning, match=told), pytest.raises(DataError):
         find_weights(registry("acme"), "acme/tiny")
     assert find_weights(registry("acme"), "./acme/tiny") == Path("acme/tiny")

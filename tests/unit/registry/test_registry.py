@@ -75,7 +75,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(name: str, near: str) -> N
     with pytest.raises(UnknownName) as caught:
         TWO.architecture(name)
     assert str(caught.value) == f"unknown architecture {name!r}; did you mean {near!r}?"
-    assert caught.value.hint == "`zoo list architectures` shows all"
+    assert caught.value.hint == "`zoo list architectures` shows all names"
 
 
 def test_an_unknown_name_mentions_plugins_that_failed() -> None:
@@ -142,7 +142,7 @@ def test_an_unknown_task_fails_the_entry_and_not_its_plugin() -> None:
             registry.architecture(name)
         assert str(caught.value) == line
     with pytest.raises(
-        PluginError, match=r"1 problem\(s\) with plugins: architecture acme/yolo cannot be used"
+        PluginError, match=r"plugins have 1 problem\(s\): architecture acme/yolo cannot be used"
     ):
         registry.require_healthy()
 
@@ -159,7 +159,7 @@ def test_nobody_can_take_a_short_name_of_zoos_own() -> None:
     ours = plugin("charrnn", net("lstm"), net("rnn"), ours=True)
     for loaded in ([ours, plugin("acme", net("lstm"))], [plugin("acme", net("lstm")), ours]):
         registry = registry_of(loaded)
-        with pytest.warns(ZooWarning, match="'lstm' means charrnn/lstm; write acme/lstm for the other"):
+        with pytest.warns(ZooWarning, match="'lstm' means charrnn/lstm; for the other, write acme/lstm"):
             assert registry.architecture("lstm").name == "charrnn/lstm"
         assert registry.architecture("acme/lstm").name == "acme/lstm"
 
@@ -348,7 +348,7 @@ def test_a_subclass_of_a_spec_is_refused() -> None:
             SimpleNamespace(api=2),
             "PluginError: it requires plugin API 2, but this zoo has plugin API 1; ",
         ),
-        ("acme", SimpleNamespace(), "PluginError: it implements no hook"),
+        ("acme", SimpleNamespace(), "PluginError: it does not implement any hooks"),
     ],
 )
 def test_a_plugin_is_checked_before_its_hooks_are_called(name: str, module: object, cause: str) -> None:
