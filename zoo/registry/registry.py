@@ -230,7 +230,7 @@ class Registry:
         """Raise PluginError if any plugin or entry failed, for `--strict`."""
         problems = self.problems()
         if problems:
-            raise PluginError(f"plugins have {len(problems)} problem(s): {'; '.join(problems)}")
+            raise PluginError(f"{len(problems)} problem(s) with plugins: {'; '.join(problems)}")
 
     def entries(self, kind: Kind | None = None) -> list[Entry[Spec]]:
         """Return the entries in the order of plugins; if a kind is given, only entries of that kind."""

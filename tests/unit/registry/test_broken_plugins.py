@@ -121,7 +121,7 @@ def test_strict_makes_it_an_error(typed: RunZoo, tmp_path: Path) -> None:
     for arguments, env in ((["--strict", "list"], {}), (["list"], {"ZOO_STRICT": "1"})):
         done = typed(*arguments, path=[place], env=env)
         assert (done.returncode, done.stdout) == (1, "")
-        assert "plugins have 1 problem(s): plugin broken-dist (broken-dist) failed: " in done.stderr
+        assert "1 problem(s) with plugins: plugin broken-dist (broken-dist) failed: " in done.stderr
 
 
 def test_training_options_that_are_not_described_are_options_still(typed: RunZoo, tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def test_an_unknown_task_fails_the_entry_and_not_its_plugin() -> None:
             registry.architecture(name)
         assert str(caught.value) == line
     with pytest.raises(
-        PluginError, match=r"plugins have 1 problem\(s\): architecture acme/yolo cannot be used"
+        PluginError, match=r"1 problem\(s\) with plugins: architecture acme/yolo cannot be used"
     ):
         registry.require_healthy()
 
