@@ -406,7 +406,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         (
             "analyze surprisal ./done --indices 1",
             2,
-            "--indices selects items, but the model reads a sequence",
+            "--indices cannot be used with a model that reads a sequence",
         ),
         (
             "analyze cam ./done x.png",

@@ -406,7 +406,7 @@ def test_train_checks_everything_before_it_writes(
 
 def test_from_weights_accepts_files_and_run_directories(net: zoo.Run, tmp_path: Path) -> None:
     for number, weights in enumerate((net.directory, net.model.path, str(net.directory))):
-        with pytest.warns(ZooWarning, match="starting from .* of a convnet/camnet trained on images/shapes"):
+        with pytest.warns(ZooWarning, match="starting from .* of convnet/camnet trained on images/shapes"):
             tuned = zoo.train(
                 "camnet", "shapes", data={**SMALL_SHAPES, "objects": 2}, from_weights=weights,
                 run=tmp_path / str(number), epochs=1, batch_size=32, progress=False,

@@ -392,7 +392,7 @@ def test_an_array_holds_maps_of_one_shape(
     assert net.features(images, pool=False, **QUIET).write(tmp_path / "x.npy")["shape"] == [64, 16, 16]
     maps = np.load(tmp_path / "x.npy")
     np.testing.assert_array_equal(maps, np.asarray(net.features(images, pool=False, **QUIET)))
-    with pytest.raises(OptionError, match=r"rows of one shape: input 1 has \(3, 256\), and those before"):
+    with pytest.raises(OptionError, match=r"have the same shape \(input 1 has \(3, 256\), but earlier rows"):
         reader.features(["word", "two"], pool=False, **QUIET).write(tmp_path / "y.npy")
     assert not (tmp_path / "y.npy").exists()
     lines = reader.features(["word", "two", "four"], pool=False, **QUIET).write(tmp_path / "y.jsonl")

@@ -275,7 +275,7 @@ def test_what_is_in_an_open_file_is_one_input(net: zoo.Model, images: Path, tmp_
         rows = [*net.predict([images / "001.png", file, text, io.StringIO("001.png"), file], **QUIET)]
     assert rows[1] == {**rows[0], "input": "input 1"}
     assert [row["error"] for row in rows[3:]] == [
-        "cannot be read: it must be open in binary mode",
+        "cannot be read: it must be opened in binary mode",
         "the input cannot be read as an image: it is empty",
     ]
     assert rows[2]["error"].startswith("cannot be read: 'utf-8' codec can't decode")
@@ -604,8 +604,8 @@ def test_a_file_is_continued_only_with_the_same_model_options_and_inputs(
     assert f"weights_sha256={net.card.sha256} (now" in refused(tagger, images, top=2)
     others = sorted(images.iterdir())
     others[3] = others[2]
-    assert f"number 4 was {images}/003.png and is {images}/002.png" in refused(net, others, top=2)
-    assert f"number 3 was {images}/002.png and is missing" in refused(net, others[:2], top=2)
+    assert f"input 4 was {images}/003.png, now {images}/002.png" in refused(net, others, top=2)
+    assert f"input 3 was {images}/002.png, now missing" in refused(net, others[:2], top=2)
     cut(out, whole, len(whole) // 2, asked)
     (tmp_path / "x.csv.unfinished").write_text("{}")
     with pytest.raises(OutputError, match="is damaged or was edited"):

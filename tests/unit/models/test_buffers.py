@@ -168,7 +168,7 @@ def test_a_buffer_that_was_finite_at_first_must_stay_so(
 @pytest.mark.parametrize(
     ("model", "what", "hint"),
     [
-        ({"double": True}, "buffer turns", "or, if it can be computed again, register it with persistent"),
+        ({"double": True}, "buffer turns", "or, if it can be recomputed, register it with persistent"),
         ({"double": True, "weighed": True}, "parameter scale", "must store it with torch.view_as_real"),
     ],
 )

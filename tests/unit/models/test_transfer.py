@@ -132,7 +132,7 @@ def test_other_classes_get_a_new_head_and_everything_else_is_kept(
     assert all(torch.equal(after[name], before[name]) for name in kept), "BatchNorm's statistics too"
     assert card.arguments["widths"] == [4, 8], "the options of the file"
     names = "out.weight, out.bias"
-    origin = "a convnet/resnet-lite trained on images/shapes"
+    origin = "convnet/resnet-lite trained on images/shapes"
     assert warned[:2] == [
         f"starting from 20 tensors of {origin}; newly initialized: {names}",
         "training 27 of 1,819 parameters",
