@@ -97,7 +97,7 @@ def test_weights_of_a_missing_plugin_name_its_distribution(lstm_file):
     done = zoo("eval", lstm_file, env={"ZOO_PLUGINS": "text"})
     assert done.returncode == 1
     assert "requires charrnn/lstm, which no installed plugin provides" in done.stderr
-    assert "it was written with zoo-registry" in done.stderr
+    assert "the file was written with zoo-registry" in done.stderr
 
 
 def test_a_divergent_run_exits_3_and_writes_no_weights(desk):
@@ -155,7 +155,7 @@ def test_a_read_only_folder_is_refused(text_file, tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("schema = 2", ["schema: invalid enum value 2", "starts with the line: schema = 1"]),
+        ("schema = 2", ["schema: invalid enum value 2", "the first line must be schema = 1"]),
         (
             "schema = 1\n[recipe.x]",
             ["unknown field recipe", "the tables are plugins, recipes.NAME"],
