@@ -183,12 +183,12 @@ def shipped_path() -> Path:
 def user_path() -> Path | None:
     """Return the user's registry.toml, `$ZOO_REGISTRY` or `./registry.toml`, if there is one.
 
-    Raises CatalogError if `$ZOO_REGISTRY` names a file that does not exist.
+    Raises CatalogError if `$ZOO_REGISTRY` is set to a file that does not exist.
     """
     named = os.environ.get("ZOO_REGISTRY")
     if named:
         if not os.path.exists(named):  # noqa: PTH110 - which any text may be asked
-            raise CatalogError(f"$ZOO_REGISTRY names {named}, which does not exist")
+            raise CatalogError(f"$ZOO_REGISTRY is set to {named}, which does not exist")
         return Path(named)
     here = Path("registry.toml")
     return here if here.exists() and here.resolve() != shipped_path().resolve() else None

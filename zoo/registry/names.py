@@ -77,7 +77,7 @@ class Names:
             first = first[:1]
         if len(first) > 1:
             choices = ", ".join(f"{named.kind} {named.name}" for named in first)
-            how = "choose one with --kind" if alike else "write the full name"
+            how = "choose one with --kind" if alike else "use the full name"
             raise AmbiguousName(f"{word!r} could be {choices}; {how}")
         _warn_of_others(word, first[0], [named for named in matching if named.place > first[0].place])
         return first[0]

@@ -155,7 +155,7 @@ class Registry:
         Raises:
             CatalogError: a registry.toml cannot be read.
             PluginError: a plugin's file cannot be read.
-            UnknownName: `$ZOO_PLUGINS` names an unknown plugin.
+            UnknownName: `$ZOO_PLUGINS` contains the name of an unknown plugin.
         """
         discovered = catalog is None and only is None and files is None
         named = named_files() if files is None else [PluginFile.read(file) for file in files]

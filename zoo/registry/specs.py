@@ -175,7 +175,7 @@ class ArchitectureSpec(_Coded):
             return self.context_length
         length = arguments.get(self.context_length, "no such option")
         if length is not None and (type(length) is not int or length < 0):
-            message = f"context_length names the option {self.context_length!r}"
+            message = f"context_length is the option {self.context_length!r}"
             expected = "the option must be an integer of at least 0, or None for any number of tokens"
             raise SpecError(f"architecture {self.name!r}: {message}, but {expected} (got {length!r:.80})")
         return length or 0

@@ -108,7 +108,7 @@ def warn_if_unfinished(name: str | Path, path: Path, progress: Mapping[str, int]
 def at_hand(name: str, spec: WeightsSpec, *, homes: Sequence[Path] | None = None) -> Path | None:
     """Return the file of published weights if it is on this machine. The file is not read.
 
-    It may be at the spec's path, in the folder that `$ZOO_WEIGHTS` names, or among the downloads.
+    The file may be at the spec's path, in the folder `$ZOO_WEIGHTS`, or among the downloads.
 
     Args:
         homes: folders of downloads, `data_home(None)`, if the caller already knows them.
@@ -139,7 +139,7 @@ def _published(registry: Registry, name: str) -> Path:
     whence = f"the package of {plugin}" if slash else "zoo's repository"
     raise DataError(
         f"the file of {name} is not on this machine: {spec.file or short} ({spec.bytes:,} bytes)",
-        hint=f"copy {short}.safetensors from {whence} into a folder that $ZOO_WEIGHTS names, or train it: "
+        hint=f"copy {short}.safetensors from {whence} into the folder $ZOO_WEIGHTS, or train it: "
         f"`zoo train {shlex.quote(spec.recipe)}`",
     )
 

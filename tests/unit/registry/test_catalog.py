@@ -140,7 +140,7 @@ def test_a_file_that_is_not_utf_8_is_refused(write: Write) -> None:
 def test_a_named_file_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_REGISTRY", "/nowhere/registry.toml")
     with pytest.raises(
-        CatalogError, match=r"\$ZOO_REGISTRY names /nowhere/registry\.toml, which does not exist"
+        CatalogError, match=r"\$ZOO_REGISTRY is set to /nowhere/registry\.toml, which does not exist"
     ):
         Catalog.load()
 

@@ -57,7 +57,7 @@ def test_two_of_one_rank_are_an_error_that_lists_them(kinds: tuple[str, ...]) ->
     with pytest.raises(AmbiguousName) as caught:
         NAMES.find("gru", *kinds)
     listed = "architecture acme/gru, architecture beta/gru"
-    assert str(caught.value) == f"'gru' could be {listed}; write the full name"
+    assert str(caught.value) == f"'gru' could be {listed}; use the full name"
 
 
 def test_a_name_that_nothing_has_finds_nothing() -> None:

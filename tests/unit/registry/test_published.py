@@ -183,7 +183,7 @@ def test_a_full_and_a_unique_short_name_find_it(name: str) -> None:
         DataError, match=r"^the file of beta/beta is not on this machine: \S+ \([0-9]+ bytes\)(?m:$)"
     ) as caught:
         find_weights(both, name)
-    assert "copy beta.safetensors from the package of beta into a folder" in (caught.value.hint or "")
+    assert "copy beta.safetensors from the package of beta into the folder" in (caught.value.hint or "")
 
 
 def test_a_file_is_also_found_in_the_folder_for_weights_and_must_be_intact(
@@ -212,7 +212,7 @@ def test_a_short_name_of_two_plugins_is_refused_with_both_full_names(
 ) -> None:
     with pytest.raises(AmbiguousName) as caught:
         find(registry("acme", "beta"), "tiny")
-    assert str(caught.value) == (f"'tiny' could be {kind} acme/tiny, {kind} beta/tiny; write the full name")
+    assert str(caught.value) == (f"'tiny' could be {kind} acme/tiny, {kind} beta/tiny; use the full name")
 
 
 def test_nobody_can_take_a_name_of_registry_toml() -> None:

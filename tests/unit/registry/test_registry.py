@@ -58,7 +58,7 @@ def test_a_short_name_of_two_owners_is_refused_with_both_full_names() -> None:
     with pytest.raises(AmbiguousName) as caught:
         TWO.architecture("lstm")
     assert str(caught.value) == (
-        "'lstm' could be architecture acme/lstm, architecture text/lstm; write the full name"
+        "'lstm' could be architecture acme/lstm, architecture text/lstm; use the full name"
     )
     assert TWO.architecture("text/lstm").plugin.name == "text"
 
