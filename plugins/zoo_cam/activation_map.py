@@ -1,4 +1,4 @@
-"""The base of all class activation maps: run the model once, and store the output of one layer."""
+"""Base class of all class activation maps. It runs the model once and stores the output of one layer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["ActivationMap", "Look", "weighted"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """A batch of images and the layer's output for it.
+    """A batch of images and the layer's output for that batch.
 
     Attributes:
         images: (B, C, H, W).
@@ -40,7 +40,7 @@ class Look:
     subject: Subject
 
     def gradients(self) -> Iterator[Tensor]:
-        """Yield the gradient of each class's logit with respect to the features, K times (B, F, h, w).
+        """Yield the gradient of each class's logit with respect to the features: K tensors (B, F, h, w).
 
         In evaluation mode an image's logit does not depend on other images, so one backward pass serves the
         whole batch.
@@ -52,7 +52,7 @@ class Look:
 
 
 class ActivationMap(Analyzer):
-    """Maps from the output of a layer, which a subclass computes in `draw`.
+    """Maps that are computed from the output of a layer. Subclasses implement `draw`.
 
     Args:
         flips: average each map with the mirrored image's map.
@@ -73,7 +73,7 @@ class ActivationMap(Analyzer):
         """Return maps (B, K, h, w) from features (B, F, h, w), before rectification."""
 
     def landmark(self, subject: Subject) -> str:
-        """Return the landmark whose output to use."""
+        """Return the landmark whose output is used."""
         return "features"
 
     def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
@@ -122,7 +122,7 @@ class ActivationMap(Analyzer):
 
 
 def weighted(features: Tensor, weights: Tensor) -> Tensor:
-    """Return sums of features (B, F, h, w) weighted by (B, K, F): (B, K, h, w), in fp32 even in autocast."""
+    """Return sums (B, K, h, w) of features (B, F, h, w) with weights (B, K, F), always in fp32."""
     with torch.autocast(features.device.type, enabled=False):
         return torch.einsum("bkf,bfhw->bkhw", weights, features)
 

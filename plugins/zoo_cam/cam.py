@@ -1,4 +1,4 @@
-"""The lesson's class activation maps, without gradients."""
+"""The class activation maps of the fast.ai lesson, computed without gradients."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from zoo_cam.activation_map import ActivationMap, Look, weighted
 
 
 class CAM(ActivationMap):
-    """The evidence for a class at each position; its mean is the logit, except for the bias.
+    """The evidence for a class at each position; the mean of the map is the logit without the bias.
 
-    - If the last convolution has one channel per class (`class_maps`), the map is the channel of the class.
-    - If a linear layer reads the mean of the features (`mean_head`), the map is the features weighted by the
-      class's row: the mean of a weighted sum is the weighted sum of the means.
+    - If the last convolution has one channel per class (`class_maps`), the map is that class's channel.
+    - If a linear layer is applied to the mean of the features (`mean_head`), the map is the sum of the
+    features weighted by the class's row, because the mean of a weighted sum is the weighted sum of the means.
 
-    Networks that end in max pooling have no such map, since it keeps only one position of each feature.
+    Networks that end in max pooling have no such map, since max pooling keeps only one position of each
+    feature.
 
     Source: Zhou et al. 2016, section 2; fast.ai deep learning course, lesson 7 (CAM).
     """

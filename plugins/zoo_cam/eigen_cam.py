@@ -13,7 +13,7 @@ from zoo_cam.activation_map import ActivationMap, Look
 class EigenCAM(ActivationMap):
     """The projection of the features onto their first right singular vector, the same for every class.
 
-    A singular vector has an arbitrary sign; the one that makes the sum of the map positive is used.
+    The sign of a singular vector is arbitrary, so it is chosen to make the sum of the map positive.
 
     Source: Muhammad & Yeasin 2020, section 3.
     """

@@ -1,4 +1,4 @@
-"""Measure whether maps show what the model relies on: compare them with boxes, and mask marked pixels."""
+"""Measure whether maps show the pixels that the model relies on: compare maps with boxes, and mask pixels."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def faithfulness(findings: Findings, model: nn.Module) -> dict[str, float]:
 
 
 def box_scores(maps: Tensor, boxes: Sequence[Sequence[Box]], *, size: int) -> dict[str, float]:
-    """Compare maps with the boxes of objects.
+    """Compare maps with object boxes.
 
     - `pointing_game`: fraction of maps whose maximum is inside a box (Zhang et al. 2016).
     - `pointing_center`: fraction of images whose center is inside a box, a baseline that needs no map.
@@ -99,16 +99,17 @@ def pixel_scores(
     *,
     probabilities: Callable[[Tensor], Tensor],
 ) -> dict[str, float]:
-    """Measure a class's probability while pixels are removed, or restored, in the order of its map.
+    """Measure a class's probability as pixels are removed or restored in the order given by its map.
 
-    - `deletion`: mean probability while pixels are set to the mean color, the highest first; low is faithful.
-    - `insertion`: mean probability while pixels are restored in a blurred image, the highest first; high is
-      faithful (both Petsiuk et al. 2018, RISE).
-    - `average_drop`, `increase_in_confidence`: for the image multiplied by its map, the mean fraction of the
-      probability that is lost, and the fraction of images for which it grows (Chattopadhay et al. 2018).
+    - `deletion`: mean probability as pixels are set to the mean color, highest first; lower is more faithful.
+    - `insertion`: mean probability as pixels are restored in a blurred image, highest first; higher is more
+    faithful (both scores from Petsiuk et al. 2018, RISE). - `average_drop`, `increase_in_confidence`: for the
+    image multiplied by its map, the mean fraction of the
+      probability that is lost, and the fraction of images for which the probability increases (Chattopadhay
+      et al. 2018).
 
     Args:
-        batches: images as the model sees them, so that zero is the mean color.
+        batches: normalized images, in which zero is the mean color.
         maps: (N, K, h, w)
         classes: the class of each map, (N, K).
         probabilities: computes probabilities from logits (B, classes), such as `Task.probabilities`.

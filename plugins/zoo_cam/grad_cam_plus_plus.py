@@ -9,10 +9,10 @@ from zoo_cam.activation_map import ActivationMap, Look, weighted
 
 
 class GradCAMPlusPlus(ActivationMap):
-    """Features weighted by their positive gradients, with a different share for every pixel.
+    """Features weighted by their positive gradients, with a different coefficient for every pixel.
 
     If the score is the exponential of a logit, its second and third derivatives are powers of the first, and
-    the shares are g² / (2 g² + g³ Σ A) for a gradient g and the features A of the same channel.
+    the coefficients are g² / (2 g² + g³ Σ A) for a gradient g and the features A of the same channel.
 
     Source: Chattopadhay et al. 2018, equations 5 and 19.
     """

@@ -11,8 +11,8 @@ from zoo_cam.activation_map import ActivationMap, Look
 class HiResCAM(ActivationMap):
     """The sum over channels of features times gradients.
 
-    Grad-CAM averages the gradient over the image first; this does not. If only linear layers follow, the map
-    is exactly the contribution of each pixel to the logit.
+    Grad-CAM averages the gradient over the image first; HiResCAM does not. If only linear layers follow, the
+    map is exactly the contribution of each pixel to the logit.
 
     Source: Draelos & Carin 2020, section 3.2.
     """

@@ -11,8 +11,8 @@ from zoo_cam.activation_map import ActivationMap, Look
 class LayerCAM(ActivationMap):
     """The sum over channels of features times positive gradients.
 
-    In early layers a channel means different things at different positions; weighting each pixel separately,
-    without negative weights, produces fine maps there. `--layer` selects a layer.
+    In early layers, a channel means different things at different positions, so weighting each pixel
+    separately, without negative weights, produces finer maps. `--layer` selects the layer.
 
     Source: Jiang et al. 2021, equations 5 and 6.
     """

@@ -39,7 +39,7 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
         _map(
             "grad-cam++",
             "grad_cam_plus_plus:GradCAMPlusPlus",
-            "Grad-CAM with equal weight for several objects of a class",
+            "Grad-CAM that weights all objects of a class equally",
             "Chattopadhay et al. 2018, Grad-CAM++, arXiv 1710.11063",
         ),
         _map(

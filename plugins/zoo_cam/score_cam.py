@@ -1,4 +1,4 @@
-"""Score-CAM: feature maps weighted by the model's output for the image masked with each of them."""
+"""Score-CAM: feature maps weighted by the model's output for the image masked with each map."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from zoo_cam.activation_map import ActivationMap, Look, weighted
 
 
 class ScoreCAM(ActivationMap):
-    """Features weighted by the class's logit for the image masked with each of them, without gradients.
+    """Features weighted by the class's logit for the image masked with each feature, without gradients.
 
-    Each feature map is scaled to [0, 1], resized to the image and multiplied with it. A softmax over the
-    channels turns the model's logits for these images into weights. There is one forward pass per channel.
+    Each feature map is scaled to [0, 1], resized to the size of the image and multiplied by the image. A
+    softmax over the channels turns the model's logits for these images into weights. The model processes one
+    masked image per channel.
 
     Args:
         flips, rectify: see `ActivationMap`.

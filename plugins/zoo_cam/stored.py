@@ -18,7 +18,7 @@ class Stored:
     """The last output of a module, and gradients with respect to it.
 
     Attributes:
-        found: the module's output, if it ran; a tensor is detached.
+        found: the module's output, if the module ran; a tensor output is detached.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Stored:
     def output(self) -> Tensor:
         """The output, detached from the graph that computed it. Raises TypeError if it is not a tensor."""
         if not isinstance(self.found, Tensor):
-            got = "nothing, since it did not run" if self.found is None else f"a {type(self.found).__name__}"
+            got = "nothing because it did not run" if self.found is None else f"a {type(self.found).__name__}"
             raise TypeError(f"the module returned {got}, but a tensor is required")
         return self.found
 

@@ -15,26 +15,26 @@ State = tuple[LayerState, ...]
 
 
 class AWDLSTM(nn.Module):
-    """LSTM layers with DropConnect on the recurrent weights, and one dropout mask for a whole sequence.
+    """LSTM layers with DropConnect on the recurrent weights, and one dropout mask per sequence.
 
     Args:
         vocab_size: number of tokens in the vocabulary.
         embedding_dim: size of a token's embedding.
-        hidden_size: size of each layer's hidden state, except the last one's if weights are tied.
+        hidden_size: size of each layer's hidden state, except the last layer's if weights are tied.
         num_layers: number of LSTM layers.
-        dropout_embedding: probability that a token of the vocabulary is zero throughout a batch.
+        dropout_embedding: probability that a vocabulary token's embedding is zero throughout a batch.
         dropout_input: dropout of the embedded tokens.
         dropout_hidden: dropout between layers.
         dropout_output: dropout of the last layer's output.
         weight_drop: dropout of the recurrent weights.
-        activation_penalty: AR, the weight of the mean square of the output after dropout.
-        temporal_penalty: TAR, the weight of the mean square of the output's change from step to step.
+        activation_penalty: weight of the mean square of the output after dropout (AR).
+        temporal_penalty: weight of the mean square of the output's change from step to step (TAR).
         tie_weights: use the embedding matrix for the output layer; the last layer has `embedding_dim` units.
         fused: use torch's LSTM kernel instead of a loop over time.
 
     Source: Merity, Keskar & Socher 2018, "Regularizing and Optimizing LSTM Language Models", sections 2 and
-    4, arXiv 1708.02182. The dropout rates are those of the authors' character model, except for a lower
-    weight drop.
+    4, arXiv 1708.02182. The dropout rates come from the authors' character model, except for a lower weight
+    drop.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class AWDLSTM(nn.Module):
     ) -> tuple[Tensor, State] | tuple[Tensor, State, Tensor]:
         """Map tokens (T, B) and a state to logits (T, B, V) and the state after them.
 
-        In training mode, the third value is the penalty to add to the loss, if there is one.
+        In training mode, the third value is the penalty to add to the loss, if any.
         """
         training = self.training
         weight = drop_rows(self.embedding.weight, self.dropout_embedding, training=training)

@@ -1,4 +1,4 @@
-"""Dropout for recurrent networks: of features for a whole sequence, of tokens, and of single weights.
+"""Dropout for recurrent networks: of features throughout a sequence, of tokens, and of individual weights.
 
 Values that are kept are scaled by 1 / (1 - p) in training, so evaluation needs no scaling.
 """
@@ -31,7 +31,7 @@ def drop_rows(embedding: Tensor, p: float, *, training: bool) -> Tensor:
 
 
 def drop_connections(weight: Tensor, p: float, *, training: bool) -> Tensor:
-    """Drop single weights (DropConnect).
+    """Drop individual weights (DropConnect).
 
     Source: Wan et al. 2013, "Regularization of Neural Networks using DropConnect".
     """

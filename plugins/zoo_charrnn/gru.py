@@ -1,4 +1,4 @@
-"""The lesson's stateful GRU."""
+"""The stateful GRU of the fast.ai lesson."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lesson's stateful LSTM."""
+"""The stateful LSTM of the fast.ai lesson."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class CharMinGRU(nn.Module):
         dropout: dropout probability of each residual branch.
 
     Source: Feng et al. 2024, "Were RNNs All We Needed?", arXiv 2410.01201. The paper computes the recurrence
-    in log space, which loses precision for longer texts; `scan` does not.
+    in log space, which loses precision for longer texts; `scan` does not use log space.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             name="rnn-cell",
             target="zoo_charrnn.rnn_cell:CharRNNCell",
             task="language-modeling",
-            summary="The same RNN with the loop over time written out",
+            summary="Stateful RNN with an explicit loop over time",
             training={**USUAL, "lr": 4e-3},
             landmarks={"head": "out"},
             parameters=93_544,

@@ -1,4 +1,4 @@
-"""The lesson's stateful RNN."""
+"""The stateful RNN of the fast.ai lesson."""
 
 from __future__ import annotations
 

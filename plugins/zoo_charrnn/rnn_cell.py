@@ -1,4 +1,4 @@
-"""The same RNN with the loop over time written out."""
+"""The stateful RNN with an explicit loop over time."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """An LSTM layer with dropout on its recurrent matrix, one mask per forward pass.
 
-The parameter does not change. The masked matrix is a temporary that is passed to the kernel, so the module
-keeps no state, and the gradient reaches the parameter through the mask.
+The parameter does not change. The masked matrix is a temporary tensor that is passed to the kernel, so the
+module keeps no state, and the gradient reaches the parameter through the mask.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class WeightDropLSTM(nn.Module):
 def _loop(
     x: Tensor, state: LayerState, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
 ) -> tuple[Tensor, LayerState]:
-    """Compute the same as the fused kernel, one time step at a time."""
+    """Compute the same result as the fused kernel, one time step at a time."""
     hidden, cell = state[0][0], state[1][0]  # (B, H)
     outputs: list[Tensor] = []
     for inputs in F.linear(x, weight_ih, bias_ih):  # (B, 4 H), one time step

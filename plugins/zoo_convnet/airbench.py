@@ -14,14 +14,16 @@ from zoo_convnet.layers import ACTIVATIONS, Activation, Norm, Widths, largest, m
 class Airbench(nn.Module):
     """A whitening layer, three groups of two convolutions, max pooling and a scaled linear layer.
 
-    The first layer is not trained. `fit_inputs` makes it whiten the data: it removes the correlation of
-    neighboring pixels, so that the later layers learn twice as fast. BatchNorm has no scale.
+    The first layer is not trained. `fit_inputs` sets its weights to whiten the data: they remove the
+    correlation of neighboring pixels, so that the later layers learn twice as fast. BatchNorm layers have no
+    scale.
 
     Args:
         in_channels: number of channels of the images.
         image_size: height and width in pixels, large enough to be halved once per group.
         num_classes: number of classes.
-        widths: channels after the first layer and after each group; 24, 64, 256, 256 make 1.97 M parameters.
+        widths: channels after the first layer and after each group; 24, 64, 256, 256 result in 1.97 million
+            parameters.
         scale: factor of the logits; a small factor keeps the first steps stable at a high learning rate.
         norm: `batchnorm` (torch), `scratch` (written out in zoo), or `none`, in which case convolutions have
             a bias.
@@ -57,7 +59,9 @@ class Airbench(nn.Module):
 
     @torch.no_grad()
     def fit_inputs(self, inputs: Tensor) -> None:
-        """Make the first layer whiten images like `inputs` (B, C, H, W): its outputs then have variance 1.
+        """Set the first layer's weights to whiten images like `inputs` (B, C, H, W).
+
+        Its outputs then have variance 1.
 
         Each eigenvector of the covariance of 2×2 patches is a filter, and so is its negative. Additional
         filters stay random; if there are too few filters, the directions of least variance are left out.

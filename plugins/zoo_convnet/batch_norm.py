@@ -1,4 +1,4 @@
-"""Batch normalization, written out."""
+"""Batch normalization, implemented with basic tensor operations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class BatchNorm(nn.Module):
-    """Give each channel mean 0 and variance 1 over the batch, then a learned scale and shift.
+    """Normalize each channel to mean 0 and variance 1 over the batch, then apply a learned scale and shift.
 
     In evaluation, the result for an image must not depend on the rest of its batch, so training keeps moving
     averages of the mean and the variance. They are buffers: saved, moved and averaged with the model, but
@@ -19,7 +19,7 @@ class BatchNorm(nn.Module):
         momentum: weight of each batch's statistics in the moving averages.
 
     Raises:
-        ValueError: there is only one value per channel in training, so there is no variance.
+        ValueError: there is only one value per channel in training, so the variance is undefined.
 
     Source: Ioffe & Szegedy 2015, arXiv 1502.03167, algorithms 1 and 2; fast.ai deep learning course, lesson 7
     (BnLayer, which does not save its statistics and has no eps).

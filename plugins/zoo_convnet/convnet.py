@@ -1,4 +1,4 @@
-"""The lesson's plain convolutional networks: every stage halves the image and adds channels."""
+"""The plain convolutional networks of the fast.ai lesson: every stage halves the image and adds channels."""
 
 from __future__ import annotations
 

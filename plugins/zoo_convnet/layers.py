@@ -55,7 +55,7 @@ class Style:
 
 
 def require_size(image_size: int, halvings: int, *, lost: int = 0) -> None:
-    """Raise ValueError if images that lose `lost` pixels are too small for a number of halvings."""
+    """Raise ValueError if images are too small to be halved this many times after losing `lost` pixels."""
     least = 2**halvings + lost
     if image_size < least:
         raise ValueError(f"image_size must be at least {least} for {halvings} halvings (got {image_size})")
@@ -65,7 +65,7 @@ def largest(x: Tensor) -> Tensor:
     """Return the largest value of each channel, (B, C, H, W) to (B, C): global max-pooling.
 
     On a GPU, the gradients of pooling are added in an arbitrary order, so `--deterministic` uses `max`
-    instead; on a CPU, pooling is up to twenty times as fast.
+    instead; on a CPU, pooling is up to twenty times as fast as `max`.
     """
     if torch.are_deterministic_algorithms_enabled():
         return x.flatten(2).max(2).values
@@ -73,7 +73,7 @@ def largest(x: Tensor) -> Tensor:
 
 
 def make_norm(norm: Norm, channels: int) -> nn.Module:
-    """Return a normalization of (B, C, H, W)."""
+    """Return a normalization layer for inputs (B, C, H, W)."""
     if norm == "none":
         return nn.Identity()
     return nn.BatchNorm2d(channels) if norm == "batchnorm" else BatchNorm(channels)
@@ -107,7 +107,7 @@ class ConvLayer(nn.Module):
 
 
 class Residual(nn.Module):
-    """A layer that learns what to add to its input."""
+    """A residual layer, which learns the change to add to its input."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()

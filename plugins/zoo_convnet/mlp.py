@@ -1,4 +1,4 @@
-"""The fully connected network that the lesson begins with."""
+"""The fully connected network at the beginning of the fast.ai lesson."""
 
 from __future__ import annotations
 

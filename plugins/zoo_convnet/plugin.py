@@ -68,7 +68,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
         _ladder(
             "convnet",
             "convnet:ConvNet",
-            "Convolutions of stride 2, without normalization",
+            "Stride-2 convolutions without normalization",
             lesson="ConvNet",
             parameters=37_490,
             stem="none",
@@ -93,14 +93,14 @@ def zoo_architectures() -> list[ArchitectureSpec]:
         _ladder(
             "resnet-lite",
             "resnet_lite:ResNetLite",
-            "Residual layers of one convolution each, and max pooling",
+            "Residual layers with one convolution each, and max pooling",
             lesson="Resnet",
             parameters=769_170,
         ),
         _ladder(
             "resnet-lite-wide",
             "resnet_lite:ResNetLite",
-            "resnet-lite, wider, with a 7×7 stem and dropout",
+            "A wider resnet-lite with a 7×7 stem and dropout",
             lesson="Resnet2",
             parameters=1_966_234,
             stem="bn7",
@@ -112,7 +112,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             name="airbench",
             target="zoo_convnet.airbench:Airbench",
             task="classification",
-            summary="Learns CIFAR-10 in ten epochs, with wide early layers",
+            summary="Network with wide early layers that learns CIFAR-10 in ten epochs",
             training={
                 **USUAL,
                 "epochs": 10,
@@ -145,7 +145,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             name="resnet34-cam",
             target="zoo_convnet.resnet34_cam:ResNet34CAM",
             task="classification",
-            summary="torchvision's ResNet-34 that averages one channel per class",
+            summary="torchvision's ResNet-34, changed to average one channel per class",
             training={**USUAL, "epochs": 4, "batch_size": 64, "optimizer": "adamw", "lr": 1e-3},
             landmarks={"features": "features", "class_maps": "head", "head": "head"},
             parameters=21_330_762,

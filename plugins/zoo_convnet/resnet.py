@@ -12,7 +12,7 @@ from zoo_convnet.layers import ACTIVATIONS, Activation, Channels, Norm, Share, m
 
 
 class Shortcut(nn.Module):
-    """Subsample the image and pad the channels with zeros: no parameters (the paper's option A)."""
+    """Subsample the image and pad the channels with zeros, without parameters (option A in the paper)."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()

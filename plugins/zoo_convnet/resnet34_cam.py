@@ -36,7 +36,7 @@ class ResNet34CAM(nn.Module):
     ) -> None:
         super().__init__()
         if pretrained != "none" and in_channels != 3:
-            raise ValueError(f"pretrained={pretrained} requires images of 3 channels (got {in_channels})")
+            raise ValueError(f"pretrained={pretrained} requires images with 3 channels (got {in_channels})")
         self.pretrained = pretrained
         backbone = resnet34()
         if in_channels != 3:
@@ -50,8 +50,8 @@ class ResNet34CAM(nn.Module):
     def load_pretrained(self) -> dict[str, str]:
         """Load torchvision's weights into the backbone. See `zoo.interfaces.LoadsPretrained`.
 
-        torchvision names a file after the first digits of its sha256. They are checked here, since torch does
-        not check files that are already in its cache.
+        torchvision names a file after the first digits of its sha256. These digits are checked here, since
+        torch does not check files that are already in its cache.
 
         Raises DataError if the weights are missing or damaged.
         """

@@ -1,4 +1,4 @@
-"""The lesson's residual network: each residual layer is a single convolution."""
+"""The residual network of the fast.ai lesson: each residual layer is a single convolution."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class ResNetLite(nn.Module):
     Raises:
         ValueError: the images are too small.
 
-    Source: fast.ai deep learning course, lesson 7 (Resnet: 769,170 parameters; Resnet2 is `bn7`, widths
-    [16, 32, 64, 128, 256] and dropout 0.2: 1,966,234).
+    Source: fast.ai deep learning course, lesson 7 (Resnet: 769,170 parameters; Resnet2, with `bn7`, widths
+        [16, 32, 64, 128, 256] and dropout 0.2: 1,966,234).
     """
 
     def __init__(

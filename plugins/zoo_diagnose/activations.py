@@ -20,7 +20,8 @@ class Activations(Analyzer):
     A unit is a channel of feature maps or a component of a vector. It is dead if its output is the same for
     every input and position, so later layers and gradients do not depend on it.
 
-    Source: the lesson's argument for BatchNorm; Ioffe & Szegedy 2015, arXiv 1502.03167, section 1.
+    Source: the argument for BatchNorm in the fast.ai lesson; Ioffe & Szegedy 2015, arXiv 1502.03167, section
+        1.
     """
 
     def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:

@@ -5,8 +5,8 @@ copy of the model take a gradient step on it. So every token but the first is pr
 preceding text, by a model that has adapted to that text. The result is not a property of the weights alone:
 compare it with the same stream read without adaptation, not with the sixteen parallel streams of `zoo eval`.
 
-A step follows the gradient, and also moves each parameter slightly back to its trained value, at a separate
-rate::
+A step follows the gradient, and also moves each parameter slightly back toward its trained value, at a
+separate rate::
 
     r = RMS of the parameter's gradient on the first 200 segments of the training split
     weight += decay * r / mean(r) * (trained - weight) - lr * gradient / max(r, 0.3 mean(r))
@@ -43,12 +43,12 @@ _LAYERS = (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu)
 class DynamicEvaluation(Analyzer):
     """The metrics of a language model that keeps learning from the text, with and without adaptation.
 
-    The text is one stream; there is no dropout and no randomness. A copy of the model adapts.
+    The text is read as one stream, without dropout or other randomness. Only a copy of the model adapts.
 
     Args:
         lr: step size, between 0 (no adaptation) and 1e38.
-        decay: fraction of the distance to the trained weights that a parameter of mean RMS moves back in a
-            step.
+        decay: fraction of the distance to its trained value that a parameter with mean gradient RMS moves
+            back in a step.
         segment: number of tokens between two steps.
     """
 
@@ -64,15 +64,15 @@ class DynamicEvaluation(Analyzer):
         self.segment = segment
 
     def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
-        """Return the metrics as scores, and a table `evaluations` that adds those without adaptation.
+        """Return the metrics as scores, and a table `evaluations` that adds the metrics without adaptation.
 
         Raises:
-            OptionError: the model does not read a text of any length.
+            OptionError: the model cannot read a text of arbitrary length.
             Diverged: the loss is no longer finite.
             DataError: no weight has a gradient on the training split.
         """
         if subject.context:
-            what = f"this one reads at most {subject.context:,} tokens"
+            what = f"this model reads at most {subject.context:,} tokens"
             raise OptionError(f"dynamic evaluation requires a model with unlimited context, but {what}")
         assert subject.reference is not None
         device = next(model.parameters()).device
@@ -167,7 +167,7 @@ class DynamicEvaluation(Analyzer):
 def _tokens(batches: Iterable[Batch], *, most: int | None = None) -> Tensor:
     """Return the tokens of a text in order, (N,), or only the first ones if a count is given.
 
-    A batch has parallel streams, which are consecutive parts of the text; a fresh state starts a new text.
+    The parallel streams of a batch are consecutive parts of the text; a fresh state starts a new text.
     """
     runs: list[list[Tensor]] = []
     first = torch.empty(0, dtype=torch.int64)
@@ -208,9 +208,9 @@ def _adaptable(model: nn.Module) -> nn.Module:
 
 
 class _Differentiable(TorchFunctionMode):
-    """In the body, allow cuDNN to compute a backward pass of recurrent layers in evaluation mode.
+    """Within the `with` block, allow backward passes through recurrent layers in evaluation mode.
 
-    cuDNN supports it only in training mode, which is equivalent without dropout.
+    cuDNN supports backward passes only in training mode, which is equivalent without dropout.
     """
 
     def __torch_function__(

@@ -59,7 +59,7 @@ def draw_learning_curve(
 
 
 def _panels(names: Sequence[str], title: str, subtitle: str) -> tuple[Figure, list[Axes], Axes]:
-    """Return a figure, its axes for some metrics, and smaller ones below for the learning rate."""
+    """Return a figure, its axes for some metrics, and smaller axes below for the learning rate."""
     figure = style.figure(_WIDTH, _PANEL * len(names) + _RATE_PANEL, title=title, subtitle=subtitle)
     ratios = [_PANEL] * len(names) + [_RATE_PANEL]
     *panels, rates = figure.subplots(len(ratios), 1, sharex=True, height_ratios=ratios)
@@ -72,7 +72,7 @@ def _panels(names: Sequence[str], title: str, subtitle: str) -> tuple[Figure, li
 
 
 def _summary(history: Sequence[Mapping[str, Any]], task: Task, best: int | None) -> str:
-    """Return the primary metric of the best epoch, or of the last epoch without validation."""
+    """Return the primary metric of the best epoch, or of the last epoch if there is no validation."""
     name = task.spec.primary_metric
     unit = task.spec.units.get(name, "")
     if best is None:
@@ -87,7 +87,7 @@ def _summary(history: Sequence[Mapping[str, Any]], task: Task, best: int | None)
 
 
 def _draw_epoch(panel: Axes, row: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> None:
-    """Draw a run's only epoch: the training loss by step, and the loss on other splits after it."""
+    """Draw the only epoch of a run: the training loss by step, and the final loss on the other splits."""
     losses = {step["step"]: step["loss"] for step in steps}
     panel.plot([*losses], [*losses.values()], color=_COLORS["train"], linewidth=0.9, label="train, by step")
     for split in SPLITS[1:]:

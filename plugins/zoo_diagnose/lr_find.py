@@ -36,8 +36,8 @@ IRRELEVANT = (
     "ema_decay", "nonmono", "patience",
 )  # fmt: skip
 MEANING = {
-    "valley": "two thirds along the longest decrease of the loss",
-    "steep": "where the loss falls fastest in that decrease",
+    "valley": "two thirds of the way along the longest decrease of the loss",
+    "steep": "where the loss falls fastest during that decrease",
     "minimum": "a tenth of the rate with the lowest loss",
 }
 

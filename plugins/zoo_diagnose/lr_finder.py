@@ -1,11 +1,11 @@
-"""The learning-rate range test: train for a few steps at growing learning rates, and watch the loss.
+"""The learning-rate range test: train for a few steps at increasing learning rates, and record the loss.
 
 The rate grows by the same factor at each step, so every decade takes the same number of steps. The test ends
-early once the smoothed loss is four times its lowest, or a loss is not finite. The trained weights are
+early once the smoothed loss is four times its minimum, or a loss is not finite. The trained weights are
 discarded.
 
 Source: Smith 2017, "Cyclical Learning Rates for Training Neural Networks", section 3.3, arXiv 1506.01186. The
-    suggestions have the names that fast.ai's learner uses.
+    suggestions are named as in fast.ai's learner.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class Suggestions:
 
     Attributes:
         steep: where the smoothed loss falls fastest within the valley, measured over a tenth of the test.
-        valley: two thirds into the valley, the longest stretch in which each loss is lower than the loss a
-            tenth of the test earlier.
+        valley: two thirds of the way through the valley, which is the longest stretch where each loss is
+            lower than the loss a tenth of the test earlier.
         minimum: a tenth of the rate at which the smoothed loss is lowest, ignoring noise before the valley.
     """
 
@@ -100,7 +100,7 @@ class Curve:
         return (first - lowest) / first
 
     def plot(self) -> Figure:
-        """Plot the loss by learning rate, with the suggestions marked; return the figure."""
+        """Plot the loss against the learning rate, with the suggestions marked; return the figure."""
         figure = style.figure(7, 3.8, title=self.title, subtitle="learning-rate range test")
         axes = figure.subplots()
         style.tidy(axes, grid="both", frame=True)
@@ -127,7 +127,7 @@ class Curve:
         return style.png(self.plot())
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the result as JSON data, the points as `curve`."""
+        """Return the result as JSON data, with the points as `curve`."""
         measured = {"curve": self.points, "losses": self.losses, "diverged": self.diverged}
         return {"suggestions": asdict(self.suggestions), **measured}
 
@@ -218,7 +218,7 @@ def suggest(curve: Sequence[tuple[float, float]]) -> Suggestions:
 
 
 def _valley(losses: Sequence[float], span: int) -> tuple[int, int]:
-    """Return start and end of the longest stretch of losses below those `span` steps earlier."""
+    """Return the start and end of the longest stretch of losses below the loss `span` steps earlier."""
     longest, first = (0, 0), 0
     for last in range(span, len(losses)):
         if losses[last] >= losses[last - span]:

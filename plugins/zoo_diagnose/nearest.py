@@ -1,4 +1,4 @@
-"""The nearest of many vectors, found in one pass over them."""
+"""Find the nearest of many vectors in one pass over the vectors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Nearest:
         skip: for each vector, the index of a stream vector to ignore, such as itself; may be empty.
 
     Attributes:
-        similarities: (N, K), the highest first; -inf where there were fewer than K.
+        similarities: (N, K), highest first; -inf where fewer than K vectors were found.
         numbers: their indices in the stream, (N, K); arbitrary where the similarity is -inf.
     """
 

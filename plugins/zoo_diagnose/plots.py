@@ -1,4 +1,4 @@
-"""Figures of the analyzers; matplotlib is imported when one is drawn."""
+"""The figures of the analyzers; matplotlib is imported when a figure is drawn."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def matrix_plot(matrix: Sequence[Sequence[int]], names: Sequence[str], *, title:
     """Return a figure of a confusion matrix (true class, predicted class).
 
     Correct predictions are blue, by their share of the row. Wrong predictions are orange, by their share
-    relative to the largest such share, so that even rare ones are visible.
+    relative to the largest such share, so that even rare mistakes are visible.
     """
     import numpy as np
 
@@ -64,8 +64,8 @@ def matrix_plot(matrix: Sequence[Sequence[int]], names: Sequence[str], *, title:
     right, total, classes = counts.trace(), counts.sum(), len(names)
     shares = counts / counts.sum(1, keepdims=True).clip(1)
     wrong = np.where(np.eye(classes, dtype=bool), 0, shares)
-    worst = f"; the darkest orange is {wrong.max():.1%} of a class" if wrong.any() else ""
-    subtitle = f"{right:,} of {total:,} images are correct ({right / total:.1%}){worst}"
+    worst = f"; the darkest orange marks {wrong.max():.1%} of a class" if wrong.any() else ""
+    subtitle = f"{right:,} of {total:,} images are classified correctly ({right / total:.1%}){worst}"
     row = min(max(0.4, 2 / classes), max(9 / classes, _ROW), 14 / classes)  # height in inches
     step = round(max(_ROW / row, 1))
     size = min(style.SMALL, 72 * row * step * 0.8)
@@ -102,7 +102,7 @@ def matrix_plot(matrix: Sequence[Sequence[int]], names: Sequence[str], *, title:
 
 
 def _text_width(text: str, size: float) -> float:
-    """Return the width of a line of text, in the unit of `size`."""
+    """Return the width of a line of text, in the same unit as `size`."""
     return style.font(size).getlength(text)
 
 
@@ -198,7 +198,7 @@ def neighbors_plot(
 
 
 def _captioned(axes: Axes, image: Tensor, left: float, top: float, lines: Sequence[str], color: str) -> None:
-    """Draw an image with lines of text below it, the first in a color."""
+    """Draw an image with lines of text below it, the first line in the given color."""
     _place(axes, image, left, top)
     shown = [line for line in lines if line]
     for number, line in enumerate(shown):
@@ -213,7 +213,7 @@ def _captioned(axes: Axes, image: Tensor, left: float, top: float, lines: Sequen
 
 
 def _place(axes: Axes, image: Tensor, left: float, top: float) -> None:
-    """Draw an image (C, H, W) from 0 to 1 at a place in inches."""
+    """Draw an image (C, H, W) with values from 0 to 1 at a position in inches."""
     import numpy as np
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""What surprises a language model: the loss of each token, and the passages where it is highest."""
+"""The surprisal of a language model: the loss of each token, and the passages where the loss is highest."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ shown.</p>
 
 
 class Surprisal(Analyzer):
-    """The loss of each token of the vocabulary, and the passages of the text where it is highest.
+    """The loss of each token of the vocabulary, and the passages of the text where the loss is highest.
 
     Args:
         passages: number of passages to show; they do not overlap.
@@ -107,7 +107,7 @@ class _Scored:
 def _losses(model: nn.Module, batches: Iterable[Batch]) -> tuple[Tensor, Tensor]:
     """Return the predicted tokens (N,) in the order of the text, and their losses in nats (N,).
 
-    A batch has parallel streams, which are consecutive parts of the text; a fresh state starts a new text.
+    The parallel streams of a batch are consecutive parts of the text; a fresh state starts a new text.
     """
     runs: list[tuple[list[Tensor], list[Tensor]]] = []
     state = None

@@ -53,5 +53,5 @@ def _verified(result: dict[str, Any], outputs: str) -> str:
     largest = f"{outputs} differ by at most {result['largest_difference']:.1g}"
     if not result["disagreements"]:
         return f"{counted}: same predictions ({largest})"
-    few = f"{result['disagreements']:,} ties within that difference"
+    few = f"{result['disagreements']:,} near-ties"
     return f"{counted}: same predictions, except {few} ({largest})"

@@ -45,16 +45,16 @@ def exportable(
 
     - If all items of the task have the same shape, the copy maps items, as in a split, to `logits` and their
       `probabilities`; or to `outputs`, if the model predicts numbers.
-    - If the task carries a state, the copy maps one token of each text in the batch and the state to logits
+    - If the task is stateful, the copy maps one token of each text in the batch and the state to logits
       and the next state: `torch.export` cannot export a recurrent network for texts of any length.
 
-    The last outputs are the `features`, a vector for each item or text, if the model has any; then, if a
-    linear layer reads the mean of feature maps, the `class_maps` (B, classes, h, w), which are the feature
-    maps weighted by the layer's row for each class.
+    If the model has features, the next output is `features`, a vector for each item or text. If a linear
+    layer is applied to the mean of feature maps, the last output is `class_maps` (B, classes, h, w), the
+    feature maps weighted by the layer's row for each class.
 
     Args:
-        landmarks: paths of submodules, as for `features_of`; if empty, there are no features. With
-            `mean_head`, the path of the linear layer, there are class maps too.
+        landmarks: paths of submodules, as for `features_of`; if empty, there are no features. `mean_head`,
+            the path of the linear layer, adds class maps.
         context: maximum number of tokens that the model reads from an empty state; 0 for no limit.
 
     Raises WeightsError if the task supports neither form, or if the model's state cannot be an input.
@@ -96,7 +96,7 @@ def exportable(
 def require_form(task: Task, context: int) -> None:
     """Raise WeightsError if models for a task, or with a limited `context`, cannot be exported."""
     if context:
-        what = f"it reads at most {context:,} tokens at once, and exported models read one token at a time"
+        what = f"it reads at most {context:,} tokens at once, but exported models read one token at a time"
         raise WeightsError(f"the model cannot be exported: {what}", hint=_HINT)
     if not isinstance(task, CarriesState) and not isinstance(task.processor, TakesItems):
         hint = "its processor must implement zoo.processors.TakesItems"

@@ -1,4 +1,4 @@
-"""Export a trained model to another format; the file is written once its predictions match the model's."""
+"""Export a trained model to another format; the file is written only if its predictions match the model's."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def export(
     target = _format_of(out, to, registry)
     path = Path(out) if out is not None else _usual_file(model, target.spec.suffix, registry)
     if path.exists():
-        raise OutputError(f"{path} already exists", hint="remove it, or choose another file with --out")
+        raise OutputError(f"{path} already exists", hint="remove it, or choose a different file with --out")
     if not path.parent.is_dir():  # known now rather than after verifying
         raise OutputError(f"{path} cannot be written: there is no folder {path.parent}")
     task, entry = make_task(registry, card.task), registry.architecture(card.architecture)
@@ -113,7 +113,8 @@ def export(
 def try_export(module: nn.Module, card: Card, registry: Registry) -> str:
     """Make a program with torch.export, regardless of the spec, and describe errors in its outputs.
 
-    Outputs are compared on a few synthetic inputs; the text is empty if they match. No file is written.
+    Outputs are compared on a few synthetic inputs; the description is empty if they match. No file is
+    written.
 
     Raises WeightsError if the model cannot be exported, and torch's errors if it cannot be traced.
     """
@@ -130,7 +131,7 @@ def try_export(module: nn.Module, card: Card, registry: Registry) -> str:
 
 
 def write(exporter: Exporter, model: Exportable) -> tuple[bytes, list[str]]:
-    """Return the bytes that an exporter writes, and names of modes, parameters and buffers it changed."""
+    """Return the bytes that an exporter writes, and the names of changed modes, parameters and buffers."""
     before = _state(model.module)
     with silently():
         content = exporter.write(model)
@@ -171,7 +172,7 @@ def _format_of(out: str | Path | None, to: str | None, registry: Registry) -> An
         return entry
     entry = registry.exporter_of(Path(out))
     if entry is None:
-        hint = "`zoo list exporters` shows the formats"
+        hint = "`zoo list exporters` lists the formats"
         raise OptionError(f"no export format has the suffix {Path(out).suffix!r} (got {out})", hint=hint)
     return entry
 
@@ -194,7 +195,10 @@ def _exportable(module: nn.Module, card: Card, registry: Registry, task: Task) -
 def _fed(
     card: Card, task: Task, registry: Registry, split: Split | None, data: Mapping[str, Any] | None
 ) -> tuple[Any, Split]:
-    """Return the items of a split and its name. Raises as `open_fed` does, hinting at --synthetic."""
+    """Return the items of a split and its name.
+
+    Raises the errors of `open_fed`, with a hint about --synthetic.
+    """
     try:
         _, fed = open_fed(card, task, registry, data=data)
     except DataError as error:

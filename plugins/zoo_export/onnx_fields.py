@@ -1,9 +1,9 @@
-"""Read the metadata of an ONNX file without ONNX, from its protobuf messages. Torch-free.
+"""Read the metadata of an ONNX file from its protobuf messages, without the onnx package. Torch-free.
 
-zoo's files have a checksum: their metadata holds the sha256 of the file, computed with that field zeroed, so
-that damage is detected before anything is run. An ONNX file can refer to other files in many places, and ONNX
-Runtime opens them. Only the fields in a table are therefore accepted: those that an export writes, none of
-which can refer to a file, even if later versions of ONNX add fields.
+Files that zoo writes have a checksum: their metadata contains the sha256 of the file, computed with that
+field zeroed. Damage is therefore detected before anything runs. An ONNX file can refer to other files in many
+places, and ONNX Runtime opens them. Therefore only the fields that an export writes are accepted, none of
+which can refer to a file. Fields that later versions of ONNX add are rejected.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Described(msgspec.Struct):
     Attributes:
         texts: its metadata.
         opset: the version of its operators; 0 if it is not stated.
-        checksum: the position of the file's sha256; None if it has none.
+        checksum: the position of the file's sha256; None if the file has no checksum.
     """
 
     texts: dict[str, str]
@@ -126,7 +126,7 @@ def _walk(content: bytes, start: int, end: int, kind: str, found: Described, dep
         if found.fields > _MOST:
             raise NotOnnx(f"it has more than {_MOST:,} fields")
         if kind == "TensorProto" and number in (13, 14):  # external_data, data_location
-            raise NotOnnx("it keeps weights in other files, which zoo does not open")
+            raise NotOnnx("it stores weights in other files, which zoo does not open")
         known = FIELDS[kind].get(number, ())
         if wire not in (_BYTES if isinstance(known, str) else known):
             raise NotOnnx(f"field {number} of a {kind} (wire type {wire}) is not one that zoo writes")
@@ -146,9 +146,9 @@ def _note(content: bytes, start: int, end: int, found: Described) -> None:
     parts = {number: (first, last) for number, wire, first, last in _fields(content, start, end) if wire == 2}
     key, value = (content[slice(*parts.get(n, (0, 0)))].decode() for n in (1, 2))
     if key in found.texts:
-        raise NotOnnx("its metadata has a key twice")
+        raise NotOnnx("its metadata has a duplicate key")
     if key == "ort_config":
-        raise NotOnnx("it configures ONNX Runtime")
+        raise NotOnnx("its metadata configures ONNX Runtime")
     found.texts[key] = value
     if key == _CHECKSUM:
         found.checksum = parts.get(2, (0, 0))

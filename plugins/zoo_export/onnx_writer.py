@@ -1,4 +1,4 @@
-"""Write ONNX files: one graph that contains its weights, in bytes that depend only on the model."""
+"""Write ONNX files. A file is one graph that contains its weights, and its bytes depend only on the model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class OnnxExporter(Exporter):
 
 
 def _strip(proto: ModelProto) -> None:
-    """Remove torch's notes on the origin of each node, and name the batch axis `batch`."""
+    """Remove torch's records of the origin of each node, and name the batch axis `batch`."""
     del proto.metadata_props[:]
     graph = proto.graph
     _forget([proto, graph, *graph.node, *graph.initializer, *graph.input, *graph.output, *proto.functions])

@@ -12,7 +12,7 @@ def zoo_exporters() -> list[ExporterSpec]:
             target="zoo_export.onnx_writer:OnnxExporter",
             reader="zoo_export.onnx_reader:read",
             suffix=".onnx",
-            summary="ONNX, for ONNX Runtime and other engines without torch",
+            summary="ONNX, for ONNX Runtime and other engines that do not use torch",
             extra="export",
         ),
         ExporterSpec(

@@ -37,9 +37,9 @@ Arrays = Mapping[str, NDArray[Any]]
 def fresh_process(spec: ExporterSpec, registry: Registry, threads: int) -> Generator[Start]:
     """Start a process in an empty folder, and yield a function that starts an exporter's program in it.
 
-    A format with a reader is read and run by the reader, as `zoo predict` does; other formats by
-    `Exporter.start`. Errors there are raised here: a ZooError as a WeightsError, ModuleNotFoundError as
-    itself, and any other as an exception of the same name.
+    If the format has a reader, the reader reads and runs the file, as in `zoo predict`; otherwise
+    `Exporter.start` does. Errors in the new process are raised in this one: a ZooError as a WeightsError,
+    ModuleNotFoundError unchanged, and any other error as an exception of the same name.
     """
     path = os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path if folder)
     own = {"PYTHONPATH": path, "OMP_NUM_THREADS": str(threads)}

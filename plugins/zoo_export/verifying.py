@@ -83,7 +83,7 @@ def _largest(differences: NDArray[Any]) -> NDArray[Any]:
 
 def refused(why: str) -> WeightsError:
     """Return the error for a program that differs from its model."""
-    hint = "no file was written; this is a bug in the exporter, or a layer that it does not support"
+    hint = "no file was written; the exporter has a bug, or does not support one of the layers"
     return WeightsError(f"the exported program is wrong: {why}", hint=hint)
 
 
@@ -154,7 +154,7 @@ class _Pair:
         self.found = found
 
     def run(self, items: Any, report: Callable[[int, int], None]) -> None:
-        """Compare both item by item, and the first items in batches of several sizes."""
+        """Compare the outputs item by item, and the first items in batches of several sizes."""
         count = min(len(items), ITEMS)
         if count == 0:
             raise DataError("the file cannot be verified: the split has no items")
@@ -185,7 +185,10 @@ class _Pair:
         return {**outputs, FEATURES: features.mean((2, 3)), CLASS_MAPS: maps}
 
     def read(self, tokens: Any, report: Callable[[int, int], None]) -> None:
-        """Compare both token by token, with several batch sizes and lengths, and then for the whole text."""
+        """Compare the model and the program token by token, with several batch sizes and lengths.
+
+        Then compare them on the whole text.
+        """
         if len(tokens) < 2:
             raise DataError("the file cannot be verified: the split has no tokens")
         self.found.total = len(tokens) - 1
@@ -231,7 +234,10 @@ class _Pair:
         self._margins.append(margins[margins >= 0])
 
     def judged(self, unit: str) -> Verification:
-        """Return the result with the disagreements. Raises WeightsError if rounding cannot explain one."""
+        """Return the result with the disagreements.
+
+        Raises WeightsError if rounding cannot explain a disagreement.
+        """
         margins = np.concatenate(self._margins) if self._margins else np.zeros(0)
         wrong = int((margins >= self.found.largest_difference).sum())
         if wrong:

@@ -1,1 +1,1 @@
-"""Images as arrays of bytes, in memory or in a mapped file."""
+"""Images as arrays of bytes, in memory or in a memory-mapped file."""

@@ -53,7 +53,7 @@ def tar_members(
                         _unpack(tar, member, folder / name, members[name], archive)
     except OSError as error:
         message = f"{archive} cannot be unpacked into {folder}: {error.strerror or error}"
-        raise DataError(message, hint="free some space, or set $ZOO_CACHE to another folder") from None
+        raise DataError(message, hint="free some space, or set $ZOO_CACHE to a different folder") from None
     except (tarfile.TarError, EOFError, zlib.error, ValueError, OverflowError, RecursionError) as error:
         raise DataError(f"{archive} cannot be unpacked: {error}") from None
     missing = [name for name in members if not (folder / name).exists()]

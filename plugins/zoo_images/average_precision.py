@@ -1,8 +1,8 @@
-"""Average precision from sums: histograms of the scores of positives and negatives, added up over batches.
+"""Compute average precision from histograms of the scores of positives and negatives, added up over batches.
 
-A score is rounded to a floating-point number of 13 bits: a sign, 4 bits of exponent, from 1/256 to 256, and 8
-bits of mantissa. These numbers, in order, are the bins, and scores in one bin are ties. The sums of 80
-classes take 10.5 MB in double precision.
+A score is rounded to a 13-bit floating-point number: a sign bit, 4 bits of exponent, from 1/256 to 256, and 8
+bits of mantissa. These numbers, in order, are the bins, and scores in the same bin are ties. The histograms
+of 80 classes take 10.5 MB in double precision.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def average_precision(counts: Tensor) -> Tensor:
 
     It is the sum over scores, from the highest down, of the precision times the gain in recall, without
     interpolation and with ties grouped, as in scikit-learn. Source: Everingham et al. 2010, The Pascal VOC
-    Challenge, IJCV 88, section 4.2, whose later editions use every score.
+    Challenge, IJCV 88, section 4.2; later editions of the challenge use every score.
 
     Args:
         counts: the sum of the results of `histograms` over all batches, (2, K, BINS).

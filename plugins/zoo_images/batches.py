@@ -1,4 +1,4 @@
-"""Make batches of images: read from files or a dataset, checked, augmented and normalized."""
+"""Make batches of images: read them from files or a dataset, check, augment and normalize them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ReadsAhead(Protocol):
 
 
 class ImageBatches:
-    """The part of an image task that does not depend on the kind of labels; a Task completes it."""
+    """Base class of the image tasks: everything that does not depend on the kind of labels."""
 
     def example(self, dims: Mapping[str, int]) -> Tensor:
         """Return one image, (1, C, H, W)."""
@@ -49,8 +49,8 @@ class ImageBatches:
     def feed(self, dataset: Dataset, card: Card) -> Dataset:
         """Return the images, normalized with the card's mean and standard deviation.
 
-        Classes are matched by name, in any order; the data may have only some of them. Raises DataError if
-        the size of the images differs from the card's, or if a class is not in the card.
+        Classes are matched by name, in any order; the data may contain only some of the classes. Raises
+        DataError if the size of the images differs from the card's, or if a class is not in the card.
         """
         for key in ("in_channels", "image_size"):
             ours, theirs = card.arguments[key], dataset.dims[key]
@@ -69,7 +69,7 @@ class ImageBatches:
         return {"size": card.arguments["image_size"], "channels": card.arguments["in_channels"]}
 
     def class_counts(self, dataset: Dataset, split: Split) -> dict[str, int]:
-        """Return the number of images of each class in a split; empty if that requires reading all images."""
+        """Return the number of images of each class in a split; empty if all images must be read."""
         labels, names = getattr(dataset.split(split), "labels", None), dataset.preprocess["classes"]
         if not isinstance(labels, Tensor) or labels.is_floating_point():
             return {}
@@ -126,7 +126,7 @@ def _renumbered(dataset: Dataset, numbers: Sequence[int], count: int, name: Spli
 
 
 def _near(images: Any, device: str) -> Any:
-    """Return a split with its tensors on a device, if they can be moved and fit; otherwise the same split."""
+    """Return a split with its tensors on a device, if they can be moved and fit; otherwise unchanged."""
     return images.on(device) if isinstance(images, ImageSplit) else images
 
 
@@ -139,9 +139,9 @@ def _chunks(order: Tensor, config: TrainConfig) -> list[Tensor]:
 
 
 def _part(count: int, rank: int, world_size: int, beside: int) -> tuple[Tensor, float]:
-    """Return the positions of a process's part of a batch, after the preceding one if `beside`.
+    """Return the positions of a process's part of a batch, preceded by the position before it if `beside`.
 
-    The second value is the part's share of the batch.
+    The second value is the fraction of the batch that the part contains.
     """
     mine, share = part_of(count, rank=rank, world_size=world_size)
     places = torch.arange(count)[mine]
@@ -149,7 +149,7 @@ def _part(count: int, rank: int, world_size: int, beside: int) -> tuple[Tensor, 
 
 
 def _turns(count: int, *, seed: int, epoch: int) -> Tensor:
-    """Return which images are mirrored in an epoch, (count,); the others are mirrored in the next one."""
+    """Return which images are mirrored in an epoch, (count,); the others are mirrored in the next epoch."""
     first = torch.rand(count, generator=_generator(seed, "turns")) < 0.5
     return ~first if epoch % 2 else first
 
@@ -159,7 +159,7 @@ def _generator(*position: int | str) -> torch.Generator:
 
 
 def _fetched(images: Any, wanted: Sequence[Sequence[int]]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the images and labels of each batch of indices; a split that reads ahead receives all."""
+    """Yield the images and labels of each batch of indices; a split that reads ahead receives all batches."""
     if not isinstance(images, ReadsAhead):
         yield from (_fetch(images, indices) for indices in wanted)
         return

@@ -1,4 +1,6 @@
-"""CIFAR-10 and CIFAR-100 from their binary releases: a record is one or two labels and 3,072 bytes of pixels.
+"""CIFAR-10 and CIFAR-100 from their binary releases.
+
+A record consists of one or two labels and 3,072 bytes of pixels.
 
 Source: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009. The hashes of CIFAR-100
 come from TensorFlow Datasets (the archive) and torchvision for Ruby (its two files).
@@ -128,7 +130,7 @@ def cifar100(
 
 
 def _read(release: Release, root: str | None, *, label: int = 0) -> tuple[ImageSplit, ImageSplit, Kept]:
-    """Return the training and the test images, and how they are stored.
+    """Return the training images, the test images, and the stored array.
 
     Args:
         label: which byte of a record is the label.
@@ -144,13 +146,13 @@ def _read(release: Release, root: str | None, *, label: int = 0) -> tuple[ImageS
 
 
 def _checked(release: Release, folder: Path) -> list[Path]:
-    """Return the paths of the files. Raises DataError for one with a wrong length or sha256."""
+    """Return the paths of the files. Raises DataError for a file with a wrong length or sha256."""
     paths = [folder / name for name in release.files]
     with remembered(paths) as known:
         for path, (count, sha256) in zip(paths, release.files.values(), strict=True):
             wanted, size = count * release.record, path.stat().st_size
             if size != wanted:
-                message = f"{path} must have {wanted:,} bytes, {count:,} records of {release.record:,}"
+                message = f"{path} must have {wanted:,} bytes, {count:,} records of {release.record:,} bytes"
                 hint = f"copy it again from the archive at {release.url}"
                 raise DataError(f"{message} (got {size:,})", hint=hint)
             if known.of(path) != sha256:

@@ -44,8 +44,8 @@ def find_images(
     images may be meant for evaluating a model with more classes, so one class is enough, and empty class
     folders are skipped.
 
-    Raises DataError if the folders do not follow LAYOUT, a class has no images, or no images left for
-    training, or the splits have different classes.
+    Raises DataError if the folders do not follow LAYOUT, if a class has no images or none left for training,
+    or if the splits have different classes.
     """
     home = existing(root, LAYOUT)
     places, undivided = _split_folders(home) or {"train": home}, not any(shares.values())
@@ -115,7 +115,7 @@ def _class_folders(place: Path, *, empty: bool) -> dict[str, list[Path]]:
         elif not empty or (folder == folders[-1] and not classes):
             raise DataError(
                 f"the class folder {folder} contains no images",
-                hint=f"the suffixes of images are {', '.join(SUFFIXES)}",
+                hint=f"image files end in {', '.join(SUFFIXES)}",
             )
     return classes
 

@@ -1,4 +1,4 @@
-"""Classification of images: batches, cross-entropy, accuracy."""
+"""Image classification: batches, cross-entropy, accuracy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Classification(ImageBatches, Task):
     def step(
         self, model: nn.Module, batch: Batch, state: State = None, *, config: TrainConfig | None = None
     ) -> Step:
-        """Return the cross-entropy, and the sums: the loss and the number of correct images.
+        """Return the cross-entropy, and the sums: the loss and the number of correctly classified images.
 
         With more than ten classes, the sums also count images whose label is among the five most likely
         classes; in evaluation mode they include the confusion matrix (K, K), with a row for each label.

@@ -1,8 +1,8 @@
-"""Decode images into one array of bytes, once, with several threads, and cache it.
+"""Decode images once, with several threads, into one array of bytes, and cache the array.
 
 The array is mapped from its file, so it may be larger than memory. Each thread needs memory for one image
-file and the image at full size as Pillow decodes it: at most 256 MiB, 512 MiB if it is rotated, and 1 GiB
-for a WebP.
+file and for the full-size image that Pillow decodes: at most 256 MiB, or 512 MiB if the image is rotated, or
+1 GiB for a WebP image.
 """
 
 from __future__ import annotations
@@ -32,12 +32,10 @@ T = TypeVar("T")
 
 
 class Decoded(NamedTuple):
-    """Images.
+    """Decoded images.
 
-    Attributes:
-        images: uint8 (N, channels, size, size).
-        hashes: the sha256 of each file.
-        home: their folder in the cache.
+    Attributes: images: uint8 (N, channels, size, size). hashes: the sha256 of each file. home: their folder
+    in the cache.
     """
 
     images: Tensor

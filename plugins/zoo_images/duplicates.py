@@ -1,4 +1,4 @@
-"""Warn of duplicate images: in two splits, or with different labels."""
+"""Warn about duplicate images: images in two splits, or with different labels."""
 
 from __future__ import annotations
 

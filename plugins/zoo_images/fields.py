@@ -12,10 +12,10 @@ Augmentation = Literal["alternating-flip", "crop", "cutout", "flip", "translate"
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFields:
-    """Training options of images."""
+    """Training options for images."""
 
     augment: tuple[Augmentation, ...] = option(
-        (), "random augmentations in order, drawn for each image separately."
+        (), "random augmentations, applied in order and drawn separately for each image."
     )
     mixup_alpha: NonNegative = option(
         0.0, "alpha of mixup, which blends pairs of training images and their labels; 0 disables it."
@@ -27,7 +27,7 @@ class ImageFields:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelFields:
-    """Training options of labels."""
+    """Training options for labels."""
 
     label_smoothing: Fraction = option(0.0, "fraction of the target that is spread evenly over all classes.")
 

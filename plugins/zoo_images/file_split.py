@@ -34,7 +34,7 @@ class FileSplit:
     Args:
         files: the file of each image. See `zoo.interfaces.HasFiles`.
         labels: int64 (N,); or uint8 (N, K), 1 for each class that an image belongs to.
-        shape: (channels, size, size), of the images as the model reads them.
+        shape: (channels, size, size), the shape of the images that the model reads.
     """
 
     def __init__(self, files: Sequence[Path], labels: Tensor, shape: tuple[int, int, int]) -> None:
@@ -71,7 +71,10 @@ class FileSplit:
 
 
 class _Attempts:
-    """Images, or the reason why one cannot be read: a worker's error would reach the user as a traceback."""
+    """Images, or the reason why an image cannot be read.
+
+    A worker's error would reach the user as a traceback.
+    """
 
     def __init__(self, split: FileSplit) -> None:
         self._split = split
@@ -90,7 +93,9 @@ def _stacked(items: Sequence[Tensor | str]) -> Tensor | str:
 
 
 def _begin(training: int, _: int) -> None:
-    """Ignore Ctrl-C in a worker, as the training process handles it; exit if that process is killed.
+    """Ignore Ctrl-C in a worker, since the training process handles it.
+
+    Exit if the training process is killed.
 
     torch only checks the worker's parent, which is a different process if multiprocessing forks workers from
     a server.

@@ -42,7 +42,7 @@ def unpacked(path: Path, *, sha256: str) -> bytes:
 
 
 def tensors(content: Tensor) -> list[Tensor]:
-    """Return the data of idx files of bytes, concatenated in an array, as uint8 tensors."""
+    """Return the data of idx files with byte elements, concatenated in an array, as uint8 tensors."""
     found: list[Tensor] = []
     while len(content):
         dims = int(content[3])

@@ -1,4 +1,4 @@
-"""Image sets that are in memory as bytes, and are read in batches without workers."""
+"""Image sets that are stored in memory as bytes and read in batches without workers."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def statistics_from(counts: Tensor) -> Statistics:
 
 
 def _fits_on(device: str, *tensors: Tensor) -> bool:
-    """Return whether a device is a GPU whose free memory is at least four times the size of some tensors."""
+    """Return whether a device is a GPU whose free memory is at least 4 times the size of some tensors."""
     if torch.device(device).type != "cuda":
         return False
     free, _ = torch.cuda.mem_get_info(device)

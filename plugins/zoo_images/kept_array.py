@@ -1,4 +1,4 @@
-"""An array of bytes in a folder of the cache, mapped from its file, which is verified once.
+"""An array of bytes, memory-mapped from a file in the cache that is verified once.
 
 Facts that are slow to compute, such as the mean of each channel, are stored beside it.
 """
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Kept(NamedTuple):
-    """An array of bytes, and its folder in the cache, or None if the array is only in memory."""
+    """An array of bytes and its cache folder; the folder is None if the array is only in memory."""
 
     content: Tensor
     home: Path | None
@@ -39,7 +39,7 @@ class Kept(NamedTuple):
 def kept(place: str, source: object, make: Callable[[], Tensor], *, what: str) -> Kept:
     """Return an array of bytes from the cache, making and storing it first if necessary.
 
-    If it cannot be stored, because the disk is full or the cache cannot be written, it is kept only in
+    If it cannot be stored, because the disk is full or the cache is not writable, it is kept only in
     memory.
 
     Args:
@@ -91,7 +91,10 @@ def kept_array(folder: Path) -> Tensor | None:
 
 
 def kept_fact(path: Path, compute: Callable[[], T], kind: type[T]) -> T:
-    """Return the content of a file beside an array; compute it if missing or damaged, or to verify it."""
+    """Return the content of a file beside an array.
+
+    It is computed if it is missing, damaged or to be verified.
+    """
     if not is_verifying() and (known := known_fact(path, kind)) is not None:
         return known
     found = compute()

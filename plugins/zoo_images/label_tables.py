@@ -76,7 +76,10 @@ def find_labeled(root: str) -> tuple[list[str], dict[Split, list[Labeled]]]:
 def _located(
     rows: Mapping[str, tuple[str, ...]], images: Mapping[str, list[Path]], home: Path, table: Path
 ) -> list[Labeled]:
-    """Return the images of a table. Raises DataError if one is missing, or if a name matches several."""
+    """Return the images of a table.
+
+    Raises DataError if an image is missing, or if a name matches several images.
+    """
     found: dict[Path, Labeled] = {}
     for name, labels in rows.items():
         places = images.get(name.replace("\\", "/").removeprefix("./"), [])
@@ -112,7 +115,9 @@ def _images(home: Path) -> dict[str, list[Path]]:
 def _require_commas(header: list[str], path: Path) -> None:
     for sign, name in _NO_COMMAS.items():
         if len(header) < 2 and sign in header[0]:
-            hint = "spreadsheets can save CSV with commas; labels themselves may be separated by ; or |"
+            hint = (
+                "spreadsheet programs can save CSV with commas; labels themselves may be separated by ; or |"
+            )
             raise DataError(f"the columns of {path} are separated by {name}, not by commas", hint=hint)
 
 

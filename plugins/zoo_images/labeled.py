@@ -29,10 +29,10 @@ def labeled(
 ) -> ImageSet:
     """Read images and their labels from `labels.csv`, or from `train.csv` beside `val.csv` and `test.csv`.
 
-    The first column names an image, with or without its folder and its suffix. Either a second column,
-    `labels` or `tags`, has the labels, separated by spaces, or by `|`, `;` or `,` if the column contains one;
-    or each further column is a class, with 1 for images that belong to it and 0 for others. An image may have
-    no label. Images are read as in `folder`.
+    The first column names an image, with or without its folder and its suffix. The labels are in a second
+    column, `labels` or `tags`, separated by spaces, or by `|`, `;` or `,` if the column contains one of
+    these. Alternatively, each further column is a class, with 1 for images that belong to the class and 0 for
+    others. Images without labels are allowed. Images are read as in `folder`.
 
     Args:
         root: folder with the CSV files, and with the images in it or in subfolders.

@@ -24,9 +24,9 @@ _NAMED = 5
 def match_classes(theirs: Sequence[str], ours: Sequence[str]) -> list[int]:
     """Return the model's class index for each class of the data.
 
-    A name that is not in the model matches the only class that is equal up to case, spaces and punctuation.
-
-    Raises DataError if no class matches, or if two classes of the data match the same one.
+    If the model has no class of that name, the only class whose name differs just in case, spaces or
+    punctuation is used. Raises DataError if no class matches, or if two classes of the data match the same
+    class.
     """
     exact = {name: number for number, name in enumerate(ours)}
     often = Counter(map(_plain, ours))
@@ -59,7 +59,7 @@ def renumbered(images: Any, numbers: Sequence[int], count: int) -> Any:
 
 
 class _Renumbered:
-    """Any map-style dataset of images and labels, with renumbered labels."""
+    """A wrapper around any map-style dataset of images and labels that renumbers the labels."""
 
     def __init__(self, images: Any, table: Tensor, count: int) -> None:
         self._images, self._table, self._count = images, table, count
@@ -81,5 +81,5 @@ def _relabeled(labels: Tensor, table: Tensor, count: int) -> Tensor:
 
 
 def _plain(name: str) -> str:
-    """Return the letters and digits of a name, in lower case."""
+    """Return the letters and digits of a name, in lowercase."""
     return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).casefold()))

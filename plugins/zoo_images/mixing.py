@@ -10,13 +10,13 @@ __all__ = ["mixup"]
 
 
 def mixup(images: Tensor, labels: Tensor, *, classes: int, alpha: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Blend each image, and its label, with the previous one of the batch.
+    """Blend each image and its label with the previous image in the batch and its label.
 
     The weight is one draw from Beta(alpha, alpha) for the whole batch (Zhang et al. 2018, arXiv 1710.09412).
 
     Args:
         images: (B, C, H, W), floating point.
-        labels: (B,), or (B, K) for several labels of an image.
+        labels: (B,), or (B, K) for multi-label data.
 
     Returns:
         Images (B, C, H, W), and class probabilities (B, K).

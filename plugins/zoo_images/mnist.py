@@ -35,7 +35,7 @@ DEBIAN = Path("/usr/share/datasets")
 
 
 class Hashes(NamedTuple):
-    """The sha256 of a file: of the gzipped download, and of its content."""
+    """Two sha256 hashes of a file: the hash of the gzipped download, and the hash of its content."""
 
     packed: str
     content: str

@@ -1,4 +1,4 @@
-"""Multi-label classification of images: binary cross-entropy, mean average precision."""
+"""Multi-label image classification: binary cross-entropy, mean average precision."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class MultiLabel(ImageBatches, Task):
     def metrics(self, sums: Mapping[str, Any], count: int, preprocess: Mapping[str, Any]) -> dict[str, float]:
         """Return `mAP`, the loss in nats per label, and `f1`, micro-averaged at a threshold of 0.5.
 
-        mAP is the mean average precision of the classes that have images, or 0 if none has. F1 is 0 without
-        labels.
+        mAP is the mean average precision of the classes that have images, or 0 if no class has images. F1 is
+        0 without labels.
         """
         precisions = average_precision(sums["histograms"])
         known = precisions[~precisions.isnan()]

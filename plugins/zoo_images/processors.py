@@ -1,4 +1,4 @@
-"""The processors of images: read images, and describe predictions. Torch-free."""
+"""The image processors: read images, and describe predictions. Torch-free."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Feeding(TypedDict):
 
 
 class _ImageProcessor(Processor):
-    """The part of an image processor that does not depend on the kind of labels."""
+    """Base class of the image processors: everything that does not depend on the kind of labels."""
 
     def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
         """Raise OptionError unless every class has a name, and every channel has a mean and a std."""
@@ -81,7 +81,7 @@ class LabelProcessor(_ImageProcessor):
     def predictions(
         self, outputs: NDArray[Any], preprocess: Mapping[str, Any], *, top: int | None = None
     ) -> Sequence[Prediction]:
-        """Return each image's classes, most likely first: those of at least one half, or the first `top`."""
+        """Return each image's classes, most likely first: all classes of at least 0.5, or the first `top`."""
         names, found = preprocess["classes"], list[Prediction]()
         for values in np.exp(-np.logaddexp(0, -outputs)):  # the logistic function, without overflow
             count = top or int((values >= 0.5).sum())

@@ -1,7 +1,7 @@
 """Synthetic scenes: several kinds of shapes in one image, a multi-label dataset without a download.
 
-Each image has 0 to `objects` shapes of any kind, over a noisy background with clutter, and its labels are
-the kinds in it. Image number i depends only on (seed, split, i).
+Each image has 0 to `objects` shapes of any kind, over a noisy background with clutter, and its labels are the
+kinds of its shapes. Image number i depends only on (seed, split, i).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def scenes(
 
     Args:
         size: height and width in pixels.
-        objects: maximum number of shapes in an image; all counts from 0 to this are equally likely.
+        objects: maximum number of shapes in an image; all counts from 0 to this maximum are equally likely.
         clutter: number of lines and dots in each image.
         train_size: number of images in the train split.
         val_size: number of images in the val split.

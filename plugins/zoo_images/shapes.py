@@ -107,7 +107,7 @@ def shapes(
 
     Args:
         size: height and width in pixels.
-        objects: number of shapes in each image, all of its class.
+        objects: number of shapes in each image, all of the image's class.
         clutter: number of lines and dots in each image.
         train_size: number of images in the train split; classes alternate.
         val_size: number of images in the val split.
@@ -145,7 +145,7 @@ def drawn(
     total, most = sum(counts.values()), _MOST_BYTES // (3 * style.size**2)
     if total > most:
         size = f"{style.size}×{style.size}"
-        message = f"{most:,} images of {size} pixels fit into the 400 MB limit (got {total:,})"
+        message = f"at most {most:,} images of {size} pixels fit in the 400 MB limit (got {total:,})"
         raise OptionError(message, hint="set a smaller size, train_size, val_size or test_size")
     shape, border = (total, 3, style.size, style.size), total * 3 * style.size**2
 

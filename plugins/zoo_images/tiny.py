@@ -12,7 +12,7 @@ from zoo.interfaces import Dataset, Split
 
 
 class TinyImages(Dataset):
-    """Noise tinted by class: 3×32×32, 10 classes, 40 training images and 10 in each of the other splits.
+    """Noise tinted by class: 3×32×32, 10 classes, 40 training images and 10 images in each other split.
 
     Args:
         size: height and width of the images.
@@ -46,7 +46,7 @@ class TinyImages(Dataset):
 
 
 class TinyTags(Dataset):
-    """Noise of two tints, one over the other: 3×32×32, 10 classes, sizes as in `TinyImages`.
+    """Noise with two tints, one above the other: 3×32×32, 10 classes, the split sizes of `TinyImages`.
 
     Args:
         size: height and width of the images.

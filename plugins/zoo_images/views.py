@@ -25,12 +25,12 @@ def mean_of_sigmoids(logits: Tensor) -> Tensor:
 class Views(nn.Module):
     """A classifier that averages probabilities over six views of each image.
 
-    The views are the image, and the image shifted by 1/32 of its size (1 pixel of 32) towards one corner and
-    towards the opposite corner, with reflected borders; each of the three is used unchanged and mirrored.
+    The views are the image, and the image shifted by 1/32 of its size (1 pixel of 32) toward one corner and
+    toward the opposite corner, with reflected borders; each of the three is used unchanged and mirrored.
     Source: the lesson's test-time augmentation; Jordan 2024, arXiv 2404.00498, section 3.
 
     Args:
-        mean: computes the logits (B, K) with the mean probabilities of logits (views, B, K).
+        mean: computes logits (B, K) whose probabilities are the mean of those of logits (views, B, K).
     """
 
     def __init__(self, model: nn.Module, mean: Callable[[Tensor], Tensor] = mean_of_softmaxes) -> None:

@@ -1,1 +1,1 @@
-"""`zoo new-plugin`: packages for plugin authors to start from."""
+"""`zoo new-plugin`: starter packages for plugin authors."""

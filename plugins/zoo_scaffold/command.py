@@ -1,4 +1,4 @@
-"""`zoo new-plugin`: a package to start from."""
+"""`zoo new-plugin`: create a starter package."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ _WITHOUT_TASK = ("command", "exporter", "recipe", "task")
     help=f"Kind of the entry: {', '.join(KINDS)}.",
 )
 @click.option(
-    "--task", type=NameType("task"), help="Task of the entry; by default the first of `zoo list tasks`."
+    "--task",
+    type=NameType("task"),
+    help="Task of the entry; by default, the first task that `zoo list tasks` prints.",
 )
 @click.option("--out", type=PathType(), default=Path(), help="Folder to create the package in.")
 @standard_options
@@ -39,7 +41,7 @@ def command(session: Session, name: str, kind: NewKind, task: str | None, out: P
     registry = session.registry
     if task and kind in _WITHOUT_TASK:
         article = "an" if kind == "exporter" else "a"
-        raise OptionError(f"{article} {kind} does not have a task (got {task!r})", hint="leave --task out")
+        raise OptionError(f"{article} {kind} does not have a task (got {task!r})", hint="omit --task")
     ctx = click.get_current_context().find_root()
     commands = ctx.command.list_commands(ctx) if isinstance(ctx.command, click.Group) else []
     taken = [*(plugin.name for plugin in registry.plugins), *registry.names.words(), *commands]

@@ -10,6 +10,6 @@ def zoo_commands() -> list[CommandSpec]:
         CommandSpec(
             name="new-plugin",
             target="zoo_scaffold.command:command",
-            summary="Create a plugin package to start from.",
+            summary="Create a starter package for a plugin.",
         )
     ]

@@ -42,7 +42,7 @@ def new_plugin(
     distribution: str = "",
     taken: Iterable[str] = (),
 ) -> list[Path]:
-    """Write the distribution `zoo-<name>` into a folder of that name, and return its files.
+    """Write the distribution `zoo-<name>` into a folder of the same name, and return its files.
 
     Args:
         name: name of the plugin and of its entry. A task also comes with a dataset and an architecture,
@@ -82,7 +82,9 @@ def new_plugin(
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
     except FileExistsError:
-        raise ZooError(f"{folder} already exists", hint="choose another name or another --out") from None
+        raise ZooError(
+            f"{folder} already exists", hint="choose a different name or a different --out"
+        ) from None
     except OSError as error:
         raise ZooError(f"{folder} cannot be written: {error.strerror}") from None
     return sorted(texts)
@@ -119,15 +121,16 @@ def _words(name: str, kind: NewKind, taken: Iterable[str]) -> dict[str, str]:
     if not _NAME.fullmatch(name) or keyword.iskeyword(module) or class_name in _USED:
         raise OptionError(
             f"invalid plugin name {name!r}",
-            hint="use lower-case words and digits joined by -, such as tiny-net; "
+            hint="use lowercase words and digits joined by -, such as tiny-net; "
             "names that Python or zoo uses are reserved",
         )
     if name in taken:
         raise OptionError(
-            f"the name {name!r} is already taken", hint="`zoo list` and `zoo plugins` show them"
+            f"the name {name!r} is already taken",
+            hint="`zoo list` and `zoo plugins` list the names that are taken",
         )
     article = "an" if kind[0] in "ae" else "a"
-    entry = {"task": f"`{name}`, with a dataset and a model to try it", "command": f"`zoo {name}`"}
+    entry = {"task": f"`{name}`, with a dataset and a model to try it with", "command": f"`zoo {name}`"}
     return {
         "name": name,
         "package": f"zoo_{module}",

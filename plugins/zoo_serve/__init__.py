@@ -1,1 +1,1 @@
-"""Serve trained models on an HTTP API and a web page."""
+"""Serve trained models through an HTTP API and a web page."""

@@ -127,7 +127,7 @@ def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _cross_site(headers: Headers, host: str) -> bool:
-    """Return whether a request comes from a page of another origin, by the browser's headers."""
+    """Return whether the browser's headers show that a request comes from a page of a different origin."""
     if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
         return True
     origin = headers.get("origin")

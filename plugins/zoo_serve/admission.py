@@ -15,10 +15,10 @@ __all__ = ["Admission"]
 
 
 class Admission:
-    """Admits requests that compute something, within limits. A request ends when its client disconnects.
+    """Limits the requests that compute something. A request ends when its client disconnects.
 
     Attributes:
-        inside: number of requests that are being read, waiting, or computed.
+        inside: number of requests that are being read, are waiting, or are being computed.
     """
 
     def __init__(self, app: ASGIApp, limits: Limits) -> None:

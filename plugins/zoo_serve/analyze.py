@@ -42,17 +42,17 @@ async def analyze(
     limits: CurrentLimits,
     analyzer: Annotated[str, Form(description="Name of an analyzer that GET /models lists.")],
     input: Annotated[UploadFile | None, File(description="Image file.")] = None,  # noqa: A002
-    text: Annotated[str | None, Form(description="Text, for a model that takes text.")] = None,
+    text: Annotated[str | None, Form(description="Text, for a model that accepts text.")] = None,
     model: ModelName = None,
     classes: Annotated[
-        list[str], Form(alias="class", description="Class to explain; by default the predicted one.")
+        list[str], Form(alias="class", description="Class to explain; by default, the predicted class.")
     ] = [],  # noqa: B006
-    layer: Annotated[str | None, Form(description="Landmark or module to look at.")] = None,
+    layer: Annotated[str | None, Form(description="Landmark or module to analyze.")] = None,
     options: Annotated[str, Form(description="Options of the analyzer, as a JSON object.")] = "{}",
 ) -> dict[str, Any]:
     """Return the output of `zoo analyze --json`, with images as data URLs.
 
-    `image` is the square of the input that the model sees. The `map` of each item is a gray PNG of the
+    `image` is the square crop of the input that the model sees. The `map` of each item is a gray PNG of the
     layer's size, from its lowest value (black) to its highest value (white), to be drawn over the image;
     `peak` is the highest value. `figures` has the analyzer's other figures, by file name.
     """
@@ -76,7 +76,7 @@ def _options(text: str) -> dict[str, Any]:
 def _analyze(
     served: Served, analyzer: str, name: str, content: bytes | str, how: Mapping[str, Any], until: float
 ) -> dict[str, Any]:
-    """Analyze an input. Nothing is downloaded, and no dataset is read."""
+    """Analyze an input, without downloading data or reading a dataset."""
     if analyzer.rpartition("/")[2] in served.comparing:
         message = f"{analyzer} is not available: it compares an input with a whole split of the dataset"
         raise OptionError(message, hint="GET /models lists the available analyzers")

@@ -81,7 +81,7 @@ async def metrics(request: Request) -> str:
 
 @_router.get("/models")
 async def list_models(models: Models) -> list[dict[str, Any]]:
-    """Describe each model: its inputs, its metrics, its analyzers with their options, its card.
+    """Describe each model: its inputs, its metrics, its analyzers with their options, and its card.
 
     `history` has the rows of `metrics.jsonl`, one for each epoch, if a run directory is served, and is null
     otherwise. `takes` is `image`, `text` or null; `samples` is true if `/sample` supports the model.

@@ -73,7 +73,7 @@ class _Stream(Generic[T]):
 class Worker:
     """The thread that computes with a model.
 
-    It is idle without requests. Requests whose client has disconnected are skipped.
+    It is idle while there are no requests. Requests whose client has disconnected are skipped.
 
     Attributes:
         batches: number of batches predicted.
@@ -168,7 +168,7 @@ class Worker:
         return [*self._model.predict(inputs, top=top, progress=False)]
 
     def _predict(self, several: Sequence[_Predict], predict: Callable[[Sequence[Any]], Rows]) -> None:
-        """Predict the inputs of several requests together; if that fails, one after the other."""
+        """Predict the inputs of several requests together; if that fails, one request after the other."""
         inputs = [given for one in several for given in one.inputs]
         self.batches += 1
         self.inputs += len(inputs)

@@ -1,4 +1,4 @@
-"""`zoo serve`: serve trained models on an HTTP API and a web page."""
+"""`zoo serve`: serve trained models through an HTTP API and a web page."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def command(
     device: str | None,
     as_json: bool,
 ) -> None:
-    """Serve WEIGHTS (ids, files or run directories) on a web page and an HTTP API until Ctrl-C.
+    """Serve WEIGHTS (ids, files or run directories) through a web page and an HTTP API until Ctrl-C.
 
     The page also shows the learning curves of run directories. /openapi.json describes the API.
 
@@ -155,7 +155,10 @@ def command(
         url = _url(listening)
         if session.progress:
             page = f"{url}/#token={token}" if token else url
-            echo(f"serving {', '.join(model.name for model in models)} on {page}; Ctrl-C stops", err=True)
+            echo(
+                f"serving {', '.join(model.name for model in models)} on {page}; press Ctrl-C to stop",
+                err=True,
+            )
         access = Access(hosts=[host, *allow_host], token=token)
         log = partial(echo, err=True) if session.progress else None
         app = create_app(models, limits=limits, access=access, log=log)
@@ -170,7 +173,7 @@ def _token(token: str | None, *, open_: bool, shown: bool) -> str:
     Raises OptionError for a token that is too short, or if one would be generated but not printed.
     """
     if token is not None and not re.fullmatch(r"[\w.~+/=-]{16,}", token, re.ASCII):
-        message = "token must have at least 16 letters, digits or any of - . _ ~ + / ="
+        message = "token must have at least 16 characters: letters, digits or any of - . _ ~ + / ="
         raise OptionError(message, hint="generate one with `openssl rand -hex 16`")
     if token is None and open_ and not shown:
         message = "this --host accepts remote clients, so a token is required, but --quiet hides it"
@@ -212,7 +215,7 @@ def _serve(
 
     Args:
         patience: seconds after which clients that do not read their responses are disconnected.
-        log: called with a line when the server waits for responses to end; None to be quiet.
+        log: called with a line when the server waits for responses to end; None for no line.
     """
     import uvicorn
 

@@ -51,7 +51,7 @@ RESPONSES = _responses(
         413: "The request has too many bytes, images, pixels or characters",
         421: "The server does not accept the name in the Host header",
         422: "A field is missing, unknown or of the wrong type",
-        503: "Too many requests are being served; try again after the Retry-After header's time",
+        503: "Too many requests are being served; try again after the time in the Retry-After header",
         504: "The request took too long",
     }
 )

@@ -20,9 +20,10 @@ class Limits:
     Attributes:
         body: bytes of a form with files; a larger form is rejected while it arrives.
         inputs: number of images or texts in a request.
-        pixels: number of pixels of all images in a request, by their headers; a decoded pixel takes 4 bytes.
+        pixels: number of pixels of all images in a request, according to their headers; a decoded pixel takes
+            4 bytes.
         characters: number of characters of all texts in a request, or of a prompt.
-        requests: number of requests that are being read, waiting or computed at a time.
+        requests: number of requests that are being read, are waiting, or are being computed at the same time.
         seconds: time from a request's first byte until its response must begin. A stream ends at that time.
     """
 

@@ -10,7 +10,7 @@ def zoo_commands() -> list[CommandSpec]:
         CommandSpec(
             name="serve",
             target="zoo_serve.command:command",
-            summary="Serve trained models on a web page and an HTTP API.",
+            summary="Serve trained models through a web page and an HTTP API.",
             extra="serve",
         )
     ]

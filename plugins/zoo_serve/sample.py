@@ -67,7 +67,8 @@ async def sample(models: Models, limits: CurrentLimits, request: SampleRequest) 
 
     Each token is a `message` event with the data `{text, surprisal}`: the surprisal is -log p in nats, where
     p is the model's own probability of the token. The last event is `done`, or `error` with the same JSON as
-    an error of the other routes. Disconnecting stops the generation, and so does the server's time limit.
+    an error of the other routes. The generation stops when the client disconnects, or at the server's time
+    limit.
     """
     until = time.monotonic() + limits.seconds
     served = find(models, request.model)

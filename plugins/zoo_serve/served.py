@@ -48,7 +48,7 @@ def named(models: Iterable[tuple[str, Model]], registry: Registry) -> list[Serve
         models: models with the id, file or run directory that each was loaded from. Clients use the id, the
             file name without its suffix, or the directory's name.
 
-    Raises OptionError if two would have the same name.
+    Raises OptionError if two models would have the same name.
     """
     by_name: dict[str, tuple[str, Model]] = {}
     for weights, model in models:

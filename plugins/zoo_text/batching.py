@@ -1,4 +1,4 @@
-"""Three ways to batch a text, in the order the lesson introduces them.
+"""Three ways to batch a text, in the order in which the fast.ai lesson introduces them.
 
 A text `a b c d e f g h i j k l m` and `bptt` 3::
 
@@ -42,7 +42,7 @@ class TextBatch:
         inputs: (B, T).
         targets: (B, T), or (B, 1) if only the last position predicts.
         fresh: whether the hidden state starts from zeros.
-        share: fraction of the whole batch.
+        share: fraction of the whole batch that this process holds, when several processes share it.
     """
 
     inputs: Tensor
@@ -71,7 +71,9 @@ def batch_text(
     text = config.group("text", TextFields)
     if config.compile and text.batching == "stateful" and text.bptt_jitter:
         # torch.compile gives up after eight lengths, which depend on where a run was resumed
-        message = "bptt_jitter=true cannot be combined with compile: each length would be recompiled"
+        message = (
+            "bptt_jitter=true cannot be combined with compile: the model would be recompiled for each length"
+        )
         raise OptionError(message, hint="try --no-bptt-jitter")
     if len(tokens) < 2:
         raise DataError(f"the text must have at least 2 tokens (got {len(tokens)})")
@@ -107,7 +109,7 @@ def _stateful(
     count = config.batch_size
     if count < world_size:
         raise DataError(
-            f"batch_size={count} is too small for {world_size} processes: each needs at least one"
+            f"batch_size={count} is too small for {world_size} processes: each needs at least one stream"
         )
     length = (len(tokens) - 1) // count
     if length < 1:
@@ -132,7 +134,9 @@ def _shuffled(
 
 
 def _borders(length: int, text: TextFields, seed: int) -> list[int]:
-    """Return where batches of a stream begin and end; with jitter, about `bptt` tokens apart, or half that.
+    """Return the positions where batches of a stream begin and end.
+
+    With jitter, they are about `bptt` tokens apart, or half as far.
 
     Source: the loader of AWD-LSTM (Merity et al. 2018, section 5) and of the lesson.
     """

@@ -18,9 +18,9 @@ from zoo_text.reading import Files, Reading
 
 
 def text_dataset(find: Callable[..., Files]) -> Callable[..., Corpus]:
-    """Turn a function that finds files into one that reads them, with the options of both.
+    """Turn a function that finds files into a function that reads them.
 
-    Its docstring also describes both.
+    The result has the options of both, and its docstring describes all of them.
     """
     own = inspect.signature(find, eval_str=True).parameters
     options = [*own.values(), *inspect.signature(Reading, eval_str=True).parameters.values()]
@@ -44,7 +44,7 @@ def text_dataset(find: Callable[..., Files]) -> Callable[..., Corpus]:
 def nietzsche(*, root: str | None = None) -> Files:
     """600,893 characters of Nietzsche.
 
-    In lower case and with min_freq=3, the vocabulary has the lesson's 56 tokens.
+    In lowercase and with min_freq=3, the vocabulary has the 56 tokens of the fast.ai lesson.
 
     Args:
         root: folder that contains nietzsche.txt.
@@ -98,8 +98,8 @@ def files(
     """Any text files.
 
     The vocabulary comes from the training split. Tokens of other splits that are not in the vocabulary become
-    `<unk>`, which counts in the loss although a model never generates it; `zoo show files --data paths=...`
-    counts them.
+    `<unk>`, which contributes to the loss although a model never generates it; `zoo show files --data
+    paths=...` counts these tokens.
 
     Args:
         paths: files and folders, read in this order.
@@ -171,7 +171,7 @@ def _refuse_unreadable(folder: Path, matters: Callable[[tuple[str, ...]], bool])
     """Raise OSError for an unreadable subfolder, which `Path.glob` would skip.
 
     Args:
-        folder: folder to search, with all visible subfolders. Links are not followed, as in `**`.
+        folder: folder to search, with all visible subfolders. Links are not followed, as with `**`.
         matters: returns whether to search a subfolder, given the parts of its relative path.
     """
 

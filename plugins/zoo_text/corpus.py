@@ -29,7 +29,7 @@ class Corpus(Dataset):
 
     Args:
         tokens: the whole text (N,), possibly memory-mapped.
-        borders: positions where the train and the val split end.
+        borders: positions where the train and val splits end.
         vocabulary: the text of each token by number, special tokens first.
         specials: number of tokens at the start of the vocabulary that are not text.
         reading: how the text was read.

@@ -2,7 +2,7 @@
 
 A first pass numbers tokens in the order of their first occurrence and writes the numbers to a file. Then the
 tokens of the training split are counted, and torchtext's Field makes the vocabulary from the counts. A second
-pass maps these numbers to the vocabulary's, from the end if the text is read backwards.
+pass maps these numbers to those of the vocabulary, starting at the end if the text is read backwards.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ def _vocabulary(counts: Counter[str], reading: Reading) -> list[str]:
     )
     field.build_vocab([counts], min_freq=reading.min_freq)
     if not counts.keys() & field.vocab.itos:
-        raise DataError(f"no token of the training split occurs min_freq={reading.min_freq} times")
+        raise DataError(f"no token of the training split occurs at least min_freq={reading.min_freq} times")
     return list(field.vocab.itos)
 
 

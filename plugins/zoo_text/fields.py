@@ -10,7 +10,7 @@ from zoo.plugin import Positive, option, options
 
 @dataclass(frozen=True, kw_only=True)
 class TextFields:
-    """Training options of text."""
+    """Training options for text."""
 
     batching: Literal["stateful", "sections", "windows"] = option(
         "stateful",

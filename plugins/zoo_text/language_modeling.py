@@ -92,7 +92,7 @@ class LanguageModeling(Task):
             yield Batch(inputs, targets, batch.index, batch.total, step_seed, batch.fresh, batch.share)
 
     def within(self, config: TrainConfig, context: int) -> dict[str, Any]:
-        """Return a `bptt` of at most `context` tokens without `bptt_jitter`, if a batch could be longer."""
+        """Return the options that limit batches to `context` tokens; empty if no batch can be longer."""
         text = config.group("text", TextFields)
         steady = {"bptt_jitter": False} if text.bptt_jitter else {}
         return {"bptt": min(context, text.bptt), **steady} if longest_batch(text) > context else {}
@@ -162,7 +162,7 @@ def _token_order(vocabulary: Vocabulary) -> str:
 
 
 def _renumbered(tokens: Tensor, table: Tensor) -> Tensor:
-    """Return `table[token]` for each token, (N,), block by block, as an index takes 8 bytes per token."""
+    """Return `table[token]` for each token, (N,), block by block, since an index takes 8 bytes per token."""
     numbers = torch.empty(len(tokens), dtype=table.dtype)
     for start in range(0, len(tokens), _BLOCK):
         numbers[start : start + _BLOCK] = table[tokens[start : start + _BLOCK].long()]

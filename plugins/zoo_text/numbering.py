@@ -52,7 +52,7 @@ class Words:
         return list(self._numbers)
 
     def numbered(self, blocks: Iterator[str]) -> Iterator[np.ndarray]:
-        """Yield the numbers of the words in each block; its last word may continue in the next one.
+        """Yield the numbers of the words in each block; a block's last word may continue in the next block.
 
         Raises DataError if there are too many different words.
         """
@@ -71,6 +71,6 @@ class Words:
         if len(numbers) > _MAX_WORDS:
             raise DataError(
                 f"the text has more than {_MAX_WORDS:,} different words",
-                hint="read characters (--data tokens=char), or less text",
+                hint="read characters (--data tokens=char), or use less text",
             )
         return array

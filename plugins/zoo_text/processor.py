@@ -40,7 +40,7 @@ class _Feeding(TypedDict):
 
 
 class TextProcessor(Processor):
-    """Texts are tokens of a vocabulary, each predicted from the preceding ones."""
+    """Texts are tokens of a vocabulary; each token is predicted from the preceding tokens."""
 
     def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
         """Raise OptionError unless the card has a vocabulary of `vocab_size` tokens, and a tokenizer."""
@@ -50,7 +50,7 @@ class TextProcessor(Processor):
             raise OptionError(f"{size} tokens in vocabulary, but vocab_size={dim!r:.40}")
         if not 0 <= specials <= size:
             raise OptionError(
-                f"specials={specials} must be between 0 and the {size} tokens of the vocabulary"
+                f"specials={specials} must be between 0 and {size}, the number of tokens in the vocabulary"
             )
 
     def unit(self, preprocess: Mapping[str, Any]) -> str:

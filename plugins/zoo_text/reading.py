@@ -31,7 +31,7 @@ class Reading:
 
     Args:
         tokens: `"char"`, or `"word"` for words and runs of punctuation with the preceding space.
-        lower: convert the text to lower case.
+        lower: convert the text to lowercase.
         newline_eos: encode a newline as the special token `<eos>`, which is decoded as a newline.
         backwards: reverse each split, for a model that reads from right to left.
         min_freq: tokens rarer than this in the training split become `<unk>`.
@@ -39,7 +39,7 @@ class Reading:
         splits: percent of the tokens for train, val and test, in this order from the start of the text.
 
     Raises:
-        OptionError: `splits` does not sum to 100 %, or `vocabulary` is inconsistent.
+        OptionError: `splits` does not sum to 100%, or `vocabulary` is inconsistent.
     """
 
     tokens: Tokens = "char"

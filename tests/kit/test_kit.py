@@ -277,7 +277,7 @@ def test_an_honest_plugin_passes_everything():
     outcomes = check_here("mutants", registry_of("broken_plugins:honest"))
     others = {o.name: (o.outcome, o.reason) for o in outcomes if o.outcome != "passed"}
     forgets = (
-        "the model cannot be exported: it reads at most {} tokens at once, and exported models read one "
+        "the model cannot be exported: it reads at most {} tokens at once, but exported models read one "
         "token at a time"
     )
     assert others == {

@@ -55,7 +55,8 @@ def _targets(known: Sequence[Plugin], target: str) -> list[str]:
         words = [word for plugin in known for word in (plugin.name, plugin.distribution)]
         raise UnknownName(
             f"unknown plugin or distribution {target!r}{did_you_mean(target, words)}",
-            hint="`zoo plugins` shows all; name a one-file plugin by its path, which ends in .py",
+            hint="`zoo plugins` lists all plugins; for a one-file plugin, run `zoo check dna.py`, or write "
+            "contract('dna', registry=zoo.Registry.discover(files=['dna.py']))",
         )
     return list(dict.fromkeys(names))
 

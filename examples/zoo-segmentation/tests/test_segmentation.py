@@ -178,7 +178,7 @@ def test_shapes_are_drawn_anew_by_seed_and_size_and_bounded():
         (16, 16),
     )
     assert ShapesMasks(**small, kinds=3).dims["num_classes"] == 4
-    with pytest.raises(OptionError, match="381 images of 512×512 pixels fit into the 400 MB limit"):
+    with pytest.raises(OptionError, match="at most 381 images of 512×512 pixels fit in the 400 MB limit"):
         ShapesMasks(size=512)
 
 

@@ -66,7 +66,7 @@ class ShapesMasks(Dataset):
         counts: dict[Split, int] = {"train": train_size, "val": val_size, "test": test_size}
         total, most = sum(counts.values()), _MOST_BYTES // (4 * size**2)
         if total > most:
-            message = f"{most:,} images of {size}×{size} pixels fit into the 400 MB limit"
+            message = f"at most {most:,} images of {size}×{size} pixels fit in the 400 MB limit"
             hint = "set a smaller size, train_size, val_size or test_size"
             raise OptionError(f"{message} (got {total:,})", hint=hint)
         self.size, self.kinds, self.shapes, self.seed = size, list(KINDS)[:kinds], shapes, seed

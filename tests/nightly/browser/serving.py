@@ -59,7 +59,7 @@ class Server:
         said = ""
         for line in self._process.stderr:
             said += line
-            if found := re.search(r" on (http://\S+); Ctrl-C stops", line):
+            if found := re.search(r" on (http://\S+); press Ctrl-C to stop", line):
                 self.url = found[1]
                 return
         raise AssertionError(f"zoo serve ended: {said}")

@@ -337,7 +337,7 @@ def test_a_billion_layers_are_refused_while_they_are_registered(
         ({"vocabulary": ["a"]}, "its card is invalid: 1 tokens in vocabulary, but vocab_size=8"),
         ({"vocabulary": "abcdefgh"}, "preprocess: vocabulary: expected array, got str"),
         ({"vocabulary": [1] * 8}, "preprocess: vocabulary[0]: expected str, got int"),
-        ({"specials": 9}, "specials=9 must be between 0 and the 8 tokens of the vocabulary"),
+        ({"specials": 9}, "specials=9 must be between 0 and 8, the number of tokens in the vocabulary"),
         ({"lower": "yes"}, "preprocess: lower: expected bool, got str"),
         ({"backwards": 1}, "preprocess: backwards: expected bool, got int"),
     ],

@@ -217,7 +217,7 @@ def test_a_value_out_of_range_is_refused(registry: Registry) -> None:
 
 def test_a_model_with_a_context_length_is_refused(registry: Registry) -> None:
     subject = Subject(task="", landmarks={}, preprocess={}, context=128)
-    with pytest.raises(OptionError, match=r"unlimited context, but this one reads at most 128 tokens"):
+    with pytest.raises(OptionError, match=r"unlimited context, but this model reads at most 128 tokens"):
         Dynamic().analyze(lstm(registry), [], subject=subject)
 
 

@@ -70,7 +70,7 @@ def test_the_parts_of_processes_are_lanes_of_the_whole(bptt_jitter: bool) -> Non
 
 def test_fewer_lanes_than_processes_are_refused() -> None:
     with pytest.raises(
-        DataError, match=r"^batch_size=3 is too small for 4 processes: each needs at least one(?m:$)"
+        DataError, match=r"^batch_size=3 is too small for 4 processes: each needs at least one stream(?m:$)"
     ):
         train(200, rank=0, world_size=4)
 

@@ -483,7 +483,7 @@ def test_the_command_serves_until_it_is_told_to_stop(net: zoo.Model) -> None:
     assert json.loads(out) == {"url": url, "models": ["net"]}
     loading, serving, *asked = re.sub(r"\d+ ms", "N ms", lines).splitlines()
     assert "loading" in loading
-    assert serving == f"serving net on {url}; Ctrl-C stops"
+    assert serving == f"serving net on {url}; press Ctrl-C to stop"
     asked = [
         line for line in asked if not line.startswith("finishing current requests")
     ]  # unless all is logged
@@ -585,7 +585,7 @@ def test_a_port_that_is_taken_is_refused(net: zoo.Model) -> None:
     [
         (["cifar10-resnet2"], "unknown weights 'cifar10-resnet2'; did you mean 'cifar10-resnet20'?"),
         (["cifar10-resnet20", "cifar10-resnet20"], "would both be served as 'cifar10-resnet20'"),
-        (["cifar10-resnet20", "--token", "short"], "token must have at least 16 letters"),
+        (["cifar10-resnet20", "--token", "short"], "token must have at least 16 characters"),
         (["cifar10-resnet20", "--timeout", "nan"], "--timeout must be a number of seconds (got nan)"),
         (["cifar10-resnet20", "--allow-host", "http://x"], "--allow-host must be a name such as"),
         (["cifar10-resnet20", "--allow-host", "cafe.be:80"], "--allow-host must be a name such as"),

@@ -656,7 +656,7 @@ def test_the_error_of_an_empty_class_lists_the_suffixes_of_images(root: Path) ->
     empty_class(root)
     with pytest.raises(DataError) as caught:
         folder(root=str(root))
-    assert caught.value.hint == f"the suffixes of images are {', '.join(SUFFIXES)}"
+    assert caught.value.hint == f"image files end in {', '.join(SUFFIXES)}"
 
 
 def test_a_full_disk_is_reported(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -441,7 +441,7 @@ def test_too_many_words_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(numbering, "_MAX_WORDS", 12)
     with pytest.raises(DataError, match="the text has more than 12 different words") as caught:
         corpora.files(paths=path, tokens="word")
-    assert caught.value.hint == "read characters (--data tokens=char), or less text"
+    assert caught.value.hint == "read characters (--data tokens=char), or use less text"
     monkeypatch.setattr(numbering, "_MAX_WORDS", 13)
     corpora.files(paths=path, tokens="word")
 
@@ -530,7 +530,7 @@ def test_a_text_too_short_to_cut_or_with_rare_tokens_only_is_refused(tmp_path: P
         DataError, match="the training split is empty: the text is too short to split 80 / 10 / 10"
     ):
         corpora.files(paths=write(tmp_path / "a.txt", "a"))
-    with pytest.raises(DataError, match="no token of the training split occurs min_freq=50 times"):
+    with pytest.raises(DataError, match="no token of the training split occurs at least min_freq=50 times"):
         corpora.files(paths=write(tmp_path / "b.txt", SENTENCE), min_freq=50, newline_eos=True)
 
 
