@@ -65,7 +65,7 @@ def matrix_plot(matrix: Sequence[Sequence[int]], names: Sequence[str], *, title:
     shares = counts / counts.sum(1, keepdims=True).clip(1)
     wrong = np.where(np.eye(classes, dtype=bool), 0, shares)
     worst = f"; the darkest orange marks {wrong.max():.1%} of a class" if wrong.any() else ""
-    subtitle = f"{right:,} of {total:,} images are classified correctly ({right / total:.1%}){worst}"
+    subtitle = f"{right:,} of {total:,} correct ({right / total:.1%}){worst}"
     row = min(max(0.4, 2 / classes), max(9 / classes, _ROW), 14 / classes)  # height in inches
     step = round(max(_ROW / row, 1))
     size = min(style.SMALL, 72 * row * step * 0.8)

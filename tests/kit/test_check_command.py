@@ -225,7 +225,7 @@ def test_a_report_escapes_what_a_plugin_says(tmp_path):
 
 def test_a_report_of_another_kind_is_refused_before_anything_is_checked(plugin, capsys):
     assert run(["check", plugin(TinyImages="classification"), "--report", "report.pdf"]) == 2
-    assert "a report must end in .md or .json (got 'report.pdf')" in capsys.readouterr().err
+    assert "a report's name must end in .md or .json (got 'report.pdf')" in capsys.readouterr().err
     assert run(["check", plugin(TinyImages="classification"), "--report", "nowhere/report.md"]) == 1
     refused = capsys.readouterr()
     assert (refused.out, refused.err.splitlines()[-1]) == (

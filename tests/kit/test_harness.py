@@ -34,7 +34,7 @@ def test_whatever_a_plugin_does_each_check_is_reported(plugin, capsys, monkeypat
     assert got == {
         "crashes-same_shape_in_training": "its exit with code 7 (about to crash)",
         "ends-works_offline": "its exit with code 0 ({no JSON})",
-        "hangs-works_offline": "no answer for 20 s ({no JSON})",
+        "hangs-works_offline": "no response for 20 s ({no JSON})",
         "swallows-works_offline": "more than 2 GiB of memory ({no JSON})",
         "wrong-labels_in_range": "10",
     }
@@ -43,7 +43,7 @@ def test_whatever_a_plugin_does_each_check_is_reported(plugin, capsys, monkeypat
     assert crashed["crashed-same_shape_in_training"] == "xfailed"
     fine = [check["outcome"] for check in checks if check["entry"] == "silences/tinyimages"]
     assert fine == ["passed"] * 17
-    assert "while it was checked, a line was printed: {no JSON}" in captured.err
+    assert "during the checks, a line was printed: {no JSON}" in captured.err
 
 
 def test_a_plugin_that_ends_the_process_while_it_is_imported_fails(tmp_path):

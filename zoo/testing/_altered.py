@@ -1,6 +1,6 @@
 """Alter the files of a dataset in ways that may leave it valid, such as by swapping two labels.
 
-The kit does not need to know what the files mean: if the altered dataset still opens and its items or labels
+The kit does not need to understand the files: if the altered dataset still opens and its items or labels
 differ, it counts as different data.
 """
 
@@ -26,7 +26,7 @@ _BETWEEN = re.compile(rb"([,;\t ]+)")
 
 
 class Version(NamedTuple):
-    """A dataset's fingerprint, a hash of its content, and the alteration; empty for the original."""
+    """A dataset's fingerprint, a hash of its content, and the alteration, which is empty for the original."""
 
     altered: str
     fingerprint: str
@@ -34,9 +34,9 @@ class Version(NamedTuple):
 
 
 def versions(case: Case) -> Iterator[Version]:
-    """Yield a dataset as it is, and then with each alteration of its files, all in one folder.
+    """Yield the original dataset, and then a version for each alteration of its files, all in one folder.
 
-    Alterations that the dataset rejects are left out; if it pins hashes, it rejects all of them. For a
+    Alterations that the dataset rejects are skipped; a dataset that pins hashes rejects all of them. For a
     dataset that does not read files, the iterator is empty.
     """
     files = files_of(case)
@@ -59,7 +59,7 @@ def versions(case: Case) -> Iterator[Version]:
 
 
 def _version(case: Case, home: Path, altered: str) -> Version | None:
-    """Return the version of a dataset with the files in a folder; None if it rejects them or fails."""
+    """Return the version of a dataset with a folder's files; None if the dataset rejects them or fails."""
     assert case.entry is not None
     try:
         dataset = open_dataset(case.entry, options_for(case, home))
@@ -71,8 +71,8 @@ def _version(case: Case, home: Path, altered: str) -> Version | None:
 def _alterations(files: Mapping[Path, Path]) -> Iterator[tuple[str, dict[Path, bytes]]]:
     """Yield alterations, each with the new contents of files.
 
-    Two files of a type swap their contents, since a folder may be a label. In the smallest file of a type,
-    which may have the labels, two lines swap a word or, if that is impossible, the last byte changes.
+    Two files of the same type swap their contents, since a folder may encode a label. In the smallest file of
+    each type, which may contain the labels, two lines swap a word; if they cannot, the last byte changes.
     """
     sizes = {name: path.stat().st_size for name, path in files.items()}
     for kind in sorted({name.suffix for name in files})[:_MOST_KINDS]:
@@ -91,7 +91,7 @@ def _alterations(files: Mapping[Path, Path]) -> Iterator[tuple[str, dict[Path, b
 
 
 def _with_words_exchanged(content: bytes) -> Iterator[bytes]:
-    """Yield versions of a text in which two lines have swapped the last word, or the last but one."""
+    """Yield versions of a text in which two lines have swapped the last word, or the second to last."""
     lines = [_BETWEEN.split(line) for line in content.splitlines()]  # words, and what is between them
     for column in (-1, -3):
         fitting = [line for line in lines if len(line) >= -column and line[column]]

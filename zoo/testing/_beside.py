@@ -11,10 +11,10 @@ __all__ = ["registry_beside"]
 
 
 def registry_beside(plugin: Plugin) -> Registry:
-    """Return a registry of a plugin and zoo's own, or of all plugins if one of its entries needs others.
+    """Return a registry of a plugin and zoo's own, or of all plugins if an entry needs other plugins.
 
-    A model for another plugin's task, for example, needs that plugin. Recipes and weights come from zoo
-    and the plugin.
+    For example, a model for another plugin's task needs that plugin. Recipes and weights come from zoo and
+    the plugin.
     """
     catalog = Catalog.shipped()
     registry = Registry(plugins.with_ours(plugin), catalog)

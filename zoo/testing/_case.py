@@ -51,7 +51,7 @@ class Case:
     Attributes:
         entry: the entry; None if the subject is the plugin itself.
         shared: expensive objects that several checks of a plugin use; `entries`, `recipes` and `weights` are
-            those to check.
+            the ones to check.
     """
 
     plugin: Plugin
@@ -102,12 +102,12 @@ class Check:
     """One promise that a plugin makes; the function of the same name in `module` tests it.
 
     Attributes:
-        needs: checks that must pass first; otherwise this one is skipped.
+        needs: checks that must pass first; otherwise, this check is skipped.
         task: the only task that it applies to; None for all.
         dim: a dim that the task must have; None for any task.
-        may_skip: whether an entry whose other checks ran may skip this one, since it may need the network or
-            an export that few models support.
-        thorough: whether it is slow, so that it runs only on request.
+        may_skip: whether an entry whose other checks ran may skip this check, since it may need the network
+            or an export that few models support.
+        thorough: whether the check is slow and therefore runs only on request.
     """
 
     module: str

@@ -1,6 +1,6 @@
 """The process in which a plugin is checked; see `zoo.testing._isolation`, which starts it.
 
-It reads the request from stdin, a line of JSON, and writes a line of JSON for each message to a separate
+It reads the request, a line of JSON, from stdin, and writes a line of JSON for each message to a separate
 descriptor, so that a plugin's output is not mistaken for a message.
 """
 
@@ -38,7 +38,7 @@ def messages(
     registry: Registry | None = None,
     done: Sequence[Outcome] = (),
 ) -> Generator[Message]:
-    """Check a target, and yield messages: each check when it begins, then its outcome.
+    """Check a target, and yield messages: one when each check begins, then one with its outcome.
 
     Args:
         strict: do not run any check if an installed plugin fails to load.

@@ -122,7 +122,7 @@ def only_data_in(home: Path) -> Generator[None]:
 
 @contextlib.contextmanager
 def empty_folder() -> Generator[Path]:
-    """Create an empty folder, and remove it afterwards."""
+    """Create an empty folder, and remove it on exit."""
     with tempfile.TemporaryDirectory(prefix="zoo-check-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
@@ -134,7 +134,7 @@ def no_network() -> Generator[list[str]]:
 
     def refuse(*arguments: Any, **_: Any) -> None:
         tried.append(str(next((a for a in arguments if not isinstance(a, socket.socket)), "an address")))
-        raise OSError("the contract kit does not allow connections")
+        raise OSError("the contract kit does not allow network connections")
 
     with (
         mock.patch.object(socket.socket, "connect", refuse),
@@ -147,9 +147,9 @@ def no_network() -> Generator[list[str]]:
 def files_of(case: Case) -> dict[Path, Path]:
     """Return the files that a dataset reads from its folder, in order, by their relative paths.
 
-    Each candidate folder is copied as symbolic links until the dataset opens the copy. The result contains
-    the files that it then opens through Python or `os`; it is empty if the dataset always looks in one fixed
-    place. Only the latest dataset's files are remembered.
+    Each candidate folder is copied as a tree of symbolic links until the dataset opens the copy. The result
+    contains the files that it then opens through Python or `os`; it is empty if the dataset always looks in
+    one fixed place. Only the latest dataset's files are remembered.
     """
     if case.shared.get("files", ("", None))[0] != case.spec.name:
         case.shared["files"] = (case.spec.name, _files_read(case))
@@ -158,7 +158,7 @@ def files_of(case: Case) -> dict[Path, Path]:
 
 @contextlib.contextmanager
 def copied_folder(files: Mapping[Path, Path], *, without: Path | None = None) -> Generator[Path]:
-    """Create a folder with links to all files of a dataset but one, and remove it afterwards."""
+    """Create a folder with links to all but one of a dataset's files, and remove it on exit."""
     with empty_folder() as home:
         for name, path in files.items():
             (home / name).parent.mkdir(parents=True, exist_ok=True)
@@ -263,7 +263,7 @@ def require_splits(dataset: Dataset) -> None:
             raise Failure(
                 expected=f"a {name} split, which may be empty",
                 got=cause(error),
-                usually="a split that the data lacks; return an empty one, such as []",
+                usually="a split that is missing from the data; return an empty split, such as []",
             ) from error
 
 
@@ -283,7 +283,7 @@ def content_of(dataset: Dataset) -> str:
 
 
 def described(dataset: Dataset) -> dict[str, str]:
-    """Return what must not change when a dataset is reopened: items, dims, preprocess, fingerprint."""
+    """Return the parts that reopening a dataset must not change: items, dims, preprocess, fingerprint."""
     return {
         "items": content_of(dataset),
         "dims": json.dumps(dict(dataset.dims), default=str),

@@ -26,14 +26,14 @@ __all__ = ["card", "exporter_of", "models", "provided_here", "synthetic", "write
 
 
 def write_models(case: Case, folder: Path) -> None:
-    """Write each of the kit's models to a file, in a different order than the checks, to reveal counters."""
+    """Write each of the kit's models to a file, in a different order than the checks, to detect counters."""
     exporter = exporter_of(case)
     for number, model in reversed([*enumerate(models(case))]):
         (folder / str(number)).write_bytes(write(case, exporter, model))
 
 
 def write(case: Case, exporter: Exporter, model: Exportable) -> bytes:
-    """Return the bytes of an exporter. Raises AssertionError if writing fails, or changes the model."""
+    """Return the bytes that an exporter writes. Raises AssertionError if it fails or changes the model."""
     before = settings()
     try:
         content, changed = provided_here(case, "exporting", "write")(exporter, model)
@@ -62,7 +62,7 @@ def exporter_of(case: Case) -> Exporter:
     assert isinstance(made, Exporter), message(
         expected="a zoo.interfaces.Exporter",
         got=type(made).__name__,
-        usually="a class that does not subclass it",
+        usually="a class that does not subclass Exporter",
     )
     return made
 
@@ -104,7 +104,7 @@ def provided_here(case: Case, module: str, name: str) -> Any:
 
 
 def card() -> Card:
-    """Return the card of both models."""
+    """Return the card that both models share."""
     return made_up_card("kit", arguments={}, preprocess={"classes": ["a", "b", "c", "d", "é"]})
 
 

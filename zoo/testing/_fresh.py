@@ -154,7 +154,7 @@ def _spec(request: dict[str, Any], kind: Kind) -> Any:
 
 
 def _help(request: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """Return why the help of each command of a plugin fails without torch, and its output."""
+    """Return the reason why each command's help fails without torch, or an empty string, and its output."""
     if not request["where"].endswith(".py"):  # a plugin of one file holds its model, and so may import torch
         _without_torch()
     answers: dict[str, tuple[str, str]] = {}

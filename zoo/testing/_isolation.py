@@ -1,7 +1,7 @@
 """Check a plugin in a separate process.
 
-A check fails if it hangs, uses too much memory or ends the process, and the others still run. This does not
-protect against a malicious plugin, which could change the checks themselves.
+A check fails if it hangs, uses too much memory or ends the process, and the other checks still run. This does
+not protect against a malicious plugin, which could change the checks themselves.
 """
 
 from __future__ import annotations
@@ -78,9 +78,9 @@ def _failed(target: str, checking: Message | None, why: str) -> Outcome:
     if (expected := checking.get("expected")) is not None:
         return Outcome(**about, outcome="xfailed", reason=expected)
     reason = message(
-        expected="an answer from the process that runs the checks",
+        expected="a response from the process that runs the checks",
         got=why,
-        usually="a model or data too large for the kit (check a smaller version), or an endless loop"
+        usually="a model or data too large for the kit (check a smaller version), or an infinite loop"
         if why.startswith(("more than", "no answer"))
         else "os._exit, or a crash in compiled code",
     )
@@ -138,7 +138,7 @@ def _read(process: subprocess.Popen[bytes], descriptor: int) -> Iterator[Message
             seconds = _SECONDS_OF_WEIGHTS if found.get("kind") == "weights" else SECONDS
             yield found
         elif time.monotonic() - since > seconds:
-            raise _Stopped(f"no answer for {seconds:.0f} s")
+            raise _Stopped(f"no response for {seconds:.0f} s")
         elif _memory_of(process.pid) > MOST_BYTES:
             raise _Stopped(f"more than {MOST_BYTES / 2**30:.0f} GiB of memory")
         elif select.select([descriptor], [], [], _POLL)[0]:
@@ -186,4 +186,4 @@ def _noticed(printed: IO[bytes]) -> Iterator[Message]:
     lines = _lines_of(printed)
     if lines:
         count = "several lines were" if len(lines) > 1 else "a line was"
-        yield {"what": "notice", "text": f"while it was checked, {count} printed: {lines[0].strip():.200}"}
+        yield {"what": "notice", "text": f"during the checks, {count} printed: {lines[0].strip():.200}"}

@@ -123,7 +123,7 @@ def require_unchanged(case: Case, inputs: Tensor, mode: str) -> None:
 
 @contextlib.contextmanager
 def drawing_from(seed: int) -> Generator[None]:
-    """Seed the CPU's generator, and afterwards restore it and torch's settings."""
+    """Seed the CPU's generator; restore it and torch's settings on exit."""
     with torch.random.fork_rng(devices=[]), settings_kept():
         torch.default_generator.manual_seed(seed)
         yield
@@ -131,7 +131,7 @@ def drawing_from(seed: int) -> Generator[None]:
 
 @contextlib.contextmanager
 def all_drawing_from(seed: int) -> Generator[None]:
-    """Seed the generators of torch, NumPy and `random`, and restore them afterwards."""
+    """Seed the generators of torch, NumPy and `random`, and restore them on exit."""
     states = random.getstate(), np.random.get_state()
     random.seed(seed)
     np.random.seed(seed)
@@ -166,7 +166,7 @@ def larger_images(case: Case) -> str:
         with contextlib.suppress(Exception):
             forward(case, build(case, dataset=dataset).eval(), images)
             return (
-                f"images that are too small: it reads {size}×{size} images; set the spec's `smallest_image`"
+                f"images that are too small: the model needs {size}×{size}; set the spec's `smallest_image`"
             )
     return ""
 
@@ -190,7 +190,7 @@ def model_for(registry: Registry, task: TaskSpec, dims: Mapping[str, int]) -> nn
         if entry.plugin.ours or entry.spec.task == task.name
     ]
     if not fitting:
-        raise Skip(f"no architecture here is for {task.name}")
+        raise Skip(f"no available architecture is for {task.name}")
     _, entry = min(fitting, key=lambda pair: pair[0])
     try:
         return build_model(entry, model_arguments(entry, task, dims, {}), seed=0)

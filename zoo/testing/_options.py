@@ -19,7 +19,7 @@ def without_values(names: Iterable[str]) -> Skip:
 
 
 def without_extra(spec: CommandSpec | ExporterSpec, error: SpecError) -> Skip:
-    """Return the reason to skip a target that cannot be imported, with the extra that would help."""
+    """Return the reason to skip a target that cannot be imported, with the extra that would install it."""
     why = f"; the extra {spec.extra} installs it" if isinstance(error, MissingModule) and spec.extra else ""
     return Skip(f"{error}{why}")
 
@@ -47,7 +47,7 @@ def require_types(case: Case, *, ignored: Container[str] = ()) -> None:
         assert name in types, message(
             expected=f"a type for the option {name}",
             got=f"none{unresolved}",
-            usually="a missing annotation, or one imported under TYPE_CHECKING only",
+            usually="a missing annotation, or one imported only under TYPE_CHECKING",
         )
         if option.required:
             continue
@@ -55,7 +55,7 @@ def require_types(case: Case, *, ignored: Container[str] = ()) -> None:
             convert(option.default, types[name], what=name)
         except (OptionError, TypeError) as error:
             raise Failure(
-                expected=f"a default of {name} that has its type and is JSON data",
+                expected=f"a default for {name} that has its type and is JSON data",
                 got=f"{option.default!r} ({first_line(error)})",
                 usually="None, which the type does not allow, or a class or function as an option",
             ) from error

@@ -24,7 +24,7 @@ class Outcome:
         name: `<entry>-<check>`, such as `lstm-causal`.
         reason: reason that it was skipped, failed or warned; empty if it passed.
         entry: the entry's full name, or the plugin's name.
-        cause: the full name of the failed check for which this one was skipped, if any.
+        cause: the full name of the failed check because of which this check was skipped, if any.
     """
 
     name: str
@@ -58,7 +58,7 @@ def left_out(outcomes: list[Outcome]) -> list[str]:
 
 
 def in_words(outcomes: list[Outcome]) -> str:
-    """Return the counts as text, such as `30 ran, 0 skipped, 1 failed`; rare outcomes only if any."""
+    """Return the counts as text, such as `30 ran, 0 skipped, 1 failed`; rare outcomes are omitted at 0."""
     counted = counts(outcomes)
     rare = ("xfailed", "warned")
     return ", ".join(f"{count} {word}" for word, count in counted.items() if count or word not in rare)
@@ -88,10 +88,11 @@ def in_lines(outcomes: list[Outcome]) -> list[tuple[str, str]]:
 
 
 def shortfall(outcomes: list[Outcome]) -> list[str]:
-    """Return a message where fewer checks ran than a kind requires, so skipping never looks like passing.
+    """Return a message for each entry that ran too few checks, so that skipping never looks like passing.
 
     Every entry must run all checks of its kind, except those that depend on an expected failure. An entry
-    that cannot be opened here may run none, as long as another one of its kind in the plugin runs.
+    that cannot be opened here need not run any check, as long as checks run for another entry of its kind in
+    the plugin.
     """
     messages: list[str] = []
     for plugin in dict.fromkeys(outcome.plugin for outcome in outcomes):

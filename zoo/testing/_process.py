@@ -84,7 +84,7 @@ _SETTINGS: Mapping[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
         ),
         _set_deterministic,
     ),
-    "torch's choice of cuDNN's algorithms": (lambda: (cudnn.benchmark, cudnn.deterministic), _set_cudnn),
+    "torch's choice of cuDNN algorithms": (lambda: (cudnn.benchmark, cudnn.deterministic), _set_cudnn),
     "torch's float32 matmul precision": (
         torch.get_float32_matmul_precision,
         torch.set_float32_matmul_precision,
@@ -132,7 +132,7 @@ def snapshot() -> dict[str, Any]:
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """Return the names of differing parts, with the variables if it is the environment."""
+    """Return the names of differing parts, with the variables if the environment differs."""
     changed = [name for name in before if before[name] != after[name]]
     variables = sorted(key for key, _ in before["the environment"].items() ^ after["the environment"].items())
     environment = f"the environment ({', '.join(dict.fromkeys(variables))})"
@@ -141,7 +141,7 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 
 @contextlib.contextmanager
 def starting_nothing() -> Generator[list[str]]:
-    """Collect Python's audit events for started processes in the body; there should be none."""
+    """Collect Python's audit events for processes started in the `with` block; there should be none."""
     _audit()
     _collecting.append([])
     try:

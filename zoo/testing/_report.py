@@ -24,7 +24,7 @@ _FORMATS = (".md", ".json")
 def require_format(path: Path) -> None:
     """Raise OptionError unless reports can have this suffix, and OutputError if the folder does not exist."""
     if path.suffix not in _FORMATS:
-        raise OptionError(f"a report must end in {' or '.join(_FORMATS)} (got {path.name!r})")
+        raise OptionError(f"a report's name must end in {' or '.join(_FORMATS)} (got {path.name!r})")
     if not path.parent.is_dir():
         raise OutputError(f"{path.name} cannot be written: there is no folder {path.parent}")
 
@@ -65,7 +65,7 @@ def _markdown(facts: Mapping[str, Any], outcomes: list[Outcome]) -> str:
     )
     versions = (f"{name} {number}" for name, number in facts["versions"].items())
     parts = [
-        f"# The contract kit on {facts['target']}\n",
+        f"# Contract kit report for {facts['target']}\n",
         "; ".join([f"{result}: {in_words(outcomes)}", *facts["shortfall"]]) + "\n",
         f"Checked: {', '.join(plugins)}, with {', '.join(versions)}.\n",
     ]

@@ -130,7 +130,7 @@ _OURS: tuple[tuple[str, Callable[[Mapping[str, int]], nn.Module], Mapping[str, s
 
 
 def specimens(case: Case) -> list[Specimen]:
-    """Return the models that fit an analyzer's tasks and needs. Raises Skip if there are none."""
+    """Return the models that match an analyzer's tasks and needs. Raises Skip if there are none."""
     fitting = [
         _specimen(case, name, landmarks, lambda dims, seed, make=make: _seeded(partial(make, dims), seed))
         for own, make, landmarks in _OURS
@@ -155,7 +155,7 @@ def specimens(case: Case) -> list[Specimen]:
 
 
 def _architectures(case: Case) -> list[Entry[ArchitectureSpec]]:
-    """Return the plugin's architectures that fit its analyzer, or else those of the task's plugin."""
+    """Return the architectures that match the analyzer: the plugin's or, if none do, the task's plugin's."""
     owners = [entry.plugin for entry in case.registry.entries("task") if entry.spec.name in case.spec.tasks]
     for plugin in (case.plugin, *owners):
         found = [
@@ -206,7 +206,7 @@ def analyze(
     assert isinstance(analyzer, Analyzer), message(
         expected="a zoo.interfaces.Analyzer",
         got=type(analyzer).__name__,
-        usually="a class that does not subclass it",
+        usually="a class that does not subclass Analyzer",
     )
     subject = Subject(
         task=specimen.task.name,

@@ -148,7 +148,7 @@ class Suite:
 
 
 def _result(error: BaseException | None, expected: str | None) -> tuple[Result, str, str]:
-    """Return a check's status, the reason, and the failed check for which it was skipped, if any.
+    """Return a check's status, the reason, and the failed check because of which it was skipped, if any.
 
     Args:
         error: error that the check raised; None if it raised none.
@@ -165,7 +165,7 @@ def _result(error: BaseException | None, expected: str | None) -> tuple[Result, 
 
 @contextlib.contextmanager
 def _torch_kept() -> Generator[None]:
-    """Restore torch's settings after a check, and use one thread meanwhile.
+    """Restore torch's settings after a check, and use one thread during the check.
 
     On tiny tensors, threads only wait for each other.
     """
@@ -193,7 +193,7 @@ def _enabled(registry: Registry, name: str) -> Plugin:
 def _chosen(
     registry: Registry, plugin: Plugin, pattern: str
 ) -> tuple[list[Entry[Any]], dict[str, Recipe], dict[str, WeightsSpec]]:
-    """Return the entries, recipes and weights of a plugin that match. Raises UnknownName if none do."""
+    """Return the entries, recipes and weights of a plugin that match. Raises UnknownName if none match."""
 
     def matches(name: str) -> bool:
         return fnmatch.fnmatchcase(name.removeprefix(f"{plugin.name}/"), pattern or "*")

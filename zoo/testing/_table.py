@@ -1,4 +1,4 @@
-"""The table of checks: what a plugin promises, and which checks depend on which."""
+"""The table of checks: the promises of a plugin, and the dependencies between checks."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ BATCH = 4
 
 
 def training(case: Case, task: Task | None = None, /, **which: Any) -> list[Batch]:
-    """Return training batches of the tiny dataset, of a few items or streams: all, or those in `which`."""
+    """Return training batches of the tiny dataset, each of a few items or streams: all, or only `which`."""
     config = case.registry.default_config(case.spec.name).replace({"batch_size": BATCH})
     which = {"seed": 0, "epoch": 0, **which}
     return [*(task or case.task).train_batches(case.tiny(), config, **which)]

@@ -132,9 +132,8 @@ def _require_answer(specimen: Specimen, targets: Classes, analysis: Analysis) ->
 def maps_are_of_their_images(case: Case) -> None:
     """An image's map resembles the map of the image alone, and does not depend on the rest of the batch.
 
-    The map of the image alone need not be equal, since noise may be drawn for a whole batch: scaled to its
-    maximum, it must be closer to the map of this image in the batch than to the map of another
-    image.
+    The map of the image alone need not be equal, since noise may be drawn for a whole batch: divided by its
+    maximum, it must be closer to the map of this image in the batch than to the map of another image.
     """
     for specimen in specimens(case):
         batches = specimen.batches()
@@ -242,7 +241,7 @@ def deterministic(case: Case) -> None:
 
 
 def sensitive_to_class(case: Case) -> None:
-    """Maps of different classes differ, unless the spec says that it `ignores` the class."""
+    """Maps of different classes differ, unless the spec's `ignores` lists the class."""
     ignores = "class" in case.spec.ignores
     for specimen in specimens(case):
         one, other = (analyze(case, specimen, classes=(number,)).maps for number in (1, 4))
@@ -251,17 +250,17 @@ def sensitive_to_class(case: Case) -> None:
         assert ignores or not torch.equal(one, other), message(
             expected="a different map for a different class",
             got="the same map",
-            usually='one map for all classes; if that is intended, set `ignores=("class",)` in the spec',
+            usually='one map for all classes; if this is intended, set `ignores=("class",)` in the spec',
         )
         assert not ignores or torch.allclose(one, other), message(
-            expected="the same map for every class, since the spec says that it ignores the class",
+            expected="the same map for every class, since the spec's `ignores` lists the class",
             got="another map",
             usually="`ignores` copied from another spec",
         )
 
 
 def sensitive_to_weights(case: Case) -> None:
-    """Analyses of different weights differ, unless the spec says that it `ignores` weights."""
+    """Analyses of different weights differ, unless the spec's `ignores` lists weights."""
     ignores = "weights" in case.spec.ignores
     for specimen in specimens(case):
         one, other = analyze(case, specimen), analyze(case, specimen, specimen.make(1))
@@ -272,7 +271,7 @@ def sensitive_to_weights(case: Case) -> None:
             usually="a method that depends on the input alone, like an edge detector (Adebayo et al. 2018)",
         )
         assert not ignores or not differing, message(
-            expected="the same analysis for any weights, since the spec says that it ignores them",
+            expected="the same analysis for any weights, since the spec's `ignores` lists weights",
             got=f"different values in {', '.join(differing)}",
             usually="`ignores` copied from another spec",
         )
@@ -290,7 +289,7 @@ def follows_its_reference(case: Case) -> None:
 
 
 def declares_its_needs(case: Case) -> None:
-    """The landmarks that the spec `needs` suffice; for `a|b`, either one suffices."""
+    """The landmarks in the spec's `needs` suffice; for `a|b`, either landmark suffices."""
     for specimen in specimens(case):
         for chosen in itertools.product(*(need.split("|") for need in case.spec.needs)):
             if not specimen.landmarks.keys() >= {*chosen}:
@@ -316,7 +315,7 @@ def refuses_what_it_lacks(case: Case) -> None:
         raise Failure(
             expected=f"an error for a model without {' and '.join(case.spec.needs)}",
             got="an analysis",
-            usually="`landmarks.get()` with a guess instead of `landmarks[...]`, or an unused one in `needs`",
+            usually="`landmarks.get()` instead of `landmarks[...]`, or an unused landmark in `needs`",
         )
 
 

@@ -25,7 +25,7 @@ from zoo.testing._process import as_found, put_back
 
 
 def builds(case: Case) -> None:
-    """The preset builds from the task's dims and the spec's config, with JSON data as keyword arguments."""
+    """The preset can be built from the task's dims and the spec's config, with JSON keyword arguments."""
     assert case.entry is not None
     try:
         built_with = arguments(case)
@@ -72,7 +72,8 @@ def options_are_typed(case: Case) -> None:
 def refuses_bad_options(case: Case) -> None:
     """An invalid option value is rejected with a message when the model is built, not when it runs.
 
-    Every number is set to -1 and every string to an unknown word. A model that works with them also passes.
+    Every number is set to -1 and every string to an unknown word. A model that works with these values also
+    passes.
     """
     assert case.entry is not None
     task, dims = case.registry.task(case.spec.task), case.tiny().dims
@@ -127,7 +128,7 @@ def same_seed_same_weights(case: Case) -> None:
     assert not differing, message(
         expected="equal weights from equal seeds",
         got=f"different values in {', '.join(differing[:3])}",
-        usually="initial values from NumPy, `random` or a private generator; use torch's default one",
+        usually="initial values from NumPy, `random` or a private generator; use torch's default",
     )
 
 
@@ -147,5 +148,5 @@ def builds_on_meta(case: Case) -> None:
     assert not real, message(
         expected="only meta tensors",
         got=f"values in {', '.join(real[:3])}",
-        usually="a hard-coded device, or a tensor made from numpy",
+        usually="a hard-coded device, or a tensor made from NumPy",
     )

@@ -81,9 +81,9 @@ def weights_are_intact(case: Case) -> None:
                 usually="a file that was trained again, or that the build omits from the package",
             ) from error
         assert size == spec.bytes, message(
-            expected=f"{spec.bytes:,} bytes as the weights {name} state",
+            expected=f"{spec.bytes:,} bytes for the weights {name} state",
             got=f"{size:,}",
-            usually="the size of another file",
+            usually="the size of a different file",
         )
     _skip_if(absent)
 
@@ -116,12 +116,12 @@ def weights_fit_their_recipe(case: Case) -> None:
             assert held == ([*said] if isinstance(said, tuple) else said), message(
                 expected=f"weights {name} with {what} {said}, as stated by {spec.recipe} and their spec",
                 got=f"{held}",
-                usually="the file of another run, or a recipe that was changed after it was trained",
+                usually="the file of a different run, or a recipe that was changed after it was trained",
             )
         assert spec.by_seed == card.by_seed, message(
             expected=f"weights {name} with the by_seed of their card",
             got=f"{spec.by_seed} in the spec, but {card.by_seed} in the card",
-            usually="the file of another run",
+            usually="the file of a different run",
         )
     _skip_if(absent)
 
@@ -144,7 +144,7 @@ def _compared(registry: Registry, recipe: Recipe, card: Card) -> Iterator[tuple[
 
 
 def weights_score_as_claimed(case: Case) -> None:
-    """Every claimed metric whose data is available is reproduced to 0.1 % or four decimals."""
+    """Every claimed metric whose data is available is reproduced to 0.1% or four decimals."""
     absent: list[str] = []
     for name, spec, path in _at_hand(case, absent):
         try:
@@ -156,17 +156,18 @@ def weights_score_as_claimed(case: Case) -> None:
             for metric, value in claimed.items():
                 got = measured[split].get(metric, math.nan)
                 assert math.isclose(got, value, rel_tol=_TOLERANCE, abs_tol=_ROUNDED), message(
-                    expected=f"{split} {metric} {value:.6g} of the weights {name}, as claimed",
+                    expected=f"{split} {metric} {value:.6g} for the weights {name}, as claimed",
                     got=f"{got:.6g}" if got == got else f"no such metric, but {', '.join(measured[split])}",
-                    usually="figures of another run or split; `zoo eval` measures them",
+                    usually="figures from a different run or split; `zoo eval` measures them",
                 )
     _skip_if(absent)
 
 
 def _measured(case: Case, path: Path, splits: Iterable[str]) -> dict[str, dict[str, float]]:
-    """Return the metrics of a file on splits of its own data. Raises DataError if that is missing.
+    """Return the metrics of a file on splits of its own data.
 
-    The data stays open for the next file, which is usually trained on it too.
+    Raises DataError if the data is missing. The data stays open for the next file, which usually was trained
+    on the same data.
     """
     from zoo.data.opening import open_fed
     from zoo.evaluation.measure import measure

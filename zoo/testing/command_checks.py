@@ -56,7 +56,7 @@ def takes_json_and_quiet(case: Case) -> None:
 
 
 def refuses_missing_weights(case: Case) -> None:
-    """A command with a WEIGHTS argument raises a ZooError if the file is missing, and lets zoo print it.
+    """A command with a WEIGHTS argument raises a ZooError for a missing file, and lets zoo print the error.
 
     With --json, it prints nothing on stdout before the error.
     """
@@ -65,7 +65,7 @@ def refuses_missing_weights(case: Case) -> None:
             continue
         ended = _ended(name, leaf)
         assert not ended, message(
-            expected=f"a ZooError from `{name} {_MISSING}`, as there is no such file",
+            expected=f"a ZooError from `{name} {_MISSING}`, since the file does not exist",
             got=ended,
             usually="a file opened without `session.load`, an error printed by the command, or output of a "
             "library",
@@ -125,7 +125,7 @@ def _ended(name: str, command: click.Command) -> str:
 
 @contextlib.contextmanager
 def _descriptor_of_stdout(found: io.StringIO) -> Generator[None]:
-    """Collect output to stdout that bypasses `sys.stdout`, such as that of compiled code."""
+    """Collect output to stdout that bypasses `sys.stdout`, such as output of compiled code."""
     kept = os.dup(1)
     with tempfile.TemporaryFile() as file:
         os.dup2(file.fileno(), 1)

@@ -26,7 +26,7 @@ _IMAGES = {"size", "mean", "std"}
 
 
 def labels_in_range(case: Case) -> None:
-    """Every label is an integer from 0 to the number of classes minus 1; or 0 or 1 for each of the classes.
+    """Every label is an integer from 0 to the number of classes minus 1; or one 0 or 1 for each class.
 
     Pixel labels in a batch may also be -1, for unknown.
     """
@@ -83,8 +83,8 @@ def _require_all_classes(case: Case, known: Mapping[Split, tuple[Tensor, Tensor]
 def _warn_of_strange_labels(known: Mapping[Split, tuple[Tensor, Tensor]]) -> None:
     """Raise Warned if nearest-class prediction works for training items, but not for a held-out split.
 
-    The nearest class is the one with the nearest mean. If this predicts training items poorly, as for hard or
-    randomly labeled data, there is no warning.
+    The nearest class is the one with the nearest mean. If the nearest class predicts training items poorly,
+    as for hard or randomly labeled data, there is no warning.
     """
     items, labels = known.get("train", (torch.empty(0), torch.empty(0)))
     half = len(items) // 2
@@ -133,8 +133,8 @@ def _require_zeros_and_ones(dataset: Dataset, classes: int) -> None:
 def splits_differ(case: Case) -> None:
     """Held-out data is not in the training data.
 
-    Of sampled images and similar items, at most 1 % may be, since real collections contain a few duplicates.
-    For text, the validation and test splits differ, and neither is a part of the training split.
+    At most 1% of sampled images and similar items may be in both, since real collections contain a few
+    duplicates. For text, the validation and test splits differ, and neither is a part of the training split.
     """
     dataset = dataset_of(case)
     texts = isinstance(case.task, CarriesState)
@@ -150,7 +150,7 @@ def splits_differ(case: Case) -> None:
             got=shared,
             usually="the same file for both, or overlapping split boundaries"
             if equal
-            else "copies that were compressed, resized or slightly changed, or frames of one video",
+            else "copies that were compressed, resized or slightly changed, or frames of the same video",
         )
 
 
@@ -173,9 +173,9 @@ def _usual_distance(items: Tensor) -> tuple[float, float]:
 
 
 def _alike_items(one: Tensor, other: Tensor, usual: float, share: float) -> tuple[str, bool]:
-    """Describe what one split shares with another, and whether it is identical; empty if nothing is shared.
+    """Describe the overlap of two splits, and whether most of it is identical; empty if there is none.
 
-    Items within a fifth of the median distance are alike; they are reported if they are more than 1 % of the
+    Items within a fifth of the median distance are alike. They are reported if they are more than 1% of the
     items, and more than within the training split.
     """
     if not one.numel() or not other.numel():
@@ -188,7 +188,7 @@ def _alike_items(one: Tensor, other: Tensor, usual: float, share: float) -> tupl
 
 
 def _alike_texts(one: Tensor, other: Tensor) -> str:
-    """Describe what one split shares with another; empty if nothing is shared."""
+    """Describe the overlap of two text splits; empty if there is no overlap."""
     if len(one) < 32 or len(other) < 32:
         return ""
     length, count = min(32, len(other) // 3), 20
@@ -283,10 +283,10 @@ def _feeds_images(case: Case, dataset: Dataset) -> None:
 
 
 def _require_own_statistics(dataset: Dataset) -> None:
-    """Raise AssertionError if `mean` and `std` are far from those of the training images.
+    """Raise AssertionError if `mean` and `std` are far from the training images' values.
 
-    A mean of 0 with a std of 1 leaves pixels in 0 to 1, and 0.5 for both scales them to -1 to 1; these are
-    allowed.
+    A mean of 0 with a std of 1 leaves pixels in 0 to 1, and 0.5 for both scales them to -1 to 1; both
+    settings are allowed.
     """
     pixels = torch.stack([item for item, _ in sample(dataset.split("train"), 200)]) / 255
     mean, std = pixels.mean((0, 2, 3)), pixels.std((0, 2, 3))
@@ -322,14 +322,14 @@ def _feeds_text(preprocess: Mapping[str, Any]) -> None:
     )
     capitals = [token for token in vocabulary[specials:] if preprocess["lower"] and token != token.lower()]
     assert not capitals, message(
-        expected="a lower-case vocabulary, since `lower` is true",
+        expected="a lowercase vocabulary, since `lower` is true",
         got=str(capitals[:3]),
-        usually="`lower` set for a text that was not converted to lower case",
+        usually="`lower` set for a text that was not converted to lowercase",
     )
 
 
 def text_decodes(case: Case) -> None:
-    """Tokens decode to text with the vocabulary, and that text encodes to the same tokens."""
+    """Tokens decode to text with the vocabulary, and the text encodes to the same tokens."""
     dataset = dataset_of(case)
     vocabulary = Vocabulary(dataset.preprocess)
     tokens = dataset.split("train")[:1_000].tolist()

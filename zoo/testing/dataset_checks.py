@@ -45,7 +45,7 @@ def reads_by_typed_options(case: Case) -> None:
 
 
 def cards_name_no_files(case: Case) -> None:
-    """The options in `card_options`, which weights files may set, exist, and none of them is a file path."""
+    """The options in `card_options`, which weights files may set, exist and are not file paths."""
     assert case.entry is not None
     known = declared(case.entry.load())
     for name in case.entry.spec.card_options:
@@ -56,7 +56,7 @@ def cards_name_no_files(case: Case) -> None:
         )
         assert not reads_what_it_is_given(case, name, known[name].type), message(
             expected=f"no file opened because of {name}, which weights files may set",
-            got="an attempt to open the file that it names",
+            got="an attempt to open the file that the option names",
             usually="an option for a path; leave it out of card_options, so that only the user can set it",
         )
 
@@ -77,7 +77,7 @@ def dims_are_declared(case: Case) -> None:
 
 
 def has_three_splits(case: Case) -> None:
-    """There are train, val and test splits; splits that the data lacks are empty."""
+    """There are train, val and test splits; missing splits are empty."""
     require_splits(dataset_of(case))
 
 
@@ -98,7 +98,7 @@ def items_fit_dims(case: Case) -> None:
                 got=str(got),
                 usually="images already scaled to floats, or with channels last"
                 if wanted[0] == torch.uint8
-                else "numbers in a different precision, such as NumPy's float64, or too many or too few",
+                else "numbers in a different precision, such as float64, or too many or too few numbers",
             )
     assert len(dataset.split("train")), message(
         expected="items to train on", got="an empty train split", usually="a wrong split boundary"
@@ -248,7 +248,7 @@ def fingerprint_follows_the_data(case: Case) -> None:
     """Different data has a different fingerprint, whether an item, a label or their order differs.
 
     The first three integer options are each changed by 1, and if the dataset reads files, the files are
-    altered in ways with which it still opens.
+    altered in ways that let it still open.
     """
     dataset = dataset_of(case)
     for name, other in other_openings(case, most=3):
@@ -326,7 +326,7 @@ def trains_a_model(case: Case) -> None:
     except Exception as error:
         loss, got = torch.tensor(math.nan), cause(error)
     assert loss.isfinite(), message(
-        expected="a step of training on the first batch, with a finite loss",
+        expected="a training step on the first batch, with a finite loss",
         got=got,
-        usually="labels whose type or shape is not the task's, such as floats or (1,)",
+        usually="labels of the wrong type or shape for the task, such as floats or (1,)",
     )

@@ -44,7 +44,7 @@ def trains_on_each_item_once(case: Case) -> None:
 
 
 def shuffles_each_epoch(case: Case) -> None:
-    """A different epoch or seed has a different order. Sequences may be read from start to end."""
+    """A different epoch or seed has a different order. Sequences may always be read from start to end."""
     if isinstance(case.task, CarriesState):
         return
     first = items_of(training(case))
@@ -70,7 +70,7 @@ def trains_as_it_evaluates(case: Case) -> None:
         (mean, spread), (wanted, usual) = map(_level, (ours, theirs))
         alike = abs(mean - wanted) <= usual / 2 and usual / 1.5 <= spread <= usual * 1.5
         assert alike, message(
-            expected=f"training {what} as in evaluation, of mean {wanted:.3g} and deviation {usual:.3g}",
+            expected=f"training {what} as in evaluation, with mean {wanted:.3g} and deviation {usual:.3g}",
             got=f"mean {mean:.3g} and deviation {spread:.3g}",
             usually="a scale or a normalization that only one of train_batches() and batches_of() applies",
         )
@@ -93,5 +93,5 @@ def keeps_no_state(case: Case) -> None:
     assert not wrong, message(
         expected="the same batches and metrics from a used task as from a fresh one",
         got=f"different {' and '.join(wrong)}",
-        usually="state on `self` or in the module; each method is a function of its arguments",
+        usually="state on `self` or in the module; each method must be a function of its arguments",
     )

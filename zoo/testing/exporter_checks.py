@@ -72,7 +72,7 @@ def _cause_of_no_answer(error: Exception, found: Mapping[int, Arrays]) -> str:
     if " should return " in first_line(error):
         return "outputs whose names, types or shapes are not those of the signature"
     return (
-        "a `start`, or a reader, that needs what `write` kept in memory or in another file; it runs in a new "
+        "a `start` or reader that needs data `write` kept in memory or in another file; it runs in a new "
         "process with only the content"
     )
 
@@ -91,11 +91,11 @@ def _cause_of_difference(
     largest = max(float(np.abs(array).max()) for array in wanted[size].values())
     if _distance(wanted[size], found[size]) <= _SMALL * largest:
         return "arithmetic in lower precision, or a changed weight"
-    return "weights that are not the model's, or a layer written as a different layer"
+    return "weights of a different model, or a layer written as a different layer"
 
 
 def equal_models_equal_files(case: Case) -> None:
-    """Equal models produce equal bytes in any process, and these contain no path from this machine."""
+    """Equal models produce equal bytes in any process, and the bytes contain no path from this machine."""
     places = [Path.cwd(), Path.home(), sys.prefix, tempfile.gettempdir(), Path(torch.__file__).parents[1]]
     for one in _written(case):
         found = [place for place in map(str, places) if len(place) > 1 and place.encode() in one]
@@ -156,7 +156,7 @@ def reads_without_torch(case: Case) -> None:
     assert "error" not in read, message(
         expected="a reader that works without torch",
         got=read.get("error", ""),
-        usually="`import torch` at the top of the reader's module, or no Exported",
+        usually="`import torch` at the top of the reader's module, or no returned Exported",
     )
     ours = json.loads(json.dumps({"card": card().to_dict(), "signature": asdict(model.signature)}))
     differing = [key for key, value in ours.items() if read[key] != value]

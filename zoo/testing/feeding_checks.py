@@ -1,4 +1,4 @@
-"""Checks of what a task accepts: a card, data for the card's model, and the user's own inputs."""
+"""Checks of the inputs that a task accepts: a card, data for the card's model, and the user's own inputs."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def reads_its_items(case: Case) -> None:
                 usually="scaling, reordering or resizing in the reader; leave it to prepare()",
             )
             return
-    raise Skip("its reader does not accept any input that the kit can generate: a PNG, a string, an array")
+    raise Skip("its reader does not accept any input that the kit can generate: a PNG, a string or an array")
 
 
 def _sources(case: Case, item: NDArray[Any], folder: Path) -> Iterator[tuple[str, Any]]:

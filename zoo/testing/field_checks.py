@@ -41,7 +41,7 @@ def uses_its_fields(case: Case) -> None:
     assert not account.startswith(_REFUSED), message(
         expected="batches and steps with the usual training options",
         got=account.removeprefix(_REFUSED),
-        usually="a step() that was only tested without its `config`",
+        usually="a step() that was tested only without its `config`",
     )
     other: TrainConfig | None = None
     for field in fields:

@@ -12,7 +12,7 @@ __all__ = ["find_weights"]
 
 
 def find_weights(registry: Registry, name: str | Path) -> Path:
-    """Return the file that a name refers to; the sha256 of a published one is checked.
+    """Return the file that a name refers to; the sha256 of a published file is checked.
 
     Raises the errors of `locate_weights`, and DataError if a published file is damaged.
     """

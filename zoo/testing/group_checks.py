@@ -9,10 +9,10 @@ from zoo.testing._case import Case, message
 
 
 def fields_are_described(case: Case) -> None:
-    """Each field has a help text, which `zoo train --help` shows."""
+    """Each field has help text, which `zoo train --help` shows."""
     silent = [name for name, field in fields_of(case.spec.fields).items() if not field.help]
     assert not silent, message(
-        expected='a help text for each field: `name: type = option(default, "help")`',
+        expected='help text for each field: `name: type = option(default, "help")`',
         got=f"none for {', '.join(silent)}",
         usually="a field that was added later",
     )
@@ -28,7 +28,7 @@ def fields_can_be_typed(case: Case) -> None:
         except OptionError as error:
             problem = str(error)
         assert not problem, message(
-            expected=f"{name} to be a number, a switch, a choice, a string, or a list of them",
+            expected=f"{name} to be a number, a switch, a choice, a string, or a list of these",
             got=problem,
             usually="a type that cannot be written on the command line or in TOML",
         )

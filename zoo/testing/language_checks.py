@@ -1,4 +1,4 @@
-"""Checks of what a language model sees, carries from batch to batch, and adds to the loss."""
+"""Checks of a language model's context, of its state between batches, and of its penalty."""
 
 from __future__ import annotations
 
@@ -149,8 +149,7 @@ def state_can_be_saved(case: Case) -> None:
             twin = restored(case, state, folder)
     except Exception as error:
         raise Failure(
-            expected="a state that a checkpoint can hold: tensors, numbers, and tuples, lists and dicts "
-            "of them",
+            expected="a state for a checkpoint: tensors, numbers, and tuples, lists and dicts of these",
             got=_foreign_part(state.carried, "state") or cause(error),
             usually="a custom class as the state; return its tensors",
         ) from error
@@ -178,7 +177,7 @@ def _equal(one: nn.Module, other: nn.Module) -> bool:
 
 
 def _foreign_part(state: Any, name: str) -> str:
-    """Return the first part of a state that a checkpoint cannot hold, and its place; empty if none."""
+    """Return the first part of a state that a checkpoint cannot store, and its place; empty if none."""
     if state is None or isinstance(state, Tensor | bool | int | float | str):
         return ""
     if isinstance(state, Mapping):
@@ -191,7 +190,7 @@ def _foreign_part(state: Any, name: str) -> str:
 
 
 def penalty_trains(case: Case) -> None:
-    """If training mode returns a penalty, it is a finite scalar with a gradient."""
+    """If the model returns a penalty in training mode, it is a finite scalar with a gradient."""
     with drawing_from(0):
         _, _, *rest = build(case)(random_inputs(case, 2))
     for penalty in rest[:1]:

@@ -37,7 +37,7 @@ class _Outputs(nn.Module):
 
 
 def counts_its_items(case: Case) -> None:
-    """The count is the number of items, and a split repeated twice has the metrics of the split."""
+    """The count is the number of items, and a split repeated twice has the same metrics as the split."""
     task, preprocess = case.task, case.tiny().preprocess
     sums, count = summed(case, task)
     unit = task.processor.unit(preprocess)
@@ -58,7 +58,7 @@ def counts_its_items(case: Case) -> None:
 
 
 def better_outputs_score_better(case: Case) -> None:
-    """Correct outputs score better than outputs of other items on each metric, and no metric is constant."""
+    """Correct outputs score better than outputs for other items on each metric, and no metric is constant."""
     batch, right, *wrong = _outputs(case)
     best, exchanged, *others = (_metrics(case, batch, outputs) for outputs in (right, *wrong))
     for name, value in best.items():
@@ -88,9 +88,9 @@ def baseline_is_plausible(case: Case) -> None:
         gap = best[name] - guess if name in case.spec.higher_is_better else guess - best[name]
         low, *_, high = sorted(each[name] for each in wrong)
         assert _LEAST * min(gaps) <= gap <= _MOST * max(gaps), message(
-            expected=f"a random baseline of {name} near that of wrong outputs, {low:.3g} to {high:.3g}",
+            expected=f"a random baseline for {name} near wrong outputs' value, {low:.3g} to {high:.3g}",
             got=f"{guess:.4g}",
-            usually="a unit that is not the metric's, or the level of a different metric",
+            usually="a unit other than the metric's, or the baseline of a different metric",
         )
 
 
@@ -135,7 +135,7 @@ def _require_numbers(found: Sequence[Prediction], targets: Sequence[Any]) -> Non
 def _outputs(case: Case) -> tuple[Batch, Tensor, Tensor, Tensor, Tensor]:
     """Return a batch of the val split, and several outputs for it.
 
-    These are the correct outputs, correct outputs of other items, outputs of an untrained model, and zeros.
+    These are the correct outputs, correct outputs for other items, outputs of an untrained model, and zeros.
     Raises Skip if the correct outputs are unknown.
     """
     batch = next(case.task.eval_batches(case.tiny(), "val"))
@@ -158,7 +158,7 @@ def _of_model(case: Case, batch: Batch) -> Tensor:
 
 
 def _of_targets(case: Case, batch: Batch) -> Tensor:
-    """Return logits that are certain of the targets' labels, or the targets if they are numbers."""
+    """Return logits that predict the targets' labels with certainty, or the targets if they are numbers."""
     targets, labels = batch.targets, case.spec.labels
     if labels is None:
         return targets.float()

@@ -172,7 +172,7 @@ def _immovable(model: nn.Module, got: str) -> str:
 
 
 def exports(case: Case) -> None:
-    """torch.export makes a program with the model's outputs to within 1e-4, or the spec says why it cannot.
+    """torch.export makes a program that matches the model's outputs to 1e-4, or the spec gives the reason.
 
     This is the program that `zoo export` writes, with any batch size: for a language model, one step. The
     outputs are compared on inputs that differ from the example. A `data_dependent` model may fail. A model
@@ -196,7 +196,7 @@ def exports(case: Case) -> None:
         raise Failure(
             expected="a model that `zoo export` can write, or `unexportable` in the spec",
             got=cause(error),
-            usually=f"{_untraceable(error)}; if that is intended, give the reason in the spec's "
+            usually=f"{_untraceable(error)}; if this is intended, give the reason in the spec's "
             "`unexportable` or `data_dependent`",
         ) from None  # its message has the whole graph
     assert not reason, message(

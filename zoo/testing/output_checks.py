@@ -57,9 +57,9 @@ def _misshapen(got: tuple[int, ...] | str, wanted: tuple[int, ...]) -> str:
     if isinstance(got, str):
         return "other values returned besides the logits, such as features or a state"
     if len(got) < len(wanted) and math.prod(got) == math.prod(wanted):
-        return "a squeeze() that drops a batch of one; name the axis to squeeze"
+        return "a squeeze() that drops a batch axis of size one; name the axis to squeeze"
     if len(got) == len(wanted) and got[:2] == wanted[1::-1] != wanted[:2]:
-        return "the first two axes swapped; a language model reads and returns time first, (T, B)"
+        return "the first two axes swapped; a language model reads and returns time-first tensors, (T, B)"
     if len(got) > len(wanted) and math.prod(got) == math.prod(wanted):
         return "an extra axis of size one, which the targets lack: the loss would compare all pairs"
     return "a hard-coded number in place of `num_classes`, or a view() that moves items to another axis"
@@ -155,7 +155,7 @@ def batch_mates_do_not_matter(case: Case) -> None:
     together, alone = (forward(case, model, x)[0].select(lane, 0) for x in (many, many.narrow(lane, 0, 1)))
     distance = (together - alone).abs().max().item()
     assert distance <= 1e-4 * max(1.0, alone.abs().max().item()), message(
-        expected="the same logits of an item alone and in a batch of 16",
+        expected="the same logits for an item alone and in a batch of 16",
         got=f"a difference of {distance:.2g}, regardless of the other items",
         usually="a result for each item that depends on the batch size, such as `x / len(x)`",
     )
@@ -186,7 +186,7 @@ def eval_is_deterministic(case: Case) -> None:
 
 
 def eval_changes_nothing(case: Case) -> None:
-    """In eval mode a forward pass leaves every parameter and buffer unchanged, and its inputs too."""
+    """In eval mode a forward pass leaves parameters, buffers and inputs unchanged."""
     model, inputs = build(case).eval(), random_inputs(case, 3)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     forward(case, model, inputs)

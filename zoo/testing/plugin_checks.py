@@ -60,7 +60,7 @@ def imports_silently(case: Case) -> None:
     """Loading the plugin and calling its hooks prints nothing."""
     _, printed = _import(case)
     assert not printed.strip(), message(
-        expected="an import that prints nothing, as every command of zoo imports the plugin",
+        expected="an import that prints nothing, since every zoo command imports the plugin",
         got=repr(printed.strip().split("\n")[0][:100]),
         usually="a print() or a log message at module level, perhaps in a library",
     )

@@ -26,12 +26,12 @@ def makes_a_task(case: Case) -> None:
     """The target, called with the spec, returns a `zoo.interfaces.Task`, and `processor` a Processor."""
     made = case.spec.load()(case.spec)
     assert isinstance(made, Task), message(
-        expected="a zoo.interfaces.Task", got=type(made).__name__, usually="a class that does not subclass it"
+        expected="a zoo.interfaces.Task", got=type(made).__name__, usually="a class that is not a Task"
     )
     assert isinstance(made.processor, Processor), message(
         expected="a zoo.plugin.Processor",
         got=type(made.processor).__name__,
-        usually="a class that does not subclass it",
+        usually="a class that does not subclass Processor",
     )
 
 
@@ -56,7 +56,7 @@ def tiny_data_fits(case: Case) -> None:
         assert count == dims[labels[0]], message(
             expected=f"{dims[labels[0]]} {labels[1]}, as many as {labels[0]}",
             got=str(count),
-            usually="names of another dataset",
+            usually="names of a different dataset",
         )
     try:
         case.task.processor.check_feeding(data.preprocess, dims)
@@ -91,15 +91,15 @@ def batches_follow_from_their_place(case: Case) -> None:
 
 
 def parts_make_the_batch(case: Case) -> None:
-    """The parts of several processes, put together, are the batches of a single process."""
+    """The combined parts of several processes equal the batches of a single process."""
     side = int(isinstance(case.task, CarriesState))
     for world_size in (2, 3):
         ranks = [training(case, rank=rank, world_size=world_size) for rank in range(world_size)]
         lengths = sorted({len(batches) for batches in (training(case), *ranks)})
         assert len(lengths) == 1, message(
-            expected=f"as many batches in each of {world_size} processes as in one",
+            expected=f"the same number of batches in each of {world_size} processes as in one",
             got=" or ".join(map(str, lengths)),
-            usually="an epoch divided among processes, instead of each batch",
+            usually="an epoch divided among processes; divide each batch instead",
         )
         for whole, *parts in zip(training(case), *ranks, strict=True):
             counted = [part for part in parts if part.share]
@@ -162,7 +162,7 @@ def step_gives_loss_and_sums(case: Case) -> None:
 
 
 def sums_add_up(case: Case) -> None:
-    """Sums and counts of a batch's halves add up to those of the batch: metrics do not depend on batches."""
+    """Sums and counts of a batch's halves add up to the batch's: metrics do not depend on the batching."""
     model, lane = model_of(case).eval(), 1 if isinstance(case.task, CarriesState) else 0
     batch = next(case.task.eval_batches(case.tiny(), "val"))
     middle = batch.inputs.shape[lane] // 2
@@ -203,7 +203,7 @@ def metrics_are_numbers(case: Case) -> None:
     )
     misspelled = {*case.spec.higher_is_better} - metrics.keys() - case.spec.units.keys()
     assert not misspelled, message(
-        expected=f"higher_is_better to name only {', '.join(metrics)}, or others that have a unit",
+        expected=f"higher_is_better to name only {', '.join(metrics)}, or other metrics that have a unit",
         got=", ".join(sorted(misspelled)),
         usually="a misspelled metric, for which lower would count as better",
     )
@@ -253,7 +253,7 @@ def prepares_its_items(case: Case) -> None:
     assert one == case.spec.exclusive, message(
         expected=f"probabilities that {'add' if case.spec.exclusive else 'need not add'} up to 1",
         got=f"a sum of {chances.sum().item():.2f}",
-        usually="a forgotten `exclusive=False` in the spec of a task with several labels",
+        usually="a forgotten `exclusive=False` in the spec of a multi-label task",
     )
 
 
@@ -311,7 +311,7 @@ def _scores_as_it_measures(case: Case, processor: Scores) -> None:
     assert _alike([scored], [measured]), message(
         expected=f"score() to return the metrics of an evaluation, {measured}",
         got=str(scored),
-        usually="a mean over all tokens: the first one is not predicted",
+        usually="a mean over all tokens: the first token is not predicted",
     )
 
 

@@ -71,10 +71,10 @@ def same_shape_in_training(case: Case) -> None:
 
 
 def first_loss_near_uniform(case: Case) -> None:
-    """The loss before training is within 50 % of the random baseline, ln(classes).
+    """The loss before training is within 50% of the random baseline, ln(classes).
 
-    A model that starts at up to ten times that, but beats the baseline within 60 steps, gets only a warning.
-    Tasks that predict numbers are not checked.
+    A model that starts at up to ten times that value, but beats the baseline within 60 steps, gets only a
+    warning. Tasks that predict numbers are not checked.
     """
     guess = case.task.baseline(case.tiny().preprocess).get("loss")
     if guess is None or case.task.spec.labels is None:
@@ -103,7 +103,7 @@ def every_parameter_gets_a_gradient(case: Case) -> None:
     The first gradient may be zero before a layer that is initialized to zeros, such as the last one of a
     residual block. Parameters without a gradient from small images are tried on 128×128 images, since
     attention over a single position learns nothing. If the model is `data_dependent`, a numbered part such as
-    an expert may be idle, as long as another one of its kind is used.
+    an expert may be idle, as long as another part of its kind is used.
     """
     waiting = _without_gradient(case, case.tiny())
     if waiting and "size" in declared(case.task.spec.load_tiny()):
@@ -202,7 +202,7 @@ def training_is_reproducible(case: Case) -> None:
     assert not differing, message(
         expected="equal weights after equal steps, so that a stopped run can resume bit for bit",
         got=f"different values in {', '.join(differing[:3])}",
-        usually="noise from NumPy, `random` or a private generator; use torch's default one",
+        usually="noise from NumPy, `random` or a private generator; use torch's default",
     )
 
 
@@ -321,7 +321,7 @@ def _training_problem(case: Case, precision: Precision) -> Exception | None:
 
 
 def overfits_one_batch(case: Case) -> None:
-    """Trained on one small batch, the loss falls below half of its initial value at one of two rates."""
+    """Training on one small batch at one of two rates reduces the loss below half of its initial value."""
     batch = train_batch(case)
     first = mean_loss(step(case, build(case), batch))
     lowest = first

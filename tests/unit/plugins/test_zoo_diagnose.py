@@ -106,7 +106,7 @@ def test_that_nothing_was_confused_is_said_in_words() -> None:
 def test_a_matrix_states_what_it_is_of_and_how_many_are_right() -> None:
     figure = matrix_plot([[900, 100], [0, 1000]], ["a", "b"], title="net on data, test split")
     assert said(figure).splitlines()[0] == "net on data, test split"
-    assert "1,900 of 2,000 images are classified correctly (95.0%)" in said(figure)
+    assert "1,900 of 2,000 correct (95.0%)" in said(figure)
     assert "darkest orange marks 10.0% of a class" in said(figure)
     (axes,) = figure.axes
     assert {text.get_text() for text in axes.texts} == {"true", "900", "100", "1,000"}, "no zeros"
