@@ -1,10 +1,9 @@
 """Write a page that runs models in the visitor's browser: python -m sitegen.browser OUT [WEIGHTS ...].
 
-OUT becomes a folder of static files that any file server can serve: the page of `zoo serve`, with an API of
-its own in place of HTTP, the models as ONNX files with their cards, and ONNX Runtime for the web. All
-addresses in it are relative, and nothing is requested from another host.
-
-It needs the extras `export` and `serve`, and onnxruntime-web, which `.ci/tools` installs.
+OUT becomes a folder of static files that any file server can serve. It contains the page of `zoo serve`, with
+a JavaScript API in place of HTTP requests, the models as ONNX files with their cards, and ONNX Runtime Web.
+All addresses in the page are relative, and it sends no requests to other hosts. The command needs the extras
+`export` and `serve`, and onnxruntime-web, which `.ci/tools` installs.
 """
 
 from __future__ import annotations
@@ -39,12 +38,12 @@ _TASKS = ("classification", "language-modeling")
 
 
 def build(out: Path, weights: Sequence[str] = WEIGHTS, *, home: str = "") -> dict[str, int]:
-    """Write the folder, and return the bytes of each model's ONNX file, by name.
+    """Write the folder, and return the size of each model's ONNX file in bytes, by name.
 
     Args:
         out: a folder that does not exist yet.
-        weights: ids, files or run directories of classifiers and of language models of characters.
-        home: a link of the header, to the pages around this one; without it there is none.
+        weights: ids, files or run directories of classifiers and of character-level language models.
+        home: address of a link in the header, such as the site that contains the page; empty for no link.
 
     Raises:
         FileNotFoundError: onnxruntime-web is not installed.
@@ -57,7 +56,7 @@ def build(out: Path, weights: Sequence[str] = WEIGHTS, *, home: str = "") -> dic
                 f"onnxruntime-web is not installed (no {_RUNTIME / name}); run: bash .ci/tools"
             )
     if out.exists():
-        raise FileExistsError(f"{out} exists: remove it, or choose another folder")
+        raise FileExistsError(f"{out} exists: remove it, or choose a different folder")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         whole = Path(folder) / "whole"
@@ -70,7 +69,7 @@ def build(out: Path, weights: Sequence[str] = WEIGHTS, *, home: str = "") -> dic
 
 
 def _write_page(out: Path, home: str) -> None:
-    """Write all but the models: the served page's files, those in place of them, and the runtime."""
+    """Write everything except the models: the served page's files, their replacements, and the runtime."""
     for source in (_SERVED, _OWN):  # the second replaces the first's
         for path in source.iterdir():
             shutil.copyfile(path, out / path.name)
@@ -98,7 +97,7 @@ def _template(name: str) -> str:
 
 
 def _write_model(folder: Path, weights: str) -> tuple[str, int]:
-    """Write a model and its card; return its name and the bytes of its ONNX file."""
+    """Write a model and its card; return its name and the size of its ONNX file in bytes."""
     from zoo_serve.served import named
 
     model, registry = load(weights, device="cpu"), Registry.discover()
@@ -124,7 +123,7 @@ def _or(words: Sequence[str]) -> str:
 
 
 def _facts(path: Path, model: Model, facts: Any) -> dict[str, Any]:
-    """Return what the page needs of an exported model beyond what `GET /models` describes."""
+    """Return the facts about an exported model that the page needs in addition to `GET /models`."""
     from zoo_export.onnx_reader import read
 
     signature = read(path).signature
@@ -142,7 +141,7 @@ def _facts(path: Path, model: Model, facts: Any) -> dict[str, Any]:
 
 
 def _examples(out: Path, name: str, model: Model) -> list[dict[str, str]]:
-    """Draw an image of each class for a model of shapes; return the name and the address of each."""
+    """Draw an image of each class for a model trained on shapes; return each image's name and address."""
     card = model.card
     if card.dataset.name != "images/shapes":
         return []
@@ -177,7 +176,7 @@ def main() -> None:
         parser.exit(1, f"{error}\n")
     for name, size in sizes.items():
         print(f"{name:24} {size / 1e6:5.1f} MB")
-    print(f"wrote {asked.out}; to see it: python -m http.server --directory {asked.out}")
+    print(f"wrote {asked.out}; to view it: python -m http.server --directory {asked.out}")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ _TRY = TREE.parent / "try"
 
 
 def main() -> int:
-    """Build the site, print what is wrong with it, and return the exit code."""
+    """Build the site, print the problems found, and return the exit code."""
     in_browser = _build_browser_page()
     pages = prepare(runs_in_browser=in_browser)
     shutil.rmtree(SITE, ignore_errors=True)
@@ -37,11 +37,11 @@ def main() -> int:
 
 
 def _build_browser_page() -> frozenset[str]:
-    """Write the page that runs models in the browser; return their ids, none if it cannot be built here."""
+    """Write the page that runs models in the browser; return their ids, or none if it cannot be built."""
     shutil.rmtree(_TRY, ignore_errors=True)
     try:
         browser.build(_TRY, home="../")
     except FileNotFoundError as error:
-        print(f"without the page that runs models in the browser: {error}", file=sys.stderr)
+        print(f"the page that runs models in the browser was not built: {error}", file=sys.stderr)
         return frozenset()
     return frozenset(browser.WEIGHTS)

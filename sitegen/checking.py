@@ -1,4 +1,4 @@
-"""Checks of the built site: every page is there, and every link within it leads somewhere."""
+"""Checks of the built site: every page exists, and every internal link has a target."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ROUTED = "try/"
 
 
 class _Page(HTMLParser):
-    """What a page links to, and what can be linked to in it."""
+    """The links on a page, and its anchors."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ def missing_pages(site: Path, pages: Iterable[str]) -> list[str]:
 
 
 def broken_links(site: Path) -> list[str]:
-    """Return each link, image, script and style sheet of the site that leads nowhere in it, with its page.
+    """Return each internal link, image, script and style sheet without a target, with its page.
 
     Links to other hosts are not followed.
     """

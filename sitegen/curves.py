@@ -1,9 +1,9 @@
-"""Train recipes of published weights again, and keep the learning curves for the gallery.
+"""Retrain the recipes of published weights, and save their learning curves for the gallery.
 
     python -m sitegen.curves nietzsche-rnn cifar10-mlp
 
-Each writes `docs/images/weights/NAME-curve.png`, the `curve.png` of the run with fewer colors. It requires
-the real data in $ZOO_DATA or the cache.
+Each run writes `docs/images/weights/NAME-curve.png`, a version of its `curve.png` with fewer colors. It
+requires the real data in $ZOO_DATA or the cache.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CURVES = ROOT / "docs" / "images" / "weights"
 
 
 def main() -> None:
-    """Train the recipes that the command line names."""
+    """Train the recipes named on the command line."""
     for name in sys.argv[1:]:
         with tempfile.TemporaryDirectory() as folder:
             run = zoo.train(name, run=Path(folder) / name, progress=False)

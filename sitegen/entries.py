@@ -1,4 +1,4 @@
-"""The gallery's pages of architectures, datasets, analyzers, tasks, recipes, and what else plugins bring."""
+"""The gallery's pages of architectures, datasets, analyzers, tasks, recipes, and other entries of plugins."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def page_of(kind: str, name: str) -> str:
 
 
 def names_of(registry: Registry, kind: str) -> list[str]:
-    """Return the full names of what zoo itself provides of a kind; trained models by their dataset."""
+    """Return the full names of zoo's own entries of a kind; trained models are ordered by dataset."""
     if kind == "weights":
         return [name for published in by_dataset(registry).values() for name in published]
     if kind == "recipe":
@@ -79,13 +79,13 @@ def refer(kind: str, names: Iterable[str], *, page: str) -> str:
 
 
 def table(pairs: Iterable[tuple[str, object]]) -> str:
-    """Return facts with their labels as a table, without those that are empty."""
+    """Return labeled facts as a table, without empty facts."""
     rows = "".join(f"| {label} | {fact} |\n" for label, fact in pairs if fact not in ("", None))
     return f"| property | value |\n|---|---|\n{rows}"
 
 
 def picture(kind: str, name: str) -> str:
-    """Return the image of an entry in the site's tree; empty if there is none."""
+    """Return the path of an entry's image in the site's tree; empty if the entry has no image."""
     own = f"{'images/weights/' if kind == 'weights' else f'{IMAGES}/{kind}-'}{short(name)}"
     others = _ELSEWHERE if kind == "analyzer" else {}
     file = f"docs/{others.get(short(name), own)}.png"
@@ -93,7 +93,7 @@ def picture(kind: str, name: str) -> str:
 
 
 def recipe_text(name: str) -> str:
-    """Return a recipe as registry.toml has it."""
+    """Return a recipe in the format of registry.toml."""
     text = (ROOT / "registry.toml").read_text(encoding="utf-8")
     found = re.search(rf"^\[recipes\.{re.escape(name)}\]\n(?:\S.*\n)+", text, re.M)
     assert found is not None, name
@@ -101,7 +101,7 @@ def recipe_text(name: str) -> str:
 
 
 def entry_page(registry: Registry, kind: str, name: str) -> tuple[str, set[str]]:
-    """Return the page of an entry, and the files of code that it links to."""
+    """Return the page of an entry, and the source files that it links to."""
     page = page_of(kind, name)
     facts = describe(name, registry, kind=kind)
     files = _files(registry, kind, name)
@@ -133,14 +133,14 @@ def _architecture(registry: Registry, facts: Facts, page: str) -> Iterator[str]:
     yield from _option_table(registry, facts, "--model KEY=VALUE")
     if facts["training"]:
         usual = ", ".join(f"`{key}={options.text(value)}`" for key, value in facts["training"].items())
-        yield f"## Usual training\n\nWhere it differs from zoo's defaults: {usual}.\n"
+        yield f"## Usual training\n\nOptions that differ from zoo's defaults: {usual}.\n"
     trained = [
         each for each, spec in registry.catalog.weights.items() if _built_by(registry, spec, facts["name"])
     ]
     if trained:
         yield f"## Trained models\n\n{refer('weights', trained, page=page)}\n"
     if facts["analyzers"]:
-        yield f"## Analyzers that work on it\n\n{refer('analyzer', facts['analyzers'], page=page)}\n"
+        yield f"## Compatible analyzers\n\n{refer('analyzer', facts['analyzers'], page=page)}\n"
 
 
 def _dataset(registry: Registry, facts: Facts, page: str) -> Iterator[str]:
@@ -186,7 +186,7 @@ def _analyzer(registry: Registry, facts: Facts, page: str) -> Iterator[str]:
     model = "nietzsche-lstm" if facts["task"] == "language-modeling" else "shapes-camnet"
     yield _use(f"zoo analyze {name} {model}", f'findings = zoo.load("{model}").analyze("{name}")')
     yield from _option_table(registry, facts, "--option KEY=VALUE")
-    yield f"## Architectures that it works on\n\n{refer('architecture', facts['architectures'], page=page)}\n"
+    yield f"## Compatible architectures\n\n{refer('architecture', facts['architectures'], page=page)}\n"
 
 
 def _recipe(registry: Registry, facts: Facts, page: str) -> Iterator[str]:
@@ -269,7 +269,7 @@ def _option_table(registry: Registry, facts: Facts, flag: str) -> Iterator[str]:
     preset = {key: options.text(value) for key, value in facts["config"].items()} if "config" in facts else {}
     rows = [row._replace(default=f"`{preset[row.name]}`") if row.name in preset else row for row in rows]
     if rows:
-        yield f"## Options\n\nOn the command line `{flag}`.\n\n{options_page.table(rows)}"
+        yield f"## Options\n\nOn the command line: `{flag}`.\n\n{options_page.table(rows)}"
 
 
 def _built_by(registry: Registry, spec: Any, architecture: str) -> bool:
@@ -287,7 +287,7 @@ def _picture(kind: str, name: str, page: str) -> Iterator[str]:
 
 
 def _files(registry: Registry, kind: str, name: str) -> list[str]:
-    """Return the file of an entry's code, relative to the repository; nothing for data."""
+    """Return the source file of an entry, relative to the repository; empty for recipes and weights."""
     if kind in ("recipe", "weights"):
         return []
     spec = registry.entry(kind, name).spec  # type: ignore[arg-type]

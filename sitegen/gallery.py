@@ -1,4 +1,4 @@
-"""The gallery: a page for everything that zoo lists, an index of each kind, and one of all."""
+"""The gallery: a page for each entry that zoo lists, an index for each kind, and an index of all entries."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ IN_BROWSER = "gallery/in-the-browser.md"
 _IN_BROWSER = """\
 # Try models in the browser
 
-These models run in your browser, on your machine: what you type or choose is sent nowhere. The runtime and
-a model are downloaded when you use one.
+These models run in your browser, on your machine. Your texts and images are not sent anywhere. The runtime
+and a model are downloaded when you first use the model.
 
 """
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """What there is of the gallery: its pages, the files of code that they link to, and its navigation."""
+    """The contents of the gallery: its pages, the source files that they link to, and its navigation."""
 
     pages: dict[str, str] = field(default_factory=dict[str, str])
     linked: set[str] = field(default_factory=set[str])
@@ -77,7 +77,7 @@ def with_links(text: str) -> str:
 def _index(registry: Registry) -> str:
     parts = [
         "# Gallery\n",
-        "Everything that zoo lists: trained models, and what to build more of them with.\n",
+        "Everything that zoo lists: trained models, and the components for training more.\n",
     ]
     for kind, title in KINDS.items():
         parts.append(f"## {title}\n\n{_cards(registry, kind, INDEX)}")
@@ -106,7 +106,10 @@ def _grid(cards: Iterable[str]) -> str:
 
 
 def _card(kind: str, name: str, about: str, page: str) -> str:
-    """Return a card with a thumbnail: an image that it draws, or the beginning of a text that it writes."""
+    """Return an entry's card.
+
+    Its thumbnail is an image that the entry draws, or the beginning of generated text.
+    """
     thumbnail = ""
     if image := picture(kind, name):
         thumbnail = f"![]({link(image, page=page)}){{ loading=lazy }}"

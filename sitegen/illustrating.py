@@ -1,8 +1,8 @@
-"""Draw what the gallery shows of datasets and analyzers that need no download.
+"""Draw the gallery's images of datasets and analyzers that need no download.
 
     python -m sitegen.illustrating
 
-Each writes `docs/images/entries/KIND-NAME.png`.
+Each image is written to `docs/images/entries/KIND-NAME.png`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WIDTH, SIDE, COLUMNS = 640, 96, 6
 
 
 def main() -> None:
-    """Draw all of them."""
+    """Draw all images."""
     (ROOT / "docs" / IMAGES).mkdir(parents=True, exist_ok=True)
     for name in HEAT_MAPS:
         with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""The gallery's pages of published weights: what each is, what it does, and how it was trained."""
+"""The gallery's pages of published weights: the model, its output, and its training."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _PROMPTS = {"stdlib": "import", "nietzsche": "the", "tinyshakespeare": "romeo"}
 
 
 def score(registry: Registry, name: str) -> str:
-    """Return the primary metric of some weights with its unit, such as `test accuracy 91.31 %`."""
+    """Return the primary metric of published weights with its unit, such as `test accuracy 91.31 %`."""
     spec, task = registry.catalog.weights[name], _task(registry, name)
     split, metrics = [*spec.metrics.items()][-1]
     shown = figures({task.primary_metric: metrics[task.primary_metric]}, task.units)
@@ -56,13 +56,12 @@ def model_page(registry: Registry, name: str, *, in_browser: bool) -> str:
     parts += [_facts(registry, name, page), *_example(registry, name), *_shown(name, page)]
     if (CURVES / f"{name}-curve.png").exists():
         image = link(f"images/weights/{name}-curve.webp", page=page)
-        parts.append("## How it learned\n\nThe recipe, trained again.\n")
+        parts.append("## Learning curves\n\nThe curves of a second training run of the recipe.\n")
         parts.append(f"![Loss, metric and learning rate of {name} by epoch]({image})\n")
     spec = registry.catalog.weights[name]
     parts += [
         f"## The recipe\n\n{recipe_text(spec.recipe)}",
-        f"`zoo train {spec.recipe}` trains it again: on one thread of the same kind of processor, the same "
-        "tensors bit for bit.\n",
+        f"`zoo train {spec.recipe}` trains it again, to the same bits on one thread of the same CPU type.\n",
     ]
     if Path(spec.file).exists():  # a source distribution has the small ones only
         parts.append(_card(name, spec.file))
@@ -100,7 +99,7 @@ def _example(registry: Registry, name: str) -> Iterator[str]:
 
 
 def _shown(name: str, page: str) -> Iterator[str]:
-    """Yield what a command with these weights prints or draws."""
+    """Yield the text and images that commands produce with these weights."""
     command = shlex.join(use(name))
     printed, image = USES / f"{name}.txt", USES / f"{name}.png"
     titles = {"sample": "What it writes", "confusion": "What it confuses", "grad-cam": "Where it looks"}
@@ -114,12 +113,12 @@ def _shown(name: str, page: str) -> Iterator[str]:
 
 
 def _card(name: str, file: str) -> str:
-    """Return the section on the card of a weights file, without empty fields and the rest of long lists."""
+    """Return the section on the card of a weights file, without empty fields, with long lists truncated."""
     card = {key: value for key, value in read_card(Path(file)).to_dict().items() if value not in ({}, [], "")}
     card["preprocess"] = {key: _cut(value) for key, value in card["preprocess"].items()}
     text = json.dumps(card, indent=2, ensure_ascii=False)
     text = re.sub(r"\[[^][{}]*\]", lambda found: re.sub(r"\s*\n\s*", " ", found[0]), text)
-    about = f"What the file records, as `zoo inspect {name} --json` prints it; long lists are cut short."
+    about = f"The metadata of the file, as `zoo inspect {name} --json` prints it; long lists are truncated."
     return f"## The card {{ data-search-exclude }}\n\n{about}\n\n```json\n{text}\n```\n"
 
 

@@ -1,4 +1,4 @@
-"""The navigation, from the groups and links of docs/README.md; what is generated is added to it."""
+"""The navigation, from the groups and links of docs/README.md; generated pages are added."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def navigation(more: dict[str, list[Item]]) -> str:
     """Return the navigation as nested lists of links.
 
     Args:
-        more: items to add to a section, or a section of its own, by title. They come last in their section,
-            but first in that on contributing.
+        more: items to add, by the title of an existing or new section. They come last in their section,
+            except in the section on contributing, where they come first.
     """
     found = sections((ROOT / "docs" / "README.md").read_text(encoding="utf-8"))
     found = {
@@ -43,7 +43,7 @@ def navigation(more: dict[str, list[Item]]) -> str:
 
 
 def sections(index: str) -> dict[str, list[Item]]:
-    """Return what docs/README.md links to in its tables, by section; a line in bold starts a group."""
+    """Return the links in the tables of docs/README.md, by section; a line in bold starts a group."""
     found: dict[str, list[Item]] = {}
     items: list[Item] = []
     for line in index.splitlines():

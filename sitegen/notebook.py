@@ -1,4 +1,4 @@
-"""A notebook as Markdown: its text, its code, and what the code printed, returned or drew."""
+"""A notebook as Markdown: its text, its code, and the output of the code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _IMAGES = {"image/png": "png", "image/jpeg": "jpg"}
 
 
 def as_markdown(notebook: Path) -> tuple[str, dict[str, bytes]]:
-    """Return the page of a notebook, and its images by the name that the page links to."""
+    """Return the page of a notebook, and its images by the names that the page uses."""
     images: dict[str, bytes] = {}
     parts: list[str] = []
     for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
@@ -32,7 +32,7 @@ def _shown(output: Mapping[str, Any], images: dict[str, bytes], *, stem: str) ->
         if kind in data:
             name = f"{stem}-{len(images) + 1}.{suffix}"
             images[name] = base64.b64decode("".join(data[kind]))
-            yield f"![What the cell above shows]({name})"
+            yield f"![Output of the cell above]({name})"
             return
     text = "".join(output.get("text", data.get("text/plain", []))).rstrip()
     if not text and "text/html" in data:

@@ -1,4 +1,4 @@
-"""Where each file of the repository is in the site, and the links from one page to another."""
+"""The location of each repository file in the site, and the links between pages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FENCE = re.compile(r"(^ *(?P<marks>```+|~~~+).*?^ *(?P=marks)$)", re.S | re.M)
 
 
 def place(file: str) -> str:
-    """Return where a file or folder is in the site's tree; for code, the page that shows it."""
+    """Return the location of a file or folder in the site's tree; for code, the page that shows it."""
     if file in _MOVED:
         return _MOVED[file]
     folder, _, rest = file.partition("/")
@@ -51,9 +51,9 @@ def link(target: str, *, page: str) -> str:
 
 
 def rewritten(text: str, *, file: str, page: str) -> tuple[str, set[str]]:
-    """Return Markdown of a file of the repository with the links that it has as a page of the site.
+    """Return the Markdown of a repository file with its links adapted to the site.
 
-    Returns the files and folders that it links to as well, relative to the repository.
+    Also return the files and folders that it links to, relative to the repository.
     """
     linked: set[str] = set()
 
@@ -71,7 +71,7 @@ def rewritten(text: str, *, file: str, page: str) -> tuple[str, set[str]]:
 
 
 def outside_code(text: str) -> Iterator[tuple[str, bool]]:
-    """Yield the parts of Markdown in order, and whether each is a fenced block of code."""
+    """Yield the parts of Markdown in order, and whether each is a fenced code block."""
     end = 0
     for fence in _FENCE.finditer(text):
         yield text[end : fence.start()], False
@@ -81,6 +81,6 @@ def outside_code(text: str) -> Iterator[tuple[str, bool]]:
 
 
 def _repository() -> str:
-    """Return the address of the repository that pyproject.toml names; empty if it names none."""
+    """Return the repository's address from pyproject.toml; empty if it has none."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return project.get("urls", {}).get("Repository", "").rstrip("/")

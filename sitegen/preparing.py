@@ -23,7 +23,7 @@ _TRY = '\n<a class="md-button" href="try/">Try the models in your browser</a>\n'
 
 
 def prepare(*, runs_in_browser: frozenset[str] = frozenset()) -> list[str]:
-    """Write the whole tree anew, and return its pages.
+    """Rewrite the whole tree, and return its pages.
 
     Args:
         runs_in_browser: ids of the weights that the page `try/` runs.
@@ -54,7 +54,7 @@ def prepare(*, runs_in_browser: frozenset[str] = frozenset()) -> list[str]:
 
 
 def _copy_images() -> None:
-    """Copy the images as WebP, a fifth of their size."""
+    """Copy the images as WebP files, which are a fifth of the size."""
     for path in (ROOT / "docs" / "images").rglob("*.png"):
         copy = TREE / place(str(path.relative_to(ROOT)))
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ def _copy_pages(*, home: str) -> set[str]:
 
 
 def _install_section() -> str:
-    """Return the section of README.md on installing as a page of its own."""
+    """Return the installation section of README.md as a separate page."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     section = readme.partition("\n## Install\n")[2].partition("\n## ")[0]
     assert section, "README.md has no section `## Install`"
@@ -100,7 +100,7 @@ def _copy(file: str, text: str, *, page: str = "") -> set[str]:
 
 
 def _write_examples() -> tuple[list[Item], set[str]]:
-    """Add its files to the page of each example; return the pages for the navigation, and the files."""
+    """Add each example's files to its page; return the pages for the navigation, and the files."""
     items: list[Item] = [
         ("Overview", place("examples/README.md")),
         ("Notebook", place("examples/notebook.ipynb")),
@@ -120,9 +120,9 @@ def _write_examples() -> tuple[list[Item], set[str]]:
 
 
 def _write_sources(linked: set[str]) -> None:
-    """Write a page for each file of code in `linked`, for each folder, and for the files in it.
+    """Write a page for each source file in `linked`, for each folder, and for the files in the folder.
 
-    A file of a plugin is shown with all files of its folder, from which it imports.
+    A plugin's file is shown with all files of its folder, since it imports from these.
     """
     folders = {file for file in linked if (ROOT / file).is_dir()}
     folders |= {file.rpartition("/")[0] for file in linked - folders if file.startswith("plugins/")}

@@ -1,4 +1,4 @@
-"""Pages of the public Python names, one a class, which mkdocstrings fills in from the docstrings."""
+"""Pages about the public Python names, one per class; mkdocstrings fills them in from the docstrings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FUNCTION = """\
 
 @dataclass(frozen=True)
 class PythonPages:
-    """The pages, the files of code that they link to, and their items of the navigation."""
+    """The pages, the source files that they link to, and their navigation items."""
 
     pages: dict[str, str] = field(default_factory=dict[str, str])
     linked: set[str] = field(default_factory=set[str])
@@ -67,7 +67,7 @@ def _class(module: ModuleType, name: str, file: str, page: str) -> str:
 
 
 def _module(module: ModuleType, page: str) -> str:
-    """Return the page of a module: a table of its classes, its functions, then what is neither."""
+    """Return the page of a module: a table of its classes, its functions, and then all other names."""
     groups: dict[str, list[str]] = {"Classes": [], "Functions": [], "Types and constants": []}
     for name in module.__all__:
         value = getattr(module, name)
@@ -79,7 +79,7 @@ def _module(module: ModuleType, page: str) -> str:
     for title, names in groups.items():
         if title == "Classes" and names:
             rows = "".join(_row(module, name, page) for name in names)
-            parts.append(f"## {title}\n\n| class | what it is |\n|---|---|\n{rows}")
+            parts.append(f"## {title}\n\n| class | description |\n|---|---|\n{rows}")
         elif names:
             shown = [
                 _FUNCTION.format(defined=_defined(module, name), name=f"{module.__name__}.{name}")
@@ -101,7 +101,7 @@ def _row(module: ModuleType, name: str, page: str) -> str:
 
 
 def _defined(module: ModuleType, name: str) -> str:
-    """Return the path of the definition of a name, where its docstring is."""
+    """Return the path at which a name is defined, where its docstring is."""
     value: Any = getattr(module, name)
     if _is_class(value) or _is_function(value):
         inner = inspect.unwrap(value)

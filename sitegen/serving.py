@@ -1,4 +1,4 @@
-"""A server of the built site that compresses text, as GitHub Pages does, and counts what it sends."""
+"""A server for the built site that compresses text, as GitHub Pages does, and counts the bytes sent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TEXT = ("text/", "application/json", "application/javascript", "image/svg+xml")
 
 
 class Served(NamedTuple):
-    """A server's address, and the bytes that it has sent for each path, headers not counted."""
+    """A server's address, and the bytes that it has sent for each path, without headers."""
 
     url: str
     sent: dict[str, int]

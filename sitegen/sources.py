@@ -54,7 +54,7 @@ def _folder(file: str, page: str) -> str:
 
 
 def files_in(folder: str) -> list[str]:
-    """Return the files of code in a folder, not those of its folders."""
+    """Return the source files in a folder, without its subfolders."""
     suffixes = {*_LANGUAGES} - {".css"}
     found = (path for path in (ROOT / folder).iterdir() if path.suffix in suffixes)
     return sorted(str(path.relative_to(ROOT)) for path in found)
@@ -69,6 +69,6 @@ def summary(file: str) -> str:
 
 
 def row(file: str, page: str, name: str = "") -> str:
-    """Return a line of a list on a page: a link to a file, and what its docstring says first."""
+    """Return a line of a list on a page: a link to a file, and the first line of its docstring."""
     about = summary(file)
     return f"- [`{name or file}`]({link(place(file), page=page)}){f': {about}' if about else ''}\n"

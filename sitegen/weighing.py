@@ -1,8 +1,8 @@
-"""Report the size of the built site, and of what a browser requests to show its home page.
+"""Report the size of the built site, and of the files that a browser requests for its home page.
 
     make docs && python -m sitegen.weighing
 
-It requires playwright and Chromium. Text is counted as compressed with gzip.
+It requires playwright and Chromium. Text counts at its size after compression with gzip.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ def _near(images: Any, device: str) -> Any:
 
 
 def _chunks(order: Tensor, config: TrainConfig) -> list[Tensor]:
-    """Split an order into batches; a last single image joins the previous batch, as BatchNorm needs two."""
+    """Split an order into batches; a single leftover image joins the previous batch for BatchNorm."""
     chunks = list(order.split(config.batch_size))
     if config.batch_size > 1 and len(chunks) > 1 and len(chunks[-1]) == 1:
         chunks[-2:] = [torch.cat(chunks[-2:])]

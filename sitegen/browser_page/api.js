@@ -5,7 +5,7 @@ import { predictText, sampleText } from "./language.js";
 import { Problem } from "./problem.js";
 import { fetched } from "./runtime.js";
 
-/** Keep no token: there is no server that asks for one. */
+/** Do nothing: without a server, no token is needed. */
 export const keepToken = () => {};
 
 /** Describe the models, as GET /models of `zoo serve` does, each with its signature. */
@@ -25,7 +25,7 @@ export function predict({ model, input, top = null }, signal) {
 /** Return the class activation map of an image, as POST /analyze of `zoo serve` does. */
 export const analyze = ({ model, input, classes, options }) => mapsOf(models.get(model), input, classes[0], options);
 
-/** Yield `{text, surprisal}` for each token, and at last `{done}` with what is said of the whole text. */
+/** Yield `{text, surprisal}` for each token, and finally `{done}` with the summary of the whole text. */
 export const sample = ({ model, ...settings }, signal) => sampleText(models.get(model), settings, signal);
 
 let models = new Map(); // by name

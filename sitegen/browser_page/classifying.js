@@ -1,10 +1,10 @@
-// Images: the classes of one with their probabilities, and where the network saw the evidence for a class.
+// Images: the probabilities of their classes, and maps of the evidence for a class.
 
 import { pixelsOf, shownOf } from "./pixels.js";
 import { Problem } from "./problem.js";
 import { programOf } from "./runtime.js";
 
-/** Return the row of an image file: its most likely classes, or why it cannot be read. */
+/** Return the row of an image file: its most likely classes, or the reason why it cannot be read. */
 export async function predictImage(model, file, top) {
   let pixels;
   try {
@@ -20,8 +20,8 @@ export async function predictImage(model, file, top) {
 }
 
 /**
- * Return the class activation map of a class over an image, both as PNG: by default of the predicted class.
- * @param {{flips: ?boolean, rectify: ?boolean}} options those of `zoo analyze cam`
+ * Return an image and a class's activation map, both as PNG; by default, for the predicted class.
+ * @param {{flips: ?boolean, rectify: ?boolean}} options the options of `zoo analyze cam`
  */
 export async function mapsOf(model, file, name, { flips = false, rectify = true }) {
   const pixels = await read(model, file);
@@ -46,13 +46,13 @@ const size = ({ card }) => ({ size: card.arguments.image_size, channels: card.ar
 const read = (model, file) => pixelsOf(file, size(model));
 const run = async (model, pixels) => (await programOf(model))({ inputs: pixels });
 
-/** Return the numbers of classes, the most likely first. */
+/** Return the class numbers, most likely first. */
 const ranked = (probabilities) => [...probabilities.keys()].sort((a, b) => probabilities[b] - probabilities[a]);
 
-/** Return rows of so many values, each from right to left. */
+/** Return the rows of a map, each reversed. */
 const mirrored = (values, width) => values.map((_, place) => values[place + width - 1 - 2 * (place % width)]);
 
-/** Return a map as the data URL of a gray PNG, from its lowest value to its highest; a constant one is black. */
+/** Return a map as the data URL of a gray PNG, from its lowest value to its highest; a constant map is black. */
 function grayImage(map, side) {
   const [low, high] = [Math.min(...map), Math.max(...map)];
   const canvas = Object.assign(document.createElement("canvas"), { width: side, height: side });

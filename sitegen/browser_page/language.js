@@ -1,11 +1,11 @@
-// Text: a language model reads one token at a time, its hidden state passed from each to the next.
+// Text: a language model reads one token at a time and passes its hidden state to the next step.
 
 import { Problem } from "./problem.js";
 import { programOf } from "./runtime.js";
 
-const TURN = 12; // milliseconds of computing after which the browser may draw
+const TURN = 12; // milliseconds of computation before the browser may draw
 
-/** Yield `{text, surprisal}` for each token that follows a prompt, and at last `{done: {unknown}}`. */
+/** Yield `{text, surprisal}` for each token that follows a prompt, and finally `{done: {unknown}}`. */
 export async function* sampleText(model, settings, signal) {
   const { numbers, unknown } = encoded(model, settings.prompt);
   const stop = model.vocabulary.lower ? settings.stop.toLowerCase() : settings.stop;
@@ -14,7 +14,7 @@ export async function* sampleText(model, settings, signal) {
   yield { done: { unknown } };
 }
 
-/** Return the row of a text: its cross-entropy by the model, or why there is none. */
+/** Return the row of a text: its cross-entropy, or the reason why it cannot be scored. */
 export async function predictText(model, input, signal) {
   const { numbers } = encoded(model, input);
   const row = { input, predictions: [], error: null };
@@ -28,7 +28,7 @@ export async function predictText(model, input, signal) {
   return { ...row, predictions: [{ ...scores, tokens: numbers.length, unknown }] };
 }
 
-/** Return the numbers of the characters of a text, and those that the model does not know, which it reads as <unk>. */
+/** Return the token numbers of a text, and the characters outside the vocabulary, which are read as <unk>. */
 function encoded({ vocabulary }, text) {
   const numberOf = new Map(vocabulary.texts.map((token, number) => [token, number]));
   const tokens = [...(vocabulary.lower ? text.toLowerCase() : text)];
@@ -62,7 +62,7 @@ async function reader(model, signal) {
 
 const zeros = (shape) => new Float32Array(shape.reduce((product, size) => product * (size ?? 1), 1));
 
-/** Yield the tokens that a model draws, each with its surprisal. Without a prompt it begins after a newline. */
+/** Yield the tokens that a model generates, each with its surprisal. Without a prompt, text begins after a newline. */
 async function* drawn(model, prompt, settings, signal) {
   const { texts, drawable } = model.vocabulary;
   const newline = texts.indexOf("\n");
@@ -81,10 +81,10 @@ async function* drawn(model, prompt, settings, signal) {
 
 /**
  * Return the token that a uniform number between 0 and 1 chooses.
- * A temperature of 0 chooses the most likely one; a top-k of 0 is off, and so is a top-p of 1.
+ * A temperature of 0 chooses the most likely token; a top-k of 0 or a top-p of 1 disables that limit.
  */
 export function choose(logits, drawable, uniform, { temperature, top_k, top_p }) {
-  const ranked = [...drawable].sort((a, b) => logits[b] - logits[a]); // the first of those that tie stays first
+  const ranked = [...drawable].sort((a, b) => logits[b] - logits[a]); // the first of several equal tokens stays first
   if (temperature === 0) return ranked[0];
   const likely = ranked.slice(0, top_k || ranked.length);
   const odds = likely.map((number) => Math.exp((logits[number] - logits[ranked[0]]) / temperature));
@@ -104,7 +104,7 @@ function surprisal(logits, number) {
 
 const sum = (values) => values.reduce((total, value) => total + value, 0);
 
-/** Yield tokens as soon as none of their text can belong to a stop string; where that appears, it ends. */
+/** Yield tokens once their text cannot belong to a stop string; end where the stop string begins. */
 export async function* upTo(stop, tokens) {
   let waiting = [];
   for await (const token of tokens) {

@@ -6,11 +6,11 @@ const MOST = 2 ** 26; // pixels of an image
 const LARGEST = 1_024; // pixels of the height and width of a square that is shown
 const BITS = 22; // of a weight, as in Pillow
 
-/** Return the bitmap of a file. Throws a Problem if there is none. */
+/** Return the bitmap of a file. Throws a Problem if the file cannot be decoded. */
 async function opened(file) {
   let bitmap;
   try {
-    // as the pixels are in the file: no color profile is applied, no color multiplied by its opacity
+    // with the pixels of the file: no color profile is applied, and no color is multiplied by its opacity
     bitmap = await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
   } catch {
     throw unreadable(file, "it is damaged, or its format is unknown to this browser");
@@ -37,15 +37,15 @@ function squareOf(bitmap, most = Infinity) {
   return canvas;
 }
 
-/** Return the nearest integer, and of two the even one, as Python does. */
+/** Return the nearest integer or, for a tie, the even integer, as Python does. */
 const rounded = (value) => (value % 1 === 0.5 ? 2 * Math.round(value / 2) : Math.round(value));
 
-/** Return the central square of a file as the data URL of a PNG. Throws a Problem for a file that is no image. */
+/** Return the central square of a file as the data URL of a PNG. Throws a Problem for a file that is not an image. */
 export const shownOf = async (file) => squareOf(await opened(file), LARGEST).toDataURL();
 
 /**
  * Return the pixels of a file as a classifier reads them, (channels, size, size).
- * Throws a Problem for a file that is no image.
+ * Throws a Problem for a file that is not an image.
  */
 export async function pixelsOf(file, { size, channels }) {
   const canvas = squareOf(await opened(file));
@@ -67,7 +67,7 @@ function grayOf(data) {
   });
 }
 
-/** Return a square of `side` pixels resized to `size`: in width, then in height, as Pillow's BILINEAR. */
+/** Return a square of `side` pixels resized to `size`: in width, then in height, like Pillow's BILINEAR. */
 function resized(plane, side, size) {
   const taps = tapsOf(side, size);
   const narrow = new Uint8Array(side * size);
@@ -91,7 +91,7 @@ function weighted(plane, start, step, weights) {
   return Math.min(Math.max(sum >> BITS, 0), 255);
 }
 
-/** Return which of `from` pixels each of `to` pixels is a weighted mean of: a triangle, wider where it shrinks. */
+/** Return, for each of `to` pixels, the weights of the `from` pixels in its mean: a triangle, wider when shrinking. */
 function tapsOf(from, to) {
   const scale = from / to;
   const support = Math.max(scale, 1);

@@ -6,16 +6,16 @@ const MODULE = "runtime/ort.wasm.bundle.min.mjs";
 const BINARY = "runtime/ort-wasm-simd-threaded.wasm";
 
 const loading = document.getElementById("loading");
-const kept = new Map(); // promises by name; those that failed are removed, to be tried again
+const kept = new Map(); // promises by name; failed promises are removed so that they can be retried
 
-/** Return the answer to a request for a file of this folder; `what` begins the message of its failure. */
+/** Return the response to a request for a file in this folder; `what` begins the message if the request fails. */
 export async function fetched(path, what) {
   const again = true;
   let answer;
   try {
     answer = await fetch(new URL(path, document.baseURI));
   } catch {
-    throw new Problem(`${what} could not be downloaded.`, { hint: "Is there a connection?", again });
+    throw new Problem(`${what} could not be downloaded.`, { hint: "Check your network connection.", again });
   }
   if (!answer.ok) throw new Problem(`${what} could not be downloaded: status ${answer.status}.`, { again });
   return answer;
@@ -23,7 +23,7 @@ export async function fetched(path, what) {
 
 /**
  * Return the program of a model: a function that maps inputs to outputs, both arrays by name.
- * The first axis of each, if its size is null in the signature, is that of the batch, which is 1 here.
+ * If the first axis of an array has size null in the signature, it is the batch axis, which has size 1 here.
  */
 export async function programOf(model) {
   const ort = await once("the runtime", runtime);
@@ -52,7 +52,7 @@ async function imported(url) {
   try {
     return await import(url);
   } catch {
-    throw new Problem("The runtime could not be downloaded.", { hint: "Is there a connection?", again: true });
+    throw new Problem("The runtime could not be downloaded.", { hint: "Check your network connection.", again: true });
   }
 }
 
@@ -68,7 +68,7 @@ async function downloaded(path, what) {
   }
 }
 
-/** Return what a function returned when it was first called for a name. */
+/** Return the result of the first call of a function for a name. */
 function once(name, make) {
   if (!kept.has(name)) {
     const made = make();

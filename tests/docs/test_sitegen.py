@@ -137,7 +137,7 @@ def test_a_notebook_is_its_text_code_and_outputs(tmp_path: Path) -> None:
     path = tmp_path / "nb.ipynb"
     path.write_text(json.dumps({"cells": cells}), encoding="utf-8")
     text, images = as_markdown(path)
-    shown = "![What the cell above shows](nb-1.png)"
+    shown = "![Output of the cell above](nb-1.png)"
     assert text == f"# Title\ntext\n\n```python\nprint(1)\n```\n\n```text\none\ntwo\n```\n\n{shown}\n"
     assert images == {"nb-1.png": b"\x89PNG\r"}
 

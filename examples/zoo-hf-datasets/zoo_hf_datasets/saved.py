@@ -36,7 +36,7 @@ class Images:
 
 
 class Saved(interfaces.Dataset):
-    """The splits `train`, `validation` and `test` of a folder that `save_to_disk` wrote.
+    """The splits `train`, `validation` and `test` in a folder that `save_to_disk` wrote.
 
     To use a streamed dataset, convert it with `Dataset.from_generator` and save it: a stream has no random
     access, so a resumed run would have to read it from the start.

@@ -52,7 +52,7 @@ class Masks(Analyzer):
 
 
 def _table(names: Sequence[str], confusion: Tensor, found: Tensor) -> list[dict[str, Any]]:
-    """Return each class's share of the pixels, predicted and, if known, true, and its IoU."""
+    """Return each class's predicted share of the pixels, its true share if known, and its IoU."""
     present, ious = confusion.sum(1), iou_by_class(confusion).tolist()
     known = int(present.sum())
     return [

@@ -164,7 +164,7 @@ class Mirrored(nn.Module):
 
 
 def _chunks(order: Tensor, size: int) -> list[Tensor]:
-    """Split an order into batches; a last single image joins the previous batch, as BatchNorm needs two."""
+    """Split an order into batches; a single leftover image joins the previous batch for BatchNorm."""
     chunks = list(order.split(size))
     if size > 1 and len(chunks) > 1 and len(chunks[-1]) == 1:
         chunks[-2:] = [torch.cat(chunks[-2:])]

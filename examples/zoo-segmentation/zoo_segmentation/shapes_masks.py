@@ -1,6 +1,6 @@
 """The dataset: synthetic overlapping shapes, and the class of every pixel.
 
-Image number i of a split is a function of (seed, split, i) alone.
+Image number i of a split depends only on (seed, split, i).
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class ShapesMasks(Dataset):
     Args:
         size: height and width in pixels.
         kinds: number of kinds of shapes; the background is an additional class.
-        shapes: maximum number of shapes in an image; an image has at least two, unless this is 1.
+        shapes: maximum number of shapes in an image; every image has at least two shapes, unless the maximum
+            is 1.
         train_size: images in the train split.
         val_size: images in the val split.
         test_size: images in the test split.

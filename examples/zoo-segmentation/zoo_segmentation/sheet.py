@@ -36,7 +36,7 @@ class Row(NamedTuple):
 
 
 def draw_sheet(rows: Sequence[Row], classes: Sequence[str], *, title: str) -> Figure:
-    """Return a figure of images, each beside its true mask, if that is known, and the predicted one.
+    """Return a figure of images, each beside its true mask, if known, and its predicted mask.
 
     Args:
         classes: the name of each class, for the legend.

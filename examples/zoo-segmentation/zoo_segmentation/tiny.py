@@ -14,7 +14,7 @@ CLASSES = ["ground", "water", "sky"]
 
 
 class TinyMasks(Dataset):
-    """Noise in three tints, one for each third of an image: 24 training images, 6 in the other splits each.
+    """Noise in three tints, one for each third of an image: 24 training images, 6 in each other split.
 
     Args:
         size: height and width of the images.

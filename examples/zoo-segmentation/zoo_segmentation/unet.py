@@ -15,9 +15,9 @@ __all__ = ["UNet"]
 class UNet(nn.Module):
     """An encoder and a decoder with skip connections.
 
-    In the encoder, each level halves the image and doubles the channels: it sees a larger context, but loses
-    the position. In the decoder, each level also reads the encoder's features of the same size through a skip
-    connection, which restores the position.
+    In the encoder, each level halves the image and doubles the channels: it covers a larger context, but
+    loses positions. In the decoder, each level also reads the encoder's features of the same size through a
+    skip connection, which restores the positions.
 
     Args:
         width: channels of the first level.

@@ -1,4 +1,4 @@
-// The HTTP API: a function for each route. Errors are thrown as a `Problem`.
+// The HTTP API: a function for each route. Errors are thrown as `Problem` objects.
 // Addresses are relative, so that the page also works under a proxy's path.
 
 import { Problem } from "./problem.js";

@@ -20,7 +20,7 @@ export function showCurves({ history, primary_metric, units }) {
   );
 }
 
-/** Return the points of each split that has any: `{split, points: [[epoch, value], ...]}`. */
+/** Return the points of each split that has points: `{split, points: [[epoch, value], ...]}`. */
 function linesOf(history, name) {
   return SPLITS.map((split) => ({
     split,
@@ -84,7 +84,7 @@ function ticks(low, high, wanted) {
   return Array.from({ length: last - first + 1 }, (_, number) => (first + number) * step);
 }
 
-/** Return heights of labels moved apart, so that each can be read. */
+/** Return the heights of labels, moved apart so that each label can be read. */
 function apart(heights) {
   const order = heights.map((_, number) => number).sort((a, b) => heights[a] - heights[b]);
   const moved = [...heights];

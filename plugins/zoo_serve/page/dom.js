@@ -1,4 +1,4 @@
-// Elements made from data. Text is inserted as text, never as HTML: file and class names are untrusted.
+// DOM elements created from data. Text is inserted as text, never as HTML: file and class names are untrusted.
 
 const SVG = "http://www.w3.org/2000/svg";
 

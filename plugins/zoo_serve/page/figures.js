@@ -1,11 +1,11 @@
-// A page written by an analyzer, in a frame that does not run scripts.
+// An analyzer's page, in a frame that does not run scripts.
 
 import { element } from "./dom.js";
 
 /**
  * Return a frame with the page of a data URL.
  *
- * The frame inherits the page's security policy, which forbids styles inside HTML. They are removed, and added
+ * The frame inherits the page's security policy, which forbids styles inside HTML. The styles are removed, and added
  * to the frame as style sheet objects once it has loaded.
  */
 export function showPage(url, title) {
@@ -20,7 +20,7 @@ export function showPage(url, title) {
     sheet.replaceSync(rules.join("\n"));
     page.adoptedStyleSheets = [sheet];
     for (const node of page.querySelectorAll("[data-style]")) node.style.cssText = node.dataset.style;
-    style.height = 0; // so that the page is as high as its content
+    style.height = 0; // so that the page becomes as tall as its content
     style.height = `${page.documentElement.scrollHeight + 2}px`;
   };
   return element("iframe", { class: "page", title, sandbox: "allow-same-origin", srcdoc, onload });

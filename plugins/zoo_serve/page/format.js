@@ -1,6 +1,6 @@
 // Number formats that are common in machine learning.
 
-/** Return a metric with its unit: a share as a percentage, everything else to four digits. */
+/** Return a metric with its unit: a share as a percentage, any other number with four digits. */
 export function metric(value, unit = "") {
   if (!Number.isFinite(value)) return "not a number";
   if (unit === "%") return `${(100 * value).toFixed(2)} %`;

@@ -1,8 +1,8 @@
-// A map drawn over its image, in the colors and with the opacity of `zoo analyze`: the higher, the more opaque.
+// A map drawn over its image, in the colors of `zoo analyze`. Higher values are more opaque.
 
 import { copyOf } from "./dom.js";
 
-const SMALLEST = 448; // least height and width of the canvas in pixels
+const SMALLEST = 448; // minimum height and width of the canvas in pixels
 const REACH = 2; // points on each side that a cubic curve takes into account
 
 // Matplotlib's colormap inferno at 17 places
@@ -13,7 +13,7 @@ const INFERNO = (
   .split(" ")
   .map((hex) => [0, 2, 4].map((place) => parseInt(hex.slice(place, place + 2), 16)));
 
-let opacity = 70; // in percent, of the highest value; kept from one map to the next
+let opacity = 70; // of the highest value, in percent; kept for the next map
 
 /** Return the color `[red, green, blue]` of a value between 0 and 1. */
 export function color(value) {
@@ -102,7 +102,7 @@ function heatOf(gray, side) {
   return heat.map((value) => Math.min(Math.max(value / 255, 0), 1));
 }
 
-/** Return, for each of `to` pixels, the weight of each of `from` points: Keys' cubic, as Pillow's BICUBIC. */
+/** Return, for each of `to` pixels, the weight of each of `from` points: Keys' cubic, like Pillow's BICUBIC. */
 function weightsOf(from, to) {
   return Array.from({ length: to }, (_, pixel) => {
     const center = ((pixel + 0.5) * from) / to - 0.5;

@@ -1,4 +1,4 @@
-// Images to predict: dropped, pasted or chosen. They are kept when a different model is chosen.
+// Images to classify: dropped, pasted or chosen. They are kept when a different model is chosen.
 
 import { predict } from "./api.js";
 import { announce, copyOf, element, facts } from "./dom.js";
@@ -11,7 +11,7 @@ import * as problems from "./problems.js";
 let images = [];
 let selected = null;
 
-/** Show the view of a model that takes images; return a function that closes it. */
+/** Show the view of a model that accepts images; return a function that closes it. */
 export function showImages(place, model) {
   place.append(copyOf("images-view"));
   const find = (selector) => place.querySelector(selector);
@@ -54,7 +54,7 @@ export function showImages(place, model) {
     else if (rows.get(image).error === null) inside?.look();
   }
 
-  /** Request predictions for images without one, one at a time, the selected image first. */
+  /** Request predictions for images that have none, one image at a time, starting with the selected image. */
   async function answerAll() {
     if (answering) return;
     answering = true;
@@ -132,7 +132,7 @@ export function showImages(place, model) {
   };
 }
 
-/** Let files be dropped anywhere on the page, and pasted. */
+/** Accept files that are dropped anywhere on the page, or pasted. */
 function listen({ zone, add, signal }) {
   const on = (name, listener) => document.addEventListener(name, listener, { signal });
   const over = (yes) => zone.classList.toggle("over", yes);

@@ -1,4 +1,4 @@
-// Look inside a model: a form made of its analyzers and their options, and the findings of the chosen one for an input.
+// Look inside a model: a form with its analyzers and their options, and the findings of an analyzer for an input.
 
 import { analyze } from "./api.js";
 import { announce, copyOf, element, facts } from "./dom.js";
@@ -8,12 +8,12 @@ import { showHeat } from "./heat.js";
 import * as problems from "./problems.js";
 
 const FIRST = "grad-cam"; // the default method, if the model supports it
-let method = FIRST; // kept from one model to the next
+let method = FIRST; // kept for the next model
 
 /**
- * Fill a section with the form. Return functions that run it, `look`, and stop it, `close`.
- * @param {() => ?(File|string)} input the input to analyze; null if there is none yet
- * @param {boolean} eager whether a change in the form runs it at once, without a button
+ * Fill a section with the form. Return functions that run the analyzer, `look`, and stop it, `close`.
+ * @param {() => ?(File|string)} input the input to analyze; null if no input is chosen yet
+ * @param {boolean} eager whether a change in the form runs the analyzer immediately, without a button
  */
 export function showInside(section, model, input, { eager }) {
   section.append(copyOf("inside-view"));
@@ -153,5 +153,5 @@ async function shown({ items, image, figures, scores }, model, name, input) {
     return element("a", { href: url, download: file }, file);
   });
   const parts = [...(await Promise.all(maps)), ...(rows.length ? [facts(rows, "metrics")] : []), ...drawn];
-  return parts.length ? parts : [element("p", {}, "The method found nothing to show.")];
+  return parts.length ? parts : [element("p", {}, "This method returned no results for the input.")];
 }

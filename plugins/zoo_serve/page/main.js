@@ -12,7 +12,7 @@ const [list, main, view, problem] = ["models", "main", "view", "problem"].map((i
 let models = [];
 let leave = () => {}; // closes the view of the current model
 
-/** Remove the token from the URL, where it could be seen and copied; return whether there was one. */
+/** Remove the token from the URL, where it could be seen and copied; return whether there was a token. */
 function takeToken() {
   const hash = location.hash.slice(1);
   const token = new URLSearchParams(hash).get("token") ?? new URLSearchParams(location.search).get("token");

@@ -1,16 +1,16 @@
-// The description of a model: its head, its metrics, and its card.
+// The description of a model: its heading, its metrics, and its card.
 
 import { showCurves } from "./curves.js";
 import { element, facts } from "./dom.js";
 import { count, digits, measured, metric, words } from "./format.js";
 
-/** Return the primary metric, `{split, name, value, unit}`, of the test split where it was measured. */
+/** Return the primary metric, `{split, name, value, unit}`, of the test split if it was measured there. */
 export function primary_metric({ metrics, primary_metric: name, units }) {
   const split = ["test", "val", "train"].find((one) => Number.isFinite(metrics[one]?.[name]));
   return split ? { split, name, value: metrics[split][name], unit: units[name] } : null;
 }
 
-/** Return the head of a model: what it is, and its metrics. */
+/** Return the heading of a model: its description and its metrics. */
 export function showHead(model) {
   const about = [`${model.architecture}, trained on ${model.dataset}`];
   if (model.parameters !== null) about.push(`${count(model.parameters)} parameters`);
@@ -37,7 +37,7 @@ function metricsOf(model) {
   return facts(pairs, "metrics");
 }
 
-/** Return the other fields of a model's card, with its learning curves if there are any. */
+/** Return the other fields of a model's card, with its learning curves, if any. */
 export function showCard(model) {
   const heading = element("h2", { id: "card-heading" }, "About this model");
   const section = element("section", { class: "card", "aria-labelledby": "card-heading" }, heading);
@@ -65,7 +65,7 @@ function details(model) {
   const { epochs, steps } = card.progress ?? {};
   add("trained for", epochs && `${count(epochs)} epoch${epochs > 1 ? "s" : ""}, ${count(steps)} steps, seed ${card.seed}`);
   for (const [split, values] of Object.entries(metrics)) {
-    if (split === primary_metric(model)?.split) continue; // it is in the head
+    if (split === primary_metric(model)?.split) continue; // it is in the heading
     add(split, Object.entries(values).map(([key, value]) => measured(key, value, units).join(" ")).join(", "));
   }
   const seeds = Object.values(card.by_seed ?? {});

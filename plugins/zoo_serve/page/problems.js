@@ -3,7 +3,7 @@
 import { keepToken } from "./api.js";
 import { copyOf, element } from "./dom.js";
 
-/** Show a problem in a place, or clear the place if there is none. `again` repeats the failed action. */
+/** Show a problem in a place, or clear the place if there is no problem. `again` repeats the failed action. */
 export function show(place, problem = null, again = null) {
   place.replaceChildren();
   if (problem === null || problem.name === "AbortError") return;
@@ -30,7 +30,7 @@ function tokenForm(retry) {
   return view;
 }
 
-/** Return a text as a sentence; it may begin with a lower-case name, such as zoo or resnet20. */
+/** Return a text as a sentence; it may begin with a lowercase name, such as zoo or resnet20. */
 function sentence(text) {
   const begun = text.replace(/^(?!zoo )[a-z]+ /, (word) => word.charAt(0).toUpperCase() + word.slice(1));
   return /[.!?…]$/.test(begun) ? begun : `${begun}.`;

@@ -1,10 +1,10 @@
-// Tokens colored by their surprisal, as `zoo analyze surprisal` does: full red is 6 nats.
+// Tokens colored by their surprisal, as in `zoo analyze surprisal`: full red means 6 nats.
 
 import { element } from "./dom.js";
 import { digits } from "./format.js";
 
 const FULL = 6; // nats
-const HIGH = 3; // nats from which a token is underlined
+const HIGH = 3; // tokens of at least this many nats are underlined
 
 /** Return a token as an element. */
 export function tokenOf({ text, surprisal }) {

@@ -1,4 +1,4 @@
-// Text: generated token by token, and the user's text, scored.
+// Text: text generated token by token, and scores of the user's text.
 
 import { predict, sample } from "./api.js";
 import { announce, copyOf, element, facts } from "./dom.js";
@@ -10,7 +10,7 @@ import { legend, tellTokens, tokenOf } from "./surprisal.js";
 const NUMBERS = ["temperature", "top_p", "max_new_tokens", "top_k", "seed"];
 let kept = {}; // the form's values, kept when the model changes
 
-/** Show the view of a model that takes text; return a function that closes it. */
+/** Show the view of a model that accepts text; return a function that closes it. */
 export function showText(place, model) {
   const view = copyOf("text-view");
   const [writing, reading] = [".sampling", ".scoring"].map((selector) => view.querySelector(selector));
@@ -94,7 +94,7 @@ function showWriting(section, model) {
     } catch (error) {
       problems.show(problem, error, write);
     }
-    if (asked.signal !== signal) return; // another text has begun
+    if (asked.signal !== signal) return; // a different text has begun
     working(false);
     const seconds = (performance.now() - started) / 1_000;
     const begun = settings.prompt ? null : beginning(model.card.preprocess);
@@ -133,7 +133,7 @@ function showWriting(section, model) {
   return () => asked.abort();
 }
 
-/** Describe the token after which text begins if there is no prompt. */
+/** Describe the token that text begins after if there is no prompt. */
 function beginning({ vocabulary, newline_eos: ends, specials, backwards }) {
   const first = ends || vocabulary.includes("\n") ? "a newline" : `“${vocabulary[specials]}”`;
   return `the prompt is empty, so the text ${backwards ? "ends before" : "begins after"} ${first}`;

@@ -296,5 +296,7 @@ def test_pretrained_weights_that_were_changed_are_refused(
 
 
 def test_pretrained_weights_require_color() -> None:
-    with pytest.raises(SpecError, match=r"pretrained=IMAGENET1K_V1 requires images with 3 channels \(got 1\)"):
+    with pytest.raises(
+        SpecError, match=r"pretrained=IMAGENET1K_V1 requires images with 3 channels \(got 1\)"
+    ):
         build("resnet34-cam", CIFAR | {"in_channels": 1}, pretrained="IMAGENET1K_V1")
