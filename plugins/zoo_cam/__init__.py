@@ -1,1 +1,1 @@
-"""Class activation maps: where a classifier looks."""
+"""Class activation maps, which show where a classifier looks."""

@@ -18,7 +18,7 @@ __all__ = ["READING", "box_scores", "enlarge", "faithfulness", "pixel_scores"]
 
 # How to read each score
 READING: Mapping[str, str] = {
-    "pointing_game": "higher is better; always pointing at the center scores pointing_center",
+    "pointing_game": "higher is better; pointing_center is the score of always pointing at the center",
     "box_iou": "higher is better",
     "deletion": "lower is better",
     "insertion": "higher is better",

@@ -51,7 +51,7 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
         _map(
             "layer-cam",
             "layer_cam:LayerCAM",
-            "Feature maps times positive gradients, for early layers too",
+            "Feature maps times positive gradients, also for early layers",
             "Jiang et al. 2021, LayerCAM, IEEE TIP 30",
         ),
         _map(

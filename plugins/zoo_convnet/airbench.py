@@ -25,7 +25,7 @@ class Airbench(nn.Module):
         widths: channels after the first layer and after each group; 24, 64, 256, 256 result in 1.97 million
             parameters.
         scale: factor of the logits; a small factor keeps the first steps stable at a high learning rate.
-        norm: `batchnorm` (torch), `scratch` (written out in zoo), or `none`, in which case convolutions have
+        norm: `batchnorm` (torch), `scratch` (implemented in zoo), or `none`, in which case convolutions have
             a bias.
         activation: activation function.
 

@@ -28,10 +28,10 @@ class CAMNet(nn.Module):
         image_size: height and width in pixels, large enough to be halved once per stage.
         num_classes: number of classes.
         widths: channels of the stem and of each stage; each stage halves the image.
-        norm: `batchnorm` (torch), `scratch` (written out in zoo), or `none`, in which case convolutions have
+        norm: `batchnorm` (torch), `scratch` (implemented in zoo), or `none`, in which case convolutions have
             a bias.
         order: whether a layer normalizes before its activation (`conv-bn-relu`, as most networks do) or after
-            it (`conv-relu-bn`, as the lesson does).
+            it (`conv-relu-bn`, as in the fast.ai lesson).
         activation: activation function.
         dropout: dropout of whole channels before the last convolution.
 

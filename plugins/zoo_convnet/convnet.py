@@ -21,10 +21,10 @@ class ConvNet(nn.Module):
         widths: channels of the stem, if there is one, and of each stage.
         stem: `none`, or `conv5`, a plain 5×5 convolution at full size.
         extra: number of stride-1 layers in each stage, after the stride-2 layer.
-        norm: `batchnorm` (torch), `scratch` (written out in zoo), or `none`, in which case convolutions have
+        norm: `batchnorm` (torch), `scratch` (implemented in zoo), or `none`, in which case convolutions have
             a bias.
         order: whether a layer normalizes before its activation (`conv-bn-relu`, as most networks do) or after
-            it (`conv-relu-bn`, as the lesson does).
+            it (`conv-relu-bn`, as in the fast.ai lesson).
         activation: activation function.
         dropout: dropout before the linear layer.
 

@@ -43,10 +43,10 @@ class Style:
     """The options that all layers of a network share.
 
     Attributes:
-        norm: `batchnorm` (torch), `scratch` (written out in zoo), or `none`, in which case convolutions have
+        norm: `batchnorm` (torch), `scratch` (implemented in zoo), or `none`, in which case convolutions have
             a bias.
-        order: `conv-relu-bn` normalizes after the activation, as the lesson does; `conv-bn-relu` before it,
-            as Ioffe & Szegedy 2015 and most others do.
+        order: `conv-relu-bn` normalizes after the activation, as in the fast.ai lesson; `conv-bn-relu`
+            normalizes before it, as in Ioffe & Szegedy 2015 and most networks.
     """
 
     norm: Norm = "batchnorm"

@@ -16,7 +16,7 @@ class MLP(nn.Module):
 
     Args:
         in_channels: number of channels of the images.
-        image_size: height and width in pixels; the number of weights depends on it.
+        image_size: height and width in pixels; the number of weights depends on this size.
         num_classes: number of classes.
         widths: number of units of each hidden layer.
         dropout: dropout after each hidden layer.

@@ -67,9 +67,9 @@ class ResNet(nn.Module):
         image_size: height and width in pixels; any size works.
         num_classes: number of classes.
         depth: number of layers with weights, 6 n + 2 for n blocks per stage.
-        width: channels of the first stage; the others have two and four times as many.
+        width: channels of the first stage; the next two stages have two and four times as many.
         shortcut: between stages: `pad` (option A, no parameters) or `conv` (option B, a 1×1 convolution).
-        norm: `batchnorm` (torch), `scratch` (written out in zoo), or `none`, in which case convolutions have
+        norm: `batchnorm` (torch), `scratch` (implemented in zoo), or `none`, in which case convolutions have
             a bias.
         activation: activation function.
         dropout: dropout before the linear layer.

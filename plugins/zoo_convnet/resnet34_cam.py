@@ -19,7 +19,7 @@ class ResNet34CAM(nn.Module):
 
     Args:
         in_channels: number of channels of the images; pretrained weights require 3.
-        image_size: height and width in pixels; any size works, and the lesson uses 224.
+        image_size: height and width in pixels; any size works, and the fast.ai lesson uses 224.
         num_classes: number of classes.
         pretrained: `none`, or torchvision's weights to start training from.
 

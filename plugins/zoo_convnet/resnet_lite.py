@@ -30,10 +30,10 @@ class ResNetLite(nn.Module):
         num_classes: number of classes.
         widths: channels of the stem and of each stage.
         stem: `conv5`, a plain 5×5 convolution, or `bn7`, a 7×7 layer with BatchNorm and padding 1.
-        norm: `batchnorm` (torch), `scratch` (written out in zoo), or `none`, in which case convolutions have
+        norm: `batchnorm` (torch), `scratch` (implemented in zoo), or `none`, in which case convolutions have
             a bias.
         order: whether a layer normalizes before its activation (`conv-bn-relu`, as most networks do) or after
-            it (`conv-relu-bn`, as the lesson does).
+            it (`conv-relu-bn`, as in the fast.ai lesson).
         activation: activation function.
         dropout: dropout before the linear layer.
 

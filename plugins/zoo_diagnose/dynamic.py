@@ -104,8 +104,8 @@ class DynamicEvaluation(Analyzer):
         """Return the mean loss of a text; `adapt` is called with each segment after it is scored.
 
         Args:
-            batches: the batches of the text. Iterating over them reports progress, so they are read as the
-                text is scored.
+            batches: the batches of the text. Iterating over the batches reports progress, so they are read as
+                the text is scored.
         """
         losses = _segment_losses(model, text, self.segment)
         total, count = 0.0, 0
@@ -165,7 +165,7 @@ class DynamicEvaluation(Analyzer):
 
 
 def _tokens(batches: Iterable[Batch], *, most: int | None = None) -> Tensor:
-    """Return the tokens of a text in order, (N,), or only the first ones if a count is given.
+    """Return the tokens of a text in order, (N,), or only the first tokens if a count is given.
 
     The parallel streams of a batch are consecutive parts of the text; a fresh state starts a new text.
     """

@@ -31,7 +31,7 @@ def draw_learning_curve(
 ) -> Figure:
     """Plot the task's primary metric, the loss and the learning rate by epoch; return the figure.
 
-    The best epoch is marked, and a loss with spikes gets a logarithmic axis. For a single epoch, the loss is
+    The best epoch is marked, and a loss with spikes has a logarithmic axis. For a single epoch, the loss is
     plotted by step.
 
     Args:
@@ -131,7 +131,7 @@ def _draw_rates(axes: Axes, rates: Mapping[float, float], *, xlabel: str) -> Non
 
 
 def _scale(axes: Axes, unit: str) -> None:
-    """Label the vertical axis with its unit; a loss with spikes gets a logarithmic axis."""
+    """Label the vertical axis with its unit; a loss with spikes has a logarithmic axis."""
     name = axes.get_ylabel()
     if unit == "%":
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}%")

@@ -59,7 +59,7 @@ def command(
     """Suggest learning rates for `zoo train` with the same arguments.
 
     The command runs the first steps of the training with increasing learning rates, until the loss exceeds
-    four times its minimum. Schedules and weight averaging do not apply. Only --plot writes a file.
+    four times its minimum. Schedules and weight averaging are not used. Only --plot writes a file.
 
     \b
     zoo lr-find nietzsche-gru

@@ -161,7 +161,7 @@ def find_lr(
 
 
 def range_test(training: Trial, test: RangeTest, *, report: Report = lambda step, lr, loss: None) -> Curve:
-    """Run a range test; return its losses and the rates they suggest.
+    """Run a range test; return its losses and the suggested rates.
 
     Raises:
         Diverged: the loss diverged after too few steps to suggest a learning rate.
@@ -199,7 +199,7 @@ def range_test(training: Trial, test: RangeTest, *, report: Report = lambda step
 def suggest(curve: Sequence[tuple[float, float]]) -> Suggestions:
     """Return the learning rates suggested by points (learning rate, smoothed loss), ignoring the first tenth.
 
-    Raises ZooError if the loss falls over less than a fifth of them.
+    Raises ZooError if the loss falls over less than a fifth of the points.
     """
     tenth = max(1, len(curve) // 10)
     rates, losses = zip(*curve[tenth:], strict=True)  # the average of a few losses is noise

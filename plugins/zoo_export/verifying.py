@@ -92,7 +92,9 @@ def synthetic_items(task: Task, arguments: Mapping[str, Any], count: int) -> Any
     generator = torch.Generator().manual_seed(seed_for(0, "export"))
     if isinstance(task, CarriesState):
         if task.spec.labels is None:
-            raise OptionError(f"cannot generate synthetic inputs for {task.name}: its spec has no labels")
+            raise OptionError(
+                f"cannot generate synthetic inputs for {task.name}: the task's spec has no labels"
+            )
         return torch.randint(arguments[task.spec.labels[0]], (count + 1,), generator=generator)
     assert isinstance(task.processor, TakesItems)
     item = torch.from_numpy(task.processor.item(arguments))

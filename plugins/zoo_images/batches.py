@@ -25,7 +25,7 @@ _EVAL_PIXELS = 500 * 64 * 64
 
 @runtime_checkable
 class ReadsAhead(Protocol):
-    """A split of images that receives the indices of all batches of an epoch at once, to read ahead."""
+    """An image split that receives the indices of all batches of an epoch at once, to read ahead."""
 
     def batches(self, chosen: Sequence[Sequence[int]], /) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the images (B, C, H, W), uint8, and the labels of each batch of indices, in order.

@@ -100,7 +100,7 @@ class Guard:
         return None
 
     def _is_ours(self, name: str) -> bool:
-        """Return whether a name is one of the server's.
+        """Return whether a host name belongs to the server.
 
         A foreign name may resolve to any address (DNS rebinding), but an IP address is safe.
         """

@@ -1,4 +1,4 @@
-"""One thread for each model, which handles requests in order, and predicts waiting inputs together.
+"""One thread for each model. It handles requests in order and predicts waiting inputs together.
 
     worker = Worker(model)
     rows = await worker.predict([image], top=3)
@@ -40,7 +40,7 @@ _BATCH = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Predict:
-    """Inputs to predict, whose rows are the result."""
+    """Inputs to predict. The result is a row for each input."""
 
     inputs: Sequence[Any]
     top: int | None
@@ -49,7 +49,7 @@ class _Predict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Run(Generic[T]):
-    """A function to call, whose value is the result."""
+    """A function to call. The result is its return value."""
 
     function: Callable[[], T]
     result: Future[T]

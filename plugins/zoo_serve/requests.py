@@ -42,7 +42,7 @@ Texts = Annotated[list[str], Form(description="Texts, for a model that accepts t
 
 
 def fields(*names: str) -> Callable[[Request], Awaitable[None]]:
-    """Return a dependency that rejects forms with other fields."""
+    """Return a dependency that rejects forms with unknown fields."""
 
     async def known(request: Request) -> None:
         for name in await request.form():
@@ -57,8 +57,8 @@ async def inputs_of(
 ) -> list[tuple[str, bytes | str]]:
     """Return the inputs of a request, each with its name: the file's name, or a number.
 
-    Raises OptionError if there are none, or if the model does not accept their type; Refused if there are too
-    many or they are too large.
+    Raises OptionError if there are none, or if the model does not accept their type; Refused if the inputs
+    are too many or too large.
     """
     if served.takes is None:
         raise OptionError(f"{served.name} does not accept inputs: its task does not implement prediction")

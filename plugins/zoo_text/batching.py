@@ -98,7 +98,7 @@ def longest_batch(text: TextFields) -> int:
 
 
 def cut_lanes(tokens: Tensor, count: int, length: int) -> tuple[Tensor, Tensor]:
-    """Return inputs and targets as (count, length) views of the start of the text; nothing is copied."""
+    """Return inputs and targets as (count, length) views of the start of the text, without copying."""
     used = count * length
     return tokens[:used].view(count, length), tokens[1 : used + 1].view(count, length)
 

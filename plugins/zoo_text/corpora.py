@@ -78,7 +78,7 @@ def tinyshakespeare(*, root: str | None = None) -> Files:
 def stdlib() -> Files:
     """The top-level modules of the running Python's standard library, sorted by name.
 
-    They differ between Python versions; the fingerprint in a model's card identifies them.
+    The modules differ between Python versions; the fingerprint in a model's card identifies them.
     """
     paths = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
     if not paths:

@@ -27,7 +27,7 @@ from zoo_text.numbering import Characters, Words
 from zoo_text.reading import Files, Reading
 
 _BLOCK = 1 << 22
-_LEAVE_OUT = "--data glob='**/*.txt' skips the other files of a folder"
+_LEAVE_OUT = "--data glob='**/*.txt' skips the other files in a folder"
 _NUMPY = {torch.uint8: np.uint8, torch.int16: np.int16, torch.int32: np.int32}
 
 
@@ -154,7 +154,7 @@ def _blocks(path: Path, encoding: str, sha256: str, *, lower: bool) -> Iterator[
     except UnicodeError as error:
         raise DataError(
             f"{path} is not {encoding} text: {error}",
-            hint=f"give its encoding, such as --data encoding=latin-1; {_LEAVE_OUT}",
+            hint=f"specify its encoding, such as --data encoding=latin-1; {_LEAVE_OUT}",
         ) from None
 
 

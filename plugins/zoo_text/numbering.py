@@ -33,7 +33,9 @@ class Characters:
     def _add(self, new: np.ndarray) -> None:
         first, last = len(self.texts), len(self.texts) + len(new)
         if last > _MAX_CHARACTERS:
-            raise DataError(f"this is not text: it has more than {_MAX_CHARACTERS:,} different characters")
+            raise DataError(
+                f"this is not text: it contains more than {_MAX_CHARACTERS:,} different characters"
+            )
         self._numbers[new] = np.arange(first, last)
         self._known[new] = True
         self.texts += map(chr, new.tolist())

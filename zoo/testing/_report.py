@@ -32,7 +32,7 @@ def require_format(path: Path) -> None:
 def write_report(
     path: Path, target: str, plugins: Sequence[Mapping[str, str]], outcomes: list[Outcome]
 ) -> None:
-    """Write what was checked, with the versions and the outcomes.
+    """Write a report of the checks, with the versions and the outcomes.
 
     Args:
         path: file to write; its suffix, `.md` or `.json`, determines the format.

@@ -57,7 +57,7 @@ async function loaded(url) {
   return image;
 }
 
-/** Return a function that draws heat over an image with an opacity between 0 and 1. */
+/** Return a function that draws a heat map over an image with an opacity between 0 and 1. */
 function blender(canvas, image, heat) {
   const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";

@@ -185,7 +185,7 @@ def test_small_things(visit: Visit) -> None:
     visit.allow("clipboard-read", "clipboard-write")
     page = visit.open("nietzsche-rnn")
     seed = page.get_by_label("Seed", exact=True)
-    page.get_by_role("button", name="Another seed").click()
+    page.get_by_role("button", name="New seed").click()
     assert seed.input_value() != "0"
     page.get_by_label("Length").fill("40")
     page.get_by_label("Prompt").fill("so it ")

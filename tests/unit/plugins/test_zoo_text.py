@@ -187,7 +187,7 @@ def test_an_encoding_can_be_named_and_a_wrong_one_is_refused_with_a_hint(tmp_pat
     with pytest.raises(DataError, match=f"{path} is not utf-8 text") as caught:
         corpora.files(paths=path)
     assert caught.value.hint is not None
-    assert caught.value.hint.startswith("give its encoding, such as --data encoding=latin-1; ")
+    assert caught.value.hint.startswith("specify its encoding, such as --data encoding=latin-1; ")
     assert "böse" in read(corpora.files(paths=path, encoding="latin-1"))["train"]
     with pytest.raises(DataError, match="unknown encoding 'latin-99'"):
         corpora.files(paths=path, encoding="latin-99")
@@ -249,7 +249,7 @@ def test_tokens_are_as_small_as_the_vocabulary_allows(tmp_path: Path, kinds: int
 
 def test_a_file_that_is_no_text_at_all_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(numbering, "_MAX_CHARACTERS", 20)
-    with pytest.raises(DataError, match="this is not text: it has more than 20 different characters"):
+    with pytest.raises(DataError, match="this is not text: it contains more than 20 different characters"):
         corpora.files(paths=write(tmp_path / "a.txt", SENTENCE))
 
 
@@ -551,7 +551,7 @@ def test_a_binary_file_in_a_folder_is_named(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(DataError, match=f"{path} {message}") as caught:
             corpora.files(paths=str(tmp_path / "texts"))
-        assert "--data glob='**/*.txt' skips the other files of a folder" in (caught.value.hint or "")
+        assert "--data glob='**/*.txt' skips the other files in a folder" in (caught.value.hint or "")
         path.unlink()
 
 
