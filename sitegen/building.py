@@ -1,4 +1,4 @@
-"""Build the site into `site/`, strictly, and check what was built."""
+"""Build the site into `site/` in strict mode, and check the result."""
 
 from __future__ import annotations
 

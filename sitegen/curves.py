@@ -2,8 +2,8 @@
 
     python -m sitegen.curves nietzsche-rnn cifar10-mlp
 
-Each run writes `docs/images/weights/NAME-curve.png`, a version of its `curve.png` with fewer colors. It
-requires the real data in $ZOO_DATA or the cache.
+Each run writes `docs/images/weights/NAME-curve.png`, a version of its `curve.png` with fewer colors. The
+command requires the real data in $ZOO_DATA or the cache.
 """
 
 from __future__ import annotations

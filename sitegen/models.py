@@ -61,7 +61,7 @@ def model_page(registry: Registry, name: str, *, in_browser: bool) -> str:
     spec = registry.catalog.weights[name]
     parts += [
         f"## The recipe\n\n{recipe_text(spec.recipe)}",
-        f"`zoo train {spec.recipe}` trains it again, to the same bits on one thread of the same CPU type.\n",
+        f"`zoo train {spec.recipe}` reproduces it bit for bit on one thread of the same CPU type.\n",
     ]
     if Path(spec.file).exists():  # a source distribution has the small ones only
         parts.append(_card(name, spec.file))

@@ -2,7 +2,7 @@
 
     make docs && python -m sitegen.weighing
 
-It requires playwright and Chromium. Text counts at its size after compression with gzip.
+It requires playwright and Chromium. Text files are counted at their size after gzip compression.
 """
 
 from __future__ import annotations

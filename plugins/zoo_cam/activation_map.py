@@ -77,7 +77,7 @@ class ActivationMap(Analyzer):
         return "features"
 
     def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
-        """Return maps (N, K, h, w) at the layer's resolution, their classes, and logits.
+        """Return maps (N, K, h, w) at the layer's resolution, their classes, and the logits.
 
         Raises OptionError if the layer's output is not (B, F, h, w) with more than one position.
         """

@@ -95,7 +95,7 @@ class AWDLSTM(nn.Module):
         return logits, tuple(ends)
 
     def _penalty(self, dropped: Tensor, raw: Tensor) -> Tensor:
-        """Return AR + TAR of the last layer's output (T, B, H). A single time step has no TAR."""
+        """Return AR + TAR of the last layer's output (T, B, H). TAR requires at least two time steps."""
         penalty = self.activation_penalty * dropped.float().pow(2).mean()
         if len(raw) > 1:
             penalty = penalty + self.temporal_penalty * raw.float().diff(dim=0).pow(2).mean()

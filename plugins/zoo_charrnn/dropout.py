@@ -14,7 +14,7 @@ __all__ = ["drop_connections", "drop_locked", "drop_rows"]
 
 
 def drop_locked(x: Tensor, p: float, *, training: bool) -> Tensor:
-    """Drop features of x (T, B, H), the same ones at all time steps of a sequence.
+    """Drop features of x (T, B, H), the same features at all time steps of a sequence.
 
     Source: Gal & Ghahramani 2016, "A Theoretically Grounded Application of Dropout in Recurrent Neural
     Networks", section 4.

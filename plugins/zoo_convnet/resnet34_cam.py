@@ -1,4 +1,4 @@
-"""ResNet-34 with a final convolution of one channel per class, for the lesson's class activation maps."""
+"""ResNet-34 with a final convolution of one channel per class, for the fast.ai lesson's activation maps."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class ResNet34CAM(nn.Module):
             first = str(error).split("\n")[0]
             raise DataError(
                 f"{self.pretrained} cannot be read from {cached}: {type(error).__name__}: {first}",
-                hint=f"remove the file, or put {weights.url} there",
+                hint=f"remove the file, or replace it with {weights.url} there",
             ) from error
         return {"architecture": "torchvision/resnet34", "dataset": self.pretrained, "sha256": sha256}
 

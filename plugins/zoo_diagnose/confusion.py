@@ -1,4 +1,4 @@
-"""Which classes a classifier confuses."""
+"""The classes that a classifier confuses."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class Nearest:
 
     Attributes:
         similarities: (N, K), highest first; -inf where fewer than K vectors were found.
-        numbers: their indices in the stream, (N, K); arbitrary where the similarity is -inf.
+        numbers: the indices of these vectors in the stream, (N, K); arbitrary where the similarity is -inf.
     """
 
     def __init__(self, vectors: Tensor, count: int, *, skip: Tensor) -> None:
@@ -31,7 +31,7 @@ class Nearest:
         self.numbers = torch.full((len(vectors), count), -1, device=vectors.device)
 
     def see(self, others: Tensor) -> None:
-        """Compare with the next vectors of the stream, (B, F), each of length 1."""
+        """Compare the vectors with the next vectors of the stream, (B, F), each of length 1."""
         count = self.similarities.shape[1]
         numbers = torch.arange(self._seen, self._seen + len(others), device=others.device)
         self._seen += len(others)

@@ -178,7 +178,7 @@ class _Pair:
             report(self.found.items, count)
 
     def _of_model(self, items: NDArray[Any]) -> Arrays:
-        """Return the outputs of the model, with class maps made of its feature maps if there is a head."""
+        """Return the outputs of the model, with class maps computed from feature maps if there is a head."""
         outputs = self._model.run(items)
         if self._head is None:
             return outputs

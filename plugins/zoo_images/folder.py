@@ -42,7 +42,7 @@ def folder(
         size: height and width in pixels.
         channels: 3 for color, 1 for gray.
         val_share: fraction of each class to draw for val if there are no split folders.
-        test_share: fraction of each class to draw for test, likewise.
+        test_share: fraction of each class to draw for test, on the same condition.
         split_seed: random seed of the split, which depends only on the names of the images.
         cache: keep the decoded images on disk. Otherwise, worker processes decode them in each epoch, for
             sets whose decoded images do not fit on the disk.

@@ -104,14 +104,14 @@ def kept_fact(path: Path, compute: Callable[[], T], kind: type[T]) -> T:
 
 
 def write_fact(path: Path, fact: object) -> None:
-    """Write a fact after its sha256. Raises OSError."""
+    """Write a fact to a file, preceded by its sha256. Raises OSError."""
     content = msgspec.json.encode(fact)
     with open(path, "wb", opener=private) as file:
         file.write(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
 
 
 def known_fact(path: Path, kind: type[T]) -> T | None:
-    """Return the content of a file after its sha256; None if it is missing or damaged."""
+    """Return the content that follows the sha256 in a file; None if the file is missing or damaged."""
     with contextlib.suppress(OSError, msgspec.MsgspecError):
         sha256, _, content = path.read_bytes().partition(b"\n")
         if hashlib.sha256(content).hexdigest().encode() == sha256:

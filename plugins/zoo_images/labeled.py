@@ -39,7 +39,7 @@ def labeled(
         size: height and width in pixels.
         channels: 3 for color, 1 for gray.
         val_share: fraction of the images to draw for val if there is no CSV file for it.
-        test_share: fraction of the images to draw for test, likewise.
+        test_share: fraction of the images to draw for test, on the same condition.
         split_seed: random seed of the split, which depends only on the names of the images.
 
     Raises:

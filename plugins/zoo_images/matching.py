@@ -24,9 +24,9 @@ _NAMED = 5
 def match_classes(theirs: Sequence[str], ours: Sequence[str]) -> list[int]:
     """Return the model's class index for each class of the data.
 
-    If the model has no class of that name, the only class whose name differs just in case, spaces or
-    punctuation is used. Raises DataError if no class matches, or if two classes of the data match the same
-    class.
+    If the model has no class with exactly that name, a class whose name differs only in case, spaces or
+    punctuation is used, provided that there is just one. Raises DataError if no class matches, or if two
+    classes of the data match the same class.
     """
     exact = {name: number for number, name in enumerate(ours)}
     often = Counter(map(_plain, ours))
@@ -74,7 +74,7 @@ class _Renumbered:
 
 
 def _relabeled(labels: Tensor, table: Tensor, count: int) -> Tensor:
-    """Renumber labels (N,), or multi-label rows (N, K), by a table, (K,)."""
+    """Renumber labels (N,), or multi-label rows (N, K), with a table, (K,)."""
     if labels.ndim == 1:
         return table[labels.long()]
     return labels.new_zeros(len(labels), count).index_copy_(1, table, labels)

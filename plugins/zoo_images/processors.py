@@ -63,7 +63,7 @@ class ClassProcessor(_ImageProcessor):
     def predictions(
         self, outputs: NDArray[Any], preprocess: Mapping[str, Any], *, top: int | None = None
     ) -> Sequence[Prediction]:
-        """Return the most likely classes of each image with their probabilities; by default one."""
+        """Return the most likely classes of each image with their probabilities; by default, one class."""
         names = preprocess["classes"]
         odds = np.exp(outputs - outputs.max(1, keepdims=True))  # (B, K)
         probabilities = odds / odds.sum(1, keepdims=True)

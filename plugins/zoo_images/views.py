@@ -27,7 +27,7 @@ class Views(nn.Module):
 
     The views are the image, and the image shifted by 1/32 of its size (1 pixel of 32) toward one corner and
     toward the opposite corner, with reflected borders; each of the three is used unchanged and mirrored.
-    Source: the lesson's test-time augmentation; Jordan 2024, arXiv 2404.00498, section 3.
+    Source: the fast.ai lesson's test-time augmentation; Jordan 2024, arXiv 2404.00498, section 3.
 
     Args:
         mean: computes logits (B, K) whose probabilities are the mean of those of logits (views, B, K).

@@ -46,7 +46,7 @@ RESPONSES = _responses(
     {
         400: "An option or an input cannot be used",
         401: "The token is missing or wrong",
-        403: "The request comes from a page of another site",
+        403: "The request comes from a page of a different site",
         404: "The model or analyzer does not exist",
         413: "The request has too many bytes, images, pixels or characters",
         421: "The server does not accept the name in the Host header",

@@ -23,7 +23,7 @@ router = APIRouter()
 
 
 class SampleRequest(BaseModel):
-    """Options of sampling, with the names and defaults of `zoo sample`."""
+    """Sampling options, with the names and defaults of `zoo sample`."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -23,9 +23,9 @@ class Served:
 
     Attributes:
         takes: type of its inputs; None if its task does not read inputs one by one.
-        samples: whether it generates text.
+        samples: whether the model generates text.
         facts: further facts, as JSON data.
-        comparing: analyzers that apply to it but read a whole split.
+        comparing: analyzers that apply to the model but read a whole split.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Served:
     comparing: Collection[str] = ()
 
     def described(self) -> dict[str, Any]:
-        """Return its description for `GET /models`."""
+        """Return the model's description for `GET /models`."""
         return {"name": self.name, "takes": self.takes, "samples": self.samples, **self.facts}
 
 

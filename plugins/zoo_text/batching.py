@@ -138,7 +138,7 @@ def _borders(length: int, text: TextFields, seed: int) -> list[int]:
 
     With jitter, they are about `bptt` tokens apart, or half as far.
 
-    Source: the loader of AWD-LSTM (Merity et al. 2018, section 5) and of the lesson.
+    Source: the loader of AWD-LSTM (Merity et al. 2018, section 5) and of the fast.ai lesson.
     """
     if not text.bptt_jitter:
         return [*range(0, length, text.bptt), length]

@@ -81,7 +81,8 @@ class Corpus(Dataset):
 
 
 def read_corpus(files: Files, reading: Reading) -> Corpus:
-    """Return the corpus of some files, from the cache if the same bytes were encoded in the same way before.
+    """Return the corpus of the given files, from the cache if the same bytes were encoded in the same way
+    before.
 
     Raises DataError if a file is empty, unreadable or not in its encoding, or the cache cannot be written.
     """

@@ -1,4 +1,4 @@
-"""The contract kit: checks of what a plugin promises.
+"""The contract kit: checks of a plugin's promises.
 
 A plugin author's whole test file::
 
@@ -51,7 +51,8 @@ def contract(
         target: the plugin's entry-point name, or `name/pattern` for its entries, recipes and weights that
             match.
         expected_failures: maps check names to reasons, such as `{"lstm-carries_state": "issue 12"}`, in
-            addition to those that specs declare. Each is a strict xfail: once the check passes, remove it.
+            addition to the failures that specs declare. Each is a strict xfail: once the check passes, remove
+            it.
         thorough: also run the slow checks, as in `check`.
         registry: the registry with the plugin; by default as in `check`.
 

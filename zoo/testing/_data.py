@@ -58,7 +58,7 @@ _ITEMS, _TOKENS = 200, 20_000
 
 
 def dataset_of(case: Case) -> Dataset:
-    """Return the opened dataset. Only the latest one is kept, since it may be large."""
+    """Return the opened dataset. Only the latest dataset is kept, since it may be large."""
     if case.shared.get("opened", ("", None))[0] != case.spec.name:
         case.shared.pop("opened", None)
         case.shared["opened"] = (case.spec.name, opened(case))
@@ -293,7 +293,7 @@ def described(dataset: Dataset) -> dict[str, str]:
 
 
 def sample(items: Any, count: int) -> Iterator[tuple[Tensor, Any]]:
-    """Yield up to `count` random items, the same ones each time."""
+    """Yield up to `count` random items, the same items each time."""
     order = torch.randperm(len(items), generator=torch.Generator().manual_seed(0))
     return (items[index] for index in order[:count].tolist())
 

@@ -47,8 +47,7 @@ def write(case: Case, exporter: Exporter, model: Exportable) -> bytes:
     assert not changed, message(
         expected="a model and torch settings that writing does not change",
         got=f"a change in {', '.join(changed[:3])}",
-        usually="weights changed in place, or train(): change a copy of `model.module`; "
-        "or a setting that was not restored",
+        usually="weights or modes changed without a copy of `model.module`, or a setting not restored",
     )
     return content
 
@@ -68,7 +67,7 @@ def exporter_of(case: Case) -> Exporter:
 
 
 def models(case: Case) -> Iterator[Exportable]:
-    """Yield both models, the same ones each time."""
+    """Yield both models, identical each time."""
     with drawing_from(0):
         classifier, step = _Classifier().eval(), _Step().eval()
     images = Port(name="inputs", dtype="uint8", shape=(None, 3, 8, 8))

@@ -123,7 +123,7 @@ def _import(request: dict[str, Any]) -> tuple[str, str]:
 
 
 class _NoTorch:
-    """Hides torch, as if it were not installed. Other code may look for it in `sys.modules`."""
+    """Hides torch, as if it were not installed. Other code may look for torch in `sys.modules`."""
 
     def find_spec(self, name: str, *_: object) -> None:
         if name.partition(".")[0] == "torch":

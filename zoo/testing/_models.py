@@ -180,7 +180,7 @@ def step(case: Case, model: nn.Module, batch: Batch, state: State = None, *, see
 def model_for(registry: Registry, task: TaskSpec, dims: Mapping[str, int]) -> nn.Module:
     """Return a model of one of a task's own architectures, or of the task whose architectures it shares.
 
-    Raises Skip if there is none for this data.
+    Raises Skip if there is no such model for this data.
     """
     places = {task.name: 0, task.architectures_of: 1}
     fitting: list[tuple[int, Any]] = [

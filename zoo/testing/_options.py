@@ -25,7 +25,7 @@ def without_extra(spec: CommandSpec | ExporterSpec, error: SpecError) -> Skip:
 
 
 def require_types(case: Case, *, ignored: Container[str] = ()) -> None:
-    """Raise AssertionError for an option without a type, or with a default of another type.
+    """Raise AssertionError for an option without a type, or with a default of a different type.
 
     Raises Skip if the target cannot be imported.
     """

@@ -58,7 +58,7 @@ def left_out(outcomes: list[Outcome]) -> list[str]:
 
 
 def in_words(outcomes: list[Outcome]) -> str:
-    """Return the counts as text, such as `30 ran, 0 skipped, 1 failed`; rare outcomes are omitted at 0."""
+    """Return the counts as text, such as `30 ran, 0 skipped, 1 failed`; rare outcomes are left out at 0."""
     counted = counts(outcomes)
     rare = ("xfailed", "warned")
     return ", ".join(f"{count} {word}" for word, count in counted.items() if count or word not in rare)

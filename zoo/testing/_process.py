@@ -57,7 +57,7 @@ _TORCH = str(pathlib.Path(torch.__file__).parent)
 
 
 class Function(NamedTuple):
-    """A function or a class, and the module or class that has it under a name."""
+    """A function or a class, and the module or class that contains it under a name."""
 
     owner: Any
     name: str

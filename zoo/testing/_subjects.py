@@ -155,7 +155,7 @@ def specimens(case: Case) -> list[Specimen]:
 
 
 def _architectures(case: Case) -> list[Entry[ArchitectureSpec]]:
-    """Return the architectures that match the analyzer: the plugin's or, if none do, the task's plugin's."""
+    """Return the matching architectures of the analyzer's plugin or, if none, of the task's plugin."""
     owners = [entry.plugin for entry in case.registry.entries("task") if entry.spec.name in case.spec.tasks]
     for plugin in (case.plugin, *owners):
         found = [

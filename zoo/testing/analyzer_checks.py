@@ -92,7 +92,7 @@ def _require_answer(specimen: Specimen, targets: Classes, analysis: Analysis) ->
     assert logits.ndim == 2, message(
         expected="figures, scores or tables, since the model predicts every position of an input",
         got="maps, which explain one prediction per input",
-        usually="an analyzer written for another task",
+        usually="an analyzer written for a different task",
     )
     predicted = logits.argmax(1)
     labels = torch.tensor([3, int(predicted[1]), 5])

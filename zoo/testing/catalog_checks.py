@@ -78,10 +78,10 @@ def weights_are_intact(case: Case) -> None:
             raise Failure(
                 expected=f"the file of the weights {name} in the package",
                 got=str(error),
-                usually="a file that was trained again, or that the build omits from the package",
+                usually="weights that were trained again, or a file that the build omits from the package",
             ) from error
         assert size == spec.bytes, message(
-            expected=f"{spec.bytes:,} bytes for the weights {name} state",
+            expected=f"{spec.bytes:,} bytes for the weights {name}",
             got=f"{size:,}",
             usually="the size of a different file",
         )
@@ -109,14 +109,14 @@ def weights_fit_their_recipe(case: Case) -> None:
             raise Failure(
                 expected=f"the weights {name} to load, and their recipe {spec.recipe} to be valid",
                 got=str(error),
-                usually="an architecture or a recipe that was changed after it was trained",
+                usually="an architecture or a recipe that was changed after training",
             ) from error
         count = sum(parameter.numel() for parameter in model.parameters())
         for what, said, held in [("parameters", spec.params, count), *compared]:
             assert held == ([*said] if isinstance(said, tuple) else said), message(
                 expected=f"weights {name} with {what} {said}, as stated by {spec.recipe} and their spec",
                 got=f"{held}",
-                usually="the file of a different run, or a recipe that was changed after it was trained",
+                usually="the file of a different run, or a recipe that was changed after training",
             )
         assert spec.by_seed == card.by_seed, message(
             expected=f"weights {name} with the by_seed of their card",

@@ -41,7 +41,7 @@ def check(
         progress: show progress on stderr, or in the notebook.
         registry: the registry with the plugin, which is then checked in this process. By default the plugin
             is found among installed plugins and registry.toml, and loaded with zoo's own plugins only, unless
-            it needs another one.
+            it needs other plugins.
         report: file for a report that can be published, as Markdown (.md) or JSON (.json).
 
     Returns:

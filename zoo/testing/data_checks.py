@@ -26,7 +26,7 @@ _IMAGES = {"size", "mean", "std"}
 
 
 def labels_in_range(case: Case) -> None:
-    """Every label is an integer from 0 to the number of classes minus 1; or one 0 or 1 for each class.
+    """Labels are integers from 0 to the number of classes minus 1, or 0 or 1 per class in multi-label data.
 
     Pixel labels in a batch may also be -1, for unknown.
     """
@@ -69,7 +69,7 @@ def _require_all_classes(case: Case, known: Mapping[Split, tuple[Tensor, Tensor]
             missing = [str(number) for number, count in enumerate(whole or counts) if not count]
             assert not missing, message(
                 expected="a training item of each class",
-                got=f"none of class {', '.join(missing[:5])}",
+                got=f"none for class {', '.join(missing[:5])}",
                 usually="a class that occurs only in held-out data, or a split by class",
             )
         several = len(labels) >= 2 * len(counts) > 2
@@ -106,8 +106,7 @@ def _warn_of_strange_labels(known: Mapping[Split, tuple[Tensor, Tensor]]) -> Non
         if usual > 0.1 and gain + 4 * error < usual / 3:
             raise Warned(
                 message(
-                    expected=f"{name} items as close to their class's training items as those are to each "
-                    "other",
+                    expected=f"{name} items as close to their class's training items as these to each other",
                     got=f"{gain:+.0%} over chance for the nearest class, and {usual:+.0%} in train",
                     usually=f"{name} labels in a different order than the items, or different class numbers",
                 )
@@ -217,7 +216,7 @@ def preprocess_is_json(case: Case) -> None:
     )
     dim, key = case.task.spec.labels or ("", "")
     assert not dim or len(preprocess[key]) == dataset.dims[dim], message(
-        expected=f"{dataset.dims.get(dim)} {key}, as many as {dim}",
+        expected=f"{dataset.dims.get(dim)} {key}, to match {dim}",
         got=str(len(preprocess.get(key, ()))),
         usually="special tokens or a background class missing from one of them",
     )

@@ -38,7 +38,7 @@ def reads_by_typed_options(case: Case) -> None:
     known = declared(case.entry.load())
     for name in case.entry.spec.required:
         assert name in known, message(
-            expected=f"an option {name}, since required lists it",
+            expected=f"an option {name}, since `required` lists it",
             got=f"the options {', '.join(known)}",
             usually="a misspelled or renamed option",
         )
@@ -50,7 +50,7 @@ def cards_name_no_files(case: Case) -> None:
     known = declared(case.entry.load())
     for name in case.entry.spec.card_options:
         assert name in known, message(
-            expected=f"an option {name}, since card_options lists it",
+            expected=f"an option {name}, since `card_options` lists it",
             got=f"the options {', '.join(known)}",
             usually="a misspelled or renamed option",
         )
@@ -248,7 +248,7 @@ def fingerprint_follows_the_data(case: Case) -> None:
     """Different data has a different fingerprint, whether an item, a label or their order differs.
 
     The first three integer options are each changed by 1, and if the dataset reads files, the files are
-    altered in ways that let it still open.
+    altered in ways that still allow it to open.
     """
     dataset = dataset_of(case)
     for name, other in other_openings(case, most=3):

@@ -84,14 +84,14 @@ def _level(numbers: Tensor) -> tuple[float, float]:
 
 
 def keeps_no_state(case: Case) -> None:
-    """A task that has been used returns the same batches and metrics as a fresh one."""
+    """A task that has been used returns the same batches and metrics as a fresh task."""
     used = case.task
     accounts = [(training(case, task), measured(case, task)) for task in (used, used, case.task)]
     _, (batches, metrics), (fresh, expected) = accounts
     alike = {"training batches": same(batches, fresh), "metrics": metrics == expected}
     wrong = [what for what, equal in alike.items() if not equal]
     assert not wrong, message(
-        expected="the same batches and metrics from a used task as from a fresh one",
+        expected="the same batches and metrics from a used task as from a fresh task",
         got=f"different {' and '.join(wrong)}",
         usually="state on `self` or in the module; each method must be a function of its arguments",
     )

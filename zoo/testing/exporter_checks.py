@@ -70,7 +70,7 @@ def _cause_of_no_answer(error: Exception, found: Mapping[int, Arrays]) -> str:
     if found:
         return f"the example's batch size {_BATCHES[0]} fixed in the file"
     if " should return " in first_line(error):
-        return "outputs whose names, types or shapes are not those of the signature"
+        return "outputs whose names, types or shapes do not match the signature"
     return (
         "a `start` or reader that needs data `write` kept in memory or in another file; it runs in a new "
         "process with only the content"
@@ -156,7 +156,7 @@ def reads_without_torch(case: Case) -> None:
     assert "error" not in read, message(
         expected="a reader that works without torch",
         got=read.get("error", ""),
-        usually="`import torch` at the top of the reader's module, or no returned Exported",
+        usually="`import torch` at the top of the reader's module, or a result that is not an Exported",
     )
     ours = json.loads(json.dumps({"card": card().to_dict(), "signature": asdict(model.signature)}))
     differing = [key for key, value in ours.items() if read[key] != value]

@@ -131,7 +131,7 @@ def reads_its_items(case: Case) -> None:
 
 
 def _sources(case: Case, item: NDArray[Any], folder: Path) -> Iterator[tuple[str, Any]]:
-    """Yield inputs from which an item can be read, each after its name."""
+    """Yield inputs from which an item can be read, each preceded by its name."""
     processor = case.task.processor
     if isinstance(processor, WritesText):
         vocabulary = processor.vocabulary(case.tiny().preprocess)

@@ -88,7 +88,7 @@ def _require_refusal(case: Case, home: Path, name: Path, *, damage: str, usually
         except DataError as error:
             if name.name in str(error):
                 return
-            got = f"a DataError without its name: {error}"
+            got = f"a DataError without the file's name: {error}"
         except Exception as error:
             got = cause(error)
         else:

@@ -134,7 +134,7 @@ def state_detaches(case: Case) -> None:
         step(case, model, dataclasses.replace(batch, fresh=False), state).loss.backward()
     except (RuntimeError, SpecError) as error:
         raise Failure(
-            expected="a second batch that trains from the first one's state",
+            expected="a second batch that trains from the first batch's state",
             got=first_line(error),
             usually="a custom class as the state, or a state that is kept on the module or changed in place",
         ) from error

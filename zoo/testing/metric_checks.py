@@ -65,7 +65,7 @@ def better_outputs_score_better(case: Case) -> None:
         claim, not_ = ("higher", "not ") if name in case.spec.higher_is_better else ("lower", "")
         better = value > exchanged[name] if not_ else value < exchanged[name]
         assert better or math.isclose(value, exchanged[name], rel_tol=1e-4, abs_tol=1e-6), message(
-            expected=f"correct outputs to have a {claim} {name} than outputs of other items",
+            expected=f"correct outputs to have a {claim} {name} than outputs for other items",
             got=f"{value:.4g} and {exchanged[name]:.4g}",
             usually="a loss with the wrong sign"
             if name == "loss"
@@ -175,7 +175,7 @@ def _metrics(case: Case, batch: Batch, outputs: Tensor) -> dict[str, float]:
 
 
 def _slope(case: Case, batch: Batch, outputs: Tensor) -> float:
-    """Return how much a small change of outputs changes the loss; 0 at a minimum or maximum."""
+    """Return how much a small change in the outputs changes the loss; 0 at a minimum or maximum."""
     model = _Outputs(outputs, state=isinstance(case.task, CarriesState))
     (gradient,) = torch.autograd.grad(step_on(case, model, batch).loss, [model.outputs])
     return float(gradient.norm())

@@ -172,7 +172,7 @@ def _immovable(model: nn.Module, got: str) -> str:
 
 
 def exports(case: Case) -> None:
-    """torch.export makes a program that matches the model's outputs to 1e-4, or the spec gives the reason.
+    """torch.export makes a program that matches the model's outputs to 1e-4, or the spec explains why not.
 
     This is the program that `zoo export` writes, with any batch size: for a language model, one step. The
     outputs are compared on inputs that differ from the example. A `data_dependent` model may fail. A model

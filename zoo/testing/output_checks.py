@@ -48,7 +48,7 @@ def output_shape(case: Case) -> None:
             got="nan" if answer.isnan().any() else "inf",
             usually="0 / 0, such as a division by a standard deviation that can be 0"
             if answer.isnan().any()
-            else "a log of 0, or an exp() of something large",
+            else "a log of 0, or an exp() of a large number",
         )
 
 

@@ -71,8 +71,8 @@ def import_changes_nothing(case: Case) -> None:
 
     This includes functions and methods of Python, NumPy, torch and zoo, random states, torch's defaults,
     threads, logging, warnings (except filters for single modules), signals, the working directory, the
-    environment, sys.path, the locale and running processes. Changes by imports of other packages do not
-    count: a second process imports these first.
+    environment, sys.path, the locale and running processes. Changes made by imports of other packages do not
+    count: a second process imports these packages first.
     """
     watched = _watched(case)
     changed = watched["changed"]
@@ -80,7 +80,7 @@ def import_changes_nothing(case: Case) -> None:
         changed = _watch(case, watched["imported"])["changed"]
     assert not changed, message(
         expected="an import without side effects",
-        got=f"a change of {', '.join(changed[:5])}",
+        got=f"a change in {', '.join(changed[:5])}",
         usually="a seed, a default, a setting or a patch at module level; set and restore it in a function",
     )
 

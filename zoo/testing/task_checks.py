@@ -54,7 +54,7 @@ def tiny_data_fits(case: Case) -> None:
     if labels is not None:
         count = len(data.preprocess[labels[1]])
         assert count == dims[labels[0]], message(
-            expected=f"{dims[labels[0]]} {labels[1]}, as many as {labels[0]}",
+            expected=f"{dims[labels[0]]} {labels[1]}, to match {labels[0]}",
             got=str(count),
             usually="names of a different dataset",
         )
@@ -145,7 +145,7 @@ def step_gives_loss_and_sums(case: Case) -> None:
         expected="a scalar loss", got=f"a loss of shape {tuple(made.loss.shape)}", usually="reduction='none'"
     )
     assert made.loss.requires_grad, message(
-        expected="a loss with a gradient", got="none", usually="a detach(), or a loss computed with numpy"
+        expected="a loss with a gradient", got="none", usually="a detach(), or a loss computed with NumPy"
     )
     attached = [name for name, total in made.sums.items() if total.requires_grad]
     assert not attached, message(
@@ -162,7 +162,7 @@ def step_gives_loss_and_sums(case: Case) -> None:
 
 
 def sums_add_up(case: Case) -> None:
-    """Sums and counts of a batch's halves add up to the batch's: metrics do not depend on the batching."""
+    """Sums and counts of a batch's halves add up to the batch's: metrics do not depend on batching."""
     model, lane = model_of(case).eval(), 1 if isinstance(case.task, CarriesState) else 0
     batch = next(case.task.eval_batches(case.tiny(), "val"))
     middle = batch.inputs.shape[lane] // 2
@@ -178,7 +178,7 @@ def sums_add_up(case: Case) -> None:
     for name, total in whole.items():
         added = sum(half[name].double() for half in halves)
         assert torch.allclose(torch.as_tensor(added), total.double(), rtol=1e-3, atol=1e-4), message(
-            expected=f"{name} of two halves to add up to the whole batch's",
+            expected=f"{name} of two halves to add up to that of the whole batch",
             got="another value",
             usually="a mean, a maximum or a share instead of a sum, or a count of something other than items",
         )
@@ -323,7 +323,7 @@ def _outputs(case: Case) -> NDArray[Any]:
 
 
 def _sequence(case: Case) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """Return some tokens, (8,), and the model's outputs after each token but the last."""
+    """Return some tokens, (8,), and the model's outputs after each token except the last."""
     tokens = torch.as_tensor(case.tiny().split("val")[:8]).long()
     with torch.no_grad():
         outputs = model_of(case).eval()(tokens[:-1, None], None)[0]

@@ -86,7 +86,7 @@ def first_loss_near_uniform(case: Case) -> None:
     text = message(
         expected=f"a first loss of about ln(classes) = {guess:.2f}",
         got=f"{loss:.2f}",
-        usually="initial weights of the last layer that are too large"
+        usually="large initial weights in the last layer"
         if loss > guess
         else "an output other than logits, or targets that the model can see",
     )
@@ -100,7 +100,7 @@ def first_loss_near_uniform(case: Case) -> None:
 def every_parameter_gets_a_gradient(case: Case) -> None:
     """Within three steps every trainable parameter gets a gradient that is finite and not all zero.
 
-    The first gradient may be zero before a layer that is initialized to zeros, such as the last one of a
+    The first gradient may be zero before a layer that is initialized to zeros, such as the last layer of a
     residual block. Parameters without a gradient from small images are tried on 128×128 images, since
     attention over a single position learns nothing. If the model is `data_dependent`, a numbered part such as
     an expert may be idle, as long as another part of its kind is used.
@@ -287,7 +287,7 @@ def leaves_modes_and_settings(case: Case) -> None:
         changed += [name for name, value in after.items() if value != before[name]]
         assert not changed, message(
             expected=f"unchanged modes and settings after forward() in {mode} mode",
-            got=f"a change of {', '.join(changed[:3])}",
+            got=f"a change in {', '.join(changed[:3])}",
             usually="norm.eval() in forward() rather than in train(), or a torch setting that is not undone",
         )
 
@@ -310,7 +310,7 @@ def trains_in_bf16(case: Case) -> None:
 
 
 def _training_problem(case: Case, precision: Precision) -> Exception | None:
-    """Return the error of two training steps in a precision."""
+    """Return the error of two training steps in a given precision."""
     state = begin(case, precision=precision)
     try:
         for _ in range(2):
@@ -347,7 +347,7 @@ def _unlearnable(case: Case, batch: Batch, fell: float) -> str:
 
 
 def _losses(case: Case, batch: Batch, lr: float, *, until: float) -> list[float]:
-    """Return the losses of at most 60 steps of Adam on one batch, up to the first one below `until`."""
+    """Return the losses of at most 60 steps of Adam on one batch, up to the first loss below `until`."""
     model = build(case)
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=lr)
     losses: list[float] = []
