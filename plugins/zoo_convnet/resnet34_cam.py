@@ -74,7 +74,7 @@ class ResNet34CAM(nn.Module):
             first = str(error).split("\n")[0]
             raise DataError(
                 f"{self.pretrained} cannot be read from {cached}: {type(error).__name__}: {first}",
-                hint=f"remove the file, or replace it with {weights.url} there",
+                hint=f"remove the file, or replace it with {weights.url}",
             ) from error
         return {"architecture": "torchvision/resnet34", "dataset": self.pretrained, "sha256": sha256}
 

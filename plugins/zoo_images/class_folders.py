@@ -71,7 +71,7 @@ def find_images(
 
 
 def existing(root: str, layout: str) -> Path:
-    """Return the folder that the user specified. Raises DataError with the layout as hint if it is missing."""
+    """Return the user's folder. Raises DataError with the layout as a hint if the folder is missing."""
     if not root:
         raise DataError("root must name a folder (got an empty string)", hint=layout)
     try:

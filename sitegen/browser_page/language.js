@@ -42,7 +42,7 @@ function requirePossible({ vocabulary: { texts, drawable } }, stop) {
   if (impossible.length) throw new Problem(`The model can never generate ${impossible.join(" ")} of the stop string.`);
 }
 
-/** Return a function that reads a token and returns the logits of the next one. */
+/** Return a function that reads a token and returns the logits of the next token. */
 async function reader(model, signal) {
   const run = await programOf(model);
   const { inputs, state: following } = model.signature;

@@ -106,7 +106,7 @@ def _warn_of_strange_labels(known: Mapping[Split, tuple[Tensor, Tensor]]) -> Non
         if usual > 0.1 and gain + 4 * error < usual / 3:
             raise Warned(
                 message(
-                    expected=f"{name} items as close to their class's training items as these to each other",
+                    expected=f"{name} items as close to their class as training items are",
                     got=f"{gain:+.0%} over chance for the nearest class, and {usual:+.0%} in train",
                     usually=f"{name} labels in a different order than the items, or different class numbers",
                 )

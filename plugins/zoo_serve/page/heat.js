@@ -5,7 +5,7 @@ import { copyOf } from "./dom.js";
 const SMALLEST = 448; // minimum height and width of the canvas in pixels
 const REACH = 2; // points on each side that a cubic curve takes into account
 
-// Matplotlib's colormap inferno at 17 places
+// Matplotlib's colormap inferno at 17 points
 const INFERNO = (
   "000004 0b0724 210c4a 3d0965 57106e 71196e 8a226a a32c61 bc3754 " +
   "d24644 e45a31 f1731d f98e09 fcac11 f9cb35 f2ea69 fcffa4"

@@ -1,4 +1,4 @@
-// Text: text generated token by token, and scores of the user's text.
+// Text generation, token by token, and scoring of the user's text.
 
 import { predict, sample } from "./api.js";
 import { announce, copyOf, element, facts } from "./dom.js";
