@@ -98,7 +98,7 @@ def test_cutout_hides_a_part_of_the_image_and_leaves_the_mask():
 
 
 def test_mixup_is_refused_in_words():
-    with pytest.raises(OptionError, match="mixup blends the labels of whole images, and a mask has a label"):
+    with pytest.raises(OptionError, match="mixup blends one label per image, but a mask has a label"):
         zoo.train("unet", "shapes-masks", data={"train_size": 8}, mixup_alpha=0.2, progress=False)
 
 
@@ -162,7 +162,7 @@ def test_a_unet_answers_for_every_pixel_of_any_size(size):
 
 
 def test_a_unet_refuses_images_that_it_cannot_halve_so_often():
-    with pytest.raises(ValueError, match=r"depth=3 needs images of at least 8 pixels \(got 7\)"):
+    with pytest.raises(ValueError, match=r"depth=3 requires images of at least 8 pixels \(got 7\)"):
         UNet(in_channels=3, image_size=7, num_classes=2)
 
 

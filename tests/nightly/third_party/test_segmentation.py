@@ -257,7 +257,7 @@ def test_learning_rates_are_tried(answer: Callable[..., Any]) -> None:
         (["train", "unet", "shapes"], "segmentation"),
         (
             ["train", "unet", "shapes-masks", "--mixup-alpha", "0.2"],
-            "mixup blends the labels of whole images",
+            "mixup blends one label per image",
         ),
         (["train", "unet", "shapes-masks", "--data", "size=512"], "pixels fit in the 400 MB limit"),
         (["train", "unet", "shapes-masks", "--label-smoothing", "0.1"], "--label-smoothing does not apply"),
