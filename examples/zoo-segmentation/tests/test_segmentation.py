@@ -162,7 +162,7 @@ def test_a_unet_answers_for_every_pixel_of_any_size(size):
 
 
 def test_a_unet_refuses_images_that_it_cannot_halve_so_often():
-    with pytest.raises(ValueError, match=r"depth=3 requires images of at least 8 pixels \(got 7\)"):
+    with pytest.raises(ValueError, match=r"depth=3 requires at least 8 pixels \(got 7\)"):
         UNet(in_channels=3, image_size=7, num_classes=2)
 
 

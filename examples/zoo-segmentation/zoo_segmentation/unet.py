@@ -37,7 +37,7 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         if image_size < 2**depth:
-            raise ValueError(f"depth={depth} requires images of at least {2**depth} pixels (got {image_size})")
+            raise ValueError(f"depth={depth} requires at least {2**depth} pixels (got {image_size})")
         widths = [width * 2**level for level in range(depth)]  # such as 16, 32, 64
         inner = [in_channels, *widths[:-1]]
         self.downs = nn.ModuleList(block(*pair) for pair in zip(inner, widths, strict=True))
