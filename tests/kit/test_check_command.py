@@ -211,7 +211,7 @@ def test_a_report_says_what_was_checked_with_what_and_how_it_ended(plugin, capsy
     written = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "Failed: 21 ran, 18 skipped, 1 failed" in written
     assert re.search(r"^\| [\w-]+/d0 \| 16 \| 1 \| 1 \| 0 \| 0 \|$", written, re.M)
-    assert "| labels_in_range | Every label is" in written
+    assert "| labels_in_range | Labels are integers" in written
     capsys.readouterr()
 
 
