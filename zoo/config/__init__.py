@@ -1,1 +1,1 @@
-"""Options as users type them, training configurations, and recipes. Torch-free."""
+"""Options as users type them, training configurations, and recipes. Does not import torch."""

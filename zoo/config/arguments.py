@@ -1,4 +1,4 @@
-"""Check the arguments of public functions, earlier and with clearer messages than Python does."""
+"""Check the arguments of public functions earlier than Python does, and with clearer messages."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ R = TypeVar("R")
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
-    """Return a function that first checks each argument against its annotation.
+    """Wrap a function so that each argument is first checked against its annotation.
 
-    A NumPy number becomes a Python number. Raises OptionError for an unknown argument, or naming the
-    argument, what it must be and what was given.
+    NumPy numbers are converted to Python numbers. The wrapper raises OptionError for an unknown argument and
+    for an invalid value; the message names the argument, its valid values and the given value.
     """
     signature = inspect.signature(function)
     varied = any(each.kind is each.VAR_KEYWORD for each in signature.parameters.values())
@@ -54,13 +54,13 @@ def is_url(text: str) -> bool:
 
 
 def refuse_url(path: str | Path) -> None:
-    """Raise OptionError for a URL in place of a path: `Path` would drop one of its slashes."""
+    """Raise OptionError if a path is a URL: `Path` would drop one of its slashes."""
     if is_url(str(path)) and not os.path.lexists(path):  # a folder may be called `imgs:`
         raise OptionError(f"{options.shown(str(path))} is a URL, not a path")
 
 
 def refuse_device(name: str | None) -> None:
-    """Raise OptionError for a name that is not a device on any machine; torch checks this one."""
+    """Raise OptionError for an unknown device name; torch checks whether this machine has the device."""
     if name is not None and not re.fullmatch(r"(cpu|cuda|mps|xpu)(:\d+)?", name):
         nearest = meant(name.lower(), (), place="device") or "; use cpu, cuda, cuda:1 or mps"
         raise OptionError(f"unknown device {name!r}{nearest}")
@@ -76,7 +76,7 @@ def _checked(value: object, option: Option) -> object:
 
 
 def _require_path(name: str, path: str | Path) -> None:
-    """Raise OptionError for an invalid file name, and for a URL."""
+    """Raise OptionError for an invalid file name or a URL."""
     refuse_url(path)
     try:
         os.lstat(path)

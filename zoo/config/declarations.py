@@ -1,7 +1,7 @@
 """Declared options: the keyword arguments of a function or class, or the fields of a dataclass.
 
-An option's type, default, limits and help are declared once. The check in Python, the command's flag with its
-completion and help, and the reference are generated from that declaration.
+An option's type, default, limits and help are declared once. The check in Python, the command-line flag with
+its completion and help, and the reference page are all generated from that declaration.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ class Option(NamedTuple):
     """The declaration of an option.
 
     Attributes:
-        type: its resolved type, limits included; `Any` if it has no type, or one for type checkers only.
-        default: its default; `NODEFAULT` if it is required.
-        group: the group of a training option; empty for the options that every task has.
+        type: resolved type, including limits; `Any` if the option has no annotation, or one that exists only
+            for type checkers.
+        default: default value; `NODEFAULT` if the option is required.
+        group: group of a training option; empty for options common to all tasks.
     """
 
     name: str
@@ -40,12 +41,12 @@ class Option(NamedTuple):
 
     @property
     def required(self) -> bool:
-        """Whether it must be given."""
+        """Whether the option is required."""
         return self.default is NODEFAULT
 
 
 def option(default: T, help: str) -> T:  # noqa: A002
-    """Return a field of a dataclass with its default and its help.
+    """Return a dataclass field with a default and help text.
 
     ::
 
@@ -56,9 +57,9 @@ def option(default: T, help: str) -> T:  # noqa: A002
 
 @functools.cache
 def declared(target: Callable[..., Any]) -> Mapping[str, Option]:
-    """Return the options of a function, a class or a dataclass by name, in order.
+    """Return the options of a function, class or dataclass by name, in order of declaration.
 
-    The help is the one given to `option`, or the description under `Args` in the docstring.
+    The help text comes from `option` or from the `Args` section of the docstring.
     """
     helps = _documented(target)
     try:
@@ -82,7 +83,7 @@ def declared(target: Callable[..., Any]) -> Mapping[str, Option]:
 def resolved_hints(target: Callable[..., Any]) -> Mapping[str, Any]:
     """Return the resolved annotations of the arguments of a function or class, including `Annotated` limits.
 
-    Raises NameError for an annotation that exists for type checkers only.
+    Raises NameError for an annotation that only type checkers can resolve.
     """
     if is_dataclass(target):
         return get_type_hints(target, include_extras=True)
@@ -95,7 +96,7 @@ def resolved_hints(target: Callable[..., Any]) -> Mapping[str, Any]:
 
 
 def _documented(target: Callable[..., Any]) -> dict[str, str]:
-    """Return the help of each option, including the options of a class's bases."""
+    """Return the help text of each option, including options of base classes."""
     found: dict[str, str] = {}
     for part in reversed(getattr(target, "__mro__", (target,))):
         text = inspect.cleandoc(part.__doc__ or "")
@@ -107,9 +108,9 @@ def _documented(target: Callable[..., Any]) -> dict[str, str]:
 
 
 def bounded_options(target: Callable[..., Any]) -> set[str]:
-    """Return the options that are switches, choices, or numbers with a declared minimum and maximum.
+    """Return the names of options that are switches, choices, or numbers with a declared minimum and maximum.
 
-    The value of such an option can never name a file, or use more memory than the author of `target` allows.
+    Values of these options cannot name files or require more memory than the author of `target` allows.
     """
     return {name for name, option in declared(target).items() if _is_bounded(option.type)}
 

@@ -12,13 +12,13 @@ from zoo.errors import OptionError
 
 
 def refuse_unknown(given: Mapping[str, Any], known: Iterable[str], *, what: str) -> None:
-    """Raise OptionError for the first given option that is unknown, or that is a training option.
+    """Raise OptionError for the first option that is unknown or is a training option.
 
     Args:
-        what: the kind and the name of the entry: `dataset text/files`.
+        what: the kind and name of the entry, such as `dataset text/files`.
     """
     for name in given.keys() & fields_of(TrainConfig).keys() - {*known}:
-        hint = f"write --{name.replace('_', '-')} {options.text(given[name])}, or {name}=... in Python"
+        hint = f"use --{name.replace('_', '-')} {options.text(given[name])}, or {name}=... in Python"
         raise OptionError(f"{name} is a training option, not an option of {what}", hint=hint)
     kind, _, name = what.partition(" ")
     hint = f"`zoo show {name}` lists its options"
@@ -26,7 +26,7 @@ def refuse_unknown(given: Mapping[str, Any], known: Iterable[str], *, what: str)
 
 
 def refuse_missing(given: Collection[str], required: Iterable[str], *, what: str, flag: str) -> None:
-    """Raise OptionError for required options that are not given."""
+    """Raise OptionError if required options are missing."""
     missing = [name for name in required if name not in given]
     if missing:
         hint = " ".join(f"{flag} {name}=..." for name in missing)
@@ -44,8 +44,8 @@ def check_arguments(
     """Return the options given to `target`, each converted to the type of its argument.
 
     Args:
-        what: what `target` is, for messages, such as `dataset text/files`.
-        flag: how the command line spells an option, such as `--data`.
+        what: description of `target` for messages, such as `dataset text/files`.
+        flag: command-line flag for these options, such as `--data`.
         filled: required arguments that the caller fills in later.
 
     Raises:

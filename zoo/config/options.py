@@ -1,4 +1,4 @@
-"""Options as users give them (`key=value` words, TOML tables, keywords), checked against types."""
+"""Check options against types: `key=value` arguments, TOML tables, or keyword arguments."""
 
 from __future__ import annotations
 
@@ -36,15 +36,16 @@ _VAGUE = ("any", "a string")
 
 
 class Typed(str):
-    """A value as the user typed it, such as `0.1`; `convert` parses it by its type."""
+    """A value as the user typed it, such as `0.1`; `convert` parses it according to the option's type."""
 
     __slots__ = ()
 
 
 def parse(words: Iterable[str], *, what: str) -> dict[str, Any]:
-    """Split `key=value` words; the values are `Typed`.
+    """Split `key=value` arguments; the values are `Typed`.
 
-    Raises OptionError naming `what` (such as `--data`) for a word without `=` or a repeated key.
+    Raises OptionError for an argument without `=` or a repeated key; the message names `what`, such as
+    `--data`.
     """
     options: dict[str, Any] = {}
     for word in words:
@@ -59,7 +60,7 @@ def parse(words: Iterable[str], *, what: str) -> dict[str, Any]:
 
 
 def text(value: object) -> str:
-    """Return a value as a user types it: `convert(Typed(text(value)), type)` returns the value.
+    """Return a value as a user would type it; `convert(Typed(text(value)), type)` restores the value.
 
     >>> text((8, 16, 32))
     '8,16,32'
@@ -92,11 +93,11 @@ def _toml(value: object) -> str:
 def check_names(
     given: Iterable[str], known: Iterable[str], *, what: str, place: str = "", hint: str | None = None
 ) -> None:
-    """Raise OptionError for the first given name that is not known.
+    """Raise OptionError for the first unknown name.
 
     Args:
-        place: as in `meant`.
-        hint: how to list the names, if there are too many for the message.
+        place: see `meant`.
+        hint: hint that explains how to list the known names, if they are too many for the message.
     """
     known = sorted(known)
     for name in given:
@@ -108,12 +109,13 @@ def check_names(
 
 
 def convert(value: object, type_: type[T], *, what: str) -> T:
-    """Return `value` as `type_`, or raise OptionError saying what `what` must be.
+    """Convert `value` to `type_`, or raise OptionError with the valid values of `what`.
 
-    For a string type, an integer is converted too (a folder called 2024); for a tuple type, a string is split
-    at commas (`crop,flip`). Typed text is parsed by the type: `2024` as a number or a string, `True` as a
-    boolean, `none` as None or an empty tuple. NumPy numbers and paths are converted by `plain` first, unless
-    the type names their class. An instance of a class in a union (`str | Path`) is returned unchanged.
+    For a string type, an integer is also converted (a folder named 2024). For a tuple type, a string is split
+    at commas (`crop,flip`). Typed text is parsed according to the type: `2024` as a number or a string,
+    `True` as a boolean, `none` as None or an empty tuple. `plain` first converts NumPy numbers and paths,
+    unless the type includes their class. An instance of a class in a union (`str | Path`) is returned
+    unchanged.
     """
     classes, data = _apart(type_)
     if isinstance(value, classes):
@@ -143,7 +145,7 @@ def _require_representable(number: object, what: str) -> None:
 
 
 def _apart(type_: Any) -> tuple[tuple[type, ...], Any]:
-    """Return the classes among the members of a union, and the union of the plain types."""
+    """Return the classes in a union, and a union of its other types."""
     parts = get_args(type_) if get_origin(type_) in (Union, UnionType) else ()
     classes = tuple(part for part in parts if isinstance(part, type) and part.__module__ != "builtins")
     if not classes:
@@ -164,12 +166,12 @@ def plain(value: object) -> object:
 
 
 def in_64_bits(number: int) -> bool:
-    """Return whether an integer fits in 64 bits, the limit of files, tensors and random seeds."""
+    """Return whether an integer fits in 64 bits, the limit for files, tensors and random seeds."""
     return -(2**63) <= number < 2**63
 
 
 def shown(value: object) -> str:
-    """Return a value as shown in an error message, at most 80 characters."""
+    """Return a value as shown in error messages, with at most 80 characters."""
     try:
         text = repr(value)
     except Exception:  # an integer of thousands of digits, or an object of the user's own
@@ -178,7 +180,7 @@ def shown(value: object) -> str:
 
 
 def _readings(value: object, type_: Any) -> Iterator[object]:
-    """Yield the possible readings of a value, the likeliest first."""
+    """Yield the possible interpretations of a value, the most likely first."""
     if isinstance(value, Typed):
         yield from _typed_readings(value)
         return
@@ -223,17 +225,17 @@ def _words(typed: str) -> list[str]:
 
 
 def convert_table(value: object, type_: type[T], *, what: str) -> T:
-    """Convert a table to a TypedDict or a dataclass, or raise OptionError naming the wrong key."""
+    """Convert a table to a TypedDict or a dataclass, or raise OptionError with the invalid key."""
     try:
         return msgspec.convert(value, type_, strict=True)
     except msgspec.ValidationError as error:
         raise OptionError(f"{what}: {reason(error)}") from None
     except RecursionError:
-        raise OptionError(f"{what}: it is nested too deeply") from None
+        raise OptionError(f"{what}: the table is nested too deeply") from None
 
 
 def reason(error: msgspec.ValidationError) -> str:
-    """Return the message of a msgspec error, the field first: `seed: expected int, got str`."""
+    """Return the message of a msgspec error, starting with the field: `seed: expected int, got str`."""
     text, _, place = str(error).replace("`", "").partition(" - at $")
     return f"{place.lstrip('.')}: {text[0].lower()}{text[1:]}".removeprefix(": ")
 
@@ -247,10 +249,11 @@ def with_checked(instance: T, **values: Any) -> T:
 
 
 def validate(instance: Any, *, what: str = "") -> None:
-    """Check each field of a frozen dataclass against its annotation, and convert it: a list to a tuple.
+    """Check each field of a frozen dataclass against its annotation; convert it if necessary.
 
     Every instance is therefore valid, whether it comes from Python (where msgspec does not check), a plugin
-    or a file. Defaults are not checked. Raises OptionError naming the field, after `what`.
+    or a file. Defaults are not checked. Raises OptionError; the message starts with `what` and the name of
+    the field.
     """
     types = resolved_hints(type(instance))
     for field in dataclasses.fields(instance):
@@ -261,7 +264,7 @@ def validate(instance: Any, *, what: str = "") -> None:
 
 
 def describe(type_: Any, value: object = None) -> str:
-    """Describe what a value of a type must be: `an integer`, or `at least 1` for a number that is too small.
+    """Describe the valid values of a type: `an integer`, or `at least 1` if `value` is too small.
 
     >>> describe(int | None)
     'an integer or none'
@@ -293,7 +296,7 @@ def _describe(info: Any) -> str:
 
 
 def _bound(info: Any, value: object) -> str:
-    """Return the bound that a number violates; empty if there is no violation."""
+    """Return the bound that a number violates, or an empty string."""
     kind = type(info).__name__
     if kind not in ("IntType", "FloatType") or type(value) not in (int, float):
         return ""

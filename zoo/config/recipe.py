@@ -1,4 +1,4 @@
-"""A Recipe: a named experiment. `registry.toml` lists recipes, and a run's `config.toml` records one."""
+"""Recipes: named experiments, listed in `registry.toml` and recorded in the `config.toml` of each run."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
@@ -20,9 +20,9 @@ class Recipe:
             when the recipe is used.
         from_weights: weights to start from: a file, a run directory or a published id; empty for random
             weights.
-        threads: number of CPU threads, on which rounding depends; 0 lets zoo choose.
+        threads: number of CPU threads, which affects rounding; 0 lets zoo choose.
 
-    Raises OptionError for a field of the wrong type, with a note that names the recipe.
+    Raises OptionError for a field of the wrong type; a note on the error identifies the recipe.
     """
 
     architecture: str
@@ -43,7 +43,7 @@ class Recipe:
                 object.__setattr__(self, name, table)
         except OptionError as error:
             architecture, dataset = options.shown(self.architecture), options.shown(self.dataset)
-            error.add_note(f"in the recipe of {architecture} on {dataset}")
+            error.add_note(f"in the recipe for {architecture} on {dataset}")
             raise
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Names from other libraries and tools, and zoo's equivalents: the rows of synonyms.toml."""
+"""Look up zoo's equivalents of names from other libraries and tools in synonyms.toml."""
 
 import functools
 from collections.abc import Collection, Mapping, Sequence
@@ -16,10 +16,10 @@ def _tables() -> Mapping[str, Mapping[str, Sequence[str]]]:
 
 
 def ways(name: str, *places: str) -> list[str]:
-    """Return zoo's equivalents of a name from another library, the likeliest first.
+    """Return zoo's equivalents of a name from another library, the most likely first.
 
     Args:
-        places: where the name was used; these are tables of synonyms.toml.
+        places: where the name was used: names of tables in synonyms.toml.
 
     >>> ways("learning_rate", "options")
     ['lr']
@@ -29,7 +29,7 @@ def ways(name: str, *places: str) -> list[str]:
 
 
 def meant(name: str, known: Collection[str], *, place: str) -> str:
-    """Return the end of a message about a wrong name: zoo's equivalent or the nearest name, if any.
+    """Return the end of a message about an unknown name: zoo's equivalent or the closest name, if any.
 
     Args:
         known: the valid names.
@@ -43,9 +43,9 @@ def meant(name: str, known: Collection[str], *, place: str) -> str:
 
 
 def refuse_attribute(owner: object, name: str) -> NoReturn:
-    """Raise AttributeError for a missing attribute, from `__getattr__`.
+    """Raise AttributeError for a missing attribute; for use in `__getattr__`.
 
-    Raise Python's own error, such as one from a property, unless zoo has an equivalent of the name.
+    If zoo has no equivalent of the name, Python's original error is raised, such as an error in a property.
     """
     kind = type(owner).__name__
     way = "" if name.startswith("_") else meant(name, (), place=kind)

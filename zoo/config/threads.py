@@ -1,4 +1,4 @@
-"""The number of CPU threads to compute with. Torch-free."""
+"""Choose the number of CPU threads. Does not import torch."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def cores() -> int:
 
 
 def chosen_threads() -> int:
-    """Return the number in $OMP_NUM_THREADS; 0 if it is not set."""
+    """Return the value of $OMP_NUM_THREADS, or 0 if it is not set."""
     chosen = os.environ.get("OMP_NUM_THREADS", "")
     return int(chosen) if chosen.isdecimal() else 0
 
 
 def require_threads(threads: int) -> None:
-    """Raise OptionError for more threads than make sense on this machine."""
+    """Raise OptionError for far more threads than this machine has cores."""
     most = max(_MOST, _MOST_PER_CORE * cores())
     if threads > most:
         message = f"threads must be at most {most}, since this machine has {cores()} cores (got {threads:,})"
@@ -34,12 +34,12 @@ def require_threads(threads: int) -> None:
 
 
 def idle_threads(processes: int = 1) -> int:
-    """Return the number of idle cores, at least 1.
+    """Return the number of idle cores, but at least 1.
 
-    The steps of a small network are short, and each ends when its slowest thread does: a thread on a busy
-    core holds up all others. A number that the user chose is returned regardless of the load:
-    $OMP_NUM_THREADS, or fewer torch threads than cores. Two hyper-threads count as one core. The processes of
-    a distributed training divide the cores among them.
+    Training steps of small networks are short, and each step waits for its slowest thread, so a thread on a
+    busy core delays all others. If the user has set $OMP_NUM_THREADS, or fewer torch threads than cores, that
+    number is returned regardless of the load. Two hyper-threads count as one core. In distributed training,
+    the processes share the cores equally.
     """
     import psutil
 

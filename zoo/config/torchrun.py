@@ -1,4 +1,4 @@
-"""The rank of this process in a distributed training, from the variables that torchrun sets. Torch-free."""
+"""The rank of this process in distributed training, as set by torchrun. Does not import torch."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ def is_one_of_several() -> bool:
 
 
 def is_first() -> bool:
-    """Return whether this process prints: whether it is the only one, or the first of several."""
+    """Return whether this process prints, because it is the only one or the first of several."""
     return not is_one_of_several() or os.environ["RANK"] == "0"

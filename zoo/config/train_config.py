@@ -1,7 +1,7 @@
-"""`TrainConfig`: how to train, as data.
+"""`TrainConfig`: a training configuration as data.
 
-The fields that every task has are here. A task may add groups of fields, each a frozen dataclass that a
-plugin registers; users see one flat list of fields.
+This module defines the fields common to all tasks. A task may add groups of fields, each a frozen dataclass
+that a plugin registers. Users see one flat list of fields.
 """
 
 import dataclasses
@@ -32,36 +32,36 @@ Count = Annotated[int, Meta(ge=0)]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """A training configuration. Every field is plain data, and setting a numeric refinement to 0 disables it.
+    """A training configuration. All fields are plain data; 0 disables options such as `ema_decay`.
 
-    Users see one flat list of fields: `replace` and `to_dict` use `augment`, whatever its group. `groups` has
-    the groups that the task adds, by name, each an instance of its dataclass.
+    Users see one flat list of fields: in `replace` and `to_dict`, a field such as `augment` is named without
+    its group. `groups` maps the names of the groups that the task adds to instances of their dataclasses.
 
     Raises OptionError for a field that has the wrong type or is out of range.
     """
 
     epochs: Positive = option(1, "number of passes over the training split.")
     batch_size: Positive = option(64, "items per step: images, or parallel streams of text.")
-    grad_accum_steps: Positive = option(1, "batches whose gradients are averaged per optimizer step.")
+    grad_accum_steps: Positive = option(1, "number of batches to average gradients over per optimizer step.")
 
     optimizer: Literal["sgd", "adam", "adamw"] = option(
-        "adamw", "optimizer; `adam` adds weight decay to the gradient, `adamw` applies it separately."
+        "adamw", "optimizer: `adam` adds weight decay to the gradient; `adamw` applies it separately."
     )
     lr: Rate = option(1e-3, "peak learning rate; the schedule scales it down.")
-    momentum: Fraction = option(0.9, "Nesterov momentum of SGD; the first beta of Adam.")
-    weight_decay: NonNegative = option(0.0, "weight decay of all parameters.")
+    momentum: Fraction = option(0.9, "Nesterov momentum for SGD, or the first beta for Adam.")
+    weight_decay: NonNegative = option(0.0, "weight decay for all parameters.")
     schedule: Literal["constant", "cosine", "one-cycle", "cosine-restarts"] = option(
         "cosine",
-        "learning-rate schedule: `one-cycle` warms up before the cosine, `cosine-restarts` repeats it.",
+        "learning-rate schedule; `one-cycle` adds warmup to `cosine`, and `cosine-restarts` repeats it.",
     )
     warmup_epochs: NonNegative = option(
-        0.0, "epochs of linear warmup from 0. `one-cycle` warms up for 30 % of the run unless this is set."
+        0.0, "epochs of linear warmup from 0; `one-cycle` warms up for 30% of the run unless this is set."
     )
     cycle_length: Annotated[float, Meta(ge=0.01)] = option(
-        1.0, "epochs in the first `cosine-restarts` cycle."
+        1.0, "number of epochs in the first `cosine-restarts` cycle."
     )
     cycle_multiplier: Annotated[float, Meta(ge=1)] = option(
-        1.0, "each cycle of `cosine-restarts` is this many times as long as the previous one."
+        1.0, "length of each `cosine-restarts` cycle relative to the previous cycle."
     )
 
     clip_grad_norm: NonNegative = option(0.0, "clip gradients to this global norm; 0 disables clipping.")
@@ -70,33 +70,33 @@ class TrainConfig:
     )
     nonmono: Count = option(
         0,
-        "non-monotone interval of NT-ASGD (Merity et al. 2018): once the validation loss exceeds the best "
-        "loss of more than this many epochs ago, later weights are averaged, and the average is evaluated.",
+        "non-monotone interval of NT-ASGD (Merity et al. 2018): once the validation loss exceeds the lowest "
+        "loss from more than this many epochs earlier, weights are averaged, and the average is evaluated.",
     )
-    patience: Count = option(0, "stop after this many epochs without improvement in validation.")
+    patience: Count = option(0, "stop after this many epochs without an improvement in validation.")
     freeze: tuple[str, ...] = option(
-        (), "modules or parameters to freeze, by name; `*` matches anything: `stages`, `*.norm`."
+        (), "names of modules or parameters to freeze, such as `stages` or `*.norm`; `*` matches anything."
     )
     layer_decay: Annotated[float, Meta(gt=0, le=1)] = option(
-        1.0, "layer-wise learning-rate decay: each layer learns at this fraction of the next layer's rate."
+        1.0, "layer-wise learning-rate decay: each layer's rate is this fraction of the next layer's rate."
     )
     norm_bias_lr_scale: Annotated[float, Meta(gt=0)] = option(
-        1.0, "factor on the learning rate of normalization biases; their weight decay is divided by it."
+        1.0, "factor for the learning rate of normalization biases; their weight decay is divided by it."
     )
     precision: PrecisionName = option(
         "auto",
-        "precision of both passes, forward and backward; `auto` is bf16 if that is fast, otherwise fp32.",
+        "precision of the forward and backward passes; `auto` selects bf16 if it is fast, otherwise fp32.",
     )
     sync_batch_norm: bool = option(
         True,
-        "in distributed training, compute BatchNorm statistics over the whole batch; otherwise each process "
-        "uses only its part: faster, but results depend on the number of processes.",
+        "in distributed training, compute BatchNorm statistics over the whole batch; otherwise, each process "
+        "uses only its part, which is faster, but results depend on the number of processes.",
     )
     compile: bool = option(
         False,
-        "compile the model with torch.compile, for GPUs; needs a C++ compiler and a minute or two.",
+        "compile the model with torch.compile, for GPUs; requires a C++ compiler and takes a minute or two.",
     )
-    deterministic: bool = option(False, "on a GPU, use only deterministic kernels and no TF32; slower.")
+    deterministic: bool = option(False, "on a GPU, use slower, deterministic kernels and no TF32.")
 
     groups: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
@@ -104,16 +104,16 @@ class TrainConfig:
         options.validate(self)
         if self.ema_decay and self.nonmono:
             raise OptionError(
-                f"ema_decay={self.ema_decay} and nonmono={self.nonmono} both average weights; set one to 0"
+                f"ema_decay={self.ema_decay} and nonmono={self.nonmono} cannot be combined; set one to 0"
             )
 
     @classmethod
     def with_groups(cls, groups: Mapping[str, type]) -> Self:
-        """Return the defaults of all fields, including the fields of some groups."""
+        """Return the default configuration, including the fields of the given groups."""
         return cls(groups={name: owner() for name, owner in groups.items()})
 
     def group(self, name: str, type_: type[T]) -> T:
-        """Return a group of fields by name; its defaults if the configuration lacks it."""
+        """Return a group of fields by name, or its defaults if the configuration lacks the group."""
         return self.groups[name] if name in self.groups else type_()
 
     @functools.cached_property
@@ -123,9 +123,9 @@ class TrainConfig:
 
     @checked
     def replace(self, changes: Mapping[str, Any]) -> Self:
-        """Return a configuration with some fields changed, whatever group they are in.
+        """Return a copy with some fields changed, regardless of their groups.
 
-        Raises OptionError naming the field and what it must be.
+        Raises OptionError with the name of the invalid field and its valid values.
         """
         if changes.keys() - self.fields:
             check_known(changes, self.fields)
@@ -165,7 +165,7 @@ RESERVED = frozenset(
 def fields_of(owner: type, group: str = "") -> Mapping[str, Option]:
     """Return the training options of a dataclass, by name.
 
-    Raises SpecError unless it is a frozen dataclass in which every field has a type and a default of that
+    Raises SpecError unless the class is a frozen dataclass whose fields all have a type and a default of that
     type.
     """
     if not dataclasses.is_dataclass(owner) or not owner.__dataclass_params__.frozen:  # type: ignore[attr-defined]
@@ -186,23 +186,23 @@ def fields_of(owner: type, group: str = "") -> Mapping[str, Option]:
 
 
 def training_options(groups: Mapping[str, type]) -> Mapping[str, Option]:
-    """Return the common fields followed by the fields of some groups, by name."""
+    """Return the common fields, followed by the fields of the given groups, by name."""
     owners = {"": TrainConfig, **groups}
     return {name: item for group, owner in owners.items() for name, item in fields_of(owner, group).items()}
 
 
 def check_known(given: Collection[str], known: Collection[str]) -> None:
     """Raise OptionError for the first name that is not a known training option."""
-    hint = "`zoo train --help` lists them; options of an architecture or a dataset go to model= or data="
+    hint = "see `zoo train --help`; pass options of an architecture or a dataset in model= or data="
     options.check_names(given, known, what="the training configuration", place="train", hint=hint)
 
 
 def checked_fields(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return training options, with the common ones converted to their types.
 
-    The others depend on the task: `TrainConfig.replace` checks them.
+    The others depend on the task; `TrainConfig.replace` checks them.
 
-    Raises OptionError naming the field and what it must be.
+    Raises OptionError with the name of the invalid field and its valid values.
     """
     core = fields_of(TrainConfig)
     return {

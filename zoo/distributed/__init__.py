@@ -1,1 +1,1 @@
-"""Distributed training on torch.distributed: ranks, parts of batches, BatchNorm."""
+"""Distributed training with torch.distributed: ranks, batch sharding, synchronized BatchNorm."""

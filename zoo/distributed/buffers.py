@@ -1,7 +1,7 @@
-"""Keep buffers that change during training equal in all processes.
+"""Keep buffers that change during training identical in all processes.
 
-Examples are the running statistics of layers that see only their process's part of a batch, and moving
-averages of any kind. Synchronized BatchNorm (see `zoo.distributed.synced_norm`) does not need this.
+Examples are moving averages of any kind, and the running statistics of layers that see only one process's
+part of a batch. Synchronized BatchNorm (see `zoo.distributed.synced_norm`) does not need this.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from zoo.distributed.ranks import Ranks
 
 
 class ChangedBuffers:
-    """The buffers of a model, and which of them have changed since they were last averaged.
+    """A model's buffers, with a record of which have changed since they were last averaged.
 
     Args:
-        model: the model in training, with its synchronized layers if there are any.
+        model: the model being trained, including any synchronized layers.
     """
 
     def __init__(self, model: nn.Module, ranks: Ranks) -> None:
@@ -56,19 +56,19 @@ class ChangedBuffers:
         return now[1] is None or now[0] is not buffer or now[1] != times
 
     def _part(self, numbers: Tensor) -> Tensor:
-        """Return this process's term of the sum in double precision, so equal numbers have an equal mean."""
+        """Return this process's term of the sum in double precision, so equal numbers have an exact mean."""
         if numbers.is_floating_point():
             return numbers.double() / self._ranks.world_size
         return numbers.double() * self._ranks.first
 
 
 def _times_written(buffer: Tensor, name: str, module: nn.Module) -> int | None:
-    """Return None for running statistics: PyTorch's BatchNorm kernels do not count their writes."""
+    """Return the number of writes; None for running statistics, whose writes PyTorch does not count."""
     if module.training and name in ("running_mean", "running_var"):
         return None
     return 0 if buffer.is_inference() else buffer._version
 
 
 def _numbers(buffer: Tensor) -> Tensor:
-    """Return a buffer, detached, as real numbers."""
+    """Return a detached view of a buffer as real numbers."""
     return torch.view_as_real(buffer.detach()) if buffer.is_complex() else buffer.detach()

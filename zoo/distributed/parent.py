@@ -1,4 +1,4 @@
-"""End a process when its parent ends. Torch-free, so that this works from the start."""
+"""End a process when its parent ends. Does not import torch, so this works from the start."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 
 
 def end_with(parent: int) -> None:
-    """Stop this process, as a signal would, once `parent` is no longer its parent."""
+    """Stop this process with SIGTERM once `parent` is no longer its parent."""
     threading.Thread(target=_watch, args=[parent], daemon=True).start()
 
 

@@ -1,7 +1,7 @@
-"""The ranks of a distributed run, as torchrun starts them.
+"""The processes of a distributed run, as started by torchrun.
 
-Each process computes the same weights from the same gradient: every batch is divided among them (see
-`zoo.data.parts`), and the gradients of the parts are added up before each step. The first process, rank 0,
+All processes compute the same weights from the same gradients: every batch is divided among the processes
+(see `zoo.data.parts`), and the gradients of the parts are summed before each step. The first process, rank 0,
 owns the run directory and prints. All processes agree on decisions that depend on a clock or a signal.
 """
 
@@ -39,16 +39,16 @@ T = TypeVar("T")
 
 
 class Ranks:
-    """This process among all processes of a run. A collective call waits until all processes have made it.
+    """The rank of this process in a run. A collective call waits until every process has made the same call.
 
     Args:
-        rank: number of this process, from 0.
+        rank: number of this process, counted from 0.
         world_size: number of processes.
         local_world_size: number of processes on this machine.
 
     Attributes:
-        copies: number of processes that have each item of the batch: all, if it has fewer items than
-            processes.
+        copies: number of processes that compute each item of the batch: all of them if the batch has fewer
+            items than there are processes, otherwise 1.
 
     Each collective method raises Lost if another process has ended.
     """
@@ -87,11 +87,11 @@ class Ranks:
         return self.all_reduce(torch.tensor(values, dtype=torch.int64), dist.ReduceOp.MAX).tolist()
 
     def all_reduce_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """All-reduce the sum of the gradients, in one message whose layout never changes.
+        """Sum the gradients over all processes, in one message whose layout never changes.
 
         A parameter that has no gradient in any process is left without one. DistributedDataParallel changes
-        the layout of its messages after the first step, so the sums of a resumed run would be rounded in a
-        different order.
+        the layout of its messages after the first step, so the sums in a resumed run would be rounded
+        differently.
         """
         if self.world_size == 1:
             return
@@ -109,7 +109,7 @@ class Ranks:
         """Call a function in the first process only, and return its result in all processes.
 
         Args:
-            kind: type of the result, which msgspec must be able to write as JSON.
+            kind: type of the result, which msgspec must be able to encode as JSON.
         """
         if self.world_size == 1:
             return value()
@@ -138,7 +138,7 @@ class Ranks:
             dist.broadcast(values, rank, group=self._group)
 
     def all_gather(self, shard: Tensor, dim: int, count: int) -> Tensor:
-        """Gather a tensor of `count` streams from the streams of each process, which are along `dim`."""
+        """Concatenate the streams of all processes along `dim` into a tensor of `count` streams."""
         shards: list[Tensor] = []
         for rank in range(self.world_size):
             here, _ = part_of(count, rank=rank, world_size=self.world_size)
@@ -148,7 +148,7 @@ class Ranks:
         return torch.cat(shards, dim)
 
     def shard(self, whole: Tensor, dim: int) -> Tensor:
-        """Return this process's streams of a tensor of all streams, which are along `dim`."""
+        """Return this process's part of a tensor whose dimension `dim` contains all streams."""
         here, _ = part_of(whole.shape[dim], rank=self.rank, world_size=self.world_size)
         return whole.narrow(dim, here.start, here.stop - here.start).contiguous()
 
@@ -156,7 +156,8 @@ class Ranks:
     def in_turn(self) -> Generator[None]:
         """Run the body in the first process, then in the first process of each machine, then in the others.
 
-        This way, one process of each machine prepares data for the others, and only one reports an error.
+        This way, one process on each machine prepares data for the others, and only one process reports an
+        error.
         """
         turn = 2
         if self.first:
@@ -178,8 +179,8 @@ def joined(device: str) -> Generator[Ranks]:
     """Join the other processes, if torchrun has started any.
 
     Raises:
-        OptionError: the variables that it sets are incomplete or are not numbers; or the device is an Apple
-            GPU, which torch.distributed does not support.
+        OptionError: torchrun's environment variables are incomplete or are not numbers, or the device is an
+            Apple GPU, which torch.distributed does not support.
         RunError: the first process cannot be reached.
         Lost: another process does not join.
     """
@@ -205,7 +206,7 @@ def joined(device: str) -> Generator[Ranks]:
 def _met() -> tuple[c10d.Store, int, int]:
     """Wait until all processes have joined; return the shared store, this process's rank, and the world size.
 
-    Waits in Python, so that a signal is handled at once. Raises the same errors as `joined`.
+    Waits in Python, so that signals are handled at once. Raises the same errors as `joined`.
     """
     wait = _patience()
     of_torchrun = "TORCHELASTIC_RUN_ID" in os.environ
@@ -213,10 +214,10 @@ def _met() -> tuple[c10d.Store, int, int]:
         store, rank, world_size = next(rendezvous("env://", timeout=_TO_REACH if of_torchrun else wait))
     except ValueError as error:
         message = f"RANK and WORLD_SIZE are set, but not as torchrun sets them: {error}"
-        raise OptionError(message, hint="without torchrun, unset RANK and WORLD_SIZE") from None
+        raise OptionError(message, hint="to train without torchrun, unset RANK and WORLD_SIZE") from None
     except dist.DistNetworkError as error:
         place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
-        raise RunError(f"cannot reach the first process of the training at {place}") from error
+        raise RunError(f"cannot reach the first training process at {place}") from error
     except dist.DistStoreError as error:
         raise Lost(waited=wait.total_seconds()) from error
     # torchrun gives every attempt the same store, which still has the addresses of processes that died, or
@@ -234,16 +235,16 @@ def _met() -> tuple[c10d.Store, int, int]:
 
 
 def _own_gpu(device: str) -> int:
-    """Return the number of this process's GPU.
+    """Return the index of this process's GPU.
 
-    Raises OptionError if there is not one GPU for each process.
+    Raises OptionError if the machine has fewer GPUs than processes, or if `device` includes an index.
     """
     here, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
     if ":" in device:
-        message = f"each of several processes chooses its own GPU (got device {device})"
+        message = f"in distributed training, each process chooses its own GPU (got device {device})"
         raise OptionError(message, hint="use --device cuda")
     if here > gpus:
-        message = f"{here} processes on this machine need a GPU each, but it has {gpus}"
+        message = f"{here} processes on this machine need one GPU each, but the machine has {gpus}"
         raise OptionError(message, hint=f"use at most {gpus} processes, or --device cpu")
     return int(os.environ.get("LOCAL_RANK", "0"))
 
@@ -263,7 +264,7 @@ def _patience() -> timedelta:
 
 @contextlib.contextmanager
 def _losing(wait: timedelta) -> Generator[None]:
-    """Convert errors of collective calls to Lost if another process has ended or does not respond."""
+    """Convert errors in collective calls to Lost if another process has ended or does not respond."""
     try:
         yield
     except RuntimeError as error:

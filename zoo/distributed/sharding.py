@@ -23,7 +23,7 @@ from zoo.models.states import tensors_of
 def all_reduce_step(step: Step, share: float, ranks: Ranks) -> tuple[Step, Tensor, Tensor]:
     """Combine the steps of all processes; return the step, and the batch's loss and penalty as scalars.
 
-    The step's sums and count cover the whole batch; its loss is still this process's own.
+    The step's sums and count cover the whole batch; its loss still covers only this process's part.
 
     Args:
         share: this process's share of the batch.
@@ -46,10 +46,10 @@ def all_reduce_step(step: Step, share: float, ranks: Ranks) -> tuple[Step, Tenso
 
 
 def lane_dims(model: nn.Module, task: Task, *, device: str, ranks: Ranks) -> list[int | None]:
-    """Return the dimension of each tensor of a model's hidden state that counts streams, or None.
+    """Return, for each tensor of a model's hidden state, the dimension of parallel streams, or None.
 
-    A step of two parallel streams and one of three are compared. Empty for a single process, or without a
-    state.
+    The dimensions are found by comparing a step with two streams and a step with three. The list is empty for
+    a single process or a model without a hidden state.
 
     Raises SpecError if a state depends on the number of streams in any other way.
     """
@@ -68,8 +68,8 @@ def lane_dims(model: nn.Module, task: Task, *, device: str, ranks: Ranks) -> lis
         dims = [dim for dim, pair in enumerate(sizes) if pair == (2, 3)]
         others = [pair for pair in sizes if pair[0] != pair[1] and pair != (2, 3)]
         if others or len(dims) > 1:
-            message = f"a hidden state has the shape {[*two]} for two streams, and {[*three]} for three"
-            raise SpecError(f"{message}: several processes cannot divide it")
+            message = f"a hidden state has the shape {[*two]} for two streams and {[*three]} for three"
+            raise SpecError(f"{message}, so it cannot be split across processes")
         found.append(dims[0] if dims else None)
     return found
 
@@ -86,11 +86,10 @@ def measure_sharded(
     device: str,
     report: Callable[[int, int], None],
 ) -> Measured:
-    """Measure a split as `measure` does, divided among processes.
+    """Measure a split like `measure`, with the work divided among processes.
 
-    Batches of independent items are distributed whole, and their sums are added in the order of the batches,
-    so the result does not depend on the number of processes. Each process reads some of the parallel streams
-    of a sequence.
+    Batches of independent items are not divided, and their sums are added in batch order, so the result does
+    not depend on the number of processes. For sequences, each process reads some of the parallel streams.
     """
     found: dict[int, Step] = {}
     total = 0
@@ -117,7 +116,7 @@ def measure_sharded(
 
 
 def _own(batches: Iterator[Batch], task: Task, ranks: Ranks) -> Iterator[Batch]:
-    """Yield a process's part of the batches of an evaluation."""
+    """Yield this process's part of the evaluation batches."""
     for batch in batches:
         if isinstance(task, CarriesState):
             if batch.inputs.shape[1] >= ranks.world_size:

@@ -1,7 +1,7 @@
 """BatchNorm with the statistics of the whole batch in distributed training.
 
-torch's SyncBatchNorm works on GPUs only. If synchronization is off, or for other kinds of layers, each
-process normalizes its own part; see `zoo.distributed.buffers` for the running statistics.
+torch's SyncBatchNorm works only on GPUs. If synchronization is off, and in other kinds of layers, each
+process normalizes its own part of the batch; see `zoo.distributed.buffers` for the running statistics.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _KINDS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 @contextmanager
 def synced_norms(model: nn.Module, ranks: Ranks, *, wanted: bool = True) -> Generator[None]:
-    """In the body, let every torch BatchNorm normalize with the statistics of all processes."""
+    """Make every torch BatchNorm normalize with the statistics of all processes in the `with` block."""
     several = wanted and ranks.world_size > 1
     norms = [each for each in model.modules() if several and type(each) in _KINDS]
     kinds = {kind: _synced(kind, ranks) for kind in {type(norm) for norm in norms}}
@@ -44,7 +44,7 @@ def unsynced_norms(model: nn.Module) -> list[str]:
 
 
 def _synced(kind: Any, ranks: Ranks) -> Any:
-    """Return a subclass of a BatchNorm that uses the statistics of all processes in training."""
+    """Return a subclass of a BatchNorm class that uses the statistics of all processes during training."""
 
     def forward(norm: Any, x: Tensor) -> Tensor:
         evaluating = torch.is_inference_mode_enabled()  # in which each process has whole batches
@@ -64,13 +64,13 @@ def _synced(kind: Any, ranks: Ranks) -> Any:
 
 
 class _WholeBatch(torch.autograd.Function):
-    """Normalize with the statistics of all processes' values."""
+    """Normalize with statistics over the values of all processes."""
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, ranks: Ranks
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the normalized x (B, C, ...), and mean and unbiased variance (C,)."""
+        """Return the normalized x (B, C, ...), the mean (C,) and the unbiased variance (C,)."""
         channels = x.shape[1]
         # As torch's own BatchNorm takes them, which would keep running statistics in these
         dtype = torch.promote_types(x.dtype, torch.float32)
@@ -91,7 +91,7 @@ class _WholeBatch(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
-        """Return the gradients for x, weight and bias; the last two cover this part only."""
+        """Return the gradients for x, weight and bias; the last two cover only this process's part."""
         (x, weight, mean, var, count), dy = ctx.saved_tensors, gradients[0]
         none = mean.new_empty(0)  # a GPU's kernel refuses None here, which a CPU's takes
         ones = torch.ones_like(mean) if weight is None else weight

@@ -1,1 +1,1 @@
-"""Run a training from start to end: resolve names, set up, manage the run directory, read the result."""
+"""Train from start to finish: resolve names, set up training, manage the run directory, read the result."""

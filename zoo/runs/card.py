@@ -1,4 +1,4 @@
-"""The card of a model in training."""
+"""Create the card of a model during training."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from zoo.training.state import TrainState
 
 
 def make_card(setup: TrainingSetup, state: TrainState, changes: tuple[str, ...]) -> Card:
-    """Return the card of weights that are being written; within an epoch they have no metrics.
+    """Return the card for weights about to be written; weights saved within an epoch have no metrics.
 
     Args:
-        changes: options changed during the run, and when.
+        changes: options that changed during the run, and the point at which each change was made.
     """
     last = state.history[-1] if state.history and not state.batch else {}
     plugin = setup.architecture.plugin
@@ -53,5 +53,5 @@ def make_card(setup: TrainingSetup, state: TrainState, changes: tuple[str, ...])
 
 
 def _seconds(state: TrainState) -> float:
-    """Return the training time of all epochs in seconds."""
+    """Return the total training time of all epochs, in seconds."""
     return sum(row["clock"]["seconds"] for row in state.history)

@@ -1,4 +1,4 @@
-"""A run's checkpoint: a safetensors file with a checksum, with the previous one beside it."""
+"""A run's checkpoints: the newest and the previous one, both safetensors files with a checksum."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SCHEMA = 10
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checkpoint that was read and is intact."""
+    """An intact checkpoint that was read from a file."""
 
     path: Path
     tensors: Mapping[str, Tensor]
@@ -107,8 +107,8 @@ def _read(path: Path) -> Checkpoint:
         raise WeightsError(f"{path} is not a zoo checkpoint") from None
     schema = cast("dict[str, Any]", data).get("schema") if isinstance(data, dict) else None
     if schema != SCHEMA:
-        other = f"{path} is a checkpoint of schema {schema!r:.40}"
-        raise WeightsError(f"{other}, but this zoo reads schema {SCHEMA}")
+        other = f"{path} is a checkpoint with schema {schema!r:.40}"
+        raise WeightsError(f"{other}, but this version of zoo reads schema {SCHEMA}")
     if not container.has_checksum:
         raise WeightsError(f"{path} is damaged: its header has no checksum")
     try:

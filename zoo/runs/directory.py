@@ -1,12 +1,13 @@
-"""A run directory: one owner at a time, one commit point, everything needed to continue or repeat the run.
+"""A run directory: one owner, one commit point, and everything needed to continue or repeat the run.
 
-Only `checkpoint.safetensors` counts for resuming; the previous one is kept beside it. `metrics.jsonl`,
-`config.toml`, `curve.png`, `model.safetensors` and `best.safetensors` are derived from it. `steps.jsonl` is
-appended to between checkpoints, and cut back to the checkpoint from which a run continues.
+A run resumes from `checkpoint.safetensors`, or from the previous checkpoint beside it if that file is
+damaged. `metrics.jsonl`, `config.toml`, `curve.png`, `model.safetensors` and `best.safetensors` are derived
+from it. Rows are appended to `steps.jsonl` between checkpoints; when a run resumes, rows after the checkpoint
+are removed.
 
-Files are written through the open directory, so they follow a directory that is moved, and are never written
-to one that was deleted and recreated. Before each write, this process must still hold the lock; after each
-save, the path must still lead to the directory. Otherwise the run stops.
+Files are written through the descriptor of the open directory. They therefore follow the directory if it is
+moved, and are never written to a directory that replaced it. The run stops if this process no longer holds
+the lock before a write, or if the path no longer leads to the directory after a save.
 """
 
 from __future__ import annotations
@@ -51,21 +52,22 @@ class RunDirectory:
     """The Store of one run. Inside its `with` block, this process owns the directory.
 
     Args:
-        path: created if it does not exist.
-        resume: continue from the checkpoint, if there is one; if False, a directory with a run is rejected.
-        checkpoints: checkpoints of the directory, if they have been opened already.
+        path: path of the directory, which is created if it does not exist.
+        resume: continue from the checkpoint, if there is one; if False, a directory that contains a run is
+            rejected.
+        checkpoints: checkpoints of the directory, if already opened.
         interval: how often to save the run within an epoch.
-        plugin_files: one-file plugins that are required to continue the run.
+        plugin_files: one-file plugins required to continue the run.
         accept_changes: continue a run even if its options or its data have changed.
-        make_card: returns the card of the best weights, given the state and the changes so far.
-        clock: seconds from an arbitrary start.
+        make_card: function that returns the card of the best weights, given the state and the changes so far.
+        clock: function that returns the seconds since an arbitrary start.
 
     Attributes:
-        changes: options changed during the run, and when.
+        changes: options that changed during the run, and the point at which each change was made.
         weights: file of the final weights.
 
     Raises:
-        RunError: the directory cannot be written, is in use, or holds another run.
+        RunError: the directory cannot be written to, is in use, or contains a different run.
     """
 
     path: Path
@@ -86,7 +88,7 @@ class RunDirectory:
         try:
             self.path.resolve().name.encode()
         except UnicodeEncodeError:
-            message = f"{str(self.path)!a} cannot be used as a run directory: its name is not UTF-8"
+            message = f"{str(self.path)!a} cannot be used as a run directory: its name is not valid UTF-8"
             raise RunError(message, hint="choose another --run") from None
         self.weights = self.path / "model.safetensors"
         self._checkpoints = self.checkpoints or Checkpoints(self.path)
@@ -108,7 +110,7 @@ class RunDirectory:
         self._stack.close()
 
     def restore(self, state: TrainState, *, device: str) -> None:
-        """Restore `state` from the newest checkpoint that is intact and matches, if there is one."""
+        """Restore `state` from the newest checkpoint that is intact and matches the run, if there is one."""
         while checkpoint := self._checkpoints.newest() if self.resume else None:
             try:
                 self._restore(checkpoint, state, device=device)
@@ -128,8 +130,8 @@ class RunDirectory:
         """Restore `state` from a checkpoint. Raises WeightsError if it does not match."""
         changes = drift(checkpoint.info.identity, self.identity, self.defaults)
         if changes and not self.accept_changes:
-            hint = "resume with the options it had before, continue anyway with --accept-changes"
-            message = f"{self.path} holds a different run ({'; '.join(changes.values())})"
+            hint = "resume with the previous options, add --accept-changes to continue anyway"
+            message = f"{self.path} contains a different run ({'; '.join(changes.values())})"
             raise RunError(message, hint=f"{hint}, or choose another --run")
         refuse_fixed(changes)
         options = changes_batches(changes, self.cutting)
@@ -137,14 +139,14 @@ class RunDirectory:
         tensors = widened(checkpoint.tensors) if single else checkpoint.tensors
         state.restore(tensors, checkpoint.info.state, device=device)
         if options and state.batch:
-            warn(f"epoch {state.epoch + 1} starts over: its batches changed with {', '.join(options)}")
+            warn(f"epoch {state.epoch + 1} will restart because {', '.join(options)} changed its batches")
             state.restart_epoch()
         self._restored = (state.epoch, state.steps, state.batch)
         self.changes = checkpoint.info.changes
         warn_of_another_cpu(checkpoint.info.identity, self.identity)
         if changes:
             change = f"from epoch {state.epoch + 1}, batch {state.batch + 1}: {'; '.join(changes.values())}"
-            warn(f"continuing with changed options, {change}")
+            warn(f"continuing with changed options: {change}")
             self.changes = (*self.changes, change)
 
     def save(self, state: TrainState) -> None:
@@ -166,7 +168,7 @@ class RunDirectory:
         self._owned.check_place(saved=state.steps)
 
     def due(self, state: TrainState) -> bool:
-        """Return whether it is time for a checkpoint within the epoch."""
+        """Return whether it is time to save a checkpoint within the epoch."""
         steps, seconds = self._saved
         return self.interval.due(steps=state.steps - steps, seconds=self.clock() - seconds)
 
@@ -183,13 +185,14 @@ class RunDirectory:
             self.write_weights(path, state, self.make_card(state, self.changes))
 
     def is_unchanged(self, state: TrainState) -> bool:
-        """Return whether nothing was trained since the run was restored."""
+        """Return whether no training step was taken since the run was restored."""
         return bool(state.steps) and self._restored == (state.epoch, state.steps, state.batch)
 
     def write_weights(self, path: Path, state: TrainState, card: Card) -> Card:
-        """Write the weights for evaluation, averaged ones if there are any; return their card.
+        """Write the weights used for evaluation, which may be averaged, and return their card.
 
-        An existing file with these weights is kept, even if other versions of zoo and torch wrote it.
+        An existing file with these weights is kept, even if it was written by other versions of zoo and
+        torch.
         """
         if self.is_unchanged(state) and (kept := weights.kept(path, state.best, card)):
             return kept
@@ -201,10 +204,11 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def writing(self, path: Path, *, needs: int = 0) -> Generator[int]:
-        """Yield the descriptor of the open directory, to write `path` in it.
+        """Yield the descriptor of the open directory, for writing `path` in it.
 
-        An OSError becomes a RunError with a hint, such as to free space or to grant permission. Raises
-        RunError also if this process may no longer own the directory, or if the directory was deleted.
+        An OSError is converted to a RunError with a hint, such as to free some space or to grant permission.
+        RunError is also raised if this process may no longer own the directory, or if the directory was
+        deleted.
         """
         self._owned.check()
         try:
@@ -213,10 +217,10 @@ class RunDirectory:
             self._owned.check()
             message, hint = f"{path} cannot be written: {error.strerror or error}", ""
             if error.errno == errno.ENOENT:  # somebody is deleting the directory at this moment
-                message = f"{path} was removed during the run, while it was written"
+                message = f"{path} was removed while it was being written"
             elif error.errno in _FULL:
                 free = shutil.disk_usage(self.path).free
-                message += f" ({f'it needs {needs:,} bytes, ' if needs else ''}{free:,} bytes are free)"
+                message += f" ({f'{needs:,} bytes are needed, ' if needs else ''}{free:,} bytes are free)"
                 hint = "free some space, then "
             elif error.errno in _FORBIDDEN:
                 hint = "grant yourself write permission, then "

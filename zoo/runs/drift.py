@@ -25,7 +25,7 @@ _IRRELEVANT = ("data.root", "from_weights", "summary")
 
 
 def drift(before: RunIdentity, now: RunIdentity, defaults: Mapping[str, Any]) -> dict[str, str]:
-    """Return the changes by option: `{"train.lr": "train.lr: 0.1 before, 0.2 now"}`.
+    """Return a description of each changed option, by name: `{"train.lr": "train.lr: 0.1 before, 0.2 now"}`.
 
     Args:
         defaults: defaults of the training options, for a run that does not record all of them.
@@ -37,7 +37,7 @@ def drift(before: RunIdentity, now: RunIdentity, defaults: Mapping[str, Any]) ->
         if then.get(key) != current.get(key) and key not in _IRRELEVANT
     }
     if not changes and before.fingerprint != now.fingerprint:
-        return {"data": "the data has changed since"}
+        return {"data": "the data has changed"}
     return changes
 
 
@@ -53,7 +53,7 @@ def warn_of_another_cpu(before: RunIdentity, now: RunIdentity) -> None:
     """Warn if a run continues with different CPU instructions: its results may differ in the last bits."""
     if before.cpu and now.cpu and before.cpu != now.cpu:
         warn(
-            f"the run was saved on a CPU with {before.cpu}, and this one uses {now.cpu}: "
+            f"the run was saved on a CPU with {before.cpu}, but this CPU uses {now.cpu}: "
             "results may differ in the last bits"
         )
 
@@ -62,7 +62,7 @@ def changes_batches(changes: Mapping[str, str], cutting: Collection[str]) -> lis
     """Return the changed options that affect the batches.
 
     Args:
-        cutting: the fields of groups that determine how data is cut into batches.
+        cutting: the group fields that determine how data is divided into batches.
     """
     batches = {*_BATCHES, *(f"train.{name}" for name in cutting)}
     return [key for key in changes if key in batches or key.startswith("data")]

@@ -1,4 +1,4 @@
-"""The environment of a training: what is needed to repeat the training, besides the recipe."""
+"""The environment of a training run: everything besides the recipe that is needed to repeat the run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo.files.cards import Environment
 
 
 def environment_of(model: nn.Module, *, device: str, seconds: float) -> Environment:
-    """Return the environment of a model's training that took this many seconds on a device."""
+    """Return the environment in which a model was trained on a device; `seconds` is the training time."""
     commit, dirty = _checkout_of(sys.modules[type(model).__module__].__file__ or "")
     return Environment(
         commit=commit,
@@ -31,9 +31,9 @@ def environment_of(model: nn.Module, *, device: str, seconds: float) -> Environm
 
 @cache
 def _checkout_of(file: str) -> tuple[str, bool]:
-    """Return the commit of the git checkout with a file, and whether the checkout has changes.
+    """Return the commit of the git checkout that contains a file, and whether it has uncommitted changes.
 
-    The commit is empty for installed code, and without git.
+    The commit is empty for installed code, or if git is not available.
     """
     folder = Path(file).parent
     if "site-packages" in folder.parts:

@@ -1,4 +1,4 @@
-"""Run a training in this process or in several others. Torch-free until it trains."""
+"""Train in this process or in several others. Imports torch only to train."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """How to train, save and show a run, as JSON data.
+    """How to train and save a run and show its progress, as JSON data.
 
     Attributes:
         directory: the run directory.
-        title: first line of the progress; empty to show nothing.
+        title: first line of the progress display; empty to show nothing.
     """
 
     directory: str
@@ -41,7 +41,7 @@ class Job:
     all_metrics: bool = False
 
     def display(self, processes: int = 1) -> AbstractContextManager[Any]:
-        """Return a progress display, which shows nothing if this process starts others that show it."""
+        """Return a progress display; it shows nothing unless this process trains and is the first."""
         if not self.title or processes > 1 or not is_first():
             return quiet()
         return TrainingProgress(self.title, all_metrics=self.all_metrics)
@@ -78,8 +78,8 @@ class Job:
 
     def _distribute(self, recipe: Recipe, registry: Registry, processes: int) -> None:
         if not registry.discovered:
-            message = f"processes must be 1 with a registry of your own (got {processes:,})"
-            raise OptionError(message, hint="torchrun can start a script that creates it in each process")
+            message = f"processes must be 1 with a custom registry (got {processes:,})"
+            raise OptionError(message, hint="use torchrun to start a script that creates the registry")
         content = recipe.to_dict()
         typed = {
             table: [key for key, value in content[table].items() if isinstance(value, Typed)]

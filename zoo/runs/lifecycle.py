@@ -44,7 +44,7 @@ _RISE = 100
 
 
 def ignore(progress: Progress) -> None:
-    """Report nothing."""
+    """Ignore progress reports."""
 
 
 @alone()
@@ -61,8 +61,8 @@ def train(
 ) -> Result:
     """Train a resolved recipe in `directory`, or continue the run in it.
 
-    Everything is checked before the directory is touched. On SIGINT or SIGTERM, it finishes the step, saves,
-    and raises Interrupted. Under torchrun, every process calls it.
+    Everything is checked before the directory is changed. On SIGINT or SIGTERM, this function finishes the
+    step, saves the run, and raises Interrupted. Under torchrun, every process must call it.
 
     Args:
         accept_changes: continue a run even if its options or its data have changed.
@@ -125,17 +125,17 @@ def train(
 
 
 def _warn_of_layers(setup: TrainingSetup, ranks: Ranks) -> None:
-    """Warn of layers that do not support part of the training configuration."""
+    """Warn about layers that do not support part of the training configuration."""
     config, model = setup.config, setup.model
     if ranks.world_size > 1 and config.sync_batch_norm and (apart := unsynced_norms(model)):
         warn(f"{apart[0]} normalizes each process's part of a batch separately, unlike torch's BatchNorm")
     if config.compile and (name := uncompilable(model)):
-        warn(f"the model is not compiled: torch.compile does not support {name}, a recurrent layer of torch")
+        warn(f"the model is not compiled: torch.compile does not support {name}, a PyTorch recurrent layer")
 
 
 @contextmanager
 def _one_voice(ranks: Ranks) -> Generator[None]:
-    """Let only the first process warn."""
+    """Suppress warnings in all processes except the first."""
     if ranks.first:
         yield
         return
@@ -165,7 +165,7 @@ def _save_curve(run: RunDirectory, setup: TrainingSetup, state: TrainState, regi
 def _warning_of_a_rise(
     report: Callable[[Progress], None], setup: TrainingSetup
 ) -> Callable[[Progress], None]:
-    """Return a report function that also warns once if the loss rises far above its start and a baseline."""
+    """Return a report function that also warns once if the loss rises far above its initial value."""
     start, risen = setup.task.baseline(setup.dataset.preprocess).get("loss", 0.0), False
 
     def watching(progress: Progress) -> None:

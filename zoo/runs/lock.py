@@ -1,4 +1,4 @@
-"""A lock on a run directory, which the kernel releases when the owner dies. Torch-free."""
+"""A lock on a run directory, released by the kernel when the owner ends. Does not import torch."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _OTHER = "remove it, or choose another --run"
 
 @contextmanager
 def alone() -> Generator[None]:
-    """Reject a second training in this process: torch's random generator and thread count are shared.
+    """Reject a second training run in this process: torch's generator and thread count are shared.
 
     Raises RunError.
     """
     if not _PROCESS.acquire(blocking=False):
-        raise RunError("another training is running in this process", hint="run it in a separate process")
+        raise RunError("another training run is active in this process", hint="train in a separate process")
     try:
         yield
     finally:
@@ -50,9 +50,9 @@ class Owned:
     """A folder whose lock this process holds, even if its path changes.
 
     Attributes:
-        path: its path when it was locked.
-        descriptor: the open folder; files written through it stay in the folder.
-        lock: the open lock file.
+        path: path of the folder when it was locked.
+        descriptor: file descriptor of the open folder; files written through it stay in the folder.
+        lock: file descriptor of the open lock file.
     """
 
     path: Path
@@ -67,8 +67,8 @@ class Owned:
             there = None
         if there is None or not os.path.samestat(there, os.fstat(self.lock)):
             raise self._gone() or RunError(
-                f"{self.path / _NAME} was removed or replaced during the run, so nothing more is written: "
-                "another process may own the directory now",
+                f"{self.path / _NAME} was removed or replaced during the run; "
+                "writing has stopped because another process may now own the directory",
                 hint=f"continue from the last checkpoint: `zoo resume {shlex.quote(str(self.path))}`",
             )
 
@@ -76,7 +76,7 @@ class Owned:
         """Raise RunError if the path no longer leads to the folder.
 
         Args:
-            saved: the step saved in the folder.
+            saved: number of the last step saved in the folder.
         """
         with contextlib.suppress(OSError):
             if os.path.samestat(self.path.stat(), os.fstat(self.descriptor)):
@@ -84,29 +84,29 @@ class Owned:
         if gone := self._gone():
             raise gone
         now = _path_of(self.descriptor)
-        where = f"was moved to {now}" if now else "no longer leads to the directory of this run"
+        where = f"was moved to {now} during the run" if now else "no longer leads to the run directory"
         resume = shlex.quote(str(now or "DIRECTORY"))
         raise RunError(
-            f"{self.path} {where} during the run; step {saved:,} is saved there",
-            hint=f"continue from it: `zoo resume {resume}`",
+            f"{self.path} {where}; the last saved step is {saved:,}",
+            hint=f"continue from this step: `zoo resume {resume}`",
         )
 
     def _gone(self) -> RunError | None:
-        """Return the error for a folder that was deleted, or None if it was not."""
+        """Return an error if the folder was deleted; otherwise, None."""
         path = _path_of(self.descriptor)
         is_there = path is None or path.exists() or not path.name.endswith(" (deleted)")
         if os.fstat(self.descriptor).st_nlink and is_there:
             return None
-        message = f"{self.path} was deleted during the run, and its checkpoints with it"
-        return RunError(message, hint="train again, with another --run if somebody else uses this one")
+        message = f"{self.path} and its checkpoints were deleted during the run"
+        return RunError(message, hint="train again; choose another --run if someone else uses this one")
 
 
 @contextmanager
 def claimed(path: Path, *, resume: bool) -> Generator[Owned]:
-    """Create a run directory if necessary, and hold its lock.
+    """Create a run directory if necessary, and lock it.
 
-    Raises RunError if it cannot be written, is in use, holds a run that is not being resumed, or holds files
-    without a checkpoint that training would overwrite.
+    Raises RunError if the directory cannot be written to, is in use, contains a run that is not being
+    resumed, or contains files that training would overwrite but no checkpoint.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -126,23 +126,23 @@ def _refuse_foreign_files(path: Path, *, resume: bool) -> None:
             finished = (path / "model.safetensors").is_file()
             does = "`zoo eval {}` measures" if finished else "`zoo resume {}` continues"
             place = str(path) if path.parent != Path() else f"./{path}"  # a bare word is an id of weights
-            hint = f"{does.format(shlex.quote(place))} it; or choose another --run"
-            raise RunError(f"{path} already holds a {'finished ' * finished}run", hint=hint)
+            hint = f"{does.format(shlex.quote(place))} it, or choose another --run"
+            raise RunError(f"{path} already contains a {'finished ' * finished}run", hint=hint)
         return
     begun = False
     with contextlib.suppress(OSError), open_regular(path / "config.toml") as file:
         begun = file.read(len(CONFIG_HEAD)) == CONFIG_HEAD
     for name in RUN_FILES:
         if os.path.lexists(path / name) and not (begun and name in _BEFORE_A_CHECKPOINT):
-            message = f"{path} contains {name} but no checkpoint, and training would overwrite it"
-            raise RunError(message, hint="choose another --run, or move the file away")
+            message = f"{path} contains {name}, which training would overwrite, but no checkpoint"
+            raise RunError(message, hint="choose another --run, or move the file")
 
 
 @contextmanager
 def owned(folder: Path) -> Generator[Owned]:
-    """Lock a folder: the file `.lock` in it and, if possible, the folder itself.
+    """Lock the file `.lock` in a folder and, if possible, the folder itself.
 
-    Raises RunError naming the process that holds it, and if `.lock` is a link or was not written by zoo.
+    Raises RunError if another process holds the lock, or if `.lock` is a link or was not written by zoo.
     """
     with contextlib.ExitStack() as stack:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -153,10 +153,10 @@ def owned(folder: Path) -> Generator[Owned]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _lock_folder(descriptor)
         except BlockingIOError:
-            hint = "wait for it, or choose another --run"
+            hint = "wait for it to finish, or choose another --run"
             raise RunError(f"{folder} is in use by {_owner(lock)}", hint=hint) from None
         if (text := os.pread(lock, 300, 0)) and not text.startswith(b"process "):
-            raise RunError(f"{folder / _NAME} is not a lock that zoo wrote", hint=_OTHER)
+            raise RunError(f"{folder / _NAME} is not a zoo lock file", hint=_OTHER)
         os.ftruncate(lock, 0)
         now = time.strftime("%Y-%m-%d %H:%M:%S")
         os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()} since {now}".encode(), 0)
@@ -183,7 +183,7 @@ def _open_lock(folder: Path, descriptor: int) -> int:
 
 
 def _lock_folder(descriptor: int) -> None:
-    """Lock a folder itself, if its file system can: NFS cannot. Raises BlockingIOError."""
+    """Lock a folder itself if its file system supports folder locks; NFS does not. Raises BlockingIOError."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""Train in several processes on this machine, with the variables that torchrun sets."""
+"""Train in several processes on this machine, with the environment variables that torchrun would set."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _WORKER = (sys.executable, "-P", "-m", "zoo.runs.worker")
 
 
 def require_processes(processes: int) -> None:
-    """Raise OptionError for a number of processes that `run_together` cannot start here."""
+    """Raise OptionError if `run_together` cannot start this number of processes here."""
     if not 1 <= processes <= _MOST:
         raise OptionError(f"processes must be between 1 and {_MOST:,} (got {processes:,})")
     if processes > 1 and ("TORCHELASTIC_RUN_ID" in os.environ or is_one_of_several()):
@@ -51,7 +51,7 @@ def run_together(processes: int, job: Mapping[str, Any], *, resume: str) -> None
     Raises:
         ZooError: the error of the first process that failed.
         RunError: a process was killed.
-        Interrupted: a signal stopped the processes before they had anything to save.
+        Interrupted: a signal stopped the processes before anything was saved.
     """
     lines = lines_told()
     content = json.dumps({**job, "printed": lines is not None}, default=_refuse).encode()
@@ -75,7 +75,7 @@ def run_together(processes: int, job: Mapping[str, Any], *, resume: str) -> None
 
 
 def _exit_codes(job: bytes, reports: Sequence[IO[bytes]], stop: Callable[[], int]) -> list[int]:
-    """Run a process for each report file, its stdout; return the exit codes, negative for a signal."""
+    """Run a process for each report file, which receives its stdout; return the processes' exit codes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -97,7 +97,7 @@ def _exit_codes(job: bytes, reports: Sequence[IO[bytes]], stop: Callable[[], int
 def _start_worker(
     workers: list[subprocess.Popen[bytes]], variables: Mapping[str, str], job: bytes, report: IO[bytes]
 ) -> None:
-    """Start a process and add it to `workers`. It reads `job` from stdin; its stdout is `report`.
+    """Start a process and add it to `workers`. It reads `job` from stdin and writes stdout to `report`.
 
     It is in the terminal's process group, so Ctrl-C and Ctrl-Z reach it directly.
     """
@@ -116,7 +116,7 @@ def _start_worker(
 
 
 def _wait(workers: Sequence[subprocess.Popen[bytes]], stop: Callable[[], int]) -> None:
-    """Wait until all have ended. Pass on a signal; when one fails, ask the others to stop."""
+    """Wait until all processes have ended. Forward signals; when a process fails, ask the others to stop."""
     to_ask = deadline = math.inf
     while None in (codes := [worker.poll() for worker in workers]):
         failed = [code for code in codes if code]
@@ -135,7 +135,7 @@ def _wait(workers: Sequence[subprocess.Popen[bytes]], stop: Callable[[], int]) -
 
 
 def _report(file: IO[bytes]) -> dict[str, Any]:
-    """Return the report in the last line of a process's stdout; empty if it was killed."""
+    """Return the report in the last line of a process's stdout; it is empty if the process was killed."""
     file.seek(0)
     with contextlib.suppress(ValueError):
         return json.loads(file.read().rpartition(b"\n")[2])
@@ -145,12 +145,12 @@ def _report(file: IO[bytes]) -> dict[str, Any]:
 def _cause(
     codes: Sequence[int], reports: Sequence[Mapping[str, Any]], number: int, *, resume: str
 ) -> ZooError | None:
-    """Return the error that ended a training in several processes; None if it is done.
+    """Return the error that ended training in several processes; None if training has finished.
 
     Args:
         codes: the exit codes of the processes, negative for a signal.
         reports: the report of each process; see `zoo.runs.worker`.
-        number: the signal that stopped all processes, or 0.
+        number: number of the signal that stopped all processes, or 0.
         resume: the command that continues the run, if anything was saved.
     """
     hint = f"`{resume}` continues the run" if resume else None
@@ -171,13 +171,13 @@ def _cause(
     rank = min(causes, key=lambda rank: causes[rank] == -signal.SIGTERM)
     waited = max((error["waited"] for error in told), default=0)
     if waited:
-        did = f"has not answered for {waited:,.0f} seconds"
+        did = f"has not responded for {waited:,.0f} seconds"
     elif codes[rank] < 0:
         did = f"was killed by signal {-codes[rank]}"
     else:
-        did = f"ended with exit code {codes[rank]}" if codes[rank] else "ended before the training was over"
+        did = f"exited with code {codes[rank]}" if codes[rank] else "exited before training finished"
     if codes[rank] == -signal.SIGABRT:  # as gloo does if messages differ in size
-        hint = "if the model skips BatchNorm at random, use --no-sync-batch-norm, or one process"
+        hint = "if the model skips BatchNorm at random, use --no-sync-batch-norm or a single process"
     return RunError(f"process {rank} of {len(codes)} {did}", hint=hint)
 
 
@@ -189,4 +189,4 @@ def _as_raised(told: Mapping[str, Any]) -> ZooError:
 
 
 def _refuse(value: object) -> object:
-    raise OptionError(f"{value!r:.80} is not JSON data, so it cannot be passed to several processes")
+    raise OptionError(f"{value!r:.80} is not JSON data, so it cannot be passed to other processes")

@@ -1,4 +1,4 @@
-"""Resolve the names of a training: a recipe, or an architecture and a dataset. Torch-free."""
+"""Resolve the names of a recipe, or of an architecture and a dataset. Does not import torch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from zoo.registry.weights_files import locate_weights, warn_if_unfinished
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseWeights:
-    """The weights to start from, read once, so that exactly the content that was checked is loaded."""
+    """The weights to start from, read only once, so that the checked content is what is loaded."""
 
     path: Path
     card: Card
@@ -33,13 +33,13 @@ class BaseWeights:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
-    """A recipe whose names exist, and whose training options are valid.
+    """A recipe whose names exist and whose training options are valid.
 
     Attributes:
-        task: the task to train for: the dataset's.
+        task: the task to train for, which is the dataset's task.
         usual: the architecture's training configuration, without the recipe's options.
         config: `usual`, overridden by the recipe's options.
-        base: the weights to start from; None for random weights, and for a resumed run.
+        base: the weights to start from; None for random weights or a resumed run.
     """
 
     recipe: Recipe
@@ -59,7 +59,7 @@ def resolve(
     Args:
         options: as in `with_options`.
 
-    Raises as `resolve_recipe` does; an error in a named recipe includes its name.
+    Raises the same errors as `resolve_recipe`; for a named recipe, the message includes its name.
     """
     recipe = name if isinstance(name, Recipe) else named_recipe(name, dataset, registry)
     recipe = with_options(recipe, **options)
@@ -97,15 +97,15 @@ def with_options(
 
 
 def resolve_recipe(recipe: Recipe, registry: Registry, *, resume: bool = False) -> Resolved:
-    """Find everything that a recipe names, without loading torch or data.
+    """Look up all names in a recipe, without importing torch or loading data.
 
     Args:
-        resume: whether a run is resumed, which no longer needs the weights that it started from.
+        resume: whether a run is resumed; its initial weights are then no longer needed.
 
     Raises:
-        UnknownName, AmbiguousName: there is no such architecture, dataset or weights id, or several.
-        OptionError: a training option is unknown, out of range or for another task, or there are too many
-            threads.
+        UnknownName, AmbiguousName: an architecture, dataset or weights id is unknown or ambiguous.
+        OptionError: a training option is unknown, out of range or belongs to another task, or there are too
+            many threads.
         DataError: the data folder does not exist, or published weights are damaged or missing.
         SpecError: the architecture is not compatible with the data or with the weights to start from.
         WeightsError: the weights to start from are missing or damaged.
@@ -132,18 +132,18 @@ def resolve_recipe(recipe: Recipe, registry: Registry, *, resume: bool = False) 
 
 
 def _require_data(data: Entry[DatasetSpec], given: Mapping[str, Any]) -> None:
-    """Raise OptionError for a required option that is not given, DataError for a root that is missing."""
+    """Raise OptionError for a missing required option, and DataError if `root` is not a folder."""
     options = {**data.spec.config, **given}
     refuse_missing(options, data.spec.required, what=f"dataset {data.name}", flag="--data")
     root = options.get("root")
     if isinstance(root, str) and root and not is_url(root) and not Path(root).expanduser().is_dir():
-        raise DataError(f"there is no folder {root!r}", hint=f"`zoo show {data.name}` describes root")
+        raise DataError(f"folder {root!r} does not exist", hint=f"`zoo show {data.name}` describes root")
 
 
 def _base_weights(
     recipe: Recipe, registry: Registry, architecture: Entry[ArchitectureSpec]
 ) -> BaseWeights | None:
-    """Return the weights that a recipe starts from, of the same architecture; None for random weights."""
+    """Return the weights that a recipe starts from, with a checked architecture; None for random weights."""
     if not recipe.from_weights:
         return None
     path, sha256 = locate_weights(registry, recipe.from_weights)
@@ -151,7 +151,7 @@ def _base_weights(
     if card.architecture != architecture.name:
         command = f"zoo train {card.architecture} DATASET --from {shlex.quote(str(path))}"
         hint = f"train the same architecture: `{command}`"
-        message = f"{path} holds a {card.architecture}, but the model to train is {architecture.name}"
+        message = f"{path} contains {card.architecture} weights, but the model is {architecture.name}"
         raise SpecError(message, hint=hint)
     warn_if_unfinished(recipe.from_weights, path, card.progress)
     return BaseWeights(path=path, card=card, content=content)
@@ -160,7 +160,7 @@ def _base_weights(
 def named_recipe(name: str, dataset: str | None, registry: Registry) -> Recipe:
     """Return a recipe by name, or a new one for an architecture and a dataset.
 
-    Raises UnknownName or AmbiguousName if there is no such recipe, architecture or dataset, or several.
+    Raises UnknownName or AmbiguousName if a recipe, architecture or dataset is unknown or ambiguous.
     """
     if dataset is not None:
         is_recipe = registry.has("recipe", name) and not registry.has("architecture", name)
@@ -169,8 +169,8 @@ def named_recipe(name: str, dataset: str | None, registry: Registry) -> Recipe:
             raise UnknownName(f"{dataset} is a path, not a dataset", hint=hint)
         if is_recipe:
             raise UnknownName(
-                f"{name} is a recipe, which names its dataset",
-                hint=f"leave {dataset} out, or name an architecture in its place",
+                f"{name} is a recipe, which already includes a dataset",
+                hint=f"omit {dataset}, or replace {name} with an architecture",
             )
         swapped = registry.has("dataset", name) and registry.has("architecture", dataset)
         if swapped and not (registry.has("architecture", name) and registry.has("dataset", dataset)):
@@ -183,30 +183,30 @@ def named_recipe(name: str, dataset: str | None, registry: Registry) -> Recipe:
 
 
 def _refuse_alone(name: str, registry: Registry) -> None:
-    """Raise UnknownName for a name that is not a recipe but something else."""
+    """Raise UnknownName if a name refers to something other than a recipe."""
     if registry.has("dataset", name):
         raise UnknownName(
             f"the dataset {name} requires an architecture: ARCHITECTURE {name}",
-            hint="`zoo list architectures` shows them",
+            hint="see `zoo list architectures`",
         )
     if registry.has("architecture", name):
         raise UnknownName(
             f"the architecture {name} requires a dataset: {name} DATASET",
-            hint="`zoo list datasets` shows them",
+            hint="see `zoo list datasets`",
         )
     if os.path.exists(name):  # noqa: PTH110
         raise UnknownName(f"{name} is a path, not a recipe", hint=_hint_for_path(name, registry))
     if registry.has("architecture", name.split(" ")[0]):
-        raise UnknownName(f"unknown recipe {name!r}", hint=f"write separate words: `zoo train {name}`")
+        raise UnknownName(f"unknown recipe {name!r}", hint=f"pass separate arguments: `zoo train {name}`")
 
 
 def _hint_for_path(path: str, registry: Registry, architecture: Entry[ArchitectureSpec] | None = None) -> str:
     """Return the hint for a path: resume a run, start from weights, or train on data."""
     if os.path.exists(os.path.join(path, "config.toml")):  # noqa: PTH110, PTH118
-        return f"`zoo resume {shlex.quote(path)}` continues a run"
+        return f"`zoo resume {shlex.quote(path)}` continues this run"
     name = architecture.spec.name if architecture else "ARCHITECTURE"
     if path.endswith(".safetensors"):
-        return f"`zoo train {name} DATASET --from {shlex.quote(path)}` fine-tunes weights"
+        return f"`zoo train {name} DATASET --from {shlex.quote(path)}` fine-tunes these weights"
     ways = list[str]()
     for entry in registry.entries("dataset"):
         spec = entry.spec
@@ -215,5 +215,5 @@ def _hint_for_path(path: str, registry: Registry, architecture: Entry[Architectu
         option = spec.required[0]
         fits = architecture is None or registry.serves(architecture, spec.task)
         if fits and (os.path.isdir(path) or option != "root"):  # noqa: PTH112
-            ways.append(f"`zoo train {name} {spec.name} --data {shlex.quote(f'{option}={path}')}` reads it")
-    return ", or ".join(ways) or "`zoo list datasets` shows what reads files"
+            ways.append(f"`zoo train {name} {spec.name} --data {shlex.quote(f'{option}={path}')}` uses it")
+    return ", or ".join(ways) or "`zoo list datasets` lists the datasets that read files"

@@ -25,9 +25,11 @@ class Result:
         epochs: number of epochs.
         steps: number of optimizer steps.
         baseline: the metrics of a random baseline.
-        better_than_baseline: whether every metric beats its random baseline; None without validation or test.
+        better_than_baseline: whether every metric beats its random baseline; None without a val or test
+            split.
         rate: items per second in the last epoch.
-        seconds: training time of all epochs; an interrupted epoch counts from where it was resumed.
+        seconds: training time of all epochs; in an interrupted epoch, only the time after it was resumed
+            counts.
     """
 
     run: str

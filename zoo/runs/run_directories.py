@@ -1,4 +1,4 @@
-"""Check that a directory holds a run, and suggest one if it does not. Torch-free."""
+"""Check that a directory contains a run; if it does not, suggest one that does. Does not import torch."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ _MOST = 5
 
 
 def require_run(directory: Path) -> None:
-    """Raise RunError, listing the existing runs, unless a directory holds a run."""
+    """Raise RunError, with a list of existing runs, if a directory does not contain a run."""
     if (directory / _CONFIG).is_file():
         return
     if (directory.parent / _CONFIG).is_file():
         inside = shlex.quote(str(directory.parent))
-        hint = f"name the directory that it lies in: `zoo resume {inside}`"
-        raise RunError(f"{directory} does not hold a run: it has no {_CONFIG}", hint=hint)
+        hint = f"use its parent directory: `zoo resume {inside}`"
+        raise RunError(f"{directory} does not contain a run: it has no {_CONFIG}", hint=hint)
     runs = _runs_near(directory)
     listed = ", ".join(runs[:_MOST]) + f" and {len(runs) - _MOST} more" * (len(runs) > _MOST)
-    hint = f"runs here: {listed}" if runs else "`zoo train` starts a run"
+    hint = f"existing runs: {listed}" if runs else "`zoo train` starts a run"
     if directory.exists():
-        raise RunError(f"{directory} does not hold a run: it has no {_CONFIG}", hint=hint)
+        raise RunError(f"{directory} does not contain a run: it has no {_CONFIG}", hint=hint)
     raise RunError(f"no such run directory: {directory}{_nearest(directory, runs)}", hint=hint)
 
 
 def _nearest(directory: Path, runs: Sequence[str]) -> str:
-    """Return the suggestion of a run with a similar name; empty if there is none."""
+    """Return a suggestion of a run with a similar name, or an empty string."""
     import difflib  # only for a wrong name
 
     by_name = {Path(run).name: run for run in reversed(runs)}

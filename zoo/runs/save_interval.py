@@ -19,7 +19,7 @@ class SaveInterval:
 
     @classmethod
     def parse(cls, text: str) -> SaveInterval:
-        """Read `500` (steps), `90s`, `5m`, `1h`, or `0` for never. Raises OptionError for anything else.
+        """Parse `500` (steps), `90s`, `5m`, `1h`, or `0` for never. Raises OptionError for anything else.
 
         >>> SaveInterval.parse("5m")
         SaveInterval(steps=0, seconds=300.0)
@@ -27,7 +27,7 @@ class SaveInterval:
         match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d+)?)\s*([smh]?)\s*", text)
         if match is None or (not match[2] and "." in match[1]):
             raise OptionError(
-                f"save interval must be steps (500), a time (90s, 5m, 1h) or 0 for never (got {text!r})"
+                f"save interval must be steps (500), a time (90s, 5m, 1h), or 0 to disable (got {text!r})"
             )
         if match[2]:
             return cls(seconds=float(match[1]) * _SECONDS[match[2]])

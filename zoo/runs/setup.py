@@ -32,14 +32,14 @@ from zoo.training.saved import CheckpointInfo, RunIdentity
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSetup:
-    """Everything that a recipe names, opened and built.
+    """The opened data, the built model, and everything else needed to train a recipe.
 
     Attributes:
         recipe: the recipe with full names and all options.
         arguments: every argument that `model` was built with.
         context: maximum number of tokens that `model` reads from an empty state; 0 for no limit.
         model: the model with its initial weights: random, pretrained, or from another model.
-        base_model: the weights that training starts from, in the form of a card.
+        base_model: description of the weights that training starts from, as in a card.
         device: the device to train on.
     """
 
@@ -77,24 +77,24 @@ class TrainingSetup:
         )
 
     def check_batches(self, processes: int = 1) -> None:
-        """Make a batch of each split; warn if there is little data.
+        """Load a batch of each split, and warn if there is little data.
 
-        Raises DataError without training data, and OptionError if a batch is too small for the number of
-        processes.
+        Raises DataError if there is no training data, and OptionError if a batch is too small for the number
+        of processes.
         """
         size = self.config.batch_size
         if size < processes:
-            message = f"batch_size={size} is too small for {processes} processes: each takes part of a batch"
+            message = f"batch_size={size} must be at least the number of processes ({processes})"
             raise OptionError(message)
         steps = steps_in_epoch(self.task, self.dataset, self.config)
         if not steps:
             raise DataError("the training split is empty")
         if steps < FEWEST_STEPS:
             only = f"only {steps} steps" if steps > 1 else "a single step"
-            smaller = f"a smaller batch_size than {size}, or " if size > SMALLEST_BATCH else ""
+            smaller = f"a batch_size smaller than {size}, or " if size > SMALLEST_BATCH else ""
             warn(f"an epoch has {only}: use {smaller}more data")
         if not [name for name in SPLITS[1:] if next(self.task.eval_batches(self.dataset, name), None)]:
-            warn("there is no val or test split: only the training loss is measured")
+            warn("the data has no val or test split, so only the training loss is measured")
 
 
 def build(
@@ -103,10 +103,10 @@ def build(
     """Open the data, build the model, and make the choices that depend on the data, the model or the device.
 
     Args:
-        resumed: the checkpoint of a run to continue, with its weights and the origin of its initial weights.
+        resumed: metadata of the checkpoint to resume from, including the origin of the run's initial weights.
 
     Raises:
-        ZooError: something in the recipe is invalid or not compatible; see `zoo.errors` for its subclasses.
+        ZooError: something in the recipe is invalid or incompatible; see `zoo.errors` for its subclasses.
     """
     architecture, data = resolved.architecture, resolved.data
     task = make_task(registry, resolved.task.name)
@@ -172,7 +172,7 @@ def build(
 
 
 def _completed(recipe: Recipe, data: Entry[DatasetSpec], run: Recipe) -> Recipe:
-    """Return a recipe to continue a run with, in which unset fine-tuning options are as in the run.
+    """Return the recipe for resuming a run, with unset fine-tuning options copied from the run.
 
     The weights that the run started from may have been deleted or replaced.
     """
@@ -180,7 +180,7 @@ def _completed(recipe: Recipe, data: Entry[DatasetSpec], run: Recipe) -> Recipe:
         return recipe
     if recipe.from_weights != run.from_weights:
         started = f"from {run.from_weights}" if run.from_weights else "from random weights"
-        warn(f"the run started {started} and continues; --from {recipe.from_weights} has no effect")
+        warn(f"--from {recipe.from_weights} has no effect on a resumed run, which started {started}")
     safe = decidable(data)
     theirs = {name: value for name, value in run.data.items() if name in safe}
     return replace(
@@ -195,14 +195,14 @@ def _warn_of_what_is_frozen(model: nn.Module, config: TrainConfig, base_model: M
     if not config.freeze:
         return
     if not base_model:
-        warn("freeze keeps randomly initialized weights; add --from to start from trained ones")
+        warn("the frozen weights are randomly initialized; add --from to start from trained weights")
     sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
     trained = sum(size for size, gradient in sizes if gradient)
     warn(f"training {trained:,} of {sum(size for size, _ in sizes):,} parameters")
 
 
 def _warn_of_what_was_chosen(resolved: Resolved, recipe: Recipe) -> None:
-    """Warn of options that zoo chose because neither recipe nor architecture sets them."""
+    """Warn about options that zoo chose because neither the recipe nor the architecture sets them."""
     given, before = resolved.recipe, resolved.config.to_dict()
     main = ("epochs", "batch_size", "lr") if given.from_weights else ()
     chosen = {name: value for name, value in recipe.data.items() if name not in given.data}

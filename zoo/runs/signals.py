@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request to stop: finish the step, save, leave."""
+"""Handle Ctrl-C and SIGTERM as requests to stop: finish the step, save the run, exit."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from types import FrameType
 
 @contextmanager
 def listening(*, patient: bool = False) -> Generator[Callable[[], int]]:
-    """Yield a function that returns the number of the first SIGINT or SIGTERM, or 0 without a signal.
+    """Yield a function that returns the number of the first SIGINT or SIGTERM, or 0 before any signal.
 
-    A second signal has its previous effect or, if `patient`, no effect, even after the body: each of several
-    processes may be signaled by the terminal, by its parent, and by a scheduler. An ignored signal stays
-    ignored, such as SIGINT in a background job. Outside the main thread, where Python does not allow
-    handlers, none are set.
+    A second signal has its usual effect. With `patient`, it has no effect, even after the body, because the
+    terminal, the parent and a scheduler may all signal the same process. A signal that is already ignored,
+    such as SIGINT in a background job, stays ignored. Outside the main thread, no handlers are set because
+    Python does not allow it.
     """
     request = 0
     if threading.current_thread() is not threading.main_thread():

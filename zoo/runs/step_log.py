@@ -1,4 +1,4 @@
-"""The log of a run's steps: rows are appended as they come, and cut back when the run is resumed."""
+"""The log of a run's steps: rows are appended during training, and later rows are removed on resume."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ _MOST_BYTES = 1 << 27
 class StepLog:
     """`steps.jsonl`, open for appending. Every method may raise OSError.
 
-    A row is passed to the operating system at once, so that it survives a kill; `sync` writes it to disk.
+    Each row is passed to the operating system at once, so it survives if the process is killed; `sync` writes
+    it to disk.
 
     Args:
-        path: created if it does not exist; a link is replaced by a file with the same rows.
-        steps: rows of later steps are removed, and so are invalid lines.
+        path: path of the file, which is created if it does not exist; a link is replaced by a file with the
+            same rows.
+        steps: last step to keep; rows after it, or after an invalid line, are removed.
         folder: descriptor of the open folder of `path`.
     """
 
@@ -55,14 +57,14 @@ class StepLog:
     def close(self) -> None:
         """Close the file; warn if it was deleted."""
         if not os.fstat(self._file.fileno()).st_nlink:
-            warn(f"{self._path} was deleted during the run: the rows of its steps are lost")
+            warn(f"{self._path} was deleted during the run, so its rows are lost")
         self._file.close()
 
 
 def read_rows(path: Path, kind: type[Row] | type[StepRow]) -> list[dict[str, Any]]:
-    """Return the rows of a file that a training may be writing; none if the file does not exist yet.
+    """Return the rows of a file that may still grow; an empty list if the file does not exist yet.
 
-    Raises RunError if it cannot be read, or if a row is invalid.
+    Raises RunError if the file cannot be read or a row is invalid.
     """
     try:
         lines = read_regular(path, most=_MOST_BYTES).decode().split("\n")[:-1]  # the last may be half written
@@ -77,7 +79,7 @@ def read_rows(path: Path, kind: type[Row] | type[StepRow]) -> list[dict[str, Any
 
 
 def _rows(path: Path, steps: int) -> bytes:
-    """Return the rows up to a step; none if the file does not exist."""
+    """Return the rows up to a step; empty if the file does not exist."""
     content, length = read_regular(path, most=_MOST_BYTES) if os.path.lexists(path) else b"", 0
     for line in content.splitlines(keepends=True):
         try:

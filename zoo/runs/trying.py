@@ -1,4 +1,4 @@
-"""Try a training for a few steps, without saving anything. Torch-free until all names are resolved."""
+"""Train for a few steps without saving anything. Imports torch only after all names are resolved."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def trial(
     progress: bool = True,
     **training: Any,
 ) -> Generator[tuple[Trial, Callable[..., None]]]:
-    """Set up the training of `zoo.train` with the same arguments, to take its steps one by one in the body.
+    """Set up training with the arguments of `zoo.train`, for taking steps one by one in the `with` block.
 
     ::
 
         with trial("lstm", "nietzsche", registry=registry, batch_size=64) as (steps, report):
             losses = [steps.step(lr) for lr in (1e-4, 1e-3)]
 
-    Nothing is saved; the number of threads and the random generators are restored afterwards.
+    Nothing is saved; the number of threads and the random generators are restored at the end.
 
     Args:
-        about: description of the work, for the first line printed.
+        about: description of the work, for the first line of the progress display.
         progress: whether `report(what, done, total, unit, note)` shows progress.
         training: `model`, `data`, `from_weights`, `seed`, `threads` and training options.
 

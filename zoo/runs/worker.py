@@ -1,4 +1,4 @@
-"""Run one of the processes of a training, as started by `zoo.runs.processes`."""
+"""Run one process of distributed training, as started by `zoo.runs.processes`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 
 
 def die_with(parent: int) -> None:
-    """End on SIGINT or SIGTERM, even within C++, or when `parent` has ended.
+    """End this process on SIGINT or SIGTERM, even within C++ code, or when `parent` has ended.
 
-    This applies until the training handles signals itself, and saves before it ends.
+    This applies until training handles signals itself and saves the run before the process ends.
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the parent dies of it, and SIGTERM follows
@@ -34,9 +34,9 @@ def die_with(parent: int) -> None:
 
 
 def main() -> int:
-    """Run the job on stdin, write a report as the last line of stdout, and return the exit code.
+    """Run the job read from stdin, write a report as the last line of stdout, and return the exit code.
 
-    Output of plugins goes to stderr.
+    Output from plugins goes to stderr.
     """
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # or each would print lines of C++
     import json

@@ -1,1 +1,1 @@
-"""Training: one loop, with schedules and optimizers as data, that can be stopped at any step."""
+"""Training: one loop that can be stopped at any step, with schedules and optimizers as data."""

@@ -1,4 +1,4 @@
-"""Weight averaging during training: exponential, or with equal weights from a triggered start."""
+"""Weight averaging during training: exponential, or with equal weights after a trigger."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 def triggered(history: Sequence[Mapping[str, Any]], nonmono: int) -> int | None:
     """Return the number of steps after which averaging starts; None while the validation loss improves.
 
-    Averaging starts after the first epoch whose validation loss exceeds the lowest loss of more than
-    `nonmono` epochs before: the non-monotonic trigger of NT-ASGD (Merity et al. 2018, algorithm 1), as a
-    function of the epochs' rows so far.
+    Averaging starts after the first epoch whose validation loss exceeds the lowest loss from more than
+    `nonmono` epochs earlier. This is the non-monotonic trigger of NT-ASGD (Merity et al. 2018, algorithm 1),
+    computed from the rows of all epochs so far.
     """
     rows = [row for row in history if "val" in row]  # other data before may have had none
     losses = [row["val"]["loss"] for row in rows]
@@ -29,8 +29,8 @@ def triggered(history: Sequence[Mapping[str, Any]], nonmono: int) -> int | None:
 def average_decay(ema_decay: float, steps: int, *, since: int) -> float:
     """Return the decay of the average at the `steps`-th step.
 
-    With `ema_decay`, it approaches that value from below, so that the initial weights fade quickly. Without,
-    every step after the first `since` steps has the same weight in the average.
+    With `ema_decay`, the decay approaches that value from below, so that the initial weights fade quickly.
+    Without `ema_decay`, every step after the first `since` steps has the same weight in the average.
     """
     return min(ema_decay, (1 + steps) / (10 + steps)) if ema_decay else 1 - 1 / (steps - since)
 
@@ -39,12 +39,12 @@ def average_decay(ema_decay: float, steps: int, *, since: int) -> float:
 def move_average(
     average: nn.Module, model: nn.Module, decay: float, *, infinite: Collection[str] = ()
 ) -> None:
-    """Move the parameters and buffers of `average` towards the model's; integer buffers are copied.
+    """Move the parameters and buffers of `average` toward the model's; copy integer buffers.
 
-    BatchNorm's statistics are averaged too, since the model's do not belong to the averaged weights.
+    BatchNorm statistics are averaged too, since the model's statistics do not match the averaged weights.
 
     Args:
-        infinite: buffers to copy, since the average of values that are not finite is NaN.
+        infinite: names of buffers to copy, since averaging values that are not finite would produce NaN.
     """
     towards: list[tuple[Tensor, Tensor]] = []
     for (name, averaged), (_, current) in zip(_values(average), _values(model), strict=True):

@@ -1,4 +1,4 @@
-"""Measure the progress and the speed of a training."""
+"""Measure the progress and speed of training."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _ENOUGH = 0.05
 
 
 class Clock:
-    """Measure the pace of one epoch, evaluation excluded.
+    """Measure the speed of one epoch, excluding evaluation.
 
     Args:
-        epoch: from 1.
+        epoch: number of the epoch, counted from 1.
         unit: the name of the items.
         task: the task, with its metrics.
-        before: the clock of the previous epoch, whose evaluation time predicts later ones.
+        before: the clock of the previous epoch; its evaluation time is the estimate for later evaluations.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Clock:
         return self._last
 
     def _left(self, to_come: int, total: int) -> float | None:
-        """Return the estimated seconds for a number of batches and the evaluations, if known."""
+        """Return the estimated seconds for the remaining batches and evaluations; None if unknown."""
         if self._batches < max(2, _ENOUGH * total):
             return None
         evaluations = self._epochs - self._last.epoch + 1
@@ -71,7 +71,7 @@ class Clock:
     def step_row(self, steps: int) -> dict[str, Any] | None:
         """Return the log row of the optimizer step just taken; None for most steps of a long run.
 
-        Which steps are logged depends on their number alone, so a resumed run logs the same steps.
+        Which steps are logged depends only on their numbers, so a resumed run logs the same steps.
 
         Args:
             steps: number of optimizer steps.
@@ -88,11 +88,11 @@ class Clock:
         return replace(self._last, split=split, done=done, total=total)
 
     def end(self, row: dict[str, Any], best: int | None) -> Progress:
-        """Return the report that the epoch is finished and evaluated."""
+        """Return the progress report for the finished and evaluated epoch."""
         return replace(self._last, row=row, best=best)
 
     def read(self) -> dict[str, float]:
-        """Return the `seconds` of the epoch and its `rate` in items per second."""
+        """Return the epoch's training time in `seconds` and its `rate` in items per second."""
         return {"seconds": round(self._now - self._start, 3), "rate": round(self._rate(), 1)}
 
     def _rate(self) -> float:

@@ -1,4 +1,4 @@
-"""Train a model that torch.compile has compiled."""
+"""Train a model compiled with torch.compile."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from zoo.models.states import tensors_of, with_tensors
 
 @contextlib.contextmanager
 def compiled(model: nn.Module, device: str, *, wanted: bool) -> Generator[None]:
-    """Compile a model if the configuration says so, on a GPU to CUDA graphs. Its copies are not compiled.
+    """Compile a model if `wanted`; on a GPU, use CUDA graphs. Copies of the model are not compiled.
 
-    Raises RunError at its first steps if it cannot be compiled.
+    Raises RunError in the first steps if the model cannot be compiled.
     """
     if not wanted:
         yield
@@ -32,34 +32,34 @@ def compiled(model: nn.Module, device: str, *, wanted: bool) -> Generator[None]:
     except RuntimeError as error:
         if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
-        hint = "train without --compile, or install a C++ compiler if there is none"
+        hint = "train without --compile, or install a C++ compiler if it is missing"
         raise RunError(f"torch.compile failed: {cause(error)}", hint=hint) from error
 
 
 def uncompilable(model: nn.Module) -> str:
     """Return the name of the layer that prevents a model from being compiled; empty if there is none.
 
-    Dynamo skips all code that calls torch's recurrent layers; inside a function mode it unrolls them, for
-    minutes.
+    Dynamo skips all code that calls torch's recurrent layers; inside a function mode, it unrolls them, which
+    takes minutes.
     """
     layers = ((name, module) for name, module in model.named_modules() if isinstance(module, nn.RNNBase))
     return next((name or type(module).__name__ for name, module in layers), "")
 
 
 def begin_compiled_step() -> None:
-    """Mark the tensors that CUDA graphs returned as free to be overwritten."""
+    """Allow CUDA graphs to overwrite the tensors that they returned."""
     torch.compiler.cudagraph_mark_step_begin()
 
 
 def keep_gradients(model: nn.Module) -> None:
-    """Copy gradients out of the memory of CUDA graphs, which the next part of a step overwrites."""
+    """Copy gradients out of CUDA graph memory, which the next part of a step overwrites."""
     for parameter in model.parameters():
         if parameter.grad is not None:
             parameter.grad = parameter.grad.clone()
 
 
 def kept(step: Step) -> Step:
-    """Return a step whose hidden state is safe from being overwritten by the next step."""
+    """Return a step with a copy of its hidden state, so that the next step cannot overwrite it."""
     if step.state is None:
         return step
     return replace(step, state=with_tensors(step.state, map(torch.clone, tensors_of(step.state).values())))

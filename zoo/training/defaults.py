@@ -1,11 +1,11 @@
 """Defaults of training options that neither the user nor the recipe sets.
 
-From scratch, the architecture's own training configuration applies, in batches small enough for the data.
-Fine-tuning uses the configuration of the weights, with a lower learning rate and more epochs on little data.
-The rate is lower still if the weights predict the data well before they are trained on it: a high one would
-make them forget what they learned from more data. Options that the user or the recipe sets always take
-precedence. The choices here depend only on these options, the weights and the data, so a run can be resumed
-with the same command.
+Training from scratch uses the architecture's training configuration, with batches small enough for the data.
+Fine-tuning uses the configuration that the weights were trained with, at a lower learning rate and, if there
+is little data, for more epochs. The rate is lowered further if the weights already predict the data well,
+because a high rate would make the model forget features learned from more data. Options that the user or the
+recipe sets always take precedence. The defaults depend only on these options, the weights and the data, so a
+run can be resumed with the same command.
 
 Sources: Goyal et al. 2017, arXiv 1706.02677, for scaling the learning rate to a different batch size with
 SGD; Malladi et al. 2022, arXiv 2205.10287, with Adam; Li et al. 2020, arXiv 2002.11770, for fine-tuning with
@@ -65,14 +65,14 @@ def suited_config(
     arguments: Mapping[str, Any],
     cutting: Collection[str],
 ) -> TrainConfig:
-    """Return the training configuration: the recipe's options, and defaults that suit data and model.
+    """Return the training configuration: the recipe's options, and defaults for the data and the model.
 
     Args:
         usual: the architecture's training configuration.
         said: the training options that the user or the recipe sets.
         source: the weights to start from; None for random weights.
         arguments: the arguments of the model.
-        cutting: the fields of groups that determine how data is cut into batches.
+        cutting: the group fields that determine how data is divided into batches.
 
     Raises OptionError if the recipe's batches are longer than the model's context.
     """
@@ -107,20 +107,20 @@ def suited_config(
 def _refuse_beyond(
     said: Mapping[str, Any], needed: Mapping[str, Any], architecture: Entry[ArchitectureSpec], context: int
 ) -> None:
-    """Raise OptionError for an option that makes batches longer than a model reads at once."""
+    """Raise OptionError for an option that makes batches longer than the model can read at once."""
     for name, value in needed.items():
         if name in said and said[name] != value:
             option, flag = architecture.spec.context_length, name.replace("_", "-")
-            bound = f"{context:,} tokens that {architecture.name} reads at once"
+            bound = f"{context:,} tokens that {architecture.name} can read at once"
             bound += f" ({option}={context})" if isinstance(option, str) else ""
             hint = f"try --no-{flag}" if value is False else f"try --{flag} {text(value)}"
-            raise OptionError(f"{name}={text(said[name])} makes batches of more than the {bound}", hint=hint)
+            raise OptionError(f"{name}={text(said[name])} makes batches longer than the {bound}", hint=hint)
 
 
 def _is_close(source: Source, task: Task, dataset: Dataset) -> bool:
     """Return whether weights already predict a batch of the training data well.
 
-    Language models never count as close: a new text usually has a new vocabulary.
+    The result is always False for language models, since a new text usually has a new vocabulary.
     """
     if source.task.name != task.name or isinstance(task, CarriesState):
         return False
@@ -136,13 +136,13 @@ def _is_close(source: Source, task: Task, dataset: Dataset) -> bool:
 
 
 def steps_in_epoch(task: Task, dataset: Dataset, config: TrainConfig) -> int:
-    """Return the optimizer steps in an epoch. Raises DataError if they are not compatible."""
+    """Return the number of optimizer steps in an epoch. Raises DataError for incompatible data."""
     first = next(task.train_batches(dataset, config, seed=0, epoch=0), None)
     return math.ceil(first.total / config.grad_accum_steps) if first else 0
 
 
 def from_scratch(usual: TrainConfig, said: Mapping[str, Any], steps: Steps) -> TrainConfig:
-    """Return the configuration of a training that starts from random weights.
+    """Return the configuration for training from random weights.
 
     Args:
         usual: the architecture's training configuration.
@@ -164,14 +164,14 @@ def fine_tuning(
     close: bool,
     cutting: Collection[str],
 ) -> TrainConfig:
-    """Return the configuration of a training that starts from other weights.
+    """Return the configuration for fine-tuning existing weights.
 
     Args:
-        theirs: the training configuration of the weights.
+        theirs: the configuration that the weights were trained with.
         usual: the architecture's training configuration.
         said: the training options that the user or the recipe sets.
-        again: whether the weights were fine-tuned themselves, with a learning rate that is already low.
-        cutting: the fields of groups that determine how data is cut into batches.
+        again: whether the weights were themselves fine-tuned, so that their learning rate is already low.
+        cutting: the group fields that determine how data is divided into batches.
     """
     known = theirs.to_dict()
     inherited = {name: known[name] for name in (*INHERITED, *cutting) if name in known}

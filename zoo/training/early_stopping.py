@@ -1,4 +1,4 @@
-"""The best epoch and early stopping, as functions of the epochs' rows."""
+"""The best epoch and early stopping, computed from the rows of the epochs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from zoo.interfaces import Task
 
 
 def best_epoch(history: Sequence[Mapping[str, Any]], task: Task) -> int | None:
-    """Return the number, from 1, of the first epoch with the best validation; None without validation.
+    """Return the number (from 1) of the first epoch with the best validation metric; None without validation.
 
-    Among epochs of equal accuracy, which are common with few items, the one with the lowest loss is best.
+    Among epochs with equal accuracy, which are common on small splits, the epoch with the lowest loss is
+    best.
     """
     sign = 1 if task.spec.primary_metric in task.spec.higher_is_better else -1
     values = {
@@ -23,6 +24,6 @@ def best_epoch(history: Sequence[Mapping[str, Any]], task: Task) -> int | None:
 
 
 def out_of_patience(history: Sequence[Mapping[str, Any]], task: Task, patience: int) -> bool:
-    """Return whether validation has not improved for `patience` epochs; always False for a patience of 0."""
+    """Return whether validation has not improved for `patience` epochs; always False if it is 0."""
     best = best_epoch(history, task)
     return bool(patience) and best is not None and len(history) - best >= patience

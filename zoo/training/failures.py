@@ -1,4 +1,4 @@
-"""The errors that end training early: divergence, too little memory, a signal."""
+"""The errors that end training early: divergence, running out of memory, a signal."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _NO_MEMORY = re.compile(
 
 
 def diverged(what: str, config: TrainConfig, where: str) -> Diverged:
-    """Return the error for a value that is not finite, with the place, such as `epoch 1, batch 3`."""
+    """Return the error for a value that is not finite; `where` is its place, such as `epoch 1, batch 3`."""
     clipping = "" if config.clip_grad_norm else ", or --clip-grad-norm 1"
-    hint = f"try --lr {lower(config.lr)}{clipping}; `zoo lr-find` suggests one"
+    hint = f"try --lr {lower(config.lr)}{clipping}; `zoo lr-find` suggests a learning rate"
     return Diverged(f"training diverged in {where}: {what}", hint=hint)
 
 
@@ -37,13 +37,13 @@ def lower(lr: float) -> str:
 def require_finite(
     model: nn.Module, config: TrainConfig, where: str, *, infinite: Collection[str] = ()
 ) -> None:
-    """Raise Diverged if a parameter has a value that is not finite, or a buffer other than `infinite`."""
+    """Raise Diverged if a parameter, or a buffer other than `infinite`, has a value that is not finite."""
     if name := not_finite(model.state_dict(), infinite):
         raise diverged(f"{name} has values that are not finite", config, where)
 
 
 def interrupted(signal: int, where: str, steps: int, directory: Path | None) -> Interrupted:
-    """Return the error for a stopped run: where it stopped, where it is saved, and how to continue it.
+    """Return the error for a stopped run, with the place, the checkpoint, and the command to continue.
 
     Args:
         steps: number of optimizer steps.
@@ -71,13 +71,13 @@ def out_of_memory_as_error(config: TrainConfig, where: str) -> Generator[None]:
         steps = f" --grad-accum-steps {2 * config.grad_accum_steps}" if half < config.batch_size else ""
         raise RunError(
             f"out of memory in {where}, with batch_size={config.batch_size}{reason and f' ({reason})'}",
-            hint=f"--batch-size {half}{steps} halves it; add --resume --accept-changes to continue",
+            hint=f"try --batch-size {half}{steps}; add --resume --accept-changes to continue the run",
         ) from error
 
 
 @contextmanager
 def misfit_as_error(untried: bool) -> Generator[None]:
-    """Convert errors of a step to a RunError, if it is the first one after restoring a checkpoint."""
+    """Convert errors in a step to a RunError, if it is the first step after a checkpoint was restored."""
     try:
         yield
     except ZooError:
@@ -87,5 +87,5 @@ def misfit_as_error(untried: bool) -> Generator[None]:
             raise
         raise RunError(
             f"the first step after resuming failed: {cause(error)}",
-            hint="the checkpoint may not match this model; choose another --run to start anew",
+            hint="the checkpoint may not match this model; choose another --run to start over",
         ) from error

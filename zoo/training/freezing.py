@@ -13,11 +13,11 @@ from zoo.errors import OptionError
 def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
     """Freeze the parameters that match a pattern; parameters that are already frozen stay frozen.
 
-    A pattern is the name of a parameter, or of a module including all its parameters; `*` matches anything:
-    `stages`, `stages.0`, `*.norm`. A tied parameter matches by any of its names.
+    A pattern is the name of a parameter, or of a module to freeze all its parameters; `*` matches anything.
+    Examples are `stages`, `stages.0` and `*.norm`. A tied parameter can be matched by any of its names.
 
     Raises:
-        OptionError: a pattern matches nothing, or nothing is left to train.
+        OptionError: a pattern matches no parameter, or no parameter is left to train.
     """
     parameters = list(model.named_parameters(remove_duplicate=False))
     for pattern in patterns:
@@ -28,11 +28,11 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
         if any(_matches(name, pattern) for pattern in patterns):
             parameter.requires_grad_(False)
     if patterns and not any(parameter.requires_grad for _, parameter in parameters):
-        raise OptionError(f"freeze={','.join(patterns)} leaves nothing to train")
+        raise OptionError(f"freeze={','.join(patterns)} leaves no parameters to train")
 
 
 def refuse_frozen(fresh: Iterable[str], patterns: Sequence[str]) -> None:
-    """Raise OptionError if a pattern matches one of the tensors that are newly initialized."""
+    """Raise OptionError if a pattern matches a newly initialized tensor."""
     if frozen := _among(fresh, patterns):
         raise OptionError(
             f"freeze={','.join(patterns)} matches newly initialized tensors: {', '.join(frozen)}"
@@ -40,9 +40,10 @@ def refuse_frozen(fresh: Iterable[str], patterns: Sequence[str]) -> None:
 
 
 def train_mode(model: nn.Module, patterns: Sequence[str]) -> None:
-    """Switch a model to training mode, except frozen modules with buffers: a BatchNorm keeps its statistics.
+    """Switch a model to training mode, except frozen modules with buffers, such as a BatchNorm.
 
-    A module is frozen if all its own parameters match a pattern or, if it has none, all its own buffers.
+    A frozen BatchNorm therefore keeps its statistics. A module is frozen if all its direct parameters match a
+    pattern or, if it has none, all its direct buffers.
     """
     model.train()
     for prefix, module in model.named_modules():

@@ -12,13 +12,15 @@ from zoo.training.store import NoStore, Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """The environment of the training loop, which saves, reports and stops it, and connects processes.
+    """The environment of the training loop: it saves, reports and stops training, and connects processes.
 
     Attributes:
-        store: saves the run after each epoch, at intervals and when it is stopped; resuming starts from it.
+        store: saves the run after each epoch, at intervals and when training is stopped, and restores it on
+            resume.
         report: called for each batch, after each evaluated batch and after each epoch.
-        stop: called after each optimizer step and evaluated batch; a signal number saves and stops the run.
-        ranks: this process among those of the run.
+        stop: called after each optimizer step and evaluated batch; if it returns a signal number, the run is
+            saved and stopped.
+        ranks: the rank of this process, and the other processes of the run.
     """
 
     store: Store = field(default_factory=NoStore)

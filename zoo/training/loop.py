@@ -1,7 +1,7 @@
-"""The training loop for every model, independent of tasks and architectures.
+"""The training loop for all models, independent of tasks and architectures.
 
-On a GPU, no step waits for its results: reports, the log, and the check for values that are not finite follow
-up to a tenth of a second later. Values are always checked before they are saved.
+On a GPU, steps do not wait for their results: progress reports, log rows and checks for values that are not
+finite follow up to a tenth of a second later. Values are always checked before they are saved.
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ def fit(
 ) -> TrainState:
     """Train `model` in place; return the final state, whose `history` has one row per epoch.
 
-    The `val` split is evaluated after each epoch; if there is none, the `test` split after the last epoch.
-    Frozen parameters stay frozen afterwards.
+    The `val` split is evaluated after each epoch. Without a `val` split, the `test` split is evaluated after
+    the last epoch. Frozen parameters stay frozen after training.
 
     Args:
         context: as in `measure`; unless it is 0, each batch starts from an empty state.
-        host: saves, reports and stops the training, and connects its processes; by default it does nothing.
+        host: saves, reports and stops training, and connects its processes; by default, it does nothing.
 
     Raises:
         OptionError: this device or this data does not support an option.
@@ -96,7 +96,7 @@ def fit(
 
 @dataclass(frozen=True, slots=True)
 class _Training:
-    """A training: the arguments of `fit`, and the state that it changes."""
+    """A training run: the arguments of `fit`, and the state that training changes."""
 
     task: Task
     dataset: Dataset
@@ -146,16 +146,16 @@ class _Training:
 
     @property
     def is_done(self) -> bool:
-        """Whether there are no more epochs."""
+        """Whether training has finished."""
         if self.state.epoch >= self.config.epochs:
             return True
         return out_of_patience(self.state.history, self.task, self.config.patience)
 
     def restore(self) -> None:
-        """Restore the last save, if there is one; keep the best weights if the run stopped just before that.
+        """Restore the last save, if there is one; save the best weights if the run stopped before it could.
 
         The hidden state is nested like the state that the model returns for the previous batch. Raises
-        RunError if that state has different parts.
+        RunError if that state has a different number of parts.
         """
         state = self.state
         self.host.store.restore(state, device=state.device)
@@ -168,19 +168,19 @@ class _Training:
         self.keep_if_best()
 
     def require_possible(self) -> None:
-        """Raise RunError if the restored state has different metrics, or its epoch has more batches."""
+        """Raise RunError if the restored state lacks a required metric or is beyond the end of the epoch."""
         state = self.state
-        hint = "choose another --run to start anew"
+        hint = "choose another --run to start over"
         try:
             check_rows(state.history, self.task.spec.primary_metric)
         except ValueError as error:
             raise RunError(f"the history of the run is invalid: {error}", hint=hint) from None
         if state.batch and next(self.batches(epoch=state.epoch, start=state.batch - 1), None) is None:
-            message = f"the run was saved after batch {state.batch:,} of an epoch that has fewer batches"
+            message = f"the run was saved after batch {state.batch:,}, but the epoch has fewer batches"
             raise RunError(message, hint=hint)
 
     def tell(self, clock: Clock, batch: Batch, lr: float, steps: int | None, loss: float) -> None:
-        """Report a batch, and log the optimizer step that it completed, if any: the `steps`-th."""
+        """Report a batch, and log the optimizer step that it completed, if any; `steps` is its number."""
         self.host.report(clock.tick(batch, loss, lr))
         if steps is not None and (row := clock.step_row(steps)):
             self.host.store.log(row)
@@ -208,7 +208,7 @@ class _Training:
             self.host.store.keep_best(state)
 
     def evaluate(self, clock: Clock) -> dict[str, Any]:
-        """Evaluate after the last batch of an epoch, and return its row."""
+        """Evaluate after the last batch of an epoch, and return the epoch's row."""
         state = self.state
         self.require_finite()
         row: dict[str, Any] = {
@@ -272,7 +272,7 @@ def train_step(
     Returns the whole batch's loss, without the model's penalty, as a scalar tensor.
 
     Args:
-        readings: reads values later; by default, at once.
+        readings: defers reading values from the device; by default, they are read at once.
         buffers: buffers of the model, if several processes train it.
 
     Raises:
@@ -329,7 +329,7 @@ def _where(state: TrainState, batch: Batch) -> str:
 def _require_validation(config: TrainConfig, dataset: Dataset) -> None:
     for name in ("nonmono", "patience"):
         if getattr(config, name) and not len(dataset.split("val")):
-            hint = "give it one, for example with --data val_size=... or val_share=..."
+            hint = "add a val split, for example with --data val_size=... or --data val_share=..."
             raise OptionError(f"{name} requires a val split, which this data does not have", hint=hint)
 
 

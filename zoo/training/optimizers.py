@@ -1,4 +1,4 @@
-"""The optimizers that a training configuration can name."""
+"""The optimizers available in a training configuration."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ SLOTS: Mapping[type[torch.optim.Optimizer], tuple[str, ...]] = {
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """Return the configured optimizer for all parameters that require a gradient.
 
-    A parameter group's learning rate is the schedule's times the group's `scale`; `TrainState.update` sets
-    it.
+    The learning rate of a parameter group is the scheduled rate multiplied by the group's `scale`;
+    `TrainState.update` sets it.
 
-    SGD uses Nesterov momentum (Sutskever et al. 2013); Adam couples weight decay with the gradient, AdamW
+    SGD uses Nesterov momentum (Sutskever et al. 2013); Adam couples weight decay with the gradient, and AdamW
     does not (Loshchilov & Hutter 2019).
     """
     groups = _by_depth(model, config.layer_decay)
@@ -45,10 +45,10 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
 
 
 def fused_sgd(groups: list[dict[str, Any]], **given: Any) -> torch.optim.SGD:
-    """Return fused SGD, with momentum that starts as zeros, which does not change the result.
+    """Return fused SGD with momentum buffers initialized to zero, which does not change the result.
 
-    Otherwise momentum would start as uninitialized memory if fp16 skips the first step, and torch would fail
-    if one weight gets its first gradient later than the others.
+    Otherwise, the momentum buffers would be uninitialized if fp16 skips the first step, and torch would fail
+    if one weight receives its first gradient later than the others.
     """
     optimizer = torch.optim.SGD(groups, **given, fused=True)
     if given["momentum"]:
@@ -70,11 +70,11 @@ def _is_plain(parameter: Tensor) -> bool:
 
 
 def _by_depth(model: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Return parameter groups: one per layer with layer-wise learning-rate decay, otherwise one for all.
+    """Return parameter groups: one per layer with layer-wise learning-rate decay, otherwise a single group.
 
-    The layers are the model's children in the order of definition; each entry of a Sequential or ModuleList
-    is a separate layer, and parameters of the model itself belong to the last layer. Source: the differential
-    learning rates of the lesson; Clark et al. 2020, "ELECTRA", arXiv 2003.10555.
+    The layers are the model's children in definition order; each entry of a Sequential or ModuleList is a
+    separate layer, and parameters of the model itself belong to the last layer. Sources: the lesson on
+    differential learning rates; Clark et al. 2020, "ELECTRA", arXiv 2003.10555.
     """
     layers = list(_layers(model)) if decay != 1 else []
     seen: set[nn.Parameter] = set()
@@ -90,10 +90,10 @@ def _by_depth(model: nn.Module, decay: float) -> list[dict[str, Any]]:
 def _split_off_norm_biases(
     groups: list[dict[str, Any]], model: nn.Module, config: TrainConfig
 ) -> list[dict[str, Any]]:
-    """Give the biases of normalization layers their own learning rate.
+    """Split off the biases of normalization layers, which use a different learning rate.
 
-    A normalization layer has one weight per channel, or none. The weight decay per step stays the same (with
-    SGD and AdamW). Source: Jordan 2024, arXiv 2404.00498, section 3.4.
+    Layers with one weight per channel, or without weights, count as normalization layers. With SGD and AdamW,
+    the weight decay per step stays the same. Source: Jordan 2024, arXiv 2404.00498, section 3.4.
     """
     factor = config.norm_bias_lr_scale
     biases = {

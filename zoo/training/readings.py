@@ -1,8 +1,8 @@
 """Read the numbers that steps compute on a device, several at a time.
 
-Reading a number from a GPU waits until it is computed, and then the GPU waits for the next step. Numbers
+Reading a number from a GPU blocks until it is computed, and the GPU is then idle until the next step. Numbers
 therefore stay on the device and are read ten times a second, before each save and after each epoch. On a CPU,
-reading costs nothing, and each number is read at once.
+reading is free, and each number is read at once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _INTERVAL = 0.1
 
 
 class Readings:
-    """Actions on numbers, which run in order once the numbers have been read.
+    """Functions to call with numbers, in order, once the numbers have been read.
 
     Args:
         at_once: read each number immediately.
@@ -32,14 +32,14 @@ class Readings:
         self._read = time.monotonic()
 
     def then(self, number: Tensor, do: Callable[[float], None]) -> None:
-        """Call `do` with a number, a scalar tensor, when it is read. Errors of `do` are raised then."""
+        """Call `do` with a number (a scalar tensor) when it is read; this also raises errors from `do`."""
         if self._at_once:
             do(float(number))
         else:
             self._kept.append((number, do))
 
     def read_if_due(self) -> None:
-        """Read all numbers, unless some were read a moment ago."""
+        """Read all numbers, unless the last read was a moment ago."""
         if self._kept and time.monotonic() - self._read >= _INTERVAL:
             self.read()
 

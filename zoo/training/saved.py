@@ -1,7 +1,7 @@
 """The metadata of a checkpoint: typed, bounded and consistent, no matter who wrote the file.
 
-A checkpoint may be forged, just like weights, so all of its metadata is checked by these types.
-`TrainState.restore` checks it against the model, its optimizer and its data.
+Like weights, a checkpoint may be forged, so these types check all of its metadata. `TrainState.restore`
+checks the metadata against the model, its optimizer and its data.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Pace(TypedDict):
 
 
 class Row(TypedDict):
-    """One finished epoch: its number from 1, the optimizer steps done after it, and its metrics by split."""
+    """A finished epoch: its number (from 1), the total number of steps, and the metrics by split."""
 
     epoch: Count
     steps: Count
@@ -44,7 +44,7 @@ def check_rows(history: Sequence[Mapping[str, Any]], primary_metric: str) -> Non
     """Raise ValueError unless each epoch has a row, in order, with the loss and the primary metric."""
     for number, row in enumerate(history, 1):
         if row["epoch"] != number:
-            raise ValueError(f"the rows of its epochs are out of order: {row['epoch']} instead of {number}")
+            raise ValueError(f"epochs are out of order: found {row['epoch']} instead of {number}")
         for split in SPLITS:
             for name in ("loss", primary_metric):
                 if split in row and name not in row[split]:
@@ -52,7 +52,7 @@ def check_rows(history: Sequence[Mapping[str, Any]], primary_metric: str) -> Non
 
 
 class StepRow(TypedDict):
-    """One optimizer step: the epoch from 1, the steps done, the loss, learning rate, items/s."""
+    """An optimizer step: epoch (from 1), step number, loss, learning rate, and items per second."""
 
     epoch: Count
     step: Count
@@ -67,8 +67,8 @@ class RunIdentity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     Attributes:
         recipe: the recipe with all options.
         fingerprint: fingerprint of the data and of the weights that the run starts from.
-        base_model: the weights that the run starts from, in the form of a card; kept in case they are
-            deleted.
+        base_model: description of the weights that the run starts from, as in a card; kept in case the
+            weights are deleted.
         cpu: the CPU instructions that torch uses, such as `AVX2`. A run may continue on another CPU, but
             rounding may differ.
     """
@@ -80,7 +80,7 @@ class RunIdentity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Position(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The position of a training; the attributes are as in `TrainState`."""
+    """The position of a run in training; see `TrainState` for the attributes."""
 
     epoch: Count = 0
     batch: Count = 0
@@ -104,10 +104,10 @@ class SavedState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     Attributes:
         history: one row per finished epoch.
-        carried: the parts of the hidden state; tensors among them are `carried/0`, `carried/1`, ...
-        scaler: None unless training is in fp16.
+        carried: the parts of the hidden state; tensors among them are stored as `carried/0`, `carried/1`, ...
+        scaler: state of the loss scaler; None unless training uses fp16.
 
-    Raises ValueError if position, history and hidden state contradict each other.
+    Raises ValueError if the position, the history and the hidden state are inconsistent.
     """
 
     position: Position = Position()
@@ -118,21 +118,21 @@ class SavedState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         at, rows = self.position, self.history
         if len(rows) != at.epoch or any(row["epoch"] != number for number, row in enumerate(rows, 1)):
-            raise ValueError(f"history must have one row for each of the {at.epoch:,} epochs done")
+            raise ValueError(f"history must have one row for each of the {at.epoch:,} finished epochs")
         steps = [0, *(row["steps"] for row in rows), at.steps]
         if any(before > after for before, after in pairwise(steps)):
             raise ValueError("steps must not decrease from one epoch to the next")
         if at.averaged_from > at.steps:
             raise ValueError(f"averaged_from={at.averaged_from:,} must not exceed steps={at.steps:,}")
         if bool(at.batch) != bool(at.count) or (not at.batch and self.carried):
-            raise ValueError("count and carried belong to the batches done in the epoch")
+            raise ValueError("count and carried are not consistent with batch")
 
 
 class CheckpointInfo(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The metadata of a checkpoint.
 
     Attributes:
-        changes: options changed during the run, and when.
+        changes: options that changed during the run, and the point at which each change was made.
         sha256: sha256 of the tensor bytes.
     """
 

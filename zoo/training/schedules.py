@@ -1,4 +1,4 @@
-"""Learning rates as a function of position, so there is no scheduler state."""
+"""Learning rates as a function of the position in training, without scheduler state."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _ONE_CYCLE_WARMUP = 0.3
 
 
 def learning_rate(config: TrainConfig, position: float) -> float:
-    """Return the learning rate at a position in epochs, such as 2.5 for the middle of the third.
+    """Return the learning rate at a position in epochs, such as 2.5 for the middle of the third epoch.
 
     - `constant`: always `lr`.
     - `cosine`: down to 0 along half a cosine (Loshchilov & Hutter 2017).
     - `one-cycle`: up from lr / 25 along half a cosine, then down to 0 (Smith 2018).
     - `cosine-restarts`: down to 0 in each cycle (SGDR); the first cycle takes `cycle_length` epochs, and each
-      further one is `cycle_multiplier` times as long as the previous one.
+      later cycle is `cycle_multiplier` times as long as the previous one.
     """
     return config.lr * _scale(config, position)
 

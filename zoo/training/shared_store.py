@@ -1,4 +1,4 @@
-"""One store for all processes of a run."""
+"""A store shared by all processes of a run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def shared(host: Host, *, dims: list[int | None], lanes: int) -> Host:
 
 @dataclass
 class SharedStore(Store):
-    """The first process's store, shared by all: it decides when to save, and writes all streams' state.
+    """The first process's store, shared by all processes: it decides when to save, and saves all streams.
 
     Args:
         store: store of the first process; the other processes' stores are not used.
@@ -49,7 +49,7 @@ class SharedStore(Store):
         return self.store.path
 
     def restore(self, state: TrainState, *, device: str) -> None:
-        """Restore the first process's state, with this process's streams of the hidden state."""
+        """Restore the first process's state, with only this process's streams in the hidden state."""
         tensors, saved = dict[str, Tensor](), SavedState()
         if self.ranks.first:
             self.store.restore(state, device=device)
@@ -62,7 +62,7 @@ class SharedStore(Store):
         state.restore(tensors, saved, device=device)
 
     def due(self, state: TrainState) -> bool:
-        """Return whether the first process's store wants to save."""
+        """Return whether a save is due in the first process's store."""
         return bool(self.ranks.all_max(self.ranks.first and self.store.due(state))[0])
 
     def save(self, state: TrainState) -> None:
@@ -84,7 +84,7 @@ class SharedStore(Store):
         return with_tensors(state, iter(wholes))
 
     def keep_best(self, state: TrainState) -> None:
-        """Save the weights as they are now."""
+        """Save the current weights as the best so far."""
         if self.ranks.first:
             self.store.keep_best(state)
 

@@ -1,4 +1,4 @@
-"""The training state: everything that training changes, and that a checkpoint holds."""
+"""The training state: everything that training changes and a checkpoint stores."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class TrainState:
         epoch: number of epochs done.
         batch: number of batches done in the current epoch.
         steps: number of optimizer steps.
-        infinite: buffers that are not finite when the model is built, and need not become finite.
+        infinite: names of buffers that are not finite when the model is built, and may stay non-finite.
         context: maximum number of tokens that the model reads from an empty state; 0 for no limit.
         carried: the hidden state carried from batch to batch; None if `context` is not 0.
         count: number of items in `sums`, which cover the current epoch.
         history: one row per finished epoch.
-        untried: whether a step has yet to check that the restored sums and hidden state match.
+        untried: whether the restored sums and hidden state have not yet been checked by a step.
     """
 
     model: nn.Module
@@ -88,12 +88,12 @@ class TrainState:
 
     @property
     def best(self) -> nn.Module:
-        """The model to evaluate and to save: the averaged one, if there is one."""
+        """The model to evaluate and to save: the averaged model, if there is one."""
         return self.average or self.model
 
     @property
     def where(self) -> str:
-        """The last batch done, counted from 1, for messages."""
+        """The last finished batch, counted from 1, for messages."""
         return f"epoch {self.epoch + 1}, batch {self.batch}"
 
     def account(self, step: Step) -> None:
@@ -105,7 +105,7 @@ class TrainState:
         for name, value in step.sums.items():
             value, before = exact(value), self.sums.get(name)
             if before is not None and before.shape != value.shape:
-                raise ValueError(f"sums/{name} has shape {[*before.shape]}, and this step's {[*value.shape]}")
+                raise ValueError(f"sums/{name} has shape {[*before.shape]} (expected {[*value.shape]})")
             self.sums[name] = value if before is None else before + value
         self.count += step.count
         self.carried = None if self.context else detach(step.state)
@@ -113,12 +113,13 @@ class TrainState:
         self.untried = False
 
     def update(self, config: TrainConfig, lr: float, readings: Readings) -> None:
-        """Take one optimizer step with the accumulated gradients, then move the average.
+        """Take one optimizer step with the accumulated gradients, then update the average.
 
-        In fp16, if a gradient overflows, the scaler leaves the weights unchanged; that counts as a step.
+        In fp16, if a gradient overflows, the scaler leaves the weights unchanged; this still counts as a
+        step.
 
         Args:
-            readings: checks numbers for values that are not finite.
+            readings: defers the checks for values that are not finite.
 
         Raises Diverged if a gradient or a weight is not finite.
         """
@@ -144,7 +145,7 @@ class TrainState:
             move_average(self.average, self.model, decay, infinite=self.infinite)
 
     def end_epoch(self, row: dict[str, Any], config: TrainConfig) -> None:
-        """Record an epoch's row and begin the next epoch, starting the average if `nonmono` triggers."""
+        """Record an epoch's row, start averaging if `nonmono` triggers it, and begin the next epoch."""
         self.history.append(row)
         if config.nonmono and self.average is None:
             start = triggered(self.history, config.nonmono)
@@ -188,9 +189,10 @@ class TrainState:
     ) -> None:
         """Restore a captured state.
 
-        The hidden state is then a list of its parts, which only a step can nest; see `zoo.training.hidden`.
+        The hidden state becomes a flat list of its parts, which only a step can nest; see
+        `zoo.training.hidden`.
 
-        Raises WeightsError, before changing anything, if it does not match this model.
+        Raises WeightsError, before changing anything, if the captured state does not match this model.
         """
         self._require_fit(tensors, saved)
         tensors = {
@@ -223,7 +225,7 @@ class TrainState:
         self.untried = self.batch > 0
 
     def _require_fit(self, tensors: Mapping[str, Tensor], saved: SavedState) -> None:
-        """Raise WeightsError unless the tensors match this state at that position.
+        """Raise WeightsError unless the tensors match this state at the saved position.
 
         The sums and the hidden state can only be checked by a step; see `fit`.
         """
@@ -240,7 +242,7 @@ class TrainState:
         expected |= _expected_of_epoch(tensors, saved)
         missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
         if missing or extra:
-            raise _misfit(f"it lacks {missing[0]}" if missing else f"it has an unexpected {extra[0]}")
+            raise _misfit(f"{missing[0]} is missing" if missing else f"unexpected {extra[0]}")
         for name, tensor in tensors.items():
             there, here = ((t.dtype, [*t.shape]) for t in (tensor, expected[name]))
             if there != here:
@@ -251,10 +253,10 @@ class TrainState:
         for name, tensor in _under("optimizer/", tensors).items():
             if name.endswith("/step") and not 0 <= tensor.item() <= saved.position.steps:
                 raise _misfit(
-                    f"its optimizer took {tensor.item():,} steps, but training {saved.position.steps:,}"
+                    f"its optimizer took {tensor.item():,} steps, but training took {saved.position.steps:,}"
                 )
         if self.scaler.is_enabled() and saved.scaler is None:
-            raise _misfit("it has no loss scale, which fp16 needs")
+            raise _misfit("it has no loss scale, which fp16 requires")
 
     def _is_on_the_host(self, name: str) -> bool:
         """Return whether a tensor is always on the CPU: a step count of an optimizer that is not fused."""
@@ -280,19 +282,19 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _expected_of_epoch(tensors: Mapping[str, Tensor], saved: SavedState) -> dict[str, Tensor]:
-    """Return the sums and the hidden state in the middle of an epoch."""
+    """Return the expected sums and hidden state within an epoch."""
     if not saved.position.batch:
         return {}
     sums = {name: tensor for name, tensor in tensors.items() if name.startswith("sums/")}
     for name in _carried_names(saved):
         if name not in tensors:
-            raise _misfit(f"it lacks {name}")
+            raise _misfit(f"{name} is missing")
         sums[name] = tensors[name]
     return sums
 
 
 def _carried_names(saved: SavedState) -> set[str]:
-    """Return the names of the tensors of the hidden state."""
+    """Return the names of the tensors in the hidden state."""
     return {f"carried/{n}" for n, leaf in enumerate(saved.carried) if leaf == TENSOR}
 
 

@@ -35,4 +35,4 @@ class Store(Protocol):
 
 
 class NoStore(Store):
-    """A store that discards everything, with the methods of `Store`."""
+    """A store that discards everything."""

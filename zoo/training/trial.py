@@ -1,4 +1,4 @@
-"""The first steps of a training, to try it out without saving anything."""
+"""The first steps of training, for a trial without saving anything."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from zoo.training.state import TrainState
 
 
 class Trial:
-    """A training that takes single steps at learning rates that the caller chooses; see `zoo.plugin.trial`.
+    """Training in single steps, at learning rates that the caller chooses; see `zoo.plugin.trial`.
 
-    The steps are the first steps of `fit`, with its batches, optimizer, precision, clipping and frozen parts,
-    and continue into the next epoch. The schedule does not apply, and weights are not averaged, which has no
-    effect on the steps.
+    The steps equal the first steps of `fit`, with the same batches, optimizer, precision, clipping and frozen
+    parts, and continue into the next epoch. The schedule does not apply. Weights are not averaged, since
+    averaging has no effect on the steps.
 
     Args:
         model: the model, which is trained in place.
