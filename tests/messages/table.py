@@ -53,7 +53,7 @@ CHEAP: dict[str, list[tuple[str, int, str]]] = {
         (
             "train resnet20 shapes --ema-decay 0.9 --nonmono 5",
             2,
-            "--ema-decay=0.9 and --nonmono=5 both average weights; set one to 0",
+            "--ema-decay=0.9 and --nonmono=5 cannot be combined; set one to 0",
         ),
         ("train lstm stdlib --save-every often", 2, "save interval must be steps (500)"),
         (f"train lstm stdlib --save-every {10**20}", 2, "save interval must be steps (500)"),
@@ -64,7 +64,7 @@ CHEAP: dict[str, list[tuple[str, int, str]]] = {
         ("train lstm stdlib --from runs/nope", 1, "no such file or run directory: runs/nope"),
         # data
         ("train convnet-bn folder", 2, "dataset images/folder requires root"),
-        ("train convnet-bn folder --data root=/nope", 1, "there is no folder '/nope'"),
+        ("train convnet-bn folder --data root=/nope", 1, "folder '/nope' does not exist"),
         ("train lstm files --data rate=1", 2, "dataset text/files requires paths"),
         # devices
         ("train lstm stdlib --device gpu", 2, "unknown device 'gpu'; did you mean 'cuda'?"),
@@ -75,7 +75,7 @@ CHEAP: dict[str, list[tuple[str, int, str]]] = {
         ("analyze cam shapes-resnet20 --device gpu", 2, "unknown device 'gpu'"),
     ],
     "runs": [
-        ("train lstm stdlib --run taken", 1, "taken already holds a run"),
+        ("train lstm stdlib --run taken", 1, "taken already contains a run"),
         ("train lstm stdlib --run used", 1, "used is in use by process "),
         ("train lstm stdlib --run file", 1, "file is a file, not a folder"),
         ("train lstm stdlib --run foreign", 1, "foreign contains model.safetensors but no checkpoint"),
@@ -154,7 +154,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ("list \udcff", 1, r"no name contains '\udcff'"),
         ("show lstn", 1, "did you mean 'lstm'?", "show lstm"),
         ("show resnet2", 1, "did you mean 'resnet20'?"),
-        ("show imagenet", 1, "'folder' reads your own images"),
+        ("show imagenet", 1, "'folder' with root=FOLDER to read your own images"),
         ("show files --data lower=true", 2, "add --data paths=..."),
         (
             "show lstm --data lower=true",
@@ -215,7 +215,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ("train lstm resnet20", 1, "unknown dataset 'resnet20'; it is an architecture"),
         ("train 'mlp shapes'", 1, "`zoo train mlp shapes`"),
         ("train resnet20 stdlib", 1, "`zoo list datasets --where task=classification`"),
-        ("train resnet20 imagenet", 1, "'folder' reads your own images, with root=FOLDER"),
+        ("train resnet20 imagenet", 1, "use the dataset 'folder' with root=FOLDER to read your own images"),
         ("train mlp shapes --from nothere", 1, "`zoo list weights`"),
         (
             "train lstm stdlib --augment flip",
@@ -328,7 +328,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ("train fox-lstm files", 1, "leave files out"),
         ("train lstm fox.txt --run out", 1, "zoo train lstm files --data paths=fox.txt"),
         ("train lstm ./fox.txt --run out", 1, "zoo train lstm files --data paths=./fox.txt"),
-        ("train fox.txt", 1, "`zoo train ARCHITECTURE files --data paths=fox.txt` reads it"),
+        ("train fox.txt", 1, "`zoo train ARCHITECTURE files --data paths=fox.txt` uses it"),
         ("inspect fox-lstm", 1, "it is a recipe", "show fox-lstm"),
         # data
         ("train lstm files --run out", 2, "--data paths=..."),
@@ -437,7 +437,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
     "images": [
         # files of other tools, and words for paths
         ("train pics", 1, "`zoo train ARCHITECTURE folder --data root=pics`"),
-        ("train resnet20 pics", 1, "`zoo train resnet20 folder --data root=pics` reads it"),
+        ("train resnet20 pics", 1, "`zoo train resnet20 folder --data root=pics` uses it"),
         ("train convnet-bn folder --data root=pics --data sise=8", 2, "'sise'; did you mean 'size'?"),
         ("predict model.pth pics", 1, "load_state_dict(torch.load(PATH, weights_only=True))"),
         ("eval junk.ckpt", 1, "a run directory, or a .safetensors file"),
@@ -452,7 +452,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ),
         ("inspect ./unsaved", 1, "unsaved has no weights yet"),
         ("resume done/curve.png", 1, "`zoo resume done`"),
-        ("resume empty", 1, "empty does not hold a run: it has no config.toml"),
+        ("resume empty", 1, "empty does not contain a run: it has no config.toml"),
         (
             "eval shapes-resnet20 --dataset ./done",
             1,
@@ -473,13 +473,13 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ("eval ./done --dataset mnst", 1, "did you mean 'mnist'?"),
         ("eval ./net --data size=16", 2, "the model requires size=32 (got size=16)"),
         ("export ./done --to tflite", 1, "`zoo list exporters`"),
-        (f"{NET} --from ./text", 1, "holds a charrnn/lstm, but the model to train is convnet/resnet-lite"),
+        (f"{NET} --from ./text", 1, "contains charrnn/lstm weights, but the model is convnet/resnet-lite"),
         (
             f"{NET} --model 'widths=[4, 8]' --from ./net --freeze steem",
             2,
             "freeze=steem matches no parameter",
         ),
-        (f"{NET} --model 'widths=[4, 8]' --from ./net --freeze '*'", 2, "freeze=* leaves nothing to train"),
+        (f"{NET} --model 'widths=[4, 8]' --from ./net --freeze '*'", 2, "freeze=* leaves no parameters to train"),
         # inputs
         ("predict ./net caat.png", 1, "caat.png: no such file or folder; did you mean 'cat.png'?"),
         ("embed ./net caat.png", 1, "caat.png: no such file or folder; did you mean 'cat.png'?"),
@@ -555,16 +555,16 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         (
             "resume demo",
             1,
-            "no such run directory: demo; did you mean 'runs/demo'? … runs here: runs/demo, runs/other",
+            "no such run directory: demo; did you mean 'runs/demo'? … existing runs: runs/demo, runs/other",
         ),
-        ("resume runs/dmo", 1, "did you mean 'runs/demo'? … runs here: runs/demo, runs/other"),
+        ("resume runs/dmo", 1, "did you mean 'runs/demo'? … existing runs: runs/demo, runs/other"),
         (
             "resume elsewhere/alnoe",
             1,
-            "did you mean 'elsewhere/alone'? … runs here: elsewhere/alone, runs/demo, runs/other",
+            "did you mean 'elsewhere/alone'? … existing runs: elsewhere/alone, runs/demo, runs/other",
         ),
-        ("resume nope", 1, "no such run directory: nope\n     runs here: runs/demo, runs/other"),
-        ("resume elsewhere", 1, "runs here: elsewhere/alone, runs/demo"),
+        ("resume nope", 1, "no such run directory: nope\n     existing runs: runs/demo, runs/other"),
+        ("resume elsewhere", 1, "existing runs: elsewhere/alone, runs/demo"),
     ],
     "published": [
         ("inspect fax", 1, "unknown weights 'fax'; did you mean 'fox'?"),

@@ -39,7 +39,7 @@ GUESSES = [
     ("zoo.list_architectures()", "did you mean 'list_models'?", "zoo.list_models()"),
     ("zoo.trian('resnet20', 'shapes')", "did you mean 'train'?", "train()"),
     # a model
-    ("model.eval()", "model.module is in evaluation mode", "model.module.training is False"),
+    ("model.eval()", "model.module is already in evaluation mode", "model.module.training is False"),
     ("model.to('cuda')", "device='cuda'", "zoo.load(weights, device='cpu')"),
     ("model.cuda()", "device='cuda'", "zoo.load(weights, device='cpu')"),
     ("model.save('m.pt')", "model.path", "model.path.exists()"),

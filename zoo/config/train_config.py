@@ -42,7 +42,7 @@ class TrainConfig:
 
     epochs: Positive = option(1, "number of passes over the training split.")
     batch_size: Positive = option(64, "items per step: images, or parallel streams of text.")
-    grad_accum_steps: Positive = option(1, "number of batches to average gradients over per optimizer step.")
+    grad_accum_steps: Positive = option(1, "batches per optimizer step; their gradients are averaged.")
 
     optimizer: Literal["sgd", "adam", "adamw"] = option(
         "adamw", "optimizer: `adam` adds weight decay to the gradient; `adamw` applies it separately."
@@ -52,7 +52,7 @@ class TrainConfig:
     weight_decay: NonNegative = option(0.0, "weight decay for all parameters.")
     schedule: Literal["constant", "cosine", "one-cycle", "cosine-restarts"] = option(
         "cosine",
-        "learning-rate schedule; `one-cycle` adds warmup to `cosine`, and `cosine-restarts` repeats it.",
+        "learning-rate schedule: `one-cycle` warms up before `cosine`; `cosine-restarts` repeats `cosine`.",
     )
     warmup_epochs: NonNegative = option(
         0.0, "epochs of linear warmup from 0; `one-cycle` warms up for 30% of the run unless this is set."

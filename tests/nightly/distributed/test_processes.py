@@ -299,7 +299,7 @@ def test_a_process_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: py
     done = command(["train", "on-one/net", *STILL[2:], "--run", "run", "--processes", "2"], tmp_path)
     assert done.returncode == 1
     (said,) = [line for line in done.stderr.splitlines() if line]
-    assert said == "zoo: process 1 of 2 has not answered for 3 seconds"
+    assert said == "zoo: process 1 of 2 has not responded for 3 seconds"
 
 
 def test_help_is_printed_once_below_torchrun(place: Path) -> None:

@@ -316,7 +316,7 @@ def test_a_run_is_opened_by_its_directory(lstm: zoo.Run, tmp_path: Path) -> None
     assert again.history == lstm.history
     assert again.recipe == lstm.recipe
     assert again.result == lstm.result
-    with pytest.raises(RunError, match=r"does not hold a run: it has no config\.toml"):
+    with pytest.raises(RunError, match=r"does not contain a run: it has no config\.toml"):
         zoo.Run(tmp_path)
 
 
@@ -360,7 +360,7 @@ def test_runs_without_a_name_are_numbered_and_resume_continues_the_last(
     with pytest.warns(ZooWarning, match="already finished: 1 of 1 epochs"):
         resumed = zoo.train("lstm", "files", **given, seed=1, resume=True)
     assert resumed.directory == second.directory
-    with pytest.raises(RunError, match="holds a different run"):
+    with pytest.raises(RunError, match="contains a different run"):
         zoo.train("lstm", "files", **{**given, "epochs": 2}, seed=1, resume=True)
     with pytest.warns(ZooWarning, match="continuing with changed options"):
         longer = zoo.train(
@@ -434,14 +434,14 @@ def test_a_second_training_in_one_process_is_refused(text_file: Path, tmp_path: 
 
     def train_second(*_: object) -> None:
         if not refused:
-            with pytest.raises(RunError, match="another training is running in this process") as caught:
+            with pytest.raises(RunError, match="another training run is active in this process") as caught:
                 train("second")
             refused.append(caught.value.hint or "")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("zoo.training.clock.Clock.tick", _calling(train_second, Clock.tick))
         train("first")
-    assert refused == ["run it in a separate process"]
+    assert refused == ["train in a separate process"]
     assert not (tmp_path / "second").exists()
     train("second")
 

@@ -65,7 +65,7 @@ def test_a_field_that_was_not_typed_is_called_as_in_the_recipe(tmp_path: Path) -
     recipe = '[recipes.x]\narchitecture = "lstm"\ndataset = "stdlib"\ntrain = { ema_decay = 0.9 }\n'
     (tmp_path / "registry.toml").write_text(f"schema = 1\n{recipe}")
     done = zoo("train", "x", "--nonmono", "5", cwd=tmp_path)
-    assert "zoo: recipe x: ema_decay=0.9 and --nonmono=5 both average weights" in done.stderr
+    assert "zoo: recipe x: ema_decay=0.9 and --nonmono=5 cannot be combined" in done.stderr
 
 
 def test_help_shows_the_values_of_the_recipe_that_is_named_and_the_groups_of_its_task() -> None:

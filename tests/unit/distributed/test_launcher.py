@@ -91,7 +91,7 @@ def test_a_process_that_does_not_answer_is_killed_and_named(monkeypatch: pytest.
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 time.sleep(100) if rank else lost(waited=3)
 """
-    with running(code), pytest.raises(RunError, match=r"^process 1 of 2 has not answered for 3 seconds"):
+    with running(code), pytest.raises(RunError, match=r"^process 1 of 2 has not responded for 3 seconds"):
         run_together(2, JOB, resume="zoo resume runs/x")
 
 
@@ -161,9 +161,9 @@ report(*("c" if rank else "ab"))
 
 
 def test_what_cannot_be_passed_to_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(OptionError, match="is not JSON data, so it cannot be passed to several processes"):
+    with pytest.raises(OptionError, match="is not JSON data, so it cannot be passed to other processes"):
         run_together(2, {"directory": "runs/x", "device": object()}, resume="")
-    with pytest.raises(OptionError, match="processes must be 1 with a registry of your own"):
+    with pytest.raises(OptionError, match="processes must be 1 with a custom registry"):
         zoo.train("mlp", "shapes", processes=2, registry=Registry(Registry.discover().plugins))
     for variables in ({"TORCHELASTIC_RUN_ID": "x"}, {"RANK": "1", "WORLD_SIZE": "4"}):
         with monkeypatch.context() as patch:
@@ -178,7 +178,7 @@ def test_a_warning_that_is_an_error_does_not_hide_why_a_training_failed() -> Non
         warnings.simplefilter("error")
         with running("report('a')"), pytest.raises(ZooWarning):
             run_together(2, JOB, resume="")
-        ended = r"^process 1 of 2 ended before the training was over(?m:$)"
+        ended = r"^process 1 of 2 exited before training finished(?m:$)"
         with running("if not rank: report('a')"), pytest.raises(RunError, match=ended):
             run_together(2, JOB, resume="")
 

@@ -68,5 +68,5 @@ def test_the_lanes_of_each_part_of_a_state_are_found() -> None:
 )
 def test_a_state_that_processes_cannot_divide_is_refused(shape: Callable[[int], tuple[int, ...]]) -> None:
     task = make_task(Registry.discover(), "language-modeling")
-    with pytest.raises(SpecError, match="several processes cannot divide it"):
+    with pytest.raises(SpecError, match="so it cannot be split across processes"):
         lane_dims(Folding(shape), task, device="cpu", ranks=TWO)

@@ -124,7 +124,7 @@ def test_batches_are_as_long_as_the_context_unless_said_otherwise(train: Any, tm
     [
         (
             {"bptt": 17},
-            r"^bptt=17 makes batches of more than the 16 tokens that attention/attention reads at once "
+            r"^bptt=17 makes batches longer than the 16 tokens that attention/attention can read at once "
             r"\(block_size=16\)(?m:$)",
             "try --bptt 16",
         ),
@@ -133,7 +133,7 @@ def test_batches_are_as_long_as_the_context_unless_said_otherwise(train: Any, tm
             "^bptt_jitter=true makes batches of more",
             "try --no-bptt-jitter",
         ),
-        ({"bptt": 17, "batching": "windows"}, "^bptt=17 makes batches of more than", "try --bptt 16"),
+        ({"bptt": 17, "batching": "windows"}, "^bptt=17 makes batches longer than", "try --bptt 16"),
     ],
 )
 def test_batches_longer_than_the_context_are_refused(

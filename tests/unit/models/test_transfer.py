@@ -171,7 +171,7 @@ def test_the_file_itself_is_left_alone(registry: Registry, source: Path, tmp_pat
 def test_another_architecture_is_refused(registry: Registry, source: Path, tmp_path: Path) -> None:
     wrong = Recipe(architecture="camnet", dataset="shapes", data=SHAPES, from_weights=str(source))
     with pytest.raises(
-        SpecError, match="holds a convnet/resnet-lite, but the model to train is convnet/camnet"
+        SpecError, match="contains convnet/resnet-lite weights, but the model is convnet/camnet"
     ) as caught:
         train(wrong, registry, directory=tmp_path / "run")
     command = f"zoo train convnet/resnet-lite DATASET --from {source}"
@@ -201,7 +201,7 @@ def test_a_run_resumes_only_with_the_weights_it_started_from(
     train(recipe, registry, directory=tmp_path / "run")
     train(recipe, registry, directory=tmp_path / "run", resume=True)
     other = train(replace(SOURCE, seed=7), registry, directory=tmp_path / "other").weights
-    with pytest.warns(ZooWarning, match=f"the run started from {file} and continues; --from {other} has no"):
+    with pytest.warns(ZooWarning, match=f"--from {other} has no effect on a resumed run, which started from {file}"):
         train(replace(recipe, from_weights=str(other)), registry, directory=tmp_path / "run", resume=True)
 
 
@@ -276,7 +276,7 @@ def test_freezing_random_weights_is_warned_of(registry: Registry, tmp_path: Path
     with pytest.warns(ZooWarning) as caught:
         train(frozen, registry, directory=tmp_path / "run")
     assert messages(caught)[:2] == [
-        "freeze keeps randomly initialized weights; add --from to start from trained ones",
+        "the frozen weights are randomly initialized; add --from to start from trained weights",
         "training 1,560 of 1,864 parameters",
     ]
 

@@ -130,7 +130,7 @@ def made_in_a_hook(hook: str, make: Callable[[], object]) -> str:
 
 def test_a_bad_value_is_named_with_its_recipe_and_the_line_that_makes_it() -> None:
     cause = made_in_a_hook("zoo_recipes", lambda: replace(RECIPE, seed="one"))
-    message = "OptionError: seed must be an integer (got 'one'), in the recipe of 'net' on 'images'"
+    message = "OptionError: seed must be an integer (got 'one'), in the recipe for 'net' on 'images'"
     assert re.fullmatch(rf"{re.escape(message)} \(test_published\.py:\d+\)", cause)
 
 

@@ -82,7 +82,7 @@ def test_an_unknown_training_option_is_answered_with_the_nearest() -> None:
 
 
 def test_only_one_kind_of_weight_averaging_is_allowed() -> None:
-    with pytest.raises(OptionError, match=r"ema_decay=0\.9 and nonmono=5 both average weights"):
+    with pytest.raises(OptionError, match=r"ema_decay=0\.9 and nonmono=5 cannot be combined"):
         TrainConfig(ema_decay=0.9, nonmono=5)
 
 

@@ -102,9 +102,9 @@ def test_resume_starts_a_run_where_there_is_none(tmp_path: Path) -> None:
 
 def test_a_directory_that_holds_a_run_is_refused_without_resume(path: Path) -> None:
     before = {file.name: file.read_bytes() for file in path.iterdir()}
-    with pytest.raises(RunError, match=f"{path} already holds a run") as caught:
+    with pytest.raises(RunError, match=f"{path} already contains a run") as caught:
         open_run(path).__enter__()
-    assert caught.value.hint == f"`zoo resume {path}` continues it; or choose another --run"
+    assert caught.value.hint == f"`zoo resume {path}` continues it, or choose another --run"
     after = {file.name: file.read_bytes() for file in path.iterdir()}
     assert before.keys() == after.keys()
     assert all(before[name] == after[name] for name in before if name != ".lock")
@@ -122,7 +122,7 @@ def test_a_different_run_is_refused_with_the_difference(
     path: Path, changes: dict[str, Any], message: str
 ) -> None:
     other = replace(RECIPE, **changes)
-    with pytest.raises(RunError, match="holds a different run ") as caught:
+    with pytest.raises(RunError, match="contains a different run ") as caught:
         resumed(path, other)
     assert message in str(caught.value)
     assert str(caught.value).count(" before, ") == 1
@@ -133,7 +133,7 @@ def test_a_run_may_find_its_data_elsewhere_but_not_changed(path: Path) -> None:
     assert resumed(path, moved).epoch == 2
     with (
         open_run(path, resume=True, fingerprint="other") as store,
-        pytest.raises(RunError, match="the data has changed since"),
+        pytest.raises(RunError, match="the data has changed"),
     ):
         store.restore(begin(), device="cpu")
 
@@ -167,7 +167,7 @@ def test_a_crash_between_two_renames_loses_nothing(path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", ZooWarning)
         assert resumed(path).epoch == 2
-    with pytest.raises(RunError, match="already holds a run"):
+    with pytest.raises(RunError, match="already contains a run"):
         open_run(path).__enter__()
 
 
@@ -236,7 +236,7 @@ def test_a_changed_run_continues_only_if_accepted_and_records_the_change(path: P
         state = begin()
         with pytest.warns(ZooWarning) as warned:
             store.restore(state, device="cpu")
-        assert [str(warning.message) for warning in warned] == [f"continuing with changed options, {change}"]
+        assert [str(warning.message) for warning in warned] == [f"continuing with changed options: {change}"]
         assert state.epoch == 2
         epoch(state)
         store.save(state)
@@ -265,7 +265,7 @@ def test_an_epoch_starts_over_if_its_batches_change(path: Path, changes: dict[st
             store.restore(state, device="cpu")
     assert (state.epoch, state.batch, state.count) == (2, batch, 10 * batch)
     *before, last = [str(warning.message) for warning in warned]
-    assert last.startswith(f"continuing with changed options, from epoch 3, batch {batch + 1}: ")
+    assert last.startswith(f"continuing with changed options: from epoch 3, batch {batch + 1}: ")
     assert [message.partition(":")[0] for message in before] == ["epoch 3 starts over"] * (batch == 0)
 
 
@@ -353,7 +353,7 @@ def test_a_file_that_no_run_here_wrote_is_never_overwritten(tmp_path: Path, name
     (tmp_path / ".mine.tmp").write_text("mine")
     for resume in (False, True):
         with pytest.raises(
-            RunError, match=f"contains {name} but no checkpoint, and training would overwrite it"
+            RunError, match=f"contains {name}, which training would overwrite, but no checkpoint"
         ):
             open_run(tmp_path, resume=resume).__enter__()
     assert (tmp_path / name).read_text() == (tmp_path / ".mine.tmp").read_text() == "mine"
@@ -434,7 +434,7 @@ def test_a_directory_that_is_being_deleted_is_told_apart_from_one_that_cannot_be
             real(source, target, **at)
 
         monkeypatch.setattr(os, "replace", replace)
-        with pytest.raises(RunError, match=r"checkpoint\.safetensors was removed during the run"):
+        with pytest.raises(RunError, match=r"checkpoint\.safetensors was removed while it was being written"):
             run.save(state)
 
 

@@ -49,7 +49,7 @@ def test_a_folder_in_use_is_refused_until_its_owner_is_dead(tmp_path: Path) -> N
         assert owner.stdout.readline() == "held\n"
         with pytest.raises(RunError, match=f"^{tmp_path} is in use by process {owner.pid} on ") as caught:
             owned(tmp_path).__enter__()
-        assert caught.value.hint == "wait for it, or choose another --run"
+        assert caught.value.hint == "wait for it to finish, or choose another --run"
     finally:
         os.kill(owner.pid, signal.SIGKILL)
         owner.communicate()
@@ -74,7 +74,7 @@ def test_a_link_in_place_of_the_lock_is_refused_and_not_followed(tmp_path: Path,
 
 def test_a_file_of_that_name_that_is_no_lock_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / ".lock").write_text("my notes")
-    with pytest.raises(RunError, match=r"/\.lock is not a lock that zoo wrote(?m:$)"), owned(tmp_path):
+    with pytest.raises(RunError, match=r"/\.lock is not a zoo lock file(?m:$)"), owned(tmp_path):
         pass
     assert (tmp_path / ".lock").read_text() == "my notes"
 
@@ -114,10 +114,10 @@ def test_a_folder_that_was_moved_is_still_owned_and_its_new_place_named(tmp_path
                 run.mkdir()
             with pytest.raises(RunError) as caught:
                 mine.check_place(saved=1_200)
-            assert f"{run} was moved to {moved} during the run; step 1,200 is saved there" in str(
+            assert f"{run} was moved to {moved} during the run; the last saved step is 1,200" in str(
                 caught.value
             )
-            assert caught.value.hint == f"continue from it: `zoo resume {moved}`"
+            assert caught.value.hint == f"continue from this step: `zoo resume {moved}`"
         with owned(run):  # another folder
             mine.check()
 
@@ -129,7 +129,7 @@ def test_a_folder_that_was_deleted_is_told_from_one_that_was_moved(tmp_path: Pat
         shutil.rmtree(run)
         run.mkdir()
         for check in (mine.check, lambda: mine.check_place(saved=1)):
-            with pytest.raises(RunError, match=f"^{run} was deleted during the run, and its checkpoints"):
+            with pytest.raises(RunError, match=f"^{run} and its checkpoints were deleted during the run"):
                 check()
 
 

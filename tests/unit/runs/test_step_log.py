@@ -215,5 +215,5 @@ def test_a_log_deleted_during_a_training_is_reported_once(tmp_path: Path, regist
         train_recipe(
             recipe, registry, directory=log.parent, report=lambda progress: log.unlink(missing_ok=True)
         )
-    said = f"{log} was deleted during the run: the rows of its steps are lost"
+    said = f"{log} was deleted during the run, so its rows are lost"
     assert [str(warning.message) for warning in caught].count(said) == 1

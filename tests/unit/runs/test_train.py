@@ -158,10 +158,10 @@ def test_a_text_is_counted_in_characters(registry: Registry, tmp_path: Path) -> 
         (
             {"val_size": 0, "test_size": 0},
             4,
-            ["there is no val or test split: only the training loss is measured"],
+            ["the data has no val or test split, so only the training loss is measured"],
         ),
-        ({}, 64, ["an epoch has a single step: use a smaller batch_size than 64, or more data"]),
-        ({}, 10, ["an epoch has only 4 steps: use a smaller batch_size than 10, or more data"]),
+        ({}, 64, ["an epoch has a single step: use a batch_size smaller than 64, or more data"]),
+        ({}, 10, ["an epoch has only 4 steps: use a batch_size smaller than 10, or more data"]),
         ({}, 5, ["an epoch has only 8 steps: use more data"]),
         ({}, 4, []),
     ],
@@ -208,7 +208,7 @@ def test_a_run_stopped_by_a_signal_resumes_and_ends_like_an_uninterrupted_one(
         train(RECIPE, registry, directory=tmp_path, report=interrupt)
     assert caught.value.exit_code == 143
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
-    with pytest.raises(RunError, match="already holds a run"):
+    with pytest.raises(RunError, match="already contains a run"):
         train(RECIPE, registry, directory=tmp_path)
     resumed = train(RECIPE, registry, directory=tmp_path, resume=True)
     assert read_card(Path(resumed.weights)).sha256 == read_card(Path(run.weights)).sha256
@@ -267,7 +267,7 @@ def test_a_run_that_goes_on_on_another_cpu_says_that_its_bits_may_differ(
         train(RECIPE, registry, directory=tmp_path, resume=True)
     assert not [warning for warning in caught if "CPU" in str(warning.message)]
     monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "RISC9")
-    message = f"the run was saved on a CPU with {here}, and this one uses RISC9: results may differ"
+    message = f"the run was saved on a CPU with {here}, but this CPU uses RISC9: results may differ"
     with pytest.warns(ZooWarning, match=message):
         train(RECIPE, registry, directory=tmp_path, resume=True)
 
@@ -398,7 +398,7 @@ def test_a_model_may_load_pretrained_weights_or_none(
     with pytest.warns(ZooWarning) as caught:
         result = train(recipe, pretrained, directory=tmp_path / "run")
     random = [
-        warning for warning in caught if "freeze keeps randomly initialized weights" in str(warning.message)
+        warning for warning in caught if "the frozen weights are randomly initialized" in str(warning.message)
     ]
     assert len(random) == (not loads)
     model, card = weights.load(result.weights, pretrained)

@@ -123,7 +123,7 @@ def test_a_model_with_a_recurrent_layer_of_torch_is_not_compiled(
         zoo.train("gru", "files", run=tmp_path / "run", **given, **fields)
     told = [str(each.message) for each in seen if "compile" in str(each.message)]
     assert told == [
-        "the model is not compiled: torch.compile does not support gru, a recurrent layer of torch"
+        "the model is not compiled: torch.compile does not support gru, a PyTorch recurrent layer"
     ]
 
 

@@ -76,7 +76,7 @@ def test_a_pattern_that_matches_nothing_is_refused() -> None:
 
 
 def test_something_must_be_left_to_train() -> None:
-    with pytest.raises(OptionError, match=r"freeze=\* leaves nothing to train"):
+    with pytest.raises(OptionError, match=r"freeze=\* leaves no parameters to train"):
         freeze(Net(), ["*"])
 
 

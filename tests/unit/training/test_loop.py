@@ -84,7 +84,7 @@ def test_options_that_depend_on_validation_require_a_val_split(images: Any, name
     message = f"^{name} requires a val split, which this data does not have(?m:$)"
     with pytest.raises(OptionError, match=message) as caught:
         fit(Linear(), IMAGES, images(36, val=0), configured().replace({name: 1}))
-    assert caught.value.hint == "give it one, for example with --data val_size=... or val_share=..."
+    assert caught.value.hint == "add a val split, for example with --data val_size=... or --data val_share=..."
 
 
 def test_the_best_epoch_is_kept_and_kept_again_when_a_run_resumes_from_it(images: Any) -> None:
@@ -191,7 +191,7 @@ def test_a_value_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint(
         fit(Fails(calls[where], where), IMAGES, images(20), config, host=Host(store=store))
     assert message in str(caught.value)
     assert caught.value.exit_code == 3
-    assert caught.value.hint == "try --lr 0.005, or --clip-grad-norm 1; `zoo lr-find` suggests one"
+    assert caught.value.hint == "try --lr 0.005, or --clip-grad-norm 1; `zoo lr-find` suggests a learning rate"
     (kept,) = store.saved
     assert kept["epoch"] == 1
     assert all(torch.isfinite(value).all() for value in kept.values() if isinstance(value, Tensor))
@@ -202,7 +202,7 @@ def test_the_hint_does_not_suggest_clipping_to_a_run_that_clips(images: Any, whe
     config = TrainConfig(batch_size=5, optimizer="sgd", lr=0.05, clip_grad_norm=2.0, precision="fp32")
     with pytest.raises(Diverged) as caught:
         fit(Fails(4, where), IMAGES, images(20), config)
-    assert caught.value.hint == "try --lr 0.005; `zoo lr-find` suggests one"
+    assert caught.value.hint == "try --lr 0.005; `zoo lr-find` suggests a learning rate"
 
 
 @pytest.mark.parametrize("number", [2, 15])
@@ -349,7 +349,7 @@ def test_running_out_of_memory_suggests_a_smaller_batch(
     with pytest.raises(RunError, match=r"^out of memory in epoch 1, batch \d, with batch_size=16") as caught:
         fit(Greedy(), IMAGES, images(36), TrainConfig(batch_size=16))
     assert caught.value.hint == (
-        "--batch-size 8 --grad-accum-steps 2 halves it; add --resume --accept-changes to continue"
+        "try --batch-size 8 --grad-accum-steps 2; add --resume --accept-changes to continue the run"
     )
 
 
