@@ -479,7 +479,11 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
             2,
             "freeze=steem matches no parameter",
         ),
-        (f"{NET} --model 'widths=[4, 8]' --from ./net --freeze '*'", 2, "freeze=* leaves no parameters to train"),
+        (
+            f"{NET} --model 'widths=[4, 8]' --from ./net --freeze '*'",
+            2,
+            "freeze=* leaves no parameters to train",
+        ),
         # inputs
         ("predict ./net caat.png", 1, "caat.png: no such file or folder; did you mean 'cat.png'?"),
         ("embed ./net caat.png", 1, "caat.png: no such file or folder; did you mean 'cat.png'?"),

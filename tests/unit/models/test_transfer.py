@@ -201,7 +201,9 @@ def test_a_run_resumes_only_with_the_weights_it_started_from(
     train(recipe, registry, directory=tmp_path / "run")
     train(recipe, registry, directory=tmp_path / "run", resume=True)
     other = train(replace(SOURCE, seed=7), registry, directory=tmp_path / "other").weights
-    with pytest.warns(ZooWarning, match=f"--from {other} has no effect on a resumed run, which started from {file}"):
+    with pytest.warns(
+        ZooWarning, match=f"--from {other} has no effect on a resumed run, which started from {file}"
+    ):
         train(replace(recipe, from_weights=str(other)), registry, directory=tmp_path / "run", resume=True)
 
 

@@ -110,7 +110,10 @@ def test_no_checkpoint_that_is_whole_is_an_error(tmp_path: Path) -> None:
     [
         ({}, "is not a zoo checkpoint(?m:$)"),
         ({"zoo-checkpoint": "{"}, "is not a zoo checkpoint(?m:$)"),
-        ({"zoo-checkpoint": "{}"}, "is a checkpoint with schema None, but this version of zoo reads schema 10(?m:$)"),
+        (
+            {"zoo-checkpoint": "{}"},
+            "is a checkpoint with schema None, but this version of zoo reads schema 10(?m:$)",
+        ),
         (
             {"zoo-checkpoint": '{"schema": 4}'},
             "is a checkpoint with schema 4, but this version of zoo reads schema 10(?m:$)",

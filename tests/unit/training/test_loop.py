@@ -84,7 +84,9 @@ def test_options_that_depend_on_validation_require_a_val_split(images: Any, name
     message = f"^{name} requires a val split, which this data does not have(?m:$)"
     with pytest.raises(OptionError, match=message) as caught:
         fit(Linear(), IMAGES, images(36, val=0), configured().replace({name: 1}))
-    assert caught.value.hint == "add a val split, for example with --data val_size=... or --data val_share=..."
+    assert (
+        caught.value.hint == "add a val split, for example with --data val_size=... or --data val_share=..."
+    )
 
 
 def test_the_best_epoch_is_kept_and_kept_again_when_a_run_resumes_from_it(images: Any) -> None:
@@ -191,7 +193,9 @@ def test_a_value_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint(
         fit(Fails(calls[where], where), IMAGES, images(20), config, host=Host(store=store))
     assert message in str(caught.value)
     assert caught.value.exit_code == 3
-    assert caught.value.hint == "try --lr 0.005, or --clip-grad-norm 1; `zoo lr-find` suggests a learning rate"
+    assert (
+        caught.value.hint == "try --lr 0.005, or --clip-grad-norm 1; `zoo lr-find` suggests a learning rate"
+    )
     (kept,) = store.saved
     assert kept["epoch"] == 1
     assert all(torch.isfinite(value).all() for value in kept.values() if isinstance(value, Tensor))
