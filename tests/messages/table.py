@@ -362,7 +362,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         (f"{LSTM} --run fox.txt", 1, "fox.txt is a file, not a folder … another --run"),
         (f"{RECIPE} --from-weights ./done", 2, "--from ./done", f"{RECIPE} --from ./done"),
         (f"{RECIPE} --pretrained ./done", 2, "--from ./done", f"{RECIPE} --from ./done"),
-        ("train fox-lstm --run done", 1, "`zoo eval ./done` measures it", "eval ./done"),
+        ("train fox-lstm --run done", 1, "evaluate it with `zoo eval ./done`", "eval ./done"),
         ("train done", 1, "`zoo resume done`"),
         ("train done/model.safetensors", 1, "--from done/model.safetensors"),
         ("resume done/model.safetensors", 1, "`zoo resume done`", "resume done"),

@@ -97,7 +97,7 @@ def check_names(
 
     Args:
         place: see `meant`.
-        hint: hint that explains how to list the known names, if they are too many for the message.
+        hint: hint that explains how to list the known names, if there are too many for the message.
     """
     known = sorted(known)
     for name in given:

@@ -56,14 +56,14 @@ class ChangedBuffers:
         return now[1] is None or now[0] is not buffer or now[1] != times
 
     def _part(self, numbers: Tensor) -> Tensor:
-        """Return this process's term of the sum in double precision, so equal numbers have an exact mean."""
+        """Return this process's term of the sum in double precision, for an exact mean of equal numbers."""
         if numbers.is_floating_point():
             return numbers.double() / self._ranks.world_size
         return numbers.double() * self._ranks.first
 
 
 def _times_written(buffer: Tensor, name: str, module: nn.Module) -> int | None:
-    """Return the number of writes; None for running statistics, whose writes PyTorch does not count."""
+    """Return the number of writes to a buffer; None for running statistics, which PyTorch does not count."""
     if module.training and name in ("running_mean", "running_var"):
         return None
     return 0 if buffer.is_inference() else buffer._version

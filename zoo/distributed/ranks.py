@@ -148,7 +148,7 @@ class Ranks:
         return torch.cat(shards, dim)
 
     def shard(self, whole: Tensor, dim: int) -> Tensor:
-        """Return this process's part of a tensor whose dimension `dim` contains all streams."""
+        """Return this process's part of a tensor whose streams are along dimension `dim`."""
         here, _ = part_of(whole.shape[dim], rank=self.rank, world_size=self.world_size)
         return whole.narrow(dim, here.start, here.stop - here.start).contiguous()
 

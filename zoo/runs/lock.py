@@ -1,4 +1,4 @@
-"""A lock on a run directory, released by the kernel when the owner ends. Does not import torch."""
+"""A lock on a run directory, released by the kernel when its owner exits. Does not import torch."""
 
 from __future__ import annotations
 
@@ -124,9 +124,9 @@ def _refuse_foreign_files(path: Path, *, resume: bool) -> None:
     if any((path / name).exists() for name in SAVED):
         if not resume:
             finished = (path / "model.safetensors").is_file()
-            does = "`zoo eval {}` measures" if finished else "`zoo resume {}` continues"
+            does = "evaluate it with `zoo eval {}`" if finished else "continue it with `zoo resume {}`"
             place = str(path) if path.parent != Path() else f"./{path}"  # a bare word is an id of weights
-            hint = f"{does.format(shlex.quote(place))} it, or choose another --run"
+            hint = f"{does.format(shlex.quote(place))}, or choose another --run"
             raise RunError(f"{path} already contains a {'finished ' * finished}run", hint=hint)
         return
     begun = False

@@ -24,7 +24,7 @@ from zoo.registry.weights_files import locate_weights, warn_if_unfinished
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseWeights:
-    """The weights to start from, read only once, so that the checked content is what is loaded."""
+    """The weights to start from, read only once, so that no unchecked content is loaded."""
 
     path: Path
     card: Card
@@ -104,8 +104,8 @@ def resolve_recipe(recipe: Recipe, registry: Registry, *, resume: bool = False) 
 
     Raises:
         UnknownName, AmbiguousName: an architecture, dataset or weights id is unknown or ambiguous.
-        OptionError: a training option is unknown, out of range or belongs to another task, or there are too
-            many threads.
+        OptionError: a training option is unknown, is out of range or belongs to another task, or there are
+            too many threads.
         DataError: the data folder does not exist, or published weights are damaged or missing.
         SpecError: the architecture is not compatible with the data or with the weights to start from.
         WeightsError: the weights to start from are missing or damaged.
@@ -143,7 +143,7 @@ def _require_data(data: Entry[DatasetSpec], given: Mapping[str, Any]) -> None:
 def _base_weights(
     recipe: Recipe, registry: Registry, architecture: Entry[ArchitectureSpec]
 ) -> BaseWeights | None:
-    """Return the weights that a recipe starts from, with a checked architecture; None for random weights."""
+    """Return the weights that a recipe starts from, after a check of their architecture, or None."""
     if not recipe.from_weights:
         return None
     path, sha256 = locate_weights(registry, recipe.from_weights)
@@ -197,7 +197,7 @@ def _refuse_alone(name: str, registry: Registry) -> None:
     if os.path.exists(name):  # noqa: PTH110
         raise UnknownName(f"{name} is a path, not a recipe", hint=_hint_for_path(name, registry))
     if registry.has("architecture", name.split(" ")[0]):
-        raise UnknownName(f"unknown recipe {name!r}", hint=f"pass separate arguments: `zoo train {name}`")
+        raise UnknownName(f"unknown recipe {name!r}", hint=f"pass the names separately: `zoo train {name}`")
 
 
 def _hint_for_path(path: str, registry: Registry, architecture: Entry[ArchitectureSpec] | None = None) -> str:

@@ -213,4 +213,5 @@ def _warn_of_what_was_chosen(resolved: Resolved, recipe: Recipe) -> None:
     }
     if chosen:
         listed = ", ".join(f"{name}={text(value)}" for name, value in chosen.items())
-        warn(f"chosen for {'fine-tuning' if given.from_weights else 'this data'}: {listed}; each can be set")
+        kind = "fine-tuning" if given.from_weights else "this data"
+        warn(f"options chosen for {kind}: {listed}; each can be overridden")

@@ -13,8 +13,8 @@ from zoo.errors import OptionError
 def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
     """Freeze the parameters that match a pattern; parameters that are already frozen stay frozen.
 
-    A pattern is the name of a parameter, or of a module to freeze all its parameters; `*` matches anything.
-    Examples are `stages`, `stages.0` and `*.norm`. A tied parameter can be matched by any of its names.
+    A pattern is the name of a parameter, or of a module, whose parameters are then all frozen; `*` matches
+    anything. Examples are `stages`, `stages.0` and `*.norm`. A tied parameter matches by any of its names.
 
     Raises:
         OptionError: a pattern matches no parameter, or no parameter is left to train.

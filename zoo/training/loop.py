@@ -152,7 +152,7 @@ class _Training:
         return out_of_patience(self.state.history, self.task, self.config.patience)
 
     def restore(self) -> None:
-        """Restore the last save, if there is one; save the best weights if the run stopped before it could.
+        """Restore the last save, if there is one; save the best weights if they were not saved yet.
 
         The hidden state is nested like the state that the model returns for the previous batch. Raises
         RunError if that state has a different number of parts.

@@ -44,11 +44,11 @@ def check_rows(history: Sequence[Mapping[str, Any]], primary_metric: str) -> Non
     """Raise ValueError unless each epoch has a row, in order, with the loss and the primary metric."""
     for number, row in enumerate(history, 1):
         if row["epoch"] != number:
-            raise ValueError(f"epochs are out of order: found {row['epoch']} instead of {number}")
+            raise ValueError(f"expected epoch {number}, found {row['epoch']}")
         for split in SPLITS:
             for name in ("loss", primary_metric):
                 if split in row and name not in row[split]:
-                    raise ValueError(f"epoch {number} has no {name} on {split}")
+                    raise ValueError(f"epoch {number} has no {split} {name}")
 
 
 class StepRow(TypedDict):

@@ -124,7 +124,7 @@ def test_a_used_run_directory_is_refused_and_untouched(lstm_file, text_file):
     done = zoo("train", "lstm", "files", "--data", f"paths={text_file}", "--run", lstm_file.parent)
     assert done.returncode == 1
     assert "already contains a finished run" in done.stderr
-    assert f"`zoo eval {lstm_file.parent}` measures it" in done.stderr
+    assert f"evaluate it with `zoo eval {lstm_file.parent}`" in done.stderr
     drifted = zoo(
         "train", "lstm", "files", "--data", f"paths={text_file}", "--run", lstm_file.parent, "--resume"
     )

@@ -112,7 +112,7 @@ def test_everything_that_reads_text_stays_within_the_context(
 
 
 def test_batches_are_as_long_as_the_context_unless_said_otherwise(train: Any, tmp_path: Path) -> None:
-    with pytest.warns(ZooWarning, match=r"chosen for this data: bptt=12; each can be set"):
+    with pytest.warns(ZooWarning, match=r"options chosen for this data: bptt=12; each can be overridden"):
         run = train(tmp_path / "run", model={"block_size": 12})
     assert run.model.card.training["bptt"] == 12
     shorter = train(tmp_path / "shorter", model={"block_size": 12}, bptt=5)

@@ -113,8 +113,10 @@ def test_data_is_opened_as_the_weights_read_it(registry: Registry, other: Recipe
     assert made.dataset.dims["image_size"] == 16
     assert made.recipe.data["size"] == 16, "recorded"
     assert made.config.groups["images"].augment == ("translate", "flip"), "the network's own"
-    chosen = [line for line in messages(caught) if line.startswith("chosen")]
-    assert chosen == ["chosen for fine-tuning: size=16, epochs=30, batch_size=8, lr=0.2; each can be set"]
+    chosen = [line for line in messages(caught) if line.startswith("options chosen")]
+    assert chosen == [
+        "options chosen for fine-tuning: size=16, epochs=30, batch_size=8, lr=0.2; each can be overridden"
+    ]
 
 
 def test_what_is_said_holds_and_is_not_told(registry: Registry, other: Recipe) -> None:
@@ -123,7 +125,7 @@ def test_what_is_said_holds_and_is_not_told(registry: Registry, other: Recipe) -
         made = set_up(said, registry, device="cpu")
     assert made.dataset.dims["image_size"] == 24
     assert (made.config.batch_size, made.config.lr, made.config.epochs) == (12, 0.3, 2)
-    assert not [line for line in messages(caught) if line.startswith("chosen")]
+    assert not [line for line in messages(caught) if line.startswith("options chosen")]
 
 
 # What `shapes-resnet20` was trained on, with another seed
@@ -136,14 +138,16 @@ def tuned(folder: Path, **options: Any) -> tuple[zoo.Run, str]:
         run = zoo.train(
             "resnet20", "shapes", from_weights="shapes-resnet20", run=folder, progress=False, **options
         )
-    return run, " ".join(line for line in messages(caught) if line.startswith("chosen"))
+    return run, " ".join(line for line in messages(caught) if line.startswith("options chosen"))
 
 
 @pytest.mark.slow  # ten seconds
 def test_weights_keep_their_accuracy_when_fine_tuned_on_a_few_more_images(tmp_path: Path) -> None:
     run, chosen = tuned(tmp_path / "run", data={**KNOWN, "test_size": 200})
     assert run.result.metrics["test"]["accuracy"] >= 0.985, "it was 1.0"
-    assert chosen == "chosen for fine-tuning: epochs=30, batch_size=8, lr=0.008; each can be set"
+    assert (
+        chosen == "options chosen for fine-tuning: epochs=30, batch_size=8, lr=0.008; each can be overridden"
+    )
     assert run.recipe.train["lr"] == 0.008, "recorded"
 
 
