@@ -130,7 +130,7 @@ def test_batches_are_as_long_as_the_context_unless_said_otherwise(train: Any, tm
         ),
         (
             {"bptt": 16, "bptt_jitter": True},
-            "^bptt_jitter=true makes batches of more",
+            "^bptt_jitter=true makes batches longer",
             "try --no-bptt-jitter",
         ),
         ({"bptt": 17, "batching": "windows"}, "^bptt=17 makes batches longer than", "try --bptt 16"),

@@ -200,10 +200,10 @@ def test_a_damaged_checkpoint_never_replaces_the_previous_one(
     [
         (
             OSError(28, "No space left on device"),
-            r"on device \(it needs 32 bytes, [\d,]+ bytes are free\)(?m:$)",
+            r"on device \(32 bytes are needed, [\d,]+ bytes are free\)(?m:$)",
             "free some space, then ",
         ),
-        (OSError(122, "Disk quota exceeded"), r"exceeded \(it needs 32 bytes, ", "free some space, then "),
+        (OSError(122, "Disk quota exceeded"), r"exceeded \(32 bytes are needed, ", "free some space, then "),
         (PermissionError(13, "Permission denied"), r"denied(?m:$)", "grant yourself write permission, then "),
         (OSError(5, "Input/output error"), r"output error(?m:$)", ""),
     ],
@@ -230,7 +230,7 @@ def test_a_changed_run_continues_only_if_accepted_and_records_the_change(path: P
     longer = replace(RECIPE, train={"epochs": 5, "lr": 0.5})
     with pytest.raises(RunError) as caught:
         resumed(path, longer)
-    assert "continue anyway with --accept-changes" in (caught.value.hint or "")
+    assert "add --accept-changes to continue anyway" in (caught.value.hint or "")
     change = "from epoch 3, batch 1: train.epochs: 3 before, 5 now; train.lr: 0.001 before, 0.5 now"
     with open_run(path, longer, resume=True, accept_changes=True) as store:
         state = begin()
@@ -266,7 +266,9 @@ def test_an_epoch_starts_over_if_its_batches_change(path: Path, changes: dict[st
     assert (state.epoch, state.batch, state.count) == (2, batch, 10 * batch)
     *before, last = [str(warning.message) for warning in warned]
     assert last.startswith(f"continuing with changed options: from epoch 3, batch {batch + 1}: ")
-    assert [message.partition(":")[0] for message in before] == ["epoch 3 starts over"] * (batch == 0)
+    assert [message.partition(" because ")[0] for message in before] == ["epoch 3 will restart"] * (
+        batch == 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -387,7 +389,9 @@ def test_a_directory_that_is_moved_keeps_the_next_checkpoint_and_ends_the_run(pa
         store.restore(state, device="cpu")
         epoch(state)
         path.rename(moved)
-        with pytest.raises(RunError, match=f"^{path} was moved to {moved} during the run; step 3 is saved"):
+        with pytest.raises(
+            RunError, match=f"^{path} was moved to {moved} during the run; the last saved step is 3"
+        ):
             store.save(state)
     assert not path.exists()
     assert resumed(moved).epoch == 3
@@ -414,7 +418,7 @@ def test_an_owner_of_what_is_gone_writes_nothing_to_what_took_its_place(path: Pa
             lambda: first.log({"step": 1}),
             lambda: first.write_weights(path / "model.safetensors", state, None),  # pyright: ignore
         ):
-            with pytest.raises(RunError, match=r"was deleted during the run|was removed or replaced during"):
+            with pytest.raises(RunError, match=r"were deleted during the run|was removed or replaced during"):
                 write()
         assert {file.name: file.read_bytes() for file in path.iterdir()} == before
     assert resumed(path).epoch == 2
@@ -471,7 +475,10 @@ def test_what_is_no_file_in_place_of_a_config_is_refused_at_once(tmp_path: Path,
         "folder": config.mkdir,
         "endless": lambda: config.symlink_to("/dev/zero"),
     }[kind]()
-    with pytest.raises(RunError, match=r"contains config[.]toml but no checkpoint"), open_run(tmp_path):
+    with (
+        pytest.raises(RunError, match=r"contains config[.]toml, which .* but no checkpoint"),
+        open_run(tmp_path),
+    ):
         pass
 
 
