@@ -49,7 +49,7 @@ def check_keywords(given: Iterable[str], known: Iterable[str], *, of: str) -> No
 
 
 def is_url(text: str) -> bool:
-    """Return whether a string is a web address or another URL, such as `s3://bucket/key`."""
+    """Return whether a string is a URL, such as `https://example.com` or `s3://bucket/key`."""
     return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text))
 
 

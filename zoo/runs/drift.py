@@ -42,7 +42,7 @@ def drift(before: RunIdentity, now: RunIdentity, defaults: Mapping[str, Any]) ->
 
 
 def refuse_fixed(changes: Mapping[str, str]) -> None:
-    """Raise RunError if an option changed that must not change during a run."""
+    """Raise RunError if an option that must not change during a run has changed."""
     fixed = [key for key in changes if key in _FIXED]
     if fixed:
         message = f"{', '.join(fixed)} cannot be changed during a run ({'; '.join(changes.values())})"

@@ -1,4 +1,4 @@
-"""Weight averaging during training: exponential, or with equal weights after a trigger."""
+"""Weight averaging during training: exponential, or with equal weights once triggered."""
 
 from __future__ import annotations
 

@@ -24,6 +24,6 @@ def best_epoch(history: Sequence[Mapping[str, Any]], task: Task) -> int | None:
 
 
 def out_of_patience(history: Sequence[Mapping[str, Any]], task: Task, patience: int) -> bool:
-    """Return whether validation has not improved for `patience` epochs; always False if it is 0."""
+    """Return whether validation has not improved for `patience` epochs; always False for 0."""
     best = best_epoch(history, task)
     return bool(patience) and best is not None and len(history) - best >= patience

@@ -107,7 +107,7 @@ class _Training:
     readings: Readings
 
     def run(self) -> None:
-        """Train until the last epoch is done, or early stopping applies."""
+        """Train until the last epoch is finished or early stopping applies."""
         state, config = self.state, self.config
         buffers = ChangedBuffers(state.model, self.host.ranks)
         unit = self.task.processor.unit(self.dataset.preprocess)
