@@ -13,7 +13,7 @@ A complete example, from training to generated text::
     model.analyze("grad-cam", "cat.jpg")        # an image, in a notebook
     module = zoo.create_model("resnet56", num_classes=10)       # a plain nn.Module
 
-A plugin is a module with hooks, found through the entry-point group `zoo`::
+A plugin is a module with hooks that zoo finds through the entry-point group `zoo`::
 
     from zoo import ArchitectureSpec, hookimpl
 

@@ -1,4 +1,4 @@
-"""List and remove the entries of zoo's cache. Torch-free."""
+"""List and remove cache entries, without importing torch."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from zoo.files.cache import KINDS, cache_home
 
 
 def list_cache() -> list[dict[str, Any]]:
-    """List the entries of the cache, each with its `kind`, `name`, `path`, `files` and `bytes`.
+    """List the cache entries, each with its `kind`, `name`, `path`, `files` and `bytes`.
 
-    The kinds are `downloads`, `decoded` (images and text), `synthesized` (images) and `hashes` (the sha256 of
-    files that were read). An entry is named after a dataset, folder or file.
-
-    Raises DataError if there is no cache folder for this user, and OSError if it cannot be read.
+    The kinds are `downloads`, `decoded` (images and text), `synthesized` (images) and `hashes` (SHA-256
+    hashes of files that zoo has read). Each entry has the name of a dataset, folder or file. Raises DataError
+    if this user has no cache folder, and OSError if the folder cannot be read.
     """
     rows: list[dict[str, Any]] = []
     for kind in KINDS:
@@ -32,19 +31,20 @@ def list_cache() -> list[dict[str, Any]]:
 
 
 def clear_cache(*names: str) -> list[dict[str, Any]]:
-    """Remove entries from the cache, and return them as `list_cache` does.
+    """Remove cache entries, and return them in the same form as `list_cache`.
 
-    Other files in the folder are left alone. A training in progress can still read the files it has open.
+    Other files in the folder are left alone. A training run in progress can still read the files that it has
+    open.
 
     Args:
-        names: kinds or names to remove; by default everything.
+        names: kinds or names to remove; by default, all entries.
 
-    Raises UnknownName if a name matches no entry, and OSError if an entry cannot be removed.
+    Raises UnknownName if a name does not match any entry, and OSError if an entry cannot be removed.
     """
     rows = list_cache()
     known = {*KINDS, *(row["name"] for row in rows)}
     for name in sorted({*names} - known):
-        message = f"no cache entry is named {name!r}{did_you_mean(name, known)}"
+        message = f"unknown cache entry {name!r}{did_you_mean(name, known)}"
         raise UnknownName(message, hint="`zoo cache` lists the cached data")
     chosen = [row for row in rows if not names or {row["kind"], row["name"]} & {*names}]
     for path in (Path(row["path"]) for row in chosen):

@@ -28,24 +28,24 @@ def describe(
 ) -> dict[str, Any]:
     """Describe one catalog entry of any kind.
 
-    Facts that require torch, or data that is missing, are listed under `unknown` with the reason. Nothing is
-    downloaded.
+    Facts that cannot be determined, because torch or the data is missing, are listed under `unknown` with the
+    reason. This function does not download anything.
 
     Args:
-        kind: kind of the entry, if several entries have this name.
-        data: option to open a dataset with.
+        kind: kind of the entry; required if several entries have this name.
+        data: dataset option.
 
     Raises:
-        UnknownName, AmbiguousName: the name does not exist, or is ambiguous.
-        OptionError: an option is invalid, or options are given for something other than a dataset.
+        UnknownName, AmbiguousName: the name is unknown or ambiguous.
+        OptionError: an option is invalid, or options are given for an entry that is not a dataset.
     """
     if kind not in (None, *KINDS):
         raise OptionError(f"kind must be one of {', '.join(KINDS)} (got {kind!r})")
     found = registry.find(name, *([kind] if kind else []))
     row = next(row for row in rows(registry, found.kind) if row["name"] == found.name)
     if found.kind != "dataset" and data:
-        message = f"data applies only to datasets, but {found.name} is of kind {found.kind}"
-        raise OptionError(message, hint="`zoo list datasets` shows all")
+        message = f"data options apply only to datasets, but {found.name} has the kind {found.kind}"
+        raise OptionError(message, hint="`zoo list datasets` shows all names")
     if found.kind == "recipe":
         return row | _of_recipe(registry, found.name) | {"units": _units(registry, row["task"])}
     if found.kind == "weights":
@@ -115,7 +115,7 @@ def _of_architecture(registry: Registry, entry: Entry[Any]) -> dict[str, Any]:
 
 
 def _of_dataset(registry: Registry, entry: Entry[Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a dataset and the size of its splits; nothing is downloaded."""
+    """Return a dataset's options and the sizes of its splits, without downloading anything."""
 
     def splits() -> dict[str, Any]:
         from zoo.data.opening import open_dataset, require_splits
@@ -154,7 +154,7 @@ def _of_analyzer(registry: Registry, entry: Entry[Any]) -> dict[str, Any]:
 
 
 def _of_task(registry: Registry, task: Entry[Any]) -> dict[str, Any]:
-    """Return the training options that a task adds, and the entries for the task."""
+    """Return the training options that a task adds, and the entries that support the task."""
     fields = registry.default_config(task.spec.name).to_dict()
     own = {name: item.default for name, item in registry.training_options.items() if item.group}
     entries: dict[str, list[str]] = {}
@@ -168,7 +168,7 @@ def _of_task(registry: Registry, task: Entry[Any]) -> dict[str, Any]:
 
 
 def _of_group(registry: Registry, group: Entry[Any]) -> dict[str, Any]:
-    """Describe each training option of a group, and list the tasks to which the group applies."""
+    """Describe each training option in a group, and list the tasks that the group applies to."""
     described = [
         {"name": field.name, "default": field.default, "meaning": field.help}
         for field in registry.training_options.values()
@@ -179,9 +179,9 @@ def _of_group(registry: Registry, group: Entry[Any]) -> dict[str, Any]:
 
 
 def _as_far_as_possible(parts: Sequence[Part], *, refuse_options: bool = False) -> dict[str, Any]:
-    """Compute parts of a description, up to the first that fails; the reason goes under `unknown`.
+    """Compute parts of a description until one fails, and store the reason under `unknown`.
 
-    Raises OptionError with `refuse_options`, since the user's options are wrong in that case.
+    With `refuse_options`, an OptionError is raised instead, because the user's options caused it.
     """
     facts: dict[str, Any] = {}
     for number, (_, compute) in enumerate(parts):
@@ -204,7 +204,7 @@ def _reason(error: Exception) -> str:
 
 
 def _options(entry: Entry[Any]) -> dict[str, Any]:
-    """Return the default of each option, or `required` for those without one."""
+    """Return the default of each option, or `required` for options without a default."""
     return {
         name: "required" if option.required else option.default
         for name, option in declared(entry.load()).items()

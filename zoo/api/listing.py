@@ -1,4 +1,4 @@
-"""List everything in the registry, as names or as rows of plain data. Torch-free."""
+"""List registry entries as names or as rows of plain data, without importing torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from zoo.registry.specs import ArchitectureSpec, CommandSpec, DatasetSpec, Expor
 
 
 def default_registry() -> Registry:
-    """Return the registry of `Registry.discover()`, and warn of plugins that failed to load."""
+    """Return the registry from `Registry.discover()`, and warn about plugins that failed to load."""
     registry = Registry.discover()
     for line in (*registry.problems(), *registry.notices()):
         warn(line)
@@ -25,38 +25,38 @@ def default_registry() -> Registry:
 
 @checked
 def list_models(pattern: str | None = None, *, where: str | None = None) -> list[str]:
-    """Return the names of architectures, which `create_model` and `train` accept.
+    """Return architecture names, which `create_model` and `train` accept.
 
     Args:
         pattern: a glob such as `resnet*`, or part of a name.
         where: comparisons such as `task=classification and params<1e6`.
 
-    Raises OptionError if `where` is not a comparison, or uses a key that no entry has.
+    Raises OptionError if `where` is not a comparison, or uses an unknown key.
     """
     return _names("architecture", pattern, where)
 
 
 @checked
 def list_datasets(pattern: str | None = None, *, where: str | None = None) -> list[str]:
-    """Return the names of datasets; arguments as in `list_models`."""
+    """Return dataset names. The arguments are as for `list_models`."""
     return _names("dataset", pattern, where)
 
 
 @checked
 def list_analyzers(pattern: str | None = None, *, where: str | None = None) -> list[str]:
-    """Return the names of analyzers; arguments as in `list_models`."""
+    """Return analyzer names. The arguments are as for `list_models`."""
     return _names("analyzer", pattern, where)
 
 
 @checked
 def list_recipes(pattern: str | None = None, *, where: str | None = None) -> list[str]:
-    """Return the names of recipes; arguments as in `list_models`."""
+    """Return recipe names. The arguments are as for `list_models`."""
     return _names("recipe", pattern, where)
 
 
 @checked
 def list_weights(pattern: str | None = None, *, where: str | None = None) -> list[str]:
-    """Return the ids of published weights, which `load` accepts; arguments as in `list_models`."""
+    """Return the ids of published weights, for use with `load`. The arguments are as for `list_models`."""
     return _names("weights", pattern, where)
 
 
@@ -84,7 +84,7 @@ def rows(
 
 
 def matches(name: str, pattern: str) -> bool:
-    """Return whether a pattern matches a name: as a glob on the full or short name, or as a substring."""
+    """Return whether a pattern is a substring of a name, or a glob that matches the full or short name."""
     if any(mark in pattern for mark in "*?["):
         return fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(name.partition("/")[2], pattern)
     return pattern in name
@@ -160,13 +160,13 @@ def _weights(registry: Registry) -> list[dict[str, Any]]:
 
 
 def _owner(name: str, architecture: str) -> str:
-    """Return the plugin of a recipe or weights; in registry.toml, the plugin of their architecture."""
+    """Return the plugin of a recipe or weights file; for registry.toml, the plugin of its architecture."""
     owner, slash, _ = (name if "/" in name else architecture).partition("/")
     return owner if slash else ""
 
 
 def _task_of(registry: Registry, recipe: Recipe) -> str:
-    """Return the task of a recipe, as `Registry.task_of` does; empty if it names something unknown."""
+    """Return a recipe's task, as `Registry.task_of` does; empty if a name in the recipe is unknown."""
     for kind, name in (("dataset", recipe.dataset), ("architecture", recipe.architecture)):
         if found := registry.names.matching(name, kind):
             return registry.entry(kind, found[0].name).tasks[0]

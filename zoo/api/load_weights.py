@@ -36,22 +36,23 @@ def load(
     progress: bool = True,
     registry: Registry | None = None,
 ) -> Model:
-    """Load a trained model, ready to use. Thread-safe, like `create_model` and `open_dataset`.
+    """Load a trained model that is ready to use. Exported files are loaded without torch.
 
-    An exported file is loaded without torch.
+    Like `create_model` and `open_dataset`, this function is thread-safe.
 
     Args:
-        name: a published id, or the path of a weights file, of a run directory (its best weights), or of an
-            exported file such as `x.onnx`, which can predict and sample.
-        last: take the last weights of a run directory rather than its best ones.
-        device: such as `cpu` or `cuda`; by default a GPU, if there is one. An exported file runs on the CPU.
-        progress: show the progress of a download on stderr, or in the notebook.
-        registry: by default, the installed plugins and registry.toml.
+        name: a published id, or the path of a weights file, a run directory (for its best weights) or an
+            exported file such as `x.onnx`, which can only predict, embed and sample.
+        last: load the last weights of a run directory instead of the best ones.
+        device: device, such as `cpu` or `cuda`; by default, a GPU if one is available. Exported files run
+            only on the CPU.
+        progress: show download progress on stderr or in the notebook.
+        registry: registry to use; by default, the installed plugins and registry.toml.
 
     Raises:
-        WeightsError: there is no such file or id, the file is damaged, or no plugin provides its
+        WeightsError: the file or id does not exist, the file is damaged, or no plugin provides its
             architecture.
-        DataError: a published file is damaged, is not on this machine or cannot be downloaded.
+        DataError: a published file is damaged or missing, or cannot be downloaded.
         OptionError: the device does not exist.
     """
     refuse_device(device)
@@ -76,7 +77,7 @@ def load(
 def _exported(exported: Exported, path: Path, registry: Registry, name: str, device: str | None) -> Model:
     """Load the model in an exported file."""
     if device not in (None, "cpu"):
-        raise OptionError(f"an exported file runs on the CPU (got device {device!r})")
+        raise OptionError(f"exported files run only on the CPU (got device {device!r})")
     require_fitting(exported, registry, name)
     signature = exported.signature
     runner = ProgramRunner(exported.start(usual_threads(signature)), signature, name=name)
@@ -84,7 +85,7 @@ def _exported(exported: Exported, path: Path, registry: Registry, name: str, dev
 
 
 def _own_options(config: Path, card: Card) -> dict[str, Any]:
-    """Return the data options in a run's config.toml, if a training by this user wrote the file."""
+    """Return the data options from a run's config.toml, if a training run of this user wrote the file."""
     try:
         content = read_regular(config, most=_LARGEST)
     except OSError:

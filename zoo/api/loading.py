@@ -25,18 +25,18 @@ from zoo.seeds import GLOBAL_GENERATOR
 def create_model(
     name: str, *, seed: int | None = None, registry: Registry | None = None, **options: Any
 ) -> nn.Module:
-    """Build an untrained model, a plain `nn.Module` in training mode.
+    """Build an untrained model and return it as a plain `nn.Module` in training mode.
 
     Args:
-        name: an architecture, such as `resnet56`; a preset's options are applied.
-        seed: random seed of the initial weights; by default drawn from torch's global generator.
-        registry: by default, the installed plugins and registry.toml.
+        name: an architecture or preset, such as `resnet56`.
+        seed: random seed for the initial weights; by default, drawn from torch's global generator.
+        registry: registry to use; by default, the installed plugins and registry.toml.
         options: the task's dims (such as `num_classes=10`; by default, the dims of CIFAR-10 or Nietzsche) and
             the architecture's options, which `zoo show NAME` lists.
 
     Raises:
-        UnknownName, AmbiguousName: the architecture does not exist, or its name is ambiguous.
-        OptionError: an option is unknown or has a wrong value.
+        UnknownName, AmbiguousName: the name of the architecture is unknown or ambiguous.
+        OptionError: an option is unknown or has an invalid value.
         SpecError: the model cannot be built with these options.
     """
     registry = default_registry() if registry is None else registry
@@ -58,15 +58,15 @@ def open_dataset(
     """Open a dataset.
 
     Args:
-        name: a dataset, such as `shapes`; a preset's options are applied.
-        progress: show the progress of downloading and decoding on stderr, or in the notebook.
-        registry: by default, the installed plugins and registry.toml.
-        options: options of the dataset, which `zoo show NAME` lists; `root="..."` is the folder with its
+        name: a dataset or preset, such as `shapes`.
+        progress: show download and decoding progress on stderr or in the notebook.
+        registry: registry to use; by default, the installed plugins and registry.toml.
+        options: dataset options, which `zoo show NAME` lists; `root="..."` sets the folder that contains the
             files.
 
     Raises:
-        UnknownName, AmbiguousName: the dataset does not exist, or its name is ambiguous.
-        OptionError: an option is unknown, missing or has a wrong value.
+        UnknownName, AmbiguousName: the name of the dataset is unknown or ambiguous.
+        OptionError: an option is unknown, is missing, or has an invalid value.
         DataError: the data is missing or damaged.
     """
     registry = default_registry() if registry is None else registry

@@ -1,4 +1,4 @@
-"""`Model`: loaded weights, ready to use."""
+"""`Model`: a trained model that is ready to use."""
 
 from __future__ import annotations
 
@@ -33,18 +33,19 @@ if TYPE_CHECKING:
 
 
 class Model:
-    """A trained model and its card, as `zoo.load` returns it. Several threads may use it at once.
+    """A trained model and its card, as returned by `zoo.load`. Several threads can use it at once.
 
     Args:
-        runner: runs the model: an `nn.Module`, or the program of an exported file.
+        runner: object that runs the `nn.Module`, or the program in an exported file.
 
     Attributes:
         card: the metadata of the weights file.
         path: the weights file.
-        device: the device on which it computes.
-        exported: whether it was loaded from an exported file, which can only predict, embed and sample.
-        name: the id, file or run directory that it was loaded from.
-        own: options of its training data, including paths, if this user trained it.
+        device: the device that the model runs on.
+        exported: whether the model was loaded from an exported file, which can only predict, embed and
+            sample.
+        name: the id, file or run directory that the model was loaded from.
+        own: options of the training data, including paths, if this user trained the model.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Model:
         return printable(f"<Model {self.name}: {', '.join(parts)}>")
 
     def __call__(self, *inputs: Any) -> Any:
-        """Call the module with normalized images (B, C, H, W), or with tokens (T, B) and a state or None."""
+        """Call the module with normalized images (B, C, H, W), or tokens (T, B) and a state (or None)."""
         return self.module(*inputs)
 
     if not TYPE_CHECKING:  # a type checker would take any name for an attribute
@@ -102,10 +103,12 @@ class Model:
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The vocabulary. Raises WeightsError if this is not a language model."""
+        """The vocabulary. Raises WeightsError if the model is not a language model."""
         if not isinstance(self._processor, WritesText):
             hint = f"use `zoo predict {shlex.quote(self.name)} INPUT` or model.predict(INPUT)"
-            raise WeightsError(f"{self.name} is not a language model: it is for {self.card.task}", hint=hint)
+            raise WeightsError(
+                f"{self.name} is not a language model; its task is {self.card.task}", hint=hint
+            )
         return self._processor.vocabulary(self.card.preprocess)
 
     @checked
@@ -118,25 +121,26 @@ class Model:
         tta: bool = False,
         progress: bool = True,
     ) -> dict[str, Any]:
-        """Evaluate the model once on every item of a split, in fp32.
+        """Evaluate the model in fp32 on all items of a split.
 
         Args:
-            split: split to evaluate on; by default `test`, or `val` if there is no test split, or all data of
-                a `dataset` without splits.
+            split: split to evaluate on; by default, `test`, or `val` if there is no test split, or all data
+                if `dataset` has no splits.
             dataset: dataset to evaluate on instead of the training dataset, such as `folder`; classes are
                 matched by name.
-            data: dataset option, in addition to those used in training.
+            data: dataset option, in addition to the options used in training.
             tta: average the predictions for several views of each image (test-time augmentation).
-            progress: show progress on stderr, or in the notebook.
+            progress: show progress on stderr or in the notebook.
 
         Returns:
             `{weights, dataset, split, count, counts, unit, tta, metrics, baseline, better_than_baseline}`,
-            where `baseline` has the metrics of a random baseline, `split` is `all` for data without splits,
-            and `counts` has totals such as the number of `unknown` tokens. A classifier adds `classes`,
-            `missing_classes` (classes without an image) and `confusion[label][predicted]`.
+            where `baseline` contains the metrics of a random baseline, `split` is `all` for data without
+            splits, and `counts` contains totals such as the number of `unknown` tokens. For a classifier, the
+            result also contains `classes`, `missing_classes` (classes without images) and
+            `confusion[label][predicted]`.
 
         Raises:
-            OptionError: the model or the data does not support an option.
+            OptionError: the model or the dataset does not support an option.
             DataError, SpecError, UnknownName: the data does not exist or is not compatible with the model.
             Diverged: a metric is not finite.
         """
@@ -173,14 +177,14 @@ class Model:
         Args:
             inputs: images, or any iterable of them: paths, folders, patterns such as `*.png`, bytes of image
                 files, Pillow images, uint8 numpy arrays (H, W[, C]) or uint8 torch tensors ([C,] H, W). For a
-                language model, a string is the text itself and a `Path` is a text file.
-            top: number of predictions per input, most likely first; by default 1, or for a multi-label model
-                every class with a probability of at least 0.5.
-            min_confidence: minimum probability of a class, from 0 to 1; inputs below it are reported as
-                `unsure`.
-            batch_size: number of inputs in a batch.
-            threads: number of threads that read and decode files; by default one per core, up to 8.
-            progress: show progress on stderr, or in the notebook.
+                language model, a string is the text itself, and a `Path` names a text file.
+            top: number of predictions per input, with the most likely first; by default, 1, or for a
+                multi-label model all classes with a probability of at least 0.5.
+            min_confidence: minimum probability of the predicted class, from 0 to 1; inputs with a lower
+                probability are reported as `unsure`.
+            batch_size: number of inputs per batch.
+            threads: number of threads that read and decode files; by default, one per core, up to 8.
+            progress: show progress on stderr or in the notebook.
 
         Returns:
             A list of rows `{"input", "predictions", "error"}`, computed when they are read; `write(path)`
@@ -219,19 +223,20 @@ class Model:
         threads: Count | None = None,
         progress: bool = True,
     ) -> Features:
-        """Compute the features of your own inputs: one vector per input, taken just before the model's head.
+        """Compute features of your own inputs: one vector per input, taken just before the model's head.
 
-        Similar inputs have similar features: use them to search, to cluster, or to train a small classifier.
+        Similar inputs have similar features. You can use them for search, for clustering, or to train a small
+        classifier.
 
         Args:
             inputs: as in `predict`.
-            layer: layer to take features from: a landmark or a module path; by default the last layer before
+            layer: layer whose output to use (a landmark or a module path); by default, the last layer before
                 the head.
-            pool: average over image positions or text tokens; otherwise keep feature maps and the features of
-                each token.
-            batch_size: number of inputs in a batch.
-            threads: number of threads that read and decode files; by default one per core, up to 8.
-            progress: show progress on stderr, or in the notebook.
+            pool: average over image positions or text tokens; if disabled, return feature maps or the
+                features of each token.
+            batch_size: number of inputs per batch.
+            threads: number of threads that read and decode files; by default, one per core, up to 8.
+            progress: show progress on stderr or in the notebook.
 
         Returns:
             A list of rows `{"input", "features", "error"}`, computed when they are read. `numpy.asarray`
@@ -240,7 +245,7 @@ class Model:
         Raises:
             OptionError: the model has no such layer, or an option is out of range.
             DataError: as for `predict`.
-            WeightsError: models for this task do not read inputs one by one.
+            WeightsError: models for this task cannot read inputs one at a time.
         """
         from zoo.api.results import Features
         from zoo.inference.embedding import embedder
@@ -257,7 +262,7 @@ class Model:
         return Features(self._given(inputs, progress, {"layer": layer, "pool": pool}), embed)
 
     def _given(self, inputs: object, progress: bool, options: Mapping[str, Any]) -> Given:
-        """Return the inputs of a result, with the options on which its output file depends."""
+        """Return the inputs of a result, with the options that its output file depends on."""
         from zoo.api.results import Given
         from zoo.processors import ReadsInputs
 
@@ -284,21 +289,23 @@ class Model:
         seed: int = 0,
         progress: bool = True,
     ) -> Texts:
-        """Generate texts that continue `prompt`, when first read. The prompt is not repeated.
+        """Generate texts that continue `prompt`. Sampling starts when a text is first read.
 
-        A model that reads backwards generates the text before its prompt. Warns in that case, and if tokens
-        of the prompt are not in the vocabulary.
+        The texts do not include the prompt. A model that reads backward generates the text that precedes its
+        prompt; `sample` then issues a warning. It also warns if the prompt contains tokens that are not in
+        the vocabulary.
 
         Args:
-            prompt: text to continue; by default, the model starts on its own.
+            prompt: text to continue; by default, the model starts without a prompt.
             samples: number of texts to generate in parallel.
             max_new_tokens: number of tokens to generate.
-            temperature: divisor of the logits; lower values are more conservative, and 0 is greedy.
-            top_k: sample only from this many of the most likely tokens; 0 disables it.
-            top_p: sample only from the most likely tokens whose probabilities add up to this; 1 disables it.
-            stop: stop before generating this text.
+            temperature: divisor of the logits; lower values make sampling more conservative, and 0 makes it
+                greedy.
+            top_k: number of most likely tokens to sample from; 0 disables the limit.
+            top_p: total probability of the most likely tokens to sample from; 1 disables the limit.
+            stop: text that ends the generation and is left out of the result.
             seed: random seed for sampling.
-            progress: show progress on stderr, or in the notebook.
+            progress: show progress on stderr or in the notebook.
 
         Returns:
             A list of texts. `print` prints them, `str` joins them into one string, and `stream()` yields the
@@ -306,7 +313,7 @@ class Model:
 
         Raises:
             OptionError: a value is out of range.
-            WeightsError: this is not a language model.
+            WeightsError: the model is not a language model.
         """
         from zoo.api.results import Texts
         from zoo.inference.sampling import Sampling
@@ -353,19 +360,20 @@ class Model:
         """Look inside the model with an analyzer such as `grad-cam`.
 
         Args:
-            inputs: as in `predict`, but several texts are joined into one; by default, a split of the data.
-            split: split to analyze; by default `test`, or `val` if there is no test split.
-            indices: items of the split, counted from 0; by default all.
+            inputs: as in `predict`, except that several texts are joined into one; by default, a split of the
+                data.
+            split: split to analyze; by default, `test`, or `val` if there is no test split.
+            indices: indices of the items to analyze, starting at 0; by default, all items.
             dataset: dataset to analyze instead of the training dataset.
-            data: dataset option, in addition to those used in training.
+            data: dataset option, in addition to the options used in training.
             classes: class to explain: a name, a number, `predicted` (the default) or `true` (the label).
             layer: layer to analyze: a landmark or a module path.
-            options: option of the analyzer.
+            options: analyzer option.
             score: also measure how faithful the heat maps are.
-            precision: precision of the forward and backward passes; `auto` is bf16 where that is fast.
-            progress: show progress on stderr, or in the notebook.
+            precision: precision of the forward and backward passes; `auto` selects bf16 where it is fast.
+            progress: show progress on stderr or in the notebook.
 
-        Returns the findings: a notebook shows them as an image, and `write(folder)` saves them.
+        Returns the findings, which a notebook displays as an image and `write(folder)` saves.
 
         Raises ZooError: see `zoo.errors` for its subclasses.
         """
@@ -410,24 +418,25 @@ class Model:
         synthetic: bool = False,
         progress: bool = True,
     ) -> dict[str, Any]:
-        """Export the model to another format, and verify that the file makes the same predictions.
+        """Export the model to a different format, and verify that its predictions stay the same.
 
-        The exported program is run on up to 2,000 items of a split, with several batch sizes and text
-        lengths. Its predictions must equal the model's, except in a tie: when the two largest logits are
-        closer to each other than the program's logits are to the model's.
+        zoo runs the exported program on up to 2,000 items of a split, with several batch sizes and text
+        lengths. Its predictions must match the model's predictions, except for ties. In a tie, the two
+        largest logits differ by less than the program's logits differ from the model's.
 
         Args:
-            out: file to write; by default named after the model.
-            to: format, such as `onnx` or `pt2`; by default derived from the file suffix, or `onnx`.
-            split: split to verify on; by default `test`, or `val` if there is no test split.
-            data: dataset option, in addition to those used in training.
-            synthetic: verify on random inputs, if the model's data is not on this machine.
-            progress: show progress on stderr, or in the notebook.
+            out: file to write; by default, the file is named after the model.
+            to: format, such as `onnx` or `pt2`; by default, derived from the suffix of `out`, or `onnx`
+                without `out`.
+            split: split to verify on; by default, `test`, or `val` if there is no test split.
+            data: dataset option, in addition to the options used in training.
+            synthetic: verify on random inputs if the model's data is not on this machine.
+            progress: show progress on stderr or in the notebook.
 
         Returns:
-            `{file, format, bytes, split, items, total, unit, disagreements, largest_difference}`: the number
-            of `items` compared, of the `total` in the split, and the number of `disagreements`, all of them
-            ties.
+            `{file, format, bytes, split, items, total, unit, disagreements, largest_difference}`, where
+            `items` is the number of items compared, `total` is the number of items in the split, and
+            `disagreements` is the number of ties with different predictions.
 
         Raises:
             WeightsError: the model cannot be exported, or the program's predictions differ; no file is
@@ -454,10 +463,10 @@ class Model:
     def _data(
         self, dataset: str | None, data: Mapping[str, Any] | None, *, own_inputs_of: str | None = None
     ) -> Mapping[str, Any] | None:
-        """Return the options of the data to read: those given, and the location of the model's own data.
+        """Return the options for opening the data: the given ones, and the location of the model's own data.
 
         Args:
-            own_inputs_of: an analyzer that runs on the user's own inputs, but may still read the data.
+            own_inputs_of: an analyzer that runs on the user's own inputs but can also read the data.
         """
         from zoo.data.opening import decidable
 
@@ -484,10 +493,10 @@ class Model:
         """Return the preprocessing for sampling, and warn if the prompt is read in an unexpected way."""
         vocabulary = self.vocabulary
         if vocabulary.backwards:
-            warn("the model reads backwards, so it generates the text that precedes its prompt")
+            warn("the model reads backward, so it generates the text that precedes its prompt")
         _, unknown = vocabulary.encode(prompt)
         if unknown:
             more = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""
             listed = " ".join(map(repr, unknown[:10])) + more
-            warn(f"not in the model's vocabulary, read as <unk>: {listed}")
+            warn(f"tokens that are not in the model's vocabulary are read as <unk>: {listed}")
         return self.card.preprocess

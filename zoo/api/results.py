@@ -1,4 +1,4 @@
-"""The results of a model on the user's own inputs: lists of rows, computed when they are read."""
+"""A model's results for the user's own inputs, as lists of rows that are computed when they are read."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Given:
     """The inputs of a result, and the model and options that produce it.
 
     Attributes:
-        made_with: the model and the options on which the content of an output file depends.
+        made_with: the model and the options that determine the content of an output file.
         weights: the path of the model.
     """
 
@@ -47,7 +47,7 @@ class Given:
 
 
 class _Computed(Sequence[T], ABC):
-    """A list whose items are computed when it is indexed, compared or printed, or when `len` is called."""
+    """A list that computes its items when it is indexed, compared, printed or passed to `len`."""
 
     def __len__(self) -> int:
         return len(self._all())
@@ -65,14 +65,14 @@ class _Computed(Sequence[T], ABC):
 
     @abstractmethod
     def _all(self) -> list[T]:
-        """Return all items; they are computed once."""
+        """Return all items, and compute them on the first call."""
 
 
 class Rows(_Computed[dict[str, Any]]):
-    """A list of rows, one for each input, computed when they are read.
+    """A list of rows, one for each input, that are computed when they are read.
 
-    Iterating computes the rows one by one without keeping them, so memory use does not grow. Taking the
-    length, indexing, comparing or printing computes all rows once and keeps them.
+    Iterating computes the rows one by one without keeping them, so memory use does not grow. Indexing,
+    comparing or printing the list, or calling `len` on it, computes all rows once and keeps them.
     """
 
     def __init__(self, given: Given) -> None:
@@ -108,7 +108,7 @@ class Rows(_Computed[dict[str, Any]]):
 
     @abstractmethod
     def _rows(self, sources: Iterable[Source]) -> Iterator[dict[str, Any]]:
-        """Compute the rows of some inputs."""
+        """Compute the rows for some inputs."""
 
     def _all(self) -> list[dict[str, Any]]:
         if self._kept is None:
@@ -116,9 +116,9 @@ class Rows(_Computed[dict[str, Any]]):
         return self._kept
 
     def _sources(self, leave: Sequence[Path] = ()) -> Iterator[Source]:
-        """Return the inputs. Raises OptionError for an iterator that was read before."""
+        """Return the inputs. Raises OptionError for an iterator that has already been read."""
         if self._read and isinstance(self._given.inputs, Iterator):
-            message = "these inputs are an iterator, which can be read only once"
+            message = "the inputs are an iterator, which can be read only once"
             raise OptionError(message, hint="convert the inputs, or the rows, to a list")
         self._read = True
         return find(self._given.inputs, self._given.reader, leave=leave)
@@ -126,15 +126,15 @@ class Rows(_Computed[dict[str, Any]]):
     def _written(
         self, path: Path, table: Table, compute: Callable[[Iterator[Source]], Iterator[dict[str, Any]]]
     ) -> Generator[dict[str, Any]]:
-        """Yield the rows that are still missing from a file, as `compute` writes them."""
+        """Yield the rows that are still missing from a file, while `compute` writes them."""
         rows = compute(table.rest(self._sources(being_written(path))))
         return self._shown(rows, begun=table.before > 0)
 
     def _shown(self, rows: Iterator[dict[str, Any]], *, begun: bool = False) -> Generator[dict[str, Any]]:
-        """Yield rows, and show how many are done.
+        """Yield rows, and show the number of finished rows.
 
         Args:
-            begun: whether an earlier call wrote rows.
+            begun: whether an earlier call has written rows.
 
         Raises DataError if there are no inputs, or if none of the named paths can be read.
         """
@@ -153,16 +153,16 @@ class Rows(_Computed[dict[str, Any]]):
 class Predictions(Rows):
     """A list of rows `{"input", "predictions", "error"}`, one for each input, computed when they are read.
 
-    A classifier's predictions are `{"class", "probability"}`; a language model's only prediction has its
-    metrics, such as `loss` in nats per token, and `tokens`. A damaged input has an `error` that gives the
-    reason, and no predictions.
+    For a classifier, each prediction is `{"class", "probability"}`. For a language model, the only prediction
+    contains metrics, such as `loss` in nats per token, and the number of `tokens`. The row of a damaged input
+    has no predictions, and its `error` contains the reason.
 
-    Iterating computes the rows one by one without keeping them, so memory use does not grow. Taking the
-    length, indexing, comparing or printing computes all rows once and keeps them. A notebook shows them as a
-    table.
+    Iterating computes the rows one by one without keeping them, so memory use does not grow. Indexing,
+    comparing or printing the list, or calling `len` on it, computes all rows once and keeps them. A notebook
+    displays the rows as a table.
 
     Reading the rows raises:
-        DataError: there are no inputs, or none of the named paths can be read.
+        DataError: there are no inputs, or all named paths are unreadable.
         OptionError: the model does not support an option, or an input has an unsupported type.
         Diverged: a prediction is not finite.
     """
@@ -178,18 +178,21 @@ class Predictions(Rows):
     def write(self, out: str | Path) -> dict[str, Any]:
         """Write the rows to a file as they are computed.
 
-        If writing a `.csv` or `.jsonl` is interrupted, repeat the call to resume; until it is finished, a
-        `.unfinished` file lies beside it. In a CSV, several predictions are separated by `|`. A `.npy` holds
-        the probabilities of all classes, (N, classes), with NaN for an unreadable input; a `.txt` beside it
-        lists the inputs, and both files appear only at the end. In a folder, rows are written to
-        `predictions.jsonl`. Images such as masks go to that folder, or for `x.csv` to `x-images`.
+        If a call that writes a `.csv` or `.jsonl` file is interrupted, repeat the call to resume. Until the
+        file is complete, an `.unfinished` file is stored beside it. In a CSV file, several predictions are
+        separated by `|`. A `.npy` file contains the probabilities of all classes, (N, classes), with NaN for
+        unreadable inputs. A `.txt` file beside it lists the inputs, and both files are created only when all
+        rows are complete. For a folder, rows are written to `predictions.jsonl` in the folder. Images such as
+        masks are written to the same folder, or to `x-images` for `x.csv`.
 
         Returns:
-            `{out, weights, rows, before, errors, unsure}`: the number of rows in the file, of rows `before`
-            this call, and of new rows that are unreadable or unsure.
+            `{out, weights, rows, before, errors, unsure}`, where `rows` is the number of rows in the file,
+            `before` is the number of rows written before this call, and `errors` and `unsure` are the numbers
+            of unreadable and unsure inputs in the new rows.
 
-        Raises OutputError if the file exists and is finished, was begun with a different model, options or
-        inputs, or cannot be written. A failed call does not leave a file that would block the next one.
+        Raises OutputError if the file exists and is complete, was started with a different model, options or
+        inputs, or cannot be written. A failed call does not leave behind a file that would block the next
+        call.
         """
         path = Path(out)
         errors = unsure = 0
@@ -209,21 +212,22 @@ class Predictions(Rows):
 
 @final
 class Features(Rows):
-    """The features of inputs, from before the model's head: a list of rows, computed when they are read.
+    """The features of inputs, as a list of rows that are computed when they are read.
 
-    Rows are `{"input", "features", "error"}`; `features` is a float32 array, or None if `error` gives a
-    reason. `numpy.asarray` stacks them into one array, (N, F), in the order of the inputs. Without pooling,
-    the array holds feature maps (N, F, h, w), or the features of each token (N, T, F) if all texts have the
-    same length. The row of an unreadable input is NaN, and a warning gives the reason.
+    Each row is `{"input", "features", "error"}`; `features` is a float32 array, or None if `error` contains a
+    reason. `numpy.asarray` stacks the features into one array, (N, F), in the order of the inputs. Without
+    pooling, the array contains feature maps (N, F, h, w), or the features of each token (N, T, F) if all
+    texts have the same length. The row of an unreadable input contains NaN, and a warning gives the reason.
 
-    Iterating computes the rows one by one without keeping them, so memory use does not grow. Taking the
-    length, indexing or printing computes all rows once and keeps them. A notebook shows them as a table.
+    Iterating computes the rows one by one without keeping them, so memory use does not grow. Indexing or
+    printing the list, or calling `len` on it, computes all rows once and keeps them. A notebook displays the
+    rows as a table.
 
     Reading the rows raises:
-        DataError: there are no inputs, or none of the named paths can be read.
-        OptionError: an input has an unsupported type, or the features to stack into one array differ in
-            shape.
-        Diverged: features are not finite.
+        DataError: there are no inputs, or all named paths are unreadable.
+        OptionError: an input has an unsupported type, or the features have different shapes and cannot be
+            stacked into one array.
+        Diverged: a feature is not finite.
     """
 
     _doing = "computing features"
@@ -241,17 +245,19 @@ class Features(Rows):
     def write(self, out: str | Path) -> dict[str, Any]:
         """Write the features to a file as they are computed.
 
-        A `.npy` holds them as one array; a `.txt` beside it lists the inputs, one per line, and both files
-        appear only at the end. A `.csv` has a column for each feature, and a `.jsonl` has the rows. If
-        writing one of these is interrupted, repeat the call to resume; until it is finished, a `.unfinished`
-        file lies beside it. Warns of inputs that cannot be read.
+        A `.npy` file contains them as one array. A `.txt` file beside it lists the inputs, one per line, and
+        both files are created only when all features are complete. A `.csv` file has a column for each
+        feature, and a `.jsonl` file contains the rows. If a call that writes one of these two formats is
+        interrupted, repeat the call to resume. Until the file is complete, an `.unfinished` file is stored
+        beside it. Warns about unreadable inputs.
 
         Returns:
-            `{out, weights, layer, rows, before, errors, shape}`: the number of rows in the file, of rows
-            `before` this call, of new rows that are unreadable, and the shape of a row's features, with None
-            for a size that varies. Without any features, `shape` itself is None.
+            `{out, weights, layer, rows, before, errors, shape}`, where `rows` is the number of rows in the
+            file, `before` is the number of rows written before this call, and `errors` is the number of new
+            rows without features. `shape` is the shape of each row's features, with None for a size that
+            varies; it is None if there are no features.
 
-        Raises OutputError if the file exists and is finished, was begun with a different model, options or
+        Raises OutputError if the file exists and is complete, was started with a different model, options or
         inputs, or cannot be written.
         """
         path = Path(out)
@@ -286,7 +292,7 @@ class Features(Rows):
 
 @final
 class Texts(_Computed[str]):
-    """A list of texts that a language model generates, sampled when first read and then kept."""
+    """A list of texts from a language model, sampled when the list is first read and then kept."""
 
     def __init__(
         self,
@@ -314,17 +320,17 @@ class Texts(_Computed[str]):
         return "\n".join(self._texts)
 
     def stream(self) -> Generator[tuple[str, float]]:
-        """Sample the first text again; yield each token with its surprisal as soon as it is final.
+        """Sample the first text again, and yield each token with its surprisal as soon as the token is final.
 
-        The surprisal is -log p in nats, where p is the model's own probability of the token, before
-        temperature, `top_k` and `top_p`. A model that reads backwards yields the tokens in the order of the
-        text, once all are sampled.
+        The surprisal is -log p in nats, where p is the probability that the model assigns to the token before
+        temperature, `top_k` and `top_p` are applied. If the model reads backward, the tokens are yielded in
+        the order of the text, after all of them have been sampled.
         """
         return self._stream()
 
 
 def _some_read(rows: Iterator[dict[str, Any]]) -> Generator[dict[str, Any]]:
-    """Yield rows once a readable input is found. Raises DataError if no input can be read."""
+    """Yield rows, starting when a readable input is found. Raises DataError if all inputs are unreadable."""
     unread = list[dict[str, Any]]()
     for row in rows:
         if row["error"] is None:
@@ -338,7 +344,7 @@ def _some_read(rows: Iterator[dict[str, Any]]) -> Generator[dict[str, Any]]:
 
 
 def _line(texts: Sequence[str], tag: str) -> str:
-    """Return the row of a table in HTML."""
+    """Return a table row as HTML."""
     cells = [f"<{tag}>{html.escape(printable(text))}</{tag}>" for text in texts]
     return f"<tr>{''.join(cells)}</tr>"
 

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """A training run, as `zoo.train` returns it or `Run("runs/x")` opens it.
+    """A training run, as returned by `zoo.train` or opened with `Run("runs/x")`.
 
-    Raises RunError if the directory does not hold a run.
+    Raises RunError if the directory does not contain a run.
     """
 
     @checked
@@ -64,7 +64,7 @@ class Run:
 
     @cached_property
     def recipe(self) -> Recipe:
-        """The recipe, with full names and every option written out."""
+        """The recipe, with full names and values for all options."""
         try:
             return read_recipe(self.directory / "config.toml")
         except CatalogError as error:
@@ -82,27 +82,27 @@ class Run:
 
     @cached_property
     def model(self) -> Model:
-        """The model with the best weights by validation; without validation, the last ones.
+        """The model with the best weights by validation, or with the last weights if there is no validation.
 
-        If the run is not finished, these are the best so far or the last saved ones, and a warning is issued.
-        Raises WeightsError if nothing is saved yet.
+        If the run is not finished, these are the best or the last weights saved so far, and zoo issues a
+        warning. Raises WeightsError if the run has not saved any weights yet.
         """
         return load(self.directory, device=self._device, registry=self._registry)
 
     @cached_property
     def last(self) -> Model:
-        """The model with the weights of the last epoch, or of the last save if the run is not finished."""
+        """The model with the last weights that the run has saved."""
         return load(self.directory, last=True, device=self._device, registry=self._registry)
 
     @property
     def result(self) -> Result:
-        """The result of a finished run. Raises WeightsError if it is not finished."""
+        """The result of a finished run. Raises WeightsError if the run is not finished."""
         return read_result(self.directory, self.history, self.task)
 
     def plot(self) -> Figure:
-        """Plot the task's primary metric, the loss and the learning rate by epoch; return the figure."""
+        """Plot the task's primary metric, the loss and the learning rate by epoch, and return the figure."""
         if not self.history:
-            raise RunError(f"{self.directory} has no finished epoch to plot")
+            raise RunError(f"{self.directory} has no finished epochs to plot")
         try:
             check_rows(self.history, self.task.spec.primary_metric)
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""Train by name. Torch is imported only after all names are resolved."""
+"""Train models by name. Torch is imported only after all names are resolved."""
 
 from __future__ import annotations
 
@@ -52,34 +52,38 @@ def train(
     registry: Registry | None = None,
     **fields: Any,
 ) -> Run:
-    """Train a recipe, or an architecture on a dataset. A process runs one training at a time.
+    """Train a recipe, or an architecture on a dataset. A process can train only one model at a time.
 
     ::
 
         zoo.train("nietzsche-gru")
         zoo.train("resnet20", "shapes", epochs=4, lr=0.1)
 
-    On SIGINT or SIGTERM, it finishes the step, saves, and raises Interrupted; pass `resume=True` to continue.
-    Raises ZooError: see `zoo.errors` for its subclasses.
+    On SIGINT or SIGTERM, `train` finishes the current step, saves the run and raises Interrupted. To continue
+    the run, pass `resume=True`. Raises ZooError: see `zoo.errors` for its subclasses.
 
     Args:
-        name: a recipe (its name, or a `Recipe`), or an architecture.
+        name: a recipe (its name or a `Recipe`) or an architecture.
         dataset: the dataset to train an architecture on.
-        model: option of the architecture.
-        data: option of the dataset.
+        model: architecture option.
+        data: dataset option.
         from_weights: weights to start from (fine-tuning): an id, a file or a run directory.
-        seed: random seed for initialization, shuffling, augmentation and dropout; by default the recipe's.
-        threads: number of CPU threads; by default one for each idle core, or OMP_NUM_THREADS.
+        seed: random seed for initialization, shuffling, augmentation and dropout; by default, the recipe's
+            seed.
+        threads: number of CPU threads; by default, OMP_NUM_THREADS if it is set, or one per idle core.
         processes: number of processes on this machine that share each batch; use torchrun for several
             machines.
-        run: run directory; by default `runs/NAME`, or the first free one of `runs/NAME-2`, ...
-        resume: continue from the newest checkpoint, or start if there is none.
+        run: run directory; by default, `runs/NAME`, or the first unused path among `runs/NAME-2`,
+            `runs/NAME-3`, ...
+        resume: continue from the newest checkpoint, or start a new run if there is no checkpoint.
         accept_changes: resume even if options or data have changed since the run started.
-        save_every: how often to save within an epoch: `500` (steps), `90s`, `5m` or `1h`; `0` disables it.
-        device: such as `cpu` or `cuda`; by default a GPU, if there is one.
-        all_metrics: show every metric after each epoch, such as perplexity, not only loss and primary metric.
-        progress: show progress on stderr, or in the notebook.
-        registry: registry to resolve names in, for training in one process; by default, installed plugins and
+        save_every: how often to save during an epoch, such as `500` (steps), `90s`, `5m` or `1h`; `0` saves
+            only after each epoch.
+        device: device, such as `cpu` or `cuda`; by default, a GPU if one is available.
+        all_metrics: show all metrics after each epoch, such as perplexity, instead of only the loss and the
+            primary metric.
+        progress: show progress on stderr or in the notebook.
+        registry: registry to use when training in one process; by default, the installed plugins and
             registry.toml.
         fields: training options, as in `TrainConfig`: `epochs=4, lr=0.1, augment=["flip"]`.
     """
@@ -121,16 +125,18 @@ def resume(
     """Continue a stopped run with its original options; the result is the same as without the interruption.
 
     Args:
-        run: its directory.
-        processes: number of processes, as in `train`; it may differ from before.
-        save_every: how often to save within an epoch: `500` (steps), `90s`, `5m` or `1h`; `0` disables it.
+        run: the run directory.
+        processes: number of processes, as in `train`; it can differ from the original number.
+        save_every: how often to save during an epoch, such as `500` (steps), `90s`, `5m` or `1h`; `0` saves
+            only after each epoch.
         device: as in `train`.
-        all_metrics: show every metric after each epoch, such as perplexity, not only loss and primary metric.
+        all_metrics: show all metrics after each epoch, such as perplexity, instead of only the loss and the
+            primary metric.
         progress: as in `train`.
         registry: as in `train`.
 
     Raises:
-        RunError: the directory does not hold a run, or its data has changed.
+        RunError: the directory does not contain a run, or the run's data has changed.
         ZooError: see `zoo.errors` for its subclasses.
     """
     require_run(Path(run))
@@ -167,9 +173,9 @@ def lr_find(
     registry: Registry | None = None,
     **training: Any,
 ) -> Any:
-    """Suggest learning rates for `train` with the same arguments. Nothing is saved.
+    """Suggest learning rates for `train` with the same arguments, without saving anything.
 
-    Warns if the loss hardly decreased.
+    Warns if the loss hardly decreases.
 
     Args:
         name: as in `train`.
@@ -180,13 +186,13 @@ def lr_find(
         device: as in `train`.
         progress: as in `train`.
         registry: as in `train`.
-        training: `model`, `data`, `from_weights`, `seed`, `threads` and training options, as in `train`.
+        training: `model`, `data`, `from_weights`, `seed`, `threads` and the training options, as in `train`.
 
     Returns:
         A curve with `suggestions` (`valley`, `steep`, `minimum`) and `points`, which a notebook displays.
 
     Raises:
-        Diverged: the loss diverged after too few steps to suggest anything.
+        Diverged: the loss diverged after too few steps to suggest a learning rate.
         ZooError: see `zoo.errors` for its subclasses.
     """
     registry = default_registry() if registry is None else registry
@@ -206,7 +212,7 @@ def _check_run(directory: Path, *, resume: bool, processes: int, save_every: str
 
 
 def _require_plugins(directory: Path, recipe: Recipe, registry: Registry) -> None:
-    """Raise RunError, naming the missing files, if a run needs one-file plugins that are not loaded."""
+    """Raise RunError, listing the missing files, if a run needs one-file plugins that are not loaded."""
     files = {*read_plugin_files(directory / "config.toml")} - {*registry.plugin_files}
     known = registry.has("architecture", recipe.architecture) and registry.has("dataset", recipe.dataset)
     if files and not known:
@@ -218,7 +224,7 @@ def _require_plugins(directory: Path, recipe: Recipe, registry: Registry) -> Non
 def _begun(resolved: Resolved, directory: Path, processes: int, *, continued: bool) -> tuple[Resolved, str]:
     """Return the recipe with its number of threads, and the first line to print.
 
-    A resumed run keeps its number; processes started by torchrun agree on one later.
+    A resumed run keeps its number of threads; processes started by torchrun agree on a number later.
     """
     recipe = resolved.recipe
     what = f"{recipe.architecture} on {recipe.dataset} in {directory}"
@@ -232,7 +238,7 @@ def _begun(resolved: Resolved, directory: Path, processes: int, *, continued: bo
 
 
 def _default_directory(name: str | Recipe, dataset: str | None, *, resume: bool) -> Path:
-    """Return runs/NAME, or the first free one of NAME-2, NAME-3, ...; to resume, the last that exists."""
+    """Return runs/NAME, or the first unused path among runs/NAME-2, ...; to resume, the last existing one."""
     words = (name.architecture, name.dataset) if isinstance(name, Recipe) else (name, dataset)
     base = "-".join(filter(None, words)).replace("/", "-")[:200]  # so that a file system has it
     numbered = [Path("runs") / base]

@@ -1,4 +1,4 @@
-"""`where`: comparisons over the keys of a row, joined by `and`. Parsed, never evaluated as code."""
+"""`where` filters: comparisons of a row's values, joined by `and`. They are never evaluated as code."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _ORDER: Mapping[str, Callable[[Any, Any], bool]] = {
 def matching(rows: Sequence[dict[str, Any]], where: str, *, what: str) -> list[dict[str, Any]]:
     """Return the rows that satisfy comparisons such as `task=classification and params<1e6`.
 
-    `~` means that the value contains the given text. An analyzer with several tasks matches each of them, and
-    `images/cifar10` also matches `cifar10`. A row without the key, or with None as its value, fails every
+    `~` tests whether the value contains the given text. An analyzer for several tasks matches each of them,
+    and `images/cifar10` also matches `cifar10`. A row without the key, or with None as its value, fails every
     comparison except `!=`.
 
     Args:
-        what: what to call a row in messages, such as `entry`.
+        what: noun for a row in messages, such as `entry`.
 
-    Raises OptionError if `where` is not a valid expression, or uses a key that no row has.
+    Raises OptionError if `where` is not a valid expression, or uses an unknown key.
     """
     terms: list[tuple[str, str, Any]] = []
     for part in re.split(r"\s+and\s+", where):
@@ -36,7 +36,7 @@ def matching(rows: Sequence[dict[str, Any]], where: str, *, what: str) -> list[d
         if match is None or not match[3] or re.search(r"\s(and|or)$", match[3]):
             raise OptionError(
                 f"where: {part!r} is not a comparison",
-                hint="write KEY=VALUE, with = != < <= > >= or ~ (contains), joined by 'and'",
+                hint="write KEY=VALUE with = != < <= > >= or ~ (contains), and join comparisons by 'and'",
             )
         terms.append((match[1], match[2], _value(match[3])))
     _check(terms, rows, what)
@@ -51,8 +51,8 @@ def _check(terms: Sequence[tuple[str, str, Any]], rows: Sequence[Mapping[str, An
             raise OptionError(message, hint=f"keys: {', '.join(known)}")
         types = {type(row[key]) for row in rows if row.get(key) is not None}
         if types and types <= {int, float} and isinstance(sought, str) and sign != "~":
-            hint = "write 90 % as 0.9; only `and` can join comparisons"
-            raise OptionError(f"where: {key} is a number (got {sought!r})", hint=hint)
+            hint = "write 90% as 0.9; comparisons can be joined only by `and`"
+            raise OptionError(f"where: {key} must be compared with a number (got {sought!r})", hint=hint)
 
 
 def _value(word: str) -> float | str:
