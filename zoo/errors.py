@@ -1,7 +1,7 @@
 """zoo's exceptions, in one small hierarchy, and its warning.
 
-Each error class defines the command's exit code; `kind` is its stable name in `--json` output; `hint` says
-what to do next.
+Each error class defines the command's exit code. `kind` is the stable name of the class in `--json` output,
+and `hint` suggests what to do next.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ class ZooError(Exception):
 
 
 class UnknownName(ZooError):
-    """No entry has this name."""
+    """The name of an entry is unknown."""
 
     kind = "unknown-name"
 
 
 class AmbiguousName(ZooError):
-    """Several plugins own this short name."""
+    """Several plugins provide an entry with this short name."""
 
     kind = "ambiguous-name"
 
@@ -55,7 +55,7 @@ class SpecError(ZooError):
 
 
 class MissingModule(SpecError):
-    """A target imports a package that is not installed, `module`."""
+    """A target imports a package, `module`, that is not installed."""
 
     def __init__(self, message: str, *, module: str) -> None:
         super().__init__(message)
@@ -63,20 +63,20 @@ class MissingModule(SpecError):
 
 
 class PluginError(ZooError):
-    """A plugin failed to load, and `--strict` makes that an error; or a plugin cannot be used."""
+    """A plugin failed to load while `--strict` was set, or a plugin cannot be used."""
 
     kind = "plugin"
 
 
 class OptionError(ZooError):
-    """An option of a command, a recipe, a model or a dataset is unknown or has a wrong value."""
+    """An option of a command, a recipe, a model or a dataset is unknown or has an invalid value."""
 
     kind = "option"
     exit_code = 2
 
 
 class CatalogError(ZooError):
-    """A `registry.toml` cannot be read, or is invalid."""
+    """A `registry.toml` file cannot be read, or is invalid."""
 
     kind = "catalog"
 
@@ -106,12 +106,12 @@ class RunError(ZooError):
 
 
 class Lost(RunError):
-    """Another process of the run has ended (and reports why), or has not responded for `waited` seconds."""
+    """Another process has ended (and reports the reason), or has not responded for `waited` seconds."""
 
     kind = "lost"
 
     def __init__(self, *, waited: float = 0) -> None:
-        did = f"has not answered for {waited:,.0f} seconds" if waited else "has ended, or cannot be reached"
+        did = f"has not responded for {waited:,.0f} seconds" if waited else "has ended or cannot be reached"
         super().__init__(f"another process of this run {did}")
         self.waited = waited
 
@@ -124,9 +124,9 @@ class Diverged(ZooError):
 
 
 class Interrupted(ZooError):
-    """Training was stopped by a signal, after saving.
+    """A signal stopped training after the run was saved.
 
-    The exit code is 128 plus the signal's number, as in shells.
+    As in shells, the exit code is 128 plus the signal number.
     """
 
     kind = "interrupted"
@@ -137,7 +137,7 @@ class Interrupted(ZooError):
 
 
 def told(kind: str, message: str, hint: str | None) -> ZooError:
-    """Return the error that another process reports, by the name of its class; by default a RunError."""
+    """Return an error that another process reports, by its class name; unknown classes become RunError."""
     class_: type[ZooError] = globals().get(kind, RunError)
     error = class_.__new__(class_)
     ZooError.__init__(error, message, hint=hint)
@@ -159,16 +159,16 @@ def warn(message: str) -> None:
 
 
 def shortened(message: str) -> str:
-    """Return a message as one line; the middle of a long message is left out."""
+    """Return a message as one line, and omit the middle of a long message."""
     message = printable(" ".join(message.split("\n")))
     return message if len(message) <= 1_500 else f"{message[:700]} ... {message[-700:]}"
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    """Escape all characters that a terminal would interpret or could not show.
+    """Escape all characters that a terminal would interpret or cannot display.
 
-    These are control characters, marks that reverse the direction of text, zero-width and unassigned
-    characters, and halves of surrogate pairs.
+    These are control characters, marks that reverse the text direction, zero-width and unassigned characters,
+    and unpaired surrogates.
 
     Args:
         keep: characters not to escape, such as a newline.
@@ -193,7 +193,7 @@ def first_line(error: BaseException) -> str:
 
 
 def cause(error: BaseException) -> str:
-    """Return an error's class and the first line of its message, printable."""
+    """Return an error's class and the first line of its message, with unprintable characters escaped."""
     first = printable(first_line(error))
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
@@ -201,8 +201,8 @@ def cause(error: BaseException) -> str:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `"; did you mean 'x'?"` for the nearest known name, or an empty string.
 
-    Among equally near names, it prefers one with the same beginning. A name without a plugin is not compared
-    with the full names of entries.
+    Among equally close names, names with the same first letters are preferred. A name without a plugin prefix
+    is not compared with the full names of entries.
     """
     import difflib  # only for a wrong name
 

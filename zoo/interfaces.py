@@ -1,25 +1,26 @@
-"""Interfaces of the code behind specs: base classes, the signature of an architecture, optional abilities.
+"""Interfaces of the code that specs refer to: base classes, architecture signatures, optional protocols.
 
-An architecture is the callable that a spec's `target` names; its arguments are keyword-only, the task's dims
-first::
+An architecture is the callable that a spec's `target` names; its arguments are keyword-only and begin with
+the task's dims::
 
     class ResNet(nn.Module):
         def __init__(self, *, in_channels: int, image_size: int, num_classes: int, depth: int = 20): ...
 
 - classification, multi-label: `model(images (B, C, H, W)) -> logits (B, K)`
-- language modeling: `model(tokens (T, B), state=None) -> (logits (T, B, V), state)`, where the state None
-  stands for zeros. The state is passed in and returned, never kept on the module; the loop detaches it. In
-  training mode a model may return a third value, a scalar penalty that is added to the loss.
+- language modeling: `model(tokens (T, B), state=None) -> (logits (T, B, V), state)`, where a state of None
+  means zeros. The state is passed in and returned, never stored in the module; the training loop detaches it.
+  In training mode a model may return a third value, a scalar penalty that is added to the loss.
 
-A language model that reads any number of tokens remembers them in its state. A model with a limit, such as a
-Transformer with learned positions, declares it as `ArchitectureSpec.context_length`. After `state=None` it is
-never given more tokens than that, in one call or several. Its state may be None, in which case it is given
-the last tokens again; or a cache of keys and values, which is passed back until it is full. In both cases,
-the model does not need to crop.
+A language model that can read any number of tokens represents the tokens in its state. A model that can read
+only a limited number of tokens, such as a Transformer with learned positions, declares this limit as
+`ArchitectureSpec.context_length`. After `state=None`, zoo never passes it more tokens than the limit, in one
+call or in several. If such a model returns None as its state, zoo passes the last tokens again. If it returns
+a cache of keys and values, zoo passes the cache back until the cache is full. In both cases, the model does
+not need to crop its input.
 
 The optional abilities of a model, a split or a task are Protocols: `LoadsPretrained`, `FitsInputs`;
-`HasBoxes`, `HasFiles`, `ReadsBatches`; `CarriesState`, `HasViews`. The part of a task that needs no torch is
-its `zoo.processors.Processor`.
+`HasBoxes`, `HasFiles`, `ReadsBatches`; `CarriesState`, `HasViews`. The part of a task that does not need
+torch is its `zoo.processors.Processor`.
 """
 
 from __future__ import annotations
@@ -77,11 +78,11 @@ Box = tuple[int, int, int, int]
 
 
 class Dataset(ABC):
-    """Data, with everything needed to feed it to a model and evaluate the model.
+    """A dataset, with everything needed to train and evaluate a model on it.
 
-    The callable that a DatasetSpec's target names returns one. Its options are keyword-only and JSON-able. An
-    option called `root` is the folder of the data, and does not change its content. A card can set only
-    switches, choices, bounded numbers and `DatasetSpec.card_options`.
+    The target of a DatasetSpec names a callable that returns a Dataset. Its options are keyword-only and
+    JSON-serializable. An option called `root` is the folder that contains the data, and does not affect its
+    content. A card can set only switches, choices, bounded numbers and `DatasetSpec.card_options`.
     """
 
     @property
@@ -92,28 +93,29 @@ class Dataset(ABC):
     @property
     @abstractmethod
     def preprocess(self) -> Mapping[str, Any]:
-        """JSON data that suffices to prepare new inputs.
+        """JSON data with everything needed to prepare new inputs.
 
         - classification, multi-label: `size`, `mean` and `std` (one per channel), `classes`.
         - language modeling: `tokens` ("char" or "word", as `zoo.tokenize` splits text), `lower`, `vocabulary`
-          (number 0 is `<unk>`), `specials` (how many tokens at its start are not text); and if True,
-          `newline_eos` (a newline is the special token `<eos>`) and `backwards` (each split is reversed).
+          (token 0 is `<unk>`), `specials` (the number of tokens at its start that are not text); and, only if
+          True, `newline_eos` (a newline is the special token `<eos>`) and `backwards` (each split is
+          reversed).
         - other tasks: see their documentation.
         """
 
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """sha256 of the data as used."""
+        """SHA-256 hash of the data as it is used."""
 
     @abstractmethod
     def split(self, name: Split) -> Any:
         """Return one split, which may be empty.
 
         - classification: a map-style dataset of (uint8 image (C, H, W), label), which torch's `DataLoader`
-          reads too. It may be a `HasBoxes`, a `HasFiles` or a `ReadsBatches`.
-        - multi-label: the same with labels (K,), uint8: 1 for each class that the image belongs to; it may be
-          a `HasBoxes`, a `HasFiles` or a `ReadsBatches`.
+          can also read. It can implement `HasBoxes`, `HasFiles` and `ReadsBatches`.
+        - multi-label: the same, but with labels (K,), uint8, which are 1 for each class that the image
+          belongs to. It can implement the same protocols.
         - language modeling: a 1-D integer token tensor, possibly memory-mapped.
         - other tasks: a map-style dataset of (input, target).
         """
@@ -121,11 +123,11 @@ class Dataset(ABC):
 
 @runtime_checkable
 class HasBoxes(Protocol):
-    """A split with bounding boxes of objects, against which analyzers' heat maps are scored."""
+    """A split with bounding boxes of objects, which are used to score analyzers' heat maps."""
 
     @property
     def boxes(self) -> Sequence[Mapping[int, Sequence[Box]]]:
-        """For each image, the boxes of its objects by class number."""
+        """For each image, the bounding boxes of its objects, by class number."""
         ...
 
 
@@ -141,7 +143,7 @@ class HasFiles(Protocol):
 
 @runtime_checkable
 class ReadsBatches(Protocol):
-    """A split that reads a batch of images faster than single images."""
+    """A split that can read a batch of images faster than one image at a time."""
 
     def read_batch(self, indices: Sequence[int], /) -> tuple[Tensor, Tensor]:
         """Return the images (B, C, H, W), uint8, and the labels (B,) or (B, K) of some indices, in order."""
@@ -154,11 +156,12 @@ class LoadsPretrained(Protocol):
 
     Users choose them with the architecture's option `pretrained` (`--model pretrained=NAME`), which is
     `"none"` by default. The spec declares each name in `ArchitectureSpec.pretrained`, with the mean and
-    standard deviation used to normalize images in training and, through the card, afterwards.
+    standard deviation used to normalize images. The card stores these values, so that they are also used
+    after training.
     """
 
     def load_pretrained(self) -> Mapping[str, str] | None:
-        """Load the weights. Called once, before a training that does not start from other weights.
+        """Load the weights. Called once before training, unless training starts from other weights.
 
         Returns:
             `{"architecture", "dataset", "sha256"}` of the weights, for the card; None or an empty mapping if
@@ -169,33 +172,33 @@ class LoadsPretrained(Protocol):
 
 @runtime_checkable
 class FitsInputs(Protocol):
-    """A model with initial weights that depend on the data, such as a whitening layer."""
+    """A model with initial weights that depend on the data, such as the weights of a whitening layer."""
 
     def fit_inputs(self, inputs: Tensor) -> None:
-        """Initialize from training inputs.
+        """Initialize the model from training inputs.
 
-        Called once, before a training that does not start from other weights.
+        Called once before training, unless training starts from other weights.
 
         Args:
-            inputs: up to 500 images (B, C, H, W), or tokens (T, B), as the model sees them.
+            inputs: up to 500 images (B, C, H, W), or tokens (T, B), in the form that the model receives.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One step's worth of data, on the device and ready for the model.
+    """The data for one step, on the device and ready for the model.
 
     Attributes:
         inputs: images (B, C, H, W) or other numbers (B, ...); or tokens (T, B).
-        targets: labels (B,); or probabilities (B, K), if labels are blended or an image may have several; or
-            the targets of another task, (B, ...); or the tokens (T, B) to predict, (1, B) if only the last
-            position predicts.
-        index: position in the epoch, from 0.
+        targets: labels (B,); probabilities (B, K), for blended labels or several labels per image; targets of
+            other tasks, (B, ...); or the tokens to predict, (T, B), or (1, B) if only the last position makes
+            a prediction.
+        index: position in the epoch, starting at 0.
         total: number of batches in this epoch.
-        seed: seed of this step's randomness (dropout).
+        seed: random seed for this step (dropout).
         fresh: whether the hidden state is reset to zeros.
-        share: fraction of the whole batch, if several processes divide it.
+        share: fraction of the whole batch that this process holds, when several processes share it.
     """
 
     inputs: Tensor
@@ -218,10 +221,10 @@ class Step:
 
     Attributes:
         loss: mean over the batch, plus the model's penalty, for `backward()`.
-        sums: sums over the items of the batch, such as `loss` and `correct`, which are divided only once, by
-            the total count. They may be tensors of any shape, such as a count for each class.
+        sums: sums over the items of the batch, such as `loss` and `correct`. They are divided by the total
+            count only once. They may be tensors of any shape, such as a count for each class.
         state: hidden state for the next batch; the loop detaches it.
-        penalty: the model's penalty, which is part of `loss`, detached.
+        penalty: the model's detached penalty, which is part of `loss`.
     """
 
     loss: Tensor
@@ -232,7 +235,7 @@ class Step:
 
 
 class Task(ABC):
-    """Turns data into batches, a loss and metrics: all that the training loop knows about a task.
+    """Turns data into batches, a loss and metrics. The training loop uses tasks only through this interface.
 
     Optional abilities are Protocols: `CarriesState`, `HasViews`.
 
@@ -240,7 +243,7 @@ class Task(ABC):
         spec: the spec that its plugin registers.
 
     Attributes:
-        processor: the part of the task that needs no torch.
+        processor: the part of the task that does not need torch.
     """
 
     def __init__(self, spec: TaskSpec) -> None:
@@ -249,18 +252,19 @@ class Task(ABC):
 
     @property
     def name(self) -> str:
-        """Its name in specs and cards."""
+        """The task's name in specs and cards."""
         return self.spec.name
 
     @abstractmethod
     def example(self, dims: Mapping[str, int]) -> Tensor:
-        """Return one generated input, to measure the cost of a forward pass."""
+        """Return one generated input, for measuring the cost of a forward pass."""
 
     def prepare(self, items: Tensor, preprocess: Mapping[str, Any]) -> Tensor:
-        """Prepare the inputs of items (B, ...) for the model, such as by normalizing them.
+        """Prepare the inputs of items (B, ...) for the model, for example by normalizing them.
 
-        The default does nothing. `batches_of` does the same to the inputs of a split, and an exported model
-        includes it. Tokens, which models of a `CarriesState` task read, are not prepared.
+        The default returns the inputs unchanged. `batches_of` prepares the inputs of a split in the same way,
+        and an exported model includes this step. Models for a `CarriesState` task read tokens, which are not
+        prepared.
 
         Args:
             preprocess: as in `Dataset.preprocess`.
@@ -269,21 +273,22 @@ class Task(ABC):
 
     @abstractmethod
     def feed(self, dataset: Dataset, card: Card) -> Dataset:
-        """Adapt a dataset to the model of a card.
+        """Adapt a dataset to the model that a card describes.
 
-        A model knows one vocabulary, one normalization and one order of classes: those it was trained with.
+        A model works only with the vocabulary, the normalization and the class order that it was trained
+        with.
 
         Raises DataError if the data is not compatible with the model.
         """
 
     def reading(self, card: Card, dataset: Dataset) -> dict[str, Any]:
-        """Return the options with which `dataset` must be opened to suit the model."""
+        """Return the options that `dataset` must be opened with to be compatible with the model."""
         return {}
 
     def data_options(self, card: Card) -> dict[str, Any]:
-        """Return the options with which a different dataset is opened to fine-tune the model of a card.
+        """Return the options for opening a different dataset to fine-tune the model that a card describes.
 
-        They apply if a dataset has an option of that name that the user does not set.
+        An option applies only if the dataset has an option of that name and the user does not set it.
         """
         return {}
 
@@ -300,15 +305,15 @@ class Task(ABC):
         world_size: int = 1,
         device: str = "cpu",
     ) -> Iterator[Batch]:
-        """Yield an epoch's batches, starting from number `start`: a pure function of the arguments.
+        """Yield an epoch's batches from number `start` on. The batches depend only on the arguments.
 
         Args:
-            rank: the process, out of `world_size`, for which to yield its part of each batch; see
-                `zoo.plugin.part_of`. Together, the parts are the batch of a single process.
+            rank: number of the process, out of `world_size`, whose part of each batch to yield; see
+                `zoo.plugin.part_of`. Together, the parts of all processes form the batch of a single process.
         """
 
     def within(self, config: TrainConfig, context: int) -> dict[str, Any]:
-        """Return changes to training options that keep batches within `context` tokens."""
+        """Return changes to training options that limit batches to `context` tokens."""
         return {}
 
     @abstractmethod
@@ -333,12 +338,12 @@ class Task(ABC):
         """Run the model on a batch.
 
         Args:
-            config: training configuration; None for an evaluation, without refinements such as label
+            config: training configuration; None for an evaluation, which omits refinements such as label
                 smoothing.
         """
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Return the probabilities of the classes from logits (B, K, ...): by default their softmax."""
+        """Return the class probabilities for logits (B, K, ...); by default, the softmax of the logits."""
         return logits.softmax(1)
 
     def counts(self, dataset: Dataset, split: Split) -> dict[str, int]:
@@ -346,7 +351,7 @@ class Task(ABC):
         return {self.processor.unit(dataset.preprocess): len(dataset.split(split))}
 
     def class_counts(self, dataset: Dataset, split: Split) -> dict[str, int]:
-        """Return the number of items of each class in a split; empty without classes, or if that is slow."""
+        """Return the number of items in a split by class; empty without classes, or if counting is slow."""
         return {}
 
     @abstractmethod
@@ -362,9 +367,9 @@ class Task(ABC):
         """
 
     def details(self, sums: Mapping[str, Tensor], preprocess: Mapping[str, Any]) -> dict[str, Any]:
-        """Turn sums over a whole split into results beyond single numbers, as JSON data.
+        """Turn sums over a whole split into results other than single numbers, as JSON data.
 
-        They cannot replace zoo's own keys, such as `split`.
+        Their keys cannot replace zoo's own keys, such as `split`.
         """
         return {}
 
@@ -373,12 +378,12 @@ class Task(ABC):
 class CarriesState(Protocol):
     """A task on sequences, with models that carry a hidden state from batch to batch.
 
-    Its batches are time first, (T, B), and its models are called with a state and return one:
+    Its batches are time-first, (T, B). Its models accept a state and return the next state:
     `model(inputs, state) -> (outputs, state)`.
     """
 
     def lane_batches(self, items: Any, *, lanes: int, steps: int, device: str = "cpu") -> Iterator[Batch]:
-        """Yield a sequence like `Task.batches_of`, in `lanes` parallel streams, `steps` tokens at a time."""
+        """Yield batches with `steps` tokens from each of `lanes` parallel streams of a sequence."""
         ...
 
 
@@ -392,7 +397,7 @@ class HasViews(Protocol):
 
 
 def make_task(registry: Registry, name: str) -> Task:
-    """Return the task of this name. Raises UnknownName."""
+    """Return the task with this name. Raises UnknownName."""
     spec = registry.task(name)
     return spec.load()(spec)
 
@@ -402,13 +407,14 @@ class Exportable:
     """A model ready for export: tensors in, tensors out.
 
     Attributes:
-        module: accepts the tensors of `inputs` as positional arguments, and returns a tuple of the outputs of
-            `signature`, in order. It is on the CPU, in fp32 and in evaluation mode.
-        inputs: an example of each input of `signature` by name, with a batch of 2.
+        module: module that accepts the tensors of `inputs` as positional arguments, and returns a tuple of
+            the outputs of `signature`, in order. It is on the CPU, in fp32 and in evaluation mode.
+        inputs: an example of each input in `signature`, by name, with a batch size of 2.
         signature: the inputs and outputs; the file must accept any batch size.
-        metadata: strings by key to store in the file.
-        trace: returns the program that `torch.export` makes of `module`, which accepts any batch size and
-            contains no path from this machine. It raises torch's error for a model that cannot be traced.
+        metadata: strings to store in the file, by key.
+        trace: function that returns the program that `torch.export` creates from `module`. The program
+            accepts any batch size and does not contain paths from this machine. The function raises torch's
+            error if the model cannot be traced.
     """
 
     module: nn.Module
@@ -419,29 +425,33 @@ class Exportable:
 
 
 class Exporter(ABC):
-    """Writes models in one format. The callable that an ExporterSpec's target names returns one."""
+    """Writes models in one format.
+
+    The target of an ExporterSpec names a callable that returns an Exporter.
+    """
 
     @abstractmethod
     def write(self, model: Exportable) -> bytes:
-        """Return the content of a file.
+        """Return the content of the exported file.
 
-        Equal models must produce equal bytes, which must not contain any path from this machine. The model
-        must not change. An exception means that the model cannot be exported; the first line of its message
-        gives the reason.
+        Equal models must produce equal bytes, which must not contain any path from this machine. This method
+        must not change the model. An exception means that the model cannot be exported; the first line of its
+        message gives the reason.
         """
 
     def start(self, content: bytes, signature: Signature, threads: int) -> Program:
-        """Return the program in a file's content, which `write` returned, to run on a number of threads.
+        """Return the program in `content`, which `write` returned, ready to run on some threads.
 
-        It maps arrays by name to arrays by name, as in the signature. It is called in a new process that has
-        only the content. A format with a reader is run by the reader and does not need `start`.
+        The program maps input arrays by name to output arrays by name, as in the signature. zoo calls `start`
+        in a new process that has access only to the content. If the format has a reader, the reader runs the
+        program, and `start` is not needed.
         """
-        raise NotImplementedError("a format without a reader needs Exporter.start")
+        raise NotImplementedError("a format without a reader must implement Exporter.start")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """A split of the model's data that an analyzer compares its inputs with.
+    """A split of the model's data, with which an analyzer compares its inputs.
 
     Attributes:
         batches: the batches of `Task.eval_batches`, which can be iterated more than once.
@@ -456,16 +466,17 @@ class Reference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What an analyzer needs to know about the model and the request.
+    """Information for an analyzer about the model and the request.
 
     Attributes:
-        landmarks: paths of submodules by landmark, including all that the analyzer's spec `needs`.
+        landmarks: paths of submodules by landmark, including all landmarks in the `needs` of the analyzer's
+            spec.
         preprocess: as in `Dataset.preprocess`, with the names of the classes or the vocabulary.
         classes: the classes to explain for every image, each a number, `predicted` or `true`.
-        title: the model and its inputs, for the titles of figures.
-        names: the name of each input, in order, such as a file or `test-00005`; empty for a text.
-        reference: the split that the analyzer's spec names; None if it does not name one.
-        context: maximum number of tokens that the model reads from an empty state; 0 for no limit.
+        title: description of the model and its inputs, for figure titles.
+        names: the name of each input, in order, such as a file or `test-00005`; empty for text.
+        reference: the split that the analyzer's spec requests; None without a request.
+        context: maximum number of tokens that the model can read after an empty state; 0 for no limit.
     """
 
     task: str
@@ -482,8 +493,8 @@ class Subject:
 
         Args:
             logits: (B, classes)
-            labels: (B,), -1 if unknown; or (B, classes), above 0 for each label of an image. `true` is the
-                most likely of several labels, and the prediction for an image without labels.
+            labels: (B,), -1 if unknown; or (B, classes), above 0 for each label of an image. The class `true`
+                is the most likely label if an image has several, and the prediction if it has none.
         """
         predicted = logits.argmax(1)
         if labels.ndim == 2:
@@ -507,7 +518,8 @@ class Analysis:
         logits: (N, classes), if they were computed; otherwise zoo runs the model itself.
         tables: rows of JSON data, by table name.
         figures: functions that return the bytes of an image or a page, by file name, such as `confusion.png`.
-        details: JSON data on the computation, such as the layer used. They cannot replace zoo's own keys.
+        details: JSON data about the computation, such as the layer used; its keys cannot replace zoo's own
+            keys.
         text: text for a terminal, with ANSI colors.
     """
 
@@ -522,16 +534,17 @@ class Analysis:
 
 
 class Analyzer(ABC):
-    """Looks inside a model, and leaves parameters, gradients, modes, hooks and random state unchanged.
+    """Looks inside a model without changing its parameters, gradients, modes, hooks or the random state.
 
-    The callable that an AnalyzerSpec's target names returns one. Its options are keyword-only and JSON-able.
-    `untouched` in `zoo.plugin` leaves the model unchanged, and `zoo.files.style` has the style of figures.
+    The target of an AnalyzerSpec names a callable that returns an Analyzer. Its options are keyword-only and
+    JSON-serializable. Use `untouched` in `zoo.plugin` to leave the model unchanged, and `zoo.files.style` to
+    style figures.
     """
 
     @abstractmethod
     def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
-        """Run `model` on some batches, which may be iterated more than once, and return the result.
+        """Run `model` on batches, which can be iterated more than once, and return the result.
 
-        Batches are as in `Task.eval_batches`: images as the model sees them, with labels, -1 if unknown; or
-        tokens and the tokens that follow, with a state carried from batch to batch.
+        Batches are as in `Task.eval_batches`: preprocessed images with labels (-1 if unknown); or tokens with
+        the tokens that follow them, and a state that is carried from batch to batch.
         """

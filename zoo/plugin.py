@@ -1,8 +1,8 @@
-"""Helpers for plugin authors, besides `zoo`, `zoo.interfaces` and `zoo.testing`.
+"""Helpers for plugin authors, in addition to `zoo`, `zoo.interfaces` and `zoo.testing`.
 
-They are in one flat module, so that no other module of zoo is part of the plugin API; commands use
-`zoo.cli.kit` as well. A name is imported when it is first used, so that a processor, which runs without
-torch, can use this module.
+They are in one flat module, so that zoo's other modules are not part of the plugin API. Commands can also use
+`zoo.cli.kit`. Each name is imported when it is first used, so that a processor, which runs without torch, can
+use this module.
 """
 
 from __future__ import annotations

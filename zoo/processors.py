@@ -1,6 +1,6 @@
-"""The part of a task that needs no torch: it reads the user's own inputs and describes a model's predictions.
+"""The part of a task that does not need torch: it reads inputs and describes a model's predictions.
 
-The callable behind `TaskSpec.processor` returns a Processor. An exported model needs only this part, so
+The callable that `TaskSpec.processor` names returns a Processor. An exported model needs only this part, so
 neither this module nor a processor's module imports torch: inputs and outputs are NumPy arrays. Optional
 abilities of a processor are Protocols: `TakesItems`, `ReadsInputs`, `Predicts`, `Scores`, and
 `zoo.data.vocabulary.WritesText`.
@@ -56,15 +56,17 @@ class InputReader:
     """Reads the user's own inputs for a model, one by one.
 
     Attributes:
-        read: reads the path of a file, or an object in memory, and returns an item as in a split, with arrays
-            in place of tensors and -1 instead of a target. Several threads call it. It raises DataError for
-            an input that is missing or damaged, and OptionError for an object of an unsupported type.
+        read: function that reads a file (given its path) or an object in memory. It returns an item as in a
+            split, with arrays instead of tensors and -1 instead of a target. Several threads can call it at
+            once. It raises DataError for an input that is missing or damaged, and OptionError for an object
+            of an unsupported type.
         what: name of the inputs, such as `images`.
-        suffixes: lower-case suffixes of the files to read in a folder; empty for all files.
-        strings: whether a string is an input itself, rather than the path of one.
-        notice: notice to users on how each input is read; may be empty.
-        refuse: returns the reason why a file that the user names has the wrong type, such as a text file
-            among images; empty if it may be read. It is called for each named file before any is read.
+        suffixes: lowercase suffixes of the files to read in a folder; empty for all files.
+        strings: whether a string is an input itself, instead of the path of an input.
+        notice: notice to print about how inputs are read; can be empty.
+        refuse: function that returns the reason why a named file has the wrong type, such as a text file
+            among images, or an empty string if the file can be read. It is called for all named files before
+            the first file is read.
     """
 
     read: Callable[[Any], Any]
@@ -80,12 +82,12 @@ class Prediction:
     """A model's predictions for one input.
 
     Attributes:
-        rows: dicts of JSON data with the same keys, such as `{"class": "cat", "probability": 0.9}`, the most
-            likely first; shares and probabilities are between 0 and 1.
-        confidence: the probability of the first prediction, if a model chooses one; otherwise None.
-        values: all predicted numbers, such as the probability of every class, (K,); None if an input has no
-            such row of numbers.
-        images: functions that return a PNG, such as a mask, by the image's name.
+        rows: dicts of JSON data with the same keys, such as `{"class": "cat", "probability": 0.9}`, with the
+            most likely first; shares and probabilities are between 0 and 1.
+        confidence: the probability of the first prediction, if the model selects one; otherwise None.
+        values: all predicted numbers, such as the probability of every class, (K,); None if the output for an
+            input is not a row of numbers.
+        images: functions that return a PNG image, such as a mask, by image name.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -96,10 +98,10 @@ class Prediction:
 
 @runtime_checkable
 class TakesItems(Protocol):
-    """A processor for models that read items of one shape, so that they can be exported."""
+    """A processor for models that can be exported because all items have the same shape."""
 
     def item(self, dims: Mapping[str, int]) -> NDArray[Any]:
-        """Return the input of one generated item of a split, such as an image, uint8 (C, H, W)."""
+        """Return one generated input, such as a uint8 image (C, H, W)."""
         ...
 
 
@@ -108,7 +110,7 @@ class ReadsInputs(Protocol):
     """A processor for models that read the user's own inputs, one by one."""
 
     def input_reader(self, card: Card) -> InputReader:
-        """Return the reader of inputs for the model of a card."""
+        """Return the input reader for the model that a card describes."""
         ...
 
 
@@ -124,15 +126,15 @@ class Predicts(ReadsInputs, Protocol):
         Args:
             outputs: the model's outputs for the batch, such as logits (B, K), float32.
             preprocess: as in `Dataset.preprocess`.
-            top: maximum number of predictions for each input, at least 1; None for the default. Set only if
-                the task's spec names `labels`.
+            top: maximum number of predictions for each input, at least 1; None for the default. zoo sets it
+                only if the task's spec declares `labels`.
         """
         ...
 
 
 @runtime_checkable
 class Scores(ReadsInputs, Protocol):
-    """A processor for models that carry a state through a sequence, and score it by the task's metrics."""
+    """A processor for models that carry a state through a sequence, and score it with the task's metrics."""
 
     def score(
         self, outputs: Iterable[NDArray[Any]], tokens: NDArray[Any], preprocess: Mapping[str, Any]
@@ -149,6 +151,6 @@ class Scores(ReadsInputs, Protocol):
 
 
 def make_processor(registry: Registry, name: str) -> Processor:
-    """Return the processor of the task of this name. Raises UnknownName."""
+    """Return the processor of the task with this name. Raises UnknownName."""
     spec = registry.task(name)
     return spec.load_processor()(spec)

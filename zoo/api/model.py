@@ -106,9 +106,7 @@ class Model:
         """The vocabulary. Raises WeightsError if the model is not a language model."""
         if not isinstance(self._processor, WritesText):
             hint = f"use `zoo predict {shlex.quote(self.name)} INPUT` or model.predict(INPUT)"
-            raise WeightsError(
-                f"{self.name} is not a language model; its task is {self.card.task}", hint=hint
-            )
+            raise WeightsError(f"{self.name} is not a language model (task: {self.card.task})", hint=hint)
         return self._processor.vocabulary(self.card.preprocess)
 
     @checked

@@ -1,7 +1,8 @@
-"""The `zoo` command: a group that imports a command only when it runs or shows its help.
+"""The `zoo` command: a group that imports each subcommand only when it runs or shows its help.
 
-A command parses, calls one function and prints. All errors are reported here: one sentence, a hint, and the
-exit code from `zoo.errors`; with `--json`, as a document on stdout.
+Each command parses its arguments, calls one function and prints the result. This module reports all errors:
+one sentence, a hint, and the exit code from `zoo.errors`. With `--json`, it prints the error as a JSON
+document on stdout.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "list": "List architectures, datasets, analyzers, recipes and weights.",
     "show": "Show the details of an entry, recipe or published model.",
-    "plugins": "List plugins, whether they loaded, and what they provide.",
+    "plugins": "List plugins, their status, and what they provide.",
     "train": "Train a recipe, or an architecture on a dataset.",
     "resume": "Continue a stopped run.",
     "eval": "Evaluate a trained model on a split of its data.",
@@ -53,7 +54,7 @@ COMMANDS = {
     "analyze": "Look inside a trained model: heat maps, confusions, activations.",
     "inspect": "Show the card of a weights file.",
     "cache": "List or delete cached data.",
-    "completion": "Print a shell script that completes names and options with TAB.",
+    "completion": "Print a shell script for TAB completion of names and options.",
     "check": "Check a plugin against the plugin contract.",
 }
 
@@ -63,12 +64,12 @@ _OPENMP = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 # Kinds of errors that several processes of a training have alike, so that the first one prints them
 _SHARED = ("ambiguous-name", "diverged", "interrupted", "lost", "option", "unknown-name", "usage")
 _INSTALL = (
-    "`pip install -e .` in a clone of zoo installs all that zoo needs; zoo-runtime only runs exported files"
+    "`pip install -e .` in a clone of zoo installs all dependencies; zoo-runtime only runs exported files"
 )
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are `zoo.cli.<name>.command`, or come from plugins."""
+    """A group of the commands `zoo.cli.<name>.command` and the commands of plugins."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*COMMANDS, *_session(ctx).commands()]
@@ -84,7 +85,7 @@ class LazyGroup(click.Group):
             raise UnknownCommand(cmd_name, ctx) from None
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Return the commands and options that start with the partial word. No command is imported."""
+        """Return the commands and options that start with the partial word, without importing commands."""
         from click.shell_completion import CompletionItem
 
         commands = {**COMMANDS, **_session(ctx).commands()}
@@ -101,7 +102,7 @@ class LazyGroup(click.Group):
 
 
 def _session(ctx: click.Context) -> Session:
-    """Return the session that commands share; --strict is already parsed, but the group has not run yet."""
+    """Return the session that commands share. --strict is already parsed, but the group has not run yet."""
     session = ctx.ensure_object(Session)
     session.strict = bool(ctx.params.get("strict"))
     return session
@@ -118,7 +119,7 @@ def _session(ctx: click.Context) -> Session:
 @pass_session
 @click.pass_context
 def cli(ctx: click.Context, session: Session, strict: bool, verify: bool) -> None:
-    """A zoo of small PyTorch models: list, train, evaluate, sample and look inside them."""
+    """Train, evaluate, sample and look inside small PyTorch models."""
     session.strict = strict
     if verify and not os.environ.get("ZOO_VERIFY"):
         os.environ["ZOO_VERIFY"] = "1"  # for the processes that it starts, too
@@ -126,11 +127,11 @@ def cli(ctx: click.Context, session: Session, strict: bool, verify: bool) -> Non
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM as an exception, so that writers clean up as they do after Ctrl-C."""
+    """An exception raised on SIGTERM, so that writers clean up as they do after Ctrl-C."""
 
 
 class _Stops:
-    """Handlers for Ctrl-C and SIGTERM: they interrupt the command at most twice, and never after it ends."""
+    """Handlers for Ctrl-C and SIGTERM, which interrupt a command at most twice and never after it ends."""
 
     def __init__(self) -> None:
         self.over = False
@@ -191,9 +192,9 @@ def _open_closed_streams() -> None:
 
 
 def _ignore_matplotlibrc() -> None:
-    """Import matplotlib from a different folder if the current one has a matplotlibrc, which would be read.
+    """Import matplotlib from a different working folder if the current folder contains a matplotlibrc file.
 
-    Some versions run code in that file, and if it is a pipe, opening it would block.
+    matplotlib would read this file. Some versions run code in it, and opening it would block if it is a pipe.
     """
     if os.path.lexists("matplotlibrc"):
         with contextlib.suppress(ImportError), contextlib.chdir(os.sep):
@@ -232,7 +233,7 @@ def _print_error(error: ZooError, *, known: bool = False) -> None:
 def _carry_out(session: Session, arguments: Sequence[str]) -> ZooError | int:
     """Run the command line; return its exit code, or the error that ended it.
 
-    It raises only a second KeyboardInterrupt.
+    The only exception that it raises is a second KeyboardInterrupt.
     """
     rest = arguments
     try:
@@ -269,13 +270,13 @@ def _invoke(session: Session, arguments: Sequence[str]) -> int:
 
 
 def _asks_for_json(arguments: Sequence[str]) -> bool:
-    """Return whether to print errors as JSON: whether `--json` comes before any `--`."""
+    """Return whether to print errors as JSON, that is, whether `--json` is given before any `--`."""
     options = itertools.takewhile(lambda word: word != "--", arguments)
     return any(word.partition("=")[0] == "--json" for word in options)
 
 
 def _as_ours(error: BaseException, arguments: Sequence[str], session: Session) -> ZooError:
-    """Return the message of an error."""
+    """Convert an exception to a ZooError."""
     if isinstance(error, ZooError):
         return error
     if isinstance(error, KeyboardInterrupt | click.Abort):
@@ -289,7 +290,7 @@ def _as_ours(error: BaseException, arguments: Sequence[str], session: Session) -
         return ZooError(error.format_message())
     running = session.running
     if isinstance(error, ModuleNotFoundError) and error.name:
-        missing = f"this requires {error.name.partition('.')[0]}, which is not installed"
+        missing = f"this command requires {error.name.partition('.')[0]}, which is not installed"
         return ZooError(missing, hint=how_to_install(running) if running else _INSTALL)
     notes = [advice([running.plugin])] if running else []
     notes += [*getattr(error, "__notes__", ()), "`zoo --debug ...` shows the traceback"]

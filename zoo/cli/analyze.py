@@ -41,7 +41,7 @@ def _indices(ctx: click.Context, param: click.Parameter, text: str | None) -> li
 @click.argument("weights", type=NameType("weights", runs=True, beside="analyzer"))
 @last_option
 @click.argument("inputs", metavar="[INPUT]...", nargs=-1, type=PathType())
-@click.option("--indices", callback=_indices, metavar="LIST", help="Items of the split: 0,5,9 or 0-99.")
+@click.option("--indices", callback=_indices, metavar="LIST", help="Indices of items: 0,5,9 or 0-99.")
 @options_of(Model.analyze, skip=["inputs", "indices"])
 @click.option("--out", type=PathType(), help="Output folder.  [default: runs/ANALYZER-WEIGHTS]")
 @click.option(
@@ -62,12 +62,14 @@ def command(
 ) -> None:
     """Look inside WEIGHTS (an id, a file or a run directory) with ANALYZER.
 
-    INPUT is an image of any size, a folder of images, or a pattern such as 'holiday/*.jpg'; with -, paths are
-    read from stdin. The model sees the central square of each image. For a language model, INPUT is one or
-    more text files, which are joined into one text; with -, text is read from stdin. Without INPUT, a split
-    of the model's data is analyzed. Images, arrays and manifest.json (which --json prints) are written to the
-    output folder, replacing unmodified files of an earlier analysis. If interrupted, it does not write any
-    file.
+    INPUT is an image of any size, a folder of images, or a pattern such as 'holiday/*.jpg'. If INPUT is -,
+    paths are read from stdin. The model receives the central square of each image. For a language model,
+    INPUT is one or more text files, which are joined into one text; if INPUT is -, text is read from stdin.
+    Without INPUT, a split of the model's data is analyzed.
+
+    Images, arrays and manifest.json (which --json prints) are written to the output folder. They replace
+    files from an earlier analysis, unless those files were modified. An interrupted analysis does not write
+    any files.
 
     \b
     zoo analyze cam runs/x cat.jpg --class cat --class dog
@@ -108,7 +110,7 @@ def _print(
     _print_rows([_about(item) for item in drawn])
     if rest := len(written["items"]) - len(drawn):
         more = f"and {rest:,} more in {MANIFEST} and maps.npy"
-        print_paragraph(f"{more}; to show and draw them too, set --draw above {draw}")
+        print_paragraph(f"{more}; to show and draw all of them, increase --draw (now {draw})")
         echo()
     scores = written["scores"].items()
     print_table([(name, figure(value, units.get(name, "")), reading.get(name, "")) for name, value in scores])
@@ -117,7 +119,7 @@ def _print(
 
 
 def _about(item: dict[str, Any]) -> dict[str, Any]:
-    """Return the printed row of a map; the class only if it is not the predicted one."""
+    """Return the row to print for a heat map, with its class only if it is not the predicted class."""
     predicted = _with_probability(item["predicted"], item["predicted_probability"])
     other = _with_probability(item["class"], item["probability"])
     about = {"input": item["input"], "true": item["true"], "predicted": predicted}
@@ -129,7 +131,7 @@ def _with_probability(name: str | None, probability: float) -> str | None:
 
 
 def _print_rows(rows: list[dict[str, Any]]) -> None:
-    """Print a table, without the columns that are empty in every row."""
+    """Print a table without the columns that are empty in every row."""
     columns = [column for column in (rows[0] if rows else ()) if any(row[column] is not None for row in rows)]
     if columns:
         cells = [[_cell(row[column], SHARES.get(column, "")) for column in columns] for row in rows]

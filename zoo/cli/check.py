@@ -1,4 +1,4 @@
-"""`zoo check`: the contract kit, run on a plugin."""
+"""`zoo check`: run the contract tests on a plugin."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ COLUMNS = ("ran", "skipped", "failed")
 
 @click.command()
 @click.argument("target", shell_complete=complete_target)
-@click.option(
-    "--thorough", is_flag=True, help="Also check that models export, and measure published metrics again."
-)
+@click.option("--thorough", is_flag=True, help="Also check exports, and measure published metrics again.")
 @click.option(
     "--report",
     type=PathType(),
@@ -34,12 +32,11 @@ COLUMNS = ("ran", "skipped", "failed")
 )
 @standard_options
 def command(session: Session, target: str, thorough: bool, report: Path | None, as_json: bool) -> int:
-    """Run the contract kit on TARGET: a plugin, a distribution, or the path of a one-file plugin.
+    """Run the contract tests on TARGET: a plugin, a distribution, or the path of a one-file plugin.
 
-    PLUGIN/PATTERN checks some of a plugin's entries, recipes and weights, such as acme/patchnet or
-    'acme/*-small'.
-
-    The exit code is 1 if a check fails or if a required check was skipped. Nothing is downloaded.
+    With PLUGIN/PATTERN, such as acme/patchnet or 'acme/*-small', only matching entries, recipes and weights
+    are checked. The exit code is 1 if a check fails or a required check is skipped. This command does not
+    download anything.
     """
     session.begin(f"checking {target}")
     if importlib.util.find_spec("torch") is None:  # or each entry would fail by itself

@@ -24,8 +24,7 @@ _PLAIN = re.compile(r"[\w@%+=:,./-]*")
 def complete(group: click.Group, instruction: str) -> int:
     """Print the completions that the shell requests with `_ZOO_COMPLETE`; return the exit code.
 
-    Words with characters that a terminal or a shell interprets, such as a maliciously named run, are not
-    offered.
+    Words with characters that a terminal or a shell interprets, such as malicious run names, are omitted.
     """
     shell, _, what = instruction.partition("_")
     if shell not in get_args(Shell) or what not in ("source", "complete"):
@@ -62,10 +61,10 @@ def _completer(group: click.Group, shell: str) -> ShellComplete:
 @quiet_option
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:
-    """Print the completion script for a SHELL: bash, zsh or fish.
+    """Print the completion script for SHELL, which is bash, zsh or fish.
 
-    TAB then completes commands, options, names, run directories and files. To enable it permanently, run the
-    line for your shell once and open a new terminal:
+    With this script, TAB completes commands, options, names, run directories and files. To enable completion
+    permanently, run the line for your shell once and open a new terminal:
 
     \b
     echo 'eval "$(zoo completion bash)"' >> ~/.bashrc

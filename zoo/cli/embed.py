@@ -1,4 +1,4 @@
-"""`zoo embed`: the features of images or texts."""
+"""`zoo embed`: compute features of images or texts."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -35,10 +35,10 @@ def command(
 ) -> int:
     """Compute a feature vector for each INPUT with WEIGHTS (an id, a file or a run directory).
 
-    INPUT is as in zoo predict: images, folders, patterns or text files; with -, input is read from stdin. A
-    .npy file has one row per input, and a .txt file beside it lists their names. A damaged file becomes a row
-    of NaN; the command fails only if no input can be read. To continue an interrupted .csv or .jsonl, run the
-    same command again.
+    INPUT is as in zoo predict: images, folders, patterns or text files. If INPUT is -, input is read from
+    stdin. A .npy file has one row per input, and a .txt file beside it lists the names of the inputs. A
+    damaged file produces a row of NaN; the command fails only if all inputs are unreadable. To continue an
+    interrupted .csv or .jsonl file, run the same command again.
 
     \b
     zoo embed cifar10-resnet20 holiday --out holiday.npy
@@ -59,7 +59,8 @@ def command(
 def _print(rows: Iterable[Mapping[str, Any]]) -> bool:
     """Print rows as they are computed, and return whether any input could not be read.
 
-    A row is a line of tab-separated cells; a terminal shows only as many features as fit on the line.
+    Each row is printed as a line of tab-separated cells. On a terminal, features that do not fit on the line
+    are omitted.
     """
     unread = False
     for row in rows:

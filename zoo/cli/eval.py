@@ -1,4 +1,4 @@
-"""`zoo eval`: measure a trained model on a split."""
+"""`zoo eval`: evaluate a trained model on a split."""
 
 from typing import Any
 
@@ -18,11 +18,11 @@ from zoo.console.tables import enumerated, print_paragraph
 @device_option
 @standard_options
 def command(session: Session, weights: str, device: str | None, as_json: bool, **settings: Any) -> None:
-    """Evaluate WEIGHTS (an id, a file or a run directory) once on every item of a split, in fp32.
+    """Evaluate WEIGHTS (an id, a file or a run directory) in fp32 on all items of a split.
 
     For a classifier, --json adds the accuracy of each class and the confusion matrix; for a multi-label
-    model, the average precision of each class. `zoo analyze dynamic-evaluation WEIGHTS` evaluates a language
-    model that keeps learning from the text.
+    model, it adds the average precision of each class. To evaluate a language model that keeps learning from
+    the text, use `zoo analyze dynamic-evaluation WEIGHTS`.
     """
     session.begin(f"evaluating {weights}")
     model = session.load(weights, device=device)
@@ -36,10 +36,10 @@ def command(session: Session, weights: str, device: str | None, as_json: bool, *
     about = f"{result['dataset']}{place} {result['count']:,} {result['unit']}{views}"
     print_paragraph(f"{about}: {figures(result['metrics'], units)}")
     if result["baseline"]:
-        print_paragraph(f"a random baseline gives {figures(result['baseline'], units)}")
+        print_paragraph(f"random baseline: {figures(result['baseline'], units)}")
     if missing := result.get("missing_classes"):
         some = f"{len(missing)} of the model's {len(result['classes'])} classes"
-        print_paragraph(f"no {result['unit']} of {some}: {enumerated(missing)}")
+        print_paragraph(f"no {result['unit']} for {some}: {enumerated(missing)}")
     if unknown := result["counts"].get("unknown"):
         total = f"{unknown:,} of {result['counts']['tokens']:,} {result['unit']}"
-        print_paragraph(f"{total} are not in the model's vocabulary, and are read as <unk>")
+        print_paragraph(f"{total} are not in the model's vocabulary and are read as <unk>")

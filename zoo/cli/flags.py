@@ -1,4 +1,4 @@
-"""Command-line flags generated from declared options: a function's arguments, and training options."""
+"""Command-line flags generated from the arguments of a function, or from training options."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _WORDS, _TRAINING = "zoo.cli.flags.words", "zoo.cli.flags.training"
 
 
 class ValueType(click.ParamType[Any]):
-    """A click type that parses the value of an option.
+    """A click parameter type that parses the value of an option.
 
     Args:
         type_: type of the value; `X | None` is parsed as X, and a `Path` stays a string.
@@ -71,7 +71,7 @@ class ValueType(click.ParamType[Any]):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Return the choices that complete a word, or the part of it after its last comma."""
+        """Return the choices that complete a word, or the part of the word after its last comma."""
         if self._path:
             return [CompletionItem(incomplete, type="file")]
         before, comma, last = incomplete.rpartition(",") if self._listed else ("", "", incomplete)
@@ -80,10 +80,10 @@ class ValueType(click.ParamType[Any]):
 
 
 class Flag(click.Option):
-    """The flag of a declared option.
+    """The flag for a declared option.
 
-    A mapping becomes a repeatable KEY=VALUE, a sequence a repeatable option. A training option is unset
-    unless it is given; several values are separated by commas.
+    A mapping becomes a repeatable KEY=VALUE option, and a sequence becomes a repeatable option. A training
+    option has no value unless the user sets it; several values are separated by commas.
     """
 
     def __init__(self, param_decls: Sequence[str] = (), *, option: Option, training: bool = False) -> None:
@@ -112,18 +112,18 @@ def _key_values(ctx: click.Context, param: click.Parameter, words: tuple[str, ..
 
 
 def flag_of(name: str) -> str:
-    """Return the flag of a parameter or a training option, such as `--batch-size`."""
+    """Return the flag for a parameter or a training option, such as `--batch-size`."""
     return _FLAGS.get(name, f"--{name.replace('_', '-')}")
 
 
 def options_of(
     function: Callable[..., Any], *, only: Collection[str] = (), skip: Collection[str] = ()
 ) -> Callable[[F], F]:
-    """Return a decorator that adds an option for each of a function's arguments with a default.
+    """Return a decorator that adds an option for each argument of a function that has a default.
 
-    The option's help is the argument's description under `Args` in the docstring. A mapping becomes a
-    repeatable KEY=VALUE, a sequence a repeatable option. An OptionError of the command names options by their
-    flags.
+    The help text of an option is the description of the argument under `Args` in the docstring. A mapping
+    becomes a repeatable KEY=VALUE option, and a sequence becomes a repeatable option. If the command raises
+    an OptionError, its message contains flags instead of argument names.
 
     Args:
         only: arguments to turn into options; by default, all.
@@ -144,10 +144,10 @@ def options_of(
 
 
 def flags_in_errors(command: F) -> F:
-    """Replace the Python names of options that the user typed by their flags, in an OptionError.
+    """In an OptionError, replace the Python names of options that the user typed with their flags.
 
-    Examples are `batch_size must be at least 1` and `ema_decay=0.9 and nonmono=5 both average weights`. An
-    option that a recipe sets keeps its Python name.
+    Examples of such messages are `batch_size must be at least 1` and `ema_decay=0.9 and nonmono=5 both
+    average weights`. Options that a recipe sets keep their Python names.
     """
 
     @functools.wraps(command)
@@ -173,14 +173,15 @@ def _with_flags(message: str) -> str:
 
 
 class TrainingCommand(click.Command):
-    """A command with an option for each training option; those given are passed as its argument `training`.
+    """A command with a flag for each training option.
 
-    Plugins' training options are looked up when the command is used. Its help lists them by group, with the
-    defaults of the recipe or architecture on the command line.
+    The options that the user sets are passed as the argument `training`. Training options from plugins are
+    looked up when the command is used. The help lists the training options by group, with the defaults of the
+    recipe or architecture on the command line.
 
     Args:
         skip: common training options that the command leaves out.
-        more: other options that always become part of `training`.
+        more: other options that are always passed in `training`.
     """
 
     def __init__(
@@ -191,7 +192,7 @@ class TrainingCommand(click.Command):
         self._more = more
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """Return the command's own parameters, and an option for each training option."""
+        """Return the command's own parameters, and a flag for each training option."""
         if _TRAINING not in ctx.meta:
             fields: Iterable[Option] = fields_of(TrainConfig).values()
             with contextlib.suppress(ZooError):  # the command says so, once its options are known
@@ -213,7 +214,7 @@ class TrainingCommand(click.Command):
             if "=" in word:
                 raise click.NoSuchOption(word.partition("=")[0], ctx=ctx)
         if rest:
-            ctx.fail(f"expected a RECIPE, or an ARCHitecture and a DATASET (got {' '.join(named)})")
+            ctx.fail(f"expected RECIPE, or ARCH and DATASET (got {' '.join(named)})")
         return rest
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -228,7 +229,7 @@ class TrainingCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         name, config = _named(ctx)
-        about = f"as in {name}" if name else f"their defaults: `{ctx.command_path} NAME --help`"
+        about = f"as in {name}" if name else f"for defaults, run `{ctx.command_path} NAME --help`"
         sections: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)

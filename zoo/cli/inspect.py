@@ -1,4 +1,4 @@
-"""`zoo inspect`: the card of a weights file, read without torch."""
+"""`zoo inspect`: show the card of a weights file, without importing torch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ROWS = 100
 @weights_argument
 @standard_options
 def command(session: Session, weights: str, as_json: bool) -> None:
-    """Verify WEIGHTS (an id, a file or a run directory) and show their card.
+    """Verify WEIGHTS (an id, a file or a run directory) and show the card.
 
     \b
     zoo inspect cifar10-resnet20
@@ -53,7 +53,7 @@ def command(session: Session, weights: str, as_json: bool) -> None:
     else:
         assert container is not None
         count = sum(tensor.numel for tensor in container.tensors.values())
-        tensors = f"{len(container.tensors)} tensors of {count:,} numbers"
+        tensors = f"{len(container.tensors)} tensors with {count:,} numbers"
         facts = [("size", f"{container.size:,} bytes: {tensors}")]
     print_section("File", [("path", path), *facts], wrap=False)
     _print("sha256", [("tensors", card.sha256), ("data", card.dataset.fingerprint)], wrap=False)
@@ -80,7 +80,7 @@ def _print_card(card: Card, registry: Registry) -> None:
 
 
 def _changed(card: Card, registry: Registry) -> dict[str, object]:
-    """Return a card's training options that differ from their defaults, except options of other tasks."""
+    """Return a card's training options that differ from their defaults, without options for other tasks."""
     known = registry.training_options
     usual = {name: field.default for name, field in known.items() if not field.group}
     if registry.has("task", card.task):
@@ -90,14 +90,14 @@ def _changed(card: Card, registry: Registry) -> dict[str, object]:
 
 
 def _print(title: str, rows: Sequence[tuple[object, object]], *, about: str = "", wrap: bool = True) -> None:
-    """Print a section of limited length: a card may have any number of rows and values."""
+    """Print a section of limited length, because a card can contain any number of rows and values."""
     shown = [(shortened(str(key)), shortened(str(value))) for key, value in rows[:_ROWS]]
     more = [("...", f"{len(rows) - _ROWS:,} more")] if len(rows) > _ROWS else []
     print_section(title, shown + more, about=shortened(about), wrap=wrap)
 
 
 def _preprocessing(key: str, value: object) -> tuple[str, str]:
-    """Return a row about a model's input, such as its classes or vocabulary and their number."""
+    """Return a row about a model's input, such as the number and the names of its classes."""
     if not isinstance(value, list) or not all(isinstance(item, str) for item in cast("list[object]", value)):
         return key, options.text(value)
     names = cast("Sequence[str]", value)

@@ -1,6 +1,6 @@
 """Helpers that make a command behave like zoo's own commands, which use them too.
 
-A complete command, in the module that the spec's target names::
+A complete example of a command, in the module that the spec's target names::
 
     import click
 
@@ -20,8 +20,8 @@ A complete command, in the module that the spec's target names::
             print_table([[name, f"{count:,}"] for name, count in counts.items()], ["TENSOR", "NUMBERS"])
 
 A command reports a failure by raising a `zoo.ZooError`, which zoo prints as one sentence with its hint, or as
-JSON; its class determines the exit code. Ctrl-C and SIGTERM exit with 130 and 143. If a command returns an
-integer, that is its exit code. Nothing here imports torch.
+JSON. The class of the error determines the exit code. The exit code is 130 after Ctrl-C and 143 after
+SIGTERM. If a command returns an integer, zoo uses it as the exit code. This module does not import torch.
 """
 
 from __future__ import annotations

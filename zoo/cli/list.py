@@ -1,4 +1,4 @@
-"""`zoo list`: everything in the registry, without importing any of it."""
+"""`zoo list`: list registry entries without importing them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _KINDS = {
 def command(
     session: Session, kind: str | None, pattern: str | None, where: str | None, as_json: bool
 ) -> None:
-    """List all entries, or only those of one KIND or with names that match PATTERN (a substring or a glob).
+    """List all entries, or only entries of one KIND or with names that match PATTERN (a substring or a glob).
 
     KIND is architectures (or models), datasets, analyzers, recipes, weights, tasks, groups (of training
     options), commands (of plugins) or exporters.
@@ -85,12 +85,12 @@ def _print(chosen: list[dict[str, Any]], registry: Registry) -> None:
         print_table([[row["name"].ljust(width), _summary(row)] for row in members], indent=2, cut=True)
     if columns():
         echo()
-        more = " The plugin's name and the / may be left out." if "/" in chosen[0]["name"] else ""
+        more = " You can omit the plugin name and the slash." if "/" in chosen[0]["name"] else ""
         print_paragraph(f"`zoo show NAME` shows the details.{more}")
 
 
 def _print_weights(members: Sequence[Mapping[str, Any]], task: TaskSpec) -> None:
-    """Print weights with their primary metric, and a star if the file is not on this machine."""
+    """Print weights with their primary metric, and an asterisk if the file is not on this machine."""
     header = ["NAME", "DATA", task.primary_metric.upper(), "SEEDS", "PARAMETERS", "SIZE"]
     unit = task.units.get(task.primary_metric, "")
     cells = [
@@ -116,16 +116,16 @@ def _summary(row: Mapping[str, Any]) -> str:
 
 
 def _why_empty(registry: Registry, kind: str | None, pattern: str | None) -> str:
-    """Return why the list is empty. Raises UnknownName for a pattern that matches no name."""
+    """Return the reason for an empty list. Raises UnknownName for a pattern that does not match any name."""
     everything = rows(registry, kind)
     plural = PLURALS[kind] if kind else "entries"
-    hint = f"`zoo list{f' {plural}' if kind else ''}` shows all"
+    hint = f"`zoo list{f' {plural}' if kind else ''}` shows all names"
     if everything and pattern and not any(mark in pattern for mark in "*?["):
         if kind is None and (way := next(iter(ways(pattern, "commands")), "")):
             raise UnknownName(f"unknown kind {pattern!r}; did you mean `{way}`?")
         known = registry.names.words(kind) if kind else [*registry.names.words(), *PLURALS.values()]
         nearest = did_you_mean(pattern, known)
-        raise UnknownName(f"no name contains {pattern!r}{nearest}", hint=hint)
+        raise UnknownName(f"no matches for {pattern!r}{nearest}", hint=hint)
     if everything:
         return f"no matches; {hint}"
-    return f"there are no {plural}; `zoo plugins` shows what each plugin provides"
+    return f"no {plural} found; `zoo plugins` shows what each plugin provides"

@@ -1,4 +1,4 @@
-"""Arguments that are names, with shell completion."""
+"""Click parameter types for names and paths, with shell completion."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def registry_of(ctx: click.Context) -> Registry:
 
 
 class NameType(click.ParamType[str]):
-    """The name of an entry of certain kinds. Completion offers their names; any text is accepted.
+    """The name of an entry of certain kinds. Completion offers known names, but any text is accepted.
 
     Args:
         runs: offer files and folders too.
-        beside: a parameter that names an entry or a recipe: only names for the same task are offered; none
-            are offered after a recipe, which is complete by itself.
+        beside: another parameter, which names an entry or a recipe. After an entry, completion offers only
+            names for the same task. After a recipe, it offers nothing, because a recipe needs no other name.
     """
 
     def __init__(self, *kinds: str, runs: bool = False, beside: str = "") -> None:
@@ -73,20 +73,20 @@ class NameType(click.ParamType[str]):
 
 
 def weights_argument(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the argument WEIGHTS (an id, a file or a run directory), with completion, and --last."""
+    """Add --last and the argument WEIGHTS (an id, a file or a run directory), with completion."""
     return click.argument("weights", type=NameType("weights", runs=True))(last_option(command))
 
 
 def _names(row: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the short and the full name of a row."""
+    """Return the short name and the full name of a row."""
     return row["name"].rpartition("/")[2], row["name"]
 
 
 class PathType(click.Path):
-    """The path of a file or a folder. A URL is rejected."""
+    """The path of a file or a folder. URLs are rejected."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         refuse_url(value)
         if value == "":  # which would be the current folder
-            self.fail("a path must have a name (got an empty string)", param, ctx)
+            self.fail("a path must not be empty", param, ctx)
         return Path(super().convert(value, param, ctx))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""`--plugin FILE`, anywhere on a command line, since a command's options may come from FILE."""
+"""Parse `--plugin FILE` anywhere on the command line, because FILE can define a command's options."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OPTION = "--plugin"
 
 
 def split_plugins(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the files that `--plugin` names, up to a `--`, and the other arguments. Raises UsageError."""
+    """Return the files given with `--plugin` before any `--`, and the other arguments. Raises UsageError."""
     files, others, words = list[str](), list[str](), iter(arguments)
     for word in words:
         if word == "--":

@@ -1,4 +1,4 @@
-"""`zoo plugins`: every plugin, whether it loaded, and what it provides."""
+"""`zoo plugins`: list plugins, their status, and what they provide."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from zoo.registry.registry import Registry
 @click.option("--traceback", "traceback_of", metavar="NAME", help="Print the traceback of a failed plugin.")
 @standard_options
 def command(session: Session, traceback_of: str | None, as_json: bool) -> None:
-    """Show each plugin: distribution, version, status, import time, and what it provides."""
+    """List plugins with their distribution, version, status and import time, and what they provide."""
     registry = Registry.discover()
     if traceback_of is not None:
         plugin = registry.plugin(traceback_of)
-        text = plugin.trace or f"{plugin.name} did not fail: it is {plugin.status} {plugin.cause}"
+        text = plugin.trace or f"{plugin.name} did not fail; its status is {plugin.status} {plugin.cause}"
         if as_json:
             print_json({"name": plugin.name, "traceback": plugin.trace, "output": plugin.output})
         else:
@@ -59,7 +59,7 @@ def _print(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _counts(provides: Sequence[str]) -> str:
-    """Return how many entries of each kind a plugin provides."""
+    """Return the number of entries of each kind that a plugin provides."""
     kinds = [entry.partition(" ")[0] for entry in provides]
     counts = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
     return ", ".join(f"{count} {kind if count == 1 else PLURALS[kind]}" for kind, count in counts.items())

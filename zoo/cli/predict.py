@@ -40,11 +40,11 @@ def command(
 ) -> int:
     """Predict classes for images, or score texts, with WEIGHTS (an id, a file or a run directory).
 
-    INPUT is an image, a folder of images, or a pattern such as 'holiday/**/*.jpg'; with -, paths are read
-    from stdin, one per line. For a language model, INPUT is a text file; with -, text is read from stdin. A
-    missing path, a pattern without matches or a file of the wrong type stops the command before anything is
-    written. A damaged file becomes a row with the reason; the command fails only if no input can be read. To
-    continue an interrupted .csv or .jsonl, run the same command again.
+    INPUT is an image, a folder of images, or a pattern such as 'holiday/**/*.jpg'. If INPUT is -, paths are
+    read from stdin, one per line. For a language model, INPUT is a text file; if INPUT is -, text is read
+    from stdin. If a path does not exist, a pattern has no matches, or a file has the wrong type, the command
+    stops before writing anything. A damaged file produces a row with the reason; the command fails only if
+    all inputs are unreadable. To continue an interrupted .csv or .jsonl file, run the same command again.
 
     \b
     zoo predict cifar10-resnet20 cat.jpg holiday --top 3
@@ -62,7 +62,8 @@ def command(
 def _print(rows: Iterable[Mapping[str, Any]], units: Mapping[str, str]) -> bool:
     """Print rows as they are computed, and return whether any input could not be read.
 
-    On a terminal, each line is a prediction; elsewhere, each line is an input with tab-separated columns.
+    On a terminal, each line shows a prediction; otherwise, each line describes an input in tab-separated
+    columns.
     """
     unread = False
     table = None
@@ -79,7 +80,7 @@ def _print(rows: Iterable[Mapping[str, Any]], units: Mapping[str, str]) -> bool:
 
 
 def _plain(row: Mapping[str, Any]) -> str:
-    """Return a row as one line of cells, in full precision."""
+    """Return a row as one line of cells, at full precision."""
     cells = [value for answer in row["predictions"] for value in answer.values()]
     if row["error"]:
         cells = ["", row["error"]]
@@ -96,14 +97,14 @@ def _table(rows: Iterable[Mapping[str, Any]], units: Mapping[str, str]) -> Table
 
 
 def _heading(key: str, units: Mapping[str, str]) -> str:
-    """Return the heading of a column, with the unit unless the name or the figures have it."""
+    """Return the heading of a column, with the unit unless the name or the values already include it."""
     unit = units.get(key, "")
     name = key.replace("_", " ").upper()
     return name if unit in ("", "%") or key.startswith(unit.split()[0]) else f"{name} ({unit})"
 
 
 def _lines(row: Mapping[str, Any], units: Mapping[str, str]) -> list[list[str]]:
-    """Return a line for each prediction, the first with the name of the input; or a line with the error."""
+    """Return a line for each prediction (the first line starts with the input), or a line with the error."""
     if row["error"] or not row["predictions"]:
         return [[row["input"], row["error"] or "none"]]
     lines = [[_text(value, units.get(key)) for key, value in answer.items()] for answer in row["predictions"]]

@@ -16,10 +16,11 @@ from zoo.cli.train import print_run
 @device_option
 @standard_options
 def command(session: Session, run: str, as_json: bool, **settings: Any) -> None:
-    """Continue the run in directory RUN with its original options, bit for bit.
+    """Continue the run in directory RUN with its original options.
 
-    A finished run is left unchanged. To change an option, such as the number of epochs, repeat the original
-    command with --resume and --accept-changes.
+    The result is bit-for-bit identical to an uninterrupted run. A finished run is left unchanged. To change
+    an option, such as the number of epochs, repeat the original command with the new value, --resume and
+    --accept-changes.
 
     \b
     zoo resume runs/lstm-nietzsche

@@ -44,11 +44,11 @@ def write_or_print(
     plain: Callable[[Row], Row],
     show: Callable[[Iterable[Row]], bool],
 ) -> bool:
-    """Write rows to a file, or print them; return whether an input could not be read.
+    """Write rows to a file, or print them, and return whether any input could not be read.
 
     Args:
-        plain: returns a row as JSON data.
-        show: prints rows of JSON data and returns whether one has an error.
+        plain: function that returns a row as JSON data.
+        show: function that prints rows of JSON data and returns whether any row has an error.
     """
     if out is not None:
         result = _written(rows, out)
@@ -71,15 +71,15 @@ def _written(rows: Predictions | Features, out: Path) -> dict[str, Any]:
         signal = 2 if type(error) is KeyboardInterrupt else 15
         if out.suffix == ".npy":
             raise Interrupted(f"stopped: {out} was not written", signal=signal) from None
-        hint = "repeat the command with the same inputs to write the rest"
-        raise Interrupted(f"stopped: {out} has the rows written so far", signal=signal, hint=hint) from None
+        hint = "repeat the command with the same inputs to write the remaining rows"
+        raise Interrupted(f"stopped: {out} contains the finished rows", signal=signal, hint=hint) from None
 
 
 def _print_result(result: Mapping[str, Any]) -> None:
-    """Print what was written, and the file."""
+    """Print the file name and the number of rows written."""
     parts = [f"{result['rows']:,} rows"]
     if shape := result.get("shape"):
         parts[0] += f" of {'×'.join('?' if size is None else f'{size:,}' for size in shape)} numbers"
-    notes = {"before": "of them written before", "errors": "cannot be read", "unsure": "unsure"}
+    notes = {"before": "of them written earlier", "errors": "cannot be read", "unsure": "unsure"}
     parts += [f"{result[key]:,} {note}" for key, note in notes.items() if result.get(key)]
     print_paragraph(f"wrote {result['out']}: {', '.join(parts)}")

@@ -1,4 +1,4 @@
-"""`zoo sample`: text from a language model."""
+"""`zoo sample`: generate text with a language model."""
 
 from collections.abc import Iterable
 from itertools import chain
@@ -21,7 +21,7 @@ from zoo.errors import DataError
     "--prompt-file",
     type=click.File(encoding="utf-8-sig"),
     metavar="FILE",
-    help="UTF-8 file to read the prompt from; - is stdin.",
+    help="UTF-8 file to read the prompt from, or - for stdin.",
 )
 @options_of(Model.sample, skip=["prompt"])
 @device_option
@@ -37,8 +37,8 @@ def command(
 ) -> None:
     """Generate text with WEIGHTS (an id, a file or a run directory).
 
-    A single text is printed as it is generated, after its prompt. If there are several, they are printed once
-    all are complete, each below a line `--- 1 of N ---`. A model that reads backwards generates the text that
+    A single text is printed as it is generated, after its prompt. Several texts are printed when all of them
+    are complete, each below a line `--- 1 of N ---`. A model that reads backward generates the text that
     precedes its prompt.
     """
     if prompt is not None and prompt_file is not None:
@@ -64,7 +64,7 @@ def command(
 
 
 def _stream(prompt: str, pieces: Iterable[str]) -> None:
-    """Print pieces as they come, and always end the line."""
+    """Print pieces of text as they arrive, and always end the line."""
     try:
         for text in chain([prompt], pieces):
             echo(text, end="", keep=BLANKS)
@@ -73,7 +73,7 @@ def _stream(prompt: str, pieces: Iterable[str]) -> None:
 
 
 def _read(file: TextIO) -> str:
-    """Return the text of a file, or of stdin. Raises DataError if it is not text."""
+    """Return the text from a file or from stdin. Raises DataError if the content is not text."""
     try:
         text = file.read()
     except UnicodeError:

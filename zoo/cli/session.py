@@ -1,4 +1,4 @@
-"""The session of a command: the registry, loaded once if needed, progress, models and common options."""
+"""The state of a running command: the registry (loaded once, if needed), progress, and common options."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ COMPLETE = "_ZOO_COMPLETE"
 
 
 class Session:
-    """One run of the command line.
+    """The state of one run of the command line.
 
     Attributes:
-        strict: whether a plugin that fails to load is an error.
+        strict: whether to raise an error if a plugin fails to load.
         progress: whether to show progress; False with --quiet.
         last: whether WEIGHTS means the last weights of a run directory; True with --last.
-        plugin_files: one-file plugins that `--plugin` names.
+        plugin_files: one-file plugins given with `--plugin`.
         warnings: warnings printed so far; an error with the same message is not printed again.
         document: JSON document to print at the end, unless there is an error; None without --json.
         running: the plugin command that is running, if any.
@@ -59,14 +59,14 @@ class Session:
     def working(self) -> AbstractContextManager[Callable[..., None]]:
         """Return a context manager that yields a progress function, `report(what, done, total, unit)`.
 
-        It writes to stderr, or does nothing with --quiet. Downloads are shown as well.
+        The function writes to stderr, or does nothing with --quiet. Download progress is shown as well.
         """
         from zoo.console.progress import Bar, quiet  # not needed for help
 
         return Bar() if self.progress else quiet()
 
     def load(self, weights: str, *, device: str | None = None) -> Model:
-        """Load the model of WEIGHTS, and set the number of threads, leaving one core free for other work.
+        """Load the model in WEIGHTS, and set the number of threads, leaving one core free for other work.
 
         Raises WeightsError, UnknownName or another ZooError if it cannot be loaded.
         """
@@ -83,7 +83,7 @@ class Session:
 
     @functools.cached_property
     def registry(self) -> Registry:
-        """The default registry. A plugin that failed is a warning, or an error if strict."""
+        """The default registry. If a plugin fails to load, warn, or raise an error if strict."""
         if COMPLETE in os.environ:  # no line of a warning belongs into a half-typed command
             return Registry.discover()
         registry = default_registry()
@@ -92,7 +92,7 @@ class Session:
         return registry
 
     def commands(self) -> dict[str, str]:
-        """Return plugins' commands with their summaries. If plugins cannot be read, warn and return none.
+        """Return plugins' commands with their summaries, or warn if plugins cannot be read.
 
         A broken registry.toml in the current folder must not break `zoo --help`.
         """
@@ -118,7 +118,7 @@ pass_session = click.make_pass_decorator(Session, ensure=True)  # one of its own
 
 
 def print_json(document: object) -> None:
-    """Print a JSON document on stdout, once the command has succeeded."""
+    """Print a JSON document on stdout after the command succeeds."""
     session = click.get_current_context().find_object(Session)
     assert session is not None
     session.document = document
@@ -139,9 +139,9 @@ def quiet_option(command: F) -> F:
 
 
 def standard_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what every command has: the session as first argument, --json (`as_json`), --quiet and --plugin.
+    """Add the session as the first argument, and --json (`as_json`), --quiet and --plugin.
 
-    With --json, whatever a plugin prints while the command runs goes to stderr; only the document goes to
+    With --json, output that a plugin prints while the command runs goes to stderr; only the document goes to
     stdout.
     """
 
@@ -172,5 +172,5 @@ last_option = click.option(
     help="Use the last weights of a run directory instead of the best ones.",
 )
 device_option = click.option(
-    "--device", metavar="NAME", help="Device, such as cpu or cuda.  [default: a GPU if there is one]"
+    "--device", metavar="NAME", help="Device, such as cpu or cuda.  [default: a GPU if available]"
 )

@@ -25,9 +25,9 @@ from zoo.registry.names import KINDS
 def command(session: Session, name: str, as_json: bool, **settings: Any) -> None:
     """Show the details of NAME, which can be any entry that `zoo list` shows.
 
-    A recipe is shown with its whole training configuration, an architecture with its parameters and cost if
-    torch is installed, a dataset with the size of its splits if the data is on this machine. Nothing is
-    downloaded.
+    For a recipe, the details include the whole training configuration. For an architecture, they include the
+    number of parameters and the cost if torch is installed. For a dataset, they include the sizes of the
+    splits if the data is on this machine. This command does not download anything.
 
     \b
     zoo show lstm
@@ -105,7 +105,7 @@ def _recipe(facts: Mapping[str, Any]) -> None:
 def _weights(facts: Mapping[str, Any]) -> None:
     size = [("parameters", f"{facts['params']:,}"), ("size", f"{facts['bytes']:,} bytes")]
     print_section("Metrics", _metrics(facts, facts["units"]))
-    taken = f"{facts['seconds']:.0f} s of processor time" if facts["seconds"] else ""
+    taken = f"{facts['seconds']:.0f} s of CPU time" if facts["seconds"] else ""
     pairs = [("recipe", facts["recipe"]), ("trained in", taken), *size, ("license", facts["license"])]
     print_section("", pairs)
     where = facts["path"] or "not on this machine; `zoo inspect` explains how to get it"
@@ -123,7 +123,7 @@ def _task(facts: Mapping[str, Any]) -> None:
     ]
     print_section("", pairs)
     groups = ", ".join(facts["groups"])
-    print_section("Training options", as_typed(facts["fields"]), about=f"of {groups}, and their defaults")
+    print_section("Training options", as_typed(facts["fields"]), about=f"for {groups}, with their defaults")
     entries = [(PLURALS[kind], ", ".join(names)) for kind, names in facts["entries"].items()]
     print_section("Entries", entries)
     print_section("", _origin(facts))
@@ -161,13 +161,13 @@ _PRINT: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
 
 
 def _origin(facts: Mapping[str, Any]) -> list[tuple[str, object]]:
-    plugin = f"{facts['plugin']}, of {facts['distribution']} {facts['version']}".rstrip()
+    plugin = f"{facts['plugin']}, from {facts['distribution']} {facts['version']}".rstrip()
     needs = f"{facts['distribution']}[{facts['extra']}]" if facts.get("extra") else ""
     return [("needs", needs), ("source", facts.get("source")), ("plugin", plugin)]
 
 
 def _print_options(facts: Mapping[str, Any], flag: str) -> None:
-    about = f"({flag} KEY=VALUE) and their defaults"
+    about = f"({flag} KEY=VALUE) with their defaults"
     print_section("Options", as_typed(facts.get("options", {})), about=about)
 
 

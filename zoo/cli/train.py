@@ -30,10 +30,10 @@ NAMING = ("model", "data", "from_weights", "seed", "threads")
 def training_command(
     name: str | None = None, *, skip: Collection[str] = ()
 ) -> Callable[[Callable[..., Any]], click.Command]:
-    """Return a decorator like `click.command`, for commands that accept a training's arguments.
+    """Return a decorator like `click.command`, for commands that accept the arguments of `zoo.train`.
 
-    The function is called with `name`, `dataset`, and the dict `training` with other arguments of
-    `zoo.train`: `model`, `data`, `from_weights`, `seed`, `threads`, and the training options that were given.
+    The function is called with `name`, `dataset` and a dict `training`. This dict contains the arguments
+    `model`, `data`, `from_weights`, `seed` and `threads`, and the training options that the user sets.
 
     Args:
         skip: training options that the command does not accept.
@@ -57,7 +57,7 @@ def command(
     training: Mapping[str, Any],
     **settings: Any,
 ) -> None:
-    """Train a RECIPE of registry.toml, or an ARCHitecture on a DATASET.
+    """Train a RECIPE from registry.toml, or an architecture (ARCH) on a DATASET.
 
     \b
     zoo train nietzsche-gru
@@ -66,14 +66,14 @@ def command(
     zoo train convnet-bn folder --data root=images \\
         --from cifar10-convnet-bn
 
-    Ctrl-C saves the run and stops; `zoo resume RUN` continues it, bit for bit.
+    Ctrl-C saves and stops the run. `zoo resume RUN` continues it, with bit-for-bit identical results.
     """
     run = train(name, dataset, progress=session.progress, registry=session.registry, **settings, **training)
     print_run(run, session, as_json)
 
 
 def print_run(run: "Run", session: Session, as_json: bool) -> None:
-    """Print the weights files of a finished run with their metrics, and commands to try."""
+    """Print the weights files of a finished run with their metrics, and suggest commands to try."""
     if not is_first():
         return
     result = run.result

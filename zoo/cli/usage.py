@@ -1,4 +1,7 @@
-"""Usage errors in zoo's wording: what is wrong, what was found, what to do. Imported only for an error."""
+"""Usage errors in zoo's wording: what is wrong, what was found, what to do.
+
+This module is imported only when an error occurs.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ class UnknownCommand(click.UsageError):
 
 
 def usage_error(error: click.UsageError, words: Sequence[str]) -> ZooError:
-    """Convert a usage error of click to one in zoo's wording, such as `missing WEIGHTS`."""
+    """Convert one of click's usage errors to an error in zoo's wording, such as `missing WEIGHTS`."""
     command = words[0] if words and not words[0].startswith("-") else ""
     path = error.ctx.command_path if error.ctx else f"zoo {command}".rstrip()
     shows = "lists the commands" if path == "zoo" else "shows its arguments and options"
@@ -52,7 +55,7 @@ def _message(error: click.UsageError, words: Sequence[str]) -> str:
 
 
 def _name(error: click.BadParameter) -> str:
-    """Return the name of a parameter on the command line: `--split` or `WEIGHTS`."""
+    """Return a parameter's name as shown on the command line, such as `--split` or `WEIGHTS`."""
     if isinstance(error.param_hint, str):
         return error.param_hint
     if isinstance(error.param, click.Option):
@@ -61,7 +64,7 @@ def _name(error: click.BadParameter) -> str:
 
 
 def _unknown_command(ctx: click.Context, words: Sequence[str]) -> str:
-    """Return the error for words that do not begin with a command, with a suggestion."""
+    """Return the message for words that do not start with a command, with a suggestion."""
     word, registry = words[0], registry_of(ctx)
     typed = word.lower().replace("_", "-")
     meant = next(iter(ways(typed, "commands")), "") or _command_for(registry, words)
@@ -71,7 +74,7 @@ def _unknown_command(ctx: click.Context, words: Sequence[str]) -> str:
 
 
 def _command_for(registry: Registry, words: Sequence[str]) -> str:
-    """Return the command to suggest for a name of the catalog or a path; empty if the word is neither."""
+    """Return the command to suggest for a catalog name or a path; empty if the word is neither."""
     word = words[0]
     named = registry.names.matching(word)
     kind = named[0].kind if named else "weights" if os.path.exists(word) else ""  # noqa: PTH110
@@ -85,15 +88,15 @@ def _no_such_option(ctx: click.Context, option: str, words: Sequence[str]) -> st
     wrong, value = _as_typed(option, words)
     name = wrong.lstrip("-").strip().lower().replace("-", "_")
     if name in fields_of(TrainConfig) and flag_of(name) not in _flags(ctx):
-        return f"`{ctx.command_path}` does not use {wrong}"
+        return f"`{ctx.command_path}` does not accept {wrong}"
     message = f"no such option: {wrong}" if wrong.startswith("-") else f"unexpected {f'{wrong}={value}'!r}"
     if name in _WORDS and ctx.info_name in ("train", "lr-find"):
-        return f"{message}; leave the option out: `{ctx.command_path} ARCHITECTURE DATASET`"
+        return f"{message}; omit the option: `{ctx.command_path} ARCHITECTURE DATASET`"
     return f"{message}{_respelled(ctx, name, value, words)}"
 
 
 def _as_typed(option: str, words: Sequence[str]) -> tuple[str, str]:
-    """Return the whole word that click could not parse, and the value given to it."""
+    """Return the option as the user typed it, and its value."""
     for number, word in enumerate(words):
         name, equals, value = word.partition("=")
         if name == option or (not option.startswith("--") and name.startswith(option)):
@@ -109,9 +112,10 @@ def _flags(ctx: click.Context) -> dict[str, click.Parameter]:
 
 
 def _respelled(ctx: click.Context, name: str, value: str, words: Sequence[str]) -> str:
-    """Return the end of a message about a wrong name: the right option with the value, ready to paste.
+    """Return a suggestion to append to a message about a wrong name: the right option with the value.
 
-    The option may belong to the command, or to the architecture or dataset among the words.
+    Users can paste it. The option can belong to the command, or to the architecture or dataset among the
+    words.
     """
     flags = _flags(ctx)
     names = [name, *ways(name, "train", "options")]

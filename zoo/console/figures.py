@@ -1,4 +1,4 @@
-"""Format metrics for people: with units, in percent, over several seeds."""
+"""Format metrics for display: with units, in percent, or over several seeds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def over_seeds(by_seed: Mapping[str, float], task: TaskSpec) -> str:
-    """Format mean and standard deviation of the primary metric over several seeds; empty for a single seed.
+    """Format the mean and standard deviation of the primary metric; return an empty string for one seed.
 
     For example, `77.30 ± 0.26 % accuracy over 3 seeds`.
     """
@@ -37,7 +37,7 @@ def figure(value: float, unit: str = "") -> str:
 
 
 def cell(value: float, unit: str = "") -> str:
-    """Format a metric for a table column of percentages, or of numbers with four decimals."""
+    """Format a metric for a table column, as a percentage or as a number with four decimal places."""
     if unit == "%":
         return figure(value, unit)
     return f"{value:.4f}" if abs(value) < 1e4 else f"{value:.4g}"
@@ -46,7 +46,7 @@ def cell(value: float, unit: str = "") -> str:
 def figures(metrics: Mapping[str, float], units: Mapping[str, str]) -> str:
     """Format all metrics with their units, in the order of `units`; see `TaskSpec.units`.
 
-    A metric named after its unit, such as `bits_per_char`, is not named twice.
+    A metric named after its unit, such as `bits_per_char`, is printed only once.
 
     >>> units = {"accuracy": "%", "loss": "nats", "bits_per_char": "bits per character"}
     >>> figures({"loss": 0.2677, "bits_per_char": 0.3862, "accuracy": 0.9129}, units)

@@ -1,6 +1,6 @@
-"""Show progress: an updating line on a terminal or in a notebook, otherwise an occasional line.
+"""Show progress: an updating line on a terminal or in a notebook, or occasional lines elsewhere.
 
-Code that does work reports numbers to a plain function; only this module decides how they look.
+Code that does the work reports numbers to a plain function; only this module formats and displays them.
 """
 
 from __future__ import annotations
@@ -26,17 +26,18 @@ _UNITS = {"images": "img", "characters": "char"}
 
 
 def quiet() -> AbstractContextManager[Callable[..., None]]:
-    """Return a context manager that yields a report function, which does nothing."""
+    """Return a context manager that yields a report function that does nothing."""
     return nullcontext(lambda *_: None)
 
 
 class _Display:
-    """A title, permanent lines, and an updating line. Use it as a context manager.
+    """A display with a title, permanent lines, and an updating line.
 
-    Inside its block it also shows work that is reported to `zoo.files.work`, such as downloads.
+    Use it as a context manager. Within the block, it also shows work that is reported to `zoo.files.work`,
+    such as downloads.
 
     Args:
-        title: a line to print at once.
+        title: a line to print immediately.
     """
 
     def __init__(self, title: str = "") -> None:
@@ -61,13 +62,13 @@ class _Display:
         self._screen.close()
 
     def work(self, what: str, done: int, total: int, unit: str = "", note: str = "") -> None:
-        """Show how much is done, the speed, and the estimated time left.
+        """Show the amount of finished work, the speed, and the estimated time left.
 
         Args:
             what: the work, in one or two words.
             total: the total amount of work; 0 if unknown.
             unit: unit of the counts, such as `images`; `bytes` are shown as megabytes.
-            note: text to show after that.
+            note: text to append.
         """
         now = time.monotonic()
         if what != self._what or done < self._last:
@@ -96,7 +97,7 @@ class Bar(_Display):
     __call__ = _Display.work
 
     def note(self, text: str) -> None:
-        """Print a permanent line, if there is a terminal."""
+        """Print a permanent line if the output is a terminal."""
         if self._screen.width is not None:
             self._screen.keep(text)
 
@@ -105,7 +106,7 @@ class TrainingProgress(_Display):
     """A report function for training: an updating line, and a table with a row for each epoch.
 
     Args:
-        title: a line to print at once.
+        title: a line to print immediately.
         all_metrics: show a column for each metric, not only the loss and the task's primary metric.
     """
 
@@ -144,7 +145,7 @@ class TrainingProgress(_Display):
 def _cells(
     progress: Progress, row: Mapping[str, Any], splits: Sequence[str], all_metrics: bool
 ) -> dict[str, str]:
-    """Return the columns of an epoch: losses, metrics of its last split, rate and time."""
+    """Return the columns for an epoch: losses, metrics on its last split, rate and time."""
     cells = {"epoch": f"{progress.epoch}/{progress.epochs}".rjust(len(f"{progress.epochs}") * 2 + 1)}
     cells |= {f"{split} loss": cell(row[split]["loss"]) for split in splits}
     for name, value in row[splits[-1]].items():
@@ -159,7 +160,7 @@ def _cells(
 
 
 def duration(seconds: float) -> str:
-    """Return a duration for people.
+    """Format a duration in seconds.
 
     >>> duration(3725)
     '1:02:05'

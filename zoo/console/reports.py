@@ -1,4 +1,4 @@
-"""The progress of a training as plain data, from which the display is drawn."""
+"""Training progress as plain data for the display."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Reported after each step; with `split` while a split is evaluated; with `row` after each epoch.
+    """A progress report: after each step, during evaluation (with `split`) or after an epoch (with `row`).
 
     Attributes:
-        epoch: from 1.
+        epoch: number of the epoch, starting at 1.
         rate: items (images or tokens) per second in this epoch so far, excluding evaluation.
-        left: estimated seconds of training left, including evaluation; None until 5 % of an epoch is done.
+        left: estimated seconds of training left, including evaluation; None until 5% of an epoch is done.
         split: the split that is being evaluated, `done` of its `total` items so far.
         unit: the name of the items, such as `images`.
         primary_metric: the metric that is shown first.
         units: the units of metrics; see `TaskSpec.units`.
-        best: the epoch with the best validation so far; None without validation.
+        best: the epoch with the best validation result so far; None without validation.
     """
 
     epoch: int
@@ -41,5 +41,5 @@ class Progress:
 
     @property
     def is_step(self) -> bool:
-        """Whether this reports a training batch."""
+        """Whether the report is about a training batch."""
         return self.row is None and self.split is None

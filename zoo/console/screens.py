@@ -33,7 +33,7 @@ class _Plain:
         echo(text, err=True)
 
     def show(self, before: str, fraction: float | None, after: str) -> None:
-        """Update the updating line."""
+        """Replace the updating line."""
         if time.monotonic() - self._printed > PLAIN_SECONDS:
             self.keep("  ".join(filter(None, [before, after])))
 
@@ -51,7 +51,7 @@ class _Terminal:
 
     @property
     def width(self) -> int:
-        """Characters in a line."""
+        """The number of characters that fit on a line."""
         return self._started().console.width
 
     def keep(self, text: str | Styled) -> None:

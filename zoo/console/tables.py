@@ -1,6 +1,6 @@
 """Tables, sections and paragraphs that fit the terminal.
 
-Nothing is cut or wrapped if stdout is not a terminal.
+If stdout is not a terminal, text is not cut or wrapped.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def shorten(text: str, room: int) -> str:
 
 
 def lines(text: str, room: int | None) -> list[str]:
-    """Wrap text into lines of at most `room` columns; a longer word stays whole."""
+    """Wrap text into lines of at most `room` columns; longer words are not split."""
     from textwrap import wrap
 
     return (
@@ -52,7 +52,7 @@ def as_typed(table: Mapping[str, object]) -> list[tuple[str, str]]:
 
 
 def enumerated(names: Sequence[str], *, most: int = 20) -> str:
-    """Return names on one line; on a terminal, only the first of many."""
+    """Return names on one line; on a terminal, a long list is shortened."""
     if columns() is None or len(names) <= most:
         return ", ".join(names)
     return f"{', '.join(names[: most // 2])}, … and {len(names) - most // 2:,} more"
@@ -72,17 +72,17 @@ def print_paragraph(text: str, *, indent: int = 0) -> None:
 
 @dataclass
 class Table:
-    """A table that is printed a few rows at a time; columns can widen, but do not narrow.
+    """A table that is printed a few rows at a time; columns can become wider, but not narrower.
 
     If the header is too wide, its words are stacked and the columns move closer together. The last cell of a
     row fills the rest of the line, and is wrapped or cut with an ellipsis.
 
     Args:
         header: the names of columns.
-        width: maximum characters of a line; None for no limit.
-        cut: cut the last cell of each row rather than wrap it.
-        numbers: columns to align right.
-        put: prints a line.
+        width: maximum number of characters in a line; None for no limit.
+        cut: cut the last cell of each row instead of wrapping it.
+        numbers: columns to right-align.
+        put: function that prints a line.
     """
 
     header: Sequence[str] = ()
@@ -98,9 +98,9 @@ class Table:
         self._widths: list[int] = []
 
     def print(self, rows: Sequence[Sequence[str]]) -> None:
-        """Print some rows, and the header above the first ones.
+        """Print some rows, with the header above the first rows.
 
-        In a row with fewer cells than others, the last cell spans the missing columns.
+        If a row has fewer cells than the header, its last cell spans the missing columns.
         """
         cells = [[printable(cell) for cell in row] for row in rows]
         if self.header and not self._widths:
@@ -174,8 +174,8 @@ def print_section(
     """Print an empty line, a heading, and a line for each name whose value is not empty.
 
     Args:
-        about: printed dim beside the title.
-        wrap: wrap the values; values to copy, such as paths, should stay whole.
+        about: dim text to print beside the title.
+        wrap: wrap the values; values that users copy, such as paths, should not be wrapped.
     """
     shown = [(name, str(value)) for name, value in pairs if value not in ("", None, {}, (), [])]
     if not shown:

@@ -1,7 +1,7 @@
 """The only module that prints text.
 
-It escapes everything that a terminal would interpret, regardless of its origin. Only the colors that zoo
-itself adds are let through.
+It escapes all characters that a terminal would interpret, regardless of their origin, except for the colors
+that zoo adds.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Unread(OutputError):
 
 
 class Styled(NamedTuple):
-    """Text in a style: the ANSI number of a color, of bold or of dim."""
+    """Text with a style, which is the ANSI number of a color, bold or dim."""
 
     text: str
     code: int
@@ -53,12 +53,12 @@ def echo(
     """Print a line on stdout or stderr.
 
     Args:
-        parts: printed one after the other.
+        parts: texts to print one after the other.
         end: the end of the line.
-        keep: characters not to escape: `BLANKS` for text of several lines.
+        keep: characters not to escape: `BLANKS` for text with several lines.
         colors: keep the colors in the parts.
 
-    Raises Unread, or OutputError if stdout cannot be written. Errors in writing to stderr are ignored.
+    Raises Unread, or OutputError if stdout cannot be written. Errors when writing to stderr are ignored.
     """
     stream = sys.stderr if err else sys.stdout
     if stream is None:  # pyright: ignore[reportUnnecessaryComparison] - it is, once closed
@@ -84,10 +84,10 @@ def echo_json(document: object) -> None:
 
 
 class _Lines:
-    """Shows warnings on stderr: each ZooWarning as one line, others as Python does.
+    """Shows warnings on stderr: each ZooWarning as one line, other warnings in Python's format.
 
     Attributes:
-        told: the ZooWarnings so far, including those that were not printed.
+        told: the ZooWarnings so far, including those that have not been printed.
     """
 
     def __init__(self, *, printed: bool) -> None:
@@ -108,9 +108,9 @@ class _Lines:
 
 @contextmanager
 def warnings_as_lines(*, printed: bool = True) -> Generator[list[str]]:
-    """Print each ZooWarning as one line on stderr, or not at all; print other warnings as Python does.
+    """Print each ZooWarning as one line on stderr, unless `printed` is false.
 
-    Yields the ZooWarnings as they come.
+    Other warnings are printed in Python's format. Yields a list to which each ZooWarning is added.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("always", ZooWarning)
@@ -121,7 +121,7 @@ def warnings_as_lines(*, printed: bool = True) -> Generator[list[str]]:
 
 
 def lines_told() -> list[str] | None:
-    """Return the warnings printed as lines so far; None if they are not printed: in Python, or if quiet."""
+    """Return the warnings printed as lines so far; None if they are not printed (in Python, or if quiet)."""
     lines = cast("object", warnings.showwarning)
     if not isinstance(lines, _Lines):
         return None
