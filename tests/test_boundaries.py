@@ -313,7 +313,7 @@ def weights(tmp_path: Path) -> Path:
         (["--strict", "list"], "charrnn/lstm"),
         (["--strict", "show", "charrnn/lstm"], "requires torch, which is not installed"),
         (["--strict", "plugins"], "13 architectures"),
-        (["inspect", "model.safetensors"], "1 tensors of 2 numbers"),
+        (["inspect", "model.safetensors"], "1 tensors with 2 numbers"),
         (["--help"], "inspect"),
     ],
     ids=["list", "show", "plugins", "inspect", "help"],

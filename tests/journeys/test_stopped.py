@@ -168,7 +168,7 @@ def test_a_file_cut_off_by_a_kill_is_continued_by_the_same_command(net_file, ima
         [sys.executable, "-m", "zoo", "predict", net_file, "-", "--out", "x.csv", "-q"],
         cwd=tmp_path, input=listed, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert again.stdout == f"wrote x.csv: 200 rows, {len(before) - 1} of them written before\n"
+    assert again.stdout == f"wrote x.csv: 200 rows, {len(before) - 1} of them written earlier\n"
     assert [line.partition(",")[0] for line in rows_of(out)] == ["input", *names]
     assert [*tmp_path.iterdir()] == [out]
 
@@ -183,8 +183,8 @@ def test_ctrl_c_says_how_to_go_on(net_file, images, tmp_path, monkeypatch, numbe
     _, said = process.communicate()
     assert process.returncode == code
     first, hint = said.decode().strip().splitlines()
-    assert first == "zoo: stopped: x.jsonl has the rows written so far"
-    assert hint.strip() == "repeat the command with the same inputs to write the rest"
+    assert first == "zoo: stopped: x.jsonl contains the finished rows"
+    assert hint.strip() == "repeat the command with the same inputs to write the remaining rows"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("\n".join(names).encode())))
     again = zoo("predict", net_file, "-", *options, cwd=tmp_path)
     assert again.stdout.startswith("wrote x.jsonl: 200 rows, "), again.stderr

@@ -104,7 +104,7 @@ def test_what_needs_torch_says_so_once(folder: Path) -> None:
     lines = ["train mlp shapes", "eval cifar10-mlp", "predict cifar10-mlp 0.png", "check charrnn"]
     for line, (code, out, err) in zip(lines, without_torch(lines, folder), strict=True):
         assert (code, out) == (1, ""), line
-        assert "zoo: this requires torch, which is not installed" in err
+        assert "zoo: this command requires torch, which is not installed" in err
         assert err.count("torch") == 1
     assert not (folder / "runs").exists()
 

@@ -248,7 +248,7 @@ def test_learning_rates_are_tried(answer: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["sample", "RUN"], "is not a language model: it is for segmentation"),
+        (["sample", "RUN"], "is not a language model (task: segmentation)"),
         (["analyze", "grad-cam", "RUN"], "grad-cam is for classification"),
         (
             ["analyze", "masks", "RUN", "--class", "plus"],

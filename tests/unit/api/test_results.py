@@ -14,7 +14,7 @@ from zoo.errors import OptionError
 QUIET: dict[str, Any] = {"progress": False}
 TEXTS = ["the will to power", "beyond <good>"]
 
-pytestmark = pytest.mark.filterwarnings("ignore:not in the model's vocabulary")
+pytestmark = pytest.mark.filterwarnings("ignore:tokens that are not in the model's vocabulary")
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_a_list_of_the_rows_computes_them_once(model: zoo.Model, calls: list[int
 def test_an_iterator_of_inputs_is_read_once(model: zoo.Model) -> None:
     rows = model.predict(iter(TEXTS), **QUIET)
     assert [row["input"] for row in rows] == ["input 0", "input 1"]
-    with pytest.raises(OptionError, match="these inputs are an iterator, which can be read only once"):
+    with pytest.raises(OptionError, match="the inputs are an iterator, which can be read only once"):
         len(rows)
     kept = model.predict(iter(TEXTS), **QUIET)
     assert (len(kept), len([*kept])) == (2, 2)

@@ -101,7 +101,7 @@ def test_a_language_model_reads_texts(lstm_file, tmp_path):
 def test_a_long_table_is_cut_and_says_so(camnet_file, tmp_path):
     done = zoo("analyze", "cam", camnet_file, "--split", "test", "--draw", "3", "--out", tmp_path / "a")
     assert (
-        "and 13 more in manifest.json and maps.npy; to show and draw them too, set --draw above 3\n"
+        "and 13 more in manifest.json and maps.npy; to show and draw all of them, increase --draw (now 3)\n"
         in done.stdout
     )
     assert done.stdout.count("test-000") == 3

@@ -99,8 +99,8 @@ def test_a_folder_of_the_cache_that_is_a_link_is_removed_as_one(cache: Path, tmp
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["clear", "shape"], "zoo: no cache entry is named 'shape'; did you mean 'shapes'?"),
-        (["clear", "../mine.txt"], "zoo: no cache entry is named '../mine.txt'"),
+        (["clear", "shape"], "zoo: unknown cache entry 'shape'; did you mean 'shapes'?"),
+        (["clear", "../mine.txt"], "zoo: unknown cache entry '../mine.txt'"),
         (["list", "shapes"], "zoo: `zoo cache list` does not accept names"),
         (["remove"], "zoo: ACTION must be one of 'clear', 'list' (got 'remove')"),
     ],

@@ -67,16 +67,16 @@ def test_list_rows_have_the_documented_keys():
 @pytest.mark.parametrize(
     ("arguments", "plugins", "message"),
     [
-        (["weights"], None, "there are no weights; `zoo plugins` shows what each plugin provides"),
+        (["weights"], None, "no weights found; `zoo plugins` shows what each plugin provides"),
         (
             ["weights", "nietzsche*"],
             None,
-            "there are no weights; `zoo plugins` shows what each plugin provides",
+            "no weights found; `zoo plugins` shows what each plugin provides",
         ),
-        (["analyzers"], "text", "there are no analyzers; `zoo plugins` shows what each plugin provides"),
-        ([], "", "there are no entries; `zoo plugins` shows what each plugin provides"),
-        (["datasets", "nix*"], None, "no matches; `zoo list datasets` shows all"),
-        (["--where", "task=chess"], None, "no matches; `zoo list` shows all"),
+        (["analyzers"], "text", "no analyzers found; `zoo plugins` shows what each plugin provides"),
+        ([], "", "no entries found; `zoo plugins` shows what each plugin provides"),
+        (["datasets", "nix*"], None, "no matches; `zoo list datasets` shows all names"),
+        (["--where", "task=chess"], None, "no matches; `zoo list` shows all names"),
     ],
 )
 def test_list_says_why_it_is_empty(arguments, plugins, message, monkeypatch, tmp_path):
@@ -174,7 +174,9 @@ def test_sample_is_reproducible_and_seeded(lstm_file):
 def test_sample_warns_of_unknown_characters(lstm_file):
     done = zoo("sample", lstm_file, "--prompt", "Ωmega", "--max-new-tokens", "5")
     assert done.returncode == 0
-    assert done.stderr.splitlines()[1:] == ["zoo: not in the model's vocabulary, read as <unk>: 'Ω'"]
+    assert done.stderr.splitlines()[1:] == [
+        "zoo: tokens that are not in the model's vocabulary are read as <unk>: 'Ω'"
+    ]
 
 
 def test_inspect_prints_the_card(net_file):

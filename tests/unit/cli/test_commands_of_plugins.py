@@ -146,7 +146,7 @@ def test_a_missing_extra_is_named(extra: str, hint: str, install: Install) -> No
 def test_an_extra_that_is_missing_while_it_runs_is_named_too(install: Install) -> None:
     install(body="import no_such_voice", extra="speech")
     done = zoo("say", "hello")
-    assert done.stderr.startswith("zoo: this requires no_such_voice, which is not installed\n")
+    assert done.stderr.startswith("zoo: this command requires no_such_voice, which is not installed\n")
     assert 'pip install "acme[speech]"' in done.stderr
 
 

@@ -116,7 +116,7 @@ def test_a_text_on_stdin_is_one_input(lstm_file, text_file, monkeypatch):
     [
         (
             "x.csv",
-            "x.csv has the rows written so far\n     repeat the command with the same inputs to write ",
+            "x.csv contains the finished rows\n     repeat the command with the same inputs to write ",
         ),
         ("x.npy", "x.npy was not written\n"),
     ],
@@ -139,5 +139,7 @@ def test_a_file_that_was_cut_is_continued_by_the_same_command(net_file, images, 
     (tmp_path / "x.csv").write_bytes(whole[: len(whole) * 2 // 3])
     (tmp_path / "x.csv.unfinished").write_text(json.dumps(asked))
     result = done(*command, cwd=tmp_path)
-    assert re.fullmatch(r"wrote x\.csv: 4 rows of .* numbers, \d of them written before, .*\n", result.stdout)
+    assert re.fullmatch(
+        r"wrote x\.csv: 4 rows of .* numbers, \d of them written earlier, .*\n", result.stdout
+    )
     assert (tmp_path / "x.csv").read_bytes() == whole

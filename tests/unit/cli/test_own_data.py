@@ -86,7 +86,7 @@ def test_classes_may_be_missing_and_are_reported(net_file, home):
     assert len(found["confusion"]) == 8
     assert found["metrics"]["accuracy"] == sum(row[k] for k, row in enumerate(found["confusion"])) / 12
     plain = zoo("eval", net_file, "--dataset", "folder", "--data", f"root={home}").stdout
-    assert "no images of 2 of the model's 8 classes: ring, cross\n" in plain
+    assert "no images for 2 of the model's 8 classes: ring, cross\n" in plain
     single = home.parent / "single"
     single.mkdir()
     (home / "plus").rename(single / "plus")
@@ -183,7 +183,7 @@ def test_a_text_is_measured_whole_with_the_vocabulary_of_the_weights(lstm_file, 
     assert found["metrics"]["loss"] == pytest.approx(scored["loss"], rel=0.1)  # in lanes
     lines = zoo(*arguments).stdout.splitlines()
     assert lines[0].startswith("text/files, all 1,999 characters: loss ")
-    assert "100 of 2,000 characters are not in the model's vocabulary, and are read as <unk>" in lines
+    assert "100 of 2,000 characters are not in the model's vocabulary and are read as <unk>" in lines
     done = zoo("eval", lstm_file, "--data", f"paths={text_file}")
     assert done.stdout.startswith("text/files test, ")
     assert "vocabulary" not in done.stdout

@@ -87,14 +87,17 @@ def test_a_prompt_is_read_from_a_file_or_from_stdin(lstm_file, tmp_path, monkeyp
 def test_only_the_first_of_many_unknown_characters_are_named(lstm_file):
     done = zoo("sample", lstm_file, "--prompt", "ABCDEFGHIJKLMNOP", "--max-new-tokens", "1")
     listed = "'A' 'B' 'C' 'D' 'E' 'F' 'G' 'H' 'I' 'J' and 6 more"
-    assert done.stderr.splitlines()[-1] == f"zoo: not in the model's vocabulary, read as <unk>: {listed}"
+    assert (
+        done.stderr.splitlines()[-1]
+        == f"zoo: tokens that are not in the model's vocabulary are read as <unk>: {listed}"
+    )
 
 
 def test_a_model_that_reads_backwards_generates_the_text_before_its_prompt(backwards_file, lstm_file):
     done = zoo("sample", backwards_file, "--prompt", "xof", "--max-new-tokens", "30")
     forwards = text(lstm_file, "--prompt", "fox", "--max-new-tokens", "30")
     assert done.stdout == forwards.removesuffix("\n")[::-1] + "\n"
-    notice = "zoo: the model reads backwards, so it generates the text that precedes its prompt"
+    notice = "zoo: the model reads backward, so it generates the text that precedes its prompt"
     assert done.stderr.splitlines() == [f"sampling from {backwards_file}", notice]
     several = text(backwards_file, "--prompt", "xof", "--max-new-tokens", "30", "--samples", "2")
     assert several.startswith("--- 1 of 2 ---\n" + done.stdout)

@@ -254,7 +254,7 @@ def test_an_exported_file_does_nothing_else(net_file: Path) -> None:
     for use in uses:
         with pytest.raises(WeightsError, match=message):
             use()
-    with pytest.raises(OptionError, match=r"runs on the CPU \(got device 'cuda'\)"):
+    with pytest.raises(OptionError, match=r"run only on the CPU \(got device 'cuda'\)"):
         zoo.load(net_file, device="cuda")
     with pytest.raises(WeightsError, match="is an ONNX file, which supports only predict, embed and sample"):
         zoo.train("mlp", "shapes", from_weights=str(net_file), data=DATA, **QUIET)

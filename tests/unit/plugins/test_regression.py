@@ -138,7 +138,7 @@ def test_it_answers_with_numbers(tmp_path: Path, answer: Callable[..., Any]) -> 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["sample", "RUN"], "is not a language model: it is for regression"),
+        (["sample", "RUN"], "is not a language model (task: regression)"),
         (["predict", "RUN", str(PLUGIN), "--top", "2"], "top requires a model that chooses among classes"),
         (["eval", "RUN", "--tta"], "regression does not support test-time augmentation"),
         (
