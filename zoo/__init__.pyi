@@ -1,4 +1,4 @@
-"""What `import zoo` offers: for type checkers, and for `zoo._lazy`, which imports a name on its first use."""
+"""The public names of `zoo`, for type checkers and `zoo._lazy`, which imports names on first use."""
 
 from zoo._version import __version__ as __version__
 from zoo.analysis.findings import Findings as Findings

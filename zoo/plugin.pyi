@@ -1,4 +1,4 @@
-"""What `zoo.plugin` offers: for type checkers, and for `zoo._lazy`, which imports a name on its first use."""
+"""The public names of `zoo.plugin`, for type checkers and `zoo._lazy`, which imports names on first use."""
 
 from zoo.config import options as options
 from zoo.config.declarations import declared as declared

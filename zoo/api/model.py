@@ -123,7 +123,7 @@ class Model:
 
         Args:
             split: split to evaluate on; by default, `test`, or `val` if there is no test split, or all data
-                if `dataset` has no splits.
+                if the dataset has no splits.
             dataset: dataset to evaluate on instead of the training dataset, such as `folder`; classes are
                 matched by name.
             data: dataset option, in addition to the options used in training.
@@ -424,8 +424,8 @@ class Model:
 
         Args:
             out: file to write; by default, the file is named after the model.
-            to: format, such as `onnx` or `pt2`; by default, derived from the suffix of `out`, or `onnx`
-                without `out`.
+            to: format, such as `onnx` or `pt2`; by default, derived from the file suffix, or `onnx` if no
+                file is given.
             split: split to verify on; by default, `test`, or `val` if there is no test split.
             data: dataset option, in addition to the options used in training.
             synthetic: verify on random inputs if the model's data is not on this machine.

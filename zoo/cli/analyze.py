@@ -41,11 +41,11 @@ def _indices(ctx: click.Context, param: click.Parameter, text: str | None) -> li
 @click.argument("weights", type=NameType("weights", runs=True, beside="analyzer"))
 @last_option
 @click.argument("inputs", metavar="[INPUT]...", nargs=-1, type=PathType())
-@click.option("--indices", callback=_indices, metavar="LIST", help="Indices of items: 0,5,9 or 0-99.")
+@click.option("--indices", callback=_indices, metavar="LIST", help="Item indices, such as 0,5,9 or 0-99.")
 @options_of(Model.analyze, skip=["inputs", "indices"])
 @click.option("--out", type=PathType(), help="Output folder.  [default: runs/ANALYZER-WEIGHTS]")
 @click.option(
-    "--draw", type=ValueType(Count), default=64, show_default=True, help="Number of images to draw."
+    "--draw", type=ValueType(Count), default=64, show_default=True, help="Maximum number of images to draw."
 )
 @device_option
 @standard_options

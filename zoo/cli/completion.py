@@ -61,7 +61,7 @@ def _completer(group: click.Group, shell: str) -> ShellComplete:
 @quiet_option
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:
-    """Print the completion script for SHELL, which is bash, zsh or fish.
+    """Print a completion script for bash, zsh or fish.
 
     With this script, TAB completes commands, options, names, run directories and files. To enable completion
     permanently, run the line for your shell once and open a new terminal:

@@ -46,8 +46,8 @@ def command(session: Session, weights: str, as_json: bool) -> None:
     print_paragraph(shortened(about), indent=2)
     _print_card(card, session.registry)
     if exported is not None:
-        ports = [("takes", port) for port in exported.signature.inputs]
-        ports += [("gives", port) for port in exported.signature.outputs]
+        ports = [("accepts", port) for port in exported.signature.inputs]
+        ports += [("returns", port) for port in exported.signature.outputs]
         _print("Program", [(f"{verb} {port.name}", port.shown()) for verb, port in ports])
         facts = [("size", f"{exported.size:,} bytes"), *exported.facts.items()]
     else:

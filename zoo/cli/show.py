@@ -98,7 +98,7 @@ def _recipe(facts: Mapping[str, Any]) -> None:
         size = ("size", f"{entry['bytes']:,} bytes")
         print_section(f"Published weights {name}", [*_metrics(entry, facts["units"]), size])
     commands = [("train it", f"zoo train {shlex.quote(facts['name'])}")]
-    commands += [("see the weights", f"zoo inspect {name}") for name in published]
+    commands += [("show the card", f"zoo inspect {name}") for name in published]
     print_section("Commands", commands, wrap=False)
 
 
@@ -111,7 +111,7 @@ def _weights(facts: Mapping[str, Any]) -> None:
     where = facts["path"] or "not on this machine; `zoo inspect` explains how to get it"
     print_section("File", [("path", where), ("url", facts["url"]), ("sha256", facts["sha256"])], wrap=False)
     name = shlex.quote(facts["name"])
-    commands = [("see their card", f"zoo inspect {name}"), ("measure them", f"zoo eval {name}")]
+    commands = [("show the card", f"zoo inspect {name}"), ("evaluate them", f"zoo eval {name}")]
     print_section("Commands", commands, wrap=False)
 
 

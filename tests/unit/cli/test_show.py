@@ -156,7 +156,7 @@ def test_a_recipe_is_shown_with_its_published_weights():
     assert "\nPublished weights cifar10-convnet-bn\n" in out
     accuracy = 100 * weights["metrics"]["test"]["accuracy"]
     assert re.search(rf"^  test +accuracy {accuracy:.2f} %, loss [\d.]+ nats$", out, re.M)
-    assert re.search(r"^  see the weights +zoo inspect cifar10-convnet-bn$", out, re.M)
+    assert re.search(r"^  show the card +zoo inspect cifar10-convnet-bn$", out, re.M)
 
 
 def test_a_recipe_of_an_unknown_architecture_is_shown_as_written(tmp_path):

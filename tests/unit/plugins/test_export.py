@@ -226,7 +226,7 @@ def test_the_command_prints_what_was_verified(net: zoo.Model, tmp_path: Path) ->
     assert first.startswith("40 of 40 test images: same predictions (logits differ by at most ")
     assert re.fullmatch(r"wrote cat\.onnx, 0\.\d MB", second)
     shown = type_in("inspect", "cat.onnx", cwd=tmp_path).stdout
-    assert "takes inputs         uint8 (batch, 3, 16, 16)" in shown
+    assert "accepts inputs         uint8 (batch, 3, 16, 16)" in shown
     card = type_in("inspect", "cat.onnx", "--json", cwd=tmp_path).stdout
     assert json.loads(card) == json.loads(net.card.to_json())
     assert [path.name for path in tmp_path.iterdir()] == ["cat.onnx"]
