@@ -33,7 +33,7 @@ def describe(
 
     Args:
         kind: kind of the entry; required if several entries have this name.
-        data: dataset option.
+        data: dataset options.
 
     Raises:
         UnknownName, AmbiguousName: the name is unknown or ambiguous.

@@ -126,7 +126,7 @@ class Model:
                 if the dataset has no splits.
             dataset: dataset to evaluate on instead of the training dataset, such as `folder`; classes are
                 matched by name.
-            data: dataset option, in addition to the options used in training.
+            data: dataset options, in addition to those used in training.
             tta: average the predictions for several views of each image (test-time augmentation).
             progress: show progress on stderr or in the notebook.
 
@@ -189,7 +189,7 @@ class Model:
             writes them to a file.
 
         Raises:
-            DataError: a path does not exist or is the wrong type of file, a pattern has no matches, or a
+            DataError: a path does not exist or names a file of the wrong type, a pattern has no matches, or a
                 folder contains no inputs.
             OptionError: an option is out of range, or the model does not support it.
             WeightsError: the task does not implement prediction.
@@ -241,7 +241,7 @@ class Model:
             stacks them into one array, and `write(path)` writes them to a file.
 
         Raises:
-            OptionError: the model has no such layer, or an option is out of range.
+            OptionError: the model does not have this layer, or an option is out of range.
             DataError: as for `predict`.
             WeightsError: models for this task cannot read inputs one at a time.
         """
@@ -363,10 +363,10 @@ class Model:
             split: split to analyze; by default, `test`, or `val` if there is no test split.
             indices: indices of the items to analyze, starting at 0; by default, all items.
             dataset: dataset to analyze instead of the training dataset.
-            data: dataset option, in addition to the options used in training.
+            data: dataset options, in addition to those used in training.
             classes: class to explain: a name, a number, `predicted` (the default) or `true` (the label).
             layer: layer to analyze: a landmark or a module path.
-            options: analyzer option.
+            options: analyzer options.
             score: also measure how faithful the heat maps are.
             precision: precision of the forward and backward passes; `auto` selects bf16 where it is fast.
             progress: show progress on stderr or in the notebook.
@@ -427,7 +427,7 @@ class Model:
             to: format, such as `onnx` or `pt2`; by default, derived from the file suffix, or `onnx` if no
                 file is given.
             split: split to verify on; by default, `test`, or `val` if there is no test split.
-            data: dataset option, in addition to the options used in training.
+            data: dataset options, in addition to those used in training.
             synthetic: verify on random inputs if the model's data is not on this machine.
             progress: show progress on stderr or in the notebook.
 

@@ -65,8 +65,8 @@ def train(
     Args:
         name: a recipe (its name or a `Recipe`) or an architecture.
         dataset: the dataset to train an architecture on.
-        model: architecture option.
-        data: dataset option.
+        model: architecture options.
+        data: dataset options.
         from_weights: weights to start from (fine-tuning): an id, a file or a run directory.
         seed: random seed for initialization, shuffling, augmentation and dropout; by default, the recipe's
             seed.
@@ -189,7 +189,7 @@ def lr_find(
         training: `model`, `data`, `from_weights`, `seed`, `threads` and the training options, as in `train`.
 
     Returns:
-        A curve with `suggestions` (`valley`, `steep`, `minimum`) and `points`, which a notebook displays.
+        A curve with `suggestions` (`valley`, `steep`, `minimum`) and `points`. A notebook displays the curve.
 
     Raises:
         Diverged: the loss diverged after too few steps to suggest a learning rate.

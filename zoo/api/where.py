@@ -36,7 +36,7 @@ def matching(rows: Sequence[dict[str, Any]], where: str, *, what: str) -> list[d
         if match is None or not match[3] or re.search(r"\s(and|or)$", match[3]):
             raise OptionError(
                 f"where: {part!r} is not a comparison",
-                hint="write KEY=VALUE with = != < <= > >= or ~ (contains), and join comparisons by 'and'",
+                hint="write KEY=VALUE with = != < <= > >= or ~ (contains), and join comparisons with 'and'",
             )
         terms.append((match[1], match[2], _value(match[3])))
     _check(terms, rows, what)
@@ -51,7 +51,7 @@ def _check(terms: Sequence[tuple[str, str, Any]], rows: Sequence[Mapping[str, An
             raise OptionError(message, hint=f"keys: {', '.join(known)}")
         types = {type(row[key]) for row in rows if row.get(key) is not None}
         if types and types <= {int, float} and isinstance(sought, str) and sign != "~":
-            hint = "write 90% as 0.9; comparisons can be joined only by `and`"
+            hint = "write 90% as 0.9; join comparisons only with `and`"
             raise OptionError(f"where: {key} must be compared with a number (got {sought!r})", hint=hint)
 
 
