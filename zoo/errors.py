@@ -49,7 +49,7 @@ class AmbiguousName(ZooError):
 
 
 class SpecError(ZooError):
-    """A spec, or the object that its target builds, does not match its declaration."""
+    """A spec is invalid, or the object that its target builds does not match the spec."""
 
     kind = "spec"
 

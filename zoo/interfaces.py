@@ -133,11 +133,11 @@ class HasBoxes(Protocol):
 
 @runtime_checkable
 class HasFiles(Protocol):
-    """A split with images stored as files, so that heat maps can be drawn over them at full size."""
+    """A split with images that are stored as files, so that overlays can be drawn at full size."""
 
     @property
     def files(self) -> Sequence[Path] | None:
-        """The file of each image; None if the images are not files."""
+        """The path of each image file; None if the images are not files."""
         ...
 
 
@@ -146,7 +146,7 @@ class ReadsBatches(Protocol):
     """A split that can read a batch of images faster than one image at a time."""
 
     def read_batch(self, indices: Sequence[int], /) -> tuple[Tensor, Tensor]:
-        """Return the images (B, C, H, W), uint8, and the labels (B,) or (B, K) of some indices, in order."""
+        """Return the images (B, C, H, W), uint8, and the labels (B,) or (B, K) for some indices, in order."""
         ...
 
 
@@ -363,7 +363,7 @@ class Task(ABC):
         """Turn sums over a whole split into metrics.
 
         Args:
-            sums: a number for each scalar sum, and a float64 tensor for each other sum.
+            sums: a number for each scalar sum, and a float64 tensor for each remaining sum.
         """
 
     def details(self, sums: Mapping[str, Tensor], preprocess: Mapping[str, Any]) -> dict[str, Any]:

@@ -116,7 +116,7 @@ class ReadsInputs(Protocol):
 
 @runtime_checkable
 class Predicts(ReadsInputs, Protocol):
-    """A processor for models that predict each input separately."""
+    """A processor for models that make a prediction for each input separately."""
 
     def predictions(
         self, outputs: NDArray[Any], preprocess: Mapping[str, Any], *, top: int | None = None
@@ -139,7 +139,7 @@ class Scores(ReadsInputs, Protocol):
     def score(
         self, outputs: Iterable[NDArray[Any]], tokens: NDArray[Any], preprocess: Mapping[str, Any]
     ) -> Prediction:
-        """Return the metrics of a sequence as its only prediction, with the counts of the sequence.
+        """Return the metrics and the counts of a sequence as its only prediction.
 
         Args:
             outputs: the model's outputs after each token but the last, such as logits, float32, in chunks (T,

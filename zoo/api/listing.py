@@ -74,7 +74,7 @@ def rows(
 ) -> list[dict[str, Any]]:
     """Return a row of plain data for each entry, recipe and weights file, optionally filtered.
 
-    Raises OptionError if `where` is not a comparison, or uses a key that no row has.
+    Raises OptionError if `where` is not a comparison, or uses an unknown key.
     """
     everything = [*_entries(registry), *_recipes(registry), *_weights(registry)]
     listed = [row for row in everything if kind in (None, row["kind"])]

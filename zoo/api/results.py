@@ -104,7 +104,7 @@ class Rows(_Computed[dict[str, Any]]):
 
     @abstractmethod
     def _values(self, row: Mapping[str, Any]) -> Sequence[str]:
-        """Return the columns that a table shows, besides the input and the error."""
+        """Return the columns of a table, other than the input and the error."""
 
     @abstractmethod
     def _rows(self, sources: Iterable[Source]) -> Iterator[dict[str, Any]]:

@@ -138,7 +138,7 @@ class _Stops:
         self._left = 2  # one to stop, and one that does not wait for the other to be handled
 
     def listen(self) -> None:
-        """Handle both signals, unless the parent process set them to be ignored."""
+        """Handle both signals, unless this process inherited them as ignored."""
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._stop)
@@ -255,7 +255,7 @@ def _carry_out(session: Session, arguments: Sequence[str]) -> ZooError | int:
 
 
 def _invoke(session: Session, arguments: Sequence[str]) -> int:
-    """Do what click's `main` does, but do not exit when stdout is closed."""
+    """Run the command line as click's `main` does, but without exiting when stdout is closed."""
     if instruction := os.environ.get(COMPLETE):
         from zoo.cli.completion import complete
 

@@ -114,7 +114,7 @@ def _print(
         echo()
     scores = written["scores"].items()
     print_table([(name, figure(value, units.get(name, "")), reading.get(name, "")) for name, value in scores])
-    drawings = ["contact-sheet.png", "an overlay and an array for each map"] if drawn else []
+    drawings = ["contact-sheet.png", "an overlay and an array for each heat map"] if drawn else []
     print_paragraph(f"wrote {folder}: {', '.join([*analysis.figures, *drawings, MANIFEST])}")
 
 

@@ -1,4 +1,4 @@
-"""`zoo completion`: a script that completes `zoo` commands in the shell."""
+"""`zoo completion`: print a script that completes `zoo` commands in the shell."""
 
 from __future__ import annotations
 

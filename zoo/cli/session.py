@@ -52,7 +52,7 @@ class Session:
         self.running: Entry[CommandSpec] | None = None
 
     def begin(self, line: str) -> None:
-        """Print on stderr what the command is about to do, before slow imports."""
+        """Print a status line on stderr, before slow imports."""
         if self.progress:
             echo(line, err=True)
 
@@ -104,7 +104,7 @@ class Session:
             return {}
 
     def load_command(self, name: str) -> click.Command:
-        """Return the command of a plugin.
+        """Return a plugin's command.
 
         Raises UnknownName, or SpecError if two plugins provide it, or if its target cannot be imported or is
         not a click command. If a module is missing, the hint names the extra that installs it.

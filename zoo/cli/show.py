@@ -1,4 +1,4 @@
-"""`zoo show`: the details of one catalog entry."""
+"""`zoo show`: show the details of one catalog entry."""
 
 from __future__ import annotations
 
@@ -138,13 +138,13 @@ def _group(facts: Mapping[str, Any]) -> None:
 
 def _command(facts: Mapping[str, Any]) -> None:
     name = facts["name"].rpartition("/")[2]
-    print_section("", [("how to use it", f"zoo {name} --help"), *_origin(facts)])
+    print_section("", [("usage", f"zoo {name} --help"), *_origin(facts)])
 
 
 def _exporter(facts: Mapping[str, Any]) -> None:
-    files = f"{facts['suffix']}, {'written and read' if facts['reader'] else 'written only'}"
+    files = f"{facts['suffix']}, {'read and write' if facts['reader'] else 'write only'}"
     how = f"zoo export WEIGHTS --to {facts['name'].rpartition('/')[2]}"
-    print_section("", [("files", files), ("how to use it", how), *_origin(facts)])
+    print_section("", [("files", files), ("usage", how), *_origin(facts)])
 
 
 _PRINT: Mapping[str, Callable[[Mapping[str, Any]], None]] = {

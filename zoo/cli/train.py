@@ -93,7 +93,7 @@ def print_run(run: "Run", session: Session, as_json: bool) -> None:
 
 
 def _print_next(run: "Run", registry: Registry, files: Sequence[str]) -> None:
-    """Print commands to try, on stderr."""
+    """Print suggested commands on stderr."""
     place = str(run.directory) if run.directory.parent != Path() else f"./{run.directory}"
     commands = [["eval", place]]
     if isinstance(run.task.processor, WritesText):

@@ -106,7 +106,7 @@ def _as_typed(option: str, words: Sequence[str]) -> tuple[str, str]:
 
 
 def _flags(ctx: click.Context) -> dict[str, click.Parameter]:
-    """Return the options of a command by their flags."""
+    """Return the options of a command by flag."""
     params = ctx.command.get_params(ctx)
     return {flag: param for param in params for flag in (*param.opts, *param.secondary_opts)}
 

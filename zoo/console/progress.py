@@ -92,7 +92,7 @@ class _Display:
 
 
 class Bar(_Display):
-    """A report function for counted work, with the arguments of `work`."""
+    """A report function for counted work, with the same arguments as `work`."""
 
     __call__ = _Display.work
 

@@ -20,7 +20,7 @@ _BAR_WIDTH = 30
 
 
 class _Plain:
-    """A file or a pipe: occasional lines instead of an updating line."""
+    """Shows progress in a file or a pipe, as occasional lines instead of an updating line."""
 
     width = None
 
@@ -45,7 +45,7 @@ class _Plain:
 
 
 class _Terminal:
-    """A terminal. rich is imported for the first updating line, and prints other lines above it."""
+    """Shows progress on a terminal. rich is imported on first use, and prints other lines above the bar."""
 
     _live: Live | None = None
 
@@ -93,7 +93,7 @@ class _Terminal:
 
 
 class _Notebook:
-    """A Jupyter notebook cell: the lines so far, and a bar below them."""
+    """Shows progress in a Jupyter notebook cell: the lines so far, and a bar below them."""
 
     width = None
     _handle: Any = None

@@ -26,7 +26,7 @@ def columns() -> int | None:
 
 
 def shorten(text: str, room: int) -> str:
-    """Shorten text to a number of columns, keeping whole words; an ellipsis shows that it was cut.
+    """Shorten text to a number of columns, keeping whole words and adding an ellipsis.
 
     >>> shorten("a network of residual layers", 20)
     'a network of…'

@@ -145,7 +145,7 @@ def test_its_command_is_one_of_zoos(installed: Path, run_zoo: RunZoo) -> None:
     assert re.search("example/histogram +Show how", run_zoo("list", "commands", path=[installed]).stdout)
     facts = run_zoo("show", "histogram", path=[installed]).stdout
     assert facts.startswith("Command example/histogram\n")
-    assert "how to use it  zoo histogram --help" in facts
+    assert "usage   zoo histogram --help" in facts
 
 
 def test_its_command_reads_published_weights(installed: Path, run_zoo: RunZoo) -> None:

@@ -32,7 +32,7 @@ def test_it_prints_where_the_model_looks_and_what_was_written(camnet_file, tmp_p
         ["test-00002", "square"],
         ["test-00005", "diamond"],
     ]
-    files = "contact-sheet.png, an overlay and an array for each map, manifest.json"
+    files = "contact-sheet.png, an overlay and an array for each heat map, manifest.json"
     assert lines[-1] == f"wrote {tmp_path / 'a'}: {files}"
     assert (tmp_path / "a" / "contact-sheet.png").exists()
 

@@ -41,7 +41,7 @@ def test_it_is_listed_and_shown_without_being_imported(install) -> None:
     install("acme")
     assert "acme/thing   Say something." in zoo("--strict", "list", "exporters").stdout
     shown = zoo("--strict", "show", "thing").stdout
-    assert ".x, written and read" in shown
+    assert ".x, read and write" in shown
     assert "zoo export WEIGHTS --to thing" in shown
 
 
