@@ -104,7 +104,7 @@ class Rows(_Computed[dict[str, Any]]):
 
     @abstractmethod
     def _values(self, row: Mapping[str, Any]) -> Sequence[str]:
-        """Return the columns of a table, other than the input and the error."""
+        """Return the table cells of a row, other than the input and the error."""
 
     @abstractmethod
     def _rows(self, sources: Iterable[Source]) -> Iterator[dict[str, Any]]:
@@ -179,9 +179,9 @@ class Predictions(Rows):
         """Write the rows to a file as they are computed.
 
         If a call that writes a `.csv` or `.jsonl` file is interrupted, repeat the call to resume. Until the
-        file is complete, an `.unfinished` file is stored beside it. In a CSV file, several predictions are
+        file is complete, an `.unfinished` file is stored next to it. In a CSV file, several predictions are
         separated by `|`. A `.npy` file contains the probabilities of all classes, (N, classes), with NaN for
-        unreadable inputs. A `.txt` file beside it lists the inputs, and both files are created only when all
+        unreadable inputs. A `.txt` file next to it lists the inputs, and both files are created only when all
         rows are complete. For a folder, rows are written to `predictions.jsonl` in the folder. Images such as
         masks are written to the same folder, or to `x-images` for `x.csv`.
 
@@ -217,7 +217,7 @@ class Features(Rows):
     Each row is `{"input", "features", "error"}`; `features` is a float32 array, or None if `error` contains a
     reason. `numpy.asarray` stacks the features into one array, (N, F), in the order of the inputs. Without
     pooling, the array contains feature maps (N, F, h, w), or the features of each token (N, T, F) if all
-    texts have the same length. The row of an unreadable input contains NaN, and a warning gives the reason.
+    texts have the same length. The row of an unreadable input contains NaN, and a warning reports the reason.
 
     Iterating computes the rows one by one without keeping them, so memory use does not grow. Indexing or
     printing the list, or calling `len` on it, computes all rows once and keeps them. A notebook displays the
@@ -245,11 +245,11 @@ class Features(Rows):
     def write(self, out: str | Path) -> dict[str, Any]:
         """Write the features to a file as they are computed.
 
-        A `.npy` file contains them as one array. A `.txt` file beside it lists the inputs, one per line, and
+        A `.npy` file contains them as one array. A `.txt` file next to it lists the inputs, one per line, and
         both files are created only when all features are complete. A `.csv` file has a column for each
         feature, and a `.jsonl` file contains the rows. If a call that writes one of these two formats is
         interrupted, repeat the call to resume. Until the file is complete, an `.unfinished` file is stored
-        beside it. Warns about unreadable inputs.
+        next to it. Warns about unreadable inputs.
 
         Returns:
             `{out, weights, layer, rows, before, errors, shape}`, where `rows` is the number of rows in the

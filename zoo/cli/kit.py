@@ -1,4 +1,4 @@
-"""Helpers that make a command behave like zoo's own commands, which use them too.
+"""Helpers that zoo's own commands use, so that plugin commands behave in the same way.
 
 A complete example of a command, in the module that the spec's target names::
 

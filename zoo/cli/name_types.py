@@ -40,7 +40,7 @@ class NameType(click.ParamType[str]):
     """The name of an entry of certain kinds. Completion offers known names, but any text is accepted.
 
     Args:
-        runs: offer files and folders too.
+        runs: also offer files and folders.
         beside: another parameter, which names an entry or a recipe. After an entry, completion offers only
             names for the same task. After a recipe, it offers nothing, because a recipe needs no other name.
     """

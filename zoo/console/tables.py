@@ -174,7 +174,7 @@ def print_section(
     """Print an empty line, a heading, and a line for each name whose value is not empty.
 
     Args:
-        about: dim text to print beside the title.
+        about: dim text to print next to the title.
         wrap: wrap the values; values that users copy, such as paths, should not be wrapped.
     """
     shown = [(name, str(value)) for name, value in pairs if value not in ("", None, {}, (), [])]
