@@ -229,7 +229,7 @@ class TrainingCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         name, config = _named(ctx)
-        about = f"as in {name}" if name else f"for defaults, run `{ctx.command_path} NAME --help`"
+        about = f"as in {name}" if name else f"defaults: `{ctx.command_path} NAME --help`"
         sections: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
