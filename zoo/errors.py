@@ -111,7 +111,7 @@ class Lost(RunError):
     kind = "lost"
 
     def __init__(self, *, waited: float = 0) -> None:
-        did = f"has not answered for {waited:,.0f} seconds" if waited else "has ended, or cannot be reached"
+        did = f"has not responded for {waited:,.0f} seconds" if waited else "has ended, or cannot be reached"
         super().__init__(f"another process of this run {did}")
         self.waited = waited
 

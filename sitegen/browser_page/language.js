@@ -39,7 +39,7 @@ function encoded({ vocabulary }, text) {
 function requirePossible({ vocabulary: { texts, drawable } }, stop) {
   const known = new Set(drawable.map((number) => texts[number]));
   const impossible = [...stop].filter((sign) => !known.has(sign));
-  if (impossible.length) throw new Problem(`The model can never generate ${impossible.join(" ")} of the stop string.`);
+  if (impossible.length) throw new Problem(`The stop string contains ${impossible.join(" ")}, which the model can never generate.`);
 }
 
 /** Return a function that reads a token and returns the logits of the next token. */

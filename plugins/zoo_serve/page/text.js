@@ -145,7 +145,7 @@ function summary({ tokens, nats, seconds, about, begun, stopped }) {
   if (begun && tokens) parts.push(begun);
   if (about?.unknown.length) {
     const signs = about.unknown.map((sign) => `“${sign}”`).join(", ");
-    parts.push(`not in the model's vocabulary, read as <unk>: ${signs}`);
+    parts.push(`tokens that are not in the model's vocabulary are read as <unk>: ${signs}`);
   }
   return parts.join(" · ");
 }

@@ -103,7 +103,7 @@ def test_a_greedy_text_is_that_of_the_command(tried: Visit, prompt: str) -> None
     assert given == pytest.approx([nats for _, nats in expected], abs=1e-4)
     told = page.locator(".told").inner_text()
     assert told.startswith("80 tokens in ")
-    assert ("not in the model's vocabulary, read as <unk>: “§”" in told) == bool(prompt)
+    assert ("tokens that are not in the model's vocabulary are read as <unk>: “§”" in told) == bool(prompt)
     assert ("the prompt is empty, so the text begins after a newline" in told) == (not prompt)
 
 
@@ -347,7 +347,7 @@ def test_what_cannot_be_is_told_beside_the_form(tried: Visit) -> None:
     page = tried.open(TEXTS)
     page.get_by_label("Stop before").fill("§")
     page.get_by_role("button", name="Generate").click()
-    page.get_by_text("The model can never generate § of the stop string.").wait_for()
+    page.get_by_text("The stop string contains §, which the model can never generate.").wait_for()
     page.get_by_label("A text of your own").fill("a")
     page.get_by_role("button", name="Score").click()
     page.locator(".scores").get_by_text("the text must have at least 2 tokens (got 1)").wait_for()

@@ -52,7 +52,7 @@ def test_a_text_streams_in_and_is_that_of_the_command(visit: Visit) -> None:
     told = page.locator(".told").inner_text()
     mean = sum(nats for _, nats in expected) / 80
     assert f"mean surprisal {mean:.3g} nats" in told
-    assert "not in the model's vocabulary, read as <unk>: “§”" in told
+    assert "tokens that are not in the model's vocabulary are read as <unk>: “§”" in told
     assert page.locator("#live").inner_text() == told
 
 

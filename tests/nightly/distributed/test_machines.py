@@ -22,7 +22,7 @@ from tests.nightly.reliability import toys
 
 pytestmark = pytest.mark.timeout(900)
 
-LATE = "another process of this run has not answered for 5 seconds"
+LATE = "another process of this run has not responded for 5 seconds"
 # What it is if the system gives up the connection before that
 GONE = "another process of this run has ended, or cannot be reached"
 

@@ -212,7 +212,7 @@ def test_several_processes_do_not_train_on_apples_gpu(monkeypatch: pytest.Monkey
     [
         ("", "stopped"),
         pytest.param(
-            "1", "another process of this run has not answered for 1 seconds", marks=pytest.mark.slow
+            "1", "another process of this run has not responded for 1 seconds", marks=pytest.mark.slow
         ),
     ],
     ids=["a signal", "nobody comes"],
