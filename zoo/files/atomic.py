@@ -11,7 +11,6 @@ import io
 import os
 import platform
 import re
-import secrets
 import shutil
 from collections.abc import Generator
 from pathlib import Path
@@ -127,7 +126,7 @@ def _claim(descriptor: int) -> bool:
 
 
 def _temporary_name(name: str) -> str:
-    return f".{name}.{_host()}.{secrets.token_hex(4)}.tmp"
+    return f".{name}.{_host()}.{os.urandom(4).hex()}.tmp"
 
 
 def _is_in(folder: int, name: str) -> bool:
