@@ -7,7 +7,7 @@ random; in `forms` the form tells it, and colors and clutter are random. Accurac
     python benchmarks/finetuning.py --scratch   # every image architecture, 3 epochs from random weights
 
 The best of the grid, and the regularization of the linear head, are chosen on the 200 images themselves. A
-result is better or worse than a random baseline if the 95 % intervals of accuracy and loss say so.
+result is better or worse than a random baseline if the 95% intervals of accuracy and loss say so.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class Trainings:
 
 
 def judged(model: zoo.Model, split: Split, **options: Any) -> dict[str, float]:
-    """Return accuracy and loss on a split, and the half width of a 95 % interval of each."""
+    """Return accuracy and loss on a split, and the half width of a 95% interval of each."""
     task = make_task(model._registry, model.card.task)  # pyright: ignore[reportPrivateUsage]
     _, dataset = open_fed(model.card, task, model._registry, **options)  # pyright: ignore[reportPrivateUsage]
     losses: list[Tensor] = []

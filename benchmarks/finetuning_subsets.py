@@ -1,7 +1,7 @@
 """Do the defaults of fine-tuning suit close and distant weights? Fashion-MNIST, 300 to 3,000 training images.
 
 `fashion-mnist-convnet-bn` was trained on all 60,000 training images, so fine-tuning on a few of them can only
-make it forget: as published, its test accuracy is 92.89 %. `cifar10-resnet20` has seen photos of other
+make it forget: as published, its test accuracy is 92.89%. `cifar10-resnet20` has seen photos of other
 things. The defaults are compared with a grid of learning rates and epochs. The best of the grid is chosen by
 the accuracy on the test images themselves.
 

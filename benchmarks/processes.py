@@ -111,7 +111,7 @@ def _measured(name: str, rounds: int, folder: Path) -> str:
         f"{name}, {params:,} parameters, steps of {1000 * step:.0f} ms in two processes",
         f"  two processes of one thread against one of two threads {_ratio(rates, 'two threads')}",
         f"  against one of one thread {_ratio(rates, 'one thread')}",
-        f"  adding up the gradients by gloo {1000 * message:.1f} ms, {100 * message / step:.1f} % of a step",
+        f"  adding up the gradients by gloo {1000 * message:.1f} ms, {100 * message / step:.1f}% of a step",
         f"  saving {saved / 1e6:.0f} MB {1000 * seconds:.0f} ms, by the first process alone",
     ]
     if "apart" in rates:

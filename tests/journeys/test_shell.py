@@ -67,7 +67,7 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
-CONFIG = """# The complete recipe of this run. `ZOO_REGISTRY=config.toml zoo train NAME` trains it again.
+CONFIG = """# The recipe of this run. `ZOO_REGISTRY=config.toml zoo train NAME` trains it again.
 schema = 1
 
 [recipes.x]

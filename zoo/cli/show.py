@@ -182,4 +182,4 @@ def _metrics(entry: Mapping[str, Any], units: Mapping[str, str]) -> list[tuple[s
 
 def _counts(counts: Mapping[str, int]) -> str:
     text = ", ".join(f"{count:,} {name}" for name, count in counts.items())
-    return f"{text} ({100 * counts['unknown'] / counts['tokens']:.2g} %)" if counts.get("unknown") else text
+    return f"{text} ({100 * counts['unknown'] / counts['tokens']:.2g}%)" if counts.get("unknown") else text

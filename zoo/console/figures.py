@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def over_seeds(by_seed: Mapping[str, float], task: TaskSpec) -> str:
     """Format the mean and standard deviation of the primary metric; return an empty string for one seed.
 
-    For example, `77.30 ± 0.26 % accuracy over 3 seeds`.
+    For example, `77.30 ± 0.26% accuracy over 3 seeds`.
     """
     if len(by_seed) < 2:
         return ""
@@ -21,7 +21,7 @@ def over_seeds(by_seed: Mapping[str, float], task: TaskSpec) -> str:
     average, deviation = mean(by_seed.values()), stdev(by_seed.values())
     unit, count = task.units.get(task.primary_metric, ""), f"over {len(by_seed)} seeds"
     if unit == "%":
-        return f"{100 * average:.2f} ± {100 * deviation:.2f} % {task.primary_metric} {count}"
+        return f"{100 * average:.2f} ± {100 * deviation:.2f}% {task.primary_metric} {count}"
     return f"{task.primary_metric} {average:.4f} ± {deviation:.4f} {unit}".strip() + f" {count}"
 
 
@@ -29,10 +29,10 @@ def figure(value: float, unit: str = "") -> str:
     """Format a metric with its unit.
 
     >>> figure(0.9129, "%")
-    '91.29 %'
+    '91.29%'
     """
     if unit == "%":
-        return f"{100 * value:.2f} %"
+        return f"{100 * value:.2f}%"
     return f"{cell(value)} {unit}" if unit else f"{value:.4g}"
 
 
@@ -50,7 +50,7 @@ def figures(metrics: Mapping[str, float], units: Mapping[str, str]) -> str:
 
     >>> units = {"accuracy": "%", "loss": "nats", "bits_per_char": "bits per character"}
     >>> figures({"loss": 0.2677, "bits_per_char": 0.3862, "accuracy": 0.9129}, units)
-    'accuracy 91.29 %, loss 0.2677 nats, 0.3862 bits per character'
+    'accuracy 91.29%, loss 0.2677 nats, 0.3862 bits per character'
     """
     order = {name: place for place, name in enumerate(units)}
     parts: list[str] = []
@@ -62,6 +62,6 @@ def figures(metrics: Mapping[str, float], units: Mapping[str, str]) -> str:
 
 
 def primary_metrics(metrics: Mapping[str, Mapping[str, float]], task: TaskSpec) -> list[str]:
-    """Format the task's primary metric on each split, such as `test accuracy 91.85 %`."""
+    """Format the task's primary metric on each split, such as `test accuracy 91.85%`."""
     name = task.primary_metric
     return [f"{split} {figures({name: values[name]}, task.units)}" for split, values in metrics.items()]

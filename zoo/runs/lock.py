@@ -25,7 +25,7 @@ from zoo.registry.weights_files import SAVED, WEIGHTS
 # What a run may have written before its first checkpoint
 _BEFORE_A_CHECKPOINT = ("config.toml", "metrics.jsonl", "steps.jsonl")
 RUN_FILES = (*WEIGHTS, *_BEFORE_A_CHECKPOINT, "curve.png")
-CONFIG_HEAD = b"# The complete recipe of this run. `ZOO_REGISTRY=config.toml zoo train NAME` trains it again.\n"
+CONFIG_HEAD = b"# The recipe of this run. `ZOO_REGISTRY=config.toml zoo train NAME` trains it again.\n"
 _PROCESS = threading.Lock()
 _NAME = ".lock"
 _OTHER = "remove it, or choose another --run"

@@ -52,7 +52,7 @@ function parts(lines, unit, width) {
   const [from, to] = [Math.min(...epochs), Math.max(...epochs)];
   const x = (epoch) => LEFT + ((epoch - from) / (to - from || 1)) * (width - LEFT - RIGHT);
   const y = (value) => HEIGHT - BOTTOM - ((value - low) / (high - low)) * (HEIGHT - TOP - BOTTOM);
-  const say = (value) => (unit === "%" ? `${Number(digits(100 * value, 3))} %` : String(Number(digits(value, 3))));
+  const say = (value) => (unit === "%" ? `${Number(digits(100 * value, 3))}%` : String(Number(digits(value, 3))));
   const made = heights.flatMap((value) => [
     drawn("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) }),
     drawn("text", { x: LEFT - 8, y: y(value) + 4, "text-anchor": "end" }, say(value)),

@@ -3,7 +3,7 @@
 /** Return a metric with its unit: a share as a percentage, any other number with four digits. */
 export function metric(value, unit = "") {
   if (!Number.isFinite(value)) return "not a number";
-  if (unit === "%") return `${(100 * value).toFixed(2)} %`;
+  if (unit === "%") return `${(100 * value).toFixed(2)}%`;
   return `${digits(value)} ${unit}`.trim();
 }
 
@@ -28,4 +28,4 @@ export function digits(value, count = 4) {
 export const count = (value) => value.toLocaleString("en");
 
 /** Return a probability as a percentage with one decimal. */
-export const percent = (share) => `${(100 * share).toFixed(1)} %`;
+export const percent = (share) => `${(100 * share).toFixed(1)}%`;

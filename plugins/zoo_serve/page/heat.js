@@ -41,7 +41,7 @@ export async function showHeat(image, map, { label, caption }) {
   const blend = blender(canvas, below, heatOf(gray, canvas.width));
   const draw = () => {
     opacity = Number(slider.value);
-    output.textContent = `${opacity} %`;
+    output.textContent = `${opacity}%`;
     blend(opacity / 100);
   };
   slider.value = opacity;

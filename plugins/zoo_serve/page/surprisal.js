@@ -33,7 +33,7 @@ export function tellTokens(container, tell) {
     current.classList.add("current");
     const surprisal = Number(token.dataset.surprisal);
     const name = { "\n": "newline", " ": "space" }[token.textContent] ?? `“${token.textContent}”`;
-    tell(`${name}: ${digits(surprisal, 3)} nats, probability ${digits(100 * Math.exp(-surprisal), 2)} %`);
+    tell(`${name}: ${digits(surprisal, 3)} nats, probability ${digits(100 * Math.exp(-surprisal), 2)}%`);
   };
   container.addEventListener("pointerover", (event) => go(event.target));
   container.addEventListener("keydown", (event) => {

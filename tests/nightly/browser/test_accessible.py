@@ -99,7 +99,7 @@ def test_an_image_is_looked_into_by_keyboard_alone(keys: Visit) -> None:
     tab_to(page, ".opacity")
     before = keys.canvas()
     page.keyboard.press("Home")
-    assert page.locator(".heat output").inner_text() == "0 %"
+    assert page.locator(".heat output").inner_text() == "0%"
     assert (keys.canvas() != before).any()
 
 

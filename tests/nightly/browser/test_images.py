@@ -69,7 +69,7 @@ def test_the_overlay_is_that_of_the_command_and_the_slider_fades_it(visit: Visit
     for percent in ("0", "100"):
         slider.fill(percent)
         images[percent] = visit.canvas()
-        assert page.locator(".heat output").inner_text() == f"{percent} %"
+        assert page.locator(".heat output").inner_text() == f"{percent}%"
     plain = np.asarray(Image.open(io.BytesIO(content)).resize((448, 448), Image.Resampling.BICUBIC)).astype(
         int
     )

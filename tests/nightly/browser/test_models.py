@@ -19,7 +19,7 @@ def test_each_model_is_listed_with_its_primary_metric(visit: Visit) -> None:
         "nietzsche-rnn",
         "shapes-tiny",
     ]
-    assert "91.31 %" in links.first.inner_text()
+    assert "91.31%" in links.first.inner_text()
     assert "1.413 nats" in links.nth(1).inner_text()
 
 
@@ -27,7 +27,7 @@ def test_the_card_is_shown(visit: Visit) -> None:
     page = visit.open("cifar10-resnet20")
     card = page.get_by_role("region", name="About this model")
     text = page.locator("main").inner_text()
-    for fact in ("convnet/resnet20", "images/cifar10", "269,722 parameters", "91.31 %", "0.2677 nats"):
+    for fact in ("convnet/resnet20", "images/cifar10", "269,722 parameters", "91.31%", "0.2677 nats"):
         assert fact in text
     assert "40 epochs, 15,640 steps, seed 0" in card.inner_text()
     assert card.get_by_role("listitem").all_inner_texts()[:2] == ["airplane", "automobile"]
@@ -71,7 +71,7 @@ def test_the_curves_are_those_of_the_run(visit: Visit, run: Path) -> None:
     rows = curves.get_by_role("row").all_inner_texts()
     assert len(rows) == 1 + len(history)
     assert f"{history[-1]['val']['loss']:.4g}".rstrip("0") in rows[-1]
-    assert f"{100 * history[-1]['val']['accuracy']:.2f} %" in rows[-1]
+    assert f"{100 * history[-1]['val']['accuracy']:.2f}%" in rows[-1]
 
 
 def test_curves_fit_the_width_that_there_is(visit: Visit) -> None:

@@ -54,7 +54,7 @@ def test_it_is_listed_beside_the_others(installed: Path, run_zoo: RunZoo) -> Non
         ("recipe", "example", "classification"),
         ("weights", "example", "classification"),
     ]
-    assert rows[1]["summary"] == "accuracy 100.00 %, 130 parameters"
+    assert rows[1]["summary"] == "accuracy 100.00%, 130 parameters"
 
 
 def test_what_it_publishes_is_among_what_it_provides(installed: Path, run_zoo: RunZoo) -> None:

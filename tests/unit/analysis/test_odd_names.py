@@ -14,7 +14,7 @@ from zoo.analysis.render import grid
 from zoo.files import style
 from zoo_diagnose.plots import matrix_plot, pairs_plot
 
-NAMES = ["$", "$x$", r"\frac{1}{2}", "a_b^c", "{", r"$\nope$", "two\nlines", "\x1b[1m", "é", "100 %"]
+NAMES = ["$", "$x$", r"\frac{1}{2}", "a_b^c", "{", r"$\nope$", "two\nlines", "\x1b[1m", "é", "100%"]
 
 
 @pytest.mark.parametrize("name", NAMES)

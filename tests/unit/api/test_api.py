@@ -494,7 +494,7 @@ def test_a_model_shows_itself(net: zoo.Run, lstm: zoo.Run) -> None:
     model = net.model
     accuracy = model.card.metrics["val"]["accuracy"]
     about = f"convnet/camnet, {model.num_parameters:,} parameters, trained on images/shapes"
-    assert repr(model) == f"<Model {net.directory}: {about}, val accuracy {100 * accuracy:.2f} %>"
+    assert repr(model) == f"<Model {net.directory}: {about}, val accuracy {100 * accuracy:.2f}%>"
     assert ", trained on text/files, val loss " in repr(lstm.model)
     assert len(model.classes) == 8
     assert lstm.model.classes == []

@@ -33,7 +33,7 @@ def test_the_best_epoch_is_named(tmp_path):
     assert result["epoch"] == card.progress["epochs"]
     again = zoo("train", "resnet-lite", "shapes", *SMALL_NET[:2], *SMALL_SHAPES, *few, "--resume",
                 "--run", tmp_path / "run")  # fmt: skip
-    accuracy = f"val accuracy {100 * result['metrics']['val']['accuracy']:.2f} %"
+    accuracy = f"val accuracy {100 * result['metrics']['val']['accuracy']:.2f}%"
     assert again.stdout.splitlines()[:3] == [
         f"weights  {result['weights']}",
         f"         epoch {result['epoch']} of 3, the best by validation: {accuracy}",

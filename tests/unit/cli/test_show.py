@@ -104,8 +104,8 @@ def test_the_percentage_of_unknown_tokens_is_shown(tmp_path):
     }
     out = zoo("show", "files", *words).stdout
     assert re.search(r"^  train +4,000 tokens, 0 unknown$", out, re.M)
-    assert re.search(r"^  val +20 tokens, 10 unknown \(50 %\)$", out, re.M)
-    assert re.search(r"^  test +8,001 tokens, 1 unknown \(0\.012 %\)$", out, re.M)
+    assert re.search(r"^  val +20 tokens, 10 unknown \(50%\)$", out, re.M)
+    assert re.search(r"^  test +8,001 tokens, 1 unknown \(0\.012%\)$", out, re.M)
 
 
 def test_images_and_classes_are_counted():
@@ -155,7 +155,7 @@ def test_a_recipe_is_shown_with_its_published_weights():
     assert out.startswith("Recipe cifar10-convnet-bn for classification\n")
     assert "\nPublished weights cifar10-convnet-bn\n" in out
     accuracy = 100 * weights["metrics"]["test"]["accuracy"]
-    assert re.search(rf"^  test +accuracy {accuracy:.2f} %, loss [\d.]+ nats$", out, re.M)
+    assert re.search(rf"^  test +accuracy {accuracy:.2f}%, loss [\d.]+ nats$", out, re.M)
     assert re.search(r"^  show the card +zoo inspect cifar10-convnet-bn$", out, re.M)
 
 

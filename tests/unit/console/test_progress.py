@@ -87,7 +87,7 @@ def test_a_primary_metric_other_than_the_loss_has_a_column(capsys: pytest.Captur
     images = replace(ended(1, 0.5, best=1, accuracy=0.8125), primary_metric="accuracy", unit="images")
     header, row = train(capsys, images).splitlines()[1:]
     assert header == "epoch  train loss  val loss  val accuracy    img/s   time  best"
-    assert row == " 1/12      0.5000    0.5000       81.25 %   41,234   1:01     *"
+    assert row == " 1/12      0.5000    0.5000       81.25%   41,234   1:01     *"
 
 
 def test_all_metrics_are_columns_on_request(capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,7 +102,7 @@ def test_a_test_split_measured_at_the_end_has_a_line_of_its_own(capsys: pytest.C
     first = replace(last, row={key: value for key, value in last.row.items() if key != "test"}, epoch=1)
     lines = train(capsys, first, last).splitlines()
     assert lines[1].split() == ["epoch", "train", "loss", "char/s", "time"]
-    assert lines[-1] == "test: accuracy 50.00 %, loss 2, bits per char 3, perplexity 4"
+    assert lines[-1] == "test: accuracy 50.00%, loss 2, bits per char 3, perplexity 4"
 
 
 def test_on_a_terminal_the_table_and_the_line_that_changes_fit(

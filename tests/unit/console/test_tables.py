@@ -58,10 +58,10 @@ def test_columns_widen_with_later_rows() -> None:
 
 def test_the_last_cell_of_a_short_row_widens_no_column() -> None:
     table = Table(["INPUT", "CLASS", "PROBABILITY"], width=40, numbers=[2])
-    rows = [["a.png", "cat", "91.29 %"], ["b.png", "it is a pipe or a device, not a regular file"]]
+    rows = [["a.png", "cat", "91.29%"], ["b.png", "it is a pipe or a device, not a regular file"]]
     assert printed(table, rows) == [
         "INPUT  CLASS  PROBABILITY",
-        "a.png  cat        91.29 %",
+        "a.png  cat        91.29%",
         "b.png  it is a pipe or a device, not a",
         "       regular file",
     ]

@@ -24,14 +24,14 @@ METRICS = {"delay": 12.5, "gain": 0.25, "loss": 0.5, "recall": 0.9376}
 
 
 def test_figures_have_the_units_and_the_order_of_their_task() -> None:
-    shown = "recall 93.76 %, loss 0.5000 points, delay 12.5000 ms, gain 0.25"
+    shown = "recall 93.76%, loss 0.5000 points, delay 12.5000 ms, gain 0.25"
     assert figures(METRICS, RANKING.units) == shown
     assert figures({"accuracy": 0.9}, {}) == "accuracy 0.9"
 
 
 def test_several_seeds_have_a_mean_and_a_sample_deviation() -> None:
     by_seed = {"0": 0.77, "1": 0.78, "2": 0.76}
-    assert over_seeds(by_seed, RANKING) == "77.00 ± 1.00 % recall over 3 seeds"
+    assert over_seeds(by_seed, RANKING) == "77.00 ± 1.00% recall over 3 seeds"
     loss = replace(RANKING, primary_metric="loss")
     assert over_seeds(by_seed, loss) == "loss 0.7700 ± 0.0100 points over 3 seeds"
     assert over_seeds({"0": 0.77}, RANKING) == over_seeds({}, RANKING) == ""
@@ -39,7 +39,7 @@ def test_several_seeds_have_a_mean_and_a_sample_deviation() -> None:
 
 
 def test_progress_shows_shares_in_percent() -> None:
-    assert primary_metrics({"val": METRICS}, RANKING) == ["val recall 93.76 %"]
+    assert primary_metrics({"val": METRICS}, RANKING) == ["val recall 93.76%"]
 
 
 def test_a_training_reports_the_units_of_its_task() -> None:

@@ -191,7 +191,7 @@ def test_nearest_photographs_are_right_about_as_often_as_the_network() -> None:
     known, labels = features(model, "train", 2_000)
     asked, truth = features(model, "test", 1_000)
     right = (labels[cosines(asked, known).argmax(1)] == truth).double().mean()
-    assert float(right) > 0.88, "the network has 91.3 %"
+    assert float(right) > 0.88, "the network has 91.3%"
 
 
 # Texts
