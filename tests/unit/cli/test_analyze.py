@@ -80,7 +80,7 @@ def test_a_whole_split_is_analyzed(camnet_file, tmp_path):
         "confused.png",
     }
     (pairs,) = re.findall(r"TRUE +PREDICTED +COUNT +SHARE\n((?:.+\n)+)", done.stdout)
-    assert all(re.search(r" \d+\.\d\d %$", pair) for pair in pairs.splitlines())
+    assert all(re.search(r" \d+\.\d\d%$", pair) for pair in pairs.splitlines())
     wrote = f"wrote {tmp_path / 'a'}: confusion.png, confused.png, manifest.json"
     assert done.stdout.splitlines()[-1] == wrote
 

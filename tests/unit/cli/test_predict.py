@@ -61,8 +61,8 @@ def test_a_table_on_a_terminal_fits_its_width(net_file, images, width):
     assert max(map(len, plain)) <= width
     ends = {len(line) for line in plain[:13]}
     assert len(ends) == 1, "probabilities are aligned to the right"
-    assert re.fullmatch(r"images/0\.png +\w+ +\d+\.\d\d %", plain[1])
-    assert re.fullmatch(r" +\w+ +\d+\.\d\d %", plain[2])
+    assert re.fullmatch(r"images/0\.png +\w+ +\d+\.\d\d%", plain[1])
+    assert re.fullmatch(r" +\w+ +\d+\.\d\d%", plain[2])
     assert " ".join(line.strip() for line in plain[13:]).split() == ["images/cut.png", *CUT.split()]
 
 

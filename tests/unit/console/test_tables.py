@@ -61,7 +61,7 @@ def test_the_last_cell_of_a_short_row_widens_no_column() -> None:
     rows = [["a.png", "cat", "91.29%"], ["b.png", "it is a pipe or a device, not a regular file"]]
     assert printed(table, rows) == [
         "INPUT  CLASS  PROBABILITY",
-        "a.png  cat        91.29%",
+        "a.png  cat         91.29%",
         "b.png  it is a pipe or a device, not a",
         "       regular file",
     ]

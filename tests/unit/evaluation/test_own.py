@@ -196,6 +196,6 @@ def test_names_that_are_not_utf_8_are_refused_before_the_training(
     with pytest.raises(DataError, match=r"\\udcff.txt' is not valid UTF-8"):
         train(recipe, registry, directory=tmp_path / "run")
     recipe = replace(recipe, data={"paths": str(trained / "a.txt")})
-    with pytest.raises(RunError, match=r"run-\\udcff' cannot be used .* its name is not UTF-8"):
+    with pytest.raises(RunError, match=r"run-\\udcff' cannot be used .* its name is not valid UTF-8"):
         train(recipe, registry, directory=tmp_path / "run-\udcff")
     assert not (tmp_path / "run").exists()
