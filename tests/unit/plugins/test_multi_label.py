@@ -313,7 +313,7 @@ def test_a_classifier_lends_its_features_but_not_its_head(run: zoo.Run, tmp_path
             "resnet-lite", "scenes", data=FEW, from_weights=single.directory, run=tmp_path / "tuned", **small
         )
     messages = [str(warning.message) for warning in caught]
-    origin = "a convnet/resnet-lite trained on images/shapes"
+    origin = "convnet/resnet-lite trained on images/shapes"
     assert f"starting from 20 tensors of {origin}; newly initialized: out.weight, out.bias" in messages
     assert tuned.model.card.arguments["widths"] == [4, 8]
     with pytest.warns(zoo.ZooWarning, match="starting from 22 tensors"):
