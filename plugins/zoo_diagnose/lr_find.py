@@ -56,10 +56,10 @@ def command(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Suggest learning rates for `zoo train` with the same arguments.
+    """Suggest learning rates for a `zoo train` command with the same arguments.
 
-    The command runs the first steps of the training with increasing learning rates, until the loss exceeds
-    four times its minimum. Schedules and weight averaging are not used. Only --plot writes a file.
+    The command runs the first steps of training with increasing learning rates, until the loss exceeds four
+    times its minimum. Schedules and weight averaging are not used. Only --plot writes a file.
 
     \b
     zoo lr-find nietzsche-gru

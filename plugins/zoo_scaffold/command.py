@@ -32,10 +32,10 @@ _WITHOUT_TASK = ("command", "exporter", "recipe", "task")
 @click.option("--out", type=PathType(), default=Path(), help="Folder to create the package in.")
 @standard_options
 def command(session: Session, name: str, kind: NewKind, task: str | None, out: Path, as_json: bool) -> None:
-    """Create a package zoo-NAME whose plugin has one entry and passes `zoo check NAME`.
+    """Create a package, zoo-NAME, with a plugin that has one entry and passes `zoo check NAME`.
 
-    A task comes with a small dataset and an architecture. A command adds `zoo NAME`, and an exporter adds a
-    format to `zoo export`. A recipe combines an existing architecture and dataset.
+    If KIND is task, the package also contains a small dataset and an architecture. A command adds `zoo NAME`,
+    and an exporter adds a format to `zoo export`. A recipe combines an existing architecture and dataset.
     """
     name = name.removeprefix("zoo-")
     registry = session.registry

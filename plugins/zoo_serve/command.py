@@ -121,9 +121,9 @@ def command(
     device: str | None,
     as_json: bool,
 ) -> None:
-    """Serve WEIGHTS (ids, files or run directories) through a web page and an HTTP API until Ctrl-C.
+    """Serve WEIGHTS (ids, files or run directories) through a web page and an HTTP API; stop with Ctrl-C.
 
-    The page also shows the learning curves of run directories. /openapi.json describes the API.
+    The page also shows the learning curve of each run directory in WEIGHTS. /openapi.json describes the API.
 
     \b
     zoo serve cifar10-resnet20 nietzsche-rnn

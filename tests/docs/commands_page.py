@@ -31,8 +31,8 @@ same arguments and defaults. Plugins can add [more commands](../how-to/plugins/c
   lr-find`. See [Training options](options.md#training-options).
 - **`--model`, `--data` and `--option`** accept `KEY=VALUE` and may be repeated. [Options](options.md) lists
   the keys.
-- **`--json`** prints one ASCII document to stdout when the command finishes. Progress, warnings and
-  output from plugins go to stderr. If the command fails, the document is `{"error", "kind", "hint"}`,
+- **`--json`** prints one JSON document, in ASCII, to stdout when the command finishes. Progress, warnings
+  and output from plugins go to stderr. If the command fails, the document is `{"error", "kind", "hint"}`,
   and the exit code is the same as without `--json`. Non-finite numbers are printed as `null`.
 - **Control characters** in names and generated texts are escaped in the output. If stdout is closed
   early, the exit code does not change. If the output cannot be written because the disk is full, the

@@ -16,9 +16,9 @@ START = """\
 
 # Errors and exit codes
 
-Every error that zoo raises is a `zoo.ZooError`. Its message is one sentence that states what is wrong and
-what was found; its `hint` suggests a next step, or is None. Commands print the message and the hint to
-stderr. With `--json`, they print `{"error", "kind", "hint"}` to stdout instead.
+Every error that zoo raises is a `zoo.ZooError`. The message of an error is one sentence that states what is
+wrong and what was found; its `hint` suggests a next step, or is None. Commands print the message and the
+hint to stderr. With `--json`, they print `{"error", "kind", "hint"}` to stdout instead.
 
 To look up a message, see [Troubleshooting](../how-to/troubleshooting.md). All warnings are of class
 `zoo.ZooWarning`. Each warning is printed as one line to stderr and does not change the exit code.
@@ -38,8 +38,8 @@ CLASSES_START = """\
 ## Errors
 
 `kind` is the name of the error in `--json` output, and does not change between versions. Classes without the
-prefix `zoo.` are in `zoo.errors`; plugins import the classes that they may raise from
-[`zoo.plugin`](plugins.md#what-a-plugin-may-use).
+prefix `zoo.` are in `zoo.errors`; [`zoo.plugin`](plugins.md#what-a-plugin-may-use) exports the classes that
+plugins may raise.
 
 | error | kind | raised when | exit code |
 |---|---|---|---|

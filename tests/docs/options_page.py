@@ -40,8 +40,8 @@ values for a recipe or an architecture. For many options, 0 means off.
 ARCHITECTURES = """\
 ## Training options of the architectures
 
-This table lists the defaults of each architecture that differ from the tables above. Recipes and
-explicit options take precedence over these defaults. `zoo show RECIPE` prints the values for a recipe.
+For each architecture, this table lists the defaults that differ from the tables above. Recipes and explicit
+options take precedence over these defaults. `zoo show RECIPE` prints the values for a recipe.
 """
 KINDS = {
     "architecture": (

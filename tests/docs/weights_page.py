@@ -22,7 +22,7 @@ START = """\
 # Weights
 
 This page lists the trained models that come with zoo. Each weights file contains a card.
-[registry.toml](../../registry.toml) contains the recipe of each model, so you can train the model again.
+[registry.toml](../../registry.toml) contains the recipe of each model, so you can train any model again.
 
 ```sh
 zoo list weights                        # list all published weights, and show which are on this machine
@@ -34,19 +34,18 @@ zoo train resnet20 folder --data root=images --from cifar10-resnet20      # fine
 In Python, use `zoo.load("cifar10-resnet20")`. If an architecture has only one published weights file,
 you can use the name of the architecture instead: `zoo sample gru`.
 
-The tables show the metrics that `zoo eval` measures for each file on the test split or, if there is no
-test split, on the validation split. Each model was trained with seed 0. If training takes less than ten
-minutes, the tables also show the mean and standard deviation over three seeds. Matrices are stored in
-bf16 if the rounding does not change any metric by more than 0.0005. The time is the CPU time for
-training on one thread of an AMD EPYC with bf16 instructions, on a machine that was also busy with other
-work.
+The tables show the metrics that `zoo eval` measures for each file on the test split or, if there is no test
+split, on the validation split. Each model was trained with seed 0. If training takes less than ten minutes,
+the tables also show the mean and standard deviation over three seeds. Matrices are stored in bf16 if the
+rounding does not change any metric by more than 0.0005. The time is the CPU time for training on one thread
+of an AMD EPYC processor with bf16 instructions, on a machine that was also running other work.
 
 The wheel contains all files of up to 2 MB. Larger files are in the repository, in the folder
 `weights/large`. To use the larger files, set [`$ZOO_WEIGHTS`](../how-to/data.md#published-weights) to a
 folder that contains them.
 
-The gallery of the documentation site, which `make docs` builds, has a page for each model. The page
-shows examples of the model's output, the learning curve, the recipe and the card.
+The gallery of the documentation site, which `make docs` builds, has a page for each model. Each page shows
+examples of the model's output, the learning curve, the recipe and the card.
 """
 TITLES = {
     "text/nietzsche": "Nietzsche, characters",

@@ -42,10 +42,10 @@ _KINDS = {
 def command(
     session: Session, kind: str | None, pattern: str | None, where: str | None, as_json: bool
 ) -> None:
-    """List all entries, or only entries of one KIND or with names that match PATTERN (a substring or a glob).
+    """List all entries, or only those of one KIND or whose names match PATTERN (a substring or a glob).
 
-    KIND is architectures (or models), datasets, analyzers, recipes, weights, tasks, groups (of training
-    options), commands (of plugins) or exporters.
+    KIND is one of architectures (or models), datasets, analyzers, recipes, weights, tasks, groups (of
+    training options), commands (from plugins) and exporters.
 
     \b
     zoo list models 'resnet*'

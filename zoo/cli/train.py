@@ -66,7 +66,8 @@ def command(
     zoo train convnet-bn folder --data root=images \\
         --from cifar10-convnet-bn
 
-    Ctrl-C saves and stops the run. `zoo resume RUN` continues it, with bit-for-bit identical results.
+    Ctrl-C saves and stops the run. `zoo resume RUN` continues it; the result is bit-for-bit identical to that
+    of an uninterrupted run.
     """
     run = train(name, dataset, progress=session.progress, registry=session.registry, **settings, **training)
     print_run(run, session, as_json)

@@ -47,7 +47,7 @@ def zoo_tasks() -> Iterable[TaskSpec]:  # pyright: ignore[reportReturnType]
 
 @hookspec
 def zoo_training_options() -> Iterable[FieldsSpec]:  # pyright: ignore[reportReturnType]
-    """Return the groups of training options that this plugin provides, for its own tasks and others."""
+    """Return the groups of training options that this plugin provides, for its own or other tasks."""
 
 
 @hookspec

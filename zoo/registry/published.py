@@ -26,7 +26,7 @@ WEIGHTS_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsSpec:
-    """A published weights file, with its hash and the metrics that its publisher states.
+    """A published weights file, with its hash and the metrics reported by its publisher.
 
     Attributes:
         recipe: the recipe that trained it.

@@ -117,7 +117,7 @@ class Pretrained:
 
 @dataclass(frozen=True, kw_only=True)
 class ArchitectureSpec(_Coded):
-    """A model that zoo can build: its class, the preset's arguments and its usual training options.
+    """A model that zoo can build: its class, its arguments and its usual training options.
 
     Attributes:
         config: arguments of this preset, such as `{"depth": 20}`.
@@ -208,7 +208,7 @@ class DatasetSpec(_Coded):
 
 @dataclass(frozen=True, kw_only=True)
 class AnalyzerSpec(_Coded):
-    """An analyzer: a way to look inside a trained model.
+    """A method that inspects a trained model.
 
     Attributes:
         tasks: the tasks that the analyzer is for; if empty, every task whose data has `dims`.
@@ -332,7 +332,7 @@ class FieldsSpec(_Named):
 
 @dataclass(frozen=True, kw_only=True)
 class CommandSpec(_Coded):
-    """A command of `zoo`: `zoo NAME`. Its target is a click command, imported when it runs or shows its help.
+    """A command of `zoo`: `zoo NAME`. Its target is a click command, imported only when needed.
 
     Attributes:
         extra: the extra of the plugin's distribution that installs packages for this command only, such as
@@ -359,7 +359,7 @@ class CommandSpec(_Coded):
 
 @dataclass(frozen=True, kw_only=True)
 class ExporterSpec(_Coded):
-    """A format to which models are exported. Its target returns a `zoo.interfaces.Exporter`.
+    """A format to which models can be exported. Its target returns a `zoo.interfaces.Exporter`.
 
     Attributes:
         suffix: suffix of the files, such as `.onnx`.
