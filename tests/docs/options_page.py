@@ -121,7 +121,9 @@ def _of_plugin(plugin: str, entries: list[Entry[Any]], registry: Registry) -> It
     for group, having in zip(groups, tables, strict=True):
         own = [row for row in having if row not in shared]
         fixed = {entry.spec.name: getattr(entry.spec, "config", {}) for entry in group}
-        presets = [f"`{name}` sets {_settings(config)}." for name, config in fixed.items() if config]
+        presets = [
+            f"The preset `{name}` sets {_settings(config)}." for name, config in fixed.items() if config
+        ]
         if own or presets:
             yield f"### {', '.join(f'`{entry.name}`' for entry in group)}\n"
         if presets:

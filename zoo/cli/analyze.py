@@ -67,9 +67,9 @@ def command(
     INPUT is one or more text files, which are joined into one text; if INPUT is -, text is read from stdin.
     Without INPUT, a split of the model's data is analyzed.
 
-    Images, arrays and manifest.json (which --json prints) are written to the output folder. They replace
-    files from an earlier analysis, unless those files were modified. An interrupted analysis does not write
-    any files.
+    Images, arrays and manifest.json (which --json prints) are written to the output folder. Files from an
+    earlier analysis are replaced, unless they were modified. An interrupted analysis does not write any
+    files.
 
     \b
     zoo analyze cam runs/x cat.jpg --class cat --class dog
