@@ -9,8 +9,6 @@ command requires the real data in $ZOO_DATA or the cache.
 from __future__ import annotations
 
 import sys
-import tempfile
-from pathlib import Path
 
 from PIL import Image
 
@@ -25,11 +23,10 @@ CURVES = ROOT / "docs" / "images" / "weights"
 def main() -> None:
     """Train the recipes named on the command line."""
     for name in sys.argv[1:]:
-        with tempfile.TemporaryDirectory() as folder:
-            run = zoo.train(name, run=Path(folder) / name, progress=False)
-            drawn = Image.open(run.directory / "curve.png").convert("RGB")
-            drawn.quantize(32).save(CURVES / f"{name}-curve.png", optimize=True)
-            print(name, run.history[-1], flush=True)
+        run = zoo.train(name, run=ROOT / "runs" / "curves" / name, resume=True, progress=False)
+        drawn = Image.open(run.directory / "curve.png").convert("RGB")
+        drawn.quantize(32).save(CURVES / f"{name}-curve.png", optimize=True)
+        print(name, run.history[-1], flush=True)
 
 
 if __name__ == "__main__":
