@@ -3,7 +3,7 @@
     python -m sitegen.curves nietzsche-rnn cifar10-mlp
 
 Each run writes `docs/images/weights/NAME-curve.png`, a version of its `curve.png` with fewer colors. The
-command requires the real data in $ZOO_DATA or the cache.
+command requires the real data in $ZOO_DATA or the cache. After an interruption, the same command continues.
 """
 
 from __future__ import annotations
