@@ -25,7 +25,7 @@ def main() -> None:
     for name in sys.argv[1:]:
         run = zoo.train(name, run=ROOT / "runs" / "curves" / name, resume=True, progress=False)
         drawn = Image.open(run.directory / "curve.png").convert("RGB")
-        drawn.quantize(32).save(CURVES / f"{name}-curve.png", optimize=True)
+        drawn.quantize(128).save(CURVES / f"{name}-curve.png", optimize=True)
         print(name, run.history[-1], flush=True)
 
 
