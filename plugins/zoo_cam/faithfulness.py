@@ -39,7 +39,7 @@ def faithfulness(findings: Findings, model: nn.Module) -> dict[str, float]:
     """
     inputs, maps, classes = findings.inputs, findings.analysis.maps, findings.analysis.classes
     if maps is None or classes is None:
-        raise OptionError(f"score requires heat maps, but {findings.facts['analyzer']} draws none")
+        raise OptionError(f"score requires heat maps, but {findings.facts['analyzer']} does not draw any")
     scores = pixel_scores(model, inputs, maps, classes, probabilities=inputs.task.probabilities)
     boxed = [
         (maps[number, k], boxes[label])

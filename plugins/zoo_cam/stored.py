@@ -29,7 +29,7 @@ class Stored:
         """The output, detached from the graph that computed it. Raises TypeError if it is not a tensor."""
         if not isinstance(self.found, Tensor):
             got = "nothing because it did not run" if self.found is None else f"a {type(self.found).__name__}"
-            raise TypeError(f"the module returned {got}, but a tensor is required")
+            raise TypeError(f"expected a tensor, but the module returned {got}")
         return self.found
 
     def gradient(self, of: Tensor, along: Tensor, *, again: bool = False) -> Tensor:
@@ -49,7 +49,7 @@ class Stored:
             )
         if gradient is None:
             why = "or the model disables gradients after it"
-            raise OptionError(f"the model's result does not depend on this layer, {why}")
+            raise OptionError(f"the model's output does not depend on this layer, {why}")
         return gradient
 
 

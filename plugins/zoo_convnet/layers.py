@@ -58,7 +58,9 @@ def require_size(image_size: int, halvings: int, *, lost: int = 0) -> None:
     """Raise ValueError if images are too small to be halved this many times after losing `lost` pixels."""
     least = 2**halvings + lost
     if image_size < least:
-        raise ValueError(f"image_size must be at least {least} for {halvings} halvings (got {image_size})")
+        raise ValueError(
+            f"image_size must be at least {least} to be halved {halvings} times (got {image_size})"
+        )
 
 
 def largest(x: Tensor) -> Tensor:

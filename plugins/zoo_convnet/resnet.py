@@ -96,7 +96,9 @@ class ResNet(nn.Module):
         super().__init__()
         blocks, rest = divmod(depth - 2, 6)
         if rest or blocks < 1:
-            raise ValueError(f"depth must be 6 n + 2, such as 8, 14, 20, 32, 44 or 56 (got {depth})")
+            raise ValueError(
+                f"depth must be of the form 6n + 2, such as 8, 14, 20, 32, 44 or 56 (got {depth})"
+            )
         require_size(image_size, 2)
         self.conv = nn.Conv2d(in_channels, width, 3, padding=1, bias=norm == "none")
         self.norm = make_norm(norm, width)

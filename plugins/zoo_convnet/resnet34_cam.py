@@ -63,7 +63,9 @@ class ResNet34CAM(nn.Module):
         home = Path(os.environ.get("TORCH_HOME", f"{caches}/torch")).expanduser()
         cached = home / "hub" / "checkpoints" / name
         if is_offline() and not cached.exists():
-            raise DataError(f"{self.pretrained} is not at {cached}, and ZOO_OFFLINE forbids downloading it")
+            raise DataError(
+                f"{self.pretrained} is not cached at {cached}, and ZOO_OFFLINE forbids downloading it"
+            )
         try:
             state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
             sha256 = sha256_of(cached)
@@ -74,7 +76,7 @@ class ResNet34CAM(nn.Module):
             first = str(error).split("\n")[0]
             raise DataError(
                 f"{self.pretrained} cannot be read from {cached}: {type(error).__name__}: {first}",
-                hint=f"remove the file, or replace it with {weights.url}",
+                hint=f"remove the file, or download it again from {weights.url}",
             ) from error
         return {"architecture": "torchvision/resnet34", "dataset": self.pretrained, "sha256": sha256}
 

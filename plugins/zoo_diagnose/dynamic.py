@@ -116,7 +116,7 @@ class DynamicEvaluation(Analyzer):
             count += tokens
             if not math.isfinite(total):
                 message = f"dynamic evaluation diverged within {count:,} tokens: the loss is {total}"
-                raise Diverged(message, hint=f"try a learning rate below --option lr={self.lr:g}")
+                raise Diverged(message, hint=f"try a lower learning rate than --option lr={self.lr:g}")
             if adapt is not None:
                 adapt(loss)
 
@@ -137,7 +137,7 @@ class DynamicEvaluation(Analyzer):
         mean = sum(float(scale.sum()) for scale in scales) / sum(scale.numel() for scale in scales)
         if mean == 0:
             raise DataError(
-                "every gradient on the training split is zero; dynamic evaluation cannot scale its steps"
+                "all gradients on the training split are zero, so dynamic evaluation cannot scale its steps"
             )
         pulls = [(self.decay / mean * scale).clamp(max=1) for scale in scales]
         for scale in scales:

@@ -44,7 +44,9 @@ MEANING = {
 
 @training_command("lr-find", skip=IRRELEVANT)
 @options_of(lr_find, skip=["dataset"])
-@click.option("--plot", type=PathType(), help="Plot loss against learning rate in this PNG file.")
+@click.option(
+    "--plot", type=PathType(), help="Save a plot of the loss against the learning rate to this PNG file."
+)
 @device_option
 @standard_options
 def command(
@@ -84,8 +86,8 @@ def _print(curve: Curve, steps: int) -> None:
     suggestions = asdict(curve.suggestions)
     rows = [[key, f"{suggestions[key]:.2g}", meaning] for key, meaning in MEANING.items()]
     print_table(rows, ["SUGGESTION", "LR", "MEANING"])
-    end = f"diverged at {curve.points[-1][0]:.2g}" if curve.diverged else "did not diverge"
-    echo(f"the loss {end}, after {len(curve.points)} of {steps} steps")
+    end = f"diverged at a learning rate of {curve.points[-1][0]:.2g}" if curve.diverged else "did not diverge"
+    echo(f"ran {len(curve.points)} of {steps} steps: the loss {end}")
 
 
 def _require_writable(path: Path | None) -> None:

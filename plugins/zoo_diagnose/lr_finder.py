@@ -156,7 +156,7 @@ def find_lr(
             ),
         )
     if curve.fall < 0.05:
-        warn(f"the loss fell by only {curve.fall:.1%}: treat the suggestions with care, or run more steps")
+        warn(f"the loss fell by only {curve.fall:.1%}: treat the suggestions with caution, or run more steps")
     return curve
 
 

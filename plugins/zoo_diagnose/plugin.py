@@ -31,7 +31,7 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
         AnalyzerSpec(
             name="neighbors",
             target="zoo_diagnose.neighbors:Neighbors",
-            summary="The training images nearest to an input by the model's features",
+            summary="Training images closest to an input in the model's feature space",
             tasks=("classification", "multi-label"),
             dims=("in_channels", "image_size"),
             reference="train",
@@ -41,7 +41,7 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
         AnalyzerSpec(
             name="surprisal",
             target="zoo_diagnose.surprisal:Surprisal",
-            summary="Loss by token, and the passages of a text with the highest loss",
+            summary="Loss of each token, and the passages of a text with the highest loss",
             tasks=("language-modeling",),
         ),
     ]

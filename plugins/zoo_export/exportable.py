@@ -101,7 +101,7 @@ def require_form(task: Task, context: int) -> None:
     if not isinstance(task, CarriesState) and not isinstance(task.processor, TakesItems):
         hint = "its processor must implement zoo.plugin.TakesItems"
         raise WeightsError(
-            f"a model for {task.name} cannot be exported: the task does not implement export", hint=hint
+            f"models for {task.name} cannot be exported: the task does not implement export", hint=hint
         )
 
 
@@ -195,7 +195,7 @@ def _step(
         _, following, *_ = model(tokens[None], state)
         _, wider, *_ = model(torch.zeros(1, 3, dtype=torch.int64), None)
     except RuntimeError as error:
-        raise SpecError(f"{card.architecture} cannot read a token: {error}") from None
+        raise SpecError(f"{card.architecture} cannot process one token at a time: {error}") from None
     parts, after, lanes = tensors_of(state), tensors_of(following), tensors_of(wider)
     shapes = [{name: (part.shape, part.dtype) for name, part in each.items()} for each in (parts, after)]
     if (

@@ -69,7 +69,7 @@ def export(
     made = _exportable(module, card, registry, task)
     if synthetic:
         if split or data:
-            raise OptionError("leave out split and data options: synthetic inputs replace the data")
+            raise OptionError("omit the split and data options: synthetic inputs replace the data")
         items = synthetic_items(task, card.arguments, ITEMS)
     else:
         items, split = _fed(card, task, registry, split, data)
@@ -157,7 +157,7 @@ def _written(target: Any, model: Exportable, hint: str | None) -> bytes:
     exporter = target.make({}, Exporter, flag="--to")  # pyright: ignore[reportAbstractUsage]
     content, changed = write(exporter, model)
     if changed:
-        what = f"its `write` changed {', '.join(changed[:3])} of the model"
+        what = f"its `write` method changed {', '.join(changed[:3])} in the model"
         raise WeightsError(f"the exporter {target.name} cannot be used: {what}", hint=hint)
     return content
 
@@ -202,8 +202,8 @@ def _fed(
     try:
         _, fed = open_fed(card, task, registry, data=data)
     except DataError as error:
-        hint = f"{error.hint}; or" if error.hint else "to verify without the data:"
-        raise DataError(str(error), hint=f"{hint} --synthetic verifies on random inputs") from error
+        hint = f"{error.hint}; or" if error.hint else "if you do not have the data,"
+        raise DataError(str(error), hint=f"{hint} use --synthetic to verify on random inputs") from error
     split = split or default_split(fed)
     return fed.split(split), split
 

@@ -129,7 +129,9 @@ def _walk(content: bytes, start: int, end: int, kind: str, found: Described, dep
             raise NotOnnx("it stores weights in other files, which zoo does not open")
         known = FIELDS[kind].get(number, ())
         if wire not in (_BYTES if isinstance(known, str) else known):
-            raise NotOnnx(f"field {number} of a {kind} (wire type {wire}) is not a field that zoo writes")
+            raise NotOnnx(
+                f"it contains field {number} of {kind} (wire type {wire}), which zoo does not write"
+            )
         if kind == "NodeProto" and number == 7 and first < last:
             raise NotOnnx("it uses operators that are not part of ONNX")
         if kind == "OperatorSetIdProto" and number == 2:

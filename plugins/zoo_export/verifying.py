@@ -73,7 +73,7 @@ class Verification:
                 own = _largest(wanted - exact()[name])
                 allowed = np.maximum(allowed, _TIMES * np.maximum.accumulate(own))
             if not (differences <= allowed).all():  # nor if it is not a number
-                raise refused(f"its {name} for {what} differ by {difference:.2g} from the model's")
+                raise refused(f"its {name} for {what} differ from the model's by {difference:.2g}")
 
 
 def _largest(differences: NDArray[Any]) -> NDArray[Any]:
@@ -243,7 +243,9 @@ class _Pair:
         margins = np.concatenate(self._margins) if self._margins else np.zeros(0)
         wrong = int((margins >= self.found.largest_difference).sum())
         if wrong:
-            raise refused(f"it predicts {wrong:,} of {self.found.items:,} {unit} differently")
+            raise refused(
+                f"its predictions differ from the model's for {wrong:,} of {self.found.items:,} {unit}"
+            )
         self.found.disagreements = len(margins)
         return self.found
 

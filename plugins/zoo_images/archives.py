@@ -82,5 +82,5 @@ class _Capped(io.BufferedReader):
         block = super().read(size)
         self.left -= len(block)
         if self.left < 0:
-            raise tarfile.ReadError(f"a header of more than {_HEADERS:,} bytes")
+            raise tarfile.ReadError(f"it contains a header longer than {_HEADERS:,} bytes")
         return block

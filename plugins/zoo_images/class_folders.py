@@ -52,7 +52,9 @@ def find_images(
     folders = {split: _class_folders(place, empty=undivided) for split, place in places.items()}
     classes = sorted(folders["train"])
     if len(classes) == 1 and not undivided:
-        raise DataError(f"{places['train']} must have at least two classes (got {classes[0]!r})", hint=LAYOUT)
+        raise DataError(
+            f"{places['train']} must have at least two classes (found only {classes[0]!r})", hint=LAYOUT
+        )
     for split, place in places.items():
         strange = sorted(folders[split].keys() ^ folders["train"].keys())
         if strange:
@@ -95,7 +97,7 @@ def _split_folders(home: Path) -> dict[Split, Path]:
         if split is None:
             raise DataError(f"{folder} must be named train, val or test, like the other folders in {home}")
         if split in places:
-            raise DataError(f"{places[split]} and {folder} are both the {split} split")
+            raise DataError(f"{places[split]} and {folder} both contain the {split} split")
         places[split] = folder
     return places
 
@@ -109,7 +111,7 @@ def _class_folders(place: Path, *, empty: bool) -> dict[str, list[Path]]:
     for folder in folders:
         deeper, files = _inside(folder)
         if deeper:
-            raise DataError(f"class folders cannot contain folders, such as {deeper[0]}", hint=LAYOUT)
+            raise DataError(f"class folders cannot contain subfolders (found {deeper[0]})", hint=LAYOUT)
         if images := [path for path in files if path.suffix.lower() in SUFFIXES]:
             classes[folder.name] = images
         elif not empty or (folder == folders[-1] and not classes):

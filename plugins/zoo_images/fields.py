@@ -18,7 +18,8 @@ class ImageFields:
         (), "random augmentations, applied in order and drawn separately for each image."
     )
     mixup_alpha: NonNegative = option(
-        0.0, "alpha of mixup, which blends pairs of training images and their labels; 0 disables it."
+        0.0,
+        "alpha parameter of mixup, which blends pairs of training images and their labels; 0 disables mixup.",
     )
 
     def __post_init__(self) -> None:
@@ -29,7 +30,9 @@ class ImageFields:
 class LabelFields:
     """Training options for labels."""
 
-    label_smoothing: Fraction = option(0.0, "fraction of the target that is spread evenly over all classes.")
+    label_smoothing: Fraction = option(
+        0.0, "fraction of the target probability that is spread evenly over all classes."
+    )
 
     def __post_init__(self) -> None:
         options.validate(self)

@@ -65,11 +65,11 @@ def find_labeled(root: str) -> tuple[list[str], dict[Split, list[Labeled]]]:
     for split, table in tables.items():
         theirs, rows = _read_table(table)
         if strange := [name for name in theirs if name not in classes]:
-            raise DataError(f"{table} has the class {strange[0]!r}, which is not in {tables['train']}")
+            raise DataError(f"{table} contains the class {strange[0]!r}, which is not in {tables['train']}")
         splits[split] = _located(rows, images, home, table)
         for row in splits[split]:
             if seen.setdefault(row.path, table) != table:
-                raise DataError(f"{seen[row.path]} and {table} both name {row.name}")
+                raise DataError(f"{seen[row.path]} and {table} both list {row.name}")
     return classes, splits
 
 
@@ -85,12 +85,12 @@ def _located(
         places = images.get(name.replace("\\", "/").removeprefix("./"), [])
         if not places:
             hint = f"image files end in {', '.join(SUFFIXES)}"
-            raise DataError(f"{table} names {name!r}, but there is no such image in {home}", hint=hint)
+            raise DataError(f"{table} lists {name!r}, but there is no such image in {home}", hint=hint)
         if len(places) > 1:
-            raise DataError(f"{table} names {name!r}, which could be {places[0]} or {places[1]}")
+            raise DataError(f"{table} lists {name!r}, which could be {places[0]} or {places[1]}")
         (path,) = places
         if path in found:
-            raise DataError(f"{table} names {path} twice")
+            raise DataError(f"{table} lists {path} twice")
         found[path] = Labeled(path, path.relative_to(home).as_posix(), labels)
     return sorted(found.values(), key=lambda row: row.name)
 
@@ -130,21 +130,21 @@ def _read_table(path: Path) -> tuple[list[str], dict[str, tuple[str, ...]]]:
     _require_commas(header, path)
     header = [name.strip() for name in header]
     if len(header) < 2 or not all(header[1:]) or len({*header[1:]}) < len(header) - 1:
-        raise DataError(f"{path} must start with a line of distinct column names", hint=LAYOUT)
+        raise DataError(f"{path} must start with a header of unique column names", hint=LAYOUT)
     for number, row in rows:
         if len(row) != len(header):
             raise DataError(f"{path}, line {number} must have {len(header)} columns (got {len(row)})")
     lists = [name for name in header[1:] if name.lower() in _LISTS]
     if lists and len(header) > 2:
         other = next(name for name in header[1:] if name not in lists[:1])
-        raise DataError(f"{path} has an unknown column {other!r} beside {lists[0]!r}", hint=LAYOUT)
+        raise DataError(f"{path} has an unexpected column {other!r} in addition to {lists[0]!r}", hint=LAYOUT)
     named = [(number, row[0].strip(), row[1:]) for number, row in rows]
     labels = _listed(named) if lists else _marked(named, header[1:], path)
     table: dict[str, tuple[str, ...]] = {}
     for (number, name, _), those in zip(named, labels, strict=True):
         if not name or name in table:
             raise DataError(
-                f"{path}, line {number} {f'names {name!r} again' if name else 'has no image name'}"
+                f"{path}, line {number} {f'lists {name!r} again' if name else 'has no image name'}"
             )
         table[name] = those
     classes = sorted({name for those in labels for name in those}) if lists else header[1:]
@@ -183,7 +183,7 @@ def _marked(rows: list[tuple[int, str, list[str]]], classes: list[str], path: Pa
         for name, mark in zip(classes, marks, strict=True):
             if mark.strip() not in _MARKS:
                 message = f"{path}, line {number}: {name!r} must be 0 or 1 (got {mark.strip()!r:.40})"
-                raise DataError(message, hint="the column of labels must be called `labels` or `tags`")
+                raise DataError(message, hint="a column that lists labels must be named `labels` or `tags`")
         pairs = zip(classes, marks, strict=True)
         labels.append(tuple(name for name, mark in pairs if _MARKS[mark.strip()]))
     return labels

@@ -43,7 +43,7 @@ def match_classes(theirs: Sequence[str], ours: Sequence[str]) -> list[int]:
     if len({*numbers}) < len(numbers):
         twice = next(number for number in numbers if numbers.count(number) > 1)
         both = " and ".join(repr(name) for name, number in found.items() if number == twice)
-        raise DataError(f"{both} in the data both match the class {ours[twice]!r}")
+        raise DataError(f"the classes {both} in the data match the same class of the model, {ours[twice]!r}")
     return numbers
 
 

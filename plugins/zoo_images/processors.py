@@ -38,11 +38,11 @@ class _ImageProcessor(Processor):
             if type(value) is not int or not 1 <= value <= _LARGEST:
                 raise OptionError(f"{name} must be an integer from 1 to {_LARGEST:,} (got {value!r:.40})")
         if not all(map(math.isfinite, feeding["mean"])) or not all(0 < v < math.inf for v in feeding["std"]):
-            raise OptionError("mean must be finite, and std finite and above 0")
+            raise OptionError("mean must be finite, and std must be finite and greater than 0")
         for key, dim in (("classes", "num_classes"), ("mean", "in_channels"), ("std", "in_channels")):
             given, expected = len(feeding[key]), arguments.get(dim)
             if given != expected:
-                raise OptionError(f"{given} values in {key}, but {dim}={expected!r:.40}")
+                raise OptionError(f"{key} has {given} values, but {dim}={expected!r:.40}")
 
     def unit(self, preprocess: Mapping[str, Any]) -> str:
         """Return `images`."""

@@ -34,8 +34,9 @@ _WITHOUT_TASK = ("command", "exporter", "recipe", "task")
 def command(session: Session, name: str, kind: NewKind, task: str | None, out: Path, as_json: bool) -> None:
     """Create a package, zoo-NAME, with a plugin that has one entry and passes `zoo check NAME`.
 
-    If KIND is task, the package also contains a small dataset and an architecture. A command adds `zoo NAME`,
-    and an exporter adds a format to `zoo export`. A recipe combines an existing architecture and dataset.
+    The package for a task also contains a small dataset and an architecture. A command becomes available as
+    `zoo NAME`, and an exporter adds a format to `zoo export`. A recipe combines an existing architecture and
+    dataset.
     """
     name = name.removeprefix("zoo-")
     registry = session.registry

@@ -82,9 +82,7 @@ def new_plugin(
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
     except FileExistsError:
-        raise ZooError(
-            f"{folder} already exists", hint="choose a different name or a different --out"
-        ) from None
+        raise ZooError(f"{folder} already exists", hint="choose a different name or --out folder") from None
     except OSError as error:
         raise ZooError(f"{folder} cannot be written: {error.strerror}") from None
     return sorted(texts)
@@ -127,7 +125,7 @@ def _words(name: str, kind: NewKind, taken: Iterable[str]) -> dict[str, str]:
     if name in taken:
         raise OptionError(
             f"the name {name!r} is already taken",
-            hint="`zoo list` and `zoo plugins` list the names that are taken",
+            hint="`zoo list` and `zoo plugins` show the names in use",
         )
     article = "an" if kind[0] in "ae" else "a"
     entry = {"task": f"`{name}`, with a dataset and a model to try it with", "command": f"`zoo {name}`"}

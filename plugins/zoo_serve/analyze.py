@@ -102,7 +102,9 @@ def _stopped(served: Served, until: float) -> Generator[None]:
 
     def stop(*_: Any) -> None:
         if time.monotonic() > until:
-            raise Refused(504, "the analysis took too long", hint="use options that reduce the work")
+            raise Refused(
+                504, "the analysis took too long", hint="choose options that require less computation"
+            )
 
     hook = served.model.module.register_forward_pre_hook(stop)
     try:

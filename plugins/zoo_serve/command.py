@@ -59,13 +59,13 @@ _MIB = 2**20
     "--allow-host",
     multiple=True,
     metavar="NAME",
-    help="Also accept requests for this host name, such as a proxy's. Can be repeated.",
+    help="Also accept requests for this host name, such as the name of a proxy. Can be repeated.",
 )
 @click.option(
     "--token",
     envvar="ZOO_SERVE_TOKEN",
     show_envvar=True,
-    help="Require this token; by default one is generated and printed if other machines can connect.",
+    help="Require this token; by default, a token is generated and printed if other machines can connect.",
 )
 @click.option(
     "--max-body",
@@ -140,7 +140,7 @@ def command(
         raise OptionError("--timeout must be a number of seconds (got nan)")
     for name in allow_host:
         if not (re.fullmatch(r"[\w.-]+", name, re.ASCII) or is_address(name)):
-            raise OptionError(f"--allow-host must be a name such as models.example.org (got {name})")
+            raise OptionError(f"--allow-host must be a host name such as models.example.org (got {name})")
     limits = Limits(
         body=max_body * _MIB,
         inputs=max_inputs,

@@ -17,7 +17,7 @@ _PIECES, _BYTES_OF_A_PIECE = 1_000, 256
 
 
 class Protocol(H11Protocol):
-    """A connection that is closed if a body comes in too many pieces, or if a header is too large."""
+    """A connection that is closed if a body is split into too many chunks, or if a header is too large."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -44,5 +44,5 @@ class _Connection(h11.Connection):
             self._pieces += 1
             self._bytes += len(event.data)
             if self._pieces > _PIECES + self._bytes // _BYTES_OF_A_PIECE:
-                raise h11.RemoteProtocolError("the body is in too many pieces")
+                raise h11.RemoteProtocolError("the body is split into too many small chunks")
         return event

@@ -73,7 +73,7 @@ async def sample(models: Models, limits: CurrentLimits, request: SampleRequest) 
     until = time.monotonic() + limits.seconds
     served = find(models, request.model)
     if not served.samples:
-        raise OptionError(f"{served.name} does not generate text: it is for {served.model.card.task}")
+        raise OptionError(f"{served.name} does not generate text: its task is {served.model.card.task}")
     require_texts([request.prompt, request.stop], limits)
     settings = request.model_dump(exclude={"model", "prompt"})
     tokens = await served.worker.run(lambda: served.model.sample(request.prompt, **settings).stream())

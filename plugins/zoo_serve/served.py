@@ -68,7 +68,7 @@ def find(models: Mapping[str, Served], name: str | None) -> Served:
         return next(iter(models.values()))
     listed = f"models: {', '.join(models)}"
     if name is None:
-        raise OptionError("`model` is required, since several models are served", hint=listed)
+        raise OptionError("`model` is required because several models are served", hint=listed)
     if name not in models:
         raise UnknownName(f"unknown model {name!r}{did_you_mean(name, models)}", hint=listed)
     return models[name]

@@ -82,7 +82,9 @@ def stdlib() -> Files:
     """
     paths = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
     if not paths:
-        raise DataError("this Python does not include the source of its standard library; use text/files")
+        raise DataError(
+            "this Python installation does not include the source of the standard library; use text/files"
+        )
     return Files(train=paths)
 
 
@@ -144,7 +146,7 @@ def _inside(folder: Path, glob: str) -> list[Path]:
         _refuse_unreadable(folder, lambda parts: _may_match(parts, glob))
         inside = sorted(folder.glob(glob))
     except (NotImplementedError, ValueError) as error:
-        raise DataError(f"glob={glob!r} must be a pattern of files inside a folder: {error}") from None
+        raise DataError(f"glob={glob!r} must be a pattern for files inside a folder: {error}") from None
     except OSError as error:
         raise DataError(f"{error.filename} cannot be read: {error.strerror}") from None
     visible = [p for p in inside if not any(part.startswith(".") for part in p.relative_to(folder).parts)]

@@ -141,7 +141,7 @@ def _blocks(path: Path, encoding: str, sha256: str, *, lower: bool) -> Iterator[
             while block := file.read(_BLOCK):
                 report_work(f"reading {path.name}", raw.tell(), size, "bytes")
                 if "\0" in block:
-                    raise DataError(f"{path} is not text: it contains zero bytes", hint=_LEAVE_OUT)
+                    raise DataError(f"{path} is not text: it contains NUL bytes", hint=_LEAVE_OUT)
                 yield block.lower() if lower else block
             if raw.digest.hexdigest() != sha256:
                 raise DataError(f"{path} changed while it was being read", hint="try again")
@@ -149,12 +149,12 @@ def _blocks(path: Path, encoding: str, sha256: str, *, lower: bool) -> Iterator[
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
     except LookupError:
         raise DataError(
-            f"unknown encoding {encoding!r}", hint="utf-8, latin-1 and cp1252 are common"
+            f"unknown encoding {encoding!r}", hint="common encodings are utf-8, latin-1 and cp1252"
         ) from None
     except UnicodeError as error:
         raise DataError(
             f"{path} is not {encoding} text: {error}",
-            hint=f"specify its encoding, such as --data encoding=latin-1; {_LEAVE_OUT}",
+            hint=f"specify its encoding, for example with --data encoding=latin-1; {_LEAVE_OUT}",
         ) from None
 
 
@@ -187,7 +187,7 @@ def _vocabulary(counts: Counter[str], reading: Reading) -> list[str]:
     )
     field.build_vocab([counts], min_freq=reading.min_freq)
     if not counts.keys() & field.vocab.itos:
-        raise DataError(f"no token of the training split occurs at least min_freq={reading.min_freq} times")
+        raise DataError(f"no token in the training split occurs at least min_freq={reading.min_freq} times")
     return list(field.vocab.itos)
 
 

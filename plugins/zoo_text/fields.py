@@ -14,11 +14,11 @@ class TextFields:
 
     batching: Literal["stateful", "sections", "windows"] = option(
         "stateful",
-        "how a text is batched: `stateful` streams that carry the hidden state, disjoint `sections`, or "
+        "how text is batched: `stateful` streams that carry the hidden state, disjoint `sections`, or "
         "overlapping `windows` that each predict one token.",
     )
     bptt: Positive = option(
-        64, "tokens per step of a stream, section or window: the length of backpropagation through time."
+        64, "number of tokens per step, section or window: the length of backpropagation through time."
     )
     bptt_jitter: bool = option(
         False,

@@ -73,6 +73,6 @@ class Words:
         if len(numbers) > _MAX_WORDS:
             raise DataError(
                 f"the text has more than {_MAX_WORDS:,} different words",
-                hint="read characters (--data tokens=char), or use less text",
+                hint="use characters as tokens (--data tokens=char), or use less text",
             )
         return array

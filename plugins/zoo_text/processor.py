@@ -25,7 +25,7 @@ from zoo.plugin import (
 __all__ = ["TextProcessor", "text_of", "tokens_of"]
 
 # What a file with a zero byte is, and the bytes at its beginning that are looked at
-_BINARY, _BEGINNING = "not text: it contains zero bytes", 1 << 16
+_BINARY, _BEGINNING = "not text: it contains NUL bytes", 1 << 16
 
 
 class _Feeding(TypedDict):
@@ -47,7 +47,7 @@ class TextProcessor(Processor):
         feeding = options.convert_table(preprocess, _Feeding, what="preprocess")
         size, specials, dim = len(feeding["vocabulary"]), feeding["specials"], arguments.get("vocab_size")
         if size != dim:
-            raise OptionError(f"{size} tokens in vocabulary, but vocab_size={dim!r:.40}")
+            raise OptionError(f"vocabulary has {size} tokens, but vocab_size={dim!r:.40}")
         if not 0 <= specials <= size:
             raise OptionError(
                 f"specials={specials} must be between 0 and {size}, the number of tokens in the vocabulary"

@@ -285,7 +285,7 @@ def test_an_honest_plugin_passes_everything():
         "cache-exports": ("skipped", forgets.format(96)),
         "heights-exports": (
             "skipped",
-            "a model for measuring cannot be exported: the task does not implement export",
+            "models for measuring cannot be exported: the task does not implement export",
         ),
     }
     assert not shortfall(outcomes)

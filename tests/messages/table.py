@@ -256,7 +256,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         (
             f"{NET} --data size=16 --model 'widths=[4, 4, 4, 4, 4, 4]'",
             1,
-            "image_size must be at least 32 for 5 halvings (got 16)",
+            "image_size must be at least 32 to be halved 5 times (got 16)",
         ),
         # a URL where a path belongs
         (f"predict shapes-resnet20 {URL}", 2, f"'{URL}' is a URL, not a path"),
@@ -399,10 +399,10 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
             2,
             "the stop string 'the Ωmega!' contains 'Ω' '!', which the model can never generate",
         ),
-        ("predict ./done zeros.txt", 1, "zeros.txt: not text: it contains zero bytes"),
-        ("embed ./done fox.txt zeros.txt", 1, "zeros.txt: not text: it contains zero bytes"),
+        ("predict ./done zeros.txt", 1, "zeros.txt: not text: it contains NUL bytes"),
+        ("embed ./done fox.txt zeros.txt", 1, "zeros.txt: not text: it contains NUL bytes"),
         ("analyze suprise done", 1, "did you mean 'surprisal'?", "analyze surprisal ./done --out found"),
-        ("analyze surprisal ./done zeros.txt", 1, "not text: it contains zero bytes"),
+        ("analyze surprisal ./done zeros.txt", 1, "not text: it contains NUL bytes"),
         (
             "analyze surprisal ./done --indices 1",
             2,
@@ -416,7 +416,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         (
             "analyze dynamic-evaluation ./done --option lr=1e38",
             3,
-            "try a learning rate below --option lr=1e+38",
+            "try a lower learning rate than --option lr=1e+38",
         ),
         ("inspect fox.txt", 1, "fox.txt is not a safetensors file"),
         # learning rates
@@ -494,7 +494,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ("predict ./net empty", 1, "empty: contains no images"),
         ("predict ./net notes.txt", 1, "notes.txt: not an image"),
         ("predict ./net box.zip", 1, "box.zip: not an image"),
-        ("predict ./text cat.png", 1, "cat.png: not text: it contains zero bytes"),
+        ("predict ./text cat.png", 1, "cat.png: not text: it contains NUL bytes"),
         # predictions
         ("predict ./done pics --topk 3", 2, "`--top 3`"),
         ("predict ./done pics --output x.csv", 2, "`--out x.csv`"),

@@ -102,7 +102,7 @@ def _bounded(model: nn.Module) -> Generator[None]:
             yield
     except TooLarge as error:
         message = f"the model cannot be analyzed: one layer needs {error} for a batch of inputs"
-        raise WeightsError(message, hint="analyze fewer inputs, such as --indices 0,1") from None
+        raise WeightsError(message, hint="analyze fewer inputs, for example with --indices 0,1") from None
 
 
 def _items(
@@ -111,7 +111,7 @@ def _items(
     assert analysis.maps is not None
     if max(analysis.maps.shape[2:]) < _COARSE:
         cells = "×".join(map(str, analysis.maps.shape[2:]))
-        warn(f"the heat maps have only {cells} cells; choose an earlier layer with --layer for finer ones")
+        warn(f"the heat maps have only {cells} cells; choose an earlier layer with --layer for finer maps")
     assert analysis.classes is not None, "an analysis with maps must set `classes`, the class of each map"
     logits = analysis.logits
     if logits is None:
@@ -150,4 +150,4 @@ def _require_finite(analysis: Analysis) -> None:
     wrong += ["maps"] if analysis.maps is not None and not torch.isfinite(analysis.maps).all() else []
     if wrong:
         hint = "the weights are finite, but so large that results overflow"
-        raise Diverged(f"the findings are not finite: {', '.join(wrong)}", hint=hint)
+        raise Diverged(f"the findings contain non-finite values: {', '.join(wrong)}", hint=hint)

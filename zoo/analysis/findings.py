@@ -26,7 +26,7 @@ from zoo.files.folders import require_folder
 from zoo.interfaces import Analysis
 
 MANIFEST = "manifest.json"
-_OTHER = "choose another --out folder"
+_OTHER = "choose a different --out folder"
 # Most images and overlays on a contact sheet of more than one image
 _SHEET_TILES = 128
 # Most pixels of an overlay's height and width
@@ -129,7 +129,7 @@ class Findings:
         files, items = self._maps_to_write(draw, out)
         for name in self.analysis.figures:
             if name in ("", ".", "..", MANIFEST) or Path(name).name != name:
-                raise SpecError(f"{self.facts['analyzer']}: a figure cannot be called {name!r}")
+                raise SpecError(f"{self.facts['analyzer']}: a figure cannot be named {name!r}")
         files |= {name: partial(self._figure, name) for name in self.analysis.figures}
         earlier = _earlier(out)
         for name in (*files, MANIFEST):

@@ -50,7 +50,7 @@ def make_subject(
     used = {name for need in spec.needs for name in need.split("|")} & landmarks.keys()
     require_modules({name: landmarks[name] for name in used}, model, architecture.name)
     if classes and "class" in spec.ignores:
-        raise OptionError(f"{entry.name} draws the same map for every class; leave out the class")
+        raise OptionError(f"{entry.name} draws the same map for every class; omit the class")
     asked = tuple(_class(name, card) for name in classes) or ("predicted",)
     return Subject(
         task=card.task,

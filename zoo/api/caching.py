@@ -14,8 +14,8 @@ def list_cache() -> list[dict[str, Any]]:
     """List the cache entries, each with its `kind`, `name`, `path`, `files` and `bytes`.
 
     The kinds are `downloads`, `decoded` (images and text), `synthesized` (images) and `hashes` (SHA-256
-    hashes of files that zoo has read). Each entry has the name of a dataset, folder or file. Raises DataError
-    if this user has no cache folder, and OSError if the folder cannot be read.
+    hashes of files that zoo has read). Each entry is named after a dataset, folder or file. Raises DataError
+    if no cache folder is available, and OSError if the folder cannot be read.
     """
     rows: list[dict[str, Any]] = []
     for kind in KINDS:
@@ -33,8 +33,8 @@ def list_cache() -> list[dict[str, Any]]:
 def clear_cache(*names: str) -> list[dict[str, Any]]:
     """Remove cache entries, and return them in the same form as `list_cache`.
 
-    Other files in the folder are left alone. A training run in progress can still read the files that it has
-    open.
+    Other files in the cache folder are not removed. A training run in progress can still read the files that
+    it has open.
 
     Args:
         names: kinds or names to remove; by default, all entries.

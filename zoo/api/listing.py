@@ -31,7 +31,7 @@ def list_models(pattern: str | None = None, *, where: str | None = None) -> list
         pattern: a glob such as `resnet*`, or part of a name.
         where: comparisons such as `task=classification and params<1e6`.
 
-    Raises OptionError if `where` is not a comparison, or uses an unknown key.
+    Raises OptionError if `where` is not a valid expression, or uses an unknown key.
     """
     return _names("architecture", pattern, where)
 
@@ -74,7 +74,7 @@ def rows(
 ) -> list[dict[str, Any]]:
     """Return a row of plain data for each entry, recipe and weights file, optionally filtered.
 
-    Raises OptionError if `where` is not a comparison, or uses an unknown key.
+    Raises OptionError if `where` is not a valid expression, or uses an unknown key.
     """
     everything = [*_entries(registry), *_recipes(registry), *_weights(registry)]
     listed = [row for row in everything if kind in (None, row["kind"])]

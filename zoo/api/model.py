@@ -45,7 +45,7 @@ class Model:
         exported: whether the model was loaded from an exported file, which can only predict, embed and
             sample.
         name: the id, file or run directory that the model was loaded from.
-        own: options of the training data, including paths, if this user trained the model.
+        own: dataset options used in training, including paths, if this user trained the model.
     """
 
     def __init__(
@@ -176,8 +176,8 @@ class Model:
             inputs: images, or any iterable of them: paths, folders, patterns such as `*.png`, bytes of image
                 files, Pillow images, uint8 numpy arrays (H, W[, C]) or uint8 torch tensors ([C,] H, W). For a
                 language model, a string is the text itself, and a `Path` names a text file.
-            top: number of predictions per input, with the most likely first; by default, 1, or for a
-                multi-label model all classes with a probability of at least 0.5.
+            top: number of predictions per input, most likely first; by default, 1 for a classifier, or all
+                classes with a probability of at least 0.5 for a multi-label model.
             min_confidence: minimum probability of the predicted class, from 0 to 1; inputs with a lower
                 probability are reported as `unsure`.
             batch_size: number of inputs per batch.
@@ -287,7 +287,7 @@ class Model:
         seed: int = 0,
         progress: bool = True,
     ) -> Texts:
-        """Generate texts that continue `prompt`. Sampling starts when a text is first read.
+        """Generate texts that continue `prompt`. Sampling starts when the result is first read.
 
         The texts do not include the prompt. A model that reads backward generates the text that precedes its
         prompt; `sample` then issues a warning. It also warns if the prompt contains tokens that are not in
@@ -355,7 +355,7 @@ class Model:
         precision: PrecisionName = "fp32",
         progress: bool = True,
     ) -> Findings:
-        """Look inside the model with an analyzer such as `grad-cam`.
+        """Run an analyzer, such as `grad-cam`, on the model.
 
         Args:
             inputs: as in `predict`, except that several texts are joined into one; by default, a split of the
@@ -419,8 +419,9 @@ class Model:
         """Export the model to a different format, and verify that its predictions stay the same.
 
         zoo runs the exported program on up to 2,000 items of a split, with several batch sizes and text
-        lengths. Its predictions must match the model's predictions, except for ties. In a tie, the two
-        largest logits differ by less than the program's logits differ from the model's.
+        lengths. Its predictions must match the model's predictions, except for ties. A prediction is a tie if
+        its two largest logits differ by less than the largest difference between the program's logits and the
+        model's.
 
         Args:
             out: file to write; by default, the file is named after the model.

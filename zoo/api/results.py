@@ -69,7 +69,7 @@ class _Computed(Sequence[T], ABC):
 
 
 class Rows(_Computed[dict[str, Any]]):
-    """A list of rows, one for each input, that are computed when they are read.
+    """A list with one row per input. Rows are computed when they are read.
 
     Iterating computes the rows one by one without keeping them, so memory use does not grow. Indexing,
     comparing or printing the list, or calling `len` on it, computes all rows once and keeps them.
@@ -119,7 +119,7 @@ class Rows(_Computed[dict[str, Any]]):
         """Return the inputs. Raises OptionError for an iterator that has already been read."""
         if self._read and isinstance(self._given.inputs, Iterator):
             message = "the inputs are an iterator, which can be read only once"
-            raise OptionError(message, hint="convert the inputs, or the rows, to a list")
+            raise OptionError(message, hint="pass the inputs as a list, or keep the rows in a list")
         self._read = True
         return find(self._given.inputs, self._given.reader, leave=leave)
 
@@ -188,7 +188,7 @@ class Predictions(Rows):
         Returns:
             `{out, weights, rows, before, errors, unsure}`, where `rows` is the number of rows in the file,
             `before` is the number of rows written before this call, and `errors` and `unsure` are the numbers
-            of unreadable and unsure inputs in the new rows.
+            of new rows with an error and with the prediction `unsure`.
 
         Raises OutputError if the file exists and is complete, was started with a different model, options or
         inputs, or cannot be written. A failed call does not leave behind a file that would block the next

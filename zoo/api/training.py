@@ -173,7 +173,7 @@ def lr_find(
     registry: Registry | None = None,
     **training: Any,
 ) -> Any:
-    """Suggest learning rates for `train` with the same arguments, without saving anything.
+    """Suggest learning rates for a call to `train` with the same arguments; nothing is saved.
 
     Warns if the loss hardly decreases.
 

@@ -21,9 +21,9 @@ _ORDER: Mapping[str, Callable[[Any, Any], bool]] = {
 def matching(rows: Sequence[dict[str, Any]], where: str, *, what: str) -> list[dict[str, Any]]:
     """Return the rows that satisfy comparisons such as `task=classification and params<1e6`.
 
-    `~` tests whether the value contains the given text. An analyzer for several tasks matches each of them,
-    and `images/cifar10` also matches `cifar10`. A row without the key, or with None as its value, fails every
-    comparison except `!=`.
+    `~` tests whether the value contains the given text. `task=NAME` also matches an analyzer whose
+    tasks include NAME. A short name such as `cifar10` matches `images/cifar10`. A row without the key, or
+    with None as its value, fails every comparison except `!=`.
 
     Args:
         what: noun for a row in messages, such as `entry`.

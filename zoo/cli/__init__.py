@@ -69,7 +69,7 @@ _INSTALL = (
 
 
 class LazyGroup(click.Group):
-    """A group of the commands `zoo.cli.<name>.command` and the commands of plugins."""
+    """A click group of zoo's commands (`zoo.cli.<name>.command`) and plugin commands."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*COMMANDS, *_session(ctx).commands()]
@@ -138,7 +138,7 @@ class _Stops:
         self._left = 2  # one to stop, and one that does not wait for the other to be handled
 
     def listen(self) -> None:
-        """Handle both signals, unless this process inherited them as ignored."""
+        """Handle SIGINT and SIGTERM, except those that this process inherited as ignored."""
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._stop)

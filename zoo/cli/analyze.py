@@ -60,7 +60,7 @@ def command(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Analyze WEIGHTS (an id, a file or a run directory) with ANALYZER.
+    """Run ANALYZER on WEIGHTS (an id, a file or a run directory).
 
     INPUT is an image of any size, a folder of images, or a pattern such as 'holiday/*.jpg'. If INPUT is -,
     paths are read from stdin. The model receives the central square of each image. For a language model,

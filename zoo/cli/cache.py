@@ -21,8 +21,8 @@ Action = Literal["list", "clear"]
 def command(_: Session, action: Action, names: tuple[str, ...], as_json: bool) -> None:
     """List cached data with its size, or delete it.
 
-    `zoo cache clear` deletes all entries, or only NAMES, which are kinds (downloads, decoded, synthesized,
-    hashes) or single entries. Deleted data is downloaded or generated again when it is needed.
+    `zoo cache clear` deletes all entries, or only those given as NAMES: kinds (downloads, decoded,
+    synthesized, hashes) or single entries. Deleted data is downloaded or generated again when it is needed.
 
     \b
     zoo cache

@@ -23,7 +23,7 @@ COLUMNS = ("ran", "skipped", "failed")
 
 @click.command()
 @click.argument("target", shell_complete=complete_target)
-@click.option("--thorough", is_flag=True, help="Also check exports, and measure published metrics again.")
+@click.option("--thorough", is_flag=True, help="Also check exports and re-measure published metrics.")
 @click.option(
     "--report",
     type=PathType(),

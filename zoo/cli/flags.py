@@ -83,7 +83,7 @@ class Flag(click.Option):
     """The flag for a declared option.
 
     A mapping becomes a repeatable KEY=VALUE option, and a sequence becomes a repeatable option. A training
-    option has no value unless the user sets it; several values are separated by commas.
+    option has no value unless the user sets it. Multiple values of a training option are separated by commas.
     """
 
     def __init__(self, param_decls: Sequence[str] = (), *, option: Option, training: bool = False) -> None:
@@ -122,8 +122,8 @@ def options_of(
     """Return a decorator that adds an option for each argument of a function that has a default.
 
     The help text of an option is the description of the argument under `Args` in the docstring. A mapping
-    becomes a repeatable KEY=VALUE option, and a sequence becomes a repeatable option. If the command raises
-    an OptionError, its message contains flags instead of argument names.
+    becomes a repeatable KEY=VALUE option, and a sequence becomes a repeatable option. In the message of an
+    OptionError that the command raises, argument names are replaced with flags.
 
     Args:
         only: arguments to turn into options; by default, all.

@@ -32,7 +32,7 @@ def complete_target(ctx: click.Context, param: click.Parameter, incomplete: str)
 
 
 def registry_of(ctx: click.Context) -> Registry:
-    """Return the registry for the command line being parsed or completed."""
+    """Return the registry for the command line that is being parsed or completed."""
     return (ctx.find_object(Session) or Session()).registry
 
 

@@ -34,7 +34,7 @@ def split_plugins(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 @contextmanager
 def naming(files: Sequence[str]) -> Generator[None]:
-    """Load these one-file plugins, in addition to others, in this process and its child processes."""
+    """Add plugin files to ZOO_PLUGIN_FILES in the `with` block, for this process and its child processes."""
     before = os.environ.get(VARIABLE, "")
     if files:
         os.environ[VARIABLE] = os.pathsep.join([*filter(None, [before]), *map(os.path.abspath, files)])

@@ -15,4 +15,4 @@ def require_folder(out: Path) -> None:
         hint = "--out must be a new or existing folder"
         raise OutputError(f"{nearest} is a file, not a folder", hint=hint)
     if not os.access(nearest, os.W_OK):
-        raise OutputError(f"{nearest} is not writable", hint="choose another --out folder")
+        raise OutputError(f"{nearest} is not writable", hint="choose a different --out folder")

@@ -415,7 +415,7 @@ def test_a_figure_is_a_file_in_the_folder(registry: Registry, camnet: str, tmp_p
     found.write(tmp_path / "out")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     analysis = dataclasses.replace(found.analysis, figures={name: lambda: b"figure"})
-    with pytest.raises(SpecError, match="cam/cam: a figure cannot be called"):
+    with pytest.raises(SpecError, match="cam/cam: a figure cannot be named"):
         dataclasses.replace(found, analysis=analysis).write(tmp_path / "out")
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
@@ -489,9 +489,7 @@ def test_an_analyzer_without_classes_says_so_and_refuses_one(
 ) -> None:
     (item,) = analyze("eigen-cam", camnet, registry, inputs=[image]).items
     assert item["map_of"] == "any class"
-    with pytest.raises(
-        OptionError, match="cam/eigen-cam draws the same map for every class; leave out the class"
-    ):
+    with pytest.raises(OptionError, match="cam/eigen-cam draws the same map for every class; omit the class"):
         analyze("eigen-cam", camnet, registry, inputs=[image], classes=["ring"])
 
 
@@ -820,7 +818,9 @@ def test_scores_with_boxes_and_without(registry: Registry, camnet: str, image: s
     free = scored("cam", camnet, registry, inputs=[image])
     assert "deletion" in free.scores
     assert "pointing_game" not in free.scores
-    with pytest.raises(OptionError, match="score requires heat maps, but diagnose/confusion draws none"):
+    with pytest.raises(
+        OptionError, match="score requires heat maps, but diagnose/confusion does not draw any"
+    ):
         scored("confusion", camnet, registry, split="test")
 
 

@@ -37,7 +37,9 @@ def test_it_prints_three_suggestions_and_the_command_to_train_with(desk):
     header, *rows, end, command = done.stdout.splitlines()
     assert header.split() == ["SUGGESTION", "LR", "MEANING"]
     assert [row.split()[0] for row in rows] == ["valley", "steep", "minimum"]
-    assert re.fullmatch(r"the loss (did not diverge|diverged at \S+), after \d+ of 25 steps", end)
+    assert re.fullmatch(
+        r"ran \d+ of 25 steps: the loss (did not diverge|diverged at a learning rate of \S+)", end
+    )
     valley = rows[0].split()[1]
     assert command == (
         "zoo train lstm files --model hidden_size=16 --model num_layers=1 --data paths=fox.txt "

@@ -54,13 +54,13 @@ def test_a_language_model_is_given_texts(lstm_file, desk, command):
     before = inside(desk)
     done = zoo(command, lstm_file, "notes.txt", "box.zip", "--out", "x.csv", cwd=desk)
     assert (done.returncode, done.stdout, inside(desk)) == (1, "", before)
-    assert "zoo: box.zip: not text: it contains zero bytes" in done.stderr
+    assert "zoo: box.zip: not text: it contains NUL bytes" in done.stderr
     done = zoo(command, lstm_file, ".", cwd=desk)  # what is found in a folder keeps its row
     rows = [line.split("\t") for line in done.stdout.splitlines()]
     assert done.returncode == 0
     assert [row[0] for row in rows if row[1]] == ["./notes.txt"]
     reasons = {row[0]: row[2] for row in rows if not row[1]}
-    assert reasons["./zeros.txt"].endswith("is not text: it contains zero bytes")
+    assert reasons["./zeros.txt"].endswith("is not text: it contains NUL bytes")
 
 
 def test_a_damaged_file_alone_is_an_error_and_beside_others_a_row(net_file, desk):

@@ -72,7 +72,10 @@ def test_classes_are_matched_by_name_whatever_case_and_punctuation(net_file, hom
     (home / "circle").mkdir()
     (home / "circle" / "x.png").write_bytes((home / "CIRCLE" / "00.png").read_bytes())
     found = measured(net_file, home, code=1)
-    assert found["error"] == "'CIRCLE' and 'circle' in the data both match the class 'circle'"
+    assert (
+        found["error"]
+        == "the classes 'CIRCLE' and 'circle' in the data match the same class of the model, 'circle'"
+    )
 
 
 def test_classes_may_be_missing_and_are_reported(net_file, home):

@@ -334,7 +334,7 @@ def test_a_billion_layers_are_refused_while_they_are_registered(
 @pytest.mark.parametrize(
     ("feeding", "message"),
     [
-        ({"vocabulary": ["a"]}, "its card is invalid: 1 tokens in vocabulary, but vocab_size=8"),
+        ({"vocabulary": ["a"]}, "its card is invalid: vocabulary has 1 tokens, but vocab_size=8"),
         ({"vocabulary": "abcdefgh"}, "preprocess: vocabulary: expected array, got str"),
         ({"vocabulary": [1] * 8}, "preprocess: vocabulary[0]: expected str, got int"),
         ({"specials": 9}, "specials=9 must be between 0 and 8, the number of tokens in the vocabulary"),

@@ -177,7 +177,7 @@ def test_wrong_class_maps_get_no_file(
 
     monkeypatch.setattr("zoo_export.onnx_writer.OnnxExporter", Nothing)
     monkeypatch.setattr(exporting, "fresh_process", bent(double))
-    with pytest.raises(WeightsError, match="its class_maps for batches of 5 differ by"):
+    with pytest.raises(WeightsError, match="its class_maps for batches of 5 differ from the model's by"):
         residual.export(tmp_path / "x.onnx", **QUIET)
     assert not [*tmp_path.iterdir()]
 
@@ -302,7 +302,7 @@ def test_the_file_explains_itself_to_those_without_zoo(net: zoo.Model, net_file:
         (
             {"out": "x.onnx", "synthetic": True, "split": "val"},
             OptionError,
-            "leave out split and data options: synthetic",
+            "omit the split and data options: synthetic",
         ),
         ({"out": "no/such/folder/x.onnx"}, OutputError, "cannot be written: there is no folder no/such"),
     ],
@@ -339,7 +339,7 @@ def test_a_missing_folder_is_refused_before_verifying(
 def test_missing_data_is_told_with_what_to_do(text: zoo.Model, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         text.export(tmp_path / "x.onnx", data={"paths": str(tmp_path / "none.txt")}, **QUIET)
-    assert "--synthetic verifies on random inputs" in str(caught.value.hint)
+    assert "use --synthetic to verify on random inputs" in str(caught.value.hint)
     assert not [*tmp_path.iterdir()]
 
 
@@ -374,8 +374,8 @@ def swapped(outputs: dict[str, Any], count: int) -> dict[str, Any]:
 
 
 BENT = {
-    "its logits for batches of 64 differ by": swapped,
-    "its features for batches of 1 differ by": lambda outputs, count: (
+    "its logits for batches of 64 differ from the model's by": swapped,
+    "its features for batches of 1 differ from the model's by": lambda outputs, count: (
         {**outputs, "features": outputs["features"] * (count > 1)}
     ),
     "its probabilities do not match its logits": lambda outputs, count: {
@@ -387,10 +387,10 @@ BENT = {
         "logits": outputs["logits"].astype(np.float64),
     },
     "but returned nothing": lambda outputs, count: {},
-    "its logits for batches of 2 differ by": lambda outputs, count: (
+    "its logits for batches of 2 differ from the model's by": lambda outputs, count: (
         {**outputs, "logits": outputs["logits"] + (count == 2)}
     ),
-    "its logits for batches of 1 differ by nan": lambda outputs, count: (
+    "its logits for batches of 1 differ from the model's by nan": lambda outputs, count: (
         {**outputs, "logits": outputs["logits"] * math.nan}
     ),
 }
@@ -619,7 +619,7 @@ def test_an_answer_that_differs_for_more_than_rounding_is_no_tie(net: zoo.Model)
     assert tied.disagreements > 0
     assert tied.disagreements <= tied.items == 40
     assert tied.largest_difference == pytest.approx(2e-4, rel=0.01)
-    with pytest.raises(WeightsError, match=r"it predicts \d+ of 40 images differently"):
+    with pytest.raises(WeightsError, match=r"its predictions differ from the model's for \d+ of 40 images"):
         verification_of(net, 6e-5, -6e-5)  # the two best are 1e-4 apart
 
 
@@ -648,7 +648,9 @@ def test_rounding_that_a_model_amplifies_itself_is_no_fault_of_the_program(
 
     monkeypatch.setattr(ProgramRunner, "_zeros", zeros)
     monkeypatch.setattr(ProgramRunner, "_run", run)  # loses the state after 12 steps
-    with pytest.raises(WeightsError, match=r"its logits for 100 tokens in a batch of \d+ differ by"):
+    with pytest.raises(
+        WeightsError, match=r"its logits for 100 tokens in a batch of \d+ differ from the model's by"
+    ):
         model.export(tmp_path / "y.onnx", synthetic=True, **QUIET)
 
 

@@ -239,7 +239,7 @@ def test_no_answer_names_a_path_of_this_machine(client: TestClient, folder: Path
     ("path", "request_", "status", "message"),
     [
         ("/predict", {"data": {"model": "nte"}}, 404, "unknown model 'nte'; did you mean 'net'?"),
-        ("/predict", {}, 400, "`model` is required, since several"),
+        ("/predict", {}, 400, "`model` is required because several"),
         ("/predict", {"data": {"model": "net"}}, 400, "net accepts images, as files in the field 'input'"),
         ("/predict", {"data": {"model": "net", "text": "a"}}, 400, "net accepts images, as files"),
         ("/predict", {"data": {"model": "model"}}, 400, "model accepts text in the field 'text'"),
@@ -587,8 +587,8 @@ def test_a_port_that_is_taken_is_refused(net: zoo.Model) -> None:
         (["cifar10-resnet20", "cifar10-resnet20"], "would both be served as 'cifar10-resnet20'"),
         (["cifar10-resnet20", "--token", "short"], "token must have at least 16 characters"),
         (["cifar10-resnet20", "--timeout", "nan"], "--timeout must be a number of seconds (got nan)"),
-        (["cifar10-resnet20", "--allow-host", "http://x"], "--allow-host must be a name such as"),
-        (["cifar10-resnet20", "--allow-host", "cafe.be:80"], "--allow-host must be a name such as"),
+        (["cifar10-resnet20", "--allow-host", "http://x"], "--allow-host must be a host name such as"),
+        (["cifar10-resnet20", "--allow-host", "cafe.be:80"], "--allow-host must be a host name such as"),
         (["cifar10-resnet20", "--host", "nowhere.invalid", "--quiet"], "a token is required"),
         (
             ["cifar10-resnet20", "--host", "127.0.0.1.1", "--token", "0" * 16],

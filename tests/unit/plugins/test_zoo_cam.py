@@ -151,8 +151,8 @@ def test_another_layer_gives_maps_of_its_size(name: str) -> None:
 @pytest.mark.parametrize(
     ("layer", "words"),
     [
-        ("out", r"its output has the shape \(1, 10\)"),
-        ("stages", r"its output has the shape \(1, 256, 1, 1\)"),
+        ("out", r"its output has shape \(1, 10\)"),
+        ("stages", r"its output has shape \(1, 256, 1, 1\)"),
     ],
 )
 def test_a_layer_without_feature_maps_is_refused(layer: str, words: str) -> None:
@@ -178,9 +178,15 @@ def test_a_layer_that_outputs_no_tensor_is_refused() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.out(self.pair(x)[0].mean((2, 3)))
 
-    with pytest.raises(OptionError, match="layer pair has no feature maps: the module returned a tuple"):
+    with pytest.raises(
+        OptionError,
+        match="layer pair has no feature maps: expected a tensor, but the module returned a tuple",
+    ):
         look("grad-cam", "resnet20", Net(), images(1), layer="pair")
-    with pytest.raises(OptionError, match="layer unused has no feature maps: the module returned nothing"):
+    with pytest.raises(
+        OptionError,
+        match="layer unused has no feature maps: expected a tensor, but the module returned nothing",
+    ):
         look("grad-cam", "resnet20", Net(), images(1), layer="unused")
 
 

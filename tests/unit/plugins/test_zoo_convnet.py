@@ -91,7 +91,7 @@ def test_the_shortcut_of_option_b_is_a_convolution() -> None:
 
 
 def test_a_depth_that_is_no_resnet_s_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"depth must be 6 n \+ 2, such as .* \(got 18\)"):
+    with pytest.raises(ValueError, match=r"depth must be of the form 6n \+ 2, such as .* \(got 18\)"):
         ResNet(**CIFAR, depth=18)
 
 
@@ -101,7 +101,7 @@ def test_a_depth_that_is_no_resnet_s_is_refused() -> None:
 def test_images_too_small_to_be_halved_are_refused(name: str, least: int) -> None:
     dims = {"in_channels": 3, "image_size": least, "num_classes": 4}
     assert build(name, dims).eval()(torch.zeros(1, 3, least, least)).shape == (1, 4)
-    with pytest.raises(SpecError, match=rf"image_size must be at least {least} for \d halvings"):
+    with pytest.raises(SpecError, match=rf"image_size must be at least {least} to be halved \d times"):
         build(name, dims | {"image_size": least - 1})
 
 
@@ -274,13 +274,13 @@ def test_optional_abilities_are_protocols() -> None:
 def test_pretrained_weights_that_are_missing_or_unreadable_are_named(content: bytes, cached: Path) -> None:
     model = build("resnet34-cam", pretrained="IMAGENET1K_V1")
     assert isinstance(model, LoadsPretrained)
-    with pytest.raises(DataError, match=r"IMAGENET1K_V1 is not at .*, and ZOO_OFFLINE forbids"):
+    with pytest.raises(DataError, match=r"IMAGENET1K_V1 is not cached at .*, and ZOO_OFFLINE forbids"):
         model.load_pretrained()
     cached.write_bytes(content)
     with pytest.raises(DataError, match=f"IMAGENET1K_V1 cannot be read from {cached}: ") as caught:
         model.load_pretrained()
     assert caught.value.hint is not None
-    assert "remove the file, or replace it with https://" in caught.value.hint
+    assert "remove the file, or download it again from https://" in caught.value.hint
 
 
 def test_pretrained_weights_that_were_changed_are_refused(

@@ -582,12 +582,12 @@ def no_classes(root: Path) -> str:
 
 def one_class(root: Path) -> str:
     shutil.rmtree(root / "cat")
-    return f"{root} must have at least two classes (got 'dog')"
+    return f"{root} must have at least two classes (found only 'dog')"
 
 
 def nested(root: Path) -> str:
     put(root, "cat/black/1.png")
-    return f"class folders cannot contain folders, such as {root / 'cat/black'}"
+    return f"class folders cannot contain subfolders (found {root / 'cat/black'})"
 
 
 def missing(root: Path) -> str:
@@ -634,7 +634,7 @@ def stranger(root: Path) -> str:
 def twice(root: Path) -> str:
     as_train(root)
     put(root, "val/cat/1.png", "val/dog/1.png", "valid/cat/1.png", "valid/dog/1.png")
-    return f"{root / 'val'} and {root / 'valid'} are both the val split"
+    return f"{root / 'val'} and {root / 'valid'} both contain the val split"
 
 
 @pytest.mark.parametrize(

@@ -120,20 +120,23 @@ def test_the_draw_depends_on_names_and_seed_and_the_fingerprint_on_everything(ho
     [
         ("", r"labels\.csv does not list any images"),
         ("file,labels\n", r"labels\.csv does not list any images"),
-        ("file\n0.png\n", r"labels\.csv must start with a line of distinct column names"),
+        ("file\n0.png\n", r"labels\.csv must start with a header of unique column names"),
         (
             "file;labels\n0.png;a b\n",
             r"the columns of .*labels\.csv are separated by semicolons, not by commas",
         ),
         ("file\ta\n0.png\t1\n", r"are separated by tabs, not by commas"),
-        ("file,a,a\n0.png,1,0\n", r"must start with a line of distinct column names"),
+        ("file,a,a\n0.png,1,0\n", r"must start with a header of unique column names"),
         ("file,labels\n0.png,\n1.png,\n", r"labels\.csv does not label any image"),
-        ("file,labels\n0.png,a\n9.png,b\n", r"labels\.csv names '9\.png', but there is no such image in"),
-        ("file,labels\n0.png,a\n\n0.png,b\n", r"labels\.csv, line 4 names '0\.png' again"),
-        ("file,labels\n0.png,a\n0,b\n", r"labels\.csv names .*0\.png twice"),
+        ("file,labels\n0.png,a\n9.png,b\n", r"labels\.csv lists '9\.png', but there is no such image in"),
+        ("file,labels\n0.png,a\n\n0.png,b\n", r"labels\.csv, line 4 lists '0\.png' again"),
+        ("file,labels\n0.png,a\n0,b\n", r"labels\.csv lists .*0\.png twice"),
         ("file,labels\n,a\n", r"labels\.csv, line 2 has no image name"),
         ("file,labels\n0.png,a,b\n", r"labels\.csv, line 2 must have 2 columns \(got 3\)"),
-        ("file,width,labels\n0.png,12,a\n", r"labels\.csv has an unknown column 'width' beside 'labels'"),
+        (
+            "file,width,labels\n0.png,12,a\n",
+            r"labels\.csv has an unexpected column 'width' in addition to 'labels'",
+        ),
         ("file,cat,width\n0.png,1,12\n", r"labels\.csv, line 2: 'width' must be 0 or 1 \(got '12'\)"),
         ('file,labels\n0.png,"a\n', r"labels\.csv is not a CSV file"),
     ],
@@ -153,7 +156,7 @@ def test_what_is_missing_or_ambiguous_is_refused(home: Path) -> None:
         labeled(root=str(home))
     (home / "more").mkdir()
     (home / "more" / "0.png").write_bytes((home / "0.png").read_bytes())
-    with pytest.raises(DataError, match=r"names '0', which could be .*0\.png or .*more/0\.png"):
+    with pytest.raises(DataError, match=r"lists '0', which could be .*0\.png or .*more/0\.png"):
         opened(home, "file,labels\n0,a\n")
     with pytest.raises(DataError, match=r"val_share=0\.5 and test_share=0\.5 leave none of the 2 images"):
         opened(home, "file,labels\n1.png,a\n2.png,b\n", val_share=0.5, test_share=0.5)
@@ -163,9 +166,9 @@ def test_tables_of_splits_must_fit(home: Path) -> None:
     (home / "val.csv").write_text("file,labels\n1.png,a\n")
     with pytest.raises(DataError, match=r"contains no train\.csv"):
         labeled(root=str(home))
-    with pytest.raises(DataError, match=r"val\.csv has the class 'a', which is not in .*train\.csv"):
+    with pytest.raises(DataError, match=r"val\.csv contains the class 'a', which is not in .*train\.csv"):
         opened(home, "file,labels\n0.png,b\n", "train.csv")
-    with pytest.raises(DataError, match=r"train\.csv and .*val\.csv both name 1\.png"):
+    with pytest.raises(DataError, match=r"train\.csv and .*val\.csv both list 1\.png"):
         opened(home, "file,labels\n1.png,a\n", "train.csv")
 
 

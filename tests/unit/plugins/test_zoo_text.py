@@ -187,7 +187,7 @@ def test_an_encoding_can_be_named_and_a_wrong_one_is_refused_with_a_hint(tmp_pat
     with pytest.raises(DataError, match=f"{path} is not utf-8 text") as caught:
         corpora.files(paths=path)
     assert caught.value.hint is not None
-    assert caught.value.hint.startswith("specify its encoding, such as --data encoding=latin-1; ")
+    assert caught.value.hint.startswith("specify its encoding, for example with --data encoding=latin-1; ")
     assert "böse" in read(corpora.files(paths=path, encoding="latin-1"))["train"]
     with pytest.raises(DataError, match="unknown encoding 'latin-99'"):
         corpora.files(paths=path, encoding="latin-99")
@@ -441,7 +441,7 @@ def test_too_many_words_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(numbering, "_MAX_WORDS", 12)
     with pytest.raises(DataError, match="the text has more than 12 different words") as caught:
         corpora.files(paths=path, tokens="word")
-    assert caught.value.hint == "read characters (--data tokens=char), or use less text"
+    assert caught.value.hint == "use characters as tokens (--data tokens=char), or use less text"
     monkeypatch.setattr(numbering, "_MAX_WORDS", 13)
     corpora.files(paths=path, tokens="word")
 
@@ -530,7 +530,7 @@ def test_a_text_too_short_to_cut_or_with_rare_tokens_only_is_refused(tmp_path: P
         DataError, match="the training split is empty: the text is too short to split 80 / 10 / 10"
     ):
         corpora.files(paths=write(tmp_path / "a.txt", "a"))
-    with pytest.raises(DataError, match="no token of the training split occurs at least min_freq=50 times"):
+    with pytest.raises(DataError, match="no token in the training split occurs at least min_freq=50 times"):
         corpora.files(paths=write(tmp_path / "b.txt", SENTENCE), min_freq=50, newline_eos=True)
 
 
@@ -545,7 +545,7 @@ def test_a_binary_file_in_a_folder_is_named(tmp_path: Path) -> None:
     write(tmp_path / "texts/a.txt", SENTENCE)
     for name, content, message in [
         ("image", b"\x89PNG\r\n\x1a\n", "is not utf-8 text"),
-        ("utf-16", "text".encode("utf-16-le"), "is not text: it contains zero bytes"),
+        ("utf-16", "text".encode("utf-16-le"), "is not text: it contains NUL bytes"),
     ]:
         path = tmp_path / "texts" / name
         path.write_bytes(content)
