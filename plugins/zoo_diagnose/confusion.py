@@ -43,7 +43,7 @@ class Confusion(Analyzer):
         matrix, loss, examples = self._count(model, batches, subject, len(names))
         if not matrix.sum():
             raise OptionError(
-                "confusion requires labels, but these images have none", hint="analyze a --split"
+                "the confusion analyzer requires labels, but these images have none", hint="analyze a --split"
             )
         correct = matrix.diagonal()
         counts, guesses = matrix.sum(1), matrix.sum(0)

@@ -103,7 +103,9 @@ def _features(model: nn.Module, batches: Iterable[Batch], subject: Subject) -> I
     for batch in batches:
         if batch.inputs.ndim != 4:
             shape = tuple(batch.inputs.shape)
-            raise OptionError(f"neighbors compares images, but the model reads inputs of shape {shape}")
+            raise OptionError(
+                f"the neighbors analyzer requires images, but the model reads inputs of shape {shape}"
+            )
         with features_of(model, subject.landmarks) as features:
             model(batch.inputs)
         yield F.normalize(pooled(features.output)), batch

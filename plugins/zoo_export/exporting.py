@@ -60,7 +60,9 @@ def export(
     target = _format_of(out, to, registry)
     path = Path(out) if out is not None else _usual_file(model, target.spec.suffix, registry)
     if path.exists():
-        raise OutputError(f"{path} already exists", hint="remove it, or choose a different file with --out")
+        raise OutputError(
+            f"{path} already exists", hint="remove the file, or choose a different one with --out"
+        )
     if not path.parent.is_dir():  # known now rather than after verifying
         raise OutputError(f"{path} cannot be written: there is no folder {path.parent}")
     task, entry = make_task(registry, card.task), registry.architecture(card.architecture)

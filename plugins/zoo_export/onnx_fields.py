@@ -150,7 +150,7 @@ def _note(content: bytes, start: int, end: int, found: Described) -> None:
     if key in found.texts:
         raise NotOnnx("its metadata has a duplicate key")
     if key == "ort_config":
-        raise NotOnnx("its metadata configures ONNX Runtime")
+        raise NotOnnx("its metadata contains ONNX Runtime settings")
     found.texts[key] = value
     if key == _CHECKSUM:
         found.checksum = parts.get(2, (0, 0))

@@ -149,7 +149,7 @@ def _read_table(path: Path) -> tuple[list[str], dict[str, tuple[str, ...]]]:
         table[name] = those
     classes = sorted({name for those in labels for name in those}) if lists else header[1:]
     if not classes:
-        raise DataError(f"{path} does not label any image", hint=LAYOUT)
+        raise DataError(f"{path} does not contain any labels", hint=LAYOUT)
     return classes, table
 
 

@@ -87,7 +87,7 @@ _MIB = 2**20
     default=_LIMITS.characters,
     show_default=True,
     type=click.IntRange(1, 10_000_000),
-    help="Maximum number of characters in a prompt, or in all texts of a request.",
+    help="Maximum number of characters in a prompt, or in all texts of a request combined.",
 )
 @click.option(
     "--max-requests",
@@ -174,7 +174,7 @@ def _token(token: str | None, *, open_: bool, shown: bool) -> str:
     """
     if token is not None and not re.fullmatch(r"[\w.~+/=-]{16,}", token, re.ASCII):
         message = "token must have at least 16 characters: letters, digits or any of - . _ ~ + / ="
-        raise OptionError(message, hint="generate one with `openssl rand -hex 16`")
+        raise OptionError(message, hint="generate a token with `openssl rand -hex 16`")
     if token is None and open_ and not shown:
         message = "this --host accepts remote clients, so a token is required, but --quiet hides it"
         raise OptionError(message, hint="set ZOO_SERVE_TOKEN")

@@ -22,7 +22,8 @@ class TextFields:
     )
     bptt_jitter: bool = option(
         False,
-        "vary the length of steps around `bptt`, so that boundaries move between epochs (`stateful` only).",
+        "vary the number of tokens per step around `bptt`, so that step boundaries differ between epochs "
+        "(`stateful` only).",
     )
 
     def __post_init__(self) -> None:

@@ -173,9 +173,9 @@ class Model:
         """Predict outputs for your own inputs. Each row of the result is computed when it is read.
 
         Args:
-            inputs: images, or any iterable of them: paths, folders, patterns such as `*.png`, bytes of image
-                files, Pillow images, uint8 numpy arrays (H, W[, C]) or uint8 torch tensors ([C,] H, W). For a
-                language model, a string is the text itself, and a `Path` names a text file.
+            inputs: one input or an iterable of inputs: paths, folders, patterns such as `*.png`, bytes of
+                image files, Pillow images, uint8 numpy arrays (H, W[, C]) or uint8 torch tensors ([C,] H, W).
+                For a language model, a string is the text itself, and a `Path` names a text file.
             top: number of predictions per input, most likely first; by default, 1 for a classifier, or all
                 classes with a probability of at least 0.5 for a multi-label model.
             min_confidence: minimum probability of the predicted class, from 0 to 1; inputs with a lower
@@ -223,8 +223,8 @@ class Model:
     ) -> Features:
         """Compute features of your own inputs: one vector per input, taken just before the model's head.
 
-        Similar inputs have similar features. You can use them for search, for clustering, or to train a small
-        classifier.
+        Similar inputs have similar features. The features can be used for search, for clustering, or to train
+        a small classifier.
 
         Args:
             inputs: as in `predict`.
@@ -238,7 +238,7 @@ class Model:
 
         Returns:
             A list of rows `{"input", "features", "error"}`, computed when they are read. `numpy.asarray`
-            stacks them into one array, and `write(path)` writes them to a file.
+            stacks the features into one array, and `write(path)` writes them to a file.
 
         Raises:
             OptionError: the model does not have this layer, or an option is out of range.

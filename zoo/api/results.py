@@ -36,7 +36,7 @@ class Given:
 
     Attributes:
         made_with: the model and the options that determine the content of an output file.
-        weights: the path of the model.
+        weights: the path of the weights file.
     """
 
     inputs: object
@@ -245,10 +245,10 @@ class Features(Rows):
     def write(self, out: str | Path) -> dict[str, Any]:
         """Write the features to a file as they are computed.
 
-        A `.npy` file contains them as one array. A `.txt` file next to it lists the inputs, one per line, and
-        both files are created only when all features are complete. A `.csv` file has a column for each
-        feature, and a `.jsonl` file contains the rows. If a call that writes one of these two formats is
-        interrupted, repeat the call to resume. Until the file is complete, an `.unfinished` file is stored
+        A `.npy` file contains the features as one array. A `.txt` file next to it lists the inputs, one per
+        line, and both files are created only when all features are complete. A `.csv` file has a column for
+        each feature, and a `.jsonl` file contains the rows. If a call that writes a `.csv` or `.jsonl` file
+        is interrupted, repeat the call to resume. Until the file is complete, an `.unfinished` file is stored
         next to it. Warns about unreadable inputs.
 
         Returns:

@@ -77,7 +77,10 @@ class Run:
 
     @property
     def steps(self) -> list[dict[str, Any]]:
-        """One row for every few optimizer steps: `{epoch, step, loss, lr, rate}`."""
+        """One row for every few optimizer steps: `{epoch, step, loss, lr, rate}`.
+
+        `rate` is in items per second.
+        """
         return read_rows(self.directory / "steps.jsonl", StepRow)
 
     @cached_property

@@ -26,7 +26,7 @@ def matching(rows: Sequence[dict[str, Any]], where: str, *, what: str) -> list[d
     with None as its value, fails every comparison except `!=`.
 
     Args:
-        what: noun for a row in messages, such as `entry`.
+        what: noun for a row in error messages, such as `entry`.
 
     Raises OptionError if `where` is not a valid expression, or uses an unknown key.
     """

@@ -119,7 +119,7 @@ def _session(ctx: click.Context) -> Session:
 @pass_session
 @click.pass_context
 def cli(ctx: click.Context, session: Session, strict: bool, verify: bool) -> None:
-    """Train, evaluate, sample and look inside small PyTorch models."""
+    """Train, evaluate and analyze small PyTorch models, and generate text with them."""
     session.strict = strict
     if verify and not os.environ.get("ZOO_VERIFY"):
         os.environ["ZOO_VERIFY"] = "1"  # for the processes that it starts, too

@@ -37,8 +37,8 @@ def command(
 
     INPUT can be the same as for zoo predict: images, folders, patterns or text files. If INPUT is -, input is
     read from stdin. A .npy file has one row per input, and a .txt file next to it lists the names of the
-    inputs. A damaged file produces a row of NaN; the command fails only if all inputs are unreadable. To
-    continue an interrupted .csv or .jsonl file, run the same command again.
+    inputs. A damaged file produces a row of NaN values; the command fails only if all inputs are unreadable.
+    To continue an interrupted .csv or .jsonl file, run the same command again.
 
     \b
     zoo embed cifar10-resnet20 holiday --out holiday.npy

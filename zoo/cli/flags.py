@@ -144,7 +144,7 @@ def options_of(
 
 
 def flags_in_errors(command: F) -> F:
-    """In an OptionError, replace the Python names of options that the user typed with their flags.
+    """In an OptionError, replace Python names with flags, for options that the user set on the command line.
 
     Examples of such messages are `batch_size must be at least 1` and `ema_decay=0.9 and nonmono=5 both
     average weights`. Options that a recipe sets keep their Python names.

@@ -184,7 +184,7 @@ def test_a_thumbnail_is_what_the_model_was_shown(channels: int, side: int) -> No
 
 def test_inputs_that_are_not_images_are_refused() -> None:
     sequence = Batch(torch.zeros(2, 4), torch.zeros(2), 0, 1, 0)
-    with pytest.raises(OptionError, match=r"neighbors compares images, .* inputs of shape \(2, 4\)"):
+    with pytest.raises(OptionError, match=r"neighbors analyzer requires images, .* inputs of shape \(2, 4\)"):
         found(sequence)
 
 

@@ -153,7 +153,9 @@ def test_a_thousand_classes_fit_a_screen_and_some_are_named() -> None:
 
 
 def test_images_without_labels_are_refused() -> None:
-    with pytest.raises(OptionError, match="confusion requires labels, but these images have none"):
+    with pytest.raises(
+        OptionError, match="the confusion analyzer requires labels, but these images have none"
+    ):
         confusion(images([0, 1], [-1, -1]))
 
 

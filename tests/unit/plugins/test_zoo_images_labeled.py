@@ -127,7 +127,7 @@ def test_the_draw_depends_on_names_and_seed_and_the_fingerprint_on_everything(ho
         ),
         ("file\ta\n0.png\t1\n", r"are separated by tabs, not by commas"),
         ("file,a,a\n0.png,1,0\n", r"must start with a header of unique column names"),
-        ("file,labels\n0.png,\n1.png,\n", r"labels\.csv does not label any image"),
+        ("file,labels\n0.png,\n1.png,\n", r"labels\.csv does not contain any labels"),
         ("file,labels\n0.png,a\n9.png,b\n", r"labels\.csv lists '9\.png', but there is no such image in"),
         ("file,labels\n0.png,a\n\n0.png,b\n", r"labels\.csv, line 4 lists '0\.png' again"),
         ("file,labels\n0.png,a\n0,b\n", r"labels\.csv lists .*0\.png twice"),
