@@ -36,7 +36,7 @@ def matching(rows: Sequence[dict[str, Any]], where: str, *, what: str) -> list[d
         if match is None or not match[3] or re.search(r"\s(and|or)$", match[3]):
             raise OptionError(
                 f"where: {part!r} is not a comparison",
-                hint="write KEY=VALUE with = != < <= > >= or ~ (contains), and join comparisons with 'and'",
+                hint="compare with = != < <= > >= or ~ (contains), and join comparisons with 'and'",
             )
         terms.append((match[1], match[2], _value(match[3])))
     _check(terms, rows, what)
