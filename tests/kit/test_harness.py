@@ -38,6 +38,7 @@ def test_whatever_a_plugin_does_each_check_is_reported(plugin, capsys, monkeypat
         "swallows-works_offline": "more than 2 GiB of memory ({no JSON})",
         "wrong-labels_in_range": "10",
     }
+    assert "an infinite loop" in failed["hangs-works_offline"]
     assert "Usually: a model or data too large for the kit" in failed["swallows-works_offline"]
     crashed = {check["name"]: check["outcome"] for check in checks if check["entry"] == "silences/crashed"}
     assert crashed["crashed-same_shape_in_training"] == "xfailed"

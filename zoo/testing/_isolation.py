@@ -81,7 +81,7 @@ def _failed(target: str, checking: Message | None, why: str) -> Outcome:
         expected="a response from the process that runs the checks",
         got=why,
         usually="a model or data too large for the kit (check a smaller version), or an infinite loop"
-        if why.startswith(("more than", "no answer"))
+        if why.startswith(("more than", "no response"))
         else "os._exit, or a crash in compiled code",
     )
     return Outcome(**about, outcome="failed", reason=reason)
@@ -133,7 +133,7 @@ def _read(process: subprocess.Popen[bytes], descriptor: int) -> Iterator[Message
             try:
                 found: Message = json.loads(line)
             except ValueError:
-                raise _Stopped(f"{line[:80]!r} instead of a message") from None
+                raise _Stopped(f"output that is not a message: {line[:80]!r}") from None
             content, since = rest, time.monotonic()
             seconds = _SECONDS_OF_WEIGHTS if found.get("kind") == "weights" else SECONDS
             yield found
