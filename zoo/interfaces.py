@@ -80,9 +80,10 @@ Box = tuple[int, int, int, int]
 class Dataset(ABC):
     """A dataset, with everything needed to train and evaluate a model on it.
 
-    The target of a DatasetSpec names a callable that returns a Dataset. Its options are keyword-only and
-    JSON-serializable. An option called `root` is the folder that contains the data, and does not affect its
-    content. A card can set only switches, choices, bounded numbers and `DatasetSpec.card_options`.
+    The target of a DatasetSpec names a callable that returns a Dataset. The options of this callable are
+    keyword-only and JSON-serializable. An option called `root` names the folder that contains the data; its
+    value must not affect the content of the dataset. The card of a weights file can set only Boolean options,
+    options with fixed choices, bounded numbers, and the options in `DatasetSpec.card_options`.
     """
 
     @property
@@ -97,9 +98,9 @@ class Dataset(ABC):
 
         - classification, multi-label: `size`, `mean` and `std` (one per channel), `classes`.
         - language modeling: `tokens` ("char" or "word", as `zoo.tokenize` splits text), `lower`, `vocabulary`
-          (token 0 is `<unk>`), `specials` (the number of tokens at its start that are not text); and, only if
-          True, `newline_eos` (a newline is the special token `<eos>`) and `backwards` (each split is
-          reversed).
+          (token 0 is `<unk>`), `specials` (the number of tokens at the start of the vocabulary that are not
+          text); and, only if True, `newline_eos` (a newline is the special token `<eos>`) and `backwards`
+          (each split is reversed).
         - other tasks: see their documentation.
         """
 
@@ -116,7 +117,7 @@ class Dataset(ABC):
           can also read. It can implement `HasBoxes`, `HasFiles` and `ReadsBatches`.
         - multi-label: the same, but with labels (K,), uint8, which are 1 for each class that the image
           belongs to. It can implement the same protocols.
-        - language modeling: a 1-D integer token tensor, possibly memory-mapped.
+        - language modeling: a 1-D tensor of integer tokens, possibly memory-mapped.
         - other tasks: a map-style dataset of (input, target).
         """
 
@@ -133,7 +134,7 @@ class HasBoxes(Protocol):
 
 @runtime_checkable
 class HasFiles(Protocol):
-    """A split with images that are stored as files, so that overlays can be drawn at full size."""
+    """A split whose images are stored as files, so that overlays can be drawn at full resolution."""
 
     @property
     def files(self) -> Sequence[Path] | None:
@@ -143,10 +144,10 @@ class HasFiles(Protocol):
 
 @runtime_checkable
 class ReadsBatches(Protocol):
-    """A split that can read a batch of images faster than one image at a time."""
+    """A split that can read a batch of images at once, which is faster than reading them one by one."""
 
     def read_batch(self, indices: Sequence[int], /) -> tuple[Tensor, Tensor]:
-        """Return the images (B, C, H, W), uint8, and the labels (B,) or (B, K) for some indices, in order."""
+        """Return the images (B, C, H, W), uint8, and the labels (B,) or (B, K) at `indices`, in order."""
         ...
 
 
@@ -156,12 +157,12 @@ class LoadsPretrained(Protocol):
 
     Users choose them with the architecture's option `pretrained` (`--model pretrained=NAME`), which is
     `"none"` by default. The spec declares each name in `ArchitectureSpec.pretrained`, with the mean and
-    standard deviation used to normalize images. The card stores these values, so that they are also used
-    after training.
+    standard deviation used to normalize images. The card stores these values, so that images are normalized
+    in the same way after training.
     """
 
     def load_pretrained(self) -> Mapping[str, str] | None:
-        """Load the weights. Called once before training, unless training starts from other weights.
+        """Load the weights. Called once before training, unless training starts from a weights file.
 
         Returns:
             `{"architecture", "dataset", "sha256"}` of the weights, for the card; None or an empty mapping if
@@ -172,12 +173,12 @@ class LoadsPretrained(Protocol):
 
 @runtime_checkable
 class FitsInputs(Protocol):
-    """A model with initial weights that depend on the data, such as the weights of a whitening layer."""
+    """A model whose initial weights depend on the data, such as those of a whitening layer."""
 
     def fit_inputs(self, inputs: Tensor) -> None:
         """Initialize the model from training inputs.
 
-        Called once before training, unless training starts from other weights.
+        Called once before training, unless training starts from a weights file.
 
         Args:
             inputs: up to 500 images (B, C, H, W), or tokens (T, B), in the form that the model receives.
@@ -190,15 +191,15 @@ class Batch:
     """The data for one step, on the device and ready for the model.
 
     Attributes:
-        inputs: images (B, C, H, W) or other numbers (B, ...); or tokens (T, B).
+        inputs: images (B, C, H, W), other numeric inputs (B, ...), or tokens (T, B).
         targets: labels (B,); probabilities (B, K), for blended labels or several labels per image; targets of
             other tasks, (B, ...); or the tokens to predict, (T, B), or (1, B) if only the last position makes
             a prediction.
         index: position in the epoch, starting at 0.
         total: number of batches in this epoch.
-        seed: random seed for this step (dropout).
-        fresh: whether the hidden state is reset to zeros.
-        share: fraction of the whole batch that this process holds, when several processes share it.
+        seed: random seed for operations in this step, such as dropout.
+        fresh: whether the hidden state is reset to zeros before this batch.
+        share: fraction of the whole batch that this process holds, in distributed training.
     """
 
     inputs: Tensor
@@ -221,8 +222,9 @@ class Step:
 
     Attributes:
         loss: mean over the batch, plus the model's penalty, for `backward()`.
-        sums: sums over the items of the batch, such as `loss` and `correct`. They are divided by the total
-            count only once. They may be tensors of any shape, such as a count for each class.
+        sums: sums over the items of the batch, such as `loss` and `correct`. They are added up over all
+            batches, and divided by the total count only at the end. They may be tensors of any shape, such as
+            a count for each class.
         state: hidden state for the next batch; the loop detaches it.
         penalty: the model's detached penalty, which is part of `loss`.
     """
@@ -240,7 +242,7 @@ class Task(ABC):
     Optional abilities are Protocols: `CarriesState`, `HasViews`.
 
     Args:
-        spec: the spec that its plugin registers.
+        spec: the spec that the task's plugin registers.
 
     Attributes:
         processor: the part of the task that does not need torch.
@@ -257,7 +259,7 @@ class Task(ABC):
 
     @abstractmethod
     def example(self, dims: Mapping[str, int]) -> Tensor:
-        """Return one generated input, for measuring the cost of a forward pass."""
+        """Return one synthetic input, used to measure the cost of a forward pass."""
 
     def prepare(self, items: Tensor, preprocess: Mapping[str, Any]) -> Tensor:
         """Prepare the inputs of items (B, ...) for the model, for example by normalizing them.
@@ -305,15 +307,16 @@ class Task(ABC):
         world_size: int = 1,
         device: str = "cpu",
     ) -> Iterator[Batch]:
-        """Yield an epoch's batches from number `start` on. The batches depend only on the arguments.
+        """Yield the batches of an epoch, starting with batch `start`. They depend only on the arguments.
 
         Args:
-            rank: number of the process, out of `world_size`, whose part of each batch to yield; see
-                `zoo.plugin.part_of`. Together, the parts of all processes form the batch of a single process.
+            rank: number of the process, from 0 to `world_size` - 1; only its part of each batch is yielded
+                (see `zoo.plugin.part_of`). Together, the parts of all processes form the batch that a single
+                process would yield.
         """
 
     def within(self, config: TrainConfig, context: int) -> dict[str, Any]:
-        """Return changes to training options that limit batches to `context` tokens."""
+        """Return changes to training options that limit the sequences in batches to `context` tokens."""
         return {}
 
     @abstractmethod
@@ -338,8 +341,8 @@ class Task(ABC):
         """Run the model on a batch.
 
         Args:
-            config: training configuration; None for an evaluation, which omits refinements such as label
-                smoothing.
+            config: training configuration; None for evaluation, which does not use training techniques such
+                as label smoothing.
         """
 
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -347,11 +350,11 @@ class Task(ABC):
         return logits.softmax(1)
 
     def counts(self, dataset: Dataset, split: Split) -> dict[str, int]:
-        """Return the counts of a split, such as `{"images": 5000}`."""
+        """Return item counts for a split, such as `{"images": 5000}`."""
         return {self.processor.unit(dataset.preprocess): len(dataset.split(split))}
 
     def class_counts(self, dataset: Dataset, split: Split) -> dict[str, int]:
-        """Return the number of items in a split by class; empty without classes, or if counting is slow."""
+        """Return the number of items per class in a split; empty without classes, or if counting is slow."""
         return {}
 
     @abstractmethod
@@ -360,23 +363,23 @@ class Task(ABC):
 
     @abstractmethod
     def metrics(self, sums: Mapping[str, Any], count: int, preprocess: Mapping[str, Any]) -> dict[str, float]:
-        """Turn sums over a whole split into metrics.
+        """Compute metrics from sums over a whole split.
 
         Args:
-            sums: a number for each scalar sum, and a float64 tensor for each remaining sum.
+            sums: a number for each scalar sum, and a float64 tensor for each other sum.
         """
 
     def details(self, sums: Mapping[str, Tensor], preprocess: Mapping[str, Any]) -> dict[str, Any]:
-        """Turn sums over a whole split into results other than single numbers, as JSON data.
+        """Compute non-scalar results from sums over a whole split, and return them as JSON data.
 
-        Their keys cannot replace zoo's own keys, such as `split`.
+        The keys of these results cannot replace zoo's own keys, such as `split`.
         """
         return {}
 
 
 @runtime_checkable
 class CarriesState(Protocol):
-    """A task on sequences, with models that carry a hidden state from batch to batch.
+    """A task on sequences, whose models carry a hidden state from batch to batch.
 
     Its batches are time-first, (T, B). Its models accept a state and return the next state:
     `model(inputs, state) -> (outputs, state)`.
@@ -404,7 +407,7 @@ def make_task(registry: Registry, name: str) -> Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exportable:
-    """A model ready for export: tensors in, tensors out.
+    """A model ready for export: a module that maps tensors to tensors.
 
     Attributes:
         module: module that accepts the tensors of `inputs` as positional arguments, and returns a tuple of
@@ -440,7 +443,7 @@ class Exporter(ABC):
         """
 
     def start(self, content: bytes, signature: Signature, threads: int) -> Program:
-        """Return the program in `content`, which `write` returned, ready to run on some threads.
+        """Return the program in `content`, which `write` returned, ready to run on `threads` threads.
 
         The program maps input arrays by name to output arrays by name, as in the signature. zoo calls `start`
         in a new process that has access only to the content. If the format has a reader, the reader runs the
@@ -456,7 +459,7 @@ class Reference:
     Attributes:
         batches: the batches of `Task.eval_batches`, which can be iterated more than once.
         names: the name of each item, in order.
-        inputs: the position of each input among the items, if the inputs are in the split; otherwise empty.
+        inputs: the index of each input in the split, if the inputs come from the split; otherwise empty.
     """
 
     batches: Iterable[Batch]
@@ -472,11 +475,11 @@ class Subject:
         landmarks: paths of submodules by landmark, including all landmarks in the `needs` of the analyzer's
             spec.
         preprocess: as in `Dataset.preprocess`, with the names of the classes or the vocabulary.
-        classes: the classes to explain for every image, each a number, `predicted` or `true`.
+        classes: the classes to explain for every image; each is a class number, `predicted` or `true`.
         title: description of the model and its inputs, for figure titles.
         names: the name of each input, in order, such as a file or `test-00005`; empty for text.
-        reference: the split that the analyzer's spec requests; None without a request.
-        context: maximum number of tokens that the model can read after an empty state; 0 for no limit.
+        reference: the split that the analyzer's spec requests; None if it does not request one.
+        context: maximum number of tokens that the model can read from an empty state; 0 for no limit.
     """
 
     task: str
@@ -512,12 +515,13 @@ class Analysis:
     """The results of an analyzer. Every part is optional, but at least one is required.
 
     Attributes:
-        maps: heat maps, (N, K, h, w) for N images and K classes; higher values mean more evidence. They
-            require a model with one prediction per image, (N, classes).
+        maps: heat maps, (N, K, h, w) for N images and K classes; higher values mean more evidence for the
+            class. They require a model with one prediction per image, (N, classes).
         classes: the class of each map, (N, K); required with `maps`.
         logits: (N, classes), if they were computed; otherwise zoo runs the model itself.
         tables: rows of JSON data, by table name.
-        figures: functions that return the bytes of an image or a page, by file name, such as `confusion.png`.
+        figures: functions that return the bytes of an image or HTML page, by file name, such as
+            `confusion.png`.
         details: JSON data about the computation, such as the layer used; its keys cannot replace zoo's own
             keys.
         text: text for a terminal, with ANSI colors.
@@ -534,11 +538,11 @@ class Analysis:
 
 
 class Analyzer(ABC):
-    """Looks inside a model without changing its parameters, gradients, modes, hooks or the random state.
+    """Analyzes a model without changing its parameters, gradients, modes or hooks, or the random state.
 
-    The target of an AnalyzerSpec names a callable that returns an Analyzer. Its options are keyword-only and
-    JSON-serializable. Use `untouched` in `zoo.plugin` to leave the model unchanged, and `zoo.files.style` to
-    style figures.
+    The target of an AnalyzerSpec names a callable that returns an Analyzer. The options of this callable are
+    keyword-only and JSON-serializable. Use `zoo.plugin.untouched` to leave the model unchanged, and
+    `zoo.files.style` to style figures.
     """
 
     @abstractmethod

@@ -36,7 +36,7 @@ class Processor(ABC):
     """Prepares inputs for the models of a task, and describes their predictions.
 
     Args:
-        spec: the spec that its plugin registers.
+        spec: the spec that the task's plugin registers.
     """
 
     def __init__(self, spec: TaskSpec) -> None:

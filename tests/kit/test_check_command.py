@@ -52,7 +52,7 @@ def with_key(*, key: str):
 """
 
 
-MISSING = "its data is missing, and checks never download: it is on the other disk"
+MISSING = "its data is missing, and checks do not download it: it is on the other disk"
 
 
 @pytest.fixture(autouse=True)
@@ -160,7 +160,9 @@ def test_an_entry_that_cannot_be_opened_is_one_line(plugin, capsys):
     run(["check", plugin(TinyImages="classification", absent="classification")])
     skipped = [line for line in capsys.readouterr().out.splitlines() if line.startswith("skipped")]
     assert len(skipped) == 1
-    assert skipped[0].endswith("d1: its data is missing, and checks never download: it is on the other disk")
+    assert skipped[0].endswith(
+        "d1: its data is missing, and checks do not download it: it is on the other disk"
+    )
 
 
 def test_an_assertion_without_a_message_is_reported_by_its_place(plugin, capsys):
@@ -225,7 +227,7 @@ def test_a_report_escapes_what_a_plugin_says(tmp_path):
 
 def test_a_report_of_another_kind_is_refused_before_anything_is_checked(plugin, capsys):
     assert run(["check", plugin(TinyImages="classification"), "--report", "report.pdf"]) == 2
-    assert "a report's name must end in .md or .json (got 'report.pdf')" in capsys.readouterr().err
+    assert "a report's file name must end in .md or .json (got 'report.pdf')" in capsys.readouterr().err
     assert run(["check", plugin(TinyImages="classification"), "--report", "nowhere/report.md"]) == 1
     refused = capsys.readouterr()
     assert (refused.out, refused.err.splitlines()[-1]) == (

@@ -306,7 +306,7 @@ def test_weights_that_are_not_at_hand_are_skipped_and_not_passed():
     outcomes = [suite.outcome(name) for name, item in suite.items.items() if item.check.kind == "weights"]
     assert {outcome.outcome for outcome in outcomes} == {"skipped"}
     assert outcomes[-1].reason.startswith(
-        "it cannot be measured without a download, and checks never download: "
+        "some weights cannot be checked, because checks never download files: "
     )
     assert not shortfall(outcomes)
 

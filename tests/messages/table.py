@@ -55,8 +55,8 @@ CHEAP: dict[str, list[tuple[str, int, str]]] = {
             2,
             "--ema-decay=0.9 and --nonmono=5 cannot be combined; set one to 0",
         ),
-        ("train lstm stdlib --save-every often", 2, "save interval must be steps (500)"),
-        (f"train lstm stdlib --save-every {10**20}", 2, "save interval must be steps (500)"),
+        ("train lstm stdlib --save-every often", 2, "save interval must be a step count (500)"),
+        (f"train lstm stdlib --save-every {10**20}", 2, "save interval must be a step count (500)"),
         ("train lstm stdlib --processes 0", 2, "--processes must be between 1 and 1,024 (got 0)"),
         ("train lstm stdlib --threads -1", 2, "--threads must be at least 0 (got -1)"),
         ("train lstm stdlib --threads 9999", 2, "--threads must be at most "),
@@ -406,7 +406,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         (
             "analyze surprisal ./done --indices 1",
             2,
-            "--indices cannot be used with a model that reads a sequence",
+            "--indices cannot be used with a sequence model",
         ),
         (
             "analyze cam ./done x.png",
@@ -448,9 +448,9 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         (
             "eval ./unsaved",
             1,
-            "unsaved has no weights yet: it was stopped before its first save … `zoo resume unsaved`",
+            "unsaved has no weights: the run stopped before its first save … `zoo resume unsaved`",
         ),
-        ("inspect ./unsaved", 1, "unsaved has no weights yet"),
+        ("inspect ./unsaved", 1, "unsaved has no weights: "),
         ("resume done/curve.png", 1, "`zoo resume done`"),
         ("resume empty", 1, "empty does not contain a run: it has no config.toml"),
         (

@@ -26,7 +26,7 @@ def inputs_argument(command: F) -> F:
 
 
 def rows_options(out: str) -> Callable[[F], F]:
-    """Return a decorator that adds --strict, and --out for a file in one of the given formats."""
+    """Return a decorator that adds --strict and --out; `out` lists the output formats, for the help."""
 
     def decorate(command: F) -> F:
         strict = click.option("--strict", is_flag=True, help="Exit with code 1 if any input cannot be read.")
@@ -44,7 +44,7 @@ def write_or_print(
     plain: Callable[[Row], Row],
     show: Callable[[Iterable[Row]], bool],
 ) -> bool:
-    """Write rows to a file, or print them, and return whether any input could not be read.
+    """Write rows to a file or print them; return whether any input could not be read.
 
     Args:
         plain: function that returns a row as JSON data.

@@ -30,12 +30,12 @@ COMPLETE = "_ZOO_COMPLETE"
 
 
 class Session:
-    """The state of one run of the command line.
+    """The state of one invocation of `zoo`.
 
     Attributes:
         strict: whether to raise an error if a plugin fails to load.
         progress: whether to show progress; False with --quiet.
-        last: whether WEIGHTS means the last weights of a run directory; True with --last.
+        last: whether to use the last weights of a run directory instead of the best; True with --last.
         plugin_files: one-file plugins given with `--plugin`.
         warnings: warnings printed so far; an error with the same message is not printed again.
         document: JSON document to print at the end, unless there is an error; None without --json.
@@ -59,14 +59,14 @@ class Session:
     def working(self) -> AbstractContextManager[Callable[..., None]]:
         """Return a context manager that yields a progress function, `report(what, done, total, unit)`.
 
-        The function writes to stderr, or does nothing with --quiet. Download progress is shown as well.
+        This function writes to stderr, or does nothing with --quiet. Download progress is shown as well.
         """
         from zoo.console.progress import Bar, quiet  # not needed for help
 
         return Bar() if self.progress else quiet()
 
     def load(self, weights: str, *, device: str | None = None) -> Model:
-        """Load the model in WEIGHTS, and set the number of threads, leaving one core free for other work.
+        """Load the model from WEIGHTS, and limit torch's threads to leave one core free for other work.
 
         Raises WeightsError, UnknownName or another ZooError if it cannot be loaded.
         """
@@ -83,7 +83,7 @@ class Session:
 
     @functools.cached_property
     def registry(self) -> Registry:
-        """The default registry. If a plugin fails to load, warn, or raise an error if strict."""
+        """The default registry. A plugin that fails to load causes a warning or, with `strict`, an error."""
         if COMPLETE in os.environ:  # no line of a warning belongs into a half-typed command
             return Registry.discover()
         registry = default_registry()
@@ -92,7 +92,7 @@ class Session:
         return registry
 
     def commands(self) -> dict[str, str]:
-        """Return plugins' commands with their summaries, or warn if plugins cannot be read.
+        """Return the plugins' commands and their summaries; warn and return none if plugins cannot be read.
 
         A broken registry.toml in the current folder must not break `zoo --help`.
         """
@@ -106,8 +106,9 @@ class Session:
     def load_command(self, name: str) -> click.Command:
         """Return a plugin's command.
 
-        Raises UnknownName, or SpecError if two plugins provide it, or if its target cannot be imported or is
-        not a click command. If a module is missing, the hint names the extra that installs it.
+        Raises UnknownName if no plugin provides it, and SpecError if two plugins provide it, or if its target
+        cannot be imported or is not a click command. If a module is missing, the hint names the extra that
+        installs it.
         """
         self.running = entry = self.registry.command(name)
         with needing_extra(entry, f"`zoo {entry.spec.name}`"):
@@ -125,7 +126,7 @@ def print_json(document: object) -> None:
 
 
 def quiet_option(command: F) -> F:
-    """Add --quiet and --plugin. The latter is parsed before the command is known."""
+    """Add --quiet and --plugin. The value of --plugin is read earlier, before the command is looked up."""
     plugin = click.option("--plugin", expose_value=False, metavar="FILE", help="Load a one-file plugin.")
     quiet = click.option(
         "-q",
@@ -139,7 +140,7 @@ def quiet_option(command: F) -> F:
 
 
 def standard_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the session as the first argument, and --json (`as_json`), --quiet and --plugin.
+    """Pass the session as the first argument, and add --json (`as_json`), --quiet and --plugin.
 
     With --json, output that a plugin prints while the command runs goes to stderr; only the document goes to
     stdout.

@@ -32,8 +32,9 @@ def training_command(
 ) -> Callable[[Callable[..., Any]], click.Command]:
     """Return a decorator like `click.command`, for commands that accept the arguments of `zoo.train`.
 
-    The function is called with `name`, `dataset` and a dict `training`. This dict contains the arguments
-    `model`, `data`, `from_weights`, `seed` and `threads`, and the training options that the user sets.
+    The decorated function is called with `name`, `dataset` and a dict `training`. This dict contains the
+    arguments `model`, `data`, `from_weights`, `seed` and `threads`, and the training options that the user
+    sets.
 
     Args:
         skip: training options that the command does not accept.
@@ -74,7 +75,7 @@ def command(
 
 
 def print_run(run: "Run", session: Session, as_json: bool) -> None:
-    """Print the weights files of a finished run with their metrics, and suggest commands to try."""
+    """Print the paths and metrics of a finished run's weights, and suggest commands to try."""
     if not is_first():
         return
     result = run.result

@@ -31,7 +31,7 @@ class UnknownCommand(click.UsageError):
 
 
 def usage_error(error: click.UsageError, words: Sequence[str]) -> ZooError:
-    """Convert one of click's usage errors to an error in zoo's wording, such as `missing WEIGHTS`."""
+    """Convert a click usage error to an error with zoo's wording, such as `missing WEIGHTS`."""
     command = words[0] if words and not words[0].startswith("-") else ""
     path = error.ctx.command_path if error.ctx else f"zoo {command}".rstrip()
     shows = "lists the commands" if path == "zoo" else "shows its arguments and options"

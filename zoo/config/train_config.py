@@ -41,7 +41,7 @@ class TrainConfig:
     """
 
     epochs: Positive = option(1, "number of passes over the training split.")
-    batch_size: Positive = option(64, "items per step: images, or parallel streams of text.")
+    batch_size: Positive = option(64, "items per batch: images, or parallel streams of text.")
     grad_accum_steps: Positive = option(1, "batches per optimizer step; their gradients are averaged.")
 
     optimizer: Literal["sgd", "adam", "adamw"] = option(
@@ -52,7 +52,7 @@ class TrainConfig:
     weight_decay: NonNegative = option(0.0, "weight decay for all parameters.")
     schedule: Literal["constant", "cosine", "one-cycle", "cosine-restarts"] = option(
         "cosine",
-        "learning-rate schedule: `one-cycle` warms up before `cosine`; `cosine-restarts` repeats `cosine`.",
+        "learning-rate schedule: `one-cycle` is `cosine` after a warmup; `cosine-restarts` repeats `cosine`.",
     )
     warmup_epochs: NonNegative = option(
         0.0, "epochs of linear warmup from 0; `one-cycle` warms up for 30% of the run unless this is set."
@@ -66,14 +66,14 @@ class TrainConfig:
 
     clip_grad_norm: NonNegative = option(0.0, "clip gradients to this global norm; 0 disables clipping.")
     ema_decay: Fraction = option(
-        0.0, "EMA decay, warmed up as min(ema_decay, (1 + n) / (10 + n)); the averaged weights are evaluated."
+        0.0, "EMA decay (at most (1 + n) / (10 + n) at step n); the averaged weights are evaluated."
     )
     nonmono: Count = option(
         0,
         "non-monotone interval of NT-ASGD (Merity et al. 2018): once the validation loss exceeds the lowest "
-        "loss from more than this many epochs earlier, weights are averaged, and the average is evaluated.",
+        "loss from more than this many epochs ago, averaging starts, and the averaged weights are evaluated.",
     )
-    patience: Count = option(0, "stop after this many epochs without an improvement in validation.")
+    patience: Count = option(0, "stop after this many epochs without improvement in the validation metric.")
     freeze: tuple[str, ...] = option(
         (), "names of modules or parameters to freeze, such as `stages` or `*.norm`; `*` matches anything."
     )
@@ -85,18 +85,18 @@ class TrainConfig:
     )
     precision: PrecisionName = option(
         "auto",
-        "precision of the forward and backward passes; `auto` selects bf16 if it is fast, otherwise fp32.",
+        "forward and backward precision; `auto` selects bf16 if the device accelerates it, otherwise fp32.",
     )
     sync_batch_norm: bool = option(
         True,
         "in distributed training, compute BatchNorm statistics over the whole batch; otherwise, each process "
-        "uses only its part, which is faster, but results depend on the number of processes.",
+        "uses only its own part, which is faster but makes results depend on the number of processes.",
     )
     compile: bool = option(
         False,
-        "compile the model with torch.compile, for GPUs; requires a C++ compiler and takes a minute or two.",
+        "use torch.compile to speed up training on GPUs; requires a C++ compiler and takes a minute or two.",
     )
-    deterministic: bool = option(False, "on a GPU, use slower, deterministic kernels and no TF32.")
+    deterministic: bool = option(False, "use slower but deterministic GPU kernels, without TF32.")
 
     groups: Mapping[str, Any] = field(default_factory=dict[str, Any])
 

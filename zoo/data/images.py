@@ -235,10 +235,10 @@ class _Pieces(io.BytesIO):
         if size is not None and size >= 0:  # what is read to the end is not parsed in Python
             self._bytes += len(found)
         if not self.has_opened and (self._reads > HEADER_READS or self._bytes > HEADER_BYTES):
-            most = f"more than {HEADER_READS:,} pieces or {HEADER_BYTES:,} bytes"
+            most = f"more than {HEADER_READS:,} reads or {HEADER_BYTES:,} bytes"
             raise ValueError(f"too much data precedes its pixels ({most})")
         if self._reads > MAX_READS:
-            raise ValueError(f"it consists of more than {MAX_READS:,} pieces")
+            raise ValueError(f"decoding it takes more than {MAX_READS:,} reads")
         return found
 
 
@@ -299,7 +299,7 @@ def _central_square(image: Image.Image, size: int, mode: str) -> Image.Image:
 def _flat(image: Image.Image, mode: str) -> Image.Image:
     """Return an image of any mode as 8-bit color or gray without transparency."""
     if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers, whose range is unknown")
+        raise ValueError("its pixels are floating-point numbers of unknown range")
     if image.mode.startswith("I"):  # Pillow's own conversion clips values above 255
         gray = np.asarray(image).astype(np.int32).clip(0, 65_535)
         image = Image.fromarray(((gray + 128) // 257).astype(np.uint8))

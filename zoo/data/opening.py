@@ -71,7 +71,7 @@ def open_to_train(entry: Entry[DatasetSpec], recipe: Recipe) -> Dataset:
     found = cast("object", dataset.fingerprint)
     if not isinstance(found, str):
         message = f"dataset {entry.name}: its fingerprint must be a string (got {found!r:.80})"
-        raise SpecError(message, hint="return the sha256 of the data that it reads")
+        raise SpecError(message, hint="return the sha256 of the data that the dataset reads")
     names = [recipe.to_dict(), dataset.preprocess]
     card = json.dumps(names, ensure_ascii=False, default=str, separators=(",", ":"))
     if strange := re.search(r'"[^"]*[\ud800-\udfff][^"]*"', card):
@@ -80,7 +80,7 @@ def open_to_train(entry: Entry[DatasetSpec], recipe: Recipe) -> Dataset:
     if too_large(card + "," * _FOR_METRICS):
         size = f"{len(card.encode()):,} bytes, or too many values"
         message = f"the card of weights trained on {entry.name} would be too large to load ({size})"
-        raise DataError(message, hint="use a smaller vocabulary, or fewer classes")
+        raise DataError(message, hint="use a smaller vocabulary or fewer classes")
     return dataset
 
 

@@ -130,7 +130,7 @@ def of_own(card: Card, task: Task, given: object) -> Inputs:
     has_unknown = isinstance(processor, WritesText) and processor.vocabulary(card.preprocess).specials
     if has_unknown and (unknown := int((tokens == 0).sum())):
         total = f"{unknown:,} of {len(tokens):,} {processor.unit(card.preprocess)}"
-        warn(f"{total} are not in the model's vocabulary, and are read as <unk>")
+        warn(f"{total} are not in the model's vocabulary and are read as <unk>")
     return Inputs(card=card, task=task, names=[], items=tokens, sources=sources)
 
 
@@ -169,7 +169,7 @@ def of_split(card: Card, task: Task, dataset: Dataset, split: Split, indices: Se
         raise DataError(f"the {split} split is empty" if len(items) == 0 else "no image was selected")
     if isinstance(task, CarriesState):
         if indices is not None:
-            raise OptionError("--indices cannot be used with a model that reads a sequence")
+            raise OptionError("--indices cannot be used with a sequence model")
         return Inputs(card=card, task=task, names=[], items=items)
     chosen = range(len(items)) if indices is None else indices
     for index in chosen:

@@ -127,7 +127,7 @@ def _step(model: nn.Module, task: Task, batch: Batch, state: State, most_of_one:
             return task.step(model, batch, state)
     except TooLarge as error:
         if not half:
-            raise WeightsError(f"the model cannot be measured: one layer needs {error}") from None
+            raise WeightsError(f"the model cannot be evaluated: one layer's output needs {error}") from None
     first = replace(batch, inputs=batch.inputs[:half], targets=batch.targets[:half])
     second = replace(batch, inputs=batch.inputs[half:], targets=batch.targets[half:], fresh=False)
     before = _step(model, task, first, state, most_of_one)

@@ -102,7 +102,7 @@ def require_sha256(path: Path, actual: str, expected: str) -> None:
     if actual != expected:
         raise DataError(
             f"{path} has the wrong content: expected sha256 {expected}, got {actual}",
-            hint="copy it again; if the file is in zoo's cache, delete it, and zoo will download it again",
+            hint="copy the file again; if it is in zoo's cache, delete it, and zoo will download it again",
         )
 
 
@@ -131,7 +131,7 @@ def _lock(path: Path) -> Generator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            warn(f"waiting for another process that is downloading {path.name}")
+            warn(f"waiting for another process to download {path.name}")
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError:
             pass  # no locks here

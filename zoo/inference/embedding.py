@@ -96,7 +96,7 @@ class UnreadRows:
     def finish(self) -> None:
         """Warn of the number of other unreadable inputs."""
         if self.count > _TOLD:
-            warn(f"{self.count - _TOLD:,} more inputs cannot be read")
+            warn(f"{self.count - _TOLD:,} more inputs could not be read")
 
 
 def common_shape(shape: Sequence[int | None] | None, features: Array | None) -> Sequence[int | None] | None:

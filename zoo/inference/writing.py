@@ -71,7 +71,7 @@ def opened(out: Path, made_with: Mapping[str, Any]) -> Generator[Table]:
 
     Raises:
         OptionError: the name has a different suffix.
-        OutputError: the file exists and is finished, was begun with a different model or options, is being
+        OutputError: the file exists and is finished, was started with a different model or options, is being
             written by another process, or cannot be written.
     """
     if out.suffix not in ("", ".csv", ".jsonl", ".npy") or out.name in ("", "..", "-"):
@@ -137,7 +137,7 @@ def _lines(path: Path, made_with: Mapping[str, Any]) -> Generator[_Lines]:
 
 
 def _require_same(path: Path, marker: Path, made_with: Mapping[str, Any]) -> None:
-    """Raise OutputError unless a file was begun with the same model and options."""
+    """Raise OutputError unless a file was started with the same model and options."""
     try:
         begun = parse_json(marker.read_text(encoding="utf-8"))
         differ = [key for key in made_with if begun[key] != made_with[key]]  # such as `top`
@@ -148,7 +148,7 @@ def _require_same(path: Path, marker: Path, made_with: Mapping[str, Any]) -> Non
         now = ["none" if made_with[key] is None else made_with[key] for key in differ]
         changes = " and ".join(f"{old} (now {new})" for old, new in zip(was, now, strict=True))
         hint = f"repeat the original command, or remove {path.name} and {marker.name}"
-        raise OutputError(f"{path} is unfinished and was begun {changes}", hint=hint)
+        raise OutputError(f"{path} is unfinished and was started {changes}", hint=hint)
 
 
 class _Lines(Table):
@@ -297,7 +297,7 @@ class _Array(Table):
             self._skipped += 1
         elif prediction.values is None:
             message = f"{self._path} can only hold rows of numbers, which this model does not predict"
-            raise OptionError(message, hint="write a .csv, a .jsonl or a folder instead")
+            raise OptionError(message, hint="write a .csv file, a .jsonl file or a folder instead")
         else:
             self._add(row["input"], prediction.values.astype("<f4"))
         return row

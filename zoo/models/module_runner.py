@@ -196,4 +196,4 @@ def _tensor(outputs: object) -> Tensor:
 
 
 def _too_large(error: TooLarge) -> WeightsError:
-    return WeightsError(f"the model cannot be used: one layer needs {error}")
+    return WeightsError(f"the model cannot be used: one layer's output needs {error}")

@@ -119,7 +119,7 @@ class ProgramRunner(Runner):
     def module(self) -> nn.Module:
         """Unavailable: raises WeightsError."""
         message = f"{self._name} is an exported file, which supports only predict, embed and sample"
-        raise WeightsError(message, hint="use the weights from which it was exported")
+        raise WeightsError(message, hint="use the weights from which the file was exported")
 
     def run(self, items: NDArray[Any]) -> Arrays:
         """Return the outputs for a batch of items.
@@ -151,7 +151,7 @@ class ProgramRunner(Runner):
         vectors = pool or self._signature.state
         if layer != FEATURES or not vectors:
             asked = f"the layer {layer}" if layer != FEATURES else "features that are not pooled"
-            hint = "use the weights from which it was exported"
+            hint = "use the weights from which the file was exported"
             raise OptionError(f"{self._name} is an exported file, which does not provide {asked}", hint=hint)
         return self
 

@@ -65,7 +65,7 @@ def require_storable(model: nn.Module, entry: Entry[ArchitectureSpec]) -> None:
     for name, tensor in model.state_dict().items():
         if not can_hold(tensor.dtype):
             kind = "parameter" if name in parameters else "buffer"
-            message = f"{entry.name}: {kind} {name} is {tensor.dtype}, which a weights file cannot hold"
+            message = f"{entry.name}: {kind} {name} is {tensor.dtype}, which a weights file cannot store"
             hint = "the architecture must store it with torch.view_as_real, or as a different type"
             if kind == "buffer":
                 hint = f"{hint}; or, if it can be recomputed, register it with persistent=False"
@@ -180,7 +180,7 @@ def pack(tensors: Mapping[str, torch.Tensor]) -> list[StoredTensor]:
     packed: list[StoredTensor] = []
     for name, tensor in tensors.items():
         if tensor.dtype not in _DTYPES:
-            raise WeightsError(f"{name} has dtype {tensor.dtype}, which a weights file cannot hold")
+            raise WeightsError(f"{name} has dtype {tensor.dtype}, which a weights file cannot store")
         flat = tensor.detach().cpu().resolve_conj().contiguous().reshape(-1).view(torch.uint8)
         data = memoryview(flat.numpy())  # pyright: ignore[reportArgumentType]
         packed.append(StoredTensor(name, _DTYPES[tensor.dtype], tuple(tensor.shape), data))

@@ -26,7 +26,7 @@ def read_exported(registry: Registry, path: Path, *, sha256: str = "") -> Export
     if not entry.spec.reader:
         hint = "reading such a file can run code; if you trust it, open it without zoo"
         raise WeightsError(
-            f"{path} is a {entry.spec.suffix} file, which zoo writes but does not read", hint=hint
+            f"{path} is a {entry.spec.suffix} file, which zoo can write but not read", hint=hint
         )
     running = f"running {path.name}"
     with needing_extra(entry, running):

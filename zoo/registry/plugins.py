@@ -296,7 +296,7 @@ def _provided(hooks: pluggy.PluginManager, hook: str, kind: str, type_: type) ->
         for name, item in _named(hook, implementation.function(), type_):
             if type(item) is not type_:  # a subclass might skip the checks
                 got = type(item).__name__
-                raise PluginError(f"{hook} must return only {type_.__name__} (it returned a {got})")
+                raise PluginError(f"{hook} must return only {type_.__name__} objects (it returned a {got})")
             if not isinstance(name, str):
                 raise PluginError(f"the names in {hook} must be strings (got {name!r:.80})")
             if name in provided:
@@ -311,9 +311,9 @@ def _named(hook: str, returned: object, type_: type) -> Iterable[tuple[object, o
         return cast("Mapping[object, object]", returned).items()
     if hook not in PUBLISHING and isinstance(returned, Iterable):
         return [(getattr(spec, "name", ""), spec) for spec in cast("Iterable[object]", returned)]
-    form = "a dict of names to" if hook in PUBLISHING else "a list of"
+    form = "a dict from names to" if hook in PUBLISHING else "a list of"
     got = type(returned).__name__
-    raise PluginError(f"{hook} must return {form} {type_.__name__} (it returned a {got})")
+    raise PluginError(f"{hook} must return {form} {type_.__name__} objects (it returned a {got})")
 
 
 def _our_points() -> set[tuple[str, str]]:

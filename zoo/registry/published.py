@@ -113,7 +113,7 @@ def _check_recipe(name: str, recipe: Recipe, own: Collection[tuple[str, str]]) -
     options.convert(name, cast("Any", Name), what="the name of a recipe")
     for kind in ("architecture", "dataset", "analyzer"):
         if (kind, name) in own:
-            raise PluginError(f"the recipe {name!r} has the same name as its {kind}; choose a different name")
+            raise PluginError(f"the recipe {name!r} has the name of the plugin's {kind}; choose another name")
     require_printable(recipe, f"recipe {name!r}:")
 
 
@@ -135,5 +135,5 @@ def _check_weights(name: str, spec: WeightsSpec) -> None:
         raise PluginError(f"{what}: file must be a path inside the package (got {options.shown(spec.file)})")
     names = " ".join(name for split, metrics in spec.metrics.items() for name in (split, *metrics))
     if not names.isprintable():
-        raise PluginError(f"{what}: names of metrics must be printable (got {names!r:.80})")
+        raise PluginError(f"{what}: metric names must be printable (got {names!r:.80})")
     require_printable(spec, f"{what}:")

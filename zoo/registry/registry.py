@@ -329,7 +329,7 @@ class Registry:
         """Warn of each of these recipes that replaces one of zoo's own."""
         for name in names:
             if name in self.catalog.replaced:
-                warn(f"the recipe {name} in {self.catalog.path} replaces zoo's own")
+                warn(f"the recipe {name} in {self.catalog.path} replaces zoo's recipe of that name")
 
     @cached_property
     def training_options(self) -> Mapping[str, Option]:

@@ -323,11 +323,11 @@ class FieldsSpec(_Named):
             if name in RESERVED or name in fields_of(TrainConfig):
                 whose = "an option of `zoo train`" if name in RESERVED else "a field that every task has"
                 raise SpecError(
-                    f"group {self.name}: no training option can be called {name!r}: it is {whose}"
+                    f"group {self.name}: a training option cannot be called {name!r}: it is {whose}"
                 )
             if name.startswith("no_"):
-                message = f"group {self.name}: no training option can be called {name!r}"
-                raise SpecError(message, hint="options that begin with --no- switch fields off")
+                message = f"group {self.name}: a training option cannot be called {name!r}"
+                raise SpecError(message, hint="the prefix --no- is reserved for turning options off")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,7 +42,7 @@ def locate_weights(registry: Registry, name: str | Path, *, last: bool = False) 
     found = registry.names.find(name, "weights")
     if found is not None:
         if "/" in name and os.path.lexists(name):
-            warn(f"{name} means a plugin's published weights; for the file, write ./{name}")
+            warn(f"{name} refers to a plugin's published weights; for the file, write ./{name}")
         return _published(registry, found.name), registry.weights[found.name].sha256
     if "/" not in name and "." not in name:
         raise _unknown(registry, name)
@@ -77,7 +77,7 @@ def of_run(directory: Path, *, last: bool = False) -> Path:
             return directory / name
     if (directory / "config.toml").is_file():
         hint = f"`zoo resume {shlex.quote(str(directory))}` continues it"
-        raise WeightsError(f"{directory} has no weights yet: it was stopped before its first save", hint=hint)
+        raise WeightsError(f"{directory} has no weights: the run stopped before its first save", hint=hint)
     runs = ", ".join(map(str, runs_in(directory)[:5]))
     hint = f"runs in this folder: {runs}" if runs else "`zoo train` creates run directories"
     what = "a folder without a run" if directory.is_dir() else "not a run directory"
@@ -99,10 +99,10 @@ def warn_if_unfinished(name: str | Path, path: Path, progress: Mapping[str, int]
     """
     if not Path(name).is_dir() or path.name == _LAST or (path.parent / _LAST).exists():
         return
-    which = f"its best weights so far, of epoch {progress['epochs']}"
+    which = f"its best weights so far, from epoch {progress['epochs']}"
     if path.name != _BEST:
         which = f"the weights of its last save, epoch {progress['epochs'] + 1}, step {progress['steps']:,}"
-    warn(f"{name} is not finished: using {which}")
+    warn(f"the run {name} is not finished: using {which}")
 
 
 def at_hand(name: str, spec: WeightsSpec, *, homes: Sequence[Path] | None = None) -> Path | None:
@@ -138,7 +138,7 @@ def _published(registry: Registry, name: str) -> Path:
     plugin, slash, short = name.rpartition("/")
     whence = f"the package of {plugin}" if slash else "zoo's repository"
     raise DataError(
-        f"the file of {name} is not on this machine: {spec.file or short} ({spec.bytes:,} bytes)",
+        f"the weights file of {name} is not on this machine: {spec.file or short} ({spec.bytes:,} bytes)",
         hint=f"copy {short}.safetensors from {whence} into the folder $ZOO_WEIGHTS, or train it: "
         f"`zoo train {shlex.quote(spec.recipe)}`",
     )

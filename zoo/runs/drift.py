@@ -53,7 +53,7 @@ def warn_of_another_cpu(before: RunIdentity, now: RunIdentity) -> None:
     """Warn if a run continues with different CPU instructions: its results may differ in the last bits."""
     if before.cpu and now.cpu and before.cpu != now.cpu:
         warn(
-            f"the run was saved on a CPU with {before.cpu}, but this CPU uses {now.cpu}: "
+            f"the run used {before.cpu} CPU instructions, but this process uses {now.cpu}: "
             "results may differ in the last bits"
         )
 

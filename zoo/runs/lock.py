@@ -88,7 +88,7 @@ class Owned:
         resume = shlex.quote(str(now or "DIRECTORY"))
         raise RunError(
             f"{self.path} {where}; the last saved step is {saved:,}",
-            hint=f"continue from this step: `zoo resume {resume}`",
+            hint=f"continue from the last saved step: `zoo resume {resume}`",
         )
 
     def _gone(self) -> RunError | None:
@@ -98,7 +98,7 @@ class Owned:
         if os.fstat(self.descriptor).st_nlink and is_there:
             return None
         message = f"{self.path} and its checkpoints were deleted during the run"
-        return RunError(message, hint="train again; choose another --run if someone else uses this one")
+        return RunError(message, hint="train again; if someone else is using this run, choose another --run")
 
 
 @contextmanager

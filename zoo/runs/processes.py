@@ -189,4 +189,4 @@ def _as_raised(told: Mapping[str, Any]) -> ZooError:
 
 
 def _refuse(value: object) -> object:
-    raise OptionError(f"{value!r:.80} is not JSON data, so it cannot be passed to other processes")
+    raise OptionError(f"{value!r:.80} is not JSON-serializable, so it cannot be passed to other processes")

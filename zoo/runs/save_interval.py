@@ -27,7 +27,7 @@ class SaveInterval:
         match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d+)?)\s*([smh]?)\s*", text)
         if match is None or (not match[2] and "." in match[1]):
             raise OptionError(
-                f"save interval must be steps (500), a time (90s, 5m, 1h), or 0 to disable (got {text!r})"
+                f"save interval must be a step count (500), a time (90s, 5m), or 0 to disable (got {text!r})"
             )
         if match[2]:
             return cls(seconds=float(match[1]) * _SECONDS[match[2]])

@@ -45,16 +45,16 @@ def contract(
     thorough: bool = False,
     registry: Registry | None = None,
 ) -> pytest.MarkDecorator:
-    """Parametrize a test's argument `check` with the checks of a plugin, such as `lstm-carries_state`.
+    """Parametrize the `check` argument of a test with a plugin's checks, such as `lstm-carries_state`.
 
     Args:
         target: the plugin's entry-point name, or `name/pattern` for its entries, recipes and weights that
             match.
         expected_failures: maps check names to reasons, such as `{"lstm-carries_state": "issue 12"}`, in
-            addition to the failures that specs declare. Each is a strict xfail: once the check passes, remove
-            it.
-        thorough: also run the slow checks, as in `check`.
-        registry: the registry with the plugin; by default as in `check`.
+            addition to the failures that specs declare. Each is a strict xfail; remove it once the check
+            passes.
+        thorough: whether to also run the slow checks, as in `check`.
+        registry: the registry that contains the plugin; the default is the same as in `check`.
 
     Raises:
         UnknownName: there is no such plugin, entry, recipe or weights, or an expected failure names an

@@ -75,7 +75,7 @@ def opened(case: Case) -> Dataset:
     except SpecError as error:
         raise Skip(str(error)) from None
     except DataError as error:
-        raise Skip(f"its data is missing, and checks never download: {error}") from None
+        raise Skip(f"its data is missing, and checks do not download it: {error}") from None
 
 
 def other_openings(case: Case, *, most: int) -> Iterator[tuple[str, Dataset]]:
@@ -258,7 +258,7 @@ def require_splits(dataset: Dataset) -> None:
         try:
             dataset.split(name)
         except DataError as error:
-            raise Skip(f"its {name} split is missing, and checks never download: {error}") from None
+            raise Skip(f"its {name} split is missing, and checks do not download it: {error}") from None
         except Exception as error:
             raise Failure(
                 expected=f"a {name} split, which may be empty",

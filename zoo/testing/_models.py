@@ -190,7 +190,7 @@ def model_for(registry: Registry, task: TaskSpec, dims: Mapping[str, int]) -> nn
         if entry.plugin.ours or entry.spec.task == task.name
     ]
     if not fitting:
-        raise Skip(f"no available architecture is for {task.name}")
+        raise Skip(f"no architecture is available for {task.name}")
     _, entry = min(fitting, key=lambda pair: pair[0])
     try:
         return build_model(entry, model_arguments(entry, task, dims, {}), seed=0)

@@ -24,7 +24,7 @@ _FORMATS = (".md", ".json")
 def require_format(path: Path) -> None:
     """Raise OptionError unless reports can have this suffix, and OutputError if the folder does not exist."""
     if path.suffix not in _FORMATS:
-        raise OptionError(f"a report's name must end in {' or '.join(_FORMATS)} (got {path.name!r})")
+        raise OptionError(f"a report's file name must end in {' or '.join(_FORMATS)} (got {path.name!r})")
     if not path.parent.is_dir():
         raise OutputError(f"{path.name} cannot be written: there is no folder {path.parent}")
 

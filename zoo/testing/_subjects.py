@@ -150,7 +150,7 @@ def specimens(case: Case) -> list[Specimen]:
         ]
     if not fitting:
         needs = ", ".join(case.spec.needs) or "another task"
-        raise Skip(f"it needs {needs}, which the models of the kit and of the plugin lack")
+        raise Skip(f"it needs {needs}, which neither the kit's models nor the plugin's models have")
     return fitting
 
 

@@ -95,7 +95,7 @@ class Suite:
                 )
             if not reason.strip():
                 raise OptionError(
-                    f"expected_failures: {name} has no reason", hint="give the reason, or name an issue"
+                    f"expected_failures: {name} has no reason", hint="give a reason, such as an issue number"
                 )
 
     def run(self, name: str) -> None:

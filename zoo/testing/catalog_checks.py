@@ -33,7 +33,7 @@ def recipes_name_entries(case: Case) -> None:
         try:
             registry.shared_task(registry.architecture(recipe.architecture), registry.dataset(recipe.dataset))
             if recipe.from_weights and not registry.has("weights", recipe.from_weights):
-                raise DataError(f"there are no published weights {recipe.from_weights!r} to start from")
+                raise DataError(f"no published weights are named {recipe.from_weights!r}")
         except ZooError as error:
             raise Failure(
                 expected=f"entries for the same task in the recipe {name}",
@@ -201,7 +201,7 @@ def _at_hand(case: Case, absent: list[str]) -> Iterator[tuple[str, WeightsSpec, 
 def _skip_if(absent: list[str]) -> None:
     """Raise Skip if some weights or their data are not available."""
     if absent:
-        raise Skip(f"it cannot be measured without a download, and checks never download: {absent[0]}")
+        raise Skip(f"some weights cannot be checked, because checks never download files: {absent[0]}")
 
 
 def _registry(case: Case) -> Registry:

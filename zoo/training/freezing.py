@@ -23,7 +23,7 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
     for pattern in patterns:
         if not any(_matches(name, pattern) for name, _ in parameters):
             tops = ", ".join(dict.fromkeys(name.partition(".")[0] for name, _ in parameters))
-            raise OptionError(f"freeze={pattern} matches no parameter", hint=f"the model consists of {tops}")
+            raise OptionError(f"freeze={pattern} matches no parameter", hint=f"top-level names: {tops}")
     for name, parameter in parameters:
         if any(_matches(name, pattern) for pattern in patterns):
             parameter.requires_grad_(False)

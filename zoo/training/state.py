@@ -246,7 +246,7 @@ class TrainState:
         for name, tensor in tensors.items():
             there, here = ((t.dtype, [*t.shape]) for t in (tensor, expected[name]))
             if there != here:
-                raise _misfit(f"{name} is {there[0]} {there[1]} in the file, but {here[0]} {here[1]} here")
+                raise _misfit(f"{name} is {there[0]} {there[1]} (expected {here[0]} {here[1]})")
         infinite = {f"{copy}/{name}" for copy in ("model", "average") for name in self.infinite}
         if name := not_finite(tensors, infinite | _carried_names(saved)):
             raise _misfit(f"{name} has values that are not finite")

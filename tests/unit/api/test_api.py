@@ -329,7 +329,7 @@ def test_a_run_that_has_only_begun_has_no_figures_and_no_model(lstm: zoo.Run, tm
     with pytest.raises(RunError, match="has no finished epochs to plot"):
         run.plot()
     for name in ("model", "last", "result"):
-        with pytest.raises(WeightsError, match="has no weights yet: it was stopped before its first save"):
+        with pytest.raises(WeightsError, match="has no weights: the run stopped before its first save"):
             getattr(run, name)
 
 

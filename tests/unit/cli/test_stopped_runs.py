@@ -169,7 +169,9 @@ def test_a_run_that_was_killed_stands_for_its_checkpoint(killed: Path, words: Se
     assert done.returncode == 0, done.stderr
     step = document("inspect", "runs/fox", cwd=killed)["progress"]["steps"]
     assert step > 0
-    told = f"zoo: runs/fox is not finished: using the weights of its last save, epoch 1, step {step:,}"
+    told = (
+        f"zoo: the run runs/fox is not finished: using the weights of its last save, epoch 1, step {step:,}"
+    )
     assert told in done.stderr.splitlines()
 
 
@@ -202,7 +204,7 @@ def test_a_run_that_was_interrupted_stands_for_its_best_epoch(
     assert done.returncode == 0, done.stderr
     epochs = document("inspect", "runs/fox", cwd=interrupted)["progress"]["epochs"]
     assert epochs == best_of(interrupted)
-    told = f"zoo: runs/fox is not finished: using its best weights so far, of epoch {epochs}"
+    told = f"zoo: the run runs/fox is not finished: using its best weights so far, from epoch {epochs}"
     assert told in done.stderr.splitlines()
 
 
@@ -243,8 +245,8 @@ def test_a_run_without_a_save_has_no_weights_yet(tmp_path: Path) -> None:
         done = command(*words, cwd=folder)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.endswith(
-            "zoo: runs/fox has no weights yet: it was stopped before its first save\n"
+            "zoo: runs/fox has no weights: the run stopped before its first save\n"
             "     `zoo resume runs/fox` continues it\n"
         )
-    with pytest.raises(zoo.ZooError, match="has no weights yet"):
+    with pytest.raises(zoo.ZooError, match="has no weights: "):
         _ = zoo.Run(folder / "runs/fox").last

@@ -82,7 +82,7 @@ def test_help_shows_the_values_of_the_recipe_that_is_named_and_the_groups_of_its
 def test_a_recipe_that_replaces_one_of_zoo_is_told_where_it_is_shown(tmp_path: Path) -> None:
     recipe = '[recipes.stdlib-lstm]\narchitecture = "lstm"\ndataset = "stdlib"\n'
     (tmp_path / "registry.toml").write_text(f"schema = 1\n{recipe}")
-    told = "zoo: the recipe stdlib-lstm in registry.toml replaces zoo's own\n"
+    told = "zoo: the recipe stdlib-lstm in registry.toml replaces zoo's recipe of that name\n"
     for words in (["train", "stdlib-lstm", "--help"], ["list"], ["list", "recipes", "stdlib*"]):
         assert zoo(*words, cwd=tmp_path).stderr == told
     for words in (["train", "nietzsche-gru", "--help"], ["list", "models"], ["list", "nietzsche"]):

@@ -161,7 +161,9 @@ report(*("c" if rank else "ab"))
 
 
 def test_what_cannot_be_passed_to_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(OptionError, match="is not JSON data, so it cannot be passed to other processes"):
+    with pytest.raises(
+        OptionError, match="is not JSON-serializable, so it cannot be passed to other processes"
+    ):
         run_together(2, {"directory": "runs/x", "device": object()}, resume="")
     with pytest.raises(OptionError, match="processes must be 1 with a custom registry"):
         zoo.train("mlp", "shapes", processes=2, registry=Registry(Registry.discover().plugins))

@@ -140,7 +140,7 @@ def test_an_input_that_cannot_be_read_is_a_row_of_nan_and_a_warning(net: zoo.Mod
     told = [str(one.message) for one in seen if "central square" not in str(one.message)]
     assert told[0] == "nope.png no such file or folder"
     assert len(told) == 11
-    assert told[-1] == "3 more inputs cannot be read"
+    assert told[-1] == "3 more inputs could not be read"
     with pytest.raises(DataError, match="none of the inputs can be read"), pytest.warns(ZooWarning):
         np.asarray(net.features(iter(["nope.png"]), **QUIET))
     with pytest.raises(DataError, match="no images given"):
@@ -303,8 +303,8 @@ def test_without_features_they_are_what_the_head_reads() -> None:
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        ("idle", "layer idle returned nothing, since it did not run, not features"),
-        ("cell", "layer cell returned (4, 6) for inputs of (3, 3, 2, 2), not features"),
+        ("idle", "layer idle must return features (it returned nothing, since it did not run)"),
+        ("cell", "layer cell must return features (it returned (4, 6) for inputs of (3, 3, 2, 2))"),
     ],
 )
 def test_a_layer_without_features_is_refused(layer: str, message: str) -> None:
@@ -319,7 +319,7 @@ def test_features_are_those_of_the_last_batch_or_none() -> None:
         model(IMAGES)
         model.conv = nn.Conv2d(3, 4, 1)  # which is not the layer that is looked at
         model(IMAGES)
-    with pytest.raises(OptionError, match="layer conv returned nothing"):
+    with pytest.raises(OptionError, match="layer conv must return features \\(it returned nothing"):
         pooled(features.output)
 
 
@@ -440,7 +440,7 @@ def test_a_file_that_was_cut_is_continued_with_the_same_options(
     asked = {"weights_sha256": net.card.sha256, "layer": "features", "pool": True}
     out.write_bytes(whole[: len(whole) // 2])
     out.with_name(f"{name}.unfinished").write_text(json.dumps(asked))
-    with pytest.raises(OutputError, match="was begun with layer=features \\(now stages"):
+    with pytest.raises(OutputError, match="was started with layer=features \\(now stages"):
         net.features(images, layer="stages", **QUIET).write(out)
     result = net.features(images, batch_size=1, **QUIET).write(out)
     assert 1 <= result["before"] < 5

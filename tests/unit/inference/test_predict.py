@@ -599,8 +599,8 @@ def test_a_file_is_continued_only_with_the_same_model_options_and_inputs(
         assert out.read_bytes() == whole[: len(whole) // 2]
         return f"{caught.value}; {caught.value.hint}"
 
-    assert "was begun with top=2 (now 3); repeat the original command" in refused(net, images, top=3)
-    assert "begun without min_confidence (now 0.5)" in refused(net, images, top=2, min_confidence=0.5)
+    assert "was started with top=2 (now 3); repeat the original command" in refused(net, images, top=3)
+    assert "started without min_confidence (now 0.5)" in refused(net, images, top=2, min_confidence=0.5)
     assert f"weights_sha256={net.card.sha256} (now" in refused(tagger, images, top=2)
     others = sorted(images.iterdir())
     others[3] = others[2]

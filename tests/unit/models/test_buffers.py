@@ -175,7 +175,7 @@ def test_a_buffer_that_was_finite_at_first_must_stay_so(
 def test_a_type_that_no_file_can_hold_is_refused_before_training(
     train: Any, tmp_path: Path, model: dict[str, Any], what: str, hint: str
 ) -> None:
-    message = rf"^masked/masked: {what} is torch.complex128, which a weights file cannot hold(?m:$)"
+    message = rf"^masked/masked: {what} is torch.complex128, which a weights file cannot store(?m:$)"
     with pytest.raises(SpecError, match=message) as caught:
         train(tmp_path / "run", model)
     assert hint in str(caught.value.hint)

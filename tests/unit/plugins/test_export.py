@@ -241,7 +241,7 @@ def test_what_is_returned_says_what_was_verified(net: zoo.Model, folder: Path) -
     with zipfile.ZipFile(folder / "synthetic.pt2") as archive:
         assert archive.read("archive/extra/zoo").decode() == net.card.to_json()
         assert not archive.read("archive/data/sample_inputs/model.pt")
-    with pytest.raises(WeightsError, match=r"is a \.pt2 file, which zoo writes but does not read"):
+    with pytest.raises(WeightsError, match=r"is a \.pt2 file, which zoo can write but not read"):
         zoo.load(folder / "synthetic.pt2")
 
 

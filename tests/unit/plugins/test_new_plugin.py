@@ -204,7 +204,7 @@ def test_a_new_exporter_writes(installed: Path, tmp_path: Path, monkeypatch, cap
     done = json.loads(capsys.readouterr().out)
     assert (done["format"], done["items"], done["disagreements"]) == ("zipped", 2_000, 0)
     assert run(["sample", out]) == 1
-    assert "is a .zipped file, which zoo writes but does not read" in capsys.readouterr().err
+    assert "is a .zipped file, which zoo can write but not read" in capsys.readouterr().err
 
 
 @pytest.mark.slow

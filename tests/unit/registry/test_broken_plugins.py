@@ -30,15 +30,15 @@ BROKEN = {
     "a hook that exits": (f"{HOOK}@hookimpl\ndef zoo_datasets(): raise SystemExit(0)", "SystemExit: 0"),
     "a hook that returns nothing": (
         f"{HOOK}@hookimpl\ndef zoo_datasets(): pass",
-        "zoo_datasets must return a list of DatasetSpec (it returned a NoneType)",
+        "zoo_datasets must return a list of DatasetSpec objects (it returned a NoneType)",
     ),
     "a hook that returns text": (
         f"{HOOK}@hookimpl\ndef zoo_datasets(): return 'mnist'",
-        "zoo_datasets must return only DatasetSpec (it returned a str)",
+        "zoo_datasets must return only DatasetSpec objects (it returned a str)",
     ),
     "a spec of another kind": (
         f"{HOOK}@hookimpl\ndef zoo_datasets(): return [{SPEC}]",
-        "zoo_datasets must return only DatasetSpec (it returned a ArchitectureSpec)",
+        "zoo_datasets must return only DatasetSpec objects (it returned a ArchitectureSpec)",
     ),
     "a generator that raises half-way": (
         f"{HOOK}@hookimpl\ndef zoo_architectures():\n    yield {SPEC}\n    raise OSError('half-way')",

@@ -200,7 +200,9 @@ def test_a_recipe_whose_runs_would_lie_elsewhere_is_refused(name: str, write: Wr
 def test_a_recipe_that_replaces_one_of_zoo_is_told_when_it_is_used(write: Write) -> None:
     path = write(RECIPE)
     registry = Registry([], Catalog.load())
-    with pytest.warns(ZooWarning, match=f"the recipe stdlib-lstm in {path} replaces zoo's own"):
+    with pytest.warns(
+        ZooWarning, match=f"the recipe stdlib-lstm in {path} replaces zoo's recipe of that name"
+    ):
         assert registry.recipe("stdlib-lstm").train == {"epochs": 7}
     with warnings.catch_warnings():
         warnings.simplefilter("error", ZooWarning)

@@ -159,7 +159,9 @@ def test_nobody_can_take_a_short_name_of_zoos_own() -> None:
     ours = plugin("charrnn", net("lstm"), net("rnn"), ours=True)
     for loaded in ([ours, plugin("acme", net("lstm"))], [plugin("acme", net("lstm")), ours]):
         registry = registry_of(loaded)
-        with pytest.warns(ZooWarning, match="'lstm' means charrnn/lstm; for the other, write acme/lstm"):
+        with pytest.warns(
+            ZooWarning, match="'lstm' refers to charrnn/lstm; for another meaning, write acme/lstm"
+        ):
             assert registry.architecture("lstm").name == "charrnn/lstm"
         assert registry.architecture("acme/lstm").name == "acme/lstm"
 
@@ -335,7 +337,7 @@ def test_a_subclass_of_a_spec_is_refused() -> None:
 
     loaded = plugins.load("acme", implementing(zoo_architectures), where="acme.plugin")
     assert loaded.cause == (
-        "PluginError: zoo_architectures must return only ArchitectureSpec (it returned a Unchecked)"
+        "PluginError: zoo_architectures must return only ArchitectureSpec objects (it returned a Unchecked)"
     )
 
 
@@ -463,14 +465,14 @@ def test_an_unknown_field_of_an_architecture_s_training_fails_the_entry() -> Non
 @pytest.mark.parametrize("name", ["lr", "seed", "track"])
 def test_a_field_cannot_be_called_like_another_option(name: str) -> None:
     fields = dataclasses.make_dataclass("F", [(name, float, 0.0)], frozen=True)
-    with pytest.raises(SpecError, match=f"group loss: no training option can be called '{name}': it is "):
+    with pytest.raises(SpecError, match=f"group loss: a training option cannot be called '{name}': it is "):
         FieldsSpec(name="loss", summary="", fields=fields)
 
 
 @pytest.mark.parametrize("name", ["session", "no_compile", "no_gamma"])
 def test_a_field_cannot_take_the_option_that_switches_another_off(name: str) -> None:
     fields = dataclasses.make_dataclass("F", [(name, bool, False)], frozen=True)
-    with pytest.raises(SpecError, match=f"group loss: no training option can be called '{name}'"):
+    with pytest.raises(SpecError, match=f"group loss: a training option cannot be called '{name}'"):
         FieldsSpec(name="loss", summary="", fields=fields)
 
 
@@ -522,7 +524,10 @@ def zoo_tasks():
         ({"task": "classification"}, "the task classification is already provided by images"),
         ({"group": "images"}, "the group images is already provided by images"),
         ({"field": "augment"}, "the training option augment is already provided by images"),
-        ({"field": "epochs"}, "no training option can be called 'epochs': it is a field that every task has"),
+        (
+            {"field": "epochs"},
+            "a training option cannot be called 'epochs': it is a field that every task has",
+        ),
     ],
 )
 def test_a_task_a_group_and_a_field_have_one_owner(

@@ -117,7 +117,7 @@ def test_a_folder_that_was_moved_is_still_owned_and_its_new_place_named(tmp_path
             assert f"{run} was moved to {moved} during the run; the last saved step is 1,200" in str(
                 caught.value
             )
-            assert caught.value.hint == f"continue from this step: `zoo resume {moved}`"
+            assert caught.value.hint == f"continue from the last saved step: `zoo resume {moved}`"
         with owned(run):  # another folder
             mine.check()
 

@@ -26,6 +26,6 @@ def test_an_interval_is_steps_or_a_time(text: str, expected: SaveInterval) -> No
 
 @pytest.mark.parametrize("text", ["", "often", "5 minutes", "-3", "1.5", "3d"])
 def test_other_words_are_refused(text: str) -> None:
-    message = f"save interval must be steps (500), a time (90s, 5m, 1h), or 0 to disable (got {text!r})"
+    message = f"save interval must be a step count (500), a time (90s, 5m), or 0 to disable (got {text!r})"
     with pytest.raises(OptionError, match=f"^{re.escape(message)}$"):
         SaveInterval.parse(text)

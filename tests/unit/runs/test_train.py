@@ -267,7 +267,7 @@ def test_a_run_that_goes_on_on_another_cpu_says_that_its_bits_may_differ(
         train(RECIPE, registry, directory=tmp_path, resume=True)
     assert not [warning for warning in caught if "CPU" in str(warning.message)]
     monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "RISC9")
-    message = f"the run was saved on a CPU with {here}, but this CPU uses RISC9: results may differ"
+    message = f"the run used {here} CPU instructions, but this process uses RISC9: results may differ"
     with pytest.warns(ZooWarning, match=message):
         train(RECIPE, registry, directory=tmp_path, resume=True)
 

@@ -72,7 +72,7 @@ def test_a_tied_parameter_matches_by_any_of_its_names() -> None:
 def test_a_pattern_that_matches_nothing_is_refused() -> None:
     with pytest.raises(OptionError, match="freeze=stag matches no parameter") as caught:
         freeze(Net(), ["stem", "stag"])
-    assert caught.value.hint == "the model consists of scale, stem, stages, out"
+    assert caught.value.hint == "top-level names: scale, stem, stages, out"
 
 
 def test_something_must_be_left_to_train() -> None:
