@@ -30,7 +30,7 @@ def test_whatever_a_plugin_does_each_check_is_reported(plugin, capsys, monkeypat
     checks = json.loads(captured.out)["checks"]
     failed = {check["name"]: check["reason"] for check in checks if check["outcome"] == "failed"}
     got = {name: reason.partition("; got ")[2].partition(". ")[0] for name, reason in failed.items()}
-    assert got.pop("silences-import_changes_nothing") == "a change of running threads"
+    assert got.pop("silences-import_changes_nothing") == "a change in running threads"
     assert got == {
         "crashes-same_shape_in_training": "its exit with code 7 (about to crash)",
         "ends-works_offline": "its exit with code 0 ({no JSON})",
