@@ -18,7 +18,7 @@ from PIL import Image
 from tests.shell import SMALL_LSTM, zoo
 from zoo.files.cards import read_card
 
-# By night SIGTERM too: what it adds, the exit code, is that of any other command
+# SIGTERM only by night: the unit tests of commands check its exit code
 SIGNALS = pytest.mark.parametrize(
     ("number", "code"),
     [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.nightly)],

@@ -75,5 +75,4 @@ def _holds(value: Any, sign: str, sought: Any) -> bool:
 def _equal(value: Any, sought: Any) -> bool:
     if not isinstance(value, str):
         return sought == value
-    several = value.split(", ")
-    return sought in (value, *several, *(each.rpartition("/")[2] for each in several))
+    return sought in (value, *(each.rpartition("/")[2] for each in value.split(", ")))

@@ -131,6 +131,18 @@ def test_ctrl_c_says_how_to_go_on(net_file, images, monkeypatch, out, said):
     assert f"zoo: stopped: {said}" in result.stderr
 
 
+def test_sigterm_while_rows_are_written_has_its_own_exit_code(net_file, images, monkeypatch):
+    class Terminated(KeyboardInterrupt):  # as the command line raises it for SIGTERM
+        pass
+
+    def terminate(*_: object, **__: object) -> None:
+        raise Terminated
+
+    monkeypatch.setattr(Features, "write", terminate)
+    result = done(net_file, "0.png", "--out", "x.csv", code=143, cwd=images)
+    assert "zoo: stopped: x.csv contains the finished rows" in result.stderr
+
+
 def test_a_file_that_was_cut_is_continued_by_the_same_command(net_file, images, tmp_path: Path):
     command = net_file, images, "--out", "x.csv", "--batch-size", "1"
     done(*command, cwd=tmp_path)

@@ -69,3 +69,7 @@ def test_the_last_cell_of_a_short_row_widens_no_column() -> None:
 
 def test_what_a_terminal_would_obey_is_escaped_before_it_is_measured() -> None:
     assert printed(Table(), [["\x1b[31m", "x"], ["a", "y"]]) == ["\\x1b[31m  x", "a         y"]
+
+
+def test_a_last_cell_that_just_fits_is_not_cut() -> None:
+    assert printed(Table(width=19, cut=True), [["a", "x" * 16]]) == ["a  " + "x" * 16]
