@@ -19,7 +19,7 @@ __all__ = ["prepare"]
 
 STYLE = Path(__file__).parent / "zoo.css"
 # A link on the home page; Markdown's would be checked before the page is there
-_TRY = '\n<a class="md-button" href="try/">Try the models in your browser</a>\n'
+_TRY = '\n<a class="md-button" href="try/">Try four models in your browser</a>\n'
 
 
 def prepare(*, runs_in_browser: frozenset[str] = frozenset()) -> list[str]:
