@@ -63,7 +63,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             name="awd-lstm",
             target="zoo_charrnn.awd_lstm:AWDLSTM",
             task="language-modeling",
-            summary="LSTM with variational dropout, and DropConnect on recurrent weights",
+            summary="LSTM with weight dropping (DropConnect on recurrent weights) and variational dropout",
             training={**USUAL, "epochs": 30},
             landmarks={"head": "out"},
             parameters=3_271_016,
@@ -73,7 +73,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             name="min-gru",
             target="zoo_charrnn.min_gru:CharMinGRU",
             task="language-modeling",
-            summary="Residual minGRU layers, trained on all time steps in parallel",
+            summary="Residual minGRU layers that are trained on all time steps in parallel",
             training={
                 **USUAL,
                 "epochs": 10,

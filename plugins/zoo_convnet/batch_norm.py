@@ -53,7 +53,7 @@ class BatchNorm(nn.Module):
         """Return the batch's mean and variance (C,), and update the moving averages."""
         count = x.numel() // x.shape[1]
         if count < 2:
-            raise ValueError("batch normalization requires at least 2 values per channel in training (got 1)")
+            raise ValueError("batch normalization requires at least 2 values per channel to train (got 1)")
         mean = x.mean((0, 2, 3))
         var = x.var((0, 2, 3), unbiased=False)
         with torch.no_grad():

@@ -112,7 +112,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             name="airbench",
             target="zoo_convnet.airbench:Airbench",
             task="classification",
-            summary="Convolutional network with wide early layers, designed to learn CIFAR-10 in ten epochs",
+            summary="Convolutional network with wide early layers, designed for fast training on CIFAR-10",
             training={
                 **USUAL,
                 "epochs": 10,
@@ -145,7 +145,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             name="resnet34-cam",
             target="zoo_convnet.resnet34_cam:ResNet34CAM",
             task="classification",
-            summary="torchvision's ResNet-34, with a final convolution to one channel per class",
+            summary="torchvision's ResNet-34 with a final convolution that has one channel per class",
             training={**USUAL, "epochs": 4, "batch_size": 64, "optimizer": "adamw", "lr": 1e-3},
             landmarks={"features": "features", "class_maps": "head", "head": "head"},
             parameters=21_330_762,

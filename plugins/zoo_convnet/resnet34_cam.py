@@ -64,7 +64,7 @@ class ResNet34CAM(nn.Module):
         cached = home / "hub" / "checkpoints" / name
         if is_offline() and not cached.exists():
             raise DataError(
-                f"{self.pretrained} is not cached at {cached}, and ZOO_OFFLINE forbids downloading it"
+                f"{self.pretrained} is not cached at {cached}, and ZOO_OFFLINE disables downloads"
             )
         try:
             state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)

@@ -116,7 +116,7 @@ class DynamicEvaluation(Analyzer):
             count += tokens
             if not math.isfinite(total):
                 message = f"dynamic evaluation diverged within {count:,} tokens: the loss is {total}"
-                raise Diverged(message, hint=f"try a lower learning rate than --option lr={self.lr:g}")
+                raise Diverged(message, hint=f"lower the learning rate (currently --option lr={self.lr:g})")
             if adapt is not None:
                 adapt(loss)
 

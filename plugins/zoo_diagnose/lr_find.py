@@ -87,7 +87,7 @@ def _print(curve: Curve, steps: int) -> None:
     rows = [[key, f"{suggestions[key]:.2g}", meaning] for key, meaning in MEANING.items()]
     print_table(rows, ["SUGGESTION", "LR", "MEANING"])
     end = f"diverged at a learning rate of {curve.points[-1][0]:.2g}" if curve.diverged else "did not diverge"
-    echo(f"ran {len(curve.points)} of {steps} steps: the loss {end}")
+    echo(f"ran {len(curve.points)} of {steps} steps; the loss {end}")
 
 
 def _require_writable(path: Path | None) -> None:
@@ -96,7 +96,7 @@ def _require_writable(path: Path | None) -> None:
     if path.is_dir():
         raise OptionError(f"--plot {path} is a folder", hint="name a file in that folder, such as lr.png")
     if not path.parent.is_dir():
-        raise OptionError(f"--plot {path}: no such folder: {path.parent}", hint="create it first")
+        raise OptionError(f"--plot {path}: there is no folder {path.parent}", hint="create it first")
     if not os.access(path.parent, os.W_OK):
         raise OptionError(f"--plot {path}: the folder {path.parent} is not writable")
 

@@ -156,7 +156,7 @@ def find_lr(
             ),
         )
     if curve.fall < 0.05:
-        warn(f"the loss fell by only {curve.fall:.1%}: treat the suggestions with caution, or run more steps")
+        warn(f"the loss fell by only {curve.fall:.1%}; treat the suggestions with caution, or run more steps")
     return curve
 
 
@@ -164,7 +164,7 @@ def range_test(training: Trial, test: RangeTest, *, report: Report = lambda step
     """Run a range test; return its losses and the suggested rates.
 
     Raises:
-        Diverged: the loss diverged after too few steps to suggest a learning rate.
+        Diverged: the loss diverges too early to suggest a learning rate.
         ZooError: the loss hardly fell.
     """
     points: list[tuple[float, float]] = []

@@ -41,7 +41,7 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
         AnalyzerSpec(
             name="surprisal",
             target="zoo_diagnose.surprisal:Surprisal",
-            summary="Loss of each token, and the passages of a text with the highest loss",
+            summary="Loss of each token in a text, and the passages with the highest loss",
             tasks=("language-modeling",),
         ),
     ]

@@ -12,14 +12,14 @@ def zoo_exporters() -> list[ExporterSpec]:
             target="zoo_export.onnx_writer:OnnxExporter",
             reader="zoo_export.onnx_reader:read",
             suffix=".onnx",
-            summary="ONNX, for ONNX Runtime and other engines that do not use torch",
+            summary="ONNX, for ONNX Runtime and other inference engines that do not use torch",
             extra="export",
         ),
         ExporterSpec(
             name="pt2",
             target="zoo_export.pt2:Pt2Exporter",
             suffix=".pt2",
-            summary="A torch.export program, for torch.export.load",
+            summary="A torch.export program, which torch.export.load can read",
         ),
     ]
 

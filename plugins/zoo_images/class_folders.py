@@ -53,7 +53,8 @@ def find_images(
     classes = sorted(folders["train"])
     if len(classes) == 1 and not undivided:
         raise DataError(
-            f"{places['train']} must have at least two classes (found only {classes[0]!r})", hint=LAYOUT
+            f"{places['train']} must contain at least two class folders (found only {classes[0]!r})",
+            hint=LAYOUT,
         )
     for split, place in places.items():
         strange = sorted(folders[split].keys() ^ folders["train"].keys())

@@ -15,7 +15,7 @@ class ImageFields:
     """Training options for images."""
 
     augment: tuple[Augmentation, ...] = option(
-        (), "random augmentations, applied in order and drawn separately for each image."
+        (), "random augmentations, applied in the given order and sampled separately for each image."
     )
     mixup_alpha: NonNegative = option(
         0.0,

@@ -133,7 +133,7 @@ def _read_table(path: Path) -> tuple[list[str], dict[str, tuple[str, ...]]]:
         raise DataError(f"{path} must start with a header of unique column names", hint=LAYOUT)
     for number, row in rows:
         if len(row) != len(header):
-            raise DataError(f"{path}, line {number} must have {len(header)} columns (got {len(row)})")
+            raise DataError(f"{path}, line {number}: expected {len(header)} columns (got {len(row)})")
     lists = [name for name in header[1:] if name.lower() in _LISTS]
     if lists and len(header) > 2:
         other = next(name for name in header[1:] if name not in lists[:1])
@@ -144,7 +144,7 @@ def _read_table(path: Path) -> tuple[list[str], dict[str, tuple[str, ...]]]:
     for (number, name, _), those in zip(named, labels, strict=True):
         if not name or name in table:
             raise DataError(
-                f"{path}, line {number} {f'lists {name!r} again' if name else 'has no image name'}"
+                f"{path}, line {number}: {f'{name!r} is already listed' if name else 'missing image name'}"
             )
         table[name] = those
     classes = sorted({name for those in labels for name in those}) if lists else header[1:]

@@ -115,7 +115,7 @@ def zoo_datasets() -> list[DatasetSpec]:
             name="scenes",
             target="zoo_images.scenes:scenes",
             task="multi-label",
-            summary="Synthetic images of several kinds of shapes, with bounding boxes; no download",
+            summary="Synthetic images with up to four shapes each, and their bounding boxes; no download",
             license="MIT",
         ),
         DatasetSpec(

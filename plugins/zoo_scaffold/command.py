@@ -22,21 +22,21 @@ _WITHOUT_TASK = ("command", "exporter", "recipe", "task")
     type=click.Choice(KINDS),
     required=True,
     metavar="KIND",
-    help=f"Kind of the entry: {', '.join(KINDS)}.",
+    help=f"Kind of entry to create: {', '.join(KINDS)}.",
 )
 @click.option(
     "--task",
     type=NameType("task"),
-    help="Task of the entry; by default, the first task that `zoo list tasks` prints.",
+    help="Task of the new entry; by default, the first task that `zoo list tasks` prints.",
 )
 @click.option("--out", type=PathType(), default=Path(), help="Folder to create the package in.")
 @standard_options
 def command(session: Session, name: str, kind: NewKind, task: str | None, out: Path, as_json: bool) -> None:
-    """Create a package, zoo-NAME, with a plugin that has one entry and passes `zoo check NAME`.
+    """Create a package named zoo-NAME, whose plugin provides one entry and passes `zoo check NAME`.
 
-    The package for a task also contains a small dataset and an architecture. A command becomes available as
-    `zoo NAME`, and an exporter adds a format to `zoo export`. A recipe combines an existing architecture and
-    dataset.
+    With --kind task, the package also contains a small dataset and an architecture. A command becomes
+    available as `zoo NAME`, and an exporter adds a format to `zoo export`. A recipe combines an existing
+    architecture and dataset.
     """
     name = name.removeprefix("zoo-")
     registry = session.registry

@@ -84,7 +84,7 @@ def new_plugin(
     except FileExistsError:
         raise ZooError(f"{folder} already exists", hint="choose a different name or --out folder") from None
     except OSError as error:
-        raise ZooError(f"{folder} cannot be written: {error.strerror}") from None
+        raise ZooError(f"cannot write to {folder}: {error.strerror}") from None
     return sorted(texts)
 
 
@@ -120,7 +120,7 @@ def _words(name: str, kind: NewKind, taken: Iterable[str]) -> dict[str, str]:
         raise OptionError(
             f"invalid plugin name {name!r}",
             hint="use lowercase words and digits joined by -, such as tiny-net; "
-            "names that Python or zoo uses are reserved",
+            "names used by Python or zoo are reserved",
         )
     if name in taken:
         raise OptionError(

@@ -65,7 +65,7 @@ async def inputs_of(
     field, other = ("input", texts) if served.takes == "image" else ("text", images)
     given = images if served.takes == "image" else texts
     if other or not given:
-        what = "images, as files" if served.takes == "image" else "text"
+        what = "image files" if served.takes == "image" else "text"
         raise OptionError(f"{served.name} accepts {what} in the field {field!r}")
     if len(given) > limits.inputs:
         raise Refused(413, f"a request may have at most {limits.inputs} inputs (got {len(given)})")

@@ -14,8 +14,8 @@ class TextFields:
 
     batching: Literal["stateful", "sections", "windows"] = option(
         "stateful",
-        "how text is batched: `stateful` streams that carry the hidden state, disjoint `sections`, or "
-        "overlapping `windows` that each predict one token.",
+        "how text is divided into batches: parallel streams with a hidden state that carries over from step "
+        "to step (`stateful`), disjoint `sections`, or overlapping `windows` with one target token each.",
     )
     bptt: Positive = option(
         64, "number of tokens per step, section or window: the length of backpropagation through time."

@@ -47,7 +47,7 @@ def zoo_datasets() -> list[DatasetSpec]:
             target="zoo_text.corpora:nietzsche",
             task="language-modeling",
             card_options=READING,
-            summary="Nietzsche's collected works in lowercase, 600 thousand characters",
+            summary="Books by Nietzsche in lowercase, 600 thousand characters",
             config={"lower": True, "min_freq": 3},
             download_bytes=600_901,
             license="public domain",

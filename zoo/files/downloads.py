@@ -85,7 +85,7 @@ def data_file(
     if root is not None or is_offline():
         places = " or ".join(map(str, homes))
         by_user = bool(os.environ.get("ZOO_OFFLINE"))
-        why = ", and ZOO_OFFLINE forbids downloading it" if by_user else ", and downloads are disabled here"
+        why = ", and ZOO_OFFLINE disables downloads" if by_user else ", and downloads are disabled here"
         why = "" if root is not None else why
         raise DataError(f"{name} is not in {places}{why}", hint=f"download it from {url}")
     return _fetch(homes[-1] / name, url, sha256, max_bytes)

@@ -38,7 +38,7 @@ def test_it_prints_three_suggestions_and_the_command_to_train_with(desk):
     assert header.split() == ["SUGGESTION", "LR", "MEANING"]
     assert [row.split()[0] for row in rows] == ["valley", "steep", "minimum"]
     assert re.fullmatch(
-        r"ran \d+ of 25 steps: the loss (did not diverge|diverged at a learning rate of \S+)", end
+        r"ran \d+ of 25 steps; the loss (did not diverge|diverged at a learning rate of \S+)", end
     )
     valley = rows[0].split()[1]
     assert command == (

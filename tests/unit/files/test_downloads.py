@@ -65,7 +65,7 @@ def test_the_error_for_a_wrong_hash_shows_both_hashes(tmp_path: Path) -> None:
 
 
 def test_nothing_is_downloaded_offline(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="and ZOO_OFFLINE forbids downloading it") as caught:
+    with pytest.raises(DataError, match="and ZOO_OFFLINE disables downloads") as caught:
         find()
     assert f"{tmp_path / 'data'} or {tmp_path / 'cache' / 'downloads'}" in str(caught.value)
 

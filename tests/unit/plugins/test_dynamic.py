@@ -207,7 +207,7 @@ def test_only_the_first_200_segments_of_the_training_split_set_the_rates(
 def test_a_diverging_evaluation_is_stopped(registry: Registry, text: Callable[..., FakeText]) -> None:
     with pytest.raises(Diverged, match=r"diverged within \d+ tokens: the loss is (nan|inf)") as caught:
         evaluate_dynamic(lstm(registry), text(), Dynamic(lr=1e38, segment=2))
-    assert caught.value.hint == "try a lower learning rate than --option lr=1e+38"
+    assert caught.value.hint == "lower the learning rate (currently --option lr=1e+38)"
 
 
 def test_a_value_out_of_range_is_refused(registry: Registry) -> None:

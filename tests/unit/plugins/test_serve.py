@@ -240,8 +240,8 @@ def test_no_answer_names_a_path_of_this_machine(client: TestClient, folder: Path
     [
         ("/predict", {"data": {"model": "nte"}}, 404, "unknown model 'nte'; did you mean 'net'?"),
         ("/predict", {}, 400, "`model` is required because several"),
-        ("/predict", {"data": {"model": "net"}}, 400, "net accepts images, as files in the field 'input'"),
-        ("/predict", {"data": {"model": "net", "text": "a"}}, 400, "net accepts images, as files"),
+        ("/predict", {"data": {"model": "net"}}, 400, "net accepts image files in the field 'input'"),
+        ("/predict", {"data": {"model": "net", "text": "a"}}, 400, "net accepts image files"),
         ("/predict", {"data": {"model": "model"}}, 400, "model accepts text in the field 'text'"),
         ("/predict", {"data": {"model": "model", "text": "a", "top": 1}}, 400, "top requires a model that"),
         ("/predict", {"data": {"model": "net", "top": "x"}}, 422, "top: input should be a valid integer"),

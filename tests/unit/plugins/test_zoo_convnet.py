@@ -274,7 +274,7 @@ def test_optional_abilities_are_protocols() -> None:
 def test_pretrained_weights_that_are_missing_or_unreadable_are_named(content: bytes, cached: Path) -> None:
     model = build("resnet34-cam", pretrained="IMAGENET1K_V1")
     assert isinstance(model, LoadsPretrained)
-    with pytest.raises(DataError, match=r"IMAGENET1K_V1 is not cached at .*, and ZOO_OFFLINE forbids"):
+    with pytest.raises(DataError, match=r"IMAGENET1K_V1 is not cached at .*, and ZOO_OFFLINE disables"):
         model.load_pretrained()
     cached.write_bytes(content)
     with pytest.raises(DataError, match=f"IMAGENET1K_V1 cannot be read from {cached}: ") as caught:

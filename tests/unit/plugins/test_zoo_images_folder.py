@@ -582,7 +582,7 @@ def no_classes(root: Path) -> str:
 
 def one_class(root: Path) -> str:
     shutil.rmtree(root / "cat")
-    return f"{root} must have at least two classes (found only 'dog')"
+    return f"{root} must contain at least two class folders (found only 'dog')"
 
 
 def nested(root: Path) -> str:

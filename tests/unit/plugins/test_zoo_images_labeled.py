@@ -129,10 +129,10 @@ def test_the_draw_depends_on_names_and_seed_and_the_fingerprint_on_everything(ho
         ("file,a,a\n0.png,1,0\n", r"must start with a header of unique column names"),
         ("file,labels\n0.png,\n1.png,\n", r"labels\.csv does not contain any labels"),
         ("file,labels\n0.png,a\n9.png,b\n", r"labels\.csv lists '9\.png', but there is no such image in"),
-        ("file,labels\n0.png,a\n\n0.png,b\n", r"labels\.csv, line 4 lists '0\.png' again"),
+        ("file,labels\n0.png,a\n\n0.png,b\n", r"labels\.csv, line 4: '0\.png' is already listed"),
         ("file,labels\n0.png,a\n0,b\n", r"labels\.csv lists .*0\.png twice"),
-        ("file,labels\n,a\n", r"labels\.csv, line 2 has no image name"),
-        ("file,labels\n0.png,a,b\n", r"labels\.csv, line 2 must have 2 columns \(got 3\)"),
+        ("file,labels\n,a\n", r"labels\.csv, line 2: missing image name"),
+        ("file,labels\n0.png,a,b\n", r"labels\.csv, line 2: expected 2 columns \(got 3\)"),
         (
             "file,width,labels\n0.png,12,a\n",
             r"labels\.csv has an unexpected column 'width' in addition to 'labels'",
