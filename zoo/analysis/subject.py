@@ -46,7 +46,7 @@ def make_subject(
     lacking = " and ".join(spec.lacks(landmarks)).replace("|", " or ")
     if lacking:
         has = ", ".join(landmarks) or "no landmarks"
-        raise SpecError(f"{entry.name} needs {lacking}, but {architecture.name} has {has}", hint=hint)
+        raise SpecError(f"{entry.name} requires {lacking}, but {architecture.name} has {has}", hint=hint)
     used = {name for need in spec.needs for name in need.split("|")} & landmarks.keys()
     require_modules({name: landmarks[name] for name in used}, model, architecture.name)
     if classes and "class" in spec.ignores:

@@ -25,7 +25,7 @@ def default_registry() -> Registry:
 
 @checked
 def list_models(pattern: str | None = None, *, where: str | None = None) -> list[str]:
-    """Return architecture names, which `create_model` and `train` accept.
+    """Return the names of architectures, for use with `create_model` and `train`.
 
     Args:
         pattern: a glob such as `resnet*`, or part of a name.
@@ -38,19 +38,19 @@ def list_models(pattern: str | None = None, *, where: str | None = None) -> list
 
 @checked
 def list_datasets(pattern: str | None = None, *, where: str | None = None) -> list[str]:
-    """Return dataset names. The arguments are as for `list_models`."""
+    """Return the names of datasets. The arguments are as for `list_models`."""
     return _names("dataset", pattern, where)
 
 
 @checked
 def list_analyzers(pattern: str | None = None, *, where: str | None = None) -> list[str]:
-    """Return analyzer names. The arguments are as for `list_models`."""
+    """Return the names of analyzers. The arguments are as for `list_models`."""
     return _names("analyzer", pattern, where)
 
 
 @checked
 def list_recipes(pattern: str | None = None, *, where: str | None = None) -> list[str]:
-    """Return recipe names. The arguments are as for `list_models`."""
+    """Return the names of recipes. The arguments are as for `list_models`."""
     return _names("recipe", pattern, where)
 
 
@@ -62,7 +62,10 @@ def list_weights(pattern: str | None = None, *, where: str | None = None) -> lis
 
 @checked
 def list_plugins(registry: Registry | None = None) -> list[dict[str, Any]]:
-    """List the plugins, each with its name, distribution, version, status, cause, entries and import time."""
+    """Return a dict for each plugin: `{name, distribution, version, status, cause, provides, import_ms}`.
+
+    `cause` is the reason that the plugin failed to load.
+    """
     keys = ("name", "distribution", "version", "status", "cause", "provides", "import_ms")
     registry = Registry.discover() if registry is None else registry
     plugins = [{key: getattr(plugin, key) for key in keys} for plugin in registry.plugins]
@@ -72,7 +75,7 @@ def list_plugins(registry: Registry | None = None) -> list[dict[str, Any]]:
 def rows(
     registry: Registry, kind: str | None = None, pattern: str | None = None, where: str | None = None
 ) -> list[dict[str, Any]]:
-    """Return a row of plain data for each entry, recipe and weights file, optionally filtered.
+    """Return a dict for each entry, recipe and weights file, optionally filtered.
 
     Raises OptionError if `where` is not a valid expression, or uses an unknown key.
     """

@@ -31,7 +31,7 @@ def create_model(
         name: an architecture or preset, such as `resnet56`.
         seed: random seed for the initial weights; by default, drawn from torch's global generator.
         registry: registry to use; by default, the installed plugins and registry.toml.
-        options: the task's dims (such as `num_classes=10`; by default, the dims of CIFAR-10 or Nietzsche) and
+        options: the task's dims, such as `num_classes=10` (by default, those of CIFAR-10 or Nietzsche), and
             the architecture's options, which `zoo show NAME` lists.
 
     Raises:
@@ -66,7 +66,7 @@ def open_dataset(
 
     Raises:
         UnknownName, AmbiguousName: the name of the dataset is unknown or ambiguous.
-        OptionError: an option is unknown, is missing, or has an invalid value.
+        OptionError: an option is unknown, missing or invalid.
         DataError: the data is missing or damaged.
     """
     registry = default_registry() if registry is None else registry

@@ -42,8 +42,8 @@ class Model:
         card: the metadata of the weights file.
         path: the weights file.
         device: the device that the model runs on.
-        exported: whether the model was loaded from an exported file, which can only predict, embed and
-            sample.
+        exported: whether the model was loaded from an exported file, which supports only `predict`,
+            `features` and `sample`.
         name: the id, file or run directory that the model was loaded from.
         own: dataset options used in training, including paths, if this user trained the model.
     """
@@ -170,7 +170,7 @@ class Model:
         threads: Count | None = None,
         progress: bool = True,
     ) -> Predictions:
-        """Predict outputs for your own inputs. Each row of the result is computed when it is read.
+        """Predict outputs for your own inputs. The rows of the result are computed lazily.
 
         Args:
             inputs: one input or an iterable of inputs: paths, folders, patterns such as `*.png`, bytes of
@@ -185,8 +185,8 @@ class Model:
             progress: show progress on stderr or in the notebook.
 
         Returns:
-            A list of rows `{"input", "predictions", "error"}`, computed when they are read; `write(path)`
-            writes them to a file.
+            A list of lazily computed rows `{"input", "predictions", "error"}`; `write(path)` writes them to a
+            file.
 
         Raises:
             DataError: a path does not exist or names a file of the wrong type, a pattern has no matches, or a
@@ -223,8 +223,8 @@ class Model:
     ) -> Features:
         """Compute features of your own inputs: one vector per input, taken just before the model's head.
 
-        Similar inputs have similar features. The features can be used for search, for clustering, or to train
-        a small classifier.
+        Similar inputs have similar features. The features can be used for search, clustering, or training a
+        small classifier.
 
         Args:
             inputs: as in `predict`.
@@ -237,8 +237,8 @@ class Model:
             progress: show progress on stderr or in the notebook.
 
         Returns:
-            A list of rows `{"input", "features", "error"}`, computed when they are read. `numpy.asarray`
-            stacks the features into one array, and `write(path)` writes them to a file.
+            A list of lazily computed rows `{"input", "features", "error"}`. `numpy.asarray` stacks the
+            features into one array, and `write(path)` writes them to a file.
 
         Raises:
             OptionError: the model does not have this layer, or an option is out of range.
@@ -289,12 +289,12 @@ class Model:
     ) -> Texts:
         """Generate texts that continue `prompt`. Sampling starts when the result is first read.
 
-        The texts do not include the prompt. A model that reads backward generates the text that precedes its
-        prompt; `sample` then issues a warning. It also warns if the prompt contains tokens that are not in
-        the vocabulary.
+        The texts do not include the prompt. If the model reads backward, it generates the text that precedes
+        the prompt, and `sample` issues a warning. `sample` also warns if the prompt contains tokens that are
+        not in the vocabulary.
 
         Args:
-            prompt: text to continue; by default, the model starts without a prompt.
+            prompt: text to continue; by default, no prompt is used.
             samples: number of texts to generate in parallel.
             max_new_tokens: number of tokens to generate.
             temperature: divisor of the logits; lower values make sampling more conservative, and 0 makes it
@@ -306,7 +306,7 @@ class Model:
             progress: show progress on stderr or in the notebook.
 
         Returns:
-            A list of texts. `print` prints them, `str` joins them into one string, and `stream()` yields the
+            A list of texts. `str` joins them with newlines, as `print` does, and `stream()` yields the
             first text token by token.
 
         Raises:
@@ -371,7 +371,7 @@ class Model:
             precision: precision of the forward and backward passes; `auto` selects bf16 where it is fast.
             progress: show progress on stderr or in the notebook.
 
-        Returns the findings, which a notebook displays as an image and `write(folder)` saves.
+        Returns the findings; a notebook displays them as an image, and `write(folder)` saves them.
 
         Raises ZooError: see `zoo.errors` for its subclasses.
         """
@@ -419,9 +419,9 @@ class Model:
         """Export the model to a different format, and verify that its predictions stay the same.
 
         zoo runs the exported program on up to 2,000 items of a split, with several batch sizes and text
-        lengths. Its predictions must match the model's predictions, except for ties. A prediction is a tie if
-        its two largest logits differ by less than the largest difference between the program's logits and the
-        model's.
+        lengths. Its predictions must match the model's predictions, except for ties. Two classes or tokens
+        are tied if the gap between their logits is smaller than the largest difference between the program's
+        logits and the model's.
 
         Args:
             out: file to write; by default, the file is named after the model.
@@ -429,7 +429,7 @@ class Model:
                 file is given.
             split: split to verify on; by default, `test`, or `val` if there is no test split.
             data: dataset options, in addition to those used in training.
-            synthetic: verify on random inputs if the model's data is not on this machine.
+            synthetic: verify on random inputs; the model's data is then not required.
             progress: show progress on stderr or in the notebook.
 
         Returns:

@@ -1,4 +1,4 @@
-"""A model's results for the user's own inputs, as lists of rows that are computed when they are read."""
+"""A model's results for the user's own inputs, as lists whose rows are computed lazily."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class _Computed(Sequence[T], ABC):
 
 
 class Rows(_Computed[dict[str, Any]]):
-    """A list with one row per input. Rows are computed when they are read.
+    """A list with one row per input. Rows are computed lazily.
 
     Iterating computes the rows one by one without keeping them, so memory use does not grow. Indexing,
     comparing or printing the list, or calling `len` on it, computes all rows once and keeps them.
@@ -151,7 +151,7 @@ class Rows(_Computed[dict[str, Any]]):
 
 @final
 class Predictions(Rows):
-    """A list of rows `{"input", "predictions", "error"}`, one for each input, computed when they are read.
+    """A list of lazily computed rows `{"input", "predictions", "error"}`, one for each input.
 
     For a classifier, each prediction is `{"class", "probability"}`. For a language model, the only prediction
     contains metrics, such as `loss` in nats per token, and the number of `tokens`. The row of a damaged input
@@ -162,7 +162,7 @@ class Predictions(Rows):
     displays the rows as a table.
 
     Reading the rows raises:
-        DataError: there are no inputs, or all named paths are unreadable.
+        DataError: there are no inputs, or none of the named paths can be read.
         OptionError: the model does not support an option, or an input has an unsupported type.
         Diverged: a prediction is not finite.
     """
@@ -179,18 +179,18 @@ class Predictions(Rows):
         """Write the rows to a file as they are computed.
 
         If a call that writes a `.csv` or `.jsonl` file is interrupted, repeat the call to resume. Until the
-        file is complete, an `.unfinished` file is stored next to it. In a CSV file, several predictions are
-        separated by `|`. A `.npy` file contains the probabilities of all classes, (N, classes), with NaN for
-        unreadable inputs. A `.txt` file next to it lists the inputs, and both files are created only when all
-        rows are complete. For a folder, rows are written to `predictions.jsonl` in the folder. Images such as
-        masks are written to the same folder, or to `x-images` for `x.csv`.
+        file is complete, an `.unfinished` file is stored next to it. In a CSV file, multiple predictions for
+        an input are separated by `|`. A `.npy` file contains the probabilities of all classes, (N, classes),
+        with NaN for unreadable inputs. A `.txt` file next to it lists the inputs, and both files are created
+        only when all rows are complete. If `out` is a folder, rows are written to `predictions.jsonl` in this
+        folder. Images such as masks are written to the same folder, or to `x-images` for `x.csv`.
 
         Returns:
             `{out, weights, rows, before, errors, unsure}`, where `rows` is the number of rows in the file,
             `before` is the number of rows written before this call, and `errors` and `unsure` are the numbers
             of new rows with an error and with the prediction `unsure`.
 
-        Raises OutputError if the file exists and is complete, was started with a different model, options or
+        Raises OutputError if the file is already complete, was started with a different model, options or
         inputs, or cannot be written. A failed call does not leave behind a file that would block the next
         call.
         """
@@ -212,7 +212,7 @@ class Predictions(Rows):
 
 @final
 class Features(Rows):
-    """The features of inputs, as a list of rows that are computed when they are read.
+    """The features of inputs, as a list whose rows are computed lazily.
 
     Each row is `{"input", "features", "error"}`; `features` is a float32 array, or None if `error` contains a
     reason. `numpy.asarray` stacks the features into one array, (N, F), in the order of the inputs. Without
@@ -224,7 +224,7 @@ class Features(Rows):
     rows as a table.
 
     Reading the rows raises:
-        DataError: there are no inputs, or all named paths are unreadable.
+        DataError: there are no inputs, or none of the named paths can be read.
         OptionError: an input has an unsupported type, or the features have different shapes and cannot be
             stacked into one array.
         Diverged: a feature is not finite.
@@ -257,7 +257,7 @@ class Features(Rows):
             rows without features. `shape` is the shape of each row's features, with None for a size that
             varies; it is None if there are no features.
 
-        Raises OutputError if the file exists and is complete, was started with a different model, options or
+        Raises OutputError if the file is already complete, was started with a different model, options or
         inputs, or cannot be written.
         """
         path = Path(out)

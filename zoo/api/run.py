@@ -85,7 +85,7 @@ class Run:
 
     @cached_property
     def model(self) -> Model:
-        """The model with the best weights on the validation split, or the last weights if there is none.
+        """The model with the best weights by validation, or with the last weights if there is no validation.
 
         If the run is not finished, the model has the best or the last weights saved so far, and zoo issues a
         warning. Raises WeightsError if the run has not saved any weights yet.

@@ -52,7 +52,7 @@ def train(
     registry: Registry | None = None,
     **fields: Any,
 ) -> Run:
-    """Train a recipe, or an architecture on a dataset. A process can train only one model at a time.
+    """Train a model from a recipe, or an architecture on a dataset. A process can train one model at a time.
 
     ::
 
@@ -122,7 +122,7 @@ def resume(
     progress: bool = True,
     registry: Registry | None = None,
 ) -> Run:
-    """Continue a stopped run with its original options; the result is the same as without the interruption.
+    """Continue a stopped run with its original options; on a CPU, interruptions do not change the result.
 
     Args:
         run: the run directory.
@@ -192,7 +192,7 @@ def lr_find(
         A curve with `suggestions` (`valley`, `steep`, `minimum`) and `points`. A notebook displays the curve.
 
     Raises:
-        Diverged: the loss diverged after too few steps to suggest a learning rate.
+        Diverged: the loss diverges too early to suggest a learning rate.
         ZooError: see `zoo.errors` for its subclasses.
     """
     registry = default_registry() if registry is None else registry

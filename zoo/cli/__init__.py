@@ -85,7 +85,7 @@ class LazyGroup(click.Group):
             raise UnknownCommand(cmd_name, ctx) from None
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Return the commands and options that start with the partial word, without importing commands."""
+        """Return the commands and options that start with `incomplete`, without importing commands."""
         from click.shell_completion import CompletionItem
 
         commands = {**COMMANDS, **_session(ctx).commands()}
@@ -115,7 +115,7 @@ def _session(ctx: click.Context) -> Session:
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 @quiet_option
 @click.option("--strict", is_flag=True, envvar="ZOO_STRICT", help="Fail if any plugin fails to load.")
-@click.option("--verify", is_flag=True, help="Read all data again, even unchanged files.")
+@click.option("--verify", is_flag=True, help="Read all data files again, even unchanged ones.")
 @pass_session
 @click.pass_context
 def cli(ctx: click.Context, session: Session, strict: bool, verify: bool) -> None:

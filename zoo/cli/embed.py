@@ -35,10 +35,10 @@ def command(
 ) -> int:
     """Compute a feature vector for each INPUT with WEIGHTS (an id, a file or a run directory).
 
-    INPUT can be the same as for zoo predict: images, folders, patterns or text files. If INPUT is -, input is
+    INPUT is the same as for `zoo predict`: images, folders, patterns or text files. If INPUT is -, input is
     read from stdin. A .npy file has one row per input, and a .txt file next to it lists the names of the
     inputs. A damaged file produces a row of NaN values; the command fails only if all inputs are unreadable.
-    To continue an interrupted .csv or .jsonl file, run the same command again.
+    If the command is interrupted while writing a .csv or .jsonl file, run it again to continue.
 
     \b
     zoo embed cifar10-resnet20 holiday --out holiday.npy

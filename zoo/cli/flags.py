@@ -71,7 +71,7 @@ class ValueType(click.ParamType[Any]):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Return the choices that complete a word, or the part of the word after its last comma."""
+        """Return the choices that complete a word; if it contains commas, complete only the last part."""
         if self._path:
             return [CompletionItem(incomplete, type="file")]
         before, comma, last = incomplete.rpartition(",") if self._listed else ("", "", incomplete)
@@ -119,7 +119,7 @@ def flag_of(name: str) -> str:
 def options_of(
     function: Callable[..., Any], *, only: Collection[str] = (), skip: Collection[str] = ()
 ) -> Callable[[F], F]:
-    """Return a decorator that adds an option for each argument of a function that has a default.
+    """Return a decorator that adds an option for each of the function's arguments that has a default.
 
     The help text of an option is the description of the argument under `Args` in the docstring. A mapping
     becomes a repeatable KEY=VALUE option, and a sequence becomes a repeatable option. In the message of an
@@ -144,7 +144,7 @@ def options_of(
 
 
 def flags_in_errors(command: F) -> F:
-    """In an OptionError, replace Python names with flags, for options that the user set on the command line.
+    """Replace Python names with flags in an OptionError, for options that were set on the command line.
 
     Examples of such messages are `batch_size must be at least 1` and `ema_decay=0.9 and nonmono=5 both
     average weights`. Options that a recipe sets keep their Python names.
@@ -177,7 +177,7 @@ class TrainingCommand(click.Command):
 
     The options that the user sets are passed as the argument `training`. Training options from plugins are
     looked up when the command is used. The help lists the training options by group, with the defaults of the
-    recipe or architecture on the command line.
+    recipe or architecture that is given on the command line.
 
     Args:
         skip: common training options that the command leaves out.

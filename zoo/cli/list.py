@@ -42,7 +42,7 @@ _KINDS = {
 def command(
     session: Session, kind: str | None, pattern: str | None, where: str | None, as_json: bool
 ) -> None:
-    """List all entries, or only those of one KIND or whose names match PATTERN (a substring or a glob).
+    """List all entries, or only those of one KIND or with names that match PATTERN (a substring or a glob).
 
     KIND is one of architectures (or models), datasets, analyzers, recipes, weights, tasks, groups (of
     training options), commands (from plugins) and exporters.

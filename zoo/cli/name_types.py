@@ -41,9 +41,8 @@ class NameType(click.ParamType[str]):
 
     Args:
         runs: also offer files and folders.
-        beside: another parameter, which names an entry or a recipe. After an entry, completion offers only
-            names for the same task. After a recipe, completion offers nothing, because a recipe needs no
-            other name.
+        beside: another parameter. If it names an entry, completion offers only names for the same task. If it
+            names a recipe, completion offers nothing, because a recipe needs no other name.
     """
 
     def __init__(self, *kinds: str, runs: bool = False, beside: str = "") -> None:

@@ -179,7 +179,7 @@ def test_precision_applies_to_the_passes_and_not_to_the_maps(
         (
             {"classes": ["true"], "inputs": ["a.png"]},
             OptionError,
-            "class 'true' requires labeled inputs",
+            "class='true' requires labeled inputs",
             "analyze a split",
         ),
         ({"split": "val"}, DataError, "the val split is empty", None),
@@ -283,7 +283,7 @@ def test_an_analyzer_that_does_not_fit_names_those_that_do(
     )
     maxed = train(recipe, registry, directory=tmp_path / "run").weights
     with pytest.raises(
-        SpecError, match="needs class_maps or mean_head, but convnet/convnet has features"
+        SpecError, match="requires class_maps or mean_head, but convnet/convnet has features"
     ) as caught:
         analyze("cam", maxed, registry, inputs=[image])
     assert "grad-cam" in str(caught.value.hint)
