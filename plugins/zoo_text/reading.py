@@ -54,8 +54,8 @@ class Reading:
         splits = list(self.splits)
         if len(splits) != 3 or min(splits) < 0 or splits[0] == 0 or sum(splits) != 100:
             raise OptionError(
-                f"splits must be three percentages for train, val and test that sum to 100, "
-                f"the first above 0 (got {splits})"
+                "splits must be three percentages (train, val and test) that sum to 100, "
+                f"with train above 0 (got {splits})"
             )
         if self.vocabulary:
             self._check_vocabulary()
