@@ -40,15 +40,15 @@ values for a recipe or an architecture. For many options, 0 means off.
 ARCHITECTURES = """\
 ## Training options of the architectures
 
-For each architecture, this table lists the defaults that differ from the tables above. Recipes and explicit
-options take precedence over these defaults. `zoo show RECIPE` prints the values for a recipe.
+For each architecture, this table lists the defaults that differ from those in the tables above. Recipes and
+explicit options take precedence over these defaults. `zoo show RECIPE` prints the values for a recipe.
 """
 KINDS = {
     "architecture": (
         "Options of architectures",
         "Set these options with `--model KEY=VALUE` on the command line, `model={...}` in Python, and\n"
-        "`model = { ... }` in a recipe. The data determines `in_channels`, `image_size` and\n"
-        "`num_classes`, or `vocab_size`.",
+        "`model = { ... }` in a recipe. zoo sets `in_channels`, `image_size` and `num_classes` (for images)\n"
+        "or `vocab_size` (for text) to match the data.",
     ),
     "dataset": (
         "Options of datasets",
@@ -121,9 +121,7 @@ def _of_plugin(plugin: str, entries: list[Entry[Any]], registry: Registry) -> It
     for group, having in zip(groups, tables, strict=True):
         own = [row for row in having if row not in shared]
         fixed = {entry.spec.name: getattr(entry.spec, "config", {}) for entry in group}
-        presets = [
-            f"The preset `{name}` sets {_settings(config)}." for name, config in fixed.items() if config
-        ]
+        presets = [f"The preset `{name}` sets {_listed(config)}." for name, config in fixed.items() if config]
         if own or presets:
             yield f"### {', '.join(f'`{entry.name}`' for entry in group)}\n"
         if presets:
@@ -151,6 +149,11 @@ def table(shown: Iterable[Row]) -> str:
 
 def _settings(table: Mapping[str, object]) -> str:
     return ", ".join(f"`{name}={options.text(value)}`" for name, value in table.items())
+
+
+def _listed(table: Mapping[str, object]) -> str:
+    *others, last = (_settings({name: value}) for name, value in table.items())
+    return f"{', '.join(others)}{',' * (len(others) > 1)} and {last}" if others else last
 
 
 def _row(option: Option) -> Row:

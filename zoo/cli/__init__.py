@@ -45,7 +45,7 @@ COMMANDS = {
     "list": "List architectures, datasets, analyzers, recipes and weights.",
     "show": "Show the details of an entry, recipe or published model.",
     "plugins": "List plugins, their status, and what they provide.",
-    "train": "Train a recipe, or an architecture on a dataset.",
+    "train": "Train a model from a recipe, or an architecture on a dataset.",
     "resume": "Continue a stopped run.",
     "eval": "Evaluate a trained model on a split of its data.",
     "predict": "Predict classes for images, or score texts.",

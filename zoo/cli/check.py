@@ -34,9 +34,9 @@ COLUMNS = ("ran", "skipped", "failed")
 def command(session: Session, target: str, thorough: bool, report: Path | None, as_json: bool) -> int:
     """Run the contract tests on TARGET: a plugin, a distribution, or the path of a one-file plugin.
 
-    With PLUGIN/PATTERN, such as acme/patchnet or 'acme/*-small', only matching entries, recipes and weights
-    are checked. The exit code is 1 if a check fails or a required check is skipped. This command does not
-    download anything.
+    If TARGET is PLUGIN/PATTERN, such as acme/patchnet or 'acme/*-small', only matching entries, recipes and
+    weights are checked. The exit code is 1 if a check fails or a required check is skipped. This command does
+    not download anything.
     """
     session.begin(f"checking {target}")
     if importlib.util.find_spec("torch") is None:  # or each entry would fail by itself

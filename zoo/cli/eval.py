@@ -21,8 +21,8 @@ def command(session: Session, weights: str, device: str | None, as_json: bool, *
     """Evaluate WEIGHTS (an id, a file or a run directory) in fp32 on all items of a split.
 
     For a classifier, --json adds the accuracy of each class and the confusion matrix; for a multi-label
-    model, it adds the average precision of each class. To evaluate a language model that keeps learning from
-    the text, use `zoo analyze dynamic-evaluation WEIGHTS`.
+    model, it adds the average precision of each class. To evaluate a language model that continues to learn
+    from the evaluated text, use `zoo analyze dynamic-evaluation WEIGHTS`.
     """
     session.begin(f"evaluating {weights}")
     model = session.load(weights, device=device)

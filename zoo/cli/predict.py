@@ -43,9 +43,9 @@ def command(
     INPUT is an image, a folder of images, or a pattern such as 'holiday/**/*.jpg'. If INPUT is -, paths are
     read from stdin, one per line. For a language model, INPUT is a text file; if INPUT is -, text is read
     from stdin. If a path does not exist, a pattern has no matches, or a file has the wrong type, the command
-    stops before writing anything. A damaged file produces a row with an error message; the command fails only
-    if all inputs are unreadable. If the command is interrupted while writing a .csv or .jsonl file, run it
-    again to continue.
+    stops before writing anything. A damaged file produces a row with an error message; without --strict, the
+    command fails only if all inputs are unreadable. If the command is interrupted while writing a .csv or
+    .jsonl file, run it again to continue.
 
     \b
     zoo predict cifar10-resnet20 cat.jpg holiday --top 3

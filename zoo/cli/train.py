@@ -58,7 +58,7 @@ def command(
     training: Mapping[str, Any],
     **settings: Any,
 ) -> None:
-    """Train a RECIPE from registry.toml, or an architecture (ARCH) on a DATASET.
+    """Train a model from a RECIPE, or from an architecture (ARCH) and a DATASET.
 
     \b
     zoo train nietzsche-gru
@@ -67,8 +67,8 @@ def command(
     zoo train convnet-bn folder --data root=images \\
         --from cifar10-convnet-bn
 
-    Ctrl-C saves and stops the run. `zoo resume RUN` continues it; the result is bit-for-bit identical to that
-    of an uninterrupted run.
+    Ctrl-C saves and stops the run. `zoo resume RUN` continues it; on a CPU, the result is bit-for-bit
+    identical to that of an uninterrupted run.
     """
     run = train(name, dataset, progress=session.progress, registry=session.registry, **settings, **training)
     print_run(run, session, as_json)

@@ -235,7 +235,7 @@ def test_help_helps_where_plugins_cannot_be_read(tmp_path: Path) -> None:
     done = zoo("--help", cwd=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (0, 1)
     assert "registry.toml: " in done.stderr
-    assert "Train a recipe" in done.stdout
+    assert "Train a model" in done.stdout
     env = {"_ZOO_COMPLETE": "bash_complete", "COMP_WORDS": "zoo tr", "COMP_CWORD": "1"}
     done = zoo(cwd=tmp_path, env=env)
     assert ("plain,train" in done.stdout, done.stderr) == (True, "")
