@@ -34,9 +34,9 @@ _WITHOUT_TASK = ("command", "exporter", "recipe", "task")
 def command(session: Session, name: str, kind: NewKind, task: str | None, out: Path, as_json: bool) -> None:
     """Create a package named zoo-NAME, whose plugin provides one entry and passes `zoo check NAME`.
 
-    With --kind task, the package also contains a small dataset and an architecture. A new command is
-    available as `zoo NAME`, and a new exporter adds a format to `zoo export`. A new recipe combines an
-    existing architecture with an existing dataset.
+    With --kind task, the package also contains a small dataset and an architecture. With --kind command, the
+    plugin adds the command `zoo NAME`; with --kind exporter, it adds a format to `zoo export`. With --kind
+    recipe, the package contains a recipe for an existing architecture and dataset.
     """
     name = name.removeprefix("zoo-")
     registry = session.registry

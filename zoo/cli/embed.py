@@ -35,10 +35,11 @@ def command(
 ) -> int:
     """Compute a feature vector for each INPUT with WEIGHTS (an id, a file or a run directory).
 
-    INPUT is the same as for `zoo predict`: images, folders, patterns or text files. If INPUT is -, input is
-    read from stdin. A .npy file has one row per input, and a .txt file next to it lists the names of the
-    inputs. A damaged file produces a row of NaN values; the command fails only if all inputs are unreadable.
-    If the command is interrupted while writing a .csv or .jsonl file, run it again to continue.
+    As in `zoo predict`, INPUT can be an image, a folder of images, a pattern or a text file. If INPUT is -,
+    input is read from stdin. A .npy file has one row per input, and a .txt file next to it lists the names of
+    the inputs. A damaged file produces a row of NaN values; without --strict, the command fails only if all
+    inputs are unreadable. If the command is interrupted while writing a .csv or .jsonl file, run it again to
+    continue.
 
     \b
     zoo embed cifar10-resnet20 holiday --out holiday.npy
