@@ -34,9 +34,9 @@ same arguments and defaults. Plugins can add [more commands](../how-to/plugins/c
 - **`--json`** prints one JSON document, in ASCII, to stdout when the command finishes. Progress, warnings
   and output from plugins go to stderr. If the command fails, the document is `{"error", "kind", "hint"}`,
   and the exit code is the same as without `--json`. Non-finite numbers are printed as `null`.
-- **Control characters** in names and generated texts are escaped in the output. If stdout is closed
-  early, the exit code does not change. If the output cannot be written because the disk is full, the
-  exit code is 1.
+- **Control characters** in names and generated texts are escaped in the output.
+- **If stdout is closed** before all output is printed, for example by `head`, the exit code does not
+  change. If the output cannot be written because the disk is full, the exit code is 1.
 
 See also [Errors and exit codes](errors.md) and [Environment variables](environment.md).
 """

@@ -19,7 +19,7 @@ from zoo.registry.registry import Registry
 @click.option("--traceback", "traceback_of", metavar="NAME", help="Print the traceback of a failed plugin.")
 @standard_options
 def command(session: Session, traceback_of: str | None, as_json: bool) -> None:
-    """List plugins with their distribution, version, status and import time, and what they provide."""
+    """List the distribution, version, status and import time of each plugin, and what it provides."""
     registry = Registry.discover()
     if traceback_of is not None:
         plugin = registry.plugin(traceback_of)
