@@ -233,7 +233,7 @@ def _command(registry: Registry, facts: Facts, page: str) -> Iterator[str]:
 def _exporter(registry: Registry, facts: Facts, page: str) -> Iterator[str]:
     name = short(facts["name"])
     reading = "written and read" if facts["reader"] else "written"
-    extra = f"`pip install 'zoo-registry[{facts['extra']}]'`" if facts["extra"] else ""
+    extra = f"`pip install -e '.[{facts['extra']}]'` in a clone of zoo" if facts["extra"] else ""
     yield table([("files", f"`{facts['suffix']}`, {reading}"), ("needs", extra)])
     file = f"model{facts['suffix']}"
     yield _use(f"zoo export cifar10-resnet20 --to {name}", f'zoo.load("cifar10-resnet20").export("{file}")')

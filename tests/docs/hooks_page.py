@@ -65,7 +65,7 @@ TITLES = {
 """The title of each of these pages."""
 
 COMMON = {
-    "name": "the name of the entry, which must be unique in its plugin",
+    "name": "the name of the entry, which must be unique among its plugin's entries of the same kind",
     "summary": "a one-line summary for `zoo list`, with at most 100 characters",
     "target": 'the import string of the code, `"package.module:Name"`; zoo imports it only when needed',
     "task": "the name of the task",

@@ -36,16 +36,16 @@ you can use the name of the architecture instead: `zoo sample gru`.
 
 The tables show the metrics that `zoo eval` measures for each file on the test split or, if there is no test
 split, on the validation split. Each model was trained with seed 0. If training takes less than ten minutes,
-the tables also show the mean and standard deviation over three seeds. Matrices are stored in bf16 if the
-rounding does not change any metric by more than 0.0005. The time is the CPU time for training on one thread
-of an AMD EPYC processor with bf16 instructions, on a machine that was also running other work.
+the tables also show the mean and standard deviation over three seeds. Each file stores matrices in bf16 if
+rounding them to bf16 does not change any metric by more than 0.0005. The time is the CPU time for training
+on one thread of an AMD EPYC processor with bf16 instructions, on a machine that was also running other work.
 
 The wheel contains all files of up to 2 MB. Larger files are in the repository, in the folder
-`weights/large`. To use the larger files, set [`$ZOO_WEIGHTS`](../how-to/data.md#published-weights) to a
-folder that contains them.
+`weights/large`. In a clone of the repository, zoo finds these files automatically. If you installed the
+wheel, copy them to any folder and set [`$ZOO_WEIGHTS`](../how-to/data.md#published-weights) to its path.
 
 The gallery of the documentation site, which `make docs` builds, has a page for each model. Each page shows
-examples of the model's output, the learning curve, the recipe and the card.
+the recipe, the card, examples of the model's output and, where available, the learning curve.
 """
 TITLES = {
     "text/nietzsche": "Nietzsche, characters",
