@@ -83,7 +83,8 @@ class Dataset(ABC):
     The target of a DatasetSpec names a callable that returns a Dataset. The options of this callable are
     keyword-only and JSON-serializable. An option called `root` names the folder that contains the data; its
     value must not affect the content of the dataset. The card of a weights file can set only Boolean options,
-    options with fixed choices, bounded numbers, and the options in `DatasetSpec.card_options`.
+    options with fixed choices, numbers with a declared minimum and maximum, and the options in
+    `DatasetSpec.card_options`.
     """
 
     @property
@@ -155,8 +156,8 @@ class ReadsBatches(Protocol):
 class LoadsPretrained(Protocol):
     """A model that can start training from weights published elsewhere.
 
-    Users choose them with the architecture's option `pretrained` (`--model pretrained=NAME`), which is
-    `"none"` by default. The spec declares each name in `ArchitectureSpec.pretrained`, with the mean and
+    Users choose the weights with the architecture's option `pretrained` (`--model pretrained=NAME`), which
+    is `"none"` by default. The spec declares each name in `ArchitectureSpec.pretrained`, with the mean and
     standard deviation used to normalize images. The card stores these values, so that images are normalized
     in the same way after training.
     """
@@ -195,7 +196,7 @@ class Batch:
         targets: labels (B,); probabilities (B, K), for blended labels or several labels per image; targets of
             other tasks, (B, ...); or the tokens to predict, (T, B), or (1, B) if only the last position makes
             a prediction.
-        index: position in the epoch, starting at 0.
+        index: position of the batch in the epoch, starting at 0.
         total: number of batches in this epoch.
         seed: random seed for operations in this step, such as dropout.
         fresh: whether the hidden state is reset to zeros before this batch.
@@ -225,6 +226,7 @@ class Step:
         sums: sums over the items of the batch, such as `loss` and `correct`. They are added up over all
             batches, and divided by the total count only at the end. They may be tensors of any shape, such as
             a count for each class.
+        count: number of items to predict, as in `Batch.count`.
         state: hidden state for the next batch; the loop detaches it.
         penalty: the model's detached penalty, which is part of `loss`.
     """
@@ -265,8 +267,8 @@ class Task(ABC):
         """Prepare the inputs of items (B, ...) for the model, for example by normalizing them.
 
         The default returns the inputs unchanged. `batches_of` prepares the inputs of a split in the same way,
-        and an exported model includes this step. Models for a `CarriesState` task read tokens, which are not
-        prepared.
+        and an exported model includes this step. Models for a `CarriesState` task read tokens, which need no
+        preparation.
 
         Args:
             preprocess: as in `Dataset.preprocess`.
@@ -354,7 +356,7 @@ class Task(ABC):
         return {self.processor.unit(dataset.preprocess): len(dataset.split(split))}
 
     def class_counts(self, dataset: Dataset, split: Split) -> dict[str, int]:
-        """Return the number of items per class in a split; empty without classes, or if counting is slow."""
+        """Return the number of items per class in a split; {} if there are no classes or counting is slow."""
         return {}
 
     @abstractmethod
@@ -372,7 +374,7 @@ class Task(ABC):
     def details(self, sums: Mapping[str, Tensor], preprocess: Mapping[str, Any]) -> dict[str, Any]:
         """Compute non-scalar results from sums over a whole split, and return them as JSON data.
 
-        The keys of these results cannot replace zoo's own keys, such as `split`.
+        Keys that zoo itself uses, such as `split`, are ignored.
         """
         return {}
 
@@ -437,13 +439,13 @@ class Exporter(ABC):
     def write(self, model: Exportable) -> bytes:
         """Return the content of the exported file.
 
-        Equal models must produce equal bytes, which must not contain any path from this machine. This method
+        Identical models must produce identical bytes, without any path from this machine. This method
         must not change the model. An exception means that the model cannot be exported; the first line of its
         message gives the reason.
         """
 
     def start(self, content: bytes, signature: Signature, threads: int) -> Program:
-        """Return the program in `content`, which `write` returned, ready to run on `threads` threads.
+        """Return the program in `content` (the result of `write`), ready to run on `threads` threads.
 
         The program maps input arrays by name to output arrays by name, as in the signature. zoo calls `start`
         in a new process that has access only to the content. If the format has a reader, the reader runs the
@@ -472,6 +474,7 @@ class Subject:
     """Information for an analyzer about the model and the request.
 
     Attributes:
+        task: name of the model's task.
         landmarks: paths of submodules by landmark, including all landmarks in the `needs` of the analyzer's
             spec.
         preprocess: as in `Dataset.preprocess`, with the names of the classes or the vocabulary.
@@ -522,8 +525,8 @@ class Analysis:
         tables: rows of JSON data, by table name.
         figures: functions that return the bytes of an image or HTML page, by file name, such as
             `confusion.png`.
-        details: JSON data about the computation, such as the layer used; its keys cannot replace zoo's own
-            keys.
+        details: JSON data about the computation, such as the layer used; keys that zoo itself uses are
+            ignored.
         text: text for a terminal, with ANSI colors.
     """
 
@@ -549,6 +552,6 @@ class Analyzer(ABC):
     def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
         """Run `model` on batches, which can be iterated more than once, and return the result.
 
-        Batches are as in `Task.eval_batches`: preprocessed images with labels (-1 if unknown); or tokens with
-        the tokens that follow them, and a state that is carried from batch to batch.
+        The batches have the form of those from `Task.eval_batches`: preprocessed images with labels (-1 if
+        unknown); or tokens with the tokens that follow them, and a state that is carried from batch to batch.
         """

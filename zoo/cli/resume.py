@@ -18,9 +18,9 @@ from zoo.cli.train import print_run
 def command(session: Session, run: str, as_json: bool, **settings: Any) -> None:
     """Continue the run in directory RUN with its original options.
 
-    The result is bit-for-bit identical to that of an uninterrupted run. A finished run is left unchanged. To
-    change an option, such as the number of epochs, repeat the original command with the new value, --resume
-    and --accept-changes.
+    On a CPU, the result is bit-for-bit identical to that of an uninterrupted run; on a GPU, this requires
+    --deterministic. A finished run is left unchanged. To change an option, such as the number of epochs,
+    repeat the original command with the new value, and add --resume and --accept-changes.
 
     \b
     zoo resume runs/lstm-nietzsche

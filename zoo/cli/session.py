@@ -68,7 +68,7 @@ class Session:
     def load(self, weights: str, *, device: str | None = None) -> Model:
         """Load the model from WEIGHTS, and limit torch's threads to leave one core free for other work.
 
-        Raises WeightsError, UnknownName or another ZooError if it cannot be loaded.
+        Raises WeightsError, UnknownName or another ZooError if the model cannot be loaded.
         """
         from zoo.api.load_weights import load
 
@@ -92,7 +92,7 @@ class Session:
         return registry
 
     def commands(self) -> dict[str, str]:
-        """Return the plugins' commands and their summaries; warn and return none if plugins cannot be read.
+        """Return the plugins' commands with their summaries; if plugins cannot be read, warn and return {}.
 
         A broken registry.toml in the current folder must not break `zoo --help`.
         """
@@ -106,9 +106,8 @@ class Session:
     def load_command(self, name: str) -> click.Command:
         """Return a plugin's command.
 
-        Raises UnknownName if no plugin provides it, and SpecError if two plugins provide it, or if its target
-        cannot be imported or is not a click command. If a module is missing, the hint names the extra that
-        installs it.
+        Raises UnknownName if no plugin provides the command, and SpecError if the plugin's target cannot be
+        imported or is not a click command. If a module is missing, the hint names the extra that installs it.
         """
         self.running = entry = self.registry.command(name)
         with needing_extra(entry, f"`zoo {entry.spec.name}`"):
@@ -142,8 +141,7 @@ def quiet_option(command: F) -> F:
 def standard_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Pass the session as the first argument, and add --json (`as_json`), --quiet and --plugin.
 
-    With --json, output that a plugin prints while the command runs goes to stderr; only the document goes to
-    stdout.
+    With --json, anything that a plugin prints goes to stderr; only the document goes to stdout.
     """
 
     @functools.wraps(command)

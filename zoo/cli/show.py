@@ -23,11 +23,11 @@ from zoo.registry.names import KINDS
 @options_of(describe)
 @standard_options
 def command(session: Session, name: str, as_json: bool, **settings: Any) -> None:
-    """Show the details of NAME, which can be any entry that `zoo list` prints.
+    """Show the details of NAME, which can be any name that `zoo list` prints.
 
-    For a recipe, the details include the whole training configuration. For an architecture, they include the
-    number of parameters and the FLOPs per input if torch is installed. For a dataset, they include the sizes
-    of the splits if the data is on this machine. This command does not download anything.
+    For a recipe, the details include the full training configuration. For an architecture, they include the
+    number of parameters and, if torch is installed, the FLOPs per input. For a dataset, they include the
+    sizes of the splits if the data is on this machine. This command does not download anything.
 
     \b
     zoo show lstm

@@ -47,7 +47,7 @@ class TrainConfig:
     optimizer: Literal["sgd", "adam", "adamw"] = option(
         "adamw", "optimizer: `adam` adds weight decay to the gradient; `adamw` applies it separately."
     )
-    lr: Rate = option(1e-3, "peak learning rate; the schedule scales it down.")
+    lr: Rate = option(1e-3, "peak learning rate of the schedule.")
     momentum: Fraction = option(0.9, "Nesterov momentum for SGD, or the first beta for Adam.")
     weight_decay: NonNegative = option(0.0, "weight decay for all parameters.")
     schedule: Literal["constant", "cosine", "one-cycle", "cosine-restarts"] = option(
@@ -66,12 +66,12 @@ class TrainConfig:
 
     clip_grad_norm: NonNegative = option(0.0, "clip gradients to this global norm; 0 disables clipping.")
     ema_decay: Fraction = option(
-        0.0, "EMA decay (at most (1 + n) / (10 + n) at step n); the averaged weights are evaluated."
+        0.0, "EMA decay of the weights, at most (1 + n) / (10 + n) at step n; evaluation uses the average."
     )
     nonmono: Count = option(
         0,
         "non-monotone interval of NT-ASGD (Merity et al. 2018): once the validation loss exceeds the lowest "
-        "loss from more than this many epochs ago, averaging starts, and the averaged weights are evaluated.",
+        "loss from more than this many epochs ago, weight averaging starts, and evaluation uses the average.",
     )
     patience: Count = option(0, "stop after this many epochs without improvement in the validation metric.")
     freeze: tuple[str, ...] = option(
@@ -85,16 +85,16 @@ class TrainConfig:
     )
     precision: PrecisionName = option(
         "auto",
-        "forward and backward precision; `auto` selects bf16 if the device accelerates it, otherwise fp32.",
+        "precision of forward and backward passes; `auto` is bf16 if the device accelerates it, else fp32.",
     )
     sync_batch_norm: bool = option(
         True,
-        "in distributed training, compute BatchNorm statistics over the whole batch; otherwise, each process "
-        "uses only its own part, which is faster but makes results depend on the number of processes.",
+        "compute BatchNorm statistics over the whole batch in distributed training; if off, each process "
+        "uses only its own part, which is faster, but results then depend on the number of processes.",
     )
     compile: bool = option(
         False,
-        "use torch.compile to speed up training on GPUs; requires a C++ compiler and takes a minute or two.",
+        "speed up GPU training with torch.compile, which requires a C++ compiler and takes a minute or two.",
     )
     deterministic: bool = option(False, "use slower but deterministic GPU kernels, without TF32.")
 
