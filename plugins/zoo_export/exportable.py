@@ -99,7 +99,7 @@ def require_form(task: Task, context: int) -> None:
         what = f"it reads at most {context:,} tokens at once, but exported models read one token at a time"
         raise WeightsError(f"the model cannot be exported: {what}", hint=_HINT)
     if not isinstance(task, CarriesState) and not isinstance(task.processor, TakesItems):
-        hint = "its processor must implement zoo.plugin.TakesItems"
+        hint = "the task's processor must implement zoo.plugin.TakesItems"
         raise WeightsError(
             f"models for {task.name} cannot be exported: the task does not implement export", hint=hint
         )

@@ -232,7 +232,7 @@ def test_a_report_of_another_kind_is_refused_before_anything_is_checked(plugin, 
     refused = capsys.readouterr()
     assert (refused.out, refused.err.splitlines()[-1]) == (
         "",
-        "zoo: report.md cannot be written: there is no folder nowhere",
+        "zoo: cannot write report.md: no such folder: nowhere",
     )
 
 

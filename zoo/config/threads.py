@@ -30,7 +30,7 @@ def require_threads(threads: int) -> None:
     most = max(_MOST, _MOST_PER_CORE * cores())
     if threads > most:
         message = f"threads must be at most {most}, since this machine has {cores()} cores (got {threads:,})"
-        raise OptionError(message, hint="lower --threads; rounding may change the results slightly")
+        raise OptionError(message, hint="lower --threads; results may change slightly because of rounding")
 
 
 def idle_threads(processes: int = 1) -> int:

@@ -65,7 +65,7 @@ def require(inputs: object, reader: InputReader) -> None:
     """
     if isinstance(inputs, Mapping | int | float | None):
         got = "nothing" if inputs is None else f"an object of type {type(inputs).__name__}"
-        raise OptionError(f"expected {reader.what} or a list of them (got {got})")
+        raise OptionError(f"expected one or more {reader.what} (got {got})")
     for path in named(inputs, reader):
         if path != "-":
             _require(path, reader)

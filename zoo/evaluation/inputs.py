@@ -120,7 +120,7 @@ def of_own(card: Card, task: Task, given: object) -> Inputs:
     """
     processor = task.processor
     if not isinstance(processor, ReadsInputs):
-        hint = "analyze a split of its data"
+        hint = "analyze a split of the model's data"
         raise OptionError(f"models for {task.name} cannot read your own inputs", hint=hint)
     sources, items = _read(processor.input_reader(card), given, whole=isinstance(task, CarriesState))
     if not isinstance(task, CarriesState):

@@ -166,7 +166,7 @@ def parse_card(text: str, path: Path) -> Card:
         raise damaged(path, "its card is not valid JSON") from None
     schema = cast("dict[str, Any]", data).get("schema") if isinstance(data, dict) else None
     if type(schema) is not int or schema != SCHEMA:
-        message = f"{path}: the card has schema {schema!r:.40}, but this zoo reads schema {SCHEMA}"
+        message = f"{path}: the card has schema {schema!r:.40}, but this version of zoo reads schema {SCHEMA}"
         raise WeightsError(message, hint="it may have been written by a different version of zoo")
     try:
         options.check_names(data, Card.__struct_fields__, what="the card")

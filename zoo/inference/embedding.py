@@ -45,7 +45,7 @@ def embedder(
     """
     if not isinstance(processor, ReadsInputs):
         what = f"a model for {processor.spec.name} cannot read inputs: its task does not implement reading"
-        raise WeightsError(what, hint="its processor must implement zoo.plugin.ReadsInputs")
+        raise WeightsError(what, hint="the task's processor must implement zoo.plugin.ReadsInputs")
     runner, texts = runner.with_features(layer, pool=pool), isinstance(processor, Scores)
     read, size = processor.input_reader(card).read, 1 if texts else batch_size
 

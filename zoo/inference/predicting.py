@@ -54,7 +54,7 @@ def predictor(
     """
     if not isinstance(processor, Predicts | Scores):
         what = f"a model for {processor.spec.name} cannot predict: its task does not implement prediction"
-        raise WeightsError(what, hint="its processor must implement zoo.plugin.Predicts")
+        raise WeightsError(what, hint="the task's processor must implement zoo.plugin.Predicts")
     labels, one_by_one = processor.spec.labels, isinstance(processor, Scores)
     if top is not None and (one_by_one or not labels):
         name = processor.spec.name

@@ -74,7 +74,7 @@ def build_model(
         raise SpecError(f"{entry.name} cannot be built with {listed}: {first_line(error)}") from error
     if not isinstance(model, nn.Module):
         raise SpecError(
-            f"{entry.name}: {entry.spec.target} must build a torch module (it built a {type(model).__name__})"
+            f"{entry.name}: {entry.spec.target} must return an nn.Module (got a {type(model).__name__})"
         )
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.ndim == 4:  # module.to() would ask the same of five dimensions, and fail

@@ -44,13 +44,13 @@ class Features:
         """
         found, inputs = self.found, self.inputs
         if not isinstance(found, Tensor) or not isinstance(inputs, Tensor) or not found.is_floating_point():
-            what = "nothing, since it did not run" if found is None else f"a {type(found).__name__}"
-            raise OptionError(f"{self.place} must return features (it returned {what})")
+            what = "nothing, because it did not run" if found is None else f"a {type(found).__name__}"
+            raise OptionError(f"{self.place} must return features (got {what})")
         items = inputs.shape[: 1 + self.time_first]
         if found.shape[: len(items)] != items or found.ndim == len(items):
             shapes = f"{tuple(found.shape)} for inputs of {tuple(inputs.shape)}"
             hint = "choose a layer that runs once and returns a vector or maps for each input"
-            raise OptionError(f"{self.place} must return features (it returned {shapes})", hint=hint)
+            raise OptionError(f"{self.place} must return features (got {shapes})", hint=hint)
         return found
 
 

@@ -102,4 +102,4 @@ def _warn_of_others(word: str, first: Named, others: Sequence[Named]) -> None:
         if "/" not in first.name:
             means = f"the {first.kind} in a registry.toml, yours or zoo's own"
         names = " or ".join(dict.fromkeys(named.name for named in others))
-        warn(f"{word!r} refers to {means}; for another meaning, write {names}")
+        warn(f"{word!r} refers to {means}; to choose another, write {names}")

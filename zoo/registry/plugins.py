@@ -263,7 +263,7 @@ def _hooks(name: str, module: object) -> pluggy.PluginManager:
     wanted = options.convert(getattr(module, "api", API), int, what="api")
     if wanted != API:
         update = f"update {'the plugin' if wanted < API else 'zoo'}"
-        raise PluginError(f"it requires plugin API {wanted}, but this zoo has plugin API {API}; {update}")
+        raise PluginError(f"it requires plugin API {wanted}, but zoo has plugin API {API}; {update}")
     manager = _Manager("zoo")
     manager.add_hookspecs(hookspecs)
     try:
@@ -276,7 +276,7 @@ def _hooks(name: str, module: object) -> pluggy.PluginManager:
             raise PluginError(f"unknown hook {name!r}{did_you_mean(name, known)}") from error
         raise PluginError("; ".join(str(error).split("\n"))) from error
     if not manager.get_hookcallers(module):
-        raise PluginError("it does not implement any hooks; are they decorated with @hookimpl?")
+        raise PluginError("it does not implement any hooks; are its functions decorated with @hookimpl?")
     return manager
 
 
@@ -296,7 +296,7 @@ def _provided(hooks: pluggy.PluginManager, hook: str, kind: str, type_: type) ->
         for name, item in _named(hook, implementation.function(), type_):
             if type(item) is not type_:  # a subclass might skip the checks
                 got = type(item).__name__
-                raise PluginError(f"{hook} must return only {type_.__name__} objects (it returned a {got})")
+                raise PluginError(f"{hook} must return only {type_.__name__} objects (got a {got})")
             if not isinstance(name, str):
                 raise PluginError(f"the names in {hook} must be strings (got {name!r:.80})")
             if name in provided:
@@ -313,7 +313,7 @@ def _named(hook: str, returned: object, type_: type) -> Iterable[tuple[object, o
         return [(getattr(spec, "name", ""), spec) for spec in cast("Iterable[object]", returned)]
     form = "a dict from names to" if hook in PUBLISHING else "a list of"
     got = type(returned).__name__
-    raise PluginError(f"{hook} must return {form} {type_.__name__} objects (it returned a {got})")
+    raise PluginError(f"{hook} must return {form} {type_.__name__} objects (got a {got})")
 
 
 def _our_points() -> set[tuple[str, str]]:

@@ -29,16 +29,17 @@ class WeightsSpec:
     """A published weights file, with its hash and the metrics reported by its publisher.
 
     Attributes:
-        recipe: the recipe that trained it.
+        recipe: the name of the recipe that trained the model.
         bytes: size of the file; a larger download is stopped.
         params: number of parameters.
-        metrics: by split, such as `{"test": {"loss": 1.47}}`.
-        file: path of the file, relative to the package of the plugin or to the registry.toml that lists the
-            weights. In a registry, the path is absolute.
-        url: https address of the file, if it is not in the package.
+        metrics: metrics by split, such as `{"test": {"loss": 1.47}}`. A plugin must set at least one.
+        file: path of the file, relative to the folder that contains the plugin's module or the registry.toml;
+            in `zoo.Registry.weights`, the path is absolute.
+        url: https address of the file. A plugin must set either `file` or `url`.
         by_seed: the primary metric after training the recipe with several seeds, starting with this file's
             seed; empty if only one seed was trained.
         seconds: CPU time that training took; 0 if unknown.
+        license: the license of the weights, which a plugin must set.
 
     Raises OptionError for a field of the wrong type.
     """
@@ -113,7 +114,7 @@ def _check_recipe(name: str, recipe: Recipe, own: Collection[tuple[str, str]]) -
     options.convert(name, cast("Any", Name), what="the name of a recipe")
     for kind in ("architecture", "dataset", "analyzer"):
         if (kind, name) in own:
-            raise PluginError(f"the recipe {name!r} has the name of the plugin's {kind}; choose another name")
+            raise PluginError(f"the recipe {name!r} has the same name as the plugin's {kind}; rename it")
     require_printable(recipe, f"recipe {name!r}:")
 
 
@@ -121,7 +122,7 @@ def _check_weights(name: str, spec: WeightsSpec) -> None:
     """Raise a ZooError unless weights have all required fields and a valid location."""
     what = f"weights {name!r}"
     if not WEIGHTS_ID.fullmatch(name):
-        raise PluginError(f"{what}: an id must consist of letters, digits and - _ +")
+        raise PluginError(f"{what}: an id may contain only letters, digits and - _ +")
     if not spec.license:
         raise PluginError(f"{what} must have a license")
     if not any(spec.metrics.values()):

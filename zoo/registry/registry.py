@@ -86,7 +86,7 @@ class Entry(msgspec.Struct, Generic[S], frozen=True):
         if not isinstance(made, type_):
             assert not isinstance(self.spec, FieldsSpec)
             wanted, got = f"{type_.__module__}.{type_.__name__}", type(made).__name__
-            raise SpecError(f"{self.name}: {self.spec.target} must return a {wanted} (it returned a {got})")
+            raise SpecError(f"{self.name}: {self.spec.target} must return a {wanted} (got a {got})")
         return made
 
 
@@ -386,7 +386,7 @@ class Registry:
             group = known[field].group
             if group and group not in task.groups:
                 owner = f"it is a training option of {group}"
-                raise OptionError(f"{field} does not apply to {task.name}, the task of {name}: {owner}")
+                raise OptionError(f"{field} does not apply to {task.name}, the task of {name}; {owner}")
 
     def served_from(self, task: str) -> list[str]:
         """Return the tasks that a task's architectures can be trained for, starting with the task itself."""

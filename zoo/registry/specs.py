@@ -176,8 +176,8 @@ class ArchitectureSpec(_Coded):
         length = arguments.get(self.context_length, "no such option")
         if length is not None and (type(length) is not int or length < 0):
             message = f"context_length is the option {self.context_length!r}"
-            expected = "the option must be an integer of at least 0, or None for any number of tokens"
-            raise SpecError(f"architecture {self.name!r}: {message}, but {expected} (got {length!r:.80})")
+            expected = "which must be an integer of at least 0, or None for no limit"
+            raise SpecError(f"architecture {self.name!r}: {message}, {expected} (got {length!r:.80})")
         return length or 0
 
 
@@ -262,6 +262,7 @@ class TaskSpec(_Coded):
     """A task that models are trained for. Its target is a `zoo.interfaces.Task`.
 
     Attributes:
+        name: the name of the task, which must be unique among all plugins.
         dims: the model's arguments that depend on the data, with the values for which `zoo show` counts
             parameters.
         primary_metric: the metric that is shown first, and that selects the best epoch.
@@ -308,6 +309,7 @@ class FieldsSpec(_Named):
     """A group of training options, which apply to the tasks that list the group.
 
     Attributes:
+        name: the name of the group, which must be unique among all plugins; the same applies to its fields.
         fields: a frozen dataclass, each field with a type, a default and help text.
         cuts_batches: the fields that determine how data is cut into batches. Fine-tuning copies them from the
             training of the weights, and a run that stopped within an epoch keeps them.
@@ -323,7 +325,7 @@ class FieldsSpec(_Named):
             if name in RESERVED or name in fields_of(TrainConfig):
                 whose = "an option of `zoo train`" if name in RESERVED else "a field that every task has"
                 raise SpecError(
-                    f"group {self.name}: a training option cannot be called {name!r}: it is {whose}"
+                    f"group {self.name}: a training option cannot be called {name!r}, which is {whose}"
                 )
             if name.startswith("no_"):
                 message = f"group {self.name}: a training option cannot be called {name!r}"
@@ -335,6 +337,7 @@ class CommandSpec(_Coded):
     """A command of `zoo`: `zoo NAME`. Its target is a click command, imported only when needed.
 
     Attributes:
+        name: the name of the command, which must be unique among all plugins and differ from zoo's commands.
         extra: the extra of the plugin's distribution that installs packages for this command only, such as
             `serve`; an error about a missing module mentions the extra.
     """
@@ -362,7 +365,7 @@ class ExporterSpec(_Coded):
     """A format to which models can be exported. Its target returns a `zoo.interfaces.Exporter`.
 
     Attributes:
-        suffix: suffix of the files, such as `.onnx`.
+        suffix: suffix of the files, such as `.onnx`, which must be unique among all plugins.
         reader: import string of a function that accepts the `Path` of a file and returns a
             `zoo.plugin.Exported`, without torch. It must be safe to run on untrusted files. Without a reader,
             zoo only writes this format.

@@ -42,7 +42,7 @@ def locate_weights(registry: Registry, name: str | Path, *, last: bool = False) 
     found = registry.names.find(name, "weights")
     if found is not None:
         if "/" in name and os.path.lexists(name):
-            warn(f"{name} refers to a plugin's published weights; for the file, write ./{name}")
+            warn(f"{name} refers to a plugin's published weights; to use the file, write ./{name}")
         return _published(registry, found.name), registry.weights[found.name].sha256
     if "/" not in name and "." not in name:
         raise _unknown(registry, name)

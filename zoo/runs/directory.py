@@ -139,14 +139,14 @@ class RunDirectory:
         tensors = widened(checkpoint.tensors) if single else checkpoint.tensors
         state.restore(tensors, checkpoint.info.state, device=device)
         if options and state.batch:
-            warn(f"epoch {state.epoch + 1} will restart because {', '.join(options)} changed its batches")
+            warn(f"epoch {state.epoch + 1} starts over because its batches changed ({', '.join(options)})")
             state.restart_epoch()
         self._restored = (state.epoch, state.steps, state.batch)
         self.changes = checkpoint.info.changes
         warn_of_another_cpu(checkpoint.info.identity, self.identity)
         if changes:
             change = f"from epoch {state.epoch + 1}, batch {state.batch + 1}: {'; '.join(changes.values())}"
-            warn(f"continuing with changed options: {change}")
+            warn(f"continuing with changed options {change}")
             self.changes = (*self.changes, change)
 
     def save(self, state: TrainState) -> None:

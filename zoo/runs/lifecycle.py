@@ -128,7 +128,7 @@ def _warn_of_layers(setup: TrainingSetup, ranks: Ranks) -> None:
     """Warn about layers that do not support part of the training configuration."""
     config, model = setup.config, setup.model
     if ranks.world_size > 1 and config.sync_batch_norm and (apart := unsynced_norms(model)):
-        warn(f"{apart[0]} normalizes each process's part of a batch separately, unlike torch's BatchNorm")
+        warn(f"{apart[0]} cannot be synchronized, so it normalizes each process's part of a batch separately")
     if config.compile and (name := uncompilable(model)):
         warn(f"the model is not compiled: torch.compile does not support {name}, a PyTorch recurrent layer")
 
@@ -176,7 +176,7 @@ def _warning_of_a_rise(
             risen = True
             rise = f"from {start:.3g} to {progress.loss:.3g}"
             where = f"epoch {progress.epoch}, batch {progress.batch}"
-            warn(f"the loss rose {rise} in {where}: try lr={lower(setup.config.lr)}")
+            warn(f"the loss rose {rise} in {where}; try lr={lower(setup.config.lr)}")
         report(progress)
 
     return watching

@@ -133,7 +133,7 @@ def _read(process: subprocess.Popen[bytes], descriptor: int) -> Iterator[Message
             try:
                 found: Message = json.loads(line)
             except ValueError:
-                raise _Stopped(f"output that is not a message: {line[:80]!r}") from None
+                raise _Stopped(f"unexpected output: {line[:80]!r}") from None
             content, since = rest, time.monotonic()
             seconds = _SECONDS_OF_WEIGHTS if found.get("kind") == "weights" else SECONDS
             yield found

@@ -26,7 +26,7 @@ def require_format(path: Path) -> None:
     if path.suffix not in _FORMATS:
         raise OptionError(f"a report's file name must end in {' or '.join(_FORMATS)} (got {path.name!r})")
     if not path.parent.is_dir():
-        raise OutputError(f"{path.name} cannot be written: there is no folder {path.parent}")
+        raise OutputError(f"cannot write {path.name}: no such folder: {path.parent}")
 
 
 def write_report(

@@ -601,7 +601,7 @@ def test_analyze_takes_what_predict_takes(net: zoo.Run, tmp_path: Path) -> None:
         assert np.array_equal(np.array(found.inputs.image(0, at_most=99)), pixels[:, 5:35])
     names = [item["input"] for item in net.model.analyze("cam", given[1:3], progress=False).items]
     assert names == ["input 0", "input 1"]
-    with pytest.raises(OptionError, match="expected images or a list of them"):
+    with pytest.raises(OptionError, match="expected one or more images"):
         net.model.analyze("cam", 7)
 
 

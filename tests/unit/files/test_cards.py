@@ -41,9 +41,9 @@ def test_a_card_may_hold_texts_and_numbers_of_numpy_and_shares_none_of_them(
     ("change", "message"),
     [
         ({"sede": 1}, "has no option 'sede'; did you mean 'seed'?"),
-        ({"schema": 2}, "has schema 2, but this zoo reads schema 4"),
-        ({"schema": True}, "has schema True, but this zoo reads schema 4"),
-        ({"schema": "4"}, "has schema '4', but this zoo reads schema 4"),
+        ({"schema": 2}, "has schema 2, but this version of zoo reads schema 4"),
+        ({"schema": True}, "has schema True, but this version of zoo reads schema 4"),
+        ({"schema": "4"}, "has schema '4', but this version of zoo reads schema 4"),
         ({"seed": "0"}, "the card: seed: expected int, got str"),
         (
             {"dataset": {"name": "x", "options": {}}},

@@ -303,8 +303,8 @@ def test_without_features_they_are_what_the_head_reads() -> None:
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        ("idle", "layer idle must return features (it returned nothing, since it did not run)"),
-        ("cell", "layer cell must return features (it returned (4, 6) for inputs of (3, 3, 2, 2))"),
+        ("idle", "layer idle must return features (got nothing, because it did not run)"),
+        ("cell", "layer cell must return features (got (4, 6) for inputs of (3, 3, 2, 2))"),
     ],
 )
 def test_a_layer_without_features_is_refused(layer: str, message: str) -> None:
@@ -319,7 +319,7 @@ def test_features_are_those_of_the_last_batch_or_none() -> None:
         model(IMAGES)
         model.conv = nn.Conv2d(3, 4, 1)  # which is not the layer that is looked at
         model(IMAGES)
-    with pytest.raises(OptionError, match="layer conv must return features \\(it returned nothing"):
+    with pytest.raises(OptionError, match="layer conv must return features \\(got nothing"):
         pooled(features.output)
 
 
@@ -346,7 +346,7 @@ def test_a_task_that_does_not_say_how_to_read_is_refused(
     monkeypatch.setitem(net.__dict__, "_processor", Mute(REGISTRY.task("classification")))
     with pytest.raises(WeightsError, match="a model for classification cannot read inputs") as caught:
         np.asarray(net.features([], **QUIET))
-    assert caught.value.hint == "its processor must implement zoo.plugin.ReadsInputs"
+    assert caught.value.hint == "the task's processor must implement zoo.plugin.ReadsInputs"
 
 
 def test_features_that_are_not_finite_are_an_error(images: Path) -> None:

@@ -156,9 +156,9 @@ def test_an_image_in_memory_is_cut_and_converted_like_a_file(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (None, "expected images or a list of them (got nothing)"),
-        ({"a": 1}, "expected images or a list of them (got an object of type dict)"),
-        (3, "expected images or a list of them (got an object of type int)"),
+        (None, "expected one or more images (got nothing)"),
+        ({"a": 1}, "expected one or more images (got an object of type dict)"),
+        (3, "expected one or more images (got an object of type int)"),
         (
             [5],
             "expected the path or the bytes of an image, a Pillow image, or a uint8 array or tensor "
@@ -443,7 +443,7 @@ def test_a_task_that_does_not_say_how_to_predict_is_refused(
     monkeypatch.setitem(net.__dict__, "_processor", Mute(Registry.discover().task("classification")))
     with pytest.raises(WeightsError, match="a model for classification cannot predict") as caught:
         list(net.predict(images, **QUIET))
-    assert caught.value.hint == "its processor must implement zoo.plugin.Predicts"
+    assert caught.value.hint == "the task's processor must implement zoo.plugin.Predicts"
 
 
 @pytest.mark.parametrize(("place", "value"), [(0, 3e38), (-1, float("inf"))], ids=["nan", "inf"])

@@ -137,7 +137,7 @@ def test_a_model_that_refuses_its_arguments_is_quoted_in_one_line() -> None:
 
 
 def test_a_target_must_build_a_torch_module() -> None:
-    with pytest.raises(SpecError, match=r"must build a torch module \(it built a str\)"):
+    with pytest.raises(SpecError, match=r"must return an nn\.Module \(got a str\)"):
         build_model(entry("not_a_net"), DIMS)
 
 
@@ -180,7 +180,7 @@ def test_an_error_of_the_dataset_itself_is_passed_on(registry: Registry) -> None
 
 def test_a_target_must_return_a_dataset() -> None:
     spec = DatasetSpec(name="net", target=f"{__name__}:not_a_net", task="classification", summary="")
-    with pytest.raises(SpecError, match=r"must return a zoo\.interfaces\.Dataset \(it returned a str\)"):
+    with pytest.raises(SpecError, match=r"must return a zoo\.interfaces\.Dataset \(got a str\)"):
         open_dataset(Entry("dataset", spec, NET.plugin), {})
 
 

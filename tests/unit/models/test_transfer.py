@@ -309,7 +309,7 @@ def test_a_card_without_classes_is_refused(registry: Registry, source: Path, tmp
 def test_image_fields_are_refused_for_text(registry: Registry, tmp_path: Path, option: Any) -> None:
     text = Recipe(architecture="gru", dataset="stdlib", train=option)
     (name,) = option
-    message = f"^{name} does not apply to language-modeling, the task of charrnn/gru: "
+    message = f"^{name} does not apply to language-modeling, the task of charrnn/gru; "
     with pytest.raises(OptionError, match=message):
         train(text, registry, directory=tmp_path / "run")
 

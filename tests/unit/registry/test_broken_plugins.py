@@ -30,15 +30,15 @@ BROKEN = {
     "a hook that exits": (f"{HOOK}@hookimpl\ndef zoo_datasets(): raise SystemExit(0)", "SystemExit: 0"),
     "a hook that returns nothing": (
         f"{HOOK}@hookimpl\ndef zoo_datasets(): pass",
-        "zoo_datasets must return a list of DatasetSpec objects (it returned a NoneType)",
+        "zoo_datasets must return a list of DatasetSpec objects (got a NoneType)",
     ),
     "a hook that returns text": (
         f"{HOOK}@hookimpl\ndef zoo_datasets(): return 'mnist'",
-        "zoo_datasets must return only DatasetSpec objects (it returned a str)",
+        "zoo_datasets must return only DatasetSpec objects (got a str)",
     ),
     "a spec of another kind": (
         f"{HOOK}@hookimpl\ndef zoo_datasets(): return [{SPEC}]",
-        "zoo_datasets must return only DatasetSpec objects (it returned a ArchitectureSpec)",
+        "zoo_datasets must return only DatasetSpec objects (got a ArchitectureSpec)",
     ),
     "a generator that raises half-way": (
         f"{HOOK}@hookimpl\ndef zoo_architectures():\n    yield {SPEC}\n    raise OSError('half-way')",
@@ -71,7 +71,7 @@ BROKEN = {
     ),
     "another api": (
         f"{HOOK}api = 2\n@hookimpl\ndef zoo_datasets(): return []",
-        "it requires plugin API 2, but this zoo has plugin API 1; update zoo",
+        "it requires plugin API 2, but zoo has plugin API 1; update zoo",
     ),
     "an api of another type": (
         f"{HOOK}api = '0.9'\n@hookimpl\ndef zoo_datasets(): return []",
@@ -80,7 +80,7 @@ BROKEN = {
     "a module without hooks": ("x = 1", "it does not implement any hooks"),
     "a forgotten decorator": (
         "def zoo_datasets(): return []",
-        "are they decorated with @hookimpl?",
+        "are its functions decorated with @hookimpl?",
     ),
 }
 

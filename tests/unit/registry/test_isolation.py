@@ -38,7 +38,7 @@ BROKEN = {
     "hook-raises": (f"{HOOK}@hookimpl\ndef zoo_datasets(): return 1 / 0", "ZeroDivisionError"),
     "wrong-type": (
         f"{HOOK}@hookimpl\ndef zoo_datasets(): return [{SPEC}]",
-        "zoo_datasets must return only DatasetSpec objects (it returned a ArchitectureSpec)",
+        "zoo_datasets must return only DatasetSpec objects (got a ArchitectureSpec)",
     ),
     "half-way": (
         f"{HOOK}@hookimpl\ndef zoo_architectures():\n    yield {SPEC}\n    raise OSError('half-way')",
@@ -208,7 +208,7 @@ def test_nobody_takes_a_name_of_zoos_own(
     done = typed(*arguments, "--json", path=places)
     facts = json.loads(done.stdout)
     assert (facts["name"], facts["distribution"]) == ("charrnn/lstm", "zoo-registry")
-    line = "zoo: 'lstm' refers to charrnn/lstm; for another meaning, write a-namesake/lstm"
+    line = "zoo: 'lstm' refers to charrnn/lstm; to choose another, write a-namesake/lstm"
     assert done.stderr.splitlines().count(line) == (arguments[1] == "lstm")
 
 

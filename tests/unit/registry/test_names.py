@@ -47,7 +47,7 @@ def test_a_registry_toml_comes_before_zoos_own_plugins_and_these_before_others(
 
 
 def test_a_warning_names_each_of_the_others_once() -> None:
-    meant = "'net' refers to the recipe in a registry.toml, yours .*; for another meaning, write ours/net or"
+    meant = "'net' refers to the recipe in a registry.toml, yours .*; to choose another, write ours/net or"
     with pytest.warns(ZooWarning, match=meant):
         NAMES.find("net")
 

@@ -94,14 +94,14 @@ def changed(**changes: Any) -> Mapping[str, WeightsSpec]:
 @pytest.mark.parametrize(
     ("answers", "cause"),
     [
-        ({"zoo_recipes": [RECIPE]}, "must return a dict from names to Recipe objects (it returned a list)"),
-        ({"zoo_recipes": 3}, "zoo_recipes must return a dict from names to Recipe objects (it returned a"),
-        ({"zoo_recipes": {"tiny": WEIGHTS}}, "must return only Recipe objects (it returned a WeightsSpec)"),
+        ({"zoo_recipes": [RECIPE]}, "must return a dict from names to Recipe objects (got a list)"),
+        ({"zoo_recipes": 3}, "zoo_recipes must return a dict from names to Recipe objects (got a"),
+        ({"zoo_recipes": {"tiny": WEIGHTS}}, "must return only Recipe objects (got a WeightsSpec)"),
         ({"zoo_weights": {1: WEIGHTS}}, "the names in zoo_weights must be strings (got 1)"),
         ({"zoo_recipes": {"a/b": RECIPE}}, "the name of a recipe must be lowercase letters, digits"),
-        ({"zoo_recipes": {"net": RECIPE}}, "the recipe 'net' has the name of the plugin's architecture"),
+        ({"zoo_recipes": {"net": RECIPE}}, "the recipe 'net' has the same name as the plugin's architecture"),
         ({"zoo_recipes": {"tiny": replace(RECIPE, summary="a\nb")}}, "recipe 'tiny': summary must be"),
-        ({"zoo_weights": {"tiny.pt": WEIGHTS}}, "weights 'tiny.pt': an id must consist of letters, digits"),
+        ({"zoo_weights": {"tiny.pt": WEIGHTS}}, "weights 'tiny.pt': an id may contain only letters, digits"),
         ({"zoo_weights": changed(license="")}, "weights 'tiny' must have a license"),
         ({"zoo_weights": changed(metrics={"test": {}})}, "weights 'tiny' must have metrics"),
         ({"zoo_weights": changed(file="")}, "weights 'tiny' must have a file or a url, but not both"),
@@ -217,7 +217,7 @@ def test_a_short_name_of_two_plugins_is_refused_with_both_full_names(
 
 def test_nobody_can_take_a_name_of_registry_toml() -> None:
     both = registry("acme")
-    meant = r"'mine' refers to the recipe in a registry\.toml, yours .*; for another meaning, write acme/mine"
+    meant = r"'mine' refers to the recipe in a registry\.toml, yours .*; to choose another, write acme/mine"
     with pytest.warns(ZooWarning, match=meant):
         assert both.recipe("mine") is RECIPE
     with pytest.warns(ZooWarning, match=meant.replace("recipe", "weights")), pytest.raises(DataError):
@@ -247,7 +247,7 @@ def test_a_file_of_the_same_path_is_told(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     (tmp_path / "acme").mkdir()
     (tmp_path / "acme" / "tiny").write_bytes(b"")
-    told = r"acme/tiny refers to a plugin's published weights; for the file, write \./acme/tiny"
+    told = r"acme/tiny refers to a plugin's published weights; to use the file, write \./acme/tiny"
     with pytest.warns(ZooWarning, match=told), pytest.raises(DataError):
         find_weights(registry("acme"), "acme/tiny")
     assert find_weights(registry("acme"), "./acme/tiny") == Path("acme/tiny")

@@ -160,7 +160,7 @@ def test_nobody_can_take_a_short_name_of_zoos_own() -> None:
     for loaded in ([ours, plugin("acme", net("lstm"))], [plugin("acme", net("lstm")), ours]):
         registry = registry_of(loaded)
         with pytest.warns(
-            ZooWarning, match="'lstm' refers to charrnn/lstm; for another meaning, write acme/lstm"
+            ZooWarning, match="'lstm' refers to charrnn/lstm; to choose another, write acme/lstm"
         ):
             assert registry.architecture("lstm").name == "charrnn/lstm"
         assert registry.architecture("acme/lstm").name == "acme/lstm"
@@ -337,7 +337,7 @@ def test_a_subclass_of_a_spec_is_refused() -> None:
 
     loaded = plugins.load("acme", implementing(zoo_architectures), where="acme.plugin")
     assert loaded.cause == (
-        "PluginError: zoo_architectures must return only ArchitectureSpec objects (it returned a Unchecked)"
+        "PluginError: zoo_architectures must return only ArchitectureSpec objects (got a Unchecked)"
     )
 
 
@@ -348,7 +348,7 @@ def test_a_subclass_of_a_spec_is_refused() -> None:
         (
             "acme",
             SimpleNamespace(api=2),
-            "PluginError: it requires plugin API 2, but this zoo has plugin API 1; ",
+            "PluginError: it requires plugin API 2, but zoo has plugin API 1; ",
         ),
         ("acme", SimpleNamespace(), "PluginError: it does not implement any hooks"),
     ],
@@ -465,7 +465,9 @@ def test_an_unknown_field_of_an_architecture_s_training_fails_the_entry() -> Non
 @pytest.mark.parametrize("name", ["lr", "seed", "track"])
 def test_a_field_cannot_be_called_like_another_option(name: str) -> None:
     fields = dataclasses.make_dataclass("F", [(name, float, 0.0)], frozen=True)
-    with pytest.raises(SpecError, match=f"group loss: a training option cannot be called '{name}': it is "):
+    with pytest.raises(
+        SpecError, match=f"group loss: a training option cannot be called '{name}', which is "
+    ):
         FieldsSpec(name="loss", summary="", fields=fields)
 
 
@@ -526,7 +528,7 @@ def zoo_tasks():
         ({"field": "augment"}, "the training option augment is already provided by images"),
         (
             {"field": "epochs"},
-            "a training option cannot be called 'epochs': it is a field that every task has",
+            "a training option cannot be called 'epochs', which is a field that every task has",
         ),
     ],
 )
