@@ -166,15 +166,15 @@ class LoadsPretrained(Protocol):
         """Load the weights. Called once before training, unless training starts from a weights file.
 
         Returns:
-            `{"architecture", "dataset", "sha256"}` of the weights, for the card; None or an empty mapping if
-            nothing was loaded.
+            The `architecture`, `dataset` and `sha256` of the weights, for the card; None or an empty mapping
+            if nothing was loaded.
         """
         ...
 
 
 @runtime_checkable
 class FitsInputs(Protocol):
-    """A model whose initial weights depend on the data, such as those of a whitening layer."""
+    """A model whose initial weights depend on the data, such as a model with a whitening layer."""
 
     def fit_inputs(self, inputs: Tensor) -> None:
         """Initialize the model from training inputs.
@@ -413,7 +413,7 @@ class Exportable:
 
     Attributes:
         module: module that accepts the tensors of `inputs` as positional arguments, and returns a tuple of
-            the outputs of `signature`, in order. It is on the CPU, in fp32 and in evaluation mode.
+            the outputs that `signature` lists, in order. It is on the CPU, in fp32 and in evaluation mode.
         inputs: an example of each input in `signature`, by name, with a batch size of 2.
         signature: the inputs and outputs; the file must accept any batch size.
         metadata: strings to store in the file, by key.

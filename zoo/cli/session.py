@@ -52,7 +52,7 @@ class Session:
         self.running: Entry[CommandSpec] | None = None
 
     def begin(self, line: str) -> None:
-        """Print a status line on stderr, before slow imports."""
+        """Print a status line on stderr before slow imports."""
         if self.progress:
             echo(line, err=True)
 

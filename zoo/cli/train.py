@@ -58,7 +58,7 @@ def command(
     training: Mapping[str, Any],
     **settings: Any,
 ) -> None:
-    """Train a model from a RECIPE, or from an architecture (ARCH) and a DATASET.
+    """Train a model from a RECIPE, or an architecture (ARCH) on a DATASET.
 
     \b
     zoo train nietzsche-gru

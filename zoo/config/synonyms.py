@@ -51,4 +51,4 @@ def refuse_attribute(owner: object, name: str) -> NoReturn:
     way = "" if name.startswith("_") else meant(name, (), place=kind)
     if not way:
         object.__getattribute__(owner, name)
-    raise AttributeError(f"a zoo.{kind} has no attribute {name!r}{way}")
+    raise AttributeError(f"'zoo.{kind}' object has no attribute {name!r}{way}")

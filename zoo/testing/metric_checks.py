@@ -146,7 +146,7 @@ def _outputs(case: Case) -> tuple[Batch, Tensor, Tensor, Tensor, Tensor]:
     except Exception as error:  # such as outputs of another form than targets, or a step that needs more
         raise Skip(f"the correct outputs are unknown: {cause(error)}") from None
     if case.spec.labels is None and slope > _FLAT * usual:
-        raise Skip("the correct outputs are unknown: the loss is not at its minimum for the targets")
+        raise Skip("the correct outputs are unknown: the loss is not lowest at the targets")
     return batch, right, right.roll(1, 0), untrained, torch.zeros_like(untrained)
 
 
