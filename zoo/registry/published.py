@@ -35,7 +35,7 @@ class WeightsSpec:
         metrics: metrics by split, such as `{"test": {"loss": 1.47}}`. A plugin must set at least one.
         file: path of the file, relative to the folder that contains the plugin's module or the registry.toml;
             in `zoo.Registry.weights`, the path is absolute.
-        url: https address of the file. A plugin must set either `file` or `url`.
+        url: HTTPS address of the file. A plugin must set either `file` or `url`.
         by_seed: the primary metric after training the recipe with several seeds, starting with this file's
             seed; empty if only one seed was trained.
         seconds: CPU time that training took; 0 if unknown.
