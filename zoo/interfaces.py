@@ -182,7 +182,7 @@ class FitsInputs(Protocol):
         Called once before training, unless training starts from a weights file.
 
         Args:
-            inputs: up to 500 images (B, C, H, W), or tokens (T, B), in the form that the model receives.
+            inputs: up to 500 images (B, C, H, W), or tokens (T, B), in the form that the model expects.
         """
         ...
 

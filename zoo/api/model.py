@@ -435,7 +435,7 @@ class Model:
         Returns:
             `{file, format, bytes, split, items, total, unit, disagreements, largest_difference}`, where
             `items` is the number of items compared, `total` is the number of items in the split, and
-            `disagreements` is the number of ties with different predictions.
+            `disagreements` is the number of items whose predictions differ because of a tie.
 
         Raises:
             WeightsError: the model cannot be exported, or the program's predictions differ; no file is

@@ -182,7 +182,7 @@ class Predictions(Rows):
         file is complete, an `.unfinished` file is stored next to it. In a CSV file, multiple predictions for
         an input are separated by `|`. A `.npy` file contains the probabilities of all classes, (N, classes),
         with NaN for unreadable inputs. A `.txt` file next to it lists the inputs, and both files are created
-        only when all rows are complete. If `out` is a folder, rows are written to `predictions.jsonl` in this
+        only when all rows are complete. If `out` is a folder, rows are written to `predictions.jsonl` in that
         folder. Images such as masks are written to the same folder, or to `x-images` for `x.csv`.
 
         Returns:

@@ -33,7 +33,7 @@ def command(
     as_json: bool,
     **settings: Any,
 ) -> int:
-    """Compute a feature vector for each INPUT with WEIGHTS (an id, a file or a run directory).
+    """Use WEIGHTS (an id, a file or a run directory) to compute a feature vector for each INPUT.
 
     As in `zoo predict`, INPUT can be an image, a folder of images, a pattern or a text file. If INPUT is -,
     input is read from stdin. A .npy file has one row per input, and a .txt file next to it lists the names of

@@ -176,8 +176,8 @@ class TrainingCommand(click.Command):
     """A command with a flag for each training option.
 
     The options that the user sets are passed as the argument `training`. Training options from plugins are
-    looked up when the command is used. The help lists the training options by group, with the defaults of the
-    recipe or architecture that is given on the command line.
+    looked up when the command is used. `--help` lists the training options by group, with the defaults of the
+    recipe or architecture given on the command line.
 
     Args:
         skip: common training options that the command leaves out.

@@ -34,7 +34,7 @@ def split_plugins(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 @contextmanager
 def naming(files: Sequence[str]) -> Generator[None]:
-    """Add plugin files to ZOO_PLUGIN_FILES in the `with` block, for this process and its child processes."""
+    """Add plugin files to ZOO_PLUGIN_FILES, also for child processes, until the `with` block ends."""
     before = os.environ.get(VARIABLE, "")
     if files:
         os.environ[VARIABLE] = os.pathsep.join([*filter(None, [before]), *map(os.path.abspath, files)])

@@ -111,7 +111,7 @@ def _check(signature: Signature) -> None:
     """Raise ValueError for a signature that is not valid."""
     inputs, outputs = ({port.name: port for port in ports} for ports in (signature.inputs, signature.outputs))
     if not inputs or not outputs or len(inputs) + len(outputs) < len(signature.inputs + signature.outputs):
-        raise ValueError("it has no inputs, no outputs, or duplicate names")
+        raise ValueError("it lacks inputs or outputs, or has duplicate names")
     for port in (*inputs.values(), *outputs.values()):
         if port.shape.count(None) > 1:
             raise ValueError(f"{port.name} has the invalid shape {list[Any](port.shape)}")

@@ -95,5 +95,5 @@ class Windowed(nn.Module):
                 raise
         halves: list[Any] = [self._read(lanes, None, last) for lanes in tokens.chunk(2, 1)]
         if any(inner is not None for _, inner in halves):
-            raise TooLarge("too much memory for a whole window")
+            raise TooLarge("a whole window would need too much memory")
         return torch.cat([logits for logits, _ in halves], 1), None
