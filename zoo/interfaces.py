@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from zoo.config.train_config import Split, TrainConfig
+from zoo.config.train_config import SPLITS, Split, TrainConfig
 from zoo.files.cards import Card
 from zoo.files.exported import Program, Signature
 from zoo.processors import Processor
@@ -69,7 +69,6 @@ __all__ = [
     "make_task",
 ]
 
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
 # A hidden state carried from batch to batch: None, a tensor, an int, a float or a bool, or a tuple,
 # NamedTuple, list or dict of them, with strings or ints as keys, up to 8 levels deep
 State = Any

@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
 Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 Positive = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 NonNegative = Annotated[float, Meta(ge=0, le=1e38)]

@@ -96,15 +96,21 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_recipe(path: Path) -> Recipe:
     """Return the recipe of a run's config.toml. Raises CatalogError, also for invalid training options."""
-    recipes = _read(path)[0].recipes
-    if len(recipes) != 1:
-        raise CatalogError(f"{path} must contain exactly one recipe (got {len(recipes)})")
-    ((name, recipe),) = recipes.items()
+    name, recipe = recorded_recipe(path)
     try:
         checked_fields(recipe.train)
     except OptionError as error:
         raise CatalogError(f"{path}: [recipes.{name}] {error}") from None
     return recipe
+
+
+def recorded_recipe(path: Path) -> tuple[str, Recipe]:
+    """Return the recipe of a run's config.toml with its name, without checking its training options."""
+    recipes = _read(path)[0].recipes
+    if len(recipes) != 1:
+        raise CatalogError(f"{path} must contain exactly one recipe (got {len(recipes)})")
+    ((name, recipe),) = recipes.items()
+    return name, recipe
 
 
 def read_plugin_files(path: Path) -> list[str]:

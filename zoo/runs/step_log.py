@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo.config import options
-from zoo.errors import OptionError, RunError, first_line, warn
+import msgspec
+
+from zoo.errors import RunError, first_line, warn
 from zoo.files.atomic import atomic_write
-from zoo.files.canonical import canonical_json, parse_json
+from zoo.files.canonical import canonical_json
 from zoo.files.regular import read_regular
 from zoo.training.saved import Row, StepRow
 
@@ -67,14 +68,12 @@ def read_rows(path: Path, kind: type[Row] | type[StepRow]) -> list[dict[str, Any
     Raises RunError if the file cannot be read or a row is invalid.
     """
     try:
-        lines = read_regular(path, most=_MOST_BYTES).decode().split("\n")[:-1]  # the last may be half written
-        rows = [
-            options.convert_table(parse_json(line), kind, what=f"row {n}") for n, line in enumerate(lines, 1)
-        ]
-        return [dict(row) for row in rows]
+        content = read_regular(path, most=_MOST_BYTES)
+        whole = content[: content.rfind(b"\n") + 1]  # the last row may be half written
+        return [dict(row) for row in msgspec.json.Decoder(kind).decode_lines(whole)]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, OptionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path} cannot be read: {first_line(error)}") from None
 
 

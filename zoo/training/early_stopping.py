@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from zoo.interfaces import Task
+if TYPE_CHECKING:
+    from zoo.interfaces import Task
+    from zoo.registry.specs import TaskSpec
 
 
 def best_epoch(history: Sequence[Mapping[str, Any]], task: Task) -> int | None:
@@ -14,9 +16,14 @@ def best_epoch(history: Sequence[Mapping[str, Any]], task: Task) -> int | None:
     Among epochs with equal accuracy, which are common on small splits, the epoch with the lowest loss is
     best.
     """
-    sign = 1 if task.spec.primary_metric in task.spec.higher_is_better else -1
+    return best_by(history, task.spec)
+
+
+def best_by(history: Sequence[Mapping[str, Any]], spec: TaskSpec) -> int | None:
+    """Do the same as `best_epoch` without torch."""
+    sign = 1 if spec.primary_metric in spec.higher_is_better else -1
     values = {
-        number: (sign * row["val"][task.spec.primary_metric], -row["val"]["loss"])
+        number: (sign * row["val"][spec.primary_metric], -row["val"]["loss"])
         for number, row in enumerate(history, 1)
         if "val" in row
     }
