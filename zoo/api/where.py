@@ -9,7 +9,7 @@ from typing import Any
 
 from zoo.errors import OptionError, did_you_mean
 
-_TERM = re.compile(r"\s*([a-z_]+)\s*(==|!=|<=|>=|=|<|>|~)\s*(.*?)\s*")
+_TERM = re.compile(r"\s*([a-z_][a-z0-9_.]*)\s*(==|!=|<=|>=|=|<|>|~)\s*(.*?)\s*")
 _ORDER: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -30,7 +30,7 @@ def matching(rows: Sequence[dict[str, Any]], where: str, *, what: str) -> list[d
 
     Raises OptionError if `where` is not a valid expression, or uses an unknown key.
     """
-    terms: list[tuple[str, str, Any]] = []
+    terms: list[tuple[str, str, str]] = []
     for part in re.split(r"\s+and\s+", where):
         match = _TERM.fullmatch(part)
         if match is None or not match[3] or re.search(r"\s(and|or)$", match[3]):
@@ -38,19 +38,19 @@ def matching(rows: Sequence[dict[str, Any]], where: str, *, what: str) -> list[d
                 f"where: {part!r} is not a comparison",
                 hint="compare with = != < <= > >= or ~ (contains), and join comparisons with 'and'",
             )
-        terms.append((match[1], match[2], _value(match[3])))
+        terms.append((match[1], match[2], match[3].strip("'\"")))
     _check(terms, rows, what)
     return [row for row in rows if all(_holds(row.get(key), sign, sought) for key, sign, sought in terms)]
 
 
-def _check(terms: Sequence[tuple[str, str, Any]], rows: Sequence[Mapping[str, Any]], what: str) -> None:
+def _check(terms: Sequence[tuple[str, str, str]], rows: Sequence[Mapping[str, Any]], what: str) -> None:
     known = sorted({key for row in rows for key in row})
     for key, sign, sought in terms:
         if rows and key not in known:
             message = f"where: no {what} has the key {key!r}{did_you_mean(key, known)}"
             raise OptionError(message, hint=f"keys: {', '.join(known)}")
         types = {type(row[key]) for row in rows if row.get(key) is not None}
-        if types and types <= {int, float} and isinstance(sought, str) and sign != "~":
+        if types and types <= {int, float} and isinstance(_value(sought), str) and sign != "~":
             hint = "write 90% as 0.9; join comparisons only with `and`"
             raise OptionError(f"where: {key} must be compared with a number (got {sought!r})", hint=hint)
 
@@ -59,14 +59,15 @@ def _value(word: str) -> float | str:
     try:
         return float(word)
     except ValueError:
-        return word.strip("'\"")
+        return word
 
 
-def _holds(value: Any, sign: str, sought: Any) -> bool:
+def _holds(value: Any, sign: str, word: str) -> bool:
     if value is None:
         return sign == "!="
     if sign == "~":
-        return str(sought) in str(value)
+        return word in str(value)
+    sought = word if isinstance(value, str) else _value(word)
     if sign in _ORDER:
         return isinstance(value, str) == isinstance(sought, str) and _ORDER[sign](value, sought)
     return _equal(value, sought) == (sign != "!=")
