@@ -4,6 +4,11 @@ from zoo._version import __version__ as __version__
 from zoo.analysis.findings import Findings as Findings
 from zoo.api.caching import clear_cache as clear_cache
 from zoo.api.caching import list_cache as list_cache
+from zoo.api.list_runs import diff_runs as diff_runs
+from zoo.api.list_runs import list_runs as list_runs
+from zoo.api.list_runs import plot_runs as plot_runs
+from zoo.api.list_runs import prune_runs as prune_runs
+from zoo.api.list_runs import report_runs as report_runs
 from zoo.api.listing import list_analyzers as list_analyzers
 from zoo.api.listing import list_datasets as list_datasets
 from zoo.api.listing import list_models as list_models

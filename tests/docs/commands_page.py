@@ -56,10 +56,13 @@ def page() -> str:
 
 def _command(command: click.Command, context: click.Context) -> Iterator[str]:
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)]).strip()
-    yield f"## `zoo {context.info_name}`\n\n```text\n{usage}\n```\n"
+    yield f"## `{context.command_path}`\n\n```text\n{usage}\n```\n"
     yield _prose(inspect.cleandoc(command.help or ""))
     if options := _options(command, context):
         yield options
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            yield from _command(inner, click.Context(inner, parent=context, info_name=name))
 
 
 def _prose(text: str) -> str:

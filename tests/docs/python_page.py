@@ -14,6 +14,7 @@ from typing import Any
 import zoo
 from tests.docs import errors_page
 from zoo.analysis.findings import Findings
+from zoo.api.list_runs import RunList
 from zoo.api.results import Features, Predictions, Texts
 from zoo.config.recipe import Recipe
 from zoo.data.vocabulary import Vocabulary
@@ -55,6 +56,7 @@ AS_PYTHON = {
     "plugins": ("zoo.list_plugins",),
     "train": ("zoo.train",),
     "resume": ("zoo.resume",),
+    "runs": ("zoo.list_runs", "zoo.diff_runs", "zoo.plot_runs", "zoo.report_runs", "zoo.prune_runs"),
     "lr-find": ("zoo.lr_find",),
     "eval": ("zoo.Model.evaluate",),
     "predict": ("zoo.Model.predict",),
@@ -88,6 +90,7 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
         "list_plugins",
     ),
     "Train": ("train", "resume", "lr_find"),
+    "Runs": ("list_runs", "diff_runs", "plot_runs", "report_runs", "prune_runs"),
     "Load and build": ("load", "create_model", "open_dataset"),
     "The cache": ("list_cache", "clear_cache"),
     "Check a plugin": ("check",),
@@ -101,6 +104,7 @@ RETURNED = (
     Texts,
     Recipe,
     Result,
+    RunList,
     Findings,
     Curve,
     Suggestions,

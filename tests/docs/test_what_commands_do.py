@@ -30,6 +30,7 @@ LINES = {
     "plugins": ["plugins"],
     "train": ["train", "mlp", "shapes", "--epochs", "1", "--data", "train_size=64", "--run", "runs/one"],
     "resume": ["resume", "runs/one"],
+    "runs": ["runs", "report"],
     "lr-find": ["lr-find", "mlp", "shapes", "--data", "train_size=512", "--batch-size", "8"],
     "eval": ["eval", WEIGHTS, "--data", "test_size=64"],
     "predict": ["predict", WEIGHTS, str(ROOT / "docs" / "images" / "shapes.png"), "--out", "answers.csv"],

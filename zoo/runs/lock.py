@@ -120,6 +120,21 @@ def claimed(path: Path, *, resume: bool) -> Generator[Owned]:
         yield mine
 
 
+def is_locked(folder: Path) -> bool:
+    """Return whether a process owns a run directory."""
+    try:
+        with open_regular(folder / _NAME) as lock:
+            owner = re.match(rb"process (\d+) on (.+) since ", lock.read(300))
+            gone = owner and owner[2].decode() == socket.gethostname() and not is_running(int(owner[1]))
+            if owner and not gone:  # an attempt could keep a process that is just starting from its lock
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except (OSError, UnicodeDecodeError):
+        pass
+    return False
+
+
 def _refuse_foreign_files(path: Path, *, resume: bool) -> None:
     if any((path / name).exists() for name in SAVED):
         if not resume:

@@ -265,7 +265,8 @@ def test_every_command_has_quiet() -> None:
     for name in COMMANDS:
         command = cli.get_command(context, name)
         assert command is not None
-        assert [option for option in command.params if "--quiet" in option.opts], name
+        for each in command.commands.values() if isinstance(command, click.Group) else [command]:
+            assert [option for option in each.params if "--quiet" in option.opts], (name, each.name)
 
 
 def test_quiet_shows_results_and_errors_alone(text_file, lstm_file, tmp_path) -> None:

@@ -1,0 +1,211 @@
+"""Curves of several runs in one figure, and a report of them as one HTML file."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from zoo import OptionError
+from zoo.plugin import RunError, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Told apart with any kind of color vision (Okabe & Ito 2008); more lines are dashed, then dotted
+_COLORS = (style.BLUE, style.ORANGE, style.GREEN, "#cc79a7", "#e69f00", "#56b4e9", style.INK)
+_LINES = ("-", "--", ":")
+# The most lines that the legend names
+_NAMED = 20
+_WIDTH, _PANEL = 9, 2.8  # inches
+# Weight of the past in the moving average of the training loss
+_SMOOTH = 0.9
+
+Run = Mapping[str, Any]
+Points = dict[float, float]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ only in their seed; `name` is shown in the legend."""
+
+    name: str
+    runs: Sequence[Run]
+
+    def points(self, split: str, metric: str) -> list[Points]:
+        """Return the values of a metric of each run by epoch, or of the training loss by step."""
+        if metric == "step":
+            return [smoothed({row["step"]: row["loss"] for row in run["steps"]}) for run in self.runs]
+        rows = [[row for row in run["history"] if metric in row.get(split, {})] for run in self.runs]
+        return [{row["epoch"]: row[split][metric] for row in history} for history in rows]
+
+
+def draw_runs(runs: Sequence[Run], metric: str | None = None) -> Figure:
+    """Plot the training loss by step and a metric by epoch; runs with equal options but the seed are a band.
+
+    Args:
+        runs: rows of `zoo.list_runs` with `options`, `task`, `history` and `steps`.
+        metric: such as `val.loss`; by default, the primary metric on validation data or, without validation,
+            on training data.
+
+    Raises RunError if no run has a finished epoch, and OptionError if no run has the metric.
+    """
+    if not any(run["history"] for run in runs):
+        raise RunError("none of these runs has a finished epoch to plot")
+    from matplotlib.ticker import PercentFormatter
+
+    groups = grouped(runs)
+    split, name = _metric(runs, metric)
+    about = "training loss by step, smoothed" + f", and {split} {name} by epoch"
+    title = f"{len(runs)} run{'s' * (len(runs) > 1)}"
+    figure = style.figure(_WIDTH, 2 * _PANEL, title=title, subtitle=about)
+    losses, metrics = figure.subplots(2, 1)
+    for axes, key, label in (
+        (losses, ("train", "step"), "training loss"),
+        (metrics, (split, name), f"{split} {name}"),
+    ):
+        style.tidy(axes, frame=True)
+        for number, group in enumerate(groups):
+            _draw(axes, group.points(*key), number, group.name if axes is losses else "")
+        axes.set(xlabel="step" if axes is losses else "epoch", ylabel=label)
+    task = next((run["task"] for run in runs if run["task"]), None)
+    if task is not None and task.units.get(name) == "%":
+        metrics.yaxis.set_major_formatter(PercentFormatter(1))
+    handles, labels = losses.get_legend_handles_labels()
+    more = [f"and {len(labels) - _NAMED} more"] if len(labels) > _NAMED else []
+    figure.legend(
+        handles[:_NAMED],
+        [*labels[:_NAMED], *more],
+        loc="outside right upper",
+        frameon=False,
+        fontsize=style.SMALL,
+        labelcolor=style.INK,
+    )
+    return figure
+
+
+def grouped(runs: Sequence[Run]) -> list[Group]:
+    """Group runs whose options are equal, except the seed. A group is named by its options that differ."""
+    groups: dict[tuple[Any, ...], list[Run]] = {}
+    for run in runs:
+        key = tuple(sorted((name, value) for name, value in run["options"].items() if name != "seed"))
+        groups.setdefault(key, []).append(run)
+    named: list[Group] = []
+    for members in groups.values():
+        name = members[0]["run"] if len(members) == 1 else f"{members[0]['run']}, {len(members)} seeds"
+        named.append(Group(name, members))
+    return named
+
+
+def smoothed(points: Mapping[float, float]) -> Points:
+    """Return an exponential moving average, without bias towards its start (Kingma & Ba 2015, section 3)."""
+    mean = weight = 0.0
+    values: Points = {}
+    for place, value in points.items():
+        mean, weight = _SMOOTH * mean + (1 - _SMOOTH) * value, _SMOOTH * weight + 1 - _SMOOTH
+        values[place] = mean / weight
+    return values
+
+
+def _metric(runs: Sequence[Run], metric: str | None) -> tuple[str, str]:
+    """Return the split and the name of the metric to plot."""
+    measured = {
+        (split, name)
+        for run in runs
+        for row in run["history"]
+        for split in row
+        if isinstance(row[split], dict)
+        for name in row[split]
+        if split != "clock"
+    }
+    if metric is not None:
+        split, _, name = metric.partition(".")
+        if (split, name) not in measured:
+            known = ", ".join(sorted(".".join(pair) for pair in measured))
+            raise OptionError(f"metric: no run has the metric {metric!r}", hint=f"metrics: {known}")
+        return split, name
+    primary = next((run["task"].primary_metric for run in runs if run["task"]), "loss")
+    return ("val" if ("val", primary) in measured else "train"), primary
+
+
+def _draw(axes: Axes, lines: Sequence[Points], number: int, label: str) -> None:
+    """Draw the mean of some lines, and the band between their lowest and highest values."""
+    places = sorted(set[float]().union(*lines))
+    values = [[line[place] for line in lines if place in line] for place in places]
+    color = _COLORS[number % len(_COLORS)]
+    dashes = _LINES[number // len(_COLORS) % len(_LINES)]
+    axes.plot(places, [fmean(each) for each in values], dashes, color=color, linewidth=1.4, label=label)
+    if len(lines) > 1:
+        low, high = [min(each) for each in values], [max(each) for each in values]
+        axes.fill_between(places, low, high, color=color, alpha=0.2, linewidth=0)
+
+
+def report(runs: Sequence[Run], title: str) -> str:
+    """Return an HTML page with a table of runs and their curves, which needs no other file.
+
+    The table has the options that differ. Raises RunError if no run has a finished epoch.
+    """
+    figure = base64.b64encode(style.png(draw_runs(runs))).decode()
+    names = dict.fromkeys(name for run in runs for name in run["options"])
+    differing = [name for name in names if len({run["options"].get(name) for run in runs}) > 1]
+    differing = [name for name in differing if name != "epochs"]  # those that are finished have a column
+    metrics = dict.fromkeys(
+        f"{split}.{name}" for run in runs for split, values in run["metrics"].items() for name in values
+    )
+    head = ["run", "status", "epochs", "seconds", *metrics, *differing]
+    rows = [
+        [
+            *(run[key] for key in head[:4]),
+            *(run["metrics"].get(key.partition(".")[0], {}).get(key.partition(".")[2]) for key in metrics),
+            *(run["options"].get(name) for name in differing),
+        ]
+        for run in runs
+    ]
+    lines = [_row(head, "th"), *(_row(row, "td") for row in rows)]
+    about = f"{len(runs)} run{'s' * (len(runs) != 1)}; metrics of the best epoch by validation"
+    return _PAGE.format(
+        title=html.escape(f"Runs in {title}"), about=about, table="\n".join(lines), figure=figure
+    )
+
+
+def _row(values: Sequence[object], tag: str) -> str:
+    cells = [
+        f"<{tag}{' class=n' * isinstance(v, int | float)}>{html.escape(_text(v))}</{tag}>" for v in values
+    ]
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _text(value: object) -> str:
+    return "" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem }}
+h1 {{ overflow-wrap: anywhere }}
+div {{ overflow-x: auto; margin-bottom: 2rem }}
+table {{ border-collapse: collapse; font-size: 14px }}
+th, td {{ padding: .3rem .7rem; text-align: left; white-space: nowrap; border-bottom: 1px solid #dfe3e8 }}
+.n {{ text-align: right; font-variant-numeric: tabular-nums }}
+img {{ width: 100%; min-width: 40rem }}
+</style>
+<main>
+<h1>{title}</h1>
+<p>{about}</p>
+<div tabindex="0" role="region" aria-label="table of runs"><table>
+{table}
+</table></div>
+<div tabindex="0" role="region" aria-label="curves">
+<img alt="training loss and validation metric of each run" src="data:image/png;base64,{figure}">
+</div>
+</main>
+</html>
+"""

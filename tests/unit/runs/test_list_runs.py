@@ -1,0 +1,176 @@
+"""Tables of runs, made from what run directories hold."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import zoo
+from tests.made_runs import make
+from tests.shell import zoo as shell
+from zoo.errors import OptionError, RunError, ZooWarning
+from zoo.runs.lock import owned
+
+WEIGHTS = (
+    "best.safetensors",
+    "model.safetensors",
+    "checkpoint.safetensors",
+    "checkpoint.previous.safetensors",
+)
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder `runs` of the current one, with three runs, one of them in a subfolder."""
+    monkeypatch.chdir(tmp_path)
+    make(Path("runs/a-2"), values=[0.5, 0.7, 0.6], epochs=3)
+    make(Path("runs/a-10"), values=[0.8], lr=0.2, files=("checkpoint.safetensors",))
+    make(Path("runs/sweep/b"), values=[], lr=0.3, seed=1, files=())
+    return Path("runs")
+
+
+def names(rows: list[dict[str, object]]) -> list[object]:
+    return [row["run"] for row in rows]
+
+
+def test_a_row_has_the_state_of_a_run_and_the_metrics_of_its_best_epoch(runs: Path) -> None:
+    rows = zoo.list_runs()
+    assert names(rows) == ["runs/a-2", "runs/a-10", "runs/sweep/b"]  # with numbers in numeric order
+    first = rows[0]
+    assert first["status"] == "finished"
+    assert first["epochs"] == 3
+    assert first["seconds"] == 4.5
+    assert first["metrics"]["val"] == {"loss": pytest.approx(0.3), "accuracy": 0.7}
+    assert first["recipe"]["train"]["lr"] == 0.1
+    assert [row["status"] for row in rows[1:]] == ["stopped", "stopped"]
+    assert rows[2]["metrics"] == {}
+    assert zoo.list_runs(runs / "a-2") == [first]
+
+
+def test_runs_are_filtered_by_options_and_metrics(runs: Path) -> None:
+    assert names(zoo.list_runs(where="val.accuracy>=0.7 and lr=0.1")) == ["runs/a-2"]
+    assert names(zoo.list_runs(where="model.widths=8 and seed=1")) == ["runs/sweep/b"]
+    assert names(zoo.list_runs(where="augment~flip and status=stopped")) == ["runs/a-10", "runs/sweep/b"]
+    with pytest.raises(OptionError, match=r"no run has the key 'val\.accuracies'; did you mean 'val\.ac"):
+        zoo.list_runs(where="val.accuracies>0.5")
+
+
+def test_the_best_value_of_a_metric_comes_first_and_runs_without_it_last(runs: Path) -> None:
+    assert names(zoo.list_runs(sort="val.accuracy")) == ["runs/a-10", "runs/a-2", "runs/sweep/b"]
+    assert names(zoo.list_runs(sort="-val.accuracy")) == ["runs/a-2", "runs/a-10", "runs/sweep/b"]
+    assert names(zoo.list_runs(sort="val.loss")) == ["runs/a-10", "runs/a-2", "runs/sweep/b"]
+    assert names(zoo.list_runs(sort="-lr")) == ["runs/sweep/b", "runs/a-10", "runs/a-2"]
+    with pytest.raises(OptionError, match="sort: no run has the key 'speed'"):
+        zoo.list_runs(sort="speed")
+
+
+def test_a_run_of_a_process_that_is_alive_is_running(runs: Path) -> None:
+    with owned(runs / "a-10"):
+        assert zoo.list_runs(where="status=running")[0]["run"] == "runs/a-10"
+    (runs / "a-2/.lock").write_text(f"process {os.getpid()} on {socket.gethostname()} since 2026-01-01")
+    assert [row["status"] for row in zoo.list_runs()] == ["finished", "stopped", "stopped"]
+
+
+def test_a_run_that_cannot_be_read_is_left_out_with_a_warning(runs: Path) -> None:
+    (runs / "a-2/metrics.jsonl").write_text('{"epoch": 1}\n')
+    with pytest.warns(ZooWarning, match=r"^runs/a-2 is left out: .*metrics\.jsonl cannot be read"):
+        assert names(zoo.list_runs()) == ["runs/a-10", "runs/sweep/b"]
+
+
+def test_a_run_whose_plugin_is_missing_has_the_metrics_of_its_last_epoch(tmp_path: Path) -> None:
+    make(tmp_path / "x", values=[0.7, 0.6], dataset="gone/data")
+    (row,) = zoo.list_runs(tmp_path)
+    assert row["task"] == ""
+    assert row["metrics"]["val"]["accuracy"] == 0.6
+
+
+def test_a_folder_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no such folder"):
+        zoo.list_runs(tmp_path / "none")
+
+
+def test_rows_become_a_data_frame_where_pandas_is_installed(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.api.list_runs.find_spec", lambda name: None)
+    with pytest.raises(OptionError, match="requires pandas"):
+        zoo.list_runs().to_pandas()
+    flat = zoo.list_runs().flat()
+    assert flat[0]["val.accuracy"] == 0.7
+    assert flat[0]["lr"] == 0.1
+    assert flat[0]["augment"] == "flip"
+
+
+def test_two_runs_differ_in_options_and_metrics(runs: Path) -> None:
+    found = zoo.diff_runs("runs/a-2", "runs/sweep/b")
+    assert found["options"] == {"seed": [0, 1], "lr": [0.1, 0.3]}
+    assert found["metrics"]["epochs"] == [3, 0]
+    assert found["metrics"]["val.accuracy"] == [0.7, None]
+    with pytest.raises(RunError, match="no such run directory"):
+        zoo.diff_runs("runs/a-2", "runs/none")
+
+
+def test_pruning_leaves_the_chosen_weights_and_the_logs_of_finished_runs(runs: Path) -> None:
+    before = {*runs.rglob("*")}
+    planned = zoo.prune_runs(keep="best", dry_run=True)
+    assert {*runs.rglob("*")} == before
+    assert zoo.prune_runs(keep="best") == planned
+    assert planned == [{"run": "runs/a-2", "files": [*WEIGHTS[1:]], "bytes": 30}]
+    assert (runs / "a-2/best.safetensors").exists()
+    assert (runs / "a-2/steps.jsonl").exists()
+    assert (runs / "a-10/checkpoint.safetensors").exists()  # it can be resumed
+    assert zoo.list_runs(where="status=finished")[0]["run"] == "runs/a-2"
+    assert zoo.prune_runs(keep="best") == []
+
+
+def test_a_run_without_validation_keeps_its_last_weights(tmp_path: Path) -> None:
+    make(tmp_path / "x", files=("model.safetensors", "checkpoint.safetensors"))
+    (row,) = zoo.prune_runs(tmp_path, keep="best")
+    assert row["files"] == ["checkpoint.safetensors"]
+
+
+def test_curves_of_seeds_are_one_line_in_a_band(runs: Path) -> None:
+    make(runs / "c1", seed=1)
+    make(runs / "c2", seed=2)
+    losses, metrics = zoo.plot_runs("runs/c1", "runs/c2", "runs/a-2").axes
+    assert [len(axes.lines) for axes in (losses, metrics)] == [2, 2]
+    assert len(metrics.collections) == 1
+    assert metrics.get_ylabel() == "val accuracy"
+    assert zoo.plot_runs("runs/c1", metric="val.loss").axes[1].get_ylabel() == "val loss"
+    with pytest.raises(OptionError, match=r"no run has the metric 'val\.f1'"):
+        zoo.plot_runs("runs/c1", metric="val.f1")
+    with pytest.raises(RunError, match="finished epoch"):
+        zoo.plot_runs("runs/sweep/b")
+
+
+def test_a_report_is_one_page_with_the_options_that_differ(runs: Path) -> None:
+    zoo.report_runs(out="page.html")
+    page = Path("page.html").read_text()
+    assert "<td>runs/a-2</td>" in page
+    assert "<th>lr</th>" in page
+    assert "<th>optimizer</th>" not in page
+    assert 'src="data:image/png;base64,' in page
+    assert "http" not in page
+
+
+def test_the_command_shows_a_table_and_json(runs: Path) -> None:
+    shown = shell("runs", "--sort", "val.accuracy").stdout.splitlines()
+    assert shown[0].split() == ["RUN", "STATUS", "EPOCHS", "VAL", "ACCURACY", "TIME", "SEED", "LR"]
+    assert shown[1].split()[:4] == ["runs/a-10", "stopped", "1", "80.00%"]
+    assert names(json.loads(shell("runs", "list", runs, "--json").stdout)) == names(zoo.list_runs())
+    assert shell("runs", "--where", "lr>1").stderr == "zoo: runs has no matching runs\n"
+    assert "runs/a-10" in shell("runs", "diff", "runs/a-2", "runs/a-10").stdout
+    assert "would be freed" in shell("runs", "prune", "--keep", "last", "--dry-run").stdout
+    assert shell("runs", "plot", "runs/a-2", "--out", "x.png").stdout == "wrote x.png\n"
+    assert Path("x.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_listing_does_not_import_torch(runs: Path) -> None:
+    code = "import sys, zoo; zoo.list_runs(); zoo.plot_runs('runs/a-2'); sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

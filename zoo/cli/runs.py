@@ -1,0 +1,156 @@
+"""`zoo runs`: list, compare, plot and prune training runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from zoo.api.list_runs import RunList, diff_runs, list_runs, options_in, plot_runs, prune_runs, report_runs
+from zoo.cli.flags import options_of
+from zoo.cli.name_types import PathType
+from zoo.cli.session import Session, print_json, standard_options
+from zoo.config.options import text
+from zoo.console.figures import cell
+from zoo.console.progress import duration
+from zoo.console.tables import print_table
+from zoo.console.terminal import echo
+from zoo.files import style
+from zoo.files.atomic import atomic_write
+from zoo.registry.registry import Registry
+
+# The most options that have a column in the table
+_OPTIONS = 4
+
+
+class _Group(click.Group):
+    """A group whose first word is a command or, for `list`, a folder or an option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or args[0] not in {*self.commands, "-h", "--help"}:
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_Group)
+def command() -> None:
+    """List training runs, compare them, plot their curves, and delete files that are no longer needed.
+
+    \b
+    zoo runs --where 'val.loss<1.3' --sort val.loss
+    zoo runs diff runs/a runs/b
+    zoo runs plot runs/a runs/b
+    zoo runs report runs
+    zoo runs prune runs --keep best
+    """
+
+
+@command.command("list")
+@click.argument("folder", type=PathType(), default="runs")
+@options_of(list_runs, skip=["folder"])
+@standard_options
+def list_(session: Session, folder: Path, as_json: bool, **chosen: Any) -> None:
+    """List the runs in FOLDER and its subfolders, with their metrics and the options that differ.
+
+    `--where` and `--sort` accept training options, `model.NAME`, `data.NAME` and metrics such as `val.loss`.
+    `--sort` puts the best metric first; a `-` in front of the key reverses the order.
+    """
+    found = list_runs(folder, registry=session.registry, **chosen)
+    if as_json:
+        print_json(found)
+    elif found:
+        _print(found, session.registry)
+    else:
+        echo(f"zoo: {folder} has no {'matching ' * bool(chosen['where'])}runs", err=True)
+
+
+@command.command("diff")
+@click.argument("run", type=PathType())
+@click.argument("other", type=PathType())
+@standard_options
+def diff(session: Session, run: Path, other: Path, as_json: bool) -> None:
+    """Compare two runs: the options that differ, then the metrics."""
+    found = diff_runs(run, other, registry=session.registry)
+    if as_json:
+        print_json(found)
+        return
+    for title, pairs in found.items():
+        rows = [[key, *map(_shown, pair)] for key, pair in pairs.items()]
+        print_table(rows or [["none differ", "", ""]], [title.upper(), str(run), str(other)], numbers=(1, 2))
+        echo()
+
+
+@command.command("plot")
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=PathType())
+@options_of(plot_runs, skip=["runs"])
+@click.option("--out", type=PathType(), default="runs.png", show_default=True, help="PNG file to write.")
+@standard_options
+def plot(session: Session, runs: tuple[Path, ...], metric: str | None, out: Path, as_json: bool) -> None:
+    """Plot the training loss and the primary metric of several runs.
+
+    Runs that differ only in the seed are drawn as one line in a band.
+    """
+    with atomic_write(out) as file:
+        file.write(style.png(plot_runs(*runs, metric=metric, registry=session.registry)))
+    print_json({"out": str(out)}) if as_json else echo(f"wrote {out}")
+
+
+@command.command("report")
+@click.argument("folder", type=PathType(), default="runs")
+@options_of(report_runs, skip=["folder"])
+@standard_options
+def report(session: Session, folder: Path, out: Path, as_json: bool) -> None:
+    """Write one HTML file with a table and the curves of all runs in FOLDER; it needs no network."""
+    report_runs(folder, out, registry=session.registry)
+    print_json({"out": str(out)}) if as_json else echo(f"wrote {out}")
+
+
+@command.command("prune")
+@click.argument("folder", type=PathType(), default="runs")
+@click.option("--keep", type=click.Choice(["best", "last"]), required=True, help="Weights to keep.")
+@options_of(prune_runs, skip=["folder", "keep"])
+@standard_options
+def prune(_: Session, folder: Path, as_json: bool, **chosen: Any) -> None:
+    """Delete checkpoints of finished runs in FOLDER, and all weights but one file of each; logs stay.
+
+    A pruned run cannot be resumed. Stopped and running runs are left alone.
+    """
+    rows = prune_runs(folder, **chosen)
+    if as_json:
+        print_json(rows)
+        return
+    print_table([[row["run"], ", ".join(row["files"])] for row in rows])
+    size = sum(row["bytes"] for row in rows) / 1e6
+    echo(f"{size:,.1f} MB {'would be ' * chosen['dry_run']}freed")
+
+
+def _print(found: RunList, registry: Registry) -> None:
+    flat = found.flat()
+    differing = options_in(flat)
+    shown = differing if len(differing) <= _OPTIONS else ["architecture", "dataset"]
+    keys = {key: unit for row in found for key, unit in _primary(row, registry).items()}
+    header = ["RUN", "STATUS", "EPOCHS", *(key.replace(".", " ").upper() for key in keys), "TIME"]
+    cells = [
+        [
+            *(str(row[key]) for key in ("run", "status", "epochs")),
+            *(cell(row[key], unit) if key in row else "" for key, unit in keys.items()),
+            duration(row["seconds"]),
+            *(text(row[key]) if key in row else "" for key in shown),
+        ]
+        for row in flat
+    ]
+    print_table(cells, [*header, *(key.upper() for key in shown)], numbers=range(2, len(header)))
+
+
+def _primary(row: Mapping[str, Any], registry: Registry) -> dict[str, str]:
+    """Return the key of a run's primary metric on validation and test data, with its unit."""
+    task = registry.tasks.get(row["task"])
+    name = task.primary_metric if task else "loss"
+    unit = task.units.get(name, "") if task else ""
+    return {f"{split}.{name}": unit for split in ("val", "test") if name in row["metrics"].get(split, ())}
+
+
+def _shown(value: object) -> str:
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
