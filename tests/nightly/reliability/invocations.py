@@ -393,8 +393,12 @@ def _drawn(draw: random.Random) -> list[str]:
         return [name, *draw.choices(_WORDS, k=draw.randint(0, 2))]
     command = cli.get_command(click.Context(cli), name)
     assert command is not None
+    words = [name]
+    if isinstance(command, click.Group):
+        words.append(draw.choice([*command.commands]))
+        command = command.commands[words[-1]]
     options = [param for param in command.params if isinstance(param, click.Option)]
-    words = [name, *(["--json"] if draw.random() < 0.5 else [])]
+    words += ["--json"] if draw.random() < 0.5 else []
     if name in _TASKS and draw.random() < 0.3:
         words += [*_TASKS[name], *_QUICK[: draw.choice([4, 6, 8])]]
     elif name == "check":
@@ -442,7 +446,7 @@ def _wrong(words: list[str], code: int, out: str, err: str) -> str:
         return f"it printed {obeyed(out + err)[:5]}"
     if "this comes from" in err or "this comes from" in out:
         return f"an unforeseen error: {(err or out)[-300:]}"
-    if words[1:2] == ["--json"] and words[0] in COMMANDS and not {"--help", "-h"} & {*words}:
+    if "--json" in words[1:3] and words[0] in COMMANDS and not {"--help", "-h"} & {*words}:
         try:
             strict_json(out)
         except ValueError as error:

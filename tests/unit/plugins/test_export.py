@@ -465,7 +465,7 @@ EXPORTERS = {
     "halves a weight": (
         HALVES,
         "",
-        "own cannot be used: its `write` changed model.hidden.0.weight of the model",
+        "own cannot be used: its `write` method changed model.hidden.0.weight in the model",
     ),
     "writes text": (
         QUICK.replace("b'nothing'", "'a text'"),
