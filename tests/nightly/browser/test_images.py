@@ -40,7 +40,7 @@ def test_a_dropped_image_is_answered_as_the_api_does(visit: Visit, server: Serve
     files = {"input": ("cat.png", noise())}
     asked = {"model": "cifar10-resnet20", "top": "5"}
     (row,) = httpx2.post(f"{server.url}/predict", files=files, data=asked).json()
-    expected = [(one["class"], f"{100 * one['probability']:.1f}") for one in row["predictions"]]
+    expected = [(one["class"], f"{100 * one['probability']:.1f}%") for one in row["predictions"]]
     assert probabilities(page) == expected
     assert page.locator("#live").inner_text() == "grad-cam is done."
     widths = page.locator(".bars i").evaluate_all(

@@ -448,7 +448,7 @@ def _watched(place: Path, real: list[Path], how: str = "zoo") -> _Seen:
         *map(str, real),
     ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    results = re.findall(r"^(\d+) (refused|failed|computed)$", done.stdout, re.MULTILINE)
+    results = re.findall(r"^(\d+) (rejected|failed|computed)$", done.stdout, re.MULTILINE)
     seen = _Seen()
     for number, result in results:
         seen.ended[result] += 1
