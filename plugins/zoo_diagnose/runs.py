@@ -150,16 +150,18 @@ def report(runs: Sequence[Run], title: str) -> str:
     The table has the options that differ. Raises RunError if no run has a finished epoch.
     """
     figure = base64.b64encode(style.png(draw_runs(runs))).decode()
-    names = dict.fromkeys(name for run in runs for name in run["options"])
+    names = dict.fromkeys(name for run in runs for name in run["options"] if name != "epochs")
     differing = [name for name in names if len({run["options"].get(name) for run in runs}) > 1]
-    differing = [name for name in differing if name != "epochs"]  # those that are finished have a column
     metrics = dict.fromkeys(
         f"{split}.{name}" for run in runs for split, values in run["metrics"].items() for name in values
     )
     head = ["run", "status", "epochs", "seconds", *metrics, *differing]
     rows = [
         [
-            *(run[key] for key in head[:4]),
+            run["run"],
+            run["status"],
+            f"{run['epochs']}/{run['options'].get('epochs', '?')}",
+            run["seconds"],
             *(run["metrics"].get(key.partition(".")[0], {}).get(key.partition(".")[2]) for key in metrics),
             *(run["options"].get(name) for name in differing),
         ]

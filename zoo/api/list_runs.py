@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,16 +14,15 @@ from zoo.api.listing import default_registry
 from zoo.api.where import matching
 from zoo.config.arguments import checked
 from zoo.config.options import text
-from zoo.config.recipe import Recipe
 from zoo.config.train_config import SPLITS
 from zoo.errors import OptionError, RunError, ZooError, did_you_mean, first_line, warn
-from zoo.files.atomic import atomic_write
+from zoo.files.atomic import write_output
 from zoo.registry.catalog import recorded_recipe
 from zoo.registry.provided import provided
 from zoo.registry.registry import Registry
 from zoo.registry.specs import TaskSpec
-from zoo.registry.weights_files import SAVED, WEIGHTS
-from zoo.runs.lock import claimed, is_locked
+from zoo.registry.weights_files import SAVED
+from zoo.runs.lock import is_locked, owned
 from zoo.runs.run_directories import require_run
 from zoo.runs.step_log import read_rows
 from zoo.training.early_stopping import best_by
@@ -39,11 +38,15 @@ _METRIC = tuple(f"{split}." for split in SPLITS)
 
 
 class RunList(list[dict[str, Any]]):
-    """A list of rows, one for each run, which a notebook displays as a table."""
+    """A list of rows, one for each run. If pandas is installed, a notebook displays it as a table."""
 
     def flat(self) -> list[dict[str, Any]]:
         """Return the rows without nesting, with keys such as `lr`, `model.hidden_size` and `val.loss`."""
         return [*map(_flat, self)]
+
+    def options(self) -> list[dict[str, Any]]:
+        """Return the options of each run alone, with keys such as `lr` and `model.hidden_size`."""
+        return [_options(row["recipe"]) for row in self]
 
     def to_pandas(self) -> Any:
         """Return the flat rows as a pandas DataFrame. Raises OptionError if pandas is not installed."""
@@ -84,18 +87,13 @@ def list_runs(
     has. A run whose files cannot be read is left out with a warning.
     """
     registry = default_registry() if registry is None else registry
-    found: dict[str, tuple[dict[str, Any], TaskSpec | None]] = {}
-    for directory in _directories(_existing(folder)):
-        try:
-            found[str(directory)] = _read(directory, registry)
-        except ZooError as error:
-            warn(f"{directory} is left out: {first_line(error)}")
-    flat = [_flat(row) for row, _ in found.values()]
+    found = {run.row["run"]: run for run in _found(folder, registry)}
+    flat = [_flat(run.row) for run in found.values()]
     if where is not None:
         flat = matching(flat, where, what="run")
     if sort is not None and flat:
-        flat = _sorted(flat, sort, [task for _, task in found.values() if task])
-    return RunList(found[row["run"]][0] for row in flat)
+        flat = _sorted(flat, sort, [run.task for run in found.values() if run.task])
+    return RunList(found[row["run"]].row for row in flat)
 
 
 @checked
@@ -108,14 +106,13 @@ def diff_runs(
     Metrics include status, finished epochs and seconds. Raises RunError if a directory does not hold a run.
     """
     registry = default_registry() if registry is None else registry
-    rows: list[dict[str, Any]] = []
-    for directory in (run, other):
-        require_run(Path(directory))
-        rows.append(_flat(_read(Path(directory), registry)[0]))
-    one, two = rows
+    rows = [_read(Path(directory), registry).row for directory in (run, other)]
+    options, (one, two) = [_options(row["recipe"]) for row in rows], map(_flat, rows)
     measured = [*_STATE[1:], *(key for key in one | two if key.startswith(_METRIC))]
-    keys = {"options": options_in(rows), "metrics": measured}
-    return {name: {key: [one.get(key), two.get(key)] for key in chosen} for name, chosen in keys.items()}
+    return {
+        "options": {key: [table.get(key) for table in options] for key in options_in(options)},
+        "metrics": {key: [one.get(key), two.get(key)] for key in measured},
+    }
 
 
 @checked
@@ -128,27 +125,33 @@ def prune_runs(
 
     Args:
         folder: folder that contains run directories, or a run directory.
-        keep: which weights to keep: the best ones by validation, or the last ones. Without validation, a run
-            has only the last ones.
+        keep: which weights to keep: the best ones by validation, or the last ones. If a run has only one of
+            them, it is kept.
         dry_run: only return what would be deleted.
 
     Returns:
         A row for each pruned run: `run`, `files` (names of the deleted files) and `bytes`.
 
-    Raises RunError if the folder does not exist, or a file cannot be deleted.
+    Raises RunError if the folder does not exist, if somebody starts to use a run, or if a file cannot be
+    deleted.
     """
+    chosen = (_BEST, _LAST) if keep == "best" else (_LAST, _BEST)
     rows: list[dict[str, Any]] = []
-    for directory in _directories(_existing(folder)):
-        kept = _BEST if keep == "best" and (directory / _BEST).exists() else _LAST
-        files = [directory / name for name in WEIGHTS if name != kept and (directory / name).exists()]
+    for directory in _directories(folder):
+        held = [name for name in (*chosen, *SAVED) if (directory / name).exists()]
+        files = [directory / name for name in held[1:]]
         if _status(directory) != "finished" or not files:
             continue
         size = sum(file.stat().st_size for file in files)
-        rows.append({"run": str(directory), "files": [file.name for file in files], "bytes": size})
-        if not dry_run:
-            with claimed(directory, resume=True):
+        rows.append({"run": str(directory), "files": held[1:], "bytes": size})
+        if dry_run:
+            continue
+        try:
+            with owned(directory):
                 for file in files:
                     file.unlink()
+        except OSError as error:
+            raise RunError(f"{directory} cannot be pruned: {error.strerror or error}") from None
     return rows
 
 
@@ -171,7 +174,8 @@ def plot_runs(*runs: str | Path, metric: str | None = None, registry: Registry |
         OptionError: no run has that metric.
     """
     registry = default_registry() if registry is None else registry
-    return provided("zoo_diagnose.runs", "draw_runs", registry)([*_curves(runs, registry)], metric)
+    read = [_read(Path(directory), registry) for directory in runs]
+    return provided("zoo_diagnose.runs", "draw_runs", registry)([run.curves() for run in read], metric)
 
 
 @checked
@@ -181,39 +185,49 @@ def report_runs(
     """Write the runs in a folder as one HTML file with a table and curves.
 
     The file needs no other file and no network. Raises RunError if the folder has no run with a finished
-    epoch, or if the file cannot be written.
+    epoch, and OutputError if the file cannot be written.
     """
     registry = default_registry() if registry is None else registry
-    runs = [row["run"] for row in list_runs(folder, registry=registry)]
-    content = provided("zoo_diagnose.runs", "report", registry)([*_curves(runs, registry)], str(folder))
-    with atomic_write(Path(out)) as file:
-        file.write(content.encode())
+    curves = [run.curves() for run in _found(folder, registry)]
+    page = provided("zoo_diagnose.runs", "report", registry)(curves, str(folder))
+    write_output(Path(out), page.encode())
 
 
-def _curves(runs: Sequence[str | Path], registry: Registry) -> Iterator[dict[str, Any]]:
-    """Return the row of each run with its flat `options`, its `task`, and its rows of epochs and steps."""
-    for directory in map(Path, runs):
-        require_run(directory)
-        row, task = _read(directory, registry)
-        logs = {"history": ("metrics.jsonl", Row), "steps": ("steps.jsonl", StepRow)}
-        read = {name: read_rows(directory / file, kind) for name, (file, kind) in logs.items()}
-        yield row | read | {"options": _options(row["recipe"]), "task": task}
+@dataclass(frozen=True)
+class _Found:
+    """A run that was read: its row, its task unless the plugin is missing, and the rows of its epochs."""
+
+    row: dict[str, Any]
+    task: TaskSpec | None
+    history: Sequence[Mapping[str, Any]]
+
+    def curves(self) -> dict[str, Any]:
+        """Return the row with flat `options`, `task`, and the rows of epochs (`history`) and `steps`."""
+        steps = read_rows(Path(self.row["run"]) / "steps.jsonl", StepRow)
+        options = _options(self.row["recipe"])
+        return self.row | {"options": options, "task": self.task, "history": self.history, "steps": steps}
 
 
-def options_in(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the options, such as `lr`, whose values differ between some flat rows."""
-    known = dict.fromkeys(key for row in rows for key in row if not key.startswith(_METRIC))
-    return [key for key in known if key not in _STATE and len({row.get(key) for row in rows}) > 1]
+def options_in(tables: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the options, such as `lr`, whose values differ between the flat options of some runs."""
+    known = dict.fromkeys(key for table in tables for key in table)
+    return [key for key in known if len({table.get(key) for table in tables}) > 1]
 
 
-def _existing(folder: str | Path) -> Path:
-    if not Path(folder).is_dir():
-        raise RunError(f"no such folder: {folder}", hint="`zoo train` writes runs into runs/")
-    return Path(folder)
+def _found(folder: str | Path, registry: Registry) -> Iterator[_Found]:
+    """Read the runs in a folder; warn of those that cannot be read."""
+    for directory in _directories(folder):
+        try:
+            yield _read(directory, registry)
+        except ZooError as error:
+            warn(f"{directory} is left out: {first_line(error)}")
 
 
-def _directories(folder: Path) -> Iterator[Path]:
+def _directories(folder: str | Path) -> Iterator[Path]:
     """Return the run directories in a folder, by name, with numbers in numeric order."""
+    if not Path(folder).is_dir():
+        what = "is not a folder" if Path(folder).exists() else "does not exist"
+        raise RunError(f"{folder} {what}", hint="`zoo train` writes runs into runs/")
     for place, names, files in os.walk(folder):
         names.sort(key=lambda name: [(not part.isdigit(), part.zfill(12)) for part in name.split("-")])
         if "config.toml" in files:
@@ -221,11 +235,15 @@ def _directories(folder: Path) -> Iterator[Path]:
             yield Path(place)
 
 
-def _read(directory: Path, registry: Registry) -> tuple[dict[str, Any], TaskSpec | None]:
-    """Return the row of a run, and its task unless its plugin is missing."""
+def _read(directory: Path, registry: Registry) -> _Found:
+    """Read a run. Raises RunError if the directory does not hold one, or a ZooError if it is damaged."""
+    require_run(directory)
     _, recipe = recorded_recipe(directory / "config.toml")
     history = read_rows(directory / "metrics.jsonl", Row)
-    task = _task(recipe.architecture, recipe.dataset, registry)
+    try:
+        task = registry.task_of(recipe)
+    except ZooError:
+        task = None
     try:
         best = best_by(history, task) if task else None
     except KeyError:  # written by another version of its task
@@ -240,23 +258,16 @@ def _read(directory: Path, registry: Registry) -> tuple[dict[str, Any], TaskSpec
         "metrics": {split: chosen[split] for split in SPLITS if split in chosen},
         "seconds": round(sum(row["clock"]["seconds"] for row in history), 3),
     }
-    return row, task
-
-
-@functools.cache
-def _task(architecture: str, dataset: str, registry: Registry) -> TaskSpec | None:
-    try:
-        return registry.task_of(Recipe(architecture=architecture, dataset=dataset))
-    except ZooError:
-        return None
+    return _Found(row, task, history)
 
 
 def _status(directory: Path) -> str:
     if is_locked(directory):
         return "running"
-    if any((directory / name).exists() for name in (_LAST, *SAVED)):
-        return "finished" if (directory / _LAST).exists() else "stopped"
-    return "finished" if (directory / _BEST).exists() else "stopped"  # finished and pruned, or stopped early
+    # A pruned run has no checkpoints, and perhaps only its best weights; metrics were saved with a checkpoint
+    held = {name for name in (_LAST, *SAVED) if (directory / name).exists()}
+    pruned = not held and (directory / "metrics.jsonl").exists() and (directory / _BEST).exists()
+    return "finished" if _LAST in held or pruned else "stopped"
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -269,11 +280,10 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _options(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a recipe as numbers and strings, with keys such as `lr` and `model.depth`."""
-    flat = {key: value for key, value in recipe.items() if key not in ("train", "model", "data")} | recipe[
-        "train"
-    ]
-    for table in ("model", "data"):
-        flat |= {f"{table}.{key}": value for key, value in recipe[table].items()}
+    tables = {"": recipe["train"], "model.": recipe["model"], "data.": recipe["data"]}
+    flat = {key: value for key, value in recipe.items() if key not in ("train", "model", "data")}
+    for start, table in tables.items():
+        flat |= {f"{start}{key}": value for key, value in table.items()}
     return {key: value if _is_number(value) else text(value) for key, value in flat.items()}
 
 

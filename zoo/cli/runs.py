@@ -17,8 +17,9 @@ from zoo.console.figures import cell
 from zoo.console.progress import duration
 from zoo.console.tables import print_table
 from zoo.console.terminal import echo
+from zoo.errors import did_you_mean
 from zoo.files import style
-from zoo.files.atomic import atomic_write
+from zoo.files.atomic import write_output
 from zoo.registry.registry import Registry
 
 # The most options that have a column in the table
@@ -29,9 +30,12 @@ class _Group(click.Group):
     """A group whose first word is a command or, for `list`, a folder or an option."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or args[0] not in {*self.commands, "-h", "--help"}:
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
+        first = args[0] if args else ""
+        if first in {*self.commands, "-h", "--help"}:
+            return super().parse_args(ctx, args)
+        if not Path(first).exists() and (nearest := did_you_mean(first, self.commands)):
+            ctx.fail(f"no such folder or command: {first}{nearest}")
+        return super().parse_args(ctx, ["list", *args])
 
 
 @click.group(cls=_Group)
@@ -92,8 +96,7 @@ def plot(session: Session, runs: tuple[Path, ...], metric: str | None, out: Path
 
     Runs that differ only in the seed are drawn as one line in a band.
     """
-    with atomic_write(out) as file:
-        file.write(style.png(plot_runs(*runs, metric=metric, registry=session.registry)))
+    write_output(out, style.png(plot_runs(*runs, metric=metric, registry=session.registry)))
     print_json({"out": str(out)}) if as_json else echo(f"wrote {out}")
 
 
@@ -128,18 +131,19 @@ def prune(_: Session, folder: Path, as_json: bool, **chosen: Any) -> None:
 
 def _print(found: RunList, registry: Registry) -> None:
     flat = found.flat()
-    differing = options_in(flat)
+    tables = found.options()
+    differing = [key for key in options_in(tables) if key != "epochs"]
     shown = differing if len(differing) <= _OPTIONS else ["architecture", "dataset"]
     keys = {key: unit for row in found for key, unit in _primary(row, registry).items()}
     header = ["RUN", "STATUS", "EPOCHS", *(key.replace(".", " ").upper() for key in keys), "TIME"]
     cells = [
         [
-            *(str(row[key]) for key in ("run", "status", "epochs")),
+            *(row["run"], row["status"], f"{row['epochs']}/{table.get('epochs', '?')}"),
             *(cell(row[key], unit) if key in row else "" for key, unit in keys.items()),
             duration(row["seconds"]),
-            *(text(row[key]) if key in row else "" for key in shown),
+            *(text(table[key]) if key in table else "" for key in shown),
         ]
-        for row in flat
+        for row, table in zip(flat, tables, strict=True)
     ]
     print_table(cells, [*header, *(key.upper() for key in shown)], numbers=range(2, len(header)))
 

@@ -16,7 +16,18 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import IO
 
+from zoo.errors import OutputError
+
 _TEMPORARY = re.compile(r"\..+\.(?P<host>[A-Za-z0-9-]+)\.[0-9a-f]{8}\.tmp")
+
+
+def write_output(path: Path, content: bytes) -> None:
+    """Write a file that the user named. Raises OutputError if it cannot be written."""
+    try:
+        with atomic_write(path) as file:
+            file.write(content)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from None
 
 
 @contextlib.contextmanager

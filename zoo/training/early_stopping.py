@@ -20,7 +20,7 @@ def best_epoch(history: Sequence[Mapping[str, Any]], task: Task) -> int | None:
 
 
 def best_by(history: Sequence[Mapping[str, Any]], spec: TaskSpec) -> int | None:
-    """Do the same as `best_epoch` without torch."""
+    """Return the best epoch by the primary metric of a task; see `best_epoch`."""
     sign = 1 if spec.primary_metric in spec.higher_is_better else -1
     values = {
         number: (sign * row["val"][spec.primary_metric], -row["val"]["loss"])

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -91,8 +92,11 @@ def test_a_run_whose_plugin_is_missing_has_the_metrics_of_its_last_epoch(tmp_pat
 
 
 def test_a_folder_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="no such folder"):
+    with pytest.raises(RunError, match="none does not exist"):
         zoo.list_runs(tmp_path / "none")
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="file is not a folder"):
+        zoo.list_runs(tmp_path / "file")
 
 
 def test_rows_become_a_data_frame_where_pandas_is_installed(
@@ -101,6 +105,9 @@ def test_rows_become_a_data_frame_where_pandas_is_installed(
     monkeypatch.setattr("zoo.api.list_runs.find_spec", lambda name: None)
     with pytest.raises(OptionError, match="requires pandas"):
         zoo.list_runs().to_pandas()
+    monkeypatch.setattr("zoo.api.list_runs.find_spec", lambda name: "a spec")
+    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=tuple))
+    assert zoo.list_runs().to_pandas() == tuple(zoo.list_runs().flat())
     flat = zoo.list_runs().flat()
     assert flat[0]["val.accuracy"] == 0.7
     assert flat[0]["lr"] == 0.1
@@ -109,7 +116,7 @@ def test_rows_become_a_data_frame_where_pandas_is_installed(
 
 def test_two_runs_differ_in_options_and_metrics(runs: Path) -> None:
     found = zoo.diff_runs("runs/a-2", "runs/sweep/b")
-    assert found["options"] == {"seed": [0, 1], "lr": [0.1, 0.3]}
+    assert found["options"] == {"seed": [0, 1], "epochs": [3, 2], "lr": [0.1, 0.3]}
     assert found["metrics"]["epochs"] == [3, 0]
     assert found["metrics"]["val.accuracy"] == [0.7, None]
     with pytest.raises(RunError, match="no such run directory"):
@@ -127,6 +134,23 @@ def test_pruning_leaves_the_chosen_weights_and_the_logs_of_finished_runs(runs: P
     assert (runs / "a-10/checkpoint.safetensors").exists()  # it can be resumed
     assert zoo.list_runs(where="status=finished")[0]["run"] == "runs/a-2"
     assert zoo.prune_runs(keep="best") == []
+    assert zoo.prune_runs(keep="last") == []  # the best weights are the only ones left
+
+
+def test_a_run_in_use_is_not_pruned(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.api.list_runs.is_locked", lambda folder: False)  # it starts a moment later
+    with owned(runs / "a-2"), pytest.raises(RunError, match="a-2 is in use by process"):
+        zoo.prune_runs(keep="best")
+    assert (runs / "a-2/checkpoint.safetensors").exists()
+
+
+def test_a_file_that_cannot_be_deleted_is_an_error(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbid(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "unlink", forbid)
+    with pytest.raises(RunError, match="a-2 cannot be pruned: Permission denied"):
+        zoo.prune_runs(keep="best")
 
 
 def test_a_run_without_validation_keeps_its_last_weights(tmp_path: Path) -> None:
@@ -162,13 +186,32 @@ def test_a_report_is_one_page_with_the_options_that_differ(runs: Path) -> None:
 def test_the_command_shows_a_table_and_json(runs: Path) -> None:
     shown = shell("runs", "--sort", "val.accuracy").stdout.splitlines()
     assert shown[0].split() == ["RUN", "STATUS", "EPOCHS", "VAL", "ACCURACY", "TIME", "SEED", "LR"]
-    assert shown[1].split()[:4] == ["runs/a-10", "stopped", "1", "80.00%"]
+    assert shown[1].split()[:4] == ["runs/a-10", "stopped", "1/2", "80.00%"]
     assert names(json.loads(shell("runs", "list", runs, "--json").stdout)) == names(zoo.list_runs())
     assert shell("runs", "--where", "lr>1").stderr == "zoo: runs has no matching runs\n"
     assert "runs/a-10" in shell("runs", "diff", "runs/a-2", "runs/a-10").stdout
     assert "would be freed" in shell("runs", "prune", "--keep", "last", "--dry-run").stdout
     assert shell("runs", "plot", "runs/a-2", "--out", "x.png").stdout == "wrote x.png\n"
     assert Path("x.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["dif", "runs/a-2", "runs/a-10"], "no such folder or command: dif; did you mean 'diff'?"),
+        (
+            ["plot", "runs/a-2", "--out", "none/x.png"],
+            "none/x.png cannot be written: No such file",
+        ),
+        (["report", "--out", "runs"], "runs cannot be written: Is a directory"),
+        (["prune", "--keep", "all"], "--keep: 'all' is not one of 'best', 'last'"),
+        (["--sort", "sped"], "--sort: no run has the key 'sped'; did you mean 'seed'?"),
+    ],
+)
+def test_a_mistake_is_named(runs: Path, typed: list[str], said: str) -> None:
+    done = shell("runs", *typed)
+    assert done.returncode in (1, 2)
+    assert done.stderr.startswith(f"zoo: {said}")
 
 
 def test_listing_does_not_import_torch(runs: Path) -> None:
