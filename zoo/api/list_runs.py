@@ -88,9 +88,10 @@ def list_runs(
     """
     registry = default_registry() if registry is None else registry
     found = {run.row["run"]: run for run in _found(folder, registry)}
-    flat = [_flat(run.row) for run in found.values()]
-    if where is not None:
-        flat = matching(flat, where, what="run")
+    rows = RunList(run.row for run in found.values())
+    if where is None and sort is None:
+        return rows
+    flat = rows.flat() if where is None else matching(rows.flat(), where, what="run")
     if sort is not None and flat:
         flat = _sorted(flat, sort, [run.task for run in found.values() if run.task])
     return RunList(found[row["run"]].row for row in flat)
@@ -284,11 +285,10 @@ def _options(recipe: Mapping[str, Any]) -> dict[str, Any]:
     flat = {key: value for key, value in recipe.items() if key not in ("train", "model", "data")}
     for start, table in tables.items():
         flat |= {f"{start}{key}": value for key, value in table.items()}
-    return {key: value if _is_number(value) else text(value) for key, value in flat.items()}
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return {
+        key: value if isinstance(value, str | float) or type(value) is int else text(value)
+        for key, value in flat.items()
+    }
 
 
 def _sorted(rows: Sequence[dict[str, Any]], sort: str, tasks: Sequence[TaskSpec]) -> list[dict[str, Any]]:
