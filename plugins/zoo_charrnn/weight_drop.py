@@ -26,7 +26,7 @@ class WeightDropLSTM(nn.Module):
         input_size: number of input features.
         hidden_size: number of output features.
         weight_drop: probability that a recurrent weight is zero in a training pass.
-        fused: compute all time steps in one call of torch's LSTM kernel instead of a readable loop.
+        fused: compute all time steps in a single call to torch's LSTM kernel instead of in a readable loop.
 
     Source: Merity, Keskar & Socher 2018, "Regularizing and Optimizing LSTM Language Models", section 2.
     """

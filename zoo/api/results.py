@@ -254,8 +254,8 @@ class Features(Rows):
         Returns:
             `{out, weights, layer, rows, before, errors, shape}`, where `rows` is the number of rows in the
             file, `before` is the number of rows written before this call, and `errors` is the number of new
-            rows without features. `shape` is the shape of each row's features, with None for a size that
-            varies; it is None if there are no features.
+            rows without features. `shape` is the shape of each row's features, with None for each size that
+            varies. If no row has features, `shape` is None.
 
         Raises OutputError if the file is already complete, was started with a different model, options or
         inputs, or cannot be written.

@@ -41,7 +41,7 @@ def training_command(
     """
     recipe = click.argument("name", metavar="RECIPE | ARCH DATASET", type=NameType("recipe", "architecture"))
     dataset = click.argument("dataset", required=False, metavar="", type=NameType("dataset", beside="name"))
-    extra = {"allow_extra_args": True}  # to say what is wrong with them
+    extra = {"allow_extra_args": True}  # so that an error can explain them
     command = click.command(name, cls=TrainingCommand, skip=skip, more=NAMING, context_settings=extra)
     return lambda function: command(recipe(dataset(options_of(train, only=NAMING)(function))))
 

@@ -27,7 +27,7 @@ _BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 _FEW = 8
 # What an item of a list that is separated by commas cannot start with
 _OPENING = ("", "[", "{", '"')
-# What msgspec raises: the last two for half a surrogate pair, and for an array of numpy's
+# Errors that msgspec raises; the last two are for half of a surrogate pair and for a NumPy array
 _UNFIT = (msgspec.ValidationError, UnicodeError, AttributeError)
 # Types of values that are what they stand for; to look at those of others takes longer
 _PLAIN = frozenset((str, bool, int, float, dict, type(None)))

@@ -15,7 +15,7 @@ from zoo.files.canonical import canonical_json, parse_json
 from zoo.files.cards import KEY, Card, parse_card
 from zoo.files.container import damaged
 
-# Maps arrays of numpy by name to arrays of numpy by name; safe from many threads
+# Maps named NumPy arrays to named NumPy arrays; thread-safe
 Program = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 _SIGNATURE = "zoo_signature"

@@ -173,7 +173,7 @@ def _draw(
     column = np.array(numbers[::-1] if vocabulary.backwards else numbers, np.int64)[:, None]
     forbidden = np.ones(len(vocabulary), np.bool_)
     forbidden[vocabulary.drawable] = False
-    # the streams of a bit generator never change with the version of numpy
+    # NumPy keeps the streams of a bit generator the same in all versions
     streams = [np.random.PCG64(seed_for(sampling.seed, "sample", index)) for index in range(count)]
     uniforms = np.empty((0, count))
     with runner.reading(trusted=True) as read:

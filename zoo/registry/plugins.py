@@ -164,7 +164,7 @@ def with_ours(plugin: Plugin) -> list[Plugin]:
 
 
 def _owning(plugin: Plugin, owners: dict[str, str]) -> Plugin:
-    """Return a plugin; it is marked as failed if one of its unique names is taken or used twice.
+    """Return a plugin, marked as failed if another plugin has one of its unique names, or it uses one twice.
 
     Args:
         owners: maps each unique name to its owner; the names of this plugin are added.

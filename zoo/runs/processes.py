@@ -135,7 +135,7 @@ def _wait(workers: Sequence[subprocess.Popen[bytes]], stop: Callable[[], int]) -
 
 
 def _report(file: IO[bytes]) -> dict[str, Any]:
-    """Return the report in the last line of a process's stdout; it is empty if the process was killed."""
+    """Return the report in the last line of a process's stdout, or an empty report if it was killed."""
     file.seek(0)
     with contextlib.suppress(ValueError):
         return json.loads(file.read().rpartition(b"\n")[2])
