@@ -42,6 +42,7 @@ KINDS = {
     "exporter": "Exporters",
     "command": "Plugin commands",
     "group": "Groups of training options",
+    "options": "Options that plugins add to commands",
 }
 # Images of entries, and those of analyzers that other pages show too
 IMAGES = "images/entries"
@@ -230,6 +231,13 @@ def _command(registry: Registry, facts: Facts, page: str) -> Iterator[str]:
     yield f"[Its options]({link('reference/commands.md', page=page)}#zoo-{name})\n"
 
 
+def _options(registry: Registry, facts: Facts, page: str) -> Iterator[str]:
+    extra = f"`pip install -e '.[{facts['extra']}]'` in a clone of zoo" if facts["extra"] else ""
+    yield table([("command", f"`zoo {facts['command']}`"), ("needs", extra)])
+    rows = "".join(f"| `{flag_of(field['name'])}` | {field['meaning']} |\n" for field in facts["fields"])
+    yield f"| option | meaning |\n|---|---|\n{rows}"
+
+
 def _exporter(registry: Registry, facts: Facts, page: str) -> Iterator[str]:
     name = short(facts["name"])
     reading = "written and read" if facts["reader"] else "written"
@@ -248,6 +256,7 @@ _PARTS: Mapping[str, Callable[[Registry, Facts, str], Iterator[str]]] = {
     "task": _task,
     "group": _group,
     "command": _command,
+    "options": _options,
     "exporter": _exporter,
 }
 

@@ -91,12 +91,16 @@ def _parts() -> Iterator[str]:
     for hook, how_to in HOOKS.items():
         function = getattr(hookspecs, hook)
         returned = typing.get_type_hints(function, localns={"Recipe": Recipe, "WeightsSpec": WeightsSpec})
-        spec = typing.get_args(returned["return"])[-1]
+        specs = (
+            typing.get_args(typing.get_args(returned["return"])[-1])
+            or typing.get_args(returned["return"])[-1:]
+        )
         signature = str(inspect.signature(function)).replace("'", "")
         yield f"## `{hook}`\n\n```python\ndef {hook}{signature}: ...\n```\n"
         yield f"{inspect.getdoc(function)} Example: [{TITLES[how_to]}](../how-to/plugins/{how_to}.md).\n"
-        yield f"`{spec.__name__}`: {_first(spec)}\n"
-        yield _fields(spec)
+        for spec in specs:
+            yield f"`{spec.__name__}`: {_first(spec)}\n"
+            yield _fields(spec)
 
 
 def _fields(spec: type[Any]) -> str:

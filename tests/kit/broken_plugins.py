@@ -13,6 +13,7 @@ from zoo import (
     DatasetSpec,
     ExporterSpec,
     FieldsSpec,
+    OptionsSpec,
     Recipe,
     TaskSpec,
     WeightsSpec,
@@ -56,7 +57,7 @@ class Provider:
 
     @hookimpl
     def zoo_commands(self):
-        return [spec for spec in self.specs if isinstance(spec, CommandSpec)]
+        return [spec for spec in self.specs if isinstance(spec, CommandSpec | OptionsSpec)]
 
     @hookimpl
     def zoo_exporters(self):
@@ -85,6 +86,35 @@ class Undescribed:
     """Fields of a loss."""
 
     focal_alpha: float = 0.0
+
+
+@dataclass(frozen=True)
+class Loudly:
+    """Options of a command.
+
+    Attributes:
+        loudly: whether to shout.
+    """
+
+    loudly: bool = False
+
+
+@dataclass(frozen=True)
+class Mute:
+    """Options of a command."""
+
+    quietly: bool = False
+
+
+@dataclass(frozen=True)
+class Resuming:
+    """Options of a command.
+
+    Attributes:
+        resume: whether to go on.
+    """
+
+    resume: bool = False
 
 
 @dataclass(frozen=True)
@@ -157,6 +187,12 @@ def analyzer(name, target, **more):
 def command(name, function="count", module="broken_commands", **more):
     fields = {"target": f"{module}:{function}", "summary": "For the kit's own tests", **more}
     return CommandSpec(name=name, **fields)
+
+
+def added(name, fields=Loudly):
+    """Return options that are added to `zoo train`."""
+    about = {"summary": "For the kit's own tests", "target": "broken_commands:shouts"}
+    return OptionsSpec(name=name, command="train", fields=fields, **about)
 
 
 def exporter(name, target="WritesOnce", **more):
@@ -244,6 +280,7 @@ honest = Provider(
     text(DatasetSpec, "poem", "Poem"),
     command("count"),
     command("several", "several"),
+    added("loudly"),
     exporter("onnx-again", reader="zoo_export.onnx_reader:read"),
     analyzer("mean", "MeanFeature"),
     analyzer("noisy", "SmoothedByNoise"),
@@ -378,6 +415,8 @@ entries = Provider(
     command("refuses_missing_weights.printed", "prints"),
     command("refuses_missing_weights.exit", "leaves"),
     command("refuses_missing_weights.past", "greets"),
+    added("adds_described_options", Mute),
+    added("adds_new_options", Resuming),
     images(ArchitectureSpec, "builds", "OddWidth"),
     images(ArchitectureSpec, "builds.options", "BagOfOptions"),
     images(ArchitectureSpec, "builds.dim", "MisspelledDim"),

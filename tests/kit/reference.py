@@ -28,6 +28,7 @@ RECORDS = (
             "TaskSpec",
             "FieldsSpec",
             "CommandSpec",
+            "OptionsSpec",
             "ExporterSpec",
         ),
     ),

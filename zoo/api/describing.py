@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from zoo.api.listing import rows
-from zoo.config.declarations import declared
+from zoo.config.declarations import Option, declared
+from zoo.config.train_config import fields_of
 from zoo.console.figures import over_seeds
 from zoo.errors import OptionError, ZooError, cause
 from zoo.registry.names import KINDS
@@ -169,13 +170,17 @@ def _of_task(registry: Registry, task: Entry[Any]) -> dict[str, Any]:
 
 def _of_group(registry: Registry, group: Entry[Any]) -> dict[str, Any]:
     """Describe each training option in a group, and list the tasks that the group applies to."""
-    described = [
-        {"name": field.name, "default": field.default, "meaning": field.help}
-        for field in registry.training_options.values()
-        if field.group == group.spec.name
-    ]
+    fields = [field for field in registry.training_options.values() if field.group == group.spec.name]
     tasks = [entry.name for entry in registry.entries_of(TaskSpec) if group.spec.name in entry.spec.groups]
-    return {"fields": described, "tasks": tasks}
+    return {"fields": _described(fields), "tasks": tasks}
+
+
+def _of_options(_: Registry, entry: Entry[Any]) -> dict[str, Any]:
+    return {"fields": _described(fields_of(entry.spec.fields).values())}
+
+
+def _described(fields: Iterable[Option]) -> list[dict[str, Any]]:
+    return [{"name": field.name, "default": field.default, "meaning": field.help} for field in fields]
 
 
 def _as_far_as_possible(parts: Sequence[Part], *, refuse_options: bool = False) -> dict[str, Any]:
@@ -217,4 +222,5 @@ _MORE: Mapping[str, Callable[[Registry, Entry[Any]], dict[str, Any]]] = {
     "analyzer": _of_analyzer,
     "task": _of_task,
     "group": _of_group,
+    "options": _of_options,
 }

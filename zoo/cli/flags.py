@@ -15,11 +15,15 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from zoo.cli.name_types import NameType, registry_of
+from zoo.cli.session import Session
 from zoo.config import options
 from zoo.config.declarations import Option, declared
 from zoo.config.recipe import Recipe
 from zoo.config.train_config import TrainConfig, fields_of
 from zoo.errors import OptionError, ZooError, printable
+from zoo.registry.extras import needing_extra
+from zoo.registry.registry import Entry
+from zoo.registry.specs import OptionsSpec
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,7 +38,7 @@ _NAMES = {
 _VERBS = " (?:must|cannot|does|is|requires) "
 
 # Keys of click's `Context.meta`
-_WORDS, _TRAINING = "zoo.cli.flags.words", "zoo.cli.flags.training"
+_WORDS, _NAMED, _TRAINING, _ADDED = "zoo.words", "zoo.named", "zoo.training", "zoo.added"
 
 
 class ValueType(click.ParamType[Any]):
@@ -172,7 +176,63 @@ def _with_flags(message: str) -> str:
     return re.sub(named, lambda found: flag_of(found[0]), message)
 
 
-class TrainingCommand(click.Command):
+class ExtensibleCommand(click.Command):
+    """A command of zoo to which plugins can add options, as an `OptionsSpec`."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the command's own parameters, and a flag for each option that a plugin adds."""
+        *own, help_ = super().get_params(ctx)
+        return [*own, *(flag for _, flags in self._added(ctx) for flag in flags), help_]
+
+    def _added(self, ctx: click.Context) -> list[tuple[Entry[OptionsSpec], list[Flag]]]:
+        if _ADDED not in ctx.meta:
+            entries: list[Entry[OptionsSpec]] = []
+            with contextlib.suppress(ZooError):  # the command says so, once its options are known
+                entries = registry_of(ctx).entries_of(OptionsSpec)
+            ctx.meta[_ADDED] = [
+                (entry, [*map(_flag, fields_of(entry.spec.fields, entry.plugin.name).values())])
+                for entry in entries
+                if entry.spec.command == ctx.info_name
+            ]
+        return ctx.meta[_ADDED]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, or the functions behind the added options that the user sets."""
+        proceed = functools.partial(super().invoke, ctx)
+        for entry, flags in self._added(ctx):
+            values = {flag.name: ctx.params.pop(flag.name) for flag in flags if flag.name}
+            given = [name for name in values if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+            if given:
+                with needing_extra(entry, f"`zoo {ctx.info_name} {flag_of(given[0])}`"):
+                    extend = flags_in_errors(entry.load())
+                options, session = entry.spec.fields(**values), ctx.find_object(Session)
+                proceed = functools.partial(extend, session, options, ctx.params, proceed)
+        return proceed()
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options in sections: those of the command, and those of each plugin."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = None if isinstance(param, click.Argument) else param.get_help_record(ctx)
+            if record and (placed := self.placed(ctx, param, record)):
+                sections.setdefault(placed[0], []).append(placed[1])
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+    def placed(
+        self, ctx: click.Context, param: click.Parameter, record: tuple[str, str]
+    ) -> tuple[str, tuple[str, str]] | None:
+        """Return the section of `--help` that a parameter belongs in, and its record; None to omit it."""
+        added = isinstance(param, Flag) and param.group
+        return f"Options of the plugin {added}" if added else "Options", record
+
+
+def _flag(option: Option) -> Flag:
+    return Flag(option=option)
+
+
+class TrainingCommand(ExtensibleCommand):
     """A command with a flag for each training option.
 
     The options that the user sets are passed as the argument `training`. Training options from plugins are
@@ -227,25 +287,21 @@ class TrainingCommand(click.Command):
     def get_help(self, ctx: click.Context) -> str:
         return printable(super().get_help(ctx), keep="\n")  # there are values of recipes in it
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        name, config = _named(ctx)
+    def placed(
+        self, ctx: click.Context, param: click.Parameter, record: tuple[str, str]
+    ) -> tuple[str, tuple[str, str]] | None:
+        """Omit training options that the named recipe or architecture does not have."""
+        if not isinstance(param, Flag) or not param.training:
+            return super().placed(ctx, param, record)
+        if _NAMED not in ctx.meta:
+            ctx.meta[_NAMED] = _named(ctx)
+        name, config = ctx.meta[_NAMED]
+        if name and param.name not in config:
+            return None
         about = f"as in {name}" if name else f"defaults: `{ctx.command_path} NAME --help`"
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
-            if record is None or isinstance(param, click.Argument):
-                continue
-            if not isinstance(param, Flag) or not param.training:
-                sections.setdefault("Options", []).append(record)
-            elif not name or param.name in config:
-                title = (
-                    f"Training options for {param.group}" if param.group else f"Training options ({about})"
-                )
-                default = f"  [default: {options.text(config[param.name])}]" if name else ""
-                sections.setdefault(title, []).append((record[0], record[1] + default))
-        for title, records in sections.items():
-            with formatter.section(title):
-                formatter.write_dl(records)
+        title = f"Training options for {param.group}" if param.group else f"Training options ({about})"
+        default = f"  [default: {options.text(config[param.name])}]" if name and param.name else ""
+        return title, (record[0], record[1] + default)
 
 
 def _named(ctx: click.Context) -> tuple[str, dict[str, Any]]:

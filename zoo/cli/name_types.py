@@ -14,7 +14,7 @@ from zoo.config.arguments import refuse_url
 from zoo.registry.names import KINDS
 from zoo.registry.registry import Registry
 
-PLURALS = {kind: kind if kind == "weights" else f"{kind}s" for kind in KINDS}
+PLURALS = {kind: kind if kind.endswith("s") else f"{kind}s" for kind in KINDS}
 
 
 def complete_kind(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001

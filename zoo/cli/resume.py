@@ -5,12 +5,12 @@ from typing import Any
 import click
 
 from zoo.api.training import resume
-from zoo.cli.flags import options_of
+from zoo.cli.flags import ExtensibleCommand, options_of
 from zoo.cli.session import Session, device_option, standard_options
 from zoo.cli.train import print_run
 
 
-@click.command()
+@click.command(cls=ExtensibleCommand)
 @click.argument("run", type=click.Path())
 @options_of(resume)
 @device_option

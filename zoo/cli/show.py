@@ -141,6 +141,12 @@ def _command(facts: Mapping[str, Any]) -> None:
     print_section("", [("usage", f"zoo {name} --help"), *_origin(facts)])
 
 
+def _options(facts: Mapping[str, Any]) -> None:
+    fields = [(flag_of(field["name"]), field["meaning"].replace("`", "")) for field in facts["fields"]]
+    print_section(f"Options of zoo {facts['command']}", fields)
+    print_section("", _origin(facts))
+
+
 def _exporter(facts: Mapping[str, Any]) -> None:
     files = f"{facts['suffix']}, {'read and write' if facts['reader'] else 'write only'}"
     how = f"zoo export WEIGHTS --to {facts['name'].rpartition('/')[2]}"
@@ -156,6 +162,7 @@ _PRINT: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
     "task": _task,
     "group": _group,
     "command": _command,
+    "options": _options,
     "exporter": _exporter,
 }
 

@@ -156,8 +156,8 @@ RESERVED = frozenset(
     (
         *("accept_changes", "all_metrics", "as_json", "data", "dataset", "device", "from", "from_weights"),
         *("groups", "help", "json", "kind", "model", "name", "option", "options", "plot", "plugin"),
-        *("processes", "progress", "quiet", "registry", "resume", "run", "save_every", "seed", "seeds"),
-        *("session", "start", "steps", "stop", "threads", "track"),
+        *("processes", "progress", "quiet", "registry", "resume", "run", "save_every", "seed"),
+        *("session", "start", "steps", "stop", "stop_after", "threads"),
     )
 )
 

@@ -14,6 +14,7 @@ from zoo.registry.specs import (
     DatasetSpec,
     ExporterSpec,
     FieldsSpec,
+    OptionsSpec,
     TaskSpec,
 )
 
@@ -51,8 +52,8 @@ def zoo_training_options() -> Iterable[FieldsSpec]:  # pyright: ignore[reportRet
 
 
 @hookspec
-def zoo_commands() -> Iterable[CommandSpec]:  # pyright: ignore[reportReturnType]
-    """Return the commands that this plugin adds to `zoo`."""
+def zoo_commands() -> Iterable[CommandSpec | OptionsSpec]:  # pyright: ignore[reportReturnType]
+    """Return the commands that this plugin adds to `zoo`, and the options that it adds to zoo's commands."""
 
 
 @hookspec

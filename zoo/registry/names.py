@@ -20,7 +20,8 @@ from zoo.config.synonyms import meant
 from zoo.errors import AmbiguousName, warn
 
 KINDS = (
-    *("architecture", "dataset", "analyzer", "recipe", "weights", "task", "group", "command", "exporter"),
+    *("architecture", "dataset", "analyzer", "recipe", "weights", "task", "group", "command", "options"),
+    "exporter",
 )
 # Kinds of which one may have the name of the other; the first one's description includes the second
 _TOGETHER = (["recipe", "weights"], ["task", "group"])

@@ -41,6 +41,7 @@ from zoo.registry.specs import (
     ExporterSpec,
     FieldsSpec,
     Name,
+    OptionsSpec,
     Spec,
     TaskSpec,
 )
@@ -60,7 +61,7 @@ _ZOO = f"{Path(__file__).parents[1]}{os.sep}"
 # The attribute of a one-file plugin's module that says which content of the file it is
 _SHA256 = "__zoo_sha256__"
 
-Kind = Literal["architecture", "dataset", "analyzer", "task", "group", "command", "exporter"]
+Kind = Literal["architecture", "dataset", "analyzer", "task", "group", "command", "options", "exporter"]
 
 HOOKS: tuple[tuple[str, Kind, type[Spec]], ...] = (
     ("zoo_architectures", "architecture", ArchitectureSpec),
@@ -69,6 +70,7 @@ HOOKS: tuple[tuple[str, Kind, type[Spec]], ...] = (
     ("zoo_tasks", "task", TaskSpec),
     ("zoo_training_options", "group", FieldsSpec),
     ("zoo_commands", "command", CommandSpec),
+    ("zoo_commands", "options", OptionsSpec),
     ("zoo_exporters", "exporter", ExporterSpec),
 )
 
@@ -185,8 +187,9 @@ def _exclusive(kind: Kind, spec: Spec) -> list[str]:
     the suffixes of exported files.
     """
     names = [f"{kind} {spec.name}"] if kind in ("task", "group", "command") else []
-    if isinstance(spec, FieldsSpec):
-        names += [f"training option {name}" for name in fields_of(spec.fields, spec.name)]
+    if isinstance(spec, FieldsSpec | OptionsSpec):
+        command = spec.command if isinstance(spec, OptionsSpec) else "train"
+        names += [f"option {name} of zoo {command}" for name in fields_of(spec.fields, spec.name)]
     if isinstance(spec, ExporterSpec):
         names.append(f"exporter of {spec.suffix} files")
     return names
@@ -292,11 +295,14 @@ def _folder(where: str) -> Path:
 def _provided(hooks: pluggy.PluginManager, hook: str, kind: str, type_: type) -> dict[str, Any]:
     """Return the results of a hook's implementations, by name."""
     provided: dict[str, Any] = {}
+    types = [other for name, _, other in HOOKS if name == hook] or [type_]
     for implementation in getattr(hooks.hook, hook).get_hookimpls():
         for name, item in _named(hook, implementation.function(), type_):
-            if type(item) is not type_:  # a subclass might skip the checks
-                got = type(item).__name__
-                raise PluginError(f"{hook} must return only {type_.__name__} objects (got a {got})")
+            if type(item) not in types:  # a subclass might skip the checks
+                expected, got = " and ".join(each.__name__ for each in types), type(item).__name__
+                raise PluginError(f"{hook} must return only {expected} objects (got a {got})")
+            if type(item) is not type_:
+                continue
             if not isinstance(name, str):
                 raise PluginError(f"the names in {hook} must be strings (got {name!r:.80})")
             if name in provided:

@@ -35,8 +35,7 @@ OptionName = Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*$", description="the nam
 # The commands of zoo itself, those that are still to come among them: no plugin can have one of these names
 OWN_COMMANDS = {
     *("analyze", "cache", "check", "compare", "completion", "embed", "eval", "help", "inspect", "list"),
-    *("plugins", "predict", "reproduce", "resume", "runs", "sample", "show"),
-    *("sweep", "train", "verify"),
+    *("plugins", "predict", "reproduce", "resume", "runs", "sample", "show", "train", "verify"),
 }
 
 # No exported file can be taken for one of these
@@ -361,6 +360,30 @@ class CommandSpec(_Coded):
 
 
 @dataclass(frozen=True, kw_only=True)
+class OptionsSpec(_Coded):
+    """Options that a plugin adds to a command of zoo, such as `zoo train --seeds`.
+
+    Its target is a function `(session, options, arguments, proceed)`, which is called in place of the command
+    if the user sets any of these options. `options` is an instance of the dataclass, and `arguments` are the
+    command's own arguments, which the function may change. `proceed()` runs the command with them.
+
+    Attributes:
+        name: the name of the group of options, such as `seeds`.
+        command: the command that gets the options.
+        fields: the options: a frozen dataclass, each field with a type, a default and help text.
+        extra: the extra of the plugin's distribution that installs packages for these options only.
+    """
+
+    command: Literal["train", "resume"]
+    fields: Any
+    extra: ExtraName = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        fields_of(self.fields, self.name)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExporterSpec(_Coded):
     """A format to which models can be exported. Its target returns a `zoo.interfaces.Exporter`.
 
@@ -386,7 +409,16 @@ class ExporterSpec(_Coded):
         return _resolved(self.reader)
 
 
-Spec = ArchitectureSpec | DatasetSpec | AnalyzerSpec | TaskSpec | FieldsSpec | CommandSpec | ExporterSpec
+Spec = (
+    ArchitectureSpec
+    | DatasetSpec
+    | AnalyzerSpec
+    | TaskSpec
+    | FieldsSpec
+    | CommandSpec
+    | OptionsSpec
+    | ExporterSpec
+)
 
 
 def _resolved(target: str) -> Callable[..., Any]:

@@ -258,3 +258,80 @@ def test_an_error_of_a_command_names_its_plugin(install: Install) -> None:
     assert done.returncode == 1
     assert "zoo: ZeroDivisionError: " in done.stderr
     assert "`zoo check acme` may explain this error; `zoo --debug ...` shows the traceback" in done.stderr
+
+
+ADDING = """
+from dataclasses import dataclass
+
+from zoo import OptionError, OptionsSpec, hookimpl
+from zoo.cli.kit import echo
+from zoo.plugin import option
+
+@dataclass(frozen=True)
+class Loudness:
+    cheer: str = option("", "what to shout before training.")
+    cheers: int = option(1, "how often.")
+
+def cheering(session, options, arguments, proceed):
+    if options.cheers > 3:
+        raise OptionError(f"cheers must be at most 3 (got {options.cheers})")
+    for _ in range(options.cheers):
+        echo(f"{options.cheer} {arguments['name']}")
+    arguments["training"]["epochs"] = 0
+    return proceed()
+
+@hookimpl
+def zoo_commands():
+    return [OptionsSpec(name="cheer", command="train", fields=Loudness, target="acme:cheering",
+                        summary="Shout before training.", extra="voice")]
+"""
+
+
+@pytest.fixture
+def adding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Install a made-up plugin that adds options to `zoo train`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(distribution(tmp_path / "site", "acme", ADDING)))
+    yield
+    sys.modules.pop("acme", None)
+
+
+def test_options_that_a_plugin_adds_are_in_the_help_under_its_name(adding: None) -> None:
+    shown = zoo("train", "--help").stdout
+    section = shown.partition("Options of the plugin acme:\n")[2].partition("\n\n")[0]
+    assert "--cheer TEXT" in section
+    assert "--cheers INTEGER  How often.  [default: 1]" in section
+    assert "--cheer" not in zoo("resume", "--help").stdout
+    assert "--cheers" in zoo("show", "cheer").stdout
+    assert "--cheer" in offered("zoo train --che")
+
+
+def test_options_that_a_plugin_adds_run_its_function_in_place_of_the_command(adding: None) -> None:
+    done = zoo("train", "mlp", "shapes", "--cheer", "go", "--cheers", "2", "--epochs", "3")
+    assert done.stdout == "go mlp\ngo mlp\n"
+    assert "epochs must be at least 1 (got 0)" in done.stderr  # which the function set
+    assert zoo("train", "mlp", "no-such-data").stdout == ""  # without the options, it is not called
+
+
+def test_an_error_of_the_function_names_the_flag(adding: None) -> None:
+    done = zoo("train", "mlp", "shapes", "--cheer", "go", "--cheers", "4")
+    assert (done.returncode, done.stderr) == (2, "zoo: --cheers must be at most 3 (got 4)\n")
+
+
+def test_a_missing_extra_of_added_options_is_named(adding: None, tmp_path: Path) -> None:
+    file = next(tmp_path.rglob("acme.py"))
+    file.write_text(file.read_text().replace("acme:cheering", "acme_more:cheering"))
+    file.with_name("acme_more.py").write_text("import no_such_voice")
+    done = zoo("train", "mlp", "shapes", "--cheer", "go")
+    assert done.stderr.splitlines() == [
+        "zoo: `zoo train --cheer` requires no_such_voice, which is not installed",
+        '     `pip install "acme[voice]"` installs it',
+    ]
+
+
+def test_an_option_cannot_be_added_twice(adding: None, tmp_path: Path, monkeypatch) -> None:
+    again = ADDING.replace("acme:", "voice:").replace('"cheer"', '"shout"')
+    monkeypatch.syspath_prepend(str(distribution(tmp_path / "site", "voice", again)))
+    (line,) = zoo("list", "architectures").stderr.splitlines()
+    assert line.endswith(" failed: the option cheer of zoo train is already provided by acme")
+    sys.modules.pop("voice", None)

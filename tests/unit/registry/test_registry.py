@@ -462,7 +462,7 @@ def test_an_unknown_field_of_an_architecture_s_training_fails_the_entry() -> Non
     )
 
 
-@pytest.mark.parametrize("name", ["lr", "seed", "track"])
+@pytest.mark.parametrize("name", ["lr", "seed", "device"])
 def test_a_field_cannot_be_called_like_another_option(name: str) -> None:
     fields = dataclasses.make_dataclass("F", [(name, float, 0.0)], frozen=True)
     with pytest.raises(
@@ -525,7 +525,7 @@ def zoo_tasks():
     [
         ({"task": "classification"}, "the task classification is already provided by images"),
         ({"group": "images"}, "the group images is already provided by images"),
-        ({"field": "augment"}, "the training option augment is already provided by images"),
+        ({"field": "augment"}, "the option augment of zoo train is already provided by images"),
         (
             {"field": "epochs"},
             "a training option cannot be called 'epochs', which is a field that every task has",
