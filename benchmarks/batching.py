@@ -20,12 +20,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import zoo
 from zoo import Registry, TrainConfig
 from zoo.data.opening import open_dataset
 from zoo.interfaces import Dataset
 from zoo.models import weights
-from zoo.runs.lifecycle import train
-from zoo.runs.resolving import resolve_recipe
 from zoo_text.language_modeling import LanguageModeling
 from zoo_text.plugin import LANGUAGE_MODELING
 
@@ -74,7 +73,8 @@ def main() -> None:
         recipe = registry.recipe(name)
         recipe = replace(recipe, train=recipe.train | {"epochs": options.epochs})
         with tempfile.TemporaryDirectory() as folder:
-            result = train(resolve_recipe(recipe, registry), registry, directory=Path(folder) / "run")
+            trained = zoo.train(recipe, run=Path(folder) / "run", progress=False, registry=registry)
+            result = trained.result
             lines = (Path(result.run) / "metrics.jsonl").read_text().splitlines()
             model, card = weights.load(Path(result.weights), registry)
         config = registry.training_config(recipe)

@@ -15,10 +15,9 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import zoo
 from zoo import Recipe, Registry
 from zoo.models import weights
-from zoo.runs.lifecycle import train
-from zoo.runs.resolving import resolve_recipe
 from zoo.runs.result import Result
 
 
@@ -45,7 +44,8 @@ def main() -> None:
 def run(recipe: Recipe, registry: Registry, keep: Path | None) -> tuple[Result, int]:
     """Return the result of a run, and the number of parameters."""
     with tempfile.TemporaryDirectory() as folder:
-        result = train(resolve_recipe(recipe, registry), registry, directory=Path(folder) / "run")
+        trained = zoo.train(recipe, run=Path(folder) / "run", progress=False, registry=registry)
+        result = trained.result
         model, _ = weights.load(Path(result.weights), registry)
         if keep is not None:
             shutil.copyfile(result.weights, keep)

@@ -14,6 +14,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import zoo
 from zoo import Recipe, Registry
 from zoo.console.reports import Progress
 from zoo.errors import Interrupted
@@ -73,9 +74,8 @@ def main() -> None:
             changed = {**base.train, "precision": precision, "optimizer": optimizer, "lr": 0.01}
             recipe = replace(base, train=changed)
             with tempfile.TemporaryDirectory() as folder:
-                steps = train(
-                    resolve_recipe(recipe, registry), registry, directory=Path(folder) / "whole"
-                ).steps
+                whole = zoo.train(recipe, run=Path(folder) / "whole", progress=False, registry=registry)
+                steps = whole.result.steps
                 expected = final_sha256(Path(folder) / "whole")
                 chosen = sorted(draw.sample(range(1, steps), stops))
                 equal = [

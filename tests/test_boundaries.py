@@ -76,6 +76,8 @@ TORCH_FREE_MODULES = {
     "zoo_scaffold.command",
     "zoo_scaffold.scaffold",
     "zoo_serve.command",
+    "zoo_sweep.command",
+    "zoo_sweep.trial",
     "zoo.cli.kit",
     *(f"zoo.cli.{name.replace('-', '_')}" for name in COMMANDS),
 }

@@ -24,7 +24,9 @@ def train(
     """Train a recipe in a directory, or continue the run that is there."""
     continued = resume and (Path(directory) / "checkpoint.safetensors").exists()
     resolved = resolve_recipe(recipe, registry, resume=continued)
-    return train_resolved(resolved, registry, directory=directory, resume=resume, **how)
+    result = train_resolved(resolved, registry, directory=directory, resume=resume, **how)
+    assert result is not None, "it stopped early"
+    return result
 
 
 def evaluated(

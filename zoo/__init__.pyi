@@ -6,9 +6,7 @@ from zoo.api.caching import clear_cache as clear_cache
 from zoo.api.caching import list_cache as list_cache
 from zoo.api.list_runs import diff_runs as diff_runs
 from zoo.api.list_runs import list_runs as list_runs
-from zoo.api.list_runs import plot_runs as plot_runs
 from zoo.api.list_runs import prune_runs as prune_runs
-from zoo.api.list_runs import report_runs as report_runs
 from zoo.api.listing import list_analyzers as list_analyzers
 from zoo.api.listing import list_datasets as list_datasets
 from zoo.api.listing import list_models as list_models
@@ -23,7 +21,6 @@ from zoo.api.results import Features as Features
 from zoo.api.results import Predictions as Predictions
 from zoo.api.results import Texts as Texts
 from zoo.api.run import Run as Run
-from zoo.api.training import lr_find as lr_find
 from zoo.api.training import resume as resume
 from zoo.api.training import train as train
 from zoo.config.recipe import Recipe as Recipe
@@ -47,5 +44,10 @@ from zoo.registry.specs import Pretrained as Pretrained
 from zoo.registry.specs import TaskSpec as TaskSpec
 from zoo.seeds import seed_for as seed_for
 from zoo.testing import check as check
+from zoo_diagnose.lr_finder import lr_find as lr_find
+from zoo_diagnose.runs import plot_runs as plot_runs
+from zoo_diagnose.runs import report_runs as report_runs
+from zoo_sweep.seeds import train_seeds as train_seeds
+from zoo_sweep.sweeping import sweep as sweep
 
 __all__: list[str]

@@ -1,11 +1,15 @@
 """The public names of `zoo.plugin`, for type checkers and `zoo._lazy`, which imports names on first use."""
 
+from zoo.api.listing import default_registry as default_registry
 from zoo.config import options as options
+from zoo.config.arguments import checked as checked
 from zoo.config.declarations import declared as declared
 from zoo.config.declarations import option as option
 from zoo.config.train_config import Fraction as Fraction
 from zoo.config.train_config import NonNegative as NonNegative
 from zoo.config.train_config import Positive as Positive
+from zoo.console.progress import Bar as Bar
+from zoo.console.progress import quiet as quiet
 from zoo.data.augment import Draws as Draws
 from zoo.data.augment import augment as augment
 from zoo.data.devices import moved as moved
@@ -24,6 +28,7 @@ from zoo.data.vocabulary import text_metrics as text_metrics
 from zoo.distributed.parent import end_with as end_with
 from zoo.errors import AmbiguousName as AmbiguousName
 from zoo.errors import Diverged as Diverged
+from zoo.errors import Interrupted as Interrupted
 from zoo.errors import OutputError as OutputError
 from zoo.errors import RunError as RunError
 from zoo.errors import SpecError as SpecError
@@ -33,10 +38,12 @@ from zoo.errors import cause as cause
 from zoo.errors import did_you_mean as did_you_mean
 from zoo.errors import first_line as first_line
 from zoo.errors import shortened as shortened
+from zoo.errors import told as told
 from zoo.errors import warn as warn
 from zoo.files import style as style
 from zoo.files.atomic import atomic_write as atomic_write
 from zoo.files.atomic import sweep as sweep
+from zoo.files.atomic import write_output as write_output
 from zoo.files.cache import cache_home as cache_home
 from zoo.files.cache import data_home as data_home
 from zoo.files.cache import made_once as made_once
@@ -88,6 +95,7 @@ from zoo.processors import make_processor as make_processor
 from zoo.registry.advice import advice as advice
 from zoo.registry.extras import needing_extra as needing_extra
 from zoo.runs.trying import trial as trial
+from zoo.training.early_stopping import best_by as best_by
 from zoo.training.early_stopping import best_epoch as best_epoch
 from zoo.training.trial import Trial as Trial
 

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from msgspec import Meta
 
 from zoo import OptionError, Recipe, Registry, ZooError
-from zoo.plugin import Diverged, atomic_write, options, style, trial, warn
+from zoo.plugin import Diverged, atomic_write, checked, default_registry, options, style, trial, warn
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from zoo.plugin import Trial
 
-__all__ = ["Curve", "RangeTest", "Report", "Suggestions", "find_lr", "range_test", "suggest"]
+__all__ = ["Curve", "RangeTest", "Report", "Suggestions", "lr_find", "range_test", "suggest"]
 
 # Called after each step with the number of steps, the rate and the smoothed loss
 Report = Callable[[int, float, float], None]
@@ -132,24 +132,50 @@ class Curve:
         return {"suggestions": asdict(self.suggestions), **measured}
 
 
-def find_lr(
+@checked
+def lr_find(
     name: str | Recipe,
-    dataset: str | None,
-    test: RangeTest,
+    dataset: str | None = None,
     *,
-    registry: Registry,
+    start: float = 1e-6,
+    stop: float = 10.0,
+    steps: int = 100,
     device: str | None = None,
     progress: bool = True,
+    registry: Registry | None = None,
     **training: Any,
 ) -> Curve:
-    """Run a range test for the training that `zoo.train` would run; see `zoo.lr_find`."""
+    """Suggest learning rates for a call to `train` with the same arguments; nothing is saved.
+
+    Warns if the loss hardly decreases.
+
+    Args:
+        name: as in `train`.
+        dataset: as in `train`.
+        start: learning rate of the first step.
+        stop: learning rate of the last step.
+        steps: number of optimizer steps.
+        device: as in `train`.
+        progress: as in `train`.
+        registry: as in `train`.
+        training: `model`, `data`, `from_weights`, `seed`, `threads` and the training options, as in `train`.
+
+    Returns:
+        A curve with `suggestions` (`valley`, `steep`, `minimum`) and `points`. A notebook displays the curve.
+
+    Raises:
+        Diverged: the loss diverges too early to suggest a learning rate.
+        ZooError: see `zoo.errors` for its subclasses.
+    """
+    registry = default_registry() if registry is None else registry
+    test = RangeTest(start, stop, steps)
     about = f"trying learning rates from {test.start:g} to {test.stop:g}"
     training["lr"] = test.start  # so that none is chosen
     with trial(
         name, dataset, registry=registry, about=about, device=device, progress=progress, **training
-    ) as (steps, report):
+    ) as (taking, report):
         curve = range_test(
-            steps,
+            taking,
             test,
             report=lambda done, lr, loss: report(
                 "lr-find", done, test.steps, "steps", f"lr {lr:.1e}  loss {loss:.4f}"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import html
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from zoo import OptionError
-from zoo.plugin import RunError, style
+from zoo import OptionError, Registry, list_runs
+from zoo.plugin import RunError, checked, default_registry, style, write_output
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,16 +46,55 @@ class Group:
         return [{row["epoch"]: row[split][metric] for row in history} for history in rows]
 
 
-def draw_runs(runs: Sequence[Run], metric: str | None = None) -> Figure:
-    """Plot the training loss by step and a metric by epoch; runs with equal options but the seed are a band.
+@checked
+def plot_runs(*runs: str | Path, metric: str | None = None, registry: Registry | None = None) -> Figure:
+    """Plot the training loss by step, and the primary metric on validation data by epoch, of several runs.
+
+    Runs that differ only in their seed are drawn as one line, the mean, in a band from the lowest to the
+    highest value. The training loss is smoothed by an exponential moving average.
 
     Args:
-        runs: rows of `zoo.list_runs` with `options`, `task`, `history` and `steps`.
-        metric: such as `val.loss`; by default, the primary metric on validation data or, without validation,
-            on training data.
+        runs: run directories, or folders that contain run directories.
+        metric: metric to plot instead of the primary one, such as `val.loss`. Without validation, the
+            primary metric on training data is plotted.
 
-    Raises RunError if no run has a finished epoch, and OptionError if no run has the metric.
+    Returns:
+        The matplotlib figure, which a notebook displays.
+
+    Raises:
+        RunError: a folder does not contain a run, or no run has a finished epoch.
+        OptionError: no run has that metric.
     """
+    registry = default_registry() if registry is None else registry
+    return draw_runs([row for run in runs for row in curves_in(run, registry)], metric)
+
+
+@checked
+def report_runs(
+    folder: str | Path = "runs", out: str | Path = "report.html", *, registry: Registry | None = None
+) -> None:
+    """Write the runs in a folder as one HTML file with a table and curves.
+
+    The file needs no other file and no network. Raises RunError if the folder has no run with a finished
+    epoch, and OutputError if the file cannot be written.
+    """
+    registry = default_registry() if registry is None else registry
+    write_output(Path(out), report(curves_in(folder, registry), str(folder)).encode())
+
+
+def curves_in(folder: str | Path, registry: Registry) -> list[dict[str, Any]]:
+    """Return the rows of the runs in a folder with their tasks, options, epochs and steps.
+
+    Raises RunError if there are none.
+    """
+    found = list_runs(folder, registry=registry).curves()
+    if not found:
+        raise RunError(f"{folder} contains no runs", hint="`zoo train` writes runs into runs/")
+    return [row | {"task": registry.tasks.get(row["task"])} for row in found]
+
+
+def draw_runs(runs: Sequence[Run], metric: str | None = None) -> Figure:
+    """Draw the figure of `plot_runs` from the rows of `curves_in`."""
     if not any(run["history"] for run in runs):
         raise RunError("none of these runs has a finished epoch to plot")
     from matplotlib.ticker import PercentFormatter
@@ -96,7 +137,9 @@ def grouped(runs: Sequence[Run]) -> list[Group]:
         groups.setdefault(key, []).append(run)
     named: list[Group] = []
     for members in groups.values():
-        name = members[0]["run"] if len(members) == 1 else f"{members[0]['run']}, {len(members)} seeds"
+        name = members[0]["run"]
+        if len(members) > 1:
+            name = f"{os.path.commonpath([run['run'] for run in members])}, {len(members)} seeds"
         named.append(Group(name, members))
     return named
 

@@ -22,6 +22,8 @@ from zoo.interfaces import Dataset, Task
 from zoo.runs.result import Result
 from zoo.testing import Outcome
 from zoo_diagnose.lr_finder import Curve, Suggestions
+from zoo_sweep.seeds import SeedResult
+from zoo_sweep.sweeping import Sweep
 
 START = """\
 <!-- Generated: python -m tests.docs.python_page > docs/reference/python.md -->
@@ -54,10 +56,11 @@ AS_PYTHON = {
         "zoo.list_weights",
     ),
     "plugins": ("zoo.list_plugins",),
-    "train": ("zoo.train",),
+    "train": ("zoo.train", "zoo.train_seeds"),
     "resume": ("zoo.resume",),
     "runs": ("zoo.list_runs", "zoo.diff_runs", "zoo.plot_runs", "zoo.report_runs", "zoo.prune_runs"),
     "lr-find": ("zoo.lr_find",),
+    "sweep": ("zoo.sweep",),
     "eval": ("zoo.Model.evaluate",),
     "predict": ("zoo.Model.predict",),
     "embed": ("zoo.Model.features",),
@@ -89,7 +92,7 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
         "list_weights",
         "list_plugins",
     ),
-    "Train": ("train", "resume", "lr_find"),
+    "Train": ("train", "resume", "lr_find", "train_seeds", "sweep"),
     "Runs": ("list_runs", "diff_runs", "plot_runs", "report_runs", "prune_runs"),
     "Load and build": ("load", "create_model", "open_dataset"),
     "The cache": ("list_cache", "clear_cache"),
@@ -108,6 +111,8 @@ RETURNED = (
     Findings,
     Curve,
     Suggestions,
+    SeedResult,
+    Sweep,
     Vocabulary,
     Dataset,
     Task,

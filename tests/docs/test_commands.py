@@ -36,6 +36,7 @@ MADE = {
     ),
     "shapes-patch-net",
     *("digits", "timm/test_resnet", "gradcam/grad-cam"),
+    "seed-0",
 }
 LANGUAGES = {"console", "json", "python", "sh", "text", "toml"}
 SHOWN = [

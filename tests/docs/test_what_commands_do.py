@@ -32,6 +32,10 @@ LINES = {
     "resume": ["resume", "runs/one"],
     "runs": ["runs", "report"],
     "lr-find": ["lr-find", "mlp", "shapes", "--data", "train_size=512", "--batch-size", "8"],
+    "sweep": [
+        *("sweep", "mlp", "shapes", "--epochs", "1", "--data", "train_size=64", "--over", "lr=0.1,0.2"),
+        *("--run", "runs/sweep"),
+    ],
     "eval": ["eval", WEIGHTS, "--data", "test_size=64"],
     "predict": ["predict", WEIGHTS, str(ROOT / "docs" / "images" / "shapes.png"), "--out", "answers.csv"],
     "export": ["export", WEIGHTS, "--data", "test_size=64", "--out", "x.onnx"],

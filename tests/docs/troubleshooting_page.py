@@ -102,6 +102,7 @@ GROUPS = {
         *("zoo/models/runners.py", "zoo/inference/fitting.py"),
     ),
     "Serving": ("plugins/zoo_serve",),
+    "Sweeps": ("plugins/zoo_sweep",),
 }
 """What the user was doing, by the package or module that raises; the longest path that fits decides."""
 

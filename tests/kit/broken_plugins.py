@@ -189,10 +189,10 @@ def command(name, function="count", module="broken_commands", **more):
     return CommandSpec(name=name, **fields)
 
 
-def added(name, fields=Loudly):
+def added(name, fields: type = Loudly):
     """Return options that are added to `zoo train`."""
-    about = {"summary": "For the kit's own tests", "target": "broken_commands:shouts"}
-    return OptionsSpec(name=name, command="train", fields=fields, **about)
+    summary, target = "For the kit's own tests", "broken_commands:shouts"
+    return OptionsSpec(name=name, command="train", fields=fields, summary=summary, target=target)
 
 
 def exporter(name, target="WritesOnce", **more):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from zoo.api.listing import default_registry
 from zoo.api.where import matching
@@ -16,9 +16,7 @@ from zoo.config.arguments import checked
 from zoo.config.options import text
 from zoo.config.train_config import SPLITS
 from zoo.errors import OptionError, RunError, ZooError, did_you_mean, first_line, warn
-from zoo.files.atomic import write_output
 from zoo.registry.catalog import recorded_recipe
-from zoo.registry.provided import provided
 from zoo.registry.registry import Registry
 from zoo.registry.specs import TaskSpec
 from zoo.registry.weights_files import SAVED
@@ -27,9 +25,6 @@ from zoo.runs.run_directories import require_run
 from zoo.runs.step_log import read_rows
 from zoo.training.early_stopping import best_by
 from zoo.training.saved import Row, StepRow
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _BEST, _LAST = "best.safetensors", "model.safetensors"
 # Keys of a flat row that are no options of the run: its state, and the beginnings of its metrics
@@ -47,6 +42,16 @@ class RunList(list[dict[str, Any]]):
     def options(self) -> list[dict[str, Any]]:
         """Return the options of each run alone, with keys such as `lr` and `model.hidden_size`."""
         return [_options(row["recipe"]) for row in self]
+
+    def curves(self) -> list[dict[str, Any]]:
+        """Return the rows with their flat `options`, the rows of their epochs (`history`) and of `steps`."""
+        return [
+            row
+            | {"options": options}
+            | {"history": read_rows(Path(row["run"]) / "metrics.jsonl", Row)}
+            | {"steps": read_rows(Path(row["run"]) / "steps.jsonl", StepRow)}
+            for row, options in zip(self, self.options(), strict=True)
+        ]
 
     def to_pandas(self) -> Any:
         """Return the flat rows as a pandas DataFrame. Raises OptionError if pandas is not installed."""
@@ -156,57 +161,12 @@ def prune_runs(
     return rows
 
 
-@checked
-def plot_runs(*runs: str | Path, metric: str | None = None, registry: Registry | None = None) -> Figure:
-    """Plot the training loss by step, and the primary metric on validation data by epoch, of several runs.
-
-    Runs that differ only in their seed are drawn as one line, the mean, in a band from the lowest to the
-    highest value. The training loss is smoothed by an exponential moving average.
-
-    Args:
-        runs: their directories.
-        metric: metric to plot instead of the primary one, such as `val.loss`.
-
-    Returns:
-        The matplotlib figure, which a notebook displays.
-
-    Raises:
-        RunError: a directory does not hold a run, or no run has a finished epoch.
-        OptionError: no run has that metric.
-    """
-    registry = default_registry() if registry is None else registry
-    read = [_read(Path(directory), registry) for directory in runs]
-    return provided("zoo_diagnose.runs", "draw_runs", registry)([run.curves() for run in read], metric)
-
-
-@checked
-def report_runs(
-    folder: str | Path = "runs", out: str | Path = "report.html", *, registry: Registry | None = None
-) -> None:
-    """Write the runs in a folder as one HTML file with a table and curves.
-
-    The file needs no other file and no network. Raises RunError if the folder has no run with a finished
-    epoch, and OutputError if the file cannot be written.
-    """
-    registry = default_registry() if registry is None else registry
-    curves = [run.curves() for run in _found(folder, registry)]
-    page = provided("zoo_diagnose.runs", "report", registry)(curves, str(folder))
-    write_output(Path(out), page.encode())
-
-
 @dataclass(frozen=True)
 class _Found:
-    """A run that was read: its row, its task unless the plugin is missing, and the rows of its epochs."""
+    """A run that was read: its row, and its task unless the plugin is missing."""
 
     row: dict[str, Any]
     task: TaskSpec | None
-    history: Sequence[Mapping[str, Any]]
-
-    def curves(self) -> dict[str, Any]:
-        """Return the row with flat `options`, `task`, and the rows of epochs (`history`) and `steps`."""
-        steps = read_rows(Path(self.row["run"]) / "steps.jsonl", StepRow)
-        options = _options(self.row["recipe"])
-        return self.row | {"options": options, "task": self.task, "history": self.history, "steps": steps}
 
 
 def options_in(tables: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -259,7 +219,7 @@ def _read(directory: Path, registry: Registry) -> _Found:
         "metrics": {split: chosen[split] for split in SPLITS if split in chosen},
         "seconds": round(sum(row["clock"]["seconds"] for row in history), 3),
     }
-    return _Found(row, task, history)
+    return _Found(row, task)
 
 
 def _status(directory: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.api.listing import default_registry
 from zoo.config.arguments import checked, refuse_device
+from zoo.config.declarations import Count
 from zoo.config.recipe import Recipe
 from zoo.config.threads import idle_threads
 from zoo.config.torchrun import is_first
@@ -18,7 +20,6 @@ from zoo.console.progress import Bar, quiet
 from zoo.errors import RunError
 from zoo.registry.catalog import read_plugin_files
 from zoo.registry.plugin_files import plugin_flags
-from zoo.registry.provided import provided
 from zoo.registry.registry import Registry
 from zoo.runs.jobs import Job
 from zoo.runs.lock import claimed
@@ -46,6 +47,7 @@ def train(
     resume: bool = False,
     accept_changes: bool = False,
     save_every: str = "5m",
+    stop_after: Count | None = None,
     device: str | None = None,
     all_metrics: bool = False,
     progress: bool = True,
@@ -79,6 +81,8 @@ def train(
         accept_changes: resume even if options or data have changed since the run started.
         save_every: how often to save during an epoch, such as `500` (steps), `90s`, `5m` or `1h`; `0` saves
             only after each epoch.
+        stop_after: number of epochs after which to stop and save the run; its schedule is still the one for
+            all epochs.
         device: device, such as `cpu` or `cuda`; by default, a GPU if one is available.
         all_metrics: show all metrics after each epoch, such as perplexity, instead of only the loss and the
             primary metric.
@@ -101,6 +105,7 @@ def train(
         resume=resume,
         save_every=save_every,
         accept_changes=accept_changes,
+        stop_after=stop_after or sys.maxsize,
         title=title if progress else "",
         all_metrics=all_metrics,
     )
@@ -158,47 +163,6 @@ def resume(
         resolved = resolve_recipe(recipe, registry, resume=True)
         job.run(resolved, registry, report=report, processes=processes)
         return Run(run, device=device, registry=registry)
-
-
-@checked
-def lr_find(
-    name: str | Recipe,
-    dataset: str | None = None,
-    *,
-    start: float = 1e-6,
-    stop: float = 10.0,
-    steps: int = 100,
-    device: str | None = None,
-    progress: bool = True,
-    registry: Registry | None = None,
-    **training: Any,
-) -> Any:
-    """Suggest learning rates for a call to `train` with the same arguments; nothing is saved.
-
-    Warns if the loss hardly decreases.
-
-    Args:
-        name: as in `train`.
-        dataset: as in `train`.
-        start: learning rate of the first step.
-        stop: learning rate of the last step.
-        steps: number of optimizer steps.
-        device: as in `train`.
-        progress: as in `train`.
-        registry: as in `train`.
-        training: `model`, `data`, `from_weights`, `seed`, `threads` and the training options, as in `train`.
-
-    Returns:
-        A curve with `suggestions` (`valley`, `steep`, `minimum`) and `points`. A notebook displays the curve.
-
-    Raises:
-        Diverged: the loss diverges too early to suggest a learning rate.
-        ZooError: see `zoo.errors` for its subclasses.
-    """
-    registry = default_registry() if registry is None else registry
-    test = provided("zoo_diagnose.lr_finder", "RangeTest", registry)(start, stop, steps)
-    find = provided("zoo_diagnose.lr_finder", "find_lr", registry)
-    return find(name, dataset, test, registry=registry, device=device, progress=progress, **training)
 
 
 def _check_run(directory: Path, *, resume: bool, processes: int, save_every: str, device: str | None) -> None:

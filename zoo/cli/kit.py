@@ -37,6 +37,7 @@ from zoo.cli.session import (
     standard_options,
 )
 from zoo.cli.train import training_command
+from zoo.console.figures import cell
 from zoo.console.tables import columns, print_paragraph, print_section, print_table, print_title
 from zoo.console.terminal import bold, dim, echo
 
@@ -45,6 +46,7 @@ __all__ = [
     "PathType",
     "Session",
     "bold",
+    "cell",
     "columns",
     "device_option",
     "dim",

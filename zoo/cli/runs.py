@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from zoo.api.list_runs import RunList, diff_runs, list_runs, options_in, plot_runs, prune_runs, report_runs
+from zoo.api.list_runs import RunList, diff_runs, list_runs, options_in, prune_runs
 from zoo.cli.flags import options_of
 from zoo.cli.name_types import PathType
 from zoo.cli.session import Session, print_json, standard_options
@@ -20,6 +20,7 @@ from zoo.console.terminal import echo
 from zoo.errors import did_you_mean
 from zoo.files import style
 from zoo.files.atomic import write_output
+from zoo.registry.provided import provided
 from zoo.registry.registry import Registry
 
 # The most options that have a column in the table
@@ -88,25 +89,26 @@ def diff(session: Session, run: Path, other: Path, as_json: bool) -> None:
 
 @command.command("plot")
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=PathType())
-@options_of(plot_runs, skip=["runs"])
+@click.option("--metric", help="Metric to plot instead of the primary one, such as val.loss.")
 @click.option("--out", type=PathType(), default="runs.png", show_default=True, help="PNG file to write.")
 @standard_options
 def plot(session: Session, runs: tuple[Path, ...], metric: str | None, out: Path, as_json: bool) -> None:
-    """Plot the training loss and the primary metric of several runs.
+    """Plot the training loss and the primary metric of several runs, or of all runs in a folder.
 
     Runs that differ only in the seed are drawn as one line in a band.
     """
+    plot_runs = provided("zoo_diagnose.runs", "plot_runs", session.registry)
     write_output(out, style.png(plot_runs(*runs, metric=metric, registry=session.registry)))
     print_json({"out": str(out)}) if as_json else echo(f"wrote {out}")
 
 
 @command.command("report")
 @click.argument("folder", type=PathType(), default="runs")
-@options_of(report_runs, skip=["folder"])
+@click.option("--out", type=PathType(), default="report.html", show_default=True, help="HTML file to write.")
 @standard_options
 def report(session: Session, folder: Path, out: Path, as_json: bool) -> None:
     """Write one HTML file with a table and the curves of all runs in FOLDER; it needs no network."""
-    report_runs(folder, out, registry=session.registry)
+    provided("zoo_diagnose.runs", "report_runs", session.registry)(folder, out, registry=session.registry)
     print_json({"out": str(out)}) if as_json else echo(f"wrote {out}")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo.api.list_runs import list_runs
 from zoo.api.training import train
 from zoo.cli.flags import TrainingCommand, options_of
 from zoo.cli.name_types import NameType
@@ -78,6 +79,9 @@ def print_run(run: "Run", session: Session, as_json: bool) -> None:
     """Print the paths and metrics of a finished run's weights, and suggest commands to try."""
     if not is_first():
         return
+    if not (run.directory / "model.safetensors").exists():  # --stop-after
+        _print_stopped(run, as_json)
+        return
     result = run.result
     if as_json:
         print_json(result.to_dict())
@@ -92,6 +96,13 @@ def print_run(run: "Run", session: Session, as_json: bool) -> None:
     echo(f"curve    {run.directory / 'curve.png'}")
     if session.progress:
         _print_next(run, session.registry, session.plugin_files)
+
+
+def _print_stopped(run: "Run", as_json: bool) -> None:
+    (row,) = list_runs(run.directory)
+    place, epochs = shlex.quote(str(run.directory)), run.recipe.train["epochs"]
+    done = f"stopped after epoch {row['epochs']} of {epochs}; `zoo resume {place}` continues"
+    print_json(row) if as_json else echo(done)
 
 
 def _print_next(run: "Run", registry: Registry, files: Sequence[str]) -> None:

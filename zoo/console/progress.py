@@ -27,7 +27,7 @@ _UNITS = {"images": "img", "characters": "char"}
 
 def quiet() -> AbstractContextManager[Callable[..., None]]:
     """Return a context manager that yields a report function that does nothing."""
-    return nullcontext(lambda *_: None)
+    return nullcontext(lambda *_, **__: None)
 
 
 class _Display:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
@@ -37,6 +38,7 @@ class Job:
     resume: bool
     save_every: str
     accept_changes: bool = False
+    stop_after: int = sys.maxsize
     title: str = ""
     all_metrics: bool = False
 
@@ -72,6 +74,7 @@ class Job:
             resume=self.resume,
             accept_changes=self.accept_changes,
             save_every=self.save_every,
+            stop_after=self.stop_after,
             device=pick_device(self.device),
             report=report,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
@@ -32,6 +33,7 @@ from zoo.runs.setup import TrainingSetup, build
 from zoo.runs.signals import listening
 from zoo.runs.step_log import read_rows
 from zoo.training.compiling import uncompilable
+from zoo.training.early_stopping import is_finished
 from zoo.training.failures import lower
 from zoo.training.host import Host
 from zoo.training.loop import fit
@@ -56,9 +58,10 @@ def train(
     resume: bool = False,
     accept_changes: bool = False,
     save_every: str = "5m",
+    stop_after: int = sys.maxsize,
     device: str = "cpu",
     report: Callable[[Progress], None] = ignore,
-) -> Result:
+) -> Result | None:
     """Train a resolved recipe in `directory`, or continue the run in it.
 
     Everything is checked before the directory is changed. On SIGINT or SIGTERM, this function finishes the
@@ -67,6 +70,7 @@ def train(
     Args:
         accept_changes: continue a run even if its options or its data have changed.
         save_every: how often to save within an epoch: `500` steps, `90s`, `5m`, or `0` for never.
+        stop_after: number of epochs after which to stop; the run can then be resumed, and the result is None.
         report: called after each batch and each epoch.
 
     Raises:
@@ -111,8 +115,11 @@ def train(
                     report=_warning_of_a_rise(report, setup) if ranks.first else ignore,
                     stop=stop,
                     ranks=ranks,
+                    stop_after=stop_after,
                 ),
             )
+            if not is_finished(state.history, setup.task, setup.config):
+                return None
             with ranks.in_turn():
                 if ranks.first:
                     run.write_weights(run.weights, state, make_card(setup, state, run.changes))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zoo.config.train_config import TrainConfig
     from zoo.interfaces import Task
     from zoo.registry.specs import TaskSpec
 
@@ -34,3 +35,8 @@ def out_of_patience(history: Sequence[Mapping[str, Any]], task: Task, patience: 
     """Return whether validation has not improved for `patience` epochs; always False for 0."""
     best = best_epoch(history, task)
     return bool(patience) and best is not None and len(history) - best >= patience
+
+
+def is_finished(history: Sequence[Mapping[str, Any]], task: Task, config: TrainConfig) -> bool:
+    """Return whether all epochs are done, or early stopping has ended training."""
+    return len(history) >= config.epochs or out_of_patience(history, task, config.patience)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -21,9 +22,11 @@ class Host:
         stop: called after each optimizer step and evaluated batch; if it returns a signal number, the run is
             saved and stopped.
         ranks: the rank of this process, and the other processes of the run.
+        stop_after: number of epochs after which training stops, although its schedule is for all epochs.
     """
 
     store: Store = field(default_factory=NoStore)
     report: Callable[[Progress], None] = lambda progress: None
     stop: Callable[[], int] = lambda: 0
     ranks: Ranks = ALONE
+    stop_after: int = sys.maxsize

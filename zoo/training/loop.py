@@ -31,7 +31,7 @@ from zoo.models.recurrent import Trainable
 from zoo.seeds import GLOBAL_GENERATOR
 from zoo.training.clock import Clock
 from zoo.training.compiling import begin_compiled_step, compiled, keep_gradients, kept, uncompilable
-from zoo.training.early_stopping import best_epoch, out_of_patience
+from zoo.training.early_stopping import best_epoch, is_finished
 from zoo.training.failures import (
     diverged,
     interrupted,
@@ -146,10 +146,9 @@ class _Training:
 
     @property
     def is_done(self) -> bool:
-        """Whether training has finished."""
-        if self.state.epoch >= self.config.epochs:
-            return True
-        return out_of_patience(self.state.history, self.task, self.config.patience)
+        """Whether training has finished, or stops here."""
+        stops = self.state.epoch >= self.host.stop_after
+        return stops or is_finished(self.state.history, self.task, self.config)
 
     def restore(self) -> None:
         """Restore the last save, if there is one; save the best weights if they were not saved yet.

@@ -24,7 +24,7 @@ from zoo.runs.trying import trial
 from zoo.training.host import Host
 from zoo.training.loop import fit
 from zoo.training.trial import Trial
-from zoo_diagnose.lr_finder import Curve, RangeTest, Report, Suggestions, find_lr, range_test, suggest
+from zoo_diagnose.lr_finder import Curve, RangeTest, Report, Suggestions, lr_find, range_test, suggest
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION
 from zoo_text.language_modeling import LanguageModeling
@@ -304,7 +304,7 @@ def test_a_precision_the_device_lacks_is_refused(images: Any) -> None:
 @needs_data
 def test_rates_for_a_gru_on_nietzsche_are_usual_ones(registry: Any) -> None:
     recipe = Recipe(architecture="gru", dataset="nietzsche", model={"hidden_size": 64})
-    curve = find_lr(recipe, None, RangeTest(steps=60), registry=registry, progress=False)
+    curve = lr_find(recipe, steps=60, registry=registry, progress=False)
     assert 1e-3 < curve.suggestions.valley < 3e-2  # the recipe's is 6e-3
     assert 1e-4 < curve.suggestions.steep < 3e-1
     assert 1e-4 < curve.suggestions.minimum < 3e-1
@@ -314,7 +314,7 @@ def test_rates_for_a_gru_on_nietzsche_are_usual_ones(registry: Any) -> None:
 def test_rates_for_a_residual_network_on_cifar10_are_usual_ones(registry: Any) -> None:
     train = {"augment": [], "clip_grad_norm": 0.0}  # clipping keeps high rates from diverging
     recipe = Recipe(architecture="resnet-lite", dataset="cifar10", model={"widths": [4, 8]}, train=train)
-    curve = find_lr(recipe, None, RangeTest(1e-4, 10.0, 40), registry=registry, progress=False)
+    curve = lr_find(recipe, start=1e-4, stop=10.0, steps=40, registry=registry, progress=False)
     assert curve.diverged
     assert 5e-4 < curve.suggestions.valley < 0.5
     assert 5e-4 < curve.suggestions.minimum < 0.5

@@ -1,0 +1,155 @@
+"""`zoo sweep`, and `zoo train --seeds`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from zoo import OptionError, TaskSpec
+from zoo.cli.kit import (
+    PathType,
+    Session,
+    cell,
+    device_option,
+    echo,
+    options_of,
+    print_json,
+    print_table,
+    standard_options,
+    training_command,
+)
+from zoo.plugin import atomic_write, options, style
+from zoo_sweep.options import Seeds
+from zoo_sweep.seeds import SeedResult, train_seeds
+from zoo_sweep.sweeping import Sweep, sweep
+
+# Options of `zoo train` that several runs cannot have
+_ONE_RUN = ("accept_changes", "all_metrics", "processes", "save_every", "stop_after")
+
+
+@training_command("sweep")
+@options_of(sweep, skip=["dataset", "run", "over"])
+@click.option(
+    "--over",
+    "over",
+    multiple=True,
+    metavar="K=VALUES",
+    required=True,
+    help="Option to vary: a list such as lr=0.01,0.1, or a range such as lr=1e-4..1e-1:log.",
+)
+@click.option("--run", type=PathType(), help="Folder of the runs; by default, runs/NAME-sweep.")
+@device_option
+@standard_options
+def command(
+    session: Session,
+    name: str,
+    dataset: str | None,
+    training: Mapping[str, Any],
+    over: tuple[str, ...],
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Train a model with different options, and compare the runs on validation data.
+
+    Each trial is an ordinary run. The same command continues after an interruption; the result does not
+    depend on --jobs, on where the trials run, or on interruptions.
+
+    \b
+    zoo sweep lstm nietzsche --epochs 2 --over lr=1e-3..1e-1:log \\
+        --over model.hidden_size=128,256 --trials 20 --method tpe
+    zoo sweep resnet20 shapes --over lr=0.05,0.1,0.2 --jobs 2
+    """
+    space = {key: str(value) for key, value in options.parse(over, what="--over").items()}
+    found = sweep(
+        name,
+        dataset,
+        over=space,
+        progress=session.progress,
+        registry=session.registry,
+        **settings,
+        **training,
+    )
+    plot = found.folder / "sweep.png"
+    with atomic_write(plot) as file:
+        file.write(style.png(found.plot()))
+    if as_json:
+        print_json(found.to_dict())
+        return
+    _print(found)
+    echo(f"figure  {plot}")
+
+
+def _print(found: Sweep) -> None:
+    best, task = found.best, found.task
+    metric = task.primary_metric
+    rows = [
+        [
+            *(str(row["trial"]), row["status"], str(row["epochs"])),
+            _cell(row["metrics"].get("val", {}).get(metric), task, metric),
+            *(options.text(value) for value in row["options"].values()),
+            "best" * (row["run"] == best["run"]),
+        ]
+        for row in found.trials
+    ]
+    names = [name.upper() for name in found.trials[0]["options"]]
+    print_table(rows, ["TRIAL", "STATUS", "EPOCHS", f"VAL {metric.upper()}", *names, ""], numbers=(0, 2, 3))
+    if shares := found.importance:
+        echo()
+        print_table([[name, f"{share:.0%}"] for name, share in shares.items()], ["OPTION", "IMPORTANCE"])
+    echo()
+    echo(f"best by validation: {best['run']}")
+    echo("as a recipe for registry.toml:")
+    for line in ["", *found.recipe.strip().splitlines(), ""]:
+        echo(line)
+
+
+def _cell(value: float | None, task: TaskSpec, metric: str) -> str:
+    return "" if value is None else cell(value, task.units.get(metric, ""))
+
+
+def with_seeds(session: Session, chosen: Seeds, arguments: dict[str, Any], _: Callable[[], Any]) -> None:
+    """Train with several seeds in place of one, and print the mean of each metric with its interval."""
+    settings = dict(arguments)
+    name, dataset, training = (settings.pop(key) for key in ("name", "dataset", "training"))
+    as_json = settings.pop("as_json")
+    given = click.get_current_context().get_parameter_source
+    for key in _ONE_RUN:
+        if given(key) is ParameterSource.COMMANDLINE:
+            raise OptionError(f"--seeds cannot be combined with --{key.replace('_', '-')}")
+    found = train_seeds(
+        name,
+        dataset,
+        seeds=chosen.seeds,
+        jobs=chosen.jobs,
+        on=chosen.on,
+        run=settings["run"],
+        device=settings["device"],
+        progress=session.progress,
+        registry=session.registry,
+        **training,
+    )
+    print_json(found.to_dict()) if as_json else _print_seeds(found)
+
+
+def _print_seeds(found: SeedResult) -> None:
+    rows = [
+        [f"{split} {name.replace('_', ' ')}", *_spread(found, split, name)]
+        for split, means in found.mean.items()
+        for name in means
+    ]
+    print_table(rows, ["METRIC", "MEAN", "SD", "95% INTERVAL OF THE MEAN"], numbers=(1, 2))
+    echo()
+    echo(f"{len(found.runs)} run{'s' * (len(found.runs) > 1)} in {Path(found.runs[0]).parent}")
+
+
+def _spread(found: SeedResult, split: str, name: str) -> list[str]:
+    """Return mean, standard deviation and interval of a metric as the columns of a table."""
+    mean = _cell(found.mean[split][name], found.task, name)
+    if not found.sd:
+        return [mean, "", ""]
+    low, high = (_cell(value, found.task, name) for value in found.interval[split][name])
+    return [mean, _cell(found.sd[split][name], found.task, name), f"{low} to {high}"]

@@ -1,0 +1,267 @@
+"""A folder of runs that belong together: its definition in `sweep.json`, and the runs.
+
+The runs are the only state. The same command continues where they stopped, and methods that learn from
+results learn from the runs again, in the same order. So neither the number of jobs nor an interruption
+changes a result.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import zoo
+from zoo import OptionError, Recipe, Registry
+from zoo.plugin import Bar, RunError, atomic_write, best_by, options, quiet, told
+from zoo_sweep.space import Point
+from zoo_sweep.trial import Outcome, Trial, environment
+from zoo_sweep.workers import run_all
+
+_DEFINITION = "sweep.json"
+# Seconds to wait for a run that another process is still saving
+_PATIENCE = 15
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What all trials of a study have in common: the arguments of `zoo.train`, and where to train."""
+
+    name: str | Recipe
+    dataset: str | None
+    training: Mapping[str, Any]
+    folder: Path
+    jobs: int | None = None
+    on: str = "local"
+    device: str | None = None
+    progress: bool = True
+    registry: Registry
+
+    def trial(self, directory: str, point: Mapping[str, Any], *, stop_after: int | None = None) -> Trial:
+        """Return a trial with the options of a point in place of the common ones."""
+        return Trial(
+            directory=str((self.folder / directory).resolve()),
+            name=self.name,
+            dataset=self.dataset,
+            training=with_options({"threads": 1} | dict(self.training), point),
+            stop_after=stop_after,
+            device=self.device,
+            folder=str(Path.cwd()),
+            environ=environment() | self._plugin_files(),
+            local=os.getpid() if self.on == "local" else 0,
+        )
+
+    def is_done(self, directory: str, stop_after: int | None = None) -> bool:
+        """Return whether a run is finished, or has as many epochs as it should stop after."""
+        if not (self.folder / directory / "config.toml").exists():
+            return False
+        (row,) = zoo.list_runs(self.folder / directory, registry=self.registry)
+        return row["status"] == "finished" or bool(stop_after and row["epochs"] >= stop_after)
+
+    def _plugin_files(self) -> dict[str, str]:
+        files = [str(Path(file).resolve()) for file in self.registry.plugin_files]
+        return {"ZOO_PLUGIN_FILES": os.pathsep.join(files)} if files else {}
+
+    def begin(self, how: Mapping[str, Any], *, free: Iterable[str] = ()) -> None:
+        """Write the definition of a new study, or compare it with that of a study to continue.
+
+        Args:
+            how: what defines the study besides the common arguments of `zoo.train`.
+            free: keys that may have changed.
+
+        Raises RunError if the folder contains a different study or other files.
+        """
+        name = self.name.to_dict() if isinstance(self.name, Recipe) else self.name
+        content = {"name": name, "dataset": self.dataset, "training": as_texts(self.training), **how}
+        content = json.loads(json.dumps(content))
+        path = self.folder / _DEFINITION
+        if any(self.folder.glob("*/config.toml")) and path.exists():
+            before = self.definition()
+            different = [key for key in content if before.get(key) != content[key] and key not in free]
+            if different:
+                changes = ", ".join(
+                    f"{key}: {before.get(key)!r} is now {content[key]!r}" for key in different
+                )
+                hint = "repeat the first command, or choose another folder with --run"
+                raise RunError(f"{self.folder} contains other runs ({changes})", hint=hint)
+            content |= {"points": before["points"]} if "points" in before else {}
+        elif self.folder.exists() and [*self.folder.iterdir()] not in ([], [path]):
+            raise RunError(f"{self.folder} contains other files", hint="choose another folder with --run")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.write(content)
+
+    def definition(self) -> dict[str, Any]:
+        """Return the definition of the study in the folder."""
+        return json.loads((self.folder / _DEFINITION).read_text(encoding="utf-8"))
+
+    def write(self, definition: Mapping[str, Any]) -> None:
+        """Write the definition of the study."""
+        with atomic_write(self.folder / _DEFINITION) as file:
+            file.write(json.dumps(definition, indent=2).encode() + b"\n")
+
+
+@dataclass
+class Study:
+    """The trials of a sweep so far, in order.
+
+    Attributes:
+        diverged: numbers of the trials whose training diverged in this process.
+    """
+
+    work: Work
+    points: list[Point] = field(default_factory=list[Point])
+    diverged: set[int] = field(default_factory=set[int])
+
+    def add(self, points: Iterable[Point]) -> None:
+        """Add points. Raises RunError if an earlier call chose others for these trials."""
+        self.points += points
+        chosen = [{key: options.text(value) for key, value in point.items()} for point in self.points]
+        definition = self.work.definition()
+        before = definition.get("points", [])
+        for number, pair in enumerate(zip(before, chosen, strict=False), 1):
+            if pair[0] != pair[1]:
+                message = f"trial {number} of {self.work.folder} has the options {pair[0]}, not {pair[1]}"
+                hint = "another version of Optuna began this sweep; choose another folder with --run"
+                raise RunError(message, hint=hint)
+        if len(chosen) > len(before):
+            self.work.write(definition | {"points": chosen})
+
+    def run(
+        self, numbers: Sequence[int], report: Callable[..., None], *, stop_after: int | None = None
+    ) -> None:
+        """Train some trials, to the end or for some epochs; those that have got there are left alone."""
+        names = {f"trial-{number + 1}": number for number in numbers if number not in self.diverged}
+        missing = [name for name in names if not self.work.is_done(name, stop_after)]
+        trials = [self.work.trial(name, self.points[names[name]], stop_after=stop_after) for name in missing]
+        done = len(numbers) - len(missing)
+        for trial, outcome in run_trials(trials, self.work, report, done=done, may_diverge=True):
+            if outcome.status == "diverged":
+                self.diverged.add(names[Path(trial.directory).name])
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a row for each trial: `trial`, `run`, `status`, `options`, `epochs` and `metrics`."""
+        rows: list[dict[str, Any]] = []
+        for number, point in enumerate(self.points):
+            directory = self.work.folder / f"trial-{number + 1}"
+            found = zoo.list_runs(directory, registry=self.work.registry) if directory.exists() else []
+            row = found[0] if found else {"status": "missing", "epochs": 0, "metrics": {}}
+            status = "diverged" if number in self.diverged else row["status"]
+            shown = {key: plain(value) for key, value in point.items()}
+            rows.append(
+                {"trial": number + 1, "run": str(directory), "status": status, "options": shown}
+                | {"epochs": row["epochs"], "metrics": row["metrics"]}
+            )
+        return rows
+
+    def score(self, number: int, *, epochs: int | None = None) -> tuple[float, float] | None:
+        """Return the primary metric and the loss of a trial's best epoch by validation; lower is better.
+
+        Returns None if the training diverged, or before its first epoch. Raises OptionError if the data has
+        no validation split.
+
+        Args:
+            epochs: consider only this many epochs.
+        """
+        run = zoo.Run(self.work.folder / f"trial-{number + 1}", registry=self.work.registry)
+        history = run.history[:epochs]
+        if number in self.diverged or not history:
+            return None
+        best = best_by(history, run.task.spec)
+        if best is None:
+            hint = "set aside a part of the training data, such as --data val_size=1000"
+            raise OptionError("a sweep compares runs on validation data, which this dataset lacks", hint=hint)
+        metrics, name = history[best - 1]["val"], run.task.spec.primary_metric
+        return -metrics[name] if name in run.task.spec.higher_is_better else metrics[name], metrics["loss"]
+
+
+def run_trials(
+    trials: Sequence[Trial],
+    work: Work,
+    report: Callable[..., None],
+    *,
+    done: int,
+    may_diverge: bool = False,
+) -> list[tuple[Trial, Outcome]]:
+    """Run trials and report how many are done. Raises the error of the first trial that fails."""
+    total, ended = done + len(trials), list[tuple[Trial, Outcome]]()
+    _wait_for([Path(trial.directory) for trial in trials])
+    for trial, outcome in run_all(trials, jobs=work.jobs or 0, on=work.on, registry=work.registry):
+        if outcome.status == "failed" or (outcome.status == "diverged" and not may_diverge):
+            hint = outcome.hint or f"the run is {trial.directory}"
+            raise told(outcome.kind, outcome.message, hint)
+        ended.append((trial, outcome))
+        report(
+            "training",
+            done + len(ended),
+            total,
+            "runs",
+            note=f"{Path(trial.directory).name} {outcome.status}",
+        )
+    return ended
+
+
+def with_options(training: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments of `zoo.train` with options such as `lr` and `model.hidden_size` set."""
+    merged = dict(training)
+    for key, value in point.items():
+        table, dot, name = key.partition(".")
+        if dot and table in ("model", "data"):
+            merged[table] = dict(merged.get(table) or {}) | {name: value}
+        else:
+            merged[key] = value
+    return merged
+
+
+def as_texts(training: Mapping[str, Any]) -> dict[str, str]:
+    """Return arguments of `zoo.train` as a user would type them; those that are not set are left out."""
+    tables = {key: value for key, value in training.items() if isinstance(value, Mapping)}
+    flat = {key: value for key, value in training.items() if key not in tables and value is not None}
+    for table, values in tables.items():
+        flat |= {f"{table}.{key}": value for key, value in values.items()}
+    return {
+        key: str(value) if isinstance(value, options.Typed) else options.text(value)
+        for key, value in sorted(flat.items())
+    }
+
+
+def default_folder(name: str | Recipe, dataset: str | None, suffix: str) -> Path:
+    """Return `runs/NAME-DATASET-SUFFIX`."""
+    words = (name.architecture, name.dataset) if isinstance(name, Recipe) else (name, dataset)
+    return Path("runs") / "-".join(filter(None, [*words, suffix])).replace("/", "-")
+
+
+def plain(value: Any) -> Any:
+    """Return a value as a number or a string."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    text = str(value) if isinstance(value, options.Typed) else options.text(value)
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def display(title: str, work: Work) -> AbstractContextManager[Callable[..., None]]:
+    """Return a progress display, unless progress is off."""
+    return Bar(title) if work.progress else quiet()
+
+
+def _wait_for(directories: Sequence[Path]) -> None:
+    """Wait a little for runs that a worker of an earlier call is still saving.
+
+    Raises RunError if one is still in use.
+    """
+    end = time.monotonic() + _PATIENCE
+    for directory in directories:
+        while directory.exists() and [row for row in zoo.list_runs(directory) if row["status"] == "running"]:
+            if time.monotonic() > end:
+                hint = "wait until it ends, then repeat the command"
+                raise RunError(f"another process is training {directory}", hint=hint)
+            time.sleep(0.2)
