@@ -16,11 +16,11 @@ from typing import Any
 
 __all__ = ["EPOCHS", "Command", "dask_cluster", "ray_cluster", "table"]
 
-EPOCHS = 6
+EPOCHS = 10
 _WORDS = (
     *("sweep", "mlp", "shapes", "--epochs", str(EPOCHS), "--batch-size", "20", "--model", "widths=64"),
-    *("--data", "train_size=3000", "--data", "val_size=200", "--data", "test_size=20"),
-    *("--over", "lr=0.01,0.05,0.2", "--over", "momentum=0.5,0.9"),
+    *("--data", "train_size=6000", "--data", "val_size=200", "--data", "test_size=20"),
+    *("--over", "lr=0.01,0.03,0.1,0.2", "--over", "momentum=0.5,0.9"),
 )
 
 

@@ -27,7 +27,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 def test_jobs_and_the_threads_of_the_environment_change_nothing(
     expected: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    assert len({row["metrics"]["val"]["loss"] for row in expected}) == 6
+    assert len({row["metrics"]["val"]["loss"] for row in expected}) == 8
     assert Command(tmp_path, "--jobs", "2", OMP_NUM_THREADS="2").finish() == expected
 
 
@@ -40,9 +40,9 @@ def test_two_threads_a_trial_change_nothing_either(tmp_path: Path) -> None:
 
 def test_twenty_kills_change_nothing(expected: list[dict[str, Any]], tmp_path: Path) -> None:
     draw, command = random.Random(0), Command(tmp_path, "--jobs", "2")
-    kills = sum(command.kill_after(draw.uniform(0.5, 8)) for _ in range(20))
+    kills = sum(command.kill_after(draw.uniform(0.5, 5)) for _ in range(20))
     print(f"{kills} kills found the command running")
-    assert kills >= 5
+    assert kills >= 10
     assert command.finish() == expected
 
 
