@@ -71,7 +71,8 @@ def halving(folder: Path, jobs: int) -> None:
         tables: dict[str, Any] = {"model": dict(how.get("model", {})), "data": dict(how.get("data", {}))}
         for key, value in point.items():
             table, dot, option = key.partition(".")
-            tables[table] |= {option: value} if dot else {}
+            if dot:
+                tables[table] |= {option: value}
         seeds = zoo.train_seeds(name, data, seeds=5, run=folder / f"seeds-{number}", **common | tables | best)
         low, high = seeds.interval["val"][metric]
         values = [each.best["metrics"]["val"][metric] for each in (whole, fast)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +16,7 @@ from zoo.api.listing import default_registry
 from zoo.api.where import matching
 from zoo.config.arguments import checked
 from zoo.config.options import text
+from zoo.config.recipe import Recipe
 from zoo.config.train_config import SPLITS
 from zoo.errors import OptionError, RunError, ZooError, did_you_mean, first_line, warn
 from zoo.registry.catalog import recorded_recipe
@@ -112,7 +115,7 @@ def diff_runs(
     Metrics include status, finished epochs and seconds. Raises RunError if a directory does not hold a run.
     """
     registry = default_registry() if registry is None else registry
-    rows = [_read(Path(directory), registry).row for directory in (run, other)]
+    rows = [_read(Path(directory), partial(_task, registry)).row for directory in (run, other)]
     options, (one, two) = [_options(row["recipe"]) for row in rows], map(_flat, rows)
     measured = [*_STATE[1:], *(key for key in one | two if key.startswith(_METRIC))]
     return {
@@ -177,9 +180,10 @@ def options_in(tables: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _found(folder: str | Path, registry: Registry) -> Iterator[_Found]:
     """Read the runs in a folder; warn of those that cannot be read."""
+    task_of = functools.cache(partial(_task, registry))
     for directory in _directories(folder):
         try:
-            yield _read(directory, registry)
+            yield _read(directory, task_of)
         except ZooError as error:
             warn(f"{directory} is left out: {first_line(error)}")
 
@@ -196,15 +200,19 @@ def _directories(folder: str | Path) -> Iterator[Path]:
             yield Path(place)
 
 
-def _read(directory: Path, registry: Registry) -> _Found:
+def _task(registry: Registry, architecture: str, dataset: str) -> TaskSpec | None:
+    try:
+        return registry.task_of(Recipe(architecture=architecture, dataset=dataset))
+    except ZooError:  # the plugin is missing
+        return None
+
+
+def _read(directory: Path, task_of: Callable[[str, str], TaskSpec | None]) -> _Found:
     """Read a run. Raises RunError if the directory does not hold one, or a ZooError if it is damaged."""
     require_run(directory)
     _, recipe = recorded_recipe(directory / "config.toml")
     history = read_rows(directory / "metrics.jsonl", Row)
-    try:
-        task = registry.task_of(recipe)
-    except ZooError:
-        task = None
+    task = task_of(recipe.architecture, recipe.dataset)
     try:
         best = best_by(history, task) if task else None
     except KeyError:  # written by another version of its task

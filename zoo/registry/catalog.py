@@ -126,7 +126,7 @@ def _once(path: Path) -> Catalog:
 
 def _read(path: Path) -> tuple[Catalog, PluginSettings]:
     """Return the recipes and weights of one file, and its settings."""
-    top, is_run = _decoded(path), "config.toml" in (path.name, path.resolve().name)
+    top, is_run = _decoded(path), path.name == "config.toml" or path.resolve().name == "config.toml"
     if top.plugins and is_run:
         raise CatalogError(f"{path}: the config.toml of a run cannot contain [plugins]")
     if (top.plugin_files or "local" in top.plugins) and not is_run:
