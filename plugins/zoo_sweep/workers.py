@@ -43,6 +43,8 @@ def run_all(
         return
     if registry is not None and not registry.discovered:
         raise OptionError(f"jobs must be 1 with a custom registry (got {jobs})")
+    if not trials:
+        return
     joblib = required("joblib", "sweep")
     with _stopping(local=on == "local") as stopped, _backend(joblib, on, min(jobs, len(trials))) as settings:
         tasks = (joblib.delayed(_numbered)(*pair) for pair in enumerate(trials) if not stopped)

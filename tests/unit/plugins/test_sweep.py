@@ -134,6 +134,10 @@ def test_several_jobs_make_the_same_table(swept: Path, tmp_path: Path, monkeypat
     assert table(sweep(tmp_path / "two", jobs=2)) == table(sweep(swept / "grid"))
 
 
+def test_a_finished_sweep_with_several_jobs_only_reads_its_runs(swept: Path) -> None:
+    assert table(sweep(swept / "grid", jobs=2)) == table(sweep(swept / "grid"))
+
+
 def test_another_sweep_in_the_folder_is_refused(copied: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"contains other runs \(over: .*0\.05,0\.2.* is now .*0\.1,0\.2"):
         sweep(copied, over={**OVER, "lr": [0.1, 0.2]})
