@@ -6,8 +6,10 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import joblib
 import pytest
 from safetensors.numpy import load_file
 
@@ -242,6 +244,34 @@ def test_a_missing_package_is_named_with_its_extra(on: str, module: str, tmp_pat
     with pytest.raises(OptionError, match=f"this needs {module}, which is not installed") as caught:
         sweep(tmp_path / "x", on=on)
     assert f"zoo-registry[{on.partition(':')[0]}]" in str(caught.value.hint)
+
+
+def test_a_dask_worker_gives_the_same_table(swept: Path, tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    how = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "protocol": "tcp"}
+    with distributed.LocalCluster(dashboard_address=None, **how) as cluster:
+        address = cluster.scheduler_address.removeprefix("tcp://")
+        found = sweep(tmp_path / "dask", on=f"dask://{address}")
+    assert table(found) == table(sweep(swept / "grid"))
+
+
+def test_ray_gets_the_address_and_one_task_for_each_trial(swept: Path, tmp_path: Path, monkeypatch) -> None:
+    connected: list[str] = []
+    ray = SimpleNamespace(is_initialized=lambda: bool(connected), init=connected.append)
+    backend = joblib.parallel.ThreadingBackend
+    registering = SimpleNamespace(register_ray=lambda: joblib.register_parallel_backend("ray", backend))
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setitem(sys.modules, "ray.util.joblib", registering)
+    found = sweep(tmp_path / "ray", on="ray://head:10001", jobs=1)
+    assert connected == ["ray://head:10001"]
+    assert table(found) == table(sweep(swept / "grid"))
+
+
+def test_a_cluster_that_does_not_answer_is_an_error(tmp_path: Path, monkeypatch) -> None:
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("zoo_sweep.workers._PATIENCE", 0.2)
+    with pytest.raises(RunError, match=r"no Dask scheduler answers at 127\.0\.0\.1:9"):
+        sweep(tmp_path / "x", on="dask://127.0.0.1:9")
 
 
 def test_seeds_give_a_mean_and_an_interval_and_more_can_be_added(tmp_path: Path) -> None:
