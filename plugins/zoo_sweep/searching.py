@@ -13,8 +13,8 @@ from zoo_sweep.space import Point, Range, Space, grid, is_listed
 from zoo_sweep.study import Study
 from zoo_sweep.workers import quiet_optuna
 
-# A third of the trials goes on to each next rung, as in the paper on Hyperband
-_ETA = 3
+# One of this many trials goes on to the next rung
+_KEPT = 3
 
 
 def draw(space: Space, count: int, *, seed: int) -> list[Point]:
@@ -110,10 +110,11 @@ def _search_tpe(
 def halve(
     study: Study, space: Space, *, trials: int | None, epochs: int, seed: int, report: Callable[..., None]
 ) -> None:
-    """Train all points for a few epochs, the best third three times as long, and so on to the last epoch.
+    """Train all points for a few epochs, the best third of them twice as long, and so on to the last epoch.
 
-    Successive halving as in Li et al. 2018, "Hyperband". Each run keeps the schedule for all epochs, so a run
-    that survives is the run that an uninterrupted training would be.
+    Successive halving (Jamieson & Talwalkar 2016), which usually makes runs three times as long when it keeps
+    a third. Here, each run keeps the schedule for all epochs, whose warmup tells little about the result, so
+    runs are compared later. A run that survives is the run that an uninterrupted training would be.
     """
     listed = is_listed(space)
     study.add(itertools.islice(grid(space), trials) if listed else draw(space, trials or 27, seed=seed))
@@ -124,14 +125,14 @@ def halve(
         ranked = sorted((score, number) for number, score in scores.items() if score is not None)
         if not ranked:
             raise OptionError("every run diverged", hint="try lower learning rates")
-        numbers = [number for _, number in ranked[: math.ceil(len(ranked) / _ETA)]]
+        numbers = [number for _, number in ranked[: math.ceil(len(ranked) / _KEPT)]]
 
 
 def rungs(points: int, epochs: int) -> list[int]:
     """Return the epochs at which runs are compared; the last is the last epoch.
 
-    >>> rungs(9, 9)
-    [1, 3, 9]
+    >>> rungs(9, 12)
+    [3, 6, 12]
     """
-    count = min(round(math.log(max(points, 1), _ETA)), round(math.log(epochs, _ETA)))
-    return [max(1, round(epochs / _ETA**step)) for step in range(count, -1, -1)]
+    count = min(math.ceil(math.log(points, _KEPT)), int(math.log2(epochs))) if points > 1 else 0
+    return [round(epochs / 2**step) for step in range(count, -1, -1)]

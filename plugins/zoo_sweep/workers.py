@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import signal
 import threading
 from collections.abc import Generator, Iterator, Sequence
@@ -35,25 +34,30 @@ def run_all(
         Interrupted: SIGINT or SIGTERM arrived. Trials that were running on this machine are saved.
     """
     if on == "local" and jobs <= 1:
-        for trial in trials:
-            outcome = run_trial(trial, registry)
-            if outcome.status == "stopped":
-                raise Interrupted(outcome.message, signal=signal.SIGINT, hint=outcome.hint)
-            yield trial, outcome
+        yield from _one_by_one(trials, registry)
         return
     if registry is not None and not registry.discovered:
         raise OptionError(f"jobs must be 1 with a custom registry (got {jobs})")
-    if not trials:
-        return
+    if trials:
+        yield from _several(trials, jobs, on)
+
+
+def _one_by_one(trials: Sequence[Trial], registry: Registry | None) -> Iterator[tuple[Trial, Outcome]]:
+    for trial in trials:
+        outcome = run_trial(trial, registry)
+        if outcome.status == "stopped":
+            raise Interrupted(outcome.message, signal=signal.SIGINT, hint=outcome.hint)
+        yield trial, outcome
+
+
+def _several(trials: Sequence[Trial], jobs: int, on: str) -> Iterator[tuple[Trial, Outcome]]:
     joblib = required("joblib", "sweep")
     with _stopping(local=on == "local") as stopped, _backend(joblib, on, min(jobs, len(trials))) as settings:
         tasks = (joblib.delayed(_numbered)(*pair) for pair in enumerate(trials) if not stopped)
         try:
             for number, outcome in joblib.Parallel(**settings)(tasks):
                 yield trials[number], outcome
-        except (OptionError, RunError, Interrupted):
-            raise
-        except Exception as error:
+        except Exception as error:  # of joblib, or of the code of a model in a worker
             if not stopped:
                 message = f"the workers failed: {type(error).__name__}: {first_line(error)}"
                 raise RunError(message, hint="the same command continues the runs") from error
@@ -129,7 +133,6 @@ def _dask(address: str) -> Generator[Any]:
 
 def _connect_to_ray(address: str) -> None:
     ray = required("ray", "ray")
-    logging.getLogger("ray").setLevel(logging.ERROR)
     try:
         if not ray.is_initialized():
             ray.init(address)
