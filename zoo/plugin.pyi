@@ -94,6 +94,7 @@ from zoo.processors import TakesItems as TakesItems
 from zoo.processors import make_processor as make_processor
 from zoo.registry.advice import advice as advice
 from zoo.registry.extras import needing_extra as needing_extra
+from zoo.runs.resolving import resolve as resolve
 from zoo.runs.trying import trial as trial
 from zoo.training.early_stopping import best_by as best_by
 from zoo.training.early_stopping import best_epoch as best_epoch

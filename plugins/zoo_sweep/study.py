@@ -18,7 +18,7 @@ from typing import Any
 
 import zoo
 from zoo import OptionError, Recipe, Registry
-from zoo.plugin import Bar, RunError, atomic_write, best_by, options, quiet, told
+from zoo.plugin import Bar, RunError, atomic_write, best_by, options, quiet, resolve, told
 from zoo_sweep.space import Point
 from zoo_sweep.trial import Outcome, Trial, environment
 from zoo_sweep.workers import run_all
@@ -63,6 +63,10 @@ class Work:
         (row,) = zoo.list_runs(self.folder / directory, registry=self.registry)
         return row["status"] == "finished" or bool(stop_after and row["epochs"] >= stop_after)
 
+    def check(self, point: Mapping[str, Any]) -> None:
+        """Raise the errors that `zoo.train` would raise before it opens the data and builds the model."""
+        resolve(self.name, self.dataset, self.registry, **with_options(self.training, point))
+
     def _plugin_files(self) -> dict[str, str]:
         files = [str(Path(file).resolve()) for file in self.registry.plugin_files]
         return {"ZOO_PLUGIN_FILES": os.pathsep.join(files)} if files else {}
@@ -76,6 +80,7 @@ class Work:
 
         Raises RunError if the folder contains a different study or other files.
         """
+        self.check({})
         name = self.name.to_dict() if isinstance(self.name, Recipe) else self.name
         content = {"name": name, "dataset": self.dataset, "training": as_texts(self.training), **how}
         content = json.loads(json.dumps(content))
@@ -92,8 +97,11 @@ class Work:
             content |= {"points": before["points"]} if "points" in before else {}
         elif self.folder.exists() and [*self.folder.iterdir()] not in ([], [path]):
             raise RunError(f"{self.folder} contains other files", hint="choose another folder with --run")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.write(content)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.write(content)
+        except OSError as error:
+            raise RunError(f"{self.folder} cannot be created: {error.strerror}") from None
 
     def definition(self) -> dict[str, Any]:
         """Return the definition of the study in the folder."""
@@ -128,6 +136,8 @@ class Study:
                 message = f"trial {number} of {self.work.folder} has the options {pair[0]}, not {pair[1]}"
                 hint = "another version of Optuna began this sweep; choose another folder with --run"
                 raise RunError(message, hint=hint)
+        for point in self.points[len(before) :]:
+            self.work.check(point)
         if len(chosen) > len(before):
             self.work.write(definition | {"points": chosen})
 

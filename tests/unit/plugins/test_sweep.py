@@ -155,6 +155,17 @@ def test_a_mistake_leaves_no_definition_that_stops_the_next_try(tmp_path: Path) 
     assert len(sweep(tmp_path / "x", over={"lr": [0.05, 0.2]}).trials) == 2
 
 
+def test_a_wrong_value_is_found_before_anything_is_trained(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="lr must be a number"):
+        sweep(tmp_path / "x", over={"lr": "0.1,abc"})
+    with pytest.raises(OptionError, match="no_such_option"):
+        sweep(tmp_path / "x", no_such_option=1)
+    assert not [*tmp_path.glob("*/trial-*")]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="file/x cannot be created: Not a directory"):
+        sweep(tmp_path / "file" / "x")
+
+
 def test_tpe_learns_the_same_from_runs_that_were_made_before(tmp_path: Path) -> None:
     how: dict[str, Any] = {"over": {"lr": "1e-3..1:log"}, "method": "tpe", "round_size": 4}
     whole = sweep(tmp_path / "a", trials=15, **how)  # the first ten are random
