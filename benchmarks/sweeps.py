@@ -54,7 +54,7 @@ SPACES: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
         {"data": TEXT, "model": {"hidden_size": 64}},
     ),
 }
-EPOCHS = 12
+EPOCHS = 16
 
 
 def halving(folder: Path, jobs: int) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import median
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,11 +17,14 @@ import pytest
 from safetensors.numpy import load_file
 
 import zoo
+from tests.made_runs import make
 from tests.shell import zoo as shell
 from zoo.errors import Diverged, OptionError, RunError
-from zoo_sweep.searching import draw, rungs
+from zoo_sweep.importance import importance
+from zoo_sweep.searching import draw, rungs, search
 from zoo_sweep.seeds import t_interval
 from zoo_sweep.space import Range, grid, parse_space
+from zoo_sweep.study import Study, Work
 
 SMALL = {"size": 16, "train_size": 120, "val_size": 60, "test_size": 20}
 QUICK: dict[str, Any] = {"data": SMALL, "epochs": 1, "batch_size": 20, "model": {"widths": [4]}}
@@ -29,7 +35,9 @@ OVER = {"lr": [0.05, 0.2], "model.widths": "4,8"}
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the folder `grid`, which has a finished sweep of four trials."""
     folder = tmp_path_factory.mktemp("sweep")
-    sweep(folder / "grid")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "2")  # which would be the number of threads of a single run
+        sweep(folder / "grid")
     return folder
 
 
@@ -174,6 +182,51 @@ def test_tpe_learns_the_same_from_runs_that_were_made_before(tmp_path: Path) -> 
     assert [
         row["options"] for row in sweep(tmp_path / "c", **{**how, "method": "random"}, trials=15).trials
     ] != [row["options"] for row in whole.trials]
+
+
+class Made:
+    """A study without runs: the score of a point is how far its rate is from 0.01, in orders of magnitude."""
+
+    def __init__(self) -> None:
+        self.points: list[dict[str, Any]] = []
+
+    def add(self, points: Iterable[dict[str, Any]]) -> None:
+        self.points += points
+
+    def run(self, numbers: Sequence[int], report: object) -> None:
+        pass
+
+    def score(self, number: int) -> tuple[float, float]:
+        distance = abs(math.log10(self.points[number]["lr"]) + 2)
+        return distance, distance
+
+
+def test_tpe_tries_what_was_good_before() -> None:
+    study: Any = Made()
+    space = parse_space({"lr": "1e-6..1:log"})
+    search(study, space, method="tpe", trials=50, round_size=5, seed=0, report=print)
+    scores = [study.score(number)[0] for number in range(50)]
+    assert median(scores[-20:]) < 0.5 * median(scores[:10])
+
+
+def test_a_run_that_diverged_has_no_score(tmp_path: Path) -> None:
+    make(tmp_path / "trial-1", values=[0.5, 0.7])
+    registry = zoo.Registry.discover()
+    work = Work(name="mlp", dataset="shapes", training={}, folder=tmp_path, registry=registry)
+    study = Study(work, [{"lr": 0.1}])
+    assert study.score(0) == (-0.7, pytest.approx(0.3))
+    assert study.score(0, epochs=1) == (-0.5, 0.5)
+    study.diverged.add(0)
+    assert study.score(0) is None
+
+
+def test_the_option_that_the_best_trials_share_is_the_important_one() -> None:
+    space = parse_space({"a": "0.0..1.0", "b": "0.0..1.0"})
+    points = draw(space, 100, seed=0)
+    scored = [(point, 0.0 if point["a"] < 0.1 else 1 + point["b"]) for point in points]
+    shares = importance(space, scored)  # `b` decides which trials are the worst
+    assert [*shares] == ["a", "b"]
+    assert shares["a"] > 0.8
 
 
 def test_options_that_another_version_of_optuna_chose_are_not_mixed_with_others(tmp_path: Path) -> None:
