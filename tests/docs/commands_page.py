@@ -48,9 +48,10 @@ def page() -> str:
     parts = [START, "## Options of `zoo` itself\n", _options(cli, context)]
     of_plugins = [entry.spec.name for entry in Registry.discover().entries("command") if entry.plugin.ours]
     for name in [*COMMANDS, *of_plugins]:
-        command = cli.get_command(context, name)
+        alone = click.Context(cli, info_name="zoo")  # commands keep what they look up in the context of all
+        command = cli.get_command(alone, name)
         assert command is not None
-        parts += _command(command, click.Context(command, parent=context, info_name=name))
+        parts += _command(command, click.Context(command, parent=alone, info_name=name))
     return "\n".join(parts)
 
 
