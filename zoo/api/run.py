@@ -77,9 +77,9 @@ class Run:
 
     @property
     def steps(self) -> list[dict[str, Any]]:
-        """One row for every few optimizer steps: `{epoch, step, loss, lr, rate}`.
+        """One row for every few optimizer steps: `{epoch, step, loss, lr, rate, time}`.
 
-        `rate` is in items per second.
+        `rate` is in items per second, and `time` in seconds since 1970.
         """
         return read_rows(self.directory / "steps.jsonl", StepRow)
 

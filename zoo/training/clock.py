@@ -81,7 +81,8 @@ class Clock:
         every = math.ceil(last.batches * self._epochs / (self._accumulated * _STEP_ROWS))
         if steps % every:
             return None
-        return {"epoch": last.epoch, "step": steps, "loss": loss, "lr": last.lr, "rate": round(last.rate, 1)}
+        row = {"epoch": last.epoch, "step": steps, "loss": loss, "lr": last.lr, "rate": round(last.rate, 1)}
+        return row | {"time": round(time.time(), 3)}
 
     def evaluating(self, split: Split, done: int, total: int) -> Progress:
         """Return the progress of the evaluation after the epoch."""
@@ -92,8 +93,9 @@ class Clock:
         return replace(self._last, row=row, best=best)
 
     def read(self) -> dict[str, float]:
-        """Return the epoch's training time in `seconds` and its `rate` in items per second."""
-        return {"seconds": round(self._now - self._start, 3), "rate": round(self._rate(), 1)}
+        """Return the epoch's training `seconds`, its `rate` in items per second, and the Unix `time`."""
+        seconds, rate = self._now - self._start, self._rate()
+        return {"seconds": round(seconds, 3), "rate": round(rate, 1), "time": round(time.time(), 3)}
 
     def _rate(self) -> float:
         return self._items / max(self._now - self._start, 1e-9)

@@ -23,10 +23,11 @@ Leaf = None | bool | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | float | L
 
 
 class Pace(TypedDict):
-    """The duration of an epoch in seconds, and its rate in items per second."""
+    """The duration of an epoch in seconds, its rate in items per second, and the Unix time of its end."""
 
     seconds: Seconds
     rate: Seconds
+    time: NotRequired[Seconds]
 
 
 class Row(TypedDict):
@@ -52,13 +53,14 @@ def check_rows(history: Sequence[Mapping[str, Any]], primary_metric: str) -> Non
 
 
 class StepRow(TypedDict):
-    """An optimizer step: epoch (from 1), step number, loss, learning rate, and items per second."""
+    """An optimizer step: epoch (from 1), step, loss, learning rate, items per second, and Unix time."""
 
     epoch: Count
     step: Count
     loss: float
     lr: float
     rate: Seconds
+    time: NotRequired[Seconds]
 
 
 class RunIdentity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

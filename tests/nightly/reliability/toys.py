@@ -126,6 +126,7 @@ def outcome(run: Path) -> dict[str, Any]:
         row.pop("clock")
     for row in steps:
         row.pop("rate")
+        row.pop("time")
     cards = {name: read_card(run / name).to_dict() for name in ("model.safetensors", "best.safetensors")}
     for card in cards.values():
         card.pop("environment")

@@ -43,6 +43,7 @@ def logged(config: TrainConfig, *, batches: int, start: int = 0) -> list[dict[st
             rows += filter(None, [clock.step_row(steps)])
     for row in rows:
         assert row.pop("rate") > 0
+        assert row.pop("time") > 1e9
     return rows
 
 

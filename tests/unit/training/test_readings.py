@@ -64,7 +64,7 @@ class Rows(NoStore):
         self.rows: list[Mapping[str, Any]] = []
 
     def log(self, row: Mapping[str, Any]) -> None:
-        self.rows.append({name: value for name, value in row.items() if name != "rate"})
+        self.rows.append({name: value for name, value in row.items() if name not in ("rate", "time")})
 
 
 def fitted(name: str, registry: Registry, *, lr: float | None = None) -> tuple[TrainState, list[Any]]:

@@ -155,6 +155,7 @@ class Run:
         names = ("metrics.jsonl", "steps.jsonl")
         rows = [json.loads(line) for name in names for line in (self.path / name).read_text().splitlines()]
         for row in rows:
+            assert (row.pop("time") if "step" in row else row["clock"]["time"]) > 1e9
             assert (row.pop("rate") if "step" in row else row.pop("clock")["seconds"]) >= 0
         files = [self.path / "model.safetensors", self.path / "best.safetensors"]
         return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files], rows
