@@ -25,7 +25,7 @@ from zoo.runs.jobs import Job
 from zoo.runs.lock import claimed
 from zoo.runs.processes import require_processes
 from zoo.runs.resolving import Resolved, resolve, resolve_recipe
-from zoo.runs.run_directories import require_run
+from zoo.runs.run_directories import default_directory, require_run
 from zoo.runs.save_interval import SaveInterval
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def train(
     """
     registry = default_registry() if registry is None else registry
     fields |= {"model": model, "data": data, "from_weights": from_weights, "seed": seed, "threads": threads}
-    directory = Path(run) if run is not None else _default_directory(name, dataset, resume=resume)
+    directory = Path(run) if run is not None else default_directory(name, dataset, resume=resume)
     _check_run(directory, resume=resume, processes=processes, save_every=save_every, device=device)
     continued = resume and (directory / "checkpoint.safetensors").exists()
     with Bar() if progress else quiet():  # weights to start from may be downloaded
@@ -199,13 +199,3 @@ def _begun(resolved: Resolved, directory: Path, processes: int, *, continued: bo
     threads = recipe.threads or idle_threads(processes)
     chosen = replace(resolved, recipe=replace(recipe, threads=threads))
     return chosen, f"training {what} with {threads} thread{'s' * (threads > 1)}"
-
-
-def _default_directory(name: str | Recipe, dataset: str | None, *, resume: bool) -> Path:
-    """Return runs/NAME, or the first unused path among runs/NAME-2, ...; to resume, the last existing one."""
-    words = (name.architecture, name.dataset) if isinstance(name, Recipe) else (name, dataset)
-    base = "-".join(filter(None, words)).replace("/", "-")[:200]  # so that a file system has it
-    numbered = [Path("runs") / base]
-    while numbered[-1].exists():
-        numbered.append(Path("runs") / f"{base}-{len(numbered) + 1}")
-    return numbered[-2] if resume and len(numbered) > 1 else numbered[-1]

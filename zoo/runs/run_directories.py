@@ -1,4 +1,4 @@
-"""Check that a directory contains a run; if it does not, suggest one that does. Does not import torch."""
+"""Choose a run directory, or check that one contains a run and suggest others. Does not import torch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from zoo.config.recipe import Recipe
 from zoo.errors import RunError
 
 # A run has one from its first second on
@@ -28,6 +29,16 @@ def require_run(directory: Path) -> None:
     if directory.exists():
         raise RunError(f"{directory} does not contain a run: it has no {_CONFIG}", hint=hint)
     raise RunError(f"no such run directory: {directory}{_nearest(directory, runs)}", hint=hint)
+
+
+def default_directory(name: str | Recipe, dataset: str | None, *, resume: bool) -> Path:
+    """Return runs/NAME, or the first unused path among runs/NAME-2, ...; to resume, the last existing one."""
+    words = (name.architecture, name.dataset) if isinstance(name, Recipe) else (name, dataset)
+    base = "-".join(filter(None, words)).replace("/", "-")[:200]  # so that a file system has it
+    numbered = [Path("runs") / base]
+    while numbered[-1].exists():
+        numbered.append(Path("runs") / f"{base}-{len(numbered) + 1}")
+    return numbered[-2] if resume and len(numbered) > 1 else numbered[-1]
 
 
 def _nearest(directory: Path, runs: Sequence[str]) -> str:
