@@ -40,6 +40,7 @@ KINDS = {
     "analyzer": "Analyzers",
     "recipe": "Recipes",
     "exporter": "Exporters",
+    "tracker": "Trackers",
     "command": "Plugin commands",
     "group": "Groups of training options",
     "options": "Options that plugins add to commands",
@@ -61,7 +62,7 @@ def short(name: str) -> str:
 
 def page_of(kind: str, name: str) -> str:
     """Return the page of an entry in the site's tree."""
-    folder = "weights" if kind == "weights" else f"{kind}s"
+    folder = kind if kind.endswith("s") else f"{kind}s"
     return f"gallery/{folder}/{short(name).replace('+', '-plus')}.md"
 
 
@@ -248,6 +249,13 @@ def _exporter(registry: Registry, facts: Facts, page: str) -> Iterator[str]:
     yield f"[How to export]({link('how-to/export.md', page=page)})\n"
 
 
+def _tracker(registry: Registry, facts: Facts, page: str) -> Iterator[str]:
+    name, extra = short(facts["name"]), f"`pip install -e '.[{facts['extra']}]'` in a clone of zoo"
+    yield table([("needs", extra)])
+    yield f"## Use it\n\n```sh\nzoo track runs/lstm-nietzsche --to {name}\n```\n"
+    yield f"[How to track runs]({link('how-to/track.md', page=page)})\n"
+
+
 _PARTS: Mapping[str, Callable[[Registry, Facts, str], Iterator[str]]] = {
     "architecture": _architecture,
     "dataset": _dataset,
@@ -258,6 +266,7 @@ _PARTS: Mapping[str, Callable[[Registry, Facts, str], Iterator[str]]] = {
     "command": _command,
     "options": _options,
     "exporter": _exporter,
+    "tracker": _tracker,
 }
 
 

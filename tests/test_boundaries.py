@@ -58,6 +58,7 @@ TORCH_FREE_MODULES = {
     "zoo.api.describing",
     "zoo.runs.jobs",
     "zoo.runs.resolving",
+    "zoo.runs.tracking",
     "zoo.runs.trying",
     "zoo.api.training",
     "zoo.runs.processes",
@@ -78,6 +79,10 @@ TORCH_FREE_MODULES = {
     "zoo_serve.command",
     "zoo_sweep.command",
     "zoo_sweep.trial",
+    "zoo_track.beside",
+    "zoo_track.command",
+    "zoo_track.follower",
+    *(f"zoo_track.to_{name}" for name in ("tensorboard", "mlflow", "trackio", "wandb")),
     "zoo.cli.kit",
     *(f"zoo.cli.{name.replace('-', '_')}" for name in COMMANDS),
 }

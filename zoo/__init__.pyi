@@ -42,6 +42,7 @@ from zoo.registry.specs import FieldsSpec as FieldsSpec
 from zoo.registry.specs import OptionsSpec as OptionsSpec
 from zoo.registry.specs import Pretrained as Pretrained
 from zoo.registry.specs import TaskSpec as TaskSpec
+from zoo.registry.specs import TrackerSpec as TrackerSpec
 from zoo.seeds import seed_for as seed_for
 from zoo.testing import check as check
 from zoo_diagnose.lr_finder import lr_find as lr_find

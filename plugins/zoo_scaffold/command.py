@@ -12,7 +12,7 @@ from zoo.cli.kit import NameType, PathType, Session, echo, print_json, standard_
 from zoo_scaffold.scaffold import KINDS, NewKind, new_plugin
 
 # Kinds that are for no task, or for the one of their dataset, or make one
-_WITHOUT_TASK = ("command", "exporter", "recipe", "task")
+_WITHOUT_TASK = ("command", "exporter", "recipe", "task", "tracker")
 
 
 @click.command()
@@ -35,8 +35,9 @@ def command(session: Session, name: str, kind: NewKind, task: str | None, out: P
     """Create a package named zoo-NAME, whose plugin provides one entry and passes `zoo check NAME`.
 
     With --kind task, the package also contains a small dataset and an architecture. With --kind command, the
-    plugin adds the command `zoo NAME`; with --kind exporter, it adds a format to `zoo export`. With --kind
-    recipe, the package contains a recipe for an existing architecture and dataset.
+    plugin adds the command `zoo NAME`; with --kind exporter, it adds a format to `zoo export`; with --kind
+    tracker, it adds a tracker to `zoo track`. With --kind recipe, the package contains a recipe for an
+    existing architecture and dataset.
     """
     name = name.removeprefix("zoo-")
     registry = session.registry

@@ -27,7 +27,7 @@ _USED = {
     *("False", "None", "True"),
 }
 
-NewKind = Literal["architecture", "dataset", "analyzer", "task", "command", "exporter", "recipe"]
+NewKind = Literal["architecture", "dataset", "analyzer", "task", "command", "exporter", "tracker", "recipe"]
 KINDS: tuple[NewKind, ...] = get_args(NewKind)
 
 

@@ -48,6 +48,7 @@ HOOKS = {
     "zoo_training_options": "task",
     "zoo_commands": "command",
     "zoo_exporters": "exporter",
+    "zoo_trackers": "tracker",
     "zoo_recipes": "recipes-and-weights",
     "zoo_weights": "recipes-and-weights",
 }
@@ -60,6 +61,7 @@ TITLES = {
     "task": "Write a task",
     "command": "Write a command",
     "exporter": "Write an exporter",
+    "tracker": "Write a tracker",
     "recipes-and-weights": "Publish recipes and weights",
 }
 """The title of each of these pages."""

@@ -70,7 +70,7 @@ AS_PYTHON = {
     "inspect": ("zoo.load(WEIGHTS).card",),
     "cache": ("zoo.list_cache", "zoo.clear_cache"),
     "check": ("zoo.check",),
-    **dict.fromkeys(("show", "serve", "completion", "new-plugin"), ()),
+    **dict.fromkeys(("show", "serve", "track", "completion", "new-plugin"), ()),
 }
 """What does in Python what a command does; nothing for those that are for the command line alone."""
 
@@ -133,7 +133,7 @@ FOR_PLUGINS = ("Registry", "TrainConfig")
 SPECS = (
     *("ArchitectureSpec", "DatasetSpec", "AnalyzerSpec", "TaskSpec", "FieldsSpec", "CommandSpec"),
     "OptionsSpec",
-    *("ExporterSpec", "WeightsSpec", "Pretrained"),
+    *("ExporterSpec", "TrackerSpec", "WeightsSpec", "Pretrained"),
 )
 SPECS_START = """\
 ## For plugins

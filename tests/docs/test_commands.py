@@ -33,6 +33,7 @@ MADE = {
         "tides-net",
         "sizes",
         "zipped",
+        "ledger",
     ),
     "shapes-patch-net",
     *("digits", "timm/test_resnet", "gradcam/grad-cam"),

@@ -84,7 +84,7 @@ GROUPS = {
         "plugins/zoo_convnet",
         "plugins/zoo_diagnose",
     ),
-    "Runs": ("zoo/runs", "zoo/api/training.py", "zoo/api/run.py"),
+    "Runs": ("zoo/runs", "zoo/api/training.py", "zoo/api/run.py", "plugins/zoo_track"),
     "Weights": (
         *("zoo/files/cards.py", "zoo/files/container.py", "zoo/models/weights.py"),
         *("zoo/registry/weights_files.py", "zoo/api/model.py"),

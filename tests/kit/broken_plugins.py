@@ -16,6 +16,7 @@ from zoo import (
     OptionsSpec,
     Recipe,
     TaskSpec,
+    TrackerSpec,
     WeightsSpec,
     hookimpl,
 )
@@ -62,6 +63,10 @@ class Provider:
     @hookimpl
     def zoo_exporters(self):
         return [spec for spec in self.specs if isinstance(spec, ExporterSpec)]
+
+    @hookimpl
+    def zoo_trackers(self):
+        return [spec for spec in self.specs if isinstance(spec, TrackerSpec)]
 
 
 @dataclass(frozen=True)
@@ -202,6 +207,11 @@ def exporter(name, target="WritesOnce", **more):
     return ExporterSpec(name=name, target=target, suffix=suffix, summary="For the kit's own tests", **more)
 
 
+def tracker(name, target="Remembers", **more):
+    target = target if ":" in target else f"broken_trackers:{target}"
+    return TrackerSpec(name=name, target=target, summary="For the kit's own tests", **more)
+
+
 def recipe(**changes):
     """Return the recipe that made data/shapes.safetensors, with some fields changed.
 
@@ -282,6 +292,8 @@ honest = Provider(
     command("several", "several"),
     added("loudly"),
     exporter("onnx-again", reader="zoo_export.onnx_reader:read"),
+    tracker("remembers"),
+    tracker("cannot-be-asked", "CannotBeAsked"),
     analyzer("mean", "MeanFeature"),
     analyzer("noisy", "SmoothedByNoise"),
     analyzer("one-map", "OneMapForAll", ignores=("class",)),
@@ -407,6 +419,17 @@ entries = Provider(
     exporter("reads_without_torch.card", reader="broken_readers:forgets_the_data"),
     exporter("refuses_what_it_did_not_write", reader="broken_readers:trusts"),
     exporter("refuses_what_it_did_not_write.crash", reader="broken_readers:crashes"),
+    tracker("makes_a_tracker", "Foreign"),
+    tracker("makes_a_tracker.argument", "NeedsAnArgument"),
+    tracker("makes_a_tracker.torch", "ImportsTorch"),
+    tracker("continues_its_runs", "Forgets"),
+    tracker("continues_its_runs.next", "ReturnsTheNext"),
+    tracker("continues_its_runs.count", "ReturnsTheCount"),
+    tracker("continues_its_runs.name", "FindsByName"),
+    tracker("continues_its_runs.first", "BeginsAtOne"),
+    tracker("continues_its_runs.raises", "Raises"),
+    tracker("leaves_the_run_alone", "WritesToTheLog"),
+    tracker("leaves_the_run_alone.deleted", "DeletesTheConfig"),
     command("shows_its_help", "silent"),
     command("shows_its_help.usage", "helpless"),
     command("shows_its_help.torch", "command", "torch_command"),
@@ -692,6 +715,8 @@ warned = Provider(
 extra = Provider(
     command("absent", "command", "extra_command", extra="more"),
     exporter("absent", "extra_command:command", extra="more"),
+    tracker("absent", "extra_command:command", extra="more"),
+    tracker("absent-when-made", "ImportsWhenMade", extra="more"),
 )
 
 asking = Provider(analyzer("concept", "NeedsAConcept"))

@@ -15,6 +15,7 @@ from zoo.cli import kit
 from zoo.config import recipe, train_config
 from zoo.files import exported, style
 from zoo.registry import hookspecs, published, specs
+from zoo.runs import tracking
 
 HOOKS = [name for name in vars(hookspecs) if name.startswith("zoo_")]
 RECORDS = (
@@ -30,6 +31,7 @@ RECORDS = (
             "CommandSpec",
             "OptionsSpec",
             "ExporterSpec",
+            "TrackerSpec",
         ),
     ),
     (train_config, ("TrainConfig",)),
@@ -47,6 +49,7 @@ RECORDS = (
         ),
     ),
     (processors, ("InputReader", "Prediction")),
+    (tracking, ("TrackedRun", "TrackedRow")),
     (exported, ("Port", "Signature", "Exported")),
 )
 CLASSES = (
@@ -61,6 +64,7 @@ CLASSES = (
         "HasViews",
     ),
     *("Processor", "TakesItems", "ReadsInputs", "Predicts", "Scores"),
+    "Tracker",
 )
 FUNCTIONS: tuple[tuple[ModuleType | type, tuple[str, ...]], ...] = (
     (zoo, ("seed_for", "tokenize")),
@@ -95,7 +99,7 @@ def _lines() -> Iterator[str]:
                 yield f"    {field.name}: {annotations[field.name]}{_default(field)}"
     for name in CLASSES:
         yield f"\n{name}"
-        owner = interfaces if name in interfaces.__all__ else processors
+        owner = interfaces if name in interfaces.__all__ else plugin
         for member, value in vars(getattr(owner, name)).items():
             if isinstance(value, property):
                 yield f"    {member} -> {value.fget.__annotations__['return']}"

@@ -54,6 +54,7 @@ def one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         ("task", "", "tides", ("zoo_tides/tides.py", "zoo_tides/rows.py")),
         ("command", "", "sizes", ("zoo_sizes/plugin.py", "zoo_sizes/sizes.py")),
         ("exporter", "", "zipped", ("zoo_zipped/plugin.py", "zoo_zipped/zipped.py")),
+        ("tracker", "", "ledger", ("zoo_ledger/plugin.py", "zoo_ledger/ledger.py")),
     ],
 )
 def test_a_package_of_the_tutorial_is_what_new_plugin_writes(kind, task, name, files, tmp_path):

@@ -12,7 +12,7 @@ from zoo.console.figures import figures
 from zoo.errors import warn
 from zoo.registry.names import KINDS
 from zoo.registry.registry import Registry
-from zoo.registry.specs import ArchitectureSpec, CommandSpec, DatasetSpec, ExporterSpec, OptionsSpec
+from zoo.registry.specs import ArchitectureSpec, DatasetSpec, SpecWithExtra
 
 
 def default_registry() -> Registry:
@@ -111,8 +111,7 @@ def _entries(registry: Registry) -> list[dict[str, Any]]:
     listed: list[dict[str, Any]] = []
     for entry in registry.entries():
         spec, tasks = entry.spec, entry.tasks
-        bare = isinstance(spec, CommandSpec | OptionsSpec | ExporterSpec)
-        more: dict[str, Any] = {} if bare else {"source": spec.source}
+        more: dict[str, Any] = {} if isinstance(spec, SpecWithExtra) else {"source": spec.source}
         if isinstance(spec, ArchitectureSpec):
             tasks = served[spec.task]
             more |= {"params": spec.parameters or None}

@@ -153,6 +153,11 @@ def _exporter(facts: Mapping[str, Any]) -> None:
     print_section("", [("files", files), ("usage", how), *_origin(facts)])
 
 
+def _tracker(facts: Mapping[str, Any]) -> None:
+    how = f"zoo track RUN --to {facts['name'].rpartition('/')[2]}"
+    print_section("", [("usage", how), *_origin(facts)])
+
+
 _PRINT: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
     "architecture": _architecture,
     "dataset": _dataset,
@@ -164,6 +169,7 @@ _PRINT: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
     "command": _command,
     "options": _options,
     "exporter": _exporter,
+    "tracker": _tracker,
 }
 
 

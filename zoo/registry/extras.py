@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 from zoo.errors import MissingModule, SpecError
 from zoo.registry.registry import Entry
-from zoo.registry.specs import CommandSpec, ExporterSpec, OptionsSpec
+from zoo.registry.specs import SpecWithExtra
 
-Needing = Entry[CommandSpec] | Entry[ExporterSpec] | Entry[OptionsSpec]
+Needing = Entry[SpecWithExtra]
 
 
 def how_to_install(entry: Needing) -> str:

@@ -16,6 +16,7 @@ from zoo.registry.specs import (
     FieldsSpec,
     OptionsSpec,
     TaskSpec,
+    TrackerSpec,
 )
 
 if TYPE_CHECKING:
@@ -59,6 +60,11 @@ def zoo_commands() -> Iterable[CommandSpec | OptionsSpec]:  # pyright: ignore[re
 @hookspec
 def zoo_exporters() -> Iterable[ExporterSpec]:  # pyright: ignore[reportReturnType]
     """Return the export formats that this plugin provides."""
+
+
+@hookspec
+def zoo_trackers() -> Iterable[TrackerSpec]:  # pyright: ignore[reportReturnType]
+    """Return the experiment trackers that this plugin provides."""
 
 
 @hookspec

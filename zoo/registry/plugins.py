@@ -44,6 +44,7 @@ from zoo.registry.specs import (
     OptionsSpec,
     Spec,
     TaskSpec,
+    TrackerSpec,
 )
 
 # The entry-point group: `[project.entry-points.zoo]` in a plugin's pyproject.toml
@@ -61,7 +62,9 @@ _ZOO = f"{Path(__file__).parents[1]}{os.sep}"
 # The attribute of a one-file plugin's module that says which content of the file it is
 _SHA256 = "__zoo_sha256__"
 
-Kind = Literal["architecture", "dataset", "analyzer", "task", "group", "command", "options", "exporter"]
+Kind = Literal[
+    "architecture", "dataset", "analyzer", "task", "group", "command", "options", "exporter", "tracker"
+]
 
 HOOKS: tuple[tuple[str, Kind, type[Spec]], ...] = (
     ("zoo_architectures", "architecture", ArchitectureSpec),
@@ -72,6 +75,7 @@ HOOKS: tuple[tuple[str, Kind, type[Spec]], ...] = (
     ("zoo_commands", "command", CommandSpec),
     ("zoo_commands", "options", OptionsSpec),
     ("zoo_exporters", "exporter", ExporterSpec),
+    ("zoo_trackers", "tracker", TrackerSpec),
 )
 
 

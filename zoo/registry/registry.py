@@ -32,6 +32,7 @@ from zoo.registry.specs import (
     FieldsSpec,
     Spec,
     TaskSpec,
+    TrackerSpec,
 )
 
 T = TypeVar("T")
@@ -58,7 +59,7 @@ class Entry(msgspec.Struct, Generic[S], frozen=True):
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """The tasks that the entry is for; empty for a task, a group of options, a command or an exporter."""
+        """The tasks that the entry is for; empty for entries that are not for tasks."""
         if isinstance(self.spec, AnalyzerSpec):
             return self.spec.tasks
         return (self.spec.task,) if isinstance(self.spec, ArchitectureSpec | DatasetSpec) else ()
@@ -307,6 +308,11 @@ class Registry:
     def exporter(self, name: str) -> Entry[ExporterSpec]:
         """Return an export format. Raises UnknownName."""
         return cast("Entry[ExporterSpec]", self.entry("exporter", name))
+
+    @checked
+    def tracker(self, name: str) -> Entry[TrackerSpec]:
+        """Return an experiment tracker. Raises UnknownName."""
+        return cast("Entry[TrackerSpec]", self.entry("tracker", name))
 
     def exporter_of(self, path: Path) -> Entry[ExporterSpec] | None:
         """Return the format of an exported file by its suffix; None if no format has it."""

@@ -409,16 +409,21 @@ class ExporterSpec(_Coded):
         return _resolved(self.reader)
 
 
-Spec = (
-    ArchitectureSpec
-    | DatasetSpec
-    | AnalyzerSpec
-    | TaskSpec
-    | FieldsSpec
-    | CommandSpec
-    | OptionsSpec
-    | ExporterSpec
-)
+@dataclass(frozen=True, kw_only=True)
+class TrackerSpec(_Coded):
+    """An experiment tracker, to which `zoo track` sends the log of a run. Its target returns a Tracker.
+
+    Attributes:
+        target: import string of a `zoo.plugin.Tracker` without required arguments, which must not require
+            torch.
+        extra: the extra of the plugin's distribution that installs packages for this tracker only.
+    """
+
+    extra: ExtraName = ""
+
+
+SpecWithExtra = CommandSpec | OptionsSpec | ExporterSpec | TrackerSpec
+Spec = ArchitectureSpec | DatasetSpec | AnalyzerSpec | TaskSpec | FieldsSpec | SpecWithExtra
 
 
 def _resolved(target: str) -> Callable[..., Any]:

@@ -170,6 +170,17 @@ def _help(request: dict[str, Any]) -> dict[str, tuple[str, str]]:
     return answers
 
 
+def _tracker(request: dict[str, Any]) -> str:
+    """Make a tracker without torch; return the reason for a failure, or an empty string."""
+    if not request["where"].endswith(".py"):  # a plugin of one file may import torch
+        _without_torch()
+    try:
+        _spec(request, "tracker").load()()
+    except Exception as error:
+        return cause(error)
+    return ""
+
+
 def _exported(request: dict[str, Any]) -> dict[str, Any]:
     """Read and run an exported file without torch; return its content and outputs."""
     _without_torch()
@@ -288,6 +299,7 @@ _COMMANDS: dict[str, Callable[[dict[str, Any]], object]] = {
     "nothing": _nothing,
     "import": _import,
     "help": _help,
+    "tracker": _tracker,
     "exported": _exported,
     "process": _process,
     "describe": _describe,

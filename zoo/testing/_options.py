@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable
 from zoo.config.declarations import declared, resolved_hints
 from zoo.config.options import convert
 from zoo.errors import MissingModule, OptionError, SpecError, first_line
-from zoo.registry.specs import CommandSpec, ExporterSpec
+from zoo.registry.specs import SpecWithExtra
 from zoo.testing._case import Case, Failure, Skip, message
 
 __all__ = ["require_types", "without_extra", "without_values"]
@@ -18,7 +18,7 @@ def without_values(names: Iterable[str]) -> Skip:
     return Skip(f"it requires a value for {', '.join(names)}, which the kit cannot generate")
 
 
-def without_extra(spec: CommandSpec | ExporterSpec, error: SpecError) -> Skip:
+def without_extra(spec: SpecWithExtra, error: SpecError) -> Skip:
     """Return the reason to skip a target that cannot be imported, with the extra that would install it."""
     why = f"; the extra {spec.extra} installs it" if isinstance(error, MissingModule) and spec.extra else ""
     return Skip(f"{error}{why}")

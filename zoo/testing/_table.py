@@ -153,6 +153,11 @@ _NEEDS: Mapping[CheckKind, Mapping[str, str]] = {
         "exporter_checks.reads_without_torch": "equal_models_equal_files",
         "exporter_checks.refuses_what_it_did_not_write": "reads_without_torch",
     },
+    "tracker": {
+        "tracker_checks.makes_a_tracker": "",
+        "tracker_checks.continues_its_runs": "makes_a_tracker",
+        "tracker_checks.leaves_the_run_alone": "continues_its_runs",
+    },
 }
 # What an entry may skip whose other checks ran: it may need the network, or what few models have
 _MAY_SKIP = {

@@ -7,7 +7,7 @@ import math
 import time
 
 from zoo.errors import MissingModule, SpecError
-from zoo.registry.specs import CommandSpec, ExporterSpec, FieldsSpec, OptionsSpec, TaskSpec
+from zoo.registry.specs import ExporterSpec, FieldsSpec, SpecWithExtra, TaskSpec
 from zoo.testing._case import Case, Failure, message
 from zoo.testing._fresh import Ended, Fresh
 
@@ -128,7 +128,7 @@ def targets_resolve(case: Case) -> None:
             if isinstance(spec, ExporterSpec) and spec.reader:
                 spec.load_reader()
         except SpecError as error:
-            needing = isinstance(spec, CommandSpec | OptionsSpec | ExporterSpec) and spec.extra
+            needing = isinstance(spec, SpecWithExtra) and spec.extra
             if isinstance(error, MissingModule) and needing:
                 continue  # an extra need not be installed; the checks of the entry itself are skipped
             raise Failure(

@@ -27,6 +27,7 @@ NAMES = {
     ("task", ""): "tides",
     ("command", ""): "numbers",
     ("exporter", ""): "zipped",
+    ("tracker", ""): "ledger",
     ("recipe", ""): "quick-shapes",
 }
 

@@ -1,0 +1,1 @@
+"""`zoo track`: show runs in TensorBoard, MLflow, Trackio or Weights & Biases."""

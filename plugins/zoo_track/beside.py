@@ -1,0 +1,100 @@
+"""`zoo train --track NAME`: start `zoo track` beside a training, which never waits for it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from zoo import OptionError
+from zoo.cli.kit import Session, echo
+from zoo.plugin import default_directory, warn
+from zoo_track.plugin import TrackOptions
+
+__all__ = ["track"]
+
+# Seconds between two looks for the first file of the run, and to wait for the last rows after training
+_POLL, _PATIENCE = 0.2, 10.0
+# Niceness of the process, so that it yields to the training
+_NICE = 10
+
+
+def track(
+    session: Session, options: TrackOptions, arguments: dict[str, Any], proceed: Callable[[], Any]
+) -> Any:
+    """Train, and follow the run by a process of its own as soon as the run has begun.
+
+    Only the first of several processes that share a run starts one. Raises UnknownName for an unknown
+    tracker, and OptionError with `--seeds`, which trains several runs.
+    """
+    if click.get_current_context().get_parameter_source("seeds") is ParameterSource.COMMANDLINE:
+        hint = "track each run afterwards: `zoo track RUN --to NAME`"
+        raise OptionError("--track cannot be combined with --seeds", hint=hint)
+    name = session.registry.tracker(options.track).name
+    if os.environ.get("RANK", "0") != "0":
+        return proceed()
+    if arguments["run"] is None:
+        chosen = (arguments["name"], arguments["dataset"])
+        arguments["run"] = str(default_directory(*chosen, resume=arguments["resume"]))
+    beside = _Beside(Path(arguments["run"]), name, session)
+    beside.start()
+    try:
+        return proceed()
+    finally:
+        beside.finish()
+
+
+class _Beside(threading.Thread):
+    """Waits for the run to begin, then for `zoo track` to end."""
+
+    def __init__(self, directory: Path, name: str, session: Session) -> None:
+        super().__init__(daemon=True)
+        self._directory, self._short = directory, name.rpartition("/")[2]
+        files = [word for file in session.plugin_files for word in ("--plugin", str(file))]
+        self._words = ["track", str(directory), "--to", name, *files]
+        self._progress = session.progress
+        self._over = threading.Event()
+        self._before = self._begun()
+
+    def run(self) -> None:
+        """Start `zoo track` once the run has written its options, and warn if it fails."""
+        while self._begun() == self._before:
+            if self._over.wait(_POLL) and self._begun() == self._before:
+                return
+        log = self._directory / f"track-{self._short}.log"
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "zoo", *self._words],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        with contextlib.suppress(ProcessLookupError):  # it has ended already
+            os.setpriority(os.PRIO_PROCESS, process.pid, _NICE)
+        if process.wait():
+            again = shlex.join(["zoo", *self._words])
+            warn(f"the training is not tracked any more; {log} has the reason, and `{again}` continues")
+
+    def finish(self) -> None:
+        """Wait a little until the last rows are sent; the process goes on by itself after that."""
+        self._over.set()
+        self.join(_PATIENCE)
+        if self.is_alive() and self._progress:
+            echo(f"the last metrics are still being sent to {self._short}, in the background", err=True)
+
+    def _begun(self) -> int:
+        """Return when the run last wrote its options, which it does as soon as it owns its directory."""
+        try:
+            return (self._directory / "config.toml").stat().st_mtime_ns
+        except OSError:
+            return 0

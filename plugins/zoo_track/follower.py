@@ -1,0 +1,313 @@
+"""Follow a run: read its logs as they grow, and send each new row to a tracker once.
+
+The logs are small, at most about a thousand rows of steps, so they are read whole each time. A log that a
+resume has shortened and replaced therefore needs no care: rows that were sent before are skipped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shlex
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+import zoo
+from zoo import Registry, ZooError
+from zoo.plugin import RunError, TrackedRow, TrackedRun, Tracker, cause, require_run
+
+__all__ = ["Followed", "follow"]
+
+# Seconds between two looks at the logs
+_POLL = 1.0
+# Seconds after which the libraries have stored what they were given; W&B writes its file every 15 s
+_SETTLED = 20.0
+# Rows that a tracker is given at once
+_MOST = 50
+# Seconds to wait for another follower of the run that is about to end
+_PATIENCE = 5.0
+
+Status = Literal["running", "finished", "stopped"]
+
+
+@dataclass(frozen=True)
+class Followed:
+    """The outcome: how many rows were sent, the last step that the tracker has, and the state of the run."""
+
+    rows: int
+    step: int
+    status: Status
+
+
+class _StepRow(msgspec.Struct, frozen=True):
+    epoch: int
+    step: int
+    loss: float
+    lr: float
+    rate: float
+    time: float = 0.0
+
+
+class _Clock(msgspec.Struct, frozen=True):
+    time: float = 0.0
+
+
+class _EpochRow(msgspec.Struct, frozen=True):
+    steps: int
+    clock: _Clock
+    train: dict[str, float]
+    val: dict[str, float] = {}
+    test: dict[str, float] = {}
+
+
+class _Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """What a tracker was sent, as `track-NAME.json` in the run directory remembers it.
+
+    Attributes:
+        id, part, options: the run for the tracker; see `TrackedRun`.
+        after: time of the last row of the previous part.
+        until: time of the last row that was sent.
+        step, epoch: last step whose row was sent, and last step whose epoch's row was sent.
+    """
+
+    id: str
+    part: int
+    options: dict[str, str | int | float]
+    after: float = 0.0
+    until: float = 0.0
+    step: int = 0
+    epoch: int = 0
+
+
+_Row = TypeVar("_Row", _StepRow, _EpochRow)
+
+
+def follow(
+    directory: Path,
+    name: str,
+    make: Callable[[], Tracker],
+    registry: Registry,
+    *,
+    waiting: Callable[[], bool] = lambda: False,
+) -> Followed:
+    """Send the rows of a run to a tracker until the run is finished, or stopped and not waited for.
+
+    Args:
+        name: name of the tracker.
+        make: function that returns a new tracker, for each part of the run.
+        waiting: function that returns whether to wait for a run that does not exist yet or is stopped.
+
+    Raises:
+        RunError: the directory does not hold a run, another process follows it, or the tracker failed.
+    """
+    while not (directory / "config.toml").is_file() and waiting():
+        time.sleep(_POLL)
+    require_run(directory)
+    with _locked(directory / f"track-{name}.json", name) as file:
+        follower = _Follower(directory, name, make, registry, file)
+        try:
+            waited_for = waiting()
+            while (status := follower.look()) == "running" or (status == "stopped" and waited_for):
+                time.sleep(_POLL)
+                waited_for = waiting()
+        except BaseException:  # Ctrl-C, too
+            with contextlib.suppress(ZooError):
+                follower.end("stopped")
+            raise
+        follower.end(status)
+        return Followed(follower.rows, follower.step, status)
+
+
+class _Follower:
+    """Sends the rows of one run to one tracker.
+
+    Args:
+        file: descriptor of the open file that remembers what was sent.
+    """
+
+    def __init__(
+        self, directory: Path, name: str, make: Callable[[], Tracker], registry: Registry, file: int
+    ) -> None:
+        self._directory, self._name, self._make, self._registry = directory, name, make, registry
+        self._file = file
+        self._sent = _read_sent(directory / f"track-{name}.json", file)
+        self._whole: _Sent | None = None  # without the last step: W&B stores a step once the next one begins
+        self._unsettled: deque[tuple[float, _Sent]] = deque()
+        self._tracker: Tracker | None = None
+        self.rows = 0
+
+    @property
+    def step(self) -> int:
+        """The last step that was sent."""
+        return max(self._sent.step, self._sent.epoch) if self._sent else 0
+
+    def look(self) -> Status:
+        """Send the rows that are new, and return the status that the run had before."""
+        runs = zoo.list_runs(self._directory, registry=self._registry)
+        if not runs:
+            raise RunError(f"{self._directory} cannot be read as a run")
+        sent = self._part(runs.options()[0])
+        rows = _new_rows(self._directory, sent)
+        for start in range(0, len(rows), _MOST):
+            self._send(rows[start : start + _MOST])
+        self._settle()
+        return runs[0]["status"]
+
+    def end(self, status: Literal["finished", "stopped"]) -> None:
+        """End the tracker's run, after which everything is stored."""
+        if self._tracker is not None:
+            tracker, self._tracker = self._tracker, None
+            with self._naming():
+                tracker.end(status)
+            self._unsettled.clear()
+            if self._sent is not None:
+                _write(self._file, self._sent)
+
+    def _part(self, options: Mapping[str, Any]) -> _Sent:
+        """Begin or continue the part of the run that has these options, and return what of it was sent."""
+        sent = self._sent
+        if sent is None:
+            sent = _Sent(id=uuid.uuid4().hex, part=1, options=dict(options))
+        elif sent.options != options:
+            self.end("stopped")
+            time.sleep(_POLL)  # until the resumed run has shortened its logs, just after it wrote its options
+            number, until = sent.part + 1, sent.until
+            sent = _Sent(id=uuid.uuid4().hex, part=number, options=dict(options), after=until, until=until)
+        if self._tracker is None:
+            self._whole = sent = self._begun(sent)
+        self._sent = sent
+        return sent
+
+    def _begun(self, sent: _Sent) -> _Sent:
+        """Begin or continue the tracker's run, and return what of it the tracker has."""
+        _write(self._file, sent)  # its id, before anything else has that id
+        place = self._directory.resolve()
+        run = TrackedRun(
+            name=place.name + f"-part-{sent.part}" * (sent.part > 1),
+            id=sent.id,
+            directory=place,
+            part=sent.part,
+            options=sent.options,
+        )
+        with self._naming():
+            tracker = self._make()
+            last = tracker.begin(run)
+        self._tracker = tracker
+        return sent if last is None else replace(sent, step=last, epoch=last)
+
+    def _send(self, rows: Sequence[tuple[bool, TrackedRow]]) -> None:
+        """Send rows, each with whether it is that of an epoch."""
+        assert self._tracker is not None
+        assert self._sent is not None
+        with self._naming():
+            self._tracker.log([row for _, row in rows])
+        for of_epoch, row in rows:
+            if row.step > self.step:
+                self._whole = self._sent
+            until = max(self._sent.until, row.time)
+            place = {"epoch": row.step} if of_epoch else {"step": row.step}
+            self._sent = replace(self._sent, until=until, **place)
+        self.rows += len(rows)
+        if self._whole is not None:
+            self._unsettled.append((time.monotonic(), self._whole))
+
+    def _settle(self) -> None:
+        """Remember what was sent so long ago that it is stored."""
+        settled: _Sent | None = None
+        while self._unsettled and self._unsettled[0][0] <= time.monotonic() - _SETTLED:
+            settled = self._unsettled.popleft()[1]
+        if settled is not None:
+            _write(self._file, settled)
+
+    @contextlib.contextmanager
+    def _naming(self) -> Generator[None]:
+        """Raise a tracker's error as a RunError, unless it is for want of a module."""
+        try:
+            yield
+        except (ZooError, ModuleNotFoundError):
+            raise
+        except Exception as error:
+            run = shlex.quote(str(self._directory))
+            message = f"the tracker {self._name} failed: {cause(error)}"
+            raise RunError(message, hint=f"`zoo track {run} --to {self._name}` continues") from error
+
+
+def _new_rows(directory: Path, sent: _Sent) -> list[tuple[bool, TrackedRow]]:
+    """Return the rows that were not sent yet, in order, each with whether it is that of an epoch."""
+    epochs = _read(directory / "metrics.jsonl", _EpochRow)
+    steps = _read(directory / "steps.jsonl", _StepRow)
+    now = time.time()  # for the rows of a log without times
+    found: list[tuple[bool, TrackedRow]] = []
+    for row in steps:
+        if row.step > sent.step and row.epoch <= len(epochs) + 1:  # not before the row of its last epoch
+            values = {"loss": row.loss, "lr": row.lr, "rate": row.rate}
+            found.append((False, TrackedRow(step=row.step, time=row.time or now, values=values)))
+    for row in epochs:
+        if row.steps > sent.epoch:
+            splits = {"train": row.train, "val": row.val, "test": row.test}
+            values = {
+                f"{split}/{name}": value for split, held in splits.items() for name, value in held.items()
+            }
+            found.append((True, TrackedRow(step=row.steps, time=row.clock.time or now, values=values)))
+    found.sort(key=lambda each: (each[1].step, each[0]))
+    return [each for each in found if each[1].time > sent.after]
+
+
+def _read(path: Path, kind: type[_Row]) -> list[_Row]:
+    """Return the rows of a log, which may be written at this moment."""
+    try:
+        content = path.read_bytes()
+        return msgspec.json.Decoder(kind).decode_lines(content[: content.rfind(b"\n") + 1])
+    except FileNotFoundError:
+        return []
+    except (OSError, msgspec.MsgspecError) as error:
+        raise RunError(f"{path} cannot be read: {cause(error)}") from None
+
+
+@contextlib.contextmanager
+def _locked(path: Path, name: str) -> Generator[int]:
+    """Open and lock the file that remembers what was sent. Raises RunError if another process has it."""
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error.strerror}") from None
+    try:
+        end = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    run = path.parent
+                    message = f"another process already sends {run} to {name}"
+                    raise RunError(message, hint="wait until it ends, or stop it") from None
+                time.sleep(0.1)
+        yield file
+    finally:
+        os.close(file)
+
+
+def _read_sent(path: Path, file: int) -> _Sent | None:
+    """Return what was sent, None if nothing was. The file may end with the rest of a longer line."""
+    line = os.pread(file, 1 << 20, 0).partition(b"\n")[0]
+    try:
+        return msgspec.json.decode(line, type=_Sent) if line else None
+    except msgspec.MsgspecError as error:
+        hint = "delete it to send the run as a new one"
+        raise RunError(f"{path} is damaged: {cause(error)}", hint=hint) from None
+
+
+def _write(file: int, sent: _Sent) -> None:
+    line = msgspec.json.encode(sent) + b"\n"
+    os.pwrite(file, line, 0)
+    os.ftruncate(file, len(line))

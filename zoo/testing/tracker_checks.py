@@ -1,0 +1,143 @@
+"""Checks of a tracker, on made-up runs in an empty folder. Its library reads its usual settings."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo.errors import MissingModule, SpecError, ZooError, cause, first_line
+from zoo.runs.tracking import TrackedRow, TrackedRun, Tracker
+from zoo.testing._case import Case, Failure, Skip, message
+from zoo.testing._data import empty_folder
+from zoo.testing._fresh import Ended, Fresh
+from zoo.testing._options import without_extra
+
+_OPTIONS = {"dataset": "images/shapes", "seed": 0, "lr": 0.1, "model.depth": 20}
+# The logs of a run; a tracker reads rows from zoo, and nothing from them
+_FILES = {"config.toml": "schema = 1\n", "metrics.jsonl": "", "steps.jsonl": '{"step": 1}\n'}
+_LAST = 4
+_ROWS = [
+    *(TrackedRow(step=step, time=1.8e9 + step, values={"loss": 1 / step, "lr": 0.1}) for step in (1, 2)),
+    TrackedRow(step=2, time=1.8e9 + 3, values={"train/loss": 0.75, "val/loss": 0.5}),
+    *(TrackedRow(step=step, time=1.8e9 + 4, values={"loss": 1 / step, "lr": 0.1}) for step in (3, _LAST)),
+    TrackedRow(step=_LAST, time=1.8e9 + 5, values={"train/loss": 0.25, "val/loss": 0.2}),
+]
+
+
+def makes_a_tracker(case: Case) -> None:
+    """The target can be called without arguments, needs no torch, and returns a Tracker."""
+    _made(case)
+    try:
+        failed = Fresh(case.plugin).ask("tracker", tracker=case.spec.name)
+    except Ended as ended:
+        failed = str(ended)
+    assert not failed, message(
+        expected="a tracker that is made without torch",
+        got=failed,
+        usually="`import torch` in its module, or `zoo.interfaces`, which imports torch",
+    )
+
+
+def continues_its_runs(case: Case) -> None:
+    """A new run has no steps; a later process finds the steps of a run by its id, or returns None."""
+    found = _tried(case)
+    assert found.new in (0, None), message(
+        expected="0 or None for a new run",
+        got=f"{found.new!r}",
+        usually="the step of another run, found by its name and not by its id",
+    )
+    assert found.again is None or 0 < found.again <= _LAST, message(
+        expected=f"a step from 1 to {_LAST}, or None, for a run that has {_LAST} steps",
+        got=f"{found.again!r}",
+        usually="a run that is not found by its id, the number of rows instead of the last step, or the next "
+        "step instead of the last",
+    )
+    assert found.other in (0, None), message(
+        expected="0 or None for another run of the same name",
+        got=f"{found.other!r}",
+        usually="a run that is found by its name instead of its id",
+    )
+
+
+def leaves_the_run_alone(case: Case) -> None:
+    """Tracking does not change or delete the files of the run; a tracker may add its own files."""
+    changed = _tried(case).changed
+    assert not changed, message(
+        expected="the files of the run as they were",
+        got=f"a change of {', '.join(changed)}",
+        usually="a tracker that writes to a log of the run instead of its own file",
+    )
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """What a tracker returned for a new run, the same run, and another run; and the files it changed."""
+
+    new: int | None
+    again: int | None
+    other: int | None
+    changed: list[str]
+
+
+def _tried(case: Case) -> _Tried:
+    """Send a run in two parts, and another run, from an empty folder. Raises Failure if that fails."""
+    key = f"tried {case.label}"
+    if key in case.shared:
+        return case.shared[key]
+    with empty_folder() as folder, contextlib.chdir(folder):
+        place = folder / "runs" / "mine"
+        place.mkdir(parents=True)
+        for name, text in _FILES.items():
+            (place / name).write_text(text, encoding="utf-8")
+        try:
+            new = _send(case, place, "0" * 31 + "1", _ROWS)
+            again = _send(case, place, "0" * 31 + "1", [])
+            other = _send(case, place.with_name("other"), "0" * 31 + "2", [])
+        except Exception as error:
+            raise Failure(
+                expected="begin, log and end to work",
+                got=first_line(error) if isinstance(error, ZooError) else cause(error),
+                usually="a service that cannot be reached; set the variables with which the library works "
+                "offline, or an unknown type of option",
+            ) from error
+        changed = [name for name, text in _FILES.items() if _text(place / name) != text]
+    case.shared[key] = _Tried(new, again, other, changed)
+    return case.shared[key]
+
+
+def _send(case: Case, place: Path, run_id: str, rows: list[TrackedRow]) -> int | None:
+    """Send rows by a new tracker, as a new process would; return the step at which it begins."""
+    place.mkdir(exist_ok=True)
+    options: Mapping[str, str | int | float] = _OPTIONS
+    tracker = _made(case)
+    begun = tracker.begin(TrackedRun(name="mine", id=run_id, directory=place, part=1, options=options))
+    for start in range(0, len(rows), 3):
+        tracker.log(rows[start : start + 3])
+    tracker.end("stopped")
+    return begun
+
+
+def _made(case: Case) -> Tracker:
+    """Return the tracker. Raises Skip if its extra is not installed, and Failure if it is not a Tracker."""
+    assert case.entry is not None
+    try:
+        return case.entry.make({}, Tracker, flag="--to")
+    except ModuleNotFoundError as error:
+        problem: ZooError = MissingModule(f"it requires {error.name}, which is not installed", module="")
+    except ZooError as error:
+        problem = error
+    if isinstance(problem, MissingModule) and case.spec.extra:
+        raise without_extra(case.spec, problem) from None
+    if isinstance(problem, SpecError) and "cannot be imported" in str(problem):
+        raise Skip(str(problem))  # which targets_resolve finds
+    raise Failure(
+        expected="a Tracker from a target that is called without arguments",
+        got=str(problem),
+        usually="a class that is not derived from zoo.plugin.Tracker, or an argument without a default",
+    )
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
