@@ -41,6 +41,8 @@ SMALLER = {
     r"(?<==)/data\b": os.environ.get("ZOO_DATA", ""),
     r"torchrun .* -m -- zoo": "python -m torch.distributed.run --standalone --nproc-per-node 2 -m -- zoo",
 }
+# Packages of extras that a page is about, and that are not among the development tools
+EXTRAS = {"track": ("tensorboard", "mlflow"), "several-runs": ("tensorboard",)}
 TUTORIAL = ROOT / "docs" / "tutorial"
 TEXT = "It was the best of times, it was the worst of times, said the old man. "
 DEMO = "zoo train lstm files --data paths=novel.txt --run runs/demo\n"
@@ -85,6 +87,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)
 def test_every_command_of_a_page_works(page: Path, folder: Path, server: str) -> None:
+    for package in EXTRAS.get(page.stem, ()):
+        pytest.importorskip(package)
     type_in(small(GIVEN.get(page.stem, "")), folder)
     for block in blocks(page):
         if page.stem.startswith("serve"):
