@@ -14,9 +14,6 @@ from zoo.console.tables import print_paragraph, print_section, print_table
 from zoo.console.terminal import BLANKS, echo
 from zoo.registry.registry import Registry
 
-# Kinds whose singular is not their name
-_ONE = {"options": "set of options"}
-
 
 @click.command()
 @click.option("--traceback", "traceback_of", metavar="NAME", help="Print the traceback of a failed plugin.")
@@ -65,6 +62,8 @@ def _counts(provides: Sequence[str]) -> str:
     """Return the number of entries of each kind that a plugin provides."""
     kinds = [entry.partition(" ")[0] for entry in provides]
     counts = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
+    words = PLURALS | {"options": "option sets"}
     return ", ".join(
-        f"{count} {_ONE.get(kind, kind) if count == 1 else PLURALS[kind]}" for kind, count in counts.items()
+        f"{count} {words[kind].removesuffix('s') if count == 1 and kind != 'weights' else words[kind]}"
+        for kind, count in counts.items()
     )
