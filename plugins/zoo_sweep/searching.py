@@ -13,9 +13,6 @@ from zoo_sweep.space import Point, Range, Space, grid, is_listed
 from zoo_sweep.study import Study
 from zoo_sweep.workers import quiet_optuna
 
-# One of this many trials goes on to the next rung
-_KEPT = 3
-
 
 def draw(space: Space, count: int, *, seed: int) -> list[Point]:
     """Return random points, each option independently of the others."""
@@ -110,11 +107,10 @@ def _search_tpe(
 def halve(
     study: Study, space: Space, *, trials: int | None, epochs: int, seed: int, report: Callable[..., None]
 ) -> None:
-    """Train all points for a few epochs, the best third of them twice as long, and so on to the last epoch.
+    """Train all points for a few epochs, the best half of them twice as long, and so on to the last epoch.
 
-    Successive halving (Jamieson & Talwalkar 2016), which usually makes runs three times as long when it keeps
-    a third. Here, each run keeps the schedule for all epochs, whose warmup tells little about the result, so
-    runs are compared later. A run that survives is the run that an uninterrupted training would be.
+    Successive halving (Jamieson & Talwalkar 2016, arXiv 1502.07943). Each run keeps the schedule for all
+    epochs, so a run that survives is the run that an uninterrupted training would be.
     """
     listed = is_listed(space)
     study.add(itertools.islice(grid(space), trials) if listed else draw(space, trials or 27, seed=seed))
@@ -125,14 +121,14 @@ def halve(
         ranked = sorted((score, number) for number, score in scores.items() if score is not None)
         if not ranked:
             raise OptionError("every run diverged", hint="try lower learning rates")
-        numbers = [number for _, number in ranked[: math.ceil(len(ranked) / _KEPT)]]
+        numbers = [number for _, number in ranked[: math.ceil(len(ranked) / 2)]]
 
 
 def rungs(points: int, epochs: int) -> list[int]:
     """Return the epochs at which runs are compared; the last is the last epoch.
 
-    >>> rungs(9, 12)
-    [3, 6, 12]
+    >>> rungs(9, 16)
+    [2, 4, 8, 16]
     """
-    count = min(math.ceil(math.log(points, _KEPT)), int(math.log2(epochs))) if points > 1 else 0
+    count = int(min(math.log2(points), math.log2(epochs)))
     return [round(epochs / 2**step) for step in range(count, -1, -1)]

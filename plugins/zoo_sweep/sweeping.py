@@ -58,7 +58,7 @@ def sweep(
             `1e-4..1e-1:log`. The options are training options, `model.NAME`, `data.NAME` and `seed`.
         method: `grid` trains every combination; `random` draws options at random; `tpe` learns from earlier
             trials which options are promising; `halving` trains all trials for a few epochs, and only the
-            best third for longer. By default, `grid` if each option has a list of values, otherwise
+            best half for longer. By default, `grid` if each option has a list of values, otherwise
             `random`.
         trials: number of trials; by default, the whole grid, 20 random ones, or 27 for halving.
         round_size: number of trials that `tpe` chooses at a time, before it learns from their results.
