@@ -107,7 +107,7 @@ def start(folder: Path) -> None:
 def short(folder: Path) -> None:
     """Print the time of 40 short trials with two jobs, as a multiple of half of their training time."""
     rates = ",".join(f"{0.01 * 1.1**number:.4g}" for number in range(40))
-    how: dict[str, Any] = {"epochs": 4, "data": SHAPES, "progress": False, "jobs": 2}
+    how: dict[str, Any] = {"epochs": 12, "data": SHAPES, "progress": False, "jobs": 2}
     zoo.sweep("mlp", "shapes", over={"lr": "0.1,0.2"}, run=folder / "warm", **how)  # starts the workers
     before = time.perf_counter()
     found = zoo.sweep("convnet", "shapes", over={"lr": rates}, run=folder / "short", **how)
