@@ -3,6 +3,7 @@
 from zoo.api.listing import default_registry as default_registry
 from zoo.config import options as options
 from zoo.config.arguments import checked as checked
+from zoo.config.declarations import Count as Count
 from zoo.config.declarations import declared as declared
 from zoo.config.declarations import option as option
 from zoo.config.train_config import Fraction as Fraction

@@ -6,15 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Annotated, Any
-
-from msgspec import Meta
+from typing import Any
 
 import zoo
 from zoo import Recipe, Registry, TaskSpec
-from zoo.plugin import checked, default_registry
+from zoo.plugin import Count, checked, default_registry
 from zoo_sweep.study import Work, default_folder, display, run_trials
-from zoo_sweep.sweeping import Jobs
 from zoo_sweep.workers import required
 
 # Metrics by split
@@ -29,7 +26,7 @@ class SeedResult:
         runs: the run directories, in the order of the seeds.
         mean: the mean of each metric, by split.
         sd: the sample standard deviation of each metric, by split; empty for a single seed.
-        interval: the 95 % confidence interval of each mean by Student's t distribution, `[low, high]`, by
+        interval: the 95% confidence interval of each mean by Student's t distribution, `[low, high]`, by
             split; empty for a single seed.
         task: the task, which has the units of the metrics.
     """
@@ -50,8 +47,8 @@ def train_seeds(
     name: str | Recipe,
     dataset: str | None = None,
     *,
-    seeds: Annotated[int, Meta(ge=1, le=10_000)] = 5,
-    jobs: Jobs | None = None,
+    seeds: Count = 5,
+    jobs: Count | None = None,
     on: str = "local",
     run: str | Path | None = None,
     device: str | None = None,
@@ -113,7 +110,7 @@ def train_seeds(
 
 
 def summary(measured: Sequence[Mapping[str, Mapping[str, float]]]) -> tuple[Metrics, Metrics, dict[str, Any]]:
-    """Return mean, standard deviation and 95 % interval of each metric that all runs have, by split."""
+    """Return mean, standard deviation and 95% interval of each metric that all runs have, by split."""
     shared = {
         split: [name for name in values if all(name in other.get(split, {}) for other in measured)]
         for split, values in measured[0].items()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import rtoml
-from msgspec import Meta
 
 import zoo
 from zoo import OptionError, Recipe, Registry, TaskSpec
-from zoo.plugin import checked, default_registry, style
+from zoo.plugin import Count, checked, default_registry, style
 from zoo_sweep.importance import draw_importance, importance
 from zoo_sweep.searching import halve, search
 from zoo_sweep.space import Range, Space, as_text, is_listed, parse_space
@@ -20,9 +19,6 @@ from zoo_sweep.study import Study, Work, default_folder, display, with_options
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Method = Literal["grid", "random", "tpe", "halving"]
-Jobs = Annotated[int, Meta(ge=1, le=10_000)]
-
 
 @checked
 def sweep(
@@ -30,10 +26,10 @@ def sweep(
     dataset: str | None = None,
     *,
     over: Mapping[str, Any],
-    method: Method | None = None,
-    trials: Annotated[int, Meta(ge=1, le=100_000)] | None = None,
-    round_size: Annotated[int, Meta(ge=1, le=1_000)] = 4,
-    jobs: Jobs | None = None,
+    method: Literal["grid", "random", "tpe", "halving"] | None = None,
+    trials: Count | None = None,
+    round_size: Count = 4,
+    jobs: Count | None = None,
     on: str = "local",
     run: str | Path | None = None,
     device: str | None = None,
