@@ -162,6 +162,7 @@ def test_the_runtime_is_the_same_code_without_torch_and_weights(tmp_path: Path) 
         "zoo_scaffold",
         "zoo_serve",
         "zoo_sweep",
+        "zoo_track",
     }
     assert {name.partition("/")[0] for name in names} == {"zoo", info, *kept}
     assert not [name for name in names if name.endswith((".pyc", ".safetensors"))]
