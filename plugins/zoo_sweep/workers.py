@@ -16,6 +16,8 @@ from zoo_sweep.trial import Outcome, Trial, run_trial
 
 # Seconds to wait for a cluster to answer
 _PATIENCE = 10
+# Seconds after which a worker without a trial ends; others may train for hours
+_IDLE = 24 * 3600
 
 
 def run_all(
@@ -107,7 +109,7 @@ def _backend(joblib: Any, on: str, jobs: int) -> Generator[dict[str, Any]]:
     scheme, _, address = on.partition("://")
     settings: dict[str, Any] = {"batch_size": 1, "pre_dispatch": "n_jobs", "return_as": "generator_unordered"}
     if on == "local":
-        with joblib.parallel_config("loky", n_jobs=jobs):
+        with joblib.parallel_config("loky", n_jobs=jobs, idle_worker_timeout=_IDLE):
             yield settings
     elif scheme == "dask" and address:
         with _dask(address) as client, joblib.parallel_config("dask", client=client, n_jobs=jobs or -1):
