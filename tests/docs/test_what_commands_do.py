@@ -42,7 +42,7 @@ LINES = {
     "analyze": ["analyze", "grad-cam", WEIGHTS, "--indices", "0"],
     "inspect": ["inspect", "shapes-resnet20"],
     "completion": ["completion", "bash"],
-    "new-plugin": ["new-plugin", "mine", "--kind", "dataset"],
+    "new-plugin": ["new-plugin", "patches", "--kind", "dataset"],
 }
 """A command line for each command; `sample` and `check` are tested elsewhere, as they take longer."""
 
