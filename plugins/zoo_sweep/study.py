@@ -44,11 +44,12 @@ class Work:
 
     def trial(self, directory: str, point: Mapping[str, Any], *, stop_after: int | None = None) -> Trial:
         """Return a trial with the options of a point in place of the common ones."""
+        given = {key: value for key, value in self.training.items() if value is not None}
         return Trial(
             directory=str((self.folder / directory).resolve()),
             name=self.name,
             dataset=self.dataset,
-            training=with_options({"threads": 1} | dict(self.training), point),
+            training=with_options({"threads": 1} | given, point),
             stop_after=stop_after,
             device=self.device,
             folder=str(Path.cwd()),

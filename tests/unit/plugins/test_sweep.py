@@ -375,8 +375,10 @@ WORDS = (
 
 def test_the_command_prints_a_table_and_a_recipe(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
     line = ("sweep", *WORDS, "--over", "lr=0.05,0.2")
     done = shell(*line)
+    assert zoo.Run("runs/mlp-shapes-sweep/trial-1").recipe.threads == 1
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[0].split() == ["TRIAL", "STATUS", "EPOCHS", "VAL", "ACCURACY", "LR"]
     assert "[recipes.mlp-shapes-sweep.train]" in done.stdout
