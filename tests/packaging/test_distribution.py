@@ -161,6 +161,7 @@ def test_the_runtime_is_the_same_code_without_torch_and_weights(tmp_path: Path) 
         "zoo_diagnose",
         "zoo_scaffold",
         "zoo_serve",
+        "zoo_stats",
         "zoo_sweep",
         "zoo_track",
     }
