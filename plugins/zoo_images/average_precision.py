@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["BINS", "average_precision", "histograms"]
+__all__ = ["BINS", "average_precision", "histograms", "places"]
 
 # float16 has 10 bits of mantissa; these are left out
 _DROPPED = 2
@@ -31,12 +31,17 @@ def histograms(scores: Tensor, labels: Tensor) -> Tensor:
     Returns:
         Counts (2, K, BINS), int64: negatives, then positives.
     """
+    where = places(scores, labels).flatten()
+    counts = where.new_zeros(2 * scores.shape[1] * BINS)
+    counts.scatter_add_(0, where, torch.ones_like(where))  # bincount would wait for a GPU
+    return counts.view(2, scores.shape[1], BINS)
+
+
+def places(scores: Tensor, labels: Tensor) -> Tensor:
+    """Return the positions (N, K), int64, in the flattened histograms at which scores are counted."""
     classes = scores.shape[1]
-    places = labels.long() * classes + torch.arange(classes, device=scores.device)  # (N, K)
-    places = (places * BINS + _bins(scores)).flatten()
-    counts = places.new_zeros(2 * classes * BINS)
-    counts.scatter_add_(0, places, torch.ones_like(places))  # bincount would wait for a GPU
-    return counts.view(2, classes, BINS)
+    rows = labels.long() * classes + torch.arange(classes, device=scores.device)  # (N, K)
+    return rows * BINS + _bins(scores)
 
 
 def _bins(scores: Tensor) -> Tensor:

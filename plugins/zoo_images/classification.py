@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from zoo import TrainConfig
 from zoo.interfaces import Batch, State, Step, Task
+from zoo.plugin import wilson
 from zoo_images.batches import ImageBatches
 from zoo_images.fields import LabelFields
 from zoo_images.views import Views
@@ -25,10 +26,10 @@ class Classification(ImageBatches, Task):
     def step(
         self, model: nn.Module, batch: Batch, state: State = None, *, config: TrainConfig | None = None
     ) -> Step:
-        """Return the cross-entropy, and the sums: the loss and the number of correctly classified images.
+        """Return the cross-entropy, and the sums: the loss and, as `accuracy`, the number of correct images.
 
-        With more than ten classes, the sums also count images whose label is among the five most likely
-        classes; in evaluation mode they include the confusion matrix (K, K), with a row for each label.
+        With more than ten classes, `top5_accuracy` counts images whose label is among the five most likely
+        classes; in evaluation mode, the sums include the confusion matrix (K, K), with a row for each label.
         """
         logits: Tensor = model(batch.inputs)  # (B, K)
         logits = logits.float()
@@ -38,13 +39,20 @@ class Classification(ImageBatches, Task):
         labels = batch.targets.argmax(1) if batch.targets.is_floating_point() else batch.targets
         logits = logits.detach()
         predicted, classes = logits.argmax(1), logits.shape[1]
-        sums = {"loss": loss.detach() * count, "correct": (predicted == labels).sum()}
+        correct = {"accuracy": predicted == labels}  # (B,)
         if classes > 10:
-            sums["correct_of_5"] = (logits.topk(5).indices == labels[:, None]).sum()
-        if not model.training:
-            pairs = torch.bincount(labels * classes + predicted, minlength=classes**2)
-            sums["confusion"] = pairs.view(classes, classes)
-        return Step(loss, sums, count)
+            correct["top5_accuracy"] = (logits.topk(5).indices == labels[:, None]).any(1)
+        sums = {"loss": loss.detach() * count} | {name: each.sum() for name, each in correct.items()}
+        if model.training:
+            return Step(loss, sums, count)
+        pairs = labels * classes + predicted  # (B,)
+        sums["confusion"] = torch.bincount(pairs, minlength=classes**2).view(classes, classes)
+
+        def items() -> dict[str, Tensor]:
+            losses = F.cross_entropy(logits, batch.targets, reduction="none")
+            return {"loss": losses, "confusion": pairs, **correct}
+
+        return Step(loss, sums, count, items=items)
 
     def views(self, model: nn.Module) -> nn.Module:
         """Return a classifier that averages the probabilities over six views of each image."""
@@ -57,20 +65,27 @@ class Classification(ImageBatches, Task):
 
     def metrics(self, sums: Mapping[str, Any], count: int, preprocess: Mapping[str, Any]) -> dict[str, float]:
         """Return accuracy in [0, 1], loss in nats per image and, for many classes, `top5_accuracy`."""
-        metrics = {"accuracy": sums["correct"] / count, "loss": sums["loss"] / count}
-        if "correct_of_5" in sums:
-            metrics["top5_accuracy"] = sums["correct_of_5"] / count
-        return metrics
+        names = ("accuracy", "loss", "top5_accuracy")
+        return {name: sums[name] / count for name in names if name in sums}
 
     def details(self, sums: Mapping[str, Tensor], preprocess: Mapping[str, Any]) -> dict[str, Any]:
         """Return each class's count and accuracy, and the numbers of images `confusion[label][predicted]`.
 
-        The details include `missing_classes`, the classes without images.
+        Each class's `interval` is the 95% confidence interval of its accuracy. The details include
+        `missing_classes`, the classes without images.
         """
         confusion = sums["confusion"].long()
-        counts = confusion.sum(1)
-        shares = confusion.diagonal().double() / counts.clamp(min=1)
-        rows = zip(preprocess["classes"], counts.tolist(), shares.tolist(), strict=True)
-        classes = [{"class": name, "count": n, "accuracy": share if n else None} for name, n, share in rows]
+        rows = zip(
+            preprocess["classes"], confusion.sum(1).tolist(), confusion.diagonal().tolist(), strict=True
+        )
+        classes = [
+            {
+                "class": name,
+                "count": count,
+                "accuracy": correct / count if count else None,
+                "interval": [*wilson(correct, count)] if count else None,
+            }
+            for name, count, correct in rows
+        ]
         missing = [row["class"] for row in classes if not row["count"]]
         return {"classes": classes, "missing_classes": missing, "confusion": confusion.tolist()}

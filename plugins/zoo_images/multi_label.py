@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from zoo import TrainConfig
 from zoo.interfaces import Batch, State, Step, Task
-from zoo_images.average_precision import average_precision, histograms
+from zoo_images.average_precision import average_precision, histograms, places
 from zoo_images.batches import ImageBatches
 from zoo_images.views import Views, mean_of_sigmoids
 
@@ -36,14 +36,23 @@ class MultiLabel(ImageBatches, Task):
         count = len(batch.targets)
         logits, labels = logits.detach(), batch.targets >= 0.5
         chosen = logits > 0
+        outcomes = {
+            "right": chosen & labels,
+            "missing": labels & ~chosen,
+            "wrong": chosen & ~labels,
+        }  # (B, K)
         sums = {
             "loss": loss.detach() * count,
-            "right": (chosen & labels).sum(),
-            "missing": (labels & ~chosen).sum(),
-            "wrong": (chosen & ~labels).sum(),
+            **{name: each.sum() for name, each in outcomes.items()},
             "histograms": histograms(logits, labels),
         }
-        return Step(loss, sums, count)
+
+        def items() -> dict[str, Tensor]:
+            losses = F.binary_cross_entropy_with_logits(logits, batch.targets, reduction="none").mean(1)
+            each = {name: each.sum(1).float() for name, each in outcomes.items()}
+            return {"loss": losses, "histograms": places(logits, labels), **each}
+
+        return Step(loss, sums, count, items=None if model.training else items)
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return the probability of each class, independent of the others."""

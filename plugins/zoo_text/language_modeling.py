@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -138,6 +139,9 @@ class LanguageModeling(Task):
         loss = F.cross_entropy(flat, targets)
         count = batch.targets.numel()
         sums = {"loss": loss.detach() * count}
+        if not model.training:
+            losses = partial(F.cross_entropy, flat.detach(), targets, reduction="none")
+            return Step(loss, sums, count, state, items=lambda: {"loss": losses().view_as(batch.targets)})
         if not penalty:
             return Step(loss, sums, count, state)
         return Step(loss + penalty[0], sums, count, state, torch.as_tensor(penalty[0]).detach())

@@ -2036,6 +2036,36 @@ class ShareOfTheBatch(Tagging):
         return dataclasses.replace(step, sums={**step.sums, "share": torch.tensor(0.5)})
 
 
+class ChangedItems(Tagging):
+    def step(self, model, batch, state=None, *, config=None):
+        step = super().step(model, batch, state, config=config)
+        return dataclasses.replace(step, items=step.items and (lambda: self.changed(step.items())))
+
+
+class LossOfTwoItems(ChangedItems):
+    def changed(self, items):
+        return {**items, "loss": 2 * items["loss"]}
+
+
+class OneValueForTheBatch(ChangedItems):
+    def changed(self, items):
+        return {**items, "loss": items["loss"].sum()[None]}
+
+
+class TrueForWrongItems(ChangedItems):
+    """Its sum is the number of wrong images, but the metric is the proportion of correct ones."""
+
+    def changed(self, items):
+        return {**items, "accuracy": ~items["accuracy"]}
+
+    def step(self, model, batch, state=None, *, config=None):
+        step = super().step(model, batch, state, config=config)
+        return dataclasses.replace(step, sums={**step.sums, "accuracy": step.count - step.sums["accuracy"]})
+
+    def metrics(self, sums, count, preprocess):
+        return super().metrics({**sums, "accuracy": count - sums["accuracy"]}, count, preprocess)
+
+
 class TensorAsAMetric(Tagging):
     def metrics(self, sums, count, preprocess):
         return {**super().metrics(sums, count, preprocess), "count": torch.tensor(count)}
@@ -2157,7 +2187,7 @@ class CountsClasses(Tagging):
 
 class SmoothedAccuracy(Tagging):
     def metrics(self, sums, count, preprocess):
-        smoothed = (sums["correct"] + 1) / (count + 2)
+        smoothed = (sums["accuracy"] + 1) / (count + 2)
         return {**super().metrics(sums, count, preprocess), "accuracy": smoothed}
 
 

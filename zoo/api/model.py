@@ -131,9 +131,10 @@ class Model:
             progress: show progress on stderr or in the notebook.
 
         Returns:
-            `{weights, dataset, split, count, counts, unit, tta, metrics, baseline, better_than_baseline}`,
-            where `baseline` contains the metrics of a random baseline, `split` is `all` for data without
-            splits, and `counts` contains totals such as the number of `unknown` tokens. For a classifier, the
+            `{weights, dataset, split, count, counts, unit, tta, metrics, intervals, baseline,
+            better_than_baseline}`, where `intervals` contains the 95% confidence interval of each metric,
+            `baseline` contains the metrics of a random baseline, `split` is `all` for data without splits,
+            and `counts` contains totals such as the number of `unknown` tokens. For a classifier, the
             result also contains `classes`, `missing_classes` (classes without images) and
             `confusion[label][predicted]`.
 

@@ -20,6 +20,8 @@ from zoo.console.tables import enumerated, print_paragraph
 def command(session: Session, weights: str, device: str | None, as_json: bool, **settings: Any) -> None:
     """Evaluate WEIGHTS (an id, a file or a run directory) in fp32 on all items of a split.
 
+    The range in parentheses after a metric is its 95% confidence interval.
+
     For a classifier, --json adds the accuracy of each class and the confusion matrix; for a multi-label
     model, it adds the average precision of each class. To evaluate a language model that continues to learn
     from the evaluated text, use `zoo analyze dynamic-evaluation WEIGHTS`.
@@ -34,7 +36,7 @@ def command(session: Session, weights: str, device: str | None, as_json: bool, *
     views = ", several views of each" if result["tta"] else ""
     place = ", all" if result["split"] == "all" else f" {result['split']},"
     about = f"{result['dataset']}{place} {result['count']:,} {result['unit']}{views}"
-    print_paragraph(f"{about}: {figures(result['metrics'], units)}")
+    print_paragraph(f"{about}: {figures(result['metrics'], units, result['intervals'])}")
     if result["baseline"]:
         print_paragraph(f"random baseline: {figures(result['baseline'], units)}")
     if missing := result.get("missing_classes"):

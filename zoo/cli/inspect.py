@@ -61,7 +61,10 @@ def command(session: Session, weights: str, as_json: bool) -> None:
 
 def _print_card(card: Card, registry: Registry) -> None:
     units = registry.tasks[card.task].units if card.task in registry.tasks else {}
-    measured = [(split, figures(metrics, units)) for split, metrics in card.metrics.items()]
+    measured = [
+        (split, figures(metrics, units, card.intervals.get(split, {})))
+        for split, metrics in card.metrics.items()
+    ]
     spread = over_seeds(card.by_seed, registry.tasks[card.task]) if units else ""
     _print("Metrics", [*measured, ("seeds", spread)])
     _print("Model", as_typed(card.arguments), about=card.architecture)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,10 +43,23 @@ def cell(value: float, unit: str = "") -> str:
     return f"{value:.4f}" if abs(value) < 1e4 else f"{value:.4g}"
 
 
-def figures(metrics: Mapping[str, float], units: Mapping[str, str]) -> str:
+def interval(bounds: Sequence[float] | None, unit: str = "") -> str:
+    """Format a confidence interval; return an empty string for None.
+
+    >>> interval((0.9074, 0.9185), "%")
+    '(90.74 to 91.85)'
+    """
+    shown = [(cell(bound, unit) if unit else figure(bound)).removesuffix("%") for bound in bounds or ()]
+    return f"({' to '.join(shown)})" if shown else ""
+
+
+def figures(
+    metrics: Mapping[str, float], units: Mapping[str, str], intervals: Mapping[str, Sequence[float]] = {}
+) -> str:
     """Format all metrics with their units, in the order of `units`; see `TaskSpec.units`.
 
-    A metric named after its unit, such as `bits_per_char`, is printed only once.
+    A metric named after its unit, such as `bits_per_char`, is printed only once. Confidence intervals follow
+    in parentheses.
 
     >>> units = {"accuracy": "%", "loss": "nats", "bits_per_char": "bits per character"}
     >>> figures({"loss": 0.2677, "bits_per_char": 0.3862, "accuracy": 0.9129}, units)
@@ -57,7 +70,7 @@ def figures(metrics: Mapping[str, float], units: Mapping[str, str]) -> str:
     for name in sorted(metrics, key=lambda name: order.get(name, len(order))):
         unit = units.get(name, "")
         label = "" if unit and name.startswith(f"{unit.split()[0]}_") else f"{name.replace('_', ' ')} "
-        parts.append(f"{label}{figure(metrics[name], unit)}")
+        parts.append(f"{label}{figure(metrics[name], unit)} {interval(intervals.get(name), unit)}".rstrip())
     return ", ".join(parts)
 
 

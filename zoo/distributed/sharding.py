@@ -97,7 +97,7 @@ def measure_sharded(
     report(0, 0)
     with closing(steps_of(model, task, batches, context=context, trusted=True)) as steps:
         for batch, step in steps:
-            found[batch.index], total = replace(step, state=None), batch.total
+            found[batch.index], total = replace(step, state=None, items=None), batch.total
             done = sum(each.count for each in found.values()) * ranks.world_size
             report(done, done * batch.total // (batch.index + 1))
     first = next(iter(found.values()), None)

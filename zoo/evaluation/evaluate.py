@@ -11,6 +11,7 @@ from torch import nn
 from zoo.data.opening import default_split, open_fed, split_name
 from zoo.errors import Diverged, OptionError
 from zoo.evaluation.baseline import beats_baseline
+from zoo.evaluation.intervals import intervals_of
 from zoo.evaluation.measure import measure
 from zoo.files.cards import Card
 from zoo.interfaces import HasViews, Split, Task, make_task
@@ -32,8 +33,9 @@ def evaluate(
     tta: bool = False,
     report: Report = lambda what, done, total, unit, note: None,
 ) -> dict[str, Any]:
-    """Return `{dataset, split, count, unit, tta, metrics, baseline, better_than_baseline}` for a model.
+    """Return `{dataset, split, count, unit, tta, metrics, intervals, baseline, better_than_baseline}`.
 
+    `intervals` has the 95% confidence interval of each metric, if the task provides values of items.
     `baseline` has the metrics of a random baseline; a result that is no better causes a warning. `split` may
     be `all`. For classifiers, the result also has `classes` (each class's count and its accuracy or average
     precision), `missing_classes` (classes without images) and `confusion[label][predicted]`.
@@ -55,7 +57,16 @@ def evaluate(
     def progress(done: int, total: int) -> None:
         report("evaluating", done, total, unit, "")
 
-    measured = measure(model, task, fed, split, context=runner.context, device=runner.device, report=progress)
+    measured = measure(
+        model,
+        task,
+        fed,
+        split,
+        context=runner.context,
+        device=runner.device,
+        report=progress,
+        with_items=True,
+    )
     _require_finite(measured.metrics, split)
     where = split_name(fed, split)
     on_what = entry.name if where == "all" else where
@@ -68,6 +79,7 @@ def evaluate(
         "unit": unit,
         "tta": tta,
         "metrics": measured.metrics,
+        "intervals": intervals_of(task, measured, fed.preprocess),
         "baseline": task.baseline(fed.preprocess),
         "better_than_baseline": beats_baseline(measured.metrics, task, fed.preprocess, split=on_what),
     }

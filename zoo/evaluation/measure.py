@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -13,7 +15,7 @@ from torch import Tensor, nn
 
 from zoo.config.options import shown
 from zoo.errors import DataError, SpecError, WeightsError
-from zoo.interfaces import SPLITS, Batch, Dataset, Split, State, Step, Task
+from zoo.interfaces import SPLITS, Batch, CarriesState, Dataset, Split, State, Step, Task
 from zoo.models.hooks import MOST_BYTES, MOST_OF_ONE, TooLarge, evaluating, no_larger_outputs
 from zoo.models.precision import exact
 from zoo.models.windows import long_enough, windowed
@@ -26,11 +28,16 @@ class Measured:
     Attributes:
         details: results beyond single numbers, such as each class's accuracy, as JSON data.
         count: number of items measured.
+        sums: the sums from which the metrics were computed.
+        items: values of each item, (N, ...), in the order of the data; see `Step.items`. Empty unless
+            requested, or if the task does not provide them.
     """
 
     metrics: dict[str, float]
     details: dict[str, Any]
     count: int
+    sums: Mapping[str, Tensor]
+    items: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
 
 @torch.inference_mode()
@@ -44,6 +51,7 @@ def measure(
     device: str = "cpu",
     report: Callable[[int, int], None] = lambda done, total: None,
     trusted: bool = False,
+    with_items: bool = False,
 ) -> Measured:
     """Measure a model on a split, every item once, in fp32 regardless of its training precision.
 
@@ -52,12 +60,14 @@ def measure(
         report: called at the start and after each batch with the number of items done and the total, which is
             estimated from the batches so far and 0 at the start; it may raise an error to stop.
         trusted: whether the model may use any amount of memory for a single item.
+        with_items: also return the values of each item.
 
     Raises:
         DataError: the split is empty.
         WeightsError: the model needs too much memory for a single item.
     """
     sums: dict[str, Tensor] = {}
+    items: list[dict[str, Tensor]] = []
     count = 0
     report(0, 0)
     batches = task.eval_batches(dataset, split, device=device)
@@ -66,8 +76,23 @@ def measure(
             count += step.count
             for name, value in step.sums.items():
                 sums[name] = sums.get(name, 0.0) + exact(value)
+            if with_items and step.items:
+                items.append({name: value.cpu() for name, value in step.items().items()})
             report(count, count * batch.total // (batch.index + 1))
-    return finished(task, dataset, split, sums, count)
+    measured = finished(task, dataset, split, sums, count)
+    return replace(measured, items=_joined(items, isinstance(task, CarriesState))) if items else measured
+
+
+def _joined(parts: Sequence[Mapping[str, Tensor]], time_first: bool) -> dict[str, Tensor]:
+    """Join the values of all batches, in the order of the data: (N, ...)."""
+    if not time_first:
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    found: dict[str, Tensor] = {}
+    for name in parts[0]:
+        values = (part[name] for part in parts)  # (T, B, ...), with B parallel streams, then a last one
+        streams = [torch.cat([*group]) for _, group in groupby(values, lambda value: value.shape[1])]
+        found[name] = torch.cat([stream.transpose(0, 1).flatten(0, 1) for stream in streams])
+    return found
 
 
 def steps_of(
@@ -94,7 +119,7 @@ def finished(task: Task, dataset: Dataset, split: Split, sums: Mapping[str, Tens
         raise DataError(f"the {split} split is empty", hint=hint)
     sums = {name: _on_the_host(value) for name, value in sums.items()}
     metrics = metrics_of(task, sums, count, dataset.preprocess)
-    return Measured(metrics, task.details(sums, dataset.preprocess), count)
+    return Measured(metrics, task.details(sums, dataset.preprocess), count, sums)
 
 
 def metrics_of(
@@ -133,4 +158,10 @@ def _step(model: nn.Module, task: Task, batch: Batch, state: State, most_of_one:
     before = _step(model, task, first, state, most_of_one)
     after = _step(model, task, second, before.state, most_of_one)
     sums = {name: value + after.sums[name] for name, value in before.sums.items()}
-    return replace(after, sums=sums, count=before.count + after.count)
+    items = None if before.items is None or after.items is None else partial(_both, before.items, after.items)
+    return replace(after, sums=sums, count=before.count + after.count, items=items)
+
+
+def _both(*halves: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    first, second = (half() for half in halves)
+    return {name: torch.cat([value, second[name]]) for name, value in first.items()}

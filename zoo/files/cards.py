@@ -71,6 +71,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
         training: the training configuration.
         progress: number of `epochs` and `steps` trained.
         metrics: by split.
+        intervals: the 95% confidence interval of each metric, by split; empty unless they were measured.
         by_seed: the primary metric of the same training with several seeds, starting with this model's; empty
             if only one seed was trained.
         base_model: the weights that training started from, if any: their `architecture`, `dataset` and
@@ -93,6 +94,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     progress: dict[str, int]
     metrics: dict[str, dict[str, float]]
+    intervals: dict[str, dict[str, tuple[float, float]]] = {}
     by_seed: dict[str, float] = {}
     base_model: dict[str, str] = {}
     changes: tuple[str, ...] = ()

@@ -39,6 +39,7 @@ _NEEDS: Mapping[CheckKind, Mapping[str, str]] = {
         "task_checks.step_gives_loss_and_sums": "batches_follow_from_their_place",
         "task_checks.sums_add_up": "step_gives_loss_and_sums evaluates_each_item_once",
         "task_checks.metrics_are_numbers": "step_gives_loss_and_sums evaluates_each_item_once",
+        "task_checks.items_add_up": "sums_add_up metrics_are_numbers",
         "task_checks.baseline_is_of_its_metrics": "keeps_no_state",
         "task_checks.prepares_its_items": "evaluates_each_item_once",
         "task_checks.answers_each_input": "step_gives_loss_and_sums evaluates_each_item_once",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from zoo.errors import OptionError
 from zoo.evaluation.measure import metrics_of, numbers
@@ -182,6 +183,52 @@ def sums_add_up(case: Case) -> None:
             got="another value",
             usually="a mean, a maximum or a share instead of a sum, or a count of something other than items",
         )
+
+
+def items_add_up(case: Case) -> None:
+    """Values of items, if the task provides them, add up to the sums, and give the same metrics."""
+    model, preprocess = model_of(case).eval(), case.tiny().preprocess
+    batch = next(case.task.eval_batches(case.tiny(), "val"))
+    with torch.no_grad():
+        step = step_on(case, model, batch)
+        items = step.items() if step.items else {}
+    if not items:
+        return
+    axes = 2 if isinstance(case.task, CarriesState) else 1
+    wrong = [name for name in items if name not in step.sums]
+    wrong += [name for name, values in items.items() if values.shape[:axes] != batch.targets.shape[:axes]]
+    assert not wrong, message(
+        expected=f"a value of each item for some of the sums {', '.join(step.sums)}",
+        got=", ".join(f"{name} {tuple(items[name].shape)}" for name in wrong),
+        usually="a misspelled sum, or values that were already added up",
+    )
+    sums = {name: _added(values.flatten(0, axes - 1), step.sums[name]) for name, values in items.items()}
+    for name, total in sums.items():
+        assert torch.allclose(total, step.sums[name].double(), 1e-3, 1e-4), message(
+            expected=f"{name} of all items to add up to the sum",
+            got="another value",
+            usually="a mean, or int64 values, which are positions in the flattened sum",
+        )
+    metrics = case.task.metrics(numbers(step.sums), step.count, preprocess)
+    again = case.task.metrics(numbers(sums), step.count, preprocess)
+    true = {name: values for name, values in items.items() if values.dtype == torch.bool and name in metrics}
+    again |= {name: float(values.double().mean()) for name, values in true.items()}
+    for name, value in again.items():
+        assert math.isclose(value, metrics[name], rel_tol=1e-3, abs_tol=1e-6), message(
+            expected=f"{name} from the values of items to be {metrics[name]:.4g}",
+            got=f"{value:.4g}",
+            usually="Boolean values with the name of a metric that is not a proportion, or a missing sum",
+        )
+
+
+def _added(values: Tensor, total: Tensor) -> Tensor:
+    """Return the sum over items (N, ...) for `Step.items`, in the shape of the task's own sum."""
+    if values.dtype != torch.int64:
+        return values.double().sum(0).expand_as(total)
+    counts = torch.zeros(total.numel(), dtype=torch.float64)
+    return counts.index_add_(0, values.flatten(), torch.ones(values.numel(), dtype=torch.float64)).view_as(
+        total
+    )
 
 
 def metrics_are_numbers(case: Case) -> None:

@@ -232,10 +232,10 @@ def test_a_step_sums_and_the_metrics_divide() -> None:
     step = TASK.step(Fixed(logits), batch)
     losses = [math.log(1 + math.exp(-2)), math.log(1 + math.exp(-1)), math.log(1 + math.exp(3))]
     assert step.count == 3
-    assert step.sums["correct"] == 2
+    assert step.sums["accuracy"] == 2
     assert step.sums["loss"].item() == pytest.approx(sum(losses))
     assert step.loss.item() == pytest.approx(sum(losses) / 3)
-    assert TASK.metrics({"loss": 6.0, "correct": 3.0}, 4, {}) == {"accuracy": 0.75, "loss": 1.5}
+    assert TASK.metrics({"loss": 6.0, "accuracy": 3.0}, 4, {}) == {"accuracy": 0.75, "loss": 1.5}
 
 
 def test_label_smoothing_mixes_in_the_uniform_distribution() -> None:
@@ -256,11 +256,12 @@ def test_the_confusion_matrix_has_a_row_for_each_label(images: Any) -> None:
     sums = TASK.step(model.eval(), batch).sums
     details = TASK.details(sums, images().preprocess)
     assert details["confusion"] == [[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 2, 0], [0, 0, 0, 0]]
+    half, all_ = (pytest.approx(interval, abs=1e-4) for interval in ([0.0945, 0.9055], [0.3424, 1.0]))
     assert details["classes"] == [
-        {"class": "a", "count": 2, "accuracy": 0.5},
-        {"class": "b", "count": 2, "accuracy": 0.5},
-        {"class": "c", "count": 2, "accuracy": 1.0},
-        {"class": "d", "count": 0, "accuracy": None},
+        {"class": "a", "count": 2, "accuracy": 0.5, "interval": half},
+        {"class": "b", "count": 2, "accuracy": 0.5, "interval": half},
+        {"class": "c", "count": 2, "accuracy": 1.0, "interval": all_},
+        {"class": "d", "count": 0, "accuracy": None, "interval": None},
     ]
 
 
@@ -273,7 +274,7 @@ def test_many_classes_also_have_a_top_5_accuracy() -> None:
     assert metrics["accuracy"] == pytest.approx(1 / 3)
     assert metrics["top5_accuracy"] == pytest.approx(2 / 3)
     few = TASK.step(Fixed(torch.eye(4)), Batch(torch.zeros(4, 3, 4, 4), torch.arange(4), 0, 1, 0))
-    assert "correct_of_5" not in few.sums
+    assert "top5_accuracy" not in few.sums
 
 
 def test_a_blended_target_counts_as_its_likeliest_class(images: Any) -> None:
@@ -284,7 +285,7 @@ def test_a_blended_target_counts_as_its_likeliest_class(images: Any) -> None:
     assert batch.count == 20
     logits = batch.targets.log()
     step = TASK.step(Fixed(logits), batch)
-    assert step.sums["correct"] == 20
+    assert step.sums["accuracy"] == 20
     entropy = -(batch.targets * batch.targets.clamp(min=1e-30).log()).sum(1).mean()
     torch.testing.assert_close(
         TASK.step(Fixed(logits.clamp(min=-60)), batch).loss, entropy, atol=1e-4, rtol=1e-4

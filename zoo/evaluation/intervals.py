@@ -1,0 +1,129 @@
+"""Confidence intervals of metrics, from values of each item."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from zoo.evaluation.measure import Measured, metrics_of
+from zoo.interfaces import CarriesState, Task
+
+Interval = tuple[float, float]
+# The 97.5th percentile of the standard normal distribution, for intervals of 95%
+_Z = 1.959963984540054
+# Number of resamples of a bootstrap
+RESAMPLES = 1_000
+
+
+def wilson(successes: float, count: int) -> Interval:
+    """Return the 95% Wilson score interval of a proportion; (0, 1) if `count` is 0.
+
+    Source: Wilson 1927, Probable Inference, the Law of Succession, and Statistical Inference, JASA 22.
+    """
+    if count == 0:
+        return 0.0, 1.0
+    share, z2 = successes / count, _Z**2
+    center = (share + z2 / (2 * count)) / (1 + z2 / count)
+    half = _Z * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2)) / (1 + z2 / count)
+    return max(center - half, 0.0), min(center + half, 1.0)
+
+
+def percentiles(values: Sequence[float]) -> Interval:
+    """Return the 2.5th and the 97.5th percentile of the values that a bootstrap found."""
+    low, high = np.quantile(values, (0.025, 0.975)).tolist()
+    return low, high
+
+
+def intervals_of(task: Task, measured: Measured, preprocess: Mapping[str, Any]) -> dict[str, Interval]:
+    """Return the 95% confidence interval of each metric; empty if the task does not provide values of items.
+
+    It is Wilson's for a proportion of items, and a percentile bootstrap's for every other metric. Items of a
+    sequence are drawn in blocks, since neighbors depend on each other.
+    """
+    items, count = measured.items, measured.count
+    if not items or count < 2:
+        return {}
+    length = block_length(items["loss"]) if isinstance(task, CarriesState) else 1
+    shapes = {name: measured.sums[name].shape for name in items}
+    drawn = [metrics_of(task, sums, count, preprocess) for sums in resampled(items, shapes, length=length)]
+    return {
+        name: wilson(int(items[name].sum()), count)
+        if name in items and items[name].dtype == torch.bool
+        else percentiles([metrics[name] for metrics in drawn])
+        for name in measured.metrics
+    }
+
+
+def block_length(values: Tensor) -> int:
+    """Return the length of blocks that keeps the dependence between neighboring values (N,).
+
+    Source: Politis and White 2004, Automatic Block-Length Selection for the Dependent Bootstrap, Econometric
+    Reviews 23, with the correction of Patton, Politis and White 2009; for the circular block bootstrap.
+    """
+    count = len(values)
+    centered = values.double().numpy() - float(values.double().mean())
+    spectrum = np.fft.rfft(centered, 2 * count)
+    covariance = np.fft.irfft(abs(spectrum) ** 2)[:count] / count  # of lag 0, 1, ...
+    if count < 9 or covariance[0] <= 0:
+        return 1
+    longest, quiet = math.isqrt(count), max(5, math.isqrt(int(math.log10(count))))
+    small = abs(covariance[1 : longest + quiet] / covariance[0]) < 2 * math.sqrt(math.log10(count) / count)
+    runs = (lag for lag in range(longest) if small[lag : lag + quiet].all())
+    bandwidth = min(2 * max(next(runs, longest), 1), longest + quiet - 1)
+    lags = np.arange(1, bandwidth + 1)
+    weighted = np.clip(2 - 2 * lags / bandwidth, 0, 1) * covariance[1 : bandwidth + 1]
+    density, slope = covariance[0] + 2 * weighted.sum(), 2 * (lags * weighted).sum()
+    length = (1.5 * (slope / density) ** 2 * count) ** (1 / 3) if density > 0 else longest
+    return max(1, min(math.ceil(length), 3 * longest, count // 3))
+
+
+def resampled(
+    items: Mapping[str, Tensor],
+    shapes: Mapping[str, Sequence[int]],
+    *,
+    length: int = 1,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Iterator[dict[str, Tensor]]:
+    """Yield the sums over items that are drawn with replacement, in blocks of neighbors if `length` > 1.
+
+    Draws depend only on the number of items, `length` and `seed`, so two models that were measured on the
+    same items are resampled alike, which pairs them.
+
+    Sources: Efron 1979, Bootstrap Methods: Another Look at the Jackknife; Politis and Romano 1992, A Circular
+    Block-Resampling Procedure for Stationary Data.
+
+    Args:
+        items: values of each item, (N, ...), as in `Step.items`.
+        shapes: the shape of each sum.
+        length: number of items in a block; the end of the data is followed by its start.
+    """
+    count = len(next(iter(items.values())))
+    random, blocks = np.random.default_rng(seed), math.ceil(count / length)
+    flat = {name: _flat(value) for name, value in items.items()}
+    for _ in range(resamples):
+        weights = np.bincount(random.integers(count, size=blocks), minlength=count) * (
+            count / (blocks * length)
+        )
+        if length > 1:  # of an item: the sum over all blocks that cover it
+            total = np.cumsum(np.concatenate([[0.0], weights[1 - length :], weights]))
+            weights = total[length:] - total[:-length]
+        yield {name: _weighted(values, weights, shapes[name]) for name, values in flat.items()}
+
+
+def _flat(value: Tensor) -> NDArray[Any]:
+    values = value.reshape(len(value), -1).numpy()  # (N, D)
+    return values if values.dtype == np.int64 else values.T.astype(np.float64, order="C")
+
+
+def _weighted(values: NDArray[Any], weights: NDArray[Any], shape: Sequence[int]) -> Tensor:
+    if values.dtype == np.int64:
+        each = np.repeat(weights, values.shape[1])
+        return torch.from_numpy(np.bincount(values.ravel(), each, math.prod(shape))).view(tuple(shape))
+    return torch.from_numpy(values @ weights).view(tuple(shape))
