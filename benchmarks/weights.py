@@ -3,6 +3,7 @@
     python benchmarks/weights.py cifar10-resnet20 nietzsche-gru [--runs runs/weights]
     python benchmarks/weights.py --seeds 3 nietzsche-gru
     python benchmarks/weights.py --again [nietzsche-gru]
+    python benchmarks/weights.py --measure [nietzsche-gru]
 
 A name is an id of weights, or a recipe that has none yet. A training that was interrupted goes on, and one
 that is finished is not done again. Each is done on one thread, so the tensors are equal, bit for bit, on
@@ -18,6 +19,8 @@ card and entry; seeds that are there already are not trained again.
 With `--again`, weights, drawn at random if none are named, are trained once more in a folder of their own,
 and their tensors compared with the published ones. What is written is how long that took, where their entry
 does not say.
+
+With `--measure`, published weights are measured again, and their cards get the confidence intervals.
 """
 
 from __future__ import annotations
@@ -27,9 +30,11 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import math
 import random
 import re
 import statistics
+import sys
 import tempfile
 import threading
 import time
@@ -55,6 +60,7 @@ TOLERANCE = 0.0005
 # The most bytes of a file that is part of the wheel
 IN_THE_WHEEL = 2_000_000
 Metrics = dict[str, dict[str, float]]
+Intervals = dict[str, dict[str, tuple[float, float]]]
 
 
 def main() -> None:
@@ -63,6 +69,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, help="Number of seeds to measure.")
     parser.add_argument("--runs", type=Path, default=Path("runs/weights"), help="Folder of the runs.")
     parser.add_argument("--again", action="store_true", help="Compare only.")
+    parser.add_argument("--measure", action="store_true", help="Measure confidence intervals only.")
     options = parser.parse_args()
     known = default_registry().weights
     if options.again:
@@ -72,6 +79,10 @@ def main() -> None:
             if equal and not known[name].seconds:
                 file = find_weights(default_registry(), name).relative_to(ROOT)
                 write_entry(name, replace(known[name], file=str(file), seconds=seconds))
+        return
+    if options.measure:
+        for name in options.names or known:
+            write_entry(name, with_intervals(name))
         return
     for name in options.names or known:
         if not options.seeds or name not in known:
@@ -136,17 +147,18 @@ def publish(name: str, recipe: str, run: Path) -> WeightsSpec:
     registry = default_registry()
     module, card = weights.load(run, registry)
     primary_metric = registry.task(card.task).primary_metric
-    whole = measured(run)
+    whole, of_whole = measured(run)
     with tempfile.TemporaryDirectory() as folder:
         stored = Path(folder) / "half.safetensors"
         weights.save(stored, module, card, half=True)
-        rounded = measured(stored)
+        rounded, of_rounded = measured(stored)
     half = all(
         abs(rounded[split][metric] - whole[split][metric]) <= TOLERANCE
         for split, metric in itertools.product(whole, {"loss", primary_metric})
     )
-    metrics = rounded if half else whole
-    path = store(name, module, structs.replace(card, metrics=metrics, by_seed={}), half=half)
+    metrics, intervals = (rounded, of_rounded) if half else (whole, of_whole)
+    card = structs.replace(card, metrics=metrics, intervals=intervals, by_seed={})
+    path = store(name, module, card, half=half)
     return WeightsSpec(
         recipe=recipe,
         file=str(path.relative_to(ROOT)),
@@ -167,7 +179,7 @@ def with_seeds(name: str, seeds: Iterable[int], folder: Path) -> WeightsSpec:
     by_seed = dict(spec.by_seed)
     for seed in seeds:
         if str(seed) not in by_seed:
-            reached = measured(trained(spec.recipe, seed, folder)) if seed else card.metrics
+            reached = measured(trained(spec.recipe, seed, folder))[0] if seed else card.metrics
             split = "test" if "test" in reached else "val"
             by_seed[str(seed)] = reached[split][registry.task(card.task).primary_metric]
     half = any(tensor.dtype == "BF16" for tensor in read_weights(file)[1].tensors.values())
@@ -183,6 +195,25 @@ def with_seeds(name: str, seeds: Iterable[int], folder: Path) -> WeightsSpec:
     )
 
 
+def with_intervals(name: str) -> WeightsSpec:
+    """Store confidence intervals in the card of published weights, and return the entry in registry.toml.
+
+    Raises SystemExit if the metrics are not the published ones.
+    """
+    registry = default_registry()
+    spec, file = registry.weights[name], find_weights(registry, name)
+    module, card = weights.load(file, registry)
+    metrics, intervals = measured(file)
+    for split, published in card.metrics.items():
+        if any(
+            not math.isclose(metrics[split][key], value, rel_tol=1e-6) for key, value in published.items()
+        ):
+            sys.exit(f"{name}: {split} is {metrics[split]}, but published as {published}")
+    half = any(tensor.dtype == "BF16" for tensor in read_weights(file)[1].tensors.values())
+    path = store(name, module, structs.replace(card, intervals=intervals), half=half)
+    return replace(spec, file=str(path.relative_to(ROOT)), sha256=sha256_of(path), bytes=path.stat().st_size)
+
+
 def store(name: str, module: nn.Module, card: Card, *, half: bool) -> Path:
     """Write published weights, and return their file: small enough for the wheel, or with the large ones."""
     path = ROOT / "weights" / "small" / f"{name}.safetensors"
@@ -194,12 +225,16 @@ def store(name: str, module: nn.Module, card: Card, *, half: bool) -> Path:
     return path.rename(large / path.name)
 
 
-def measured(path: Path) -> Metrics:
-    """Return the metrics of a file on the val and the test split of its data, those that have items."""
+def measured(path: Path) -> tuple[Metrics, Intervals]:
+    """Return the metrics and intervals of a file on the val and the test split, those that have items."""
     model = zoo.load(path, device="cpu", progress=False)
     data = zoo.open_dataset(model.card.dataset.name, progress=False, **model.card.dataset.options)
     splits: list[Literal["val", "test"]] = [split for split in ("val", "test") if len(data.split(split))]
-    return {split: model.evaluate(split=split, progress=False)["metrics"] for split in splits}
+    found = {split: model.evaluate(split=split, progress=False) for split in splits}
+    return (
+        {split: result["metrics"] for split, result in found.items()},
+        {split: result["intervals"] for split, result in found.items()},
+    )
 
 
 def write_entry(name: str, spec: WeightsSpec) -> None:
