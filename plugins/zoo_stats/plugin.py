@@ -6,7 +6,14 @@ from zoo import AnalyzerSpec, CommandSpec, hookimpl
 @hookimpl
 def zoo_commands() -> list[CommandSpec]:
     """Return the commands."""
-    return []
+    return [
+        CommandSpec(
+            name="compare",
+            target="zoo_stats.compare_command:command",
+            summary="Compare models on the same items, and test whether they differ.",
+            extra="stats",
+        ),
+    ]
 
 
 @hookimpl

@@ -37,7 +37,7 @@ from zoo.cli.session import (
     standard_options,
 )
 from zoo.cli.train import training_command
-from zoo.console.figures import cell
+from zoo.console.figures import cell, figures, interval
 from zoo.console.tables import columns, print_paragraph, print_section, print_table, print_title
 from zoo.console.terminal import bold, dim, echo
 
@@ -51,6 +51,8 @@ __all__ = [
     "device_option",
     "dim",
     "echo",
+    "figures",
+    "interval",
     "last_option",
     "options_of",
     "print_json",

@@ -34,8 +34,8 @@ OptionName = Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*$", description="the nam
 
 # The commands of zoo itself, those that are still to come among them: no plugin can have one of these names
 OWN_COMMANDS = {
-    *("analyze", "cache", "check", "compare", "completion", "embed", "eval", "help", "inspect", "list"),
-    *("plugins", "predict", "reproduce", "resume", "runs", "sample", "show", "train", "verify"),
+    *("analyze", "cache", "check", "completion", "embed", "eval", "help", "inspect", "list"),
+    *("plugins", "predict", "resume", "runs", "sample", "show", "train"),
 }
 
 # No exported file can be taken for one of these

@@ -1,0 +1,154 @@
+"""Count how often intervals contain the truth, and how often comparisons find a difference.
+
+    python benchmarks/significance.py coverage [--sets 10000]
+    python benchmarks/significance.py swapped [--times 1000]
+    python benchmarks/significance.py power [--times 1000]
+    python benchmarks/significance.py seeds [--times 1000]
+
+- coverage: 95% intervals of simulated data sets whose true metrics are known.
+- swapped: two published CIFAR-10 models whose outputs are exchanged at random for each test image, so that
+  there is no difference to find.
+- power: test sets drawn from a population of images in which one model is better by 1.5 points.
+- seeds: two groups of five runs of one recipe, drawn from 40 runs.
+
+The standard error of each share is printed beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import random
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import zoo
+from zoo.plugin import block_length, percentiles, resampled, wilson
+from zoo_stats.significance import RESAMPLES, bootstrap, detectable, mcnemar, welch
+
+MODELS = ("cifar10-resnet-lite", "cifar10-convnet-bn-deep")
+# The true difference of two models on CIFAR-10, and numbers of images on which they disagree, as shares
+DIFFERENCE, DISAGREEING = 0.015, (0.1, 0.2, 0.287)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Simulate intervals and comparisons.")
+    parser.add_argument("what", choices=["coverage", "swapped", "power", "seeds"])
+    parser.add_argument("--sets", type=int, default=10_000, help="Number of data sets for each interval.")
+    parser.add_argument("--times", type=int, default=1_000, help="Number of comparisons.")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.what == "coverage":
+        coverage(options.sets)
+    else:
+        {"swapped": swapped, "power": power, "seeds": seeds}[options.what](options.times)
+
+
+def coverage(sets: int) -> None:
+    """Print how many intervals contain the true value."""
+    for count in (300, 1_000, 3_000, 10_000):
+        for share in (0.5, 0.8, 0.9, 0.95, 0.98):
+            draws = np.random.default_rng(0).binomial(count, share, sets)
+            hits = sum(low <= share <= high for low, high in (wilson(int(each), count) for each in draws))
+            report(f"Wilson, accuracy {share:.0%}, {count:,} items", hits, sets)
+    for count in (300, 1_000, 3_000):
+        report(
+            f"bootstrap, loss (log-normal), {count:,} items",
+            sum(contains(items, math.exp(0.5), 1) for items in skewed(count, sets)),
+            sets,
+        )
+    for coefficient in (0.0, 0.3, 0.6, 0.9):
+        for count in (2_000, 10_000):
+            hits = sum(contains(items, 1.0, None) for items in dependent(coefficient, count, sets))
+            report(f"block bootstrap, autocorrelation {coefficient}, {count:,} tokens", hits, sets)
+
+
+def skewed(count: int, sets: int) -> Iterator[Tensor]:
+    """Yield log-normal losses (N,), whose mean is exp(0.5)."""
+    generator = np.random.default_rng(1)
+    for _ in range(sets):
+        yield torch.from_numpy(generator.lognormal(size=count))
+
+
+def dependent(coefficient: float, count: int, sets: int) -> Iterator[Tensor]:
+    """Yield losses (N,) with a mean of 1, each of which depends on the one before it."""
+    generator, burn_in = np.random.default_rng(2), 200
+    for start in range(0, sets, 100):
+        rows = min(100, sets - start)
+        noise = generator.exponential(size=(rows, count + burn_in)) - 1
+        for number in range(1, count + burn_in):
+            noise[:, number] += coefficient * noise[:, number - 1]
+        for row in noise[:, burn_in:]:
+            yield torch.from_numpy(1 + row)
+
+
+def contains(items: Tensor, truth: float, length: int | None) -> bool:
+    """Return whether the bootstrap interval of a mean contains its true value."""
+    length = block_length(items) if length is None else length
+    sums = resampled({"loss": items}, {"loss": ()}, length=length)
+    low, high = percentiles([float(each["loss"]) / len(items) for each in sums])
+    return low <= truth <= high
+
+
+def swapped(times: int) -> None:
+    """Print how often a difference is found where there is none."""
+    found = zoo.compare(*MODELS, progress=False)
+    right, losses = (
+        [each.measured.items[name] for each in found.measurements] for name in ("accuracy", "loss")
+    )
+    accuracies = loss = 0
+    for number in range(times):
+        swap = torch.rand(found.count, generator=torch.Generator().manual_seed(number)) < 0.5
+        a, b = torch.where(swap, right[1], right[0]), torch.where(swap, right[0], right[1])
+        accuracies += mcnemar(int((a & ~b).sum()), int((b & ~a).sum())) < 0.05
+        difference = torch.where(swap, losses[1] - losses[0], losses[0] - losses[1])
+        drawn = [
+            float(each["loss"]) / found.count
+            for each in resampled({"loss": difference}, {"loss": ()}, resamples=RESAMPLES)
+        ]
+        loss += bootstrap(float(difference.double().mean()), drawn)[1] < 0.05
+    report("swapped outputs, accuracy (McNemar)", accuracies, times)
+    report("swapped outputs, loss (paired bootstrap)", loss, times)
+
+
+def power(times: int) -> None:
+    """Print how often a true difference of 1.5 points is found on 10,000 images."""
+    for disagreeing in DISAGREEING:
+        shares = [(disagreeing + DIFFERENCE) / 2, (disagreeing - DIFFERENCE) / 2, 1 - disagreeing]
+        draws = np.random.default_rng(3).multinomial(10_000, shares, times)
+        hits = sum(mcnemar(int(a), int(b)) < 0.05 for a, b, _ in draws)
+        error = math.sqrt((disagreeing - DIFFERENCE**2) / 10_000)
+        smallest = detectable(np.random.default_rng(4).normal(0, error, RESAMPLES).tolist())
+        what = f"1.5 points, models disagree on {disagreeing:.1%}, detectable {100 * smallest:.2f} points"
+        report(what, hits, times)
+
+
+def seeds(times: int) -> None:
+    """Print how often two groups of five seeds of one recipe are called different."""
+    with tempfile.TemporaryDirectory() as folder:
+        values: list[float] = []
+        for seed in range(40):
+            run = zoo.train(
+                "mlp", "shapes", epochs=2, seed=seed, threads=1, run=Path(folder) / str(seed), progress=False
+            )
+            values.append(run.model.evaluate("test", progress=False)["metrics"]["accuracy"])
+    draw, hits = random.Random(0), 0
+    for _ in range(times):
+        ten = draw.sample(values, 10)
+        hits += welch(ten[:5], ten[5:])[1] < 0.05
+    report("groups of five seeds (Welch)", hits, times)
+
+
+def report(what: str, hits: int, total: int) -> None:
+    """Print a share with its standard error."""
+    share = hits / total
+    print(f"{what}: {share:.2%} ± {math.sqrt(share * (1 - share) / total):.2%}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""`zoo compare`: compare models on the same items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from zoo.cli.kit import (
+    NameType,
+    PathType,
+    Session,
+    device_option,
+    echo,
+    figures,
+    interval,
+    options_of,
+    print_json,
+    print_paragraph,
+    print_table,
+    standard_options,
+)
+from zoo.plugin import style, write_output
+from zoo_stats.comparing import Comparison, compare
+
+__all__ = ["command"]
+
+# The most classes whose numbers of items are printed
+_CLASSES = 10
+
+
+@click.command()
+@click.argument("weights", nargs=-1, required=True, type=NameType("weights", runs=True), metavar="WEIGHTS...")
+@options_of(compare, skip=["weights", "device"])
+@click.option("--out", type=PathType(), help="PNG file for images that only one model gets right.")
+@device_option
+@standard_options
+def command(
+    session: Session, weights: tuple[str, ...], out: Path | None, as_json: bool, **settings: Any
+) -> None:
+    """Compare two or more models on the same items, and test whether they differ.
+
+    WEIGHTS are ids, files or run directories; or folders with several runs each, such as those of `zoo train
+    --seeds`, whose means are compared. Accuracy is tested by McNemar's exact test, other metrics by a paired
+    bootstrap, and means by Welch's t-test; p is corrected for the number of pairs.
+
+    \b
+    zoo compare cifar10-resnet20 cifar10-resnet32
+    zoo compare nietzsche-gru nietzsche-lstm
+    zoo compare runs/resnet20-seeds runs/resnet32-seeds
+    """
+    found = compare(*weights, progress=session.progress, registry=session.registry, **settings)
+    if out:
+        write_output(out, style.png(found.plot()))
+    if as_json:
+        print_json(found.to_dict())
+        return
+    _print(found)
+    if out:
+        echo(f"wrote {out}")
+
+
+def _print(found: Comparison) -> None:
+    units, primary = found.task.units, found.task.primary_metric
+    print_paragraph(f"{found.dataset} {found.split}, {found.count:,} {found.unit}")
+    for model in found.models:
+        print_paragraph(f"{model['weights']}: {_measured(model, units)}")
+    for pair in found.pairs:
+        if pair["metric"] == primary:
+            echo()
+            _print_pair(found, pair)
+    others = [pair for pair in found.pairs if pair["metric"] != primary]
+    if others:
+        echo()
+        rows = [
+            [pair["a"], pair["b"], pair["metric"], _difference(pair, units), _p(pair["p"])] for pair in others
+        ]
+        print_table(rows, ["A", "B", "METRIC", "A MINUS B", "P"])
+
+
+def _measured(model: Mapping[str, Any], units: Mapping[str, str]) -> str:
+    if "intervals" in model:
+        return figures(model["metrics"], units, model["intervals"])
+    spread = {name: (value,) for name, value in model["sd"].items()}
+    parts = (
+        f"{figures({name: value}, units)} {interval(spread[name], units.get(name, '')).replace('(', '(sd ')}"
+        for name, value in model["metrics"].items()
+    )
+    return f"{', '.join(parts)}, mean of {model['runs']} runs"
+
+
+def _print_pair(found: Comparison, pair: Mapping[str, Any]) -> None:
+    a, b, units = pair["a"], pair["b"], found.task.units
+    verdict = "different" if pair["different"] else "no difference shown"
+    difference = f"{pair['metric']} {_difference(pair, units)}"
+    print_paragraph(f"{a} minus {b}: {difference}, p = {_p(pair['p'])}: {verdict}")
+    if "detectable" in pair:
+        smallest = _points(pair["detectable"], units.get(pair["metric"], ""))
+        print_paragraph(f"a true difference of {smallest} or more would show in 4 of 5 such comparisons")
+    if "only_a" in pair:
+        print_paragraph(f"only {a} is right: {len(pair['only_a']):,}; only {b}: {len(pair['only_b']):,}")
+        rows = sorted(found.by_class(pair), key=lambda row: -abs(row["only_a"] - row["only_b"]))[:_CLASSES]
+        if rows:
+            cells = [[row["class"], str(row["only_a"]), str(row["only_b"])] for row in rows]
+            print_table(cells, ["CLASS", "ONLY A", "ONLY B"], numbers=(1, 2))
+
+
+def _difference(pair: Mapping[str, Any], units: Mapping[str, str]) -> str:
+    unit = units.get(pair["metric"], "")
+    low, high = (_signed(bound, unit) for bound in pair["interval"])
+    return f"{_points(pair['difference'], unit, sign=True)} ({low} to {high})"
+
+
+def _signed(value: float, unit: str) -> str:
+    return f"{100 * value:+.2f}" if unit == "%" else f"{value:+.4f}"
+
+
+def _points(value: float, unit: str, *, sign: bool = False) -> str:
+    """Format a difference: of percentages in points, of other metrics in their unit."""
+    shown = _signed(value, unit)
+    return f"{shown if sign else shown.lstrip('+')} {'points' if unit == '%' else unit}".rstrip()
+
+
+def _p(value: float) -> str:
+    return f"{value:.4f}" if value >= 0.0001 else f"{value:.0e}"

@@ -1,0 +1,243 @@
+"""Compare models on the same items, or groups of runs with several seeds."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from zoo import OptionError, Registry, TaskSpec, list_runs
+from zoo.interfaces import Split
+from zoo.plugin import Bar, checked, default_registry, quiet
+from zoo_stats.measuring import Measurement, measure_all
+from zoo_stats.significance import ALPHA, RESAMPLES, bootstrap, detectable, holm, mcnemar, welch
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Comparison", "compare"]
+
+Pair = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The comparison of several models, or groups of runs, on the same items.
+
+    Attributes:
+        dataset: full name of the dataset.
+        split: the split.
+        count: number of items.
+        unit: what is counted, such as `images`.
+        models: for each model or group, `weights`, `metrics` and `intervals`; for a group, also `runs`, and
+            `sd` instead of `intervals`.
+        pairs: for each pair and metric, `a`, `b`, `metric`, `difference` (a minus b), its 95% `interval`, `p`
+            (corrected for the number of pairs) and `different`. Two models also have `detectable`, the
+            smallest true difference that this data shows in 4 of 5 cases. For a metric that is a proportion
+            of items, such as accuracy, `only_a` and `only_b` are the indices of the items that are right for
+            one model only.
+        task: the task, with the metrics' units.
+    """
+
+    dataset: str
+    split: str
+    count: int
+    unit: str
+    models: list[dict[str, Any]]
+    pairs: list[Pair]
+    task: TaskSpec = field(repr=False)
+    measurements: Sequence[Measurement] = field(repr=False, default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the comparison as JSON data."""
+        names = ("dataset", "split", "count", "unit", "models", "pairs")
+        return {name: getattr(self, name) for name in names}
+
+    def by_class(self, pair: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return for each class `class`, and the numbers of items that only one model gets right."""
+        labels, classes = self._labels(), self.measurements[0].data.preprocess.get("classes", ())
+        if labels is None:
+            return []
+        counts = [
+            labels[pair[side]].bincount(minlength=len(classes)).tolist() for side in ("only_a", "only_b")
+        ]
+        return [
+            {"class": name, "only_a": a, "only_b": b} for name, a, b in zip(classes, *counts, strict=True)
+        ]
+
+    def plot(self) -> Figure:
+        """Draw images that only one model gets right. Raises OptionError if there are none."""
+        from zoo_stats.disagreements import draw_disagreements
+
+        pairs = [pair for pair in self.pairs if pair.get("only_a") or pair.get("only_b")]
+        if self._labels() is None or not pairs:
+            raise OptionError("there are no images that only one model gets right")
+        return draw_disagreements(self.measurements, pairs)
+
+    def _labels(self) -> Tensor | None:
+        pairs = self.measurements[0].labels_and_predictions() if self.measurements else None
+        return pairs[0] if pairs else None
+
+
+@checked
+def compare(
+    *weights: str | Path,
+    split: Split | None = None,
+    dataset: str | None = None,
+    data: Mapping[str, Any] | None = None,
+    device: str | None = None,
+    progress: bool = True,
+    registry: Registry | None = None,
+) -> Comparison:
+    """Compare models on the same items, and test whether they differ.
+
+    Proportions such as accuracy are tested by McNemar's exact test, other metrics by a paired bootstrap, in
+    which the tokens of a text are drawn in blocks. If all arguments are folders that contain several runs,
+    such as those of `zoo train --seeds`, their means are compared by Welch's t-test. With more than two
+    models, p is corrected by Holm's method.
+
+    Args:
+        weights: at least two models (ids, files or run directories), or folders with runs.
+        split: split to compare on; by default, `test`, or `val` if there is no test split.
+        dataset: dataset to compare on instead of the training dataset.
+        data: dataset options, in addition to those used in training.
+        device: as in `load`.
+        progress: show progress on stderr or in the notebook.
+        registry: as in `load`.
+
+    Raises:
+        OptionError: fewer than two models, or models that cannot be compared.
+        DataError: the models were trained on different data, and no common data was chosen.
+        ZooError: a model cannot be loaded or measured.
+    """
+    names = [str(each) for each in weights]
+    if len(names) < 2:
+        raise OptionError(f"compare requires at least two models (got {len(names)})")
+    registry = default_registry() if registry is None else registry
+    groups = [_runs_in(name, registry) for name in names]
+    if any(groups) and not all(groups):
+        single = next(name for name, runs in zip(names, groups, strict=True) if not runs)
+        raise OptionError(
+            f"a model cannot be compared with a folder of runs: {single} is not a folder of runs"
+        )
+    with Bar() if progress else quiet() as bar:
+        found = measure_all(
+            names if not any(groups) else [run for runs in groups for run in runs],
+            registry,
+            split=split,
+            dataset=dataset,
+            data=data,
+            device=device,
+            report=bar,
+        )
+    if any(groups):
+        return _of_groups(names, groups, found)
+    return _of_models(found)
+
+
+def _runs_in(name: str, registry: Registry) -> list[str]:
+    """Return the finished runs in a folder; none if it is a model."""
+    place = Path(name)
+    if not place.is_dir() or (place / "config.toml").exists():
+        return []
+    return [row["run"] for row in list_runs(place, registry=registry) if row["status"] == "finished"]
+
+
+def _of_models(found: Sequence[Measurement]) -> Comparison:
+    length = max(each.block_length for each in found)
+    drawn = [[*each.resampled(length=length, resamples=RESAMPLES)] for each in found]
+    pairs: list[Pair] = []
+    for metric in found[0].measured.metrics:
+        rows = [
+            _pair(metric, found[a], found[b], drawn[a], drawn[b])
+            for a, b in itertools.combinations(range(len(found)), 2)
+        ]
+        pairs += _corrected(rows)
+    models = [
+        {"weights": each.name, "metrics": each.measured.metrics, "intervals": dict(each.intervals)}
+        for each in found
+    ]
+    return _comparison(found, models, pairs, found)
+
+
+def _pair(
+    metric: str,
+    a: Measurement,
+    b: Measurement,
+    drawn_a: Sequence[Mapping[str, float]],
+    drawn_b: Sequence[Mapping[str, float]],
+) -> Pair:
+    difference = a.measured.metrics[metric] - b.measured.metrics[metric]
+    resampled = [one[metric] - two[metric] for one, two in zip(drawn_a, drawn_b, strict=True)]
+    interval, p = bootstrap(difference, resampled)
+    row: Pair = {"a": a.name, "b": b.name, "metric": metric, "difference": difference, "interval": interval}
+    right_a, right_b = (each.measured.items.get(metric) for each in (a, b))
+    if right_a is None or right_b is None or right_a.dtype != torch.bool:
+        return row | {"p": p, "detectable": detectable(resampled)}
+    only_a, only_b = (
+        (one & ~two).nonzero()[:, 0].tolist() for one, two in ((right_a, right_b), (right_b, right_a))
+    )
+    p = mcnemar(len(only_a), len(only_b))
+    return row | {"p": p, "detectable": detectable(resampled), "only_a": only_a, "only_b": only_b}
+
+
+def _of_groups(
+    names: Sequence[str], groups: Sequence[Sequence[str]], found: Sequence[Measurement]
+) -> Comparison:
+    measured = {each.name: each.measured.metrics for each in found}
+    values = [
+        {metric: [measured[run][metric] for run in runs] for metric in found[0].measured.metrics}
+        for runs in groups
+    ]
+    pairs: list[Pair] = []
+    for metric in found[0].measured.metrics:
+        rows: list[Pair] = []
+        for one, two in itertools.combinations(range(len(names)), 2):
+            a, b = values[one][metric], values[two][metric]
+            interval, p = welch(a, b)
+            row = {"a": names[one], "b": names[two], "metric": metric, "difference": fmean(a) - fmean(b)}
+            rows.append(row | {"interval": interval, "p": p})
+        pairs += _corrected(rows)
+    models = [
+        {
+            "weights": name,
+            "runs": len(runs),
+            "metrics": {metric: fmean(each) for metric, each in group.items()},
+            "sd": {metric: stdev(each) for metric, each in group.items()},
+        }
+        for name, runs, group in zip(names, groups, values, strict=True)
+    ]
+    return _comparison(found, models, pairs, ())
+
+
+def _corrected(rows: Sequence[Pair]) -> list[Pair]:
+    """Return the rows of one metric with p corrected for their number, and with what follows from it."""
+    return [
+        row | {"p": p, "different": p < ALPHA}
+        for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True)
+    ]
+
+
+def _comparison(
+    found: Sequence[Measurement],
+    models: list[dict[str, Any]],
+    pairs: list[Pair],
+    measurements: Sequence[Measurement],
+) -> Comparison:
+    first = found[0]
+    return Comparison(
+        dataset=first.dataset,
+        split=first.split,
+        count=first.measured.count,
+        unit=first.unit,
+        models=models,
+        pairs=pairs,
+        task=first.task.spec,
+        measurements=measurements,
+    )
