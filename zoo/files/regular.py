@@ -28,15 +28,15 @@ def open_regular(path: str | Path) -> IO[bytes]:
 
 
 def read_regular(path: str | Path, *, most: int) -> bytes:
-    """Return the content of a regular file. Raises OSError, also if it has more than `most` bytes."""
+    """Return the content of a regular file, without what another process appends in the meantime.
+
+    Raises OSError, also if the file has more than `most` bytes.
+    """
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > most:
             raise OSError(errno.EFBIG, f"it has more than {most:,} bytes")
-        content = file.read(size + 1)
-    if len(content) > size:
-        raise OSError(errno.EBUSY, "it grew while it was being read")
-    return content
+        return file.read(size)
 
 
 def _require_regular(status: os.stat_result) -> None:

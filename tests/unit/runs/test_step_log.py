@@ -21,7 +21,7 @@ from zoo.registry.registry import Registry
 from zoo.runs.directory import RunDirectory
 from zoo.runs.step_log import StepLog, read_rows
 from zoo.training.clock import Clock
-from zoo.training.saved import Row, RunIdentity
+from zoo.training.saved import Row, RunIdentity, StepRow
 from zoo.training.state import TrainState
 from zoo_text.plugin import LANGUAGE_MODELING
 
@@ -218,3 +218,22 @@ def test_a_log_deleted_during_a_training_is_reported_once(tmp_path: Path, regist
         )
     said = f"{log} was deleted during the run, so its rows are lost"
     assert [str(warning.message) for warning in caught].count(said) == 1
+
+
+def test_a_log_that_grows_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "steps.jsonl"
+    row = b'{"epoch":1,"step":1,"loss":1.0,"lr":0.1,"rate":9.0}\n'
+    log.write_bytes(row)
+    status = os.fstat
+
+    def growing(handle: int) -> os.stat_result:
+        before = status(handle)
+        with log.open("ab") as file:
+            file.write(row)
+        return before
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", growing)
+        rows = read_rows(log, StepRow)
+    assert [found["step"] for found in rows] == [1] * len(rows)
+    assert 1 <= len(rows) < len(log.read_bytes().splitlines())
