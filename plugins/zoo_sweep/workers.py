@@ -137,7 +137,7 @@ def _connect_to_ray(address: str) -> None:
     ray = required("ray", "ray")
     try:
         if not ray.is_initialized():
-            ray.init(address)
+            ray.init(address, logging_level="WARNING", log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise RunError(f"no Ray cluster answers at {address}: {first_line(error)}") from None
     import_module("ray.util.joblib").register_ray()
