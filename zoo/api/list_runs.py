@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +13,6 @@ from zoo.api.listing import default_registry
 from zoo.api.where import matching
 from zoo.config.arguments import checked
 from zoo.config.options import text
-from zoo.config.recipe import Recipe
 from zoo.config.train_config import SPLITS
 from zoo.errors import OptionError, RunError, ZooError, did_you_mean, first_line, warn
 from zoo.registry.catalog import recorded_recipe
@@ -95,14 +91,14 @@ def list_runs(
     has. A run whose files cannot be read is left out with a warning.
     """
     registry = default_registry() if registry is None else registry
-    found = {run.row["run"]: run for run in _found(folder, registry)}
-    rows = RunList(run.row for run in found.values())
+    rows = RunList(_found(folder, registry))
     if where is None and sort is None:
         return rows
     flat = rows.flat() if where is None else matching(rows.flat(), where, what="run")
     if sort is not None and flat:
-        flat = _sorted(flat, sort, [run.task for run in found.values() if run.task])
-    return RunList(found[row["run"]].row for row in flat)
+        flat = _sorted(flat, sort, [registry.tasks[row["task"]] for row in rows if row["task"]])
+    found = {row["run"]: row for row in rows}
+    return RunList(found[row["run"]] for row in flat)
 
 
 @checked
@@ -115,7 +111,7 @@ def diff_runs(
     Metrics include status, finished epochs and seconds. Raises RunError if a directory does not hold a run.
     """
     registry = default_registry() if registry is None else registry
-    rows = [_read(Path(directory), partial(_task, registry)).row for directory in (run, other)]
+    rows = [_read(Path(directory), registry) for directory in (run, other)]
     options, (one, two) = [_options(row["recipe"]) for row in rows], map(_flat, rows)
     measured = [*_STATE[1:], *(key for key in one | two if key.startswith(_METRIC))]
     return {
@@ -164,26 +160,17 @@ def prune_runs(
     return rows
 
 
-@dataclass(frozen=True)
-class _Found:
-    """A run that was read: its row, and its task unless the plugin is missing."""
-
-    row: dict[str, Any]
-    task: TaskSpec | None
-
-
 def options_in(tables: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the options, such as `lr`, whose values differ between the flat options of some runs."""
     known = dict.fromkeys(key for table in tables for key in table)
     return [key for key in known if len({table.get(key) for table in tables}) > 1]
 
 
-def _found(folder: str | Path, registry: Registry) -> Iterator[_Found]:
+def _found(folder: str | Path, registry: Registry) -> Iterator[dict[str, Any]]:
     """Read the runs in a folder; warn of those that cannot be read."""
-    task_of = functools.cache(partial(_task, registry))
     for directory in _directories(folder):
         try:
-            yield _read(directory, task_of)
+            yield _read(directory, registry)
         except ZooError as error:
             warn(f"{directory} is left out: {first_line(error)}")
 
@@ -200,25 +187,19 @@ def _directories(folder: str | Path) -> Iterator[Path]:
             yield Path(place)
 
 
-def _task(registry: Registry, architecture: str, dataset: str) -> TaskSpec | None:
-    try:
-        return registry.task_of(Recipe(architecture=architecture, dataset=dataset))
-    except ZooError:  # the plugin is missing
-        return None
-
-
-def _read(directory: Path, task_of: Callable[[str, str], TaskSpec | None]) -> _Found:
-    """Read a run. Raises RunError if the directory does not hold one, or a ZooError if it is damaged."""
+def _read(directory: Path, registry: Registry) -> dict[str, Any]:
+    """Return the row of a run. Raises RunError if there is none, or a ZooError if it is damaged."""
     require_run(directory)
     _, recipe = recorded_recipe(directory / "config.toml")
     history = read_rows(directory / "metrics.jsonl", Row)
-    task = task_of(recipe.architecture, recipe.dataset)
+    known = registry.has("architecture", recipe.architecture) and registry.has("dataset", recipe.dataset)
+    task = registry.task_of(recipe) if known else None  # a plugin may be missing
     try:
         best = best_by(history, task) if task else None
     except KeyError:  # written by another version of its task
         best = None
     chosen = history[(best or len(history)) - 1] if history else {}
-    row = {
+    return {
         "run": str(directory),
         "task": task.name if task else "",
         "recipe": {key: value for key, value in vars(recipe).items() if key != "summary"},
@@ -227,7 +208,6 @@ def _read(directory: Path, task_of: Callable[[str, str], TaskSpec | None]) -> _F
         "metrics": {split: chosen[split] for split in SPLITS if split in chosen},
         "seconds": round(sum(row["clock"]["seconds"] for row in history), 3),
     }
-    return _Found(row, task)
 
 
 def _status(directory: Path) -> str:
