@@ -106,12 +106,15 @@ from zoo.registry.extras import needing_extra as needing_extra
 from zoo.runs.resolving import resolve as resolve
 from zoo.runs.run_directories import default_directory as default_directory
 from zoo.runs.run_directories import require_run as require_run
+from zoo.runs.step_log import read_rows as read_rows
 from zoo.runs.tracking import TrackedRow as TrackedRow
 from zoo.runs.tracking import TrackedRun as TrackedRun
 from zoo.runs.tracking import Tracker as Tracker
 from zoo.runs.trying import trial as trial
 from zoo.training.early_stopping import best_by as best_by
 from zoo.training.early_stopping import best_epoch as best_epoch
+from zoo.training.saved import Row as Row
+from zoo.training.saved import StepRow as StepRow
 from zoo.training.trial import Trial as Trial
 
 __all__: list[str]

@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from zoo import OptionError, Registry, list_runs
-from zoo.plugin import RunError, checked, default_registry, style, write_output
+from zoo.plugin import Row, RunError, StepRow, checked, default_registry, read_rows, style, write_output
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -87,10 +87,16 @@ def curves_in(folder: str | Path, registry: Registry) -> list[dict[str, Any]]:
 
     Raises RunError if there are none.
     """
-    found = list_runs(folder, registry=registry).curves()
+    found = list_runs(folder, registry=registry)
     if not found:
         raise RunError(f"{folder} contains no runs", hint="`zoo train` writes runs into runs/")
-    return [row | {"task": registry.tasks.get(row["task"])} for row in found]
+    return [
+        row
+        | {"task": registry.tasks.get(row["task"]), "options": options}
+        | {"history": read_rows(Path(row["run"]) / "metrics.jsonl", Row)}
+        | {"steps": read_rows(Path(row["run"]) / "steps.jsonl", StepRow)}
+        for row, options in zip(found, found.options(), strict=True)
+    ]
 
 
 def draw_runs(runs: Sequence[Run], metric: str | None = None) -> Figure:

@@ -23,7 +23,7 @@ from zoo.runs.lock import is_locked, owned
 from zoo.runs.run_directories import require_run
 from zoo.runs.step_log import read_rows
 from zoo.training.early_stopping import best_by
-from zoo.training.saved import Row, StepRow
+from zoo.training.saved import Row
 
 _BEST, _LAST = "best.safetensors", "model.safetensors"
 # Keys of a flat row that are no options of the run: its state, and the beginnings of its metrics
@@ -41,16 +41,6 @@ class RunList(list[dict[str, Any]]):
     def options(self) -> list[dict[str, Any]]:
         """Return the options of each run alone, with keys such as `lr` and `model.hidden_size`."""
         return [_options(row["recipe"]) for row in self]
-
-    def curves(self) -> list[dict[str, Any]]:
-        """Return the rows with their flat `options`, the rows of their epochs (`history`) and of `steps`."""
-        return [
-            row
-            | {"options": options}
-            | {"history": read_rows(Path(row["run"]) / "metrics.jsonl", Row)}
-            | {"steps": read_rows(Path(row["run"]) / "steps.jsonl", StepRow)}
-            for row, options in zip(self, self.options(), strict=True)
-        ]
 
     def to_pandas(self) -> Any:
         """Return the flat rows as a pandas DataFrame. Raises OptionError if pandas is not installed."""
