@@ -148,17 +148,6 @@ def _is_in(folder: int, name: str) -> bool:
     return True
 
 
-def is_running(pid: int) -> bool:
-    """Return whether a process on this machine is alive."""
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def _host() -> str:
     return re.sub(r"[^A-Za-z0-9-]", "-", platform.node())[:40] or "-"
 

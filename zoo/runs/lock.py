@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.errors import RunError
-from zoo.files.atomic import is_running
 from zoo.files.regular import open_regular
 from zoo.registry.weights_files import SAVED, WEIGHTS
 
@@ -124,13 +123,12 @@ def is_locked(folder: Path) -> bool:
     """Return whether a process owns a run directory."""
     try:
         with open_regular(folder / _NAME) as lock:
-            owner = re.match(rb"process (\d+) on (.+) since ", lock.read(300))
-            gone = owner and owner[2].decode() == socket.gethostname() and not is_running(int(owner[1]))
-            if owner and not gone:  # an attempt could keep a process that is just starting from its lock
+            # an attempt could keep a process that is just starting from its lock
+            if _names_a_process(lock.read(300).decode(errors="replace")):
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except (OSError, UnicodeDecodeError):
+    except OSError:
         pass
     return False
 
@@ -219,8 +217,15 @@ def _owner(lock: int) -> str:
     """Describe the owner of a lock; a process that has just acquired it may not have written its name yet."""
     for _ in range(100):
         text = os.pread(lock, 300, 0).decode(errors="replace")
-        match = re.match(r"process (\d+) on (.+) since ", text)
-        if match and (match[2] != socket.gethostname() or is_running(int(match[1]))):
+        if _names_a_process(text):
             return text
         time.sleep(0.02)
     return "another process"
+
+
+def _names_a_process(text: str) -> bool:
+    """Return whether a lock's owner is alive; a process on another machine counts as alive."""
+    import psutil  # not needed without a lock
+
+    owner = re.match(r"process (\d{1,9}) on (.+) since ", text)
+    return owner is not None and (owner[2] != socket.gethostname() or psutil.pid_exists(int(owner[1])))
