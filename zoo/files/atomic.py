@@ -150,12 +150,3 @@ def _is_in(folder: int, name: str) -> bool:
 
 def _host() -> str:
     return re.sub(r"[^A-Za-z0-9-]", "-", platform.node())[:40] or "-"
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in `folder` durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

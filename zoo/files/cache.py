@@ -14,12 +14,12 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from zoo.errors import DataError
-from zoo.files.atomic import sweep, sync_folder, temporary_folder
+from zoo.files.atomic import sweep, temporary_folder
 
 T = TypeVar("T")
 
@@ -137,28 +137,15 @@ def made_once(home: Path, make: Callable[[Path], None], read: Callable[[Path], T
         if home.exists():  # another process has made it in the meantime, or it cannot be removed
             continue
         try:
-            with _whole_folder(home) as folder:
+            private_folder(home.parent)
+            sweep(home.parent)
+            with temporary_folder(home) as folder:
                 make(folder)
+                folder.rename(home)
         except OSError as error:
+            if home.is_dir():  # another process was faster
+                continue
             message = f"{what} cannot be written to {home.parent}: {error.strerror or error}"
             raise DataError(message, hint=MORE_SPACE) from None
     hint = "remove it, or set $ZOO_CACHE to another folder"
     raise DataError(f"{home} ({what}) is damaged and cannot be replaced", hint=hint)
-
-
-@contextlib.contextmanager
-def _whole_folder(path: Path) -> Generator[Path]:
-    """Yield a new folder that becomes `path` if the `with` block succeeds, and is removed if it fails.
-
-    If another process has created `path` in the meantime, that folder is kept.
-    """
-    private_folder(path.parent)
-    sweep(path.parent)
-    with temporary_folder(path) as temporary:
-        yield temporary
-        try:
-            temporary.rename(path)
-        except OSError:
-            if not path.is_dir():
-                raise
-        sync_folder(path.parent)
