@@ -230,10 +230,10 @@ class RunDirectory:
             ) from error
 
     def _write_config(self) -> None:
-        recipe = _without_none(self.identity.recipe.to_dict())
+        recipe = self.identity.recipe.to_dict()
         files = {"plugin_files": [*self.plugin_files]} if self.plugin_files else {}
         table = {"schema": 1, **files, "recipes": {self.path.resolve().name: recipe}}
-        content = CONFIG_HEAD + rtoml.dumps(table).encode()
+        content = CONFIG_HEAD + rtoml.dumps(table, none_value=None).encode()  # None is also their default
         with atomic_write(self.path / "config.toml", folder=self._owned.descriptor) as file:
             file.write(content)
         remember("runs", hashlib.sha256(content).hexdigest())
@@ -242,12 +242,3 @@ class RunDirectory:
         with atomic_write(self.path / "metrics.jsonl", folder=self._owned.descriptor) as file:
             for row in state.history:
                 file.write(canonical_json(row).encode() + b"\n")
-
-
-def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Omit options that are None: TOML has no null, and None is also their default."""
-    return {
-        key: _without_none(value) if isinstance(value, dict) else value
-        for key, value in table.items()
-        if value is not None
-    }
