@@ -54,16 +54,13 @@ class Checkpoints:
                 try:
                     return _read(path)
                 except WeightsError as error:
-                    self._refuse(path, error)
+                    self.refuse(path, error)
         if self._damaged:
             raise RunError(f"no checkpoint can be used: {'; '.join(self._damaged.values())}")
         return None
 
-    def refuse(self, checkpoint: Checkpoint, error: WeightsError) -> None:
+    def refuse(self, path: Path, error: WeightsError) -> None:
         """Treat a checkpoint that does not match as damaged, so that `newest` returns the previous one."""
-        self._refuse(checkpoint.path, WeightsError(f"{checkpoint.path}: {error}"))
-
-    def _refuse(self, path: Path, error: WeightsError) -> None:
         self._damaged[path] = str(error)
         if path == self.current and self.previous.exists():
             warn(f"{error}; continuing from the previous checkpoint")

@@ -116,7 +116,7 @@ class RunDirectory:
                 self._restore(checkpoint, state, device=device)
                 break
             except WeightsError as error:
-                self._checkpoints.refuse(checkpoint, error)
+                self._checkpoints.refuse(checkpoint.path, WeightsError(f"{checkpoint.path}: {error}"))
         self._saved = (state.steps, self.clock())
         with self.writing(self.path):
             self._write_config()
