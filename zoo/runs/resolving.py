@@ -112,20 +112,17 @@ def resolve_recipe(recipe: Recipe, registry: Registry, *, resume: bool = False) 
     """
     architecture, data = registry.architecture(recipe.architecture), registry.dataset(recipe.dataset)
     task = registry.shared_task(architecture, data)
-    of = architecture.name if task.name == architecture.spec.task else data.name
-    registry.require_fields(recipe.train, task, of)
-    usual = registry.usual_config(architecture, task.name)
-    config = usual.replace(recipe.train)
+    recipe = replace(recipe, architecture=architecture.name, dataset=data.name)
+    config = registry.training_config(recipe)
     require_threads(recipe.threads)
     _require_data(data, recipe.data)
     base = None if resume else _base_weights(recipe, registry, architecture)
-    recipe = replace(recipe, architecture=architecture.name, dataset=data.name)
     return Resolved(
         recipe=recipe,
         architecture=architecture,
         data=data,
         task=task,
-        usual=usual,
+        usual=registry.usual_config(architecture, task.name),
         config=config,
         base=base,
     )
