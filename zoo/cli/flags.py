@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
@@ -28,7 +28,7 @@ from zoo.registry.specs import OptionsSpec
 F = TypeVar("F", bound=Callable[..., Any])
 
 _BY_COMMAND = {"device", "progress", "registry"}  # the same for every command
-_FLAGS = {"from_weights": "--from", "classes": "--class", "options": "--option"}
+_RENAMED = {"from_weights": "--from", "classes": "--class", "options": "--option"}
 _NAMES = {
     "dataset": NameType("dataset"),
     "from_weights": NameType("weights", runs=True),
@@ -38,7 +38,7 @@ _NAMES = {
 _VERBS = " (?:must|cannot|does|is|requires) "
 
 # Keys of click's `Context.meta`
-_WORDS, _NAMED, _TRAINING, _ADDED = "zoo.words", "zoo.named", "zoo.training", "zoo.added"
+_WORDS, _NAMED, _FLAGS = "zoo.words", "zoo.named", "zoo.flags"
 
 
 class ValueType(click.ParamType[Any]):
@@ -117,7 +117,7 @@ def _key_values(ctx: click.Context, param: click.Parameter, words: tuple[str, ..
 
 def flag_of(name: str) -> str:
     """Return the flag for a parameter or a training option, such as `--batch-size`."""
-    return _FLAGS.get(name, f"--{name.replace('_', '-')}")
+    return _RENAMED.get(name, f"--{name.replace('_', '-')}")
 
 
 def options_of(
@@ -180,27 +180,29 @@ class ExtensibleCommand(click.Command):
     """A command of zoo to which plugins can add options, as an `OptionsSpec`."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """Return the command's own parameters, and a flag for each option that a plugin adds."""
+        """Return the command's own parameters, and the flags that depend on plugins."""
+        if _FLAGS not in ctx.meta:
+            ctx.meta[_FLAGS] = [*self.flags(ctx)]
         *own, help_ = super().get_params(ctx)
-        return [*own, *(flag for _, flags in self._added(ctx) for flag in flags), help_]
+        return [*own, *ctx.meta[_FLAGS], help_]
 
-    def _added(self, ctx: click.Context) -> list[tuple[Entry[OptionsSpec], list[Flag]]]:
-        if _ADDED not in ctx.meta:
-            entries: list[Entry[OptionsSpec]] = []
-            with contextlib.suppress(ZooError):  # the command says so, once its options are known
-                entries = registry_of(ctx).entries_of(OptionsSpec)
-            ctx.meta[_ADDED] = [
-                (entry, [*map(_flag, fields_of(entry.spec.fields, entry.plugin.name).values())])
-                for entry in entries
-                if entry.spec.command == ctx.info_name
-            ]
-        return ctx.meta[_ADDED]
+    def flags(self, ctx: click.Context) -> Iterator[Flag]:
+        """Yield a flag for each option that a plugin adds."""
+        for entry in self._added(ctx):
+            for option in fields_of(entry.spec.fields, entry.plugin.name).values():
+                yield Flag(option=option)
+
+    def _added(self, ctx: click.Context) -> list[Entry[OptionsSpec]]:
+        with contextlib.suppress(ZooError):  # the command says so, once its options are known
+            entries = registry_of(ctx).entries_of(OptionsSpec)
+            return [entry for entry in entries if entry.spec.command == ctx.info_name]
+        return []
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, or the functions behind the added options that the user sets."""
         proceed = functools.partial(super().invoke, ctx)
-        for entry, flags in self._added(ctx):
-            values = {flag.name: ctx.params.pop(flag.name) for flag in flags if flag.name}
+        for entry in self._added(ctx):
+            values = {name: ctx.params.pop(name) for name in fields_of(entry.spec.fields)}
             given = [name for name in values if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
             if given:
                 with needing_extra(entry, f"`zoo {ctx.info_name} {flag_of(given[0])}`"):
@@ -228,10 +230,6 @@ class ExtensibleCommand(click.Command):
         return f"Options of the plugin {added}" if added else "Options", record
 
 
-def _flag(option: Option) -> Flag:
-    return Flag(option=option)
-
-
 class TrainingCommand(ExtensibleCommand):
     """A command with a flag for each training option.
 
@@ -251,17 +249,13 @@ class TrainingCommand(ExtensibleCommand):
         self._skip = skip
         self._more = more
 
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """Return the command's own parameters, and a flag for each training option."""
-        if _TRAINING not in ctx.meta:
-            fields: Iterable[Option] = fields_of(TrainConfig).values()
-            with contextlib.suppress(ZooError):  # the command says so, once its options are known
-                fields = registry_of(ctx).training_options.values()
-            ctx.meta[_TRAINING] = [
-                Flag(option=field, training=True) for field in fields if field.name not in self._skip
-            ]
-        *own, help_ = super().get_params(ctx)
-        return [*own, *ctx.meta[_TRAINING], help_]
+    def flags(self, ctx: click.Context) -> Iterator[Flag]:
+        """Yield a flag for each option that a plugin adds, then one for each training option."""
+        yield from super().flags(ctx)
+        fields = fields_of(TrainConfig)
+        with contextlib.suppress(ZooError):  # the command says so, once its options are known
+            fields = registry_of(ctx).training_options
+        yield from (Flag(option=fields[name], training=True) for name in fields if name not in self._skip)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[_WORDS] = [*args]
@@ -279,7 +273,7 @@ class TrainingCommand(ExtensibleCommand):
 
     def invoke(self, ctx: click.Context) -> Any:
         training = {name: ctx.params.pop(name) for name in self._more}
-        fields = {flag.name: ctx.params.pop(flag.name) for flag in ctx.meta[_TRAINING]}
+        fields = {flag.name: ctx.params.pop(flag.name) for flag in ctx.meta[_FLAGS] if flag.training}
         training |= {name: value for name, value in fields.items() if value is not None}
         ctx.params["training"] = training
         return super().invoke(ctx)
