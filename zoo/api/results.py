@@ -17,7 +17,7 @@ from zoo.config.arguments import checked
 from zoo.console.progress import Bar, quiet
 from zoo.data.sources import Source, find, named, require
 from zoo.errors import DataError, OptionError, printable, warn
-from zoo.inference.embedding import UnreadRows, common_shape, require_format, stacked, to_write
+from zoo.inference.embedding import common_shape, require_format, stacked, to_write, warning_of_unread
 from zoo.inference.predicting import UNSURE, PredictedRow
 from zoo.inference.sampling import Sampling, sample_many, stream
 from zoo.inference.writing import Table, being_written, opened
@@ -262,7 +262,7 @@ class Features(Rows):
         """
         path = Path(out)
         require_format(path)
-        unread = UnreadRows()
+        errors = 0
         shape: Sequence[int | None] | None = None
         made_with = self._given.made_with
         with opened(path, made_with) as table:
@@ -272,12 +272,11 @@ class Features(Rows):
                     table.write(to_write(row, path))
                     yield row
 
-            for row in self._written(path, table, written):
-                unread.see(row)
+            for row in warning_of_unread(self._written(path, table, written)):
+                errors += row["error"] is not None
                 shape = common_shape(shape, row["features"])
-        unread.finish()
         about = {"out": str(out), "weights": self._given.weights, "layer": made_with["layer"]}
-        return {**about, "rows": table.count, "before": table.before, "errors": unread.count, "shape": shape}
+        return {**about, "rows": table.count, "before": table.before, "errors": errors, "shape": shape}
 
     def _rows(self, sources: Iterable[Source]) -> Iterator[dict[str, Any]]:
         return self._embed(sources)

@@ -80,23 +80,17 @@ def _rows(found: Iterable[tuple[Source, Array | Unread]]) -> Iterator[dict[str, 
         yield {"input": source.name, "features": features, "error": None}
 
 
-class UnreadRows:
-    """Warns of inputs that could not be read: the first few by name, and the others by their number."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def see(self, row: Mapping[str, Any]) -> None:
-        """Warn of a row without features, if it is one of the first."""
+def warning_of_unread(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield rows; warn of unreadable inputs, the first few by name, and the others by their number."""
+    unread = 0
+    for row in rows:
         if row["error"] is not None:
-            self.count += 1
-            if self.count <= _TOLD:
+            unread += 1
+            if unread <= _TOLD:
                 warn(f"{row['input']} {row['error']}")
-
-    def finish(self) -> None:
-        """Warn of the number of other unreadable inputs."""
-        if self.count > _TOLD:
-            warn(f"{self.count - _TOLD:,} more inputs could not be read")
+        yield row
+    if unread > _TOLD:
+        warn(f"{unread - _TOLD:,} more inputs could not be read")
 
 
 def common_shape(shape: Sequence[int | None] | None, features: Array | None) -> Sequence[int | None] | None:
@@ -106,23 +100,21 @@ def common_shape(shape: Sequence[int | None] | None, features: Array | None) -> 
     return [one if one == other else None for one, other in zip(shape, features.shape, strict=False)]
 
 
-def stacked(rows: Iterable[Mapping[str, Any]]) -> Array:
+def stacked(rows: Iterable[dict[str, Any]]) -> Array:
     """Return the features of some rows as an array, (N, F) or (N, ...), with NaN for unreadable inputs.
 
     Warns of inputs that could not be read. Raises DataError if all inputs are unreadable, and OptionError
     unless all features have the same shape.
     """
     found: list[Array | None] = []
-    unread, first = UnreadRows(), None
-    for row in rows:
-        unread.see(row)
+    first = None
+    for row in warning_of_unread(rows):
         features = row["features"]
         first = features if first is None else first
         if features is not None and features.shape != first.shape:
             message = f"{row['input']} has features {features.shape}, but earlier inputs have {first.shape}"
             raise OptionError(message, hint="iterate over the features instead")
         found.append(features)
-    unread.finish()
     if first is None:
         raise DataError("none of the inputs can be read")
     none = np.full_like(first, np.nan)
