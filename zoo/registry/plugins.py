@@ -136,25 +136,25 @@ def discover(
         files: one-file plugins, each named after its file.
     """
     ours = _our_points()
-    sources: list[tuple[Plugin, Callable[[], object]]] = [
-        (_of_point(point, ours), point.load) for point in _points(ours)
-    ]
-    sources += [(_of_file(file), partial(_import_file, file)) for file in files]
-    owners: dict[str, Plugin] = {}
+    found: list[tuple[Plugin, Callable[[], object]]] = []
+    for point in _points(ours):
+        own = (point.name, point.value) in ours
+        plugin = Plugin(name=point.name, status="disabled", where=point.value, dist=point.dist, ours=own)
+        found.append((plugin, point.load))
+    for file in files:
+        plugin = Plugin(name=file.name, status="disabled", where=str(file.path), sha256=file.sha256)
+        found.append((plugin, partial(_import_file, file)))
     shared: dict[str, str] = {}
     plugins: list[Plugin] = []
-    for plugin, importer in sources:
-        name, where = plugin.name, plugin.where
-        if name in owners:
-            taken = f"the name {name!r} is already taken by {owners[name].distribution}"
+    for plugin, importer in found:
+        name = plugin.name
+        if first := next((other for other in plugins if other.name == name), None):
+            taken = f"the name {name!r} is already taken by {first.distribution}"
             plugin = replace(plugin, status="failed", cause=taken)
-        elif name in disabled or (only is not None and name not in only):
-            plugin = replace(plugin, status="disabled", cause="")
-        else:
-            loaded = load(name, importer, where=where, dist=plugin.dist)
+        elif name not in disabled and (only is None or name in only):
+            loaded = load(name, importer, where=plugin.where, dist=plugin.dist)
             plugin = _owning(replace(loaded, sha256=plugin.sha256, ours=plugin.ours), shared)
         plugins.append(plugin)
-        owners.setdefault(name, plugin)
     return plugins
 
 
@@ -348,17 +348,6 @@ def _points(ours: Collection[tuple[str, str]]) -> list[EntryPoint]:
         return ((point.name, point.value) not in ours, point.name, owner, point.value)
 
     return sorted(points, key=place)
-
-
-def _of_point(point: EntryPoint, ours: Collection[tuple[str, str]]) -> Plugin:
-    """Return the record of an installed plugin before it is loaded."""
-    own = (point.name, point.value) in ours
-    return Plugin(name=point.name, status="disabled", where=point.value, dist=point.dist, ours=own)
-
-
-def _of_file(file: PluginFile) -> Plugin:
-    """Return the record of a one-file plugin before it is loaded."""
-    return Plugin(name=file.name, status="disabled", where=str(file.path), sha256=file.sha256)
 
 
 def _import_file(file: PluginFile) -> ModuleType:
