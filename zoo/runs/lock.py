@@ -60,16 +60,15 @@ class Owned:
 
     def check(self) -> None:
         """Raise RunError if the lock file was removed or replaced: another process may own the folder now."""
-        try:
+        with contextlib.suppress(OSError):
             there = os.stat(_NAME, dir_fd=self.descriptor, follow_symlinks=False)
-        except OSError:
-            there = None
-        if there is None or not os.path.samestat(there, os.fstat(self.lock)):
-            raise self._gone() or RunError(
-                f"{self.path / _NAME} was removed or replaced during the run; "
-                "writing has stopped because another process may now own the directory",
-                hint=f"continue from the last checkpoint: `zoo resume {shlex.quote(str(self.path))}`",
-            )
+            if os.path.samestat(there, os.fstat(self.lock)):
+                return
+        raise self._gone() or RunError(
+            f"{self.path / _NAME} was removed or replaced during the run; "
+            "writing has stopped because another process may now own the directory",
+            hint=f"continue from the last checkpoint: `zoo resume {shlex.quote(str(self.path))}`",
+        )
 
     def check_place(self, *, saved: int) -> None:
         """Raise RunError if the path no longer leads to the folder.
