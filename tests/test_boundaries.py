@@ -22,7 +22,7 @@ from zoo.config.train_config import RESERVED
 from zoo.files.cards import Card, DatasetCard
 from zoo.files.container import StoredTensor, write_container
 from zoo.registry import hookspecs
-from zoo.registry.plugins import HOOKS
+from zoo.registry.hookspecs import HOOKS
 from zoo.registry.published import PUBLISHING
 from zoo.registry.registry import Registry
 from zoo.registry.specs import OWN_COMMANDS

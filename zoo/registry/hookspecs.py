@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pluggy
 
@@ -15,6 +15,7 @@ from zoo.registry.specs import (
     ExporterSpec,
     FieldsSpec,
     OptionsSpec,
+    Spec,
     TaskSpec,
     TrackerSpec,
 )
@@ -25,6 +26,23 @@ if TYPE_CHECKING:
 
 hookspec = pluggy.HookspecMarker("zoo")
 hookimpl = pluggy.HookimplMarker("zoo")
+
+Kind = Literal[
+    "architecture", "dataset", "analyzer", "task", "group", "command", "options", "exporter", "tracker"
+]
+
+# The hooks that return lists of specs, with the kind and the type of what they return
+HOOKS: tuple[tuple[str, Kind, type[Spec]], ...] = (
+    ("zoo_architectures", "architecture", ArchitectureSpec),
+    ("zoo_datasets", "dataset", DatasetSpec),
+    ("zoo_analyzers", "analyzer", AnalyzerSpec),
+    ("zoo_tasks", "task", TaskSpec),
+    ("zoo_training_options", "group", FieldsSpec),
+    ("zoo_commands", "command", CommandSpec),
+    ("zoo_commands", "options", OptionsSpec),
+    ("zoo_exporters", "exporter", ExporterSpec),
+    ("zoo_trackers", "tracker", TrackerSpec),
+)
 
 
 @hookspec

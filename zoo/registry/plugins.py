@@ -30,22 +30,11 @@ from zoo.config.recipe import Recipe
 from zoo.config.train_config import fields_of
 from zoo.errors import OptionError, PluginError, cause, did_you_mean, printable
 from zoo.registry import hookspecs
+from zoo.registry.hookspecs import HOOKS, Kind
 from zoo.registry.plugin_files import PluginFile
 from zoo.registry.printing import printing_to
 from zoo.registry.published import PUBLISHING, WeightsSpec, published
-from zoo.registry.specs import (
-    AnalyzerSpec,
-    ArchitectureSpec,
-    CommandSpec,
-    DatasetSpec,
-    ExporterSpec,
-    FieldsSpec,
-    Name,
-    OptionsSpec,
-    Spec,
-    TaskSpec,
-    TrackerSpec,
-)
+from zoo.registry.specs import ExporterSpec, FieldsSpec, Name, OptionsSpec, Spec
 
 # The entry-point group: `[project.entry-points.zoo]` in a plugin's pyproject.toml
 GROUP = "zoo"
@@ -61,22 +50,6 @@ _ZOO = f"{Path(__file__).parents[1]}{os.sep}"
 
 # The attribute of a one-file plugin's module that says which content of the file it is
 _SHA256 = "__zoo_sha256__"
-
-Kind = Literal[
-    "architecture", "dataset", "analyzer", "task", "group", "command", "options", "exporter", "tracker"
-]
-
-HOOKS: tuple[tuple[str, Kind, type[Spec]], ...] = (
-    ("zoo_architectures", "architecture", ArchitectureSpec),
-    ("zoo_datasets", "dataset", DatasetSpec),
-    ("zoo_analyzers", "analyzer", AnalyzerSpec),
-    ("zoo_tasks", "task", TaskSpec),
-    ("zoo_training_options", "group", FieldsSpec),
-    ("zoo_commands", "command", CommandSpec),
-    ("zoo_commands", "options", OptionsSpec),
-    ("zoo_exporters", "exporter", ExporterSpec),
-    ("zoo_trackers", "tracker", TrackerSpec),
-)
 
 
 class Plugin(msgspec.Struct, frozen=True, kw_only=True):

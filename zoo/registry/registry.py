@@ -20,9 +20,10 @@ from zoo.config.train_config import TrainConfig, check_known, fields_of, trainin
 from zoo.errors import OptionError, PluginError, SpecError, UnknownName, did_you_mean, warn
 from zoo.registry import plugins
 from zoo.registry.catalog import Catalog
+from zoo.registry.hookspecs import Kind
 from zoo.registry.names import Named, Names
 from zoo.registry.plugin_files import PluginFile, named_files
-from zoo.registry.plugins import Kind, Plugin
+from zoo.registry.plugins import Plugin
 from zoo.registry.specs import (
     AnalyzerSpec,
     ArchitectureSpec,

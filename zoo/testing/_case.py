@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.config.declarations import declared
 from zoo.config.recipe import Recipe
-from zoo.registry.plugins import Kind, Plugin
+from zoo.registry.hookspecs import Kind
+from zoo.registry.plugins import Plugin
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Entry, Registry
 

@@ -26,8 +26,9 @@ from msgspec.structs import replace
 
 from zoo.errors import PluginError, SpecError, cause
 from zoo.registry import plugins
+from zoo.registry.hookspecs import Kind
 from zoo.registry.plugin_files import PluginFile
-from zoo.registry.plugins import GROUP, Kind, Plugin
+from zoo.registry.plugins import GROUP, Plugin
 from zoo.registry.specs import CommandSpec, FieldsSpec
 from zoo.testing._beside import registry_beside
 from zoo.testing._case import Case
