@@ -23,6 +23,7 @@ from zoo.registry import plugins
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec
 from zoo.testing import check
+from zoo.testing._beside import with_ours
 
 # How many models of each family, and of how many parameters at most, unless the user says
 _USUAL = {"timm": (2, 12e6), "torchvision": (100, 30e6)}
@@ -71,7 +72,7 @@ def registry_with(library: str) -> Registry:
         return Registry.discover()
     where = "torchvision_models"
     plugin = plugins.load(library, EntryPoint(library, where, plugins.GROUP).load, where=where)
-    return Registry(plugins.with_ours(plugin))
+    return Registry(with_ours(plugin))
 
 
 def by_family(registry: Registry, library: str) -> dict[str, list[Entry[ArchitectureSpec]]]:

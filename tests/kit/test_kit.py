@@ -20,6 +20,7 @@ from zoo.errors import UnknownName
 from zoo.registry import plugins
 from zoo.registry.registry import Registry
 from zoo.testing import Outcome, catalog_checks, check, shortfall
+from zoo.testing._beside import with_ours
 from zoo.testing._case import message
 from zoo.testing._outcomes import in_lines, in_words
 from zoo.testing._suite import Suite
@@ -52,7 +53,7 @@ OF_IMPORTS = {
 
 def registry_of(where: str) -> Registry:
     loaded = plugins.load("mutants", EntryPoint("mutants", where, "zoo").load, where=where)
-    return Registry(plugins.with_ours(loaded))
+    return Registry(with_ours(loaded))
 
 
 def check_here(target: str, registry: Registry) -> list[Outcome]:

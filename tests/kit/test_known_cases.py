@@ -9,6 +9,7 @@ import pytest
 
 from zoo.registry import plugins
 from zoo.registry.registry import Registry
+from zoo.testing._beside import with_ours
 from zoo.testing._suite import Suite
 
 # By what was wrong: the broken entry or plugin, and the check that now notices it
@@ -59,7 +60,7 @@ FALSE_ALARMS = {
 def suite(where: str, target: str = "mutants") -> Suite:
     """Return the checks of a plugin, which share the process that they start."""
     plugin = plugins.load("mutants", EntryPoint("mutants", where, "zoo").load, where=where)
-    return Suite(Registry(plugins.with_ours(plugin)), target, thorough=True)
+    return Suite(Registry(with_ours(plugin)), target, thorough=True)
 
 
 # Those of an import start processes, and are failing fixtures of test_kit.py

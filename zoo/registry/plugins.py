@@ -108,7 +108,7 @@ def discover(
         disabled: names of plugins not to load.
         files: one-file plugins, each named after its file.
     """
-    ours = _our_points()
+    ours = our_points()
     found: list[tuple[Plugin, Callable[[], object]]] = []
     for point in _points(ours):
         own = (point.name, point.value) in ours
@@ -126,23 +126,12 @@ def discover(
             plugin = replace(plugin, status="failed", cause=taken)
         elif name not in disabled and (only is None or name in only):
             loaded = load(name, importer, where=plugin.where, dist=plugin.dist)
-            plugin = _owning(replace(loaded, sha256=plugin.sha256, ours=plugin.ours), shared)
+            plugin = owning(replace(loaded, sha256=plugin.sha256, ours=plugin.ours), shared)
         plugins.append(plugin)
     return plugins
 
 
-def with_ours(plugin: Plugin) -> list[Plugin]:
-    """Return zoo's own plugins followed by another plugin, whose entries may be for zoo's tasks.
-
-    The other plugin is marked as failed if it provides a task, group or training option that zoo already has.
-    """
-    names = [name for name, _ in _our_points()]
-    ours = [other for other in discover(only=names) if other.name in names and other.name != plugin.name]
-    shared: dict[str, str] = {}
-    return [_owning(other, shared) for other in (*ours, plugin)]
-
-
-def _owning(plugin: Plugin, owners: dict[str, str]) -> Plugin:
+def owning(plugin: Plugin, owners: dict[str, str]) -> Plugin:
     """Return a plugin, marked as failed if another plugin has one of its unique names, or it uses one twice.
 
     Args:
@@ -299,7 +288,7 @@ def _named(hook: str, returned: object, type_: type) -> Iterable[tuple[object, o
     raise PluginError(f"{hook} must return {form} {type_.__name__} objects (got a {got})")
 
 
-def _our_points() -> set[tuple[str, str]]:
+def our_points() -> set[tuple[str, str]]:
     """Return the names and targets of zoo's own plugins."""
     try:
         points = distribution(OURS).entry_points

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from zoo.registry import plugins
 from zoo.registry.catalog import Catalog
-from zoo.registry.plugins import Plugin
+from zoo.registry.plugins import Plugin, discover, our_points, owning
 from zoo.registry.registry import Registry
 
-__all__ = ["registry_beside"]
+__all__ = ["registry_beside", "with_ours"]
 
 
 def registry_beside(plugin: Plugin) -> Registry:
@@ -17,9 +16,20 @@ def registry_beside(plugin: Plugin) -> Registry:
     the plugin.
     """
     catalog = Catalog.shipped()
-    registry = Registry(plugins.with_ours(plugin), catalog)
-    owning = registry.plugins[-1]
-    if not any(entry.plugin is owning for entry in registry.failed_entries):
+    registry = Registry(with_ours(plugin), catalog)
+    checked = registry.plugins[-1]
+    if not any(entry.plugin is checked for entry in registry.failed_entries):
         return registry
-    others = [other for other in plugins.discover() if other.name != plugin.name]
-    return Registry([*others, owning], catalog)
+    others = [other for other in discover() if other.name != plugin.name]
+    return Registry([*others, checked], catalog)
+
+
+def with_ours(plugin: Plugin) -> list[Plugin]:
+    """Return zoo's own plugins followed by another plugin, whose entries may be for zoo's tasks.
+
+    The other plugin is marked as failed if it provides a task, group or training option that zoo already has.
+    """
+    names = [name for name, _ in our_points()]
+    ours = [other for other in discover(only=names) if other.name in names and other.name != plugin.name]
+    shared: dict[str, str] = {}
+    return [owning(other, shared) for other in (*ours, plugin)]

@@ -12,6 +12,7 @@ import pytest
 from zoo.registry import plugins
 from zoo.registry.registry import Registry
 from zoo.testing import check, shortfall
+from zoo.testing._beside import with_ours
 from zoo.testing._suite import Suite
 
 # mamba, rwkv and min-lstm take three seconds each, and pass the whole kit by night
@@ -77,7 +78,7 @@ BUGS = {
 def registry() -> Registry:
     where = "languages.plugin"
     loaded = plugins.load("languages", EntryPoint("languages", where, plugins.GROUP).load, where=where)
-    return Registry(plugins.with_ours(loaded))
+    return Registry(with_ours(loaded))
 
 
 @pytest.mark.slow

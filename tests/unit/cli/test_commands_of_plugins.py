@@ -190,7 +190,7 @@ def test_it_cannot_have_a_command_of_a_plugin_of_zoos(install: Install, monkeypa
     install("acme")
     install("voice")
     points = {("voice", "voice")}  # as if zoo came with it
-    monkeypatch.setattr("zoo.registry.plugins._our_points", lambda: points)
+    monkeypatch.setattr("zoo.registry.plugins.our_points", lambda: points)
     rows = {row["name"]: row for row in json.loads(zoo("plugins", "--json").stdout)}
     assert rows["acme"]["status"] == "failed"
     assert rows["acme"]["cause"] == "the command say is already provided by voice"

@@ -25,6 +25,7 @@ from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec
 from zoo.runs.resolving import named_recipe, resolve
+from zoo.testing._beside import with_ours
 from zoo.testing.finding_weights import find_weights
 from zoo_images.plugin import CLASSIFICATION
 
@@ -258,7 +259,7 @@ def test_a_file_of_the_same_path_is_told(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_recipe_without_its_plugin_is_listed_all_the_same() -> None:
     gone = {name: Recipe(architecture="gone/quux", dataset="gone/images") for name in ("one", "two")}
-    lacking = Registry(plugins.with_ours(loaded(zoo_recipes={"tiny": RECIPE, **gone})))
+    lacking = Registry(with_ours(loaded(zoo_recipes={"tiny": RECIPE, **gone})))
     assert [row["name"] for row in rows(lacking, "recipe")] == ["acme/tiny", "acme/one", "acme/two"]
     with pytest.raises(UnknownName) as caught:
         resolve("one", None, lacking)
@@ -278,7 +279,7 @@ def test_a_recipe_without_its_plugin_is_listed_all_the_same() -> None:
 )
 def test_training_options_are_checked_when_a_recipe_is_used(train: dict[str, Any], message: str) -> None:
     acme = loaded(zoo_recipes={"tiny": RECIPE, "wrong": replace(RECIPE, train=train)})
-    wrong = Registry(plugins.with_ours(acme))
+    wrong = Registry(with_ours(acme))
     assert [row["name"] for row in rows(wrong, "recipe")] == ["acme/tiny", "acme/wrong"]
     with pytest.raises(OptionError) as caught:
         resolve("wrong", None, wrong)
@@ -289,7 +290,7 @@ def test_training_options_are_checked_when_a_recipe_is_used(train: dict[str, Any
 def test_a_metric_does_not_take_the_place_of_what_weights_are_called() -> None:
     metrics = {"test": {"name": 0.1, "kind": 0.2, "dataset": 0.3, "params": 0.4, "accuracy": 0.5}}
     acme = loaded(zoo_recipes={"tiny": RECIPE}, zoo_weights={"tiny": replace(WEIGHTS, metrics=metrics)})
-    registry = Registry(plugins.with_ours(acme))
+    registry = Registry(with_ours(acme))
     (row,) = (row for row in rows(registry, "weights") if row["name"] == "acme/tiny")
     assert (row["kind"], row["dataset"], row["params"]) == ("weights", "acme/images", WEIGHTS.params)
     assert row["accuracy"] == 0.5
@@ -298,7 +299,7 @@ def test_a_metric_does_not_take_the_place_of_what_weights_are_called() -> None:
 def test_weights_are_listed_with_their_test_metrics_and_those_that_only_val_has() -> None:
     metrics = {"test": {"accuracy": 0.5}, "val": {"accuracy": 0.6, "loss": 1.5}}
     acme = loaded(zoo_recipes={"tiny": RECIPE}, zoo_weights={"tiny": replace(WEIGHTS, metrics=metrics)})
-    (row,) = (row for row in rows(Registry(plugins.with_ours(acme)), "weights") if row["plugin"] == "acme")
+    (row,) = (row for row in rows(Registry(with_ours(acme)), "weights") if row["plugin"] == "acme")
     assert (row["accuracy"], row["loss"]) == (0.5, 1.5)
 
 
@@ -306,7 +307,7 @@ def test_an_architecture_and_a_dataset_of_one_name_are_trained_together() -> Non
     net = ArchitectureSpec(name="net", target="m:Net", task="classification", summary="")
     data = DatasetSpec(name="net", target="m:D", task="classification", summary="")
     acme = loaded(entries=False, zoo_architectures=[net], zoo_datasets=[data])
-    both = Registry(plugins.with_ours(acme))
+    both = Registry(with_ours(acme))
     recipe = named_recipe("acme/net", "acme/net", both)
     assert (recipe.architecture, recipe.dataset) == ("acme/net", "acme/net")
 
