@@ -29,16 +29,21 @@ class SingleSteps(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         self.found = self.found or func is torch.lstm
-        if func is torch.lstm and len(args) == 9 and _is_plain_step(args[0], *args[2:]):
-            tokens, (hidden, cell), weights, _, layers, *_ = args
-            states: list[tuple[Tensor, Tensor]] = []
-            output = tokens[0]  # (B, E)
-            for n in range(layers):
-                states.append(torch.lstm_cell(output, (hidden[n], cell[n]), *weights[4 * n : 4 * n + 4]))
-                output = states[-1][0]
-            hiddens, cells = zip(*states, strict=True)
-            return output[None], torch.stack(hiddens), torch.stack(cells)
-        return func(*args, **(kwargs or {}))
+        if func is not torch.lstm or len(args) != 9:
+            return func(*args, **(kwargs or {}))
+        x, state, weights, bias, layers, dropout, training, bidirectional, batch_first = args
+        # A packed sequence has its weights where others say whether there are biases
+        plain = bias is True and not (bidirectional or batch_first or (training and dropout))
+        plain = plain and len(weights) == 4 * layers  # no projections
+        if not plain or x.device.type != "cpu" or x.ndim != 3 or len(x) != 1:
+            return func(*args)
+        states: list[tuple[Tensor, Tensor]] = []
+        output = x[0]  # (B, E)
+        for n, (hidden, cell) in enumerate(zip(*state, strict=True)):
+            states.append(torch.lstm_cell(output, (hidden, cell), *weights[4 * n : 4 * n + 4]))
+            output = states[-1][0]
+        hiddens, cells = zip(*states, strict=True)
+        return output[None], torch.stack(hiddens), torch.stack(cells)
 
 
 class SingleLSTMs(TorchFunctionMode):
@@ -123,24 +128,3 @@ def flattened(model: nn.Module) -> nn.Module:
         if isinstance(module, nn.RNNBase):
             module.flatten_parameters()
     return model
-
-
-def _is_plain_step(
-    tokens: Tensor,
-    weights: Any,
-    bias: Any,
-    layers: Any,
-    dropout: float,
-    training: bool,
-    bidirectional: bool,
-    batch_first: bool,
-) -> bool:
-    """Return whether `torch.lstm` arguments describe one forward step, (1, B, E), without dropout."""
-    return (
-        bias is True  # a packed sequence has its weights here
-        and tokens.device.type == "cpu"
-        and tokens.ndim == 3
-        and len(tokens) == 1
-        and not (bidirectional or batch_first or (training and dropout))
-        and len(weights) == 4 * layers  # no projections
-    )
