@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, TypeVar, final
+from typing import Any, Generic, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,18 +68,22 @@ class _Computed(Sequence[T], ABC):
         """Return all items, and compute them on the first call."""
 
 
-class Rows(_Computed[dict[str, Any]]):
+class Rows(_Computed[dict[str, Any]], Generic[T]):
     """A list with one row per input. Rows are computed lazily.
 
     Iterating computes the rows one by one without keeping them, so memory use does not grow. Indexing,
     comparing or printing the list, or calling `len` on it, computes all rows once and keeps them.
+
+    Args:
+        compute: function that yields a result for each input.
     """
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: Given, compute: Callable[[Iterable[Source]], Iterator[T]]) -> None:
         require(given.inputs, given.reader)
         if given.reader.notice:
             warn(given.reader.notice)
         self._given = given
+        self._compute = compute
         self._kept: list[dict[str, Any]] | None = None
         self._read = False
 
@@ -150,7 +154,7 @@ class Rows(_Computed[dict[str, Any]]):
 
 
 @final
-class Predictions(Rows):
+class Predictions(Rows[PredictedRow]):
     """A list of lazily computed rows `{"input", "predictions", "error"}`, one for each input.
 
     For a classifier, each prediction is `{"class", "probability"}`. For a language model, the only prediction
@@ -169,10 +173,6 @@ class Predictions(Rows):
 
     _doing = "predicting"
     _columns = ("predictions",)
-
-    def __init__(self, given: Given, predict: Callable[[Iterable[Source]], Iterator[PredictedRow]]) -> None:
-        self._predict = predict
-        super().__init__(given)
 
     @checked
     def write(self, out: str | Path) -> dict[str, Any]:
@@ -197,21 +197,21 @@ class Predictions(Rows):
         path = Path(out)
         errors = unsure = 0
         with opened(path, self._given.made_with) as table:
-            for row in self._written(path, table, lambda sources: map(table.write, self._predict(sources))):
+            for row in self._written(path, table, lambda sources: map(table.write, self._compute(sources))):
                 errors += row["error"] is not None
                 unsure += bool(row["predictions"]) and row["predictions"][0].get("class") == UNSURE
         about = {"out": str(out), "weights": self._given.weights, "rows": table.count}
         return {**about, "before": table.before, "errors": errors, "unsure": unsure}
 
     def _rows(self, sources: Iterable[Source]) -> Iterator[dict[str, Any]]:
-        return (predicted.row for predicted in self._predict(sources))
+        return (predicted.row for predicted in self._compute(sources))
 
     def _values(self, row: Mapping[str, Any]) -> Sequence[str]:
         return ["; ".join(" ".join(map(_short, one.values())) for one in row["predictions"])]
 
 
 @final
-class Features(Rows):
+class Features(Rows[dict[str, Any]]):
     """The features of inputs, as a list whose rows are computed lazily.
 
     Each row is `{"input", "features", "error"}`; `features` is a float32 array, or None if `error` contains a
@@ -232,10 +232,6 @@ class Features(Rows):
 
     _doing = "computing features"
     _columns = ("features", "shape")
-
-    def __init__(self, given: Given, embed: Callable[[Iterable[Source]], Iterator[dict[str, Any]]]) -> None:
-        self._embed = embed
-        super().__init__(given)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Return the features as one new array."""
@@ -268,7 +264,7 @@ class Features(Rows):
         with opened(path, made_with) as table:
 
             def written(sources: Iterator[Source]) -> Generator[dict[str, Any]]:
-                for row in self._embed(sources):
+                for row in self._compute(sources):
                     table.write(to_write(row, path))
                     yield row
 
@@ -279,7 +275,7 @@ class Features(Rows):
         return {**about, "rows": table.count, "before": table.before, "errors": errors, "shape": shape}
 
     def _rows(self, sources: Iterable[Source]) -> Iterator[dict[str, Any]]:
-        return self._embed(sources)
+        return self._compute(sources)
 
     def _values(self, row: Mapping[str, Any]) -> Sequence[str]:
         if row["features"] is None:
