@@ -78,7 +78,7 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
         shipped, path = cls.shipped(), user_path()
         if path is None:
             return cls(recipes=shipped.recipes, weights=shipped.weights)
-        ours, settings = _read(path)
+        ours = _read(path)
         for name in ours.weights.keys() & shipped.weights.keys():
             if replace(ours.weights[name], file="") != replace(shipped.weights[name], file=""):
                 message = f"{path}: [weights.{name}] has the same name as weights that zoo publishes"
@@ -86,7 +86,7 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             recipes={**shipped.recipes, **ours.recipes},
             weights={**shipped.weights, **ours.weights, **shipped.weights},  # zoo's first, and as they are
-            disabled=settings.disabled,
+            disabled=ours.disabled,
             path=path,
             replaced=frozenset(
                 name for name, recipe in ours.recipes.items() if shipped.recipes.get(name, recipe) != recipe
@@ -106,7 +106,7 @@ def read_recipe(path: Path) -> Recipe:
 
 def recorded_recipe(path: Path) -> tuple[str, Recipe]:
     """Return the recipe of a run's config.toml with its name, without checking its training options."""
-    recipes = _read(path)[0].recipes
+    recipes = _read(path).recipes
     if len(recipes) != 1:
         raise CatalogError(f"{path} must contain exactly one recipe (got {len(recipes)})")
     ((name, recipe),) = recipes.items()
@@ -121,11 +121,11 @@ def read_plugin_files(path: Path) -> list[str]:
 @functools.cache
 def _once(path: Path) -> Catalog:
     """Return the recipes and weights of a file that does not change."""
-    return _read(path)[0]
+    return _read(path)
 
 
-def _read(path: Path) -> tuple[Catalog, PluginSettings]:
-    """Return the recipes and weights of one file, and its settings."""
+def _read(path: Path) -> Catalog:
+    """Return the content of one file."""
     top, is_run = _decoded(path), path.name == "config.toml" or path.resolve().name == "config.toml"
     if top.plugins and is_run:
         raise CatalogError(f"{path}: the config.toml of a run cannot contain [plugins]")
@@ -145,7 +145,7 @@ def _read(path: Path) -> tuple[Catalog, PluginSettings]:
         entry = _entry(path, f"[weights.{name}]", WeightsSpec, table)
         file = str((path.parent / entry.file).absolute()) if entry.file else ""
         weights[name] = options.with_checked(entry, file=file)
-    return Catalog(recipes=recipes, weights=weights), settings
+    return Catalog(recipes=recipes, weights=weights, disabled=settings.disabled)
 
 
 def _decoded(path: Path) -> _File:
