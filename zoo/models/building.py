@@ -31,7 +31,10 @@ def model_arguments(
     missing = [name for name in task.dims if name not in dims]
     if missing:
         raise SpecError(f"the dataset does not declare {', '.join(missing)}, which {task.name} requires")
-    require_size(entry, dims.get("image_size"))
+    size, smallest = dims.get("image_size"), entry.spec.smallest_image
+    if size is not None and size < smallest:
+        message = f"{entry.name} needs images of at least {smallest}×{smallest} pixels (got {size}×{size})"
+        raise OptionError(message, hint=f"choose a size of at least {smallest} pixels")
     what = f"architecture {entry.name}"
     target = entry.load()
     known = declared(target)
@@ -41,14 +44,6 @@ def model_arguments(
     defaults = {name: option.default for name, option in known.items() if not option.required}
     arguments = {**{name: dims[name] for name in task.dims}, **defaults, **checked}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in arguments.items()}
-
-
-def require_size(entry: Entry[ArchitectureSpec], size: int | None, *, hint: str | None = None) -> None:
-    """Raise OptionError for images that are too small for an architecture."""
-    smallest = entry.spec.smallest_image
-    if size is not None and size < smallest:
-        message = f"{entry.name} needs images of at least {smallest}×{smallest} pixels (got {size}×{size})"
-        raise OptionError(message, hint=hint or f"choose a size of at least {smallest} pixels")
 
 
 def build_model(
