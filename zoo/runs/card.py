@@ -24,6 +24,7 @@ def make_card(setup: TrainingSetup, state: TrainState, changes: tuple[str, ...])
     last = state.history[-1] if state.history and not state.batch else {}
     plugin = setup.architecture.plugin
     name, fingerprint = setup.data.name, setup.dataset.fingerprint
+    seconds = sum(row["clock"]["seconds"] for row in state.history)
     safe = decidable(setup.data)
     options = {  # a number that a card may not decide is worth telling; a text could be a path
         name: value
@@ -42,7 +43,7 @@ def make_card(setup: TrainingSetup, state: TrainState, changes: tuple[str, ...])
         metrics={split: last[split] for split in ("val", "test") if split in last},
         base_model=setup.base_model,
         changes=changes,
-        environment=environment_of(setup.model, device=setup.device, seconds=_seconds(state)),
+        environment=environment_of(setup.model, device=setup.device, seconds=seconds),
         tied=ties(state.best),
         versions={
             "zoo": __version__,
@@ -50,8 +51,3 @@ def make_card(setup: TrainingSetup, state: TrainState, changes: tuple[str, ...])
             "plugin": f"{plugin.distribution} {plugin.version}" if plugin.dist else Path(plugin.where).name,
         },
     )
-
-
-def _seconds(state: TrainState) -> float:
-    """Return the total training time of all epochs, in seconds."""
-    return sum(row["clock"]["seconds"] for row in state.history)
