@@ -84,11 +84,7 @@ class Container(msgspec.Struct, frozen=True):
 
 def _layout(tensors: Sequence[StoredTensor]) -> list[StoredTensor]:
     """Return tensors in file order: wide dtypes first, so each tensor starts at a multiple of its width."""
-
-    def place(tensor: StoredTensor) -> tuple[int, str]:
-        return (-_WIDTHS[tensor.dtype] if tensor.data.nbytes else 0, tensor.name)
-
-    return sorted(tensors, key=place)
+    return sorted(tensors, key=lambda each: (-_WIDTHS[each.dtype] if each.data.nbytes else 0, each.name))
 
 
 def tensor_sha256(tensors: Sequence[StoredTensor]) -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import fcntl
 import io
-import itertools
 import json
 import os
 import re
@@ -314,7 +313,7 @@ class _Array(Table):
 
     def _skip(self) -> None:
         """Write the rows of unreadable inputs, now that the shape is known."""
-        for _ in itertools.repeat(None, self._skipped):
+        for _ in range(self._skipped):
             self._file.write(np.full(self._shape or (0,), np.nan, "<f4").tobytes())
         self._skipped = 0
 
