@@ -146,13 +146,8 @@ def build(
         base_model = source.base_model
     else:
         base_model = fit_or_load(model, task, dataset, seed=seed_for(recipe.seed, "fit"))
-    recipe = replace(
-        recipe,
-        architecture=architecture.name,
-        dataset=data.name,
-        model={name: value for name, value in arguments.items() if name not in resolved.task.dims},
-        train=config.to_dict(),
-    )
+    options = {name: value for name, value in arguments.items() if name not in resolved.task.dims}
+    recipe = replace(recipe, model=options, train=config.to_dict())
     if resumed is None:
         _warn_of_what_is_frozen(model, config, base_model)
         _warn_of_what_was_chosen(resolved, recipe)
