@@ -321,13 +321,11 @@ class FieldsSpec(_Named):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in fields_of(self.fields, self.name):
+            message = f"group {self.name}: a training option cannot be called {name!r}"
             if name in RESERVED or name in fields_of(TrainConfig):
                 whose = "an option of `zoo train`" if name in RESERVED else "a field that every task has"
-                raise SpecError(
-                    f"group {self.name}: a training option cannot be called {name!r}, which is {whose}"
-                )
+                raise SpecError(f"{message}, which is {whose}")
             if name.startswith("no_"):
-                message = f"group {self.name}: a training option cannot be called {name!r}"
                 raise SpecError(message, hint="the prefix --no- is reserved for turning options off")
 
 
