@@ -239,12 +239,14 @@ class TrainState:
                 for slot in SLOTS[type(self.optimizer)]
             }
             expected |= slots if slots.keys() & tensors.keys() else {}
-        expected |= _expected_of_epoch(tensors, saved)
-        missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+        sums = {name for name in tensors if name.startswith("sums/")}
+        within = sums | _carried_names(saved) if saved.position.batch else set[str]()
+        missing = sorted((expected.keys() | within) - tensors.keys())
+        extra = sorted(tensors.keys() - expected.keys() - within)
         if missing or extra:
             raise _misfit(f"{missing[0]} is missing" if missing else f"unexpected {extra[0]}")
-        for name, tensor in tensors.items():
-            there, here = ((t.dtype, [*t.shape]) for t in (tensor, expected[name]))
+        for name, tensor in expected.items():
+            there, here = ((t.dtype, [*t.shape]) for t in (tensors[name], tensor))
             if there != here:
                 raise _misfit(f"{name} is {there[0]} {there[1]} (expected {here[0]} {here[1]})")
         infinite = {f"{copy}/{name}" for copy in ("model", "average") for name in self.infinite}
@@ -279,18 +281,6 @@ def _copy(model: nn.Module) -> nn.Module:
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def _expected_of_epoch(tensors: Mapping[str, Tensor], saved: SavedState) -> dict[str, Tensor]:
-    """Return the expected sums and hidden state within an epoch."""
-    if not saved.position.batch:
-        return {}
-    sums = {name: tensor for name, tensor in tensors.items() if name.startswith("sums/")}
-    for name in _carried_names(saved):
-        if name not in tensors:
-            raise _misfit(f"{name} is missing")
-        sums[name] = tensors[name]
-    return sums
 
 
 def _carried_names(saved: SavedState) -> set[str]:
