@@ -4,8 +4,21 @@ The names are listed only in the module's `.pyi` stub, which type checkers and t
 has one line per name: `from MODULE import NAME as NAME`.
 """
 
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+
+
+def lazy(module: str, file: str) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
+    """Return the `__getattr__` and the `__dir__` of a module, `__name__` and `__file__`."""
+    names = names_in_stub(file)
+
+    def get(name: str) -> object:
+        if name not in names:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        return imported(names[name], name)
+
+    return get, lambda: sorted(names)
 
 
 def names_in_stub(file: str) -> dict[str, str]:

@@ -7,17 +7,7 @@ use this module.
 
 from __future__ import annotations
 
-from zoo._lazy import imported, names_in_stub
+from zoo._lazy import lazy
 
-_MODULES = names_in_stub(__file__)
-__all__ = sorted(_MODULES)  # pyright: ignore[reportUnsupportedDunderAll]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module 'zoo.plugin' has no attribute {name!r}")
-    return imported(_MODULES[name], name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy(__name__, __file__)
+__all__ = __dir__()  # pyright: ignore[reportUnsupportedDunderAll]

@@ -26,42 +26,7 @@ SIGTERM. If a command returns an integer, zoo uses it as the exit code. This mod
 
 from __future__ import annotations
 
-from zoo.cli import run
-from zoo.cli.flags import options_of
-from zoo.cli.name_types import NameType, PathType, weights_argument
-from zoo.cli.session import (
-    Session,
-    device_option,
-    last_option,
-    print_json,
-    standard_options,
-)
-from zoo.cli.train import training_command
-from zoo.console.figures import cell, figures, interval
-from zoo.console.tables import columns, print_paragraph, print_section, print_table, print_title
-from zoo.console.terminal import bold, dim, echo
+from zoo._lazy import lazy
 
-__all__ = [
-    "NameType",
-    "PathType",
-    "Session",
-    "bold",
-    "cell",
-    "columns",
-    "device_option",
-    "dim",
-    "echo",
-    "figures",
-    "interval",
-    "last_option",
-    "options_of",
-    "print_json",
-    "print_paragraph",
-    "print_section",
-    "print_table",
-    "print_title",
-    "run",
-    "standard_options",
-    "training_command",
-    "weights_argument",
-]
+__getattr__, __dir__ = lazy(__name__, __file__)
+__all__ = __dir__()  # pyright: ignore[reportUnsupportedDunderAll]
