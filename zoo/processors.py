@@ -20,17 +20,6 @@ from zoo.files.cards import Card
 from zoo.registry.registry import Registry
 from zoo.registry.specs import TaskSpec
 
-__all__ = [
-    "InputReader",
-    "Prediction",
-    "Predicts",
-    "Processor",
-    "ReadsInputs",
-    "Scores",
-    "TakesItems",
-    "make_processor",
-]
-
 
 class Processor(ABC):
     """Prepares inputs for the models of a task, and describes their predictions.

@@ -8,8 +8,6 @@ import os
 import signal
 import sys
 
-__all__: list[str] = []
-
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 
 
