@@ -25,24 +25,16 @@ A plugin is a module with hooks that zoo finds through the entry-point group `zo
 Importing zoo does not import torch and has no side effects.
 """
 
-from zoo._lazy import imported, names_in_stub
+from zoo._lazy import lazy
 from zoo._version import __version__
 
-_MODULES = names_in_stub(__file__)
-__all__ = sorted(_MODULES)  # pyright: ignore[reportUnsupportedDunderAll]
+
+def _suggest(name: str) -> str:
+    from zoo.config.synonyms import meant  # only for a wrong name
+
+    return meant(name, __all__, place="zoo")
+
+
+__getattr__, __dir__ = lazy(__name__, __file__, _suggest)
+__all__ = __dir__()  # pyright: ignore[reportUnsupportedDunderAll]
 __version__ = __version__
-
-
-def __getattr__(name: str) -> object:
-    if name in _MODULES:
-        return imported(_MODULES[name], name)
-    nearest = ""
-    if not name.startswith("_"):
-        from zoo.config.synonyms import meant
-
-        nearest = meant(name, __all__, place="zoo")
-    raise AttributeError(f"module 'zoo' has no attribute {name!r}{nearest}")
-
-
-def __dir__() -> list[str]:
-    return __all__
