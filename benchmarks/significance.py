@@ -33,7 +33,9 @@ from zoo_stats.significance import RESAMPLES, bootstrap, detectable, mcnemar, we
 
 MODELS = ("cifar10-resnet-lite", "cifar10-convnet-bn-deep")
 # The true difference of two models on CIFAR-10, and numbers of images on which they disagree, as shares
-DIFFERENCE, DISAGREEING = 0.015, (0.1, 0.2, 0.287)
+DIFFERENCE, DISAGREEING = 0.015, (0.1, 0.2, 0.28)
+# Data sets that are resampled together
+_AT_A_TIME = 500
 
 
 def main() -> None:
@@ -57,42 +59,47 @@ def coverage(sets: int) -> None:
             hits = sum(low <= share <= high for low, high in (wilson(int(each), count) for each in draws))
             report(f"Wilson, accuracy {share:.0%}, {count:,} items", hits, sets)
     for count in (300, 1_000, 3_000):
-        report(
-            f"bootstrap, loss (log-normal), {count:,} items",
-            sum(contains(items, math.exp(0.5), 1) for items in skewed(count, sets)),
-            sets,
-        )
+        hits = sum(contained(values, math.exp(0.5), blocks=False) for values in skewed(count, sets))
+        report(f"bootstrap, loss (log-normal), {count:,} items", hits, sets)
     for coefficient in (0.0, 0.3, 0.6, 0.9):
         for count in (2_000, 10_000):
-            hits = sum(contains(items, 1.0, None) for items in dependent(coefficient, count, sets))
+            hits = sum(contained(values, 1.0, blocks=True) for values in dependent(coefficient, count, sets))
             report(f"block bootstrap, autocorrelation {coefficient}, {count:,} tokens", hits, sets)
 
 
 def skewed(count: int, sets: int) -> Iterator[Tensor]:
-    """Yield log-normal losses (N,), whose mean is exp(0.5)."""
+    """Yield log-normal losses (N, S) of S data sets; their mean is exp(0.5)."""
     generator = np.random.default_rng(1)
-    for _ in range(sets):
-        yield torch.from_numpy(generator.lognormal(size=count))
+    for start in range(0, sets, _AT_A_TIME):
+        yield torch.from_numpy(generator.lognormal(size=(count, min(_AT_A_TIME, sets - start))))
 
 
 def dependent(coefficient: float, count: int, sets: int) -> Iterator[Tensor]:
-    """Yield losses (N,) with a mean of 1, each of which depends on the one before it."""
+    """Yield losses (N, S) with a mean of 1, each of which depends on the one before it."""
     generator, burn_in = np.random.default_rng(2), 200
-    for start in range(0, sets, 100):
-        rows = min(100, sets - start)
-        noise = generator.exponential(size=(rows, count + burn_in)) - 1
+    for start in range(0, sets, _AT_A_TIME):
+        values = generator.exponential(size=(count + burn_in, min(_AT_A_TIME, sets - start))) - 1
         for number in range(1, count + burn_in):
-            noise[:, number] += coefficient * noise[:, number - 1]
-        for row in noise[:, burn_in:]:
-            yield torch.from_numpy(1 + row)
+            values[number] += coefficient * values[number - 1]
+        yield torch.from_numpy(1 + values[burn_in:])
 
 
-def contains(items: Tensor, truth: float, length: int | None) -> bool:
-    """Return whether the bootstrap interval of a mean contains its true value."""
-    length = block_length(items) if length is None else length
-    sums = resampled({"loss": items}, {"loss": ()}, length=length)
-    low, high = percentiles([float(each["loss"]) / len(items) for each in sums])
-    return low <= truth <= high
+def contained(values: Tensor, truth: float, *, blocks: bool) -> int:
+    """Return how many bootstrap intervals of the means of data sets (N, S) contain the true value.
+
+    Data sets with blocks of one length share the draws, as several sums of one model do.
+    """
+    by_length: dict[int, list[int]] = {}
+    for number in range(values.shape[1]):
+        by_length.setdefault(block_length(values[:, number]) if blocks else 1, []).append(number)
+    hits = 0
+    for length, numbers in by_length.items():
+        chosen = values[:, numbers]
+        sums = resampled({"loss": chosen}, {"loss": (len(numbers),)}, length=length)
+        means = np.stack([each["loss"].numpy() for each in sums]) / len(values)  # (resamples, S)
+        intervals = (percentiles(column.tolist(), len(values) / length) for column in means.T)
+        hits += sum(low <= truth <= high for low, high in intervals)
+    return hits
 
 
 def swapped(times: int) -> None:
@@ -111,7 +118,7 @@ def swapped(times: int) -> None:
             float(each["loss"]) / found.count
             for each in resampled({"loss": difference}, {"loss": ()}, resamples=RESAMPLES)
         ]
-        loss += bootstrap(float(difference.double().mean()), drawn)[1] < 0.05
+        loss += bootstrap(float(difference.double().mean()), drawn, found.count)[1] < 0.05
     report("swapped outputs, accuracy (McNemar)", accuracies, times)
     report("swapped outputs, loss (paired bootstrap)", loss, times)
 
@@ -123,7 +130,7 @@ def power(times: int) -> None:
         draws = np.random.default_rng(3).multinomial(10_000, shares, times)
         hits = sum(mcnemar(int(a), int(b)) < 0.05 for a, b, _ in draws)
         error = math.sqrt((disagreeing - DIFFERENCE**2) / 10_000)
-        smallest = detectable(np.random.default_rng(4).normal(0, error, RESAMPLES).tolist())
+        smallest = detectable(np.random.default_rng(4).normal(0, error, RESAMPLES).tolist()) + 1 / 10_000
         what = f"1.5 points, models disagree on {disagreeing:.1%}, detectable {100 * smallest:.2f} points"
         report(what, hits, times)
 

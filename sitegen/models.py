@@ -72,6 +72,7 @@ def _facts(registry: Registry, name: str, page: str) -> str:
     spec, task = registry.catalog.weights[name], _task(registry, name)
     recipe = registry.recipe(spec.recipe)
     minutes = f"{spec.seconds / 60:.0f} minutes" if spec.seconds >= 100 else f"{spec.seconds:.0f} seconds"
+    intervals = read_card(Path(spec.file)).intervals if Path(spec.file).exists() else {}
     shipped = (
         "part of the package" if "/small/" in spec.file else "the folder `weights/large` of the repository"
     )
@@ -80,7 +81,10 @@ def _facts(registry: Registry, name: str, page: str) -> str:
             ("task", refer("task", [task.name], page=page)),
             ("architecture", refer("architecture", [recipe.architecture], page=page)),
             ("dataset", refer("dataset", [recipe.dataset], page=page)),
-            *((split, figures(metrics, task.units)) for split, metrics in spec.metrics.items()),
+            *(
+                (split, figures(metrics, task.units, intervals.get(split, {})))
+                for split, metrics in spec.metrics.items()
+            ),
             ("over seeds", over_seeds(spec.by_seed, task)),
             ("parameters", f"{spec.params:,}"),
             ("file", f"{spec.bytes / 1e6:.1f} MB, {shipped}"),

@@ -12,10 +12,10 @@ from zoo.cli.kit import (
     NameType,
     PathType,
     Session,
+    cell,
     device_option,
     echo,
     figures,
-    interval,
     options_of,
     print_json,
     print_paragraph,
@@ -66,7 +66,8 @@ def _print(found: Comparison) -> None:
     units, primary = found.task.units, found.task.primary_metric
     print_paragraph(f"{found.dataset} {found.split}, {found.count:,} {found.unit}")
     for model in found.models:
-        print_paragraph(f"{model['weights']}: {_measured(model, units)}")
+        runs = f" ({model['runs']} runs)" if "runs" in model else ""
+        print_paragraph(f"{model['weights']}{runs}: {_measured(model, units)}")
     for pair in found.pairs:
         if pair["metric"] == primary:
             echo()
@@ -83,12 +84,9 @@ def _print(found: Comparison) -> None:
 def _measured(model: Mapping[str, Any], units: Mapping[str, str]) -> str:
     if "intervals" in model:
         return figures(model["metrics"], units, model["intervals"])
-    spread = {name: (value,) for name, value in model["sd"].items()}
-    parts = (
-        f"{figures({name: value}, units)} {interval(spread[name], units.get(name, '')).replace('(', '(sd ')}"
-        for name, value in model["metrics"].items()
-    )
-    return f"{', '.join(parts)}, mean of {model['runs']} runs"
+    sd = {name: cell(value, units.get(name, "")).removesuffix("%") for name, value in model["sd"].items()}
+    means = model["metrics"].items()
+    return ", ".join(f"{figures({name: value}, units)} (sd {sd[name]})" for name, value in means)
 
 
 def _print_pair(found: Comparison, pair: Mapping[str, Any]) -> None:

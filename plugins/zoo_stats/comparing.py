@@ -155,7 +155,7 @@ def _of_models(found: Sequence[Measurement]) -> Comparison:
     pairs: list[Pair] = []
     for metric in found[0].measured.metrics:
         rows = [
-            _pair(metric, found[a], found[b], drawn[a], drawn[b])
+            _pair(metric, found[a], found[b], drawn[a], drawn[b], found[a].measured.count / length)
             for a, b in itertools.combinations(range(len(found)), 2)
         ]
         pairs += _corrected(rows)
@@ -172,10 +172,11 @@ def _pair(
     b: Measurement,
     drawn_a: Sequence[Mapping[str, float]],
     drawn_b: Sequence[Mapping[str, float]],
+    blocks: float,
 ) -> Pair:
     difference = a.measured.metrics[metric] - b.measured.metrics[metric]
     resampled = [one[metric] - two[metric] for one, two in zip(drawn_a, drawn_b, strict=True)]
-    interval, p = bootstrap(difference, resampled)
+    interval, p = bootstrap(difference, resampled, blocks)
     row: Pair = {"a": a.name, "b": b.name, "metric": metric, "difference": difference, "interval": interval}
     right_a, right_b = (each.measured.items.get(metric) for each in (a, b))
     if right_a is None or right_b is None or right_a.dtype != torch.bool:
@@ -184,7 +185,8 @@ def _pair(
         (one & ~two).nonzero()[:, 0].tolist() for one, two in ((right_a, right_b), (right_b, right_a))
     )
     p = mcnemar(len(only_a), len(only_b))
-    return row | {"p": p, "detectable": detectable(resampled), "only_a": only_a, "only_b": only_b}
+    smallest = detectable(resampled) + 1 / a.measured.count  # McNemar's exact test loses up to one item
+    return row | {"p": p, "detectable": smallest, "only_a": only_a, "only_b": only_b}
 
 
 def _of_groups(

@@ -40,7 +40,9 @@ def mcnemar(only_a: int, only_b: int) -> float:
     return float(binomtest(only_a, total).pvalue) if total else 1.0
 
 
-def bootstrap(difference: float, resampled: Sequence[float]) -> tuple[tuple[float, float], float]:
+def bootstrap(
+    difference: float, resampled: Sequence[float], blocks: float
+) -> tuple[tuple[float, float], float]:
     """Return the 95% interval of a difference, and its two-sided p.
 
     p is the share of resamples that are further from the measured difference than 0 is.
@@ -50,10 +52,11 @@ def bootstrap(difference: float, resampled: Sequence[float]) -> tuple[tuple[floa
     Args:
         difference: the measured difference.
         resampled: the differences of resamples.
+        blocks: number of blocks, or of independent items.
     """
     distances = abs(np.asarray(resampled) - difference)
     extreme = int((distances >= abs(difference)).sum())
-    return percentiles(resampled), (1 + extreme) / (1 + len(resampled))
+    return percentiles(resampled, blocks), (1 + extreme) / (1 + len(resampled))
 
 
 def detectable(resampled: Sequence[float]) -> float:

@@ -22,6 +22,7 @@ from zoo.interfaces import Dataset, Task
 from zoo.runs.result import Result
 from zoo.testing import Outcome
 from zoo_diagnose.lr_finder import Curve, Suggestions
+from zoo_stats.comparing import Comparison
 from zoo_sweep.seeds import SeedResult
 from zoo_sweep.sweeping import Sweep
 
@@ -62,6 +63,7 @@ AS_PYTHON = {
     "lr-find": ("zoo.lr_find",),
     "sweep": ("zoo.sweep",),
     "eval": ("zoo.Model.evaluate",),
+    "compare": ("zoo.compare",),
     "predict": ("zoo.Model.predict",),
     "embed": ("zoo.Model.features",),
     "sample": ("zoo.Model.sample",),
@@ -94,6 +96,7 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     ),
     "Train": ("train", "resume", "lr_find", "train_seeds", "sweep"),
     "Runs": ("list_runs", "diff_runs", "plot_runs", "report_runs", "prune_runs"),
+    "Statistics": ("compare",),
     "Load and build": ("load", "create_model", "open_dataset"),
     "The cache": ("list_cache", "clear_cache"),
     "Check a plugin": ("check",),
@@ -113,6 +116,7 @@ RETURNED = (
     Suggestions,
     SeedResult,
     Sweep,
+    Comparison,
     Vocabulary,
     Dataset,
     Task,

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from zoo.config.recipe import Recipe
-from zoo.console.figures import figure, over_seeds
+from zoo.console.figures import figure, interval, over_seeds
+from zoo.files.cards import Card, read_card
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 from zoo.registry.specs import TaskSpec
@@ -35,10 +36,12 @@ In Python, use `zoo.load("cifar10-resnet20")`. If an architecture has only one p
 you can use the name of the architecture instead: `zoo sample gru`.
 
 The tables show the metrics that `zoo eval` measures for each file on the test split or, if there is no test
-split, on the validation split. Each model was trained with seed 0. If training takes less than ten minutes,
-the tables also show the mean and standard deviation over three seeds. Each file stores matrices in bf16 if
-rounding them to bf16 does not change any metric by more than 0.0005. The time is the CPU time for training
-on one thread of an AMD EPYC processor with bf16 instructions, on a machine that was also running other work.
+split, on the validation split. The range in parentheses is the 95% confidence interval; see [How sure is a
+number?](../explanation/intervals.md). Each model was trained with seed 0. If training takes less than ten
+minutes, the tables also show the mean and standard deviation over three seeds. Each file stores matrices in
+bf16 if rounding them to bf16 does not change any metric by more than 0.0005. The time is the CPU time for
+training on one thread of an AMD EPYC processor with bf16 instructions, on a machine that was also running
+other work.
 
 The wheel contains all files of up to 2 MB. Larger files are in the repository, in the folder
 `weights/large`. In a clone of the repository, zoo finds these files automatically. If you installed the
@@ -90,9 +93,10 @@ def _table(published: Published) -> str:
     for name, (spec, _, _) in published.items():
         metrics = [*spec.metrics.values()][-1]
         spread = over_seeds(spec.by_seed, task) or "1 seed"
+        bounds = _card(spec).intervals.get([*spec.metrics][-1], {}).get(task.primary_metric)
         cells = (
             f"`{name}`",
-            figure(metrics[task.primary_metric], unit),
+            f"{figure(metrics[task.primary_metric], unit)} {interval(bounds, unit)}".rstrip(),
             spread.replace(f" {task.primary_metric}", "").replace(f"{task.primary_metric} ", ""),
             f"{spec.params:,}",
             f"{spec.bytes / 1e6:.1f} MB",
@@ -100,6 +104,10 @@ def _table(published: Published) -> str:
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
+
+
+def _card(spec: WeightsSpec) -> Card:
+    return read_card(Path(__file__).parents[2] / spec.file)
 
 
 def _time(seconds: float) -> str:

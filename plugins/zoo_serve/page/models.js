@@ -32,9 +32,15 @@ function metricsOf(model) {
   values.sort(([a], [b]) => (b === first.name) - (a === first.name));
   const pairs = values.map(([key, value]) => {
     const [name, said] = measured(key, value, model.units);
-    return [`${first.split} ${name}`, said];
+    return [`${first.split} ${name}`, `${said}${interval(model, first.split, key)}`];
   });
   return facts(pairs, "metrics");
+}
+
+/** Return the 95% confidence interval of a metric in parentheses, or an empty string if the card has none. */
+function interval(model, split, key) {
+  const bounds = model.card.intervals?.[split]?.[key];
+  return bounds ? ` (${bounds.map((bound) => measured(key, bound, model.units)[1]).join(" to ")})` : "";
 }
 
 /** Return the other fields of a model's card, with its learning curves, if any. */
@@ -66,7 +72,8 @@ function details(model) {
   add("trained for", epochs && `${count(epochs)} epoch${epochs > 1 ? "s" : ""}, ${count(steps)} steps, seed ${card.seed}`);
   for (const [split, values] of Object.entries(metrics)) {
     if (split === primary_metric(model)?.split) continue; // it is in the heading
-    add(split, Object.entries(values).map(([key, value]) => measured(key, value, units).join(" ")).join(", "));
+    const shown = ([key, value]) => `${measured(key, value, units).join(" ")}${interval(model, split, key)}`;
+    add(split, Object.entries(values).map(shown).join(", "));
   }
   const seeds = Object.values(card.by_seed ?? {});
   add(`${words(name)} by seed`, seeds.map((value) => metric(value, units[name])).join(", "));

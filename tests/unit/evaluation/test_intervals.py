@@ -36,10 +36,17 @@ def test_wilsons_interval(successes: int, count: int, low: float, high: float) -
 def test_a_bootstrap_of_a_mean_is_as_wide_as_its_standard_error() -> None:
     values = torch.randn(2_000, generator=torch.Generator().manual_seed(0))
     means = [float(sums["loss"]) / 2_000 for sums in resampled({"loss": values}, {"loss": ()})]
-    low, high = percentiles(means)
+    low, high = percentiles(means, 2_000)
     error = float(values.std()) / math.sqrt(2_000)
     assert (high - low) / 2 == pytest.approx(1.96 * error, rel=0.06)
     assert (low + high) / 2 == pytest.approx(float(values.mean()), abs=0.2 * error)
+
+
+def test_an_interval_from_few_blocks_is_wider() -> None:
+    values = torch.randn(1_000, generator=torch.Generator().manual_seed(0)).tolist()
+    (low, high), (lower, higher) = percentiles(values, 1_000), percentiles(values, 18)
+    assert (higher - lower) / (high - low) == pytest.approx(1.1, abs=0.005)  # t with 17 degrees of freedom
+    assert lower < low < high < higher
 
 
 def test_positions_are_drawn_together_with_the_values_of_their_items() -> None:

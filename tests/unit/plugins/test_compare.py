@@ -52,10 +52,10 @@ def test_holms_correction() -> None:
 
 def test_a_bootstrap_finds_a_difference_that_is_large_compared_with_its_spread() -> None:
     spread = torch.randn(2_000, generator=torch.Generator().manual_seed(0))
-    (low, high), p = bootstrap(2.0, (2 + spread).tolist())
+    (low, high), p = bootstrap(2.0, (2 + spread).tolist(), 10_000)
     assert (low, high) == pytest.approx((0.04, 3.96), abs=0.15)
     assert p == pytest.approx(0.0455, abs=0.012)
-    assert bootstrap(0.0, spread.tolist())[1] == 1
+    assert bootstrap(0.0, spread.tolist(), 10_000)[1] == 1
     assert detectable(spread.tolist()) == pytest.approx(2.80, abs=0.1)
 
 
