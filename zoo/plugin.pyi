@@ -103,6 +103,7 @@ from zoo.processors import TakesItems as TakesItems
 from zoo.processors import make_processor as make_processor
 from zoo.registry.advice import advice as advice
 from zoo.registry.extras import needing_extra as needing_extra
+from zoo.runs.environment import environment_of as environment_of
 from zoo.runs.resolving import resolve as resolve
 from zoo.runs.run_directories import default_directory as default_directory
 from zoo.runs.run_directories import require_run as require_run
