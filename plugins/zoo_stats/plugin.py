@@ -13,6 +13,11 @@ def zoo_commands() -> list[CommandSpec]:
             summary="Compare models on the same items, and test whether they differ.",
             extra="stats",
         ),
+        CommandSpec(
+            name="verify",
+            target="zoo_stats.verify_command:command",
+            summary="Measure published metrics again, and compare them.",
+        ),
     ]
 
 
