@@ -14,6 +14,12 @@ def zoo_commands() -> list[CommandSpec]:
             extra="stats",
         ),
         CommandSpec(
+            name="reproduce",
+            target="zoo_stats.reproduce_command:command",
+            summary="Train weights again from their card, and compare the result.",
+            extra="stats",
+        ),
+        CommandSpec(
             name="verify",
             target="zoo_stats.verify_command:command",
             summary="Measure published metrics again, and compare them.",
