@@ -40,6 +40,8 @@ LINES = {
     "predict": ["predict", WEIGHTS, str(ROOT / "docs" / "images" / "shapes.png"), "--out", "answers.csv"],
     "export": ["export", WEIGHTS, "--data", "test_size=64", "--out", "x.onnx"],
     "analyze": ["analyze", "grad-cam", WEIGHTS, "--indices", "0"],
+    "verify": ["verify", "shapes-camnet"],
+    "reproduce": ["reproduce", "runs/one"],
     "inspect": ["inspect", "shapes-resnet20"],
     "completion": ["completion", "bash"],
     "new-plugin": ["new-plugin", "patches", "--kind", "dataset"],
