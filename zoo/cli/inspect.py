@@ -11,7 +11,7 @@ import msgspec
 from zoo.cli.name_types import weights_argument
 from zoo.cli.session import Session, print_json, standard_options
 from zoo.config import options
-from zoo.console.figures import figures, over_seeds
+from zoo.console.figures import figure, figures, over_seeds
 from zoo.console.tables import as_typed, enumerated, print_paragraph, print_section, print_title
 from zoo.errors import shortened
 from zoo.files.cards import Card, read_weights
@@ -77,6 +77,7 @@ def _print_card(card: Card, registry: Registry) -> None:
     environment = msgspec.structs.asdict(card.environment).items()
     _print("Environment", as_typed({name: value for name, value in environment if value}))
     _print("Changes", [(str(number), text) for number, text in enumerate(card.changes, 1)])
+    _print("Calibration", [(name, figure(value)) for name, value in card.calibration.items()])
     _print("Started from", as_typed(card.base_model), wrap=False)
     _print("Versions", [*card.versions.items()])
     _print("Tied tensors", [*card.tied.items()])

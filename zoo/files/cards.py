@@ -76,6 +76,9 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
             if only one seed was trained.
         base_model: the weights that training started from, if any: their `architecture`, `dataset` and
             `sha256`.
+        calibration: the `temperature` by which the logits were divided after training, fitted on `count`
+            items of the val split, with its expected calibration error (`ece`) and loss, before and after;
+            empty if the model was not calibrated.
         changes: options changed during training, and when; `training` is the final configuration.
         environment: cost and environment of the training.
         versions: versions of zoo and torch and, under `plugin`, of the distribution that provides the
@@ -97,6 +100,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     intervals: dict[str, dict[str, tuple[float, float]]] = {}
     by_seed: dict[str, float] = {}
     base_model: dict[str, str] = {}
+    calibration: dict[str, float] = {}
     changes: tuple[str, ...] = ()
     environment: Environment = Environment()
     versions: dict[str, str]
