@@ -19,6 +19,7 @@ from zoo.data.images import as_image as as_image
 from zoo.data.images import image_reader as image_reader
 from zoo.data.images import pixels_of as pixels_of
 from zoo.data.images import read_image as read_image
+from zoo.data.opening import decidable as decidable
 from zoo.data.opening import default_split as default_split
 from zoo.data.opening import open_fed as open_fed
 from zoo.data.parts import part_of as part_of
@@ -93,6 +94,7 @@ from zoo.models.runners import Runner as Runner
 from zoo.models.states import detach as detach
 from zoo.models.states import tensors_of as tensors_of
 from zoo.models.states import with_tensors as with_tensors
+from zoo.models.weights import save as save
 from zoo.processors import InputReader as InputReader
 from zoo.processors import Prediction as Prediction
 from zoo.processors import Predicts as Predicts
