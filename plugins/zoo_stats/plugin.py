@@ -30,4 +30,13 @@ def zoo_commands() -> list[CommandSpec]:
 @hookimpl
 def zoo_analyzers() -> list[AnalyzerSpec]:
     """Return the analyzers."""
-    return []
+    return [
+        AnalyzerSpec(
+            name="calibration",
+            target="zoo_stats.calibration:Calibration",
+            summary="Reliability diagram, calibration error, and error rate against coverage",
+            tasks=("classification",),
+            labels=True,
+            source="Guo et al. 2017, On Calibration of Modern Neural Networks, arXiv 1706.04599",
+        ),
+    ]
