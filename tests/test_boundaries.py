@@ -78,6 +78,8 @@ TORCH_FREE_MODULES = {
     "zoo_scaffold.scaffold",
     "zoo_serve.command",
     *(f"zoo_stats.{name}" for name in ("verify_command", "verifying", "reproduce_command", "reproducing")),
+    "zoo_stats.calibrate_command",
+    "zoo_stats.calibrating",
     "zoo_sweep.command",
     "zoo_sweep.trial",
     "zoo_track.beside",

@@ -8,6 +8,11 @@ def zoo_commands() -> list[CommandSpec]:
     """Return the commands."""
     return [
         CommandSpec(
+            name="calibrate",
+            target="zoo_stats.calibrate_command:command",
+            summary="Fit a temperature to a classifier, so that its confidence matches its accuracy.",
+        ),
+        CommandSpec(
             name="compare",
             target="zoo_stats.compare_command:command",
             summary="Compare models on the same items, and test whether they differ.",

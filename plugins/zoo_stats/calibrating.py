@@ -1,0 +1,184 @@
+"""Calibrate a trained classifier: fit a temperature, and write weights with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec.structs import replace
+
+from zoo import DataError, OptionError, Registry
+from zoo.plugin import Card, OutputError, WeightsError, checked, default_registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zoo import Findings, Model
+
+__all__ = ["calibrate"]
+
+# Largest difference between the calibrated logits and the logits divided by the temperature, relative to the
+# largest logit. A GPU may round the head's input and weights to 10 bits (TF32).
+_TOLERANCE = 1e-3
+_ANALYZER = "stats/calibration"
+
+
+@checked
+def calibrate(
+    weights: str | Path,
+    *,
+    out: str | Path,
+    split: Literal["train", "val", "test"] = "val",
+    data: Mapping[str, Any] | None = None,
+    last: bool = False,
+    device: str | None = None,
+    progress: bool = True,
+    registry: Registry | None = None,
+) -> dict[str, Any]:
+    """Fit a temperature to a classifier on its validation data, and write weights with calibrated logits.
+
+    The temperature minimizes the cross-entropy of the logits divided by it. Dividing the weight and the bias
+    of the model's head by it changes the logits accordingly, but not the predicted classes. The new file can
+    be used like any other; its card records the calibration, and its metrics are measured again.
+
+    Args:
+        weights: a published id, a weights file or a run directory of a classifier.
+        out: weights file to write.
+        split: split to fit on, which must be `val`.
+        data: dataset options that locate the training data, such as `root`.
+        last: calibrate the last weights of a run directory instead of the best ones.
+        device: device, such as `cpu` or `cuda`; by default, a GPU if one is available.
+        progress: show progress on stderr or in the notebook.
+        registry: registry to use; by default, the installed plugins and registry.toml.
+
+    Returns:
+        `{weights, file, split, count, temperature, before, after, metrics}`, where `before` and `after`
+        contain the scores of the analyzer `calibration` on the split, such as `ece` and `loss`, and `metrics`
+        is as in the card of the new file.
+
+    Raises:
+        OptionError: the split is not `val`, or `data` would change which images are in it.
+        WeightsError: the model has no validation data, is already calibrated, or has no linear head.
+        OutputError: the file exists, or cannot be written.
+        ZooError: no temperature minimizes the loss.
+        SpecError, DataError, UnknownName: the model is not a classifier, or its data does not exist.
+
+    Source: Guo et al. 2017, On Calibration of Modern Neural Networks, section 4.2, arXiv 1706.04599.
+    """
+    registry = default_registry() if registry is None else registry
+    out = Path(out)
+    if split != "val":
+        hint = "measure the result on test with `zoo analyze calibration FILE --split test`"
+        raise OptionError(f"split must be val to keep test data for measuring (got {split})", hint=hint)
+    _require_writable(out)
+    from zoo import load
+
+    model = load(weights, last=last, device=device, progress=progress, registry=registry)
+    head = _head_of(model, registry)
+    if data:
+        _require_same_split(data, model.card, registry)
+
+    def measured() -> Findings:
+        return model.analyze(_ANALYZER, split="val", data=data, progress=progress)
+
+    from zoo_stats.temperature import divide_logits, fit_temperature
+
+    before = measured()
+    if before.facts["fingerprint"] != model.card.dataset.fingerprint:
+        raise DataError(f"{weights} was trained on different data, so its validation split is unknown")
+    logits = _logits(before)
+    temperature = fit_temperature(logits, _labels(before))
+    divide_logits(model.module, head, temperature)
+    after = measured()
+    difference = float((_logits(after) - logits / temperature).abs().max())
+    if not difference <= _TOLERANCE * float((logits / temperature).abs().max()):
+        raise WeightsError(f"{weights} cannot be calibrated: its logits are not linear in its head {head}")
+    results = {
+        name: model.evaluate(name, data=data, progress=progress)
+        for name in ("val", "test")
+        if name in model.card.metrics
+    }
+    card = replace(
+        model.card,
+        metrics={name: result["metrics"] for name, result in results.items()},
+        intervals={name: result["intervals"] for name, result in results.items()},
+        calibration={
+            "temperature": temperature,
+            "count": before.analysis.details["count"],
+            **{f"{name}_before": before.scores[name] for name in ("ece", "loss")},
+            **{f"{name}_after": after.scores[name] for name in ("ece", "loss")},
+        },
+    )
+    _save(out, model, card)
+    return {
+        "weights": str(weights),
+        "file": str(out),
+        "split": "val",
+        "count": before.analysis.details["count"],
+        "temperature": temperature,
+        "before": before.scores,
+        "after": after.scores,
+        "metrics": card.metrics,
+    }
+
+
+def _require_writable(out: Path) -> None:
+    """Raise OutputError, before any work is done, if a file exists or has no folder."""
+    if out.exists():
+        hint = "remove the file, or choose a different one with --out"
+        raise OutputError(f"{out} already exists", hint=hint)
+    if not out.parent.is_dir():
+        raise OutputError(f"{out} cannot be written: there is no folder {out.parent}")
+
+
+def _head_of(model: Model, registry: Registry) -> str:
+    """Return the path of a model's head. Raises WeightsError if the model cannot be calibrated."""
+    _ = model.module  # an exported file has none, and raises its error
+    card = model.card
+    if card.calibration:
+        hint = "calibrate the weights that it was made from"
+        raise WeightsError(f"{model.name} is already calibrated", hint=hint)
+    if card.task != "classification":
+        raise WeightsError(f"{model.name} cannot be calibrated: it is for {card.task}, not classification")
+    if "val" not in card.metrics:
+        message = f"{model.name} was trained without a validation split (its card has no val metrics)"
+        raise WeightsError(message, hint="a temperature must be fitted on data that was not trained on")
+    head = registry.architecture(card.architecture).spec.landmarks.get("head", "")
+    if not head:
+        raise WeightsError(f"{model.name} cannot be calibrated: {card.architecture} declares no head")
+    return head
+
+
+def _require_same_split(data: Mapping[str, Any], card: Card, registry: Registry) -> None:
+    """Raise OptionError for an option that could move training images into the validation split."""
+    from zoo.plugin import decidable
+
+    entry = registry.dataset(card.dataset.name)
+    typed = entry.check({**entry.spec.config, **data}, flag="--data")
+    fixed = decidable(entry) | {name for name, value in typed.items() if not isinstance(value, str)}
+    for name in data:
+        if name in fixed and typed[name] != card.dataset.options.get(name):
+            message = f"data option {name} cannot be changed: training images could get into the val split"
+            raise OptionError(message, hint=f"leave out {name}: the weights set it")
+
+
+def _logits(findings: Findings) -> Tensor:
+    assert findings.analysis.logits is not None
+    return findings.analysis.logits
+
+
+def _labels(findings: Findings) -> Tensor:
+    """Return the labels of the inputs, (N,); a split has no unknown ones."""
+    import torch
+
+    return torch.cat([batch.targets.cpu() for batch in findings.inputs])
+
+
+def _save(out: Path, model: Model, card: Card) -> None:
+    from zoo.plugin import save
+
+    try:
+        save(out, model.module, card)
+    except OSError as error:
+        raise OutputError(f"{out} cannot be written: {error.strerror or error}") from None
