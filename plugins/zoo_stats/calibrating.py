@@ -58,7 +58,8 @@ def calibrate(
         is as in the card of the new file.
 
     Raises:
-        OptionError: the split is not `val`, or `data` would change which images are in it.
+        OptionError: the split is not `val`, `data` would change which images are in it, or the suffix of
+            `out` is not `.safetensors`.
         WeightsError: the model has no validation data, is already calibrated, or has no linear head.
         OutputError: the file exists, or cannot be written.
         ZooError: no temperature minimizes the loss.
@@ -124,7 +125,9 @@ def calibrate(
 
 
 def _require_writable(out: Path) -> None:
-    """Raise OutputError, before any work is done, if a file exists or has no folder."""
+    """Raise an error, before any work is done, if a file exists, has no folder or the wrong suffix."""
+    if out.suffix != ".safetensors":
+        raise OptionError(f"out must be a .safetensors file (got {out})")
     if out.exists():
         hint = "remove the file, or choose a different one with --out"
         raise OutputError(f"{out} already exists", hint=hint)

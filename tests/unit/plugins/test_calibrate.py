@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from torch import nn
 
 from tests.shell import zoo as run
-from zoo import OptionError, ZooError, calibrate, load, train
+from zoo import DataError, OptionError, ZooError, calibrate, load, train
 from zoo.files.cards import read_card
 from zoo.interfaces import SPLITS
 from zoo.plugin import OutputError, WeightsError, save
@@ -164,11 +164,26 @@ def test_images_of_another_split_are_refused(trained: Path, tmp_path: Path) -> N
         calibrate(trained, out=tmp_path / "x.safetensors", data={"val_size": 200}, progress=False)
 
 
+def test_data_that_differs_is_refused(trained: Path, tmp_path: Path) -> None:
+    model = load(trained, device="cpu")
+    elsewhere, out = tmp_path / "elsewhere.safetensors", tmp_path / "x.safetensors"
+    dataset = replace(model.card.dataset, fingerprint="0" * 64)
+    save(elsewhere, model.module, replace(model.card, dataset=dataset))
+    with pytest.raises(DataError, match="was trained on different data"):
+        calibrate(elsewhere, out=out, progress=False)
+    assert not out.exists()
+
+
 def test_calibrated_weights_are_not_calibrated_again(
     calibrated: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
     with pytest.raises(WeightsError, match="is already calibrated"):
         calibrate(calibrated[0], out=tmp_path / "x.safetensors", progress=False)
+
+
+def test_another_suffix_is_refused(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"out must be a \.safetensors file \(got .*x\.onnx\)"):
+        calibrate(trained, out=tmp_path / "x.onnx")
 
 
 def test_an_existing_file_is_kept(trained: Path) -> None:
