@@ -230,8 +230,9 @@ def test_analyzers_and_architectures_name_each_other():
 
     assert {"cam/cam", "cam/grad-cam", "diagnose/confusion"} <= set(shown("resnet20")["analyzers"])
     assert "cam/cam" not in shown("convnet")["analyzers"]
-    of_every_classifier = ["diagnose/activations", "diagnose/confusion", "diagnose/neighbors"]
-    assert shown("convnet/mlp")["analyzers"] == of_every_classifier
+    of_every_classifier = ["activations", "confusion", "neighbors"]
+    expected = [*(f"diagnose/{name}" for name in of_every_classifier), "stats/calibration"]
+    assert shown("convnet/mlp")["analyzers"] == expected
     cam = shown("cam/cam")
     assert "convnet/camnet" in cam["architectures"]
     assert not {"convnet/convnet", "charrnn/lstm"} & set(cam["architectures"])
