@@ -67,8 +67,8 @@ def reproduce(
           measured metric, and `of` is `items`.
 
     Raises:
-        WeightsError: the file is damaged or belongs to an unfinished run, or the weights that its training
-            started from are not found.
+        WeightsError: the file is damaged, was calibrated, or belongs to an unfinished run, or the weights
+            that its training started from are not found.
         RunError: the run directory contains another run.
         SpecError: the interval of the seeds requires SciPy, which is not installed. The run is finished.
         Interrupted: a signal stopped the training. The run is saved.
@@ -77,6 +77,9 @@ def reproduce(
     registry = default_registry() if registry is None else registry
     published = zoo.load(weights, device="cpu", progress=progress, registry=registry)
     card = published.card
+    if card.calibration:
+        hint = "reproduce the weights that it was made from"
+        raise WeightsError(f"{weights} was calibrated after its training", hint=hint)
     _require_finished(published)
     directory = Path(run) if run is not None else Path("runs") / f"{_name(published)}-reproduced"
     _require_elsewhere(directory, published)

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from torch import nn
 
 from tests.shell import zoo as run
-from zoo import DataError, OptionError, ZooError, calibrate, load, train
+from zoo import DataError, OptionError, ZooError, calibrate, load, reproduce, train
 from zoo.files.cards import read_card
 from zoo.interfaces import SPLITS
 from zoo.plugin import OutputError, WeightsError, save
@@ -162,6 +162,11 @@ def test_weights_without_a_validation_split_are_refused(tmp_path: Path) -> None:
 def test_images_of_another_split_are_refused(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="val_size cannot be changed"):
         calibrate(trained, out=tmp_path / "x.safetensors", data={"val_size": 200}, progress=False)
+
+
+def test_calibrated_weights_are_not_reproduced(calibrated: tuple[Path, dict[str, Any]]) -> None:
+    with pytest.raises(WeightsError, match="was calibrated after its training"):
+        reproduce(calibrated[0], progress=False)
 
 
 def test_data_that_differs_is_refused(trained: Path, tmp_path: Path) -> None:
