@@ -48,10 +48,10 @@ from zoo.testing import check as check
 from zoo_diagnose.lr_finder import lr_find as lr_find
 from zoo_diagnose.runs import plot_runs as plot_runs
 from zoo_diagnose.runs import report_runs as report_runs
+from zoo_stats.calibrating import calibrate as calibrate
 from zoo_stats.comparing import compare as compare
 from zoo_stats.reproducing import reproduce as reproduce
 from zoo_stats.verifying import verify as verify
-from zoo_stats.calibrating import calibrate as calibrate
 from zoo_sweep.seeds import train_seeds as train_seeds
 from zoo_sweep.sweeping import sweep as sweep
 

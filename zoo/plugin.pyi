@@ -9,6 +9,7 @@ from zoo.config.declarations import option as option
 from zoo.config.train_config import Fraction as Fraction
 from zoo.config.train_config import NonNegative as NonNegative
 from zoo.config.train_config import Positive as Positive
+from zoo.config.train_config import Split as Split
 from zoo.console.progress import Bar as Bar
 from zoo.console.progress import quiet as quiet
 from zoo.data.augment import Draws as Draws

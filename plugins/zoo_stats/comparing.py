@@ -9,17 +9,15 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
 from zoo import OptionError, Registry, TaskSpec, list_runs
-from zoo.interfaces import Split
-from zoo.plugin import Bar, checked, default_registry, quiet
-from zoo_stats.measuring import Measurement, measure_all
+from zoo.plugin import Bar, Split, checked, default_registry, quiet
 from zoo_stats.significance import ALPHA, RESAMPLES, bootstrap, detectable, holm, mcnemar, welch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from torch import Tensor
+
+    from zoo_stats.measuring import Measurement
 
 __all__ = ["Comparison", "compare"]
 
@@ -126,6 +124,8 @@ def compare(
         raise OptionError(
             f"a model cannot be compared with a folder of runs: {single} is not a folder of runs"
         )
+    from zoo_stats.measuring import measure_all
+
     with Bar() if progress else quiet() as bar:
         found = measure_all(
             names if not any(groups) else [run for runs in groups for run in runs],
@@ -178,8 +178,8 @@ def _pair(
     resampled = [one[metric] - two[metric] for one, two in zip(drawn_a, drawn_b, strict=True)]
     interval, p = bootstrap(difference, resampled, blocks)
     row: Pair = {"a": a.name, "b": b.name, "metric": metric, "difference": difference, "interval": interval}
-    right_a, right_b = (each.measured.items.get(metric) for each in (a, b))
-    if right_a is None or right_b is None or right_a.dtype != torch.bool:
+    right_a, right_b = (each.proportion(metric) for each in (a, b))
+    if right_a is None or right_b is None:
         return row | {"p": p, "detectable": detectable(resampled)}
     only_a, only_b = (
         (one & ~two).nonzero()[:, 0].tolist() for one, two in ((right_a, right_b), (right_b, right_a))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from zoo import DataError, OptionError, Registry, load
@@ -55,6 +56,11 @@ class Measurement:
     def block_length(self) -> int:
         """The number of neighboring items that a bootstrap draws together."""
         return block_length(self.measured.items["loss"]) if isinstance(self.task, CarriesState) else 1
+
+    def proportion(self, metric: str) -> Tensor | None:
+        """Return the items (N,) for which a metric that is a proportion counts; None for any other metric."""
+        values = self.measured.items.get(metric)
+        return values if values is not None and values.dtype == torch.bool else None
 
     def labels_and_predictions(self) -> tuple[Tensor, Tensor] | None:
         """Return the labels and the predicted classes, (N,) int64; None without a confusion matrix."""

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from zoo import OptionError
-from zoo.plugin import percentiles
 
 __all__ = ["ALPHA", "RESAMPLES", "bootstrap", "detectable", "holm", "mcnemar", "welch"]
 
@@ -54,6 +53,8 @@ def bootstrap(
         resampled: the differences of resamples.
         blocks: number of blocks, or of independent items.
     """
+    from zoo.plugin import percentiles
+
     distances = abs(np.asarray(resampled) - difference)
     extreme = int((distances >= abs(difference)).sum())
     return percentiles(resampled, blocks), (1 + extreme) / (1 + len(resampled))

@@ -79,7 +79,7 @@ def test_a_table_of_an_explanation_has_the_numbers_of_published_weights(page: st
     row = re.compile(r"^\| `([\w-]+)` \| ([\d,]+) \| (?:\d+ \| )?(.*?) \|", re.MULTILINE)
     text = (REFERENCE.parent / "explanation" / f"{page}.md").read_text(encoding="utf-8")
     published = re.findall(
-        r"^\| `([\w-]+)` \| (.*?) \| (.*?) \| ([\d,]+) \|",
+        r"^\| `([\w-]+)` \| ([^|(]*?) (?:\(.*?\) )?\| (.*?) \| ([\d,]+) \|",
         (REFERENCE / "weights.md").read_text(encoding="utf-8"),
         re.MULTILINE,
     )

@@ -199,7 +199,7 @@ def test_each_kind_has_pages_with_links_to_what_belongs_to_them(kind: str) -> No
 
 def test_the_page_of_a_model_has_its_figures_recipe_card_and_use() -> None:
     text = model_page(Registry.discover(), "cifar10-resnet20", in_browser=True)
-    assert "| test | accuracy 91.31%, loss 0.2677 nats |" in text
+    assert "| test | accuracy 91.31% (90.74 to 91.85), loss 0.2677 nats (0.2512 to 0.2842) |" in text
     assert "[recipes.cifar10-resnet20]" in text
     assert 'zoo.load("cifar10-resnet20")' in text
     assert '"architecture": "convnet/resnet20"' in text

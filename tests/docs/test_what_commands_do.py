@@ -40,6 +40,7 @@ LINES = {
     "predict": ["predict", WEIGHTS, str(ROOT / "docs" / "images" / "shapes.png"), "--out", "answers.csv"],
     "export": ["export", WEIGHTS, "--data", "test_size=64", "--out", "x.onnx"],
     "analyze": ["analyze", "grad-cam", WEIGHTS, "--indices", "0"],
+    "compare": ["compare", "runs/one", "runs/one", "--out", "only.png"],
     "verify": ["verify", "shapes-camnet"],
     "reproduce": ["reproduce", "runs/one"],
     "calibrate": ["calibrate", "runs/one", "--out", "x.safetensors"],

@@ -112,7 +112,7 @@ def _lines() -> Iterator[str]:
 
 
 def _signature(name: str, function: Callable[..., object]) -> str:
-    quoted = f"{name}{inspect.signature(function)}"
+    quoted = re.sub(r"<function .*? at \w+>", "...", f"{name}{inspect.signature(function)}")
     return re.sub(r"""(: |-> )(['"])(.*?)\2(?=[,) ]|$)""", r"\1\3", quoted)  # annotations are strings
 
 

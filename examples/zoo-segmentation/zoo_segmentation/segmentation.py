@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -119,10 +120,18 @@ class Segmentation(Task):
         logits: Tensor = model(batch.inputs).float()  # (B, K, H, W)
         known = (batch.targets >= 0).sum((1, 2)).clamp(min=1)  # (B,)
         losses = F.cross_entropy(logits, batch.targets, ignore_index=-1, reduction="none")  # (B, H, W)
-        loss = (losses.sum((1, 2)) / known).mean()
-        count = len(batch.targets)
-        confusion = confusion_of(batch.targets, logits.argmax(1), classes=logits.shape[1])
-        return Step(loss, {"loss": loss.detach() * count, "confusion": confusion}, count)
+        losses = losses.sum((1, 2)) / known  # (B,)
+        loss, count, predicted = losses.mean(), len(batch.targets), logits.argmax(1)
+        counted = partial(confusion_of, classes=logits.shape[1])
+        sums = {"loss": loss.detach() * count, "confusion": counted(batch.targets, predicted)}
+        if model.training:
+            return Step(loss, sums, count)
+
+        def items() -> dict[str, Tensor]:
+            pairs = zip(batch.targets.split(1), predicted.split(1), strict=True)
+            return {"loss": losses, "confusion": torch.stack([counted(*pair) for pair in pairs]).float()}
+
+        return Step(loss, sums, count, items=items)
 
     def views(self, model: nn.Module) -> nn.Module:
         """Return a model that averages the probabilities for each image and its mirror image."""
