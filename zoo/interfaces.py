@@ -200,6 +200,7 @@ class Batch:
         seed: random seed for operations in this step, such as dropout.
         fresh: whether the hidden state is reset to zeros before this batch.
         share: fraction of the whole batch that this process holds, in distributed training.
+        weights: weight of each item in the loss, (B,); None if all items have the same weight.
     """
 
     inputs: Tensor
@@ -209,6 +210,7 @@ class Batch:
     seed: int
     fresh: bool = False
     share: float = 1.0
+    weights: Tensor | None = None
 
     @property
     def count(self) -> int:

@@ -12,7 +12,8 @@ from torch import Tensor
 from zoo import DataError, TrainConfig, seed_for
 from zoo.interfaces import Batch, Dataset, ReadsBatches, Split
 from zoo.plugin import Card, Draws, View, augment, moved, part_of
-from zoo_images.fields import ImageFields
+from zoo_images.class_balance import balanced_order, balanced_weights, weights_of
+from zoo_images.fields import ImageFields, LabelFields
 from zoo_images.image_set import ImageSplit
 from zoo_images.matching import match_classes, renumbered
 from zoo_images.mixing import mixup
@@ -88,11 +89,15 @@ class ImageBatches:
         world_size: int = 1,
         device: str = "cpu",
     ) -> Iterator[Batch]:
-        """Yield every training image once, reshuffled each epoch; the last batch may be smaller."""
+        """Yield every training image once, reshuffled each epoch; the last batch may be smaller.
+
+        With `balanced_sampling`, images are drawn with replacement instead.
+        """
         images, fields = _near(dataset.split("train"), device), config.group("images", ImageFields)
         if len(images) == 0:
             raise DataError("the training split is empty")
-        chunks = _chunks(torch.randperm(len(images), generator=_generator(seed, "order", epoch)), config)
+        chunks = _chunks(_order(images, config, _generator(seed, "order", epoch)), config)
+        by_class = _class_weights(images, config, device)
         beside = int(fields.mixup_alpha > 0 and world_size > 1)  # an image is blended with the one before it
         parts = [_part(len(chunk), rank, world_size, beside) for chunk in chunks]
         wanted = [chunk[places].tolist() for chunk, (places, _) in zip(chunks, parts, strict=True)]
@@ -106,8 +111,10 @@ class ImageBatches:
                 classes, alpha = dataset.dims["num_classes"], fields.mixup_alpha
                 mix_seed = seed_for(seed, "mixup", epoch, index, 0)
                 inputs, targets = mixup(inputs, targets, classes=classes, alpha=alpha, seed=mix_seed)
+            inputs, targets = inputs[beside:], targets[beside:]
+            weights = None if by_class is None else weights_of(targets, by_class)
             step_seed = seed_for(seed, "step", epoch, index, rank)
-            yield Batch(inputs[beside:], targets[beside:], index, len(chunks), step_seed, share=share)
+            yield Batch(inputs, targets, index, len(chunks), step_seed, share=share, weights=weights)
 
     def batches_of(
         self, items: Any, preprocess: Mapping[str, Any], *, device: str = "cpu"
@@ -128,6 +135,20 @@ def _renumbered(dataset: Dataset, numbers: Sequence[int], count: int, name: Spli
 def _near(images: Any, device: str) -> Any:
     """Return a split with its tensors on a device, if they can be moved and fit; otherwise unchanged."""
     return images.on(device) if isinstance(images, ImageSplit) else images
+
+
+def _order(images: Any, config: TrainConfig, generator: torch.Generator) -> Tensor:
+    """Return the indices of an epoch's images, (N,)."""
+    if config.group("labels", LabelFields).balanced_sampling:
+        return balanced_order(images, generator)
+    return torch.randperm(len(images), generator=generator)
+
+
+def _class_weights(images: Any, config: TrainConfig, device: str) -> Tensor | None:
+    """Return the weight of each class in the loss, (K,), or None."""
+    if config.group("labels", LabelFields).class_weights == "none":
+        return None
+    return moved(balanced_weights(images), device)
 
 
 def _chunks(order: Tensor, config: TrainConfig) -> list[Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from zoo import TrainConfig
 from zoo.interfaces import Batch, State, Step, Task
 from zoo.plugin import wilson
 from zoo_images.batches import ImageBatches
+from zoo_images.class_balance import balanced_metrics
 from zoo_images.fields import LabelFields
 from zoo_images.views import Views
 
@@ -34,7 +36,11 @@ class Classification(ImageBatches, Task):
         logits: Tensor = model(batch.inputs)  # (B, K)
         logits = logits.float()
         smoothing = config.group("labels", LabelFields).label_smoothing if config else 0.0
-        loss = F.cross_entropy(logits, batch.targets, label_smoothing=smoothing)
+        cross_entropy = partial(F.cross_entropy, logits, batch.targets, label_smoothing=smoothing)
+        if batch.weights is None:
+            loss = cross_entropy()
+        else:
+            loss = (cross_entropy(reduction="none") * batch.weights).mean()
         count = len(batch.targets)
         labels = batch.targets.argmax(1) if batch.targets.is_floating_point() else batch.targets
         logits = logits.detach()
@@ -64,9 +70,13 @@ class Classification(ImageBatches, Task):
         return {"accuracy": 1 / classes, "loss": math.log(classes)} if classes > 1 else {}
 
     def metrics(self, sums: Mapping[str, Any], count: int, preprocess: Mapping[str, Any]) -> dict[str, float]:
-        """Return accuracy in [0, 1], loss in nats per image and, for many classes, `top5_accuracy`."""
+        """Return accuracy in [0, 1], loss in nats per image and, for many classes, `top5_accuracy`.
+
+        In evaluation mode, add `balanced_accuracy` and `macro_f1`.
+        """
         names = ("accuracy", "loss", "top5_accuracy")
-        return {name: sums[name] / count for name in names if name in sums}
+        metrics = {name: sums[name] / count for name in names if name in sums}
+        return metrics | (balanced_metrics(sums["confusion"]) if "confusion" in sums else {})
 
     def details(self, sums: Mapping[str, Tensor], preprocess: Mapping[str, Any]) -> dict[str, Any]:
         """Return each class's count and accuracy, and the numbers of images `confusion[label][predicted]`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from zoo import OptionError
 from zoo.plugin import Fraction, NonNegative, option, options
 
 Augmentation = Literal["alternating-flip", "crop", "cutout", "flip", "translate"]
@@ -33,6 +34,19 @@ class LabelFields:
     label_smoothing: Fraction = option(
         0.0, "fraction of the target probability that is spread evenly over all classes."
     )
+    class_weights: Literal["none", "balanced"] = option(
+        "none",
+        "weights of the classes in the loss: `balanced` weights each class by the inverse of its number of "
+        "images.",
+    )
+    balanced_sampling: bool = option(
+        False,
+        "draw the images of each epoch with replacement, so that all classes are equally likely.",
+    )
 
     def __post_init__(self) -> None:
         options.validate(self)
+        if self.class_weights == "balanced" and self.balanced_sampling:
+            raise OptionError(
+                "class_weights=balanced and balanced_sampling=true cannot be combined; each balances classes"
+            )

@@ -9,8 +9,14 @@ CLASSIFICATION = TaskSpec(
     summary="One of K classes for each image",
     dims={"in_channels": 3, "image_size": 32, "num_classes": 10},  # CIFAR-10
     primary_metric="accuracy",
-    higher_is_better=("accuracy", "top5_accuracy"),
-    units={"accuracy": "%", "loss": "nats", "top5_accuracy": "%"},
+    higher_is_better=("accuracy", "top5_accuracy", "balanced_accuracy", "macro_f1"),
+    units={
+        "accuracy": "%",
+        "loss": "nats",
+        "top5_accuracy": "%",
+        "balanced_accuracy": "%",
+        "macro_f1": "%",
+    },
     labels=("num_classes", "classes"),
     groups=("images", "labels"),
     processor="zoo_images.processors:ClassProcessor",
@@ -51,7 +57,7 @@ def zoo_training_options() -> list[FieldsSpec]:
     """Return the groups of training options."""
     return [
         FieldsSpec(name="images", summary="Augmentation and mixup", fields=ImageFields),
-        FieldsSpec(name="labels", summary="Label smoothing", fields=LabelFields),
+        FieldsSpec(name="labels", summary="Label smoothing and class balance", fields=LabelFields),
     ]
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from sklearn.metrics import balanced_accuracy_score, f1_score
+from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
 
 from tests.configs import configured
@@ -17,6 +19,7 @@ from zoo.data.views import View
 from zoo.errors import DataError, OptionError
 from zoo.interfaces import Batch
 from zoo_images.classification import Classification
+from zoo_images.image_set import ImageSplit
 from zoo_images.plugin import CLASSIFICATION
 
 TASK = Classification(CLASSIFICATION)
@@ -303,3 +306,105 @@ def test_a_card_cannot_ask_for_images_of_any_size(side: Any) -> None:
         Classification(CLASSIFICATION).processor.check_feeding(preprocess, dims | {"image_size": side})
     with pytest.raises(OptionError, match=r"^size must be an integer from 1 to 2,048"):
         Classification(CLASSIFICATION).processor.check_feeding({**preprocess, "size": side}, dims)
+
+
+def uneven(images: Any) -> Any:
+    """50 images: 30 of class a, 12 of b, 8 of d, and none of c."""
+    data = images(1, 1, 0, size=4)
+    labels = torch.tensor([0] * 30 + [1] * 12 + [3] * 8)
+    pixels = torch.arange(50, dtype=torch.uint8).view(50, 1, 1, 1).expand(50, 3, 4, 4).contiguous()
+    splits = {"train": ImageSplit(pixels, labels)}
+    return View(dims=data.dims, preprocess=data.preprocess, split=lambda name: splits.get(name, []))
+
+
+def test_balanced_class_weights_are_those_of_scikit_learn(images: Any) -> None:
+    data = uneven(images)
+    labels = data.split("train").labels.numpy()
+    classes = torch.tensor([0, 1, 3]).numpy()
+    weights = compute_class_weight("balanced", classes=classes, y=labels)
+    expected = dict(zip([0, 1, 3], weights, strict=True))
+    config = configured(batch_size=8, class_weights="balanced")
+    batches = list(TASK.train_batches(data, config, seed=0, epoch=0))
+    labels = [label for batch in batches for label in batch.targets.tolist()]
+    found = torch.cat([batch.weights for batch in batches if batch.weights is not None]).tolist()
+    assert dict(zip(labels, found, strict=True)) == pytest.approx(expected)
+    assert sum(found) == pytest.approx(50)
+    plain = list(TASK.train_batches(data, configured(batch_size=8), seed=0, epoch=0))
+    assert all(torch.equal(a.inputs, b.inputs) for a, b in zip(batches, plain, strict=True))
+    assert {batch.weights for batch in plain} == {None}
+
+
+def test_item_weights_scale_the_loss_of_each_item_and_not_the_counts() -> None:
+    logits = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]])
+    losses = [math.log(1 + math.exp(-2)), math.log(1 + math.exp(-1)), math.log(1 + math.exp(3))]
+    weights = torch.tensor([0.5, 2.0, 1.0])
+    batch = Batch(torch.zeros(3, 3, 4, 4), torch.tensor([0, 1, 1]), 0, 1, 0, weights=weights)
+    step = TASK.step(Fixed(logits), batch)
+    assert step.loss.item() == pytest.approx((0.5 * losses[0] + 2 * losses[1] + losses[2]) / 3)
+    assert step.count == 3
+    assert step.sums["accuracy"] == 2
+
+
+def test_a_blended_image_has_the_blended_weight_of_its_labels(images: Any) -> None:
+    config = configured(batch_size=50, class_weights="balanced", mixup_alpha=0.4)
+    (batch,) = TASK.train_batches(uneven(images), config, seed=0, epoch=0)
+    by_class = torch.tensor([50 / (3 * 30), 50 / (3 * 12), 0.0, 50 / (3 * 8)])
+    torch.testing.assert_close(batch.weights, (batch.targets * by_class).sum(1))
+
+
+@pytest.mark.parametrize("option", [{"class_weights": "balanced"}, {"balanced_sampling": True}])
+def test_several_processes_weigh_and_draw_as_one(images: Any, option: dict[str, Any]) -> None:
+    data, config = uneven(images), configured(batch_size=8, mixup_alpha=0.4, **option)
+    whole = list(TASK.train_batches(data, config, seed=0, epoch=1))
+    parts = [TASK.train_batches(data, config, seed=0, epoch=1, rank=n, world_size=2) for n in range(2)]
+    for batch, several in zip(whole, zip(*parts, strict=True), strict=True):
+        assert torch.equal(torch.cat([part.inputs for part in several]), batch.inputs)
+        if batch.weights is not None:
+            torch.testing.assert_close(torch.cat([part.weights for part in several]), batch.weights)
+
+
+def test_balanced_sampling_draws_each_class_equally_often(images: Any) -> None:
+    data, config = uneven(images), configured(batch_size=10, balanced_sampling=True)
+    epochs = [
+        torch.cat([batch.targets for batch in TASK.train_batches(data, config, seed=0, epoch=epoch)])
+        for epoch in range(40)
+    ]
+    assert {len(epoch) for epoch in epochs} == {50}
+    counts = torch.bincount(torch.cat(epochs), minlength=4)
+    assert counts[2] == 0
+    assert all(abs(count - 2000 / 3) < 4 * math.sqrt(2000 * 2 / 9) for count in counts[[0, 1, 3]].tolist())
+    assert not torch.equal(epochs[0], epochs[1])
+
+
+def test_balanced_sampling_continues_within_an_epoch(images: Any) -> None:
+    data, config = uneven(images), configured(batch_size=8, balanced_sampling=True, augment=("flip",))
+    whole = list(TASK.train_batches(data, config, seed=3, epoch=2))
+    rest = list(TASK.train_batches(data, config, seed=3, epoch=2, start=4))
+    assert [batch.index for batch in rest] == [4, 5, 6]
+    assert all(torch.equal(a.inputs, b.inputs) for a, b in zip(rest, whole[4:], strict=True))
+
+
+def test_a_class_cannot_be_balanced_twice() -> None:
+    with pytest.raises(OptionError, match="class_weights=balanced and balanced_sampling=true cannot be"):
+        configured(class_weights="balanced", balanced_sampling=True)
+
+
+@pytest.mark.parametrize("option", [{"class_weights": "balanced"}, {"balanced_sampling": True}])
+def test_classes_without_a_tensor_of_labels_cannot_be_balanced(images: Any, option: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match="training split with an attribute `labels`"):
+        next(TASK.train_batches(images(20), configured(**option), seed=0, epoch=0))
+
+
+def test_the_metrics_that_weigh_classes_alike_are_those_of_scikit_learn() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 5, (200,), generator=generator).clamp(min=1)  # no image of class 0
+    guesses = torch.where(torch.rand(200, generator=generator) < 0.6, labels, labels.roll(1) % 4 + 1)
+    guesses[:3] = 5  # a class that is predicted, but has no images
+    confusion = torch.zeros(7, 7, dtype=torch.float64)
+    confusion.index_put_((labels, guesses), torch.ones(200, dtype=torch.float64), accumulate=True)
+    found = TASK.metrics({"loss": 1.0, "accuracy": 1.0, "confusion": confusion}, 200, {})
+    assert found["macro_f1"] == pytest.approx(f1_score(labels, guesses, average="macro"))
+    with pytest.warns(UserWarning, match="y_pred contains classes not in y_true"):
+        expected = balanced_accuracy_score(labels, guesses)
+    assert found["balanced_accuracy"] == pytest.approx(expected)
+    assert found["balanced_accuracy"] != pytest.approx(found["macro_f1"])
