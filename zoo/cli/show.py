@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from zoo.api.describing import describe
-from zoo.cli.flags import flag_of, options_of
+from zoo.cli.flags import ExtensibleCommand, flag_of, options_of
 from zoo.cli.name_types import PLURALS, NameType
 from zoo.cli.session import Session, print_json, standard_options
 from zoo.console.figures import figures
@@ -18,7 +18,7 @@ from zoo.console.terminal import echo
 from zoo.registry.names import KINDS
 
 
-@click.command()
+@click.command(cls=ExtensibleCommand)
 @click.argument("name", type=NameType(*KINDS))
 @options_of(describe)
 @standard_options

@@ -372,7 +372,7 @@ class OptionsSpec(_Coded):
         extra: the extra of the plugin's distribution that installs packages for these options only.
     """
 
-    command: Literal["train", "resume"]
+    command: Literal["train", "resume", "show"]
     fields: Any
     extra: ExtraName = ""
 
