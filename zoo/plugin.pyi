@@ -1,5 +1,7 @@
 """The public names of `zoo.plugin`, for type checkers and `zoo._lazy`, which imports names on first use."""
 
+from zoo.analysis.render import contact_sheet as contact_sheet
+from zoo.analysis.render import grid as grid
 from zoo.api.listing import default_registry as default_registry
 from zoo.config import options as options
 from zoo.config.arguments import checked as checked

@@ -8,7 +8,7 @@ from statistics import fmean
 from torch import nn
 
 from zoo.config.train_config import TrainConfig
-from zoo.interfaces import Dataset, Task
+from zoo.interfaces import Batch, Dataset, Task
 from zoo.models.precision import resolve
 from zoo.training.freezing import freeze, train_mode
 from zoo.training.loop import completes_step, train_step
@@ -28,6 +28,7 @@ class Trial:
 
     Attributes:
         task: the task to train for.
+        dataset: the dataset, prepared for the model.
         title: the architecture and the dataset, such as `charrnn/lstm on text/nietzsche`.
     """
 
@@ -47,6 +48,7 @@ class Trial:
         freeze(model, config.freeze)
         train_mode(model, config.freeze)
         self.task = task
+        self.dataset = dataset
         self.title = title
         self._config = config
         precision = resolve(config.precision, device)
@@ -60,6 +62,10 @@ class Trial:
     def steps(self) -> int:
         """The number of optimizer steps taken."""
         return self._state.steps
+
+    def batch(self) -> Batch:
+        """Return the next batch without a step."""
+        return next(self._batches)
 
     def step(self, lr: float) -> float:
         """Take one optimizer step on `grad_accum_steps` batches; return their mean loss before the update.
