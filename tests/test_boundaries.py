@@ -80,6 +80,8 @@ TORCH_FREE_MODULES = {
     *(f"zoo_stats.{name}" for name in ("verify_command", "verifying", "reproduce_command", "reproducing")),
     "zoo_stats.calibrate_command",
     "zoo_stats.calibrating",
+    *(f"zoo_stats.{name}" for name in ("data_check", "data_command", "show_image", "training_batch")),
+    "zoo_stats.options",
     "zoo_sweep.command",
     "zoo_sweep.trial",
     "zoo_track.beside",

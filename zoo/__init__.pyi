@@ -50,7 +50,9 @@ from zoo_diagnose.runs import plot_runs as plot_runs
 from zoo_diagnose.runs import report_runs as report_runs
 from zoo_stats.calibrating import calibrate as calibrate
 from zoo_stats.comparing import compare as compare
+from zoo_stats.data_check import check_data as check_data
 from zoo_stats.reproducing import reproduce as reproduce
+from zoo_stats.training_batch import training_batch as training_batch
 from zoo_stats.verifying import verify as verify
 from zoo_sweep.seeds import train_seeds as train_seeds
 from zoo_sweep.sweeping import sweep as sweep

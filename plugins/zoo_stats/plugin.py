@@ -1,11 +1,12 @@
 """The commands and analyzers that zoo_stats provides."""
 
-from zoo import AnalyzerSpec, CommandSpec, hookimpl
+from zoo import AnalyzerSpec, CommandSpec, OptionsSpec, hookimpl
+from zoo_stats.options import BatchImage
 
 
 @hookimpl
-def zoo_commands() -> list[CommandSpec]:
-    """Return the commands."""
+def zoo_commands() -> list[CommandSpec | OptionsSpec]:
+    """Return the commands, and the options of `zoo show`."""
     return [
         CommandSpec(
             name="calibrate",
@@ -17,6 +18,18 @@ def zoo_commands() -> list[CommandSpec]:
             target="zoo_stats.compare_command:command",
             summary="Compare models on the same items, and test whether they differ.",
             extra="stats",
+        ),
+        CommandSpec(
+            name="data",
+            target="zoo_stats.data_command:command",
+            summary="Check datasets for copies within and across splits, and other faults.",
+        ),
+        OptionsSpec(
+            name="batch-image",
+            command="show",
+            fields=BatchImage,
+            target="zoo_stats.show_image:show_image",
+            summary="Draw the first batch of a training, as the model sees it.",
         ),
         CommandSpec(
             name="reproduce",
@@ -43,5 +56,15 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
             tasks=("classification",),
             labels=True,
             source="Guo et al. 2017, On Calibration of Modern Neural Networks, arXiv 1706.04599",
+        ),
+        AnalyzerSpec(
+            name="suspects",
+            target="zoo_stats.suspects:Suspects",
+            summary="Images whose label is probably wrong, by out-of-fold predictions from features",
+            tasks=("classification",),
+            needs=("features|head",),
+            ignores=("class",),
+            labels=True,
+            source="Northcutt et al. 2021, Confident Learning, JAIR 70",
         ),
     ]

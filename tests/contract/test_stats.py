@@ -1,3 +1,5 @@
+"""The contract of zoo_stats."""
+
 from zoo.testing import contract
 
 

@@ -230,8 +230,8 @@ def test_analyzers_and_architectures_name_each_other():
 
     assert {"cam/cam", "cam/grad-cam", "diagnose/confusion"} <= set(shown("resnet20")["analyzers"])
     assert "cam/cam" not in shown("convnet")["analyzers"]
-    of_every_classifier = ["activations", "confusion", "neighbors"]
-    expected = [*(f"diagnose/{name}" for name in of_every_classifier), "stats/calibration"]
+    of_every_classifier = [f"diagnose/{name}" for name in ("activations", "confusion", "neighbors")]
+    expected = [*of_every_classifier, "stats/calibration", "stats/suspects"]
     assert shown("convnet/mlp")["analyzers"] == expected
     cam = shown("cam/cam")
     assert "convnet/camnet" in cam["architectures"]

@@ -1,0 +1,165 @@
+"""`zoo data check`: check a dataset for copies and other faults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from zoo.cli.kit import (
+    NameType,
+    PathType,
+    Session,
+    echo,
+    options_of,
+    print_json,
+    print_paragraph,
+    print_table,
+    print_title,
+    standard_options,
+)
+from zoo.plugin import write_output
+from zoo_stats.data_check import check_data
+
+__all__ = ["command"]
+
+# Findings of each kind that are listed
+_LISTED = 20
+
+
+@click.group()
+def command() -> None:
+    """Check datasets.
+
+    \b
+    zoo data check shapes
+    """
+
+
+@command.command("check")
+@click.argument("dataset", type=NameType("dataset"))
+@options_of(check_data, skip=["dataset"])
+@click.option("--plot", type=PathType(), help="Draw pairs of copies to this PNG file.")
+@standard_options
+def check(session: Session, dataset: str, plot: Path | None, as_json: bool, **settings: Any) -> None:
+    """Find copies in DATASET, within and across splits, and other common faults.
+
+    Images: exact and near duplicates (brighter, shifted by a few pixels, recompressed or mirrored),
+    duplicates with different labels, constant images, classes of different sizes and, for files, sizes that
+    do not suit the model's square. Texts: passages of a split that also occur in another split.
+
+    A finding is not an error: the exit code is 0.
+
+    \b
+    zoo data check cifar10 --plot copies.png
+    zoo data check folder --data root=photos --json
+    zoo data check files --data paths=my.txt
+    """
+    found = check_data(dataset, progress=session.progress, registry=session.registry, **settings)
+    facts = found.to_dict()
+    drawn = plot if plot and (facts.get("exact") or facts.get("near")) else None
+    if drawn:
+        from zoo_stats.sheets import png
+
+        write_output(drawn, png(found.sheet()))
+    if as_json:
+        print_json(facts | {"plot": drawn and str(drawn)})
+        return
+    total = sum(split["count"] for split in facts["splits"].values())
+    print_title(facts["dataset"], f"{total:,} {facts['unit']}")
+    _print_splits(facts["splits"])
+    if "overlap" in facts:
+        _print_overlap(facts)
+    else:
+        _print_copies(facts)
+        _print_images(facts)
+    if plot:
+        echo()
+        echo(f"figure  {drawn}" if drawn else "no figure was drawn, because there are no copies")
+
+
+def _print_splits(splits: Mapping[str, Mapping[str, Any]]) -> None:
+    rows: list[list[str]] = []
+    for name, split in splits.items():
+        counts = sorted((count, each) for each, count in split["classes"].items())
+        ends = [f"{counts[place][1]} {counts[place][0]:,}" for place in (0, -1)] if counts else []
+        rows.append([name, f"{split['count']:,}", *ends])
+    header = ["SPLIT", "COUNT", "SMALLEST CLASS", "LARGEST CLASS"]
+    echo()
+    print_table(rows, header[: max(map(len, rows))], indent=2, numbers=(1,))
+
+
+def _print_copies(facts: Mapping[str, Any]) -> None:
+    rows = [
+        [
+            f"{row['split']} in {row['in']}" if row["split"] != row["in"] else f"within {row['split']}",
+            *(f"{row[key]:,}" for key in ("exact", "near", "labels_differ")),
+        ]
+        for row in facts["copies"]
+    ]
+    echo()
+    print_table(rows, ["IMAGES WITH A COPY", "EXACT", "NEAR", "OTHER LABEL"], indent=2, numbers=(1, 2, 3))
+    _print_pairs("exact duplicates", facts["exact"])
+    torn = [pair for pair in facts["near"] if pair["labels_differ"]]
+    _print_pairs("near duplicates with different labels", torn)
+    _print_pairs("near duplicates", [pair for pair in facts["near"] if not pair["labels_differ"]])
+
+
+def _print_pairs(title: str, pairs: Sequence[Mapping[str, Any]]) -> None:
+    if not pairs:
+        return
+    rows: list[list[str]] = []
+    for pair in pairs[:_LISTED]:
+        how = f"{pair['similarity']:.3f}" if "similarity" in pair else ""
+        how += " mirrored" if pair.get("mirrored") else ""
+        items = [f"{_named(item)} ({item['label']})" for item in pair["items"]]
+        rows.append([*filter(None, [how]), (" ~ " if how else " = ").join(items)])
+    _print_list(f"{len(pairs):,} {title}", rows, len(pairs))
+
+
+def _named(item: Mapping[str, Any]) -> str:
+    return f"{item['split']} {item['name']}" if "file" in item else item["name"]
+
+
+def _print_list(title: str, rows: Sequence[Sequence[str]], count: int) -> None:
+    echo()
+    print_title(title)
+    print_table(rows, indent=2)
+    if count > len(rows):
+        echo(f"  … and {count - len(rows):,} more; --json lists all")
+
+
+def _print_images(facts: Mapping[str, Any]) -> None:
+    sizes = facts["sizes"]
+    kinds = {"constant images": facts["constant"]}
+    if sizes:
+        kinds["images smaller than the model's square, which are enlarged"] = sizes["enlarged"]
+        kinds["images of which the model's square shows less than half"] = sizes["cropped"]
+    for title, items in kinds.items():
+        if items:
+            rows = [[_named(item)] for item in items[:_LISTED]]
+            _print_list(f"{len(items):,} {title}", rows, len(items))
+    if sizes:
+        smallest, largest = ("×".join(map(str, sizes[key])) for key in ("smallest", "largest"))
+        echo()
+        echo(f"files from {smallest} to {largest} pixels")
+
+
+def _print_overlap(facts: Mapping[str, Any]) -> None:
+    rows = [
+        [f"{row['split']} in {row['in']}", f"{100 * row['share']:.2f}%", f"{row['count']:,}"]
+        for row in facts["overlap"]
+    ]
+    echo()
+    print_table(rows, ["TEXT", "SHARED", "PASSAGES"], indent=2, numbers=(1, 2))
+    echo()
+    print_paragraph(f"shared: in runs of at least {facts['ngram']} {facts['unit']} that the other split has")
+    for row in facts["overlap"]:
+        for passage in row["passages"][:3]:
+            echo()
+            text = " ".join((passage["text"] or "").split())
+            longer = "…" * (passage["length"] > len(passage["text"] or ""))
+            about = f"{row['split']} at {passage['start']:,}, {passage['length']:,} {facts['unit']}: "
+            print_paragraph(f"{about}{text}{longer}", indent=2)
