@@ -127,10 +127,10 @@ class WithAPath:
     """Fields of a loss.
 
     Attributes:
-        class_weights: where the weights of the classes are.
+        class_costs: where the costs of the classes are.
     """
 
-    class_weights: Path = Path("weights.txt")
+    class_costs: Path = Path("costs.txt")
 
 
 def task(name, target, **more):
