@@ -101,13 +101,13 @@ def _print_copies(facts: Mapping[str, Any]) -> None:
     ]
     echo()
     print_table(rows, ["IMAGES WITH A COPY", "EXACT", "NEAR", "OTHER LABEL"], indent=2, numbers=(1, 2, 3))
-    _print_pairs("exact duplicates", facts["exact"])
+    _print_pairs("exact duplicate", "", facts["exact"])
     torn = [pair for pair in facts["near"] if pair["labels_differ"]]
-    _print_pairs("near duplicates with different labels", torn)
-    _print_pairs("near duplicates", [pair for pair in facts["near"] if not pair["labels_differ"]])
+    _print_pairs("near duplicate", " with different labels", torn)
+    _print_pairs("near duplicate", "", [pair for pair in facts["near"] if not pair["labels_differ"]])
 
 
-def _print_pairs(title: str, pairs: Sequence[Mapping[str, Any]]) -> None:
+def _print_pairs(what: str, how_labeled: str, pairs: Sequence[Mapping[str, Any]]) -> None:
     if not pairs:
         return
     rows: list[list[str]] = []
@@ -116,7 +116,7 @@ def _print_pairs(title: str, pairs: Sequence[Mapping[str, Any]]) -> None:
         how += " mirrored" if pair.get("mirrored") else ""
         items = [f"{_named(item)} ({item['label']})" for item in pair["items"]]
         rows.append([*filter(None, [how]), (" ~ " if how else " = ").join(items)])
-    _print_list(f"{len(pairs):,} {title}", rows, len(pairs))
+    _print_list(f"{len(pairs):,} {what}{'s' * (len(pairs) > 1)}{how_labeled}", rows, len(pairs))
 
 
 def _named(item: Mapping[str, Any]) -> str:
@@ -133,14 +133,14 @@ def _print_list(title: str, rows: Sequence[Sequence[str]], count: int) -> None:
 
 def _print_images(facts: Mapping[str, Any]) -> None:
     sizes = facts["sizes"]
-    kinds = {"constant images": facts["constant"]}
+    kinds = {"with a single color": facts["constant"]}
     if sizes:
-        kinds["images smaller than the model's square, which are enlarged"] = sizes["enlarged"]
-        kinds["images of which the model's square shows less than half"] = sizes["cropped"]
+        kinds["smaller than the model's square, which are enlarged"] = sizes["enlarged"]
+        kinds["of which the model's square shows less than half"] = sizes["cropped"]
     for title, items in kinds.items():
         if items:
             rows = [[_named(item)] for item in items[:_LISTED]]
-            _print_list(f"{len(items):,} {title}", rows, len(items))
+            _print_list(f"images {title}: {len(items):,}", rows, len(items))
     if sizes:
         smallest, largest = ("×".join(map(str, sizes[key])) for key in ("smallest", "largest"))
         echo()

@@ -256,7 +256,7 @@ def test_the_command_prints_findings_and_json(folder: Path, pictures: Tensor, tm
     assert (done.returncode, done.stderr) == (0, "")
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert "test in train 0 1 1" in lines
-    assert "1 near duplicates with different labels" in lines
+    assert "1 near duplicate with different labels" in lines
     assert lines[-1] == f"figure {plot}"
     assert plot.read_bytes()[:4] == b"\x89PNG"
     document = json.loads(shell(*words, "--json").stdout)
