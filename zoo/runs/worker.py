@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import sys
 
-_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
+from zoo.distributed.parent import end_with
 
 
 def die_with(parent: int) -> None:
@@ -21,14 +20,7 @@ def die_with(parent: int) -> None:
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-    try:
-        ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGTERM)
-    except AttributeError:  # not Linux
-        from zoo.distributed.parent import end_with
-
-        end_with(parent)
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGTERM)
+    end_with(parent)
 
 
 def main() -> int:
