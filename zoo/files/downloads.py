@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -153,12 +153,15 @@ def _download(path: Path, url: str, sha256: str, max_bytes: int) -> None:
         atomic_write(path, mode=0o600) as file,
     ):
         response.raise_for_status()
-        for block in _with_progress(path.name, response):
+        total = int(response.headers.get("content-length", 0) or 0)
+        warn(f"downloading {path.name}{f' ({total / 1e6:,.1f} MB)' if total else ''}")
+        for block in response.iter_content(_BLOCK):
             begins = begins or block[:64]
             digest.update(block)
             if file.tell() + len(block) > max_bytes:
                 raise OSError(f"the server sent more than {max_bytes:,} bytes")
             file.write(block)
+            report_work(f"downloading {path.name}", file.tell(), total, "bytes")
         if digest.hexdigest() != sha256:
             is_page = begins.lstrip().lower().startswith((b"<!doctype", b"<html"))
             what = f"the server sent {'a web page, ' if is_page else ''}{file.tell():,} bytes"
@@ -176,17 +179,6 @@ def _respond(session: requests.Session, url: str) -> requests.Response:
         return session.get(url, stream=True, timeout=TIMEOUT)
     except InvalidSchema:
         raise OSError("the server redirected to a URL that does not use https") from None
-
-
-def _with_progress(name: str, response: requests.Response) -> Iterator[bytes]:
-    """Yield the blocks of a response, and report the number of bytes received."""
-    total = int(response.headers.get("content-length", 0) or 0)
-    warn(f"downloading {name}{f' ({total / 1e6:,.1f} MB)' if total else ''}")
-    done = 0
-    for block in response.iter_content(_BLOCK):
-        done += len(block)
-        report_work(f"downloading {name}", done, total, "bytes")
-        yield block
 
 
 def _reason(error: Exception) -> str:
