@@ -156,7 +156,8 @@ def _cause(
     hint = f"`{resume}` continues the run" if resume else None
     told = [report["error"] for report in reports if report["error"]]
     if own := [error for error in told if error["kind"] != "Lost"]:
-        first = _as_raised(own[0])
+        first = errors.told(own[0]["kind"], own[0]["message"], own[0]["hint"])
+        first.exit_code = own[0]["exit_code"]
         if isinstance(first, Interrupted):
             first.hint = resume if first.hint else None
             first.exit_code = 128 + number if number else first.exit_code
@@ -179,13 +180,6 @@ def _cause(
     if codes[rank] == -signal.SIGABRT:  # as gloo does if messages differ in size
         hint = "if the model skips BatchNorm at random, use --no-sync-batch-norm or a single process"
     return RunError(f"process {rank} of {len(codes)} {did}", hint=hint)
-
-
-def _as_raised(told: Mapping[str, Any]) -> ZooError:
-    """Return the error that a process reported."""
-    error = errors.told(told["kind"], told["message"], told["hint"])
-    error.exit_code = told["exit_code"]
-    return error
 
 
 def _refuse(value: object) -> object:
