@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from zoo.registry.specs import TaskSpec
+from zoo.registry.specs import TaskSpec
 
 
 def over_seeds(by_seed: Mapping[str, float], task: TaskSpec) -> str:

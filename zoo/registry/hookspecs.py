@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import pluggy
 
+from zoo.config.recipe import Recipe
+from zoo.registry.published import WeightsSpec
 from zoo.registry.specs import (
     AnalyzerSpec,
     ArchitectureSpec,
@@ -19,10 +21,6 @@ from zoo.registry.specs import (
     TaskSpec,
     TrackerSpec,
 )
-
-if TYPE_CHECKING:
-    from zoo.config.recipe import Recipe
-    from zoo.registry.published import WeightsSpec
 
 hookspec = pluggy.HookspecMarker("zoo")
 hookimpl = pluggy.HookimplMarker("zoo")

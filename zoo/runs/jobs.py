@@ -8,20 +8,18 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zoo.config.options import Typed
 from zoo.config.recipe import Recipe
 from zoo.config.torchrun import is_first
 from zoo.console.progress import TrainingProgress, quiet
+from zoo.console.reports import Progress
 from zoo.errors import OptionError
 from zoo.registry.advice import advising
 from zoo.registry.registry import Registry
 from zoo.runs.processes import run_together
 from zoo.runs.resolving import Resolved, resolve_recipe
-
-if TYPE_CHECKING:
-    from zoo.console.reports import Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
