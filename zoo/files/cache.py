@@ -1,7 +1,8 @@
 """The cache, and the folders that are searched for data.
 
-The cache may contain data from files that only the user can read, so it is private: zoo creates folders with
-mode 0700, and files with mode 0600. The mode of an existing folder, such as `$ZOO_CACHE`, does not change.
+The cache may contain data from files that only the user can read, so it is private: folders have mode 0700,
+and files have mode 0600. The mode of the `$ZOO_CACHE` folder itself is not changed, but folders inside it are
+made private.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import errno
 import mmap
 import os
 import shutil
+import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -91,12 +93,25 @@ def mapped(path: Path) -> mmap.mmap:
 
 
 def private_folder(path: Path) -> None:
-    """Create a folder and its missing parents, which only this user can access, regardless of the umask."""
+    """Create a folder and its missing parents, which only this user can access, regardless of the umask.
+
+    A folder of this user that already exists, such as a cache from an earlier version, is also made private.
+    """
     for folder in (*reversed(path.parents), path):
         with contextlib.suppress(FileExistsError):
             if folder == path or not folder.exists():
                 folder.mkdir(mode=0o700)
                 folder.chmod(0o700)
+    _make_private(path)
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder private, unless it is the cache itself or belongs to another user."""
+    with contextlib.suppress(OSError):
+        found = folder.stat()
+        ours = found.st_uid == os.geteuid() and folder != cache_home()
+        if ours and stat.S_IMODE(found.st_mode) & 0o077:
+            folder.chmod(0o700)
 
 
 def made_once(home: Path, make: Callable[[Path], None], read: Callable[[Path], T | None], *, what: str) -> T:
@@ -113,6 +128,7 @@ def made_once(home: Path, make: Callable[[Path], None], read: Callable[[Path], T
     Raises:
         DataError: the folder cannot be written.
     """
+    _make_private(home.parent)
     for _ in range(5):  # another process that replaces a damaged folder may remove ours with it
         content = read(home) if is_ours(home) else None
         if content is not None:
