@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.interfaces import SPLITS, Task
 from zoo.plugin import best_epoch, style
-from zoo_diagnose.legend import legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +50,7 @@ def draw_learning_curve(
         figure, panels, rates = _panels(names, title, f"{subtitle}\n{_summary(history, task, best)}".strip())
         for panel, name in zip(panels, names, strict=True):
             _draw_metric(panel, history, name, best)
-        legend(panels[0], right=best is not None and 2 * best < len(history))
+        style.legend(panels[0], right=best is not None and 2 * best < len(history))
         per_epoch = max(last["steps"], 1) / last["epoch"]
         _draw_rates(rates, {step["step"] / per_epoch: step["lr"] for step in steps}, xlabel="epoch")
     for panel in figure.axes[:-1]:
@@ -96,7 +95,7 @@ def _draw_epoch(panel: Axes, row: Mapping[str, Any], steps: Sequence[Mapping[str
             loss = row[split]["loss"]
             label = f"{split} {loss:.4g}"
             panel.plot(row["steps"], loss, "o", color=_COLORS[split], label=label, clip_on=False)
-    legend(panel)
+    style.legend(panel)
 
 
 def _draw_metric(axes: Axes, history: Sequence[Mapping[str, Any]], name: str, best: int | None) -> None:

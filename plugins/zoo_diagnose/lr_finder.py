@@ -20,7 +20,6 @@ from msgspec import Meta
 
 from zoo import OptionError, Recipe, Registry, ZooError
 from zoo.plugin import Diverged, atomic_write, checked, default_registry, options, style, trial, warn
-from zoo_diagnose.legend import legend
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -116,7 +115,7 @@ class Curve:
         label = f"loss ({self.unit})" if self.unit else "loss"
         axes.set(xscale="log", xlabel="learning rate", ylabel=label)
         axes.set_ylim(min(self.losses) - margin, highest + margin)
-        legend(axes)
+        style.legend(axes)
         return figure
 
     def save(self, path: Path) -> None:

@@ -70,7 +70,7 @@ FUNCTIONS: tuple[tuple[ModuleType | type, tuple[str, ...]], ...] = (
     (zoo, ("seed_for", "tokenize")),
     (plugin, tuple(name for name in plugin.__all__ if inspect.isfunction(getattr(plugin, name)))),
     (plugin, ("View",)),
-    (style, ("figure", "png", "shortened", "tidy")),
+    (style, ("figure", "legend", "png", "shortened", "tidy")),
     (
         kit,
         (

@@ -83,6 +83,22 @@ def tidy(axes: Axes, *, grid: Literal["x", "y", "both"] = "y", frame: bool = Fal
         axis.label.set(color=MUTED, fontsize=TEXT)
 
 
+def legend(axes: Axes, *, right: bool = False) -> None:
+    """Draw the legend of axes in a row above them, on the left or on the right."""
+    axes.legend(
+        loc="lower right" if right else "lower left",
+        bbox_to_anchor=(1, 1) if right else (0, 1),
+        ncols=9,
+        frameon=False,
+        labelcolor=INK,
+        fontsize=SMALL,
+        handlelength=1.3,
+        columnspacing=1.4,
+        borderpad=0.2,
+        borderaxespad=0.2,
+    )
+
+
 def png(figure: Figure) -> bytes:
     """Return a figure as the bytes of a PNG file; equal figures produce equal bytes.
 
