@@ -198,20 +198,22 @@ def with_seeds(name: str, seeds: Iterable[int], folder: Path) -> WeightsSpec:
 def with_intervals(name: str) -> WeightsSpec:
     """Store confidence intervals in the card of published weights, and return the entry in registry.toml.
 
-    Raises SystemExit if the metrics are not the published ones.
+    A metric that has no published value gets one. Raises SystemExit if the others are not the published ones.
     """
     registry = default_registry()
-    spec, file = registry.weights[name], find_weights(registry, name)
-    module, card = weights.load(file, registry)
-    metrics, intervals = measured(file)
+    spec, stored = registry.weights[name], find_weights(registry, name)
+    module, card = weights.load(stored, registry)
+    metrics, intervals = measured(stored)
     for split, published in card.metrics.items():
         if any(
             not math.isclose(metrics[split][key], value, rel_tol=1e-6) for key, value in published.items()
         ):
             sys.exit(f"{name}: {split} is {metrics[split]}, but published as {published}")
-    half = any(tensor.dtype == "BF16" for tensor in read_weights(file)[1].tensors.values())
-    path = store(name, module, structs.replace(card, intervals=intervals), half=half)
-    return replace(spec, file=str(path.relative_to(ROOT)), sha256=sha256_of(path), bytes=path.stat().st_size)
+        metrics[split] |= published
+    half = any(tensor.dtype == "BF16" for tensor in read_weights(stored)[1].tensors.values())
+    path = store(name, module, structs.replace(card, metrics=metrics, intervals=intervals), half=half)
+    file, size = str(path.relative_to(ROOT)), path.stat().st_size
+    return replace(spec, file=file, sha256=sha256_of(path), bytes=size, metrics=metrics)
 
 
 def store(name: str, module: nn.Module, card: Card, *, half: bool) -> Path:

@@ -49,6 +49,8 @@ def weights_of(targets: Tensor, by_class: Tensor) -> Tensor:
 def balanced_metrics(confusion: Tensor) -> dict[str, float]:
     """Return the metrics to which each class contributes equally, whatever its number of images.
 
+    The result is empty if all classes with images have the same number of them.
+
     `balanced_accuracy` is the mean recall of the classes that have images. `macro_f1` is the mean F1 score of
     the classes that have images or predictions. Both are as in scikit-learn.
 
@@ -56,5 +58,7 @@ def balanced_metrics(confusion: Tensor) -> dict[str, float]:
         confusion: counts (K, K), with a row for each label.
     """
     right, counts, guesses = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+    if len(counts[counts > 0].unique()) < 2:
+        return {}
     recall, f1 = right / counts, 2 * right / (counts + guesses)  # nan for what does not occur
     return {"balanced_accuracy": float(recall.nanmean()), "macro_f1": float(f1.nanmean())}

@@ -72,7 +72,7 @@ class Classification(ImageBatches, Task):
     def metrics(self, sums: Mapping[str, Any], count: int, preprocess: Mapping[str, Any]) -> dict[str, float]:
         """Return accuracy in [0, 1], loss in nats per image and, for many classes, `top5_accuracy`.
 
-        In evaluation mode, add `balanced_accuracy` and `macro_f1`.
+        An evaluation adds `balanced_accuracy` and `macro_f1` if classes have different numbers of images.
         """
         names = ("accuracy", "loss", "top5_accuracy")
         metrics = {name: sums[name] / count for name in names if name in sums}

@@ -175,7 +175,8 @@ def _pair(
     blocks: float,
 ) -> Pair:
     difference = a.measured.metrics[metric] - b.measured.metrics[metric]
-    resampled = [one[metric] - two[metric] for one, two in zip(drawn_a, drawn_b, strict=True)]
+    pairs = zip(drawn_a, drawn_b, strict=True)
+    resampled = [one[metric] - two[metric] for one, two in pairs if metric in one and metric in two]
     interval, p = bootstrap(difference, resampled, blocks)
     row: Pair = {"a": a.name, "b": b.name, "metric": metric, "difference": difference, "interval": interval}
     right_a, right_b = (each.proportion(metric) for each in (a, b))

@@ -23,6 +23,8 @@ from zoo.runs.result import Result
 from zoo.testing import Outcome
 from zoo_diagnose.lr_finder import Curve, Suggestions
 from zoo_stats.comparing import Comparison
+from zoo_stats.data_check import DataCheck
+from zoo_stats.training_batch import TrainingBatch
 from zoo_sweep.seeds import SeedResult
 from zoo_sweep.sweeping import Sweep
 
@@ -64,6 +66,7 @@ AS_PYTHON = {
     "sweep": ("zoo.sweep",),
     "eval": ("zoo.Model.evaluate",),
     "compare": ("zoo.compare",),
+    "data": ("zoo.check_data",),
     "predict": ("zoo.Model.predict",),
     "embed": ("zoo.Model.features",),
     "sample": ("zoo.Model.sample",),
@@ -100,6 +103,7 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     "Train": ("train", "resume", "lr_find", "train_seeds", "sweep"),
     "Runs": ("list_runs", "diff_runs", "plot_runs", "report_runs", "prune_runs"),
     "Statistics": ("compare", "calibrate"),
+    "Data": ("check_data", "training_batch"),
     "Load and build": ("load", "create_model", "open_dataset"),
     "Verify and reproduce": ("verify", "reproduce"),
     "The cache": ("list_cache", "clear_cache"),
@@ -121,6 +125,8 @@ RETURNED = (
     SeedResult,
     Sweep,
     Comparison,
+    DataCheck,
+    TrainingBatch,
     Vocabulary,
     Dataset,
     Task,

@@ -79,7 +79,7 @@ def evaluate(
         "unit": unit,
         "tta": tta,
         "metrics": measured.metrics,
-        "intervals": intervals_of(task, measured, fed.preprocess),
+        "intervals": {name: [*each] for name, each in intervals_of(task, measured, fed.preprocess).items()},
         "baseline": task.baseline(fed.preprocess),
         "better_than_baseline": beats_baseline(measured.metrics, task, fed.preprocess, split=on_what),
     }

@@ -38,8 +38,8 @@ def percentiles(values: Sequence[float], blocks: float) -> Interval:
     """Return the 2.5th and the 97.5th percentile of the values that a bootstrap found.
 
     A bootstrap of few blocks varies too little. Both bounds are therefore moved away from the mean, as if by
-    Student's t in place of the normal distribution, and by √(n / (n - 1)): see Hesterberg 2015, What Teachers
-    Should Know About the Bootstrap, The American Statistician 69.
+    Student's t in place of the normal distribution, and by √(n / (n - 1)), but not beyond all values: see
+    Hesterberg 2015, What Teachers Should Know About the Bootstrap, The American Statistician 69.
 
     Args:
         values: a value for each resample.
@@ -47,7 +47,8 @@ def percentiles(values: Sequence[float], blocks: float) -> Interval:
     """
     low, high = np.quantile(values, (0.025, 0.975)).tolist()
     center, wider = math.fsum(values) / len(values), 1 + 1.7 / max(blocks - 1, 1)
-    return center + wider * (low - center), center + wider * (high - center)
+    low, high = (center + wider * (bound - center) for bound in (low, high))
+    return max(low, min(values)), min(high, max(values))
 
 
 def intervals_of(task: Task, measured: Measured, preprocess: Mapping[str, Any]) -> dict[str, Interval]:
@@ -65,7 +66,7 @@ def intervals_of(task: Task, measured: Measured, preprocess: Mapping[str, Any]) 
     return {
         name: wilson(int(items[name].sum()), count)
         if name in items and items[name].dtype == torch.bool
-        else percentiles([metrics[name] for metrics in drawn], count / length)
+        else percentiles([metrics[name] for metrics in drawn if name in metrics], count / length)
         for name in measured.metrics
     }
 

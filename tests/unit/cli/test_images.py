@@ -55,7 +55,7 @@ def test_eval_counts_by_class(net_file):
     assert sum(map(sum, plain["confusion"])) == plain["count"] == 16
     right = sum(row[index] for index, row in enumerate(plain["confusion"]))
     assert plain["metrics"]["accuracy"] == right / 16
-    assert plain["classes"][0].keys() == {"class", "count", "accuracy"}
+    assert plain["classes"][0].keys() == {"class", "count", "accuracy", "interval"}
 
 
 def test_tta_changes_the_answers_and_is_for_images(net_file, lstm_file):

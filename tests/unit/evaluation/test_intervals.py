@@ -115,7 +115,7 @@ def test_a_metric_of_a_classifier_lies_within_its_interval(net_file: Path) -> No
     result = zoo.load(net_file).evaluate("test", progress=False)
     for name, (low, high) in result["intervals"].items():
         assert low <= result["metrics"][name] <= high, name
-    assert result["intervals"]["accuracy"] == wilson(
+    assert tuple(result["intervals"]["accuracy"]) == wilson(
         round(result["metrics"]["accuracy"] * result["count"]), result["count"]
     )
 
