@@ -32,7 +32,7 @@ function metricsOf(model) {
   values.sort(([a], [b]) => (b === first.name) - (a === first.name));
   const pairs = values.map(([key, value]) => {
     const [name, said] = measured(key, value, model.units);
-    return [`${first.split} ${name}`, `${said}${interval(model, first.split, key)}`];
+    return [`${first.split} ${name}${interval(model, first.split, key)}`, said];
   });
   return facts(pairs, "metrics");
 }
@@ -40,7 +40,8 @@ function metricsOf(model) {
 /** Return the 95% confidence interval of a metric in parentheses, or an empty string if the card has none. */
 function interval(model, split, key) {
   const bounds = model.card.intervals?.[split]?.[key];
-  return bounds ? ` (${bounds.map((bound) => measured(key, bound, model.units)[1]).join(" to ")})` : "";
+  const unit = model.units[key] === "%" ? "%" : "";
+  return bounds ? ` (${bounds.map((bound) => metric(bound, unit)).join(" to ")})` : "";
 }
 
 /** Return the other fields of a model's card, with its learning curves, if any. */
