@@ -56,15 +56,13 @@ def reproduce(
         registry: registry to use; by default, the installed plugins and registry.toml.
 
     Returns:
-        `{weights, run, task, bit_equal, differs, unknown, tensors, metrics, published, primary}`:
-
-        - `differs` has what differs from the card, as `{name: [in the card, here]}`, and `unknown` lists what
-          the card does not record, such as `processor`.
-        - `tensors` is `{total, different, largest_difference}`.
-        - `metrics` and `published` are by split; `primary` is `{split, metric, published, measured, interval,
-          of, ok}`. If the tensors differ and the card has several seeds, `interval` is the 95% prediction
-          interval of another seed, and `of` is `seeds`. Otherwise, it is the 95% confidence interval of the
-          measured metric, and `of` is `items`.
+        `{weights, run, task, bit_equal, differs, unknown, tensors, metrics, published, primary}`. `differs`
+        has what differs from the card, as `{name: [in the card, here]}`, and `unknown` lists what the card
+        does not record, such as `processor`. `tensors` is `{total, different, largest_difference}`.
+        `metrics` and `published` are by split. `primary` is `{split, metric, published, measured, interval,
+        of, ok}`: if the tensors differ and the card has several seeds, `interval` is the 95% prediction
+        interval of another seed, and `of` is `seeds`; otherwise, it is the 95% confidence interval of the
+        measured metric, and `of` is `items`.
 
     Raises:
         WeightsError: the file is damaged, was calibrated, or belongs to an unfinished run, or the weights

@@ -161,7 +161,7 @@ def open_fed(
 
     Raises:
         UnknownName, SpecError, OptionError, DataError: the data does not exist or is not compatible with the
-        model.
+            model.
     """
     entry = registry.dataset(dataset or card.dataset.name)
     if entry.spec.task != card.task:
