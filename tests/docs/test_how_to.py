@@ -48,6 +48,11 @@ TEXT = "It was the best of times, it was the worst of times, said the old man. "
 DEMO = "zoo train lstm files --data paths=novel.txt --run runs/demo\n"
 # What a page takes for granted besides images and texts
 GIVEN = {
+    "check-data": "zoo train resnet20 folder --data root=images --from cifar10-resnet20\n",
+    "compare": """
+        for run in a b; do zoo train mlp shapes --epochs 1 --data train_size=64 --run runs/$run; done
+    """,
+    "export": DEMO,
     "completion": "mkdir -p ~/.config/fish/completions\n",
     "evaluate-and-sample": f"""{DEMO}zoo train lstm nietzsche
         (cd images && echo file,labels && for file in */*; do echo "$file,${{file%/*}}"; done) > labels
