@@ -13,6 +13,9 @@ from zoo_stats.options import BatchImage
 
 __all__ = ["show_image"]
 
+# Arguments of `training_batch` that other options set, or that have no text form
+_NOT_TRAINING = frozenset({"name", "dataset", "data", "model", "progress", "registry"})
+
 
 def show_image(session: Session, chosen: BatchImage, arguments: dict[str, Any], _: Callable[[], Any]) -> None:
     """Draw the first batch of a training in place of the description of an entry, and describe it."""
@@ -25,6 +28,10 @@ def show_image(session: Session, chosen: BatchImage, arguments: dict[str, Any], 
     name, data = arguments["name"], arguments["data"] or {}
     words = (chosen.architecture, name) if chosen.architecture else (name,)
     training = options.parse(chosen.train, what="--train")
+    for option in training:
+        if option in _NOT_TRAINING:
+            hint = "dataset options are passed with --data, and the architecture with --architecture"
+            raise OptionError(f"--train has no option '{option}'", hint=hint)
     found = training_batch(
         *words,
         data=data,

@@ -131,3 +131,11 @@ def test_options_of_the_batch_without_an_image_are_refused(tmp_path: Path) -> No
     done = shell("show", "shapes", "--image", tmp_path / "x.png", "--train", "batch_size")
     assert (done.returncode, "--train expects KEY=VALUE" in done.stderr) == (2, True)
     assert "Splits" in shell("show", "shapes", *SMALL_SHAPES).stdout
+
+
+@pytest.mark.parametrize("name", ["data", "model", "name", "dataset", "registry", "progress"])
+def test_train_takes_only_training_options(name: str, tmp_path: Path) -> None:
+    out = tmp_path / "batch.png"
+    done = shell("show", "shapes", "--image", out, "--train", f"{name}=1")
+    assert (done.returncode, done.stderr.partition("\n")[0]) == (2, f"zoo: --train has no option '{name}'")
+    assert not out.exists()
