@@ -114,7 +114,8 @@ def suspects(predicted: Tensor, labels: Tensor, *, confidence: float) -> tuple[T
     """Return the likely class of each item, (N,), and the suspect items, those of the highest loss first.
 
     The likely class of an item is the most probable of the classes whose probability is at least
-    `confidence` times the mean of the items with this label; without such a class, it is the item's label.
+    `confidence` times the mean of the items with this label, or times 1 / K if this is higher; without such a
+    class, it is the item's label.
     An item is suspect if its likely class is not its label. With a `confidence` of 1, these are the items off
     the diagonal of the confident joint.
 
@@ -124,8 +125,10 @@ def suspects(predicted: Tensor, labels: Tensor, *, confidence: float) -> tuple[T
     """
     probabilities = predicted.exp()
     own = probabilities.gather(1, labels[:, None])[:, 0]
-    counts = torch.bincount(labels, minlength=predicted.shape[1])
-    thresholds = torch.zeros(predicted.shape[1]).index_add_(0, labels, own) / counts  # nan if empty
+    classes = predicted.shape[1]
+    counts = torch.bincount(labels, minlength=classes)
+    means = torch.zeros(classes).index_add_(0, labels, own) / counts  # nan if empty
+    thresholds = means.clamp(min=1 / classes)  # else, every item would be like a class that is never found
     confident = probabilities.where(probabilities >= confidence * thresholds, -1)
     likely = torch.where(confident.amax(1) >= 0, confident.argmax(1), labels)
     loss = -predicted.gather(1, labels[:, None])[:, 0]

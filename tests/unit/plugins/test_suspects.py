@@ -80,6 +80,14 @@ def test_items_are_suspect_if_another_class_is_as_probable_as_that_class_usually
     assert order.tolist() == [2, 4], "the highest loss first"
 
 
+def test_a_class_that_is_never_found_is_not_a_likely_one() -> None:
+    probabilities = torch.tensor(
+        [[0.95, 0.04, 0.01], [0.6, 0.395, 0.005], [0.3, 0.69, 0.01], [0.9, 0.0999, 0.0001]]
+    )
+    _, order = suspects(probabilities.log(), torch.tensor([0, 0, 1, 2]), confidence=1)
+    assert order.tolist() == [3], "the only image of class 2 is like class 0; others are not like class 2"
+
+
 class Pixels(nn.Module):
     """Features are the pixels themselves."""
 
