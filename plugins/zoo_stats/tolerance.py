@@ -46,7 +46,8 @@ def disagreement(
     difference = abs(measured - published)
     rounded = _FOUR_DECIMALS if round(published, 4) == published else 0.0
     if is_count(measured, count):
-        agrees, found = difference * count < 0.5, f"differs by {round(difference * count):,} of {count:,}"
+        agrees = difference * count < 0.5 or difference <= rounded
+        found = f"differs by {round(difference * count):,} of {count:,}"
     else:
         agrees = difference <= max(ROUNDING * abs(measured), rounded)
         found = f"differs by {difference:.2g}"

@@ -142,6 +142,12 @@ def test_an_interval_counts_only_on_another_kind_of_machine(
     assert (found == "") is agrees
 
 
+def test_four_decimals_are_enough_for_a_count_of_many_items() -> None:
+    assert disagreement(0.3333, 10_000 / 30_000, count=30_000, same=True, interval=None) == ""
+    assert disagreement(0.3333, 10_001 / 30_000, count=30_000, same=True, interval=None)
+    assert disagreement(0.33330001, 10_000 / 30_000, count=30_000, same=True, interval=None)
+
+
 def test_a_published_interval_that_is_too_narrow_is_found(trained: Path, tmp_path: Path) -> None:
     low, high = zoo.load(trained).evaluate("test", progress=False)["intervals"]["accuracy"]
     file = edited(trained, tmp_path / "a.safetensors", intervals={"test": {"accuracy": (low, high)}})
