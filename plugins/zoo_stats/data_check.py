@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from zoo.interfaces import Dataset, Split, Task
     from zoo_stats.image_check import Report
 
-__all__ = ["DataCheck", "check_data"]
+__all__ = ["SHOWN", "DataCheck", "check_data"]
 
 # Tokens of an n-gram: of characters, and of words and the like
 _CHARACTERS, _WORDS = 50, 13
-# Passages that are reported for each pair of splits, and characters that are shown of each
-_PASSAGES, _SHOWN = 20, 200
+# Passages that are reported for each pair of splits, and tokens that are shown of each
+_PASSAGES, SHOWN = 20, 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +168,7 @@ def _text_facts(task: Task, dataset: Dataset, ngram: int | None, report: Report)
         overlap = shared_passages(tokens, others, ngram=ngram)
         passages: list[dict[str, Any]] = []
         for start, length in overlap.passages[:_PASSAGES]:
-            shown = tokens[start : start + min(length, _SHOWN)].tolist()
+            shown = tokens[start : start + min(length, SHOWN)].tolist()
             passages.append({"start": start, "length": length, "text": decode(shown) if decode else None})
         rows.append(
             {

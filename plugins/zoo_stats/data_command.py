@@ -21,7 +21,7 @@ from zoo.cli.kit import (
     standard_options,
 )
 from zoo.plugin import write_output
-from zoo_stats.data_check import check_data
+from zoo_stats.data_check import SHOWN, check_data
 
 __all__ = ["command"]
 
@@ -160,6 +160,6 @@ def _print_overlap(facts: Mapping[str, Any]) -> None:
         for passage in row["passages"][:3]:
             echo()
             text = " ".join((passage["text"] or "").split())
-            longer = "…" * (passage["length"] > len(passage["text"] or ""))
+            longer = "…" * (passage["length"] > SHOWN)
             about = f"{row['split']} at {passage['start']:,}, {passage['length']:,} {facts['unit']}: "
             print_paragraph(f"{about}{text}{longer}", indent=2)

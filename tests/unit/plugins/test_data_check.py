@@ -248,6 +248,27 @@ def test_texts_report_shared_passages_of_each_pair_of_splits(tmp_path: Path) -> 
     assert rows["val", "train"]["share"] == 0
 
 
+def test_a_long_passage_of_words_is_cut(tmp_path: Path) -> None:
+    text = " ".join(map(str, np.random.default_rng(0).integers(1_000_000, size=300)))
+    (tmp_path / "my.txt").write_text(f"{text} " * 10)
+    facts = zoo.check_data(
+        "files", data={"paths": [str(tmp_path / "my.txt")], "tokens": "word"}, **QUIET
+    ).facts
+    (passage, *_) = facts["overlap"][0]["passages"]
+    assert passage["length"] > 200
+    words = [
+        "data",
+        "check",
+        "files",
+        "--data",
+        f"paths={tmp_path / 'my.txt'}",
+        "--data",
+        "tokens=word",
+        "-q",
+    ]
+    assert "…" in shell(*words).stdout
+
+
 def test_the_command_prints_findings_and_json(folder: Path, pictures: Tensor, tmp_path: Path) -> None:
     save(as_image(pictures[10].flip(2)), folder, "test", "odd", "mirrored.png")
     words = ["data", "check", "folder", "--data", f"root={folder}", "--data", "size=32"]
