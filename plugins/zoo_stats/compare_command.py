@@ -29,6 +29,8 @@ __all__ = ["command"]
 
 # The most classes whose numbers of items are printed
 _CLASSES = 10
+# A float cannot hold a much smaller p
+_SMALLEST_P = 1e-300
 
 
 @click.command()
@@ -52,14 +54,12 @@ def command(
     zoo compare runs/resnet20-seeds runs/resnet32-seeds
     """
     found = compare(*weights, progress=session.progress, registry=session.registry, **settings)
-    if out:
-        write_output(out, style.png(found.plot()))
-    if as_json:
-        print_json(found.to_dict())
-        return
-    _print(found)
-    if out:
-        echo(f"wrote {out}")
+    print_json(found.to_dict()) if as_json else _print(found)
+    drawn = out if any(pair.get("only_a") or pair.get("only_b") for pair in found.pairs) else None
+    if drawn:
+        write_output(drawn, style.png(found.plot()))
+    if out and not as_json:
+        echo(f"wrote {out}" if drawn else "no figure was drawn, because no image is right for only one model")
 
 
 def _print(found: Comparison) -> None:
@@ -76,7 +76,8 @@ def _print(found: Comparison) -> None:
     if others:
         echo()
         rows = [
-            [pair["a"], pair["b"], pair["metric"], _difference(pair, units), _p(pair["p"])] for pair in others
+            [pair["a"], pair["b"], pair["metric"], _difference(pair, units), shown_p(pair["p"])]
+            for pair in others
         ]
         print_table(rows, ["A", "B", "METRIC", "A MINUS B", "P"])
 
@@ -93,13 +94,15 @@ def _print_pair(found: Comparison, pair: Mapping[str, Any]) -> None:
     a, b, units = pair["a"], pair["b"], found.task.units
     verdict = "different" if pair["different"] else "no difference shown"
     difference = f"{pair['metric']} {_difference(pair, units)}"
-    print_paragraph(f"{a} minus {b}: {difference}, p = {_p(pair['p'])}: {verdict}")
+    p = shown_p(pair["p"])
+    print_paragraph(f"{a} minus {b}: {difference}, p {p if p.startswith('<') else f'= {p}'}: {verdict}")
     if "detectable" in pair:
         smallest = _points(pair["detectable"], units.get(pair["metric"], ""))
         print_paragraph(f"a true difference of {smallest} or more would show in 4 of 5 such comparisons")
     if "only_a" in pair:
         print_paragraph(f"only {a} is right: {len(pair['only_a']):,}; only {b}: {len(pair['only_b']):,}")
-        rows = sorted(found.by_class(pair), key=lambda row: -abs(row["only_a"] - row["only_b"]))[:_CLASSES]
+        rows = [row for row in found.by_class(pair) if row["only_a"] or row["only_b"]]
+        rows = sorted(rows, key=lambda row: -abs(row["only_a"] - row["only_b"]))[:_CLASSES]
         if rows:
             cells = [[row["class"], str(row["only_a"]), str(row["only_b"])] for row in rows]
             print_table(cells, ["CLASS", "ONLY A", "ONLY B"], numbers=(1, 2))
@@ -121,5 +124,8 @@ def _points(value: float, unit: str, *, sign: bool = False) -> str:
     return f"{shown if sign else shown.lstrip('+')} {'points' if unit == '%' else unit}".rstrip()
 
 
-def _p(value: float) -> str:
+def shown_p(value: float) -> str:
+    """Format p; one that is 0 by rounding is printed as a bound."""
+    if value < _SMALLEST_P:
+        return f"< {_SMALLEST_P:.0e}"
     return f"{value:.4f}" if value >= 0.0001 else f"{value:.0e}"

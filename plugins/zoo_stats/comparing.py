@@ -124,6 +124,9 @@ def compare(
         raise OptionError(
             f"a model cannot be compared with a folder of runs: {single} is not a folder of runs"
         )
+    for name, runs in zip(names, groups, strict=True):
+        if len(runs) == 1:
+            raise OptionError(f"compare requires at least 2 finished runs in each folder ({name} has 1)")
     from zoo_stats.measuring import measure_all
 
     with Bar() if progress else quiet() as bar:

@@ -15,6 +15,7 @@ import zoo
 from tests.shell import zoo as run_zoo
 from zoo.errors import DataError, OptionError, WeightsError
 from zoo.plugin import style
+from zoo_stats.compare_command import shown_p
 from zoo_stats.significance import bootstrap, detectable, holm, mcnemar, welch
 
 SHAPES: dict[str, Any] = {"size": 16, "train_size": 64, "val_size": 0, "test_size": 80}
@@ -139,6 +140,36 @@ def test_groups_of_seeds(tmp_path: Path, models: list[str]) -> None:
     assert found.models[0]["runs"] == 2
     with pytest.raises(OptionError, match="is not a folder of runs"):
         zoo.compare(models[0], tmp_path / "long", progress=False)
+
+
+def test_a_folder_with_one_run_is_named(tmp_path: Path) -> None:
+    for name in ("one/seed-0", "two/seed-0", "two/seed-1"):
+        _trained(tmp_path / name)
+    with pytest.raises(OptionError, match=r"at least 2 finished runs in each folder \(.*one has 1\)"):
+        zoo.compare(tmp_path / "two", tmp_path / "one", progress=False)
+
+
+def test_classes_without_disagreements_are_not_printed(models: list[str]) -> None:
+    done = run_zoo("compare", models[0], models[0], "--quiet")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "only" in done.stdout
+    assert "CLASS" not in done.stdout
+
+
+def test_results_are_printed_although_no_figure_can_be_drawn(models: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "only.png"
+    done = run_zoo("compare", models[0], models[0], "--out", out, "--quiet")
+    assert (done.returncode, done.stderr, out.exists()) == (0, "", False)
+    assert "minus" in done.stdout
+    assert done.stdout.endswith("no figure was drawn, because no image is right for only one model\n")
+    done = run_zoo("compare", models[0], models[1], "--out", tmp_path / "missing" / "only.png", "--quiet")
+    assert done.returncode == 1
+    assert "minus" in done.stdout
+    assert "only.png cannot be written" in done.stderr
+
+
+def test_a_p_that_rounds_to_0_is_printed_as_a_bound() -> None:
+    assert [shown_p(p) for p in (0.03, 1e-76, 0.0)] == ["0.0300", "1e-76", "< 1e-300"]
 
 
 def test_different_data_is_refused(tmp_path: Path, models: list[str]) -> None:
