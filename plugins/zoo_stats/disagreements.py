@@ -40,7 +40,7 @@ def draw_disagreements(measurements: Sequence[Measurement], pairs: Sequence[Mapp
         _ROW * _SIDE,
         sum(heights) * (_SIDE + _CAPTION) + 0.35 * len(blocks),
         title="Images that only one model gets right",
-        subtitle=f"{first.dataset}, {first.split}: label, and as what the other model classifies it",
+        subtitle=f"{first.dataset}, {first.split}: label, and the class that the other model predicts",
     )
     parts = figure.subfigures(len(blocks), 1, height_ratios=heights, squeeze=False)[:, 0]
     for part, height, (title, items, wrong) in zip(parts, heights, blocks, strict=True):
