@@ -832,3 +832,12 @@ def test_the_model_is_run_for_an_analyzer_that_returns_no_logits(
     monkeypatch.setattr(CAM, "analyze", lambda *a, **k: dataclasses.replace(plain(*a, **k), logits=None))
     (without,), (expected,) = analyze("cam", camnet, registry, inputs=[image]).items, with_logits
     assert without["probability"] == pytest.approx(expected["probability"])
+
+
+def test_a_whole_batch_of_64_by_64_images_is_analyzed(tmp_path: Path) -> None:
+    import zoo
+
+    data = {"size": 64, "train_size": 16, "val_size": 0, "test_size": 300}
+    zoo.train("camnet", "shapes", data=data, epochs=1, run=tmp_path / "run", progress=False)
+    found = zoo.load(tmp_path / "run").analyze("confusion", split="test", progress=False)
+    assert len(found.inputs.names) == 300
