@@ -155,7 +155,9 @@ def _print_overlap(facts: Mapping[str, Any]) -> None:
     echo()
     print_table(rows, ["TEXT", "SHARED", "PASSAGES"], indent=2, numbers=(1, 2))
     echo()
-    print_paragraph(f"shared: in runs of at least {facts['ngram']} {facts['unit']} that the other split also contains")
+    print_paragraph(
+        f"shared: in runs of at least {facts['ngram']} {facts['unit']} that the other split also contains"
+    )
     for row in facts["overlap"]:
         for passage in row["passages"][:3]:
             echo()
