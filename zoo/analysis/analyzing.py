@@ -19,15 +19,15 @@ from zoo.errors import Diverged, OptionError, SpecError, WeightsError, warn
 from zoo.evaluation.inputs import Inputs
 from zoo.files.cards import Card
 from zoo.interfaces import Analysis, Analyzer
-from zoo.models.hooks import MOST_OF_ONE, TooLarge, no_larger_outputs, untouched
+from zoo.models.hooks import TooLarge, no_larger_outputs, untouched
 from zoo.models.precision import autocast, resolve
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import AnalyzerSpec
 
 # Maps of fewer cells a side are worth a warning: enlarged, they look finer than they are
 _COARSE = 4
-# How many times the bytes of the parameters a layer may compute for a batch, if this is more than MOST_OF_ONE
-_MOST_TIMES = 50
+# Bytes that a layer may compute for a batch of inputs, or how many times those of the parameters if more
+_MOST_BYTES, _MOST_TIMES = 1 << 28, 50
 
 
 def make_analyzer(entry: Entry[AnalyzerSpec], options: Mapping[str, Any]) -> Analyzer:
@@ -98,7 +98,7 @@ def _bounded(model: nn.Module) -> Generator[None]:
     """Raise WeightsError before a layer from a forged file produces an output far larger than the model."""
     held = sum(parameter.nbytes for parameter in model.parameters())
     try:
-        with no_larger_outputs(model, max(MOST_OF_ONE, _MOST_TIMES * held)):
+        with no_larger_outputs(model, max(_MOST_BYTES, _MOST_TIMES * held)):
             yield
     except TooLarge as error:
         message = f"the model cannot be analyzed: one layer needs {error} for a batch of inputs"
