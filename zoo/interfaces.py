@@ -230,11 +230,11 @@ class Step:
         count: number of items to predict, as in `Batch.count`.
         state: hidden state for the next batch; the loop detaches it.
         penalty: the model's detached penalty, which is part of `loss`.
-        items: function that returns the contribution of each item to those sums from which metrics with a
-            confidence interval are computed, by the name of the sum: numbers (B, ...) that add up to it; or,
-            for counts, int64 positions (B, ...) in the flattened sum, each of which counts once. For
-            sequences, the values are time-first, (T, B, ...). A metric that shares its name with Boolean
-            values must be the proportion of items for which they are true. Only needed in evaluation mode.
+        items: function that returns the contribution of each item to every sum, by name, from which
+            confidence intervals are computed: numbers (B, ...) that add up to the sum; or, for counts, int64
+            positions (B, ...) in the flattened sum, each of which counts once. For sequences, the values are
+            time-first, (T, B, ...). A metric that shares its name with Boolean values must be the proportion
+            of items for which they are true. Only needed in evaluation mode.
     """
 
     loss: Tensor

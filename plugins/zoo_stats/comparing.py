@@ -10,7 +10,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from zoo import OptionError, Registry, TaskSpec, list_runs
-from zoo.plugin import Bar, Split, checked, default_registry, quiet
+from zoo.plugin import Bar, Split, checked, default_registry, quiet, warn
 from zoo_stats.significance import ALPHA, RESAMPLES, bootstrap, detectable, holm, mcnemar, welch
 
 if TYPE_CHECKING:
@@ -145,11 +145,15 @@ def compare(
 
 
 def _runs_in(name: str, registry: Registry) -> list[str]:
-    """Return the finished runs in a folder; none if it is a model."""
+    """Return the finished runs in a folder, and warn of others; none if it is a model."""
     place = Path(name)
     if not place.is_dir() or (place / "config.toml").exists():
         return []
-    return [row["run"] for row in list_runs(place, registry=registry) if row["status"] == "finished"]
+    rows = list_runs(place, registry=registry)
+    finished = [row["run"] for row in rows if row["status"] == "finished"]
+    if len(finished) < len(rows):
+        warn(f"{name}: {len(rows) - len(finished)} of {len(rows)} runs are not finished and are left out")
+    return finished
 
 
 def _of_models(found: Sequence[Measurement]) -> Comparison:

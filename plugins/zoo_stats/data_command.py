@@ -60,13 +60,20 @@ def check(session: Session, dataset: str, plot: Path | None, as_json: bool, **se
     found = check_data(dataset, progress=session.progress, registry=session.registry, **settings)
     facts = found.to_dict()
     drawn = plot if plot and (facts.get("exact") or facts.get("near")) else None
+    if as_json:
+        print_json(facts | {"plot": drawn and str(drawn)})
+    else:
+        _print(facts)
     if drawn:
         from zoo_stats.sheets import png
 
         write_output(drawn, png(found.sheet()))
-    if as_json:
-        print_json(facts | {"plot": drawn and str(drawn)})
-        return
+    if plot and not as_json:
+        echo()
+        echo(f"figure  {drawn}" if drawn else "no figure was drawn, because there are no copies")
+
+
+def _print(facts: Mapping[str, Any]) -> None:
     total = sum(split["count"] for split in facts["splits"].values())
     print_title(facts["dataset"], f"{total:,} {facts['unit']}")
     _print_splits(facts["splits"])
@@ -75,9 +82,6 @@ def check(session: Session, dataset: str, plot: Path | None, as_json: bool, **se
     else:
         _print_copies(facts)
         _print_images(facts)
-    if plot:
-        echo()
-        echo(f"figure  {drawn}" if drawn else "no figure was drawn, because there are no copies")
 
 
 def _print_splits(splits: Mapping[str, Mapping[str, Any]]) -> None:

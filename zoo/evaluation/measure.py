@@ -30,7 +30,7 @@ class Measured:
         count: number of items measured.
         sums: the sums from which the metrics were computed.
         items: values of each item, (N, ...), in the order of the data; see `Step.items`. Empty unless
-            requested, or if the task does not provide them.
+            requested, or if the task does not provide them for every sum.
     """
 
     metrics: dict[str, float]
@@ -80,7 +80,9 @@ def measure(
                 items.append({name: value.cpu() for name, value in step.items().items()})
             report(count, count * batch.total // (batch.index + 1))
     measured = finished(task, dataset, split, sums, count)
-    return replace(measured, items=_joined(items, isinstance(task, CarriesState))) if items else measured
+    if not items or items[0].keys() < sums.keys():  # a metric could not be computed from them
+        return measured
+    return replace(measured, items=_joined(items, isinstance(task, CarriesState)))
 
 
 def _joined(parts: Sequence[Mapping[str, Tensor]], time_first: bool) -> dict[str, Tensor]:

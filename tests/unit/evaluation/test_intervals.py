@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import torch
 from torch import Tensor
 
 import zoo
-from zoo.evaluation.intervals import block_length, percentiles, resampled, wilson
+from zoo.evaluation.intervals import block_length, intervals_of, percentiles, resampled, wilson
 from zoo.evaluation.measure import measure
+from zoo.interfaces import Step
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION
 from zoo_text.language_modeling import LanguageModeling
@@ -128,3 +130,22 @@ def test_items_are_kept_only_on_request(images: Any) -> None:
     kept = measure(model, task, data, "val", with_items=True)
     assert int(kept.items["accuracy"].sum()) == int(kept.sums["accuracy"])
     assert len(kept.items["loss"]) == kept.count
+
+
+class OneSumMore(Classification):
+    """A task whose author added a sum, and a metric, but not the values of items."""
+
+    def step(self, *given: Any, **how: Any) -> Step:
+        step = super().step(*given, **how)
+        return replace(step, sums={**step.sums, "bias": step.sums["loss"]})
+
+    def metrics(self, sums: Any, count: int, preprocess: Any) -> dict[str, float]:
+        return {**super().metrics(sums, count, preprocess), "bias": sums["bias"] / count}
+
+
+def test_a_task_that_lacks_the_values_of_a_sum_has_no_intervals(images: Any) -> None:
+    task = OneSumMore(CLASSIFICATION)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(4))
+    measured = measure(model, task, images(), "val", with_items=True)
+    assert "bias" in measured.metrics
+    assert intervals_of(task, measured, images().preprocess) == {}

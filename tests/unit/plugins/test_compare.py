@@ -172,6 +172,16 @@ def test_a_p_that_rounds_to_0_is_printed_as_a_bound() -> None:
     assert [shown_p(p) for p in (0.03, 1e-76, 0.0)] == ["0.0300", "1e-76", "< 1e-300"]
 
 
+def test_runs_that_are_not_finished_are_left_out_with_a_warning(tmp_path: Path) -> None:
+    for seed in range(3):
+        for name in ("a", "b"):
+            _trained(tmp_path / name / f"seed-{seed}", seed=seed)
+    (tmp_path / "a" / "seed-2" / "model.safetensors").unlink()
+    with pytest.warns(zoo.ZooWarning, match="1 of 3 runs are not finished and are left out"):
+        found = zoo.compare(tmp_path / "a", tmp_path / "b", progress=False)
+    assert [model["runs"] for model in found.models] == [2, 3]
+
+
 def test_different_data_is_refused(tmp_path: Path, models: list[str]) -> None:
     other = _trained(tmp_path / "other", test_size=40)
     with pytest.raises(DataError, match="data differs"):
