@@ -217,7 +217,7 @@ class RunDirectory:
             self._owned.check()
             message, hint = f"{path} cannot be written: {error.strerror or error}", ""
             if error.errno == errno.ENOENT:  # somebody is deleting the directory at this moment
-                message = f"{path} was removed while it was being written"
+                message = f"{path} was removed during the run, while it was being written"
             elif error.errno in _FULL:
                 free = shutil.disk_usage(self.path).free
                 message += f" ({f'{needs:,} bytes are needed, ' if needs else ''}{free:,} bytes are free)"

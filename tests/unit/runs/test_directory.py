@@ -436,7 +436,9 @@ def test_a_directory_that_is_being_deleted_is_told_apart_from_one_that_cannot_be
             real(source, target, **at)
 
         monkeypatch.setattr(os, "replace", replace)
-        with pytest.raises(RunError, match=r"checkpoint\.safetensors was removed while it was being written"):
+        with pytest.raises(
+            RunError, match=r"checkpoint\.safetensors was removed during the run, while it was being written"
+        ):
             run.save(state)
 
 
