@@ -117,24 +117,31 @@ def resampled(
     """
     count = len(next(iter(items.values())))
     random, blocks = np.random.default_rng(seed), math.ceil(count / length)
-    flat = {name: _flat(value) for name, value in items.items()}
+    values = {name: _by_block(value, length) for name, value in items.items()}
     for _ in range(resamples):
-        weights = np.bincount(random.integers(count, size=blocks), minlength=count) * (
-            count / (blocks * length)
-        )
-        if length > 1:  # of an item: the sum over all blocks that cover it
-            total = np.cumsum(np.concatenate([[0.0], weights[1 - length :], weights]))
-            weights = total[length:] - total[:-length]
-        yield {name: _weighted(values, weights, shapes[name]) for name, values in flat.items()}
+        starts = random.integers(count, size=blocks)
+        yield {
+            name: torch.from_numpy(_drawn(each, starts, shapes[name])).view(tuple(shapes[name]))
+            * (count / (blocks * length))
+            for name, each in values.items()
+        }
 
 
-def _flat(value: Tensor) -> NDArray[Any]:
+def _by_block(value: Tensor, length: int) -> NDArray[Any]:
+    """Return what the block that starts at each item contributes: sums (D, N), or positions (N, P)."""
     values = value.reshape(len(value), -1).numpy()  # (N, D)
-    return values if values.dtype == np.int64 else values.T.astype(np.float64, order="C")
-
-
-def _weighted(values: NDArray[Any], weights: NDArray[Any], shape: Sequence[int]) -> Tensor:
     if values.dtype == np.int64:
-        each = np.repeat(weights, values.shape[1])
-        return torch.from_numpy(np.bincount(values.ravel(), each, math.prod(shape))).view(tuple(shape))
-    return torch.from_numpy(values @ weights).view(tuple(shape))
+        items = np.arange(len(values))[:, None] + np.arange(length)  # of each block, (N, length)
+        return values[items % len(values)].reshape(len(values), -1)
+    if length == 1:
+        return values.T.astype(np.float64, order="C")
+    whole = np.concatenate([np.zeros((1, values.shape[1])), values, values[: length - 1]])
+    total = np.cumsum(whole, axis=0, dtype=np.float64)
+    return np.ascontiguousarray((total[length:] - total[:-length]).T)
+
+
+def _drawn(values: NDArray[Any], starts: NDArray[np.int64], shape: Sequence[int]) -> NDArray[np.float64]:
+    """Return the sum over the blocks that start at some items."""
+    if values.dtype == np.int64:
+        return np.bincount(values[starts].ravel(), minlength=math.prod(shape)).astype(np.float64)
+    return values[:, starts].sum(1)
