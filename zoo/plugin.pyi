@@ -45,13 +45,14 @@ from zoo.errors import first_line as first_line
 from zoo.errors import shortened as shortened
 from zoo.errors import told as told
 from zoo.errors import warn as warn
+from zoo.evaluation.evaluate import MeasuredSplit as MeasuredSplit
+from zoo.evaluation.evaluate import measure_split as measure_split
 from zoo.evaluation.intervals import block_length as block_length
 from zoo.evaluation.intervals import intervals_of as intervals_of
 from zoo.evaluation.intervals import percentiles as percentiles
 from zoo.evaluation.intervals import resampled as resampled
 from zoo.evaluation.intervals import wilson as wilson
 from zoo.evaluation.measure import Measured as Measured
-from zoo.evaluation.measure import measure as measure
 from zoo.evaluation.measure import metrics_of as metrics_of
 from zoo.files import style as style
 from zoo.files.atomic import atomic_write as atomic_write

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from zoo import DataError, OptionError, Registry, load
-from zoo.interfaces import CarriesState, Dataset, Split, Task, make_task
+from zoo.interfaces import CarriesState, Split
 from zoo.plugin import (
-    Measured,
+    MeasuredSplit,
     block_length,
-    default_split,
     intervals_of,
-    measure,
+    measure_split,
     metrics_of,
-    open_fed,
     resampled,
     runner_of,
 )
@@ -28,24 +26,30 @@ __all__ = ["Measurement", "measure_all"]
 Report = Callable[[str, int, int, str, str], None]
 
 
-@dataclass(frozen=True, kw_only=True)
 class Measurement:
     """What one model reached on a split.
 
-    Attributes:
+    Args:
         name: the weights, as the user names them.
+        on: the split, and the result.
+
+    Attributes:
         dataset: full name of the dataset.
         data: the data, prepared for the model.
-        intervals: the 95% confidence interval of each metric.
     """
 
-    name: str
-    dataset: str
-    split: Split
-    data: Dataset
-    task: Task
-    measured: Measured
-    intervals: Mapping[str, tuple[float, float]]
+    def __init__(self, name: str, on: MeasuredSplit) -> None:
+        self.name = name
+        self.dataset = on.dataset
+        self.split: Split = on.split
+        self.data = on.data
+        self.task = on.task
+        self.measured = on.measured
+
+    @cached_property
+    def intervals(self) -> Mapping[str, tuple[float, float]]:
+        """The 95% confidence interval of each metric."""
+        return intervals_of(self.task, self.measured, self.data.preprocess)
 
     @property
     def unit(self) -> str:
@@ -82,11 +86,11 @@ def measure_all(
     weights: Sequence[str],
     registry: Registry,
     *,
-    split: Split | None,
-    dataset: str | None,
-    data: Mapping[str, Any] | None,
     device: str | None,
     report: Report,
+    data: Mapping[str, Any] | None,
+    dataset: str | None,
+    split: Split | None,
 ) -> list[Measurement]:
     """Measure each model on the same split of the same data.
 
@@ -94,52 +98,28 @@ def measure_all(
     """
     found: list[Measurement] = []
     for name in weights:
-        one = _measure(name, registry, split, dataset, data, device, report)
-        if found:
-            _require_same(found[0], one)
-        found.append(one)
+        model = load(name, device=device, registry=registry, progress=False)
+        own = {} if dataset else model.own
+        runner = runner_of(model.module, model.card, registry, device=model.device)
+        measured = measure_split(
+            runner,
+            model.card,
+            registry,
+            split=split,
+            dataset=dataset,
+            data={**own, **(data or {})},
+            report=partial(_titled, report, name),
+        )
+        if not measured.measured.items:
+            task = model.card.task
+            raise OptionError(f"models for {task} cannot be compared: the task provides no values of items")
+        found.append(Measurement(name, measured))
+        _require_same(found[0], found[-1])
     return found
 
 
-def _measure(
-    name: str,
-    registry: Registry,
-    split: Split | None,
-    dataset: str | None,
-    data: Mapping[str, Any] | None,
-    device: str | None,
-    report: Report,
-) -> Measurement:
-    model = load(name, device=device, registry=registry, progress=False)
-    module, card = model.module, model.card
-    task = make_task(registry, card.task)
-    own = {} if dataset else model.own
-    entry, fed = open_fed(
-        card, task, registry, dataset=dataset, data={**own, **(data or {})}, whole=split is None
-    )
-    split, unit = split or default_split(fed), task.processor.unit(fed.preprocess)
-    context = runner_of(module, card, registry).context
-    measured = measure(
-        module,
-        task,
-        fed,
-        split,
-        context=context,
-        device=model.device,
-        report=lambda done, total: report(name, done, total, unit, ""),
-        with_items=True,
-    )
-    if not measured.items:
-        raise OptionError(f"models for {task.name} cannot be compared: the task provides no values of items")
-    return Measurement(
-        name=name,
-        dataset=entry.name,
-        split=split,
-        data=fed,
-        task=task,
-        measured=measured,
-        intervals=intervals_of(task, measured, fed.preprocess),
-    )
+def _titled(report: Report, name: str, what: str, done: int, total: int, unit: str, note: str) -> None:
+    report(name, done, total, unit, note)
 
 
 def _require_same(one: Measurement, other: Measurement) -> None:

@@ -114,9 +114,8 @@ def suspects(predicted: Tensor, labels: Tensor, *, confidence: float) -> tuple[T
     """Return the likely class of each item, (N,), and the suspect items, those of the highest loss first.
 
     The likely class of an item is the most probable of the classes whose probability is at least
-    `confidence` times the mean of the items with this label, or times 1 / K if this is higher; without such a
-    class, it is the item's label.
-    An item is suspect if its likely class is not its label. With a `confidence` of 1, these are the items off
+    `confidence` times the mean of the items with this label, or times 1 / K if this is higher. If there is no
+    such class, it is the item's label. An item is suspect if its likely class is not its label. With a `confidence` of 1, these are the items off
     the diagonal of the confident joint.
 
     Args:

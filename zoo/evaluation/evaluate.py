@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
@@ -12,14 +13,68 @@ from zoo.data.opening import default_split, open_fed, split_name
 from zoo.errors import Diverged, OptionError
 from zoo.evaluation.baseline import beats_baseline
 from zoo.evaluation.intervals import intervals_of
-from zoo.evaluation.measure import measure
+from zoo.evaluation.measure import Measured, measure
 from zoo.files.cards import Card
-from zoo.interfaces import HasViews, Split, Task, make_task
+from zoo.interfaces import Dataset, HasViews, Split, Task, make_task
 from zoo.models.runners import Runner
 from zoo.registry.registry import Registry
 
 # Called with the work, the items done, their total, their unit, and a note such as the loss so far
 Report = Callable[[str, int, int, str, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredSplit:
+    """What a model reached on a split.
+
+    Attributes:
+        dataset: full name of the dataset.
+        data: the data, prepared for the model.
+        measured: the result, with values of items if the task provides them.
+    """
+
+    task: Task
+    dataset: str
+    data: Dataset
+    split: Split
+    measured: Measured
+
+
+def measure_split(
+    runner: Runner,
+    card: Card,
+    registry: Registry,
+    *,
+    split: Split | None = None,
+    dataset: str | None = None,
+    data: Mapping[str, Any] | None = None,
+    tta: bool = False,
+    report: Report = lambda what, done, total, unit, note: None,
+) -> MeasuredSplit:
+    """Open the data of a model, or other data, and measure the model on a split.
+
+    The arguments and errors are those of `evaluate`.
+    """
+    task = make_task(registry, card.task)
+    model = _views(runner.module, task) if tta else runner.module
+    entry, fed = open_fed(card, task, registry, dataset=dataset, data=data, whole=split is None)
+    split, unit = split or default_split(fed), task.processor.unit(fed.preprocess)
+
+    def progress(done: int, total: int) -> None:
+        report("evaluating", done, total, unit, "")
+
+    measured = measure(
+        model,
+        task,
+        fed,
+        split,
+        context=runner.context,
+        device=runner.device,
+        report=progress,
+        with_items=True,
+    )
+    _require_finite(measured.metrics, split)
+    return MeasuredSplit(task=task, dataset=entry.name, data=fed, split=split, measured=measured)
 
 
 def evaluate(
@@ -49,34 +104,19 @@ def evaluate(
 
     Raises Diverged if a metric is not finite, and the same errors as `open_fed`.
     """
-    task = make_task(registry, card.task)
-    model = _views(runner.module, task) if tta else runner.module
-    entry, fed = open_fed(card, task, registry, dataset=dataset, data=data, whole=split is None)
-    split, unit = split or default_split(fed), task.processor.unit(fed.preprocess)
-
-    def progress(done: int, total: int) -> None:
-        report("evaluating", done, total, unit, "")
-
-    measured = measure(
-        model,
-        task,
-        fed,
-        split,
-        context=runner.context,
-        device=runner.device,
-        report=progress,
-        with_items=True,
+    found = measure_split(
+        runner, card, registry, split=split, dataset=dataset, data=data, tta=tta, report=report
     )
-    _require_finite(measured.metrics, split)
+    task, fed, split, measured = found.task, found.data, found.split, found.measured
     where = split_name(fed, split)
-    on_what = entry.name if where == "all" else where
+    on_what = found.dataset if where == "all" else where
     return {
         **measured.details,
-        "dataset": entry.name,
+        "dataset": found.dataset,
         "split": where,
         "count": measured.count,
         "counts": task.counts(fed, split),
-        "unit": unit,
+        "unit": task.processor.unit(fed.preprocess),
         "tta": tta,
         "metrics": measured.metrics,
         "intervals": {name: [*each] for name, each in intervals_of(task, measured, fed.preprocess).items()},

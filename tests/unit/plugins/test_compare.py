@@ -13,8 +13,10 @@ import torch
 
 import zoo
 from tests.shell import zoo as run_zoo
-from zoo.errors import DataError, OptionError, WeightsError
+from zoo.errors import DataError, Diverged, OptionError, WeightsError
+from zoo.models import weights
 from zoo.plugin import style
+from zoo.registry.registry import Registry
 from zoo_stats.compare_command import shown_p
 from zoo_stats.significance import bootstrap, detectable, holm, mcnemar, welch
 
@@ -215,3 +217,12 @@ def test_the_command(models: list[str], tmp_path: Path) -> None:
     document = json.loads(run_zoo("compare", models[0], models[1], "--json", "--quiet").stdout)
     assert document["count"] == 80
     assert {"a", "b", "metric", "difference", "interval", "p", "different"} <= document["pairs"][0].keys()
+
+
+def test_a_result_that_is_not_finite_is_refused(tmp_path: Path, models: list[str]) -> None:
+    module, card = weights.load(Path(models[0]) / "model.safetensors", Registry.discover())
+    for parameter in module.parameters():
+        parameter.data.mul_(1e30)
+    weights.save(tmp_path / "large.safetensors", module, card)
+    with pytest.raises(Diverged, match="the result on test is not finite"):
+        zoo.compare(tmp_path / "large.safetensors", models[0], data=SHAPES, progress=False)
