@@ -119,7 +119,7 @@ def measure_all(
 
 
 def _titled(report: Report, name: str, what: str, done: int, total: int, unit: str, note: str) -> None:
-    report(name, done, total, unit, note)
+    report(f"{what} {name}", done, total, unit, note)
 
 
 def _require_same(one: Measurement, other: Measurement) -> None:

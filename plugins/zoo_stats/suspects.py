@@ -113,10 +113,10 @@ class Suspects(Analyzer):
 def suspects(predicted: Tensor, labels: Tensor, *, confidence: float) -> tuple[Tensor, Tensor]:
     """Return the likely class of each item, (N,), and the suspect items, those of the highest loss first.
 
-    The likely class of an item is the most probable of the classes whose probability is at least
-    `confidence` times the mean of the items with this label, or times 1 / K if this is higher. If there is no
-    such class, it is the item's label. An item is suspect if its likely class is not its label. With a `confidence` of 1, these are the items off
-    the diagonal of the confident joint.
+    The likely class of an item is the most probable of the classes whose probability is at least `confidence`
+    times the mean of the items with this label, or times 1 / K if this is higher. If there is no such class,
+    it is the item's label. An item is suspect if its likely class is not its label. With a `confidence` of 1,
+    these are the items off the diagonal of the confident joint.
 
     Args:
         predicted: log-probabilities (N, K) from classifiers that were fitted without the item.

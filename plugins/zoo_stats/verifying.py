@@ -38,8 +38,8 @@ def verify(
     On the kind of machine that the card names, a metric that counts items, such as accuracy, must be equal to
     the item, and any other metric up to rounding: to 1e-5 of its value. With another processor, device or
     version of torch, the 95% confidence interval of the new measurement must contain the published metric;
-    for a task without intervals, they may differ by at most 0.1%. What the card does not record is taken to be the
-    same. A metric that was published with four decimals may differ by half of the last.
+    for a task without intervals, they may differ by at most 0.1%. What the card does not record is taken to
+    be the same. A metric that was published with four decimals may differ by half of the last.
 
     Args:
         weights: published ids, files or run directories.
