@@ -38,7 +38,7 @@ def command() -> None:
     """
 
 
-@command.command("check")
+@command.command("check", short_help="Find copies of items, and other common faults.")
 @click.argument("dataset", type=NameType("dataset"))
 @options_of(check_data, skip=["dataset"])
 @click.option("--plot", type=PathType(), help="Draw pairs of copies to this PNG file.")

@@ -52,7 +52,7 @@ def command() -> None:
     """
 
 
-@command.command("list")
+@command.command("list", short_help="List training runs with their metrics.")
 @click.argument("folder", type=PathType(), default="runs")
 @options_of(list_runs, skip=["folder"])
 @standard_options
@@ -87,7 +87,7 @@ def diff(session: Session, run: Path, other: Path, as_json: bool) -> None:
         echo()
 
 
-@command.command("plot")
+@command.command("plot", short_help="Plot the curves of several runs.")
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=PathType())
 @click.option("--metric", help="Metric to plot instead of the primary one, such as val.loss.")
 @click.option("--out", type=PathType(), default="runs.png", show_default=True, help="PNG file to write.")
@@ -102,7 +102,7 @@ def plot(session: Session, runs: tuple[Path, ...], metric: str | None, out: Path
     print_json({"out": str(out)}) if as_json else echo(f"wrote {out}")
 
 
-@command.command("report")
+@command.command("report", short_help="Write an HTML report of all runs.")
 @click.argument("folder", type=PathType(), default="runs")
 @click.option("--out", type=PathType(), default="report.html", show_default=True, help="HTML file to write.")
 @standard_options
@@ -112,7 +112,7 @@ def report(session: Session, folder: Path, out: Path, as_json: bool) -> None:
     print_json({"out": str(out)}) if as_json else echo(f"wrote {out}")
 
 
-@command.command("prune")
+@command.command("prune", short_help="Delete files that are no longer needed.")
 @click.argument("folder", type=PathType(), default="runs")
 @click.option("--keep", type=click.Choice(["best", "last"]), required=True, help="Weights to keep.")
 @options_of(prune_runs, skip=["folder", "keep"])
