@@ -29,6 +29,7 @@ from torch import Tensor
 
 import zoo
 from zoo.plugin import block_length, percentiles, resampled, wilson
+from zoo_images.average_precision import BINS, average_precision, histograms, places
 from zoo_stats.significance import RESAMPLES, bootstrap, detectable, mcnemar, welch
 
 MODELS = ("cifar10-resnet-lite", "cifar10-convnet-bn-deep")
@@ -66,6 +67,7 @@ def coverage(sets: int) -> None:
             hits = sum(contained(values, 1.0, blocks=True) for values in dependent(coefficient, count, sets))
             report(f"block bootstrap, autocorrelation {coefficient}, {count:,} tokens", hits, sets)
     of_counts(sets)
+    of_scores(sets // 10)  # a resample is slow to score
 
 
 def of_counts(sets: int) -> None:
@@ -89,6 +91,24 @@ def of_counts(sets: int) -> None:
             wrong = torch.from_numpy(generator.binomial(64, share))
             hits += ratios_contained({"right": 64.0 - wrong, "wrong": wrong.double()}, iou, 0.8 / 1.2)
         report(f"bootstrap, mean IoU, {count:,} images", hits, sets)
+
+
+def of_scores(sets: int) -> None:
+    """Print how many bootstrap intervals contain the true average precision of normal scores."""
+    generator = torch.Generator().manual_seed(7)
+
+    def drawn(count: int) -> tuple[Tensor, Tensor]:
+        labels = torch.rand(count, 1, generator=generator) < 0.3
+        return torch.randn(count, 1, generator=generator) + 1.5 * labels, labels
+
+    truth = float(average_precision(histograms(*drawn(5_000_000))))
+    for count in (300, 1_000):
+        hits = 0
+        for _ in range(sets):
+            sums = resampled({"histograms": places(*drawn(count))}, {"histograms": (2, 1, BINS)})
+            low, high = percentiles([float(average_precision(each["histograms"])) for each in sums], count)
+            hits += low <= truth <= high
+        report(f"bootstrap, average precision, {count:,} items", hits, sets)
 
 
 def f1(sums: Mapping[str, Tensor]) -> Tensor:
