@@ -39,8 +39,10 @@ from zoo.registry.specs import CommandSpec as CommandSpec
 from zoo.registry.specs import DatasetSpec as DatasetSpec
 from zoo.registry.specs import ExporterSpec as ExporterSpec
 from zoo.registry.specs import FieldsSpec as FieldsSpec
+from zoo.registry.specs import OptimizerSpec as OptimizerSpec
 from zoo.registry.specs import OptionsSpec as OptionsSpec
 from zoo.registry.specs import Pretrained as Pretrained
+from zoo.registry.specs import ScheduleSpec as ScheduleSpec
 from zoo.registry.specs import TaskSpec as TaskSpec
 from zoo.registry.specs import TrackerSpec as TrackerSpec
 from zoo.seeds import seed_for as seed_for

@@ -13,8 +13,10 @@ from zoo import (
     DatasetSpec,
     ExporterSpec,
     FieldsSpec,
+    OptimizerSpec,
     OptionsSpec,
     Recipe,
+    ScheduleSpec,
     TaskSpec,
     TrackerSpec,
     WeightsSpec,
@@ -55,6 +57,14 @@ class Provider:
     @hookimpl
     def zoo_training_options(self):
         return [spec for spec in self.specs if isinstance(spec, FieldsSpec)]
+
+    @hookimpl
+    def zoo_optimizers(self):
+        return [spec for spec in self.specs if isinstance(spec, OptimizerSpec)]
+
+    @hookimpl
+    def zoo_schedules(self):
+        return [spec for spec in self.specs if isinstance(spec, ScheduleSpec)]
 
     @hookimpl
     def zoo_commands(self):
@@ -207,6 +217,15 @@ def exporter(name, target="WritesOnce", **more):
     return ExporterSpec(name=name, target=target, suffix=suffix, summary="For the kit's own tests", **more)
 
 
+def optimizer(name, target="Plain", **more):
+    target = f"broken_methods:{target}"
+    return OptimizerSpec(name=name, target=target, summary="For the kit's own tests", **more)
+
+
+def schedule(name, target="linear"):
+    return ScheduleSpec(name=name, target=f"broken_methods:{target}", summary="For the kit's own tests")
+
+
 def tracker(name, target="Remembers", **more):
     target = target if ":" in target else f"broken_trackers:{target}"
     return TrackerSpec(name=name, target=target, summary="For the kit's own tests", **more)
@@ -292,6 +311,8 @@ honest = Provider(
     command("several", "several"),
     added("loudly"),
     exporter("onnx-again", reader="zoo_export.onnx_reader:read"),
+    optimizer("plain"),
+    schedule("linear"),
     tracker("remembers"),
     tracker("cannot-be-asked", "CannotBeAsked"),
     analyzer("mean", "MeanFeature"),
@@ -422,6 +443,23 @@ entries = Provider(
     exporter("reads_without_torch.card", reader="broken_readers:forgets_the_data"),
     exporter("refuses_what_it_did_not_write", reader="broken_readers:trusts"),
     exporter("refuses_what_it_did_not_write.crash", reader="broken_readers:crashes"),
+    optimizer("has_typed_options", "needs_more"),
+    optimizer("has_typed_options.untyped", "untyped"),
+    optimizer("makes_an_optimizer", "foreign"),
+    optimizer("makes_an_optimizer.few", "only_matrices"),
+    optimizer("makes_an_optimizer.groups", "regroups"),
+    optimizer("follows_its_rate", "KeepsItsRate"),
+    optimizer("follows_its_rate.decay", "DecaysByItself"),
+    optimizer("trains", "Climbs"),
+    optimizer("trains.rate", training={"lr": 1e4}),
+    optimizer("resumes_exactly", "CountsItsSteps"),
+    optimizer("resumes_exactly.group", "CountsInItsGroups"),
+    schedule("has_typed_options.schedule", "bare"),
+    schedule("returns_rates", "negative"),
+    schedule("returns_rates.tensor", "as_tensor"),
+    schedule("returns_rates.infinite", "infinite"),
+    schedule("returns_rates.nothing", "nothing"),
+    schedule("remembers_nothing", "counts_its_calls"),
     tracker("makes_a_tracker", "Foreign"),
     tracker("makes_a_tracker.argument", "NeedsAnArgument"),
     tracker("makes_a_tracker.torch", "ImportsTorch"),

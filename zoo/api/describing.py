@@ -11,6 +11,7 @@ from zoo.config.declarations import Option, declared
 from zoo.config.train_config import fields_of
 from zoo.console.figures import over_seeds
 from zoo.errors import OptionError, ZooError, cause
+from zoo.registry.methods import own_options
 from zoo.registry.names import KINDS
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, TaskSpec
@@ -179,6 +180,13 @@ def _of_options(_: Registry, entry: Entry[Any]) -> dict[str, Any]:
     return {"fields": _described(fields_of(entry.spec.fields).values())}
 
 
+def _of_method(_: Registry, entry: Entry[Any]) -> dict[str, Any]:
+    def own() -> dict[str, Any]:
+        return {"options": {name: _default(option) for name, option in own_options(entry).items()}}
+
+    return _as_far_as_possible([("options", own)])
+
+
 def _described(fields: Iterable[Option]) -> list[dict[str, Any]]:
     return [{"name": field.name, "default": field.default, "meaning": field.help} for field in fields]
 
@@ -210,10 +218,11 @@ def _reason(error: Exception) -> str:
 
 def _options(entry: Entry[Any]) -> dict[str, Any]:
     """Return the default of each option, or `required` for options without a default."""
-    return {
-        name: "required" if option.required else option.default
-        for name, option in declared(entry.load()).items()
-    }
+    return {name: _default(option) for name, option in declared(entry.load()).items()}
+
+
+def _default(option: Option) -> Any:
+    return "required" if option.required else option.default
 
 
 # What there is to say of an entry besides its spec, by kind
@@ -223,4 +232,6 @@ _MORE: Mapping[str, Callable[[Registry, Entry[Any]], dict[str, Any]]] = {
     "task": _of_task,
     "group": _of_group,
     "options": _of_options,
+    "optimizer": _of_method,
+    "schedule": _of_method,
 }

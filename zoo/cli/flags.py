@@ -28,8 +28,17 @@ from zoo.registry.specs import OptionsSpec
 F = TypeVar("F", bound=Callable[..., Any])
 
 _BY_COMMAND = {"device", "progress", "registry"}  # the same for every command
-_RENAMED = {"from_weights": "--from", "classes": "--class", "options": "--option"}
+_RENAMED = {
+    "from_weights": "--from",
+    "classes": "--class",
+    "options": "--option",
+    "optimizer_options": "--optimizer-option",
+    "schedule_options": "--schedule-option",
+    "lr_scales": "--lr-scale",
+}
 _NAMES = {
+    "optimizer": NameType("optimizer"),
+    "schedule": NameType("schedule"),
     "dataset": NameType("dataset"),
     "from_weights": NameType("weights", runs=True),
     "to": NameType("exporter"),
@@ -111,8 +120,13 @@ class Flag(click.Option):
         super().__init__([*param_decls, flag, option.name], **settings)
 
 
-def _key_values(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -> dict[str, Any]:  # noqa: ARG001
-    return options.parse(words, what=param.opts[0])
+def _key_values(
+    ctx: click.Context,  # noqa: ARG001
+    param: click.Parameter,
+    words: tuple[str, ...],
+) -> dict[str, Any] | None:
+    unset = not words and isinstance(param, Flag) and param.training
+    return None if unset else options.parse(words, what=param.opts[0])
 
 
 def flag_of(name: str) -> str:

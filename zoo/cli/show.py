@@ -136,6 +136,16 @@ def _group(facts: Mapping[str, Any]) -> None:
     print_section("", [("for", ", ".join(facts["tasks"])), *_origin(facts)])
 
 
+def _method(facts: Mapping[str, Any]) -> None:
+    _print_options(facts, f"--{facts['kind']}-option")
+    usual = as_typed(facts.get("training", {}))
+    print_section("Training options", usual, about="that suit it, unless you set them")
+    print_section(
+        "",
+        [("usage", f"zoo train ... --{facts['kind']} {facts['name'].rpartition('/')[2]}"), *_origin(facts)],
+    )
+
+
 def _command(facts: Mapping[str, Any]) -> None:
     name = facts["name"].rpartition("/")[2]
     print_section("", [("usage", f"zoo {name} --help"), *_origin(facts)])
@@ -166,6 +176,8 @@ _PRINT: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
     "weights": _weights,
     "task": _task,
     "group": _group,
+    "optimizer": _method,
+    "schedule": _method,
     "command": _command,
     "options": _options,
     "exporter": _exporter,

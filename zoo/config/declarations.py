@@ -52,6 +52,8 @@ def option(default: T, help: str) -> T:  # noqa: A002
 
         lr: Annotated[float, Meta(gt=0)] = option(0.1, "peak learning rate.")
     """
+    if isinstance(default, dict):
+        return field(default_factory=default.copy, metadata={"help": help})  # type: ignore[return-value]
     return field(default=default, metadata={"help": help})
 
 

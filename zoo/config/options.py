@@ -7,10 +7,10 @@ import copy
 import dataclasses
 import math
 import operator
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePath
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
 import msgspec
 import rtoml
@@ -117,6 +117,11 @@ def convert(value: object, type_: type[T], *, what: str) -> T:
     unless the type includes their class. An instance of a class in a union (`str | Path`) is returned
     unchanged.
     """
+    if get_origin(type_) is Mapping and isinstance(value, dict):
+        each = get_args(type_)[1]
+        if get_origin(each) is Annotated:  # numbers, which the user may have typed
+            table = cast("dict[str, object]", value)
+            value = {key: convert(item, each, what=f"{what}: {key}") for key, item in table.items()}
     classes, data = _apart(type_)
     if isinstance(value, classes):
         return value  # type: ignore[return-value]

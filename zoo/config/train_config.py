@@ -24,6 +24,9 @@ PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
+# What is chosen by name, and has options of its own
+METHODS = ("optimizer", "schedule")
+
 Positive = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 NonNegative = Annotated[float, Meta(ge=0, le=1e38)]
 Fraction = Annotated[float, Meta(ge=0, lt=1)]
@@ -36,7 +39,8 @@ class TrainConfig:
     """A training configuration. All fields are plain data; 0 disables options such as `ema_decay`.
 
     Users see one flat list of fields: in `replace` and `to_dict`, a field such as `augment` is named without
-    its group. `groups` maps the names of the groups that the task adds to instances of their dataclasses.
+    its group. `groups` maps the names of the groups that the task adds to instances of their dataclasses, and
+    `methods` has the registry's entries that options such as `optimizer` can name, by kind and name.
 
     Raises OptionError for a field that has the wrong type or is out of range.
     """
@@ -45,24 +49,22 @@ class TrainConfig:
     batch_size: Positive = option(64, "items per batch: images, or parallel streams of text.")
     grad_accum_steps: Positive = option(1, "batches per optimizer step; their gradients are averaged.")
 
-    optimizer: Literal["sgd", "adam", "adamw"] = option(
-        "adamw", "optimizer: `adam` adds weight decay to the gradient; `adamw` applies it separately."
-    )
+    optimizer: str = option("adamw", "name of the optimizer; `zoo list optimizers` shows all.")
+    optimizer_options: Mapping[str, Any] = option({}, "options of the optimizer; `zoo show` lists them.")
     lr: Rate = option(1e-3, "peak learning rate of the schedule.")
     momentum: Fraction = option(0.9, "Nesterov momentum for SGD, or the first beta for Adam.")
     weight_decay: NonNegative = option(0.0, "weight decay for all parameters.")
-    schedule: Literal["constant", "cosine", "one-cycle", "cosine-restarts"] = option(
-        "cosine",
-        "learning-rate schedule: `one-cycle` is `cosine` after a warmup; `cosine-restarts` repeats `cosine`.",
+    decay_matrices_only: bool = option(
+        False, "apply weight decay only to parameters with two or more dimensions, not to biases and scales."
     )
+    lr_scales: Mapping[str, Rate] = option(
+        {},
+        "factors for the learning rates of modules or parameters, named as in `freeze`, such as `head=10`.",
+    )
+    schedule: str = option("cosine", "name of the learning-rate schedule; `zoo list schedules` shows all.")
+    schedule_options: Mapping[str, Any] = option({}, "options of the schedule; `zoo show` lists them.")
     warmup_epochs: NonNegative = option(
         0.0, "epochs of linear warmup from 0; `one-cycle` warms up for 30% of the run unless this is set."
-    )
-    cycle_length: Annotated[float, Meta(ge=0.01)] = option(
-        1.0, "number of epochs in the first `cosine-restarts` cycle."
-    )
-    cycle_multiplier: Annotated[float, Meta(ge=1)] = option(
-        1.0, "length of each `cosine-restarts` cycle relative to the previous cycle."
     )
 
     clip_grad_norm: NonNegative = option(0.0, "clip gradients to this global norm; 0 disables clipping.")
@@ -100,6 +102,9 @@ class TrainConfig:
     deterministic: bool = option(False, "use slower but deterministic GPU kernels, without TF32.")
 
     groups: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    methods: Mapping[tuple[str, str], Any] = field(
+        default_factory=dict[tuple[str, str], Any], compare=False, repr=False
+    )
 
     def __post_init__(self) -> None:
         options.validate(self)
@@ -109,9 +114,11 @@ class TrainConfig:
             )
 
     @classmethod
-    def with_groups(cls, groups: Mapping[str, type]) -> Self:
+    def with_groups(
+        cls, groups: Mapping[str, type], methods: Mapping[tuple[str, str], Any] | None = None
+    ) -> Self:
         """Return the default configuration, including the fields of the given groups."""
-        return cls(groups={name: owner() for name, owner in groups.items()})
+        return cls(groups={name: owner() for name, owner in groups.items()}, methods=methods or {})
 
     def group(self, name: str, type_: type[T]) -> T:
         """Return a group of fields by name, or its defaults if the configuration lacks the group."""
@@ -126,12 +133,16 @@ class TrainConfig:
     def replace(self, changes: Mapping[str, Any]) -> Self:
         """Return a copy with some fields changed, regardless of their groups.
 
+        The options of an optimizer or a schedule do not apply to another one that replaces it.
+
         Raises OptionError with the name of the invalid field and its valid values.
         """
         if changes.keys() - self.fields:
             check_known(changes, self.fields)
         inside: dict[str, dict[str, Any]] = {}  # by group
-        for name, value in changes.items():
+        current = {kind: getattr(self, kind) for kind in METHODS}
+        stale: dict[str, Any] = {name: {} for name in _stale(current, changes)}
+        for name, value in (stale | dict(changes)).items():
             inside.setdefault(self.fields[name].group, {})[name] = value
         own = inside.pop("", {})
         groups = {name: dataclasses.replace(self.groups[name], **fields) for name, fields in inside.items()}
@@ -151,11 +162,35 @@ class TrainConfig:
         return {name: value for name, value in self.to_dict().items() if value != usual[name]}
 
 
+def merged(before: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return training options with changes, without the options of an optimizer or schedule that changes."""
+    stale = _stale(before, changes)
+    return {**{name: value for name, value in before.items() if name not in stale}, **changes}
+
+
+def _stale(before: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
+    """Return the names of options that are for an optimizer or schedule that changes."""
+    new = {kind: changes[kind] for kind in METHODS if isinstance(changes.get(kind), str)}
+    return [f"{kind}_options" for kind, name in new.items() if name != before.get(kind)]
+
+
 # What a training option cannot be called: the options of `zoo train` and `zoo lr-find` are called so
 RESERVED = frozenset(
     (
         *("accept_changes", "all_metrics", "as_json", "data", "dataset", "device", "from", "from_weights"),
-        *("groups", "help", "json", "kind", "model", "name", "option", "options", "plot", "plugin"),
+        *(
+            "groups",
+            "help",
+            "json",
+            "kind",
+            "methods",
+            "model",
+            "name",
+            "option",
+            "options",
+            "plot",
+            "plugin",
+        ),
         *("processes", "progress", "quiet", "registry", "resume", "run", "save_every", "seed"),
         *("session", "start", "steps", "stop", "stop_after", "threads"),
     )
@@ -175,7 +210,7 @@ def fields_of(owner: type, group: str = "") -> Mapping[str, Option]:
     fields = {
         name: item._replace(group=group, default=getattr(defaults, name))
         for name, item in declared(owner).items()
-        if (owner, name) != (TrainConfig, "groups")
+        if owner is not TrainConfig or name not in ("groups", "methods")
     }
     for name, item in fields.items():
         try:

@@ -16,7 +16,9 @@ from zoo.registry.specs import (
     DatasetSpec,
     ExporterSpec,
     FieldsSpec,
+    OptimizerSpec,
     OptionsSpec,
+    ScheduleSpec,
     Spec,
     TaskSpec,
     TrackerSpec,
@@ -26,7 +28,17 @@ hookspec = pluggy.HookspecMarker("zoo")
 hookimpl = pluggy.HookimplMarker("zoo")
 
 Kind = Literal[
-    "architecture", "dataset", "analyzer", "task", "group", "command", "options", "exporter", "tracker"
+    "architecture",
+    "dataset",
+    "analyzer",
+    "task",
+    "group",
+    "optimizer",
+    "schedule",
+    "command",
+    "options",
+    "exporter",
+    "tracker",
 ]
 
 # The hooks that return lists of specs, with the kind and the type of what they return
@@ -36,6 +48,8 @@ HOOKS: tuple[tuple[str, Kind, type[Spec]], ...] = (
     ("zoo_analyzers", "analyzer", AnalyzerSpec),
     ("zoo_tasks", "task", TaskSpec),
     ("zoo_training_options", "group", FieldsSpec),
+    ("zoo_optimizers", "optimizer", OptimizerSpec),
+    ("zoo_schedules", "schedule", ScheduleSpec),
     ("zoo_commands", "command", CommandSpec),
     ("zoo_commands", "options", OptionsSpec),
     ("zoo_exporters", "exporter", ExporterSpec),
@@ -66,6 +80,16 @@ def zoo_tasks() -> Iterable[TaskSpec]:  # pyright: ignore[reportReturnType]
 @hookspec
 def zoo_training_options() -> Iterable[FieldsSpec]:  # pyright: ignore[reportReturnType]
     """Return the groups of training options that this plugin provides, for its own or other tasks."""
+
+
+@hookspec
+def zoo_optimizers() -> Iterable[OptimizerSpec]:  # pyright: ignore[reportReturnType]
+    """Return the optimizers that this plugin provides."""
+
+
+@hookspec
+def zoo_schedules() -> Iterable[ScheduleSpec]:  # pyright: ignore[reportReturnType]
+    """Return the learning-rate schedules that this plugin provides."""
 
 
 @hookspec

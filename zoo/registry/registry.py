@@ -16,7 +16,7 @@ from zoo.config.arguments import checked
 from zoo.config.declarations import Option
 from zoo.config.keywords import check_arguments
 from zoo.config.recipe import Recipe
-from zoo.config.train_config import TrainConfig, check_known, fields_of, training_options
+from zoo.config.train_config import METHODS, TrainConfig, check_known, fields_of, training_options
 from zoo.errors import OptionError, PluginError, SpecError, UnknownName, did_you_mean, warn
 from zoo.registry import plugins
 from zoo.registry.catalog import Catalog
@@ -31,6 +31,7 @@ from zoo.registry.specs import (
     DatasetSpec,
     ExporterSpec,
     FieldsSpec,
+    OptimizerSpec,
     Spec,
     TaskSpec,
     TrackerSpec,
@@ -101,6 +102,7 @@ class Registry:
         recipes: recipes by full name: the plain name for a recipe in a registry.toml, otherwise
             `plugin/name`.
         weights: published weights by id, with full names as for recipes.
+        methods: optimizers and schedules by kind, and by the name that recipes and cards record.
         discovered: whether another process would discover the same registry.
     """
 
@@ -119,6 +121,10 @@ class Registry:
         entries = [Entry(kind, spec, plugin) for plugin in loaded for kind, spec in plugin.specs]
         self._defaults: dict[str, TrainConfig] = {}
         self.groups = {e.spec.name: e.spec.fields for e in entries if isinstance(e.spec, FieldsSpec)}
+        methods = [entry for entry in entries if entry.kind in METHODS]
+        self.methods: dict[tuple[str, str], Entry[Any]] = {
+            (entry.kind, _recorded(entry)): entry for entry in methods
+        }
         tasks = [entry.spec for entry in entries if isinstance(entry.spec, TaskSpec)]
         self.tasks = {task.name: task for task in tasks if self.groups.keys() >= {*task.groups}}
         entries = [
@@ -209,6 +215,9 @@ class Registry:
         groups = entry.spec.groups if isinstance(entry.spec, TaskSpec) else ()
         named = [("group of training options", name, self.groups) for name in groups]
         named += [("task", name, self.tasks) for name in entry.tasks]
+        if isinstance(entry.spec, ArchitectureSpec | OptimizerSpec):
+            chosen = [kind for kind in METHODS if kind in entry.spec.training]
+            named += [(kind, entry.spec.training[kind], self._words(kind)) for kind in chosen]
         for what, name, known in named:
             if name not in known:
                 nearest = did_you_mean(name, known) or self.left_out(" ({})")
@@ -222,6 +231,11 @@ class Registry:
             except OptionError as error:
                 return f"its training options: {error}"
         return ""
+
+    def _words(self, kind: str) -> list[str]:
+        """Return the short and full names of all optimizers or schedules."""
+        entries = [entry for (other, _), entry in self.methods.items() if other == kind]
+        return [word for entry in entries for word in (entry.spec.name, entry.name)]
 
     def notices(self) -> list[str]:
         """Return a line if the user's registry.toml disables any of zoo's own plugins."""
@@ -351,14 +365,34 @@ class Registry:
         """Return zoo's defaults for the training options that apply to a task. Raises UnknownName."""
         if task not in self._defaults:
             groups = {name: self.groups[name] for name in self.task(task).groups}
-            self._defaults[task] = TrainConfig.with_groups(groups)
+            self._defaults[task] = TrainConfig.with_groups(groups, self.methods)
         return self._defaults[task]
 
-    def usual_config(self, architecture: Entry[ArchitectureSpec], task: str = "") -> TrainConfig:
-        """Return an architecture's training configuration for its own task or another compatible task."""
+    def with_methods(self, training: Mapping[str, Any]) -> dict[str, Any]:
+        """Return training options with the full names of optimizers and schedules.
+
+        Raises UnknownName or AmbiguousName.
+        """
+        named = [kind for kind in METHODS if isinstance(training.get(kind), str)]
+        return dict(training) | {kind: _recorded(self.entry(kind, training[kind])) for kind in named}
+
+    def usual_config(
+        self, architecture: Entry[ArchitectureSpec], task: str = "", said: Mapping[str, Any] | None = None
+    ) -> TrainConfig:
+        """Return an architecture's training configuration for its own task or another compatible task.
+
+        Args:
+            said: the recipe's training options. If they name another optimizer, the configuration has the
+                training options that suit it.
+        """
         config = self.default_config(task or architecture.spec.task)
-        training = architecture.spec.training
-        return config.replace({name: training[name] for name in training if name in config.fields})
+        training = self.with_methods(architecture.spec.training)
+        config = config.replace({name: training[name] for name in training if name in config.fields})
+        optimizer = self.with_methods(said or {}).get("optimizer", config.optimizer)
+        if optimizer == config.optimizer:
+            return config
+        suitable = self.methods["optimizer", optimizer].spec.training
+        return config.replace({**suitable, "optimizer": optimizer})
 
     def training_config(self, recipe: Recipe) -> TrainConfig:
         """Return the architecture's training configuration, overridden by the recipe's.
@@ -372,7 +406,8 @@ class Registry:
         by_data = task.name != architecture.spec.task
         name = self.dataset(recipe.dataset).name if by_data else architecture.name
         self.require_fields(recipe.train, task, name)
-        return self.usual_config(architecture, task.name).replace(recipe.train)
+        usual = self.usual_config(architecture, task.name, recipe.train)
+        return usual.replace(self.with_methods(recipe.train))
 
     def task_of(self, recipe: Recipe) -> TaskSpec:
         """Return the task of a recipe: the task of its dataset or, without a dataset, of its architecture.
@@ -440,6 +475,11 @@ class Registry:
             return ""
         loaded = f"only {', '.join(self._chosen)}" if self._chosen else "no plugin"
         return form.format(f"$ZOO_PLUGINS loads {loaded}")
+
+
+def _recorded(entry: Entry[Spec]) -> str:
+    """Return the name of an optimizer or a schedule for recipes: without the plugin if it is ours."""
+    return entry.spec.name if entry.plugin.ours else entry.name
 
 
 def _place(name: str, ours: Collection[str]) -> int:

@@ -420,8 +420,45 @@ class TrackerSpec(_Coded):
     extra: ExtraName = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSpec(_Coded):
+    """An optimizer, which trains a model if the training option `optimizer` names it.
+
+    Its target is a function `(groups, *, ...) -> torch.optim.Optimizer`, where `groups` are parameter groups
+    as for torch's optimizers. Keyword-only arguments are its options, each with a type, a default and a
+    description. An argument with the name of a training option, such as `lr`, `momentum` or `weight_decay`,
+    receives the value of that option, and an argument `model` receives the model.
+
+    Attributes:
+        training: training options that suit the optimizer better than those of the architecture, such as
+            `{"lr": 1e-4}`, used if the user chooses the optimizer without setting them.
+    """
+
+    training: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "training", checked_fields(self.training))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleSpec(_Coded):
+    """A learning-rate schedule, which a training uses if the training option `schedule` names it.
+
+    Its target is a function `(progress, *, ...) -> float` that returns the learning rate as a fraction of
+    `lr`, where `progress` is the position in training from 0 to 1. Keyword-only arguments are its options, as
+    in `OptimizerSpec`. An argument with the name of a training option, such as `epochs` or `warmup_epochs`,
+    receives its value, and an argument `position` receives the position in epochs.
+    """
+
+    source: str = ""
+
+
 SpecWithExtra = CommandSpec | OptionsSpec | ExporterSpec | TrackerSpec
-Spec = ArchitectureSpec | DatasetSpec | AnalyzerSpec | TaskSpec | FieldsSpec | SpecWithExtra
+# What a training option names, with options of its own
+MethodSpec = OptimizerSpec | ScheduleSpec
+Spec = ArchitectureSpec | DatasetSpec | AnalyzerSpec | TaskSpec | FieldsSpec | MethodSpec | SpecWithExtra
 
 
 def _resolved(target: str) -> Callable[..., Any]:

@@ -12,11 +12,14 @@ from zoo.training.saved import RunIdentity
 
 # Options that the optimizer state or the average of the weights depends on
 _FIXED = (
+    "train.decay_matrices_only",
     "train.ema_decay",
     "train.freeze",
     "train.layer_decay",
+    "train.lr_scales",
     "train.norm_bias_lr_scale",
     "train.optimizer",
+    "train.optimizer_options",
 )
 # Options, besides those of the data and of the task, that decide what is in a batch
 _BATCHES = ("seed", "train.batch_size", "train.grad_accum_steps")

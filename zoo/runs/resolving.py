@@ -13,7 +13,7 @@ from zoo.config.arguments import checked, is_url
 from zoo.config.keywords import refuse_missing
 from zoo.config.recipe import Recipe
 from zoo.config.threads import require_threads
-from zoo.config.train_config import TrainConfig
+from zoo.config.train_config import TrainConfig, merged
 from zoo.errors import DataError, SpecError, UnknownName, ZooError
 from zoo.files.cards import Card, read_weights
 from zoo.files.container import Container
@@ -89,7 +89,7 @@ def with_options(
         recipe,
         model={**recipe.model, **(model or {})},
         data={**recipe.data, **(data or {})},
-        train={**recipe.train, **fields},
+        train=merged(recipe.train, fields),
         from_weights=recipe.from_weights if from_weights is None else from_weights,
         seed=recipe.seed if seed is None else seed,
         threads=recipe.threads if threads is None else threads,
@@ -112,7 +112,8 @@ def resolve_recipe(recipe: Recipe, registry: Registry, *, resume: bool = False) 
     """
     architecture, data = registry.architecture(recipe.architecture), registry.dataset(recipe.dataset)
     task = registry.shared_task(architecture, data)
-    recipe = replace(recipe, architecture=architecture.name, dataset=data.name)
+    train = registry.with_methods(recipe.train)
+    recipe = replace(recipe, architecture=architecture.name, dataset=data.name, train=train)
     config = registry.training_config(recipe)
     require_threads(recipe.threads)
     _require_data(data, recipe.data)
@@ -122,7 +123,7 @@ def resolve_recipe(recipe: Recipe, registry: Registry, *, resume: bool = False) 
         architecture=architecture,
         data=data,
         task=task,
-        usual=registry.usual_config(architecture, task.name),
+        usual=registry.usual_config(architecture, task.name, recipe.train),
         config=config,
         base=base,
     )

@@ -21,6 +21,7 @@ from zoo.models import precision
 from zoo.models.building import build_model, model_arguments
 from zoo.models.transfer import fit_or_load, open_source
 from zoo.models.weights import require_loadable, require_storable
+from zoo.registry.methods import with_checked_methods
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec
 from zoo.runs.resolving import Resolved
@@ -118,8 +119,10 @@ def build(
         source = open_source(base.path, base.card, base.content, architecture, registry)
         needed = options_to_fine_tune(data, source.card, task, recipe.data)
         recipe = replace(recipe, model={**source.options, **recipe.model}, data={**recipe.data, **needed})
+    # Before data is opened
     known = declared(architecture.load()).keys() - resolved.task.dims.keys()
-    refuse_unknown(recipe.model, known, what=f"architecture {architecture.name}")  # before data is opened
+    refuse_unknown(recipe.model, known, what=f"architecture {architecture.name}")
+    with_checked_methods(resolved.config, recipe.train)
     dataset = open_to_train(data, recipe)
     arguments = model_arguments(architecture, resolved.task, dataset.dims, recipe.model)
     dataset = suited(dataset, data, task, architecture, arguments)
@@ -133,6 +136,7 @@ def build(
         arguments=arguments,
         cutting=registry.cutting_fields(),
     )
+    config = with_checked_methods(config, resolved.recipe.train)
     config = config.replace({"precision": precision.resolve(config.precision, device)})
     model = build_model(architecture, arguments, seed=seed_for(recipe.seed, "weights"))
     require_storable(model, architecture)

@@ -154,6 +154,18 @@ _NEEDS: Mapping[CheckKind, Mapping[str, str]] = {
         "exporter_checks.reads_without_torch": "equal_models_equal_files",
         "exporter_checks.refuses_what_it_did_not_write": "reads_without_torch",
     },
+    "optimizer": {
+        "method_checks.has_typed_options": "",
+        "method_checks.makes_an_optimizer": "has_typed_options",
+        "method_checks.follows_its_rate": "makes_an_optimizer",
+        "method_checks.trains": "makes_an_optimizer",
+        "method_checks.resumes_exactly": "makes_an_optimizer",
+    },
+    "schedule": {
+        "method_checks.has_typed_options": "",
+        "method_checks.returns_rates": "has_typed_options",
+        "method_checks.remembers_nothing": "returns_rates",
+    },
     "tracker": {
         "tracker_checks.makes_a_tracker": "",
         "tracker_checks.continues_its_runs": "makes_a_tracker",

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from zoo.config.options import text
-from zoo.config.train_config import TrainConfig
+from zoo.config.train_config import TrainConfig, merged
 from zoo.errors import DataError, OptionError
 from zoo.interfaces import CarriesState, Dataset, Task
 from zoo.models.hooks import evaluating
@@ -48,7 +48,10 @@ EPOCHS = (3, 30)
 # Fields that suit the network, and so are those of the weights, as are those of groups that decide how data
 # is cut. The others of groups suit the amount of data, such as augmentation, and are the architecture's own:
 # the weights may have seen more of it
-INHERITED = ("optimizer", "momentum", "weight_decay", "norm_bias_lr_scale")
+INHERITED = (
+    *("optimizer", "optimizer_options", "momentum", "weight_decay", "decay_matrices_only"),
+    "norm_bias_lr_scale",
+)
 
 # Returns the optimizer steps in an epoch of a training configuration
 Steps = Callable[[TrainConfig], int]
@@ -178,12 +181,13 @@ def fine_tuning(
     share = (1.0 if again else LR_SHARE) * (LR_SHARE_CLOSE if close else 1.0)
     config = TrainConfig(
         groups=usual.groups,
+        methods=usual.methods,
         batch_size=theirs.batch_size,
         lr=_scaled(theirs.lr, share),
         schedule="one-cycle",
         clip_grad_norm=CLIP_GRAD_NORM,
     )
-    config = _with_enough_steps(config.replace({**inherited, **said}), said, steps, EPOCH_STEPS)
+    config = _with_enough_steps(config.replace(merged(inherited, said)), said, steps, EPOCH_STEPS)
     epochs = math.ceil(TOTAL_STEPS / max(1, steps(config)))
     return config.replace({"epochs": min(max(epochs, EPOCHS[0]), EPOCHS[1]), **said})
 

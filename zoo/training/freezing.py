@@ -19,16 +19,27 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
     Raises:
         OptionError: a pattern matches no parameter, or no parameter is left to train.
     """
-    parameters = list(model.named_parameters(remove_duplicate=False))
     for pattern in patterns:
-        if not any(_matches(name, pattern) for name, _ in parameters):
-            tops = ", ".join(dict.fromkeys(name.partition(".")[0] for name, _ in parameters))
-            raise OptionError(f"freeze={pattern} matches no parameter", hint=f"top-level names: {tops}")
-    for name, parameter in parameters:
-        if any(_matches(name, pattern) for pattern in patterns):
+        for parameter in parameters_named(model, pattern, what="freeze"):
             parameter.requires_grad_(False)
-    if patterns and not any(parameter.requires_grad for _, parameter in parameters):
+    if patterns and not any(parameter.requires_grad for parameter in model.parameters()):
         raise OptionError(f"freeze={','.join(patterns)} leaves no parameters to train")
+
+
+def parameters_named(model: nn.Module, pattern: str, *, what: str) -> set[nn.Parameter]:
+    """Return the parameters that match a pattern, as in `freeze`.
+
+    Args:
+        what: the training option that contains the pattern.
+
+    Raises OptionError if the pattern matches no parameter.
+    """
+    parameters = list(model.named_parameters(remove_duplicate=False))
+    found = {parameter for name, parameter in parameters if _matches(name, pattern)}
+    if not found:
+        tops = ", ".join(dict.fromkeys(name.partition(".")[0] for name, _ in parameters))
+        raise OptionError(f"{what}={pattern} matches no parameter", hint=f"top-level names: {tops}")
+    return found
 
 
 def refuse_frozen(fresh: Iterable[str], patterns: Sequence[str]) -> None:

@@ -44,7 +44,7 @@ from zoo.training.hidden import leaves_of, nested
 from zoo.training.host import Host
 from zoo.training.readings import Readings
 from zoo.training.saved import check_rows
-from zoo.training.schedules import learning_rate
+from zoo.training.schedules import make_schedule
 from zoo.training.shared_store import shared
 from zoo.training.state import TrainState
 
@@ -111,12 +111,13 @@ class _Training:
         state, config = self.state, self.config
         buffers = ChangedBuffers(state.model, self.host.ranks)
         unit = self.task.processor.unit(self.dataset.preprocess)
+        learning_rate = make_schedule(config)
         clock = None
         while not self.is_done:
             clock = Clock(state.epoch + 1, config, self.task.spec, unit=unit, before=clock)
             train_mode(state.model, config.freeze)
             for batch in self.batches(epoch=state.epoch, start=state.batch):
-                lr = learning_rate(config, state.epoch + (batch.index + 0.5) / batch.total)
+                lr = learning_rate(state.epoch + (batch.index + 0.5) / batch.total)
                 with misfit_as_error(state.untried), out_of_memory_as_error(config, _where(state, batch)):
                     loss = train_step(
                         state,

@@ -1,22 +1,19 @@
-"""The optimizers available in a training configuration."""
+"""The optimizers of zoo itself, and the parameter groups of every optimizer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from zoo.config.train_config import TrainConfig
+from zoo.errors import SpecError
+from zoo.registry.methods import bound
+from zoo.training.freezing import parameters_named
 
-# What each optimizer keeps for a parameter: a tensor of its shape, or the number of its steps
-_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
-SLOTS: Mapping[type[torch.optim.Optimizer], tuple[str, ...]] = {
-    torch.optim.SGD: ("momentum_buffer",),
-    torch.optim.Adam: _MOMENTS,
-    torch.optim.AdamW: _MOMENTS,
-}
+Groups = list[dict[str, Any]]
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
@@ -24,52 +21,43 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
 
     The learning rate of a parameter group is the scheduled rate multiplied by the group's `scale`;
     `TrainState.update` sets it.
-
-    SGD uses Nesterov momentum (Sutskever et al. 2013); Adam couples weight decay with the gradient, and AdamW
-    does not (Loshchilov & Hutter 2019).
     """
     groups = _by_depth(model, config.layer_decay)
     if config.norm_bias_lr_scale != 1:
         groups = _split_off_norm_biases(groups, model, config)
-    lr, momentum, decay = config.lr, config.momentum, config.weight_decay
-    devices = {p.device.type if _is_plain(p) else "other" for group in groups for p in group["params"]}
-    if config.optimizer == "sgd":
-        # On the CPU, torch's fused SGD is wrong for half precision (pytorch/pytorch#191763)
-        sgd = fused_sgd if devices == {"cuda"} else torch.optim.SGD
-        return sgd(groups, lr=lr, momentum=momentum, weight_decay=decay, nesterov=momentum > 0)
-    adam = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-    # On Apple's GPU, torch's fused kernels take the steps that fp16 has to skip
-    fused = devices <= ({"cpu", "cuda"} if config.precision == "fp16" else {"cpu", "cuda", "mps"})
-    # None rather than False lets torch choose among the kernels that are not fused
-    return adam(groups, lr=lr, betas=(momentum, 0.999), weight_decay=decay, fused=fused or None)
+    for name, factor in config.lr_scales.items():
+        chosen = parameters_named(model, name, what="lr_scales")
+        groups = _split_off(groups, chosen, lambda group, by=factor: {"scale": group["scale"] * by})
+    if config.decay_matrices_only:
+        vectors = {parameter for parameter in model.parameters() if parameter.ndim < 2}
+        groups = _split_off(groups, vectors, lambda _: {"weight_decay": 0.0})
+    made = bound(config, "optimizer", model=model)(groups)
+    if not isinstance(made, torch.optim.Optimizer):
+        got = type(made).__name__
+        raise SpecError(f"optimizer {config.optimizer} must return a torch.optim.Optimizer (got a {got})")
+    return made
 
 
-def fused_sgd(groups: list[dict[str, Any]], **given: Any) -> torch.optim.SGD:
-    """Return fused SGD with momentum buffers initialized to zero, which does not change the result.
+def slots_of(model: nn.Module, config: TrainConfig) -> dict[int, dict[str, Any]]:
+    """Return what the configured optimizer keeps for each parameter, by the parameter's number.
 
-    Otherwise, the momentum buffers would be uninitialized if fp16 skips the first step, and torch would fail
-    if one weight receives its first gradient later than the others.
+    The values are those of another optimizer after a step without gradients, at a learning rate of 0, which
+    leaves the model as it is.
     """
-    optimizer = torch.optim.SGD(groups, **given, fused=True)
-    if given["momentum"]:
-        optimizer.register_step_pre_hook(_begin_momentum)
-    return optimizer
-
-
-def _begin_momentum(optimizer: torch.optim.Optimizer, *_: object) -> None:
+    optimizer = make_optimizer(model, config)
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    gradients = [parameter.grad for parameter in parameters]
+    for parameter in parameters:
+        parameter.grad = torch.zeros_like(parameter)
     for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            if parameter.grad is not None and "momentum_buffer" not in optimizer.state[parameter]:
-                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        group["lr"] = 0.0
+    optimizer.step()
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient
+    return optimizer.state_dict()["state"]
 
 
-def _is_plain(parameter: Tensor) -> bool:
-    """Return whether fused kernels can update a parameter: they require dense memory."""
-    like = torch.empty_like(parameter, device="meta")  # dense, in the same order of dimensions
-    return parameter.is_floating_point() and like.stride() == parameter.stride()
-
-
-def _by_depth(model: nn.Module, decay: float) -> list[dict[str, Any]]:
+def _by_depth(model: nn.Module, decay: float) -> Groups:
     """Return parameter groups: one per layer with layer-wise learning-rate decay, otherwise a single group.
 
     The layers are the model's children in definition order; each entry of a Sequential or ModuleList is a
@@ -78,7 +66,7 @@ def _by_depth(model: nn.Module, decay: float) -> list[dict[str, Any]]:
     """
     layers = list(_layers(model)) if decay != 1 else []
     seen: set[nn.Parameter] = set()
-    groups: list[dict[str, Any]] = []
+    groups: Groups = []
     for number, layer in enumerate([*layers, model], start=1):
         own = [p for p in layer.parameters() if p.requires_grad and p not in seen]
         seen.update(own)
@@ -87,9 +75,7 @@ def _by_depth(model: nn.Module, decay: float) -> list[dict[str, Any]]:
     return groups
 
 
-def _split_off_norm_biases(
-    groups: list[dict[str, Any]], model: nn.Module, config: TrainConfig
-) -> list[dict[str, Any]]:
+def _split_off_norm_biases(groups: Groups, model: nn.Module, config: TrainConfig) -> Groups:
     """Split off the biases of normalization layers, which use a different learning rate.
 
     Layers with one weight per channel, or without weights, count as normalization layers. With SGD and AdamW,
@@ -102,13 +88,19 @@ def _split_off_norm_biases(
         if isinstance(getattr(module, "bias", None), nn.Parameter)
         and (getattr(module, "weight", None) is None or module.weight.ndim == 1)
     }
-    apart: list[dict[str, Any]] = []
+    decay = config.weight_decay / factor
+    return _split_off(groups, biases, lambda group: {"scale": group["scale"] * factor, "weight_decay": decay})
+
+
+def _split_off(
+    groups: Groups, chosen: Collection[object], change: Callable[[Mapping[str, Any]], dict[str, Any]]
+) -> Groups:
+    """Split the chosen parameters off each group, into a group with some changes."""
+    apart: Groups = []
     for group in groups:
-        slow = [p for p in group["params"] if p not in biases]
-        fast = [p for p in group["params"] if p in biases]
-        decay = config.weight_decay / factor
-        apart.append(group | {"params": slow})
-        apart.append(group | {"params": fast, "scale": group["scale"] * factor, "weight_decay": decay})
+        rest = [p for p in group["params"] if p not in chosen]
+        some = [p for p in group["params"] if p in chosen]
+        apart += [group | {"params": rest}, group | change(group) | {"params": some}]
     return [group for group in apart if group["params"]]
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.config.train_config import TrainConfig
-from zoo.errors import WeightsError
+from zoo.errors import SpecError, WeightsError
 from zoo.interfaces import State, Step
 from zoo.models.finite import infinite_buffers, not_finite
 from zoo.models.precision import Precision, exact, on_device
@@ -23,7 +23,7 @@ from zoo.models.ties import untied, with_ties
 from zoo.training.averaging import average_decay, move_average, triggered
 from zoo.training.failures import diverged
 from zoo.training.hidden import leaves_of
-from zoo.training.optimizers import SLOTS, make_optimizer
+from zoo.training.optimizers import make_optimizer, slots_of
 from zoo.training.readings import Readings
 from zoo.training.saved import TENSOR, Position, SavedState
 
@@ -46,6 +46,7 @@ class TrainState:
         untried: whether the restored sums and hidden state have not yet been checked by a step.
     """
 
+    config: TrainConfig
     model: nn.Module
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
@@ -76,6 +77,7 @@ class TrainState:
     ) -> TrainState:
         """Return the state before the first step."""
         return cls(
+            config=config,
             model=model,
             optimizer=make_optimizer(model, config),
             scaler=torch.amp.GradScaler(torch.device(device).type, enabled=precision == "fp16"),
@@ -161,7 +163,9 @@ class TrainState:
             tensors |= {f"average/{name}": value for name, value in untied(self.average).items()}
         for number, slots in self.optimizer.state_dict()["state"].items():
             tensors |= {
-                f"optimizer/{number}/{key}": value for key, value in slots.items() if value is not None
+                f"optimizer/{number}/{key}": _as_tensor(key, value)
+                for key, value in slots.items()
+                if value is not None
             }
         tensors |= {f"sums/{name}": value for name, value in self.sums.items()}
         leaves = leaves_of(self.carried)
@@ -194,23 +198,23 @@ class TrainState:
 
         Raises WeightsError, before changing anything, if the captured state does not match this model.
         """
-        self._require_fit(tensors, saved)
+        kept = slots_of(self.model, self.config) if _under("optimizer/", tensors) else {}
+        self._require_fit(tensors, saved, kept)
+        slots: dict[int, dict[str, Any]] = {}
+        for name, tensor in _under("optimizer/", tensors).items():
+            number, _, key = name.partition("/")
+            like = kept[int(number)][key]  # on its device, and with its strides, which fused optimizers need
+            value = like.copy_(tensor) if isinstance(like, Tensor) else type(like)(tensor.item())
+            slots.setdefault(int(number), {})[key] = value
         tensors = {
-            name: tensor if self._is_on_the_host(name) else on_device(tensor, device)
+            name: on_device(tensor, device)
             for name, tensor in tensors.items()
+            if not name.startswith("optimizer/")
         }
         self.model.load_state_dict(with_ties(_under("model/", tensors), self.model))
         if average := _under("average/", tensors):
             self.average = self.average or _copy(self.model)
             self.average.load_state_dict(with_ties(average, self.average))
-        parameters = self._parameters
-        slots: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _under("optimizer/", tensors).items():
-            number, _, key = name.partition("/")
-            parameter = parameters[int(number)]
-            if tensor.shape == parameter.shape:  # fused optimizers need the strides of the parameter
-                tensor = torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
-            slots.setdefault(int(number), {})[key] = tensor
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
         self.scaler.load_state_dict(dict(saved.scaler or {}))
@@ -224,7 +228,9 @@ class TrainState:
             setattr(self, name, getattr(saved.position, name))
         self.untried = self.batch > 0
 
-    def _require_fit(self, tensors: Mapping[str, Tensor], saved: SavedState) -> None:
+    def _require_fit(
+        self, tensors: Mapping[str, Tensor], saved: SavedState, kept: Mapping[int, Mapping[str, Any]]
+    ) -> None:
         """Raise WeightsError unless the tensors match this state at the saved position.
 
         The sums and the hidden state can only be checked by a step; see `fit`.
@@ -233,10 +239,11 @@ class TrainState:
         expected = dict(model)
         if self.average is not None or _under("average/", tensors):
             expected |= {name.replace("model/", "average/", 1): tensor for name, tensor in model.items()}
-        for number, parameter in enumerate(self._parameters):
+        for number, values in kept.items():
             slots = {
-                f"optimizer/{number}/{slot}": torch.zeros(()) if slot == "step" else parameter
-                for slot in SLOTS[type(self.optimizer)]
+                f"optimizer/{number}/{key}": _as_tensor(key, value)
+                for key, value in values.items()
+                if value is not None
             }
             expected |= slots if slots.keys() & tensors.keys() else {}
         sums = {name for name in tensors if name.startswith("sums/")}
@@ -260,15 +267,6 @@ class TrainState:
         if self.scaler.is_enabled() and saved.scaler is None:
             raise _misfit("it has no loss scale, which fp16 requires")
 
-    def _is_on_the_host(self, name: str) -> bool:
-        """Return whether a tensor is always on the CPU: a step count of an optimizer that is not fused."""
-        counts = name.startswith("optimizer/") and name.endswith("/step")
-        return counts and not self.optimizer.defaults["fused"]
-
-    @property
-    def _parameters(self) -> list[Tensor]:
-        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-
 
 def _require_finite(what: str, config: TrainConfig, lr: float, where: str, norm: float) -> None:
     if not math.isfinite(norm):
@@ -277,6 +275,18 @@ def _require_finite(what: str, config: TrainConfig, lr: float, where: str, norm:
 
 def _copy(model: nn.Module) -> nn.Module:
     return flattened(copy.deepcopy(model)).requires_grad_(False)
+
+
+def _as_tensor(name: str, value: object) -> Tensor:
+    """Return a value that an optimizer keeps as a tensor.
+
+    Raises SpecError if it is neither a tensor nor a number.
+    """
+    if isinstance(value, Tensor):
+        return value
+    if not isinstance(value, int | float):
+        raise SpecError(f"the optimizer keeps a {type(value).__name__} as {name!r}, not a tensor or a number")
+    return torch.tensor(value, dtype=torch.float64)
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

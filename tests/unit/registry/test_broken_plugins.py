@@ -66,8 +66,8 @@ BROKEN = {
     ),
     "an unknown training option": (
         f"from zoo import TrainConfig\n{HOOK}@hookimpl\n"
-        "def zoo_architectures(): return [ArchitectureSpec(training=TrainConfig(optimizer='lion'))]",
-        "optimizer must be",
+        "def zoo_architectures(): return [ArchitectureSpec(training=TrainConfig(precision='fp8'))]",
+        "precision must be",
     ),
     "another api": (
         f"{HOOK}api = 2\n@hookimpl\ndef zoo_datasets(): return []",

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.configs import configured
-from zoo.training.optimizers import fused_sgd, make_optimizer
+from zoo.training.optimizers import make_optimizer
+from zoo_optim.sgd import fused_sgd
 
 
 def after(steps: int, **config: object) -> float:

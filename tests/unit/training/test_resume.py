@@ -99,6 +99,22 @@ FAMILIES = {
         "model": {"widths": [4, 8]},
         "train": {"batch_size": 6, "augment": ["flip"], "optimizer": "adamw"},
     },
+    "lstm by muon": {
+        "architecture": "charrnn/lstm",
+        "model": {"hidden_size": 6, "embedding_dim": 4},
+        "train": {
+            "batch_size": 4,
+            "bptt": 12,
+            "optimizer": "muon",
+            "schedule": "warmup-stable-decay",
+            "decay_matrices_only": True,
+        },
+    },
+    "resnet-lite by lion": {
+        "architecture": "convnet/resnet-lite",
+        "model": {"widths": [4, 8]},
+        "train": {"batch_size": 6, "optimizer": "lion", "lr_scales": {"out": 3.0}},
+    },
 }
 
 

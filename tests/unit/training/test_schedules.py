@@ -7,12 +7,16 @@ import math
 import pytest
 
 from tests.configs import configured
-from zoo.training.schedules import learning_rate
+from zoo.training.schedules import make_schedule
 
 
 def rates(positions: list[float], **config: object) -> list[float]:
     made = configured().replace({"lr": 2.0, "epochs": 10} | config)
-    return [learning_rate(made, position) for position in positions]
+    return [*map(make_schedule(made), positions)]
+
+
+def restarts(**options: float) -> dict[str, object]:
+    return {"schedule": "cosine-restarts", "schedule_options": options}
 
 
 @pytest.mark.parametrize(
@@ -24,17 +28,9 @@ def rates(positions: list[float], **config: object) -> list[float]:
         ({"schedule": "cosine", "warmup_epochs": 2}, [0, 0.5, 2, 6, 10], [0, 0.5, 2, 1, 0]),
         ({"schedule": "one-cycle"}, [0, 1.5, 3, 6.5, 10], [0.08, 1.04, 2, 1, 0]),
         ({"schedule": "one-cycle", "warmup_epochs": 5}, [0, 2.5, 5, 7.5, 10], [0.08, 1.04, 2, 1, 0]),
-        ({"schedule": "cosine-restarts", "cycle_length": 2}, [0, 1, 2, 3, 4], [2, 1, 2, 1, 2]),
-        (
-            {"schedule": "cosine-restarts", "cycle_length": 1, "cycle_multiplier": 2},
-            [0, 0.5, 1, 2, 3, 5, 7],
-            [2, 1, 2, 1, 2, 1, 2],
-        ),
-        (
-            {"schedule": "cosine-restarts", "warmup_epochs": 1, "cycle_length": 3},
-            [0.5, 1, 2.5, 4],
-            [1, 2, 1, 2],
-        ),
+        (restarts(cycle_length=2), [0, 1, 2, 3, 4], [2, 1, 2, 1, 2]),
+        (restarts(cycle_length=1, cycle_multiplier=2), [0, 0.5, 1, 2, 3, 5, 7], [2, 1, 2, 1, 2, 1, 2]),
+        (restarts(cycle_length=3) | {"warmup_epochs": 1}, [0.5, 1, 2.5, 4], [1, 2, 1, 2]),
     ],
 )
 def test_a_schedule_has_its_known_values(
@@ -44,10 +40,11 @@ def test_a_schedule_has_its_known_values(
 
 
 @pytest.mark.parametrize(
-    ("schedule", "end"), [("cosine", 10.0), ("one-cycle", 10.0), ("cosine-restarts", 6.0)]
+    ("config", "end"),
+    [({"schedule": "cosine"}, 10.0), ({"schedule": "one-cycle"}, 10.0), (restarts(cycle_length=2), 6.0)],
 )
-def test_a_cycle_ends_near_0(schedule: str, end: int) -> None:
-    (last,) = rates([end - 0.01], schedule=schedule, cycle_length=2.0)
+def test_a_cycle_ends_near_0(config: dict[str, object], end: float) -> None:
+    (last,) = rates([end - 0.01], **config)
     assert 0 < last < 2e-3
 
 

@@ -1,0 +1,63 @@
+"""Adam and AdamW."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from msgspec import Meta
+
+from zoo.plugin import Fraction
+from zoo_optim.kernels import Groups, devices
+
+__all__ = ["adam", "adamw"]
+
+Positive = Annotated[float, Meta(gt=0)]
+
+
+def adam(
+    groups: Groups,
+    *,
+    lr: float,
+    momentum: float,
+    weight_decay: float,
+    precision: str,
+    beta2: Fraction = 0.999,
+    eps: Positive = 1e-8,
+) -> torch.optim.Adam:
+    """Return Adam, which adds weight decay to the gradient (Kingma & Ba 2015).
+
+    Args:
+        beta2: decay of the average of squared gradients.
+        eps: number that is added to the root of that average.
+    """
+    betas, fused = (momentum, beta2), _fused(groups, precision)
+    return torch.optim.Adam(groups, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=fused)
+
+
+def adamw(
+    groups: Groups,
+    *,
+    lr: float,
+    momentum: float,
+    weight_decay: float,
+    precision: str,
+    beta2: Fraction = 0.999,
+    eps: Positive = 1e-8,
+) -> torch.optim.AdamW:
+    """Return AdamW, which decays the weights apart from the gradient (Loshchilov & Hutter 2019).
+
+    The options are those of `adam`.
+
+    Args:
+        beta2: decay of the average of squared gradients.
+        eps: number that is added to the root of that average.
+    """
+    betas, fused = (momentum, beta2), _fused(groups, precision)
+    return torch.optim.AdamW(groups, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=fused)
+
+
+def _fused(groups: Groups, precision: str) -> bool | None:
+    """Return whether to use torch's fused kernel of Adam; None lets torch choose among the others."""
+    # On Apple's GPU, torch's fused kernels take the steps that fp16 has to skip
+    return devices(groups) <= ({"cpu", "cuda"} if precision == "fp16" else {"cpu", "cuda", "mps"}) or None

@@ -1,0 +1,117 @@
+"""The optimizers and schedules that zoo_optim provides."""
+
+from zoo import OptimizerSpec, ScheduleSpec, hookimpl
+
+# Optimizers of torch.optim by class: a summary, the source, and training options that suit them. Two are
+# missing: LBFGS computes the loss several times in a step, and SparseAdam needs sparse gradients.
+TORCH = {
+    "Adadelta": ("Adadelta: step sizes from past steps", "Zeiler 2012, arXiv 1212.5701", {"lr": 1.0}),
+    "Adafactor": (
+        "Adafactor: Adam with a row and a column in place of each matrix of squares",
+        "Shazeer & Stern 2018, arXiv 1804.04235",
+        {"lr": 1e-2},
+    ),
+    "Adagrad": ("Adagrad: step sizes from all past gradients", "Duchi et al. 2011, JMLR 12", {"lr": 1e-2}),
+    "Adamax": ("Adamax: Adam with the largest gradient", "Kingma & Ba 2015, arXiv 1412.6980", {"lr": 2e-3}),
+    "ASGD": ("Averaged SGD", "Polyak & Juditsky 1992", {"lr": 1e-2}),
+    "NAdam": ("NAdam: Adam with Nesterov momentum", "Dozat 2016, ICLR workshop", {"lr": 2e-3}),
+    "RAdam": ("RAdam: Adam with a rectified warmup", "Liu et al. 2020, arXiv 1908.03265", {"lr": 1e-3}),
+    "RMSprop": (
+        "RMSprop: gradients divided by their running size",
+        "Hinton, Neural Networks for Machine Learning, lecture 6",
+        {"lr": 1e-3, "momentum": 0.0},
+    ),
+    "Rprop": ("Rprop: for batches that are the whole data", "Riedmiller & Braun 1993", {"lr": 1e-3}),
+}
+
+# How they read the learning rate
+READS_THE_RATE = {
+    "ASGD": {"follows_its_rate": "torch's ASGD takes a step with the learning rate of the step before"},
+    "Rprop": {"follows_its_rate": "Rprop reads the learning rate once, as its first step size"},
+}
+
+
+@hookimpl
+def zoo_optimizers() -> list[OptimizerSpec]:
+    """Return the optimizers."""
+    return [
+        OptimizerSpec(
+            name="sgd",
+            target="zoo_optim.sgd:sgd",
+            summary="Stochastic gradient descent with Nesterov momentum",
+            source="Sutskever et al. 2013, On the importance of initialization and momentum",
+        ),
+        OptimizerSpec(
+            name="adam",
+            target="zoo_optim.adam:adam",
+            summary="Adam, with weight decay added to the gradient",
+            source="Kingma & Ba 2015, arXiv 1412.6980",
+        ),
+        OptimizerSpec(
+            name="adamw",
+            target="zoo_optim.adam:adamw",
+            summary="Adam, with weight decay apart from the gradient",
+            source="Loshchilov & Hutter 2019, arXiv 1711.05101",
+        ),
+        OptimizerSpec(
+            name="lion",
+            target="zoo_optim.lion:Lion",
+            summary="Lion: the sign of a momentum, with half of Adam's memory",
+            training={"lr": 3e-4, "momentum": 0.9},
+            source="Chen et al. 2023, arXiv 2302.06675",
+        ),
+        OptimizerSpec(
+            name="muon",
+            target="zoo_optim.muon:muon",
+            summary="Muon for hidden matrices, AdamW for everything else",
+            training={"lr": 1e-3, "momentum": 0.95, "weight_decay": 0.1},
+            source="Jordan et al. 2024, https://kellerjordan.github.io/posts/muon",
+        ),
+        *(
+            OptimizerSpec(
+                name=name.lower(),
+                target=f"torch.optim:{name}",
+                summary=summary,
+                training=training,
+                source=source,
+                expected_failures=READS_THE_RATE.get(name, {}),
+            )
+            for name, (summary, source, training) in TORCH.items()
+        ),
+    ]
+
+
+@hookimpl
+def zoo_schedules() -> list[ScheduleSpec]:
+    """Return the schedules."""
+    return [
+        ScheduleSpec(
+            name="constant",
+            target="zoo_optim.cosine:constant",
+            summary="The same learning rate throughout, after a linear warmup",
+        ),
+        ScheduleSpec(
+            name="cosine",
+            target="zoo_optim.cosine:cosine",
+            summary="Down to 0 along half a cosine, after a linear warmup",
+            source="Loshchilov & Hutter 2017, arXiv 1608.03983",
+        ),
+        ScheduleSpec(
+            name="one-cycle",
+            target="zoo_optim.one_cycle:one_cycle",
+            summary="Up from a 25th along half a cosine, then down to 0",
+            source="Smith 2018, arXiv 1803.09820",
+        ),
+        ScheduleSpec(
+            name="cosine-restarts",
+            target="zoo_optim.cosine:cosine_restarts",
+            summary="Down to 0 along half a cosine, again and again (SGDR)",
+            source="Loshchilov & Hutter 2017, arXiv 1608.03983",
+        ),
+        ScheduleSpec(
+            name="warmup-stable-decay",
+            target="zoo_optim.warmup_stable_decay:warmup_stable_decay",
+            summary="A linear warmup, a constant rate, and a decay to 0",
+            source="Hu et al. 2024, arXiv 2404.06395",
+        ),
+    ]

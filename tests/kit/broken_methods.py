@@ -1,0 +1,118 @@
+"""Optimizers and schedules for the kit's own tests: honest ones, and those that fail a check."""
+
+import itertools
+import math
+
+import torch
+
+
+class Plain(torch.optim.Optimizer):
+    """SGD with momentum."""
+
+    def __init__(self, groups, *, lr, momentum):
+        super().__init__(groups, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    self.move(weight, group)
+
+    def move(self, weight, group):
+        speed = self.state[weight].setdefault("speed", torch.zeros_like(weight))
+        speed.mul_(group["momentum"]).add_(weight.grad)
+        weight.sub_(speed, alpha=group["lr"])
+
+
+def foreign(groups, *, lr):
+    return "an optimizer"
+
+
+def needs_more(groups, *, lr, momentum, damping):
+    return Plain(groups, lr=lr, momentum=momentum)
+
+
+def untyped(groups, *, lr, momentum, damping=0.0):
+    return Plain(groups, lr=lr, momentum=momentum)
+
+
+def only_matrices(groups, *, lr, momentum):
+    some = [group | {"params": [p for p in group["params"] if p.ndim == 2]} for group in groups]
+    return Plain(some, lr=lr, momentum=momentum)
+
+
+def regroups(groups, *, lr, momentum):
+    return Plain([{"params": group["params"]} for group in groups], lr=lr, momentum=momentum)
+
+
+class KeepsItsRate(Plain):
+    def __init__(self, groups, *, lr, momentum):
+        super().__init__(groups, lr=lr, momentum=momentum)
+        self.lr = lr
+
+    def move(self, weight, group):
+        super().move(weight, group | {"lr": self.lr})
+
+
+class DecaysByItself(Plain):
+    def move(self, weight, group):
+        super().move(weight, group)
+        weight.mul_(0.999)
+
+
+class Climbs(Plain):
+    def move(self, weight, group):
+        super().move(weight, group | {"lr": -group["lr"]})
+
+
+class CountsItsSteps(Plain):
+    """A rate that decays with a number of steps that no checkpoint holds."""
+
+    def __init__(self, groups, *, lr, momentum):
+        super().__init__(groups, lr=lr, momentum=momentum)
+        self.steps = 0
+
+    def step(self, closure=None):
+        self.steps += 1
+        super().step(closure)
+
+    def move(self, weight, group):
+        super().move(weight, group | {"lr": group["lr"] / self.steps})
+
+
+class CountsInItsGroups(Plain):
+    def move(self, weight, group):
+        group["count"] = group.get("count", 0) + 1
+        super().move(weight, group | {"lr": group["lr"] / group["count"]})
+
+
+def linear(progress, *, floor: float = 0.0) -> float:
+    return max(1 - progress, floor)
+
+
+def bare(progress, *, floor=0.0):
+    return max(1 - progress, floor)
+
+
+def negative(progress):
+    return 0.5 - progress
+
+
+def as_tensor(progress):
+    return torch.tensor(1 - progress)
+
+
+def infinite(progress):
+    return math.inf if progress == 1 else 1.0
+
+
+def nothing(progress):
+    return 0 * progress
+
+
+_calls = itertools.count()
+
+
+def counts_its_calls(progress):
+    return 1 / (1 + next(_calls))

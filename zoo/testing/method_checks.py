@@ -1,0 +1,172 @@
+"""Checks of an optimizer, on a small network, and of a learning-rate schedule."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo.config.train_config import TrainConfig
+from zoo.errors import ZooError
+from zoo.registry.methods import own_options
+from zoo.testing._case import Case, Failure, message
+from zoo.training.readings import Readings
+from zoo.training.schedules import make_schedule
+from zoo.training.state import TrainState
+
+_STEPS = 30
+_EPOCHS = 4
+_POSITIONS = [_EPOCHS * step / 100 for step in range(101)]
+
+
+def has_typed_options(case: Case) -> None:
+    """Each option of its own has a type and a default."""
+    assert case.entry is not None
+    bare = [name for name, option in own_options(case.entry).items() if option.type is Any or option.required]
+    assert not bare, message(
+        expected="options with a type and a default",
+        got=f"{', '.join(bare)} without one of them",
+        usually="an argument without an annotation, or a name that is not that of a training option",
+    )
+
+
+def makes_an_optimizer(case: Case) -> None:
+    """The target returns a torch optimizer with every parameter, in groups that keep their `scale`."""
+    state = _begun(case)
+    groups = state.optimizer.param_groups
+    held = [parameter for group in groups for parameter in group["params"]]
+    missing = [name for name, parameter in state.model.named_parameters() if not _is_among(parameter, held)]
+    assert not missing, message(
+        expected="an optimizer with all parameters",
+        got=f"one without {', '.join(missing)}",
+        usually="parameters that are filtered, by their number of dimensions for example",
+    )
+    assert all(group.get("scale") == 1.0 for group in groups), message(
+        expected='parameter groups with the key "scale" of the groups that the target is given',
+        got="groups without it",
+        usually="groups made anew from their parameters; use `group | {'params': ...}`",
+    )
+
+
+def follows_its_rate(case: Case) -> None:
+    """At a learning rate of 0, a step changes nothing: the schedule sets the rate before each step."""
+    state = _begun(case)
+    _step(state)
+    before = copy.deepcopy(state.model.state_dict())
+    _step(state, lr=0.0)
+    moved = [name for name, value in state.model.state_dict().items() if not torch.equal(value, before[name])]
+    assert not moved, message(
+        expected="the same weights after a step at a learning rate of 0",
+        got=f"another {moved[0]}" if moved else "",
+        usually='the rate that the optimizer was made with, in place of `group["lr"]`; weight decay that is '
+        "not multiplied by the rate",
+    )
+
+
+def trains(case: Case) -> None:
+    """It lowers the loss of a small network, with the training options that the spec states."""
+    state = _begun(case)
+    losses = [_step(state) for _ in range(_STEPS)]
+    assert losses[-1] < losses[0], message(
+        expected=f"a lower loss after {_STEPS} steps at a learning rate of {state.config.lr:g}",
+        got=f"{losses[0]:.4g} before and {losses[-1]:.4g} after",
+        usually="a step in the wrong direction, or a learning rate that does not suit the optimizer: state "
+        'one in the spec, as training={"lr": ...}',
+    )
+
+
+def resumes_exactly(case: Case) -> None:
+    """A checkpoint holds all of its state: training that continues from one ends with the same bits."""
+    state = _begun(case)
+    for _ in range(3):
+        _step(state)
+    captured = copy.deepcopy(state.capture())
+    resumed = _begun(case)
+    resumed.restore(*captured, device="cpu")
+    for each in (state, resumed):
+        for _ in range(3):
+            _step(each)
+    there, here = state.model.state_dict(), resumed.model.state_dict()
+    differing = [name for name in there if not torch.equal(there[name], here[name])]
+    assert not differing, message(
+        expected="the same weights after an interruption as without one",
+        got=f"another {differing[0]}" if differing else "",
+        usually="numbers kept on the optimizer or in its groups; keep them in `self.state[parameter]`, as "
+        "tensors",
+    )
+
+
+def returns_rates(case: Case) -> None:
+    """It returns a number of at least 0 everywhere in training, and more than 0 somewhere."""
+    rates = _rates(case)
+    wrong = [rate for rate in rates if type(rate) not in (int, float) or not 0 <= rate < math.inf]
+    assert not wrong, message(
+        expected="numbers of at least 0",
+        got=f"{wrong[0]!r}" if wrong else "",
+        usually="a tensor, or a formula that leaves its range at the end of training",
+    )
+    assert max(rates) > 0, message(
+        expected="a learning rate above 0 somewhere",
+        got="0 everywhere",
+        usually="an integer division, or a warmup that never ends",
+    )
+
+
+def remembers_nothing(case: Case) -> None:
+    """The rate depends only on the position: a resumed run asks for positions in the middle first."""
+    forward, backward = _rates(case), _rates(case, backward=True)
+    differing = [p for p, a, b in zip(_POSITIONS, forward, backward, strict=True) if a != b]
+    assert not differing, message(
+        expected="the same rate at a position, whatever was asked before",
+        got=f"another one in epoch {differing[0]:g}" if differing else "",
+        usually="a counter, or the previous rate, that the function keeps; random numbers",
+    )
+
+
+def _config(case: Case) -> TrainConfig:
+    """Return a configuration with the entry, and with the training options that suit it."""
+    assert case.entry is not None
+    named = case.registry.with_methods({case.entry.kind: case.entry.name})
+    config = TrainConfig(epochs=_EPOCHS, methods=case.registry.methods)
+    return config.replace({**getattr(case.spec, "training", {}), **named})
+
+
+def _begun(case: Case) -> TrainState:
+    """Return a small network and the optimizer before the first step."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        hidden = (nn.Linear(4, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 8), nn.Tanh())
+        model = nn.Sequential(*hidden, nn.Linear(8, 2))
+    try:
+        return TrainState.begin(model, _config(case), precision="fp32", device="cpu")
+    except ZooError as error:
+        raise Failure(
+            expected="a torch.optim.Optimizer for groups of parameters",
+            got=str(error),
+            usually="an argument that is not the name of a training option and has no default",
+        ) from error
+
+
+def _step(state: TrainState, lr: float | None = None) -> float:
+    """Take a step towards outputs of a sine; return the loss before it."""
+    inputs = torch.linspace(-1, 1, 64).view(16, 4)
+    loss = F.mse_loss(state.model(inputs), torch.sin(3 * inputs[:, :2]))
+    loss.backward()  # type: ignore[no-untyped-call]
+    state.update(state.config, state.config.lr if lr is None else lr, Readings())
+    return loss.item()
+
+
+def _rates(case: Case, *, backward: bool = False) -> list[float]:
+    """Return the rates at all positions, in order, asked from the last to the first if `backward`."""
+    schedule = make_schedule(_config(case).replace({"lr": 1.0}))
+    asked = _POSITIONS[::-1] if backward else _POSITIONS
+    rates = [*map(schedule, asked)]
+    return rates[::-1] if backward else rates
+
+
+def _is_among(parameter: Tensor, others: list[Tensor]) -> bool:
+    return any(parameter is other for other in others)
