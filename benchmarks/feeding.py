@@ -26,11 +26,12 @@ from torchvision import transforms
 
 from zoo import Registry
 from zoo.config.threads import idle_threads
-from zoo.data.augment import Draws, augment
+from zoo.data.draws import Draws
 from zoo.data.opening import open_dataset
 from zoo.interfaces import Dataset
 from zoo.models.building import build_model, model_arguments
 from zoo.models.precision import Precision, autocast, resolve
+from zoo.registry.methods import augmentations
 from zoo.training.loop import train_step
 from zoo.training.optimizers import make_optimizer
 from zoo.training.state import TrainState
@@ -118,10 +119,12 @@ class Contest:
         """Return the seconds that augmenting as many batches takes by itself."""
         images = self.data.split("train").images[: self.config.batch_size]
         draws = Draws(torch.Generator().manual_seed(0), len(images))
-        augment(images, self.config.groups["images"].augment, draws)
+        changes = [change for _, change in augmentations(self.config)]
         start = time.perf_counter()
         for _ in range(self.steps):
-            augment(images, self.config.groups["images"].augment, draws)
+            augmented = images
+            for change in changes:
+                augmented = change(augmented, draws)
         return time.perf_counter() - start
 
 

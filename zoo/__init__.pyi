@@ -35,6 +35,7 @@ from zoo.registry.published import WeightsSpec as WeightsSpec
 from zoo.registry.registry import Registry as Registry
 from zoo.registry.specs import AnalyzerSpec as AnalyzerSpec
 from zoo.registry.specs import ArchitectureSpec as ArchitectureSpec
+from zoo.registry.specs import AugmentationSpec as AugmentationSpec
 from zoo.registry.specs import CommandSpec as CommandSpec
 from zoo.registry.specs import DatasetSpec as DatasetSpec
 from zoo.registry.specs import ExporterSpec as ExporterSpec

@@ -6,6 +6,7 @@ from zoo.api.listing import default_registry as default_registry
 from zoo.config import options as options
 from zoo.config.arguments import checked as checked
 from zoo.config.declarations import Count as Count
+from zoo.config.declarations import Probability as Probability
 from zoo.config.declarations import declared as declared
 from zoo.config.declarations import option as option
 from zoo.config.train_config import Fraction as Fraction
@@ -14,9 +15,8 @@ from zoo.config.train_config import Positive as Positive
 from zoo.config.train_config import Split as Split
 from zoo.console.progress import Bar as Bar
 from zoo.console.progress import quiet as quiet
-from zoo.data.augment import Draws as Draws
-from zoo.data.augment import augment as augment
 from zoo.data.devices import moved as moved
+from zoo.data.draws import Draws as Draws
 from zoo.data.images import SUFFIXES as SUFFIXES
 from zoo.data.images import as_image as as_image
 from zoo.data.images import image_reader as image_reader
@@ -109,6 +109,7 @@ from zoo.processors import TakesItems as TakesItems
 from zoo.processors import make_processor as make_processor
 from zoo.registry.advice import advice as advice
 from zoo.registry.extras import needing_extra as needing_extra
+from zoo.registry.methods import augmentations as augmentations
 from zoo.runs.environment import environment_of as environment_of
 from zoo.runs.resolving import resolve as resolve
 from zoo.runs.run_directories import default_directory as default_directory

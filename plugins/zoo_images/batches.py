@@ -11,7 +11,7 @@ from torch import Tensor
 
 from zoo import DataError, TrainConfig, seed_for
 from zoo.interfaces import Batch, Dataset, ReadsBatches, Split
-from zoo.plugin import Card, Draws, View, augment, moved, part_of
+from zoo.plugin import Card, Draws, View, augmentations, moved, part_of
 from zoo_images.class_balance import balanced_order, balanced_weights, weights_of
 from zoo_images.fields import ImageFields, LabelFields
 from zoo_images.image_set import ImageSplit
@@ -101,11 +101,13 @@ class ImageBatches:
         beside = int(fields.mixup_alpha > 0 and world_size > 1)  # an image is blended with the one before it
         parts = [_part(len(chunk), rank, world_size, beside) for chunk in chunks]
         wanted = [chunk[places].tolist() for chunk, (places, _) in zip(chunks, parts, strict=True)]
-        turns = _turns(len(images), seed=seed, epoch=epoch)
+        turns, augmenting = _turns(len(images), seed=seed, epoch=epoch), augmentations(config)
         for index, (inputs, labels) in enumerate(_fetched(images, wanted[start:]), start):
             chunk, (places, share) = chunks[index], parts[index]
             draws = Draws(_generator(seed, "augment", epoch, index, 0), len(chunk), places, turns[chunk])
-            inputs = augment(moved(inputs, device), fields.augment, draws)
+            inputs = moved(inputs, device)
+            for _, augment in augmenting:
+                inputs = augment(inputs, draws)
             inputs, targets = _normalize(inputs, dataset.preprocess), moved(labels, device)
             if fields.mixup_alpha:
                 classes, alpha = dataset.dims["num_classes"], fields.mixup_alpha

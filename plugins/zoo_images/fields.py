@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from zoo import OptionError
 from zoo.plugin import Fraction, NonNegative, option, options
-
-Augmentation = Literal["alternating-flip", "crop", "cutout", "flip", "translate"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFields:
     """Training options for images."""
 
-    augment: tuple[Augmentation, ...] = option(
-        (), "random augmentations, applied in the given order and sampled separately for each image."
+    augment: tuple[str, ...] = option(
+        (),
+        "names of random augmentations, applied in the given order and sampled separately for each image; "
+        "`zoo list augmentations` shows all.",
     )
+    augment_options: Mapping[str, Any] = option({}, "options of augmentations, such as `random-erasing.p=1`.")
     mixup_alpha: NonNegative = option(
         0.0,
         "alpha parameter of mixup, which blends pairs of training images and their labels; 0 disables mixup.",

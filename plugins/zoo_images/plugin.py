@@ -1,6 +1,6 @@
 """The datasets, tasks and training options that zoo_images provides."""
 
-from zoo import DatasetSpec, FieldsSpec, TaskSpec, hookimpl
+from zoo import AugmentationSpec, DatasetSpec, FieldsSpec, TaskSpec, hookimpl
 from zoo_images.fields import ImageFields, LabelFields
 
 CLASSIFICATION = TaskSpec(
@@ -58,6 +58,78 @@ def zoo_training_options() -> list[FieldsSpec]:
     return [
         FieldsSpec(name="images", summary="Augmentation and mixup", fields=ImageFields),
         FieldsSpec(name="labels", summary="Label smoothing and class balance", fields=LabelFields),
+    ]
+
+
+@hookimpl
+def zoo_augmentations() -> list[AugmentationSpec]:
+    """Return the augmentations."""
+    return [
+        AugmentationSpec(
+            name="alternating-flip",
+            target="zoo_images.augmentations:alternating_flip",
+            summary="Flip half of the images in every other epoch, and the others in between",
+            changes="places",
+            source="Jordan 2024, arXiv 2404.00498, section 3.6",
+        ),
+        AugmentationSpec(
+            name="color-jitter",
+            target="zoo_images.transforms:color_jitter",
+            summary="Change brightness, contrast, saturation and hue",
+            changes="colors",
+            source="torchvision",
+        ),
+        AugmentationSpec(
+            name="crop",
+            target="zoo_images.augmentations:crop",
+            summary="Pad with zeros, and crop at random",
+            changes="places",
+        ),
+        AugmentationSpec(
+            name="cutout",
+            target="zoo_images.augmentations:cutout",
+            summary="Set a random square to zero",
+            changes="colors",
+            source="DeVries & Taylor 2017, arXiv 1708.04552",
+        ),
+        AugmentationSpec(
+            name="flip",
+            target="zoo_images.augmentations:flip",
+            summary="Flip half of the images horizontally",
+            changes="places",
+        ),
+        AugmentationSpec(
+            name="rand-augment",
+            target="zoo_images.transforms:rand_augment",
+            summary="Two random operations for each image (RandAugment)",
+            source="torchvision; Cubuk et al. 2020, arXiv 1909.13719",
+        ),
+        AugmentationSpec(
+            name="random-erasing",
+            target="zoo_images.transforms:random_erasing",
+            summary="Set a random rectangle of half of the images to zero",
+            changes="colors",
+            source="torchvision; Zhong et al. 2020, arXiv 1708.04896",
+        ),
+        AugmentationSpec(
+            name="random-resized-crop",
+            target="zoo_images.transforms:random_resized_crop",
+            summary="Cut out a random rectangle, and resize it",
+            changes="places",
+            source="torchvision; Szegedy et al. 2015, arXiv 1409.4842",
+        ),
+        AugmentationSpec(
+            name="translate",
+            target="zoo_images.augmentations:translate",
+            summary="Shift by up to a sixteenth, with reflected borders",
+            changes="places",
+        ),
+        AugmentationSpec(
+            name="trivial-augment",
+            target="zoo_images.transforms:trivial_augment",
+            summary="One random operation for each image (TrivialAugment)",
+            source="torchvision; Müller & Hutter 2021, arXiv 2103.10158",
+        ),
     ]
 
 

@@ -116,3 +116,44 @@ _calls = itertools.count()
 
 def counts_its_calls(progress):
     return 1 / (1 + next(_calls))
+
+
+def mirrored(images, draws, *, p: float = 0.5):
+    chosen = draws.uniform() < p
+    return torch.where(chosen[:, None, None, None], images.flip(3), images)
+
+
+def untyped_mirror(images, draws, *, p=0.5):
+    return mirrored(images, draws, p=p)
+
+
+def scaled(images, draws):
+    return mirrored(images, draws) / 255
+
+
+def narrow(images, draws):
+    return mirrored(images, draws)[:, :, 1:, 1:]
+
+
+def in_place(images, draws):
+    images[draws.uniform() < 0.5] = 0
+    return images
+
+
+def from_torch(images, draws):
+    with torch.random.fork_rng(devices=[]):
+        torch.seed()
+        return images + torch.randint(0, 9, images.shape, dtype=torch.uint8)
+
+
+def reseeds(images, draws):
+    torch.manual_seed(7)
+    return mirrored(images, draws)
+
+
+def always_alike(images, draws):
+    return images.flip(3)
+
+
+def all_or_none(images, draws):
+    return images.roll(int(16 * draws.uniform()[0]), 3)

@@ -9,6 +9,7 @@ from msgspec import Meta
 from zoo import (
     AnalyzerSpec,
     ArchitectureSpec,
+    AugmentationSpec,
     CommandSpec,
     DatasetSpec,
     ExporterSpec,
@@ -65,6 +66,10 @@ class Provider:
     @hookimpl
     def zoo_schedules(self):
         return [spec for spec in self.specs if isinstance(spec, ScheduleSpec)]
+
+    @hookimpl
+    def zoo_augmentations(self):
+        return [spec for spec in self.specs if isinstance(spec, AugmentationSpec)]
 
     @hookimpl
     def zoo_commands(self):
@@ -226,6 +231,10 @@ def schedule(name, target="linear"):
     return ScheduleSpec(name=name, target=f"broken_methods:{target}", summary="For the kit's own tests")
 
 
+def augmentation(name, target="mirrored"):
+    return AugmentationSpec(name=name, target=f"broken_methods:{target}", summary="For the kit's own tests")
+
+
 def tracker(name, target="Remembers", **more):
     target = target if ":" in target else f"broken_trackers:{target}"
     return TrackerSpec(name=name, target=target, summary="For the kit's own tests", **more)
@@ -313,6 +322,7 @@ honest = Provider(
     exporter("onnx-again", reader="zoo_export.onnx_reader:read"),
     optimizer("plain"),
     schedule("linear"),
+    augmentation("mirrored"),
     tracker("remembers"),
     tracker("cannot-be-asked", "CannotBeAsked"),
     analyzer("mean", "MeanFeature"),
@@ -460,6 +470,14 @@ entries = Provider(
     schedule("returns_rates.infinite", "infinite"),
     schedule("returns_rates.nothing", "nothing"),
     schedule("remembers_nothing", "counts_its_calls"),
+    augmentation("has_typed_options.augmentation", "untyped_mirror"),
+    augmentation("returns_images", "scaled"),
+    augmentation("returns_images.crop", "narrow"),
+    augmentation("returns_images.place", "in_place"),
+    augmentation("draws_from_its_draws", "from_torch"),
+    augmentation("draws_from_its_draws.global", "reseeds"),
+    augmentation("draws_from_its_draws.fixed", "always_alike"),
+    augmentation("augments_each_image_alone", "all_or_none"),
     tracker("makes_a_tracker", "Foreign"),
     tracker("makes_a_tracker.argument", "NeedsAnArgument"),
     tracker("makes_a_tracker.torch", "ImportsTorch"),

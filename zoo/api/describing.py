@@ -234,4 +234,5 @@ _MORE: Mapping[str, Callable[[Registry, Entry[Any]], dict[str, Any]]] = {
     "options": _of_options,
     "optimizer": _of_method,
     "schedule": _of_method,
+    "augmentation": _of_method,
 }

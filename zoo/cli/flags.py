@@ -34,6 +34,7 @@ _RENAMED = {
     "options": "--option",
     "optimizer_options": "--optimizer-option",
     "schedule_options": "--schedule-option",
+    "augment_options": "--augment-option",
     "lr_scales": "--lr-scale",
 }
 _NAMES = {

@@ -12,6 +12,7 @@ from zoo.api.describing import describe
 from zoo.cli.flags import ExtensibleCommand, flag_of, options_of
 from zoo.cli.name_types import PLURALS, NameType
 from zoo.cli.session import Session, print_json, standard_options
+from zoo.config.train_config import METHODS
 from zoo.console.figures import figures
 from zoo.console.tables import as_typed, enumerated, print_paragraph, print_section, print_table, print_title
 from zoo.console.terminal import echo
@@ -137,13 +138,12 @@ def _group(facts: Mapping[str, Any]) -> None:
 
 
 def _method(facts: Mapping[str, Any]) -> None:
-    _print_options(facts, f"--{facts['kind']}-option")
+    flag = f"--{METHODS[facts['kind']]}"
+    _print_options(facts, f"{flag}-option")
     usual = as_typed(facts.get("training", {}))
     print_section("Training options", usual, about="that suit it, unless you set them")
-    print_section(
-        "",
-        [("usage", f"zoo train ... --{facts['kind']} {facts['name'].rpartition('/')[2]}"), *_origin(facts)],
-    )
+    how = f"zoo train ... {flag} {facts['name'].rpartition('/')[2]}"
+    print_section("", [("usage", how), *_origin(facts)])
 
 
 def _command(facts: Mapping[str, Any]) -> None:
@@ -178,6 +178,7 @@ _PRINT: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
     "group": _group,
     "optimizer": _method,
     "schedule": _method,
+    "augmentation": _method,
     "command": _command,
     "options": _options,
     "exporter": _exporter,

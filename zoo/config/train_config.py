@@ -24,8 +24,9 @@ PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
-# What is chosen by name, and has options of its own
-METHODS = ("optimizer", "schedule")
+# What is chosen by name and has options of its own: the kind, and the training option that names it, which is
+# followed by `_options` in the name of the other one. Only tasks for images have `augment`, a list of names.
+METHODS = {"optimizer": "optimizer", "schedule": "schedule", "augmentation": "augment"}
 
 Positive = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 NonNegative = Annotated[float, Meta(ge=0, le=1e38)]
@@ -140,7 +141,7 @@ class TrainConfig:
         if changes.keys() - self.fields:
             check_known(changes, self.fields)
         inside: dict[str, dict[str, Any]] = {}  # by group
-        current = {kind: getattr(self, kind) for kind in METHODS}
+        current = {"optimizer": self.optimizer, "schedule": self.schedule}
         stale: dict[str, Any] = {name: {} for name in _stale(current, changes)}
         for name, value in (stale | dict(changes)).items():
             inside.setdefault(self.fields[name].group, {})[name] = value
@@ -170,7 +171,7 @@ def merged(before: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
 
 def _stale(before: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
     """Return the names of options that are for an optimizer or schedule that changes."""
-    new = {kind: changes[kind] for kind in METHODS if isinstance(changes.get(kind), str)}
+    new = {kind: changes[kind] for kind in ("optimizer", "schedule") if isinstance(changes.get(kind), str)}
     return [f"{kind}_options" for kind, name in new.items() if name != before.get(kind)]
 
 

@@ -12,6 +12,7 @@ from zoo.registry.published import WeightsSpec
 from zoo.registry.specs import (
     AnalyzerSpec,
     ArchitectureSpec,
+    AugmentationSpec,
     CommandSpec,
     DatasetSpec,
     ExporterSpec,
@@ -35,6 +36,7 @@ Kind = Literal[
     "group",
     "optimizer",
     "schedule",
+    "augmentation",
     "command",
     "options",
     "exporter",
@@ -50,6 +52,7 @@ HOOKS: tuple[tuple[str, Kind, type[Spec]], ...] = (
     ("zoo_training_options", "group", FieldsSpec),
     ("zoo_optimizers", "optimizer", OptimizerSpec),
     ("zoo_schedules", "schedule", ScheduleSpec),
+    ("zoo_augmentations", "augmentation", AugmentationSpec),
     ("zoo_commands", "command", CommandSpec),
     ("zoo_commands", "options", OptionsSpec),
     ("zoo_exporters", "exporter", ExporterSpec),
@@ -90,6 +93,11 @@ def zoo_optimizers() -> Iterable[OptimizerSpec]:  # pyright: ignore[reportReturn
 @hookspec
 def zoo_schedules() -> Iterable[ScheduleSpec]:  # pyright: ignore[reportReturnType]
     """Return the learning-rate schedules that this plugin provides."""
+
+
+@hookspec
+def zoo_augmentations() -> Iterable[AugmentationSpec]:  # pyright: ignore[reportReturnType]
+    """Return the augmentations of images that this plugin provides."""
 
 
 @hookspec

@@ -1,9 +1,9 @@
-"""Optimizers and schedules: what training options choose by name, with options of their own."""
+"""Optimizers, schedules and augmentations: training options name them, and they have options themselves."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -13,55 +13,73 @@ from zoo.config.keywords import refuse_missing, refuse_unknown
 from zoo.config.train_config import METHODS, TrainConfig, fields_of
 from zoo.errors import OptionError
 from zoo.registry.registry import Entry, Registry
-from zoo.registry.specs import MethodSpec
+from zoo.registry.specs import AugmentationSpec
 
-# Arguments that zoo fills in, besides those with the name of a training option
-_FILLED = {"optimizer": "model", "schedule": "position"}
+# The number of positional arguments of a target, and the other arguments that zoo fills in
+_POSITIONAL = {"optimizer": 1, "schedule": 1, "augmentation": 2}
+_FILLED = {"optimizer": {*fields_of(TrainConfig), "model"}, "schedule": {*fields_of(TrainConfig), "position"}}
 # Training options that only some targets read
 _OPTIONAL = {"optimizer": ("momentum", "weight_decay"), "schedule": ("warmup_epochs",)}
 
 
-def method(config: TrainConfig, kind: str) -> Entry[MethodSpec]:
-    """Return the optimizer or the schedule that a configuration names.
+def method(config: TrainConfig, kind: str, name: str) -> Entry[Any]:
+    """Return an optimizer, a schedule or an augmentation by the name that a configuration has for it.
 
     A configuration that does not come from a registry finds it among the installed plugins.
 
     Raises OptionError.
     """
-    key = (kind, getattr(config, kind))
-    found = (config.methods or _installed()).get(key)
+    found = (config.methods or _installed()).get((kind, name))
     if found is None:
-        raise OptionError(f"unknown {kind} {key[1]!r}", hint=f"`zoo list {kind}s` shows all names")
+        raise OptionError(f"unknown {kind} {name!r}", hint=f"`zoo list {kind}s` shows all names")
     return found
 
 
 @functools.cache
-def _installed() -> Mapping[tuple[str, str], Entry[MethodSpec]]:
+def _installed() -> Mapping[tuple[str, str], Entry[Any]]:
     return Registry.discover().methods
 
 
 def own_options(entry: Entry[Any]) -> Mapping[str, Option]:
-    """Return the options of an optimizer or a schedule itself, without what zoo fills in."""
-    filled = {*fields_of(TrainConfig), _FILLED[entry.kind]}
-    _, *options = declared(entry.load()).values()  # the first one is for the groups or the progress
-    return {option.name: option for option in options if option.name not in filled}
+    """Return the options of a method itself, without what zoo fills in."""
+    options = declared(entry.load())
+    filled = {*[*options][: _POSITIONAL[entry.kind]], *_FILLED.get(entry.kind, ())}
+    return {name: option for name, option in options.items() if name not in filled}
 
 
 def bound(config: TrainConfig, kind: str, **more: Any) -> partial[Any]:
-    """Return the target of an optimizer or a schedule with all arguments but the first.
+    """Return the target of the optimizer or the schedule with all arguments but the first.
 
     Args:
         more: arguments besides the training options; the target gets those that it declares.
     """
-    target = method(config, kind).load()
+    target = method(config, kind, getattr(config, kind)).load()
     known = declared(target)
     fields = {name: getattr(config, name) for name in known if name in fields_of(TrainConfig)}
     given = {name: value for name, value in more.items() if name in known}
     return partial(target, **fields, **given, **getattr(config, f"{kind}_options"))
 
 
+def augmentations(config: TrainConfig) -> list[tuple[AugmentationSpec, Callable[[Any, Any], Any]]]:
+    """Return the augmentations of a configuration in order, each a function `(images, draws) -> images`.
+
+    Raises OptionError for an unknown name.
+    """
+    fields = config.to_dict()
+    names, given = fields.get("augment", ()), fields.get("augment_options", {})
+    entries = [method(config, "augmentation", name) for name in names]
+    return [(entry.spec, partial(entry.load(), **_own(given, entry))) for entry in entries]
+
+
+def _own(given: Mapping[str, Any], entry: Entry[Any]) -> dict[str, Any]:
+    """Return the options of an augmentation, without its name: `{"p": 1}` for `{"random-erasing.p": 1}`."""
+    names = {entry.spec.name, entry.name}
+    parts = {key: key.replace("_", "-").rpartition(".") for key in given}
+    return {key.rpartition(".")[2]: given[key] for key, (name, _, _) in parts.items() if name in names}
+
+
 def with_checked_methods(config: TrainConfig, said: Mapping[str, Any]) -> TrainConfig:
-    """Return a configuration whose optimizer and schedule have valid options.
+    """Return a configuration whose optimizer, schedule and augmentations have valid options.
 
     A training option that they do not read, such as `momentum`, is set to 0.
 
@@ -71,18 +89,36 @@ def with_checked_methods(config: TrainConfig, said: Mapping[str, Any]) -> TrainC
     Raises OptionError for an option that is unknown, missing or invalid, or has no effect.
     """
     changes: dict[str, Any] = {}
-    for kind in METHODS:
-        entry, given = method(config, kind), getattr(config, f"{kind}_options")
-        what, own = f"{kind} {entry.name}", own_options(entry)
-        refuse_unknown(given, own, what=what)
-        required = [name for name, option in own.items() if option.required]
-        refuse_missing(given, required, what=what, flag=f"--{kind}-option")
-        changes[f"{kind}_options"] = {
-            name: options.convert(value, own[name].type, what=f"{what}: {name}")
-            for name, value in given.items()
-        }
+    for kind in ("optimizer", "schedule"):
+        entry = method(config, kind, getattr(config, kind))
+        changes[f"{kind}_options"] = _checked(entry, getattr(config, f"{kind}_options"))
         for name in {*_OPTIONAL[kind]} - declared(entry.load()).keys():
             if said.get(name):
-                raise OptionError(f"{name}={options.text(said[name])} has no effect: the {what} ignores it")
+                what = f"{options.text(said[name])} has no effect: the {kind} {entry.name} ignores it"
+                raise OptionError(f"{name}={what}")
             changes[name] = 0.0
+    fields = config.to_dict()
+    if given := fields.get("augment_options"):
+        checked: dict[str, Any] = {}
+        for name in fields["augment"]:
+            entry = method(config, "augmentation", name)
+            own = _checked(entry, _own(given, entry))
+            checked |= {f"{name}.{option}": value for option, value in own.items()}
+        if len(checked) < len(given):
+            named = {key.replace("_", "-") for key in checked}
+            unknown = next(key for key in given if key.replace("_", "-") not in named)
+            hint = "an option is NAME.OPTION=VALUE, where NAME is one of those in augment"
+            raise OptionError(f"augment_options: {unknown!r} is not an option of an augmentation", hint=hint)
+        changes["augment_options"] = checked
     return config.replace(changes)
+
+
+def _checked(entry: Entry[Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a method, converted to their types. Raises OptionError."""
+    what, own = f"{entry.kind} {entry.name}", own_options(entry)
+    refuse_unknown(given, own, what=what)
+    required = [name for name, option in own.items() if option.required]
+    refuse_missing(given, required, what=what, flag=f"--{METHODS[entry.kind]}-option")
+    return {
+        name: options.convert(value, own[name].type, what=f"{what}: {name}") for name, value in given.items()
+    }

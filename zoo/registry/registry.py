@@ -102,7 +102,8 @@ class Registry:
         recipes: recipes by full name: the plain name for a recipe in a registry.toml, otherwise
             `plugin/name`.
         weights: published weights by id, with full names as for recipes.
-        methods: optimizers and schedules by kind, and by the name that recipes and cards record.
+        methods: optimizers, schedules and augmentations by kind, and by the name that recipes and cards
+            record.
         discovered: whether another process would discover the same registry.
     """
 
@@ -216,8 +217,10 @@ class Registry:
         named = [("group of training options", name, self.groups) for name in groups]
         named += [("task", name, self.tasks) for name in entry.tasks]
         if isinstance(entry.spec, ArchitectureSpec | OptimizerSpec):
-            chosen = [kind for kind in METHODS if kind in entry.spec.training]
-            named += [(kind, entry.spec.training[kind], self._words(kind)) for kind in chosen]
+            for kind, option in METHODS.items():
+                chosen = entry.spec.training.get(option, ())
+                chosen = [chosen] if isinstance(chosen, str) else chosen
+                named += [(kind, name, self._words(kind)) for name in chosen]
         for what, name, known in named:
             if name not in known:
                 nearest = did_you_mean(name, known) or self.left_out(" ({})")
@@ -233,7 +236,7 @@ class Registry:
         return ""
 
     def _words(self, kind: str) -> list[str]:
-        """Return the short and full names of all optimizers or schedules."""
+        """Return the short and full names of all methods of a kind."""
         entries = [entry for (other, _), entry in self.methods.items() if other == kind]
         return [word for entry in entries for word in (entry.spec.name, entry.name)]
 
@@ -369,12 +372,19 @@ class Registry:
         return self._defaults[task]
 
     def with_methods(self, training: Mapping[str, Any]) -> dict[str, Any]:
-        """Return training options with the full names of optimizers and schedules.
+        """Return training options with the full names of optimizers, schedules and augmentations.
 
         Raises UnknownName or AmbiguousName.
         """
-        named = [kind for kind in METHODS if isinstance(training.get(kind), str)]
-        return dict(training) | {kind: _recorded(self.entry(kind, training[kind])) for kind in named}
+        named = dict(training)
+        for kind, option in METHODS.items():
+            given = training.get(option)
+            if isinstance(given, str) and option != "augment":
+                named[option] = _recorded(self.entry(kind, given))
+            elif isinstance(given, list | tuple):
+                names = cast("Sequence[Any]", given)
+                named[option] = tuple(_recorded(self.entry(kind, name)) for name in names)
+        return named
 
     def usual_config(
         self, architecture: Entry[ArchitectureSpec], task: str = "", said: Mapping[str, Any] | None = None
@@ -478,7 +488,7 @@ class Registry:
 
 
 def _recorded(entry: Entry[Spec]) -> str:
-    """Return the name of an optimizer or a schedule for recipes: without the plugin if it is ours."""
+    """Return the name of a method for recipes and cards: without the plugin if it is ours."""
     return entry.spec.name if entry.plugin.ours else entry.name
 
 

@@ -455,9 +455,26 @@ class ScheduleSpec(_Coded):
     source: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class AugmentationSpec(_Coded):
+    """An augmentation of training images, applied if the training option `augment` names it.
+
+    Its target is a function `(images, draws, *, ...) -> images` of uint8 images (B, C, H, W) and a
+    `zoo.plugin.Draws`, the only source of random numbers. Keyword-only arguments are its options, each with a
+    type, a default and a description.
+
+    Attributes:
+        changes: `colors` if pixels stay in their places, `places` if they only move; otherwise `both`. Tasks
+            whose targets are images, such as masks, need to know.
+    """
+
+    changes: Literal["colors", "places", "both"] = "both"
+    source: str = ""
+
+
 SpecWithExtra = CommandSpec | OptionsSpec | ExporterSpec | TrackerSpec
 # What a training option names, with options of its own
-MethodSpec = OptimizerSpec | ScheduleSpec
+MethodSpec = OptimizerSpec | ScheduleSpec | AugmentationSpec
 Spec = ArchitectureSpec | DatasetSpec | AnalyzerSpec | TaskSpec | FieldsSpec | MethodSpec | SpecWithExtra
 
 

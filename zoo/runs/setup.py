@@ -122,7 +122,9 @@ def build(
     # Before data is opened
     known = declared(architecture.load()).keys() - resolved.task.dims.keys()
     refuse_unknown(recipe.model, known, what=f"architecture {architecture.name}")
-    with_checked_methods(resolved.config, recipe.train)
+    checked = with_checked_methods(resolved.config, recipe.train).to_dict()
+    methods = {name: checked[name] for name in recipe.train if name.endswith("_options")}
+    recipe = replace(recipe, train=recipe.train | methods)
     dataset = open_to_train(data, recipe)
     arguments = model_arguments(architecture, resolved.task, dataset.dims, recipe.model)
     dataset = suited(dataset, data, task, architecture, arguments)
@@ -136,7 +138,7 @@ def build(
         arguments=arguments,
         cutting=registry.cutting_fields(),
     )
-    config = with_checked_methods(config, resolved.recipe.train)
+    config = with_checked_methods(config, recipe.train)
     config = config.replace({"precision": precision.resolve(config.precision, device)})
     model = build_model(architecture, arguments, seed=seed_for(recipe.seed, "weights"))
     require_storable(model, architecture)

@@ -166,6 +166,12 @@ _NEEDS: Mapping[CheckKind, Mapping[str, str]] = {
         "method_checks.returns_rates": "has_typed_options",
         "method_checks.remembers_nothing": "returns_rates",
     },
+    "augmentation": {
+        "method_checks.has_typed_options": "",
+        "method_checks.returns_images": "has_typed_options",
+        "method_checks.draws_from_its_draws": "returns_images",
+        "method_checks.augments_each_image_alone": "draws_from_its_draws",
+    },
     "tracker": {
         "tracker_checks.makes_a_tracker": "",
         "tracker_checks.continues_its_runs": "makes_a_tracker",

@@ -1,4 +1,4 @@
-"""Checks of an optimizer, on a small network, and of a learning-rate schedule."""
+"""Checks of an optimizer on a small network, of a learning-rate schedule, and of an augmentation."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.config.train_config import TrainConfig
+from zoo.data.draws import Draws
 from zoo.errors import ZooError
 from zoo.registry.methods import own_options
 from zoo.testing._case import Case, Failure, message
@@ -125,6 +126,71 @@ def remembers_nothing(case: Case) -> None:
         got=f"another one in epoch {differing[0]:g}" if differing else "",
         usually="a counter, or the previous rate, that the function keeps; random numbers",
     )
+
+
+def returns_images(case: Case) -> None:
+    """It returns new uint8 images of the same shape, and leaves those that it is given as they are."""
+    images = _images()
+    augmented = _augment(case, images)
+    expected, got = (f"{each.dtype} {tuple(each.shape)}" for each in (images, augmented))
+    assert got == expected, message(
+        expected=f"images of {expected}",
+        got=got,
+        usually="numbers from 0 to 1 in place of 0 to 255, or a crop that is not resized",
+    )
+    assert torch.equal(images, _images()), message(
+        expected="the images that it was given as they were",
+        got="others",
+        usually="an operation in place",
+    )
+
+
+def draws_from_its_draws(case: Case) -> None:
+    """Equal draws give equal images; other draws give others; torch's generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        before = torch.manual_seed(20_480).get_state()  # a seed that no augmentation may have set before
+        first, again, other = (_augment(case, _images(), seed=seed) for seed in (0, 0, 1))
+        after = torch.get_rng_state()
+    assert torch.equal(first, again), message(
+        expected="the same images from the same draws",
+        got="others",
+        usually="numbers of torch's, NumPy's or Python's own generator; take them from `draws`",
+    )
+    assert torch.equal(before, after), message(
+        expected="torch's global generator as it was",
+        got="another state",
+        usually="a transform that draws from it; see `zoo_images.transforms.each`",
+    )
+    assert not torch.equal(first, other), message(
+        expected="other images from other draws",
+        got="the same images",
+        usually="a seed that is fixed, or a probability of 0 by default",
+    )
+
+
+def augments_each_image_alone(case: Case) -> None:
+    """The result for an image does not depend on which others of its batch a process holds."""
+    images, places = _images(), torch.tensor([1, 4, 5])
+    whole, part = _augment(case, images)[places], _augment(case, images[places], places=places)
+    assert torch.equal(whole, part), message(
+        expected="an image augmented alike, alone or in its batch",
+        got="another result",
+        usually="one random number for the whole batch, or numbers for only the images at hand: "
+        "`draws.uniform()` returns one for each image at hand, whatever the others",
+    )
+
+
+def _images() -> Tensor:
+    """Return images with smooth colors, (8, 3, 16, 16), uint8."""
+    along = torch.linspace(20, 230, 16)
+    image = torch.stack([along[:, None].expand(16, 16), along.expand(16, 16), along.flip(0).expand(16, 16)])
+    return torch.stack([(image + 3 * number) for number in range(8)]).byte()
+
+
+def _augment(case: Case, images: Tensor, *, seed: int = 0, places: Tensor | None = None) -> Tensor:
+    assert case.entry is not None
+    draws = Draws(torch.Generator().manual_seed(seed), 8, places, torch.arange(8) % 2 == seed)
+    return case.entry.load()(images, draws)
 
 
 def _config(case: Case) -> TrainConfig:

@@ -77,11 +77,15 @@ def test_an_image_whose_mask_is_unknown_teaches_nothing(task):
     assert not step.sums["confusion"].any()
 
 
+def augmenting(*names):
+    return Registry.discover().default_config("segmentation").replace({"augment": names})
+
+
 @pytest.mark.parametrize("name", ["crop", "flip", "translate"])
 def test_a_mask_goes_where_its_image_goes(name):
     masks = torch.randint(0, 9, (20, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     draws = Draws(torch.Generator().manual_seed(1), 20)
-    images, moved = augmented(20 * masks[:, None] + 20, masks, [name], draws)
+    images, moved = augmented(20 * masks[:, None] + 20, masks, augmenting(name), draws)
     assert not torch.equal(moved, masks)
     known = moved != UNKNOWN
     assert torch.equal(images[:, 0][known], 20 * moved[known] + 20)
@@ -91,10 +95,16 @@ def test_a_mask_goes_where_its_image_goes(name):
 
 def test_cutout_hides_a_part_of_the_image_and_leaves_the_mask():
     masks = torch.ones(4, 16, 16, dtype=torch.uint8)
-    names, draws = ["flip", "cutout"], Draws(torch.Generator().manual_seed(0), 4)
-    images, same = augmented(torch.full((4, 3, 16, 16), 9, dtype=torch.uint8), masks, names, draws)
+    draws, config = Draws(torch.Generator().manual_seed(0), 4), augmenting("flip", "cutout")
+    images, same = augmented(torch.full((4, 3, 16, 16), 9, dtype=torch.uint8), masks, config, draws)
     assert torch.equal(same, masks)
     assert not images.all()
+
+
+def test_what_changes_colors_and_places_is_refused():
+    masks, draws = torch.ones(4, 16, 16, dtype=torch.uint8), Draws(torch.Generator(), 4)
+    with pytest.raises(OptionError, match="augment=rand-augment changes colors and places"):
+        augmented(torch.ones(4, 3, 16, 16, dtype=torch.uint8), masks, augmenting("rand-augment"), draws)
 
 
 def test_mixup_is_refused_in_words():

@@ -93,7 +93,7 @@ class Segmentation(Task):
             images, masks = _fetch(split, chunks[index][mine].tolist())
             places = torch.arange(len(chunks[index]))[mine]
             draws = Draws(_generator(seed, "augment", epoch, index, 0), len(chunks[index]), places)
-            images, masks = augmented(images.to(device), masks.to(device), fields.get("augment", ()), draws)
+            images, masks = augmented(images.to(device), masks.to(device), config, draws)
             inputs, targets = _normalized(images, dataset.preprocess), _targets(masks)
             step_seed = seed_for(seed, "step", epoch, index, rank)
             yield Batch(inputs, targets, index, len(chunks), step_seed, share=share)

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from tests.configs import configured
-from zoo.data.augment import (
-    AUGMENTATIONS,
-    Draws,
-    alternating_flip,
-    augment,
-    crop,
-    cutout,
-    flip,
-    translate,
-)
+from zoo import OptionError, Recipe, Registry
+from zoo.data.draws import Draws
+from zoo.errors import UnknownName
+from zoo.registry.methods import augmentations, with_checked_methods
+from zoo_images.augmentations import alternating_flip, crop, cutout, flip, translate
 from zoo_images.mixing import mixup
+from zoo_images.plugin import zoo_augmentations
 from zoo_images.views import Views
+
+NAMES = [spec.name for spec in zoo_augmentations()]
+
+
+def augment(images: Tensor, names: Sequence[str], draws: Draws, **options: object) -> Tensor:
+    """Apply augmentations in order."""
+    for _, change in augmentations(configured(augment=names, augment_options=options)):
+        images = change(images, draws)
+    return images
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -178,21 +183,66 @@ def test_augmentations_are_applied_in_the_order_of_their_names() -> None:
 def test_augmentation_does_not_change_its_input() -> None:
     images = random_images(8)
     before = images.clone()
-    for change in AUGMENTATIONS.values():
-        change(images, draws(images))
+    for name in NAMES:
+        augment(images, [name], draws(images))
     assert torch.equal(images, before)
 
 
-@pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_every_augmentation_is_a_value_of_the_training_field(name: str) -> None:
-    assert configured(augment=[name]).to_dict()["augment"] == [name]
+@pytest.mark.parametrize("name", NAMES)
+def test_an_image_is_augmented_alike_whatever_the_others_of_its_batch(name: str) -> None:
+    images = random_images(24)
+    whole = augment(images, [name], Draws(generator(), 24))
+    places = torch.tensor([3, 7, 20])
+    assert torch.equal(augment(images[places], [name], Draws(generator(), 24, places)), whole[places])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_augmentation_leaves_the_global_generator_as_it_is(name: str) -> None:
+    before = torch.get_rng_state()
+    augment(random_images(8), [name], draws(random_images(8)))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_options_reach_their_augmentation() -> None:
+    images = random_images(40)
+    erased = augment(images, ["random-erasing"], draws(images), **{"random-erasing.p": 1.0})
+    assert all((image == 0).any() for image in erased)
+    kept = augment(images, ["random-erasing"], draws(images), **{"random_erasing.p": 0.0})
+    assert torch.equal(kept, images)
+
+
+def test_a_crop_of_the_whole_image_changes_its_shape_at_most() -> None:
+    images = torch.full((6, 3, 16, 16), 7, dtype=torch.uint8)
+    cropped = augment(images, ["random-resized-crop"], draws(images))
+    assert torch.equal(cropped, images)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"random-erasing.q": 1}, "augmentation images/random-erasing has no option 'q'"),
+        ({"random-erasing.p": 2}, "p must be at most 1"),
+        ({"crop.p": 1}, "'crop.p' is not an option of an augmentation"),
+        ({"p": 1}, "'p' is not an option of an augmentation"),
+    ],
+)
+def test_a_wrong_option_of_an_augmentation_is_refused(options: dict[str, object], message: str) -> None:
+    config = configured(augment=["random-erasing"], augment_options=options)
+    with pytest.raises(OptionError, match=message):
+        with_checked_methods(config, {})
+
+
+def test_an_unknown_augmentation_is_answered_with_the_nearest(registry: Registry) -> None:
+    recipe = Recipe(architecture="resnet20", dataset="shapes", train={"augment": ["flop"]})
+    with pytest.raises(UnknownName, match="unknown augmentation 'flop'; did you mean 'flip'"):
+        registry.training_config(recipe)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_gives_the_same_images() -> None:
     images = random_images(32)
-    names = (*AUGMENTATIONS,)
+    names = ["alternating-flip", "crop", "cutout", "flip", "translate"]
     on_gpu = augment(images.cuda(), names, draws(images))
     assert torch.equal(on_gpu.cpu(), augment(images, names, draws(images)))
 

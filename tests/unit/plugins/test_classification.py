@@ -14,13 +14,12 @@ from torch import Tensor, nn
 
 from tests.configs import configured
 from zoo.config.train_config import TrainConfig
-from zoo.data.augment import AUGMENTATIONS
 from zoo.data.views import View
 from zoo.errors import DataError, OptionError
 from zoo.interfaces import Batch
 from zoo_images.classification import Classification
 from zoo_images.image_set import ImageSplit
-from zoo_images.plugin import CLASSIFICATION
+from zoo_images.plugin import CLASSIFICATION, zoo_augmentations
 
 TASK = Classification(CLASSIFICATION)
 
@@ -74,7 +73,8 @@ def test_each_epoch_and_each_seed_has_its_own_order(images: Any) -> None:
 
 @pytest.mark.parametrize("world_size", [2, 3, 7])
 @pytest.mark.parametrize(
-    "fields", [{}, {"augment": [*AUGMENTATIONS]}, {"augment": ["flip"], "mixup_alpha": 0.4}]
+    "fields",
+    [{}, {"augment": [spec.name for spec in zoo_augmentations()]}, {"augment": ["flip"], "mixup_alpha": 0.4}],
 )
 def test_the_parts_of_processes_are_the_batches_of_one(
     images: Any, world_size: int, fields: dict[str, Any]

@@ -1,54 +1,14 @@
-"""Random augmentation of a batch of images, on the device and for the whole batch at once.
-
-A CPU generator produces separate random numbers for each image, so results are the same on every device and
-for any number of processes that share a batch.
-"""
+"""Random augmentation of a batch of images, on the device and for the whole batch at once."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo.data.devices import moved
+from zoo.plugin import Draws, moved
 
-
-class Draws:
-    """Random numbers for some images of a batch.
-
-    The numbers for an image do not depend on which other images are requested.
-
-    Args:
-        generator: a CPU generator.
-        count: number of images in the whole batch.
-        places: indices (n,) of the images to generate numbers for; by default, all images.
-        turns: booleans (count,), True for each image of the whole batch to mirror in this epoch, if flips
-            alternate; by default, images are mirrored at random.
-    """
-
-    def __init__(
-        self,
-        generator: torch.Generator,
-        count: int,
-        places: Tensor | None = None,
-        turns: Tensor | None = None,
-    ) -> None:
-        self._generator, self._count, self._turns = generator, count, turns
-        self._places = slice(None) if places is None else places
-
-    def turns(self) -> Tensor:
-        """Return booleans (n,), True for each image to mirror in this epoch."""
-        return self.uniform() < 0.5 if self._turns is None else self._turns[self._places]
-
-    def uniform(self) -> Tensor:
-        """Return random numbers (n,) in [0, 1)."""
-        return torch.rand(self._count, generator=self._generator)[self._places]
-
-    def integers(self, end: int) -> Tensor:
-        """Return random pairs of integers (2, n) from 0 to `end` - 1."""
-        return torch.randint(0, end, (2, self._count), generator=self._generator)[:, self._places]
+__all__ = ["alternating_flip", "crop", "cutout", "flip", "translate"]
 
 
 def crop(images: Tensor, draws: Draws) -> Tensor:
@@ -93,22 +53,6 @@ def cutout(images: Tensor, draws: Draws) -> Tensor:
     rows, columns = down - middles[0] + side // 2, right - middles[1] + side // 2  # from the square's corner
     inside = ((rows >= 0) & (rows < side))[:, :, None] & ((columns >= 0) & (columns < side))[:, None]
     return images.masked_fill(inside[:, None], 0)
-
-
-AUGMENTATIONS: Mapping[str, Callable[[Tensor, Draws], Tensor]] = {
-    "alternating-flip": alternating_flip,
-    "crop": crop,
-    "cutout": cutout,
-    "flip": flip,
-    "translate": translate,
-}
-
-
-def augment(images: Tensor, names: Sequence[str], draws: Draws) -> Tensor:
-    """Apply augmentations in order to images (B, C, H, W)."""
-    for name in names:
-        images = AUGMENTATIONS[name](images, draws)
-    return images
 
 
 def _mirrored(images: Tensor, which: Tensor) -> Tensor:
