@@ -12,7 +12,9 @@ from zoo.cli.kit import NameType, PathType, Session, echo, print_json, standard_
 from zoo_scaffold.scaffold import KINDS, NewKind, new_plugin
 
 # Kinds that are for no task, or for the one of their dataset, or make one
-_WITHOUT_TASK = ("command", "exporter", "recipe", "task", "tracker")
+_WITHOUT_TASK = (
+    *("augmentation", "command", "exporter", "optimizer", "recipe", "schedule", "task", "tracker"),
+)
 
 
 @click.command()
@@ -34,15 +36,16 @@ _WITHOUT_TASK = ("command", "exporter", "recipe", "task", "tracker")
 def command(session: Session, name: str, kind: NewKind, task: str | None, out: Path, as_json: bool) -> None:
     """Create a package named zoo-NAME, whose plugin provides one entry and passes `zoo check NAME`.
 
-    With --kind task, the package also contains a small dataset and an architecture. With --kind command, the
-    plugin adds the command `zoo NAME`; with --kind exporter, it adds a format to `zoo export`; with --kind
-    tracker, it adds a tracker to `zoo track`. With --kind recipe, the package contains a recipe for an
-    existing architecture and dataset.
+    With --kind task, the package also contains a small dataset and an architecture. With --kind optimizer,
+    schedule or augmentation, the plugin adds a value of --optimizer, --schedule or --augment. With --kind
+    command, the plugin adds the command `zoo NAME`; with --kind exporter, it adds a format to `zoo export`;
+    with --kind tracker, it adds a tracker to `zoo track`. With --kind recipe, the package contains a recipe
+    for an existing architecture and dataset.
     """
     name = name.removeprefix("zoo-")
     registry = session.registry
     if task and kind in _WITHOUT_TASK:
-        article = "an" if kind == "exporter" else "a"
+        article = "an" if kind[0] in "aeo" else "a"
         raise OptionError(f"{article} {kind} does not have a task (got {task!r})", hint="omit --task")
     ctx = click.get_current_context().find_root()
     commands = ctx.command.list_commands(ctx) if isinstance(ctx.command, click.Group) else []

@@ -27,7 +27,19 @@ _USED = {
     *("False", "None", "True"),
 }
 
-NewKind = Literal["architecture", "dataset", "analyzer", "task", "command", "exporter", "tracker", "recipe"]
+NewKind = Literal[
+    "architecture",
+    "dataset",
+    "analyzer",
+    "task",
+    "optimizer",
+    "schedule",
+    "augmentation",
+    "command",
+    "exporter",
+    "tracker",
+    "recipe",
+]
 KINDS: tuple[NewKind, ...] = get_args(NewKind)
 
 
@@ -127,7 +139,7 @@ def _words(name: str, kind: NewKind, taken: Iterable[str]) -> dict[str, str]:
             f"the name {name!r} is already taken",
             hint="`zoo list` and `zoo plugins` show the names in use",
         )
-    article = "an" if kind[0] in "ae" else "a"
+    article = "an" if kind[0] in "aeo" else "a"
     entry = {"task": f"`{name}`, with a dataset and a model to try it with", "command": f"`zoo {name}`"}
     return {
         "name": name,

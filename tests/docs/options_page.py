@@ -173,6 +173,11 @@ def _values(info: Any) -> str:
     if kind in ("VarTuple", "List", "Collection"):
         word, space, bounds = _values(info.item_type).partition(" ")
         return f"list of {word}{'' if word[0] == '`' else 's'}{space}{bounds}"
+    if kind == "Any":
+        return ""
+    if kind == "Dict":
+        word, space, bounds = _values(info.value_type).partition(" ")
+        return f"table of {word}s{space}{bounds}" if word else "table"
     if kind == "Bool":
         return "`true`, `false`"
     word = {"Int": "integer", "Float": "number", "Str": "string", "None": "`none`"}[kind]

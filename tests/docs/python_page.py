@@ -147,7 +147,15 @@ FOR_PLUGINS = ("Registry", "TrainConfig")
 SPECS = (
     *("ArchitectureSpec", "DatasetSpec", "AnalyzerSpec", "TaskSpec", "FieldsSpec", "CommandSpec"),
     "OptionsSpec",
-    *("ExporterSpec", "TrackerSpec", "WeightsSpec", "Pretrained"),
+    *(
+        "OptimizerSpec",
+        "ScheduleSpec",
+        "AugmentationSpec",
+        "ExporterSpec",
+        "TrackerSpec",
+        "WeightsSpec",
+        "Pretrained",
+    ),
 )
 SPECS_START = """\
 ## For plugins

@@ -34,6 +34,9 @@ MADE = {
         "sizes",
         "zipped",
         "ledger",
+        "unit-sgd",
+        "fade",
+        "upside-down",
     ),
     "shapes-patch-net",
     *("digits", "timm/test_resnet", "gradcam/grad-cam"),
@@ -109,7 +112,7 @@ def check_experiment(given: dict[str, Any], registry: Registry) -> None:
         if name in registry.training_options and value is not None
     }
     named = [name for name in (given["name"], given["dataset"]) if name]
-    if MADE & {*named}:
+    if MADE & {*named, fields.get("optimizer"), fields.get("schedule"), *fields.get("augment", ())}:
         return
     options = {name: given[name] for name in ("model", "data")}
     recipe = with_options(named_recipe(given["name"], given["dataset"], registry), **options, **fields)

@@ -83,6 +83,7 @@ GROUPS = {
         "zoo/models",
         "plugins/zoo_convnet",
         "plugins/zoo_diagnose",
+        "plugins/zoo_optim",
     ),
     "Runs": ("zoo/runs", "zoo/api/training.py", "zoo/api/run.py", "plugins/zoo_track"),
     "Weights": (

@@ -52,6 +52,9 @@ def one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         ("analyzer", "classification", "saliency", ("zoo_saliency/plugin.py", "zoo_saliency/saliency.py")),
         ("analyzer", "language-modeling", "guesses", ("zoo_guesses/guesses.py",)),
         ("task", "", "tides", ("zoo_tides/tides.py", "zoo_tides/rows.py")),
+        ("optimizer", "", "unit-sgd", ("zoo_unit_sgd/plugin.py", "zoo_unit_sgd/unit_sgd.py")),
+        ("schedule", "", "fade", ("zoo_fade/plugin.py", "zoo_fade/fade.py")),
+        ("augmentation", "", "upside-down", ("zoo_upside_down/plugin.py", "zoo_upside_down/upside_down.py")),
         ("command", "", "sizes", ("zoo_sizes/plugin.py", "zoo_sizes/sizes.py")),
         ("exporter", "", "zipped", ("zoo_zipped/plugin.py", "zoo_zipped/zipped.py")),
         ("tracker", "", "ledger", ("zoo_ledger/plugin.py", "zoo_ledger/ledger.py")),
@@ -86,4 +89,4 @@ def test_the_reference_matches_the_code():
 
 def test_the_table_of_checks_matches_the_kit():
     rows = re.findall(r"^\| `(\w+)` \|", REFERENCE.partition("| check |")[2], flags=re.M)
-    assert rows == [check.name for check in CHECKS]
+    assert rows == [*dict.fromkeys(check.name for check in CHECKS)]

@@ -91,7 +91,7 @@ GUESSES = [
     ("train(learning_rate=0.1)", "'lr'", "train(lr=0.1)"),
     ("train(bs=4)", "'batch_size'", "train(batch_size=4)"),
     ("train(callbacks=[])", "run.history", "run.history"),
-    ("train(optimizer=print)", "one of 'adam', 'adamw', 'sgd'", "train(optimizer='sgd')"),
+    ("train(optimizer=print)", "optimizer must be a string", "train(optimizer='sgd')"),
     ("train(verbose=0)", "'progress'", "train(progress=False)"),
     ("train(gpus=1)", "'device'", "train(device='cpu')"),
     ("train(nonsense=1)", "has no option 'nonsense'", "train()"),

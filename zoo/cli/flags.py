@@ -19,7 +19,7 @@ from zoo.cli.session import Session
 from zoo.config import options
 from zoo.config.declarations import Option, declared
 from zoo.config.recipe import Recipe
-from zoo.config.train_config import TrainConfig, fields_of
+from zoo.config.train_config import METHODS, TrainConfig, fields_of
 from zoo.errors import OptionError, ZooError, printable
 from zoo.registry.extras import needing_extra
 from zoo.registry.registry import Entry
@@ -93,6 +93,21 @@ class ValueType(click.ParamType[Any]):
         return [CompletionItem(f"{before}{comma}{word}") for word in words if word.startswith(last)]
 
 
+class NamesType(ValueType):
+    """A list of names of entries of a kind, separated by commas, such as the values of `--augment`."""
+
+    def __init__(self, type_: Any, kind: str) -> None:
+        super().__init__(type_)
+        self._kind = kind
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Return the names that complete the last part of a word."""
+        self.choices = [entry.spec.name for entry in registry_of(ctx).entries() if entry.kind == self._kind]
+        return super().shell_complete(ctx, param, incomplete)
+
+
 class Flag(click.Option):
     """The flag for a declared option.
 
@@ -117,6 +132,8 @@ class Flag(click.Option):
             settings |= {"multiple": True, "metavar": flag.strip("-").upper()}
         else:
             type_ = _NAMES.get(option.name) or ValueType(option.type)
+            if option.name == METHODS["augmentation"]:
+                type_ = NamesType(option.type, "augmentation")
             settings |= {"type": type_, "show_default": default not in (None, "")}
         super().__init__([*param_decls, flag, option.name], **settings)
 

@@ -374,16 +374,19 @@ class Registry:
     def with_methods(self, training: Mapping[str, Any]) -> dict[str, Any]:
         """Return training options with the full names of optimizers, schedules and augmentations.
 
-        Raises UnknownName or AmbiguousName.
+        Raises OptionError for an unknown name, and AmbiguousName.
         """
-        named = dict(training)
-        for kind, option in METHODS.items():
-            given = training.get(option)
-            if isinstance(given, str) and option != "augment":
-                named[option] = _recorded(self.entry(kind, given))
-            elif isinstance(given, list | tuple):
-                names = cast("Sequence[Any]", given)
-                named[option] = tuple(_recorded(self.entry(kind, name)) for name in names)
+        named = {name: options.plain(value) for name, value in training.items()}
+        try:
+            for kind, option in METHODS.items():
+                given = named.get(option)
+                if isinstance(given, str) and option != "augment":
+                    named[option] = _recorded(self.entry(kind, given))
+                elif isinstance(given, list | tuple):
+                    names = cast("Sequence[Any]", given)
+                    named[option] = tuple(_recorded(self.entry(kind, str(name))) for name in names)
+        except UnknownName as error:
+            raise OptionError(str(error), hint=error.hint) from None
         return named
 
     def usual_config(
@@ -398,8 +401,8 @@ class Registry:
         config = self.default_config(task or architecture.spec.task)
         training = self.with_methods(architecture.spec.training)
         config = config.replace({name: training[name] for name in training if name in config.fields})
-        optimizer = self.with_methods(said or {}).get("optimizer", config.optimizer)
-        if optimizer == config.optimizer:
+        optimizer = self.with_methods(said or {}).get("optimizer")
+        if not isinstance(optimizer, str) or optimizer == config.optimizer:
             return config
         suitable = self.methods["optimizer", optimizer].spec.training
         return config.replace({**suitable, "optimizer": optimizer})

@@ -28,7 +28,9 @@ from zoo.runs.resolving import Resolved
 from zoo.seeds import seed_for
 from zoo.training.defaults import FEWEST_STEPS, SMALLEST_BATCH, steps_in_epoch, suited_config
 from zoo.training.freezing import freeze, refuse_frozen
+from zoo.training.optimizers import make_optimizer
 from zoo.training.saved import CheckpointInfo, RunIdentity
+from zoo.training.schedules import make_schedule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +146,8 @@ def build(
     require_storable(model, architecture)
     require_loadable(model, architecture, arguments)
     freeze(model, config.freeze)
+    make_optimizer(model, config)  # which may refuse the model
+    make_schedule(config)(0.0)
     if resumed is not None:
         base_model = resumed.identity.base_model
     elif source is not None:

@@ -68,8 +68,8 @@ def test_values_of_options_are_offered_after_names():
 
 def test_list_and_show_are_offered_what_they_take():
     assert offered("zoo list ") == [
-        *("architectures", "datasets", "analyzers", "recipes", "weights", "tasks", "groups", "commands"),
-        *("options", "exporters", "trackers"),
+        *("architectures", "datasets", "analyzers", "recipes", "weights", "tasks", "groups", "optimizers"),
+        *("schedules", "augmentations", "commands", "options", "exporters", "trackers"),
     ]
     assert {"lstm", "nietzsche", "cam", "stdlib-lstm"} <= {*offered("zoo show ")}
     assert offered("zoo completion ") == ["bash", "zsh", "fish"]
@@ -85,7 +85,7 @@ def test_the_script_of_a_shell_is_printed_and_its_line_documented(shell):
 
 def test_fields_and_their_choices_are_offered():
     assert {"--batch-size", "--bptt"} <= {*offered("zoo train lstm stdlib --b")}
-    assert offered("zoo train lstm stdlib --optimizer a") == ["adam", "adamw"]
+    assert offered("zoo train lstm stdlib --optimizer adam") == ["adam", "adamw", "adamax"]
     assert offered("zoo train resnet20 shapes --augment crop,f") == ["crop,flip"]
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from tests.configs import FIELDS, configured
 from tests.shell import SMALL_LSTM, SMALL_NET, SMALL_SHAPES, zoo
+from zoo.cli.flags import flag_of
 from zoo.config import options
 
 SHAPES = ("train", "resnet-lite", "shapes", *SMALL_NET, *SMALL_SHAPES)
@@ -35,7 +36,7 @@ def options_in_help(*words: str) -> dict[str, str]:
 
 def test_every_field_is_an_option_of_train() -> None:
     done = zoo("train", "--help")
-    missing = [name for name in FIELDS if f"  --{name.replace('_', '-')} " not in done.stdout]
+    missing = [name for name in FIELDS if f"  {flag_of(name)} " not in done.stdout]
     assert not missing
 
 

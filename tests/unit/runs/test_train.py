@@ -522,7 +522,7 @@ def test_a_curve_that_cannot_be_drawn_does_not_fail_the_training(
 
 
 def test_a_run_without_the_plugin_that_draws_has_no_curve(tmp_path: Path) -> None:
-    registry = Registry.discover(only=["convnet", "images"])
+    registry = Registry.discover(only=["convnet", "images", "optim"])
     train(RECIPE, registry, directory=tmp_path / "run")
     assert (tmp_path / "run" / "model.safetensors").is_file()
     assert not (tmp_path / "run" / "curve.png").exists()
