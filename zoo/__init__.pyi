@@ -40,6 +40,7 @@ from zoo.registry.specs import CommandSpec as CommandSpec
 from zoo.registry.specs import DatasetSpec as DatasetSpec
 from zoo.registry.specs import ExporterSpec as ExporterSpec
 from zoo.registry.specs import FieldsSpec as FieldsSpec
+from zoo.registry.specs import MetricSpec as MetricSpec
 from zoo.registry.specs import OptimizerSpec as OptimizerSpec
 from zoo.registry.specs import OptionsSpec as OptionsSpec
 from zoo.registry.specs import Pretrained as Pretrained

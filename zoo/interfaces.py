@@ -59,6 +59,8 @@ __all__ = [
     "HasFiles",
     "HasViews",
     "LoadsPretrained",
+    "LossFunction",
+    "Metric",
     "ReadsBatches",
     "Reference",
     "Split",
@@ -243,6 +245,33 @@ class Step:
     state: State = None
     penalty: Tensor | float = 0.0
     items: Callable[[], Mapping[str, Tensor]] | None = None
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """A metric for a task that exists, computed from sums over all items. See `zoo.MetricSpec`."""
+
+    def items(self, outputs: Tensor, targets: Tensor, /) -> Mapping[str, Tensor]:
+        """Return what each item adds to each sum, by name: numbers (B, ...); for sequences, (T, B, ...).
+
+        Args:
+            outputs: what the model returns, in fp32: logits (B, K), or (T, B, V) for sequences.
+            targets: as in `Batch`.
+        """
+        ...
+
+    def value(self, sums: Mapping[str, Any], count: int, /) -> float:
+        """Return the metric for the sums over some items: numbers, or tensors on the CPU."""
+        ...
+
+
+@runtime_checkable
+class LossFunction(Protocol):
+    """A loss that training minimizes in place of a task's own. See `zoo.MetricSpec`."""
+
+    def losses(self, outputs: Tensor, targets: Tensor, /) -> Tensor:
+        """Return the loss of each item, (B,) or (T, B), with gradients. The arguments are as in `Metric`."""
+        ...
 
 
 class Task(ABC):

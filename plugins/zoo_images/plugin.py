@@ -1,6 +1,6 @@
 """The datasets, tasks and training options that zoo_images provides."""
 
-from zoo import AugmentationSpec, DatasetSpec, FieldsSpec, TaskSpec, hookimpl
+from zoo import AugmentationSpec, DatasetSpec, FieldsSpec, MetricSpec, TaskSpec, hookimpl
 from zoo_images.fields import ImageFields, LabelFields
 
 CLASSIFICATION = TaskSpec(
@@ -129,6 +129,36 @@ def zoo_augmentations() -> list[AugmentationSpec]:
             target="zoo_images.transforms:trivial_augment",
             summary="One random operation for each image (TrivialAugment)",
             source="torchvision; Müller & Hutter 2021, arXiv 2103.10158",
+        ),
+    ]
+
+
+@hookimpl
+def zoo_metrics() -> list[MetricSpec]:
+    """Return the metrics, and a loss."""
+    return [
+        MetricSpec(
+            name="focal-loss",
+            target="zoo_images.metrics:FocalLoss",
+            summary="Cross-entropy that counts well-classified images less; for --loss",
+            tasks=("classification",),
+            source="Lin et al. 2017, arXiv 1708.02002",
+        ),
+        MetricSpec(
+            name="macro-f1",
+            target="zoo_images.metrics:MacroF1",
+            summary="Mean F1 score of all classes",
+            tasks=("classification",),
+            higher_is_better=True,
+            unit="%",
+        ),
+        MetricSpec(
+            name="mcc",
+            target="zoo_images.metrics:MatthewsCorrelation",
+            summary="Correlation of labels and predictions (Matthews)",
+            tasks=("classification",),
+            higher_is_better=True,
+            source="Gorodkin 2004",
         ),
     ]
 

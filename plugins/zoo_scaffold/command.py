@@ -13,7 +13,7 @@ from zoo_scaffold.scaffold import KINDS, NewKind, new_plugin
 
 # Kinds that are for no task, or for the one of their dataset, or make one
 _WITHOUT_TASK = (
-    *("augmentation", "command", "exporter", "optimizer", "recipe", "schedule", "task", "tracker"),
+    *("augmentation", "command", "exporter", "metric", "optimizer", "recipe", "schedule", "task", "tracker"),
 )
 
 
@@ -37,10 +37,10 @@ def command(session: Session, name: str, kind: NewKind, task: str | None, out: P
     """Create a package named zoo-NAME, whose plugin provides one entry and passes `zoo check NAME`.
 
     With --kind task, the package also contains a small dataset and an architecture. With --kind optimizer,
-    schedule or augmentation, the plugin adds a value of --optimizer, --schedule or --augment. With --kind
-    command, the plugin adds the command `zoo NAME`; with --kind exporter, it adds a format to `zoo export`;
-    with --kind tracker, it adds a tracker to `zoo track`. With --kind recipe, the package contains a recipe
-    for an existing architecture and dataset.
+    schedule, augmentation or metric, the plugin adds a value of --optimizer, --schedule, --augment or
+    --metric. With --kind command, the plugin adds the command `zoo NAME`; with --kind exporter, it adds a
+    format to `zoo export`; with --kind tracker, it adds a tracker to `zoo track`. With --kind recipe, the
+    package contains a recipe for an existing architecture and dataset.
     """
     name = name.removeprefix("zoo-")
     registry = session.registry

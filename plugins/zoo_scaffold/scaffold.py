@@ -35,6 +35,7 @@ NewKind = Literal[
     "optimizer",
     "schedule",
     "augmentation",
+    "metric",
     "command",
     "exporter",
     "tracker",

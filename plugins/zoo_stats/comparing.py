@@ -89,6 +89,7 @@ def compare(
     split: Split | None = None,
     dataset: str | None = None,
     data: Mapping[str, Any] | None = None,
+    metrics: Sequence[str] = (),
     device: str | None = None,
     progress: bool = True,
     registry: Registry | None = None,
@@ -105,6 +106,7 @@ def compare(
         split: split to compare on; by default, `test`, or `val` if there is no test split.
         dataset: dataset to compare on instead of the training dataset.
         data: dataset options, in addition to those used in training.
+        metrics: a further metric to compare, such as `macro-f1`; `zoo list metrics` shows all.
         device: as in `load`.
         progress: show progress on stderr or in the notebook.
         registry: as in `load`.
@@ -136,6 +138,7 @@ def compare(
             split=split,
             dataset=dataset,
             data=data,
+            metrics=metrics,
             device=device,
             report=bar,
         )

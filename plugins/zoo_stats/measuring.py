@@ -90,6 +90,7 @@ def measure_all(
     report: Report,
     data: Mapping[str, Any] | None,
     dataset: str | None,
+    metrics: Sequence[str],
     split: Split | None,
 ) -> list[Measurement]:
     """Measure each model on the same split of the same data.
@@ -108,6 +109,7 @@ def measure_all(
             split=split,
             dataset=dataset,
             data={**own, **(data or {})},
+            metrics=metrics,
             report=partial(_titled, report, name),
         )
         if not measured.measured.items:

@@ -1,6 +1,6 @@
 """The datasets, the task and the training options that zoo_text provides."""
 
-from zoo import DatasetSpec, FieldsSpec, TaskSpec, hookimpl
+from zoo import DatasetSpec, FieldsSpec, MetricSpec, TaskSpec, hookimpl
 from zoo_text.fields import TextFields
 
 LANGUAGE_MODELING = TaskSpec(
@@ -36,6 +36,21 @@ def zoo_training_options() -> list[FieldsSpec]:
     cutting = ("batching", "bptt", "bptt_jitter")
     summary = "How text is split into batches"
     return [FieldsSpec(name="text", summary=summary, fields=TextFields, cuts_batches=cutting)]
+
+
+@hookimpl
+def zoo_metrics() -> list[MetricSpec]:
+    """Return the metrics."""
+    return [
+        MetricSpec(
+            name="token-accuracy",
+            target="zoo_text.token_accuracy:TokenAccuracy",
+            summary="How often the likeliest next token is the right one",
+            tasks=("language-modeling",),
+            higher_is_better=True,
+            unit="%",
+        )
+    ]
 
 
 @hookimpl

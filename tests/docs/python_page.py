@@ -151,6 +151,7 @@ SPECS = (
         "OptimizerSpec",
         "ScheduleSpec",
         "AugmentationSpec",
+        "MetricSpec",
         "ExporterSpec",
         "TrackerSpec",
         "WeightsSpec",

@@ -37,6 +37,7 @@ MADE = {
         "unit-sgd",
         "fade",
         "upside-down",
+        "near-misses",
     ),
     "shapes-patch-net",
     *("digits", "timm/test_resnet", "gradcam/grad-cam"),

@@ -157,3 +157,32 @@ def always_alike(images, draws):
 
 def all_or_none(images, draws):
     return images.roll(int(16 * draws.uniform()[0]), 3)
+
+
+class ErrorRate:
+    def items(self, outputs, targets):
+        return {"wrong": outputs.argmax(-1) != targets}
+
+    def value(self, sums, count):
+        return sums["wrong"] / count
+
+
+class WithAnOption(ErrorRate):
+    def __init__(self, *, scale=1.0):
+        self.scale = scale
+
+
+class OverNothing(ErrorRate):
+    def value(self, sums, count):
+        return sums["wrong"] / 0.0 if count < 0 else math.nan
+
+
+class MeanOfTheBatch(ErrorRate):
+    def items(self, outputs, targets):
+        wrong = (outputs.argmax(-1) != targets).float()
+        return {"wrong": wrong.mean().expand_as(wrong).clone()}
+
+
+class OneLoss:
+    def losses(self, outputs, targets):
+        return torch.nn.functional.cross_entropy(outputs, targets)

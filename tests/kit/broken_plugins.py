@@ -14,6 +14,7 @@ from zoo import (
     DatasetSpec,
     ExporterSpec,
     FieldsSpec,
+    MetricSpec,
     OptimizerSpec,
     OptionsSpec,
     Recipe,
@@ -70,6 +71,10 @@ class Provider:
     @hookimpl
     def zoo_augmentations(self):
         return [spec for spec in self.specs if isinstance(spec, AugmentationSpec)]
+
+    @hookimpl
+    def zoo_metrics(self):
+        return [spec for spec in self.specs if isinstance(spec, MetricSpec)]
 
     @hookimpl
     def zoo_commands(self):
@@ -235,6 +240,11 @@ def augmentation(name, target="mirrored"):
     return AugmentationSpec(name=name, target=f"broken_methods:{target}", summary="For the kit's own tests")
 
 
+def metric(name, target="ErrorRate", **more):
+    target, tasks = f"broken_methods:{target}", ("classification",)
+    return MetricSpec(name=name, target=target, tasks=tasks, summary="For the kit's own tests", **more)
+
+
 def tracker(name, target="Remembers", **more):
     target = target if ":" in target else f"broken_trackers:{target}"
     return TrackerSpec(name=name, target=target, summary="For the kit's own tests", **more)
@@ -323,6 +333,7 @@ honest = Provider(
     optimizer("plain"),
     schedule("linear"),
     augmentation("mirrored"),
+    metric("error-rate"),
     tracker("remembers"),
     tracker("cannot-be-asked", "CannotBeAsked"),
     analyzer("mean", "MeanFeature"),
@@ -478,6 +489,11 @@ entries = Provider(
     augmentation("draws_from_its_draws.global", "reseeds"),
     augmentation("draws_from_its_draws.fixed", "always_alike"),
     augmentation("augments_each_image_alone", "all_or_none"),
+    metric("has_typed_options.metric", "WithAnOption"),
+    metric("measures", "OverNothing"),
+    metric("measures.loss", "OneLoss"),
+    metric("measures_each_item_alone", "MeanOfTheBatch"),
+    metric("right_outputs_score_better", "ErrorRate", higher_is_better=True),
     tracker("makes_a_tracker", "Foreign"),
     tracker("makes_a_tracker.argument", "NeedsAnArgument"),
     tracker("makes_a_tracker.torch", "ImportsTorch"),

@@ -235,4 +235,5 @@ _MORE: Mapping[str, Callable[[Registry, Entry[Any]], dict[str, Any]]] = {
     "optimizer": _of_method,
     "schedule": _of_method,
     "augmentation": _of_method,
+    "metric": _of_method,
 }

@@ -117,6 +117,7 @@ class Model:
         dataset: str | None = None,
         data: Mapping[str, Any] | None = None,
         tta: bool = False,
+        metrics: Sequence[str] = (),
         progress: bool = True,
     ) -> dict[str, Any]:
         """Evaluate the model in fp32 on all items of a split.
@@ -128,14 +129,15 @@ class Model:
                 matched by name.
             data: dataset options, in addition to those used in training.
             tta: average the predictions for several views of each image (test-time augmentation).
+            metrics: a further metric to measure, such as `macro-f1`; `zoo list metrics` shows all.
             progress: show progress on stderr or in the notebook.
 
         Returns:
-            `{weights, dataset, split, count, counts, unit, tta, metrics, intervals, baseline,
+            `{weights, dataset, split, count, counts, unit, tta, metrics, intervals, units, baseline,
             better_than_baseline}`, where `intervals` contains the 95% confidence interval of each metric,
-            `baseline` contains the metrics of a random baseline, `split` is `all` for data without splits,
-            and `counts` contains totals such as the number of `unknown` tokens. For a classifier, the
-            result also contains `classes`, `missing_classes` (classes without images) and
+            `units` their units, `baseline` the metrics of a random baseline, `split` is `all` for data
+            without splits, and `counts` contains totals such as the number of `unknown` tokens. For a
+            classifier, the result also contains `classes`, `missing_classes` (classes without images) and
             `confusion[label][predicted]`.
 
         Raises:
@@ -156,6 +158,7 @@ class Model:
                 dataset=dataset,
                 data=self._data(dataset, data),
                 tta=tta,
+                metrics=metrics,
                 report=bar,
             )
         return {"weights": str(self.path), **result}

@@ -32,7 +32,7 @@ def command(session: Session, weights: str, device: str | None, as_json: bool, *
     if as_json:
         print_json(result)
         return
-    units = session.registry.task(model.card.task).units
+    units = result["units"]
     views = ", several views of each" if result["tta"] else ""
     place = ", all" if result["split"] == "all" else f" {result['split']},"
     about = f"{result['dataset']}{place} {result['count']:,} {result['unit']}{views}"

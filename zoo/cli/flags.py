@@ -35,15 +35,20 @@ _RENAMED = {
     "optimizer_options": "--optimizer-option",
     "schedule_options": "--schedule-option",
     "augment_options": "--augment-option",
+    "metrics": "--metric",
+    "metrics_options": "--metric-option",
     "lr_scales": "--lr-scale",
 }
 _NAMES = {
     "optimizer": NameType("optimizer"),
     "schedule": NameType("schedule"),
+    "loss": NameType("metric"),
     "dataset": NameType("dataset"),
     "from_weights": NameType("weights", runs=True),
     "to": NameType("exporter"),
 }
+# Training options that list names, separated by commas
+_LISTED = {METHODS[kind]: kind for kind in ("augmentation", "metric")}
 # How an error goes on that begins with the name of an option
 _VERBS = " (?:must|cannot|does|is|requires) "
 
@@ -132,8 +137,8 @@ class Flag(click.Option):
             settings |= {"multiple": True, "metavar": flag.strip("-").upper()}
         else:
             type_ = _NAMES.get(option.name) or ValueType(option.type)
-            if option.name == METHODS["augmentation"]:
-                type_ = NamesType(option.type, "augmentation")
+            if option.name in _LISTED:
+                type_ = NamesType(option.type, _LISTED[option.name])
             settings |= {"type": type_, "show_default": default not in (None, "")}
         super().__init__([*param_decls, flag, option.name], **settings)
 

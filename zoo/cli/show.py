@@ -138,7 +138,7 @@ def _group(facts: Mapping[str, Any]) -> None:
 
 
 def _method(facts: Mapping[str, Any]) -> None:
-    flag = f"--{METHODS[facts['kind']]}"
+    flag = f"--{METHODS[facts['kind']]}".replace("metrics", "metric")
     _print_options(facts, f"{flag}-option")
     usual = as_typed(facts.get("training", {}))
     print_section("Training options", usual, about="that suit it, unless you set them")
@@ -179,6 +179,7 @@ _PRINT: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
     "optimizer": _method,
     "schedule": _method,
     "augmentation": _method,
+    "metric": _method,
     "command": _command,
     "options": _options,
     "exporter": _exporter,

@@ -25,8 +25,8 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 # What is chosen by name and has options of its own: the kind, and the training option that names it, which is
-# followed by `_options` in the name of the other one. Only tasks for images have `augment`, a list of names.
-METHODS = {"optimizer": "optimizer", "schedule": "schedule", "augmentation": "augment"}
+# followed by `_options` in the name of the other one. The last two are lists; only images have `augment`.
+METHODS = {"optimizer": "optimizer", "schedule": "schedule", "augmentation": "augment", "metric": "metrics"}
 
 Positive = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 NonNegative = Annotated[float, Meta(ge=0, le=1e38)]
@@ -67,6 +67,10 @@ class TrainConfig:
     warmup_epochs: NonNegative = option(
         0.0, "epochs of linear warmup from 0; `one-cycle` warms up for 30% of the run unless this is set."
     )
+
+    metrics: tuple[str, ...] = option((), "names of further metrics; `zoo list metrics` shows all.")
+    loss: str = option("", "name of the loss in place of the task's, such as `focal-loss`.")
+    metrics_options: Mapping[str, Any] = option({}, "options of metrics and the loss: `focal-loss.gamma=2`.")
 
     clip_grad_norm: NonNegative = option(0.0, "clip gradients to this global norm; 0 disables clipping.")
     ema_decay: Fraction = option(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from zoo.errors import Diverged, OptionError
 from zoo.evaluation.baseline import beats_baseline
 from zoo.evaluation.intervals import intervals_of
 from zoo.evaluation.measure import Measured, measure
+from zoo.evaluation.metrics import with_metrics
 from zoo.files.cards import Card
 from zoo.interfaces import Dataset, HasViews, Split, Task, make_task
 from zoo.models.runners import Runner
@@ -49,13 +50,15 @@ def measure_split(
     dataset: str | None = None,
     data: Mapping[str, Any] | None = None,
     tta: bool = False,
+    metrics: Sequence[str] = (),
     report: Report = lambda what, done, total, unit, note: None,
 ) -> MeasuredSplit:
     """Open the data of a model, or other data, and measure the model on a split.
 
     The arguments and errors are those of `evaluate`.
     """
-    task = make_task(registry, card.task)
+    options = card.training.get("metrics_options", {})
+    task = with_metrics(make_task(registry, card.task), registry, metrics, options)
     model = _views(runner.module, task) if tta else runner.module
     entry, fed = open_fed(card, task, registry, dataset=dataset, data=data, whole=split is None)
     split, unit = split or default_split(fed), task.processor.unit(fed.preprocess)
@@ -86,9 +89,10 @@ def evaluate(
     dataset: str | None = None,
     data: Mapping[str, Any] | None = None,
     tta: bool = False,
+    metrics: Sequence[str] = (),
     report: Report = lambda what, done, total, unit, note: None,
 ) -> dict[str, Any]:
-    """Return `{dataset, split, count, unit, tta, metrics, intervals, baseline, better_than_baseline}`.
+    """Return `{dataset, split, count, unit, tta, metrics, intervals, units, baseline, better_than_baseline}`.
 
     `intervals` has the 95% confidence interval of each metric, if the task provides values of items.
     `baseline` has the metrics of a random baseline; a result that is no better causes a warning. `split` may
@@ -100,12 +104,22 @@ def evaluate(
             splits, all of its data.
         dataset, data: a dataset to use instead of the training data, and options that override the card's.
         tta: average the predictions for several views of each input, if the task supports it.
+        metrics: further metrics to measure, besides those that the training measured.
         report: called after each batch.
 
     Raises Diverged if a metric is not finite, and the same errors as `open_fed`.
     """
+    names = tuple(dict.fromkeys([*card.training.get("metrics", ()), *metrics]))
     found = measure_split(
-        runner, card, registry, split=split, dataset=dataset, data=data, tta=tta, report=report
+        runner,
+        card,
+        registry,
+        split=split,
+        dataset=dataset,
+        data=data,
+        tta=tta,
+        metrics=names,
+        report=report,
     )
     task, fed, split, measured = found.task, found.data, found.split, found.measured
     where = split_name(fed, split)
@@ -120,6 +134,7 @@ def evaluate(
         "tta": tta,
         "metrics": measured.metrics,
         "intervals": {name: [*each] for name, each in intervals_of(task, measured, fed.preprocess).items()},
+        "units": dict(task.spec.units),
         "baseline": task.baseline(fed.preprocess),
         "better_than_baseline": beats_baseline(measured.metrics, task, fed.preprocess, split=on_what),
     }

@@ -17,6 +17,7 @@ from zoo.registry.specs import (
     DatasetSpec,
     ExporterSpec,
     FieldsSpec,
+    MetricSpec,
     OptimizerSpec,
     OptionsSpec,
     ScheduleSpec,
@@ -37,6 +38,7 @@ Kind = Literal[
     "optimizer",
     "schedule",
     "augmentation",
+    "metric",
     "command",
     "options",
     "exporter",
@@ -53,6 +55,7 @@ HOOKS: tuple[tuple[str, Kind, type[Spec]], ...] = (
     ("zoo_optimizers", "optimizer", OptimizerSpec),
     ("zoo_schedules", "schedule", ScheduleSpec),
     ("zoo_augmentations", "augmentation", AugmentationSpec),
+    ("zoo_metrics", "metric", MetricSpec),
     ("zoo_commands", "command", CommandSpec),
     ("zoo_commands", "options", OptionsSpec),
     ("zoo_exporters", "exporter", ExporterSpec),
@@ -98,6 +101,11 @@ def zoo_schedules() -> Iterable[ScheduleSpec]:  # pyright: ignore[reportReturnTy
 @hookspec
 def zoo_augmentations() -> Iterable[AugmentationSpec]:  # pyright: ignore[reportReturnType]
     """Return the augmentations of images that this plugin provides."""
+
+
+@hookspec
+def zoo_metrics() -> Iterable[MetricSpec]:  # pyright: ignore[reportReturnType]
+    """Return the metrics and losses that this plugin provides."""
 
 
 @hookspec

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import AugmentationSpec
 
 # The number of positional arguments of a target, and the other arguments that zoo fills in
-_POSITIONAL = {"optimizer": 1, "schedule": 1, "augmentation": 2}
+_POSITIONAL = {"optimizer": 1, "schedule": 1, "augmentation": 2, "metric": 0}
 _FILLED = {"optimizer": {*fields_of(TrainConfig), "model"}, "schedule": {*fields_of(TrainConfig), "position"}}
 # Training options that only some targets read
 _OPTIONAL = {"optimizer": ("momentum", "weight_decay"), "schedule": ("warmup_epochs",)}
@@ -68,11 +68,11 @@ def augmentations(config: TrainConfig) -> list[tuple[AugmentationSpec, Callable[
     fields = config.to_dict()
     names, given = fields.get("augment", ()), fields.get("augment_options", {})
     entries = [method(config, "augmentation", name) for name in names]
-    return [(entry.spec, partial(entry.load(), **_own(given, entry))) for entry in entries]
+    return [(entry.spec, partial(entry.load(), **own_of(given, entry))) for entry in entries]
 
 
-def _own(given: Mapping[str, Any], entry: Entry[Any]) -> dict[str, Any]:
-    """Return the options of an augmentation, without its name: `{"p": 1}` for `{"random-erasing.p": 1}`."""
+def own_of(given: Mapping[str, Any], entry: Entry[Any]) -> dict[str, Any]:
+    """Return the options of one of several entries: `{"p": 1}` for `{"random-erasing.p": 1}`."""
     names = {entry.spec.name, entry.name}
     parts = {key: key.replace("_", "-").rpartition(".") for key in given}
     return {key.rpartition(".")[2]: given[key] for key, (name, _, _) in parts.items() if name in names}
@@ -98,19 +98,25 @@ def with_checked_methods(config: TrainConfig, said: Mapping[str, Any]) -> TrainC
                 raise OptionError(f"{name}={what}")
             changes[name] = 0.0
     fields = config.to_dict()
-    if given := fields.get("augment_options"):
-        checked: dict[str, Any] = {}
-        for name in fields["augment"]:
-            entry = method(config, "augmentation", name)
-            own = _checked(entry, _own(given, entry))
-            checked |= {f"{name}.{option}": value for option, value in own.items()}
-        if len(checked) < len(given):
-            named = {key.replace("_", "-") for key in checked}
-            unknown = next(key for key in given if key.replace("_", "-") not in named)
-            hint = "an option is NAME.OPTION=VALUE, where NAME is one of those in augment"
-            raise OptionError(f"augment_options: {unknown!r} is not an option of an augmentation", hint=hint)
-        changes["augment_options"] = checked
+    names = {"augmentation": fields.get("augment", ()), "metric": [*config.metrics, config.loss]}
+    for kind in names:
+        if given := fields.get(f"{METHODS[kind]}_options"):
+            entries = [method(config, kind, name) for name in names[kind] if name]
+            changes[f"{METHODS[kind]}_options"] = _all_checked(kind, given, entries)
     return config.replace(changes)
+
+
+def _all_checked(kind: str, given: Mapping[str, Any], entries: Sequence[Entry[Any]]) -> dict[str, Any]:
+    """Return the options of several methods of a kind, `NAME.OPTION`, converted to their types."""
+    checked: dict[str, Any] = {}
+    for entry in entries:
+        own = _checked(entry, own_of(given, entry))
+        checked |= {f"{entry.spec.name}.{option}": value for option, value in own.items()}
+    known = {key.replace("_", "-") for key in checked}
+    if unknown := [key for key in given if key.replace("_", "-") not in known]:
+        hint = f"write NAME.OPTION=VALUE, where NAME is one of the {kind}s that are used"
+        raise OptionError(f"{unknown[0]!r} is not an option of the {kind}s that are used", hint=hint)
+    return checked
 
 
 def _checked(entry: Entry[Any], given: Mapping[str, Any]) -> dict[str, Any]:

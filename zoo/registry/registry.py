@@ -380,11 +380,13 @@ class Registry:
         try:
             for kind, option in METHODS.items():
                 given = named.get(option)
-                if isinstance(given, str) and option != "augment":
+                if isinstance(given, str) and option not in ("augment", "metrics"):
                     named[option] = _recorded(self.entry(kind, given))
                 elif isinstance(given, list | tuple):
                     names = cast("Sequence[Any]", given)
                     named[option] = tuple(_recorded(self.entry(kind, str(name))) for name in names)
+            if isinstance(loss := named.get("loss"), str) and loss:
+                named["loss"] = _recorded(self.entry("metric", loss))
         except UnknownName as error:
             raise OptionError(str(error), hint=error.hint) from None
         return named

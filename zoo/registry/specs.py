@@ -472,9 +472,29 @@ class AugmentationSpec(_Coded):
     source: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class MetricSpec(_Coded):
+    """A metric for a task that exists, or a loss in place of the task's.
+
+    A training or an evaluation measures it if its option `metrics` names it, or minimizes it if `loss` does.
+    The target returns a `zoo.interfaces.Metric`, a `zoo.interfaces.LossFunction`, or an object that is both;
+    keyword-only arguments are its options.
+
+    Attributes:
+        tasks: the tasks that it is for; empty for all.
+        higher_is_better: whether higher values are better.
+        unit: the unit of the metric; a metric in `%` is a fraction that is shown as a percentage.
+    """
+
+    tasks: tuple[str, ...] = ()
+    higher_is_better: bool = False
+    unit: str = ""
+    source: str = ""
+
+
 SpecWithExtra = CommandSpec | OptionsSpec | ExporterSpec | TrackerSpec
 # What a training option names, with options of its own
-MethodSpec = OptimizerSpec | ScheduleSpec | AugmentationSpec
+MethodSpec = OptimizerSpec | ScheduleSpec | AugmentationSpec | MetricSpec
 Spec = ArchitectureSpec | DatasetSpec | AnalyzerSpec | TaskSpec | FieldsSpec | MethodSpec | SpecWithExtra
 
 

@@ -16,6 +16,7 @@ from zoo.config.recipe import Recipe
 from zoo.config.train_config import TrainConfig
 from zoo.data.opening import decidable, open_to_train, options_to_fine_tune, suited, typed_options
 from zoo.errors import DataError, OptionError, warn
+from zoo.evaluation.metrics import with_metrics
 from zoo.interfaces import SPLITS, Dataset, Task, make_task
 from zoo.models import precision
 from zoo.models.building import build_model, model_arguments
@@ -127,6 +128,8 @@ def build(
     checked = with_checked_methods(resolved.config, recipe.train).to_dict()
     methods = {name: checked[name] for name in recipe.train if name.endswith("_options")}
     recipe = replace(recipe, train=recipe.train | methods)
+    config = resolved.config
+    task = with_metrics(task, registry, config.metrics, checked["metrics_options"], loss=config.loss)
     dataset = open_to_train(data, recipe)
     arguments = model_arguments(architecture, resolved.task, dataset.dims, recipe.model)
     dataset = suited(dataset, data, task, architecture, arguments)

@@ -172,6 +172,12 @@ _NEEDS: Mapping[CheckKind, Mapping[str, str]] = {
         "method_checks.draws_from_its_draws": "returns_images",
         "method_checks.augments_each_image_alone": "draws_from_its_draws",
     },
+    "metric": {
+        "method_checks.has_typed_options": "",
+        "method_checks.measures": "has_typed_options",
+        "method_checks.measures_each_item_alone": "measures",
+        "method_checks.right_outputs_score_better": "measures",
+    },
     "tracker": {
         "tracker_checks.makes_a_tracker": "",
         "tracker_checks.continues_its_runs": "makes_a_tracker",

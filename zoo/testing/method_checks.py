@@ -1,9 +1,10 @@
-"""Checks of an optimizer on a small network, of a learning-rate schedule, and of an augmentation."""
+"""Checks of an optimizer on a small network, a schedule, an augmentation and a metric."""
 
 from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ from torch.nn import functional as F
 from zoo.config.train_config import TrainConfig
 from zoo.data.draws import Draws
 from zoo.errors import ZooError
+from zoo.evaluation.measure import numbers
+from zoo.interfaces import CarriesState, LossFunction, Metric, Task, make_task
 from zoo.registry.methods import own_options
 from zoo.testing._case import Case, Failure, message
 from zoo.training.readings import Readings
@@ -178,6 +181,80 @@ def augments_each_image_alone(case: Case) -> None:
         usually="one random number for the whole batch, or numbers for only the images at hand: "
         "`draws.uniform()` returns one for each image at hand, whatever the others",
     )
+
+
+def measures(case: Case) -> None:
+    """A metric returns a finite number for the items of a split, and a loss one number for each item."""
+    for task, made, outputs, targets in _scored(case):
+        if isinstance(made, Metric):
+            value = _value(made, outputs, targets)
+            assert math.isfinite(value), message(
+                expected=f"a finite number for outputs of {task.name}",
+                got=f"{value!r}",
+                usually="a division by a sum that is 0",
+            )
+        if isinstance(made, LossFunction):
+            losses = made.losses(outputs, targets)
+            count = [*targets.shape[: 2 if isinstance(task, CarriesState) else 1]]
+            assert [*losses.shape] == count, message(
+                expected=f"a loss for each item, {count}",
+                got=f"{[*losses.shape]}",
+                usually='the mean over the batch; use reduction="none"',
+            )
+
+
+def measures_each_item_alone(case: Case) -> None:
+    """What an item adds to the sums does not depend on the other items of its batch."""
+    for task, made, outputs, targets in _scored(case):
+        if not isinstance(made, Metric):
+            continue
+        axis = 1 if isinstance(task, CarriesState) else 0
+        whole = made.items(outputs, targets)
+        first = made.items(outputs.narrow(axis, 0, 1), targets.narrow(axis, 0, 1))
+        wrong = [name for name in whole if not torch.equal(whole[name].narrow(axis, 0, 1), first[name])]
+        assert not wrong, message(
+            expected="the same contribution of an item, whatever its batch",
+            got=f"another one to {wrong[0]!r}" if wrong else "",
+            usually="a mean over the batch, or a threshold that is computed from it",
+        )
+
+
+def right_outputs_score_better(case: Case) -> None:
+    """Outputs that predict each target score better than outputs that do not."""
+    for task, made, outputs, targets in _scored(case):
+        if not isinstance(made, Metric) or targets.is_floating_point():
+            continue
+        right = 20 * F.one_hot(targets, outputs.shape[-1]).float()
+        good, bad = (_value(made, each, targets) for each in (right, right.roll(1, -1)))
+        better = good > bad if case.spec.higher_is_better else good < bad
+        assert better, message(
+            expected=f"a better value for right than for wrong outputs of {task.name}",
+            got=f"{good:.4g} for right and {bad:.4g} for wrong ones",
+            usually="`higher_is_better` that says the opposite, or the arguments in the wrong order",
+        )
+
+
+def _scored(case: Case) -> Iterator[tuple[Task, object, Tensor, Tensor]]:
+    """Yield each task that a metric is for, with the metric, random outputs, and targets of tiny data."""
+    assert case.entry is not None
+    for name in case.spec.tasks or [*case.registry.tasks]:
+        task = make_task(case.registry, name)
+        data = task.spec.load_tiny()()
+        batch = next(task.eval_batches(data, "val"))
+        labels = task.spec.labels
+        if labels is None:
+            continue
+        size = data.dims[labels[0]]
+        shape = batch.targets.shape if batch.targets.is_floating_point() else (*batch.targets.shape, size)
+        outputs = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        yield task, case.entry.make({}, object, flag="--metric-option"), outputs, batch.targets
+
+
+def _value(metric: Metric, outputs: Tensor, targets: Tensor) -> float:
+    dims = outputs.ndim - 1 if outputs.shape != targets.shape else 1
+    items = metric.items(outputs, targets)
+    sums = {name: value.double().sum([*range(dims)]) for name, value in items.items()}
+    return metric.value(numbers(sums), len(targets) if dims == 1 else targets.numel())
 
 
 def _images() -> Tensor:

@@ -28,6 +28,7 @@ NAMES = {
     ("optimizer", ""): "unit-sgd",
     ("schedule", ""): "fade",
     ("augmentation", ""): "upside-down",
+    ("metric", ""): "near-misses",
     ("command", ""): "numbers",
     ("exporter", ""): "zipped",
     ("tracker", ""): "ledger",

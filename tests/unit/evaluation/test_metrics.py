@@ -1,0 +1,134 @@
+"""Metrics and losses of plugins: their values, intervals, and the loss that training minimizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from sklearn import metrics as sklearn
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo import OptionError, Registry, TrainConfig
+from zoo.evaluation.intervals import intervals_of
+from zoo.evaluation.measure import measure
+from zoo.evaluation.metrics import with_metrics
+from zoo.interfaces import Batch, make_task
+from zoo_images.metrics import FocalLoss, MacroF1, MatthewsCorrelation
+from zoo_images.tiny import TinyImages
+from zoo_text.tiny import TinyText
+
+
+class Guess(nn.Module):
+    """Logits from the mean color of an image."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.out = nn.Linear(channels, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.out(images.mean((2, 3)))
+
+
+class Bigram(nn.Module):
+    """Logits from the last token."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(size, size)
+
+    def forward(self, tokens: Tensor, state: object = None) -> tuple[Tensor, object]:
+        return self.table(tokens), state
+
+
+def extended(registry: Registry, *names: str, loss: str = "", **options: float) -> Any:
+    return with_metrics(make_task(registry, "classification"), registry, names, options, loss=loss)
+
+
+def score(metric: Any, outputs: Tensor, targets: Tensor) -> float:
+    sums = {name: value.double().sum(0) for name, value in metric.items(outputs, targets).items()}
+    return metric.value(sums, len(targets))
+
+
+@pytest.mark.parametrize(
+    ("metric", "reference"),
+    [
+        (MacroF1(), lambda true, guess: sklearn.f1_score(true, guess, average="macro")),
+        (MatthewsCorrelation(), sklearn.matthews_corrcoef),
+    ],
+)
+def test_a_metric_equals_that_of_scikit_learn(metric: Any, reference: Any) -> None:
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.randint(0, 5, (200,), generator=generator) ** 2 % 5
+    outputs = torch.randn(200, 5, generator=generator) + 2 * F.one_hot(targets, 5)
+    assert score(metric, outputs, targets) == pytest.approx(reference(targets, outputs.argmax(1)))
+
+
+def test_the_correlation_of_a_constant_prediction_is_0() -> None:
+    assert score(MatthewsCorrelation(), torch.eye(3)[[0, 0, 0]], torch.tensor([0, 1, 2])) == 0.0
+
+
+def test_a_focal_loss_without_gamma_is_the_cross_entropy() -> None:
+    outputs, targets = torch.randn(6, 4), torch.tensor([0, 1, 2, 3, 0, 1])
+    expected = F.cross_entropy(outputs, targets, reduction="none")
+    torch.testing.assert_close(FocalLoss(gamma=0).losses(outputs, targets), expected)
+    sure, unsure = FocalLoss().losses(torch.tensor([[5.0, 0], [0.1, 0]]), torch.tensor([0, 0]))
+    assert sure < 1e-3 * unsure
+
+
+def test_a_metric_is_measured_beside_those_of_the_task(registry: Registry) -> None:
+    torch.manual_seed(0)
+    data = TinyImages()
+    plain, task = make_task(registry, "classification"), extended(registry, "macro-f1", "mcc")
+    model = Guess(data.dims["in_channels"], data.dims["num_classes"])
+    assert "macro-f1" in task.spec.higher_is_better
+    assert task.spec.units["macro-f1"] == "%"
+    found = measure(model, task, data, "val", with_items=True)
+    before = measure(model, plain, data, "val", with_items=True)
+    assert {name: found.metrics[name] for name in before.metrics} == before.metrics
+    assert found.metrics.keys() - before.metrics.keys() == {"macro-f1", "mcc"}
+    intervals = intervals_of(task, found, data.preprocess)
+    low, high = intervals["macro-f1"]
+    assert low <= found.metrics["macro-f1"] <= high
+    assert intervals["accuracy"] == intervals_of(plain, before, data.preprocess)["accuracy"]
+
+
+def test_a_metric_of_a_text_counts_each_token(registry: Registry) -> None:
+    task = with_metrics(make_task(registry, "language-modeling"), registry, ["token-accuracy"], {})
+    data = TinyText()
+    found = measure(Bigram(data.dims["vocab_size"]), task, data, "val", with_items=True)
+    assert found.items["token-accuracy/right"].shape == (found.count,)
+    assert found.metrics["token-accuracy"] == pytest.approx(found.items["token-accuracy/right"].mean().item())
+
+
+def test_a_loss_replaces_what_is_minimized_and_not_what_is_logged(registry: Registry) -> None:
+    torch.manual_seed(0)
+    task, model = extended(registry, loss="focal-loss", **{"focal-loss.gamma": 1.0}), Guess(3, 10)
+    data = Batch(torch.randn(4, 3, 8, 8), torch.tensor([0, 1, 2, 3]), 0, 1, 0)
+    step = task.step(model.train(), data, config=TrainConfig())
+    outputs = model(data.inputs)
+    losses = FocalLoss(gamma=1.0).losses(outputs, data.targets)
+    torch.testing.assert_close(step.loss, losses.mean())
+    torch.testing.assert_close(step.sums["loss"], (F.cross_entropy(outputs, data.targets) * 4).detach())
+    step.loss.backward()
+    assert model.out.weight.grad is not None
+    weighted = replace(data, weights=torch.tensor([1.0, 0, 0, 0]))
+    torch.testing.assert_close(task.step(model, weighted, config=TrainConfig()).loss, losses[0] / 4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"names": ["mcf"]}, "unknown metric 'mcf'; did you mean 'mcc'"),
+        ({"names": ["token-accuracy"]}, "is for language-modeling, not for classification"),
+        ({"names": ["focal-loss"]}, "images/focal-loss is not a metric"),
+        ({"names": [], "loss": "mcc"}, "images/mcc is not a loss"),
+    ],
+)
+def test_what_does_not_fit_is_refused(arguments: Mapping[str, Any], message: str, registry: Registry) -> None:
+    task = make_task(registry, "classification")
+    with pytest.raises(OptionError, match=message):
+        with_metrics(task, registry, options={}, **arguments)

@@ -1,0 +1,125 @@
+"""Metrics and losses of plugins, for a task that exists: they read what the model returns."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+
+from zoo.config.train_config import TrainConfig
+from zoo.errors import OptionError
+from zoo.interfaces import Batch, CarriesState, LossFunction, Metric, State, Step, Task
+from zoo.models.hooks import watching
+from zoo.registry.methods import own_of
+from zoo.registry.registry import Entry, Registry
+from zoo.registry.specs import MetricSpec
+
+T = TypeVar("T")
+
+
+def with_metrics(
+    task: Task, registry: Registry, names: Sequence[str], options: Mapping[str, Any], *, loss: str = ""
+) -> Task:
+    """Return a task that also measures metrics of plugins in an evaluation, and trains with another loss.
+
+    Args:
+        options: options by metric, such as `{"focal-loss.gamma": 2}`.
+        loss: name of the entry whose loss is minimized in place of the task's; by default, the task's.
+
+    Raises OptionError for an unknown name, or for a metric of another task.
+    """
+    if not names and not loss:
+        return task
+    metrics: dict[str, Metric] = {}
+    spec = task.spec
+    for name in names:
+        entry = _entry(registry, name, task)
+        name = entry.spec.name
+        metrics[name] = _made(entry, options, Metric, "metric")
+        better = (name,) if entry.spec.higher_is_better else ()
+        units = {**spec.units, name: entry.spec.unit}
+        spec = replace(spec, higher_is_better=spec.higher_is_better + better, units=units)
+    function = None
+    if loss:
+        entry = _entry(registry, loss, task)
+        function = _made(entry, options, LossFunction, "loss")
+    extended: Any = copy.copy(task)
+    extended.spec = spec
+    extended.step = partial(_step, task, metrics, function)
+    extended.metrics = partial(_metrics, task, metrics)
+    return extended
+
+
+def _entry(registry: Registry, name: str, task: Task) -> Entry[MetricSpec]:
+    """Return a metric. Raises OptionError if it is unknown, or for other tasks."""
+    (name,) = registry.with_methods({"metrics": [name]})["metrics"]
+    entry = registry.methods["metric", name]
+    if entry.spec.tasks and task.name not in entry.spec.tasks:
+        raise OptionError(f"metric {entry.name} is for {', '.join(entry.spec.tasks)}, not for {task.name}")
+    return entry
+
+
+def _made(entry: Entry[MetricSpec], options: Mapping[str, Any], type_: type[T], what: str) -> T:
+    """Return what an entry makes. Raises OptionError if it is a loss in place of a metric, or the reverse."""
+    made = entry.make(own_of(options, entry), object, flag="--metric-option")
+    if not isinstance(made, type_):
+        raise OptionError(f"{entry.name} is not a {what}")
+    return made
+
+
+def _step(
+    task: Task,
+    metrics: Mapping[str, Metric],
+    function: LossFunction | None,
+    model: nn.Module,
+    batch: Batch,
+    state: State = None,
+    *,
+    config: TrainConfig | None = None,
+) -> Step:
+    """Run the model as the task does, and add the contribution of each item to each metric."""
+    outputs: list[Any] = []
+    with watching({"": model}, lambda _, output: outputs.append(output)):
+        step = task.step(model, batch, state, config=config)
+    logits: Tensor = (outputs[-1][0] if isinstance(outputs[-1], tuple) else outputs[-1]).float()
+    if config is not None:
+        return _with_loss(step, function, logits, batch) if function else step
+    found = {
+        f"{name}/{key}": value.float()  # as int64, they would be positions in the sum
+        for name, metric in metrics.items()
+        for key, value in metric.items(logits, batch.targets).items()
+    }
+    axes = (0, 1) if isinstance(task, CarriesState) else (0,)  # (T, B, ...) or (B, ...)
+    sums = {name: value.sum(axes) for name, value in found.items()}
+    items = partial(_joined, step.items, found) if step.items else None
+    return replace(step, sums={**step.sums, **sums}, items=items)
+
+
+def _joined(own: Callable[[], Mapping[str, Tensor]], found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {**own(), **found}
+
+
+def _with_loss(step: Step, function: LossFunction, logits: Tensor, batch: Batch) -> Step:
+    if float(step.penalty):
+        raise OptionError("loss= cannot replace the loss of a model that adds a penalty to it")
+    losses = function.losses(logits, batch.targets)
+    return replace(step, loss=(losses if batch.weights is None else losses * batch.weights).mean())
+
+
+def _metrics(
+    task: Task,
+    metrics: Mapping[str, Metric],
+    sums: Mapping[str, Any],
+    count: int,
+    preprocess: Mapping[str, Any],
+) -> dict[str, float]:
+    """Return the task's metrics, followed by those of plugins if they were measured."""
+    found = task.metrics({name: value for name, value in sums.items() if "/" not in name}, count, preprocess)
+    for name, metric in metrics.items():
+        own = {key.partition("/")[2]: value for key, value in sums.items() if key.startswith(f"{name}/")}
+        found |= {name: metric.value(own, count)} if own else {}
+    return found
