@@ -52,6 +52,7 @@ from zoo.testing import check as check
 from zoo_diagnose.lr_finder import lr_find as lr_find
 from zoo_diagnose.runs import plot_runs as plot_runs
 from zoo_diagnose.runs import report_runs as report_runs
+from zoo_import.importing import import_weights as import_weights
 from zoo_stats.calibrating import calibrate as calibrate
 from zoo_stats.comparing import compare as compare
 from zoo_stats.data_check import check_data as check_data

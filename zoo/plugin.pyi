@@ -64,7 +64,9 @@ from zoo.files.cache import made_once as made_once
 from zoo.files.cache import mapped as mapped
 from zoo.files.cache import private as private
 from zoo.files.cache import private_folder as private_folder
+from zoo.files.cards import UNKNOWN_DATA as UNKNOWN_DATA
 from zoo.files.cards import Card as Card
+from zoo.files.cards import DatasetCard as DatasetCard
 from zoo.files.downloads import data_file as data_file
 from zoo.files.downloads import is_offline as is_offline
 from zoo.files.downloads import offline as offline
@@ -83,6 +85,8 @@ from zoo.files.hashes import remembered as remembered
 from zoo.files.regular import open_regular as open_regular
 from zoo.files.regular import read_regular as read_regular
 from zoo.files.work import report_work as report_work
+from zoo.models.building import build_model as build_model
+from zoo.models.building import model_arguments as model_arguments
 from zoo.models.features import features_of as features_of
 from zoo.models.features import pooled as pooled
 from zoo.models.hooks import evaluating as evaluating

@@ -454,7 +454,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ("train pics", 1, "`zoo train ARCHITECTURE folder --data root=pics`"),
         ("train resnet20 pics", 1, "`zoo train resnet20 folder --data root=pics` uses it"),
         ("train convnet-bn folder --data root=pics --data sise=8", 2, "'sise'; did you mean 'size'?"),
-        ("predict model.pth pics", 1, "load_state_dict(torch.load(PATH, weights_only=True))"),
+        ("predict model.pth pics", 1, "`zoo import model.pth --architecture NAME`"),
         ("eval junk.ckpt", 1, "a run directory, or a .safetensors file"),
         ("predict pics/red/0.png ./done", 1, "a run directory, or a .safetensors file"),
         ("predict pics done", 1, "did you mean ./pics?"),

@@ -14,7 +14,7 @@ from zoo.config.options import text
 from zoo.config.recipe import Recipe
 from zoo.data.views import normalized_as, of_items
 from zoo.errors import DataError, OptionError, SpecError, ZooError, cause, warn
-from zoo.files.cards import Card, too_large
+from zoo.files.cards import UNKNOWN_DATA, Card, too_large
 from zoo.interfaces import SPLITS, Dataset, Split, Task
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec
@@ -163,6 +163,9 @@ def open_fed(
         UnknownName, SpecError, OptionError, DataError: the data does not exist or is not compatible with the
             model.
     """
+    if not dataset and card.dataset.name == UNKNOWN_DATA:
+        hint = "name a dataset: `zoo eval` and `zoo analyze` have the option --dataset"
+        raise DataError("the weights were imported without the data that they were trained on", hint=hint)
     entry = registry.dataset(dataset or card.dataset.name)
     if entry.spec.task != card.task:
         raise SpecError(f"the model is for {card.task}, but {entry.name} is for {entry.spec.task}")

@@ -15,12 +15,14 @@ import msgspec
 from zoo.config import options
 from zoo.errors import OptionError, WeightsError
 from zoo.files.canonical import canonical_json, parse_json
-from zoo.files.container import Container, damaged, read_container, tensor_sha256
+from zoo.files.container import Container, damaged, importing, read_container, tensor_sha256
 
 SCHEMA = 4
 KEY = "zoo"
 # The key of what else a checkpoint says, which is read where runs are continued
 CHECKPOINT = "zoo-checkpoint"
+# The dataset of weights from elsewhere whose training data is not known
+UNKNOWN_DATA = "unknown data"
 # Bytes of a card, and marks of JSON in it, which bound its values; 100,000 words take about as many bytes
 _LARGEST = 1_000_000
 _MOST_MARKS = 200_000
@@ -75,7 +77,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
         by_seed: the primary metric of the same training with several seeds, starting with this model's; empty
             if only one seed was trained.
         base_model: the weights that training started from, if any: their `architecture`, `dataset` and
-            `sha256`.
+            `sha256`; for imported weights, the `file` that they come from and its `sha256`.
         calibration: the `temperature` by which the logits were divided after training, fitted on `count`
             items of the val split, with its expected calibration error (`ece`) and loss, before and after;
             empty if the model was not calibrated.
@@ -135,8 +137,7 @@ def read_weights(path: Path, *, sha256: str = "") -> tuple[Card, Container]:
     container = read_container(path, sha256=sha256)
     text = container.metadata.get(KEY)
     if text is None:
-        hint = "zoo reads the model.safetensors files that `zoo train` writes"
-        raise WeightsError(f"{path} is a safetensors file without a zoo model card", hint=hint)
+        raise WeightsError(f"{path} is a safetensors file without a zoo model card", hint=importing(path))
     card = parse_card(text, path)
     if not container.has_checksum:
         raise damaged(path, "its header has no checksum")

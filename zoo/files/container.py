@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,6 @@ _MAX_MARKS = 1_000_000
 _LENGTH_BYTES = 8
 _AGAIN = "copy or download it again"
 _EXPECTED = "expected an id from `zoo list weights`, a run directory, or a .safetensors file"
-_STATE_DICT = "in Python: zoo.create_model(NAME).load_state_dict(torch.load(PATH, weights_only=True))"
 _CHECKSUM = "header_sha256"
 _NO_CHECKSUM = "0" * 64
 # Bytes per number of each dtype that zoo stores
@@ -42,8 +42,8 @@ _WIDTHS = {
     "I64": 8, "F64": 8, "C64": 8,
 }  # fmt: skip
 _FOREIGN = (
-    (b"PK\x03\x04", "a zip archive written by torch.save (a pickle, which zoo never opens)"),
-    (b"\x80", "a pickle, which zoo never opens"),
+    (b"PK\x03\x04", "a zip archive written by torch.save (a pickle, which only `zoo import` opens)"),
+    (b"\x80", "a pickle, which only `zoo import` opens"),
     (b"\x08", "an ONNX file, which supports only predict, embed and sample"),
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself (run `git lfs pull`)"),
     (b"<!DOCTYPE", "a web page, not weights"),
@@ -172,6 +172,11 @@ def read_container(path: Path, *, sha256: str = "") -> Container:
     return Container(tensors, metadata, len(data), digest, has_checksum=checksum is not None)
 
 
+def importing(path: Path) -> str:
+    """Return the hint for a file that another program wrote."""
+    return f"`zoo import {shlex.quote(str(path))} --architecture NAME` turns it into a weights file"
+
+
 def damaged(path: Path, what: str) -> WeightsError:
     """Return the error for a file whose content differs from what was written."""
     return WeightsError(f"{path} is damaged: {what}", hint=_AGAIN)
@@ -224,7 +229,7 @@ def _refuse_foreign(path: Path, start: bytes, size: int, length: int) -> None:
         raise WeightsError(f"{path} is empty")
     for magic, what in _FOREIGN:
         if start.lower().startswith(magic.lower()) and (len(magic) > 1 or length > size):
-            raise WeightsError(f"{path} is {what}", hint=_STATE_DICT if "pickle" in what else _EXPECTED)
+            raise WeightsError(f"{path} is {what}", hint=importing(path) if "pickle" in what else _EXPECTED)
     if size < _LENGTH_BYTES + 2 or not 2 <= length <= _MAX_HEADER:
         raise WeightsError(f"{path} is not a safetensors file", hint=_EXPECTED)
     if _LENGTH_BYTES + length > size:

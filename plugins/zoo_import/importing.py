@@ -1,0 +1,146 @@
+"""Import weights: match them with an architecture, verify the model, and write a weights file with a card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo import OptionError, Registry
+from zoo.plugin import OutputError, checked, default_registry
+
+if TYPE_CHECKING:
+    from zoo.plugin import Card
+    from zoo_import.feeding import Feeding
+    from zoo_import.reading import State
+
+__all__ = ["import_weights"]
+
+
+@checked
+def import_weights(
+    file: str | Path,
+    *,
+    architecture: str,
+    out: str | Path | None = None,
+    dataset: str | None = None,
+    data: Mapping[str, Any] | None = None,
+    preprocess: Mapping[str, Any] | None = None,
+    model: Mapping[str, Any] | None = None,
+    progress: bool = True,
+    registry: Registry | None = None,
+) -> dict[str, Any]:
+    """Turn a PyTorch state dict into a weights file, which can be used like any other.
+
+    ::
+
+        zoo.import_weights("resnet20.pth", architecture="resnet20", dataset="cifar10")
+
+    A `.pth`, `.pt` or `.bin` file is a pickle. It is opened in a process of its own, with torch's restricted
+    unpickler and with limits on memory and time. Tensors are matched with those of the architecture by name,
+    without prefixes such as `module.`, or else by order and shape. Before the file is written, the model is
+    run on synthetic inputs, saved and loaded again.
+
+    Args:
+        file: file of `torch.save` with a state dict, which may be nested under a key such as `state_dict`; or
+            a safetensors file.
+        architecture: the architecture that the weights are for, such as `resnet20`.
+        out: weights file to write; by default, beside the file, with the suffix `.safetensors`.
+        dataset: the dataset that the model was trained on, which gives the classes and the normalization, or
+            the vocabulary.
+        data: dataset options, such as `root`.
+        preprocess: how inputs are prepared, in place of what the dataset gives or without a dataset: `size`,
+            `mean`, `std` and `classes` for images; `tokens`, `lower`, `vocabulary` and `specials` for text.
+        model: architecture options.
+        progress: show progress on stderr or in the notebook.
+        registry: registry to use; by default, the installed plugins and registry.toml.
+
+    Returns:
+        `{file, architecture, task, dataset, preprocess, source, by, mapping, initial, unused, converted}`:
+        `source` is the name and the sha256 of the imported file; `by` is `name` or `order`; `mapping` maps
+        each name in the model to the name in the file; `initial` lists counters that the file lacks, `unused`
+        names in the file that the model does not need, and `converted` the types that were converted.
+
+    Raises:
+        WeightsError: the file is not a state dict, or its tensors do not match the architecture.
+        OptionError: an option is unknown or has an invalid value, or the dataset is required.
+        OutputError: the file to write exists, or cannot be written.
+        UnknownName, SpecError, DataError: the architecture or the dataset cannot be used.
+    """
+    registry = default_registry() if registry is None else registry
+    file = Path(file)
+    out = Path(out) if out is not None else file.with_suffix(".safetensors")
+    _require_writable(out, file)
+    # what needs torch
+    from zoo_import.feeding import feeding_of, require_feeding
+    from zoo_import.loading import empty_model, load_state
+    from zoo_import.reading import read_state
+    from zoo_import.verifying import run_synthetic, write_verified
+
+    name = registry.architecture(architecture).name
+    state = read_state(file)
+    feeding = feeding_of(name, dataset, data, preprocess, registry, progress=progress)
+    module, arguments = empty_model(name, feeding, model or {}, registry)
+    require_feeding(feeding, arguments, registry)
+    dim = feeding.task.labels and feeding.task.labels[0]
+    labels = (dim, arguments[dim]) if dim else None
+    loaded = load_state(module, state, file=file, architecture=name, labels=labels)
+    card = _card(name, arguments, feeding, state, file, registry)
+    run_synthetic(module, card, registry)
+    write_verified(out, module, card, registry)
+    return {
+        "file": str(out),
+        "architecture": name,
+        "task": card.task,
+        "dataset": card.dataset.name,
+        "preprocess": card.preprocess,
+        "source": card.base_model,
+        **loaded,
+    }
+
+
+def _card(
+    architecture: str,
+    arguments: dict[str, Any],
+    feeding: Feeding,
+    state: State,
+    file: Path,
+    registry: Registry,
+) -> Card:
+    """Return the card of imported weights, which claims no training and no metrics."""
+    import torch
+
+    from zoo import __version__
+    from zoo.plugin import Card
+
+    plugin = registry.architecture(architecture).plugin
+    return Card(
+        architecture=architecture,
+        arguments=arguments,
+        task=feeding.task.name,
+        dataset=feeding.dataset,
+        preprocess=feeding.preprocess,
+        training={},
+        seed=0,
+        progress={"epochs": 0, "steps": 0},
+        metrics={},
+        base_model={"file": file.name, "sha256": state.sha256},
+        versions={
+            "zoo": __version__,
+            "torch": torch.__version__.partition("+")[0],
+            "plugin": f"{plugin.distribution} {plugin.version}" if plugin.dist else Path(plugin.where).name,
+        },
+    )
+
+
+def _require_writable(out: Path, file: Path) -> None:
+    """Raise an error, before any work is done, if a file exists, has no folder or the wrong suffix."""
+    if out.suffix != ".safetensors":
+        raise OptionError(f"out must be a .safetensors file (got {out})")
+    if out == file:
+        raise OptionError(f"out must be another file than {file}", hint="choose one with --out")
+    if out.exists():
+        hint = "remove the file, or choose a different one with --out"
+        raise OutputError(f"{out} already exists", hint=hint)
+    if not out.parent.is_dir():
+        raise OutputError(f"{out} cannot be written: there is no folder {out.parent}")

@@ -1,0 +1,15 @@
+"""The command that zoo_import provides."""
+
+from zoo import CommandSpec, hookimpl
+
+
+@hookimpl
+def zoo_commands() -> list[CommandSpec]:
+    """Return the command."""
+    return [
+        CommandSpec(
+            name="import",
+            target="zoo_import.command:command",
+            summary="Turn a PyTorch state dict into a weights file.",
+        )
+    ]

@@ -1,0 +1,150 @@
+"""Read the tensors of a file that another program wrote: safetensors here, a pickle in another process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from zoo.plugin import WeightsError, open_regular, read_regular
+from zoo_import.unpickling import ANSWER, TENSORS
+
+__all__ = ["State", "read_state"]
+
+# The first torch whose restricted unpickler does not corrupt memory (CVE-2026-24747)
+_SAFE = (2, 10)
+# Bytes of memory, besides four times those of the file, and seconds that opening a pickle may take
+_MEMORY, _SECONDS = 1 << 29, 120
+# Bytes that are read in a second at least, and bytes of a list of names
+_RATE, _MOST_NAMES = 10_000_000, 50_000_000
+_EXPECTED = "expected a state dict: a .pth, .pt or .bin file of torch.save, or a .safetensors file"
+_SAVE = "in the program that wrote it, save only the tensors: torch.save(model.state_dict(), FILE)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """The tensors of a file.
+
+    Attributes:
+        tensors: the tensors by name.
+        others: names of values that are no tensors.
+        ordered: whether the tensors are in the order in which the program's model has them.
+        sha256: the sha256 of the file.
+    """
+
+    tensors: dict[str, Tensor]
+    others: list[str]
+    ordered: bool
+    sha256: str
+
+
+def read_state(path: Path) -> State:
+    """Return the tensors of a state dict in a file. A pickle is opened in a process of its own.
+
+    Raises WeightsError if the file is missing or damaged, or if it is not a state dict.
+    """
+    try:
+        with open_regular(path) as file:
+            start = file.read(9)
+            file.seek(0)
+            if start[8:] == b"{":
+                tensors, others, ordered = _from_safetensors(path, file.read()), list[str](), False
+            elif start.startswith((b"PK\x03\x04", b"\x80")):
+                (tensors, others), ordered = _from_pickle(path, file), True
+            else:
+                what = "neither a safetensors file nor one that torch.save wrote" if start else "empty"
+                raise WeightsError(f"{path} is {what}", hint=_EXPECTED)
+            file.seek(0)
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # pyright: ignore[reportArgumentType]
+    except FileNotFoundError:
+        raise WeightsError(f"no such file: {path}", hint=_EXPECTED) from None
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}", hint=_EXPECTED) from None
+    if not tensors:
+        raise WeightsError(f"{path} contains no tensors", hint=_EXPECTED)
+    return State(tensors=tensors, others=others, ordered=ordered, sha256=sha256)
+
+
+def _from_safetensors(path: Path, content: bytes) -> dict[str, Tensor]:
+    try:
+        tensors = safetensors.torch.load(content)
+    except (safetensors.SafetensorError, KeyError) as error:  # a dtype that torch does not have
+        raise WeightsError(f"{path} is damaged: {error}") from None
+    head = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    if "zoo" in head.get("__metadata__", {}):
+        hint = "use it as it is: every command accepts its path"
+        raise WeightsError(f"{path} already is a weights file of zoo", hint=hint)
+    return tensors
+
+
+def _from_pickle(path: Path, file: IO[bytes]) -> tuple[dict[str, Tensor], list[str]]:
+    """Return the tensors of a file of torch.save, in its order, and the names of other values."""
+    _require_safe_torch(version("torch"))
+    size = os.fstat(file.fileno()).st_size
+    with tempfile.TemporaryDirectory(prefix="zoo-import-") as folder:
+        _unpickle(path, file, Path(folder), memory=4 * size + _MEMORY, seconds=_SECONDS + size // _RATE)
+        answer = _answer(path, Path(folder) / ANSWER)
+        numbered = safetensors.torch.load((Path(folder) / TENSORS).read_bytes())
+    return {name: numbered[str(number)] for number, name in enumerate(answer["names"])}, answer["others"]
+
+
+def _require_safe_torch(installed: str) -> None:
+    """Raise WeightsError if torch's restricted unpickler has a known hole."""
+    if tuple(map(int, installed.split(".")[:2])) < _SAFE:
+        message = f"opening a pickle requires torch {_SAFE[0]}.{_SAFE[1]} or newer (got {installed})"
+        hint = (
+            "older versions have CVE-2026-24747; upgrade torch, or convert the file to safetensors elsewhere"
+        )
+        raise WeightsError(message, hint=hint)
+
+
+def _unpickle(path: Path, file: IO[bytes], folder: Path, *, memory: int, seconds: int) -> None:
+    """Run `zoo_import.unpickling` on a file, in a folder. Raises WeightsError if its process fails."""
+    search = os.pathsep.join(str(Path(place).absolute()) for place in sys.path if place)
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "zoo_import.unpickling", str(memory), str(seconds)],
+        stdin=file,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": search, "OMP_NUM_THREADS": "1"},
+        cwd=folder,
+        start_new_session=True,  # a Ctrl-C is for the caller, which then ends it
+    )
+    try:
+        code = process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        message = f"{path} cannot be read: opening it took longer than {seconds} seconds"
+        raise WeightsError(message, hint=_EXPECTED) from None
+    finally:
+        with suppress(ProcessLookupError):  # and what it may have started
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    if code:
+        ended = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        raise WeightsError(f"{path} cannot be read: opening it crashed ({ended})", hint=_EXPECTED)
+
+
+def _answer(path: Path, file: Path) -> dict[str, Any]:
+    """Return what the process found. Raises WeightsError if the file cannot be read."""
+    answer: dict[str, Any] = json.loads(read_regular(file, most=_MOST_NAMES))
+    if "global" in answer:
+        message = f"{path} contains Python objects besides tensors, such as {answer['global']}"
+        raise WeightsError(f"{message}, which zoo does not open", hint=_SAVE)
+    if "memory" in answer:
+        raise WeightsError(f"{path} cannot be read: it needs far more memory than its size", hint=_EXPECTED)
+    if "error" in answer:
+        raise WeightsError(f"{path} cannot be read: {answer['error']}", hint=_EXPECTED)
+    return answer

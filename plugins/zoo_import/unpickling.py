@@ -1,0 +1,147 @@
+"""Open a file of `torch.save` in a process of its own: the only code in zoo that opens a pickle.
+
+`zoo_import.reading` starts the process in an empty folder, with the file as stdin, and ends it. The process
+reads the file with torch's restricted unpickler, which creates only tensors and plain containers. In case
+that unpickler has a hole, Python in this process can neither start programs, nor connect to hosts, nor open
+files for writing, and the memory, the time and the size of the files that it writes are limited.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import sys
+import zipfile
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import IO, Any, cast
+
+import psutil
+import safetensors.torch
+import torch
+
+from zoo.plugin import cause
+
+__all__ = ["ANSWER", "TENSORS", "WRAPPERS"]
+
+# The files that the process writes: names and errors as JSON, and the tensors, named by their numbers
+ANSWER, TENSORS = "answer.json", "tensors.safetensors"
+# Keys under which training programs store the state dict of the model
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "module", "weights", "params")
+# Dicts in each other in which a state dict is looked for
+_DEEPEST = 4
+# Audit events of what the process must not do; `pickle.find_class` is an unpickler that is not restricted
+_REFUSED = (
+    *("os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "subprocess.", "pty.", "socket."),
+    *("os.remove", "os.rename", "os.rmdir", "os.truncate", "os.link", "os.symlink", "os.chmod", "os.chown"),
+    *("ctypes.", "shutil.", "pickle.find_class"),
+)
+
+
+def main() -> None:
+    """Read the file on stdin, and write what it contains into the current folder."""
+    memory, seconds = map(int, sys.argv[1:])
+    written = open(ANSWER, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - no file can be opened later
+    _confine(memory, seconds)
+    try:
+        answer = _read(sys.stdin.buffer)
+    except MemoryError:
+        answer = {"memory": True}
+    except Exception as error:
+        answer = _described(error)
+    json.dump(answer, written)
+    written.close()
+    os._exit(0)  # without code that the file may have brought
+
+
+def _confine(memory: int, seconds: int) -> None:
+    """Limit what this process can use, and what it can do."""
+    sys.dont_write_bytecode = True
+    used = psutil.Process().memory_info().vms
+    limits = {
+        resource.RLIMIT_AS: used + memory,
+        resource.RLIMIT_CPU: seconds,
+        resource.RLIMIT_FSIZE: memory,
+        resource.RLIMIT_CORE: 0,
+    }
+    for limit, most in limits.items():
+        with suppress(ValueError, OSError):  # it is lower already, or macOS does not have it
+            resource.setrlimit(limit, (most, most))
+    sys.addaudithook(_refuse)
+
+
+def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
+    """Raise PermissionError for an audit event of what the process must not do."""
+    writes = event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+    if writes or event.startswith(_REFUSED):
+        raise PermissionError(f"{event} is not permitted")
+
+
+def _read(file: IO[bytes]) -> dict[str, Any]:
+    """Write the tensors of a file, and return their names, in order, and those of other values.
+
+    Raises the errors of torch, zipfile and safetensors, and ValueError.
+    """
+    _require_stored(file)
+    found = torch.load(file, map_location="cpu", weights_only=True)
+    state = _state_dict(found)
+    named = {str(name): value for name, value in state.items()}
+    tensors = {name: value for name, value in named.items() if isinstance(value, torch.Tensor)}
+    for name, tensor in tensors.items():
+        if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+            raise ValueError(f"{name} is a sparse or quantized tensor, which zoo does not support")
+    copies = (tensor.detach().clone(memory_format=torch.contiguous_format) for tensor in tensors.values())
+    safetensors.torch.save_file({str(n): copy for n, copy in enumerate(copies)}, TENSORS)
+    return {"names": [*tensors], "others": [name for name in named if name not in tensors]}
+
+
+def _require_stored(file: IO[bytes]) -> None:
+    """Raise ValueError if a zip archive is larger than its file: torch does not compress what it saves."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if file.read(4) == b"PK\x03\x04":
+        with zipfile.ZipFile(file) as archive:
+            entries = archive.infolist()
+        packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+        if packed or sum(entry.file_size for entry in entries) > size:
+            raise ValueError("its records are compressed, which those of torch.save never are")
+    file.seek(0)
+
+
+def _state_dict(found: object) -> Mapping[object, object]:
+    """Return the state dict in an object that was saved. Raises ValueError if there is none."""
+    for _ in range(_DEEPEST):
+        if not isinstance(found, Mapping):
+            break
+        table = cast("Mapping[object, object]", found)
+        inner = next((table[key] for key in WRAPPERS if isinstance(table.get(key), Mapping)), None)
+        if inner is None:
+            if any(isinstance(value, torch.Tensor) for value in table.values()):
+                return table
+            break
+        found = inner
+    raise ValueError("it contains no state dict, which maps names to tensors")
+
+
+def _described(error: Exception) -> dict[str, Any]:
+    """Return why a file cannot be read, from an error of torch, zipfile or safetensors."""
+    text = str(error)
+    if named := re.search(r"GLOBAL (\S+)", text):
+        return {"global": named[1]}
+    if isinstance(error, zipfile.BadZipFile) or "PytorchStreamReader" in text:
+        return {"error": "it is truncated or damaged"}
+    if "allocate" in text and "memory" in text:
+        return {"memory": True}
+    if "TorchScript" in text:
+        return {"error": "it is a TorchScript archive, which contains code"}
+    if type(error) is ValueError:
+        return {"error": text}
+    if inner := re.search(r"WeightsUnpickler error: (.+)", text):
+        return {"error": f"torch.load refuses it: {inner[1]:.200}"}
+    return {"error": f"torch.load refuses it: {cause(error):.200}"}
+
+
+if __name__ == "__main__":
+    main()

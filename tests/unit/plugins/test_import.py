@@ -1,0 +1,541 @@
+"""Importing state dicts: what is matched, what the card says, and what hostile files cannot do."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+import zoo
+from tests.shell import zoo as run
+from zoo import DataError, OptionError, ZooError, import_weights
+from zoo.files.cards import UNKNOWN_DATA, read_card
+from zoo.plugin import OutputError, SpecError, WeightsError
+from zoo_import import reading, unpickling
+from zoo_import.matching import Mismatch, match
+
+SHAPES = {"size": 16, "train_size": 40, "val_size": 10, "test_size": 20}
+NET = {"depth": 8, "width": 4}
+STATISTICS = {"mean": [0.5] * 3, "std": [0.25] * 3}
+WITNESS = "witness"
+
+
+class Block(nn.Module):
+    """A block as tutorials write it: the same layers as zoo's, by other names."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, after, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(after)
+        self.conv2 = nn.Conv2d(after, after, 3, bias=False)
+        self.bn2 = nn.BatchNorm2d(after)
+
+
+class Tutorial(nn.Module):
+    def __init__(self, classes: int = 5) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 4, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(4)
+        self.layer1 = nn.Sequential(Block(4, 4))
+        self.layer2 = nn.Sequential(Block(4, 8))
+        self.layer3 = nn.Sequential(Block(8, 16))
+        self.linear = nn.Linear(16, classes)
+
+
+def tutorial_state(classes: int = 5) -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    state = Tutorial(classes).state_dict()
+    return {
+        name: value + torch.rand_like(value) if value.ndim == 1 else value for name, value in state.items()
+    }
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes an object with torch.save."""
+
+    def save(content: object, name: str = "net.pth", **settings: Any) -> Path:
+        torch.save(content, tmp_path / name, **settings)
+        return tmp_path / name
+
+    return save
+
+
+def imported(file: Path, **changes: Any) -> dict[str, Any]:
+    settings: dict[str, Any] = {"architecture": "resnet20", "dataset": "shapes", "data": SHAPES, "model": NET}
+    return import_weights(file, progress=False, **(settings | changes))
+
+
+def test_a_state_dict_of_a_tutorial_is_matched_by_order(saved: Callable[..., Path]) -> None:
+    state = tutorial_state()
+    found = imported(saved(state))
+    assert found["by"] == "order"
+    assert found["mapping"]["stages.1.0.norm1.running_var"] == "layer2.0.bn1.running_var"
+    assert found["mapping"].values() == state.keys() - {""} or set(found["mapping"].values()) == set(state)
+    model = zoo.load(found["file"])
+    held = model.module.state_dict()
+    assert all(torch.equal(held[ours], state[theirs]) for ours, theirs in found["mapping"].items())
+    assert 0 <= model.evaluate("test")["metrics"]["accuracy"] <= 1
+    assert model.predict(torch.zeros(3, 16, 16, dtype=torch.uint8).numpy())
+
+
+def test_the_card_says_where_the_weights_come_from(saved: Callable[..., Path]) -> None:
+    file = saved(tutorial_state())
+    found = imported(file, preprocess=STATISTICS, out=file.with_name("x.safetensors"))
+    card = read_card(file.with_name("x.safetensors"))
+    assert (
+        card.base_model == found["source"] == {"file": "net.pth", "sha256": reading.read_state(file).sha256}
+    )
+    assert (card.metrics, card.training, card.progress) == ({}, {}, {"epochs": 0, "steps": 0})
+    assert card.preprocess["mean"] == [0.5] * 3
+    assert card.preprocess["classes"] == zoo.open_dataset("shapes", **SHAPES).preprocess["classes"]
+    assert card.dataset.name == "images/shapes"
+    assert card.dataset.options["size"] == 16
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda state: {"state_dict": state, "epoch": 3, "best": 0.9},
+        lambda state: {"model": {f"module.{name}": value for name, value in state.items()}},
+        lambda state: {"net": {f"module._orig_mod.{name}": value for name, value in state.items()}},
+        lambda state: {"state_dict": {f"model.{name}": nn.Parameter(value) for name, value in state.items()}},
+    ],
+    ids=["state_dict", "module", "compiled", "lightning"],
+)
+def test_wrappers_are_removed(wrapped: Callable[..., Any], tmp_path: Path) -> None:
+    state = {"conv.weight": torch.ones(2, 3), "conv.bias": torch.zeros(2)}
+    buffer = io.BytesIO()
+    torch.save(wrapped(state), buffer)
+    names = unpickled(buffer, tmp_path)["names"]
+    shapes = {name: tuple(value.shape) for name, value in state.items()}
+    matched = match(shapes, dict(zip(names, shapes.values(), strict=True)), tied={}, ordered=True)
+    assert (matched.by, [*matched.names.values()]) == ("name", names)
+
+
+def unpickled(file: io.BytesIO, folder: Path) -> dict[str, Any]:
+    """Return what the process that opens pickles finds, in this process."""
+    before = Path.cwd()
+    try:
+        os.chdir(folder)
+        return unpickling._read(file)
+    finally:
+        os.chdir(before)
+
+
+def test_equal_names_are_matched_whatever_their_order(saved: Callable[..., Path], tmp_path: Path) -> None:
+    module = zoo.create_model("resnet20", seed=1, image_size=16, num_classes=5, **NET)
+    state = module.state_dict()
+    mixed = tmp_path / "mixed.safetensors"
+    safetensors.torch.save_file(dict(reversed(state.items())), mixed)
+    found = imported(mixed, out=tmp_path / "out.safetensors")
+    assert (found["by"], found["initial"], found["unused"]) == ("name", [], [])
+    held = zoo.load(tmp_path / "out.safetensors").module.state_dict()
+    assert all(torch.equal(held[name], value) for name, value in state.items())
+
+
+def test_counters_may_be_missing_and_halves_are_converted(tmp_path: Path) -> None:
+    state = zoo.create_model("resnet20", image_size=16, num_classes=5, **NET).state_dict()
+    few = {name: value.half() for name, value in state.items() if "num_batches" not in name}
+    safetensors.torch.save_file(few, tmp_path / "half.safetensors")
+    found = imported(tmp_path / "half.safetensors", out=tmp_path / "out.safetensors")
+    assert found["converted"] == ["float16 to float32"]
+    assert len(found["initial"]) == len(state) - len(few)
+
+
+def test_a_language_model_is_imported_with_its_vocabulary(saved: Callable[..., Path]) -> None:
+    torch.manual_seed(0)
+    parts = nn.ModuleDict({"emb": nn.Embedding(4, 3), "rnn": nn.LSTM(3, 5, 2), "head": nn.Linear(5, 4)})
+    found = import_weights(
+        saved(parts.state_dict()),
+        architecture="lstm",
+        model={"embedding_dim": 3, "hidden_size": 5},
+        preprocess={"tokens": "char", "lower": False, "vocabulary": [*"ab\n,"], "specials": 0},
+        progress=False,
+    )
+    assert found["by"] == "order"
+    assert found["dataset"] == UNKNOWN_DATA
+    model = zoo.load(found["file"])
+    assert set(model.sample("ab", max_new_tokens=5)) <= set("ab\n,")
+    with pytest.raises(DataError, match="imported without the data"):
+        model.evaluate("test")
+
+
+def test_what_zoo_imports_can_be_fine_tuned_and_not_reproduced(
+    saved: Callable[..., Path], tmp_path: Path
+) -> None:
+    file = imported(saved(tutorial_state()))["file"]
+    settings: dict[str, Any] = {"data": SHAPES, "epochs": 1, "batch_size": 8, "progress": False, "threads": 1}
+    tuned = zoo.train("resnet20", "shapes", from_weights=file, run=tmp_path / "run", **settings)
+    assert tuned.model.card.base_model["sha256"] == read_card(Path(file)).sha256
+    with pytest.raises(WeightsError, match="was imported"):
+        zoo.reproduce(file, run=tmp_path / "again", progress=False)
+
+
+SQUARE = {"a.weight": (2, 2), "a.bias": (2,), "b.weight": (2, 2), "b.bias": (2,)}
+
+
+@pytest.mark.parametrize(
+    ("given", "problems"),
+    [
+        ({"x.weight": (2, 2), "x.bias": (2,), "y.weight": (2, 2)}, [("missing", "b.bias", "")]),
+        ({**dict.fromkeys(("x", "z"), (2, 2))}, None),
+        ({**SQUARE, "c.bias": (2,)}, [("extra", "", "c.bias")]),
+        ({**SQUARE, "b.weight": (2, 3)}, [("shape", "b.weight", "b.weight")]),
+        # two of one shape that names tell apart
+        (
+            {"x.weight": (2, 2), "x.bias": (2,), "y.weight": (2, 2), "y.running_mean": (2,)},
+            [("order", "b.bias", "y.running_mean")],
+        ),
+        (
+            {"b.weight": (2, 2), "b.bias": (2,), "x.weight": (2, 2), "x.bias": (2,)},
+            [
+                ("missing", "a.weight", ""),
+                ("missing", "a.bias", ""),
+                ("extra", "", "x.weight"),
+                ("extra", "", "x.bias"),
+            ],
+        ),
+    ],
+    ids=["missing", "unnamed", "extra", "shape", "kind", "shifted"],
+)
+def test_tensors_that_do_not_agree_are_listed(given: dict[str, Any], problems: list[Any] | None) -> None:
+    with pytest.raises(Mismatch) as caught:
+        match(SQUARE, given, tied={}, ordered=True)
+    if problems:
+        assert [(row.problem, row.model, row.file) for row in caught.value.rows] == problems
+
+
+def test_the_order_in_a_safetensors_file_is_not_trusted() -> None:
+    given = {name.replace("a", "x"): shape for name, shape in SQUARE.items()}
+    assert match(SQUARE, given, tied={}, ordered=True).by == "order"
+    with pytest.raises(Mismatch) as caught:
+        match(SQUARE, given, tied={}, ordered=False)
+    assert "does not keep the order" in str(caught.value.hint)
+
+
+def test_tied_tensors_may_be_in_the_file_once() -> None:
+    tied = {"b.weight": "a.weight"}
+    given = {name: shape for name, shape in SQUARE.items() if name != "b.weight"}
+    assert match(SQUARE, given, tied=tied, ordered=False).names["b.weight"] == "a.weight"
+    other = {f"x{number}": shape for number, shape in enumerate(given.values())}
+    assert match(SQUARE, other, tied=tied, ordered=True).names["b.weight"] == "x0"
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message", "hint"),
+    [
+        ({"dataset": None, "data": None}, OptionError, "the dataset .* is required", "--preprocess mean="),
+        ({"dataset": None}, OptionError, "no dataset is given", ""),
+        ({"architecture": "lstm", "model": {}}, SpecError, "is for language-modeling", ""),
+        ({"preprocess": {"mean": 0.5}}, OptionError, "mean", ""),
+        (
+            {"preprocess": {"mean": [0.5]}},
+            OptionError,
+            "mean has 1 values, but in_channels=3",
+            "--preprocess",
+        ),
+        ({"model": {"dpeth": 8}}, OptionError, "did you mean 'depth'", ""),
+        ({"model": {}}, Mismatch, "the file has 35 tensors, and the model has 97", "zoo show"),
+        ({"out": "x.pth"}, OptionError, "out must be a .safetensors file", ""),
+        ({"out": "none/x.safetensors"}, OutputError, "there is no folder none", ""),
+    ],
+)
+def test_wrong_options_are_refused(
+    saved: Callable[..., Path],
+    tmp_path: Path,
+    changes: dict[str, Any],
+    error: type[ZooError],
+    message: str,
+    hint: str,
+) -> None:
+    file = tmp_path / "state.safetensors"
+    safetensors.torch.save_file(tutorial_state(), file)
+    with pytest.raises(error, match=message) as caught:
+        imported(file, **{"out": tmp_path / "out.safetensors", **changes})
+    assert hint in (caught.value.hint or "")
+    assert not [path for path in tmp_path.iterdir() if path != file]
+
+
+def test_a_file_for_other_classes_is_refused_with_their_number(saved: Callable[..., Path]) -> None:
+    with pytest.raises(Mismatch, match="2 of another shape") as caught:
+        imported(saved(tutorial_state(classes=100)))
+    assert "num_classes=5, but the file seems to have 100" in str(caught.value.hint)
+
+
+def test_nothing_is_overwritten_and_nothing_is_half_written(
+    saved: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = saved(tutorial_state())
+    taken = file.with_suffix(".safetensors")
+    taken.write_bytes(b"mine")
+    with pytest.raises(OutputError, match="already exists"):
+        imported(file)
+    assert taken.read_bytes() == b"mine"
+    taken.unlink()
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("zoo.files.atomic.os.replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        imported(file)
+    assert [*file.parent.iterdir()] == [file]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (lambda value: value / 0, "linear.weight has values that are not finite"),
+        (lambda value: value * 1e38, "outputs of the model for synthetic inputs are not finite"),
+        (
+            lambda value: value.to(torch.int64),
+            "linear.weight is torch.int64, but out.weight is torch.float32",
+        ),
+    ],
+)
+def test_bad_values_are_refused(
+    saved: Callable[..., Path], changed: Callable[[Tensor], Tensor], message: str
+) -> None:
+    state = tutorial_state()
+    state["linear.weight"] = changed(state["linear.weight"] + 10)
+    state["linear.bias"] = state["linear.bias"] + 1e38
+    with pytest.raises(WeightsError, match=message):
+        imported(saved(state))
+
+
+class _RunsACommand:
+    """Its pickle runs a command when it is opened."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch {WITNESS}",)
+
+
+def _deep() -> bytes:
+    """Return a pickle of a dict whose key is a tuple in a tuple in a tuple..."""
+    return b"\x80\x02})" + b"\x85" * 2_000_000 + b"K\x01s."
+
+
+def _endless() -> dict[str, Any]:
+    endless: dict[str, Any] = {}
+    endless["state_dict"] = endless
+    return endless
+
+
+def torch_saved(content: object, **settings: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer, **settings)
+    return buffer.getvalue()
+
+
+def _bomb() -> bytes:
+    """Return a file of torch.save whose record of zeros is compressed."""
+    buffer, source = io.BytesIO(), zipfile.ZipFile(io.BytesIO(torch_saved({"a": torch.zeros(30_000_000)})))
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in source.namelist():
+            archive.writestr(name, source.read(name))
+    return buffer.getvalue()
+
+
+HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
+    "runs a command": (
+        lambda: torch_saved({"a": torch.zeros(2), "b": _RunsACommand()}),
+        r"Python objects besides tensors, such as (posix|os)\.system",
+    ),
+    "runs a command, before version 1.6": (
+        lambda: torch_saved(_RunsACommand(), _use_new_zipfile_serialization=False),
+        r"Python objects besides tensors, such as (posix|os)\.system",
+    ),
+    "a pickle of another program": (
+        lambda: pickle.dumps(_RunsACommand()),
+        "cannot be read: torch.load refuses",
+    ),
+    "gigabytes of one number": (
+        lambda: torch_saved({"a": torch.zeros(1).expand(10_000_000_000)}),
+        "far more memory than its size",
+    ),
+    "endless recursion": (_deep, "cannot be read"),
+}
+"""Files that are opened in the process for them."""
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_is_refused_in_a_sentence_and_executes_nothing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    content, message = HOSTILE[name]
+    Path("bad.pth").write_bytes(content())
+    with pytest.raises(WeightsError, match=message) as caught:
+        reading.read_state(Path("bad.pth"))
+    assert "\n" not in str(caught.value)
+    assert os.listdir() == ["bad.pth"]
+
+
+def test_a_hostile_file_is_refused_by_the_command_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "bad.pth").write_bytes(torch_saved({"a": _RunsACommand()}))
+    done = run("import", "bad.pth", "--architecture", "resnet20", "--dataset", "shapes", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-2].startswith("zoo: bad.pth contains Python objects besides tensors")
+    assert "Traceback" not in done.stderr
+    assert os.listdir(tmp_path) == ["bad.pth"]
+
+
+UNREADABLE: dict[str, tuple[Callable[[], bytes], str]] = {
+    "a zip bomb": (_bomb, "compressed"),
+    "truncated": (lambda: torch_saved({"a": torch.zeros(1_000)})[:2_000], "truncated or damaged"),
+    "a zip archive of other files": (lambda: _zip("notes.txt"), "truncated or damaged"),
+    "no state dict": (lambda: torch_saved([torch.zeros(2)]), "contains no state dict"),
+    "a dict of numbers": (lambda: torch_saved({"state_dict": {"a": 1}}), "contains no state dict"),
+    "a dict in itself": (lambda: torch_saved(_endless()), "contains no state dict"),
+    "a sparse tensor": (lambda: torch_saved({"a": torch.eye(2).to_sparse()}), "sparse or quantized"),
+    "zeros": (lambda: b"\x80\x02" + bytes(10_000), "torch.load refuses it"),
+}
+"""Files that torch.load or zoo refuses, which takes no process to find out."""
+
+
+def _zip(name: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(name, "hello")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_a_file_that_is_no_state_dict_is_described(name: str, tmp_path: Path) -> None:
+    content, message = UNREADABLE[name]
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - torch's, zipfile's or ours
+        unpickled(io.BytesIO(content()), tmp_path)
+    assert message in unpickling._described(caught.value)["error"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"<html>not found</html>", "neither a safetensors file nor one that torch.save wrote"),
+        (bytes(1_000), "neither a safetensors file nor one that torch.save wrote"),
+        ((10).to_bytes(8, "little") + b'{"a": nope', "is damaged"),
+        (safetensors.torch.save({}), "contains no tensors"),
+    ],
+    ids=["empty", "a web page", "zeros", "broken safetensors", "no tensors"],
+)
+def test_other_files_are_not_opened_as_pickles(
+    content: bytes, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subprocess, "Popen", None)
+    (tmp_path / "x.pth").write_bytes(content)
+    with pytest.raises(WeightsError, match=message):
+        reading.read_state(tmp_path / "x.pth")
+
+
+def test_gigabytes_of_zeros_are_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "zeros.pth").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(WeightsError, match="neither a safetensors file"):
+        reading.read_state(tmp_path / "zeros.pth")
+
+
+def test_a_missing_file_a_folder_and_a_pipe_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name, message in {"none": "no such file", ".": "it is a folder", "pipe": "it is a pipe"}.items():
+        with pytest.raises(WeightsError, match=message):
+            reading.read_state(tmp_path / name)
+
+
+def test_a_weights_file_is_not_imported_again(saved: Callable[..., Path]) -> None:
+    file = Path(imported(saved(tutorial_state()))["file"])
+    with pytest.raises(WeightsError, match="already is a weights file"):
+        imported(file, out=file.with_name("again.safetensors"))
+
+
+def test_an_old_torch_is_refused(monkeypatch: pytest.MonkeyPatch, saved: Callable[..., Path]) -> None:
+    monkeypatch.setattr(reading, "version", lambda _: "2.9.1+cpu")
+    with pytest.raises(WeightsError, match=r"requires torch 2\.10 or newer \(got 2\.9\.1\+cpu\)") as caught:
+        reading.read_state(saved({"a": torch.zeros(2)}))
+    assert "CVE-2026-24747" in str(caught.value.hint)
+    for version in ("2.10.0", "2.13.0+cpu", "3.0a1"):
+        reading._require_safe_torch(version)
+
+
+def test_a_file_that_takes_too_long_is_given_up(
+    saved: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "_SECONDS", 0)
+    with pytest.raises(WeightsError, match="took longer than 0 seconds"):
+        reading.read_state(saved({"a": torch.zeros(2)}))
+
+
+FORBIDDEN = {
+    "a program": "os.system('touch witness')",
+    "a fork": "os.fork()",
+    "another program": "import subprocess; subprocess.run(['touch', 'witness'])",
+    "a connection": "import socket; socket.create_connection(('127.0.0.1', 9))",
+    "a file": "open('witness', 'w')",
+    "a descriptor": "os.open('witness', os.O_CREAT | os.O_WRONLY)",
+    "removing": "os.remove('kept')",
+    "the usual unpickler": "import pickle; pickle.loads(b'cos\\ngetpid\\n.')",
+}
+
+
+def test_the_process_can_do_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "kept").touch()
+    attempts = "".join(
+        f"\ntry:\n    {line}\n    print({what!r})\nexcept PermissionError: pass"
+        for what, line in FORBIDDEN.items()
+    )
+    more = "\ntry: bytes(1 << 31)\nexcept MemoryError: print('no memory')"
+    script = f"import os\nfrom zoo_import import unpickling\nunpickling._confine(1 << 30, 60){attempts}{more}"
+    search = os.pathsep.join(filter(None, sys.path))
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": search},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("no memory\n" if sys.platform == "linux" else "", "")
+    assert os.listdir(tmp_path) == ["kept"]
+
+
+def test_the_command_prints_the_mapping_and_what_to_do_next(saved: Callable[..., Path]) -> None:
+    file = saved(tutorial_state())
+    words = [*("import", file, "--architecture", "resnet20", "--dataset", "shapes")]
+    words += [f"--data={key}={value}" for key, value in SHAPES.items()]
+    words += [f"--model={key}={value}" for key, value in NET.items()]
+    done = run(*words, "--preprocess", "mean=0.5,0.5,0.5", "--preprocess", "std=.25,.25,.25")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["MODEL", "FILE", "TENSORS"]
+    assert "stages.0.0.conv1 layer1.0.conv1 weight" in [" ".join(line.split()) for line in lines]
+    assert "mean=0.5,0.5,0.5 std=0.25,0.25,0.25" in done.stdout
+    assert lines[-1] == f"zoo eval {file.with_suffix('.safetensors')}"
+
+
+def test_the_command_prints_what_does_not_match(tmp_path: Path) -> None:
+    safetensors.torch.save_file(tutorial_state(), tmp_path / "net.safetensors")
+    (tmp_path / "classes.json").write_text(json.dumps(["a", "b"]))
+    words = ["import", "net.safetensors", "--architecture", "resnet20", "--out", "out.safetensors"]
+    for each in ("size=16", "classes=@classes.json", "mean=0,0,0", "std=1,1,1"):
+        words += ["--preprocess", each]
+    done = run(*words, "--model", "width=4", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout.split()[:5] == ["PROBLEM", "MODEL", "SHAPE", "FILE", "SHAPE"]
+    assert "net.safetensors does not match convnet/resnet20: " in done.stderr
+    failed = run(*words, "--json", cwd=tmp_path)
+    assert json.loads(failed.stdout)["kind"] == "weights"
+    done = run(*words[:-1], "size=@classes.txt", cwd=tmp_path)
+    assert "classes.txt cannot be read: No such file" in done.stderr
