@@ -74,6 +74,7 @@ TORCH_FREE_MODULES = {
     "zoo_export.command",
     "zoo_export.onnx_fields",
     "zoo_export.onnx_reader",
+    *(f"zoo_import.{name}" for name in ("command", "importing", "matching")),
     "zoo_scaffold.command",
     "zoo_scaffold.scaffold",
     "zoo_serve.command",
@@ -429,7 +430,8 @@ def test_a_plugin_package_is_a_docstring_and_typed() -> None:
 def test_nothing_is_ever_pickled() -> None:
     for name, path in OURS.items():
         assert not {other.partition(".")[0] for other in imports(path)} & PICKLES, name
-        assert not set(names_used(path)) & PICKLING, name
+        opens = {"torch.load"} if name == "zoo_import.unpickling" else set[str]()
+        assert set(names_used(path)) & PICKLING == opens, name
 
 
 PRINTS = {"print", "click.echo", "click.secho", "echo_via_pager"}

@@ -98,7 +98,13 @@ def _typed(key: str, value: object) -> Any:
     type_ = _TYPES.get(key)
     if type_ is None:
         return options.plain(value)
-    converted = options.convert(value, type_, what=f"preprocess {key}")
+    what = f"preprocess {key}"
+    if type_ == tuple[float, ...] and isinstance(value, str):  # `0.5,.5`, or `(0.5, 0.5)` as in Python
+        words = value.strip("()[]").split(",")
+        return [
+            options.convert(options.Typed(word.strip()), float, what=what) for word in words if word.strip()
+        ]
+    converted = options.convert(value, type_, what=what)
     return [*converted] if isinstance(converted, tuple) else converted
 
 

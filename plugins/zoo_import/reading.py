@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -103,7 +104,7 @@ def _from_pickle(path: Path, file: IO[bytes]) -> tuple[dict[str, Tensor], list[s
 
 def _require_safe_torch(installed: str) -> None:
     """Raise WeightsError if torch's restricted unpickler has a known hole."""
-    if tuple(map(int, installed.split(".")[:2])) < _SAFE:
+    if tuple(map(int, re.findall(r"\d+", installed)[:2])) < _SAFE:
         message = f"opening a pickle requires torch {_SAFE[0]}.{_SAFE[1]} or newer (got {installed})"
         hint = (
             "older versions have CVE-2026-24747; upgrade torch, or convert the file to safetensors elsewhere"

@@ -130,8 +130,10 @@ def _described(error: Exception) -> dict[str, Any]:
     text = str(error)
     if named := re.search(r"GLOBAL (\S+)", text):
         return {"global": named[1]}
-    if isinstance(error, zipfile.BadZipFile) or "PytorchStreamReader" in text:
+    if isinstance(error, zipfile.BadZipFile):
         return {"error": "it is truncated or damaged"}
+    if "PytorchStreamReader" in text or "inline_container" in text:
+        return {"error": "it is damaged, or a zip archive of another program"}
     if "allocate" in text and "memory" in text:
         return {"memory": True}
     if "TorchScript" in text:

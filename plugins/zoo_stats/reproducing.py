@@ -78,6 +78,8 @@ def reproduce(
     if card.calibration:
         hint = "reproduce the weights that it was made from"
         raise WeightsError(f"{weights} was calibrated after its training", hint=hint)
+    if "file" in card.base_model:
+        raise WeightsError(f"{weights} was imported, so its card does not say how it was trained")
     _require_finished(published)
     directory = Path(run) if run is not None else Path("runs") / f"{_name(published)}-reproduced"
     _require_elsewhere(directory, published)

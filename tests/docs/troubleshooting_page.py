@@ -105,6 +105,7 @@ GROUPS = {
     "Serving": ("plugins/zoo_serve",),
     "Sweeps": ("plugins/zoo_sweep",),
     "Statistics": ("plugins/zoo_stats",),
+    "Importing": ("plugins/zoo_import",),
 }
 """What the user was doing, by the package or module that raises; the longest path that fits decides."""
 

@@ -159,6 +159,7 @@ def test_the_runtime_is_the_same_code_without_torch_and_weights(tmp_path: Path) 
     kept = {path.stem for path in (ROOT / "plugins").iterdir()} - {
         "zoo_cam",
         "zoo_diagnose",
+        "zoo_import",
         "zoo_scaffold",
         "zoo_serve",
         "zoo_stats",

@@ -44,7 +44,7 @@ class Block(nn.Module):
 
 
 class Tutorial(nn.Module):
-    def __init__(self, classes: int = 5) -> None:
+    def __init__(self, classes: int = 8) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 4, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(4)
@@ -54,12 +54,17 @@ class Tutorial(nn.Module):
         self.linear = nn.Linear(16, classes)
 
 
-def tutorial_state(classes: int = 5) -> dict[str, Tensor]:
+def tutorial_state(classes: int = 8) -> dict[str, Tensor]:
     torch.manual_seed(0)
     state = Tutorial(classes).state_dict()
     return {
         name: value + torch.rand_like(value) if value.ndim == 1 else value for name, value in state.items()
     }
+
+
+def dense(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors as safetensors stores them, which does not know channels-last."""
+    return {name: value.contiguous() for name, value in state.items()}
 
 
 @pytest.fixture
@@ -83,12 +88,12 @@ def test_a_state_dict_of_a_tutorial_is_matched_by_order(saved: Callable[..., Pat
     found = imported(saved(state))
     assert found["by"] == "order"
     assert found["mapping"]["stages.1.0.norm1.running_var"] == "layer2.0.bn1.running_var"
-    assert found["mapping"].values() == state.keys() - {""} or set(found["mapping"].values()) == set(state)
+    assert set(found["mapping"].values()) == set(state)
     model = zoo.load(found["file"])
     held = model.module.state_dict()
     assert all(torch.equal(held[ours], state[theirs]) for ours, theirs in found["mapping"].items())
     assert 0 <= model.evaluate("test")["metrics"]["accuracy"] <= 1
-    assert model.predict(torch.zeros(3, 16, 16, dtype=torch.uint8).numpy())
+    assert len(model.predict(torch.zeros(3, 16, 16, dtype=torch.uint8))) == 1
 
 
 def test_the_card_says_where_the_weights_come_from(saved: Callable[..., Path]) -> None:
@@ -136,10 +141,10 @@ def unpickled(file: io.BytesIO, folder: Path) -> dict[str, Any]:
 
 
 def test_equal_names_are_matched_whatever_their_order(saved: Callable[..., Path], tmp_path: Path) -> None:
-    module = zoo.create_model("resnet20", seed=1, image_size=16, num_classes=5, **NET)
+    module = zoo.create_model("resnet20", seed=1, image_size=16, num_classes=8, **NET)
     state = module.state_dict()
     mixed = tmp_path / "mixed.safetensors"
-    safetensors.torch.save_file(dict(reversed(state.items())), mixed)
+    safetensors.torch.save_file(dense(dict(reversed(state.items()))), mixed)
     found = imported(mixed, out=tmp_path / "out.safetensors")
     assert (found["by"], found["initial"], found["unused"]) == ("name", [], [])
     held = zoo.load(tmp_path / "out.safetensors").module.state_dict()
@@ -147,9 +152,9 @@ def test_equal_names_are_matched_whatever_their_order(saved: Callable[..., Path]
 
 
 def test_counters_may_be_missing_and_halves_are_converted(tmp_path: Path) -> None:
-    state = zoo.create_model("resnet20", image_size=16, num_classes=5, **NET).state_dict()
+    state = zoo.create_model("resnet20", image_size=16, num_classes=8, **NET).state_dict()
     few = {name: value.half() for name, value in state.items() if "num_batches" not in name}
-    safetensors.torch.save_file(few, tmp_path / "half.safetensors")
+    safetensors.torch.save_file(dense(few), tmp_path / "half.safetensors")
     found = imported(tmp_path / "half.safetensors", out=tmp_path / "out.safetensors")
     assert found["converted"] == ["float16 to float32"]
     assert len(found["initial"]) == len(state) - len(few)
@@ -168,7 +173,7 @@ def test_a_language_model_is_imported_with_its_vocabulary(saved: Callable[..., P
     assert found["by"] == "order"
     assert found["dataset"] == UNKNOWN_DATA
     model = zoo.load(found["file"])
-    assert set(model.sample("ab", max_new_tokens=5)) <= set("ab\n,")
+    assert set(model.sample("ab", max_new_tokens=5)[0]) <= set("ab\n,")
     with pytest.raises(DataError, match="imported without the data"):
         model.evaluate("test")
 
@@ -248,7 +253,7 @@ def test_tied_tensors_may_be_in_the_file_once() -> None:
             "--preprocess",
         ),
         ({"model": {"dpeth": 8}}, OptionError, "did you mean 'depth'", ""),
-        ({"model": {}}, Mismatch, "the file has 35 tensors, and the model has 97", "zoo show"),
+        ({"model": {}}, Mismatch, "the file has 37 tensors, and the model has 97", "zoo show"),
         ({"out": "x.pth"}, OptionError, "out must be a .safetensors file", ""),
         ({"out": "none/x.safetensors"}, OutputError, "there is no folder none", ""),
     ],
@@ -272,7 +277,7 @@ def test_wrong_options_are_refused(
 def test_a_file_for_other_classes_is_refused_with_their_number(saved: Callable[..., Path]) -> None:
     with pytest.raises(Mismatch, match="2 of another shape") as caught:
         imported(saved(tutorial_state(classes=100)))
-    assert "num_classes=5, but the file seems to have 100" in str(caught.value.hint)
+    assert "num_classes=8, but the file seems to have 100" in str(caught.value.hint)
 
 
 def test_nothing_is_overwritten_and_nothing_is_half_written(
@@ -286,7 +291,7 @@ def test_nothing_is_overwritten_and_nothing_is_half_written(
     assert taken.read_bytes() == b"mine"
     taken.unlink()
 
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **settings: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("zoo.files.atomic.os.replace", interrupt)
@@ -296,24 +301,24 @@ def test_nothing_is_overwritten_and_nothing_is_half_written(
 
 
 @pytest.mark.parametrize(
-    ("changed", "message"),
+    ("name", "changed", "message"),
     [
-        (lambda value: value / 0, "linear.weight has values that are not finite"),
-        (lambda value: value * 1e38, "outputs of the model for synthetic inputs are not finite"),
-        (
-            lambda value: value.to(torch.int64),
-            "linear.weight is torch.int64, but out.weight is torch.float32",
-        ),
+        ("linear.bias", lambda value: value / 0, "linear.bias has values that are not finite"),
+        ("linear.bias", Tensor.int, "linear.bias is torch.int32, but out.bias is torch.float32"),
+        ("bn1.running_var", lambda value: -value, "outputs .* for synthetic inputs are not finite"),
     ],
 )
 def test_bad_values_are_refused(
-    saved: Callable[..., Path], changed: Callable[[Tensor], Tensor], message: str
+    name: str, changed: Callable[[Tensor], Tensor], message: str, tmp_path: Path
 ) -> None:
     state = tutorial_state()
-    state["linear.weight"] = changed(state["linear.weight"] + 10)
-    state["linear.bias"] = state["linear.bias"] + 1e38
-    with pytest.raises(WeightsError, match=message):
-        imported(saved(state))
+    names = zoo.create_model("resnet20", image_size=16, num_classes=8, **NET).state_dict()
+    file = tmp_path / "net.safetensors"
+    ours = dict(zip(names, state.values(), strict=True))
+    name = dict(zip(state, names, strict=True))[name]
+    safetensors.torch.save_file(ours | {name: changed(ours[name])}, file)
+    with pytest.raises(WeightsError, match=message.replace("linear", "out")):
+        imported(file, out=tmp_path / "out.safetensors")
 
 
 class _RunsACommand:
@@ -325,13 +330,17 @@ class _RunsACommand:
 
 def _deep() -> bytes:
     """Return a pickle of a dict whose key is a tuple in a tuple in a tuple..."""
-    return b"\x80\x02})" + b"\x85" * 2_000_000 + b"K\x01s."
+    return b"\x80\x02})" + b"\x85" * 200_000 + b"K\x01s."
 
 
 def _endless() -> dict[str, Any]:
     endless: dict[str, Any] = {}
     endless["state_dict"] = endless
     return endless
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 def torch_saved(content: object, **settings: Any) -> bytes:
@@ -381,7 +390,7 @@ def test_a_hostile_file_is_refused_in_a_sentence_and_executes_nothing(
     with pytest.raises(WeightsError, match=message) as caught:
         reading.read_state(Path("bad.pth"))
     assert "\n" not in str(caught.value)
-    assert os.listdir() == ["bad.pth"]
+    assert names_in(tmp_path) == ["bad.pth"]
 
 
 def test_a_hostile_file_is_refused_by_the_command_without_a_traceback(tmp_path: Path) -> None:
@@ -390,13 +399,13 @@ def test_a_hostile_file_is_refused_by_the_command_without_a_traceback(tmp_path: 
     assert done.returncode == 1
     assert done.stderr.splitlines()[-2].startswith("zoo: bad.pth contains Python objects besides tensors")
     assert "Traceback" not in done.stderr
-    assert os.listdir(tmp_path) == ["bad.pth"]
+    assert names_in(tmp_path) == ["bad.pth"]
 
 
 UNREADABLE: dict[str, tuple[Callable[[], bytes], str]] = {
     "a zip bomb": (_bomb, "compressed"),
     "truncated": (lambda: torch_saved({"a": torch.zeros(1_000)})[:2_000], "truncated or damaged"),
-    "a zip archive of other files": (lambda: _zip("notes.txt"), "truncated or damaged"),
+    "a zip archive of other files": (lambda: _zip("notes.txt"), "a zip archive of another program"),
     "no state dict": (lambda: torch_saved([torch.zeros(2)]), "contains no state dict"),
     "a dict of numbers": (lambda: torch_saved({"state_dict": {"a": 1}}), "contains no state dict"),
     "a dict in itself": (lambda: torch_saved(_endless()), "contains no state dict"),
@@ -508,7 +517,7 @@ def test_the_process_can_do_nothing_else(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.stdout, done.stderr) == ("no memory\n" if sys.platform == "linux" else "", "")
-    assert os.listdir(tmp_path) == ["kept"]
+    assert names_in(tmp_path) == ["kept"]
 
 
 def test_the_command_prints_the_mapping_and_what_to_do_next(saved: Callable[..., Path]) -> None:
@@ -516,7 +525,7 @@ def test_the_command_prints_the_mapping_and_what_to_do_next(saved: Callable[...,
     words = [*("import", file, "--architecture", "resnet20", "--dataset", "shapes")]
     words += [f"--data={key}={value}" for key, value in SHAPES.items()]
     words += [f"--model={key}={value}" for key, value in NET.items()]
-    done = run(*words, "--preprocess", "mean=0.5,0.5,0.5", "--preprocess", "std=.25,.25,.25")
+    done = run(*words, "--preprocess", "mean=0.5,0.5,0.5", "--preprocess", "std=(.25, .25, .25)")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["MODEL", "FILE", "TENSORS"]
@@ -537,5 +546,5 @@ def test_the_command_prints_what_does_not_match(tmp_path: Path) -> None:
     assert "net.safetensors does not match convnet/resnet20: " in done.stderr
     failed = run(*words, "--json", cwd=tmp_path)
     assert json.loads(failed.stdout)["kind"] == "weights"
-    done = run(*words[:-1], "size=@classes.txt", cwd=tmp_path)
+    done = run(*words[:4], "--preprocess", "size=@classes.txt", cwd=tmp_path)
     assert "classes.txt cannot be read: No such file" in done.stderr
