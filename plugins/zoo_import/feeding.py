@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,24 +12,24 @@ from zoo.plugin import UNKNOWN_DATA, DatasetCard, decidable, make_processor, opt
 
 __all__ = ["Feeding", "feeding_of", "require_feeding"]
 
-# The types of what tasks are known to need; everything else is taken as it is written
-_TYPES: dict[str, Any] = {
-    "size": int,
-    "mean": tuple[float, ...],
-    "std": tuple[float, ...],
-    "classes": tuple[str, ...],
-    "tokens": str,
-    "lower": bool,
-    "vocabulary": tuple[str, ...],
-    "specials": int,
-    "newline_eos": bool,
-    "backwards": bool,
+# The keys of `preprocess` and their types, by a dim of the tasks that have them, and those that may be missing
+_TYPES: dict[str, dict[str, Any]] = {
+    "image_size": {
+        "size": int,
+        "mean": tuple[float, ...],
+        "std": tuple[float, ...],
+        "classes": tuple[str, ...],
+    },
+    "vocab_size": {
+        "tokens": str,
+        "lower": bool,
+        "vocabulary": tuple[str, ...],
+        "specials": int,
+        "newline_eos": bool,
+        "backwards": bool,
+    },
 }
-# What a task needs, by a dim that shows it
-_NEEDED = {
-    "image_size": ("size", "mean", "std", "classes"),
-    "vocab_size": ("tokens", "lower", "vocabulary", "specials"),
-}
+_OPTIONAL = {"newline_eos", "backwards"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +61,11 @@ def feeding_of(
     Raises OptionError if neither gives what the task needs, and the errors of `zoo.open_dataset`.
     """
     built = registry.architecture(architecture)
-    given = {key: _typed(key, value) for key, value in (preprocess or {}).items()}
     if dataset is None:
         if data:
             raise OptionError("data contains options of a dataset, but no dataset is given")
         task = registry.task(built.spec.task)
+        given = _typed(task, preprocess or {}, {})
         dims = _dims(task, given)
         card = DatasetCard(name=UNKNOWN_DATA, options={}, fingerprint="")
         return Feeding(task=task, dims=dims, preprocess=given, dataset=card)
@@ -74,8 +74,10 @@ def feeding_of(
     try:
         opened = zoo.open_dataset(dataset, progress=progress, registry=registry, **(data or {}))
     except DataError as error:
-        without = f"without the data, leave out --dataset and pass {_keys(task)}"
+        keys = next((types.keys() - _OPTIONAL for dim, types in _TYPES.items() if dim in task.dims), ("KEY",))
+        without = f"without the data, leave out --dataset and pass {_options(keys)}"
         raise DataError(str(error), hint=f"{error.hint}; {without}" if error.hint else without) from error
+    given = _typed(task, preprocess or {}, opened.preprocess)
     typed, safe = entry.check({**entry.spec.config, **(data or {})}, flag="--data"), decidable(entry)
     kept = {
         name: typed[name]
@@ -87,49 +89,49 @@ def feeding_of(
 
 
 def require_feeding(feeding: Feeding, arguments: Mapping[str, Any], registry: Registry) -> None:
-    """Raise OptionError unless the preprocessing is complete, and fits the arguments of the model."""
-    try:
-        make_processor(registry, feeding.task.name).check_feeding(feeding.preprocess, arguments)
-    except OptionError as error:
-        raise OptionError(str(error), hint=_hint(feeding.task)) from None
+    """Raise OptionError unless the preprocessing fits the arguments of the model."""
+    make_processor(registry, feeding.task.name).check_feeding(feeding.preprocess, arguments)
 
 
-def _typed(key: str, value: object) -> Any:
-    type_ = _TYPES.get(key)
+def _typed(task: TaskSpec, given: Mapping[str, Any], of_dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the user sets, with the types of a card.
+
+    Raises OptionError for an unknown key or an invalid value.
+    """
+    types = next((types for dim, types in _TYPES.items() if dim in task.dims), {})
+    if known := types.keys() | of_dataset.keys():
+        options.check_names(given, known, what="preprocess")
+    return {key: _converted(value, types.get(key), what=f"preprocess {key}") for key, value in given.items()}
+
+
+def _converted(value: object, type_: Any, *, what: str) -> Any:
     if type_ is None:
         return options.plain(value)
-    what = f"preprocess {key}"
     if type_ == tuple[float, ...] and isinstance(value, str):  # `0.5,.5`, or `(0.5, 0.5)` as in Python
-        words = value.strip("()[]").split(",")
-        return [
-            options.convert(options.Typed(word.strip()), float, what=what) for word in words if word.strip()
-        ]
+        words = [word.strip() for word in value.strip("()[]").split(",")]
+        return [options.convert(options.Typed(word), float, what=what) for word in words if word]
     converted = options.convert(value, type_, what=what)
     return [*converted] if isinstance(converted, tuple) else converted
 
 
 def _dims(task: TaskSpec, given: Mapping[str, Any]) -> dict[str, int]:
-    """Return a task's dims, as far as they follow from the preprocessing.
-
-    Raises OptionError if a dim does not.
-    """
-    count, labels = task.labels or ("", "")
-    dims = {count: len(given[labels])} if labels in given else {}
-    if "size" in given:
-        dims["image_size"] = given["size"]
-    if "mean" in given:
-        dims["in_channels"] = len(given["mean"])
-    if missing := [name for name in task.dims if name not in dims]:
-        message = f"the dataset that the model was trained on is required, for {', '.join(missing)}"
-        raise OptionError(message, hint=_hint(task))
-    return {name: dims[name] for name in task.dims}
-
-
-def _hint(task: TaskSpec) -> str:
-    return f"pass --dataset NAME, which gives all of it, or {_keys(task)}"
+    """Return a task's dims from what the user sets. Raises OptionError if they do not follow from it."""
+    types = next((types for dim, types in _TYPES.items() if dim in task.dims), None)
+    if types is None:
+        message = (
+            f"the dataset that the model was trained on is required, as it determines {', '.join(task.dims)}"
+        )
+        raise OptionError(message, hint="pass --dataset NAME")
+    missing = [key for key in types if key not in given and key not in _OPTIONAL]
+    if missing:
+        message = f"the dataset that the model was trained on is required, or else {', '.join(missing)}"
+        raise OptionError(message, hint=f"pass --dataset NAME, or {_options(missing)}")
+    found: dict[str, int] = {"in_channels": len(given.get("mean", ())), "image_size": given.get("size", 0)}
+    if task.labels:
+        found[task.labels[0]] = len(given[task.labels[1]])
+    return {name: found[name] for name in task.dims}
 
 
-def _keys(task: TaskSpec) -> str:
-    """Return the options that give what a task needs, as users type them."""
-    keys = next((keys for dim, keys in _NEEDED.items() if dim in task.dims), ("KEY",))
+def _options(keys: Iterable[str]) -> str:
+    """Return the options that set keys of `preprocess`, as users type them."""
     return " ".join(f"--preprocess {key}=..." for key in keys)

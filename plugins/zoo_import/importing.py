@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo import OptionError, Registry
-from zoo.plugin import OutputError, checked, default_registry
+from zoo.plugin import OutputError, WeightsError, checked, default_registry
 
 if TYPE_CHECKING:
     from zoo.plugin import Card
@@ -69,6 +69,8 @@ def import_weights(
     """
     registry = default_registry() if registry is None else registry
     file = Path(file)
+    if file.is_dir():
+        raise WeightsError(f"{file} is a folder, not a file", hint="name a file in it, such as a .pth file")
     out = Path(out) if out is not None else file.with_suffix(".safetensors")
     _require_writable(out, file)
     # what needs torch

@@ -26,8 +26,8 @@ from zoo.plugin import OutputError, SpecError, WeightsError
 from zoo_import import reading, unpickling
 from zoo_import.matching import Mismatch, match
 
-SHAPES = {"size": 16, "train_size": 40, "val_size": 10, "test_size": 20}
-NET = {"depth": 8, "width": 4}
+SHAPES: dict[str, Any] = {"size": 16, "train_size": 40, "val_size": 10, "test_size": 20}
+NET: dict[str, Any] = {"depth": 8, "width": 4}
 STATISTICS = {"mean": [0.5] * 3, "std": [0.25] * 3}
 WITNESS = "witness"
 
@@ -246,11 +246,13 @@ def test_tied_tensors_may_be_in_the_file_once() -> None:
         ({"dataset": None}, OptionError, "no dataset is given", ""),
         ({"architecture": "lstm", "model": {}}, SpecError, "is for language-modeling", ""),
         ({"preprocess": {"mean": 0.5}}, OptionError, "mean", ""),
+        ({"preprocess": {"mean": [0.5]}}, OptionError, "mean has 1 values, but in_channels=3", ""),
+        ({"preprocess": {"maen": [0.5]}}, OptionError, "no option 'maen'; did you mean 'mean'", ""),
         (
-            {"preprocess": {"mean": [0.5]}},
+            {"dataset": None, "data": None, "preprocess": STATISTICS},
             OptionError,
-            "mean has 1 values, but in_channels=3",
-            "--preprocess",
+            "required, or else size, classes",
+            "--preprocess size=... --preprocess classes=...",
         ),
         ({"model": {"dpeth": 8}}, OptionError, "did you mean 'depth'", ""),
         ({"model": {}}, Mismatch, "the file has 37 tensors, and the model has 97", "zoo show"),
@@ -462,6 +464,13 @@ def test_a_missing_file_a_folder_and_a_pipe_are_refused(tmp_path: Path) -> None:
     for name, message in {"none": "no such file", ".": "it is a folder", "pipe": "it is a pipe"}.items():
         with pytest.raises(WeightsError, match=message):
             reading.read_state(tmp_path / name)
+
+
+def test_a_folder_is_refused_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in (".", tmp_path):
+        with pytest.raises(WeightsError, match="is a folder, not a file"):
+            import_weights(name, architecture="resnet20")
 
 
 def test_a_weights_file_is_not_imported_again(saved: Callable[..., Path]) -> None:
