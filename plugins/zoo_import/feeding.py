@@ -12,7 +12,7 @@ from zoo.plugin import UNKNOWN_DATA, DatasetCard, decidable, make_processor, opt
 
 __all__ = ["Feeding", "feeding_of", "require_feeding"]
 
-# The keys of `preprocess` and their types, by a dim of the tasks that have them, and those that may be missing
+# The keys of `preprocess` and their types, by a dim of the tasks that have them; those that may be missing
 _TYPES: dict[str, dict[str, Any]] = {
     "image_size": {
         "size": int,
@@ -74,7 +74,8 @@ def feeding_of(
     try:
         opened = zoo.open_dataset(dataset, progress=progress, registry=registry, **(data or {}))
     except DataError as error:
-        keys = next((types.keys() - _OPTIONAL for dim, types in _TYPES.items() if dim in task.dims), ("KEY",))
+        types = next((types for dim, types in _TYPES.items() if dim in task.dims), {"KEY": str})
+        keys = [key for key in types if key not in _OPTIONAL]
         without = f"without the data, leave out --dataset and pass {_options(keys)}"
         raise DataError(str(error), hint=f"{error.hint}; {without}" if error.hint else without) from error
     given = _typed(task, preprocess or {}, opened.preprocess)

@@ -105,10 +105,8 @@ def _from_pickle(path: Path, file: IO[bytes]) -> tuple[dict[str, Tensor], list[s
 def _require_safe_torch(installed: str) -> None:
     """Raise WeightsError if torch's restricted unpickler has a known hole."""
     if tuple(map(int, re.findall(r"\d+", installed)[:2])) < _SAFE:
-        message = f"opening a pickle requires torch {_SAFE[0]}.{_SAFE[1]} or newer (got {installed})"
-        hint = (
-            "older versions have CVE-2026-24747; upgrade torch, or convert the file to safetensors elsewhere"
-        )
+        message = f"opening a pickle requires torch 2.10 or newer (got {installed})"
+        hint = "older versions have CVE-2026-24747: upgrade torch, or convert the file to safetensors"
         raise WeightsError(message, hint=hint)
 
 
@@ -141,11 +139,11 @@ def _unpickle(path: Path, file: IO[bytes], folder: Path, *, memory: int, seconds
 def _answer(path: Path, file: Path) -> dict[str, Any]:
     """Return what the process found. Raises WeightsError if the file cannot be read."""
     answer: dict[str, Any] = json.loads(read_regular(file, most=_MOST_NAMES))
-    if "global" in answer:
-        message = f"{path} contains Python objects besides tensors, such as {answer['global']}"
-        raise WeightsError(f"{message}, which zoo does not open", hint=_SAVE)
+    if name := answer.get("global"):
+        message = f"{path} contains Python objects besides tensors, such as {name}, which zoo does not open"
+        raise WeightsError(message, hint=_SAVE)
     if "memory" in answer:
         raise WeightsError(f"{path} cannot be read: it needs far more memory than its size", hint=_EXPECTED)
-    if "error" in answer:
-        raise WeightsError(f"{path} cannot be read: {answer['error']}", hint=_EXPECTED)
+    if error := answer.get("error"):
+        raise WeightsError(f"{path} cannot be read: {error}", hint=_EXPECTED)
     return answer

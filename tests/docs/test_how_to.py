@@ -58,6 +58,16 @@ GIVEN = {
         (cd images && echo file,labels && for file in */*; do echo "$file,${{file%/*}}"; done) > labels
         mv labels images/labels.csv
     """,
+    "import": """
+        python - <<< "
+        import json, torch, zoo
+        state = zoo.load('cifar10-resnet20').module.state_dict()
+        torch.save({'state_dict': {f'module.{name}': value for name, value in state.items()}}, 'resnet20.pth')
+        torch.save(zoo.create_model('resnet20', image_size=64, num_classes=2).state_dict(), 'pets.pt')
+        torch.save(zoo.create_model('lstm', vocab_size=3).state_dict(), 'shakespeare.pt')
+        json.dump([*'ab,'], open('vocabulary.json', 'w'))
+        "
+    """,
     "look-inside": f"{DEMO}zoo train resnet20 folder --data root=images --from cifar10-resnet20\n",
     "multi-label": """
         echo file,labels > labels

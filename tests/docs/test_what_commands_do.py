@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+import zoo
 from tests.docs.pages import ROOT
 from tests.nightly.reliability.folders import hostile_folder
 from zoo.cli import COMMANDS
@@ -55,6 +57,19 @@ LINES = {
     "verify": ["verify", "shapes-camnet"],
     "reproduce": ["reproduce", "runs/one"],
     "calibrate": ["calibrate", "runs/one", "--out", "x.safetensors"],
+    "import": [
+        *(
+            "import",
+            "state.pth",
+            "--architecture",
+            "resnet20",
+            "--dataset",
+            "shapes",
+            "--data",
+            "train_size=64",
+        ),
+        *("--data", "val_size=8", "--data", "test_size=8", "--out", "y.safetensors"),
+    ],
     "inspect": ["inspect", "shapes-resnet20"],
     "completion": ["completion", "bash"],
     "new-plugin": ["new-plugin", "patches", "--kind", "dataset"],
@@ -97,6 +112,7 @@ def test_the_table_has_every_command() -> None:
 def test_each_command_does_what_the_table_says(tmp_path: Path) -> None:
     home = tmp_path / "home"
     mark = hostile_folder(home)
+    torch.save(zoo.load(WEIGHTS).module.state_dict(), home / "state.pth")
     places = {"ZOO_CACHE": "cache", "ZOO_STATE": "state", "TMPDIR": "tmp"}
     places |= {"TORCHINDUCTOR_CACHE_DIR": "tmp", "MPLCONFIGDIR": "fonts"}
     env = {name: str(tmp_path / folder) for name, folder in places.items()}
