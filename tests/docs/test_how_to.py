@@ -46,6 +46,15 @@ EXTRAS = {"track": ("tensorboard", "mlflow"), "several-runs": ("tensorboard",)}
 TUTORIAL = ROOT / "docs" / "tutorial"
 TEXT = "It was the best of times, it was the worst of times, said the old man. "
 DEMO = "zoo train lstm files --data paths=novel.txt --run runs/demo\n"
+STATE_DICTS = """python - <<< "
+import json, torch, zoo
+state = zoo.load('cifar10-resnet20').module.state_dict()
+torch.save({'state_dict': {f'module.{name}': value for name, value in state.items()}}, 'resnet20.pth')
+torch.save(zoo.create_model('resnet20', image_size=64, num_classes=2).state_dict(), 'pets.pt')
+torch.save(zoo.create_model('lstm', vocab_size=3).state_dict(), 'shakespeare.pt')
+json.dump([*'ab,'], open('vocabulary.json', 'w'))
+"
+"""
 # What a page takes for granted besides images and texts
 GIVEN = {
     "check-data": "zoo train resnet20 folder --data root=images --from cifar10-resnet20\n",
@@ -58,16 +67,7 @@ GIVEN = {
         (cd images && echo file,labels && for file in */*; do echo "$file,${{file%/*}}"; done) > labels
         mv labels images/labels.csv
     """,
-    "import": """
-        python - <<< "
-        import json, torch, zoo
-        state = zoo.load('cifar10-resnet20').module.state_dict()
-        torch.save({'state_dict': {f'module.{name}': value for name, value in state.items()}}, 'resnet20.pth')
-        torch.save(zoo.create_model('resnet20', image_size=64, num_classes=2).state_dict(), 'pets.pt')
-        torch.save(zoo.create_model('lstm', vocab_size=3).state_dict(), 'shakespeare.pt')
-        json.dump([*'ab,'], open('vocabulary.json', 'w'))
-        "
-    """,
+    "import": STATE_DICTS,
     "look-inside": f"{DEMO}zoo train resnet20 folder --data root=images --from cifar10-resnet20\n",
     "multi-label": """
         echo file,labels > labels

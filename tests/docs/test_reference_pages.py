@@ -98,6 +98,7 @@ def test_every_message_with_a_hint_is_on_the_page() -> None:
     assert passed_on == {
         "plugins/zoo_export/exporting.py",
         "plugins/zoo_export/starting.py",
+        "plugins/zoo_import/feeding.py",
         "zoo/api/run.py",
         "zoo/cli/__init__.py",
         "zoo/cli/usage.py",
