@@ -96,10 +96,16 @@ def _from_pickle(path: Path, file: IO[bytes]) -> tuple[dict[str, Tensor], list[s
     _require_safe_torch(version("torch"))
     size = os.fstat(file.fileno()).st_size
     with tempfile.TemporaryDirectory(prefix="zoo-import-") as folder:
-        _unpickle(path, file, Path(folder), memory=4 * size + _MEMORY, seconds=_SECONDS + size // _RATE)
-        answer = _answer(path, Path(folder) / ANSWER)
-        numbered = safetensors.torch.load((Path(folder) / TENSORS).read_bytes())
-    return {name: numbered[str(number)] for number, name in enumerate(answer["names"])}, answer["others"]
+        memory = 4 * size + _MEMORY
+        _unpickle(path, file, Path(folder), memory=memory, seconds=_SECONDS + size // _RATE)
+        try:
+            answer = _answer(path, Path(folder) / ANSWER)
+            numbered = safetensors.torch.load(read_regular(Path(folder) / TENSORS, most=memory))
+            names = {str(name): numbered[str(number)] for number, name in enumerate(answer["names"])}
+            return names, [*map(str, answer["others"])]
+        except (ValueError, KeyError, TypeError, safetensors.SafetensorError):
+            message = f"{path} cannot be read: its process returned something else than tensors"
+            raise WeightsError(message, hint=_EXPECTED) from None
 
 
 def _require_safe_torch(installed: str) -> None:

@@ -22,7 +22,7 @@ import zoo
 from tests.shell import zoo as run
 from zoo import DataError, OptionError, ZooError, import_weights
 from zoo.files.cards import UNKNOWN_DATA, read_card
-from zoo.plugin import OutputError, SpecError, WeightsError
+from zoo.plugin import OutputError, SpecError, WeightsError, sha256_of
 from zoo_import import reading, unpickling
 from zoo_import.matching import Mismatch, match
 
@@ -78,8 +78,18 @@ def saved(tmp_path: Path) -> Callable[..., Path]:
     return save
 
 
+@pytest.fixture
+def named(tmp_path: Path) -> Path:
+    """Return a safetensors file with the names of zoo, which takes no process to read."""
+    state = zoo.create_model("resnet20", seed=1, image_size=16, num_classes=8, **NET).state_dict()
+    safetensors.torch.save_file(dense(state), tmp_path / "net.safetensors")
+    return tmp_path / "net.safetensors"
+
+
 def imported(file: Path, **changes: Any) -> dict[str, Any]:
     settings: dict[str, Any] = {"architecture": "resnet20", "dataset": "shapes", "data": SHAPES, "model": NET}
+    if file.suffix == ".safetensors":
+        settings["out"] = file.with_name("out.safetensors")
     return import_weights(file, progress=False, **(settings | changes))
 
 
@@ -96,13 +106,10 @@ def test_a_state_dict_of_a_tutorial_is_matched_by_order(saved: Callable[..., Pat
     assert len(model.predict(torch.zeros(3, 16, 16, dtype=torch.uint8))) == 1
 
 
-def test_the_card_says_where_the_weights_come_from(saved: Callable[..., Path]) -> None:
-    file = saved(tutorial_state())
-    found = imported(file, preprocess=STATISTICS, out=file.with_name("x.safetensors"))
-    card = read_card(file.with_name("x.safetensors"))
-    assert (
-        card.base_model == found["source"] == {"file": "net.pth", "sha256": reading.read_state(file).sha256}
-    )
+def test_the_card_says_where_the_weights_come_from(named: Path) -> None:
+    found = imported(named, preprocess=STATISTICS)
+    card = read_card(named.with_name("out.safetensors"))
+    assert card.base_model == found["source"] == {"file": named.name, "sha256": sha256_of(named)}
     assert (card.metrics, card.training, card.progress) == ({}, {}, {"epochs": 0, "steps": 0})
     assert card.preprocess["mean"] == [0.5] * 3
     assert card.preprocess["classes"] == zoo.open_dataset("shapes", **SHAPES).preprocess["classes"]
@@ -178,10 +185,8 @@ def test_a_language_model_is_imported_with_its_vocabulary(saved: Callable[..., P
         model.evaluate("test")
 
 
-def test_what_zoo_imports_can_be_fine_tuned_and_not_reproduced(
-    saved: Callable[..., Path], tmp_path: Path
-) -> None:
-    file = imported(saved(tutorial_state()))["file"]
+def test_what_zoo_imports_can_be_fine_tuned_and_not_reproduced(named: Path, tmp_path: Path) -> None:
+    file = imported(named)["file"]
     settings: dict[str, Any] = {"data": SHAPES, "epochs": 1, "batch_size": 8, "progress": False, "threads": 1}
     tuned = zoo.train("resnet20", "shapes", from_weights=file, run=tmp_path / "run", **settings)
     assert tuned.model.card.base_model["sha256"] == read_card(Path(file)).sha256
@@ -276,20 +281,21 @@ def test_wrong_options_are_refused(
     assert not [path for path in tmp_path.iterdir() if path != file]
 
 
-def test_a_file_for_other_classes_is_refused_with_their_number(saved: Callable[..., Path]) -> None:
+def test_a_file_for_other_classes_is_refused_with_their_number(tmp_path: Path) -> None:
+    state = zoo.create_model("resnet20", image_size=16, num_classes=100, **NET).state_dict()
+    safetensors.torch.save_file(dense(state), tmp_path / "net.safetensors")
     with pytest.raises(Mismatch, match="2 of another shape") as caught:
-        imported(saved(tutorial_state(classes=100)))
+        imported(tmp_path / "net.safetensors")
     assert "num_classes=8, but the file seems to have 100" in str(caught.value.hint)
 
 
 def test_nothing_is_overwritten_and_nothing_is_half_written(
-    saved: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    named: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = saved(tutorial_state())
-    taken = file.with_suffix(".safetensors")
+    taken = named.with_name("out.safetensors")
     taken.write_bytes(b"mine")
     with pytest.raises(OutputError, match="already exists"):
-        imported(file)
+        imported(named)
     assert taken.read_bytes() == b"mine"
     taken.unlink()
 
@@ -298,8 +304,8 @@ def test_nothing_is_overwritten_and_nothing_is_half_written(
 
     monkeypatch.setattr("zoo.files.atomic.os.replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        imported(file)
-    assert [*file.parent.iterdir()] == [file]
+        imported(named)
+    assert [*named.parent.iterdir()] == [named]
 
 
 @pytest.mark.parametrize(
@@ -473,8 +479,8 @@ def test_a_folder_is_refused_by_its_name(tmp_path: Path, monkeypatch: pytest.Mon
             import_weights(name, architecture="resnet20")
 
 
-def test_a_weights_file_is_not_imported_again(saved: Callable[..., Path]) -> None:
-    file = Path(imported(saved(tutorial_state()))["file"])
+def test_a_weights_file_is_not_imported_again(named: Path) -> None:
+    file = Path(imported(named)["file"])
     with pytest.raises(WeightsError, match="already is a weights file"):
         imported(file, out=file.with_name("again.safetensors"))
 
@@ -486,6 +492,18 @@ def test_an_old_torch_is_refused(monkeypatch: pytest.MonkeyPatch, saved: Callabl
     assert "CVE-2026-24747" in str(caught.value.hint)
     for version in ("2.10.0", "2.13.0+cpu", "3.0a1"):
         reading._require_safe_torch(version)
+
+
+def test_an_answer_that_is_none_is_refused(
+    saved: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(path: Path, file: object, folder: Path, **limits: int) -> None:
+        (folder / unpickling.ANSWER).write_text('{"names": ["a"], "others": []}')
+        (folder / unpickling.TENSORS).write_bytes(safetensors.torch.save({"1": torch.zeros(2)}))
+
+    monkeypatch.setattr(reading, "_unpickle", answer)
+    with pytest.raises(WeightsError, match="returned something else than tensors"):
+        reading.read_state(saved({"a": torch.zeros(2)}))
 
 
 def test_a_file_that_takes_too_long_is_given_up(
