@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import zoo
-from zoo import DataError, OptionError, Registry, TaskSpec
-from zoo.plugin import UNKNOWN_DATA, DatasetCard, decidable, make_processor, options
+from msgspec.structs import replace
 
-__all__ = ["Feeding", "feeding_of", "require_feeding"]
+import zoo
+from zoo import DataError, OptionError, Registry, TaskSpec, ZooWarning
+from zoo.interfaces import make_task
+from zoo.plugin import UNKNOWN_DATA, Card, DatasetCard, decidable, make_processor, open_fed, options
+
+__all__ = ["Feeding", "fed_as_card", "feeding_of", "require_feeding"]
 
 # The keys of `preprocess` and their types, by a dim of the tasks that have them; those that may be missing
 _TYPES: dict[str, dict[str, Any]] = {
@@ -86,12 +90,25 @@ def feeding_of(
         if name in safe or isinstance(typed[name], bool | int | float)
     }
     card = DatasetCard(name=entry.name, options=kept, fingerprint=opened.fingerprint)
-    return Feeding(task=task, dims=opened.dims, preprocess={**opened.preprocess, **given}, dataset=card)
+    count, labels = task.labels or ("", "")
+    dims = {**opened.dims, **({count: len(given[labels])} if labels in given else {})}
+    return Feeding(task=task, dims=dims, preprocess={**opened.preprocess, **given}, dataset=card)
 
 
 def require_feeding(feeding: Feeding, arguments: Mapping[str, Any], registry: Registry) -> None:
     """Raise OptionError unless the preprocessing fits the arguments of the model."""
     make_processor(registry, feeding.task.name).check_feeding(feeding.preprocess, arguments)
+
+
+def fed_as_card(card: Card, data: Mapping[str, Any] | None, registry: Registry) -> Card:
+    """Return a card with the fingerprint of its data, read as its preprocessing requires.
+
+    Raises DataError if the data cannot be read in this way.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ZooWarning)  # that the fingerprint is another one
+        _, fed = open_fed(card, make_task(registry, card.task), registry, data=data)
+    return replace(card, dataset=replace(card.dataset, fingerprint=fed.fingerprint))
 
 
 def _typed(task: TaskSpec, given: Mapping[str, Any], of_dataset: Mapping[str, Any]) -> dict[str, Any]:

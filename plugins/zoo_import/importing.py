@@ -74,7 +74,7 @@ def import_weights(
     out = Path(out) if out is not None else file.with_suffix(".safetensors")
     _require_writable(out, file)
     # what needs torch
-    from zoo_import.feeding import feeding_of, require_feeding
+    from zoo_import.feeding import fed_as_card, feeding_of, require_feeding
     from zoo_import.loading import empty_model, load_state
     from zoo_import.reading import read_state
     from zoo_import.verifying import run_synthetic, write_verified
@@ -88,6 +88,8 @@ def import_weights(
     labels = (dim, arguments[dim]) if dim else None
     loaded = load_state(module, state, file=file, architecture=name, labels=labels)
     card = _card(name, arguments, feeding, state, file, registry)
+    if dataset is not None and preprocess:
+        card = fed_as_card(card, data, registry)
     run_synthetic(module, card, registry)
     write_verified(out, module, card, registry)
     return {

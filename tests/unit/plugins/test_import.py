@@ -185,6 +185,25 @@ def test_a_language_model_is_imported_with_its_vocabulary(saved: Callable[..., P
         model.evaluate("test")
 
 
+def test_a_vocabulary_in_another_order_reads_the_data(
+    text_file: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    data: dict[str, Any] = {"paths": str(text_file)}
+    known = zoo.open_dataset("files", **data).preprocess
+    specials = known["specials"]
+    words = [*known["vocabulary"][:specials], *reversed(known["vocabulary"][specials:]), "é"]
+    shape: dict[str, Any] = {"embedding_dim": 3, "hidden_size": 5, "num_layers": 1}
+    state = zoo.create_model("lstm", vocab_size=len(words), **shape).state_dict()
+    safetensors.torch.save_file(state, tmp_path / "net.safetensors")
+    settings: dict[str, Any] = {"architecture": "lstm", "dataset": "files", "data": data, "model": shape}
+    found = imported(tmp_path / "net.safetensors", preprocess={"vocabulary": words}, **settings)
+    model = zoo.load(found["file"])
+    assert model.card.preprocess["vocabulary"] == words
+    recwarn.clear()
+    assert model.evaluate("test", data=data, progress=False)["metrics"]["loss"] > 0
+    assert not [each for each in recwarn if "not the" in str(each.message)]
+
+
 def test_what_zoo_imports_can_be_fine_tuned_and_not_reproduced(named: Path, tmp_path: Path) -> None:
     file = imported(named)["file"]
     settings: dict[str, Any] = {"data": SHAPES, "epochs": 1, "batch_size": 8, "progress": False, "threads": 1}
@@ -470,6 +489,12 @@ def test_a_missing_file_a_folder_and_a_pipe_are_refused(tmp_path: Path) -> None:
     for name, message in {"none": "no such file", ".": "it is a folder", "pipe": "it is a pipe"}.items():
         with pytest.raises(WeightsError, match=message):
             reading.read_state(tmp_path / name)
+
+
+def test_classes_that_the_dataset_does_not_have_are_refused(named: Path) -> None:
+    with pytest.raises(DataError, match="the model has no classes"):
+        imported(named, preprocess={"classes": [*"abcdefgh"]})
+    assert [*named.parent.iterdir()] == [named]
 
 
 def test_a_folder_is_refused_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
