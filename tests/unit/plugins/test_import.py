@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import os
@@ -20,10 +21,10 @@ from torch import Tensor, nn
 
 import zoo
 from tests.shell import zoo as run
-from zoo import DataError, OptionError, ZooError, import_weights
+from zoo import DataError, OptionError, Registry, ZooError, import_weights
 from zoo.files.cards import UNKNOWN_DATA, read_card
-from zoo.plugin import OutputError, SpecError, WeightsError, sha256_of
-from zoo_import import reading, unpickling
+from zoo.plugin import Card, OutputError, SpecError, WeightsError, save, sha256_of
+from zoo_import import reading, unpickling, verifying
 from zoo_import.matching import Mismatch, match
 
 SHAPES: dict[str, Any] = {"size": 16, "train_size": 40, "val_size": 10, "test_size": 20}
@@ -346,6 +347,28 @@ def test_bad_values_are_refused(
     safetensors.torch.save_file(ours | {name: changed(ours[name])}, file)
     with pytest.raises(WeightsError, match=message.replace("linear", "out")):
         imported(file, out=tmp_path / "out.safetensors")
+
+
+def test_a_file_that_would_load_differently_is_not_written(
+    named: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def changed(path: Path, module: nn.Module, card: Card) -> Card:
+        copied = copy.deepcopy(module)
+        copied.get_parameter("out.bias").data += 1
+        return save(path, copied, card)
+
+    monkeypatch.setattr(verifying, "save", changed)
+    with pytest.raises(WeightsError, match=r"out\.bias is different after the model was saved"):
+        imported(named)
+    assert [*named.parent.iterdir()] == [named]
+
+
+def test_outputs_of_the_wrong_shape_are_refused(named: Path, registry: Registry) -> None:
+    card = read_card(Path(imported(named)["file"]))
+    with pytest.raises(SpecError, match=r"must return outputs \[2, 8\] \(got \[2, 3, 16, 16\]\)"):
+        verifying.run_synthetic(nn.Identity(), card, registry)
+    with pytest.raises(SpecError, match="cannot run on synthetic inputs: RuntimeError"):
+        verifying.run_synthetic(nn.Linear(3, 8), card, registry)
 
 
 class _RunsACommand:
