@@ -2,6 +2,7 @@
 
 from zoo.analysis.render import contact_sheet as contact_sheet
 from zoo.analysis.render import grid as grid
+from zoo.api.list_runs import RunList as RunList
 from zoo.api.listing import default_registry as default_registry
 from zoo.config import options as options
 from zoo.config.arguments import checked as checked

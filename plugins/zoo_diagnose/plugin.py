@@ -49,11 +49,16 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
 
 @hookimpl
 def zoo_commands() -> list[CommandSpec]:
-    """Return the command."""
+    """Return the commands."""
     return [
+        CommandSpec(
+            name="runs",
+            target="zoo_diagnose.runs_command:command",
+            summary="List, compare, plot and prune training runs.",
+        ),
         CommandSpec(
             name="lr-find",
             target="zoo_diagnose.lr_find:command",
             summary="Suggest learning rates from a short test run.",
-        )
+        ),
     ]

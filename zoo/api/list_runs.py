@@ -42,6 +42,10 @@ class RunList(list[dict[str, Any]]):
         """Return the options of each run alone, with keys such as `lr` and `model.hidden_size`."""
         return [_options(row["recipe"]) for row in self]
 
+    def differing(self) -> list[str]:
+        """Return the keys of the options that differ between runs."""
+        return _differing(self.options())
+
     def to_pandas(self) -> Any:
         """Return the flat rows as a pandas DataFrame. Raises OptionError if pandas is not installed."""
         if not find_spec("pandas"):
@@ -105,7 +109,7 @@ def diff_runs(
     options, (one, two) = [_options(row["recipe"]) for row in rows], map(_flat, rows)
     measured = [*_STATE[1:], *(key for key in one | two if key.startswith(_METRIC))]
     return {
-        "options": {key: [table.get(key) for table in options] for key in options_in(options)},
+        "options": {key: [table.get(key) for table in options] for key in _differing(options)},
         "metrics": {key: [one.get(key), two.get(key)] for key in measured},
     }
 
@@ -150,7 +154,7 @@ def prune_runs(
     return rows
 
 
-def options_in(tables: Sequence[Mapping[str, Any]]) -> list[str]:
+def _differing(tables: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the options, such as `lr`, whose values differ between the flat options of some runs."""
     known = dict.fromkeys(key for table in tables for key in table)
     return [key for key in known if len({table.get(key) for table in tables}) > 1]

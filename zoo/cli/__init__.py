@@ -47,7 +47,6 @@ COMMANDS = {
     "plugins": "List plugins, their status, and what they provide.",
     "train": "Train a model from a recipe, or an architecture on a dataset.",
     "resume": "Continue a stopped run.",
-    "runs": "List, compare, plot and prune training runs.",
     "eval": "Evaluate a trained model on a split of its data.",
     "predict": "Predict classes for images, or score texts.",
     "embed": "Compute features of images or texts, for search or clustering.",

@@ -13,6 +13,7 @@ from zoo.cli.session import standard_options as standard_options
 from zoo.cli.train import training_command as training_command
 from zoo.console.figures import cell as cell
 from zoo.console.figures import figures as figures
+from zoo.console.progress import duration as duration
 from zoo.console.tables import columns as columns
 from zoo.console.tables import print_paragraph as print_paragraph
 from zoo.console.tables import print_section as print_section

@@ -35,7 +35,7 @@ OptionName = Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*$", description="the nam
 # The commands of zoo itself, those that are still to come among them: no plugin can have one of these names
 OWN_COMMANDS = {
     *("analyze", "cache", "check", "completion", "embed", "eval", "help", "inspect", "list"),
-    *("plugins", "predict", "resume", "runs", "sample", "show", "train"),
+    *("plugins", "predict", "resume", "sample", "show", "train"),
 }
 
 # No exported file can be taken for one of these

@@ -8,20 +8,21 @@ from typing import Any
 
 import click
 
-from zoo.api.list_runs import RunList, diff_runs, list_runs, options_in, prune_runs
-from zoo.cli.flags import options_of
-from zoo.cli.name_types import PathType
-from zoo.cli.session import Session, print_json, standard_options
-from zoo.config.options import text
-from zoo.console.figures import cell
-from zoo.console.progress import duration
-from zoo.console.tables import print_table
-from zoo.console.terminal import echo
-from zoo.errors import did_you_mean
-from zoo.files import style
-from zoo.files.atomic import write_output
-from zoo.registry.provided import provided
-from zoo.registry.registry import Registry
+from zoo import Registry, diff_runs, list_runs, prune_runs
+from zoo.cli.kit import (
+    PathType,
+    Session,
+    cell,
+    duration,
+    echo,
+    options_of,
+    print_json,
+    print_table,
+    standard_options,
+)
+from zoo.plugin import RunList, did_you_mean, options, style, write_output
+
+__all__ = ["command"]
 
 # The most options that have a column in the table
 _OPTIONS = 4
@@ -97,7 +98,8 @@ def plot(session: Session, runs: tuple[Path, ...], metric: str | None, out: Path
 
     Runs that differ only in the seed are drawn as one line in a band.
     """
-    plot_runs = provided("zoo_diagnose.runs", "plot_runs", session.registry)
+    from zoo_diagnose.runs import plot_runs
+
     write_output(out, style.png(plot_runs(*runs, metric=metric, registry=session.registry)))
     print_json({"out": str(out)}) if as_json else echo(f"wrote {out}")
 
@@ -108,7 +110,9 @@ def plot(session: Session, runs: tuple[Path, ...], metric: str | None, out: Path
 @standard_options
 def report(session: Session, folder: Path, out: Path, as_json: bool) -> None:
     """Write one HTML file with a table and the curves of all runs in FOLDER; it needs no network."""
-    provided("zoo_diagnose.runs", "report_runs", session.registry)(folder, out, registry=session.registry)
+    from zoo_diagnose.runs import report_runs
+
+    report_runs(folder, out, registry=session.registry)
     print_json({"out": str(out)}) if as_json else echo(f"wrote {out}")
 
 
@@ -134,7 +138,7 @@ def prune(_: Session, folder: Path, as_json: bool, **chosen: Any) -> None:
 def _print(found: RunList, registry: Registry) -> None:
     flat = found.flat()
     tables = found.options()
-    differing = [key for key in options_in(tables) if key != "epochs"]
+    differing = [key for key in found.differing() if key != "epochs"]
     shown = differing if len(differing) <= _OPTIONS else ["architecture", "dataset"]
     keys = {key: unit for row in found for key, unit in _primary(row, registry).items()}
     header = ["RUN", "STATUS", "EPOCHS", *(key.replace(".", " ").upper() for key in keys), "TIME"]
@@ -143,7 +147,7 @@ def _print(found: RunList, registry: Registry) -> None:
             *(row["run"], row["status"], f"{row['epochs']}/{table.get('epochs', '?')}"),
             *(cell(row[key], unit) if key in row else "" for key, unit in keys.items()),
             duration(row["seconds"]),
-            *(text(table[key]) if key in table else "" for key in shown),
+            *(options.text(table[key]) if key in table else "" for key in shown),
         ]
         for row, table in zip(flat, tables, strict=True)
     ]
