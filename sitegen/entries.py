@@ -39,6 +39,10 @@ KINDS = {
     "task": "Tasks",
     "analyzer": "Analyzers",
     "recipe": "Recipes",
+    "optimizer": "Optimizers",
+    "schedule": "Learning-rate schedules",
+    "augmentation": "Augmentations",
+    "metric": "Metrics and losses",
     "exporter": "Exporters",
     "tracker": "Trackers",
     "command": "Plugin commands",
@@ -249,6 +253,21 @@ def _exporter(registry: Registry, facts: Facts, page: str) -> Iterator[str]:
     yield f"[How to export]({link('how-to/export.md', page=page)})\n"
 
 
+def _method(registry: Registry, facts: Facts, page: str) -> Iterator[str]:
+    name, kind = short(facts["name"]), facts["kind"]
+    flag = {"augmentation": "augment"}.get(kind, kind)
+    values = {"augmentation": f'augment=["{name}"]', "metric": f'metrics=["{name}"]'}
+    if kind == "metric" and name.endswith("-loss"):
+        flag, values = "loss", {"metric": f'loss="{name}"'}
+    texts = "language-modeling" in facts.get("tasks", ())
+    architecture, dataset = ("lstm", "stdlib") if texts else ("mlp", "shapes")
+    yield _use(
+        f"zoo train {architecture} {dataset} --{flag} {name}",
+        f'zoo.train("{architecture}", "{dataset}", {values.get(kind, f"""{flag}="{name}" """.strip())})',
+    )
+    yield f"[How to choose one]({link('how-to/optimizers.md', page=page)})\n"
+
+
 def _tracker(registry: Registry, facts: Facts, page: str) -> Iterator[str]:
     name, extra = short(facts["name"]), f"`pip install -e '.[{facts['extra']}]'` in a clone of zoo"
     yield table([("needs", extra)])
@@ -265,6 +284,10 @@ _PARTS: Mapping[str, Callable[[Registry, Facts, str], Iterator[str]]] = {
     "group": _group,
     "command": _command,
     "options": _options,
+    "optimizer": _method,
+    "schedule": _method,
+    "augmentation": _method,
+    "metric": _method,
     "exporter": _exporter,
     "tracker": _tracker,
 }

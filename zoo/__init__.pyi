@@ -46,6 +46,7 @@ from zoo.registry.specs import OptionsSpec as OptionsSpec
 from zoo.registry.specs import Pretrained as Pretrained
 from zoo.registry.specs import ScheduleSpec as ScheduleSpec
 from zoo.registry.specs import TaskSpec as TaskSpec
+from zoo.registry.specs import TokenizerSpec as TokenizerSpec
 from zoo.registry.specs import TrackerSpec as TrackerSpec
 from zoo.seeds import seed_for as seed_for
 from zoo.testing import check as check

@@ -13,7 +13,18 @@ from zoo_scaffold.scaffold import KINDS, NewKind, new_plugin
 
 # Kinds that are for no task, or for the one of their dataset, or make one
 _WITHOUT_TASK = (
-    *("augmentation", "command", "exporter", "metric", "optimizer", "recipe", "schedule", "task", "tracker"),
+    *(
+        "augmentation",
+        "command",
+        "exporter",
+        "metric",
+        "optimizer",
+        "recipe",
+        "schedule",
+        "task",
+        "tokenizer",
+        "tracker",
+    ),
 )
 
 

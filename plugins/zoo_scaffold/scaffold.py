@@ -36,6 +36,7 @@ NewKind = Literal[
     "schedule",
     "augmentation",
     "metric",
+    "tokenizer",
     "command",
     "exporter",
     "tracker",

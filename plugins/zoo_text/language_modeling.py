@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -23,6 +24,13 @@ __all__ = ["LanguageModeling"]
 
 # Tokens that are renumbered at a time
 _BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class TextBatch(Batch):
+    """A batch of an evaluation, with the number of characters of each token of the vocabulary, (V,)."""
+
+    lengths: Tensor | None = None
 
 
 class LanguageModeling(Task):
@@ -102,7 +110,15 @@ class LanguageModeling(Task):
         self, items: Any, preprocess: Mapping[str, Any], *, device: str = "cpu"
     ) -> Iterator[Batch]:
         """Yield a text in 16 parallel streams, so that metrics do not depend on `batch_size`."""
-        return self.lane_batches(items, lanes=16, steps=128, device=device)
+        batches = self.lane_batches(items, lanes=16, steps=128, device=device)
+        if preprocess.get("tokens", "char") == "char":
+            yield from batches
+            return
+        lengths = moved(_lengths(Vocabulary(preprocess)), device)
+        for each in batches:
+            yield TextBatch(
+                each.inputs, each.targets, each.index, each.total, each.seed, each.fresh, lengths=lengths
+            )
 
     def lane_batches(self, items: Any, *, lanes: int, steps: int, device: str = "cpu") -> Iterator[Batch]:
         """Yield a text so that every token except the first is predicted once.
@@ -141,7 +157,15 @@ class LanguageModeling(Task):
         sums = {"loss": loss.detach() * count}
         if not model.training:
             losses = partial(F.cross_entropy, flat.detach(), targets, reduction="none")
-            return Step(loss, sums, count, state, items=lambda: {"loss": losses().view_as(batch.targets)})
+            lengths: dict[str, Tensor] = {}
+            if isinstance(batch, TextBatch) and batch.lengths is not None:
+                lengths["characters"] = batch.lengths[batch.targets]  # (T, B)
+                sums["characters"] = lengths["characters"].sum()
+
+            def items() -> dict[str, Tensor]:
+                return {"loss": losses().view_as(batch.targets), **lengths}
+
+            return Step(loss, sums, count, state, items=items)
         if not penalty:
             return Step(loss, sums, count, state)
         return Step(loss + penalty[0], sums, count, state, torch.as_tensor(penalty[0]).detach())
@@ -157,8 +181,22 @@ class LanguageModeling(Task):
         return {"loss": math.log(len(preprocess["vocabulary"]))}
 
     def metrics(self, sums: Mapping[str, Any], count: int, preprocess: Mapping[str, Any]) -> dict[str, float]:
-        """Return the loss in nats and in bits per token (`bits_per_char` for characters), and perplexity."""
-        return text_metrics(sums["loss"] / count, preprocess)
+        """Return the loss in nats and in bits per token (`bits_per_char` for characters), and perplexity.
+
+        An evaluation of tokens other than characters adds `nats_per_char`, the loss of the text divided by
+        its number of characters, so that models with different tokens can be compared. Special tokens, such
+        as `<unk>`, count as one character.
+        """
+        per_char = {"nats_per_char": sums["loss"] / sums["characters"]} if "characters" in sums else {}
+        return text_metrics(sums["loss"] / count, preprocess) | per_char
+
+
+def _lengths(vocabulary: Vocabulary) -> Tensor:
+    """Return the number of characters of each token, (V,); 1 for special tokens."""
+    return torch.tensor(
+        [len(text) if n >= vocabulary.specials else 1 for n, text in enumerate(vocabulary.texts)],
+        dtype=torch.float32,
+    )
 
 
 def _token_order(vocabulary: Vocabulary) -> str:

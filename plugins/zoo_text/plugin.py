@@ -12,6 +12,7 @@ LANGUAGE_MODELING = TaskSpec(
         "loss": "nats",
         "bits_per_char": "bits per character",
         "bits_per_token": "bits per token",
+        "nats_per_char": "nats per character",
     },
     labels=("vocab_size", "vocabulary"),
     groups=("text",),

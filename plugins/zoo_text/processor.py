@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo import DataError, OptionError
+from zoo import DataError, OptionError, tokenize
 from zoo.plugin import (
     Card,
     InputReader,
@@ -31,7 +31,7 @@ _BINARY, _BEGINNING = "not text: it contains NUL bytes", 1 << 16
 class _Feeding(TypedDict):
     """The required and optional keys of a card's `preprocess`."""
 
-    tokens: Literal["char", "word"]
+    tokens: str
     lower: bool
     vocabulary: list[str]
     specials: int
@@ -52,6 +52,7 @@ class TextProcessor(Processor):
             raise OptionError(
                 f"specials={specials} must be between 0 and {size}, the number of tokens in the vocabulary"
             )
+        tokenize("", feeding["tokens"], preprocess)  # which must be installed
 
     def unit(self, preprocess: Mapping[str, Any]) -> str:
         """Return `characters` or `tokens`."""

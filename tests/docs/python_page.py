@@ -153,6 +153,7 @@ SPECS = (
         "ScheduleSpec",
         "AugmentationSpec",
         "MetricSpec",
+        "TokenizerSpec",
         "ExporterSpec",
         "TrackerSpec",
         "WeightsSpec",

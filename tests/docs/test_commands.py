@@ -38,6 +38,7 @@ MADE = {
         "fade",
         "upside-down",
         "near-misses",
+        "vowels",
     ),
     "shapes-patch-net",
     *("digits", "timm/test_resnet", "gradcam/grad-cam"),

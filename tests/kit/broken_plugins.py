@@ -20,6 +20,7 @@ from zoo import (
     Recipe,
     ScheduleSpec,
     TaskSpec,
+    TokenizerSpec,
     TrackerSpec,
     WeightsSpec,
     hookimpl,
@@ -75,6 +76,10 @@ class Provider:
     @hookimpl
     def zoo_metrics(self):
         return [spec for spec in self.specs if isinstance(spec, MetricSpec)]
+
+    @hookimpl
+    def zoo_tokenizers(self):
+        return [spec for spec in self.specs if isinstance(spec, TokenizerSpec)]
 
     @hookimpl
     def zoo_commands(self):
@@ -245,6 +250,10 @@ def metric(name, target="ErrorRate", **more):
     return MetricSpec(name=name, target=target, tasks=tasks, summary="For the kit's own tests", **more)
 
 
+def tokenizer(name, target="letters"):
+    return TokenizerSpec(name=name, target=f"broken_methods:{target}", summary="For the kit's own tests")
+
+
 def tracker(name, target="Remembers", **more):
     target = target if ":" in target else f"broken_trackers:{target}"
     return TrackerSpec(name=name, target=target, summary="For the kit's own tests", **more)
@@ -334,6 +343,7 @@ honest = Provider(
     schedule("linear"),
     augmentation("mirrored"),
     metric("error-rate"),
+    tokenizer("letters"),
     tracker("remembers"),
     tracker("cannot-be-asked", "CannotBeAsked"),
     analyzer("mean", "MeanFeature"),
@@ -494,6 +504,7 @@ entries = Provider(
     metric("measures.loss", "OneLoss"),
     metric("measures_each_item_alone", "MeanOfTheBatch"),
     metric("right_outputs_score_better", "ErrorRate", higher_is_better=True),
+    tokenizer("restores_its_text", "words"),
     tracker("makes_a_tracker", "Foreign"),
     tracker("makes_a_tracker.argument", "NeedsAnArgument"),
     tracker("makes_a_tracker.torch", "ImportsTorch"),

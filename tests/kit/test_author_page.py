@@ -56,6 +56,7 @@ def one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         ("schedule", "", "fade", ("zoo_fade/plugin.py", "zoo_fade/fade.py")),
         ("augmentation", "", "upside-down", ("zoo_upside_down/plugin.py", "zoo_upside_down/upside_down.py")),
         ("metric", "", "near-misses", ("zoo_near_misses/plugin.py", "zoo_near_misses/near_misses.py")),
+        ("tokenizer", "", "vowels", ("zoo_vowels/plugin.py", "zoo_vowels/vowels.py")),
         ("command", "", "sizes", ("zoo_sizes/plugin.py", "zoo_sizes/sizes.py")),
         ("exporter", "", "zipped", ("zoo_zipped/plugin.py", "zoo_zipped/zipped.py")),
         ("tracker", "", "ledger", ("zoo_ledger/plugin.py", "zoo_ledger/ledger.py")),

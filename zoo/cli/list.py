@@ -45,8 +45,8 @@ def command(
     """List all entries, or only those of one KIND or with names that match PATTERN (a substring or a glob).
 
     KIND is one of architectures (or models), datasets, analyzers, recipes, weights, tasks, groups (of
-    training options), optimizers, schedules, augmentations, metrics, commands
-    (from plugins), exporters and trackers.
+    training options), optimizers, schedules, augmentations, metrics, tokenizers, commands (from plugins),
+    exporters and trackers.
 
     \b
     zoo list models 'resnet*'

@@ -180,6 +180,7 @@ _PRINT: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
     "schedule": _method,
     "augmentation": _method,
     "metric": _method,
+    "tokenizer": lambda facts: print_section("", _origin(facts)),
     "command": _command,
     "options": _options,
     "exporter": _exporter,

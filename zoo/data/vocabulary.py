@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from zoo.config.arguments import checked
-from zoo.errors import SpecError
+from zoo.registry.registry import Registry
 
 # Similar to GPT-2 (Radford et al. 2019); the limit keeps a text without spaces from being one token.
 _WORD = re.compile(r" ?\w{1,100}| ?[^\w\s]{1,100}|\s")
@@ -18,11 +19,11 @@ class Vocabulary:
     """The tokens of a model and their numbers.
 
     Args:
-        preprocess: `{"tokens": "char" | "word", "lower": bool, "newline_eos": bool, "backwards": bool,
-            "vocabulary": [...], "specials": n}`, from a dataset or a card; the first four are optional and
-            default to `"char"` and False. The first `specials` tokens do not represent text; token 0 is
-            `<unk>`. With `newline_eos`, a newline is encoded as the special token `<eos>`, and `<eos>` is
-            decoded to a newline.
+        preprocess: `{"tokens": "char" | "word" | NAME, "lower": bool, "newline_eos": bool, "backwards": bool,
+            "vocabulary": [...], "specials": n}`, from a dataset or a card, where NAME is that of a tokenizer.
+            The first four are optional and default to `"char"` and False. The first `specials` tokens do not
+            represent text; token 0 is `<unk>`. With `newline_eos`, a newline is encoded as the special token
+            `<eos>`, and `<eos>` is decoded to a newline.
 
     Attributes:
         tokens: the tokens, as listed in `preprocess`.
@@ -32,6 +33,7 @@ class Vocabulary:
     """
 
     def __init__(self, preprocess: Mapping[str, Any]) -> None:
+        self._preprocess = preprocess
         self.kind: str = preprocess.get("tokens", "char")
         self.lower: bool = preprocess.get("lower", False)
         self.newline_eos: bool = preprocess.get("newline_eos", False)
@@ -61,9 +63,9 @@ class Vocabulary:
         If the vocabulary contains the first word only with a space before it, the token with the space is
         used.
 
-        Raises SpecError for an unknown kind of tokens.
+        Raises UnknownName for an unknown tokenizer.
         """
-        tokens = tokenize(text.lower() if self.lower else text, self.kind)
+        tokens = tokenize(text.lower() if self.lower else text, self.kind, self._preprocess)
         if tokens and tokens[0] not in self._numbers and f" {tokens[0]}" in self._numbers:
             tokens[0] = f" {tokens[0]}"
         unknown = sorted({token for token in tokens if token not in self._numbers})
@@ -94,12 +96,12 @@ def text_metrics(loss: float, preprocess: Mapping[str, Any]) -> dict[str, float]
 
 
 @checked
-def tokenize(text: str, kind: str) -> list[str]:
+def tokenize(text: str, kind: str, preprocess: Mapping[str, Any] | None = None) -> list[str]:
     """Split text into tokens; joining them restores the text.
 
     A token is a character (`"char"`), or a word or a run of punctuation, together with the space before it
-    (`"word"`). With `"word"`, every other whitespace character is a separate token. Raises SpecError for an
-    unknown kind.
+    (`"word"`). With `"word"`, every other whitespace character is a separate token. Any other kind is the
+    name of a plugin's tokenizer, which receives `preprocess`. Raises UnknownName for an unknown tokenizer.
 
     >>> tokenize("Thus spoke,  he.", "word")
     ['Thus', ' spoke', ',', ' ', ' he', '.']
@@ -108,4 +110,9 @@ def tokenize(text: str, kind: str) -> list[str]:
         return list(text)
     if kind == "word":
         return _WORD.findall(text)
-    raise SpecError(f"tokens must be 'char' or 'word' (got {kind!r})")
+    return _tokenizer(kind)(text, preprocess or {})
+
+
+@functools.cache
+def _tokenizer(name: str) -> Callable[[str, Mapping[str, Any]], list[str]]:
+    return Registry.discover().entry("tokenizer", name).load()

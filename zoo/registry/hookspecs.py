@@ -23,6 +23,7 @@ from zoo.registry.specs import (
     ScheduleSpec,
     Spec,
     TaskSpec,
+    TokenizerSpec,
     TrackerSpec,
 )
 
@@ -39,6 +40,7 @@ Kind = Literal[
     "schedule",
     "augmentation",
     "metric",
+    "tokenizer",
     "command",
     "options",
     "exporter",
@@ -56,6 +58,7 @@ HOOKS: tuple[tuple[str, Kind, type[Spec]], ...] = (
     ("zoo_schedules", "schedule", ScheduleSpec),
     ("zoo_augmentations", "augmentation", AugmentationSpec),
     ("zoo_metrics", "metric", MetricSpec),
+    ("zoo_tokenizers", "tokenizer", TokenizerSpec),
     ("zoo_commands", "command", CommandSpec),
     ("zoo_commands", "options", OptionsSpec),
     ("zoo_exporters", "exporter", ExporterSpec),
@@ -106,6 +109,11 @@ def zoo_augmentations() -> Iterable[AugmentationSpec]:  # pyright: ignore[report
 @hookspec
 def zoo_metrics() -> Iterable[MetricSpec]:  # pyright: ignore[reportReturnType]
     """Return the metrics and losses that this plugin provides."""
+
+
+@hookspec
+def zoo_tokenizers() -> Iterable[TokenizerSpec]:  # pyright: ignore[reportReturnType]
+    """Return the tokenizers that this plugin provides."""
 
 
 @hookspec

@@ -492,9 +492,22 @@ class MetricSpec(_Coded):
     source: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class TokenizerSpec(_Coded):
+    """A tokenizer for language models, which a text dataset names as `tokens` in its `preprocess`.
+
+    Its target is a function `(text, preprocess) -> tokens` that splits a text into strings which, joined, are
+    the text again. It must not require torch. `preprocess` is that of the dataset or of a card: JSON data,
+    with the `vocabulary` and whatever else the tokenizer needs, such as `merges`. Tokens that are not in the
+    vocabulary are read as `<unk>`.
+    """
+
+    source: str = ""
+
+
 SpecWithExtra = CommandSpec | OptionsSpec | ExporterSpec | TrackerSpec
 # What a training option names, with options of its own
-MethodSpec = OptimizerSpec | ScheduleSpec | AugmentationSpec | MetricSpec
+MethodSpec = OptimizerSpec | ScheduleSpec | AugmentationSpec | MetricSpec | TokenizerSpec
 Spec = ArchitectureSpec | DatasetSpec | AnalyzerSpec | TaskSpec | FieldsSpec | MethodSpec | SpecWithExtra
 
 

@@ -178,6 +178,9 @@ _NEEDS: Mapping[CheckKind, Mapping[str, str]] = {
         "method_checks.measures_each_item_alone": "measures",
         "method_checks.right_outputs_score_better": "measures",
     },
+    "tokenizer": {
+        "method_checks.restores_its_text": "",
+    },
     "tracker": {
         "tracker_checks.makes_a_tracker": "",
         "tracker_checks.continues_its_runs": "makes_a_tracker",

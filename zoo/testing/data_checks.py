@@ -221,10 +221,11 @@ def preprocess_is_json(case: Case) -> None:
         usually="special tokens or a background class missing from one of them",
     )
     if isinstance(case.task.processor, WritesText):
-        assert preprocess["tokens"] in ("char", "word"), message(
-            expected="tokens that are 'char' or 'word'",
-            got=repr(preprocess["tokens"]),
-            usually="a different tokenizer, with which zoo cannot encode a prompt or decode a sample",
+        tokens = preprocess["tokens"]
+        assert tokens in ("char", "word") or case.registry.has("tokenizer", tokens), message(
+            expected="tokens that are 'char', 'word' or the name of a tokenizer",
+            got=repr(tokens),
+            usually="a tokenizer that no plugin registers, so zoo cannot encode a prompt",
         )
         assert not preprocess.get("newline_eos") or "<eos>" in preprocess["vocabulary"], message(
             expected="<eos> in the vocabulary, since newline_eos is true",

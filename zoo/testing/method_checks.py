@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from zoo.config.train_config import TrainConfig
 from zoo.data.draws import Draws
 from zoo.errors import ZooError
 from zoo.evaluation.measure import numbers
-from zoo.interfaces import CarriesState, LossFunction, Metric, Task, make_task
+from zoo.interfaces import CarriesState, Dataset, LossFunction, Metric, Task, make_task
 from zoo.registry.methods import own_options
 from zoo.testing._case import Case, Failure, message
 from zoo.training.readings import Readings
@@ -232,6 +233,24 @@ def right_outputs_score_better(case: Case) -> None:
             got=f"{good:.4g} for right and {bad:.4g} for wrong ones",
             usually="`higher_is_better` that says the opposite, or the arguments in the wrong order",
         )
+
+
+def restores_its_text(case: Case) -> None:
+    """Joined tokens are the text again, also for a text that is not in the vocabulary, and without torch."""
+    assert case.entry is not None
+    data = [entry for entry in case.shared["entries"] if entry.kind == "dataset"]
+    known: list[Mapping[str, Any]] = [{"vocabulary": ["<unk>", *"abc"], "specials": 1, "merges": []}]
+    for entry in data:
+        with contextlib.suppress(ZooError):
+            known.append(entry.make(dict(entry.spec.config), Dataset, flag="--data").preprocess)
+    for preprocess in known:
+        for text in ("", "a", "The cat sat,  on\n\tthe mat.", "naïve 猫 🙂 \u00a0x"):
+            tokens = case.entry.load()(text, preprocess)
+            assert "".join(tokens) == text, message(
+                expected=f"tokens that are {text!r} if joined",
+                got=repr(tokens),
+                usually="spaces or unknown characters that are dropped, or marks such as ## and Ġ",
+            )
 
 
 def _scored(case: Case) -> Iterator[tuple[Task, object, Tensor, Tensor]]:

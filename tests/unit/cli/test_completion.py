@@ -69,7 +69,16 @@ def test_values_of_options_are_offered_after_names():
 def test_list_and_show_are_offered_what_they_take():
     assert offered("zoo list ") == [
         *("architectures", "datasets", "analyzers", "recipes", "weights", "tasks", "groups", "optimizers"),
-        *("schedules", "augmentations", "metrics", "commands", "options", "exporters", "trackers"),
+        *(
+            "schedules",
+            "augmentations",
+            "metrics",
+            "tokenizers",
+            "commands",
+            "options",
+            "exporters",
+            "trackers",
+        ),
     ]
     assert {"lstm", "nietzsche", "cam", "stdlib-lstm"} <= {*offered("zoo show ")}
     assert offered("zoo completion ") == ["bash", "zsh", "fish"]

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from zoo.data.vocabulary import Vocabulary, tokenize
-from zoo.errors import SpecError
+from zoo.errors import UnknownName
 
 
 def vocabulary(*, lower: bool = False) -> Vocabulary:
@@ -99,5 +99,5 @@ def test_options_make_a_dataset_read_as_the_card_says() -> None:
 
 
 def test_an_unknown_kind_of_tokens_is_refused() -> None:
-    with pytest.raises(SpecError, match=r"tokens must be 'char' or 'word' \(got 'bpe'\)"):
+    with pytest.raises(UnknownName, match="unknown tokenizer 'bpe'"):
         Vocabulary({"tokens": "bpe", "vocabulary": ["<unk>"], "specials": 1}).encode("a")

@@ -29,6 +29,7 @@ NAMES = {
     ("schedule", ""): "fade",
     ("augmentation", ""): "upside-down",
     ("metric", ""): "near-misses",
+    ("tokenizer", ""): "vowels",
     ("command", ""): "numbers",
     ("exporter", ""): "zipped",
     ("tracker", ""): "ledger",
