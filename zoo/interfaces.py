@@ -18,9 +18,9 @@ call or in several. If such a model returns None as its state, zoo passes the la
 a cache of keys and values, zoo passes the cache back until the cache is full. In both cases, the model does
 not need to crop its input.
 
-The optional abilities of a model, a split or a task are Protocols: `LoadsPretrained`, `FitsInputs`;
-`HasBoxes`, `HasFiles`, `ReadsBatches`; `CarriesState`, `HasViews`. The part of a task that does not need
-torch is its `zoo.processors.Processor`.
+The optional abilities of a model, a split or a task are Protocols: `LoadsPretrained`, `FitsInputs`,
+`HasLandmarks`; `HasBoxes`, `HasFiles`, `ReadsBatches`; `CarriesState`, `HasViews`. The part of a task that
+does not need torch is its `zoo.processors.Processor`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from zoo.files.cards import Card
 from zoo.files.exported import Program, Signature
 from zoo.processors import Processor
 from zoo.registry.registry import Registry
-from zoo.registry.specs import TaskSpec
+from zoo.registry.specs import Landmark, TaskSpec
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -57,6 +57,7 @@ __all__ = [
     "FitsInputs",
     "HasBoxes",
     "HasFiles",
+    "HasLandmarks",
     "HasViews",
     "LoadsPretrained",
     "LossFunction",
@@ -185,6 +186,15 @@ class FitsInputs(Protocol):
         Args:
             inputs: up to 500 images (B, C, H, W), or tokens (T, B), in the form that the model expects.
         """
+        ...
+
+
+@runtime_checkable
+class HasLandmarks(Protocol):
+    """A model that finds its own landmarks, such as a model that another library builds."""
+
+    def find_landmarks(self) -> Mapping[Landmark, str]:
+        """Return the paths of submodules, in addition to those in `ArchitectureSpec.landmarks`."""
         ...
 
 

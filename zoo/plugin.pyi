@@ -85,9 +85,12 @@ from zoo.files.hashes import is_verifying as is_verifying
 from zoo.files.hashes import remembered as remembered
 from zoo.files.regular import open_regular as open_regular
 from zoo.files.regular import read_regular as read_regular
+from zoo.files.remembering import recalled as recalled
+from zoo.files.remembering import remember as remember
 from zoo.files.work import report_work as report_work
 from zoo.models.building import build_model as build_model
 from zoo.models.building import model_arguments as model_arguments
+from zoo.models.building import on_meta as on_meta
 from zoo.models.features import features_of as features_of
 from zoo.models.features import pooled as pooled
 from zoo.models.hooks import evaluating as evaluating
@@ -95,6 +98,7 @@ from zoo.models.hooks import receiving as receiving
 from zoo.models.hooks import untouched as untouched
 from zoo.models.hooks import watching as watching
 from zoo.models.landmarks import feature_landmarks as feature_landmarks
+from zoo.models.landmarks import with_landmarks as with_landmarks
 from zoo.models.module_runner import runner_of as runner_of
 from zoo.models.recurrent import in_one_chunk as in_one_chunk
 from zoo.models.runners import Arrays as Arrays

@@ -28,6 +28,7 @@ from zoo.plugin import (
     needing_extra,
     open_fed,
     runner_of,
+    with_landmarks,
 )
 from zoo_export.exportable import CLASS_MAPS, exportable
 from zoo_export.pt2 import program_of
@@ -187,8 +188,9 @@ def _usual_file(model: Model, suffix: str, registry: Registry) -> Path:
 
 def _exportable(module: nn.Module, card: Card, registry: Registry, task: Task) -> Exportable:
     entry = registry.architecture(card.architecture)
-    landmarks = feature_landmarks(module, {**entry.spec.landmarks}, entry.name)
-    if mean_head := entry.spec.landmarks.get("mean_head"):
+    found = with_landmarks(entry.spec, module).landmarks
+    landmarks = feature_landmarks(module, {**found}, entry.name)
+    if mean_head := found.get("mean_head"):
         landmarks["mean_head"] = mean_head
     context = entry.spec.context(card.arguments)
     return exportable(module, card, task, landmarks=landmarks, context=context)
@@ -228,7 +230,8 @@ def _verified(
         return runner.with_features(FEATURES, pool=not maps) if FEATURES in program.outputs else runner
 
     copied, task = copy.deepcopy(module).cpu(), make_task(registry, card.task)
-    path = registry.architecture(card.architecture).spec.landmarks.get("mean_head", "")
+    spec = registry.architecture(card.architecture).spec
+    path = with_landmarks(spec, module).landmarks.get("mean_head", "")
     head: Any = copied.get_submodule(path) if maps else None
     return verify(
         running(copied.float()),

@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zoo import Model, OptionError, Registry, Run
-from zoo.plugin import ReadsInputs, RunError, UnknownName, WritesText, did_you_mean, make_processor
+from zoo.plugin import (
+    ReadsInputs,
+    RunError,
+    UnknownName,
+    WritesText,
+    did_you_mean,
+    make_processor,
+    with_landmarks,
+)
 from zoo_serve.analyzers import analyzers_for
 from zoo_serve.batching import Worker
 
@@ -87,6 +95,7 @@ def _served(name: str, model: Model, weights: Path, registry: Registry) -> Serve
     if isinstance(processor, ReadsInputs):
         takes = "text" if processor.input_reader(card).strings else "image"
     spec, analyzers = processor.spec, analyzers_for(model, registry)
+    architecture = registry.architecture(card.architecture).spec
     facts = {
         "task": card.task,
         "architecture": card.architecture,
@@ -98,7 +107,7 @@ def _served(name: str, model: Model, weights: Path, registry: Registry) -> Serve
         "units": dict(spec.units),
         # a request has no labels, and no time to read a whole dataset
         "analyzers": [row for row in analyzers if not (row["labels"] or row["reference"])],
-        "landmarks": [] if model.exported else [*registry.architecture(card.architecture).spec.landmarks],
+        "landmarks": [] if model.exported else [*with_landmarks(architecture, model.module).landmarks],
         "card": card.to_dict(),
         "history": _history(weights),
     }

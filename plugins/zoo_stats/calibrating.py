@@ -147,7 +147,10 @@ def _head_of(model: Model, registry: Registry) -> str:
     if "val" not in card.metrics:
         message = f"{model.name} was trained without a validation split (its card has no val metrics)"
         raise WeightsError(message, hint="a temperature must be fitted on data that was not trained on")
-    head = registry.architecture(card.architecture).spec.landmarks.get("head", "")
+    from zoo.plugin import with_landmarks
+
+    spec = registry.architecture(card.architecture).spec
+    head = with_landmarks(spec, model.module).landmarks.get("head", "")
     if not head:
         raise WeightsError(f"{model.name} cannot be calibrated: {card.architecture} declares no head")
     return head

@@ -69,6 +69,11 @@ class RollsTheBatchUp(Net):
         return self.head(self.dropout(x))
 
 
+class FindsTooMuch(Net):
+    def find_landmarks(self):
+        return {"features": "stages.2"}
+
+
 class OnePlace(Net):
     """Honest: attention over patches; a 32×32 image is a single one, from which its weights learn nothing."""
 

@@ -621,6 +621,8 @@ entries = Provider(
     images(
         ArchitectureSpec, "landmarks_resolve.features", "RollsTheBatchUp", landmarks={"features": "rolled"}
     ),
+    images(ArchitectureSpec, "landmarks_resolve.tokens", "Net", landmarks={"tokens": "head", "head": "head"}),
+    images(ArchitectureSpec, "landmarks_resolve.found", "FindsTooMuch"),
     text(ArchitectureSpec, "landmarks_resolve.head", "LogitsAtEachStep", landmarks={"head": "out"}),
     text(ArchitectureSpec, "causal", "SeesTheFuture"),
     text(ArchitectureSpec, "carries_state", "ForgetsState"),

@@ -154,6 +154,8 @@ def test_a_plugin_fails_its_check_and_no_other(name, monkeypatch, tmp_path):
         ("output_shape.state-output_shape", "a state kept on the module"),
         ("landmarks_resolve.features-landmarks_resolve", "a layer that reshapes the batch"),
         ("landmarks_resolve.head-landmarks_resolve", "has the batch before time"),
+        ("landmarks_resolve.tokens-landmarks_resolve", "a layer that returns one vector for each image"),
+        ("landmarks_resolve.found-landmarks_resolve", "a renamed attribute"),
         ("builds.dim-builds", "a misspelled dim"),
         ("output_shape.small-output_shape", "the model needs 64×64; set the spec's"),
         ("output_shape.large-output_shape", "a fixed input size"),

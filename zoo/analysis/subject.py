@@ -10,7 +10,7 @@ from torch import nn
 from zoo.errors import OptionError, SpecError, did_you_mean
 from zoo.files.cards import Card
 from zoo.interfaces import Subject
-from zoo.models.landmarks import layer_path, require_modules
+from zoo.models.landmarks import layer_path, require_modules, with_landmarks
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import AnalyzerSpec
 
@@ -31,9 +31,10 @@ def make_subject(
         OptionError: the model does not have a class or a layer.
     """
     architecture, spec = registry.architecture(card.architecture), entry.spec
-    landmarks: dict[str, str] = {**architecture.spec.landmarks}
+    located = with_landmarks(architecture.spec, model)
+    landmarks: dict[str, str] = {**located.landmarks}
     analyzers = [other.spec for other in registry.entries_of(AnalyzerSpec)]
-    fitting = ", ".join(other.name for other in analyzers if other.fits(architecture.spec, card.task))
+    fitting = ", ".join(other.name for other in analyzers if other.fits(located, card.task))
     hint = f"analyzers for {architecture.name}: {fitting}" if fitting else None
     if card.task not in spec.tasks:
         tasks = " and ".join(spec.tasks)

@@ -100,6 +100,9 @@ def _of_architecture(registry: Registry, entry: Entry[Any]) -> dict[str, Any]:
         own = {name: default for name, default in _options(entry).items() if name not in task.dims}
         return {"options": own | dict(spec.config)}
 
+    def pretrained() -> dict[str, Any]:
+        return {"pretrained": {name: asdict(weights) for name, weights in spec.all_pretrained().items()}}
+
     def cost() -> dict[str, Any]:
         from zoo.interfaces import make_task
         from zoo.models.cost import measure_cost
@@ -113,7 +116,8 @@ def _of_architecture(registry: Registry, entry: Entry[Any]) -> dict[str, Any]:
         if any(other.spec.fits(spec, name) for name in tasks)
     ]
     facts = {"training": registry.usual_config(entry).changed(), "analyzers": fitting}
-    return facts | _as_far_as_possible([("options", options), ("parameters and cost", cost)])
+    parts = [("options", options), ("pretrained weights", pretrained), ("parameters and cost", cost)]
+    return facts | _as_far_as_possible(parts)
 
 
 def _of_dataset(registry: Registry, entry: Entry[Any], data: Mapping[str, Any]) -> dict[str, Any]:

@@ -338,7 +338,9 @@ class Model:
         """The names of the analyzers that `analyze` accepts for this model; empty for an exported file."""
         if self.exported:
             return []
-        architecture = self._registry.architecture(self.card.architecture).spec
+        from zoo.models.landmarks import with_landmarks
+
+        architecture = with_landmarks(self._registry.architecture(self.card.architecture).spec, self.module)
         entries = self._registry.entries_of(AnalyzerSpec)
         return [entry.spec.name for entry in entries if entry.spec.fits(architecture, self.card.task)]
 

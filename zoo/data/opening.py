@@ -17,7 +17,7 @@ from zoo.errors import DataError, OptionError, SpecError, ZooError, cause, warn
 from zoo.files.cards import UNKNOWN_DATA, Card, too_large
 from zoo.interfaces import SPLITS, Dataset, Split, Task
 from zoo.registry.registry import Entry, Registry
-from zoo.registry.specs import ArchitectureSpec, DatasetSpec
+from zoo.registry.specs import ArchitectureSpec, DatasetSpec, Pretrained
 
 # Bytes, and values, of a card for what is known only after the training
 _FOR_METRICS = 50_000
@@ -130,10 +130,22 @@ def options_to_fine_tune(
         card: card of the weights.
         given: options of the dataset.
     """
+    return _unset(entry, task.data_options(card), given)
+
+
+def size_of_pretrained(
+    entry: Entry[DatasetSpec], pretrained: Pretrained | None, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the dataset option `size` for weights published elsewhere, unless the preset or user sets it."""
+    return _unset(entry, {"size": pretrained.size}, given) if pretrained and pretrained.size else {}
+
+
+def _unset(entry: Entry[DatasetSpec], wanted: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that a dataset has, and that neither its preset nor the user sets."""
     known, safe = declared(entry.load()), decidable(entry)
     return {
         name: value
-        for name, value in task.data_options(card).items()
+        for name, value in wanted.items()
         if name in safe and name not in {**entry.spec.config, **given} and value != known[name].default
     }
 

@@ -35,15 +35,19 @@ def model_arguments(
     if size is not None and size < smallest:
         message = f"{entry.name} needs images of at least {smallest}×{smallest} pixels (got {size}×{size})"
         raise OptionError(message, hint=f"choose a size of at least {smallest} pixels")
-    what = f"architecture {entry.name}"
-    target = entry.load()
-    known = declared(target)
-    refuse_unknown(given, known.keys() - task.dims.keys(), what=what)
-    chosen = {**entry.spec.config, **given}
-    checked = check_arguments(target, chosen, what=what, flag="--model", filled=task.dims)
+    checked = model_options(entry, task, given)
+    known = declared(entry.load())
     defaults = {name: option.default for name, option in known.items() if not option.required}
     arguments = {**{name: dims[name] for name in task.dims}, **defaults, **checked}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in arguments.items()}
+
+
+def model_options(entry: Entry[ArchitectureSpec], task: TaskSpec, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the preset's config and the user's options, converted to their types. Raises OptionError."""
+    what, target = f"architecture {entry.name}", entry.load()
+    refuse_unknown(given, declared(target).keys() - task.dims.keys(), what=what)
+    chosen = {**entry.spec.config, **given}
+    return check_arguments(target, chosen, what=what, flag="--model", filled=task.dims)
 
 
 def build_model(

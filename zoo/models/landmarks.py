@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import get_args
+from dataclasses import replace
+from typing import Any, get_args
 
 from torch import nn
 
 from zoo.errors import OptionError, SpecError, did_you_mean
 from zoo.files.exported import FEATURES
-from zoo.registry.specs import Landmark
+from zoo.interfaces import HasLandmarks
+from zoo.registry.specs import ArchitectureSpec, Landmark
+
+
+def with_landmarks(spec: ArchitectureSpec, model: nn.Module) -> ArchitectureSpec:
+    """Return a spec with the landmarks that a model finds itself, if it does."""
+    return replace(spec, landmarks=all_landmarks(spec.landmarks, model))
+
+
+def all_landmarks(declared: Mapping[Any, str], model: nn.Module) -> dict[Any, str]:
+    """Return the landmarks that a spec declares, and those that a model finds itself."""
+    return {**declared, **(model.find_landmarks() if isinstance(model, HasLandmarks) else {})}
 
 
 def layer_path(name: str, landmarks: Mapping[str, str], model: nn.Module) -> str:

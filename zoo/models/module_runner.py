@@ -19,7 +19,7 @@ from zoo.files.exported import FEATURES
 from zoo.interfaces import State, make_task
 from zoo.models.features import features_of, pooled
 from zoo.models.hooks import MOST_BYTES, MOST_OF_ONE, TooLarge, evaluating, no_larger_outputs, untouched
-from zoo.models.landmarks import feature_landmarks, layer_path
+from zoo.models.landmarks import all_landmarks, feature_landmarks, layer_path
 from zoo.models.recurrent import SingleSteps
 from zoo.models.runners import Arrays, Runner, Step, Tokens
 from zoo.models.windows import windowed
@@ -73,9 +73,10 @@ class ModuleRunner(Runner):
             OptionError: the model has no such layer or, for `features`, has neither this landmark nor a head.
             SpecError: a landmark of its architecture does not exist.
         """
-        found = layer == FEATURES and feature_landmarks(self._module, self._landmarks, self._architecture)
+        landmarks = all_landmarks(self._landmarks, self._module)
+        found = layer == FEATURES and feature_landmarks(self._module, landmarks, self._architecture)
         other = copy.copy(self)
-        other._features = found or {FEATURES: layer_path(layer, self._landmarks, self._module)}
+        other._features = found or {FEATURES: layer_path(layer, landmarks, self._module)}
         other._pool = pool
         return other
 

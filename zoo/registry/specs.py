@@ -44,10 +44,12 @@ OWN_SUFFIXES = {".safetensors", ".toml", ".py", ".json", ".jsonl", ".csv", ".npy
 # What a named submodule computes:
 #
 # - `features`: computes the last feature maps, (B, C, h, w); of sequences, the last hidden states (T, B, H).
+# - `tokens`: computes the last features of an image that are channels-last: tokens (B, N, C), which may begin
+#   with others than those of the patches, or (B, h, w, C).
 # - `class_maps`: computes a map for each class, (B, K, h, w), whose means are the logits.
 # - `mean_head`: the linear layer that computes the logits from the means of `features`, and nothing else.
 # - `head`: the last layer. What it reads are the features, if there is no landmark of that name.
-Landmark = Literal["features", "class_maps", "mean_head", "head"]
+Landmark = Literal["features", "tokens", "class_maps", "mean_head", "head"]
 
 
 def require_printable(instance: object, what: str) -> None:
@@ -99,11 +101,14 @@ class Pretrained:
         mean: mean that was subtracted from the training images, one value per channel, for pixels from 0 to
             1; empty for weights that do not read images or that work with any mean.
         std: standard deviation by which the images were then divided, one value per channel.
+        size: height and width in pixels of the training images; 0 if any size is suitable. Data that has an
+            option `size` is opened with this value, unless the user sets the option.
         source: where the weights were published, and their license.
     """
 
     mean: tuple[float, ...] = ()
     std: tuple[Annotated[float, Meta(gt=0)], ...] = ()
+    size: Count = 0
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -129,6 +134,8 @@ class ArchitectureSpec(_Coded):
         parameters: number of parameters for the task's usual dims, for `zoo list`; 0 if not stated.
         pretrained: weights published elsewhere, by name; the option `pretrained` selects one. See
             `zoo.interfaces.LoadsPretrained`.
+        pretrained_target: import string of a function that returns more weights for `pretrained`, called with
+            `config`, if listing them requires importing a library; the name `true` selects the default.
         data_dependent: why the model's computation depends on the values of its inputs, such as `"each token
             is routed to one expert"`; empty if it does not.
         unexportable: why `torch.export` cannot export the model; empty if it can.
@@ -143,6 +150,7 @@ class ArchitectureSpec(_Coded):
     smallest_image: Count = 0
     parameters: Count = 0
     pretrained: Mapping[PretrainedName, Pretrained] = field(default_factory=dict[PretrainedName, Pretrained])
+    pretrained_target: str = ""
     data_dependent: str = ""
     unexportable: str = ""
     source: str = ""
@@ -157,13 +165,19 @@ class ArchitectureSpec(_Coded):
         Raises OptionError for an unknown name.
         """
         name = arguments.get("pretrained")
-        if not self.pretrained or name in (None, False, "", "none"):
+        if name in (None, False, "", "none") or not (self.pretrained or self.pretrained_target):
             return None
-        if name not in self.pretrained:
+        known, name = self.all_pretrained(), "true" if name is True else str(name)
+        if name not in known:
             message = f"{self.name} has no pretrained weights {name!r:.80}"
-            hint = f"pretrained must be one of {', '.join(self.pretrained)}, none"
-            raise OptionError(f"{message}{did_you_mean(str(name), self.pretrained)}", hint=hint)
-        return self.pretrained[name]
+            hint = f"pretrained must be one of {', '.join([*known, 'none'])}" if known else None
+            raise OptionError(f"{message}{did_you_mean(name, known)}", hint=hint)
+        return known[name]
+
+    def all_pretrained(self) -> Mapping[str, Pretrained]:
+        """Return `pretrained`, and what `pretrained_target` returns, by name. Raises SpecError."""
+        found = _resolved(self.pretrained_target)(**self.config) if self.pretrained_target else {}
+        return {**self.pretrained, **found}
 
     def context(self, arguments: Mapping[str, Any]) -> int:
         """Return how many tokens a model with these arguments can read from an empty state; 0 for no limit.

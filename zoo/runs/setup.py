@@ -9,17 +9,22 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo.config.declarations import declared
-from zoo.config.keywords import refuse_unknown
 from zoo.config.options import text
 from zoo.config.recipe import Recipe
 from zoo.config.train_config import TrainConfig
-from zoo.data.opening import decidable, open_to_train, options_to_fine_tune, suited, typed_options
+from zoo.data.opening import (
+    decidable,
+    open_to_train,
+    options_to_fine_tune,
+    size_of_pretrained,
+    suited,
+    typed_options,
+)
 from zoo.errors import DataError, OptionError, warn
 from zoo.evaluation.metrics import with_metrics
 from zoo.interfaces import SPLITS, Dataset, Task, make_task
 from zoo.models import precision
-from zoo.models.building import build_model, model_arguments
+from zoo.models.building import build_model, model_arguments, model_options
 from zoo.models.transfer import fit_or_load, open_source
 from zoo.models.weights import require_loadable, require_storable
 from zoo.registry.methods import with_checked_methods
@@ -123,13 +128,14 @@ def build(
         needed = options_to_fine_tune(data, source.card, task, recipe.data)
         recipe = replace(recipe, model={**source.options, **recipe.model}, data={**recipe.data, **needed})
     # Before data is opened
-    known = declared(architecture.load()).keys() - resolved.task.dims.keys()
-    refuse_unknown(recipe.model, known, what=f"architecture {architecture.name}")
+    chosen = model_options(architecture, resolved.task, recipe.model)
     checked = with_checked_methods(resolved.config, recipe.train).to_dict()
     methods = {name: checked[name] for name in recipe.train if name.endswith("_options")}
     recipe = replace(recipe, train=recipe.train | methods)
     config = resolved.config
     task = with_metrics(task, registry, config.metrics, checked["metrics_options"], loss=config.loss)
+    sized = size_of_pretrained(data, architecture.spec.starts_from(chosen), recipe.data)
+    recipe = replace(recipe, data={**recipe.data, **sized})
     dataset = open_to_train(data, recipe)
     arguments = model_arguments(architecture, resolved.task, dataset.dims, recipe.model)
     dataset = suited(dataset, data, task, architecture, arguments)
@@ -163,7 +169,7 @@ def build(
     recipe = replace(recipe, model=options, train=config.to_dict())
     if resumed is None:
         _warn_of_what_is_frozen(model, config, base_model)
-        _warn_of_what_was_chosen(resolved, recipe)
+        _warn_of_what_was_chosen(resolved, recipe, fine_tuned=bool(base_model))
     return TrainingSetup(
         architecture=architecture,
         data=data,
@@ -209,10 +215,10 @@ def _warn_of_what_is_frozen(model: nn.Module, config: TrainConfig, base_model: M
     warn(f"training {trained:,} of {sum(size for size, _ in sizes):,} parameters")
 
 
-def _warn_of_what_was_chosen(resolved: Resolved, recipe: Recipe) -> None:
+def _warn_of_what_was_chosen(resolved: Resolved, recipe: Recipe, *, fine_tuned: bool) -> None:
     """Warn about options that zoo chose because neither the recipe nor the architecture sets them."""
     given, before = resolved.recipe, resolved.config.to_dict()
-    main = ("epochs", "batch_size", "lr") if given.from_weights else ()
+    main = ("epochs", "batch_size", "lr") if fine_tuned else ()
     chosen = {name: value for name, value in recipe.data.items() if name not in given.data}
     chosen |= {
         name: value
@@ -221,5 +227,5 @@ def _warn_of_what_was_chosen(resolved: Resolved, recipe: Recipe) -> None:
     }
     if chosen:
         listed = ", ".join(f"{name}={text(value)}" for name, value in chosen.items())
-        kind = "fine-tuning" if given.from_weights else "this data"
+        kind = "fine-tuning" if fine_tuned else "this data"
         warn(f"options chosen for {kind}: {listed}; each can be overridden")

@@ -16,6 +16,8 @@ from zoo.errors import OptionError, ZooError, cause, first_line
 from zoo.interfaces import CarriesState
 from zoo.models.building import build_model, model_arguments
 from zoo.models.features import Features, features_of, pooled
+from zoo.models.landmarks import with_landmarks
+from zoo.registry.specs import Landmark
 from zoo.testing._case import Case, Failure, message
 from zoo.testing._models import build, forward, larger_images, random_inputs, require_unchanged
 
@@ -204,11 +206,13 @@ def landmarks_resolve(case: Case) -> None:
 
     The logits are the means of `class_maps`, or the output of the linear layer `mean_head` for the means of
     `features`. `features` are a vector or maps for each item, or for a sequence a vector at each time step;
-    if there are no `features`, this applies to the input of the `head`.
+    if there are no `features`, this applies to the input of the `head`. `tokens` are (B, N, C) or (B, h, w,
+    C).
     """
     model = build(case).eval()
+    landmarks = with_landmarks(case.spec, model).landmarks
     outputs: dict[str, Any] = {}
-    for name, path in case.spec.landmarks.items():
+    for name, path in landmarks.items():
         try:
             module = model.get_submodule(path)
         except AttributeError as error:
@@ -220,24 +224,36 @@ def landmarks_resolve(case: Case) -> None:
             ) from error
         module.register_forward_hook(_recorder(name, outputs))
     kept: AbstractContextManager[Features | None] = nullcontext()
-    if case.spec.landmarks.keys() & {"features", "head"}:
-        kept = features_of(model, case.spec.landmarks, time_first=isinstance(case.task, CarriesState))
+    if landmarks.keys() & {"features", "head"}:
+        kept = features_of(model, {**landmarks}, time_first=isinstance(case.task, CarriesState))
     with kept as features:
         logits, _ = forward(case, model, random_inputs(case, 2))
-    silent = sorted(set(case.spec.landmarks) - outputs.keys())
+    silent = sorted(set(landmarks) - outputs.keys())
     assert not silent, message(
         expected=f"forward() to call the landmark {', '.join(silent)}",
         got="no call",
         usually="a module whose weights or forward() are used directly, which bypasses hooks",
     )
-    for name, promised in _logits_by_landmark(case, model, outputs).items():
+    for name, promised in _logits_by_landmark(landmarks, model, outputs).items():
         assert promised is not None and torch.allclose(promised, logits, atol=1e-4), message(  # noqa: PT018
             expected=f"logits computed from the landmark {name} by means over the image",
             got="different logits",
             usually="a maximum, a second layer or a flatten() instead of the mean; remove the landmark",
         )
+    if "tokens" in outputs:
+        _require_tokens(outputs["tokens"])
     if features is not None:
         _require_features(features)
+
+
+def _require_tokens(tokens: object) -> None:
+    """Raise AssertionError unless tokens are (2, N, C) or (2, h, w, C)."""
+    shape = (*tokens.shape,) if isinstance(tokens, Tensor) else ()
+    assert len(shape) in (3, 4) and shape[0] == 2, message(  # noqa: PT018
+        expected="tokens (B, N, C) or (B, h, w, C) from the landmark tokens",
+        got=f"a tensor of shape {shape}" if shape else f"a {type(tokens).__name__}",
+        usually="a layer that returns one vector for each image, or reshapes the batch",
+    )
 
 
 def _require_features(features: Features) -> None:
@@ -252,14 +268,16 @@ def _require_features(features: Features) -> None:
         ) from error
 
 
-def _logits_by_landmark(case: Case, model: nn.Module, outputs: Mapping[str, Any]) -> dict[str, Tensor | None]:
+def _logits_by_landmark(
+    landmarks: Mapping[Landmark, str], model: nn.Module, outputs: Mapping[str, Any]
+) -> dict[str, Tensor | None]:
     """Compute the logits from `class_maps` or `mean_head`; None if that is impossible."""
     promised: dict[str, Tensor | None] = {}
     if "class_maps" in outputs:
         maps = outputs["class_maps"]
         promised["class_maps"] = maps.mean((2, 3)) if maps.ndim == 4 else None
     if "mean_head" in outputs:
-        head = model.get_submodule(case.spec.landmarks["mean_head"])
+        head = model.get_submodule(landmarks["mean_head"])
         features: Tensor | None = outputs.get("features")
         promised["mean_head"] = None
         if isinstance(head, nn.Linear) and features is not None and features.ndim == 4:

@@ -21,6 +21,8 @@ from zoo_text.fields import TextFields
 NET: dict[str, Any] = {"name": "net", "target": "m:Net", "task": "classification", "summary": "A net"}
 CAM: dict[str, Any] = {"name": "cam", "target": "m:Cam", "tasks": ("classification",), "summary": "A map"}
 
+LISTED = Pretrained(size=24)
+
 
 def net(**changes: Any) -> ArchitectureSpec:
     fields: dict[str, Any] = {**NET, **changes}
@@ -129,7 +131,7 @@ def test_a_recipe_is_json_data() -> None:
         (
             {"landmarks": {"banana": "stages"}},
             "architecture 'net': landmarks must be a table, each key one of 'class_maps', 'features', "
-            "'head', 'mean_head' (got {'banana': 'stages'})",
+            "'head', 'mean_head', 'tokens' (got {'banana': 'stages'})",
         ),
         ({"landmarks": {"head": 3}}, "architecture 'net': landmarks must be a table"),
         ({"training": {"lr": -1}}, "lr must be above 0 (got -1)"),
@@ -175,6 +177,28 @@ def test_pretrained_weights_have_a_mean_and_a_deviation_per_channel() -> None:
         Pretrained(mean=(0.5,), std=(0,))
     with pytest.raises(SpecError, match="pretrained: source must be one line of printable text"):
         Pretrained(source="a\x1b")
+
+
+def test_pretrained_weights_may_be_listed_only_when_they_are_used() -> None:
+    spec = net(pretrained_target="tests.unit.registry.test_specs:listed", config={"depth": 3})
+    assert spec.pretrained == {}
+    assert spec.all_pretrained().keys() == {"true", "tag-3"}
+    assert spec.starts_from({"pretrained": True}) is spec.starts_from({"pretrained": "true"}) is not None
+    missing = net(pretrained_target="tests.unit.registry.missing:listed")
+    for none in ({}, {"pretrained": False}, {"pretrained": "none"}):
+        assert missing.starts_from(none) is None, "without importing anything"
+    with pytest.raises(
+        OptionError, match="net has no pretrained weights 'tag-4'; did you mean 'tag-3'"
+    ) as caught:
+        spec.starts_from({"pretrained": "tag-4"})
+    assert caught.value.hint == "pretrained must be one of true, tag-3, none"
+    with pytest.raises(OptionError, match="net has no pretrained weights 'true'") as caught:
+        net(pretrained_target="builtins:dict").starts_from({"pretrained": True})
+    assert caught.value.hint is None
+
+
+def listed(*, depth: int) -> dict[str, Pretrained]:
+    return {"true": LISTED, f"tag-{depth}": LISTED}
 
 
 def test_the_other_specs_check_themselves_too() -> None:

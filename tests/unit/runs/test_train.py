@@ -18,6 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
+import zoo
 from tests.trainings import evaluated, train
 from zoo.api.run import Run
 from zoo.config.recipe import Recipe
@@ -487,6 +488,95 @@ def test_pretrained_weights_are_fed_as_they_were_trained(pretrained: Registry, t
     assert measured != other["metrics"]
     again = trained("elsewhere", "elsewhere", resume=True)
     assert read_card(again.weights) == card
+
+
+FOUND = """
+import torch
+from torch import nn
+from zoo import ArchitectureSpec, Pretrained, hookimpl
+
+
+class Net(nn.Module):
+    def __init__(self, *, in_channels: int, image_size: int, num_classes: int, pretrained: bool | str = ""):
+        super().__init__()
+        self.grid, self.out = nn.Conv2d(in_channels, 4, 3), nn.Linear(4, num_classes)
+        self.pretrained = pretrained
+
+    def forward(self, images):
+        return self.out(self.grid(images).mean((2, 3)))
+
+    def load_pretrained(self):
+        return {"architecture": "a", "dataset": "b", "sha256": "3" * 64} if self.pretrained else None
+
+    def find_landmarks(self):
+        return {"features": "grid", "mean_head": "out", "head": "out"}
+
+
+def weights_of():
+    return {"true": Pretrained(size=24), "tag": Pretrained(size=40)}
+
+
+@hookimpl
+def zoo_architectures():
+    about = {"target": "found:Net", "pretrained_target": "found:weights_of"}
+    return [ArchitectureSpec(name="found", task="classification", summary="Finds", **about)]
+"""
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    path = tmp_path_factory.mktemp("plugin") / "found.py"
+    path.write_text(FOUND)
+    return Registry.discover(Catalog(), files=[path])
+
+
+@pytest.mark.parametrize(
+    ("pretrained", "data", "size"),
+    [(True, {}, 24), ("tag", {}, 40), (False, {}, None), (True, {"size": 16}, 16)],
+)
+def test_data_is_opened_at_the_size_of_pretrained_weights_unless_it_is_set(
+    found: Registry, tmp_path: Path, pretrained: object, data: dict[str, Any], size: int | None
+) -> None:
+    few = {name: value for name, value in SHAPES.items() if name != "size"}
+    recipe = Recipe(
+        architecture="found",
+        dataset="shapes",
+        data=few | data,
+        model={"pretrained": pretrained},
+        train={"epochs": 1},
+    )
+    with pytest.warns(ZooWarning) as caught:
+        result = train(recipe, found, directory=tmp_path / "run")
+    assert (
+        tomllib.loads((tmp_path / "run" / "config.toml").read_text())["recipes"]["run"]["data"].get("size")
+        == size
+    )
+    chosen = [str(warning.message) for warning in caught if "options chosen for" in str(warning.message)]
+    assert len(chosen) == 1
+    kind = "fine-tuning: " if pretrained else "this data: "
+    assert chosen[0].startswith(f"options chosen for {kind}{f'size={size}, ' if size and not data else ''}")
+    assert ("lr=" in chosen[0]) >= bool(pretrained), "rates matter most"
+    _, card = weights.load(result.weights, found)
+    assert card.preprocess["size"] == (size or 32)
+    again = train(recipe, found, directory=tmp_path / "run", resume=True)
+    assert read_card(again.weights) == card
+
+
+def test_a_model_may_find_its_landmarks(found: Registry, tmp_path: Path) -> None:
+    recipe = Recipe(architecture="found", dataset="shapes", data=SHAPES, train={"epochs": 1})
+    with pytest.warns(ZooWarning):
+        train(recipe, found, directory=tmp_path / "run")
+    model = zoo.load(tmp_path / "run", registry=found, progress=False)
+    assert {"cam", "grad-cam", "neighbors"} <= {*model.analyzers}
+    assert model.analyze("cam", indices=[0], progress=False)
+    image = np.zeros((16, 16, 3), np.uint8)
+    assert np.asarray(model.features([image], progress=False)).shape == (1, 4)
+    assert np.asarray(model.features([image], layer="features", pool=False, progress=False)).shape == (
+        1,
+        4,
+        14,
+        14,
+    )
 
 
 def test_pretrained_weights_of_another_name_or_number_of_channels_are_refused(
