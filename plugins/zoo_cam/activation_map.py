@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ class Look:
 
     Attributes:
         images: (B, C, H, W).
+        landmark: the landmark of the layer.
         features: the layer's output, (B, F, h, w) in fp32.
         logits: (B, classes), differentiable with respect to the features.
         classes: the classes to explain, (B, K).
@@ -34,6 +36,7 @@ class Look:
     model: nn.Module
     images: Tensor
     layer: Stored
+    landmark: str
     features: Tensor
     logits: Tensor
     classes: Tensor
@@ -48,7 +51,8 @@ class Look:
         targets = F.one_hot(self.classes.T, self.logits.shape[1])  # (K, B, classes)
         last = len(targets) - 1
         for k, target in enumerate(targets):  # (B, classes)
-            yield self.layer.gradient(self.logits, target, again=k < last).float()
+            gradient = self.layer.gradient(self.logits, target, again=k < last)
+            yield _as_maps(gradient, self.landmark).float()
 
 
 class ActivationMap(Analyzer):
@@ -74,12 +78,13 @@ class ActivationMap(Analyzer):
 
     def landmark(self, subject: Subject) -> str:
         """Return the landmark whose output is used."""
-        return "features"
+        return "features" if "features" in subject.landmarks else "tokens"
 
     def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
         """Return maps (N, K, h, w) at the layer's resolution, their classes, and the logits.
 
-        Raises OptionError if the layer's output is not (B, F, h, w) with more than one position.
+        Raises OptionError if the layer's output is not (B, F, h, w), or tokens (B, N, F) or (B, h, w, F),
+        with more than one position.
         """
         path = subject.landmarks[self.landmark(subject)]
         results: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -105,12 +110,14 @@ class ActivationMap(Analyzer):
     ) -> tuple[Tensor, Tensor, Tensor]:
         with stored(model.get_submodule(path), differentiable=self.differentiates) as layer:
             logits = model(images)
-        features = _spatial(layer, path)
+        landmark = self.landmark(subject)
+        features = _spatial(layer, path, landmark)
         classes = ask(logits)
         look = Look(
             model=model,
             images=images,
             layer=layer,
+            landmark=landmark,
             features=features,
             logits=logits,
             classes=classes,
@@ -127,9 +134,20 @@ def weighted(features: Tensor, weights: Tensor) -> Tensor:
         return torch.einsum("bkf,bfhw->bkhw", weights, features)
 
 
-def _spatial(layer: Stored, path: str) -> Tensor:
+def _as_maps(features: Tensor, landmark: str) -> Tensor:
+    """Return maps (B, F, h, w) from a layer's output: maps, or tokens (B, N, F) or (B, h, w, F).
+
+    Images are square, and so is the grid of patches; other tokens, such as a class token, come first.
+    """
+    if features.ndim == 3:
+        side = math.isqrt(features.shape[1])
+        return features[:, -side * side :].unflatten(1, (side, side)).permute(0, 3, 1, 2)
+    return features.permute(0, 3, 1, 2) if landmark == "tokens" and features.ndim == 4 else features
+
+
+def _spatial(layer: Stored, path: str, landmark: str) -> Tensor:
     try:
-        features = layer.output.detach()
+        features = _as_maps(layer.output.detach(), landmark)
     except TypeError as error:
         raise OptionError(f"layer {path} has no feature maps: {error}") from None
     if features.ndim != 4 or features.shape[2] * features.shape[3] == 1:

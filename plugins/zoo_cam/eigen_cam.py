@@ -22,7 +22,7 @@ class EigenCAM(ActivationMap):
 
     def draw(self, look: Look) -> Tensor:
         batch, channels, height, width = look.features.shape
-        pixels = look.features.view(batch, channels, -1).transpose(1, 2)  # (B, h w, F)
+        pixels = look.features.reshape(batch, channels, -1).transpose(1, 2)  # (B, h w, F)
         _, _, directions = torch.linalg.svd(pixels, full_matrices=False)
         maps = (pixels * directions[:, :1]).sum(2).view(batch, 1, height, width)
         maps = maps * torch.where(maps.sum((2, 3), keepdim=True) < 0, -1.0, 1.0)

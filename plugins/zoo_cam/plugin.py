@@ -6,7 +6,7 @@ from zoo import AnalyzerSpec, hookimpl
 
 
 def _map(
-    name: str, target: str, summary: str, source: str, needs: str = "features", **more: Any
+    name: str, target: str, summary: str, source: str, needs: str = "features|tokens", **more: Any
 ) -> AnalyzerSpec:
     return AnalyzerSpec(
         name=name,

@@ -316,3 +316,42 @@ def test_maps_equal_those_of_torch_cam(kind: str, architecture: str) -> None:
         )
     ours = look(kind, architecture, model, given, classes=(3,)).maps[:, 0]
     torch.testing.assert_close(scaled(ours), scaled(expected), rtol=0, atol=1e-4)
+
+
+class Tokens(nn.Module):
+    """A convolution whose maps are turned into (B, h, w, C), or into tokens after a class token."""
+
+    def __init__(self, *, flat: bool) -> None:
+        super().__init__()
+        self.grid = nn.Conv2d(3, 6, 4, stride=4)
+        self.norm = nn.LayerNorm(6)
+        self.head = nn.Linear(6, 10)
+        self.flat = flat
+
+    def forward(self, given: Tensor) -> Tensor:
+        maps = self.grid(given).permute(0, 2, 3, 1)  # (B, 8, 8, 6)
+        if self.flat:
+            maps = torch.cat([torch.ones_like(maps[:, :1, 0]), maps.flatten(1, 2)], 1)  # (B, 65, 6)
+        tokens = self.norm(maps)
+        return self.head((tokens[:, 1:] if self.flat else tokens.flatten(1, 2)).mean(1))
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILY if name != "cam"])
+@pytest.mark.parametrize("flat", [True, False])
+def test_tokens_are_read_as_maps(name: str, flat: bool) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Tokens(flat=flat).eval()
+    given = images(2)
+    batch = Batch(given, torch.full((2,), -1), 0, 1, 0)
+    options = {"rectify": False}
+    with torch.no_grad():
+        maps = model.norm(model.grid(given).permute(0, 2, 3, 1)) @ model.head.weight[3]  # (B, 8, 8)
+    subject = Subject(
+        task="classification", landmarks={"tokens": "norm"}, preprocess=PREPROCESS, classes=(3,)
+    )
+    found = make_analyzer(REGISTRY.analyzer(name), options).analyze(model, [batch], subject=subject)
+    assert found.maps is not None
+    assert found.maps.shape == (2, 1, 8, 8)
+    if name in ("grad-cam", "hires-cam"):
+        torch.testing.assert_close(found.maps[:, 0] * 64, maps, rtol=1e-4, atol=1e-5)
