@@ -121,6 +121,7 @@ class Registry:
         self.catalog = catalog or Catalog()
         entries = [Entry(kind, spec, plugin) for plugin in loaded for kind, spec in plugin.specs]
         self._defaults: dict[str, TrainConfig] = {}
+        self._sound: set[tuple[int, str]] = set()
         self.groups = {e.spec.name: e.spec.fields for e in entries if isinstance(e.spec, FieldsSpec)}
         methods = [entry for entry in entries if entry.kind in METHODS]
         self.methods: dict[tuple[str, str], Entry[Any]] = {
@@ -225,7 +226,10 @@ class Registry:
             if name not in known:
                 nearest = did_you_mean(name, known) or self.left_out(" ({})")
                 return f"unknown {what} {name!r}{nearest}"
-        if isinstance(entry.spec, ArchitectureSpec) and entry.spec.training.keys() - fields_of(TrainConfig):
+        if not isinstance(entry.spec, ArchitectureSpec):
+            return ""
+        shared = (id(entry.spec.training), entry.spec.task)  # by the presets of a large plugin
+        if shared not in self._sound and entry.spec.training.keys() - fields_of(TrainConfig):
             try:
                 self.require_fields(entry.spec.training, self.tasks[entry.spec.task], entry.name)
                 for name, value in entry.spec.training.items():
@@ -233,6 +237,7 @@ class Registry:
                         options.convert(value, self.training_options[name].type, what=name)
             except OptionError as error:
                 return f"its training options: {error}"
+        self._sound.add(shared)
         return ""
 
     def _words(self, kind: str) -> list[str]:
