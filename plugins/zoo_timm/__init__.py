@@ -1,0 +1,1 @@
+"""timm's image classifiers as architectures, pretrained on ImageNet or not."""

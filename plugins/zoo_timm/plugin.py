@@ -1,0 +1,43 @@
+"""The architectures that zoo_timm provides: every model that the installed timm registers."""
+
+from zoo import ArchitectureSpec, hookimpl
+from zoo.plugin import options
+from zoo_timm.names import registered
+from zoo_timm.sizes import smallest_image
+
+# For fine-tuning: weights from ImageNet need few epochs and a low rate, so that they are not forgotten
+TRAINING = {
+    "epochs": 10,
+    "batch_size": 32,
+    "optimizer": "adamw",
+    "lr": 2e-4,
+    "weight_decay": 0.05,
+    "schedule": "one-cycle",
+    "clip_grad_norm": 1.0,
+    "augment": ["crop", "flip"],
+    "label_smoothing": 0.1,
+}
+
+
+@hookimpl
+def zoo_architectures() -> list[ArchitectureSpec]:
+    """Return an architecture for every timm model; none if timm is not installed."""
+    template = ArchitectureSpec(
+        name="template",
+        target="zoo_timm.models:build",
+        task="classification",
+        summary="A model of timm",
+        training=TRAINING,
+        pretrained_target="zoo_timm.pretrained:weights_of",
+        source="Wightman, PyTorch Image Models, github.com/huggingface/pytorch-image-models",
+    )
+    return [
+        options.with_checked(  # a thousand checks of what is the same would slow down every command
+            template,
+            name=name,
+            summary=f"timm's {name}, from the {family} family",
+            config={"name": name},
+            smallest_image=smallest_image(name),
+        )
+        for name, family in registered()
+    ]

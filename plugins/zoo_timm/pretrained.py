@@ -1,0 +1,174 @@
+"""Pretrained weights of timm: their tags, and their files in the cache of huggingface_hub or on the Hub.
+
+Only safetensors files are read: the other formats that timm supports are pickles.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import requests
+import timm
+from huggingface_hub import constants
+from huggingface_hub.utils import (
+    are_progress_bars_disabled,
+    disable_progress_bars,
+    enable_progress_bars,
+)
+from timm.models import get_arch_pretrained_cfgs
+
+from zoo import DataError, Pretrained
+from zoo.plugin import first_line, is_offline, sha256_of, warn
+
+# The names of safetensors files, by the name of the file that timm names
+_SAFE = {
+    "pytorch_model.bin": ("model.safetensors", "pytorch_model.safetensors"),
+    "open_clip_pytorch_model.bin": ("open_clip_model.safetensors",),
+}
+# Seconds to wait for the Hub to respond
+_TIMEOUT = 10
+
+
+def weights_of(*, name: str) -> dict[str, Pretrained]:
+    """Return a model's pretrained weights by tag, and timm's default tag as `true`."""
+    found, tag = _configs(name), _default_tag(name)
+    ordered = ({"true": found[tag]} if tag in found else {}) | found
+    return {key: _described(config) for key, config in ordered.items()}
+
+
+def _default_tag(name: str) -> str:
+    config = timm.get_pretrained_cfg(name)
+    return (config.tag or "default") if config is not None else ""
+
+
+def usual_size(name: str) -> int:
+    """Return the height of the images that a model is pretrained with by default."""
+    config = timm.get_pretrained_cfg(name)
+    return config.input_size[1] if config is not None else 224
+
+
+def load_pretrained(
+    model: Any, name: str, pretrained: bool | str, options: dict[str, Any]
+) -> dict[str, str] | None:
+    """Load pretrained weights, except those of the last layer. See `zoo.interfaces.LoadsPretrained`.
+
+    Args:
+        pretrained: a tag, or `true` for the default.
+        options: the options of timm that the model was built with.
+
+    Raises DataError if the weights are not in the cache and cannot be downloaded, are not a safetensors file,
+    or are damaged.
+    """
+    if pretrained in (False, "none"):
+        return None
+    known = _configs(name)
+    tag = _default_tag(name) if pretrained in (True, "true") else str(pretrained)
+    file = _file(f"{name}.{tag}", known[tag])
+    try:
+        with silent():  # with as many classes as the weights, so that all tensors must match
+            loaded: Any = timm.create_model(
+                name,
+                pretrained=True,
+                pretrained_cfg=known[tag],
+                pretrained_cfg_overlay={"file": str(file)},
+                **options,
+            )
+    except Exception as error:  # of safetensors, or of tensors that do not match
+        hint = f"remove {file}, so that it is downloaded again"
+        raise DataError(f"{file} cannot be read as {name}.{tag}: {first_line(error)}", hint=hint) from error
+    heads = known[tag].classifier or ()
+    own = tuple(f"{head}." for head in ([heads] if isinstance(heads, str) else heads))
+    state = {key: value for key, value in loaded.state_dict().items() if not key.startswith(own)}
+    model.load_state_dict(state, strict=False)
+    return {"architecture": f"timm/{name}", "dataset": tag, "sha256": sha256_of(file)}
+
+
+@contextmanager
+def silent() -> Generator[None]:
+    """Keep what timm and huggingface_hub log, warn of or draw away from the terminal."""
+    loggers = [logging.getLogger(name) for name in ("timm", "huggingface_hub")]
+    levels = [logger.level for logger in loggers]
+    shown = not are_progress_bars_disabled()
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    disable_progress_bars()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if shown:
+            enable_progress_bars()
+
+
+def _configs(name: str) -> dict[str, Any]:
+    """Return timm's configurations of a model's weights by tag."""
+    configs: dict[str, Any] = get_arch_pretrained_cfgs(name)
+    return {config.tag or "default": config for config in configs.values() if config.has_weights}
+
+
+def _described(config: Any) -> Pretrained:
+    place = f"huggingface.co/{config.hf_hub_id}" if config.hf_hub_id else config.url
+    _, height, width = config.input_size
+    return Pretrained(
+        mean=tuple(config.mean),
+        std=tuple(config.std),
+        size=height if height == width else 0,
+        source=f"{place}, {config.license}" if config.license else f"{place}",
+    )
+
+
+def _file(what: str, config: Any) -> Path:
+    """Return the weights' safetensors file, downloading it if it is not in huggingface_hub's cache."""
+    names = _SAFE.get(config.hf_hub_filename or "pytorch_model.bin", (config.hf_hub_filename,))
+    names = [name for name in names if name.endswith(".safetensors")]
+    if not config.hf_hub_id or config.custom_load or not names:
+        message = f"{what} is not published as a safetensors file"
+        raise DataError(message, hint="choose another tag, which `zoo show` lists; zoo never opens a pickle")
+    repository, _, revision = config.hf_hub_id.partition("@")
+    for name in names:
+        cached = huggingface_hub.try_to_load_from_cache(repository, name, revision=revision or None)
+        if isinstance(cached, str):
+            return _verified(Path(cached))
+    return _verified(_downloaded(what, repository, revision or None, names))
+
+
+def _downloaded(what: str, repository: str, revision: str | None, names: list[str]) -> Path:
+    """Return a file that is downloaded into huggingface_hub's cache. Raises DataError."""
+    missing = f"{what} is not in {constants.HF_HUB_CACHE}"
+    hint = f"on a machine with internet access, run `hf download {repository} {names[0]}` and copy its cache"
+    if is_offline() or constants.HF_HUB_OFFLINE:
+        raise DataError(f"{missing}, and downloads are disabled", hint=hint)
+    for name in names:
+        url = huggingface_hub.hf_hub_url(repository, name, revision=revision)
+        try:
+            status = requests.head(
+                url, timeout=_TIMEOUT
+            ).status_code  # the hub's own client tries for a minute
+            if status == requests.codes.not_found:
+                continue
+            warn(f"downloading {what} from {url}")
+            with silent():
+                return Path(huggingface_hub.hf_hub_download(repository, name, revision=revision))
+        except Exception as error:  # of the network, the disk or the hub
+            reached = not isinstance(error, requests.ConnectionError | requests.Timeout)
+            reason = first_line(error) if reached else f"{url.split('/')[2]} cannot be reached"
+            raise DataError(f"{missing}, and cannot be downloaded: {reason}", hint=hint) from error
+    raise DataError(f"{what} is not published as a safetensors file", hint="choose another tag")
+
+
+def _verified(file: Path) -> Path:
+    """Return a file whose content has the sha256 that the cache names it after. Raises DataError."""
+    stored = file.resolve()
+    if re.fullmatch("[0-9a-f]{64}", stored.name) and sha256_of(stored) != stored.name:
+        raise DataError(f"{file} is damaged: its sha256 is not {stored.name}", hint=f"remove {stored}")
+    return file
