@@ -85,6 +85,8 @@ TORCH_FREE_MODULES = {
     "zoo_stats.options",
     "zoo_sweep.command",
     "zoo_sweep.trial",
+    "zoo_timm.names",
+    "zoo_timm.sizes",
     "zoo_track.beside",
     "zoo_track.command",
     "zoo_track.follower",

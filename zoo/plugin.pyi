@@ -85,8 +85,6 @@ from zoo.files.hashes import is_verifying as is_verifying
 from zoo.files.hashes import remembered as remembered
 from zoo.files.regular import open_regular as open_regular
 from zoo.files.regular import read_regular as read_regular
-from zoo.files.remembering import recalled as recalled
-from zoo.files.remembering import remember as remember
 from zoo.files.work import report_work as report_work
 from zoo.models.building import build_model as build_model
 from zoo.models.building import model_arguments as model_arguments

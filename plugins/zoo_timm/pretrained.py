@@ -132,8 +132,7 @@ def _file(what: str, config: Any) -> Path:
     names = _SAFE.get(config.hf_hub_filename or "pytorch_model.bin", (config.hf_hub_filename,))
     names = [name for name in names if name.endswith(".safetensors")]
     if not config.hf_hub_id or config.custom_load or not names:
-        message = f"{what} is not published as a safetensors file"
-        raise DataError(message, hint="choose another tag, which `zoo show` lists; zoo never opens a pickle")
+        raise _only_a_pickle(what)
     repository, _, revision = config.hf_hub_id.partition("@")
     for name in names:
         cached = huggingface_hub.try_to_load_from_cache(repository, name, revision=revision or None)
@@ -163,7 +162,12 @@ def _downloaded(what: str, repository: str, revision: str | None, names: list[st
             reached = not isinstance(error, requests.ConnectionError | requests.Timeout)
             reason = first_line(error) if reached else f"{url.split('/')[2]} cannot be reached"
             raise DataError(f"{missing}, and cannot be downloaded: {reason}", hint=hint) from error
-    raise DataError(f"{what} is not published as a safetensors file", hint="choose another tag")
+    raise _only_a_pickle(what)
+
+
+def _only_a_pickle(what: str) -> DataError:
+    hint = "choose another tag, which `zoo show` lists: zoo never opens a pickle"
+    return DataError(f"{what} is not published as a safetensors file", hint=hint)
 
 
 def _verified(file: Path) -> Path:

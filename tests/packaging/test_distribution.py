@@ -164,6 +164,7 @@ def test_the_runtime_is_the_same_code_without_torch_and_weights(tmp_path: Path) 
         "zoo_serve",
         "zoo_stats",
         "zoo_sweep",
+        "zoo_timm",
         "zoo_track",
     }
     assert {name.partition("/")[0] for name in names} == {"zoo", info, *kept}

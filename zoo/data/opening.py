@@ -133,11 +133,21 @@ def options_to_fine_tune(
     return _unset(entry, task.data_options(card), given)
 
 
-def size_of_pretrained(
+def options_of_pretrained(
     entry: Entry[DatasetSpec], pretrained: Pretrained | None, given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the dataset option `size` for weights published elsewhere, unless the preset or user sets it."""
-    return _unset(entry, {"size": pretrained.size}, given) if pretrained and pretrained.size else {}
+    """Return additional dataset options that suit weights published elsewhere: the images' size and channels.
+
+    A value that the dataset does not support is omitted.
+    """
+    wanted = {"size": pretrained.size, "channels": len(pretrained.mean)} if pretrained else {}
+    found = _unset(entry, {name: value for name, value in wanted.items() if value}, given)
+    for name in [*found]:
+        try:
+            entry.check({**entry.spec.config, **given, name: found[name]}, flag="--data")
+        except OptionError:
+            del found[name]
+    return found
 
 
 def _unset(entry: Entry[DatasetSpec], wanted: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -99,10 +99,11 @@ class Pretrained:
 
     Attributes:
         mean: mean that was subtracted from the training images, one value per channel, for pixels from 0 to
-            1; empty for weights that do not read images or that work with any mean.
+            1; empty for weights that do not read images or that work with any mean. Data that has an option
+            `channels` is opened with as many, unless the user sets the option.
         std: standard deviation by which the images were then divided, one value per channel.
-        size: height and width in pixels of the training images; 0 if any size is suitable. Data that has an
-            option `size` is opened with this value, unless the user sets the option.
+        size: height and width of the training images in pixels, likewise for an option `size`; 0 if any size
+            is suitable.
         source: where the weights were published, and their license.
     """
 

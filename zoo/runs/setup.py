@@ -15,8 +15,8 @@ from zoo.config.train_config import TrainConfig
 from zoo.data.opening import (
     decidable,
     open_to_train,
+    options_of_pretrained,
     options_to_fine_tune,
-    size_of_pretrained,
     suited,
     typed_options,
 )
@@ -134,8 +134,8 @@ def build(
     recipe = replace(recipe, train=recipe.train | methods)
     config = resolved.config
     task = with_metrics(task, registry, config.metrics, checked["metrics_options"], loss=config.loss)
-    sized = size_of_pretrained(data, architecture.spec.starts_from(chosen), recipe.data)
-    recipe = replace(recipe, data={**recipe.data, **sized})
+    suiting = options_of_pretrained(data, architecture.spec.starts_from(chosen), recipe.data)
+    recipe = replace(recipe, data={**recipe.data, **suiting})
     dataset = open_to_train(data, recipe)
     arguments = model_arguments(architecture, resolved.task, dataset.dims, recipe.model)
     dataset = suited(dataset, data, task, architecture, arguments)

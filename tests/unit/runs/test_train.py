@@ -37,6 +37,8 @@ from zoo.files.cards import read_card
 from zoo.models import weights
 from zoo.registry.catalog import Catalog
 from zoo.registry.registry import Registry
+from zoo.runs.resolving import resolve_recipe
+from zoo.runs.setup import build
 from zoo.runs.signals import listening
 
 SHAPES = {"size": 16, "train_size": 40, "val_size": 16, "test_size": 16}
@@ -491,9 +493,17 @@ def test_pretrained_weights_are_fed_as_they_were_trained(pretrained: Registry, t
 
 
 FOUND = """
+from typing import Annotated, Literal
+
 import torch
+import zoo
+from msgspec import Meta
 from torch import nn
-from zoo import ArchitectureSpec, Pretrained, hookimpl
+from zoo import ArchitectureSpec, DatasetSpec, Pretrained, hookimpl
+
+
+def gray(*, size: Annotated[int, Meta(ge=8, le=64)] = 16, channels: Literal[1, 3] = 1):
+    return zoo.open_dataset("shapes", size=size, train_size=40, val_size=16, test_size=16, progress=False)
 
 
 class Net(nn.Module):
@@ -513,7 +523,13 @@ class Net(nn.Module):
 
 
 def weights_of():
-    return {"true": Pretrained(size=24), "tag": Pretrained(size=40)}
+    large = Pretrained(size=99, mean=[0.5] * 3, std=[1] * 3)
+    return {"true": Pretrained(size=24), "tag": Pretrained(size=40), "large": large}
+
+
+@hookimpl
+def zoo_datasets():
+    return [DatasetSpec(name="gray", target="found:gray", task="classification", summary="Not really")]
 
 
 @hookimpl
@@ -560,6 +576,16 @@ def test_data_is_opened_at_the_size_of_pretrained_weights_unless_it_is_set(
     assert card.preprocess["size"] == (size or 32)
     again = train(recipe, found, directory=tmp_path / "run", resume=True)
     assert read_card(again.weights) == card
+
+
+def test_gray_data_becomes_colored_for_pretrained_weights_and_a_size_that_it_lacks_is_omitted(
+    found: Registry, tmp_path: Path
+) -> None:
+    recipe = Recipe(architecture="found", dataset="gray", model={"pretrained": "large"})
+    with pytest.warns(ZooWarning, match="options chosen for fine-tuning: channels=3, "):
+        setup = build(resolve_recipe(recipe, found), found, device="cpu")
+    assert setup.recipe.data == {"channels": 3}
+    assert setup.dataset.preprocess["size"] == 16
 
 
 def test_a_model_may_find_its_landmarks(found: Registry, tmp_path: Path) -> None:
