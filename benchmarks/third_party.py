@@ -1,6 +1,5 @@
 """The contract kit on classifiers that were not written for it: which pass, which fail and why.
 
-    pip install ./examples/zoo-timm
     python benchmarks/third_party.py timm [FAMILY ...] [--each 2] [--largest 12e6]
     python benchmarks/third_party.py torchvision [FAMILY ...] [--each 100] [--largest 30e6]
 
@@ -11,9 +10,11 @@ docs/reference/plugins.md explains the known failures.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections import defaultdict
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import torch
 
@@ -67,10 +68,11 @@ def main() -> None:
 
 
 def registry_with(library: str) -> Registry:
-    """Return the installed plugins, with torchvision's beside them, which is a file of this folder."""
+    """Return the installed plugins, with torchvision's beside them, which is an example."""
     if library == "timm":
         return Registry.discover()
-    where = "torchvision_models"
+    where = "zoo_torchvision.plugin"
+    sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "zoo-torchvision"))
     plugin = plugins.load(library, EntryPoint(library, where, plugins.GROUP).load, where=where)
     return Registry(with_ours(plugin))
 

@@ -95,7 +95,7 @@ def looked_into(registry: Registry, entry: Entry[ArchitectureSpec]) -> dict[str,
     size = usual_size(entry.spec.name)
     model = built(registry, entry, size)
     images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
-    landmarks = dict(with_landmarks(entry.spec, model).landmarks)
+    landmarks: dict[str, str] = {**with_landmarks(entry.spec, model).landmarks}
     subject = Subject(task="classification", landmarks=landmarks, preprocess={}, classes=("predicted",))
     batches = [Batch(images, torch.tensor([-1, -1]), 0, 1, 0)]
 

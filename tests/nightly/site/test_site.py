@@ -41,7 +41,8 @@ def test_every_page_of_the_documentation_is_there(site: Path) -> None:
         == []
     )
     assert (
-        exists(site, "examples", "examples/notebook", "examples/zoo-segmentation", "examples/zoo-timm") == []
+        exists(site, "examples", "examples/notebook", "examples/zoo-segmentation", "examples/zoo-torchvision")
+        == []
     )
 
 

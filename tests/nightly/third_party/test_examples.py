@@ -8,19 +8,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-import zoo
-from zoo import OptionError, Registry, ZooWarning
-from zoo.registry.plugins import load
+import safetensors.numpy
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
-NAMES = ("zoo-gradcam", "zoo-sklearn", "zoo-timm")
+NAMES = ("zoo-gradcam", "zoo-sklearn", "zoo-torchvision")
 NEEDED = ("hatchling", "pytorch_grad_cam", "sklearn", "timm")
 
 pytestmark = pytest.mark.skipif(not all(map(find_spec, NEEDED)), reason=f"needs {', '.join(NEEDED)}")
@@ -75,76 +71,31 @@ def test_their_own_contract_tests_pass(installed: Path, tmp_path: Path) -> None:
     assert "grad-cam++-sensitive_to_class" in report
 
 
-def test_weights_of_timm_keep_the_mean_and_the_deviation_they_were_trained_with(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_weights_of_torchvision_are_read_from_its_cache(
+    installed: Path, run_zoo: RunZoo, tmp_path: Path
 ) -> None:
-    import timm
     import torch
+    from torchvision import models
 
-    monkeypatch.syspath_prepend(EXAMPLES / "zoo-timm")
-    plugin = import_module("zoo_timm.plugin")
-    for name, weights in plugin.PRETRAINED.items():
-        for tag, said in weights.items():
-            cfg = timm.get_pretrained_cfg(f"{name}.{tag}")
-            assert cfg is not None
-            assert (said.mean, said.std) == (cfg.mean, cfg.std)
-
-    made = timm.create_model
-
-    def published(name: str, *, pretrained: bool, **options: Any) -> torch.nn.Module:
-        """Stand in for a download: weights of 0.25."""
-        model: Any = made(name.partition(".")[0], **options)
-        if pretrained:
-            model.load_state_dict({key: value.fill_(0.25) for key, value in model.state_dict().items()})
-            model.pretrained_cfg["classifier"] = "fc"
-        return model
-
-    monkeypatch.setattr(timm, "create_model", published)
-    registry = Registry([load("timm", lambda: plugin, where="zoo_timm.plugin"), *Registry.discover().plugins])
-    options: Any = {"registry": registry, "progress": False, "data": {"train_size": 64, "val_size": 0}}
-    still: Any = {"epochs": 1, "lr": 1e-30, "weight_decay": 0.0, "ema_decay": 0.0}
-    with pytest.warns(ZooWarning):
-        run = zoo.train(
-            "test_resnet",
-            "shapes",
-            model={"pretrained": "r160_in1k"},
-            run=tmp_path / "run",
-            **options,
-            **still,
-        )
-    card, weights = run.model.card, dict(run.model.module.named_parameters())
-    assert (weights["conv1.0.weight"] == 0.25).all()
-    assert not (weights["fc.weight"] == 0.25).any(), "the last layer is for other classes"
-    assert card.base_model["architecture"] == "timm/test_resnet"
-    assert card.preprocess["mean"] == [0.5, 0.5, 0.5]
-    with pytest.raises(OptionError, match="test_resnet has no pretrained weights 'r161_in1k'; did you mean"):
-        zoo.train("test_resnet", "shapes", model={"pretrained": "r161_in1k"}, run=tmp_path / "x", **options)
-
-
-def test_timms_models_are_listed_by_name_without_importing_timm_or_torch(installed: Path) -> None:
-    listing = """
-import json, sys
-sys.modules["torch"] = None
-from zoo import Registry
-entries = Registry.discover().entries("architecture")
-print(json.dumps([entry.spec.name for entry in entries if entry.plugin.name == "timm"]))
-assert "timm" not in sys.modules
-"""
-    asking = "import json, timm; print(json.dumps(timm.list_models()))"
-    ours, theirs = (
-        json.loads(
-            subprocess.run(
-                [sys.executable, "-c", code],
-                env=os.environ | {"PYTHONPATH": str(installed)},
-                capture_output=True,
-                text=True,
-                check=True,
-            ).stdout
-        )
-        for code in (listing, asking)
-    )
-    assert sorted(ours) == sorted(theirs)
-    assert len(ours) > 1_000
+    known: Any = models.get_model_weights("shufflenet_v2_x0_5")
+    weights = known.DEFAULT
+    file = tmp_path / "hub" / "checkpoints" / weights.url.rpartition("/")[2]
+    few = [word for each in ("train_size=8", "val_size=0") for word in ("--data", each)]
+    train = ["train", "torchvision/shufflenet_v2_x0_5", "shapes", *few, "--epochs", "1", "--lr", "1e-30"]
+    run = [*train, "--weight-decay", "0", "--model", "pretrained=true", "--json", "--run"]
+    env = {"TORCH_HOME": str(tmp_path), "ZOO_OFFLINE": "1"}
+    done = run_zoo(*run, tmp_path / "missing", path=[installed], env=env)
+    assert done.returncode == 1
+    assert f"IMAGENET1K_V1 is not in {file.parent}" in json.loads(done.stdout)["error"]
+    file.parent.mkdir(parents=True)
+    state = models.get_model("shufflenet_v2_x0_5").state_dict()
+    torch.save({name: torch.full_like(value, 0.25) for name, value in state.items()}, file)
+    done = run_zoo(*run, tmp_path / "run", path=[installed], env=env)
+    assert done.returncode == 0, done.stderr
+    assert "options chosen for fine-tuning: size=224, " in done.stderr
+    content = safetensors.numpy.load_file(json.loads(done.stdout)["weights"])
+    assert (content["conv1.0.weight"] == 0.25).all()
+    assert not (content["fc.weight"] == 0.25).any(), "the last layer is for other classes"
 
 
 def test_they_work_together(installed: Path, run_zoo: RunZoo, tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_a_spec_that_is_made_in_a_hurry_is_valid() -> None:
 )
 def test_landmarks_are_found_in_the_model(name: str, landmarks: dict[str, str]) -> None:
     model = build(name).eval()
-    assert isinstance(model, HasLandmarks)
+    assert [isinstance(model, HasLandmarks)] == [True]
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     with torch.inference_mode():

@@ -575,7 +575,7 @@ def test_data_is_opened_at_the_size_of_pretrained_weights_unless_it_is_set(
     _, card = weights.load(result.weights, found)
     assert card.preprocess["size"] == (size or 32)
     again = train(recipe, found, directory=tmp_path / "run", resume=True)
-    assert read_card(again.weights) == card
+    assert read_card(Path(again.weights)) == card
 
 
 def test_gray_data_becomes_colored_for_pretrained_weights_and_a_size_that_it_lacks_is_omitted(
