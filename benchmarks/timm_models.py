@@ -94,6 +94,9 @@ def looked_into(registry: Registry, entry: Entry[ArchitectureSpec]) -> dict[str,
     """Return what works, each with an empty reason or with why it does not."""
     size = usual_size(entry.spec.name)
     model = built(registry, entry, size)
+    draws = torch.Generator().manual_seed(1)
+    for parameter in model.parameters():  # some of which are zeros, so that the map would be constant
+        parameter.data += 0.02 * torch.randn(parameter.shape, generator=draws)
     images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     landmarks: dict[str, str] = {**with_landmarks(entry.spec, model).landmarks}
     subject = Subject(task="classification", landmarks=landmarks, preprocess={}, classes=("predicted",))

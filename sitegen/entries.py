@@ -57,6 +57,8 @@ _ELSEWHERE = {
     "activations": "images/activations-norm-batchnorm",
 }
 Facts = Mapping[str, Any]
+# Plugins with a thousand entries
+WITHOUT_PAGES = ("timm",)
 
 
 def short(name: str) -> str:
@@ -76,12 +78,14 @@ def names_of(registry: Registry, kind: str) -> list[str]:
         return [name for published in by_dataset(registry).values() for name in published]
     if kind == "recipe":
         return [*registry.catalog.recipes]
-    return [entry.name for entry in registry.entries(kind) if entry.plugin.ours]  # type: ignore[arg-type]
+    ours = [entry for entry in registry.entries(kind) if entry.plugin.ours]  # type: ignore[arg-type]
+    return [entry.name for entry in ours if entry.plugin.name not in WITHOUT_PAGES]
 
 
 def refer(kind: str, names: Iterable[str], *, page: str) -> str:
     """Return links to the pages of entries, separated by commas."""
-    return ", ".join(f"[{short(name)}]({link(page_of(kind, name), page=page)})" for name in names)
+    having = [name for name in names if name.partition("/")[0] not in WITHOUT_PAGES]
+    return ", ".join(f"[{short(name)}]({link(page_of(kind, name), page=page)})" for name in having)
 
 
 def table(pairs: Iterable[tuple[str, object]]) -> str:

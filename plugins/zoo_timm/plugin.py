@@ -19,6 +19,10 @@ TRAINING = {
 }
 
 
+# Gradients of their three-dimensional convolutions are not finite in bf16 on CPUs
+IN_FP32 = ("lambda_resnet", "lamhalobotnet")
+
+
 @hookimpl
 def zoo_architectures() -> list[ArchitectureSpec]:
     """Return an architecture for every timm model; none if timm is not installed."""
@@ -31,12 +35,14 @@ def zoo_architectures() -> list[ArchitectureSpec]:
         pretrained_target="zoo_timm.pretrained:weights_of",
         source="Wightman, PyTorch Image Models, github.com/huggingface/pytorch-image-models",
     )
+    in_fp32 = {**template.training, "precision": "fp32"}
     return [
         options.with_checked(  # a thousand checks of what is the same would slow down every command
             template,
             name=name,
             summary=f"timm's {name}, from the {family} family",
             config={"name": name},
+            training=in_fp32 if name.startswith(IN_FP32) else template.training,
             smallest_image=smallest_image(name),
         )
         for name, family in registered()

@@ -143,10 +143,10 @@ def _file(what: str, config: Any) -> Path:
 
 def _downloaded(what: str, repository: str, revision: str | None, names: list[str]) -> Path:
     """Return a file that is downloaded into huggingface_hub's cache. Raises DataError."""
-    missing = f"{what} is not in {constants.HF_HUB_CACHE}"
+    cache = constants.HF_HUB_CACHE
     hint = f"on a machine with internet access, run `hf download {repository} {names[0]}` and copy its cache"
     if is_offline() or constants.HF_HUB_OFFLINE:
-        raise DataError(f"{missing}, and downloads are disabled", hint=hint)
+        raise DataError(f"{what} is not in {cache}, and downloads are disabled", hint=hint)
     for name in names:
         url = huggingface_hub.hf_hub_url(repository, name, revision=revision)
         try:
@@ -161,7 +161,8 @@ def _downloaded(what: str, repository: str, revision: str | None, names: list[st
         except Exception as error:  # of the network, the disk or the hub
             reached = not isinstance(error, requests.ConnectionError | requests.Timeout)
             reason = first_line(error) if reached else f"{url.split('/')[2]} cannot be reached"
-            raise DataError(f"{missing}, and cannot be downloaded: {reason}", hint=hint) from error
+            message = f"{what} is not in {cache}, and cannot be downloaded: {reason}"
+            raise DataError(message, hint=hint) from error
     raise _only_a_pickle(what)
 
 

@@ -41,7 +41,8 @@ ARCHITECTURES = """\
 ## Training options of the architectures
 
 For each architecture, this table lists the defaults that differ from those in the tables above. Recipes and
-explicit options take precedence over these defaults. `zoo show RECIPE` prints the values for a recipe.
+explicit options take precedence over these defaults. `zoo show RECIPE` prints the values for a recipe. The
+architecture `resnet50` stands for all of [timm's models](../how-to/pretrained-on-imagenet.md).
 """
 KINDS = {
     "architecture": (
@@ -90,9 +91,14 @@ def _parts() -> Iterator[str]:
     yield _trainings(registry)
     for kind, (title, about) in KINDS.items():
         yield f"## {title}\n\n{about}\n"
-        entries = [entry for entry in registry.entries(kind) if entry.plugin.ours]  # type: ignore[arg-type]
+        entries = [entry for entry in registry.entries(kind) if _is_shown(entry)]  # type: ignore[arg-type]
         for plugin, group in itertools.groupby(entries, key=lambda entry: entry.plugin.name):
             yield from _of_plugin(plugin, [*group], registry)
+
+
+def _is_shown(entry: Entry[Any]) -> bool:
+    """Return whether an entry is one of zoo's own; one of timm's models stands for all of them."""
+    return entry.plugin.ours and (entry.plugin.name != "timm" or entry.name == "timm/resnet50")
 
 
 def _fields(group: str, registry: Registry) -> str:
@@ -105,7 +111,7 @@ def _trainings(registry: Registry) -> str:
     """Return a table of what each architecture's own training configuration changes."""
     lines = ["| architecture | training options |", "|---|---|"]
     for entry in registry.entries("architecture"):
-        if isinstance(entry.spec, ArchitectureSpec) and entry.plugin.ours:
+        if isinstance(entry.spec, ArchitectureSpec) and _is_shown(entry):
             changed = registry.usual_config(entry).changed().items()  # type: ignore[arg-type]
             lines.append(f"| `{entry.spec.name}` | {_settings(dict(changed))} |")
     return "\n".join(lines) + "\n"

@@ -41,7 +41,7 @@ MADE = {
         "vowels",
     ),
     "shapes-patch-net",
-    *("digits", "timm/test_resnet", "gradcam/grad-cam"),
+    *("digits", "torchvision/resnet18", "gradcam/grad-cam"),
     "seed-0",
 }
 LANGUAGES = {"console", "json", "python", "sh", "text", "toml"}

@@ -27,6 +27,7 @@ TRAININGS = {
     "lstm": "--model hidden_size=8 --model num_layers=1",
     "nietzsche-gru": "--model hidden_size=8",
     "nietzsche-lstm": "--model hidden_size=8 --model num_layers=1",
+    "timm/resnet50": "--data size=64",
     "stdlib-lstm": "--model hidden_size=8 --batch-size 512",
 }
 # Quick ones, whose results a page goes on with
@@ -42,7 +43,11 @@ SMALLER = {
     r"torchrun .* -m -- zoo": "python -m torch.distributed.run --standalone --nproc-per-node 2 -m -- zoo",
 }
 # Packages of extras that a page is about, and that are not among the development tools
-EXTRAS = {"track": ("tensorboard", "mlflow"), "several-runs": ("tensorboard",)}
+EXTRAS = {
+    "pretrained-on-imagenet": ("timm",),
+    "track": ("tensorboard", "mlflow"),
+    "several-runs": ("tensorboard",),
+}
 TUTORIAL = ROOT / "docs" / "tutorial"
 TEXT = "It was the best of times, it was the worst of times, said the old man. "
 DEMO = "zoo train lstm files --data paths=novel.txt --run runs/demo\n"
@@ -69,6 +74,7 @@ GIVEN = {
     """,
     "import": STATE_DICTS,
     "look-inside": f"{DEMO}zoo train resnet20 folder --data root=images --from cifar10-resnet20\n",
+    "pretrained-on-imagenet": f"PYTHONPATH={ROOT} python -m tests.published resnet50.a1_in1k\n",
     "multi-label": """
         echo file,labels > labels
         (cd images && for file in */*; do echo "$file,${file%/*} shape"; done) >> labels

@@ -84,6 +84,7 @@ GROUPS = {
         "plugins/zoo_convnet",
         "plugins/zoo_diagnose",
         "plugins/zoo_optim",
+        "plugins/zoo_timm",
     ),
     "Runs": ("zoo/runs", "zoo/api/training.py", "zoo/api/run.py", "plugins/zoo_track"),
     "Weights": (

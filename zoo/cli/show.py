@@ -84,7 +84,7 @@ def _analyzer(facts: Mapping[str, Any]) -> None:
     _print_options(facts, "--option")
     needs = [need.replace("|", " or ") for need in facts["needs"]]
     pairs = [("needs layers", ", ".join(needs)), ("does not depend on", ", ".join(facts["ignores"]))]
-    print_section("", [*pairs, ("works on", ", ".join(facts["architectures"])), *_origin(facts)])
+    print_section("", [*pairs, ("works on", enumerated(facts["architectures"])), *_origin(facts)])
 
 
 def _recipe(facts: Mapping[str, Any]) -> None:
@@ -125,7 +125,7 @@ def _task(facts: Mapping[str, Any]) -> None:
     print_section("", pairs)
     groups = ", ".join(facts["groups"])
     print_section("Training options", as_typed(facts["fields"]), about=f"for {groups}, with their defaults")
-    entries = [(PLURALS[kind], ", ".join(names)) for kind, names in facts["entries"].items()]
+    entries = [(PLURALS[kind], enumerated(names)) for kind, names in facts["entries"].items()]
     print_section("Entries", entries)
     print_section("", _origin(facts))
 

@@ -22,6 +22,7 @@ from zoo.interfaces import Batch, HasLandmarks, LoadsPretrained, Subject
 from zoo.models.building import build_model, model_arguments, on_meta
 
 timm = pytest.importorskip("timm")
+fake = pytest.importorskip("tests.published")
 pretrained = pytest.importorskip("zoo_timm.pretrained")
 
 REGISTRY = Registry.discover()
@@ -139,22 +140,7 @@ def publish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Publish:
     """Return a function that puts random weights of a model into an otherwise empty cache."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
 
-    def put(full: str, **changes: Any) -> Path:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(5)
-            model = timm.create_model(full, **changes)
-        home = tmp_path / "hub" / f"models--timm--{full}"
-        snapshot = home / "snapshots" / ("0" * 40)
-        for folder in (home / "refs", home / "blobs", snapshot):
-            folder.mkdir(parents=True)
-        (home / "refs" / "main").write_text("0" * 40)
-        save_file(model.state_dict(), home / "new")
-        blob = home / "blobs" / hashlib.sha256((home / "new").read_bytes()).hexdigest()
-        (home / "new").rename(blob)
-        (snapshot / "model.safetensors").symlink_to(blob)
-        return blob
-
-    return put
+    return fake.publish
 
 
 def fine_tune(run: Path, name: str = "test_resnet", tag: object = True, **more: Any) -> zoo.Run:
