@@ -1,4 +1,4 @@
-"""Random weights in huggingface_hub's cache, in place of a download: python -m tests.published NAME.TAG ..."""
+"""Random weights in huggingface_hub's cache, as if downloaded: python -m tests.published NAME.TAG ..."""
 
 from __future__ import annotations
 
