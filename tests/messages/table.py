@@ -153,7 +153,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ("list pretrained", 1, "unknown kind 'pretrained'; did you mean `zoo list weights`?"),
         ("list \udcff", 1, r"no matches for '\udcff'"),
         ("show lstn", 1, "did you mean 'lstm'?", "show lstm"),
-        ("show resnet2", 1, "did you mean 'resnet20'?"),
+        ("show resnet2", 1, "did you mean 'resnet2"),
         ("show imagenet", 1, "'folder' with root=FOLDER to read your own images"),
         ("show files --data lower=true", 2, "add --data paths=..."),
         (

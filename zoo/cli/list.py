@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,8 @@ from zoo.registry.specs import TaskSpec
 
 # Columns of a terminal that the table of weights fits
 _WIDE = 80
+# How many entries of a kind a plugin may have to be listed one by one, without a pattern and on a terminal
+_MANY = 100
 # What a kind may be called
 _KINDS = {
     **{word: kind for kind, plural in PLURALS.items() for word in (kind, plural)},
@@ -64,9 +67,23 @@ def command(
     if as_json:
         print_json(chosen)
     elif chosen:
-        _print(chosen, session.registry)
+        _print(chosen if pattern or where or not columns() else _in_short(chosen), session.registry)
     else:
         echo(f"zoo: {problem}", err=True)
+
+
+def _in_short(chosen: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows with one row in place of those of a kind of a plugin that has too many to read."""
+    counts = Counter((row["kind"], row.get("plugin", "")) for row in chosen)
+    short: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in chosen:
+        (kind, plugin), name = (row["kind"], row.get("plugin", "")), row["name"]
+        if plugin and counts[kind, plugin] > _MANY:
+            plural, name = PLURALS[kind], f"{plugin}/*"
+            summary = f"{counts[kind, plugin]:,} {plural}: `zoo list {plural} '{name}'`"
+            row = {**row, "name": name, "summary": summary, "params": 0}
+        short.setdefault((kind, name), row)
+    return [*short.values()]
 
 
 def _print(chosen: list[dict[str, Any]], registry: Registry) -> None:

@@ -103,12 +103,22 @@ def test_list_is_grouped_and_cuts_summaries_but_no_names():
         line for line in out.splitlines() if line == "Architectures for classification, multi-label"
     ] != []
     names = [line.split()[0] for line in out.splitlines() if line.startswith("  ")]
-    assert sorted(names) == sorted(row["name"] for row in rows)
+    one_by_one = [row["name"] for row in rows if row["plugin"] != "timm"]
+    assert sorted(name for name in names if name != "timm/*") == sorted(one_by_one)
     cut = [line for line in out.splitlines() if line.endswith("…")]
     assert cut
     words = {word.strip(",;:") for row in rows for word in row["summary"].split()}
     words |= {f"{row['params']:,}" for row in rows if row.get("params")}
     assert [line for line in cut if line.split()[-1].removesuffix("…") not in words] == []
+
+
+def test_list_has_one_line_for_a_plugin_with_a_thousand_models():
+    pytest.importorskip("timm")
+    out = plain(zoo("list", "architectures", columns=120).stdout)
+    assert re.search(r"^  timm/\* +1,\d{3} architectures: `zoo list architectures 'timm/\*'`$", out, re.M)
+    assert "timm/resnet50" not in out
+    for words in (["timm/resnet5*"], ["--where", "plugin=timm"]):
+        assert re.search(r"^  timm/resnet50 ", plain(zoo("list", "models", *words, columns=120).stdout), re.M)
 
 
 def test_list_cuts_nothing_when_piped():
