@@ -7,7 +7,8 @@ import re
 # By a pattern of the whole name. Some of these models read images of no other size.
 _SMALLEST = {
     r"csatv2.*|ghostnetv[23]_.*": 64,
-    r"deepseek_vit_.*|efficientformer_.*|haloregnetz_b": 224,
+    r"inception_(resnet_v2|v[34])": 75,
+    r"deepseek_vit_.*|efficientformer_.*|haloregnetz_b|vit_intern300m_.*": 224,
     r"crossvit_.*_240": 240,
     r".*halo[2bn].*|bat_resnext26ts": 256,
     r"crossvit_.*_408": 408,

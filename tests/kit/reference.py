@@ -57,6 +57,7 @@ CLASSES = (
     *(
         "LoadsPretrained",
         "FitsInputs",
+        "HasLandmarks",
         "HasBoxes",
         "HasFiles",
         "ReadsBatches",

@@ -248,10 +248,10 @@ def landmarks_resolve(case: Case) -> None:
 
 def _require_tokens(tokens: object) -> None:
     """Raise AssertionError unless tokens are (2, N, C) or (2, h, w, C)."""
-    shape = (*tokens.shape,) if isinstance(tokens, Tensor) else ()
+    shape = [*tokens.shape] if isinstance(tokens, Tensor) else []
     assert len(shape) in (3, 4) and shape[0] == 2, message(  # noqa: PT018
         expected="tokens (B, N, C) or (B, h, w, C) from the landmark tokens",
-        got=f"a tensor of shape {shape}" if shape else f"a {type(tokens).__name__}",
+        got=f"a tensor of shape {(*shape,)}" if shape else f"a {type(tokens).__name__}",
         usually="a layer that returns one vector for each image, or reshapes the batch",
     )
 
