@@ -484,6 +484,10 @@ class Registry:
             hint = f"`zoo inspect {shlex.quote(name)}` shows a file or a run"
         elif slash and owner not in [plugin.name for plugin in self.plugins]:
             hint = f"no plugin called {owner} is installed; `zoo plugins` lists the installed plugins"
+        elif slash and any(
+            p.name == owner and p.ours and not p.specs and p.status == "ok" for p in self.plugins
+        ):
+            hint = f'`pip install "{plugins.OURS}[{owner}]"` installs what its entries require'
         elif failed := ", ".join(plugin.name for plugin in self.failures):
             hint += f"; these plugins failed to load: {failed}"
         hint += _MORE.get(kind, "") + self.left_out("; {}")

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 import zoo
 from zoo import DataError, OptionError, Registry, ZooWarning
 from zoo.analysis.analyzing import make_analyzer
+from zoo.errors import UnknownName
 from zoo.interfaces import Batch, HasLandmarks, LoadsPretrained, Subject
 from zoo.models.building import build_model, model_arguments, on_meta
 
@@ -53,6 +54,9 @@ def test_no_model_is_listed_without_timm(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(names, "find_spec", lambda name: None)
     assert plugin.zoo_architectures() == []
+    with pytest.raises(UnknownName, match="unknown architecture 'timm/resnet50'") as caught:
+        Registry.discover().architecture("timm/resnet50")
+    assert str(caught.value.hint).startswith('`pip install "zoo-registry[timm]"` installs what its entries')
 
 
 def test_a_spec_that_is_made_in_a_hurry_is_valid() -> None:
