@@ -240,7 +240,10 @@ REGISTRY = Registry.discover()
 
 def test_every_architecture_of_zoo_says_where_its_features_are() -> None:
     """`landmarks_resolve` of the contract kit checks that they are there."""
-    ours = [entry for entry in REGISTRY.entries("architecture") if entry.plugin.ours]
+    entries = REGISTRY.entries("architecture")
+    ours = [
+        entry for entry in entries if entry.plugin.ours and entry.plugin.name != "timm"
+    ]  # which finds them
     landmarks = {entry.name: cast("ArchitectureSpec", entry.spec).landmarks for entry in ours}
     assert len(landmarks) >= 19
     assert [name for name, known in landmarks.items() if not known.keys() & {"features", "head"}] == []

@@ -196,7 +196,11 @@ def test_parameters_and_flops_are_counted_without_building_the_model(
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("entry", Registry.discover().entries("architecture"), ids=lambda entry: entry.name)
+# Those of zoo_timm have no number: they are the library's
+COUNTED = [entry for entry in Registry.discover().entries("architecture") if entry.plugin.name != "timm"]
+
+
+@pytest.mark.parametrize("entry", COUNTED, ids=lambda entry: entry.name)
 def test_an_architecture_of_ours_has_as_many_parameters_as_it_says(entry: Any, registry: Registry) -> None:
     cost = measure_cost(entry, registry.task(entry.spec.task), make_task(registry, entry.spec.task))
     assert cost["parameters"] == entry.spec.parameters
