@@ -53,6 +53,10 @@ from zoo.evaluation.intervals import intervals_of as intervals_of
 from zoo.evaluation.intervals import percentiles as percentiles
 from zoo.evaluation.intervals import resampled as resampled
 from zoo.evaluation.intervals import wilson as wilson
+from zoo.evaluation.item_tasks import ClassificationTask as ClassificationTask
+from zoo.evaluation.item_tasks import ItemTask as ItemTask
+from zoo.evaluation.item_tasks import RegressionTask as RegressionTask
+from zoo.evaluation.item_tasks import chunks_of as chunks_of
 from zoo.evaluation.measure import Measured as Measured
 from zoo.evaluation.measure import metrics_of as metrics_of
 from zoo.files import style as style
@@ -106,11 +110,14 @@ from zoo.models.states import detach as detach
 from zoo.models.states import tensors_of as tensors_of
 from zoo.models.states import with_tensors as with_tensors
 from zoo.models.weights import save as save
+from zoo.processors import ClassificationProcessor as ClassificationProcessor
 from zoo.processors import InputReader as InputReader
+from zoo.processors import ItemProcessor as ItemProcessor
 from zoo.processors import Prediction as Prediction
 from zoo.processors import Predicts as Predicts
 from zoo.processors import Processor as Processor
 from zoo.processors import ReadsInputs as ReadsInputs
+from zoo.processors import RegressionProcessor as RegressionProcessor
 from zoo.processors import Scores as Scores
 from zoo.processors import TakesItems as TakesItems
 from zoo.processors import make_processor as make_processor

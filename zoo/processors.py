@@ -12,13 +12,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Protocol, TypedDict, cast, runtime_checkable
 
+import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
+from zoo.config import options
+from zoo.errors import DataError, OptionError, ZooError, cause
 from zoo.files.cards import Card
 from zoo.registry.registry import Registry
 from zoo.registry.specs import TaskSpec
+
+# The largest dim in a card, such as the number of samples of a recording
+_LARGEST = 10_000_000
 
 
 class Processor(ABC):
@@ -137,6 +144,115 @@ class Scores(ReadsInputs, Protocol):
             preprocess: as in `Dataset.preprocess`.
         """
         ...
+
+
+class _Feeding(TypedDict, total=False):
+    """The keys of `preprocess` that the processors below check; others are free."""
+
+    mean: list[Annotated[float, Meta(ge=-1e30, le=1e30)]]
+    std: list[Annotated[float, Meta(ge=1e-30, le=1e30)]]
+    target_mean: list[Annotated[float, Meta(ge=-1e30, le=1e30)]]
+    target_std: list[Annotated[float, Meta(ge=1e-30, le=1e30)]]
+    targets: list[str]
+    classes: list[str]
+
+
+class ItemProcessor(Processor):
+    """The processor of a `zoo.plugin.ItemTask`. A subclass adds `item`, `read` and `predictions`.
+
+    Attributes:
+        what: plural noun for the items, such as `recordings`.
+        suffixes: lowercase suffixes of the files to read in a folder; empty for all files.
+        lengths: pairs of keys, of `preprocess` or of dims, whose values must match in number.
+    """
+
+    what: ClassVar[str] = "items"
+    suffixes: ClassVar[Sequence[str]] = ()
+    lengths: ClassVar[Sequence[tuple[str, str]]] = (("mean", "std"),)
+
+    @abstractmethod
+    def item(self, dims: Mapping[str, int]) -> NDArray[Any]:
+        """Return one generated input in the same form as in a split."""
+
+    @abstractmethod
+    def read(self, source: Any, card: Card) -> NDArray[Any]:
+        """Return the input in a file, given its path, or in an object in memory, in the same form.
+
+        Any exception means that the source cannot be read.
+        """
+
+    def unit(self, preprocess: Mapping[str, Any]) -> str:
+        """Return `what`."""
+        return self.what
+
+    def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
+        """Raise OptionError if a dim is missing, or if names and scales do not match in number."""
+        for dim in self.spec.dims:
+            if type(size := arguments.get(dim)) is not int or not 1 <= size <= _LARGEST:
+                raise OptionError(f"{dim} must be an integer from 1 to {_LARGEST:,} (got {size!r:.40})")
+        found = options.convert_table(preprocess, _Feeding, what="preprocess")
+        counts = {"mean": 0, "std": 0, **arguments, **{key: len(found[key]) for key in found}}
+        for one, other in self.lengths:
+            if missing := {one, other} - counts.keys():
+                raise OptionError(f"preprocess: {min(missing)} is missing")
+            if counts[one] != counts[other]:
+                raise OptionError(f"{one} has {counts[one]} values, but {other} requires {counts[other]}")
+
+    def input_reader(self, card: Card) -> InputReader:
+        """Return a reader that calls `read`, and rejects an input whose shape differs from that of `item`."""
+        shape = self.item(cast("Mapping[str, int]", card.arguments)).shape
+
+        def read(source: Any) -> tuple[NDArray[Any], int]:
+            name = source if isinstance(source, Path) else "the input"
+            try:
+                item = self.read(source, card)
+            except (ZooError, OSError):
+                raise
+            except Exception as error:  # such as a word among numbers
+                raise DataError(f"{name} cannot be read: {cause(error)}") from error
+            if item.shape != shape:
+                raise DataError(f"{name} has the shape {item.shape}, but the model reads {shape}")
+            return item, -1
+
+        return InputReader(read=read, what=self.what, suffixes=self.suffixes)
+
+
+class ClassificationProcessor(ItemProcessor):
+    """The processor of a `zoo.plugin.ClassificationTask`."""
+
+    lengths = (("classes", "num_classes"), *ItemProcessor.lengths)
+
+    def predictions(
+        self, outputs: NDArray[Any], preprocess: Mapping[str, Any], *, top: int | None = None
+    ) -> Sequence[Prediction]:
+        """Return the most likely classes of each item with their probabilities; by default, one class."""
+        names = preprocess["classes"]
+        odds = np.exp(outputs - outputs.max(1, keepdims=True))  # (B, K)
+        probabilities = odds / odds.sum(1, keepdims=True)
+        ranked = np.argsort(-probabilities, axis=1, kind="stable")[:, : top or 1].tolist()
+        found: list[Prediction] = []
+        for values, best in zip(probabilities, ranked, strict=True):
+            answers = [{"class": names[number], "probability": float(values[number])} for number in best]
+            found.append(Prediction(rows=answers, confidence=answers[0]["probability"], values=values))
+        return found
+
+
+class RegressionProcessor(ItemProcessor):
+    """The processor of a `zoo.plugin.RegressionTask`."""
+
+    lengths = (("targets", "target_mean"), ("targets", "target_std"), *ItemProcessor.lengths)
+
+    def predictions(
+        self, outputs: NDArray[Any], preprocess: Mapping[str, Any], *, top: int | None = None
+    ) -> Sequence[Prediction]:
+        """Return the numbers predicted for each item, in the units of the targets."""
+        names, std, mean = (preprocess[key] for key in ("targets", "target_std", "target_mean"))
+        found: list[Prediction] = []
+        for values in outputs.reshape(len(outputs), -1) * np.array(std) + np.array(mean):  # (K,)
+            pairs = zip(names, values.tolist(), strict=True)
+            rows = [{"target": name, "value": value} for name, value in pairs]
+            found.append(Prediction(rows=rows, values=values))
+        return found
 
 
 def make_processor(registry: Registry, name: str) -> Processor:

@@ -65,6 +65,8 @@ CLASSES = (
         "HasViews",
     ),
     *("Processor", "TakesItems", "ReadsInputs", "Predicts", "Scores"),
+    *("ItemTask", "ClassificationTask", "RegressionTask"),
+    *("ItemProcessor", "ClassificationProcessor", "RegressionProcessor"),
     "Tracker",
 )
 FUNCTIONS: tuple[tuple[ModuleType | type, tuple[str, ...]], ...] = (
