@@ -11,7 +11,7 @@ from torch import Tensor
 
 from zoo import DataError, TrainConfig, seed_for
 from zoo.interfaces import Batch, Dataset, ReadsBatches, Split
-from zoo.plugin import Card, Draws, View, augmentations, moved, part_of
+from zoo.plugin import Card, Draws, View, augmentations, chunks_of, moved, part_of
 from zoo_images.class_balance import balanced_order, balanced_weights, weights_of
 from zoo_images.fields import ImageFields, LabelFields
 from zoo_images.image_set import ImageSplit
@@ -96,7 +96,7 @@ class ImageBatches:
         images, fields = _near(dataset.split("train"), device), config.group("images", ImageFields)
         if len(images) == 0:
             raise DataError("the training split is empty")
-        chunks = _chunks(_order(images, config, _generator(seed, "order", epoch)), config)
+        chunks = chunks_of(_order(images, config, _generator(seed, "order", epoch)), config.batch_size)
         by_class = _class_weights(images, config, device)
         beside = int(fields.mixup_alpha > 0 and world_size > 1)  # an image is blended with the one before it
         parts = [_part(len(chunk), rank, world_size, beside) for chunk in chunks]
@@ -151,14 +151,6 @@ def _class_weights(images: Any, config: TrainConfig, device: str) -> Tensor | No
     if config.group("labels", LabelFields).class_weights == "none":
         return None
     return moved(balanced_weights(images), device)
-
-
-def _chunks(order: Tensor, config: TrainConfig) -> list[Tensor]:
-    """Split an order into batches; a single leftover image joins the previous batch for BatchNorm."""
-    chunks = list(order.split(config.batch_size))
-    if config.batch_size > 1 and len(chunks) > 1 and len(chunks[-1]) == 1:
-        chunks[-2:] = [torch.cat(chunks[-2:])]
-    return chunks
 
 
 def _part(count: int, rank: int, world_size: int, beside: int) -> tuple[Tensor, float]:

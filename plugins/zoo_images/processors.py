@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo import OptionError
-from zoo.plugin import Card, InputReader, Prediction, Processor, image_reader, options
+from zoo.plugin import (
+    Card,
+    ClassificationProcessor,
+    InputReader,
+    ItemProcessor,
+    Prediction,
+    image_reader,
+    options,
+)
 
 __all__ = ["ClassProcessor", "LabelProcessor"]
 
@@ -27,8 +35,10 @@ class _Feeding(TypedDict):
     classes: list[str]
 
 
-class _ImageProcessor(Processor):
+class _ImageProcessor(ItemProcessor):
     """Base class of the image processors: everything that does not depend on the kind of labels."""
+
+    what = "images"
 
     def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
         """Raise OptionError unless every class has a name, and every channel has a mean and a std."""
@@ -44,10 +54,6 @@ class _ImageProcessor(Processor):
             if given != expected:
                 raise OptionError(f"{key} has {given} values, but {dim}={expected!r:.40}")
 
-    def unit(self, preprocess: Mapping[str, Any]) -> str:
-        """Return `images`."""
-        return "images"
-
     def item(self, dims: Mapping[str, int]) -> NDArray[np.uint8]:
         """Return one image, uint8 (C, H, W)."""
         return np.zeros((dims["in_channels"], dims["image_size"], dims["image_size"]), np.uint8)
@@ -56,23 +62,13 @@ class _ImageProcessor(Processor):
         """Return a reader that resizes the central square of each image."""
         return image_reader(size=card.arguments["image_size"], channels=card.arguments["in_channels"])
 
+    def read(self, source: Any, card: Card) -> NDArray[np.uint8]:
+        """Return the central square of an image, uint8 (C, H, W)."""
+        return self.input_reader(card).read(source)[0]
 
-class ClassProcessor(_ImageProcessor):
+
+class ClassProcessor(_ImageProcessor, ClassificationProcessor):
     """Each image belongs to one of K classes."""
-
-    def predictions(
-        self, outputs: NDArray[Any], preprocess: Mapping[str, Any], *, top: int | None = None
-    ) -> Sequence[Prediction]:
-        """Return the most likely classes of each image with their probabilities; by default, one class."""
-        names = preprocess["classes"]
-        odds = np.exp(outputs - outputs.max(1, keepdims=True))  # (B, K)
-        probabilities = odds / odds.sum(1, keepdims=True)
-        ranked = np.argsort(-probabilities, axis=1, kind="stable")[:, : top or 1].tolist()
-        found: list[Prediction] = []
-        for values, best in zip(probabilities, ranked, strict=True):
-            answers = [{"class": names[number], "probability": float(values[number])} for number in best]
-            found.append(Prediction(rows=answers, confidence=answers[0]["probability"], values=values))
-        return found
 
 
 class LabelProcessor(_ImageProcessor):

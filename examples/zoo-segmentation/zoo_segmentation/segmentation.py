@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from zoo import DataError, OptionError, TrainConfig, seed_for
 from zoo.interfaces import Batch, Dataset, State, Step, Task
-from zoo.plugin import Card, Draws, View, part_of
+from zoo.plugin import Card, Draws, View, chunks_of, part_of
 from zoo_segmentation.augmenting import augmented
 from zoo_segmentation.counting import confusion_of, iou_by_class, overlaps
 from zoo_segmentation.processor import UNKNOWN
@@ -87,7 +87,7 @@ class Segmentation(Task):
             message = "mixup blends one label per image, but a mask has a label for every pixel"
             raise OptionError(f"{message}: mixup_alpha must be 0 (got {fields['mixup_alpha']:g})")
         order = torch.randperm(len(split), generator=_generator(seed, "order", epoch))
-        chunks = _chunks(order, config.batch_size)
+        chunks = chunks_of(order, config.batch_size)
         for index in range(start, len(chunks)):
             mine, share = part_of(len(chunks[index]), rank=rank, world_size=world_size)
             images, masks = _fetch(split, chunks[index][mine].tolist())
@@ -170,14 +170,6 @@ class Mirrored(nn.Module):
         """Map images (B, C, H, W) to log-probabilities (B, K, H, W)."""
         here, mirrored = self.model(images), self.model(images.flip(3)).flip(3)
         return torch.stack([here.log_softmax(1), mirrored.log_softmax(1)]).logsumexp(0) - math.log(2)
-
-
-def _chunks(order: Tensor, size: int) -> list[Tensor]:
-    """Split an order into batches; a single leftover image joins the previous batch for BatchNorm."""
-    chunks = list(order.split(size))
-    if size > 1 and len(chunks) > 1 and len(chunks[-1]) == 1:
-        chunks[-2:] = [torch.cat(chunks[-2:])]
-    return chunks
 
 
 def _generator(*position: int | str) -> torch.Generator:
