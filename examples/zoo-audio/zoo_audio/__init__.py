@@ -1,0 +1,1 @@
+"""Classification of recordings, read from .wav files."""

@@ -1,0 +1,1 @@
+"""A regression task: rows of numbers to numbers."""
