@@ -42,6 +42,7 @@ MADE = {
     ),
     "shapes-patch-net",
     *("digits", "torchvision/resnet18", "gradcam/grad-cam"),
+    *("row-mlp", "pendulums", "sound-net", "tones"),
     "seed-0",
 }
 LANGUAGES = {"console", "json", "python", "sh", "text", "toml"}
