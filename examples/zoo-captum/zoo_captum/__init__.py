@@ -1,0 +1,1 @@
+"""captum's integrated gradients and occlusion as zoo analyzers."""
