@@ -1,0 +1,1 @@
+"""A small GPT with a key-value cache."""

@@ -1,0 +1,48 @@
+"""The entries of zoo-nanogpt."""
+
+from zoo import ArchitectureSpec, Recipe, hookimpl
+
+api = 1
+
+CONTEXT = 128
+TRAINING = {
+    "epochs": 10,
+    "batch_size": 16,
+    "optimizer": "adamw",
+    "lr": 3e-3,
+    "weight_decay": 0.1,
+    "schedule": "one-cycle",
+    "clip_grad_norm": 1.0,
+    "bptt": CONTEXT,  # a shorter one would leave the later positions untrained
+}
+
+
+@hookimpl
+def zoo_architectures():
+    """Return the architecture."""
+    return [
+        ArchitectureSpec(
+            name="gpt",
+            target="zoo_nanogpt.gpt:GPT",
+            task="language-modeling",
+            summary="Small GPT: pre-norm Transformer with learned positions and a key-value cache",
+            context_length="context",
+            training=TRAINING,
+            landmarks={"features": "norm", "head": "head"},
+            source="Radford et al. 2019, GPT-2; Karpathy, github.com/karpathy/nanoGPT",
+        )
+    ]
+
+
+@hookimpl
+def zoo_recipes():
+    """Return the recipe."""
+    return {
+        "tinyshakespeare-gpt": Recipe(
+            summary="GPT with 0.8 M parameters on the characters of Shakespeare, ten epochs",
+            architecture="gpt",
+            dataset="text/tinyshakespeare",
+            model={"hidden_size": 128, "num_layers": 4, "num_heads": 4, "context": CONTEXT, "dropout": 0.0},
+            train={**TRAINING, "batching": "stateful", "bptt_jitter": False},
+        )
+    }
