@@ -41,8 +41,9 @@ MADE = {
         "vowels",
     ),
     "shapes-patch-net",
-    *("digits", "torchvision/resnet18", "gradcam/grad-cam"),
+    *("digits", "torchvision/resnet18", "gradcam/grad-cam", "captum/occlusion"),
     *("row-mlp", "pendulums", "sound-net", "tones"),
+    *("gpt", "tinyshakespeare-gpt"),
     "seed-0",
 }
 LANGUAGES = {"console", "json", "python", "sh", "text", "toml"}
