@@ -1,6 +1,6 @@
 """The entries of zoo-nanogpt."""
 
-from zoo import ArchitectureSpec, Recipe, hookimpl
+from zoo import ArchitectureSpec, Recipe, WeightsSpec, hookimpl
 
 api = 1
 
@@ -44,5 +44,22 @@ def zoo_recipes():
             dataset="text/tinyshakespeare",
             model={"hidden_size": 128, "num_layers": 4, "num_heads": 4, "context": CONTEXT, "dropout": 0.0},
             train={**TRAINING, "batching": "stateful", "bptt_jitter": False},
+        )
+    }
+
+
+@hookimpl
+def zoo_weights():
+    """Return the weights trained with the recipe, with one thread."""
+    return {
+        "tinyshakespeare-gpt": WeightsSpec(
+            recipe="tinyshakespeare-gpt",
+            file="weights/tinyshakespeare-gpt.safetensors",
+            sha256="a3679685f01b22aa2699adf07fa58716272bc8dc16fb1d49d7555f41090bdf17",
+            bytes=1_657_552,
+            params=818_304,
+            metrics={"val": {"loss": 1.4732}, "test": {"loss": 1.6956, "bits_per_char": 2.4462}},
+            seconds=518.4,
+            license="MIT",
         )
     }
