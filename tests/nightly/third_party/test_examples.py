@@ -9,12 +9,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import safetensors.numpy
+
+import zoo
+from zoo import OptionError
+from zoo.interfaces import Batch, Subject
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 LIBRARIES = ("zoo-captum", "zoo-gradcam", "zoo-nanogpt", "zoo-sklearn", "zoo-torchvision")
