@@ -4,9 +4,6 @@ from zoo._version import __version__ as __version__
 from zoo.analysis.findings import Findings as Findings
 from zoo.api.caching import clear_cache as clear_cache
 from zoo.api.caching import list_cache as list_cache
-from zoo.api.list_runs import diff_runs as diff_runs
-from zoo.api.list_runs import list_runs as list_runs
-from zoo.api.list_runs import prune_runs as prune_runs
 from zoo.api.listing import list_analyzers as list_analyzers
 from zoo.api.listing import list_datasets as list_datasets
 from zoo.api.listing import list_models as list_models
@@ -51,6 +48,9 @@ from zoo.registry.specs import TrackerSpec as TrackerSpec
 from zoo.seeds import seed_for as seed_for
 from zoo.testing import check as check
 from zoo_diagnose.lr_finder import lr_find as lr_find
+from zoo_diagnose.run_lists import diff_runs as diff_runs
+from zoo_diagnose.run_lists import list_runs as list_runs
+from zoo_diagnose.run_lists import prune_runs as prune_runs
 from zoo_diagnose.runs import plot_runs as plot_runs
 from zoo_diagnose.runs import report_runs as report_runs
 from zoo_import.importing import import_weights as import_weights

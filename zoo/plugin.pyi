@@ -2,14 +2,15 @@
 
 from zoo.analysis.render import contact_sheet as contact_sheet
 from zoo.analysis.render import grid as grid
-from zoo.api.list_runs import RunList as RunList
 from zoo.api.listing import default_registry as default_registry
+from zoo.api.where import matching as matching
 from zoo.config import options as options
 from zoo.config.arguments import checked as checked
 from zoo.config.declarations import Count as Count
 from zoo.config.declarations import Probability as Probability
 from zoo.config.declarations import declared as declared
 from zoo.config.declarations import option as option
+from zoo.config.train_config import SPLITS as SPLITS
 from zoo.config.train_config import Fraction as Fraction
 from zoo.config.train_config import NonNegative as NonNegative
 from zoo.config.train_config import Positive as Positive
@@ -122,9 +123,13 @@ from zoo.processors import Scores as Scores
 from zoo.processors import TakesItems as TakesItems
 from zoo.processors import make_processor as make_processor
 from zoo.registry.advice import advice as advice
+from zoo.registry.catalog import recorded_recipe as recorded_recipe
 from zoo.registry.extras import needing_extra as needing_extra
 from zoo.registry.methods import augmentations as augmentations
+from zoo.registry.weights_files import SAVED as SAVED
 from zoo.runs.environment import environment_of as environment_of
+from zoo.runs.lock import is_locked as is_locked
+from zoo.runs.lock import owned as owned
 from zoo.runs.resolving import resolve as resolve
 from zoo.runs.run_directories import default_directory as default_directory
 from zoo.runs.run_directories import require_run as require_run

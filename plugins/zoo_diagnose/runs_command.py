@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from zoo import Registry, diff_runs, list_runs, prune_runs
+from zoo import Registry
 from zoo.cli.kit import (
     PathType,
     Session,
@@ -20,7 +20,8 @@ from zoo.cli.kit import (
     print_table,
     standard_options,
 )
-from zoo.plugin import RunList, did_you_mean, options, style, write_output
+from zoo.plugin import did_you_mean, options, style, write_output
+from zoo_diagnose.run_lists import RunList, diff_runs, list_runs, prune_runs
 
 __all__ = ["command"]
 

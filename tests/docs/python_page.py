@@ -14,7 +14,6 @@ from typing import Any
 import zoo
 from tests.docs import errors_page
 from zoo.analysis.findings import Findings
-from zoo.api.list_runs import RunList
 from zoo.api.results import Features, Predictions, Texts
 from zoo.config.recipe import Recipe
 from zoo.data.vocabulary import Vocabulary
@@ -22,6 +21,7 @@ from zoo.interfaces import Dataset, Task
 from zoo.runs.result import Result
 from zoo.testing import Outcome
 from zoo_diagnose.lr_finder import Curve, Suggestions
+from zoo_diagnose.run_lists import RunList
 from zoo_stats.comparing import Comparison
 from zoo_stats.data_check import DataCheck
 from zoo_stats.training_batch import TrainingBatch

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.api.list_runs import list_runs
 from zoo.api.training import train
 from zoo.cli.flags import TrainingCommand, options_of
 from zoo.cli.name_types import NameType
@@ -16,6 +15,7 @@ from zoo.config.torchrun import is_first
 from zoo.console.figures import primary_metrics
 from zoo.console.terminal import echo
 from zoo.data.vocabulary import WritesText
+from zoo.registry.provided import provided
 from zoo.registry.registry import Registry
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def print_run(run: "Run", session: Session, as_json: bool) -> None:
     if not is_first():
         return
     if not (run.directory / "model.safetensors").exists():  # --stop-after
-        _print_stopped(run, as_json)
+        _print_stopped(run, session.registry, as_json)
         return
     result = run.result
     if as_json:
@@ -98,8 +98,8 @@ def print_run(run: "Run", session: Session, as_json: bool) -> None:
         _print_next(run, session.registry, session.plugin_files)
 
 
-def _print_stopped(run: "Run", as_json: bool) -> None:
-    (row,) = list_runs(run.directory)
+def _print_stopped(run: "Run", registry: Registry, as_json: bool) -> None:
+    (row,) = provided("zoo_diagnose.run_lists", "list_runs", registry)(run.directory, registry=registry)
     place, epochs = shlex.quote(str(run.directory)), run.recipe.train["epochs"]
     done = f"stopped after epoch {row['epochs']} of {epochs}; `zoo resume {place}` continues"
     print_json(row) if as_json else echo(done)

@@ -102,10 +102,10 @@ def test_a_folder_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
 def test_rows_become_a_data_frame_where_pandas_is_installed(
     runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo.api.list_runs.find_spec", lambda name: None)
+    monkeypatch.setattr("zoo_diagnose.run_lists.find_spec", lambda name: None)
     with pytest.raises(OptionError, match="requires pandas"):
         zoo.list_runs().to_pandas()
-    monkeypatch.setattr("zoo.api.list_runs.find_spec", lambda name: "a spec")
+    monkeypatch.setattr("zoo_diagnose.run_lists.find_spec", lambda name: "a spec")
     monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=tuple))
     assert zoo.list_runs().to_pandas() == tuple(zoo.list_runs().flat())
     flat = zoo.list_runs().flat()
@@ -138,7 +138,7 @@ def test_pruning_leaves_the_chosen_weights_and_the_logs_of_finished_runs(runs: P
 
 
 def test_a_run_in_use_is_not_pruned(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.api.list_runs.is_locked", lambda folder: False)  # it starts a moment later
+    monkeypatch.setattr("zoo_diagnose.run_lists.is_locked", lambda folder: False)  # it starts a moment later
     with owned(runs / "a-2"), pytest.raises(RunError, match="a-2 is in use by process"):
         zoo.prune_runs(keep="best")
     assert (runs / "a-2/checkpoint.safetensors").exists()

@@ -9,21 +9,28 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from zoo.api.listing import default_registry
-from zoo.api.where import matching
-from zoo.config.arguments import checked
-from zoo.config.options import text
-from zoo.config.train_config import SPLITS
-from zoo.errors import OptionError, RunError, ZooError, did_you_mean, first_line, warn
-from zoo.registry.catalog import recorded_recipe
-from zoo.registry.registry import Registry
-from zoo.registry.specs import TaskSpec
-from zoo.registry.weights_files import SAVED
-from zoo.runs.lock import is_locked, owned
-from zoo.runs.run_directories import require_run
-from zoo.runs.step_log import read_rows
-from zoo.training.early_stopping import best_by
-from zoo.training.saved import Row
+from zoo import OptionError, Registry, TaskSpec, ZooError
+from zoo.plugin import (
+    SAVED,
+    SPLITS,
+    Row,
+    RunError,
+    best_by,
+    checked,
+    default_registry,
+    did_you_mean,
+    first_line,
+    is_locked,
+    matching,
+    owned,
+    read_rows,
+    recorded_recipe,
+    require_run,
+    warn,
+)
+from zoo.plugin import options as as_typed
+
+__all__ = ["RunList", "diff_runs", "list_runs", "prune_runs"]
 
 _BEST, _LAST = "best.safetensors", "model.safetensors"
 # Keys of a flat row that are no options of the run: its state, and the beginnings of its metrics
@@ -228,7 +235,7 @@ def _options(recipe: Mapping[str, Any]) -> dict[str, Any]:
     for start, table in tables.items():
         flat |= {f"{start}{key}": value for key, value in table.items()}
     return {
-        key: value if isinstance(value, str | float) or type(value) is int else text(value)
+        key: value if isinstance(value, str | float) or type(value) is int else as_typed.text(value)
         for key, value in flat.items()
     }
 
