@@ -100,9 +100,9 @@ def _draw_epoch(panel: Axes, row: Mapping[str, Any], steps: Sequence[Mapping[str
 
 def _draw_metric(axes: Axes, history: Sequence[Mapping[str, Any]], name: str, best: int | None) -> None:
     """Draw a metric of every split by epoch, and mark the best epoch."""
-    marker = "o" if len(history) <= _DOTS else None
     for split in SPLITS:
         points = {row["epoch"]: row[split][name] for row in history if split in row}
+        marker = "o" if len(history) <= _DOTS or len(points) == 1 else None
         if points:
             axes.plot(
                 [*points],

@@ -101,9 +101,11 @@ class TrainState:
     def account(self, step: Step) -> None:
         """Add one batch to the epoch's sums, in double precision and on the device.
 
-        Raises SpecError if the hidden state has an unsupported part, and ValueError if a sum from a
-        checkpoint has a different shape.
+        Raises SpecError if the hidden state has an unsupported part, and ValueError if the sums from a
+        checkpoint have other names or shapes.
         """
+        if self.untried and self.sums.keys() != step.sums.keys():
+            raise ValueError(f"its sums are {', '.join(self.sums)} (expected {', '.join(step.sums)})")
         for name, value in step.sums.items():
             value, before = exact(value), self.sums.get(name)
             if before is not None and before.shape != value.shape:

@@ -563,3 +563,14 @@ def test_a_sum_of_another_shape_is_told_by_the_first_step(text: Any, forged: Ten
     with pytest.raises(RunError, match=r"^the first step after resuming failed: .*sums/loss") as caught:
         fit(Growing(), TEXT, text(301), config, host=Host(store=store))
     assert "checkpoint may not match" in str(caught.value.hint)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_sums_of_other_names_are_refused_by_the_first_step(text: Any) -> None:
+    config = configured(batch_size=4, precision="fp32", bptt=8)
+    store = Saved()
+    fit(Growing(), TEXT, text(301), config, host=Host(store=store))
+    tensors, data = store.held
+    store.held = {name.replace("sums/loss", "sums/entropy"): value for name, value in tensors.items()}, data
+    with pytest.raises(RunError, match=r"its sums are entropy \(expected loss\)"):
+        fit(Growing(), TEXT, text(301), config, host=Host(store=store))
