@@ -74,7 +74,15 @@ COMBINATIONS = {
     "mlp, warmup": ["mlp", *_IMAGES, "--optimizer", "sgd", "--warmup-epochs", "0.5", "--momentum", "0.9"],
     "camnet, restarts": [
         *("camnet", *_IMAGES, "--model", "widths=[4, 8]", "--schedule", "cosine-restarts"),
-        *("--cycle-length", "1", "--label-smoothing", "0.1", "--augment", "translate,flip"),
+        *("--schedule-option", "cycle_length=1", "--label-smoothing", "0.1", "--augment", "translate,flip"),
+    ],
+    "lstm, Muon": [
+        *("lstm", *_TEXT, *_SMALL, "--optimizer", "muon", "--schedule", "warmup-stable-decay"),
+        *("--model", "dropout=0.2", "--decay-matrices-only", "--lr-scale", "out=2"),
+    ],
+    "resnet-lite, Lion, RandAugment": [
+        *("resnet-lite", *_IMAGES, "--model", "widths=[4, 8]", "--optimizer", "lion"),
+        *("--augment", "rand-augment,random-erasing,flip", "--augment-option", "random-erasing.p=0.5"),
     ],
     "convnet, patience": ["convnet", *_IMAGES, "--patience", "1", "--schedule", "cosine"],
     "convnet-bn, several labels, mixup": [
