@@ -16,6 +16,7 @@ from zoo.plugin import (
     InputReader,
     Prediction,
     Processor,
+    UnknownName,
     Vocabulary,
     open_regular,
     options,
@@ -52,7 +53,10 @@ class TextProcessor(Processor):
             raise OptionError(
                 f"specials={specials} must be between 0 and {size}, the number of tokens in the vocabulary"
             )
-        tokenize("", feeding["tokens"], preprocess)  # which must be installed
+        try:
+            tokenize("", feeding["tokens"], preprocess)
+        except UnknownName as error:
+            raise OptionError(f"tokens: {error}", hint=error.hint) from None
 
     def unit(self, preprocess: Mapping[str, Any]) -> str:
         """Return `characters` or `tokens`."""

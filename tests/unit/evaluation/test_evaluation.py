@@ -68,7 +68,7 @@ def test_text_of_tokens_that_no_model_could_be_fed_with_is_refused_before_traini
 ) -> None:
     registry = Registry.discover(Catalog(), files=[folder / "plain.py"])
     recipe = Recipe(architecture="lstm", dataset="plain/data", data={"kind": "bpe"})
-    message = r"^plain/data cannot be fed to a model: preprocess: tokens: invalid enum value 'bpe'"
+    message = r"^plain/data cannot be fed to a model: tokens: unknown tokenizer 'bpe'"
     with pytest.raises(DataError, match=message):
         train(recipe, registry, directory=tmp_path / "run")
     assert not (tmp_path / "run").exists()
