@@ -120,7 +120,7 @@ def test_weights_of_torchvision_are_read_from_its_cache(
 
 def test_they_work_together(installed: Path, run_zoo: RunZoo, tmp_path: Path) -> None:
     """A network of timm learns scikit-learn's digits; pytorch-grad-cam and captum show where it looks."""
-    plugins = {"ZOO_PLUGINS": "captum,gradcam,images,sklearn,timm"}  # images brings the task
+    plugins = {"ZOO_PLUGINS": "captum,gradcam,images,optim,sklearn,timm"}  # images brings the task
     run = ["train", "timm/test_resnet", "digits", "--epochs", "4", "--run"]
     done = run_zoo("--strict", *run, tmp_path / "run", "--json", path=[installed], env=plugins)
     assert done.returncode == 0, done.stderr
