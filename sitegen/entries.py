@@ -332,13 +332,17 @@ def _picture(kind: str, name: str, page: str) -> Iterator[str]:
 
 
 def _files(registry: Registry, kind: str, name: str) -> list[str]:
-    """Return the source file of an entry, relative to the repository; empty for recipes and weights."""
+    """Return the source file of an entry, relative to the repository.
+
+    The result is empty for recipes and weights, and for code of a library, such as an optimizer of torch.
+    """
     if kind in ("recipe", "weights"):
         return []
     spec = registry.entry(kind, name).spec  # type: ignore[arg-type]
     code = spec.fields if isinstance(spec, FieldsSpec) else spec.load()
-    path = Path(inspect.getfile(inspect.unwrap(getattr(code, "callback", code))))
-    return [str(path.resolve().relative_to(ROOT))]
+    path = Path(inspect.getfile(inspect.unwrap(getattr(code, "callback", code)))).resolve()
+    ours = "site-packages" not in path.parts and path.is_relative_to(ROOT)
+    return [str(path.relative_to(ROOT))] if ours else []
 
 
 def _code(files: Iterable[str], page: str, *, shown: bool) -> Iterator[str]:
