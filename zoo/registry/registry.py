@@ -44,6 +44,8 @@ S = TypeVar("S", bound=Spec, covariant=True)
 _MORE = {
     "recipe": "; to train without a recipe, use `zoo train ARCHITECTURE DATASET`",
     "task": "; the plugin that provides it may be missing",
+    "optimizer": "; the plugin optim provides zoo's own",
+    "schedule": "; the plugin optim provides zoo's own",
 }
 
 
