@@ -126,6 +126,9 @@ class Registry:
         self._sound: set[tuple[int, str]] = set()
         self.groups = {e.spec.name: e.spec.fields for e in entries if isinstance(e.spec, FieldsSpec)}
         methods = [entry for entry in entries if entry.kind in METHODS]
+        self._words: dict[str, set[str]] = {kind: set() for kind in METHODS}
+        for entry in methods:
+            self._words[entry.kind] |= {entry.spec.name, entry.name}
         self.methods: dict[tuple[str, str], Entry[Any]] = {
             (entry.kind, _recorded(entry)): entry for entry in methods
         }
@@ -223,7 +226,7 @@ class Registry:
             for kind, option in METHODS.items():
                 chosen = entry.spec.training.get(option, ())
                 chosen = [chosen] if isinstance(chosen, str) else chosen
-                named += [(kind, name, self._words(kind)) for name in chosen]
+                named += [(kind, name, self._words[kind]) for name in chosen]
         for what, name, known in named:
             if name not in known:
                 nearest = did_you_mean(name, known) or self.left_out(" ({})")
@@ -241,11 +244,6 @@ class Registry:
                 return f"its training options: {error}"
         self._sound.add(shared)
         return ""
-
-    def _words(self, kind: str) -> list[str]:
-        """Return the short and full names of all methods of a kind."""
-        entries = [entry for (other, _), entry in self.methods.items() if other == kind]
-        return [word for entry in entries for word in (entry.spec.name, entry.name)]
 
     def notices(self) -> list[str]:
         """Return a line if the user's registry.toml disables any of zoo's own plugins."""
