@@ -91,7 +91,7 @@ def test_it_is_listed_and_shown_with_its_group_of_training_fields(answer: Callab
     names = {row["name"]: row for row in answer("list")}
     assert names["segmentation/unet"]["task"] == names["segmentation/shapes-masks"]["task"] == "segmentation"
     task = answer("show", "segmentation")
-    assert task["fields"] == {"augment": [], "mixup_alpha": 0.0}
+    assert task["fields"] == {"augment": [], "augment_options": {}, "mixup_alpha": 0.0}
     assert task["entries"] == {
         "architecture": ["segmentation/unet"],
         "dataset": ["segmentation/shapes-masks"],
