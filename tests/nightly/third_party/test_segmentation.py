@@ -404,5 +404,5 @@ def test_maps_of_answers_that_have_a_place_are_refused_in_words(
     trained: Path, wrong: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ZOO_PLUGIN_FILES", str(wrong))
-    with pytest.raises(SpecError, match=r"wrong/mapped draws maps.* one answer .*\(2, 5, 16, 16\)"):
+    with pytest.raises(SpecError, match=r"wrong/mapped requires one prediction per input.*\(2, 5, 16, 16\)"):
         zoo.load(trained).analyze("wrong/mapped", indices=[0, 1], progress=False)
