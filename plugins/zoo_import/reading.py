@@ -31,7 +31,7 @@ _SAFE = (2, 10)
 _MEMORY, _SECONDS = 1 << 29, 120
 # Bytes that are read in a second at least, and bytes of a list of names
 _RATE, _MOST_NAMES = 10_000_000, 50_000_000
-_EXPECTED = "expected a state dict: a .pth, .pt or .bin file of torch.save, or a .safetensors file"
+_EXPECTED = "expected a state dict: a .pth, .pt or .bin file written by torch.save, or a .safetensors file"
 _SAVE = "in the program that wrote it, save only the tensors: torch.save(model.state_dict(), FILE)"
 
 
@@ -104,7 +104,7 @@ def _from_pickle(path: Path, file: IO[bytes]) -> tuple[dict[str, Tensor], list[s
             names = {str(name): numbered[str(number)] for number, name in enumerate(answer["names"])}
             return names, [*map(str, answer["others"])]
         except (ValueError, KeyError, TypeError, safetensors.SafetensorError):
-            message = f"{path} cannot be read: its process returned something else than tensors"
+            message = f"{path} cannot be read: the process that opened it did not return tensors"
             raise WeightsError(message, hint=_EXPECTED) from None
 
 
@@ -149,7 +149,7 @@ def _answer(path: Path, file: Path) -> dict[str, Any]:
         message = f"{path} contains Python objects besides tensors, such as {name}, which zoo does not open"
         raise WeightsError(message, hint=_SAVE)
     if "memory" in answer:
-        raise WeightsError(f"{path} cannot be read: it needs far more memory than its size", hint=_EXPECTED)
+        raise WeightsError(f"{path} cannot be read: opening it needs too much memory", hint=_EXPECTED)
     if error := answer.get("error"):
         raise WeightsError(f"{path} cannot be read: {error}", hint=_EXPECTED)
     return answer

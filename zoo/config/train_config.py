@@ -183,19 +183,8 @@ def _stale(before: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
 RESERVED = frozenset(
     (
         *("accept_changes", "all_metrics", "as_json", "data", "dataset", "device", "from", "from_weights"),
-        *(
-            "groups",
-            "help",
-            "json",
-            "kind",
-            "methods",
-            "model",
-            "name",
-            "option",
-            "options",
-            "plot",
-            "plugin",
-        ),
+        *("groups", "help", "json", "kind", "methods", "model", "name", "option", "options"),
+        *("plot", "plugin"),
         *("processes", "progress", "quiet", "registry", "resume", "run", "save_every", "seed"),
         *("session", "start", "steps", "stop", "stop_after", "threads"),
     )
