@@ -32,7 +32,7 @@ __all__ = ["command"]
 
 # Training options that a test run does not have: it has a learning rate of its own, and ends early
 IRRELEVANT = (
-    "epochs", "lr", "schedule", "schedule_options", "warmup_epochs",
+    "epochs", "lr", "schedule", "schedule_options", "warmup_epochs", "metrics",
     "ema_decay", "nonmono", "patience",
 )  # fmt: skip
 MEANING = {
