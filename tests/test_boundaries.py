@@ -102,7 +102,7 @@ NUMPY_ONLY = (
     "zoo.api.model",
     "zoo.api.results",
     "zoo.api.load_weights",
-    "zoo.data.images",
+    "zoo_images.image_files",
     *(f"zoo.data.{name}" for name in ("reading", "sources")),
     *(f"zoo.inference.{name}" for name in ("embedding", "predicting", "sampling", "fitting", "writing")),
     "zoo.models.runners",

@@ -19,11 +19,6 @@ from zoo.console.progress import Bar as Bar
 from zoo.console.progress import quiet as quiet
 from zoo.data.devices import moved as moved
 from zoo.data.draws import Draws as Draws
-from zoo.data.images import SUFFIXES as SUFFIXES
-from zoo.data.images import as_image as as_image
-from zoo.data.images import image_reader as image_reader
-from zoo.data.images import pixels_of as pixels_of
-from zoo.data.images import read_image as read_image
 from zoo.data.opening import decidable as decidable
 from zoo.data.opening import default_split as default_split
 from zoo.data.opening import open_fed as open_fed
@@ -143,5 +138,9 @@ from zoo.training.early_stopping import best_epoch as best_epoch
 from zoo.training.saved import Row as Row
 from zoo.training.saved import StepRow as StepRow
 from zoo.training.trial import Trial as Trial
+from zoo_images.image_files import as_image as as_image
+from zoo_images.image_files import image_reader as image_reader
+from zoo_images.image_files import pixels_of as pixels_of
+from zoo_images.image_files import read_image as read_image
 
 __all__: list[str]

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Protocol, TypedDict, cast, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, TypedDict, cast, runtime_checkable
 
 import numpy as np
 from msgspec import Meta
@@ -23,6 +23,9 @@ from zoo.errors import DataError, OptionError, ZooError, cause
 from zoo.files.cards import Card
 from zoo.registry.registry import Registry
 from zoo.registry.specs import TaskSpec
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 # The largest dim in a card, such as the number of samples of a recording
 _LARGEST = 10_000_000
@@ -63,6 +66,8 @@ class InputReader:
         refuse: function that returns the reason why a named file has the wrong type, such as a text file
             among images, or an empty string if the file can be read. It is called for all named files before
             the first file is read.
+        picture: function that returns an input as a square Pillow image in color to draw on, given the input
+            and the largest side in pixels; None if inputs are not images.
     """
 
     read: Callable[[Any], Any]
@@ -71,6 +76,7 @@ class InputReader:
     strings: bool = False
     notice: str = ""
     refuse: Callable[[Path], str] | None = None
+    picture: Callable[[Any, int], Image] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from zoo import DataError, seed_for
 from zoo.interfaces import SPLITS, Split
-from zoo.plugin import SUFFIXES
+from zoo_images.image_files import SUFFIXES
 
 _SPLIT_NAMES: Mapping[str, Split] = {
     "train": "train",

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from zoo import DataError
 from zoo.interfaces import Split
-from zoo.plugin import SUFFIXES, open_regular
+from zoo.plugin import open_regular
 from zoo_images.class_folders import existing
+from zoo_images.image_files import SUFFIXES
 
 LAYOUT = (
     "root must contain labels.csv, or train.csv, val.csv and test.csv; the first line is `file,labels`, or "

@@ -10,15 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo import OptionError
-from zoo.plugin import (
-    Card,
-    ClassificationProcessor,
-    InputReader,
-    ItemProcessor,
-    Prediction,
-    image_reader,
-    options,
-)
+from zoo.plugin import Card, ClassificationProcessor, InputReader, ItemProcessor, Prediction, options
+from zoo_images.image_files import image_reader
 
 __all__ = ["ClassProcessor", "LabelProcessor"]
 

@@ -100,11 +100,12 @@ class Inputs:
         """
         from PIL.Image import fromarray
 
-        from zoo.data.images import read_square
-
-        if self.sources:
-            with contextlib.suppress(DataError, OptionError):  # such as a sound, or a file that is gone
-                return read_square(self.sources[number].value, at_most=at_most)
+        processor = self.task.processor
+        if self.sources and isinstance(processor, ReadsInputs):
+            picture = processor.input_reader(self.card).picture
+            with contextlib.suppress(DataError, OptionError):  # such as a file that is gone
+                if picture is not None:
+                    return picture(self.sources[number].value, at_most)
         seen: Tensor = self.items[number][0]  # uint8 (C, H, W)
         return fromarray(seen.expand(3, -1, -1).permute(1, 2, 0).cpu().contiguous().numpy())
 

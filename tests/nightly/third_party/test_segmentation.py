@@ -23,10 +23,10 @@ import zoo
 from tests.nightly.reliability import toys
 from zoo import testing
 from zoo.cli import run
-from zoo.data.images import read_image
 from zoo.errors import OptionError, SpecError
 from zoo.models import weights
 from zoo.registry.registry import Registry
+from zoo_images.image_files import read_image
 
 SOURCE = Path(__file__).parents[3] / "examples" / "zoo-segmentation"
 SMALL = [

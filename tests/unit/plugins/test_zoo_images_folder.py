@@ -24,13 +24,13 @@ from torchvision.transforms import v2
 
 import zoo
 from zoo.console.terminal import warnings_as_lines
-from zoo.data import images
-from zoo.data.images import SUFFIXES, read_image, read_square
 from zoo.errors import DataError
 from zoo.interfaces import SPLITS, HasFiles
 from zoo_images import decoding
+from zoo_images import image_files as images
 from zoo_images.class_folders import find_images
 from zoo_images.folder import folder
+from zoo_images.image_files import SUFFIXES, read_image, read_square
 
 WHITE, BLACK, RED = [255, 255, 255], [0, 0, 0], [255, 0, 0]
 
@@ -241,14 +241,14 @@ def test_the_square_of_an_image_is_what_is_resized_for_a_model(tmp_path: Path, m
     exif[0x0112] = 6  # turned
     path = tmp_path / "turned.png"
     Image.fromarray(noise).convert(mode).save(path, exif=exif)
-    square = read_square(path, at_most=1_000)
+    square = read_square(path, 1_000)
     assert square.size == (40, 40)
     small = square.resize((16, 16), Image.Resampling.BILINEAR)
     expected = read_image(path, size=16, channels=3)[0].transpose(1, 2, 0)
     np.testing.assert_array_equal(np.asarray(small), expected)
-    assert read_square(path, at_most=16).size == (16, 16)
+    assert read_square(path, 16).size == (16, 16)
     with pytest.raises(DataError, match=r"gone\.png cannot be read as an image"):
-        read_square(tmp_path / "gone.png", at_most=16)
+        read_square(tmp_path / "gone.png", 16)
 
 
 def test_gray_images_have_one_channel(root: Path) -> None:
@@ -475,7 +475,7 @@ def test_decoders_of_rare_formats_are_loaded_once_they_are_needed(tmp_path: Path
     code = """
 import sys
 from pathlib import Path
-from zoo.data.images import decode
+from zoo_images.image_files import decode
 for format_ in ("PNG", "WEBP"):
     print(decode(Path(format_).read_bytes(), size=8, channels=3).mean((1, 2)).round(), end=" ")
     print("PIL.WebPImagePlugin" in sys.modules)

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from zoo.errors import DataError, OptionError, first_line
-from zoo.files.regular import read_regular
-from zoo.processors import InputReader
+from zoo import DataError, OptionError
+from zoo.plugin import InputReader, first_line, read_regular
+
+__all__ = ["SUFFIXES", "as_image", "decode", "image_reader", "pixels_of", "read_image", "read_square"]
 
 # uint8 (channels, size, size)
 Pixels = NDArray[np.uint8]
@@ -69,13 +70,18 @@ def read_image(path: Path, *, size: int, channels: int) -> tuple[Pixels, bytes]:
 
 
 def image_reader(*, size: int, channels: int) -> InputReader:
-    """Return the reader of a model's images: it calls `as_image`, and returns -1 in place of the label."""
+    """Return the reader of a model's images: it calls `as_image`, and returns -1 in place of the label.
+
+    Its `picture` is `read_square`.
+    """
 
     def read(source: Any) -> tuple[Pixels, int]:
         return as_image(source, size=size, channels=channels), -1
 
     notice = f"the model sees the central square of each image, resized to {size}×{size} pixels"
-    return InputReader(read=read, what="images", suffixes=SUFFIXES, notice=notice, refuse=_refuse)
+    return InputReader(
+        read=read, what="images", suffixes=SUFFIXES, notice=notice, refuse=_refuse, picture=read_square
+    )
 
 
 def _refuse(path: Path) -> str:
@@ -100,7 +106,7 @@ def as_image(source: Any, *, size: int, channels: int) -> Pixels:
     return _pixels(_square_of(source, size, "RGB" if channels == 3 else "L"))
 
 
-def read_square(source: Any, *, at_most: int) -> Image.Image:
+def read_square(source: Any, at_most: int) -> Image.Image:
     """Return the central square of an image in color, at the image's resolution.
 
     A square of more than `at_most` pixels per side is scaled down.
