@@ -31,7 +31,8 @@ traceback. [Errors and exit codes](../reference/errors.md) lists the error class
 **Out of memory.** Lower `--batch-size`. To keep the effective batch size, use `--grad-accum-steps 2`, which
 accumulates the gradients of two batches for each optimizer step. On a GPU, `--precision bf16` uses less
 memory. To continue the run with smaller batches, repeat the command with a lower `--batch-size` and with
-`--resume --accept-changes`. See [Mixed precision, GPUs and several processes](mixed-precision.md).
+`--resume --accept-changes`. See [Mixed precision, GPUs and multiple
+processes](mixed-precision.md).
 
 **The loss is NaN: "training diverged".** The learning rate is probably too high for this model and data.
 Lower `--lr`, add `--clip-grad-norm 1`, or use [`zoo lr-find`](learning-rate.md) to find a learning rate. If
@@ -41,7 +42,7 @@ train NAME --lr 0.01 --run RUN --resume --accept-changes`.
 
 **"unknown recipe", "unknown dataset", "unknown weights".** Look up the name with `zoo list`, `zoo list
 datasets` or `zoo list weights`. zoo treats a bare word as a name; a path must contain a separator or a
-suffix: `./demo`, `runs/demo`, `demo.safetensors`. If several plugins use the same name, write
+suffix: `./demo`, `runs/demo`, `demo.safetensors`. If multiple plugins use the same name, write
 `plugin/name`.
 
 **A plugin is missing.** `zoo plugins` lists each plugin with its status, and `zoo plugins --traceback

@@ -58,7 +58,7 @@ TITLES = {
     "images/mnist": "MNIST",
     "images/fashion-mnist": "Fashion-MNIST",
     "images/shapes": "Shapes",
-    "images/scenes": "Scenes: several labels",
+    "images/scenes": "Scenes: multi-label images",
 }
 Published = dict[str, tuple[WeightsSpec, Recipe, TaskSpec]]
 
