@@ -1,4 +1,4 @@
-"""Checks of an optimizer on a small network, a schedule, an augmentation and a metric."""
+"""Checks of optimizers (on a small network), schedules, augmentations, metrics and tokenizers."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _POSITIONS = [_EPOCHS * step / 100 for step in range(101)]
 
 
 def has_typed_options(case: Case) -> None:
-    """Each option of its own has a type and a default."""
+    """Each option has a type and a default."""
     assert case.entry is not None
     bare = [name for name, option in own_options(case.entry).items() if option.type is Any or option.required]
     assert not bare, message(
         expected="options with a type and a default",
-        got=f"{', '.join(bare)} without one of them",
-        usually="an argument without an annotation, or a name that is not that of a training option",
+        got=f"{', '.join(bare)} without a type or a default",
+        usually="an argument without an annotation, or a misspelled name of a training option",
     )
 
 
@@ -47,13 +47,13 @@ def makes_an_optimizer(case: Case) -> None:
     missing = [name for name, parameter in state.model.named_parameters() if not _is_among(parameter, held)]
     assert not missing, message(
         expected="an optimizer with all parameters",
-        got=f"one without {', '.join(missing)}",
-        usually="parameters that are filtered, by their number of dimensions for example",
+        got=f"an optimizer without {', '.join(missing)}",
+        usually="parameters that the target filters out, for example by their number of dimensions",
     )
     assert all(group.get("scale") == 1.0 for group in groups), message(
-        expected='parameter groups with the key "scale" of the groups that the target is given',
-        got="groups without it",
-        usually="groups made anew from their parameters; use `group | {'params': ...}`",
+        expected='parameter groups that keep the key "scale" of the given groups',
+        got="groups without this key",
+        usually="new groups that contain only the parameters; use `group | {'params': ...}`",
     )
 
 
@@ -66,26 +66,26 @@ def follows_its_rate(case: Case) -> None:
     moved = [name for name, value in state.model.state_dict().items() if not torch.equal(value, before[name])]
     assert not moved, message(
         expected="the same weights after a step at a learning rate of 0",
-        got=f"another {moved[0]}" if moved else "",
-        usually='the rate that the optimizer was made with, in place of `group["lr"]`; weight decay that is '
-        "not multiplied by the rate",
+        got=f"a different {moved[0]}" if moved else "",
+        usually='the learning rate of the constructor, in place of `group["lr"]`; weight decay that is '
+        "not multiplied by the learning rate",
     )
 
 
 def trains(case: Case) -> None:
-    """It lowers the loss of a small network, with the training options that the spec states."""
+    """The optimizer lowers the loss of a small network, with the training options in the spec."""
     state = _begun(case)
     losses = [_step(state) for _ in range(_STEPS)]
     assert losses[-1] < losses[0], message(
         expected=f"a lower loss after {_STEPS} steps at a learning rate of {state.config.lr:g}",
         got=f"{losses[0]:.4g} before and {losses[-1]:.4g} after",
-        usually="a step in the wrong direction, or a learning rate that does not suit the optimizer: state "
-        'one in the spec, as training={"lr": ...}',
+        usually="a step in the wrong direction, or a learning rate that does not suit the optimizer: set "
+        'one in the spec with training={"lr": ...}',
     )
 
 
 def resumes_exactly(case: Case) -> None:
-    """A checkpoint holds all of its state: training that continues from one ends with the same bits."""
+    """A checkpoint contains the whole state: training that continues from it has bit-identical results."""
     state = _begun(case)
     for _ in range(3):
         _step(state)
@@ -98,15 +98,15 @@ def resumes_exactly(case: Case) -> None:
     there, here = state.model.state_dict(), resumed.model.state_dict()
     differing = [name for name in there if not torch.equal(there[name], here[name])]
     assert not differing, message(
-        expected="the same weights after an interruption as without one",
-        got=f"another {differing[0]}" if differing else "",
-        usually="numbers kept on the optimizer or in its groups; keep them in `self.state[parameter]`, as "
+        expected="the same weights with and without an interruption",
+        got=f"a different {differing[0]}" if differing else "",
+        usually="state in attributes or groups of the optimizer; keep it in `self.state[parameter]`, as "
         "tensors",
     )
 
 
 def returns_rates(case: Case) -> None:
-    """It returns a number of at least 0 everywhere in training, and more than 0 somewhere."""
+    """The schedule returns a number of at least 0 everywhere in training, and more than 0 somewhere."""
     rates = _rates(case)
     wrong = [rate for rate in rates if type(rate) not in (int, float) or not 0 <= rate < math.inf]
     assert not wrong, message(
@@ -122,18 +122,18 @@ def returns_rates(case: Case) -> None:
 
 
 def remembers_nothing(case: Case) -> None:
-    """The rate depends only on the position: a resumed run asks for positions in the middle first."""
+    """The learning rate depends only on the position: a resumed run starts in the middle."""
     forward, backward = _rates(case), _rates(case, backward=True)
     differing = [p for p, a, b in zip(_POSITIONS, forward, backward, strict=True) if a != b]
     assert not differing, message(
-        expected="the same rate at a position, whatever was asked before",
-        got=f"another one in epoch {differing[0]:g}" if differing else "",
-        usually="a counter, or the previous rate, that the function keeps; random numbers",
+        expected="the same learning rate at a position, regardless of earlier calls",
+        got=f"a different one in epoch {differing[0]:g}" if differing else "",
+        usually="a counter or the previous rate, which the function keeps, or random numbers",
     )
 
 
 def returns_images(case: Case) -> None:
-    """It returns new uint8 images of the same shape, and leaves those that it is given as they are."""
+    """The augmentation returns new uint8 images of the same shape, and does not change its input."""
     images = _images()
     augmented = _augment(case, images)
     expected, got = (f"{each.dtype} {tuple(each.shape)}" for each in (images, augmented))
@@ -143,44 +143,44 @@ def returns_images(case: Case) -> None:
         usually="numbers from 0 to 1 in place of 0 to 255, or a crop that is not resized",
     )
     assert torch.equal(images, _images()), message(
-        expected="the images that it was given as they were",
-        got="others",
-        usually="an operation in place",
+        expected="unchanged input images",
+        got="changed images",
+        usually="an in-place operation",
     )
 
 
 def draws_from_its_draws(case: Case) -> None:
-    """Equal draws give equal images; other draws give others; torch's generator is left as it was."""
+    """Equal draws give equal images, other draws give others, and torch's generator does not change."""
     with torch.random.fork_rng(devices=[]):
         before = torch.manual_seed(20_480).get_state()  # a seed that no augmentation may have set before
         first, again, other = (_augment(case, _images(), seed=seed) for seed in (0, 0, 1))
         after = torch.get_rng_state()
     assert torch.equal(first, again), message(
         expected="the same images from the same draws",
-        got="others",
-        usually="numbers of torch's, NumPy's or Python's own generator; take them from `draws`",
+        got="different images",
+        usually="random numbers from torch's, NumPy's or Python's generator; use `draws`",
     )
     assert torch.equal(before, after), message(
-        expected="torch's global generator as it was",
-        got="another state",
+        expected="no change to torch's global generator",
+        got="a different state",
         usually="a transform that draws from it; see `zoo_images.transforms.each`",
     )
     assert not torch.equal(first, other), message(
-        expected="other images from other draws",
+        expected="different images from different draws",
         got="the same images",
         usually="a seed that is fixed, or a probability of 0 by default",
     )
 
 
 def augments_each_image_alone(case: Case) -> None:
-    """The result for an image does not depend on which others of its batch a process holds."""
+    """The result for an image does not depend on which other images of its batch a process holds."""
     images, places = _images(), torch.tensor([1, 4, 5])
     whole, part = _augment(case, images)[places], _augment(case, images[places], places=places)
     assert torch.equal(whole, part), message(
-        expected="an image augmented alike, alone or in its batch",
-        got="another result",
-        usually="one random number for the whole batch, or numbers for only the images at hand: "
-        "`draws.uniform()` returns one for each image at hand, whatever the others",
+        expected="the same result for an image in the whole batch and in a part of it",
+        got="a different result",
+        usually="one random number for the whole batch, or numbers that are generated only for the given "
+        "images; use `draws`, for example `draws.uniform()`",
     )
 
 
@@ -205,7 +205,7 @@ def measures(case: Case) -> None:
 
 
 def measures_each_item_alone(case: Case) -> None:
-    """What an item adds to the sums does not depend on the other items of its batch."""
+    """The contribution of an item to the sums does not depend on the other items of its batch."""
     for task, made, outputs, targets in _scored(case):
         if not isinstance(made, Metric):
             continue
@@ -214,8 +214,8 @@ def measures_each_item_alone(case: Case) -> None:
         first = made.items(outputs.narrow(axis, 0, 1), targets.narrow(axis, 0, 1))
         wrong = [name for name in whole if not torch.equal(whole[name].narrow(axis, 0, 1), first[name])]
         assert not wrong, message(
-            expected="the same contribution of an item, whatever its batch",
-            got=f"another one to {wrong[0]!r}" if wrong else "",
+            expected="the same contribution of an item in any batch",
+            got=f"a different one to {wrong[0]!r}" if wrong else "",
             usually="a mean over the batch, or a threshold that is computed from it",
         )
 
@@ -231,12 +231,12 @@ def right_outputs_score_better(case: Case) -> None:
         assert better, message(
             expected=f"a better value for right than for wrong outputs of {task.name}",
             got=f"{good:.4g} for right and {bad:.4g} for wrong ones",
-            usually="`higher_is_better` that says the opposite, or the arguments in the wrong order",
+            usually="a wrong `higher_is_better`, or arguments in the wrong order",
         )
 
 
 def restores_its_text(case: Case) -> None:
-    """Joined tokens are the text again, also for a text that is not in the vocabulary, and without torch."""
+    """Joined tokens equal the text, also for a text that is not in the vocabulary."""
     assert case.entry is not None
     data = [entry for entry in case.shared["entries"] if entry.kind == "dataset"]
     known: list[Mapping[str, Any]] = [{"vocabulary": ["<unk>", *"abc"], "specials": 1, "merges": []}]
@@ -247,7 +247,7 @@ def restores_its_text(case: Case) -> None:
         for text in ("", "a", "The cat sat,  on\n\tthe mat.", "naïve 猫 🙂 \u00a0x"):
             tokens = case.entry.load()(text, preprocess)
             assert "".join(tokens) == text, message(
-                expected=f"tokens that are {text!r} if joined",
+                expected=f"tokens that equal {text!r} when joined",
                 got=repr(tokens),
                 usually="spaces or unknown characters that are dropped, or marks such as ## and Ġ",
             )
@@ -323,7 +323,7 @@ def _step(state: TrainState, lr: float | None = None) -> float:
 
 
 def _rates(case: Case, *, backward: bool = False) -> list[float]:
-    """Return the rates at all positions, in order, asked from the last to the first if `backward`."""
+    """Return the rates at all positions, in order, computed from the last to the first if `backward`."""
     schedule = make_schedule(_config(case).replace({"lr": 1.0}))
     asked = _POSITIONS[::-1] if backward else _POSITIONS
     rates = [*map(schedule, asked)]
