@@ -1,4 +1,4 @@
-"""Schedules with a linear warmup: constant, half a cosine, and half a cosine again and again."""
+"""Schedules with a linear warmup: constant, cosine, and cosine with restarts."""
 
 from __future__ import annotations
 

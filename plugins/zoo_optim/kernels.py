@@ -1,4 +1,4 @@
-"""Which of torch's kernels can update parameters."""
+"""Find out whether torch's fused kernels can update parameters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Groups = list[dict[str, Any]]
 
 
 def devices(groups: Groups) -> set[str]:
-    """Return the kinds of devices of parameters, or "other" for those that fused kernels cannot update."""
+    """Return the device types of parameters; "other" for parameters that fused kernels cannot update."""
     return {p.device.type if _is_plain(p) else "other" for group in groups for p in group["params"]}
 
 

@@ -14,15 +14,15 @@ __all__ = ["Lion"]
 
 
 class Lion(torch.optim.Optimizer):
-    """Move each weight by the learning rate, in the direction of the sign of a momentum.
+    """Subtract the learning rate times the sign of a momentum from each weight.
 
-    Lion keeps one tensor per weight, half of what Adam keeps. Its steps are larger than those of Adam, so it
-    needs a learning rate 3 to 10 times lower, and a weight decay that is as many times higher.
+    Lion keeps one tensor per weight tensor, half of what Adam keeps. Its steps are larger than Adam's, so it
+    needs a learning rate that is 3 to 10 times lower, and a weight decay that is higher by the same factor.
 
     Source: Chen et al. 2023, "Symbolic Discovery of Optimization Algorithms", arXiv 2302.06675, algorithm 2.
 
     Args:
-        beta2: decay of the momentum from step to step.
+        beta2: decay rate of the momentum.
     """
 
     def __init__(

@@ -32,15 +32,15 @@ def muon(
 
     Muon replaces the momentum of a matrix with the nearest orthogonal matrix, so that a step changes all
     directions equally. Sources: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon; Liu et al.
-    2025, "Muon is Scalable for LLM Training", arXiv 2502.16982, for the rates of both.
+    2025, "Muon is Scalable for LLM Training", arXiv 2502.16982, for one learning rate for both.
 
     Args:
         nesterov: use Nesterov momentum for Muon.
         ns_steps: number of Newton-Schulz iterations, which approximate the orthogonal matrix.
         adjust_lr_fn: how the learning rate of a matrix depends on its size: `match_rms_adamw` makes steps as
             large as those of AdamW; `original` makes them larger for matrices with more rows than columns.
-        beta1: decay of AdamW's average of gradients.
-        beta2: decay of AdamW's average of squared gradients.
+        beta1: decay rate of AdamW's running average of gradients.
+        beta2: decay rate of AdamW's running average of squared gradients.
 
     Raises OptionError if the model has no hidden matrices to train.
     """
@@ -49,7 +49,7 @@ def muon(
     others = _only(groups, lambda parameter: parameter not in matrices)
     if not hidden:
         raise OptionError(
-            "optimizer=muon is for hidden matrices, and this model has none to train",
+            "optimizer=muon requires hidden matrices, but this model has none to train",
             hint="convolutions, embeddings and the last layer do not count; use --optimizer adamw",
         )
     first = torch.optim.Muon(
@@ -75,7 +75,7 @@ def hidden_matrices(model: nn.Module) -> set[nn.Parameter]:
 
 
 def _only(groups: Iterable[dict[str, Any]], wanted: Callable[[nn.Parameter], bool]) -> Groups:
-    """Return groups with only the wanted parameters; groups without any are left out."""
+    """Return groups with only the wanted parameters, without empty groups."""
     some = [group | {"params": [p for p in group["params"] if wanted(p)]} for group in groups]
     return [group for group in some if group["params"]]
 

@@ -7,27 +7,27 @@ from zoo import OptimizerSpec, ScheduleSpec, hookimpl
 TORCH = {
     "Adadelta": ("Adadelta: step sizes from past steps", "Zeiler 2012, arXiv 1212.5701", {"lr": 1.0}),
     "Adafactor": (
-        "Adafactor: Adam with a row and a column in place of each matrix of squares",
+        "Adafactor: Adam with factored second moments",
         "Shazeer & Stern 2018, arXiv 1804.04235",
         {"lr": 1e-2},
     ),
     "Adagrad": ("Adagrad: step sizes from all past gradients", "Duchi et al. 2011, JMLR 12", {"lr": 1e-2}),
-    "Adamax": ("Adamax: Adam with the largest gradient", "Kingma & Ba 2015, arXiv 1412.6980", {"lr": 2e-3}),
+    "Adamax": ("Adamax: Adam with the infinity norm", "Kingma & Ba 2015, arXiv 1412.6980", {"lr": 2e-3}),
     "ASGD": ("Averaged SGD", "Polyak & Juditsky 1992", {"lr": 1e-2}),
     "NAdam": ("NAdam: Adam with Nesterov momentum", "Dozat 2016, ICLR workshop", {"lr": 2e-3}),
-    "RAdam": ("RAdam: Adam with a rectified warmup", "Liu et al. 2020, arXiv 1908.03265", {"lr": 1e-3}),
+    "RAdam": ("RAdam: Adam with a built-in warmup", "Liu et al. 2020, arXiv 1908.03265", {"lr": 1e-3}),
     "RMSprop": (
-        "RMSprop: gradients divided by their running size",
+        "RMSprop: gradients divided by their root mean square",
         "Hinton, Neural Networks for Machine Learning, lecture 6",
         {"lr": 1e-3, "momentum": 0.0},
     ),
-    "Rprop": ("Rprop: for batches that are the whole data", "Riedmiller & Braun 1993", {"lr": 1e-3}),
+    "Rprop": ("Rprop: for training on the whole data in each step", "Riedmiller & Braun 1993", {"lr": 1e-3}),
 }
 
-# How they read the learning rate
+# Optimizers that do not use the learning rate of each step
 READS_THE_RATE = {
-    "ASGD": {"follows_its_rate": "torch's ASGD takes a step with the learning rate of the step before"},
-    "Rprop": {"follows_its_rate": "Rprop reads the learning rate once, as its first step size"},
+    "ASGD": {"follows_its_rate": "torch's ASGD uses the learning rate of the previous step"},
+    "Rprop": {"follows_its_rate": "Rprop reads the learning rate only once, as its first step size"},
 }
 
 
@@ -44,19 +44,19 @@ def zoo_optimizers() -> list[OptimizerSpec]:
         OptimizerSpec(
             name="adam",
             target="zoo_optim.adam:adam",
-            summary="Adam, with weight decay added to the gradient",
+            summary="Adam with weight decay added to the gradient",
             source="Kingma & Ba 2015, arXiv 1412.6980",
         ),
         OptimizerSpec(
             name="adamw",
             target="zoo_optim.adam:adamw",
-            summary="Adam, with weight decay apart from the gradient",
+            summary="Adam with decoupled weight decay",
             source="Loshchilov & Hutter 2019, arXiv 1711.05101",
         ),
         OptimizerSpec(
             name="lion",
             target="zoo_optim.lion:Lion",
-            summary="Lion: the sign of a momentum, with half of Adam's memory",
+            summary="Lion: steps by the sign of a momentum; half of Adam's state",
             training={"lr": 3e-4, "momentum": 0.9},
             source="Chen et al. 2023, arXiv 2302.06675",
         ),
@@ -88,24 +88,24 @@ def zoo_schedules() -> list[ScheduleSpec]:
         ScheduleSpec(
             name="constant",
             target="zoo_optim.cosine:constant",
-            summary="The same learning rate throughout, after a linear warmup",
+            summary="A constant learning rate after a linear warmup",
         ),
         ScheduleSpec(
             name="cosine",
             target="zoo_optim.cosine:cosine",
-            summary="Down to 0 along half a cosine, after a linear warmup",
+            summary="Falls to 0 along half a cosine, after a linear warmup",
             source="Loshchilov & Hutter 2017, arXiv 1608.03983",
         ),
         ScheduleSpec(
             name="one-cycle",
             target="zoo_optim.one_cycle:one_cycle",
-            summary="Up from a 25th along half a cosine, then down to 0",
+            summary="Rises from 1/25 along half a cosine, then falls to 0",
             source="Smith 2018, arXiv 1803.09820",
         ),
         ScheduleSpec(
             name="cosine-restarts",
             target="zoo_optim.cosine:cosine_restarts",
-            summary="Down to 0 along half a cosine, again and again (SGDR)",
+            summary="Falls to 0 along half a cosine in each cycle (SGDR)",
             source="Loshchilov & Hutter 2017, arXiv 1608.03983",
         ),
         ScheduleSpec(

@@ -20,20 +20,20 @@ def warmup_stable_decay(
 ) -> float:
     """Rise linearly from 0 to 1, stay there, and fall to 0 at the end.
 
-    While the rate is stable, a checkpoint can be trained further, or finished by a short decay.
+    While the rate is stable, training can continue for any time before it ends with a short decay.
 
     Sources: Hu et al. 2024, "MiniCPM", arXiv 2404.06395; Hägele et al. 2024, arXiv 2405.18392, for the
     square root.
 
     Args:
-        warmup: share of the training in which the rate rises.
-        decay: share of the training in which the rate falls.
+        warmup: fraction of training in which the rate rises.
+        decay: fraction of training in which the rate falls.
         shape: `sqrt` falls as 1 - sqrt(x), fast at first; `linear` falls evenly.
 
-    Raises OptionError if the two shares exceed the training.
+    Raises OptionError if the two fractions add up to more than 1.
     """
     if warmup + decay > 1:
-        raise OptionError(f"warmup={warmup} and decay={decay} must not exceed 1 together")
+        raise OptionError(f"warmup={warmup} and decay={decay} must add up to at most 1")
     if progress < warmup:
         return progress / warmup
     if progress <= 1 - decay:
