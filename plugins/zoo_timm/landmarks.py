@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from zoo.plugin import receiving, untouched, watching
 
-# Height and width that leaves several positions after a stride of 32
+# Height and width that leave several positions after a stride of 32
 _USUAL_SIZE = 160
 
 
@@ -21,7 +21,7 @@ class _Output:
 
     Attributes:
         value: the tensor that the rest of the model reads, which may have been changed in place.
-        means: means over the positions, at the time that the layer returned it.
+        means: means over the positions, at the time when the layer returned the tensor.
         landmark: `features` for maps (1, C, h, w); `tokens` for (1, N, C) or (1, h, w, C).
     """
 
@@ -38,7 +38,7 @@ class _Output:
 
 
 def find_landmarks(model: Any, in_channels: int, image_size: int) -> dict[str, str]:
-    """Return the landmarks of a timm model; none on torch's meta device.
+    """Return the landmarks of a timm model; empty on torch's meta device.
 
     - `head` is the last layer, if there is one whose output is the logits.
     - `features` or `tokens` is the last layer with several positions, most of which the head depends on: the
@@ -106,7 +106,7 @@ def _run(model: nn.Module, image: Tensor, head: str) -> tuple[list[_Output], Ten
             seen["before"] = value
 
     with untouched(model) as inner:
-        # A linear layer may compute the values of attention; it is preceded by a better layer to look at
+        # A linear layer may compute the values of attention; the layer before it shows more
         layers = {
             path: layer
             for path, layer in inner.named_modules()
@@ -135,7 +135,7 @@ def _output(path: str, value: Tensor) -> _Output | None:
 
 
 def _last_read(outputs: list[_Output], target: Tensor, channels: set[int]) -> _Output | None:
-    """Return the last output with one of some numbers of channels whose positions `target` depends on."""
+    """Return the last output, with some number of `channels`, most of whose positions affect `target`."""
     weights = torch.randn(target.shape, generator=torch.Generator().manual_seed(1)).to(target)
     values = [output.value for output in outputs]
     total = (target * weights).sum()

@@ -13,7 +13,7 @@ _REGISTERED = re.compile(rb"@register_model\n(?:@.*\n)*def ([a-z0-9][a-z0-9_]*)\
 def registered() -> list[tuple[str, str]]:
     """Return the name and the family of every model of the installed timm; empty if timm is not installed.
 
-    The family is the module that a model is in.
+    The family is the module that contains the model.
     """
     found = find_spec("timm")  # without importing it
     if found is None or found.origin is None:

@@ -30,14 +30,14 @@ def zoo_architectures() -> list[ArchitectureSpec]:
         name="template",
         target="zoo_timm.models:build",
         task="classification",
-        summary="A model of timm",
+        summary="A timm model",
         training=TRAINING,
         pretrained_target="zoo_timm.pretrained:weights_of",
         source="Wightman, PyTorch Image Models, github.com/huggingface/pytorch-image-models",
     )
     in_fp32 = {**template.training, "precision": "fp32"}
     return [
-        options.with_checked(  # a thousand checks of what is the same would slow down every command
+        options.with_checked(  # checking the same values a thousand times would slow down every command
             template,
             name=name,
             summary=f"timm's {name}, from the {family} family",

@@ -27,7 +27,7 @@ from timm.models import get_arch_pretrained_cfgs
 from zoo import DataError, Pretrained
 from zoo.plugin import first_line, is_offline, sha256_of, warn
 
-# The names of safetensors files, by the name of the file that timm names
+# The names of safetensors files, by the file name in timm's configuration
 _SAFE = {
     "pytorch_model.bin": ("model.safetensors", "pytorch_model.safetensors"),
     "open_clip_pytorch_model.bin": ("open_clip_model.safetensors",),
@@ -49,7 +49,7 @@ def _default_tag(name: str) -> str:
 
 
 def usual_size(name: str) -> int:
-    """Return the height of the images that a model is pretrained with by default."""
+    """Return the height of the images that a model's default weights were trained on."""
     config = timm.get_pretrained_cfg(name)
     return config.input_size[1] if config is not None else 224
 
@@ -92,7 +92,7 @@ def load_pretrained(
 
 @contextmanager
 def silent() -> Generator[None]:
-    """Keep what timm and huggingface_hub log, warn of or draw away from the terminal."""
+    """Hide the logs, warnings and progress bars of timm and huggingface_hub."""
     loggers = [logging.getLogger(name) for name in ("timm", "huggingface_hub")]
     levels = [logger.level for logger in loggers]
     shown = not are_progress_bars_disabled()
@@ -128,7 +128,7 @@ def _described(config: Any) -> Pretrained:
 
 
 def _file(what: str, config: Any) -> Path:
-    """Return the weights' safetensors file, downloading it if it is not in huggingface_hub's cache."""
+    """Return the safetensors file of the weights, downloading it if huggingface_hub's cache lacks it."""
     names = _SAFE.get(config.hf_hub_filename or "pytorch_model.bin", (config.hf_hub_filename,))
     names = [name for name in names if name.endswith(".safetensors")]
     if not config.hf_hub_id or config.custom_load or not names:
@@ -144,7 +144,7 @@ def _file(what: str, config: Any) -> Path:
 def _downloaded(what: str, repository: str, revision: str | None, names: list[str]) -> Path:
     """Return a file that is downloaded into huggingface_hub's cache. Raises DataError."""
     cache = constants.HF_HUB_CACHE
-    hint = f"on a machine with internet access, run `hf download {repository} {names[0]}` and copy its cache"
+    hint = f"run `hf download {repository} {names[0]}` on a machine with internet access, and copy its cache"
     if is_offline() or constants.HF_HUB_OFFLINE:
         raise DataError(f"{what} is not in {cache}, and downloads are disabled", hint=hint)
     for name in names:
@@ -167,12 +167,12 @@ def _downloaded(what: str, repository: str, revision: str | None, names: list[st
 
 
 def _only_a_pickle(what: str) -> DataError:
-    hint = "choose another tag, which `zoo show` lists: zoo never opens a pickle"
+    hint = "choose a different tag, which `zoo show` lists; zoo does not load pickled weights"
     return DataError(f"{what} is not published as a safetensors file", hint=hint)
 
 
 def _verified(file: Path) -> Path:
-    """Return a file whose content has the sha256 that the cache names it after. Raises DataError."""
+    """Return a file if its content has the sha256 that is its name in the cache. Raises DataError."""
     stored = file.resolve()
     if re.fullmatch("[0-9a-f]{64}", stored.name) and sha256_of(stored) != stored.name:
         raise DataError(f"{file} is damaged: its sha256 is not {stored.name}", hint=f"remove {stored}")

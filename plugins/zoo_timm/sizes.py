@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# By a pattern of the whole name. Some of these models read images of no other size.
+# By a pattern of the whole name. Some of these models read only images of exactly this size.
 _SMALLEST = {
     r"csatv2.*|ghostnetv[23]_.*": 64,
     r"inception_(resnet_v2|v[34])": 75,
