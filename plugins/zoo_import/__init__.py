@@ -1,1 +1,1 @@
-"""Turn state dicts of other programs into weights files: the only place in zoo where a pickle is opened."""
+"""Convert state dicts of other programs to weights files. No other package of zoo opens a user's pickle."""

@@ -1,4 +1,4 @@
-"""`zoo import`: turn a PyTorch state dict into a weights file."""
+"""`zoo import`: convert a PyTorch state dict to a weights file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["command"]
 # Rows of a table and names that are printed, and bytes of a JSON file that is read
 _ROWS, _FEW_NAMES, _LARGEST = 20, 5, 1_000_000
 _PREPROCESS = """\
-How inputs are prepared, in place of what the dataset gives or without a dataset: size, mean, std and classes
+How inputs are prepared; overrides the values of the dataset, if there is one: size, mean, std and classes
 for images; tokens, lower, vocabulary and specials for text. KEY=@FILE reads the value from a JSON file."""
 
 
@@ -46,11 +46,11 @@ for images; tokens, lower, vocabulary and specials for text. KEY=@FILE reads the
 @click.option("--preprocess", multiple=True, metavar="K=V", help=_PREPROCESS)
 @standard_options
 def command(session: Session, file: Path, preprocess: Sequence[str], as_json: bool, **settings: Any) -> None:
-    """Turn FILE, a PyTorch state dict (.pth, .pt, .bin or .safetensors), into a weights file.
+    """Convert FILE, a PyTorch state dict (.pth, .pt, .bin or .safetensors), to a weights file.
 
     The weights file can be used like any other, with eval, predict, analyze, export or train --from. Tensors
     are matched by name or else by order and shape; `zoo eval` shows whether they were matched correctly. A
-    pickle is opened in a process of its own, and nothing in it is executed.
+    pickle is opened in a separate process, and its code is not run.
 
     \b
     zoo import resnet20.pth --architecture resnet20 --dataset cifar10
@@ -94,14 +94,14 @@ def _print(found: Mapping[str, Any]) -> None:
         echo()
         print_paragraph(f"{len(mapping)} tensors were matched by order and shape, since their names differ")
     for what, names in (
-        ("the file lacks, and stays 0", found["initial"]),
+        ("missing from the file, set to 0", found["initial"]),
         ("not used", found["unused"]),
         ("converted", found["converted"]),
     ):
         if names:
             print_paragraph(f"{what}: {_few(names)}")
     kept = " ".join(f"{key}={_short(value)}" for key, value in found["preprocess"].items())
-    print_paragraph(f"inputs are prepared with {kept} (--preprocess changes it)")
+    print_paragraph(f"inputs are prepared with {kept} (to change this, use --preprocess)")
     echo()
     print_paragraph(f"wrote {found['file']}; to measure its metrics, use")
     named = " --dataset NAME" if found["dataset"] == UNKNOWN_DATA else ""

@@ -1,4 +1,4 @@
-"""What a card says about a model's inputs: from a dataset, from the user, or from both."""
+"""The part of a card that describes a model's inputs: from a dataset, from the user, or from both."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _OPTIONAL = {"newline_eos", "backwards"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feeding:
-    """The data that a model was trained on, as far as its card needs to know it.
+    """The data that a model was trained on, as its card describes it.
 
     Attributes:
         dims: the arguments of the model that depend on the data.
@@ -62,7 +62,7 @@ def feeding_of(
 ) -> Feeding:
     """Return the dims and the preprocessing of a model: those of a dataset, and what the user sets.
 
-    Raises OptionError if neither gives what the task needs, and the errors of `zoo.open_dataset`.
+    Raises OptionError if neither provides what the task needs, and the errors of `zoo.open_dataset`.
     """
     built = registry.architecture(architecture)
     if dataset is None:
@@ -80,7 +80,7 @@ def feeding_of(
     except DataError as error:
         types = next((types for dim, types in _TYPES.items() if dim in task.dims), {"KEY": str})
         keys = [key for key in types if key not in _OPTIONAL]
-        without = f"without the data, leave out --dataset and pass {_options(keys)}"
+        without = f"without the data, omit --dataset and pass {_options(keys)}"
         raise DataError(str(error), hint=f"{error.hint}; {without}" if error.hint else without) from error
     given = _typed(task, preprocess or {}, opened.preprocess)
     typed, safe = entry.check({**entry.spec.config, **(data or {})}, flag="--data"), decidable(entry)
@@ -106,7 +106,7 @@ def fed_as_card(card: Card, data: Mapping[str, Any] | None, registry: Registry) 
     Raises DataError if the data cannot be read in this way.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ZooWarning)  # that the fingerprint is another one
+        warnings.simplefilter("ignore", ZooWarning)  # that the fingerprint differs
         _, fed = open_fed(card, make_task(registry, card.task), registry, data=data)
     return replace(card, dataset=replace(card.dataset, fingerprint=fed.fingerprint))
 
@@ -142,7 +142,7 @@ def _dims(task: TaskSpec, given: Mapping[str, Any]) -> dict[str, int]:
         raise OptionError(message, hint="pass --dataset NAME")
     missing = [key for key in types if key not in given and key not in _OPTIONAL]
     if missing:
-        message = f"the dataset that the model was trained on is required, or else {', '.join(missing)}"
+        message = f"the dataset that the model was trained on is required, or {', '.join(missing)}"
         raise OptionError(message, hint=f"pass --dataset NAME, or {_options(missing)}")
     found: dict[str, int] = {"in_channels": len(given.get("mean", ())), "image_size": given.get("size", 0)}
     if task.labels:

@@ -30,26 +30,26 @@ def import_weights(
     progress: bool = True,
     registry: Registry | None = None,
 ) -> dict[str, Any]:
-    """Turn a PyTorch state dict into a weights file, which can be used like any other.
+    """Convert a PyTorch state dict to a weights file, which can be used like any other.
 
     ::
 
         zoo.import_weights("resnet20.pth", architecture="resnet20", dataset="cifar10")
 
-    A `.pth`, `.pt` or `.bin` file is a pickle. It is opened in a process of its own, with torch's restricted
+    A `.pth`, `.pt` or `.bin` file is a pickle. It is opened in a separate process, with torch's restricted
     unpickler and with limits on memory and time. Tensors are matched with those of the architecture by name,
     without prefixes such as `module.`, or else by order and shape. Before the file is written, the model is
     run on synthetic inputs, saved and loaded again.
 
     Args:
-        file: file of `torch.save` with a state dict, which may be nested under a key such as `state_dict`; or
-            a safetensors file.
+        file: file that `torch.save` wrote, with a state dict that may be nested under a key such as
+            `state_dict`; or a safetensors file.
         architecture: the architecture that the weights are for, such as `resnet20`.
-        out: weights file to write; by default, beside the file, with the suffix `.safetensors`.
-        dataset: the dataset that the model was trained on, which gives the classes and the normalization, or
-            the vocabulary.
+        out: weights file to write; by default, next to the file, with the suffix `.safetensors`.
+        dataset: the dataset that the model was trained on, which provides the classes and the normalization,
+            or the vocabulary.
         data: dataset options, such as `root`.
-        preprocess: how inputs are prepared, in place of what the dataset gives or without a dataset: `size`,
+        preprocess: how inputs are prepared; overrides the values of the dataset, if there is one: `size`,
             `mean`, `std` and `classes` for images; `tokens`, `lower`, `vocabulary` and `specials` for text.
         model: architecture options.
         progress: show progress on stderr or in the notebook.
@@ -111,7 +111,7 @@ def _card(
     file: Path,
     registry: Registry,
 ) -> Card:
-    """Return the card of imported weights, which claims no training and no metrics."""
+    """Return the card of imported weights, which has no training options and no metrics."""
     import torch
 
     from zoo import __version__
@@ -138,11 +138,11 @@ def _card(
 
 
 def _require_writable(out: Path, file: Path) -> None:
-    """Raise an error, before any work is done, if a file exists, has no folder or the wrong suffix."""
+    """Raise an error, before any work is done, if a file exists or has the wrong suffix or no folder."""
     if out.suffix != ".safetensors":
         raise OptionError(f"out must be a .safetensors file (got {out})")
     if out == file:
-        raise OptionError(f"out must be another file than {file}", hint="choose one with --out")
+        raise OptionError(f"out must not be the imported file, {file}", hint="choose one with --out")
     if out.exists():
         hint = "remove the file, or choose a different one with --out"
         raise OutputError(f"{out} already exists", hint=hint)

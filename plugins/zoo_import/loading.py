@@ -61,7 +61,7 @@ def load_state(
             tensor = tensor.to(before.dtype)
         if ours in tied and not torch.equal(tensor, wanted[tied[ours]]):
             both = f"{theirs} and {matched.names[tied[ours]]}"
-            raise WeightsError(f"{file}: {both} differ, but they are one tensor in the model")
+            raise WeightsError(f"{file}: {both} differ, but the model uses one tensor for both")
         if before.isfinite().all() and not tensor.isfinite().all():
             raise WeightsError(f"{file}: {theirs} has values that are not finite")
         wanted[ours] = tensor
@@ -76,7 +76,7 @@ def load_state(
 
 
 def _about_labels(rows: Sequence[Row], labels: tuple[str, int] | None) -> str:
-    """Return a hint if the file has another number of classes, and nothing else differs; otherwise ""."""
+    """Return a hint if only the number of classes in the file differs; otherwise ""."""
     name, ours = labels or ("", 0)
     counts = {
         row.found[0] for row in rows if row.problem == "shape" and row.shape[:1] == (ours,) and row.found

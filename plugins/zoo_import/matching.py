@@ -1,4 +1,4 @@
-"""Map the tensor names of a model to those of a state dict: the same names, or the same shapes in order."""
+"""Map the tensor names of a model to those of a state dict: by name, or by order and shape."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Row:
     """A difference between a model and a file: a tensor of one of them, or one of each.
 
     Attributes:
-        problem: `missing` from the file, `extra` in it, or of another `shape` or `order`.
+        problem: `missing` from the file, `extra` in it, or of a different `shape` or `order`.
         shape: the shape in the model.
         found: the shape in the file.
     """
@@ -47,10 +47,10 @@ class Mismatch(WeightsError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matched:
-    """The tensors of a file that a model gets.
+    """The tensors of a file that match those of a model.
 
     Attributes:
-        names: for each name in the model, the name in the file; counters of BatchNorm may lack it.
+        names: for each name in the model, the name in the file; counters of BatchNorm may be missing.
         by: whether the names agree, apart from prefixes, or only the order and the shapes.
         unused: names in the file that the model does not need.
     """
@@ -65,8 +65,8 @@ def match(
 ) -> Matched:
     """Return which tensor of a file is which tensor of a model.
 
-    Names decide if they agree. Otherwise, the tensors are matched in the order of definition, if their shapes
-    agree one by one and the names do not contradict.
+    If the names agree, tensors are matched by name. Otherwise, they are matched in the order of definition,
+    if their shapes agree one by one and the names do not contradict each other.
 
     Args:
         wanted: the shapes of the model's tensors, in the order of definition.
@@ -137,7 +137,7 @@ def _mismatch(ours: Mapping[str, Shape], theirs: Mapping[str, Shape], *, ordered
     rows = _by_name(ours, theirs) if 2 * len(common) >= len(ours) or not ordered else _by_order(ours, theirs)
     hint = None
     if not ordered and sorted(map(tuple, ours.values())) == sorted(map(tuple, theirs.values())):
-        hint = "a safetensors file does not keep the order of its tensors, so only names can match"
+        hint = "a safetensors file does not preserve the order of tensors, so zoo matches them only by name"
     counts = {problem: sum(row.problem == problem for row in rows) for problem in ("missing", "extra")}
     words = [f"{count} {problem}" for problem, count in counts.items() if count]
     words += [f"{count} of another shape" for count in [sum(row.problem == "shape" for row in rows)] if count]

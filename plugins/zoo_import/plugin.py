@@ -10,6 +10,6 @@ def zoo_commands() -> list[CommandSpec]:
         CommandSpec(
             name="import",
             target="zoo_import.command:command",
-            summary="Turn a PyTorch state dict into a weights file.",
+            summary="Convert a PyTorch state dict to a weights file.",
         )
     ]

@@ -41,7 +41,7 @@ class State:
 
     Attributes:
         tensors: the tensors by name.
-        others: names of values that are no tensors.
+        others: names of values that are not tensors.
         ordered: whether the tensors are in the order in which the program's model has them.
         sha256: the sha256 of the file.
     """
@@ -53,7 +53,7 @@ class State:
 
 
 def read_state(path: Path) -> State:
-    """Return the tensors of a state dict in a file. A pickle is opened in a process of its own.
+    """Return the tensors of a state dict in a file. A pickle is opened in a separate process.
 
     Raises WeightsError if the file is missing or damaged, or if it is not a state dict.
     """
@@ -66,7 +66,7 @@ def read_state(path: Path) -> State:
             elif start.startswith((b"PK\x03\x04", b"\x80")):
                 (tensors, others), ordered = _from_pickle(path, file), True
             else:
-                what = "neither a safetensors file nor one that torch.save wrote" if start else "empty"
+                what = "neither a safetensors file nor a file that torch.save wrote" if start else "empty"
                 raise WeightsError(f"{path} is {what}", hint=_EXPECTED)
             file.seek(0)
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # pyright: ignore[reportArgumentType]
@@ -87,7 +87,7 @@ def _from_safetensors(path: Path, content: bytes) -> dict[str, Tensor]:
     head = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     if "zoo" in head.get("__metadata__", {}):
         hint = "use it as it is: every command accepts its path"
-        raise WeightsError(f"{path} already is a weights file of zoo", hint=hint)
+        raise WeightsError(f"{path} is already a weights file of zoo", hint=hint)
     return tensors
 
 
@@ -109,10 +109,10 @@ def _from_pickle(path: Path, file: IO[bytes]) -> tuple[dict[str, Tensor], list[s
 
 
 def _require_safe_torch(installed: str) -> None:
-    """Raise WeightsError if torch's restricted unpickler has a known hole."""
+    """Raise WeightsError if torch's restricted unpickler has a known vulnerability."""
     if tuple(map(int, re.findall(r"\d+", installed)[:2])) < _SAFE:
         message = f"opening a pickle requires torch 2.10 or newer (got {installed})"
-        hint = "older versions have CVE-2026-24747: upgrade torch, or convert the file to safetensors"
+        hint = "older versions are vulnerable (CVE-2026-24747): upgrade torch, or use a safetensors file"
         raise WeightsError(message, hint=hint)
 
 
@@ -146,7 +146,7 @@ def _answer(path: Path, file: Path) -> dict[str, Any]:
     """Return what the process found. Raises WeightsError if the file cannot be read."""
     answer: dict[str, Any] = json.loads(read_regular(file, most=_MOST_NAMES))
     if name := answer.get("global"):
-        message = f"{path} contains Python objects besides tensors, such as {name}, which zoo does not open"
+        message = f"{path} contains Python objects besides tensors, such as {name}, which zoo does not load"
         raise WeightsError(message, hint=_SAVE)
     if "memory" in answer:
         raise WeightsError(f"{path} cannot be read: opening it needs too much memory", hint=_EXPECTED)

@@ -1,9 +1,9 @@
-"""Open a file of `torch.save` in a process of its own: the only code in zoo that opens a pickle.
+"""Open a user's pickle, a file that `torch.save` wrote, in a separate process. No other code of zoo does.
 
 `zoo_import.reading` starts the process in an empty folder, with the file as stdin, and ends it. The process
 reads the file with torch's restricted unpickler, which creates only tensors and plain containers. In case
-that unpickler has a hole, Python in this process can neither start programs, nor connect to hosts, nor open
-files for writing, and the memory, the time and the size of the files that it writes are limited.
+this unpickler has a vulnerability, Python code in this process cannot start programs, connect to hosts or
+open files for writing, and the memory, the time and the size of files that are written are limited.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["ANSWER", "TENSORS", "WRAPPERS"]
 ANSWER, TENSORS = "answer.json", "tensors.safetensors"
 # Keys under which training programs store the state dict of the model
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "network", "module", "weights", "params")
-# Dicts in each other in which a state dict is looked for
+# The maximum depth of nested dicts in which a state dict is looked for
 _DEEPEST = 4
 # Audit events of what the process must not do; `pickle.find_class` is an unpickler that is not restricted
 _REFUSED = (
@@ -53,7 +53,7 @@ def main() -> None:
         answer = _described(error)
     json.dump(answer, written)
     written.close()
-    os._exit(0)  # without code that the file may have brought
+    os._exit(0)  # without running code that the file may have registered
 
 
 def _confine(memory: int, seconds: int) -> None:
@@ -106,7 +106,7 @@ def _require_stored(file: IO[bytes]) -> None:
             entries = archive.infolist()
         packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
         if packed or sum(entry.file_size for entry in entries) > size:
-            raise ValueError("its records are compressed, which those of torch.save never are")
+            raise ValueError("its records are compressed, but torch.save does not compress records")
     file.seek(0)
 
 
@@ -122,7 +122,7 @@ def _state_dict(found: object) -> Mapping[object, object]:
                 return table
             break
         found = inner
-    raise ValueError("it contains no state dict, which maps names to tensors")
+    raise ValueError("it contains no state dict, a dict of tensors by name")
 
 
 def _described(error: Exception) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def _described(error: Exception) -> dict[str, Any]:
     if isinstance(error, zipfile.BadZipFile):
         return {"error": "it is truncated or damaged"}
     if "PytorchStreamReader" in text or "inline_container" in text:
-        return {"error": "it is damaged, or a zip archive of another program"}
+        return {"error": "it is damaged, or a zip archive from another program"}
     if "allocate" in text and "memory" in text:
         return {"memory": True}
     if "TorchScript" in text:
@@ -141,8 +141,8 @@ def _described(error: Exception) -> dict[str, Any]:
     if type(error) is ValueError:
         return {"error": text}
     if inner := re.search(r"WeightsUnpickler error: (.+)", text):
-        return {"error": f"torch.load refuses it: {inner[1]:.200}"}
-    return {"error": f"torch.load refuses it: {cause(error):.200}"}
+        return {"error": f"torch.load rejects it: {inner[1]:.200}"}
+    return {"error": f"torch.load rejects it: {cause(error):.200}"}
 
 
 if __name__ == "__main__":

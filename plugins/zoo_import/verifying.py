@@ -39,7 +39,7 @@ def run_synthetic(module: nn.Module, card: Card, registry: Registry) -> None:
     outputs = outputs[0] if isinstance(outputs, tuple) else outputs
     if not isinstance(outputs, Tensor) or (expected and outputs.shape != expected):
         got = f"{[*outputs.shape]}" if isinstance(outputs, Tensor) else f"a {type(outputs).__name__}"
-        raise SpecError(f"{card.architecture} must return outputs {[*expected]} (got {got})")
+        raise SpecError(f"{card.architecture} must return outputs of shape {[*expected]} (got {got})")
     if not outputs.isfinite().all():
         hint = "a weight may be far too large, or a running variance may be negative"
         raise WeightsError("the outputs of the model for synthetic inputs are not finite", hint=hint)
@@ -62,7 +62,7 @@ def _inputs(task: Task, card: Card) -> tuple[Tensor, tuple[int, ...]]:
 
 
 def write_verified(out: Path, module: nn.Module, card: Card, registry: Registry) -> None:
-    """Write a weights file, if the model that is loaded from its content is bit-equal.
+    """Write a weights file, if a model that is loaded from its content is bit-equal.
 
     Raises WeightsError if it is not, and OutputError if the file cannot be written.
     """
@@ -71,12 +71,12 @@ def write_verified(out: Path, module: nn.Module, card: Card, registry: Registry)
         save(first, module, card)
         again = zoo.load(first, device="cpu", progress=False, registry=registry).module
         if changed := _changed(module.state_dict(), again.state_dict()):
-            raise WeightsError(f"{changed} is different after the model was saved and loaded again")
+            raise WeightsError(f"{changed} changed when the model was saved and loaded again")
         write_output(out, first.read_bytes())
 
 
 def _changed(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> str:
-    """Return the name of the first tensor of which a bit differs; empty if there is none."""
+    """Return the name of the first tensor that is not bit-equal; empty if there is none."""
     names = [name for name in before if name not in after or not _bit_equal(before[name], after[name])]
     return next(iter(names), "")
 

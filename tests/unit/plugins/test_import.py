@@ -253,7 +253,7 @@ def test_the_order_in_a_safetensors_file_is_not_trusted() -> None:
     assert match(SQUARE, given, tied={}, ordered=True).by == "order"
     with pytest.raises(Mismatch) as caught:
         match(SQUARE, given, tied={}, ordered=False)
-    assert "does not keep the order" in str(caught.value.hint)
+    assert "does not preserve the order" in str(caught.value.hint)
 
 
 def test_tied_tensors_may_be_in_the_file_once() -> None:
@@ -276,7 +276,7 @@ def test_tied_tensors_may_be_in_the_file_once() -> None:
         (
             {"dataset": None, "data": None, "preprocess": STATISTICS},
             OptionError,
-            "required, or else size, classes",
+            "required, or size, classes",
             "--preprocess size=... --preprocess classes=...",
         ),
         ({"model": {"dpeth": 8}}, OptionError, "did you mean 'depth'", ""),
@@ -358,14 +358,14 @@ def test_a_file_that_would_load_differently_is_not_written(
         return save(path, copied, card)
 
     monkeypatch.setattr(verifying, "save", changed)
-    with pytest.raises(WeightsError, match=r"out\.bias is different after the model was saved"):
+    with pytest.raises(WeightsError, match=r"out\.bias changed when the model was saved"):
         imported(named)
     assert [*named.parent.iterdir()] == [named]
 
 
 def test_outputs_of_the_wrong_shape_are_refused(named: Path, registry: Registry) -> None:
     card = read_card(Path(imported(named)["file"]))
-    with pytest.raises(SpecError, match=r"must return outputs \[2, 8\] \(got \[2, 3, 16, 16\]\)"):
+    with pytest.raises(SpecError, match=r"must return outputs of shape \[2, 8\] \(got \[2, 3, 16, 16\]\)"):
         verifying.run_synthetic(nn.Identity(), card, registry)
     with pytest.raises(SpecError, match="cannot run on synthetic inputs: RuntimeError"):
         verifying.run_synthetic(nn.Linear(3, 8), card, registry)
@@ -419,7 +419,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "a pickle of another program": (
         lambda: pickle.dumps(_RunsACommand()),
-        "cannot be read: torch.load refuses",
+        "cannot be read: torch.load rejects",
     ),
     "gigabytes of one number": (
         lambda: torch_saved({"a": torch.zeros(1).expand(10_000_000_000)}),
@@ -455,12 +455,12 @@ def test_a_hostile_file_is_refused_by_the_command_without_a_traceback(tmp_path: 
 UNREADABLE: dict[str, tuple[Callable[[], bytes], str]] = {
     "a zip bomb": (_bomb, "compressed"),
     "truncated": (lambda: torch_saved({"a": torch.zeros(1_000)})[:2_000], "truncated or damaged"),
-    "a zip archive of other files": (lambda: _zip("notes.txt"), "a zip archive of another program"),
+    "a zip archive of other files": (lambda: _zip("notes.txt"), "a zip archive from another program"),
     "no state dict": (lambda: torch_saved([torch.zeros(2)]), "contains no state dict"),
     "a dict of numbers": (lambda: torch_saved({"state_dict": {"a": 1}}), "contains no state dict"),
     "a dict in itself": (lambda: torch_saved(_endless()), "contains no state dict"),
     "a sparse tensor": (lambda: torch_saved({"a": torch.eye(2).to_sparse()}), "sparse or quantized"),
-    "zeros": (lambda: b"\x80\x02" + bytes(10_000), "torch.load refuses it"),
+    "zeros": (lambda: b"\x80\x02" + bytes(10_000), "torch.load rejects it"),
 }
 """Files that torch.load or zoo refuses, which takes no process to find out."""
 
@@ -484,8 +484,8 @@ def test_a_file_that_is_no_state_dict_is_described(name: str, tmp_path: Path) ->
     ("content", "message"),
     [
         (b"", "is empty"),
-        (b"<html>not found</html>", "neither a safetensors file nor one that torch.save wrote"),
-        (bytes(1_000), "neither a safetensors file nor one that torch.save wrote"),
+        (b"<html>not found</html>", "neither a safetensors file nor a file that torch.save wrote"),
+        (bytes(1_000), "neither a safetensors file nor a file that torch.save wrote"),
         ((10).to_bytes(8, "little") + b'{"a": nope', "is damaged"),
         (safetensors.torch.save({}), "contains no tensors"),
     ],
@@ -529,7 +529,7 @@ def test_a_folder_is_refused_by_its_name(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_weights_file_is_not_imported_again(named: Path) -> None:
     file = Path(imported(named)["file"])
-    with pytest.raises(WeightsError, match="already is a weights file"):
+    with pytest.raises(WeightsError, match="is already a weights file"):
         imported(file, out=file.with_name("again.safetensors"))
 
 
