@@ -77,8 +77,8 @@ def zoo_datasets() -> list[DatasetSpec]:
             summary="Shakespeare's plays, 1.1 million characters",
             download_bytes=1_115_394,
             license="public domain",
-            source="https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
-            "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+            source="https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/"
+            "input.txt",
         ),
         DatasetSpec(
             name="stdlib",
