@@ -17,7 +17,7 @@ class MacroF1:
     """The mean F1 score of the classes that have images or predictions, as in scikit-learn."""
 
     def items(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Return each image's class, predicted class, and class if the two agree, as one-hot rows (B, K)."""
+        """Return each image's class, predicted class, and class if both agree, as one-hot rows (B, K)."""
         return one_hot(outputs, targets)
 
     def value(self, sums: Mapping[str, Any], count: int) -> float:
@@ -28,13 +28,13 @@ class MacroF1:
 
 
 class MatthewsCorrelation:
-    """The correlation of labels and predictions, from -1 to 1; 0 for guesses, whatever the sizes of classes.
+    """The correlation of labels and predictions, from -1 to 1; 0 for guesses, regardless of class sizes.
 
     Source: Gorodkin 2004, "Comparing two K-category assignments by a K-category correlation coefficient".
     """
 
     def items(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Return each image's class, predicted class, and class if the two agree, as one-hot rows (B, K)."""
+        """Return each image's class, predicted class, and class if both agree, as one-hot rows (B, K)."""
         return one_hot(outputs, targets)
 
     def value(self, sums: Mapping[str, Any], count: int) -> float:
@@ -51,7 +51,7 @@ class FocalLoss:
     Source: Lin et al. 2017, "Focal Loss for Dense Object Detection", arXiv 1708.02002.
 
     Args:
-        gamma: exponent of 1 - p, where p is the probability of the label; 0 is the cross-entropy.
+        gamma: exponent of 1 - p, where p is the probability of the label; 0 gives the cross-entropy.
     """
 
     def __init__(self, *, gamma: NonNegative = 2.0) -> None:

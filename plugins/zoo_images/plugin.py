@@ -68,7 +68,7 @@ def zoo_augmentations() -> list[AugmentationSpec]:
         AugmentationSpec(
             name="alternating-flip",
             target="zoo_images.augmentations:alternating_flip",
-            summary="Flip half of the images in every other epoch, and the others in between",
+            summary="Flip half of the images in one epoch, and the other half in the next",
             changes="places",
             source="Jordan 2024, arXiv 2404.00498, section 3.6",
         ),
@@ -107,7 +107,7 @@ def zoo_augmentations() -> list[AugmentationSpec]:
         AugmentationSpec(
             name="random-erasing",
             target="zoo_images.transforms:random_erasing",
-            summary="Set a random rectangle of half of the images to zero",
+            summary="Set a random rectangle to zero in half of the images",
             changes="colors",
             source="torchvision; Zhong et al. 2020, arXiv 1708.04896",
         ),
@@ -140,7 +140,7 @@ def zoo_metrics() -> list[MetricSpec]:
         MetricSpec(
             name="focal-loss",
             target="zoo_images.metrics:FocalLoss",
-            summary="Cross-entropy that counts well-classified images less; for --loss",
+            summary="Cross-entropy in which well-classified images count less; for --loss",
             tasks=("classification",),
             source="Lin et al. 2017, arXiv 1708.02002",
         ),

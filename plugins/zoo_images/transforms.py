@@ -1,7 +1,7 @@
-"""Augmentations of torchvision, with random numbers of their own for each image.
+"""torchvision's augmentations, with separate random numbers for each image.
 
-torchvision's transforms draw from torch's global generator. It is seeded for each image, so that the result
-does not depend on the other images of a batch, and restored afterwards.
+torchvision's transforms draw from torch's global generator. `each` seeds it for each image, so that the
+result does not depend on the other images of a batch, and restores it afterwards.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def zoo_metrics() -> list[MetricSpec]:
         MetricSpec(
             name="token-accuracy",
             target="zoo_text.token_accuracy:TokenAccuracy",
-            summary="How often the likeliest next token is the right one",
+            summary="How often the most likely next token is the correct one",
             tasks=("language-modeling",),
             higher_is_better=True,
             unit="%",
