@@ -141,9 +141,10 @@ def _method(facts: Mapping[str, Any]) -> None:
     flag = f"--{METHODS[facts['kind']]}".replace("metrics", "metric")
     _print_options(facts, f"{flag}-option")
     usual = as_typed(facts.get("training", {}))
-    print_section("Training options", usual, about="that suit it, unless you set them")
-    how = f"zoo train ... {flag} {facts['name'].rpartition('/')[2]}"
-    print_section("", [("usage", how), *_origin(facts)])
+    print_section("Training options", usual, about="that zoo uses with it unless you set them")
+    name = facts["name"].rpartition("/")[2]
+    loss = f", or --loss {name} for a loss" if flag == "--metric" else ""
+    print_section("", [("usage", f"zoo train ... {flag} {name}{loss}"), *_origin(facts)])
 
 
 def _command(facts: Mapping[str, Any]) -> None:
