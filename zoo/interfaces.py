@@ -259,13 +259,13 @@ class Step:
 
 @runtime_checkable
 class Metric(Protocol):
-    """A metric for a task that exists, computed from sums over all items. See `zoo.MetricSpec`."""
+    """A metric for an existing task, computed from sums over all items. See `zoo.MetricSpec`."""
 
     def items(self, outputs: Tensor, targets: Tensor, /) -> Mapping[str, Tensor]:
-        """Return what each item adds to each sum, by name: numbers (B, ...); for sequences, (T, B, ...).
+        """Return the contribution of each item to each sum, by name: (B, ...); for sequences, (T, B, ...).
 
         Args:
-            outputs: what the model returns, in fp32: logits (B, K), or (T, B, V) for sequences.
+            outputs: the model's outputs, in fp32: logits (B, K), or (T, B, V) for sequences.
             targets: as in `Batch`.
         """
         ...

@@ -153,7 +153,7 @@ class Scores(ReadsInputs, Protocol):
 
 
 class _Feeding(TypedDict, total=False):
-    """The keys of `preprocess` that the processors below check; others are free."""
+    """The keys of `preprocess` that the processors below check; others are not checked."""
 
     mean: list[Annotated[float, Meta(ge=-1e30, le=1e30)]]
     std: list[Annotated[float, Meta(ge=1e-30, le=1e30)]]
@@ -169,7 +169,7 @@ class ItemProcessor(Processor):
     Attributes:
         what: plural noun for the items, such as `recordings`.
         suffixes: lowercase suffixes of the files to read in a folder; empty for all files.
-        lengths: pairs of keys, of `preprocess` or of dims, whose values must match in number.
+        lengths: pairs of keys, of `preprocess` or of dims, that must have equally many values.
     """
 
     what: ClassVar[str] = "items"
@@ -192,7 +192,7 @@ class ItemProcessor(Processor):
         return self.what
 
     def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
-        """Raise OptionError if a dim is missing, or if names and scales do not match in number."""
+        """Raise OptionError if a dim is missing, or if the numbers of names and scales do not match."""
         for dim in self.spec.dims:
             if type(size := arguments.get(dim)) is not int or not 1 <= size <= _LARGEST:
                 raise OptionError(f"{dim} must be an integer from 1 to {_LARGEST:,} (got {size!r:.40})")

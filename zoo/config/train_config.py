@@ -24,8 +24,8 @@ PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
-# What is chosen by name and has options of its own: the kind, and the training option that names it, which is
-# followed by `_options` in the name of the other one. The last two are lists; only images have `augment`.
+# The kinds of entries that training options select by name, with the training option of each kind. Another
+# one with the suffix `_options` sets their own options. The last two are lists; only images have `augment`.
 METHODS = {"optimizer": "optimizer", "schedule": "schedule", "augmentation": "augment", "metric": "metrics"}
 
 Positive = Annotated[int, Meta(ge=1, le=1_000_000_000)]
@@ -53,7 +53,7 @@ class TrainConfig:
     optimizer: str = option("adamw", "name of the optimizer; `zoo list optimizers` shows all.")
     optimizer_options: Mapping[str, Any] = option({}, "options of the optimizer; `zoo show` lists them.")
     lr: Rate = option(1e-3, "peak learning rate of the schedule.")
-    momentum: Fraction = option(0.9, "Nesterov momentum for SGD, or the first beta for Adam.")
+    momentum: Fraction = option(0.9, "momentum for SGD and Muon, or the first beta for Adam and Lion.")
     weight_decay: NonNegative = option(0.0, "weight decay for all parameters.")
     decay_matrices_only: bool = option(
         False, "apply weight decay only to parameters with two or more dimensions, not to biases and scales."
@@ -65,11 +65,11 @@ class TrainConfig:
     schedule: str = option("cosine", "name of the learning-rate schedule; `zoo list schedules` shows all.")
     schedule_options: Mapping[str, Any] = option({}, "options of the schedule; `zoo show` lists them.")
     warmup_epochs: NonNegative = option(
-        0.0, "epochs of linear warmup from 0; `one-cycle` warms up for 30% of the run unless this is set."
+        0.0, "epochs of linear warmup from 0; for `one-cycle`, epochs of its rise, by default 30% of the run."
     )
 
     metrics: tuple[str, ...] = option((), "names of further metrics; `zoo list metrics` shows all.")
-    loss: str = option("", "name of the loss in place of the task's, such as `focal-loss`.")
+    loss: str = option("", "name of a loss that replaces the task's, such as `focal-loss`.")
     metrics_options: Mapping[str, Any] = option({}, "options of metrics and the loss: `focal-loss.gamma=2`.")
 
     clip_grad_norm: NonNegative = option(0.0, "clip gradients to this global norm; 0 disables clipping.")
@@ -138,7 +138,7 @@ class TrainConfig:
     def replace(self, changes: Mapping[str, Any]) -> Self:
         """Return a copy with some fields changed, regardless of their groups.
 
-        The options of an optimizer or a schedule do not apply to another one that replaces it.
+        If the optimizer or the schedule is replaced, its options are dropped.
 
         Raises OptionError with the name of the invalid field and its valid values.
         """
@@ -168,18 +168,18 @@ class TrainConfig:
 
 
 def merged(before: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return training options with changes, without the options of an optimizer or schedule that changes."""
+    """Return training options with changes, without the options of a replaced optimizer or schedule."""
     stale = _stale(before, changes)
     return {**{name: value for name, value in before.items() if name not in stale}, **changes}
 
 
 def _stale(before: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
-    """Return the names of options that are for an optimizer or schedule that changes."""
+    """Return the names of options that are for a replaced optimizer or schedule."""
     new = {kind: changes[kind] for kind in ("optimizer", "schedule") if isinstance(changes.get(kind), str)}
     return [f"{kind}_options" for kind, name in new.items() if name != before.get(kind)]
 
 
-# What a training option cannot be called: the options of `zoo train` and `zoo lr-find` are called so
+# Names that a training option cannot have: `zoo train` and `zoo lr-find` use them for other options
 RESERVED = frozenset(
     (
         *("accept_changes", "all_metrics", "as_json", "data", "dataset", "device", "from", "from_weights"),

@@ -25,7 +25,7 @@ from zoo.seeds import seed_for
 
 # Items evaluated at a time
 _EVALUATED = 250
-# The keys of `preprocess` whose values a trained model keeps, whatever the data has
+# The keys of `preprocess` whose values a trained model keeps, regardless of the data
 _SCALES = ("mean", "std", "target_mean", "target_std")
 
 

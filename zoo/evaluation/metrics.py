@@ -1,4 +1,4 @@
-"""Metrics and losses of plugins, for a task that exists: they read what the model returns."""
+"""Metrics and losses that plugins add to existing tasks, computed from the outputs of a model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 def with_metrics(
     task: Task, registry: Registry, names: Sequence[str], options: Mapping[str, Any], *, loss: str = ""
 ) -> Task:
-    """Return a task that also measures metrics of plugins in an evaluation, and trains with another loss.
+    """Return a task that also measures plugins' metrics in an evaluation, or trains with a different loss.
 
     Args:
         options: options by metric, such as `{"focal-loss.gamma": 2}`.
@@ -64,7 +64,7 @@ def _entry(registry: Registry, name: str, task: Task) -> Entry[MetricSpec]:
 
 
 def _made(entry: Entry[MetricSpec], options: Mapping[str, Any], type_: type[T], what: str) -> T:
-    """Return what an entry makes. Raises OptionError if it is a loss in place of a metric, or the reverse."""
+    """Return the metric or the loss that an entry makes. Raises OptionError if it is of the other type."""
     made = entry.make(own_of(options, entry), object, flag="--metric-option")
     if not isinstance(made, type_):
         raise OptionError(f"{entry.name} is not a {what}")
@@ -105,7 +105,7 @@ def _joined(own: Callable[[], Mapping[str, Tensor]], found: Mapping[str, Tensor]
 
 def _with_loss(step: Step, function: LossFunction, logits: Tensor, batch: Batch) -> Step:
     if float(step.penalty):
-        raise OptionError("loss= cannot replace the loss of a model that adds a penalty to it")
+        raise OptionError("loss= cannot be set for a model that adds a penalty to the loss")
     losses = function.losses(logits, batch.targets)
     return replace(step, loss=(losses if batch.weights is None else losses * batch.weights).mean())
 

@@ -1,4 +1,4 @@
-"""Optimizers, schedules and augmentations: training options name them, and they have options themselves."""
+"""Entries that training options select by name, such as optimizers and schedules, and their own options."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _OPTIONAL = {"optimizer": ("momentum", "weight_decay"), "schedule": ("warmup_epo
 
 
 def method(config: TrainConfig, kind: str, name: str) -> Entry[Any]:
-    """Return an optimizer, a schedule or an augmentation by the name that a configuration has for it.
+    """Return the optimizer, schedule, augmentation or metric with the name that a configuration contains.
 
-    A configuration that does not come from a registry finds it among the installed plugins.
+    If the configuration does not come from a registry, the name is looked up among the installed plugins.
 
     Raises OptionError.
     """
@@ -41,7 +41,7 @@ def _installed() -> Mapping[tuple[str, str], Entry[Any]]:
 
 
 def own_options(entry: Entry[Any]) -> Mapping[str, Option]:
-    """Return the options of a method itself, without what zoo fills in."""
+    """Return the options of a method itself, without the arguments that zoo fills in."""
     options = declared(entry.load())
     filled = {*[*options][: _POSITIONAL[entry.kind]], *_FILLED.get(entry.kind, ())}
     return {name: option for name, option in options.items() if name not in filled}
@@ -51,7 +51,7 @@ def bound(config: TrainConfig, kind: str, **more: Any) -> partial[Any]:
     """Return the target of the optimizer or the schedule with all arguments but the first.
 
     Args:
-        more: arguments besides the training options; the target gets those that it declares.
+        more: arguments other than training options; the target receives those that it declares.
     """
     target = method(config, kind, getattr(config, kind)).load()
     known = declared(target)
@@ -79,7 +79,7 @@ def own_of(given: Mapping[str, Any], entry: Entry[Any]) -> dict[str, Any]:
 
 
 def with_checked_methods(config: TrainConfig, said: Mapping[str, Any]) -> TrainConfig:
-    """Return a configuration whose optimizer, schedule and augmentations have valid options.
+    """Return a configuration with valid options of the optimizer, schedule, augmentations and metrics.
 
     A training option that they do not read, such as `momentum`, is set to 0.
 

@@ -437,7 +437,7 @@ class TrackerSpec(_Coded):
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerSpec(_Coded):
-    """An optimizer, which trains a model if the training option `optimizer` names it.
+    """An optimizer, which users select with the training option `optimizer`.
 
     Its target is a function `(groups, *, ...) -> torch.optim.Optimizer`, where `groups` are parameter groups
     as for torch's optimizers. Keyword-only arguments are its options, each with a type, a default and a
@@ -446,7 +446,7 @@ class OptimizerSpec(_Coded):
 
     Attributes:
         training: training options that suit the optimizer better than those of the architecture, such as
-            `{"lr": 1e-4}`, used if the user chooses the optimizer without setting them.
+            `{"lr": 1e-4}`. zoo uses them if the user chooses the optimizer and does not set them.
     """
 
     training: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -459,7 +459,7 @@ class OptimizerSpec(_Coded):
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleSpec(_Coded):
-    """A learning-rate schedule, which a training uses if the training option `schedule` names it.
+    """A learning-rate schedule, which users select with the training option `schedule`.
 
     Its target is a function `(progress, *, ...) -> float` that returns the learning rate as a fraction of
     `lr`, where `progress` is the position in training from 0 to 1. Keyword-only arguments are its options, as
@@ -472,7 +472,7 @@ class ScheduleSpec(_Coded):
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentationSpec(_Coded):
-    """An augmentation of training images, applied if the training option `augment` names it.
+    """An augmentation of training images, which users select with the training option `augment`.
 
     Its target is a function `(images, draws, *, ...) -> images` of uint8 images (B, C, H, W) and a
     `zoo.plugin.Draws`, the only source of random numbers. Keyword-only arguments are its options, each with a
@@ -489,14 +489,14 @@ class AugmentationSpec(_Coded):
 
 @dataclass(frozen=True, kw_only=True)
 class MetricSpec(_Coded):
-    """A metric for a task that exists, or a loss in place of the task's.
+    """A metric for an existing task, or a loss that replaces the task's.
 
-    A training or an evaluation measures it if its option `metrics` names it, or minimizes it if `loss` does.
-    The target returns a `zoo.interfaces.Metric`, a `zoo.interfaces.LossFunction`, or an object that is both;
-    keyword-only arguments are its options.
+    The option `metrics` selects metrics to measure in training and evaluation, and the training option `loss`
+    selects a loss to minimize. The target returns a `zoo.interfaces.Metric`, a `zoo.interfaces.LossFunction`,
+    or an object that is both; keyword-only arguments are its options.
 
     Attributes:
-        tasks: the tasks that it is for; empty for all.
+        tasks: the tasks that the metric is for; empty for all.
         higher_is_better: whether higher values are better.
         unit: the unit of the metric; a metric in `%` is a fraction that is shown as a percentage.
     """
@@ -509,19 +509,19 @@ class MetricSpec(_Coded):
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerSpec(_Coded):
-    """A tokenizer for language models, which a text dataset names as `tokens` in its `preprocess`.
+    """A tokenizer for language models, which a text dataset selects with `tokens` in its `preprocess`.
 
-    Its target is a function `(text, preprocess) -> tokens` that splits a text into strings which, joined, are
-    the text again. It must not require torch. `preprocess` is that of the dataset or of a card: JSON data,
-    with the `vocabulary` and whatever else the tokenizer needs, such as `merges`. Tokens that are not in the
-    vocabulary are read as `<unk>`.
+    Its target is a function `(text, preprocess) -> tokens` that splits a text into strings; joined, they must
+    equal the text. It must not require torch. `preprocess` is that of the dataset or of a card: JSON data,
+    with the `vocabulary` and other data that the tokenizer needs, such as `merges`. Tokens that are not in
+    the vocabulary are read as `<unk>`.
     """
 
     source: str = ""
 
 
 SpecWithExtra = CommandSpec | OptionsSpec | ExporterSpec | TrackerSpec
-# What a training option names, with options of its own
+# Entries that an option selects by name, and that have their own options
 MethodSpec = OptimizerSpec | ScheduleSpec | AugmentationSpec | MetricSpec | TokenizerSpec
 Spec = ArchitectureSpec | DatasetSpec | AnalyzerSpec | TaskSpec | FieldsSpec | MethodSpec | SpecWithExtra
 
