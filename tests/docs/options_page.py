@@ -163,7 +163,8 @@ def _listed(table: Mapping[str, object]) -> str:
 
 
 def _row(option: Option) -> Row:
-    default = "required" if option.required else f"`{options.text(option.default)}`"
+    text = options.text(option.default)
+    default = "required" if option.required else f"`{text}`" if text else "empty"
     return Row(option.name, option.help, _values(type_info(option.type)), default)
 
 
