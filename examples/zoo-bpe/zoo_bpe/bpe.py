@@ -29,7 +29,7 @@ def learn(text, vocab_size):
 
 
 def tokenize(text, preprocess):
-    """Split text into tokens; joined, they are the text. Characters that are unknown stay as they are."""
+    """Split text into tokens, which equal the text when joined; unknown characters stay single tokens."""
     tokenizer = _tokenizer(json.dumps(preprocess["merges"]))
     words = [word for word, _ in WORDS.pre_tokenize_str(text)]
     return [token for word in words for token in tokenizer(word)]

@@ -9,7 +9,7 @@ SOURCE = "Sennrich et al. 2016, arXiv 1508.07909"
 @hookimpl
 def zoo_tokenizers():
     """Return the tokenizer."""
-    summary = "Byte-pair encoding: the most frequent pairs of characters, merged again and again"
+    summary = "Byte-pair encoding: tokens from repeatedly merging the most frequent pair"
     return [TokenizerSpec(name="bpe", target="zoo_bpe.bpe:tokenize", summary=summary, source=SOURCE)]
 
 

@@ -20,7 +20,7 @@ class Texts(Dataset):
 
     Args:
         path: UTF-8 text file; by default, the language reference that comes with Python.
-        vocab_size: number of tokens, at most; more if the text has more characters.
+        vocab_size: maximum number of tokens, unless the text has more different characters.
     """
 
     def __init__(self, *, path: str = "", vocab_size: Annotated[int, Meta(ge=2, le=65_536)] = 1_000) -> None:

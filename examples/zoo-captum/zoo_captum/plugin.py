@@ -14,7 +14,7 @@ def zoo_analyzers():
             name="integrated-gradients",
             target="zoo_captum.methods:IntegratedGradients",
             tasks=TASKS,
-            summary="Share of each pixel in the logit: gradients between the mean image and the image",
+            summary="Contribution of each pixel to the logit: gradients from the mean image to the image",
             source="Sundararajan et al. 2017, Axiomatic Attribution for Deep Networks, arXiv 1703.01365",
         ),
         AnalyzerSpec(

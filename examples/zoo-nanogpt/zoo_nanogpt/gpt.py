@@ -1,6 +1,6 @@
 """A decoder-only Transformer in the style of GPT-2, with a cache of keys and values.
 
-Shapes: B texts of T tokens, in zoo (T, B) and here (B, T); S tokens read so far, with these; H hidden units.
+Shapes: B texts of T tokens, in zoo (T, B) and here (B, T); S tokens so far, including these; H hidden units.
 """
 
 from typing import Annotated, NamedTuple
@@ -19,8 +19,8 @@ Share = Annotated[float, Meta(ge=0, lt=1)]
 class Cache(NamedTuple):
     """The state after some tokens: their keys and values in each layer.
 
-    There is room for a whole context from the start, and each call writes its own tokens into it, so that no
-    call copies the tokens before. Only the latest state can be continued.
+    The tensor is allocated for a whole context, and each call writes its own tokens into it, so that no call
+    copies earlier tokens. Only the latest state can be continued.
 
     Attributes:
         entries: keys and values, (layers, 2, B, heads, context, H / heads).
@@ -57,7 +57,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention between tokens, then an MLP for each token; each adds its result to what it reads."""
+    """Attention between tokens, then an MLP for each token; each adds its result to its input."""
 
     def __init__(self, size: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    """Embeddings of tokens and positions, blocks, and a linear layer that shares its weights with the tokens.
+    """Embeddings of tokens and positions, blocks, and a linear layer with the weights of the token embedding.
 
     Args:
         context: maximum number of tokens that the model can read, since each position is learned.

@@ -12,7 +12,7 @@ from zoo.interfaces import Dataset
 
 
 class Pendulums(Dataset):
-    """Length (m) and amplitude (rad) of 1,000 pendulums; their period (s) is known to within 0.05 s.
+    """Length (m), amplitude (rad) and period (s) of 1,000 pendulums; the periods have noise of 0.05 s.
 
     The exact period is 2π √(length / g) / agm(1, cos(amplitude / 2)), where agm is the arithmetic-geometric
     mean; it is infinite for an amplitude of π.
