@@ -39,18 +39,21 @@ def zoo_optimizers() -> list[OptimizerSpec]:
             name="sgd",
             target="zoo_optim.sgd:sgd",
             summary="Stochastic gradient descent with Nesterov momentum",
+            training={"lr": 0.1, "momentum": 0.9},
             source="Sutskever et al. 2013, On the importance of initialization and momentum",
         ),
         OptimizerSpec(
             name="adam",
             target="zoo_optim.adam:adam",
             summary="Adam with weight decay added to the gradient",
+            training={"lr": 1e-3},
             source="Kingma & Ba 2015, arXiv 1412.6980",
         ),
         OptimizerSpec(
             name="adamw",
             target="zoo_optim.adam:adamw",
             summary="Adam with decoupled weight decay",
+            training={"lr": 1e-3},
             source="Loshchilov & Hutter 2019, arXiv 1711.05101",
         ),
         OptimizerSpec(

@@ -48,10 +48,8 @@ EPOCHS = (3, 30)
 # Fields that suit the network, and so are those of the weights, as are those of groups that decide how data
 # is cut. The others of groups suit the amount of data, such as augmentation, and are the architecture's own:
 # the weights may have seen more of it
-INHERITED = (
-    *("optimizer", "optimizer_options", "momentum", "weight_decay", "decay_matrices_only"),
-    "norm_bias_lr_scale",
-)
+OF_OPTIMIZER = ("optimizer", "optimizer_options", "momentum", "weight_decay")
+INHERITED = (*OF_OPTIMIZER, "decay_matrices_only", "norm_bias_lr_scale")
 
 # Returns the optimizer steps in an epoch of a training configuration
 Steps = Callable[[TrainConfig], int]
@@ -96,6 +94,8 @@ def suited_config(
     if source is None:
         return from_scratch(usual, said, steps)
     theirs = {name: value for name, value in source.card.training.items() if name in usual.to_dict()}
+    if "optimizer" in said and theirs.get("optimizer") != usual.optimizer:
+        theirs = {name: theirs[name] for name in theirs if name not in (*OF_OPTIMIZER, "lr")}
     return fine_tuning(
         within(usual.replace(theirs)),
         usual,

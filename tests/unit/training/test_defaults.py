@@ -128,6 +128,22 @@ def test_what_is_said_holds_and_is_not_told(registry: Registry, other: Recipe) -
     assert not [line for line in messages(caught) if line.startswith("options chosen")]
 
 
+def test_another_optimizer_gets_a_share_of_its_own_rate(registry: Registry, other: Recipe) -> None:
+    with pytest.warns(ZooWarning):
+        usual = set_up(other, registry, device="cpu").config
+        lion = set_up(replace(other, train={"optimizer": "lion"}), registry, device="cpu").config
+    assert (usual.optimizer, usual.lr) == ("sgd", 0.2), "40% of the rate of the weights"
+    assert (lion.optimizer, lion.lr, lion.momentum) == ("lion", 0.00012, 0.9)
+
+
+def test_an_optimizer_of_the_user_does_not_get_the_rate_of_the_architectures(registry: Registry) -> None:
+    entry = registry.architecture("resnet-lite")
+    rates = {name: registry.usual_config(entry, said={"optimizer": name}).lr for name in ("sgd", "adamw")}
+    assert rates == {"sgd": entry.spec.training["lr"], "adamw": 0.001}
+    entry = registry.architecture("gru")
+    assert registry.usual_config(entry, said={"optimizer": "sgd"}).lr == 0.1
+
+
 # What `shapes-resnet20` was trained on, with another seed
 KNOWN = {"size": 64, "objects": 3, "clutter": 8, "train_size": 16, "val_size": 0, "seed": 1}
 
