@@ -59,7 +59,7 @@ class ActivationMap(Analyzer):
     """Maps that are computed from the output of a layer. Subclasses implement `draw`.
 
     Args:
-        flips: average each map with the mirrored image's map.
+        flips: average each map with the map of the mirrored image.
         rectify: set negative values, evidence against the class, to zero.
 
     Attributes:
@@ -83,8 +83,8 @@ class ActivationMap(Analyzer):
     def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
         """Return maps (N, K, h, w) at the layer's resolution, their classes, and the logits.
 
-        Raises OptionError if the layer's output is not (B, F, h, w), or tokens (B, N, F) or (B, h, w, F),
-        with more than one position.
+        Raises OptionError unless the layer's output has more than one position, and is (B, F, h, w), or
+        tokens (B, N, F) or (B, h, w, F).
         """
         path = subject.landmarks[self.landmark(subject)]
         results: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -129,7 +129,7 @@ class ActivationMap(Analyzer):
 
 
 def weighted(features: Tensor, weights: Tensor) -> Tensor:
-    """Return sums (B, K, h, w) of features (B, F, h, w) with weights (B, K, F), always in fp32."""
+    """Return the sums (B, K, h, w) of features (B, F, h, w) weighted by (B, K, F), always in fp32."""
     with torch.autocast(features.device.type, enabled=False):
         return torch.einsum("bkf,bfhw->bkhw", weights, features)
 
@@ -153,6 +153,6 @@ def _spatial(layer: Stored, path: str, landmark: str) -> Tensor:
     if features.ndim != 4 or features.shape[2] * features.shape[3] == 1:
         raise OptionError(
             f"layer {path} has no feature maps: its output has shape {tuple(features.shape)}",
-            hint="a heat map requires features (images, channels, height, width) of more than one pixel",
+            hint="a heat map requires features (images, channels, height, width) with more than one pixel",
         )
     return features.float()

@@ -11,14 +11,15 @@ from zoo_cam.activation_map import ActivationMap, Look, weighted
 
 
 class CAM(ActivationMap):
-    """The evidence for a class at each position; the mean of the map is the logit without the bias.
+    """The evidence for a class at each position.
 
     - If the last convolution has one channel per class (`class_maps`), the map is that class's channel.
     - If a linear layer is applied to the mean of the features (`mean_head`), the map is the sum of the
-    features weighted by the class's row, because the mean of a weighted sum is the weighted sum of the means.
+    features weighted by the class's row of the weight matrix, because the mean of a weighted sum is the
+    weighted sum of the means.
 
-    Networks that end in max pooling have no such map, since max pooling keeps only one position of each
-    feature.
+    Before rectification, the mean of the map is the logit, except for the bias of a linear layer. Networks
+    that end in max pooling have no such map, because max pooling keeps only one position of each feature.
 
     Source: Zhou et al. 2016, section 2; fast.ai deep learning course, lesson 7 (CAM).
     """

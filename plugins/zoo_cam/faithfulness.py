@@ -23,7 +23,7 @@ READING: Mapping[str, str] = {
     "deletion": "lower is better",
     "insertion": "higher is better",
     "average_drop": "lower is better",
-    "increase_in_confidence": "higher is better, for likely classes",
+    "increase_in_confidence": "higher is better if the class is likely",
 }
 
 # Steps in which all pixels are removed, or restored
@@ -101,10 +101,11 @@ def pixel_scores(
 ) -> dict[str, float]:
     """Measure a class's probability as pixels are removed or restored in the order given by its map.
 
-    - `deletion`: mean probability as pixels are set to the mean color, highest first; lower is more faithful.
-    - `insertion`: mean probability as pixels are restored in a blurred image, highest first; higher is more
-    faithful (both scores from Petsiuk et al. 2018, RISE). - `average_drop`, `increase_in_confidence`: for the
-    image multiplied by its map, the mean fraction of the
+    - `deletion`: mean probability as pixels are set to the mean color, in descending order of the map; lower
+      is more faithful.
+    - `insertion`: mean probability as pixels are restored in a blurred image, in descending order of the map;
+      higher is more faithful (both scores from Petsiuk et al. 2018, RISE).
+    - `average_drop`, `increase_in_confidence`: for the image multiplied by its map, the mean fraction of the
       probability that is lost, and the fraction of images for which the probability increases (Chattopadhay
       et al. 2018).
 

@@ -12,7 +12,7 @@ class GradCAM(ActivationMap):
     """Features weighted by the mean of their gradients.
 
     If average pooling and a linear layer follow, the gradient is the class's row divided by the number of
-    pixels, so the map equals CAM up to a scale factor. Unlike CAM, it also works before max pooling.
+    pixels, so the map equals CAM up to a scale factor. Unlike CAM, Grad-CAM also works before max pooling.
 
     Source: Selvaraju et al. 2017, equations 1 and 2.
     """

@@ -55,10 +55,11 @@ class Stored:
 
 @contextlib.contextmanager
 def stored(module: nn.Module, *, differentiable: bool = False) -> Generator[Stored]:
-    """Store the output of a module, before the model can change it in place.
+    """Store the output of a module before the model can change it in place.
 
-    The model runs without a graph. If `differentiable`, a graph starts right after the module, regardless of
-    the caller's gradient mode, so gradients with respect to the output pass only through later layers.
+    The model runs without an autograd graph. If `differentiable`, a graph starts right after the module,
+    regardless of the caller's gradient mode, so gradients with respect to the output pass only through later
+    layers.
     """
     kept = Stored()
 

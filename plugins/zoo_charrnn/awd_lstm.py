@@ -76,9 +76,9 @@ class AWDLSTM(nn.Module):
     def forward(
         self, tokens: Tensor, state: State | None = None
     ) -> tuple[Tensor, State] | tuple[Tensor, State, Tensor]:
-        """Map tokens (T, B) and a state to logits (T, B, V) and the state after them.
+        """Map tokens (T, B) and a state to logits (T, B, V) and the next state.
 
-        In training mode, the third value is the penalty to add to the loss, if any.
+        In training mode, the penalty to add to the loss, if any, is returned as a third value.
         """
         training = self.training
         weight = drop_rows(self.embedding.weight, self.dropout_embedding, training=training)

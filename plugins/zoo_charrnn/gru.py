@@ -36,7 +36,7 @@ class CharGRU(nn.Module):
         self.out = nn.Linear(hidden_size, vocab_size)
 
     def forward(self, tokens: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map tokens (T, B) and a state (layers, B, H) to logits (T, B, V) and the state after them."""
+        """Map tokens (T, B) and a state (layers, B, H) to logits (T, B, V) and the next state."""
         x = self.embedding(tokens)  # (T, B, E)
         x, state_after = self.gru(x, state)  # (T, B, H), (layers, B, H)
         return self.out(x), state_after

@@ -38,7 +38,7 @@ class CharLSTM(nn.Module):
         self.out = nn.Linear(hidden_size, vocab_size)
 
     def forward(self, tokens: Tensor, state: LSTMState | None = None) -> tuple[Tensor, LSTMState]:
-        """Map tokens (T, B) and a state to logits (T, B, V) and the state after them."""
+        """Map tokens (T, B) and a state to logits (T, B, V) and the next state."""
         x = self.embedding(tokens)  # (T, B, E)
         x, state_after = self.lstm(x, state)  # (T, B, H), two of (layers, B, H)
         return self.out(x), state_after

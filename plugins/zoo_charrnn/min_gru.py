@@ -1,4 +1,4 @@
-"""minGRU: a recurrent network whose gates do not depend on the state, so training is parallel over time."""
+"""minGRU: a recurrent network whose gates do not depend on the state, so training can be parallel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zoo_charrnn.scan import scan
 
 
 class MinGRU(nn.Module):
-    """One layer: h_t = (1 - z_t) h_(t-1) + z_t c_t, whose gate z and candidate c depend only on the input.
+    """One layer: h_t = (1 - z_t) h_(t-1) + z_t c_t, where z and c are computed from the input alone.
 
     Source: Feng et al. 2024, "Were RNNs All We Needed?", arXiv 2410.01201, section 3.1.
     """
@@ -28,7 +28,7 @@ class MinGRU(nn.Module):
 
 
 class Block(nn.Module):
-    """A minGRU, which mixes information over time, and an MLP for each time step; both are residual."""
+    """A minGRU over time and an MLP for each time step, both with residual connections."""
 
     def __init__(self, size: int, dropout: float) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Map x (T, B, H) and a state (B, H) to x and the state after them."""
+        """Map x (T, B, H) and a state (B, H) to outputs (T, B, H) and the next state."""
         states = self.rnn(self.norm(x), hidden)
         x = x + self.dropout(states.to(x.dtype))
         return x + self.dropout(self.mlp(x)), states[-1]
@@ -76,7 +76,7 @@ class CharMinGRU(nn.Module):
     def forward(
         self, tokens: Tensor, state: tuple[Tensor, ...] | None = None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Map tokens (T, B) and a state, (B, H) per block, to logits (T, B, V) and the state after them."""
+        """Map tokens (T, B) and a state, (B, H) per block, to logits (T, B, V) and the next state."""
         x = self.embedding(tokens)  # (T, B, H)
         zeros = torch.zeros_like(x[0])
         ends: list[Tensor] = []

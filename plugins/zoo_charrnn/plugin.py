@@ -73,7 +73,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             name="min-gru",
             target="zoo_charrnn.min_gru:CharMinGRU",
             task="language-modeling",
-            summary="Residual minGRU layers that are trained on all time steps in parallel",
+            summary="Residual minGRU layers, which can be trained on all time steps in parallel",
             training={
                 **USUAL,
                 "epochs": 10,

@@ -41,7 +41,7 @@ class CharRNN(nn.Module):
             start_as_identity(self.rnn)
 
     def forward(self, tokens: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map tokens (T, B) and a state (layers, B, H) to logits (T, B, V) and the state after them."""
+        """Map tokens (T, B) and a state (layers, B, H) to logits (T, B, V) and the next state."""
         x = self.embedding(tokens)  # (T, B, E)
         x, state_after = self.rnn(x, state)  # (T, B, H), (layers, B, H)
         return self.out(x), state_after

@@ -39,7 +39,7 @@ class CharRNNCell(nn.Module):
             start_as_identity(self.cell)
 
     def forward(self, tokens: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map tokens (T, B) and a state (B, H) to logits (T, B, V) and the state after them."""
+        """Map tokens (T, B) and a state (B, H) to logits (T, B, V) and the next state."""
         hidden = state
         outputs: list[Tensor] = []
         for x in self.embedding(tokens):  # (B, E), one time step

@@ -1,4 +1,4 @@
-"""A linear recurrence over time: in parallel on a GPU, step by step on a CPU."""
+"""A linear recurrence over time, computed in parallel on a GPU and step by step on a CPU."""
 
 from __future__ import annotations
 

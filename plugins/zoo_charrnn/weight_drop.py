@@ -1,4 +1,4 @@
-"""An LSTM layer with dropout on its recurrent matrix, one mask per forward pass.
+"""An LSTM layer with dropout on its recurrent matrix, with one mask per forward pass.
 
 The parameter does not change. The masked matrix is a temporary tensor that is passed to the kernel, so the
 module keeps no state, and the gradient reaches the parameter through the mask.

@@ -14,17 +14,16 @@ from zoo_convnet.layers import ACTIVATIONS, Activation, Norm, Widths, largest, m
 class Airbench(nn.Module):
     """A whitening layer, three groups of two convolutions, max pooling and a scaled linear layer.
 
-    The first layer is not trained. `fit_inputs` sets its weights to whiten the data: they remove the
+    The first layer is not trained. `fit_inputs` sets its weights to whiten the data: whitening removes the
     correlation of neighboring pixels, so that the later layers learn twice as fast. BatchNorm layers have no
-    scale.
+    learned scale.
 
     Args:
         in_channels: number of channels of the images.
         image_size: height and width in pixels, large enough to be halved once per group.
         num_classes: number of classes.
-        widths: channels after the first layer and after each group; 24, 64, 256, 256 result in 1.97 million
-            parameters.
-        scale: factor of the logits; a small factor keeps the first steps stable at a high learning rate.
+        widths: channels of the first layer and of each group; the default results in 1.97 million parameters.
+        scale: multiplier of the logits; a small value keeps the first steps stable at a high learning rate.
         norm: `batchnorm` (torch), `scratch` (implemented in zoo), or `none`, in which case convolutions have
             a bias.
         activation: activation function.
@@ -61,7 +60,7 @@ class Airbench(nn.Module):
     def fit_inputs(self, inputs: Tensor) -> None:
         """Set the first layer's weights to whiten images like `inputs` (B, C, H, W).
 
-        Its outputs then have variance 1.
+        The outputs of the layer then have variance 1.
 
         Each eigenvector of the covariance of 2×2 patches is a filter, and so is its negative. Additional
         filters stay random; if there are too few filters, the directions of least variance are left out.

@@ -100,7 +100,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
         _ladder(
             "resnet-lite-wide",
             "resnet_lite:ResNetLite",
-            "A wider resnet-lite with a 7×7 stem and dropout",
+            "Wider resnet-lite with a 7×7 stem and dropout",
             lesson="Resnet2",
             parameters=1_966_234,
             stem="bn7",

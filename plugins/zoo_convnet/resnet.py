@@ -64,11 +64,11 @@ class ResNet(nn.Module):
 
     Args:
         in_channels: number of channels of the images.
-        image_size: height and width in pixels; any size works.
+        image_size: height and width in pixels, at least 4.
         num_classes: number of classes.
         depth: number of layers with weights, 6 n + 2 for n blocks per stage.
         width: channels of the first stage; the next two stages have two and four times as many.
-        shortcut: between stages: `pad` (option A, no parameters) or `conv` (option B, a 1×1 convolution).
+        shortcut: `pad` (option A, no parameters) or `conv` (option B, a 1×1 convolution), between stages.
         norm: `batchnorm` (torch), `scratch` (implemented in zoo), or `none`, in which case convolutions have
             a bias.
         activation: activation function.

@@ -76,7 +76,7 @@ class ResNet34CAM(nn.Module):
             first = str(error).split("\n")[0]
             raise DataError(
                 f"{self.pretrained} cannot be read from {cached}: {type(error).__name__}: {first}",
-                hint=f"remove the file, or download it again from {weights.url}",
+                hint=f"delete the file and try again, or download it from {weights.url}",
             ) from error
         return {"architecture": "torchvision/resnet34", "dataset": self.pretrained, "sha256": sha256}
 

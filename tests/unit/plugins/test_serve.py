@@ -143,7 +143,7 @@ def test_models_are_described(client: TestClient, net: zoo.Model, text: zoo.Mode
     flips, _, batch_size = next(row["options"] for row in first["analyzers"] if row["name"] == "score-cam")
     assert (flips["name"], flips["type"], flips["default"]) == ("flips", "bool", False)
     assert (batch_size["minimum"], batch_size["maximum"]) == (1, None)
-    assert flips["help"] == "average each map with the mirrored image's map."
+    assert flips["help"] == "average each map with the map of the mirrored image."
     assert client.get("/healthz").json() == {"status": "ok"}
 
 

@@ -280,7 +280,7 @@ def test_pretrained_weights_that_are_missing_or_unreadable_are_named(content: by
     with pytest.raises(DataError, match=f"IMAGENET1K_V1 cannot be read from {cached}: ") as caught:
         model.load_pretrained()
     assert caught.value.hint is not None
-    assert "remove the file, or download it again from https://" in caught.value.hint
+    assert "delete the file and try again, or download it from https://" in caught.value.hint
 
 
 def test_pretrained_weights_that_were_changed_are_refused(
