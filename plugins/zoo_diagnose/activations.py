@@ -17,8 +17,8 @@ from zoo_diagnose.plots import activation_plot
 class Activations(Analyzer):
     """Mean, standard deviation and dead units of each layer's output over all inputs, in evaluation mode.
 
-    A unit is a channel of feature maps or a component of a vector. It is dead if its output is the same for
-    every input and position, so later layers and gradients do not depend on it.
+    A unit is a channel of feature maps or a component of a vector. A unit is dead if its output is the same
+    for every input and position, so it carries no information about the input.
 
     Source: the argument for BatchNorm in the fast.ai lesson; Ioffe & Szegedy 2015, arXiv 1502.03167, section
         1.
@@ -27,7 +27,7 @@ class Activations(Analyzer):
     def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
         """Return the table `layers`, in the order of execution, and `activations.png`.
 
-        `dead` is the share of the layer's dead units, None if each unit has a single value; the score
+        `dead` is the share of the layer's dead units, or None if each unit has a single value; the score
         `most_dead` is the highest share. A module that runs with different numbers of units has one row for
         each number.
 

@@ -43,7 +43,8 @@ class Confusion(Analyzer):
         matrix, loss, examples = self._count(model, batches, subject, len(names))
         if not matrix.sum():
             raise OptionError(
-                "the confusion analyzer requires labels, but these images have none", hint="analyze a --split"
+                "the confusion analyzer requires labels, but these images have none",
+                hint="choose a split with --split",
             )
         correct = matrix.diagonal()
         counts, guesses = matrix.sum(1), matrix.sum(0)

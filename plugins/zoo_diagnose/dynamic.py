@@ -47,8 +47,8 @@ class DynamicEvaluation(Analyzer):
 
     Args:
         lr: step size, between 0 (no adaptation) and 1e38.
-        decay: fraction of the distance to its trained value that a parameter with mean gradient RMS moves
-            back in a step.
+        decay: fraction of the distance to its trained value by which a parameter of average gradient RMS
+            moves back at each step.
         segment: number of tokens between two steps.
     """
 
@@ -64,12 +64,12 @@ class DynamicEvaluation(Analyzer):
         self.segment = segment
 
     def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
-        """Return the metrics as scores, and a table `evaluations` that adds the metrics without adaptation.
+        """Return the metrics as scores, and a table `evaluations` that also has them without adaptation.
 
         Raises:
             OptionError: the model cannot read a text of arbitrary length.
             Diverged: the loss is no longer finite.
-            DataError: no weight has a gradient on the training split.
+            DataError: all gradients on the training split are zero.
         """
         if subject.context:
             what = f"this model reads at most {subject.context:,} tokens"
@@ -85,7 +85,7 @@ class DynamicEvaluation(Analyzer):
             adapt = self._adapter(ours, train) if self.lr else None
             loss = self._loss(ours, text, adapt, batches)
         unadapted, adapted = (text_metrics(each, subject.preprocess) for each in (still, loss))
-        rows = [{"evaluation": "one lane", **unadapted}, {"evaluation": "dynamic", **adapted}]
+        rows = [{"evaluation": "one stream", **unadapted}, {"evaluation": "dynamic", **adapted}]
         return Analysis(
             scores=adapted,
             tables={"evaluations": rows},

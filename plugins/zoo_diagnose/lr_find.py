@@ -38,7 +38,7 @@ IRRELEVANT = (
 MEANING = {
     "valley": "two thirds of the way along the longest decrease of the loss",
     "steep": "where the loss falls fastest during that decrease",
-    "minimum": "a tenth of the rate with the lowest loss",
+    "minimum": "a tenth of the rate at which the loss is lowest",
 }
 
 
@@ -96,7 +96,7 @@ def _require_writable(path: Path | None) -> None:
     if path.is_dir():
         raise OptionError(f"--plot {path} is a folder", hint="name a file in that folder, such as lr.png")
     if not path.parent.is_dir():
-        raise OptionError(f"--plot {path}: there is no folder {path.parent}", hint="create it first")
+        raise OptionError(f"--plot {path}: there is no folder {path.parent}", hint="create the folder first")
     if not os.access(path.parent, os.W_OK):
         raise OptionError(f"--plot {path}: the folder {path.parent} is not writable")
 

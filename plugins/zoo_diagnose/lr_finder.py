@@ -40,7 +40,7 @@ _FEWEST_STEPS = 10
 
 @dataclass(frozen=True, slots=True)
 class RangeTest:
-    """First and last learning rate, and the number of steps. Raises OptionError for an invalid value."""
+    """The first and last learning rates and the number of steps. Raises OptionError for an invalid value."""
 
     start: Annotated[float, Meta(gt=0, description="a learning rate above 0")] = 1e-6
     stop: float = 10.0
@@ -191,7 +191,7 @@ def range_test(training: Trial, test: RangeTest, *, report: Report = lambda step
 
     Raises:
         Diverged: the loss diverges too early to suggest a learning rate.
-        ZooError: the loss hardly fell.
+        ZooError: the loss hardly falls.
     """
     points: list[tuple[float, float]] = []
     losses: list[float] = []

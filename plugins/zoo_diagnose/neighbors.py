@@ -24,8 +24,8 @@ Labels = list[str | None]
 class Neighbors(Analyzer):
     """The nearest training images of each input, by the cosine similarity of features.
 
-    They show which images the model considers similar. They can reveal wrong labels, copies of test images
-    among the training images, and the cause of a mistake.
+    The nearest images are those that the model considers similar. They can reveal wrong labels, copies of
+    test images among the training images, and the cause of a mistake.
 
     Args:
         count: number of nearest images for each input.

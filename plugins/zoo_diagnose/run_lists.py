@@ -1,4 +1,4 @@
-"""List, compare and prune training runs, from what their directories hold. Torch-free."""
+"""List, compare and prune training runs, using the files in their directories. Torch-free."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class RunList(list[dict[str, Any]]):
         return [*map(_flat, self)]
 
     def options(self) -> list[dict[str, Any]]:
-        """Return the options of each run alone, with keys such as `lr` and `model.hidden_size`."""
+        """Return only the options of each run, with keys such as `lr` and `model.hidden_size`."""
         return [_options(row["recipe"]) for row in self]
 
     def differing(self) -> list[str]:
@@ -56,7 +56,7 @@ class RunList(list[dict[str, Any]]):
     def to_pandas(self) -> Any:
         """Return the flat rows as a pandas DataFrame. Raises OptionError if pandas is not installed."""
         if not find_spec("pandas"):
-            raise OptionError("to_pandas requires pandas", hint="pandas is a separate package")
+            raise OptionError("to_pandas requires pandas", hint="install pandas, which is a separate package")
         return import_module("pandas").DataFrame(self.flat())
 
     def _repr_html_(self) -> str | None:
@@ -79,17 +79,17 @@ def list_runs(
     Args:
         folder: folder that contains run directories, or a run directory.
         where: comparisons such as `val.loss<1.3 and model.hidden_size=256`.
-        sort: key to sort by: metrics from best to worst, other keys in ascending order; a `-` in front of the
-            key reverses the order.
-        registry: registry that defines the tasks; by default, installed plugins and registry.toml.
+        sort: key to sort by, from best to worst for metrics and in ascending order for other keys; a `-` in
+            front of the key reverses the order.
+        registry: registry to use; by default, the installed plugins and registry.toml.
 
     Returns:
         One row for each run: `run` (its directory), `task`, `recipe`, `status` (`finished`, `running` or
-        `stopped`), `epochs` (finished ones), `metrics` by split, of the best epoch by validation or, without
-        validation, of the last epoch, and `seconds` of training.
+        `stopped`), `epochs` (the number of finished epochs), `metrics` by split, of the best epoch by
+        validation or, without validation, of the last epoch, and `seconds` of training.
 
     Raises RunError if the folder does not exist, and OptionError if `where` or `sort` uses a key that no run
-    has. A run whose files cannot be read is left out with a warning.
+    has. Runs whose files cannot be read are skipped with a warning.
     """
     registry = default_registry() if registry is None else registry
     rows = RunList(_found(folder, registry))
@@ -108,8 +108,9 @@ def diff_runs(
 ) -> dict[str, dict[str, list[Any]]]:
     """Compare two runs: return `{options: {key: [a, b]}, metrics: {key: [a, b]}}`.
 
-    Options are those that differ, under the keys of `list_runs`; one that a run does not have is None.
-    Metrics include status, finished epochs and seconds. Raises RunError if a directory does not hold a run.
+    The options are those that differ, with the keys of `list_runs`; an option that a run lacks is None.
+    The metrics include status, finished epochs and seconds. Raises RunError if a directory does not contain a
+    run.
     """
     registry = default_registry() if registry is None else registry
     rows = [_read(Path(directory), registry) for directory in (run, other)]
@@ -125,21 +126,21 @@ def diff_runs(
 def prune_runs(
     folder: str | Path = "runs", *, keep: Literal["best", "last"], dry_run: bool = False
 ) -> list[dict[str, Any]]:
-    """Delete the checkpoints of finished runs, and all weights but one file; such a run cannot be resumed.
+    """Delete the checkpoints of finished runs, and all but one file of weights.
 
-    Options, metrics, curves and analyses stay. Runs that are stopped or running are left alone.
+    Options, metrics, curves and analyses are kept. A pruned run cannot be resumed. Stopped and running runs
+    are not changed.
 
     Args:
         folder: folder that contains run directories, or a run directory.
-        keep: which weights to keep: the best ones by validation, or the last ones. If a run has only one of
-            them, it is kept.
-        dry_run: only return what would be deleted.
+        keep: weights to keep, the best by validation or the last. If a run has only one of the two, that one
+            is kept.
+        dry_run: return the files that would be deleted, without deleting them.
 
     Returns:
         A row for each pruned run: `run`, `files` (names of the deleted files) and `bytes`.
 
-    Raises RunError if the folder does not exist, if somebody starts to use a run, or if a file cannot be
-    deleted.
+    Raises RunError if the folder does not exist, if a run is in use, or if a file cannot be deleted.
     """
     chosen = (_BEST, _LAST) if keep == "best" else (_LAST, _BEST)
     rows: list[dict[str, Any]] = []
@@ -173,14 +174,14 @@ def _found(folder: str | Path, registry: Registry) -> Iterator[dict[str, Any]]:
         try:
             yield _read(directory, registry)
         except ZooError as error:
-            warn(f"{directory} is left out: {first_line(error)}")
+            warn(f"{directory} is skipped: {first_line(error)}")
 
 
 def _directories(folder: str | Path) -> Iterator[Path]:
     """Return the run directories in a folder, by name, with numbers in numeric order."""
     if not Path(folder).is_dir():
         what = "is not a folder" if Path(folder).exists() else "does not exist"
-        raise RunError(f"{folder} {what}", hint="`zoo train` writes runs into runs/")
+        raise RunError(f"{folder} {what}", hint="`zoo train` writes runs to runs/")
     for place, names, files in os.walk(folder):
         names.sort(key=lambda name: [(not part.isdigit(), part.zfill(12)) for part in name.split("-")])
         if "config.toml" in files:

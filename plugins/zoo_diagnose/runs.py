@@ -1,4 +1,4 @@
-"""Curves of several runs in one figure, and a report of them as one HTML file."""
+"""Draw the curves of several runs in one figure, and write an HTML report of the runs."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ class Group:
 
 @checked
 def plot_runs(*runs: str | Path, metric: str | None = None, registry: Registry | None = None) -> Figure:
-    """Plot the training loss by step, and the primary metric on validation data by epoch, of several runs.
+    """Plot several runs: the training loss by step, and the primary metric on validation data by epoch.
 
-    Runs that differ only in their seed are drawn as one line, the mean, in a band from the lowest to the
+    Runs that differ only in their seed are drawn as one line, their mean, with a band from the lowest to the
     highest value. The training loss is smoothed by an exponential moving average.
 
     Args:
@@ -75,8 +75,8 @@ def report_runs(
 ) -> None:
     """Write the runs in a folder as one HTML file with a table and curves.
 
-    The file needs no other file and no network. Raises RunError if the folder has no run with a finished
-    epoch, and OutputError if the file cannot be written.
+    The file is self-contained. Raises RunError if the folder has no run with a finished epoch, and
+    OutputError if the file cannot be written.
     """
     registry = default_registry() if registry is None else registry
     write_output(Path(out), report(curves_in(folder, registry), str(folder)).encode())
@@ -89,7 +89,7 @@ def curves_in(folder: str | Path, registry: Registry) -> list[dict[str, Any]]:
     """
     found = list_runs(folder, registry=registry)
     if not found:
-        raise RunError(f"{folder} contains no runs", hint="`zoo train` writes runs into runs/")
+        raise RunError(f"{folder} contains no runs", hint="`zoo train` writes runs to runs/")
     return [
         row
         | {"task": registry.tasks.get(row["task"]), "options": options}

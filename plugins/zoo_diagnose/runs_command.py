@@ -97,7 +97,7 @@ def diff(session: Session, run: Path, other: Path, as_json: bool) -> None:
 def plot(session: Session, runs: tuple[Path, ...], metric: str | None, out: Path, as_json: bool) -> None:
     """Plot the training loss and the primary metric of several runs, or of all runs in a folder.
 
-    Runs that differ only in the seed are drawn as one line in a band.
+    Runs that differ only in their seed are drawn as one line, their mean, with a band.
     """
     from zoo_diagnose.runs import plot_runs
 
@@ -110,7 +110,7 @@ def plot(session: Session, runs: tuple[Path, ...], metric: str | None, out: Path
 @click.option("--out", type=PathType(), default="report.html", show_default=True, help="HTML file to write.")
 @standard_options
 def report(session: Session, folder: Path, out: Path, as_json: bool) -> None:
-    """Write one HTML file with a table and the curves of all runs in FOLDER; it needs no network."""
+    """Write a self-contained HTML file with a table and the curves of all runs in FOLDER."""
     from zoo_diagnose.runs import report_runs
 
     report_runs(folder, out, registry=session.registry)
@@ -123,9 +123,9 @@ def report(session: Session, folder: Path, out: Path, as_json: bool) -> None:
 @options_of(prune_runs, skip=["folder", "keep"])
 @standard_options
 def prune(_: Session, folder: Path, as_json: bool, **chosen: Any) -> None:
-    """Delete checkpoints of finished runs in FOLDER, and all weights but one file of each; logs stay.
+    """Delete the checkpoints of finished runs in FOLDER, and all but one file of weights of each run.
 
-    A pruned run cannot be resumed. Stopped and running runs are left alone.
+    Logs are kept. A pruned run cannot be resumed. Stopped and running runs are not changed.
     """
     rows = prune_runs(folder, **chosen)
     if as_json:

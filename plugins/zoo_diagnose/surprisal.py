@@ -37,9 +37,8 @@ i {{ font-style: normal; padding: .1em .7em; color: {ink} }}
 <h1>What surprises the model</h1>
 <p>{title}: {mean:.2f} nats per token on average.</p>
 <p>{scale} nats. The redder a token, the less the model expected it; full red means at least {full:.0f} nats,
-a probability of at most 1 in {odds:.0f}. The first token of the text is not predicted, so it is not
-shown.</p>
-{parts}
+a probability of at most 1 in {odds:.0f}. The first token that the model reads is not predicted, so it is not
+shown.</p> {parts}
 """
 
 
@@ -77,7 +76,7 @@ class Surprisal(Analyzer):
             }
             for start, end in spans
         ]
-        titles = [f"{row['nats']:.2f} nats per token, from token {row['from']:,}" for row in rows]
+        titles = [f"{row['nats']:.2f} nats per token, starting at token {row['from']:,}" for row in rows]
         shown = [*zip(titles, spans, strict=True)]
         mean = float(losses.mean())
         return Analysis(

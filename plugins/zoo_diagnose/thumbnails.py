@@ -16,7 +16,7 @@ _SIDE = 96
 
 
 def thumbnail(image: Tensor, preprocess: Mapping[str, Any]) -> Tensor:
-    """Undo the normalization of an image (C, H, W); return it in 0 to 1, at most 96×96 pixels."""
+    """Undo the normalization of an image (C, H, W); return it in the range 0 to 1, at most 96×96 pixels."""
     mean, std = (torch.tensor(preprocess[key]).view(-1, 1, 1) for key in ("mean", "std"))
     shown = (image.cpu() * std + mean).clamp(0, 1)
     if shown.shape[1] > _SIDE:

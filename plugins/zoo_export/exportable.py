@@ -44,9 +44,9 @@ def exportable(
     """Return a copy of a model for an exporter.
 
     - If all items of the task have the same shape, the copy maps items, as in a split, to `logits` and their
-      `probabilities`; or to `outputs`, if the model predicts numbers.
+      `probabilities`, or to `outputs` if the model predicts numbers.
     - If the task is stateful, the copy maps one token of each text in the batch and the state to logits
-      and the next state: `torch.export` cannot export a recurrent network for texts of any length.
+      and the next state, because `torch.export` cannot export a recurrent network for texts of any length.
 
     If the model has features, the next output is `features`, a vector for each item or text. If a linear
     layer is applied to the mean of feature maps, the last output is `class_maps` (B, classes, h, w), the
@@ -203,8 +203,8 @@ def _step(
         or [*map(_rank, parts.items())] != [*map(_rank, lanes.items())]
         or _rest(state) != _rest(following)
     ):
-        what = "has a hidden state that does not consist of tensors that keep their shape from token to token"
-        raise WeightsError(f"the model cannot be exported: it {what}", hint=_HINT)
+        what = "its hidden state must consist of tensors whose shapes do not change between tokens"
+        raise WeightsError(f"the model cannot be exported: {what}", hint=_HINT)
     axes: dict[str, int | None] = {"tokens": 0}
     for name, part in parts.items():
         pairs = enumerate(zip(part.shape, lanes[name].shape, strict=True))

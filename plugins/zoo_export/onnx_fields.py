@@ -71,7 +71,7 @@ class Described(msgspec.Struct):
     """The metadata of a file.
 
     Attributes:
-        texts: its metadata.
+        texts: the entries of the metadata, by key.
         opset: the version of its operators; 0 if it is not stated.
         checksum: the position of the file's sha256; None if the file has no checksum.
     """

@@ -13,7 +13,7 @@ __all__ = ["read"]
 
 # Bytes; protobuf allows no more
 _LARGEST = 2**31
-_HINT = "zoo runs the .onnx files that `zoo export` writes"
+_HINT = "zoo can run only .onnx files that `zoo export` wrote"
 
 
 def read(path: Path) -> Exported:

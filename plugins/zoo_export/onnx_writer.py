@@ -14,7 +14,7 @@ __all__ = ["OnnxExporter"]
 
 
 class OnnxExporter(Exporter):
-    """Writes ONNX with torch's exporter. The reader runs it with ONNX Runtime."""
+    """Write ONNX with torch's exporter. zoo runs the files with ONNX Runtime."""
 
     def write(self, model: Exportable) -> bytes:
         inputs, outputs = (

@@ -1,4 +1,4 @@
-"""Write torch's pt2 files, which zoo does not read: reading a file from someone else can run their code."""
+"""Write torch's pt2 files, which zoo does not read, because loading an untrusted file can run its code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Pt2Exporter", "program_of"]
 
 
 class Pt2Exporter(Exporter):
-    """Writes a torch.export program."""
+    """Write a torch.export program."""
 
     def write(self, model: Exportable) -> bytes:
         program = model.trace()

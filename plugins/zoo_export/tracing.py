@@ -1,4 +1,4 @@
-"""Convert a model to a torch.export program for any batch size that contains no paths from this machine."""
+"""Convert a model to a torch.export program for any batch size, without paths from this machine."""
 
 from __future__ import annotations
 

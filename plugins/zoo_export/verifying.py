@@ -113,7 +113,7 @@ def verify(
     tolerance: float = TOLERANCE,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Verification:
-    """Compare a program with its model, on the items of a split, and in batches of several sizes.
+    """Compare a program with its model on the items of a split, and in batches of several sizes.
 
     Args:
         items: a split of data, as `Dataset.split` returns it.
@@ -173,7 +173,7 @@ class _Pair:
             some = np.stack([np.asarray(items[n][0]) for n in range(start, min(start + 64, count))])
             ours, theirs = self._of_model(some), self._program.run(some)
             self._note(ours, theirs)
-            self.found.compare(ours, theirs, f"items from number {start} on")
+            self.found.compare(ours, theirs, f"items {start} to {start + len(some) - 1}")
             self.found.items += len(some)
             report(self.found.items, count)
 

@@ -50,7 +50,7 @@ class Calibration(Analyzer):
         if not known.any():
             raise OptionError(
                 "the calibration analyzer requires labels, but these images have none",
-                hint="analyze a --split",
+                hint="choose a split with --split",
             )
         found = reliability(logits[known], labels[known], bins=self.bins)
         low, high, noise = found.ece_interval(resamples=self.resamples)

@@ -64,7 +64,7 @@ class Suspects(Analyzer):
         features, labels, losses = _read(model, batches, subject)
         known = (labels >= 0).nonzero()[:, 0]
         if len(known) < 2:
-            hint = "analyze a --split"
+            hint = "choose a split with --split"
             raise OptionError("the suspects analyzer requires labels, but these images have none", hint=hint)
         labels = labels[known]
         predicted = held_out_log_probabilities(features[known], labels, classes=len(names), folds=self.folds)

@@ -90,7 +90,7 @@ def test_a_language_model_reads_texts(lstm_file, tmp_path):
     text.write_text("the quick brown cat sleeps. " * 5)
     done = zoo("analyze", "surprisal", lstm_file, text, "--out", tmp_path / "a", "--option", "length=20")
     assert done.returncode == 0, done.stderr
-    assert "nats per token, from token" in done.stdout
+    assert "nats per token, starting at token" in done.stdout
     assert "\x1b" not in done.stdout, "colors without a terminal"
     assert "<h1>" in (tmp_path / "a" / "surprisal.html").read_text()
     done = zoo("analyze", "activations", lstm_file, "--out", tmp_path / "b")

@@ -61,7 +61,7 @@ class Fake:
 
     def analyze(self, analyzer: str, *_: Any, **__: Any) -> Any:
         if analyzer == "labels":
-            raise OptionError("labels are missing", hint="analyze a --split")
+            raise OptionError("labels are missing", hint="choose a split with --split")
         while True:
             self.module(torch.zeros(1))
 
