@@ -20,6 +20,7 @@ from zoo.errors import DataError, OptionError
 from zoo.files import hashes
 from zoo.registry.registry import Registry
 from zoo_text import corpora, corpus, encoding, numbering
+from zoo_text.plugin import zoo_datasets
 
 SPLITS = ("train", "val", "test")
 NEEDS_TEXTS = pytest.mark.skipif(not os.environ.get("ZOO_DATA"), reason="needs the texts in $ZOO_DATA")
@@ -686,3 +687,8 @@ def test_a_folder_inside_that_may_not_be_read_is_named(
         ):
             corpora.files(paths=str(tmp_path / "texts"), glob=glob)
     assert len(corpora.files(paths=str(tmp_path / "texts"), glob="*.txt").split("train")) == 832
+
+
+def test_the_source_of_a_text_is_a_single_address() -> None:
+    sources = {spec.name: spec.source for spec in zoo_datasets() if spec.download_bytes}
+    assert {name: source.count("://") for name, source in sources.items()} == dict.fromkeys(sources, 1)
