@@ -30,7 +30,7 @@ def tar_members(
     A member's path, links and permissions are never used.
 
     Args:
-        members: the sha256 of each file to extract, by its name.
+        members: the sha256 of each file to extract, by name.
 
     Raises:
         DataError: the archive is damaged, unpacks to more than `max_bytes`, or lacks a member.

@@ -54,9 +54,9 @@ def _bins(scores: Tensor) -> Tensor:
 def average_precision(counts: Tensor) -> Tensor:
     """Return each class's average precision, (K,) float64; NaN for a class without positives.
 
-    It is the sum over scores, from the highest down, of the precision times the gain in recall, without
-    interpolation and with ties grouped, as in scikit-learn. Source: Everingham et al. 2010, The Pascal VOC
-    Challenge, IJCV 88, section 4.2; later editions of the challenge use every score.
+    Average precision is the sum over scores, from the highest down, of the precision times the gain in
+    recall, without interpolation and with ties grouped, as in scikit-learn. Source: Everingham et al. 2010,
+    The Pascal VOC Challenge, IJCV 88, section 4.2; later editions of the challenge use every score.
 
     Args:
         counts: the sum of the results of `histograms` over all batches, (2, K, BINS).

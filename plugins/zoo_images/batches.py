@@ -1,4 +1,4 @@
-"""Make batches of images: read them from files or a dataset, check, augment and normalize them."""
+"""Make batches of images: read images from files or a dataset, and check, augment and normalize them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class ImageBatches:
         return {"size": card.arguments["image_size"], "channels": card.arguments["in_channels"]}
 
     def class_counts(self, dataset: Dataset, split: Split) -> dict[str, int]:
-        """Return the number of images of each class in a split; empty if all images must be read."""
+        """Return the number of images of each class in a split; empty if counting would read all images."""
         labels, names = getattr(dataset.split(split), "labels", None), dataset.preprocess["classes"]
         if not isinstance(labels, Tensor) or labels.is_floating_point():
             return {}

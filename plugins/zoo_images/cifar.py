@@ -37,7 +37,7 @@ class Release:
 
     Attributes:
         files: the number of images and the sha256 of each file; the last file is the test split.
-        labels: label bytes at the start of each record.
+        labels: number of label bytes at the start of each record.
     """
 
     archive: str
@@ -58,7 +58,7 @@ class Release:
 
     @property
     def record(self) -> int:
-        """The bytes of an image and its labels."""
+        """The size of an image and its labels in bytes."""
         return self.labels + _PIXELS
 
     @property
@@ -118,7 +118,7 @@ def cifar100(
         root: folder that contains `cifar-100-binary`.
         val_size: number of training images to use as the val split, from the end; with 0, all are used for
             training.
-        labels: `"fine"` for the 100 classes, `"coarse"` for the 20 groups of classes.
+        labels: `"fine"` for the 100 classes, `"coarse"` for the 20 superclasses.
 
     Raises:
         DataError: as for `cifar10`.
@@ -185,7 +185,8 @@ def _folder(release: Release, root: str | None) -> Path:
         if not missing:
             return folder
         if folder.is_dir() and home != cache:  # in the cache an interrupted unpacking goes on
-            raise DataError(f"{folder} lacks {', '.join(missing)}", hint=f"copy it from {release.url}")
+            hint = f"copy the files from the archive at {release.url}"
+            raise DataError(f"{folder} lacks {', '.join(missing)}", hint=hint)
     archive = data_file(release.archive, url=release.url, sha256=release.sha256, root=root)
     folder = cache / release.folder
     private_folder(folder)

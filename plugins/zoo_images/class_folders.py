@@ -19,7 +19,7 @@ _SPLIT_NAMES: Mapping[str, Split] = {
     "validation": "val",
     "test": "test",
 }
-LAYOUT = "root must contain class folders, or `train`, `val` and `test` with class folders inside"
+LAYOUT = "root must contain class folders, or folders `train`, `val` and `test` with class folders inside"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ def find_images(
 ) -> tuple[list[str], dict[Split, list[ImageFile]]]:
     """Return the names of the classes, and the images of train, val and test, sorted by path.
 
-    Without split folders, the `shares` of val and test are drawn from each class. If the shares are 0, the
-    images may be meant for evaluating a model with more classes, so one class is enough, and empty class
-    folders are skipped.
+    Without folders for val and test, the `shares` of val and test are drawn from each class. If the shares
+    are 0, the images may be meant for evaluating a model with more classes, so one class is enough, and empty
+    class folders are skipped.
 
     Raises DataError if the folders do not follow LAYOUT, if a class has no images or none left for training,
     or if the splits have different classes.

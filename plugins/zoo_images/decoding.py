@@ -35,8 +35,10 @@ T = TypeVar("T")
 class Decoded(NamedTuple):
     """Decoded images.
 
-    Attributes: images: uint8 (N, channels, size, size). hashes: the sha256 of each file. home: their folder
-    in the cache.
+    Attributes:
+        images: uint8 (N, channels, size, size).
+        hashes: the sha256 of each file.
+        home: the folder of the images in the cache.
     """
 
     images: Tensor

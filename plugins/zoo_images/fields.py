@@ -50,5 +50,5 @@ class LabelFields:
         options.validate(self)
         if self.class_weights == "balanced" and self.balanced_sampling:
             raise OptionError(
-                "class_weights=balanced and balanced_sampling=true cannot be combined; each balances classes"
+                "class_weights=balanced and balanced_sampling=true cannot be combined: both balance classes"
             )

@@ -1,4 +1,4 @@
-"""Image files that are decoded each time they are read, for sets whose decoded images do not fit on the disk.
+"""Image files that are decoded on every read, for datasets whose decoded images do not fit on the disk.
 
 Worker processes read ahead. An item depends only on its index, so a run that resumes within an epoch only
 requests the remaining batches: the loader has no state to save.

@@ -41,11 +41,11 @@ def folder(
             folders inside. If there is a `val` or a `test` folder, `train` is not split.
         size: height and width in pixels.
         channels: 3 for color, 1 for gray.
-        val_share: fraction of each class to draw for val if there are no split folders.
-        test_share: fraction of each class to draw for test, on the same condition.
+        val_share: fraction of each class to draw for val if there is no `val` or `test` folder.
+        test_share: fraction of each class to draw for test if there is no `val` or `test` folder.
         split_seed: random seed of the split, which depends only on the names of the images.
-        cache: keep the decoded images on disk. Otherwise, worker processes decode them in each epoch, for
-            sets whose decoded images do not fit on the disk.
+        cache: keep the decoded images on disk. If false, worker processes decode the images again in each
+            epoch, for datasets whose decoded images do not fit on the disk.
 
     Raises:
         DataError: an image cannot be read, a class has no images, or the splits have different classes.

@@ -1,4 +1,4 @@
-"""Image sets that are stored in memory as bytes and read in batches without workers."""
+"""Image datasets that are stored in memory as bytes and read in batches without workers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ImageSplit:
     Args:
         images: the images.
         labels: int64 (N,); or uint8 (N, K), 1 for each class that an image belongs to.
-        files: the file of each image, if they are files. See `zoo.interfaces.HasFiles`.
+        files: the file of each image, if the images are files. See `zoo.interfaces.HasFiles`.
     """
 
     def __init__(self, images: Tensor, labels: Tensor, *, files: Sequence[Path] | None = None) -> None:

@@ -77,7 +77,7 @@ def add_checksum(folder: Path) -> None:
 def kept_array(folder: Path) -> Tensor | None:
     """Return `pixels.bin`, uint8 (N,), or None if it is missing or damaged.
 
-    It may be larger than memory, and processes share the parts that they have read.
+    The array may be larger than memory, and processes share the parts that they have read.
     """
     try:
         wanted = (folder / "sha256").read_text(encoding="ascii")
@@ -93,7 +93,7 @@ def kept_array(folder: Path) -> Tensor | None:
 def kept_fact(path: Path, compute: Callable[[], T], kind: type[T]) -> T:
     """Return the content of a file beside an array.
 
-    It is computed if it is missing, damaged or to be verified.
+    The content is computed if the file is missing or damaged, or must be verified.
     """
     if not is_verifying() and (known := known_fact(path, kind)) is not None:
         return known

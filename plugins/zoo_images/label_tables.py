@@ -15,8 +15,8 @@ from zoo_images.class_folders import existing
 from zoo_images.image_files import SUFFIXES
 
 LAYOUT = (
-    "root must contain labels.csv, or train.csv, val.csv and test.csv; the first line is `file,labels`, or "
-    "`file` and the name of each class"
+    "root must contain labels.csv, or train.csv, val.csv and test.csv; the first line must be `file,labels`, "
+    "or `file` and the name of each class"
 )
 # What some spreadsheets put between columns
 _NO_COMMAS = {";": "semicolons", "\t": "tabs"}
@@ -165,7 +165,7 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeError:
-        raise DataError(f"{path} is not UTF-8 text", hint="save it as CSV in UTF-8") from None
+        raise DataError(f"{path} is not UTF-8 text", hint="save the file as CSV in UTF-8") from None
     except csv.Error as error:
         raise DataError(f"{path} is not a CSV file: {error}") from None
 

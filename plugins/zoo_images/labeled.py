@@ -31,19 +31,19 @@ def labeled(
 
     The first column names an image, with or without its folder and its suffix. The labels are in a second
     column, `labels` or `tags`, separated by spaces, or by `|`, `;` or `,` if the column contains one of
-    these. Alternatively, each further column is a class, with 1 for images that belong to the class and 0 for
-    others. Images without labels are allowed. Images are read as in `folder`.
+    these. Alternatively, each additional column is a class, with 1 for images that belong to the class and 0
+    for others. Images without labels are allowed. Images are read as in `folder`.
 
     Args:
         root: folder with the CSV files, and with the images in it or in subfolders.
         size: height and width in pixels.
         channels: 3 for color, 1 for gray.
-        val_share: fraction of the images to draw for val if there is no CSV file for it.
-        test_share: fraction of the images to draw for test, on the same condition.
+        val_share: fraction of the images to draw for val if there is no CSV file for val or test.
+        test_share: fraction of the images to draw for test if there is no CSV file for val or test.
         split_seed: random seed of the split, which depends only on the names of the images.
 
     Raises:
-        DataError: a file is missing or cannot be read, or a table is not as described.
+        DataError: a file is missing or cannot be read, or a table has the wrong format.
     """
     classes, splits = find_labeled(root)
     if splits.keys() == {"train"}:

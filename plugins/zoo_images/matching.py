@@ -25,8 +25,8 @@ def match_classes(theirs: Sequence[str], ours: Sequence[str]) -> list[int]:
     """Return the model's class index for each class of the data.
 
     If the model has no class with exactly that name, a class whose name differs only in case, spaces or
-    punctuation is used, provided that there is just one. Raises DataError if no class matches, or if two
-    classes of the data match the same class.
+    punctuation is used if there is exactly one. Raises DataError if no class matches, or if two classes of
+    the data match the same class.
     """
     exact = {name: number for number, name in enumerate(ours)}
     often = Counter(map(_plain, ours))

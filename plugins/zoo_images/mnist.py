@@ -60,7 +60,7 @@ class Release:
     ) -> ImageSet:
         """Read the training and the test images.
 
-        The four files may be gzipped or not: the hashes of their uncompressed content are checked.
+        The four files may be gzipped; the hashes of their uncompressed content are checked.
 
         Args:
             root: folder that contains `mnist` or `fashion-mnist`, a folder with the four files; torchvision's
@@ -68,7 +68,7 @@ class Release:
             val_size: number of training images to use as the val split, from the end.
             size: height and width in pixels; images are padded with black, for example to 32 for a CIFAR
                 network.
-            channels: 3 repeats the gray channel, for models that read color images.
+            channels: 1, or 3 to repeat the gray channel for models that read color images.
 
         Raises:
             DataError: a file is missing, damaged or has the wrong sha256.

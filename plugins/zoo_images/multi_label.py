@@ -63,7 +63,7 @@ class MultiLabel(ImageBatches, Task):
         return Views(model, mean_of_sigmoids)
 
     def baseline(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
-        """Return a loss of ln 2."""
+        """Return the loss if every probability is 0.5, ln 2."""
         return {"loss": math.log(2)}
 
     def metrics(self, sums: Mapping[str, Any], count: int, preprocess: Mapping[str, Any]) -> dict[str, float]:

@@ -70,7 +70,7 @@ class LabelProcessor(_ImageProcessor):
     def predictions(
         self, outputs: NDArray[Any], preprocess: Mapping[str, Any], *, top: int | None = None
     ) -> Sequence[Prediction]:
-        """Return each image's classes, most likely first: all classes of at least 0.5, or the first `top`."""
+        """Return each image's classes, most likely first: all with at least 0.5, or the first `top`."""
         names, found = preprocess["classes"], list[Prediction]()
         for values in np.exp(-np.logaddexp(0, -outputs)):  # the logistic function, without overflow
             count = top or int((values >= 0.5).sum())

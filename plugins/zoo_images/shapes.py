@@ -1,7 +1,7 @@
 """Synthetic shapes: a classification dataset without a download, with the bounding box of every object.
 
-Each image has `objects` shapes of one kind, its label, over a noisy background with clutter: lines and dots
-that belong to no class. Image number i depends only on (seed, split, i).
+Each image has `objects` shapes of one kind, which is its label, over a noisy background with clutter: lines
+and dots that belong to no class. Image number i depends only on (seed, split, i).
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ def files(
     Args:
         paths: files and folders, read in this order.
         val: files and folders of the validation split.
-        test: files and folders of the test split. With `val` or `test`, all of `paths` is for training.
+        test: files and folders of the test split. With `val` or `test`, all of `paths` is used for training.
         glob: pattern of the files to read in a folder, sorted by path; hidden files are skipped.
         encoding: encoding of all files.
 

@@ -81,7 +81,7 @@ class Corpus(Dataset):
 
 
 def read_corpus(files: Files, reading: Reading) -> Corpus:
-    """Return the corpus of the given files, from the cache if the same bytes were encoded alike before.
+    """Return the corpus of the given files, from the cache if they were encoded the same way before.
 
     Raises DataError if a file is empty, unreadable or not in its encoding, or the cache cannot be written.
     """

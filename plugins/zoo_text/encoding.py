@@ -1,8 +1,8 @@
 """Encode files to an array of tokens, block by block, so that a text may be larger than memory.
 
 A first pass numbers tokens in the order of their first occurrence and writes the numbers to a file. Then the
-tokens of the training split are counted, and torchtext's Field makes the vocabulary from the counts. A second
-pass maps these numbers to those of the vocabulary, starting at the end if the text is read backwards.
+tokens of the training split are counted, and torchtext's Field builds the vocabulary from the counts. A
+second pass maps these numbers to those of the vocabulary, starting at the end if the text is read backwards.
 """
 
 from __future__ import annotations

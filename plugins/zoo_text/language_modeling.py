@@ -177,7 +177,7 @@ class LanguageModeling(Task):
         return {"tokens": len(tokens), "unknown": unknown}
 
     def baseline(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
-        """Return a loss of ln V."""
+        """Return the loss of a uniform distribution over the V tokens, ln V."""
         return {"loss": math.log(len(preprocess["vocabulary"]))}
 
     def metrics(self, sums: Mapping[str, Any], count: int, preprocess: Mapping[str, Any]) -> dict[str, float]:

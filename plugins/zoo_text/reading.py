@@ -36,7 +36,7 @@ class Reading:
         backwards: reverse each split, for a model that reads from right to left.
         min_freq: tokens rarer than this in the training split become `<unk>`.
         vocabulary: use these tokens, from a trained model's card, instead of counting tokens.
-        splits: percent of the tokens for train, val and test, in this order from the start of the text.
+        splits: percentages of the tokens for train, val and test, in this order from the start of the text.
 
     Raises:
         OptionError: `splits` does not sum to 100%, or `vocabulary` is inconsistent.
