@@ -59,7 +59,7 @@ def is_address(host: str) -> bool:
 
 
 class Guard:
-    """Serves only permitted requests, and adds headers that restrict browsers to what the page needs."""
+    """Serve only permitted requests, and add headers that restrict what browsers may load for the page."""
 
     def __init__(self, app: ASGIApp, access: Access, *, public: Collection[str]) -> None:
         """Guard an application.
@@ -91,9 +91,9 @@ class Guard:
             hint = "start the server with --allow-host NAME for each name that clients use"
             return Refused(421, f"the server does not accept the host name {host[:100]!r}", hint=hint)
         if method not in ("GET", "HEAD") and _cross_site(headers, host):
-            return Refused(403, "requests from pages of other sites are rejected")
+            return Refused(403, "requests from web pages of other sites are rejected")
         if self._access.token and path not in self._public and not self._has_token(headers):
-            hint = "send the header `Authorization: Bearer TOKEN`; the server was started with the token"
+            hint = "send the header `Authorization: Bearer TOKEN` with the token of this server"
             return Refused(
                 401, "the token is missing or wrong", hint=hint, headers={"WWW-Authenticate": "Bearer"}
             )

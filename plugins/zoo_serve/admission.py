@@ -15,7 +15,7 @@ __all__ = ["Admission"]
 
 
 class Admission:
-    """Limits the requests that compute something. A request ends when its client disconnects.
+    """Limit the requests that compute something. A request ends when its client disconnects.
 
     Attributes:
         inside: number of requests that are being read, are waiting, or are being computed.

@@ -54,7 +54,7 @@ async def analyze(
 
     `image` is the square crop of the input that the model sees. The `map` of each item is a gray PNG of the
     layer's size, from its lowest value (black) to its highest value (white), to be drawn over the image;
-    `peak` is the highest value. `figures` has the analyzer's other figures, by file name.
+    `peak` is the highest value. `figures` contains the analyzer's other figures, by file name.
     """
     served, until = find(models, model), time.monotonic() + limits.seconds
     images = [] if input is None else [input]

@@ -25,7 +25,7 @@ _TYPES = {
 def analyzers_for(model: Model, registry: Registry) -> list[dict[str, Any]]:
     """Return a row for each analyzer that applies to a model, with its options.
 
-    An analyzer that cannot be imported is left out.
+    Analyzers that cannot be imported are omitted.
     """
     names = {*model.analyzers}
     found: list[dict[str, Any]] = []
@@ -51,8 +51,8 @@ def analyzers_for(model: Model, registry: Registry) -> list[dict[str, Any]]:
 def option_rows(target: Callable[..., Any]) -> list[dict[str, Any]]:
     """Return each option as JSON data: `{name, type, default, choices, minimum, maximum, help}`.
 
-    The type is `bool`, `int`, `float`, `str`, `choice`, or `other`; a missing bound is None. An option
-    without a default is left out.
+    The type is `bool`, `int`, `float`, `str`, `choice`, or `other`; a missing bound is None. Options without
+    a default are omitted.
     """
     return [
         {"name": name, "default": option.default, **_kind(option.type, option.default), "help": option.help}

@@ -75,7 +75,7 @@ async def healthz() -> dict[str, str]:
 
 @_router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request) -> str:
-    """Report the numbers of requests, requests in progress and batches in Prometheus's text format."""
+    """Report the counts of requests, batches and inputs in Prometheus's text format."""
     return request.app.state.metrics()
 
 
@@ -83,7 +83,7 @@ async def metrics(request: Request) -> str:
 async def list_models(models: Models) -> list[dict[str, Any]]:
     """Describe each model: its inputs, its metrics, its analyzers with their options, and its card.
 
-    `history` has the rows of `metrics.jsonl`, one for each epoch, if a run directory is served, and is null
-    otherwise. `takes` is `image`, `text` or null; `samples` is true if `/sample` supports the model.
+    `history` contains the rows of `metrics.jsonl`, one for each epoch, if a run directory is served, and is
+    null otherwise. `takes` is `image`, `text` or null; `samples` is true if `/sample` supports the model.
     """
     return [model.described() for model in models.values()]

@@ -15,7 +15,7 @@ MOST_TOKENS = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The limits of a server; a proxy in front of it should have lower ones, or the same.
+    """The limits of a server; a proxy in front of the server should have the same limits or lower ones.
 
     Attributes:
         body: bytes of a form with files; a larger form is rejected while it arrives.

@@ -21,7 +21,9 @@ async def predict(
     input: Images = [],  # noqa: A002, B006
     text: Texts = [],  # noqa: B006
     model: ModelName = None,
-    top: Annotated[int | None, Form(ge=1, le=100_000, description="Predictions for each input.")] = None,
+    top: Annotated[
+        int | None, Form(ge=1, le=100_000, description="Number of predictions for each input.")
+    ] = None,
 ) -> list[dict[str, Any]]:
     """Return a row for each input, as `zoo predict --json` does: `{input, predictions, error}`.
 

@@ -36,7 +36,9 @@ async def _limits(request: Request) -> Limits:
 
 Models = Annotated[dict[str, Served], Depends(_models)]
 CurrentLimits = Annotated[Limits, Depends(_limits)]
-ModelName = Annotated[str | None, Form(description="Name of the model; required if there are several.")]
+ModelName = Annotated[
+    str | None, Form(description="Name of the model; required if several models are served.")
+]
 Images = Annotated[list[UploadFile], File(description="Image files, for a model that accepts images.")]
 Texts = Annotated[list[str], Form(description="Texts, for a model that accepts text.")]
 

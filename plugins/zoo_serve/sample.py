@@ -27,7 +27,7 @@ class SampleRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    model: str | None = Field(None, description="Name of the model; required if there are several.")
+    model: str | None = Field(None, description="Name of the model; required if several models are served.")
     prompt: str = Field("", description="Text to continue.")
     max_new_tokens: int = Field(
         400, strict=True, ge=0, le=MOST_TOKENS, description="Number of tokens to generate."
@@ -44,14 +44,14 @@ class SampleRequest(BaseModel):
         strict=True,
         ge=0,
         le=2**31,
-        description="Sample only from this many of the most likely tokens; 0 disables it.",
+        description="Sample only from this number of the most likely tokens; 0 disables the limit.",
     )
     top_p: float = Field(
         1.0,
         gt=0,
         le=1,
         allow_inf_nan=False,
-        description="Sample only from the most likely tokens whose probabilities add up to this.",
+        description="Sample only from the most likely tokens whose probabilities add up to this value.",
     )
     stop: str = Field("", description="Stop before generating this text.")
     seed: int = Field(0, strict=True, ge=0, lt=2**63, description="Random seed for sampling.")
@@ -67,8 +67,7 @@ async def sample(models: Models, limits: CurrentLimits, request: SampleRequest) 
 
     Each token is a `message` event with the data `{text, surprisal}`: the surprisal is -log p in nats, where
     p is the model's own probability of the token. The last event is `done`, or `error` with the same JSON as
-    an error of the other routes. The generation stops when the client disconnects, or at the server's time
-    limit.
+    an error of the other routes. Generation stops when the client disconnects, or at the server's time limit.
     """
     until = time.monotonic() + limits.seconds
     served = find(models, request.model)

@@ -27,12 +27,12 @@ Takes = Literal["image", "text"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """A model, its thread, and the facts that clients may see.
+    """A model, its thread, and the information that clients may see.
 
     Attributes:
         takes: type of its inputs; None if its task does not read inputs one by one.
         samples: whether the model generates text.
-        facts: further facts, as JSON data.
+        facts: additional information, as JSON data.
         comparing: analyzers that apply to the model but read a whole split.
     """
 

@@ -73,8 +73,8 @@ async function answered(promise) {
 
 function problemOf({ error }, status, seconds = 0) {
   const again = status === 503 || status === 429 || status >= 500;
-  let message = error?.message ?? `The server responded with status ${status}.`;
-  if (status === 503) message = `The server is busy: ${message}`;
+  const usual = status === 503 ? "The server is busy." : `The server responded with status ${status}.`;
+  const message = error?.message ?? usual;
   const wait = seconds > 0 ? `Try again in ${seconds} s.` : "";
   return new Problem(message, { hint: [error?.hint, wait].filter(Boolean).join(" "), status, again });
 }

@@ -16,7 +16,7 @@ export function showCurves({ history, primary_metric, units }) {
     { class: "curves", "aria-labelledby": "curves-heading" },
     element("h3", { id: "curves-heading" }, "Learning curves"),
     element("div", { class: "charts" }, ...charts),
-    element("details", {}, element("summary", {}, "Numbers by epoch"), table(history, names, units)),
+    element("details", {}, element("summary", {}, "Metrics as a table"), table(history, names, units)),
   );
 }
 

@@ -74,7 +74,9 @@ function showModel() {
   view.replaceChildren(showHead(model));
   if (model.takes === "image") leave = showImages(view, model);
   if (model.takes === "text") leave = showText(view, model);
-  if (model.takes === null) view.append(element("p", {}, "The task of this model does not support single inputs."));
+  if (model.takes === null) {
+    view.append(element("p", {}, "The task of this model does not support predictions for single inputs."));
+  }
   view.append(showCard(model));
 }
 

@@ -80,7 +80,7 @@ function showWriting(section, model) {
     written.replaceChildren(element("span", { class: "prompt" }, settings.prompt));
     problems.show(problem);
     working(true);
-    announce("Writing.");
+    announce("Generating text.");
     try {
       for await (const item of sample({ model: model.name, ...settings }, signal)) {
         if (item.done) about = item.done;

@@ -64,7 +64,7 @@ def test_the_overlay_is_that_of_the_command_and_the_slider_fades_it(visit: Visit
     ours = Image.fromarray(visit.canvas().astype(np.uint8)).resize((224, 224), Image.Resampling.BOX)
     theirs = np.asarray(expected.overlay(0).convert("RGB")).astype(int)
     assert np.abs(np.asarray(ours).astype(int) - theirs).mean() < 3
-    slider = page.get_by_label("Opacity of the map")
+    slider = page.get_by_label("Map opacity")
     images = {}
     for percent in ("0", "100"):
         slider.fill(percent)

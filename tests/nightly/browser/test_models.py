@@ -67,7 +67,7 @@ def test_the_curves_are_those_of_the_run(visit: Visit, run: Path) -> None:
     assert len(heights) == len(losses)
     rank = sorted(range(len(losses)), key=losses.__getitem__)
     assert rank == sorted(range(len(losses)), key=lambda n: -heights[n])  # lower is further down
-    curves.get_by_text("Numbers by epoch").click()
+    curves.get_by_text("Metrics as a table").click()
     rows = curves.get_by_role("row").all_inner_texts()
     assert len(rows) == 1 + len(history)
     assert f"{history[-1]['val']['loss']:.4g}".rstrip("0") in rows[-1]

@@ -55,12 +55,12 @@ def fail_once(visit: Visit, path: str, **answer: Any) -> None:
 
 def test_a_server_that_is_busy_says_when_to_come_back(visit: Visit) -> None:
     page = visit.open("cifar10-resnet20")
-    busy: Any = {"error": {"message": "too many requests wait", "hint": None}}
+    busy: Any = {"error": {"message": "the server is busy: 3 requests are being served", "hint": None}}
     fail_once(visit, "**/predict", status=503, headers={"Retry-After": "7"}, json=busy)
     visit.give(("cat.png", noise()))
     problem = page.locator(".images > .problem")
     problem.get_by_role("strong").wait_for()
-    assert "The server is busy: too many requests wait." in problem.inner_text()
+    assert problem.inner_text().startswith("The server is busy: 3 requests are being served.")
     assert "Try again in 7 s." in problem.inner_text()
     problem.get_by_role("button", name="Try again").click()
     page.locator("canvas").wait_for()
