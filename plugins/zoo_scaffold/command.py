@@ -45,7 +45,7 @@ _WITHOUT_TASK = (
 @click.option("--out", type=PathType(), default=Path(), help="Folder to create the package in.")
 @standard_options
 def command(session: Session, name: str, kind: NewKind, task: str | None, out: Path, as_json: bool) -> None:
-    """Create a package named zoo-NAME, whose plugin provides one entry and passes `zoo check NAME`.
+    """Create a package named zoo-NAME with a plugin that provides one entry and passes `zoo check NAME`.
 
     With --kind task, the package also contains a small dataset and an architecture. With --kind optimizer,
     schedule, augmentation or metric, the plugin adds a value of --optimizer, --schedule, --augment or

@@ -55,8 +55,8 @@ def command(
 ) -> None:
     """Train a model with different options, and compare the runs on validation data.
 
-    Each trial is an ordinary run. The same command continues after an interruption; the result does not
-    depend on --jobs, on where the trials run, or on interruptions.
+    Each trial is an ordinary run. To continue after an interruption, run the same command again. The result
+    does not depend on --jobs, on where the trials run, or on interruptions.
 
     \b
     zoo sweep lstm nietzsche --epochs 2 --over lr=1e-3..1e-1:log \\

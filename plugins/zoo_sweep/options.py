@@ -7,12 +7,12 @@ from zoo.plugin import Count, option
 
 @dataclass(frozen=True)
 class Seeds:
-    """How often to train, and where."""
+    """The number of training runs, and where to train."""
 
     seeds: Count = option(
-        1, "Train this many times with consecutive seeds, and report mean, standard deviation and interval."
+        1, "Train this many times with consecutive seeds, and report the mean and its confidence interval."
     )
     jobs: Count | None = option(
-        None, "Number of runs at a time; by default, 1 on this machine, and one per worker on a cluster."
+        None, "Number of runs at a time; by default, 1 on this machine and one per worker on a cluster."
     )
     on: str = option("local", "Where to train: `local`, `dask://HOST:PORT` or `ray://HOST:PORT`.")

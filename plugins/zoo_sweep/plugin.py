@@ -19,7 +19,7 @@ def zoo_commands() -> list[CommandSpec | OptionsSpec]:
             command="train",
             fields=Seeds,
             target="zoo_sweep.command:with_seeds",
-            summary="Train a model with several seeds, and report the mean and its interval.",
+            summary="Train a model with several seeds, and report the mean and its confidence interval.",
             extra="sweep",
         ),
     ]

@@ -107,10 +107,10 @@ def _search_tpe(
 def halve(
     study: Study, space: Space, *, trials: int | None, epochs: int, seed: int, report: Callable[..., None]
 ) -> None:
-    """Train all points for a few epochs, the best half of them twice as long, and so on to the last epoch.
+    """Train all points for a few epochs, the best half twice as long, and so on until the last epoch.
 
     Successive halving (Jamieson & Talwalkar 2016, arXiv 1502.07943). Each run keeps the schedule for all
-    epochs, so a run that survives is the run that an uninterrupted training would be.
+    epochs, so a surviving run is identical to an uninterrupted run.
     """
     listed = is_listed(space)
     study.add(itertools.islice(grid(space), trials) if listed else draw(space, trials or 27, seed=seed))

@@ -62,25 +62,25 @@ def train_seeds(
 
         zoo.train_seeds("resnet20", "shapes", seeds=5, epochs=4)
 
-    Each training is an ordinary run in the folder. The same call continues after an interruption; a call with
-    more seeds adds runs.
+    Each seed has an ordinary run in the folder. Repeat the call to continue after an interruption; a call
+    with more seeds adds runs.
 
     Args:
         name: as in `train`.
         dataset: as in `train`.
-        seeds: number of trainings. Their seeds are consecutive: the first is `seed`.
-        jobs: number of trainings at a time; by default, 1 on this machine, and one per worker on a cluster.
+        seeds: number of runs. Their seeds are consecutive, starting at `seed`.
+        jobs: number of runs at a time; by default, 1 on this machine and one per worker on a cluster.
         on: where to train: `local`, `dask://HOST:PORT` or `ray://HOST:PORT`.
         run: folder of the runs; by default, `runs/NAME-seeds`.
         device: as in `train`.
         progress: show progress on stderr or in the notebook.
         registry: as in `train`; a custom registry requires `jobs=1`.
-        training: options that all trainings share, as in `train`. `threads` is 1 by default.
+        training: options that all runs share, as in `train`. `threads` is 1 by default.
 
     Raises:
-        RunError: the folder contains other runs, or workers or the cluster were lost.
-        Interrupted: a signal stopped the trainings. The runs are saved.
-        ZooError: a training failed; see `zoo.errors` for its subclasses.
+        RunError: the folder contains other runs, or a worker or the cluster was lost.
+        Interrupted: a signal stopped the training. The runs are saved.
+        ZooError: a run failed; see `zoo.errors` for its subclasses.
     """
     registry = default_registry() if registry is None else registry
     folder = Path(run) if run is not None else default_folder(name, dataset, "seeds")

@@ -20,7 +20,8 @@ class Range:
     """All numbers from `low` to `high`, both included; only integers if both are integers.
 
     Attributes:
-        log: whether to draw the logarithm of the number, so that each order of magnitude is equally likely.
+        log: whether to draw numbers on a logarithmic scale, so that each order of magnitude is equally
+            likely.
     """
 
     low: float
@@ -45,10 +46,10 @@ def parse_space(over: Mapping[str, Any]) -> Space:
     Args:
         over: lists of values, or strings such as `128,256`, `1e-4..1e-1:log` and `2..10`, by option.
 
-    Raises OptionError if there are no options, or if one has no or only one value.
+    Raises OptionError if there are no options, or if an option has fewer than two values.
     """
     if not over:
-        raise OptionError("over must have at least one option", hint="for example, over lr=1e-3..1e-1:log")
+        raise OptionError("over must contain at least one option", hint="for example, over lr=1e-3..1e-1:log")
     return {name: _parse(name, values) for name, values in over.items()}
 
 
@@ -64,7 +65,7 @@ def _parse(name: str, values: Any) -> Range | tuple[Any, ...]:
         )
     listed = tuple(cast("Sequence[Any]", values))
     if len({*map(options.text, listed)}) < 2 or len({*map(options.text, listed)}) < len(listed):
-        raise OptionError(f"over {name} must have at least two different values, each once")
+        raise OptionError(f"over {name} must have at least two values, all different")
     return listed
 
 
@@ -84,8 +85,10 @@ def grid(space: Space) -> Iterator[Point]:
     """
     for name, values in space.items():
         if isinstance(values, Range):
-            message = f"the method grid needs a list of values for {name} (got the range {as_text(values)})"
-            raise OptionError(message, hint="list values, such as 1e-3,1e-2, or use another method")
+            message = (
+                f"the method grid requires a list of values for {name} (got the range {as_text(values)})"
+            )
+            raise OptionError(message, hint="list values, such as 1e-3,1e-2, or choose another method")
     listed = cast("Mapping[str, tuple[Any, ...]]", space)
     for values in itertools.product(*listed.values()):
         yield dict(zip(listed, values, strict=True))

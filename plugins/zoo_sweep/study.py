@@ -1,8 +1,8 @@
 """A folder of runs that belong together: its definition in `sweep.json`, and the runs.
 
-The runs are the only state. The same command continues where they stopped, and methods that learn from
-results learn from the runs again, in the same order. So neither the number of jobs nor an interruption
-changes a result.
+The runs are the only state. Repeating the command continues them, and methods that learn from results learn
+from the runs again, in the same order. Therefore, neither the number of jobs nor an interruption changes a
+result.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Work:
                 changes = ", ".join(
                     f"{key}: {before.get(key)!r} is now {content[key]!r}" for key in different
                 )
-                hint = "repeat the first command, or choose another folder with --run"
+                hint = "repeat the original command, or choose another folder with --run"
                 raise RunError(f"{self.folder} contains other runs ({changes})", hint=hint)
             content |= {"points": before["points"]} if "points" in before else {}
         elif self.folder.exists() and [*self.folder.iterdir()] not in ([], [path]):
@@ -135,7 +135,7 @@ class Study:
         for number, pair in enumerate(zip(before, chosen, strict=False), 1):
             if pair[0] != pair[1]:
                 message = f"trial {number} of {self.work.folder} has the options {pair[0]}, not {pair[1]}"
-                hint = "another version of Optuna began this sweep; choose another folder with --run"
+                hint = "a different version of Optuna started this sweep; choose another folder with --run"
                 raise RunError(message, hint=hint)
         for point in self.points[len(before) :]:
             self.work.check(point)
@@ -184,7 +184,7 @@ class Study:
             return None
         best = best_by(history, run.task.spec)
         if best is None:
-            hint = "set aside a part of the training data, such as --data val_size=1000"
+            hint = "set aside part of the training data, for example with --data val_size=1000"
             raise OptionError("a sweep compares runs on validation data, which this dataset lacks", hint=hint)
         metrics, name = history[best - 1]["val"], run.task.spec.primary_metric
         return -metrics[name] if name in run.task.spec.higher_is_better else metrics[name], metrics["loss"]
@@ -203,7 +203,7 @@ def run_trials(
     _wait_for([Path(trial.directory) for trial in trials])
     for trial, outcome in run_all(trials, jobs=work.jobs or 0, on=work.on, registry=work.registry):
         if outcome.status == "failed" or (outcome.status == "diverged" and not may_diverge):
-            hint = outcome.hint or f"the run is {trial.directory}"
+            hint = outcome.hint or f"see the run in {trial.directory}"
             raise told(outcome.kind, outcome.message, hint)
         ended.append((trial, outcome))
         report(

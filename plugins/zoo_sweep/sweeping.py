@@ -1,4 +1,4 @@
-"""Sweeps: train a model with different options, and find out which are best and which matter."""
+"""Sweeps: train a model with different options, and find out which options matter."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def sweep(
         over = {"lr": "1e-3..1e-1:log", "model.hidden_size": [128, 256]}
         zoo.sweep("lstm", "nietzsche", over=over, method="tpe", epochs=2)
 
-    Each trial is an ordinary run in the folder. The same call continues after an interruption, and the result
+    Each trial is an ordinary run in the folder. Repeat the call to continue after an interruption. The result
     does not depend on `jobs`, on where the trials run, or on interruptions.
 
     Args:
@@ -56,9 +56,10 @@ def sweep(
             trials which options are promising; `halving` trains all trials for a few epochs, and only the
             best half for longer. By default, `grid` if each option has a list of values, otherwise
             `random`.
-        trials: number of trials; by default, the whole grid, 20 random ones, or 27 for halving.
+        trials: number of trials; by default, every combination of listed values for `grid` and `halving`, 20
+            for `random` and `tpe`, and 27 for `halving` with a range.
         round_size: number of trials that `tpe` chooses at a time, before it learns from their results.
-        jobs: number of trials at a time; by default, 1 on this machine, and one per worker on a cluster.
+        jobs: number of trials at a time; by default, 1 on this machine and one per worker on a cluster.
         on: where to train: `local`, `dask://HOST:PORT` or `ray://HOST:PORT`.
         run: folder of the runs; by default, `runs/NAME-sweep`.
         device: as in `train`.
@@ -68,7 +69,7 @@ def sweep(
 
     Raises:
         OptionError: the options cannot be varied, the data has no validation split, or every trial diverged.
-        RunError: the folder contains other runs, or workers or the cluster were lost.
+        RunError: the folder contains other runs, or a worker or the cluster was lost.
         Interrupted: a signal stopped the sweep. The runs are saved.
         ZooError: a trial failed; see `zoo.errors` for its subclasses.
     """
@@ -109,7 +110,8 @@ def sweep(
 def _epochs(work: Work, space: Space) -> int:
     """Return the number of epochs of each trial. Raises OptionError if the sweep varies it."""
     if "epochs" in space:
-        raise OptionError("the method halving cannot vary epochs", hint="use another method, such as random")
+        hint = "choose another method, such as random"
+        raise OptionError("the method halving cannot vary the number of epochs", hint=hint)
     recipe = _base(work)
     given = {key: value for key, value in work.training.items() if key == "epochs"}
     return work.registry.training_config(recipe).replace(given).epochs
@@ -124,7 +126,7 @@ def _base(work: Work) -> Recipe:
 
 
 class Sweep:
-    """The trials of a sweep, as `zoo.sweep` returns them. A notebook displays the figure of `plot`."""
+    """The trials of a sweep. A notebook displays the figure of `plot`."""
 
     def __init__(self, study: Study, space: Space) -> None:
         self._study, self._space = study, space
@@ -186,7 +188,7 @@ class Sweep:
     def importance(self) -> dict[str, float]:
         """The share of each option in the differences between the best trials and the others.
 
-        The shares add up to 1. Empty if there are fewer than four finished trials.
+        The shares add up to 1. Empty if fewer than four trials have a finished epoch.
         """
         scored = self._scored()
         return importance(self._space, scored) if len(scored) >= 4 else {}

@@ -1,7 +1,7 @@
-"""One training of a sweep, in this process or in a worker's.
+"""One trial of a sweep, in this process or in a worker.
 
-A worker may run on another machine that shares the file system. So paths are absolute, and the working folder
-and zoo's environment variables come with the trial.
+A worker may run on another machine that shares the file system. Therefore, paths are absolute, and the trial
+includes the working folder and zoo's environment variables.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BUSY = threading.Lock()
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """A training: the arguments of `zoo.train`, and what a worker needs to repeat them elsewhere.
+    """A trial: the arguments of `zoo.train`, and the settings that a worker needs to use them elsewhere.
 
     Attributes:
         directory: absolute path of the run directory.
@@ -69,7 +69,7 @@ def environment() -> dict[str, str]:
 
 
 def run_trial(trial: Trial, registry: Registry | None = None) -> Outcome:
-    """Train, or continue a run that was stopped. Errors of zoo are part of the outcome.
+    """Train, or continue a stopped run. Errors of zoo are part of the outcome.
 
     Args:
         registry: registry to use in this process; by default, the one that a worker discovers.

@@ -32,7 +32,7 @@ def run_all(
 
     Raises:
         OptionError: `on` or `jobs` is invalid, or a package is missing.
-        RunError: the cluster does not answer, or a worker was lost.
+        RunError: the cluster does not respond, or a worker was lost.
         Interrupted: SIGINT or SIGTERM arrived. Trials that were running on this machine are saved.
     """
     if on == "local" and jobs <= 1:
@@ -62,7 +62,7 @@ def _several(trials: Sequence[Trial], jobs: int, on: str) -> Iterator[tuple[Tria
         except Exception as error:  # of joblib, or of the code of a model in a worker
             if not stopped:
                 message = f"the workers failed: {type(error).__name__}: {first_line(error)}"
-                raise RunError(message, hint="the same command continues the runs") from error
+                raise RunError(message, hint="run the same command again to continue the runs") from error
         if stopped:
             raise Interrupted("stopped; the runs are saved", signal=stopped[0])
 
@@ -155,5 +155,5 @@ def required(module: str, extra: str) -> Any:
     try:
         return import_module(module)
     except ModuleNotFoundError:
-        message = f"this needs {module}, which is not installed"
+        message = f"this requires {module}, which is not installed"
         raise OptionError(message, hint=f'`pip install "zoo-registry[{extra}]"` installs it') from None

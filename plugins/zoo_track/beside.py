@@ -1,4 +1,4 @@
-"""`zoo train --track NAME`: start `zoo track` beside a training, which never waits for it."""
+"""`zoo train --track NAME`: start `zoo track` in a separate process, so that training never waits for it."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _NICE = 10
 def track(
     session: Session, options: TrackOptions, arguments: dict[str, Any], proceed: Callable[[], Any]
 ) -> Any:
-    """Train, and follow the run by a process of its own as soon as the run has begun.
+    """Train, and track the run in a separate process as soon as it has begun.
 
-    Only the first of several processes that share a run starts one. Raises UnknownName for an unknown
+    In distributed training, only the first process starts a tracker. Raises UnknownName for an unknown
     tracker, and OptionError with `--seeds`, which trains several runs.
     """
     if click.get_current_context().get_parameter_source("seeds") is ParameterSource.COMMANDLINE:
@@ -83,10 +83,10 @@ class _Beside(threading.Thread):
             os.setpriority(os.PRIO_PROCESS, process.pid, _NICE)
         if process.wait():
             again = shlex.join(["zoo", *self._words])
-            warn(f"the training is not tracked any more; {log} has the reason, and `{again}` continues")
+            warn(f"tracking has stopped: see {log} for the reason, and run `{again}` to continue")
 
     def finish(self) -> None:
-        """Wait a little until the last rows are sent; the process goes on by itself after that."""
+        """Wait a few seconds until the last rows are sent; then the process continues on its own."""
         self._over.set()
         self.join(_PATIENCE)
         if self.is_alive() and self._progress:

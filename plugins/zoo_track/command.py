@@ -25,15 +25,19 @@ __all__ = ["command"]
     metavar="TRACKER",
     help="Tracker: tensorboard, mlflow, trackio, wandb, or one from a plugin.",
 )
-@click.option("--wait", is_flag=True, help="Wait for RUN to start or to be resumed, until it is finished.")
+@click.option(
+    "--wait",
+    is_flag=True,
+    help="Wait for RUN to start, or to be resumed if it is stopped, until it is finished.",
+)
 @standard_options
 def command(session: Session, run: Path, to: str, wait: bool, as_json: bool) -> None:
     """Send the metrics of RUN (a run directory) to an experiment tracker.
 
-    The command reads the logs in RUN, and therefore cannot affect the training. During training, it sends new
+    The command reads the logs in RUN, and therefore cannot affect training. During training, it sends new
     rows every second, and ends when the run is finished or stopped. Press Ctrl-C to end it earlier. If you
     run it again, it continues after the last step that it sent. If the run was resumed with other options,
-    the rows from then on become a second run of the tracker.
+    the rows from then on become a second run in the tracker.
 
     `zoo list trackers` lists all trackers. Each uses the settings and environment variables of its own
     library, such as MLFLOW_TRACKING_URI or WANDB_PROJECT.
@@ -51,7 +55,7 @@ def command(session: Session, run: Path, to: str, wait: bool, as_json: bool) -> 
             found = follow(run, name, make, session.registry, waiting=lambda: wait)
     except KeyboardInterrupt:
         again = f"zoo track {shlex.quote(str(run))} --to {name}"
-        echo(f"stopped sending {run}; `{again}` continues", err=True)
+        echo(f"stopped sending {run}; run `{again}` to continue", err=True)
         raise
     if as_json:
         print_json({"run": str(run), "tracker": entry.name, **asdict(found)})

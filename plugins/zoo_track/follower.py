@@ -1,7 +1,7 @@
 """Follow a run: read its logs as they grow, and send each new row to a tracker once.
 
-The logs are small, at most about a thousand rows of steps, so they are read whole each time. A log that a
-resume has shortened and replaced therefore needs no care: rows that were sent before are skipped.
+The logs are small, at most about a thousand rows of steps, so they are read in full each time. A log that was
+shortened and replaced on resuming therefore needs no special care: rows that were already sent are skipped.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def follow(
         waiting: function that returns whether to wait for a run that does not exist yet or is stopped.
 
     Raises:
-        RunError: the directory does not hold a run, another process follows it, or the tracker failed.
+        RunError: the directory does not contain a run, another process is tracking it, or the tracker failed.
     """
     while not (directory / "config.toml").is_file() and waiting():
         time.sleep(_POLL)
@@ -238,7 +238,7 @@ class _Follower:
         except Exception as error:
             run = shlex.quote(str(self._directory))
             message = f"the tracker {self._name} failed: {cause(error)}"
-            raise RunError(message, hint=f"`zoo track {run} --to {self._name}` continues") from error
+            raise RunError(message, hint=f"run `zoo track {run} --to {self._name}` to continue") from error
 
 
 def _new_rows(directory: Path, sent: _Sent) -> list[tuple[bool, TrackedRow]]:
@@ -289,7 +289,7 @@ def _locked(path: Path, name: str) -> Generator[int]:
             except BlockingIOError:
                 if time.monotonic() > end:
                     run = path.parent
-                    message = f"another process already sends {run} to {name}"
+                    message = f"another process is already sending {run} to {name}"
                     raise RunError(message, hint="wait until it ends, or stop it") from None
                 time.sleep(0.1)
         yield file
@@ -303,7 +303,7 @@ def _read_sent(path: Path, file: int) -> _Sent | None:
     try:
         return msgspec.json.decode(line, type=_Sent) if line else None
     except msgspec.MsgspecError as error:
-        hint = "delete it to send the run as a new one"
+        hint = "delete the file to send the run as a new one"
         raise RunError(f"{path} is damaged: {cause(error)}", hint=hint) from None
 
 

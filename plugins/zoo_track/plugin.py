@@ -10,7 +10,7 @@ from zoo.plugin import option
 class TrackOptions:
     """Options of `zoo train` and `zoo resume`."""
 
-    track: str = option("", "send the metrics to this experiment tracker, from a process of its own.")
+    track: str = option("", "send the metrics to this experiment tracker, from a separate process.")
 
 
 @hookimpl
@@ -46,7 +46,7 @@ def zoo_trackers() -> list[TrackerSpec]:
 
 @hookimpl
 def zoo_commands() -> list[CommandSpec | OptionsSpec]:
-    """Return the command, and the option that starts it beside a training."""
+    """Return the command, and the option that starts it during training."""
     beside = "zoo_track.beside:track"
     summary = "Send the metrics of a run to an experiment tracker during training."
     return [

@@ -15,7 +15,7 @@ _STATUS = {"finished": "FINISHED", "stopped": "KILLED"}
 
 
 class MLflow(Tracker):
-    """Logs to MLflow. A tag of the MLflow run holds the id by which a later process finds it."""
+    """Log to MLflow. A tag of the MLflow run contains the id by which a later process finds the run."""
 
     def __init__(self) -> None:
         self._mlflow = import_module("mlflow")

@@ -13,7 +13,7 @@ __all__ = ["TensorBoard"]
 
 
 class TensorBoard(Tracker):
-    """Writes event files to the folder `tensorboard` of the run directory, without TensorFlow."""
+    """Write event files to the folder `tensorboard` of the run directory, without TensorFlow."""
 
     def __init__(self) -> None:
         self._proto = import_module("tensorboard.compat.proto.event_pb2")
@@ -23,7 +23,7 @@ class TensorBoard(Tracker):
         self._reading = import_module("tensorboard.backend.event_processing.event_accumulator")
 
     def begin(self, run: TrackedRun) -> int:
-        """Begin a file. It discards the last step of older files, which may lack some of its metrics."""
+        """Begin a file, which discards the last step of older files because that step may lack metrics."""
         folder = run.directory / f"tensorboard{f'-part-{run.part}' if run.part > 1 else ''}"
         folder.mkdir(exist_ok=True)
         settings = {"size_guidance": {"scalars": 0}, "purge_orphaned_data": False}

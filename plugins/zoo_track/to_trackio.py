@@ -13,7 +13,7 @@ __all__ = ["Trackio"]
 
 
 class Trackio(Tracker):
-    """Logs to Trackio, which finds a run by its name and cannot be asked for its last step."""
+    """Log to Trackio, which finds a run by its name and does not report the run's last step."""
 
     def __init__(self) -> None:
         self._trackio = import_module("trackio")

@@ -13,7 +13,7 @@ __all__ = ["WeightsAndBiases"]
 
 
 class WeightsAndBiases(Tracker):
-    """Logs to W&B. A run that is offline cannot be asked for its last step."""
+    """Log to W&B. An offline run does not report its last step."""
 
     def __init__(self) -> None:
         self._wandb = import_module("wandb")

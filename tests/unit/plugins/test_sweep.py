@@ -76,9 +76,9 @@ def test_values_are_lists_or_ranges(text: Any, values: Any) -> None:
 @pytest.mark.parametrize(
     ("over", "message"),
     [
-        ({}, "over must have at least one option"),
-        ({"lr": "0.1"}, "over lr must have at least two different values"),
-        ({"lr": [0.1, 0.1]}, "over lr must have at least two different values"),
+        ({}, "over must contain at least one option"),
+        ({"lr": "0.1"}, "over lr must have at least two values, all different"),
+        ({"lr": [0.1, 0.1]}, "over lr must have at least two values, all different"),
         ({"lr": "0.1..0.01"}, r"the range 0\.1\.\.0\.01 must increase"),
         ({"lr": "0..1:log"}, "must increase from a number above 0"),
         ({"lr": 0.1}, "over lr must be a list or a range"),
@@ -92,7 +92,7 @@ def test_what_is_no_list_or_range_is_refused(over: dict[str, Any], message: str)
 def test_a_grid_has_every_combination_and_no_ranges() -> None:
     points = [*grid(parse_space({"a": [1, 2], "b": "x,y"}))]
     assert points == [{"a": 1, "b": "x"}, {"a": 1, "b": "y"}, {"a": 2, "b": "x"}, {"a": 2, "b": "y"}]
-    with pytest.raises(OptionError, match="the method grid needs a list of values for lr"):
+    with pytest.raises(OptionError, match="the method grid requires a list of values for lr"):
         next(grid(parse_space({"lr": "0.1..0.2"})))
 
 
@@ -258,7 +258,7 @@ def test_a_run_that_survives_halving_is_the_run_that_was_never_stopped(tmp_path:
     )
     assert ours.keys() == theirs.keys()
     assert all((ours[name] == theirs[name]).all() for name in ours)
-    with pytest.raises(OptionError, match="the method halving cannot vary epochs"):
+    with pytest.raises(OptionError, match="the method halving cannot vary the number of epochs"):
         sweep(tmp_path / "e", over={"epochs": [1, 2]}, method="halving")
 
 
@@ -305,7 +305,7 @@ def test_an_unknown_place_is_refused(on: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("on", "module"), [("dask://h:1", "distributed"), ("ray://h:1", "ray")])
 def test_a_missing_package_is_named_with_its_extra(on: str, module: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(OptionError, match=f"this needs {module}, which is not installed") as caught:
+    with pytest.raises(OptionError, match=f"this requires {module}, which is not installed") as caught:
         sweep(tmp_path / "x", on=on)
     assert f"zoo-registry[{on.partition(':')[0]}]" in str(caught.value.hint)
 

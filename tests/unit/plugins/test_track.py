@@ -224,7 +224,7 @@ def test_after_a_failure_what_was_not_stored_is_sent_again(
         RunError, match="the tracker memory failed: ConnectionError: no route to host"
     ) as told:
         sent(run, registry, store, fails_at=fails_at)
-    assert told.value.hint == f"`zoo track {run} --to memory` continues"
+    assert told.value.hint == f"run `zoo track {run} --to memory` to continue"
     assert sent(run, registry, store).rows == 9
     assert len(store.runs) == 1
 
@@ -273,7 +273,7 @@ def test_a_run_to_come_is_waited_for(tmp_path: Path, registry: Registry) -> None
 
 def test_two_followers_of_one_run_and_tracker_are_refused(run: Path, registry: Registry) -> None:
     with follower._locked(run / "track-memory.json", "memory"):
-        with pytest.raises(RunError, match=f"another process already sends {run} to memory"):
+        with pytest.raises(RunError, match=f"another process is already sending {run} to memory"):
             sent(run, registry, Store())
         assert follow(run, "other", partial(Collects, Store()), registry).rows == 9
 
@@ -357,7 +357,7 @@ def test_the_command_sends_a_run_and_prints_what_it_sent(run: Path, plugin: Path
 def test_ctrl_c_ends_it_with_the_command_that_continues(run: Path, plugin: Path) -> None:
     done = zoo("track", "mine", "--to", "stopped", "--plugin", plugin)
     assert done.returncode == 130
-    assert "stopped sending mine; `zoo track mine --to stopped` continues\n" in done.stderr
+    assert "stopped sending mine; run `zoo track mine --to stopped` to continue\n" in done.stderr
     assert json.loads((plugin.parent / "mine.lines").read_text()) == "stopped"
 
 
@@ -410,7 +410,7 @@ def test_a_training_goes_on_without_a_follower_that_fails(plugin: Path) -> None:
     words = ["train", "mlp", "shapes", *SMALL_SHAPES, "--epochs", "1", "--run", "mine", "--plugin", plugin]
     done = zoo(*words, "--track", "absent")
     assert done.returncode == 0
-    assert "zoo: the training is not tracked any more; mine/track-absent.log has the reason" in done.stderr
+    assert "zoo: tracking has stopped: see mine/track-absent.log for the reason" in done.stderr
     assert Path("mine/model.safetensors").exists()
     assert "requires no_such_tracker" in Path("mine/track-absent.log").read_text()
 
