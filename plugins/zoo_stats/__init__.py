@@ -1,1 +1,1 @@
-"""How far to trust a number: compare and calibrate models, measure published metrics again, check data."""
+"""Compare and calibrate models, measure published metrics again, and check data."""

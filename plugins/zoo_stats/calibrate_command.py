@@ -37,8 +37,8 @@ def command(session: Session, weights: str, out: Path, as_json: bool, **settings
     """Fit a temperature to WEIGHTS (an id, a file or a run directory), and write calibrated weights.
 
     A temperature divides the logits of a classifier, so that its confidence matches its accuracy; the
-    predicted classes stay the same. It is fitted on the validation split. The new file is used like any
-    other, and exports of it are calibrated, too.
+    predicted classes stay the same. The temperature is fitted on the validation split. The new file can be
+    used like any other, and its exports are calibrated, too.
 
     \b
     zoo calibrate runs/resnet20-cifar10 --out calibrated.safetensors
@@ -52,7 +52,7 @@ def command(session: Session, weights: str, out: Path, as_json: bool, **settings
         return
     _print(found)
     echo()
-    print_paragraph(f"wrote {out}; for its calibration on images that were not used for fitting, use")
+    print_paragraph(f"wrote {out}; to measure its calibration on images that were not used for fitting, run")
     echo(f"zoo analyze calibration {shlex.quote(str(out))} --split test")
 
 

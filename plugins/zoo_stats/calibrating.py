@@ -1,4 +1,4 @@
-"""Calibrate a trained classifier: fit a temperature, and write weights with it."""
+"""Calibrate a trained classifier: fit a temperature, and write calibrated weights."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def calibrate(
 ) -> dict[str, Any]:
     """Fit a temperature to a classifier on its validation data, and write weights with calibrated logits.
 
-    The temperature minimizes the cross-entropy of the logits divided by it. Dividing the weight and the bias
-    of the model's head by it changes the logits accordingly, but not the predicted classes. The new file can
-    be used like any other; its card records the calibration, and its metrics are measured again.
+    The temperature minimizes the cross-entropy of the divided logits. Dividing the weight and the bias of the
+    model's head by the temperature changes the logits accordingly, but not the predicted classes. The new
+    file can be used like any other; its card records the calibration, and its metrics are measured again.
 
     Args:
         weights: a published id, a weights file or a run directory of a classifier.
@@ -71,7 +71,7 @@ def calibrate(
     out = Path(out)
     if split != "val":
         hint = "measure the result on test with `zoo analyze calibration FILE --split test`"
-        raise OptionError(f"split must be val to keep test data for measuring (got {split})", hint=hint)
+        raise OptionError(f"split must be val, so that test data stays for measuring (got {split})", hint=hint)
     _require_writable(out)
     from zoo import load
 
@@ -94,7 +94,8 @@ def calibrate(
     after = measured()
     difference = float((_logits(after) - logits / temperature).abs().max())
     if not difference <= _TOLERANCE * float((logits / temperature).abs().max()):
-        raise WeightsError(f"{weights} cannot be calibrated: its logits are not linear in its head {head}")
+        why = f"its logits do not scale with the weights of its head {head}"
+        raise WeightsError(f"{weights} cannot be calibrated: {why}")
     results = {
         name: model.evaluate(name, data=data, progress=progress)
         for name in ("val", "test")
@@ -129,7 +130,7 @@ def _require_writable(out: Path) -> None:
     if out.suffix != ".safetensors":
         raise OptionError(f"out must be a .safetensors file (got {out})")
     if out.exists():
-        hint = "remove the file, or choose a different one with --out"
+        hint = "delete the file, or choose a different one with --out"
         raise OutputError(f"{out} already exists", hint=hint)
     if not out.parent.is_dir():
         raise OutputError(f"{out} cannot be written: there is no folder {out.parent}")
@@ -140,13 +141,14 @@ def _head_of(model: Model, registry: Registry) -> str:
     _ = model.module  # an exported file has none, and raises its error
     card = model.card
     if card.calibration:
-        hint = "calibrate the weights that it was made from"
+        hint = "calibrate the original weights"
         raise WeightsError(f"{model.name} is already calibrated", hint=hint)
     if card.task != "classification":
         raise WeightsError(f"{model.name} cannot be calibrated: it is for {card.task}, not classification")
     if "val" not in card.metrics:
         message = f"{model.name} was trained without a validation split (its card has no val metrics)"
-        raise WeightsError(message, hint="a temperature must be fitted on data that was not trained on")
+        hint = "a temperature must be fitted on data that was not used for training"
+        raise WeightsError(message, hint=hint)
     from zoo.plugin import with_landmarks
 
     spec = registry.architecture(card.architecture).spec
@@ -165,8 +167,8 @@ def _require_same_split(data: Mapping[str, Any], card: Card, registry: Registry)
     fixed = decidable(entry) | {name for name, value in typed.items() if not isinstance(value, str)}
     for name in data:
         if name in fixed and typed[name] != card.dataset.options.get(name):
-            message = f"data option {name} cannot be changed: training images could get into the val split"
-            raise OptionError(message, hint=f"leave out {name}: the weights set it")
+            message = f"data option {name} cannot be changed: training images could end up in the val split"
+            raise OptionError(message, hint=f"omit {name}: the weights set it")
 
 
 def _logits(findings: Findings) -> Tensor:

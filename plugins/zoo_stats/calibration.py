@@ -1,4 +1,4 @@
-"""Whether the confidence of a classifier can be trusted."""
+"""Measure whether the confidence of a classifier can be trusted."""
 
 from __future__ import annotations
 

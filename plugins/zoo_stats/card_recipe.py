@@ -1,4 +1,4 @@
-"""The recipe that a card records: everything that training the same weights again needs. Torch-free."""
+"""The recipe that a card records: everything needed to train the same weights again. Torch-free."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.plugin import Card, WeightsError
 
 
 def recipe_of(card: Card, registry: Registry, *, data: Mapping[str, Any], base: str) -> Recipe:
-    """Return the recipe of a card. Training options that only other tasks have are left out.
+    """Return the recipe of a card, without training options that only other tasks have.
 
     Args:
         data: dataset options, in addition to the card's.
@@ -33,9 +33,9 @@ def recipe_of(card: Card, registry: Registry, *, data: Mapping[str, Any], base: 
 
 
 def base_of(card: Card, registry: Registry, given: str | Path | None, *, progress: bool) -> str:
-    """Return the absolute path of the weights that a training started from, or "" if it started from none.
+    """Return the absolute path of the weights that training started from, or "" if it started from none.
 
-    They are recognized by the sha256 of their tensors.
+    The weights are recognized by the sha256 of their tensors.
 
     Args:
         given: weights that the user names; by default, published weights are searched.
@@ -47,7 +47,7 @@ def base_of(card: Card, registry: Registry, given: str | Path | None, *, progres
         model = zoo.load(given, device="cpu", progress=progress, registry=registry)
         if model.card.sha256 != wanted:
             what = _named(card) if wanted else "random weights"
-            message = f"from_weights: the training did not start from {given}: the card names {what}"
+            message = f"from_weights: training did not start from {given}, but from {what}"
             raise OptionError(message)
         return str(model.path.absolute())
     if not wanted:
@@ -61,7 +61,7 @@ def base_of(card: Card, registry: Registry, given: str | Path | None, *, progres
             return str(model.path.absolute())
     if registry.architecture(card.architecture).spec.starts_from(card.arguments):
         return ""  # the architecture loads them itself
-    message = f"the training started from weights that are not published: {_named(card)}"
+    message = f"training started from weights that are not published: {_named(card)}"
     raise WeightsError(message, hint="pass them with --from")
 
 

@@ -1,4 +1,4 @@
-"""What is published about weights: by their card and, for a published id, by the registry. Torch-free."""
+"""The published values of weights, from their card and, for a published id, the registry. Torch-free."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Claim(NamedTuple):
 
 
 class Mismatch(NamedTuple):
-    """A published value that is not the file's: what it is, the value stated, and the value found."""
+    """A published value that the file contradicts: its name, the value stated, and the value found."""
 
     name: str
     stated: Any
@@ -49,12 +49,12 @@ def metric_claims(card: Card, spec: WeightsSpec | None) -> Iterator[Claim]:
             problem = ""
             if spec and stated.get(metric) != carded.get(metric):
                 ours, theirs = (of.get(metric, "nothing") for of in (carded, stated))
-                problem = f"the card says {ours}, but the registry says {theirs}"
+                problem = f"the card states {ours}, but the registry states {theirs}"
             yield Claim(split, metric, value, problem)
 
 
 def mismatches(model: Model, spec: WeightsSpec | None, registry: Registry) -> Iterator[Mismatch]:
-    """Yield what the card or the registry states about a file that the file contradicts, except metrics.
+    """Yield the values in the card or the registry that the file contradicts, except metrics.
 
     The sha256 of a published file is checked where the file is read.
     """

@@ -44,9 +44,9 @@ def command(
 ) -> None:
     """Compare two or more models on the same items, and test whether they differ.
 
-    WEIGHTS are ids, files or run directories; or folders with several runs each, such as those of `zoo train
-    --seeds`, whose means are compared. Accuracy is tested by McNemar's exact test, other metrics by a paired
-    bootstrap, and means by Welch's t-test; p is corrected for the number of pairs.
+    WEIGHTS are ids, files or run directories, or folders of runs, such as those of `zoo train --seeds`, whose
+    means are compared. Accuracy is tested by McNemar's exact test, other metrics by a paired bootstrap, and
+    means by Welch's t-test; p is corrected for the number of pairs.
 
     \b
     zoo compare cifar10-resnet20 cifar10-resnet32
@@ -59,7 +59,8 @@ def command(
     if drawn:
         write_output(drawn, style.png(found.plot()))
     if out and not as_json:
-        echo(f"wrote {out}" if drawn else "no figure was drawn, because no image is right for only one model")
+        none = "no figure was drawn, because there is no image that only one model gets right"
+        echo(f"wrote {out}" if drawn else none)
 
 
 def _print(found: Comparison) -> None:
@@ -98,7 +99,8 @@ def _print_pair(found: Comparison, pair: Mapping[str, Any]) -> None:
     print_paragraph(f"{a} minus {b}: {difference}, p {p if p.startswith('<') else f'= {p}'}: {verdict}")
     if "detectable" in pair:
         smallest = _points(pair["detectable"], units.get(pair["metric"], ""))
-        print_paragraph(f"a true difference of {smallest} or more would show in 4 of 5 such comparisons")
+        often = "would be detected in 4 of 5 such comparisons"
+        print_paragraph(f"a true difference of {smallest} or more {often}")
     if "only_a" in pair:
         print_paragraph(f"only {a} is right: {len(pair['only_a']):,}; only {b}: {len(pair['only_b']):,}")
         rows = [row for row in found.by_class(pair) if row["only_a"] or row["only_b"]]

@@ -37,9 +37,9 @@ class Comparison:
             `sd` instead of `intervals`.
         pairs: for each pair and metric, `a`, `b`, `metric`, `difference` (a minus b), its 95% `interval`, `p`
             (corrected for the number of pairs) and `different`. Two models also have `detectable`, the
-            smallest true difference that this data shows in 4 of 5 cases. For a metric that is a proportion
-            of items, such as accuracy, `only_a` and `only_b` are the indices of the items that are right for
-            one model only.
+            smallest true difference that would be detected in 4 of 5 such comparisons. For a metric that is a
+            proportion of items, such as accuracy, `only_a` and `only_b` are the indices of the items that
+            only one model gets right.
         task: the task, with the metrics' units.
     """
 
@@ -58,7 +58,7 @@ class Comparison:
         return {name: getattr(self, name) for name in names}
 
     def by_class(self, pair: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return for each class `class`, and the numbers of items that only one model gets right."""
+        """Return, for each class, its name and the numbers of items that only one model gets right."""
         labels, classes = self._labels(), self.measurements[0].data.preprocess.get("classes", ())
         if labels is None:
             return []
@@ -106,7 +106,7 @@ def compare(
         split: split to compare on; by default, `test`, or `val` if there is no test split.
         dataset: dataset to compare on instead of the training dataset.
         data: dataset options, in addition to those used in training.
-        metrics: a further metric to compare, such as `macro-f1`; `zoo list metrics` shows all.
+        metrics: an additional metric to compare, such as `macro-f1`; `zoo list metrics` lists all.
         device: as in `load`.
         progress: show progress on stderr or in the notebook.
         registry: as in `load`.
@@ -155,7 +155,7 @@ def _runs_in(name: str, registry: Registry) -> list[str]:
     rows = list_runs(place, registry=registry)
     finished = [row["run"] for row in rows if row["status"] == "finished"]
     if len(finished) < len(rows):
-        warn(f"{name}: {len(rows) - len(finished)} of {len(rows)} runs are not finished and are left out")
+        warn(f"{name}: {len(rows) - len(finished)} of {len(rows)} runs are not finished and are skipped")
     return finished
 
 

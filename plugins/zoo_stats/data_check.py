@@ -1,4 +1,4 @@
-"""Check a dataset for copies within and across splits, and for other faults that distort what is measured."""
+"""Check a dataset for copies within and across splits, and for other faults that distort metrics."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PASSAGES, SHOWN = 20, 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataCheck:
-    """What `check_data` found in a dataset.
+    """The findings of `check_data`.
 
     Attributes:
         facts: the findings as JSON data.
@@ -94,16 +94,15 @@ def check_data(
         zoo.check_data("folder", data={"root": "photos"}).facts["copies"]
 
     Images: exact and near duplicates, duplicates with different labels, constant images, the number of images
-    in each class and, for files, sizes that do not suit the model's square. The time grows with the square of
-    the number of images. Texts: passages of a split that also occur in another split.
+    in each class and, for files, sizes that do not suit the square that the model reads. The time grows with
+    the square of the number of images. Texts: passages of a split that also occur in another split.
 
     Args:
         dataset: a dataset or preset, such as `shapes`.
         data: dataset options.
-        similarity: least similarity of near duplicates, at most 1; lower values find more, with more false
-            alarms.
-        ngram: number of consecutive tokens that make a passage of a text; by default, 50 characters or 13
-            words.
+        similarity: minimum similarity of near duplicates, at most 1; lower values find more duplicates, but
+            also more false positives.
+        ngram: minimum length of a shared passage in tokens; by default, 50 characters or 13 words.
         progress: show progress on stderr or in the notebook.
         registry: as in `open_dataset`.
 

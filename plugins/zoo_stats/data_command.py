@@ -48,9 +48,9 @@ def check(session: Session, dataset: str, plot: Path | None, as_json: bool, **se
 
     Images: exact and near duplicates (brighter, shifted by a few pixels, recompressed or mirrored),
     duplicates with different labels, constant images, classes of different sizes and, for files, sizes that
-    do not suit the model's square. Texts: passages of a split that also occur in another split.
+    do not suit the square that the model reads. Texts: passages of a split that also occur in another split.
 
-    A finding is not an error: the exit code is 0.
+    Findings are not errors: the exit code is 0.
 
     \b
     zoo data check cifar10 --plot copies.png
@@ -139,8 +139,8 @@ def _print_images(facts: Mapping[str, Any]) -> None:
     sizes = facts["sizes"]
     kinds = {"with a single color": facts["constant"]}
     if sizes:
-        kinds["smaller than the model's square, which are enlarged"] = sizes["enlarged"]
-        kinds["of which the model's square shows less than half"] = sizes["cropped"]
+        kinds["that are enlarged, because they are smaller than the model's input"] = sizes["enlarged"]
+        kinds["that lose more than half of their area in the model's square crop"] = sizes["cropped"]
     for title, items in kinds.items():
         if items:
             rows = [[_named(item)] for item in items[:_LISTED]]

@@ -1,4 +1,4 @@
-"""What differs between two trainings, by their cards. Torch-free."""
+"""The differences between two training runs, according to their cards. Torch-free."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Pair = list[Any]
 
 
 def differences(card: Card, ours: Card, registry: Registry) -> tuple[dict[str, Pair], list[str]]:
-    """Return what differs between a card and the card of a new training, and what the first does not record.
+    """Return the differences between a card and that of a new run, and the values that the first lacks.
 
     Returns:
         `{name: [in the card, here]}`, such as `{"torch": ["2.12.0", "2.13.0"]}`, and the names of unknown

@@ -34,7 +34,7 @@ class Images:
     Attributes:
         pixels: (N, C, 32, 32), uint8.
         hashes: a hash of each image at its own size.
-        constant: whether all pixels of a channel are alike in each image, (N,).
+        constant: whether all pixels of each channel are identical, for each image, (N,).
         splits: the split of each image.
         indices: the index of each image in its split.
         labels: the label of each image, or its labels, comma-separated.
@@ -121,7 +121,7 @@ def check_images(images: Images, *, similarity: float, report: Report) -> dict[s
     """Return the copies among images, and the constant images, as JSON data.
 
     Args:
-        similarity: least similarity of near duplicates; see `near_duplicates`.
+        similarity: minimum similarity of near duplicates; see `near_duplicates`.
     """
     groups: dict[bytes, list[int]] = {}
     for number, found in enumerate(images.hashes):

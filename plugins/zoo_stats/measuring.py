@@ -27,7 +27,7 @@ Report = Callable[[str, int, int, str, str], None]
 
 
 class Measurement:
-    """What one model reached on a split.
+    """The results of one model on a split.
 
     Args:
         name: the weights, as the user names them.
@@ -114,7 +114,8 @@ def measure_all(
         )
         if not measured.measured.items:
             task = model.card.task
-            raise OptionError(f"models for {task} cannot be compared: the task provides no values of items")
+            why = "the task does not report values for single items"
+            raise OptionError(f"models for {task} cannot be compared: {why}")
         found.append(Measurement(name, measured))
         _require_same(found[0], found[-1])
     return found
@@ -135,9 +136,9 @@ def _require_same(one: Measurement, other: Measurement) -> None:
     if one.dataset != other.dataset:
         raise DataError(f"{names}: one is measured on {one.dataset}, the other on {other.dataset}", hint=hint)
     if one.data.fingerprint != other.data.fingerprint:
-        raise DataError(f"{names}: their {one.dataset} data differs (by fingerprint)", hint=hint)
+        raise DataError(f"{names}: their {one.dataset} data has different fingerprints", hint=hint)
     if one.split != other.split or one.measured.count != other.measured.count:
         counts = (f"{each.measured.count:,} {each.unit} of {each.split}" for each in (one, other))
         raise DataError(
-            f"{names}: they are measured on {' and '.join(counts)}", hint="choose one with --split"
+            f"{names}: they are measured on {' and '.join(counts)}", hint="choose a split with --split"
         )

@@ -1,6 +1,6 @@
 """Find near duplicates among images: copies that are brighter, slightly shifted, recompressed or mirrored.
 
-Three comparisons, each of fewer pairs than the one before, and each more exact:
+There are three comparisons, each of fewer pairs and more exact than the one before:
 
 1. All pairs, by thumbnails of 4×4 pixels. With the even part s and the odd part a of a thumbnail under
    mirroring, x·y = s·s' + a·a', and mirroring y changes the sign of a'. So s·s' + |a·a'| is the similarity in
@@ -13,7 +13,7 @@ brightness, contrast, color cast and slow gradients, which similar photos share 
 single pixels, which compression removes. The similarity is the cosine of two structures where they overlap.
 
 See Barz & Denzler 2020, "Do We Train on Test Data? Purging CIFAR of Near-Duplicates", J. Imaging 6, for the
-kinds of copies that data sets contain.
+kinds of copies that datasets contain.
 """
 
 from __future__ import annotations

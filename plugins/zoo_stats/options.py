@@ -10,12 +10,12 @@ from zoo.plugin import option
 
 @dataclass(frozen=True)
 class BatchImage:
-    """What to draw, and the training whose first batch it is."""
+    """The options that select the training batch to draw."""
 
     image: str = option(
-        "", "Draw the first batch of a training on this data, or of this recipe, to this PNG file."
+        "", "Draw the first training batch of this dataset or recipe to this PNG file."
     )
-    architecture: str = option("", "With --image: draw a batch of this architecture's training.")
+    architecture: str = option("", "With --image: architecture to draw a training batch for.")
     train: Sequence[str] = option(
         (), "With --image: training option such as batch_size=32, augment=crop,flip or seed=1."
     )

@@ -29,7 +29,7 @@ def zoo_commands() -> list[CommandSpec | OptionsSpec]:
             command="show",
             fields=BatchImage,
             target="zoo_stats.show_image:show_image",
-            summary="Draw the first batch of a training, as the model sees it.",
+            summary="Draw the first training batch, as the model sees it.",
         ),
         CommandSpec(
             name="reproduce",
@@ -60,7 +60,7 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
         AnalyzerSpec(
             name="suspects",
             target="zoo_stats.suspects:Suspects",
-            summary="Images whose label is probably wrong, by out-of-fold predictions from features",
+            summary="Images whose label is probably wrong, according to out-of-fold predictions",
             tasks=("classification",),
             needs=("features|head",),
             ignores=("class",),

@@ -1,4 +1,4 @@
-"""How well the confidence of a classifier matches its accuracy.
+"""Measure how well the confidence of a classifier matches its accuracy.
 
 The confidence of a prediction is the probability of the predicted class. A model is calibrated if, of all
 predictions with a confidence of 80%, 80% are correct.

@@ -35,8 +35,9 @@ __all__ = ["command"]
 def command(session: Session, weights: str, as_json: bool, **settings: Any) -> int:
     """Train WEIGHTS (an id, a file or a run directory) again from their card, and compare the result.
 
-    The card is enough: no recipe is read. The same command continues after an interruption. The exit code is
-    0 if all tensors are bit-equal, or if the primary metric lies within its interval, and 1 otherwise.
+    Only the card is needed, not the recipe. To continue after an interruption, run the same command again.
+    The exit code is 0 if all tensors are bit-equal, or if the primary metric lies within its interval, and 1
+    otherwise.
 
     \b
     zoo reproduce nietzsche-rnn

@@ -33,13 +33,13 @@ def reproduce(
     progress: bool = True,
     registry: Registry | None = None,
 ) -> dict[str, Any]:
-    """Train weights again as their card records, and compare the tensors and the metrics with the file's.
+    """Train weights again from their card, and compare the tensors and the metrics with those of the file.
 
     ::
 
         zoo.reproduce("nietzsche-rnn")["bit_equal"]
 
-    The card is enough: neither a recipe nor a registry entry is read. The same call continues after an
+    Only the card is needed, not a recipe or a registry entry. Repeat the call to continue after an
     interruption. If the file stores matrices as bf16, the new ones are rounded in the same way before they
     are compared and measured.
 
@@ -47,9 +47,9 @@ def reproduce(
         weights: a published id, a file or a run directory.
         run: run directory; by default, `runs/NAME-reproduced`.
         data: dataset options that the card cannot set, such as `root`.
-        from_weights: the weights that the training of fine-tuned weights started from; by default, the
-            published weights that the card names.
-        threads: number of CPU threads instead of the card's; another number rounds differently.
+        from_weights: the weights that fine-tuning started from; by default, the published weights that the
+            card names.
+        threads: number of CPU threads, instead of the card's; a different number changes rounding.
         device: device, such as `cpu` or `cuda`; by default, the CPU for weights that were trained on a CPU,
             and a GPU, if there is one, for others.
         progress: show progress on stderr or in the notebook.
@@ -57,12 +57,12 @@ def reproduce(
 
     Returns:
         `{weights, run, task, bit_equal, differs, unknown, tensors, metrics, published, primary}`. `differs`
-        has what differs from the card, as `{name: [in the card, here]}`, and `unknown` lists what the card
-        does not record, such as `processor`. `tensors` is `{total, different, largest_difference}`.
-        `metrics` and `published` are by split. `primary` is `{split, metric, published, measured, interval,
-        of, ok}`: if the tensors differ and the card has several seeds, `interval` is the 95% prediction
-        interval of another seed, and `of` is `seeds`; otherwise, it is the 95% confidence interval of the
-        measured metric, and `of` is `items`.
+        contains the differences from the card, as `{name: [in the card, here]}`, and `unknown` lists the
+        values that the card does not record, such as `processor`. `tensors` is `{total, different,
+        largest_difference}`. `metrics` and `published` are by split. `primary` is `{split, metric, published,
+        measured, interval, of, ok}`: if the tensors differ and the card has several seeds, `interval` is the
+        95% prediction interval of another seed, and `of` is `seeds`; otherwise, it is the 95% confidence
+        interval of the measured metric, and `of` is `items`.
 
     Raises:
         WeightsError: the file is damaged, was calibrated, or belongs to an unfinished run, or the weights
@@ -76,10 +76,10 @@ def reproduce(
     published = zoo.load(weights, device="cpu", progress=progress, registry=registry)
     card = published.card
     if card.calibration:
-        hint = "reproduce the weights that it was made from"
+        hint = "reproduce the original weights"
         raise WeightsError(f"{weights} was calibrated after its training", hint=hint)
     if "file" in card.base_model:
-        raise WeightsError(f"{weights} was imported, so its card does not say how it was trained")
+        raise WeightsError(f"{weights} was imported, so its card does not record how it was trained")
     _require_finished(published)
     directory = Path(run) if run is not None else Path("runs") / f"{_name(published)}-reproduced"
     _require_elsewhere(directory, published)
@@ -124,9 +124,9 @@ def reproduce(
 
 
 def prediction_interval(values: Sequence[float], *, confidence: float = 0.95) -> list[float]:
-    """Return the interval that holds the result of another seed with the given probability.
+    """Return the interval that contains the result of another seed with the given probability.
 
-    The results are taken to be normally distributed; the interval uses Student's t distribution (Hahn &
+    The results are assumed to be normally distributed; the interval uses Student's t distribution (Hahn &
     Meeker 1991, section 4.2), and is wide for few seeds. `values` are the results of at least two seeds.
     """
     from scipy import stats
@@ -140,15 +140,15 @@ def prediction_interval(values: Sequence[float], *, confidence: float = 0.95) ->
 def _require_finished(published: Model) -> None:
     """Raise WeightsError for the weights of a run that has not ended."""
     if published.path.name.startswith("checkpoint"):
-        hint = f"`zoo resume {shlex.quote(str(published.path.parent))}` continues it"
-        raise WeightsError(f"{published.name} is a run that is not finished", hint=hint)
+        hint = f"`zoo resume {shlex.quote(str(published.path.parent))}` continues the run"
+        raise WeightsError(f"{published.name} belongs to an unfinished run", hint=hint)
 
 
 def _require_elsewhere(directory: Path, published: Model) -> None:
     """Raise RunError if weights would be compared with themselves."""
     if directory.resolve() == published.path.parent.resolve():
-        message = f"{directory} is the run that the weights come from"
-        raise RunError(message, hint="choose another --run, so that they are trained again")
+        message = f"{directory} is the run directory of the weights"
+        raise RunError(message, hint="choose another --run, so that the weights are trained again")
 
 
 def _warn_of_other_data(card: Card, registry: Registry, data: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""`zoo show --image`: draw the first batch of a training."""
+"""`zoo show --image`: draw the first training batch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NOT_TRAINING = frozenset({"name", "dataset", "data", "model", "progress", "regi
 
 
 def show_image(session: Session, chosen: BatchImage, arguments: dict[str, Any], _: Callable[[], Any]) -> None:
-    """Draw the first batch of a training in place of the description of an entry, and describe it."""
+    """Draw the first training batch instead of describing an entry, and describe the batch."""
     if not chosen.image:
         message = "--train and --architecture require --image"
         raise OptionError(message, hint="add --image FILE.png")

@@ -1,4 +1,4 @@
-"""Tests of differences: exact McNemar, bootstraps, Welch's t, and Holm's correction for several."""
+"""Tests of differences: exact McNemar, bootstrap, Welch's t, and Holm's correction for multiple tests."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _POWER = 1.959964 + 0.841621
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
-    """Return the two-sided p of McNemar's exact test.
+    """Return the two-sided p-value of McNemar's exact test.
 
-    Items on which both models are right, or both wrong, do not count. If the models are equally good, each of
-    the others is as likely to be right for one as for the other.
+    Items on which both models are right, or both wrong, do not count. If the models are equally good, either
+    model is equally likely to be right on each of the other items.
 
     Source: McNemar 1947, Note on the Sampling Error of the Difference Between Correlated Proportions,
     Psychometrika 12.
@@ -42,9 +42,9 @@ def mcnemar(only_a: int, only_b: int) -> float:
 def bootstrap(
     difference: float, resampled: Sequence[float], blocks: float
 ) -> tuple[tuple[float, float], float]:
-    """Return the 95% interval of a difference, and its two-sided p.
+    """Return the 95% interval of a difference, and its two-sided p-value.
 
-    p is the share of resamples that are further from the measured difference than 0 is.
+    The p-value is the share of resamples that are at least as far from the measured difference as 0 is.
 
     Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapters 13 and 16.
 
@@ -61,14 +61,14 @@ def bootstrap(
 
 
 def detectable(resampled: Sequence[float]) -> float:
-    """Return the smallest true difference that this data would show in 4 of 5 cases, at the 5% level."""
+    """Return the smallest true difference that would be detected in 4 of 5 cases, at the 5% level."""
     return _POWER * float(np.std(resampled))
 
 
 def welch(one: Sequence[float], two: Sequence[float]) -> tuple[tuple[float, float], float]:
-    """Return the 95% interval of the difference of the means of two groups, and its two-sided p.
+    """Return the 95% interval of the difference of the means of two groups, and its two-sided p-value.
 
-    Groups may vary by different amounts. Source: Welch 1947, The Generalization of Student's Problem When
+    The groups may have different variances. Source: Welch 1947, The Generalization of Student's Problem When
     Several Different Population Variances Are Involved, Biometrika 34.
 
     Raises OptionError if a group has fewer than two values.
@@ -88,7 +88,7 @@ def welch(one: Sequence[float], two: Sequence[float]) -> tuple[tuple[float, floa
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """Return the p of several tests, corrected for the chance of one or more false findings.
+    """Return the p-values of multiple tests, corrected for the probability of any false positive.
 
     Source: Holm 1979, A Simple Sequentially Rejective Multiple Test Procedure, Scandinavian Journal of
     Statistics 6.

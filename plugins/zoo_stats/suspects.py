@@ -1,4 +1,4 @@
-"""Labels that are probably wrong: those that a classifier which has not seen them finds unlikely."""
+"""Find labels that are probably wrong, because a classifier that has not seen them finds them unlikely."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Suspects(Analyzer):
 
     The images are divided at random into parts. For each part, a logistic regression is fitted to the
     features and labels of all other parts, so that no label confirms itself. An image is suspect if its
-    probability of another class is close to the mean of the images that have this label, or higher. Suspects
-    are ranked by the loss of their label.
+    probability of another class is close to, or above, the mean probability of that class among the images
+    with that label. Suspects are ranked by the loss of their label.
 
     The features must not have memorized the labels: analyze a split that the model was not trained on, or a
     model that was trained for few epochs.
@@ -35,8 +35,8 @@ class Suspects(Analyzer):
 
     Args:
         folds: number of parts.
-        confidence: least probability of another class that makes a label suspect, as a fraction of the mean
-            probability of that class among the images that have this label; lower values find more.
+        confidence: minimum probability of another class that makes a label suspect, as a fraction of the mean
+            probability of that class among the images with that label; lower values find more suspects.
         examples: number of images to draw.
     """
 
@@ -54,9 +54,9 @@ class Suspects(Analyzer):
     def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
         """Return the table `suspects`, `suspects.png`, and scores.
 
-        `suspects` is the number of suspect labels, and `share` their share. `held_out_accuracy` and
-        `held_out_loss` are those of the logistic regressions, and `loss` is that of the model itself, which
-        is much lower if the model has memorized the labels.
+        `suspects` is the number of suspect labels, and `share` is their share of all labels.
+        `held_out_accuracy` and `held_out_loss` are those of the logistic regressions, and `loss` is that of
+        the model itself, which is much lower if the model has memorized the labels.
 
         Raises OptionError if fewer than two images have a label.
         """

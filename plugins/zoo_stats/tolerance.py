@@ -1,4 +1,4 @@
-"""Whether a metric that was measured again agrees with the published one. Torch-free."""
+"""Check whether a metric that was measured again agrees with the published one. Torch-free."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _FOUR_DECIMALS = 5e-5
 
 
 class Machine(NamedTuple):
-    """What a result depends on besides the weights and the data."""
+    """The properties of a machine that a result depends on."""
 
     processor: str
     device: str
     torch: str
 
     def differing(self, card: Card) -> list[str]:
-        """Return what the card names that differs here; what it does not record is taken to be the same."""
+        """Return the card's values that differ here; a value that it lacks is assumed to be the same."""
         environment = card.environment
         theirs = Machine(environment.processor, environment.device, card.versions.get("torch", ""))
         named = zip(self._fields, theirs, self, strict=True)
@@ -55,7 +55,7 @@ def disagreement(
         return ""
     if not same and interval is not None:
         low, high = interval
-        return "" if low <= published <= high else f"{found}, and is not in {low:.4g} to {high:.4g}"
+        return "" if low <= published <= high else f"{found}, and is outside {low:.4g} to {high:.4g}"
     if not same:
         return "" if difference <= max(ELSEWHERE * abs(measured), rounded) else found
     return found

@@ -1,4 +1,4 @@
-"""The first batch of a training, as the model sees it: augmented, normalized and blended."""
+"""The first training batch, as the model sees it: augmented, normalized and blended."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["TrainingBatch", "training_batch"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingBatch:
-    """The first batch of a training. A notebook displays its `sheet`.
+    """The first training batch. A notebook displays its `sheet`.
 
     Attributes:
-        batch: the batch, bit-for-bit identical to that of a training on the same kind of device.
+        batch: the batch, bit-for-bit identical to that of a training run on the same kind of device.
         dataset: the dataset, normalized as the model requires.
         title: the architecture and the dataset, or only the dataset.
     """
@@ -94,7 +94,7 @@ def training_batch(
     registry: Registry | None = None,
     **training: Any,
 ) -> TrainingBatch:
-    """Return the first batch of the training that `train` would start with the same arguments.
+    """Return the first batch of the training run that `train` would start with the same arguments.
 
     ::
 
@@ -144,7 +144,7 @@ def _of_dataset(
     entry = registry.dataset(name)
     for option in ("model", "from_weights", "threads"):
         if training.pop(option, None):
-            raise OptionError(f"{option} requires an architecture", hint=f"name one before {name}")
+            raise OptionError(f"{option} requires an architecture", hint=f"put an architecture before {name}")
     number = options.convert(seed or 0, int, what="seed")
     config = registry.default_config(entry.spec.task).replace(training)
     with Bar() if progress else quiet():

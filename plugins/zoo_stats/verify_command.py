@@ -35,8 +35,9 @@ __all__ = ["command"]
 def command(session: Session, weights: tuple[str, ...], every: bool, as_json: bool, **settings: Any) -> int:
     """Measure the published metrics of WEIGHTS (ids, files or run directories) again, and compare them.
 
-    Metrics come from the card in the file and, for an id, from the registry, which must agree. The exit code
-    is 1 if a metric differs or cannot be measured, for example because its data is missing.
+    The published metrics come from the card in the file and, for an id, from the registry; the two must
+    agree. The exit code is 1 if a metric differs or cannot be measured, for example because its data is
+    missing.
 
     \b
     zoo verify cifar10-mlp runs/my-run

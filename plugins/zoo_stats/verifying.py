@@ -35,11 +35,12 @@ def verify(
         zoo.verify("cifar10-mlp")
         zoo.verify(*zoo.list_weights())
 
-    On the kind of machine that the card names, a metric that counts items, such as accuracy, must be equal to
-    the item, and any other metric up to rounding: to 1e-5 of its value. With another processor, device or
-    version of torch, the 95% confidence interval of the new measurement must contain the published metric;
-    for a task without intervals, they may differ by at most 0.1%. What the card does not record is taken to
-    be the same. A metric that was published with four decimals may differ by half of the last.
+    On the kind of machine that the card names, a metric that counts items, such as accuracy, must be exactly
+    equal, and any other metric may differ only by rounding, at most 1e-5 of its value. With another
+    processor, device or version of torch, the 95% confidence interval of the new measurement must contain the
+    published metric; for a task without intervals, they may differ by at most 0.1%. Values that the card does
+    not record are assumed to be the same. A metric that was published with four decimals may differ by half a
+    unit of the last decimal.
 
     Args:
         weights: published ids, files or run directories.
@@ -137,7 +138,7 @@ def _compared(name: str | Path, model: Model, claim: Claim, result: Mapping[str,
     metrics = result["metrics"]
     measured, interval = metrics.get(claim.metric), result.get("intervals", {}).get(claim.metric)
     if measured is None:
-        return _row(name, claim, reason=f"no such metric: {', '.join(metrics)} were measured")
+        return _row(name, claim, reason=f"the metric is not among those measured: {', '.join(metrics)}")
     elsewhere = _machine(model.device).differing(model.card)
     reason = disagreement(claim.value, measured, count=result["count"], same=not elsewhere, interval=interval)
     if reason and elsewhere:

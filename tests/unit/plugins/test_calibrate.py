@@ -207,7 +207,7 @@ def test_a_head_that_does_not_scale_the_logits_is_refused(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(temperature, "divide_logits", lambda *_: None)
-    with pytest.raises(WeightsError, match="its logits are not linear in its head out"):
+    with pytest.raises(WeightsError, match="its logits do not scale with the weights of its head out"):
         calibrate(trained, out=tmp_path / "x.safetensors", progress=False)
     assert not (tmp_path / "x.safetensors").exists()
 

@@ -163,7 +163,7 @@ def test_results_are_printed_although_no_figure_can_be_drawn(models: list[str], 
     done = run_zoo("compare", models[0], models[0], "--out", out, "--quiet")
     assert (done.returncode, done.stderr, out.exists()) == (0, "", False)
     assert "minus" in done.stdout
-    assert done.stdout.endswith("no figure was drawn, because no image is right for only one model\n")
+    assert done.stdout.endswith("because there is no image that only one model gets right\n")
     done = run_zoo("compare", models[0], models[1], "--out", tmp_path / "missing" / "only.png", "--quiet")
     assert done.returncode == 1
     assert "minus" in done.stdout
@@ -179,7 +179,7 @@ def test_runs_that_are_not_finished_are_left_out_with_a_warning(tmp_path: Path) 
         for name in ("a", "b"):
             _trained(tmp_path / name / f"seed-{seed}", seed=seed)
     (tmp_path / "a" / "seed-2" / "model.safetensors").unlink()
-    with pytest.warns(zoo.ZooWarning, match="1 of 3 runs are not finished and are left out"):
+    with pytest.warns(zoo.ZooWarning, match="1 of 3 runs are not finished and are skipped"):
         found = zoo.compare(tmp_path / "a", tmp_path / "b", progress=False)
     assert [model["runs"] for model in found.models] == [2, 3]
 

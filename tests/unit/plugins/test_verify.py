@@ -199,7 +199,7 @@ def test_a_metric_that_only_the_registry_states_differently_is_found(folder: Pat
     published(folder, trained, metrics={**metrics, "test": {**metrics["test"], "accuracy": wrong}})
     (row,) = (row for row in zoo.verify("tiny", progress=False) if not row["ok"])
     assert (row["split"], row["metric"], row["published"]) == ("test", "accuracy", wrong)
-    assert f"the card says {metrics['test']['accuracy']}, but the registry says {wrong}" in row["reason"]
+    assert f"the card states {metrics['test']['accuracy']}, but the registry states {wrong}" in row["reason"]
 
 
 def test_a_metric_that_the_registry_lacks_is_found(folder: Path, trained: Path) -> None:
@@ -254,7 +254,7 @@ def test_missing_data_is_not_verified(folder: Path, trained: Path) -> None:
 def test_a_metric_that_does_not_exist_is_not_verified(trained: Path, tmp_path: Path) -> None:
     file = edited(trained, tmp_path / "x.safetensors", metrics={"test": {"beauty": 1.0}})
     (row,) = zoo.verify(file, progress=False)
-    assert (row["ok"], row["reason"]) == (False, "no such metric: accuracy, loss were measured")
+    assert (row["ok"], row["reason"]) == (False, "the metric is not among those measured: accuracy, loss")
 
 
 def test_weights_without_metrics_have_nothing_to_verify(trained: Path, tmp_path: Path) -> None:
