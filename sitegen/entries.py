@@ -143,7 +143,7 @@ def _architecture(registry: Registry, facts: Facts, page: str) -> Iterator[str]:
     yield from _option_table(registry, facts, "--model KEY=VALUE")
     if facts["training"]:
         usual = ", ".join(f"`{key}={options.text(value)}`" for key, value in facts["training"].items())
-        yield f"## Usual training\n\nOptions that differ from zoo's defaults: {usual}.\n"
+        yield f"## Default training options\n\nOptions that differ from zoo's defaults: {usual}.\n"
     trained = [
         each for each, spec in registry.catalog.weights.items() if _built_by(registry, spec, facts["name"])
     ]
@@ -187,7 +187,7 @@ def _analyzer(registry: Registry, facts: Facts, page: str) -> Iterator[str]:
     yield table(
         [
             ("tasks", refer("task", facts["task"].split(", "), page=page)),
-            ("needs the layers", ", ".join(f"`{need}`".replace("|", "` or `") for need in facts["needs"])),
+            ("required layers", ", ".join(f"`{need}`".replace("|", "` or `") for need in facts["needs"])),
             ("does not depend on", ", ".join(facts["ignores"])),
             ("compares with", f"the {facts['reference']} split" if facts["reference"] else ""),
             ("source", facts["source"]),
@@ -237,12 +237,12 @@ def _group(registry: Registry, facts: Facts, page: str) -> Iterator[str]:
 def _command(registry: Registry, facts: Facts, page: str) -> Iterator[str]:
     name = short(facts["name"])
     yield f"```sh\nzoo {name} --help\n```\n"
-    yield f"[Its options]({link('reference/commands.md', page=page)}#zoo-{name})\n"
+    yield f"[Options of the command]({link('reference/commands.md', page=page)}#zoo-{name})\n"
 
 
 def _options(registry: Registry, facts: Facts, page: str) -> Iterator[str]:
     extra = f"`pip install -e '.[{facts['extra']}]'` in a clone of zoo" if facts["extra"] else ""
-    yield table([("command", f"`zoo {facts['command']}`"), ("needs", extra)])
+    yield table([("command", f"`zoo {facts['command']}`"), ("requires", extra)])
     rows = "".join(f"| `{flag_of(field['name'])}` | {field['meaning']} |\n" for field in facts["fields"])
     yield f"| option | meaning |\n|---|---|\n{rows}"
 
@@ -251,7 +251,7 @@ def _exporter(registry: Registry, facts: Facts, page: str) -> Iterator[str]:
     name = short(facts["name"])
     reading = "written and read" if facts["reader"] else "written"
     extra = f"`pip install -e '.[{facts['extra']}]'` in a clone of zoo" if facts["extra"] else ""
-    yield table([("files", f"`{facts['suffix']}`, {reading}"), ("needs", extra)])
+    yield table([("files", f"`{facts['suffix']}`, {reading}"), ("requires", extra)])
     file = f"model{facts['suffix']}"
     yield _use(f"zoo export cifar10-resnet20 --to {name}", f'zoo.load("cifar10-resnet20").export("{file}")')
     yield f"[How to export]({link('how-to/export.md', page=page)})\n"
@@ -274,7 +274,7 @@ def _method(registry: Registry, facts: Facts, page: str) -> Iterator[str]:
 
 def _tracker(registry: Registry, facts: Facts, page: str) -> Iterator[str]:
     name, extra = short(facts["name"]), f"`pip install -e '.[{facts['extra']}]'` in a clone of zoo"
-    yield table([("needs", extra)])
+    yield table([("requires", extra)])
     yield f"## Use it\n\n```sh\nzoo track runs/lstm-nietzsche --to {name}\n```\n"
     yield f"[How to track runs]({link('how-to/track.md', page=page)})\n"
 
@@ -327,7 +327,7 @@ def _recipe_of(registry: Registry, weights: str) -> str:
 
 def _picture(kind: str, name: str, page: str) -> Iterator[str]:
     if image := picture(kind, name):
-        about = "Examples" if kind == "dataset" else "What it draws"
+        about = "Examples" if kind == "dataset" else "Example output"
         yield f"![{about}]({link(image, page=page)})\n"
 
 

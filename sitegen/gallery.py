@@ -22,8 +22,8 @@ IN_BROWSER = "gallery/in-the-browser.md"
 _IN_BROWSER = """\
 # Try models in the browser
 
-These models run in your browser, on your machine. Your texts and images are not sent anywhere. The runtime
-and a model are downloaded when you first use the model.
+These models run in your browser, on your machine. Your texts and images are not sent anywhere. Your browser
+downloads the runtime and a model when you first use the model.
 
 """
 
@@ -77,7 +77,7 @@ def with_links(text: str) -> str:
 def _index(registry: Registry) -> str:
     parts = [
         "# Gallery\n",
-        "Everything that zoo lists: trained models, and the components for training more.\n",
+        "Everything that zoo lists: trained models, and the components for training your own.\n",
     ]
     for kind, title in KINDS.items():
         parts.append(f"## {title}\n\n{_cards(registry, kind, INDEX)}")

@@ -56,12 +56,12 @@ def model_page(registry: Registry, name: str, *, in_browser: bool) -> str:
     parts += [_facts(registry, name, page), *_example(registry, name), *_shown(name, page)]
     if (CURVES / f"{name}-curve.png").exists():
         image = link(f"images/weights/{name}-curve.webp", page=page)
-        parts.append("## Learning curves\n\nThe curves of a second training run of the recipe.\n")
+        parts.append("## Learning curves\n\nThese curves are from a second training run of the recipe.\n")
         parts.append(f"![Loss, metric and learning rate of {name} by epoch]({image})\n")
     spec = registry.catalog.weights[name]
     parts += [
         f"## The recipe\n\n{recipe_text(spec.recipe)}",
-        f"`zoo train {spec.recipe}` reproduces it bit for bit on one thread of the same CPU type.\n",
+        f"`zoo train {spec.recipe}` reproduces the weights bit for bit on one thread of the same CPU type.\n",
     ]
     if Path(spec.file).exists():  # a source distribution has the small ones only
         parts.append(_card(name, spec.file))
@@ -106,14 +106,13 @@ def _shown(name: str, page: str) -> Iterator[str]:
     """Yield the text and images that commands produce with these weights."""
     command = shlex.join(use(name))
     printed, image = USES / f"{name}.txt", USES / f"{name}.png"
-    titles = {"sample": "What it writes", "confusion": "What it confuses", "grad-cam": "Where it looks"}
+    titles = {"sample": "Generated text", "confusion": "Confusion matrix", "grad-cam": "Heat maps"}
     title = next(title for word, title in titles.items() if f" {word} " in command)
     text = printed.read_text(encoding="utf-8").rstrip() if printed.exists() else ""
     shown = f"```console\n$ {command}\n{text}\n```" if text else f"```sh\n{command}\n```"
     yield f"## {title}\n\n{shown}\n"
     if image.exists():
-        drawn = "heat maps" if "grad-cam" in command else "a confusion matrix"
-        yield f"![{title}: {drawn} of {name}]({link(f'images/weights/{image.stem}.webp', page=page)})\n"
+        yield f"![{title} of {name}]({link(f'images/weights/{image.stem}.webp', page=page)})\n"
 
 
 def _card(name: str, file: str) -> str:
@@ -122,7 +121,7 @@ def _card(name: str, file: str) -> str:
     card["preprocess"] = {key: _cut(value) for key, value in card["preprocess"].items()}
     text = json.dumps(card, indent=2, ensure_ascii=False)
     text = re.sub(r"\[[^][{}]*\]", lambda found: re.sub(r"\s*\n\s*", " ", found[0]), text)
-    about = f"The metadata of the file, as `zoo inspect {name} --json` prints it; long lists are truncated."
+    about = f"`zoo inspect {name} --json` prints this metadata of the file; long lists are truncated here."
     return f"## The card {{ data-search-exclude }}\n\n{about}\n\n```json\n{text}\n```\n"
 
 

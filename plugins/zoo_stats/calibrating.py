@@ -71,7 +71,7 @@ def calibrate(
     out = Path(out)
     if split != "val":
         hint = "measure the result on test with `zoo analyze calibration FILE --split test`"
-        raise OptionError(f"split must be val, so that test data stays for measuring (got {split})", hint=hint)
+        raise OptionError(f"split must be val, to keep test data for measuring (got {split})", hint=hint)
     _require_writable(out)
     from zoo import load
 

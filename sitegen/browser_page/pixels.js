@@ -13,7 +13,7 @@ async function opened(file) {
     // with the pixels of the file: no color profile is applied, and no color is multiplied by its opacity
     bitmap = await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
   } catch {
-    throw unreadable(file, "it is damaged, or its format is unknown to this browser");
+    throw unreadable(file, "it is damaged, or this browser does not support its format");
   }
   const pixels = bitmap.width * bitmap.height;
   if (pixels > MOST) throw unreadable(file, `it has more than ${MOST.toLocaleString("en")} pixels`);

@@ -241,7 +241,7 @@ def test_only_a_network_with_class_maps_has_a_heat_map(tried: Visit) -> None:
     [
         (
             b"no image",
-            "cat.png cannot be read as an image: it is damaged, or its format is unknown to this browser.",
+            "cat.png cannot be read as an image: it is damaged, or this browser does not support its format.",
         ),
         (b"", "cat.png cannot be read as an image: it is damaged"),
         (noise()[:200], "cat.png cannot be read as an image: it is damaged"),
