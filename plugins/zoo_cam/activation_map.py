@@ -45,8 +45,8 @@ class Look:
     def gradients(self) -> Iterator[Tensor]:
         """Yield the gradient of each class's logit with respect to the features: K tensors (B, F, h, w).
 
-        In evaluation mode an image's logit does not depend on other images, so one backward pass serves the
-        whole batch.
+        In evaluation mode, an image's logit does not depend on other images, so one backward pass is enough
+        for the whole batch.
         """
         targets = F.one_hot(self.classes.T, self.logits.shape[1])  # (K, B, classes)
         last = len(targets) - 1
@@ -56,7 +56,7 @@ class Look:
 
 
 class ActivationMap(Analyzer):
-    """Maps that are computed from the output of a layer. Subclasses implement `draw`.
+    """Heat maps computed from the output of a layer. Subclasses implement `draw`.
 
     Args:
         flips: average each map with the map of the mirrored image.
@@ -83,8 +83,8 @@ class ActivationMap(Analyzer):
     def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
         """Return maps (N, K, h, w) at the layer's resolution, their classes, and the logits.
 
-        Raises OptionError unless the layer's output has more than one position, and is (B, F, h, w), or
-        tokens (B, N, F) or (B, h, w, F).
+        Raises OptionError unless the layer's output is feature maps (B, F, h, w), or tokens (B, N, F) or (B,
+        h, w, F), with more than one position.
         """
         path = subject.landmarks[self.landmark(subject)]
         results: list[tuple[Tensor, Tensor, Tensor]] = []

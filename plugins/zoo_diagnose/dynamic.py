@@ -1,9 +1,10 @@
 """Dynamic evaluation: a language model keeps learning from the text that it is evaluated on.
 
 The text is read as one stream, a short segment at a time. A segment is scored first, and only then does a
-copy of the model take a gradient step on it. So every token but the first is predicted once, from only the
-preceding text, by a model that has adapted to that text. The result is not a property of the weights alone:
-compare it with the same stream read without adaptation, not with the sixteen parallel streams of `zoo eval`.
+copy of the model take a gradient step on it. Therefore, every token except the first is predicted once, from
+only the preceding text, by a model that has adapted to that text. The result is not a property of the weights
+alone: compare it with the same stream read without adaptation, not with the sixteen parallel streams of `zoo
+eval`.
 
 A step follows the gradient, and also moves each parameter slightly back toward its trained value, at a
 separate rate::
@@ -64,7 +65,7 @@ class DynamicEvaluation(Analyzer):
         self.segment = segment
 
     def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
-        """Return the metrics as scores, and a table `evaluations` that also has them without adaptation.
+        """Return the metrics as scores, and the table `evaluations`, with and without adaptation.
 
         Raises:
             OptionError: the model cannot read a text of arbitrary length.

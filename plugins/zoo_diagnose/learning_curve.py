@@ -36,7 +36,7 @@ def draw_learning_curve(
 
     Args:
         history: the rows of the finished epochs, at least one.
-        steps: `{step, loss, lr}` of some of the run's steps, counted from its start.
+        steps: rows `{step, loss, lr}` for some of the run's steps, counted from its start.
     """
     last = history[-1]
     primary_metric = task.spec.primary_metric

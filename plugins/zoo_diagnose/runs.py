@@ -39,7 +39,7 @@ class Group:
     runs: Sequence[Run]
 
     def points(self, split: str, metric: str) -> list[Points]:
-        """Return the values of a metric of each run by epoch, or of the training loss by step."""
+        """Return each run's values of a metric by epoch, or of the training loss by step."""
         if metric == "step":
             return [smoothed({row["step"]: row["loss"] for row in run["steps"]}) for run in self.runs]
         rows = [[row for row in run["history"] if metric in row.get(split, {})] for run in self.runs]
@@ -73,10 +73,10 @@ def plot_runs(*runs: str | Path, metric: str | None = None, registry: Registry |
 def report_runs(
     folder: str | Path = "runs", out: str | Path = "report.html", *, registry: Registry | None = None
 ) -> None:
-    """Write the runs in a folder as one HTML file with a table and curves.
+    """Write a self-contained HTML file with a table and the curves of the runs in a folder.
 
-    The file is self-contained. Raises RunError if the folder has no run with a finished epoch, and
-    OutputError if the file cannot be written.
+    Raises RunError if the folder has no run with a finished epoch, and OutputError if the file cannot be
+    written.
     """
     registry = default_registry() if registry is None else registry
     write_output(Path(out), report(curves_in(folder, registry), str(folder)).encode())
@@ -136,7 +136,7 @@ def draw_runs(runs: Sequence[Run], metric: str | None = None) -> Figure:
 
 
 def grouped(runs: Sequence[Run]) -> list[Group]:
-    """Group runs whose options are equal, except the seed. A group is named by its options that differ."""
+    """Group runs whose options are equal, except for the seed. Groups are named after their directories."""
     groups: dict[tuple[Any, ...], list[Run]] = {}
     for run in runs:
         key = tuple(sorted((name, value) for name, value in run["options"].items() if name != "seed"))
@@ -151,7 +151,7 @@ def grouped(runs: Sequence[Run]) -> list[Group]:
 
 
 def smoothed(points: Mapping[float, float]) -> Points:
-    """Return an exponential moving average, without bias towards its start (Kingma & Ba 2015, section 3)."""
+    """Return an exponential moving average, without bias toward its start (Kingma & Ba 2015, section 3)."""
     mean = weight = 0.0
     values: Points = {}
     for place, value in points.items():
@@ -194,9 +194,9 @@ def _draw(axes: Axes, lines: Sequence[Points], number: int, label: str) -> None:
 
 
 def report(runs: Sequence[Run], title: str) -> str:
-    """Return an HTML page with a table of runs and their curves, which needs no other file.
+    """Return a self-contained HTML page with a table of runs and their curves.
 
-    The table has the options that differ. Raises RunError if no run has a finished epoch.
+    The table includes the options that differ. Raises RunError if no run has a finished epoch.
     """
     figure = base64.b64encode(style.png(draw_runs(runs))).decode()
     names = dict.fromkeys(name for run in runs for name in run["options"] if name != "epochs")

@@ -38,7 +38,8 @@ i {{ font-style: normal; padding: .1em .7em; color: {ink} }}
 <p>{title}: {mean:.2f} nats per token on average.</p>
 <p>{scale} nats. The redder a token, the less the model expected it; full red means at least {full:.0f} nats,
 a probability of at most 1 in {odds:.0f}. The first token that the model reads is not predicted, so it is not
-shown.</p> {parts}
+shown.</p>
+{parts}
 """
 
 

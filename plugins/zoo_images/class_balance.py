@@ -47,7 +47,7 @@ def weights_of(targets: Tensor, by_class: Tensor) -> Tensor:
 
 
 def balanced_metrics(confusion: Tensor) -> dict[str, float]:
-    """Return the metrics to which each class contributes equally, whatever its number of images.
+    """Return the metrics to which each class contributes equally, regardless of its number of images.
 
     The result is empty if all classes with images have the same number of them.
 

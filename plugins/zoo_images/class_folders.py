@@ -62,7 +62,7 @@ def find_images(
             only = place if strange[0] in folders[split] else places["train"]
             raise DataError(
                 f"{place} and {places['train']} have different classes: only {only} has {strange[0]!r}",
-                hint="every split needs images of every class",
+                hint="every split must contain images of every class",
             )
     images = {
         split: [ImageFile(path, label) for label, name in enumerate(classes) for path in folders[split][name]]

@@ -46,7 +46,7 @@ class Decoded(NamedTuple):
     home: Path
 
     def statistics(self, count: int) -> Statistics:
-        """Return the mean and standard deviation of the first `count` images, which are cached."""
+        """Return the mean and standard deviation of the first `count` images; the result is cached."""
         path = self.home / f"statistics-{count}"
         return kept_fact(path, lambda: statistics_of(self.images[:count]), Statistics)
 

@@ -46,7 +46,7 @@ class TinyImages(Dataset):
 
 
 class TinyTags(Dataset):
-    """Noise with two tints, one above the other: 3×32×32, 10 classes, the split sizes of `TinyImages`.
+    """Noise with two tints, one above the other: 3×32×32, 10 classes, splits as in `TinyImages`.
 
     Args:
         size: height and width of the images.

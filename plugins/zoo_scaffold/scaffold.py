@@ -60,7 +60,7 @@ def new_plugin(
 
     Args:
         name: name of the plugin and of its entry. A task also comes with a dataset and an architecture,
-            `<name>-data` and `<name>-net`, so that it can be tried at once.
+            `<name>-data` and `<name>-net`, so that it can be tried immediately.
         kind: kind of the entry.
         parent: folder to create `zoo-<name>` in.
         task: task of the entry, whose plugin has the templates; None for a kind without a task.

@@ -73,7 +73,7 @@ class _Stream(Generic[T]):
 class Worker:
     """The thread that computes with a model.
 
-    It is idle while there are no requests. Requests whose client has disconnected are skipped.
+    The thread is idle while there are no requests. Requests whose client has disconnected are skipped.
 
     Attributes:
         batches: number of batches predicted.

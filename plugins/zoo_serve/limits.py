@@ -36,5 +36,5 @@ class Limits:
 
     @property
     def words(self) -> int:
-        """Bytes of a body without files: a 16-bit character takes at most 9 bytes in a form, 6 in JSON."""
+        """Maximum bytes of a body without files; a 16-bit character takes at most 9 in a form, 6 in JSON."""
         return min(self.body, 9 * self.characters + 2**14)

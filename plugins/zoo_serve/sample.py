@@ -66,8 +66,9 @@ async def sample(models: Models, limits: CurrentLimits, request: SampleRequest) 
     """Stream the text of `zoo sample` as server-sent events.
 
     Each token is a `message` event with the data `{text, surprisal}`: the surprisal is -log p in nats, where
-    p is the model's own probability of the token. The last event is `done`, or `error` with the same JSON as
-    an error of the other routes. Generation stops when the client disconnects, or at the server's time limit.
+    p is the model's probability of the token at temperature 1. The last event is `done`, or `error` with the
+    same JSON as an error of the other routes. Generation stops when the client disconnects, or at the
+    server's time limit.
     """
     until = time.monotonic() + limits.seconds
     served = find(models, request.model)

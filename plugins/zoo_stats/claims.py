@@ -10,7 +10,7 @@ from zoo.plugin import Card
 
 
 class Claim(NamedTuple):
-    """A published metric, or another published value; `split` is then empty.
+    """A published metric, or another published value, for which `split` is empty.
 
     Attributes:
         problem: how the card and the registry disagree; empty if they agree.

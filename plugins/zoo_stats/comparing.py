@@ -32,7 +32,7 @@ class Comparison:
         dataset: full name of the dataset.
         split: the split.
         count: number of items.
-        unit: what is counted, such as `images`.
+        unit: unit of the items, such as `images`.
         models: for each model or group, `weights`, `metrics` and `intervals`; for a group, also `runs`, and
             `sd` instead of `intervals`.
         pairs: for each pair and metric, `a`, `b`, `metric`, `difference` (a minus b), its 95% `interval`, `p`

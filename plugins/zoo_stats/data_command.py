@@ -160,7 +160,7 @@ def _print_overlap(facts: Mapping[str, Any]) -> None:
     print_table(rows, ["TEXT", "SHARED", "PASSAGES"], indent=2, numbers=(1, 2))
     echo()
     print_paragraph(
-        f"shared: in runs of at least {facts['ngram']} {facts['unit']} that the other split also contains"
+        f"shared: in passages of at least {facts['ngram']} {facts['unit']} that the other split also contains"
     )
     for row in facts["overlap"]:
         for passage in row["passages"][:3]:

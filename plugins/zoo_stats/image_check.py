@@ -194,7 +194,7 @@ def _copies(
 
 
 def check_sizes(images: Images, size: int) -> dict[str, Any]:
-    """Return the sizes of image files, and the files that lose much when the model's square is cut out.
+    """Return the sizes of image files, and the files that the model's square enlarges or crops heavily.
 
     Empty if the images are not files.
 

@@ -53,7 +53,7 @@ class Measurement:
 
     @property
     def unit(self) -> str:
-        """What is counted, such as `images`."""
+        """The unit of the items, such as `images`."""
         return self.task.processor.unit(self.data.preprocess)
 
     @property
@@ -62,7 +62,7 @@ class Measurement:
         return block_length(self.measured.items["loss"]) if isinstance(self.task, CarriesState) else 1
 
     def proportion(self, metric: str) -> Tensor | None:
-        """Return the items (N,) for which a metric that is a proportion counts; None for any other metric."""
+        """Return whether each item counts toward a metric, (N,); None if the metric is not a proportion."""
         values = self.measured.items.get(metric)
         return values if values is not None and values.dtype == torch.bool else None
 

@@ -3,8 +3,8 @@
 There are three comparisons, each of fewer pairs and more exact than the one before:
 
 1. All pairs, by thumbnails of 4×4 pixels. With the even part s and the odd part a of a thumbnail under
-   mirroring, x·y = s·s' + a·a', and mirroring y changes the sign of a'. So s·s' + |a·a'| is the similarity in
-   the more similar orientation, at the price of one.
+   mirroring, x·y = s·s' + a·a', and mirroring y changes the sign of a'. Therefore, s·s' + |a·a'| is the
+   similarity in the more similar orientation, at the cost of one.
 2. By structure, at 16×16 pixels, with shifts of up to one pixel.
 3. By structure, at 32×32 pixels, with shifts of up to two pixels.
 

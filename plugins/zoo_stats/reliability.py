@@ -34,8 +34,8 @@ class Reliability:
     Attributes:
         confidence: probability of the predicted class, (N,) float64.
         correct: whether the predicted class is the label, (N,) bool.
-        place: index of each prediction's bin, (N,). A bin holds its lower edge but not its upper one;
-            predictions with a confidence of exactly 1 are in a bin of their own, as in torchmetrics.
+        place: index of each prediction's bin, (N,). A bin contains its lower edge but not its upper one;
+            predictions with a confidence of exactly 1 are in a separate bin, as in torchmetrics.
         edges: lower edge of each bin, and 1 for the last.
         ece: expected calibration error: the mean gap between accuracy and confidence of the bins, weighted by
             their number of predictions (Guo et al. 2017, On Calibration of Modern Neural Networks, section 2,
@@ -59,8 +59,8 @@ class Reliability:
 
         The ECE of a finite sample is too high: gaps that are only noise add up. An ordinary bootstrap adds
         noise a second time, and its interval can miss the true error. Here, the images are resampled to learn
-        the noise of each bin's gap. The interval holds each error for which the observed ECE is plausible if
-        the true gaps are the observed ones, scaled to that error, plus this noise. It always includes the
+        the noise of each bin's gap. The interval contains each error for which the observed ECE is plausible
+        if the true gaps are the observed ones, scaled to that error, plus this noise. It always includes the
         observed ECE. The mean ECE of a calibrated model is that of gaps that are only noise.
         """
         gaps, random, count = self._gaps(), np.random.default_rng(seed), len(self.confidence)

@@ -52,7 +52,7 @@ def show_image(session: Session, chosen: BatchImage, arguments: dict[str, Any], 
         ("values", f"{facts['lowest']:.3g} to {facts['highest']:.3g}"),
         ("mean of channels", channels[0]),
         ("sd of channels", channels[1]),
-        ("images of classes", ", ".join(classes)),
+        ("images per class", ", ".join(classes)),
         ("figure", chosen.image),
     ]
     print_section("", pairs)

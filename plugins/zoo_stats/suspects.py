@@ -21,7 +21,7 @@ __all__ = ["Suspects"]
 
 
 class Suspects(Analyzer):
-    """Images whose label is probably wrong, by out-of-fold predictions from the model's features.
+    """Images whose label is probably wrong, according to out-of-fold predictions from features.
 
     The images are divided at random into parts. For each part, a logistic regression is fitted to the
     features and labels of all other parts, so that no label confirms itself. An image is suspect if its
@@ -111,12 +111,12 @@ class Suspects(Analyzer):
 
 
 def suspects(predicted: Tensor, labels: Tensor, *, confidence: float) -> tuple[Tensor, Tensor]:
-    """Return the likely class of each item, (N,), and the suspect items, those of the highest loss first.
+    """Return the likely class of each item, (N,), and the suspect items, highest loss first.
 
     The likely class of an item is the most probable of the classes whose probability is at least `confidence`
-    times the mean of the items with this label, or times 1 / K if this is higher. If there is no such class,
-    it is the item's label. An item is suspect if its likely class is not its label. With a `confidence` of 1,
-    these are the items off the diagonal of the confident joint.
+    times its mean among the items with that label, or times 1 / K if that is higher. If there is no such
+    class, it is the item's label. An item is suspect if its likely class is not its label. With a
+    `confidence` of 1, these are the items off the diagonal of the confident joint.
 
     Args:
         predicted: log-probabilities (N, K) from classifiers that were fitted without the item.

@@ -70,5 +70,5 @@ def interval_disagreement(published: Sequence[float], measured: Sequence[float])
 
 
 def is_count(value: float, count: int) -> bool:
-    """Return whether a metric is a number of items divided by the number of all, as accuracy is."""
+    """Return whether a metric is a number of items divided by their total number, as accuracy is."""
     return abs(value * count - round(value * count)) < 1e-6

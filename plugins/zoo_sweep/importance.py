@@ -1,4 +1,4 @@
-"""Which options of a sweep matter: numbers by PED-ANOVA, and a figure."""
+"""Measure and plot which options of a sweep matter, with PED-ANOVA."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def importance(space: Space, scored: Sequence[tuple[Mapping[str, Any], float]]) 
     """Return the importance of each option; the values add up to 1.
 
     PED-ANOVA (Watanabe et al. 2023, arXiv 2304.10255) compares the options of the best tenth of the trials
-    with those of all.
+    with those of all trials.
 
     Args:
         scored: the options of each trial and its score; lower is better.

@@ -44,7 +44,7 @@ class _Asking:
 
 
 def distributions(space: Space) -> dict[str, Any]:
-    """Return Optuna's distributions of the options; a list of values is one of texts."""
+    """Return Optuna's distributions of the options; the values of a list become text."""
     kinds = quiet_optuna().distributions
     made: dict[str, Any] = {}
     for name, values in space.items():
@@ -58,7 +58,7 @@ def distributions(space: Space) -> dict[str, Any]:
 
 
 def point_of(params: dict[str, Any], space: Space) -> Point:
-    """Return the values behind Optuna's parameters; those of ranges have five significant digits."""
+    """Return the values for Optuna's parameters; values from ranges have five significant digits."""
     point: Point = {}
     for name, values in space.items():
         if isinstance(values, Range):

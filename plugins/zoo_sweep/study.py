@@ -30,7 +30,7 @@ _PATIENCE = 15
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What all trials of a study have in common: the arguments of `zoo.train`, and where to train."""
+    """The settings that all trials of a study share: the arguments of `zoo.train`, and where to train."""
 
     name: str | Recipe
     dataset: str | None
@@ -58,7 +58,7 @@ class Work:
         )
 
     def is_done(self, directory: str, stop_after: int | None = None) -> bool:
-        """Return whether a run is finished, or has as many epochs as it should stop after."""
+        """Return whether a run is finished, or has reached the epoch to stop after."""
         if not (self.folder / directory / "config.toml").exists():
             return False
         (row,) = zoo.list_runs(self.folder / directory, registry=self.registry)
@@ -76,7 +76,7 @@ class Work:
         """Write the definition of a new study, or compare it with that of a study to continue.
 
         Args:
-            how: what defines the study besides the common arguments of `zoo.train`.
+            how: settings that define the study, besides the common arguments of `zoo.train`.
             free: keys that may have changed.
 
         Raises RunError if the folder contains a different study or other files.
@@ -127,7 +127,7 @@ class Study:
     diverged: set[int] = field(default_factory=set[int])
 
     def add(self, points: Iterable[Point]) -> None:
-        """Add points. Raises RunError if an earlier call chose others for these trials."""
+        """Add points. Raises RunError if an earlier call chose different points for these trials."""
         self.points += points
         chosen = [{key: options.text(value) for key, value in point.items()} for point in self.points]
         definition = self.work.definition()
@@ -145,7 +145,7 @@ class Study:
     def run(
         self, numbers: Sequence[int], report: Callable[..., None], *, stop_after: int | None = None
     ) -> None:
-        """Train some trials, to the end or for some epochs; those that have got there are left alone."""
+        """Train some trials, to the end or for some epochs; trials that are done are skipped."""
         names = {f"trial-{number + 1}": number for number in numbers if number not in self.diverged}
         missing = [name for name in names if not self.work.is_done(name, stop_after)]
         trials = [self.work.trial(name, self.points[names[name]], stop_after=stop_after) for name in missing]
@@ -172,7 +172,7 @@ class Study:
     def score(self, number: int, *, epochs: int | None = None) -> tuple[float, float] | None:
         """Return the primary metric and the loss of a trial's best epoch by validation; lower is better.
 
-        Returns None if the training diverged, or before its first epoch. Raises OptionError if the data has
+        Returns None if the training diverged or has no finished epoch. Raises OptionError if the data has
         no validation split.
 
         Args:
@@ -229,7 +229,7 @@ def with_options(training: Mapping[str, Any], point: Mapping[str, Any]) -> dict[
 
 
 def as_texts(training: Mapping[str, Any]) -> dict[str, str]:
-    """Return arguments of `zoo.train` as a user would type them; those that are not set are left out."""
+    """Return arguments of `zoo.train` as a user would type them, without arguments that are not set."""
     tables = {key: value for key, value in training.items() if isinstance(value, Mapping)}
     flat = {key: value for key, value in training.items() if key not in tables and value is not None}
     for table, values in tables.items():

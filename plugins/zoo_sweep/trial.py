@@ -28,7 +28,7 @@ _BUSY = threading.Lock()
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """A trial: the arguments of `zoo.train`, and the settings that a worker needs to use them elsewhere.
+    """A trial: the arguments of `zoo.train`, and the settings that a worker needs to run it elsewhere.
 
     Attributes:
         directory: absolute path of the run directory.
@@ -36,7 +36,7 @@ class Trial:
         stop_after: number of epochs after which to stop; None to train to the end.
         folder: the working folder.
         environ: zoo's environment variables.
-        local: number of the process that started the worker on this machine; 0 for a worker elsewhere.
+        local: ID of the process that started the worker on this machine; 0 for a worker elsewhere.
     """
 
     directory: str

@@ -1,4 +1,4 @@
-"""The corpora. Each is a function from its options to files; `text_dataset` adds the options of `Reading`."""
+"""The corpora. Each is a function that returns files; `text_dataset` adds the options of `Reading`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def text_dataset(find: Callable[..., Files]) -> Callable[..., Corpus]:
 
 @text_dataset
 def nietzsche(*, root: str | None = None) -> Files:
-    """600,893 characters of Nietzsche.
+    """Read books by Nietzsche, 600,893 characters.
 
     In lowercase and with min_freq=3, the vocabulary has the 56 tokens of the fast.ai lesson.
 
@@ -60,7 +60,7 @@ def nietzsche(*, root: str | None = None) -> Files:
 
 @text_dataset
 def tinyshakespeare(*, root: str | None = None) -> Files:
-    """1,115,394 characters of Shakespeare. splits=[90, 10, 0] is nanoGPT's split.
+    """Read plays by Shakespeare, 1,115,394 characters. splits=[90, 10, 0] is nanoGPT's split.
 
     Args:
         root: folder that contains tinyshakespeare.txt.
@@ -76,7 +76,7 @@ def tinyshakespeare(*, root: str | None = None) -> Files:
 
 @text_dataset
 def stdlib() -> Files:
-    """The top-level modules of the running Python's standard library, sorted by name.
+    """Read the top-level modules of the running Python's standard library, sorted by name.
 
     The modules differ between Python versions; the fingerprint in a model's card identifies them.
     """
@@ -97,7 +97,7 @@ def files(
     glob: str = "**/*",
     encoding: str = "utf-8",
 ) -> Files:
-    """Any text files.
+    """Read any text files.
 
     The vocabulary comes from the training split. Tokens of other splits that are not in the vocabulary become
     `<unk>`, which contributes to the loss although a model never generates it; `zoo show files --data

@@ -121,7 +121,7 @@ class LanguageModeling(Task):
             )
 
     def lane_batches(self, items: Any, *, lanes: int, steps: int, device: str = "cpu") -> Iterator[Batch]:
-        """Yield a text so that every token except the first is predicted once.
+        """Yield the batches of a text, in which every token except the first is predicted once.
 
         The remainder is read as a separate, short stream from a state of zeros.
         """

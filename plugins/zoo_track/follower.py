@@ -99,7 +99,7 @@ def follow(
     *,
     waiting: Callable[[], bool] = lambda: False,
 ) -> Followed:
-    """Send the rows of a run to a tracker until the run is finished, or stopped and not waited for.
+    """Send the rows of a run to a tracker until the run is finished, or is stopped without `waiting`.
 
     Args:
         name: name of the tracker.

@@ -1,4 +1,4 @@
-"""MLflow: a run in the store that its settings name, such as `$MLFLOW_TRACKING_URI`."""
+"""MLflow: a run in the store that MLflow's settings select, such as `$MLFLOW_TRACKING_URI`."""
 
 from __future__ import annotations
 
