@@ -10,7 +10,9 @@ class Seeds:
     """The number of training runs, and where to train."""
 
     seeds: Count = option(
-        1, "Train this many times with consecutive seeds, and report the mean and its confidence interval."
+        1,
+        "Train this many times with consecutive seeds, and report the mean, the standard deviation and the "
+        "confidence interval of the mean.",
     )
     jobs: Count | None = option(
         None, "Number of runs at a time; by default, 1 on this machine and one per worker on a cluster."
