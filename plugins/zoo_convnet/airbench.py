@@ -63,7 +63,7 @@ class Airbench(nn.Module):
         The outputs of the layer then have variance 1.
 
         Each eigenvector of the covariance of 2×2 patches is a filter, and so is its negative. Additional
-        filters stay random; if there are too few filters, the directions of least variance are left out.
+        filters stay random; if there are too few filters, the directions of least variance are omitted.
         """
         patches = F.unfold(inputs.float(), 2).transpose(1, 2).flatten(0, 1)  # (B L, 4 C)
         variances, directions = torch.linalg.eigh(torch.cov(patches.T))  # ascending, in columns

@@ -29,7 +29,7 @@ def folder(
     split_seed: Seed = 0,
     cache: bool = True,
 ) -> ImageSet:
-    """Read images in class folders: `root/cat/1.jpg`, or `root/train/cat/1.jpg` beside `val` and `test`.
+    """Read images in class folders: `root/cat/1.jpg`, or `root/train/cat/1.jpg` next to `val` and `test`.
 
     Classes are named after their folders. Hidden files and files without an image suffix are skipped. Each
     image is rotated according to its EXIF orientation, transparency becomes white, and the center square is

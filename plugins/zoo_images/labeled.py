@@ -27,7 +27,7 @@ def labeled(
     test_share: Share = 0.1,
     split_seed: Seed = 0,
 ) -> ImageSet:
-    """Read images and their labels from `labels.csv`, or from `train.csv` beside `val.csv` and `test.csv`.
+    """Read images and their labels from `labels.csv`, or from `train.csv`, `val.csv` and `test.csv`.
 
     The first column names an image, with or without its folder and its suffix. The labels are in a second
     column, `labels` or `tags`, separated by spaces, or by `|`, `;` or `,` if the column contains one of

@@ -1,4 +1,4 @@
-"""Measure published metrics again, and compare them with what the card and the registry state."""
+"""Measure published metrics again, and compare them with the values in the card and the registry."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class TextBatch:
         inputs: (B, T).
         targets: (B, T), or (B, 1) if only the last position predicts.
         fresh: whether the hidden state starts from zeros.
-        share: fraction of the whole batch that this process holds, in distributed training.
+        share: fraction of the whole batch that this process reads, in distributed training.
     """
 
     inputs: Tensor
