@@ -135,7 +135,7 @@ def prune_runs(
         folder: folder that contains run directories, or a run directory.
         keep: weights to keep, the best by validation or the last. If a run has only one of the two, that one
             is kept.
-        dry_run: return the files that would be deleted, without deleting them.
+        dry_run: list the files that would be deleted, without deleting them.
 
     Returns:
         A row for each pruned run: `run`, `files` (names of the deleted files) and `bytes`.

@@ -186,7 +186,7 @@ def test_runs_that_are_not_finished_are_left_out_with_a_warning(tmp_path: Path) 
 
 def test_different_data_is_refused(tmp_path: Path, models: list[str]) -> None:
     other = _trained(tmp_path / "other", test_size=40)
-    with pytest.raises(DataError, match="data differs"):
+    with pytest.raises(DataError, match="data has different fingerprints"):
         zoo.compare(models[0], other, progress=False)
     found = zoo.compare(models[0], other, data={**SHAPES}, progress=False)
     assert found.count == 80

@@ -416,6 +416,6 @@ def test_without_the_extra_seeds_and_sweeps_name_it(tmp_path: Path, monkeypatch)
     done = shell("sweep", *WORDS, "--over", "lr=0.01..0.1", "--trials", "2")
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        "zoo: this needs optuna, which is not installed",
+        "zoo: this requires optuna, which is not installed",
         '     `pip install "zoo-registry[sweep]"` installs it',
     ]

@@ -103,7 +103,7 @@ def test_the_command_draws_the_batch_and_describes_it(tmp_path: Path) -> None:
     ]
     lines = shell(*words).stdout.splitlines()
     assert lines[0] == "First batch of images/shapes 16 images"
-    assert f"figure             {path}" in lines[-1]
+    assert f"figure            {path}" in lines[-1]
     drawn = path.read_bytes()
     document = json.loads(shell(*words, "--json").stdout)
     assert path.read_bytes() == drawn

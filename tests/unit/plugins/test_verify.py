@@ -177,7 +177,7 @@ def test_another_version_of_torch_is_named(trained: Path, tmp_path: Path) -> Non
     file = with_metric(trained, tmp_path / "a.safetensors", "test", "loss", 0.5)
     file = edited(file, tmp_path / "b.safetensors", versions={**card.versions, "torch": "1.0.0"})
     (row,) = (row for row in zoo.verify(file, progress=False) if not row["ok"])
-    assert row["reason"].startswith("differs by 0.5, and is not in ")
+    assert row["reason"].startswith("differs by 0.5, and is outside ")
     assert row["reason"].endswith(" (published with torch 1.0.0)")
 
 
@@ -212,7 +212,7 @@ def test_a_disagreement_is_reported_without_the_data(folder: Path, trained: Path
     file = edited(trained, folder / "digits.safetensors", dataset=dataset)
     published(folder, file, metrics={"test": {"accuracy": 0.5}})
     row = next(row for row in zoo.verify("tiny", progress=False) if row["metric"] == "accuracy")
-    assert row["reason"].startswith("the card says ")
+    assert row["reason"].startswith("the card states ")
     assert "no data: " in row["reason"]
 
 

@@ -80,7 +80,7 @@ def test_a_run_of_a_process_that_is_alive_is_running(runs: Path) -> None:
 
 def test_a_run_that_cannot_be_read_is_left_out_with_a_warning(runs: Path) -> None:
     (runs / "a-2/metrics.jsonl").write_text('{"epoch": 1}\n')
-    with pytest.warns(ZooWarning, match=r"^runs/a-2 is skipped:  .*metrics\.jsonl cannot be read"):
+    with pytest.warns(ZooWarning, match=r"^runs/a-2 is skipped: .*metrics\.jsonl cannot be read"):
         assert names(zoo.list_runs()) == ["runs/a-10", "runs/sweep/b"]
 
 
