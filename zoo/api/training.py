@@ -54,7 +54,9 @@ def train(
     registry: Registry | None = None,
     **fields: Any,
 ) -> Run:
-    """Train a model from a recipe, or an architecture on a dataset. A process can train one model at a time.
+    """Train a model from a recipe, or train an architecture on a dataset.
+
+    A process can train only one model at a time.
 
     ::
 
@@ -73,7 +75,7 @@ def train(
         seed: random seed for initialization, shuffling, augmentation and dropout; by default, the recipe's
             seed.
         threads: number of CPU threads; by default, OMP_NUM_THREADS if it is set, or one per idle core.
-        processes: number of processes on this machine that share each batch; use torchrun for several
+        processes: number of processes on this machine that share each batch; use torchrun for multiple
             machines.
         run: run directory; by default, `runs/NAME`, or the first unused path among `runs/NAME-2`,
             `runs/NAME-3`, ...

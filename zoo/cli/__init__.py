@@ -1,4 +1,4 @@
-"""The `zoo` command: a group that imports each subcommand only when it runs or shows its help.
+"""The `zoo` command: a group that imports a subcommand only to run it or to show its help.
 
 Each command parses its arguments, calls one function and prints the result. This module reports all errors:
 one sentence, a hint, and the exit code from `zoo.errors`. With `--json`, it prints the error as a JSON
@@ -45,7 +45,7 @@ COMMANDS = {
     "list": "List architectures, datasets, analyzers, recipes and weights.",
     "show": "Show the details of an entry, recipe or published model.",
     "plugins": "List plugins, their status, and what they provide.",
-    "train": "Train a model from a recipe, or an architecture on a dataset.",
+    "train": "Train a model from a recipe, or train an architecture on a dataset.",
     "resume": "Continue a stopped run.",
     "eval": "Evaluate a trained model on a split of its data.",
     "predict": "Predict classes for images, or score texts.",
@@ -61,10 +61,11 @@ COMMANDS = {
 
 # Set by users who know how their threads should wait; read by OpenMP when torch is imported
 _OPENMP = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
-# Kinds of errors that several processes of a training have alike, so that the first one prints them
+# Kinds of errors that all processes of a distributed run raise alike, so only the first process prints them
 _SHARED = ("ambiguous-name", "diverged", "interrupted", "lost", "option", "unknown-name", "usage")
 _INSTALL = (
-    "`pip install -e .` in a clone of zoo installs all dependencies; zoo-runtime only runs exported files"
+    "run `pip install -e .` in a clone of zoo to install all dependencies; "
+    "zoo-runtime only runs exported files"
 )
 
 
@@ -102,7 +103,7 @@ class LazyGroup(click.Group):
 
 
 def _session(ctx: click.Context) -> Session:
-    """Return the session that commands share. --strict is already parsed, but the group has not run yet."""
+    """Return the session that all commands share. --strict has been parsed, but the group has not run yet."""
     session = ctx.ensure_object(Session)
     session.strict = bool(ctx.params.get("strict"))
     return session
@@ -194,7 +195,7 @@ def _open_closed_streams() -> None:
 def _ignore_matplotlibrc() -> None:
     """Import matplotlib from a different working folder if the current folder contains a matplotlibrc file.
 
-    matplotlib would read this file. Some versions run code in it, and opening it would block if it is a pipe.
+    Otherwise, matplotlib would read this file: some versions run code in it, and opening a pipe would block.
     """
     if os.path.lexists("matplotlibrc"):
         with contextlib.suppress(ImportError), contextlib.chdir(os.sep):

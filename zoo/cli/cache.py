@@ -19,10 +19,10 @@ Action = Literal["list", "clear"]
 @click.argument("names", nargs=-1)
 @standard_options
 def command(_: Session, action: Action, names: tuple[str, ...], as_json: bool) -> None:
-    """List cached data with its size, or delete it.
+    """List cached data and its size, or delete it.
 
     `zoo cache clear` deletes all entries, or only those given as NAMES: kinds (downloads, decoded,
-    synthesized, hashes) or single entries. Deleted data is downloaded or generated again when it is needed.
+    synthesized, hashes) or single entries. Deleted data is downloaded or generated again when needed.
 
     \b
     zoo cache

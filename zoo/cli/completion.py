@@ -24,7 +24,7 @@ _PLAIN = re.compile(r"[\w@%+=:,./-]*")
 def complete(group: click.Group, instruction: str) -> int:
     """Print the completions that the shell requests with `_ZOO_COMPLETE`; return the exit code.
 
-    Words with characters that are special to terminals or shells, as in a malicious run name, are omitted.
+    Words with characters that are special to terminals or shells are omitted, since names may be malicious.
     """
     shell, _, what = instruction.partition("_")
     if shell not in get_args(Shell) or what not in ("source", "complete"):

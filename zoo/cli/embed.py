@@ -37,9 +37,9 @@ def command(
 
     As in `zoo predict`, INPUT can be an image, a folder of images, a pattern or a text file. If INPUT is -,
     input is read from stdin. A .npy file has one row per input, and a .txt file next to it lists the names of
-    the inputs. A damaged file produces a row of NaN values; without --strict, the command fails only if all
-    inputs are unreadable. If the command is interrupted while writing a .csv or .jsonl file, run it again to
-    continue.
+    the inputs. A damaged file produces a row with an error message, or a row of NaN values in a .npy file;
+    without --strict, the command fails only if all inputs are unreadable. If the command is interrupted while
+    writing a .csv or .jsonl file, run it again to continue.
 
     \b
     zoo embed cifar10-resnet20 holiday --out holiday.npy

@@ -49,7 +49,7 @@ _NAMES = {
 }
 # Training options that list names, separated by commas
 _LISTED = {METHODS[kind]: kind for kind in ("augmentation", "metric")}
-# How an error goes on that begins with the name of an option
+# The words that follow the name of an option at the start of an error message
 _VERBS = " (?:must|cannot|does|is|requires) "
 
 # Keys of click's `Context.meta`
@@ -99,7 +99,7 @@ class ValueType(click.ParamType[Any]):
 
 
 class NamesType(ValueType):
-    """A list of names of entries of a kind, separated by commas, such as the values of `--augment`."""
+    """A comma-separated list of names of entries of one kind, such as the value of `--augment`."""
 
     def __init__(self, type_: Any, kind: str) -> None:
         super().__init__(type_)
@@ -160,7 +160,7 @@ def flag_of(name: str) -> str:
 def options_of(
     function: Callable[..., Any], *, only: Collection[str] = (), skip: Collection[str] = ()
 ) -> Callable[[F], F]:
-    """Return a decorator that adds an option for each of the function's arguments that has a default.
+    """Return a decorator that adds an option for each argument of the function that has a default.
 
     The help text of an option is the description of the argument under `Args` in the docstring. A mapping
     becomes a repeatable KEY=VALUE option, and a sequence becomes a repeatable option. In the message of an
@@ -187,8 +187,8 @@ def options_of(
 def flags_in_errors(command: F) -> F:
     """Replace Python names with flags in an OptionError, for options that were set on the command line.
 
-    Examples of such messages are `batch_size must be at least 1` and `ema_decay=0.9 and nonmono=5 both
-    average weights`. Options that a recipe sets keep their Python names.
+    Examples of such messages are `batch_size must be at least 1` and `ema_decay=0.9 and nonmono=5 cannot be
+    combined`. Options that a recipe sets keep their Python names.
     """
 
     @functools.wraps(command)
@@ -214,7 +214,7 @@ def _with_flags(message: str) -> str:
 
 
 class ExtensibleCommand(click.Command):
-    """A command of zoo to which plugins can add options, as an `OptionsSpec`."""
+    """A zoo command to which plugins can add options with an `OptionsSpec`."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return the command's own parameters, and the flags that depend on plugins."""
@@ -224,7 +224,7 @@ class ExtensibleCommand(click.Command):
         return [*own, *ctx.meta[_FLAGS], help_]
 
     def flags(self, ctx: click.Context) -> Iterator[Flag]:
-        """Yield a flag for each option that a plugin adds."""
+        """Yield a flag for each option that plugins add."""
         for entry in self._added(ctx):
             for option in fields_of(entry.spec.fields, entry.plugin.name).values():
                 yield Flag(option=option)
@@ -249,7 +249,7 @@ class ExtensibleCommand(click.Command):
         return proceed()
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options in sections: those of the command, and those of each plugin."""
+        """Write the options in sections: one for the command's own options, and one for each plugin."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             record = None if isinstance(param, click.Argument) else param.get_help_record(ctx)
@@ -262,7 +262,7 @@ class ExtensibleCommand(click.Command):
     def placed(
         self, ctx: click.Context, param: click.Parameter, record: tuple[str, str]
     ) -> tuple[str, tuple[str, str]] | None:
-        """Return the section of `--help` that a parameter belongs in, and its record; None to omit it."""
+        """Return the section of `--help` for a parameter, and the parameter's record; None to omit it."""
         added = isinstance(param, Flag) and param.group
         return f"Options of the plugin {added}" if added else "Options", record
 
@@ -275,7 +275,7 @@ class TrainingCommand(ExtensibleCommand):
     recipe or architecture given on the command line.
 
     Args:
-        skip: common training options that the command leaves out.
+        skip: common training options that the command omits.
         more: other options that are always passed in `training`.
     """
 
@@ -287,7 +287,7 @@ class TrainingCommand(ExtensibleCommand):
         self._more = more
 
     def flags(self, ctx: click.Context) -> Iterator[Flag]:
-        """Yield a flag for each option that a plugin adds, then one for each training option."""
+        """Yield a flag for each option that plugins add, then one for each training option."""
         yield from super().flags(ctx)
         fields = fields_of(TrainConfig)
         with contextlib.suppress(ZooError):  # the command says so, once its options are known

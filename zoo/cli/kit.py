@@ -1,4 +1,4 @@
-"""Helpers that zoo's own commands use, so that plugin commands behave in the same way.
+"""Helpers for plugin commands. zoo's own commands use them too, so all commands behave in the same way.
 
 A complete example of a command, in the module that the spec's target names::
 

@@ -49,7 +49,7 @@ def command(
 
     KIND is one of architectures (or models), datasets, analyzers, recipes, weights, tasks, groups (of
     training options), optimizers, schedules, augmentations, metrics, tokenizers, commands (from plugins),
-    exporters and trackers.
+    options (that plugins add to commands), exporters and trackers.
 
     \b
     zoo list models 'resnet*'
@@ -73,7 +73,7 @@ def command(
 
 
 def _in_short(chosen: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the rows with one row in place of those of a kind of a plugin that has too many to read."""
+    """Return the rows; if a plugin has too many entries of one kind to read, replace them with one row."""
     counts = Counter((row["kind"], row.get("plugin", "")) for row in chosen)
     short: dict[tuple[str, str], dict[str, Any]] = {}
     for row in chosen:
@@ -104,7 +104,7 @@ def _print(chosen: list[dict[str, Any]], registry: Registry) -> None:
     if columns():
         echo()
         more = " You can omit the plugin name and the slash." if "/" in chosen[0]["name"] else ""
-        print_paragraph(f"`zoo show NAME` shows the details.{more}")
+        print_paragraph(f"`zoo show NAME` shows the details of an entry.{more}")
 
 
 def _print_weights(members: Sequence[Mapping[str, Any]], task: TaskSpec) -> None:

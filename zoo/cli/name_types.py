@@ -26,7 +26,7 @@ def complete_target(ctx: click.Context, param: click.Parameter, incomplete: str)
     """Return the plugins and distributions that complete a word."""
     plugins = registry_of(ctx).plugins
     words = {plugin.name: plugin.distribution for plugin in plugins}
-    words |= {plugin.distribution: f"all of version {plugin.version}" for plugin in plugins if plugin.dist}
+    words |= {plugin.distribution: f"all plugins, {plugin.version}" for plugin in plugins if plugin.dist}
     fitting = [CompletionItem(word, help=text) for word, text in words.items() if word.startswith(incomplete)]
     return [CompletionItem(incomplete, type="file"), *fitting]
 

@@ -26,7 +26,7 @@ def inputs_argument(command: F) -> F:
 
 
 def rows_options(out: str) -> Callable[[F], F]:
-    """Return a decorator that adds --strict and --out; `out` begins the help text of --out."""
+    """Return a decorator that adds --strict and --out; `out` is the start of the help text of --out."""
 
     def decorate(command: F) -> F:
         strict = click.option("--strict", is_flag=True, help="Exit with code 1 if any input cannot be read.")

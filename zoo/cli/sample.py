@@ -37,9 +37,9 @@ def command(
 ) -> None:
     """Generate text with WEIGHTS (an id, a file or a run directory).
 
-    A single text is printed as it is generated, after its prompt. If there are several texts, they are
-    printed once all of them are complete, each under a header such as `--- 1 of 3 ---`. A model that reads
-    backward generates the text that precedes its prompt.
+    A single text is printed after its prompt, as it is generated. Multiple texts are printed once all of them
+    are complete, each under a header such as `--- 1 of 3 ---`. A model that reads backward generates the text
+    that precedes its prompt.
     """
     if prompt is not None and prompt_file is not None:
         raise click.UsageError("--prompt and --prompt-file cannot be combined")

@@ -1,4 +1,4 @@
-"""`zoo train`: train a recipe, or an architecture on a dataset."""
+"""`zoo train`: train a model from a recipe, or train an architecture on a dataset."""
 
 import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -59,7 +59,7 @@ def command(
     training: Mapping[str, Any],
     **settings: Any,
 ) -> None:
-    """Train a model from a RECIPE, or an architecture (ARCH) on a DATASET.
+    """Train a model from a RECIPE, or train an architecture (ARCH) on a DATASET.
 
     \b
     zoo train nietzsche-gru
@@ -101,7 +101,7 @@ def print_run(run: "Run", session: Session, as_json: bool) -> None:
 def _print_stopped(run: "Run", registry: Registry, as_json: bool) -> None:
     (row,) = provided("zoo_diagnose.run_lists", "list_runs", registry)(run.directory, registry=registry)
     place, epochs = shlex.quote(str(run.directory)), run.recipe.train["epochs"]
-    done = f"stopped after epoch {row['epochs']} of {epochs}; `zoo resume {place}` continues"
+    done = f"stopped after epoch {row['epochs']} of {epochs}; `zoo resume {place}` continues the run"
     print_json(row) if as_json else echo(done)
 
 

@@ -114,8 +114,8 @@ def _flags(ctx: click.Context) -> dict[str, click.Parameter]:
 def _respelled(ctx: click.Context, name: str, value: str, words: Sequence[str]) -> str:
     """Return a suggestion to append to a message about a wrong name: the right option with the value.
 
-    Users can paste it. The option can belong to the command, or to the architecture or dataset among the
-    words.
+    Users can paste the suggestion. The option can belong to the command, or to the architecture or dataset
+    among the words.
     """
     flags = _flags(ctx)
     names = [name, *ways(name, "train", "options")]
