@@ -69,10 +69,10 @@ def _cause_of_no_answer(error: Exception, found: Mapping[int, Arrays]) -> str:
     """Return the usual cause of a program's error, given the batch sizes that worked."""
     if found:
         return f"the example's batch size {_BATCHES[0]} fixed in the file"
-    if " should return " in first_line(error):
+    if " must return " in first_line(error):
         return "outputs whose names, types or shapes do not match the signature"
     return (
-        "a `start` or reader that needs data `write` kept in memory or in another file; it runs in a new "
+        "a `start` or reader that needs data that `write` kept in memory or another file; it runs in a new "
         "process with only the content"
     )
 
