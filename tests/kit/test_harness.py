@@ -32,8 +32,8 @@ def test_whatever_a_plugin_does_each_check_is_reported(plugin, capsys, monkeypat
     got = {name: reason.partition("; got ")[2].partition(". ")[0] for name, reason in failed.items()}
     assert got.pop("silences-import_changes_nothing") == "a change in running threads"
     assert got == {
-        "crashes-same_shape_in_training": "its exit with code 7 (about to crash)",
-        "ends-works_offline": "its exit with code 0 ({no JSON})",
+        "crashes-same_shape_in_training": "an exit with code 7 (about to crash)",
+        "ends-works_offline": "an exit with code 0 ({no JSON})",
         "hangs-works_offline": "no response for 20 s ({no JSON})",
         "swallows-works_offline": "more than 2 GiB of memory ({no JSON})",
         "wrong-labels_in_range": "10",
@@ -52,7 +52,7 @@ def test_a_plugin_that_ends_the_process_while_it_is_imported_fails(tmp_path):
     path.write_text("import os; os._exit(0)")
     (outcome,) = check(str(path), progress=False)
     assert (outcome.name, outcome.outcome) == ("leaves-loads", "failed")
-    assert "got its exit with code 0." in outcome.reason
+    assert "got an exit with code 0." in outcome.reason
 
 
 def test_what_cannot_be_checked_is_refused_as_without_a_process(tmp_path):

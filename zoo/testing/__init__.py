@@ -1,6 +1,6 @@
-"""The contract kit: checks of a plugin's promises.
+"""The contract kit: checks that a plugin keeps its promises.
 
-A plugin author's whole test file::
+The complete test file of a plugin::
 
     from zoo.testing import contract
 
@@ -9,7 +9,7 @@ A plugin author's whole test file::
         check()
 
 `zoo check charrnn` runs the same checks without pytest, and so does `zoo.testing.check("charrnn")`.
-Importing this package does not import torch; a check imports it when it runs.
+Importing this package does not import torch; checks import it when they run.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def contract(
     """Parametrize the `check` argument of a test with a plugin's checks, such as `lstm-carries_state`.
 
     Args:
-        target: the plugin's entry-point name, or `name/pattern` for its entries, recipes and weights that
-            match.
+        target: the plugin's entry-point name, or `name/pattern` for those of its entries, recipes and weights
+            that match.
         expected_failures: maps check names to reasons, such as `{"lstm-carries_state": "issue 12"}`, in
             addition to the failures that specs declare. Each is a strict xfail; remove it once the check
             passes.

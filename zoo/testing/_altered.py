@@ -1,4 +1,4 @@
-"""Alter the files of a dataset in ways that may leave it valid, such as by swapping two labels.
+"""Alter the files of a dataset in ways that may leave it valid, for example by swapping two labels.
 
 The kit does not need to understand the files: if the altered dataset still opens and its items or labels
 differ, it counts as different data.
@@ -64,7 +64,7 @@ def _version(case: Case, home: Path, altered: str) -> Version | None:
     try:
         dataset = open_dataset(case.entry, options_for(case, home))
         return Version(altered, dataset.fingerprint, content_of(dataset))
-    except Exception:  # that it should have refused them, other checks tell
+    except Exception:  # other checks report that it should have rejected them
         return None
 
 

@@ -1,4 +1,4 @@
-"""The registry that a plugin is checked in."""
+"""The registry in which a plugin is checked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["registry_beside", "with_ours"]
 
 
 def registry_beside(plugin: Plugin) -> Registry:
-    """Return a registry of a plugin and zoo's own, or of all plugins if an entry needs other plugins.
+    """Return a registry with a plugin and zoo's own plugins, or with all plugins if an entry needs others.
 
     For example, a model for another plugin's task needs that plugin. Recipes and weights come from zoo and
     the plugin.

@@ -26,7 +26,7 @@ class Skip(Exception):
     """A check cannot run here; the message gives the reason.
 
     Args:
-        cause: the full name of the failed check that is the reason, if any.
+        cause: the full name of the failed check that prevents this check from running, if any.
     """
 
     def __init__(self, reason: str, cause: str = "") -> None:

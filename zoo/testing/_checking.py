@@ -42,7 +42,7 @@ def messages(
 
     Args:
         strict: do not run any check if an installed plugin fails to load.
-        done: outcomes of checks that have already run, and are not run again.
+        done: outcomes of checks that have already run and are not run again.
     """
     try:
         if strict:
@@ -76,7 +76,7 @@ def _shared_names(registry: Registry, checked: Collection[str]) -> list[str]:
     for kind in KINDS:
         for short in registry.names.words(kind):
             first, *others = registry.names.matching(short, kind)
-            meant = first.name if "/" in first.name else f"the {kind} of registry.toml"
+            meant = first.name if "/" in first.name else f"the {kind} in registry.toml"
             lines += [
                 f"{short!r} refers to {meant}, so users of the {kind} {other.name} must write its full name"
                 for other in others

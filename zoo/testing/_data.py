@@ -95,7 +95,7 @@ def other_openings(case: Case, *, most: int) -> Iterator[tuple[str, Dataset]]:
 
 
 def usual_options(case: Case) -> dict[str, Any]:
-    """Return the options that the dataset is opened with, and the defaults that are plain values."""
+    """Return the options with which the dataset is opened, and the defaults that are plain values."""
     assert case.entry is not None
     usual = {name: option.default for name, option in declared(case.entry.load()).items()}
     plain = {name: value for name, value in usual.items() if type(value) in (bool, int, float, str)}
@@ -283,7 +283,7 @@ def content_of(dataset: Dataset) -> str:
 
 
 def described(dataset: Dataset) -> dict[str, str]:
-    """Return the parts that reopening a dataset must not change: items, dims, preprocess, fingerprint."""
+    """Return the parts of a dataset that must not change when it is opened again."""
     return {
         "items": content_of(dataset),
         "dims": json.dumps(dict(dataset.dims), default=str),
@@ -293,7 +293,7 @@ def described(dataset: Dataset) -> dict[str, str]:
 
 
 def sample(items: Any, count: int) -> Iterator[tuple[Tensor, Any]]:
-    """Yield up to `count` random items, the same items each time."""
+    """Yield up to `count` random items; every call selects the same items."""
     order = torch.randperm(len(items), generator=torch.Generator().manual_seed(0))
     return (items[index] for index in order[:count].tolist())
 

@@ -1,4 +1,4 @@
-"""The kit's models to export, a classifier and a step of a language model, and an exporter's files."""
+"""The kit's models for exporters (a classifier and a step of a language model), and exported files."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ def _end_of(process: subprocess.Popen[bytes]) -> str:
         code = process.wait(timeout=_TO_END)
     except subprocess.TimeoutExpired:
         return "a closed pipe"
-    return f"its termination by signal {-code}" if code < 0 else f"its exit with code {code}"
+    return f"a termination by signal {-code}" if code < 0 else f"an exit with code {code}"
 
 
 def _memory_of(process: int) -> int:
@@ -185,5 +185,5 @@ def _noticed(printed: IO[bytes]) -> Iterator[Message]:
     """Yield a notice of the output, if there is any."""
     lines = _lines_of(printed)
     if lines:
-        count = "several lines were" if len(lines) > 1 else "a line was"
-        yield {"what": "notice", "text": f"during the checks, {count} printed: {lines[0].strip():.200}"}
+        count = f"{len(lines)} lines were printed, starting with" if len(lines) > 1 else "a line was printed"
+        yield {"what": "notice", "text": f"during the checks, {count}: {lines[0].strip():.200}"}

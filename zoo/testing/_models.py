@@ -114,7 +114,7 @@ def require_unchanged(case: Case, inputs: Tensor, mode: str) -> None:
     """Raise AssertionError if a model has changed the three random inputs that it read."""
     assert torch.equal(inputs, random_inputs(case, 3)), message(
         expected=f"unchanged inputs after a forward pass in {mode} mode",
-        got="different values in them",
+        got="inputs with different values",
         usually="nn.ReLU(inplace=True) as the first layer"
         if bool((inputs >= 0).all())
         else "an in-place operation on them, such as `x.sub_(mean)` or `x += y`",

@@ -1,4 +1,4 @@
-"""Requirements on the options of every target."""
+"""Requirements for the options of every target."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def require_types(case: Case, *, ignored: Container[str] = ()) -> None:
             convert(option.default, types[name], what=name)
         except (OptionError, TypeError) as error:
             raise Failure(
-                expected=f"a default for {name} that has its type and is JSON data",
+                expected=f"a default for the option {name} that has the option's type and is JSON data",
                 got=f"{option.default!r} ({first_line(error)})",
                 usually="None, which the type does not allow, or a class or function as an option",
             ) from error

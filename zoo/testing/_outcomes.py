@@ -24,7 +24,7 @@ class Outcome:
         name: `<entry>-<check>`, such as `lstm-causal`.
         reason: reason that it was skipped, failed or warned; empty if it passed.
         entry: the entry's full name, or the plugin's name.
-        cause: the full name of the failed check because of which this check was skipped, if any.
+        cause: the full name of the failed check that caused this check to be skipped, if any.
     """
 
     name: str

@@ -149,8 +149,8 @@ def specimens(case: Case) -> list[Specimen]:
             for entry in _architectures(case)
         ]
     if not fitting:
-        needs = ", ".join(case.spec.needs) or "another task"
-        raise Skip(f"it needs {needs}, which neither the kit's models nor the plugin's models have")
+        needs = f"with {', '.join(case.spec.needs)}" if case.spec.needs else "for its tasks"
+        raise Skip(f"neither the kit nor the plugin has a model {needs}")
     return fitting
 
 
@@ -193,7 +193,7 @@ def analyze(
     Raises Skip if the target cannot be imported, or if an option has no default.
 
     Args:
-        reference: data to compare with, if the spec has a `reference`; by default different noise.
+        reference: data to compare with, if the spec has a `reference`; by default, different noise.
     """
     assert case.entry is not None
     try:

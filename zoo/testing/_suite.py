@@ -91,7 +91,7 @@ class Suite:
             if name not in self.items:
                 raise UnknownName(
                     f"expected_failures: {target} has no check {name!r}{did_you_mean(name, self.items)}",
-                    hint="a check is named `<entry>-<check>`, such as lstm-carries_state",
+                    hint="names of checks have the form `<entry>-<check>`, such as lstm-carries_state",
                 )
             if not reason.strip():
                 raise OptionError(
@@ -148,7 +148,7 @@ class Suite:
 
 
 def _result(error: BaseException | None, expected: str | None) -> tuple[Result, str, str]:
-    """Return a check's status, the reason, and the failed check because of which it was skipped, if any.
+    """Return a check's status, the reason, and the failed check that caused it to be skipped, if any.
 
     Args:
         error: error that the check raised; None if it raised none.

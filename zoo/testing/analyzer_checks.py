@@ -26,12 +26,12 @@ _UNUSUAL = 20_381
 
 
 def looks_by_typed_options(case: Case) -> None:
-    """Every option has a type, against which `--option` is checked, and its default has that type."""
+    """Every option has a type, against which `--option` values are checked, and its default has that type."""
     require_types(case)
 
 
 def finite(case: Case) -> None:
-    """`analyze` returns an Analysis that is not empty, and whose numbers are all finite."""
+    """`analyze` returns a nonempty Analysis with only finite numbers."""
     for specimen in specimens(case):
         analysis = analyze(case, specimen)
         assert isinstance(analysis, Analysis), message(
@@ -116,7 +116,7 @@ def _require_answer(specimen: Specimen, targets: Classes, analysis: Analysis) ->
     shape = tuple(analysis.maps.shape)
     fits = len(shape) == 4 and shape[:2] == tuple(wanted.shape)
     assert fits, message(
-        expected=f"maps ({wanted.shape[0]}, {wanted.shape[1]}, h, w)",
+        expected=f"maps of shape ({wanted.shape[0]}, {wanted.shape[1]}, h, w)",
         got=str(shape),
         usually="a missing class axis, or images and classes in the wrong order",
     )
@@ -124,7 +124,7 @@ def _require_answer(specimen: Specimen, targets: Classes, analysis: Analysis) ->
         same = analysis.logits.shape == logits.shape and torch.allclose(analysis.logits, logits, atol=1e-4)
         assert same, message(
             expected="the model's logits in eval mode",
-            got=f"different values, {tuple(analysis.logits.shape)}",
+            got=f"different values of shape {tuple(analysis.logits.shape)}",
             usually="probabilities, or the logits of a changed image",
         )
 
@@ -157,7 +157,7 @@ def maps_are_of_their_images(case: Case) -> None:
             beside_others = analyze(case, specimen, batches=_in_other_company(batches, kept)).maps
             distance, largest = (beside_others - together)[kept].abs().max(), together[kept].abs().max()
             assert distance <= 1e-3 * largest + 1e-9, message(
-                expected="the same map of an image, regardless of the images analyzed with it",
+                expected="the same map for an image, regardless of the images analyzed with it",
                 got=f"a difference of {float(distance / largest):.1%} of its maximum",
                 usually="a division by the maximum of a batch or of all maps; divide by each image's maximum",
             )
@@ -166,7 +166,7 @@ def maps_are_of_their_images(case: Case) -> None:
 def maps_are_upright(case: Case) -> None:
     """A change in the upper right quarter of an image changes its maps more there than in any other quarter.
 
-    This is tried on the kit's own models, whose features each depend on only a few pixels.
+    The check uses the kit's own models, in which each feature depends on only a few pixels.
     """
     for specimen in specimens(case):
         plain = specimen.batches(constant=0.5)
@@ -241,7 +241,7 @@ def deterministic(case: Case) -> None:
 
 
 def sensitive_to_class(case: Case) -> None:
-    """Maps of different classes differ, unless the spec's `ignores` lists the class."""
+    """Maps of different classes differ, unless the spec's `ignores` lists `class`."""
     ignores = "class" in case.spec.ignores
     for specimen in specimens(case):
         one, other = (analyze(case, specimen, classes=(number,)).maps for number in (1, 4))
@@ -253,14 +253,14 @@ def sensitive_to_class(case: Case) -> None:
             usually='one map for all classes; if this is intended, set `ignores=("class",)` in the spec',
         )
         assert not ignores or torch.allclose(one, other), message(
-            expected="the same map for every class, since the spec's `ignores` lists the class",
-            got="another map",
+            expected="the same map for every class, since the spec's `ignores` lists `class`",
+            got="a different map",
             usually="`ignores` copied from another spec",
         )
 
 
 def sensitive_to_weights(case: Case) -> None:
-    """Analyses of different weights differ, unless the spec's `ignores` lists weights."""
+    """Analyses of different weights differ, unless the spec's `ignores` lists `weights`."""
     ignores = "weights" in case.spec.ignores
     for specimen in specimens(case):
         one, other = analyze(case, specimen), analyze(case, specimen, specimen.make(1))
@@ -271,7 +271,7 @@ def sensitive_to_weights(case: Case) -> None:
             usually="a method that depends on the input alone, like an edge detector (Adebayo et al. 2018)",
         )
         assert not ignores or not differing, message(
-            expected="the same analysis for any weights, since the spec's `ignores` lists weights",
+            expected="the same analysis for any weights, since the spec's `ignores` lists `weights`",
             got=f"different values in {', '.join(differing)}",
             usually="`ignores` copied from another spec",
         )
@@ -282,7 +282,7 @@ def follows_its_reference(case: Case) -> None:
     for specimen in specimens(case) if case.spec.reference else ():
         one, other = (analyze(case, specimen, reference=specimen.batches(seed=seed)) for seed in (1, 2))
         assert _differing(one, other), message(
-            expected=f"a different analysis for a different {case.spec.reference} split as reference",
+            expected=f"a different analysis with a different {case.spec.reference} split as reference",
             got="the same analysis",
             usually="an unused `subject.reference`; use it, or leave `reference` out of the spec",
         )
@@ -320,7 +320,7 @@ def refuses_what_it_lacks(case: Case) -> None:
 
 
 def figures_draw(case: Case) -> None:
-    """Every figure returns the bytes of its file."""
+    """Every function in `figures` returns the bytes of its file."""
     for specimen in specimens(case):
         for name, draw in analyze(case, specimen).figures.items():
             drawn: object = draw()

@@ -65,7 +65,7 @@ def builds(case: Case) -> None:
 
 
 def options_are_typed(case: Case) -> None:
-    """Every option has a type, against which its JSON value is checked, and its default has that type."""
+    """Every option has a type, against which JSON values are checked, and its default has that type."""
     require_types(case, ignored=case.registry.task(case.spec.task).dims)
 
 
@@ -147,6 +147,6 @@ def builds_on_meta(case: Case) -> None:
     real = [name for name, tensor in model.state_dict().items() if not tensor.is_meta]
     assert not real, message(
         expected="only meta tensors",
-        got=f"values in {', '.join(real[:3])}",
+        got=f"tensors with values: {', '.join(real[:3])}",
         usually="a hard-coded device, or a tensor made from NumPy",
     )

@@ -119,7 +119,7 @@ def weights_fit_their_recipe(case: Case) -> None:
                 usually="the file of a different run, or a recipe that was changed after training",
             )
         assert spec.by_seed == card.by_seed, message(
-            expected=f"weights {name} with the by_seed of their card",
+            expected=f"the same by_seed for the weights {name} in the spec and in the card",
             got=f"{spec.by_seed} in the spec, but {card.by_seed} in the card",
             usually="the file of a different run",
         )
@@ -157,7 +157,7 @@ def weights_score_as_claimed(case: Case) -> None:
                 got = measured[split].get(metric, math.nan)
                 assert math.isclose(got, value, rel_tol=_TOLERANCE, abs_tol=_ROUNDED), message(
                     expected=f"{split} {metric} {value:.6g} for the weights {name}, as claimed",
-                    got=f"{got:.6g}" if got == got else f"no such metric, but {', '.join(measured[split])}",
+                    got=f"{got:.6g}" if got == got else f"no such metric, only {', '.join(measured[split])}",
                     usually="figures from a different run or split; `zoo eval` measures them",
                 )
     _skip_if(absent)

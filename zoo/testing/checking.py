@@ -30,8 +30,8 @@ def check(
 ) -> list[Outcome]:
     """Run the contract kit on a plugin.
 
-    The checks run in a separate process, unless `registry` is given: a plugin that ends or hangs the process,
-    or exhausts its memory, fails a check without ending the report.
+    Unless `registry` is given, the checks run in a separate process. If a plugin ends or hangs this process
+    or exhausts its memory, only the current check fails.
 
     Args:
         target: a plugin, a distribution, the path of a one-file plugin, or `plugin/pattern` for the entries,
@@ -39,13 +39,12 @@ def check(
         thorough: also run the slow checks of exports and published metrics.
         strict: do not run any check if an installed plugin fails to load.
         progress: show progress on stderr, or in the notebook.
-        registry: the registry with the plugin, which is then checked in this process. By default the plugin
-            is found among installed plugins and registry.toml, and loaded with zoo's own plugins only, unless
-            it needs other plugins.
+        registry: the registry with the plugin, which is then checked in this process. By default, only
+            the target's plugins and zoo's own are loaded, or all plugins if the target needs others.
         report: file for a report that can be published, as Markdown (.md) or JSON (.json).
 
     Returns:
-        The outcome of each check; `zoo.testing.shortfall` judges whether enough checks ran.
+        The outcome of each check; `zoo.testing.shortfall` reports whether enough checks ran.
 
     Raises:
         UnknownName: there is no such plugin, distribution, entry or file.

@@ -51,7 +51,7 @@ def takes_json_and_quiet(case: Case) -> None:
         assert not lacking, message(
             expected=f"`{name}` to accept --json and --quiet",
             got=f"no {' and no '.join(lacking)}",
-            usually="a command without `standard_options` of zoo.cli.kit",
+            usually="a command without `standard_options` from zoo.cli.kit",
         )
 
 
@@ -67,7 +67,7 @@ def refuses_missing_weights(case: Case) -> None:
         assert not ended, message(
             expected=f"a ZooError from `{name} {_MISSING}`, since the file does not exist",
             got=ended,
-            usually="a file opened without `session.load`, an error printed by the command, or output of a "
+            usually="a file opened without `session.load`, an error printed by the command, or output from a "
             "library",
         )
 

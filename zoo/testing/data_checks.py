@@ -132,8 +132,8 @@ def _require_zeros_and_ones(dataset: Dataset, classes: int) -> None:
 def splits_differ(case: Case) -> None:
     """Held-out data is not in the training data.
 
-    At most 1% of sampled images and similar items may be in both, since real collections contain a few
-    duplicates. For text, the validation and test splits differ, and neither is a part of the training split.
+    Up to 1% of the sampled items may have near-duplicates in another split, as is common in real collections.
+    For text, the validation and test splits differ, and neither is a part of the training split.
     """
     dataset = dataset_of(case)
     texts = isinstance(case.task, CarriesState)
@@ -174,8 +174,8 @@ def _usual_distance(items: Tensor) -> tuple[float, float]:
 def _alike_items(one: Tensor, other: Tensor, usual: float, share: float) -> tuple[str, bool]:
     """Describe the overlap of two splits, and whether most of it is identical; empty if there is none.
 
-    Items within a fifth of the median distance are alike. They are reported if they are more than 1% of the
-    items, and more than within the training split.
+    Items within a fifth of the median distance are alike. They are reported if their share exceeds 1% plus
+    three times the share of such items within the training split.
     """
     if not one.numel() or not other.numel():
         return "", True

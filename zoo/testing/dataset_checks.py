@@ -32,7 +32,7 @@ from zoo.testing._reopened import in_new_process, reopened
 
 
 def reads_by_typed_options(case: Case) -> None:
-    """Every option has a type, against which `--data` is checked, and its default has that type."""
+    """Every option has a type, against which `--data` values are checked, and its default has that type."""
     require_types(case)
     assert case.entry is not None
     known = declared(case.entry.load())
@@ -62,7 +62,7 @@ def cards_name_no_files(case: Case) -> None:
 
 
 def dims_are_declared(case: Case) -> None:
-    """`dims` has every argument that the task's models need, as positive integers."""
+    """`dims` has a positive integer for every argument that the task's models need."""
     dims = dataset_of(case).dims
     for name in case.registry.task(case.spec.task).dims:
         value = dims.get(name)
@@ -77,7 +77,7 @@ def dims_are_declared(case: Case) -> None:
 
 
 def has_three_splits(case: Case) -> None:
-    """There are train, val and test splits; missing splits are empty."""
+    """The dataset has train, val and test splits; a split without data is empty."""
     require_splits(dataset_of(case))
 
 
@@ -245,7 +245,7 @@ def same_fingerprint_twice(case: Case) -> None:
 
 
 def fingerprint_follows_the_data(case: Case) -> None:
-    """Different data has a different fingerprint, whether an item, a label or their order differs.
+    """Different data has a different fingerprint, whether an item, a label or the order differs.
 
     The first three integer options are each changed by 1, and if the dataset reads files, the files are
     altered in ways that still allow it to open.

@@ -52,7 +52,7 @@ def shuffles_each_epoch(case: Case) -> None:
         others = [items_of(training(case, **{name: number})) for number in (1, 2, 3)]
         assert len({*first}) == 1 or any(other != first for other in others), message(
             expected=f"a different order of the training items with a different {name}",
-            got="the same",
+            got="the same order",
             usually='an order that does not depend on zoo.seed_for(seed, "order", epoch)',
         )
 

@@ -56,14 +56,14 @@ def refuses_other_data(case: Case) -> None:
         names = {labels[1]: [*preprocess[labels[1]], "another"]} if labels and dim == labels[0] else {}
         fed = _fed(case, {**arguments, dim: size + 1}, {**preprocess, **names})
         assert fed is None or fed.dims[dim] == size + 1, message(
-            expected=f"feed() to raise DataError for data of {dim}={size} and a model of {dim}={size + 1}",
-            got=f"data of {dim}={size}",
+            expected=f"feed() to raise DataError for data with {dim}={size}, since the model has {size + 1}",
+            got=f"data with {dim}={size}",
             usually="a feed() that does not compare the data's dims with `card.arguments`",
         )
     if labels is not None:
         fed = _fed(case, arguments, {**preprocess, labels[1]: [*preprocess[labels[1]]][::-1]})
         assert fed is None or not torch.equal(_targets(case, fed), _targets(case, case.tiny())), message(
-            expected=f"feed() to reject data, or renumber it, for a model with its {labels[1]} reordered",
+            expected=f"feed() to reject or renumber data, since the model's {labels[1]} are reordered",
             got="the same targets",
             usually=f"a feed() that does not compare the data's {labels[1]} with the card's",
         )

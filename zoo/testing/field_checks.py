@@ -32,7 +32,7 @@ def uses_its_fields(case: Case) -> None:
     """Each training option of the task's groups changes the batches, loss or gradient, or is rejected.
 
     Several values are tried, in early and late epochs, with usual and unusual values of the other options,
-    since an option may matter only then. Strings and other values that cannot be generated are not tried.
+    since some options matter only then. Strings and other values that cannot be generated are not tried.
     """
     usual = case.registry.default_config(case.spec.name).replace({"batch_size": 4, "epochs": _EPOCHS})
     fields = [field for name in case.spec.groups for field in fields_of(case.registry.groups[name]).values()]

@@ -97,7 +97,7 @@ def _tolerance(logits: Tensor) -> float:
 def any_length_and_batch(case: Case) -> None:
     """For 1, 3 or 200 tokens at a batch size of 1 or 7, logits are finite, with or without a carried state.
 
-    A model that declares a context length reads no more tokens than that.
+    A model that declares a context length is given at most that many tokens.
     """
     model = build(case).eval()
     vocab_size = case.tiny().dims["vocab_size"]
@@ -141,7 +141,7 @@ def state_detaches(case: Case) -> None:
 
 
 def state_can_be_saved(case: Case) -> None:
-    """Training continues bit for bit from a checkpoint with the state after a step."""
+    """The state after a step can be saved in a checkpoint, and training resumes from it bit for bit."""
     state = begin(case)
     train_one_step(case, state)
     try:
@@ -190,7 +190,7 @@ def _foreign_part(state: Any, name: str) -> str:
 
 
 def penalty_trains(case: Case) -> None:
-    """If the model returns a penalty in training mode, it is a finite scalar with a gradient."""
+    """If the model returns a penalty in training mode, the penalty is a finite scalar with a gradient."""
     with drawing_from(0):
         _, _, *rest = build(case)(random_inputs(case, 2))
     for penalty in rest[:1]:

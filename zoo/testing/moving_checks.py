@@ -100,7 +100,7 @@ def _card(case: Case) -> Card:
 
 
 def deep_copies(case: Case) -> None:
-    """After a step the model can be deep-copied, and the copy is equal and independent.
+    """After a step, the model can be deep-copied, and the copy is equal and independent.
 
     zoo keeps the EMA of the weights in a deep copy.
     """
@@ -132,7 +132,7 @@ def deep_copies(case: Case) -> None:
 
 
 def moves_dtype_and_device(case: Case) -> None:
-    """Converted to float64, the model computes in float64; moved to another device, all its tensors move.
+    """After conversion to float64, the model computes in float64; moving the model moves all its tensors.
 
     The other device is torch's meta device, which every machine has. It cannot compute anything that depends
     on values, so `data_dependent` models are not run on it.
@@ -172,7 +172,7 @@ def _immovable(model: nn.Module, got: str) -> str:
 
 
 def exports(case: Case) -> None:
-    """torch.export makes a program that matches the model's outputs to 1e-4, or the spec explains why not.
+    """torch.export produces a program that matches the model's outputs to 1e-4, or the spec explains why not.
 
     This is the program that `zoo export` writes, with any batch size: for a language model, one step. The
     outputs are compared on inputs that differ from the example. A `data_dependent` model may fail. A model

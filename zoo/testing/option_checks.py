@@ -1,4 +1,4 @@
-"""Checks of the options that a plugin adds to a command of zoo."""
+"""Checks of the options that a plugin adds to a zoo command."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ def adds_new_options(case: Case) -> None:
     assert not taken, message(
         expected=f"options that `zoo {case.spec.command}` does not have yet",
         got=", ".join(taken),
-        usually="a general name such as `data` or `epochs`; begin it with what the plugin is about",
+        usually="a general name such as `data` or `epochs`; add a prefix that describes the plugin",
     )

@@ -99,7 +99,7 @@ def _refusal(case: Case, inputs: Tensor, error: Exception, *, first: bool) -> Fa
 
 
 def follows_its_dims(case: Case) -> None:
-    """Built for one more class or for different inputs, the model supports them, or raises an error.
+    """A model built for one more class or for other inputs supports them, or its constructor rejects them.
 
     Each dim of the task is changed separately: the number of labels by one, any other dim to twice its value.
     """
@@ -135,9 +135,9 @@ def _example(case: Case, dims: Mapping[str, int]) -> Tensor:
 
 
 def batch_mates_do_not_matter(case: Case) -> None:
-    """In eval mode the logits of the first and the last item do not depend on the rest of the batch.
+    """In eval mode, the logits of the first and the last item do not depend on the rest of the batch.
 
-    Batches of 3 and of 16 are tried, and the first item alone.
+    The check tries batches of 3 and of 16, and the first item alone.
     """
     model = build(case).eval()
     lane = 1 if isinstance(case.task, CarriesState) else 0
@@ -164,7 +164,7 @@ def batch_mates_do_not_matter(case: Case) -> None:
 
 
 def eval_is_deterministic(case: Case) -> None:
-    """In eval mode equal inputs have identical logits, regardless of earlier inputs and the random state."""
+    """In eval mode, equal inputs have identical logits, regardless of earlier inputs and random state."""
     model = build(case).eval()
     inputs, others = random_inputs(case, 2), random_inputs(case, 2, seed=1)
     one = forward(case, model, inputs)[0]
@@ -188,7 +188,7 @@ def eval_is_deterministic(case: Case) -> None:
 
 
 def eval_changes_nothing(case: Case) -> None:
-    """In eval mode a forward pass leaves parameters, buffers and inputs unchanged."""
+    """In eval mode, a forward pass leaves parameters, buffers and inputs unchanged."""
     model, inputs = build(case).eval(), random_inputs(case, 3)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     forward(case, model, inputs)
@@ -202,7 +202,7 @@ def eval_changes_nothing(case: Case) -> None:
 
 
 def landmarks_resolve(case: Case) -> None:
-    """Every landmark is a submodule that forward() calls, so that hooks run, and has the correct output.
+    """Every landmark is a submodule with the correct output, and forward() calls it, so that hooks run.
 
     The logits are the means of `class_maps`, or the output of the linear layer `mean_head` for the means of
     `features`. `features` are a vector or maps for each item, or for a sequence a vector at each time step;

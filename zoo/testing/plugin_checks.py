@@ -32,7 +32,7 @@ def loads(case: Case) -> None:
 
 
 def imports_without_torch(case: Case) -> None:
-    """The entry point's module loads, and its hooks return, without torch installed."""
+    """The entry point's module can be imported, and its hooks called, without torch installed."""
     cause, _ = _import(case)
     assert not cause, message(
         expected=f"{case.plugin.where} to load without torch",
@@ -51,7 +51,7 @@ def imports_quickly(case: Case) -> None:
             return
     raise Failure(
         expected=f"zoo to take at most {_MOST_TIMES} times as long to start as without the plugin",
-        got=f"{with_it:.2f} s, and {without:.2f} s without it",
+        got=f"{with_it:.2f} s with the plugin, and {without:.2f} s without it",
         usually="a slow import, or specs computed from files; import in the target's module",
     )
 
@@ -132,7 +132,7 @@ def targets_resolve(case: Case) -> None:
             if isinstance(error, MissingModule) and needing:
                 continue  # an extra need not be installed; the checks of the entry itself are skipped
             raise Failure(
-                expected=f"a class or function behind the {kind} {spec.name}",
+                expected=f"a class or function as the target of the {kind} {spec.name}",
                 got=str(error),
                 usually="a renamed class, a misspelled module, or a missing dependency",
             ) from error

@@ -24,7 +24,7 @@ from zoo.testing._tasks import measured, model_of, same, step_on, summed, traini
 
 
 def makes_a_task(case: Case) -> None:
-    """The target, called with the spec, returns a `zoo.interfaces.Task`, and `processor` a Processor."""
+    """The target, called with the spec, returns a `zoo.interfaces.Task`; `processor` is a Processor."""
     made = case.spec.load()(case.spec)
     assert isinstance(made, Task), message(
         expected="a zoo.interfaces.Task", got=type(made).__name__, usually="a class that is not a Task"
@@ -70,7 +70,7 @@ def tiny_data_fits(case: Case) -> None:
 
 
 def batches_follow_from_their_place(case: Case) -> None:
-    """The same seed and epoch yield the same batches, even when starting later, as resuming requires."""
+    """The same seed and epoch yield the same batches, even if a resumed run starts at a later batch."""
     whole, again = (training(case) for _ in range(2))
     assert same(whole, again), message(
         expected="the same training batches twice",
@@ -85,7 +85,7 @@ def batches_follow_from_their_place(case: Case) -> None:
     )
     late = training(case, start=1)
     assert same(whole[1:], late), message(
-        expected="start=1 to leave out the first batch and change nothing else",
+        expected="start=1 to skip the first batch and change nothing else",
         got=f"{len(late)} batches, some of which differ",
         usually="random numbers that depend on earlier batches, or an ignored `start`",
     )
@@ -232,7 +232,7 @@ def _added(values: Tensor, total: Tensor) -> Tensor:
 
 
 def metrics_are_numbers(case: Case) -> None:
-    """Metrics are finite numbers, including the primary metric and the loss; details are JSON data."""
+    """Metrics, including the primary metric and the loss, are finite numbers; details are JSON data."""
     task, preprocess = case.task, case.tiny().preprocess
     sums, count = summed(case, task)
     metrics, details = task.metrics(numbers(sums), count, preprocess), task.details(sums, preprocess)
@@ -255,7 +255,9 @@ def metrics_are_numbers(case: Case) -> None:
         usually="a misspelled metric, for which lower would count as better",
     )
     assert parse_json(canonical_json(details)) == details, message(
-        expected="details as JSON data", got="something else", usually="tensors, tuples, or numbers as keys"
+        expected="details as JSON data",
+        got="data that a JSON round trip changes",
+        usually="tensors, tuples, or numbers as keys",
     )
 
 
@@ -282,7 +284,7 @@ def prepares_its_items(case: Case) -> None:
     if isinstance(processor, TakesItems):
         made = torch.from_numpy(processor.item(data.dims))
         assert (made.dtype, made.shape) == (items.dtype, items.shape[1:]), message(
-            expected=f"item() like those of a split, {items.dtype} {tuple(items.shape[1:])}",
+            expected=f"item() to return {items.dtype} {tuple(items.shape[1:])}, as in the splits",
             got=f"{made.dtype} {tuple(made.shape)}",
             usually="an item as the model sees it, after prepare()",
         )
@@ -290,7 +292,7 @@ def prepares_its_items(case: Case) -> None:
     alike = prepared.shape == batch.inputs.shape and torch.allclose(prepared, batch.inputs, atol=1e-5)
     assert alike, message(
         expected="prepare() to treat items as batches_of() does",
-        got="something else",
+        got="different inputs",
         usually="a normalization in only one of them",
     )
     if case.spec.labels is None:
@@ -298,9 +300,9 @@ def prepares_its_items(case: Case) -> None:
     chances = case.task.probabilities(torch.tensor([[2.0, -1.0, 0.5, 3.0]]))
     one = bool((chances.sum(1) - 1).abs().max() < 1e-4)
     assert one == case.spec.exclusive, message(
-        expected=f"probabilities that {'add' if case.spec.exclusive else 'need not add'} up to 1",
+        expected=f"probabilities that {'add' if case.spec.exclusive else 'do not add'} up to 1",
         got=f"a sum of {chances.sum().item():.2f}",
-        usually="a forgotten `exclusive=False` in the spec of a multi-label task",
+        usually="a wrong `exclusive` in the spec; a multi-label task has `exclusive=False`",
     )
 
 
@@ -330,13 +332,13 @@ def answers_each_input(case: Case) -> None:
         readable = False
     assert readable, message(
         expected="predictions as JSON data",
-        got="something else",
+        got="data that a JSON round trip changes",
         usually="arrays and NumPy numbers; convert them with tolist()",
     )
     (alone,) = processor.predictions(outputs[:1], data.preprocess)
     assert _alike(list(map(dict, alone.rows)), answers[0]), message(
         expected="the same prediction for an input alone and in a batch",
-        got="another prediction",
+        got="a different prediction",
         usually="a softmax or a maximum over the batch instead of the classes",
     )
     if case.spec.labels:
@@ -358,7 +360,7 @@ def _scores_as_it_measures(case: Case, processor: Scores) -> None:
     assert _alike([scored], [measured]), message(
         expected=f"score() to return the metrics of an evaluation, {measured}",
         got=str(scored),
-        usually="a mean over all tokens: the first token is not predicted",
+        usually="a mean over all tokens, although the first token is not predicted",
     )
 
 

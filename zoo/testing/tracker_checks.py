@@ -1,4 +1,4 @@
-"""Checks of a tracker, on made-up runs in an empty folder. Its library reads its usual settings."""
+"""Checks of a tracker, on made-up runs in an empty folder, with the usual settings of its library."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ _ROWS = [
 
 
 def makes_a_tracker(case: Case) -> None:
-    """The target can be called without arguments, needs no torch, and returns a Tracker."""
+    """The target can be called without arguments and without torch, and returns a Tracker."""
     _made(case)
     try:
         failed = Fresh(case.plugin).ask("tracker", tracker=case.spec.name)
     except Ended as ended:
         failed = str(ended)
     assert not failed, message(
-        expected="a tracker that is made without torch",
+        expected="a tracker that can be created without torch",
         got=failed,
         usually="`import torch` in its module, or `zoo.interfaces`, which imports torch",
     )
 
 
 def continues_its_runs(case: Case) -> None:
-    """A new run has no steps; a later process finds the steps of a run by its id, or returns None."""
+    """A new run has no steps; a later process finds the last step of a run by its id, or returns None."""
     found = _tried(case)
     assert found.new in (0, None), message(
         expected="0 or None for a new run",
         got=f"{found.new!r}",
-        usually="the step of another run, found by its name and not by its id",
+        usually="the step of another run, found by its name instead of its id",
     )
     assert found.again is None or 0 < found.again <= _LAST, message(
         expected=f"a step from 1 to {_LAST}, or None, for a run that has {_LAST} steps",
@@ -65,15 +65,15 @@ def leaves_the_run_alone(case: Case) -> None:
     """Tracking does not change or delete the files of the run; a tracker may add its own files."""
     changed = _tried(case).changed
     assert not changed, message(
-        expected="the files of the run as they were",
-        got=f"a change of {', '.join(changed)}",
+        expected="unchanged files of the run",
+        got=f"a change in {', '.join(changed)}",
         usually="a tracker that writes to a log of the run instead of its own file",
     )
 
 
 @dataclass(frozen=True)
 class _Tried:
-    """What a tracker returned for a new run, the same run, and another run; and the files it changed."""
+    """The results of a tracker for a new run, the same run and another run, and the files that it changed."""
 
     new: int | None
     again: int | None
@@ -97,10 +97,10 @@ def _tried(case: Case) -> _Tried:
             other = _send(case, place.with_name("other"), "0" * 31 + "2", [])
         except Exception as error:
             raise Failure(
-                expected="begin, log and end to work",
+                expected="begin(), log() and end() to work",
                 got=first_line(error) if isinstance(error, ZooError) else cause(error),
-                usually="a service that cannot be reached; set the variables with which the library works "
-                "offline, or an unknown type of option",
+                usually="a service that cannot be reached (configure the library for offline use), or an "
+                "option of an unsupported type",
             ) from error
         changed = [name for name, text in _FILES.items() if _text(place / name) != text]
     case.shared[key] = _Tried(new, again, other, changed)
@@ -108,7 +108,7 @@ def _tried(case: Case) -> _Tried:
 
 
 def _send(case: Case, place: Path, run_id: str, rows: list[TrackedRow]) -> int | None:
-    """Send rows by a new tracker, as a new process would; return the step at which it begins."""
+    """Send rows with a new tracker, as a new process would; return the step at which it begins."""
     place.mkdir(exist_ok=True)
     options: Mapping[str, str | int | float] = _OPTIONS
     tracker = _made(case)
@@ -133,9 +133,9 @@ def _made(case: Case) -> Tracker:
     if isinstance(problem, SpecError) and "cannot be imported" in str(problem):
         raise Skip(str(problem))  # which targets_resolve finds
     raise Failure(
-        expected="a Tracker from a target that is called without arguments",
+        expected="a target that returns a Tracker when called without arguments",
         got=str(problem),
-        usually="a class that is not derived from zoo.plugin.Tracker, or an argument without a default",
+        usually="a class that does not subclass zoo.plugin.Tracker, or an argument without a default",
     )
 
 

@@ -45,9 +45,9 @@ _RATES = (3e-3, 3e-4)
 
 
 def same_shape_in_training(case: Case) -> None:
-    """In training mode the outputs are like those in eval mode; a language model may add a penalty.
+    """In training mode, the outputs are like those in eval mode; a language model may add a penalty.
 
-    The inputs are not changed.
+    The inputs do not change.
     """
     inputs = random_inputs(case, 3)
     with torch.no_grad(), drawing_from(0):
@@ -58,7 +58,7 @@ def same_shape_in_training(case: Case) -> None:
         assert parts in (2, 3), message(
             expected="(logits, state) or (logits, state, penalty) in training mode",
             got=f"{parts} parts",
-            usually="diagnostics returned as well",
+            usually="additional return values, such as diagnostics",
         )
         answer = answer[0]
     wanted = tuple(forward(case, build(case).eval(), inputs)[0].shape)
@@ -98,7 +98,7 @@ def first_loss_near_uniform(case: Case) -> None:
 
 
 def every_parameter_gets_a_gradient(case: Case) -> None:
-    """Within three steps every trainable parameter gets a gradient that is finite and not all zero.
+    """Within three steps, every trainable parameter gets a gradient that is finite and not all zero.
 
     The first gradient may be zero before a layer that is initialized to zeros, such as the last layer of a
     residual block. Parameters without a gradient from small images are tried on 128×128 images, since
@@ -238,7 +238,7 @@ def use_changes_nothing(case: Case) -> None:
     """
     as_it_was, handled = as_found(case.shared)  # since before the model was first built
     with (
-        contextlib.suppress(Exception),  # that a step fails, other checks tell
+        contextlib.suppress(Exception),  # other checks report that a step fails
         settings_kept(),
         no_network() as connected,
         starting_nothing() as started,
@@ -259,7 +259,7 @@ def use_changes_nothing(case: Case) -> None:
         )
     assert not patched, message(
         expected="a model that is built and trained without changing other code",
-        got=f"a replaced {', '.join(patched[:5])}",
+        got=f"replaced functions: {', '.join(patched[:5])}",
         usually="a patch in the constructor or in forward(); call your own function instead",
     )
 
@@ -342,7 +342,7 @@ def _unlearnable(case: Case, batch: Batch, fell: float) -> str:
     if bool((logits >= 0).all()) and torch.allclose(logits.sum(-1), torch.ones(())):
         return "a softmax in the model; return logits, since the loss applies the softmax"
     if fell < 0.01:
-        return "a gradient that vanishes or is cut off, as by a detach() or a scaled-down output"
+        return "a gradient that vanishes or is cut off, for example by a detach() or a scaled-down output"
     return "items of a batch mixed up in the model, or a gradient that is too small"
 
 
