@@ -72,8 +72,8 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
     def load(cls) -> Self:
         """Read zoo's file, then the user's file, which overrides it.
 
-        Raises CatalogError with the file and the key, also if weights have the id of weights that zoo
-        publishes.
+        Raises CatalogError, which names the file and the key. It is also raised for weights with the id of
+        weights that zoo publishes.
         """
         shipped, path = cls.shipped(), user_path()
         if path is None:
@@ -157,7 +157,7 @@ def _decoded(path: Path) -> _File:
     except OSError as error:
         raise CatalogError(f"{path} cannot be read: {error.strerror}") from None
     except msgspec.ValidationError as error:
-        hint = f"the first line must be schema = {SCHEMA}; the tables are plugins, recipes.NAME, weights.NAME"
+        hint = f"the first line must be schema = {SCHEMA}; tables can be plugins, recipes.NAME, weights.NAME"
         raise CatalogError(f"{path}: {options.reason(error)}", hint=hint) from None
     except ValueError as error:
         raise CatalogError(f"{path} is not valid TOML: {error}") from None

@@ -16,9 +16,10 @@ def read_exported(registry: Registry, path: Path, *, sha256: str = "") -> Export
     """Return the content of an exported file; None if no format has its suffix.
 
     Raises:
-        WeightsError: zoo only writes this format, or the file is damaged or was not written by zoo.
-        DataError: it does not match the given `sha256`.
-        SpecError: the reader or a package that it needs is not installed.
+        WeightsError: zoo can write this format but not read it, or the file is damaged or was not written by
+            zoo.
+        DataError: the file does not match the given `sha256`.
+        SpecError: the reader, or a package that it needs, is not installed.
     """
     entry = registry.exporter_of(path)
     if entry is None:

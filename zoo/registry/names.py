@@ -1,14 +1,15 @@
 """An index of all names, with one rule to resolve a name.
 
 An entry is listed under its full name: `plugin/name`, or the plain name if it is in a registry.toml. It can
-also be found by its short name, without the plugin. If several entries share a short name, the name means
+also be found by its short name, without the plugin. If multiple entries share a short name, the name refers
+to:
 
-1. the one in a registry.toml, the user's or zoo's own;
-2. otherwise the one in zoo's own plugins;
-3. otherwise the one in another plugin.
+1. the entry in a registry.toml, the user's or zoo's own;
+2. otherwise, the entry in zoo's own plugins;
+3. otherwise, the entry in another plugin.
 
-A warning lists the full names of the others, so a plugin cannot take one of zoo's names unnoticed. If several
-entries are in the same place, an error lists them.
+A warning lists the full names of the other entries, so a plugin cannot take one of zoo's names unnoticed. If
+multiple entries have the same rank in this list, an error lists them.
 """
 
 from __future__ import annotations
@@ -64,11 +65,11 @@ class Names:
         return [word for word in self._by_word if self.matching(word, *kinds)]
 
     def matching(self, word: str, *kinds: str) -> list[Named]:
-        """Return everything that a word may mean, with the likeliest meaning first."""
+        """Return everything that a word may mean, the most likely meaning first."""
         return [named for named in self._by_word.get(word, ()) if not kinds or named.kind in kinds]
 
     def find(self, word: str, *kinds: str) -> Named | None:
-        """Resolve a word; return None if it is unknown. Raises AmbiguousName if it has several meanings."""
+        """Resolve a word; return None if it is unknown. Raises AmbiguousName if it has multiple meanings."""
         matching = self.matching(word, *kinds)
         if len(matching) < 2:
             return matching[0] if matching else None

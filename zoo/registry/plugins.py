@@ -132,7 +132,7 @@ def discover(
 
 
 def owning(plugin: Plugin, owners: dict[str, str]) -> Plugin:
-    """Return a plugin, marked as failed if another plugin has one of its unique names, or it uses one twice.
+    """Return a plugin, marked as failed if one of its unique names is taken or used twice.
 
     Args:
         owners: maps each unique name to its owner; the names of this plugin are added.

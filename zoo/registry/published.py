@@ -36,8 +36,8 @@ class WeightsSpec:
         file: path of the file, relative to the folder that contains the plugin's module or the registry.toml;
             in `zoo.Registry.weights`, the path is absolute.
         url: HTTPS address of the file. A plugin must set either `file` or `url`.
-        by_seed: the primary metric after training the recipe with several seeds, starting with this file's
-            seed; empty if only one seed was trained.
+        by_seed: the primary metric after training the recipe with multiple seeds, starting with this file's
+            seed; empty if the recipe was trained with only one seed.
         seconds: CPU time that training took; 0 if unknown.
         license: the license of the weights, which a plugin must set.
 
@@ -76,11 +76,12 @@ def published(
 ) -> tuple[dict[str, Recipe], dict[str, WeightsSpec]]:
     """Return the recipes and the weights of a plugin by full name, with absolute file paths.
 
-    A short name in a recipe or in weights means the plugin's own entry, if it has one with this name.
+    A short name in a recipe or in weights refers to the plugin's own entry, if there is one.
 
     Args:
         plugin: name of the plugin.
-        recipes: recipes from the plugin's hooks, by short name; likewise `weights`.
+        recipes: recipes from the plugin's hooks, by short name.
+        weights: weights from the plugin's hooks, by short name.
         entries: kind and name of each of the plugin's entries.
         folder: function that returns the folder of the module with the hooks.
 

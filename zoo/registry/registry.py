@@ -44,8 +44,8 @@ S = TypeVar("S", bound=Spec, covariant=True)
 _MORE = {
     "recipe": "; to train without a recipe, use `zoo train ARCHITECTURE DATASET`",
     "task": "; the plugin that provides it may be missing",
-    "optimizer": "; the plugin optim provides zoo's own",
-    "schedule": "; the plugin optim provides zoo's own",
+    "optimizer": "; the plugin optim provides zoo's own optimizers",
+    "schedule": "; the plugin optim provides zoo's own schedules",
 }
 
 
@@ -104,8 +104,8 @@ class Registry:
         recipes: recipes by full name: the plain name for a recipe in a registry.toml, otherwise
             `plugin/name`.
         weights: published weights by id, with full names as for recipes.
-        methods: optimizers, schedules and augmentations by kind, and by the name that recipes and cards
-            record.
+        methods: optimizers, schedules, augmentations and metrics by kind, and by the name that recipes and
+            cards record.
         discovered: whether another process would discover the same registry.
     """
 
@@ -159,13 +159,13 @@ class Registry:
     ) -> Registry:
         """Read registry.toml and load all plugins: installed plugins and one-file plugins.
 
-        If `$ZOO_PLUGINS` is set, only the plugins in this comma-separated list, which may be empty, are
-        loaded.
+        If `$ZOO_PLUGINS` is set, only one-file plugins and the plugins in this comma-separated list, which
+        can be empty, are loaded.
 
         Args:
             catalog: catalog to use in place of registry.toml.
-            only: names of plugins to load; by default, all. files: one-file plugins; by default, the files in
-                `--plugin` and `$ZOO_PLUGIN_FILES`.
+            only: names of plugins to load; by default, all plugins are loaded.
+            files: one-file plugins; by default, the files in `--plugin` and `$ZOO_PLUGIN_FILES`.
 
         Raises:
             CatalogError: a registry.toml cannot be read.
@@ -217,7 +217,7 @@ class Registry:
     def problem(self, entry: Entry[Spec]) -> str:
         """Return the reason that an entry cannot be used although its plugin loaded; empty if it can be used.
 
-        An entry may, for example, be for a task of a plugin that is missing.
+        For example, the plugin that provides the entry's task may be missing.
         """
         groups = entry.spec.groups if isinstance(entry.spec, TaskSpec) else ()
         named = [("group of training options", name, self.groups) for name in groups]
@@ -355,7 +355,7 @@ class Registry:
         return self.recipes[found]
 
     def tell_replaced(self, names: Iterable[str]) -> None:
-        """Warn of each of these recipes that replaces one of zoo's own."""
+        """Warn about each of these recipes that replaces one of zoo's own."""
         for name in names:
             if name in self.catalog.replaced:
                 warn(f"the recipe {name} in {self.catalog.path} replaces zoo's recipe of that name")
@@ -366,7 +366,7 @@ class Registry:
         return training_options(self.groups)
 
     def cutting_fields(self) -> tuple[str, ...]:
-        """Return the training options of groups that determine how data is cut into batches."""
+        """Return the training options of groups that determine how data is divided into batches."""
         return tuple(name for entry in self.entries_of(FieldsSpec) for name in entry.spec.cuts_batches)
 
     def default_config(self, task: str) -> TrainConfig:
@@ -377,9 +377,9 @@ class Registry:
         return self._defaults[task]
 
     def with_methods(self, training: Mapping[str, Any]) -> dict[str, Any]:
-        """Return training options with the full names of optimizers, schedules and augmentations.
+        """Return training options with optimizers, schedules, augmentations and metrics named as in cards.
 
-        Raises OptionError for an unknown name, and AmbiguousName.
+        Raises OptionError for an unknown name, and AmbiguousName for an ambiguous name.
         """
         named = {name: options.plain(value) for name, value in training.items()}
         try:
@@ -402,8 +402,8 @@ class Registry:
         """Return an architecture's training configuration for its own task or another compatible task.
 
         Args:
-            said: the recipe's training options. If they name another optimizer, the configuration has the
-                training options that suit it.
+            said: the recipe's training options. If they name a different optimizer, the configuration
+                contains the training options that suit this optimizer.
         """
         config = self.default_config(task or architecture.spec.task)
         training = self.with_methods(architecture.spec.training)
@@ -487,7 +487,7 @@ class Registry:
         elif slash and any(
             p.name == owner and p.ours and not p.specs and p.status == "ok" for p in self.plugins
         ):
-            hint = f'`pip install "{plugins.OURS}[{owner}]"` installs what its entries require'
+            hint = f'`pip install "{plugins.OURS}[{owner}]"` installs the packages that its entries require'
         elif failed := ", ".join(plugin.name for plugin in self.failures):
             hint += f"; these plugins failed to load: {failed}"
         hint += _MORE.get(kind, "") + self.left_out("; {}")
@@ -497,7 +497,7 @@ class Registry:
         """Return a note that `$ZOO_PLUGINS` excludes plugins, formatted by `form`; empty if it is not set."""
         if self._chosen is None:
             return ""
-        loaded = f"only {', '.join(self._chosen)}" if self._chosen else "no plugin"
+        loaded = f"only {', '.join(self._chosen)}" if self._chosen else "no plugins"
         return form.format(f"$ZOO_PLUGINS loads {loaded}")
 
 

@@ -1,8 +1,8 @@
 """Specs: frozen records that a plugin registers. They refer to code without importing it.
 
 A spec's `target` is an import string, `"package.module:Name"`. The code is imported only by `load()`, so
-listing models does not import any of them. Every field is checked when a spec is created. The only exceptions
-depend on other plugins: whether a task or a task's training option exists.
+listing models does not import any of them. Every field is checked when a spec is created, except for
+references to other plugins: whether a task exists, and whether it has a training option.
 """
 
 import sys
@@ -45,10 +45,10 @@ OWN_SUFFIXES = {".safetensors", ".toml", ".py", ".json", ".jsonl", ".csv", ".npy
 #
 # - `features`: computes the last feature maps, (B, C, h, w); of sequences, the last hidden states (T, B, H).
 # - `tokens`: computes the last features of an image that are channels-last: tokens (B, N, C), which may begin
-#   with others than those of the patches, or (B, h, w, C).
+#   with tokens other than those of the patches, or (B, h, w, C).
 # - `class_maps`: computes a map for each class, (B, K, h, w), whose means are the logits.
 # - `mean_head`: the linear layer that computes the logits from the means of `features`, and nothing else.
-# - `head`: the last layer. What it reads are the features, if there is no landmark of that name.
+# - `head`: the last layer. Its input is the features, if there is no landmark of that name.
 Landmark = Literal["features", "tokens", "class_maps", "mean_head", "head"]
 
 
@@ -64,7 +64,7 @@ class _Named:
     """The base of all specs: a name, a one-line summary, and checks of every field.
 
     Attributes:
-        expected_failures: maps names of contract checks that are expected to fail to the reasons.
+        expected_failures: the names of contract checks that are expected to fail, each with the reason.
     """
 
     name: Name
@@ -99,11 +99,11 @@ class Pretrained:
 
     Attributes:
         mean: mean that was subtracted from the training images, one value per channel, for pixels from 0 to
-            1; empty for weights that do not read images or that work with any mean. Data that has an option
-            `channels` is opened with as many, unless the user sets the option.
+            1; empty for models that do not read images or that work with any mean. A dataset with an option
+            `channels` is opened with this number of channels, unless the user sets the option.
         std: standard deviation by which the images were then divided, one value per channel.
-        size: height and width of the training images in pixels, likewise for an option `size`; 0 if any size
-            is suitable.
+        size: height and width of the training images in pixels; 0 if any size is suitable. A dataset with an
+            option `size` is opened with this size, unless the user sets the option.
         source: where the weights were published, and their license.
     """
 
@@ -132,11 +132,12 @@ class ArchitectureSpec(_Coded):
         context_length: maximum number of tokens that the model reads from an empty state, or the name of the
             option that sets it, such as `"block_size"`; 0 for no limit. See `zoo.interfaces`.
         smallest_image: smallest height and width in pixels that the model can read; 0 for no limit.
-        parameters: number of parameters for the task's usual dims, for `zoo list`; 0 if not stated.
+        parameters: number of parameters for the task's usual dims, for `zoo list`; 0 if unknown.
         pretrained: weights published elsewhere, by name; the option `pretrained` selects one. See
             `zoo.interfaces.LoadsPretrained`.
-        pretrained_target: import string of a function that returns more weights for `pretrained`, called with
-            `config`, if listing them requires importing a library; the name `true` selects the default.
+        pretrained_target: import string of a function that accepts `config` as keyword arguments and returns
+            additional entries of `pretrained`, for weights that can only be listed by importing a library;
+            the name `true` selects the default.
         data_dependent: why the model's computation depends on the values of its inputs, such as `"each token
             is routed to one expert"`; empty if it does not.
         unexportable: why `torch.export` cannot export the model; empty if it can.
@@ -176,7 +177,7 @@ class ArchitectureSpec(_Coded):
         return known[name]
 
     def all_pretrained(self) -> Mapping[str, Pretrained]:
-        """Return `pretrained`, and what `pretrained_target` returns, by name. Raises SpecError."""
+        """Return the weights of `pretrained` and `pretrained_target`, by name. Raises SpecError."""
         found = _resolved(self.pretrained_target)(**self.config) if self.pretrained_target else {}
         return {**self.pretrained, **found}
 
@@ -189,7 +190,7 @@ class ArchitectureSpec(_Coded):
             return self.context_length
         length = arguments.get(self.context_length, "no such option")
         if length is not None and (type(length) is not int or length < 0):
-            message = f"context_length is the option {self.context_length!r}"
+            message = f"context_length names the option {self.context_length!r}"
             expected = "which must be an integer of at least 0, or None for no limit"
             raise SpecError(f"architecture {self.name!r}: {message}, {expected} (got {length!r:.80})")
         return length or 0
@@ -204,8 +205,8 @@ class DatasetSpec(_Coded):
         card_options: options that a weights file may set, in addition to switches, choices, and numbers with
             a declared minimum and maximum. Never list an option that names a file, a folder or an address:
             only the user may set it, and it is not stored in cards.
-        required: options that the user must give, such as the location of files, unless `config` sets them;
-            zoo can then report missing options without importing the target.
+        required: options that the user must set, such as the location of files, unless `config` sets them;
+            zoo reports that they are missing without importing the target.
         undivided: options that put all of the user's own data into the train split instead of splitting it at
             random, so that a model trained on different data can be evaluated on all of the data.
     """
@@ -225,7 +226,7 @@ class AnalyzerSpec(_Coded):
     """A method that inspects a trained model.
 
     Attributes:
-        tasks: the tasks that the analyzer is for; if empty, every task whose data has `dims`.
+        tasks: the tasks that the analyzer is for; if empty, all tasks whose data has `dims`.
         dims: dims such as `("in_channels", "image_size")`; the analyzer is also for every other task whose
             data has these dims.
         reference: the split of the model's data with which the analyzer compares inputs; see
@@ -286,13 +287,13 @@ class TaskSpec(_Coded):
             fraction that is shown as a percentage.
         labels: the dim with the number of labels, and the key of `preprocess` that lists them, such as
             `("num_classes", "classes")`; empty if a model predicts numbers.
-        exclusive: whether a model chooses exactly one label; if False, an item may have several labels, or
-            none.
+        exclusive: whether a model chooses exactly one label; if False, an item can have any number of
+            labels.
         architectures_of: another task whose architectures can also be trained for this task: they are built
             and called in the same way, and only the loss differs.
         groups: the groups of training options that apply, from this plugin or others, such as `images`.
         processor: import string of the task's `zoo.plugin.Processor`, which must not require torch.
-        tiny: import string of a small synthetic `Dataset`, on which the contract kit trains and evaluates.
+        tiny: import string of a small synthetic `Dataset`, on which contract checks train and evaluate.
         templates: folder of templates for `zoo new-plugin`, inside a package: `my_package/templates/my-task`.
     """
 
@@ -325,8 +326,8 @@ class FieldsSpec(_Named):
     Attributes:
         name: the name of the group, which must be unique among all plugins; the same applies to its fields.
         fields: a frozen dataclass, each field with a type, a default and help text.
-        cuts_batches: the fields that determine how data is cut into batches. Fine-tuning copies them from the
-            training of the weights, and a run that stopped within an epoch keeps them.
+        cuts_batches: the fields that determine how data is divided into batches. Fine-tuning copies them from
+            the training configuration of the weights, and a run that stopped within an epoch keeps them.
     """
 
     fields: Any
@@ -346,7 +347,7 @@ class FieldsSpec(_Named):
 
 @dataclass(frozen=True, kw_only=True)
 class CommandSpec(_Coded):
-    """A command of `zoo`: `zoo NAME`. Its target is a click command, imported only when needed.
+    """A plugin command, `zoo NAME`. Its target is a click command, which is imported only when needed.
 
     Attributes:
         name: the name of the command, which must be unique among all plugins and differ from zoo's commands.
@@ -374,7 +375,7 @@ class CommandSpec(_Coded):
 
 @dataclass(frozen=True, kw_only=True)
 class OptionsSpec(_Coded):
-    """Options that a plugin adds to a command of zoo, such as `zoo train --seeds`.
+    """Options that a plugin adds to one of zoo's commands, such as `zoo train --seeds`.
 
     Its target is a function `(session, options, arguments, proceed)`, which is called in place of the command
     if the user sets any of these options. `options` is an instance of the dataclass, and `arguments` are the
@@ -404,7 +405,7 @@ class ExporterSpec(_Coded):
         suffix: suffix of the files, such as `.onnx`, which must be unique among all plugins.
         reader: import string of a function that accepts the `Path` of a file and returns a
             `zoo.plugin.Exported`, without torch. It must be safe to run on untrusted files. Without a reader,
-            zoo only writes this format.
+            zoo can write this format, but not read it.
         extra: the extra of the plugin's distribution that installs packages for this exporter only.
     """
 
@@ -479,8 +480,8 @@ class AugmentationSpec(_Coded):
     type, a default and a description.
 
     Attributes:
-        changes: `colors` if pixels stay in their places, `places` if they only move; otherwise `both`. Tasks
-            whose targets are images, such as masks, need to know.
+        changes: `colors` if pixels stay in their places, `places` if they only move; otherwise `both`. A task
+            whose targets are images, such as masks, can read this value; zoo itself does not use it.
     """
 
     changes: Literal["colors", "places", "both"] = "both"
@@ -511,10 +512,10 @@ class MetricSpec(_Coded):
 class TokenizerSpec(_Coded):
     """A tokenizer for language models, which a text dataset selects with `tokens` in its `preprocess`.
 
-    Its target is a function `(text, preprocess) -> tokens` that splits a text into strings; joined, they must
-    equal the text. It must not require torch. `preprocess` is that of the dataset or of a card: JSON data,
-    with the `vocabulary` and other data that the tokenizer needs, such as `merges`. Tokens that are not in
-    the vocabulary are read as `<unk>`.
+    Its target is a function `(text, preprocess) -> tokens` that splits text into strings; joining them must
+    restore the text. It must not require torch. `preprocess` is JSON data from the dataset or a card, with
+    the `vocabulary` and any other data that the tokenizer needs, such as `merges`. Tokens that are not in the
+    vocabulary are read as `<unk>`.
     """
 
     source: str = ""
@@ -539,7 +540,7 @@ def _resolved(target: str) -> Callable[..., Any]:
         if isinstance(error, ModuleNotFoundError) and missing != own:
             message = f"target {target!r} requires {missing}, which is not installed"
             raise MissingModule(message, module=missing) from error
-        hint = "a target is 'package.module:Name'; everything that the module imports must be installed"
+        hint = "a target has the form 'package.module:Name'; all packages that it imports must be installed"
         raise SpecError(f"target {target!r} cannot be imported: {cause(error)}", hint=hint) from error
     if not callable(resolved):
         kind = type(resolved).__name__

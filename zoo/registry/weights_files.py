@@ -32,7 +32,7 @@ def locate_weights(registry: Registry, name: str | Path, *, last: bool = False) 
 
     Raises:
         WeightsError: the name is not a published id, a path or a run directory.
-        AmbiguousName: several plugins publish weights with this name.
+        AmbiguousName: multiple plugins publish weights with this name.
         DataError: a published file is not on this machine, or cannot be downloaded.
     """
     if last:

@@ -179,5 +179,5 @@ def test_a_context_length_is_a_number_or_an_option() -> None:
     assert net(context_length="block_size").context({"block_size": 5}) == 5
     assert net(context_length="block_size").context({"block_size": None}) == 0
     for arguments in ({}, {"block_size": "x"}, {"block_size": -1}, {"block_size": True}):
-        with pytest.raises(SpecError, match="context_length is the option 'block_size', which must be an"):
+        with pytest.raises(SpecError, match="context_length names the option 'block_size', which must be an"):
             net(context_length="block_size").context(arguments)

@@ -56,7 +56,7 @@ def test_no_model_is_listed_without_timm(monkeypatch: pytest.MonkeyPatch) -> Non
     assert plugin.zoo_architectures() == []
     with pytest.raises(UnknownName, match="unknown architecture 'timm/resnet50'") as caught:
         Registry.discover().architecture("timm/resnet50")
-    assert str(caught.value.hint).startswith('`pip install "zoo-registry[timm]"` installs what its entries')
+    assert str(caught.value.hint).startswith('`pip install "zoo-registry[timm]"` installs the packages')
 
 
 def test_a_spec_that_is_made_in_a_hurry_is_valid() -> None:

@@ -121,7 +121,7 @@ def test_what_is_missing_because_of_zoo_plugins_is_said(monkeypatch: pytest.Monk
     monkeypatch.setenv("ZOO_PLUGINS", "")
     with pytest.raises(UnknownName) as caught:
         Registry.discover(Catalog()).dataset("shapes")
-    assert (caught.value.hint or "").endswith("; $ZOO_PLUGINS loads no plugin")
+    assert (caught.value.hint or "").endswith("; $ZOO_PLUGINS loads no plugins")
 
 
 def test_an_unknown_task_fails_the_entry_and_not_its_plugin() -> None:
