@@ -124,7 +124,7 @@ class Diverged(ZooError):
 
 
 class Interrupted(ZooError):
-    """A signal stopped training after the run was saved.
+    """A signal stopped the command; a training run is saved first.
 
     As in shells, the exit code is 128 plus the signal number.
     """

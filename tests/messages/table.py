@@ -159,9 +159,9 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         (
             "show lstm --data lower=true",
             2,
-            "data options apply only to datasets, but charrnn/lstm has the kind architecture",
+            "data options apply only to datasets, but charrnn/lstm is of kind architecture",
         ),
-        ("show nietzsche-lstm --data lower=true", 2, "nietzsche-lstm has the kind recipe"),
+        ("show nietzsche-lstm --data lower=true", 2, "nietzsche-lstm is of kind recipe"),
         ("show stdlib --batch-size 3", 2, "`zoo show` does not accept --batch-size"),
         ("show stdlib --data lowr=true", 2, "has no option 'lowr'; did you mean 'lower'?"),
         ("show stdlib --data 'splits=[1, 2]'", 2, "splits must be three percentages"),

@@ -114,12 +114,12 @@ class Findings:
 
     @checked
     def write(self, out: Path | str, *, draw: int = 64) -> dict[str, Any]:
-        """Write overlays and maps of `draw` images, all figures and a manifest; return the manifest.
+        """Write overlays and maps of up to `draw` images, all figures and a manifest; return the manifest.
 
         For each class of each of the first `draw` images, there is an overlay and an array (h, w) of the
         layer's size; `contact-sheet.png` shows all overlays beside their images. If there are more images
         than `draw`, `maps.npy` holds all maps, (N, K, h, w). Files of an earlier analysis are removed from
-        the folder if they still match the sha256 in its manifest.
+        the folder if they still match the hashes in its manifest.
 
         Raises OutputError if the folder cannot be written to, and SpecError if one of the analyzer's figures
         cannot be drawn or has a name that cannot be used as a file name in the folder.

@@ -34,7 +34,7 @@ def describe(
     reason. This function does not download anything.
 
     Args:
-        kind: kind of the entry; required if several entries have this name.
+        kind: kind of the entry; required if multiple entries have this name.
         data: dataset options.
 
     Raises:
@@ -46,7 +46,7 @@ def describe(
     found = registry.find(name, *([kind] if kind else []))
     row = next(row for row in rows(registry, found.kind) if row["name"] == found.name)
     if found.kind != "dataset" and data:
-        message = f"data options apply only to datasets, but {found.name} has the kind {found.kind}"
+        message = f"data options apply only to datasets, but {found.name} is of kind {found.kind}"
         raise OptionError(message, hint="`zoo list datasets` shows all names")
     if found.kind == "recipe":
         return row | _of_recipe(registry, found.name) | {"units": _units(registry, row["task"])}

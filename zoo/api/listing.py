@@ -62,7 +62,7 @@ def list_weights(pattern: str | None = None, *, where: str | None = None) -> lis
 
 @checked
 def list_plugins(registry: Registry | None = None) -> list[dict[str, Any]]:
-    """Return a dict for each plugin: `{name, distribution, version, status, cause, provides, import_ms}`.
+    """Return a dict `{name, distribution, version, status, cause, provides, import_ms}` for each plugin.
 
     `cause` is the reason that the plugin failed to load.
     """

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Model:
-    """A trained model and its card, as returned by `zoo.load`. Several threads can use it at once.
+    """A trained model and its card, as returned by `zoo.load`. Multiple threads can use it at once.
 
     Args:
         runner: object that runs the `nn.Module`, or the program in an exported file.
@@ -129,16 +129,16 @@ class Model:
                 matched by name.
             data: dataset options, in addition to those used in training.
             tta: average the predictions for several views of each image (test-time augmentation).
-            metrics: a further metric to measure, such as `macro-f1`; `zoo list metrics` shows all.
+            metrics: additional metric to measure, such as `macro-f1`; `zoo list metrics` shows all metrics.
             progress: show progress on stderr or in the notebook.
 
         Returns:
             `{weights, dataset, split, count, counts, unit, tta, metrics, intervals, units, baseline,
-            better_than_baseline}`, where `intervals` contains the 95% confidence interval of each metric,
-            `units` their units, `baseline` the metrics of a random baseline, `split` is `all` for data
-            without splits, and `counts` contains totals such as the number of `unknown` tokens. For a
-            classifier, the result also contains `classes`, `missing_classes` (classes without images) and
-            `confusion[label][predicted]`.
+            better_than_baseline}`. `intervals` contains the 95% confidence interval of each metric, `units`
+            contains the units of the metrics, and `baseline` contains the metrics of a random baseline.
+            `split` is `all` for data without splits, and `counts` contains totals such as the number of
+            `unknown` tokens. For a classifier, the result also contains `classes`, `missing_classes`
+            (classes without images) and `confusion[label][predicted]`.
 
         Raises:
             OptionError: the model or the dataset does not support an option.
@@ -364,8 +364,8 @@ class Model:
         """Run an analyzer, such as `grad-cam`, on the model.
 
         Args:
-            inputs: as in `predict`, except that several texts are joined into one; by default, a split of the
-                data.
+            inputs: as in `predict`, except that multiple texts are joined into one; by default, a split of
+                the data.
             split: split to analyze; by default, `test`, or `val` if there is no test split.
             indices: indices of the items to analyze, starting at 0; by default, all items.
             dataset: dataset to analyze instead of the training dataset.
@@ -424,7 +424,7 @@ class Model:
     ) -> dict[str, Any]:
         """Export the model to a different format, and verify that its predictions stay the same.
 
-        zoo runs the exported program on up to 2,000 items of a split, with several batch sizes and text
+        zoo runs the exported program on up to 2,000 items of a split, with various batch sizes and text
         lengths. Its predictions must match the model's predictions, except for ties. Two classes or tokens
         are tied if the gap between their logits is smaller than the largest difference between the program's
         logits and the model's.
@@ -435,7 +435,7 @@ class Model:
                 file is given.
             split: split to verify on; by default, `test`, or `val` if there is no test split.
             data: dataset options, in addition to those used in training.
-            synthetic: verify on random inputs; the model's data is then not required.
+            synthetic: verify on random inputs, which does not require the model's data.
             progress: show progress on stderr or in the notebook.
 
         Returns:

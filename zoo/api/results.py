@@ -187,8 +187,8 @@ class Predictions(Rows[PredictedRow]):
 
         Returns:
             `{out, weights, rows, before, errors, unsure}`, where `rows` is the number of rows in the file,
-            `before` is the number of rows written before this call, and `errors` and `unsure` are the numbers
-            of new rows with an error and with the prediction `unsure`.
+            `before` is the number of rows written before this call, `errors` is the number of new rows with
+            an error, and `unsure` is the number of new rows with the prediction `unsure`.
 
         Raises OutputError if the file is already complete, was started with a different model, options or
         inputs, or cannot be written. A failed call does not leave behind a file that would block the next

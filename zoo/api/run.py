@@ -94,7 +94,7 @@ class Run:
 
     @cached_property
     def last(self) -> Model:
-        """The model with the last weights that the run has saved."""
+        """The model with the last weights that the run saved."""
         return load(self.directory, last=True, device=self._device, registry=self._registry)
 
     @property

@@ -212,5 +212,5 @@ def _of_analysis(manifest: str) -> bool:
 
 
 def _readable(path: str) -> str:
-    """Return a path as valid UTF-8 text, with all other bytes escaped."""
+    """Return a path as valid UTF-8 text, with all invalid bytes escaped."""
     return path if path.isascii() else path.encode(errors="backslashreplace").decode()

@@ -20,14 +20,14 @@ class Vocabulary:
 
     Args:
         preprocess: `{"tokens": "char" | "word" | NAME, "lower": bool, "newline_eos": bool, "backwards": bool,
-            "vocabulary": [...], "specials": n}`, from a dataset or a card, where NAME is that of a tokenizer.
+            "vocabulary": [...], "specials": n}`, from a dataset or a card, where NAME is a tokenizer.
             The first four are optional and default to `"char"` and False. The first `specials` tokens do not
             represent text; token 0 is `<unk>`. With `newline_eos`, a newline is encoded as the special token
             `<eos>`, and `<eos>` is decoded to a newline.
 
     Attributes:
         tokens: the tokens, as listed in `preprocess`.
-        texts: the text for each number: its token, or a newline for `<eos>`.
+        texts: the text for each number: the token, or a newline for `<eos>`.
         drawable: the numbers of the tokens that represent text, which sampling may generate.
         backwards: whether the model reads from the end. `encode` and `decode` do not reverse anything.
     """

@@ -26,12 +26,12 @@ Report = Callable[[str, int, int, str, str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredSplit:
-    """What a model reached on a split.
+    """The result of a model on a split.
 
     Attributes:
         dataset: full name of the dataset.
         data: the data, prepared for the model.
-        measured: the result, with values of items if the task provides them.
+        measured: the measurement, with values of items if the task provides them.
     """
 
     task: Task
@@ -95,8 +95,8 @@ def evaluate(
     """Return `{dataset, split, count, unit, tta, metrics, intervals, units, baseline, better_than_baseline}`.
 
     `intervals` has the 95% confidence interval of each metric, if the task provides values of items.
-    `baseline` has the metrics of a random baseline; a result that is no better causes a warning. `split` may
-    be `all`. For classifiers, the result also has `classes` (each class's count and its accuracy or average
+    `baseline` has the metrics of a random baseline; zoo warns if the result is no better. `split` may be
+    `all`. For classifiers, the result also has `classes` (each class's count and its accuracy or average
     precision), `missing_classes` (classes without images) and `confusion[label][predicted]`.
 
     Args:
@@ -104,7 +104,7 @@ def evaluate(
             splits, all of its data.
         dataset, data: a dataset to use instead of the training data, and options that override the card's.
         tta: average the predictions for several views of each input, if the task supports it.
-        metrics: further metrics to measure, besides those that the training measured.
+        metrics: additional metrics to measure, besides those that training measured.
         report: called after each batch.
 
     Raises Diverged if a metric is not finite, and the same errors as `open_fed`.

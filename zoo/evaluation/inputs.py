@@ -111,9 +111,9 @@ class Inputs:
 
 
 def of_own(card: Card, task: Task, given: object) -> Inputs:
-    """Read the user's own inputs, as `zoo.data.sources.find` finds them; several texts are joined.
+    """Read the user's own inputs, as `zoo.data.sources.find` finds them; multiple texts are joined.
 
-    Warns of inputs that are missing or cannot be read.
+    Warns about inputs that are missing or cannot be read.
 
     Raises:
         DataError: no input can be read, or one of several texts cannot be read.

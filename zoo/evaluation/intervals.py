@@ -1,4 +1,4 @@
-"""Confidence intervals of metrics, from values of each item."""
+"""Confidence intervals of metrics, computed from the values of each item."""
 
 from __future__ import annotations
 
@@ -37,9 +37,10 @@ def wilson(successes: float, count: int) -> Interval:
 def percentiles(values: Sequence[float], blocks: float) -> Interval:
     """Return the 2.5th and the 97.5th percentile of the values that a bootstrap found.
 
-    A bootstrap of few blocks varies too little. Both bounds are therefore moved away from the mean, as if by
-    Student's t in place of the normal distribution, and by √(n / (n - 1)), but not beyond all values: see
-    Hesterberg 2015, What Teachers Should Know About the Bootstrap, The American Statistician 69.
+    A bootstrap of few blocks varies too little. Both bounds are therefore moved away from the mean by a
+    factor that approximates √(n / (n - 1)) times the ratio of Student's t to the normal quantile, but not
+    beyond the range of the values. Source: Hesterberg 2015, What Teachers Should Know About the Bootstrap,
+    The American Statistician 69.
 
     Args:
         values: a value for each resample.
@@ -54,8 +55,8 @@ def percentiles(values: Sequence[float], blocks: float) -> Interval:
 def intervals_of(task: Task, measured: Measured, preprocess: Mapping[str, Any]) -> dict[str, Interval]:
     """Return the 95% confidence interval of each metric; empty if the task does not provide values of items.
 
-    It is Wilson's for a proportion of items, and a percentile bootstrap's for every other metric. Items of a
-    sequence are drawn in blocks, since neighbors depend on each other.
+    A proportion of items has a Wilson score interval; every other metric has a percentile bootstrap interval.
+    Items of a sequence are resampled in blocks, since neighbors depend on each other.
     """
     items, count = measured.items, measured.count
     if not items or count < 2:
@@ -72,7 +73,7 @@ def intervals_of(task: Task, measured: Measured, preprocess: Mapping[str, Any]) 
 
 
 def block_length(values: Tensor) -> int:
-    """Return the length of blocks that keeps the dependence between neighboring values (N,).
+    """Return the block length that preserves the dependence between neighboring values (N,).
 
     Source: Politis and White 2004, Automatic Block-Length Selection for the Dependent Bootstrap, Econometric
     Reviews 23, with the correction of Patton, Politis and White 2009; for the circular block bootstrap.
@@ -105,7 +106,7 @@ def resampled(
     """Yield the sums over items that are drawn with replacement, in blocks of neighbors if `length` > 1.
 
     Draws depend only on the number of items, `length` and `seed`, so two models that were measured on the
-    same items are resampled alike, which pairs them.
+    same items are resampled in the same way, which pairs their results.
 
     Sources: Efron 1979, Bootstrap Methods: Another Look at the Jackknife; Politis and Romano 1992, A Circular
     Block-Resampling Procedure for Stationary Data.
@@ -113,7 +114,7 @@ def resampled(
     Args:
         items: values of each item, (N, ...), as in `Step.items`.
         shapes: the shape of each sum.
-        length: number of items in a block; the end of the data is followed by its start.
+        length: number of items in a block; blocks wrap around from the end of the data to its start.
     """
     count = len(next(iter(items.values())))
     random, blocks = np.random.default_rng(seed), math.ceil(count / length)
@@ -128,7 +129,7 @@ def resampled(
 
 
 def _by_block(value: Tensor, length: int) -> NDArray[Any]:
-    """Return what the block that starts at each item contributes: sums (D, N), or positions (N, P)."""
+    """Return the contribution of the block that starts at each item: sums (D, N), or positions (N, P)."""
     values = value.reshape(len(value), -1).numpy()  # (N, D)
     if values.dtype == np.int64:
         items = np.arange(len(values))[:, None] + np.arange(length)  # of each block, (N, length)

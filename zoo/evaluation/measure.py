@@ -147,7 +147,7 @@ def _on_the_host(value: Tensor) -> Tensor:
 
 
 def _step(model: nn.Module, task: Task, batch: Batch, state: State, most_of_one: float) -> Step:
-    """Run the model on a batch; if it is too large, split it along its first axis (images or time steps)."""
+    """Run the model on a batch; if the batch is too large, split its first axis (images or time steps)."""
     half = len(batch.inputs) // 2
     try:
         with no_larger_outputs(model, MOST_BYTES if half else most_of_one):

@@ -19,7 +19,7 @@ from zoo.files.container import Container, damaged, importing, read_container, t
 
 SCHEMA = 4
 KEY = "zoo"
-# The key of what else a checkpoint says, which is read where runs are continued
+# The key of the other metadata of a checkpoint, which is read only to resume a run
 CHECKPOINT = "zoo-checkpoint"
 # The dataset of weights from elsewhere whose training data is not known
 UNKNOWN_DATA = "unknown data"
@@ -72,10 +72,10 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
         preprocess: how to prepare new inputs for the model: the vocabulary, or size, mean, std and classes.
         training: the training configuration.
         progress: number of `epochs` and `steps` trained.
-        metrics: by split.
+        metrics: metrics by split.
         intervals: the 95% confidence interval of each metric, by split; empty unless they were measured.
-        by_seed: the primary metric of the same training with several seeds, starting with this model's; empty
-            if only one seed was trained.
+        by_seed: the primary metric of the same training with multiple seeds, starting with this model's seed;
+            empty if there is only one seed.
         base_model: the weights that training started from, if any: their `architecture`, `dataset` and
             `sha256`; for imported weights, the `file` that they come from and its `sha256`.
         calibration: the `temperature` by which the logits were divided after training, fitted on `count`

@@ -174,7 +174,7 @@ def read_container(path: Path, *, sha256: str = "") -> Container:
 
 def importing(path: Path) -> str:
     """Return the hint for a file that another program wrote."""
-    return f"`zoo import {shlex.quote(str(path))} --architecture NAME` turns it into a weights file"
+    return f"`zoo import {shlex.quote(str(path))} --architecture NAME` converts it to a weights file"
 
 
 def damaged(path: Path, what: str) -> WeightsError:

@@ -81,7 +81,7 @@ def _rows(found: Iterable[tuple[Source, Array | Unread]]) -> Iterator[dict[str, 
 
 
 def warning_of_unread(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield rows; warn of unreadable inputs, the first few by name, and the others by their number."""
+    """Yield rows, and warn about unreadable inputs: name the first few, then count the others."""
     unread = 0
     for row in rows:
         if row["error"] is not None:
@@ -103,7 +103,7 @@ def common_shape(shape: Sequence[int | None] | None, features: Array | None) -> 
 def stacked(rows: Iterable[dict[str, Any]]) -> Array:
     """Return the features of some rows as an array, (N, F) or (N, ...), with NaN for unreadable inputs.
 
-    Warns of inputs that could not be read. Raises DataError if all inputs are unreadable, and OptionError
+    Warns about inputs that could not be read. Raises DataError if all inputs are unreadable, and OptionError
     unless all features have the same shape.
     """
     found: list[Array | None] = []
@@ -112,7 +112,8 @@ def stacked(rows: Iterable[dict[str, Any]]) -> Array:
         features = row["features"]
         first = features if first is None else first
         if features is not None and features.shape != first.shape:
-            message = f"{row['input']} has features {features.shape}, but earlier inputs have {first.shape}"
+            message = f"the features of {row['input']} have shape {features.shape}"
+            message += f", but those of earlier inputs have shape {first.shape}"
             raise OptionError(message, hint="iterate over the features instead")
         found.append(features)
     if first is None:
@@ -140,7 +141,7 @@ def to_write(row: Mapping[str, Any], out: Path) -> PredictedRow:
         about = plain(row)
     elif out.suffix == ".csv":
         if features is not None and features.ndim > 1:
-            message = f"{out} can only hold vectors, but the features of {row['input']} are {features.shape}"
+            message = f"{out} can only hold vectors, but {row['input']} has features {features.shape}"
             raise OptionError(message, hint="write a .npy or .jsonl file, or pool the features")
         numbers = [] if features is None else features.tolist()
         about["predictions"] = [{f"feature_{n}": value for n, value in enumerate(numbers)}] if numbers else []

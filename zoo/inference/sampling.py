@@ -1,6 +1,6 @@
 """Sample text from a language model, one token at a time, carrying the hidden state.
 
-A model that reads backwards also writes backwards: the prompt is the end of the text. The text grows to the
+A model that reads backward also writes backward: the prompt is the end of the text. The text grows to the
 left, and can only be returned once it is complete. Tokens are sampled with NumPy's uniform random numbers, so
 a model and its exported file generate the same text. Torch-free.
 """
@@ -64,7 +64,7 @@ def stream(
     The model reads the prompt once, and then only the latest token. Special tokens such as `<unk>` are never
     sampled. With an empty prompt, the model starts from a newline or, if the vocabulary does not contain one,
     from the most frequent token. If the stop string begins within a token, the token is cut there. For a
-    model that reads backwards, the text before `prompt` is yielded: its tokens in text order, once all are
+    model that reads backward, the text before `prompt` is yielded: its tokens in text order, once all are
     sampled. The surprisal is -log p in nats, where p is the probability of the token before temperature,
     top-k and top-p are applied.
 
@@ -86,15 +86,15 @@ def sample_many(
     sampling: Sampling = Sampling(),
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[str]:
-    """Return several texts that are sampled in one batch, but otherwise like `stream`.
+    """Return multiple texts, sampled in one batch but otherwise as in `stream`.
 
     Text i depends on (seed, i), but not on the number of texts, and text 0 is the same as from `stream`.
     Rounding is the only exception: with a different batch size, matrix products may round differently and
     change a draw that falls on the boundary between two tokens.
 
     Args:
-        report: called in each step with the number of tokens sampled before the step in all texts, and the
-            total.
+        report: called in each step with the number of tokens sampled so far in all texts, and the total
+            number.
     """
     vocabulary, stop = _prepare(preprocess, sampling)
     count = sampling.samples
@@ -144,7 +144,7 @@ def _highest(logits: Numbers, count: int) -> NDArray[np.bool_]:
 
 
 class _Drawn(NamedTuple):
-    """The tokens of one step, one for each sample, and their text, reversed if the model reads backwards.
+    """The tokens of one step, one for each sample, and their text, reversed if the model reads backward.
 
     Attributes:
         tokens: (B,)

@@ -189,7 +189,7 @@ class _Lines(Table):
             raise OutputError(f"row {number} of {self._path} is damaged or was edited", hint=hint) from None
         name = source and (_cell(source.name) if self._columns else source.name)
         if name != wrote:
-            message = f"{self._path} has other inputs: input {number} was {wrote}, now {name or 'missing'}"
+            message = f"inputs differ from {self._path}: input {number} was {wrote}, now {name or 'missing'}"
             raise OutputError(message, hint=hint)
 
     def write(self, predicted: PredictedRow) -> dict[str, Any]:

@@ -4,7 +4,7 @@
         logits = inner(images)
     pooled(features.output)  # (B, F)
 
-Use them to compare inputs: to search for similar ones, to cluster, or to train a small classifier.
+Features can be used to search for similar inputs, to cluster inputs, or to train a small classifier.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Features:
 
     Attributes:
         inputs: the batch.
-        found: the value that was found there.
+        found: the value found at that place.
     """
 
     def __init__(self, place: str, *, time_first: bool = False) -> None:
@@ -48,7 +48,7 @@ class Features:
             raise OptionError(f"{self.place} must return features (got {what})")
         items = inputs.shape[: 1 + self.time_first]
         if found.shape[: len(items)] != items or found.ndim == len(items):
-            shapes = f"{tuple(found.shape)} for inputs of {tuple(inputs.shape)}"
+            shapes = f"shape {tuple(found.shape)} for inputs of shape {tuple(inputs.shape)}"
             hint = "choose a layer that runs once and returns a vector or maps for each input"
             raise OptionError(f"{self.place} must return features (got {shapes})", hint=hint)
         return found

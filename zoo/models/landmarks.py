@@ -15,12 +15,12 @@ from zoo.registry.specs import ArchitectureSpec, Landmark
 
 
 def with_landmarks(spec: ArchitectureSpec, model: nn.Module) -> ArchitectureSpec:
-    """Return a spec with the landmarks that a model finds itself, if it does."""
+    """Return a spec that also has the landmarks from the model's `find_landmarks`, if it is defined."""
     return replace(spec, landmarks=all_landmarks(spec.landmarks, model))
 
 
 def all_landmarks(declared: Mapping[Any, str], model: nn.Module) -> dict[Any, str]:
-    """Return the landmarks that a spec declares, and those that a model finds itself."""
+    """Return the landmarks that a spec declares, and those from the model's `find_landmarks`."""
     return {**declared, **(model.find_landmarks() if isinstance(model, HasLandmarks) else {})}
 
 

@@ -1,7 +1,7 @@
 """The training loop for all models, independent of tasks and architectures.
 
 On a GPU, steps do not wait for their results: progress reports, log rows and checks for values that are not
-finite follow up to a tenth of a second later. Values are always checked before they are saved.
+finite are delayed by up to a tenth of a second. Values are always checked before they are saved.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The optimizers of zoo itself, and the parameter groups of every optimizer."""
+"""Make the configured optimizer and its parameter groups."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
 
 
 def slots_of(model: nn.Module, config: TrainConfig) -> dict[int, dict[str, Any]]:
-    """Return what the configured optimizer keeps for each parameter, by the parameter's number.
+    """Return the state that the configured optimizer keeps for each parameter, by the parameter's number.
 
-    The values are those of another optimizer after a step without gradients, at a learning rate of 0, which
-    leaves the model as it is.
+    The state is that of a new optimizer after a step with zero gradients at a learning rate of 0, which does
+    not change the model.
     """
     optimizer = make_optimizer(model, config)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
