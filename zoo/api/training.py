@@ -83,8 +83,8 @@ def train(
         accept_changes: resume even if options or data have changed since the run started.
         save_every: how often to save during an epoch, such as `500` (steps), `90s`, `5m` or `1h`; `0` saves
             only after each epoch.
-        stop_after: number of epochs after which to stop and save the run; its schedule is still the one for
-            all epochs.
+        stop_after: number of epochs after which to stop and save the run; the learning-rate schedule still
+            covers all epochs.
         device: device, such as `cpu` or `cuda`; by default, a GPU if one is available.
         all_metrics: show all metrics after each epoch, such as perplexity, instead of only the loss and the
             primary metric.

@@ -169,7 +169,7 @@ def _download(path: Path, url: str, sha256: str, max_bytes: int) -> None:
 
 
 def _respond(session: requests.Session, url: str) -> requests.Response:
-    """Return the response after all redirects, each of which must use https."""
+    """Return the response after all redirects, which must use https."""
     from requests.exceptions import InvalidSchema
 
     session.headers["Accept-Encoding"] = "identity"

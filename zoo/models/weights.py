@@ -112,7 +112,7 @@ def save(
         half: store the fp32 parameters that are matrices as bf16, in half the bytes. They are loaded as fp32
             again, rounded to 8 bits of precision; biases and normalization statistics are not rounded.
         infinite: buffers that need not be finite, since they were not finite when the model was built.
-        folder: descriptor of the open folder of `path`, if it may be moved meanwhile.
+        folder: descriptor of the open folder of `path`, if the folder may be moved.
 
     Raises WeightsError if any other weight is not finite.
     """

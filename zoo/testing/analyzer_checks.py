@@ -355,7 +355,7 @@ def untouched_after_an_error(case: Case) -> None:
 
 
 def _changes(case: Case, specimen: Specimen, *, broken: bool) -> list[str]:
-    """Return what an analysis changed in a model whose modes and gradients were in an unusual state."""
+    """Return the changes that an analysis made to a model with unusual modes and gradients."""
     changed: list[str] = []
     for training in (True, False):
         model = specimen.make(0).train(training)

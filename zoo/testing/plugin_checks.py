@@ -164,7 +164,7 @@ def _watched(case: Case) -> dict[str, list[str]]:
 
 
 def _watch(case: Case, imported: list[str]) -> dict[str, list[str]]:
-    """Return what an import changes after some modules are loaded, its connections, and its imports."""
+    """Return the changes, connections and imports of an import, after some modules are loaded."""
     process = Fresh(case.plugin)
     try:
         watched = process.ask("watch", imported=imported)

@@ -22,7 +22,7 @@ class Host:
         stop: called after each optimizer step and evaluated batch; if it returns a signal number, the run is
             saved and stopped.
         ranks: the rank of this process, and the other processes of the run.
-        stop_after: number of epochs after which training stops, although its schedule is for all epochs.
+        stop_after: number of epochs after which training stops; the schedule still covers all epochs.
     """
 
     store: Store = field(default_factory=NoStore)
