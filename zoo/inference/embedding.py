@@ -112,8 +112,7 @@ def stacked(rows: Iterable[dict[str, Any]]) -> Array:
         features = row["features"]
         first = features if first is None else first
         if features is not None and features.shape != first.shape:
-            message = f"the features of {row['input']} have shape {features.shape}"
-            message += f", but those of earlier inputs have shape {first.shape}"
+            message = f"{row['input']} has features {features.shape}, but earlier inputs have {first.shape}"
             raise OptionError(message, hint="iterate over the features instead")
         found.append(features)
     if first is None:

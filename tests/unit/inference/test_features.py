@@ -212,9 +212,7 @@ def test_features_of_a_text_are_what_the_head_reads_after_each_token(reader: zoo
         np.testing.assert_allclose(mean, row["features"].mean(0), atol=1e-5)
     with pytest.raises(OptionError) as caught:
         np.asarray(reader.features(texts[:2], pool=False, **QUIET))
-    assert str(caught.value) == (
-        "the features of input 1 have shape (20, 256), but those of earlier inputs have shape (380, 256)"
-    )
+    assert str(caught.value) == "input 1 has features (20, 256), but earlier inputs have (380, 256)"
 
 
 def test_a_text_is_a_string_and_a_file_a_path(reader: zoo.Model, tmp_path: Path) -> None:
