@@ -276,7 +276,7 @@ def test_a_recipe_may_start_from_weights_of_zoo_and_is_told_that_its_name_is_tak
     )
     assert run(["check", str(path)]) == 0
     name = f"{path.stem.replace('_', '-')}/shapes-resnet20"
-    told = f"'shapes-resnet20' refers to the recipe of registry.toml, so users of the recipe {name} must "
+    told = f"'shapes-resnet20' refers to the recipe in registry.toml, so users of the recipe {name} must "
     assert told in capsys.readouterr().err
 
 

@@ -158,7 +158,7 @@ def test_a_read_only_folder_is_refused(text_file, tmp_path):
         ("schema = 2", ["schema: invalid enum value 2", "the first line must be schema = 1"]),
         (
             "schema = 1\n[recipe.x]",
-            ["unknown field recipe", "the tables are plugins, recipes.NAME"],
+            ["unknown field recipe", "tables can be plugins, recipes.NAME"],
         ),
         ("schema = 1\n[recipes.x]\narchitecture = 'lstm'", ["[recipes.x] lacks dataset"]),
         ("schema = 1\n[recipes.x", ["not valid TOML"]),

@@ -35,7 +35,8 @@ def test_the_command_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.Monke
     words = ["train", "mlp", "shapes", "--epochs", "3", "--quiet", "--stop-after"]
     words[3:3] = [word for key, value in SMALL.items() for word in ("--data", f"{key}={value}")]
     done = shell(*words, "1", "--run", "a")
-    assert (done.returncode, done.stdout) == (0, "stopped after epoch 1 of 3; `zoo resume a` continues\n")
+    stopped = "stopped after epoch 1 of 3; `zoo resume a` continues the run\n"
+    assert (done.returncode, done.stdout) == (0, stopped)
     answer = json.loads(shell(*words, "2", "--run", "b", "--json").stdout)
     assert (answer["status"], answer["epochs"]) == ("stopped", 2)
     assert "--stop-after must be at least 1" in shell(*words, "0", "--run", "c").stderr
