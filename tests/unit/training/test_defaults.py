@@ -128,12 +128,17 @@ def test_what_is_said_holds_and_is_not_told(registry: Registry, other: Recipe) -
     assert not [line for line in messages(caught) if line.startswith("options chosen")]
 
 
-def test_another_optimizer_gets_a_share_of_its_own_rate(registry: Registry, other: Recipe) -> None:
-    with pytest.warns(ZooWarning):
-        usual = set_up(other, registry, device="cpu").config
-        lion = set_up(replace(other, train={"optimizer": "lion"}), registry, device="cpu").config
-    assert (usual.optimizer, usual.lr) == ("sgd", 0.2), "40% of the rate of the weights"
-    assert (lion.optimizer, lion.lr, lion.momentum) == ("lion", 0.00012, 0.9)
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [({}, ("sgd", 0.2, 0.9)), ({"optimizer": "lion"}, ("lion", 0.00012, 0.9))],
+    ids=["the weights'", "another"],
+)
+def test_fine_tuning_takes_two_fifths_of_the_rate_of_its_optimizer(
+    said: Mapping[str, Any], expected: tuple[str, float, float], registry: Registry, other: Recipe
+) -> None:
+    with pytest.warns(ZooWarning, match="options chosen for fine-tuning"):
+        config = set_up(replace(other, train=said), registry, device="cpu").config
+    assert (config.optimizer, config.lr, config.momentum) == expected
 
 
 def test_an_optimizer_of_the_user_does_not_get_the_rate_of_the_architectures(registry: Registry) -> None:
