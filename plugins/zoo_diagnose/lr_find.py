@@ -17,6 +17,7 @@ from zoo.cli.kit import (
     Session,
     device_option,
     echo,
+    flag_of,
     options_of,
     print_json,
     print_table,
@@ -105,7 +106,7 @@ def _words(training: Mapping[str, Any]) -> list[str]:
     """Return the `zoo train` arguments that match this command's options."""
     words: list[str] = []
     for name, value in training.items():
-        flag = "--from" if name == "from_weights" else f"--{name.replace('_', '-')}"
+        flag = flag_of(name)
         if isinstance(value, Mapping):
             for key, item in cast("Mapping[str, Any]", value).items():
                 words += [flag, f"{key}={options.text(item)}"]

@@ -188,7 +188,12 @@ def _of_method(_: Registry, entry: Entry[Any]) -> dict[str, Any]:
     def own() -> dict[str, Any]:
         return {"options": {name: _default(option) for name, option in own_options(entry).items()}}
 
-    return _as_far_as_possible([("options", own)])
+    def flags() -> dict[str, Any]:
+        target, methods = entry.load(), {"--metric": "items", "--loss": "losses"}
+        found = [flag for flag, method in methods.items() if hasattr(target, method)]
+        return {"flags": found or [*methods]} if entry.kind == "metric" else {}
+
+    return _as_far_as_possible([("options", own), ("flags", flags)])
 
 
 def _described(fields: Iterable[Option]) -> list[dict[str, Any]]:

@@ -118,6 +118,7 @@ class Model:
         data: Mapping[str, Any] | None = None,
         tta: bool = False,
         metrics: Sequence[str] = (),
+        metrics_options: Mapping[str, Any] | None = None,
         progress: bool = True,
     ) -> dict[str, Any]:
         """Evaluate the model in fp32 on all items of a split.
@@ -125,11 +126,12 @@ class Model:
         Args:
             split: split to evaluate on; by default, `test`, or `val` if there is no test split, or all data
                 if the dataset has no splits.
-            dataset: dataset to evaluate on instead of the training dataset, such as `folder`; classes are
+            dataset: dataset to evaluate on, such as `folder`, instead of the training dataset; classes are
                 matched by name.
             data: dataset options, in addition to those used in training.
             tta: average the predictions for several views of each image (test-time augmentation).
             metrics: additional metric to measure, such as `macro-f1`; `zoo list metrics` shows all metrics.
+            metrics_options: options of these metrics, such as `near-misses.top=3`.
             progress: show progress on stderr or in the notebook.
 
         Returns:
@@ -159,6 +161,7 @@ class Model:
                 data=self._data(dataset, data),
                 tta=tta,
                 metrics=metrics,
+                metrics_options=metrics_options,
                 report=bar,
             )
         return {"weights": str(self.path), **result}
@@ -232,8 +235,8 @@ class Model:
 
         Args:
             inputs: as in `predict`.
-            layer: layer whose output to use (a landmark or a module path); by default, the last layer before
-                the head.
+            layer: layer that provides the features (a landmark or a module path); by default, the last layer
+                before the head.
             pool: average over image positions or text tokens; if disabled, return feature maps or the
                 features of each token.
             batch_size: number of inputs per batch.

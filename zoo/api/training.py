@@ -133,7 +133,7 @@ def resume(
 
     Args:
         run: the run directory.
-        processes: number of processes, as in `train`; it can differ from the original number.
+        processes: number of processes that share each batch; it can differ from the original number.
         save_every: how often to save during an epoch, such as `500` (steps), `90s`, `5m` or `1h`; `0` saves
             only after each epoch.
         device: as in `train`.
@@ -183,7 +183,7 @@ def _require_plugins(directory: Path, recipe: Recipe, registry: Registry) -> Non
     known = registry.has("architecture", recipe.architecture) and registry.has("dataset", recipe.dataset)
     if files and not known:
         flags = plugin_flags(sorted(files))
-        hint = f"`zoo resume {shlex.quote(str(directory))} {flags}` continues it"
+        hint = f"`zoo resume {shlex.quote(str(directory))} {flags}` continues the run"
         raise RunError(f"{directory} was started with {flags}", hint=hint)
 
 

@@ -1,6 +1,7 @@
 """The public names of `zoo.cli.kit`, for type checkers and `zoo._lazy`, which imports names on first use."""
 
 from zoo.cli import run as run
+from zoo.cli.flags import flag_of as flag_of
 from zoo.cli.flags import options_of as options_of
 from zoo.cli.name_types import NameType as NameType
 from zoo.cli.name_types import PathType as PathType

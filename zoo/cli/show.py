@@ -138,13 +138,14 @@ def _group(facts: Mapping[str, Any]) -> None:
 
 
 def _method(facts: Mapping[str, Any]) -> None:
+    name = facts["name"].rpartition("/")[2]
     flag = f"--{METHODS[facts['kind']]}".replace("metrics", "metric")
-    _print_options(facts, f"{flag}-option")
+    prefix = f"{name}." if facts["kind"] in ("augmentation", "metric") else ""
+    _print_options(facts, f"{flag}-option", prefix)
     usual = as_typed(facts.get("training", {}))
     print_section("Training options", usual, about="that zoo uses with it unless you set them")
-    name = facts["name"].rpartition("/")[2]
-    loss = f", or --loss {name} for a loss" if flag == "--metric" else ""
-    print_section("", [("usage", f"zoo train ... {flag} {name}{loss}"), *_origin(facts)])
+    ways = " or ".join(f"{flag} {name}" for flag in facts.get("flags", [flag]))
+    print_section("", [("usage", f"zoo train ... {ways}"), *_origin(facts)])
 
 
 def _command(facts: Mapping[str, Any]) -> None:
@@ -195,8 +196,8 @@ def _origin(facts: Mapping[str, Any]) -> list[tuple[str, object]]:
     return [("needs", needs), ("source", facts.get("source")), ("plugin", plugin)]
 
 
-def _print_options(facts: Mapping[str, Any], flag: str) -> None:
-    about = f"({flag} KEY=VALUE) with their defaults"
+def _print_options(facts: Mapping[str, Any], flag: str, prefix: str = "") -> None:
+    about = f"({flag} {prefix}KEY=VALUE) with their defaults"
     print_section("Options", as_typed(facts.get("options", {})), about=about)
 
 

@@ -51,6 +51,7 @@ def measure_split(
     data: Mapping[str, Any] | None = None,
     tta: bool = False,
     metrics: Sequence[str] = (),
+    metrics_options: Mapping[str, Any] | None = None,
     report: Report = lambda what, done, total, unit, note: None,
 ) -> MeasuredSplit:
     """Open the data of a model, or other data, and measure the model on a split.
@@ -58,7 +59,7 @@ def measure_split(
     The arguments and errors are those of `evaluate`.
     """
     options = card.training.get("metrics_options", {})
-    task = with_metrics(make_task(registry, card.task), registry, metrics, options)
+    task = with_metrics(make_task(registry, card.task), registry, metrics, options, given=metrics_options)
     model = _views(runner.module, task) if tta else runner.module
     entry, fed = open_fed(card, task, registry, dataset=dataset, data=data, whole=split is None)
     split, unit = split or default_split(fed), task.processor.unit(fed.preprocess)
@@ -90,6 +91,7 @@ def evaluate(
     data: Mapping[str, Any] | None = None,
     tta: bool = False,
     metrics: Sequence[str] = (),
+    metrics_options: Mapping[str, Any] | None = None,
     report: Report = lambda what, done, total, unit, note: None,
 ) -> dict[str, Any]:
     """Return `{dataset, split, count, unit, tta, metrics, intervals, units, baseline, better_than_baseline}`.
@@ -104,7 +106,8 @@ def evaluate(
             splits, all of its data.
         dataset, data: a dataset to use instead of the training data, and options that override the card's.
         tta: average the predictions for several views of each input, if the task supports it.
-        metrics: additional metrics to measure, besides those that training measured.
+        metrics, metrics_options: additional metrics to measure, besides those that training measured, and
+            their options.
         report: called after each batch.
 
     Raises Diverged if a metric is not finite, and the same errors as `open_fed`.
@@ -119,6 +122,7 @@ def evaluate(
         data=data,
         tta=tta,
         metrics=names,
+        metrics_options=metrics_options,
         report=report,
     )
     task, fed, split, measured = found.task, found.data, found.split, found.measured

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,10 +12,10 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from zoo.config.train_config import TrainConfig
-from zoo.errors import OptionError
+from zoo.errors import OptionError, SpecError
 from zoo.interfaces import Batch, CarriesState, LossFunction, Metric, State, Step, Task
 from zoo.models.hooks import watching
-from zoo.registry.methods import own_of
+from zoo.registry.methods import all_checked, own_of
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import MetricSpec
 
@@ -22,22 +23,32 @@ T = TypeVar("T")
 
 
 def with_metrics(
-    task: Task, registry: Registry, names: Sequence[str], options: Mapping[str, Any], *, loss: str = ""
+    task: Task,
+    registry: Registry,
+    names: Sequence[str],
+    options: Mapping[str, Any],
+    *,
+    given: Mapping[str, Any] | None = None,
+    loss: str = "",
 ) -> Task:
     """Return a task that also measures plugins' metrics in an evaluation, or trains with a different loss.
 
     Args:
         options: options by metric, such as `{"focal-loss.gamma": 2}`.
+        given: options that replace these; each must be an option of one of the metrics.
         loss: name of the entry whose loss is minimized in place of the task's; by default, the task's.
 
     Raises OptionError for an unknown name, or for a metric of another task.
     """
+    entries = [_entry(registry, name, task) for name in names]
+    if given:
+        recorded = {key: options[key] for key in options if any(own_of({key: 0}, each) for each in entries)}
+        options = all_checked("metric", {**recorded, **given}, entries)
     if not names and not loss:
         return task
     metrics: dict[str, Metric] = {}
     spec = task.spec
-    for name in names:
-        entry = _entry(registry, name, task)
+    for entry in entries:
         name = entry.spec.name
         metrics[name] = _made(entry, options, Metric, "metric")
         better = (name,) if entry.spec.higher_is_better else ()
@@ -107,6 +118,8 @@ def _with_loss(step: Step, function: LossFunction, logits: Tensor, batch: Batch)
     if float(step.penalty):
         raise OptionError("loss= cannot be set for a model that adds a penalty to the loss")
     losses = function.losses(logits, batch.targets)
+    if losses.shape[:1] != batch.targets.shape[:1]:
+        raise SpecError(f"loss= must return the loss of each item (got the shape {tuple(losses.shape)})")
     return replace(step, loss=(losses if batch.weights is None else losses * batch.weights).mean())
 
 
@@ -119,7 +132,12 @@ def _metrics(
 ) -> dict[str, float]:
     """Return the task's metrics, followed by those of plugins if they were measured."""
     found = task.metrics({name: value for name, value in sums.items() if "/" not in name}, count, preprocess)
+    if not all(map(math.isfinite, found.values())):  # the model is at fault
+        return found
     for name, metric in metrics.items():
         own = {key.partition("/")[2]: value for key, value in sums.items() if key.startswith(f"{name}/")}
         found |= {name: metric.value(own, count)} if own else {}
+        if not math.isfinite(found.get(name, 0)):
+            hint = "it must be finite, for example 0 where it is undefined"
+            raise SpecError(f"the metric {name} is {found[name]}", hint=hint)
     return found

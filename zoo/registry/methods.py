@@ -102,18 +102,17 @@ def with_checked_methods(config: TrainConfig, said: Mapping[str, Any]) -> TrainC
     for kind in names:
         if given := fields.get(f"{METHODS[kind]}_options"):
             entries = [method(config, kind, name) for name in names[kind] if name]
-            changes[f"{METHODS[kind]}_options"] = _all_checked(kind, given, entries)
+            changes[f"{METHODS[kind]}_options"] = all_checked(kind, given, entries)
     return config.replace(changes)
 
 
-def _all_checked(kind: str, given: Mapping[str, Any], entries: Sequence[Entry[Any]]) -> dict[str, Any]:
+def all_checked(kind: str, given: Mapping[str, Any], entries: Sequence[Entry[Any]]) -> dict[str, Any]:
     """Return the options of several methods of a kind, `NAME.OPTION`, converted to their types."""
     checked: dict[str, Any] = {}
     for entry in entries:
         own = _checked(entry, own_of(given, entry))
         checked |= {f"{entry.spec.name}.{option}": value for option, value in own.items()}
-    known = {key.replace("_", "-") for key in checked}
-    if unknown := [key for key in given if key.replace("_", "-") not in known]:
+    if unknown := [key for key in given if not any(own_of({key: 0}, entry) for entry in entries)]:
         hint = f"write NAME.OPTION=VALUE, where NAME is one of the {kind}s that are used"
         raise OptionError(f"{unknown[0]!r} is not an option of the {kind}s that are used", hint=hint)
     return checked

@@ -217,7 +217,7 @@ def _warn_of_what_is_frozen(model: nn.Module, config: TrainConfig, base_model: M
 
 def _warn_of_what_was_chosen(resolved: Resolved, recipe: Recipe, *, fine_tuned: bool) -> None:
     """Warn about options that zoo chose because neither the recipe nor the architecture sets them."""
-    given, before = resolved.recipe, resolved.config.to_dict()
+    given, before = resolved.recipe, with_checked_methods(resolved.config, resolved.recipe.train).to_dict()
     main = ("epochs", "batch_size", "lr") if fine_tuned else ()
     chosen = {name: value for name, value in recipe.data.items() if name not in given.data}
     chosen |= {

@@ -48,8 +48,9 @@ def test_it_prints_three_suggestions_and_the_command_to_train_with(desk):
     assert done.stderr == "trying learning rates from 1e-06 to 10: charrnn/lstm on text/files\n"
 
 
-def test_the_printed_command_runs(desk):
-    command = shlex.split(find(desk).stdout.splitlines()[-1])
+@pytest.mark.parametrize("arguments", [[], ["--optimizer", "lion", "--optimizer-option", "beta2=0.98"]])
+def test_the_printed_command_runs(desk, arguments):
+    command = shlex.split(find(desk, *arguments).stdout.splitlines()[-1])
     done = zoo(*command[1:], "--epochs", "1", "--json", cwd=desk)
     assert done.returncode == 0, done.stderr
 

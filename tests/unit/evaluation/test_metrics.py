@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,10 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import OptionError, Registry, TrainConfig
+from zoo.errors import SpecError
 from zoo.evaluation.intervals import intervals_of
 from zoo.evaluation.measure import measure
 from zoo.evaluation.metrics import with_metrics
 from zoo.interfaces import Batch, make_task
+from zoo.registry.methods import all_checked
 from zoo_images.metrics import FocalLoss, MacroF1, MatthewsCorrelation
 from zoo_images.tiny import TinyImages
 from zoo_text.tiny import TinyText
@@ -117,6 +120,37 @@ def test_a_loss_replaces_what_is_minimized_and_not_what_is_logged(registry: Regi
     assert model.out.weight.grad is not None
     weighted = replace(data, weights=torch.tensor([1.0, 0, 0, 0]))
     torch.testing.assert_close(task.step(model, weighted, config=TrainConfig()).loss, losses[0] / 4)
+
+
+def test_a_loss_of_whole_batches_is_refused(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    task, model = extended(registry, loss="focal-loss"), Guess(3, 10)
+    data = Batch(torch.randn(4, 3, 8, 8), torch.tensor([0, 1, 2, 3]), 0, 1, 0)
+    monkeypatch.setattr(FocalLoss, "losses", lambda *_: torch.zeros((), requires_grad=True))
+    with pytest.raises(SpecError, match=r"the loss of each item \(got the shape \(\)\)"):
+        task.step(model.train(), data, config=TrainConfig())
+
+
+def test_a_metric_that_is_not_finite_is_named(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, task = TinyImages(), extended(registry, "mcc")
+    model = Guess(data.dims["in_channels"], data.dims["num_classes"])
+    monkeypatch.setattr(MatthewsCorrelation, "value", lambda *_: float("nan"))
+    with pytest.raises(SpecError, match="the metric mcc is nan"):
+        measure(model, task, data, "val")
+    nn.init.constant_(model.out.weight, float("nan"))
+    assert math.isnan(measure(model, task, data, "val").metrics["loss"]), "the model is at fault"
+
+
+@pytest.mark.parametrize("name", ["focal-loss", "focal_loss", "images/focal-loss"])
+def test_an_option_belongs_to_an_entry_by_any_of_its_names(name: str, registry: Registry) -> None:
+    entry = registry.entry("metric", "focal-loss")
+    assert all_checked("metric", {f"{name}.gamma": 3}, [entry]) == {"focal-loss.gamma": 3.0}
+
+
+@pytest.mark.parametrize("option", ["mcc.gamma", "focal-loss.gamma", "gamma"])
+def test_an_evaluation_refuses_an_option_that_no_metric_has(option: str, registry: Registry) -> None:
+    task = make_task(registry, "classification")
+    with pytest.raises(OptionError, match="gamma"):
+        with_metrics(task, registry, ["mcc"], {"focal-loss.gamma": 1.0}, given={option: 2})
 
 
 @pytest.mark.parametrize(
