@@ -152,7 +152,8 @@ def _checked(release: Release, folder: Path) -> list[Path]:
         for path, (count, sha256) in zip(paths, release.files.values(), strict=True):
             wanted, size = count * release.record, path.stat().st_size
             if size != wanted:
-                message = f"{path} must have {wanted:,} bytes, {count:,} records of {release.record:,} bytes"
+                message = f"{path} must be {wanted:,} bytes long: "
+                message += f"{count:,} records of {release.record:,} bytes each"
                 hint = f"copy it again from the archive at {release.url}"
                 raise DataError(f"{message} (got {size:,})", hint=hint)
             if known.of(path) != sha256:

@@ -26,7 +26,7 @@ def balanced_weights(images: Any) -> Tensor:
     """
     labels = getattr(images, "labels", None)
     if not isinstance(labels, Tensor) or labels.ndim != 1:
-        message = "balancing classes requires a training split with an attribute `labels`, a tensor (N,)"
+        message = "balancing classes requires a training split with a tensor `labels` of shape (N,)"
         raise DataError(message, hint="set class_weights=none and balanced_sampling=false")
     counts = torch.bincount(labels.cpu())
     present = (counts > 0).sum()

@@ -78,7 +78,9 @@ async def inputs_of(
     # in a thread, since a header may take long to parse; the time limit does not wait for it
     pixels = await asyncio.to_thread(lambda: sum(map(pixels_of, contents)))
     if pixels > limits.pixels:
-        message = f"the images of a request may have at most {limits.pixels:,} pixels (got {pixels:,})"
+        message = (
+            f"the images in a request may have at most {limits.pixels:,} pixels in total (got {pixels:,})"
+        )
         raise Refused(413, message, hint="send fewer or smaller images")
     return [*zip(map(_named, images, range(len(images))), contents, strict=True)]
 

@@ -127,18 +127,20 @@ def _titled(report: Report, name: str, what: str, done: int, total: int, unit: s
 
 def _require_same(one: Measurement, other: Measurement) -> None:
     names = f"{one.name} and {other.name} cannot be compared"
-    hint = "choose the data of all models with --dataset and --data"
+    hint = "choose the same data for all models with --dataset and --data"
     if one.task.name != other.task.name:
         raise OptionError(f"{names}: they are models for {one.task.name} and {other.task.name}")
     facts = (each.data.preprocess.get("classes") for each in (one, other))
     if len({str(fact) for fact in facts}) > 1:
         raise OptionError(f"{names}: their classes differ")
     if one.dataset != other.dataset:
-        raise DataError(f"{names}: one is measured on {one.dataset}, the other on {other.dataset}", hint=hint)
+        raise DataError(
+            f"{names}: one was measured on {one.dataset}, the other on {other.dataset}", hint=hint
+        )
     if one.data.fingerprint != other.data.fingerprint:
         raise DataError(f"{names}: their {one.dataset} data has different fingerprints", hint=hint)
     if one.split != other.split or one.measured.count != other.measured.count:
         counts = (f"{each.measured.count:,} {each.unit} of {each.split}" for each in (one, other))
         raise DataError(
-            f"{names}: they are measured on {' and '.join(counts)}", hint="choose a split with --split"
+            f"{names}: they were measured on {' and '.join(counts)}", hint="choose a split with --split"
         )

@@ -49,7 +49,8 @@ def reproduce(
         data: dataset options that the card cannot set, such as `root`.
         from_weights: the weights that fine-tuning started from; by default, the published weights that the
             card names.
-        threads: number of CPU threads, instead of the card's; a different number changes rounding.
+        threads: number of CPU threads, instead of the number in the card of the weights; a different number
+            changes rounding.
         device: device, such as `cpu` or `cuda`; by default, the CPU for weights that were trained on a CPU,
             and a GPU, if there is one, for others.
         progress: show progress on stderr or in the notebook.
@@ -77,7 +78,7 @@ def reproduce(
     card = published.card
     if card.calibration:
         hint = "reproduce the original weights"
-        raise WeightsError(f"{weights} was calibrated after its training", hint=hint)
+        raise WeightsError(f"{weights} was calibrated after training", hint=hint)
     if "file" in card.base_model:
         raise WeightsError(f"{weights} was imported, so its card does not record how it was trained")
     _require_finished(published)
@@ -102,7 +103,7 @@ def reproduce(
     except RunError as error:
         if "--accept-changes" not in (error.hint or ""):
             raise
-        raise RunError(str(error), hint="choose another --run") from None
+        raise RunError(str(error), hint="choose another --run folder") from None
     ours = _counterpart(directory, card, device, registry)
     tensors = _rounded_and_compared(published, ours)
     differing, unknown = differences(card, ours.card, registry)
@@ -148,7 +149,7 @@ def _require_elsewhere(directory: Path, published: Model) -> None:
     """Raise RunError if weights would be compared with themselves."""
     if directory.resolve() == published.path.parent.resolve():
         message = f"{directory} is the run directory of the weights"
-        raise RunError(message, hint="choose another --run, so that the weights are trained again")
+        raise RunError(message, hint="choose another --run folder, so that the weights are trained again")
 
 
 def _warn_of_other_data(card: Card, registry: Registry, data: Mapping[str, Any]) -> None:

@@ -81,7 +81,7 @@ def load_pretrained(
                 **options,
             )
     except Exception as error:  # of safetensors, or of tensors that do not match
-        hint = f"remove {file}, so that it is downloaded again"
+        hint = f"remove {file} so that it is downloaded again"
         raise DataError(f"{file} cannot be read as {name}.{tag}: {first_line(error)}", hint=hint) from error
     heads = known[tag].classifier or ()
     own = tuple(f"{head}." for head in ([heads] if isinstance(heads, str) else heads))
@@ -144,7 +144,10 @@ def _file(what: str, config: Any) -> Path:
 def _downloaded(what: str, repository: str, revision: str | None, names: list[str]) -> Path:
     """Return a file that is downloaded into huggingface_hub's cache. Raises DataError."""
     cache = constants.HF_HUB_CACHE
-    hint = f"run `hf download {repository} {names[0]}` on a machine with internet access, and copy its cache"
+    hint = (
+        f"run `hf download {repository} {names[0]}` on a machine with internet access, "
+        "and copy its Hugging Face cache to this folder"
+    )
     if is_offline() or constants.HF_HUB_OFFLINE:
         raise DataError(f"{what} is not in {cache}, and downloads are disabled", hint=hint)
     for name in names:
@@ -161,7 +164,7 @@ def _downloaded(what: str, repository: str, revision: str | None, names: list[st
         except Exception as error:  # of the network, the disk or the hub
             reached = not isinstance(error, requests.ConnectionError | requests.Timeout)
             reason = first_line(error) if reached else f"{url.split('/')[2]} cannot be reached"
-            message = f"{what} is not in {cache}, and cannot be downloaded: {reason}"
+            message = f"{what} is not in {cache} and cannot be downloaded: {reason}"
             raise DataError(message, hint=hint) from error
     raise _only_a_pickle(what)
 

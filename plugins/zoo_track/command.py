@@ -28,7 +28,7 @@ __all__ = ["command"]
 @click.option(
     "--wait",
     is_flag=True,
-    help="Wait for RUN to start, or to be resumed if it is stopped, until it is finished.",
+    help="Wait until RUN is finished, even if it has not started yet or must first be resumed.",
 )
 @standard_options
 def command(session: Session, run: Path, to: str, wait: bool, as_json: bool) -> None:

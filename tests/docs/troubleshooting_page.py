@@ -271,6 +271,8 @@ def _filled(part: ast.FormattedValue, scope: Scope) -> list[str]:
 def _attached(text: str, more: str, constant: bool) -> str:
     """Return a text with the next part; an ending that is filled in, such as an "s", is left out."""
     ends_in_name = re.search(r"(^|[^A-Za-z])[A-Z_…]+'?$", text)
+    if constant and ends_in_name and re.match(r"s\b", more):  # a plural
+        return f"{text}S{more[1:]}"
     if constant and more[:1].islower() and ends_in_name:
         return text[: ends_in_name.start() + len(ends_in_name[1])] + more
     if not constant and re.search(r"[A-Za-z'…]$", text):

@@ -374,7 +374,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         # runs
         (f"{FILES} --output-dir x", 2, "--run x"),
         (f"{LSTM} --run fox.txt/run", 1, "cannot be used as a run directory"),
-        (f"{LSTM} --run fox.txt", 1, "fox.txt is a file, not a folder … another --run"),
+        (f"{LSTM} --run fox.txt", 1, "fox.txt is a file, not a folder … another --run folder"),
         (f"{RECIPE} --from-weights ./done", 2, "--from ./done", f"{RECIPE} --from ./done"),
         (f"{RECIPE} --pretrained ./done", 2, "--from ./done", f"{RECIPE} --from ./done"),
         ("train fox-lstm --run done", 1, "evaluate it with `zoo eval ./done`", "eval ./done"),

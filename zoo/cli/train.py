@@ -68,7 +68,7 @@ def command(
     zoo train convnet-bn folder --data root=images \\
         --from cifar10-convnet-bn
 
-    Ctrl-C saves and stops the run. `zoo resume RUN` continues it; on a CPU, the result is bit-for-bit
+    Ctrl-C saves and stops the run. `zoo resume RUN` continues the run; on a CPU, the result is bit-for-bit
     identical to that of an uninterrupted run.
     """
     run = train(name, dataset, progress=session.progress, registry=session.registry, **settings, **training)

@@ -102,7 +102,7 @@ def require_sha256(path: Path, actual: str, expected: str) -> None:
     if actual != expected:
         raise DataError(
             f"{path} has the wrong content: expected sha256 {expected}, got {actual}",
-            hint="copy the file again; if it is in zoo's cache, delete it, so that zoo downloads it again",
+            hint="copy the file again; if it is in zoo's cache, delete it so that zoo downloads it again",
         )
 
 

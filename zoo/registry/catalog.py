@@ -130,7 +130,9 @@ def _read(path: Path) -> Catalog:
     if top.plugins and is_run:
         raise CatalogError(f"{path}: the config.toml of a run cannot contain [plugins]")
     if (top.plugin_files or "local" in top.plugins) and not is_run:
-        raise CatalogError(f"{path} cannot load code", hint="use `zoo --plugin FILE` or $ZOO_PLUGIN_FILES")
+        raise CatalogError(
+            f"{path} must not name plugin files", hint="use `zoo --plugin FILE` or $ZOO_PLUGIN_FILES"
+        )
     settings = _entry(path, "[plugins]", PluginSettings, top.plugins)
     recipes: dict[str, Recipe] = {}
     for name, table in top.recipes.items():

@@ -203,7 +203,7 @@ class Registry:
         return failed + self.unusable()
 
     def unusable(self) -> list[str]:
-        """Return one line for each problem with entries. Recipes are checked only when they are used."""
+        """Return one line for each entry that cannot be used. Recipes are checked only when they are used."""
         failed: dict[tuple[str, str], list[Entry[Spec]]] = {}
         for entry in self.failed_entries:
             failed.setdefault((entry.plugin.name, self.problem(entry)), []).append(entry)

@@ -76,7 +76,7 @@ def of_run(directory: Path, *, last: bool = False) -> Path:
         if (directory / name).is_file():
             return directory / name
     if (directory / "config.toml").is_file():
-        hint = f"`zoo resume {shlex.quote(str(directory))}` continues it"
+        hint = f"`zoo resume {shlex.quote(str(directory))}` continues the run"
         raise WeightsError(f"{directory} has no weights: the run stopped before its first save", hint=hint)
     runs = ", ".join(map(str, runs_in(directory)[:5]))
     hint = f"runs in this folder: {runs}" if runs else "`zoo train` creates run directories"

@@ -89,7 +89,7 @@ class RunDirectory:
             self.path.resolve().name.encode()
         except UnicodeEncodeError:
             message = f"{str(self.path)!a} cannot be used as a run directory: its name is not valid UTF-8"
-            raise RunError(message, hint="choose another --run") from None
+            raise RunError(message, hint="choose another --run folder") from None
         self.weights = self.path / "model.safetensors"
         self._checkpoints = self.checkpoints or Checkpoints(self.path)
         self._saved = (0, self.clock())
@@ -132,7 +132,7 @@ class RunDirectory:
         if changes and not self.accept_changes:
             hint = "resume with the previous options, add --accept-changes to continue anyway"
             message = f"{self.path} contains a different run ({'; '.join(changes.values())})"
-            raise RunError(message, hint=f"{hint}, or choose another --run")
+            raise RunError(message, hint=f"{hint}, or choose another --run folder")
         refuse_fixed(changes)
         options = changes_batches(changes, self.cutting)
         single = "train.precision" in changes and self.identity.recipe.train.get("precision") == "fp32"

@@ -49,7 +49,9 @@ def refuse_fixed(changes: Mapping[str, str]) -> None:
     fixed = [key for key in changes if key in _FIXED]
     if fixed:
         message = f"{', '.join(fixed)} cannot be changed during a run ({'; '.join(changes.values())})"
-        raise RunError(message, hint="choose another --run to start over; add --from to reuse these weights")
+        raise RunError(
+            message, hint="choose another --run folder to start over; add --from to reuse these weights"
+        )
 
 
 def warn_of_another_cpu(before: RunIdentity, now: RunIdentity) -> None:

@@ -27,7 +27,7 @@ RUN_FILES = (*WEIGHTS, *_BEFORE_A_CHECKPOINT, "curve.png")
 CONFIG_HEAD = b"# The recipe of this run. `ZOO_REGISTRY=config.toml zoo train NAME` trains it again.\n"
 _PROCESS = threading.Lock()
 _NAME = ".lock"
-_OTHER = "remove it, or choose another --run"
+_OTHER = "remove it, or choose another --run folder"
 
 
 @contextmanager
@@ -96,7 +96,9 @@ class Owned:
         if os.fstat(self.descriptor).st_nlink and is_there:
             return None
         message = f"{self.path} and its checkpoints were deleted during the run"
-        return RunError(message, hint="train again; if someone else is using this run, choose another --run")
+        return RunError(
+            message, hint="train again; if someone else is using this run, choose another --run folder"
+        )
 
 
 @contextmanager
@@ -111,7 +113,7 @@ def claimed(path: Path, *, resume: bool) -> Generator[Owned]:
             path.mkdir(parents=True, exist_ok=True)
             mine = stack.enter_context(owned(path))
         except FileExistsError:
-            raise RunError(f"{path} is a file, not a folder", hint="choose another --run") from None
+            raise RunError(f"{path} is a file, not a folder", hint="choose another --run folder") from None
         except OSError as error:
             raise RunError(f"{path} cannot be used as a run directory: {error.strerror}") from None
         _refuse_foreign_files(path, resume=resume)
@@ -138,7 +140,7 @@ def _refuse_foreign_files(path: Path, *, resume: bool) -> None:
             finished = (path / "model.safetensors").is_file()
             does = "evaluate it with `zoo eval {}`" if finished else "continue it with `zoo resume {}`"
             place = str(path) if path.parent != Path() else f"./{path}"  # a bare word is an id of weights
-            hint = f"{does.format(shlex.quote(place))}, or choose another --run"
+            hint = f"{does.format(shlex.quote(place))}, or choose another --run folder"
             raise RunError(f"{path} already contains a {'finished ' * finished}run", hint=hint)
         return
     begun = False
@@ -147,7 +149,7 @@ def _refuse_foreign_files(path: Path, *, resume: bool) -> None:
     for name in RUN_FILES:
         if os.path.lexists(path / name) and not (begun and name in _BEFORE_A_CHECKPOINT):
             message = f"{path} contains {name}, which training would overwrite, but no checkpoint"
-            raise RunError(message, hint="choose another --run, or move the file")
+            raise RunError(message, hint="choose another --run folder, or move the file")
 
 
 @contextmanager
@@ -165,7 +167,7 @@ def owned(folder: Path) -> Generator[Owned]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _lock_folder(descriptor)
         except BlockingIOError:
-            hint = "wait for it to finish, or choose another --run"
+            hint = "wait for it to finish, or choose another --run folder"
             raise RunError(f"{folder} is in use by {_owner(lock)}", hint=hint) from None
         if (text := os.pread(lock, 300, 0)) and not text.startswith(b"process "):
             raise RunError(f"{folder / _NAME} is not a zoo lock file", hint=_OTHER)

@@ -170,7 +170,7 @@ class _Training:
     def require_possible(self) -> None:
         """Raise RunError if the restored state lacks a required metric or is beyond the end of the epoch."""
         state = self.state
-        hint = "choose another --run to start over"
+        hint = "choose another --run folder to start over"
         try:
             check_rows(state.history, self.task.spec.primary_metric)
         except ValueError as error:

@@ -246,7 +246,7 @@ def test_a_run_without_a_save_has_no_weights_yet(tmp_path: Path) -> None:
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.endswith(
             "zoo: runs/fox has no weights: the run stopped before its first save\n"
-            "     `zoo resume runs/fox` continues it\n"
+            "     `zoo resume runs/fox` continues the run\n"
         )
     with pytest.raises(zoo.ZooError, match="has no weights: "):
         _ = zoo.Run(folder / "runs/fox").last

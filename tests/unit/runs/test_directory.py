@@ -104,7 +104,7 @@ def test_a_directory_that_holds_a_run_is_refused_without_resume(path: Path) -> N
     before = {file.name: file.read_bytes() for file in path.iterdir()}
     with pytest.raises(RunError, match=f"{path} already contains a run") as caught:
         open_run(path).__enter__()
-    assert caught.value.hint == f"continue it with `zoo resume {path}`, or choose another --run"
+    assert caught.value.hint == f"continue it with `zoo resume {path}`, or choose another --run folder"
     after = {file.name: file.read_bytes() for file in path.iterdir()}
     assert before.keys() == after.keys()
     assert all(before[name] == after[name] for name in before if name != ".lock")

@@ -49,7 +49,7 @@ def test_a_folder_in_use_is_refused_until_its_owner_is_dead(tmp_path: Path) -> N
         assert owner.stdout.readline() == "held\n"
         with pytest.raises(RunError, match=f"^{tmp_path} is in use by process {owner.pid} on ") as caught:
             owned(tmp_path).__enter__()
-        assert caught.value.hint == "wait for it to finish, or choose another --run"
+        assert caught.value.hint == "wait for it to finish, or choose another --run folder"
     finally:
         os.kill(owner.pid, signal.SIGKILL)
         owner.communicate()
@@ -68,7 +68,7 @@ def test_a_link_in_place_of_the_lock_is_refused_and_not_followed(tmp_path: Path,
         lock.hardlink_to(precious)
     with pytest.raises(RunError, match=rf"^{lock} is a link") as caught, owned(tmp_path / "run"):
         pass
-    assert caught.value.hint == "remove it, or choose another --run"
+    assert caught.value.hint == "remove it, or choose another --run folder"
     assert precious.read_text() == "mine"
 
 
