@@ -84,8 +84,9 @@ def import_weights(
     feeding = feeding_of(name, dataset, data, preprocess, registry, progress=progress)
     module, arguments = empty_model(name, feeding, model or {}, registry)
     require_feeding(feeding, arguments, registry)
-    dim = feeding.task.labels and feeding.task.labels[0]
-    labels = (dim, arguments[dim]) if dim else None
+    dim, key = feeding.task.labels or ("", "")
+    by_user = dataset is None or key in (preprocess or {})
+    labels = (dim, arguments[dim], key if by_user else "") if dim else None
     loaded = load_state(module, state, file=file, architecture=name, labels=labels)
     card = _card(name, arguments, feeding, state, file, registry)
     if dataset is not None and preprocess:

@@ -31,12 +31,13 @@ def empty_model(
 
 
 def load_state(
-    module: nn.Module, state: State, *, file: Path, architecture: str, labels: tuple[str, int] | None
+    module: nn.Module, state: State, *, file: Path, architecture: str, labels: tuple[str, int, str] | None
 ) -> dict[str, Any]:
     """Load the tensors of a file into a model.
 
     Args:
-        labels: the name and the value of the dim that counts the classes or tokens.
+        labels: the name and the value of the dim that counts the classes or tokens, and the key of
+            `preprocess` that sets it; the key is empty if a dataset does.
 
     Returns `by`, `mapping`, `initial`, `unused` and `converted`, as `zoo.import_weights` describes them.
 
@@ -75,15 +76,17 @@ def load_state(
     }
 
 
-def _about_labels(rows: Sequence[Row], labels: tuple[str, int] | None) -> str:
+def _about_labels(rows: Sequence[Row], labels: tuple[str, int, str] | None) -> str:
     """Return a hint if only the number of classes in the file differs; otherwise ""."""
-    name, ours = labels or ("", 0)
-    counts = {
-        row.found[0] for row in rows if row.problem == "shape" and row.shape[:1] == (ours,) and row.found
-    }
-    if not name or len(counts) != 1 or any(row.problem != "shape" for row in rows):
+    name, ours, key = labels or ("", 0, "")
+    changes = {pair for row in rows for pair in zip(row.shape, row.found, strict=False)}
+    changes = {(old, new) for old, new in changes if old != new}
+    same = all(row.problem == "shape" and len(row.shape) == len(row.found) for row in rows)
+    if not same or [old for old, _ in changes] != [ours]:
         return ""
-    return f"the model has {name}={ours}, but the file seems to have {counts.pop()}: choose another dataset"
+    theirs = changes.pop()[1]
+    fix = f"pass all {theirs} with --preprocess {key}=..." if key else "choose another dataset"
+    return f"the model has {name}={ours}, but the file seems to have {theirs}: {fix}"
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

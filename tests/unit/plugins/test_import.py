@@ -301,12 +301,36 @@ def test_wrong_options_are_refused(
     assert not [path for path in tmp_path.iterdir() if path != file]
 
 
-def test_a_file_for_other_classes_is_refused_with_their_number(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("changes", "fix"),
+    [
+        ({}, "choose another dataset"),
+        ({"preprocess": {"classes": [*"abcdefgh"]}}, "pass all 100 with --preprocess classes="),
+        (
+            {"dataset": None, "data": None, "preprocess": {"size": 16, "classes": [*"ab"], **STATISTICS}},
+            "pass all 100 with --preprocess classes=",
+        ),
+    ],
+    ids=["dataset", "overridden", "no dataset"],
+)
+def test_a_file_for_other_classes_is_refused_with_their_number(
+    tmp_path: Path, changes: dict[str, Any], fix: str
+) -> None:
     state = zoo.create_model("resnet20", image_size=16, num_classes=100, **NET).state_dict()
     safetensors.torch.save_file(dense(state), tmp_path / "net.safetensors")
     with pytest.raises(Mismatch, match="2 of another shape") as caught:
-        imported(tmp_path / "net.safetensors")
-    assert "num_classes=8, but the file seems to have 100" in str(caught.value.hint)
+        imported(tmp_path / "net.safetensors", **changes)
+    assert "but the file seems to have 100: " in str(caught.value.hint)
+    assert fix in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("classes", [8, 100])
+def test_a_file_of_another_width_is_not_blamed_on_the_classes(tmp_path: Path, classes: int) -> None:
+    state = zoo.create_model("resnet20", image_size=16, num_classes=classes, **NET).state_dict()
+    safetensors.torch.save_file(dense(state), tmp_path / "net.safetensors")
+    with pytest.raises(Mismatch, match="of another shape") as caught:
+        imported(tmp_path / "net.safetensors", model={"depth": 8, "width": 7})
+    assert "lists the options for --model" in str(caught.value.hint)
 
 
 def test_nothing_is_overwritten_and_nothing_is_half_written(
