@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
+from msgspec import Meta
 from msgspec.structs import replace
 
 import zoo
@@ -19,7 +21,7 @@ __all__ = ["Feeding", "fed_as_card", "feeding_of", "require_feeding"]
 # The keys of `preprocess` and their types, by a dim of the tasks that have them; those that may be missing
 _TYPES: dict[str, dict[str, Any]] = {
     "image_size": {
-        "size": int,
+        "size": Annotated[int, Meta(ge=1)],
         "mean": tuple[float, ...],
         "std": tuple[float, ...],
         "classes": tuple[str, ...],
@@ -119,7 +121,12 @@ def _typed(task: TaskSpec, given: Mapping[str, Any], of_dataset: Mapping[str, An
     types = next((types for dim, types in _TYPES.items() if dim in task.dims), {})
     if known := types.keys() | of_dataset.keys():
         options.check_names(given, known, what="preprocess")
-    return {key: _converted(value, types.get(key), what=f"preprocess {key}") for key, value in given.items()}
+    typed = {key: _converted(value, types.get(key), what=f"preprocess {key}") for key, value in given.items()}
+    classes = Counter(typed.get("classes", ()) if "classes" in types else ())
+    if repeated := [name for name, count in classes.items() if count > 1]:
+        message = f"preprocess classes lists {repeated[0]!r:.40} more than once"
+        raise OptionError(message, hint="give each class a different name")
+    return typed
 
 
 def _converted(value: object, type_: Any, *, what: str) -> Any:
