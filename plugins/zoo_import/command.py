@@ -23,7 +23,7 @@ from zoo.cli.kit import (
     standard_options,
 )
 from zoo.plugin import UNKNOWN_DATA, options, read_regular
-from zoo_import.matching import Mismatch, Row, shape_text
+from zoo_import.matching import Mismatch, Row, count_text, shape_text
 
 __all__ = ["command"]
 
@@ -88,11 +88,11 @@ def _from_file(value: str) -> Any:
 def _print(found: Mapping[str, Any]) -> None:
     mapping = found["mapping"]
     if found["by"] == "name":
-        print_paragraph(f"{len(mapping)} tensors were matched by name")
+        print_paragraph(f"{count_text(mapping)} were matched by name")
     else:
         print_table(_by_layer(mapping), ["MODEL", "FILE", "TENSORS"])
         echo()
-        print_paragraph(f"{len(mapping)} tensors were matched by order and shape, since their names differ")
+        print_paragraph(f"{count_text(mapping)} were matched by order and shape, since their names differ")
     for what, names in (
         ("missing from the file, set to 0", found["initial"]),
         ("not used", found["unused"]),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Literal
 
 from zoo.plugin import WeightsError
 
-__all__ = ["Matched", "Mismatch", "Row", "match", "shape_text"]
+__all__ = ["Matched", "Mismatch", "Row", "count_text", "match", "shape_text"]
 
 Shape = Sequence[int]
 # What wrappers put in front of all names
@@ -91,7 +91,15 @@ def match(
             names = {name: bare[other] for name, other in zip(some, theirs, strict=True)}
             names |= {name: names[tied[name]] for name in ours if name not in names}
             return Matched(names=names | counters, by="order", unused=unused)
-    raise _mismatch(ours, theirs, ordered=ordered)
+    held, needs = count_text(given), count_text(wanted)
+    held = f"the file has {held}, and the model has {'as many' if needs == held else needs}"
+    raise _mismatch(ours, theirs, held=held, ordered=ordered)
+
+
+def count_text(names: Collection[str]) -> str:
+    """Return the number of tensors as `97 tensors and 19 BatchNorm counters`, or without counters."""
+    counters = sum(name.endswith(_COUNTER) for name in names)
+    return f"{len(names) - counters} tensors" + (f" and {counters} BatchNorm counters" if counters else "")
 
 
 def shape_text(shape: Shape) -> str:
@@ -131,7 +139,9 @@ def _contradict(name: str, other: str, ours: Mapping[str, Shape], theirs: Mappin
     return elsewhere or (kind != other_kind and {kind, other_kind} <= _KINDS)
 
 
-def _mismatch(ours: Mapping[str, Shape], theirs: Mapping[str, Shape], *, ordered: bool) -> Mismatch:
+def _mismatch(
+    ours: Mapping[str, Shape], theirs: Mapping[str, Shape], *, held: str, ordered: bool
+) -> Mismatch:
     """Return the error for tensors that do not agree, by name if most names do, and by order otherwise."""
     common = ours.keys() & theirs.keys()
     rows = _by_name(ours, theirs) if 2 * len(common) >= len(ours) or not ordered else _by_order(ours, theirs)
@@ -142,7 +152,6 @@ def _mismatch(ours: Mapping[str, Shape], theirs: Mapping[str, Shape], *, ordered
     words = [f"{count} {problem}" for problem, count in counts.items() if count]
     words += [f"{count} of another shape" for count in [sum(row.problem == "shape" for row in rows)] if count]
     words += [f"{count} in another order" for count in [sum(row.problem == "order" for row in rows)] if count]
-    held = f"the file has {len(theirs)} tensors, and the model has {len(ours)}"
     return Mismatch(f"{held}: {', '.join(words)}", rows=rows, hint=hint)
 
 

@@ -280,7 +280,12 @@ def test_tied_tensors_may_be_in_the_file_once() -> None:
             "--preprocess size=... --preprocess classes=...",
         ),
         ({"model": {"dpeth": 8}}, OptionError, "did you mean 'depth'", ""),
-        ({"model": {}}, Mismatch, "the file has 37 tensors, and the model has 97", "zoo show"),
+        (
+            {"model": {}},
+            Mismatch,
+            "37 tensors and 7 BatchNorm counters, and the model has 97 tensors and 19 BatchNorm counters: ",
+            "zoo show",
+        ),
         ({"preprocess": {"size": -4}}, OptionError, r"size must be at least 1 \(got -4\)", ""),
         (
             {"dataset": None, "data": None, "preprocess": STATISTICS | {"size": 0, "classes": ["a", "b"]}},
@@ -333,6 +338,7 @@ def test_a_file_for_other_classes_is_refused_with_their_number(
     safetensors.torch.save_file(dense(state), tmp_path / "net.safetensors")
     with pytest.raises(Mismatch, match="2 of another shape") as caught:
         imported(tmp_path / "net.safetensors", **changes)
+    assert "37 tensors and 7 BatchNorm counters, and the model has as many: " in str(caught.value)
     assert "but the file seems to have 100: " in str(caught.value.hint)
     assert fix in str(caught.value.hint)
 
@@ -642,6 +648,7 @@ def test_the_command_prints_the_mapping_and_what_to_do_next(saved: Callable[...,
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["MODEL", "FILE", "TENSORS"]
     assert "stages.0.0.conv1 layer1.0.conv1 weight" in [" ".join(line.split()) for line in lines]
+    assert "37 tensors and 7 BatchNorm counters were matched by order" in done.stdout
     assert "mean=0.5,0.5,0.5 std=0.25,0.25,0.25" in done.stdout
     assert lines[-1] == f"zoo eval {file.with_suffix('.safetensors')}"
 
