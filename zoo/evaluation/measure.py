@@ -113,7 +113,7 @@ def steps_of(
 def finished(task: Task, dataset: Dataset, split: Split, sums: Mapping[str, Tensor], count: int) -> Measured:
     """Compute the result of an evaluation from the sums over all its items.
 
-    Raises DataError if there are no items.
+    Raises DataError if there are no items, and SpecError if only metrics of plugins are not finite.
     """
     if count == 0:
         others = [name for name in SPLITS if name != split and len(dataset.split(name))]
@@ -121,6 +121,10 @@ def finished(task: Task, dataset: Dataset, split: Split, sums: Mapping[str, Tens
         raise DataError(f"the {split} split is empty", hint=hint)
     sums = {name: _on_the_host(value) for name, value in sums.items()}
     metrics = metrics_of(task, sums, count, dataset.preprocess)
+    wrong = [name for name, value in metrics.items() if not math.isfinite(value)]
+    if wrong and {*wrong} <= {name.partition("/")[0] for name in sums if "/" in name}:
+        hint = "it must be finite, for example 0 where it is undefined"
+        raise SpecError(f"the metric {wrong[0]} is {metrics[wrong[0]]}", hint=hint)
     return Measured(metrics, task.details(sums, dataset.preprocess), count, sums)
 
 

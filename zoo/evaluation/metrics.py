@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -132,12 +131,7 @@ def _metrics(
 ) -> dict[str, float]:
     """Return the task's metrics, followed by those of plugins if they were measured."""
     found = task.metrics({name: value for name, value in sums.items() if "/" not in name}, count, preprocess)
-    if not all(map(math.isfinite, found.values())):  # the model is at fault
-        return found
     for name, metric in metrics.items():
         own = {key.partition("/")[2]: value for key, value in sums.items() if key.startswith(f"{name}/")}
         found |= {name: metric.value(own, count)} if own else {}
-        if not math.isfinite(found.get(name, 0)):
-            hint = "it must be finite, for example 0 where it is undefined"
-            raise SpecError(f"the metric {name} is {found[name]}", hint=hint)
     return found
