@@ -258,6 +258,6 @@ def _too_early(steps: int, test: RangeTest) -> Diverged:
         message = "the loss is not finite at the first step, before any update"
         return Diverged(message, hint="check the model, its data and its precision")
     rate = test.rates()[steps - 1]
-    hint = f"try a --start below {test.start:g}, or more --steps than {test.steps}"
+    hint = f"try a lower --start than {test.start:g}, or more than {test.steps} --steps"
     message = f"the loss diverged after only {steps} steps, at a learning rate of {rate:.2g}"
     return Diverged(message, hint=hint)

@@ -124,7 +124,7 @@ def report(session: Session, folder: Path, out: Path, as_json: bool) -> None:
 @options_of(prune_runs, skip=["folder", "keep"])
 @standard_options
 def prune(_: Session, folder: Path, as_json: bool, **chosen: Any) -> None:
-    """Delete the checkpoints of finished runs in FOLDER, and all but one file of weights of each run.
+    """Delete the checkpoints of finished runs in FOLDER, and all but one weights file of each run.
 
     Logs are kept. A pruned run cannot be resumed. Stopped and running runs are not changed.
     """

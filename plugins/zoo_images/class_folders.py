@@ -19,7 +19,7 @@ _SPLIT_NAMES: Mapping[str, Split] = {
     "validation": "val",
     "test": "test",
 }
-LAYOUT = "root must contain class folders, or folders `train`, `val` and `test` with class folders inside"
+LAYOUT = "root must contain class folders, or `train`, `val` and `test` folders with class folders inside"
 
 
 @dataclass(frozen=True, slots=True)

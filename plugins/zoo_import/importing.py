@@ -143,7 +143,8 @@ def _require_writable(out: Path, file: Path) -> None:
     if out.suffix != ".safetensors":
         raise OptionError(f"out must be a .safetensors file (got {out})")
     if out == file:
-        raise OptionError(f"out must not be the imported file, {file}", hint="choose one with --out")
+        hint = "choose a different file with --out"
+        raise OptionError(f"out must not be the imported file, {file}", hint=hint)
     if out.exists():
         hint = "remove the file, or choose a different one with --out"
         raise OutputError(f"{out} already exists", hint=hint)

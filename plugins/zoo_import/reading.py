@@ -139,7 +139,8 @@ def _unpickle(path: Path, file: IO[bytes], folder: Path, *, memory: int, seconds
         process.wait()
     if code:
         ended = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        raise WeightsError(f"{path} cannot be read: opening it crashed ({ended})", hint=_EXPECTED)
+        message = f"{path} cannot be read: the process that opened it crashed ({ended})"
+        raise WeightsError(message, hint=_EXPECTED)
 
 
 def _answer(path: Path, file: Path) -> dict[str, Any]:

@@ -70,8 +70,9 @@ def calibrate(
     registry = default_registry() if registry is None else registry
     out = Path(out)
     if split != "val":
+        message = f"split must be val, because test data is reserved for measuring the result (got {split})"
         hint = "measure the result on test with `zoo analyze calibration FILE --split test`"
-        raise OptionError(f"split must be val, to keep test data for measuring (got {split})", hint=hint)
+        raise OptionError(message, hint=hint)
     _require_writable(out)
     from zoo import load
 

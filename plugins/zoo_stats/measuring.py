@@ -141,6 +141,5 @@ def _require_same(one: Measurement, other: Measurement) -> None:
         raise DataError(f"{names}: their {one.dataset} data has different fingerprints", hint=hint)
     if one.split != other.split or one.measured.count != other.measured.count:
         counts = (f"{each.measured.count:,} {each.unit} of {each.split}" for each in (one, other))
-        raise DataError(
-            f"{names}: they were measured on {' and '.join(counts)}", hint="choose a split with --split"
-        )
+        message = f"{names} were measured on different splits: {' and '.join(counts)}"
+        raise DataError(message, hint="choose a split with --split")

@@ -36,8 +36,8 @@ def command(session: Session, weights: str, as_json: bool, **settings: Any) -> i
     """Train WEIGHTS (an id, a file or a run directory) again from their card, and compare the result.
 
     Only the card is needed, not the recipe. To continue after an interruption, run the same command again.
-    The exit code is 0 if all tensors are bit-equal, or if the primary metric lies within its interval, and 1
-    otherwise.
+    The exit code is 0 if all tensors are bit-for-bit identical, or if the primary metric lies within its
+    interval, and 1 otherwise.
 
     \b
     zoo reproduce nietzsche-rnn

@@ -146,7 +146,7 @@ def _downloaded(what: str, repository: str, revision: str | None, names: list[st
     cache = constants.HF_HUB_CACHE
     hint = (
         f"run `hf download {repository} {names[0]}` on a machine with internet access, "
-        "and copy its Hugging Face cache to this folder"
+        f"and copy its Hugging Face cache to {cache}"
     )
     if is_offline() or constants.HF_HUB_OFFLINE:
         raise DataError(f"{what} is not in {cache}, and downloads are disabled", hint=hint)

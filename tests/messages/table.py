@@ -444,7 +444,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         (f"{FIND} --steps 3", 2, "steps must be between 10 and 100,000 (got 3)"),
         (f"{FIND} --start 0", 2, "start must be a learning rate above 0 (got 0.0)"),
         (f"{FIND} --start 1 --stop 0.1", 2, "--stop must be above --start=1 and at most 1e+38 (got 0.1)"),
-        (f"{FIND} --start 1e30 --stop 1e35", 3, "try a --start below 1e+30"),
+        (f"{FIND} --start 1e30 --stop 1e35", 3, "try a lower --start than 1e+30"),
         (f"{FIND} --plot none/lr.png", 2, "--plot none/lr.png: there is no folder none"),
         (f"{FIND} --plot .", 2, "--plot . is a folder"),
         (f"{FIND} --batchsize 1", 2, "no such option: --batchsize; did you mean `--batch-size 1`?"),

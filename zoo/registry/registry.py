@@ -494,7 +494,7 @@ class Registry:
         return UnknownName(f"unknown {kind} {name!r}{nearest}", hint=hint)
 
     def left_out(self, form: str) -> str:
-        """Return a note that `$ZOO_PLUGINS` excludes plugins, formatted by `form`; empty if it is not set."""
+        """Return a note, formatted by `form`, that `$ZOO_PLUGINS` excludes plugins; empty if it does not."""
         if self._chosen is None:
             return ""
         loaded = f"only {', '.join(self._chosen)}" if self._chosen else "no plugins"

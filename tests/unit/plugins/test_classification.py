@@ -391,7 +391,7 @@ def test_a_class_cannot_be_balanced_twice() -> None:
 
 @pytest.mark.parametrize("option", [{"class_weights": "balanced"}, {"balanced_sampling": True}])
 def test_classes_without_a_tensor_of_labels_cannot_be_balanced(images: Any, option: dict[str, Any]) -> None:
-    with pytest.raises(DataError, match="training split with an attribute `labels`"):
+    with pytest.raises(DataError, match="training split with a tensor `labels`"):
         next(TASK.train_batches(images(20), configured(**option), seed=0, epoch=0))
 
 

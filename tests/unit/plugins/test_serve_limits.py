@@ -110,7 +110,7 @@ def files(count: int, side: int = 10) -> dict[str, Any]:
     [
         ("/predict", files(3), 200, ""),
         ("/predict", files(4), 413, "a request may have at most 3 inputs"),
-        ("/predict", files(2, 40), 413, "may have at most 2,000 pixels (got 3,200)"),
+        ("/predict", files(2, 40), 413, "may have at most 2,000 pixels in total (got 3,200)"),
         ("/analyze", {**files(1, 50), "data": {"model": "net", "analyzer": "x"}}, 413, "(got 2,500)"),
         ("/predict", {"data": {"model": "text", "text": ["a" * 20] * 2}}, 200, ""),
         ("/predict", {"data": {"model": "text", "text": ["a" * 20] * 3}}, 413, "50 characters (got 60)"),
