@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,11 @@ COMBINATIONS = {
     ],
 }
 """More of them, each with other options that a run must keep over a kill; some begin from a toy's weights."""
+if find_spec("zoo_bpe"):  # from `pip install ./examples/zoo-bpe`
+    COMBINATIONS["gru, BPE"] = [
+        *("gru", "bpe/texts", "--data", "path=text.txt", "--data", "vocab_size=60"),
+        *("--batch-size", "8", "--bptt", "12", *_SMALL),
+    ]
 
 
 def lay_out(folder: Path) -> None:
