@@ -541,26 +541,24 @@ def test_a_state_that_grows_is_resumed_within_an_epoch(text: Any) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_a_hidden_state_that_does_not_fit_is_told_by_the_first_step(text: Any) -> None:
+@pytest.mark.parametrize(
+    ("forged", "reason"),
+    [
+        ({"carried/0": torch.zeros(3, 9, 9)}, "RuntimeError"),
+        ({"sums/loss": torch.zeros(8, dtype=torch.uint8)}, ".*sums/loss"),
+        ({"sums/loss": torch.zeros(2, 1)}, ".*sums/loss"),
+        ({"sums/loss": torch.zeros(0)}, ".*sums/loss"),
+    ],
+)
+def test_a_tensor_that_does_not_fit_is_told_by_the_first_step(
+    text: Any, forged: dict[str, Tensor], reason: str
+) -> None:
     config = configured(batch_size=4, precision="fp32", bptt=8)
     store = Saved()
     fit(Growing(), TEXT, text(301), config, host=Host(store=store))
     tensors, data = store.held
-    store.held = tensors | {"carried/0": torch.zeros(3, 9, 9)}, data
-    with pytest.raises(RunError, match=r"^the first step after resuming failed: RuntimeError") as caught:
-        fit(Growing(), TEXT, text(301), config, host=Host(store=store))
-    assert "checkpoint may not match" in str(caught.value.hint)
-
-
-@pytest.mark.filterwarnings("ignore::FutureWarning")
-@pytest.mark.parametrize("forged", [torch.zeros(8, dtype=torch.uint8), torch.zeros(2, 1), torch.zeros(0)])
-def test_a_sum_of_another_shape_is_told_by_the_first_step(text: Any, forged: Tensor) -> None:
-    config = configured(batch_size=4, precision="fp32", bptt=8)
-    store = Saved()
-    fit(Growing(), TEXT, text(301), config, host=Host(store=store))
-    tensors, data = store.held
-    store.held = tensors | {"sums/loss": forged}, data
-    with pytest.raises(RunError, match=r"^the first step after resuming failed: .*sums/loss") as caught:
+    store.held = tensors | forged, data
+    with pytest.raises(RunError, match=f"^the first step after resuming failed: {reason}") as caught:
         fit(Growing(), TEXT, text(301), config, host=Host(store=store))
     assert "checkpoint may not match" in str(caught.value.hint)
 
