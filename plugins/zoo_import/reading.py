@@ -92,7 +92,7 @@ def _from_safetensors(path: Path, content: bytes) -> dict[str, Tensor]:
 
 
 def _from_pickle(path: Path, file: IO[bytes]) -> tuple[dict[str, Tensor], list[str]]:
-    """Return the tensors of a file of torch.save, in its order, and the names of other values."""
+    """Return the tensors of a file that `torch.save` wrote, in its order, and the names of other values."""
     _require_safe_torch(version("torch"))
     size = os.fstat(file.fileno()).st_size
     with tempfile.TemporaryDirectory(prefix="zoo-import-") as folder:
