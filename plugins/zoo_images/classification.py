@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo import TrainConfig
+from zoo import OptionError, TrainConfig
 from zoo.interfaces import Batch
 from zoo.plugin import ClassificationTask
 from zoo_images.batches import ImageBatches
@@ -26,6 +26,9 @@ class Classification(ImageBatches, ClassificationTask):
     def loss(self, logits: Tensor, batch: Batch, config: TrainConfig | None) -> Tensor:
         """Return the mean cross-entropy, with label smoothing and the weights of the images, if any."""
         smoothing = config.group("labels", LabelFields).label_smoothing if config else 0.0
+        if config and config.loss and smoothing:
+            message = f"label_smoothing={smoothing} has no effect on loss={config.loss}"
+            raise OptionError(message, hint="set label_smoothing=0")
         cross_entropy = partial(F.cross_entropy, logits, batch.targets, label_smoothing=smoothing)
         if batch.weights is None:
             return cross_entropy()
