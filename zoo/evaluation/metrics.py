@@ -40,10 +40,11 @@ def with_metrics(
     Raises OptionError for an unknown name, or for a metric of another task.
     """
     entries = [_entry(registry, name, task) for name in names]
-    if given:
-        recorded = {key: options[key] for key in options if any(own_of({key: 0}, each) for each in entries)}
-        options = all_checked("metric", {**recorded, **given}, entries)
-    if not names and not loss:
+    losses = [_entry(registry, loss, task)] if loss else []
+    used = [*entries, *losses]
+    recorded = {key: options[key] for key in options if any(own_of({key: 0}, entry) for entry in used)}
+    options = all_checked("metric", {**recorded, **(given or {})}, used)
+    if not used:
         return task
     metrics: dict[str, Metric] = {}
     spec = task.spec
@@ -53,10 +54,7 @@ def with_metrics(
         better = (name,) if entry.spec.higher_is_better else ()
         units = {**spec.units, name: entry.spec.unit}
         spec = replace(spec, higher_is_better=spec.higher_is_better + better, units=units)
-    function = None
-    if loss:
-        entry = _entry(registry, loss, task)
-        function = _made(entry, options, LossFunction, "loss")
+    function = next((_made(entry, options, LossFunction, "loss") for entry in losses), None)
     extended: Any = copy.copy(task)
     extended.spec = spec
     extended.step = partial(_step, task, metrics, function)

@@ -122,8 +122,10 @@ def _checked(entry: Entry[Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a method, converted to their types. Raises OptionError."""
     what, own = f"{entry.kind} {entry.name}", own_options(entry)
     refuse_unknown(given, own, what=what)
-    required = [name for name, option in own.items() if option.required]
-    refuse_missing(given, required, what=what, flag=f"--{METHODS[entry.kind]}-option")
+    prefix = "" if entry.kind in _OPTIONAL else f"{entry.spec.name}."
+    required = [f"{prefix}{name}" for name, option in own.items() if option.required]
+    flag = f"--{METHODS[entry.kind].removesuffix('s')}-option"
+    refuse_missing({f"{prefix}{name}" for name in given}, required, what=what, flag=flag)
     return {
         name: options.convert(value, own[name].type, what=f"{what}: {name}") for name, value in given.items()
     }

@@ -94,7 +94,7 @@ def suited_config(
     if source is None:
         return from_scratch(usual, said, steps)
     theirs = {name: value for name, value in source.card.training.items() if name in usual.to_dict()}
-    if "optimizer" in said and theirs.get("optimizer") != usual.optimizer:
+    if "optimizer" in said and theirs.get("optimizer") != usual.optimizer:  # `usual` has what suits it
         theirs = {name: theirs[name] for name in theirs if name not in (*OF_OPTIMIZER, "lr")}
     return fine_tuning(
         within(usual.replace(theirs)),

@@ -13,6 +13,7 @@ from sklearn import metrics as sklearn
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tests.configs import configured
 from zoo import OptionError, Registry, TrainConfig
 from zoo.errors import SpecError
 from zoo.evaluation.intervals import intervals_of
@@ -34,6 +35,17 @@ class Guess(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.out(images.mean((2, 3)))
+
+
+class Powered(MatthewsCorrelation):
+    """A metric with an option that has no default.
+
+    Args:
+        power: an exponent.
+    """
+
+    def __init__(self, *, power: int) -> None:
+        self.power = power
 
 
 class Bigram(nn.Module):
@@ -128,6 +140,24 @@ def test_a_loss_of_whole_batches_is_refused(registry: Registry, monkeypatch: pyt
     monkeypatch.setattr(FocalLoss, "losses", lambda *_: torch.zeros((), requires_grad=True))
     with pytest.raises(SpecError, match=r"the loss of each item \(got the shape \(\)\)"):
         task.step(model.train(), data, config=TrainConfig())
+
+
+def test_label_smoothing_is_refused_with_another_loss(registry: Registry) -> None:
+    task, config = extended(registry, loss="focal-loss"), configured(label_smoothing=0.1, loss="focal-loss")
+    data = Batch(torch.randn(4, 3, 8, 8), torch.tensor([0, 1, 2, 3]), 0, 1, 0)
+    with pytest.raises(OptionError, match=r"label_smoothing=0\.1 has no effect on loss=focal-loss"):
+        task.step(Guess(3, 10).train(), data, config=config)
+
+
+def test_a_required_option_is_named_as_users_type_it(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo_images.metrics.MatthewsCorrelation", Powered)
+    with pytest.raises(OptionError, match=r"images/mcc requires mcc\.power") as caught:
+        extended(registry, "mcc")
+    assert caught.value.hint == "add --metric-option mcc.power=..."
+    task = make_task(registry, "classification")
+    assert "mcc" in with_metrics(task, registry, ["mcc"], {"mcc.power": 3}).spec.higher_is_better
 
 
 def test_a_metric_that_is_not_finite_is_named(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
