@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
+from zoo.config.train_config import checked_fields
 from zoo.data.opening import default_split, open_fed, split_name
 from zoo.errors import Diverged, OptionError
 from zoo.evaluation.baseline import beats_baseline
@@ -20,6 +21,7 @@ from zoo.interfaces import Dataset, HasViews, Split, Task, make_task
 from zoo.models.runners import Runner
 from zoo.registry.registry import Registry
 
+T = TypeVar("T")
 # Called with the work, the items done, their total, their unit, and a note such as the loss so far
 Report = Callable[[str, int, int, str, str], None]
 
@@ -58,8 +60,8 @@ def measure_split(
 
     The arguments and errors are those of `evaluate`.
     """
-    options = card.training.get("metrics_options", {})
-    task = with_metrics(make_task(registry, card.task), registry, metrics, options, given=metrics_options)
+    recorded = _recorded(card, "metrics_options", {})
+    task = with_metrics(make_task(registry, card.task), registry, metrics, recorded, given=metrics_options)
     model = _views(runner.module, task) if tta else runner.module
     entry, fed = open_fed(card, task, registry, dataset=dataset, data=data, whole=split is None)
     split, unit = split or default_split(fed), task.processor.unit(fed.preprocess)
@@ -112,7 +114,7 @@ def evaluate(
 
     Raises Diverged if a metric is not finite, and the same errors as `open_fed`.
     """
-    names = tuple(dict.fromkeys([*card.training.get("metrics", ()), *metrics]))
+    names = tuple(dict.fromkeys([*_recorded(card, "metrics", ()), *metrics]))
     found = measure_split(
         runner,
         card,
@@ -148,6 +150,11 @@ def _views(model: nn.Module, task: Task) -> nn.Module:
     if not isinstance(task, HasViews):
         raise OptionError(f"{task.name} does not support test-time augmentation")
     return task.views(model)
+
+
+def _recorded(card: Card, name: str, default: T) -> T:
+    """Return a training option that a card records. Raises OptionError if it has another type."""
+    return checked_fields({name: card.training.get(name, default)})[name]
 
 
 def _require_finite(metrics: Mapping[str, float], split: str) -> None:

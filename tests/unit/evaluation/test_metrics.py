@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from sklearn import metrics as sklearn
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import zoo
 from tests.configs import configured
 from zoo import OptionError, Registry, TrainConfig
 from zoo.errors import SpecError
@@ -196,3 +198,11 @@ def test_what_does_not_fit_is_refused(arguments: Mapping[str, Any], message: str
     task = make_task(registry, "classification")
     with pytest.raises(OptionError, match=message):
         with_metrics(task, registry, options={}, **arguments)
+
+
+@pytest.mark.parametrize("forged", [{"metrics": 7}, {"metrics": [7]}, {"metrics_options": 7}])
+def test_a_card_with_metrics_of_another_type_is_refused(forged: dict[str, object]) -> None:
+    model = zoo.load("shapes-resnet20")
+    model.card = msgspec.structs.replace(model.card, training={**model.card.training, **forged})
+    with pytest.raises(OptionError, match=f"{next(iter(forged))} must be"):
+        model.evaluate(data={"test_size": 4}, progress=False)
