@@ -191,7 +191,7 @@ def range_test(training: Trial, test: RangeTest, *, report: Report = lambda step
 
     Raises:
         Diverged: the loss diverges too early to suggest a learning rate.
-        ZooError: the loss hardly falls.
+        ZooError: the loss hardly decreases.
     """
     points: list[tuple[float, float]] = []
     losses: list[float] = []
@@ -231,7 +231,7 @@ def suggest(curve: Sequence[tuple[float, float]]) -> Suggestions:
     rates, losses = zip(*curve[tenth:], strict=True)  # the average of a few losses is noise
     first, last = _valley(losses, tenth)
     if last - first < len(curve) / 5:
-        message = f"the loss hardly falls between learning rates {curve[0][0]:.2g} and {rates[-1]:.2g}"
+        message = f"the loss hardly decreases between learning rates {curve[0][0]:.2g} and {rates[-1]:.2g}"
         hint = "try more --steps, larger batches (--batch-size), or a different --start and --stop"
         raise ZooError(message, hint=hint)
     steepest = min(range(first, last - tenth + 1), key=lambda n: losses[n + tenth] - losses[n])

@@ -56,7 +56,9 @@ class RunList(list[dict[str, Any]]):
     def to_pandas(self) -> Any:
         """Return the flat rows as a pandas DataFrame. Raises OptionError if pandas is not installed."""
         if not find_spec("pandas"):
-            raise OptionError("to_pandas requires pandas", hint="install pandas, which is a separate package")
+            raise OptionError(
+                "to_pandas requires pandas", hint="install pandas, which is not a dependency of zoo"
+            )
         return import_module("pandas").DataFrame(self.flat())
 
     def _repr_html_(self) -> str | None:

@@ -152,10 +152,11 @@ def _checked(release: Release, folder: Path) -> list[Path]:
         for path, (count, sha256) in zip(paths, release.files.values(), strict=True):
             wanted, size = count * release.record, path.stat().st_size
             if size != wanted:
-                message = f"{path} must be {wanted:,} bytes long: "
-                message += f"{count:,} records of {release.record:,} bytes each"
+                message = (
+                    f"{path} must contain {count:,} records of {release.record:,} bytes each, {wanted:,}"
+                )
                 hint = f"copy it again from the archive at {release.url}"
-                raise DataError(f"{message} (got {size:,})", hint=hint)
+                raise DataError(f"{message} bytes in all (got {size:,})", hint=hint)
             if known.of(path) != sha256:
                 verified(path, sha256)
     return paths

@@ -15,8 +15,8 @@ from zoo_images.class_folders import existing
 from zoo_images.image_files import SUFFIXES
 
 LAYOUT = (
-    "root must contain labels.csv, or train.csv, val.csv and test.csv; the first line must be `file,labels`, "
-    "or `file` and the name of each class"
+    "root must contain labels.csv, or train.csv, val.csv and test.csv; the header must be `file,labels`, "
+    "or `file` followed by the class names"
 )
 # What some spreadsheets put between columns
 _NO_COMMAS = {";": "semicolons", "\t": "tabs"}
@@ -116,9 +116,7 @@ def _images(home: Path) -> dict[str, list[Path]]:
 def _require_commas(header: list[str], path: Path) -> None:
     for sign, name in _NO_COMMAS.items():
         if len(header) < 2 and sign in header[0]:
-            hint = (
-                "spreadsheet programs can save CSV with commas; labels themselves may be separated by ; or |"
-            )
+            hint = "save the table as CSV with commas; labels within a cell may be separated by ; or |"
             raise DataError(f"the columns of {path} are separated by {name}, not by commas", hint=hint)
 
 

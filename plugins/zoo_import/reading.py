@@ -86,8 +86,8 @@ def _from_safetensors(path: Path, content: bytes) -> dict[str, Tensor]:
         raise WeightsError(f"{path} is damaged: {error}") from None
     head = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     if "zoo" in head.get("__metadata__", {}):
-        hint = "use it as it is: every command accepts its path"
-        raise WeightsError(f"{path} is already a weights file of zoo", hint=hint)
+        hint = "use it directly: every command accepts its path"
+        raise WeightsError(f"{path} is already a zoo weights file", hint=hint)
     return tensors
 
 
@@ -150,7 +150,7 @@ def _answer(path: Path, file: Path) -> dict[str, Any]:
         message = f"{path} contains Python objects besides tensors, such as {name}, which zoo does not load"
         raise WeightsError(message, hint=_SAVE)
     if "memory" in answer:
-        raise WeightsError(f"{path} cannot be read: opening it needs too much memory", hint=_EXPECTED)
+        raise WeightsError(f"{path} cannot be read: opening it requires too much memory", hint=_EXPECTED)
     if error := answer.get("error"):
         raise WeightsError(f"{path} cannot be read: {error}", hint=_EXPECTED)
     return answer

@@ -49,7 +49,7 @@ def muon(
     others = _only(groups, lambda parameter: parameter not in matrices)
     if not hidden:
         raise OptionError(
-            "optimizer=muon requires hidden matrices, but this model has none to train",
+            "optimizer=muon requires trainable hidden matrices, but this model has none",
             hint="convolutions, embeddings and the last layer do not count; use --optimizer adamw",
         )
     first = torch.optim.Muon(

@@ -91,30 +91,30 @@ def zoo_schedules() -> list[ScheduleSpec]:
         ScheduleSpec(
             name="constant",
             target="zoo_optim.cosine:constant",
-            summary="A constant learning rate after a linear warmup",
+            summary="Constant learning rate after a linear warmup",
         ),
         ScheduleSpec(
             name="cosine",
             target="zoo_optim.cosine:cosine",
-            summary="Falls to 0 along half a cosine, after a linear warmup",
+            summary="Half-cosine decay to 0 after a linear warmup",
             source="Loshchilov & Hutter 2017, arXiv 1608.03983",
         ),
         ScheduleSpec(
             name="one-cycle",
             target="zoo_optim.one_cycle:one_cycle",
-            summary="Rises from 1/25 along half a cosine, then falls to 0",
+            summary="Half-cosine rise from 1/25, then half-cosine decay to 0",
             source="Smith 2018, arXiv 1803.09820",
         ),
         ScheduleSpec(
             name="cosine-restarts",
             target="zoo_optim.cosine:cosine_restarts",
-            summary="Falls to 0 along half a cosine in each cycle (SGDR)",
+            summary="Half-cosine decay to 0 in each cycle (SGDR)",
             source="Loshchilov & Hutter 2017, arXiv 1608.03983",
         ),
         ScheduleSpec(
             name="warmup-stable-decay",
             target="zoo_optim.warmup_stable_decay:warmup_stable_decay",
-            summary="A linear warmup, a constant rate, and a decay to 0",
+            summary="Linear warmup, constant rate, and decay to 0",
             source="Hu et al. 2024, arXiv 2404.06395",
         ),
     ]

@@ -229,7 +229,7 @@ def _serve(
                 for connection in [*self.server_state.connections]:  # which Python 3.12 would wait for
                     connection.loop.call_soon_threadsafe(connection.transport.abort)
             elif log and self.server_state.tasks:
-                log("finishing current requests; press Ctrl-C again to stop at once")
+                log("finishing current requests; press Ctrl-C again to stop immediately")
 
     level = "warning" if log else "error"
     more: dict[str, Any] = {"server_header": False, "proxy_headers": False, "access_log": False}

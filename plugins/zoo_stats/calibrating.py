@@ -169,7 +169,7 @@ def _require_same_split(data: Mapping[str, Any], card: Card, registry: Registry)
     for name in data:
         if name in fixed and typed[name] != card.dataset.options.get(name):
             message = f"data option {name} cannot be changed: training images could end up in the val split"
-            raise OptionError(message, hint=f"omit {name}: the weights set it")
+            raise OptionError(message, hint=f"omit {name}: the weights determine this value")
 
 
 def _logits(findings: Findings) -> Tensor:

@@ -44,9 +44,9 @@ def command(
 ) -> None:
     """Compare two or more models on the same items, and test whether they differ.
 
-    WEIGHTS are ids, files or run directories, or folders of runs, such as those of `zoo train --seeds`, whose
-    means are compared. Accuracy is tested by McNemar's exact test, other metrics by a paired bootstrap, and
-    means by Welch's t-test; p is corrected for the number of pairs.
+    WEIGHTS are ids, files, run directories or folders of runs with different seeds (`zoo train --seeds`).
+    The means of such folders are compared. Accuracy is tested by McNemar's exact test, other metrics by a
+    paired bootstrap, and means by Welch's t-test; p is corrected for the number of pairs.
 
     \b
     zoo compare cifar10-resnet20 cifar10-resnet32

@@ -94,8 +94,9 @@ def check_data(
         zoo.check_data("folder", data={"root": "photos"}).facts["copies"]
 
     Images: exact and near duplicates, duplicates with different labels, constant images, the number of images
-    in each class and, for files, sizes that do not suit the square that the model reads. The time grows with
-    the square of the number of images. Texts: passages of a split that also occur in another split.
+    in each class and, for image files, images that are enlarged or heavily cropped to fit the
+    model's input. The time grows with the square of the number of images. Texts: passages of a split that
+    also occur in another split.
 
     Args:
         dataset: a dataset or preset, such as `shapes`.

@@ -47,8 +47,9 @@ def check(session: Session, dataset: str, plot: Path | None, as_json: bool, **se
     """Find copies in DATASET, within and across splits, and other common faults.
 
     Images: exact and near duplicates (brighter, shifted by a few pixels, recompressed or mirrored),
-    duplicates with different labels, constant images, classes of different sizes and, for files, sizes that
-    do not suit the square that the model reads. Texts: passages of a split that also occur in another split.
+    duplicates with different labels, constant images, class imbalance and, for image files, images that
+    are enlarged or heavily cropped to fit the model's input. Texts: passages of a split that also occur in
+    another split.
 
     Findings are not errors: the exit code is 0.
 

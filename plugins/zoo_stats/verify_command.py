@@ -44,7 +44,7 @@ def command(session: Session, weights: tuple[str, ...], every: bool, as_json: bo
     zoo verify --all --json
     """
     if every == bool(weights):
-        message = "--all takes no names" if every else "name the weights to verify, or use --all"
+        message = "--all does not accept names" if every else "name the weights to verify, or use --all"
         raise click.UsageError(message)
     names = tuple(session.registry.weights) if every else weights
     rows = verify(*names, progress=session.progress, registry=session.registry, **settings)

@@ -260,7 +260,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         (f"{NET} --metric token-accuracy", 2, "is for language-modeling, not for classification"),
         (f"{NET} --metric focal-loss", 2, "images/focal-loss is not a metric"),
         (f"{NET} --loss mcc", 2, "images/mcc is not a loss"),
-        (f"{NET} --metric-option mcc.a=1", 2, "'mcc.a' is not an option of the metrics that are used"),
+        (f"{NET} --metric-option mcc.a=1", 2, "'mcc.a' is not an option of the selected metrics"),
         ("eval stdlib-lstm --metric mcc", 2, "images/mcc is for classification, not for language-modeling"),
         (f"{TRAIN} --data root", 2, "--data expects KEY=VALUE (got 'root')"),
         (f"{TRAIN} --model widths=wide", 2, "widths must be a list, each item an integer (got 'wide')"),
@@ -391,7 +391,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
             "eval ./done --data backwards=true",
             2,
             "the model requires backwards=false (got backwards=true) … "
-            "leave out --data backwards=true: the weights set the value",
+            "omit --data backwards=true: the weights determine this value",
         ),
         ("eval ./done --tta", 2, "does not support test-time augmentation"),
         ("sample ./done --temp 0.5", 2, "--temperature 0.5", "sample ./done --temperature 0.5"),
@@ -464,7 +464,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         (
             "import done/model.safetensors --architecture mlp --out x.safetensors",
             1,
-            "is already a weights file",
+            "is already a zoo weights file",
         ),
         ("import model.pth --architecture mpl", 1, "did you mean 'mlp'?"),
         ("convert model.pth", 2, "did you mean `zoo import`?"),
@@ -581,7 +581,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
             1,
             "the model is for classification, but text/nietzsche is for language-modeling",
         ),
-        ("analyze cam ./cam x.png --split test", 2, "give either inputs or a split of the data, not both"),
+        ("analyze cam ./cam x.png --split test", 2, "pass either inputs or a split of the data, not both"),
     ],
     "several": [
         (

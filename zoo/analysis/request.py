@@ -65,7 +65,7 @@ def read_inputs(
     else:
         names_data = (request.dataset or request.data) and not reference
         if request.split or request.indices is not None or names_data:
-            raise OptionError("give either inputs or a split of the data, not both")
+            raise OptionError("pass either inputs or a split of the data, not both")
         inputs = fed_with(of_own(card, task, request.inputs))
         source = {"inputs": [each.name for each in inputs.sources]}
         if not reference:

@@ -26,9 +26,10 @@ from zoo.registry.names import KINDS
 def command(session: Session, name: str, as_json: bool, **settings: Any) -> None:
     """Show the details of NAME, which can be any name that `zoo list` prints.
 
-    For a recipe, the details include the full training configuration. For an architecture, they include the
-    number of parameters and, if torch is installed, the FLOPs per input. For a dataset, they include the
-    sizes of the splits if the data is on this machine. This command does not download anything.
+    For a recipe, the details include the full training configuration. For an architecture, the details
+    include the number of parameters and, if torch is installed, the FLOPs per input. For a dataset, the
+    details include the sizes of the splits if the data is on this machine. This command does not download
+    anything.
 
     \b
     zoo show lstm

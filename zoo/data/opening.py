@@ -234,7 +234,7 @@ def _require_suited(suited: Mapping[str, Any], options: Mapping[str, Any], given
     wrong = [name for name in suited if name in given and options[name] != suited[name]]
     if wrong:
         needed, got = ([f"{name}={text(of[name])}" for name in wrong] for of in (suited, options))
-        hint = f"leave out {' '.join(f'--data {each}' for each in got)}: the weights set the value"
+        hint = f"omit {' '.join(f'--data {each}' for each in got)}: the weights determine this value"
         raise OptionError(f"the model requires {', '.join(needed)} (got {', '.join(got)})", hint=hint)
 
 

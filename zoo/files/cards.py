@@ -174,7 +174,7 @@ def parse_card(text: str, path: Path) -> Card:
     schema = cast("dict[str, Any]", data).get("schema") if isinstance(data, dict) else None
     if type(schema) is not int or schema != SCHEMA:
         message = f"{path}: the card has schema {schema!r:.40}, but this version of zoo reads schema {SCHEMA}"
-        raise WeightsError(message, hint="it may have been written by a different version of zoo")
+        raise WeightsError(message, hint="the file may have been written by a different version of zoo")
     try:
         options.check_names(data, Card.__struct_fields__, what="the card")
         return options.convert_table(data, Card, what="the card")

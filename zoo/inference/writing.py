@@ -295,7 +295,7 @@ class _Array(Table):
         if prediction is None:
             self._skipped += 1
         elif prediction.values is None:
-            message = f"{self._path} can only hold rows of numbers, which this model does not predict"
+            message = f"{self._path} can store only rows of numbers, which this model does not predict"
             raise OptionError(message, hint="write a .csv file, a .jsonl file or a folder instead")
         else:
             self._add(row["input"], prediction.values.astype("<f4"))

@@ -87,6 +87,6 @@ def _is_key(key: object) -> bool:
 
 def _refused(got: str, path: tuple[Any, ...]) -> SpecError:
     expected = "None, a tensor, a number, or tuples, NamedTuples, lists or dicts of these"
-    hint = "return one of these; if a value does not change between batches, store it on the module instead"
+    hint = "return one of these; if a value is the same for all batches, store it on the module instead"
     place = f"state{pytree.keystr(path)}"
     return SpecError(f"a hidden state must be {expected} (got {got} at {place})", hint=hint)

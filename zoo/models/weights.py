@@ -91,7 +91,7 @@ def require_loadable(model: nn.Module, entry: Entry[ArchitectureSpec], arguments
     needed = sum(tensor.nbytes for tensor in (*planned.parameters(), *planned.buffers()))
     size = sum(tensor.nbytes for tensor in stored.values())
     if needed > 2 * size + _SPARE:
-        message = f"{entry.name} needs {needed:,} bytes, but stores only {size:,}, so it could not be loaded"
+        message = f"{entry.name} needs {needed:,} bytes but stores only {size:,}, so it could not be loaded"
         raise SpecError(message, hint="compute large non-persistent buffers only when needed")
 
 

@@ -131,7 +131,7 @@ def _read(path: Path) -> Catalog:
         raise CatalogError(f"{path}: the config.toml of a run cannot contain [plugins]")
     if (top.plugin_files or "local" in top.plugins) and not is_run:
         raise CatalogError(
-            f"{path} must not name plugin files", hint="use `zoo --plugin FILE` or $ZOO_PLUGIN_FILES"
+            f"{path} cannot set plugin files", hint="use `zoo --plugin FILE` or $ZOO_PLUGIN_FILES"
         )
     settings = _entry(path, "[plugins]", PluginSettings, top.plugins)
     recipes: dict[str, Recipe] = {}
@@ -142,7 +142,7 @@ def _read(path: Path) -> Catalog:
     weights: dict[str, WeightsSpec] = {}
     for name, table in top.weights.items():
         if not WEIGHTS_ID.fullmatch(name):
-            hint = "use letters, digits and - _ +; a name with a path separator or a suffix is read as a path"
+            hint = "use letters, digits and - _ +; a name with a separator or a suffix is treated as a path"
             raise CatalogError(f"{path}: weights cannot be called {name!r}", hint=hint)
         entry = _entry(path, f"[weights.{name}]", WeightsSpec, table)
         file = str((path.parent / entry.file).absolute()) if entry.file else ""

@@ -113,8 +113,8 @@ def all_checked(kind: str, given: Mapping[str, Any], entries: Sequence[Entry[Any
         own = _checked(entry, own_of(given, entry))
         checked |= {f"{entry.spec.name}.{option}": value for option, value in own.items()}
     if unknown := [key for key in given if not any(own_of({key: 0}, entry) for entry in entries)]:
-        hint = f"write NAME.OPTION=VALUE, where NAME is one of the {kind}s that are used"
-        raise OptionError(f"{unknown[0]!r} is not an option of the {kind}s that are used", hint=hint)
+        hint = f"write NAME.OPTION=VALUE, where NAME is one of the selected {kind}s"
+        raise OptionError(f"{unknown[0]!r} is not an option of the selected {kind}s", hint=hint)
     return checked
 
 

@@ -148,7 +148,7 @@ def _unknown(registry: Registry, name: str) -> WeightsError:
     """Return the error for a word that is not a published id, with suggestions."""
     for path in (f"./{name}", f"runs/{name}", f"{name}.safetensors"):
         if name and Path(path).exists():
-            hint = "a word without a separator or a suffix is the id of published weights"
+            hint = "a name without a path separator or a suffix is treated as the ID of published weights"
             return WeightsError(f"unknown weights {name!r}; did you mean {path}?", hint=hint)
     nearest = registry.names.nearest(name, ["weights"])
     hint = "`zoo list weights` shows the published weights; a path has a separator or a suffix: runs/demo"

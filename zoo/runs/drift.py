@@ -50,7 +50,7 @@ def refuse_fixed(changes: Mapping[str, str]) -> None:
     if fixed:
         message = f"{', '.join(fixed)} cannot be changed during a run ({'; '.join(changes.values())})"
         raise RunError(
-            message, hint="choose another --run folder to start over; add --from to reuse these weights"
+            message, hint="choose another --run folder to start over; add --from to start from these weights"
         )
 
 

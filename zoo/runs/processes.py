@@ -178,7 +178,7 @@ def _cause(
     else:
         did = f"exited with code {codes[rank]}" if codes[rank] else "exited before training finished"
     if codes[rank] == -signal.SIGABRT:  # as gloo does if messages differ in size
-        hint = "if the model skips BatchNorm at random, use --no-sync-batch-norm or a single process"
+        hint = "if the model randomly skips BatchNorm layers, use --no-sync-batch-norm or a single process"
     return RunError(f"process {rank} of {len(codes)} {did}", hint=hint)
 
 

@@ -91,7 +91,7 @@ class Suite:
             if name not in self.items:
                 raise UnknownName(
                     f"expected_failures: {target} has no check {name!r}{did_you_mean(name, self.items)}",
-                    hint="names of checks have the form `<entry>-<check>`, such as lstm-carries_state",
+                    hint="check names have the form `<entry>-<check>`, such as lstm-carries_state",
                 )
             if not reason.strip():
                 raise OptionError(

@@ -32,7 +32,7 @@ def compiled(model: nn.Module, device: str, *, wanted: bool) -> Generator[None]:
     except RuntimeError as error:
         if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
-        hint = "train without --compile, or install a C++ compiler if there is none"
+        hint = "train without --compile, or install a C++ compiler if none is installed"
         raise RunError(f"torch.compile failed: {cause(error)}", hint=hint) from error
 
 

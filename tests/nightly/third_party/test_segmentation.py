@@ -207,7 +207,7 @@ def test_its_answers_are_masks_and_what_is_in_them(
     assert header == "input,class,share,mask,error"
     assert [len(row.split("|")) for row in rows] == [1] * len(rows)
     assert len([*(tmp_path / "x-images").iterdir()]) == len(rows) - 1  # the damaged one has none
-    with pytest.raises(OptionError, match="can only hold rows of numbers"):
+    with pytest.raises(OptionError, match="can store only rows of numbers"):
         model.predict(tmp_path / "1.png", progress=False).write(tmp_path / "x.npy")
     assert not (tmp_path / "x.npy").exists()
 

@@ -804,7 +804,7 @@ def test_values_that_the_command_line_would_refuse_are_refused_in_python_too(
         "no image was selected": {"split": "test", "indices": []},
         "split must be one of 'test', 'train', 'val'": {"split": "tset"},
         "precision.*'fp8'": {"split": "test", "precision": "fp8"},
-        "give either inputs or a split": {"split": "test", "inputs": ["x.png"]},
+        "pass either inputs or a split": {"split": "test", "inputs": ["x.png"]},
     }
     for words, given in nonsense.items():
         with pytest.raises(ZooError, match=words):

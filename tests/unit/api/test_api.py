@@ -584,7 +584,7 @@ def test_analyze_returns_findings_with_an_image(net: zoo.Run, lstm: zoo.Run, tmp
     assert repr(text).startswith("<Findings of diagnose/activations: ")
     with pytest.raises(UnknownName, match="unknown analyzer 'grad-cma'; did you mean 'grad-cam'"):
         net.model.analyze("grad-cma")
-    with pytest.raises(OptionError, match="give either inputs or a split"):
+    with pytest.raises(OptionError, match="pass either inputs or a split"):
         net.model.analyze("cam", "cat.png", split="test")
 
 

@@ -113,7 +113,7 @@ def test_the_weights_decide_how_images_are_read(net_file, home, option, value):
     other = {"size": 64, "channels": 1}[option]
     found = measured(net_file, home, "--data", f"{option}={other}", code=2)
     assert found["error"] == f"the model requires {option}={value} (got {option}={other})"
-    assert found["hint"] == f"leave out --data {option}={other}: the weights set the value"
+    assert found["hint"] == f"omit --data {option}={other}: the weights determine this value"
 
 
 def test_splits_are_measured_if_the_folder_or_the_user_has_them(net_file, home):

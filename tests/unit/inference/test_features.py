@@ -410,7 +410,7 @@ def test_a_csv_has_a_column_for_each_feature(net: zoo.Model, images: Path, tmp_p
     assert (rows[0]["feature_0"], rows[0]["error"]) == ("", "no such file or folder")
     found = [[float(row[f"feature_{n}"]) for n in range(64)] for row in rows[1:]]
     np.testing.assert_allclose(found, np.asarray(net.features(images, **QUIET)), rtol=1e-5)
-    with pytest.raises(OptionError, match=r"can only hold vectors, but .* has features \(64, 16, 16\)"):
+    with pytest.raises(OptionError, match=r"can store only vectors, but .* has features \(64, 16, 16\)"):
         net.features(images, pool=False, **QUIET).write(tmp_path / "y.csv")
     assert not (tmp_path / "y.csv").exists()
 

@@ -194,7 +194,7 @@ def test_a_type_that_no_file_can_hold_is_refused_before_training(
             "expanded",
             "^masked/masked: values of wide share memory, so weights cannot be loaded into it(?m:$)",
         ),
-        ("large", "^masked/masked needs 68,0.* bytes, but stores only .*, so it could not be loaded(?m:$)"),
+        ("large", "^masked/masked needs 68,0.* bytes but stores only .*, so it could not be loaded(?m:$)"),
     ],
 )
 def test_a_model_whose_weights_could_not_be_loaded_is_refused_before_training(

@@ -466,7 +466,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "gigabytes of one number": (
         lambda: torch_saved({"a": torch.zeros(1).expand(10_000_000_000)}),
-        "opening it needs too much memory",
+        "opening it requires too much memory",
     ),
     "endless recursion": (_deep, "cannot be read"),
 }

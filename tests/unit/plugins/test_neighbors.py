@@ -214,7 +214,7 @@ def test_inputs_are_compared_with_the_training_split_of_the_data_that_the_user_n
     assert row["neighbors"][0]["similarity"] == pytest.approx(1, abs=1e-5)
     assert mine.facts["inputs"] == [str(path)]
     assert mine.write(tmp_path / "out")["files"].keys() == {"neighbors.png"}
-    with pytest.raises(OptionError, match="give either inputs or a split of the data, not both"):
+    with pytest.raises(OptionError, match="pass either inputs or a split of the data, not both"):
         model.analyze("neighbors", path, split="test", **QUIET)
 
 

@@ -555,7 +555,7 @@ def test_a_second_ctrl_c_cuts_requests_off_without_a_traceback(text: zoo.Model) 
                 for _ in parts:
                     pass
         _, rest = process.communicate(timeout=30)
-    assert said[-1] == "finishing current requests; press Ctrl-C again to stop at once\n"
+    assert said[-1] == "finishing current requests; press Ctrl-C again to stop immediately\n"
     assert "Traceback" not in rest
     assert process.returncode in (0, 130)
 

@@ -76,7 +76,7 @@ def test_values_are_lists_or_ranges(text: Any, values: Any) -> None:
 @pytest.mark.parametrize(
     ("over", "message"),
     [
-        ({}, "over must contain at least one option"),
+        ({}, "a sweep must vary at least one option"),
         ({"lr": "0.1"}, "over lr must have at least two values, all different"),
         ({"lr": [0.1, 0.1]}, "over lr must have at least two values, all different"),
         ({"lr": "0.1..0.01"}, r"the range 0\.1\.\.0\.01 must increase"),

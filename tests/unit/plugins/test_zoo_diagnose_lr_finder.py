@@ -229,7 +229,7 @@ def test_divergence_in_the_first_steps_suggests_nothing(images: Any) -> None:
 def test_a_loss_that_hardly_falls_suggests_nothing() -> None:
     for length in (0, 10):
         curve = [(0.1 * 1.1**n, 2.0 - 0.1 * n if n < length else 2.0 + 0.1 * n) for n in range(50)]
-        message = "^the loss hardly falls between learning rates 0.1 and 11(?m:$)"
+        message = "^the loss hardly decreases between learning rates 0.1 and 11(?m:$)"
         with pytest.raises(ZooError, match=message) as caught:
             suggest(curve)
         assert "--start and --stop" in (caught.value.hint or "")

@@ -67,7 +67,7 @@ def test_muon_makes_steps_orthogonal_and_leaves_the_rest_to_adamw(usual: TrainCo
 
 def test_muon_is_refused_for_a_model_without_hidden_matrices(usual: TrainConfig) -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4, 2))
-    with pytest.raises(OptionError, match="this model has none to train"):
+    with pytest.raises(OptionError, match="requires trainable hidden matrices"):
         make_optimizer(model, usual.replace({"optimizer": "muon"}))
 
 

@@ -62,7 +62,10 @@ def test_other_data_under_the_same_options_is_a_change() -> None:
 def test_what_the_optimizer_state_depends_on_is_fixed(name: str) -> None:
     with pytest.raises(RunError, match=rf"^train\.{name} cannot be changed during a run \(") as caught:
         refuse_fixed({f"train.{name}": "1 before, 2 now"})
-    assert caught.value.hint == "choose another --run folder to start over; add --from to reuse these weights"
+    assert (
+        caught.value.hint
+        == "choose another --run folder to start over; add --from to start from these weights"
+    )
 
 
 def test_other_fields_may_change_and_some_change_the_batches() -> None:
