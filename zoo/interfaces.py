@@ -80,7 +80,7 @@ Box = tuple[int, int, int, int]
 
 
 class Dataset(ABC):
-    """A dataset, with everything needed to train and evaluate a model on it.
+    """A dataset, with everything that is needed to train and evaluate a model.
 
     The target of a DatasetSpec names a callable that returns a Dataset. The options of this callable are
     keyword-only and JSON-serializable. An option called `root` names the folder that contains the data; its
@@ -97,7 +97,7 @@ class Dataset(ABC):
     @property
     @abstractmethod
     def preprocess(self) -> Mapping[str, Any]:
-        """JSON data with everything needed to prepare new inputs.
+        """JSON data with everything that is needed to prepare new inputs.
 
         - classification, multi-label: `size`, `mean` and `std` (one per channel), `classes`.
         - language modeling: `tokens` ("char" or "word", as `zoo.tokenize` splits text), `lower`, `vocabulary`
@@ -110,7 +110,7 @@ class Dataset(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """SHA-256 hash of the data as it is used."""
+        """SHA-256 hash of the data after all options are applied."""
 
     @abstractmethod
     def split(self, name: Split) -> Any:
@@ -379,7 +379,7 @@ class Task(ABC):
         """
 
     def eval_batches(self, dataset: Dataset, split: Split, *, device: str = "cpu") -> Iterator[Batch]:
-        """Yield every item of a split as `batches_of` does."""
+        """Yield every item of a split in the same way as `batches_of`."""
         return self.batches_of(dataset.split(split), dataset.preprocess, device=device)
 
     @abstractmethod

@@ -17,7 +17,7 @@ GLOBAL_GENERATOR = threading.RLock()  # an architecture may build another model
 
 
 def seed_for(*position: int | str) -> int:
-    """Return 63 well-mixed bits for a position, the same on every machine and Python version.
+    """Return 63 pseudorandom bits for a position, the same on every machine and in every Python version.
 
     Raises TypeError for a part that is neither an integer nor a string.
 

@@ -61,11 +61,11 @@ class RangeTest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suggestions:
-    """Learning rates to try. If they differ, `valley` is the usual choice, and `steep` is often the lowest.
+    """Suggested learning rates. If they differ, `valley` is the usual choice; `steep` is often the lowest.
 
     Attributes:
         steep: where the smoothed loss falls fastest within the valley, measured over a tenth of the test.
-        valley: two thirds of the way through the valley, which is the longest stretch where each loss is
+        valley: two thirds of the way through the valley, which is the longest range in which each loss is
             lower than the loss a tenth of the test earlier.
         minimum: a tenth of the rate at which the smoothed loss is lowest, ignoring noise before the valley.
     """
@@ -145,7 +145,7 @@ def lr_find(
     registry: Registry | None = None,
     **training: Any,
 ) -> Curve:
-    """Suggest learning rates for a call to `train` with the same arguments; nothing is saved.
+    """Suggest learning rates for a call to `train` with the same arguments, without saving anything.
 
     Warns if the loss hardly decreases.
 

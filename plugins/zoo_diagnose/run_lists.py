@@ -110,9 +110,9 @@ def diff_runs(
 ) -> dict[str, dict[str, list[Any]]]:
     """Compare two runs: return `{options: {key: [a, b]}, metrics: {key: [a, b]}}`.
 
-    The options are those that differ, with the keys of `list_runs`; an option that a run lacks is None.
-    The metrics include status, finished epochs and seconds. Raises RunError if a directory does not contain a
-    run.
+    `options` contains the options that differ, with the same keys as in `list_runs`; an option that a run
+    does not have is None. The metrics include status, finished epochs and seconds. Raises RunError if a
+    directory does not contain a run.
     """
     registry = default_registry() if registry is None else registry
     rows = [_read(Path(directory), registry) for directory in (run, other)]
@@ -128,7 +128,7 @@ def diff_runs(
 def prune_runs(
     folder: str | Path = "runs", *, keep: Literal["best", "last"], dry_run: bool = False
 ) -> list[dict[str, Any]]:
-    """Delete the checkpoints of finished runs, and all but one file of weights.
+    """Delete the checkpoints of finished runs, and all but one weights file of each run.
 
     Options, metrics, curves and analyses are kept. A pruned run cannot be resumed. Stopped and running runs
     are not changed.

@@ -48,10 +48,10 @@ class Group:
 
 @checked
 def plot_runs(*runs: str | Path, metric: str | None = None, registry: Registry | None = None) -> Figure:
-    """Plot several runs: the training loss by step, and the primary metric on validation data by epoch.
+    """Plot the training loss of runs by step, and their primary metric on validation data by epoch.
 
-    Runs that differ only in their seed are drawn as one line, their mean, with a band from the lowest to the
-    highest value. The training loss is smoothed by an exponential moving average.
+    Runs that differ only in their seed are drawn as a single line, which shows their mean, with a band from
+    the lowest to the highest value. The training loss is smoothed by an exponential moving average.
 
     Args:
         runs: run directories, or folders that contain run directories.

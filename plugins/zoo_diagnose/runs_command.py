@@ -97,8 +97,8 @@ def diff(session: Session, run: Path, other: Path, as_json: bool) -> None:
 def plot(session: Session, runs: tuple[Path, ...], metric: str | None, out: Path, as_json: bool) -> None:
     """Plot the training loss and the primary metric of several runs, or of all runs in a folder.
 
-    Runs that differ only in their seed are drawn as one line, their mean, with a band from the lowest to the
-    highest value.
+    Runs that differ only in their seed are drawn as a single line, which shows their mean, with a band from
+    the lowest to the highest value.
     """
     from zoo_diagnose.runs import plot_runs
 

@@ -30,16 +30,16 @@ def import_weights(
     progress: bool = True,
     registry: Registry | None = None,
 ) -> dict[str, Any]:
-    """Convert a PyTorch state dict to a weights file, which can be used like any other.
+    """Convert a PyTorch state dict to a weights file, which can be used like any other weights file.
 
     ::
 
         zoo.import_weights("resnet20.pth", architecture="resnet20", dataset="cifar10")
 
-    A `.pth`, `.pt` or `.bin` file is a pickle. It is opened in a separate process, with torch's restricted
-    unpickler and with limits on memory and time. Tensors are matched with those of the architecture by name,
-    without prefixes such as `module.`, or else by order and shape. Before the file is written, the model is
-    run on synthetic inputs, saved and loaded again.
+    A `.pth`, `.pt` or `.bin` file is a pickle. zoo opens pickles in a separate process, with torch's
+    restricted unpickler and with limits on memory and time. Tensors are matched with the tensors of the
+    architecture by name, without prefixes such as `module.`, or else by order and shape. Before zoo writes
+    the file, it runs the model on synthetic inputs, saves it and loads it again.
 
     Args:
         file: file that `torch.save` wrote, with a state dict that may be nested under a key such as
@@ -58,8 +58,9 @@ def import_weights(
     Returns:
         `{file, architecture, task, dataset, preprocess, source, by, mapping, initial, unused, converted}`:
         `source` is the name and the sha256 of the imported file; `by` is `name` or `order`; `mapping` maps
-        each name in the model to the name in the file; `initial` lists counters that the file lacks, `unused`
-        names in the file that the model does not need, and `converted` the types that were converted.
+        each name in the model to the name in the file; `initial` lists counters that are missing from the
+        file, `unused` lists names in the file that the model does not need, and `converted` lists the types
+        that were converted.
 
     Raises:
         WeightsError: the file is not a state dict, or its tensors do not match the architecture.

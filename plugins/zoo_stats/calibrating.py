@@ -38,9 +38,10 @@ def calibrate(
 ) -> dict[str, Any]:
     """Fit a temperature to a classifier on its validation data, and write weights with calibrated logits.
 
-    The temperature minimizes the cross-entropy of the divided logits. Dividing the weight and the bias of the
-    model's head by the temperature changes the logits accordingly, but not the predicted classes. The new
-    file can be used like any other; its card records the calibration, and its metrics are measured again.
+    The temperature minimizes the cross-entropy of the divided logits. zoo divides the weight and the bias of
+    the model's head by the temperature, which scales the logits but does not change the predicted classes.
+    You can use the new file like any other weights file; its card records the calibration, and its metrics
+    are measured again.
 
     Args:
         weights: a published id, a weights file or a run directory of a classifier.
@@ -55,11 +56,11 @@ def calibrate(
     Returns:
         `{weights, file, split, count, temperature, before, after, metrics}`, where `before` and `after`
         contain the scores of the analyzer `calibration` on the split, such as `ece` and `loss`, and `metrics`
-        is as in the card of the new file.
+        contains the metrics in the card of the new file.
 
     Raises:
-        OptionError: the split is not `val`, `data` would change which images are in it, or the suffix of
-            `out` is not `.safetensors`.
+        OptionError: the split is not `val`, `data` would change which images are in the split, or the suffix
+            of `out` is not `.safetensors`.
         WeightsError: the model has no validation data, is already calibrated, or has no linear head.
         OutputError: the file exists, or cannot be written.
         ZooError: no temperature minimizes the loss.

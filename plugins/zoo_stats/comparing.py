@@ -26,7 +26,7 @@ Pair = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """The comparison of several models, or groups of runs, on the same items.
+    """The comparison of multiple models, or groups of runs, on the same items.
 
     Attributes:
         dataset: full name of the dataset.
@@ -36,11 +36,11 @@ class Comparison:
         models: for each model or group, `weights`, `metrics` and `intervals`; for a group, also `runs`, and
             `sd` instead of `intervals`.
         pairs: for each pair and metric, `a`, `b`, `metric`, `difference` (a minus b), its 95% `interval`, `p`
-            (corrected for the number of pairs) and `different`. Two models also have `detectable`, the
-            smallest true difference that would be detected in 4 of 5 such comparisons. For a metric that is a
-            proportion of items, such as accuracy, `only_a` and `only_b` are the indices of the items that
-            only one model gets right.
-        task: the task, with the metrics' units.
+            (corrected for the number of pairs) and `different`. With two models, a pair also has
+            `detectable`, the smallest true difference that would be detected in 4 of 5 comparisons of this
+            kind. For a metric that is a proportion of items, such as accuracy, `only_a` and `only_b` are the
+            indices of the items that only `a` or only `b` predicts correctly.
+        task: the task, which has the units of the metrics.
     """
 
     dataset: str
@@ -58,7 +58,7 @@ class Comparison:
         return {name: getattr(self, name) for name in names}
 
     def by_class(self, pair: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return, for each class, its name and the numbers of items that only one model gets right."""
+        """Return the name of each class and the numbers of items that only one model predicts correctly."""
         labels, classes = self._labels(), self.measurements[0].data.preprocess.get("classes", ())
         if labels is None:
             return []
@@ -70,7 +70,7 @@ class Comparison:
         ]
 
     def plot(self) -> Figure:
-        """Draw images that only one model gets right. Raises OptionError if there are none."""
+        """Draw images that only one model predicts correctly. Raises OptionError if there are none."""
         from zoo_stats.disagreements import draw_disagreements
 
         pairs = [pair for pair in self.pairs if pair.get("only_a") or pair.get("only_b")]
@@ -96,10 +96,10 @@ def compare(
 ) -> Comparison:
     """Compare models on the same items, and test whether they differ.
 
-    Proportions such as accuracy are tested by McNemar's exact test, other metrics by a paired bootstrap, in
-    which the tokens of a text are drawn in blocks. If all arguments are folders that contain several runs,
-    such as those of `zoo train --seeds`, their means are compared by Welch's t-test. With more than two
-    models, p is corrected by Holm's method.
+    Proportions such as accuracy are compared with McNemar's exact test, and other metrics with a paired
+    bootstrap, which resamples the tokens of a text in blocks. If all arguments are folders with multiple
+    runs, such as the folders that `zoo train --seeds` writes, the means of the runs are compared with Welch's
+    t-test. With more than two models, p-values are corrected with Holm's method.
 
     Args:
         weights: at least two models (ids, files or run directories), or folders with runs.

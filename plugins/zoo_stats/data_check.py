@@ -44,7 +44,7 @@ class DataCheck:
         return dict(self.facts)
 
     def sheet(self, count: int = 24) -> Image:
-        """Return a sheet of pairs of images that are copies of each other: exact ones, then the most similar.
+        """Return a sheet of pairs of duplicate images: exact duplicates first, then the most similar images.
 
         Pairs whose labels differ come first.
 
@@ -87,16 +87,16 @@ def check_data(
     progress: bool = True,
     registry: Registry | None = None,
 ) -> DataCheck:
-    """Check a dataset for copies within and across its splits, and for other common faults.
+    """Check a dataset for duplicates within and across its splits, and for other common faults.
 
     ::
 
         zoo.check_data("folder", data={"root": "photos"}).facts["copies"]
 
-    Images: exact and near duplicates, duplicates with different labels, constant images, the number of images
-    in each class and, for image files, images that are enlarged or heavily cropped to fit the
-    model's input. The time grows with the square of the number of images. Texts: passages of a split that
-    also occur in another split.
+    For images, the check finds exact and near duplicates, duplicates with different labels, and constant
+    images, and counts the images in each class. For image files, it also finds images that are enlarged or
+    heavily cropped to fit the model's input. The run time is proportional to the square of the number of
+    images. For texts, the check finds passages of a split that also occur in another split.
 
     Args:
         dataset: a dataset or preset, such as `shapes`.

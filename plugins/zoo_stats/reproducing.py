@@ -33,15 +33,15 @@ def reproduce(
     progress: bool = True,
     registry: Registry | None = None,
 ) -> dict[str, Any]:
-    """Train weights again from their card, and compare the tensors and the metrics with those of the file.
+    """Train weights again from their card, and compare the new tensors and metrics with the file.
 
     ::
 
         zoo.reproduce("nietzsche-rnn")["bit_equal"]
 
     Only the card is needed, not a recipe or a registry entry. Repeat the call to continue after an
-    interruption. If the file stores matrices as bf16, the new ones are rounded in the same way before they
-    are compared and measured.
+    interruption. If the file stores matrices as bf16, the new matrices are rounded in the same way before
+    they are compared and evaluated.
 
     Args:
         weights: a published id, a file or a run directory.
@@ -60,14 +60,14 @@ def reproduce(
         `{weights, run, task, bit_equal, differs, unknown, tensors, metrics, published, primary}`. `differs`
         contains the differences from the card, as `{name: [in the card, here]}`, and `unknown` lists the
         values that the card does not record, such as `processor`. `tensors` is `{total, different,
-        largest_difference}`. `metrics` and `published` are by split. `primary` is `{split, metric, published,
-        measured, interval, of, ok}`: if the tensors differ and the card has several seeds, `interval` is the
-        95% prediction interval of another seed, and `of` is `seeds`; otherwise, it is the 95% confidence
-        interval of the measured metric, and `of` is `items`.
+        largest_difference}`. `metrics` and `published` are grouped by split. `primary` is `{split, metric,
+        published, measured, interval, of, ok}`: if the tensors differ and the card contains the results of
+        multiple seeds, `interval` is the 95% prediction interval for a new seed, and `of` is `seeds`;
+        otherwise, `interval` is the 95% confidence interval of the measured metric, and `of` is `items`.
 
     Raises:
-        WeightsError: the file is damaged, was calibrated, or belongs to an unfinished run, or the weights
-            that its training started from are not found.
+        WeightsError: the file is damaged, was calibrated, or belongs to an unfinished run, or zoo cannot find
+            the weights from which its training started.
         RunError: the run directory contains another run.
         SpecError: the interval of the seeds requires SciPy, which is not installed. The run is finished.
         Interrupted: a signal stopped the training. The run is saved.

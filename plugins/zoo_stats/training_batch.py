@@ -22,7 +22,7 @@ class TrainingBatch:
     """The first training batch. A notebook displays its `sheet`.
 
     Attributes:
-        batch: the batch, bit-for-bit identical to that of a training run on the same kind of device.
+        batch: the batch, bit-identical to the first batch of a training run on the same kind of device.
         dataset: the dataset, normalized as the model requires.
         title: the architecture and the dataset, or only the dataset.
     """
@@ -33,7 +33,7 @@ class TrainingBatch:
 
     @property
     def classes(self) -> dict[str, float]:
-        """The number of images of each class; a fraction, if images are blended."""
+        """The number of images of each class, which is a fraction if images are blended."""
         names, counts = self.dataset.preprocess["classes"], self._shares().sum(0).tolist()
         return {str(name): round(count, 4) for name, count in zip(names, counts, strict=True)}
 

@@ -35,12 +35,12 @@ def verify(
         zoo.verify("cifar10-mlp")
         zoo.verify(*zoo.list_weights())
 
-    On the kind of machine that the card names, a metric that counts items, such as accuracy, must be exactly
-    equal, and any other metric may differ only by rounding, at most 1e-5 of its value. With another
-    processor, device or version of torch, the 95% confidence interval of the new measurement must contain the
-    published metric; for a task without intervals, they may differ by at most 0.1%. Values that the card does
-    not record are assumed to be the same. A metric that was published with four decimals may differ by half a
-    unit of the last decimal.
+    If the processor, the device and the version of torch are the same as in the card, a metric that counts
+    items, such as accuracy, must be exactly equal; any other metric may differ only by rounding, by at most
+    1e-5 of its value. Otherwise, the 95% confidence interval of the new measurement must contain the
+    published metric; for a task without intervals, the two metrics may differ by at most 0.1%. zoo assumes
+    that values that the card does not record are the same. A metric that was published with four decimals may
+    differ by half a unit in the last decimal place.
 
     Args:
         weights: published ids, files or run directories.
@@ -53,8 +53,8 @@ def verify(
     Returns:
         A row for each metric: `{weights, split, metric, published, measured, interval, ok, reason}`. If data
         or the file is missing or damaged, `measured` is None and `ok` is False. `ok` is None if there is
-        nothing to verify. A row is added for each value in which the file, its card and the registry
-        disagree; `split` is then empty, and `metric` names the value.
+        nothing to verify. The result also contains a row for each value in which the file, its card and the
+        registry disagree; in this row, `split` is empty, and `metric` is the name of the value.
 
     Raises:
         OptionError: no weights are given.

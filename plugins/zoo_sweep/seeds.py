@@ -20,7 +20,7 @@ Metrics = dict[str, dict[str, float]]
 
 @dataclass(frozen=True)
 class SeedResult:
-    """The results of several seeds.
+    """The results of training with multiple seeds.
 
     Attributes:
         runs: the run directories, in the order of the seeds.
@@ -56,14 +56,14 @@ def train_seeds(
     registry: Registry | None = None,
     **training: Any,
 ) -> SeedResult:
-    """Train a model with several seeds, and return the mean of each metric with its confidence interval.
+    """Train a model with multiple seeds, and return the mean of each metric with its confidence interval.
 
     ::
 
         zoo.train_seeds("resnet20", "shapes", seeds=5, epochs=4)
 
-    Each seed has an ordinary run in the folder. Repeat the call to continue after an interruption; a call
-    with more seeds adds runs.
+    The folder `run` contains an ordinary run for each seed. Repeat the call to continue after an
+    interruption; a call with more seeds adds runs.
 
     Args:
         name: as in `train`.

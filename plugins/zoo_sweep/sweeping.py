@@ -44,8 +44,8 @@ def sweep(
         over = {"lr": "1e-3..1e-1:log", "model.hidden_size": [128, 256]}
         zoo.sweep("lstm", "nietzsche", over=over, method="tpe", epochs=2)
 
-    Each trial is an ordinary run in the folder. Repeat the call to continue after an interruption. The result
-    does not depend on `jobs`, on where the trials run, or on interruptions.
+    Each trial is an ordinary run in the folder `run`. Repeat the call to continue after an interruption. The
+    result does not depend on `jobs`, on the location where the trials run, or on interruptions.
 
     Args:
         name: as in `train`.

@@ -37,14 +37,14 @@ _LONGEST = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Findings:
-    """The results of an analysis, with its inputs and a record of how it was run.
+    """The results of an analysis, with the inputs and the settings of the analysis.
 
     Attributes:
         items: a dict for each map: its `input`, its `class`, that class's `probability`, the map's maximum
             (`peak`), the `predicted` class, its probability, and the `true` class if it is known. For a
             multi-label task, `true` is `none` or a comma-separated list of classes.
-        facts: how the analysis was run: the analyzer, its options, the weights and their hash, the data and
-            the precision.
+        facts: the settings of the analysis: the analyzer, its options, the weights and their hash, the data
+            and the precision.
     """
 
     analysis: Analysis
@@ -70,7 +70,7 @@ class Findings:
         return figures[0]() if figures and self.analysis.maps is None else None
 
     def overlay(self, number: int, k: int = 0) -> Image:
-        """Return an image with the heat map of its `k`-th class drawn over it.
+        """Return an image overlaid with the heat map of its `k`-th class.
 
         The result is the central square of the user's image, 224 to 2,048 pixels wide.
         """

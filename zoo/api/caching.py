@@ -33,8 +33,8 @@ def list_cache() -> list[dict[str, Any]]:
 def clear_cache(*names: str) -> list[dict[str, Any]]:
     """Remove cache entries, and return them in the same form as `list_cache`.
 
-    Other files in the cache folder are not removed. A training run in progress can still read the files that
-    it has open.
+    Other files in the cache folder are not removed. A training run in progress can continue to read the files
+    that it has open.
 
     Args:
         names: kinds or names to remove; by default, all entries.

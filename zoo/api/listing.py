@@ -25,7 +25,7 @@ def default_registry() -> Registry:
 
 @checked
 def list_models(pattern: str | None = None, *, where: str | None = None) -> list[str]:
-    """Return the names of architectures, for use with `create_model` and `train`.
+    """Return the names of architectures, which `create_model` and `train` accept.
 
     Args:
         pattern: a glob such as `resnet*`, or part of a name.
@@ -56,7 +56,7 @@ def list_recipes(pattern: str | None = None, *, where: str | None = None) -> lis
 
 @checked
 def list_weights(pattern: str | None = None, *, where: str | None = None) -> list[str]:
-    """Return the ids of published weights, for use with `load`. The arguments are as for `list_models`."""
+    """Return the ids of published weights, which `load` accepts. The arguments are as for `list_models`."""
     return _names("weights", pattern, where)
 
 

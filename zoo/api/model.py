@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Model:
-    """A trained model and its card, as returned by `zoo.load`. Multiple threads can use it at once.
+    """A trained model and its card, as returned by `zoo.load`. Models are thread-safe.
 
     Args:
         runner: object that runs the `nn.Module`, or the program in an exported file.
@@ -88,7 +88,7 @@ class Model:
 
     @property
     def module(self) -> nn.Module:
-        """The `nn.Module`, in evaluation mode. Raises WeightsError for an exported file."""
+        """The `nn.Module` in evaluation mode. Raises WeightsError for an exported file."""
         return self._runner.module
 
     @cached_property
@@ -228,7 +228,7 @@ class Model:
         threads: Count | None = None,
         progress: bool = True,
     ) -> Features:
-        """Compute features of your own inputs: one vector per input, taken just before the model's head.
+        """Compute features of your own inputs: one vector per input, taken before the model's head.
 
         Similar inputs have similar features. The features can be used for search, clustering, or training a
         small classifier.
@@ -294,9 +294,9 @@ class Model:
         seed: int = 0,
         progress: bool = True,
     ) -> Texts:
-        """Generate texts that continue `prompt`. Sampling starts when the result is first read.
+        """Generate texts that continue `prompt`. Sampling starts when the result is read for the first time.
 
-        The texts do not include the prompt. If the model reads backward, it generates the text that precedes
+        The texts do not include the prompt. If the model reads text backward, it generates the text before
         the prompt, and `sample` issues a warning. `sample` also warns if the prompt contains tokens that are
         not in the vocabulary.
 
@@ -429,8 +429,8 @@ class Model:
 
         zoo runs the exported program on up to 2,000 items of a split, with various batch sizes and text
         lengths. Its predictions must match the model's predictions, except for ties. Two classes or tokens
-        are tied if the gap between their logits is smaller than the largest difference between the program's
-        logits and the model's.
+        are tied if the gap between their logits is smaller than the largest difference between the logits of
+        the program and the logits of the model.
 
         Args:
             out: file to write; by default, the file is named after the model.

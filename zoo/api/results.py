@@ -159,7 +159,7 @@ class Predictions(Rows[PredictedRow]):
 
     For a classifier, each prediction is `{"class", "probability"}`. For a language model, the only prediction
     contains metrics, such as `loss` in nats per token, and the number of `tokens`. The row of a damaged input
-    has no predictions, and its `error` contains the reason.
+    does not contain predictions, and its `error` contains the reason.
 
     Iterating computes the rows one by one without keeping them, so memory use does not grow. Indexing,
     comparing or printing the list, or calling `len` on it, computes all rows once and keeps them. A notebook
@@ -214,10 +214,11 @@ class Predictions(Rows[PredictedRow]):
 class Features(Rows[dict[str, Any]]):
     """The features of inputs, as a list whose rows are computed lazily.
 
-    Each row is `{"input", "features", "error"}`; `features` is a float32 array, or None if `error` contains a
-    reason. `numpy.asarray` stacks the features into one array, (N, F), in the order of the inputs. Without
-    pooling, the array contains feature maps (N, F, h, w), or the features of each token (N, T, F) if all
-    texts have the same length. The row of an unreadable input contains NaN, and a warning reports the reason.
+    Each row is `{"input", "features", "error"}`; `features` is a float32 array, or None if the input cannot
+    be read and `error` contains the reason. `numpy.asarray` stacks the features into one array, (N, F), in
+    the order of the inputs. Without pooling, the array contains feature maps (N, F, h, w), or the features of
+    each token (N, T, F) if all texts have the same length. In this array, the row of an unreadable input
+    contains NaN, and a warning reports the reason.
 
     Iterating computes the rows one by one without keeping them, so memory use does not grow. Indexing or
     printing the list, or calling `len` on it, computes all rows once and keeps them. A notebook displays the

@@ -87,8 +87,8 @@ class Run:
     def model(self) -> Model:
         """The model with the best weights by validation, or with the last weights if there is no validation.
 
-        If the run is not finished, the model has the best or the last weights saved so far, and zoo issues a
-        warning. Raises WeightsError if the run has not saved any weights yet.
+        If the run is not finished, the model has the best or the latest weights that were saved so far, and
+        zoo issues a warning. Raises WeightsError if the run has not saved any weights yet.
         """
         return load(self.directory, device=self._device, registry=self._registry)
 

@@ -129,7 +129,7 @@ def resume(
     progress: bool = True,
     registry: Registry | None = None,
 ) -> Run:
-    """Continue a stopped run with its original options; on a CPU, interruptions do not change the result.
+    """Continue a stopped run with its original options. On a CPU, interruptions do not change the result.
 
     Args:
         run: the run directory.

@@ -37,7 +37,7 @@ Count = Annotated[int, Meta(ge=0)]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """A training configuration. All fields are plain data; 0 disables options such as `ema_decay`.
+    """A training configuration. All fields are plain data; a value of 0 disables options such as `ema_decay`.
 
     Users see one flat list of fields: in `replace` and `to_dict`, a field such as `augment` is named without
     its group. `groups` maps the names of the groups that the task adds to instances of their dataclasses, and

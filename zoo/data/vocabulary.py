@@ -20,16 +20,16 @@ class Vocabulary:
 
     Args:
         preprocess: `{"tokens": "char" | "word" | NAME, "lower": bool, "newline_eos": bool, "backwards": bool,
-            "vocabulary": [...], "specials": n}`, from a dataset or a card, where NAME is a tokenizer.
-            The first four are optional and default to `"char"` and False. The first `specials` tokens do not
-            represent text; token 0 is `<unk>`. With `newline_eos`, a newline is encoded as the special token
-            `<eos>`, and `<eos>` is decoded to a newline.
+            "vocabulary": [...], "specials": n}`, from a dataset or a card, where NAME is a tokenizer. The
+            first four keys are optional; the defaults are `"char"` and False. The first `specials` tokens do
+            not represent text; token 0 is `<unk>`. With `newline_eos`, a newline is encoded as the special
+            token `<eos>`, and `<eos>` is decoded to a newline.
 
     Attributes:
         tokens: the tokens, as listed in `preprocess`.
         texts: the text for each number: the token, or a newline for `<eos>`.
         drawable: the numbers of the tokens that represent text, which sampling may generate.
-        backwards: whether the model reads from the end. `encode` and `decode` do not reverse anything.
+        backwards: whether the model reads text from the end. `encode` and `decode` do not reverse text.
     """
 
     def __init__(self, preprocess: Mapping[str, Any]) -> None:
@@ -48,7 +48,7 @@ class Vocabulary:
         return len(self.tokens)
 
     def options(self) -> dict[str, Any]:
-        """Return the dataset options with which a dataset reads text in the same way."""
+        """Return the dataset options that make a dataset read text in the same way."""
         return {
             "tokens": self.kind,
             "lower": self.lower,
@@ -99,9 +99,10 @@ def text_metrics(loss: float, preprocess: Mapping[str, Any]) -> dict[str, float]
 def tokenize(text: str, kind: str, preprocess: Mapping[str, Any] | None = None) -> list[str]:
     """Split text into tokens; joining them restores the text.
 
-    A token is a character (`"char"`), or a word or a run of punctuation, together with the space before it
-    (`"word"`). With `"word"`, every other whitespace character is a separate token. Any other kind is the
-    name of a plugin's tokenizer, which receives `preprocess`. Raises UnknownName for an unknown tokenizer.
+    A token is a character (`"char"`), or a word or a sequence of punctuation marks, together with the space
+    before it (`"word"`). With `"word"`, every other whitespace character is a separate token. Any other kind
+    is the name of a plugin's tokenizer, which receives `preprocess`. Raises UnknownName for an unknown
+    tokenizer.
 
     >>> tokenize("Thus spoke,  he.", "word")
     ['Thus', ' spoke', ',', ' ', ' he', '.']

@@ -98,7 +98,7 @@ class Entry(msgspec.Struct, Generic[S], frozen=True):
 class Registry:
     """All entries, recipes and weights.
 
-    Create a registry with `Registry.discover()` and pass it to functions; zoo does not keep a global one.
+    Create a registry with `Registry.discover()` and pass it to functions; there is no global registry.
 
     Attributes:
         recipes: recipes by full name: the plain name for a recipe in a registry.toml, otherwise
@@ -261,7 +261,7 @@ class Registry:
         return [entry for entry in self._entries if kind in (None, entry.kind)]
 
     def entries_of(self, type_: type[S]) -> list[Entry[S]]:
-        """Return the entries whose specs have a type, such as `AnalyzerSpec`."""
+        """Return the entries whose specs have the given type, such as `AnalyzerSpec`."""
         return [cast("Entry[S]", entry) for entry in self._entries if isinstance(entry.spec, type_)]
 
     @cached_property
@@ -287,11 +287,11 @@ class Registry:
         return known[name]
 
     def has(self, kind: str, name: str) -> bool:
-        """Return whether there is an entry of a kind with this full or short name."""
+        """Return whether there is an entry of the given kind with this full or short name."""
         return bool(self.names.matching(name, kind))
 
     def find(self, name: str, *kinds: str) -> Named:
-        """Resolve a name, among some kinds or all kinds, by the rule in `zoo.registry.names`.
+        """Resolve a name among the given kinds, or among all kinds, by the rules in `zoo.registry.names`.
 
         Raises UnknownName or AmbiguousName, or SpecError if the entry cannot be used.
         """
@@ -304,7 +304,7 @@ class Registry:
         raise self._unknown(name, kinds)
 
     def entry(self, kind: str, name: str) -> Entry[Spec]:
-        """Return an entry of a kind. Raises the same errors as `find`."""
+        """Return an entry of the given kind. Raises the same errors as `find`."""
         return self._named[kind, self.find(name, kind).name]
 
     @checked
@@ -338,7 +338,7 @@ class Registry:
         return cast("Entry[TrackerSpec]", self.entry("tracker", name))
 
     def exporter_of(self, path: Path) -> Entry[ExporterSpec] | None:
-        """Return the format of an exported file by its suffix; None if no format has it."""
+        """Return the format of an exported file by its suffix; None if no format has this suffix."""
         found = (e for e in self.entries_of(ExporterSpec) if e.spec.suffix == path.suffix.lower())
         return next(found, None)
 
@@ -415,7 +415,7 @@ class Registry:
         return config.replace({**suitable, "optimizer": optimizer})
 
     def training_config(self, recipe: Recipe) -> TrainConfig:
-        """Return the architecture's training configuration, overridden by the recipe's.
+        """Return the architecture's training configuration, updated with the training options of the recipe.
 
         Raises:
             OptionError: a field is unknown, out of range, or belongs to another task.
@@ -494,7 +494,7 @@ class Registry:
         return UnknownName(f"unknown {kind} {name!r}{nearest}", hint=hint)
 
     def left_out(self, form: str) -> str:
-        """Return a note, formatted by `form`, that `$ZOO_PLUGINS` excludes plugins; empty if it does not."""
+        """Return a note, formatted by `form`, if `$ZOO_PLUGINS` excludes plugins, or an empty string."""
         if self._chosen is None:
             return ""
         loaded = f"only {', '.join(self._chosen)}" if self._chosen else "no plugins"

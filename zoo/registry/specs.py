@@ -490,7 +490,7 @@ class AugmentationSpec(_Coded):
 
 @dataclass(frozen=True, kw_only=True)
 class MetricSpec(_Coded):
-    """A metric for an existing task, or a loss that replaces the task's.
+    """A metric for an existing task, or a loss that replaces the loss of the task.
 
     The option `metrics` selects metrics to measure in training and evaluation, and the training option `loss`
     selects a loss to minimize. The target returns a `zoo.interfaces.Metric`, a `zoo.interfaces.LossFunction`,

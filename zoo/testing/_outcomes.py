@@ -22,7 +22,7 @@ class Outcome:
 
     Attributes:
         name: `<entry>-<check>`, such as `lstm-causal`.
-        reason: reason that it was skipped, failed or warned; empty if it passed.
+        reason: reason that the check was skipped, failed or issued a warning; empty if it passed.
         entry: the entry's full name, or the plugin's name.
         cause: the full name of the failed check that caused this check to be skipped, if any.
     """

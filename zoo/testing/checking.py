@@ -30,8 +30,8 @@ def check(
 ) -> list[Outcome]:
     """Run the contract kit on a plugin.
 
-    Unless `registry` is given, the checks run in a separate process. If a plugin ends or hangs this process
-    or exhausts its memory, only the current check fails.
+    Unless `registry` is given, the checks run in a separate process. If a plugin terminates this process,
+    causes it to hang or exhausts its memory, only the current check fails.
 
     Args:
         target: a plugin, a distribution, the path of a one-file plugin, or `plugin/pattern` for the entries,
