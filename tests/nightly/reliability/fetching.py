@@ -46,8 +46,8 @@ def fetched(folder: Path, *, rounds: int, processes: int = 16) -> Figure:
         f"{processes} processes download one file, one of them killed at a random moment",
         2 * rounds,
         2 * rounds - len(broken),
-        "rounds ended with one intact file and no error, half of them with locks disabled",
-        f"number of transfers with locks: at most {most}; {swept} temporary files of killed processes "
+        "rounds ended with one intact file and no error; locks were disabled in half of the rounds",
+        f"maximum number of transfers with locks: {most}; {swept} temporary files of killed processes "
         "were removed",
         tuple(broken),
     )

@@ -502,8 +502,8 @@ def owners(folder: Path, *, rounds: int, processes: int = 8) -> Figure:
         f"{processes} processes start a run in one directory",
         rounds,
         rounds - len(broken),
-        f"times, one process trained, {processes - 1} errors named it, and another process could "
-        "start after it was killed",
+        f"times, one process trained, the other {processes - 1} reported an error with the ID of this "
+        "process, and a new process could start after this process was killed",
         broken=tuple(broken),
     )
 
