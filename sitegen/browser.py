@@ -56,7 +56,7 @@ def build(out: Path, weights: Sequence[str] = WEIGHTS, *, home: str = "") -> dic
                 f"onnxruntime-web is not installed (no {_RUNTIME / name}); run: bash .ci/tools"
             )
     if out.exists():
-        raise FileExistsError(f"{out} exists: remove it, or choose a different folder")
+        raise FileExistsError(f"{out} exists: delete it, or choose a different folder")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         whole = Path(folder) / "whole"

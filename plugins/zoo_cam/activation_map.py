@@ -153,6 +153,6 @@ def _spatial(layer: Stored, path: str, landmark: str) -> Tensor:
     if features.ndim != 4 or features.shape[2] * features.shape[3] == 1:
         raise OptionError(
             f"layer {path} has no feature maps: its output has shape {tuple(features.shape)}",
-            hint="a heat map requires features of shape (images, channels, height, width), larger than 1×1",
+            hint="a heat map requires feature maps (images, channels, height, width) larger than 1×1",
         )
     return features.float()

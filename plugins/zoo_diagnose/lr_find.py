@@ -62,7 +62,7 @@ def command(
     """Suggest learning rates for a `zoo train` command with the same arguments.
 
     The command runs the first steps of training with increasing learning rates, until the loss exceeds four
-    times its minimum. Schedules and weight averaging are not used. Only --plot writes a file.
+    times its minimum. Schedules and weight averaging are not used. No file is written without --plot.
 
     \b
     zoo lr-find nietzsche-gru
@@ -95,7 +95,7 @@ def _require_writable(path: Path | None) -> None:
     if path is None:
         return
     if path.is_dir():
-        raise OptionError(f"--plot {path} is a folder", hint="name a file in that folder, such as lr.png")
+        raise OptionError(f"--plot {path} is a folder", hint="choose a file in that folder, such as lr.png")
     if not path.parent.is_dir():
         raise OptionError(f"--plot {path}: there is no folder {path.parent}", hint="create the folder first")
     if not os.access(path.parent, os.W_OK):

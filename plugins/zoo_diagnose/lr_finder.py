@@ -232,7 +232,7 @@ def suggest(curve: Sequence[tuple[float, float]]) -> Suggestions:
     first, last = _valley(losses, tenth)
     if last - first < len(curve) / 5:
         message = f"the loss hardly decreases between learning rates {curve[0][0]:.2g} and {rates[-1]:.2g}"
-        hint = "try more --steps, larger batches (--batch-size), or a different --start and --stop"
+        hint = "raise --steps or --batch-size, or change --start and --stop"
         raise ZooError(message, hint=hint)
     steepest = min(range(first, last - tenth + 1), key=lambda n: losses[n + tenth] - losses[n])
     lowest = min(range(first, len(losses)), key=losses.__getitem__)
@@ -258,6 +258,6 @@ def _too_early(steps: int, test: RangeTest) -> Diverged:
         message = "the loss is not finite at the first step, before any update"
         return Diverged(message, hint="check the model, its data and its precision")
     rate = test.rates()[steps - 1]
-    hint = f"try a lower --start than {test.start:g}, or more than {test.steps} --steps"
+    hint = f"set --start below {test.start:g}, or --steps above {test.steps}"
     message = f"the loss diverged after only {steps} steps, at a learning rate of {rate:.2g}"
     return Diverged(message, hint=hint)

@@ -62,7 +62,7 @@ def export(
     path = Path(out) if out is not None else _usual_file(model, target.spec.suffix, registry)
     if path.exists():
         raise OutputError(
-            f"{path} already exists", hint="remove the file, or choose a different one with --out"
+            f"{path} already exists", hint="delete the file, or choose a different one with --out"
         )
     if not path.parent.is_dir():  # known now rather than after verifying
         raise OutputError(f"{path} cannot be written: there is no folder {path.parent}")

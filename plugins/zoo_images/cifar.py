@@ -156,7 +156,7 @@ def _checked(release: Release, folder: Path) -> list[Path]:
                     f"{path} must contain {count:,} records of {release.record:,} bytes each, {wanted:,}"
                 )
                 hint = f"copy it again from the archive at {release.url}"
-                raise DataError(f"{message} bytes in all (got {size:,})", hint=hint)
+                raise DataError(f"{message} bytes in total (got {size:,})", hint=hint)
             if known.of(path) != sha256:
                 verified(path, sha256)
     return paths

@@ -27,7 +27,7 @@ class Classification(ImageBatches, ClassificationTask):
         """Return the mean cross-entropy, with label smoothing and the weights of the images, if any."""
         smoothing = config.group("labels", LabelFields).label_smoothing if config else 0.0
         if config and config.loss and smoothing:
-            message = f"label_smoothing={smoothing} has no effect on loss={config.loss}"
+            message = f"label_smoothing={smoothing} has no effect with loss={config.loss}"
             raise OptionError(message, hint="set label_smoothing=0")
         cross_entropy = partial(F.cross_entropy, logits, batch.targets, label_smoothing=smoothing)
         if batch.weights is None:

@@ -36,7 +36,7 @@ def unpacked(path: Path, *, sha256: str) -> bytes:
     if actual != sha256:
         raise DataError(
             f"{path} has the wrong content: expected sha256 {sha256}, got {actual}",
-            hint="copy it again, or delete it from the cache to download it again",
+            hint="copy it again, or delete it from the cache so that zoo downloads it again",
         )
     return content
 

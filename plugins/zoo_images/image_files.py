@@ -182,7 +182,7 @@ def _explained(what: object) -> Generator[None]:
         why = error.strerror or first_line(error)
     except Exception as error:  # Pillow raises all kinds of exceptions for a damaged image
         why = first_line(error)
-    raise DataError(f"{what} cannot be read as an image: {why}", hint="replace or remove it") from None
+    raise DataError(f"{what} cannot be read as an image: {why}", hint="replace or delete it") from None
 
 
 def decode(content: bytes, *, size: int, channels: int) -> Pixels:

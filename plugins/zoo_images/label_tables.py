@@ -163,7 +163,7 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeError:
-        raise DataError(f"{path} is not UTF-8 text", hint="save the file as CSV in UTF-8") from None
+        raise DataError(f"{path} is not UTF-8 text", hint="save the file as UTF-8 CSV") from None
     except csv.Error as error:
         raise DataError(f"{path} is not a CSV file: {error}") from None
 

@@ -30,7 +30,7 @@ __all__ = ["command"]
 # Rows of a table and names that are printed, and bytes of a JSON file that is read
 _ROWS, _FEW_NAMES, _LARGEST = 20, 5, 1_000_000
 _PREPROCESS = """\
-How inputs are prepared; overrides the values of the dataset, if there is one: size, mean, std and classes
+Preprocessing options, which override those of the dataset, if any: size, mean, std and classes
 for images; tokens, lower, vocabulary and specials for text. KEY=@FILE reads the value from a JSON file."""
 
 

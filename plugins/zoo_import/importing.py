@@ -45,11 +45,11 @@ def import_weights(
         file: file that `torch.save` wrote, with a state dict that may be nested under a key such as
             `state_dict`; or a safetensors file.
         architecture: the architecture that the weights are for, such as `resnet20`.
-        out: weights file to write; by default, next to the file, with the suffix `.safetensors`.
+        out: weights file to write; by default, the path of the input file with the suffix `.safetensors`.
         dataset: the dataset that the model was trained on, which provides the classes and the normalization,
             or the vocabulary.
         data: dataset options, such as `root`.
-        preprocess: how inputs are prepared; overrides the values of the dataset, if there is one: `size`,
+        preprocess: preprocessing options, which override those of the dataset, if any: `size`,
             `mean`, `std` and `classes` for images; `tokens`, `lower`, `vocabulary` and `specials` for text.
         model: architecture options.
         progress: show progress on stderr or in the notebook.
@@ -71,7 +71,7 @@ def import_weights(
     registry = default_registry() if registry is None else registry
     file = Path(file)
     if file.is_dir():
-        raise WeightsError(f"{file} is a folder, not a file", hint="name a file in it, such as a .pth file")
+        raise WeightsError(f"{file} is a folder, not a file", hint="pass a file in it, such as a .pth file")
     out = Path(out) if out is not None else file.with_suffix(".safetensors")
     _require_writable(out, file)
     # what needs torch
@@ -147,7 +147,7 @@ def _require_writable(out: Path, file: Path) -> None:
         hint = "choose a different file with --out"
         raise OptionError(f"out must not be the imported file, {file}", hint=hint)
     if out.exists():
-        hint = "remove the file, or choose a different one with --out"
+        hint = "delete the file, or choose a different one with --out"
         raise OutputError(f"{out} already exists", hint=hint)
     if not out.parent.is_dir():
         raise OutputError(f"{out} cannot be written: there is no folder {out.parent}")

@@ -48,7 +48,7 @@ def command(session: Session, name: str, kind: NewKind, task: str | None, out: P
     """Create a package named zoo-NAME with a plugin that provides one entry and passes `zoo check NAME`.
 
     With --kind task, the package also contains a small dataset and an architecture. With --kind optimizer,
-    schedule, augmentation or metric, the plugin adds a value of --optimizer, --schedule, --augment or
+    schedule, augmentation or metric, the plugin adds a value for --optimizer, --schedule, --augment or
     --metric. With --kind command, the plugin adds the command `zoo NAME`; with --kind exporter, it adds a
     format to `zoo export`; with --kind tracker, it adds a tracker to `zoo track`. With --kind recipe, the
     package contains a recipe for an existing architecture and dataset.

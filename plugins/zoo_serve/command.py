@@ -173,10 +173,10 @@ def _token(token: str | None, *, open_: bool, shown: bool) -> str:
     Raises OptionError for a token that is too short, or if one would be generated but not printed.
     """
     if token is not None and not re.fullmatch(r"[\w.~+/=-]{16,}", token, re.ASCII):
-        message = "token must have at least 16 characters: letters, digits or any of - . _ ~ + / ="
+        message = "token must have at least 16 characters, all of them letters, digits or - . _ ~ + / ="
         raise OptionError(message, hint="generate a token with `openssl rand -hex 16`")
     if token is None and open_ and not shown:
-        message = "this --host accepts remote clients, so a token is required, but --quiet hides it"
+        message = "remote clients require a token, but --quiet would hide the generated token"
         raise OptionError(message, hint="set ZOO_SERVE_TOKEN")
     return token or (secrets.token_urlsafe(24) if open_ else "")
 
@@ -192,7 +192,7 @@ def _listening(host: str, port: int) -> socket.socket:
         hint = (
             "use --port 0 for any free port" if taken else "use --host 127.0.0.1 to accept local clients only"
         )
-        raise OptionError(f"cannot listen on {host}, port {port}: {why}", hint=hint) from None
+        raise OptionError(f"cannot listen on port {port} of {host}: {why}", hint=hint) from None
     # inherited by connections: otherwise an answer in two parts waits 40 ms for an acknowledgment
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening

@@ -36,17 +36,18 @@ _SMALLEST_P = 1e-300
 @click.command()
 @click.argument("weights", nargs=-1, required=True, type=NameType("weights", runs=True), metavar="WEIGHTS...")
 @options_of(compare, skip=["weights", "device"])
-@click.option("--out", type=PathType(), help="PNG file for images that only one model gets right.")
+@click.option("--out", type=PathType(), help="PNG file to write, with images that only one model gets right.")
 @device_option
 @standard_options
 def command(
     session: Session, weights: tuple[str, ...], out: Path | None, as_json: bool, **settings: Any
 ) -> None:
-    """Compare two or more models on the same items, and test whether they differ.
+    """Compare two or more models on the same items, and test whether their results differ.
 
     WEIGHTS are ids, files, run directories or folders of runs with different seeds (`zoo train --seeds`).
-    The means of such folders are compared. Accuracy is tested by McNemar's exact test, other metrics by a
-    paired bootstrap, and means by Welch's t-test; p is corrected for the number of pairs.
+    For such a folder, the mean of its runs is compared. Accuracy is tested with McNemar's exact test, other
+    metrics with a paired bootstrap, and means with Welch's t-test; p-values are corrected for the number of
+    pairs.
 
     \b
     zoo compare cifar10-resnet20 cifar10-resnet32

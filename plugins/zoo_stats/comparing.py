@@ -94,7 +94,7 @@ def compare(
     progress: bool = True,
     registry: Registry | None = None,
 ) -> Comparison:
-    """Compare models on the same items, and test whether they differ.
+    """Compare models on the same items, and test whether their results differ.
 
     Proportions such as accuracy are compared with McNemar's exact test, and other metrics with a paired
     bootstrap, which resamples the tokens of a text in blocks. If all arguments are folders with multiple

@@ -96,7 +96,7 @@ def check_data(
     For images, the check finds exact and near duplicates, duplicates with different labels, and constant
     images, and counts the images in each class. For image files, it also finds images that are enlarged or
     heavily cropped to fit the model's input. The run time is proportional to the square of the number of
-    images. For texts, the check finds passages of a split that also occur in another split.
+    images. For texts, the check finds passages that occur in more than one split.
 
     Args:
         dataset: a dataset or preset, such as `shapes`.

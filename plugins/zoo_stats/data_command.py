@@ -38,18 +38,18 @@ def command() -> None:
     """
 
 
-@command.command("check", short_help="Find copies of items, and other common faults.")
+@command.command("check", short_help="Find duplicates and other common problems in a dataset.")
 @click.argument("dataset", type=NameType("dataset"))
 @options_of(check_data, skip=["dataset"])
-@click.option("--plot", type=PathType(), help="Draw pairs of copies to this PNG file.")
+@click.option("--plot", type=PathType(), help="Save a figure of the pairs of duplicates to this PNG file.")
 @standard_options
 def check(session: Session, dataset: str, plot: Path | None, as_json: bool, **settings: Any) -> None:
-    """Find copies in DATASET, within and across splits, and other common faults.
+    """Find duplicates, within and across splits, and other common problems in DATASET.
 
     Images: exact and near duplicates (brighter, shifted by a few pixels, recompressed or mirrored),
     duplicates with different labels, constant images, class imbalance and, for image files, images that
-    are enlarged or heavily cropped to fit the model's input. Texts: passages of a split that also occur in
-    another split.
+    are enlarged or heavily cropped to fit the model's input. Texts: passages that occur in more than
+    one split.
 
     Findings are not errors: the exit code is 0.
 

@@ -127,7 +127,7 @@ def _titled(report: Report, name: str, what: str, done: int, total: int, unit: s
 
 def _require_same(one: Measurement, other: Measurement) -> None:
     names = f"{one.name} and {other.name} cannot be compared"
-    hint = "choose the same data for all models with --dataset and --data"
+    hint = "use --dataset and --data to choose the same data for all models"
     if one.task.name != other.task.name:
         raise OptionError(f"{names}: they are models for {one.task.name} and {other.task.name}")
     facts = (each.data.preprocess.get("classes") for each in (one, other))

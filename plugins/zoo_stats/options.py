@@ -12,8 +12,8 @@ from zoo.plugin import option
 class BatchImage:
     """The options that select the training batch to draw."""
 
-    image: str = option("", "Draw the first training batch of this dataset or recipe to this PNG file.")
-    architecture: str = option("", "With --image: architecture to draw a training batch for.")
+    image: str = option("", "Save a figure of the first training batch to this PNG file.")
+    architecture: str = option("", "With --image: architecture that the batch is prepared for.")
     train: Sequence[str] = option(
         (), "With --image: training option such as batch_size=32, augment=crop,flip or seed=1."
     )

@@ -16,13 +16,13 @@ def zoo_commands() -> list[CommandSpec | OptionsSpec]:
         CommandSpec(
             name="compare",
             target="zoo_stats.compare_command:command",
-            summary="Compare models on the same items, and test whether they differ.",
+            summary="Compare models on the same items, and test whether their results differ.",
             extra="stats",
         ),
         CommandSpec(
             name="data",
             target="zoo_stats.data_command:command",
-            summary="Check datasets for copies within and across splits, and other faults.",
+            summary="Find duplicates and other common problems in a dataset.",
         ),
         OptionsSpec(
             name="batch-image",
@@ -34,13 +34,13 @@ def zoo_commands() -> list[CommandSpec | OptionsSpec]:
         CommandSpec(
             name="reproduce",
             target="zoo_stats.reproduce_command:command",
-            summary="Train weights again from their card, and compare the result.",
+            summary="Retrain weights from their card, and compare old and new results.",
             extra="stats",
         ),
         CommandSpec(
             name="verify",
             target="zoo_stats.verify_command:command",
-            summary="Measure published metrics again, and compare them.",
+            summary="Measure published metrics again, and report differences.",
         ),
     ]
 

@@ -33,7 +33,7 @@ __all__ = ["command"]
 )
 @standard_options
 def command(session: Session, weights: str, as_json: bool, **settings: Any) -> int:
-    """Train WEIGHTS (an id, a file or a run directory) again from their card, and compare the result.
+    """Retrain WEIGHTS (an id, a file or a run directory) from their card, and compare old and new results.
 
     Only the card is needed, not the recipe. To continue after an interruption, run the same command again.
     The exit code is 0 if all tensors are bit-for-bit identical, or if the primary metric lies within its

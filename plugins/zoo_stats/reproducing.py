@@ -33,7 +33,7 @@ def reproduce(
     progress: bool = True,
     registry: Registry | None = None,
 ) -> dict[str, Any]:
-    """Train weights again from their card, and compare the new tensors and metrics with the file.
+    """Retrain weights from their card, and compare the new tensors and metrics with the file.
 
     ::
 
@@ -50,7 +50,7 @@ def reproduce(
         from_weights: the weights that fine-tuning started from; by default, the published weights that the
             card names.
         threads: number of CPU threads, instead of the number in the card of the weights; a different number
-            changes rounding.
+            can change results slightly because of rounding.
         device: device, such as `cpu` or `cuda`; by default, the CPU for weights that were trained on a CPU,
             and a GPU, if there is one, for others.
         progress: show progress on stderr or in the notebook.
@@ -103,7 +103,7 @@ def reproduce(
     except RunError as error:
         if "--accept-changes" not in (error.hint or ""):
             raise
-        raise RunError(str(error), hint="choose another --run folder") from None
+        raise RunError(str(error), hint="choose a different --run folder") from None
     ours = _counterpart(directory, card, device, registry)
     tensors = _rounded_and_compared(published, ours)
     differing, unknown = differences(card, ours.card, registry)
@@ -149,7 +149,7 @@ def _require_elsewhere(directory: Path, published: Model) -> None:
     """Raise RunError if weights would be compared with themselves."""
     if directory.resolve() == published.path.parent.resolve():
         message = f"{directory} is the run directory of the weights"
-        raise RunError(message, hint="choose another --run folder, so that the weights are trained again")
+        raise RunError(message, hint="choose a different --run folder, so that the weights are trained again")
 
 
 def _warn_of_other_data(card: Card, registry: Registry, data: Mapping[str, Any]) -> None:

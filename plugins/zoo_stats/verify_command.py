@@ -33,7 +33,7 @@ __all__ = ["command"]
 )
 @standard_options
 def command(session: Session, weights: tuple[str, ...], every: bool, as_json: bool, **settings: Any) -> int:
-    """Measure the published metrics of WEIGHTS (ids, files or run directories) again, and compare them.
+    """Re-measure published metrics of WEIGHTS (ids, files or run directories), and report differences.
 
     The published metrics come from the card in the file and, for an id, from the registry; the two must
     agree. The exit code is 1 if a metric differs or cannot be measured, for example because its data is

@@ -15,6 +15,6 @@ class Seeds:
         "confidence interval of the mean.",
     )
     jobs: Count | None = option(
-        None, "Number of runs at a time; by default, 1 on this machine and one per worker on a cluster."
+        None, "Number of parallel runs; by default, 1 on this machine and one per worker on a cluster."
     )
     on: str = option("local", "Where to train: `local`, `dask://HOST:PORT` or `ray://HOST:PORT`.")

@@ -69,7 +69,7 @@ def train_seeds(
         name: as in `train`.
         dataset: as in `train`.
         seeds: number of runs. Their seeds are consecutive, starting at `seed`.
-        jobs: number of runs at a time; by default, 1 on this machine and one per worker on a cluster.
+        jobs: number of parallel runs; by default, 1 on this machine and one per worker on a cluster.
         on: where to train: `local`, `dask://HOST:PORT` or `ray://HOST:PORT`.
         run: folder of the runs; by default, `runs/NAME-seeds`.
         device: as in `train`.

@@ -49,7 +49,7 @@ def parse_space(over: Mapping[str, Any]) -> Space:
     Raises OptionError if there are no options, or if an option has fewer than two values.
     """
     if not over:
-        raise OptionError("a sweep must vary at least one option", hint="for example lr=1e-3..1e-1:log")
+        raise OptionError("a sweep must vary at least one option", hint="such as lr=1e-3..1e-1:log")
     return {name: _parse(name, values) for name, values in over.items()}
 
 
@@ -86,9 +86,9 @@ def grid(space: Space) -> Iterator[Point]:
     for name, values in space.items():
         if isinstance(values, Range):
             message = (
-                f"the method grid requires a list of values for {name} (got the range {as_text(values)})"
+                f"the grid method requires a list of values for {name} (got the range {as_text(values)})"
             )
-            raise OptionError(message, hint="list values, such as 1e-3,1e-2, or choose another method")
+            raise OptionError(message, hint="list values, such as 1e-3,1e-2, or choose a different method")
     listed = cast("Mapping[str, tuple[Any, ...]]", space)
     for values in itertools.product(*listed.values()):
         yield dict(zip(listed, values, strict=True))

@@ -93,11 +93,11 @@ class Work:
                 changes = ", ".join(
                     f"{key}: {before.get(key)!r} is now {content[key]!r}" for key in different
                 )
-                hint = "repeat the original command, or choose another folder with --run"
+                hint = "repeat the original command, or choose a different folder with --run"
                 raise RunError(f"{self.folder} contains other runs ({changes})", hint=hint)
             content |= {"points": before["points"]} if "points" in before else {}
         elif self.folder.exists() and [*self.folder.iterdir()] not in ([], [path]):
-            raise RunError(f"{self.folder} contains other files", hint="choose another folder with --run")
+            raise RunError(f"{self.folder} contains other files", hint="choose a different folder with --run")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.write(content)
@@ -135,7 +135,9 @@ class Study:
         for number, pair in enumerate(zip(before, chosen, strict=False), 1):
             if pair[0] != pair[1]:
                 message = f"trial {number} of {self.work.folder} has the options {pair[0]}, not {pair[1]}"
-                hint = "a different version of Optuna started this sweep; choose another folder with --run"
+                hint = (
+                    "a different version of Optuna started this sweep; choose a different folder with --run"
+                )
                 raise RunError(message, hint=hint)
         for point in self.points[len(before) :]:
             self.work.check(point)
@@ -273,6 +275,6 @@ def _wait_for(directories: Sequence[Path]) -> None:
     for directory in directories:
         while directory.exists() and [row for row in zoo.list_runs(directory) if row["status"] == "running"]:
             if time.monotonic() > end:
-                hint = "wait until it ends, then repeat the command"
-                raise RunError(f"another process is training {directory}", hint=hint)
+                hint = "wait until it ends, then run the command again"
+                raise RunError(f"another process is training in {directory}", hint=hint)
             time.sleep(0.2)

@@ -52,14 +52,14 @@ def sweep(
         dataset: as in `train`.
         over: options to vary, with their values: a list such as `128,256`, or a range such as `2..10` or
             `1e-4..1e-1:log`. The options are training options, `model.NAME`, `data.NAME` and `seed`.
-        method: `grid` trains every combination; `random` draws options at random; `tpe` learns from earlier
-            trials which options are promising; `halving` trains all trials for a few epochs, and only the
-            best half for longer. By default, `grid` if each option has a list of values, otherwise
+        method: `grid` trains every combination; `random` samples random values; `tpe` learns from earlier
+            trials which options are promising; `halving` trains all trials for a few epochs, then the better
+            half for longer, and so on. By default, `grid` if each option has a list of values, otherwise
             `random`.
         trials: number of trials; by default, every combination of listed values for `grid` and `halving`, 20
             for `random` and `tpe`, and 27 for `halving` with a range.
-        round_size: number of trials that `tpe` chooses at a time, before it learns from their results.
-        jobs: number of trials at a time; by default, 1 on this machine and one per worker on a cluster.
+        round_size: number of trials that `tpe` chooses before it learns from their results.
+        jobs: number of parallel trials; by default, 1 on this machine and one per worker on a cluster.
         on: where to train: `local`, `dask://HOST:PORT` or `ray://HOST:PORT`.
         run: folder of the runs; by default, `runs/NAME-sweep`.
         device: as in `train`.
@@ -110,8 +110,8 @@ def sweep(
 def _epochs(work: Work, space: Space) -> int:
     """Return the number of epochs of each trial. Raises OptionError if the sweep varies it."""
     if "epochs" in space:
-        hint = "choose another method, such as random"
-        raise OptionError("the method halving cannot vary the number of epochs", hint=hint)
+        hint = "choose a different method, such as random"
+        raise OptionError("the halving method cannot vary the number of epochs", hint=hint)
     recipe = _base(work)
     given = {key: value for key, value in work.training.items() if key == "epochs"}
     return work.registry.training_config(recipe).replace(given).epochs

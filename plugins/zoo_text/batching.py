@@ -79,7 +79,7 @@ def batch_text(
         raise DataError(f"the text must have at least 2 tokens (got {len(tokens)})")
     if len(tokens) <= text.bptt:
         message = f"the text must be longer than bptt={text.bptt:,} tokens (got {len(tokens):,})"
-        raise DataError(message, hint=f"use a longer text, or --bptt {len(tokens) - 1} or less")
+        raise DataError(message, hint=f"use a longer text, or lower --bptt to {len(tokens) - 1}")
     if text.batching == "stateful":
         return _stateful(tokens, config, seed_for(seed, "lengths", epoch), start, rank, world_size)
     if text.batching == "sections":
@@ -114,7 +114,7 @@ def _stateful(
     length = (len(tokens) - 1) // count
     if length < 1:
         fits = max(1, (len(tokens) - 1) // 2)
-        hint = f"use a longer text, or --batch-size {fits} or less"
+        hint = f"use a longer text, or lower --batch-size to {fits}"
         raise DataError(f"the text has {len(tokens):,} tokens, too few for batch_size={count}", hint=hint)
     inputs, targets = cut_lanes(tokens, count, length)
     mine, share = part_of(count, rank=rank, world_size=world_size)

@@ -200,7 +200,7 @@ def _lengths(vocabulary: Vocabulary) -> Tensor:
 
 
 def _token_order(vocabulary: Vocabulary) -> str:
-    return f"{vocabulary.kind} tokens {'backwards' if vocabulary.backwards else 'forwards'}"
+    return f"{vocabulary.kind} tokens in {'reverse' if vocabulary.backwards else 'text'} order"
 
 
 def _renumbered(tokens: Tensor, table: Tensor) -> Tensor:

@@ -72,7 +72,7 @@ class Words:
         array = np.fromiter(assigned, dtype=self.dtype, count=len(words))
         if len(numbers) > _MAX_WORDS:
             raise DataError(
-                f"the text has more than {_MAX_WORDS:,} different words",
-                hint="use characters as tokens (--data tokens=char), or use less text",
+                f"the text has more than {_MAX_WORDS:,} distinct words",
+                hint="use characters as tokens (--data tokens=char), or use a shorter text",
             )
         return array

@@ -40,7 +40,7 @@ def build(
     """
     size = usual_size(name)
     if image_size != size and not _reads(name, in_channels, image_size) and _reads(name, in_channels, size):
-        message = f"timm's {name} cannot read images of {image_size}×{image_size} pixels"
+        message = f"timm's {name} does not accept images of {image_size}×{image_size} pixels"
         raise OptionError(message, hint=f"use images of {size}×{size} pixels, for example --data size={size}")
     rates = {"drop_rate": dropout, "drop_path_rate": drop_path}
     options: dict[str, Any] = _options(name, in_channels, image_size)

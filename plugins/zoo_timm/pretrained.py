@@ -81,7 +81,7 @@ def load_pretrained(
                 **options,
             )
     except Exception as error:  # of safetensors, or of tensors that do not match
-        hint = f"remove {file} so that it is downloaded again"
+        hint = f"delete {file} so that it is downloaded again"
         raise DataError(f"{file} cannot be read as {name}.{tag}: {first_line(error)}", hint=hint) from error
     heads = known[tag].classifier or ()
     own = tuple(f"{head}." for head in ([heads] if isinstance(heads, str) else heads))
@@ -178,5 +178,5 @@ def _verified(file: Path) -> Path:
     """Return a file if its content has the sha256 that is its name in the cache. Raises DataError."""
     stored = file.resolve()
     if re.fullmatch("[0-9a-f]{64}", stored.name) and sha256_of(stored) != stored.name:
-        raise DataError(f"{file} is damaged: its sha256 is not {stored.name}", hint=f"remove {stored}")
+        raise DataError(f"{file} is damaged: its sha256 is not {stored.name}", hint=f"delete {stored}")
     return file

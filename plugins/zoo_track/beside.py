@@ -37,7 +37,7 @@ def track(
     tracker, and OptionError with `--seeds`, which trains several runs.
     """
     if click.get_current_context().get_parameter_source("seeds") is ParameterSource.COMMANDLINE:
-        hint = "track each run afterwards: `zoo track RUN --to NAME`"
+        hint = "track each run afterward: `zoo track RUN --to NAME`"
         raise OptionError("--track cannot be combined with --seeds", hint=hint)
     name = session.registry.tracker(options.track).name
     if os.environ.get("RANK", "0") != "0":

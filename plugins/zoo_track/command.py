@@ -28,16 +28,16 @@ __all__ = ["command"]
 @click.option(
     "--wait",
     is_flag=True,
-    help="Wait until RUN is finished, even if it has not started yet or must first be resumed.",
+    help="Wait for RUN to finish, even if it has not started yet or is stopped.",
 )
 @standard_options
 def command(session: Session, run: Path, to: str, wait: bool, as_json: bool) -> None:
     """Send the metrics of RUN (a run directory) to an experiment tracker.
 
     The command reads the logs in RUN, and therefore cannot affect training. During training, it sends new
-    rows every second, and ends when the run is finished or stopped. Press Ctrl-C to end it earlier. If you
+    data every second, and ends when the run is finished or stopped. Press Ctrl-C to end it earlier. If you
     run it again, it continues after the last step that it sent. If the run was resumed with other options,
-    the rows from then on become a second run in the tracker.
+    later metrics become a second run in the tracker.
 
     `zoo list trackers` lists all trackers. Each uses the settings and environment variables of its own
     library, such as MLFLOW_TRACKING_URI or WANDB_PROJECT.

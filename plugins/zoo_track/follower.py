@@ -303,7 +303,7 @@ def _read_sent(path: Path, file: int) -> _Sent | None:
     try:
         return msgspec.json.decode(line, type=_Sent) if line else None
     except msgspec.MsgspecError as error:
-        hint = "delete the file to send the run as a new one"
+        hint = "delete the file to send this as a new run"
         raise RunError(f"{path} is damaged: {cause(error)}", hint=hint) from None
 
 

@@ -57,6 +57,6 @@ def zoo_commands() -> list[CommandSpec | OptionsSpec]:
         CommandSpec(
             name="track",
             target="zoo_track.command:command",
-            summary="Send the metrics of a run to an experiment tracker, live or afterwards.",
+            summary="Send the metrics of a run to an experiment tracker, live or afterward.",
         ),
     ]

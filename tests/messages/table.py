@@ -78,7 +78,7 @@ CHEAP: dict[str, list[tuple[str, int, str]]] = {
         ("train lstm stdlib --run taken", 1, "taken already contains a run"),
         ("train lstm stdlib --run used", 1, "used is in use by process "),
         ("train lstm stdlib --run file", 1, "file is a file, not a folder"),
-        ("train lstm stdlib --run foreign", 1, "foreign contains model.safetensors, which training would"),
+        ("train lstm stdlib --run foreign", 1, "foreign has no checkpoint, but contains model.safetensors"),
         ("resume used", 1, "used is in use by process "),
         ("analyze cam shapes-resnet20 --out file", 1, "file is a file, not a folder"),
     ],
@@ -202,7 +202,11 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ),
         ("inspect none", 1, "unknown weights 'none'"),
         ("inspect cifar10-resnet20x", 1, "did you mean 'cifar10-resnet20'?"),
-        ("inspect resnet20", 1, "its published weights: cifar10-resnet20, shapes-resnet20"),
+        (
+            "inspect resnet20",
+            1,
+            "this is an architecture; its published weights: cifar10-resnet20, shapes-resnet20",
+        ),
         ("inspect .", 1, ". is a folder without a run … `zoo train` creates run directories"),
         ("eval none.safetensors", 1, "no such file or run directory: none.safetensors … `zoo list weights`"),
         # an architecture, a dataset or a recipe, and its options
@@ -252,10 +256,14 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         (f"{TRAIN} --optimizer lion --optimizer-option beta2=x", 2, "beta2 must be a number (got 'x')"),
         (f"{TRAIN} --optimizer lion --optimizer-option beta2", 2, "--optimizer-option expects KEY=VALUE"),
         (f"{TRAIN} --optimizer nadam --momentum 0.5", 2, "--momentum=0.5 has no effect"),
-        (f"{NET} --optimizer muon", 2, "--optimizer=muon requires hidden matrices"),
+        (f"{NET} --optimizer muon", 2, "--optimizer=muon requires trainable hidden matrices"),
         (f"{NET} --lr-scale tail=2", 2, "--lr-scale=tail matches no parameter"),
         (f"{NET} --augment-option crop.p=1 --augment crop", 2, "images/crop has no option 'p'"),
-        (f"{NET} --augment-option flip.p=1 --augment crop", 2, "'flip.p' is not an option of the aug"),
+        (
+            f"{NET} --augment-option flip.p=1 --augment crop",
+            2,
+            "'flip.p' is not an option of the selected aug",
+        ),
         (f"{NET} --metric macrof1", 2, "unknown metric 'macrof1'; did you mean 'macro-f1'?"),
         (f"{NET} --metric token-accuracy", 2, "is for language-modeling, not for classification"),
         (f"{NET} --metric focal-loss", 2, "images/focal-loss is not a metric"),
@@ -357,12 +365,12 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         (
             "train lstm files --data paths=short.txt",
             1,
-            "the text must be longer than bptt=16 tokens (got 4) … --bptt 3 or less",
+            "the text must be longer than bptt=16 tokens (got 4) … lower --bptt to 3",
         ),
         (
             "train lstm files --data paths=short.txt --bptt 2",
             1,
-            "the text has 4 tokens, too few for batch_size=8 … --batch-size 1 or less",
+            "the text has 4 tokens, too few for batch_size=8 … lower --batch-size to 1",
         ),
         # an unknown option is found before the data is opened
         (
@@ -374,7 +382,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         # runs
         (f"{FILES} --output-dir x", 2, "--run x"),
         (f"{LSTM} --run fox.txt/run", 1, "cannot be used as a run directory"),
-        (f"{LSTM} --run fox.txt", 1, "fox.txt is a file, not a folder … another --run folder"),
+        (f"{LSTM} --run fox.txt", 1, "fox.txt is a file, not a folder … a different --run folder"),
         (f"{RECIPE} --from-weights ./done", 2, "--from ./done", f"{RECIPE} --from ./done"),
         (f"{RECIPE} --pretrained ./done", 2, "--from ./done", f"{RECIPE} --from ./done"),
         ("train fox-lstm --run done", 1, "evaluate it with `zoo eval ./done`", "eval ./done"),
@@ -444,7 +452,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         (f"{FIND} --steps 3", 2, "steps must be between 10 and 100,000 (got 3)"),
         (f"{FIND} --start 0", 2, "start must be a learning rate above 0 (got 0.0)"),
         (f"{FIND} --start 1 --stop 0.1", 2, "--stop must be above --start=1 and at most 1e+38 (got 0.1)"),
-        (f"{FIND} --start 1e30 --stop 1e35", 3, "try a lower --start than 1e+30"),
+        (f"{FIND} --start 1e30 --stop 1e35", 3, "set --start below 1e+30"),
         (f"{FIND} --plot none/lr.png", 2, "--plot none/lr.png: there is no folder none"),
         (f"{FIND} --plot .", 2, "--plot . is a folder"),
         (f"{FIND} --batchsize 1", 2, "no such option: --batchsize; did you mean `--batch-size 1`?"),

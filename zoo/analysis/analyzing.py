@@ -65,7 +65,7 @@ def analyze(
     subject = make_subject(entry, model, card, registry, classes=request.classes, layer=request.layer)
     made = make_analyzer(entry, request.options)
     if request.inputs is not None and "true" in subject.classes:
-        raise OptionError("class='true' requires labeled inputs", hint="analyze a split")
+        raise OptionError("class='true' requires labeled inputs", hint="omit the inputs to analyze a split")
     inputs, reference, source = read_inputs(
         request, card, registry, reference=entry.spec.reference, device=device, report=report
     )

@@ -42,7 +42,7 @@ def make_subject(
     if layer is not None:
         if not spec.takes_layer:
             choosing = ", ".join(other.name for other in analyzers if other.takes_layer)
-            raise OptionError(f"{entry.name} does not accept a layer", hint=f"use one of: {choosing}")
+            raise OptionError(f"{entry.name} does not accept a layer", hint=f"analyzers that do: {choosing}")
         landmarks["features"] = layer_path(layer, landmarks, model)
     lacking = " and ".join(spec.lacks(landmarks)).replace("|", " or ")
     if lacking:

@@ -123,7 +123,7 @@ class Rows(_Computed[dict[str, Any]], Generic[T]):
         """Return the inputs. Raises OptionError for an iterator that has already been read."""
         if self._read and isinstance(self._given.inputs, Iterator):
             message = "the inputs are an iterator, which can be read only once"
-            raise OptionError(message, hint="pass the inputs as a list, or keep the rows in a list")
+            raise OptionError(message, hint="pass the inputs as a list, or store the results in a list")
         self._read = True
         return find(self._given.inputs, self._given.reader, leave=leave)
 

@@ -184,7 +184,7 @@ def _require_plugins(directory: Path, recipe: Recipe, registry: Registry) -> Non
     if files and not known:
         flags = plugin_flags(sorted(files))
         hint = f"`zoo resume {shlex.quote(str(directory))} {flags}` continues the run"
-        raise RunError(f"{directory} was started with {flags}", hint=hint)
+        raise RunError(f"the run in {directory} was started with {flags}", hint=hint)
 
 
 def _begun(resolved: Resolved, directory: Path, processes: int, *, continued: bool) -> tuple[Resolved, str]:

@@ -116,7 +116,7 @@ def _session(ctx: click.Context) -> Session:
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 @quiet_option
 @click.option("--strict", is_flag=True, envvar="ZOO_STRICT", help="Fail if any plugin fails to load.")
-@click.option("--verify", is_flag=True, help="Read all data files again, even unchanged ones.")
+@click.option("--verify", is_flag=True, help="Recompute checksums of all data files, even unchanged ones.")
 @pass_session
 @click.pass_context
 def cli(ctx: click.Context, session: Session, strict: bool, verify: bool) -> None:

@@ -27,7 +27,7 @@ _ROWS = 100
 @weights_argument
 @standard_options
 def command(session: Session, weights: str, as_json: bool) -> None:
-    """Verify WEIGHTS (an id, a file or a run directory) and print its card.
+    """Verify WEIGHTS (an id, a file or a run directory) and print their card.
 
     \b
     zoo inspect cifar10-resnet20

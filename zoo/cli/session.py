@@ -149,7 +149,7 @@ def standard_options(command: Callable[..., Any]) -> Callable[..., Any]:
         with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
             return command(*arguments, as_json=as_json, **settings)
 
-    json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+    json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document to stdout.")
     return json(quiet_option(pass_session(alone)))
 
 

@@ -186,7 +186,7 @@ def open_fed(
             model.
     """
     if not dataset and card.dataset.name == UNKNOWN_DATA:
-        hint = "name a dataset: `zoo eval` and `zoo analyze` have the option --dataset"
+        hint = "pass --dataset to `zoo eval` or `zoo analyze`"
         raise DataError("the weights were imported without the data that they were trained on", hint=hint)
     entry = registry.dataset(dataset or card.dataset.name)
     if entry.spec.task != card.task:

@@ -72,7 +72,7 @@ class Vocabulary:
         return [self.number(token) for token in tokens], unknown
 
     def number(self, token: str) -> int:
-        """Return the number of a token, or of `<unk>`."""
+        """Return the number of a token, or that of `<unk>` if the token is unknown."""
         return self._numbers.get(token, 0)
 
     def decode(self, numbers: Iterable[int]) -> str:

@@ -244,7 +244,7 @@ def _own_gpu(device: str) -> int:
         message = f"in distributed training, each process chooses its own GPU (got device {device})"
         raise OptionError(message, hint="use --device cuda")
     if here > gpus:
-        message = f"{here} processes on this machine need one GPU each, but the machine has {gpus}"
+        message = f"{here} processes on this machine need one GPU each, but it has only {gpus}"
         raise OptionError(message, hint=f"use at most {gpus} processes, or --device cpu")
     return int(os.environ.get("LOCAL_RANK", "0"))
 

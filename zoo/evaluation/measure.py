@@ -123,7 +123,7 @@ def finished(task: Task, dataset: Dataset, split: Split, sums: Mapping[str, Tens
     metrics = metrics_of(task, sums, count, dataset.preprocess)
     wrong = [name for name, value in metrics.items() if not math.isfinite(value)]
     if wrong and {*wrong} <= {name.partition("/")[0] for name in sums if "/" in name}:
-        hint = "it must be finite, for example 0 where it is undefined"
+        hint = "it must be finite; return 0, for example, if it is undefined"
         raise SpecError(f"the metric {wrong[0]} is {metrics[wrong[0]]}", hint=hint)
     return Measured(metrics, task.details(sums, dataset.preprocess), count, sums)
 

@@ -28,7 +28,7 @@ KINDS = ("downloads", "decoded", "synthesized", "hashes")
 # MAP_NORESERVE, which Python names from 3.13 on
 _NO_RESERVE = 0x4000 if sys.platform == "linux" else 0
 # What to do about a full disk
-MORE_SPACE = "free some space, or set $ZOO_CACHE to another folder"
+MORE_SPACE = "free some space, or set $ZOO_CACHE to a different folder"
 
 
 def cache_home() -> Path:
@@ -147,5 +147,5 @@ def made_once(home: Path, make: Callable[[Path], None], read: Callable[[Path], T
                 continue
             message = f"{what} cannot be written to {home.parent}: {error.strerror or error}"
             raise DataError(message, hint=MORE_SPACE) from None
-    hint = "remove it, or set $ZOO_CACHE to another folder"
+    hint = "delete it, or set $ZOO_CACHE to a different folder"
     raise DataError(f"{home} ({what}) is damaged and cannot be replaced", hint=hint)

@@ -112,7 +112,7 @@ def stacked(rows: Iterable[dict[str, Any]]) -> Array:
         features = row["features"]
         first = features if first is None else first
         if features is not None and features.shape != first.shape:
-            message = f"{row['input']} has features {features.shape}, but earlier inputs have {first.shape}"
+            message = f"{row['input']} has feature shape {features.shape}; earlier inputs have {first.shape}"
             raise OptionError(message, hint="iterate over the features instead")
         found.append(features)
     if first is None:
@@ -140,7 +140,7 @@ def to_write(row: Mapping[str, Any], out: Path) -> PredictedRow:
         about = plain(row)
     elif out.suffix == ".csv":
         if features is not None and features.ndim > 1:
-            message = f"{out} can store only vectors, but {row['input']} has features {features.shape}"
+            message = f"{out} can store only vectors, but {row['input']} has feature shape {features.shape}"
             raise OptionError(message, hint="write a .npy or .jsonl file, or pool the features")
         numbers = [] if features is None else features.tolist()
         about["predictions"] = [{f"feature_{n}": value for n, value in enumerate(numbers)}] if numbers else []

@@ -76,7 +76,9 @@ def opened(out: Path, made_with: Mapping[str, Any]) -> Generator[Table]:
     if out.suffix not in ("", ".csv", ".jsonl", ".npy") or out.name in ("", "..", "-"):
         raise OptionError(f"the output must be a .csv, .jsonl or .npy file, or a new folder (got {out})")
     if not out.suffix and out.is_file():
-        raise OutputError(f"{out} is a file, not a folder", hint="choose another output, such as x.csv")
+        raise OutputError(
+            f"{out} is a file, not a folder", hint="choose a different folder, or a file such as x.csv"
+        )
     path = out if out.suffix else out / _IN_FOLDER
     is_new = not out.suffix and not out.exists()
     try:
@@ -102,7 +104,7 @@ def _images(table: Path) -> Path:
 
 
 def _exists(path: Path) -> OutputError:
-    return OutputError(f"{path} already exists", hint="remove it, or choose another output")
+    return OutputError(f"{path} already exists", hint="delete it, or choose a different output")
 
 
 @contextmanager
@@ -141,12 +143,12 @@ def _require_same(path: Path, marker: Path, made_with: Mapping[str, Any]) -> Non
         begun = parse_json(marker.read_text(encoding="utf-8"))
         differ = [key for key in made_with if begun[key] != made_with[key]]  # such as `top`
     except (ValueError, KeyError, TypeError):
-        raise OutputError(f"{marker} is damaged or was edited", hint=f"remove it and {path.name}") from None
+        raise OutputError(f"{marker} is damaged or was edited", hint=f"delete it and {path.name}") from None
     if differ:
         was = [f"without {key}" if begun[key] is None else f"with {key}={begun[key]}" for key in differ]
         now = ["none" if made_with[key] is None else made_with[key] for key in differ]
         changes = " and ".join(f"{old} (now {new})" for old, new in zip(was, now, strict=True))
-        hint = f"repeat the original command, or remove {path.name} and {marker.name}"
+        hint = f"repeat the original command, or delete {path.name} and {marker.name}"
         raise OutputError(f"{path} is unfinished and was started {changes}", hint=hint)
 
 
@@ -181,7 +183,7 @@ class _Lines(Table):
     def _require_next(self, line: bytes, source: Source | None) -> None:
         """Raise OutputError unless a line is the row of an input."""
         self.count += 1
-        number, hint = f"{self.count:,}", f"remove {self._path.name}, or choose another output"
+        number, hint = f"{self.count:,}", f"delete {self._path.name}, or choose a different output"
         try:
             text = line.decode()
             wrote = next(csv.reader([text]))[0] if self._columns else parse_json(text)["input"]

@@ -65,8 +65,8 @@ def require_storable(model: nn.Module, entry: Entry[ArchitectureSpec]) -> None:
     for name, tensor in model.state_dict().items():
         if not can_hold(tensor.dtype):
             kind = "parameter" if name in parameters else "buffer"
-            message = f"{entry.name}: {kind} {name} is {tensor.dtype}, which a weights file cannot store"
-            hint = "the architecture must store it with torch.view_as_real, or as a different type"
+            message = f"{entry.name}: {kind} {name} has dtype {tensor.dtype}, which cannot be stored"
+            hint = "the architecture must store it with torch.view_as_real, or as a different dtype"
             if kind == "buffer":
                 hint = f"{hint}; or, if it can be recomputed, register it with persistent=False"
             raise SpecError(message, hint=hint)
@@ -86,12 +86,12 @@ def require_loadable(model: nn.Module, entry: Entry[ArchitectureSpec], arguments
     stored = model.state_dict()
     for name, tensor in stored.items():
         if any(step == 0 and size > 1 for step, size in zip(tensor.stride(), tensor.shape, strict=True)):
-            message = f"{entry.name}: values of {name} share memory, so weights cannot be loaded into it"
+            message = f"{entry.name}: elements of {name} share memory, so weights cannot be loaded into it"
             raise SpecError(message, hint="call `clone()` on the result of `expand`")
     needed = sum(tensor.nbytes for tensor in (*planned.parameters(), *planned.buffers()))
     size = sum(tensor.nbytes for tensor in stored.values())
     if needed > 2 * size + _SPARE:
-        message = f"{entry.name} needs {needed:,} bytes but stores only {size:,}, so it could not be loaded"
+        message = f"{entry.name} needs {needed:,} bytes but stores only {size:,}, so zoo would not load it"
         raise SpecError(message, hint="compute large non-persistent buffers only when needed")
 
 

@@ -138,4 +138,4 @@ def zoo_recipes() -> Mapping[str, Recipe]:  # pyright: ignore[reportReturnType]
 
 @hookspec
 def zoo_weights() -> Mapping[str, WeightsSpec]:  # pyright: ignore[reportReturnType]
-    """Return the weights that this plugin publishes, by id."""
+    """Return the weights that this plugin publishes, keyed by id."""

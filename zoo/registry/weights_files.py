@@ -139,7 +139,7 @@ def _published(registry: Registry, name: str) -> Path:
     whence = f"the package of {plugin}" if slash else "zoo's repository"
     raise DataError(
         f"the weights file of {name} is not on this machine: {spec.file or short} ({spec.bytes:,} bytes)",
-        hint=f"copy {short}.safetensors from {whence} into the folder $ZOO_WEIGHTS, or train it: "
+        hint=f"copy {short}.safetensors from {whence} into the folder $ZOO_WEIGHTS, or train the model: "
         f"`zoo train {shlex.quote(spec.recipe)}`",
     )
 
@@ -148,12 +148,12 @@ def _unknown(registry: Registry, name: str) -> WeightsError:
     """Return the error for a word that is not a published id, with suggestions."""
     for path in (f"./{name}", f"runs/{name}", f"{name}.safetensors"):
         if name and Path(path).exists():
-            hint = "a name without a path separator or a suffix is treated as the ID of published weights"
+            hint = "a name without a path separator or a suffix is treated as the id of published weights"
             return WeightsError(f"unknown weights {name!r}; did you mean {path}?", hint=hint)
     nearest = registry.names.nearest(name, ["weights"])
     hint = "`zoo list weights` shows the published weights; a path has a separator or a suffix: runs/demo"
     if trained := ", ".join(_of_architecture(registry, name)):
-        hint = f"its published weights: {trained}"
+        hint = f"this is an architecture; its published weights: {trained}"
     return WeightsError(f"unknown weights {name!r}{nearest}", hint=hint)
 
 

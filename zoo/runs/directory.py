@@ -89,7 +89,7 @@ class RunDirectory:
             self.path.resolve().name.encode()
         except UnicodeEncodeError:
             message = f"{str(self.path)!a} cannot be used as a run directory: its name is not valid UTF-8"
-            raise RunError(message, hint="choose another --run folder") from None
+            raise RunError(message, hint="choose a different --run folder") from None
         self.weights = self.path / "model.safetensors"
         self._checkpoints = self.checkpoints or Checkpoints(self.path)
         self._saved = (0, self.clock())
@@ -132,7 +132,7 @@ class RunDirectory:
         if changes and not self.accept_changes:
             hint = "resume with the previous options, add --accept-changes to continue anyway"
             message = f"{self.path} contains a different run ({'; '.join(changes.values())})"
-            raise RunError(message, hint=f"{hint}, or choose another --run folder")
+            raise RunError(message, hint=f"{hint}, or choose a different --run folder")
         refuse_fixed(changes)
         options = changes_batches(changes, self.cutting)
         single = "train.precision" in changes and self.identity.recipe.train.get("precision") == "fp32"
@@ -217,7 +217,7 @@ class RunDirectory:
             self._owned.check()
             message, hint = f"{path} cannot be written: {error.strerror or error}", ""
             if error.errno == errno.ENOENT:  # somebody is deleting the directory at this moment
-                message = f"{path} was removed during the run, while it was being written"
+                message = f"{path} was deleted while it was being written"
             elif error.errno in _FULL:
                 free = shutil.disk_usage(self.path).free
                 message += f" ({f'{needs:,} bytes are needed, ' if needs else ''}{free:,} bytes are free)"

@@ -27,7 +27,7 @@ RUN_FILES = (*WEIGHTS, *_BEFORE_A_CHECKPOINT, "curve.png")
 CONFIG_HEAD = b"# The recipe of this run. `ZOO_REGISTRY=config.toml zoo train NAME` trains it again.\n"
 _PROCESS = threading.Lock()
 _NAME = ".lock"
-_OTHER = "remove it, or choose another --run folder"
+_OTHER = "delete it, or choose a different --run folder"
 
 
 @contextmanager
@@ -65,7 +65,7 @@ class Owned:
             if os.path.samestat(there, os.fstat(self.lock)):
                 return
         raise self._gone() or RunError(
-            f"{self.path / _NAME} was removed or replaced during the run; "
+            f"{self.path / _NAME} was deleted or replaced during the run; "
             "writing has stopped because another process may now own the directory",
             hint=f"continue from the last checkpoint: `zoo resume {shlex.quote(str(self.path))}`",
         )
@@ -82,7 +82,7 @@ class Owned:
         if gone := self._gone():
             raise gone
         now = _path_of(self.descriptor)
-        where = f"was moved to {now} during the run" if now else "no longer leads to the run directory"
+        where = f"was moved to {now} during the run" if now else "no longer refers to the run directory"
         resume = shlex.quote(str(now or "DIRECTORY"))
         raise RunError(
             f"{self.path} {where}; the last saved step is {saved:,}",
@@ -97,7 +97,8 @@ class Owned:
             return None
         message = f"{self.path} and its checkpoints were deleted during the run"
         return RunError(
-            message, hint="train again; if someone else is using this run, choose another --run folder"
+            message,
+            hint="train again; if someone else is using this directory, choose a different --run folder",
         )
 
 
@@ -113,7 +114,9 @@ def claimed(path: Path, *, resume: bool) -> Generator[Owned]:
             path.mkdir(parents=True, exist_ok=True)
             mine = stack.enter_context(owned(path))
         except FileExistsError:
-            raise RunError(f"{path} is a file, not a folder", hint="choose another --run folder") from None
+            raise RunError(
+                f"{path} is a file, not a folder", hint="choose a different --run folder"
+            ) from None
         except OSError as error:
             raise RunError(f"{path} cannot be used as a run directory: {error.strerror}") from None
         _refuse_foreign_files(path, resume=resume)
@@ -140,7 +143,7 @@ def _refuse_foreign_files(path: Path, *, resume: bool) -> None:
             finished = (path / "model.safetensors").is_file()
             does = "evaluate it with `zoo eval {}`" if finished else "continue it with `zoo resume {}`"
             place = str(path) if path.parent != Path() else f"./{path}"  # a bare word is an id of weights
-            hint = f"{does.format(shlex.quote(place))}, or choose another --run folder"
+            hint = f"{does.format(shlex.quote(place))}, or choose a different --run folder"
             raise RunError(f"{path} already contains a {'finished ' * finished}run", hint=hint)
         return
     begun = False
@@ -148,8 +151,8 @@ def _refuse_foreign_files(path: Path, *, resume: bool) -> None:
         begun = file.read(len(CONFIG_HEAD)) == CONFIG_HEAD
     for name in RUN_FILES:
         if os.path.lexists(path / name) and not (begun and name in _BEFORE_A_CHECKPOINT):
-            message = f"{path} contains {name}, which training would overwrite, but no checkpoint"
-            raise RunError(message, hint="choose another --run folder, or move the file")
+            message = f"{path} has no checkpoint, but contains {name}, which training would overwrite"
+            raise RunError(message, hint="choose a different --run folder, or move the file")
 
 
 @contextmanager
@@ -167,7 +170,7 @@ def owned(folder: Path) -> Generator[Owned]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _lock_folder(descriptor)
         except BlockingIOError:
-            hint = "wait for it to finish, or choose another --run folder"
+            hint = "wait for it to finish, or choose a different --run folder"
             raise RunError(f"{folder} is in use by {_owner(lock)}", hint=hint) from None
         if (text := os.pread(lock, 300, 0)) and not text.startswith(b"process "):
             raise RunError(f"{folder / _NAME} is not a zoo lock file", hint=_OTHER)

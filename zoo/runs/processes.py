@@ -35,8 +35,8 @@ def require_processes(processes: int) -> None:
     if not 1 <= processes <= _MOST:
         raise OptionError(f"processes must be between 1 and {_MOST:,} (got {processes:,})")
     if processes > 1 and ("TORCHELASTIC_RUN_ID" in os.environ or is_one_of_several()):
-        message = f"processes must be 1 in each process that torchrun starts (got {processes:,})"
-        hint = "RANK and WORLD_SIZE are set; use torchrun's --nproc-per-node"
+        message = f"processes must be 1 in a process that torchrun started (got {processes:,})"
+        hint = "RANK and WORLD_SIZE are set; pass --nproc-per-node to torchrun instead"
         raise OptionError(message, hint=hint)
 
 

@@ -187,7 +187,9 @@ def _enabled(registry: Registry, name: str) -> Plugin:
                 raise PluginError(f"plugin {name} ({plugin.distribution}) is disabled")
             return plugin
     names = [plugin.name for plugin in registry.plugins]
-    raise UnknownName(f"unknown plugin {name!r}{did_you_mean(name, names)}", hint="`zoo plugins` shows all")
+    raise UnknownName(
+        f"unknown plugin {name!r}{did_you_mean(name, names)}", hint="`zoo plugins` shows all plugins"
+    )
 
 
 def _chosen(

@@ -87,5 +87,5 @@ def misfit_as_error(untried: bool) -> Generator[None]:
             raise
         raise RunError(
             f"the first step after resuming failed: {cause(error)}",
-            hint="the checkpoint may not match this model; choose another --run folder to start over",
+            hint="the checkpoint may not match this model; choose a different --run folder to start over",
         ) from error

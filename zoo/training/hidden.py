@@ -32,7 +32,7 @@ def nested(leaves: Sequence[State], like: State) -> State:
     found = leaves_of(like)
     if len(found) != len(leaves):
         message = f"the run's hidden state has {len(leaves)} parts, but the model's has {len(found)}"
-        hint = "choose another --run folder to start over, or restore the code that the run started with"
+        hint = "choose a different --run folder to start over, or restore the code that the run started with"
         raise RunError(message, hint=hint)
     return pytree.tree_unflatten(leaves, pytree.tree_structure(like)) if found else like
 

@@ -170,13 +170,13 @@ class _Training:
     def require_possible(self) -> None:
         """Raise RunError if the restored state lacks a required metric or is beyond the end of the epoch."""
         state = self.state
-        hint = "choose another --run folder to start over"
+        hint = "choose a different --run folder to start over"
         try:
             check_rows(state.history, self.task.spec.primary_metric)
         except ValueError as error:
             raise RunError(f"the history of the run is invalid: {error}", hint=hint) from None
         if state.batch and next(self.batches(epoch=state.epoch, start=state.batch - 1), None) is None:
-            message = f"the run was saved after batch {state.batch:,}, but the epoch has fewer batches"
+            message = f"the run was saved after batch {state.batch:,}, but an epoch now has fewer batches"
             raise RunError(message, hint=hint)
 
     def tell(self, clock: Clock, batch: Batch, lr: float, steps: int | None, loss: float) -> None:

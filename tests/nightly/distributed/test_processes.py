@@ -372,7 +372,7 @@ def test_nonsense_is_refused_once_in_words(place: Path) -> None:
         (["--bogus", "3"], "no such option: --bogus", ""),
         (["--device", "abacus"], "unknown device 'abacus'", ""),
         (["--model", "bogus=1"], "has no option 'bogus'", ""),
-        (["--processes", "2"], "--processes must be 1 in each process that torchrun starts (got 2)", ""),
+        (["--processes", "2"], "--processes must be 1 in a process that torchrun started (got 2)", ""),
         ([], "ZOO_PATIENCE must be a number of seconds", "long"),
     ],
 )

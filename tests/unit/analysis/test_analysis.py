@@ -180,7 +180,7 @@ def test_precision_applies_to_the_passes_and_not_to_the_maps(
             {"classes": ["true"], "inputs": ["a.png"]},
             OptionError,
             "class='true' requires labeled inputs",
-            "analyze a split",
+            "omit the inputs to analyze a split",
         ),
         ({"split": "val"}, DataError, "the val split is empty", None),
         ({"inputs": ["nothing.png"]}, DataError, "nothing.png: no such file or folder", None),

@@ -125,7 +125,7 @@ def test_what_was_written_is_told(net_file, images, tmp_path):
     again = done(net_file, images, "--out", "x.csv", cwd=tmp_path, code=1)
     assert again.stderr.splitlines()[-2:] == [
         "zoo: x.csv already exists",
-        "     remove it, or choose another output",
+        "     delete it, or choose a different output",
     ]
     document = json.loads(done(net_file, images, "--out", "y.jsonl", "--json", cwd=tmp_path).stdout)
     assert document == {

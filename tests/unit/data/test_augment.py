@@ -221,8 +221,8 @@ def test_a_crop_of_the_whole_image_changes_its_shape_at_most() -> None:
     [
         ({"random-erasing.q": 1}, "augmentation images/random-erasing has no option 'q'"),
         ({"random-erasing.p": 2}, "p must be at most 1"),
-        ({"crop.p": 1}, "'crop.p' is not an option of the augmentations"),
-        ({"p": 1}, "'p' is not an option of the augmentations"),
+        ({"crop.p": 1}, "'crop.p' is not an option of the selected augmentations"),
+        ({"p": 1}, "'p' is not an option of the selected augmentations"),
     ],
 )
 def test_a_wrong_option_of_an_augmentation_is_refused(options: dict[str, object], message: str) -> None:

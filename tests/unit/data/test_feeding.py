@@ -82,9 +82,21 @@ def test_a_newline_and_an_eos_are_translated_into_each_other(text: Any, card: Ca
 @pytest.mark.parametrize(
     ("model", "data", "message"),
     [
-        ({"tokens": "word"}, {}, "reads word tokens forwards, but the data has char tokens forwards"),
-        ({"backwards": True}, {}, "reads char tokens backwards, but the data has char tokens forwards"),
-        ({}, {"backwards": True}, "reads char tokens forwards, but the data has char tokens backwards"),
+        (
+            {"tokens": "word"},
+            {},
+            "reads word tokens in text order, but the data has char tokens in text order",
+        ),
+        (
+            {"backwards": True},
+            {},
+            "reads char tokens in reverse order, but the data has char tokens in text order",
+        ),
+        (
+            {},
+            {"backwards": True},
+            "reads char tokens in text order, but the data has char tokens in reverse order",
+        ),
     ],
 )
 def test_other_tokens_or_the_other_direction_are_refused(

@@ -171,7 +171,7 @@ def test_what_cannot_be_passed_to_processes_is_refused(monkeypatch: pytest.Monke
         with monkeypatch.context() as patch:
             for name, value in variables.items():
                 patch.setenv(name, value)
-            with pytest.raises(OptionError, match="processes must be 1 in each process that torchrun starts"):
+            with pytest.raises(OptionError, match="processes must be 1 in a process that torchrun started"):
                 zoo.train("mlp", "shapes", processes=2)
 
 

@@ -163,8 +163,11 @@ def test_the_card_records_how_the_model_reads(model: tuple[nn.Module, Card]) -> 
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({}, "the model reads word tokens backwards, but the data has char tokens forwards"),
-        ({"kind": "word"}, "the model reads word tokens backwards, but the data has word tokens forwards"),
+        ({}, "the model reads word tokens in reverse order, but the data has char tokens in text order"),
+        (
+            {"kind": "word"},
+            "the model reads word tokens in reverse order, but the data has word tokens in text order",
+        ),
     ],
 )
 def test_data_that_cannot_be_read_as_the_model_was_trained_to_is_refused(

@@ -147,7 +147,7 @@ def test_a_loss_of_whole_batches_is_refused(registry: Registry, monkeypatch: pyt
 def test_label_smoothing_is_refused_with_another_loss(registry: Registry) -> None:
     task, config = extended(registry, loss="focal-loss"), configured(label_smoothing=0.1, loss="focal-loss")
     data = Batch(torch.randn(4, 3, 8, 8), torch.tensor([0, 1, 2, 3]), 0, 1, 0)
-    with pytest.raises(OptionError, match=r"label_smoothing=0\.1 has no effect on loss=focal-loss"):
+    with pytest.raises(OptionError, match=r"label_smoothing=0\.1 has no effect with loss=focal-loss"):
         task.step(Guess(3, 10).train(), data, config=config)
 
 

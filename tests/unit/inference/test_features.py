@@ -212,7 +212,7 @@ def test_features_of_a_text_are_what_the_head_reads_after_each_token(reader: zoo
         np.testing.assert_allclose(mean, row["features"].mean(0), atol=1e-5)
     with pytest.raises(OptionError) as caught:
         np.asarray(reader.features(texts[:2], pool=False, **QUIET))
-    assert str(caught.value) == "input 1 has features (20, 256), but earlier inputs have (380, 256)"
+    assert str(caught.value) == "input 1 has feature shape (20, 256); earlier inputs have (380, 256)"
 
 
 def test_a_text_is_a_string_and_a_file_a_path(reader: zoo.Model, tmp_path: Path) -> None:
@@ -410,7 +410,7 @@ def test_a_csv_has_a_column_for_each_feature(net: zoo.Model, images: Path, tmp_p
     assert (rows[0]["feature_0"], rows[0]["error"]) == ("", "no such file or folder")
     found = [[float(row[f"feature_{n}"]) for n in range(64)] for row in rows[1:]]
     np.testing.assert_allclose(found, np.asarray(net.features(images, **QUIET)), rtol=1e-5)
-    with pytest.raises(OptionError, match=r"can store only vectors, but .* has features \(64, 16, 16\)"):
+    with pytest.raises(OptionError, match=r"can store only vectors, but .* has feature shape \(64, 16, 16\)"):
         net.features(images, pool=False, **QUIET).write(tmp_path / "y.csv")
     assert not (tmp_path / "y.csv").exists()
 

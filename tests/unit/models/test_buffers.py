@@ -175,7 +175,7 @@ def test_a_buffer_that_was_finite_at_first_must_stay_so(
 def test_a_type_that_no_file_can_hold_is_refused_before_training(
     train: Any, tmp_path: Path, model: dict[str, Any], what: str, hint: str
 ) -> None:
-    message = rf"^masked/masked: {what} is torch.complex128, which a weights file cannot store(?m:$)"
+    message = rf"^masked/masked: {what} has dtype torch.complex128, which cannot be stored(?m:$)"
     with pytest.raises(SpecError, match=message) as caught:
         train(tmp_path / "run", model)
     assert hint in str(caught.value.hint)
@@ -192,9 +192,9 @@ def test_a_type_that_no_file_can_hold_is_refused_before_training(
         ),
         (
             "expanded",
-            "^masked/masked: values of wide share memory, so weights cannot be loaded into it(?m:$)",
+            "^masked/masked: elements of wide share memory, so weights cannot be loaded into it(?m:$)",
         ),
-        ("large", "^masked/masked needs 68,0.* bytes but stores only .*, so it could not be loaded(?m:$)"),
+        ("large", "^masked/masked needs 68,0.* bytes but stores only .*, so zoo would not load it(?m:$)"),
     ],
 )
 def test_a_model_whose_weights_could_not_be_loaded_is_refused_before_training(

@@ -88,5 +88,5 @@ def test_bptt_as_long_as_the_text_is_refused_with_a_length_that_fits(batching: s
         DataError, match=r"^the text must be longer than bptt=101 tok.* \(got 101\)(?m:$)"
     ) as caught:
         batches(batching, bptt=101, batch_size=1)
-    assert caught.value.hint == "use a longer text, or --bptt 100 or less"
+    assert caught.value.hint == "use a longer text, or lower --bptt to 100"
     assert batches(batching, bptt=100, batch_size=1)

@@ -572,7 +572,7 @@ def test_a_folder_is_refused_by_its_name(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_weights_file_is_not_imported_again(named: Path) -> None:
     file = Path(imported(named)["file"])
-    with pytest.raises(WeightsError, match="is already a weights file"):
+    with pytest.raises(WeightsError, match="is already a zoo weights file"):
         imported(file, out=file.with_name("again.safetensors"))
 
 

@@ -134,7 +134,7 @@ def test_the_state_is_carried_over_only_where_the_text_continues() -> None:
 def test_a_text_too_short_for_its_lanes_is_refused_with_a_size_that_fits() -> None:
     with pytest.raises(DataError, match="the text has 10 tokens, too few for batch_size=64") as caught:
         train(10, batch_size=64)
-    assert "--batch-size 4 or less" in (caught.value.hint or "")
+    assert "lower --batch-size to 4" in (caught.value.hint or "")
     assert train(10, batch_size=4)
 
 

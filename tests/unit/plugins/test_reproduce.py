@@ -92,7 +92,7 @@ def test_what_differs_is_reported(file: Path) -> None:
     edited(file, seed=0)  # the run is that of seed 7
     with pytest.raises(RunError, match="different run") as caught:
         reproduce(file)
-    assert caught.value.hint == "choose another --run folder"
+    assert caught.value.hint == "choose a different --run folder"
 
 
 @pytest.mark.parametrize(

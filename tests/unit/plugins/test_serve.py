@@ -577,7 +577,7 @@ def test_a_port_that_is_taken_is_refused(net: zoo.Model) -> None:
         port = other.getsockname()[1]
         done = type_in("serve", net.path.parent, "--port", str(port), "--quiet")
     assert done.returncode == 2
-    assert done.stderr.startswith(f"zoo: cannot listen on 127.0.0.1, port {port}: Address already in use\n")
+    assert done.stderr.startswith(f"zoo: cannot listen on port {port} of 127.0.0.1: Address already in use\n")
 
 
 @pytest.mark.parametrize(
@@ -589,12 +589,12 @@ def test_a_port_that_is_taken_is_refused(net: zoo.Model) -> None:
         (["cifar10-resnet20", "--timeout", "nan"], "--timeout must be a number of seconds (got nan)"),
         (["cifar10-resnet20", "--allow-host", "http://x"], "--allow-host must be a host name such as"),
         (["cifar10-resnet20", "--allow-host", "cafe.be:80"], "--allow-host must be a host name such as"),
-        (["cifar10-resnet20", "--host", "nowhere.invalid", "--quiet"], "a token is required"),
+        (["cifar10-resnet20", "--host", "nowhere.invalid", "--quiet"], "remote clients require a token"),
         (
             ["cifar10-resnet20", "--host", "127.0.0.1.1", "--token", "0" * 16],
             "use --host 127.0.0.1 to accept local clients only",
         ),
-        (["cifar10-resnet20", "--host", "0.0.0.0", "--quiet"], "so a token is required"),
+        (["cifar10-resnet20", "--host", "0.0.0.0", "--quiet"], "remote clients require a token"),
     ],
 )
 def test_what_cannot_be_started_is_refused(

@@ -92,7 +92,7 @@ def test_what_is_no_list_or_range_is_refused(over: dict[str, Any], message: str)
 def test_a_grid_has_every_combination_and_no_ranges() -> None:
     points = [*grid(parse_space({"a": [1, 2], "b": "x,y"}))]
     assert points == [{"a": 1, "b": "x"}, {"a": 1, "b": "y"}, {"a": 2, "b": "x"}, {"a": 2, "b": "y"}]
-    with pytest.raises(OptionError, match="the method grid requires a list of values for lr"):
+    with pytest.raises(OptionError, match="the grid method requires a list of values for lr"):
         next(grid(parse_space({"lr": "0.1..0.2"})))
 
 
@@ -258,7 +258,7 @@ def test_a_run_that_survives_halving_is_the_run_that_was_never_stopped(tmp_path:
     )
     assert ours.keys() == theirs.keys()
     assert all((ours[name] == theirs[name]).all() for name in ours)
-    with pytest.raises(OptionError, match="the method halving cannot vary the number of epochs"):
+    with pytest.raises(OptionError, match="the halving method cannot vary the number of epochs"):
         sweep(tmp_path / "e", over={"epochs": [1, 2]}, method="halving")
 
 

@@ -104,7 +104,7 @@ def test_no_landmark_is_found_without_values() -> None:
 
 
 def test_images_of_a_size_that_a_model_cannot_read_are_refused() -> None:
-    with pytest.raises(OptionError, match="timm's crossvit_9_240 cannot read images of 256×256") as caught:
+    with pytest.raises(OptionError, match="crossvit_9_240 does not accept images of 256×256") as caught:
         build("crossvit_9_240", 256)
     assert caught.value.hint == "use images of 240×240 pixels, for example --data size=240"
     with pytest.raises(OptionError, match="timm/halonet26t needs images of at least 256×256 pixels"):

@@ -221,7 +221,7 @@ def test_divergence_in_the_first_steps_suggests_nothing(images: Any) -> None:
         Diverged, match=r"^the loss diverged after only 9 steps, at a learning rate of 0.018(?m:$)"
     ) as caught:
         find(Fails(9), IMAGES, images(40), SGD, RangeTest(1e-3, 1.0, 20))
-    assert caught.value.hint == "try a lower --start than 0.001, or more than 20 --steps"
+    assert caught.value.hint == "set --start below 0.001, or --steps above 20"
     with pytest.raises(Diverged, match=r"^the loss is not finite at the first step, before any update(?m:$)"):
         find(Fails(0), IMAGES, images(40), SGD)
 

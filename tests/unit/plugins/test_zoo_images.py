@@ -245,7 +245,7 @@ def test_a_file_of_the_wrong_length_is_refused_with_both_lengths(small_cifar100:
         cifar100(root=str(small_cifar100.parent), val_size=50)
     assert (
         str(caught.value)
-        == f"{path} must contain 100 records of 3,074 bytes each, 307,400 bytes in all (got 307,399)"
+        == f"{path} must contain 100 records of 3,074 bytes each, 307,400 bytes in total (got 307,399)"
     )
     assert "cifar-100-binary.tar.gz" in (caught.value.hint or "")
 

@@ -440,9 +440,9 @@ def test_no_word_spans_two_files(tmp_path: Path) -> None:
 def test_too_many_words_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.txt", SENTENCE)
     monkeypatch.setattr(numbering, "_MAX_WORDS", 12)
-    with pytest.raises(DataError, match="the text has more than 12 different words") as caught:
+    with pytest.raises(DataError, match="the text has more than 12 distinct words") as caught:
         corpora.files(paths=path, tokens="word")
-    assert caught.value.hint == "use characters as tokens (--data tokens=char), or use less text"
+    assert caught.value.hint == "use characters as tokens (--data tokens=char), or use a shorter text"
     monkeypatch.setattr(numbering, "_MAX_WORDS", 13)
     corpora.files(paths=path, tokens="word")
 

@@ -154,7 +154,7 @@ def test_a_run_records_the_file_and_resume_names_it(home: Path) -> None:
     refused = typed("resume", "./it")
     assert refused.returncode == 1
     flag = f"--plugin {home / 'net.py'}"
-    assert f"it was started with {flag}" in refused.stderr
+    assert f"the run in it was started with {flag}" in refused.stderr
     assert f"`zoo resume it {flag}` continues the run" in refused.stderr
     assert f"next     zoo eval ./it {flag}" in done.stderr
     unknown = typed("eval", "./it").stderr

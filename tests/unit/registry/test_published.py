@@ -202,7 +202,7 @@ def test_for_an_architecture_its_published_weights_are_named() -> None:
     two = loaded(zoo_recipes={"tiny": RECIPE}, zoo_weights={"tiny": WEIGHTS, "other": WEIGHTS})
     with pytest.raises(WeightsError, match=r"^unknown weights 'net'; it is an architecture(?m:$)") as caught:
         find_weights(Registry([IMAGES, two]), "net")
-    assert caught.value.hint == "its published weights: acme/tiny, acme/other"
+    assert caught.value.hint == "this is an architecture; its published weights: acme/tiny, acme/other"
     with pytest.raises(WeightsError, match=r"^unknown weights 'net'; it is an architecture(?m:$)"):
         find_weights(Registry([IMAGES, loaded(zoo_recipes={"tiny": RECIPE})]), "net")
 

@@ -104,7 +104,7 @@ def test_a_directory_that_holds_a_run_is_refused_without_resume(path: Path) -> N
     before = {file.name: file.read_bytes() for file in path.iterdir()}
     with pytest.raises(RunError, match=f"{path} already contains a run") as caught:
         open_run(path).__enter__()
-    assert caught.value.hint == f"continue it with `zoo resume {path}`, or choose another --run folder"
+    assert caught.value.hint == f"continue it with `zoo resume {path}`, or choose a different --run folder"
     after = {file.name: file.read_bytes() for file in path.iterdir()}
     assert before.keys() == after.keys()
     assert all(before[name] == after[name] for name in before if name != ".lock")
@@ -353,7 +353,7 @@ def test_a_file_that_no_run_here_wrote_is_never_overwritten(tmp_path: Path, name
     (tmp_path / ".mine.tmp").write_text("mine")
     for resume in (False, True):
         with pytest.raises(
-            RunError, match=f"contains {name}, which training would overwrite, but no checkpoint"
+            RunError, match=f"has no checkpoint, but contains {name}, which training would overwrite"
         ):
             open_run(tmp_path, resume=resume).__enter__()
     assert (tmp_path / name).read_text() == (tmp_path / ".mine.tmp").read_text() == "mine"
@@ -416,7 +416,7 @@ def test_an_owner_of_what_is_gone_writes_nothing_to_what_took_its_place(path: Pa
             lambda: first.log({"step": 1}),
             lambda: first.write_weights(path / "model.safetensors", state, None),  # pyright: ignore
         ):
-            with pytest.raises(RunError, match=r"were deleted during the run|was removed or replaced during"):
+            with pytest.raises(RunError, match=r"were deleted during the run|was deleted or replaced during"):
                 write()
         assert {file.name: file.read_bytes() for file in path.iterdir()} == before
     assert resumed(path).epoch == 2
@@ -436,9 +436,7 @@ def test_a_directory_that_is_being_deleted_is_told_apart_from_one_that_cannot_be
             real(source, target, **at)
 
         monkeypatch.setattr(os, "replace", replace)
-        with pytest.raises(
-            RunError, match=r"checkpoint\.safetensors was removed during the run, while it was being written"
-        ):
+        with pytest.raises(RunError, match=r"checkpoint\.safetensors was deleted while it was being written"):
             run.save(state)
 
 
@@ -476,7 +474,7 @@ def test_what_is_no_file_in_place_of_a_config_is_refused_at_once(tmp_path: Path,
         "endless": lambda: config.symlink_to("/dev/zero"),
     }[kind]()
     with (
-        pytest.raises(RunError, match=r"contains config[.]toml, which .* but no checkpoint"),
+        pytest.raises(RunError, match=r"has no checkpoint, but contains config[.]toml"),
         open_run(tmp_path),
     ):
         pass

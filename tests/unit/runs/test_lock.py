@@ -49,7 +49,7 @@ def test_a_folder_in_use_is_refused_until_its_owner_is_dead(tmp_path: Path) -> N
         assert owner.stdout.readline() == "held\n"
         with pytest.raises(RunError, match=f"^{tmp_path} is in use by process {owner.pid} on ") as caught:
             owned(tmp_path).__enter__()
-        assert caught.value.hint == "wait for it to finish, or choose another --run folder"
+        assert caught.value.hint == "wait for it to finish, or choose a different --run folder"
     finally:
         os.kill(owner.pid, signal.SIGKILL)
         owner.communicate()
@@ -68,7 +68,7 @@ def test_a_link_in_place_of_the_lock_is_refused_and_not_followed(tmp_path: Path,
         lock.hardlink_to(precious)
     with pytest.raises(RunError, match=rf"^{lock} is a link") as caught, owned(tmp_path / "run"):
         pass
-    assert caught.value.hint == "remove it, or choose another --run folder"
+    assert caught.value.hint == "delete it, or choose a different --run folder"
     assert precious.read_text() == "mine"
 
 
@@ -94,11 +94,11 @@ def test_an_owner_whose_lock_was_removed_is_still_the_only_one(tmp_path: Path) -
     with owned(tmp_path) as mine:
         mine.check()
         (tmp_path / ".lock").unlink()
-        with pytest.raises(RunError, match=r"\.lock was removed or replaced during the run"):
+        with pytest.raises(RunError, match=r"\.lock was deleted or replaced during the run"):
             mine.check()
         with pytest.raises(RunError, match="is in use by "), owned(tmp_path):
             pass
-        with pytest.raises(RunError, match=r"\.lock was removed or replaced during the run"):
+        with pytest.raises(RunError, match=r"\.lock was deleted or replaced during the run"):
             mine.check()
 
 

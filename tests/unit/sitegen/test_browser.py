@@ -104,7 +104,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(
 
 def test_a_folder_that_exists_is_kept(runtime: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("x")
-    with pytest.raises(FileExistsError, match="mine exists: remove it, or choose a different folder"):
+    with pytest.raises(FileExistsError, match="mine exists: delete it, or choose a different folder"):
         browser.build(tmp_path / "mine", [])
     assert (tmp_path / "mine").read_text() == "x"
 

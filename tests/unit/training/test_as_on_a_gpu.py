@@ -181,7 +181,7 @@ def test_each_device_is_seeded_by_its_number(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("device", "told"),
     [
-        ("cuda", "2 processes on this machine need one GPU each, but the machine has 1"),
+        ("cuda", "2 processes on this machine need one GPU each, but it has only 1"),
         ("cuda:1", "chooses its own GPU"),
     ],
 )
