@@ -34,7 +34,7 @@ __all__ = ["CLASS_MAPS", "exportable", "require_form"]
 # The output with the class activation maps of each image
 CLASS_MAPS = "class_maps"
 
-_HINT = "use the model itself with `zoo predict` and `zoo sample`"
+_HINT = "use the original weights with `zoo predict` and `zoo sample`"
 
 
 @torch.no_grad()
@@ -96,7 +96,9 @@ def exportable(
 def require_form(task: Task, context: int) -> None:
     """Raise WeightsError if models for a task, or with a limited `context`, cannot be exported."""
     if context:
-        what = f"it reads at most {context:,} tokens at once, but exported models read one token at a time"
+        what = (
+            f"it must reread the last of its {context:,} tokens, but an exported model reads each token once"
+        )
         raise WeightsError(f"the model cannot be exported: {what}", hint=_HINT)
     if not isinstance(task, CarriesState) and not isinstance(task.processor, TakesItems):
         hint = "the task's processor must implement zoo.plugin.TakesItems"

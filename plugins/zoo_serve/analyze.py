@@ -78,7 +78,7 @@ def _analyze(
 ) -> dict[str, Any]:
     """Analyze an input, without downloading data or reading a dataset."""
     if analyzer.rpartition("/")[2] in served.comparing:
-        message = f"{analyzer} is not available: it compares an input with a whole split of the dataset"
+        message = f"{analyzer} is not available: it requires the dataset, which the server does not read"
         raise OptionError(message, hint="GET /models lists the available analyzers")
     with offline(), _stopped(served, until):
         found = served.model.analyze(analyzer, [content], **how, progress=False)

@@ -36,7 +36,7 @@ def command(session: Session, weights: str, as_json: bool, **settings: Any) -> i
     """Retrain WEIGHTS (an id, a file or a run directory) from their card, and compare old and new results.
 
     Only the card is needed, not the recipe. To continue after an interruption, run the same command again.
-    The exit code is 0 if all tensors are bit-for-bit identical, or if the primary metric lies within its
+    The exit code is 0 if all tensors are bit-for-bit identical, or if the primary metric lies within its 95%
     interval, and 1 otherwise.
 
     \b

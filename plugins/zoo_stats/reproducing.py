@@ -77,8 +77,8 @@ def reproduce(
     published = zoo.load(weights, device="cpu", progress=progress, registry=registry)
     card = published.card
     if card.calibration:
-        hint = "reproduce the original weights"
-        raise WeightsError(f"{weights} was calibrated after training", hint=hint)
+        hint = "reproduce the uncalibrated weights"
+        raise WeightsError(f"{weights} cannot be reproduced: it was calibrated after training", hint=hint)
     if "file" in card.base_model:
         raise WeightsError(f"{weights} was imported, so its card does not record how it was trained")
     _require_finished(published)
@@ -148,8 +148,8 @@ def _require_finished(published: Model) -> None:
 def _require_elsewhere(directory: Path, published: Model) -> None:
     """Raise RunError if weights would be compared with themselves."""
     if directory.resolve() == published.path.parent.resolve():
-        message = f"{directory} is the run directory of the weights"
-        raise RunError(message, hint="choose a different --run folder, so that the weights are trained again")
+        message = f"{directory} contains the weights to reproduce"
+        raise RunError(message, hint="choose a different --run folder for the new weights")
 
 
 def _warn_of_other_data(card: Card, registry: Registry, data: Mapping[str, Any]) -> None:

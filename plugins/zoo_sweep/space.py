@@ -49,7 +49,7 @@ def parse_space(over: Mapping[str, Any]) -> Space:
     Raises OptionError if there are no options, or if an option has fewer than two values.
     """
     if not over:
-        raise OptionError("a sweep must vary at least one option", hint="such as lr=1e-3..1e-1:log")
+        raise OptionError("a sweep must vary at least one option", hint="for example, vary lr=1e-3..1e-1:log")
     return {name: _parse(name, values) for name, values in over.items()}
 
 

@@ -134,7 +134,8 @@ class Study:
         before = definition.get("points", [])
         for number, pair in enumerate(zip(before, chosen, strict=False), 1):
             if pair[0] != pair[1]:
-                message = f"trial {number} of {self.work.folder} has the options {pair[0]}, not {pair[1]}"
+                message = f"trial {number} of {self.work.folder} has the options {pair[0]}, "
+                message += f"but Optuna now chooses {pair[1]}"
                 hint = (
                     "a different version of Optuna started this sweep; choose a different folder with --run"
                 )

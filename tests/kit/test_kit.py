@@ -280,8 +280,8 @@ def test_an_honest_plugin_passes_everything():
     outcomes = check_here("mutants", registry_of("broken_plugins:honest"))
     others = {o.name: (o.outcome, o.reason) for o in outcomes if o.outcome != "passed"}
     forgets = (
-        "the model cannot be exported: it reads at most {} tokens at once, but exported models read one "
-        "token at a time"
+        "the model cannot be exported: it must reread the last of its {} tokens, but an exported model reads "
+        "each token once"
     )
     assert others == {
         "window-exports": ("skipped", forgets.format(8)),

@@ -23,8 +23,8 @@ def command(session: Session, weights: str, device: str | None, as_json: bool, *
     The range in parentheses after a metric is its 95% confidence interval.
 
     For a classifier, --json adds the accuracy of each class and the confusion matrix; for a multi-label
-    model, it adds the average precision of each class. To evaluate a language model that continues to learn
-    from the evaluated text, use `zoo analyze dynamic-evaluation WEIGHTS`.
+    model, it adds the average precision of each class. To let a language model learn from the text
+    while it is evaluated, use `zoo analyze dynamic-evaluation WEIGHTS`.
     """
     session.begin(f"evaluating {weights}")
     model = session.load(weights, device=device)

@@ -113,7 +113,7 @@ def stacked(rows: Iterable[dict[str, Any]]) -> Array:
         first = features if first is None else first
         if features is not None and features.shape != first.shape:
             message = f"{row['input']} has feature shape {features.shape}; earlier inputs have {first.shape}"
-            raise OptionError(message, hint="iterate over the features instead")
+            raise OptionError(message, hint="iterate over the features instead of stacking them")
         found.append(features)
     if first is None:
         raise DataError("none of the inputs can be read")

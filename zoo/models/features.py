@@ -49,7 +49,7 @@ class Features:
         items = inputs.shape[: 1 + self.time_first]
         if found.shape[: len(items)] != items or found.ndim == len(items):
             shapes = f"shape {tuple(found.shape)} for inputs of shape {tuple(inputs.shape)}"
-            hint = "choose a layer that runs once and returns a vector or maps for each input"
+            hint = "choose a layer that runs once and returns a vector or feature maps for each input"
             raise OptionError(f"{self.place} must return features (got {shapes})", hint=hint)
         return found
 

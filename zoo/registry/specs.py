@@ -223,7 +223,7 @@ class DatasetSpec(_Coded):
 
 @dataclass(frozen=True, kw_only=True)
 class AnalyzerSpec(_Coded):
-    """A method that inspects a trained model.
+    """An analyzer, which inspects a trained model.
 
     Attributes:
         tasks: the tasks that the analyzer is for; if empty, all tasks whose data has `dims`.

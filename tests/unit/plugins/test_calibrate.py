@@ -165,7 +165,7 @@ def test_images_of_another_split_are_refused(trained: Path, tmp_path: Path) -> N
 
 
 def test_calibrated_weights_are_not_reproduced(calibrated: tuple[Path, dict[str, Any]]) -> None:
-    with pytest.raises(WeightsError, match="was calibrated after training"):
+    with pytest.raises(WeightsError, match="cannot be reproduced: it was calibrated after training"):
         reproduce(calibrated[0], progress=False)
 
 

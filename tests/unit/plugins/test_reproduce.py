@@ -222,7 +222,7 @@ def test_published_weights_are_found_by_their_checksum(file: Path, monkeypatch) 
 
 
 def test_weights_are_not_compared_with_themselves(run: Path) -> None:
-    with pytest.raises(RunError, match="is the run directory of the weights"):
+    with pytest.raises(RunError, match="contains the weights to reproduce"):
         reproduce(run, run=run)
 
 

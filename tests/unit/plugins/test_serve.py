@@ -282,7 +282,7 @@ def test_no_answer_names_a_path_of_this_machine(client: TestClient, folder: Path
             "/analyze",
             {**CAM, "data": {"model": "net", "analyzer": "neighbors"}},
             400,
-            "neighbors is not available: it compares an input with a whole split of the dataset",
+            "neighbors is not available: it requires the dataset, which the server does not read",
         ),
         (
             "/analyze",
