@@ -76,9 +76,7 @@ def opened(out: Path, made_with: Mapping[str, Any]) -> Generator[Table]:
     if out.suffix not in ("", ".csv", ".jsonl", ".npy") or out.name in ("", "..", "-"):
         raise OptionError(f"the output must be a .csv, .jsonl or .npy file, or a new folder (got {out})")
     if not out.suffix and out.is_file():
-        raise OutputError(
-            f"{out} is a file, not a folder", hint="choose a different folder, or a file such as x.csv"
-        )
+        raise OutputError(f"{out} is a file, not a folder", hint="choose a folder, or a file such as x.csv")
     path = out if out.suffix else out / _IN_FOLDER
     is_new = not out.suffix and not out.exists()
     try:

@@ -50,8 +50,7 @@ def refuse_fixed(changes: Mapping[str, str]) -> None:
     if fixed:
         message = f"{', '.join(fixed)} cannot be changed during a run ({'; '.join(changes.values())})"
         raise RunError(
-            message,
-            hint="choose a different --run folder to start over; add --from to start from these weights",
+            message, hint="choose a different --run folder to start over; add --from to reuse these weights"
         )
 
 

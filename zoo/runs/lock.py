@@ -97,8 +97,7 @@ class Owned:
             return None
         message = f"{self.path} and its checkpoints were deleted during the run"
         return RunError(
-            message,
-            hint="train again; if someone else is using this directory, choose a different --run folder",
+            message, hint="train again; if others use this directory, choose a different --run folder"
         )
 
 

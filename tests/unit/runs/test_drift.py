@@ -64,7 +64,7 @@ def test_what_the_optimizer_state_depends_on_is_fixed(name: str) -> None:
         refuse_fixed({f"train.{name}": "1 before, 2 now"})
     assert (
         caught.value.hint
-        == "choose a different --run folder to start over; add --from to start from these weights"
+        == "choose a different --run folder to start over; add --from to reuse these weights"
     )
 
 
