@@ -1,4 +1,4 @@
-# Everything runs in .venv, which is made and brought up to date as needed.
+# Everything runs in .venv, which make creates and updates as needed.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,36 +6,36 @@ STARTED := $(VENV)/.installing
 CORE := $(VENV)/.core
 READY := $(VENV)/.installed
 
-# In a terminal, pip shows what it downloads and installs; a log needs only the result.
+# Show pip's progress only in a terminal.
 INSTALL := [ -t 1 ] || quiet=--quiet; $(BIN)/python -m pip install $$quiet --disable-pip-version-check
 
-# Even where Python is told to keep no compiled files: each of the tests' processes would compile zoo again.
+# Keep compiled files, even if this variable is set: otherwise, each test process compiles zoo again.
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test test-all reliability weights lint docs install clean
 
-demo: $(CORE) ## A small LSTM learns Python in about a minute, writes some, and is measured.
+demo: $(CORE) ## Train a small LSTM on Python code in about a minute, generate text, and evaluate it.
 	rm -rf runs/demo
 	$(BIN)/zoo train stdlib-lstm --run runs/demo
 	@echo
 	$(BIN)/zoo sample runs/demo --prompt "def " --max-new-tokens 300
 	@echo
 	$(BIN)/zoo eval runs/demo
-	@printf '%s\n' "" "How it learned is drawn in runs/demo/curve.png. Try next:" \
+	@printf '%s\n' "" "runs/demo/curve.png shows the learning curve. Next, try:" \
 		"    $(BIN)/zoo sample runs/demo --prompt 'class ' --temperature 0.5" \
 		"    $(BIN)/zoo analyze surprisal runs/demo" \
 		"    $(BIN)/zoo train shapes-from-cifar10"
 
-test: $(READY) ## Each file's tests run in order, in one of the processes.
+test: $(READY) ## Run the default test suite. The tests of each file run in order, in one process.
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-test-all: $(READY) ## The slow and the nightly tests too: an hour and more.
+test-all: $(READY) ## Run all tests, including slow and nightly tests (more than an hour).
 	$(BIN)/python -m pytest -m "not gpu and not network"
 
-reliability: $(READY) ## Kills, failing disks and hostile files, in full: two hours where the cores have other work too. Writes docs/explanation/reliability.md.
+reliability: $(READY) ## Run all reliability tests (about two hours), and write docs/explanation/reliability.md.
 	nice $(BIN)/python -m tests.nightly.reliability.full --out docs/explanation/reliability.md
 
-weights: $(READY) ## Train published weights again: make weights NAMES="cifar10-resnet20". What was begun goes on.
+weights: $(READY) ## Retrain published weights, or continue: make weights NAMES="cifar10-resnet20".
 	$(BIN)/python benchmarks/weights.py $(NAMES)
 
 lint: $(READY)
@@ -45,7 +45,7 @@ lint: $(READY)
 	$(BIN)/pyright
 	$(BIN)/pyright --project tests
 
-docs: $(READY) ## The documentation site, strictly, into site/.
+docs: $(READY) ## Build the documentation site in site/, and fail if there are warnings.
 	$(BIN)/python -m sitegen
 
 install: $(READY)
@@ -53,7 +53,7 @@ install: $(READY)
 clean:
 	rm -rf $(VENV) .cache build dist runs/demo site
 
-# A stamp comes last, so an install that was interrupted is done again; if it was the first, from scratch.
+# The stamp file is written last, so make repeats an interrupted installation (from scratch if it was the first).
 $(CORE): pyproject.toml
 	@if ! $(BIN)/python -m pip --version >/dev/null 2>&1 || { [ -e $(STARTED) ] && [ ! -e $@ ]; }; then \
 		$(PYTHON) -m venv --clear $(VENV); \
