@@ -34,7 +34,7 @@ class Range:
         return isinstance(self.low, int) and isinstance(self.high, int)
 
 
-# The values of an option, by its name: `lr`, `model.NAME` or `data.NAME`
+# The values of an option, by its name: `lr`, `model.NAME`, `data.NAME` or `optimizer_options.NAME`
 Space = Mapping[str, Range | tuple[Any, ...]]
 # One value for each option
 Point = dict[str, Any]

@@ -131,6 +131,15 @@ def test_a_sweep_trains_every_combination_and_names_the_best(swept: Path) -> Non
     assert found.plot().axes[0].get_xlabel() in OVER
 
 
+def test_a_sweep_varies_the_options_of_an_optimizer(tmp_path: Path) -> None:
+    over = {"optimizer_options.beta2": "0.5,0.9"}
+    found = sweep(tmp_path / "lion", over=over, optimizer="lion", optimizer_options={"beta2": 0.99})
+    assert [row["options"] for row in found.trials] == [{"optimizer_options.beta2": b} for b in (0.5, 0.9)]
+    trained = [zoo.Run(row["run"]).recipe.train["optimizer_options"] for row in found.trials]
+    assert trained == [{"beta2": 0.5}, {"beta2": 0.9}]
+    assert f"optimizer_options]\nbeta2 = {found.best['options']['optimizer_options.beta2']}" in found.recipe
+
+
 def test_an_interrupted_sweep_continues_to_the_same_table(swept: Path, copied: Path) -> None:
     finished = (copied / "trial-1" / "model.safetensors").stat().st_mtime_ns
     shutil.rmtree(copied / "trial-3")
