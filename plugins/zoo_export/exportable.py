@@ -96,9 +96,8 @@ def exportable(
 def require_form(task: Task, context: int) -> None:
     """Raise WeightsError if models for a task, or with a limited `context`, cannot be exported."""
     if context:
-        what = (
-            f"it must reread the last of its {context:,} tokens, but an exported model reads each token once"
-        )
+        what = f"its context is limited to {context:,} tokens, so it must reread recent tokens, "
+        what += "but an exported model reads each token only once"
         raise WeightsError(f"the model cannot be exported: {what}", hint=_HINT)
     if not isinstance(task, CarriesState) and not isinstance(task.processor, TakesItems):
         hint = "the task's processor must implement zoo.plugin.TakesItems"

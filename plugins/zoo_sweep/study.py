@@ -94,7 +94,7 @@ class Work:
                     f"{key}: {before.get(key)!r} is now {content[key]!r}" for key in different
                 )
                 hint = "repeat the original command, or choose a different folder with --run"
-                raise RunError(f"{self.folder} contains other runs ({changes})", hint=hint)
+                raise RunError(f"{self.folder} contains runs with other options ({changes})", hint=hint)
             content |= {"points": before["points"]} if "points" in before else {}
         elif self.folder.exists() and [*self.folder.iterdir()] not in ([], [path]):
             raise RunError(f"{self.folder} contains other files", hint="choose a different folder with --run")

@@ -54,7 +54,7 @@ def sweep(
             `1e-4..1e-1:log`. An option is a training option, `seed`, `model.NAME`, `data.NAME`,
             `optimizer_options.NAME`, `schedule_options.NAME`, `augment_options.AUGMENTATION.NAME` or
             `metrics_options.METRIC.NAME`.
-        method: `grid` trains every combination; `random` samples random values; `tpe` learns from earlier
+        method: `grid` trains every combination; `random` draws values at random; `tpe` learns from earlier
             trials which options are promising; `halving` trains all trials for a few epochs, then the better
             half for longer, and so on. By default, `grid` if each option has a list of values, otherwise
             `random`.

@@ -170,7 +170,7 @@ def _downloaded(what: str, repository: str, revision: str | None, names: list[st
 
 
 def _only_a_pickle(what: str) -> DataError:
-    hint = "choose a different tag, which `zoo show` lists; zoo does not load pickled weights"
+    hint = "choose a different tag (`zoo show` lists them); zoo does not load pickled weights"
     return DataError(f"{what} is not published as a safetensors file", hint=hint)
 
 

@@ -280,8 +280,8 @@ def test_an_honest_plugin_passes_everything():
     outcomes = check_here("mutants", registry_of("broken_plugins:honest"))
     others = {o.name: (o.outcome, o.reason) for o in outcomes if o.outcome != "passed"}
     forgets = (
-        "the model cannot be exported: it must reread the last of its {} tokens, but an exported model reads "
-        "each token once"
+        "the model cannot be exported: its context is limited to {} tokens, so it must reread recent tokens, "
+        "but an exported model reads each token only once"
     )
     assert others == {
         "window-exports": ("skipped", forgets.format(8)),

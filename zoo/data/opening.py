@@ -187,7 +187,7 @@ def open_fed(
     """
     if not dataset and card.dataset.name == UNKNOWN_DATA:
         hint = "pass --dataset to `zoo eval` or `zoo analyze`"
-        raise DataError("the weights were imported without the data that they were trained on", hint=hint)
+        raise DataError("the imported weights do not record the data that they were trained on", hint=hint)
     entry = registry.dataset(dataset or card.dataset.name)
     if entry.spec.task != card.task:
         raise SpecError(f"the model is for {card.task}, but {entry.name} is for {entry.spec.task}")

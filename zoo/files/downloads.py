@@ -118,7 +118,7 @@ def _fetch(path: Path, url: str, sha256: str, max_bytes: int) -> Path:
     except OSError as error:  # those of requests are OSErrors, too
         raise DataError(
             f"{path.name} could not be downloaded from {url}: {error.strerror or _reason(error)}",
-            hint=f"save the file as {path}, or put it in the folder $ZOO_DATA",
+            hint=f"download the file manually to {path} or to the folder $ZOO_DATA",
         ) from None
     return verified(path, sha256)
 

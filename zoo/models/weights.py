@@ -66,7 +66,7 @@ def require_storable(model: nn.Module, entry: Entry[ArchitectureSpec]) -> None:
         if not can_hold(tensor.dtype):
             kind = "parameter" if name in parameters else "buffer"
             message = f"{entry.name}: {kind} {name} has dtype {tensor.dtype}, which cannot be stored"
-            hint = "the architecture must store it with torch.view_as_real, or as a different dtype"
+            hint = "in the architecture, convert it with torch.view_as_real or to a different dtype"
             if kind == "buffer":
                 hint = f"{hint}; or, if it can be recomputed, register it with persistent=False"
             raise SpecError(message, hint=hint)

@@ -142,7 +142,7 @@ def _read(path: Path) -> Catalog:
     weights: dict[str, WeightsSpec] = {}
     for name, table in top.weights.items():
         if not WEIGHTS_ID.fullmatch(name):
-            hint = "use letters, digits and - _ +; a name with a separator or a suffix is treated as a path"
+            hint = "use only letters, digits, -, _ and +; a name with a / or a suffix is treated as a path"
             raise CatalogError(f"{path}: weights cannot be called {name!r}", hint=hint)
         entry = _entry(path, f"[weights.{name}]", WeightsSpec, table)
         file = str((path.parent / entry.file).absolute()) if entry.file else ""

@@ -148,10 +148,10 @@ def _unknown(registry: Registry, name: str) -> WeightsError:
     """Return the error for a word that is not a published id, with suggestions."""
     for path in (f"./{name}", f"runs/{name}", f"{name}.safetensors"):
         if name and Path(path).exists():
-            hint = "a name without a path separator or a suffix is treated as the id of published weights"
+            hint = "a name without a / or a suffix is treated as the id of published weights"
             return WeightsError(f"unknown weights {name!r}; did you mean {path}?", hint=hint)
     nearest = registry.names.nearest(name, ["weights"])
-    hint = "`zoo list weights` shows the published weights; a path has a separator or a suffix: runs/demo"
+    hint = "`zoo list weights` shows the published weights; a path must contain a / or a suffix (runs/demo)"
     if trained := ", ".join(_of_architecture(registry, name)):
         hint = f"this is an architecture; its published weights: {trained}"
     return WeightsError(f"unknown weights {name!r}{nearest}", hint=hint)

@@ -169,7 +169,7 @@ def test_a_buffer_that_was_finite_at_first_must_stay_so(
     ("model", "what", "hint"),
     [
         ({"double": True}, "buffer turns", "or, if it can be recomputed, register it with persistent"),
-        ({"double": True, "weighed": True}, "parameter scale", "must store it with torch.view_as_real"),
+        ({"double": True, "weighed": True}, "parameter scale", "convert it with torch.view_as_real"),
     ],
 )
 def test_a_type_that_no_file_can_hold_is_refused_before_training(

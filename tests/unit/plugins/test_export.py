@@ -579,7 +579,7 @@ def test_the_contract_kit_skips_a_model_that_cannot_be_exported_for_the_same_rea
     spec = registry.architecture("lstm").spec
     try:
         object.__setattr__(spec, "context_length", 128)
-        with pytest.raises(WeightsError, match="it must reread the last of its 128 tokens") as caught:
+        with pytest.raises(WeightsError, match="its context is limited to 128 tokens") as caught:
             zoo.load(text.path, registry=registry).export(tmp_path / "x.onnx", **QUIET)
         with pytest.raises(Skip) as skipped:
             exports(Suite(registry, "charrnn/lstm", thorough=True).items["lstm-exports"].case)

@@ -158,7 +158,9 @@ def test_a_finished_sweep_with_several_jobs_only_reads_its_runs(swept: Path) -> 
 
 
 def test_another_sweep_in_the_folder_is_refused(copied: Path, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"contains other runs \(over: .*0\.05,0\.2.* is now .*0\.1,0\.2"):
+    with pytest.raises(
+        RunError, match=r"contains runs with other options \(over: .*0\.05,0\.2.* is now .*0\.1,0\.2"
+    ):
         sweep(copied, over={**OVER, "lr": [0.1, 0.2]})
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").write_text("mine")
@@ -364,7 +366,7 @@ def test_seeds_give_a_mean_and_an_interval_and_more_can_be_added(tmp_path: Path)
     low, high = two.interval["val"]["loss"]
     assert low < min(losses) < max(losses) < high
     assert [zoo.Run(run).recipe.seed for run in two.runs] == [3, 4]
-    with pytest.raises(RunError, match="contains other runs"):
+    with pytest.raises(RunError, match="contains runs with other options"):
         zoo.train_seeds("mlp", "shapes", seeds=2, seed=3, **{**how, "epochs": 2})
 
 
