@@ -76,7 +76,7 @@ def list_runs(
     """List the training runs in a folder and its subfolders.
 
     `where` and `sort` use the keys of a flat row: `run`, `status`, `epochs` and `seconds`; training options
-    such as `lr`; `model.NAME` and `data.NAME`; metrics such as `val.loss`.
+    such as `lr`; `model.NAME`, `data.NAME` and `optimizer_options.NAME`; metrics such as `val.loss`.
 
     Args:
         folder: folder that contains run directories, or a run directory.
@@ -233,10 +233,12 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _options(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a recipe as numbers and strings, with keys such as `lr` and `model.depth`."""
-    tables = {"": recipe["train"], "model.": recipe["model"], "data.": recipe["data"]}
-    flat = {key: value for key, value in recipe.items() if key not in ("train", "model", "data")}
-    for start, table in tables.items():
-        flat |= {f"{start}{key}": value for key, value in table.items()}
+    parts = {name: recipe[name] for name in ("train", "model", "data")}
+    named = {name: value for name, value in recipe.items() if name not in parts} | parts.pop("train") | parts
+    flat: dict[str, Any] = {}
+    for name, value in named.items():
+        nested = isinstance(value, Mapping)
+        flat |= {f"{name}.{key}": each for key, each in value.items()} if nested else {name: value}
     return {
         key: value if isinstance(value, str | float) or type(value) is int else as_typed.text(value)
         for key, value in flat.items()

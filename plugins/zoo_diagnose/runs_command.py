@@ -61,8 +61,9 @@ def command() -> None:
 def list_(session: Session, folder: Path, as_json: bool, **chosen: Any) -> None:
     """List the runs in FOLDER and its subfolders, with their metrics and the options that differ.
 
-    `--where` and `--sort` accept training options, `model.NAME`, `data.NAME` and metrics such as `val.loss`.
-    `--sort` puts the best metric first; a `-` in front of the key reverses the order.
+    `--where` and `--sort` accept training options, `model.NAME`, `data.NAME`, `optimizer_options.NAME` and
+    metrics such as `val.loss`. `--sort` puts the best metric first; a `-` in front of the key reverses the
+    order.
     """
     found = list_runs(folder, registry=session.registry, **chosen)
     if as_json:

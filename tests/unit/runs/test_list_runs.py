@@ -62,6 +62,13 @@ def test_runs_are_filtered_by_options_and_metrics(runs: Path) -> None:
         zoo.list_runs(where="val.accuracies>0.5")
 
 
+def test_options_of_an_optimizer_are_keys_too(runs: Path) -> None:
+    with (runs / "sweep/b/config.toml").open("a") as file:
+        file.write("[recipes.x.train.optimizer_options]\nbeta2 = 0.98\n")
+    assert names(zoo.list_runs(where="optimizer_options.beta2>0.9")) == ["runs/sweep/b"]
+    assert zoo.diff_runs("runs/a-2", "runs/sweep/b")["options"]["optimizer_options.beta2"] == [None, 0.98]
+
+
 def test_the_best_value_of_a_metric_comes_first_and_runs_without_it_last(runs: Path) -> None:
     assert names(zoo.list_runs(sort="val.accuracy")) == ["runs/a-10", "runs/a-2", "runs/sweep/b"]
     assert names(zoo.list_runs(sort="-val.accuracy")) == ["runs/a-2", "runs/a-10", "runs/sweep/b"]
