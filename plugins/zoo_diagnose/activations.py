@@ -13,6 +13,9 @@ from zoo.interfaces import Analysis, Analyzer, Batch, Subject
 from zoo.plugin import style, untouched, watching
 from zoo_diagnose.plots import activation_plot
 
+# Units converted at a time, so that statistics take little more memory than the output itself
+_UNITS = 64
+
 
 class Activations(Analyzer):
     """Mean, standard deviation and dead units of each layer's output over all inputs, in evaluation mode.
@@ -86,12 +89,17 @@ class _Statistics:
 
     def add(self, values: Tensor) -> None:
         units = 1 if values.ndim == 4 else values.ndim - 1
-        flat = values.cpu().float().transpose(0, units).flatten(1)  # (units, values per unit)
-        self.count += flat.numel()
-        self.values_per_unit += flat.shape[1]
-        self.sum += float(flat.sum(dtype=torch.float64))
-        self.squares += float(flat.double().square().sum())
-        low, high = flat.amin(1), flat.amax(1)
+        lows: list[Tensor] = []
+        highs: list[Tensor] = []
+        for part in values.cpu().float().transpose(0, units).split(_UNITS):
+            flat = part.flatten(1)  # (units, values per unit)
+            self.sum += float(flat.sum(dtype=torch.float64))
+            self.squares += float(flat.double().square().sum())
+            lows.append(flat.amin(1))
+            highs.append(flat.amax(1))
+        low, high = torch.cat(lows), torch.cat(highs)
+        self.count += values.numel()
+        self.values_per_unit += values.numel() // len(low)
         self.low = low if self.low is None else torch.minimum(self.low, low)
         self.high = high if self.high is None else torch.maximum(self.high, high)
 

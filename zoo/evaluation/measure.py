@@ -161,11 +161,16 @@ def _step(model: nn.Module, task: Task, batch: Batch, state: State, most_of_one:
             raise WeightsError(f"the model cannot be evaluated: one layer's output needs {error}") from None
     first = replace(batch, inputs=batch.inputs[:half], targets=batch.targets[:half])
     second = replace(batch, inputs=batch.inputs[half:], targets=batch.targets[half:], fresh=False)
-    before = _step(model, task, first, state, most_of_one)
-    after = _step(model, task, second, before.state, most_of_one)
+    before = _freed(_step(model, task, first, state, most_of_one))
+    after = _freed(_step(model, task, second, before.state, most_of_one))
     sums = {name: value + after.sums[name] for name, value in before.sums.items()}
     items = None if before.items is None or after.items is None else partial(_both, before.items, after.items)
     return replace(after, sums=sums, count=before.count + after.count, items=items)
+
+
+def _freed(step: Step) -> Step:
+    """Return a step that holds the values of its items, but no longer the model's outputs."""
+    return replace(step, items=partial(dict, step.items())) if step.items else step
 
 
 def _both(*halves: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:

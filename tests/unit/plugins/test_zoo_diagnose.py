@@ -195,6 +195,18 @@ def test_layers_are_measured_over_all_batches() -> None:
         assert image.size > (400, 400)
 
 
+def test_every_unit_of_a_wide_layer_is_measured() -> None:
+    images, model = torch.rand(6, 1, 4, 4), nn.Sequential(nn.Flatten(), nn.Linear(16, 150))
+    with torch.no_grad():
+        model[1].weight[149] = 0  # the last unit is dead
+        values = model(images)
+    batch = Batch(images, torch.zeros(6), 0, 1, 0)
+    (row,) = Activations().analyze(model, [batch], subject=subject()).tables["layers"]
+    assert (row["units"], row["dead"]) == (150, pytest.approx(1 / 150))
+    assert row["mean"] == pytest.approx(float(values.mean()), abs=1e-6)
+    assert row["std"] == pytest.approx(float(values.std(correction=0)), rel=1e-5)
+
+
 def test_a_unit_with_a_single_value_is_neither_dead_nor_alive() -> None:
     batch = Batch(torch.rand(1, 1, 4, 4), torch.zeros(1), 0, 1, 0)
     rows = Activations().analyze(Layers(), [batch], subject=subject()).tables["layers"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -17,6 +19,7 @@ from zoo.config.train_config import TrainConfig
 from zoo.console.reports import Progress
 from zoo.errors import DataError, Diverged, Interrupted, OptionError, RunError
 from zoo.evaluation.measure import measure
+from zoo.interfaces import Step
 from zoo.registry.registry import Registry
 from zoo.training.host import Host
 from zoo.training.loop import fit
@@ -420,6 +423,32 @@ def test_a_batch_that_is_too_large_at_once_is_measured_in_halves(
     halves = measure(*given)
     assert halves.count == whole.count
     assert halves.metrics == pytest.approx(whole.metrics, rel=1e-5)
+
+
+def test_the_values_of_one_half_are_computed_before_the_next_runs(
+    images: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise, the outputs of all halves would be in memory at once."""
+    given: Any = Linear(), IMAGES, images(), "test"
+    whole = measure(*given, with_items=True)
+    events: list[str] = []
+
+    def step(*arguments: Any) -> Step:
+        found = Classification.step(IMAGES, *arguments)
+        events.append("step")
+
+        def items() -> Mapping[str, Tensor]:
+            assert found.items is not None
+            events.append("items")
+            return found.items()
+
+        return replace(found, items=items)
+
+    monkeypatch.setattr("zoo.evaluation.measure.MOST_BYTES", 100)
+    monkeypatch.setattr(IMAGES, "step", step)
+    halves = measure(*given, with_items=True)
+    assert events == ["step", "items"] * 2
+    assert all(torch.equal(halves.items[name], values) for name, values in whole.items.items())
 
 
 @pytest.mark.parametrize("training", [True, False])
