@@ -196,9 +196,10 @@ def test_layers_are_measured_over_all_batches() -> None:
 
 
 def test_every_unit_of_a_wide_layer_is_measured() -> None:
-    images, model = torch.rand(6, 1, 4, 4), nn.Sequential(nn.Flatten(), nn.Linear(16, 150))
+    images, layer = torch.rand(6, 1, 4, 4), nn.Linear(16, 150)
+    model = nn.Sequential(nn.Flatten(), layer)
     with torch.no_grad():
-        model[1].weight[149] = 0  # the last unit is dead
+        layer.weight[149] = 0  # the last unit is dead
         values = model(images)
     batch = Batch(images, torch.zeros(6), 0, 1, 0)
     (row,) = Activations().analyze(model, [batch], subject=subject()).tables["layers"]
