@@ -182,7 +182,7 @@ def test_a_language_model_is_imported_with_its_vocabulary(saved: Callable[..., P
     assert found["dataset"] == UNKNOWN_DATA
     model = zoo.load(found["file"])
     assert set(model.sample("ab", max_new_tokens=5)[0]) <= set("ab\n,")
-    with pytest.raises(DataError, match="imported without the data"):
+    with pytest.raises(DataError, match="the imported weights do not record the data"):
         model.evaluate("test")
 
 
