@@ -224,7 +224,7 @@ def with_options(training: Mapping[str, Any], point: Mapping[str, Any]) -> dict[
     merged = dict(training)
     for key, value in point.items():
         table, dot, name = key.partition(".")
-        if dot and (table in ("model", "data") or table.endswith("_options")):
+        if dot:
             merged[table] = dict(merged.get(table) or {}) | {name: value}
         else:
             merged[key] = value

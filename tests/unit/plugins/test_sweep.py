@@ -24,7 +24,7 @@ from zoo_sweep.importance import importance
 from zoo_sweep.searching import draw, rungs, search
 from zoo_sweep.seeds import t_interval
 from zoo_sweep.space import Range, grid, parse_space
-from zoo_sweep.study import Study, Work
+from zoo_sweep.study import Study, Work, with_options
 
 SMALL = {"size": 16, "train_size": 120, "val_size": 60, "test_size": 20}
 QUICK: dict[str, Any] = {"data": SMALL, "epochs": 1, "batch_size": 20, "model": {"widths": [4]}}
@@ -138,6 +138,17 @@ def test_a_sweep_varies_the_options_of_an_optimizer(tmp_path: Path) -> None:
     trained = [zoo.Run(row["run"]).recipe.train["optimizer_options"] for row in found.trials]
     assert trained == [{"beta2": 0.5}, {"beta2": 0.9}]
     assert f"optimizer_options]\nbeta2 = {found.best['options']['optimizer_options.beta2']}" in found.recipe
+
+
+def test_any_table_of_options_can_be_varied() -> None:
+    training = {"lr": 0.1, "lr_scales": {"stem": 2.0}}
+    merged = with_options(training, {"lr": 0.2, "lr_scales.out": 5.0, "augment_options.crop.p": 1})
+    assert merged == {
+        "lr": 0.2,
+        "lr_scales": {"stem": 2.0, "out": 5.0},
+        "augment_options": {"crop.p": 1},
+    }
+    assert training == {"lr": 0.1, "lr_scales": {"stem": 2.0}}
 
 
 def test_an_interrupted_sweep_continues_to_the_same_table(swept: Path, copied: Path) -> None:
