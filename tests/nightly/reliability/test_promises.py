@@ -41,7 +41,7 @@ FEW: dict[str, Callable[[Path], Figure]] = {
     "flipped_bits": lambda folder: files.flipped_bits(folder, flips=100),
     "mutated_others": lambda folder: files.mutated_others(folder, files=200),
     "hand_made": files.hand_made,
-    "memory": lambda folder: memory.small(folder, drawn=1, every=18),
+    "memory": lambda folder: memory.small(folder, drawn=1, every=7, start=1),
     "forged": lambda folder: forged.forged(folder, files=100),
     "paths_named": lambda folder: cards.paths_named(folder, paths=12),
     "fetched": lambda folder: fetching.fetched(folder, rounds=1, processes=4),
