@@ -82,7 +82,7 @@ def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
 def _read(file: IO[bytes]) -> dict[str, Any]:
     """Write the tensors of a file, and return their names, in order, and those of other values.
 
-    Raises the errors of torch, zipfile and safetensors, and ValueError.
+    Raises ValueError, and any error from torch, zipfile or safetensors.
     """
     _require_stored(file)
     found = torch.load(file, map_location="cpu", weights_only=True)
@@ -126,7 +126,7 @@ def _state_dict(found: object) -> Mapping[object, object]:
 
 
 def _described(error: Exception) -> dict[str, Any]:
-    """Return why a file cannot be read, from an error of torch, zipfile or safetensors."""
+    """Describe why torch, zipfile or safetensors cannot read a file."""
     text = str(error)
     if named := re.search(r"GLOBAL (\S+)", text):
         return {"global": named[1]}

@@ -2,7 +2,7 @@
 
 from zoo import OptimizerSpec, ScheduleSpec, hookimpl
 
-# Optimizers of torch.optim by class: a summary, the source, and training options that suit them. Two are
+# torch.optim's optimizers by class: a summary, the source, and training options that suit them. Two are
 # missing: LBFGS computes the loss several times in a step, and SparseAdam needs sparse gradients.
 TORCH = {
     "Adadelta": ("Adadelta: step sizes from past steps", "Zeiler 2012, arXiv 1212.5701", {"lr": 1.0}),

@@ -35,7 +35,7 @@ def verify(
         zoo.verify("cifar10-mlp")
         zoo.verify(*zoo.list_weights())
 
-    If the processor, the device and the version of torch are the same as in the card, a metric that counts
+    If the processor, the device and the torch version are the same as in the card, a metric that counts
     items, such as accuracy, must be exactly equal; any other metric may differ only by rounding, by at most
     1e-5 of its value. Otherwise, the 95% confidence interval of the new measurement must contain the
     published metric; for a task without intervals, the two metrics may differ by at most 0.1%. zoo assumes

@@ -119,7 +119,7 @@ def _items(
             logits = torch.cat([inner(batch.inputs).float() for batch in inputs])
     if logits.ndim != 2:
         shape = tuple(logits.shape)
-        message = f"{entry.name} requires one prediction per input, but this model returns shape {shape}"
+        message = f"{entry.name} requires one prediction per input (got outputs of shape {shape})"
         raise SpecError(message, hint="write a custom analyzer that draws figures for this model")
     names = [str(name) for name in inputs.card.preprocess["classes"]]
     probabilities = inputs.task.probabilities(logits.float())

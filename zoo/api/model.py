@@ -308,7 +308,7 @@ class Model:
                 greedy.
             top_k: number of most likely tokens to sample from; 0 disables the limit.
             top_p: total probability of the most likely tokens to sample from; 1 disables the limit.
-            stop: text that ends generation; it is omitted from the result.
+            stop: stop generating at this text; the result does not include the text.
             seed: random seed for sampling.
             progress: show progress on stderr or in the notebook.
 

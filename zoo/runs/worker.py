@@ -65,4 +65,4 @@ if __name__ == "__main__":
     code = main()
     if sys.stderr is not None:  # pyright: ignore[reportUnnecessaryComparison] - closed by who started zoo
         sys.stderr.flush()
-    os._exit(code)  # threads of torch.distributed may abort an interpreter that ends
+    os._exit(code)  # torch.distributed's threads may abort an interpreter that ends
