@@ -98,8 +98,8 @@ def measure_all(
     Raises OptionError if the models differ in task, data or classes, and the errors of `Model.evaluate`.
     """
     found: list[Measurement] = []
-    for name in weights:
-        model = load(name, device=device, registry=registry, progress=False)
+    models = [load(name, device=device, registry=registry, progress=False) for name in weights]
+    for name, model in zip(weights, models, strict=True):
         own = {} if dataset else model.own
         runner = runner_of(model.module, model.card, registry, device=model.device)
         measured = measure_split(

@@ -192,6 +192,16 @@ def test_different_data_is_refused(tmp_path: Path, models: list[str]) -> None:
     assert found.count == 80
 
 
+def test_an_unknown_name_is_found_before_anything_is_measured(
+    models: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[Any] = []
+    monkeypatch.setattr("zoo_stats.measuring.measure_split", lambda *_, **how: measured.append(how))
+    with pytest.raises(WeightsError, match="unknown weights 'nosuch'"):
+        zoo.compare(models[0], "nosuch")
+    assert measured == []
+
+
 def test_models_that_have_no_items_in_common_are_refused(models: list[str], lstm_file: Path) -> None:
     with pytest.raises(OptionError, match="they are models for classification and language-modeling"):
         zoo.compare(models[0], lstm_file, progress=False)
