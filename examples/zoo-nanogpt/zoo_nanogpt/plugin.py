@@ -55,8 +55,8 @@ def zoo_weights():
         "tinyshakespeare-gpt": WeightsSpec(
             recipe="tinyshakespeare-gpt",
             file="weights/tinyshakespeare-gpt.safetensors",
-            sha256="a3679685f01b22aa2699adf07fa58716272bc8dc16fb1d49d7555f41090bdf17",
-            bytes=1_657_552,
+            sha256="6f00c120460b2ecef83722c91a2bb89284e1fa780a041ea3af6b516473f12eef",
+            bytes=1_657_504,
             params=818_304,
             metrics={"val": {"loss": 1.4732}, "test": {"loss": 1.6956, "bits_per_char": 2.4462}},
             seconds=518.4,

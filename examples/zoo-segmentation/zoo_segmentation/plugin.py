@@ -104,8 +104,8 @@ def zoo_weights() -> dict[str, WeightsSpec]:
         "shapes-masks-unet": WeightsSpec(
             recipe="shapes-masks-unet",
             file="weights/shapes-masks-unet.safetensors",
-            sha256="35372e6dff3ba282539c6b5040efdced7be5841379884664eff18960286a05e6",
-            bytes=501_428,
+            sha256="660f05efbade6bf546385112b034ac278f23bbc97eaecf1c75e65b5b7fc9f76e",
+            bytes=501_436,
             params=122_501,
             metrics={"test": {"iou": 0.9452, "pixel_accuracy": 0.9885, "loss": 0.0422}},
             license="MIT",

@@ -17,6 +17,7 @@ from zoo.errors import OptionError, RunError, SpecError, WeightsError
 from zoo.files.cards import Card, read_card
 from zoo.models import weights
 from zoo.registry.registry import Registry
+from zoo.testing.finding_weights import find_weights
 from zoo_stats.card_recipe import recipe_of
 from zoo_stats.differences import differences
 from zoo_stats.reproducing import prediction_interval
@@ -49,6 +50,14 @@ def edited(file: Path, *, half: bool = False, **changes: Any) -> Path:
 
 def reproduce(file: Path, **settings: Any) -> dict[str, Any]:
     return zoo.reproduce(file, progress=False, **settings)
+
+
+def test_the_options_in_published_cards_are_known() -> None:
+    registry = Registry.discover()
+    known = registry.training_options.keys()
+    cards = {name: read_card(find_weights(registry, name)) for name in registry.weights}
+    unknown = {name: card.training.keys() - known for name, card in cards.items()}
+    assert not any(unknown.values()), unknown
 
 
 def test_a_file_alone_is_enough(file: Path) -> None:

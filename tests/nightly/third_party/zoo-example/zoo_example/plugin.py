@@ -58,8 +58,8 @@ def zoo_weights() -> dict[str, WeightsSpec]:
         "stripes-linear": WeightsSpec(
             recipe="stripes-linear",
             file="weights/stripes-linear.safetensors",
-            sha256="621ce51f839feccc0b314561c8f5ad771b17204b28a5c0cce1609b229d56bcf0",
-            bytes=2_080,
+            sha256="7d40623ab6effcdf81d257b53d8492dec3bbafe12583abd8c631f12f1eea8330",
+            bytes=2_088,
             params=130,
             metrics={"test": {"accuracy": 1.0, "loss": 0.26345}},
             license="MIT",
