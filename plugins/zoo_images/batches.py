@@ -9,9 +9,9 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from zoo import DataError, TrainConfig, seed_for
+from zoo import AugmentationSpec, DataError, TrainConfig, seed_for
 from zoo.interfaces import Batch, Dataset, ReadsBatches, Split
-from zoo.plugin import Card, Draws, View, augmentations, chunks_of, moved, part_of
+from zoo.plugin import Card, Draws, SpecError, View, augmentations, chunks_of, moved, part_of
 from zoo_images.class_balance import balanced_order, balanced_weights, weights_of
 from zoo_images.fields import ImageFields, LabelFields
 from zoo_images.image_set import ImageSplit
@@ -106,8 +106,8 @@ class ImageBatches:
             chunk, (places, share) = chunks[index], parts[index]
             draws = Draws(_generator(seed, "augment", epoch, index, 0), len(chunk), places, turns[chunk])
             inputs = moved(inputs, device)
-            for _, augment in augmenting:
-                inputs = augment(inputs, draws)
+            for spec, augment in augmenting:
+                inputs = _same_kind(augment(inputs, draws), inputs, spec)
             inputs, targets = _normalize(inputs, dataset.preprocess), moved(labels, device)
             if fields.mixup_alpha:
                 classes, alpha = dataset.dims["num_classes"], fields.mixup_alpha
@@ -132,6 +132,19 @@ class ImageBatches:
 
 def _renumbered(dataset: Dataset, numbers: Sequence[int], count: int, name: Split) -> Any:
     return renumbered(dataset.split(name), numbers, count)
+
+
+def _same_kind(made: object, images: Tensor, spec: AugmentationSpec) -> Tensor:
+    """Return augmented images. Raises SpecError unless they have the type and the shape of the others."""
+    if isinstance(made, Tensor) and (made.dtype, made.shape) == (images.dtype, images.shape):
+        return made
+    wanted, got = (
+        f"{image.dtype} {[*image.shape]}" if isinstance(image, Tensor) else f"a {type(image).__name__}"
+        for image in (images, made)
+    )
+    raise SpecError(
+        f"augmentation {spec.name} must return images of the same type and shape, {wanted} (got {got})"
+    )
 
 
 def _near(images: Any, device: str) -> Any:

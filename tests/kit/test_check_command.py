@@ -87,6 +87,34 @@ def test_a_healthy_file_ends_with_0(plugin, capsys):
     assert not any(line.startswith(("failed", "skipped")) for line in lines)
 
 
+SPELLED = """
+from zoo import DatasetSpec, TokenizerSpec, hookimpl
+from zoo_text.tiny import TinyText
+
+def letters(text, preprocess):
+    return list(text)
+
+class Spelled(TinyText):
+    @property
+    def preprocess(self):
+        return {**super().preprocess, "tokens": "spelled/letters"}
+
+@hookimpl
+def zoo_tokenizers():
+    return [TokenizerSpec(name="letters", target="spelled:letters", summary="One")]
+
+@hookimpl
+def zoo_datasets():
+    return [DatasetSpec(name="text", target="spelled:Spelled", task="language-modeling", summary="One")]
+"""
+
+
+def test_a_dataset_of_a_file_finds_the_tokenizer_beside_it(tmp_path, capsys):
+    path = tmp_path / "spelled.py"
+    path.write_text(SPELLED)
+    assert run(["check", str(path)]) == 0, capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("terminal", "options", "told"), [("1", [], 1), ("0", [], 0), ("1", ["--quiet"], 0)])
 def test_a_terminal_gets_a_line_for_each_entry_once_it_is_checked(
     terminal, options, told, plugin, capsys, monkeypatch

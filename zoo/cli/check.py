@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo.cli.name_types import PathType, complete_target
+from zoo.cli.plugin_option import naming
 from zoo.cli.session import Session, print_json, standard_options
 from zoo.console.tables import print_table
 from zoo.console.terminal import dim, echo
@@ -44,9 +45,10 @@ def command(session: Session, target: str, thorough: bool, report: Path | None, 
     from zoo.testing import check, shortfall
     from zoo.testing._outcomes import counts, left_out
 
-    outcomes = check(
-        target, thorough=thorough, strict=session.strict, progress=session.progress, report=report
-    )
+    with naming([target] if target.endswith(".py") else []):  # a dataset finds its tokenizer there
+        outcomes = check(
+            target, thorough=thorough, strict=session.strict, progress=session.progress, report=report
+        )
     counted = counts(outcomes)
     if as_json:
         print_json({"target": target, **counted, "checks": [asdict(outcome) for outcome in outcomes]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -117,7 +118,8 @@ class Flag(click.Option):
     """The flag for a declared option.
 
     A mapping becomes a repeatable KEY=VALUE option, and a sequence becomes a repeatable option. A training
-    option has no value unless the user sets it. Multiple values of a training option are separated by commas.
+    option has no value unless the user sets it. The values of a list, such as names of metrics, may also be
+    separated by commas.
     """
 
     def __init__(self, param_decls: Sequence[str] = (), *, option: Option, training: bool = False) -> None:
@@ -133,12 +135,14 @@ class Flag(click.Option):
             settings |= {"is_flag": True, "show_default": bool(default)}
         elif Mapping in kinds:
             settings |= {"multiple": True, "default": (), "metavar": "K=V", "callback": _key_values}
+        elif option.name in _LISTED or tuple in kinds:
+            names = _LISTED.get(option.name)
+            type_ = NamesType(tuple[str, ...], names) if names else ValueType(option.type)
+            settings |= {"multiple": True, "type": type_, "callback": _joined}
         elif Sequence in kinds:
             settings |= {"multiple": True, "metavar": flag.strip("-").upper()}
         else:
             type_ = _NAMES.get(option.name) or ValueType(option.type)
-            if option.name in _LISTED:
-                type_ = NamesType(option.type, _LISTED[option.name])
             settings |= {"type": type_, "show_default": default not in (None, "")}
         super().__init__([*param_decls, flag, option.name], **settings)
 
@@ -150,6 +154,16 @@ def _key_values(
 ) -> dict[str, Any] | None:
     unset = not words and isinstance(param, Flag) and param.training
     return None if unset else options.parse(words, what=param.opts[0])
+
+
+def _joined(
+    ctx: click.Context,  # noqa: ARG001
+    param: click.Parameter,
+    lists: tuple[tuple[Any, ...], ...],
+) -> tuple[Any, ...] | None:
+    """Return the values of an option that may be repeated, and whose values are lists."""
+    unset = not lists and isinstance(param, Flag) and param.training
+    return None if unset else tuple(itertools.chain(*lists))
 
 
 def flag_of(name: str) -> str:

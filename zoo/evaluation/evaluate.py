@@ -11,7 +11,7 @@ from torch import nn
 
 from zoo.config.train_config import checked_fields
 from zoo.data.opening import default_split, open_fed, split_name
-from zoo.errors import Diverged, OptionError
+from zoo.errors import Diverged, OptionError, warn
 from zoo.evaluation.baseline import beats_baseline
 from zoo.evaluation.intervals import intervals_of
 from zoo.evaluation.measure import Measured, measure
@@ -114,7 +114,11 @@ def evaluate(
 
     Raises Diverged if a metric is not finite, and the same errors as `open_fed`.
     """
-    names = tuple(dict.fromkeys([*_recorded(card, "metrics", ()), *metrics]))
+    recorded = _recorded(card, "metrics", tuple[str, ...]())
+    present = [name for name in recorded if ("metric", name) in registry.methods]
+    if missing := [name for name in recorded if name not in present]:
+        warn(f"not measured, because no installed plugin provides it: {', '.join(missing)}")
+    names = tuple(dict.fromkeys([*present, *metrics]))
     found = measure_split(
         runner,
         card,

@@ -37,9 +37,9 @@ def with_metrics(
         given: options that replace these; each must be an option of one of the metrics.
         loss: name of the entry whose loss is minimized in place of the task's; by default, the task's.
 
-    Raises OptionError for an unknown name, or for a metric of another task.
+    Raises OptionError for an unknown name, for a metric of another task, or if two metrics have one name.
     """
-    entries = [_entry(registry, name, task) for name in names]
+    entries = [*{entry.name: entry for entry in (_entry(registry, name, task) for name in names)}.values()]
     losses = [_entry(registry, loss, task)] if loss else []
     used = [*entries, *losses]
     recorded = {key: options[key] for key in options if any(own_of({key: 0}, entry) for entry in used)}
@@ -50,6 +50,8 @@ def with_metrics(
     spec = task.spec
     for entry in entries:
         name = entry.spec.name
+        if name in {"loss", spec.primary_metric, *spec.units}:
+            raise OptionError(f"metric {entry.name} has the name of another metric, {name!r}")
         metrics[name] = _made(entry, options, Metric, "metric")
         better = (name,) if entry.spec.higher_is_better else ()
         units = {**spec.units, name: entry.spec.unit}
@@ -102,6 +104,10 @@ def _step(
         for key, value in metric.items(logits, batch.targets).items()
     }
     axes = (0, 1) if isinstance(task, CarriesState) else (0,)  # (T, B, ...) or (B, ...)
+    for name, value in found.items():
+        if value.shape[: len(axes)] != batch.targets.shape[: len(axes)]:
+            message = f"metric {name.partition('/')[0]} must return one row per item"
+            raise SpecError(f"{message} (got the shape {tuple(value.shape)})")
     sums = {name: value.sum(axes) for name, value in found.items()}
     items = partial(_joined, step.items, found) if step.items else None
     return replace(step, sums={**step.sums, **sums}, items=items)

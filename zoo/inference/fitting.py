@@ -22,7 +22,7 @@ def require_fitting(exported: Exported, registry: Registry, name: str) -> Proces
         hint = f"the file was written with {card.versions.get('plugin', 'an unknown distribution')}"
         raise WeightsError(f"{name} is for task {card.task}, which no plugin provides", hint=hint) from error
     except OptionError as error:
-        raise WeightsError(f"{name}: its card is invalid: {error}") from None
+        raise WeightsError(f"{name}: its card is invalid: {error}", hint=error.hint) from None
     items, answers = signature.inputs[0], signature.outputs[0]
     labels = card.arguments.get(processor.spec.labels[0]) if processor.spec.labels else None
     stateful = isinstance(processor, Scores | WritesText)

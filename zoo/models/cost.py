@@ -28,7 +28,7 @@ def measure_cost(entry: Entry[ArchitectureSpec], spec: TaskSpec, task: Task) -> 
         dims["image_size"] = max(dims["image_size"], entry.spec.smallest_image)
     with torch.device("meta"):
         model = build_model(entry, model_arguments(entry, spec, dims, {})).eval()
-        item = task.example(dims)
+        item = task.example(dims).to("meta")  # it may come from NumPy
     with FlopCounterMode(display=False) as counter:
         try:
             model(item)

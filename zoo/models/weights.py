@@ -220,7 +220,7 @@ def _trusted(card: Card, path: Path, registry: Registry) -> Entry[ArchitectureSp
     try:
         task.processor.check_feeding(card.preprocess, card.arguments)
     except OptionError as error:
-        raise WeightsError(f"{path}: its card is invalid: {error}") from None
+        raise WeightsError(f"{path}: its card is invalid: {error}", hint=error.hint) from None
     _warn_of_another_version(path, card, entry.plugin)
     return entry
 

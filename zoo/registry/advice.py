@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import traceback
 from collections.abc import Generator, Iterable
 
 from zoo.errors import ZooError
@@ -22,6 +23,8 @@ def advice(plugins: Iterable[Plugin]) -> str:
 def advising(registry: Registry, *names: str | None) -> Generator[None]:
     """For errors that zoo did not raise, and for `sys.exit()`, add a hint to check the plugins in use.
 
+    If the code of some of them raised the error, or called the code that did, the hint names only these.
+
     Args:
         names: names of the entries in use; the hint does not mention zoo's own plugins.
     """
@@ -31,6 +34,10 @@ def advising(registry: Registry, *names: str | None) -> Generator[None]:
         raise
     except (Exception, SystemExit) as error:
         used = [entry.plugin for entry in registry.entries() if {entry.name, entry.spec.name} & {*names}]
-        if note := advice(used):
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        running = {frame.f_code.co_filename for frame in frames}
+        running |= {str(frame.f_globals.get("__name__")).partition(".")[0] for frame in frames}
+        blamed = [plugin for plugin in used if {plugin.where, plugin.where.partition(".")[0]} & running]
+        if note := advice(blamed or used):
             error.add_note(note)
         raise

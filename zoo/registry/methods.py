@@ -100,8 +100,9 @@ def with_checked_methods(config: TrainConfig, said: Mapping[str, Any]) -> TrainC
     fields = config.to_dict()
     names = {"augmentation": fields.get("augment", ()), "metric": [*config.metrics, config.loss]}
     for kind in names:
-        if given := fields.get(f"{METHODS[kind]}_options"):
-            entries = [method(config, kind, name) for name in names[kind] if name]
+        given = fields.get(f"{METHODS[kind]}_options", {})
+        entries = [method(config, kind, name) for name in names[kind] if name]
+        if given or entries:
             changes[f"{METHODS[kind]}_options"] = all_checked(kind, given, entries)
     return config.replace(changes)
 

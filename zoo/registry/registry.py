@@ -385,7 +385,9 @@ class Registry:
         try:
             for kind, option in METHODS.items():
                 given = named.get(option)
-                if isinstance(given, str) and option not in ("augment", "metrics"):
+                if isinstance(given, str) and option in ("augment", "metrics"):
+                    given = options.convert(given, tuple[str, ...], what=option)
+                if isinstance(given, str):
                     named[option] = _recorded(self.entry(kind, given))
                 elif isinstance(given, list | tuple):
                     names = cast("Sequence[Any]", given)

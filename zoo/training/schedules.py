@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from zoo.config.declarations import declared
 from zoo.config.train_config import TrainConfig
+from zoo.errors import SpecError
 from zoo.registry.methods import bound
 
 
@@ -16,6 +18,11 @@ def make_schedule(config: TrainConfig) -> Callable[[float], float]:
 
     def learning_rate(position: float) -> float:
         more = {"position": position} if by_epoch else {}
-        return config.lr * scale(position / config.epochs, **more)
+        factor: object = scale(position / config.epochs, **more)
+        if not isinstance(factor, int | float) or not 0 <= factor < math.inf:
+            raise SpecError(
+                f"schedule {config.schedule} must return a number of at least 0 (got {factor!r:.80})"
+            )
+        return config.lr * factor
 
     return learning_rate

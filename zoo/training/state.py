@@ -43,6 +43,7 @@ class TrainState:
         carried: the hidden state carried from batch to batch; None if `context` is not 0.
         count: number of items in `sums`, which cover the current epoch.
         history: one row per finished epoch.
+        shapes: names and shapes of the optimizer's state after the first step, by parameter.
         untried: whether the restored sums and hidden state have not yet been checked by a step.
     """
 
@@ -63,6 +64,7 @@ class TrainState:
     sums: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     count: int = 0
     history: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    shapes: dict[int, dict[str, torch.Size]] = field(default_factory=dict[int, dict[str, torch.Size]])
     untried: bool = False
 
     @classmethod
@@ -142,6 +144,8 @@ class TrainState:
         self.scaler.update()
         self.optimizer.zero_grad()
         self.steps += 1
+        if self.steps == 1:
+            self._slots()  # a state that a checkpoint cannot hold is refused before an epoch is lost
         norm = nn.utils.get_total_norm(parameters)
         readings.then(norm, partial(_require_finite, "a weight", config, lr, self.where))
         if self.average is not None:
@@ -163,12 +167,7 @@ class TrainState:
         tensors = {f"model/{name}": value for name, value in untied(self.model).items()}
         if self.average is not None:
             tensors |= {f"average/{name}": value for name, value in untied(self.average).items()}
-        for number, slots in self.optimizer.state_dict()["state"].items():
-            tensors |= {
-                f"optimizer/{number}/{key}": _as_tensor(key, value)
-                for key, value in slots.items()
-                if value is not None
-            }
+        tensors |= self._slots()
         tensors |= {f"sums/{name}": value for name, value in self.sums.items()}
         leaves = leaves_of(self.carried)
         carried: Any = [TENSOR if isinstance(leaf, Tensor) else leaf for leaf in leaves]
@@ -177,6 +176,24 @@ class TrainState:
         scaler: Any = self.scaler.state_dict() or None
         history: Any = [*self.history]
         return tensors, SavedState(position=position, history=history, carried=carried, scaler=scaler)
+
+    def _slots(self) -> dict[str, Tensor]:
+        """Return the optimizer's state.
+
+        Raises SpecError if it cannot be stored, or if a parameter's state has new names or shapes since the
+        first step, because `restore` could not restore it.
+        """
+        state = self.optimizer.state_dict()["state"]
+        slots = {number: _slots_of(number, values) for number, values in state.items()}
+        for number, tensors in slots.items():
+            shapes = {name: tensor.shape for name, tensor in tensors.items()}
+            if changed := shapes.items() ^ self.shapes.setdefault(number, shapes).items():
+                name = min(changed)[0].rpartition("/")[2]
+                raise SpecError(
+                    f"optimizer {self.config.optimizer} changed its state {name!r} after the first step",
+                    hint="an optimizer must create its whole state, with the final shapes, in its first step",
+                )
+        return {name: tensor for tensors in slots.values() for name, tensor in tensors.items()}
 
     def restart_epoch(self) -> None:
         """Restart the current epoch; weights and optimizer state do not change."""
@@ -242,11 +259,7 @@ class TrainState:
         if self.average is not None or _under("average/", tensors):
             expected |= {name.replace("model/", "average/", 1): tensor for name, tensor in model.items()}
         for number, values in kept.items():
-            slots = {
-                f"optimizer/{number}/{key}": _as_tensor(key, value)
-                for key, value in values.items()
-                if value is not None
-            }
+            slots = _slots_of(number, values)
             expected |= slots if slots.keys() & tensors.keys() else {}
         sums = {name for name in tensors if name.startswith("sums/")}
         within = sums | _carried_names(saved) if saved.position.batch else set[str]()
@@ -279,16 +292,22 @@ def _copy(model: nn.Module) -> nn.Module:
     return flattened(copy.deepcopy(model)).requires_grad_(False)
 
 
-def _as_tensor(name: str, value: object) -> Tensor:
-    """Return a value that an optimizer keeps as a tensor.
+def _slots_of(number: int, values: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the state that an optimizer keeps for a parameter as tensors.
 
-    Raises SpecError if it is neither a tensor nor a number.
+    Raises SpecError for a value that is neither a tensor nor a number.
     """
-    if isinstance(value, Tensor):
-        return value
-    if not isinstance(value, int | float):
-        raise SpecError(f"the optimizer keeps a {type(value).__name__} as {name!r}, not a tensor or a number")
-    return torch.tensor(value, dtype=torch.float64)
+    slots: dict[str, Tensor] = {}
+    for key, value in values.items():
+        if not isinstance(value, Tensor | int | float | None):
+            raise SpecError(
+                f"the optimizer keeps a {type(value).__name__} as {key!r}, not a tensor or a number",
+                hint="an optimizer may keep tensors and numbers in self.state[parameter]",
+            )
+        if value is not None:
+            tensor = value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
+            slots[f"optimizer/{number}/{key}"] = tensor
+    return slots
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -54,6 +54,16 @@ def test_fields_are_typed_lists_are_separated_by_commas_and_none_clears(tmp_path
     assert trained(tmp_path / "plain")["augment"] == []
 
 
+def test_a_list_may_be_repeated_or_separated_by_commas(tmp_path: Path) -> None:
+    options = ("--augment", "flip", "--augment", "crop", "--metric", "macro-f1")
+    assert zoo(*SHAPES, *options, "--run", tmp_path / "run").returncode == 0
+    fields = trained(tmp_path / "run")
+    assert (fields["augment"], fields["metrics"]) == (["flip", "crop"], ["macro-f1"])
+    done = zoo("eval", tmp_path / "run", "--metric", "mcc,macro-f1", "--metric", "mcc", "--json")
+    assert done.returncode == 0, done.stderr
+    assert {"macro-f1", "mcc"} <= json.loads(done.stdout)["metrics"].keys()
+
+
 def test_a_boolean_field_has_an_option_for_each_value(text_file: Path, tmp_path: Path) -> None:
     for flag, value in (("--bptt-jitter", True), ("--no-bptt-jitter", False)):
         run = tmp_path / flag

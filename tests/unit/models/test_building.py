@@ -7,6 +7,7 @@ import subprocess
 import sys
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 import torch
 from msgspec.structs import replace
@@ -224,6 +225,13 @@ def test_an_architecture_is_measured_with_images_that_it_can_read(registry: Regi
     large = replace(resnet, spec=dataclasses.replace(resnet.spec, smallest_image=64))
     cost = measure_cost(large, registry.task("classification"), make_task(registry, "classification"))
     assert cost["measured_at"] == {"in_channels": 3, "image_size": 64, "num_classes": 10}
+    assert cost["parameters"] == 269_722
+
+
+def test_an_example_may_come_from_numpy(registry: Registry) -> None:
+    entry, task = registry.architecture("resnet20"), make_task(registry, "classification")
+    task.example = lambda dims: torch.from_numpy(np.zeros((1, 3, 32, 32), np.float32))
+    cost = measure_cost(entry, registry.task("classification"), task)
     assert cost["parameters"] == 269_722
 
 
