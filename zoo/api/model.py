@@ -150,13 +150,7 @@ class Model:
         _ = self.module  # an exported file has none, and raises its error even without torch
         from zoo.evaluation.evaluate import evaluate
 
-        advice = advising(
-            self._registry,
-            self.card.architecture,
-            dataset or self.card.dataset.name,
-            *metrics,
-            *self.card.training.get("metrics", ()),
-        )
+        advice = advising(self._registry, self.card.architecture, dataset or self.card.dataset.name)
         with Bar() if progress else quiet() as bar, advice:
             result = evaluate(
                 self._runner,

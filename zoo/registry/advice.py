@@ -23,7 +23,8 @@ def advice(plugins: Iterable[Plugin]) -> str:
 def advising(registry: Registry, *names: str | None) -> Generator[None]:
     """For errors that zoo did not raise, and for `sys.exit()`, add a hint to check the plugins in use.
 
-    If the code of some of them raised the error, or called the code that did, the hint names only these.
+    The hint names the plugins whose code raised the error, or called the code that did; if there are none,
+    it names the plugins of the entries in use.
 
     Args:
         names: names of the entries in use; the hint does not mention zoo's own plugins.
@@ -33,11 +34,11 @@ def advising(registry: Registry, *names: str | None) -> Generator[None]:
     except ZooError:
         raise
     except (Exception, SystemExit) as error:
-        used = [entry.plugin for entry in registry.entries() if {entry.name, entry.spec.name} & {*names}]
         frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
         running = {frame.f_code.co_filename for frame in frames}
         running |= {str(frame.f_globals.get("__name__")).partition(".")[0] for frame in frames}
-        blamed = [plugin for plugin in used if {plugin.where, plugin.where.partition(".")[0]} & running]
-        if note := advice(blamed or used):
+        blamed = [p for p in registry.plugins if {p.where, p.where.partition(".")[0]} & running]
+        used = [entry.plugin for entry in registry.entries() if {entry.name, entry.spec.name} & {*names}]
+        if note := advice(blamed) or advice(used):
             error.add_note(note)
         raise

@@ -55,7 +55,7 @@ class Job:
         processes: int = 1,
     ) -> None:
         """Train a resolved recipe in this process or in several others."""
-        with advising(registry, *resolved.names):
+        with advising(registry, resolved.recipe.architecture, resolved.recipe.dataset):
             if processes == 1:
                 self._train(resolved, registry, report)
             else:

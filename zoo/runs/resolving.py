@@ -50,13 +50,6 @@ class Resolved:
     config: TrainConfig
     base: BaseWeights | None
 
-    @property
-    def names(self) -> list[str]:
-        """The names of all entries in use."""
-        config = self.config
-        methods = [config.optimizer, config.schedule, config.loss, *config.metrics]
-        return [self.architecture.name, self.data.name, *methods, *config.to_dict().get("augment", ())]
-
 
 def resolve(
     name: str | Recipe, dataset: str | None, registry: Registry, *, resume: bool = False, **options: Any

@@ -52,7 +52,7 @@ def trial(
     recipe = resolved.recipe
     title = f"{recipe.architecture} on {recipe.dataset}"
     shown = Bar(f"{about}: {title}" if about else title) if progress else quiet()
-    with alone(), shown as report, advising(registry, *resolved.names):
+    with alone(), shown as report, advising(registry, recipe.architecture, recipe.dataset):
         from zoo.models.building import generator_restored
         from zoo.models.precision import pick_device
         from zoo.models.torch_threads import computing_with
