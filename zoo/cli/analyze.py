@@ -147,6 +147,7 @@ def _cell(value: object, unit: str) -> str:
 
 
 def _short_name(weights: Path) -> str:
-    """Return a folder name for a run, a weights file or an id."""
-    run = weights.parent.name if weights.name == "model.safetensors" else ""
-    return run or weights.name.removesuffix(".safetensors")
+    """Return a folder name for an id, a file or a run; for a run of a sweep, such as `sweep-trial-1`."""
+    run = weights.parent if weights.name == "model.safetensors" else weights
+    folder = run.parent.name if run.is_dir() and run.parent.name != "runs" else ""
+    return f"{folder}-{run.name}".removeprefix("-").removesuffix(".safetensors")

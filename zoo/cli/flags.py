@@ -134,11 +134,11 @@ class Flag(click.Option):
             flag = f"{flag}/--no-{flag[2:]}" if training or default else flag
             settings |= {"is_flag": True, "show_default": bool(default)}
         elif Mapping in kinds:
-            settings |= {"multiple": True, "default": (), "metavar": "K=V", "callback": _key_values}
+            settings |= {"multiple": True, "default": (), "metavar": "K=V", "callback": _collected}
         elif option.name in _LISTED or tuple in kinds:
             names = _LISTED.get(option.name)
             type_ = NamesType(tuple[str, ...], names) if names else ValueType(option.type)
-            settings |= {"multiple": True, "type": type_, "callback": _joined}
+            settings |= {"multiple": True, "type": type_, "callback": _collected}
         elif Sequence in kinds:
             settings |= {"multiple": True, "metavar": flag.strip("-").upper()}
         else:
@@ -147,23 +147,13 @@ class Flag(click.Option):
         super().__init__([*param_decls, flag, option.name], **settings)
 
 
-def _key_values(
-    ctx: click.Context,  # noqa: ARG001
-    param: click.Parameter,
-    words: tuple[str, ...],
-) -> dict[str, Any] | None:
-    unset = not words and isinstance(param, Flag) and param.training
-    return None if unset else options.parse(words, what=param.opts[0])
-
-
-def _joined(
-    ctx: click.Context,  # noqa: ARG001
-    param: click.Parameter,
-    lists: tuple[tuple[Any, ...], ...],
-) -> tuple[Any, ...] | None:
-    """Return the values of an option that may be repeated, and whose values are lists."""
-    unset = not lists and isinstance(param, Flag) and param.training
-    return None if unset else tuple(itertools.chain(*lists))
+def _collected(ctx: click.Context, param: click.Parameter, values: Sequence[Any]) -> Any:  # noqa: ARG001
+    """Return the value of an option that may be repeated: a table, or the values of several lists."""
+    if not values and isinstance(param, Flag) and param.training:
+        return None
+    if isinstance(param.type, ValueType):
+        return tuple(itertools.chain(*values))
+    return options.parse(values, what=param.opts[0])
 
 
 def flag_of(name: str) -> str:

@@ -62,7 +62,7 @@ def command(session: Session, weights: str, as_json: bool) -> None:
 def _print_card(card: Card, registry: Registry) -> None:
     units = registry.tasks[card.task].units if card.task in registry.tasks else {}
     measured = [
-        (split, figures(metrics, units, card.intervals.get(split, {})))
+        (split, figures(metrics, {**units, **registry.metric_units}, card.intervals.get(split, {})))
         for split, metrics in card.metrics.items()
     ]
     spread = over_seeds(card.by_seed, registry.tasks[card.task]) if units else ""

@@ -144,6 +144,5 @@ def _why_empty(registry: Registry, kind: str | None, pattern: str | None) -> str
         known = registry.names.words(kind) if kind else [*registry.names.words(), *PLURALS.values()]
         nearest = did_you_mean(pattern, known)
         raise UnknownName(f"no matches for {pattern!r}{nearest}", hint=hint)
-    if everything:
-        return f"no matches; {hint}"
-    return f"no {plural} found; `zoo plugins` shows what each plugin provides"
+    nothing = f"no {plural} found; `zoo plugins` shows what each plugin provides"
+    return f"no matches; {hint}" if everything else nothing

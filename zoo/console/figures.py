@@ -72,7 +72,16 @@ def figures(
     return ", ".join(parts)
 
 
-def primary_metrics(metrics: Mapping[str, Mapping[str, float]], task: TaskSpec) -> list[str]:
-    """Format the task's primary metric on each split, such as `test accuracy 91.85%`."""
-    name = task.primary_metric
-    return [f"{split} {figures({name: values[name]}, task.units)}" for split, values in metrics.items()]
+def primary_metrics(
+    metrics: Mapping[str, Mapping[str, float]], task: TaskSpec, further: Mapping[str, str] = {}
+) -> list[str]:
+    """Format the task's primary metric on each split, such as `test accuracy 91.85%`.
+
+    Args:
+        further: the units of further metrics to show, by metric.
+    """
+    units = {**task.units, **further}
+    shown = {split: found.keys() & {task.primary_metric, *further} for split, found in metrics.items()}
+    return [
+        f"{split} {figures({n: metrics[split][n] for n in names}, units)}" for split, names in shown.items()
+    ]

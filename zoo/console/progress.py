@@ -107,7 +107,8 @@ class TrainingProgress(_Display):
 
     Args:
         title: a line to print immediately.
-        all_metrics: show a column for each metric, not only the loss and the task's primary metric.
+        all_metrics: show a column for each metric, not only the loss, the task's primary metric and the
+            metrics that the training names.
     """
 
     def __init__(self, title: str = "", *, all_metrics: bool = False) -> None:
@@ -149,8 +150,8 @@ def _cells(
     cells = {"epoch": f"{progress.epoch}/{progress.epochs}".rjust(len(f"{progress.epochs}") * 2 + 1)}
     cells |= {f"{split} loss": cell(row[split]["loss"]) for split in splits}
     for name, value in row[splits[-1]].items():
-        if name != "loss" and (all_metrics or name == progress.primary_metric):
-            label = f"{splits[-1]} {name}" if name == progress.primary_metric else name.replace("_", " ")
+        if name != "loss" and (all_metrics or name in progress.shown):
+            label = f"{splits[-1]} {name}" if name == progress.shown[0] else name.replace("_", " ")
             cells[label] = cell(value, progress.units.get(name, ""))
     cells[f"{short_unit(progress.unit)}/s"] = _pace(row["clock"]["rate"]).rjust(7)
     cells["time"] = duration(row["clock"]["seconds"]).rjust(5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ class Progress:
         left: estimated seconds of training left, including evaluation; None until 5% of an epoch is done.
         split: the split that is being evaluated, `done` of its `total` items so far.
         unit: the name of the items, such as `images`.
-        primary_metric: the metric that is shown first.
+        shown: the metrics to show: the primary metric, and those that the training names.
         units: the units of metrics; see `TaskSpec.units`.
         best: the epoch with the best validation result so far; None without validation.
     """
@@ -35,7 +35,7 @@ class Progress:
     done: int = 0
     total: int = 0
     unit: str = ""
-    primary_metric: str = "loss"
+    shown: Sequence[str] = ("loss",)
     units: Mapping[str, str] = field(default_factory=dict[str, str])
     best: int | None = None
 

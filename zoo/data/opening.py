@@ -19,6 +19,8 @@ from zoo.interfaces import SPLITS, Dataset, Split, Task
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec, Pretrained
 
+# Options that name files and folders
+_PATHS = {"root", "paths", "val", "test"}
 # Bytes, and values, of a card for what is known only after the training
 _FOR_METRICS = 50_000
 
@@ -35,12 +37,16 @@ def open_dataset(entry: Entry[DatasetSpec], options: Mapping[str, Any]) -> Datas
 
 
 def typed_options(entry: Entry[DatasetSpec], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a dataset's options as a run records them: converted to their types, with an absolute `root`."""
+    """Return a dataset's options as a run records them: converted to their types, with absolute paths."""
     checked = entry.check({**entry.spec.config, **given}, flag="--data")
-    root = checked.get("root")
-    if isinstance(root, str) and not is_url(root):
-        checked["root"] = str(Path(root).expanduser().absolute())
+    for name in _PATHS & checked.keys():
+        value = checked[name]
+        checked[name] = _absolute(value) if isinstance(value, str) else [*map(_absolute, value or ())]
     return {name: value for name, value in checked.items() if name in given}
+
+
+def _absolute(path: str) -> str:
+    return path if is_url(path) or not path else str(Path(path).expanduser().absolute())
 
 
 def require_splits(entry: Entry[DatasetSpec], dataset: Dataset) -> None:

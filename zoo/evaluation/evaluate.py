@@ -118,7 +118,6 @@ def evaluate(
     present = [name for name in recorded if ("metric", name) in registry.methods]
     if missing := [name for name in recorded if name not in present]:
         warn(f"not measured, because no installed plugin provides it: {', '.join(missing)}")
-    names = tuple(dict.fromkeys([*present, *metrics]))
     found = measure_split(
         runner,
         card,
@@ -127,7 +126,7 @@ def evaluate(
         dataset=dataset,
         data=data,
         tta=tta,
-        metrics=names,
+        metrics=tuple(dict.fromkeys([*present, *metrics])),
         metrics_options=metrics_options,
         report=report,
     )

@@ -31,6 +31,7 @@ from zoo.registry.specs import (
     DatasetSpec,
     ExporterSpec,
     FieldsSpec,
+    MetricSpec,
     OptimizerSpec,
     Spec,
     TaskSpec,
@@ -375,6 +376,11 @@ class Registry:
             groups = {name: self.groups[name] for name in self.task(task).groups}
             self._defaults[task] = TrainConfig.with_groups(groups, self.methods)
         return self._defaults[task]
+
+    @property
+    def metric_units(self) -> dict[str, str]:
+        """The units of the metrics that plugins add to tasks, by short name."""
+        return {entry.spec.name: entry.spec.unit for entry in self.entries_of(MetricSpec)}
 
     def with_methods(self, training: Mapping[str, Any]) -> dict[str, Any]:
         """Return training options with optimizers, schedules, augmentations and metrics named as in cards.

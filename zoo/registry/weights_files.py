@@ -97,7 +97,8 @@ def warn_if_unfinished(name: str | Path, path: Path, progress: Mapping[str, int]
         path: the file that was found.
         progress: number of `epochs` and `steps` done, as on the file's card.
     """
-    if not Path(name).is_dir() or path.name == _LAST or (path.parent / _LAST).exists():
+    there = {file for file in WEIGHTS if (path.parent / file).exists()}
+    if not Path(name).is_dir() or _LAST in there or there == {_BEST}:  # or else it is finished, and pruned
         return
     which = f"its best weights so far, from epoch {progress['epochs']}"
     if path.name != _BEST:

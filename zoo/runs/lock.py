@@ -148,6 +148,10 @@ def _refuse_foreign_files(path: Path, *, resume: bool) -> None:
     begun = False
     with contextlib.suppress(OSError), open_regular(path / "config.toml") as file:
         begun = file.read(len(CONFIG_HEAD)) == CONFIG_HEAD
+    folder = next((entry.name for entry in os.scandir(path) if entry.is_dir()), "")
+    if folder and not begun:
+        message = f"{path} contains the folder {folder}, so it is not the directory of one run"
+        raise RunError(message, hint=f"choose a new --run folder, such as {path / 'run'}")
     for name in RUN_FILES:
         if os.path.lexists(path / name) and not (begun and name in _BEFORE_A_CHECKPOINT):
             message = f"{path} has no checkpoint, but contains {name}, which training would overwrite"

@@ -37,9 +37,8 @@ class Clock:
         self._start = self._now = time.perf_counter()
         self._items = self._batches = 0
         self._losses: list[float] = []
-        self._last = Progress(
-            epoch, config.epochs, unit=unit, primary_metric=task.primary_metric, units=task.units
-        )
+        shown = (task.primary_metric, *(name.rpartition("/")[2] for name in config.metrics))
+        self._last = Progress(epoch, config.epochs, unit=unit, shown=shown, units=task.units)
 
     def tick(self, batch: Batch, loss: float, lr: float) -> Progress:
         """Record a finished batch."""

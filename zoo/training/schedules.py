@@ -20,9 +20,7 @@ def make_schedule(config: TrainConfig) -> Callable[[float], float]:
         more = {"position": position} if by_epoch else {}
         factor: object = scale(position / config.epochs, **more)
         if not isinstance(factor, int | float) or not 0 <= factor < math.inf:
-            raise SpecError(
-                f"schedule {config.schedule} must return a number of at least 0 (got {factor!r:.80})"
-            )
+            raise SpecError(f"schedule {config.schedule} returned {factor!r:.60}, not a number of at least 0")
         return config.lr * factor
 
     return learning_rate

@@ -84,7 +84,7 @@ def test_each_epoch_is_a_row_under_one_header(capsys: pytest.CaptureFixture[str]
 
 
 def test_a_primary_metric_other_than_the_loss_has_a_column(capsys: pytest.CaptureFixture[str]) -> None:
-    images = replace(ended(1, 0.5, best=1, accuracy=0.8125), primary_metric="accuracy", unit="images")
+    images = replace(ended(1, 0.5, best=1, accuracy=0.8125), shown=("accuracy",), unit="images")
     header, row = train(capsys, images).splitlines()[1:]
     assert header == "epoch  train loss  val loss  val accuracy    img/s   time  best"
     assert row == " 1/12      0.5000    0.5000        81.25%   41,234   1:01     *"

@@ -45,7 +45,7 @@ def test_progress_shows_shares_in_percent() -> None:
 def test_a_training_reports_the_units_of_its_task() -> None:
     batch = Batch(torch.zeros(1, 3, 4, 4), torch.zeros(1, dtype=torch.int64), 0, 1, 0)
     progress = Clock(1, TrainConfig(), RANKING).tick(batch, 1.0, 0.1)
-    assert (progress.primary_metric, progress.units) == ("recall", RANKING.units)
+    assert (progress.shown, progress.units) == (("recall",), RANKING.units)
 
 
 def test_a_curve_is_labeled_with_the_units_of_the_task() -> None:
