@@ -148,6 +148,6 @@ def _cell(value: object, unit: str) -> str:
 
 def _short_name(weights: Path) -> str:
     """Return a folder name for an id, a file or a run; for a run of a sweep, such as `sweep-trial-1`."""
-    run = weights.parent if weights.name == "model.safetensors" else weights
+    run = weights.parent if weights.name == "model.safetensors" and weights.parent.name else weights
     folder = run.parent.name if run.is_dir() and run.parent.name != "runs" else ""
     return f"{folder}-{run.name}".removeprefix("-").removesuffix(".safetensors")

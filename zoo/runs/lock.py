@@ -148,7 +148,7 @@ def _refuse_foreign_files(path: Path, *, resume: bool) -> None:
     begun = False
     with contextlib.suppress(OSError), open_regular(path / "config.toml") as file:
         begun = file.read(len(CONFIG_HEAD)) == CONFIG_HEAD
-    folder = next((entry.name for entry in os.scandir(path) if entry.is_dir()), "")
+    folder = next((entry.name for entry in path.iterdir() if entry.is_dir()), "")
     if folder and not begun:
         message = f"{path} contains the folder {folder}, so it is not the directory of one run"
         raise RunError(message, hint=f"choose a new --run folder, such as {path / 'run'}")

@@ -54,6 +54,7 @@ def test_json_is_the_manifest(camnet_file, tmp_path):
     [
         ("runs/v1.5/model.safetensors", "cam-v1.5"),
         ("runs/v1.5", "cam-v1.5"),
+        ("runs/sweep/trial-4", "cam-sweep-trial-4"),
         ("shapes-0.1.safetensors", "cam-shapes-0.1"),
         ("model.safetensors", "cam-model"),
     ],

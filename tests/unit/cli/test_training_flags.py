@@ -56,9 +56,12 @@ def test_fields_are_typed_lists_are_separated_by_commas_and_none_clears(tmp_path
 
 def test_a_list_may_be_repeated_or_separated_by_commas(tmp_path: Path) -> None:
     options = ("--augment", "flip", "--augment", "crop", "--metric", "macro-f1")
-    assert zoo(*SHAPES, *options, "--run", tmp_path / "run").returncode == 0
+    done = zoo(*SHAPES, *options, "--run", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
     fields = trained(tmp_path / "run")
     assert (fields["augment"], fields["metrics"]) == (["flip", "crop"], ["macro-f1"])
+    assert re.search(r"epoch +train loss +val loss +val accuracy +macro-f1 ", done.stderr)
+    assert re.search(r"the best by validation: val accuracy [\d.]+%, macro-f1 [\d.]+%\n", done.stdout)
     done = zoo("eval", tmp_path / "run", "--metric", "mcc,macro-f1", "--metric", "mcc", "--json")
     assert done.returncode == 0, done.stderr
     assert {"macro-f1", "mcc"} <= json.loads(done.stdout)["metrics"].keys()

@@ -180,6 +180,46 @@ def test_scarce_data_is_warned_of(
     assert [str(warning.message) for warning in caught] == messages
 
 
+TINY: dict[str, Any] = {
+    "data": SHAPES,
+    "model": {"widths": [4]},
+    "batch_size": 16,
+    "epochs": 2,
+    "progress": False,
+}
+
+
+def test_a_folder_with_folders_is_no_run_directory(tmp_path: Path) -> None:
+    (tmp_path / "cats").mkdir()
+    with pytest.raises(RunError, match="contains the folder cats, so it is not the directory of one run"):
+        zoo.train("mlp", "shapes", run=tmp_path, **TINY)
+    assert not (tmp_path / "config.toml").exists()
+
+
+def test_a_text_run_can_be_used_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("train", "val"):
+        Path(f"{name}.txt").write_text("the quick brown fox jumps over the lazy dog " * 20)
+    data = {"paths": ["train.txt"], "val": "val.txt", "test": []}
+    run = zoo.train(
+        "rnn", "files", data=data, model={"hidden_size": 4}, epochs=1, bptt=8, batch_size=4, progress=False
+    )
+    (tmp_path / "elsewhere").mkdir()
+    directory = run.directory.absolute()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert zoo.Run(directory).model.evaluate(progress=False)["split"] == "val"
+    (recipe,) = tomllib.loads((directory / "config.toml").read_text())["recipes"].values()
+    assert recipe["data"]["paths"] == [str(tmp_path / "train.txt")]
+
+
+def test_a_finished_run_without_its_checkpoints_is_finished(tmp_path: Path) -> None:
+    zoo.train("mlp", "shapes", run=tmp_path / "run", **TINY)
+    for name in ("model.safetensors", "checkpoint.safetensors", "checkpoint.previous.safetensors"):
+        (tmp_path / "run" / name).unlink(missing_ok=True)
+    with warnings.catch_warnings(action="error", category=ZooWarning):
+        zoo.load(tmp_path / "run")
+
+
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
