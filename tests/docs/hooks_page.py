@@ -16,8 +16,10 @@ from typing import Any
 from zoo.config.recipe import Recipe
 from zoo.registry import hookspecs
 from zoo.registry.published import WeightsSpec
+from zoo.registry.specs import Landmark
 
-START = """\
+LANDMARKS = ", ".join(f"`{name}`" for name in typing.get_args(Landmark))
+START = f"""\
 <!-- Generated: python -m tests.docs.hooks_page > docs/reference/hooks.md -->
 
 # Hooks
@@ -38,7 +40,7 @@ each spec. [Plugins](plugins.md) lists the types of all other classes and functi
 | `OptionName` | the name of an option, which must be a Python identifier |
 | `ExtraName` | the name of an extra of the plugin's distribution |
 | `Suffix` | a lowercase suffix, such as `.onnx` |
-| `Landmark` | `features`, `class_maps`, `mean_head` or `head`: see [Landmarks](plugins.md#landmarks) |
+| `Landmark` | {LANDMARKS}: see [Landmarks](plugins.md#landmarks) |
 """
 HOOKS = {
     "zoo_architectures": "architecture",
