@@ -100,10 +100,10 @@ class Dataset(ABC):
         """JSON data with everything that is needed to prepare new inputs.
 
         - classification, multi-label: `size`, `mean` and `std` (one per channel), `classes`.
-        - language modeling: `tokens` ("char" or "word", as `zoo.tokenize` splits text), `lower`, `vocabulary`
-          (token 0 is `<unk>`), `specials` (the number of tokens at the start of the vocabulary that are not
-          text); and, only if True, `newline_eos` (a newline is the special token `<eos>`) and `backwards`
-          (each split is reversed).
+        - language modeling: `tokens` ("char", "word" or the full name of a plugin's tokenizer, as for
+          `zoo.tokenize`), `lower`, `vocabulary` (token 0 is `<unk>`), `specials` (the number of tokens at the
+          start of the vocabulary that are not text); and, only if True, `newline_eos` (a newline is the
+          special token `<eos>`) and `backwards` (each split is reversed).
         - other tasks: see their documentation.
         """
 
