@@ -28,6 +28,11 @@ RECORDS = (
             "AnalyzerSpec",
             "TaskSpec",
             "FieldsSpec",
+            "OptimizerSpec",
+            "ScheduleSpec",
+            "AugmentationSpec",
+            "MetricSpec",
+            "TokenizerSpec",
             "CommandSpec",
             "OptionsSpec",
             "ExporterSpec",
@@ -53,7 +58,7 @@ RECORDS = (
     (exported, ("Port", "Signature", "Exported")),
 )
 CLASSES = (
-    *("Dataset", "Task", "Analyzer", "Exporter"),
+    *("Dataset", "Task", "Analyzer", "Metric", "LossFunction", "Exporter"),
     *(
         "LoadsPretrained",
         "FitsInputs",
@@ -67,7 +72,7 @@ CLASSES = (
     *("Processor", "TakesItems", "ReadsInputs", "Predicts", "Scores"),
     *("ItemTask", "ClassificationTask", "RegressionTask"),
     *("ItemProcessor", "ClassificationProcessor", "RegressionProcessor"),
-    "Tracker",
+    *("Tracker", "Draws", "Vocabulary"),
 )
 FUNCTIONS: tuple[tuple[ModuleType | type, tuple[str, ...]], ...] = (
     (zoo, ("seed_for", "tokenize")),

@@ -6,12 +6,14 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from reference import reference
 
 from tests.shell import zoo
 from zoo.registry.registry import Registry
+from zoo.registry.specs import Spec
 from zoo.testing._table import CHECKS
 from zoo_scaffold.scaffold import new_plugin
 
@@ -87,6 +89,17 @@ def test_the_reference_matches_the_code():
     assert printed == reference(), (
         "docs/reference/plugins.md: print tests/kit/reference.py again, and mind `api`"
     )
+
+
+def test_the_reference_describes_each_spec_and_each_class_that_a_page_promises():
+    promised = re.compile(r"^- \[What a plugin may use\]\(.*?\): (.*(?:\n  .*)*)", re.M)
+    texts = [text for page in PAGES for text in promised.findall(page.read_text(encoding="utf-8"))]
+    names = {name for text in texts for name in re.findall(r"`([A-Z]\w+)`", text)}
+    specs = {spec.__name__ for spec in get_args(Spec)}
+    assert {"Metric", "Subject"} <= names
+    assert {"MetricSpec", "TaskSpec"} <= specs
+    described = {*re.findall(r"^([A-Z]\w+)$", reference(), flags=re.M)}
+    assert sorted((names | specs) - described) == []
 
 
 def test_the_table_of_checks_matches_the_kit():
