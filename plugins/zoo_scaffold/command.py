@@ -47,17 +47,21 @@ _WITHOUT_TASK = (
 def command(session: Session, name: str, kind: NewKind, task: str | None, out: Path, as_json: bool) -> None:
     """Create a package named zoo-NAME with a plugin that provides one entry and passes `zoo check NAME`.
 
-    With --kind task, the package also contains a small dataset and an architecture. With --kind optimizer,
-    schedule, augmentation or metric, the plugin adds a value for --optimizer, --schedule, --augment or
-    --metric. With --kind command, the plugin adds the command `zoo NAME`; with --kind exporter, it adds a
-    format to `zoo export`; with --kind tracker, it adds a tracker to `zoo track`. With --kind recipe, the
-    package contains a recipe for an existing architecture and dataset.
+    With --kind architecture or dataset, the plugin adds a model or data to `zoo train`; with --kind analyzer,
+    it adds an analyzer to `zoo analyze`. With --kind task, the package also contains a small dataset and an
+    architecture. With --kind optimizer, schedule, augmentation or metric, the plugin adds a value for
+    --optimizer, --schedule, --augment or --metric; with --kind tokenizer, it adds a tokenizer, which text
+    datasets can use. With --kind command, the plugin adds the command `zoo NAME`; with --kind exporter, it
+    adds a format to `zoo export`; with --kind tracker, it adds a tracker to `zoo track`. With --kind recipe,
+    the package contains a recipe for an existing architecture and dataset.
     """
     name = name.removeprefix("zoo-")
     registry = session.registry
     if task and kind in _WITHOUT_TASK:
-        article = "an" if kind[0] in "aeo" else "a"
-        raise OptionError(f"{article} {kind} does not have a task (got {task!r})", hint="omit --task")
+        more = "; then change `tasks` in plugin.py" if kind == "metric" else ""
+        raise OptionError(
+            f"--task cannot be used with --kind {kind} (got {task!r})", hint=f"omit --task{more}"
+        )
     ctx = click.get_current_context().find_root()
     commands = ctx.command.list_commands(ctx) if isinstance(ctx.command, click.Group) else []
     taken = [*(plugin.name for plugin in registry.plugins), *registry.names.words(), *commands]

@@ -196,9 +196,14 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
             (
                 f"new-plugin mine --kind {kind} --task classification",
                 2,
-                f"a {kind} does not have a task (got 'cl",
+                f"--task cannot be used with --kind {kind} (got 'cl",
             )
             for kind in ("command", "recipe", "task")
+        ),
+        (
+            "new-plugin mine --kind metric --task classification",
+            2,
+            "--task cannot be used with --kind metric … change `tasks` in plugin.py",
         ),
         ("inspect none", 1, "unknown weights 'none'"),
         ("inspect cifar10-resnet20x", 1, "did you mean 'cifar10-resnet20'?"),
