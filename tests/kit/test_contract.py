@@ -82,3 +82,11 @@ def test_a_failed_check_says_what_was_expected_what_it_got_and_the_usual_cause(o
 def test_an_expected_failure_must_name_a_check_and_have_a_reason(expected, error):
     with pytest.raises(ZooError, match=re.escape(error)):
         contract("images", expected)
+
+
+def test_a_file_is_refused_with_the_line_to_write_in_its_place():
+    with pytest.raises(ZooError) as caught:
+        contract("mine/two_nets.py")
+    assert caught.value.hint == (
+        "write contract('two-nets', registry=zoo.Registry.discover(files=['mine/two_nets.py']))"
+    )

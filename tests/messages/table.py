@@ -166,7 +166,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ("show stdlib --data lowr=true", 2, "has no option 'lowr'; did you mean 'lower'?"),
         ("show stdlib --data 'splits=[1, 2]'", 2, "splits must be three percentages"),
         ("plugins --traceback tex", 1, "unknown plugin 'tex'; did you mean 'text'?"),
-        ("check nothere", 1, "`zoo plugins` lists all plugins"),
+        ("check nothere/net", 1, "`zoo plugins` lists all plugins … run `zoo check nothere.py`"),
         ("check txet", 1, "unknown plugin or distribution 'txet'; did you mean 'text'?"),
         ("check zoo-registri", 1, "did you mean 'zoo-registry'?"),
         ("check nowhere.py", 1, "no such file: nowhere.py"),

@@ -53,10 +53,12 @@ def _targets(known: Sequence[Plugin], target: str) -> list[str]:
         names = [plugin.name for plugin in installed if _normal(plugin.distribution) == _normal(target)]
     if not names:
         words = [word for plugin in known for word in (plugin.name, plugin.distribution)]
+        plugin, name = target.partition("/")[0], Path(target).stem.replace("_", "-")
         raise UnknownName(
             f"unknown plugin or distribution {target!r}{did_you_mean(target, words)}",
-            hint="`zoo plugins` lists all plugins; for a one-file plugin, run `zoo check dna.py`, or write "
-            "contract('dna', registry=zoo.Registry.discover(files=['dna.py']))",
+            hint=f"`zoo plugins` lists all plugins; for a one-file plugin, run `zoo check {plugin}.py`"
+            if not target.endswith(".py")  # `check` takes files, `contract` does not
+            else f"write contract({name!r}, registry=zoo.Registry.discover(files=[{target!r}]))",
         )
     return list(dict.fromkeys(names))
 
