@@ -37,6 +37,14 @@ def untyped(groups, *, lr, momentum, damping=0.0):
     return Plain(groups, lr=lr, momentum=momentum)
 
 
+def whole_damping(groups, *, lr, momentum, damping: int = 0.5):  # pyright: ignore[reportArgumentType]
+    return Plain(groups, lr=lr, momentum=momentum)
+
+
+def unknown_type(groups, *, lr, momentum, damping: "flot" = 0.0):  # noqa: F821 # pyright: ignore
+    return Plain(groups, lr=lr, momentum=momentum)
+
+
 def only_matrices(groups, *, lr, momentum):
     some = [group | {"params": [p for p in group["params"] if p.ndim == 2]} for group in groups]
     return Plain(some, lr=lr, momentum=momentum)
@@ -93,6 +101,10 @@ def linear(progress, *, floor: float = 0.0) -> float:
 
 def bare(progress, *, floor=0.0):
     return max(1 - progress, floor)
+
+
+def no_names(progress, *, names: list = None):  # noqa: RUF013 # pyright: ignore
+    return 1 - progress
 
 
 def negative(progress):
@@ -181,6 +193,10 @@ class MeanOfTheBatch(ErrorRate):
     def items(self, outputs, targets):
         wrong = (outputs.argmax(-1) != targets).float()
         return {"wrong": wrong.mean().expand_as(wrong).clone()}
+
+
+def error_rate(outputs: torch.Tensor, targets: torch.Tensor) -> float:
+    return (outputs.argmax(-1) != targets).float().mean().item()
 
 
 class OneLoss:

@@ -208,10 +208,25 @@ def test_a_plugin_fails_its_check_and_no_other(name, monkeypatch, tmp_path):
         ("can_be_written-can_be_written", "convert it with float(), int() or tolist()"),
         ("fingerprint_follows_the_data-fingerprint_follows_the_data", "a constant"),
         ("reads_by_typed_options-reads_by_typed_options", "a missing annotation"),
+        ("has_typed_options-has_typed_options", "a misspelled name of a training option"),
+        ("has_typed_options.default-has_typed_options", "a default that the type does not allow"),
+        ("has_typed_options.none-has_typed_options", "such as None"),
+        ("has_typed_options.annotation-has_typed_options", "a misspelled type"),
+        ("has_typed_options.function-has_typed_options", "a class with the methods `items` and `value`"),
     ],
 )
 def test_a_failure_names_its_most_common_cause(name, cause, failing):
     assert cause in failing.outcome(name).reason.partition("Usually: ")[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "got"),
+    [
+        ("has_typed_options.annotation-has_typed_options", "cannot be resolved: name 'flot' is not defined"),
+    ],
+)
+def test_a_failure_of_a_method_names_what_the_target_returned(name, got, failing):
+    assert f"{got}. Usually: " in failing.outcome(name).reason.partition("; got ")[2]
 
 
 @pytest.mark.slow  # it exports

@@ -38,7 +38,7 @@ def require_types(case: Case, *, ignored: Container[str] = ()) -> None:
         types = resolved_hints(target)
     except NameError as error:
         types = {}
-        unresolved = f" ({error})"
+        unresolved = f"an annotation that cannot be resolved: {error}"
     else:
         unresolved = ""
     for name, option in declared(target).items():
@@ -46,8 +46,10 @@ def require_types(case: Case, *, ignored: Container[str] = ()) -> None:
             continue
         assert name in types, message(
             expected=f"a type for the option {name}",
-            got=f"none{unresolved}",
-            usually="a missing annotation, or one imported only under TYPE_CHECKING",
+            got=unresolved or "none",
+            usually="a misspelled type, or one imported only under TYPE_CHECKING"
+            if unresolved
+            else "a missing annotation",
         )
         if option.required:
             continue
@@ -57,5 +59,6 @@ def require_types(case: Case, *, ignored: Container[str] = ()) -> None:
             raise Failure(
                 expected=f"a default for the option {name} that has the option's type and is JSON data",
                 got=f"{option.default!r} ({first_line(error)})",
-                usually="None, which the type does not allow, or a class or function as an option",
+                usually="a default that the type does not allow, such as None, or a class or function as an "
+                "option",
             ) from error

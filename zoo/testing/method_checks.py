@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.config.declarations import declared
 from zoo.config.train_config import TrainConfig
 from zoo.data.draws import Draws
 from zoo.errors import ZooError
@@ -19,6 +20,7 @@ from zoo.evaluation.measure import numbers
 from zoo.interfaces import CarriesState, Dataset, LossFunction, Metric, Task, make_task
 from zoo.registry.methods import own_options
 from zoo.testing._case import Case, Failure, message
+from zoo.testing._options import require_types
 from zoo.training.readings import Readings
 from zoo.training.schedules import make_schedule
 from zoo.training.state import TrainState
@@ -29,14 +31,18 @@ _POSITIONS = [_EPOCHS * step / 100 for step in range(101)]
 
 
 def has_typed_options(case: Case) -> None:
-    """Each option has a type and a default."""
+    """Each option has a type, and a default of that type."""
     assert case.entry is not None
-    bare = [name for name, option in own_options(case.entry).items() if option.type is Any or option.required]
-    assert not bare, message(
-        expected="options with a type and a default",
-        got=f"{', '.join(bare)} without a type or a default",
-        usually="an argument without an annotation, or a misspelled name of a training option",
+    own = own_options(case.entry)
+    required = [name for name, option in own.items() if option.required]
+    assert not required, message(
+        expected="options with a default",
+        got=f"{', '.join(required)} without a default",
+        usually="a function as the target; write a class with the methods `items` and `value`, or `losses`"
+        if case.entry.kind == "metric"
+        else "a misspelled name of a training option",
     )
+    require_types(case, ignored=declared(case.entry.load()).keys() - own.keys())
 
 
 def makes_an_optimizer(case: Case) -> None:
