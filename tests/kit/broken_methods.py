@@ -95,6 +95,15 @@ class CountsInItsGroups(Plain):
         super().move(weight, group | {"lr": group["lr"] / group["count"]})
 
 
+class StartsLate(Plain):
+    def move(self, weight, group):
+        steps = self.state[weight].setdefault("steps", torch.zeros(()))
+        steps += 1
+        if steps == 6:
+            self.state[weight]["late"] = torch.zeros_like(weight)
+        super().move(weight, group)
+
+
 def linear(progress, *, floor: float = 0.0) -> float:
     return max(1 - progress, floor)
 

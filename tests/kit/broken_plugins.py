@@ -487,6 +487,7 @@ entries = Provider(
     optimizer("trains.rate", training={"lr": 1e4}),
     optimizer("resumes_exactly", "CountsItsSteps"),
     optimizer("resumes_exactly.group", "CountsInItsGroups"),
+    optimizer("resumes_exactly.late", "StartsLate"),
     schedule("has_typed_options.schedule", "bare"),
     schedule("has_typed_options.none", "no_names"),
     schedule("returns_rates", "negative"),

@@ -213,6 +213,7 @@ def test_a_plugin_fails_its_check_and_no_other(name, monkeypatch, tmp_path):
         ("has_typed_options.none-has_typed_options", "such as None"),
         ("has_typed_options.annotation-has_typed_options", "a misspelled type"),
         ("has_typed_options.function-has_typed_options", "a class with the methods `items` and `value`"),
+        ("resumes_exactly.late-resumes_exactly", "create every tensor in the first step"),
     ],
 )
 def test_a_failure_names_its_most_common_cause(name, cause, failing):
@@ -223,6 +224,7 @@ def test_a_failure_names_its_most_common_cause(name, cause, failing):
     ("name", "got"),
     [
         ("has_typed_options.annotation-has_typed_options", "cannot be resolved: name 'flot' is not defined"),
+        ("resumes_exactly.late-resumes_exactly", "late added, removed or resized in a later step"),
     ],
 )
 def test_a_failure_of_a_method_names_what_the_target_returned(name, got, failing):

@@ -26,6 +26,7 @@ from zoo.training.schedules import make_schedule
 from zoo.training.state import TrainState
 
 _STEPS = 30
+_LR = 1e-3
 _EPOCHS = 4
 _POSITIONS = [_EPOCHS * step / 100 for step in range(101)]
 
@@ -91,16 +92,23 @@ def trains(case: Case) -> None:
 
 
 def resumes_exactly(case: Case) -> None:
-    """A checkpoint contains the whole state: training that continues from it has bit-identical results."""
-    state = _begun(case)
-    for _ in range(3):
-        _step(state)
-    captured = copy.deepcopy(state.capture())
-    resumed = _begun(case)
-    resumed.restore(*captured, device="cpu")
+    """A checkpoint contains the whole state: training that continues from it has bit-identical results.
+
+    All tensors of the state exist after the first step.
+    """
+    state, resumed = _begun(case), _begun(case)
+    first, later = _slots(state, steps=1), _slots(state, steps=11)
+    changed = sorted({name.partition(" ")[0] for name in first ^ later})
+    assert not changed, message(
+        expected="all of the optimizer's state to exist after the first step",
+        got=f"{', '.join(changed)} added, removed or resized in a later step",
+        usually="a tensor that is created when it is first used, or a list of past steps; create every "
+        "tensor in the first step, in its final shape",
+    )
+    resumed.restore(*copy.deepcopy(state.capture()), device="cpu")
     for each in (state, resumed):
         for _ in range(3):
-            _step(each)
+            _step(each, _LR)
     there, here = state.model.state_dict(), resumed.model.state_dict()
     differing = [name for name in there if not torch.equal(there[name], here[name])]
     assert not differing, message(
@@ -326,6 +334,14 @@ def _step(state: TrainState, lr: float | None = None) -> float:
     loss.backward()  # type: ignore[no-untyped-call]
     state.update(state.config, state.config.lr if lr is None else lr, Readings())
     return loss.item()
+
+
+def _slots(state: TrainState, *, steps: int) -> set[str]:
+    """Take some steps; return the names and shapes of the optimizer's state, such as `exp_avg [8, 4]`."""
+    for _ in range(steps):
+        _step(state, _LR)
+    tensors = {name: each for name, each in state.capture()[0].items() if name.startswith("optimizer/")}
+    return {f"{name.rpartition('/')[2]} {[*each.shape]}" for name, each in tensors.items()}
 
 
 def _rates(case: Case, *, backward: bool = False) -> list[float]:
