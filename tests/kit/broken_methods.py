@@ -204,8 +204,46 @@ class MeanOfTheBatch(ErrorRate):
         return {"wrong": wrong.mean().expand_as(wrong).clone()}
 
 
+class OneMean(ErrorRate):
+    def items(self, outputs, targets):
+        return {"wrong": (outputs.argmax(-1) != targets).float().mean()}
+
+
+class ForgetsItsItems(ErrorRate):
+    def items(self, outputs, targets):
+        super().items(outputs, targets)
+
+
+class ItemsInATensor(ErrorRate):
+    def items(self, outputs, targets):
+        return outputs.argmax(-1) != targets
+
+
+class ForgetsItsValue(ErrorRate):
+    def value(self, sums, count):
+        super().value(sums, count)
+
+
+class MisnamesItsItems:
+    def item(self, outputs, targets):
+        return {"wrong": outputs.argmax(-1) != targets}
+
+    def value(self, sums, count):
+        return sums["wrong"] / count
+
+
 def error_rate(outputs: torch.Tensor, targets: torch.Tensor) -> float:
     return (outputs.argmax(-1) != targets).float().mean().item()
+
+
+class NanLoss:
+    def losses(self, outputs, targets):
+        return torch.nn.functional.cross_entropy(outputs, targets, reduction="none") * math.nan
+
+
+class DetachedLoss:
+    def losses(self, outputs, targets):
+        return torch.nn.functional.cross_entropy(outputs.detach(), targets, reduction="none")
 
 
 class OneLoss:

@@ -246,8 +246,8 @@ def augmentation(name, target="mirrored"):
 
 
 def metric(name, target="ErrorRate", **more):
-    target, tasks = f"broken_methods:{target}", ("classification",)
-    return MetricSpec(name=name, target=target, tasks=tasks, summary="For the kit's own tests", **more)
+    fields = {"target": f"broken_methods:{target}", "tasks": ("classification",), **more}
+    return MetricSpec(name=name, summary="For the kit's own tests", **fields)
 
 
 def tokenizer(name, target="letters"):
@@ -507,6 +507,13 @@ entries = Provider(
     metric("has_typed_options.function", "error_rate"),
     metric("measures", "OverNothing"),
     metric("measures.loss", "OneLoss"),
+    metric("measures.nan_loss", "NanLoss"),
+    metric("measures.detached_loss", "DetachedLoss"),
+    metric("measures.mean", "OneMean"),
+    metric("measures.items", "ForgetsItsItems"),
+    metric("measures.tensor", "ItemsInATensor"),
+    metric("measures.value", "ForgetsItsValue"),
+    metric("measures.methods", "MisnamesItsItems"),
     metric("measures_each_item_alone", "MeanOfTheBatch"),
     metric("right_outputs_score_better", "ErrorRate", higher_is_better=True),
     tokenizer("restores_its_text", "words"),
@@ -815,6 +822,8 @@ extra = Provider(
 asking = Provider(analyzer("concept", "NeedsAConcept"))
 
 small = Provider(images(DatasetSpec, "images", "TinyImages"))
+
+namesakes = Provider(metric("accuracy"), metric("perplexity", tasks=("classification", "language-modeling")))
 
 
 class MisspelledHook:

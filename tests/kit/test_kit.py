@@ -214,6 +214,12 @@ def test_a_plugin_fails_its_check_and_no_other(name, monkeypatch, tmp_path):
         ("has_typed_options.annotation-has_typed_options", "a misspelled type"),
         ("has_typed_options.function-has_typed_options", "a class with the methods `items` and `value`"),
         ("resumes_exactly.late-resumes_exactly", "create every tensor in the first step"),
+        ("measures.mean-measures", "a mean over the batch"),
+        ("measures.items-measures", "a missing `return`"),
+        ("measures.value-measures", "a missing `return`"),
+        ("measures.methods-measures", "a misspelled method"),
+        ("measures.nan_loss-measures", "a logarithm of 0"),
+        ("measures.detached_loss-measures", "detach()"),
     ],
 )
 def test_a_failure_names_its_most_common_cause(name, cause, failing):
@@ -225,10 +231,22 @@ def test_a_failure_names_its_most_common_cause(name, cause, failing):
     [
         ("has_typed_options.annotation-has_typed_options", "cannot be resolved: name 'flot' is not defined"),
         ("resumes_exactly.late-resumes_exactly", "late added, removed or resized in a later step"),
+        ("measures.mean-measures", "[]"),
+        ("measures.items-measures", "a NoneType"),
+        ("measures.tensor-measures", "a Tensor"),
+        ("measures.value-measures", "None"),
+        ("measures.nan_loss-measures", "nan"),
     ],
 )
 def test_a_failure_of_a_method_names_what_the_target_returned(name, got, failing):
     assert f"{got}. Usually: " in failing.outcome(name).reason.partition("; got ")[2]
+
+
+def test_a_metric_may_not_have_the_name_of_a_metric_of_its_task():
+    suite = Suite(registry_of("broken_plugins:namesakes"), "mutants")
+    found = {name: suite.outcome(f"{name}-measures").reason for name in ("accuracy", "perplexity")}
+    for name, task in (("accuracy", "classification"), ("perplexity", "language-modeling")):
+        assert f"a name that {task} does not use for its own metrics; got '{name}'" in found[name]
 
 
 @pytest.mark.slow  # it exports

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, SupportsFloat
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +16,11 @@ from zoo.config.declarations import declared
 from zoo.config.train_config import TrainConfig
 from zoo.data.draws import Draws
 from zoo.errors import ZooError
-from zoo.evaluation.measure import numbers
+from zoo.evaluation.measure import metrics_of, numbers
 from zoo.interfaces import CarriesState, Dataset, LossFunction, Metric, Task, make_task
 from zoo.registry.methods import own_options
-from zoo.testing._case import Case, Failure, message
+from zoo.testing._case import Case, Failure, Skip, message
+from zoo.testing._models import model_for
 from zoo.testing._options import require_types
 from zoo.training.readings import Readings
 from zoo.training.schedules import make_schedule
@@ -199,23 +200,38 @@ def augments_each_image_alone(case: Case) -> None:
 
 
 def measures(case: Case) -> None:
-    """A metric returns a finite number for the items of a split, and a loss one number for each item."""
+    """A metric returns a finite number for the items of a split, under a name of its own.
+
+    A loss returns a finite number with a gradient for each item.
+    """
     for task, made, outputs, targets in _scored(case):
+        assert isinstance(made, Metric | LossFunction), message(
+            expected="an object with the methods `items` and `value`, or `losses`",
+            got=f"a {type(made).__name__}",
+            usually="a misspelled method, or a function that returns something else than a metric",
+        )
+        count = [*targets.shape[: 2 if isinstance(task, CarriesState) else 1]]
         if isinstance(made, Metric):
-            value = _value(made, outputs, targets)
-            assert math.isfinite(value), message(
-                expected=f"a finite number for outputs of {task.name}",
+            _require_own_name(case, task)
+            items: Any = made.items(outputs, targets)
+            shapes = (
+                map(_shape, items.values()) if isinstance(items, Mapping) else [f"a {type(items).__name__}"]
+            )
+            wrong = [shape for shape in shapes if shape[: len(count)] != count]
+            assert not wrong, message(
+                expected=f"items() to return a mapping of tensors with a number for each item, {count}",
+                got=f"{wrong[0]}",
+                usually="a mean over the batch, or a missing `return`",
+            )
+            value: Any = _value(made, outputs, targets)
+            finite = isinstance(value, SupportsFloat) and math.isfinite(value)
+            assert finite, message(
+                expected=f"value() to return a finite number for outputs of {task.name}",
                 got=f"{value!r}",
-                usually="a division by a sum that is 0",
+                usually="a missing `return`" if value is None else "a division by a sum that is 0",
             )
         if isinstance(made, LossFunction):
-            losses = made.losses(outputs, targets)
-            count = [*targets.shape[: 2 if isinstance(task, CarriesState) else 1]]
-            assert [*losses.shape] == count, message(
-                expected=f"a loss for each item, {count}",
-                got=f"{[*losses.shape]}",
-                usually='the mean over the batch; use reduction="none"',
-            )
+            _require_losses(made.losses(outputs.clone().requires_grad_(), targets), count)
 
 
 def measures_each_item_alone(case: Case) -> None:
@@ -281,6 +297,44 @@ def _scored(case: Case) -> Iterator[tuple[Task, object, Tensor, Tensor]]:
         shape = batch.targets.shape if batch.targets.is_floating_point() else (*batch.targets.shape, size)
         outputs = torch.randn(shape, generator=torch.Generator().manual_seed(0))
         yield task, case.entry.make({}, object, flag="--metric-option"), outputs, batch.targets
+
+
+def _require_own_name(case: Case, task: Task) -> None:
+    """Raise AssertionError if the task has a metric with the same name."""
+    data, known = task.spec.load_tiny()(), {*task.spec.units}
+    with contextlib.suppress(Skip):  # no model is available
+        model = model_for(case.registry, task.spec, data.dims).eval()
+        step = task.step(model, next(task.eval_batches(data, "val")))
+        known |= metrics_of(task, step.sums, step.count, data.preprocess).keys()
+    assert case.spec.name not in known, message(
+        expected=f"a name that {task.name} does not use for its own metrics",
+        got=f"{case.spec.name!r}",
+        usually="a general name; add a prefix that describes the plugin",
+    )
+
+
+def _require_losses(losses: Tensor, count: list[int]) -> None:
+    """Raise AssertionError unless losses of shape `count` are finite and have a gradient."""
+    assert _shape(losses) == count, message(
+        expected=f"losses() to return a loss for each item, {count}",
+        got=f"{_shape(losses)}",
+        usually='the mean over the batch, or a missing `return`; use reduction="none"',
+    )
+    assert losses.isfinite().all(), message(
+        expected="a finite loss for each item",
+        got=f"{losses[~losses.isfinite()][0]:g}",
+        usually="a logarithm of 0, or a division by 0",
+    )
+    assert losses.requires_grad, message(
+        expected="losses with a gradient",
+        got="losses without a gradient",
+        usually="detach(), item() or argmax() in losses()",
+    )
+
+
+def _shape(value: object) -> list[int] | str:
+    """Return the shape of a tensor, or the type of another object."""
+    return [*value.shape] if isinstance(value, Tensor) else f"a {type(value).__name__}"
 
 
 def _value(metric: Metric, outputs: Tensor, targets: Tensor) -> float:
