@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import random
 
 import torch
 
@@ -156,6 +157,14 @@ def narrow(images, draws):
     return mirrored(images, draws)[:, :, 1:, 1:]
 
 
+def drops_one(images, draws):
+    return mirrored(images, draws)[1:]
+
+
+def mirrors_and_forgets(images, draws):
+    mirrored(images, draws)
+
+
 def in_place(images, draws):
     images[draws.uniform() < 0.5] = 0
     return images
@@ -165,6 +174,10 @@ def from_torch(images, draws):
     with torch.random.fork_rng(devices=[]):
         torch.seed()
         return images + torch.randint(0, 9, images.shape, dtype=torch.uint8)
+
+
+def from_python(images, draws):
+    return images.flip(3) if random.random() < 0.5 else mirrored(images, draws)
 
 
 def reseeds(images, draws):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
+import random
 from collections.abc import Iterator, Mapping
 from typing import Any, SupportsFloat
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,7 +22,7 @@ from zoo.evaluation.measure import metrics_of, numbers
 from zoo.interfaces import CarriesState, Dataset, LossFunction, Metric, Task, make_task
 from zoo.registry.methods import own_options
 from zoo.testing._case import Case, Failure, Skip, message
-from zoo.testing._models import model_for
+from zoo.testing._models import all_drawing_from, model_for
 from zoo.testing._options import require_types
 from zoo.training.readings import Readings
 from zoo.training.schedules import make_schedule
@@ -150,12 +152,21 @@ def remembers_nothing(case: Case) -> None:
 def returns_images(case: Case) -> None:
     """The augmentation returns new uint8 images of the same shape, and does not change its input."""
     images = _images()
-    augmented = _augment(case, images)
+    augmented: Any = _augment(case, images)
+    assert isinstance(augmented, Tensor), message(
+        expected="the augmentation to return a tensor of images",
+        got=f"a {type(augmented).__name__}",
+        usually="a missing `return`",
+    )
     expected, got = (f"{each.dtype} {tuple(each.shape)}" for each in (images, augmented))
     assert got == expected, message(
         expected=f"images of {expected}",
         got=got,
-        usually="numbers from 0 to 1 in place of 0 to 255, or a crop that is not resized",
+        usually="numbers from 0 to 1 in place of 0 to 255"
+        if augmented.dtype != images.dtype
+        else "a crop that is not resized"
+        if len(augmented) == len(images)
+        else "images that are left out or repeated; return every image once, changed or not",
     )
     assert torch.equal(images, _images()), message(
         expected="unchanged input images",
@@ -165,20 +176,26 @@ def returns_images(case: Case) -> None:
 
 
 def draws_from_its_draws(case: Case) -> None:
-    """Equal draws give equal images, other draws give others, and torch's generator does not change."""
-    with torch.random.fork_rng(devices=[]):
-        before = torch.manual_seed(20_480).get_state()  # a seed that no augmentation may have set before
+    """Equal draws give equal images, other draws give others, and the global generators do not change.
+
+    These are the generators of torch, NumPy and Python.
+    """
+    with all_drawing_from(20_480):  # a seed that no augmentation may have set before
+        before = _next_numbers()
+    with all_drawing_from(20_480):
         first, again, other = (_augment(case, _images(), seed=seed) for seed in (0, 0, 1))
-        after = torch.get_rng_state()
+        after = _next_numbers()
+    changed = [name for name, number in before.items() if after[name] != number]
+    assert not changed, message(
+        expected="no change to the global generators",
+        got=f"a different state of {' and '.join(changed)}",
+        usually="random numbers from it; use `draws`, or `zoo_images.transforms.each` for a transform that "
+        "uses torch's generator",
+    )
     assert torch.equal(first, again), message(
         expected="the same images from the same draws",
         got="different images",
-        usually="random numbers from torch's, NumPy's or Python's generator; use `draws`",
-    )
-    assert torch.equal(before, after), message(
-        expected="no change to torch's global generator",
-        got="a different state",
-        usually="a transform that draws from it; see `zoo_images.transforms.each`",
+        usually="a generator without a seed, such as np.random.default_rng(); use `draws`",
     )
     assert not torch.equal(first, other), message(
         expected="different images from different draws",
@@ -349,6 +366,15 @@ def _images() -> Tensor:
     along = torch.linspace(20, 230, 16)
     image = torch.stack([along[:, None].expand(16, 16), along.expand(16, 16), along.flip(0).expand(16, 16)])
     return torch.stack([(image + 3 * number) for number in range(8)]).byte()
+
+
+def _next_numbers() -> dict[str, float]:
+    """Return the next number of each global generator."""
+    return {
+        "torch's generator": torch.rand(()).item(),
+        "NumPy's generator": float(np.random.random()),
+        "Python's generator": random.random(),
+    }
 
 
 def _augment(case: Case, images: Tensor, *, seed: int = 0, places: Tensor | None = None) -> Tensor:
