@@ -46,6 +46,10 @@ def unknown_type(groups, *, lr, momentum, damping: "flot" = 0.0):  # noqa: F821 
     return Plain(groups, lr=lr, momentum=momentum)
 
 
+def makes_and_forgets(groups, *, lr, momentum):
+    Plain(groups, lr=lr, momentum=momentum)
+
+
 def only_matrices(groups, *, lr, momentum):
     some = [group | {"params": [p for p in group["params"] if p.ndim == 2]} for group in groups]
     return Plain(some, lr=lr, momentum=momentum)
@@ -115,6 +119,10 @@ def bare(progress, *, floor=0.0):
 
 def no_names(progress, *, names: list = None):  # noqa: RUF013 # pyright: ignore
     return 1 - progress
+
+
+def as_text(progress):
+    return f"{1 - progress:.3f}"
 
 
 def negative(progress):

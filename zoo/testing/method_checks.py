@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from zoo.config.declarations import declared
 from zoo.config.train_config import TrainConfig
 from zoo.data.draws import Draws
-from zoo.errors import ZooError
+from zoo.errors import ZooError, first_line
 from zoo.evaluation.measure import metrics_of, numbers
 from zoo.interfaces import CarriesState, Dataset, LossFunction, Metric, Task, make_task
 from zoo.registry.methods import own_options
@@ -403,7 +403,7 @@ def _begun(case: Case) -> TrainState:
         raise Failure(
             expected="a torch.optim.Optimizer for groups of parameters",
             got=str(error),
-            usually="an argument that is not the name of a training option and has no default",
+            usually="a missing `return`, or a class that does not inherit from torch.optim.Optimizer",
         ) from error
 
 
@@ -428,7 +428,14 @@ def _rates(case: Case, *, backward: bool = False) -> list[float]:
     """Return the rates at all positions, in order, computed from the last to the first if `backward`."""
     schedule = make_schedule(_config(case).replace({"lr": 1.0}))
     asked = _POSITIONS[::-1] if backward else _POSITIONS
-    rates = [*map(schedule, asked)]
+    try:
+        rates = [*map(schedule, asked)]
+    except TypeError as error:
+        raise Failure(
+            expected="a schedule that returns a number",
+            got=f"a result that cannot be multiplied by the learning rate: {first_line(error)}",
+            usually="a string, or a missing `return`",
+        ) from error
     return rates[::-1] if backward else rates
 
 
