@@ -95,7 +95,8 @@ def _step(
     outputs: list[Any] = []
     with watching({"": model}, lambda _, output: outputs.append(output)):
         step = task.step(model, batch, state, config=config)
-    logits: Tensor = (outputs[-1][0] if isinstance(outputs[-1], tuple) else outputs[-1]).float()
+    output: Tensor = outputs[-1][0] if isinstance(outputs[-1], tuple) else outputs[-1]
+    logits = output.float()[-len(batch.targets) :]  # a window of text may have a target for its end only
     if config is not None:
         return _with_loss(step, function, logits, batch) if function else step
     found = {

@@ -150,8 +150,7 @@ def _refuse_foreign_files(path: Path, *, resume: bool) -> None:
         begun = file.read(len(CONFIG_HEAD)) == CONFIG_HEAD
     folder = next((entry.name for entry in path.iterdir() if entry.is_dir()), "")
     if folder and not begun:
-        message = f"{path} contains the folder {folder}, so it is not the directory of one run"
-        raise RunError(message, hint=f"choose a new --run folder, such as {path / 'run'}")
+        raise RunError(f"{path} is not a run directory: it contains {folder}/", hint="choose a new folder")
     for name in RUN_FILES:
         if os.path.lexists(path / name) and not (begun and name in _BEFORE_A_CHECKPOINT):
             message = f"{path} has no checkpoint, but contains {name}, which training would overwrite"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -119,6 +120,28 @@ def test_a_metric_of_a_text_counts_each_token(registry: Registry) -> None:
     found = measure(Bigram(data.dims["vocab_size"]), task, data, "val", with_items=True)
     assert found.items["token-accuracy/right"].shape == (found.count,)
     assert found.metrics["token-accuracy"] == pytest.approx(found.items["token-accuracy/right"].mean().item())
+
+
+CONFIDENT = """
+from zoo import MetricSpec, hookimpl
+
+class Confident:
+    def losses(self, outputs, targets):
+        assert outputs.shape[:2] == targets.shape == (1, 3)
+        return outputs.logsumexp(-1)
+
+@hookimpl
+def zoo_metrics():
+    return [MetricSpec(name="confident", target="confident:Confident", summary="One")]
+"""
+
+
+def test_a_window_of_text_has_outputs_for_its_targets_only(tmp_path: Path) -> None:
+    (tmp_path / "confident.py").write_text(CONFIDENT)
+    registry = Registry.discover(files=[tmp_path / "confident.py"])
+    task = with_metrics(make_task(registry, "language-modeling"), registry, [], {}, loss="confident")
+    windows = Batch(torch.randint(0, 9, (5, 3)), torch.tensor([[0, 1, 2]]), 0, 1, 0)
+    assert task.step(Bigram(9).train(), windows, config=configured()).loss.requires_grad
 
 
 def test_a_loss_replaces_what_is_minimized_and_not_what_is_logged(registry: Registry) -> None:

@@ -191,7 +191,7 @@ TINY: dict[str, Any] = {
 
 def test_a_folder_with_folders_is_no_run_directory(tmp_path: Path) -> None:
     (tmp_path / "cats").mkdir()
-    with pytest.raises(RunError, match="contains the folder cats, so it is not the directory of one run"):
+    with pytest.raises(RunError, match="is not a run directory: it contains cats/"):
         zoo.train("mlp", "shapes", run=tmp_path, **TINY)
     assert not (tmp_path / "config.toml").exists()
 
