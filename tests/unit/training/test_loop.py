@@ -505,7 +505,7 @@ def test_progress_says_where_the_run_is(images: Any) -> None:
     assert [p.row["epoch"] for p in reports if p.row] == [1, 2]
     evaluated = [(p.epoch, p.split, p.done, p.total) for p in reports if p.split]
     assert evaluated == [(epoch, "val", done, done) for epoch in (1, 2) for done in (0, 9)]
-    assert {(p.unit, p.primary_metric) for p in reports} == {("images", "accuracy")}
+    assert {(p.unit, p.shown) for p in reports} == {("images", ("accuracy",))}
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
