@@ -237,7 +237,7 @@ def test_a_failure_names_its_most_common_cause(name, cause, failing):
     ("name", "got"),
     [
         ("has_typed_options.annotation-has_typed_options", "cannot be resolved: name 'flot' is not defined"),
-        ("resumes_exactly.late-resumes_exactly", "late added, removed or resized in a later step"),
+        ("resumes_exactly.late-resumes_exactly", "changed its state 'late' after the first step"),
         ("returns_images.return-returns_images", "a NoneType"),
         ("draws_from_its_draws.python-draws_from_its_draws", "a different state of Python's generator"),
         ("draws_from_its_draws.global-draws_from_its_draws", "a different state of torch's generator"),

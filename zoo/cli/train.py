@@ -87,9 +87,7 @@ def print_run(run: "Run", session: Session, as_json: bool) -> None:
         print_json(result.to_dict())
         return
     best = result.weights != result.last
-    named = {name.rpartition("/")[2] for name in run.recipe.train.get("metrics", ())}
-    further = {name: unit for name, unit in session.registry.metric_units.items() if name in named}
-    figures = ", ".join(primary_metrics(result.metrics, run.task.spec, further))
+    figures = ", ".join(primary_metrics(result.metrics, run.task.spec, session.registry.metric_units))
     which = f"epoch {result.epoch} of {result.epochs}{', the best by validation' * best}"
     echo(f"weights  {result.weights}")
     echo(f"         {which}{f': {figures}' * bool(figures)}")

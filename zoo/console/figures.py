@@ -78,10 +78,9 @@ def primary_metrics(
     """Format the task's primary metric on each split, such as `test accuracy 91.85%`.
 
     Args:
-        further: the units of further metrics to show, by metric.
+        further: the units of further metrics, by name; those that were measured are shown.
     """
     units = {**task.units, **further}
-    shown = {split: found.keys() & {task.primary_metric, *further} for split, found in metrics.items()}
-    return [
-        f"{split} {figures({n: metrics[split][n] for n in names}, units)}" for split, names in shown.items()
-    ]
+    names = {task.primary_metric, *further}
+    shown = {split: {name: of[name] for name in of.keys() & names} for split, of in metrics.items()}
+    return [f"{split} {figures(values, units)}" for split, values in shown.items()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,8 +19,6 @@ from zoo.interfaces import SPLITS, Dataset, Split, Task
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec, Pretrained
 
-# Options that name files and folders
-_PATHS = {"root", "paths", "val", "test"}
 # Bytes, and values, of a card for what is known only after the training
 _FOR_METRICS = 50_000
 
@@ -39,14 +37,17 @@ def open_dataset(entry: Entry[DatasetSpec], options: Mapping[str, Any]) -> Datas
 def typed_options(entry: Entry[DatasetSpec], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return a dataset's options as a run records them: converted to their types, with absolute paths."""
     checked = entry.check({**entry.spec.config, **given}, flag="--data")
-    for name in _PATHS & checked.keys():
-        value = checked[name]
-        checked[name] = _absolute(value) if isinstance(value, str) else [*map(_absolute, value or ())]
+    places = ("root", "paths", "val", "test") if "paths" in checked else ("root",)
+    checked |= {name: _absolute(checked[name]) for name in places if name in checked}
     return {name: value for name, value in checked.items() if name in given}
 
 
-def _absolute(path: str) -> str:
-    return path if is_url(path) or not path else str(Path(path).expanduser().absolute())
+def _absolute(value: Any) -> Any:
+    """Return a path, or a list of paths, as absolute; other values and URLs are unchanged."""
+    if isinstance(value, list | tuple):
+        return [*map(_absolute, cast("Sequence[Any]", value))]
+    is_path = isinstance(value, str) and value and not is_url(value)
+    return str(Path(value).expanduser().absolute()) if is_path else value
 
 
 def require_splits(entry: Entry[DatasetSpec], dataset: Dataset) -> None:

@@ -148,9 +148,11 @@ def _refuse_foreign_files(path: Path, *, resume: bool) -> None:
     begun = False
     with contextlib.suppress(OSError), open_regular(path / "config.toml") as file:
         begun = file.read(len(CONFIG_HEAD)) == CONFIG_HEAD
-    folder = next((entry.name for entry in path.iterdir() if entry.is_dir()), "")
-    if folder and not begun:
-        raise RunError(f"{path} is not a run directory: it contains {folder}/", hint="choose a new folder")
+    folders = {entry.name for entry in path.iterdir() if entry.is_dir()} - {*RUN_FILES}
+    if folders and not begun:
+        raise RunError(
+            f"{path} is not a run directory: it contains {min(folders)}/", hint="choose a new folder"
+        )
     for name in RUN_FILES:
         if os.path.lexists(path / name) and not (begun and name in _BEFORE_A_CHECKPOINT):
             message = f"{path} has no checkpoint, but contains {name}, which training would overwrite"
