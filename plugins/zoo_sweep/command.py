@@ -39,7 +39,8 @@ _ONE_RUN = ("accept_changes", "all_metrics", "processes", "save_every", "stop_af
     multiple=True,
     metavar="K=VALUES",
     required=True,
-    help="Option to vary: a list such as lr=0.01,0.1, or a range such as lr=1e-4..1e-1:log.",
+    help="Option to vary, such as lr, model.NAME or optimizer_options.NAME: a list (lr=0.01,0.1) or a range "
+    "(lr=1e-4..1e-1:log).",
 )
 @click.option("--run", type=PathType(), help="Folder of the runs; by default, runs/NAME-sweep.")
 @device_option

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from zoo import OptionError
-from zoo.plugin import options
+from zoo.plugin import did_you_mean, options
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(:log)?", re.IGNORECASE)
+# Tables of options besides those whose names end with `_options`
+_TABLES = ("model", "data", "lr_scales")
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,17 @@ def parse_space(over: Mapping[str, Any]) -> Space:
     Args:
         over: lists of values, or strings such as `128,256`, `1e-4..1e-1:log` and `2..10`, by option.
 
-    Raises OptionError if there are no options, or if an option has fewer than two values.
+    Raises OptionError if there are no options, if a name before a dot is not a table of options, or if an
+    option has fewer than two values.
     """
     if not over:
         raise OptionError("a sweep must vary at least one option", hint="for example, vary lr=1e-3..1e-1:log")
+    for name in over:
+        table, dot, key = name.partition(".")
+        if dot and table not in _TABLES and not table.endswith("_options"):
+            nearest = did_you_mean(name, [f"{each}_options.{key}" for each in ("optimizer", "schedule")])
+            hint = "options with a dot are model.NAME, data.NAME, lr_scales.NAME and optimizer_options.NAME"
+            raise OptionError(f"unknown option {name}{nearest}", hint=hint)
     return {name: _parse(name, values) for name, values in over.items()}
 
 

@@ -82,6 +82,11 @@ def test_values_are_lists_or_ranges(text: Any, values: Any) -> None:
         ({"lr": "0.1..0.01"}, r"the range 0\.1\.\.0\.01 must increase"),
         ({"lr": "0..1:log"}, "must increase from a number above 0"),
         ({"lr": 0.1}, "over lr must be a list or a range"),
+        (
+            {"optimizer.beta2": [0.9, 0.99]},
+            r"unknown option optimizer\.beta2; did you mean 'optimizer_options\.beta2'\?",
+        ),
+        ({"lr.x": [0.9, 0.99]}, r"unknown option lr\.x\n"),
     ],
 )
 def test_what_is_no_list_or_range_is_refused(over: dict[str, Any], message: str) -> None:
