@@ -23,6 +23,9 @@ __all__ = ["Comparison", "compare"]
 
 Pair = dict[str, Any]
 
+# Options that may differ between runs of a group, and the most options that a message names
+_MAY_DIFFER, _SHOWN = ("seed", "threads"), 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
@@ -112,7 +115,8 @@ def compare(
         registry: as in `load`.
 
     Raises:
-        OptionError: fewer than two models, or models that cannot be compared.
+        OptionError: fewer than two models, models that cannot be compared, or a folder of runs that differ
+            in options besides the seed.
         DataError: the models were trained on different data, and no common data was chosen.
         ZooError: a model cannot be loaded or measured.
     """
@@ -148,15 +152,25 @@ def compare(
 
 
 def _runs_in(name: str, registry: Registry) -> list[str]:
-    """Return the finished runs in a folder, and warn of others; none if it is a model."""
+    """Return the finished runs in a folder, and warn of others; none if it is a model.
+
+    Raises OptionError if the options of the runs differ besides the seed.
+    """
     place = Path(name)
     if not place.is_dir() or (place / "config.toml").exists():
         return []
     rows = list_runs(place, registry=registry)
-    finished = [row["run"] for row in rows if row["status"] == "finished"]
+    finished = [number for number, row in enumerate(rows) if row["status"] == "finished"]
     if len(finished) < len(rows):
         warn(f"{name}: {len(rows) - len(finished)} of {len(rows)} runs are not finished and are skipped")
-    return finished
+    options = rows.options()
+    tables = [options[number] for number in finished]
+    known = dict.fromkeys(key for table in tables for key in table if key not in _MAY_DIFFER)
+    if differing := [key for key in known if len({table.get(key) for table in tables}) > 1]:
+        hint = "compare the runs themselves, or folders that `zoo train --seeds` wrote"
+        shown = ", ".join(differing[:_SHOWN])
+        raise OptionError(f"the runs in {name} differ in options besides the seed: {shown}", hint=hint)
+    return [rows[number]["run"] for number in finished]
 
 
 def _of_models(found: Sequence[Measurement]) -> Comparison:

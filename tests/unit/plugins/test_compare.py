@@ -151,6 +151,14 @@ def test_a_folder_with_one_run_is_named(tmp_path: Path) -> None:
         zoo.compare(tmp_path / "two", tmp_path / "one", progress=False)
 
 
+def test_a_folder_of_runs_with_different_options_is_refused(tmp_path: Path) -> None:
+    for name in ("seeds/seed-0", "seeds/seed-1", "sweep/trial-1"):
+        _trained(tmp_path / name, seed=int(name[-1]))
+    _trained(tmp_path / "sweep" / "trial-2", epochs=2)
+    with pytest.raises(OptionError, match=r"the runs in .*sweep differ in options besides the seed: epochs"):
+        zoo.compare(tmp_path / "seeds", tmp_path / "sweep", progress=False)
+
+
 def test_classes_without_disagreements_are_not_printed(models: list[str]) -> None:
     done = run_zoo("compare", models[0], models[0], "--quiet")
     assert (done.returncode, done.stderr) == (0, "")
