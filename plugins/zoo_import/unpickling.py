@@ -140,8 +140,8 @@ def _described(error: Exception) -> dict[str, Any]:
         return {"error": "it is a TorchScript archive, which contains code"}
     if type(error) is ValueError:
         return {"error": text}
-    if inner := re.search(r"WeightsUnpickler error: (.+)", text):
-        return {"error": f"torch.load rejects it: {inner[1]:.200}"}
+    if "Weights only load failed" in text:  # torch goes on to recommend unsafe loading
+        return {"error": "it is damaged, or it is not a state dict"}
     return {"error": f"torch.load rejects it: {cause(error):.200}"}
 
 

@@ -462,7 +462,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "a pickle of another program": (
         lambda: pickle.dumps(_RunsACommand()),
-        "cannot be read: torch.load rejects",
+        "cannot be read: it is damaged, or it is not a state dict",
     ),
     "gigabytes of one number": (
         lambda: torch_saved({"a": torch.zeros(1).expand(10_000_000_000)}),
@@ -495,6 +495,12 @@ def test_a_hostile_file_is_refused_by_the_command_without_a_traceback(tmp_path: 
     assert names_in(tmp_path) == ["bad.pth"]
 
 
+def _damaged() -> bytes:
+    content = torch_saved({"a": torch.zeros(1_000)})
+    start = content.index(b"\x80\x02") + 2
+    return content[:start] + bytes(20) + content[start + 20 :]
+
+
 UNREADABLE: dict[str, tuple[Callable[[], bytes], str]] = {
     "a zip bomb": (_bomb, "compressed"),
     "truncated": (lambda: torch_saved({"a": torch.zeros(1_000)})[:2_000], "truncated or damaged"),
@@ -503,7 +509,9 @@ UNREADABLE: dict[str, tuple[Callable[[], bytes], str]] = {
     "a dict of numbers": (lambda: torch_saved({"state_dict": {"a": 1}}), "contains no state dict"),
     "a dict in itself": (lambda: torch_saved(_endless()), "contains no state dict"),
     "a sparse tensor": (lambda: torch_saved({"a": torch.eye(2).to_sparse()}), "sparse or quantized"),
-    "zeros": (lambda: b"\x80\x02" + bytes(10_000), "torch.load rejects it"),
+    "zeros": (lambda: b"\x80\x02" + bytes(10_000), "it is damaged, or it is not a state dict"),
+    "a reference to nothing": (lambda: b"\x80\x02h\x05.", "torch.load rejects it: KeyError"),
+    "a damaged pickle": (_damaged, "it is damaged, or it is not a state dict"),
 }
 """Files that torch.load or zoo refuses, which takes no process to find out."""
 
