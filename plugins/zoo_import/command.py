@@ -70,7 +70,11 @@ def command(session: Session, file: Path, preprocess: Sequence[str], as_json: bo
     if as_json:
         print_json(found)
     else:
-        _print(found)
+        from zoo.plugin import decidable  # which needs numpy
+
+        own = {} if found["dataset"] == UNKNOWN_DATA else settings["data"] or {}
+        by_card = decidable(session.registry.dataset(found["dataset"])) if own else ()
+        _print(found, {key: value for key, value in own.items() if key not in by_card})
 
 
 def _from_file(value: str) -> Any:
@@ -85,7 +89,8 @@ def _from_file(value: str) -> Any:
         raise OptionError(f"--preprocess: {value[1:]} is not a JSON file") from None
 
 
-def _print(found: Mapping[str, Any]) -> None:
+def _print(found: Mapping[str, Any], located: Mapping[str, Any]) -> None:
+    """Print the mapping, and the command that measures the metrics on data located by some options."""
     mapping = found["mapping"]
     if found["by"] == "name":
         print_paragraph(f"{count_text(mapping)} were matched by name")
@@ -104,8 +109,9 @@ def _print(found: Mapping[str, Any]) -> None:
     print_paragraph(f"inputs are prepared with {kept} (to change this, use --preprocess)")
     echo()
     print_paragraph(f"wrote {found['file']}; to measure its metrics, use")
-    named = " --dataset NAME" if found["dataset"] == UNKNOWN_DATA else ""
-    echo(f"zoo eval {shlex.quote(found['file'])}{named}")
+    words = ["--dataset", "NAME"] if found["dataset"] == UNKNOWN_DATA else []
+    words += [word for key, value in located.items() for word in ("--data", f"{key}={options.text(value)}")]
+    echo(shlex.join(["zoo", "eval", found["file"], *words]))
 
 
 def _print_mismatch(rows: Sequence[Row]) -> None:

@@ -23,6 +23,7 @@ from zoo.cli.kit import (
     standard_options,
     weights_argument,
 )
+from zoo.plugin import options
 
 __all__ = ["command"]
 
@@ -53,7 +54,10 @@ def command(session: Session, weights: str, out: Path, as_json: bool, **settings
     _print(found)
     echo()
     print_paragraph(f"wrote {out}; to measure its calibration on images that were not used for fitting, run")
-    echo(f"zoo analyze calibration {shlex.quote(str(out))} --split test")
+    located = [
+        word for key, value in found["data"].items() for word in ("--data", f"{key}={options.text(value)}")
+    ]
+    echo(shlex.join(["zoo", "analyze", "calibration", str(out), "--split", "test", *located]))
 
 
 def _print(found: Mapping[str, Any]) -> None:

@@ -54,9 +54,10 @@ def calibrate(
         registry: registry to use; by default, the installed plugins and registry.toml.
 
     Returns:
-        `{weights, file, split, count, temperature, before, after, metrics}`, where `before` and `after`
-        contain the scores of the analyzer `calibration` on the split, such as `ece` and `loss`, and `metrics`
-        contains the metrics in the card of the new file.
+        `{weights, file, split, count, temperature, before, after, metrics, data}`, where `before` and `after`
+        contain the scores of the analyzer `calibration` on the split, such as `ece` and `loss`, `metrics`
+        contains the metrics in the card of the new file, and `data` contains dataset options that the file
+        cannot set, such as `root`.
 
     Raises:
         OptionError: the split is not `val`, `data` would change which images are in the split, or the suffix
@@ -76,6 +77,7 @@ def calibrate(
         raise OptionError(message, hint=hint)
     _require_writable(out)
     from zoo import load
+    from zoo.plugin import decidable
 
     model = load(weights, last=last, device=device, progress=progress, registry=registry)
     head = _head_of(model, registry)
@@ -115,6 +117,8 @@ def calibrate(
         },
     )
     _save(out, model, card)
+    located = {**model.own, **(data or {})}
+    by_card = decidable(registry.dataset(card.dataset.name))
     return {
         "weights": str(weights),
         "file": str(out),
@@ -124,6 +128,7 @@ def calibrate(
         "before": before.scores,
         "after": after.scores,
         "metrics": card.metrics,
+        "data": {name: value for name, value in located.items() if name not in by_card},
     }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from msgspec.structs import replace
+from PIL import Image
 from torch import nn
 
 from tests.shell import zoo as run
@@ -223,10 +224,33 @@ def test_the_command_prints_the_temperature_and_the_next_step(trained: Path, tmp
     assert "temperature" in shown.stdout
 
 
+def test_the_next_command_locates_the_data(tmp_path: Path) -> None:
+    for number in range(80):
+        file = tmp_path / "my photos" / "ab"[number % 2] / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        shade = round(np.random.default_rng(number).normal(100 + 40 * (number % 2), 40))
+        Image.new("L", (8, 8), min(max(shade, 0), 255)).save(file)
+    data = {"root": str(tmp_path / "my photos"), "size": 8, "val_share": 0.4}
+    train("mlp", "folder", run=tmp_path / "mlp", data=data, epochs=5, threads=1, progress=False)
+    out = tmp_path / "warm.safetensors"
+    done = run("calibrate", tmp_path / "mlp", "--out", out, columns=80)
+    assert done.returncode == 0, done.stderr
+    located = f"--data 'root={tmp_path}/my photos'"
+    assert done.stdout.endswith(f"zoo analyze calibration {out} --split test {located}\n")
+    done = run(
+        "calibrate",
+        tmp_path / "mlp" / "model.safetensors",
+        *("--data", f"root={data['root']}"),
+        "--out",
+        tmp_path / "b.safetensors",
+    )
+    assert done.stdout.endswith(f"{located}\n"), done.stderr
+
+
 def test_the_json_of_the_command_is_the_result(trained: Path, tmp_path: Path) -> None:
     done = run("calibrate", trained, "--out", tmp_path / "warm.safetensors", "--json")
     found = json.loads(done.stdout)
     assert [*found] == [
-        *("weights", "file", "split", "count", "temperature", "before", "after", "metrics"),
+        *("weights", "file", "split", "count", "temperature", "before", "after", "metrics", "data"),
     ]
     assert found["metrics"]["val"]["accuracy"] == read_card(trained).metrics["val"]["accuracy"]

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 import zoo
@@ -659,6 +660,19 @@ def test_the_command_prints_the_mapping_and_what_to_do_next(saved: Callable[...,
     assert "37 tensors and 7 BatchNorm counters were matched by order" in done.stdout
     assert "mean=0.5,0.5,0.5 std=0.25,0.25,0.25" in done.stdout
     assert lines[-1] == f"zoo eval {file.with_suffix('.safetensors')}"
+
+
+def test_the_next_command_locates_the_data(saved: Callable[..., Path], tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        for number in range(4):
+            (tmp_path / "my photos" / name).mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (16, 16)).save(tmp_path / "my photos" / name / f"{number}.png")
+    file = saved(tutorial_state(3))
+    words = [*("import", file, "--architecture", "resnet20", "--dataset", "folder", "--data", "size=16")]
+    words += [f"--model={key}={value}" for key, value in NET.items()]
+    done = run(*words, "--data", "root=my photos", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(f"zoo eval {file.with_suffix('.safetensors')} --data 'root=my photos'\n")
 
 
 def test_the_command_prints_what_does_not_match(tmp_path: Path) -> None:
