@@ -103,6 +103,7 @@ def draw_runs(runs: Sequence[Run], metric: str | None = None) -> Figure:
     """Draw the figure of `plot_runs` from the rows of `curves_in`."""
     if not any(run["history"] for run in runs):
         raise RunError("none of these runs has a finished epoch to plot")
+    from matplotlib.lines import Line2D
     from matplotlib.ticker import PercentFormatter
 
     groups = grouped(runs)
@@ -123,10 +124,12 @@ def draw_runs(runs: Sequence[Run], metric: str | None = None) -> Figure:
     if task is not None and task.units.get(name) == "%":
         metrics.yaxis.set_major_formatter(PercentFormatter(1))
     handles, labels = losses.get_legend_handles_labels()
-    more = [f"and {len(labels) - _NAMED} more"] if len(labels) > _NAMED else []
+    if len(labels) > _NAMED:
+        handles[_NAMED:] = [Line2D([], [], linestyle="none")]
+        labels[_NAMED:] = [f"and {len(labels) - _NAMED} more"]
     figure.legend(
-        handles[:_NAMED],
-        [*labels[:_NAMED], *more],
+        handles,
+        labels,
         loc="outside right upper",
         frameon=False,
         fontsize=style.SMALL,
@@ -136,17 +139,21 @@ def draw_runs(runs: Sequence[Run], metric: str | None = None) -> Figure:
 
 
 def grouped(runs: Sequence[Run]) -> list[Group]:
-    """Group runs whose options are equal, except for the seed. Groups are named after their directories."""
+    """Group runs whose options are equal, except for the seed. Groups are named after their directories.
+
+    Runs that also have the same seed are not grouped.
+    """
     groups: dict[tuple[Any, ...], list[Run]] = {}
     for run in runs:
         key = tuple(sorted((name, value) for name, value in run["options"].items() if name != "seed"))
         groups.setdefault(key, []).append(run)
     named: list[Group] = []
     for members in groups.values():
-        name = members[0]["run"]
-        if len(members) > 1:
+        if 1 < len(members) == len({run["options"].get("seed") for run in members}):
             name = f"{os.path.commonpath([run['run'] for run in members])}, {len(members)} seeds"
-        named.append(Group(name, members))
+            named.append(Group(name, members))
+        else:
+            named += [Group(run["run"], [run]) for run in members]
     return named
 
 

@@ -180,6 +180,23 @@ def test_curves_of_seeds_are_one_line_in_a_band(runs: Path) -> None:
         zoo.plot_runs("runs/sweep/b")
 
 
+def labels(*runs: str | Path) -> list[str]:
+    (legend,) = zoo.plot_runs(*runs).legends
+    return [text.get_text() for text in legend.get_texts()]
+
+
+def test_runs_with_the_same_seed_are_drawn_each_with_its_name(tmp_path: Path) -> None:
+    runs = [make(tmp_path / name, seed=int(name[-1])) for name in ("a-1", "b-1", "b-2")]
+    assert labels(*runs) == [str(run) for run in runs]
+    assert labels(*runs[1:]) == [f"{tmp_path}, 2 seeds"]
+
+
+def test_a_long_legend_ends_with_the_number_of_other_lines(tmp_path: Path) -> None:
+    for number in range(23):
+        make(tmp_path / f"r-{number}", lr=number)
+    assert labels(tmp_path)[19:] == [f"{tmp_path}/r-19", "and 3 more"]
+
+
 def test_a_report_is_one_page_with_the_options_that_differ(runs: Path) -> None:
     zoo.report_runs(out="page.html")
     page = Path("page.html").read_text()
