@@ -69,7 +69,7 @@ def list_(session: Session, folder: Path, as_json: bool, **chosen: Any) -> None:
     if as_json:
         print_json(found)
     elif found:
-        _print(found, session.registry)
+        _print(found, session.registry, sort=(chosen["sort"] or "").removeprefix("-"))
     else:
         echo(f"zoo: {folder} has no {'matching ' * bool(chosen['where'])}runs", err=True)
 
@@ -138,12 +138,15 @@ def prune(_: Session, folder: Path, as_json: bool, **chosen: Any) -> None:
     echo(f"{size:,.1f} MB {'would be ' * chosen['dry_run']}freed")
 
 
-def _print(found: RunList, registry: Registry) -> None:
+def _print(found: RunList, registry: Registry, *, sort: str) -> None:
+    """Print a table of runs, with a column for the key that they are sorted by."""
     flat = found.flat()
     tables = found.options()
     differing = [key for key in found.differing() if key != "epochs"]
     shown = differing if len(differing) <= _OPTIONS else ["architecture", "dataset"]
-    keys = {key: unit for row in found for key, unit in _primary(row, registry).items()}
+    keys = {key: unit for row in found for key, unit in _units(row, registry, sort).items()}
+    if sort in {key for table in tables for key in table} - {*shown, "epochs"}:
+        shown = [*shown, sort]
     header = ["RUN", "STATUS", "EPOCHS", *(key.replace(".", " ").upper() for key in keys), "TIME"]
     cells = [
         [
@@ -157,12 +160,16 @@ def _print(found: RunList, registry: Registry) -> None:
     print_table(cells, [*header, *(key.upper() for key in shown)], numbers=range(2, len(header)))
 
 
-def _primary(row: Mapping[str, Any], registry: Registry) -> dict[str, str]:
-    """Return the key of a run's primary metric on validation and test data, with its unit."""
+def _units(row: Mapping[str, Any], registry: Registry, sort: str) -> dict[str, str]:
+    """Return the units of a run's primary metric on validation and test data, and of the one to sort by."""
     task = registry.tasks.get(row["task"])
-    name = task.primary_metric if task else "loss"
-    unit = task.units.get(name, "") if task else ""
-    return {f"{split}.{name}": unit for split in ("val", "test") if name in row["metrics"].get(split, ())}
+    primary = task.primary_metric if task else "loss"
+    chosen = [("val", primary), ("test", primary), sort.partition(".")[::2]]
+    return {
+        f"{split}.{name}": task.units.get(name, "") if task else ""
+        for split, name in chosen
+        if name in row["metrics"].get(split, ())
+    }
 
 
 def _shown(value: object) -> str:

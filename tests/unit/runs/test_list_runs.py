@@ -220,6 +220,31 @@ def test_the_command_shows_a_table_and_json(runs: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("sort", "header", "row"),
+    [
+        (
+            "-val.loss",
+            ["VAL", "ACCURACY", "VAL", "LOSS", "TIME", "SEED", "LR"],
+            ["70.00%", "0.3000", "0:04", "0", "0.1"],
+        ),
+        (
+            "augment",
+            ["VAL", "ACCURACY", "TIME", "SEED", "LR", "AUGMENT"],
+            ["70.00%", "0:04", "0", "0.1", "flip"],
+        ),
+        ("lr", ["VAL", "ACCURACY", "TIME", "SEED", "LR"], ["70.00%", "0:04", "0", "0.1"]),
+        ("-epochs", ["VAL", "ACCURACY", "TIME", "SEED", "LR"], ["70.00%", "0:04", "0", "0.1"]),
+    ],
+)
+def test_the_table_has_the_column_to_sort_by(
+    runs: Path, sort: str, header: list[str], row: list[str]
+) -> None:
+    shown = shell("runs", "--sort", sort).stdout.splitlines()
+    assert shown[0].split() == ["RUN", "STATUS", "EPOCHS", *header]
+    assert shown[1].split() == ["runs/a-2", "finished", "3/3", *row]
+
+
+@pytest.mark.parametrize(
     ("typed", "said"),
     [
         (["dif", "runs/a-2", "runs/a-10"], "no such folder or command: dif; did you mean 'diff'?"),
