@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from click.core import ParameterSource
 
 from zoo import OptionError
 from zoo.cli.kit import Session, echo
-from zoo.plugin import default_directory, warn
+from zoo.plugin import default_directory, needing_extra, warn
 from zoo_track.plugin import TrackOptions
 
 __all__ = ["track"]
@@ -34,12 +35,17 @@ def track(
     """Train, and track the run in a separate process as soon as it has begun.
 
     In distributed training, only the first process starts a tracker. Raises UnknownName for an unknown
-    tracker, and OptionError with `--seeds`, which trains several runs.
+    tracker, OptionError with `--seeds`, which trains several runs, and SpecError if the library of a tracker
+    in this package is not installed.
     """
     if click.get_current_context().get_parameter_source("seeds") is ParameterSource.COMMANDLINE:
         hint = "track each run afterward: `zoo track RUN --to NAME`"
         raise OptionError("--track cannot be combined with --seeds", hint=hint)
-    name = session.registry.tracker(options.track).name
+    entry = session.registry.tracker(options.track)
+    name, module = entry.name, entry.spec.extra  # the extras of this package have the names of their modules
+    if entry.spec.target.startswith("zoo_track.") and find_spec(module) is None:
+        with needing_extra(entry, f"the tracker {entry.spec.name}"):
+            raise ModuleNotFoundError(name=module)
     if os.environ.get("RANK", "0") != "0":
         return proceed()
     if arguments["run"] is None:

@@ -415,6 +415,19 @@ def test_a_training_goes_on_without_a_follower_that_fails(plugin: Path) -> None:
     assert "requires no_such_tracker" in Path("mine/track-absent.log").read_text()
 
 
+def test_a_library_that_is_missing_is_found_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    done = zoo("train", "mlp", "shapes", *SMALL_SHAPES, "--epochs", "1", "--track", "tensorboard")
+    assert done.returncode != 0
+    message = "zoo: the tracker tensorboard requires tensorboard, which is not installed"
+    assert done.stderr.splitlines()[0] == message
+    assert "[tensorboard]" in done.stderr
+    assert not Path("runs").exists()
+
+
 @pytest.mark.skipif(find_spec("tensorboard") is None, reason="tensorboard is not installed")
 def test_tensorboard_has_each_step_once_also_after_a_follower_that_was_killed(
     run: Path, registry: Registry
