@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,9 @@ def importance(space: Space, scored: Sequence[tuple[Mapping[str, Any], float]]) 
         }
         study.add_trial(optuna.trial.create_trial(params=params, distributions=kinds, value=score))
     evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-    found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    with warnings.catch_warnings():  # trials with equal scores
+        warnings.filterwarnings("ignore", "Target and region quantiles select the same set of trials")
+        found = optuna.importance.get_param_importances(study, evaluator=evaluator)
     return {name: found.get(name, 0.0) for name in sorted(space, key=lambda name: -found.get(name, 0.0))}
 
 

@@ -256,6 +256,12 @@ def test_the_option_that_the_best_trials_share_is_the_important_one() -> None:
     assert shares["a"] > 0.8
 
 
+def test_options_of_trials_that_are_all_equally_good_are_equally_important() -> None:
+    space = parse_space({"a": "0.0..1.0", "b": "0.0..1.0"})
+    scored = [(point, 1.0) for point in draw(space, 4, seed=0)]
+    assert importance(space, scored) == {"a": 0.5, "b": 0.5}
+
+
 def test_options_that_another_version_of_optuna_chose_are_not_mixed_with_others(tmp_path: Path) -> None:
     how: dict[str, Any] = {"over": {"lr": "1e-3..1:log"}, "trials": 2}
     sweep(tmp_path / "a", **how)
