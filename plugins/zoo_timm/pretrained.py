@@ -66,9 +66,11 @@ def load_pretrained(
     Raises DataError if the weights are not in the cache and cannot be downloaded, are not a safetensors file,
     or are damaged.
     """
+    known = _configs(name)
+    if pretrained is False and known:
+        warn(f"timm/{name} starts from random weights; add --model pretrained=true for pretrained ones")
     if pretrained in (False, "none"):
         return None
-    known = _configs(name)
     tag = _default_tag(name) if pretrained in (True, "true") else str(pretrained)
     file = _file(f"{name}.{tag}", known[tag])
     try:

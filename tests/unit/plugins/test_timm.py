@@ -207,8 +207,11 @@ def loading(name: str = "test_resnet", tag: object = True) -> Callable[[], objec
 
 
 def test_nothing_is_loaded_unless_it_is_asked_for() -> None:
-    for none in (False, "none"):
-        assert loading(tag=none)() is None
+    assert loading(tag="none")() is None
+    message = "timm/test_resnet starts from random weights; add --model pretrained=true for pretrained ones"
+    with pytest.warns(ZooWarning, match=message):
+        assert loading(tag=False)() is None
+    assert loading("resnet50c", tag=False)() is None, "it has no pretrained weights"
 
 
 def test_missing_weights_end_in_one_sentence_at_once(
