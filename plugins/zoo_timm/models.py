@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
-from typing import Annotated, Any
+from collections.abc import Callable
+from functools import cache, partial, wraps
+from typing import Annotated, Any, Literal
 
 import timm
 import torch
@@ -51,6 +52,20 @@ def build(
     model.load_pretrained = partial(load_pretrained, model, name, pretrained, options)
     model.find_landmarks = partial(_landmarks, model, in_channels, image_size)
     return model
+
+
+@cache
+def __getattr__(name: str) -> Callable[..., nn.Module]:
+    """Return `build` for a single model of timm, the only one that the option `name` accepts."""
+    if not timm.is_model(name):
+        raise AttributeError(f"timm has no model {name!r}")
+
+    @wraps(build)
+    def build_one(**options: Any) -> nn.Module:
+        return build(**options)
+
+    build_one.__annotations__ = build.__annotations__ | {"name": Literal[name]}
+    return build_one
 
 
 def _options(name: str, in_channels: int, image_size: int) -> dict[str, Any]:

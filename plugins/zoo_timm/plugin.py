@@ -41,6 +41,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             template,
             name=name,
             summary=f"timm's {name}, from the {family} family",
+            target=f"zoo_timm.models:{name}",
             config={"name": name},
             training=in_fp32 if name.startswith(IN_FP32) else template.training,
             smallest_image=smallest_image(name),

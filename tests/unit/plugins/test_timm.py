@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,16 @@ def test_nothing_is_loaded_unless_it_is_asked_for() -> None:
     with pytest.warns(ZooWarning, match=message):
         assert loading(tag=False)() is None
     assert loading("resnet50c", tag=False)() is None, "it has no pretrained weights"
+
+
+def test_an_architecture_builds_only_its_own_model() -> None:
+    entry, task = REGISTRY.architecture("timm/test_resnet"), REGISTRY.task("classification")
+    dims = {"in_channels": 3, "image_size": 64, "num_classes": 5}
+    assert model_arguments(entry, task, dims, {"name": "test_resnet"})["name"] == "test_resnet"
+    with pytest.raises(OptionError, match="name must be 'test_resnet'"):
+        model_arguments(entry, task, dims, {"name": "resnet34"})
+    with pytest.raises(AttributeError, match="timm has no model 'nosuch'"):
+        import_module("zoo_timm.models").nosuch  # noqa: B018
 
 
 def test_missing_weights_end_in_one_sentence_at_once(
