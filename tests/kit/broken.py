@@ -2185,7 +2185,14 @@ class CountsOneMore(Tagging):
         return dataclasses.replace(step, loss=step.loss * step.count / (step.count + 1), count=step.count + 1)
 
 
-class CountsClasses(Tagging):
+class WithoutItems(Tagging):
+    """Gives no values of items, with which its metrics would have to agree."""
+
+    def step(self, model, batch, state=None, *, config=None):
+        return dataclasses.replace(super().step(model, batch, state, config=config), items=None)
+
+
+class CountsClasses(WithoutItems):
     """Counts each image once for each class."""
 
     def step(self, model, batch, state=None, *, config=None):
@@ -2194,20 +2201,20 @@ class CountsClasses(Tagging):
         return dataclasses.replace(step, sums=sums, count=step.count * 10)
 
 
-class SmoothedAccuracy(Tagging):
+class SmoothedAccuracy(WithoutItems):
     def metrics(self, sums, count, preprocess):
         smoothed = (sums["accuracy"] + 1) / (count + 2)
         return {**super().metrics(sums, count, preprocess), "accuracy": smoothed}
 
 
-class OneMinusLoss(Tagging):
+class OneMinusLoss(WithoutItems):
     def step(self, model, batch, state=None, *, config=None):
         step = super().step(model, batch, state, config=config)
         sums = {**step.sums, "loss": step.count - step.sums["loss"]}
         return dataclasses.replace(step, loss=1 - step.loss, sums=sums)
 
 
-class ConstantMetric(Tagging):
+class ConstantMetric(WithoutItems):
     def metrics(self, sums, count, preprocess):
         return {**super().metrics(sums, count, preprocess), "accuracy": 0.5}
 
