@@ -158,15 +158,16 @@ def _jobs(folder: Path) -> Jobs:
     toys.lay_out(folder)
     registry = Registry.discover()
     for name in TRAININGS:
-        _trained(folder, name, name)
+        _trained(folder, name, f"{name}-run")
     text, net = (
-        zoo.load(folder / name, device="cpu", progress=False, registry=registry) for name in TRAININGS
+        zoo.load(folder / f"{name}-run", device="cpu", progress=False, registry=registry)
+        for name in TRAININGS
     )
     images, tokens = torch.rand(4, 3, 16, 16), torch.arange(12).view(6, 2)
     quiet: dict[str, Any] = {"progress": False}
     return {
-        "load": lambda: _weights(_loaded(folder / "text", registry).module),
-        "load images": lambda: _weights(_loaded(folder / "images", registry).module),
+        "load": lambda: _weights(_loaded(folder / "text-run", registry).module),
+        "load images": lambda: _weights(_loaded(folder / "images-run", registry).module),
         "create_model": lambda: _weights(zoo.create_model("resnet-lite", seed=3, registry=registry)),
         "create_model without a seed": lambda: str(zoo.create_model("gru", registry=registry)),
         "forward pass": lambda: _digest(net(images), *text(tokens)[:1]),
@@ -183,7 +184,7 @@ def _jobs(folder: Path) -> Jobs:
         "activations": lambda: _figure(text.analyze("activations", split="val", **quiet)),
         "open_dataset": lambda: _opened(folder, registry),
         "discover": lambda: str([plugin.provides for plugin in Registry.discover().plugins]),
-        "plot": lambda: _plotted(zoo.Run(folder / "text", registry=registry)),
+        "plot": lambda: _plotted(zoo.Run(folder / "text-run", registry=registry)),
     }
 
 
