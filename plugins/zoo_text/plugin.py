@@ -13,6 +13,7 @@ LANGUAGE_MODELING = TaskSpec(
         "bits_per_char": "bits per character",
         "bits_per_token": "bits per token",
         "nats_per_char": "nats per character",
+        "perplexity": "",  # it has no unit, but its name is taken
     },
     labels=("vocab_size", "vocabulary"),
     groups=("text",),

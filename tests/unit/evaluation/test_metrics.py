@@ -24,6 +24,7 @@ from zoo.evaluation.measure import measure
 from zoo.evaluation.metrics import with_metrics
 from zoo.interfaces import Batch, make_task
 from zoo.registry.methods import all_checked
+from zoo.testing._models import model_for
 from zoo_images.metrics import FocalLoss, MacroF1, MatthewsCorrelation
 from zoo_images.tiny import TinyImages
 from zoo_text.tiny import TinyText
@@ -120,6 +121,14 @@ def test_a_metric_of_a_text_counts_each_token(registry: Registry) -> None:
     found = measure(Bigram(data.dims["vocab_size"]), task, data, "val", with_items=True)
     assert found.items["token-accuracy/right"].shape == (found.count,)
     assert found.metrics["token-accuracy"] == pytest.approx(found.items["token-accuracy/right"].mean().item())
+
+
+def test_the_units_of_our_tasks_name_all_their_metrics(registry: Registry) -> None:
+    """Otherwise, a plugin's metric of the same name would replace one of these."""
+    for name, spec in registry.tasks.items():
+        task, data = make_task(registry, name), spec.load_tiny()()
+        model = model_for(registry, spec, data.dims).eval()
+        assert measure(model, task, data, "val").metrics.keys() <= spec.units.keys(), name
 
 
 CONFIDENT = """
