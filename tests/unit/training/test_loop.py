@@ -448,7 +448,8 @@ def test_the_values_of_one_half_are_computed_before_the_next_runs(
     monkeypatch.setattr(IMAGES, "step", step)
     halves = measure(*given, with_items=True)
     assert events == ["step", "items"] * 2
-    assert all(torch.equal(halves.items[name], values) for name, values in whole.items.items())
+    for name, values in whole.items.items():
+        torch.testing.assert_close(halves.items[name], values)  # a CPU may round smaller batches otherwise
 
 
 @pytest.mark.parametrize("training", [True, False])
