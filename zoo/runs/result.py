@@ -28,8 +28,7 @@ class Result:
         better_than_baseline: whether every metric beats its random baseline; None without a val or test
             split.
         rate: items per second in the last epoch.
-        seconds: training time of all epochs; for an interrupted epoch, only the time after the run was
-            resumed is counted.
+        seconds: training time of all epochs, without steps that were lost in a crash and repeated.
     """
 
     run: str

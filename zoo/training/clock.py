@@ -27,14 +27,23 @@ class Clock:
         unit: the name of the items.
         task: the task, with its metrics.
         before: the clock of the previous epoch; its evaluation time is the estimate for later evaluations.
+        spent: seconds spent on the epoch before it was interrupted.
     """
 
     def __init__(
-        self, epoch: int, config: TrainConfig, task: TaskSpec, *, unit: str = "", before: Clock | None = None
+        self,
+        epoch: int,
+        config: TrainConfig,
+        task: TaskSpec,
+        *,
+        unit: str = "",
+        before: Clock | None = None,
+        spent: float = 0.0,
     ) -> None:
         self._evaluation = time.perf_counter() - before._now if before else 0.0
         self._epochs, self._accumulated = config.epochs, config.grad_accum_steps
         self._start = self._now = time.perf_counter()
+        self._spent = spent
         self._items = self._batches = 0
         self._losses: list[float] = []
         shown = (task.primary_metric, *(name.rpartition("/")[2] for name in config.metrics))
@@ -91,9 +100,14 @@ class Clock:
         """Return the progress report for the finished and evaluated epoch."""
         return replace(self._last, row=row, best=best)
 
+    @property
+    def seconds(self) -> float:
+        """The training time of the epoch so far, with the time before an interruption."""
+        return self._spent + self._now - self._start
+
     def read(self) -> dict[str, float]:
         """Return the epoch's training `seconds`, its `rate` in items per second, and the Unix `time`."""
-        seconds, rate = self._now - self._start, self._rate()
+        seconds, rate = self.seconds, self._rate()
         return {"seconds": round(seconds, 3), "rate": round(rate, 1), "time": round(time.time(), 3)}
 
     def _rate(self) -> float:

@@ -114,7 +114,9 @@ class _Training:
         learning_rate = make_schedule(config)
         clock = None
         while not self.is_done:
-            clock = Clock(state.epoch + 1, config, self.task.spec, unit=unit, before=clock)
+            clock = Clock(
+                state.epoch + 1, config, self.task.spec, unit=unit, before=clock, spent=state.seconds
+            )
             train_mode(state.model, config.freeze)
             for batch in self.batches(epoch=state.epoch, start=state.batch):
                 lr = learning_rate(state.epoch + (batch.index + 0.5) / batch.total)
@@ -180,8 +182,10 @@ class _Training:
             raise RunError(message, hint=hint)
 
     def tell(self, clock: Clock, batch: Batch, lr: float, steps: int | None, loss: float) -> None:
-        """Report a batch, and log the optimizer step that it completed, if any; `steps` is its number."""
-        self.host.report(clock.tick(batch, loss, lr))
+        """Time and report a batch, and log the optimizer step that it completed; `steps` is its number."""
+        progress = clock.tick(batch, loss, lr)
+        self.state.seconds = clock.seconds
+        self.host.report(progress)
         if steps is not None and (row := clock.step_row(steps)):
             self.host.store.log(row)
 

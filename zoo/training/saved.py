@@ -87,6 +87,7 @@ class Position(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     epoch: Count = 0
     batch: Count = 0
     steps: Count = 0
+    seconds: Seconds = 0.0
     count: Count = 0
     averaged_from: Count = 0
 

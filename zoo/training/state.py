@@ -38,6 +38,7 @@ class TrainState:
         epoch: number of epochs done.
         batch: number of batches done in the current epoch.
         steps: number of optimizer steps.
+        seconds: training time of the current epoch so far.
         infinite: names of buffers that are not finite when the model is built, and may stay non-finite.
         context: maximum number of tokens that the model reads from an empty state; 0 for no limit.
         carried: the hidden state carried from batch to batch; None if `context` is not 0.
@@ -60,6 +61,7 @@ class TrainState:
     epoch: int = 0
     batch: int = 0
     steps: int = 0
+    seconds: float = 0.0
     carried: State = None
     sums: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     count: int = 0
@@ -160,6 +162,7 @@ class TrainState:
             if start is not None:
                 self.average, self.averaged_from = _copy(self.model), start
         self.epoch += 1
+        self.seconds = 0.0
         self.restart_epoch()
 
     def capture(self) -> tuple[dict[str, Tensor], SavedState]:

@@ -6,11 +6,13 @@ import json
 import os
 import signal
 import threading
+import time
 import tomllib
 import warnings
 from dataclasses import replace
-from itertools import product
+from itertools import count, product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -255,6 +257,26 @@ def test_a_run_stopped_by_a_signal_resumes_and_ends_like_an_uninterrupted_one(
         train(RECIPE, registry, directory=tmp_path)
     resumed = train(RECIPE, registry, directory=tmp_path, resume=True)
     assert read_card(Path(resumed.weights)).sha256 == read_card(Path(run.weights)).sha256
+
+
+def test_the_time_before_an_interruption_counts(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = count()  # a second passes whenever the clock is read
+    monkeypatch.setattr(
+        "zoo.training.clock.time", SimpleNamespace(perf_counter=lambda: next(ticks), time=time.time)
+    )
+
+    def kill(progress: Progress) -> None:
+        if progress.batch == 2:
+            raise MemoryError  # not saved, as by SIGKILL
+
+    whole = train(RECIPE, registry, directory=tmp_path / "whole")
+    with pytest.raises(MemoryError):
+        train(RECIPE, registry, directory=tmp_path / "cut", save_every="1", report=kill)
+    resumed = train(RECIPE, registry, directory=tmp_path / "cut", resume=True)
+    assert resumed.seconds == whole.seconds
+    assert read_card(Path(resumed.last)).environment.seconds == whole.seconds
 
 
 def test_a_resumed_run_computes_with_the_threads_it_started_with(registry: Registry, tmp_path: Path) -> None:
