@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
+
+from zoo.files.cards import KEY, Card, DatasetCard
+from zoo.files.container import StoredTensor, tensor_sha256, write_container
 from zoo.registry.weights_files import WEIGHTS
 
 
@@ -34,5 +38,24 @@ def make(
                 json.dumps({"epoch": number, "step": number, "loss": value, "lr": 0.1, "rate": 9.0}) + "\n"
             )
     for name in files:
-        (run / name).write_bytes(b"0123456789")
+        write_weights(run / name, dataset=dataset, seed=seed)
     return run
+
+
+def write_weights(path: Path, *, dataset: str = "images/shapes", seed: float = 0) -> None:
+    """Write an intact file with the card of a run's weights, and one tensor; each file has another."""
+    tensors = [StoredTensor("weight", "U8", (len(path.name),), memoryview(path.name.encode()))]
+    card = Card(
+        architecture="convnet/mlp",
+        arguments={"widths": [8], "num_classes": 8},
+        task="classification",
+        dataset=DatasetCard(name=dataset, options={}, fingerprint=""),
+        preprocess={},
+        training={},
+        seed=int(seed),
+        progress={"epochs": 2, "steps": 2},
+        metrics={},
+        versions={},
+        sha256=tensor_sha256(tensors),
+    )
+    write_container(path, tensors, {KEY: msgspec.json.encode(card).decode()})

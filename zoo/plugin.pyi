@@ -128,6 +128,7 @@ from zoo.runs.lock import owned as owned
 from zoo.runs.resolving import resolve as resolve
 from zoo.runs.run_directories import default_directory as default_directory
 from zoo.runs.run_directories import require_run as require_run
+from zoo.runs.run_directories import verified_card as verified_card
 from zoo.runs.step_log import read_rows as read_rows
 from zoo.runs.tracking import TrackedRow as TrackedRow
 from zoo.runs.tracking import TrackedRun as TrackedRun

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +27,7 @@ from zoo.plugin import (
     read_rows,
     recorded_recipe,
     require_run,
+    verified_card,
     warn,
 )
 from zoo.plugin import options as as_typed
@@ -131,7 +133,7 @@ def prune_runs(
     """Delete the checkpoints of finished runs, and all but one weights file of each run.
 
     Options, metrics, curves and analyses are kept. A pruned run cannot be resumed. Stopped and running runs
-    are not changed.
+    are skipped with a warning, and so are runs whose weights to keep are damaged, a link, or another run's.
 
     Args:
         folder: folder that contains run directories, or a run directory.
@@ -142,26 +144,48 @@ def prune_runs(
     Returns:
         A row for each pruned run: `run`, `files` (names of the deleted files) and `bytes`.
 
-    Raises RunError if the folder does not exist, if a run is in use, or if a file cannot be deleted.
+    Raises RunError if the folder does not exist, or if a file cannot be deleted.
     """
-    chosen = (_BEST, _LAST) if keep == "best" else (_LAST, _BEST)
+    names = (_BEST, _LAST) if keep == "best" else (_LAST, _BEST)
     rows: list[dict[str, Any]] = []
     for directory in _directories(folder):
-        held = [name for name in (*chosen, *SAVED) if (directory / name).exists()]
-        files = [directory / name for name in held[1:]]
-        if _status(directory) != "finished" or not files:
-            continue
-        size = sum(file.stat().st_size for file in files)
-        rows.append({"run": str(directory), "files": held[1:], "bytes": size})
-        if dry_run:
+        if not _surplus(directory, names):
             continue
         try:
-            with owned(directory):
-                for file in files:
+            recorded_recipe(directory / "config.toml")  # no lock is made in a folder of another program
+            with nullcontext() if dry_run else owned(directory):
+                _require_prunable(directory, names, locked=not dry_run)
+                files = _surplus(directory, names)
+                size = sum(file.lstat().st_size for file in files)
+                rows.append({"run": str(directory), "files": [file.name for file in files], "bytes": size})
+                for file in [] if dry_run else files:
                     file.unlink()
         except OSError as error:
             raise RunError(f"{directory} cannot be pruned: {error.strerror or error}") from None
+        except ZooError as error:
+            warn(f"{directory} is skipped: {first_line(error)}")
     return rows
+
+
+def _surplus(directory: Path, names: Sequence[str]) -> list[Path]:
+    """Return all files of weights and checkpoints in a directory but the first."""
+    files = [directory / name for name in (*names, *SAVED)]
+    return [file for file in files if os.path.lexists(file)][1:]
+
+
+def _require_prunable(directory: Path, names: Sequence[str], *, locked: bool) -> None:
+    """Raise a ZooError unless a run is finished and the weights to keep are intact, and no link.
+
+    Args:
+        locked: whether this process has locked the run.
+    """
+    if not locked and is_locked(directory):
+        raise RunError("it is running")
+    if not _is_finished(directory):
+        raise RunError("it is not finished")
+    verified_card(next(directory / name for name in names if os.path.lexists(directory / name)))
+    if folders := [file for file in _surplus(directory, names) if file.is_dir() and not file.is_symlink()]:
+        raise RunError(f"{folders[0]} is a folder")
 
 
 def _differing(tables: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -215,12 +239,14 @@ def _read(directory: Path, registry: Registry) -> dict[str, Any]:
 
 
 def _status(directory: Path) -> str:
-    if is_locked(directory):
-        return "running"
+    return "running" if is_locked(directory) else "finished" if _is_finished(directory) else "stopped"
+
+
+def _is_finished(directory: Path) -> bool:
     # A pruned run has no checkpoints, and perhaps only its best weights; metrics were saved with a checkpoint
     held = {name for name in (_LAST, *SAVED) if (directory / name).exists()}
     pruned = not held and (directory / "metrics.jsonl").exists() and (directory / _BEST).exists()
-    return "finished" if _LAST in held or pruned else "stopped"
+    return _LAST in held or pruned
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:

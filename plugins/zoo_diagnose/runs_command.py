@@ -127,7 +127,8 @@ def report(session: Session, folder: Path, out: Path, as_json: bool) -> None:
 def prune(_: Session, folder: Path, as_json: bool, **chosen: Any) -> None:
     """Delete the checkpoints of finished runs in FOLDER, and all but one weights file of each run.
 
-    Logs are kept. A pruned run cannot be resumed. Stopped and running runs are not changed.
+    Logs are kept. A pruned run cannot be resumed. Stopped and running runs are skipped, and so are runs whose
+    weights to keep are damaged, a link, or another run's.
     """
     rows = prune_runs(folder, **chosen)
     if as_json:

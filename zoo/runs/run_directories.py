@@ -1,4 +1,4 @@
-"""Choose a run directory, or check that one contains a run and suggest others. Does not import torch."""
+"""Choose a run directory, or check one: that it contains a run, or intact weights. Does not import torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from zoo.config.recipe import Recipe
-from zoo.errors import RunError
+from zoo.errors import RunError, WeightsError
+from zoo.files.cards import Card, read_card
+from zoo.registry.catalog import recorded_recipe
 
 # A run has one from its first second on
 _CONFIG = "config.toml"
@@ -29,6 +31,25 @@ def require_run(directory: Path) -> None:
     if directory.exists():
         raise RunError(f"{directory} does not contain a run: it has no {_CONFIG}", hint=hint)
     raise RunError(f"no such run directory: {directory}{_nearest(directory, runs)}", hint=hint)
+
+
+def verified_card(path: Path) -> Card:
+    """Return the card of a run's weights file after verifying every byte, and that the run wrote it.
+
+    Raises WeightsError if the file is a link, is damaged, or belongs to another run, and CatalogError if the
+    run's config.toml cannot be read.
+    """
+    if path.is_symlink():
+        raise WeightsError(f"{path} is a link")
+    card, (_, recipe) = read_card(path), recorded_recipe(path.parent / _CONFIG)
+    found = {"architecture": card.architecture, "dataset": card.dataset.name, "seed": card.seed}
+    found |= {name: card.arguments.get(name) for name in recipe.model}
+    expected = {name: getattr(recipe, name) for name in ("architecture", "dataset", "seed")} | recipe.model
+    for name, value in expected.items():
+        if found[name] != value:
+            message = f"{path} belongs to another run: its {name} is {found[name]}, not {value}"
+            raise WeightsError(message)
+    return card
 
 
 def default_directory(name: str | Recipe, dataset: str | None, *, resume: bool) -> Path:

@@ -7,13 +7,15 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 import zoo
-from tests.made_runs import make
+from tests.made_runs import make, write_weights
 from tests.shell import zoo as shell
 from zoo.errors import OptionError, RunError, ZooWarning
 from zoo.runs.lock import owned
@@ -132,10 +134,11 @@ def test_two_runs_differ_in_options_and_metrics(runs: Path) -> None:
 
 def test_pruning_leaves_the_chosen_weights_and_the_logs_of_finished_runs(runs: Path) -> None:
     before = {*runs.rglob("*")}
+    size = sum((runs / "a-2" / name).stat().st_size for name in WEIGHTS[1:])
     planned = zoo.prune_runs(keep="best", dry_run=True)
     assert {*runs.rglob("*")} == before
     assert zoo.prune_runs(keep="best") == planned
-    assert planned == [{"run": "runs/a-2", "files": [*WEIGHTS[1:]], "bytes": 30}]
+    assert planned == [{"run": "runs/a-2", "files": [*WEIGHTS[1:]], "bytes": size}]
     assert (runs / "a-2/best.safetensors").exists()
     assert (runs / "a-2/steps.jsonl").exists()
     assert (runs / "a-10/checkpoint.safetensors").exists()  # it can be resumed
@@ -144,11 +147,72 @@ def test_pruning_leaves_the_chosen_weights_and_the_logs_of_finished_runs(runs: P
     assert zoo.prune_runs(keep="last") == []  # the best weights are the only ones left
 
 
-def test_a_run_in_use_is_not_pruned(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo_diagnose.run_lists.is_locked", lambda folder: False)  # it starts a moment later
-    with owned(runs / "a-2"), pytest.raises(RunError, match="a-2 is in use by process"):
-        zoo.prune_runs(keep="best")
+@pytest.mark.parametrize(
+    ("dry_run", "reason"), [(True, "it is running"), (False, "a-2 is in use by process")]
+)
+def test_a_run_in_use_is_skipped_and_the_others_are_pruned(runs: Path, dry_run: bool, reason: str) -> None:
+    make(runs / "b")
+    with owned(runs / "a-2"), pytest.warns(ZooWarning, match=f"^runs/a-2 is skipped: .*{reason}"):
+        assert names(zoo.prune_runs(keep="best", dry_run=dry_run)) == ["runs/b"]
     assert (runs / "a-2/checkpoint.safetensors").exists()
+
+
+def test_a_run_that_continues_just_before_it_is_locked_is_skipped(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def continued(folder: Path) -> Any:
+        (folder / "model.safetensors").unlink()  # by the first save of a run that goes on
+        return owned(folder)
+
+    monkeypatch.setattr("zoo_diagnose.run_lists.owned", continued)
+    with pytest.warns(ZooWarning, match="^runs/a-2 is skipped: it is not finished$"):
+        assert zoo.prune_runs(keep="best") == []
+    assert (runs / "a-2/checkpoint.safetensors").exists()
+
+
+def damage(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+
+
+def replace_by_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def link_to_the_other(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("best.safetensors" if path.name.startswith("model") else "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda path: path.write_bytes(b""), "is empty"),
+        (damage, "is damaged: the sha256 of its tensors does not match its card"),
+        (replace_by_folder, "cannot be read: it is a folder, not a regular file"),
+        (link_to_the_other, "is a link"),
+        (lambda path: write_weights(path, seed=1), "belongs to another run: its seed is 1, not 0"),
+    ],
+)
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_a_run_is_not_pruned_if_the_weights_to_keep_are_not_its_own_intact_file(
+    runs: Path, change: Callable[[Path], object], reason: str, keep: Any
+) -> None:
+    make(runs / "b")
+    change(runs / f"a-2/{'best' if keep == 'best' else 'model'}.safetensors")
+    before = {path: path.lstat().st_mtime_ns for path in (runs / "a-2").iterdir()}
+    with pytest.warns(ZooWarning, match=f"^runs/a-2 is skipped: .*{reason}"):
+        assert names(zoo.prune_runs(keep=keep)) == ["runs/b"]
+    (runs / "a-2/.lock").unlink()
+    assert {path: path.lstat().st_mtime_ns for path in (runs / "a-2").iterdir()} == before
+
+
+def test_a_folder_of_another_program_is_skipped_and_not_even_locked(runs: Path) -> None:
+    (runs / "a-2/config.toml").write_text('title = "x"')
+    before = {*runs.rglob("*")}
+    with pytest.warns(ZooWarning, match="^runs/a-2 is skipped: .*config.toml: .* unknown field title"):
+        assert zoo.prune_runs(keep="best") == []
+    assert {*runs.rglob("*")} == before
 
 
 def test_a_file_that_cannot_be_deleted_is_an_error(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
