@@ -27,6 +27,7 @@ from zoo.data.parts import part_of
 from zoo.data.views import View
 from zoo.files.downloads import verified
 from zoo.interfaces import Analysis, Analyzer, Batch, Dataset, Step, Task
+from zoo.plugin import untouched
 from zoo.testing._data import TEXT
 from zoo_images.classification import Classification
 from zoo_images.tiny import TinyImages, TinyTags, _image
@@ -1646,6 +1647,15 @@ class StacksText(Analyzer):
         return Analysis(scores={"mean": torch.stack([b.inputs for b in batches]).float().mean().item()})
 
 
+class MeanError(Analyzer):
+    """Honest: the mean difference of predicted numbers and targets."""
+
+    def analyze(self, model, batches, *, subject):
+        with untouched(model) as inner, torch.no_grad():
+            errors = torch.cat([inner(batch.inputs) - batch.targets for batch in batches])
+        return Analysis(scores={"mean_error": errors.mean().item()})
+
+
 class OwnNoise(MeanFeature):
     def analyze(self, model, batches, *, subject):
         analysis = super().analyze(model, batches, subject=subject)
@@ -2303,6 +2313,27 @@ class SkewedHeights(Heights):
 
     def split(self, name):
         return [(row, 180 + 20 * row[0] ** 5 / 30) for row, _ in super().split(name)]
+
+
+class Positions(Heights):
+    """Rows of numbers, and two numbers to predict for each."""
+
+    @property
+    def dims(self):
+        return {"num_features": 3, "num_targets": 2}
+
+    @property
+    def preprocess(self):
+        scales = {"target_mean": [0.0, 0.0], "target_std": [1.4, 1.4]}
+        return {"features": ["a", "b", "c"], "targets": ["x", "y"], **scales}
+
+    def split(self, name):
+        return [(row, row[:2] + row[2]) for row, _ in super().split(name)]
+
+
+class PositionNet(nn.Linear):
+    def __init__(self, *, num_features: int, num_targets: int) -> None:
+        super().__init__(num_features, num_targets)
 
 
 class HeightNet(nn.Module):

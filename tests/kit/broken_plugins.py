@@ -783,6 +783,17 @@ numbers = Provider(
     ),
     images(DatasetSpec, "lights", "Lights", task="counting"),
     images(DatasetSpec, "raw-lights", "RawLights", task="raw"),
+    TaskSpec(
+        name="locating",
+        target="zoo.plugin:RegressionTask",
+        summary="For the kit's own tests",
+        dims={"num_features": 3, "num_targets": 2},
+        primary_metric="rmse",
+        processor="broken_processors:Anything",
+        tiny="broken:Positions",
+    ),
+    images(ArchitectureSpec, "positions", "PositionNet", task="locating"),
+    analyzer("mean-error", "MeanError", tasks=("locating",), needs=(), labels=True),
 )
 
 offline = Provider(

@@ -111,3 +111,9 @@ def test_images_of_a_task_of_numbers_need_no_label_that_is_unknown(entry):
 def test_the_first_loss_of_a_few_numbers_is_not_that_of_guessing():
     found = suite("broken_plugins:numbers", "mutants/skewed").outcome("skewed-first_loss_near_uniform")
     assert (found.outcome, found.reason) == ("passed", "")
+
+
+def test_an_analyzer_may_be_for_a_task_with_targets_of_several_numbers():
+    checks = suite("broken_plugins:numbers", "mutants/mean-error")
+    found = {checks.outcome(name).reason for name in checks.items}
+    assert (len(checks.items), found) == (16, {""})

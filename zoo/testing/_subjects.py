@@ -99,7 +99,8 @@ class Specimen:
             images = images if constant is None else torch.full_like(images, constant)
             second = images[2:, :-1] if broken else images[2:]
             targets = torch.tensor([3, -1, 5])  # of the second image there is none
-            if torch.as_tensor(self.data.split("test")[0][1]).ndim == 1:  # several labels, here one each
+            vector = torch.as_tensor(self.data.split("test")[0][1]).ndim == 1
+            if self.task.spec.labels and vector:  # several labels, here one each
                 classes = torch.arange(self.data.dims["num_classes"])
                 targets = (targets[:, None] == classes).float()
             elif usual.targets.ndim > 1 or usual.targets.is_floating_point():
