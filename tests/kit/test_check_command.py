@@ -44,6 +44,9 @@ def asserts():
 def leaves():
     raise SystemExit("it has left")
 
+def looks_up():
+    return {}["num_classes"]
+
 class Nameless(TinyImages):
     fingerprint = None
 
@@ -197,6 +200,25 @@ def test_an_assertion_without_a_message_is_reported_by_its_place(plugin, capsys)
     target = plugin(asserts="classification")
     run(["check", target])
     assert f"an assertion without a message, at {target}:" in capsys.readouterr().out
+
+
+def test_debug_and_a_report_show_the_traceback_of_an_unexpected_error(plugin, capsys, tmp_path):
+    target, place = plugin(looks_up="classification"), 'return {}["num_classes"]'
+    report = tmp_path / "report.md"
+    assert run(["check", target, "--report", str(report)]) == 1
+    captured = capsys.readouterr()
+    assert "KeyError: 'num_classes'" in captured.out
+    assert (
+        captured.out.splitlines()[-1]
+        == "`zoo --debug check ...` shows the traceback of each unexpected error"
+    )
+    assert place not in captured.err
+    assert f"        {place}" in report.read_text(encoding="utf-8").splitlines()
+    assert run(["--debug", "check", target, "--json"]) == 1
+    captured = capsys.readouterr()
+    assert "Traceback (most recent call last):" in captured.err
+    assert place in captured.err
+    assert any(place in check["traceback"] for check in json.loads(captured.out)["checks"])
 
 
 def test_a_plugin_that_ends_the_process_fails_and_the_others_are_checked(plugin, capsys):

@@ -113,15 +113,15 @@ def _session(ctx: click.Context) -> Session:
     cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
 @click.version_option(__version__, prog_name="zoo")
-@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @quiet_option
 @click.option("--strict", is_flag=True, envvar="ZOO_STRICT", help="Fail if any plugin fails to load.")
 @click.option("--verify", is_flag=True, help="Recompute checksums of all data files, even unchanged ones.")
 @pass_session
 @click.pass_context
-def cli(ctx: click.Context, session: Session, strict: bool, verify: bool) -> None:
+def cli(ctx: click.Context, session: Session, debug: bool, strict: bool, verify: bool) -> None:
     """Train, evaluate and analyze small PyTorch models, and generate text with them."""
-    session.strict = strict
+    session.debug, session.strict = debug, strict
     if verify and not os.environ.get("ZOO_VERIFY"):
         os.environ["ZOO_VERIFY"] = "1"  # for the processes that it starts, too
         ctx.call_on_close(lambda: os.environ.pop("ZOO_VERIFY"))

@@ -13,7 +13,7 @@ from zoo.cli.name_types import PathType, complete_target
 from zoo.cli.plugin_option import naming
 from zoo.cli.session import Session, print_json, standard_options
 from zoo.console.tables import print_table
-from zoo.console.terminal import dim, echo
+from zoo.console.terminal import BLANKS, dim, echo
 from zoo.errors import warn
 
 if TYPE_CHECKING:
@@ -54,8 +54,13 @@ def command(session: Session, target: str, thorough: bool, report: Path | None, 
         print_json({"target": target, **counted, "checks": [asdict(outcome) for outcome in outcomes]})
     else:
         _print(outcomes)
+        if any(outcome.traceback for outcome in outcomes) and not session.debug:
+            echo(dim("`zoo --debug check ...` shows the traceback of each unexpected error"))
         if more := left_out(outcomes):
             echo(dim(f"--thorough also runs {' and '.join(more)}"))
+    for outcome in outcomes if session.debug else ():
+        if outcome.traceback:
+            echo(f"{outcome.name}: {outcome.traceback}", err=True, keep=BLANKS)
     short = shortfall(outcomes)
     for message in short:
         warn(message)

@@ -33,6 +33,7 @@ class Session:
     """The state of one invocation of `zoo`.
 
     Attributes:
+        debug: whether to show the tracebacks of errors.
         strict: whether to raise an error if a plugin fails to load.
         progress: whether to show progress; False with --quiet.
         last: whether to use the last weights of a run directory instead of the best; True with --last.
@@ -43,6 +44,7 @@ class Session:
     """
 
     def __init__(self) -> None:
+        self.debug = False
         self.strict = False
         self.progress = True
         self.last = False

@@ -25,6 +25,7 @@ class Outcome:
         reason: reason that the check was skipped, failed or issued a warning; empty if it passed.
         entry: the entry's full name, or the plugin's name.
         cause: the full name of the failed check that caused this check to be skipped, if any.
+        traceback: the traceback of an unexpected error that made the check fail; empty otherwise.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Outcome:
     entry: str
     kind: CheckKind
     cause: str = ""
+    traceback: str = ""
 
     @property
     def check(self) -> str:

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from zoo._version import __version__
-from zoo.errors import OptionError, OutputError
+from zoo.errors import OptionError, OutputError, printable
 from zoo.files.atomic import atomic_write
 from zoo.files.canonical import readable_json
 from zoo.testing._outcomes import Outcome, counts, in_lines, in_words, shortfall
@@ -90,6 +91,9 @@ def _markdown(facts: Mapping[str, Any], outcomes: list[Outcome]) -> str:
                 f"| {' | '.join(map(_cell, row))} |\n" for row in (head, [":--"] * len(head), *rows)
             )
             parts.append(f"## {title}\n\n{table}")
+    for outcome in (one for one in outcomes if one.traceback):
+        trace = indent(printable(outcome.traceback, keep="\n"), "    ")
+        parts.append(f"## Traceback of {_cell(outcome.name)}\n\n{trace}")
     return "\n".join(parts)
 
 

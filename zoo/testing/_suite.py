@@ -112,7 +112,13 @@ class Suite:
             raise
         finally:
             result, reason, cause = _result(error, self.expected.get(name))
-            self._outcomes[name] = Outcome(**self.about(name), outcome=result, reason=reason, cause=cause)
+            self._outcomes[name] = Outcome(
+                **self.about(name),
+                outcome=result,
+                reason=reason,
+                cause=cause,
+                traceback=_traceback(error) if result == "failed" else "",
+            )
 
     def _run(self, case: Case, check: Check) -> None:
         for need in check.needs:
@@ -224,6 +230,14 @@ def _applies(check: Check, case: Case) -> bool:
     if check.kind != case.entry.kind or check.task not in (None, *case.entry.tasks):
         return False
     return check.dim is None or any(check.dim in case.registry.task(name).dims for name in case.entry.tasks)
+
+
+def _traceback(error: BaseException | None) -> str:
+    """Return the traceback of an error that the kit does not describe itself; otherwise, an empty string."""
+    source = error.__cause__ if isinstance(error, AssertionError) else error
+    if source is None or isinstance(source, ZooError | Warned):
+        return ""
+    return "".join(traceback.format_exception(error))
 
 
 def _reason(error: BaseException) -> str:
