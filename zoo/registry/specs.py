@@ -445,6 +445,9 @@ class OptimizerSpec(_Coded):
     description. An argument with the name of a training option, such as `lr`, `momentum` or `weight_decay`,
     receives the value of that option, and an argument `model` receives the model.
 
+    If the optimizer has methods `train` and `eval`, as schedule-free optimizers do, zoo trains the weights
+    that `train` sets, and evaluates and saves the weights that `eval` sets.
+
     Attributes:
         training: training options that suit the optimizer better than those of the architecture, such as
             `{"lr": 1e-4}`. zoo uses them if the user chooses the optimizer and does not set them.

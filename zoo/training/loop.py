@@ -199,6 +199,7 @@ class _Training:
         """Save the run. Raises Diverged if a result or a weight is not finite."""
         self.readings.read()
         self.require_finite()
+        self.state.take_average()
         self.host.store.save(self.state)
 
     def require_finite(self) -> None:
@@ -215,6 +216,7 @@ class _Training:
         """Evaluate after the last batch of an epoch, and return the epoch's row."""
         state = self.state
         self.require_finite()
+        state.take_average()
         row: dict[str, Any] = {
             "epoch": state.epoch + 1,
             "steps": state.steps,

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
 from zoo.config.train_config import TrainConfig
-from zoo.errors import SpecError
+from zoo.errors import OptionError, SpecError
 from zoo.registry.methods import bound
 from zoo.training.freezing import parameters_named
 
 Groups = list[dict[str, Any]]
 
 
+@runtime_checkable
+class SwitchesWeights(Protocol):
+    """An optimizer that does not evaluate the weights that it trains, such as schedule-free SGD."""
+
+    def train(self) -> None:
+        """Set the parameters to the weights to train; called before the first step."""
+
+    def eval(self) -> None:
+        """Set the parameters to the weights to evaluate."""
+
+
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """Return the configured optimizer for all parameters that require a gradient.
 
     The learning rate of a parameter group is the scheduled rate multiplied by the group's `scale`;
-    `TrainState.update` sets it.
+    `TrainState.update` sets it. An optimizer that switches weights is ready to train.
+
+    Raises OptionError if such an optimizer is combined with another average of the weights.
     """
     groups = _by_depth(model, config.layer_decay)
     if config.norm_bias_lr_scale != 1:
@@ -35,6 +48,12 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
     if not isinstance(made, torch.optim.Optimizer):
         got = type(made).__name__
         raise SpecError(f"optimizer {config.optimizer} must return a torch.optim.Optimizer (got a {got})")
+    if isinstance(made, SwitchesWeights):
+        for name in ("ema_decay", "nonmono"):
+            if value := getattr(config, name):
+                averaging = f"optimizer {config.optimizer}, which averages the weights itself"
+                raise OptionError(f"{name}={value} cannot be combined with {averaging}; set {name}=0")
+        made.train()
     return made
 
 

@@ -23,7 +23,7 @@ from zoo.models.ties import untied, with_ties
 from zoo.training.averaging import average_decay, move_average, triggered
 from zoo.training.failures import diverged
 from zoo.training.hidden import leaves_of
-from zoo.training.optimizers import make_optimizer, slots_of
+from zoo.training.optimizers import SwitchesWeights, make_optimizer, slots_of
 from zoo.training.readings import Readings
 from zoo.training.saved import TENSOR, Position, SavedState
 
@@ -33,7 +33,7 @@ class TrainState:
     """The model and everything else that training changes.
 
     Attributes:
-        average: the running average of the weights, if any.
+        average: the average of the weights, if any: a running average, or that of the optimizer.
         averaged_from: number of optimizer steps before an equal-weight average starts.
         epoch: number of epochs done.
         batch: number of batches done in the current epoch.
@@ -80,12 +80,14 @@ class TrainState:
         context: int = 0,
     ) -> TrainState:
         """Return the state before the first step."""
+        optimizer = make_optimizer(model, config)
+        averaged = config.ema_decay or isinstance(optimizer, SwitchesWeights)
         return cls(
             config=config,
             model=model,
-            optimizer=make_optimizer(model, config),
+            optimizer=optimizer,
             scaler=torch.amp.GradScaler(torch.device(device).type, enabled=precision == "fp16"),
-            average=_copy(model) if config.ema_decay else None,
+            average=_copy(model) if averaged else None,
             precision=precision,
             device=device,
             infinite=infinite_buffers(model),
@@ -150,9 +152,22 @@ class TrainState:
             self._slots()  # a state that a checkpoint cannot hold is refused before an epoch is lost
         norm = nn.utils.get_total_norm(parameters)
         readings.then(norm, partial(_require_finite, "a weight", config, lr, self.where))
-        if self.average is not None:
+        if self.average is not None and not isinstance(self.optimizer, SwitchesWeights):
             decay = average_decay(config.ema_decay, self.steps, since=self.averaged_from)
             move_average(self.average, self.model, decay, infinite=self.infinite)
+
+    def take_average(self) -> None:
+        """Copy the weights to evaluate into `average`, if the optimizer switches weights.
+
+        The weights in training keep their bits, although switching to others and back may round.
+        """
+        if self.average is None or not isinstance(self.optimizer, SwitchesWeights):
+            return
+        trained = copy.deepcopy(self.model.state_dict())
+        self.optimizer.eval()
+        self.average.load_state_dict(self.model.state_dict())
+        self.optimizer.train()
+        self.model.load_state_dict(trained)
 
     def end_epoch(self, row: dict[str, Any], config: TrainConfig) -> None:
         """Record an epoch's row, start averaging if `nonmono` triggers it, and begin the next epoch."""
@@ -187,7 +202,7 @@ class TrainState:
         first step, because `restore` could not restore it.
         """
         state = self.optimizer.state_dict()["state"]
-        slots = {number: _slots_of(number, values) for number, values in state.items()}
+        slots = {number: _slots_of(number, values) for number, values in state.items() if values}
         for number, tensors in slots.items():
             shapes = {name: tensor.shape for name, tensor in tensors.items()}
             if changed := shapes.items() ^ self.shapes.setdefault(number, shapes).items():

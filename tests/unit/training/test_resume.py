@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.configs import configured
+from tests.configs import GROUPS
+from tests.methods import __file__ as methods
 from zoo.config.recipe import Recipe
+from zoo.config.train_config import TrainConfig
 from zoo.console.reports import Progress
 from zoo.errors import Interrupted
 from zoo.files.cards import Card
@@ -23,6 +25,7 @@ from zoo.models import weights
 from zoo.models.building import build_model, model_arguments
 from zoo.registry.registry import Registry
 from zoo.runs.directory import RunDirectory
+from zoo.runs.save_interval import SaveInterval
 from zoo.training.host import Host
 from zoo.training.loop import fit
 from zoo.training.saved import RunIdentity
@@ -110,6 +113,16 @@ FAMILIES = {
             "decay_matrices_only": True,
         },
     },
+    "resnet-lite by schedule-free sgd": {
+        "architecture": "convnet/resnet-lite",
+        "model": {"widths": [4, 8]},
+        "train": {
+            "batch_size": 6,
+            "optimizer": "methods/schedule-free",
+            "lr": 0.3,
+            "schedule": "constant",
+        },
+    },
     "resnet-lite by lion": {
         "architecture": "convnet/resnet-lite",
         "model": {"widths": [4, 8]},
@@ -129,38 +142,44 @@ class Run:
     registry: Registry
     card: Callable[..., Card]
 
-    def go(self, *, pause: int = 0, resume: bool = False) -> int:
-        """Train to the end, or for `pause` batches; return the number of batches trained."""
+    def go(
+        self, *, pause: int = 0, evaluate: bool = True, resume: bool = False, save_every: str = "0"
+    ) -> int:
+        """Train to the end, for `pause` batches or, unless `evaluate`, until the first evaluation.
+
+        Return the number of batches trained.
+        """
         family = FAMILIES[self.family]
         entry = self.registry.architecture(family["architecture"])
         changes = family["train"] | {"precision": self.precision, "epochs": family.get("epochs", 2)}
-        config = configured(lr=0.02, schedule="one-cycle").replace(changes)
+        config = TrainConfig.with_groups(GROUPS, self.registry.methods)
+        config = config.replace({"lr": 0.02, "schedule": "one-cycle"} | changes)
         task = self.registry.task(entry.spec.task)
         arguments = model_arguments(entry, task, self.data.dims, family["model"])
         model = build_model(entry, arguments, seed=1)
         batches: list[Progress] = []
+        evaluated: list[Progress] = []
 
         def report(progress: Progress) -> None:
-            if progress.is_step:
-                batches.append(progress)
+            (batches if progress.is_step else evaluated).append(progress)
+
+        def stop() -> int:
+            return 15 if (pause and len(batches) >= pause) or (evaluated and not evaluate) else 0
 
         def make_card(state: TrainState, changes: tuple[str, ...]) -> Card:
             return self.card(architecture=entry.name, arguments=arguments, progress={"epochs": state.epoch})
 
         recipe = Recipe(architecture=entry.name, dataset="text/files", train=family["train"], threads=1)
         identity = RunIdentity(recipe=recipe)
-        with RunDirectory(self.path, identity, resume=resume, make_card=make_card) as store:
+        how: dict[str, Any] = {"resume": resume, "interval": SaveInterval.parse(save_every)}
+        with RunDirectory(self.path, identity, make_card=make_card, **how) as store:
             state = fit(
                 model,
                 make_task(self.registry, task.name),
                 self.data,
                 config,
                 seed=3,
-                host=Host(
-                    store=store,
-                    report=report,
-                    stop=lambda: 15 if pause and len(batches) >= pause else 0,
-                ),
+                host=Host(store=store, report=report, stop=stop),
             )
             weights.save(store.weights, state.best, make_card(state, store.changes))
         return len(batches)
@@ -189,6 +208,11 @@ CASES = [
     for family in FAMILIES
     for precision in ("fp32", "bf16")
 ]
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return Registry.discover(files=[methods])
 
 
 @pytest.fixture
@@ -241,6 +265,21 @@ def test_a_run_resumed_within_an_epoch_goes_on_to_the_same_bits(
     family: str, trained: Callable[..., Run]
 ) -> None:
     resumed_after((3,), trained(family, "fp32", "whole"), partial(trained, family, "fp32"))
+
+
+def test_saving_and_stopping_change_no_bit_of_weights_that_are_switched_to_evaluate(
+    trained: Callable[..., Run],
+) -> None:
+    whole, saving, stopped = (
+        trained("resnet-lite by schedule-free sgd", "fp32", name) for name in ("whole", "saving", "stopped")
+    )
+    whole.go()
+    saving.go(save_every="1")
+    assert saving.result == whole.result
+    with pytest.raises(Interrupted):
+        stopped.go(evaluate=False)
+    stopped.go(resume=True)
+    assert stopped.result == whole.result
 
 
 @pytest.mark.nightly  # as many trainings as steps
