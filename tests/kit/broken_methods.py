@@ -6,6 +6,8 @@ import random
 
 import torch
 
+from tests.methods import ScheduleFreeSGD
+
 
 class Plain(torch.optim.Optimizer):
     """SGD with momentum."""
@@ -98,6 +100,21 @@ class CountsInItsGroups(Plain):
     def move(self, weight, group):
         group["count"] = group.get("count", 0) + 1
         super().move(weight, group | {"lr": group["lr"] / group["count"]})
+
+
+class ChangesItsState(ScheduleFreeSGD):
+    def eval(self):
+        super().eval()
+        for state in self.state.values():
+            state["z"].mul_(1.000001)
+
+
+class EvaluatesFarOff(ScheduleFreeSGD):
+    def eval(self):
+        super().eval()
+        for group in self.param_groups:
+            for weight in group["params"]:
+                weight.data.add_(5.0)
 
 
 class StartsLate(Plain):

@@ -51,6 +51,10 @@ FALSE_ALARMS = {
     "a model that its constructor leaves in eval mode": ("evaluating", ("overfits_one_batch",)),
     "a processor that looks whether torch is loaded": ("measuring", ("processes_without_torch",)),
     "data that is compared by its names": ("measuring", ("refuses_other_data",)),
+    "an optimizer with train() and eval()": (
+        "schedule-free",
+        ("makes_an_optimizer", "follows_its_rate", "trains", "resumes_exactly"),
+    ),
     "an item for any number": ("endless", ("items_fit_dims",)),
     "a window of a few tokens": ("window", ("carries_state", "any_length_and_batch")),
 }
