@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn import functional
 
-from zoo import OptimizerSpec, hookimpl
+from zoo import MetricSpec, OptimizerSpec, hookimpl
 
 
 class ScheduleFreeSGD(torch.optim.Optimizer):
@@ -75,6 +77,27 @@ class Tripled(torch.optim.SGD):
 
 def plain(groups: Iterable[dict[str, Any]], *, lr: float) -> torch.optim.SGD:
     return torch.optim.SGD(groups, lr=lr)
+
+
+class Reversed:
+    """A cross-entropy with the wrong sign."""
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        classes_second = outputs.movedim(-1, 1)  # also (T, V, B) of a text
+        return -functional.cross_entropy(classes_second, targets, reduction="none")
+
+
+class Likelihood(Reversed):
+    """An honest loss that is negative: the probability of the target, times -1."""
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return -super().losses(outputs, targets).exp()
+
+
+@hookimpl
+def zoo_metrics() -> list[MetricSpec]:
+    targets = {"reversed": "Reversed", "likelihood": "Likelihood"}
+    return [MetricSpec(name=name, target=f"methods:{targets[name]}", summary="A loss") for name in targets]
 
 
 @hookimpl

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from zoo.errors import warn
+from zoo.evaluation.intervals import wilson
 from zoo.interfaces import Task
 
 
@@ -19,6 +21,33 @@ def no_better_than_baseline(
         for name, level in task.baseline(preprocess).items()
         if name in metrics and not (metrics[name] > level if name in more else metrics[name] < level)  # NaN
     }
+
+
+def warn_of_a_wrong_sign(
+    metrics: Mapping[str, float], task: Task, preprocess: Mapping[str, Any], *, count: int, loss: str
+) -> None:
+    """Warn if the training metrics of an epoch that reduced the minimized loss are below a random baseline.
+
+    The primary metric must be worse by its 95% confidence interval or, unless it is clearly better, the loss
+    must be twice as high.
+
+    Args:
+        count: number of items in the epoch.
+        loss: description of the minimized loss.
+    """
+    levels, primary = task.baseline(preprocess), task.spec.primary_metric
+    worse = "loss" if metrics["loss"] > 2 * levels.get("loss", math.inf) > 0 else ""
+    if primary in levels and primary in task.spec.higher_is_better:
+        low, high = wilson(min(max(metrics[primary], 0.0), 1.0) * count, count)
+        if high < levels[primary]:
+            worse = primary
+        elif low > levels[primary]:
+            worse = ""
+    if worse:
+        warn(
+            f"the training {worse} in epoch 1 is {metrics[worse]:.4g}, worse than a random baseline "
+            f"({levels[worse]:.4g}), although the minimized loss fell: check the sign of {loss}"
+        )
 
 
 def beats_baseline(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import warnings
 from collections.abc import Callable, Generator
@@ -15,7 +16,7 @@ from zoo.console.reports import Progress
 from zoo.distributed.ranks import Ranks, joined
 from zoo.distributed.synced_norm import unsynced_norms
 from zoo.errors import PluginError, ZooWarning, cause, warn
-from zoo.evaluation.baseline import beats_baseline
+from zoo.evaluation.baseline import beats_baseline, warn_of_a_wrong_sign
 from zoo.files import style
 from zoo.files.atomic import atomic_write
 from zoo.models.precision import kernels
@@ -112,7 +113,9 @@ def train(
                 device=device,
                 host=Host(
                     store=run if ranks.first else NoStore(),
-                    report=_warning_of_a_rise(report, setup) if ranks.first else ignore,
+                    report=_warning_of_a_wrong_sign(_warning_of_a_rise(report, setup), setup)
+                    if ranks.first
+                    else ignore,
                     stop=stop,
                     ranks=ranks,
                     stop_after=stop_after,
@@ -184,6 +187,32 @@ def _warning_of_a_rise(
             rise = f"from {start:.3g} to {progress.loss:.3g}"
             where = f"epoch {progress.epoch}, batch {progress.batch}"
             warn(f"the loss rose {rise} in {where}; try lr={lower(setup.config.lr)}")
+        report(progress)
+
+    return watching
+
+
+def _warning_of_a_wrong_sign(
+    report: Callable[[Progress], None], setup: TrainingSetup
+) -> Callable[[Progress], None]:
+    """Return a report function that also warns after the first epoch if the loss may have the wrong sign.
+
+    The minimized loss then fell by half of the loss of a random baseline, while the training metrics were
+    worse than this baseline. With the task's own loss, both cannot happen.
+    """
+    config, task, data = setup.config, setup.task, setup.dataset
+    loss = f"the loss {config.loss}" if config.loss else f"the loss of the task {task.name}"
+    level = task.baseline(data.preprocess).get("loss", 0.0)
+    first, total = -math.inf, 0.0  # an epoch that was resumed is not judged
+
+    def watching(progress: Progress) -> None:
+        nonlocal first, total
+        if progress.epoch == 1 and progress.is_step:
+            first = progress.loss if progress.batch == 1 else first
+            total += progress.loss
+        if progress.epoch == 1 and progress.row and total / progress.batches < min(first, level) - level / 2:
+            metrics, count = progress.row["train"], len(data.split("train"))
+            warn_of_a_wrong_sign(metrics, task, data.preprocess, count=count, loss=loss)
         report(progress)
 
     return watching

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,11 +14,12 @@ import pytest
 
 import zoo
 from tests.configs import configured
+from tests.methods import __file__ as methods
 from tests.trainings import evaluated, set_up, train
 from zoo.config.recipe import Recipe
 from zoo.config.train_config import TrainConfig
 from zoo.errors import ZooWarning
-from zoo.evaluation.baseline import no_better_than_baseline
+from zoo.evaluation.baseline import no_better_than_baseline, warn_of_a_wrong_sign
 from zoo.files.cards import read_card
 from zoo.models import weights
 from zoo.registry.registry import Registry
@@ -254,6 +256,78 @@ def test_a_loss_that_rises_a_hundredfold_is_warned_of_once(registry: Registry, t
     rising = [line for line in messages(caught) if line.startswith("the loss rose from 2.")]
     assert len(rising) == 1
     assert rising[0].endswith("try lr=0.01")
+
+
+CLASSIFIER = replace(BAD, train={"epochs": 2, "batch_size": 8, "optimizer": "adamw", "lr": 0.05})
+READER = Recipe(
+    architecture="gru",
+    dataset="files",
+    data={"paths": "a.txt", "splits": [90, 10, 0]},
+    model={"hidden_size": 16},
+    train={"epochs": 2, "batch_size": 4, "lr": 0.05},
+)
+
+
+@pytest.fixture
+def signs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """Return a registry with both losses, in a folder with a text whose end has other letters."""
+    (tmp_path / "a.txt").write_text("to be or not to be. " * 90 + "sing, my fury " * 15)
+    monkeypatch.chdir(tmp_path)
+    return Registry.discover(files=[methods])
+
+
+@pytest.mark.parametrize(("recipe", "level"), [(CLASSIFIER, "2.079"), (READER, "2.773")])
+def test_a_loss_with_the_wrong_sign_is_warned_of_once_after_the_first_epoch(
+    recipe: Recipe, level: str, signs: Registry, tmp_path: Path
+) -> None:
+    with pytest.warns(ZooWarning) as caught:
+        train(replace(recipe, train={**recipe.train, "loss": "reversed"}), signs, directory=tmp_path / "run")
+    (line,) = [line for line in messages(caught) if "sign of" in line]
+    assert re.fullmatch(
+        rf"the training loss in epoch 1 is [\d.]+, worse than a random baseline \({level}\), although the "
+        r"minimized loss fell: check the sign of the loss methods/reversed",
+        line,
+    )
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        replace(CLASSIFIER, train={**CLASSIFIER.train, "loss": "likelihood"}),
+        replace(CLASSIFIER, train={**CLASSIFIER.train, "lr": 1e-7}),
+        replace(CLASSIFIER, data={**SMALL, "train_size": 8, "val_size": 1}),
+        BAD,
+        READER,
+        replace(READER, train={**READER.train, "lr": 1e-7}),
+    ],
+    ids=["negative loss", "low rate", "tiny data", "high rate", "unlike text", "text at a low rate"],
+)
+def test_the_sign_of_an_honest_loss_is_not_warned_of(recipe: Recipe, signs: Registry, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", ".* sign of ", ZooWarning)
+        result = train(recipe, signs, directory=tmp_path / "run")
+    if recipe is READER:
+        assert result.better_than_baseline is False
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "loss", "count", "worse"),
+    [
+        (0.02, 30.0, 1000, "accuracy"),
+        (0.02, 30.0, 10, "loss"),  # of ten images, none may be right by chance
+        (0.12, 30.0, 1000, "loss"),
+        (0.12, 4.0, 1000, ""),
+        (0.3, 30.0, 1000, ""),
+    ],
+)
+def test_a_metric_must_be_worse_than_chance_beyond_its_fluctuation(
+    accuracy: float, loss: float, count: int, worse: str
+) -> None:
+    task, metrics = Classification(CLASSIFICATION), {"accuracy": accuracy, "loss": loss}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_of_a_wrong_sign(metrics, task, {"classes": [*"abcdefgh"]}, count=count, loss="the loss x")
+    assert [line.split()[2] for line in messages(caught)] == ([worse] if worse else [])
 
 
 def test_a_result_better_than_baseline_is_not_warned_of(registry: Registry, tmp_path: Path) -> None:
