@@ -18,7 +18,7 @@ from click.core import ParameterSource
 
 from zoo import OptionError
 from zoo.cli.kit import Session, echo
-from zoo.plugin import default_directory, needing_extra, warn
+from zoo.plugin import default_directory, needing_extra, open_regular, warn
 from zoo_track.plugin import TrackOptions
 
 __all__ = ["track"]
@@ -77,7 +77,13 @@ class _Beside(threading.Thread):
             if self._over.wait(_POLL) and self._begun() == self._before:
                 return
         log = self._directory / f"track-{self._short}.log"
-        with log.open("ab") as output:
+        try:
+            opened = open_regular(log, write=True)
+        except OSError as error:
+            warn(f"tracking has not started: {log} cannot be written: {error.strerror}")
+            return
+        with opened as output:
+            output.seek(0, os.SEEK_END)
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "zoo", *self._words],
                 stdin=subprocess.DEVNULL,

@@ -7,6 +7,7 @@ shortened and replaced on resuming therefore needs no special care: rows that we
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shlex
@@ -16,14 +17,27 @@ from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 from msgspec.structs import replace
 
 import zoo
 from zoo import Registry, ZooError
-from zoo.plugin import RunError, TrackedRow, TrackedRun, Tracker, cause, require_run
+from zoo.plugin import (
+    SPLITS,
+    Row,
+    RunError,
+    StepRow,
+    TrackedRow,
+    TrackedRun,
+    Tracker,
+    cause,
+    open_regular,
+    read_rows,
+    require_run,
+)
 
 __all__ = ["Followed", "follow"]
 
@@ -48,27 +62,6 @@ class Followed:
     status: Status
 
 
-class _StepRow(msgspec.Struct, frozen=True):
-    epoch: int
-    step: int
-    loss: float
-    lr: float
-    rate: float
-    time: float = 0.0
-
-
-class _Clock(msgspec.Struct, frozen=True):
-    time: float = 0.0
-
-
-class _EpochRow(msgspec.Struct, frozen=True):
-    steps: int
-    clock: _Clock
-    train: dict[str, float]
-    val: dict[str, float] = {}
-    test: dict[str, float] = {}
-
-
 class _Sent(msgspec.Struct, frozen=True, kw_only=True):
     """What a tracker was sent, as `track-NAME.json` in the run directory remembers it.
 
@@ -79,16 +72,13 @@ class _Sent(msgspec.Struct, frozen=True, kw_only=True):
         step, epoch: last step whose row was sent, and last step whose epoch's row was sent.
     """
 
-    id: str
+    id: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
     part: int
     options: dict[str, str | int | float]
     after: float = 0.0
     until: float = 0.0
     step: int = 0
     epoch: int = 0
-
-
-_Row = TypeVar("_Row", _StepRow, _EpochRow)
 
 
 def follow(
@@ -170,7 +160,7 @@ class _Follower:
                 tracker.end(status)
             self._unsettled.clear()
             if self._sent is not None:
-                _write(self._file, self._sent)
+                self._write(self._sent)
 
     def _part(self, options: Mapping[str, Any]) -> _Sent:
         """Begin or continue the part of the run that has these options, and return what of it was sent."""
@@ -189,7 +179,7 @@ class _Follower:
 
     def _begun(self, sent: _Sent) -> _Sent:
         """Begin or continue the tracker's run, and return what of it the tracker has."""
-        _write(self._file, sent)  # its id, before anything else has that id
+        self._write(sent)  # its id, before anything else has that id
         place = self._directory.resolve()
         run = TrackedRun(
             name=place.name + f"-part-{sent.part}" * (sent.part > 1),
@@ -226,11 +216,23 @@ class _Follower:
         while self._unsettled and self._unsettled[0][0] <= time.monotonic() - _SETTLED:
             settled = self._unsettled.popleft()[1]
         if settled is not None:
-            _write(self._file, settled)
+            self._write(settled)
+
+    def _write(self, sent: _Sent) -> None:
+        """Remember what was sent."""
+        line = msgspec.json.encode(sent) + b"\n"
+        try:
+            if os.pwrite(self._file, line, 0) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.ftruncate(self._file, len(line))
+        except OSError as error:
+            path, run = self._directory / f"track-{self._name}.json", shlex.quote(str(self._directory))
+            message = f"{path} cannot be written: {error.strerror}"
+            raise RunError(message, hint=f"run `zoo track {run} --to {self._name}` to continue") from None
 
     @contextlib.contextmanager
     def _naming(self) -> Generator[None]:
-        """Raise a tracker's error as a RunError, unless it is for want of a module."""
+        """Raise a tracker's error as a RunError, unless a module is missing."""
         try:
             yield
         except (ZooError, ModuleNotFoundError):
@@ -243,44 +245,33 @@ class _Follower:
 
 def _new_rows(directory: Path, sent: _Sent) -> list[tuple[bool, TrackedRow]]:
     """Return the rows that were not sent yet, in order, each with whether it is that of an epoch."""
-    epochs = _read(directory / "metrics.jsonl", _EpochRow)
-    steps = _read(directory / "steps.jsonl", _StepRow)
+    epochs = read_rows(directory / "metrics.jsonl", Row)
+    steps = read_rows(directory / "steps.jsonl", StepRow)
     now = time.time()  # for the rows of a log without times
     found: list[tuple[bool, TrackedRow]] = []
     for row in steps:
-        if row.step > sent.step and row.epoch <= len(epochs) + 1:  # not before the row of its last epoch
-            values = {"loss": row.loss, "lr": row.lr, "rate": row.rate}
-            found.append((False, TrackedRow(step=row.step, time=row.time or now, values=values)))
+        # not before the row of the epoch before
+        if row["step"] > sent.step and row["epoch"] <= len(epochs) + 1:
+            values = {name: row[name] for name in ("loss", "lr", "rate")}
+            found.append((False, TrackedRow(step=row["step"], time=row.get("time") or now, values=values)))
     for row in epochs:
-        if row.steps > sent.epoch:
-            splits = {"train": row.train, "val": row.val, "test": row.test}
-            values = {
-                f"{split}/{name}": value for split, held in splits.items() for name, value in held.items()
-            }
-            found.append((True, TrackedRow(step=row.steps, time=row.clock.time or now, values=values)))
+        if row["steps"] > sent.epoch:
+            values = {f"{split}/{name}": row[split][name] for split in SPLITS for name in row.get(split, ())}
+            logged = row["clock"].get("time") or now
+            found.append((True, TrackedRow(step=row["steps"], time=logged, values=values)))
     found.sort(key=lambda each: (each[1].step, each[0]))
     return [each for each in found if each[1].time > sent.after]
-
-
-def _read(path: Path, kind: type[_Row]) -> list[_Row]:
-    """Return the rows of a log, which may be written at this moment."""
-    try:
-        content = path.read_bytes()
-        return msgspec.json.Decoder(kind).decode_lines(content[: content.rfind(b"\n") + 1])
-    except FileNotFoundError:
-        return []
-    except (OSError, msgspec.MsgspecError) as error:
-        raise RunError(f"{path} cannot be read: {cause(error)}") from None
 
 
 @contextlib.contextmanager
 def _locked(path: Path, name: str) -> Generator[int]:
     """Open and lock the file that remembers what was sent. Raises RunError if another process has it."""
     try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        opened = open_regular(path, write=True)
     except OSError as error:
-        raise RunError(f"{path} cannot be written: {error.strerror}") from None
-    try:
+        hint = "delete it to send this as a new run" if os.path.lexists(path) else None
+        raise RunError(f"{path} cannot be written: {error.strerror}", hint=hint) from None
+    with opened as file:
         end = time.monotonic() + _PATIENCE
         while True:
             try:
@@ -292,9 +283,7 @@ def _locked(path: Path, name: str) -> Generator[int]:
                     message = f"another process is already sending {run} to {name}"
                     raise RunError(message, hint="wait until it ends, or stop it") from None
                 time.sleep(0.1)
-        yield file
-    finally:
-        os.close(file)
+        yield file.fileno()
 
 
 def _read_sent(path: Path, file: int) -> _Sent | None:
@@ -302,12 +291,6 @@ def _read_sent(path: Path, file: int) -> _Sent | None:
     line = os.pread(file, 1 << 20, 0).partition(b"\n")[0]
     try:
         return msgspec.json.decode(line, type=_Sent) if line else None
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         hint = "delete the file to send this as a new run"
         raise RunError(f"{path} is damaged: {cause(error)}", hint=hint) from None
-
-
-def _write(file: int, sent: _Sent) -> None:
-    line = msgspec.json.encode(sent) + b"\n"
-    os.pwrite(file, line, 0)
-    os.ftruncate(file, len(line))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, Literal
 
-from zoo.plugin import TrackedRow, TrackedRun, Tracker
+from zoo.plugin import RunError, TrackedRow, TrackedRun, Tracker
 
 __all__ = ["TensorBoard"]
 
@@ -25,6 +25,8 @@ class TensorBoard(Tracker):
     def begin(self, run: TrackedRun) -> int:
         """Begin a file, which discards the last step of older files because that step may lack metrics."""
         folder = run.directory / f"tensorboard{f'-part-{run.part}' if run.part > 1 else ''}"
+        if folder.is_symlink() or not all(path.is_file() for path in folder.glob("*tfevents*")):
+            raise RunError(f"{folder} is not a folder of event files", hint="delete it, or move it")
         folder.mkdir(exist_ok=True)
         settings = {"size_guidance": {"scalars": 0}, "purge_orphaned_data": False}
         found = self._reading.EventAccumulator(str(folder), **settings).Reload()

@@ -1,4 +1,7 @@
-"""Open only regular files, so that a pipe or a device cannot make zoo hang or cause side effects."""
+"""Open only regular files, so that a pipe or a device cannot make zoo hang or cause side effects.
+
+Files that are written in place are not opened through links, since the file that changes may be elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +12,28 @@ from pathlib import Path
 from typing import IO
 
 
-def open_regular(path: str | Path) -> IO[bytes]:
+def open_regular(path: str | Path, *, write: bool = False) -> IO[bytes]:
     """Open a regular file for reading.
 
-    Raises OSError, also for a folder, a pipe, a device, or a NUL byte in the path.
+    Raises OSError, also for a folder, a pipe, a device, or a NUL byte in the path, and with `write` for a
+    symbolic link or a file with several names.
+
+    Args:
+        write: open the file for writing as well, and create it if it does not exist.
     """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW if write else os.O_RDONLY
     try:
-        _require_regular(os.stat(path))  # noqa: PTH116 - of a string too; opening a device may do something
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        if not write or os.path.lexists(path):  # opening a device may do something
+            _require_regular(os.stat(path, follow_symlinks=not write), write=write)  # noqa: PTH116 - of a string too
+        handle = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
     except ValueError:  # a NUL byte
         raise OSError(errno.EINVAL, "its name is not valid") from None
     try:
-        _require_regular(os.fstat(handle))
+        _require_regular(os.fstat(handle), write=write)
     except OSError:
         os.close(handle)
         raise
-    return os.fdopen(handle, "rb")
+    return os.fdopen(handle, "r+b" if write else "rb")
 
 
 def read_regular(path: str | Path, *, most: int) -> bytes:
@@ -39,7 +48,9 @@ def read_regular(path: str | Path, *, most: int) -> bytes:
         return file.read(size)
 
 
-def _require_regular(status: os.stat_result) -> None:
+def _require_regular(status: os.stat_result, *, write: bool) -> None:
+    if stat.S_ISLNK(status.st_mode) or (write and stat.S_ISREG(status.st_mode) and status.st_nlink > 1):
+        raise OSError(errno.ELOOP, "it is a link to another file")
     if not stat.S_ISREG(status.st_mode):
         what = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or a device"
         raise OSError(errno.EINVAL, f"it is {what}, not a regular file")

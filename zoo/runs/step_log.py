@@ -16,8 +16,8 @@ from zoo.files.canonical import canonical_json
 from zoo.files.regular import read_regular
 from zoo.training.saved import Row, StepRow
 
-# The most that a log may have: a thousand rows of steps, or one for each epoch, take a thousandth of it
-_MOST_BYTES = 1 << 27
+# The most that a log may have: a thousand rows of steps take a hundredth of it, and a hundred thousand epochs
+_MOST_BYTES = 1 << 25
 
 
 class StepLog:
@@ -73,7 +73,9 @@ def read_rows(path: Path, kind: type[Row] | type[StepRow]) -> list[dict[str, Any
         return [dict(row) for row in msgspec.json.Decoder(kind).decode_lines(whole)]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{path} cannot be read: {first_line(error)}") from None
 
 

@@ -16,7 +16,7 @@ from zoo.config.recipe import Recipe
 from zoo.config.train_config import SPLITS
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]
-Seconds = Annotated[float, Meta(ge=0)]
+Seconds = Annotated[float, Meta(ge=0, le=1e18)]
 # A part of a hidden state: a number, or TENSOR for one that is among the tensors
 TENSOR = "tensor"
 Leaf = None | bool | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | float | Literal["tensor"]

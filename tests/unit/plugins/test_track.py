@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import resource
 import sys
 import threading
 import time
@@ -288,6 +290,55 @@ def test_a_damaged_file_is_named(file: str, message: str, run: Path, registry: R
         sent(run, registry, Store())
 
 
+def _sparse(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+
+
+NOT_A_LOG: dict[str, Callable[[Path], object]] = {
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "a pipe": os.mkfifo,
+    "a terabyte": _sparse,
+    "brackets": lambda path: path.write_bytes(b'{"a":' * 100_000 + b"\n"),
+    "another type": lambda path: path.write_bytes(b'{"step": "7"}\n'),
+}
+
+
+@pytest.mark.parametrize("what", NOT_A_LOG)
+@pytest.mark.parametrize("file", ["steps.jsonl", "track-memory.json"])
+def test_what_is_no_log_is_refused_in_one_line(what: str, file: str, run: Path, registry: Registry) -> None:
+    (run / file).unlink(missing_ok=True)
+    NOT_A_LOG[what](run / file)
+    with pytest.raises(RunError, match=rf"^{run / file} (cannot be (read|written)|is damaged): ") as told:
+        sent(run, registry, Store())
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("link", [os.link, os.symlink])
+def test_a_file_elsewhere_is_not_written_through_a_link(
+    link: Callable[[Path, Path], None], run: Path, registry: Registry
+) -> None:
+    other = run.parent / "other"
+    other.touch()
+    link(other, run / "track-memory.json")
+    with pytest.raises(RunError, match=r"cannot be written: it is a link to another file\n") as told:
+        sent(run, registry, Store())
+    assert told.value.hint == "delete it to send this as a new run"
+    assert other.read_bytes() == b""
+
+
+def test_a_file_that_cannot_be_written_is_named(run: Path, registry: Registry) -> None:
+    _, most = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, most))  # like a full disk
+    try:
+        with pytest.raises(RunError, match=r"track-memory\.json cannot be written: File too large") as told:
+            sent(run, registry, Store())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert told.value.hint == f"run `zoo track {run} --to memory` to continue"
+    assert sent(run, registry, Store()).rows == 9
+
+
 PLUGIN = '''
 import json
 import sys
@@ -415,6 +466,18 @@ def test_a_training_goes_on_without_a_follower_that_fails(plugin: Path) -> None:
     assert "requires no_such_tracker" in Path("mine/track-absent.log").read_text()
 
 
+def test_the_output_of_a_follower_is_not_written_through_a_link(plugin: Path) -> None:
+    Path("other").write_text("mine")
+    Path("run").mkdir()
+    Path("run/track-lines.log").symlink_to(Path("other").absolute())
+    words = ["train", "mlp", "shapes", *SMALL_SHAPES, "--epochs", "1", "--run", "run", "--plugin", plugin]
+    done = zoo(*words, "--track", "lines")
+    assert done.returncode == 0
+    message = "tracking has not started: run/track-lines.log cannot be written: it is a link to another file"
+    assert message in done.stderr
+    assert Path("other").read_text() == "mine"
+
+
 def test_a_library_that_is_missing_is_found_before_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -444,3 +507,19 @@ def test_tensorboard_has_each_step_once_also_after_a_follower_that_was_killed(
     assert [event.step for event in found.Scalars("loss")] == [*range(1, 9)]
     assert [event.step for event in found.Scalars("val/accuracy")] == [3, 6]
     assert found.Scalars("loss")[0].wall_time == START + 1
+
+
+@pytest.mark.skipif(find_spec("tensorboard") is None, reason="tensorboard is not installed")
+@pytest.mark.parametrize("what", ["a link", "a pipe"])
+def test_tensorboard_writes_to_no_folder_elsewhere_and_waits_for_no_pipe(
+    what: str, run: Path, registry: Registry
+) -> None:
+    (run / "other").mkdir()
+    if what == "a link":
+        (run / "tensorboard").symlink_to("other")
+    else:
+        (run / "tensorboard").mkdir()
+        os.mkfifo(run / "tensorboard/events.out.tfevents.1")
+    with pytest.raises(RunError, match=f"{run}/tensorboard is not a folder of event files"):
+        follow(run, "tensorboard", TensorBoard, registry)
+    assert not [*(run / "other").iterdir()]

@@ -93,6 +93,15 @@ def test_a_run_that_cannot_be_read_is_left_out_with_a_warning(runs: Path) -> Non
         assert names(zoo.list_runs()) == ["runs/a-10", "runs/sweep/b"]
 
 
+def test_durations_that_no_run_has_are_refused_as_the_command_cannot_print_them(runs: Path) -> None:
+    clock = {"seconds": 1e308, "rate": 1.0}
+    row = json.dumps({"epoch": 1, "steps": 1, "train": {"loss": 1.0}, "clock": clock})
+    (runs / "a-2/metrics.jsonl").write_text(f"{row}\n{row}\n")
+    done = shell("runs", "runs")
+    assert done.returncode == 0
+    assert "runs/a-2 is skipped: runs/a-2/metrics.jsonl cannot be read: Expected `float` <= " in done.stderr
+
+
 def test_a_run_whose_plugin_is_missing_has_the_metrics_of_its_last_epoch(tmp_path: Path) -> None:
     make(tmp_path / "x", values=[0.7, 0.6], dataset="gone/data")
     (row,) = zoo.list_runs(tmp_path)
