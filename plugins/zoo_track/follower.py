@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import shlex
+import threading
 import time
 import uuid
 from collections import deque
@@ -37,6 +38,7 @@ from zoo.plugin import (
     open_regular,
     read_rows,
     require_run,
+    warn,
 )
 
 __all__ = ["Followed", "follow"]
@@ -49,6 +51,8 @@ _SETTLED = 20.0
 _MOST = 50
 # Seconds to wait for another follower of the run that is about to end
 _PATIENCE = 5.0
+# Seconds after which a tracker that has not responded is reported
+_SILENT = 10.0
 
 Status = Literal["running", "finished", "stopped"]
 
@@ -232,7 +236,10 @@ class _Follower:
 
     @contextlib.contextmanager
     def _naming(self) -> Generator[None]:
-        """Raise a tracker's error as a RunError, unless a module is missing."""
+        """Raise a tracker's error as a RunError, unless a module is missing. Report a slow tracker."""
+        waiting = f"{self._name} has not responded for {_SILENT:.0f} seconds; press Ctrl-C to stop waiting"
+        notice = threading.Timer(_SILENT, warn, [waiting])
+        notice.start()
         try:
             yield
         except (ZooError, ModuleNotFoundError):
@@ -241,6 +248,8 @@ class _Follower:
             run = shlex.quote(str(self._directory))
             message = f"the tracker {self._name} failed: {cause(error)}"
             raise RunError(message, hint=f"run `zoo track {run} --to {self._name}` to continue") from error
+        finally:
+            notice.cancel()
 
 
 def _new_rows(directory: Path, sent: _Sent) -> list[tuple[bool, TrackedRow]]:

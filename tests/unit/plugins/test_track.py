@@ -342,6 +342,7 @@ def test_a_file_that_cannot_be_written_is_named(run: Path, registry: Registry) -
 PLUGIN = '''
 import json
 import sys
+import threading
 from pathlib import Path
 
 from zoo import TrackerSpec, hookimpl
@@ -370,6 +371,14 @@ class Stopped(Lines):
         raise KeyboardInterrupt
 
 
+class Slow(Lines):
+    def begin(self, run):
+        for thread in threading.enumerate():
+            if isinstance(thread, threading.Timer):
+                thread.join()
+        super().begin(run)
+
+
 class Absent(Lines):
     def __init__(self):
         import no_such_tracker
@@ -379,6 +388,7 @@ class Absent(Lines):
 def zoo_trackers():
     yield TrackerSpec(name="lines", target="lines_tracker:Lines", summary="Lines in a file")
     yield TrackerSpec(name="stopped", target="lines_tracker:Stopped", summary="Ctrl-C at its first row")
+    yield TrackerSpec(name="slow", target="lines_tracker:Slow", summary="Responds after the notice")
     yield TrackerSpec(name="absent", target="lines_tracker:Absent", summary="Not here", extra="absent")
 '''
 
@@ -410,6 +420,15 @@ def test_ctrl_c_ends_it_with_the_command_that_continues(run: Path, plugin: Path)
     assert done.returncode == 130
     assert "stopped sending mine; run `zoo track mine --to stopped` to continue\n" in done.stderr
     assert json.loads((plugin.parent / "mine.lines").read_text()) == "stopped"
+
+
+def test_a_tracker_that_does_not_respond_is_reported(
+    run: Path, plugin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "_SILENT", 0)
+    done = zoo("track", "mine", "--to", "slow", "--plugin", plugin)
+    assert "zoo: slow has not responded for 0 seconds; press Ctrl-C to stop waiting\n" in done.stderr
+    assert done.stdout == "sent 9 rows of mine to slow, up to step 7; the run is stopped\n"
 
 
 def test_a_log_without_times_is_sent_with_the_present_time(tmp_path: Path, registry: Registry) -> None:
