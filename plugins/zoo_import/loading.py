@@ -59,7 +59,12 @@ def load_state(
             if tensor.is_floating_point() != before.is_floating_point():
                 raise WeightsError(f"{file}: {theirs} is {tensor.dtype}, but {ours} is {before.dtype}")
             converted[f"{_name(tensor.dtype)} to {_name(before.dtype)}"] = None
-            tensor = tensor.to(before.dtype)
+            try:
+                tensor = tensor.to(before.dtype)
+            except NotImplementedError:  # two numbers in a byte
+                raise WeightsError(
+                    f"{file}: {theirs} is {tensor.dtype}, which zoo does not support"
+                ) from None
         if ours in tied and not torch.equal(tensor, wanted[tied[ours]]):
             both = f"{theirs} and {matched.names[tied[ours]]}"
             raise WeightsError(f"{file}: {both} differ, but the model uses one tensor for both")

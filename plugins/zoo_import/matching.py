@@ -14,6 +14,8 @@ __all__ = ["Matched", "Mismatch", "Row", "count_text", "match", "shape_text"]
 Shape = Sequence[int]
 # What wrappers put in front of all names
 _PREFIXES = ("module.", "model.", "_orig_mod.")
+# The most wrappers in each other; a forged name may have a million prefixes
+_WRAPPERS = 10
 # What torch calls the tensors of a layer: two of one shape in the wrong order would load without an error
 _KINDS = {"weight", "bias", "running_mean", "running_var"}
 # Counters of BatchNorm, which no prediction depends on, and which old files lack
@@ -110,7 +112,8 @@ def shape_text(shape: Shape) -> str:
 def _bare(names: Mapping[str, Shape]) -> dict[str, str]:
     """Map names without the prefixes of wrappers to the names in the file."""
     bare = {name.replace("._orig_mod.", "."): name for name in names}
-    while prefix := next((each for each in _PREFIXES if all(name.startswith(each) for name in bare)), ""):
+    for _ in range(_WRAPPERS):
+        prefix = next((each for each in _PREFIXES if all(name.startswith(each) for name in bare)), "")
         bare = {name.removeprefix(prefix): full for name, full in bare.items()}
     return bare if len(bare) == len(names) else {name: name for name in names}
 

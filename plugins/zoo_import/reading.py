@@ -1,4 +1,7 @@
-"""Read the tensors of a file that another program wrote: safetensors here, a pickle in another process."""
+"""Read the tensors of a file that another program wrote: safetensors here, a pickle in another process.
+
+Tensors are mapped, so that only those that a model needs are read.
+"""
 
 from __future__ import annotations
 
@@ -17,20 +20,21 @@ from pathlib import Path
 from typing import IO, Any
 
 import safetensors
-import safetensors.torch
 from torch import Tensor
 
-from zoo.plugin import WeightsError, open_regular, read_regular
+from zoo.plugin import WeightsError, first_line, open_regular, read_regular
 from zoo_import.unpickling import ANSWER, TENSORS
 
 __all__ = ["State", "read_state"]
 
 # The first torch whose restricted unpickler does not corrupt memory (CVE-2026-24747)
 _SAFE = (2, 10)
-# Bytes of memory, besides four times those of the file, and seconds that opening a pickle may take
-_MEMORY, _SECONDS = 1 << 29, 120
-# Bytes that are read in a second at least, and bytes of a list of names
-_RATE, _MOST_NAMES = 10_000_000, 50_000_000
+# Bytes of memory, besides four times those of the file, that opening a pickle may take
+_MEMORY = 1 << 29
+# Seconds that opening a pickle may take in all, with the start of the process, and of CPU time
+_SECONDS, _CPU = 120, 10
+# Bytes that are read in a second at least, bytes of a list of names, and bytes of a header
+_RATE, _MOST_NAMES, _MOST_HEADER = 10_000_000, 50_000_000, 10_000_000
 _EXPECTED = "expected a state dict: a .pth, .pt or .bin file written by torch.save, or a .safetensors file"
 _SAVE = "in the program that wrote it, save only the tensors: torch.save(model.state_dict(), FILE)"
 
@@ -55,16 +59,17 @@ class State:
 def read_state(path: Path) -> State:
     """Return the tensors of a state dict in a file. A pickle is opened in a separate process.
 
-    Raises WeightsError if the file is missing or damaged, or if it is not a state dict.
+    Raises WeightsError if the file is missing, sparse or damaged, or if it is not a state dict.
     """
     try:
         with open_regular(path) as file:
+            stored = _stored(path, file)
             start = file.read(9)
             file.seek(0)
             if start[8:] == b"{":
-                tensors, others, ordered = _from_safetensors(path, file.read()), list[str](), False
+                tensors, others, ordered = _from_safetensors(path, start), list[str](), False
             elif start.startswith((b"PK\x03\x04", b"\x80")):
-                (tensors, others), ordered = _from_pickle(path, file), True
+                (tensors, others), ordered = _from_pickle(path, file, stored), True
             else:
                 what = "neither a safetensors file nor a file that torch.save wrote" if start else "empty"
                 raise WeightsError(f"{path} is {what}", hint=_EXPECTED)
@@ -79,31 +84,46 @@ def read_state(path: Path) -> State:
     return State(tensors=tensors, others=others, ordered=ordered, sha256=sha256)
 
 
-def _from_safetensors(path: Path, content: bytes) -> dict[str, Tensor]:
+def _stored(path: Path, file: IO[bytes]) -> int:
+    """Return how many bytes of a file are on disk. Raises WeightsError if most of the file is not."""
+    status = os.fstat(file.fileno())
+    stored = min(status.st_size, status.st_blocks * 512 or status.st_size)  # not every file system knows
+    if status.st_size > 4 * stored + _MEMORY:
+        message = f"{path} is a sparse file: only {stored:,} of its {status.st_size:,} bytes are stored"
+        raise WeightsError(message, hint="if you trust it, copy it with `cp --sparse=never`")
+    return stored
+
+
+def _from_safetensors(path: Path, start: bytes) -> dict[str, Tensor]:
+    if int.from_bytes(start[:8], "little") > _MOST_HEADER:
+        raise WeightsError(f"{path} is damaged: its header has more than {_MOST_HEADER:,} bytes")
     try:
-        tensors = safetensors.torch.load(content)
-    except (safetensors.SafetensorError, KeyError) as error:  # a dtype that torch does not have
-        raise WeightsError(f"{path} is damaged: {error}") from None
-    head = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    if "zoo" in head.get("__metadata__", {}):
+        tensors, metadata = _mapped(path)
+    except (safetensors.SafetensorError, RuntimeError, TypeError) as error:  # the last two are torch's
+        raise WeightsError(f"{path} is damaged: {first_line(error)}") from None
+    if "zoo" in metadata:
         hint = "use it directly: every command accepts its path"
         raise WeightsError(f"{path} is already a zoo weights file", hint=hint)
     return tensors
 
 
-def _from_pickle(path: Path, file: IO[bytes]) -> tuple[dict[str, Tensor], list[str]]:
+def _mapped(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors of a safetensors file, and its metadata."""
+    with open_regular(path), safetensors.safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+
+
+def _from_pickle(path: Path, file: IO[bytes], stored: int) -> tuple[dict[str, Tensor], list[str]]:
     """Return the tensors of a file that `torch.save` wrote, in its order, and the names of other values."""
     _require_safe_torch(version("torch"))
-    size = os.fstat(file.fileno()).st_size
     with tempfile.TemporaryDirectory(prefix="zoo-import-") as folder:
-        memory = 4 * size + _MEMORY
-        _unpickle(path, file, Path(folder), memory=memory, seconds=_SECONDS + size // _RATE)
+        _unpickle(path, file, Path(folder), memory=4 * stored + _MEMORY, more=stored // _RATE)
         try:
             answer = _answer(path, Path(folder) / ANSWER)
-            numbered = safetensors.torch.load(read_regular(Path(folder) / TENSORS, most=memory))
+            numbered, _ = _mapped(Path(folder) / TENSORS)
             names = {str(name): numbered[str(number)] for number, name in enumerate(answer["names"])}
             return names, [*map(str, answer["others"])]
-        except (ValueError, KeyError, TypeError, safetensors.SafetensorError):
+        except (ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError):
             message = f"{path} cannot be read: the process that opened it did not return tensors"
             raise WeightsError(message, hint=_EXPECTED) from None
 
@@ -116,11 +136,15 @@ def _require_safe_torch(installed: str) -> None:
         raise WeightsError(message, hint=hint)
 
 
-def _unpickle(path: Path, file: IO[bytes], folder: Path, *, memory: int, seconds: int) -> None:
-    """Run `zoo_import.unpickling` on a file, in a folder. Raises WeightsError if its process fails."""
+def _unpickle(path: Path, file: IO[bytes], folder: Path, *, memory: int, more: int) -> None:
+    """Run `zoo_import.unpickling` on a file, in a folder. Raises WeightsError if its process fails.
+
+    Args:
+        more: seconds that a large file may take besides the usual ones.
+    """
     search = os.pathsep.join(str(Path(place).absolute()) for place in sys.path if place)
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "zoo_import.unpickling", str(memory), str(seconds)],
+        [sys.executable, "-P", "-m", "zoo_import.unpickling", str(memory), str(_CPU + more)],
         stdin=file,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -129,14 +153,15 @@ def _unpickle(path: Path, file: IO[bytes], folder: Path, *, memory: int, seconds
         start_new_session=True,  # a Ctrl-C is for the caller, which then ends it
     )
     try:
-        code = process.wait(seconds)
+        code = process.wait(_SECONDS + more)
     except subprocess.TimeoutExpired:
-        message = f"{path} cannot be read: opening it took longer than {seconds} seconds"
-        raise WeightsError(message, hint=_EXPECTED) from None
+        code = -signal.SIGXCPU
     finally:
         with suppress(ProcessLookupError):  # and what it may have started
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+    if code == -signal.SIGXCPU:
+        raise WeightsError(f"{path} cannot be read: opening it takes too long", hint=_EXPECTED)
     if code:
         ended = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         message = f"{path} cannot be read: the process that opened it crashed ({ended})"

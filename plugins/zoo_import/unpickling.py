@@ -13,6 +13,7 @@ import os
 import re
 import resource
 import sys
+import time
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -62,13 +63,13 @@ def _confine(memory: int, seconds: int) -> None:
     used = psutil.Process().memory_info().vms
     limits = {
         resource.RLIMIT_AS: used + memory,
-        resource.RLIMIT_CPU: seconds,
+        resource.RLIMIT_CPU: int(time.process_time()) + seconds,
         resource.RLIMIT_FSIZE: memory,
         resource.RLIMIT_CORE: 0,
     }
     for limit, most in limits.items():
         with suppress(ValueError, OSError):  # it is lower already, or macOS does not have it
-            resource.setrlimit(limit, (most, most))
+            resource.setrlimit(limit, (most, most + 1))  # at the lower one, SIGXCPU tells why it ends
     sys.addaudithook(_refuse)
 
 
