@@ -12,7 +12,6 @@ import errno
 import mmap
 import os
 import shutil
-import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -106,12 +105,13 @@ def private_folder(path: Path) -> None:
 
 
 def _make_private(folder: Path) -> None:
-    """Make a folder private, unless it is the cache itself or belongs to another user."""
+    """Make a folder private, unless it is the cache itself, elsewhere behind a link, or another user's."""
     with contextlib.suppress(OSError):
-        found = folder.stat()
-        ours = found.st_uid == os.geteuid() and folder != cache_home()
-        if ours and stat.S_IMODE(found.st_mode) & 0o077:
-            folder.chmod(0o700)
+        real = folder.resolve()
+        found = real.stat()
+        inside = any(home.resolve() in real.parents for home in (cache_home(), users_folder("state")))
+        if inside and found.st_uid == os.geteuid() and found.st_mode & 0o077:
+            real.chmod(0o700)
 
 
 def made_once(home: Path, make: Callable[[Path], None], read: Callable[[Path], T | None], *, what: str) -> T:

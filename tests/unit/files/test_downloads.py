@@ -255,6 +255,19 @@ def test_the_folder_that_the_user_names_stays_as_it_is(tmp_path: Path) -> None:
     assert (tmp_path / "cache/x").stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.parametrize("name", ["downloads", "downloads/sub"])
+def test_a_folder_elsewhere_behind_a_link_stays_as_it_is(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    places = [tmp_path / "elsewhere", tmp_path / "elsewhere/sub"]
+    for place in (tmp_path / "cache", *places):
+        place.mkdir(mode=0o755)
+    (tmp_path / "cache/downloads").symlink_to(tmp_path / "elsewhere")
+    private_folder(tmp_path / "cache" / name)
+    assert [place.stat().st_mode & 0o777 for place in places] == [0o755, 0o755]
+
+
 def test_a_folder_of_somebody_else_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cache/a").mkdir(parents=True, mode=0o755)
     monkeypatch.setattr(os, "geteuid", lambda: 4_000_000)
