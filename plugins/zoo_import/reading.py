@@ -73,8 +73,9 @@ def read_state(path: Path) -> State:
             else:
                 what = "neither a safetensors file nor a file that torch.save wrote" if start else "empty"
                 raise WeightsError(f"{path} is {what}", hint=_EXPECTED)
-            file.seek(0)
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # pyright: ignore[reportArgumentType]
+            with os.fdopen(os.dup(file.fileno()), "rb", buffering=0) as raw:  # the process has read from it
+                raw.seek(0)
+                sha256 = hashlib.file_digest(raw, "sha256").hexdigest()
     except FileNotFoundError:
         raise WeightsError(f"no such file: {path}", hint=_EXPECTED) from None
     except OSError as error:

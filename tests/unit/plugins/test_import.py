@@ -97,6 +97,7 @@ def imported(file: Path, **changes: Any) -> dict[str, Any]:
 def test_a_state_dict_of_a_tutorial_is_matched_by_order(saved: Callable[..., Path]) -> None:
     state = tutorial_state()
     found = imported(saved(state))
+    assert found["source"] == {"file": "net.pth", "sha256": sha256_of(saved(state))}
     assert found["by"] == "order"
     assert found["mapping"]["stages.1.0.norm1.running_var"] == "layer2.0.bn1.running_var"
     assert set(found["mapping"].values()) == set(state)
