@@ -59,17 +59,15 @@ class State:
 def read_state(path: Path) -> State:
     """Return the tensors of a state dict in a file. A pickle is opened in a separate process.
 
-    Raises WeightsError if the file is missing, sparse or damaged, or if it is not a state dict.
+    Raises WeightsError if the file is missing or damaged, or if it is not a state dict.
     """
     try:
         with open_regular(path) as file:
-            stored = _stored(path, file)
             start = file.read(9)
-            file.seek(0)
             if start[8:] == b"{":
                 tensors, others, ordered = _from_safetensors(path, start), list[str](), False
             elif start.startswith((b"PK\x03\x04", b"\x80")):
-                (tensors, others), ordered = _from_pickle(path, file, stored), True
+                (tensors, others), ordered = _from_pickle(path, file), True
             else:
                 what = "neither a safetensors file nor a file that torch.save wrote" if start else "empty"
                 raise WeightsError(f"{path} is {what}", hint=_EXPECTED)
@@ -83,16 +81,6 @@ def read_state(path: Path) -> State:
     if not tensors:
         raise WeightsError(f"{path} contains no tensors", hint=_EXPECTED)
     return State(tensors=tensors, others=others, ordered=ordered, sha256=sha256)
-
-
-def _stored(path: Path, file: IO[bytes]) -> int:
-    """Return how many bytes of a file are on disk. Raises WeightsError if most of the file is not."""
-    status = os.fstat(file.fileno())
-    stored = min(status.st_size, status.st_blocks * 512 or status.st_size)  # not every file system knows
-    if status.st_size > 4 * stored + _MEMORY:
-        message = f"{path} is a sparse file: only {stored:,} of its {status.st_size:,} bytes are stored"
-        raise WeightsError(message, hint="if you trust it, copy it with `cp --sparse=never`")
-    return stored
 
 
 def _from_safetensors(path: Path, start: bytes) -> dict[str, Tensor]:
@@ -114,9 +102,12 @@ def _mapped(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
 
 
-def _from_pickle(path: Path, file: IO[bytes], stored: int) -> tuple[dict[str, Tensor], list[str]]:
+def _from_pickle(path: Path, file: IO[bytes]) -> tuple[dict[str, Tensor], list[str]]:
     """Return the tensors of a file that `torch.save` wrote, in its order, and the names of other values."""
     _require_safe_torch(version("torch"))
+    status = os.fstat(file.fileno())
+    is_sparse = os.lseek(file.fileno(), 0, os.SEEK_HOLE) < status.st_size
+    stored = min(status.st_size, status.st_blocks * 512) if is_sparse else status.st_size
     with tempfile.TemporaryDirectory(prefix="zoo-import-") as folder:
         _unpickle(path, file, Path(folder), memory=4 * stored + _MEMORY, more=stored // _RATE)
         try:

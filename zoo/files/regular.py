@@ -11,15 +11,19 @@ import stat
 from pathlib import Path
 from typing import IO
 
+# Bytes of a file that need not be stored, besides three quarters of it
+_SPARSE = 1 << 29
+
 
 def open_regular(path: str | Path, *, write: bool = False) -> IO[bytes]:
     """Open a regular file for reading.
 
-    Raises OSError, also for a folder, a pipe, a device, or a NUL byte in the path, and with `write` for a
-    symbolic link or a file with several names.
+    Raises OSError, also for a folder, a pipe, a device, a large file of which most is not stored, or a NUL
+    byte in the path.
 
     Args:
-        write: open the file for writing as well, and create it if it does not exist.
+        write: open the file for writing as well, and create it if it does not exist; OSError is raised for a
+            symbolic link, and for a file with several names.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW if write else os.O_RDONLY
     try:
@@ -29,7 +33,9 @@ def open_regular(path: str | Path, *, write: bool = False) -> IO[bytes]:
     except ValueError:  # a NUL byte
         raise OSError(errno.EINVAL, "its name is not valid") from None
     try:
-        _require_regular(os.fstat(handle), write=write)
+        status = os.fstat(handle)
+        _require_regular(status, write=write)
+        _require_stored(handle, status)
     except OSError:
         os.close(handle)
         raise
@@ -54,3 +60,13 @@ def _require_regular(status: os.stat_result, *, write: bool) -> None:
     if not stat.S_ISREG(status.st_mode):
         what = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or a device"
         raise OSError(errno.EINVAL, f"it is {what}, not a regular file")
+
+
+def _require_stored(handle: int, status: os.stat_result) -> None:
+    """Raise OSError for a sparse file: a few bytes on disk may be terabytes to read."""
+    size, stored = status.st_size, status.st_blocks * 512
+    if size > 4 * stored + _SPARSE:  # or a file system that counts no blocks, or counts them later
+        if os.lseek(handle, 0, os.SEEK_HOLE) < size:
+            what = f"it is a sparse file: only {stored:,} of its {size:,} bytes are stored"
+            raise OSError(errno.EFBIG, what)
+        os.lseek(handle, 0, os.SEEK_SET)

@@ -65,6 +65,13 @@ def sparse(start: bytes, size: int = 12 << 30) -> Callable[[Path], None]:
     return write
 
 
+def stored_nowhere(path: Path) -> None:
+    """Write a valid file with a single tensor, which is sparse."""
+    size = 12 << 30
+    start = container({}, {"x": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}})
+    sparse(start, len(start) + size)(path)
+
+
 def of(content: Callable[[], bytes]) -> Callable[[Path], object]:
     return lambda path: path.write_bytes(content())
 
@@ -77,6 +84,7 @@ HOSTILE: dict[str, Callable[[Path], object]] = {
     "a sparse file with a tensor that is too short": sparse(
         container({}, {"x": {"dtype": "U8", "shape": [9], "data_offsets": [0, 9]}})
     ),
+    "a sparse file with a tensor": stored_nowhere,
     "a card of lists": of(lambda: with_card("[" + "[]," * 3_000_000 + "[]]")),
     "a card of dicts": of(lambda: with_card('{"schema":4,"metrics":[' + "{}," * 3_000_000 + "{}]}")),
     "a small card of lists": of(lambda: with_card('{"schema":4,"metrics":[' + "[]," * 300_000 + "[]]}")),

@@ -236,7 +236,7 @@ def test_an_input_that_cannot_be_read_is_a_row_with_the_reason(
     assert reasons["text.png"] == "cannot be read as an image: its format is unknown or not supported"
     assert reasons["folder.png"] == "contains no images"
     assert reasons["gone.png"] == "cannot be read as an image: No such file or directory"
-    assert reasons["huge.png"] == "cannot be read as an image: it has more than 1,073,741,824 bytes"
+    assert reasons["huge.png"].startswith("cannot be read as an image: it is a sparse file: only ")
     assert "a pipe or a device" in reasons["pipe.png"]
     assert reasons["nope.png"] == "no such file or folder"
     assert reasons["*.jpg"] == "matches nothing"
