@@ -19,10 +19,12 @@ from torch import Tensor
 
 from zoo.analysis.render import contact_sheet, jpeg, overlay, panel, png, tile_side
 from zoo.config.arguments import checked
-from zoo.errors import OutputError, SpecError, ZooError, cause, printable
+from zoo.errors import DataError, OutputError, SpecError, ZooError, cause, printable
 from zoo.evaluation.inputs import Inputs
 from zoo.files.canonical import readable_json
+from zoo.files.downloads import sha256_of
 from zoo.files.folders import require_folder
+from zoo.files.regular import read_regular
 from zoo.interfaces import Analysis
 
 MANIFEST = "manifest.json"
@@ -33,6 +35,8 @@ _SHEET_TILES = 128
 _LARGEST = 2_048
 # Most bytes that the name of an input gives to a file's; a number, a class, a suffix come after it
 _LONGEST = 200
+# Most bytes of a manifest
+_MOST_BYTES = 1 << 26
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -192,13 +196,13 @@ def _earlier(out: Path) -> set[str]:
     try:
         if not _is_regular(out / MANIFEST):
             return set()
-        manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads(read_regular(out / MANIFEST, most=_MOST_BYTES))
         listed = {name: sha256 for name, sha256 in manifest["files"].items() if Path(name).name == name}
         found = {MANIFEST} if "analyzer" in manifest else set[str]()
         for name, sha256 in listed.items():
-            if _is_regular(out / name) and hashlib.sha256((out / name).read_bytes()).hexdigest() == sha256:
+            if _is_regular(out / name) and sha256_of(out / name) == sha256:
                 found.add(name)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, DataError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return set()
     return found
 

@@ -27,10 +27,13 @@ from zoo.data.sources import Source
 from zoo.errors import OptionError, OutputError, ZooError, printable
 from zoo.files.atomic import atomic_write, sweep
 from zoo.files.canonical import canonical_json, parse_json
+from zoo.files.regular import open_regular, read_regular
 from zoo.inference.predicting import PredictedRow
 
 # The table in a folder
 _IN_FOLDER = "predictions.jsonl"
+# The most bytes that the options of an unfinished file take
+_LARGEST = 1_000_000
 
 
 class Table(ABC):
@@ -109,6 +112,7 @@ def _exists(path: Path) -> OutputError:
 def _lines(path: Path, made_with: Mapping[str, Any]) -> Generator[_Lines]:
     """Open a CSV or JSONL file, and finish it if the `with` block succeeds."""
     marker = _marker(path)
+    open_regular(path, write=True).close()  # raises an error for a link, or a pipe
     with path.open("a+b", buffering=0) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -138,9 +142,9 @@ def _lines(path: Path, made_with: Mapping[str, Any]) -> Generator[_Lines]:
 def _require_same(path: Path, marker: Path, made_with: Mapping[str, Any]) -> None:
     """Raise OutputError unless a file was started with the same model and options."""
     try:
-        begun = parse_json(marker.read_text(encoding="utf-8"))
+        begun = parse_json(read_regular(marker, most=_LARGEST).decode())
         differ = [key for key in made_with if begun[key] != made_with[key]]  # such as `top`
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         raise OutputError(f"{marker} is damaged or was edited", hint=f"delete it and {path.name}") from None
     if differ:
         was = [f"without {key}" if begun[key] is None else f"with {key}={begun[key]}" for key in differ]
@@ -209,6 +213,7 @@ class _Lines(Table):
         folder.mkdir(exist_ok=True)
         stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(name).stem).strip(".-")[:80]
         path = folder / f"{self.count:06}-{stem}-{what}.png"
+        path.unlink(missing_ok=True)  # a link is replaced, not followed
         path.write_bytes(png)
         return str(path.relative_to(self._path.parent))
 

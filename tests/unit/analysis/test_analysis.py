@@ -402,6 +402,9 @@ def test_an_analysis_replaces_an_earlier_one_in_the_same_folder(
     again = analyze("cam", camnet, registry, split="test", indices=[2])
     with pytest.raises(OutputError, match=r"test-00002.png exists and was not written by an analysis"):
         again.write(out)
+    os.truncate(out / "manifest.json", 1 << 40)
+    with pytest.raises(OutputError, match=r"(test-00002.png|manifest.json) exists and was not written by"):
+        again.write(out)
     (out / "manifest.json").write_text(json.dumps({"short_name": "a web app", "files": document["files"]}))
     with pytest.raises(
         OutputError, match=r"manifest.json exists and was not written by an analysis|test-00002"

@@ -648,3 +648,19 @@ def test_a_mistake_leaves_nothing_behind(
     with pytest.raises(DataError, match="no images given"):
         net.predict([], **QUIET).write(tmp_path / "x.csv")
     assert [*tmp_path.iterdir()] == []
+
+
+def test_nothing_is_written_through_a_link(net: zoo.Model, images: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    for link, name in ((os.symlink, "x.csv"), (os.link, "y.csv")):
+        link(tmp_path / "other", tmp_path / name)
+        with pytest.raises(OutputError, match=r"\.csv cannot be written: it is a link to another file"):
+            net.predict(images, **QUIET).write(tmp_path / name)
+    assert (tmp_path / "other").read_bytes() == b""
+
+
+def test_a_pipe_beside_an_unfinished_file_is_not_read(net: zoo.Model, images: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("input")
+    os.mkfifo(tmp_path / "x.csv.unfinished")
+    with pytest.raises(OutputError, match=r"x\.csv\.unfinished is damaged or was edited"):
+        net.predict(images, **QUIET).write(tmp_path / "x.csv")
