@@ -21,7 +21,7 @@ _MOST_BYTES = 1 << 25
 
 
 class StepLog:
-    """`steps.jsonl`, open for appending. Every method may raise OSError.
+    """`steps.jsonl`, open for appending. Every method may raise OSError, or RunError for an old log.
 
     Each row is passed to the operating system at once, so it survives if the process is killed; `sync` writes
     it to disk.
@@ -67,21 +67,27 @@ def read_rows(path: Path, kind: type[Row] | type[StepRow]) -> list[dict[str, Any
 
     Raises RunError if the file cannot be read or a row is invalid.
     """
+    content = _content(path)
+    whole = content[: content.rfind(b"\n") + 1]  # the last row may be half written
     try:
-        content = read_regular(path, most=_MOST_BYTES)
-        whole = content[: content.rfind(b"\n") + 1]  # the last row may be half written
         return [dict(row) for row in msgspec.json.Decoder(kind).decode_lines(whole)]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise RunError(f"{path} cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
         raise RunError(f"{path} cannot be read: {first_line(error)}") from None
 
 
+def _content(path: Path) -> bytes:
+    """Return the content of a file; empty if the file does not exist."""
+    try:
+        return read_regular(path, most=_MOST_BYTES)
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
 def _rows(path: Path, steps: int) -> bytes:
     """Return the rows up to a step; empty if the file does not exist."""
-    content, length = read_regular(path, most=_MOST_BYTES) if os.path.lexists(path) else b"", 0
+    content, length = _content(path), 0
     for line in content.splitlines(keepends=True):
         try:
             if not line.endswith(b"\n") or json.loads(line)["step"] > steps:

@@ -160,6 +160,13 @@ def test_a_run_that_was_never_saved_starts_its_log_anew(run: Path) -> None:
     assert (run / "steps.jsonl").read_text() == ""
 
 
+def test_a_log_that_is_no_file_is_named(run: Path) -> None:
+    (run / "steps.jsonl").unlink()
+    os.mkfifo(run / "steps.jsonl")
+    with directory(run) as store, pytest.raises(RunError, match=r"steps\.jsonl cannot be read: it is a pipe"):
+        store.restore(begin(), device="cpu")
+
+
 def test_the_rows_of_all_steps_are_on_the_disk_before_the_checkpoint(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
