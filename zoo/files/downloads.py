@@ -23,6 +23,7 @@ from zoo.files.work import report_work
 
 if TYPE_CHECKING:
     import requests
+    from requests.adapters import HTTPAdapter
 
 # The most that is downloaded or unpacked by default: a hash is known only at the end
 MAX_BYTES = 1 << 30
@@ -75,8 +76,9 @@ def data_file(
 
     Raises:
         DataError: the file has the wrong hash, or it is missing and cannot be downloaded: downloads are
-            forbidden (`$ZOO_OFFLINE`), or the server cannot be reached, stalls, truncates the file, sends a
-            different file or more than `max_bytes`, or redirects to a URL that does not use https.
+            forbidden (`$ZOO_OFFLINE`), or the server cannot be reached, stalls or is too slow, truncates the
+            file, sends a different file or more than `max_bytes`, or redirects to a URL that does not use
+            https.
     """
     homes = data_home(root)
     for home in homes:
@@ -115,9 +117,9 @@ def _fetch(path: Path, url: str, sha256: str, max_bytes: int) -> Path:
         with _lock(path):
             if not path.is_file():  # whoever held the lock may have downloaded it
                 _download(path, url, sha256, max_bytes)
-    except OSError as error:  # those of requests are OSErrors, too
+    except (OSError, ValueError) as error:  # requests raises both, some for invalid headers and addresses
         raise DataError(
-            f"{path.name} could not be downloaded from {url}: {error.strerror or _reason(error)}",
+            f"{path.name} could not be downloaded from {url}: {_reason(error)}",
             hint=f"download the file manually to {path} or to the folder $ZOO_DATA",
         ) from None
     return verified(path, sha256)
@@ -145,15 +147,19 @@ def _download(path: Path, url: str, sha256: str, max_bytes: int) -> None:
     """Download a file. Raises OSError with the problem if that fails."""
     import requests
 
+    from zoo.files.transport import Limits, limited_adapter
+
     digest = hashlib.sha256()
-    begins = b""
+    begins, limits = b"", Limits()
     with (
         requests.Session() as session,
-        _respond(session, url) as response,
+        _respond(session, limited_adapter(limits), url) as response,
         atomic_write(path, mode=0o600) as file,
     ):
         response.raise_for_status()
-        total = int(response.headers.get("content-length", 0) or 0)
+        limits.most += 2 * max_bytes  # chunks may be small
+        length = response.headers.get("content-length", "")
+        total = int(length) if length.isdecimal() and len(length) < 16 else 0
         warn(f"downloading {path.name}{f' ({total / 1e6:,.1f} MB)' if total else ''}")
         for block in response.iter_content(_BLOCK):
             begins = begins or block[:64]
@@ -168,21 +174,28 @@ def _download(path: Path, url: str, sha256: str, max_bytes: int) -> None:
             raise OSError(f"{what} with sha256 {digest.hexdigest()}, expected {sha256}")
 
 
-def _respond(session: requests.Session, url: str) -> requests.Response:
+def _respond(session: requests.Session, adapter: HTTPAdapter, url: str) -> requests.Response:
     """Return the response after all redirects, which must use https."""
     from requests.exceptions import InvalidSchema
 
     session.headers["Accept-Encoding"] = "identity"
     session.max_redirects = _REDIRECTS
     del session.adapters["http://"]
+    session.mount("https://", adapter)
     try:
         return session.get(url, stream=True, timeout=TIMEOUT)
     except InvalidSchema:
         raise OSError("the server redirected to a URL that does not use https") from None
 
 
-def _reason(error: Exception) -> str:
-    """Return the innermost cause of a failed request, on one line and without class names."""
+def _reason(error: OSError | ValueError) -> str:
+    """Return why a download failed, on one line and without class names."""
+    if isinstance(error, OSError):
+        return error.strerror or _innermost(error)
+    return f"the server sent an invalid response ({_innermost(error)})"
+
+
+def _innermost(error: Exception) -> str:
     while isinstance(inner := error.__cause__ or error.__context__, Exception):
         if error.__suppress_context__ and error.__cause__ is None:  # raised from None
             break

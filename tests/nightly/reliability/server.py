@@ -102,3 +102,15 @@ def never_ends() -> Behavior:
                 request.wfile.write(bytes(1 << 16))
 
     return answer
+
+
+def writes(start: bytes, *, again: bytes = b"") -> Behavior:
+    """Send bytes as they are, without any header; then send `again` as long as the client listens."""
+
+    def answer(request: BaseHTTPRequestHandler, over: threading.Event) -> None:
+        with contextlib.suppress(OSError):
+            request.wfile.write(start)
+            while again and not over.is_set():
+                request.wfile.write(again)
+
+    return answer

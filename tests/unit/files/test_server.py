@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.nightly.reliability import server
 from zoo.errors import DataError, ZooWarning
-from zoo.files import downloads
+from zoo.files import downloads, transport
 
 CONTENT = bytes(range(256)) * 1_000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 PAGE = b"\n<!doctype html><html><body>Please log in</body></html>"
+
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKS = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+def redirect(address: bytes) -> server.Behavior:
+    return server.writes(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: %b\r\n\r\n" % address)
+
 
 GOOD = {
     "/plain": server.gives(CONTENT),
@@ -34,12 +44,44 @@ BAD = {
     "/downgrade": (server.redirects_to("http://localhost/plain"), "redirected to a URL that does not"),
     "/to-a-file": (server.redirects_to("file:///etc/passwd"), "redirected to a URL that does not"),
     "/circle": (server.redirects_to("/circle"), ": Exceeded 10 redirects"),
+    "/two-lengths": (server.writes(OK + b"Content-Length: 5, 5\r\n\r\n" + CONTENT), "IncompleteRead"),
+    "/bracket": (redirect(b"https://[::1"), r"sent an invalid response \(Invalid IPv6 URL\)"),
+    "/not-utf-8": (redirect(b"https://localhost/\xff"), "sent an invalid response"),
+    "/long-label": (redirect(b"https://" + b"a" * 70), "label empty or too long"),
+    "/high-port": (redirect(b"https://localhost:99999/"), "Port out of range"),
+    "/negative-chunk": (server.writes(CHUNKS + b"-5\r\n", again=CONTENT), "sent an invalid response"),
+    "/no-chunk": (server.writes(CHUNKS + b"zz\r\n"), "InvalidChunkLength"),
+    "/endless-chunk-size": (server.writes(CHUNKS, again=b"0" * 10_000), "chunk size line exceeded"),
+    "/endless-trailers": (server.writes(CHUNKS + b"0\r\n", again=b"X: y\r\n" * 1_000), "more than 1,560,576"),
+    "/endless-headers": (server.writes(OK, again=b"X: y\r\n" * 1_000), "more than 100 headers"),
+    "/endless-header": (server.writes(OK + b"X: ", again=b"y" * 10_000), "when reading header line"),
+    "/endless-continue": (
+        server.writes(b"", again=b"HTTP/1.1 100 Go on\r\n\r\n" * 100),
+        "more than 1,048,576",
+    ),
+    "/endless-redirect": (
+        server.writes(b"HTTP/1.1 302 Found\r\nLocation: /plain\r\n\r\n", again=CONTENT),
+        "more than 1,048,576",
+    ),
+    "/not-gzip": (server.writes(OK + b"Content-Encoding: gzip\r\n\r\n" + CONTENT), "incorrect header check"),
+    "/not-http": (server.writes(CONTENT), "could not be downloaded"),
+}
+LENGTHS = {"/word": b"abc", "/huge": b"9" * 5_000, "/negative": b"-1", "/superscript": "²".encode("latin-1")}
+SLOW = {
+    "/slow": server.writes(OK + b"Content-Length: 256000\r\n\r\n", again=b"x"),
+    "/slow-chunks": server.writes(CHUNKS, again=b"1\r\nx\r\n"),
+    "/slow-header": server.writes(OK + b"X: ", again=b"y"),
 }
 
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[tuple[str, list[str]]]:
-    with server.serving(GOOD | {path: behavior for path, (behavior, _) in BAD.items()}) as served:
+    lengths = {
+        path: server.writes(OK + b"Content-Length: %b\r\n\r\n" % length + CONTENT)
+        for path, length in LENGTHS.items()
+    }
+    bad = {path: behavior for path, (behavior, _) in BAD.items()}
+    with server.serving(GOOD | lengths | SLOW | bad) as served:
         yield served
 
 
@@ -65,6 +107,34 @@ def test_an_intact_file_arrives_and_is_downloaded_once(
     assert downloads.data_file("text.bin", url=home + path, sha256=SHA256) == arrived
     assert requested[before:] == {"/plain": ["/plain"], "/redirected": ["/redirected", "/plain"]}[path]
     assert list(cache.iterdir()) == [cache / "text.bin"]
+
+
+@pytest.mark.parametrize("path", LENGTHS)
+def test_an_invalid_length_is_ignored(served: tuple[str, list[str]], path: str) -> None:
+    with pytest.warns(ZooWarning, match=r"^downloading text\.bin$"):
+        arrived = downloads.data_file("text.bin", url=served[0] + path, sha256=SHA256)
+    assert arrived.read_bytes() == CONTENT
+
+
+@pytest.fixture
+def _ten_seconds_a_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "monotonic", partial(next, itertools.count(0.0, 10.0)))
+
+
+@pytest.mark.usefixtures("_ten_seconds_a_read")
+@pytest.mark.parametrize("path", SLOW)
+def test_a_server_that_sends_byte_by_byte_is_given_up(
+    served: tuple[str, list[str]], cache: Path, path: str
+) -> None:
+    with pytest.raises(DataError, match="the server sent less than 60,000 bytes in 70 seconds"):
+        downloads.data_file("text.bin", url=served[0] + path, sha256=SHA256)
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.usefixtures("_ten_seconds_a_read")
+def test_a_download_may_take_minutes(served: tuple[str, list[str]]) -> None:
+    arrived = downloads.data_file("text.bin", url=f"{served[0]}/plain", sha256=SHA256)
+    assert arrived.read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("path", BAD)
