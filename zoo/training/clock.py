@@ -90,7 +90,7 @@ class Clock:
         if steps % every:
             return None
         row = {"epoch": last.epoch, "step": steps, "loss": loss, "lr": last.lr, "rate": round(last.rate, 1)}
-        return row | {"time": round(time.time(), 3)}
+        return row | {"time": _unix_time()}
 
     def evaluating(self, split: Split, done: int, total: int) -> Progress:
         """Return the progress of the evaluation after the epoch."""
@@ -108,7 +108,12 @@ class Clock:
     def read(self) -> dict[str, float]:
         """Return the epoch's training `seconds`, its `rate` in items per second, and the Unix `time`."""
         seconds, rate = self.seconds, self._rate()
-        return {"seconds": round(seconds, 3), "rate": round(rate, 1), "time": round(time.time(), 3)}
+        return {"seconds": round(seconds, 3), "rate": round(rate, 1), "time": _unix_time()}
 
     def _rate(self) -> float:
         return self._items / max(self._now - self._start, 1e-9)
+
+
+def _unix_time() -> float:
+    """Return the time in seconds since 1970; 0 if the clock is set to an earlier date."""
+    return max(round(time.time(), 3), 0.0)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+import zoo
 from tests.trainings import train as train_recipe
 from zoo.config.recipe import Recipe
 from zoo.config.train_config import TrainConfig
@@ -214,14 +215,31 @@ def test_rows_are_read_from_a_file_of_bounded_size_only(
         read_rows(tmp_path / "long", Row)
 
 
+SMALL = Recipe(
+    architecture="mlp",
+    dataset="shapes",
+    data={"size": 16, "train_size": 64, "val_size": 8, "test_size": 8},
+    model={"widths": [8]},
+    train={"batch_size": 16, "epochs": 2},
+)
+
+
+def test_a_run_on_a_machine_whose_clock_is_before_1970_can_be_read(
+    tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("time.time", lambda: -3e8)
+        train_recipe(SMALL, registry, directory=tmp_path / "run")
+    (row,) = zoo.list_runs(tmp_path)
+    assert (row["status"], row["epochs"]) == ("finished", 2)
+    assert zoo.Run(tmp_path / "run").history[-1]["clock"]["time"] == 0
+
+
 def test_a_log_deleted_during_a_training_is_reported_once(tmp_path: Path, registry: Registry) -> None:
     log = tmp_path / "run" / "steps.jsonl"
-    data = {"size": 16, "train_size": 64, "val_size": 8, "test_size": 8}
-    train = {"batch_size": 16, "epochs": 2}
-    recipe = Recipe(architecture="mlp", dataset="shapes", data=data, model={"widths": [8]}, train=train)
     with pytest.warns(ZooWarning) as caught:
         train_recipe(
-            recipe, registry, directory=log.parent, report=lambda progress: log.unlink(missing_ok=True)
+            SMALL, registry, directory=log.parent, report=lambda progress: log.unlink(missing_ok=True)
         )
     said = f"{log} was deleted during the run, so its rows are lost"
     assert [str(warning.message) for warning in caught].count(said) == 1
