@@ -12,7 +12,17 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from zoo import OptionError, Registry, list_runs
-from zoo.plugin import Row, RunError, StepRow, checked, default_registry, read_rows, style, write_output
+from zoo.plugin import (
+    Row,
+    RunError,
+    StepRow,
+    checked,
+    default_registry,
+    read_rows,
+    shortened,
+    style,
+    write_output,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -194,7 +204,9 @@ def _draw(axes: Axes, lines: Sequence[Points], number: int, label: str) -> None:
     values = [[line[place] for line in lines if place in line] for place in places]
     color = _COLORS[number % len(_COLORS)]
     dashes = _LINES[number // len(_COLORS) % len(_LINES)]
-    axes.plot(places, [fmean(each) for each in values], dashes, color=color, linewidth=1.4, label=label)
+    axes.plot(
+        places, [fmean(each) for each in values], dashes, color=color, linewidth=1.4, label=shortened(label)
+    )
     if len(lines) > 1:
         low, high = [min(each) for each in values], [max(each) for each in values]
         axes.fill_between(places, low, high, color=color, alpha=0.2, linewidth=0)
@@ -226,7 +238,7 @@ def report(runs: Sequence[Run], title: str) -> str:
     lines = [_row(head, "th"), *(_row(row, "td") for row in rows)]
     about = f"{len(runs)} run{'s' * (len(runs) != 1)}; metrics of the best epoch by validation"
     return _PAGE.format(
-        title=html.escape(f"Runs in {title}"), about=about, table="\n".join(lines), figure=figure
+        title=html.escape(shortened(f"Runs in {title}")), about=about, table="\n".join(lines), figure=figure
     )
 
 
@@ -238,7 +250,7 @@ def _row(values: Sequence[object], tag: str) -> str:
 
 
 def _text(value: object) -> str:
-    return "" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)
+    return "" if value is None else f"{value:.5g}" if isinstance(value, float) else shortened(str(value))
 
 
 _PAGE = """<!doctype html>

@@ -280,6 +280,17 @@ def test_a_report_is_one_page_with_the_options_that_differ(runs: Path) -> None:
     assert "http" not in page
 
 
+def test_a_report_contains_no_control_characters_of_folder_names(tmp_path: Path) -> None:
+    folder = tmp_path / "red: \x1b[31m\nnew"
+    make(folder / "a")
+    make(folder / "b", lr=0.2)
+    zoo.report_runs(folder, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "\x1b" not in page
+    assert page.count("red: \\x1b[31m new") == 4  # in the title, the heading and two rows
+    assert labels(folder) == [f"{tmp_path}/red: \\x1b[31m new/{name}" for name in "ab"]
+
+
 def test_the_command_shows_a_table_and_json(runs: Path) -> None:
     shown = shell("runs", "--sort", "val.accuracy").stdout.splitlines()
     assert shown[0].split() == ["RUN", "STATUS", "EPOCHS", "VAL", "ACCURACY", "TIME", "SEED", "LR"]
