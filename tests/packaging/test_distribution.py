@@ -130,6 +130,16 @@ def test_every_dependency_has_an_upper_bound() -> None:
     assert not loose
 
 
+def test_every_dependency_has_one_lower_bound() -> None:
+    script = ROOT / "requirements" / "lowest.py"
+    done = subprocess.run([sys.executable, script, "torch"], check=True, capture_output=True, text=True)
+    bounds = dict(line.split("==") for line in done.stdout.splitlines())
+    assert len(bounds) == len(done.stdout.splitlines())
+    assert bounds["click"] == "8.4"
+    assert {"ray", "torchvision", "timm"} <= bounds.keys()
+    assert "torch" not in bounds
+
+
 def test_the_lock_has_every_dependency_with_hashes_and_no_other_index() -> None:
     text = LOCK.read_text(encoding="utf-8")
     locked = {re.split("[=; ]", line)[0] for line in text.splitlines() if re.match("[a-z]", line)}
