@@ -199,6 +199,8 @@ def _read(path: Path) -> bytes:
         raise WeightsError(f"no such file: {path}") from None
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror}") from None
+    except MemoryError:
+        raise WeightsError(f"{path} does not fit in memory") from None
 
 
 def _parsed(path: Path, text: bytes) -> dict[str, Any]:

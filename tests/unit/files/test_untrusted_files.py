@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import resource
 import shutil
 import struct
 import subprocess
@@ -280,3 +281,16 @@ def test_a_file_that_is_swapped_is_never_taken_for_the_published_one(
             with contextlib.suppress(ZooError):  # which says that the content is wrong
                 found.append(use())
     assert found.count(expected) == len(found)
+
+
+def test_a_file_that_does_not_fit_in_memory_is_refused(tmp_path: Path) -> None:
+    path, size = tmp_path / "x.safetensors", 1 << 40
+    tensor = {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}
+    sparse(container({}, {"a": tensor}), size=len(container({}, {"a": tensor})) + size)(path)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 39, before[1]))
+    try:
+        with pytest.raises(WeightsError, match=r"x\.safetensors does not fit in memory"):
+            zoo.load(path, **QUIET)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
