@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,6 +45,12 @@ BETTER_THAN = {
 }
 
 
+NUMBERS = {
+    "four": 4, "six": 6, "eight": 8, "nine": 9, "ten": 10, "fourteen": 14, "fifteen": 15,
+    "seventeen": 17, "twenty-four": 24, "thirty": 30, "forty": 40,
+}  # fmt: skip
+
+
 def test_every_recipe_is_tested() -> None:
     assert set(BETTER_THAN) == set(Registry.discover().recipes)
 
@@ -54,6 +61,16 @@ def test_a_recipe_takes_nothing_from_its_architecture_s_defaults(name: str) -> N
     recipe = registry.recipe(name)
     usual = registry.default_config(registry.task_of(recipe).name)
     assert usual.replace(recipe.train) == registry.training_config(recipe)
+
+
+@pytest.mark.parametrize("name", BETTER_THAN)
+def test_the_summary_of_a_recipe_states_its_epochs_and_the_number_of_its_images(name: str) -> None:
+    recipe = Registry.discover().recipe(name)
+    epochs = re.search(r"(\S+) epochs$", recipe.summary)
+    images = re.search(r"([\d,]+) synthetic", recipe.summary)
+    assert recipe.train["epochs"] == (NUMBERS[epochs[1]] if epochs else 1)
+    if images:
+        assert recipe.data["train_size"] == int(images[1].replace(",", ""))
 
 
 @pytest.mark.nightly

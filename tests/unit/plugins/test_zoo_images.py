@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import torch
 
+import zoo
 from zoo.errors import DataError
-from zoo.interfaces import HasBoxes
+from zoo.interfaces import SPLITS, HasBoxes
 from zoo_images import cifar
 from zoo_images.cifar import RELEASE_10, RELEASE_100, Release, cifar10, cifar100
 from zoo_images.cifar_classes import CIFAR100_COARSE, CIFAR100_FINE
@@ -55,6 +56,12 @@ def test_shapes_are_a_function_of_their_options() -> None:
     assert one.fingerprint == again.fingerprint != other.fingerprint
     for split in ("train", "val", "test"):
         assert torch.equal(one.split(split).images, again.split(split).images)
+
+
+@pytest.mark.parametrize("name", ["shapes", "scenes"])
+def test_synthetic_images_are_as_many_as_documented(name: str) -> None:
+    data = zoo.open_dataset(name, size=16, clutter=0)
+    assert [len(data.split(split)) for split in SPLITS] == [5_000, 500, 1_000]
 
 
 def test_an_image_does_not_depend_on_how_many_there_are() -> None:
