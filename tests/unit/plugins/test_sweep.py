@@ -348,7 +348,8 @@ def test_a_missing_package_is_named_with_its_extra(on: str, module: str, tmp_pat
 def test_a_dask_worker_gives_the_same_table(swept: Path, tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed")
     how = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "protocol": "tcp"}
-    with distributed.LocalCluster(dashboard_address=None, **how) as cluster:
+    # a free port for the dashboard: another test run on this machine may use the default one
+    with distributed.LocalCluster(dashboard_address=":0", **how) as cluster:
         address = cluster.scheduler_address.removeprefix("tcp://")
         found = sweep(tmp_path / "dask", on=f"dask://{address}")
     assert table(found) == table(sweep(swept / "grid"))
