@@ -393,6 +393,13 @@ def test_seeds_give_a_mean_and_an_interval_and_more_can_be_added(tmp_path: Path)
         zoo.train_seeds("mlp", "shapes", seeds=2, seed=3, **{**how, "epochs": 2})
 
 
+def test_seeds_and_sweeps_show_their_progress(swept: Path, tmp_path: Path, capsys) -> None:
+    zoo.train_seeds("mlp", "shapes", seeds=1, run=tmp_path, **QUICK)
+    assert f"1 seeds in {tmp_path}" in capsys.readouterr().err
+    zoo.sweep("mlp", "shapes", over=OVER, run=swept / "grid", **QUICK)
+    assert "sweep of lr, model.widths by grid in" in capsys.readouterr().err
+
+
 def test_the_interval_is_students() -> None:
     low, high = t_interval([1.0, 2.0, 3.0])
     assert (low, high) == (pytest.approx(2 - 4.302653 / 3**0.5), pytest.approx(2 + 4.302653 / 3**0.5))
