@@ -95,15 +95,16 @@ def train_seeds(
         progress=progress,
         registry=registry,
     )
-    work.begin({"seeds": seeds}, free=["seeds"])
     first = training.get("seed")
     if first is None:
         first = name.seed if isinstance(name, Recipe) else 0 if dataset else registry.recipe(name).seed
-    places = [folder / f"seed-{int(first) + number}" for number in range(seeds)]
-    missing = [place for place in places if not work.is_done(place.name)]
-    with display(f"{seeds} seeds in {folder}", work) as report:
-        trials = [work.trial(place.name, {"seed": int(place.name.partition("-")[2])}) for place in missing]
-        run_trials(trials, work, report, done=seeds - len(missing))
+    numbers = range(int(first), int(first) + seeds)
+    places = [folder / f"seed-{number}" for number in numbers]
+    shown = display(f"{seeds} seeds in {folder}", work)
+    with work.begin({"seeds": seeds}, free=["seeds"]), shown as report:
+        missing = [number for number in numbers if not work.is_done(f"seed-{number}")]
+        trials = [work.trial(f"seed-{number}", {"seed": number}) for number in missing]
+        run_trials(trials, work, report, done=seeds - len(trials))
     rows = [zoo.list_runs(place, registry=registry)[0] for place in places]
     task = zoo.Run(places[0], registry=registry).task.spec
     return SeedResult([*map(str, places)], *summary([row["metrics"] for row in rows]), task)

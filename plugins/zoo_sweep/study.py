@@ -7,7 +7,6 @@ result.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,12 +17,12 @@ from typing import Any
 
 import zoo
 from zoo import OptionError, Recipe, Registry
-from zoo.plugin import Bar, RunError, atomic_write, best_by, options, quiet, resolve, told
+from zoo.plugin import Bar, RunError, best_by, is_locked, options, quiet, resolve, told
+from zoo_sweep.definition import begun, read_definition, write_definition
 from zoo_sweep.space import Point
 from zoo_sweep.trial import Outcome, Trial, environment
 from zoo_sweep.workers import run_all
 
-_DEFINITION = "sweep.json"
 # Seconds to wait for a run that another process is still saving
 _PATIENCE = 15
 
@@ -72,46 +71,19 @@ class Work:
         files = [str(Path(file).resolve()) for file in self.registry.plugin_files]
         return {"ZOO_PLUGIN_FILES": os.pathsep.join(files)} if files else {}
 
-    def begin(self, how: Mapping[str, Any], *, free: Iterable[str] = ()) -> None:
-        """Write the definition of a new study, or compare it with that of a study to continue.
+    def begin(self, how: Mapping[str, Any], *, free: Iterable[str] = ()) -> AbstractContextManager[None]:
+        """Lock the folder, and write the definition of a study, or compare it with that of the study in it.
 
         Args:
             how: settings that define the study, besides the common arguments of `zoo.train`.
             free: keys that may have changed.
 
-        Raises RunError if the folder contains a different study or other files.
+        Raises RunError if the folder is in use, or contains a different study or other files.
         """
         self.check({})
         name = self.name.to_dict() if isinstance(self.name, Recipe) else self.name
         content = {"name": name, "dataset": self.dataset, "training": as_texts(self.training), **how}
-        content = json.loads(json.dumps(content))
-        path = self.folder / _DEFINITION
-        if any(self.folder.glob("*/config.toml")) and path.exists():
-            before = self.definition()
-            different = [key for key in content if before.get(key) != content[key] and key not in free]
-            if different:
-                changes = ", ".join(
-                    f"{key}: {before.get(key)!r} is now {content[key]!r}" for key in different
-                )
-                hint = "repeat the original command, or choose a different folder with --run"
-                raise RunError(f"{self.folder} contains runs with other options ({changes})", hint=hint)
-            content |= {"points": before["points"]} if "points" in before else {}
-        elif self.folder.exists() and [*self.folder.iterdir()] not in ([], [path]):
-            raise RunError(f"{self.folder} contains other files", hint="choose a different folder with --run")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self.write(content)
-        except OSError as error:
-            raise RunError(f"{self.folder} cannot be created: {error.strerror}") from None
-
-    def definition(self) -> dict[str, Any]:
-        """Return the definition of the study in the folder."""
-        return json.loads((self.folder / _DEFINITION).read_text(encoding="utf-8"))
-
-    def write(self, definition: Mapping[str, Any]) -> None:
-        """Write the definition of the study."""
-        with atomic_write(self.folder / _DEFINITION) as file:
-            file.write(json.dumps(definition, indent=2).encode() + b"\n")
+        return begun(self.folder, content, free=free)
 
 
 @dataclass
@@ -130,7 +102,7 @@ class Study:
         """Add points. Raises RunError if an earlier call chose different points for these trials."""
         self.points += points
         chosen = [{key: options.text(value) for key, value in point.items()} for point in self.points]
-        definition = self.work.definition()
+        definition = read_definition(self.work.folder)
         before = definition.get("points", [])
         for number, pair in enumerate(zip(before, chosen, strict=False), 1):
             if pair[0] != pair[1]:
@@ -143,7 +115,7 @@ class Study:
         for point in self.points[len(before) :]:
             self.work.check(point)
         if len(chosen) > len(before):
-            self.work.write(definition | {"points": chosen})
+            write_definition(self.work.folder, definition | {"points": chosen})
 
     def run(
         self, numbers: Sequence[int], report: Callable[..., None], *, stop_after: int | None = None
@@ -274,7 +246,7 @@ def _wait_for(directories: Sequence[Path]) -> None:
     """
     end = time.monotonic() + _PATIENCE
     for directory in directories:
-        while directory.exists() and [row for row in zoo.list_runs(directory) if row["status"] == "running"]:
+        while is_locked(directory):
             if time.monotonic() > end:
                 hint = "wait until it ends, then run the command again"
                 raise RunError(f"another process is training in {directory}", hint=hint)

@@ -97,8 +97,9 @@ def sweep(
         "trials": trials,
         "round_size": round_size,
     }
-    work.begin(definition, free=() if method == "halving" else ("trials",))
-    with display(f"sweep of {', '.join(space)} by {method} in {folder}", work) as report:
+    free = () if method == "halving" else ("trials",)
+    shown = display(f"sweep of {', '.join(space)} by {method} in {folder}", work)
+    with work.begin(definition, free=free), shown as report:
         if method == "halving":
             epochs = _epochs(work, space)
             halve(study, space, trials=trials, epochs=epochs, seed=seed, report=report)
