@@ -17,7 +17,7 @@ from typing import Any
 
 import zoo
 from zoo import OptionError, Recipe, Registry
-from zoo.plugin import Bar, RunError, best_by, is_locked, options, quiet, resolve, told
+from zoo.plugin import SPLITS, Bar, RunError, best_by, is_locked, options, quiet, resolve, told
 from zoo_sweep.definition import begun, read_definition, write_definition
 from zoo_sweep.space import Point
 from zoo_sweep.trial import Outcome, Trial, environment
@@ -92,11 +92,13 @@ class Study:
 
     Attributes:
         diverged: numbers of the trials whose training diverged in this process.
+        until: for trials that were stopped, the epoch; epochs that somebody else trained do not count.
     """
 
     work: Work
     points: list[Point] = field(default_factory=list[Point])
     diverged: set[int] = field(default_factory=set[int])
+    until: dict[int, int] = field(default_factory=dict[int, int])
 
     def add(self, points: Iterable[Point]) -> None:
         """Add points. Raises RunError if an earlier call chose different points for these trials."""
@@ -128,6 +130,8 @@ class Study:
         for trial, outcome in run_trials(trials, self.work, report, done=done, may_diverge=True):
             if outcome.status == "diverged":
                 self.diverged.add(names[Path(trial.directory).name])
+        if stop_after is not None:
+            self.until |= dict.fromkeys(numbers, stop_after)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a row for each trial: `trial`, `run`, `status`, `options`, `epochs` and `metrics`."""
@@ -135,7 +139,15 @@ class Study:
         for number, point in enumerate(self.points):
             directory = self.work.folder / f"trial-{number + 1}"
             found = zoo.list_runs(directory, registry=self.work.registry) if directory.exists() else []
-            row = found[0] if found else {"status": "missing", "epochs": 0, "metrics": {}}
+            row: dict[str, Any] = {"status": "missing", "epochs": 0, "metrics": {}}
+            row = found[0] if found else row
+            until = self.until.get(number, int(row["epochs"]))
+            if until < row["epochs"]:
+                run = zoo.Run(directory, registry=self.work.registry)
+                history = run.history[:until]
+                best = history[(best_by(history, run.task.spec) or until) - 1]
+                metrics = {split: best[split] for split in SPLITS if split in best}
+                row = {"status": "stopped", "epochs": until, "metrics": metrics}
             status = "diverged" if number in self.diverged else row["status"]
             shown = {key: plain(value) for key, value in point.items()}
             rows.append(

@@ -297,6 +297,18 @@ def test_a_run_that_survives_halving_is_the_run_that_was_never_stopped(tmp_path:
         sweep(tmp_path / "e", over={"epochs": [1, 2]}, method="halving")
 
 
+def test_a_trial_that_somebody_resumed_counts_as_far_as_halving_trained_it(tmp_path: Path) -> None:
+    how: dict[str, Any] = {"over": {"lr": [0.02, 0.1, 0.4]}, "method": "halving", "epochs": 3}
+    found = sweep(tmp_path / "x", **how)
+    before, best = table(found), found.best
+    (stopped,) = (row["run"] for row in found.trials if row["status"] == "stopped")
+    zoo.resume(stopped, progress=False)
+    assert len(zoo.Run(stopped).history) == 3
+    again = sweep(tmp_path / "x", **how)
+    assert (table(again), again.best) == (before, best)
+    assert again.importance == found.importance
+
+
 def test_a_trial_that_diverges_is_shown_and_is_never_the_best(tmp_path: Path) -> None:
     over = {"lr": [0.05, 1e30]}
     found = sweep(tmp_path / "x", over=over, clip_grad_norm=0.0)
