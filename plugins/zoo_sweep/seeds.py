@@ -11,6 +11,7 @@ from typing import Any
 import zoo
 from zoo import Recipe, Registry, TaskSpec
 from zoo.plugin import Count, checked, default_registry
+from zoo_sweep.recorded import require_alike
 from zoo_sweep.study import Work, default_folder, display, run_trials
 from zoo_sweep.workers import required
 
@@ -102,10 +103,11 @@ def train_seeds(
     places = [folder / f"seed-{number}" for number in numbers]
     shown = display(f"{seeds} seeds in {folder}", work)
     with work.begin({"seeds": seeds}, free=["seeds"]), shown as report:
-        missing = [number for number in numbers if not work.is_done(f"seed-{number}")]
-        trials = [work.trial(f"seed-{number}", {"seed": number}) for number in missing]
+        planned = [work.trial(f"seed-{number}", {"seed": number}) for number in numbers]
+        trials = [trial for trial in planned if not work.is_done(trial)]
         run_trials(trials, work, report, done=seeds - len(trials))
     rows = [zoo.list_runs(place, registry=registry)[0] for place in places]
+    require_alike(rows)
     task = zoo.Run(places[0], registry=registry).task.spec
     return SeedResult([*map(str, places)], *summary([row["metrics"] for row in rows]), task)
 

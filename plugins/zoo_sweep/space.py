@@ -103,6 +103,15 @@ def grid(space: Space) -> Iterator[Point]:
         yield dict(zip(listed, values, strict=True))
 
 
+def flat(training: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments of `zoo.train` by names such as `lr` and `model.depth`, without those not set."""
+    tables = {key: value for key, value in training.items() if isinstance(value, Mapping)}
+    named = {key: value for key, value in training.items() if key not in tables and value is not None}
+    for table, values in tables.items():
+        named |= {f"{table}.{key}": value for key, value in values.items()}
+    return named
+
+
 def is_listed(space: Space) -> bool:
     """Return whether every option has a list of values."""
     return not any(isinstance(values, Range) for values in space.values())

@@ -19,7 +19,8 @@ import zoo
 from zoo import OptionError, Recipe, Registry
 from zoo.plugin import SPLITS, Bar, RunError, best_by, is_locked, options, quiet, resolve, told
 from zoo_sweep.definition import begun, read_definition, write_definition
-from zoo_sweep.space import Point
+from zoo_sweep.recorded import is_done
+from zoo_sweep.space import Point, flat
 from zoo_sweep.trial import Outcome, Trial, environment
 from zoo_sweep.workers import run_all
 
@@ -45,7 +46,7 @@ class Work:
         """Return a trial with the options of a point in place of the common ones."""
         given = {key: value for key, value in self.training.items() if value is not None}
         return Trial(
-            directory=str((self.folder / directory).resolve()),
+            directory=str(self.folder.resolve() / directory),
             name=self.name,
             dataset=self.dataset,
             training=with_options({"threads": 1} | given, point),
@@ -56,12 +57,9 @@ class Work:
             local=os.getpid() if self.on == "local" else 0,
         )
 
-    def is_done(self, directory: str, stop_after: int | None = None) -> bool:
-        """Return whether a run is finished, or has reached the epoch to stop after."""
-        if not (self.folder / directory / "config.toml").exists():
-            return False
-        (row,) = zoo.list_runs(self.folder / directory, registry=self.registry)
-        return row["status"] == "finished" or bool(stop_after and row["epochs"] >= stop_after)
+    def is_done(self, trial: Trial) -> bool:
+        """Return whether the run of a trial is done; see `zoo_sweep.recorded`."""
+        return is_done(trial, self.folder / Path(trial.directory).name, self.registry)
 
     def check(self, point: Mapping[str, Any]) -> None:
         """Raise the errors that `zoo.train` would raise before it opens the data and builds the model."""
@@ -123,13 +121,16 @@ class Study:
         self, numbers: Sequence[int], report: Callable[..., None], *, stop_after: int | None = None
     ) -> None:
         """Train some trials, to the end or for some epochs; trials that are done are skipped."""
-        names = {f"trial-{number + 1}": number for number in numbers if number not in self.diverged}
-        missing = [name for name in names if not self.work.is_done(name, stop_after)]
-        trials = [self.work.trial(name, self.points[names[name]], stop_after=stop_after) for name in missing]
-        done = len(numbers) - len(missing)
+        numbered = {f"trial-{number + 1}": number for number in numbers if number not in self.diverged}
+        planned = [
+            self.work.trial(name, self.points[number], stop_after=stop_after)
+            for name, number in numbered.items()
+        ]
+        trials = [trial for trial in planned if not self.work.is_done(trial)]
+        done = len(numbers) - len(trials)
         for trial, outcome in run_trials(trials, self.work, report, done=done, may_diverge=True):
             if outcome.status == "diverged":
-                self.diverged.add(names[Path(trial.directory).name])
+                self.diverged.add(numbered[Path(trial.directory).name])
         if stop_after is not None:
             self.until |= dict.fromkeys(numbers, stop_after)
 
@@ -217,13 +218,9 @@ def with_options(training: Mapping[str, Any], point: Mapping[str, Any]) -> dict[
 
 def as_texts(training: Mapping[str, Any]) -> dict[str, str]:
     """Return arguments of `zoo.train` as a user would type them, without arguments that are not set."""
-    tables = {key: value for key, value in training.items() if isinstance(value, Mapping)}
-    flat = {key: value for key, value in training.items() if key not in tables and value is not None}
-    for table, values in tables.items():
-        flat |= {f"{table}.{key}": value for key, value in values.items()}
     return {
         key: str(value) if isinstance(value, options.Typed) else options.text(value)
-        for key, value in sorted(flat.items())
+        for key, value in sorted(flat(training).items())
     }
 
 

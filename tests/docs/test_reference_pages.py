@@ -109,6 +109,7 @@ def test_every_message_with_a_hint_is_on_the_page() -> None:
         "zoo/registry/catalog.py",
         "zoo/runs/worker.py",
         "plugins/zoo_stats/reproducing.py",
+        "plugins/zoo_sweep/recorded.py",
         "plugins/zoo_sweep/workers.py",
         "zoo/registry/registry.py",
     }

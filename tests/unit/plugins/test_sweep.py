@@ -459,7 +459,7 @@ def test_train_with_seeds_prints_a_row_for_each_metric(tmp_path: Path, monkeypat
     answer = json.loads(shell("train", *WORDS, "--seeds", "2", "--json").stdout)
     assert answer.keys() == {"runs", "mean", "sd", "interval"}
     assert answer["runs"] == ["runs/mlp-shapes-seeds/seed-0", "runs/mlp-shapes-seeds/seed-1"]
-    found = zoo.train_seeds("mlp", "shapes", seeds=2, progress=False, **{**QUICK, "model": {"widths": 4}})
+    found = zoo.train_seeds("mlp", "shapes", seeds=2, progress=False, **QUICK)
     assert found.runs == answer["runs"]  # Python continues what the command began
     refused = shell("train", *WORDS, "--seeds", "2", "--stop-after", "1")
     assert refused.stderr == "zoo: --seeds cannot be combined with --stop-after\n"
