@@ -54,7 +54,6 @@ class Work:
             device=self.device,
             folder=str(Path.cwd()),
             environ=environment() | self._plugin_files(),
-            local=os.getpid() if self.on == "local" else 0,
         )
 
     def is_done(self, trial: Trial) -> bool:

@@ -36,7 +36,6 @@ class Trial:
         stop_after: number of epochs after which to stop; None to train to the end.
         folder: the working folder.
         environ: zoo's environment variables.
-        local: ID of the process that started the worker on this machine; 0 for a worker elsewhere.
     """
 
     directory: str
@@ -47,7 +46,6 @@ class Trial:
     device: str | None = None
     folder: str
     environ: Mapping[str, str]
-    local: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,8 +72,6 @@ def run_trial(trial: Trial, registry: Registry | None = None) -> Outcome:
     Args:
         registry: registry to use in this process; by default, the one that a worker discovers.
     """
-    if trial.local and trial.local != os.getpid():
-        _leave_signals_to(trial.local)
     try:
         place = _place_of(trial) if registry is None else contextlib.nullcontext()
         with _BUSY, place, warnings.catch_warnings(action="ignore", category=ZooWarning):
@@ -114,15 +110,11 @@ def _place_of(trial: Trial) -> Generator[None]:
         os.environ.update(before)
 
 
-def _leave_signals_to(parent: int) -> None:
-    """Ignore Ctrl-C, which the parent forwards as SIGTERM; save and end if the parent has ended.
+def leave_signals_to(parent: int) -> None:
+    """In a new worker, ignore Ctrl-C, which the parent forwards as SIGTERM; save and end with the parent.
 
     Between trials, SIGTERM has no effect: a worker that ends breaks the others, too.
     """
-    if threading.current_thread() is not threading.main_thread():
-        return
-    if signal.getsignal(signal.SIGTERM) is _ignore:  # the worker has run a trial before
-        return
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _ignore)
     threading.Thread(target=_watch, args=[parent], daemon=True).start()

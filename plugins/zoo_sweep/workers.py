@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Generator, Iterator, Sequence
@@ -12,7 +13,7 @@ from typing import Any
 
 from zoo import OptionError, Registry
 from zoo.plugin import Interrupted, RunError, first_line
-from zoo_sweep.trial import Outcome, Trial, run_trial
+from zoo_sweep.trial import Outcome, Trial, leave_signals_to, run_trial
 
 # Seconds to wait for a cluster to answer
 _PATIENCE = 10
@@ -109,7 +110,8 @@ def _backend(joblib: Any, on: str, jobs: int) -> Generator[dict[str, Any]]:
     scheme, _, address = on.partition("://")
     settings: dict[str, Any] = {"batch_size": 1, "pre_dispatch": "n_jobs", "return_as": "generator_unordered"}
     if on == "local":
-        with joblib.parallel_config("loky", n_jobs=jobs, idle_worker_timeout=_IDLE):
+        begin = {"initializer": leave_signals_to, "initargs": (os.getpid(),)}
+        with joblib.parallel_config("loky", n_jobs=jobs, idle_worker_timeout=_IDLE, **begin):
             yield settings
     elif scheme == "dask" and address:
         with _dask(address) as client, joblib.parallel_config("dask", client=client, n_jobs=jobs or -1):

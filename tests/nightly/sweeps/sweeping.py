@@ -64,7 +64,7 @@ class Command:
             process.communicate(timeout=seconds)
             return False
         os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.communicate(timeout=300)  # until its workers have ended, too
         return True
 
 
