@@ -69,7 +69,7 @@ def find_images(
         for split in places
     }
     if len(places) == 1:
-        images = _draw(images["train"], shares, seed)
+        images = draw(images["train"], shares, seed)
     return classes, {split: images.get(split, []) for split in SPLITS}
 
 
@@ -136,7 +136,7 @@ def _inside(folder: Path) -> tuple[list[Path], list[Path]]:
         raise DataError(f"{folder} cannot be read: {error.strerror}") from None
 
 
-def _draw(images: list[ImageFile], shares: Mapping[Split, float], seed: int) -> dict[Split, list[ImageFile]]:
+def draw(images: list[ImageFile], shares: Mapping[Split, float], seed: int) -> dict[Split, list[ImageFile]]:
     """Draw the shares from the images of every class, in an order given by a hash of seed and name.
 
     Each split keeps the order of the images.

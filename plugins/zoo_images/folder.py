@@ -1,4 +1,4 @@
-"""The user's own images, one folder per class."""
+"""The user's own images with one class each, from class folders or a CSV file."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import torch
 from msgspec import Meta
 
 from zoo.interfaces import Split
-from zoo_images.class_folders import find_images
+from zoo_images.class_folders import LAYOUT, existing, find_images
 from zoo_images.decoding import decoded, measured
 from zoo_images.duplicates import warn_of_duplicates
 from zoo_images.file_split import FileSplit
 from zoo_images.image_set import ImageSet, ImageSplit, Seed
+from zoo_images.label_tables import find_classified, has_classes
 
 Share = Annotated[float, Meta(ge=0, lt=1)]
 
@@ -30,6 +31,9 @@ def folder(
     cache: bool = True,
 ) -> ImageSet:
     """Read images in class folders: `root/cat/1.jpg`, or `root/train/cat/1.jpg` next to `val` and `test`.
+
+    Alternatively, `root/labels.csv` lists the images, with the columns `file` and `label`, or `train.csv`,
+    `val.csv` and `test.csv` do. Then the images may be in any subfolders.
 
     Classes are named after their folders. Hidden files and files without an image suffix are skipped. Each
     image is rotated according to its EXIF orientation, transparency becomes white, and the center square is
@@ -50,7 +54,11 @@ def folder(
     Raises:
         DataError: an image cannot be read, a class has no images, or the splits have different classes.
     """
-    classes, splits = find_images(root, {"val": val_share, "test": test_share}, split_seed)
+    shares: dict[Split, float] = {"val": val_share, "test": test_share}
+    if has_classes(home := existing(root, LAYOUT)):
+        classes, splits = find_classified(home, shares, split_seed)
+    else:
+        classes, splits = find_images(root, shares, split_seed)
     files = [file for split in splits.values() for file in split]
     paths = [file.path for file in files]
     labels = torch.tensor([file.label for file in files])
@@ -69,6 +77,8 @@ def folder(
     for (split, those), part, own in zip(by_split.items(), images, labels.split(counts), strict=True):
         shape = (channels, size, size)
         made[split] = FileSplit(those, own, shape) if part is None else ImageSplit(part, own, files=those)
-    source = (size, channels, counts, [file.name for file in files], hashes)
+    source: tuple[object, ...] = (size, channels, counts, [file.name for file in files], hashes)
+    if has_classes(home):  # a file name does not imply a class
+        source += (classes, labels.tolist())
     fingerprint = hashlib.sha256(repr(source).encode()).hexdigest()
     return ImageSet(made, classes=classes, fingerprint=fingerprint, statistics=statistics)

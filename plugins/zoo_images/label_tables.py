@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
 
 from zoo import DataError
-from zoo.interfaces import Split
-from zoo.plugin import open_regular
-from zoo_images.class_folders import existing
+from zoo.interfaces import SPLITS, Split
+from zoo.plugin import open_regular, warn
+from zoo_images.class_folders import ImageFile, draw, existing
 from zoo_images.image_files import SUFFIXES
 
 LAYOUT = (
@@ -20,8 +21,11 @@ LAYOUT = (
 )
 # What some spreadsheets put between columns
 _NO_COMMAS = {";": "semicolons", "\t": "tabs"}
-# What the column of labels may be called; under any other name a column is a class
-_LISTS = ("label", "labels", "tag", "tags")
+# What the column of labels may be called, and that of a single class; other columns are classes themselves
+_LISTS = ("labels", "tag", "tags")
+_SINGLE = "label"
+# Classes that a notice names
+_NAMED = 5
 # What may separate labels, before spaces
 _SEPARATORS = ("|", ";", ",")
 # What a column of a class may hold; a table may have gone through floating-point numbers, or be of booleans
@@ -50,15 +54,47 @@ def find_labeled(root: str) -> tuple[list[str], dict[Split, list[Labeled]]]:
     Raises DataError if a table or an image is missing, or a table does not follow LAYOUT.
     """
     home = existing(root, LAYOUT)
-    tables: dict[Split, Path] = {}
-    for split, name in _TABLES.items():
-        if (home / name).exists():
-            tables[split] = home / name
+    tables = _tables(home)
     if "train" not in tables:
-        if tables or not (home / "labels.csv").exists():
-            lacks = "train.csv" if tables else "labels.csv"
-            raise DataError(f"{home} contains no {lacks}", hint=LAYOUT)
-        tables = {"train": home / "labels.csv"}
+        lacks = "train.csv" if tables else "labels.csv"
+        raise DataError(f"{home} contains no {lacks}", hint=LAYOUT)
+    if has_classes(home):
+        message = f"{tables['train']} has a column `{_SINGLE}`, so each image has one class"
+        hint = f"use the dataset folder: `zoo train ARCHITECTURE folder --data root={shlex.quote(root)}`"
+        raise DataError(message, hint=f"{hint}, or rename the column to `labels` if images have several")
+    classes, splits = _read(home, tables)
+    warn(f"{tables['train']}: several classes per image; {_named(classes)}")
+    return classes, splits
+
+
+def find_classified(
+    home: Path, shares: Mapping[Split, float], seed: int
+) -> tuple[list[str], dict[Split, list[ImageFile]]]:
+    """Return the names of the classes, and the images of train, val and test, from tables with `label`.
+
+    Without tables for val and test, the `shares` of val and test are drawn from each class.
+
+    Raises DataError if a table or an image is missing, or an image has no class.
+    """
+    tables = _tables(home)
+    classes, found = _read(home, tables)
+    warn(f"{tables['train']}: one class per image; {_named(classes)}")
+    splits: dict[Split, list[ImageFile]] = {}
+    for split in SPLITS:
+        files = [ImageFile(row.path, classes.index(row.labels[0])) for row in found.get(split, [])]
+        splits[split] = sorted(files, key=lambda file: file.label)
+    return classes, splits if len(tables) > 1 else {**splits, **draw(splits["train"], shares, seed)}
+
+
+def _named(classes: Sequence[str]) -> str:
+    """Return the number of classes and the first of them, so that a misread table is noticed."""
+    return (
+        f"{len(classes)} classes: {', '.join(map(repr, classes[:_NAMED]))}{', ...' * (len(classes) > _NAMED)}"
+    )
+
+
+def _read(home: Path, tables: Mapping[Split, Path]) -> tuple[list[str], dict[Split, list[Labeled]]]:
+    """Return the names of the classes in the table of train, and the images of each table."""
     images = _images(home)
     classes, _ = _read_table(tables["train"])
     splits: dict[Split, list[Labeled]] = {}
@@ -72,6 +108,22 @@ def find_labeled(root: str) -> tuple[list[str], dict[Split, list[Labeled]]]:
             if seen.setdefault(row.path, table) != table:
                 raise DataError(f"{seen[row.path]} and {table} both list {row.name}")
     return classes, splits
+
+
+def has_classes(home: Path) -> bool:
+    """Return whether a folder has a table with a column `label`, which gives each image one class."""
+    table = _tables(home).get("train")
+    header = next(_lines(table), (0, []))[1] if table else []
+    return [name.strip().lower() for name in header[1:]] == [_SINGLE]
+
+
+def _tables(home: Path) -> dict[Split, Path]:
+    """Return the table of each split; `labels.csv`, if there is no other, is that of train."""
+    tables: dict[Split, Path] = {
+        split: home / name for split, name in _TABLES.items() if (home / name).exists()
+    }
+    whole = home / "labels.csv"
+    return tables or ({"train": whole} if whole.exists() else {})
 
 
 def _located(
@@ -133,12 +185,15 @@ def _read_table(path: Path) -> tuple[list[str], dict[str, tuple[str, ...]]]:
     for number, row in rows:
         if len(row) != len(header):
             raise DataError(f"{path}, line {number}: expected {len(header)} columns (got {len(row)})")
-    lists = [name for name in header[1:] if name.lower() in _LISTS]
+    lists = [name for name in header[1:] if name.lower() in (*_LISTS, _SINGLE)]
     if lists and len(header) > 2:
         other = next(name for name in header[1:] if name not in lists[:1])
         raise DataError(f"{path} has an unexpected column {other!r} in addition to {lists[0]!r}", hint=LAYOUT)
     named = [(number, row[0].strip(), row[1:]) for number, row in rows]
-    labels = _listed(named) if lists else _marked(named, header[1:], path)
+    if header[1].lower() == _SINGLE:
+        labels = _single(named, path)
+    else:
+        labels = _listed(named) if lists else _marked(named, header[1:], path)
     table: dict[str, tuple[str, ...]] = {}
     for (number, name, _), those in zip(named, labels, strict=True):
         if not name or name in table:
@@ -166,6 +221,14 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise DataError(f"{path} is not UTF-8 text", hint="save the file as UTF-8 CSV") from None
     except csv.Error as error:
         raise DataError(f"{path} is not a CSV file: {error}") from None
+
+
+def _single(rows: list[tuple[int, str, list[str]]], path: Path) -> list[tuple[str, ...]]:
+    """Return the class of each line, the whole cell."""
+    for number, _, (cell,) in rows:
+        if not cell.strip():
+            raise DataError(f"{path}, line {number}: missing label")
+    return [(cell.strip(),) for _, _, (cell,) in rows]
 
 
 def _listed(rows: list[tuple[int, str, list[str]]]) -> list[tuple[str, ...]]:

@@ -24,7 +24,7 @@ from torchvision.transforms import v2
 
 import zoo
 from zoo.console.terminal import warnings_as_lines
-from zoo.errors import DataError
+from zoo.errors import DataError, ZooWarning
 from zoo.interfaces import SPLITS, HasFiles
 from zoo_images import decoding
 from zoo_images import image_files as images
@@ -729,3 +729,41 @@ def test_an_image_in_two_classes_is_named(splits: Path) -> None:
     assert warned(splits) == [
         "1 image is present with different labels, such as train/cat/0.png = train/dog/a.png"
     ]
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """A folder of twelve images in a subfolder, whose classes are in `labels.csv`."""
+    (tmp_path / "pics").mkdir()
+    rows = ["file,Label"]
+    for number in range(12):
+        name = ("Ankle boot", "T-shirt/top, short")[number % 2]
+        Image.new("RGB", (12, 12), (20 * number,) * 3).save(tmp_path / f"pics/{number}.png")
+        rows.append(f'{number}.png,"{name}"')
+    (tmp_path / "labels.csv").write_text("\n".join(rows), encoding="utf-8")
+    return tmp_path
+
+
+def test_a_table_gives_each_image_one_class_which_may_contain_spaces_and_commas(table: Path) -> None:
+    with pytest.warns(
+        ZooWarning, match="labels.csv: one class per image; 2 classes: 'Ankle boot', 'T-shirt/top, "
+    ):
+        data = zoo.open_dataset("folder", root=str(table), size=8, val_share=0.2, test_share=0.2)
+    assert data.preprocess["classes"] == ["Ankle boot", "T-shirt/top, short"]
+    assert [len(data.split(split)) for split in ("train", "val", "test")] == [8, 2, 2]
+    for image, label in zip(data.split("train").images, data.split("train").labels, strict=True):
+        assert round(int(image[0, 0, 0]) / 20) % 2 == label
+
+
+def test_tables_of_splits_are_not_divided_again(table: Path) -> None:
+    lines = (table / "labels.csv").read_text().splitlines()
+    (table / "train.csv").write_text("\n".join(lines[:9]))
+    (table / "test.csv").write_text("\n".join([lines[0], *lines[9:]]))
+    data = zoo.open_dataset("folder", root=str(table), size=8)
+    assert [len(data.split(split)) for split in ("train", "val", "test")] == [8, 0, 4]
+
+
+def test_an_image_without_a_class_is_an_error(table: Path) -> None:
+    (table / "labels.csv").write_text("file,label\n0.png,a\n1.png,\n")
+    with pytest.raises(DataError, match=r"labels\.csv, line 3: missing label$"):
+        zoo.open_dataset("folder", root=str(table), size=8)
