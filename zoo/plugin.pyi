@@ -117,6 +117,7 @@ from zoo.processors import RegressionProcessor as RegressionProcessor
 from zoo.processors import Scores as Scores
 from zoo.processors import TakesItems as TakesItems
 from zoo.processors import make_processor as make_processor
+from zoo.processors import matched_labels as matched_labels
 from zoo.registry.advice import advice as advice
 from zoo.registry.catalog import recorded_recipe as recorded_recipe
 from zoo.registry.extras import needing_extra as needing_extra
@@ -136,6 +137,8 @@ from zoo.runs.tracking import Tracker as Tracker
 from zoo.runs.trying import trial as trial
 from zoo.training.early_stopping import best_by as best_by
 from zoo.training.early_stopping import best_epoch as best_epoch
+from zoo.training.early_stopping import epochs_in as epochs_in
+from zoo.training.early_stopping import row_of as row_of
 from zoo.training.saved import Row as Row
 from zoo.training.saved import StepRow as StepRow
 from zoo.training.trial import Trial as Trial

@@ -8,7 +8,9 @@ abilities of a processor are Protocols: `TakesItems`, `ReadsInputs`, `Predicts`,
 
 from __future__ import annotations
 
+import unicodedata
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +50,27 @@ class Processor(ABC):
     @abstractmethod
     def unit(self, preprocess: Mapping[str, Any]) -> str:
         """Return the name of the items to count, such as `images`."""
+
+
+def matched_labels(names: Sequence[str], known: Sequence[str], *, exact: bool = False) -> list[int | None]:
+    """Return the position of each name among the known names, such as classes; None for a new name.
+
+    If no known name is exactly equal, a name that differs only in case, spaces or punctuation is used if
+    there is exactly one.
+
+    Args:
+        exact: whether only equal names match, as for tokens.
+    """
+    same = {name: number for number, name in enumerate(known)}
+    often = Counter(map(_plain, known))
+    plain = {} if exact else {_plain(name): n for name, n in same.items() if often[_plain(name)] == 1}
+    plain.pop("", None)  # of punctuation alone
+    return [same.get(name, plain.get(_plain(name))) for name in names]
+
+
+def _plain(name: str) -> str:
+    """Return the letters and digits of a name, in lowercase."""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).casefold()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

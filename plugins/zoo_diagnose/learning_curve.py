@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zoo.interfaces import SPLITS, Task
-from zoo.plugin import best_epoch, style
+from zoo.plugin import best_epoch, epochs_in, row_of, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +40,7 @@ def draw_learning_curve(
     """
     last = history[-1]
     primary_metric = task.spec.primary_metric
-    if len(history) == 1:
+    if epochs_in(history) == 1 and len(history) == 1:
         figure, (panel,), rates = _panels(["loss"], title, subtitle)
         _draw_epoch(panel, last, steps)
         _draw_rates(rates, {step["step"]: step["lr"] for step in steps}, xlabel="step")
@@ -78,10 +78,10 @@ def _summary(history: Sequence[Mapping[str, Any]], task: Task, best: int | None)
     if best is None:
         split = "test" if "test" in history[-1] else "train"
         value = history[-1][split][name]
-        about = f"{len(history)} epochs without validation, {split}"
+        about = f"{epochs_in(history)} epochs without validation, {split}"
     else:
-        value = history[best - 1]["val"][name]
-        about = f"best of {len(history)} epochs: epoch {best}, val"
+        value = row_of(history, best)["val"][name]
+        about = f"best of {epochs_in(history)} epochs: epoch {best}, val"
     figure = f"{value:.1%}" if unit == "%" else f"{value:.4g} {unit}"
     return f"{about} {name} {figure}".strip()
 
@@ -114,7 +114,7 @@ def _draw_metric(axes: Axes, history: Sequence[Mapping[str, Any]], name: str, be
             )
     if best is not None:
         axes.axvline(best, color=_COLORS["val"], linewidth=1, linestyle=":")
-        value = history[best - 1]["val"][name]
+        value = row_of(history, best)["val"][name]
         axes.plot(best, value, "o", color=_COLORS["val"], markerfacecolor="none", markersize=9)
 
 

@@ -20,6 +20,7 @@ from zoo.plugin import (
     checked,
     default_registry,
     did_you_mean,
+    epochs_in,
     first_line,
     is_locked,
     matching,
@@ -27,6 +28,7 @@ from zoo.plugin import (
     read_rows,
     recorded_recipe,
     require_run,
+    row_of,
     verified_card,
     warn,
 )
@@ -226,13 +228,13 @@ def _read(directory: Path, registry: Registry) -> dict[str, Any]:
         best = best_by(history, task) if task else None
     except KeyError:  # written by another version of its task
         best = None
-    chosen = history[(best or len(history)) - 1] if history else {}
+    chosen = row_of(history, best) if history else {}
     return {
         "run": str(directory),
         "task": task.name if task else "",
         "recipe": {key: value for key, value in vars(recipe).items() if key != "summary"},
         "status": _status(directory),
-        "epochs": len(history),
+        "epochs": epochs_in(history),
         "metrics": {split: chosen[split] for split in SPLITS if split in chosen},
         "seconds": round(sum(row["clock"]["seconds"] for row in history), 3),
     }

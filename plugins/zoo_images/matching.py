@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo import DataError
-from zoo.plugin import did_you_mean
+from zoo.plugin import did_you_mean, matched_labels
 from zoo_images.file_split import FileSplit
 from zoo_images.image_set import ImageSplit
 
@@ -28,11 +26,7 @@ def match_classes(theirs: Sequence[str], ours: Sequence[str]) -> list[int]:
     punctuation is used if there is exactly one. Raises DataError if no class matches, or if two classes of
     the data match the same class.
     """
-    exact = {name: number for number, name in enumerate(ours)}
-    often = Counter(map(_plain, ours))
-    plain = {_plain(name): number for number, name in enumerate(ours) if often[_plain(name)] == 1}
-    plain.pop("", None)  # of punctuation alone
-    found = {name: exact.get(name, plain.get(_plain(name))) for name in theirs}
+    found = dict(zip(theirs, matched_labels(theirs, ours), strict=True))
     if unknown := [name for name, number in found.items() if number is None]:
         named = " and ".join(map(repr, unknown[:_NAMED]))
         more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
@@ -78,8 +72,3 @@ def _relabeled(labels: Tensor, table: Tensor, count: int) -> Tensor:
     if labels.ndim == 1:
         return table[labels.long()]
     return labels.new_zeros(len(labels), count).index_copy_(1, table, labels)
-
-
-def _plain(name: str) -> str:
-    """Return the letters and digits of a name, in lowercase."""
-    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).casefold()))

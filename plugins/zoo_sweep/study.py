@@ -17,7 +17,7 @@ from typing import Any
 
 import zoo
 from zoo import OptionError, Recipe, Registry
-from zoo.plugin import SPLITS, Bar, RunError, best_by, is_locked, options, quiet, resolve, told
+from zoo.plugin import SPLITS, Bar, RunError, best_by, is_locked, options, quiet, resolve, row_of, told
 from zoo_sweep.definition import begun, read_definition, write_definition
 from zoo_sweep.recorded import is_done
 from zoo_sweep.space import Point, flat
@@ -144,8 +144,8 @@ class Study:
             until = self.until.get(number, int(row["epochs"]))
             if until < row["epochs"]:
                 run = zoo.Run(directory, registry=self.work.registry)
-                history = run.history[:until]
-                best = history[(best_by(history, run.task.spec) or until) - 1]
+                history = [each for each in run.history if each["epoch"] <= until]
+                best = row_of(history, best_by(history, run.task.spec))
                 metrics = {split: best[split] for split in SPLITS if split in best}
                 row = {"status": "stopped", "epochs": until, "metrics": metrics}
             status = "diverged" if number in self.diverged else row["status"]
@@ -166,14 +166,14 @@ class Study:
             epochs: consider only this many epochs.
         """
         run = zoo.Run(self.work.folder / f"trial-{number + 1}", registry=self.work.registry)
-        history = run.history[:epochs]
+        history = [row for row in run.history if epochs is None or row["epoch"] <= epochs]
         if number in self.diverged or not history:
             return None
         best = best_by(history, run.task.spec)
         if best is None:
             hint = "set aside part of the training data, for example with --data val_size=1000"
             raise OptionError("a sweep compares runs on validation data, which this dataset lacks", hint=hint)
-        metrics, name = history[best - 1]["val"], run.task.spec.primary_metric
+        metrics, name = row_of(history, best)["val"], run.task.spec.primary_metric
         return -metrics[name] if name in run.task.spec.higher_is_better else metrics[name], metrics["loss"]
 
 

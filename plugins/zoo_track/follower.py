@@ -35,6 +35,7 @@ from zoo.plugin import (
     TrackedRun,
     Tracker,
     cause,
+    epochs_in,
     open_regular,
     read_rows,
     require_run,
@@ -260,7 +261,7 @@ def _new_rows(directory: Path, sent: _Sent) -> list[tuple[bool, TrackedRow]]:
     found: list[tuple[bool, TrackedRow]] = []
     for row in steps:
         # not before the row of the epoch before
-        if row["step"] > sent.step and row["epoch"] <= len(epochs) + 1:
+        if row["step"] > sent.step and row["epoch"] <= epochs_in(epochs) + 1:
             values = {name: row[name] for name in ("loss", "lr", "rate")}
             found.append((False, TrackedRow(step=row["step"], time=row.get("time") or now, values=values)))
     for row in epochs:

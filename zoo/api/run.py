@@ -22,7 +22,7 @@ from zoo.registry.registry import Registry
 from zoo.runs.result import Result, read_result
 from zoo.runs.run_directories import require_run
 from zoo.runs.step_log import read_rows
-from zoo.training.early_stopping import best_epoch
+from zoo.training.early_stopping import best_epoch, epochs_in, row_of
 from zoo.training.saved import Row, StepRow, check_rows
 
 if TYPE_CHECKING:
@@ -44,12 +44,11 @@ class Run:
 
     def __repr__(self) -> str:
         history = self.history
-        epoch = best_epoch(history, self.task) or len(history)
-        row = history[epoch - 1] if history else {}
+        row = row_of(history, best_epoch(history, self.task)) if history else {}
         measured = {split: row[split] for split in SPLITS[1:] if split in row}
         parts = [
             self._title,
-            f"{len(history)} epoch{'s' * (len(history) != 1)}",
+            f"{epochs_in(history)} epoch{'s' * (epochs_in(history) != 1)}",
             *primary_metrics(measured, self.task.spec),
         ]
         return printable(f"<Run {self.directory}: {', '.join(parts)}>")
@@ -72,7 +71,11 @@ class Run:
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """One row per finished epoch: `{epoch, steps, train: {...}, val: {...}, clock: {...}}`."""
+        """One row per finished epoch: `{epoch, steps, train: {...}, val: {...}, clock: {...}}`.
+
+        A fine-tuned run that started with some of the weights' classes begins with a row for epoch 0, which
+        has the `val` metrics of these weights and no `train` metrics.
+        """
         return read_rows(self.directory / "metrics.jsonl", Row)
 
     @property

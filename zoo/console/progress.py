@@ -132,7 +132,9 @@ class TrainingProgress(_Display):
 
     def _keep_row(self, progress: Progress, row: Mapping[str, Any]) -> None:
         if self._table is None:
-            self._splits = [split for split in _SPLITS if split in row]
+            self._splits = [
+                split for split in _SPLITS if split in row or (split == "train" and not progress.epoch)
+            ]
         cells = _cells(progress, row, self._splits, self._all_metrics)
         if self._table is None:
             numbers, width = range(len(cells)), self._screen.width
@@ -148,13 +150,14 @@ def _cells(
 ) -> dict[str, str]:
     """Return the columns for an epoch: losses, metrics on its last split, rate and time."""
     cells = {"epoch": f"{progress.epoch}/{progress.epochs}".rjust(len(f"{progress.epochs}") * 2 + 1)}
-    cells |= {f"{split} loss": cell(row[split]["loss"]) for split in splits}
+    cells |= {f"{split} loss": cell(row[split]["loss"]) if split in row else "" for split in splits}
     for name, value in row[splits[-1]].items():
         if name != "loss" and (all_metrics or name in progress.shown):
             label = f"{splits[-1]} {name}" if name == progress.shown[0] else name.replace("_", " ")
             cells[label] = cell(value, progress.units.get(name, ""))
-    cells[f"{short_unit(progress.unit)}/s"] = _pace(row["clock"]["rate"]).rjust(7)
-    cells["time"] = duration(row["clock"]["seconds"]).rjust(5)
+    trained = progress.epoch > 0
+    cells[f"{short_unit(progress.unit)}/s"] = (_pace(row["clock"]["rate"]) if trained else "").rjust(7)
+    cells["time"] = (duration(row["clock"]["seconds"]) if trained else "").rjust(5)
     if progress.best is not None:
         cells["best"] = "*" if progress.best == progress.epoch else ""
     return cells

@@ -12,7 +12,7 @@ class Progress:
     """A progress report: after each step, during evaluation (with `split`) or after an epoch (with `row`).
 
     Attributes:
-        epoch: number of the epoch, starting at 1.
+        epoch: number of the epoch, starting at 1; 0 for the starting weights.
         rate: items (images or tokens) per second in this epoch so far, excluding evaluation.
         left: estimated seconds of training left, including evaluation; None until 5% of an epoch is done.
         split: the split that is being evaluated, `done` of its `total` items so far.

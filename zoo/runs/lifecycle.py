@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from zoo.config.threads import idle_threads
+from zoo.console.figures import figure
 from zoo.console.reports import Progress
 from zoo.distributed.ranks import Ranks, joined
 from zoo.distributed.synced_norm import unsynced_norms
@@ -34,7 +35,7 @@ from zoo.runs.setup import TrainingSetup, build
 from zoo.runs.signals import listening
 from zoo.runs.step_log import read_rows
 from zoo.training.compiling import uncompilable
-from zoo.training.early_stopping import is_finished
+from zoo.training.early_stopping import best_epoch, is_finished, row_of
 from zoo.training.failures import lower
 from zoo.training.host import Host
 from zoo.training.loop import fit
@@ -44,6 +45,8 @@ from zoo.training.store import NoStore
 
 # A loss that is this many times as high as at the start is worth a warning
 _RISE = 100
+# Epochs of a training whose best epoch can be called early
+_FEW_EPOCHS = 4
 
 
 def ignore(progress: Progress) -> None:
@@ -111,6 +114,7 @@ def train(
                 context=setup.context,
                 seed=recipe.seed,
                 device=device,
+                measure_start=setup.measure_start,
                 host=Host(
                     store=run if ranks.first else NoStore(),
                     report=_warning_of_a_wrong_sign(_warning_of_a_rise(report, setup), setup)
@@ -128,6 +132,7 @@ def train(
                     run.write_weights(run.weights, state, make_card(setup, state, run.changes))
                     _save_curve(run, setup, state, registry)
         _warn_of_early_end(run, setup, state)
+        _warn_of_early_best(setup, state)
         result = read_result(run.path, state.history, setup.task)
         for split, metrics in result.metrics.items():
             beats_baseline(metrics, setup.task, setup.dataset.preprocess, split=split)
@@ -228,3 +233,17 @@ def _warn_of_early_end(run: RunDirectory, setup: TrainingSetup, state: TrainStat
             f"stopped early after epoch {state.epoch} of {epochs}: {metric} has not improved "
             f"(patience={setup.config.patience})"
         )
+
+
+def _warn_of_early_best(setup: TrainingSetup, state: TrainState) -> None:
+    """Warn if validation was at its best in the first quarter of the training."""
+    best, spec = best_epoch(state.history, setup.task), setup.task.spec
+    if best is None or 4 * best >= state.epoch or state.epoch < _FEW_EPOCHS:
+        return
+    name, unit = spec.primary_metric, spec.units.get(spec.primary_metric, "")
+    values = [figure(row_of(state.history, epoch)["val"][name], unit) for epoch in (best, None)]
+    which = f"epoch {best} of {state.epoch}" if best else "the start, before any training"
+    warn(
+        f"validation was best at {which}: {name} {values[0]}, and {values[1]} at the end; "
+        f"try lr={lower(setup.config.lr)} or fewer epochs"
+    )

@@ -32,7 +32,7 @@ from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec
 from zoo.runs.resolving import Resolved
 from zoo.seeds import seed_for
-from zoo.training.defaults import FEWEST_STEPS, SMALLEST_BATCH, steps_in_epoch, suited_config
+from zoo.training.defaults import FEWEST_STEPS, SMALLEST_BATCH, left_to_learn, steps_in_epoch, suited_config
 from zoo.training.freezing import freeze, refuse_frozen
 from zoo.training.optimizers import make_optimizer
 from zoo.training.saved import CheckpointInfo, RunIdentity
@@ -50,6 +50,7 @@ class TrainingSetup:
         model: the model with its initial weights: random, pretrained, or from another model.
         base_model: description of the weights that training starts from, as in a card.
         device: the device to train on.
+        measure_start: whether `model` already knows some of the classes, so that it is worth a measurement.
     """
 
     architecture: Entry[ArchitectureSpec]
@@ -63,6 +64,7 @@ class TrainingSetup:
     model: nn.Module
     base_model: dict[str, str]
     device: str
+    measure_start: bool
 
     @property
     def title(self) -> str:
@@ -139,29 +141,30 @@ def build(
     dataset = open_to_train(data, recipe)
     arguments = model_arguments(architecture, resolved.task, dataset.dims, recipe.model)
     dataset = suited(dataset, data, task, architecture, arguments)
+    model = build_model(architecture, arguments, seed=seed_for(recipe.seed, "weights"))
+    require_storable(model, architecture)
+    require_loadable(model, architecture, arguments)
+    copied = source.copy_into(model, task, arguments, dataset.preprocess) if source else None
     config = suited_config(
         resolved.usual,
         recipe.train,
         task,
         dataset,
         source=source,
+        to_learn=left_to_learn(model, task, dataset, copied) if copied else 1.0,
         architecture=architecture,
         arguments=arguments,
         cutting=registry.cutting_fields(),
     )
     config = with_checked_methods(config, recipe.train)
     config = config.replace({"precision": precision.resolve(config.precision, device)})
-    model = build_model(architecture, arguments, seed=seed_for(recipe.seed, "weights"))
-    require_storable(model, architecture)
-    require_loadable(model, architecture, arguments)
     freeze(model, config.freeze)
     make_optimizer(model, config)  # which may refuse the model
     make_schedule(config)(0.0)
     if resumed is not None:
         base_model = resumed.identity.base_model
-    elif source is not None:
-        fresh = source.copy_into(model, task, arguments, dataset.preprocess)
-        refuse_frozen(fresh, config.freeze)
+    elif source is not None and copied is not None:
+        refuse_frozen(copied.fresh, config.freeze)
         base_model = source.base_model
     else:
         base_model = fit_or_load(model, task, dataset, seed=seed_for(recipe.seed, "fit"))
@@ -182,6 +185,7 @@ def build(
         model=model,
         device=device,
         base_model=base_model,
+        measure_start=copied is not None and any(copied.labels),
     )
 
 

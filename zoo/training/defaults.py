@@ -16,16 +16,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from zoo.config.options import text
 from zoo.config.train_config import TrainConfig, merged
 from zoo.errors import DataError, OptionError
 from zoo.interfaces import CarriesState, Dataset, Task
 from zoo.models.hooks import evaluating
-from zoo.models.transfer import Source
+from zoo.models.transfer import Copied, Source
 from zoo.registry.registry import Entry
 from zoo.registry.specs import ArchitectureSpec
 
@@ -34,11 +36,12 @@ FEWEST_STEPS = 10
 # Smaller batches make the statistics of BatchNorm too noisy
 SMALLEST_BATCH = 8
 
-# Fine-tuning: the learning rate as a fraction of that of the weights, and as a fraction of that again where
-# the weights are close to the data: where their loss is at most this fraction of the random baseline's
+# Fine-tuning: the learning rate as a fraction of that of the weights. Where the weights already predict the
+# data, with a loss below CLOSE times the random baseline's, the rate falls with the square of their loss, but
+# not below LEAST_SHARE of it
 LR_SHARE = 0.4
-LR_SHARE_CLOSE = 0.1
 CLOSE = 0.5
+LEAST_SHARE = 0.025
 # The largest norm of the gradient, the steps of an epoch, and those of the whole training, in at least and at
 # most so many epochs
 CLIP_GRAD_NORM = 1.0
@@ -62,6 +65,7 @@ def suited_config(
     dataset: Dataset,
     *,
     source: Source | None,
+    to_learn: float,
     architecture: Entry[ArchitectureSpec],
     arguments: Mapping[str, Any],
     cutting: Collection[str],
@@ -72,6 +76,7 @@ def suited_config(
         usual: the architecture's training configuration.
         said: the training options that the user or the recipe sets.
         source: the weights to start from; None for random weights.
+        to_learn: how badly these weights predict the data; see `left_to_learn`.
         arguments: the arguments of the model.
         cutting: the group fields that determine how data is divided into batches.
 
@@ -102,7 +107,7 @@ def suited_config(
         said,
         steps,
         again=bool(source.card.base_model),
-        close=_is_close(source, task, dataset),
+        to_learn=to_learn,
         cutting=cutting,
     )
 
@@ -120,22 +125,29 @@ def _refuse_beyond(
             raise OptionError(f"{name}={text(said[name])} makes batches longer than the {bound}", hint=hint)
 
 
-def _is_close(source: Source, task: Task, dataset: Dataset) -> bool:
-    """Return whether weights already predict a batch of the training data well.
+def left_to_learn(model: nn.Module, task: Task, dataset: Dataset, copied: Copied) -> float:
+    """Return how badly the weights that fine-tuning starts from predict the training data, from 0 to 1.
 
-    The result is always False for language models, since a new text usually has a new vocabulary.
+    This is the loss on a batch as a fraction of the loss that counts as bad, half of the random baseline's.
+    Items of classes that are new to the weights are left out; at least half of the classes must be known.
+    The result is always 1 for language models.
     """
-    if source.task.name != task.name or isinstance(task, CarriesState):
-        return False
+    known = torch.tensor(copied.labels)
+    if isinstance(task, CarriesState) or (copied.fresh and 2 * known.sum() < max(1, len(known))):
+        return 1.0
     few = TrainConfig(batch_size=128)  # not augmented
-    try:
-        batch = next(task.train_batches(task.feed(dataset, source.card), few, seed=0, epoch=0))
-    except (DataError, StopIteration):  # other classes, or images of another size; or no data
-        return False
-    with torch.inference_mode(), evaluating(source.model):
-        step = task.step(source.model, batch)
-    baseline = task.baseline(source.card.preprocess).get("loss", 0.0)
-    return float(step.sums["loss"]) / step.count < CLOSE * baseline
+    batch = next(task.train_batches(dataset, few, seed=0, epoch=0), None)
+    if batch is not None and not known.all():
+        if batch.targets.ndim > 1:  # several labels an item
+            return 1.0
+        there = known[batch.targets]
+        batch = replace(batch, inputs=batch.inputs[there], targets=batch.targets[there])
+    if batch is None or not batch.count:
+        return 1.0
+    with torch.inference_mode(), evaluating(model):
+        step = task.step(model, batch)
+    bad = CLOSE * task.baseline(dataset.preprocess).get("loss", 0.0)
+    return min(1.0, float(step.sums["loss"]) / step.count / bad) if bad else 1.0
 
 
 def steps_in_epoch(task: Task, dataset: Dataset, config: TrainConfig) -> int:
@@ -164,7 +176,7 @@ def fine_tuning(
     steps: Steps,
     *,
     again: bool,
-    close: bool,
+    to_learn: float,
     cutting: Collection[str],
 ) -> TrainConfig:
     """Return the configuration for fine-tuning existing weights.
@@ -174,11 +186,12 @@ def fine_tuning(
         usual: the architecture's training configuration.
         said: the training options that the user or the recipe sets.
         again: whether the weights were themselves fine-tuned, so that their learning rate is already low.
+        to_learn: how badly the weights predict the data; see `left_to_learn`.
         cutting: the group fields that determine how data is divided into batches.
     """
     known = theirs.to_dict()
     inherited = {name: known[name] for name in (*INHERITED, *cutting) if name in known}
-    share = (1.0 if again else LR_SHARE) * (LR_SHARE_CLOSE if close else 1.0)
+    share = (1.0 if again else LR_SHARE) * float(f"{max(to_learn**2, LEAST_SHARE):.1g}")
     config = TrainConfig(
         groups=usual.groups,
         methods=usual.methods,

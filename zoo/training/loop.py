@@ -58,6 +58,7 @@ def fit(
     context: int = 0,
     seed: int = 0,
     device: str = "cpu",
+    measure_start: bool = False,
     host: Host = Host(),  # noqa: B008 - it has no state
 ) -> TrainState:
     """Train `model` in place; return the final state, whose `history` has one row per epoch.
@@ -67,6 +68,7 @@ def fit(
 
     Args:
         context: as in `measure`; unless it is 0, each batch starts from an empty state.
+        measure_start: whether the `val` split is also evaluated before training, as epoch 0.
         host: saves, reports and stops training, and connects its processes; by default, it does nothing.
 
     Raises:
@@ -90,6 +92,8 @@ def fit(
     training.restore()
     synced = synced_norms(model, ranks, wanted=config.sync_batch_norm)
     with generator_restored(), synced, compiled(model, device, wanted=config.compile):
+        if measure_start and not (state.steps or state.history) and len(dataset.split("val")):
+            training.measure_start()
         training.run()
     return state
 
@@ -146,6 +150,16 @@ class _Training:
             self.host.report(clock.end(row, best_epoch(state.history, self.task)))
             if not self.is_done and (signal := self.host.stop()):
                 raise interrupted(signal, state.where, state.steps, self.host.store.path)
+
+    def measure_start(self) -> None:
+        """Evaluate the weights that training starts from, and keep them as the best so far."""
+        state = self.state
+        clock = Clock(0, self.config, self.task.spec, unit=self.task.processor.unit(self.dataset.preprocess))
+        row = {"epoch": 0, "steps": 0, "clock": clock.read(), "val": self.measured("val", clock)}
+        state.history.append(row)
+        self.host.store.save(state)
+        self.keep_if_best()
+        self.host.report(clock.end(row, best=0))
 
     @property
     def is_done(self) -> bool:
@@ -235,13 +249,13 @@ class _Training:
         return row
 
     def measured(self, split: Split, clock: Clock) -> dict[str, float]:
-        """Return the metrics of a split."""
+        """Return the metrics of a split; save and stop between batches, unless nothing was trained yet."""
         state = self.state
         ranks = self.host.ranks
         several = ranks.world_size > 1
 
         def evaluated(done: int, total: int) -> None:
-            if not several:  # those have different numbers of batches
+            if state.steps and not several:  # those have different numbers of batches
                 self.pause()
             self.host.report(clock.evaluating(split, done, total))
 
@@ -257,7 +271,7 @@ class _Training:
                 device=state.device,
                 report=evaluated,
             )
-        if several:
+        if state.steps and several:
             self.pause()
         return found.metrics
 

@@ -31,11 +31,14 @@ class Pace(TypedDict):
 
 
 class Row(TypedDict):
-    """A finished epoch: its number (from 1), the total number of steps, and the metrics by split."""
+    """A finished epoch: its number (from 1), the total number of steps, and the metrics by split.
+
+    The row of epoch 0 has the validation metrics of the weights that training started from.
+    """
 
     epoch: Count
     steps: Count
-    train: dict[str, float]
+    train: NotRequired[dict[str, float]]
     val: NotRequired[dict[str, float]]
     test: NotRequired[dict[str, float]]
     clock: Pace
@@ -43,9 +46,12 @@ class Row(TypedDict):
 
 def check_rows(history: Sequence[Mapping[str, Any]], primary_metric: str) -> None:
     """Raise ValueError unless each epoch has a row, in order, with the loss and the primary metric."""
-    for number, row in enumerate(history, 1):
+    first = 0 if history and history[0]["epoch"] == 0 else 1
+    for number, row in enumerate(history, first):
         if row["epoch"] != number:
             raise ValueError(f"expected epoch {number}, found {row['epoch']}")
+        if number and "train" not in row:
+            raise ValueError(f"epoch {number} has no train metrics")
         for split in SPLITS:
             for name in ("loss", primary_metric):
                 if split in row and name not in row[split]:
@@ -106,7 +112,7 @@ class SavedState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The data that `TrainState.capture` returns besides tensors.
 
     Attributes:
-        history: one row per finished epoch.
+        history: one row per finished epoch, perhaps after that of epoch 0.
         carried: the parts of the hidden state; tensors among them are stored as `carried/0`, `carried/1`, ...
         scaler: state of the loss scaler; None unless training uses fp16.
 
@@ -120,7 +126,8 @@ class SavedState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         at, rows = self.position, self.history
-        if len(rows) != at.epoch or any(row["epoch"] != number for number, row in enumerate(rows, 1)):
+        first = 0 if rows and rows[0]["epoch"] == 0 else 1
+        if len(rows) + first - 1 != at.epoch or any(row["epoch"] != n for n, row in enumerate(rows, first)):
             raise ValueError(f"history must have one row for each of the {at.epoch:,} finished epochs")
         steps = [0, *(row["steps"] for row in rows), at.steps]
         if any(before > after for before, after in pairwise(steps)):

@@ -43,7 +43,7 @@ class TrainState:
         context: maximum number of tokens that the model reads from an empty state; 0 for no limit.
         carried: the hidden state carried from batch to batch; None if `context` is not 0.
         count: number of items in `sums`, which cover the current epoch.
-        history: one row per finished epoch.
+        history: one row per finished epoch, perhaps after that of the starting weights, epoch 0.
         shapes: names and shapes of the optimizer's state after the first step, by parameter.
         untried: whether the restored sums and hidden state have not yet been checked by a step.
     """

@@ -13,8 +13,10 @@ import torch
 from msgspec import structs
 from torch import nn
 
+import zoo
 from tests.trainings import set_up, train
 from zoo.config.recipe import Recipe
+from zoo.console.reports import Progress
 from zoo.errors import OptionError, SpecError, WeightsError, ZooWarning
 from zoo.files.cards import read_card
 from zoo.models import weights
@@ -34,6 +36,7 @@ SOURCE = Recipe(
     model={"widths": [4, 8]},
     train={"epochs": 1, "batch_size": 16, "precision": "fp32"},
 )
+NAMES = ("circle", "ring", "square", "frame", "triangle", "diamond", "plus", "cross")
 STILL = {"epochs": 1, "batch_size": 16, "lr": 1e-30, "weight_decay": 0.0, "freeze": ["stem", "stages"]}
 PLUGIN = """
 from zoo import DatasetSpec, hookimpl
@@ -46,9 +49,8 @@ from torch import nn
 class Stripes(Dataset):
     fingerprint = "2" * 64
 
-    def __init__(self, *, classes: int = 8, same: bool = False):
-        names = ["circle", "ring", "square", "frame", "triangle", "diamond", "plus", "cross"]
-        self.names = names if same else [f"kind {n}" for n in range(classes)]
+    def __init__(self, *, classes: int = 8, names: tuple[str, ...] = ()):
+        self.names = [*names] or [f"kind {n}" for n in range(classes)]
         self.dims = {"in_channels": 3, "image_size": 16, "num_classes": len(self.names)}
         self.preprocess = {"size": 16, "mean": [0.5] * 3, "std": [0.2] * 3, "classes": self.names}
 
@@ -99,7 +101,7 @@ def test_the_versions_of_layers_survive_a_transfer(card: Any) -> None:
     entry: Any = None
     source = Source(path=Path(), entry=entry, task=task, model=theirs, card=card(), options={})
     with pytest.warns(ZooWarning, match="starting from 1 tensors of "):
-        assert source.copy_into(ours, task, {}, card().preprocess) == []
+        assert source.copy_into(ours, task, {}, card().preprocess).fresh == []
     assert torch.equal(ours.weight, torch.ones(2))
 
 
@@ -146,9 +148,64 @@ def test_as_many_classes_with_other_names_get_a_new_head_too(
     other, _, warned = tuned(registry, source, tmp_path / "other", classes=8)
     assert not torch.equal(other.state_dict()["out.weight"], before["out.weight"])
     assert warned[0].endswith("; newly initialized: out.weight, out.bias")
-    same, _, warned = tuned(registry, source, tmp_path / "same", same=True)
+    same, _, warned = tuned(registry, source, tmp_path / "same", names=NAMES)
     torch.testing.assert_close(same.state_dict()["out.weight"], before["out.weight"])
-    assert "newly" not in warned[0]
+    assert warned[0].endswith("; classes: 8 copied, 0 new, 0 absent")
+
+
+def test_the_rows_of_classes_are_copied_by_name_in_any_order(
+    registry: Registry, source: Path, tmp_path: Path
+) -> None:
+    names = ("CROSS", "star", "ring", "tri-angle")  # three of the eight, and a new one
+    before = weights.load(source, registry)[0].state_dict()
+    model, _, warned = tuned(registry, source, tmp_path, names=names)
+    rows = [NAMES.index(name) for name in ("cross", "ring", "triangle")]
+    for name in ("out.weight", "out.bias"):
+        after = model.state_dict()[name]
+        torch.testing.assert_close(after[[0, 2, 3]], before[name][rows])
+        assert not any(torch.equal(after[1], row) for row in before[name])
+    assert warned[0].endswith("images/shapes; classes: 3 copied, 1 new, 5 absent")
+
+
+def test_weights_that_know_a_class_are_measured_as_epoch_0_and_can_be_the_best(
+    registry: Registry, source: Path, tmp_path: Path
+) -> None:
+    tuned(registry, source, tmp_path / "known", names=("ring", "star"))  # trained without effect
+    start, first = zoo.Run(tmp_path / "known", registry=registry).history
+    assert (start["epoch"], start["steps"], first["epoch"]) == (0, 0, 1)
+    assert start["val"] == first["val"]
+    best = read_card(tmp_path / "known/best.safetensors")
+    assert (best.progress, best.metrics) == ({"epochs": 0, "steps": 0}, {"val": start["val"]})
+    (row,) = zoo.list_runs(tmp_path / "known", registry=registry)
+    assert (row["epochs"], row["metrics"]) == (1, {"val": start["val"]})
+    tuned(registry, source, tmp_path / "new", classes=2)
+    assert [row["epoch"] for row in zoo.Run(tmp_path / "new", registry=registry).history] == [1]
+
+
+def test_a_run_that_is_best_early_says_so(registry: Registry, source: Path, tmp_path: Path) -> None:
+    still = replace(SOURCE, train=STILL | {"epochs": 4}, from_weights=str(source))
+    score = r"accuracy \d+\.\d\d%, and \d+\.\d\d% at the end; try lr=\S+ or fewer epochs$"
+    with pytest.warns(ZooWarning, match=f"^validation was best at the start, before any training: {score}"):
+        train(still, registry, directory=tmp_path)
+
+
+def test_a_fine_tuning_that_is_killed_ends_like_one_that_is_not(
+    registry: Registry, source: Path, tmp_path: Path
+) -> None:
+    recipe = replace(SOURCE, train={"epochs": 1, "batch_size": 16}, from_weights=str(source))
+
+    def kill(progress: Progress) -> None:
+        if progress.batch == 1:
+            raise MemoryError  # after epoch 0 was saved
+
+    with pytest.raises(MemoryError):
+        train(recipe, registry, directory=tmp_path / "cut", report=kill)
+    for directory in (tmp_path / "cut", tmp_path / "whole"):
+        train(recipe, registry, directory=directory, resume=True)
+    rows = [zoo.Run(tmp_path / name, registry=registry).history for name in ("cut", "whole")]
+    assert [[row["epoch"], row["val"]] for row in rows[0]] == [[row["epoch"], row["val"]] for row in rows[1]]
+    cut, whole = (read_card(tmp_path / name / "model.safetensors").sha256 for name in ("cut", "whole"))
+    assert cut == whole
 
 
 def test_the_card_says_what_a_model_started_from(registry: Registry, source: Path, tmp_path: Path) -> None:
@@ -314,7 +371,7 @@ def test_image_fields_are_refused_for_text(registry: Registry, tmp_path: Path, o
         train(text, registry, directory=tmp_path / "run")
 
 
-def test_another_vocabulary_gets_new_embeddings(registry: Registry, tmp_path: Path) -> None:
+def test_tokens_that_both_texts_have_keep_their_embeddings(registry: Registry, tmp_path: Path) -> None:
     def run(text: str, name: str, first: str = "") -> str:
         (tmp_path / f"{name}.txt").write_text(text)
         recipe = Recipe(
@@ -328,5 +385,5 @@ def test_another_vocabulary_gets_new_embeddings(registry: Registry, tmp_path: Pa
         return train(recipe, registry, directory=tmp_path / name).weights
 
     first = run("to be or not to be. " * 60, "one")
-    with pytest.warns(ZooWarning, match="; newly initialized: embedding.weight, out.weight, out.bias$"):
+    with pytest.warns(ZooWarning, match="; vocabulary: 6 copied, 8 new, 4 absent$"):
         run("ab cd ef gh ij. " * 60, "two", first)

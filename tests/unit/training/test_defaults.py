@@ -82,13 +82,13 @@ def test_from_scratch_batches_and_rate_suit_the_data(
 
 @pytest.mark.parametrize("items", [168, 50_000])
 def test_fine_tuning_takes_a_low_rate_and_enough_steps(items: int) -> None:
-    config = fine_tuning(USUAL, USUAL, {}, steps_of(items), again=False, close=False, cutting=CUTTING)
+    config = fine_tuning(USUAL, USUAL, {}, steps_of(items), again=False, to_learn=1.0, cutting=CUTTING)
     steps = steps_of(items)(config)
     assert steps >= FEWEST_STEPS
     assert config.epochs * steps >= 250
     assert config.lr < USUAL.lr / 2
     assert config.groups == USUAL.groups
-    again = fine_tuning(config, USUAL, {}, steps_of(items), again=True, close=False, cutting=CUTTING)
+    again = fine_tuning(config, USUAL, {}, steps_of(items), again=True, to_learn=1.0, cutting=CUTTING)
     assert again == config, "a rate that is low already stays"
 
 
@@ -101,7 +101,7 @@ def test_fine_tuning_takes_over_what_suits_other_data_and_nothing_else() -> None
         {"weight_decay": 0.0},
         steps_of(168),
         again=False,
-        close=False,
+        to_learn=1.0,
         cutting=CUTTING,
     )
     assert (config.optimizer, config.groups["text"]) == ("adam", TextFields(**text))

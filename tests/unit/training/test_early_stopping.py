@@ -19,17 +19,17 @@ TEXT = LanguageModeling(LANGUAGE_MODELING)
 
 
 def accuracies(*values: float) -> list[dict[str, Any]]:
-    return [{"val": {"accuracy": value, "loss": 9.0}} for value in values]
+    return [{"epoch": n, "val": {"accuracy": value, "loss": 9.0}} for n, value in enumerate(values, 1)]
 
 
 def losses(*values: float) -> list[dict[str, Any]]:
-    return [{"val": {"loss": value}} for value in values]
+    return [{"epoch": n, "val": {"loss": value}} for n, value in enumerate(values, 1)]
 
 
 def test_the_best_epoch_is_the_first_with_the_highest_accuracy_or_the_lowest_loss() -> None:
     assert best_epoch(accuracies(0.1, 0.4, 0.3, 0.4), IMAGES) == 2
     assert best_epoch(losses(2.0, 1.5, 1.7), TEXT) == 2
-    tied = [{"val": {"accuracy": 1.0, "loss": loss}} for loss in (0.3, 0.1, 0.2)]
+    tied = [{"epoch": n, "val": {"accuracy": 1.0, "loss": loss}} for n, loss in enumerate((0.3, 0.1, 0.2), 1)]
     assert best_epoch(tied, IMAGES) == 2, "of equal accuracies, the lower loss"
     assert best_epoch([{"test": {"accuracy": 1.0}}], IMAGES) is None
     assert best_epoch([], IMAGES) is None

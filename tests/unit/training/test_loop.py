@@ -103,7 +103,8 @@ def test_the_best_epoch_is_kept_and_kept_again_when_a_run_resumes_from_it(images
     class Again(Memory):
         def restore(self, state: TrainState, *, device: str) -> None:
             state.history = [
-                {"epoch": number, "steps": 0, "val": {"accuracy": accuracy, "loss": 1.0}}
+                {"epoch": number, "steps": 0, "train": {"accuracy": accuracy, "loss": 1.0}}
+                | {"val": {"accuracy": accuracy, "loss": 1.0}}
                 for number, accuracy in ((1, 0.5), (2, 2.0))
             ]
             state.epoch = 2
