@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from importlib import import_module
@@ -37,6 +38,8 @@ from zoo.plugin import options as as_typed
 __all__ = ["RunList", "diff_runs", "list_runs", "prune_runs"]
 
 _BEST, _LAST = "best.safetensors", "model.safetensors"
+# The numbers in a name, which are then at the odd places
+_NUMBERS = re.compile(r"([0-9]+)")
 # Keys of a flat row that are no options of the run: its state, and the beginnings of its metrics
 _STATE = ("run", "status", "epochs", "seconds")
 _METRIC = tuple(f"{split}." for split in SPLITS)
@@ -90,15 +93,16 @@ def list_runs(
         registry: registry to use; by default, the installed plugins and registry.toml.
 
     Returns:
-        One row for each run: `run` (its directory), `task`, `recipe`, `status` (`finished`, `running` or
-        `stopped`), `epochs` (the number of finished epochs), `metrics` by split, of the best epoch by
-        validation or, without validation, of the last epoch, and `seconds` of training.
+        One row for each run, the newest first: `run` (its directory), `task`, `recipe`, `status` (`finished`,
+        `running` or `stopped`), `epochs` (the number of finished epochs), `metrics` by split, of the best
+        epoch by validation or, without validation, of the last epoch, and `seconds` of training.
 
     Raises RunError if the folder does not exist, and OptionError if `where` or `sort` uses a key that no run
     has. Runs whose files cannot be read are skipped with a warning.
     """
     registry = default_registry() if registry is None else registry
     rows = RunList(_found(folder, registry))
+    rows.sort(key=lambda row: Path(row["run"], "config.toml").stat().st_mtime, reverse=True)
     if where is None and sort is None:
         return rows
     flat = rows.flat() if where is None else matching(rows.flat(), where, what="run")
@@ -206,12 +210,14 @@ def _found(folder: str | Path, registry: Registry) -> Iterator[dict[str, Any]]:
 
 
 def _directories(folder: str | Path) -> Iterator[Path]:
-    """Return the run directories in a folder, by name, with numbers in numeric order."""
+    """Return the run directories in a folder by name, `run-2` before `run-10`."""
     if not Path(folder).is_dir():
         what = "is not a folder" if Path(folder).exists() else "does not exist"
         raise RunError(f"{folder} {what}", hint="`zoo train` writes runs to runs/")
     for place, names, files in os.walk(folder):
-        names.sort(key=lambda name: [(not part.isdigit(), part.zfill(12)) for part in name.split("-")])
+        names.sort(
+            key=lambda name: [int(part) if part.isdecimal() else part for part in _NUMBERS.split(name)]
+        )
         if "config.toml" in files:
             names.clear()
             yield Path(place)

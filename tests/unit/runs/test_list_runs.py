@@ -30,11 +30,13 @@ WEIGHTS = (
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder `runs` of the current one, with three runs, one of them in a subfolder."""
+    """Return the folder `runs` of the current one, with three runs, the oldest of them in a subfolder."""
     monkeypatch.chdir(tmp_path)
     make(Path("runs/a-2"), values=[0.5, 0.7, 0.6], epochs=3)
     make(Path("runs/a-10"), values=[0.8], lr=0.2, files=("checkpoint.safetensors",))
     make(Path("runs/sweep/b"), values=[], lr=0.3, seed=1, files=())
+    for age, name in enumerate(("a-2", "a-10", "sweep/b")):
+        os.utime(f"runs/{name}/config.toml", (1e9 - age, 1e9 - age))
     return Path("runs")
 
 
@@ -44,7 +46,7 @@ def names(rows: list[dict[str, object]]) -> list[object]:
 
 def test_a_row_has_the_state_of_a_run_and_the_metrics_of_its_best_epoch(runs: Path) -> None:
     rows = zoo.list_runs()
-    assert names(rows) == ["runs/a-2", "runs/a-10", "runs/sweep/b"]  # with numbers in numeric order
+    assert names(rows) == ["runs/a-2", "runs/a-10", "runs/sweep/b"]
     first = rows[0]
     assert first["status"] == "finished"
     assert first["epochs"] == 3
@@ -54,6 +56,15 @@ def test_a_row_has_the_state_of_a_run_and_the_metrics_of_its_best_epoch(runs: Pa
     assert [row["status"] for row in rows[1:]] == ["stopped", "stopped"]
     assert rows[2]["metrics"] == {}
     assert zoo.list_runs(runs / "a-2") == [first]
+
+
+def test_the_newest_run_comes_first_and_names_are_sorted_as_people_do(runs: Path) -> None:
+    os.utime(runs / "sweep/b/config.toml", (2e9, 2e9))
+    assert names(zoo.list_runs()) == ["runs/sweep/b", "runs/a-2", "runs/a-10"]
+    for name in ("lstm", "gru", "a-longer-name", "b10", "b2"):
+        make(runs / name)
+    pruned = ["a-2", "a-longer-name", "b2", "b10", "gru", "lstm"]
+    assert names(zoo.prune_runs(keep="best")) == [f"runs/{name}" for name in pruned]
 
 
 def test_runs_are_filtered_by_options_and_metrics(runs: Path) -> None:
@@ -266,8 +277,9 @@ def test_runs_with_the_same_seed_are_drawn_each_with_its_name(tmp_path: Path) ->
 
 def test_a_long_legend_ends_with_the_number_of_other_lines(tmp_path: Path) -> None:
     for number in range(23):
-        make(tmp_path / f"r-{number}", lr=number)
-    assert labels(tmp_path)[19:] == [f"{tmp_path}/r-19", "and 3 more"]
+        run = make(tmp_path / f"r-{number}", lr=number)
+        os.utime(run / "config.toml", (number, number))
+    assert labels(tmp_path)[19:] == [f"{tmp_path}/r-3", "and 3 more"]
 
 
 def test_a_report_is_one_page_with_the_options_that_differ(runs: Path) -> None:
@@ -288,7 +300,7 @@ def test_a_report_contains_no_control_characters_of_folder_names(tmp_path: Path)
     page = (tmp_path / "page.html").read_text()
     assert "\x1b" not in page
     assert page.count("red: \\x1b[31m new") == 4  # in the title, the heading and two rows
-    assert labels(folder) == [f"{tmp_path}/red: \\x1b[31m new/{name}" for name in "ab"]
+    assert sorted(labels(folder)) == [f"{tmp_path}/red: \\x1b[31m new/{name}" for name in "ab"]
 
 
 def test_the_command_shows_a_table_and_json(runs: Path) -> None:
