@@ -80,6 +80,8 @@ from zoo.files.exported import Program as Program
 from zoo.files.exported import Signature as Signature
 from zoo.files.exported import metadata_of as metadata_of
 from zoo.files.exported import parse_metadata as parse_metadata
+from zoo.files.faults import collected_faults as collected_faults
+from zoo.files.faults import collecting_faults as collecting_faults
 from zoo.files.hashes import Hashes as Hashes
 from zoo.files.hashes import is_verifying as is_verifying
 from zoo.files.hashes import remembered as remembered

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from zoo import DataError, seed_for
 from zoo.interfaces import SPLITS, Split
+from zoo.plugin import collected_faults
+from zoo_images.decoding import readable
 from zoo_images.image_files import SUFFIXES
 
 _SPLIT_NAMES: Mapping[str, Split] = {
@@ -104,7 +106,10 @@ def _split_folders(home: Path) -> dict[Split, Path]:
 
 
 def _class_folders(place: Path, *, empty: bool) -> dict[str, list[Path]]:
-    """Return the images of each class by folder name; with `empty`, skip empty folders."""
+    """Return the images of each class by folder name; with `empty`, skip empty folders.
+
+    During a check of the data, the images that cannot be read are left out, and classes may be empty.
+    """
     folders, _ = _inside(place)
     if not folders:
         raise DataError(f"{place} contains no class folders", hint=LAYOUT)
@@ -114,12 +119,17 @@ def _class_folders(place: Path, *, empty: bool) -> dict[str, list[Path]]:
         if deeper:
             raise DataError(f"class folders cannot contain subfolders (found {deeper[0]})", hint=LAYOUT)
         if images := [path for path in files if path.suffix.lower() in SUFFIXES]:
-            classes[folder.name] = images
+            classes[folder.name] = readable(images)
         elif not empty or (folder == folders[-1] and not classes):
-            raise DataError(
+            error = DataError(
                 f"the class folder {folder} contains no images",
                 hint=f"image files end in {', '.join(SUFFIXES)}",
             )
+            if (faults := collected_faults()) is None:
+                raise error
+            faults[folder], classes[folder.name] = error, []
+    if not any(classes.values()):
+        raise DataError(f"{place} contains no images that can be read")
     return classes
 
 

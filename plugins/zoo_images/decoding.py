@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from zoo import DataError
-from zoo.plugin import Hashes, cache_home, made_once, private, remembered, report_work
+from zoo.plugin import Hashes, cache_home, collected_faults, made_once, private, remembered, report_work
 from zoo_images.image_files import read_image
 from zoo_images.image_set import Statistics, statistics_from, statistics_of, values_of
 from zoo_images.kept_array import ARRAY, add_checksum, kept_array, kept_fact, known_fact, write_fact
@@ -99,6 +99,24 @@ def measured(paths: Sequence[Path], *, size: int, channels: int, count: int) -> 
 
     home = cache_home() / "decoded" / "statistics" / key
     return hashes, made_once(home, measure, read, what="the means of the images")
+
+
+def readable(paths: Sequence[Path]) -> list[Path]:
+    """Return the images that can be read, during a check of the data; otherwise, all images, unread."""
+    faults = collected_faults()
+    if faults is None:
+        return [*paths]
+
+    def fault(place: int) -> DataError | None:
+        try:
+            read_image(paths[place], size=8, channels=3)
+        except DataError as error:
+            return error
+        return None
+
+    found = zip(paths, _for_each(paths, fault, "reading images"), strict=True)
+    faults |= {path: error for path, error in found if error is not None}
+    return [path for path in paths if path not in faults]
 
 
 def _hashes_of(paths: Sequence[Path]) -> list[str]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from msgspec import Meta
 
 import zoo
-from zoo import OptionError, Registry
-from zoo.plugin import Bar, WritesText, checked, default_registry, quiet
+from zoo import DataError, OptionError, Registry
+from zoo.plugin import Bar, WritesText, checked, collecting_faults, default_registry, quiet
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -95,7 +95,8 @@ def check_data(
 
     For images, the check finds exact and near duplicates, duplicates with different labels, and constant
     images, and counts the images in each class. For image files, it also finds images that are enlarged or
-    heavily cropped to fit the model's input. The run time is proportional to the square of the number of
+    heavily cropped to fit the model's input. It lists the images that cannot be read and the class folders
+    without images, and checks the other images. The run time is proportional to the square of the number of
     images. For texts, the check finds passages that occur in more than one split.
 
     Args:
@@ -115,7 +116,7 @@ def check_data(
     registry = default_registry() if registry is None else registry
     entry = registry.dataset(dataset)
     with Bar(f"checking {entry.name}") if progress else quiet() as report:
-        opened = zoo.open_dataset(entry.name, progress=False, registry=registry, **(data or {}))
+        opened, errors = _open(entry.name, registry, data or {})
         from zoo.interfaces import SPLITS, CarriesState, make_task
 
         task = make_task(registry, entry.spec.task)
@@ -130,12 +131,25 @@ def check_data(
             "fingerprint": opened.fingerprint,
             "unit": task.processor.unit(opened.preprocess),
             "splits": {split: _split_facts(task, opened, split) for split in SPLITS},
+            "errors": [{"path": str(path), "error": str(error)} for path, error in errors.items()],
         }
         if is_text:
             facts |= _text_facts(task, opened, ngram, report)
         else:
             facts |= _image_facts(opened, similarity, report)
     return DataCheck(facts=facts, _dataset=opened)
+
+
+def _open(name: str, registry: Registry, data: Mapping[str, Any]) -> tuple[Dataset, Mapping[Path, DataError]]:
+    """Open a dataset without the files that cannot be read, and return the error of each such file.
+
+    Raises DataError if the dataset cannot be opened without them either.
+    """
+    try:
+        return zoo.open_dataset(name, progress=False, registry=registry, **data), {}
+    except DataError:
+        with collecting_faults() as errors:
+            return zoo.open_dataset(name, progress=False, registry=registry, **data), errors
 
 
 def _split_facts(task: Task, dataset: Dataset, split: Split) -> dict[str, Any]:

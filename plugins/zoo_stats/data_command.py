@@ -27,6 +27,8 @@ __all__ = ["command"]
 
 # Findings of each kind that are listed
 _LISTED = 20
+# The share of images with a near duplicate above which the similarity is probably too low
+_MANY = 0.1
 
 
 @click.group()
@@ -48,8 +50,8 @@ def check(session: Session, dataset: str, plot: Path | None, as_json: bool, **se
 
     Images: exact and near duplicates (brighter, shifted by a few pixels, recompressed or mirrored),
     duplicates with different labels, constant images, class imbalance and, for image files, images that
-    are enlarged or heavily cropped to fit the model's input. Texts: passages that occur in more than
-    one split.
+    cannot be read, class folders without images, and images that are enlarged or heavily cropped to fit
+    the model's input. Texts: passages that occur in more than one split.
 
     Findings are not errors: the exit code is 0.
 
@@ -78,6 +80,9 @@ def _print(facts: Mapping[str, Any]) -> None:
     total = sum(split["count"] for split in facts["splits"].values())
     print_title(facts["dataset"], f"{total:,} {facts['unit']}")
     _print_splits(facts["splits"])
+    if errors := facts["errors"]:
+        rows = [[found["error"]] for found in errors[:_LISTED]]
+        _print_list(f"unreadable images and empty class folders: {len(errors):,}", rows, len(errors))
     if "overlap" in facts:
         _print_overlap(facts)
     else:
@@ -110,6 +115,14 @@ def _print_copies(facts: Mapping[str, Any]) -> None:
     torn = [pair for pair in facts["near"] if pair["labels_differ"]]
     _print_pairs("near duplicate", " with different labels", torn)
     _print_pairs("near duplicate", "", [pair for pair in facts["near"] if not pair["labels_differ"]])
+    copied = {(item["split"], item["index"]) for pair in facts["near"] for item in pair["items"]}
+    total = sum(split["count"] for split in facts["splits"].values())
+    if len(copied) > _MANY * total:
+        echo()
+        print_paragraph(
+            f"{len(copied):,} of {total:,} images have a near duplicate; if the pairs show different images, "
+            f"raise --similarity (now {facts['similarity']:g})"
+        )
 
 
 def _print_pairs(what: str, how_labeled: str, pairs: Sequence[Mapping[str, Any]]) -> None:

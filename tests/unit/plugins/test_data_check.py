@@ -189,6 +189,74 @@ def test_constant_small_and_wide_files_are_listed(folder: Path) -> None:
     assert (facts["sizes"]["smallest"], facts["sizes"]["largest"]) == ((20, 8), (101, 50))
 
 
+@pytest.mark.parametrize("cache", [True, False])
+def test_unreadable_images_and_empty_classes_are_listed_and_the_rest_is_checked(
+    folder: Path, pictures: Tensor, cache: bool
+) -> None:
+    save(as_image(pictures[4]), folder, "train", "even", "exact.png")
+    bad = {"train/even/a.png": b"no image", "train/odd/b.png": b"", "test/odd/c.jpg": b"\xff\xd8\xff"}
+    for name, content in bad.items():
+        (folder / name).write_bytes(content)
+    for name in ("train/none", "test/none"):
+        (folder / name).mkdir()
+    data = {"root": str(folder), "size": 32, "cache": cache}
+    with pytest.raises(DataError, match=r"none contains no images|cannot be read as an image"):
+        zoo.open_dataset("folder", **QUIET, **data)
+    facts = zoo.check_data("folder", data=data, **QUIET).to_dict()
+    assert {row["path"] for row in facts["errors"]} == {
+        str(folder / name) for name in [*bad, "train/none", "test/none"]
+    }
+    assert all(row["path"] in row["error"] for row in facts["errors"])
+    assert facts["splits"]["train"] == {"count": 31, "classes": {"even": 16, "none": 0, "odd": 15}}
+    assert copies(facts, "train", "train") == {"exact": 1, "near": 0, "labels_differ": 0}
+
+
+def test_a_class_of_unreadable_images_is_no_reason_to_stop(folder: Path) -> None:
+    for path in (folder / "test" / "odd").iterdir():
+        path.write_bytes(b"no image")
+    facts = check(folder)
+    assert len(facts["errors"]) == 5
+    assert facts["splits"]["test"]["classes"] == {"even": 5, "odd": 0}
+    for path in folder.glob("train/*/*"):
+        path.write_bytes(b"no image")
+    with pytest.raises(DataError, match="train contains no images that can be read"):
+        check(folder)
+
+
+def test_unreadable_images_with_several_labels_are_listed(folder: Path) -> None:
+    images = sorted(path.relative_to(folder) for path in folder.rglob("*.png"))
+    rows = [f"{path},{path.parent.name}" for path in images]
+    (folder / "labels.csv").write_text("\n".join(["file,labels", *rows]))
+    (folder / images[3]).write_bytes(b"no image")
+    facts = zoo.check_data("labeled", data={"root": str(folder), "size": 32}, **QUIET).facts
+    assert [row["path"] for row in facts["errors"]] == [str(folder / images[3])]
+    assert sum(split["count"] for split in facts["splits"].values()) == 39
+
+
+def test_many_near_duplicates_suggest_a_higher_similarity(folder: Path, pictures: Tensor) -> None:
+    words = ["data", "check", "folder", "--data", f"root={folder}", "--data", "size=32", "-q"]
+    for number in range(3):
+        save(as_image(pictures[number].flip(2)), folder, "train", "even", f"mirrored-{number}.png")
+    said = " ".join(shell(*words).stdout.split())
+    assert "6 of 43 images have a near duplicate; if the pairs show different images, raise" in said
+    assert "raise --similarity (now 0.85)" in said
+    (folder / "train/even/mirrored-0.png").unlink()
+    (folder / "train/even/mirrored-1.png").unlink()
+    assert "raise --similarity" not in shell(*words).stdout
+
+
+def test_the_command_lists_some_of_many_unreadable_images(folder: Path) -> None:
+    for number in range(30):
+        (folder / "train" / "odd" / f"{number}.png").write_bytes(b"")
+    words = ["data", "check", "folder", "--data", f"root={folder}", "--data", "size=32"]
+    done = shell(*words, "-q")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "unreadable images and empty class folders: 30" in done.stdout
+    assert done.stdout.count("cannot be read as an image: it is empty") == 20
+    assert "… and 10 more; --json lists all" in done.stdout
+    assert len(json.loads(shell(*words, "--json").stdout)["errors"]) == 30
+
+
 def test_a_lower_similarity_finds_more(pictures: Tensor, folder: Path) -> None:
     noisy = pictures[4].float() + 25 * torch.randn(3, 32, 32, generator=torch.Generator().manual_seed(0))
     save(as_image(noisy.clamp(0, 255).byte()), folder, "test", "even", "noisy.png")
