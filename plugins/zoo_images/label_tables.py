@@ -13,6 +13,7 @@ from zoo import DataError
 from zoo.interfaces import SPLITS, Split
 from zoo.plugin import open_regular, warn
 from zoo_images.class_folders import ImageFile, draw, existing
+from zoo_images.decoding import readable
 from zoo_images.image_files import SUFFIXES
 
 LAYOUT = (
@@ -107,7 +108,8 @@ def _read(home: Path, tables: Mapping[Split, Path]) -> tuple[list[str], dict[Spl
         for row in splits[split]:
             if seen.setdefault(row.path, table) != table:
                 raise DataError(f"{seen[row.path]} and {table} both list {row.name}")
-    return classes, splits
+    kept = {*readable([*seen])}
+    return classes, {split: [row for row in rows if row.path in kept] for split, rows in splits.items()}
 
 
 def has_classes(home: Path) -> bool:

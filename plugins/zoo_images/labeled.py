@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from zoo import DataError, seed_for
 from zoo.interfaces import SPLITS, Split
-from zoo_images.decoding import decoded, readable
+from zoo_images.decoding import decoded
 from zoo_images.duplicates import warn_of_duplicates
 from zoo_images.folder import Share
 from zoo_images.image_set import ImageSet, ImageSplit, Seed
@@ -46,8 +46,6 @@ def labeled(
         DataError: a file is missing or cannot be read, or a table has the wrong format.
     """
     classes, splits = find_labeled(root)
-    found_readable = {*readable([row.path for part in splits.values() for row in part])}
-    splits = {split: [row for row in part if row.path in found_readable] for split, part in splits.items()}
     if splits.keys() == {"train"}:
         splits = _draw(splits["train"], {"val": val_share, "test": test_share}, split_seed)
     rows = [row for split in SPLITS for row in splits.get(split, [])]
