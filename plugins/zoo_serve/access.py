@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -26,6 +27,8 @@ _POLICY = "; ".join(
         "frame-ancestors 'none'",
     ]
 )
+# An IPv6 address in brackets, or a name; then the port
+_HOST = re.compile(r"(?:\[([^]]+)\]|([^][:]+))(?::\d*)?")
 _HEADERS = {
     "Content-Security-Policy": _POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -113,10 +116,9 @@ class Guard:
 
 
 def _name(host: str) -> str:
-    """Return the name or address in a Host header, without the port."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0].lower()
+    """Return the name or address in a Host header, without the port; empty if the header is malformed."""
+    found = _HOST.fullmatch(host)
+    return (found[1] or found[2]).lower() if found else ""
 
 
 def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -408,6 +408,9 @@ def test_hints_for_the_terminal_are_left_out(client: TestClient) -> None:
         ("evil.example.org", 421),
         ("localhost.evil.org", 421),
         ("127.0.0.1.evil.org", 421),
+        ("[::1]evil.org", 421),
+        ("[::1", 421),
+        ("localhost:evil.org", 421),
         ("", 421),
     ],
 )
