@@ -42,6 +42,8 @@ __all__ = ["command"]
 
 _LIMITS = Limits()
 _MIB = 2**20
+# Clients that the system lets wait until the server opens a connection; beyond, they try again after a second
+_QUEUE = 2**11
 
 
 @click.command()
@@ -219,9 +221,13 @@ def _serve(
     """
     import uvicorn
 
-    from zoo_serve.protocol import Protocol
+    from zoo_serve.protocol import Connections, Protocol
 
     class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            listening.listen(_QUEUE)
+
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             super().handle_exit(sig, frame)
             if self.force_exit:  # requests are cut off, and nothing that is said of it is news
@@ -231,9 +237,15 @@ def _serve(
             elif log and self.server_state.tasks:
                 log("finishing current requests; press Ctrl-C again to stop immediately")
 
-    level = "warning" if log else "error"
-    more: dict[str, Any] = {"server_header": False, "proxy_headers": False, "access_log": False}
-    config = uvicorn.Config(app, http=Protocol, log_level=level, timeout_graceful_shutdown=patience, **more)
+    connections = Connections(patience=patience)
+    more: dict[str, Any] = {
+        "http": partial(Protocol, connections=connections),
+        "ws": "none",
+        "backlog": connections.most // 8,  # which are opened at once, before they are counted
+        "log_level": "warning" if log else "error",
+        "timeout_graceful_shutdown": patience,
+    }
+    config = uvicorn.Config(app, server_header=False, proxy_headers=False, access_log=False, **more)
     server = Server(config)
     # Else the event loop keeps Python's lock for 5 ms, and a model waits for it after each of its operations
     sys.setswitchinterval(1e-5)

@@ -1,27 +1,112 @@
-"""uvicorn's HTTP/1.1, with a limit on the number of pieces of a body."""
+"""uvicorn's HTTP/1.1, with limits on connections, on their time, and on the number of pieces of a body."""
 
 from __future__ import annotations
 
 import contextlib
+import resource
+from asyncio import BaseTransport, TimerHandle
 from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-__all__ = ["Protocol"]
+__all__ = ["Connections", "Protocol"]
 
 # Bytes of a request's line and headers that have not arrived in full
 _HEAD = 2**14
+# Seconds until they must have arrived, after the connection began or the last request was answered
+_SECONDS = 10
 # Pieces of a body: each costs as much time as a hundred bytes, and all that have arrived are parsed at once
 _PIECES, _BYTES_OF_A_PIECE = 1_000, 256
+# More connections than a proxy opens; those that wait for headers take about 20 kB each
+_MOST_CONNECTIONS = 4_096
+
+
+class Connections:
+    """The open connections of a server. At their limit, a new connection takes the place of an old one.
+
+    Args:
+        patience: seconds in which a client must have read the response to its request.
+        most: limit on the number of connections; by default, half the limit on open files.
+    """
+
+    def __init__(self, *, patience: float, most: int | None = None) -> None:
+        self.patience = patience
+        self.most = most or _most_connections()
+        # In order of age: connections that wait for the headers of a request, and those that have a request
+        self._waiting: dict[Protocol, None] = {}
+        self._busy: dict[Protocol, None] = {}
+
+    def make_room(self) -> None:
+        """At the limit, end the connection that has waited longest, or else has had its request longest."""
+        if len(self._waiting) + len(self._busy) >= self.most:
+            oldest = next(iter(self._waiting or self._busy))
+            self.remove(oldest)
+            oldest.transport.abort()
+
+    def put(self, connection: Protocol, *, waits: bool) -> None:
+        """Add a connection as the youngest of its kind."""
+        self.remove(connection)
+        (self._waiting if waits else self._busy)[connection] = None
+
+    def remove(self, connection: Protocol) -> None:
+        """Remove a connection, if it is there."""
+        self._waiting.pop(connection, None)
+        self._busy.pop(connection, None)
+
+
+def _most_connections() -> int:
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST_CONNECTIONS if files == resource.RLIM_INFINITY else min(files // 2, _MOST_CONNECTIONS)
 
 
 class Protocol(H11Protocol):
-    """A connection that is closed if a body is split into too many chunks, or if a header is too large."""
+    """A connection that is closed if it takes too long, or if its request has too many chunks or headers."""
 
-    def __init__(self, *args: Any, **more: Any) -> None:
+    def __init__(self, *args: Any, connections: Connections, **more: Any) -> None:
         super().__init__(*args, **more)
         self.conn = _Connection(h11.SERVER, _HEAD)
+        self._all = connections
+        self._timers: list[TimerHandle] = []
+        self._request: object = None
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Make room for the connection, and wait for headers."""
+        super().connection_made(transport)  # pyright: ignore[reportArgumentType] - as uvicorn declares it
+        self._all.make_room()
+        self._set_timers()
+
+    def data_received(self, data: bytes) -> None:
+        """Read a part of a request."""
+        super().data_received(data)
+        self._set_timers()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request, unless the body of this one is still arriving, which might never end."""
+        if self.conn.their_state is h11.SEND_BODY:
+            self.transport.close()
+        super().on_response_complete()
+        self._set_timers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        super().connection_lost(exc)
+        self._all.remove(self)
+        for timer in self._timers:
+            timer.cancel()
+
+    def _set_timers(self) -> None:
+        """Start new timers if the connection has begun to wait for headers, or has a new request."""
+        request = None if self.conn.their_state is h11.IDLE else self.cycle
+        if self._timers and request is self._request:
+            return
+        for timer in self._timers:
+            timer.cancel()
+        self._timers = [self.loop.call_later(self._all.patience, self.transport.abort)]
+        if request is None:  # closing still sends what is left of the last response
+            self._timers.append(self.loop.call_later(_SECONDS, self.transport.close))
+        self._request = request
+        self._all.put(self, waits=request is None)
 
     def send_400_response(self, msg: str) -> None:
         """Respond that a request is invalid, unless a response has begun."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import io
 import itertools
+import resource
+import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 import pytest
@@ -20,12 +23,14 @@ from zoo.errors import OptionError
 
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 import httpx2
+import uvicorn
 from starlette.testclient import TestClient
 
 from zoo_serve.access import Access, is_loopback
 from zoo_serve.app import create_app
 from zoo_serve.batching import Worker
 from zoo_serve.limits import Limits
+from zoo_serve.protocol import Connections, Protocol
 from zoo_serve.served import Served
 
 LOCAL = "http://localhost:8000"
@@ -388,6 +393,155 @@ def test_an_analysis_ends_when_its_time_is_over(clock: Clock) -> None:
         answer = client.post("/predict", data={"model": "text", "text": "a"})  # by the same thread
         assert answer.status_code == 200
         model.module(torch.zeros(1))
+
+
+class Connection:
+    """A client's connection to a server on this machine."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def status(self, sent: str = "") -> int:
+        """Send the rest of a request, and return the status of the answer after its headers have arrived."""
+        self.writer.write(sent.encode())
+        return int((await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 20)).split()[1])
+
+    async def end(self) -> bytes:
+        """Return all that the server sends until it closes the connection."""
+        found = b""
+        with suppress(ConnectionError):
+            while piece := await asyncio.wait_for(self.reader.read(2**20), 20):
+                found += piece
+        return found
+
+
+Connect = Callable[[str], Coroutine[Any, Any, Connection]]
+
+
+def served(ask: Callable[[Connect], Any], app: Any, **limits: Any) -> None:
+    """Run a coroutine that connects to a server of an application and sends the beginnings of requests."""
+    opened: list[Connection] = []
+    limits = {"patience": 100, **limits}
+
+    async def run() -> None:
+        http: Any = functools.partial(Protocol, connections=Connections(**limits))
+        server = uvicorn.Server(uvicorn.Config(app, http=http, log_level="critical"))
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+
+            async def connect(sent: str) -> Connection:
+                opened.append(Connection(*await asyncio.open_connection(*listener.getsockname())))
+                opened[-1].writer.write(sent.encode())
+                return opened[-1]
+
+            running = asyncio.create_task(server.serve([listener]))
+            try:
+                await until(lambda: server.started)
+                await ask(connect)
+            finally:
+                for one in opened:
+                    one.writer.transport.abort()
+                server.should_exit = True
+                await running
+
+    asyncio.run(run())
+
+
+START = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+HEALTH = f"{START}\r\n"
+PREDICT = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: {FORM['content-type']}\r\n"
+SCORE = f"{PREDICT}Content-Length: 17\r\n\r\nmodel=text&text=a"
+
+
+@pytest.mark.parametrize("whole", ["", HEALTH])
+@pytest.mark.parametrize("half", ["", "G", START])
+def test_headers_that_do_not_arrive_end_the_connection(whole: str, half: str, clock: Clock) -> None:
+    async def ask(connect: Connect) -> None:
+        late = await connect(whole)
+        assert not whole or await late.status(half) == 200
+        late.writer.write(half.encode())
+        predicting = await connect(SCORE)
+        await until(lambda: bool(model.seen))
+        clock.advance(4)
+        late.writer.write(b"x" if half else b"")  # a byte now and then gains no time
+        assert await (await connect(HEALTH)).status() == 200
+        assert not late.reader.at_eof()
+        clock.advance(7)
+        await late.end()
+        model.begin.set()
+        assert await predicting.status() == 200  # what has arrived in full is answered
+
+    with serving() as (model, app):
+        model.begin.clear()
+        served(ask, app)
+
+
+def test_a_body_that_does_not_arrive_ends_the_connection(clock: Clock) -> None:
+    async def ask(connect: Connect) -> None:
+        slow = await connect(f"{PREDICT}Content-Length: 99\r\n\r\nmodel=te")
+        assert await (await connect(HEALTH)).status() == 200
+        clock.advance(SMALL.seconds - 5)
+        slow.writer.write(b"x")
+        assert await (await connect(HEALTH)).status() == 200
+        assert not slow.reader.at_eof()
+        clock.advance(6)
+        assert (await slow.end()).startswith(b"HTTP/1.1 504 ")
+
+    with serving() as (_, app):
+        served(ask, app)
+
+
+@pytest.mark.parametrize("head", [START, PREDICT.replace("predict", "nowhere")])
+def test_a_body_that_nobody_reads_ends_the_connection(head: str) -> None:
+    async def ask(connect: Connect) -> None:
+        left = await connect(f"{head}Content-Length: 99\r\n\r\nx")
+        assert await left.status() in (200, 405)
+        left.writer.write(b"x")
+        await left.end()
+
+    with serving() as (_, app):
+        served(ask, app)
+
+
+def test_a_client_that_does_not_read_is_disconnected(clock: Clock) -> None:
+    size = 50_000_000  # more than all buffers hold
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": bytes(size)})
+
+    async def ask(connect: Connect) -> None:
+        idle = await connect(HEALTH)
+        assert await idle.status() == 200
+        clock.advance(101)
+        await asyncio.sleep(0.01)
+        assert len(await idle.end()) < size
+
+    served(ask, app)
+
+
+def test_at_the_limit_the_oldest_connection_without_a_request_makes_room() -> None:
+    async def ask(connect: Connect) -> None:
+        predicting = await connect(SCORE)
+        await until(lambda: bool(model.seen))
+        silent = [await connect("GET") for _ in range(10)]
+        for old in silent[:7]:
+            await old.end()
+        assert await (await connect(HEALTH)).status() == 200
+        await silent[7].end()
+        assert not silent[-1].reader.at_eof()
+        model.begin.set()
+        assert await predicting.status() == 200
+
+    with serving() as (model, app):
+        model.begin.clear()
+        served(ask, app, most=4)
+
+
+def test_connections_leave_room_for_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    for files, most in ((256, 128), (1_024, 512), (resource.RLIM_INFINITY, 4_096)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, files=files: (files, files))
+        assert Connections(patience=1).most == most
 
 
 def test_hints_for_the_terminal_are_left_out(client: TestClient) -> None:
