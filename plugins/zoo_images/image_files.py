@@ -36,21 +36,22 @@ MAX_PIXELS = 2**26
 # 1 GiB: twice what so many pixels take in the largest mode, 16-bit color with transparency, uncompressed
 MAX_BYTES = 2**30
 
-# Passes over all pixels of a JPEG, each of which may take a few bytes; progressive ones have about ten
-MAX_SCANS = 100
+# Passes over all pixels of a JPEG, each of which may take a few bytes; progressive ones have about ten. The
+# second limit is the number of pixels in all passes.
+MAX_SCANS, MAX_SCANNED = 100, 2**30
 
 # Before the pixels, where Pillow parses in Python: how often a file is read from, and bytes. Profiles,
 # previews and the layers of Photoshop take megabytes, in few pieces.
 HEADER_READS, HEADER_BYTES = 10_000, 2**22
 
 # The same for the pixels and what follows them. A GIF takes two for 255 bytes.
-MAX_READS = 2**20
+MAX_READS = 2**18
 
 # What a JPEG segment holds. Pillow parses it in full for one number
 MAX_EXIF = 2**16
 
-# Comments among the pixels of a plain PPM, each of which costs Pillow a copy of the rest
-MAX_COMMENTS = 100
+# A plain PPM has its pixels as text, which Pillow parses in Python, and copies the rest of it for each comment
+MAX_COMMENTS, MAX_PLAIN_BYTES = 100, 2**22
 
 # Pixels converted at a time: copies of a whole image in other modes take several times its memory
 STRIP_PIXELS = 2**20
@@ -260,10 +261,14 @@ def _square(content: bytes, size: int, mode: str, *, enlarge: bool = True) -> Im
             raise Image.DecompressionBombError
         if opened.size == (1, 1):
             raise ValueError("it has a single pixel")
-        if opened.format in ("JPEG", "MPO") and content.count(_SCAN) > MAX_SCANS:
-            raise ValueError(f"it has more than {MAX_SCANS} scans")
-        if content[:2] in (b"P1", b"P2", b"P3") and content.count(b"#") > MAX_COMMENTS:
-            raise ValueError(f"it has more than {MAX_COMMENTS} comments")
+        scans = min(MAX_SCANS, MAX_SCANNED // (opened.width * opened.height))
+        if opened.format in ("JPEG", "MPO") and content.count(_SCAN) > scans:
+            raise ValueError(f"it has more than {scans} scans")
+        if content[:2] in (b"P1", b"P2", b"P3"):
+            if content.count(b"#") > MAX_COMMENTS:
+                raise ValueError(f"it has more than {MAX_COMMENTS} comments")
+            if len(content) > MAX_PLAIN_BYTES:
+                raise ValueError(f"its pixels are more than {MAX_PLAIN_BYTES:,} bytes of text")
         opened.draft(None, (2 * size, 2 * size))  # a large JPEG is decoded at a fraction of its size
         _turn_upright(opened)
         return _central_square(opened, size if enlarge else min(size, *opened.size), mode)

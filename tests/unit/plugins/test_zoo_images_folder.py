@@ -195,6 +195,21 @@ def test_a_jpeg_of_many_scans_is_refused() -> None:
         decode(usual[:-2] + images.MAX_SCANS * scan + usual[-2:], size=8, channels=1)
 
 
+def test_a_large_jpeg_may_have_fewer_scans() -> None:
+    large = encoded(Image.new("L", (8_192, 8_192), 200), "JPEG", progressive=True)
+    assert decode(large, size=8, channels=1).min() > 190
+    scan = large[large.rindex(b"\xff\xda") : -2]
+    with pytest.raises(ValueError, match="it has more than 16 scans"):
+        decode(large[:-2] + 16 * scan + large[-2:], size=8, channels=1)
+
+
+def test_many_pixels_as_text_are_refused() -> None:
+    small, large = (b"P2\n1000 1000\n255\n" + count * b"200 " for count in (10**6, 2**20))
+    assert decode(small, size=8, channels=1).min() == 200
+    with pytest.raises(ValueError, match="its pixels are more than 4,194,304 bytes of text"):
+        decode(large, size=8, channels=1)
+
+
 @pytest.mark.parametrize("format_", ["PNG", "JPEG", "GIF", "TIFF"])
 def test_pixels_are_counted_without_decoding(format_: str) -> None:
     content = encoded(Image.new("L", (70, 30)), format_)
