@@ -50,8 +50,8 @@ MAX_READS = 2**18
 # What a JPEG segment holds. Pillow parses it in full for one number
 MAX_EXIF = 2**16
 
-# A plain PPM has its pixels as text, which Pillow parses in Python, and copies the rest of it for each comment
-MAX_COMMENTS, MAX_PLAIN_BYTES = 100, 2**22
+# Pillow parses a plain PPM, whose pixels are text, in Python, and copies the rest of it for each comment
+MAX_COMMENTS, MAX_PLAIN_BYTES = 100, 2**21
 
 # Pixels converted at a time: copies of a whole image in other modes take several times its memory
 STRIP_PIXELS = 2**20

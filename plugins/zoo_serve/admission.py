@@ -11,20 +11,28 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from zoo_serve.errors import Refused, answer
 from zoo_serve.limits import Limits
 
-__all__ = ["Admission"]
+__all__ = ["EXCHANGE", "Admission", "Exchange"]
+
+
+# Where a request's cost is found in its scope
+EXCHANGE = "zoo_serve.exchange"
 
 
 class Admission:
     """Limit the requests that compute something. A request ends when its client disconnects.
 
-    Attributes:
-        inside: number of requests that are being read, are waiting, or are being computed.
+    At the limit, the request of the highest cost that has not been answered makes room for one of lower cost.
     """
 
     def __init__(self, app: ASGIApp, limits: Limits) -> None:
-        self.inside = 0
         self._app = app
         self._limits = limits
+        self._exchanges = set[Exchange]()
+
+    @property
+    def inside(self) -> int:
+        """The number of requests that are being read, are waiting, or are being computed."""
+        return len(self._exchanges)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
@@ -32,25 +40,38 @@ class Admission:
         headers = Headers(scope=scope)
         has_files = headers.get("content-type", "").lower().startswith("multipart/")
         most = self._limits.body if has_files else self._limits.words
-        if refused := self._refuses(headers, most):
+        length = headers.get("content-length", "")
+        exchange = Exchange(receive, send, self._limits.seconds)
+        exchange.cost = int(length) if length.isdecimal() else most
+        if refused := self._refuses(exchange, most):
             return await answer(refused)(scope, receive, send)
-        self.inside += 1
+        self._exchanges.add(exchange)
+        scope[EXCHANGE] = exchange
         app = RequestBodyLimitMiddleware(self._app, max_body_size=most)
         try:
-            await self._serve(app, scope, _Exchange(receive, send, self._limits.seconds))
+            await self._serve(app, scope, exchange)
         finally:
-            self.inside -= 1
+            self._exchanges.discard(exchange)
 
-    def _refuses(self, headers: Headers, most: int) -> Refused | None:
-        if self.inside >= self._limits.requests:
-            message = f"the server is busy: {self.inside} requests are being served"
-            return Refused(503, message, hint="try again later", headers={"Retry-After": "1"})
-        length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > most:
+    def _refuses(self, exchange: Exchange, most: int) -> Refused | None:
+        if exchange.cost > most:
             return Refused.too_large(most)
+        if self.inside >= self._limits.requests and not self._make_room(exchange.cost):
+            return Refused.busy(self.inside)
         return None
 
-    async def _serve(self, app: ASGIApp, scope: Scope, exchange: _Exchange) -> None:
+    def _make_room(self, cost: int) -> bool:
+        """End the request of the highest cost if it is above a cost; return whether one was ended."""
+        waiting = [exchange for exchange in self._exchanges if not exchange.started]
+        costliest = max(waiting, key=lambda exchange: exchange.cost, default=None)
+        if costliest is None or costliest.cost <= cost:
+            return False
+        costliest.end(Refused.busy(self.inside))
+        self._exchanges.remove(costliest)
+        return True
+
+    async def _serve(self, app: ASGIApp, scope: Scope, exchange: Exchange) -> None:
+        message = f"the request took more than {self._limits.seconds:g} seconds"
         try:
             async with asyncio.timeout(self._limits.seconds) as exchange.timer:
                 await app(scope, exchange.receive, exchange.send)
@@ -58,23 +79,34 @@ class Admission:
             if not exchange.timer.expired():
                 raise
             if not (exchange.gone or exchange.started):
-                message = f"the request took more than {self._limits.seconds:g} seconds"
-                refused = Refused(504, message, hint="send a smaller request, or try again later")
-                await answer(refused)(scope, exchange.receive, exchange.send)
+                late = Refused(504, message, hint="send a smaller request, or try again later")
+                await answer(exchange.refused or late)(scope, exchange.receive, exchange.send)
         finally:
             exchange.close()
 
 
-class _Exchange:
-    """A request and its response, under a timer that also ends when the client disconnects."""
+class Exchange:
+    """A request and its response, under a timer that also ends when the client disconnects.
+
+    Attributes:
+        cost: bytes of the body, or pixels of its images if they are more.
+    """
 
     timer: asyncio.Timeout
+    cost = 0
 
     def __init__(self, receive: Receive, send: Send, seconds: float) -> None:
         self.started = self.gone = False
+        self.refused: Refused | None = None
         self._ended = False
         self._receive, self._send, self._seconds = receive, send, seconds
         self._watch: asyncio.Task[None] | None = None
+
+    def end(self, refused: Refused) -> None:
+        """Answer with an error, and stop whatever computes another answer."""
+        if not self.timer.expired():
+            self.refused = refused
+            self.timer.reschedule(asyncio.get_running_loop().time())
 
     async def receive(self) -> Message:
         message = await self._receive()

@@ -11,13 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Depends, File, Form, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from PIL import Image
 
 from zoo import OptionError
 from zoo.plugin import offline
 from zoo_serve.errors import Refused
-from zoo_serve.requests import CurrentLimits, ModelName, Models, fields, inputs_of
+from zoo_serve.requests import (
+    CurrentLimits,
+    Input,
+    ModelName,
+    Models,
+    fields,
+    inputs_of,
+)
 from zoo_serve.served import Served, find
 
 if TYPE_CHECKING:
@@ -38,6 +45,7 @@ router = APIRouter()
 
 @router.post("/analyze", dependencies=[Depends(fields(*_FIELDS))])
 async def analyze(
+    request: Request,
     models: Models,
     limits: CurrentLimits,
     analyzer: Annotated[str, Form(description="Name of an analyzer that GET /models lists.")],
@@ -58,9 +66,11 @@ async def analyze(
     """
     served, until = find(models, model), time.monotonic() + limits.seconds
     images = [] if input is None else [input]
-    ((name, content),) = await inputs_of(served, images, [] if text is None else [text], limits)
+    texts = [] if text is None else [text]
+    # an image is decoded once for the model and once for the answer
+    (given,) = await inputs_of(request, served, images, texts, decodings=2)
     how: dict[str, Any] = {"classes": classes, "layer": layer, "options": _options(options)}
-    return await served.worker.run(lambda: _analyze(served, analyzer, name, content, how, until))
+    return await served.worker.run(lambda: _analyze(served, analyzer, given, how, until), cost=given.cost)
 
 
 def _options(text: str) -> dict[str, Any]:
@@ -74,14 +84,14 @@ def _options(text: str) -> dict[str, Any]:
 
 
 def _analyze(
-    served: Served, analyzer: str, name: str, content: bytes | str, how: Mapping[str, Any], until: float
+    served: Served, analyzer: str, given: Input, how: Mapping[str, Any], until: float
 ) -> dict[str, Any]:
     """Analyze an input, without downloading data or reading a dataset."""
     if analyzer.rpartition("/")[2] in served.comparing:
         message = f"{analyzer} is not available: it requires the dataset, which the server does not read"
         raise OptionError(message, hint="GET /models lists the available analyzers")
     with offline(), _stopped(served, until):
-        found = served.model.analyze(analyzer, [content], **how, progress=False)
+        found = served.model.analyze(analyzer, [given.value], **how, progress=False)
         facts = {key: value for key, value in found.manifest().items() if key not in _PRIVATE}
         if "reference" in facts:
             facts["reference"] = {key: facts["reference"][key] for key in ("dataset", "split")}
@@ -89,7 +99,7 @@ def _analyze(
         if maps is not None:
             image = _url(_png(found.inputs.image(0, at_most=_LARGEST)), ".png")
         items = [
-            {**item, "input": name, "map": _url(_map(map_), ".png")}
+            {**item, "input": given.name, "map": _url(_map(map_), ".png")}
             for item, map_ in zip(found.items, () if maps is None else maps[0], strict=True)
         ]
         figures = {name: _url(draw(), Path(name).suffix) for name, draw in found.analysis.figures.items()}

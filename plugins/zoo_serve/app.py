@@ -15,6 +15,7 @@ from zoo import __version__
 from zoo_serve import analyze, predict, sample
 from zoo_serve.access import Access, Guard
 from zoo_serve.admission import Admission
+from zoo_serve.decoding import Decoder
 from zoo_serve.errors import RESPONSES, handle_errors
 from zoo_serve.limits import Limits
 from zoo_serve.monitoring import Monitor
@@ -63,6 +64,7 @@ def create_app(
     monitor = Monitor(Guard(admission, access, public=public), log=log)
     app.state.models = {model.name: model for model in models}
     app.state.limits = limits
+    app.state.decoder = Decoder()
     app.state.metrics = lambda: monitor.text(app.state.models, admission.inside)
     return monitor
 

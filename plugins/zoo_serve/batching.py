@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
+import itertools
 import math
 import threading
 import time
@@ -27,7 +29,7 @@ from typing import Any, Generic, TypeVar
 from zoo import Model
 from zoo_serve.errors import Refused
 
-__all__ = ["Worker"]
+__all__ = ["Worker", "settle"]
 
 T = TypeVar("T")
 Rows = list[dict[str, Any]]
@@ -49,9 +51,10 @@ class _Predict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Run(Generic[T]):
-    """A function to call. The result is its return value."""
+    """A function to call, which takes longer the higher its cost. The result is its return value."""
 
     function: Callable[[], T]
+    cost: int
     result: Future[T]
 
 
@@ -84,13 +87,14 @@ class Worker:
         self.batches = self.inputs = 0
         self._model = model
         self._asked: SimpleQueue[Any] = SimpleQueue()
+        self._numbers, self._runs = itertools.count(), list[tuple[int, int, _Run[Any]]]()  # a heap
         self._thread = threading.Thread(target=self._work, name=f"zoo-serve-{model.name}", daemon=True)
         self._thread.start()
 
     @property
     def waiting(self) -> int:
         """The approximate number of waiting requests."""
-        return self._asked.qsize()
+        return self._asked.qsize() + len(self._runs)
 
     def predict(self, inputs: Sequence[Any], *, top: int | None = None) -> asyncio.Future[Rows]:
         """Await and return the rows of `model.predict`, or raise its error."""
@@ -98,10 +102,13 @@ class Worker:
         self._asked.put(asked)
         return asyncio.wrap_future(asked.result)
 
-    def run(self, function: Callable[[], T]) -> asyncio.Future[T]:
-        """Await and return the result of a function, or raise its error."""
+    def run(self, function: Callable[[], T], *, cost: int = 0) -> asyncio.Future[T]:
+        """Await and return the result of a function, or raise its error.
+
+        Of the functions that wait, the one with the lowest cost is next.
+        """
         result = Future[T]()
-        self._asked.put(_Run(function=function, result=result))
+        self._asked.put(_Run(function=function, cost=cost, result=result))
         return asyncio.wrap_future(result)
 
     async def stream(self, items: Generator[T], *, until: float = math.inf) -> AsyncGenerator[T]:
@@ -135,14 +142,14 @@ class Worker:
 
     def _work(self) -> None:
         closing = False
-        while not closing or not self._asked.empty():
+        while not closing or self.waiting:
             asked = self._waiting()
             closing = closing or None in asked
             self._answer([one for one in asked if one is not None])
 
     def _waiting(self) -> list[Any]:
-        """Return all waiting requests, at least one."""
-        asked = [self._asked.get()]
+        """Return all new requests. Wait for one if there is nothing else to do."""
+        asked = [] if self._runs else [self._asked.get()]
         while True:
             try:
                 asked.append(self._asked.get_nowait())
@@ -150,7 +157,10 @@ class Worker:
                 return asked
 
     def _answer(self, asked: Sequence[Any]) -> None:
-        """Predict all waiting inputs, in batches for each `top`, and then handle the other requests."""
+        """Predict all waiting inputs, in batches for each `top`, and then handle the other requests.
+
+        Of the functions to call, only one is called, since it may take long.
+        """
         alike: dict[int | None, deque[_Predict]] = {}
         for one in asked:
             if isinstance(one, _Predict):
@@ -159,10 +169,14 @@ class Worker:
             while batch := _batch(several):
                 self._predict(batch, partial(self._rows, top))
         for one in asked:
-            if isinstance(one, _Run) and one.result.set_running_or_notify_cancel():
-                _settle(one.result, one.function)
+            if isinstance(one, _Run):
+                heapq.heappush(self._runs, (one.cost, next(self._numbers), one))
             elif isinstance(one, _Stream):
                 self._advance(one)
+        if self._runs:
+            *_, run = heapq.heappop(self._runs)
+            if run.result.set_running_or_notify_cancel():
+                settle(run.result, run.function)
 
     def _rows(self, top: int | None, inputs: Sequence[Any]) -> Rows:
         return [*self._model.predict(inputs, top=top, progress=False)]
@@ -176,7 +190,7 @@ class Worker:
             rows = iter(predict(inputs))
         except Exception:
             for one in several:
-                _settle(one.result, partial(predict, one.inputs))
+                settle(one.result, partial(predict, one.inputs))
             return
         for one in several:
             one.result.set_result([next(rows) for _ in one.inputs])
@@ -211,7 +225,7 @@ def _batch(several: deque[_Predict]) -> list[_Predict]:
     return batch
 
 
-def _settle(result: Future[T], function: Callable[[], T]) -> None:
+def settle(result: Future[T], function: Callable[[], T]) -> None:
     """Set a future to the result or the error of a function."""
     try:
         result.set_result(function())

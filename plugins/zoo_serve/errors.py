@@ -67,6 +67,12 @@ class Refused(ZooError):
         self.status = status
         self.headers = headers
 
+    @staticmethod
+    def busy(inside: int) -> Refused:
+        """Return the error for a request that may be sent again when there are fewer others."""
+        message = f"the server is busy: {inside} requests are being served"
+        return Refused(503, message, hint="try again later", headers={"Retry-After": "1"})
+
     @classmethod
     def too_large(cls, most: int) -> Refused:
         """Return the error for a body that is larger than a limit in bytes."""

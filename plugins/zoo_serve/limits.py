@@ -20,8 +20,8 @@ class Limits:
     Attributes:
         body: bytes of a form with files; a larger form is rejected while it arrives.
         inputs: number of images or texts in a request.
-        pixels: number of pixels of all images in a request, according to their headers; a decoded pixel takes
-            4 bytes.
+        pixels: number of pixels of all images in a request, according to their headers; those of a JPEG count
+            a quarter. A decoded pixel takes 4 bytes.
         characters: number of characters of all texts in a request, or of a prompt.
         requests: number of requests that are being read, are waiting, or are being computed at the same time.
         seconds: time from a request's first byte until its response must begin. A stream ends at that time.
@@ -29,7 +29,7 @@ class Limits:
 
     body: int = 16 * 2**20
     inputs: int = 64
-    pixels: int = 2**26
+    pixels: int = 2**24
     characters: int = 20_000
     requests: int = 128
     seconds: float = 60.0

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Form
+from fastapi import APIRouter, Depends, Form, Request
 
-from zoo_serve.requests import CurrentLimits, Images, ModelName, Models, Texts, fields, inputs_of
+from zoo import DataError
+from zoo_serve.requests import (
+    Images,
+    ModelName,
+    Models,
+    Texts,
+    fields,
+    inputs_of,
+)
 from zoo_serve.served import find
 
 __all__ = ["router"]
@@ -16,8 +25,8 @@ router = APIRouter()
 
 @router.post("/predict", dependencies=[Depends(fields("input", "text", "model", "top"))])
 async def predict(
+    request: Request,
     models: Models,
-    limits: CurrentLimits,
     input: Images = [],  # noqa: A002, B006
     text: Texts = [],  # noqa: B006
     model: ModelName = None,
@@ -31,6 +40,16 @@ async def predict(
     predictions, whose `error` gives the reason.
     """
     served = find(models, model)
-    inputs = await inputs_of(served, input, text, limits)
-    rows = await served.worker.predict([content for _, content in inputs], top=top)
-    return [{**row, "input": name} for row, (name, _) in zip(rows, inputs, strict=True)]
+    inputs = await inputs_of(request, served, input, text)
+    values: Sequence[Any] = [given.value for given in inputs]
+    if served.takes == "image":
+        decoder, costs = request.app.state.decoder, [given.cost for given in inputs]
+        values = await decoder.decode(served.reader, values, costs)
+    readable = [value for value in values if not isinstance(value, DataError)]
+    rows = iter(await served.worker.predict(readable, top=top) if readable else ())
+    return [
+        {"input": given.name, "predictions": [], "error": str(value)}
+        if isinstance(value, DataError)
+        else {**next(rows), "input": given.name}
+        for given, value in zip(inputs, values, strict=True)
+    ]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from fastapi import Depends, File, Form, Request, UploadFile
 
 from zoo import OptionError
-from zoo.plugin import pixels_of
+from zoo_serve.admission import EXCHANGE
 from zoo_serve.errors import Refused
 from zoo_serve.limits import Limits
 from zoo_serve.served import Served
@@ -17,6 +16,7 @@ from zoo_serve.served import Served
 __all__ = [
     "CurrentLimits",
     "Images",
+    "Input",
     "ModelName",
     "Models",
     "Texts",
@@ -43,6 +43,20 @@ Images = Annotated[list[UploadFile], File(description="Image files, for a model 
 Texts = Annotated[list[str], Form(description="Texts, for a model that accepts text.")]
 
 
+class Input(NamedTuple):
+    """An input of a request.
+
+    Attributes:
+        name: the file's name, or a number.
+        value: what the model reads.
+        cost: pixels to decode or bytes, whichever are more; 0 for a text.
+    """
+
+    name: str
+    value: bytes | str
+    cost: int = 0
+
+
 def fields(*names: str) -> Callable[[Request], Awaitable[None]]:
     """Return a dependency that rejects forms with unknown fields."""
 
@@ -55,13 +69,22 @@ def fields(*names: str) -> Callable[[Request], Awaitable[None]]:
 
 
 async def inputs_of(
-    served: Served, images: Sequence[UploadFile], texts: Sequence[str], limits: Limits
-) -> list[tuple[str, bytes | str]]:
-    """Return the inputs of a request, each with its name: the file's name, or a number.
+    request: Request,
+    served: Served,
+    images: Sequence[UploadFile],
+    texts: Sequence[str],
+    *,
+    decodings: int = 1,
+) -> list[Input]:
+    """Return the inputs of a request.
+
+    Args:
+        decodings: how often each image will be decoded.
 
     Raises OptionError if there are none, or if the model does not accept their type; Refused if the inputs
     are too many or too large.
     """
+    limits, decoder = request.app.state.limits, request.app.state.decoder
     if served.takes is None:
         raise OptionError(f"{served.name} does not accept inputs: its task does not implement prediction")
     field, other = ("input", texts) if served.takes == "image" else ("text", images)
@@ -73,16 +96,19 @@ async def inputs_of(
         raise Refused(413, f"a request may have at most {limits.inputs} inputs (got {len(given)})")
     if served.takes == "text":
         require_texts(texts, limits)
-        return [(f"text {number}", text) for number, text in enumerate(texts)]
+        return [Input(f"text {number}", text) for number, text in enumerate(texts)]
     contents = [await file.read() for file in images]
-    # in a thread, since a header may take long to parse; the time limit does not wait for it
-    pixels = await asyncio.to_thread(lambda: sum(map(pixels_of, contents)))
-    if pixels > limits.pixels:
-        message = (
-            f"the images in a request may have at most {limits.pixels:,} pixels in total (got {pixels:,})"
-        )
-        raise Refused(413, message, hint="send fewer or smaller images")
-    return [*zip(map(_named, images, range(len(images))), contents, strict=True)]
+    sizes = await decoder.sizes(contents)
+    pixels, most = sum(sizes), limits.pixels // decodings
+    if pixels > most:
+        message = f"the images in a request may have at most {most:,} pixels in total (got {pixels:,})"
+        hint = "send fewer or smaller images, or JPEG files, whose pixels count a quarter"
+        raise Refused(413, message, hint=hint)
+    exchange = request.scope[EXCHANGE]
+    exchange.cost = max(exchange.cost, pixels)
+    names = map(_named, images, range(len(images)))
+    costs = map(max, sizes, map(len, contents))
+    return [*map(Input, names, contents, costs)]
 
 
 def require_texts(texts: Sequence[str], limits: Limits) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from zoo import Model, OptionError, Registry, Run
 from zoo.plugin import (
+    InputReader,
     ReadsInputs,
     RunError,
     UnknownName,
@@ -22,7 +23,7 @@ from zoo_serve.batching import Worker
 
 __all__ = ["Served", "find", "named"]
 
-Takes = Literal["image", "text"]
+Takes = Literal["image", "text", "file"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,7 @@ class Served:
     """A model, its thread, and the information that clients may see.
 
     Attributes:
-        takes: type of its inputs; None if its task does not read inputs one by one.
+        reader: reads its inputs; None if its task does not read inputs one by one.
         samples: whether the model generates text.
         facts: additional information, as JSON data.
         comparing: analyzers that apply to the model but read a whole split.
@@ -39,10 +40,17 @@ class Served:
     name: str
     model: Model
     worker: Worker
-    takes: Takes | None
+    reader: InputReader | None
     samples: bool
     facts: Mapping[str, Any]
     comparing: Collection[str] = ()
+
+    @property
+    def takes(self) -> Takes | None:
+        """The type of its inputs."""
+        if self.reader is None:
+            return None
+        return "text" if self.reader.strings else "image" if self.reader.picture else "file"
 
     def described(self) -> dict[str, Any]:
         """Return the model's description for `GET /models`."""
@@ -91,9 +99,6 @@ def _name(weights: str) -> str:
 
 def _served(name: str, model: Model, weights: Path, registry: Registry) -> Served:
     card, processor = model.card, make_processor(registry, model.card.task)
-    takes: Takes | None = None
-    if isinstance(processor, ReadsInputs):
-        takes = "text" if processor.input_reader(card).strings else "image"
     spec, analyzers = processor.spec, analyzers_for(model, registry)
     architecture = registry.architecture(card.architecture).spec
     facts = {
@@ -115,7 +120,7 @@ def _served(name: str, model: Model, weights: Path, registry: Registry) -> Serve
         name=name,
         model=model,
         worker=Worker(model),
-        takes=takes,
+        reader=processor.input_reader(card) if isinstance(processor, ReadsInputs) else None,
         samples=isinstance(processor, WritesText),
         facts=facts,
         comparing={row["name"] for row in analyzers if row["reference"]},

@@ -389,6 +389,29 @@ def test_a_request_that_fails_does_not_fail_those_beside_it() -> None:
     assert isinstance(answers[2], OptionError)
 
 
+def test_functions_take_turns_with_predictions_and_the_cheapest_is_first() -> None:
+    model, order, called, go_on = Slow(), list[Any](), threading.Event(), threading.Event()
+    model.predict = lambda inputs, **_: order.extend(inputs) or inputs  # type: ignore[method-assign]
+
+    def block() -> None:
+        called.set()
+        go_on.wait(10)
+
+    async def ask() -> None:
+        worker = Worker(cast("Any", model))
+        blocked = worker.run(block)
+        while not called.is_set():
+            await asyncio.sleep(0.001)
+        calls = [worker.run(partial(order.append, cost), cost=cost) for cost in (7, 5, 6)]
+        predicted = worker.predict(["predicted"])
+        go_on.set()
+        await asyncio.gather(blocked, predicted, *calls)
+        worker.close()
+
+    asyncio.run(ask())
+    assert order == ["predicted", 5, 6, 7]
+
+
 def test_a_long_text_leaves_others_their_turn(text: zoo.Model) -> None:
     async def ask() -> int:
         worker, taken = Worker(text), 0

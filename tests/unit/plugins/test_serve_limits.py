@@ -14,12 +14,14 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from zoo.data.vocabulary import Vocabulary
 from zoo.errors import OptionError
+from zoo.plugin import InputReader, image_reader
 
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 import httpx2
@@ -101,15 +103,39 @@ class Fake:
             self.module(torch.zeros(1))
 
 
+class Reading:
+    """Reads images; those of more than 100 pixels in width wait until they may.
+
+    Attributes:
+        seen: widths of the images that were read, or are being read.
+    """
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+        self.begin = threading.Event()
+        self.reader = InputReader(read=self.read, what="images", picture=lambda *_: Image.new("RGB", (8, 8)))
+
+    def read(self, content: bytes) -> tuple[Any, int]:
+        self.seen.append(Image.open(io.BytesIO(content)).width)
+        if self.seen[-1] > 100:
+            self.begin.wait(20)
+        return np.zeros((3, 8, 8), np.uint8), -1
+
+
 @contextmanager
-def serving(limits: Limits = SMALL, **more: Any) -> Iterator[tuple[Fake, Any]]:
+def serving(
+    limits: Limits = SMALL, *, images: InputReader | None = None, **more: Any
+) -> Iterator[tuple[Fake, Any]]:
     """Lend a model of images, `net`, and one of texts, `text`, which are one, and their application."""
     model = Fake()
     model.worker = worker = Worker(cast("Any", model))
-    takes: dict[Any, Any] = {"net": "image", "text": "text"}
+    readers = {
+        "net": images or image_reader(size=8, channels=3),
+        "text": InputReader(read=str, what="texts", strings=True),
+    }
     served = [
-        Served(name=name, model=cast("Any", model), worker=worker, takes=what, samples=True, facts={})
-        for name, what in takes.items()
+        Served(name=name, model=cast("Any", model), worker=worker, reader=reader, samples=True, facts={})
+        for name, reader in readers.items()
     ]
     try:
         yield model, create_app(served, limits=limits, **more)
@@ -124,10 +150,10 @@ def client() -> Iterator[TestClient]:
         yield client
 
 
-def image(width: int, height: int) -> tuple[str, bytes]:
+def image(width: int, height: int, form: str = "PNG") -> tuple[str, bytes]:
     buffer = io.BytesIO()
-    Image.new("RGB", (width, height)).save(buffer, "PNG")
-    return ("x.png", buffer.getvalue())
+    Image.new("L", (width, height)).save(buffer, form)
+    return ("x", buffer.getvalue())
 
 
 def said(answer: Any) -> tuple[int, str]:
@@ -136,8 +162,8 @@ def said(answer: Any) -> tuple[int, str]:
     return answer.status_code, error["message"]
 
 
-def files(count: int, side: int = 10) -> dict[str, Any]:
-    return {"data": {"model": "net"}, "files": [("input", image(side, side))] * count}
+def files(count: int, side: int = 10, form: str = "PNG") -> dict[str, Any]:
+    return {"data": {"model": "net"}, "files": [("input", image(side, side, form))] * count}
 
 
 @pytest.mark.parametrize(
@@ -146,7 +172,12 @@ def files(count: int, side: int = 10) -> dict[str, Any]:
         ("/predict", files(3), 200, ""),
         ("/predict", files(4), 413, "a request may have at most 3 inputs"),
         ("/predict", files(2, 40), 413, "may have at most 2,000 pixels in total (got 3,200)"),
-        ("/analyze", {**files(1, 50), "data": {"model": "net", "analyzer": "x"}}, 413, "(got 2,500)"),
+        (
+            "/analyze",
+            {**files(1, 40), "data": {"model": "net", "analyzer": "x"}},
+            413,
+            "at most 1,000 pixels",
+        ),
         ("/predict", {"data": {"model": "text", "text": ["a" * 20] * 2}}, 200, ""),
         ("/predict", {"data": {"model": "text", "text": ["a" * 20] * 3}}, 413, "50 characters (got 60)"),
         ("/predict", {"data": {"model": "text", "text": ["a"] * 4}}, 413, "at most 3 inputs (got 4)"),
@@ -274,6 +305,86 @@ def test_a_full_server_says_when_to_try_again() -> None:
     assert model.seen == ["a", "b", "d"]
 
 
+def test_on_a_full_server_the_largest_request_makes_room_for_a_smaller_one() -> None:
+    with serving() as (model, app):
+        model.begin.clear()
+
+        async def ask(client: httpx2.AsyncClient) -> Any:
+            first = score(client, "a")
+            await until(lambda: bool(model.seen))
+            large = score(client, "b" * 40)
+            await until(lambda: bool(model.worker.waiting))
+            small = score(client, "c")
+            refused = await large
+            model.begin.set()
+            return refused, await first, await small
+
+        refused, *served = together(ask, app)
+    assert said(refused) == (503, "the server is busy: 2 requests are being served")
+    assert [answer.status_code for answer in served] == [200, 200]
+    assert model.seen == ["a", "c"]
+
+
+def predict(client: httpx2.AsyncClient, *images: tuple[str, bytes]) -> asyncio.Task[Any]:
+    given = [("input", image) for image in images]
+    return asyncio.create_task(client.post("/predict", data={"model": "net"}, files=given))
+
+
+def test_on_a_full_server_the_image_with_most_pixels_makes_room() -> None:
+    reading, file = Reading(), io.BytesIO()
+    Image.effect_noise((90, 90), 90).save(file, "BMP")  # fewer pixels, but more bytes
+    with serving(Limits(requests=2), images=reading.reader) as (model, app):
+        model.begin.clear()
+
+        async def ask(client: httpx2.AsyncClient) -> Any:
+            huge = predict(client, image(2_100, 2_100))
+            await until(lambda: 2_100 in reading.seen)
+            other = predict(client, ("x", file.getvalue()))
+            await until(lambda: 90 in reading.seen)
+            small = predict(client, image(10, 10))
+            refused = await huge
+            model.begin.set()
+            reading.begin.set()
+            return refused, await other, await small
+
+        refused, *served = together(ask, app)
+    assert refused.status_code == 503
+    assert [answer.status_code for answer in served] == [200, 200]
+
+
+def test_large_images_are_decoded_one_at_a_time_and_small_ones_meanwhile() -> None:
+    reading = Reading()
+    with serving(Limits(), images=reading.reader) as (_, app):
+
+        async def ask(client: httpx2.AsyncClient) -> Any:
+            large = [predict(client, image(side, 2_100)) for side in (2_100, 2_200)]
+            await until(lambda: bool(reading.seen))
+            small = [await predict(client, image(10, 10)) for _ in range(3)]
+            seen = [*reading.seen]
+            reading.begin.set()
+            return seen, small + await asyncio.gather(*large)
+
+        seen, answers = together(ask, app)
+    assert seen[1:] == [10, 10, 10]
+    assert [answer.status_code for answer in answers] == [200] * 5
+
+
+def test_images_of_a_request_that_is_over_are_not_decoded(clock: Clock) -> None:
+    reading = Reading()
+    with serving(Limits(), images=reading.reader) as (_, app):
+
+        async def ask(client: httpx2.AsyncClient) -> Any:
+            late = predict(client, *(image(side, 2_100) for side in (2_100, 2_110, 2_120)))
+            await until(lambda: bool(reading.seen))
+            clock.advance(Limits().seconds)
+            assert said(await late)[0] == 504
+            reading.begin.set()
+            return await predict(client, image(2_200, 2_200))
+
+        answer = together(ask, app)
+    assert (answer.status_code, len(reading.seen), reading.seen[-1]) == (200, 2, 2_200)
+
+
 def test_what_waits_too_long_is_refused_and_never_computed(clock: Clock) -> None:
     with serving() as (model, app):
         model.begin.clear()
@@ -313,7 +424,7 @@ def test_the_server_answers_while_an_image_is_parsed(monkeypatch: pytest.MonkeyP
 
         answers = together(ask, app)
     assert [answer.status_code for answer in answers] == [200, 200]
-    assert waited == [True]
+    assert all(waited)
 
 
 def test_the_time_limit_does_not_wait_for_an_image(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
@@ -477,7 +588,7 @@ def test_headers_that_do_not_arrive_end_the_connection(whole: str, half: str, cl
 
 def test_a_body_that_does_not_arrive_ends_the_connection(clock: Clock) -> None:
     async def ask(connect: Connect) -> None:
-        slow = await connect(f"{PREDICT}Content-Length: 99\r\n\r\nmodel=te")
+        slow = await connect(f"{PREDICT}Content-Length: 99\r\n\r\nmodel=net")
         assert await (await connect(HEALTH)).status() == 200
         clock.advance(SMALL.seconds - 5)
         slow.writer.write(b"x")
