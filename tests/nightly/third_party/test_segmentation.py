@@ -206,7 +206,14 @@ def test_its_answers_are_masks_and_what_is_in_them(
     header, *rows = (tmp_path / "x.csv").read_text().splitlines()
     assert header == "input,class,share,mask,error"
     assert [len(row.split("|")) for row in rows] == [1] * len(rows)
-    assert len([*(tmp_path / "x-images").iterdir()]) == len(rows) - 1  # the damaged one has none
+    images = [*(tmp_path / "x-images").iterdir()]
+    assert len(images) == len(rows) - 1  # the damaged one has none
+    (tmp_path / "other").write_text("mine")
+    images[0].unlink()
+    images[0].symlink_to(tmp_path / "other")
+    (tmp_path / "x.csv").unlink()
+    answer("predict", trained, tmp_path, "--out", tmp_path / "x.csv", "--top", "1")
+    assert (tmp_path / "other").read_text() == "mine"
     with pytest.raises(OptionError, match="can store only rows of numbers"):
         model.predict(tmp_path / "1.png", progress=False).write(tmp_path / "x.npy")
     assert not (tmp_path / "x.npy").exists()
