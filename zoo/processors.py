@@ -81,7 +81,9 @@ class InputReader:
         read: function that reads a file (given its path) or an object in memory. It returns an item as in a
             split, with arrays instead of tensors and -1 instead of a target. Several threads can call it at
             once. It raises DataError for an input that is missing or damaged, and OptionError for an object
-            of an unsupported type.
+            of an unsupported type. Bytes are the content of a file, so a reader that needs a path raises
+            OptionError for them. An upload to `zoo serve` is the path of a temporary file with the same
+            suffix; if there is a `picture`, it is bytes, and then an item as a uint8 array (H, W, C).
         what: name of the inputs, such as `images`.
         suffixes: lowercase suffixes of the files to read in a folder; empty for all files.
         strings: whether a string is an input itself, instead of the path of an input.
@@ -207,7 +209,7 @@ class ItemProcessor(Processor):
     def read(self, source: Any, card: Card) -> NDArray[Any]:
         """Return the input in a file, given its path, or in an object in memory, in the same form.
 
-        Any exception means that the source cannot be read.
+        The source is never bytes. Any exception means that the source cannot be read.
         """
 
     def unit(self, preprocess: Mapping[str, Any]) -> str:
@@ -233,6 +235,11 @@ class ItemProcessor(Processor):
 
         def read(source: Any) -> tuple[NDArray[Any], int]:
             name = source if isinstance(source, Path) else "the input"
+            if isinstance(source, bytes):
+                hint = "save it to a file, and pass the path"
+                raise OptionError(
+                    f"expected {self.what} in files or arrays (got the content of a file)", hint=hint
+                )
             try:
                 item = self.read(source, card)
             except (ZooError, OSError):

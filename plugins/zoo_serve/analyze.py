@@ -49,7 +49,7 @@ async def analyze(
     models: Models,
     limits: CurrentLimits,
     analyzer: Annotated[str, Form(description="Name of an analyzer that GET /models lists.")],
-    input: Annotated[UploadFile | None, File(description="Image file.")] = None,  # noqa: A002
+    input: Annotated[UploadFile | None, File(description="Image file or another file.")] = None,  # noqa: A002
     text: Annotated[str | None, Form(description="Text, for a model that accepts text.")] = None,
     model: ModelName = None,
     classes: Annotated[
@@ -65,12 +65,12 @@ async def analyze(
     `peak` is the highest value. `figures` contains the analyzer's other figures, by file name.
     """
     served, until = find(models, model), time.monotonic() + limits.seconds
-    images = [] if input is None else [input]
+    files = [] if input is None else [input]
     texts = [] if text is None else [text]
-    # an image is decoded once for the model and once for the answer
-    (given,) = await inputs_of(request, served, images, texts, decodings=2)
     how: dict[str, Any] = {"classes": classes, "layer": layer, "options": _options(options)}
-    return await served.worker.run(lambda: _analyze(served, analyzer, given, how, until), cost=given.cost)
+    # an image is decoded once for the model and once for the answer
+    async with inputs_of(request, served, files, texts, decodings=2) as (given,):
+        return await served.worker.run(lambda: _analyze(served, analyzer, given, how, until), cost=given.cost)
 
 
 def _options(text: str) -> dict[str, Any]:

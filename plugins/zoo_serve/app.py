@@ -86,6 +86,7 @@ async def list_models(models: Models) -> list[dict[str, Any]]:
     """Describe each model: its inputs, its metrics, its analyzers with their options, and its card.
 
     `history` contains the rows of `metrics.jsonl`, one for each epoch, if a run directory is served, and is
-    null otherwise. `takes` is `image`, `text` or null; `samples` is true if `/sample` supports the model.
+    null otherwise. `takes` is `image`, `file`, `text` or null; `samples` is true if `/sample` supports the
+    model.
     """
     return [model.described() for model in models.values()]

@@ -179,7 +179,8 @@ class Worker:
                 settle(run.result, run.function)
 
     def _rows(self, top: int | None, inputs: Sequence[Any]) -> Rows:
-        return [*self._model.predict(inputs, top=top, progress=False)]
+        # from an iterator, since a list of files is refused if none of them can be read
+        return [*self._model.predict(iter(inputs), top=top, progress=False)]
 
     def _predict(self, several: Sequence[_Predict], predict: Callable[[Sequence[Any]], Rows]) -> None:
         """Predict the inputs of several requests together; if that fails, one request after the other."""

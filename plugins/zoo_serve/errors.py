@@ -16,7 +16,7 @@ from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 from zoo import ZooError
 from zoo.plugin import UnknownName, shortened
 
-__all__ = ["FAILED", "RESPONSES", "Refused", "answer", "error_of", "handle_errors"]
+__all__ = ["FAILED", "RESPONSES", "Refused", "answer", "error_of", "handle_errors", "without_folders"]
 
 # The folders of an absolute path, before its last part
 _FOLDERS = re.compile(r"(?<![\w.~:/-])/(?:[^\s/'\"`,;]+/)+")
@@ -99,10 +99,11 @@ def handle_errors(app: FastAPI) -> None:
 
 
 def _described(message: str, hint: str | None = None) -> dict[str, Any]:
-    return {"error": {"message": _public(message), "hint": _public(hint) if hint else None}}
+    return {"error": {"message": without_folders(message), "hint": without_folders(hint) if hint else None}}
 
 
-def _public(text: str) -> str:
+def without_folders(text: str) -> str:
+    """Return a message without the folders of this machine."""
     return _FOLDERS.sub("", shortened(text))
 
 

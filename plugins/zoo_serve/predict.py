@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Request
 
 from zoo import DataError
+from zoo_serve.errors import without_folders
 from zoo_serve.requests import (
-    Images,
+    Files,
     ModelName,
     Models,
     Texts,
@@ -27,7 +28,7 @@ router = APIRouter()
 async def predict(
     request: Request,
     models: Models,
-    input: Images = [],  # noqa: A002, B006
+    input: Files = [],  # noqa: A002, B006
     text: Texts = [],  # noqa: B006
     model: ModelName = None,
     top: Annotated[
@@ -40,16 +41,22 @@ async def predict(
     predictions, whose `error` gives the reason.
     """
     served = find(models, model)
-    inputs = await inputs_of(request, served, input, text)
-    values: Sequence[Any] = [given.value for given in inputs]
-    if served.takes == "image":
-        decoder, costs = request.app.state.decoder, [given.cost for given in inputs]
-        values = await decoder.decode(served.reader, values, costs)
-    readable = [value for value in values if not isinstance(value, DataError)]
-    rows = iter(await served.worker.predict(readable, top=top) if readable else ())
+    async with inputs_of(request, served, input, text) as inputs:
+        values: Sequence[Any] = [given.value for given in inputs]
+        if served.takes == "image":
+            decoder, costs = request.app.state.decoder, [given.cost for given in inputs]
+            values = await decoder.decode(served.reader, values, costs)
+        readable = [value for value in values if not isinstance(value, DataError)]
+        rows = iter(await served.worker.predict(readable, top=top) if readable else ())
     return [
-        {"input": given.name, "predictions": [], "error": str(value)}
-        if isinstance(value, DataError)
-        else {**next(rows), "input": given.name}
+        _unread(given.name, str(value)) if isinstance(value, DataError) else _row(given.name, next(rows))
         for given, value in zip(inputs, values, strict=True)
     ]
+
+
+def _row(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    return _unread(name, row["error"]) if row["error"] else {**row, "input": name}
+
+
+def _unread(name: str, why: str) -> dict[str, Any]:
+    return {"input": name, "predictions": [], "error": without_folders(why)}

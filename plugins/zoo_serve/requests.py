@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+import contextlib
+import re
+import tempfile
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Annotated, NamedTuple
 
 from fastapi import Depends, File, Form, Request, UploadFile
@@ -15,7 +20,7 @@ from zoo_serve.served import Served
 
 __all__ = [
     "CurrentLimits",
-    "Images",
+    "Files",
     "Input",
     "ModelName",
     "Models",
@@ -39,7 +44,9 @@ CurrentLimits = Annotated[Limits, Depends(_limits)]
 ModelName = Annotated[
     str | None, Form(description="Name of the model; required if several models are served.")
 ]
-Images = Annotated[list[UploadFile], File(description="Image files, for a model that accepts images.")]
+Files = Annotated[
+    list[UploadFile], File(description="Files, for a model that accepts images or other files.")
+]
 Texts = Annotated[list[str], Form(description="Texts, for a model that accepts text.")]
 
 
@@ -48,12 +55,12 @@ class Input(NamedTuple):
 
     Attributes:
         name: the file's name, or a number.
-        value: what the model reads.
+        value: what the model reads: a text, the bytes of an image, or the path of any other file.
         cost: pixels to decode or bytes, whichever are more; 0 for a text.
     """
 
     name: str
-    value: bytes | str
+    value: str | bytes | Path
     cost: int = 0
 
 
@@ -68,15 +75,16 @@ def fields(*names: str) -> Callable[[Request], Awaitable[None]]:
     return known
 
 
+@contextlib.asynccontextmanager
 async def inputs_of(
     request: Request,
     served: Served,
-    images: Sequence[UploadFile],
+    files: Sequence[UploadFile],
     texts: Sequence[str],
     *,
     decodings: int = 1,
-) -> list[Input]:
-    """Return the inputs of a request.
+) -> AsyncGenerator[list[Input]]:
+    """Lend the inputs of a request: texts, images, or the paths of other files, which are removed on exit.
 
     Args:
         decodings: how often each image will be decoded.
@@ -85,19 +93,21 @@ async def inputs_of(
     are too many or too large.
     """
     limits, decoder = request.app.state.limits, request.app.state.decoder
-    if served.takes is None:
+    if served.reader is None:
         raise OptionError(f"{served.name} does not accept inputs: its task does not implement prediction")
-    field, other = ("input", texts) if served.takes == "image" else ("text", images)
-    given = images if served.takes == "image" else texts
+    field, given, other = ("text", texts, files) if served.takes == "text" else ("input", files, texts)
     if other or not given:
-        what = "image files" if served.takes == "image" else "text"
+        what = {"text": "text", "image": "image files"}.get(
+            served.takes or "", f"files of {served.reader.what}"
+        )
         raise OptionError(f"{served.name} accepts {what} in the field {field!r}")
     if len(given) > limits.inputs:
         raise Refused(413, f"a request may have at most {limits.inputs} inputs (got {len(given)})")
     if served.takes == "text":
         require_texts(texts, limits)
-        return [Input(f"text {number}", text) for number, text in enumerate(texts)]
-    contents = [await file.read() for file in images]
+        yield [Input(f"text {number}", text) for number, text in enumerate(texts)]
+        return
+    contents = [await file.read() for file in files]
     sizes = await decoder.sizes(contents)
     pixels, most = sum(sizes), limits.pixels // decodings
     if pixels > most:
@@ -106,9 +116,21 @@ async def inputs_of(
         raise Refused(413, message, hint=hint)
     exchange = request.scope[EXCHANGE]
     exchange.cost = max(exchange.cost, pixels)
-    names = map(_named, images, range(len(images)))
+    names = [_named(file, number) for number, file in enumerate(files)]
     costs = map(max, sizes, map(len, contents))
-    return [*map(Input, names, contents, costs)]
+    with contextlib.ExitStack() as stack:
+        values: Sequence[bytes | Path] = contents
+        if served.takes == "file":
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="zoo-serve-")))
+            values = [folder / f"{number}{_suffix(name)}" for number, name in enumerate(names)]
+            await asyncio.to_thread(lambda: [*map(Path.write_bytes, values, contents)])
+        yield [*map(Input, names, values, costs)]
+
+
+def _suffix(name: str) -> str:
+    """Return the suffix of a file's name, such as `.csv`; empty if it is not plain."""
+    suffix = Path(name).suffix
+    return suffix if re.fullmatch(r"\.\w{1,20}", suffix, re.ASCII) else ""
 
 
 def require_texts(texts: Sequence[str], limits: Limits) -> None:

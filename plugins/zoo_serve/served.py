@@ -47,7 +47,7 @@ class Served:
 
     @property
     def takes(self) -> Takes | None:
-        """The type of its inputs."""
+        """The type of its inputs; None if it does not read any."""
         if self.reader is None:
             return None
         return "text" if self.reader.strings else "image" if self.reader.picture else "file"

@@ -94,7 +94,7 @@ GROUPS = {
     ),
     "Evaluating, predicting and sampling": (
         *("zoo/inference", "zoo/evaluation", "zoo/api/results.py", "zoo/cli/rows.py", "zoo/cli/embed.py"),
-        "zoo/files/folders.py",
+        *("zoo/files/folders.py", "zoo/processors.py"),
     ),
     "Looking inside": (
         *("zoo/analysis", "zoo/models/landmarks.py", "zoo/models/features.py", "plugins/zoo_cam"),

@@ -55,6 +55,7 @@ _NEEDS: Mapping[CheckKind, Mapping[str, str]] = {
         "feeding_checks.refuses_unfit_cards": "tiny_data_fits",
         "feeding_checks.refuses_other_data": "evaluates_each_item_once trains_as_it_evaluates",
         "feeding_checks.reads_its_items": "tiny_data_fits",
+        "feeding_checks.reads_uploads": "tiny_data_fits",
         "field_checks.uses_its_fields": "step_gives_loss_and_sums",
     },
     "group": {

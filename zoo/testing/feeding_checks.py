@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from zoo.data.vocabulary import WritesText
 from zoo.errors import DataError, OptionError
 from zoo.files.cards import Card
 from zoo.interfaces import CarriesState, Dataset
-from zoo.processors import ReadsInputs
+from zoo.processors import InputReader, ReadsInputs
 from zoo.testing._case import Case, Skip, message
 from zoo.testing._data import empty_folder
 from zoo.testing._models import made_up_card
@@ -130,6 +131,64 @@ def reads_its_items(case: Case) -> None:
     raise Skip("its reader does not accept any input that the kit can generate: a PNG, a string or an array")
 
 
+def reads_uploads(case: Case) -> None:
+    """An upload to `zoo serve` is read like the file, and bytes like the file with this content or rejected.
+
+    An upload is a temporary file with the suffix of the file; images are already decoded, (H, W, C).
+    """
+    data, processor = case.tiny(), case.task.processor
+    if not isinstance(processor, ReadsInputs):
+        return
+    reader = processor.input_reader(_card(case, data.dims, data.preprocess))
+    if reader.strings:
+        return
+    item = torch.as_tensor(data.split("val")[0][0]).numpy()
+    suffix = ".png" if reader.picture else next(iter(reader.suffixes), "")
+    with empty_folder() as folder:
+        for number, content in enumerate(_contents(reader, item)):
+            file, upload = folder / f"item {number}{suffix}", folder / f"upload{suffix}"
+            for path in (file, upload):
+                path.write_bytes(content)
+            expected = _item(reader, file)
+            if reader.picture and expected is not None:
+                _require_same(expected, _item(reader, np.moveaxis(item, 0, -1)), "an array (H, W, C)")
+            _require_same(expected, _item(reader, upload), "a file of another name")
+            found = _item(reader, content)
+            if reader.picture or found is not None:
+                _require_same(expected, found, "bytes")
+
+
+def _contents(reader: InputReader, item: NDArray[Any]) -> Iterator[bytes]:
+    """Yield the contents of files that a reader may accept."""
+    if reader.picture:
+        buffer = io.BytesIO()
+        Image.fromarray(item.transpose(1, 2, 0).squeeze()).save(buffer, "PNG")
+        yield buffer.getvalue()
+    else:
+        yield " ".join(map(str, item.flat)).encode()
+        yield b"0" * item.size  # as many bytes as an item has numbers
+
+
+def _item(reader: InputReader, source: Any) -> NDArray[Any] | None:
+    """Return the item that a reader returns; None if it rejects the source."""
+    try:
+        read = reader.read(source)
+    except Exception:
+        return None
+    return np.asarray(read[0] if isinstance(read, tuple) else read)
+
+
+def _require_same(expected: NDArray[Any] | None, found: NDArray[Any] | None, source: str) -> None:
+    same = found is expected or (
+        found is not None and expected is not None and np.array_equal(found, expected)
+    )
+    assert same, message(
+        expected=f"{source} to be read like a file with the same content, {_shown(expected)}",
+        got=_shown(found),
+        usually="a reader that depends on a file's name, or that takes bytes for numbers; raise OptionError",
+    )
+
+
 def _sources(case: Case, item: NDArray[Any], folder: Path) -> Iterator[tuple[str, Any]]:
     """Yield inputs from which an item can be read, each preceded by its name."""
     processor = case.task.processor
@@ -142,5 +201,7 @@ def _sources(case: Case, item: NDArray[Any], folder: Path) -> Iterator[tuple[str
     yield "an array", item
 
 
-def _shown(item: NDArray[Any]) -> str:
+def _shown(item: NDArray[Any] | None) -> str:
+    if item is None:
+        return "an error"
     return f"{item.dtype} {item.shape} that begins with {', '.join(f'{n:.4g}' for n in item.flat[:4])}"

@@ -1,4 +1,4 @@
-// Images to classify: dropped, pasted or chosen. They are kept when a different model is chosen.
+// Images to classify, or other files: dropped, pasted or chosen. They are kept when a different model is chosen.
 
 import { predict } from "./api.js";
 import { announce, copyOf, element, facts } from "./dom.js";
@@ -26,6 +26,12 @@ export function showImages(place, model) {
   const left = new AbortController();
   const { signal } = left;
 
+  if (model.takes === "file") {
+    chooser.removeAttribute("accept");
+    chooser.nextSibling.textContent = " Choose files";
+    find("h2").textContent = "Try it on a file";
+    find(".drop p").textContent = "Drop files here, or";
+  }
   const most = model.classes.length;
   if (most) Object.assign(top, { max: most, value: Math.min(5, most) });
   else top.parentElement.remove();

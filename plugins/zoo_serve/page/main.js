@@ -72,7 +72,7 @@ function showModel() {
   }
   document.title = `${model.name} · zoo`;
   view.replaceChildren(showHead(model));
-  if (model.takes === "image") leave = showImages(view, model);
+  if (model.takes === "image" || model.takes === "file") leave = showImages(view, model);
   if (model.takes === "text") leave = showText(view, model);
   if (model.takes === null) {
     view.append(element("p", {}, "The task of this model does not support predictions for single inputs."));

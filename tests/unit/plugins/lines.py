@@ -44,6 +44,8 @@ class Rows(Processor):
         features = card.arguments["num_features"]
 
         def read(source: Any) -> tuple[Any, Any]:
+            if isinstance(source, bytes):
+                raise OptionError("expected a path or a row of numbers")
             try:
                 numbers = source.read_text().split() if isinstance(source, Path) else source
                 row = np.array([float(number) for number in numbers], np.float32)

@@ -158,6 +158,39 @@ def test_what_the_readme_of_a_new_task_says_works(folder: Path, installed: Path,
     assert 0.08 < measured["metrics"]["mae"] < 0.2
 
 
+def test_a_new_task_reads_uploads_as_predict_reads_files(
+    installed: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
+    from starlette.testclient import TestClient
+
+    from zoo.registry.registry import Registry
+    from zoo_serve.app import create_app
+    from zoo_serve.served import named
+
+    monkeypatch.syspath_prepend(str(installed))
+    monkeypatch.chdir(tmp_path)
+    assert run(["train", "tides-net", "tides-data", "--epochs", "1", "--run", "tidal", "--quiet"]) == 0
+    contents = {"row.txt": "1.5 0.2", "short.txt": "42", "words.txt": "one two", "row": "0 1"}
+    for name, content in contents.items():
+        Path(name).write_text(content, encoding="utf-8")
+    capsys.readouterr()
+    assert run(["predict", "./tidal", *contents, "--json"]) == 0
+    expected = json.loads(capsys.readouterr().out)
+    (served,) = named([("tidal", zoo.load("./tidal", progress=False))], Registry.discover())
+    with TestClient(create_app([served]), base_url="http://localhost") as client:
+        files = [("input", (name, content)) for name, content in contents.items()]
+        assert client.post("/predict", files=files).json() == expected
+        alone = [client.post("/predict", files=[file]).json()[0] for file in files]
+        refused = client.post("/predict", data={"text": "1.5 0.2"}).json()["error"]["message"]
+        (described,) = client.get("/models").json()
+    served.worker.close()
+    assert alone == expected
+    assert [row["error"] is None for row in expected] == [True, False, False, True]
+    assert refused == "tidal accepts files of rows in the field 'input'"
+    assert described["takes"] == "file"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["architecture", "dataset", "analyzer"])
 def test_of_a_task_without_templates_it_derives_from_what_that_has(

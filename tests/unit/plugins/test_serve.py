@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -353,8 +353,8 @@ class Slow:
         self.batches: list[list[Any]] = []
         self.begin = threading.Event()
 
-    def predict(self, inputs: list[Any], **_: Any) -> list[dict[str, Any]]:
-        self.batches.append(inputs)
+    def predict(self, given: Iterable[Any], **_: Any) -> list[dict[str, Any]]:
+        self.batches.append(inputs := [*given])
         self.begin.wait(10)
         if "bad" in inputs:
             raise OptionError("bad input")
@@ -391,7 +391,7 @@ def test_a_request_that_fails_does_not_fail_those_beside_it() -> None:
 
 def test_functions_take_turns_with_predictions_and_the_cheapest_is_first() -> None:
     model, order, called, go_on = Slow(), list[Any](), threading.Event(), threading.Event()
-    model.predict = lambda inputs, **_: order.extend(inputs) or inputs  # type: ignore[method-assign]
+    model.predict = lambda given, **_: order.extend(given) or [{}]  # type: ignore[method-assign]
 
     def block() -> None:
         called.set()

@@ -10,7 +10,7 @@ import resource
 import socket
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, cast
 
@@ -81,8 +81,8 @@ class Fake:
         self.module = torch.nn.Identity()
         self.steps: Callable[[int], object] = lambda _: None
 
-    def predict(self, inputs: list[Any], **_: Any) -> list[dict[str, Any]]:
-        self.seen += inputs
+    def predict(self, given: Iterable[Any], **_: Any) -> list[dict[str, Any]]:
+        self.seen += (inputs := [*given])
         self.begin.wait(20)
         return [{"input": "", "predictions": [], "error": None} for _ in inputs]
 
