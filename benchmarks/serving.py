@@ -47,6 +47,7 @@ CLIENTS, REQUESTS, HOSTILE = 64, 10_000, 10_000
 MUTATED = 2_000
 TURNS = 3
 BOUNDARY = b"0123456789"
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
 def pngs(count: int) -> list[bytes]:
@@ -76,39 +77,60 @@ sys.addaudithook(opened)
 from zoo.cli import run
 sys.exit(run(sys.argv[1:]))
 """
-# Asks for /healthz until its input ends, and prints the longest that it took in seconds
+# Sends a request again and again until its input ends, and prints the longest that it took to be answered in
+# seconds, and how often it was refused, so that it had to be sent once more
 POLLER = """
-import http.client, sys, threading, time
-over, longest = threading.Event(), 0.0
+import pathlib, socket, sys, threading, time
+over, longest, refused = threading.Event(), 0.0, 0
 threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+request = pathlib.Path(sys.argv[2]).read_bytes()
 while not over.wait(0.01):
-    began = time.perf_counter()
-    asked = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=300)
-    asked.request("GET", "/healthz")
-    assert asked.getresponse().status == 200
-    asked.close()
+    began, status = time.perf_counter(), b""
+    while status != b"200" and time.perf_counter() < began + 100:
+        with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=300) as client:
+            client.sendall(request)
+            status = client.makefile("rb").readline().split()[1]
+        refused += status != b"200"
     longest = max(longest, time.perf_counter() - began)
-print(longest)
+print(longest, refused)
 """
 
 
 @contextlib.contextmanager
-def polling(port: int) -> Iterator[list[float]]:
-    """Ask for /healthz from another process; the list then has the seconds that it took at most."""
-    found = list[float]()
-    command = [sys.executable, "-c", POLLER, str(port)]
+def beside(code: str, *words: object) -> Iterator[list[str]]:
+    """Run a program in another process; the list then has the words that it printed."""
+    found = list[str]()
+    command = [sys.executable, "-c", code, *map(str, words)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield found
-        found.append(float(process.communicate("")[0]))
+        found.extend(process.communicate("")[0].split())
 
 
 @contextlib.contextmanager
-def serving(folder: Path, *words: str, trace: Path | None = None) -> Iterator[tuple[int, int]]:
-    """Lend the port and the process number of a server, whose current and temporary folder is `folder`."""
+def polling(port: int, asked: bytes = HEALTH) -> Iterator[list[float]]:
+    """Send a request from another process; the list then has the seconds it took at most, and refusals."""
+    found = list[float]()
+    with tempfile.NamedTemporaryFile() as file:
+        Path(file.name).write_bytes(asked)
+        with beside(POLLER, port, file.name) as printed:
+            yield found
+        found += map(float, printed)
+
+
+@contextlib.contextmanager
+def serving(
+    folder: Path, *words: str, trace: Path | None = None, files: int = 0
+) -> Iterator[tuple[int, int]]:
+    """Lend the port and the process number of a server, whose current and temporary folder is `folder`.
+
+    It may have `files` files open, if that is not 0.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     python = ["-m", "zoo"] if trace is None else ["-c", TRACED, str(trace)]
     command = [sys.executable, *python, "serve", *words, "--port", str(port), "--quiet"]
+    if files:
+        command = ["sh", "-c", f'ulimit -Sn {files}; exec "$@"', "sh", *command]
     environ = {**os.environ, "TMPDIR": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     with subprocess.Popen(command, cwd=folder, env=environ, stderr=subprocess.DEVNULL) as process:
         try:
@@ -134,10 +156,10 @@ def request(path: str, body: bytes, kind: str, *, method: str = "POST", host: st
     return "\r\n".join([*head, "", ""]).encode("latin-1", "replace") + body
 
 
-def form(**parts: bytes | str) -> bytes:
-    """Return a multipart body; what is bytes is a file."""
+def form(*inputs: bytes, **parts: bytes | str) -> bytes:
+    """Return a multipart body; what is bytes is a file, and inputs are files of that name."""
     found = list[bytes]()
-    for name, value in parts.items():
+    for name, value in [*parts.items(), *(("input", content) for content in inputs)]:
         file = b'; filename="x.png"' if isinstance(value, bytes) else b""
         content = value if isinstance(value, bytes) else value.encode()
         found.append(
@@ -147,9 +169,9 @@ def form(**parts: bytes | str) -> bytes:
     return b"".join(found) + b"--%b--\r\n" % BOUNDARY
 
 
-def upload(path: str, **parts: bytes | str) -> bytes:
+def upload(path: str, *inputs: bytes, **parts: bytes | str) -> bytes:
     """Return a request with a form."""
-    return request(path, form(**parts), f"multipart/form-data; boundary={BOUNDARY.decode()}")
+    return request(path, form(*inputs, **parts), f"multipart/form-data; boundary={BOUNDARY.decode()}")
 
 
 class Client:
@@ -426,9 +448,9 @@ def images(folder: Path) -> None:
     print(f"    resident at the end: {peak:.0f} MiB; files opened outside: {sorted(outside) or 'none'}")
 
 
-def memory(process: int) -> float:
-    """Return the resident memory of a process in MiB."""
-    (line,) = (line for line in Path(f"/proc/{process}/status").read_text().splitlines() if "VmRSS" in line)
+def memory(process: int, kind: str = "VmRSS") -> float:
+    """Return the memory of a process in MiB: resident now, or `VmHWM` for the most until now."""
+    (line,) = (line for line in Path(f"/proc/{process}/status").read_text().splitlines() if kind in line)
     return int(line.split()[1]) / 1024
 
 

@@ -237,15 +237,11 @@ def _serve(
             elif log and self.server_state.tasks:
                 log("finishing current requests; press Ctrl-C again to stop immediately")
 
-    connections = Connections(patience=patience)
-    more: dict[str, Any] = {
-        "http": partial(Protocol, connections=connections),
-        "ws": "none",
-        "backlog": connections.most // 8,  # which are opened at once, before they are counted
-        "log_level": "warning" if log else "error",
-        "timeout_graceful_shutdown": patience,
-    }
-    config = uvicorn.Config(app, server_header=False, proxy_headers=False, access_log=False, **more)
+    connections, level = Connections(patience=patience), "warning" if log else "error"
+    more: dict[str, Any] = {"server_header": False, "proxy_headers": False, "access_log": False, "ws": "none"}
+    # so many are opened at once, before they are counted
+    more |= {"http": partial(Protocol, connections=connections), "backlog": connections.most // 8}
+    config = uvicorn.Config(app, log_level=level, timeout_graceful_shutdown=patience, **more)
     server = Server(config)
     # Else the event loop keeps Python's lock for 5 ms, and a model waits for it after each of its operations
     sys.setswitchinterval(1e-5)

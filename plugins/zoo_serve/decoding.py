@@ -12,11 +12,11 @@ from queue import PriorityQueue
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from zoo import DataError
 from zoo.plugin import InputReader, pixels_of
 from zoo_serve.batching import settle
+from zoo_serve.requests import Input
 
 __all__ = ["Decoder"]
 
@@ -43,22 +43,22 @@ class Decoder:
         found = [self._small.run(lambda given=given: _size(given), cost=len(given)) for given in contents]
         return await asyncio.gather(*found)
 
-    async def decode(
-        self, reader: InputReader, contents: Sequence[bytes], costs: Sequence[int]
-    ) -> list[NDArray[Any] | DataError]:
-        """Return images as the model sees them, uint8 (H, W, C), or the reasons that they cannot be read."""
+    async def decode(self, reader: InputReader, images: Sequence[Input]) -> list[Input]:
+        """Return images with arrays, uint8 (H, W, C), as the model sees them, or with their errors."""
         found = [
-            (self._large if cost > _LARGE else self._small).run(partial(_decoded, reader, content), cost=cost)
-            for content, cost in zip(contents, costs, strict=True)
+            (self._large if image.cost > _LARGE else self._small).run(
+                partial(_decoded, reader, image), cost=image.cost
+            )
+            for image in images
         ]
         return await asyncio.gather(*found)
 
 
-def _decoded(reader: InputReader, content: bytes) -> NDArray[Any] | DataError:
+def _decoded(reader: InputReader, image: Input) -> Input:
     try:
-        return np.moveaxis(reader.read(content)[0], 0, -1)
+        return image._replace(value=np.moveaxis(reader.read(image.value)[0], 0, -1))
     except DataError as error:
-        return error
+        return image._replace(error=str(error))
 
 
 def _size(content: bytes) -> int:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Request
 
-from zoo import DataError
 from zoo_serve.errors import without_folders
 from zoo_serve.requests import (
     Files,
+    Input,
     ModelName,
     Models,
     Texts,
@@ -42,21 +41,15 @@ async def predict(
     """
     served = find(models, model)
     async with inputs_of(request, served, input, text) as inputs:
-        values: Sequence[Any] = [given.value for given in inputs]
         if served.takes == "image":
-            decoder, costs = request.app.state.decoder, [given.cost for given in inputs]
-            values = await decoder.decode(served.reader, values, costs)
-        readable = [value for value in values if not isinstance(value, DataError)]
-        rows = iter(await served.worker.predict(readable, top=top) if readable else ())
-    return [
-        _unread(given.name, str(value)) if isinstance(value, DataError) else _row(given.name, next(rows))
-        for given, value in zip(inputs, values, strict=True)
-    ]
+            inputs = await request.app.state.decoder.decode(served.reader, inputs)
+        values = [given.value for given in inputs if not given.error]
+        rows = iter(await served.worker.predict(values, top=top) if values else ())
 
+    def row(given: Input) -> dict[str, Any]:
+        unread: dict[str, Any] = {"predictions": [], "error": given.error}
+        found = unread if given.error else next(rows)
+        error = found["error"] and without_folders(found["error"])
+        return {"input": given.name, "predictions": found["predictions"], "error": error}
 
-def _row(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    return _unread(name, row["error"]) if row["error"] else {**row, "input": name}
-
-
-def _unread(name: str, why: str) -> dict[str, Any]:
-    return {"input": name, "predictions": [], "error": without_folders(why)}
+    return [*map(row, inputs)]

@@ -18,57 +18,46 @@ _HEAD = 2**14
 _SECONDS = 10
 # Pieces of a body: each costs as much time as a hundred bytes, and all that have arrived are parsed at once
 _PIECES, _BYTES_OF_A_PIECE = 1_000, 256
-# More connections than a proxy opens; those that wait for headers take about 20 kB each
-_MOST_CONNECTIONS = 4_096
+# More connections than a proxy opens
+_MOST = 4_096
 
 
 class Connections:
     """The open connections of a server. At their limit, a new connection takes the place of an old one.
 
-    Args:
+    Attributes:
         patience: seconds in which a client must have read the response to its request.
         most: limit on the number of connections; by default, half the limit on open files.
+        open: the connections, in the order in which they began to wait for a request or received one.
     """
 
     def __init__(self, *, patience: float, most: int | None = None) -> None:
-        self.patience = patience
-        self.most = most or _most_connections()
-        # In order of age: connections that wait for the headers of a request, and those that have a request
-        self._waiting: dict[Protocol, None] = {}
-        self._busy: dict[Protocol, None] = {}
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        usual = _MOST if files == resource.RLIM_INFINITY else min(files // 2, _MOST)
+        self.patience, self.most = patience, most or usual
+        self.open: dict[Protocol, None] = {}
 
     def make_room(self) -> None:
-        """At the limit, end the connection that has waited longest, or else has had its request longest."""
-        if len(self._waiting) + len(self._busy) >= self.most:
-            oldest = next(iter(self._waiting or self._busy))
-            self.remove(oldest)
+        """At the limit, end the connection that has waited longest for a request, or else the oldest one."""
+        if len(self.open) >= self.most:
+            oldest = next((one for one in self.open if one.request is None), next(iter(self.open)))
+            del self.open[oldest]
             oldest.transport.abort()
-
-    def put(self, connection: Protocol, *, waits: bool) -> None:
-        """Add a connection as the youngest of its kind."""
-        self.remove(connection)
-        (self._waiting if waits else self._busy)[connection] = None
-
-    def remove(self, connection: Protocol) -> None:
-        """Remove a connection, if it is there."""
-        self._waiting.pop(connection, None)
-        self._busy.pop(connection, None)
-
-
-def _most_connections() -> int:
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _MOST_CONNECTIONS if files == resource.RLIM_INFINITY else min(files // 2, _MOST_CONNECTIONS)
 
 
 class Protocol(H11Protocol):
-    """A connection that is closed if it takes too long, or if its request has too many chunks or headers."""
+    """A connection that is closed if it takes too long, or if its request has too many chunks or headers.
+
+    Attributes:
+        request: what stands for the current request; None while the connection waits for headers.
+    """
 
     def __init__(self, *args: Any, connections: Connections, **more: Any) -> None:
         super().__init__(*args, **more)
         self.conn = _Connection(h11.SERVER, _HEAD)
+        self.request: object = None
         self._all = connections
         self._timers: list[TimerHandle] = []
-        self._request: object = None
 
     def connection_made(self, transport: BaseTransport) -> None:
         """Make room for the connection, and wait for headers."""
@@ -91,22 +80,23 @@ class Protocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         super().connection_lost(exc)
-        self._all.remove(self)
+        self._all.open.pop(self, None)
         for timer in self._timers:
             timer.cancel()
 
     def _set_timers(self) -> None:
         """Start new timers if the connection has begun to wait for headers, or has a new request."""
         request = None if self.conn.their_state is h11.IDLE else self.cycle
-        if self._timers and request is self._request:
+        if self._timers and request is self.request:
             return
         for timer in self._timers:
             timer.cancel()
         self._timers = [self.loop.call_later(self._all.patience, self.transport.abort)]
         if request is None:  # closing still sends what is left of the last response
             self._timers.append(self.loop.call_later(_SECONDS, self.transport.close))
-        self._request = request
-        self._all.put(self, waits=request is None)
+        self.request = request
+        self._all.open.pop(self, None)
+        self._all.open[self] = None
 
     def send_400_response(self, msg: str) -> None:
         """Respond that a request is invalid, unless a response has begun."""

@@ -8,7 +8,7 @@ import re
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import Depends, File, Form, Request, UploadFile
 
@@ -57,11 +57,13 @@ class Input(NamedTuple):
         name: the file's name, or a number.
         value: what the model reads: a text, the bytes of an image, or the path of any other file.
         cost: pixels to decode or bytes, whichever are more; 0 for a text.
+        error: why it cannot be read; empty if it can be read.
     """
 
     name: str
-    value: str | bytes | Path
+    value: Any
     cost: int = 0
+    error: str = ""
 
 
 def fields(*names: str) -> Callable[[Request], Awaitable[None]]:
@@ -97,10 +99,8 @@ async def inputs_of(
         raise OptionError(f"{served.name} does not accept inputs: its task does not implement prediction")
     field, given, other = ("text", texts, files) if served.takes == "text" else ("input", files, texts)
     if other or not given:
-        what = {"text": "text", "image": "image files"}.get(
-            served.takes or "", f"files of {served.reader.what}"
-        )
-        raise OptionError(f"{served.name} accepts {what} in the field {field!r}")
+        what = {"text": "text", "image": "image files", "file": f"files of {served.reader.what}"}
+        raise OptionError(f"{served.name} accepts {what[served.takes or 'file']} in the field {field!r}")
     if len(given) > limits.inputs:
         raise Refused(413, f"a request may have at most {limits.inputs} inputs (got {len(given)})")
     if served.takes == "text":

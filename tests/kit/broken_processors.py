@@ -3,7 +3,6 @@
 import os
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -163,38 +162,10 @@ class HalvesRows(HeightProcessor):
         return replace(reader, read=lambda source: (reader.read(source)[0] / 2, -1))
 
 
-class ReadsFiles(HeightProcessor):
-    """An honest processor that also reads files of numbers."""
-
+class TakesBytesForNumbers(HeightProcessor):
     def input_reader(self, card):
         reader = super().input_reader(card)
-        return replace(reader, read=lambda source: reader.read(self.numbers(source)), suffixes=(".txt",))
-
-    def numbers(self, source):
-        if isinstance(source, bytes):
-            raise OptionError("expected a path or an array of numbers")
-        numbers = source.read_text().split() if isinstance(source, Path) else source
-        return np.array([float(number) for number in numbers], np.float32)
-
-
-class TakesBytesForNumbers(ReadsFiles):
-    def numbers(self, source):
-        return super().numbers([*source] if isinstance(source, bytes) else source)
-
-
-class RemembersNames(ReadsFiles):
-    """Reads each file once, but looks for it only by its name."""
-
-    def __init__(self, spec):
-        super().__init__(spec)
-        self.seen = {}
-
-    def numbers(self, source):
-        if not isinstance(source, Path):
-            return super().numbers(source)
-        if source.name not in self.seen:
-            self.seen[source.name] = super().numbers(source)
-        return self.seen[source.name]
+        return replace(reader, read=lambda source: reader.read(np.array([*source], np.float32)))
 
 
 class ChannelsFirst(ClassProcessor):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -114,13 +113,9 @@ def reads_its_items(case: Case) -> None:
     reader = processor.input_reader(_card(case, data.dims, data.preprocess))
     with empty_folder() as folder:
         for what, source in _sources(case, item, folder):
-            try:
-                read: Any = reader.read(source)
-            except Exception:  # it takes inputs of another form
-                continue
-            found = np.asarray(read[0] if isinstance(read, tuple) else read)
-            if what == "an array" and found.shape != item.shape:
-                continue  # it takes arrays that are no items
+            found = _read(reader, source)
+            if found is None or (what == "an array" and found.shape != item.shape):
+                continue  # it takes inputs of another form, or arrays that are no items
             same = found.shape == item.shape and np.allclose(found, item, rtol=1e-3, atol=1e-6)
             assert same, message(
                 expected=f"an item to be read from {what} as it is in the split, {_shown(item)}",
@@ -132,9 +127,9 @@ def reads_its_items(case: Case) -> None:
 
 
 def reads_uploads(case: Case) -> None:
-    """An upload to `zoo serve` is read like the file, and bytes like the file with this content or rejected.
+    """The content of a file is read like the file or, unless inputs are images, rejected.
 
-    An upload is a temporary file with the suffix of the file; images are already decoded, (H, W, C).
+    An image must also be read from an array (H, W, C), as `zoo serve` passes images that it has decoded.
     """
     data, processor = case.tiny(), case.task.processor
     if not isinstance(processor, ReadsInputs):
@@ -143,50 +138,33 @@ def reads_uploads(case: Case) -> None:
     if reader.strings:
         return
     item = torch.as_tensor(data.split("val")[0][0]).numpy()
-    suffix = ".png" if reader.picture else next(iter(reader.suffixes), "")
     with empty_folder() as folder:
-        for number, content in enumerate(_contents(reader, item)):
-            file, upload = folder / f"item {number}{suffix}", folder / f"upload{suffix}"
-            for path in (file, upload):
-                path.write_bytes(content)
-            expected = _item(reader, file)
-            if reader.picture and expected is not None:
-                _require_same(expected, _item(reader, np.moveaxis(item, 0, -1)), "an array (H, W, C)")
-            _require_same(expected, _item(reader, upload), "a file of another name")
-            found = _item(reader, content)
-            if reader.picture or found is not None:
-                _require_same(expected, found, "bytes")
-
-
-def _contents(reader: InputReader, item: NDArray[Any]) -> Iterator[bytes]:
-    """Yield the contents of files that a reader may accept."""
+        file = folder / f"upload{'.png' if reader.picture else next(iter(reader.suffixes), '')}"
+        if reader.picture:
+            Image.fromarray(item.transpose(1, 2, 0).squeeze()).save(file)
+        else:
+            file.write_bytes(b"0" * item.size)  # as many bytes as an item has numbers
+        expected = _read(reader, file)
+        uploads: dict[str, Any] = {"bytes": file.read_bytes()}
     if reader.picture:
-        buffer = io.BytesIO()
-        Image.fromarray(item.transpose(1, 2, 0).squeeze()).save(buffer, "PNG")
-        yield buffer.getvalue()
-    else:
-        yield " ".join(map(str, item.flat)).encode()
-        yield b"0" * item.size  # as many bytes as an item has numbers
+        uploads["an array (H, W, C)"] = np.moveaxis(item, 0, -1)
+    for what, source in uploads.items():
+        found = _read(reader, source)
+        same = not reader.picture if found is None else np.array_equal(found, expected)
+        assert same, message(
+            expected=f"{what} to be read like a file, {_shown(expected)}",
+            got=_shown(found),
+            usually="a reader that takes bytes for numbers instead of raising OptionError",
+        )
 
 
-def _item(reader: InputReader, source: Any) -> NDArray[Any] | None:
+def _read(reader: InputReader, source: Any) -> Any:
     """Return the item that a reader returns; None if it rejects the source."""
     try:
-        read = reader.read(source)
+        read: Any = reader.read(source)
     except Exception:
         return None
     return np.asarray(read[0] if isinstance(read, tuple) else read)
-
-
-def _require_same(expected: NDArray[Any] | None, found: NDArray[Any] | None, source: str) -> None:
-    same = found is expected or (
-        found is not None and expected is not None and np.array_equal(found, expected)
-    )
-    assert same, message(
-        expected=f"{source} to be read like a file with the same content, {_shown(expected)}",
-        got=_shown(found),
-        usually="a reader that depends on a file's name, or that takes bytes for numbers; raise OptionError",
-    )
 
 
 def _sources(case: Case, item: NDArray[Any], folder: Path) -> Iterator[tuple[str, Any]]:

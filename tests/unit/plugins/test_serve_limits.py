@@ -305,26 +305,6 @@ def test_a_full_server_says_when_to_try_again() -> None:
     assert model.seen == ["a", "b", "d"]
 
 
-def test_on_a_full_server_the_largest_request_makes_room_for_a_smaller_one() -> None:
-    with serving() as (model, app):
-        model.begin.clear()
-
-        async def ask(client: httpx2.AsyncClient) -> Any:
-            first = score(client, "a")
-            await until(lambda: bool(model.seen))
-            large = score(client, "b" * 40)
-            await until(lambda: bool(model.worker.waiting))
-            small = score(client, "c")
-            refused = await large
-            model.begin.set()
-            return refused, await first, await small
-
-        refused, *served = together(ask, app)
-    assert said(refused) == (503, "the server is busy: 2 requests are being served")
-    assert [answer.status_code for answer in served] == [200, 200]
-    assert model.seen == ["a", "c"]
-
-
 def predict(client: httpx2.AsyncClient, *images: tuple[str, bytes]) -> asyncio.Task[Any]:
     given = [("input", image) for image in images]
     return asyncio.create_task(client.post("/predict", data={"model": "net"}, files=given))
