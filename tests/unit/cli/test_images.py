@@ -15,7 +15,8 @@ def test_a_model_starts_from_another_and_says_so(net_file, tmp_path):
     done = zoo("train", "resnet-lite", "shapes", *shapes, *FEW, "--freeze", "stem", "--from", net_file,
                "--run", tmp_path / "run")  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "starting from 22 tensors of convnet/resnet-lite trained on images/shapes\n" in done.stderr
+    origin = "convnet/resnet-lite trained on images/shapes"
+    assert f"starting from 22 tensors of {origin}; classes: 8 copied, 0 new, 0 absent\n" in done.stderr
     card = read_card(tmp_path / "run" / "model.safetensors")
     assert card.base_model["sha256"] == read_card(net_file).sha256
     assert card.arguments["widths"] == [4, 8]

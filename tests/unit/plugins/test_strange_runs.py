@@ -178,7 +178,7 @@ def test_a_run_with_the_same_options_counts(here: Path, change: Change) -> None:
         (lambda path: path.write_text("[]"), "Expected `object`, got `array`"),
         (lambda path: path.write_text("null"), "Expected `object`, got `null`"),
         (lambda path: path.write_text('{"points": 5}'), "Expected `array`, got `int` - at `$.points`"),
-        (lambda path: os.truncate(path, 1 << 33), "it has more than 4,194,304 bytes"),
+        (lambda path: os.truncate(path, 1 << 23), "it has more than 4,194,304 bytes"),
         (linked("", "/dev/zero"), "it is a pipe or a device, not a regular file"),
         (lambda path: [path.unlink(), os.mkfifo(path)], "it is a pipe or a device, not a regular file"),
     ],
