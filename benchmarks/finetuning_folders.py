@@ -66,10 +66,8 @@ def main() -> None:
         for what, first in (("all classes known", NAMES[0]), ("one class new", "T-shirt")):
             names = (first, *NAMES[1:])
             place = home / what
-            train, test = (
-                write(data.split(name), count, place / name, names)
-                for name, count in (("train", 1_000), ("test", options.test))
-            )
+            train = write(data.split("train"), 1_000, place / "train", names)
+            test = write(data.split("test"), options.test, place / "test", names)
             found: list[float] = []
             for seed in SEEDS:
                 settings: dict[str, Any] = {"from_weights": WEIGHTS, "seed": seed, "progress": False}
