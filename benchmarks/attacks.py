@@ -131,7 +131,7 @@ BOMBS: dict[str, tuple[int, int, Callable[[int], bytes]]] = {
     "JPEG of 15 scans": (1, 8192, lambda side: scans(side, 5)),
     "small JPEG of 98 scans": (1, 2048, lambda side: scans(side, 88)),
     "TIFF in Lab": (1, 4096, flat("LAB", "TIFF", compression="tiff_deflate")),
-    "GIF": (1, 4096, noise("GIF")),
+    "GIF": (1, 4096, flat("L", "GIF")),
     "PNG with a million chunks": (1, 0, lambda _: BODIES["PNG chunks after the pixels"](16_000_000)),
     "PNGs with 64 MB of compressed texts": (64, 0, lambda _: texts(64)),
     "plain PPM of 16 MB": (1, 0, lambda _: BODIES["plain PPM"](16_000_000)),
@@ -171,8 +171,8 @@ def main() -> None:
     """Measure what the arguments name."""
     measures = {"silent": silent, "bombs": bombs}
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", nargs="*", default=[*measures], choices=[*measures, []])
-    for name in parser.parse_args().what:
+    parser.add_argument("what", nargs="*", default=[], choices=[*measures, []])
+    for name in parser.parse_args().what or measures:
         with tempfile.TemporaryDirectory() as folder:
             measures[name](Path(folder))
 
