@@ -169,9 +169,9 @@ def test_weights_keep_their_accuracy_when_fine_tuned_on_a_few_more_images(tmp_pa
     run, chosen = tuned(tmp_path / "run", data={**KNOWN, "test_size": 200})
     assert run.result.metrics["test"]["accuracy"] >= 0.985, "it was 1.0"
     assert (
-        chosen == "options chosen for fine-tuning: epochs=30, batch_size=8, lr=0.008; each can be overridden"
+        chosen == "options chosen for fine-tuning: epochs=30, batch_size=8, lr=0.0024; each can be overridden"
     )
-    assert run.recipe.train["lr"] == 0.008, "recorded"
+    assert run.recipe.train["lr"] == 0.0024, "recorded"
 
 
 def test_the_rate_is_low_only_where_the_weights_predict_the_data_and_nobody_sets_it(tmp_path: Path) -> None:
