@@ -13,10 +13,8 @@ The server, the attackers and an honest client are processes of their own on thi
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import struct
-import tempfile
 import time
 import zlib
 from collections.abc import Callable
@@ -24,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from serving import NAME, Client, beside, encoded, memory, pngs, polling, serving, upload
+from serving import NAME, Client, beside, encoded, memory, pngs, polling, run, serving, upload
 
 from tests.nightly.reliability.images import BODIES
 
@@ -167,15 +165,5 @@ def bombs(folder: Path) -> None:
             )
 
 
-def main() -> None:
-    """Measure what the arguments name."""
-    measures = {"silent": silent, "bombs": bombs}
-    parser = argparse.ArgumentParser()
-    parser.add_argument("what", nargs="*", default=[], choices=[*measures, []])
-    for name in parser.parse_args().what or measures:
-        with tempfile.TemporaryDirectory() as folder:
-            measures[name](Path(folder))
-
-
 if __name__ == "__main__":
-    main()
+    run({"silent": silent, "bombs": bombs})

@@ -253,8 +253,8 @@ def main() -> None:
     """Measure what the arguments name."""
     measures = {"accuracy": accuracy, "speed": speed, "memory": memory, "kills": kills}
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", nargs="*", default=[*measures], choices=[*measures, []])
-    for name in parser.parse_args().what:
+    parser.add_argument("what", nargs="*", default=[], choices=[*measures, []])
+    for name in parser.parse_args().what or measures:
         with tempfile.TemporaryDirectory() as folder:
             measures[name](Path(folder))
 

@@ -31,7 +31,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -454,9 +454,8 @@ def memory(process: int, kind: str = "VmRSS") -> float:
     return int(line.split()[1]) / 1024
 
 
-def main() -> None:
-    """Measure what the arguments name."""
-    measures = {"load": load, "batching": batching, "hostile": hostile, "images": images}
+def run(measures: Mapping[str, Callable[[Path], None]]) -> None:
+    """Call the functions that the arguments name, or all of them, each with a temporary folder."""
     parser = argparse.ArgumentParser()
     parser.add_argument("what", nargs="*", default=[], choices=[*measures, []])
     for name in parser.parse_args().what or measures:
@@ -465,4 +464,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run({"load": load, "batching": batching, "hostile": hostile, "images": images})
