@@ -21,7 +21,10 @@ _SPLIT_NAMES: Mapping[str, Split] = {
     "validation": "val",
     "test": "test",
 }
-LAYOUT = "root must contain class folders, or `train`, `val` and `test` folders with class folders inside"
+LAYOUT = (
+    "root must contain class folders, or `train`, `val` and `test` folders with class folders inside, or "
+    "labels.csv with the columns `file` and `label`"
+)
 
 
 @dataclass(frozen=True, slots=True)

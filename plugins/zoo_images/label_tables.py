@@ -18,7 +18,7 @@ from zoo_images.image_files import SUFFIXES
 
 LAYOUT = (
     "root must contain labels.csv, or train.csv, val.csv and test.csv; the header must be `file,labels`, "
-    "or `file` followed by the class names"
+    "`file` followed by the class names or, for the dataset folder, `file,label`"
 )
 # What some spreadsheets put between columns
 _NO_COMMAS = {";": "semicolons", "\t": "tabs"}

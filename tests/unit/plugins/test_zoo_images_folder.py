@@ -778,6 +778,14 @@ def test_tables_of_splits_are_not_divided_again(table: Path) -> None:
     assert [len(data.split(split)) for split in ("train", "val", "test")] == [8, 0, 4]
 
 
+def test_a_table_without_a_header_is_an_error_that_names_the_columns(table: Path) -> None:
+    (table / "pics").rename(table / ".pics")
+    (table / "labels.csv").write_text("")
+    with pytest.raises(DataError, match="contains no class folders") as caught:
+        zoo.open_dataset("folder", root=str(table), size=8)
+    assert str(caught.value.hint).endswith("or labels.csv with the columns `file` and `label`")
+
+
 def test_an_image_without_a_class_is_an_error(table: Path) -> None:
     (table / "labels.csv").write_text("file,label\n0.png,a\n1.png,\n")
     with pytest.raises(DataError, match=r"labels\.csv, line 3: missing label$"):
