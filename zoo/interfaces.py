@@ -29,12 +29,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from zoo.config.train_config import SPLITS, Split, TrainConfig
+from zoo.errors import OptionError
 from zoo.files.cards import Card
 from zoo.files.exported import Program, Signature
 from zoo.processors import Processor
@@ -294,7 +295,11 @@ class Task(ABC):
 
     Attributes:
         processor: the part of the task that does not need torch.
+        context: number of tokens that each prediction of an evaluation is based on, or at most for some; 0 if
+            it is based on all preceding tokens, or if the items are no sequences.
     """
+
+    context: int = 0
 
     def __init__(self, spec: TaskSpec) -> None:
         self.spec = spec
@@ -366,6 +371,30 @@ class Task(ABC):
     def within(self, config: TrainConfig, context: int) -> dict[str, Any]:
         """Return changes to training options that limit the sequences in batches to `context` tokens."""
         return {}
+
+    def as_trained(self, training: Mapping[str, Any]) -> Self:
+        """Return the task in the form in which a model with these training options is evaluated and used.
+
+        By default, this is the task itself. A task whose models may learn from short pieces of a sequence
+        returns a copy that evaluates on such pieces; see `context` and `reader`.
+
+        Args:
+            training: training options by name, as in a card.
+
+        Raises OptionError for invalid options.
+        """
+        return self
+
+    def with_context(self, context: int) -> Self:
+        """Return a copy of the task that bases each prediction on `context` tokens; 0 for all of them.
+
+        Raises OptionError if the items are no sequences.
+        """
+        raise OptionError(f"{self.name} does not support a context: only language models do")
+
+    def reader(self, model: nn.Module) -> nn.Module:
+        """Return a model that reads sequences of any length as the task evaluates `model`."""
+        return model
 
     @abstractmethod
     def batches_of(

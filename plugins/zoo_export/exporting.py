@@ -192,7 +192,7 @@ def _exportable(module: nn.Module, card: Card, registry: Registry, task: Task) -
     landmarks = feature_landmarks(module, {**found}, entry.name)
     if mean_head := found.get("mean_head"):
         landmarks["mean_head"] = mean_head
-    context = entry.spec.context(card.arguments)
+    context = entry.spec.context(card.arguments) or task.as_trained(card.training).context
     return exportable(module, card, task, landmarks=landmarks, context=context)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -40,6 +41,7 @@ class Measurement:
 
     def __init__(self, name: str, on: MeasuredSplit) -> None:
         self.name = name
+        self._on = on
         self.dataset = on.dataset
         self.split: Split = on.split
         self.data = on.data
@@ -60,6 +62,14 @@ class Measurement:
     def block_length(self) -> int:
         """The number of neighboring items that a bootstrap draws together."""
         return block_length(self.measured.items["loss"]) if isinstance(self.task, CarriesState) else 1
+
+    def on_last(self, count: int) -> Measurement:
+        """Return the measurement of the last `count` tokens of a text."""
+        items = {name: values[len(values) - count :] for name, values in self.measured.items.items()}
+        sums = {name: values.sum(0, dtype=torch.float64) for name, values in items.items()}
+        metrics = metrics_of(self.task, sums, count, self.data.preprocess)
+        found = replace(self.measured, metrics=metrics, count=count, sums=sums, items=items, carried=None)
+        return Measurement(self.name, replace(self._on, measured=found))
 
     def proportion(self, metric: str) -> Tensor | None:
         """Return whether each item counts toward a metric, (N,); None if the metric is not a proportion."""
@@ -118,6 +128,9 @@ def measure_all(
             raise OptionError(f"models for {task} cannot be compared: {why}")
         found.append(Measurement(name, measured))
         _require_same(found[0], found[-1])
+    if any(each.measured.carried for each in found):  # those do not predict the first tokens
+        count = min(each.measured.count for each in found)
+        return [each.on_last(count) for each in found]
     return found
 
 
@@ -139,7 +152,8 @@ def _require_same(one: Measurement, other: Measurement) -> None:
         )
     if one.data.fingerprint != other.data.fingerprint:
         raise DataError(f"{names}: their {one.dataset} data has different fingerprints", hint=hint)
-    if one.split != other.split or one.measured.count != other.measured.count:
+    counts_differ = one.measured.count != other.measured.count and not isinstance(one.task, CarriesState)
+    if one.split != other.split or counts_differ:
         counts = (f"{each.measured.count:,} {each.unit} of {each.split}" for each in (one, other))
         message = f"{names} were measured on different splits: {' and '.join(counts)}"
         raise DataError(message, hint="choose a split with --split")

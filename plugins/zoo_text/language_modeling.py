@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from zoo.plugin import Card, View, Vocabulary, moved, text_metrics
 from zoo_text.batching import batch_text, cut_lanes, longest_batch
 from zoo_text.encoding import token_dtype
 from zoo_text.fields import TextFields
+from zoo_text.reread import TOKENS, Reread
 
 __all__ = ["LanguageModeling"]
 
@@ -34,7 +36,36 @@ class TextBatch(Batch):
 
 
 class LanguageModeling(Task):
-    """Predict each token from all preceding tokens."""
+    """Predict each token from all preceding tokens, or from those of a window or section.
+
+    Attributes:
+        text: how the text of an evaluation is cut.
+    """
+
+    text = TextFields()
+
+    @property
+    def context(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The length of windows or sections; 0 if the hidden state is carried over."""
+        return 0 if self.text.batching == "stateful" else self.text.bptt
+
+    def as_trained(self, training: Mapping[str, Any]) -> Self:
+        """Return the task with an evaluation that cuts the text in the way in which training does."""
+        names = [field.name for field in fields(TextFields) if field.name in training]
+        return self._cutting(TextFields(**{name: training[name] for name in names}))
+
+    def with_context(self, context: int) -> Self:
+        """Return the task with an evaluation in windows of `context` tokens; 0 carries the hidden state."""
+        return self._cutting(TextFields(batching="windows", bptt=context) if context else TextFields())
+
+    def _cutting(self, text: TextFields) -> Self:
+        other = copy.copy(self)
+        other.text = text
+        return other
+
+    def reader(self, model: nn.Module) -> nn.Module:
+        """Return a model that predicts each token from `context` tokens, unless the state is carried over."""
+        return Reread(model, self.context) if self.context else model
 
     def example(self, dims: Mapping[str, int]) -> Tensor:
         """Return one token, (1, 1)."""
@@ -109,8 +140,15 @@ class LanguageModeling(Task):
     def batches_of(
         self, items: Any, preprocess: Mapping[str, Any], *, device: str = "cpu"
     ) -> Iterator[Batch]:
-        """Yield a text in 16 parallel streams, so that metrics do not depend on `batch_size`."""
-        batches = self.lane_batches(items, lanes=16, steps=128, device=device)
+        """Yield a text in 16 parallel streams, so that metrics do not depend on `batch_size`.
+
+        With windows, the tokens of the first window are not predicted, since each prediction has the same
+        context. With sections, each starts from a state of zeros.
+        """
+        if self.context and len(items) > 1:
+            batches = self._pieces(items, device)
+        else:
+            batches = self.lane_batches(items, lanes=16, steps=128, device=device)
         if preprocess.get("tokens", "char") == "char":
             yield from batches
             return
@@ -119,6 +157,20 @@ class LanguageModeling(Task):
             yield TextBatch(
                 each.inputs, each.targets, each.index, each.total, each.seed, each.fresh, lengths=lengths
             )
+
+    def _pieces(self, tokens: Tensor, device: str) -> Iterator[Batch]:
+        """Yield a text in windows or sections, in text order; a short last section is a batch of its own."""
+        length = min(self.context, len(tokens) - 1)
+        inputs, targets = tokens[:-1].unfold(0, length, 1), tokens[length:, None]
+        rest: list[tuple[Tensor, Tensor]] = []
+        if self.text.batching == "sections":
+            inputs, targets = cut_lanes(tokens, (len(tokens) - 1) // length, length)
+            last = tokens[inputs.numel() :]
+            rest = [(last[None, :-1], last[None, 1:])] if len(last) > 1 else []
+        size = max(1, TOKENS // length)
+        parts = [*zip(inputs.split(size), targets.split(size), strict=True), *rest]
+        for index, (x, y) in enumerate(parts):
+            yield Batch(_column(x, device), _column(y, device), index, len(parts), 0, fresh=True)
 
     def lane_batches(self, items: Any, *, lanes: int, steps: int, device: str = "cpu") -> Iterator[Batch]:
         """Yield the batches of a text, in which every token except the first is predicted once.

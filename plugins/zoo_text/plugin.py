@@ -10,6 +10,7 @@ LANGUAGE_MODELING = TaskSpec(
     dims={"vocab_size": 56},  # Nietzsche
     units={
         "loss": "nats",
+        "carried_loss": "nats",
         "bits_per_char": "bits per character",
         "bits_per_token": "bits per token",
         "nats_per_char": "nats per character",

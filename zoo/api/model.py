@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.config.arguments import checked
-from zoo.config.declarations import Count, Probability
+from zoo.config.declarations import Count, Limit, Probability
 from zoo.config.synonyms import refuse_attribute
 from zoo.config.train_config import PrecisionName, Split
 from zoo.console.figures import primary_metrics
@@ -117,6 +117,7 @@ class Model:
         dataset: str | None = None,
         data: Mapping[str, Any] | None = None,
         tta: bool = False,
+        context: Limit | None = None,
         metrics: Sequence[str] = (),
         metrics_options: Mapping[str, Any] | None = None,
         progress: bool = True,
@@ -130,17 +131,21 @@ class Model:
                 matched by name.
             data: dataset options, in addition to those used in training.
             tta: average the predictions for several views of each image (test-time augmentation).
+            context: number of tokens that a language model bases each prediction on, or 0 to carry its hidden
+                state through the whole text; by default, as in training.
             metrics: additional metric to measure, such as `macro-f1`; `zoo list metrics` shows all metrics.
             metrics_options: options of these metrics, such as `near-misses.top=3`.
             progress: show progress on stderr or in the notebook.
 
         Returns:
             `{weights, dataset, split, count, counts, unit, tta, metrics, intervals, units, baseline,
-            better_than_baseline}`. `intervals` contains the 95% confidence interval of each metric, `units`
-            contains the units of the metrics, and `baseline` contains the metrics of a random baseline.
-            `split` is `all` for data without splits, and `counts` contains totals such as the number of
-            `unknown` tokens. For a classifier, the result also contains `classes`, `missing_classes`
-            (classes without images) and `confusion[label][predicted]`.
+            better_than_baseline}`. `context` is added if predictions are based on a limited number of tokens;
+            the metric `carried_loss` is then the loss with the hidden state carried over. `intervals`
+            contains the 95% confidence interval of each metric, `units` contains the units of the metrics,
+            and `baseline` contains the metrics of a random baseline. `split` is `all` for data without
+            splits, and `counts` contains totals such as the number of `unknown` tokens. For a classifier, the
+            result also contains `classes`, `missing_classes` (classes without images) and
+            `confusion[label][predicted]`.
 
         Raises:
             OptionError: the model or the dataset does not support an option.
@@ -160,6 +165,7 @@ class Model:
                 dataset=dataset,
                 data=self._data(dataset, data),
                 tta=tta,
+                context=context,
                 metrics=metrics,
                 metrics_options=metrics_options,
                 report=bar,

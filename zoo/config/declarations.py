@@ -18,8 +18,9 @@ from msgspec import NODEFAULT, Meta
 
 T = TypeVar("T")
 
-# How many of something, and how likely something is
+# How many of something, at most how many (0 for any number), and how likely something is
 Count = Annotated[int, Meta(ge=1, le=100_000)]
+Limit = Annotated[int, Meta(ge=0, le=100_000)]
 Probability = Annotated[float, Meta(ge=0, le=1)]
 
 

@@ -112,7 +112,20 @@ def measure_sharded(
         else:
             table = ranks.all_reduce(_table({index: step.sums[name] for index, step in found.items()}, total))
             sums[name] = torch.tensor(sum(table.tolist()), dtype=torch.float64)
-    return finished(task, dataset, split, sums, int(counts.sum()))
+    measured = finished(task, dataset, split, sums, int(counts.sum()))
+    if not task.context:
+        return measured
+    carried = measure_sharded(
+        model,
+        task.with_context(0),
+        dataset,
+        split,
+        ranks=ranks,
+        context=context,
+        device=device,
+        report=report,
+    )
+    return measured.beside(carried)
 
 
 def _own(batches: Iterator[Batch], task: Task, ranks: Ranks) -> Iterator[Batch]:

@@ -52,6 +52,7 @@ def measure_split(
     dataset: str | None = None,
     data: Mapping[str, Any] | None = None,
     tta: bool = False,
+    context: int | None = None,
     metrics: Sequence[str] = (),
     metrics_options: Mapping[str, Any] | None = None,
     report: Report = lambda what, done, total, unit, note: None,
@@ -62,6 +63,9 @@ def measure_split(
     """
     recorded = _recorded(card, "metrics_options", {})
     task = with_metrics(make_task(registry, card.task), registry, metrics, recorded, given=metrics_options)
+    task = task.as_trained(card.training) if context is None else task.with_context(context)
+    if 0 < runner.context < task.context:
+        raise OptionError(f"the model reads at most {runner.context:,} tokens (got context={task.context:,})")
     model = _views(runner.module, task) if tta else runner.module
     entry, fed = open_fed(card, task, registry, dataset=dataset, data=data, whole=split is None)
     split, unit = split or default_split(fed), task.processor.unit(fed.preprocess)
@@ -92,12 +96,14 @@ def evaluate(
     dataset: str | None = None,
     data: Mapping[str, Any] | None = None,
     tta: bool = False,
+    context: int | None = None,
     metrics: Sequence[str] = (),
     metrics_options: Mapping[str, Any] | None = None,
     report: Report = lambda what, done, total, unit, note: None,
 ) -> dict[str, Any]:
     """Return `{dataset, split, count, unit, tta, metrics, intervals, units, baseline, better_than_baseline}`.
 
+    `context` is added if the predictions of a language model are based on a limited number of tokens.
     `intervals` has the 95% confidence interval of each metric, if the task provides values of items.
     `baseline` has the metrics of a random baseline; zoo warns if the result is no better. `split` may be
     `all`. For classifiers, the result also has `classes` (each class's count and its accuracy or average
@@ -108,6 +114,8 @@ def evaluate(
             splits, all of its data.
         dataset, data: a dataset to use instead of the training data, and options that override the card's.
         tta: average the predictions for several views of each input, if the task supports it.
+        context: number of tokens that each prediction of a language model is based on, or 0 for all; by
+            default, as in training.
         metrics, metrics_options: additional metrics to measure, besides those that training measured, and
             their options.
         report: called after each batch.
@@ -126,6 +134,7 @@ def evaluate(
         dataset=dataset,
         data=data,
         tta=tta,
+        context=context,
         metrics=tuple(dict.fromkeys([*present, *metrics])),
         metrics_options=metrics_options,
         report=report,
@@ -135,6 +144,7 @@ def evaluate(
     on_what = found.dataset if where == "all" else where
     return {
         **measured.details,
+        **({"context": task.context} if task.context else {}),
         "dataset": found.dataset,
         "split": where,
         "count": measured.count,

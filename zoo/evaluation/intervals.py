@@ -64,12 +64,16 @@ def intervals_of(task: Task, measured: Measured, preprocess: Mapping[str, Any]) 
     length = block_length(items["loss"]) if isinstance(task, CarriesState) else 1
     shapes = {name: measured.sums[name].shape for name in items}
     drawn = [metrics_of(task, sums, count, preprocess) for sums in resampled(items, shapes, length=length)]
-    return {
+    found = {
         name: wilson(int(items[name].sum()), count)
         if name in items and items[name].dtype == torch.bool
         else percentiles([metrics[name] for metrics in drawn if name in metrics], count / length)
         for name in measured.metrics
+        if name != "carried_loss"
     }
+    if measured.carried is not None:
+        found["carried_loss"] = intervals_of(task, measured.carried, preprocess)["loss"]
+    return found
 
 
 def block_length(values: Tensor) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import groupby
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -31,6 +31,8 @@ class Measured:
         sums: the sums from which the metrics were computed.
         items: values of each item, (N, ...), in the order of the data; see `Step.items`. Empty unless
             requested, or if the task does not provide them for every sum.
+        carried: the result with the hidden state carried over, if the task limits the context; its loss is
+            also the metric `carried_loss`.
     """
 
     metrics: dict[str, float]
@@ -38,6 +40,13 @@ class Measured:
     count: int
     sums: Mapping[str, Tensor]
     items: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    carried: Measured | None = None
+
+    def beside(self, carried: Measured) -> Measured:
+        """Return the result with another one, in which the hidden state was carried over."""
+        return replace(
+            self, metrics={**self.metrics, "carried_loss": carried.metrics["loss"]}, carried=carried
+        )
 
 
 @torch.inference_mode()
@@ -68,6 +77,7 @@ def measure(
     """
     sums: dict[str, Tensor] = {}
     items: list[dict[str, Tensor]] = []
+    fresh: list[bool] = []
     count = 0
     report(0, 0)
     batches = task.eval_batches(dataset, split, device=device)
@@ -78,23 +88,41 @@ def measure(
                 sums[name] = sums.get(name, 0.0) + exact(value)
             if with_items and step.items:
                 items.append({name: value.cpu() for name, value in step.items().items()})
+                fresh.append(batch.fresh)
             report(count, count * batch.total // (batch.index + 1))
     measured = finished(task, dataset, split, sums, count)
-    if not items or items[0].keys() < sums.keys():  # a metric could not be computed from them
+    if items and items[0].keys() >= sums.keys():  # otherwise, a metric could not be computed from them
+        joined = _joined_in_time(items, fresh) if isinstance(task, CarriesState) else _joined(items)
+        measured = replace(measured, items=joined)
+    if not task.context:
         return measured
-    return replace(measured, items=_joined(items, isinstance(task, CarriesState)))
+    carried = measure(
+        model,
+        task.with_context(0),
+        dataset,
+        split,
+        context=context,
+        device=device,
+        report=report,
+        trusted=trusted,
+        with_items=with_items,
+    )
+    return measured.beside(carried)
 
 
-def _joined(parts: Sequence[Mapping[str, Tensor]], time_first: bool) -> dict[str, Tensor]:
-    """Join the values of all batches, in the order of the data: (N, ...)."""
-    if not time_first:
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-    found: dict[str, Tensor] = {}
-    for name in parts[0]:
-        values = (part[name] for part in parts)  # (T, B, ...), with B parallel streams, then a last one
-        streams = [torch.cat([*group]) for _, group in groupby(values, lambda value: value.shape[1])]
-        found[name] = torch.cat([stream.transpose(0, 1).flatten(0, 1) for stream in streams])
-    return found
+def _joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Join the values of all batches: (N, ...)."""
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def _joined_in_time(parts: Sequence[Mapping[str, Tensor]], fresh: Sequence[bool]) -> dict[str, Tensor]:
+    """Join the values of all batches of sequences, (T, B, ...), in the order of the text: (N, ...).
+
+    Each batch continues the streams of the one before it, unless it is fresh.
+    """
+    starts = [*(number for number, first in enumerate(fresh) if first), len(parts)]
+    streams = [_joined(parts[start:end]) for start, end in pairwise(starts)]
+    return _joined([{name: x.transpose(0, 1).flatten(0, 1) for name, x in each.items()} for each in streams])
 
 
 def steps_of(
@@ -151,21 +179,25 @@ def _on_the_host(value: Tensor) -> Tensor:
 
 
 def _step(model: nn.Module, task: Task, batch: Batch, state: State, most_of_one: float) -> Step:
-    """Run the model on a batch; if the batch is too large, split its first axis (images or time steps)."""
-    half = len(batch.inputs) // 2
+    """Run the model on a batch; if the batch is too large, split its images, time steps or windows."""
+    # a window, whose only target is for its end, cannot be split in time
+    axis = int(batch.fresh and len(batch.targets) < len(batch.inputs))
+    half = batch.inputs.shape[axis] // 2
     try:
         with no_larger_outputs(model, MOST_BYTES if half else most_of_one):
             return task.step(model, batch, state)
     except TooLarge as error:
         if not half:
             raise WeightsError(f"the model cannot be evaluated: one layer's output needs {error}") from None
-    first = replace(batch, inputs=batch.inputs[:half], targets=batch.targets[:half])
-    second = replace(batch, inputs=batch.inputs[half:], targets=batch.targets[half:], fresh=False)
+    parts = (half, batch.inputs.shape[axis] - half)
+    inputs, targets = batch.inputs.split(parts, axis), batch.targets.split(parts, axis)
+    first = replace(batch, inputs=inputs[0], targets=targets[0])
+    second = replace(batch, inputs=inputs[1], targets=targets[1], fresh=bool(axis))
     before = _freed(_step(model, task, first, state, most_of_one))
     after = _freed(_step(model, task, second, before.state, most_of_one))
     sums = {name: value + after.sums[name] for name, value in before.sums.items()}
-    items = None if before.items is None or after.items is None else partial(_both, before.items, after.items)
-    return replace(after, sums=sums, count=before.count + after.count, items=items)
+    both = before.items and after.items and partial(_both, before.items, after.items, axis)
+    return replace(after, sums=sums, count=before.count + after.count, items=both)
 
 
 def _freed(step: Step) -> Step:
@@ -173,6 +205,8 @@ def _freed(step: Step) -> Step:
     return replace(step, items=partial(dict, step.items())) if step.items else step
 
 
-def _both(*halves: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    first, second = (half() for half in halves)
-    return {name: torch.cat([value, second[name]]) for name, value in first.items()}
+def _both(
+    before: Callable[[], Mapping[str, Tensor]], after: Callable[[], Mapping[str, Tensor]], axis: int
+) -> dict[str, Tensor]:
+    first, second = before(), after()
+    return {name: torch.cat([value, second[name]], axis) for name, value in first.items()}

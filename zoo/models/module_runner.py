@@ -36,6 +36,7 @@ class ModuleRunner(Runner):
         context: maximum number of tokens that the module reads from an empty state; 0 for no limit. See
             `zoo.models.windows`.
         architecture: name of the architecture with these landmarks, for messages.
+        reader: `Task.reader`.
     """
 
     exported = False
@@ -50,11 +51,13 @@ class ModuleRunner(Runner):
         context: int = 0,
         device: str = "cpu",
         architecture: str = "the model",
+        reader: Callable[[nn.Module], nn.Module] = lambda module: module,
     ) -> None:
         self._module = module
         self._prepare = prepare
         self._landmarks = landmarks
         self._architecture = architecture
+        self._reader = reader
         self._features: Mapping[str, str] = {}
         self._pool = True
         self.main_output = main_output
@@ -101,7 +104,7 @@ class ModuleRunner(Runner):
             if not trusted:
                 stack.enter_context(no_larger_outputs(inner, MOST_OF_ONE))
             both = _WithFeatures(inner, self._features) if self._features else None
-            model = windowed(both or inner, self.context)
+            model = self._reader(windowed(both or inner, self.context))
             single, first = SingleSteps(), True
 
             @torch.inference_mode()
@@ -164,6 +167,7 @@ def runner_of(module: nn.Module, card: Card, registry: Registry, *, device: str 
         context=entry.spec.context(card.arguments),
         device=device,
         architecture=entry.name,
+        reader=task.as_trained(card.training).reader,
     )
 
 

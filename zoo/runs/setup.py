@@ -158,6 +158,7 @@ def build(
     )
     config = with_checked_methods(config, recipe.train)
     config = config.replace({"precision": precision.resolve(config.precision, device)})
+    task = task.as_trained(config.to_dict())
     freeze(model, config.freeze)
     make_optimizer(model, config)  # which may refuse the model
     make_schedule(config)(0.0)

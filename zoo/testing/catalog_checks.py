@@ -182,7 +182,7 @@ def _measured(case: Case, path: Path, splits: Iterable[str]) -> dict[str, dict[s
         with offline():
             case.shared["fed"] = opened, open_fed(card, task, registry)[1]
     _, fed = case.shared["fed"]
-    context = context_of(card, registry)
+    task, context = task.as_trained(card.training), context_of(card, registry)
     return {name: measure(model, task, fed, cast("Split", name), context=context).metrics for name in splits}
 
 

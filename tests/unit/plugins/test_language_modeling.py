@@ -131,6 +131,39 @@ def test_the_state_is_carried_over_only_where_the_text_continues() -> None:
         before = batch.targets[-1]
 
 
+def predictions(task: LanguageModeling, length: int) -> dict[int, int]:
+    """Return how many tokens the prediction of each token is based on, for a text of positions."""
+    based: dict[int, int] = {}
+    for batch in task.batches_of(torch.arange(length, dtype=torch.int16), {}):
+        assert batch.fresh == bool(task.context) or batch.index
+        for column, targets in zip(batch.inputs.T.tolist(), batch.targets.T.tolist(), strict=True):
+            assert column == list(range(column[0], column[-1] + 1))
+            based |= {target: target - column[0] for target in targets}
+    return based
+
+
+@pytest.mark.parametrize("context", [1, 3, 8])
+def test_with_a_context_each_prediction_is_based_on_exactly_so_many_tokens(context: int) -> None:
+    expected = dict.fromkeys(range(context, 9_000), context)
+    assert predictions(TASK.with_context(context), 9_000) == expected
+    assert predictions(TASK.as_trained({"batching": "windows", "bptt": context}), 9_000) == expected
+
+
+@pytest.mark.parametrize("length", [2, 3, 9, 10, 5_003])
+def test_sections_are_evaluated_from_an_empty_state_each(length: int) -> None:
+    task = TASK.as_trained({"batching": "sections", "bptt": 4})
+    assert predictions(task, length) == {token: (token - 1) % 4 + 1 for token in range(1, length)}
+
+
+def test_a_text_that_is_shorter_than_a_window_has_one_prediction() -> None:
+    assert predictions(TASK.with_context(8), 5) == {4: 4}
+
+
+def test_a_model_whose_state_was_carried_is_evaluated_with_its_state_carried() -> None:
+    for training in ({"batching": "stateful", "bptt": 3}, {}, {"lr": 0.1}):
+        assert TASK.as_trained(training).context == 0
+
+
 def test_a_text_too_short_for_its_lanes_is_refused_with_a_size_that_fits() -> None:
     with pytest.raises(DataError, match="the text has 10 tokens, too few for batch_size=64") as caught:
         train(10, batch_size=64)
