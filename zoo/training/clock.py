@@ -46,7 +46,8 @@ class Clock:
         self._spent = spent
         self._items = self._batches = 0
         self._losses: list[float] = []
-        shown = (task.primary_metric, "carried_loss", *(name.rpartition("/")[2] for name in config.metrics))
+        beside = [name for name in ("carried_loss",) if name in task.units]
+        shown = (task.primary_metric, *beside, *(name.rpartition("/")[2] for name in config.metrics))
         self._last = Progress(epoch, config.epochs, unit=unit, shown=shown, units=task.units)
 
     def tick(self, batch: Batch, loss: float, lr: float) -> Progress:
