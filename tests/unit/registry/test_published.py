@@ -184,7 +184,7 @@ def test_a_full_and_a_unique_short_name_find_it(name: str) -> None:
         DataError, match=r"^the weights file of beta/beta \([0-9]+ bytes\) is not on this machine(?m:$)"
     ) as caught:
         find_weights(both, name)
-    hint = "copy beta.safetensors from the package of beta to a folder, and set ZOO_WEIGHTS to its path; or train"
+    hint = "copy beta.safetensors from the package of beta to a folder, and set ZOO_WEIGHTS to its path; or "
     assert (caught.value.hint or "").startswith(hint)
 
 
