@@ -131,7 +131,7 @@ class Model:
             data: dataset options, in addition to those used in training.
             tta: average the predictions for several views of each image (test-time augmentation).
             metrics: additional metric to measure, such as `macro-f1`; `zoo list metrics` shows all metrics.
-            metrics_options: options of these metrics, such as `near-misses.top=3`.
+            metrics_options: options for these metrics, such as `near-misses.top=3`.
             progress: show progress on stderr or in the notebook.
 
         Returns:
