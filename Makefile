@@ -14,17 +14,20 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test test-all reliability weights lint docs install clean
 
-demo: $(CORE) ## Train a small LSTM on Python code in about a minute, generate text, and evaluate it.
+demo: $(CORE) ## Train a small LSTM on Python code in about a minute, evaluate it, and generate text.
 	rm -rf runs/demo
 	$(BIN)/zoo train stdlib-lstm --run runs/demo
 	@echo
-	$(BIN)/zoo sample runs/demo --prompt "def " --max-new-tokens 300
-	@echo
 	$(BIN)/zoo eval runs/demo
-	@printf '%s\n' "" "runs/demo/curve.png shows the learning curve. Next, try:" \
-		"    $(BIN)/zoo sample runs/demo --prompt 'class ' --temperature 0.5" \
-		"    $(BIN)/zoo analyze surprisal runs/demo" \
-		"    $(BIN)/zoo train shapes-from-cifar10"
+	@echo
+	$(BIN)/zoo sample runs/demo --prompt "    def __init__(self, " --temperature 1 --top-p 0.7 --max-new-tokens 300
+	@printf '%s\n' "" "" "That was one epoch. A larger model, trained on Shakespeare for ten epochs:"
+	$(BIN)/zoo sample tinyshakespeare-awd-lstm --prompt "ROMEO:" --temperature 0.6 --max-new-tokens 300
+	@printf '%s\n' "" "" "runs/demo/curve.png shows the learning curve. Next, try:" \
+		"    source $(BIN)/activate" \
+		"    zoo sample runs/demo --prompt 'class ' --temperature 1 --top-p 0.7" \
+		"    zoo analyze surprisal runs/demo" \
+		"    zoo train shapes-from-cifar10"
 
 test: $(READY) ## Run the default test suite. The tests of each file run in order, in one process.
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile

@@ -45,7 +45,7 @@ def make_gallery(runs_in_browser: frozenset[str]) -> Gallery:
     """
     registry = Registry.discover()
     made = Gallery()
-    made.items.append(("Overview", INDEX))
+    made.items.append(("Gallery", INDEX))
     if runs_in_browser:
         lines = [
             f'- <a href="../try/#{name}">{name}</a>: {score(registry, name)}\n' for name in runs_in_browser

@@ -1,8 +1,9 @@
-"""Draw the gallery's images of datasets and analyzers that need no download.
+"""Draw the gallery's images of datasets and analyzers that need no download, and the example images.
 
     python -m sitegen.illustrating
 
-Each image is written to `docs/images/entries/KIND-NAME.png`.
+An image of the gallery is written to `docs/images/entries/KIND-NAME.png`. The example images,
+`examples/shapes/CLASS.jpg`, are the first image of each class in the test split of `shapes-resnet20`.
 """
 
 from __future__ import annotations
@@ -44,6 +45,15 @@ def main() -> None:
             tile = Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.NEAREST)
             sheet.paste(tile, (number % COLUMNS * SIDE, number // COLUMNS * SIDE))
         _save(sheet, "dataset", name)
+    _draw_examples(ROOT / "examples" / "shapes")
+
+
+def _draw_examples(folder: Path) -> None:
+    model = zoo.load("shapes-resnet20", progress=False)
+    shapes = zoo.open_dataset("shapes", **model.card.dataset.options, progress=False).split("test")
+    for pixels, label in [shapes[number] for number in range(len(model.classes))]:  # the classes alternate
+        image = Image.fromarray(pixels.permute(1, 2, 0).numpy())
+        image.save(folder / f"{model.classes[label]}.jpg", quality=95, subsampling=0)
 
 
 def _save(sheet: Image.Image, kind: str, name: str) -> None:

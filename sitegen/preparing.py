@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tomllib
 from pathlib import Path
@@ -11,13 +12,23 @@ from PIL import Image
 from sitegen.gallery import make_gallery, with_links
 from sitegen.nav import INSTALL, Item, navigation
 from sitegen.notebook import as_markdown
-from sitegen.places import IN_SITE, ROOT, TREE, place, rewritten
+from sitegen.places import IN_SITE, ROOT, TREE, outside_code, place, rewritten
 from sitegen.python_api import python_pages
 from sitegen.sources import files_in, row, show
 
 __all__ = ["prepare"]
 
 STYLE = Path(__file__).parent / "zoo.css"
+MARK = ROOT / "plugins" / "zoo_serve" / "page" / "mark.svg"
+# The title of the home page in a browser's tab and in a list of results
+_TITLE = "Small PyTorch models to train, measure and inspect"
+# Pages that the search leaves out, besides the gallery's indexes, because other pages answer what users ask:
+# those for contributors, those of a single class, and the gallery's pages that repeat the reference
+UNSEARCHED = (
+    *("benchmarks/", "contributing/", "project/contributing.md", "reference/api/"),
+    *("gallery/commands/", "gallery/options/", "gallery/groups/"),
+)
+_SECTION = re.compile(r"^(##+ [^{\n]+)$", re.M)
 # A link on the home page; Markdown's would be checked before the page is there
 _TRY = '\n<a class="md-button" href="try/">Try four models in your browser</a>\n'
 
@@ -31,6 +42,7 @@ def prepare(*, runs_in_browser: frozenset[str] = frozenset()) -> list[str]:
     shutil.rmtree(TREE, ignore_errors=True)
     _copy_images()
     _write("assets/zoo.css", STYLE.read_text(encoding="utf-8"))
+    _write("assets/mark.svg", MARK.read_text(encoding="utf-8"))
     linked = _copy_pages(home=_TRY if runs_in_browser else "")
     gallery = make_gallery(runs_in_browser)
     api = python_pages()
@@ -73,7 +85,11 @@ def _copy_pages(*, home: str) -> set[str]:
     for path in files:
         text = path.read_text(encoding="utf-8")
         if path == ROOT / "README.md":
-            text = text.replace("\n## ", f"{home}\n## ", 1)
+            text = f"---\ntitle: {_TITLE}\n---\n\n" + text.replace("\n## ", f"{home}\n## ", 1)
+        if (
+            path.name == "troubleshooting.md"
+        ):  # messages are wrapped, unlike other code that a table begins with
+            text = f'<div class="messages" markdown>\n\n{text}\n</div>\n'
         linked |= _copy(str(path.relative_to(ROOT)), text)
     linked |= _copy("README.md", _install_section(), page=INSTALL)
     for path in (ROOT / "examples").glob("*.ipynb"):
@@ -102,7 +118,7 @@ def _copy(file: str, text: str, *, page: str = "") -> set[str]:
 def _write_examples() -> tuple[list[Item], set[str]]:
     """Add each example's files to its page; return the pages for the navigation, and the files."""
     items: list[Item] = [
-        ("Overview", place("examples/README.md")),
+        ("Examples", place("examples/README.md")),
         ("Notebook", place("examples/notebook.ipynb")),
     ]
     linked: set[str] = set()
@@ -136,4 +152,10 @@ def _write_sources(linked: set[str]) -> None:
 def _write(page: str, text: str) -> None:
     path = TREE / page
     path.parent.mkdir(parents=True, exist_ok=True)
+    in_gallery = page.startswith("gallery/")
+    if in_gallery:  # the sections of its pages have the same titles
+        hidden = r"\1 { data-search-exclude }"
+        text = "".join(part if code else _SECTION.sub(hidden, part) for part, code in outside_code(text))
+    if page.startswith(UNSEARCHED) or (in_gallery and page.endswith("/index.md")):
+        text = f"---\nsearch:\n  exclude: true\n---\n\n{text}"
     path.write_text(text, encoding="utf-8")

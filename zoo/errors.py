@@ -201,8 +201,8 @@ def cause(error: BaseException) -> str:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `"; did you mean 'x'?"` for the nearest known name, or an empty string.
 
-    Among equally close names, names with the same first letters are preferred. A name without a plugin prefix
-    is not compared with the full names of entries.
+    Among equally close names, names with the same first letters are preferred; if several are left, all are
+    suggested. A name without a plugin prefix is not compared with the full names of entries.
     """
     import difflib  # only for a wrong name
 
@@ -214,4 +214,6 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return difflib.SequenceMatcher(None, word, name).ratio(), alike
 
     close = difflib.get_close_matches(name, by_case, n=5, cutoff=0.65)
-    return f"; did you mean {by_case[max(close, key=nearness)]!r}?" if close else ""
+    best = max(map(nearness, close), default=None)
+    *others, last = sorted(repr(by_case[word]) for word in close if nearness(word) == best) or [""]
+    return f"; did you mean {', '.join(others)}{' or ' * bool(others)}{last}?" if last else ""

@@ -42,7 +42,7 @@ _FEWEST_STEPS = 10
 class RangeTest:
     """The first and last learning rates and the number of steps. Raises OptionError for an invalid value."""
 
-    start: Annotated[float, Meta(gt=0, description="a learning rate above 0")] = 1e-6
+    start: Annotated[float, Meta(gt=0, description="a learning rate greater than 0")] = 1e-6
     stop: float = 10.0
     steps: Annotated[int, Meta(ge=_FEWEST_STEPS, le=100_000, description="between 10 and 100,000")] = 100
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -29,7 +29,6 @@ def calibrate(
     weights: str | Path,
     *,
     out: str | Path,
-    split: Literal["train", "val", "test"] = "val",
     data: Mapping[str, Any] | None = None,
     last: bool = False,
     device: str | None = None,
@@ -46,7 +45,6 @@ def calibrate(
     Args:
         weights: a published id, a weights file or a run directory of a classifier.
         out: weights file to write.
-        split: split to fit on, which must be `val`.
         data: dataset options that locate the training data, such as `root`.
         last: calibrate the last weights of a run directory instead of the best ones.
         device: device, such as `cpu` or `cuda`; by default, a GPU if one is available.
@@ -60,8 +58,8 @@ def calibrate(
         cannot set, such as `root`.
 
     Raises:
-        OptionError: the split is not `val`, `data` would change which images are in the split, or the suffix
-            of `out` is not `.safetensors`.
+        OptionError: `data` would change which images are in the split, or the suffix of `out` is not
+            `.safetensors`.
         WeightsError: the model has no validation data, is already calibrated, or has no linear head.
         OutputError: the file exists, or cannot be written.
         ZooError: no temperature minimizes the loss.
@@ -71,10 +69,6 @@ def calibrate(
     """
     registry = default_registry() if registry is None else registry
     out = Path(out)
-    if split != "val":
-        message = f"split must be val, because test data is reserved for measuring the result (got {split})"
-        hint = "measure the result on test with `zoo analyze calibration FILE --split test`"
-        raise OptionError(message, hint=hint)
     _require_writable(out)
     from zoo import load
     from zoo.plugin import decidable
@@ -151,7 +145,7 @@ def _head_of(model: Model, registry: Registry) -> str:
         hint = "calibrate the original weights"
         raise WeightsError(f"{model.name} is already calibrated", hint=hint)
     if card.task != "classification":
-        raise WeightsError(f"{model.name} cannot be calibrated: it is for {card.task}, not classification")
+        raise WeightsError(f"{model.name} is for {card.task}; only classifiers can be calibrated")
     if "val" not in card.metrics:
         message = f"{model.name} was trained without a validation split (its card has no val metrics)"
         hint = "a temperature must be fitted on data that was not used for training"

@@ -11,8 +11,8 @@ class Seeds:
 
     seeds: Count = option(
         1,
-        "Train this many times with consecutive seeds, and report the mean, the standard deviation and the "
-        "confidence interval of the mean.",
+        "Number of runs, with consecutive seeds. Reports the mean, the standard deviation and the confidence "
+        "interval of the mean.",
     )
     jobs: Count | None = option(
         None, "Number of parallel runs; by default, 1 on this machine and one per worker on a cluster."

@@ -82,7 +82,7 @@ def _range(name: str, first: str, last: str, log: str | None) -> Range:
     whole = all(part.lstrip("+-").isdigit() for part in (first, last))
     low, high = (int(first), int(last)) if whole else (float(first), float(last))
     if not low < high or (log and low <= 0):
-        rule = "must increase from a number above 0" if log else "must increase"
+        rule = "must increase from a number greater than 0" if log else "must increase"
         raise OptionError(f"over {name}: the range {first}..{last}{log or ''} {rule}")
     return Range(low, high, log=bool(log))
 

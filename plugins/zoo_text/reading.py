@@ -55,7 +55,7 @@ class Reading:
         if len(splits) != 3 or min(splits) < 0 or splits[0] == 0 or sum(splits) != 100:
             raise OptionError(
                 "splits must be three percentages (train, val and test) that sum to 100, "
-                f"with train above 0 (got {splits})"
+                f"with train greater than 0 (got {splits})"
             )
         if self.vocabulary:
             self._check_vocabulary()

@@ -148,3 +148,9 @@ def test_the_images_that_the_readme_predicts_are_in_the_repository() -> None:
     ]
     assert named
     assert all((ROOT / name).exists() for name in named)
+
+
+def test_the_readme_puts_zoo_on_the_path_before_its_first_command() -> None:
+    lines = "".join(block.script for block in blocks(ROOT / "README.md")).splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("zoo "))
+    assert "source .venv/bin/activate" in lines[:first]

@@ -28,49 +28,67 @@ traceback. [Errors and exit codes](../reference/errors.md) lists the error class
 
 ## The most common problems
 
-**Out of memory.** Lower `--batch-size`. To keep the effective batch size, use `--grad-accum-steps 2`, which
-accumulates the gradients of two batches for each optimizer step. On a GPU, `--precision bf16` uses less
-memory. To continue the run with smaller batches, repeat the command with a lower `--batch-size` and with
-`--resume --accept-changes`. See [Mixed precision, GPUs and multiple
-processes](mixed-precision.md).
+### Out of memory (OOM)
 
-**The loss is NaN: "training diverged".** The learning rate is probably too high for this model and data.
-Lower `--lr`, add `--clip-grad-norm 1`, or use [`zoo lr-find`](learning-rate.md) to find a learning rate. If
-you use `--precision fp16`, try `bf16`. zoo never saves non-finite weights, so the checkpoint is from before
-training diverged. To continue from this checkpoint, repeat the command with a lower learning rate: `zoo
-train NAME --lr 0.01 --run RUN --resume --accept-changes`.
+Lower `--batch-size`. To keep the effective batch size, use `--grad-accum-steps 2`, which accumulates the
+gradients of two batches for each optimizer step. On a GPU, `--precision bf16` uses less memory. To
+continue the run with smaller batches, repeat the command with a lower `--batch-size` and with `--resume
+--accept-changes`. See [Mixed precision, GPUs and multiple processes](mixed-precision.md).
 
-**"unknown recipe", "unknown dataset", "unknown weights".** Look up the name with `zoo list`, `zoo list
-datasets` or `zoo list weights`. zoo treats a bare word as a name; a path must contain a separator or a
-suffix: `./demo`, `runs/demo`, `demo.safetensors`. If multiple plugins use the same name, write
-`plugin/name`.
+### The loss is NaN: "training diverged"
 
-**A plugin is missing.** `zoo plugins` lists each plugin with its status, and `zoo plugins --traceback
-NAME` shows why a plugin failed to load. If your plugin is not in the list, install it in the environment
-where zoo is installed (`pip install -e .`), check that `$ZOO_PLUGINS` does not exclude it, or pass its
-file with `--plugin FILE`.
+The learning rate is probably too high for this model and data. Lower `--lr`, add `--clip-grad-norm 1`, or
+use [`zoo lr-find`](learning-rate.md) to find a learning rate. If you use `--precision fp16`, try `bf16`.
+zoo never saves non-finite weights, so the checkpoint is from before training diverged. To continue from
+this checkpoint, repeat the command with a lower learning rate: `zoo train NAME --lr 0.01 --run RUN
+--resume --accept-changes`.
 
-**"RUN is in use".** Another process is training in the same run directory. Wait for it to finish, or
-choose a different `--run`. The lock of a killed run is released automatically, so `zoo resume RUN` can
-continue the run. See [Keep and resume runs](runs.md).
+### "unknown recipe", "unknown dataset", "unknown weights"
 
-**Data is missing.** zoo looks for data files in `--data root=FOLDER`, in `$ZOO_DATA` and in its cache.
-If zoo does not find the files, it downloads them, unless `$ZOO_OFFLINE` is set. See [Data, downloads and
-offline use](data.md).
+Look up the name with `zoo list`, `zoo list datasets` or `zoo list weights`. zoo treats a bare word as a
+name; a path must contain a separator or a suffix: `./demo`, `runs/demo`, `demo.safetensors`. If multiple
+plugins use the same name, write `plugin/name`.
 
-**Results differ between machines.** The rounding of floating-point sums depends on the number of
-threads, the kind of processor and the library versions. Set `--threads`, and use `zoo inspect WEIGHTS`
-to compare the environments in which the two models were trained. On a GPU, add `--deterministic`.
+### A plugin is missing
 
-**Training is slow.** zoo uses one thread for each core that is idle when training starts. If other
-programs start later, a single busy core slows down every step. To leave cores free for other programs,
-use fewer threads, for example `--threads 2`. See [Train on a busy machine](busy-machine.md). If `zoo`
-itself is slow to start, check the import times that `zoo plugins` shows.
+`zoo plugins` lists each plugin with its status, and `zoo plugins --traceback NAME` shows why a plugin
+failed to load. If your plugin is not in the list, install it in the environment where zoo is installed
+(`pip install -e .`), check that `$ZOO_PLUGINS` does not exclude it, or pass its file with `--plugin
+FILE`.
 
-**A package is not installed.** Exporting, serving and other features require extras. To install an
-extra, run the command from the hint in the environment where zoo is installed.
+### "RUN is in use"
 
-**A script needs to detect errors.** Use `--json`, which prints `{"error", "kind", "hint"}`, or the [exit
+Another process is training in the same run directory. Wait for it to finish, or choose a different
+`--run`. The lock of a killed run is released automatically, so `zoo resume RUN` can continue the run. See
+[Keep and resume runs](runs.md).
+
+### Data is missing
+
+zoo looks for data files in `--data root=FOLDER`, in `$ZOO_DATA` and in its cache. If zoo does not find
+the files, it downloads them, unless `$ZOO_OFFLINE` is set. See [Data, downloads and offline
+use](data.md).
+
+### Results differ between machines
+
+The rounding of floating-point sums depends on the number of threads, the kind of processor and the
+library versions. Set `--threads`, and use `zoo inspect WEIGHTS` to compare the environments in which the
+two models were trained. On a GPU, add `--deterministic`.
+
+### Training is slow
+
+zoo uses one thread for each core that is idle when training starts. If other programs start later, a
+single busy core slows down every step. To leave cores free for other programs, use fewer threads, for
+example `--threads 2`. See [Train on a busy machine](busy-machine.md). If `zoo` itself is slow to start,
+check the import times that `zoo plugins` shows.
+
+### A package is not installed
+
+Exporting, serving and other features require extras. To install an extra, run the command from the hint
+in the environment where zoo is installed.
+
+### A script needs to detect errors
+
+Use `--json`, which prints `{"error", "kind", "hint"}`, or the [exit
 code](../reference/errors.md#exit-codes): 1 for errors, 2 for usage errors, and 3 if training diverged.
 """
 GROUPS = {

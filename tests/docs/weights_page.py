@@ -22,7 +22,7 @@ USES = IMAGES / "weights"
 START = """\
 # Weights
 
-This page lists the trained models that come with zoo. Each weights file contains a card.
+This page lists the trained models that zoo publishes, the best first. Each weights file contains a card.
 [registry.toml](../../registry.toml) contains the recipe of each model, so you can train any model again.
 
 ```sh
@@ -43,9 +43,9 @@ bf16 if rounding them to bf16 does not change any metric by more than 0.0005. Th
 training on one thread of an AMD EPYC processor with bf16 instructions, on a machine that was also running
 other work.
 
-The wheel contains all files of up to 2 MB. Larger files are in the repository, in the folder
-`weights/large`. In a clone of the repository, zoo finds these files automatically. If you installed the
-wheel, copy them to any folder and set [`$ZOO_WEIGHTS`](../how-to/data.md#published-weights) to its path.
+The wheel contains the files of up to 2 MB, 17 of 24. The larger files are only in the repository, in the
+folder `weights/large`. In a clone of the repository, zoo finds these files automatically. If you installed
+the wheel, copy them to any folder and set [`$ZOO_WEIGHTS`](../how-to/data.md#published-weights) to its path.
 
 The gallery of the documentation site, which `make docs` builds, has a page for each model. Each page shows
 the recipe, the card, examples of the model's output and, where available, the learning curve.
@@ -72,12 +72,21 @@ def page() -> str:
 
 
 def by_dataset(registry: Registry) -> dict[str, Published]:
-    """Return the published weights by the full name of their dataset, in the order of `TITLES`."""
+    """Return the published weights by the full name of their dataset in the order of `TITLES`, best first."""
     found: dict[str, Published] = {dataset: {} for dataset in TITLES}
     for name, spec in registry.catalog.weights.items():
         recipe = registry.recipe(spec.recipe)
         found[recipe.dataset][name] = (spec, recipe, registry.task_of(recipe))
-    return {dataset: published for dataset, published in found.items() if published}
+    return {
+        dataset: dict(sorted(published.items(), key=lambda item: _rank(*item[1])))
+        for dataset, published in found.items()
+        if published
+    }
+
+
+def _rank(spec: WeightsSpec, _: Recipe, task: TaskSpec) -> float:
+    metric = [*spec.metrics.values()][-1][task.primary_metric]
+    return -metric if task.primary_metric in task.higher_is_better else metric
 
 
 def _image(dataset: str) -> Iterable[str]:

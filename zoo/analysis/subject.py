@@ -14,6 +14,15 @@ from zoo.models.landmarks import layer_path, require_modules, with_landmarks
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import AnalyzerSpec
 
+# What a network with a landmark does, for messages
+_DOES: dict[str, str] = {
+    "features": "computes feature maps",
+    "tokens": "computes feature maps",
+    "class_maps": "averages its last feature maps",
+    "mean_head": "averages its last feature maps",
+    "head": "declares its last layer",
+}
+
 
 def make_subject(
     entry: Entry[AnalyzerSpec],
@@ -44,10 +53,13 @@ def make_subject(
             choosing = ", ".join(other.name for other in analyzers if other.takes_layer)
             raise OptionError(f"{entry.name} does not accept a layer", hint=f"analyzers that do: {choosing}")
         landmarks["features"] = layer_path(layer, landmarks, model)
-    lacking = " and ".join(spec.lacks(landmarks)).replace("|", " or ")
+    lacking = [
+        " or ".join(dict.fromkeys(_DOES[name] for name in need.split("|"))) for need in spec.lacks(landmarks)
+    ]
     if lacking:
-        has = ", ".join(landmarks) or "no landmarks"
-        raise SpecError(f"{entry.name} requires {lacking}, but {architecture.name} has {has}", hint=hint)
+        does = " and ".join(lacking)
+        message = f"{entry.name} requires a network that {does}; {architecture.name} does not"
+        raise SpecError(message, hint=hint)
     used = {name for need in spec.needs for name in need.split("|")} & landmarks.keys()
     require_modules({name: landmarks[name] for name in used}, model, architecture.name)
     if classes and "class" in spec.ignores:

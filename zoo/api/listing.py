@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Mapping
 from typing import Any
 
 from zoo.api.where import matching
@@ -95,11 +96,13 @@ def matches(name: str, pattern: str) -> bool:
 
 def _names(kind: str, pattern: str | None, where: str | None) -> list[str]:
     registry = default_registry()
-    shown: list[str] = []
-    for row in rows(registry, kind, pattern, where):
-        short = row["name"].rpartition("/")[2]
-        shown.append(short if len(registry.names.matching(short, kind)) == 1 else row["name"])
-    return shown
+    return [shortest(registry, row) for row in rows(registry, kind, pattern, where)]
+
+
+def shortest(registry: Registry, row: Mapping[str, Any]) -> str:
+    """Return the name of an entry, without the plugin if no other plugin has an entry with this name."""
+    short = row["name"].rpartition("/")[2]
+    return short if len(registry.names.matching(short, row["kind"])) == 1 else row["name"]
 
 
 def _row(kind: str, name: str, plugin: str, task: str, summary: str, **more: Any) -> dict[str, Any]:

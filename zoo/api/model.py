@@ -134,7 +134,7 @@ class Model:
             context: number of tokens that a language model bases each prediction on, or 0 to carry its hidden
                 state through the whole text; by default, as in training.
             metrics: additional metric to measure, such as `macro-f1`; `zoo list metrics` shows all metrics.
-            metrics_options: options of these metrics, such as `near-misses.top=3`.
+            metrics_options: options for these metrics, such as `near-misses.top=3`.
             progress: show progress on stderr or in the notebook.
 
         Returns:

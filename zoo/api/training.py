@@ -168,10 +168,17 @@ def resume(
 
 
 def _check_run(directory: Path, *, resume: bool, processes: int, save_every: str, device: str | None) -> None:
-    """Raise OptionError or RunError, without loading torch, if the options or the directory are unusable."""
+    """Raise OptionError or RunError if the options or the directory are unusable.
+
+    Torch is loaded only to check that a device other than the CPU exists.
+    """
     require_processes(processes)
     SaveInterval.parse(save_every)
     refuse_device(device)
+    if device not in (None, "cpu"):
+        from zoo.models.precision import pick_device
+
+        pick_device(device)
     if directory.exists() and is_first():
         with claimed(directory, resume=resume):
             pass

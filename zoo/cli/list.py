@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import click
 
-from zoo.api.listing import rows
+from zoo.api.listing import rows, shortest
 from zoo.cli.flags import flags_in_errors
 from zoo.cli.name_types import PLURALS, complete_kind
 from zoo.cli.session import Session, print_json, standard_options
@@ -23,8 +24,11 @@ from zoo.registry.specs import TaskSpec
 
 # Columns of a terminal that the table of weights fits
 _WIDE = 80
-# How many entries of a kind a plugin may have to be listed one by one, without a pattern and on a terminal
-_MANY = 100
+# How many entries of a kind a plugin may have to be listed one by one on a terminal, without a pattern: in
+# the list of everything, and in that of one kind
+_FEW, _MANY = 20, 100
+# Kinds whose entries have a line each in the list of everything; the others' names share a paragraph
+_DESCRIBED = ("architecture", "dataset", "analyzer", "weights", "task")
 # What a kind may be called
 _KINDS = {
     **{word: kind for kind, plural in PLURALS.items() for word in (kind, plural)},
@@ -49,7 +53,8 @@ def command(
 
     KIND is one of architectures (or models), datasets, analyzers, recipes, weights, tasks, groups (of
     training options), optimizers, schedules, augmentations, metrics, tokenizers, commands (from plugins),
-    options (that plugins add to commands), exporters and trackers.
+    options (that plugins add to commands), exporters and trackers. On a terminal, long lists are shortened;
+    pass a KIND or a PATTERN, or pipe the output, to see every entry.
 
     \b
     zoo list models 'resnet*'
@@ -67,36 +72,44 @@ def command(
     if as_json:
         print_json(chosen)
     elif chosen:
-        _print(chosen if pattern or where or not columns() else _in_short(chosen), session.registry)
+        in_short = bool(columns()) and not (pattern or where)
+        if in_short:
+            chosen = _in_short(chosen, _MANY if wanted else _FEW)
+        _print(chosen, session.registry, describe=KINDS if wanted or not in_short else _DESCRIBED)
     else:
         echo(f"zoo: {problem}", err=True)
 
 
-def _in_short(chosen: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the rows; if a plugin has too many entries of one kind to read, replace them with one row."""
+def _in_short(chosen: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    """Return the rows; if a plugin has more than `most` entries of one kind, replace them with one row."""
     counts = Counter((row["kind"], row.get("plugin", "")) for row in chosen)
     short: dict[tuple[str, str], dict[str, Any]] = {}
     for row in chosen:
         (kind, plugin), name = (row["kind"], row.get("plugin", "")), row["name"]
-        if plugin and counts[kind, plugin] > _MANY:
+        if plugin and counts[kind, plugin] > most:
             plural, name = PLURALS[kind], f"{plugin}/*"
-            summary = f"{counts[kind, plugin]:,} {plural}: `zoo list {plural} '{name}'`"
-            row = {**row, "name": name, "summary": summary, "params": 0}
+            summary = f"{counts[kind, plugin]:,} entries: `zoo list {plural} '{name}'`"
+            row = {"kind": kind, "plugin": plugin, "task": row["task"], "name": name, "summary": summary}
         short.setdefault((kind, name), row)
     return [*short.values()]
 
 
-def _print(chosen: list[dict[str, Any]], registry: Registry) -> None:
+def _print(chosen: list[dict[str, Any]], registry: Registry, *, describe: Collection[str]) -> None:
+    """Print entries by kind and task, each kind in `describe` with a line for each entry."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in sorted(chosen, key=lambda row: (KINDS.index(row["kind"]), row["task"])):
-        groups.setdefault((row["kind"], row["task"]), []).append(row)
+        groups.setdefault((row["kind"], row["task"] if row["kind"] in describe else ""), []).append(row)
     for number, ((kind, task), members) in enumerate(groups.items()):
         if number:
             echo()
         first, *others = task.split(", ")
         tasks = f"{first} and {len(others)} other tasks" if len(others) > 1 else task
         print_title(PLURALS[kind].capitalize(), f"for {tasks}" if task else "")
-        if kind == "weights" and task in registry.tasks and (columns() or _WIDE) >= _WIDE:
+        if kind not in describe:
+            print_paragraph(", ".join(shortest(registry, row) for row in members), indent=2)
+            continue
+        complete = all("seeds" in row for row in members)
+        if kind == "weights" and task in registry.tasks and complete and (columns() or _WIDE) >= _WIDE:
             _print_weights(members, registry.tasks[task])
             continue
         width = max(len(row["name"]) for row in chosen if row["kind"] == kind)
@@ -104,13 +117,20 @@ def _print(chosen: list[dict[str, Any]], registry: Registry) -> None:
     if columns():
         echo()
         more = " You can omit the plugin name and the slash." if "/" in chosen[0]["name"] else ""
-        print_paragraph(f"`zoo show NAME` shows the details of an entry.{more}")
+        kinds = (
+            "" if describe is KINDS else "`zoo list KIND` describes each entry, as in `zoo list optimizers`. "
+        )
+        print_paragraph(f"{kinds}`zoo show NAME` shows the details of an entry.{more}")
 
 
 def _print_weights(members: Sequence[Mapping[str, Any]], task: TaskSpec) -> None:
-    """Print weights with their primary metric, and an asterisk if the file is not on this machine."""
+    """Print weights by data, the best first, with an asterisk if the file is not on this machine."""
     header = ["NAME", "DATA", task.primary_metric.upper(), "SEEDS", "PARAMETERS", "SIZE"]
     unit = task.units.get(task.primary_metric, "")
+    sign = -1 if task.primary_metric in task.higher_is_better else 1
+    members = sorted(
+        members, key=lambda row: (row["dataset"], sign * row.get(task.primary_metric, sign * math.inf))
+    )
     cells = [
         [
             row["name"],
@@ -129,7 +149,7 @@ def _print_weights(members: Sequence[Mapping[str, Any]], task: TaskSpec) -> None
 
 def _summary(row: Mapping[str, Any]) -> str:
     """Return the summary of an entry, with the number of parameters if an architecture declares it."""
-    counted = row["kind"] == "architecture" and row["params"]
+    counted = row["kind"] == "architecture" and row.get("params")
     return f"{row['summary']}, {row['params']:,} parameters" if counted else row["summary"]
 
 

@@ -24,6 +24,8 @@ from zoo.registry.registry import Registry
 
 # What other tools give by an option, and a command here as its first words
 _WORDS = ("arch", "architecture", "dataset", "model_name", "recipe")
+# The messages of missing arguments whose names alone do not say what to type
+_MISSING = {"RECIPE | ARCH DATASET": "give a recipe, or an architecture and a dataset"}
 
 
 class UnknownCommand(click.UsageError):
@@ -47,7 +49,8 @@ def _message(error: click.UsageError, words: Sequence[str]) -> str:
         return _no_such_option(error.ctx, error.option_name, words)
     if isinstance(error, click.MissingParameter) and error.param:
         choices = getattr(error.param.type, "choices", ())
-        return f"missing {_name(error)}" + (f", one of {', '.join(choices)}" if choices else "")
+        missing = f"missing {_name(error)}" + (f", one of {', '.join(choices)}" if choices else "")
+        return _MISSING.get(_name(error), missing)
     message = error.message.rstrip(".")
     if isinstance(error, click.BadParameter):
         return f"{_name(error)} {message}" if message.startswith("must ") else f"{_name(error)}: {message}"

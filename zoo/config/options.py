@@ -22,7 +22,7 @@ from zoo.errors import OptionError, did_you_mean
 T = TypeVar("T")
 
 _WORDS = {"Int": "an integer", "Float": "a number", "Str": "a string", "Bool": "true or false"}
-_BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+_BOUNDS = {"ge": "at least", "gt": "greater than", "le": "at most", "lt": "less than"}
 # The most names that an error lists
 _FEW = 8
 # What an item of a list that is separated by commas cannot start with

@@ -70,7 +70,7 @@ class TrainConfig:
 
     metrics: tuple[str, ...] = option((), "names of further metrics; `zoo list metrics` shows all.")
     loss: str = option("", "name of a loss that replaces the task's, such as `focal-loss`.")
-    metrics_options: Mapping[str, Any] = option({}, "options of metrics and the loss: `focal-loss.gamma=2`.")
+    metrics_options: Mapping[str, Any] = option({}, "options for metrics and the loss: `focal-loss.gamma=2`.")
 
     clip_grad_norm: NonNegative = option(0.0, "clip gradients to this global norm; 0 disables clipping.")
     ema_decay: Fraction = option(

@@ -200,4 +200,5 @@ def _innermost(error: Exception) -> str:
         if error.__suppress_context__ and error.__cause__ is None:  # raised from None
             break
         error = inner
-    return first_line(error) or type(error).__name__
+    system = error.strerror if isinstance(error, OSError) else ""  # without "[Errno -2]"
+    return system or first_line(error) or type(error).__name__

@@ -20,7 +20,9 @@ def require_fitting(exported: Exported, registry: Registry, name: str) -> Proces
         processor.check_feeding(card.preprocess, card.arguments)
     except UnknownName as error:
         hint = f"the file was written with {card.versions.get('plugin', 'an unknown distribution')}"
-        raise WeightsError(f"{name} is for task {card.task}, which no plugin provides", hint=hint) from error
+        raise WeightsError(
+            f"{name} needs the task {card.task}, but no installed plugin provides it", hint=hint
+        ) from error
     except OptionError as error:
         raise WeightsError(f"{name}: its card is invalid: {error}", hint=error.hint) from None
     items, answers = signature.inputs[0], signature.outputs[0]

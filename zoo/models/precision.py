@@ -28,7 +28,7 @@ def pick_device(name: str | None) -> str:
     here = ["cpu", accelerator.type] if accelerator else ["cpu"]
     chosen = name or (here[-1] if here[-1] in ("cuda", "mps") else "cpu")
     if chosen.partition(":")[0] not in here:
-        raise OptionError(f"device {chosen!r} is not available; this machine has {' and '.join(here)}")
+        raise OptionError(f"device {chosen!r} is not available; available devices: {', '.join(here)}")
     if chosen.startswith("cuda"):
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     try:

@@ -39,6 +39,8 @@ from zoo.registry.specs import (
 )
 
 T = TypeVar("T")
+# An error about an unknown name lists all names of a kind, if they are at most so many
+_FEW = 20
 S = TypeVar("S", bound=Spec, covariant=True)
 
 # What to do besides looking for a name of a kind
@@ -481,7 +483,13 @@ class Registry:
         kind = kinds[0] if len(kinds) == 1 else "name"
         nearest = self.names.nearest(name, kinds)
         owner, slash, _ = name.partition("/")
-        hint = f"`zoo list {kind.removesuffix('s')}s` shows all names" if kinds else "`zoo list` shows all"
+        listing = f"zoo list {kind.removesuffix('s')}s" if kinds else "zoo list"
+        hint = f"`{listing}` shows all names"
+        short = [word for word in self.names.words(*kinds) if "/" not in word]
+        if len(kinds) == 1 and 0 < len(short) <= _FEW:
+            hint = f"{kind.removesuffix('s')}s: {', '.join(short)}"
+        elif name and any(name in word for word in short):
+            hint = f"`{listing} {shlex.quote(name)}` shows the names that contain it"
         path = name.startswith((".", "/")) or os.path.exists(name)  # noqa: PTH110 - which any text may be asked
         if path and kinds:
             instead = f"but the {kind} must come first"

@@ -137,11 +137,11 @@ def _published(registry: Registry, name: str) -> Path:
             _download(name, spec), url=spec.url, sha256=spec.sha256, max_bytes=spec.bytes
         )
     plugin, slash, short = name.rpartition("/")
-    whence = f"the package of {plugin}" if slash else "zoo's repository"
+    whence = f"the package of {plugin}" if slash else "weights/large in zoo's repository"
     raise DataError(
-        f"the weights file of {name} is not on this machine: {spec.file or short} ({spec.bytes:,} bytes)",
-        hint=f"copy {short}.safetensors from {whence} into the folder $ZOO_WEIGHTS, or train the model: "
-        f"`zoo train {shlex.quote(spec.recipe)}`",
+        f"the weights file of {name} ({spec.bytes:,} bytes) is not on this machine",
+        hint=f"copy {short}.safetensors from {whence} to a folder, and set ZOO_WEIGHTS to its path; or train "
+        f"the model: `zoo train {shlex.quote(spec.recipe)}`",
     )
 
 

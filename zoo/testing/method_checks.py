@@ -141,7 +141,7 @@ def returns_rates(case: Case) -> None:
     """The schedule returns a number of at least 0 everywhere in training, and more than 0 somewhere."""
     rates = _rates(case)
     assert max(rates) > 0, message(
-        expected="a learning rate above 0 somewhere",
+        expected="a learning rate greater than 0 somewhere",
         got="0 everywhere",
         usually="an integer division, or a warmup that never ends",
     )

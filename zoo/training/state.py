@@ -291,7 +291,7 @@ class TrainState:
                 raise _misfit(f"{name} is {there[0]} {there[1]} (expected {here[0]} {here[1]})")
         infinite = {f"{copy}/{name}" for copy in ("model", "average") for name in self.infinite}
         if name := not_finite(tensors, infinite | _carried_names(saved)):
-            raise _misfit(f"{name} has values that are not finite")
+            raise WeightsError(f"the checkpoint is damaged: {name} has values that are not finite")
         for name, tensor in _under("optimizer/", tensors).items():
             if name.endswith("/step") and not 0 <= tensor.item() <= saved.position.steps:
                 raise _misfit(

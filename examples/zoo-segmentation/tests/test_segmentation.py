@@ -154,7 +154,7 @@ def test_guessing_is_one_class_everywhere(task):
     ("wrong", "message"),
     [
         ({"classes": ["a"]}, "1 values in classes, but num_classes=3"),
-        ({"std": [0.1, 0.0, 0.1]}, "std finite and above 0"),
+        ({"std": [0.1, 0.0, 0.1]}, "std finite and greater than 0"),
         ({"mean": [0.5]}, "1 values in mean, but in_channels=3"),
     ],
 )

@@ -41,7 +41,7 @@ class MaskProcessor(Processor):
         if type(side) is not int or not 1 <= side <= _LARGEST:
             raise OptionError(f"image_size must be an integer from 1 to {_LARGEST:,} (got {side!r:.40})")
         if not all(map(math.isfinite, feeding["mean"])) or not all(0 < v < math.inf for v in feeding["std"]):
-            raise OptionError("mean must be finite, and std finite and above 0")
+            raise OptionError("mean must be finite, and std finite and greater than 0")
         if len(feeding["classes"]) > UNKNOWN:
             raise OptionError(f"a mask can hold at most {UNKNOWN} classes (got {len(feeding['classes'])})")
         for key, dim in (("classes", "num_classes"), ("mean", "in_channels"), ("std", "in_channels")):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -25,6 +28,21 @@ PAGES = (
     "/gallery/architectures/lstm/",
     "/reference/api/zoo/Model/",
 )
+
+
+# What users search for, and the page that must be found first
+SEARCHES = {
+    "install": "/install/",
+    "own images": "/tutorial/own-images/",
+    "fine-tuning": "/how-to/fine-tune/",
+    "learning rate": "/how-to/learning-rate/",
+    "out of memory": "/how-to/troubleshooting/",
+    "predict": "/how-to/predict/",
+    "export onnx": "/how-to/export/",
+    "calibrate": "/how-to/calibrate/",
+    "gpu": "/how-to/mixed-precision/",
+    "accuracy confidence interval": "/explanation/intervals/",
+}
 
 
 def exists(site: Path, *pages: str) -> list[str]:
@@ -150,6 +168,36 @@ def test_search_finds_a_page_and_is_loaded_only_then(visits: Any, served: Served
     page.get_by_role("option").first.wait_for()
     assert "/search.json" in served.sent
     assert page.get_by_role("option").filter(has_text="resnet20").count() >= 1
+
+
+def test_search_finds_the_page_that_answers_first(visits: Any) -> None:
+    from playwright.sync_api import expect
+
+    page = visits("/")
+    page.keyboard.press("Control+k")
+    first = page.locator("[role=option]").first
+    for words, path in SEARCHES.items():  # each leads to a different page, so that old results cannot pass
+        page.get_by_role("combobox").fill(words)
+        expect(first).to_have_attribute("href", re.compile(rf"{path}\?h="), timeout=30_000)
+
+
+def test_search_leaves_out_the_pages_of_contributors_and_of_single_classes(site: Path) -> None:
+    items = json.loads((site / "search.json").read_text(encoding="utf-8"))["items"]
+    pages = [item["location"] for item in items]
+    out = ("benchmarks/", "contributing/", "project/contributing/", "reference/api/", "source/")
+    assert [page for page in pages if page.startswith(out)] == []
+    assert len(pages) > 500
+
+
+def test_an_unknown_address_leads_on(visits: Any) -> None:
+    page = visits("/404.html")
+    links = page.locator("article p a")
+    assert [urlsplit(link.get_attribute("href")).path for link in links.all()] == ["/", "/documentation/"]
+
+
+def test_a_name_in_the_first_column_of_a_table_is_on_one_line(visits: Any) -> None:
+    cell = visits("/reference/options/").locator("td:first-child code", has_text="grad_accum_steps").first
+    assert cell.evaluate("(code) => code.getClientRects().length") == 1
 
 
 def test_the_scheme_is_the_systems_until_it_is_chosen(visits: Any) -> None:

@@ -282,9 +282,8 @@ def test_an_analyzer_that_does_not_fit_names_those_that_do(
         train={"epochs": 1, "batch_size": 16},
     )
     maxed = train(recipe, registry, directory=tmp_path / "run").weights
-    with pytest.raises(
-        SpecError, match="requires class_maps or mean_head, but convnet/convnet has features"
-    ) as caught:
+    needed = "cam/cam requires a network that averages its last feature maps; convnet/convnet does not"
+    with pytest.raises(SpecError, match=needed) as caught:
         analyze("cam", maxed, registry, inputs=[image])
     assert "grad-cam" in str(caught.value.hint)
     with pytest.raises(OptionError, match="cam/cam does not accept a layer") as refused:

@@ -389,7 +389,7 @@ def test_a_recipe_of_ones_own_can_be_trained(net: zoo.Run, tmp_path: Path) -> No
             OptionError,
             "no option 'learning_rate'; did you mean 'lr'",
         ),
-        (("lstm", "stdlib"), {"lr": -1}, OptionError, r"lr must be above 0 \(got -1"),
+        (("lstm", "stdlib"), {"lr": -1}, OptionError, r"lr must be greater than 0 \(got -1"),
         (("lstm", "stdlib"), {"model": {"hidden_sise": 3}}, OptionError, "did you mean 'hidden_size'"),
         (("lstm", "stdlib"), {"device": "tpu9"}, OptionError, "device 'tpu9'"),
         (("lstm", "stdlib"), {"save_every": "often"}, OptionError, "'often'"),

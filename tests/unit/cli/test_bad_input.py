@@ -61,7 +61,7 @@ def test_an_entry_that_cannot_be_used_is_told_once(tmp_path):
     ("device", "message"),
     [
         *((name, f"unknown device {name!r}; use cpu") for name in ("foo", "meta", "cuda:0:1", "hpu")),
-        ("mps:0", "device 'mps:0' is not available; this machine has cpu"),
+        ("mps:0", "device 'mps:0' is not available; available devices: cpu"),
     ],
 )
 def test_an_unknown_device_is_answered_with_those_of_this_machine(lstm_file, monkeypatch, device, message):
@@ -75,8 +75,16 @@ def test_a_gpu_is_among_the_devices_of_this_machine(lstm_file, monkeypatch):
     cuda = torch.device("cuda")
     monkeypatch.setattr("torch.accelerator.current_accelerator", lambda check_available: cuda)
     done = zoo("eval", lstm_file, "--device", "mps")
-    error = "zoo: device 'mps' is not available; this machine has cpu and cuda"
+    error = "zoo: device 'mps' is not available; available devices: cpu, cuda"
     assert done.stderr.splitlines()[1:] == [error]
+
+
+def test_a_missing_device_is_found_before_training_is_announced(tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda check_available: None)
+    done = zoo("train", "mlp", "shapes", "--device", "cuda", "--run", "run", cwd=tmp_path)
+    error = "zoo: device 'cuda' is not available; available devices: cpu\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", error)
+    assert not (tmp_path / "run").exists()
 
 
 def test_debug_shows_the_traceback(desk):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -103,8 +104,11 @@ def test_list_is_grouped_and_cuts_summaries_but_no_names():
         line for line in out.splitlines() if line == "Architectures for classification, multi-label"
     ] != []
     names = [line.split()[0] for line in out.splitlines() if line.startswith("  ")]
-    one_by_one = [row["name"] for row in rows if row["plugin"] != "timm"]
-    assert sorted(name for name in names if name != "timm/*") == sorted(one_by_one)
+    own = [row for row in rows if row["plugin"] != "timm"]
+    described = {"architecture", "dataset", "analyzer", "weights", "task"}
+    assert {row["name"] for row in own if row["kind"] in described} <= {*names}
+    others = {row["name"].rpartition("/")[2] for row in own if row["kind"] not in described}
+    assert others <= {*re.split(r"[\s,]+", out)}
     cut = [line for line in out.splitlines() if line.endswith("…")]
     assert cut
     words = {word.strip(",;:") for row in rows for word in row["summary"].split()}
@@ -117,10 +121,41 @@ def test_list_is_grouped_and_cuts_summaries_but_no_names():
 def test_list_has_one_line_for_a_plugin_with_a_thousand_models():
     pytest.importorskip("timm")
     out = plain(zoo("list", "architectures", columns=120).stdout)
-    assert re.search(r"^  timm/\* +1,\d{3} architectures: `zoo list architectures 'timm/\*'`$", out, re.M)
+    assert re.search(r"^  timm/\* +1,\d{3} entries: `zoo list architectures 'timm/\*'`$", out, re.M)
     assert "timm/resnet50" not in out
     for words in (["timm/resnet5*"], ["--where", "plugin=timm"]):
         assert re.search(r"^  timm/resnet50 ", plain(zoo("list", "models", *words, columns=120).stdout), re.M)
+
+
+MANY = """
+from zoo import ArchitectureSpec, hookimpl
+
+@hookimpl
+def zoo_architectures():
+    same = {"target": "torch.nn:Linear", "task": "classification", "summary": "A net"}
+    return [ArchitectureSpec(name=f"net{number}", **same) for number in range(21)]
+"""
+
+
+def test_list_shortens_more_than_twenty_models_of_a_plugin_only_among_everything(tmp_path):
+    (tmp_path / "many.py").write_text(MANY)
+    out = plain(zoo("list", "--plugin", "many.py", cwd=tmp_path, columns=80).stdout)
+    assert re.search(r"^  many/\* +21 entries: `zoo list architectures 'many/\*'`$", out, re.M)
+    for words, columns in ((["models"], 80), (["many/*"], 80), ([], None)):
+        out = plain(zoo("list", *words, "--plugin", "many.py", cwd=tmp_path, columns=columns).stdout)
+        assert len(re.findall(r"^  many/net\d+ +A net$", out, re.M)) == 21
+
+
+def test_weights_are_listed_by_data_and_the_best_first():
+    rows = {row["name"]: row for row in json.loads(zoo("list", "weights", "--json").stdout)}
+    shown = [rows[name] for name in re.findall(r"^  (\w+-\S+) ", zoo("list", "weights").stdout, re.M)]
+    assert len(shown) == len(rows)
+    accuracies = [row["accuracy"] for row in shown if row["dataset"] == "images/cifar10"]
+    assert accuracies == sorted(accuracies, reverse=True)
+    losses = [row["loss"] for row in shown if row["dataset"] == "text/nietzsche"]
+    assert losses == sorted(losses)
+    data = [name for name, _ in itertools.groupby(row["dataset"] for row in shown)]
+    assert len(data) == len({*data})
 
 
 def test_list_cuts_nothing_when_piped():

@@ -177,7 +177,7 @@ def test_fields_are_converted_to_their_types() -> None:
     [
         (int | None, None, "an integer or none"),
         (Annotated[int, Meta(ge=1, le=9)], 10, "at most 9"),
-        (Annotated[float, Meta(lt=1)], 1.0, "below 1"),
+        (Annotated[float, Meta(lt=1)], 1.0, "less than 1"),
         (Annotated[str, Meta(pattern="a", description="lower-case letters")], "A", "lower-case letters"),
         (tuple[int, ...], None, "a list, each item an integer"),
         (dict[str, Any], None, "a table"),

@@ -28,6 +28,7 @@ from zoo.processors import Processor
 from zoo.registry.registry import Registry
 from zoo_images.image_files import as_image
 
+EXAMPLES = Path(__file__).parents[3] / "examples" / "shapes"
 SIZE = 16
 QUIET: dict[str, Any] = {"progress": False}
 DATA = {"size": SIZE, "train_size": 64, "val_size": 8, "test_size": 40}
@@ -664,3 +665,9 @@ def test_a_pipe_beside_an_unfinished_file_is_not_read(net: zoo.Model, images: Pa
     os.mkfifo(tmp_path / "x.csv.unfinished")
     with pytest.raises(OutputError, match=r"x\.csv\.unfinished is damaged or was edited"):
         net.predict(images, **QUIET).write(tmp_path / "x.csv")
+
+
+def test_a_published_model_classifies_all_example_images() -> None:
+    rows = zoo.load("shapes-resnet20", **QUIET).predict(EXAMPLES, top=1, **QUIET)
+    assert len(rows) == 8
+    assert [row["predictions"][0]["class"] for row in rows] == [Path(row["input"]).stem for row in rows]

@@ -397,7 +397,7 @@ def test_the_callers_gradient_mode_and_random_state_do_not_change_between_pieces
         ({"temperature": math.nan}, "temperature must be finite (got nan)"),
         ({"temperature": math.inf}, "temperature must be finite (got inf)"),
         ({"top_k": -1}, "top_k must be at least 0 (got -1)"),
-        ({"top_p": 0.0}, "top_p must be above 0 (got 0.0)"),
+        ({"top_p": 0.0}, "top_p must be greater than 0 (got 0.0)"),
         ({"top_p": 1.1}, "top_p must be at most 1 (got 1.1)"),
         ({"seed": "x"}, "seed must be an integer (got 'x')"),
         ({"top_p": math.nan}, "top_p must be finite (got nan)"),

@@ -80,7 +80,7 @@ def test_values_are_lists_or_ranges(text: Any, values: Any) -> None:
         ({"lr": "0.1"}, "over lr must have at least two values, all different"),
         ({"lr": [0.1, 0.1]}, "over lr must have at least two values, all different"),
         ({"lr": "0.1..0.01"}, r"the range 0\.1\.\.0\.01 must increase"),
-        ({"lr": "0..1:log"}, "must increase from a number above 0"),
+        ({"lr": "0..1:log"}, "must increase from a number greater than 0"),
         ({"lr": 0.1}, "over lr must be a list or a range"),
         (
             {"optimizer.beta2": [0.9, 0.99]},

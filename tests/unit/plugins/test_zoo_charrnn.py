@@ -158,7 +158,9 @@ def test_sizes_below_one_are_refused_by_name(name: str, value: int, registry: Re
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("value", "range_"), [(1.5, "below 1"), (1, "below 1"), (-0.1, "at least 0")])
+@pytest.mark.parametrize(
+    ("value", "range_"), [(1.5, "less than 1"), (1, "less than 1"), (-0.1, "at least 0")]
+)
 def test_dropout_out_of_range_is_refused_by_name(
     name: str, value: float, range_: str, registry: Registry
 ) -> None:

@@ -281,9 +281,9 @@ def test_the_suggestions_are_marked_in_the_figure() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"start": 0.0}, "start must be a learning rate above 0 (got 0.0)"),
-        ({"start": float("nan")}, "start must be a learning rate above 0 (got nan)"),
-        ({"start": -1.0}, "start must be a learning rate above 0 (got -1.0)"),
+        ({"start": 0.0}, "start must be a learning rate greater than 0 (got 0.0)"),
+        ({"start": float("nan")}, "start must be a learning rate greater than 0 (got nan)"),
+        ({"start": -1.0}, "start must be a learning rate greater than 0 (got -1.0)"),
         ({"start": 1.0, "stop": 1.0}, "stop must be above start=1 and at most 1e+38 (got 1)"),
         ({"stop": float("inf")}, "stop must be finite (got inf)"),
         ({"stop": 1e308}, "stop must be above start=1e-06 and at most 1e+38 (got 1e+308)"),

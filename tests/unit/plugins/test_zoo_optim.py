@@ -117,7 +117,7 @@ def test_the_options_of_an_optimizer_go_with_it(usual: TrainConfig) -> None:
     [
         ({"optimizer": "lion", "optimizer_options": {"beta": 0.9}}, "no option 'beta'; did you mean"),
         ({"optimizer": "lion", "optimizer_options": {"lr": 0.9}}, "lr is a training option"),
-        ({"optimizer": "lion", "optimizer_options": {"beta2": 1}}, "beta2 must be below 1"),
+        ({"optimizer": "lion", "optimizer_options": {"beta2": 1}}, "beta2 must be less than 1"),
         ({"optimizer": "nadam", "momentum": 0.5}, "the optimizer optim/nadam ignores it"),
         ({"schedule": "warmup-stable-decay", "warmup_epochs": 2.0}, "has no effect"),
         ({"optimizer": "lyon"}, "unknown optimizer 'lyon'"),

@@ -458,10 +458,10 @@ def test_splits_are_percents(tmp_path: Path, splits: list[int], lengths: list[in
 @pytest.mark.parametrize(
     ("splits", "message"),
     [
-        ([90, 10], r"sum to 100, with train above 0 \(got \[90, 10\]\)(?m:$)"),
+        ([90, 10], r"sum to 100, with train greater than 0 \(got \[90, 10\]\)(?m:$)"),
         (
             [0, 50, 50],
-            r"splits must be three percentages .* with train above 0 \(got \[0, 50, 50\]\)(?m:$)",
+            r"splits must be three percentages .* with train greater than 0 \(got \[0, 50, 50\]\)(?m:$)",
         ),
         ([110, -10, 0], r"percentages .* \(got \[110, -10, 0\]\)(?m:$)"),
         ([80, 10, 11], r"percentages .* \(got \[80, 10, 11\]\)(?m:$)"),

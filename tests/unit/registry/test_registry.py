@@ -75,7 +75,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(name: str, near: str) -> N
     with pytest.raises(UnknownName) as caught:
         TWO.architecture(name)
     assert str(caught.value) == f"unknown architecture {name!r}; did you mean {near!r}?"
-    assert caught.value.hint == "`zoo list architectures` shows all names"
+    assert caught.value.hint == "architectures: lstm, gru"
 
 
 def test_an_unknown_name_mentions_plugins_that_failed() -> None:
