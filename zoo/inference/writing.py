@@ -15,7 +15,7 @@ import json
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -241,20 +241,35 @@ class _Lines(Table):
         os.fsync(self._file.fileno())
 
 
+def joined_targets(predictions: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Return predictions that each have a `target` as one, with a column for each number; others unchanged.
+
+    A column is named after the target or, if there are several numbers for a target, also after the number.
+    """
+    if not predictions or not all("target" in answer for answer in predictions):
+        return predictions
+    joined: dict[str, Any] = {}
+    for answer in predictions:
+        numbers = {key: value for key, value in answer.items() if key != "target"}
+        for key, value in numbers.items():
+            joined[str(answer["target"]) if len(numbers) == 1 else f"{answer['target']} {key}"] = value
+    return [joined]
+
+
 def _columns(predicted: PredictedRow) -> list[str]:
     """Return the columns of a CSV: the columns of a prediction, between the input and the rest of the row."""
     row, prediction = predicted
     keys = ["class", "probability"] if prediction else []
     if row["predictions"]:
-        keys = [*row["predictions"][0]]
+        keys = [*joined_targets(row["predictions"])[0]]
     return ["input", *keys, *(key for key in row if key not in ("input", "predictions", "error")), "error"]
 
 
 def _cells(row: Mapping[str, Any], columns: list[str]) -> list[str]:
-    """Return a row's text for each column; several predictions are separated by `|`."""
-    cells: list[str] = []
+    """Return a row's text for each column; several predictions other than targets are separated by `|`."""
+    cells, answers = list[str](), joined_targets(row["predictions"])
     for column in columns:
-        values = [row[column]] if column in row else [answer.get(column) for answer in row["predictions"]]
+        values = [row[column]] if column in row else [answer.get(column) for answer in answers]
         cells.append("|".join(map(_cell, values)))
     return cells
 
