@@ -35,13 +35,14 @@ class Measurement:
 
     Attributes:
         dataset: full name of the dataset.
+        split: the split, or `all` for data without splits.
         data: the data, prepared for the model.
     """
 
     def __init__(self, name: str, on: MeasuredSplit) -> None:
         self.name = name
         self.dataset = on.dataset
-        self.split: Split = on.split
+        self.split = on.where
         self.data = on.data
         self.task = on.task
         self.measured = on.measured

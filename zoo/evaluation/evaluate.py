@@ -42,6 +42,11 @@ class MeasuredSplit:
     split: Split
     measured: Measured
 
+    @property
+    def where(self) -> str:
+        """The name of the split in results: `all` for a test split that holds all of the data."""
+        return split_name(self.data, self.split)
+
 
 def measure_split(
     runner: Runner,
@@ -131,12 +136,11 @@ def evaluate(
         report=report,
     )
     task, fed, split, measured = found.task, found.data, found.split, found.measured
-    where = split_name(fed, split)
-    on_what = found.dataset if where == "all" else where
+    on_what = found.dataset if found.where == "all" else found.where
     return {
         **measured.details,
         "dataset": found.dataset,
-        "split": where,
+        "split": found.where,
         "count": measured.count,
         "counts": task.counts(fed, split),
         "unit": task.processor.unit(fed.preprocess),
