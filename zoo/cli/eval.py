@@ -42,6 +42,8 @@ def command(session: Session, weights: str, device: str | None, as_json: bool, *
     if missing := result.get("missing_classes"):
         some = f"{len(missing)} of the model's {len(result['classes'])} classes"
         print_paragraph(f"no {result['unit']} for {some}: {enumerated(missing)}")
+        if averages := [name for name in result["metrics"] if name.startswith("macro")]:
+            print_paragraph(f"{', '.join(averages)} counts such a class as 0 if the model predicts it")
     if unknown := result["counts"].get("unknown"):
         total = f"{unknown:,} of {result['counts']['tokens']:,} {result['unit']}"
         print_paragraph(f"{total} are not in the model's vocabulary and are read as <unk>")
