@@ -139,7 +139,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         (
             "list models --where param<1",
             2,
-            "no entry of kind architecture has the key 'param'; did you mean 'params'? … task",
+            "no entry of kind architecture has the key 'param'; did you mean 'params'?",
         ),
         (
             "list datasets --where params<1",
@@ -360,7 +360,12 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ("inspect fox-lstm", 1, "it is a recipe", "show fox-lstm"),
         # data
         ("train lstm files --run out", 2, "--data paths=..."),
-        ("train lstm files --data path=fox.txt", 2, "add --data paths=..."),
+        ("train lstm files --data path=fox.txt", 2, "text/files has no option 'path'; did you mean 'paths'?"),
+        (
+            "train convnet-bn folder --data rot=x",
+            2,
+            "images/folder has no option 'rot'; did you mean 'root'?",
+        ),
         (f"{LSTM} --data path=x", 2, "text/files has no option 'path'; did you mean 'paths'?"),
         ("train lstm files --paths fox.txt --epochs 1", 2, "--data paths=fox.txt"),
         ("train lstm files --data paths=none.txt", 1, "there is no file … none.txt"),
@@ -394,6 +399,12 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ("train done", 1, "`zoo resume done`"),
         ("train done/model.safetensors", 1, "--from done/model.safetensors"),
         ("resume done/model.safetensors", 1, "`zoo resume done`", "resume done"),
+        (
+            "resume pruned/done",
+            1,
+            "pruned/done cannot be resumed: it has no checkpoint … `zoo runs prune` … --from pruned/done",
+            f"{RECIPE} --from pruned/done",
+        ),
         ("show ./done", 1, "`zoo inspect ./done`", "inspect ./done"),
         ("eval done", 1, "did you mean ./done?"),
         ("eval ./dome", 1, "did you mean './done'?"),
