@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rtoml
 from PIL import Image
 
 import zoo
@@ -107,6 +108,18 @@ def test_what_needs_torch_says_so_once(folder: Path) -> None:
         assert "zoo: this command requires torch, which is not installed" in err
         assert err.count("torch") == 1
     assert not (folder / "runs").exists()
+
+
+def test_no_hint_names_a_command_that_needs_torch(tmp_path: Path) -> None:
+    """As with zoo-runtime, whose package has the registry but no weights."""
+    weights = {"recipe": "fox", "file": "fox.safetensors", "sha256": "0" * 64, "bytes": 1, "params": 1}
+    recipe = {"architecture": "lstm", "dataset": "files"}
+    content = {"schema": 1, "recipes": {"fox": recipe}, "weights": {"fox": {**weights, "metrics": {}}}}
+    (tmp_path / "registry.toml").write_text(rtoml.dumps(content))
+    found = without_torch(["sample fox", "predict ./ x.png"], tmp_path)
+    for (_, _, err), what in zip(found, ("the weights file of fox is not on", "is a folder"), strict=True):
+        assert what in err
+        assert err.endswith("zoo reads only files that `zoo export` wrote on a machine with torch\n")
 
 
 def test_nothing_that_an_exported_file_needs_imports_torch(folder: Path) -> None:
