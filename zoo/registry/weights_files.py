@@ -18,6 +18,8 @@ from zoo.registry.registry import Registry
 _BEST, _LAST = "best.safetensors", "model.safetensors"
 SAVED = ("checkpoint.safetensors", "checkpoint.previous.safetensors")
 WEIGHTS = (_BEST, _LAST, *SAVED)
+# What zoo-runtime can do, which has no torch
+_EXPORTED = "without torch, zoo reads only files that `zoo export` wrote on a machine with torch"
 
 
 @checked
@@ -80,7 +82,9 @@ def of_run(directory: Path, *, last: bool = False) -> Path:
         hint = f"`zoo resume {shlex.quote(str(directory))}` continues the run"
         raise WeightsError(f"{directory} has no weights: the run stopped before its first save", hint=hint)
     runs = ", ".join(map(str, runs_in(directory)[:5]))
-    hint = f"runs in this folder: {runs}" if runs else _for_training("`zoo train` creates run directories")
+    hint = f"runs in this folder: {runs}" if runs else "`zoo train` creates run directories"
+    if not runs and find_spec("torch") is None:
+        hint = _EXPORTED
     what = "a folder without a run" if directory.is_dir() else "not a run directory"
     raise WeightsError(f"{directory} is {what}", hint=hint)
 
@@ -139,20 +143,16 @@ def _published(registry: Registry, name: str) -> Path:
         )
     plugin, slash, short = name.rpartition("/")
     whence = f"the package of {plugin}" if slash else "zoo's repository"
-    raise DataError(
-        f"the weights file of {name} is not on this machine: {spec.file or short} ({spec.bytes:,} bytes)",
-        hint=_for_training(
-            f"copy {short}.safetensors from {whence} into the folder $ZOO_WEIGHTS, or train the model: "
-            f"`zoo train {shlex.quote(spec.recipe)}`"
-        ),
+    hint = (
+        f"copy {short}.safetensors from {whence} into the folder $ZOO_WEIGHTS, or train the model: "
+        f"`zoo train {shlex.quote(spec.recipe)}`"
     )
-
-
-def _for_training(hint: str) -> str:
-    """Return a hint or, where there is no torch, as with zoo-runtime, one about exported files."""
-    if find_spec("torch") is not None:
-        return hint
-    return "without torch, zoo reads only files that `zoo export` wrote on a machine with torch"
+    if find_spec("torch") is None:
+        hint = _EXPORTED
+    message = (
+        f"the weights file of {name} is not on this machine: {spec.file or short} ({spec.bytes:,} bytes)"
+    )
+    raise DataError(message, hint=hint)
 
 
 def _unknown(registry: Registry, name: str) -> WeightsError:

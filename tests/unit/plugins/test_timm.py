@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -173,6 +174,56 @@ def test_training_starts_from_pretrained_weights_at_their_size(
         f"timm/{name}", "shapes", from_weights=run.directory, run=tmp_path / "2", epochs=1, data=FEW
     )
     assert again.model.card.preprocess["size"] == 160, "and without the file"
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """Return a safetensors file with random weights of `test_resnet` for seven classes."""
+    torch.manual_seed(7)
+    (tmp_path / "home").mkdir()
+    save_file(timm.create_model("test_resnet", num_classes=7).state_dict(), tmp_path / "home/own.safetensors")
+    return tmp_path / "home/own.safetensors"
+
+
+def test_training_starts_from_a_file_of_the_user(own: Path, tmp_path: Path) -> None:
+    theirs, sha256 = load_file(own), hashlib.sha256(own.read_bytes()).hexdigest()
+    run = fine_tune(tmp_path / "run", tag=own)
+    card, weights = run.model.card, run.model.module.state_dict()
+    assert all(
+        torch.equal(weights[f"{name}.weight"], theirs[f"{name}.weight"]) for name in ("conv1.0", "bn1")
+    )
+    assert weights["fc.weight"].shape[0] == 8, "the last layer is for other classes"
+    assert card.base_model == {
+        "architecture": "timm/test_resnet", "dataset": "own.safetensors", "sha256": sha256,
+    }  # fmt: skip
+    assert card.arguments["pretrained"] == "own.safetensors"
+    assert "home" not in card.to_json(), "no folder of this machine"
+    assert (card.preprocess["size"], card.preprocess["mean"]) == (160, [0.5, 0.5, 0.5]), "timm's default"
+    own.unlink()
+    again = zoo.resume(tmp_path / "run", progress=False)
+    assert again.model.card.base_model["sha256"] == sha256, "and without the file"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message", "hint"),
+    [
+        ("none.safetensors", None, "there is no file", None),
+        ("x.pth", "", "is not a .safetensors file", "zoo import .*x.pth --architecture timm/test_resnet"),
+        ("x.txt", "", "is not a .safetensors file", None),
+        ("x.safetensors", "no tensors", "cannot be read", None),
+        ("own.safetensors", None, "is not for timm/test_convnext: its tensors differ", None),
+    ],
+)
+def test_a_file_that_training_cannot_start_from_is_refused(
+    own: Path, name: str, content: str | None, message: str, hint: str | None
+) -> None:
+    file = own.with_name(name)
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(DataError, match=f"pretrained: .*{message}") as caught:
+        loading("test_convnext" if name == own.name else "test_resnet", tag=str(file))()
+    assert hint is None or re.search(hint, str(caught.value.hint))
+    assert str(caught.value).count("\n") <= (hint is not None)
 
 
 def test_a_transformer_reads_pretrained_weights_at_another_size(publish: Publish, tmp_path: Path) -> None:
