@@ -15,7 +15,7 @@ import json
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -29,6 +29,7 @@ from zoo.files.atomic import atomic_write, sweep
 from zoo.files.canonical import canonical_json, parse_json
 from zoo.files.regular import open_regular, read_regular
 from zoo.inference.predicting import PredictedRow
+from zoo.inference.targets import joined_targets
 
 # The table in a folder
 _IN_FOLDER = "predictions.jsonl"
@@ -239,21 +240,6 @@ class _Lines(Table):
         if self._waiting:
             self._flush()
         os.fsync(self._file.fileno())
-
-
-def joined_targets(predictions: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-    """Return predictions that each have a `target` as one, with a column for each number; others unchanged.
-
-    A column is named after the target or, if there are several numbers for a target, also after the number.
-    """
-    if not predictions or not all("target" in answer for answer in predictions):
-        return predictions
-    joined: dict[str, Any] = {}
-    for answer in predictions:
-        numbers = {key: value for key, value in answer.items() if key != "target"}
-        for key, value in numbers.items():
-            joined[str(answer["target"]) if len(numbers) == 1 else f"{answer['target']} {key}"] = value
-    return [joined]
 
 
 def _columns(predicted: PredictedRow) -> list[str]:
