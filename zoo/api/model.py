@@ -43,7 +43,7 @@ class Model:
         path: the weights file.
         device: the device that the model runs on.
         exported: whether the model was loaded from an exported file, which supports only `predict`,
-            `features` and `sample`.
+            `features`, `sample` and `evaluate`.
         name: the id, file or run directory that the model was loaded from.
         own: dataset options used in training, including paths, if this user trained the model.
     """
@@ -129,7 +129,8 @@ class Model:
             dataset: dataset to evaluate on, such as `folder`, instead of the training dataset; classes are
                 matched by name.
             data: dataset options, in addition to those used in training.
-            tta: average the predictions for several views of each image (test-time augmentation).
+            tta: average the predictions for several views of each image (test-time augmentation); not for an
+                exported file.
             metrics: additional metric to measure, such as `macro-f1`; `zoo list metrics` shows all metrics.
             metrics_options: options of these metrics, such as `near-misses.top=3`.
             progress: show progress on stderr or in the notebook.
@@ -147,7 +148,6 @@ class Model:
             DataError, SpecError, UnknownName: the data does not exist or is not compatible with the model.
             Diverged: a metric is not finite.
         """
-        _ = self.module  # an exported file has none, and raises its error even without torch
         from zoo.evaluation.evaluate import evaluate
 
         advice = advising(self._registry, self.card.architecture, dataset or self.card.dataset.name)

@@ -13,12 +13,13 @@ from zoo.config.train_config import checked_fields
 from zoo.data.opening import default_split, open_fed, split_name
 from zoo.errors import Diverged, OptionError, warn
 from zoo.evaluation.baseline import beats_baseline
+from zoo.evaluation.exported import ProgramModule
 from zoo.evaluation.intervals import intervals_of
 from zoo.evaluation.measure import Measured, measure
 from zoo.evaluation.metrics import with_metrics
 from zoo.files.cards import Card
 from zoo.interfaces import Dataset, HasViews, Split, Task, make_task
-from zoo.models.runners import Runner
+from zoo.models.runners import ProgramRunner, Runner
 from zoo.registry.registry import Registry
 
 T = TypeVar("T")
@@ -67,7 +68,10 @@ def measure_split(
     """
     recorded = _recorded(card, "metrics_options", {})
     task = with_metrics(make_task(registry, card.task), registry, metrics, recorded, given=metrics_options)
-    model = _views(runner.module, task) if tta else runner.module
+    program = ProgramModule(runner) if isinstance(runner, ProgramRunner) else None
+    if program and tta:
+        raise OptionError("tta requires the weights: an exported file evaluates one view of each input")
+    model = program or (_views(runner.module, task) if tta else runner.module)
     entry, fed = open_fed(card, task, registry, dataset=dataset, data=data, whole=split is None)
     split, unit = split or default_split(fed), task.processor.unit(fed.preprocess)
 
@@ -83,6 +87,7 @@ def measure_split(
         device=runner.device,
         report=progress,
         with_items=True,
+        prepared=program is None,
     )
     _require_finite(measured.metrics, split)
     return MeasuredSplit(task=task, dataset=entry.name, data=fed, split=split, measured=measured)

@@ -368,7 +368,10 @@ def test_a_period_is_predicted_in_seconds(tmp_path: Path) -> None:
     made = zoo.train("row-mlp", "pendulums", run=tmp_path / "run", progress=False)
     (row,) = made.model.predict([[1.0, 0.5]], progress=False)
     assert row["predictions"] == [{"target": "period", "value": pytest.approx(2.038, abs=0.1)}]
-    assert made.model.evaluate("test", progress=False)["metrics"]["rmse"] < 0.2  # 1.26 for the mean
+    metrics = made.model.evaluate("test", progress=False)["metrics"]
+    assert metrics["rmse"] < 0.2  # 1.26 for the mean
+    file = made.model.export(tmp_path / "x.onnx", progress=False)["file"]
+    assert zoo.load(file).evaluate("test", progress=False)["metrics"] == pytest.approx(metrics, rel=1e-4)
 
 
 @pytest.mark.parametrize(
