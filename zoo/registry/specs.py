@@ -298,7 +298,8 @@ class TaskSpec(_Coded):
         higher_is_better: metrics for which higher is better, such as accuracy; for all others, lower is
             better.
         units: the units of metrics, such as `{"accuracy": "%", "loss": "nats"}`; a metric in `%` is a
-            fraction that is shown as a percentage.
+            fraction that is shown as a percentage. The primary metric is shown first, then the others in this
+            order.
         labels: the dim with the number of labels, and the key of `preprocess` that lists them, such as
             `("num_classes", "classes")`; empty if a model predicts numbers.
         exclusive: whether a model chooses exactly one label; if False, an item can have any number of
@@ -323,6 +324,11 @@ class TaskSpec(_Coded):
     tiny: str
     templates: str = ""
     source: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        primary = {self.primary_metric: self.units.get(self.primary_metric, "")}
+        object.__setattr__(self, "units", primary | {**self.units})  # metrics are shown in this order
 
     def load_processor(self) -> Callable[["TaskSpec"], Any]:
         """Import and return the processor's class. Raises SpecError if `processor` does not resolve."""

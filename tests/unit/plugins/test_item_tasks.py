@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 import shutil
 import sys
 import wave
@@ -364,12 +365,17 @@ def test_a_recording_is_classified(tmp_path: Path, capsys: pytest.CaptureFixture
     assert row["predictions"][0]["class"] == "square"
 
 
-def test_a_period_is_predicted_in_seconds(tmp_path: Path) -> None:
+def test_a_period_is_predicted_in_seconds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = zoo.train("row-mlp", "pendulums", run=tmp_path / "run", progress=False)
     (row,) = made.model.predict([[1.0, 0.5]], progress=False)
     assert row["predictions"] == [{"target": "period", "value": pytest.approx(2.038, abs=0.1)}]
     metrics = made.model.evaluate("test", progress=False)["metrics"]
     assert metrics["rmse"] < 0.2  # 1.26 for the mean
+    capsys.readouterr()
+    assert run(["eval", str(tmp_path / "run"), "--quiet"]) == 0
+    assert re.search(r": rmse 0\.\d+ \(.*, mae 0.*, loss ", capsys.readouterr().out), (
+        "the primary metric first"
+    )
     file = made.model.export(tmp_path / "x.onnx", progress=False)["file"]
     assert zoo.load(file).evaluate("test", progress=False)["metrics"] == pytest.approx(metrics, rel=1e-4)
 
