@@ -32,7 +32,7 @@ def match_classes(theirs: Sequence[str], ours: Sequence[str]) -> list[int]:
         more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
         free = [name for number, name in enumerate(ours) if number not in found.values()]
         listed = ", ".join(free[:_LISTED]) + ", ..." * (len(free) > _LISTED) or "none"
-        hint = f"rename them if they are among the model's classes that the data lacks: {listed}"
+        hint = f"its classes that the data lacks: {listed}; rename a class of the data if it is one of them"
         raise DataError(f"the model has no class{'es' * (len(unknown) > 1)} {named}{more}", hint=hint)
     numbers = [number for number in found.values() if number is not None]
     if len({*numbers}) < len(numbers):

@@ -65,6 +65,7 @@ CHEAP: dict[str, list[tuple[str, int, str]]] = {
         # data
         ("train convnet-bn folder", 2, "dataset images/folder requires root"),
         ("train convnet-bn folder --data root=/nope", 1, "folder '/nope' does not exist"),
+        ("train convnet-bn folder --data root=/dev/null", 1, "'/dev/null' is not a folder"),
         ("train lstm files --data rate=1", 2, "dataset text/files requires paths"),
         # devices
         ("train lstm stdlib --device gpu", 2, "unknown device 'gpu'; did you mean 'cuda'?"),
@@ -131,6 +132,9 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ("analyze cam x --indices 1-x", 2, f"{INDICES} (got '1-x')"),
         ("analyze cam x --indices 5-2", 2, f"{INDICES} (got '5-2')"),
         (f"analyze cam x --indices 0-{10**20}", 2, f"{INDICES} (got '0-{10**20}')"),
+        ("new-plugin x --kind metrik", 2, "'recipe' (got 'metrik'); did you mean 'metric'?"),
+        ("serve x --port 99999999", 2, "--port must be in the range 0<=x<=65535 (got 99999999)"),
+        ("sweep mlp shapes --over widths=4,8", 2, "no option 'widths' … vary them in a sweep as model.NAME"),
         # what is listed and shown
         ("list datset x", 2, "KIND must be one of architectures, datasets, analyzers, recipes, "),
         ("list recipies", 1, "did you mean 'recipes'?", "list recipes"),
@@ -603,7 +607,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         (
             "analyze cam ./cam --score --dataset nietzsche",
             1,
-            "the model is for classification, but text/nietzsche is for language-modeling",
+            "the model is for classification, but text/nietzsche is … --where task=classification`",
         ),
         ("analyze cam ./cam x.png --split test", 2, "pass either inputs or a split of the data, not both"),
     ],

@@ -138,7 +138,8 @@ def _require_data(data: Entry[DatasetSpec], given: Mapping[str, Any]) -> None:
     refuse_missing(options, data.spec.required, what=f"dataset {data.name}", flag="--data")
     root = options.get("root")
     if isinstance(root, str) and root and not is_url(root) and not Path(root).expanduser().is_dir():
-        raise DataError(f"folder {root!r} does not exist", hint=f"see `zoo show {data.name}`")
+        wrong = f"{root!r} is not a folder" if Path(root).exists() else f"folder {root!r} does not exist"
+        raise DataError(wrong, hint=f"see `zoo show {data.name}`")
 
 
 def _base_weights(

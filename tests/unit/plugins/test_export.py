@@ -291,6 +291,7 @@ def test_an_exported_file_does_nothing_else(net_file: Path) -> None:
         "is an exported file, which supports only predict, embed, sample and",
     )
     uses = (exported.export, lambda: exported.analyze("cam"), lambda: exported.module)
+    uses += (lambda: zoo.reproduce(net_file, **QUIET),)
     for use in uses:
         with pytest.raises(WeightsError, match=message):
             use()
