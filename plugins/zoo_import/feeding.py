@@ -12,7 +12,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 import zoo
-from zoo import ArchitectureSpec, DataError, OptionError, Registry, TaskSpec, ZooWarning
+from zoo import ArchitectureSpec, DataError, OptionError, Pretrained, Registry, TaskSpec, ZooWarning
 from zoo.interfaces import make_task
 from zoo.plugin import UNKNOWN_DATA, Card, Count, DatasetCard, decidable, make_processor, open_fed, options
 
@@ -115,9 +115,8 @@ def fed_as_card(card: Card, data: Mapping[str, Any] | None, registry: Registry) 
 
 def _published(spec: ArchitectureSpec) -> dict[str, Any]:
     """Return the size and the normalization of an architecture's published weights, if it has any."""
-    found: dict[str, Any] = {}
-    for first in [*spec.all_pretrained().values()][:1]:
-        found = {"size": first.size, "mean": [*first.mean], "std": [*first.std]}
+    first = next(iter(spec.all_pretrained().values()), Pretrained())
+    found = {"size": first.size, "mean": [*first.mean], "std": [*first.std]}
     return {key: value for key, value in found.items() if value}
 
 

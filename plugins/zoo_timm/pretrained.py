@@ -23,7 +23,7 @@ from huggingface_hub.utils import (
     disable_progress_bars,
     enable_progress_bars,
 )
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from timm.models import get_arch_pretrained_cfgs
 
 from zoo import DataError, Pretrained
@@ -80,24 +80,23 @@ def load_pretrained(
     config = timm.get_pretrained_cfg(name) if given else known[tag]
     heads = (config and config.classifier) or ()
     heads = [heads] if isinstance(heads, str) else heads
-    file, changes = Path(tag).expanduser(), dict[str, Any]()
-    if given:
-        if classes := _classes(file, name, heads):
-            changes, options = {"num_classes": classes}, {**options, "num_classes": classes}
-    else:
-        file = _file(f"{name}.{tag}", config)
+    file = _given(Path(tag).expanduser(), name) if given else _file(f"{name}.{tag}", config)
     try:
-        with silent():  # with as many classes as the weights, so that all tensors must match
+        # as many classes as the weights have, so that all tensors must match
+        classes = _classes(file, heads) if given else {}
+        with silent():
             loaded: Any = timm.create_model(
                 name,
                 pretrained=True,
                 pretrained_cfg=config,
-                pretrained_cfg_overlay={"file": str(file), "custom_load": False, **changes},
+                pretrained_cfg_overlay={"file": str(file), "custom_load": False, **classes},
                 **options,
+                **classes,
             )
     except Exception as error:  # of safetensors, or of tensors that do not match
         if given:
-            raise DataError(f"pretrained: {file} is not for timm/{name}: its tensors differ") from error
+            message = f"pretrained: {file} is damaged, or its tensors are not those of timm/{name}"
+            raise DataError(message) from error
         hint = f"delete {file} so that it is downloaded again"
         raise DataError(f"{file} cannot be read as {name}.{tag}: {first_line(error)}", hint=hint) from error
     own = tuple(f"{head}." for head in heads)
@@ -107,24 +106,22 @@ def load_pretrained(
     return {"architecture": f"timm/{name}", "dataset": tag, "sha256": sha256_of(file)}
 
 
-def _classes(file: Path, name: str, heads: Sequence[str]) -> int:
-    """Return the number of classes of the weights in the user's file; 0 if it has no last layer.
-
-    Raises DataError if it is missing or is not a safetensors file.
-    """
+def _given(file: Path, name: str) -> Path:
+    """Return a file of the user's. Raises DataError if it is missing or is not a safetensors file."""
     if not file.is_file():
         raise DataError(f"pretrained: there is no file {file}")
     if file.suffix != ".safetensors":
         convert = f"zoo import {shlex.quote(str(file))} --architecture timm/{name} --preprocess classes=1000"
         hint = f"`{convert}` converts it" if file.suffix in _PICKLES else None
         raise DataError(f"pretrained: {file} is not a .safetensors file", hint=hint)
-    try:
-        with safe_open(file, "pt") as content:
-            last = [f"{head}.weight" for head in heads[:1]]
-            sizes = [content.get_slice(key).get_shape() for key in content.keys() if key in last]  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise DataError(f"pretrained: {file} cannot be read: {first_line(error)}") from error
-    return sizes[0][0] if sizes else 0
+    return file
+
+
+def _classes(file: Path, heads: Sequence[str]) -> dict[str, Any]:
+    """Return timm's option for the number of classes of a file; empty if it has no last layer."""
+    with safe_open(file, "pt") as content:
+        last = {f"{head}.weight" for head in heads} & {*content.keys()}
+        return {"num_classes": content.get_slice(min(last)).get_shape()[0]} if last else {}
 
 
 @contextmanager

@@ -101,13 +101,7 @@ print(json.dumps([*model.predict([image, "0.png"], progress=False)]))
 
 
 def test_what_needs_torch_says_so_once(folder: Path) -> None:
-    lines = [
-        "train mlp shapes",
-        "eval cifar10-mlp",
-        "eval cifar10-mlp.onnx",
-        "predict cifar10-mlp 0.png",
-        "check charrnn",
-    ]
+    lines = ["train mlp shapes", "eval cifar10-mlp.onnx", "predict cifar10-mlp 0.png", "check charrnn"]
     for line, (code, out, err) in zip(lines, without_torch(lines, folder), strict=True):
         assert (code, out) == (1, ""), line
         assert "zoo: this command requires torch, which is not installed" in err

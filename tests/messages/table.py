@@ -365,11 +365,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         # data
         ("train lstm files --run out", 2, "--data paths=..."),
         ("train lstm files --data path=fox.txt", 2, "text/files has no option 'path'; did you mean 'paths'?"),
-        (
-            "train convnet-bn folder --data rot=x",
-            2,
-            "images/folder has no option 'rot'; did you mean 'root'?",
-        ),
+        ("train convnet-bn folder --data rot=x", 2, "has no option 'rot'; did you mean 'root'?"),
         (f"{LSTM} --data path=x", 2, "text/files has no option 'path'; did you mean 'paths'?"),
         ("train lstm files --paths fox.txt --epochs 1", 2, "--data paths=fox.txt"),
         ("train lstm files --data paths=none.txt", 1, "there is no file … none.txt"),

@@ -380,23 +380,14 @@ def test_a_period_is_predicted_in_seconds(tmp_path: Path, capsys: pytest.Capture
     assert zoo.load(file).evaluate("test", progress=False)["metrics"] == pytest.approx(metrics, rel=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("made", "columns", "cells"),
-    [
-        ({"value": 1.5}, ["day 1", "day 2"], ["1.5", "1.5"]),
-        ({"low": 1, "high": 2.5}, ["day 1 low", "day 1 high", "day 2 low", "day 2 high"], ["1", "2.5"] * 2),
-    ],
-)
-def test_each_predicted_target_has_a_column(
-    made: dict[str, float],
-    columns: list[str],
-    cells: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_each_number_of_a_target_has_a_column(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    answers = [{"target": "day 1", "value": 1.5}, {"target": "day 2", "low": 1, "high": 2.5}]
+    columns, cells = ["day 1", "day 2 low", "day 2 high"], ["1.5", "1", "2.5"]
+
     def predictions(self: Any, outputs: Any, preprocess: Any, *, top: int | None = None) -> list[Prediction]:
-        return [Prediction(rows=[{"target": day, **made} for day in ("day 1", "day 2")]) for _ in outputs]
+        return [Prediction(rows=answers) for _ in outputs]
 
     monkeypatch.setattr(RegressionProcessor, "predictions", predictions)
     zoo.train("row-mlp", "pendulums", run=tmp_path / "run", epochs=1, progress=False)

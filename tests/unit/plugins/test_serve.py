@@ -259,12 +259,7 @@ def test_no_answer_names_a_path_of_this_machine(client: TestClient, folder: Path
             422,
             "max_new_tokens must be a valid integer (got True)",
         ),
-        (
-            "/sample",
-            {"content": '{"temperature": NaN}'},
-            422,
-            "temperature must be a finite number (got nan)",
-        ),
+        ("/sample", {"content": '{"temperature": NaN}'}, 422, "temperature must be a finite number (got "),
         ("/sample", {"content": "{"}, 422, "the body: invalid JSON at character 1"),
         (
             "/sample",
