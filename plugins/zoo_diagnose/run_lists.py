@@ -284,8 +284,9 @@ def _sorted(rows: Sequence[dict[str, Any]], sort: str, tasks: Sequence[TaskSpec]
     key = sort.removeprefix("-")
     known = sorted({name for row in rows for name in row})
     if key not in known:
-        message = f"sort: no run has the key {key!r}{did_you_mean(key, known)}"
-        raise OptionError(message, hint=f"keys: {', '.join(known)}")
+        near = did_you_mean(key, known)
+        hint = None if near else f"keys: {', '.join(known)}"
+        raise OptionError(f"sort: no run has the key {key!r}{near}", hint=hint)
     split, _, metric = key.rpartition(".")
     higher = split in SPLITS and any(metric in task.higher_is_better for task in tasks)
     having = [row for row in rows if row.get(key) is not None]

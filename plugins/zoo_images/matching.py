@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from zoo import DataError
-from zoo.plugin import did_you_mean, matched_labels
+from zoo.plugin import matched_labels
 from zoo_images.file_split import FileSplit
 from zoo_images.image_set import ImageSplit
 
 __all__ = ["match_classes", "renumbered"]
 
-# The most names in an error
-_NAMED = 5
+# The most names in an error, and in its hint
+_NAMED, _LISTED = 5, 20
 
 
 def match_classes(theirs: Sequence[str], ours: Sequence[str]) -> list[int]:
@@ -30,9 +30,10 @@ def match_classes(theirs: Sequence[str], ours: Sequence[str]) -> list[int]:
     if unknown := [name for name, number in found.items() if number is None]:
         named = " and ".join(map(repr, unknown[:_NAMED]))
         more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
-        near = did_you_mean(unknown[0], ours) if len(unknown) == 1 else ""
-        listed = f"its classes: {', '.join(ours[:20])}{', ...' if len(ours) > 20 else ''}"
-        raise DataError(f"the model has no class{'es' * (len(unknown) > 1)} {named}{more}{near}", hint=listed)
+        free = [name for number, name in enumerate(ours) if number not in found.values()]
+        listed = ", ".join(free[:_LISTED]) + ", ..." * (len(free) > _LISTED) or "none"
+        hint = f"its classes that the data lacks: {listed}; rename a class of the data if it is one of them"
+        raise DataError(f"the model has no class{'es' * (len(unknown) > 1)} {named}{more}", hint=hint)
     numbers = [number for number in found.values() if number is not None]
     if len({*numbers}) < len(numbers):
         twice = next(number for number in numbers if numbers.count(number) > 1)

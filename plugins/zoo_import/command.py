@@ -31,7 +31,8 @@ __all__ = ["command"]
 _ROWS, _FEW_NAMES, _LARGEST = 20, 5, 1_000_000
 _PREPROCESS = """\
 Preprocessing options, which override those of the dataset, if any: size, mean, std and classes
-for images; tokens, lower, vocabulary and specials for text. KEY=@FILE reads the value from a JSON file."""
+(names or a number) for images; tokens, lower, vocabulary and specials for text. KEY=@FILE reads the value
+from a JSON file."""
 
 
 @click.command()

@@ -6,15 +6,15 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from msgspec import Meta
 from msgspec.structs import replace
 
 import zoo
-from zoo import DataError, OptionError, Registry, TaskSpec, ZooWarning
+from zoo import ArchitectureSpec, DataError, OptionError, Pretrained, Registry, TaskSpec, ZooWarning
 from zoo.interfaces import make_task
-from zoo.plugin import UNKNOWN_DATA, Card, DatasetCard, decidable, make_processor, open_fed, options
+from zoo.plugin import UNKNOWN_DATA, Card, Count, DatasetCard, decidable, make_processor, open_fed, options
 
 __all__ = ["Feeding", "fed_as_card", "feeding_of", "require_feeding"]
 
@@ -71,7 +71,7 @@ def feeding_of(
         if data:
             raise OptionError("data contains options of a dataset, but no dataset is given")
         task = registry.task(built.spec.task)
-        given = _typed(task, preprocess or {}, {})
+        given = _published(built.spec) | _typed(task, preprocess or {}, {})
         dims = _dims(task, given)
         card = DatasetCard(name=UNKNOWN_DATA, options={}, fingerprint="")
         return Feeding(task=task, dims=dims, preprocess=given, dataset=card)
@@ -113,6 +113,13 @@ def fed_as_card(card: Card, data: Mapping[str, Any] | None, registry: Registry) 
     return replace(card, dataset=replace(card.dataset, fingerprint=fed.fingerprint))
 
 
+def _published(spec: ArchitectureSpec) -> dict[str, Any]:
+    """Return the size and the normalization of an architecture's published weights, if it has any."""
+    first = next(iter(spec.all_pretrained().values()), Pretrained())
+    found = {"size": first.size, "mean": [*first.mean], "std": [*first.std]}
+    return {key: value for key, value in found.items() if value}
+
+
 def _typed(task: TaskSpec, given: Mapping[str, Any], of_dataset: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the user sets, with the types of a card.
 
@@ -132,6 +139,8 @@ def _typed(task: TaskSpec, given: Mapping[str, Any], of_dataset: Mapping[str, An
 def _converted(value: object, type_: Any, *, what: str) -> Any:
     if type_ is None:
         return options.plain(value)
+    if what == "preprocess classes" and str(value).isdecimal():
+        return [str(number) for number in range(options.convert(value, cast("type[int]", Count), what=what))]
     if type_ == tuple[float, ...] and isinstance(value, str):  # `0.5,.5`, or `(0.5, 0.5)` as in Python
         words = [word.strip() for word in value.strip("()[]").split(",")]
         return [options.convert(options.Typed(word), float, what=what) for word in words if word]
@@ -150,7 +159,8 @@ def _dims(task: TaskSpec, given: Mapping[str, Any]) -> dict[str, int]:
     missing = [key for key in types if key not in given and key not in _OPTIONAL]
     if missing:
         message = f"the dataset that the model was trained on is required, or {', '.join(missing)}"
-        raise OptionError(message, hint=f"pass --dataset NAME, or {_options(missing)}")
+        number = " (the names in order, or their number)" if "classes" in missing else ""
+        raise OptionError(message, hint=f"pass --dataset NAME, or {_options(missing)}{number}")
     found: dict[str, int] = {"in_channels": len(given.get("mean", ())), "image_size": given.get("size", 0)}
     if task.labels:
         found[task.labels[0]] = len(given[task.labels[1]])

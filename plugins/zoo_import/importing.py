@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +51,9 @@ def import_weights(
             or the vocabulary.
         data: dataset options, such as `root`.
         preprocess: preprocessing options, which override those of the dataset, if any: `size`,
-            `mean`, `std` and `classes` for images; `tokens`, `lower`, `vocabulary` and `specials` for text.
+            `mean`, `std` and `classes` (names or a number) for images; `tokens`, `lower`, `vocabulary` and
+            `specials` for text. The size and the normalization of an architecture with pretrained weights are
+            theirs by default.
         model: architecture options.
         progress: show progress on stderr or in the notebook.
         registry: registry to use; by default, the installed plugins and registry.toml.
@@ -88,7 +91,10 @@ def import_weights(
     dim, key = feeding.task.labels or ("", "")
     by_user = dataset is None or key in (preprocess or {})
     labels = (dim, arguments[dim], key if by_user else "") if dim else None
-    loaded = load_state(module, state, file=file, architecture=name, labels=labels)
+    words = re.split("[-.]", f"{file.stem}-{name.rpartition('/')[2]}")
+    named = [found.name for word in words for found in registry.names.matching(word, "architecture")]
+    others = [other for other in named if other != name]
+    loaded = load_state(module, state, file=file, architecture=name, labels=labels, others=others)
     card = _card(name, arguments, feeding, state, file, registry)
     if dataset is not None and preprocess:
         card = fed_as_card(card, data, registry)

@@ -31,13 +31,20 @@ def empty_model(
 
 
 def load_state(
-    module: nn.Module, state: State, *, file: Path, architecture: str, labels: tuple[str, int, str] | None
+    module: nn.Module,
+    state: State,
+    *,
+    file: Path,
+    architecture: str,
+    labels: tuple[str, int, str] | None,
+    others: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Load the tensors of a file into a model.
 
     Args:
         labels: the name and the value of the dim that counts the classes or tokens, and the key of
             `preprocess` that sets it; the key is empty if a dataset does.
+        others: architectures with the name of the file, one of which the weights may be for.
 
     Returns `by`, `mapping`, `initial`, `unused` and `converted`, as `zoo.import_weights` describes them.
 
@@ -50,6 +57,8 @@ def load_state(
     except Mismatch as error:
         message, hint = f"{file} does not match {architecture}: {error}", error.hint
         hint = hint or _about_labels(error.rows, labels)
+        if others and not hint:
+            hint = f"if these are the weights of {others[0]}, use --architecture {others[0]}"
         hint = hint or f"`zoo show {architecture}` lists the options for --model"
         raise Mismatch(message, rows=error.rows, hint=hint) from None
     converted: dict[str, None] = {}

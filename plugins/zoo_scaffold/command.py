@@ -17,6 +17,7 @@ _WITHOUT_TASK = (
         "augmentation",
         "command",
         "exporter",
+        "loss",
         "metric",
         "optimizer",
         "recipe",
@@ -49,16 +50,16 @@ def command(session: Session, name: str, kind: NewKind, task: str | None, out: P
 
     With --kind architecture or dataset, the plugin adds a model or data to `zoo train`; with --kind analyzer,
     it adds an analyzer to `zoo analyze`. With --kind task, the package also contains a small dataset and an
-    architecture. With --kind optimizer, schedule, augmentation or metric, the plugin adds a value for
-    --optimizer, --schedule, --augment or --metric; with --kind tokenizer, it adds a tokenizer, which text
-    datasets can use. With --kind command, the plugin adds the command `zoo NAME`; with --kind exporter, it
-    adds a format to `zoo export`; with --kind tracker, it adds a tracker to `zoo track`. With --kind recipe,
-    the package contains a recipe for an existing architecture and dataset.
+    architecture. With --kind optimizer, schedule, augmentation, metric or loss, the plugin adds a value for
+    --optimizer, --schedule, --augment, --metric or --loss; with --kind tokenizer, it adds a tokenizer, which
+    text datasets can use. With --kind command, the plugin adds the command `zoo NAME`; with --kind exporter,
+    it adds a format to `zoo export`; with --kind tracker, it adds a tracker to `zoo track`. With --kind
+    recipe, the package contains a recipe for an existing architecture and dataset.
     """
     name = name.removeprefix("zoo-")
     registry = session.registry
     if task and kind in _WITHOUT_TASK:
-        more = "; then change `tasks` in plugin.py" if kind == "metric" else ""
+        more = "; then change `tasks` in plugin.py" if kind in ("loss", "metric") else ""
         raise OptionError(
             f"--task cannot be used with --kind {kind} (got {task!r})", hint=f"omit --task{more}"
         )

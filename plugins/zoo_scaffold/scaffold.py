@@ -27,6 +27,9 @@ _USED = {
     *("False", "None", "True"),
 }
 
+# How a package gets another entry: its plugin.py is the author's, who may have changed it
+_SEVERAL = "to add an entry to a package, create another one, and move its module and its hook"
+
 NewKind = Literal[
     "architecture",
     "dataset",
@@ -36,6 +39,7 @@ NewKind = Literal[
     "schedule",
     "augmentation",
     "metric",
+    "loss",
     "tokenizer",
     "command",
     "exporter",
@@ -96,7 +100,8 @@ def new_plugin(
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
     except FileExistsError:
-        raise ZooError(f"{folder} already exists", hint="choose a different name or --out folder") from None
+        hint = f"choose a different name or --out folder; {_SEVERAL}"
+        raise ZooError(f"{folder} already exists", hint=hint) from None
     except OSError as error:
         raise ZooError(f"cannot write to {folder}: {error.strerror}") from None
     return sorted(texts)
@@ -139,7 +144,7 @@ def _words(name: str, kind: NewKind, taken: Iterable[str]) -> dict[str, str]:
     if name in taken:
         raise OptionError(
             f"the name {name!r} is already taken",
-            hint="`zoo list` and `zoo plugins` show the names in use",
+            hint=f"`zoo list` and `zoo plugins` show the names in use; {_SEVERAL}",
         )
     article = "an" if kind[0] in "aeo" else "a"
     entry = {"task": f"`{name}`, with a dataset and a model to try it with", "command": f"`zoo {name}`"}

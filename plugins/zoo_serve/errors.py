@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 
 from zoo import ZooError
-from zoo.plugin import UnknownName, shortened
+from zoo.plugin import UnknownName, options, shortened
 
 __all__ = ["FAILED", "RESPONSES", "Refused", "answer", "error_of", "handle_errors", "without_folders"]
 
@@ -125,6 +125,13 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     what = "expected a file" if "UploadFile" in first["msg"] else first["msg"].removeprefix("Value error, ")
     if first["type"] == "json_invalid":
         where, what = "the body", f"invalid JSON at character {where}"
+    elif first["type"] == "extra_forbidden":
+        return JSONResponse(_described(f"unknown field {where}", "/openapi.json lists the fields"), 422)
+    elif what.startswith("Input should be "):
+        wanted = what.removeprefix("Input should be ").partition(", unable")[0]
+        return JSONResponse(
+            _described(f"{where} must be {wanted} (got {options.shown(first['input'])})"), 422
+        )
     return JSONResponse(_described(f"{where}: {what[:1].lower()}{what[1:]}"), 422)
 
 

@@ -19,11 +19,14 @@ def recipe_of(card: Card, registry: Registry, *, data: Mapping[str, Any], base: 
         base: weights to start from, or an empty string.
     """
     dims = registry.task(card.task).dims
+    model = {name: value for name, value in card.arguments.items() if name not in dims}
+    if file := registry.architecture(card.architecture).spec.pretrained_file(card.arguments):
+        model["pretrained"] = Path(file).name  # in the current folder: a card never sets a path
     known = registry.default_config(card.task).to_dict()
     return Recipe(
         architecture=card.architecture,
         dataset=card.dataset.name,
-        model={name: value for name, value in card.arguments.items() if name not in dims},
+        model=model,
         data={**card.dataset.options, **data},
         train={name: value for name, value in card.training.items() if name in known},
         from_weights=base,

@@ -66,7 +66,8 @@ def command(
 
 def _print(found: Comparison) -> None:
     units, primary = found.task.units, found.task.primary_metric
-    print_paragraph(f"{found.dataset} {found.split}, {found.count:,} {found.unit}")
+    place = ", all" if found.split == "all" else f" {found.split},"
+    print_paragraph(f"{found.dataset}{place} {found.count:,} {found.unit}")
     for model in found.models:
         runs = f" ({model['runs']} runs)" if "runs" in model else ""
         print_paragraph(f"{model['weights']}{runs}: {_measured(model, units)}")

@@ -33,7 +33,7 @@ class Comparison:
 
     Attributes:
         dataset: full name of the dataset.
-        split: the split.
+        split: the split, or `all` for data without splits.
         count: number of items.
         unit: unit of the items, such as `images`.
         models: for each model or group, `weights`, `metrics` and `intervals`; for a group, also `runs`, and

@@ -36,6 +36,7 @@ class Measurement:
 
     Attributes:
         dataset: full name of the dataset.
+        split: the split, or `all` for data without splits.
         data: the data, prepared for the model.
     """
 
@@ -43,7 +44,7 @@ class Measurement:
         self.name = name
         self._on = on
         self.dataset = on.dataset
-        self.split: Split = on.split
+        self.split = on.where
         self.data = on.data
         self.task = on.task
         self.measured = on.measured

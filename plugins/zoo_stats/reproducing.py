@@ -75,7 +75,7 @@ def reproduce(
     """
     registry = default_registry() if registry is None else registry
     published = zoo.load(weights, device="cpu", progress=progress, registry=registry)
-    card = published.card
+    card, _ = published.card, published.module  # an exported file has none, and raises its error
     if card.calibration:
         hint = "reproduce the uncalibrated weights"
         raise WeightsError(f"{weights} cannot be reproduced: it was calibrated after training", hint=hint)

@@ -18,6 +18,7 @@ from zoo.cli.kit import (
     echo,
     options_of,
     print_json,
+    print_paragraph,
     print_table,
     standard_options,
     training_command,
@@ -27,6 +28,8 @@ from zoo_sweep.options import Seeds
 from zoo_sweep.seeds import SeedResult, train_seeds
 from zoo_sweep.sweeping import Sweep, sweep
 
+# Trials whose best tenth is more than one
+_ENOUGH = 20
 # Options of `zoo train` that several runs cannot have
 _ONE_RUN = ("accept_changes", "all_metrics", "processes", "save_every", "stop_after")
 
@@ -101,6 +104,9 @@ def _print(found: Sweep) -> None:
     if shares := found.importance:
         echo()
         print_table([[name, f"{share:.0%}"] for name, share in shares.items()], ["OPTION", "IMPORTANCE"])
+        if len(found.trials) < _ENOUGH and len(shares) > 1:
+            few = f"{len(found.trials)} trials are too few for a reliable importance"
+            print_paragraph(f"{few}, which compares the best tenth of the trials with all of them")
     echo()
     echo(f"best by validation: {best['run']}")
     echo("as a recipe for registry.toml:")

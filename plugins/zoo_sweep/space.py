@@ -63,18 +63,19 @@ def parse_space(over: Mapping[str, Any]) -> Space:
 
 
 def _parse(name: str, values: Any) -> Range | tuple[Any, ...]:
+    given = options.shown(values)
     if isinstance(values, str):
         found = _RANGE.fullmatch(values.strip())
         if found is not None:
             return _range(name, *found.groups())
         values = [options.Typed(part.strip()) for part in values.split(",")]
     if not isinstance(values, Sequence):
-        raise OptionError(
-            f"over {name} must be a list or a range such as 1e-4..1e-1:log (got {values!r:.80})"
-        )
+        raise OptionError(f"over {name} must be a list or a range such as 1e-4..1e-1:log (got {given})")
     listed = tuple(cast("Sequence[Any]", values))
     if len({*map(options.text, listed)}) < 2 or len({*map(options.text, listed)}) < len(listed):
-        raise OptionError(f"over {name} must have at least two values, all different")
+        message = f"over {name} must be a list of at least two values, all different, or a range"
+        hint = "for example, a list such as 0.01,0.1 or a range such as 1e-4..1e-1:log"
+        raise OptionError(f"{message} (got {given})", hint=hint)
     return listed
 
 

@@ -90,6 +90,8 @@ def sweep(
         progress=progress,
         registry=registry,
     )
+    first = {name: each.low if isinstance(each, Range) else each[0] for name, each in space.items()}
+    work.check(first)  # before there is a folder
     seed, study = int(training.get("seed") or 0), Study(work)
     definition = {
         "over": {key: as_text(values) for key, values in space.items()},

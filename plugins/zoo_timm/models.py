@@ -35,7 +35,8 @@ def build(
         name: name of the model in timm.
         dropout: dropout probability before the last layer.
         drop_path: probability of skipping a residual block (stochastic depth).
-        pretrained: tag of weights to start training from, or `true` for timm's default tag.
+        pretrained: tag of weights to start training from, `true` for timm's default tag, or the path of a
+            safetensors file with weights of this model.
 
     Raises OptionError if the model cannot read images of this size.
     """

@@ -33,6 +33,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
         summary="A timm model",
         training=TRAINING,
         pretrained_target="zoo_timm.pretrained:weights_of",
+        pretrained_files=True,
         source="Wightman, PyTorch Image Models, github.com/huggingface/pytorch-image-models",
     )
     in_fp32 = {**template.training, "precision": "fp32"}

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import re
+import shlex
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from huggingface_hub.utils import (
     disable_progress_bars,
     enable_progress_bars,
 )
+from safetensors import safe_open
 from timm.models import get_arch_pretrained_cfgs
 
 from zoo import DataError, Pretrained
@@ -32,6 +34,8 @@ _SAFE = {
     "pytorch_model.bin": ("model.safetensors", "pytorch_model.safetensors"),
     "open_clip_pytorch_model.bin": ("open_clip_model.safetensors",),
 }
+# The suffixes of pickles that `zoo import` converts
+_PICKLES = (".pth", ".pt", ".bin")
 # Seconds to wait for the Hub to respond
 _TIMEOUT = 10
 
@@ -60,7 +64,7 @@ def load_pretrained(
     """Load pretrained weights, except those of the last layer. See `zoo.interfaces.LoadsPretrained`.
 
     Args:
-        pretrained: a tag, or `true` for the default.
+        pretrained: a tag, `true` for the default, or the path of a safetensors file.
         options: the options of timm that the model was built with.
 
     Raises DataError if the weights are not in the cache and cannot be downloaded, are not a safetensors file,
@@ -72,24 +76,52 @@ def load_pretrained(
     if pretrained in (False, "none"):
         return None
     tag = _default_tag(name) if pretrained in (True, "true") else str(pretrained)
-    file = _file(f"{name}.{tag}", known[tag])
+    given = tag not in known
+    config = timm.get_pretrained_cfg(name) if given else known[tag]
+    heads = (config and config.classifier) or ()
+    heads = [heads] if isinstance(heads, str) else heads
+    file = _given(Path(tag).expanduser(), name) if given else _file(f"{name}.{tag}", config)
     try:
-        with silent():  # with as many classes as the weights, so that all tensors must match
+        # as many classes as the weights have, so that all tensors must match
+        classes = _classes(file, heads) if given else {}
+        with silent():
             loaded: Any = timm.create_model(
                 name,
                 pretrained=True,
-                pretrained_cfg=known[tag],
-                pretrained_cfg_overlay={"file": str(file)},
+                pretrained_cfg=config,
+                pretrained_cfg_overlay={"file": str(file), "custom_load": False, **classes},
                 **options,
+                **classes,
             )
     except Exception as error:  # of safetensors, or of tensors that do not match
+        if given:
+            message = f"pretrained: {file} is damaged, or its tensors are not those of timm/{name}"
+            raise DataError(message) from error
         hint = f"delete {file} so that it is downloaded again"
         raise DataError(f"{file} cannot be read as {name}.{tag}: {first_line(error)}", hint=hint) from error
-    heads = known[tag].classifier or ()
-    own = tuple(f"{head}." for head in ([heads] if isinstance(heads, str) else heads))
+    own = tuple(f"{head}." for head in heads)
     state = {key: value for key, value in loaded.state_dict().items() if not key.startswith(own)}
     model.load_state_dict(state, strict=False)
+    tag = file.name if given else tag  # without the folders of this machine
     return {"architecture": f"timm/{name}", "dataset": tag, "sha256": sha256_of(file)}
+
+
+def _given(file: Path, name: str) -> Path:
+    """Return a file of the user's. Raises DataError if it is missing or is not a safetensors file."""
+    if not file.is_file():
+        raise DataError(f"pretrained: there is no file {file}")
+    if file.suffix != ".safetensors":
+        convert = f"zoo import {shlex.quote(str(file))} --architecture timm/{name} --preprocess classes=1000"
+        hint = f"`{convert}` converts it" if file.suffix in _PICKLES else None
+        raise DataError(f"pretrained: {file} is not a .safetensors file", hint=hint)
+    return file
+
+
+def _classes(file: Path, heads: Sequence[str]) -> dict[str, Any]:
+    """Return timm's option for the number of classes of a file; empty if it has no last layer."""
+    with safe_open(file, "pt") as content:
+        last = {f"{head}.weight" for head in heads} & {*content.keys()}
+        return {"num_classes": content.get_slice(min(last)).get_shape()[0]} if last else {}
 
 
 @contextmanager

@@ -138,7 +138,7 @@ WORDS = {
     "what": "…",
     "fixed": "OPTION",
 }
-EXPANDED = {"what", "why", "did", "hint", "message", "layout", "_LEAVE_OUT", "_CONFIG", "_NAME"}
+EXPANDED = {"what", "why", "did", "hint", "message", "layout", "_LEAVE_OUT", "_CONFIG", "_NAME", "_SEVERAL"}
 """Variables that hold a part of a message, rather than a name or a number."""
 Scope = list[list[ast.stmt]]
 

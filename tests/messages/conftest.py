@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,6 +60,8 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "registry.toml").write_text(RECIPE)
     done = zoo("train", "fox-lstm", "--run", "done", "--data", "paths=fox.txt", *SMALL_LSTM, cwd=folder)
     assert done.returncode == 0, done.stderr
+    shutil.copytree(folder / "done", folder / "pruned/done")
+    assert zoo("runs", "prune", "pruned", "--keep", "best", cwd=folder).returncode == 0
     return folder
 
 

@@ -75,6 +75,7 @@ CHEAP: dict[str, list[tuple[str, int, str]]] = {
         # data
         ("train convnet-bn folder", 2, "dataset images/folder requires root"),
         ("train convnet-bn folder --data root=/nope", 1, "folder '/nope' does not exist"),
+        ("train convnet-bn folder --data root=/dev/null", 1, "'/dev/null' is not a folder"),
         ("train lstm files --data rate=1", 2, "dataset text/files requires paths"),
         # devices
         ("train lstm stdlib --device gpu", 2, "unknown device 'gpu'; did you mean 'cuda'?"),
@@ -143,6 +144,9 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ("analyze cam x --indices 1-x", 2, f"{INDICES} (got '1-x')"),
         ("analyze cam x --indices 5-2", 2, f"{INDICES} (got '5-2')"),
         (f"analyze cam x --indices 0-{10**20}", 2, f"{INDICES} (got '0-{10**20}')"),
+        ("new-plugin x --kind metrik", 2, "'recipe' (got 'metrik'); did you mean 'metric'?"),
+        ("serve x --port 99999999", 2, "--port must be in the range 0<=x<=65535 (got 99999999)"),
+        ("sweep mlp shapes --over widths=4,8", 2, "no option 'widths' … vary them in a sweep as model.NAME"),
         # what is listed and shown
         ("list datset x", 2, "KIND must be one of architectures, datasets, analyzers, recipes, "),
         ("list recipies", 1, "did you mean 'recipes'?", "list recipes"),
@@ -151,7 +155,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         (
             "list models --where param<1",
             2,
-            "no entry of kind architecture has the key 'param'; did you mean 'params'? … task",
+            "no entry of kind architecture has the key 'param'; did you mean 'params'?",
         ),
         (
             "list datasets --where params<1",
@@ -372,7 +376,8 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ("inspect fox-lstm", 1, "it is a recipe", "show fox-lstm"),
         # data
         ("train lstm files --run out", 2, "--data paths=..."),
-        ("train lstm files --data path=fox.txt", 2, "add --data paths=..."),
+        ("train lstm files --data path=fox.txt", 2, "text/files has no option 'path'; did you mean 'paths'?"),
+        ("train convnet-bn folder --data rot=x", 2, "has no option 'rot'; did you mean 'root'?"),
         (f"{LSTM} --data path=x", 2, "text/files has no option 'path'; did you mean 'paths'?"),
         ("train lstm files --paths fox.txt --epochs 1", 2, "--data paths=fox.txt"),
         ("train lstm files --data paths=none.txt", 1, "there is no file … none.txt"),
@@ -406,6 +411,12 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ("train done", 1, "`zoo resume done`"),
         ("train done/model.safetensors", 1, "--from done/model.safetensors"),
         ("resume done/model.safetensors", 1, "`zoo resume done`", "resume done"),
+        (
+            "resume pruned/done",
+            1,
+            "pruned/done cannot be resumed: it has no checkpoint … `zoo runs prune` … --from pruned/done",
+            f"{RECIPE} --from pruned/done",
+        ),
         ("show ./done", 1, "`zoo inspect ./done`", "inspect ./done"),
         ("eval done", 1, "did you mean ./done?"),
         ("eval ./dome", 1, "did you mean './done'?"),
@@ -613,7 +624,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         (
             "analyze cam ./cam --score --dataset nietzsche",
             1,
-            "the model is for classification, but text/nietzsche is for language-modeling",
+            "the model is for classification, but text/nietzsche is … --where task=classification`",
         ),
         ("analyze cam ./cam x.png --split test", 2, "pass either inputs or a split of the data, not both"),
     ],

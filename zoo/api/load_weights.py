@@ -42,7 +42,8 @@ def load(
 
     Args:
         name: a published id, or the path of a weights file, a run directory (for its best weights) or an
-            exported file such as `x.onnx` (which supports only `predict`, `features` and `sample`).
+            exported file such as `x.onnx` (which supports only `predict`, `features`, `sample` and
+            `evaluate`).
         last: load the last weights of a run directory instead of the best ones.
         device: device, such as `cpu` or `cuda`; by default, a GPU if one is available. Exported files run
             only on the CPU.

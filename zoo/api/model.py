@@ -43,7 +43,7 @@ class Model:
         path: the weights file.
         device: the device that the model runs on.
         exported: whether the model was loaded from an exported file, which supports only `predict`,
-            `features` and `sample`.
+            `features`, `sample` and `evaluate`.
         name: the id, file or run directory that the model was loaded from.
         own: dataset options used in training, including paths, if this user trained the model.
     """
@@ -130,7 +130,8 @@ class Model:
             dataset: dataset to evaluate on, such as `folder`, instead of the training dataset; classes are
                 matched by name.
             data: dataset options, in addition to those used in training.
-            tta: average the predictions for several views of each image (test-time augmentation).
+            tta: average the predictions for several views of each image (test-time augmentation); not for an
+                exported file.
             context: number of tokens that a language model bases each prediction on, or 0 to carry its hidden
                 state through the whole text; by default, as in training.
             metrics: additional metric to measure, such as `macro-f1`; `zoo list metrics` shows all metrics.
@@ -152,7 +153,6 @@ class Model:
             DataError, SpecError, UnknownName: the data does not exist or is not compatible with the model.
             Diverged: a metric is not finite.
         """
-        _ = self.module  # an exported file has none, and raises its error even without torch
         from zoo.evaluation.evaluate import evaluate
 
         advice = advising(self._registry, self.card.architecture, dataset or self.card.dataset.name)

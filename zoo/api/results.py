@@ -179,11 +179,12 @@ class Predictions(Rows[PredictedRow]):
         """Write the rows to a file as they are computed.
 
         If a call that writes a `.csv` or `.jsonl` file is interrupted, repeat the call to resume. Until the
-        file is complete, an `.unfinished` file is stored next to it. In a CSV file, multiple predictions for
-        an input are separated by `|`. A `.npy` file contains the probabilities of all classes, (N, classes),
-        with NaN for unreadable inputs. A `.txt` file next to it lists the inputs, and both files are created
-        only when all rows are complete. If `out` is a folder, rows are written to `predictions.jsonl` in that
-        folder. Images such as masks are written to the same folder, or to `x-images` for `x.csv`.
+        file is complete, an `.unfinished` file is stored next to it. In a CSV file, each target of a model
+        that predicts numbers has a column; multiple predictions of another kind are separated by `|`. A
+        `.npy` file contains the probabilities of all classes, (N, classes), with NaN for unreadable inputs. A
+        `.txt` file next to it lists the inputs, and both files are created only when all rows are complete.
+        If `out` is a folder, rows are written to `predictions.jsonl` in that folder. Images such as masks are
+        written to the same folder, or to `x-images` for `x.csv`.
 
         Returns:
             `{out, weights, rows, before, errors, unsure}`, where `rows` is the number of rows in the file,

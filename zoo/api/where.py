@@ -47,8 +47,9 @@ def _check(terms: Sequence[tuple[str, str, str]], rows: Sequence[Mapping[str, An
     known = sorted({key for row in rows for key in row})
     for key, sign, sought in terms:
         if rows and key not in known:
-            message = f"where: no {what} has the key {key!r}{did_you_mean(key, known)}"
-            raise OptionError(message, hint=f"keys: {', '.join(known)}")
+            near = did_you_mean(key, known)
+            hint = None if near else f"keys: {', '.join(known)}"
+            raise OptionError(f"where: no {what} has the key {key!r}{near}", hint=hint)
         types = {type(row[key]) for row in rows if row.get(key) is not None}
         if types and types <= {int, float} and isinstance(_value(sought), str) and sign != "~":
             hint = "write 90% as 0.9; join comparisons only with `and`"

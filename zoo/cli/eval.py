@@ -20,6 +20,8 @@ from zoo.console.tables import enumerated, print_paragraph
 def command(session: Session, weights: str, device: str | None, as_json: bool, **settings: Any) -> None:
     """Evaluate WEIGHTS (an id, a file or a run directory) in fp32 on all items of a split.
 
+    WEIGHTS can also be an ONNX file that `zoo export` wrote.
+
     The range in parentheses after a metric is its 95% confidence interval.
 
     For a classifier, --json adds the accuracy of each class and the confusion matrix; for a multi-label
@@ -45,6 +47,8 @@ def command(session: Session, weights: str, device: str | None, as_json: bool, *
     if missing := result.get("missing_classes"):
         some = f"{len(missing)} of the model's {len(result['classes'])} classes"
         print_paragraph(f"no {result['unit']} for {some}: {enumerated(missing)}")
+        if averages := [name for name in result["metrics"] if name.startswith("macro")]:
+            print_paragraph(f"{', '.join(averages)} counts such a class as 0 if the model predicts it")
     if unknown := result["counts"].get("unknown"):
         total = f"{unknown:,} of {result['counts']['tokens']:,} {result['unit']}"
         print_paragraph(f"{total} are not in the model's vocabulary and are read as <unk>")

@@ -16,6 +16,7 @@ from zoo.console.figures import cell
 from zoo.console.tables import SHARES, Table, columns
 from zoo.console.terminal import echo
 from zoo.errors import printable
+from zoo.inference.targets import joined_targets
 
 # Rows are printed once so many are there
 _ROWS = 64
@@ -64,14 +65,17 @@ def _print(rows: Iterable[Mapping[str, Any]], units: Mapping[str, str]) -> bool:
     """Print rows as they are computed, and return whether any input could not be read.
 
     On a terminal, each line shows a prediction; otherwise, each line describes an input in tab-separated
-    columns.
+    columns, which a first line names unless the predictions are classes.
     """
-    unread = False
+    unread, begun = False, False
     table = None
     rows = iter(rows)
     while some := [*islice(rows, _ROWS)]:
         unread = unread or any(row["error"] for row in some)
         if columns() is None:
+            if not begun and (names := _names(some)):
+                echo("\t".join(["input", *names]), keep="\t")
+            begun = True
             for row in some:
                 echo(_plain(row), keep="\t")
         else:
@@ -80,9 +84,15 @@ def _print(rows: Iterable[Mapping[str, Any]], units: Mapping[str, str]) -> bool:
     return unread
 
 
+def _names(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the names of the cells of a row's predictions; none for classes, which have two cells each."""
+    answers = next((row["predictions"] for row in rows if row["predictions"]), ())
+    return [printable(key) for answer in joined_targets(answers) for key in answer if "class" not in answer]
+
+
 def _plain(row: Mapping[str, Any]) -> str:
     """Return a row as one line of cells, at full precision."""
-    cells = [value for answer in row["predictions"] for value in answer.values()]
+    cells = [value for answer in joined_targets(row["predictions"]) for value in answer.values()]
     if row["error"]:
         cells = ["", row["error"]]
     return "\t".join(printable(str(cell)) for cell in [row["input"], *cells])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import re
 import shlex
 from collections.abc import Sequence
 from typing import cast
@@ -26,6 +27,10 @@ from zoo.registry.registry import Registry
 _WORDS = ("arch", "architecture", "dataset", "model_name", "recipe")
 # The messages of missing arguments whose names alone do not say what to type
 _MISSING = {"RECIPE | ARCH DATASET": "give a recipe, or an architecture and a dataset"}
+
+
+# click's words for a value that a choice or a range does not contain
+_OUTSIDE = re.compile(r"(.+) is not (one of .+|in the range .+)")
 
 
 class UnknownCommand(click.UsageError):
@@ -52,6 +57,10 @@ def _message(error: click.UsageError, words: Sequence[str]) -> str:
         missing = f"missing {_name(error)}" + (f", one of {', '.join(choices)}" if choices else "")
         return _MISSING.get(_name(error), missing)
     message = error.message.rstrip(".")
+    if isinstance(error, click.BadParameter) and (wrong := _OUTSIDE.fullmatch(message)):
+        value, valid = wrong.groups()
+        near = did_you_mean(value.strip("'"), getattr(error.param and error.param.type, "choices", ()))
+        return f"{_name(error)} must be {valid} (got {value}){near}"
     if isinstance(error, click.BadParameter):
         return f"{_name(error)} {message}" if message.startswith("must ") else f"{_name(error)}: {message}"
     return f"{message[:1].lower()}{message[1:]}"

@@ -223,7 +223,8 @@ def training_options(groups: Mapping[str, type]) -> Mapping[str, Option]:
 
 def check_known(given: Collection[str], known: Collection[str]) -> None:
     """Raise OptionError for the first name that is not a known training option."""
-    hint = "see `zoo train --help`; pass options of an architecture or a dataset in model= or data="
+    hint = "see `zoo train --help`; pass options of an architecture or a dataset in model= or data=, "
+    hint += "and vary them in a sweep as model.NAME or data.NAME"
     options.check_names(given, known, what="the training configuration", place="train", hint=hint)
 
 

@@ -197,7 +197,8 @@ def open_fed(
         raise DataError("the imported weights do not record the data that they were trained on", hint=hint)
     entry = registry.dataset(dataset or card.dataset.name)
     if entry.spec.task != card.task:
-        raise SpecError(f"the model is for {card.task}, but {entry.name} is for {entry.spec.task}")
+        hint = f"`zoo list datasets --where task={card.task}` shows the compatible datasets"
+        raise SpecError(f"the model is for {card.task}, but {entry.name} is for {entry.spec.task}", hint=hint)
     given, own = data or {}, entry.name == card.dataset.name
     if own:
         options = _options_of(card, entry, given)

@@ -13,12 +13,13 @@ from zoo.config.train_config import checked_fields
 from zoo.data.opening import default_split, open_fed, split_name
 from zoo.errors import Diverged, OptionError, warn
 from zoo.evaluation.baseline import beats_baseline
+from zoo.evaluation.exported import ProgramModule
 from zoo.evaluation.intervals import intervals_of
 from zoo.evaluation.measure import Measured, measure
 from zoo.evaluation.metrics import with_metrics
 from zoo.files.cards import Card
 from zoo.interfaces import Dataset, HasViews, Split, Task, make_task
-from zoo.models.runners import Runner
+from zoo.models.runners import ProgramRunner, Runner
 from zoo.registry.registry import Registry
 
 T = TypeVar("T")
@@ -41,6 +42,11 @@ class MeasuredSplit:
     data: Dataset
     split: Split
     measured: Measured
+
+    @property
+    def where(self) -> str:
+        """The name of the split in results: `all` for a test split that holds all of the data."""
+        return split_name(self.data, self.split)
 
 
 def measure_split(
@@ -66,7 +72,10 @@ def measure_split(
     task = task.as_trained(card.training) if context is None else task.with_context(context)
     if 0 < runner.context < task.context:
         raise OptionError(f"the model reads at most {runner.context:,} tokens (got context={task.context:,})")
-    model = _views(runner.module, task) if tta else runner.module
+    program = ProgramModule(runner) if isinstance(runner, ProgramRunner) else None
+    if program and tta:
+        raise OptionError("tta requires the weights: an exported file evaluates one view of each input")
+    model = program or (_views(runner.module, task) if tta else runner.module)
     entry, fed = open_fed(card, task, registry, dataset=dataset, data=data, whole=split is None)
     split, unit = split or default_split(fed), task.processor.unit(fed.preprocess)
 
@@ -82,6 +91,7 @@ def measure_split(
         device=runner.device,
         report=progress,
         with_items=True,
+        prepared=program is None,
     )
     _require_finite(measured.metrics, split)
     return MeasuredSplit(task=task, dataset=entry.name, data=fed, split=split, measured=measured)
@@ -140,13 +150,12 @@ def evaluate(
         report=report,
     )
     task, fed, split, measured = found.task, found.data, found.split, found.measured
-    where = split_name(fed, split)
-    on_what = found.dataset if where == "all" else where
+    on_what = found.dataset if found.where == "all" else found.where
     return {
         **measured.details,
         **({"context": task.context} if task.context else {}),
         "dataset": found.dataset,
-        "split": where,
+        "split": found.where,
         "count": measured.count,
         "counts": task.counts(fed, split),
         "unit": task.processor.unit(fed.preprocess),

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from zoo.config.options import shown
 from zoo.errors import DataError, SpecError, WeightsError
+from zoo.evaluation.exported import unprepared
 from zoo.interfaces import SPLITS, Batch, CarriesState, Dataset, Split, State, Step, Task
 from zoo.models.hooks import MOST_BYTES, MOST_OF_ONE, TooLarge, evaluating, no_larger_outputs
 from zoo.models.precision import exact
@@ -61,6 +62,7 @@ def measure(
     report: Callable[[int, int], None] = lambda done, total: None,
     trusted: bool = False,
     with_items: bool = False,
+    prepared: bool = True,
 ) -> Measured:
     """Measure a model on a split, every item once, in fp32 regardless of its training precision.
 
@@ -70,6 +72,7 @@ def measure(
             estimated from the batches so far and 0 at the start; it may raise an error to stop.
         trusted: whether the model may use any amount of memory for a single item.
         with_items: also return the values of each item.
+        prepared: whether the model receives prepared items, unlike the program of an exported file.
 
     Raises:
         DataError: the split is empty.
@@ -81,6 +84,8 @@ def measure(
     count = 0
     report(0, 0)
     batches = task.eval_batches(dataset, split, device=device)
+    if not prepared and not isinstance(task, CarriesState):
+        batches = unprepared(batches, dataset.split(split))
     with closing(steps_of(model, task, batches, context=context, trusted=trusted)) as steps:
         for batch, step in steps:
             count += step.count

@@ -44,7 +44,7 @@ _WIDTHS = {
 _FOREIGN = (
     (b"PK\x03\x04", "a zip archive written by torch.save (a pickle, which only `zoo import` opens)"),
     (b"\x80", "a pickle, which only `zoo import` opens"),
-    (b"\x08", "an ONNX file, which supports only predict, embed and sample"),
+    (b"\x08", "an ONNX file, which supports only predict, embed, sample and eval"),
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself (run `git lfs pull`)"),
     (b"<!DOCTYPE", "a web page, not weights"),
     (b"<html", "a web page, not weights"),

@@ -29,6 +29,7 @@ from zoo.files.atomic import atomic_write, sweep
 from zoo.files.canonical import canonical_json, parse_json
 from zoo.files.regular import open_regular, read_regular
 from zoo.inference.predicting import PredictedRow
+from zoo.inference.targets import joined_targets
 
 # The table in a folder
 _IN_FOLDER = "predictions.jsonl"
@@ -246,15 +247,15 @@ def _columns(predicted: PredictedRow) -> list[str]:
     row, prediction = predicted
     keys = ["class", "probability"] if prediction else []
     if row["predictions"]:
-        keys = [*row["predictions"][0]]
+        keys = [*joined_targets(row["predictions"])[0]]
     return ["input", *keys, *(key for key in row if key not in ("input", "predictions", "error")), "error"]
 
 
 def _cells(row: Mapping[str, Any], columns: list[str]) -> list[str]:
-    """Return a row's text for each column; several predictions are separated by `|`."""
-    cells: list[str] = []
+    """Return a row's text for each column; several predictions other than targets are separated by `|`."""
+    cells, answers = list[str](), joined_targets(row["predictions"])
     for column in columns:
-        values = [row[column]] if column in row else [answer.get(column) for answer in row["predictions"]]
+        values = [row[column]] if column in row else [answer.get(column) for answer in answers]
         cells.append("|".join(map(_cell, values)))
     return cells
 

@@ -118,7 +118,7 @@ class ProgramRunner(Runner):
     @property
     def module(self) -> nn.Module:
         """Unavailable: raises WeightsError."""
-        message = f"{self._name} is an exported file, which supports only predict, embed and sample"
+        message = f"{self._name} is an exported file, which supports only predict, embed, sample and eval"
         raise WeightsError(message, hint="use the weights from which the file was exported")
 
     def run(self, items: NDArray[Any]) -> Arrays:

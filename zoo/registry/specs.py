@@ -138,6 +138,9 @@ class ArchitectureSpec(_Coded):
         pretrained_target: import string of a function that accepts `config` as keyword arguments and returns
             additional entries of `pretrained`, for weights that can only be listed by importing a library;
             the name `true` selects the default.
+        pretrained_files: whether the option `pretrained` may also be the path of a safetensors file; its
+            weights were trained on images of the size and with the normalization of the first pretrained
+            weights.
         data_dependent: why the model's computation depends on the values of its inputs, such as `"each token
             is routed to one expert"`; empty if it does not.
         unexportable: why `torch.export` cannot export the model; empty if it can.
@@ -153,6 +156,7 @@ class ArchitectureSpec(_Coded):
     parameters: Count = 0
     pretrained: Mapping[PretrainedName, Pretrained] = field(default_factory=dict[PretrainedName, Pretrained])
     pretrained_target: str = ""
+    pretrained_files: bool = False
     data_dependent: str = ""
     unexportable: str = ""
     source: str = ""
@@ -170,11 +174,21 @@ class ArchitectureSpec(_Coded):
         if name in (None, False, "", "none") or not (self.pretrained or self.pretrained_target):
             return None
         known, name = self.all_pretrained(), "true" if name is True else str(name)
+        if self.pretrained_file(arguments):
+            return next(iter(known.values()), Pretrained())
         if name not in known:
             message = f"{self.name} has no pretrained weights {name!r:.80}"
-            hint = f"pretrained must be one of {', '.join([*known, 'none'])}" if known else None
+            file = ", or a .safetensors file" if self.pretrained_files else ""
+            hint = f"pretrained must be one of {', '.join([*known, 'none'])}{file}" if known else None
             raise OptionError(f"{message}{did_you_mean(name, known)}", hint=hint)
         return known[name]
+
+    def pretrained_file(self, arguments: Mapping[str, Any]) -> str:
+        """Return the path that the option `pretrained` names; empty if it names no file."""
+        name = arguments.get("pretrained")
+        return (
+            name if self.pretrained_files and isinstance(name, str) and ("/" in name or "." in name) else ""
+        )
 
     def all_pretrained(self) -> Mapping[str, Pretrained]:
         """Return the weights of `pretrained` and `pretrained_target`, by name. Raises SpecError."""
@@ -284,7 +298,8 @@ class TaskSpec(_Coded):
         higher_is_better: metrics for which higher is better, such as accuracy; for all others, lower is
             better.
         units: the units of metrics, such as `{"accuracy": "%", "loss": "nats"}`; a metric in `%` is a
-            fraction that is shown as a percentage.
+            fraction that is shown as a percentage. The primary metric is shown first, then the others in this
+            order.
         labels: the dim with the number of labels, and the key of `preprocess` that lists them, such as
             `("num_classes", "classes")`; empty if a model predicts numbers.
         exclusive: whether a model chooses exactly one label; if False, an item can have any number of
@@ -309,6 +324,11 @@ class TaskSpec(_Coded):
     tiny: str
     templates: str = ""
     source: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        primary = {self.primary_metric: self.units.get(self.primary_metric, "")}
+        object.__setattr__(self, "units", primary | {**self.units})  # metrics are shown in this order
 
     def load_processor(self) -> Callable[["TaskSpec"], Any]:
         """Import and return the processor's class. Raises SpecError if `processor` does not resolve."""

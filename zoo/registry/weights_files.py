@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from zoo.config.arguments import checked
@@ -17,6 +18,8 @@ from zoo.registry.registry import Registry
 _BEST, _LAST = "best.safetensors", "model.safetensors"
 SAVED = ("checkpoint.safetensors", "checkpoint.previous.safetensors")
 WEIGHTS = (_BEST, _LAST, *SAVED)
+# What zoo-runtime can do, which has no torch
+_EXPORTED = "without torch, zoo reads only files that `zoo export` wrote on a machine with torch"
 
 
 @checked
@@ -80,6 +83,8 @@ def of_run(directory: Path, *, last: bool = False) -> Path:
         raise WeightsError(f"{directory} has no weights: the run stopped before its first save", hint=hint)
     runs = ", ".join(map(str, runs_in(directory)[:5]))
     hint = f"runs in this folder: {runs}" if runs else "`zoo train` creates run directories"
+    if not runs and find_spec("torch") is None:
+        hint = _EXPORTED
     what = "a folder without a run" if directory.is_dir() else "not a run directory"
     raise WeightsError(f"{directory} is {what}", hint=hint)
 
@@ -138,11 +143,14 @@ def _published(registry: Registry, name: str) -> Path:
         )
     plugin, slash, short = name.rpartition("/")
     whence = f"the package of {plugin}" if slash else "weights/large in zoo's repository"
-    raise DataError(
-        f"the weights file of {name} ({spec.bytes:,} bytes) is not on this machine",
-        hint=f"copy {short}.safetensors from {whence} to a folder, and set ZOO_WEIGHTS to its path; or train "
-        f"the model: `zoo train {shlex.quote(spec.recipe)}`",
+    hint = (
+        f"copy {short}.safetensors from {whence} to a folder, and set ZOO_WEIGHTS to its path; or train "
+        f"the model: `zoo train {shlex.quote(spec.recipe)}`"
     )
+    if find_spec("torch") is None:
+        hint = _EXPORTED
+    message = f"the weights file of {name} ({spec.bytes:,} bytes) is not on this machine"
+    raise DataError(message, hint=hint)
 
 
 def _unknown(registry: Registry, name: str) -> WeightsError:

@@ -31,9 +31,12 @@ def make_card(setup: TrainingSetup, state: TrainState, changes: tuple[str, ...])
         for name, value in setup.recipe.data.items()
         if name in safe or isinstance(value, bool | int | float)
     }
+    arguments = dict(setup.arguments)
+    if file := setup.architecture.spec.pretrained_file(arguments):
+        arguments["pretrained"] = Path(file).name  # without the folders of this machine
     return Card(
         architecture=setup.architecture.name,
-        arguments=setup.arguments,
+        arguments=arguments,
         task=setup.task.name,
         dataset=DatasetCard(name=name, options=options, fingerprint=fingerprint),
         preprocess=dict(setup.dataset.preprocess),

@@ -141,8 +141,7 @@ def _refuse_foreign_files(path: Path, *, resume: bool) -> None:
         if not resume:
             finished = (path / "model.safetensors").is_file()
             does = "evaluate it with `zoo eval {}`" if finished else "continue it with `zoo resume {}`"
-            place = str(path) if path.parent != Path() else f"./{path}"  # a bare word is an id of weights
-            hint = f"{does.format(shlex.quote(place))}, or choose a different --run folder"
+            hint = f"{does.format(shlex.quote(_place(path)))}, or choose a different --run folder"
             raise RunError(f"{path} already contains a {'finished ' * finished}run", hint=hint)
         return
     begun = False
@@ -155,8 +154,18 @@ def _refuse_foreign_files(path: Path, *, resume: bool) -> None:
         )
     for name in RUN_FILES:
         if os.path.lexists(path / name) and not (begun and name in _BEFORE_A_CHECKPOINT):
+            if resume and begun and name in WEIGHTS:
+                weights = shlex.quote(_place(path))
+                hint = f"train in a different folder; add --from {weights} to start from its weights"
+                message = f"{path} cannot be resumed: it has no checkpoint"
+                raise RunError(f"{message} (`zoo runs prune` deletes checkpoints)", hint=hint)
             message = f"{path} has no checkpoint, but contains {name}, which training would overwrite"
             raise RunError(message, hint="choose a different --run folder, or move the file")
+
+
+def _place(path: Path) -> str:
+    """Return a directory as weights that a user types: a bare word would be an id."""
+    return str(path) if path.parent != Path() else f"./{path}"
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from zoo.config.keywords import refuse_missing
 from zoo.config.recipe import Recipe
 from zoo.config.threads import require_threads
 from zoo.config.train_config import TrainConfig, merged
-from zoo.errors import DataError, SpecError, UnknownName, ZooError
+from zoo.errors import DataError, SpecError, UnknownName, ZooError, did_you_mean
 from zoo.files.cards import Card, read_weights
 from zoo.files.container import Container
 from zoo.registry.registry import Entry, Registry
@@ -132,10 +132,14 @@ def resolve_recipe(recipe: Recipe, registry: Registry, *, resume: bool = False) 
 def _require_data(data: Entry[DatasetSpec], given: Mapping[str, Any]) -> None:
     """Raise OptionError for a missing required option, and DataError if `root` is not a folder."""
     options = {**data.spec.config, **given}
+    missing = {*data.spec.required} - options.keys()
+    if any(did_you_mean(name, missing) for name in given):
+        data.check(options, flag="--data")  # an option that is misspelled
     refuse_missing(options, data.spec.required, what=f"dataset {data.name}", flag="--data")
     root = options.get("root")
     if isinstance(root, str) and root and not is_url(root) and not Path(root).expanduser().is_dir():
-        raise DataError(f"folder {root!r} does not exist", hint=f"see `zoo show {data.name}`")
+        wrong = f"{root!r} is not a folder" if Path(root).exists() else f"folder {root!r} does not exist"
+        raise DataError(wrong, hint=f"see `zoo show {data.name}`")
 
 
 def _base_weights(

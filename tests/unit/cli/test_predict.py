@@ -113,6 +113,9 @@ def test_texts_are_scored_with_units(lstm_file, text_file, monkeypatch, tmp_path
     ]  # fmt: skip
     assert re.fullmatch(rf"{text_file} +\d\.\d{{4}} +\d\.\d{{4}} +\d+\.\d{{4}} +4,080 +0", numbers)
     assert error.split("  ")[-1].strip() == "the text must have at least 2 tokens (got 1)"
+    piped = done(lstm_file, text_file, "short.txt", cwd=tmp_path).stdout.splitlines()
+    assert piped[0].split("\t") == ["input", "loss", "bits_per_char", "perplexity", "tokens", "unknown"]
+    assert len(piped) == 3, "named once"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text_file.read_bytes())))
     (row,) = json.loads(done(lstm_file, "-", "--json").stdout)
     assert row["input"] == "-"

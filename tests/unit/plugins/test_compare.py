@@ -8,8 +8,10 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import zoo
 from tests.shell import zoo as run_zoo
@@ -157,6 +159,21 @@ def test_a_folder_of_runs_with_different_options_is_refused(tmp_path: Path) -> N
     _trained(tmp_path / "sweep" / "trial-2", epochs=2)
     with pytest.raises(OptionError, match=r"the runs in .*sweep differ in options besides the seed: epochs"):
         zoo.compare(tmp_path / "seeds", tmp_path / "sweep", progress=False)
+
+
+def test_data_without_splits_is_called_all_as_by_eval(models: list[str], tmp_path: Path) -> None:
+    draws = np.random.default_rng(0)
+    for name in zoo.load(models[0], progress=False).classes[:2]:
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            pixels = draws.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
+    data = ("--dataset", "folder", "--data", f"root={tmp_path}", "--quiet")
+    evaluated = run_zoo("eval", models[0], *data).stdout
+    compared = run_zoo("compare", models[0], models[0], *data).stdout
+    assert evaluated.startswith("images/folder, all 6 images: ")
+    assert compared.startswith("images/folder, all 6 images\n")
+    assert zoo.compare(*models, dataset="folder", data={"root": tmp_path}, progress=False).split == "all"
 
 
 def test_classes_without_disagreements_are_not_printed(models: list[str]) -> None:

@@ -22,6 +22,7 @@ from PIL import Image
 from torch import nn
 
 import zoo
+from tests.shell import zoo as type_in
 from zoo.errors import DataError, OptionError, OutputError, SpecError, WeightsError, ZooError
 from zoo.interfaces import Exportable, make_task
 from zoo.models.module_runner import ModuleRunner
@@ -218,8 +219,6 @@ def test_what_was_verified_names_the_outputs_of_the_model(outputs: str) -> None:
 
 
 def test_the_command_prints_what_was_verified(net: zoo.Model, tmp_path: Path) -> None:
-    from tests.shell import zoo as type_in
-
     done = type_in("export", net.path.parent, "--out", "cat.onnx", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.splitlines()
@@ -245,18 +244,54 @@ def test_what_is_returned_says_what_was_verified(net: zoo.Model, folder: Path) -
         zoo.load(folder / "synthetic.pt2")
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("net", {}),
+        ("net", {"split": "val", "metrics": ["macro-f1"]}),
+        ("net", {"dataset": "shapes", "data": DATA | {"test_size": 70}}),
+        ("text", {}),
+        ("text", {"metrics": ["token-accuracy"]}),
+    ],
+)
+def test_an_exported_file_is_evaluated_as_its_weights(
+    name: str, options: Any, request: pytest.FixtureRequest
+) -> None:
+    model, file = (request.getfixturevalue(each) for each in (name, f"{name}_file"))
+    data = {**model.own, **options.get("data", {})}
+    ours = model.evaluate(**options, **QUIET)
+    theirs = zoo.load(file).evaluate(**options | {"data": data}, **QUIET)
+    assert theirs.keys() == ours.keys()
+    near = {key: theirs.pop(key) for key in ("metrics", "intervals")}
+    assert near["metrics"] == pytest.approx(ours["metrics"], rel=1e-4)
+    for metric, interval in near["intervals"].items():
+        assert interval == pytest.approx(ours["intervals"][metric], rel=1e-4)
+    assert theirs == {key: ours[key] for key in theirs} | {"weights": str(file)}
+
+
+def test_the_command_evaluates_an_exported_file(net_file: Path) -> None:
+    weights = net_file.with_suffix(".safetensors")
+    printed = [type_in("eval", file, "--quiet").stdout for file in (net_file, weights)]
+    assert printed[0] == printed[1]
+    assert printed[0].startswith("images/shapes test, 40 images: accuracy ")
+    refused = type_in("eval", net_file, "--tta", "--quiet")
+    why = "--tta requires the weights: an exported file evaluates one view of each input"
+    assert (refused.returncode, refused.stderr) == (2, f"zoo: {why}\n")
+
+
 def test_an_exported_file_does_nothing_else(net_file: Path) -> None:
-    exported, message = zoo.load(net_file), "is an exported file, which supports only predict, embed and"
-    uses = (
-        *(exported.evaluate, exported.export),
-        *(lambda: exported.analyze("cam"), lambda: exported.module),
+    exported, message = (
+        zoo.load(net_file),
+        "is an exported file, which supports only predict, embed, sample and",
     )
+    uses = (exported.export, lambda: exported.analyze("cam"), lambda: exported.module)
+    uses += (lambda: zoo.reproduce(net_file, **QUIET),)
     for use in uses:
         with pytest.raises(WeightsError, match=message):
             use()
     with pytest.raises(OptionError, match=r"run only on the CPU \(got device 'cuda'\)"):
         zoo.load(net_file, device="cuda")
-    with pytest.raises(WeightsError, match="is an ONNX file, which supports only predict, embed and sample"):
+    with pytest.raises(WeightsError, match="is an ONNX file, which supports only predict, embed, sample and"):
         zoo.train("mlp", "shapes", from_weights=str(net_file), data=DATA, **QUIET)
 
 

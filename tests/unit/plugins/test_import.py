@@ -349,6 +349,25 @@ def test_a_file_for_other_classes_is_refused_with_their_number(
     assert fix in str(caught.value.hint)
 
 
+def test_weights_from_imagenet_need_only_the_number_of_classes(tmp_path: Path) -> None:
+    timm = pytest.importorskip("timm")
+    file, name = tmp_path / "test_resnet-0a1b.pth", "timm/test_resnet"
+    torch.save(timm.create_model("test_resnet").state_dict(), file)
+    with pytest.raises(OptionError, match="is required, or classes\n") as caught:
+        import_weights(file, architecture=name, progress=False)
+    assert str(caught.value.hint).endswith("--preprocess classes=... (the names in order, or their number)")
+    done = run("import", file, "--architecture", name, "--preprocess", "classes=1000", "--json")
+    found = json.loads(done.stdout)
+    assert found["preprocess"]["classes"] == [str(number) for number in range(1000)]
+    assert (found["preprocess"]["size"], found["preprocess"]["mean"]) == (160, [0.5, 0.5, 0.5])
+    with pytest.raises(WeightsError, match="does not match convnet/resnet20") as caught:
+        import_weights(
+            file, architecture="resnet20", preprocess=STATISTICS | {"size": 32, "classes": 1000},
+            out=tmp_path / "x.safetensors", progress=False,
+        )  # fmt: skip
+    assert caught.value.hint == f"if these are the weights of {name}, use --architecture {name}"
+
+
 @pytest.mark.parametrize("classes", [8, 100])
 def test_a_file_of_another_width_is_not_blamed_on_the_classes(tmp_path: Path, classes: int) -> None:
     state = zoo.create_model("resnet20", image_size=16, num_classes=classes, **NET).state_dict()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
+import re
 import shutil
 import sys
 import wave
@@ -26,6 +28,7 @@ from zoo.evaluation.intervals import intervals_of, wilson
 from zoo.evaluation.item_tasks import ClassificationTask, ItemTask, RegressionTask
 from zoo.evaluation.measure import measure
 from zoo.files.cards import Card
+from zoo.processors import Prediction, RegressionProcessor
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 NAMES = ("regression", "audio")
@@ -362,8 +365,41 @@ def test_a_recording_is_classified(tmp_path: Path, capsys: pytest.CaptureFixture
     assert row["predictions"][0]["class"] == "square"
 
 
-def test_a_period_is_predicted_in_seconds(tmp_path: Path) -> None:
+def test_a_period_is_predicted_in_seconds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = zoo.train("row-mlp", "pendulums", run=tmp_path / "run", progress=False)
     (row,) = made.model.predict([[1.0, 0.5]], progress=False)
     assert row["predictions"] == [{"target": "period", "value": pytest.approx(2.038, abs=0.1)}]
-    assert made.model.evaluate("test", progress=False)["metrics"]["rmse"] < 0.2  # 1.26 for the mean
+    metrics = made.model.evaluate("test", progress=False)["metrics"]
+    assert metrics["rmse"] < 0.2  # 1.26 for the mean
+    capsys.readouterr()
+    assert run(["eval", str(tmp_path / "run"), "--quiet"]) == 0
+    assert re.search(r": rmse 0\.\d+ \(.*, mae 0.*, loss ", capsys.readouterr().out), (
+        "the primary metric first"
+    )
+    file = made.model.export(tmp_path / "x.onnx", progress=False)["file"]
+    assert zoo.load(file).evaluate("test", progress=False)["metrics"] == pytest.approx(metrics, rel=1e-4)
+
+
+def test_each_number_of_a_target_has_a_column(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = [{"target": "day 1", "value": 1.5}, {"target": "day 2", "low": 1, "high": 2.5}]
+    columns, cells = ["day 1", "day 2 low", "day 2 high"], ["1.5", "1", "2.5"]
+
+    def predictions(self: Any, outputs: Any, preprocess: Any, *, top: int | None = None) -> list[Prediction]:
+        return [Prediction(rows=answers) for _ in outputs]
+
+    monkeypatch.setattr(RegressionProcessor, "predictions", predictions)
+    zoo.train("row-mlp", "pendulums", run=tmp_path / "run", epochs=1, progress=False)
+    for name, text in {"a.txt": "1 0.5", "b.txt": "1"}.items():
+        (tmp_path / name).write_text(text)
+    given = ["predict", str(tmp_path / "run"), str(tmp_path / "b.txt"), str(tmp_path / "a.txt"), "--quiet"]
+    assert run(given) == 0
+    named, (_, _, unread), row = (line.split("\t") for line in capsys.readouterr().out.splitlines())
+    assert (named, row) == (["input", *columns], [str(tmp_path / "a.txt"), *cells])
+    assert unread == "has the shape (1,), but the model reads (2,)"
+    assert run([*given, "--out", str(tmp_path / "x.csv")]) == 0
+    header, empty, full = csv.reader((tmp_path / "x.csv").read_text().splitlines())
+    assert header == ["input", *columns, "error"]
+    assert empty[1:-1] == [""] * len(columns)
+    assert full == [str(tmp_path / "a.txt"), *cells, ""]

@@ -29,6 +29,7 @@ NAMES = {
     ("schedule", ""): "fade",
     ("augmentation", ""): "upside-down",
     ("metric", ""): "near-misses",
+    ("loss", ""): "lenient",
     ("tokenizer", ""): "vowels",
     ("command", ""): "numbers",
     ("exporter", ""): "zipped",
@@ -77,7 +78,7 @@ def test_it_passes_the_kit_as_it_is(kind: str, name: str, installed: Path, monke
     assert run(["--strict", "check", name, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["skipped"], report["failed"]) == (0, 0)
-    kinds = {"task", "dataset", "architecture"} if kind == "task" else {kind}
+    kinds = {"task", "dataset", "architecture"} if kind == "task" else {"metric" if kind == "loss" else kind}
     assert {check["kind"] for check in report["checks"]} == {"plugin"} | kinds
 
 
@@ -309,5 +310,7 @@ def test_json_lists_what_was_written(tmp_path: Path, capsys) -> None:
 def test_a_folder_that_exists_is_left_alone(tmp_path: Path, capsys) -> None:
     (tmp_path / "zoo-mine").mkdir()
     assert run(["new-plugin", "mine", "--kind", "analyzer", "--out", str(tmp_path)]) == 1
-    assert f"{tmp_path / 'zoo-mine'} already exists" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert f"{tmp_path / 'zoo-mine'} already exists" in err
+    assert "to add an entry to a package, create another one" in err
     assert not [*(tmp_path / "zoo-mine").iterdir()]

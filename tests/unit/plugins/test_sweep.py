@@ -77,8 +77,9 @@ def test_values_are_lists_or_ranges(text: Any, values: Any) -> None:
     ("over", "message"),
     [
         ({}, "a sweep must vary at least one option"),
-        ({"lr": "0.1"}, "over lr must have at least two values, all different"),
-        ({"lr": [0.1, 0.1]}, "over lr must have at least two values, all different"),
+        ({"lr": "0.1"}, r"at least two values, all different, or a range \(got '0\.1'\)"),
+        ({"lr": "1..2..3"}, r"at least two values, all different, or a range \(got '1\.\.2\.\.3'\)"),
+        ({"lr": [0.1, 0.1]}, r"at least two values, all different, or a range \(got \[0\.1, 0\.1\]\)"),
         ({"lr": "0.1..0.01"}, r"the range 0\.1\.\.0\.01 must increase"),
         ({"lr": "0..1:log"}, "must increase from a number greater than 0"),
         ({"lr": 0.1}, "over lr must be a list or a range"),
@@ -433,15 +434,17 @@ WORDS = (
 def test_the_command_prints_a_table_and_a_recipe(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    line = ("sweep", *WORDS, "--over", "lr=0.05,0.2")
+    line = ("sweep", *WORDS, "--over", "lr=0.05,0.2", "--over", "seed=0,1")
     done = shell(*line)
     assert zoo.Run("runs/mlp-shapes-sweep/trial-1").recipe.threads == 1
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[0].split() == ["TRIAL", "STATUS", "EPOCHS", "VAL", "ACCURACY", "LR"]
+    header = ["TRIAL", "STATUS", "EPOCHS", "VAL", "ACCURACY", "LR", "SEED"]
+    assert done.stdout.splitlines()[0].split() == header
+    assert "4 trials are too few for a reliable importance" in done.stdout
     assert "[recipes.mlp-shapes-sweep.train]" in done.stdout
     assert Path("runs/mlp-shapes-sweep/sweep.png").stat().st_size > 1000
     answer = json.loads(shell(*line, "--json").stdout)
-    assert [row["options"] for row in answer["trials"]] == [{"lr": 0.05}, {"lr": 0.2}]
+    assert [row["options"]["lr"] for row in answer["trials"]] == [0.05, 0.05, 0.2, 0.2]
     assert answer["best"].keys() == {"run", "options", "metrics"}
 
 

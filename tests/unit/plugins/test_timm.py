@@ -175,6 +175,52 @@ def test_training_starts_from_pretrained_weights_at_their_size(
     assert again.model.card.preprocess["size"] == 160, "and without the file"
 
 
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """Return a safetensors file with random weights of `test_resnet` for seven classes."""
+    torch.manual_seed(7)
+    (tmp_path / "home").mkdir()
+    save_file(timm.create_model("test_resnet", num_classes=7).state_dict(), tmp_path / "home/own.safetensors")
+    return tmp_path / "home/own.safetensors"
+
+
+def test_training_starts_from_a_file_of_the_user(own: Path, tmp_path: Path) -> None:
+    theirs, sha256 = load_file(own), hashlib.sha256(own.read_bytes()).hexdigest()
+    run = fine_tune(tmp_path / "run", tag=own)
+    card, weights = run.model.card, run.model.module.state_dict()
+    assert all(
+        torch.equal(weights[f"{name}.weight"], theirs[f"{name}.weight"]) for name in ("conv1.0", "bn1")
+    )
+    assert weights["fc.weight"].shape[0] == 8, "the last layer is for other classes"
+    assert card.base_model == {
+        "architecture": "timm/test_resnet", "dataset": "own.safetensors", "sha256": sha256,
+    }  # fmt: skip
+    assert card.arguments["pretrained"] == "own.safetensors"
+    assert "home" not in card.to_json(), "no folder of this machine"
+    assert (card.preprocess["size"], card.preprocess["mean"]) == (160, [0.5, 0.5, 0.5]), "timm's default"
+    own.unlink()
+    again = zoo.resume(tmp_path / "run", progress=False)
+    assert again.model.card.base_model["sha256"] == sha256, "and without the file"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("none.safetensors", "there is no file"),
+        ("x.pth", "x.pth is not a .safetensors file"),
+        ("damaged.safetensors", "is damaged, or its tensors are not those of timm/test_convnext"),
+        ("own.safetensors", "is damaged, or its tensors are not those of timm/test_convnext"),
+    ],
+)
+def test_a_file_that_training_cannot_start_from_is_refused(own: Path, name: str, message: str) -> None:
+    for other in ("x.pth", "damaged.safetensors"):
+        own.with_name(other).write_text("no tensors")
+    with pytest.raises(DataError, match=f"pretrained: .*{message}") as caught:
+        loading("test_convnext", tag=str(own.with_name(name)))()
+    convert = "--architecture timm/test_convnext --preprocess classes=1000` converts it"
+    assert (convert in str(caught.value.hint)) == (name == "x.pth")
+
+
 def test_a_transformer_reads_pretrained_weights_at_another_size(publish: Publish, tmp_path: Path) -> None:
     blob = publish("test_vit.r160_in1k")
     run = fine_tune(tmp_path / "run", "test_vit", data={**FEW, "size": 64})

@@ -349,7 +349,7 @@ def test_the_table_has_the_column_to_sort_by(
             "none/x.png cannot be written: No such file",
         ),
         (["report", "--out", "runs"], "runs cannot be written: Is a directory"),
-        (["prune", "--keep", "all"], "--keep: 'all' is not one of 'best', 'last'"),
+        (["prune", "--keep", "all"], "--keep must be one of 'best', 'last' (got 'all')"),
         (["--sort", "sped"], "--sort: no run has the key 'sped'; did you mean 'seed'?"),
     ],
 )
