@@ -49,7 +49,7 @@ def draw_disagreements(measurements: Sequence[Measurement], pairs: Sequence[Mapp
 
 
 def _draw_block(part: Any, height: int, title: str, items: Sequence[int], wrong: Measurement) -> None:
-    split, classes = wrong.data.split(wrong.split), wrong.data.preprocess["classes"]
+    split, classes = wrong.inputs, wrong.data.preprocess["classes"]
     pairs = wrong.labels_and_predictions()
     assert pairs is not None
     labels, predictions = pairs

@@ -38,6 +38,8 @@ class Measurement:
         dataset: full name of the dataset.
         split: the split, or `all` for data without splits.
         data: the data, prepared for the model.
+        split: the split, or `all` for data without splits.
+        inputs: the items of the split.
     """
 
     def __init__(self, name: str, on: MeasuredSplit) -> None:
@@ -45,6 +47,7 @@ class Measurement:
         self._on = on
         self.dataset = on.dataset
         self.split = on.where
+        self.inputs = on.data.split(on.split)
         self.data = on.data
         self.task = on.task
         self.measured = on.measured

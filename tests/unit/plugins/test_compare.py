@@ -173,7 +173,9 @@ def test_data_without_splits_is_called_all_as_by_eval(models: list[str], tmp_pat
     compared = run_zoo("compare", models[0], models[0], *data).stdout
     assert evaluated.startswith("images/folder, all 6 images: ")
     assert compared.startswith("images/folder, all 6 images\n")
-    assert zoo.compare(*models, dataset="folder", data={"root": tmp_path}, progress=False).split == "all"
+    found = zoo.compare(*models, dataset="folder", data={"root": tmp_path}, progress=False)
+    assert found.split == "all"
+    assert found.plot().subfigs
 
 
 def test_classes_without_disagreements_are_not_printed(models: list[str]) -> None:
