@@ -158,7 +158,8 @@ def lr_find(
         device: as in `train`.
         progress: as in `train`.
         registry: as in `train`.
-        training: `model`, `data`, `from_weights`, `seed`, `threads` and the training options, as in `train`.
+        training: `architecture`, `model`, `data`, `from_weights`, `seed`, `threads` and the training options,
+            as in `train`.
 
     Returns:
         A curve with `suggestions` (`valley`, `steep`, `minimum`) and `points`. A notebook displays the curve.

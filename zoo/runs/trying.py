@@ -42,7 +42,7 @@ def trial(
     Args:
         about: description of the work, for the first line of the progress display.
         progress: whether `report(what, done, total, unit, note)` shows progress.
-        training: `model`, `data`, `from_weights`, `seed`, `threads` and training options.
+        training: `architecture`, `model`, `data`, `from_weights`, `seed`, `threads` and training options.
 
     Raises ZooError; see `zoo.errors`.
     """
