@@ -11,12 +11,14 @@ import torch
 from msgspec import Meta
 from torch import Tensor
 
+from zoo import OptionError
 from zoo.interfaces import Dataset, Split
 from zoo.plugin import moved
 from zoo_images.file_split import FileSplit
 from zoo_images.kept_array import Kept
 
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+TrainSize = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 # The mean and the standard deviation of each channel, for pixels from 0 to 1
 Statistics = tuple[list[float], list[float]]
 # Data may take a quarter of a GPU's free memory
@@ -52,6 +54,11 @@ class ImageSplit:
         _, channels, height, width = self.images.shape
         return channels, height, width
 
+    def subset(self, indices: Sequence[int]) -> ImageSplit:
+        """Return the images with these indices as a split."""
+        files = [self.files[index] for index in indices] if self.files else None
+        return ImageSplit(self.images[[*indices]], self.labels[[*indices]], files=files)
+
     def __len__(self) -> int:
         return len(self.labels)
 
@@ -73,6 +80,10 @@ class ImageSet(Dataset):
         fingerprint: sha256 of the data as used.
         statistics: mean and standard deviation of each channel of the training images, if known; required for
             files.
+        train_size: number of training images to keep, a random sample that is the same each time; 0 keeps
+            all. `statistics` remain those of all training images.
+
+    Raises OptionError if there are fewer training images than `train_size`.
     """
 
     def __init__(
@@ -82,11 +93,15 @@ class ImageSet(Dataset):
         classes: Sequence[str],
         fingerprint: str,
         statistics: Statistics | None = None,
+        train_size: int = 0,
     ) -> None:
+        train = splits["train"]
         self._splits: Mapping[Split, ImageSplit | FileSplit] = {**splits}
         self._classes = list(classes)
         self._fingerprint = fingerprint
-        train = splits["train"]
+        if train_size:
+            self._splits = {**splits, "train": _sample(train, train_size)}
+            self._fingerprint = hashlib.sha256(f"{fingerprint} {train_size}".encode()).hexdigest()
         self._channels, self._size, _ = train.shape
         if statistics is None:
             assert isinstance(train, ImageSplit)
@@ -110,14 +125,31 @@ class ImageSet(Dataset):
         return self._splits[name]
 
 
+def _sample(split: ImageSplit | FileSplit, size: int) -> ImageSplit | FileSplit:
+    """Return a random sample of a split, which is the same each time, and contains all smaller samples."""
+    if size > len(split):
+        at_most = f"at most {len(split):,}, the number of training images"
+        raise OptionError(f"train_size must be {at_most} (got {size:,})")
+    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
+    return split.subset(sorted(order[:size].tolist()))
+
+
 def split_off_val(
-    train: ImageSplit, test: ImageSplit, val_size: int, *, classes: Sequence[str], source: object, found: Kept
+    train: ImageSplit,
+    test: ImageSplit,
+    val_size: int,
+    *,
+    classes: Sequence[str],
+    source: object,
+    found: Kept,
+    train_size: int,
 ) -> ImageSet:
     """Return a set whose val split is the last `val_size` training images.
 
     Args:
         source: identifies the data; its repr is hashed into the fingerprint.
         found: the stored images, with the statistics of the training images.
+        train_size: as in `ImageSet`.
     """
     border = len(train) - val_size
     chosen = train.images[:border]
@@ -131,6 +163,7 @@ def split_off_val(
         classes=classes,
         fingerprint=hashlib.sha256(repr(source).encode()).hexdigest(),
         statistics=found.fact(fact, lambda: statistics_of(chosen), Statistics),
+        train_size=train_size,
     )
 
 
