@@ -104,9 +104,10 @@ class Recipe:
 
     def row(self) -> tuple[list[str], dict[str, float]]:
         """Return a row of the table, and the regret of each suggestion."""
-        best, at = self.best()
         suggestions = self.find()
-        regrets = {name: best - self.score(lr) for name, lr in suggestions.items()}
+        scores = {name: self.score(lr) for name, lr in suggestions.items()}
+        best, at = self.best()
+        regrets = {name: best - score for name, score in scores.items()}
         unit = "nats" if self.metric == "loss" else "points"
         scale = 1 if self.metric == "loss" else 100
         cells = [f"{lr:.2g} ({scale * regrets[name]:.3g} {unit})" for name, lr in suggestions.items()]

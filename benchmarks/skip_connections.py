@@ -2,9 +2,10 @@
 
     python benchmarks/skip_connections.py [--seeds 2] [--results skip.json]
 
-Each network trains for three epochs on 10,000 CIFAR-10 images with the options of cifar10-resnet-lite. The
-table shows the accuracy on 2,000 other training images, as the mean and the values of all seeds. The depth
-is the number of residual layers, without the stem and the layer that halves the image in each stage.
+Each network trains for two epochs on 10,000 CIFAR-10 images, at a learning rate of 0.05 and with the
+default options of resnet-lite otherwise. The table shows the accuracy on 2,000 other training images, as
+the mean and the values of all seeds. The depth is the number of residual layers, without the stem and the
+layer that halves the image in each stage.
 
 One thread. The results file keeps every training, so that a second call continues the first.
 """
@@ -24,7 +25,9 @@ STAGES = 4
 WAYS = ("with", "without")
 DEPTHS = (4, 8, 12, 24)
 DATA = {"train_size": 10_000, "val_size": 2_000}
-EPOCHS = 3
+EPOCHS = 2
+# Suits most of the networks better than the default of resnet-lite, 0.1, in so short a training
+LR = 0.05
 
 
 def train(depth: int, skip: bool, seed: int) -> dict[str, float]:
@@ -32,11 +35,13 @@ def train(depth: int, skip: bool, seed: int) -> dict[str, float]:
     model: dict[str, Any] = {"extra": depth // STAGES, "skip": skip}
     with tempfile.TemporaryDirectory() as folder:
         run = zoo.train(
-            "cifar10-resnet-lite",
+            "resnet-lite",
+            "cifar10",
             model=model,
             data=DATA,
             seed=seed,
             epochs=EPOCHS,
+            lr=LR,
             threads=1,
             run=Path(folder, "run"),
             progress=False,

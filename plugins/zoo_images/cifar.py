@@ -107,9 +107,8 @@ def cifar10(*, root: str | None = None, train_size: TrainSize = 0, val_size: Val
     """
     train, test, found = _read(RELEASE_10, root)
     source = (sorted(RELEASE_10.hashes.values()), val_size)
-    return split_off_val(
-        train, test, val_size, classes=CIFAR10, source=source, found=found, train_size=train_size
-    )
+    made = split_off_val(train, test, val_size, classes=CIFAR10, source=source, found=found)
+    return made.limited(train_size)
 
 
 def cifar100(
@@ -134,9 +133,8 @@ def cifar100(
     train, test, found = _read(RELEASE_100, root, label={"coarse": 0, "fine": 1}[labels])
     classes = CIFAR100_FINE if labels == "fine" else CIFAR100_COARSE
     source = (sorted(RELEASE_100.hashes.values()), val_size, labels)
-    return split_off_val(
-        train, test, val_size, classes=classes, source=source, found=found, train_size=train_size
-    )
+    made = split_off_val(train, test, val_size, classes=classes, source=source, found=found)
+    return made.limited(train_size)
 
 
 def _read(release: Release, root: str | None, *, label: int = 0) -> tuple[ImageSplit, ImageSplit, Kept]:

@@ -83,6 +83,5 @@ def folder(
     if has_classes(home):  # a file name does not imply a class
         source += (classes, labels.tolist())
     fingerprint = hashlib.sha256(repr(source).encode()).hexdigest()
-    return ImageSet(
-        made, classes=classes, fingerprint=fingerprint, statistics=statistics, train_size=train_size
-    )
+    whole = ImageSet(made, classes=classes, fingerprint=fingerprint, statistics=statistics)
+    return whole.limited(train_size)

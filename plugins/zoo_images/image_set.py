@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -80,10 +81,6 @@ class ImageSet(Dataset):
         fingerprint: sha256 of the data as used.
         statistics: mean and standard deviation of each channel of the training images, if known; required for
             files.
-        train_size: number of training images to keep, a random sample that is the same each time; 0 keeps
-            all. `statistics` remain those of all training images.
-
-    Raises OptionError if there are fewer training images than `train_size`.
     """
 
     def __init__(
@@ -93,20 +90,34 @@ class ImageSet(Dataset):
         classes: Sequence[str],
         fingerprint: str,
         statistics: Statistics | None = None,
-        train_size: int = 0,
     ) -> None:
-        train = splits["train"]
         self._splits: Mapping[Split, ImageSplit | FileSplit] = {**splits}
         self._classes = list(classes)
         self._fingerprint = fingerprint
-        if train_size:
-            self._splits = {**splits, "train": _sample(train, train_size)}
-            self._fingerprint = hashlib.sha256(f"{fingerprint} {train_size}".encode()).hexdigest()
+        train = splits["train"]
         self._channels, self._size, _ = train.shape
         if statistics is None:
             assert isinstance(train, ImageSplit)
             statistics = statistics_of(train.images)
         self._mean, self._std = statistics
+
+    def limited(self, train_size: int) -> ImageSet:
+        """Return the same set with only a sample of its training images; 0 keeps all.
+
+        The sample is random but always the same, and contains all smaller samples. Raises OptionError if
+        there are fewer images.
+        """
+        train = self._splits["train"]
+        if train_size > len(train):
+            at_most = f"at most {len(train):,}, the number of training images"
+            raise OptionError(f"train_size must be {at_most} (got {train_size:,})")
+        found = copy.copy(self)
+        if train_size:
+            order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
+            sample = train.subset(sorted(order[:train_size].tolist()))
+            found._splits = {**self._splits, "train": sample}
+            found._fingerprint = hashlib.sha256(f"{self._fingerprint} {train_size}".encode()).hexdigest()
+        return found
 
     @property
     def dims(self) -> Mapping[str, int]:
@@ -125,31 +136,14 @@ class ImageSet(Dataset):
         return self._splits[name]
 
 
-def _sample(split: ImageSplit | FileSplit, size: int) -> ImageSplit | FileSplit:
-    """Return a random sample of a split, which is the same each time, and contains all smaller samples."""
-    if size > len(split):
-        at_most = f"at most {len(split):,}, the number of training images"
-        raise OptionError(f"train_size must be {at_most} (got {size:,})")
-    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
-    return split.subset(sorted(order[:size].tolist()))
-
-
 def split_off_val(
-    train: ImageSplit,
-    test: ImageSplit,
-    val_size: int,
-    *,
-    classes: Sequence[str],
-    source: object,
-    found: Kept,
-    train_size: int,
+    train: ImageSplit, test: ImageSplit, val_size: int, *, classes: Sequence[str], source: object, found: Kept
 ) -> ImageSet:
     """Return a set whose val split is the last `val_size` training images.
 
     Args:
         source: identifies the data; its repr is hashed into the fingerprint.
         found: the stored images, with the statistics of the training images.
-        train_size: as in `ImageSet`.
     """
     border = len(train) - val_size
     chosen = train.images[:border]
@@ -163,7 +157,6 @@ def split_off_val(
         classes=classes,
         fingerprint=hashlib.sha256(repr(source).encode()).hexdigest(),
         statistics=found.fact(fact, lambda: statistics_of(chosen), Statistics),
-        train_size=train_size,
     )
 
 

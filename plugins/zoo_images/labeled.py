@@ -71,8 +71,7 @@ def labeled(
         classes=classes,
         fingerprint=hashlib.sha256(repr(source).encode()).hexdigest(),
         statistics=found.statistics(counts[0]),
-        train_size=train_size,
-    )
+    ).limited(train_size)
 
 
 def _draw(rows: list[Labeled], shares: dict[Split, float], seed: int) -> dict[Split, list[Labeled]]:

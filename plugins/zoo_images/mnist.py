@@ -94,10 +94,8 @@ class Release:
         parts = tensors(found.content)  # (N, 28, 28), (N,), and the same of test
         train, test = (_split(parts[at], parts[at + 1], size, channels) for at in (0, 2))
         source = (sorted(hashes.values()), val_size, size, channels)
-        classes = self.classes
-        return split_off_val(
-            train, test, val_size, classes=classes, source=source, found=found, train_size=train_size
-        )
+        made = split_off_val(train, test, val_size, classes=self.classes, source=source, found=found)
+        return made.limited(train_size)
 
     def _find(self, name: str, root: str | None) -> Path:
         """Return the path of a file, gzipped or not, downloading it if it is not found."""

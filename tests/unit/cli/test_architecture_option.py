@@ -102,12 +102,7 @@ def test_a_network_without_training_options_names_the_recipes_that_set_some(desk
 
 def test_it_replaces_the_architecture_of_a_recipe_only(desk: Path) -> None:
     done = zoo("train", "gru", "files", "--architecture", "lstm", cwd=desk)
-    assert (done.returncode, done.stderr.splitlines()) == (
-        2,
-        [
-            "zoo: --architecture=lstm replaces the architecture of a recipe",
-            "     omit it, or replace gru files with a recipe",
-        ],
-    )
+    assert done.returncode == 2
+    assert "--architecture=lstm replaces the architecture of a recipe" in done.stderr
     done = zoo("train", "fox", "--architecture", "resnet20", cwd=desk)
     assert "convnet/resnet20 is for classification, but text/files is for language-modeling" in done.stderr
