@@ -4,9 +4,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-__all__ = ["Init", "Positive", "Share", "Strength"]
+__all__ = ["Init", "Nonlinearity", "Positive", "Share", "Strength"]
 
 Positive = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, lt=1)]
 Strength = Annotated[float, Meta(ge=0)]
 Init = Literal["default", "identity"]
+Nonlinearity = Literal["tanh", "relu"]

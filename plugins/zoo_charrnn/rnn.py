@@ -5,11 +5,11 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from zoo_charrnn.identity import start_as_identity
-from zoo_charrnn.options import Init, Positive, Share
+from zoo_charrnn.options import Init, Nonlinearity, Positive, Share
 
 
 class CharRNN(nn.Module):
-    """Embedding, tanh RNN layers, and a linear layer back to the vocabulary.
+    """Embedding, RNN layers, and a linear layer back to the vocabulary.
 
     Args:
         vocab_size: number of tokens in the vocabulary.
@@ -17,6 +17,7 @@ class CharRNN(nn.Module):
         hidden_size: size of each layer's hidden state.
         num_layers: number of RNN layers.
         dropout: dropout probability between layers.
+        nonlinearity: activation function of the hidden state; with `relu`, the state is unbounded.
         init: `identity` initializes each recurrent matrix as the identity.
 
     Source: fast.ai deep learning course, lesson 6 (CharSeqStatefulRnn); 93,544 parameters at 56 tokens.
@@ -30,12 +31,13 @@ class CharRNN(nn.Module):
         hidden_size: Positive = 256,
         num_layers: Positive = 1,
         dropout: Share = 0.0,
+        nonlinearity: Nonlinearity = "tanh",
         init: Init = "default",
     ) -> None:
         super().__init__()
         between = dropout if num_layers > 1 else 0.0
         self.embedding = nn.Embedding(vocab_size, embedding_dim)
-        self.rnn = nn.RNN(embedding_dim, hidden_size, num_layers, dropout=between)
+        self.rnn = nn.RNN(embedding_dim, hidden_size, num_layers, nonlinearity, dropout=between)
         self.out = nn.Linear(hidden_size, vocab_size)
         if init == "identity":
             start_as_identity(self.rnn)

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from zoo_charrnn.identity import start_as_identity
-from zoo_charrnn.options import Init, Positive
+from zoo_charrnn.options import Init, Nonlinearity, Positive
 
 
 class CharRNNCell(nn.Module):
-    """Embedding, a tanh RNN cell called once per time step, and a linear layer back to the vocabulary.
+    """Embedding, an RNN cell called once per time step, and a linear layer back to the vocabulary.
 
     With the same weights, its outputs equal those of a one-layer `CharRNN`.
 
@@ -18,6 +18,7 @@ class CharRNNCell(nn.Module):
         vocab_size: number of tokens in the vocabulary.
         embedding_dim: size of a token's embedding.
         hidden_size: size of the hidden state.
+        nonlinearity: activation function of the hidden state; with `relu`, the state is unbounded.
         init: `identity` initializes the recurrent matrix as the identity.
 
     Source: fast.ai deep learning course, lesson 6 (CharSeqStatefulRnn2); 93,544 parameters at 56 tokens.
@@ -29,11 +30,12 @@ class CharRNNCell(nn.Module):
         vocab_size: int,
         embedding_dim: Positive = 42,
         hidden_size: Positive = 256,
+        nonlinearity: Nonlinearity = "tanh",
         init: Init = "default",
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, embedding_dim)
-        self.cell = nn.RNNCell(embedding_dim, hidden_size)
+        self.cell = nn.RNNCell(embedding_dim, hidden_size, nonlinearity=nonlinearity)
         self.out = nn.Linear(hidden_size, vocab_size)
         if init == "identity":
             start_as_identity(self.cell)

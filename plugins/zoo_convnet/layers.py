@@ -109,11 +109,12 @@ class ConvLayer(nn.Module):
 
 
 class Residual(nn.Module):
-    """A residual layer, which learns the change to add to its input."""
+    """A residual layer, which learns the change to add to its input; without `skip`, only the layer."""
 
-    def __init__(self, layer: nn.Module) -> None:
+    def __init__(self, layer: nn.Module, *, skip: bool = True) -> None:
         super().__init__()
         self.layer = layer
+        self.skip = skip
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.layer(x)
+        return x + self.layer(x) if self.skip else self.layer(x)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
+from msgspec import Meta
 from torch import Tensor, nn
 
 from zoo_convnet.layers import (
@@ -29,6 +30,9 @@ class ResNetLite(nn.Module):
         image_size: height and width in pixels, large enough to be halved once per stage.
         num_classes: number of classes.
         widths: channels of the stem and of each stage.
+        extra: number of residual layers in each stage, after the layer that halves the image.
+        skip: whether a residual layer adds its input to its output; without it, the layers only follow one
+            another.
         stem: `conv5`, a plain 5×5 convolution, or `bn7`, a 7×7 layer with BatchNorm and padding 1.
         norm: `batchnorm` (torch), `scratch` (implemented in zoo), or `none`, in which case convolutions have
             a bias.
@@ -51,6 +55,8 @@ class ResNetLite(nn.Module):
         image_size: int,
         num_classes: int,
         widths: Widths = (10, 20, 40, 80, 160),
+        extra: Annotated[int, Meta(ge=0)] = 2,
+        skip: bool = True,
         stem: Literal["conv5", "bn7"] = "conv5",
         norm: Norm = "batchnorm",
         order: Order = "conv-relu-bn",
@@ -64,7 +70,9 @@ class ResNetLite(nn.Module):
             self.stem: nn.Module = nn.Conv2d(in_channels, widths[0], 5, padding=2)
         else:
             self.stem = ConvLayer(in_channels, widths[0], style, kernel_size=7)
-        self.stages = nn.Sequential(*(_stage(before, after, style) for before, after in pairwise(widths)))
+        self.stages = nn.Sequential(
+            *(_stage(before, after, style, extra, skip=skip) for before, after in pairwise(widths))
+        )
         self.dropout = nn.Dropout(dropout)
         self.out = nn.Linear(widths[-1], num_classes)
         nn.init.normal_(self.out.weight, std=0.01)  # the maxima are large: keep the first logits small
@@ -76,10 +84,8 @@ class ResNetLite(nn.Module):
         return self.out(self.dropout(x))
 
 
-def _stage(in_channels: int, out_channels: int, style: Style) -> nn.Sequential:
-    """Halve the image, then refine it twice: (B, in, H, W) to (B, out, H / 2, W / 2)."""
-    return nn.Sequential(
-        ConvLayer(in_channels, out_channels, style, stride=2),
-        Residual(ConvLayer(out_channels, out_channels, style)),
-        Residual(ConvLayer(out_channels, out_channels, style)),
-    )
+def _stage(in_channels: int, out_channels: int, style: Style, extra: int, *, skip: bool) -> nn.Sequential:
+    """Halve the image, then refine it `extra` times: (B, in, H, W) to (B, out, H / 2, W / 2)."""
+    halve = ConvLayer(in_channels, out_channels, style, stride=2)
+    layers = [ConvLayer(out_channels, out_channels, style) for _ in range(extra)]
+    return nn.Sequential(halve, *(Residual(layer, skip=skip) for layer in layers))

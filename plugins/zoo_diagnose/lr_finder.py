@@ -5,7 +5,9 @@ early once the smoothed loss is four times its minimum, or a loss is not finite.
 discarded.
 
 Source: Smith 2017, "Cyclical Learning Rates for Training Neural Networks", section 3.3, arXiv 1506.01186. The
-    suggestions are named as in fast.ai's learner.
+    suggestions are named as in fast.ai's learner, whose `minimum` is a tenth of the rate at which the loss is
+    lowest. Here, the fraction depends on the optimizer and the schedule, since it does so in the trainings
+    that `benchmarks/lr_find_regret.py` compares.
 """
 
 from __future__ import annotations
@@ -36,6 +38,9 @@ _SMOOTHING = 0.98
 # The test ends once the smoothed loss is this many times its lowest
 _DIVERGED = 4.0
 _FEWEST_STEPS = 10
+# The rate to train with, as a fraction of the rate at which the loss of the test is lowest: with SGD, with
+# optimizers that divide by the size of gradients, and the part of this for a constant rate or fine-tuning
+_OF_SGD, _OF_OTHERS, _LOWER = 1 / 2, 1 / 8, 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +66,20 @@ class RangeTest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suggestions:
-    """Suggested learning rates. If they differ, `valley` is the usual choice; `steep` is often the lowest.
+    """Suggested learning rates. Try `minimum` first; the others are often too low.
 
     Attributes:
-        steep: where the smoothed loss falls fastest within the valley, measured over a tenth of the test.
+        minimum: a fraction of the rate at which the smoothed loss is lowest, ignoring noise before the
+            valley: a half with SGD, and an eighth with other optimizers; 0.4 times that for a constant
+            schedule, or if the model starts with trained weights.
         valley: two thirds of the way through the valley, which is the longest range in which each loss is
             lower than the loss a tenth of the test earlier.
-        minimum: a tenth of the rate at which the smoothed loss is lowest, ignoring noise before the valley.
+        steep: where the smoothed loss falls fastest within the valley, measured over a tenth of the test.
     """
 
-    steep: float
-    valley: float
     minimum: float
+    valley: float
+    steep: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,10 +165,11 @@ def lr_find(
         device: as in `train`.
         progress: as in `train`.
         registry: as in `train`.
-        training: `model`, `data`, `from_weights`, `seed`, `threads` and the training options, as in `train`.
+        training: `architecture`, `model`, `data`, `from_weights`, `seed`, `threads` and the training options,
+            as in `train`.
 
     Returns:
-        A curve with `suggestions` (`valley`, `steep`, `minimum`) and `points`. A notebook displays the curve.
+        A curve with `suggestions` (`minimum`, `valley`, `steep`) and `points`. A notebook displays the curve.
 
     Raises:
         Diverged: the loss diverges too early to suggest a learning rate.
@@ -213,7 +221,7 @@ def range_test(training: Trial, test: RangeTest, *, report: Report = lambda step
     if len(points) < _FEWEST_STEPS:
         raise _too_early(training.steps, test)
     return Curve(
-        suggestions=suggest(points),
+        suggestions=suggest(points, share=_share(training)),
         points=tuple(points),
         losses=tuple(losses),
         diverged=diverged,
@@ -222,8 +230,17 @@ def range_test(training: Trial, test: RangeTest, *, report: Report = lambda step
     )
 
 
-def suggest(curve: Sequence[tuple[float, float]]) -> Suggestions:
+def _share(training: Trial) -> float:
+    """Return the rate to train with as a fraction of the rate at which the loss of the test is lowest."""
+    share = _OF_SGD if training.config.optimizer == "sgd" else _OF_OTHERS
+    return share * (_LOWER if training.fine_tuned or training.config.schedule == "constant" else 1.0)
+
+
+def suggest(curve: Sequence[tuple[float, float]], *, share: float = 1.0) -> Suggestions:
     """Return the learning rates suggested by points (learning rate, smoothed loss), ignoring the first tenth.
+
+    Args:
+        share: `minimum` as a fraction of the rate at which the loss is lowest.
 
     Raises ZooError if the loss falls over less than a fifth of the points.
     """
@@ -237,9 +254,9 @@ def suggest(curve: Sequence[tuple[float, float]]) -> Suggestions:
     steepest = min(range(first, last - tenth + 1), key=lambda n: losses[n + tenth] - losses[n])
     lowest = min(range(first, len(losses)), key=losses.__getitem__)
     return Suggestions(
-        steep=rates[steepest + tenth // 2],
+        minimum=share * rates[lowest],
         valley=rates[first + round((last - first) * 2 / 3)],
-        minimum=rates[lowest] / 10,
+        steep=rates[steepest + tenth // 2],
     )
 
 

@@ -23,7 +23,7 @@ from zoo import DataError
 from zoo.plugin import data_file, data_home, private_folder, remembered, verified
 from zoo_images.archives import tar_members
 from zoo_images.cifar_classes import CIFAR10, CIFAR100_COARSE, CIFAR100_FINE
-from zoo_images.image_set import ImageSet, ImageSplit, split_off_val
+from zoo_images.image_set import ImageSet, ImageSplit, TrainSize, split_off_val
 from zoo_images.kept_array import Kept, kept
 
 _FORMAT = 2
@@ -93,11 +93,12 @@ RELEASE_100 = Release(
 )
 
 
-def cifar10(*, root: str | None = None, val_size: ValSize = 5_000) -> ImageSet:
+def cifar10(*, root: str | None = None, train_size: TrainSize = 0, val_size: ValSize = 5_000) -> ImageSet:
     """Read the 50,000 training and 10,000 test images of CIFAR-10.
 
     Args:
         root: folder that contains `cifar-10-batches-bin`.
+        train_size: number of training images to use, a random sample that is always the same; 0 uses all.
         val_size: number of training images to use as the val split, from the end; with 0, all are used for
             training.
 
@@ -106,16 +107,22 @@ def cifar10(*, root: str | None = None, val_size: ValSize = 5_000) -> ImageSet:
     """
     train, test, found = _read(RELEASE_10, root)
     source = (sorted(RELEASE_10.hashes.values()), val_size)
-    return split_off_val(train, test, val_size, classes=CIFAR10, source=source, found=found)
+    made = split_off_val(train, test, val_size, classes=CIFAR10, source=source, found=found)
+    return made.limited(train_size)
 
 
 def cifar100(
-    *, root: str | None = None, val_size: ValSize = 5_000, labels: Literal["fine", "coarse"] = "fine"
+    *,
+    root: str | None = None,
+    train_size: TrainSize = 0,
+    val_size: ValSize = 5_000,
+    labels: Literal["fine", "coarse"] = "fine",
 ) -> ImageSet:
     """Read the 50,000 training and 10,000 test images of CIFAR-100.
 
     Args:
         root: folder that contains `cifar-100-binary`.
+        train_size: number of training images to use, a random sample that is always the same; 0 uses all.
         val_size: number of training images to use as the val split, from the end; with 0, all are used for
             training.
         labels: `"fine"` for the 100 classes, `"coarse"` for the 20 superclasses.
@@ -126,7 +133,8 @@ def cifar100(
     train, test, found = _read(RELEASE_100, root, label={"coarse": 0, "fine": 1}[labels])
     classes = CIFAR100_FINE if labels == "fine" else CIFAR100_COARSE
     source = (sorted(RELEASE_100.hashes.values()), val_size, labels)
-    return split_off_val(train, test, val_size, classes=classes, source=source, found=found)
+    made = split_off_val(train, test, val_size, classes=classes, source=source, found=found)
+    return made.limited(train_size)
 
 
 def _read(release: Release, root: str | None, *, label: int = 0) -> tuple[ImageSplit, ImageSplit, Kept]:

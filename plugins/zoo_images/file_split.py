@@ -42,6 +42,10 @@ class FileSplit:
         self.labels = labels
         self.shape = shape
 
+    def subset(self, indices: Sequence[int]) -> FileSplit:
+        """Return the images with these indices as a split."""
+        return FileSplit([self.files[index] for index in indices], self.labels[[*indices]], self.shape)
+
     def __len__(self) -> int:
         return len(self.labels)
 

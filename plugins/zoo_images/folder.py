@@ -14,7 +14,7 @@ from zoo_images.class_folders import LAYOUT, existing, find_images
 from zoo_images.decoding import decoded, measured
 from zoo_images.duplicates import warn_of_duplicates
 from zoo_images.file_split import FileSplit
-from zoo_images.image_set import ImageSet, ImageSplit, Seed
+from zoo_images.image_set import ImageSet, ImageSplit, Seed, TrainSize
 from zoo_images.label_tables import find_classified, has_classes
 
 Share = Annotated[float, Meta(ge=0, lt=1)]
@@ -25,6 +25,7 @@ def folder(
     root: str,
     size: Annotated[int, Meta(ge=8, le=1_024)] = 64,
     channels: Literal[1, 3] = 3,
+    train_size: TrainSize = 0,
     val_share: Share = 0.1,
     test_share: Share = 0.1,
     split_seed: Seed = 0,
@@ -45,6 +46,7 @@ def folder(
             folders inside. If there is a `val` or a `test` folder, `train` is not split.
         size: height and width in pixels.
         channels: 3 for color, 1 for gray.
+        train_size: number of training images to use, a random sample that is always the same; 0 uses all.
         val_share: fraction of each class to draw for val if there is no `val` or `test` folder.
         test_share: fraction of each class to draw for test if there is no `val` or `test` folder.
         split_seed: random seed of the split, which depends only on the names of the images.
@@ -81,4 +83,5 @@ def folder(
     if has_classes(home):  # a file name does not imply a class
         source += (classes, labels.tolist())
     fingerprint = hashlib.sha256(repr(source).encode()).hexdigest()
-    return ImageSet(made, classes=classes, fingerprint=fingerprint, statistics=statistics)
+    whole = ImageSet(made, classes=classes, fingerprint=fingerprint, statistics=statistics)
+    return whole.limited(train_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,12 +12,14 @@ import torch
 from msgspec import Meta
 from torch import Tensor
 
+from zoo import OptionError
 from zoo.interfaces import Dataset, Split
 from zoo.plugin import moved
 from zoo_images.file_split import FileSplit
 from zoo_images.kept_array import Kept
 
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+TrainSize = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 # The mean and the standard deviation of each channel, for pixels from 0 to 1
 Statistics = tuple[list[float], list[float]]
 # Data may take a quarter of a GPU's free memory
@@ -51,6 +54,11 @@ class ImageSplit:
         """The shape of an image, (C, H, W)."""
         _, channels, height, width = self.images.shape
         return channels, height, width
+
+    def subset(self, indices: Sequence[int]) -> ImageSplit:
+        """Return the images with these indices as a split."""
+        files = [self.files[index] for index in indices] if self.files else None
+        return ImageSplit(self.images[[*indices]], self.labels[[*indices]], files=files)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -92,6 +100,24 @@ class ImageSet(Dataset):
             assert isinstance(train, ImageSplit)
             statistics = statistics_of(train.images)
         self._mean, self._std = statistics
+
+    def limited(self, train_size: int) -> ImageSet:
+        """Return the same set with only a sample of its training images; 0 keeps all.
+
+        The sample is random but always the same, and contains all smaller samples. Raises OptionError if
+        there are fewer images.
+        """
+        train = self._splits["train"]
+        if train_size > len(train):
+            at_most = f"at most {len(train):,}, the number of training images"
+            raise OptionError(f"train_size must be {at_most} (got {train_size:,})")
+        found = copy.copy(self)
+        if train_size:
+            order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
+            sample = train.subset(sorted(order[:train_size].tolist()))
+            found._splits = {**self._splits, "train": sample}
+            found._fingerprint = hashlib.sha256(f"{self._fingerprint} {train_size}".encode()).hexdigest()
+        return found
 
     @property
     def dims(self) -> Mapping[str, int]:

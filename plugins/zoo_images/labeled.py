@@ -14,7 +14,7 @@ from zoo.interfaces import SPLITS, Split
 from zoo_images.decoding import decoded
 from zoo_images.duplicates import warn_of_duplicates
 from zoo_images.folder import Share
-from zoo_images.image_set import ImageSet, ImageSplit, Seed
+from zoo_images.image_set import ImageSet, ImageSplit, Seed, TrainSize
 from zoo_images.label_tables import Labeled, find_labeled
 
 
@@ -23,6 +23,7 @@ def labeled(
     root: str,
     size: Annotated[int, Meta(ge=8, le=1_024)] = 64,
     channels: Literal[1, 3] = 3,
+    train_size: TrainSize = 0,
     val_share: Share = 0.1,
     test_share: Share = 0.1,
     split_seed: Seed = 0,
@@ -38,6 +39,7 @@ def labeled(
         root: folder with the CSV files, and with the images in it or in subfolders.
         size: height and width in pixels.
         channels: 3 for color, 1 for gray.
+        train_size: number of training images to use, a random sample that is always the same; 0 uses all.
         val_share: fraction of the images to draw for val if there is no CSV file for val or test.
         test_share: fraction of the images to draw for test if there is no CSV file for val or test.
         split_seed: random seed of the split, which depends only on the names of the images.
@@ -69,7 +71,7 @@ def labeled(
         classes=classes,
         fingerprint=hashlib.sha256(repr(source).encode()).hexdigest(),
         statistics=found.statistics(counts[0]),
-    )
+    ).limited(train_size)
 
 
 def _draw(rows: list[Labeled], shares: dict[Split, float], seed: int) -> dict[Split, list[Labeled]]:

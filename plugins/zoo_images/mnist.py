@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from zoo.plugin import data_file, data_home, remembered
 from zoo_images.idx import tensors, unpacked
-from zoo_images.image_set import ImageSet, ImageSplit, split_off_val
+from zoo_images.image_set import ImageSet, ImageSplit, TrainSize, split_off_val
 from zoo_images.kept_array import kept
 
 ValSize = Annotated[int, Meta(ge=0, le=59_999)]
@@ -56,7 +56,13 @@ class Release:
     classes: tuple[str, ...]
 
     def read(
-        self, *, root: str | None = None, val_size: ValSize = 5_000, size: Size = 28, channels: Channels = 1
+        self,
+        *,
+        root: str | None = None,
+        train_size: TrainSize = 0,
+        val_size: ValSize = 5_000,
+        size: Size = 28,
+        channels: Channels = 1,
     ) -> ImageSet:
         """Read the training and the test images.
 
@@ -65,6 +71,7 @@ class Release:
         Args:
             root: folder that contains `mnist` or `fashion-mnist`, a folder with the four files; torchvision's
                 names, `MNIST/raw` and `FashionMNIST/raw`, work too.
+            train_size: number of training images to use, a random sample that is always the same; 0 uses all.
             val_size: number of training images to use as the val split, from the end.
             size: height and width in pixels; images are padded with black, for example to 32 for a CIFAR
                 network.
@@ -87,7 +94,8 @@ class Release:
         parts = tensors(found.content)  # (N, 28, 28), (N,), and the same of test
         train, test = (_split(parts[at], parts[at + 1], size, channels) for at in (0, 2))
         source = (sorted(hashes.values()), val_size, size, channels)
-        return split_off_val(train, test, val_size, classes=self.classes, source=source, found=found)
+        made = split_off_val(train, test, val_size, classes=self.classes, source=source, found=found)
+        return made.limited(train_size)
 
     def _find(self, name: str, root: str | None) -> Path:
         """Return the path of a file, gzipped or not, downloading it if it is not found."""

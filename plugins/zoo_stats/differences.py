@@ -1,11 +1,11 @@
-"""The differences between two training runs, according to their cards. Torch-free."""
+"""The differences between two training runs, according to their cards."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from zoo import Registry
-from zoo.plugin import Card
+from zoo.plugin import Card, declared
 
 # What a card can record, and does not if the value is empty or 0
 _ENVIRONMENT = ("threads", "processor", "device", "commit")
@@ -23,6 +23,8 @@ def differences(card: Card, ours: Card, registry: Registry) -> tuple[dict[str, P
     theirs, here = _facts(card, registry), _facts(ours, registry)
     unknown = [name for name in _ENVIRONMENT if not theirs[name]]
     usual = registry.default_config(card.task).to_dict()  # an older card lacks newer options
+    model = declared(registry.architecture(card.architecture).load())
+    usual |= {f"model.{name}": option.default for name, option in model.items()}
     differing = {
         name: [theirs.get(name), here.get(name)]
         for name in dict.fromkeys([*theirs, *here])

@@ -107,7 +107,8 @@ def training_batch(
         device: as in `train`.
         progress: as in `train`.
         registry: as in `train`.
-        training: `data`, `model`, `from_weights`, `seed`, `threads` and training options, as in `train`.
+        training: `architecture`, `model`, `data`, `from_weights`, `seed`, `threads` and training options, as
+            in `train`.
 
     Raises:
         OptionError: the data are not images with classes, or an option is invalid.

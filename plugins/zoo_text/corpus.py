@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo import OptionError
 from zoo.interfaces import Dataset, Split
 from zoo.plugin import cache_home, made_once, mapped, remembered
 from zoo_text.encoding import checksum_of, encode, token_dtype
@@ -47,8 +48,11 @@ class Corpus(Dataset):
         fingerprint: str,
     ) -> None:
         first, second = borders
+        if (size := reading.train_size) > first:
+            at_most = f"at most {first:,}, the number of training tokens"
+            raise OptionError(f"train_size must be {at_most} (got {size:,})")
         self._splits: dict[Split, Tensor] = {
-            "train": tokens[:first],
+            "train": tokens[: size or first],
             "val": tokens[first:second],
             "test": tokens[second:],
         }
@@ -56,6 +60,8 @@ class Corpus(Dataset):
         self._specials = specials
         self._reading = reading
         self._fingerprint = fingerprint
+        if size:
+            self._fingerprint = hashlib.sha256(f"{fingerprint} {size}".encode()).hexdigest()
 
     @property
     def dims(self) -> Mapping[str, int]:
@@ -89,7 +95,8 @@ def read_corpus(files: Files, reading: Reading) -> Corpus:
     paths = [path for part in parts for path in part]
     with remembered(paths) as known:
         hashes = {path: known.of(path) for path in paths}
-    source = asdict(reading) | {
+    encoding = {name: value for name, value in asdict(reading).items() if name != "train_size"}
+    source = encoding | {
         "encoding": files.encoding,
         "format": _FORMAT,
         "files": [[hashes[path] for path in paths] for paths in parts],

@@ -36,6 +36,8 @@ class Reading:
         backwards: reverse each split, for a model that reads from right to left.
         min_freq: tokens rarer than this in the training split become `<unk>`.
         vocabulary: use these tokens, from a trained model's card, instead of counting tokens.
+        train_size: number of tokens of the training split to use, from its start; 0 uses all. The vocabulary
+            is that of the whole split.
         splits: percentages of the tokens for train, val and test, in this order from the start of the text.
 
     Raises:
@@ -48,6 +50,7 @@ class Reading:
     backwards: bool = False
     min_freq: MinFreq = 1
     vocabulary: Sequence[str] = ()
+    train_size: Annotated[int, Meta(ge=0, le=1_000_000_000_000)] = 0
     splits: Sequence[int] = (80, 10, 10)
 
     def __post_init__(self) -> None:

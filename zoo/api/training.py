@@ -37,6 +37,7 @@ def train(
     name: str | Recipe,
     dataset: str | None = None,
     *,
+    architecture: str | None = None,
     model: Mapping[str, Any] | None = None,
     data: Mapping[str, Any] | None = None,
     from_weights: str | Path | None = None,
@@ -69,6 +70,8 @@ def train(
     Args:
         name: a recipe (its name or a `Recipe`) or an architecture.
         dataset: the dataset to train an architecture on.
+        architecture: architecture to train in place of the recipe's, with the data, training options and seed
+            of the recipe, and those of its architecture options that the architecture also has.
         model: architecture options.
         data: dataset options.
         from_weights: weights to start from (fine-tuning): an id, a file or a run directory.
@@ -94,8 +97,10 @@ def train(
         fields: training options, as in `TrainConfig`: `epochs=4, lr=0.1, augment=["flip"]`.
     """
     registry = default_registry() if registry is None else registry
-    fields |= {"model": model, "data": data, "from_weights": from_weights, "seed": seed, "threads": threads}
-    directory = Path(run) if run is not None else default_directory(name, dataset, resume=resume)
+    fields |= {"architecture": architecture, "model": model, "data": data}
+    fields |= {"from_weights": from_weights, "seed": seed, "threads": threads}
+    words = (name, dataset, architecture)
+    directory = Path(run) if run is not None else default_directory(*words, resume=resume)
     _check_run(directory, resume=resume, processes=processes, save_every=save_every, device=device)
     continued = resume and (directory / "checkpoint.safetensors").exists()
     with Bar() if progress else quiet():  # weights to start from may be downloaded

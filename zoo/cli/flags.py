@@ -45,6 +45,7 @@ _NAMES = {
     "schedule": NameType("schedule"),
     "loss": NameType("metric"),
     "dataset": NameType("dataset"),
+    "architecture": NameType("architecture"),
     "from_weights": NameType("weights", runs=True),
     "to": NameType("exporter"),
 }

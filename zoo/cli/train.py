@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _LOOKING_INSIDE = {"surprisal": [], "confusion": [], "grad-cam": ["--indices", "0"]}
 
 # Options that define a training, besides its recipe, or its architecture and dataset
-NAMING = ("model", "data", "from_weights", "seed", "threads")
+NAMING = ("architecture", "model", "data", "from_weights", "seed", "threads")
 
 
 def training_command(
@@ -34,8 +34,8 @@ def training_command(
     """Return a decorator like `click.command`, for commands that accept the arguments of `zoo.train`.
 
     The decorated function is called with `name`, `dataset` and a dict `training`. This dict contains the
-    arguments `model`, `data`, `from_weights`, `seed` and `threads`, and the training options that the user
-    sets.
+    arguments `architecture`, `model`, `data`, `from_weights`, `seed` and `threads`, and the training options
+    that the user sets.
 
     Args:
         skip: training options that the command does not accept.
@@ -63,6 +63,7 @@ def command(
 
     \b
     zoo train nietzsche-gru
+    zoo train nietzsche-gru --architecture lstm
     zoo train gru nietzsche --model hidden_size=256 --epochs 5
     zoo train lstm files --data paths=my.txt
     zoo train convnet-bn folder --data root=images \\

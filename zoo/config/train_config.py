@@ -182,7 +182,8 @@ def _stale(before: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
 # Names that a training option cannot have: `zoo train` and `zoo lr-find` use them for other options
 RESERVED = frozenset(
     (
-        *("accept_changes", "all_metrics", "as_json", "data", "dataset", "device", "from", "from_weights"),
+        *("accept_changes", "all_metrics", "architecture", "as_json", "data", "dataset", "device", "from"),
+        "from_weights",
         *("groups", "help", "json", "kind", "methods", "model", "name", "option", "options"),
         *("plot", "plugin"),
         *("processes", "progress", "quiet", "registry", "resume", "run", "save_every", "seed"),

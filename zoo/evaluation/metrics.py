@@ -52,11 +52,12 @@ def with_metrics(
         name = entry.spec.name
         if name in {"loss", spec.primary_metric, *spec.units}:
             raise OptionError(f"metric {entry.name} has the name of another metric, {name!r}")
-        metrics[name] = _made(entry, options, Metric, "metric")
+        metrics[name] = _made(entry, options, Metric, "metric", registry, task)
         better = (name,) if entry.spec.higher_is_better else ()
         units = {**spec.units, name: entry.spec.unit}
         spec = replace(spec, higher_is_better=spec.higher_is_better + better, units=units)
-    function = next((_made(entry, options, LossFunction, "loss") for entry in losses), None)
+    made = (_made(entry, options, LossFunction, "loss", registry, task) for entry in losses)
+    function = next(made, None)
     extended: Any = copy.copy(task)
     extended.spec = spec
     extended.step = partial(_step, task, metrics, function)
@@ -73,12 +74,30 @@ def _entry(registry: Registry, name: str, task: Task) -> Entry[MetricSpec]:
     return entry
 
 
-def _made(entry: Entry[MetricSpec], options: Mapping[str, Any], type_: type[T], what: str) -> T:
+def _made(
+    entry: Entry[MetricSpec],
+    options: Mapping[str, Any],
+    type_: type[T],
+    what: str,
+    registry: Registry,
+    task: Task,
+) -> T:
     """Return the metric or the loss that an entry makes. Raises OptionError if it is of the other type."""
     made = entry.make(own_of(options, entry), object, flag="--metric-option")
     if not isinstance(made, type_):
-        raise OptionError(f"{entry.name} is not a {what}")
+        fit = ", ".join(
+            each.spec.name
+            for each in registry.entries_of(MetricSpec)
+            if (not each.spec.tasks or task.name in each.spec.tasks) and _makes(each.load(), type_)
+        )
+        hint = f"choose one of: {fit}" if fit else f"no plugin has a {what} for {task.name}"
+        raise OptionError(f"{entry.name} is not a {what}", hint=hint)
     return made
+
+
+def _makes(target: object, type_: type) -> bool:
+    """Return whether a target is a class of the given type; what a function returns is not known."""
+    return isinstance(target, type) and issubclass(target, type_)
 
 
 def _step(

@@ -15,6 +15,7 @@ from zoo.errors import printable
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
     from PIL.ImageFont import FreeTypeFont
 
 PAPER = "#ffffff"
@@ -102,18 +103,29 @@ def legend(axes: Axes, *, right: bool = False) -> None:
 def png(figure: Figure) -> bytes:
     """Return a figure as the bytes of a PNG file; equal figures produce equal bytes.
 
-    Text is never parsed as TeX, since a class may be called `$x_1$`, or `$`.
+    Text is never parsed as TeX, since a class may be called `$x_1$`, or `$`. The exception is the powers of
+    ten along a logarithmic axis, which matplotlib writes in TeX.
     """
     from matplotlib.text import Text
 
+    powers = _powers_of_ten(figure)
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
-        text.set_parse_math(False)
+        text.set_parse_math(text in powers)
         text.set_usetex(False)
     buffer = io.BytesIO()
     with _DRAWING:
         figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def _powers_of_ten(figure: Figure) -> set[Text]:
+    """Return the tick labels of logarithmic axes with matplotlib's own numbers."""
+    from matplotlib.ticker import LogFormatterMathtext
+
+    axes = [axis for each in figure.axes for axis in (each.xaxis, each.yaxis)]
+    logarithmic = [axis for axis in axes if isinstance(axis.get_major_formatter(), LogFormatterMathtext)]
+    return {label for axis in logarithmic for label in axis.get_ticklabels(which="both")}
 
 
 def font(size: float, *, bold: bool = False) -> FreeTypeFont:

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from zoo.config.arguments import checked, is_url
+from zoo.config.declarations import declared
 from zoo.config.keywords import refuse_missing
+from zoo.config.options import text
 from zoo.config.recipe import Recipe
 from zoo.config.threads import require_threads
 from zoo.config.train_config import TrainConfig, merged
-from zoo.errors import DataError, SpecError, UnknownName, ZooError, did_you_mean
+from zoo.errors import DataError, OptionError, SpecError, UnknownName, ZooError, did_you_mean, warn
 from zoo.files.cards import Card, read_weights
 from zoo.files.container import Container
 from zoo.registry.registry import Entry, Registry
@@ -52,16 +54,28 @@ class Resolved:
 
 
 def resolve(
-    name: str | Recipe, dataset: str | None, registry: Registry, *, resume: bool = False, **options: Any
+    name: str | Recipe,
+    dataset: str | None,
+    registry: Registry,
+    *,
+    resume: bool = False,
+    architecture: str | None = None,
+    **options: Any,
 ) -> Resolved:
     """Resolve a recipe, or an architecture on a dataset, with options that override it.
 
     Args:
+        architecture: as in `with_architecture`, if it is not None.
         options: as in `with_options`.
 
     Raises the same errors as `resolve_recipe`; for a named recipe, the message includes its name.
     """
     recipe = name if isinstance(name, Recipe) else named_recipe(name, dataset, registry)
+    if architecture is not None:
+        if dataset is not None:
+            message = f"architecture={architecture} replaces the architecture of a recipe"
+            raise OptionError(message, hint=f"omit it, or replace {name} {dataset} with a recipe")
+        recipe = with_architecture(recipe, registry, architecture)
     recipe = with_options(recipe, **options)
     try:
         return resolve_recipe(recipe, registry, resume=resume)
@@ -69,6 +83,24 @@ def resolve(
         if dataset is None and isinstance(name, str):
             raise type(error)(f"recipe {name}: {error}", hint=error.hint) from None
         raise
+
+
+@checked
+def with_architecture(recipe: Recipe, registry: Registry, architecture: str) -> Recipe:
+    """Return a recipe with a different architecture. Imports torch if the recipe sets architecture options.
+
+    These options are kept if the new architecture has them, with a warning about the others. The summary is
+    dropped, since it describes the recipe's own architecture.
+
+    Raises UnknownName, AmbiguousName or SpecError for an architecture that cannot be found or imported.
+    """
+    entry = registry.architecture(architecture)
+    known = declared(entry.load()) if recipe.model else {}
+    dropped = ", ".join(f"{key}={text(value)}" for key, value in recipe.model.items() if key not in known)
+    if dropped:
+        warn(f"omitted options of the recipe that {entry.name} does not have: {dropped}")
+    kept = {key: value for key, value in recipe.model.items() if key in known}
+    return replace(recipe, architecture=entry.name, model=kept, summary="")
 
 
 @checked

@@ -52,9 +52,12 @@ def verified_card(path: Path) -> Card:
     return card
 
 
-def default_directory(name: str | Recipe, dataset: str | None, *, resume: bool) -> Path:
+def default_directory(
+    name: str | Recipe, dataset: str | None, architecture: str | None = None, *, resume: bool
+) -> Path:
     """Return runs/NAME, or the first unused path among runs/NAME-2, ...; to resume, the last existing one."""
     words = (name.architecture, name.dataset) if isinstance(name, Recipe) else (name, dataset)
+    words = (*words, architecture)
     base = "-".join(filter(None, words)).replace("/", "-")[:200]  # so that a file system has it
     numbered = [Path("runs") / base]
     while numbered[-1].exists():

@@ -174,6 +174,8 @@ def build(
     if resumed is None:
         _warn_of_what_is_frozen(model, config, base_model)
         _warn_of_what_was_chosen(resolved, recipe, fine_tuned=bool(base_model))
+        if not base_model:
+            _warn_of_general_defaults(resolved, registry)
     return TrainingSetup(
         architecture=architecture,
         data=data,
@@ -218,6 +220,16 @@ def _warn_of_what_is_frozen(model: nn.Module, config: TrainConfig, base_model: M
     sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
     trained = sum(size for size, gradient in sizes if gradient)
     warn(f"training {trained:,} of {sum(size for size, _ in sizes):,} parameters")
+
+
+def _warn_of_general_defaults(resolved: Resolved, registry: Registry) -> None:
+    """Warn if neither the architecture nor the recipe chooses training options, and list recipes that do."""
+    name, data = resolved.architecture.name, (resolved.data.name, resolved.data.spec.name)
+    if resolved.architecture.spec.training or "optimizer" in resolved.recipe.train:
+        return
+    recipes = [key for key, recipe in registry.recipes.items() if recipe.dataset in data and recipe.train]
+    hint = f"; `zoo train RECIPE --architecture {name}` uses those of a recipe: {', '.join(recipes)}"
+    warn(f"{name} sets no training options, so zoo's general defaults are used{hint * bool(recipes)}")
 
 
 def _warn_of_what_was_chosen(resolved: Resolved, recipe: Recipe, *, fine_tuned: bool) -> None:

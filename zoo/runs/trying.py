@@ -42,7 +42,7 @@ def trial(
     Args:
         about: description of the work, for the first line of the progress display.
         progress: whether `report(what, done, total, unit, note)` shows progress.
-        training: `model`, `data`, `from_weights`, `seed`, `threads` and training options.
+        training: `architecture`, `model`, `data`, `from_weights`, `seed`, `threads` and training options.
 
     Raises ZooError; see `zoo.errors`.
     """
@@ -62,7 +62,12 @@ def trial(
         device = pick_device(device)
         with computing_with(recipe.threads or idle_threads()), generator_restored():
             setup = build(resolved, registry, device=device)
-            yield (
-                Trial(*setup.parts, context=setup.context, seed=recipe.seed, device=device, title=title),
-                report,
+            trial = Trial(
+                *setup.parts,
+                context=setup.context,
+                seed=recipe.seed,
+                device=device,
+                title=title,
+                fine_tuned=bool(setup.base_model),
             )
+            yield trial, report

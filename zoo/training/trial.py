@@ -29,7 +29,9 @@ class Trial:
     Attributes:
         task: the task to train for.
         dataset: the dataset, prepared for the model.
+        config: the training configuration.
         title: the architecture and the dataset, such as `charrnn/lstm on text/nietzsche`.
+        fine_tuned: whether the model starts with the weights of another model.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Trial:
         seed: int = 0,
         device: str = "cpu",
         title: str = "",
+        fine_tuned: bool = False,
     ) -> None:
         config = config.replace({"ema_decay": 0.0, "nonmono": 0})
         freeze(model, config.freeze)
@@ -50,7 +53,8 @@ class Trial:
         self.task = task
         self.dataset = dataset
         self.title = title
-        self._config = config
+        self.fine_tuned = fine_tuned
+        self.config = config
         precision = resolve(config.precision, device)
         self._state = TrainState.begin(
             model.to(device), config, precision=precision, device=device, context=context
@@ -74,7 +78,7 @@ class Trial:
         """
         losses: list[float] = []
         for batch in self._batches:
-            losses.append(float(train_step(self._state, self.task, batch, self._config, lr)))
-            if completes_step(batch, self._config):
+            losses.append(float(train_step(self._state, self.task, batch, self.config, lr)))
+            if completes_step(batch, self.config):
                 break
         return fmean(losses)

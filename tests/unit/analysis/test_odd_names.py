@@ -7,12 +7,14 @@ from io import BytesIO
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 from zoo.analysis.findings import _stems
 from zoo.analysis.render import grid
 from zoo.files import style
-from zoo_diagnose.plots import matrix_plot, pairs_plot
+from zoo_diagnose.lr_finder import Curve, suggest
+from zoo_diagnose.plots import activation_plot, matrix_plot, pairs_plot
 
 NAMES = ["$", "$x$", r"\frac{1}{2}", "a_b^c", "{", r"$\nope$", "two\nlines", "\x1b[1m", "é", "100%"]
 
@@ -31,6 +33,31 @@ def test_a_name_is_drawn_as_it_is_written(name: str) -> None:
         texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
         assert not any(text.get_parse_math() or text.get_usetex() for text in texts)
     grid([Image.new("RGB", (224, 224))], [(name, name)])
+
+
+def test_powers_of_ten_along_a_logarithmic_axis_are_not_shown_as_tex() -> None:
+    rates = [10.0**power for power in range(-6, 2)]
+    losses = (3.0, 3.0, 2.5, 2.0, 1.5, 1.0, 0.5, 4.0)
+    curve = Curve(
+        suggestions=suggest([*zip(rates, losses, strict=True)]),
+        points=tuple(zip(rates, losses, strict=True)),
+        losses=losses,
+        diverged=True,
+    )
+    row = {"layer": "$x_1$", "mean": -3.0, "std": 5_000.0, "dead": 0.5}
+    figures = [curve.plot(), activation_plot([row], title="large activations")]
+    drawn = [text for figure in figures for text in _drawn(figure)]
+    assert not [text for text in drawn if "mathdefault" in text]
+    assert "$x_1$" in drawn
+
+
+def _drawn(figure: Figure) -> list[str]:
+    """Return the texts of a figure that are drawn as they are written."""
+    from matplotlib.text import Text
+
+    style.png(figure)
+    texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
+    return [text.get_text() for text in texts if text.get_visible() and not text.get_parse_math()]
 
 
 def test_a_dollar_looks_like_a_dollar() -> None:

@@ -36,16 +36,30 @@ def test_it_prints_three_suggestions_and_the_command_to_train_with(desk):
     assert done.returncode == 0, done.stderr
     header, *rows, end, command = done.stdout.splitlines()
     assert header.split() == ["SUGGESTION", "LR", "MEANING"]
-    assert [row.split()[0] for row in rows] == ["valley", "steep", "minimum"]
+    assert [row.split()[0] for row in rows] == ["minimum", "valley", "steep"]
     assert re.fullmatch(
         r"ran \d+ of 25 steps; the loss (did not diverge|diverged at a learning rate of \S+)", end
     )
-    valley = rows[0].split()[1]
+    first = rows[0].split()[1]
     assert command == (
         "zoo train lstm files --model hidden_size=16 --model num_layers=1 --data paths=fox.txt "
-        f"--seed 3 --batch-size 8 --lr {valley}"
+        f"--seed 3 --batch-size 8 --lr {first}"
     )
     assert done.stderr == "trying learning rates from 1e-06 to 10: charrnn/lstm on text/files\n"
+
+
+def test_the_first_suggestion_depends_on_how_the_model_is_trained(desk, lstm_file):
+    def first(*arguments):
+        words = ("lr-find", "lstm", "files", "--data", "paths=fox.txt", "--batch-size", "8", "--steps", "25")
+        found = json.loads(zoo(*words, "--json", *arguments, cwd=desk).stdout)
+        lowest = min(found["curve"][len(found["curve"]) // 10 :], key=lambda point: point[1])[0]
+        return found["suggestions"]["minimum"] / lowest
+
+    assert first(*SMALL) == pytest.approx(1 / 8)
+    assert first(*SMALL, "--schedule", "constant") == pytest.approx(1 / 20)
+    assert first(*SMALL, "--optimizer", "sgd") == pytest.approx(1 / 2)
+    assert first(*SMALL, "--optimizer", "sgd", "--schedule", "constant") == pytest.approx(1 / 5)
+    assert first("--from", str(lstm_file), "--optimizer", "adam") == pytest.approx(1 / 20)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--optimizer", "lion", "--optimizer-option", "beta2=0.98"]])

@@ -103,17 +103,23 @@ def test_what_the_user_says_is_opened(registry: Registry, trained: Path) -> None
     assert data.preprocess["lower"]
 
 
+READING = ("tokens", "lower", "newline_eos", "backwards", "min_freq", "train_size", "splits", "vocabulary")
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("images/cifar10", {"val_size"}),
-        ("images/cifar100", {"val_size", "labels"}),
-        ("images/fashion-mnist", {"val_size", "size", "channels"}),
-        ("images/folder", {"size", "channels", "val_share", "test_share", "split_seed", "cache"}),
-        ("images/mnist", {"val_size", "size", "channels"}),
+        ("images/cifar10", {"train_size", "val_size"}),
+        ("images/cifar100", {"train_size", "val_size", "labels"}),
+        ("images/fashion-mnist", {"train_size", "val_size", "size", "channels"}),
+        (
+            "images/folder",
+            {"size", "channels", "train_size", "val_share", "test_share", "split_seed", "cache"},
+        ),
+        ("images/mnist", {"train_size", "val_size", "size", "channels"}),
         ("images/shapes", {"size", "objects", "clutter", "train_size", "val_size", "test_size", "seed"}),
-        ("text/stdlib", {"tokens", "lower", "newline_eos", "backwards", "min_freq", "splits", "vocabulary"}),
-        ("text/files", {"tokens", "lower", "newline_eos", "backwards", "min_freq", "splits", "vocabulary"}),
+        ("text/stdlib", {*READING}),
+        ("text/files", {*READING}),
     ],
 )
 def test_a_card_may_decide_switches_choices_and_bounded_numbers(

@@ -99,8 +99,9 @@ def test_dropout_is_between_layers_and_only_in_training(
     assert torch.equal(model(TOKENS)[0], model(TOKENS)[0])
 
 
-def test_the_loop_over_a_cell_computes_what_the_rnn_does() -> None:
-    rnn, cell = build(CharRNN), build(CharRNNCell)
+@pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
+def test_the_loop_over_a_cell_computes_what_the_rnn_does(nonlinearity: str) -> None:
+    rnn, cell = (build(make, nonlinearity=nonlinearity) for make in (CharRNN, CharRNNCell))
     cell.load_state_dict(
         {name.replace("rnn.", "cell.").removesuffix("_l0"): w for name, w in rnn.state_dict().items()}
     )

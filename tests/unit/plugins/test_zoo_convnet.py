@@ -75,6 +75,15 @@ def test_a_residual_layer_of_zeros_passes_its_input_on() -> None:
     assert torch.equal(residual(x), x)
 
 
+def test_without_skip_a_residual_layer_of_zeros_passes_nothing_on() -> None:
+    deep, plain = (ResNetLite(**CIFAR, extra=6, skip=skip) for skip in (True, False))
+    assert len([name for name in deep.state_dict() if name.endswith("layer.conv.weight")]) == 24
+    plain.load_state_dict(deep.state_dict())
+    residual = plain.eval().get_submodule("stages.0.1")
+    nn.init.zeros_(residual.get_parameter("layer.conv.weight"))
+    assert not residual(torch.randn(2, 20, 16, 16)).any()
+
+
 def test_a_block_whose_second_normalization_is_zero_passes_its_shortcut_on() -> None:
     block = ResNet(**CIFAR).eval().get_submodule("stages.1.0")
     nn.init.zeros_(block.get_parameter("norm2.weight"))

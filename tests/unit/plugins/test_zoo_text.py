@@ -124,6 +124,7 @@ def test_every_corpus_has_its_own_options_and_those_of_reading(
         "newline_eos": False,
         "backwards": False,
         "vocabulary": (),
+        "train_size": 0,
         "splits": (80, 10, 10),
     }
     assert describe(name, registry)["options"] == shared | defaults
