@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo_stats.reliability import Reliability
+from zoo.evaluation.calibration_error import Reliability
 
 Array = NDArray[np.float64]
 

@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 
 import zoo
+from zoo.analysis.faithfulness import box_scores
 from zoo.models import weights
-from zoo_cam.faithfulness import box_scores
 
 
 def main() -> None:

@@ -28,9 +28,9 @@ import torch
 from torch import Tensor
 
 import zoo
-from zoo.plugin import block_length, percentiles, resampled, wilson
+from zoo.evaluation.intervals import block_length, percentiles, resampled, wilson
+from zoo.tools.compare.significance import RESAMPLES, bootstrap, detectable, mcnemar, welch
 from zoo_images.average_precision import BINS, average_precision, histograms, places
-from zoo_stats.significance import RESAMPLES, bootstrap, detectable, mcnemar, welch
 
 MODELS = ("cifar10-resnet-lite", "cifar10-convnet-bn-deep")
 # The true difference of two models on CIFAR-10, and numbers of images on which they disagree, as shares

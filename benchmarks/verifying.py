@@ -28,11 +28,11 @@ from typing import Any
 from msgspec import structs
 
 import zoo
-from zoo.api.listing import default_registry
 from zoo.files.cards import read_weights
 from zoo.models import weights
+from zoo.registry.registry import default_registry
 from zoo.testing.finding_weights import find_weights
-from zoo_stats.tolerance import is_count
+from zoo.tools.compare.tolerance import is_count
 
 # Weights that are measured in about a second
 FAST = ("cifar10-mlp", "scenes-convnet-bn", "shapes-camnet", "nietzsche-rnn", "stdlib-lstm")

@@ -47,11 +47,11 @@ from msgspec import structs
 from torch import nn
 
 import zoo
-from zoo.api.listing import default_registry
 from zoo.files.cards import Card, read_weights
 from zoo.files.downloads import sha256_of
 from zoo.models import weights
 from zoo.registry.published import WeightsSpec
+from zoo.registry.registry import default_registry
 from zoo.testing.finding_weights import find_weights
 
 ROOT = Path(__file__).parents[1]

@@ -29,7 +29,7 @@ __all__ = ["WEIGHTS", "build"]
 WEIGHTS = ("shapes-resnet20", "cifar10-resnet20", "nietzsche-gru", "stdlib-lstm")
 
 _ROOT = Path(__file__).parents[1]
-_OWN, _SERVED = _ROOT / "sitegen/browser_page", _ROOT / "plugins/zoo_serve/page"
+_OWN, _SERVED = _ROOT / "sitegen/browser_page", _ROOT / "zoo/tools/serve/page"
 _RUNTIME = _ROOT / ".venv/node_modules/onnxruntime-web/dist"
 _RUNTIME_FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
 _TEMPLATES = ("images-view", "inside-view", "heat-view", "text-view")
@@ -98,7 +98,7 @@ def _template(name: str) -> str:
 
 def _write_model(folder: Path, weights: str) -> tuple[str, int]:
     """Write a model and its card; return its name and the size of its ONNX file in bytes."""
-    from zoo_serve.served import named
+    from zoo.tools.serve.served_models import named
 
     model, registry = load(weights, device="cpu"), Registry.discover()
     (served,) = named([(weights, model)], registry)
@@ -124,7 +124,7 @@ def _or(words: Sequence[str]) -> str:
 
 def _facts(path: Path, model: Model, facts: Any) -> dict[str, Any]:
     """Return the facts about an exported model that the page needs in addition to `GET /models`."""
-    from zoo_export.onnx_reader import read
+    from zoo.tools.export.onnx_reader import read
 
     signature = read(path).signature
     maps = "class_maps" in [port.name for port in signature.outputs]

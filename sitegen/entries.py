@@ -45,9 +45,7 @@ KINDS = {
     "metric": "Metrics and losses",
     "exporter": "Exporters",
     "tracker": "Trackers",
-    "command": "Plugin commands",
     "group": "Groups of training options",
-    "options": "Options that plugins add to commands",
 }
 # Images of entries, and those of analyzers that other pages show too
 IMAGES = "images/entries"
@@ -234,19 +232,6 @@ def _group(registry: Registry, facts: Facts, page: str) -> Iterator[str]:
     yield f"[All training options]({link('reference/options.md', page=page)})\n"
 
 
-def _command(registry: Registry, facts: Facts, page: str) -> Iterator[str]:
-    name = short(facts["name"])
-    yield f"```sh\nzoo {name} --help\n```\n"
-    yield f"[Options of the command]({link('reference/commands.md', page=page)}#zoo-{name})\n"
-
-
-def _options(registry: Registry, facts: Facts, page: str) -> Iterator[str]:
-    extra = f"`pip install -e '.[{facts['extra']}]'` in a clone of zoo" if facts["extra"] else ""
-    yield table([("command", f"`zoo {facts['command']}`"), ("requires", extra)])
-    rows = "".join(f"| `{flag_of(field['name'])}` | {field['meaning']} |\n" for field in facts["fields"])
-    yield f"| option | meaning |\n|---|---|\n{rows}"
-
-
 def _exporter(registry: Registry, facts: Facts, page: str) -> Iterator[str]:
     name = short(facts["name"])
     reading = "written and read" if facts["reader"] else "written"
@@ -286,8 +271,6 @@ _PARTS: Mapping[str, Callable[[Registry, Facts, str], Iterator[str]]] = {
     "recipe": _recipe,
     "task": _task,
     "group": _group,
-    "command": _command,
-    "options": _options,
     "optimizer": _method,
     "schedule": _method,
     "augmentation": _method,

@@ -19,7 +19,7 @@ from sitegen.sources import files_in, row, show
 __all__ = ["prepare"]
 
 STYLE = Path(__file__).parent / "zoo.css"
-MARK = ROOT / "plugins" / "zoo_serve" / "page" / "mark.svg"
+MARK = ROOT / "zoo" / "tools" / "serve" / "page" / "mark.svg"
 # The title of the home page in a browser's tab and in a list of results
 _TITLE = "Small PyTorch models to train, measure and inspect"
 # Pages that the search leaves out, besides the gallery's indexes, because other pages answer what users ask:

@@ -50,9 +50,7 @@ def _plain_curves() -> Iterator[None]:
     from matplotlib.figure import Figure
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "zoo_diagnose.learning_curve.draw_learning_curve", lambda *_, **__: Figure(figsize=(1, 1))
-        )
+        patch.setattr("zoo.runs.lifecycle.draw_learning_curve", lambda *_, **__: Figure(figsize=(1, 1)))
         yield
 
 

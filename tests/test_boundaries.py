@@ -17,7 +17,7 @@ import pytest
 
 import zoo
 from tests.configs import configured
-from zoo.cli import COMMANDS, show, train
+from zoo.cli import COMMANDS, lr_find, module_of, show, train
 from zoo.config.train_config import RESERVED
 from zoo.files.cards import Card, DatasetCard
 from zoo.files.container import StoredTensor, write_container
@@ -26,7 +26,6 @@ from zoo.registry.hookspecs import HOOKS
 from zoo.registry.published import PUBLISHING
 from zoo.registry.registry import Registry
 from zoo.registry.specs import OWN_COMMANDS
-from zoo_diagnose import lr_find
 
 ROOT = Path(__file__).parents[1]
 
@@ -42,7 +41,8 @@ ORDER = (
     {"distributed"},
     {"training", "inference", "analysis"},
     {"runs"},
-    {"plugin", "api"},
+    {"entries", "plugin", "api"},
+    {"tools"},
     {"testing"},
     {"cli"},
     {"__main__"},
@@ -62,37 +62,29 @@ TORCH_FREE_MODULES = {
     "zoo.runs.trying",
     "zoo.api.training",
     "zoo.runs.processes",
-    "zoo.api.where",
+    "zoo.registry.where",
     "zoo.runs.worker",
     "zoo.distributed.parent",
     "zoo.plugin",
     "zoo.testing",
     "zoo.testing.targets",
     "zoo.cli",
-    "zoo_diagnose.lr_find",
-    "zoo_diagnose.lr_finder",
-    "zoo_export.command",
-    "zoo_export.onnx_fields",
-    "zoo_export.onnx_reader",
-    *(f"zoo_import.{name}" for name in ("command", "importing", "matching")),
-    "zoo_scaffold.command",
-    "zoo_scaffold.scaffold",
-    "zoo_serve.command",
-    *(f"zoo_stats.{name}" for name in ("verify_command", "verifying", "reproduce_command", "reproducing")),
-    "zoo_stats.calibrate_command",
-    "zoo_stats.calibrating",
-    *(f"zoo_stats.{name}" for name in ("data_check", "data_command", "show_image", "training_batch")),
-    "zoo_stats.options",
-    "zoo_sweep.command",
-    "zoo_sweep.trial",
+    "zoo.tools.lr_find.lr_finder",
+    "zoo.tools.export.onnx_fields",
+    "zoo.tools.export.onnx_reader",
+    *(f"zoo.tools.imports.{name}" for name in ("import_weights", "matched_names")),
+    "zoo.tools.new_plugin.scaffold",
+    *(f"zoo.tools.compare.{name}" for name in ("reproduction", "verification")),
+    "zoo.tools.calibrate.calibrated_weights",
+    *(f"zoo.tools.data_check.{name}" for name in ("data_check", "training_batch")),
+    "zoo.tools.sweep.sweep_trial",
     "zoo_timm.names",
     "zoo_timm.sizes",
-    "zoo_track.beside",
-    "zoo_track.command",
-    "zoo_track.follower",
-    *(f"zoo_track.to_{name}" for name in ("tensorboard", "mlflow", "trackio", "wandb")),
+    "zoo.cli.tracking",
+    "zoo.tools.track.follower",
+    *(f"zoo.tools.track.to_{name}" for name in ("tensorboard", "mlflow", "trackio", "wandb")),
     "zoo.cli.kit",
-    *(f"zoo.cli.{name.replace('-', '_')}" for name in COMMANDS),
+    *(module_of(name) for name in COMMANDS if name != "compare"),  # which needs NumPy to be imported
 }
 """What imports without torch besides those packages; what they need torch for, they import when they run."""
 
@@ -102,12 +94,12 @@ NUMPY_ONLY = (
     "zoo.api.model",
     "zoo.api.results",
     "zoo.api.load_weights",
-    "zoo_images.image_files",
+    "zoo.data.image_files",
     *(f"zoo.data.{name}" for name in ("reading", "sources")),
     *(f"zoo.inference.{name}" for name in ("embedding", "predicting", "sampling", "fitting", "writing")),
     "zoo.models.runners",
-    "zoo_export.onnx_runtime",
-    "zoo_export.starting",
+    "zoo.tools.export.onnx_runtime",
+    "zoo.tools.export.fresh_process",
     "zoo_images.processors",
     "zoo_text.processor",
 )
@@ -198,16 +190,19 @@ def test_every_package_has_its_place_and_the_top_level_stays_small() -> None:
     assert top == RANKS.keys(), f"ORDER is about other packages: {sorted(top ^ RANKS.keys())}"
     modules = {path.stem for path in (ROOT / "zoo").glob("*.py")} - {"__init__", "__main__"}
     named = {name for name in modules if not name.startswith("_")}
-    assert named == {"errors", "interfaces", "plugin", "processors", "seeds"}
-    assert len([path for path in (ROOT / "zoo").iterdir() if (path / "__init__.py").exists()]) <= 15
+    assert named == {"entries", "errors", "interfaces", "plugin", "processors", "seeds"}
+    assert len([path for path in (ROOT / "zoo").iterdir() if (path / "__init__.py").exists()]) <= 16
 
 
 def test_a_package_imports_only_from_the_packages_below_it() -> None:
-    """None imports the module `zoo`, either: the module `zoo` is above all of them."""
+    """None imports the module `zoo`, either: the module `zoo` is above all of them.
+
+    A method of the API may use a tool, such as `Model.export`, if it imports the tool when it runs.
+    """
     wrong = [
         f"{name} imports {other}"
         for name, path in ZOO.items()
-        for other in imports(path)
+        for other in imports(path, at_import=package_of(name) == "api")
         if name != "zoo" and other.partition(".")[0] == "zoo" and package_of(other) != package_of(name)
         if other == "zoo" or RANKS[package_of(other)] >= RANKS[package_of(name)]
     ]
@@ -215,7 +210,10 @@ def test_a_package_imports_only_from_the_packages_below_it() -> None:
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    edges = {name: {other for other in imports(path) if other in ZOO} for name, path in ZOO.items()}
+    edges = {
+        name: ZOO.keys() & imports(path, at_import=package_of(name) in ("api", "tools"))
+        for name, path in ZOO.items()
+    }
     for name, others in edges.items():  # a package's __init__ is no importer of its modules' users
         others.discard(name)
     circles: list[list[str]] = []
@@ -373,6 +371,23 @@ def test_zoo_names_no_task() -> None:
             assert not strings & tasks.keys(), name
 
 
+def test_zoo_names_no_plugin_and_none_of_their_entries() -> None:
+    """Neither in code, nor in stubs, nor by a string such as `zoo_cam.grad_cam` or `cam/grad-cam`."""
+    packages = {folder.name for folder in PLUGIN_FOLDERS}
+    entries = [entry for entry in Registry.discover().entries() if entry.plugin.where.endswith(".plugin")]
+    names = {entry.name for entry in entries}
+    assert {"cam/grad-cam", "images/shapes"} <= names
+    for name, path in ZOO.items():
+        strings = {node.value for node in ast.walk(parsed(path)) if isinstance(node, ast.Constant)}
+        texts = {text for text in strings if isinstance(text, str)}
+        assert not texts & names or package_of(name) == "testing", name
+        assert not {text.partition(".")[0] for text in texts if "." in text} & packages, name
+        assert not {other.partition(".")[0] for other in imports(path)} & packages, name
+    for stub in (ROOT / "zoo").rglob("*.pyi"):
+        words = stub.read_text(encoding="utf-8").split()
+        assert not {word.partition(".")[0] for word in words} & packages, stub
+
+
 def test_no_training_option_can_be_called_like_an_option_of_a_command_that_takes_them() -> None:
     own = {
         parameter.name
@@ -432,7 +447,7 @@ def test_a_plugin_package_is_a_docstring_and_typed() -> None:
 def test_nothing_is_ever_pickled() -> None:
     for name, path in OURS.items():
         assert not {other.partition(".")[0] for other in imports(path)} & PICKLES, name
-        opens = {"torch.load"} if name == "zoo_import.unpickling" else set[str]()
+        opens = {"torch.load"} if name == "zoo.tools.imports.unpickler" else set[str]()
         assert set(names_used(path)) & PICKLING == opens, name
 
 

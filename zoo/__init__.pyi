@@ -45,22 +45,22 @@ from zoo.registry.specs import ScheduleSpec as ScheduleSpec
 from zoo.registry.specs import TaskSpec as TaskSpec
 from zoo.registry.specs import TokenizerSpec as TokenizerSpec
 from zoo.registry.specs import TrackerSpec as TrackerSpec
+from zoo.runs.run_plots import plot_runs as plot_runs
+from zoo.runs.run_plots import report_runs as report_runs
+from zoo.runs.run_table import diff_runs as diff_runs
+from zoo.runs.run_table import list_runs as list_runs
+from zoo.runs.run_table import prune_runs as prune_runs
 from zoo.seeds import seed_for as seed_for
 from zoo.testing import check as check
-from zoo_diagnose.lr_finder import lr_find as lr_find
-from zoo_diagnose.run_lists import diff_runs as diff_runs
-from zoo_diagnose.run_lists import list_runs as list_runs
-from zoo_diagnose.run_lists import prune_runs as prune_runs
-from zoo_diagnose.runs import plot_runs as plot_runs
-from zoo_diagnose.runs import report_runs as report_runs
-from zoo_import.importing import import_weights as import_weights
-from zoo_stats.calibrating import calibrate as calibrate
-from zoo_stats.comparing import compare as compare
-from zoo_stats.data_check import check_data as check_data
-from zoo_stats.reproducing import reproduce as reproduce
-from zoo_stats.training_batch import training_batch as training_batch
-from zoo_stats.verifying import verify as verify
-from zoo_sweep.seeds import train_seeds as train_seeds
-from zoo_sweep.sweeping import sweep as sweep
+from zoo.tools.calibrate.calibrated_weights import calibrate as calibrate
+from zoo.tools.compare.comparison import compare as compare
+from zoo.tools.compare.reproduction import reproduce as reproduce
+from zoo.tools.compare.verification import verify as verify
+from zoo.tools.data_check.data_check import check_data as check_data
+from zoo.tools.data_check.training_batch import training_batch as training_batch
+from zoo.tools.imports.import_weights import import_weights as import_weights
+from zoo.tools.lr_find.lr_finder import lr_find as lr_find
+from zoo.tools.sweep.seed_runs import train_seeds as train_seeds
+from zoo.tools.sweep.sweep_runs import sweep as sweep
 
 __all__: list[str]

@@ -2,23 +2,26 @@
 
 from zoo.analysis.render import contact_sheet as contact_sheet
 from zoo.analysis.render import grid as grid
-from zoo.api.listing import default_registry as default_registry
-from zoo.api.where import matching as matching
 from zoo.config import options as options
 from zoo.config.arguments import checked as checked
 from zoo.config.declarations import Count as Count
 from zoo.config.declarations import Probability as Probability
 from zoo.config.declarations import declared as declared
 from zoo.config.declarations import option as option
-from zoo.config.train_config import SPLITS as SPLITS
 from zoo.config.train_config import Fraction as Fraction
 from zoo.config.train_config import NonNegative as NonNegative
 from zoo.config.train_config import Positive as Positive
+from zoo.config.train_config import SPLITS as SPLITS
 from zoo.config.train_config import Split as Split
 from zoo.console.progress import Bar as Bar
 from zoo.console.progress import quiet as quiet
 from zoo.data.devices import moved as moved
 from zoo.data.draws import Draws as Draws
+from zoo.data.image_files import IMAGE_SUFFIXES as IMAGE_SUFFIXES
+from zoo.data.image_files import as_image as as_image
+from zoo.data.image_files import image_reader as image_reader
+from zoo.data.image_files import pixels_of as pixels_of
+from zoo.data.image_files import read_image as read_image
 from zoo.data.opening import decidable as decidable
 from zoo.data.opening import default_split as default_split
 from zoo.data.opening import open_fed as open_fed
@@ -42,6 +45,8 @@ from zoo.errors import first_line as first_line
 from zoo.errors import shortened as shortened
 from zoo.errors import told as told
 from zoo.errors import warn as warn
+from zoo.evaluation.calibration_error import Reliability as Reliability
+from zoo.evaluation.calibration_error import reliability as reliability
 from zoo.evaluation.evaluate import MeasuredSplit as MeasuredSplit
 from zoo.evaluation.evaluate import measure_split as measure_split
 from zoo.evaluation.intervals import block_length as block_length
@@ -65,16 +70,16 @@ from zoo.files.cache import made_once as made_once
 from zoo.files.cache import mapped as mapped
 from zoo.files.cache import private as private
 from zoo.files.cache import private_folder as private_folder
-from zoo.files.cards import UNKNOWN_DATA as UNKNOWN_DATA
 from zoo.files.cards import Card as Card
 from zoo.files.cards import DatasetCard as DatasetCard
+from zoo.files.cards import UNKNOWN_DATA as UNKNOWN_DATA
 from zoo.files.downloads import data_file as data_file
 from zoo.files.downloads import is_offline as is_offline
 from zoo.files.downloads import offline as offline
 from zoo.files.downloads import sha256_of as sha256_of
 from zoo.files.downloads import verified as verified
-from zoo.files.exported import FEATURES as FEATURES
 from zoo.files.exported import Exported as Exported
+from zoo.files.exported import FEATURES as FEATURES
 from zoo.files.exported import Port as Port
 from zoo.files.exported import Program as Program
 from zoo.files.exported import Signature as Signature
@@ -124,7 +129,9 @@ from zoo.registry.advice import advice as advice
 from zoo.registry.catalog import recorded_recipe as recorded_recipe
 from zoo.registry.extras import needing_extra as needing_extra
 from zoo.registry.methods import augmentations as augmentations
+from zoo.registry.registry import default_registry as default_registry
 from zoo.registry.weights_files import SAVED as SAVED
+from zoo.registry.where import matching as matching
 from zoo.runs.environment import environment_of as environment_of
 from zoo.runs.lock import is_locked as is_locked
 from zoo.runs.lock import owned as owned
@@ -144,9 +151,5 @@ from zoo.training.early_stopping import row_of as row_of
 from zoo.training.saved import Row as Row
 from zoo.training.saved import StepRow as StepRow
 from zoo.training.trial import Trial as Trial
-from zoo_images.image_files import as_image as as_image
-from zoo_images.image_files import image_reader as image_reader
-from zoo_images.image_files import pixels_of as pixels_of
-from zoo_images.image_files import read_image as read_image
 
 __all__: list[str]

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from zoo import DataError, seed_for
 from zoo.interfaces import SPLITS, Split
-from zoo.plugin import collected_faults
+from zoo.plugin import IMAGE_SUFFIXES, collected_faults
 from zoo_images.decoding import readable
-from zoo_images.image_files import SUFFIXES
 
 _SPLIT_NAMES: Mapping[str, Split] = {
     "train": "train",
@@ -121,12 +120,12 @@ def _class_folders(place: Path, *, empty: bool) -> dict[str, list[Path]]:
         deeper, files = _inside(folder)
         if deeper:
             raise DataError(f"class folders cannot contain subfolders (found {deeper[0]})", hint=LAYOUT)
-        if images := [path for path in files if path.suffix.lower() in SUFFIXES]:
+        if images := [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]:
             classes[folder.name] = readable(images)
         elif not empty or (folder == folders[-1] and not classes):
             error = DataError(
                 f"the class folder {folder} contains no images",
-                hint=f"image files end in {', '.join(SUFFIXES)}",
+                hint=f"image files end in {', '.join(IMAGE_SUFFIXES)}",
             )
             if (faults := collected_faults()) is None:
                 raise error

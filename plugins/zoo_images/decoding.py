@@ -21,8 +21,16 @@ import torch
 from torch import Tensor
 
 from zoo import DataError
-from zoo.plugin import Hashes, cache_home, collected_faults, made_once, private, remembered, report_work
-from zoo_images.image_files import read_image
+from zoo.plugin import (
+    Hashes,
+    cache_home,
+    collected_faults,
+    made_once,
+    private,
+    read_image,
+    remembered,
+    report_work,
+)
 from zoo_images.image_set import Statistics, statistics_from, statistics_of, values_of
 from zoo_images.kept_array import ARRAY, add_checksum, kept_array, kept_fact, known_fact, write_fact
 

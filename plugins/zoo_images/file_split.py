@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from zoo import DataError
-from zoo_images.image_files import read_image
+from zoo.plugin import read_image
 
 __all__ = ["FileSplit"]
 

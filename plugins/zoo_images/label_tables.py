@@ -11,10 +11,9 @@ from pathlib import Path
 
 from zoo import DataError
 from zoo.interfaces import SPLITS, Split
-from zoo.plugin import open_regular, warn
+from zoo.plugin import IMAGE_SUFFIXES, open_regular, warn
 from zoo_images.class_folders import ImageFile, draw, existing
 from zoo_images.decoding import readable
-from zoo_images.image_files import SUFFIXES
 
 LAYOUT = (
     "root must contain labels.csv, or train.csv, val.csv and test.csv; the header must be `file,labels`, "
@@ -139,7 +138,7 @@ def _located(
     for name, labels in rows.items():
         places = images.get(name.replace("\\", "/").removeprefix("./"), [])
         if not places:
-            hint = f"image files end in {', '.join(SUFFIXES)}"
+            hint = f"image files end in {', '.join(IMAGE_SUFFIXES)}"
             raise DataError(f"{table} lists {name!r}, but there is no such image in {home}", hint=hint)
         if len(places) > 1:
             raise DataError(f"{table} lists {name!r}, which could be {places[0]} or {places[1]}")
@@ -157,7 +156,7 @@ def _images(home: Path) -> dict[str, list[Path]]:
     """
     known: dict[str, list[Path]] = {}
     try:
-        inside = [path.relative_to(home) for path in home.rglob("*") if path.suffix.lower() in SUFFIXES]
+        inside = [path.relative_to(home) for path in home.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES]
     except OSError as error:
         raise DataError(f"{home} cannot be read: {error.strerror}") from None
     for path in sorted(inside):

@@ -10,8 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo import OptionError
-from zoo.plugin import Card, ClassificationProcessor, InputReader, ItemProcessor, Prediction, options
-from zoo_images.image_files import image_reader
+from zoo.plugin import (
+    Card,
+    ClassificationProcessor,
+    InputReader,
+    ItemProcessor,
+    Prediction,
+    image_reader,
+    options,
+)
 
 __all__ = ["ClassProcessor", "LabelProcessor"]
 

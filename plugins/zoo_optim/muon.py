@@ -10,9 +10,10 @@ from torch import nn
 
 from zoo import OptionError
 from zoo.plugin import Count, Fraction
-from zoo_optim.kernels import Groups
 
 __all__ = ["hidden_matrices", "muon"]
+
+Groups = list[dict[str, Any]]
 
 
 def muon(

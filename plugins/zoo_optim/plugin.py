@@ -1,4 +1,4 @@
-"""The optimizers and schedules that zoo_optim provides."""
+"""The optimizers and schedules that zoo_optim provides, besides the usual ones of zoo itself."""
 
 from zoo import OptimizerSpec, ScheduleSpec, hookimpl
 
@@ -36,27 +36,6 @@ def zoo_optimizers() -> list[OptimizerSpec]:
     """Return the optimizers."""
     return [
         OptimizerSpec(
-            name="sgd",
-            target="zoo_optim.sgd:sgd",
-            summary="Stochastic gradient descent with Nesterov momentum",
-            training={"lr": 0.1, "momentum": 0.9},
-            source="Sutskever et al. 2013, On the importance of initialization and momentum",
-        ),
-        OptimizerSpec(
-            name="adam",
-            target="zoo_optim.adam:adam",
-            summary="Adam with weight decay added to the gradient",
-            training={"lr": 1e-3},
-            source="Kingma & Ba 2015, arXiv 1412.6980",
-        ),
-        OptimizerSpec(
-            name="adamw",
-            target="zoo_optim.adam:adamw",
-            summary="Adam with decoupled weight decay",
-            training={"lr": 1e-3},
-            source="Loshchilov & Hutter 2019, arXiv 1711.05101",
-        ),
-        OptimizerSpec(
             name="lion",
             target="zoo_optim.lion:Lion",
             summary="Lion: steps by the sign of a momentum; half of Adam's state",
@@ -89,25 +68,8 @@ def zoo_schedules() -> list[ScheduleSpec]:
     """Return the schedules."""
     return [
         ScheduleSpec(
-            name="constant",
-            target="zoo_optim.cosine:constant",
-            summary="Constant learning rate after a linear warmup",
-        ),
-        ScheduleSpec(
-            name="cosine",
-            target="zoo_optim.cosine:cosine",
-            summary="Half-cosine decay to 0 after a linear warmup",
-            source="Loshchilov & Hutter 2017, arXiv 1608.03983",
-        ),
-        ScheduleSpec(
-            name="one-cycle",
-            target="zoo_optim.one_cycle:one_cycle",
-            summary="Half-cosine rise from 1/25, then half-cosine decay to 0",
-            source="Smith 2018, arXiv 1803.09820",
-        ),
-        ScheduleSpec(
             name="cosine-restarts",
-            target="zoo_optim.cosine:cosine_restarts",
+            target="zoo_optim.cosine_restarts:cosine_restarts",
             summary="Half-cosine decay to 0 in each cycle (SGDR)",
             source="Loshchilov & Hutter 2017, arXiv 1608.03983",
         ),

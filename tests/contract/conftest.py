@@ -33,6 +33,10 @@ _SLOW = {
 }
 
 
+# Formats, whose checks start processes that import torch
+_FORMATS = ("onnx", "pt2")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     presets = {entry.spec.name for entry in Registry.discover().entries_of(ArchitectureSpec)}
@@ -42,5 +46,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             entry, _, check = item.callspec.id.rpartition("-")
             if entry in by_night or check in _OF_IMPORTS:
                 item.add_marker(pytest.mark.nightly)
-            elif entry not in _SLOW.get(check, (entry,)):
+            elif entry in _FORMATS or entry not in _SLOW.get(check, (entry,)):
                 item.add_marker(pytest.mark.slow)

@@ -19,14 +19,14 @@ from zoo.config.recipe import Recipe
 from zoo.data.vocabulary import Vocabulary
 from zoo.interfaces import Dataset, Task
 from zoo.runs.result import Result
+from zoo.runs.run_table import RunList
 from zoo.testing import Outcome
-from zoo_diagnose.lr_finder import Curve, Suggestions
-from zoo_diagnose.run_lists import RunList
-from zoo_stats.comparing import Comparison
-from zoo_stats.data_check import DataCheck
-from zoo_stats.training_batch import TrainingBatch
-from zoo_sweep.seeds import SeedResult
-from zoo_sweep.sweeping import Sweep
+from zoo.tools.compare.comparison import Comparison
+from zoo.tools.data_check.data_check import DataCheck
+from zoo.tools.data_check.training_batch import TrainingBatch
+from zoo.tools.lr_find.lr_finder import Curve, Suggestions
+from zoo.tools.sweep.seed_runs import SeedResult
+from zoo.tools.sweep.sweep_runs import Sweep
 
 START = """\
 <!-- Generated: python -m tests.docs.python_page > docs/reference/python.md -->

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from zoo.analysis.faithfulness import box_scores
 from zoo.api.load_weights import load
 from zoo.registry.registry import Registry
 from zoo.testing.finding_weights import find_weights
-from zoo_cam.faithfulness import box_scores
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "looking-inside.md"
 TEXT = PAGE.read_text(encoding="utf-8")

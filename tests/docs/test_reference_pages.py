@@ -96,9 +96,9 @@ def test_every_message_with_a_hint_is_on_the_page() -> None:
     rows = troubleshooting_page.rows()
     passed_on = {row.module for row in rows if not row.message}
     assert passed_on == {
-        "plugins/zoo_export/exporting.py",
-        "plugins/zoo_export/starting.py",
-        "plugins/zoo_import/feeding.py",
+        "zoo/tools/export/export_weights.py",
+        "zoo/tools/export/fresh_process.py",
+        "zoo/tools/imports/card_inputs.py",
         "zoo/api/run.py",
         "zoo/cli/__init__.py",
         "zoo/cli/usage.py",
@@ -108,9 +108,9 @@ def test_every_message_with_a_hint_is_on_the_page() -> None:
         "zoo/models/weights.py",
         "zoo/registry/catalog.py",
         "zoo/runs/worker.py",
-        "plugins/zoo_stats/reproducing.py",
-        "plugins/zoo_sweep/recorded.py",
-        "plugins/zoo_sweep/workers.py",
+        "zoo/tools/compare/reproduction.py",
+        "zoo/tools/sweep/recorded.py",
+        "zoo/tools/sweep/workers.py",
         "zoo/registry/registry.py",
     }
     written = (DOCS / "how-to" / "troubleshooting.md").read_text(encoding="utf-8")

@@ -120,7 +120,7 @@ def test_code_is_linked_in_the_repository_if_it_has_an_address(monkeypatch: pyte
 def test_a_file_is_shown_and_a_folder_listed() -> None:
     assert (ROOT / "zoo/seeds.py").read_text(encoding="utf-8").strip() in show("zoo/seeds.py")
     listed = show("zoo/cli")
-    assert "- [`export.py`]" not in listed
+    assert "- [`loop.py`]" not in listed
     assert "- [`list.py`](list.py.md): `zoo list`" in listed
 
 

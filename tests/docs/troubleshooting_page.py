@@ -93,19 +93,20 @@ code](../reference/errors.md#exit-codes): 1 for errors, 2 for usage errors, and 
 """
 GROUPS = {
     "Names, options and plugins": (
-        *("zoo/registry", "zoo/config", "zoo/cli", "zoo/api", "zoo/testing", "plugins/zoo_scaffold"),
+        *("zoo/registry", "zoo/config", "zoo/cli", "zoo/api", "zoo/testing", "zoo/tools/new_plugin"),
     ),
     "Data": ("zoo/data", "zoo/files", "plugins/zoo_images", "plugins/zoo_text"),
     "Training": (
         "zoo/training",
         "zoo/distributed",
         "zoo/models",
+        "zoo/tools/lr_find",
         "plugins/zoo_convnet",
-        "plugins/zoo_diagnose",
+        "plugins/zoo_analyzers",
         "plugins/zoo_optim",
         "plugins/zoo_timm",
     ),
-    "Runs": ("zoo/runs", "zoo/api/training.py", "zoo/api/run.py", "plugins/zoo_track"),
+    "Runs": ("zoo/runs", "zoo/api/training.py", "zoo/api/run.py", "zoo/tools/track"),
     "Weights": (
         *("zoo/files/cards.py", "zoo/files/container.py", "zoo/models/weights.py"),
         *("zoo/registry/weights_files.py", "zoo/api/model.py"),
@@ -116,16 +117,16 @@ GROUPS = {
     ),
     "Looking inside": (
         *("zoo/analysis", "zoo/models/landmarks.py", "zoo/models/features.py", "plugins/zoo_cam"),
-        *("plugins/zoo_diagnose/confusion.py", "plugins/zoo_diagnose/dynamic.py"),
+        *("plugins/zoo_analyzers/confusion.py", "plugins/zoo_analyzers/dynamic.py"),
     ),
     "Exporting": (
-        *("plugins/zoo_export", "zoo/files/exported.py", "zoo/registry/exported_files.py"),
+        *("zoo/tools/export", "zoo/files/exported.py", "zoo/registry/exported_files.py"),
         *("zoo/models/runners.py", "zoo/inference/fitting.py"),
     ),
-    "Serving": ("plugins/zoo_serve",),
-    "Sweeps": ("plugins/zoo_sweep",),
-    "Statistics": ("plugins/zoo_stats",),
-    "Importing": ("plugins/zoo_import",),
+    "Serving": ("zoo/tools/serve",),
+    "Sweeps": ("zoo/tools/sweep",),
+    "Statistics": ("zoo/tools/compare", "zoo/tools/calibrate", "zoo/tools/data_check"),
+    "Importing": ("zoo/tools/imports",),
 }
 """What the user was doing, by the package or module that raises; the longest path that fits decides."""
 

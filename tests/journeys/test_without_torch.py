@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -100,6 +101,14 @@ print(json.dumps([*model.predict([image, "0.png"], progress=False)]))
     assert [row["predictions"] for row in rows] == [row["predictions"] for row in here]
 
 
+def test_help_lists_only_commands_that_work(folder: Path) -> None:
+    ((code, out, err),) = without_torch(["--help"], folder)
+    assert (code, err) == (0, "")
+    listed = re.findall(r"^  ([a-z-]+)  ", out.partition("Commands:")[2], flags=re.M)
+    assert {"predict", "sample", "embed", "inspect"} <= {*listed}
+    assert not {"train", "eval", "export", "serve"} & {*listed}
+
+
 def test_what_needs_torch_says_so_once(folder: Path) -> None:
     lines = ["train mlp shapes", "eval cifar10-mlp.onnx", "predict cifar10-mlp 0.png", "check charrnn"]
     for line, (code, out, err) in zip(lines, without_torch(lines, folder), strict=True):
@@ -116,7 +125,9 @@ def test_no_hint_names_a_command_that_needs_torch(tmp_path: Path) -> None:
     content = {"schema": 1, "recipes": {"fox": recipe}, "weights": {"fox": {**weights, "metrics": {}}}}
     (tmp_path / "registry.toml").write_text(rtoml.dumps(content))
     found = without_torch(["sample fox", "predict ./ x.png"], tmp_path)
-    for (_, _, err), what in zip(found, ("the weights file of fox (1 bytes) is not on", "is a folder"), strict=True):
+    for (_, _, err), what in zip(
+        found, ("the weights file of fox (1 bytes) is not on", "is a folder"), strict=True
+    ):
         assert what in err
         assert err.endswith("zoo reads only files that `zoo export` wrote on a machine with torch\n")
 

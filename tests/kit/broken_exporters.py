@@ -14,10 +14,10 @@ import onnx
 import torch
 
 from zoo.interfaces import Exporter
-from zoo_export.onnx_fields import with_checksum
-from zoo_export.onnx_writer import OnnxExporter
-from zoo_export.pt2 import Pt2Exporter, program_of
-from zoo_export.tracing import trace
+from zoo.tools.export.onnx_fields import with_checksum
+from zoo.tools.export.onnx_writer import OnnxExporter
+from zoo.tools.export.pt2_writer import Pt2Exporter, program_of
+from zoo.tools.export.traced_program import trace
 
 _KEPT = []
 

@@ -338,7 +338,7 @@ honest = Provider(
     command("count"),
     command("several", "several"),
     added("loudly"),
-    exporter("onnx-again", reader="zoo_export.onnx_reader:read"),
+    exporter("onnx-again", reader="zoo.tools.export.onnx_reader:read"),
     optimizer("plain"),
     optimizer("schedule-free", "ScheduleFreeSGD"),
     schedule("linear"),
@@ -467,12 +467,16 @@ entries = Provider(
     exporter("programs_answer_alike.dtype", "GivesFloat64"),
     exporter("programs_answer_alike.mean", "NormalizesBatches"),
     exporter("programs_answer_alike.garbage", "WritesZeros"),
-    exporter("equal_models_equal_files", "SaysWhen", reader="zoo_export.onnx_reader:read"),
-    exporter("equal_models_equal_files.place", "SaysWhere", reader="zoo_export.onnx_reader:read"),
-    exporter("equal_models_equal_files.process", "SaysWhichProcess", reader="zoo_export.onnx_reader:read"),
-    exporter("equal_models_equal_files.set", "SaysASet", reader="zoo_export.onnx_reader:read"),
-    exporter("equal_models_equal_files.count", "SaysHowMany", reader="zoo_export.onnx_reader:read"),
-    exporter("equal_models_equal_files.longer", "SaysMoreEachTime", reader="zoo_export.onnx_reader:read"),
+    exporter("equal_models_equal_files", "SaysWhen", reader="zoo.tools.export.onnx_reader:read"),
+    exporter("equal_models_equal_files.place", "SaysWhere", reader="zoo.tools.export.onnx_reader:read"),
+    exporter(
+        "equal_models_equal_files.process", "SaysWhichProcess", reader="zoo.tools.export.onnx_reader:read"
+    ),
+    exporter("equal_models_equal_files.set", "SaysASet", reader="zoo.tools.export.onnx_reader:read"),
+    exporter("equal_models_equal_files.count", "SaysHowMany", reader="zoo.tools.export.onnx_reader:read"),
+    exporter(
+        "equal_models_equal_files.longer", "SaysMoreEachTime", reader="zoo.tools.export.onnx_reader:read"
+    ),
     exporter("equal_models_equal_files.gzip", "ZipsWithATime"),
     exporter("reads_without_torch", reader="broken_readers:needs_torch"),
     exporter("reads_without_torch.card", reader="broken_readers:forgets_the_data"),

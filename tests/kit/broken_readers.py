@@ -5,7 +5,7 @@ import importlib
 
 from msgspec import structs
 
-from zoo_export import onnx_fields, onnx_reader
+from zoo.tools.export import onnx_fields, onnx_reader
 
 
 def needs_torch(path):

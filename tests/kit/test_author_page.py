@@ -15,7 +15,7 @@ from tests.shell import zoo
 from zoo.registry.registry import Registry
 from zoo.registry.specs import Spec
 from zoo.testing._table import CHECKS
-from zoo_scaffold.scaffold import new_plugin
+from zoo.tools.new_plugin.scaffold import new_plugin
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = (DOCS / "how-to" / "write-a-plugin.md", *sorted((DOCS / "how-to" / "plugins").glob("*.md")))

@@ -334,7 +334,7 @@ def test_a_distribution_stands_for_all_its_plugins(capsys, monkeypatch):
     monkeypatch.setenv("ZOO_PLUGINS", "text")
     run(["check", "Zoo_Registry"])
     captured = capsys.readouterr()
-    assert "plugin cam (zoo-registry) is disabled" in captured.err
+    assert "plugin analyzers (zoo-registry) is disabled" in captured.err
 
 
 def test_a_python_that_leaves_assertions_out_cannot_check():

@@ -47,7 +47,7 @@ CHEAP: dict[str, list[tuple[str, int, str]]] = {
         (
             "analyze heatmap shapes-resnet20",
             1,
-            "unknown analyzer 'heatmap' … analyzers: cam, grad-cam, grad-cam++, ",
+            "unknown analyzer 'heatmap' … analyzers: activations, calibration, cam, ",
         ),
         (
             "show resnet",
@@ -527,7 +527,11 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         # models that cannot
         ("sample ./done", 1, "`zoo predict ./done INPUT`"),
         ("sample ./net", 1, "is not a language model (task: classification)"),
-        ("analyze surprisal ./done", 1, "analyzers for convnet/mlp: activations, confusion, neighbors"),
+        (
+            "analyze surprisal ./done",
+            1,
+            "analyzers for convnet/mlp: confusion, activations, calibration",
+        ),
         (
             "analyze cam ./done",
             1,
@@ -599,7 +603,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         (
             "analyze camm ./cam",
             1,
-            "unknown analyzer 'camm'; did you mean 'cam'? … analyzers: cam, grad-cam, ",
+            "unknown analyzer 'camm'; did you mean 'cam'? … analyzers: activations, ",
         ),
         ("analyze cam nothing.safetensors", 1, "no such file or run directory: nothing.safetensors"),
         (
@@ -610,7 +614,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         (
             "analyze confusion ./cam --class ring",
             2,
-            "diagnose/confusion does not draw heat maps, so it does not accept a class",
+            "analyzers/confusion does not draw heat maps, so it does not accept a class",
         ),
         ("analyze cam ./cam --indices 16", 2, "index 16 is out of range: the test split has 16 images"),
         ("analyze cam ./cam --layer stages", 2, "cam/cam does not accept a layer … grad-cam"),

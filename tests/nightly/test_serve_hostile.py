@@ -22,10 +22,10 @@ from schemathesis.specs.openapi.checks import (  # noqa: E402
     status_code_conformance,
 )
 
-from zoo_serve.access import Access  # noqa: E402
-from zoo_serve.app import create_app  # noqa: E402
-from zoo_serve.limits import Limits  # noqa: E402
-from zoo_serve.served import named  # noqa: E402
+from zoo.tools.serve.access import Access  # noqa: E402
+from zoo.tools.serve.app import create_app  # noqa: E402
+from zoo.tools.serve.request_limits import Limits  # noqa: E402
+from zoo.tools.serve.served_models import named  # noqa: E402
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -17,7 +17,7 @@ import pytest
 import zoo
 
 ROOT = Path(__file__).parents[2]
-LOCK = ROOT / "requirements" / "ci.txt"
+LOCK = ROOT / ".ci" / "ci.txt"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 RUNTIME = tomllib.loads((ROOT / "runtime" / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -63,8 +63,8 @@ def test_the_wheel_contains_every_module_and_the_registry(wheel: ZipFile) -> Non
     names = set(wheel.namelist())
     assert {path.as_posix() for path in modules} <= names
     assert {"zoo/shipped/registry.toml", "zoo/config/synonyms.toml", "zoo/py.typed"} <= names
-    page = {f"zoo_serve/page/{path.name}" for path in (ROOT / "plugins/zoo_serve/page").iterdir()}
-    assert page == {name for name in names if name.startswith("zoo_serve/page/")}
+    page = {f"zoo/tools/serve/page/{path.name}" for path in (ROOT / "zoo/tools/serve/page").iterdir()}
+    assert page == {name for name in names if name.startswith("zoo/tools/serve/page/")}
 
 
 @pytest.mark.slow  # builds
@@ -110,7 +110,7 @@ def test_a_source_distribution_built_again_has_the_same_bytes(sdist: Path, tmp_p
 @pytest.mark.slow  # builds
 def test_the_source_distribution_contains_only_what_should_ship(unpacked: Path) -> None:
     expected = {
-        *("zoo", "plugins", "tests", "benchmarks", "docs", "examples", "requirements", "runtime", "weights"),
+        *("zoo", "plugins", "tests", "benchmarks", "docs", "examples", "runtime", "weights"),
         *("registry.toml", "pyproject.toml", "Makefile", ".gitignore", "PKG-INFO"),
         *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE"),
         *("sitegen", "zensical.toml"),
@@ -131,7 +131,7 @@ def test_every_dependency_has_an_upper_bound() -> None:
 
 
 def test_every_dependency_has_one_lower_bound() -> None:
-    script = ROOT / "requirements" / "lowest.py"
+    script = ROOT / ".ci" / "lowest.py"
     done = subprocess.run([sys.executable, script, "torch"], check=True, capture_output=True, text=True)
     bounds = dict(line.split("==") for line in done.stdout.splitlines())
     assert len(bounds) == len(done.stdout.splitlines())
@@ -166,21 +166,17 @@ def test_every_action_is_pinned_to_a_commit(path: Path) -> None:
 def test_the_runtime_is_the_same_code_without_torch_and_weights(tmp_path: Path) -> None:
     names = ZipFile(build("wheel", ROOT / "runtime", tmp_path)).namelist()
     (info,) = {name.partition("/")[0] for name in names if ".dist-info" in name}
-    kept = {path.stem for path in (ROOT / "plugins").iterdir()} - {
-        "zoo_cam",
-        "zoo_diagnose",
-        "zoo_import",
-        "zoo_scaffold",
-        "zoo_serve",
-        "zoo_stats",
-        "zoo_sweep",
-        "zoo_timm",
-        "zoo_track",
-    }
+    kept = {"zoo_charrnn", "zoo_convnet", "zoo_images", "zoo_text"}
     assert {name.partition("/")[0] for name in names} == {"zoo", info, *kept}
     assert not [name for name in names if name.endswith((".pyc", ".safetensors"))]
+    folders = {path.name for path in (ROOT / "zoo" / "tools").iterdir() if path.is_dir()} - {"export"}
+    left = ("zoo/testing/", *(f"zoo/tools/{folder}/" for folder in folders))
+    assert not [name for name in names if name.startswith(left)]
     ours = {path.relative_to(ROOT).as_posix() for path in (ROOT / "zoo").rglob("*.py")}
-    assert ours | {"zoo/shipped/registry.toml", "zoo/config/synonyms.toml"} <= set(names)
+    assert {name for name in ours if not name.startswith(left)} | {
+        "zoo/shipped/registry.toml",
+        "zoo/config/synonyms.toml",
+    } <= set(names)
 
 
 def test_the_runtime_needs_nothing_that_zoo_does_not() -> None:

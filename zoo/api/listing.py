@@ -6,22 +6,13 @@ import fnmatch
 from collections.abc import Mapping
 from typing import Any
 
-from zoo.api.where import matching
 from zoo.config.arguments import checked
 from zoo.config.recipe import Recipe
 from zoo.console.figures import figures
-from zoo.errors import warn
 from zoo.registry.names import KINDS
-from zoo.registry.registry import Registry
+from zoo.registry.registry import Registry, default_registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec, SpecWithExtra
-
-
-def default_registry() -> Registry:
-    """Return the registry from `Registry.discover()`, and warn about plugins that failed to load."""
-    registry = Registry.discover()
-    for line in (*registry.problems(), *registry.notices()):
-        warn(line)
-    return registry
+from zoo.registry.where import matching
 
 
 @checked

@@ -8,7 +8,6 @@ from typing import Any
 
 import rtoml
 
-from zoo.api.listing import default_registry
 from zoo.api.model import Model
 from zoo.config.arguments import checked, refuse_device
 from zoo.console.progress import Bar, quiet
@@ -20,7 +19,7 @@ from zoo.files.remembering import recalled
 from zoo.inference.fitting import require_fitting
 from zoo.models.runners import ProgramRunner, usual_threads
 from zoo.registry.exported_files import read_exported
-from zoo.registry.registry import Registry
+from zoo.registry.registry import Registry, default_registry
 from zoo.registry.weights_files import locate_weights, warn_if_unfinished
 
 # Bytes of the largest config.toml that is read

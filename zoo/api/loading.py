@@ -7,7 +7,6 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from zoo.api.listing import default_registry
 from zoo.config.arguments import checked
 from zoo.config.declarations import declared
 from zoo.config.keywords import refuse_unknown
@@ -17,7 +16,7 @@ from zoo.console.progress import Bar, quiet
 from zoo.data import opening
 from zoo.interfaces import Dataset
 from zoo.models.building import build_model, model_arguments
-from zoo.registry.registry import Registry
+from zoo.registry.registry import Registry, default_registry
 from zoo.seeds import GLOBAL_GENERATOR
 
 

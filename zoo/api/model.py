@@ -19,7 +19,6 @@ from zoo.data.vocabulary import Vocabulary, WritesText
 from zoo.errors import WeightsError, printable, warn
 from zoo.files.cards import Card
 from zoo.registry.advice import advising
-from zoo.registry.provided import provided
 from zoo.registry.registry import Registry
 from zoo.registry.specs import AnalyzerSpec
 
@@ -391,9 +390,9 @@ class Model:
         Raises ZooError: see `zoo.errors` for its subclasses.
         """
         from zoo.analysis.analyzing import analyze
+        from zoo.analysis.faithfulness import faithfulness
         from zoo.analysis.request import Request
 
-        faithfulness = provided("zoo_cam.faithfulness", "faithfulness", self._registry) if score else None
         request = Request(
             inputs=inputs,
             split=split,
@@ -417,8 +416,9 @@ class Model:
                 device=self.device,
                 report=lambda done, total: bar("analyzing", done, total, self._unit),
             )
-            scores = faithfulness(findings, self.module) if faithfulness else {}
-        return replace(findings, scores=findings.scores | scores)
+            if score:
+                findings = replace(findings, scores=findings.scores | faithfulness(findings, self.module))
+        return findings
 
     @checked
     def export(
@@ -459,10 +459,11 @@ class Model:
             SpecError, PluginError: the exporter is not installed, or its plugin is not loaded.
             DataError, OptionError, UnknownName: the data does not exist or is not compatible with the model.
         """
-        write = provided("zoo_export.exporting", "export", self._registry)
+        from zoo.tools.export.export_weights import export
+
         data = None if synthetic and not data else self._data(None, data)
         with Bar() if progress else quiet() as bar, advising(self._registry, self.card.architecture):
-            result = write(
+            result = export(
                 self,
                 self._registry,
                 out=out,

@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.api.listing import default_registry
 from zoo.api.load_weights import load
 from zoo.api.model import Model
 from zoo.config.arguments import checked
@@ -17,8 +16,8 @@ from zoo.errors import CatalogError, RunError, printable
 from zoo.files import style
 from zoo.interfaces import SPLITS, Task, make_task
 from zoo.registry.catalog import read_recipe
-from zoo.registry.provided import provided
-from zoo.registry.registry import Registry
+from zoo.registry.registry import Registry, default_registry
+from zoo.runs.learning_curve import draw_learning_curve
 from zoo.runs.result import Result, read_result
 from zoo.runs.run_directories import require_run
 from zoo.runs.step_log import read_rows
@@ -113,8 +112,7 @@ class Run:
             check_rows(self.history, self.task.spec.primary_metric)
         except ValueError as error:
             raise RunError(f"{self.directory / 'metrics.jsonl'} is damaged: {error}") from None
-        draw = provided("zoo_diagnose.learning_curve", "draw_learning_curve", self._registry)
-        return draw(
+        return draw_learning_curve(
             self.history,
             self.task,
             title=self.directory.resolve().name,

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.api.listing import default_registry
 from zoo.config.arguments import checked, refuse_device
 from zoo.config.declarations import Count
 from zoo.config.recipe import Recipe
@@ -20,7 +19,7 @@ from zoo.console.progress import Bar, quiet
 from zoo.errors import RunError
 from zoo.registry.catalog import read_plugin_files
 from zoo.registry.plugin_files import plugin_flags
-from zoo.registry.registry import Registry
+from zoo.registry.registry import Registry, default_registry
 from zoo.runs.jobs import Job
 from zoo.runs.lock import claimed
 from zoo.runs.processes import require_processes

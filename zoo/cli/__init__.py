@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import importlib.util
 import io
 import itertools
 import os
@@ -35,7 +36,8 @@ from zoo.console.terminal import (
 )
 from zoo.errors import Interrupted, OutputError, UnknownName, ZooError, first_line
 from zoo.registry.advice import advice
-from zoo.registry.extras import how_to_install
+from zoo.registry.extras import how_to_install, needing_extra
+from zoo.registry.registry import Entry
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -52,11 +54,31 @@ COMMANDS = {
     "embed": "Compute features of images or texts, for search or clustering.",
     "sample": "Generate text with a language model.",
     "analyze": "Look inside a trained model: heat maps, confusions, activations.",
+    "compare": "Compare models on the same items, and test whether their results differ.",
+    "calibrate": "Fit a temperature to a classifier, so that its confidence matches its accuracy.",
+    "verify": "Measure published metrics again, and report differences.",
+    "reproduce": "Retrain weights from their card, and compare old and new results.",
+    "data": "Find duplicates and other common problems in a dataset.",
+    "runs": "List, compare, plot and prune training runs.",
+    "lr-find": "Suggest learning rates from a short test run.",
+    "sweep": "Train a model with different options, and compare the runs.",
+    "track": "Send the metrics of a run to an experiment tracker, live or afterward.",
+    "export": "Export a trained model to ONNX or pt2, and verify the file.",
+    "import": "Convert a PyTorch state dict to a weights file.",
+    "serve": "Serve trained models through a web page and an HTTP API.",
     "inspect": "Show the card of a weights file.",
     "cache": "List or delete cached data.",
     "completion": "Print a shell script for TAB completion of names and options.",
     "check": "Check a plugin against the plugin contract.",
+    "new-plugin": "Create a starter package for a plugin.",
 }
+
+# The commands that work without torch, which zoo-runtime does not have
+WITHOUT_TORCH = {"list", "show", "plugins", "predict", "embed", "sample", "inspect", "cache", "completion"}
+# The extras that commands need
+EXTRAS = {"compare": "stats", "reproduce": "stats", "serve": "serve", "sweep": "sweep"}
+# The modules of commands that are keywords of Python
+_MODULES = {"import": "import_weights"}
 
 
 # Set by users who know how their threads should wait; read by OpenMP when torch is imported
@@ -69,15 +91,37 @@ _INSTALL = (
 )
 
 
+def module_of(name: str) -> str:
+    """Return the module of one of zoo's commands."""
+    return f"zoo.cli.{_MODULES.get(name, name).replace('-', '_')}"
+
+
+def _usable() -> dict[str, str]:
+    """Return the commands that this installation can run, with their summaries."""
+    if importlib.util.find_spec("torch"):
+        return COMMANDS
+    return {name: about for name, about in COMMANDS.items() if name in WITHOUT_TORCH}
+
+
+def command_of(name: str) -> click.Command:
+    """Import and return one of zoo's commands. Raises SpecError if it needs an extra that is missing."""
+    if name not in _usable() and importlib.util.find_spec("zoo.testing") is None:
+        raise ModuleNotFoundError(name="torch")  # zoo-runtime has no tools either
+    with needing_extra(EXTRAS[name], f"`zoo {name}`") if name in EXTRAS else contextlib.nullcontext():
+        return importlib.import_module(module_of(name)).command
+
+
 class LazyGroup(click.Group):
     """A click group of zoo's commands (`zoo.cli.<name>.command`) and plugin commands."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*COMMANDS, *_session(ctx).commands()]
+        return [*_usable(), *_session(ctx).commands()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in COMMANDS:
-            return importlib.import_module(f"zoo.cli.{cmd_name.replace('-', '_')}").command
+            command = command_of(cmd_name)
+            _session(ctx).running = EXTRAS.get(cmd_name, "")
+            return command
         try:
             return _session(ctx).load_command(cmd_name)
         except UnknownName:
@@ -89,14 +133,14 @@ class LazyGroup(click.Group):
         """Return the commands and options that start with `incomplete`, without importing commands."""
         from click.shell_completion import CompletionItem
 
-        commands = {**COMMANDS, **_session(ctx).commands()}
+        commands = {**_usable(), **_session(ctx).commands()}
         fitting = [(name, about) for name, about in commands.items() if name.startswith(incomplete)]
         options = click.Command.shell_complete(self, ctx, incomplete)
         return [*(CompletionItem(name, help=about) for name, about in fitting), *options]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         of_plugins = _session(ctx).commands()
-        for title, commands in (("Commands", COMMANDS), ("Plugin commands", of_plugins)):
+        for title, commands in (("Commands", _usable()), ("Plugin commands", of_plugins)):
             if commands:
                 with formatter.section(title):
                     formatter.write_dl([*commands.items()])
@@ -293,7 +337,7 @@ def _as_ours(error: BaseException, arguments: Sequence[str], session: Session) -
     if isinstance(error, ModuleNotFoundError) and error.name:
         missing = f"this command requires {error.name.partition('.')[0]}, which is not installed"
         return ZooError(missing, hint=how_to_install(running) if running else _INSTALL)
-    notes = [advice([running.plugin])] if running else []
+    notes = [advice([running.plugin])] if isinstance(running, Entry) else []
     notes += [*getattr(error, "__notes__", ()), "`zoo --debug ...` shows the traceback"]
     message = f"{type(error).__name__}: {first_line(error)}"
     if isinstance(error, OSError) and error.strerror:

@@ -16,7 +16,6 @@ from zoo.console.tables import SHARES, print_paragraph, print_table
 from zoo.console.terminal import BLANKS, echo
 from zoo.errors import OptionError
 from zoo.files.folders import require_folder
-from zoo.registry.provided import provided
 
 if TYPE_CHECKING:
     from zoo.analysis.findings import Findings
@@ -86,7 +85,9 @@ def command(
         print_json(written)
     else:
         registry = session.registry
-        reading = provided("zoo_cam.faithfulness", "READING", registry) if settings["score"] else {}
+        from zoo.analysis.faithfulness import READING  # torch is imported by now
+
+        reading = READING if settings["score"] else {}
         _print(findings, written, folder, draw, registry.task(model.card.task).units, reading)
 
 

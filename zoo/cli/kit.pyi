@@ -11,7 +11,7 @@ from zoo.cli.session import device_option as device_option
 from zoo.cli.session import last_option as last_option
 from zoo.cli.session import print_json as print_json
 from zoo.cli.session import standard_options as standard_options
-from zoo.cli.train import training_command as training_command
+from zoo.cli.training_command import training_command as training_command
 from zoo.console.figures import cell as cell
 from zoo.console.figures import figures as figures
 from zoo.console.progress import duration as duration

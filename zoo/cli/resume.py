@@ -5,17 +5,19 @@ from typing import Any
 import click
 
 from zoo.api.training import resume
-from zoo.cli.flags import ExtensibleCommand, options_of
-from zoo.cli.session import Session, device_option, standard_options
+from zoo.cli.flags import options_of
+from zoo.cli.session import Session, device_option, standard_options, track_option
+from zoo.cli.tracking import tracking
 from zoo.cli.train import print_run
 
 
-@click.command(cls=ExtensibleCommand)
+@click.command()
 @click.argument("run", type=click.Path())
 @options_of(resume)
 @device_option
+@track_option
 @standard_options
-def command(session: Session, run: str, as_json: bool, **settings: Any) -> None:
+def command(session: Session, run: str, as_json: bool, track: str, **settings: Any) -> None:
     """Continue the run in directory RUN with its original options.
 
     On a CPU, the result is bit-for-bit identical to that of an uninterrupted run; on a GPU, this requires
@@ -25,4 +27,6 @@ def command(session: Session, run: str, as_json: bool, **settings: Any) -> None:
     \b
     zoo resume runs/lstm-nietzsche
     """
-    print_run(resume(run, progress=session.progress, registry=session.registry, **settings), session, as_json)
+    with tracking(session, track, run):
+        resumed = resume(run, progress=session.progress, registry=session.registry, **settings)
+    print_run(resumed, session, as_json)

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from zoo.api.listing import default_registry
 from zoo.console.terminal import echo
 from zoo.errors import ZooError, ZooWarning, warn
 from zoo.registry.extras import needing_extra
-from zoo.registry.registry import Entry, Registry
+from zoo.registry.registry import Entry, Registry, default_registry
 from zoo.registry.specs import CommandSpec
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class Session:
         plugin_files: one-file plugins given with `--plugin`.
         warnings: warnings printed so far; an error with the same message is not printed again.
         document: JSON document to print at the end, unless there is an error; None without --json.
-        running: the plugin command that is running, if any.
+        running: the plugin command that is running, or the extra of the command of zoo's own that is.
     """
 
     def __init__(self) -> None:
@@ -51,7 +50,7 @@ class Session:
         self.plugin_files: Sequence[str] = ()
         self.warnings: Sequence[str] = ()
         self.document: object = None
-        self.running: Entry[CommandSpec] | None = None
+        self.running: Entry[CommandSpec] | str = ""
 
     def begin(self, line: str) -> None:
         """Print a status line on stderr before slow imports."""
@@ -171,6 +170,12 @@ last_option = click.option(
     expose_value=False,
     callback=_take_last,
     help="Use the last weights of a run directory instead of the best ones.",
+)
+track_option = click.option(
+    "--track",
+    default="",
+    metavar="TEXT",
+    help="Send the metrics to this experiment tracker, from a separate process.",
 )
 device_option = click.option(
     "--device", metavar="NAME", help="Device, such as cpu or cuda.  [default: a GPU if available]"

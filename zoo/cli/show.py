@@ -3,27 +3,50 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
 from zoo.api.describing import describe
-from zoo.cli.flags import ExtensibleCommand, flag_of, options_of
+from zoo.cli.flags import flag_of, options_of
 from zoo.cli.name_types import PLURALS, NameType
 from zoo.cli.session import Session, print_json, standard_options
+from zoo.config import options
 from zoo.config.train_config import METHODS
 from zoo.console.figures import figures
 from zoo.console.tables import as_typed, enumerated, print_paragraph, print_section, print_table, print_title
 from zoo.console.terminal import echo
+from zoo.errors import OptionError
+from zoo.files.atomic import write_output
 from zoo.registry.names import KINDS
 
+# Arguments of `training_batch` that other options set, or that have no text form
+_NOT_TRAINING = frozenset({"name", "dataset", "data", "model", "progress", "registry"})
 
-@click.command(cls=ExtensibleCommand)
+
+@click.command()
 @click.argument("name", type=NameType(*KINDS))
 @options_of(describe)
+@click.option("--image", default="", help="Save a figure of the first training batch to this PNG file.")
+@click.option("--architecture", default="", help="With --image: architecture that the batch is prepared for.")
+@click.option(
+    "--train",
+    "training",
+    multiple=True,
+    help="With --image: training option such as batch_size=32, augment=crop,flip or seed=1.",
+)
 @standard_options
-def command(session: Session, name: str, as_json: bool, **settings: Any) -> None:
+def command(
+    session: Session,
+    name: str,
+    image: str,
+    architecture: str,
+    training: Sequence[str],
+    as_json: bool,
+    **settings: Any,
+) -> None:
     """Show the details of NAME, which can be any name that `zoo list` prints.
 
     For a recipe, the details include the full training configuration. For an architecture, the details
@@ -35,6 +58,9 @@ def command(session: Session, name: str, as_json: bool, **settings: Any) -> None
     zoo show lstm
     zoo show files --data paths=my.txt
     """
+    if image or architecture or training:
+        _draw_batch(session, name, architecture, image, training, settings["data"], as_json)
+        return
     with session.working():  # a large dataset takes a while to open
         facts = describe(name, session.registry, **settings)
     if as_json:
@@ -214,3 +240,47 @@ def _metrics(entry: Mapping[str, Any], units: Mapping[str, str]) -> list[tuple[s
 def _counts(counts: Mapping[str, int]) -> str:
     text = ", ".join(f"{count:,} {name}" for name, count in counts.items())
     return f"{text} ({100 * counts['unknown'] / counts['tokens']:.2g}%)" if counts.get("unknown") else text
+
+
+def _draw_batch(
+    session: Session,
+    name: str,
+    architecture: str,
+    image: str,
+    training: Sequence[str],
+    data: Mapping[str, Any] | None,
+    as_json: bool,
+) -> None:
+    """Draw the first training batch, and describe it."""
+    if not image:
+        message = "--train and --architecture require --image"
+        raise OptionError(message, hint="add --image FILE.png")
+    from zoo.analysis.sheets import png
+    from zoo.tools.data_check.training_batch import training_batch
+
+    words = (architecture, name) if architecture else (name,)
+    given = options.parse(training, what="--train")
+    for option in given:
+        if option in _NOT_TRAINING:
+            hint = "dataset options are passed with --data, and the architecture with --architecture"
+            raise OptionError(f"--train has no option '{option}'", hint=hint)
+    found = training_batch(
+        *words, data=data or {}, progress=session.progress, registry=session.registry, **given
+    )
+    write_output(Path(image), png(found.sheet()))
+    facts = found.to_dict() | {"image": image}
+    if as_json:
+        print_json(facts)
+        return
+    print_title(f"First batch of {facts['training']}", f"{facts['count']} images")
+    channels = [", ".join(f"{value:.3g}" for value in facts[key]) for key in ("mean", "sd")]
+    classes = [f"{name} {share:g}" for name, share in found.classes.items() if share]
+    pairs = [
+        ("shape", "×".join(map(str, facts["shape"]))),
+        ("values", f"{facts['lowest']:.3g} to {facts['highest']:.3g}"),
+        ("mean of channels", channels[0]),
+        ("sd of channels", channels[1]),
+        ("images per class", ", ".join(classes)),
+        ("figure", image),
+    ]
+    print_section("", pairs)

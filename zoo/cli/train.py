@@ -1,55 +1,43 @@
 """`zoo train`: train a model from a recipe, or train an architecture on a dataset."""
 
 import shlex
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo.api.training import train
-from zoo.cli.flags import TrainingCommand, options_of
-from zoo.cli.name_types import NameType
-from zoo.cli.session import Session, device_option, print_json, standard_options
+from zoo.cli.flags import options_of
+from zoo.cli.session import Session, device_option, print_json, standard_options, track_option
+from zoo.cli.tracking import tracking
+from zoo.cli.training_command import NAMING, training_command
 from zoo.config.torchrun import is_first
 from zoo.console.figures import primary_metrics
 from zoo.console.terminal import echo
 from zoo.data.vocabulary import WritesText
-from zoo.registry.provided import provided
+from zoo.errors import OptionError
 from zoo.registry.registry import Registry
+from zoo.registry.specs import AnalyzerSpec
+from zoo.runs.run_directories import default_directory
+from zoo.runs.run_table import list_runs
+from zoo.tools.sweep.seed_runs import train_seeds
 
 if TYPE_CHECKING:
     from zoo.api.run import Run
-
-# Analyzers to try after training, and their options: an image is quick, a whole split may not be
-_LOOKING_INSIDE = {"surprisal": [], "confusion": [], "grad-cam": ["--indices", "0"]}
-
-# Options that define a training, besides its recipe, or its architecture and dataset
-NAMING = ("architecture", "model", "data", "from_weights", "seed", "threads")
-
-
-def training_command(
-    name: str | None = None, *, skip: Collection[str] = ()
-) -> Callable[[Callable[..., Any]], click.Command]:
-    """Return a decorator like `click.command`, for commands that accept the arguments of `zoo.train`.
-
-    The decorated function is called with `name`, `dataset` and a dict `training`. This dict contains the
-    arguments `architecture`, `model`, `data`, `from_weights`, `seed` and `threads`, and the training options
-    that the user sets.
-
-    Args:
-        skip: training options that the command does not accept.
-    """
-    recipe = click.argument("name", metavar="RECIPE | ARCH DATASET", type=NameType("recipe", "architecture"))
-    dataset = click.argument("dataset", required=False, metavar="", type=NameType("dataset", beside="name"))
-    extra = {"allow_extra_args": True}  # so that an error can explain them
-    command = click.command(name, cls=TrainingCommand, skip=skip, more=NAMING, context_settings=extra)
-    return lambda function: command(recipe(dataset(options_of(train, only=NAMING)(function))))
 
 
 @training_command()
 @options_of(train, skip=["dataset", *NAMING])
 @device_option
+@click.option(
+    "--seeds",
+    type=click.IntRange(1, 100_000),
+    help="Number of runs, with consecutive seeds. Reports the mean, the standard deviation and the "
+    "confidence interval of the mean.",
+)
+@options_of(train_seeds, only=["jobs", "on"])
+@track_option
 @standard_options
 def command(
     session: Session,
@@ -57,6 +45,10 @@ def command(
     dataset: str | None,
     as_json: bool,
     training: Mapping[str, Any],
+    seeds: int | None,
+    jobs: int | None,
+    on: str,
+    track: str,
     **settings: Any,
 ) -> None:
     """Train a model from a RECIPE, or train an architecture (ARCH) on a DATASET.
@@ -72,7 +64,22 @@ def command(
     Ctrl-C saves and stops the run. `zoo resume RUN` continues the run; on a CPU, the result is bit-for-bit
     identical to that of an uninterrupted run.
     """
-    run = train(name, dataset, progress=session.progress, registry=session.registry, **settings, **training)
+    if seeds or jobs or on != "local":
+        from zoo.cli.sweep import train_with_seeds
+
+        where = {"run": settings["run"], "device": settings["device"], "jobs": jobs, "on": on}
+        if track:
+            hint = "track each run afterward: `zoo track RUN --to NAME`"
+            raise OptionError("--track cannot be combined with --seeds", hint=hint)
+        train_with_seeds(session, name, dataset, seeds=seeds or 1, as_json=as_json, **where, **training)
+        return
+    if track and settings["run"] is None:
+        other = training.get("architecture")
+        settings["run"] = str(default_directory(name, dataset, other, resume=settings["resume"]))
+    with tracking(session, track, settings["run"]):
+        run = train(
+            name, dataset, progress=session.progress, registry=session.registry, **settings, **training
+        )
     print_run(run, session, as_json)
 
 
@@ -100,7 +107,7 @@ def print_run(run: "Run", session: Session, as_json: bool) -> None:
 
 
 def _print_stopped(run: "Run", registry: Registry, as_json: bool) -> None:
-    (row,) = provided("zoo_diagnose.run_lists", "list_runs", registry)(run.directory, registry=registry)
+    (row,) = list_runs(run.directory, registry=registry)
     place, epochs = shlex.quote(str(run.directory)), run.recipe.train["epochs"]
     done = f"stopped after epoch {row['epochs']} of {epochs}; `zoo resume {place}` continues the run"
     print_json(row) if as_json else echo(done)
@@ -112,10 +119,12 @@ def _print_next(run: "Run", registry: Registry, files: Sequence[str]) -> None:
     commands = [["eval", place]]
     if isinstance(run.task.processor, WritesText):
         commands.append(["sample", place])
-    architecture, task = registry.architecture(run.recipe.architecture).spec, run.task.name
-    for analyzer, more in _LOOKING_INSIDE.items():
-        if registry.has("analyzer", analyzer) and registry.analyzer(analyzer).spec.fits(architecture, task):
-            commands.append(["analyze", analyzer, place, *more])
+    architecture, suggested = registry.architecture(run.recipe.architecture).spec, set[str]()
+    for entry in registry.entries_of(AnalyzerSpec):  # the first that fits of each plugin
+        if entry.plugin.name not in suggested and entry.spec.fits(architecture, run.task.name):
+            suggested.add(entry.plugin.name)
+            alone = isinstance(run.task.processor, WritesText) or entry.spec.labels
+            commands.append(["analyze", entry.spec.name, place, *([] if alone else ["--indices", "0"])])
     flags = [word for file in files for word in ("--plugin", file)]
     for number, words in enumerate(commands):
         echo(f"{'next' if number == 0 else '':<9}{shlex.join(['zoo', *words, *flags])}", err=True)

@@ -185,7 +185,7 @@ RESERVED = frozenset(
         *("accept_changes", "all_metrics", "architecture", "as_json", "data", "dataset", "device", "from"),
         "from_weights",
         *("groups", "help", "json", "kind", "methods", "model", "name", "option", "options"),
-        *("plot", "plugin"),
+        *("architecture", "image", "jobs", "on", "plot", "plugin", "seeds", "track", "training"),
         *("processes", "progress", "quiet", "registry", "resume", "run", "save_every", "seed"),
         *("session", "start", "steps", "stop", "stop_after", "threads"),
     )

@@ -6,21 +6,25 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from zoo.errors import MissingModule, SpecError
+from zoo.registry.plugins import OURS
 from zoo.registry.registry import Entry
 from zoo.registry.specs import SpecWithExtra
 
-Needing = Entry[SpecWithExtra]
+# An entry of a plugin, or the name of one of zoo's own extras
+Needing = Entry[SpecWithExtra] | str
 
 
-def how_to_install(entry: Needing) -> str:
-    """Return the hint for an entry whose module is missing."""
-    if entry.plugin.dist is None or not entry.spec.extra:
-        return f"{entry.plugin.distribution} requires it"
-    return f'`pip install "{entry.plugin.distribution}[{entry.spec.extra}]"` installs it'
+def how_to_install(needing: Needing) -> str:
+    """Return the hint for an entry, or a part of zoo, whose module is missing."""
+    if isinstance(needing, str):
+        return f'`pip install "{OURS}[{needing}]"` installs it'
+    if needing.plugin.dist is None or not needing.spec.extra:
+        return f"{needing.plugin.distribution} requires it"
+    return f'`pip install "{needing.plugin.distribution}[{needing.spec.extra}]"` installs it'
 
 
 @contextmanager
-def needing_extra(entry: Needing, what: str) -> Generator[None]:
+def needing_extra(needing: Needing, what: str) -> Generator[None]:
     """Convert an ImportError in the `with` block to a SpecError that explains how to install the module.
 
     Args:
@@ -31,4 +35,4 @@ def needing_extra(entry: Needing, what: str) -> Generator[None]:
     except (MissingModule, ModuleNotFoundError) as error:
         module = error.module if isinstance(error, MissingModule) else error.name
         message = f"{what} requires {module}, which is not installed"
-        raise SpecError(message, hint=how_to_install(entry)) from error
+        raise SpecError(message, hint=how_to_install(needing)) from error

@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
+from importlib import import_module
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distribution, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -38,6 +39,9 @@ from zoo.registry.specs import ExporterSpec, FieldsSpec, Name, OptionsSpec, Spec
 
 # The entry-point group: `[project.entry-points.zoo]` in a plugin's pyproject.toml
 GROUP = "zoo"
+
+# The name and the module of zoo's own entries, which are always registered
+CORE, ENTRIES = "zoo", "zoo.entries"
 
 # The distribution whose plugin names and entry names nobody else can take
 OURS = "zoo-registry"
@@ -101,7 +105,7 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True):
 def discover(
     *, only: Sequence[str] | None = None, disabled: Sequence[str] = (), files: Sequence[PluginFile] = ()
 ) -> list[Plugin]:
-    """Load every plugin: zoo's own first, then the others by name, regardless of installation order.
+    """Load zoo's own entries, then every plugin: first zoo's, then the others by name.
 
     Args:
         only: names of plugins to load; all others are disabled. By default, all are loaded.
@@ -109,7 +113,8 @@ def discover(
         files: one-file plugins, each named after its file.
     """
     ours = our_points()
-    found: list[tuple[Plugin, Callable[[], object]]] = []
+    core = Plugin(name=CORE, status="disabled", where=ENTRIES, dist=_our_distribution(), ours=True)
+    found: list[tuple[Plugin, Callable[[], object]]] = [(core, partial(import_module, ENTRIES))]
     for point in _points(ours):
         own = (point.name, point.value) in ours
         plugin = Plugin(name=point.name, status="disabled", where=point.value, dist=point.dist, ours=own)
@@ -124,7 +129,7 @@ def discover(
         if first := next((other for other in plugins if other.name == name), None):
             taken = f"the name {name!r} is already taken by {first.distribution}"
             plugin = replace(plugin, status="failed", cause=taken)
-        elif name not in disabled and (only is None or name in only):
+        elif plugin is core or (name not in disabled and (only is None or name in only)):
             loaded = load(name, importer, where=plugin.where, dist=plugin.dist)
             plugin = owning(replace(loaded, sha256=plugin.sha256, ours=plugin.ours), shared)
         plugins.append(plugin)
@@ -290,11 +295,16 @@ def _named(hook: str, returned: object, type_: type) -> Iterable[tuple[object, o
 
 def our_points() -> set[tuple[str, str]]:
     """Return the names and targets of zoo's own plugins."""
-    try:
-        points = distribution(OURS).entry_points
-    except PackageNotFoundError:
-        return set()
+    ours = _our_distribution()
+    points = ours.entry_points if ours else ()
     return {(point.name, point.value) for point in points if point.group == GROUP}
+
+
+def _our_distribution() -> Distribution | None:
+    try:
+        return distribution(OURS)
+    except PackageNotFoundError:
+        return None
 
 
 def _points(ours: Collection[tuple[str, str]]) -> list[EntryPoint]:

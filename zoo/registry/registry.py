@@ -47,8 +47,8 @@ S = TypeVar("S", bound=Spec, covariant=True)
 _MORE = {
     "recipe": "; to train without a recipe, use `zoo train ARCHITECTURE DATASET`",
     "task": "; the plugin that provides it may be missing",
-    "optimizer": "; the plugin optim provides zoo's own optimizers",
-    "schedule": "; the plugin optim provides zoo's own schedules",
+    "optimizer": "; the plugin optim provides further optimizers",
+    "schedule": "; the plugin optim provides further schedules",
 }
 
 
@@ -487,7 +487,7 @@ class Registry:
         hint = f"`{listing}` shows all names"
         short = [word for word in self.names.words(*kinds) if "/" not in word]
         if len(kinds) == 1 and 0 < len(short) <= _FEW:
-            hint = f"{kind.removesuffix('s')}s: {', '.join(short)}"
+            hint = f"{kind.removesuffix('s')}s: {', '.join(sorted(short))}"
         elif name and any(name in word for word in short):
             hint = f"`{listing} {shlex.quote(name)}` shows the names that contain it"
         path = name.startswith((".", "/")) or os.path.exists(name)  # noqa: PTH110 - which any text may be asked
@@ -528,3 +528,11 @@ def _place(name: str, ours: Collection[str]) -> int:
     if not slash:
         return 1
     return 2 if owner in ours else 3
+
+
+def default_registry() -> Registry:
+    """Return the registry from `Registry.discover()`, and warn about plugins that failed to load."""
+    registry = Registry.discover()
+    for line in (*registry.problems(), *registry.notices()):
+        warn(line)
+    return registry

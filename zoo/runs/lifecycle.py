@@ -16,17 +16,17 @@ from zoo.console.figures import figure
 from zoo.console.reports import Progress
 from zoo.distributed.ranks import Ranks, joined
 from zoo.distributed.synced_norm import unsynced_norms
-from zoo.errors import PluginError, ZooWarning, cause, warn
+from zoo.errors import ZooWarning, cause, warn
 from zoo.evaluation.baseline import beats_baseline, warn_of_a_wrong_sign
 from zoo.files import style
 from zoo.files.atomic import atomic_write
 from zoo.models.precision import kernels
 from zoo.models.torch_threads import computing_with
-from zoo.registry.provided import provided
 from zoo.registry.registry import Registry
 from zoo.runs.card import make_card
 from zoo.runs.checkpoint import Checkpoints
 from zoo.runs.directory import RunDirectory
+from zoo.runs.learning_curve import draw_learning_curve
 from zoo.runs.lock import alone
 from zoo.runs.resolving import Resolved
 from zoo.runs.result import Result, read_result
@@ -130,7 +130,7 @@ def train(
             with ranks.in_turn():
                 if ranks.first:
                     run.write_weights(run.weights, state, make_card(setup, state, run.changes))
-                    _save_curve(run, setup, state, registry)
+                    _save_curve(run, setup, state)
         _warn_of_early_end(run, setup, state)
         _warn_of_early_best(setup, state)
         result = read_result(run.path, state.history, setup.task)
@@ -159,17 +159,15 @@ def _one_voice(ranks: Ranks) -> Generator[None]:
         yield
 
 
-def _save_curve(run: RunDirectory, setup: TrainingSetup, state: TrainState, registry: Registry) -> None:
-    """Draw `curve.png`, if the plugin that draws it is loaded."""
-    try:
-        draw = provided("zoo_diagnose.learning_curve", "draw_learning_curve", registry)
-    except PluginError:
-        return
+def _save_curve(run: RunDirectory, setup: TrainingSetup, state: TrainState) -> None:
+    """Draw `curve.png`."""
     path = run.path / "curve.png"
     name = run.path.resolve().name
     steps = read_rows(run.path / "steps.jsonl", StepRow)
     try:
-        png = style.png(draw(state.history, setup.task, title=name, subtitle=setup.title, steps=steps))
+        png = style.png(
+            draw_learning_curve(state.history, setup.task, title=name, subtitle=setup.title, steps=steps)
+        )
     except (ArithmeticError, ValueError) as error:  # numbers that no axis can show; the training is done
         warn(f"{path} could not be drawn: {cause(error)}")
         return

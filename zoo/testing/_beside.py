@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zoo.registry.catalog import Catalog
-from zoo.registry.plugins import Plugin, discover, our_points, owning
+from zoo.registry.plugins import CORE, Plugin, discover, our_points, owning
 from zoo.registry.registry import Registry
 
 __all__ = ["registry_beside", "with_ours"]
@@ -29,7 +29,7 @@ def with_ours(plugin: Plugin) -> list[Plugin]:
 
     The other plugin is marked as failed if it provides a task, group or training option that zoo already has.
     """
-    names = [name for name, _ in our_points()]
+    names = [CORE, *(name for name, _ in our_points())]
     ours = [other for other in discover(only=names) if other.name in names and other.name != plugin.name]
     shared: dict[str, str] = {}
     return [owning(other, shared) for other in (*ours, plugin)]

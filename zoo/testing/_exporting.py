@@ -12,31 +12,32 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from zoo.errors import PluginError, SpecError, cause
+from zoo.errors import SpecError, cause
 from zoo.files.cards import Card
 from zoo.files.exported import Port, Signature, metadata_of
 from zoo.interfaces import Exportable, Exporter
-from zoo.registry.provided import provided
-from zoo.testing._case import Case, Failure, Skip, message
+from zoo.testing._case import Case, Failure, message
 from zoo.testing._models import drawing_from, made_up_card
 from zoo.testing._options import without_extra
 from zoo.testing._process import settings
+from zoo.tools.export import export_weights
+from zoo.tools.export.traced_program import trace
 
-__all__ = ["card", "exporter_of", "models", "provided_here", "synthetic", "write", "write_models"]
+__all__ = ["card", "exporter_of", "models", "synthetic", "write", "write_models"]
 
 
 def write_models(case: Case, folder: Path) -> None:
     """Write each of the kit's models to a file, in a different order than the checks, to detect counters."""
     exporter = exporter_of(case)
-    for number, model in reversed([*enumerate(models(case))]):
-        (folder / str(number)).write_bytes(write(case, exporter, model))
+    for number, model in reversed([*enumerate(models())]):
+        (folder / str(number)).write_bytes(write(exporter, model))
 
 
-def write(case: Case, exporter: Exporter, model: Exportable) -> bytes:
+def write(exporter: Exporter, model: Exportable) -> bytes:
     """Return the bytes that an exporter writes. Raises AssertionError if it fails or changes the model."""
     before = settings()
     try:
-        content, changed = provided_here(case, "exporting", "write")(exporter, model)
+        content, changed = export_weights.write(exporter, model)
     except Exception as error:
         raise Failure(
             expected="the content of a file",
@@ -66,40 +67,32 @@ def exporter_of(case: Case) -> Exporter:
     return made
 
 
-def models(case: Case) -> Iterator[Exportable]:
+def models() -> Iterator[Exportable]:
     """Yield both models, identical each time."""
     with drawing_from(0):
         classifier, step = _Classifier().eval(), _Step().eval()
     images = Port(name="inputs", dtype="uint8", shape=(None, 3, 8, 8))
     logits = Port(name="logits", dtype="float32", shape=(None, 5))
     shares = Port(name="probabilities", dtype="float32", shape=(None, 5))
-    yield _exportable(case, classifier, Signature(inputs=(images,), outputs=(logits, shares)))
+    yield _exportable(classifier, Signature(inputs=(images,), outputs=(logits, shares)))
     tokens = Port(name="tokens", dtype="int64", shape=(None,))
     state = Port(name="state", dtype="float32", shape=(1, None, 6))
     following = Port(name="next_state", dtype="float32", shape=(1, None, 6))
     logits = Port(name="logits", dtype="float32", shape=(None, 7))
     names = {"state": "next_state"}
     signature = Signature(inputs=(tokens, state), outputs=(logits, following), state=names)
-    yield _exportable(case, step, signature)
+    yield _exportable(step, signature)
 
 
-def _exportable(case: Case, module: nn.Module, signature: Signature) -> Exportable:
+def _exportable(module: nn.Module, signature: Signature) -> Exportable:
     inputs = {name: torch.from_numpy(array) for name, array in synthetic(signature, 2).items()}
     return Exportable(
         module=module,
         inputs=inputs,
         signature=signature,
         metadata=metadata_of(card(), signature),
-        trace=partial(provided_here(case, "tracing", "trace"), module, inputs, signature),
+        trace=partial(trace, module, inputs, signature),
     )
-
-
-def provided_here(case: Case, module: str, name: str) -> Any:
-    """Return a function of zoo's own exporters. Raises Skip if their plugin is not loaded."""
-    try:
-        return provided(f"zoo_export.{module}", name, case.registry)
-    except PluginError as error:
-        raise Skip(str(error)) from None
 
 
 def card() -> Card:

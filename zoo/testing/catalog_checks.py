@@ -13,6 +13,7 @@ from zoo.config.recipe import Recipe
 from zoo.errors import DataError, ZooError
 from zoo.files.cards import Card
 from zoo.files.downloads import offline
+from zoo.registry.plugins import CORE
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 from zoo.testing._case import Case, Failure, Skip, message
@@ -207,7 +208,8 @@ def _skip_if(absent: list[str]) -> None:
 def _registry(case: Case) -> Registry:
     """Return a registry that includes other plugins, since a recipe may name their entries."""
     if "catalog" not in case.shared:
-        others = [] if len(case.registry.plugins) > 1 else Registry.discover().plugins
+        alone = {plugin.name for plugin in case.registry.plugins} <= {CORE, case.plugin.name}
+        others = Registry.discover().plugins if alone else []
         theirs = [plugin for plugin in others if plugin.name != case.plugin.name]
         case.shared["catalog"] = Registry([*theirs, *case.registry.plugins], case.registry.catalog)
     return case.shared["catalog"]

@@ -21,8 +21,9 @@ from zoo.interfaces import Exportable
 from zoo.models.runners import Arrays, ProgramRunner
 from zoo.testing._case import Case, Failure, Skip, message
 from zoo.testing._data import empty_folder
-from zoo.testing._exporting import card, exporter_of, models, provided_here, synthetic, write
+from zoo.testing._exporting import card, exporter_of, models, synthetic, write
 from zoo.testing._fresh import Ended, Fresh, ask_shared
+from zoo.tools.export.fresh_process import fresh_process
 
 # The first is that of the example
 _BATCHES = (2, 1, 5, 64)
@@ -38,12 +39,12 @@ def programs_answer_alike(case: Case) -> None:
     Writing does not change the model or torch's settings.
     """
     _has_reader(case)  # which targets_resolve finds, if it cannot be had
-    exporter, fresh_process = exporter_of(case), provided_here(case, "starting", "fresh_process")
+    exporter = exporter_of(case)
     _written(case).clear()  # of an earlier run of this check
     with fresh_process(case.spec, case.registry, 1) as start:
-        for model in models(case):
+        for model in models():
             wanted = {size: _outputs(model, size) for size in _BATCHES}
-            content = write(case, exporter, model)
+            content = write(exporter, model)
             found: dict[int, Arrays] = {}
             try:
                 program = ProgramRunner(start(content, model.signature), model.signature, name="the program")
@@ -147,7 +148,7 @@ def reads_without_torch(case: Case) -> None:
     with empty_folder() as folder:
         path = folder / f"model{case.spec.suffix}"
         path.write_bytes(_written(case)[1])
-        model = [*models(case)][1]
+        model = [*models()][1]
         inputs = {name: array.tolist() for name, array in synthetic(model.signature, 2).items()}
         try:
             read = Fresh(case.plugin).ask("exported", exporter=case.spec.name, path=str(path), inputs=inputs)

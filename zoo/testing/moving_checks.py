@@ -9,11 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from zoo.errors import PluginError, WeightsError, cause, first_line
+from zoo.errors import WeightsError, cause, first_line
 from zoo.files.cards import Card
 from zoo.models import weights
 from zoo.models.finite import infinite_buffers
-from zoo.registry.provided import provided
 from zoo.testing._case import Case, Failure, Skip, message
 from zoo.testing._data import empty_folder
 from zoo.testing._fresh import Ended, ask_shared
@@ -27,6 +26,8 @@ from zoo.testing._models import (
     train_batch,
     train_briefly,
 )
+from zoo.tools.export.export_weights import try_export
+from zoo.tools.export.exportable import require_form
 
 # What torch says of autocast on the meta device, where it has none, which says nothing about a model
 _NO_AUTOCAST = ("unsupported scalarType", "for autocast")
@@ -180,10 +181,7 @@ def exports(case: Case) -> None:
     """
     reason, context = case.spec.unexportable, case.spec.context(arguments(case))
     try:
-        provided("zoo_export.exportable", "require_form", case.registry)(case.task, context)
-        try_export = provided("zoo_export.exporting", "try_export", case.registry)
-    except PluginError as error:
-        raise Skip(str(error)) from None
+        require_form(case.task, context)
     except WeightsError as error:
         if reason:
             return

@@ -18,8 +18,8 @@ import zoo
 from tests.nightly.browser.serving import FileServer
 from tests.nightly.browser.test_accessible import AXE
 from tests.nightly.browser.visits import Visit, noise
+from zoo.data.image_files import as_image
 from zoo.errors import ZooError
-from zoo_images.image_files import as_image
 
 # The fixture `site` exports three models
 pytestmark = pytest.mark.timeout(600)

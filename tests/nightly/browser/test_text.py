@@ -16,9 +16,9 @@ from zoo.registry.registry import Registry
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 import uvicorn
 
-from zoo_serve.app import create_app
-from zoo_serve.command import _listening, _url
-from zoo_serve.served import named
+from zoo.cli.serve import _listening, _url
+from zoo.tools.serve.app import create_app
+from zoo.tools.serve.served_models import named
 
 DONE = '.written[aria-busy="false"]'
 

@@ -83,7 +83,7 @@ def _continuing(held: list[dict[str, bool]] | None) -> Generator[None]:
             held.append(_held(directory))
         return owned(directory)
 
-    with mock.patch("zoo_diagnose.run_lists.owned", continued):
+    with mock.patch("zoo.runs.run_table.owned", continued):
         yield
 
 

@@ -23,10 +23,10 @@ import zoo
 from tests.nightly.reliability import toys
 from zoo import testing
 from zoo.cli import run
+from zoo.data.image_files import read_image
 from zoo.errors import OptionError, SpecError
 from zoo.models import weights
 from zoo.registry.registry import Registry
-from zoo_images.image_files import read_image
 
 SOURCE = Path(__file__).parents[3] / "examples" / "zoo-segmentation"
 SMALL = [
@@ -95,7 +95,7 @@ def test_it_is_listed_and_shown_with_its_group_of_training_fields(answer: Callab
     assert task["entries"] == {
         "architecture": ["segmentation/unet"],
         "dataset": ["segmentation/shapes-masks"],
-        "analyzer": ["diagnose/activations", "diagnose/neighbors", "segmentation/masks"],
+        "analyzer": ["analyzers/activations", "analyzers/neighbors", "segmentation/masks"],
     }
     assert answer("show", "unet")["parameters"] == 488_069
     assert answer("show", "shapes-masks", "--data", "kinds=3")["dims"]["num_classes"] == 4

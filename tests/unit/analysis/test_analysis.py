@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from tests.trainings import train
 from zoo.analysis import analyzing, render
 from zoo.analysis.analyzing import make_analyzer
+from zoo.analysis.faithfulness import box_scores, enlarge
+from zoo.analysis.faithfulness import pixel_scores as scores_of
 from zoo.analysis.findings import Findings
 from zoo.analysis.render import normalize, overlay
 from zoo.api.load_weights import load
@@ -32,8 +34,6 @@ from zoo.interfaces import Analysis, Analyzer, Batch, Subject, make_task
 from zoo.models import weights
 from zoo.registry.registry import Entry, Registry
 from zoo_cam.cam import CAM
-from zoo_cam.faithfulness import box_scores, enlarge
-from zoo_cam.faithfulness import pixel_scores as scores_of
 
 pixel_scores = partial(scores_of, probabilities=partial(torch.softmax, dim=1))
 SHAPES = {"size": 16, "objects": 2, "train_size": 64, "val_size": 0, "test_size": 24}
@@ -821,7 +821,7 @@ def test_scores_with_boxes_and_without(registry: Registry, camnet: str, image: s
     assert "deletion" in free.scores
     assert "pointing_game" not in free.scores
     with pytest.raises(
-        OptionError, match="score requires heat maps, but diagnose/confusion does not draw any"
+        OptionError, match="score requires heat maps, but analyzers/confusion does not draw any"
     ):
         scored("confusion", camnet, registry, split="test")
 

@@ -13,8 +13,8 @@ from PIL import Image
 from zoo.analysis.findings import _stems
 from zoo.analysis.render import grid
 from zoo.files import style
-from zoo_diagnose.lr_finder import Curve, suggest
-from zoo_diagnose.plots import activation_plot, matrix_plot, pairs_plot
+from zoo.tools.lr_find.lr_finder import Curve, suggest
+from zoo_analyzers.plots import activation_plot, matrix_plot, pairs_plot
 
 NAMES = ["$", "$x$", r"\frac{1}{2}", "a_b^c", "{", r"$\nope$", "two\nlines", "\x1b[1m", "é", "100%"]
 

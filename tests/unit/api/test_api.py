@@ -581,7 +581,7 @@ def test_analyze_returns_findings_with_an_image(net: zoo.Run, lstm: zoo.Run, tmp
     assert (findings._repr_jpeg_() or b"").startswith(b"\xff\xd8")
     assert findings.write(tmp_path / "out")["items"][0]["overlay"] == "test-00000.png"
     text = lstm.model.analyze("activations", progress=False)
-    assert repr(text).startswith("<Findings of diagnose/activations: ")
+    assert repr(text).startswith("<Findings of analyzers/activations: ")
     with pytest.raises(UnknownName, match="unknown analyzer 'grad-cma'; did you mean 'grad-cam'"):
         net.model.analyze("grad-cma")
     with pytest.raises(OptionError, match="pass either inputs or a split"):

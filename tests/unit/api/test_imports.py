@@ -31,7 +31,7 @@ def test_using_a_model_imports_nothing_heavy_beyond_torch_itself() -> None:
 
 
 def test_an_exported_file_is_run_and_sampled_without_torch() -> None:
-    modules = "zoo.models.runners, zoo.inference.sampling, zoo_export.onnx_reader"
+    modules = "zoo.models.runners, zoo.inference.sampling, zoo.tools.export.onnx_reader"
     code = f"import {modules}, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "torch" not in done.stdout.split()

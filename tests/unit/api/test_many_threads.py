@@ -27,8 +27,8 @@ from zoo.models.hooks import evaluating
 from zoo.models.recurrent import SingleSteps
 from zoo.registry.printing import printing_to
 from zoo.registry.registry import Registry
+from zoo_analyzers.dynamic import _Differentiable  # pyright: ignore[reportPrivateUsage]
 from zoo_cam.stored import stored
-from zoo_diagnose.dynamic import _Differentiable  # pyright: ignore[reportPrivateUsage]
 from zoo_images.views import Views
 
 TEXT = "the quick brown fox jumps over the lazy dog, and the dog sleeps on.\n" * 60

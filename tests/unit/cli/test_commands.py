@@ -76,7 +76,7 @@ def test_list_rows_have_the_documented_keys():
             "no weights found; `zoo plugins` shows what each plugin provides",
         ),
         (["analyzers"], "text", "no analyzers found; `zoo plugins` shows what each plugin provides"),
-        ([], "", "no entries found; `zoo plugins` shows what each plugin provides"),
+        (["datasets"], "", "no datasets found; `zoo plugins` shows what each plugin provides"),
         (["datasets", "nix*"], None, "no matches; `zoo list datasets` shows all names"),
         (["--where", "task=chess"], None, "no matches; `zoo list` shows all names"),
     ],

@@ -141,7 +141,7 @@ def test_a_plot_in_a_read_only_folder_is_refused(desk):
 
 
 def test_it_has_the_options_of_train_and_shows_its_defaults():
-    from zoo_diagnose.lr_finder import RangeTest
+    from zoo.tools.lr_find.lr_finder import RangeTest
 
     out = " ".join(zoo("lr-find", "--help").stdout.split())
     for option in ("--model", "--data", "--batch-size", "--from", "--seed", "--device", "--json"):

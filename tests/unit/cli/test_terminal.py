@@ -70,7 +70,8 @@ def test_what_is_printed_fits_the_terminal(line, columns, desk):
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_fits_the_terminal(command):
-    done = zoo(*filter(None, [command]), *(["list"] if command == "runs" else []), "--help", columns=60)
+    of_group = {"runs": ["list"], "data": ["check"]}.get(command, [])
+    done = zoo(*filter(None, [command]), *of_group, "--help", columns=60)
     assert done.returncode == 0, done.stderr
     assert [line for line in done.stdout.splitlines() if len(line) > 60] == []
     assert command == "" or "--plugin FILE" in done.stdout

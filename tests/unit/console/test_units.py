@@ -9,8 +9,8 @@ import torch
 from zoo.config.train_config import TrainConfig
 from zoo.console.figures import figures, over_seeds, primary_metrics
 from zoo.interfaces import Batch
+from zoo.runs.learning_curve import draw_learning_curve
 from zoo.training.clock import Clock
-from zoo_diagnose.learning_curve import draw_learning_curve
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION
 

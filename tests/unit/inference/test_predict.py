@@ -21,12 +21,12 @@ from torch import nn
 from torch.nn import functional as F
 
 import zoo
+from zoo.data.image_files import as_image
 from zoo.data.reading import workers
 from zoo.errors import DataError, Diverged, OptionError, OutputError, WeightsError
 from zoo.interfaces import make_task
 from zoo.processors import Processor
 from zoo.registry.registry import Registry
-from zoo_images.image_files import as_image
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "shapes"
 SIZE = 16

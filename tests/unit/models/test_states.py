@@ -26,7 +26,7 @@ from zoo.runs.directory import RunDirectory
 from zoo.training.host import Host
 from zoo.training.loop import fit
 from zoo.training.saved import RunIdentity
-from zoo_diagnose.dynamic import DynamicEvaluation as Dynamic
+from zoo_analyzers.dynamic import DynamicEvaluation as Dynamic
 from zoo_text.language_modeling import LanguageModeling
 from zoo_text.plugin import LANGUAGE_MODELING
 

@@ -18,8 +18,8 @@ from zoo import DataError, OptionError, ZooError, calibrate, load, reproduce, tr
 from zoo.files.cards import read_card
 from zoo.interfaces import SPLITS
 from zoo.plugin import OutputError, WeightsError, save
-from zoo_stats import temperature
-from zoo_stats.temperature import divide_logits, fit_temperature
+from zoo.tools.calibrate import temperature
+from zoo.tools.calibrate.temperature import divide_logits, fit_temperature
 
 SMALL = {"size": 16, "train_size": 200, "val_size": 160, "test_size": 80}
 

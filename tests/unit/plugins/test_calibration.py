@@ -13,9 +13,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from zoo import OptionError
+from zoo.evaluation.calibration_error import Reliability, reliability
 from zoo.interfaces import Analysis, Batch, Subject
-from zoo_stats.calibration import Calibration
-from zoo_stats.reliability import Reliability, reliability
+from zoo_analyzers.calibration import Calibration
 
 
 def found(confidences: list[float], correct: list[bool], **options: Any) -> Reliability:

@@ -15,12 +15,12 @@ from PIL import Image
 
 import zoo
 from tests.shell import zoo as run_zoo
+from zoo.cli.compare import shown_p
 from zoo.errors import DataError, Diverged, OptionError, WeightsError
 from zoo.models import weights
 from zoo.plugin import style
 from zoo.registry.registry import Registry
-from zoo_stats.compare_command import shown_p
-from zoo_stats.significance import bootstrap, detectable, holm, mcnemar, welch
+from zoo.tools.compare.significance import bootstrap, detectable, holm, mcnemar, welch
 
 SHAPES: dict[str, Any] = {"size": 16, "train_size": 64, "val_size": 0, "test_size": 80}
 
@@ -223,7 +223,9 @@ def test_an_unknown_name_is_found_before_anything_is_measured(
     models: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured: list[Any] = []
-    monkeypatch.setattr("zoo_stats.measuring.measure_split", lambda *_, **how: measured.append(how))
+    monkeypatch.setattr(
+        "zoo.tools.compare.measurements.measure_split", lambda *_, **how: measured.append(how)
+    )
     with pytest.raises(WeightsError, match="unknown weights 'nosuch'"):
         zoo.compare(models[0], "nosuch")
     assert measured == []

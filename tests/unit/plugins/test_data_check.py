@@ -17,8 +17,8 @@ from torch import Tensor
 import zoo
 from tests.shell import zoo as shell
 from zoo.errors import DataError, OptionError
-from zoo_stats.near_duplicates import near_duplicates, reduced
-from zoo_stats.text_overlap import shared_passages
+from zoo.tools.data_check.near_duplicates import near_duplicates, reduced
+from zoo.tools.data_check.text_overlap import shared_passages
 
 QUIET: dict[str, Any] = {"progress": False}
 SMALL = {"train_size": 120, "val_size": 40, "test_size": 40}
@@ -87,7 +87,7 @@ def test_pairs_are_found_however_the_images_are_cut(
     expected = near_duplicates(images, least=0.8)
     assert len(expected.numbers) == 20
     for name, value in (("_ROWS", 7), ("_COLUMNS", 9), ("_PAIRS", 2)):
-        monkeypatch.setattr(f"zoo_stats.near_duplicates.{name}", value)
+        monkeypatch.setattr(f"zoo.tools.data_check.near_duplicates.{name}", value)
     reports: list[tuple[int, int]] = []
     found = near_duplicates(images, least=0.8, report=lambda *each: reports.append(each))
     assert sorted(found.numbers.tolist()) == sorted(expected.numbers.tolist())
@@ -379,7 +379,7 @@ def test_other_data_cannot_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     from zoo_images.tiny import TinyImages
 
     floats = [(torch.zeros(3, 8, 8), 0)]
-    monkeypatch.setattr(zoo, "open_dataset", lambda *_, **__: TinyImages(size=8))
+    monkeypatch.setattr("zoo.api.loading.open_dataset", lambda *_, **__: TinyImages(size=8))
     monkeypatch.setattr(TinyImages, "split", lambda *_: floats)
     with pytest.raises(DataError, match=r"images must be uint8 \(C, H, W\), but the train split has float32"):
         zoo.check_data("shapes", **QUIET)

@@ -19,8 +19,8 @@ from zoo.interfaces import Analysis, Reference, Subject
 from zoo.models.building import build_model
 from zoo.models.precision import pick_device
 from zoo.registry.registry import Registry
-from zoo_diagnose import dynamic
-from zoo_diagnose.dynamic import DynamicEvaluation as Dynamic
+from zoo_analyzers import dynamic
+from zoo_analyzers.dynamic import DynamicEvaluation as Dynamic
 from zoo_text.language_modeling import LanguageModeling
 from zoo_text.plugin import LANGUAGE_MODELING
 

@@ -33,14 +33,14 @@ from zoo.testing._suite import Suite
 from zoo.testing.moving_checks import exports
 
 onnx = pytest.importorskip("onnx", reason="the extra `export` is not installed")
-from zoo_export import exporting  # noqa: E402
-from zoo_export.command import _verified  # noqa: E402
-from zoo_export.exportable import exportable  # noqa: E402
-from zoo_export.onnx_fields import described, with_checksum  # noqa: E402
-from zoo_export.onnx_reader import read  # noqa: E402
-from zoo_export.onnx_writer import OnnxExporter  # noqa: E402
-from zoo_export.starting import fresh_process  # noqa: E402
-from zoo_export.verifying import verify  # noqa: E402
+from zoo.cli.export import _verified  # noqa: E402
+from zoo.tools.export import export_weights as exporting  # noqa: E402
+from zoo.tools.export.exportable import exportable  # noqa: E402
+from zoo.tools.export.fresh_process import fresh_process  # noqa: E402
+from zoo.tools.export.onnx_fields import described, with_checksum  # noqa: E402
+from zoo.tools.export.onnx_reader import read  # noqa: E402
+from zoo.tools.export.onnx_writer import OnnxExporter  # noqa: E402
+from zoo.tools.export.program_check import verify  # noqa: E402
 
 QUIET: dict[str, Any] = {"progress": False}
 DATA: dict[str, Any] = {"size": 16, "train_size": 64, "val_size": 8, "test_size": 40}
@@ -145,7 +145,7 @@ def test_features_that_a_file_does_not_have_are_refused(net_file: Path) -> None:
 def test_a_model_whose_features_are_not_known_is_exported_without(
     net: zoo.Model, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo_export.exporting.feature_landmarks", lambda *_: {})
+    monkeypatch.setattr("zoo.tools.export.export_weights.feature_landmarks", lambda *_: {})
     exported = zoo.load(net.export(folder / "blind.onnx", **QUIET)["file"])
     with pytest.raises(OptionError, match=r"blind\.onnx has no features"):
         np.asarray(exported.features([], **QUIET))
@@ -176,7 +176,7 @@ def test_wrong_class_maps_get_no_file(
     def double(outputs: dict[str, Any], count: int) -> dict[str, Any]:
         return {**outputs, "class_maps": outputs["class_maps"] * (1 + (count == 5))}
 
-    monkeypatch.setattr("zoo_export.onnx_writer.OnnxExporter", Nothing)
+    monkeypatch.setattr("zoo.tools.export.onnx_writer.OnnxExporter", Nothing)
     monkeypatch.setattr(exporting, "fresh_process", bent(double))
     with pytest.raises(WeightsError, match="its class_maps for batches of 5 differ from the model's by"):
         residual.export(tmp_path / "x.onnx", **QUIET)
@@ -366,7 +366,7 @@ def test_a_file_that_exists_stays(net: zoo.Model, net_file: Path) -> None:
 def test_a_missing_folder_is_refused_before_verifying(
     net: zoo.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo_export.exporting.verify", None)
+    monkeypatch.setattr("zoo.tools.export.export_weights.verify", None)
     with pytest.raises(OutputError, match=r"there is no folder .*none"):
         net.export(tmp_path / "none" / "x.onnx", **QUIET)
 
@@ -435,7 +435,7 @@ BENT = {
 def test_a_program_that_answers_otherwise_gets_no_file(
     net: zoo.Model, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo_export.onnx_writer.OnnxExporter", Nothing)
+    monkeypatch.setattr("zoo.tools.export.onnx_writer.OnnxExporter", Nothing)
     monkeypatch.setattr(exporting, "fresh_process", bent(BENT[message]))
     with pytest.raises(WeightsError, match=message):
         net.export(tmp_path / "x.onnx", **QUIET)
@@ -462,8 +462,8 @@ def writer():
     import io
     import torch
     from zoo.interfaces import Exporter
-    from zoo_export.onnx_writer import OnnxExporter
-    from zoo_export.pt2 import Pt2Exporter, program_of
+    from zoo.tools.export.onnx_writer import OnnxExporter
+    from zoo.tools.export.pt2_writer import Pt2Exporter, program_of
 
     names = {**globals(), **locals()}
     exec(WRITER, names)
@@ -472,7 +472,7 @@ def writer():
 
 def read(path):
     exec(READER, {**globals(), "path": path})
-    from zoo_export.onnx_reader import read
+    from zoo.tools.export.onnx_reader import read
 
     return read(path)
 
@@ -592,8 +592,8 @@ def test_the_process_of_a_program_ends_with_the_one_that_started_it(net_file: Pa
 from pathlib import Path
 import psutil, time
 from zoo import Registry
-from zoo_export.onnx_reader import read
-from zoo_export.starting import fresh_process
+from zoo.tools.export.onnx_reader import read
+from zoo.tools.export.fresh_process import fresh_process
 registry, path = Registry.discover(), Path({str(net_file)!r})
 with fresh_process(registry.exporter("onnx").spec, registry, 1) as start:
     start(path.read_bytes(), read(path).signature)
@@ -794,7 +794,7 @@ def test_the_walk_over_an_honest_file_finds_its_texts(net_file: Path) -> None:
 
 def test_a_reader_that_is_not_installed_is_named(net_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
-    monkeypatch.delitem(__import__("sys").modules, "zoo_export.onnx_runtime", raising=False)
+    monkeypatch.delitem(__import__("sys").modules, "zoo.tools.export.onnx_runtime", raising=False)
     with pytest.raises(SpecError, match="requires onnxruntime, which is not installed") as caught:
         zoo.load(net_file)
     assert caught.value.hint == '`pip install "zoo-registry[export]"` installs it'
@@ -841,8 +841,8 @@ def test_an_exported_file_is_served(net_file: Path, text_file: Path) -> None:
     pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
     from starlette.testclient import TestClient
 
-    from zoo_serve.app import create_app
-    from zoo_serve.served import named
+    from zoo.tools.serve.app import create_app
+    from zoo.tools.serve.served_models import named
 
     models = [
         (str(file), zoo.load(file)) for file in (net_file, text_file.rename(text_file.with_stem("fox")))

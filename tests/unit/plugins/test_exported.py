@@ -18,7 +18,7 @@ pytest.importorskip("onnx", reason="the extra `export` is not installed")
 from onnx import ModelProto
 
 from tests.nightly.reliability.exported import CANARY, HIDDEN, exports, opens_nothing
-from zoo_export.onnx_fields import FIELDS
+from zoo.tools.export.onnx_fields import FIELDS
 
 WITHOUT_TORCH = """
 import sys

@@ -24,8 +24,8 @@ from tests.shell import zoo as run
 from zoo import DataError, OptionError, Registry, ZooError, import_weights
 from zoo.files.cards import UNKNOWN_DATA, read_card
 from zoo.plugin import Card, OutputError, SpecError, WeightsError, save, sha256_of
-from zoo_import import reading, unpickling, verifying
-from zoo_import.matching import Mismatch, match
+from zoo.tools.imports import import_check, state_files, unpickler
+from zoo.tools.imports.matched_names import Mismatch, match
 
 SHAPES: dict[str, Any] = {"size": 16, "train_size": 40, "val_size": 10, "test_size": 20}
 NET: dict[str, Any] = {"depth": 8, "width": 4}
@@ -144,7 +144,7 @@ def unpickled(file: io.BytesIO, folder: Path) -> dict[str, Any]:
     before = Path.cwd()
     try:
         os.chdir(folder)
-        return unpickling._read(file)
+        return unpickler._read(file)
     finally:
         os.chdir(before)
 
@@ -430,7 +430,7 @@ def test_a_file_that_would_load_differently_is_not_written(
         copied.get_parameter("out.bias").data += 1
         return save(path, copied, card)
 
-    monkeypatch.setattr(verifying, "save", changed)
+    monkeypatch.setattr(import_check, "save", changed)
     with pytest.raises(WeightsError, match=r"out\.bias changed when the model was saved"):
         imported(named)
     assert [*named.parent.iterdir()] == [named]
@@ -439,9 +439,9 @@ def test_a_file_that_would_load_differently_is_not_written(
 def test_outputs_of_the_wrong_shape_are_refused(named: Path, registry: Registry) -> None:
     card = read_card(Path(imported(named)["file"]))
     with pytest.raises(SpecError, match=r"must return outputs of shape \[2, 8\] \(got \[2, 3, 16, 16\]\)"):
-        verifying.run_synthetic(nn.Identity(), card, registry)
+        import_check.run_synthetic(nn.Identity(), card, registry)
     with pytest.raises(SpecError, match="cannot run on synthetic inputs: RuntimeError"):
-        verifying.run_synthetic(nn.Linear(3, 8), card, registry)
+        import_check.run_synthetic(nn.Linear(3, 8), card, registry)
 
 
 class _RunsACommand:
@@ -511,7 +511,7 @@ def test_a_hostile_file_is_refused_in_a_sentence_and_executes_nothing(
     content, message = HOSTILE[name]
     Path("bad.pth").write_bytes(content())
     with pytest.raises(WeightsError, match=message) as caught:
-        reading.read_state(Path("bad.pth"))
+        state_files.read_state(Path("bad.pth"))
     assert "\n" not in str(caught.value)
     assert names_in(tmp_path) == ["bad.pth"]
 
@@ -558,7 +558,7 @@ def test_a_file_that_is_no_state_dict_is_described(name: str, tmp_path: Path) ->
     content, message = UNREADABLE[name]
     with pytest.raises(Exception) as caught:  # noqa: PT011 - torch's, zipfile's or ours
         unpickled(io.BytesIO(content()), tmp_path)
-    assert message in unpickling._described(caught.value)["error"]
+    assert message in unpickler._described(caught.value)["error"]
 
 
 @pytest.mark.parametrize(
@@ -578,7 +578,7 @@ def test_other_files_are_not_opened_as_pickles(
     monkeypatch.setattr(subprocess, "Popen", None)
     (tmp_path / "x.pth").write_bytes(content)
     with pytest.raises(WeightsError, match=message):
-        reading.read_state(tmp_path / "x.pth")
+        state_files.read_state(tmp_path / "x.pth")
 
 
 def container(head: Any, data: bytes = b"") -> bytes:
@@ -601,7 +601,7 @@ def test_a_terabyte_that_is_not_stored_is_not_read(start: bytes, tmp_path: Path)
         file.write(start)
         file.truncate(1 << 40)
     with pytest.raises(WeightsError, match=r"is a sparse file: only [\d,]+ of its 1,099,511,627,776 bytes"):
-        reading.read_state(tmp_path / "net.pth")
+        state_files.read_state(tmp_path / "net.pth")
 
 
 @pytest.mark.parametrize(
@@ -619,7 +619,7 @@ def test_a_terabyte_that_is_not_stored_is_not_read(start: bytes, tmp_path: Path)
 def test_a_malformed_header_is_refused_in_one_line(content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "net.safetensors").write_bytes(content)
     with pytest.raises(WeightsError, match=f"net.safetensors is damaged: .*{message}") as caught:
-        reading.read_state(tmp_path / "net.safetensors")
+        state_files.read_state(tmp_path / "net.safetensors")
     assert "\n" not in str(caught.value)
 
 
@@ -627,14 +627,14 @@ def test_metadata_of_null_is_none(tmp_path: Path) -> None:
     (tmp_path / "x.safetensors").write_bytes(
         container({"__metadata__": None, "a": tensor(4)}, bytes(range(4)))
     )
-    assert reading.read_state(tmp_path / "x.safetensors").tensors["a"].tolist() == [0, 1, 2, 3]
+    assert state_files.read_state(tmp_path / "x.safetensors").tensors["a"].tolist() == [0, 1, 2, 3]
 
 
 def test_a_missing_file_a_folder_and_a_pipe_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name, message in {"none": "no such file", ".": "it is a folder", "pipe": "it is a pipe"}.items():
         with pytest.raises(WeightsError, match=message):
-            reading.read_state(tmp_path / name)
+            state_files.read_state(tmp_path / name)
 
 
 def test_classes_that_the_dataset_does_not_have_are_refused(named: Path) -> None:
@@ -657,32 +657,32 @@ def test_a_weights_file_is_not_imported_again(named: Path) -> None:
 
 
 def test_an_old_torch_is_refused(monkeypatch: pytest.MonkeyPatch, saved: Callable[..., Path]) -> None:
-    monkeypatch.setattr(reading, "version", lambda _: "2.9.1+cpu")
+    monkeypatch.setattr(state_files, "version", lambda _: "2.9.1+cpu")
     with pytest.raises(WeightsError, match=r"requires torch 2\.10 or newer \(got 2\.9\.1\+cpu\)") as caught:
-        reading.read_state(saved({"a": torch.zeros(2)}))
+        state_files.read_state(saved({"a": torch.zeros(2)}))
     assert "CVE-2026-24747" in str(caught.value.hint)
     for version in ("2.10.0", "2.13.0+cpu", "3.0a1"):
-        reading._require_safe_torch(version)
+        state_files._require_safe_torch(version)
 
 
 def test_an_answer_that_is_none_is_refused(
     saved: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def answer(path: Path, file: object, folder: Path, **limits: int) -> None:
-        (folder / unpickling.ANSWER).write_text('{"names": ["a"], "others": []}')
-        (folder / unpickling.TENSORS).write_bytes(safetensors.torch.save({"1": torch.zeros(2)}))
+        (folder / unpickler.ANSWER).write_text('{"names": ["a"], "others": []}')
+        (folder / unpickler.TENSORS).write_bytes(safetensors.torch.save({"1": torch.zeros(2)}))
 
-    monkeypatch.setattr(reading, "_unpickle", answer)
+    monkeypatch.setattr(state_files, "_unpickle", answer)
     with pytest.raises(WeightsError, match="did not return tensors"):
-        reading.read_state(saved({"a": torch.zeros(2)}))
+        state_files.read_state(saved({"a": torch.zeros(2)}))
 
 
 def test_a_file_that_takes_too_long_is_given_up(
     saved: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "_SECONDS", 0)
+    monkeypatch.setattr(state_files, "_SECONDS", 0)
     with pytest.raises(WeightsError, match="opening it takes too long"):
-        reading.read_state(saved({"a": torch.zeros(2)}))
+        state_files.read_state(saved({"a": torch.zeros(2)}))
 
 
 def test_the_process_has_a_limit_on_its_computation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -693,9 +693,9 @@ def test_the_process_has_a_limit_on_its_computation(tmp_path: Path, monkeypatch:
         for name in whole.namelist():
             forged = name.endswith("data.pkl")
             archive.writestr(name, b"\x80\x02}" + key + b"K\x01s." if forged else whole.read(name))
-    monkeypatch.setattr(reading, "_CPU", 1)
+    monkeypatch.setattr(state_files, "_CPU", 1)
     with pytest.raises(WeightsError, match="opening it takes too long"):
-        reading.read_state(tmp_path / "net.pth")
+        state_files.read_state(tmp_path / "net.pth")
 
 
 def test_the_command_prints_the_mapping_and_what_to_do_next(saved: Callable[..., Path]) -> None:

@@ -299,7 +299,7 @@ def test_what_is_shown_of_a_task_names_the_architectures_that_serve_it(registry:
     assert "convnet/resnet20" in shown["architecture"]
     assert shown["dataset"] == ["images/labeled", "images/scenes"]
     assert "cam/grad-cam" in shown["analyzer"]
-    assert "diagnose/confusion" not in shown["analyzer"]
+    assert "analyzers/confusion" not in shown["analyzer"]
 
 
 def test_a_classifier_lends_its_features_but_not_its_head(run: zoo.Run, tmp_path: Path) -> None:

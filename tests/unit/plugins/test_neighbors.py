@@ -16,9 +16,9 @@ import zoo
 from zoo.errors import OptionError
 from zoo.interfaces import Analysis, Batch, Reference, Subject
 from zoo.registry.registry import Registry
-from zoo_diagnose.nearest import Nearest
-from zoo_diagnose.neighbors import Neighbors
-from zoo_diagnose.thumbnails import thumbnail
+from zoo_analyzers.nearest import Nearest
+from zoo_analyzers.neighbors import Neighbors
+from zoo_analyzers.thumbnails import thumbnail
 
 QUIET: dict[str, Any] = {"progress": False}
 PREPROCESS = {"size": 2, "mean": [0.5], "std": [0.25], "classes": ["a", "b", "c"]}
@@ -40,7 +40,7 @@ def test_the_nearest_are_found_however_the_stream_is_cut(sizes: tuple[int, ...])
 
 
 def test_of_many_vectors_a_few_are_compared_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo_diagnose.nearest._ROWS", 7)
+    monkeypatch.setattr("zoo_analyzers.nearest._ROWS", 7)
     vectors, others = unit(30, 0), unit(40, 1)
     found = Nearest(vectors, 3, skip=torch.arange(30))
     for part in others.split(9):

@@ -14,7 +14,7 @@ import pytest
 import zoo
 from zoo import OptionError, TaskSpec
 from zoo.cli import run
-from zoo_scaffold.scaffold import new_plugin
+from zoo.tools.new_plugin.scaffold import new_plugin
 
 NAMES = {
     ("architecture", "classification"): "tiny-net",
@@ -166,8 +166,8 @@ def test_a_new_task_reads_uploads_as_predict_reads_files(
     from starlette.testclient import TestClient
 
     from zoo.registry.registry import Registry
-    from zoo_serve.app import create_app
-    from zoo_serve.served import named
+    from zoo.tools.serve.app import create_app
+    from zoo.tools.serve.served_models import named
 
     monkeypatch.syspath_prepend(str(installed))
     monkeypatch.chdir(tmp_path)

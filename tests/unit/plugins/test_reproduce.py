@@ -18,9 +18,9 @@ from zoo.files.cards import Card, read_card
 from zoo.models import weights
 from zoo.registry.registry import Registry
 from zoo.testing.finding_weights import find_weights
-from zoo_stats.card_recipe import recipe_of
-from zoo_stats.differences import differences
-from zoo_stats.reproducing import prediction_interval
+from zoo.tools.compare.card_differences import differences
+from zoo.tools.compare.card_recipe import recipe_of
+from zoo.tools.compare.reproduction import prediction_interval
 
 DATA = {"size": 16, "train_size": 60, "val_size": 20, "test_size": 40}
 QUICK: dict[str, Any] = {"data": DATA, "model": {"widths": [4]}, "batch_size": 20, "threads": 1}
@@ -228,7 +228,7 @@ def test_published_weights_are_found_by_their_checksum(file: Path, monkeypatch) 
         seen.append(recipe.from_weights)
         raise RunError("enough")
 
-    monkeypatch.setattr(zoo, "train", stop)
+    monkeypatch.setattr("zoo.tools.compare.reproduction.train", stop)
     with pytest.raises(RunError, match="enough"):
         reproduce(edited(file, base_model=base), registry=registry)
     assert seen == [str(published.path.absolute())]

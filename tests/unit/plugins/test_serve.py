@@ -34,9 +34,9 @@ import httpx2
 import uvicorn
 from starlette.testclient import TestClient
 
-from zoo_serve.app import create_app
-from zoo_serve.batching import Worker
-from zoo_serve.served import named
+from zoo.tools.serve.app import create_app
+from zoo.tools.serve.model_threads import Worker
+from zoo.tools.serve.served_models import named
 
 QUIET: dict[str, Any] = {"progress": False}
 TEXT = "the quick brown fox jumps over the lazy dog.\n" * 60
@@ -87,7 +87,7 @@ def client(app: Any) -> Iterator[TestClient]:
 @pytest.fixture(scope="module")
 def url(app: Any) -> Iterator[str]:
     """Return the address of a real server of both models."""
-    from zoo_serve.command import _listening, _url
+    from zoo.cli.serve import _listening, _url
 
     with _listening("127.0.0.1", 0) as listening:
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
@@ -286,9 +286,9 @@ def test_no_answer_names_a_path_of_this_machine(client: TestClient, folder: Path
         ),
         (
             "/analyze",
-            {**CAM, "data": {"model": "net", "analyzer": "diagnose/neighbors"}},
+            {**CAM, "data": {"model": "net", "analyzer": "analyzers/neighbors"}},
             400,
-            "diagnose/neighbors is not available",
+            "analyzers/neighbors is not available",
         ),
         ("/nowhere", {}, 404, "not found"),
     ],
@@ -636,7 +636,7 @@ def test_a_token_is_made_where_others_can_connect(
         with TestClient(app, base_url="http://zoo.example.org") as client:
             codes.append(client.get("/models").status_code)
 
-    monkeypatch.setattr("zoo_serve.command._serve", serve)
+    monkeypatch.setattr("zoo.cli.serve._serve", serve)
     where = ["--port", "0", "--host", "0.0.0.0", "--allow-host", "zoo.example.org"]
     assert run(["serve", str(net.path.parent), *where]) == 0
     (token,) = re.findall(r"serving net on http://0\.0\.0\.0:\d+/#token=(\S{32}); ", capsys.readouterr().err)

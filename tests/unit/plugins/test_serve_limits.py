@@ -28,12 +28,12 @@ import httpx2
 import uvicorn
 from starlette.testclient import TestClient
 
-from zoo_serve.access import Access, is_loopback
-from zoo_serve.app import create_app
-from zoo_serve.batching import Worker
-from zoo_serve.limits import Limits
-from zoo_serve.protocol import Connections, Protocol
-from zoo_serve.served import Served
+from zoo.tools.serve.access import Access, is_loopback
+from zoo.tools.serve.app import create_app
+from zoo.tools.serve.http_protocol import Connections, Protocol
+from zoo.tools.serve.model_threads import Worker
+from zoo.tools.serve.request_limits import Limits
+from zoo.tools.serve.served_models import Served
 
 LOCAL = "http://localhost:8000"
 SMALL = Limits(body=200_000, inputs=3, pixels=2_000, characters=50, requests=2, seconds=20)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-PAGE = Path(__file__).parents[3] / "plugins/zoo_serve/page"
+PAGE = Path(__file__).parents[3] / "zoo/tools/serve/page"
 HTML = (PAGE / "index.html").read_text(encoding="utf-8")
 MODULES = {path.name: path.read_text(encoding="utf-8") for path in PAGE.glob("*.js")}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.shell import zoo as shell
-from zoo.plugin import owned
+from zoo.runs.lock import owned
 
 WORDS = (
     *("mlp", "shapes", "--epochs", "2", "--batch-size", "20", "--model", "widths=4"),

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from zoo.errors import OptionError
 from zoo.interfaces import Analysis, Batch, Subject
-from zoo_stats.held_out import held_out_log_probabilities
-from zoo_stats.suspects import Suspects, suspects
+from zoo_analyzers.held_out import held_out_log_probabilities
+from zoo_analyzers.suspects import Suspects, suspects
 
 PREPROCESS = {"size": 2, "mean": [0.5], "std": [0.25], "classes": ["a", "b", "c"]}
 

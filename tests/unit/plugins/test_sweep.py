@@ -20,11 +20,11 @@ import zoo
 from tests.made_runs import make
 from tests.shell import zoo as shell
 from zoo.errors import Diverged, OptionError, RunError
-from zoo_sweep.importance import importance
-from zoo_sweep.searching import draw, rungs, search
-from zoo_sweep.seeds import t_interval
-from zoo_sweep.space import Range, grid, parse_space
-from zoo_sweep.study import Study, Work, with_options
+from zoo.tools.sweep.importance import importance
+from zoo.tools.sweep.search_methods import draw, rungs, search
+from zoo.tools.sweep.search_space import Range, grid, parse_space
+from zoo.tools.sweep.seed_runs import t_interval
+from zoo.tools.sweep.study import Study, Work, with_options
 
 SMALL = {"size": 16, "train_size": 120, "val_size": 60, "test_size": 20}
 QUICK: dict[str, Any] = {"data": SMALL, "epochs": 1, "batch_size": 20, "model": {"widths": [4]}}
@@ -384,7 +384,7 @@ def test_ray_gets_the_address_and_one_task_for_each_trial(swept: Path, tmp_path:
 
 def test_a_cluster_that_does_not_answer_is_an_error(tmp_path: Path, monkeypatch) -> None:
     pytest.importorskip("distributed")
-    monkeypatch.setattr("zoo_sweep.workers._PATIENCE", 0.2)
+    monkeypatch.setattr("zoo.tools.sweep.workers._PATIENCE", 0.2)
     with pytest.raises(RunError, match=r"no Dask scheduler answers at 127\.0\.0\.1:9"):
         sweep(tmp_path / "x", on="dask://127.0.0.1:9")
 

@@ -25,9 +25,9 @@ from zoo.errors import RunError
 from zoo.plugin import TrackedRow, TrackedRun, Tracker
 from zoo.registry.registry import Registry
 from zoo.runs.lock import owned
-from zoo_track import follower
-from zoo_track.follower import Followed, follow
-from zoo_track.to_tensorboard import TensorBoard
+from zoo.tools.track import follower
+from zoo.tools.track.follower import Followed, follow
+from zoo.tools.track.to_tensorboard import TensorBoard
 
 CONFIG = """
 schema = 1

@@ -16,7 +16,7 @@ from zoo.files.cards import read_card
 from zoo.files.downloads import sha256_of
 from zoo.models import weights
 from zoo.registry.registry import Registry
-from zoo_stats.tolerance import Machine, disagreement
+from zoo.tools.compare.tolerance import Machine, disagreement
 
 DATA = {"size": 16, "train_size": 60, "val_size": 24, "test_size": 40}
 RECIPE = """
@@ -297,7 +297,7 @@ def test_the_command_prints_a_table_and_fails_if_a_metric_does(trained: Path, tm
 
 def test_all_means_all_published_weights(folder: Path, monkeypatch) -> None:
     named: list[str] = []
-    monkeypatch.setattr("zoo_stats.verify_command.verify", lambda *names, **_: named.extend(names) or [])
+    monkeypatch.setattr("zoo.cli.verify.verify", lambda *names, **_: named.extend(names) or [])
     assert shell("verify", "--all", cwd=folder).returncode == 0
     assert named == [*Registry.discover().weights]
     assert "tiny" in named

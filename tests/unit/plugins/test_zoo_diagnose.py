@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from zoo import OptionError
 from zoo.interfaces import Analysis, Batch, Subject
-from zoo_diagnose.activations import Activations
-from zoo_diagnose.confusion import Confusion
-from zoo_diagnose.plots import matrix_plot, pairs_plot
-from zoo_diagnose.surprisal import Surprisal, _highest
+from zoo_analyzers.activations import Activations
+from zoo_analyzers.confusion import Confusion
+from zoo_analyzers.plots import matrix_plot, pairs_plot
+from zoo_analyzers.surprisal import Surprisal, _highest
 from zoo_text.language_modeling import LanguageModeling
 from zoo_text.plugin import LANGUAGE_MODELING
 

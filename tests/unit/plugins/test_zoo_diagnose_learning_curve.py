@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from zoo.files import style
-from zoo_diagnose.learning_curve import draw_learning_curve
+from zoo.runs.learning_curve import draw_learning_curve
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION
 from zoo_text.language_modeling import LanguageModeling

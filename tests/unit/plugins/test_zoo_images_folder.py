@@ -24,13 +24,13 @@ from torchvision.transforms import v2
 
 import zoo
 from zoo.console.terminal import warnings_as_lines
+from zoo.data import image_files as images
+from zoo.data.image_files import IMAGE_SUFFIXES, read_image, read_square
 from zoo.errors import DataError, ZooWarning
 from zoo.interfaces import SPLITS, HasFiles
 from zoo_images import decoding
-from zoo_images import image_files as images
 from zoo_images.class_folders import find_images
 from zoo_images.folder import folder
-from zoo_images.image_files import SUFFIXES, read_image, read_square
 
 WHITE, BLACK, RED = [255, 255, 255], [0, 0, 0], [255, 0, 0]
 
@@ -490,7 +490,7 @@ def test_decoders_of_rare_formats_are_loaded_once_they_are_needed(tmp_path: Path
     code = """
 import sys
 from pathlib import Path
-from zoo_images.image_files import decode
+from zoo.data.image_files import decode
 for format_ in ("PNG", "WEBP"):
     print(decode(Path(format_).read_bytes(), size=8, channels=3).mean((1, 2)).round(), end=" ")
     print("PIL.WebPImagePlugin" in sys.modules)
@@ -671,7 +671,7 @@ def test_the_error_of_an_empty_class_lists_the_suffixes_of_images(root: Path) ->
     empty_class(root)
     with pytest.raises(DataError) as caught:
         folder(root=str(root))
-    assert caught.value.hint == f"image files end in {', '.join(SUFFIXES)}"
+    assert caught.value.hint == f"image files end in {', '.join(IMAGE_SUFFIXES)}"
 
 
 def test_a_full_disk_is_reported(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

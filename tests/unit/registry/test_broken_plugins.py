@@ -221,7 +221,7 @@ def test_the_full_name_still_works_when_the_short_one_is_shared(typed: RunZoo, t
 
 @pytest.mark.parametrize(
     ("chosen", "loaded"),
-    [("text", {"text"}), ("text, charrnn", {"text", "charrnn"}), ("", set())],
+    [("text", {"zoo", "text"}), ("text, charrnn", {"zoo", "text", "charrnn"}), ("", {"zoo"})],
 )
 def test_zoo_plugins_narrows_what_is_loaded(
     chosen: str, loaded: set[str], typed: RunZoo, tmp_path: Path

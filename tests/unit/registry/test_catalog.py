@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from zoo.api.listing import default_registry
 from zoo.errors import CatalogError, DataError, UnknownName, ZooWarning
 from zoo.registry.catalog import Catalog, read_recipe, shipped_path, user_path
-from zoo.registry.registry import Registry
+from zoo.registry.registry import Registry, default_registry
 from zoo.testing.finding_weights import find_weights
 
 Write = Callable[[str], Path]

@@ -131,10 +131,10 @@ def test_a_folder_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
 def test_rows_become_a_data_frame_where_pandas_is_installed(
     runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo_diagnose.run_lists.find_spec", lambda name: None)
+    monkeypatch.setattr("zoo.runs.run_table.find_spec", lambda name: None)
     with pytest.raises(OptionError, match="requires pandas"):
         zoo.list_runs().to_pandas()
-    monkeypatch.setattr("zoo_diagnose.run_lists.find_spec", lambda name: "a spec")
+    monkeypatch.setattr("zoo.runs.run_table.find_spec", lambda name: "a spec")
     monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=tuple))
     assert zoo.list_runs().to_pandas() == tuple(zoo.list_runs().flat())
     flat = zoo.list_runs().flat()
@@ -184,7 +184,7 @@ def test_a_run_that_continues_just_before_it_is_locked_is_skipped(
         (folder / "model.safetensors").unlink()  # by the first save of a run that goes on
         return owned(folder)
 
-    monkeypatch.setattr("zoo_diagnose.run_lists.owned", continued)
+    monkeypatch.setattr("zoo.runs.run_table.owned", continued)
     with pytest.warns(ZooWarning, match="^runs/a-2 is skipped: it is not finished$"):
         assert zoo.prune_runs(keep="best") == []
     assert (runs / "a-2/checkpoint.safetensors").exists()

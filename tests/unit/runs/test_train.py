@@ -22,14 +22,12 @@ from PIL import Image
 
 import zoo
 from tests.trainings import evaluated, train
-from zoo.api.run import Run
 from zoo.config.recipe import Recipe
 from zoo.console.reports import Progress
 from zoo.errors import (
     DataError,
     Interrupted,
     OptionError,
-    PluginError,
     RunError,
     SpecError,
     UnknownName,
@@ -693,16 +691,7 @@ def test_a_curve_that_cannot_be_drawn_does_not_fail_the_training(
     def singular(*_: object, **__: object) -> None:
         raise np.linalg.LinAlgError("Singular matrix")
 
-    monkeypatch.setattr("zoo_diagnose.learning_curve.draw_learning_curve", singular)
+    monkeypatch.setattr("zoo.runs.lifecycle.draw_learning_curve", singular)
     with pytest.warns(ZooWarning, match=r"curve[.]png could not be drawn: LinAlgError: Singular matrix"):
         train(RECIPE, registry, directory=tmp_path / "run")
     assert (tmp_path / "run" / "model.safetensors").is_file()
-
-
-def test_a_run_without_the_plugin_that_draws_has_no_curve(tmp_path: Path) -> None:
-    registry = Registry.discover(only=["convnet", "images", "optim"])
-    train(RECIPE, registry, directory=tmp_path / "run")
-    assert (tmp_path / "run" / "model.safetensors").is_file()
-    assert not (tmp_path / "run" / "curve.png").exists()
-    with pytest.raises(PluginError, match="the plugin 'diagnose' is required, but it is not loaded"):
-        Run(tmp_path / "run", registry=registry).plot()

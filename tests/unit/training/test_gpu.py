@@ -36,7 +36,7 @@ from zoo.registry.registry import Registry
 from zoo.runs.result import Result
 from zoo.testing.finding_weights import find_weights
 from zoo.training import loop
-from zoo_diagnose.dynamic import _Differentiable  # pyright: ignore[reportPrivateUsage]
+from zoo_analyzers.dynamic import _Differentiable  # pyright: ignore[reportPrivateUsage]
 
 GPU = os.environ.get("ZOO_TEST_DEVICE") or pick_device(None)
 pytestmark = [

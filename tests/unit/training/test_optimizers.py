@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tests.configs import configured
 from zoo.training.optimizers import make_optimizer
-from zoo_optim.sgd import fused_sgd
+from zoo.training.sgd import fused_sgd
 
 
 def after(steps: int, **config: object) -> float:

@@ -1,1 +1,0 @@
-"""`zoo new-plugin`: starter packages for plugin authors."""

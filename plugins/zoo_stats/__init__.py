@@ -1,1 +1,0 @@
-"""Compare and calibrate models, measure published metrics again, and check data."""

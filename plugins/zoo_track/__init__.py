@@ -1,1 +1,0 @@
-"""`zoo track`: show runs in TensorBoard, MLflow, Trackio or Weights & Biases."""

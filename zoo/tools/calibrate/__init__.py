@@ -1,0 +1,1 @@
+"""Fit the confidence of a classifier to its accuracy."""

@@ -1,0 +1,1 @@
+"""Compare models, measure published metrics again, and train published weights again."""

@@ -1,0 +1,1 @@
+"""Check data for copies and other faults, and draw a training batch."""

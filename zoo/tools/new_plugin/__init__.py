@@ -1,0 +1,1 @@
+"""Starter packages for plugin authors."""

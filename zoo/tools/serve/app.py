@@ -1,0 +1,92 @@
+"""The web application: models behind an HTTP API, and a page at `/`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import PlainTextResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from zoo._version import __version__
+from zoo.tools.serve import analyze_route, predict_route, sample_route
+from zoo.tools.serve.access import Access, Guard
+from zoo.tools.serve.admission import Admission
+from zoo.tools.serve.decoding_threads import Decoder
+from zoo.tools.serve.http_errors import RESPONSES, handle_errors
+from zoo.tools.serve.monitoring import Monitor
+from zoo.tools.serve.request_inputs import Models
+from zoo.tools.serve.request_limits import Limits
+from zoo.tools.serve.served_models import Served
+
+__all__ = ["create_app"]
+
+_PAGE = Path(__file__).parent / "page"
+# Bytes of a form's field that is no file; a character has at most four
+_LEAST_FIELD = 2**16
+_LIMITS, _ACCESS = Limits(), Access()
+_router = APIRouter()
+
+
+def create_app(
+    models: Sequence[Served],
+    *,
+    limits: Limits = _LIMITS,
+    access: Access = _ACCESS,
+    log: Callable[[str], object] | None = None,
+) -> ASGIApp:
+    """Return an application that serves models, for an ASGI server such as uvicorn.
+
+    Args:
+        models: see `zoo.tools.serve.served_models.named`.
+        log: called with a line for each request.
+    """
+    app = FastAPI(
+        title="zoo",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        form_limits={
+            "max_files": limits.inputs,
+            "max_fields": limits.inputs + 100,
+            "max_part_size": max(4 * limits.characters, _LEAST_FIELD),
+        },
+    )
+    handle_errors(app)
+    for router in (_router, predict_route.router, sample_route.router, analyze_route.router):
+        app.include_router(router, responses=RESPONSES)
+    app.mount("/", StaticFiles(directory=_PAGE, html=True))
+    admission = Admission(app, limits)
+    public = {"/", "/healthz", *(f"/{file.relative_to(_PAGE).as_posix()}" for file in _PAGE.rglob("*"))}
+    monitor = Monitor(Guard(admission, access, public=public), log=log)
+    app.state.models = {model.name: model for model in models}
+    app.state.limits = limits
+    app.state.decoder = Decoder()
+    app.state.metrics = lambda: monitor.text(app.state.models, admission.inside)
+    return monitor
+
+
+@_router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """Report that the server is running."""
+    return {"status": "ok"}
+
+
+@_router.get("/metrics", response_class=PlainTextResponse)
+async def metrics(request: Request) -> str:
+    """Report the counts of requests, batches and inputs in Prometheus's text format."""
+    return request.app.state.metrics()
+
+
+@_router.get("/models")
+async def list_models(models: Models) -> list[dict[str, Any]]:
+    """Describe each model: its inputs, its metrics, its analyzers with their options, and its card.
+
+    `history` contains the rows of `metrics.jsonl`, one for each epoch, if a run directory is served, and is
+    null otherwise. `takes` is `image`, `file`, `text` or null; `samples` is true if `/sample` supports the
+    model.
+    """
+    return [model.described() for model in models.values()]

@@ -1,0 +1,1 @@
+"""Show runs in TensorBoard, MLflow, Trackio or Weights & Biases."""
