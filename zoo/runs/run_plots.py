@@ -110,7 +110,7 @@ def draw_runs(runs: Sequence[Run], metric: str | None = None) -> Figure:
     if not any(run["history"] for run in runs):
         raise RunError("none of these runs has a finished epoch to plot")
     from matplotlib.lines import Line2D
-    from matplotlib.ticker import PercentFormatter
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     groups = grouped(runs)
     split, name = _metric(runs, metric)
@@ -126,6 +126,7 @@ def draw_runs(runs: Sequence[Run], metric: str | None = None) -> Figure:
         for number, group in enumerate(groups):
             _draw(axes, group.points(*key), number, group.name if axes is losses else "")
         axes.set(xlabel="step" if axes is losses else "epoch", ylabel=label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     task = next((run["task"] for run in runs if run["task"]), None)
     if task is not None and task.units.get(name) == "%":
         metrics.yaxis.set_major_formatter(PercentFormatter(1))
@@ -200,9 +201,9 @@ def _draw(axes: Axes, lines: Sequence[Points], number: int, label: str) -> None:
     values = [[line[place] for line in lines if place in line] for place in places]
     color = _COLORS[number % len(_COLORS)]
     dashes = _LINES[number // len(_COLORS) % len(_LINES)]
-    axes.plot(
-        places, [fmean(each) for each in values], dashes, color=color, linewidth=1.4, label=shortened(label)
-    )
+    marker = "." if len(places) == 1 else ""  # a line of one point would not be seen
+    means = [fmean(each) for each in values]
+    axes.plot(places, means, dashes, marker=marker, color=color, linewidth=1.4, label=shortened(label))
     if len(lines) > 1:
         low, high = [min(each) for each in values], [max(each) for each in values]
         axes.fill_between(places, low, high, color=color, alpha=0.2, linewidth=0)

@@ -264,6 +264,12 @@ def test_curves_of_seeds_are_one_line_in_a_band(runs: Path) -> None:
         zoo.plot_runs("runs/sweep/b")
 
 
+def test_epochs_are_whole_numbers_and_a_single_one_is_seen(runs: Path) -> None:
+    metrics = zoo.plot_runs("runs/a-2", "runs/a-10").axes[1]  # of three epochs, and of one
+    assert all(place == int(place) for place in metrics.get_xticks())
+    assert [line.get_marker() for line in metrics.lines] == ["", "."]
+
+
 def labels(*runs: str | Path) -> list[str]:
     (legend,) = zoo.plot_runs(*runs).legends
     return [text.get_text() for text in legend.get_texts()]
