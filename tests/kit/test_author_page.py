@@ -65,7 +65,7 @@ def one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     ],
 )
 def test_a_package_of_the_tutorial_is_what_new_plugin_writes(kind, task, name, files, tmp_path):
-    """tests/unit/plugins/test_new_plugin.py installs these and runs the kit on them."""
+    """tests/unit/tools/test_new_plugin.py installs these and runs the kit on them."""
     new_plugin(name, kind, tmp_path, task=Registry.discover().task(task) if task else None)
     for file in files:
         written = (tmp_path / f"zoo-{name}" / file).read_text(encoding="utf-8")
