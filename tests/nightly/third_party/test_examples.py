@@ -24,7 +24,7 @@ from zoo.interfaces import Batch, Subject
 EXAMPLES = Path(__file__).parents[3] / "examples"
 LIBRARIES = ("zoo-captum", "zoo-gradcam", "zoo-nanogpt", "zoo-sklearn", "zoo-torchvision")
 TASKS = ("zoo-audio", "zoo-regression")
-NAMES = LIBRARIES + TASKS
+NAMES = (*LIBRARIES, *TASKS, "zoo-lab")
 NEEDED = ("captum", "hatchling", "pytorch_grad_cam", "sklearn", "timm")
 
 pytestmark = pytest.mark.skipif(not all(map(find_spec, NEEDED)), reason=f"needs {', '.join(NEEDED)}")
@@ -116,6 +116,24 @@ def test_weights_of_torchvision_are_read_from_its_cache(
     content = safetensors.numpy.load_file(json.loads(done.stdout)["weights"])
     assert (content["conv1.0.weight"] == 0.25).all()
     assert not (content["fc.weight"] == 0.25).any(), "the last layer is for other classes"
+
+
+def test_the_laboratory_keeps_a_notebook_and_exports(
+    installed: Path, run_zoo: RunZoo, tmp_path: Path
+) -> None:
+    sizes = [word for name in ("train", "val", "test") for word in ("--data", f"{name}_size=40")]
+    run = ["train", "mlp", "shapes", *sizes, "--epochs", "2", "--track", "lab", "--run", "first"]
+    done = run_zoo(*run, path=[installed], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = run_zoo("best-runs", "val/accuracy", "--highest", "--json", path=[installed], cwd=tmp_path)
+    (row,) = json.loads(done.stdout)
+    history = zoo.Run(tmp_path / "first").history
+    assert row["run"].startswith("first ")
+    assert row["best"] == max(each["val"]["accuracy"] for each in history)
+    export = ["export", "./first", "--to", "zipped", "--out", "net.zipped", "--synthetic", "--json"]
+    done = run_zoo(*export, path=[installed], cwd=tmp_path)
+    assert json.loads(done.stdout)["disagreements"] == 0
+    assert (tmp_path / "net.zipped").stat().st_size == json.loads(done.stdout)["bytes"]
 
 
 def test_they_work_together(installed: Path, run_zoo: RunZoo, tmp_path: Path) -> None:

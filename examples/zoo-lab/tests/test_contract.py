@@ -1,0 +1,6 @@
+from zoo.testing import contract
+
+
+@contract("lab")
+def test_contract(check):
+    check()
