@@ -8,23 +8,17 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
     """Return the analyzers."""
     return [
         AnalyzerSpec(
+            name="activations",
+            target="zoo_analyzers.activations:Activations",
+            summary="Mean, standard deviation and dead units of each layer's output",
+            source="fast.ai deep learning course, lessons 7 and 10; Ioffe & Szegedy 2015",
+        ),
+        AnalyzerSpec(
             name="confusion",
             target="zoo_analyzers.confusion:Confusion",
             summary="Confusion matrix, precision and recall, and the most confused classes",
             tasks=("classification",),
             labels=True,
-        ),
-        AnalyzerSpec(
-            name="surprisal",
-            target="zoo_analyzers.surprisal:Surprisal",
-            summary="Loss of each token in a text, and the passages with the highest loss",
-            tasks=("language-modeling",),
-        ),
-        AnalyzerSpec(
-            name="activations",
-            target="zoo_analyzers.activations:Activations",
-            summary="Mean, standard deviation and dead units of each layer's output",
-            source="fast.ai deep learning course, lessons 7 and 10; Ioffe & Szegedy 2015",
         ),
         AnalyzerSpec(
             name="calibration",
@@ -51,6 +45,12 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
             reference="train",
             needs=("features|head",),
             ignores=("class",),
+        ),
+        AnalyzerSpec(
+            name="surprisal",
+            target="zoo_analyzers.surprisal:Surprisal",
+            summary="Loss of each token in a text, and the passages with the highest loss",
+            tasks=("language-modeling",),
         ),
         AnalyzerSpec(
             name="suspects",

@@ -24,17 +24,17 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
     """Return the analyzers."""
     return [
         _map(
-            "grad-cam",
-            "grad_cam:GradCAM",
-            "Feature maps weighted by their mean gradients",
-            "Selvaraju et al. 2017, Grad-CAM, arXiv 1610.02391",
-        ),
-        _map(
             "cam",
             "cam:CAM",
             "Class activation map of a network that ends in average pooling",
             "Zhou et al. 2016, Learning Deep Features for Discriminative Localization, arXiv 1512.04150",
             "class_maps|mean_head",
+        ),
+        _map(
+            "grad-cam",
+            "grad_cam:GradCAM",
+            "Feature maps weighted by their mean gradients",
+            "Selvaraju et al. 2017, Grad-CAM, arXiv 1610.02391",
         ),
         _map(
             "grad-cam++",

@@ -530,7 +530,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         (
             "analyze surprisal ./done",
             1,
-            "analyzers for convnet/mlp: confusion, activations, calibration",
+            "analyzers for convnet/mlp: activations, confusion, calibration",
         ),
         (
             "analyze cam ./done",

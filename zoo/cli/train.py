@@ -120,8 +120,10 @@ def _print_next(run: "Run", registry: Registry, files: Sequence[str]) -> None:
     if isinstance(run.task.processor, WritesText):
         commands.append(["sample", place])
     architecture, suggested = registry.architecture(run.recipe.architecture).spec, set[str]()
-    for entry in registry.entries_of(AnalyzerSpec):  # the first that fits of each plugin
-        if entry.plugin.name not in suggested and entry.spec.fits(architecture, run.task.name):
+    for entry in registry.entries_of(AnalyzerSpec):  # the first of each plugin that is not for any task
+        general = len(entry.spec.tasks) == len(registry.tasks) or entry.spec.reference
+        new = entry.plugin.name not in suggested and not general
+        if new and entry.spec.fits(architecture, run.task.name):
             suggested.add(entry.plugin.name)
             alone = isinstance(run.task.processor, WritesText) or entry.spec.labels
             commands.append(["analyze", entry.spec.name, place, *([] if alone else ["--indices", "0"])])

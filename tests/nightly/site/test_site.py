@@ -74,7 +74,6 @@ def test_everything_that_zoo_lists_is_in_the_gallery(site: Path) -> None:
         "weights": zoo.list_weights(),
         "tasks": [*zoo.Registry.discover().tasks],
         "exporters": ["onnx", "pt2"],
-        "options": ["train-track", "resume-track"],
         "trackers": ["tensorboard", "mlflow", "trackio", "wandb"],
     }
     pages = [f"{kind}/{name.replace('+', '-plus')}" for kind, names in listed.items() for name in names]
