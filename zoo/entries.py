@@ -41,18 +41,18 @@ def zoo_schedules() -> list[ScheduleSpec]:
     return [
         ScheduleSpec(
             name="constant",
-            target="zoo.training.warmup:constant",
+            target="zoo.training.schedules:constant",
             summary="Constant learning rate after a linear warmup",
         ),
         ScheduleSpec(
             name="cosine",
-            target="zoo.training.warmup:cosine",
+            target="zoo.training.schedules:cosine",
             summary="Half-cosine decay to 0 after a linear warmup",
             source="Loshchilov & Hutter 2017, arXiv 1608.03983",
         ),
         ScheduleSpec(
             name="one-cycle",
-            target="zoo.training.warmup:one_cycle",
+            target="zoo.training.schedules:one_cycle",
             summary="Half-cosine rise from 1/25, then half-cosine decay to 0",
             source="Smith 2018, arXiv 1803.09820",
         ),

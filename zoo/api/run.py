@@ -21,7 +21,7 @@ from zoo.runs.learning_curve import draw_learning_curve
 from zoo.runs.result import Result, read_result
 from zoo.runs.run_directories import require_run
 from zoo.runs.step_log import read_rows
-from zoo.training.early_stopping import best_epoch, epochs_in, row_of
+from zoo.training.best_epoch import best_epoch, epochs_in, row_of
 from zoo.training.saved import Row, StepRow, check_rows
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.files import style
 from zoo.interfaces import SPLITS, Task
-from zoo.training.early_stopping import best_epoch, epochs_in, row_of
+from zoo.training.best_epoch import best_epoch, epochs_in, row_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

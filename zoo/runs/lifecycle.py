@@ -34,8 +34,8 @@ from zoo.runs.save_interval import SaveInterval
 from zoo.runs.setup import TrainingSetup, build
 from zoo.runs.signals import listening
 from zoo.runs.step_log import read_rows
+from zoo.training.best_epoch import best_epoch, is_finished, row_of
 from zoo.training.compiling import uncompilable
-from zoo.training.early_stopping import best_epoch, is_finished, row_of
 from zoo.training.failures import lower
 from zoo.training.host import Host
 from zoo.training.loop import fit

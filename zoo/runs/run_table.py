@@ -23,7 +23,7 @@ from zoo.registry.where import matching
 from zoo.runs.lock import is_locked, owned
 from zoo.runs.run_directories import require_run, verified_card
 from zoo.runs.step_log import read_rows
-from zoo.training.early_stopping import best_by, epochs_in, row_of
+from zoo.training.best_epoch import best_by, epochs_in, row_of
 from zoo.training.saved import Row
 
 __all__ = ["RunList", "diff_runs", "list_runs", "prune_runs"]

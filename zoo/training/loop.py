@@ -29,9 +29,9 @@ from zoo.models.hooks import evaluating, uncompiled
 from zoo.models.precision import autocast, resolve
 from zoo.models.recurrent import Trainable
 from zoo.seeds import GLOBAL_GENERATOR
+from zoo.training.best_epoch import best_epoch, is_finished
 from zoo.training.clock import Clock
 from zoo.training.compiling import begin_compiled_step, compiled, keep_gradients, kept, uncompilable
-from zoo.training.early_stopping import best_epoch, is_finished
 from zoo.training.failures import (
     diverged,
     interrupted,

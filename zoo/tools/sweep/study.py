@@ -29,7 +29,7 @@ from zoo.tools.sweep.recorded import is_done
 from zoo.tools.sweep.search_space import Point, flat
 from zoo.tools.sweep.sweep_trial import Outcome, Trial, environment
 from zoo.tools.sweep.workers import run_all
-from zoo.training.early_stopping import best_by, row_of
+from zoo.training.best_epoch import best_by, row_of
 
 # Seconds to wait for a run that another process is still saving
 _PATIENCE = 15

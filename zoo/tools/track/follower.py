@@ -32,7 +32,7 @@ from zoo.runs.run_directories import require_run
 from zoo.runs.run_table import list_runs
 from zoo.runs.step_log import read_rows
 from zoo.runs.tracking import TrackedRow, TrackedRun, Tracker
-from zoo.training.early_stopping import epochs_in
+from zoo.training.best_epoch import epochs_in
 from zoo.training.saved import Row, StepRow
 
 __all__ = ["Followed", "follow"]

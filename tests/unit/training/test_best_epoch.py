@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from zoo.config.train_config import TrainConfig
-from zoo.training.early_stopping import best_epoch, out_of_patience
+from zoo.training.best_epoch import best_epoch, out_of_patience
 from zoo.training.loop import fit
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION
