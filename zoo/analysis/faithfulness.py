@@ -15,8 +15,6 @@ from zoo.errors import OptionError
 from zoo.interfaces import Batch, Box
 from zoo.models.hooks import untouched
 
-__all__ = ["READING", "box_scores", "enlarge", "faithfulness", "pixel_scores"]
-
 # How to read each score
 READING: Mapping[str, str] = {
     "pointing_game": "higher is better; pointing_center is the score of always pointing at the center",

@@ -11,8 +11,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-__all__ = ["picture", "png", "shown"]
-
 # Height and width of an image on a sheet, in pixels
 _TILE = 160
 

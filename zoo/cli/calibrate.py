@@ -18,8 +18,6 @@ from zoo.console.tables import print_paragraph, print_table
 from zoo.console.terminal import echo
 from zoo.tools.calibrate.calibrated_weights import calibrate
 
-__all__ = ["command"]
-
 
 @click.command()
 @weights_argument

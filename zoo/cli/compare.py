@@ -18,8 +18,6 @@ from zoo.files import style
 from zoo.files.atomic import write_output
 from zoo.tools.compare.comparison import Comparison, compare
 
-__all__ = ["command"]
-
 # The most classes whose numbers of items are printed
 _CLASSES = 10
 # A float cannot hold a much smaller p

@@ -16,8 +16,6 @@ from zoo.console.terminal import echo
 from zoo.files.atomic import write_output
 from zoo.tools.data_check.data_check import SHOWN, check_data
 
-__all__ = ["command"]
-
 # Findings of each kind that are listed
 _LISTED = 20
 # The share of images with a near duplicate above which the similarity is probably too low

@@ -12,8 +12,6 @@ from zoo.cli.name_types import weights_argument
 from zoo.cli.session import Session, print_json, standard_options
 from zoo.console.tables import print_paragraph
 
-__all__ = ["command"]
-
 
 @click.command()
 @weights_argument

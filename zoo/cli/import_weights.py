@@ -22,8 +22,6 @@ from zoo.files.regular import read_regular
 from zoo.tools.imports.import_weights import import_weights
 from zoo.tools.imports.matched_names import Mismatch, Row, count_text, shape_text
 
-__all__ = ["command"]
-
 # Rows of a table and names that are printed, and bytes of a JSON file that is read
 _ROWS, _FEW_NAMES, _LARGEST = 20, 5, 1_000_000
 _PREPROCESS = """\

@@ -24,8 +24,6 @@ from zoo.tools.lr_find.lr_finder import lr_find
 if TYPE_CHECKING:
     from zoo.tools.lr_find.lr_finder import Curve
 
-__all__ = ["command"]
-
 # Training options that a test run does not have: it has a learning rate of its own, and ends early
 IRRELEVANT = (
     "epochs", "lr", "schedule_options", "warmup_epochs", "metrics",

@@ -16,8 +16,6 @@ from zoo.console.tables import print_paragraph, print_table
 from zoo.registry.specs import TaskSpec
 from zoo.tools.compare.reproduction import reproduce
 
-__all__ = ["command"]
-
 
 @click.command()
 @click.argument("weights", type=NameType("weights", runs=True))

@@ -22,8 +22,6 @@ from zoo.files.atomic import write_output
 from zoo.registry.registry import Registry
 from zoo.runs.run_table import RunList, diff_runs, list_runs, prune_runs
 
-__all__ = ["command"]
-
 # The most options that have a column in the table
 _OPTIONS = 4
 

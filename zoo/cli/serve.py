@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from zoo.tools.serve.served_models import Served
 
-__all__ = ["command"]
-
 _LIMITS = Limits()
 _MIB = 2**20
 # Clients that the system lets wait until the server opens a connection; beyond, they try again after a second

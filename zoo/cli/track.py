@@ -16,8 +16,6 @@ from zoo.registry.extras import needing_extra
 from zoo.runs.tracking import Tracker
 from zoo.tools.track.follower import follow
 
-__all__ = ["command"]
-
 
 @click.command()
 @click.argument("run", type=PathType())

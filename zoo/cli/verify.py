@@ -15,8 +15,6 @@ from zoo.console.tables import print_paragraph, print_table
 from zoo.registry.registry import Registry
 from zoo.tools.compare.verification import verify
 
-__all__ = ["command"]
-
 
 @click.command()
 @click.argument("weights", nargs=-1, type=NameType("weights", runs=True))

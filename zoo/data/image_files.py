@@ -17,8 +17,6 @@ from zoo.errors import DataError, OptionError, first_line
 from zoo.files.regular import read_regular
 from zoo.processors import InputReader
 
-__all__ = ["IMAGE_SUFFIXES", "as_image", "decode", "image_reader", "pixels_of", "read_image", "read_square"]
-
 # uint8 (channels, size, size)
 Pixels = NDArray[np.uint8]
 

@@ -18,8 +18,6 @@ from torch.nn import functional as F
 
 from zoo.evaluation.intervals import wilson
 
-__all__ = ["Reliability", "reliability"]
-
 # Share of the simulated samples that may have a lower error than was observed, and as many a higher one. With
 # 0.025, some intervals would cover the true error in only 88% of simulations; see benchmarks/calibration.py.
 _TAIL = 0.01

@@ -26,8 +26,6 @@ from zoo.runs.step_log import read_rows
 from zoo.training.best_epoch import best_by, epochs_in, row_of
 from zoo.training.saved import Row
 
-__all__ = ["RunList", "diff_runs", "list_runs", "prune_runs"]
-
 _BEST, _LAST = "best.safetensors", "model.safetensors"
 # The numbers in a name, which are then at the odd places
 _NUMBERS = re.compile(r"([0-9]+)")

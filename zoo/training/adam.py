@@ -10,8 +10,6 @@ from msgspec import Meta
 from zoo.config.train_config import Fraction
 from zoo.training.fused_kernels import Groups, devices
 
-__all__ = ["adam", "adamw"]
-
 Positive = Annotated[float, Meta(gt=0)]
 
 

@@ -8,8 +8,6 @@ import torch
 
 from zoo.training.fused_kernels import Groups, devices
 
-__all__ = ["fused_sgd", "sgd"]
-
 
 def sgd(
     groups: Groups, *, lr: float, momentum: float, weight_decay: float, nesterov: bool = True

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from zoo.api.model import Model
 
-__all__ = ["calibrate"]
-
 # Largest difference between the calibrated logits and the logits divided by the temperature, relative to the
 # largest logit. A GPU may round the head's input and weights to 10 bits (TF32).
 _TOLERANCE = 1e-3

@@ -11,8 +11,6 @@ from torch.nn import functional as F
 
 from zoo.errors import WeightsError, ZooError
 
-__all__ = ["divide_logits", "fit_temperature"]
-
 # If no temperature in this range is best, the logits do not depend on the labels
 _RANGE = 0.01, 100.0
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from zoo.tools.compare.measurements import Measurement
 
-__all__ = ["Comparison", "compare"]
-
 Pair = dict[str, Any]
 
 # Options that may differ between runs of a group, and the most options that a message names

@@ -14,8 +14,6 @@ from zoo.tools.compare.measurements import Measurement
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["draw_disagreements"]
-
 # Images of each kind, in a row
 _MOST, _ROW = 16, 8
 # Inches: the side of an image, and the height of its caption

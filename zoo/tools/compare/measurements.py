@@ -19,8 +19,6 @@ from zoo.interfaces import CarriesState, Split
 from zoo.models.module_runner import runner_of
 from zoo.registry.registry import Registry
 
-__all__ = ["Measurement", "measure_all"]
-
 Report = Callable[[str, int, int, str, str], None]
 
 

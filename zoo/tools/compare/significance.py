@@ -10,8 +10,6 @@ import numpy as np
 
 from zoo.errors import OptionError
 
-__all__ = ["ALPHA", "RESAMPLES", "bootstrap", "detectable", "holm", "mcnemar", "welch"]
-
 # Differences with a smaller p are reported as different
 ALPHA = 0.05
 # Resamples of a bootstrap of differences

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from zoo.interfaces import Dataset, Split, Task
     from zoo.tools.data_check.image_checks import Report
 
-__all__ = ["SHOWN", "DataCheck", "check_data"]
-
 # Tokens of an n-gram: of characters, and of words and the like
 _CHARACTERS, _WORDS = 50, 13
 # Passages that are reported for each pair of splits, and tokens that are shown of each

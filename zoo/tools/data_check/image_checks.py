@@ -16,8 +16,6 @@ from zoo.errors import DataError
 from zoo.interfaces import SPLITS, Dataset, HasFiles, ReadsBatches, Split
 from zoo.tools.data_check.near_duplicates import near_duplicates, reduced
 
-__all__ = ["Images", "check_images", "check_sizes", "read_images"]
-
 # Images that are read at a time
 _AT_ONCE = 500
 # A square crop of a wider image loses more than half of it

@@ -25,8 +25,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["SIDE", "Pairs", "near_duplicates", "reduced"]
-
 # Height and width at which images are compared
 SIDE = 32
 # Thumbnails of color images, and of gray ones, which have a third of the values: side, and least similarity

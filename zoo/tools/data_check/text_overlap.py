@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Overlap", "shared_passages"]
-
 
 class Overlap(NamedTuple):
     """The passages of a text that also occur in another text.

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from zoo.interfaces import Batch, Dataset
 
-__all__ = ["TrainingBatch", "training_batch"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingBatch:

@@ -32,8 +32,6 @@ from zoo.tools.export.traced_program import silently
 if TYPE_CHECKING:
     from zoo.api.model import Model
 
-__all__ = ["export", "try_export", "write"]
-
 # Called with the work, the items done, their total, and their unit
 Report = Callable[[str, int, int, str], None]
 # Synthetic items that `try_export` compares, and with which tolerance: so few add up to little rounding

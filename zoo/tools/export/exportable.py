@@ -20,8 +20,6 @@ from zoo.models.states import tensors_of, with_tensors
 from zoo.processors import TakesItems
 from zoo.tools.export.traced_program import trace
 
-__all__ = ["CLASS_MAPS", "exportable", "require_form"]
-
 # The output with the class activation maps of each image
 CLASS_MAPS = "class_maps"
 

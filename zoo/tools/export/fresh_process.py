@@ -30,8 +30,6 @@ from zoo.files.exported import Program, Signature
 from zoo.registry.registry import Registry
 from zoo.registry.specs import ExporterSpec
 
-__all__ = ["Start", "fresh_process"]
-
 # Returns the program of a content, which has a signature, in place of the program before
 Start = Callable[[bytes, Signature], Program]
 Arrays = Mapping[str, NDArray[Any]]

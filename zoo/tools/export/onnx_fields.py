@@ -17,8 +17,6 @@ import msgspec
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-__all__ = ["FIELDS", "Described", "NotOnnx", "described", "with_checksum"]
-
 _CHECKSUM = "zoo_sha256"
 _NO_CHECKSUM = "0" * 64
 _DEEPEST = 40

@@ -11,8 +11,6 @@ from zoo.files.exported import Exported, Program, parse_metadata
 from zoo.files.regular import open_regular
 from zoo.tools.export.onnx_fields import NotOnnx, described
 
-__all__ = ["read"]
-
 # Bytes; protobuf allows no more
 _LARGEST = 2**31
 _HINT = "zoo can run only .onnx files that `zoo export` wrote"

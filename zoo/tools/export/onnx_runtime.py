@@ -21,8 +21,6 @@ if _before is None:
 else:
     os.environ[_TELEMETRY] = _before
 
-__all__ = ["start"]
-
 # Only fatal errors are printed; all others are exceptions
 _FATAL = 4
 

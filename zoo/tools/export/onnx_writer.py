@@ -10,8 +10,6 @@ from onnx import ModelProto
 from zoo.interfaces import Exportable, Exporter
 from zoo.tools.export.onnx_fields import with_checksum
 
-__all__ = ["OnnxExporter"]
-
 
 class OnnxExporter(Exporter):
     """Write ONNX with torch's exporter. zoo runs the files with ONNX Runtime."""

@@ -19,8 +19,6 @@ from zoo.processors import TakesItems
 from zoo.seeds import seed_for
 from zoo.tools.export.exportable import CLASS_MAPS
 
-__all__ = ["ITEMS", "TOLERANCE", "Verification", "synthetic_items", "verify"]
-
 # Items of a split that are tried, if it has as many
 ITEMS = 2_000
 # Sizes of batches that are tried, and numbers of tokens

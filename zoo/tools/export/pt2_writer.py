@@ -13,8 +13,6 @@ from torch import nn
 from zoo.files.exported import Program, Signature
 from zoo.interfaces import Exportable, Exporter
 
-__all__ = ["Pt2Exporter", "program_of"]
-
 
 class Pt2Exporter(Exporter):
     """Write a torch.export program."""

@@ -15,8 +15,6 @@ from torch.export import Dim, ExportedProgram
 
 from zoo.files.exported import Signature
 
-__all__ = ["silently", "trace"]
-
 # Keys of what torch notes of each node: where in which file it was called
 _TRACES = ("stack_trace", "from_node", "source_fn_stack", "torch_fn", "custom")
 

@@ -22,8 +22,6 @@ from zoo.processors import make_processor
 from zoo.registry.registry import Registry
 from zoo.registry.specs import ArchitectureSpec, Pretrained, TaskSpec
 
-__all__ = ["Feeding", "fed_as_card", "feeding_of", "require_feeding"]
-
 # The keys of `preprocess` and their types, by a dim of the tasks that have them; those that may be missing
 _TYPES: dict[str, dict[str, Any]] = {
     "image_size": {

@@ -20,8 +20,6 @@ from zoo.processors import TakesItems
 from zoo.registry.registry import Registry
 from zoo.seeds import seed_for
 
-__all__ = ["run_synthetic", "write_verified"]
-
 # Synthetic inputs, and the tokens of each if they are sequences
 _BATCH, _STEPS = 2, 8
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from zoo.tools.imports.card_inputs import Feeding
     from zoo.tools.imports.state_files import State
 
-__all__ = ["import_weights"]
-
 
 @checked
 def import_weights(

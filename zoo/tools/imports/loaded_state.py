@@ -16,8 +16,6 @@ from zoo.tools.imports.card_inputs import Feeding
 from zoo.tools.imports.matched_names import Mismatch, Row, match
 from zoo.tools.imports.state_files import State
 
-__all__ = ["empty_model", "load_state"]
-
 
 def empty_model(
     architecture: str, feeding: Feeding, given: Mapping[str, Any], registry: Registry

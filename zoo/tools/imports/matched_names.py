@@ -9,8 +9,6 @@ from typing import Literal
 
 from zoo.errors import WeightsError
 
-__all__ = ["Matched", "Mismatch", "Row", "count_text", "match", "shape_text"]
-
 Shape = Sequence[int]
 # What wrappers put in front of all names
 _PREFIXES = ("module.", "model.", "_orig_mod.")

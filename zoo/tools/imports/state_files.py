@@ -26,8 +26,6 @@ from zoo.errors import WeightsError, first_line
 from zoo.files.regular import open_regular, read_regular
 from zoo.tools.imports.unpickler import ANSWER, TENSORS
 
-__all__ = ["State", "read_state"]
-
 # The first torch whose restricted unpickler does not corrupt memory (CVE-2026-24747)
 _SAFE = (2, 10)
 # Bytes of memory, besides four times those of the file, that opening a pickle may take

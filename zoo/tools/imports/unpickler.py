@@ -26,8 +26,6 @@ import torch
 
 from zoo.errors import cause
 
-__all__ = ["ANSWER", "TENSORS", "WRAPPERS"]
-
 # The files that the process writes: names and errors as JSON, and the tensors, named by their numbers
 ANSWER, TENSORS = "answer.json", "tensors.safetensors"
 # Keys under which training programs store the state dict of the model

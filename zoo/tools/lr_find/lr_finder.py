@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     from zoo.training.trial import Trial
 
-__all__ = ["Curve", "RangeTest", "Report", "Suggestions", "lr_find", "range_test", "suggest"]
-
 # Called after each step with the number of steps, the rate and the smoothed loss
 Report = Callable[[int, float, float], None]
 

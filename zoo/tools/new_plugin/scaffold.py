@@ -15,8 +15,6 @@ from zoo._version import __version__
 from zoo.errors import OptionError, ZooError
 from zoo.registry.specs import ArchitectureSpec, TaskSpec
 
-__all__ = ["KINDS", "NewKind", "new_plugin"]
-
 # What every plugin has, and a folder for each kind that is of no task; the rest comes from the task's plugin
 _TEMPLATES = Path(__file__).parent / "templates"
 _PACKAGE = _TEMPLATES / "package"

@@ -13,8 +13,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from zoo.tools.serve.http_errors import Refused, answer
 
-__all__ = ["Access", "Guard", "is_address", "is_loopback"]
-
 # Scripts and styles are files of the page. A frame may show what an analyzer draws as HTML.
 _POLICY = "; ".join(
     [

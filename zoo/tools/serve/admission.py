@@ -11,9 +11,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from zoo.tools.serve.http_errors import Refused, answer
 from zoo.tools.serve.request_limits import Limits
 
-__all__ = ["EXCHANGE", "Admission", "Exchange"]
-
-
 # Where a request's cost is found in its scope
 EXCHANGE = "zoo.exchange"
 

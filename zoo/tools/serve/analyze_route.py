@@ -30,8 +30,6 @@ from zoo.tools.serve.served_models import Served, find
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["router"]
-
 # Most pixels of the height and width of the input image in an answer
 _LARGEST = 1_024
 # What the manifest of an analysis says of this machine

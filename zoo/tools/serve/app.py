@@ -22,8 +22,6 @@ from zoo.tools.serve.request_inputs import Models
 from zoo.tools.serve.request_limits import Limits
 from zoo.tools.serve.served_models import Served
 
-__all__ = ["create_app"]
-
 _PAGE = Path(__file__).parent / "page"
 # Bytes of a form's field that is no file; a character has at most four
 _LEAST_FIELD = 2**16

@@ -19,8 +19,6 @@ from zoo.processors import InputReader
 from zoo.tools.serve.model_threads import settle
 from zoo.tools.serve.request_inputs import Input
 
-__all__ = ["Decoder"]
-
 T = TypeVar("T")
 
 # Pixels or bytes, whichever are more, above which an image is large

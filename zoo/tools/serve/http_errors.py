@@ -16,8 +16,6 @@ from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 from zoo.config import options
 from zoo.errors import UnknownName, ZooError, shortened
 
-__all__ = ["FAILED", "RESPONSES", "Refused", "answer", "error_of", "handle_errors", "without_folders"]
-
 # The folders of an absolute path, before its last part
 _FOLDERS = re.compile(r"(?<![\w.~:/-])/(?:[^\s/'\"`,;]+/)+")
 # What only whoever runs the server can type

@@ -10,8 +10,6 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-__all__ = ["Connections", "Protocol"]
-
 # Bytes of a request's line and headers that have not arrived in full
 _HEAD = 2**14
 # Seconds until they must have arrived, after the connection began or the last request was answered

@@ -29,8 +29,6 @@ from typing import Any, Generic, TypeVar
 from zoo.api.model import Model
 from zoo.tools.serve.http_errors import Refused
 
-__all__ = ["Worker", "settle"]
-
 T = TypeVar("T")
 Rows = list[dict[str, Any]]
 

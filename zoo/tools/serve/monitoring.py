@@ -10,8 +10,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from zoo.tools.serve.served_models import Served
 
-__all__ = ["Monitor"]
-
 
 class Monitor:
     """An ASGI layer that counts requests and writes a line for each: method, route, status, milliseconds."""

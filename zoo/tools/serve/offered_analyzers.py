@@ -14,8 +14,6 @@ from zoo.errors import SpecError
 from zoo.registry.registry import Registry
 from zoo.registry.specs import AnalyzerSpec
 
-__all__ = ["analyzers_for"]
-
 _TYPES = {
     "BoolType": "bool",
     "IntType": "int",

@@ -18,8 +18,6 @@ from zoo.tools.serve.request_inputs import (
 )
 from zoo.tools.serve.served_models import find
 
-__all__ = ["router"]
-
 router = APIRouter()
 
 

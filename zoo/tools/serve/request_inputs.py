@@ -18,18 +18,6 @@ from zoo.tools.serve.http_errors import Refused
 from zoo.tools.serve.request_limits import Limits
 from zoo.tools.serve.served_models import Served
 
-__all__ = [
-    "CurrentLimits",
-    "Files",
-    "Input",
-    "ModelName",
-    "Models",
-    "Texts",
-    "fields",
-    "inputs_of",
-    "require_texts",
-]
-
 
 async def _models(request: Request) -> dict[str, Served]:
     return request.app.state.models

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["MOST_TOKENS", "Limits"]
-
 # Tokens that one request may sample; part of the description of the API
 MOST_TOKENS = 10_000
 

@@ -17,8 +17,6 @@ from zoo.tools.serve.request_inputs import CurrentLimits, Models, require_texts
 from zoo.tools.serve.request_limits import MOST_TOKENS
 from zoo.tools.serve.served_models import Served, find
 
-__all__ = ["router"]
-
 router = APIRouter()
 
 

@@ -17,8 +17,6 @@ from zoo.registry.registry import Registry
 from zoo.tools.serve.model_threads import Worker
 from zoo.tools.serve.offered_analyzers import analyzers_for
 
-__all__ = ["Served", "find", "named"]
-
 Takes = Literal["image", "text", "file"]
 
 

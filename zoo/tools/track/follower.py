@@ -35,8 +35,6 @@ from zoo.runs.tracking import TrackedRow, TrackedRun, Tracker
 from zoo.training.best_epoch import epochs_in
 from zoo.training.saved import Row, StepRow
 
-__all__ = ["Followed", "follow"]
-
 # Seconds between two looks at the logs
 _POLL = 1.0
 # Seconds after which the libraries have stored what they were given; W&B writes its file every 15 s

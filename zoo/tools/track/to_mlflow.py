@@ -8,8 +8,6 @@ from typing import Literal
 
 from zoo.runs.tracking import TrackedRow, TrackedRun, Tracker
 
-__all__ = ["MLflow"]
-
 _TAG = "zoo_run"
 _STATUS = {"finished": "FINISHED", "stopped": "KILLED"}
 

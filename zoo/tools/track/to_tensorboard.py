@@ -10,8 +10,6 @@ from typing import Any, Literal
 from zoo.errors import RunError
 from zoo.runs.tracking import TrackedRow, TrackedRun, Tracker
 
-__all__ = ["TensorBoard"]
-
 
 class TensorBoard(Tracker):
     """Write event files to the folder `tensorboard` of the run directory, without TensorFlow."""

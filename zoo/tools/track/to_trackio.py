@@ -9,8 +9,6 @@ from typing import Literal
 
 from zoo.runs.tracking import TrackedRow, TrackedRun, Tracker
 
-__all__ = ["Trackio"]
-
 
 class Trackio(Tracker):
     """Log to Trackio, which finds a run by its name and does not report the run's last step."""

@@ -9,8 +9,6 @@ from typing import Literal
 
 from zoo.runs.tracking import TrackedRow, TrackedRun, Tracker
 
-__all__ = ["WeightsAndBiases"]
-
 
 class WeightsAndBiases(Tracker):
     """Log to W&B. An offline run does not report its last step."""
