@@ -20,7 +20,7 @@ class Notebook(Tracker):
 
     def begin(self, run):
         """Return the step from which on rows are missing."""
-        self._run, self._database = f"{run.name} {run.id[:8]}", opened()
+        self._run, self._database = f"{run.name} {run.id}", opened()
         found = self._database.execute("SELECT MAX(step) FROM metrics WHERE run = ?", [self._run])
         last = found.fetchone()[0] or 0
         return max(last - 1, 0)  # the last step may lack the metrics of its epoch
