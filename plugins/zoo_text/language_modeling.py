@@ -159,11 +159,18 @@ class LanguageModeling(Task):
             )
 
     def _pieces(self, tokens: Tensor, device: str) -> Iterator[Batch]:
-        """Yield a text in windows or sections, in text order; a short last section is a batch of its own."""
-        length = min(self.context, len(tokens) - 1)
-        inputs, targets = tokens[:-1].unfold(0, length, 1), tokens[length:, None]
-        rest: list[tuple[Tensor, Tensor]] = []
-        if self.text.batching == "sections":
+        """Yield a text in windows or sections, in text order; a short last section is a batch of its own.
+
+        Raises DataError if the text is too short for a window.
+        """
+        length, rest = self.context, list[tuple[Tensor, Tensor]]()
+        if self.text.batching == "windows":
+            if len(tokens) <= length:
+                message = f"the text has {len(tokens):,} tokens, too few for a context of {length:,}"
+                raise DataError(message, hint="use a longer text, or a shorter context")
+            inputs, targets = tokens[:-1].unfold(0, length, 1), tokens[length:, None]
+        else:
+            length = min(length, len(tokens) - 1)
             inputs, targets = cut_lanes(tokens, (len(tokens) - 1) // length, length)
             last = tokens[inputs.numel() :]
             rest = [(last[None, :-1], last[None, 1:])] if len(last) > 1 else []

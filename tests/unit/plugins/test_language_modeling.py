@@ -155,8 +155,10 @@ def test_sections_are_evaluated_from_an_empty_state_each(length: int) -> None:
     assert predictions(task, length) == {token: (token - 1) % 4 + 1 for token in range(1, length)}
 
 
-def test_a_text_that_is_shorter_than_a_window_has_one_prediction() -> None:
-    assert predictions(TASK.with_context(8), 5) == {4: 4}
+def test_a_text_that_is_no_longer_than_a_window_is_refused() -> None:
+    with pytest.raises(DataError, match="the text has 8 tokens, too few for a context of 8"):
+        predictions(TASK.with_context(8), 8)
+    assert predictions(TASK.with_context(8), 9) == {8: 8}
 
 
 def test_a_model_whose_state_was_carried_is_evaluated_with_its_state_carried() -> None:
