@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torchvision.models import ResNet34_Weights, resnet34
 
 from zoo import DataError
-from zoo.plugin import is_offline, sha256_of
+from zoo.plugin import hashes_of, is_offline
 
 
 class ResNet34CAM(nn.Module):
@@ -68,7 +68,7 @@ class ResNet34CAM(nn.Module):
             )
         try:
             state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
-            sha256 = sha256_of(cached)
+            (sha256,) = hashes_of([cached])
             if not sha256.startswith(name.partition("-")[2].partition(".")[0]):
                 raise ValueError(f"its sha256 is {sha256}")
             self.features.load_state_dict({key: value for key, value in state.items() if key[:3] != "fc."})

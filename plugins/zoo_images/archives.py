@@ -1,4 +1,4 @@
-"""Unpack archives file by file, and accept each file only if its sha256 matches."""
+"""Read archives member by member, and accept each member only if its sha256 matches."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import hashlib
 import io
 import tarfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from zoo import DataError
-from zoo.plugin import atomic_write, sweep
 
 __all__ = ["tar_members"]
 
@@ -23,20 +22,21 @@ _HEADERS = 1 << 24
 
 
 def tar_members(
-    archive: Path, members: Mapping[str, str], folder: Path, *, max_bytes: int = _MOST_BYTES
-) -> None:
-    """Extract members of a tar archive into `folder`, each under its bare file name.
+    archive: Path, members: Mapping[str, str], *, max_bytes: int = _MOST_BYTES
+) -> Iterator[tuple[str, bytes]]:
+    """Yield members of a tar archive, each with its bare file name and its content.
 
     A member's path, links and permissions are never used.
 
     Args:
-        members: the sha256 of each file to extract, by name.
+        members: the sha256 of each member to read, by name.
 
     Raises:
-        DataError: the archive is damaged, unpacks to more than `max_bytes`, or lacks a member.
+        DataError: the archive is damaged, unpacks to more than `max_bytes`, or lacks a member, or a member
+            has the wrong sha256.
     """
+    missing = {**members}
     try:
-        sweep(folder)
         with archive.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
         with (gzip.open if packed else open)(archive, "rb") as file:
@@ -49,28 +49,24 @@ def tar_members(
                         raise DataError(f"{archive} unpacks to more than {max_bytes:,} bytes")
                     stream.left = member.size + _HEADERS
                     name = Path(member.name).name
-                    if name in members and member.isreg() and not (folder / name).exists():
-                        _unpack(tar, member, folder / name, members[name], archive)
+                    if name in missing and member.isreg():
+                        yield name, _content(tar, member, missing.pop(name), archive)
     except OSError as error:
-        message = f"{archive} cannot be unpacked into {folder}: {error.strerror or error}"
-        raise DataError(message, hint="free some space, or set $ZOO_CACHE to a different folder") from None
+        raise DataError(f"{archive} cannot be read: {error.strerror or error}") from None
     except (tarfile.TarError, EOFError, zlib.error, ValueError, OverflowError, RecursionError) as error:
         raise DataError(f"{archive} cannot be unpacked: {error}") from None
-    missing = [name for name in members if not (folder / name).exists()]
     if missing:
         raise DataError(f"{archive} lacks {', '.join(missing)}")
 
 
-def _unpack(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path, sha256: str, archive: Path) -> None:
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, sha256: str, archive: Path) -> bytes:
     source = tar.extractfile(member)
     assert source is not None
-    with source, atomic_write(path, mode=0o600) as target:
-        digest = hashlib.sha256()
-        while block := source.read(_BLOCK):
-            digest.update(block)
-            target.write(block)
-        if digest.hexdigest() != sha256:
-            raise DataError(f"{path.name} in {archive} has the wrong sha256")
+    with source:
+        content = source.read()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise DataError(f"{Path(member.name).name} in {archive} has the wrong sha256")
+    return content
 
 
 class _Capped(io.BufferedReader):

@@ -9,8 +9,9 @@ come from TensorFlow Datasets (the archive) and torchvision for Ruby (its two fi
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,7 +21,7 @@ from msgspec import Meta
 from torch import Tensor
 
 from zoo import DataError
-from zoo.plugin import data_file, data_home, private_folder, remembered, verified
+from zoo.plugin import data_file, data_home
 from zoo_images.archives import tar_members
 from zoo_images.cifar_classes import CIFAR10, CIFAR100_COARSE, CIFAR100_FINE
 from zoo_images.image_set import ImageSet, ImageSplit, TrainSize, split_off_val
@@ -32,7 +33,7 @@ ValSize = Annotated[int, Meta(ge=0, le=49_999)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
+class CifarRelease:
     """An archive and its image files, with their sha256.
 
     Attributes:
@@ -67,7 +68,7 @@ class Release:
         return {name: sha256 for name, (_, sha256) in self.files.items()}
 
 
-RELEASE_10 = Release(
+RELEASE_10 = CifarRelease(
     archive="cifar-10-binary.tar.gz",
     sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
     folder="cifar-10-batches-bin",
@@ -81,7 +82,7 @@ RELEASE_10 = Release(
     },
     labels=1,
 )
-RELEASE_100 = Release(
+RELEASE_100 = CifarRelease(
     archive="cifar-100-binary.tar.gz",
     sha256="58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
     folder="cifar-100-binary",
@@ -137,68 +138,69 @@ def cifar100(
     return made.limited(train_size)
 
 
-def _read(release: Release, root: str | None, *, label: int = 0) -> tuple[ImageSplit, ImageSplit, Kept]:
+def _read(release: CifarRelease, root: str | None, *, label: int = 0) -> tuple[ImageSplit, ImageSplit, Kept]:
     """Return the training images, the test images, and the stored array.
 
     Args:
         label: which byte of a record is the label.
     """
-    paths = _checked(release, _folder(release, root))
+    folder = _folder(release, root)
+    archive = folder or data_file(release.archive, url=release.url, sha256=release.sha256, root=root)
     counts = [count for count, _ in release.files.values()]
     total, train = sum(counts), sum(counts[:-1])
     place = f"decoded/{release.name}"
-    found = kept(place, (_FORMAT, release.hashes), lambda: _decode(release, paths), what="the images")
+
+    def decode() -> Tensor:
+        contents = _files(release, folder) if folder else tar_members(archive, release.hashes)
+        return _decode(release, contents)
+
+    found = kept(place, (_FORMAT, release.hashes), decode, what="the images")
     pixels, labels = found.content.split([total * _PIXELS, total * release.labels])
     images, labels = pixels.view(total, 3, 32, 32), labels.view(total, -1)[:, label].long()
     return ImageSplit(images[:train], labels[:train]), ImageSplit(images[train:], labels[train:]), found
 
 
-def _checked(release: Release, folder: Path) -> list[Path]:
-    """Return the paths of the files. Raises DataError for a file with a wrong length or sha256."""
-    paths = [folder / name for name in release.files]
-    with remembered(paths) as known:
-        for path, (count, sha256) in zip(paths, release.files.values(), strict=True):
-            wanted, size = count * release.record, path.stat().st_size
-            if size != wanted:
-                message = (
-                    f"{path} must contain {count:,} records of {release.record:,} bytes each, {wanted:,}"
-                )
-                hint = f"copy it again from the archive at {release.url}"
-                raise DataError(f"{message} bytes in total (got {size:,})", hint=hint)
-            if known.of(path) != sha256:
-                verified(path, sha256)
-    return paths
+def _files(release: CifarRelease, folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and content of each file. Raises DataError for a wrong length or sha256."""
+    for name, (count, sha256) in release.files.items():
+        path, wanted = folder / name, count * release.record
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror}") from None
+        if len(content) != wanted:
+            message = f"{path} must contain {count:,} records of {release.record:,} bytes each, {wanted:,}"
+            hint = f"copy it again from the archive at {release.url}"
+            raise DataError(f"{message} bytes in total (got {len(content):,})", hint=hint)
+        if (found := hashlib.sha256(content).hexdigest()) != sha256:
+            message = f"{path} has the wrong content: expected sha256 {sha256}, got {found}"
+            raise DataError(message, hint=f"copy it again from the archive at {release.url}")
+        yield name, content
 
 
-def _decode(release: Release, paths: Sequence[Path]) -> Tensor:
-    """Return the pixels of all files, followed by the labels. Raises DataError."""
-    total, start = sum(count for count, _ in release.files.values()), 0
+def _decode(release: CifarRelease, contents: Iterable[tuple[str, bytes]]) -> Tensor:
+    """Return the pixels of all files, in the order of the release, followed by the labels."""
+    counts = [count for count, _ in release.files.values()]
+    starts = dict(zip(release.files, accumulate(counts, initial=0), strict=False))
+    total = sum(counts)
     both = np.empty(total * release.record, np.uint8)
     pixels, labels = both[: total * _PIXELS].reshape(total, -1), both[total * _PIXELS :].reshape(total, -1)
-    for path, (count, sha256) in zip(paths, release.files.values(), strict=True):
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != sha256:
-            raise DataError(f"{path} changed while it was being read", hint="try again")
-        records = np.frombuffer(content, np.uint8).reshape(count, release.record)
-        pixels[start : start + count] = records[:, release.labels :]
-        labels[start : start + count] = records[:, : release.labels]
-        start += count
+    for name, content in contents:
+        records = np.frombuffer(content, np.uint8).reshape(-1, release.record)
+        rows = slice(starts[name], starts[name] + len(records))
+        pixels[rows] = records[:, release.labels :]
+        labels[rows] = records[:, : release.labels]
     return torch.from_numpy(both)
 
 
-def _folder(release: Release, root: str | None) -> Path:
-    """Return the folder of the files, after unpacking the archive into the cache if necessary."""
-    cache = data_home(None)[-1]
+def _folder(release: CifarRelease, root: str | None) -> Path | None:
+    """Return the folder of the files; None if there is none."""
     for home in data_home(root):
         folder = home / release.folder
         missing = [name for name in release.files if not (folder / name).is_file()]
         if not missing:
             return folder
-        if folder.is_dir() and home != cache:  # in the cache an interrupted unpacking goes on
+        if folder.is_dir():
             hint = f"copy the files from the archive at {release.url}"
             raise DataError(f"{folder} lacks {', '.join(missing)}", hint=hint)
-    archive = data_file(release.archive, url=release.url, sha256=release.sha256, root=root)
-    folder = cache / release.folder
-    private_folder(folder)
-    tar_members(archive, release.hashes, folder)
-    return folder
+    return None

@@ -8,7 +8,6 @@ file and for the full-size image that Pillow decodes: at most 256 MiB, or 512 Mi
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -21,18 +20,9 @@ import torch
 from torch import Tensor
 
 from zoo import DataError
-from zoo.plugin import (
-    Hashes,
-    cache_home,
-    collected_faults,
-    made_once,
-    private,
-    read_image,
-    remembered,
-    report_work,
-)
+from zoo.plugin import cached_files, collected_faults, hashes_of, read_image, report_work
 from zoo_images.image_set import Statistics, statistics_from, statistics_of, values_of
-from zoo_images.kept_array import ARRAY, add_checksum, kept_array, kept_fact, known_fact, write_fact
+from zoo_images.kept_array import ARRAY, kept_fact
 
 MAX_THREADS = 8
 # The version of the decoder, raised whenever the same image becomes other bytes
@@ -46,17 +36,15 @@ class Decoded(NamedTuple):
     Attributes:
         images: uint8 (N, channels, size, size).
         hashes: the sha256 of each file.
-        home: the folder of the images in the cache.
     """
 
     images: Tensor
     hashes: list[str]
-    home: Path
 
     def statistics(self, count: int) -> Statistics:
         """Return the mean and standard deviation of the first `count` images; the result is cached."""
-        path = self.home / f"statistics-{count}"
-        return kept_fact(path, lambda: statistics_of(self.images[:count]), Statistics)
+        source = _source(self.images.shape, self.hashes), count
+        return kept_fact("decoded/images", source, lambda: statistics_of(self.images[:count]), Statistics)
 
 
 def decoded(paths: Sequence[Path], *, size: int, channels: int) -> Decoded:
@@ -64,18 +52,15 @@ def decoded(paths: Sequence[Path], *, size: int, channels: int) -> Decoded:
 
     Raises DataError naming the first image, by path, that cannot be read.
     """
-    hashes = _hashes_of(paths)
+    hashes = hashes_of(paths)
     shape = (len(paths), channels, size, size)
-    source = [_FORMAT, PIL.__version__, shape, hashes]
-    key = hashlib.sha256(json.dumps(source).encode()).hexdigest()[:32]
-    home = cache_home() / "decoded" / "images" / key
-    images = made_once(
-        home,
+    stored = cached_files(
+        "decoded/images",
+        _source(shape, hashes),
         lambda folder: _decode(folder, paths, hashes, shape),
-        kept_array,
         what="the decoded images",
     )
-    return Decoded(images.view(shape), hashes, home)
+    return Decoded(torch.frombuffer(stored[ARRAY], dtype=torch.uint8).view(shape), hashes)
 
 
 def measured(paths: Sequence[Path], *, size: int, channels: int, count: int) -> tuple[list[str], Statistics]:
@@ -85,11 +70,9 @@ def measured(paths: Sequence[Path], *, size: int, channels: int, count: int) -> 
 
     Raises DataError naming the first image, by path, that cannot be read.
     """
-    hashes = _hashes_of(paths)
-    source = [_FORMAT, PIL.__version__, channels, size, count, hashes]
-    key = hashlib.sha256(json.dumps(source).encode()).hexdigest()[:32]
+    hashes = hashes_of(paths)
 
-    def measure(folder: Path) -> None:
+    def measure() -> Statistics:
         counts, adding = torch.zeros(channels, 256, dtype=torch.int64), threading.Lock()
 
         def add(place: int) -> None:
@@ -100,13 +83,15 @@ def measured(paths: Sequence[Path], *, size: int, channels: int, count: int) -> 
                     counts.add_(own)
 
         _for_each(paths, add, "measuring images")
-        write_fact(folder / "statistics", statistics_from(counts))
+        return statistics_from(counts)
 
-    def read(folder: Path) -> Statistics | None:
-        return known_fact(folder / "statistics", Statistics)
+    source = _source((len(paths), channels, size, size), hashes), count
+    return hashes, kept_fact("decoded/statistics", source, measure, Statistics)
 
-    home = cache_home() / "decoded" / "statistics" / key
-    return hashes, made_once(home, measure, read, what="the means of the images")
+
+def _source(shape: Sequence[int], hashes: Sequence[str]) -> object:
+    """Return everything that determines the pixels of decoded files."""
+    return _FORMAT, PIL.__version__, tuple(shape), hashes
 
 
 def readable(paths: Sequence[Path]) -> list[Path]:
@@ -127,29 +112,12 @@ def readable(paths: Sequence[Path]) -> list[Path]:
     return [path for path in paths if path not in faults]
 
 
-def _hashes_of(paths: Sequence[Path]) -> list[str]:
-    """Return the sha256 of each file. Threads read files that are new or have changed."""
-    with remembered(paths) as known:
-        hashes = [known.known(path) for path in paths]
-        new = [place for place, sha256 in enumerate(hashes) if sha256 is None]
-        files = [paths[place] for place in new]
-        found = _for_each(files, lambda place: _sha256_of(files[place], known), "hashing images")
-    both = dict(zip(new, found, strict=True))
-    return [sha256 or both[place] for place, sha256 in enumerate(hashes)]
-
-
-def _sha256_of(path: Path, known: Hashes) -> str:
-    if path.exists() and not path.is_file():  # reading a pipe might never end
-        raise DataError(f"{path} cannot be read as an image: it is a pipe or a device, not a regular file")
-    return known.of(path)
-
-
 def _decode(folder: Path, paths: Sequence[Path], hashes: Sequence[str], shape: tuple[int, ...]) -> None:
-    """Write all images to `pixels.bin`, and the sha256 of that file."""
+    """Write all images to `pixels.bin`."""
     _, channels, size, _ = shape
     length = channels * size * size
     writing = threading.Lock()
-    with open(folder / ARRAY, "wb", opener=private) as file:
+    with (folder / ARRAY).open("wb") as file:
 
         def keep(place: int) -> None:
             pixels, content = read_image(paths[place], size=size, channels=channels)
@@ -160,7 +128,6 @@ def _decode(folder: Path, paths: Sequence[Path], hashes: Sequence[str], shape: t
                 file.write(pixels.tobytes())
 
         _for_each(paths, keep, "decoding images")
-    add_checksum(folder)
 
 
 def _for_each(paths: Sequence[Path], work: Callable[[int], T], what: str) -> list[T]:

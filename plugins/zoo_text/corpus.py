@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor
 
 from zoo import OptionError
 from zoo.interfaces import Dataset, Split
-from zoo.plugin import cache_home, made_once, mapped, remembered
-from zoo_text.encoding import checksum_of, encode, token_dtype
+from zoo.plugin import cached_files, hashes_of
+from zoo_text.encoding import CORPUS, TOKENS, Encoded, encode, token_dtype
 from zoo_text.reading import Files, Reading
 
 # The version of the encoding, raised whenever the same text becomes other tokens
 _FORMAT = 3
-# Bytes of tokens that are read into memory; more are mapped from their file
-_IN_MEMORY = 1 << 26
 
 
 class Corpus(Dataset):
@@ -93,50 +89,21 @@ def read_corpus(files: Files, reading: Reading) -> Corpus:
     """
     parts = (files.train, files.val, files.test)
     paths = [path for part in parts for path in part]
-    with remembered(paths) as known:
-        hashes = {path: known.of(path) for path in paths}
+    hashes = dict(zip(paths, hashes_of(paths), strict=True))
     encoding = {name: value for name, value in asdict(reading).items() if name != "train_size"}
-    source = encoding | {
-        "encoding": files.encoding,
-        "format": _FORMAT,
-        "files": [[hashes[path] for path in paths] for paths in parts],
-    }
-    key = hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()[:32]
-    home = cache_home() / "decoded" / "text" / key
-    return made_once(
-        home,
+    files_of_parts = [[hashes[path] for path in part] for part in parts]
+    stored = cached_files(
+        "decoded/text",
+        (_FORMAT, encoding, files.encoding, files_of_parts),
         lambda folder: encode(folder, files, reading, hashes),
-        lambda folder: _cached(folder, reading),
         what="the encoded text",
     )
-
-
-def _cached(home: Path, reading: Reading) -> Corpus | None:
-    """Return the corpus that was encoded into a folder; None if it is missing or damaged.
-
-    The tokens are verified again only if their file has changed since the last verification.
-    """
-    try:
-        data = json.loads((home / "corpus.json").read_text(encoding="utf-8"))
-        stored = _stored(home / "tokens.bin")
-        tokens = torch.frombuffer(stored, dtype=token_dtype(len(data["vocabulary"])))
-        intact = data.pop("checksum", "") == checksum_of(data)
-        with remembered([home / "tokens.bin"]) as known:
-            whole = intact and known.of(home / "tokens.bin") == data["sha256"]
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-    if not whole or len(tokens) != data["length"]:
-        return None
+    data = msgspec.json.decode(stored[CORPUS], type=Encoded)
     return Corpus(
-        tokens,
-        borders=(data["borders"][0], data["borders"][1]),
-        vocabulary=data["vocabulary"],
-        specials=data["specials"],
+        torch.frombuffer(stored[TOKENS], dtype=token_dtype(len(data.vocabulary))),
+        borders=data.borders,
+        vocabulary=data.vocabulary,
+        specials=data.specials,
         reading=reading,
-        fingerprint=data["fingerprint"],
+        fingerprint=data.fingerprint,
     )
-
-
-def _stored(path: Path) -> bytearray | mmap.mmap:
-    """Return the content of a file as writable memory, which torch expects; a large file is mapped."""
-    return bytearray(path.read_bytes()) if path.stat().st_size <= _IN_MEMORY else mapped(path)

@@ -9,26 +9,36 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BufferedReader, RawIOBase, TextIOWrapper
 from itertools import chain, pairwise, takewhile
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, cast
 
+import msgspec
 import numpy as np
 import torch
 from torchtext.data import Field
 
 from zoo import DataError, tokenize
-from zoo.plugin import open_regular, private, report_work, sha256_of
+from zoo.plugin import open_regular, report_work
 from zoo_text.numbering import Characters, Words
 from zoo_text.reading import Files, Reading
 
+TOKENS, CORPUS = "tokens.bin", "corpus.json"
 _BLOCK = 1 << 22
 _LEAVE_OUT = "--data glob='**/*.txt' skips the other files in a folder"
 _NUMPY = {torch.uint8: np.uint8, torch.int16: np.int16, torch.int32: np.int32}
+
+
+class Encoded(NamedTuple):
+    """What is known about encoded tokens; the attributes are those of `Corpus`."""
+
+    vocabulary: list[str]
+    borders: tuple[int, int]
+    specials: int
+    fingerprint: str
 
 
 class _Hashed(BufferedReader):
@@ -45,7 +55,7 @@ class _Hashed(BufferedReader):
 
 
 def encode(folder: Path, files: Files, reading: Reading, hashes: Mapping[Path, str]) -> None:
-    """Write `tokens.bin` and `corpus.json` into a folder.
+    """Write `tokens.bin` and `corpus.json`, an `Encoded`, into a folder.
 
     Args:
         hashes: the sha256 of each file.
@@ -74,27 +84,11 @@ def encode(folder: Path, files: Files, reading: Reading, hashes: Mapping[Path, s
         for first, last in pairwise([0, *borders, total])
     ]
     tokens = _renumbered(chain(*stretches), texts, vocabulary)
-    with open(folder / "tokens.bin", "wb", opener=private) as file:
+    with (folder / TOKENS).open("wb") as file:
         digest = fingerprint(vocabulary, borders, _copied(tokens, file, total), backwards=reading.backwards)
-        _sync(file)
     numbers.unlink()
-    data = {
-        "length": total,
-        "borders": borders,
-        "vocabulary": vocabulary,
-        "specials": _specials(vocabulary, reading),
-        "fingerprint": digest,
-        "sha256": sha256_of(folder / "tokens.bin"),
-    }
-    data["checksum"] = checksum_of(data)
-    with open(folder / "corpus.json", "w", encoding="utf-8", opener=private) as file:
-        json.dump(data, file)
-        _sync(file)
-
-
-def checksum_of(data: Mapping[str, Any]) -> str:
-    """Return the sha256 of a corpus's metadata, including the sha256 of its tokens."""
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+    data = Encoded(vocabulary, (borders[0], borders[1]), _specials(vocabulary, reading), digest)
+    (folder / CORPUS).write_bytes(msgspec.json.encode(data))
 
 
 def fingerprint(
@@ -118,7 +112,7 @@ def _number(
 ) -> list[int]:
     """Write the numbers of all tokens; return the length of each split. A token never spans two files."""
     lengths: list[int] = []
-    with open(path, "wb", opener=private) as out:
+    with path.open("wb") as out:
         for paths in (files.train, files.val, files.test):
             length = 0
             for file in paths:
@@ -214,8 +208,3 @@ def _copied(blocks: Iterator[np.ndarray], file: IO[bytes], total: int) -> Iterat
         yield block
         done += len(block)
         report_work("encoding", done, total, "tokens")
-
-
-def _sync(file: IO[Any]) -> None:
-    file.flush()
-    os.fsync(file.fileno())

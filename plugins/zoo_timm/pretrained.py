@@ -27,7 +27,7 @@ from safetensors import safe_open
 from timm.models import get_arch_pretrained_cfgs
 
 from zoo import DataError, Pretrained
-from zoo.plugin import first_line, is_offline, sha256_of, warn
+from zoo.plugin import first_line, hashes_of, is_offline, warn
 
 # The names of safetensors files, by the file name in timm's configuration
 _SAFE = {
@@ -103,7 +103,7 @@ def load_pretrained(
     state = {key: value for key, value in loaded.state_dict().items() if not key.startswith(own)}
     model.load_state_dict(state, strict=False)
     tag = file.name if given else tag  # without the folders of this machine
-    return {"architecture": f"timm/{name}", "dataset": tag, "sha256": sha256_of(file)}
+    return {"architecture": f"timm/{name}", "dataset": tag, "sha256": hashes_of([file])[0]}
 
 
 def _given(file: Path, name: str) -> Path:
@@ -211,6 +211,6 @@ def _only_a_pickle(what: str) -> DataError:
 def _verified(file: Path) -> Path:
     """Return a file if its content has the sha256 that is its name in the cache. Raises DataError."""
     stored = file.resolve()
-    if re.fullmatch("[0-9a-f]{64}", stored.name) and sha256_of(stored) != stored.name:
+    if re.fullmatch("[0-9a-f]{64}", stored.name) and hashes_of([stored]) != [stored.name]:
         raise DataError(f"{file} is damaged: its sha256 is not {stored.name}", hint=f"delete {stored}")
     return file

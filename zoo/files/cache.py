@@ -9,23 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import mmap
 import os
-import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 from zoo.errors import DataError
-from zoo.files.atomic import sweep, temporary_folder
-
-T = TypeVar("T")
 
 # The folders in the cache: what can only be downloaded again, then what zoo makes again by itself
 KINDS = ("downloads", "decoded", "synthesized", "hashes")
-# MAP_NORESERVE, which Python names from 3.13 on
-_NO_RESERVE = 0x4000 if sys.platform == "linux" else 0
 # What to do about a full disk
 MORE_SPACE = "free some space, or set $ZOO_CACHE to a different folder"
 
@@ -81,16 +72,6 @@ def is_ours(path: Path) -> bool:
     return False
 
 
-def mapped(path: Path) -> mmap.mmap:
-    """Map a file without reserving memory, so it may be larger than RAM; writes do not change the file.
-
-    Raises ValueError for an empty file, and OSError if the file cannot be mapped.
-    """
-    flags, protection = mmap.MAP_PRIVATE | _NO_RESERVE, mmap.PROT_READ | mmap.PROT_WRITE
-    with path.open("rb") as file:
-        return mmap.mmap(file.fileno(), 0, flags=flags, prot=protection)
-
-
 def private_folder(path: Path) -> None:
     """Create a folder and its missing parents, which only this user can access, regardless of the umask.
 
@@ -101,10 +82,10 @@ def private_folder(path: Path) -> None:
             if folder == path or not folder.exists():
                 folder.mkdir(mode=0o700)
                 folder.chmod(0o700)
-    _make_private(path)
+    make_private(path)
 
 
-def _make_private(folder: Path) -> None:
+def make_private(folder: Path) -> None:
     """Make a folder private, unless it is the cache itself, elsewhere behind a link, or another user's."""
     with contextlib.suppress(OSError):
         real = folder.resolve()
@@ -112,40 +93,3 @@ def _make_private(folder: Path) -> None:
         inside = any(home.resolve() in real.parents for home in (cache_home(), users_folder("state")))
         if inside and found.st_uid == os.geteuid() and found.st_mode & 0o077:
             real.chmod(0o700)
-
-
-def made_once(home: Path, make: Callable[[Path], None], read: Callable[[Path], T | None], *, what: str) -> T:
-    """Read a folder of the cache with `read`; if it is missing, call `make` to create its content first.
-
-    The folder is put in place by a single rename, so it is complete or absent, even if several processes
-    create it. A folder that another user can write to is not read.
-
-    Args:
-        make: function that writes the content into a new folder.
-        read: function that reads a folder, and returns None if the folder is missing or damaged.
-        what: description of the folder's content for messages, such as `the encoded text`.
-
-    Raises:
-        DataError: the folder cannot be written.
-    """
-    _make_private(home.parent)
-    for _ in range(5):  # another process that replaces a damaged folder may remove ours with it
-        content = read(home) if is_ours(home) else None
-        if content is not None:
-            return content
-        shutil.rmtree(home, ignore_errors=True)
-        if home.exists():  # another process has made it in the meantime, or it cannot be removed
-            continue
-        try:
-            private_folder(home.parent)
-            sweep(home.parent)
-            with temporary_folder(home) as folder:
-                make(folder)
-                folder.rename(home)
-        except OSError as error:
-            if home.is_dir():  # another process was faster
-                continue
-            message = f"{what} cannot be written to {home.parent}: {error.strerror or error}"
-            raise DataError(message, hint=MORE_SPACE) from None
-    hint = "delete it, or set $ZOO_CACHE to a different folder"
-    raise DataError(f"{home} ({what}) is damaged and cannot be replaced", hint=hint)

@@ -15,15 +15,20 @@ import hashlib
 import os
 import time
 from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 
 from zoo.files.downloads import sha256_of
 from zoo.files.remembering import recalled, remember
+from zoo.files.work import report_work
 
 # Nanoseconds in which a file system may give two writes one time: FAT has steps of two seconds
 _TOO_RECENT = 2_000_000_000
+# Files that are hashed one after another; more are hashed by threads
+_FEW = 8
+_MAX_THREADS = 8
 
 
 def is_verifying() -> bool:
@@ -84,6 +89,25 @@ def remembered(paths: Sequence[Path]) -> Generator[Hashes]:
     if hashes.found:
         kept = {name: known for name, known in (before | hashes.found).items() if os.path.lexists(name)}
         remember("hashes", key, msgspec.msgpack.encode(kept))
+
+
+def hashes_of(paths: Sequence[Path]) -> list[str]:
+    """Return the sha256 of each file; a file that has not changed since it was last hashed is not read again.
+
+    Many files are read by several threads.
+
+    Raises DataError if a file cannot be read, or is a pipe or a device.
+    """
+    with remembered(paths) as known:
+        found = {path: known.known(path) for path in paths}
+        new = sorted(path for path, sha256 in found.items() if sha256 is None)
+        if len(new) <= _FEW:  # each of them may be large, and reports its own progress
+            return [found[path] or known.of(path) for path in paths]
+        with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:  # hashlib releases the GIL
+            for done, (path, sha256) in enumerate(zip(new, pool.map(known.of, new), strict=True), start=1):
+                found[path] = sha256
+                report_work("hashing files", done, len(new), "files")
+    return [found[path] or "" for path in paths]
 
 
 def _decoded(content: bytes) -> dict[bytes, _Known]:

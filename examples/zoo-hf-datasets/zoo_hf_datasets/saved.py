@@ -10,7 +10,7 @@ from msgspec import Meta
 from pyarrow import ArrowInvalid
 
 from zoo import DataError, interfaces
-from zoo.plugin import as_image, cause, remembered
+from zoo.plugin import as_image, cause, hashes_of
 
 Size = Annotated[int, Meta(ge=8, le=1_024)]
 
@@ -68,8 +68,7 @@ class Saved(interfaces.Dataset):
                 )
         self.columns, self.size, self.classes = (image, label), size, list(kinds[label].names)
         files = sorted(Path(path).rglob("*.arrow"))
-        with remembered(files) as hashes:
-            content = [hashes.of(file) for file in files], self.columns, size
+        content = hashes_of(files), self.columns, size
         self.hashed = hashlib.sha256(repr(content).encode()).hexdigest()
         train = self.split("train")
         some = train.read_batch(range(0, len(train), -(-len(train) // 1_000)))[0] / 255

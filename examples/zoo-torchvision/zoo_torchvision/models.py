@@ -8,7 +8,7 @@ import torch
 from torchvision import models
 
 from zoo import DataError, OptionError, Pretrained
-from zoo.plugin import first_line, is_offline, sha256_of
+from zoo.plugin import first_line, hashes_of, is_offline
 
 
 def build(
@@ -59,4 +59,4 @@ def load(model: Any, name: str, pretrained: bool | str) -> dict[str, str] | None
     ours = model.state_dict()
     fitting = {key: value for key, value in state.items() if key in ours and ours[key].shape == value.shape}
     model.load_state_dict(fitting, strict=False)
-    return {"architecture": f"torchvision/{name}", "dataset": weights.name, "sha256": sha256_of(file)}
+    return {"architecture": f"torchvision/{name}", "dataset": weights.name, "sha256": hashes_of([file])[0]}

@@ -478,10 +478,8 @@ def _idx_files(draw: random.Random, folder: Path, registry: Registry) -> Attempt
 
 def hand_made(folder: Path) -> Figure:
     """Read every hostile file in every way; none may be accepted, or write outside its folder."""
-    inside = folder / "deep" / "inside"
-    inside.mkdir(parents=True)
     before = _all_files(folder)
-    broken = [*_hostile_weights(folder / "hostile.safetensors"), *_hostile_archives(folder, inside, before)]
+    broken = [*_hostile_weights(folder / "hostile.safetensors"), *_hostile_archives(folder, before)]
     if hostile.WITNESS.exists():
         broken.append(f"{hostile.WITNESS} was written")
     count = len(hostile.FILES) + len(hostile.CARDS) + len(hostile.ARCHIVES)
@@ -514,13 +512,13 @@ def _hostile_weights(path: Path) -> Iterator[str]:
     path.unlink()
 
 
-def _hostile_archives(folder: Path, inside: Path, before: set[Path]) -> Iterator[str]:
+def _hostile_archives(folder: Path, before: set[Path]) -> Iterator[str]:
     """Yield each hostile archive that is not refused, or writes a file."""
     archive = folder / "hostile.tar.gz"
     wanted = {"a.bin": hashlib.sha256(b"thus spoke").hexdigest()}
     for name, content in hostile.ARCHIVES.items():
         archive.write_bytes(content)
-        yield from _not_refused(name, lambda: tar_members(archive, wanted, inside, max_bytes=10_000_000))
+        yield from _not_refused(name, lambda: [*tar_members(archive, wanted, max_bytes=10_000_000)])
         archive.unlink()
         if _all_files(folder) != before:
             yield f"{name} wrote {_all_files(folder) - before}"

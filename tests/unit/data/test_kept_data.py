@@ -50,8 +50,8 @@ def test_a_synthesized_set_is_made_once_and_is_the_same_again(name: str, cache: 
 
 
 def kept(cache: Path) -> Path:
-    (home,) = (cache / "synthesized" / "shapes").iterdir()
-    return home
+    (pixels,) = (cache / "synthesized" / "shapes").glob("*/pixels.bin")
+    return pixels.parent
 
 
 @pytest.mark.parametrize("damage", ["a byte", "cut", "empty", "no checksum", "gone", "writable by others"])
@@ -68,7 +68,7 @@ def test_what_is_damaged_or_may_be_of_others_is_made_again(damage: str, cache: P
         case "empty":
             pixels.write_bytes(b"")
         case "no checksum":
-            (kept(cache) / "sha256").unlink()
+            (kept(cache) / "sha256.json").unlink()
         case "gone":
             pixels.unlink()
         case _:
@@ -82,8 +82,9 @@ def test_what_is_damaged_or_may_be_of_others_is_made_again(damage: str, cache: P
 
 def test_damaged_facts_are_computed_again(cache: Path) -> None:
     whole = content(opened()[0])
-    for name in ("statistics", "fingerprint"):
-        path = kept(cache) / name
+    facts = [*cache.rglob("fact.json")]
+    assert len(facts) == 2, "the statistics and the fingerprint"
+    for path in facts:
         path.write_bytes(path.read_bytes()[:-2] + b'1"')
     assert content(opened()[0]) == whole
 
@@ -93,7 +94,7 @@ def test_to_verify_is_to_read_what_is_kept(cache: Path) -> None:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("ZOO_VERIFY", "1")
         again, work = opened()
-    assert {what.partition(" ")[0] for what in work} == {"hashing"}
+    assert not any("drawing" in what for what in work)
     assert content(again) == whole
     times = pixels.stat()
     pixels.write_bytes(b"\0" * times.st_size)

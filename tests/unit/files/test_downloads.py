@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from zoo.errors import DataError
-from zoo.files.cache import made_once, private_folder
+from zoo.files.cache import private_folder
+from zoo.files.cached_files import cached_files
 from zoo.files.downloads import data_file, is_offline, offline, sha256_of, verified
 from zoo_images.archives import tar_members
 
@@ -97,13 +98,6 @@ def archive(path: Path, *members: tuple[str, bytes | None]) -> Path:
     return path
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    path = tmp_path / "deep/inside/folder"
-    path.mkdir(parents=True)
-    return path
-
-
 def everything(tmp_path: Path) -> list[str]:
     return sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if not path.is_dir())
 
@@ -121,14 +115,12 @@ def everything(tmp_path: Path) -> list[str]:
     ],
     ids=["plain", "others", "upwards", "absolute", "symlink", "duplicate", "through-link"],
 )  # fmt: skip
-def test_only_the_named_file_of_an_archive_is_extracted_into_the_folder(
-    tmp_path: Path, folder: Path, members: list[tuple[str, bytes | None]]
+def test_only_the_named_file_of_an_archive_is_read_and_nothing_is_written(
+    tmp_path: Path, members: list[tuple[str, bytes | None]]
 ) -> None:
-    tar_members(archive(tmp_path / "x.tar.gz", *members), {"a.bin": SHA256}, folder)
-    assert everything(tmp_path) == ["deep/inside/folder/a.bin", "x.tar.gz"]
-    assert (folder / "a.bin").read_bytes() == CONTENT
-    assert not (folder / "a.bin").is_symlink()
-    assert (folder / "a.bin").stat().st_mode & 0o111 == 0
+    path = archive(tmp_path / "x.tar.gz", *members)
+    assert [*tar_members(path, {"a.bin": SHA256})] == [("a.bin", CONTENT)]
+    assert everything(tmp_path) == ["x.tar.gz"]
 
 
 @pytest.mark.parametrize(
@@ -140,23 +132,21 @@ def test_only_the_named_file_of_an_archive_is_extracted_into_the_folder(
     ],
     ids=["only-a-link", "absent", "wrong"],
 )
-def test_an_archive_without_the_right_file_is_refused_and_nothing_is_left(
-    tmp_path: Path, folder: Path, members: list[tuple[str, bytes | None]], message: str
+def test_an_archive_without_the_right_file_is_refused(
+    tmp_path: Path, members: list[tuple[str, bytes | None]], message: str
 ) -> None:
     with pytest.raises(DataError, match=message):
-        tar_members(archive(tmp_path / "x.tar.gz", *members), {"a.bin": SHA256}, folder)
-    assert everything(tmp_path) == ["x.tar.gz"]
+        [*tar_members(archive(tmp_path / "x.tar.gz", *members), {"a.bin": SHA256})]
 
 
-def test_an_archive_that_unpacks_to_more_than_allowed_is_refused(tmp_path: Path, folder: Path) -> None:
+def test_an_archive_that_unpacks_to_more_than_allowed_is_refused(tmp_path: Path) -> None:
     path = archive(tmp_path / "x.tar.gz", ("zeros", bytes(3_000_000)), ("a.bin", CONTENT))
     assert path.stat().st_size < 10_000
     with pytest.raises(DataError, match="unpacks to more than 1,000,000 bytes"):
-        tar_members(path, {"a.bin": SHA256}, folder, max_bytes=1_000_000)
-    assert everything(tmp_path) == ["x.tar.gz"]
+        [*tar_members(path, {"a.bin": SHA256}, max_bytes=1_000_000)]
 
 
-def test_an_endless_header_is_not_read_to_its_end(tmp_path: Path, folder: Path) -> None:
+def test_an_endless_header_is_not_read_to_its_end(tmp_path: Path) -> None:
     path = tmp_path / "x.tar.gz"
     info = tarfile.TarInfo("././@PaxHeader")
     info.type, info.size = tarfile.XHDTYPE, 1 << 35
@@ -165,48 +155,65 @@ def test_an_endless_header_is_not_read_to_its_end(tmp_path: Path, folder: Path) 
         for _ in range(20):
             file.write(bytes(1 << 20))
     with pytest.raises(DataError, match="it contains a header longer than 16,777,216 bytes"):
-        tar_members(path, {"a.bin": SHA256}, folder)
-    assert everything(tmp_path) == ["x.tar.gz"]
+        [*tar_members(path, {"a.bin": SHA256})]
 
 
-def test_a_folder_is_made_once_and_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
-    home = tmp_path / "cache" / "new"
+def home_of(tmp_path: Path) -> Path:
+    """Return the only folder in the cache's `decoded/new`."""
+    (home,) = (tmp_path / "cache/decoded/new").iterdir()
+    return home
+
+
+@pytest.mark.parametrize("size", [0, 7, 3_000_000], ids=["empty", "small", "mapped"])
+def test_files_are_made_once_and_are_there_whole_or_not_at_all(size: int, tmp_path: Path) -> None:
     made: list[Path] = []
 
     def make(folder: Path) -> None:
         made.append(folder)
-        (folder / "file").write_bytes(b"content")
-        assert not home.exists()
+        (folder / "file").write_bytes(b"x" * size)
+        assert folder.name.startswith("."), "in its place only once it is whole"
 
     def interrupted(folder: Path) -> None:
         make(folder)
         raise KeyboardInterrupt
 
-    def read(folder: Path) -> bytes | None:
-        file = folder / "file"
-        return file.read_bytes() if file.exists() and file.read_bytes() == b"content" else None
+    def content() -> bytes:
+        return bytes(cached_files("decoded/new", "source", make, what="it")["file"])
 
     with pytest.raises(KeyboardInterrupt):
-        made_once(home, interrupted, read, what="it")
+        cached_files("decoded/new", "source", interrupted, what="it")
     assert everything(tmp_path) == []
-    assert [made_once(home, make, read, what="it") for _ in range(2)] == [b"content"] * 2
+    assert [content() for _ in range(2)] == [b"x" * size] * 2
     assert len(made) == 2
-    (home / "file").write_bytes(b"damaged")
-    assert made_once(home, make, read, what="it") == b"content"
-    assert everything(tmp_path) == ["cache/new/file"]
+    (home_of(tmp_path) / "file").write_bytes(b"damaged")
+    assert content() == b"x" * size
+    assert len(made) == 3
+    cached_files("decoded/new", "another source", make, what="it")
+    assert len(made) == 4
+
+
+@pytest.mark.parametrize("size", [7, 3_000_000], ids=["small", "mapped"])
+def test_writing_to_cached_content_changes_no_file(size: int) -> None:
+    def make(folder: Path) -> None:
+        put(folder / "file", b"x" * size)
+
+    cached_files("decoded/new", 1, make, what="it")["file"][0] = 0
+    assert cached_files("decoded/new", 1, make, what="it")["file"][0] == ord("x")
 
 
 @pytest.mark.parametrize(("removable", "times"), [(True, 5), (False, 0)])
 def test_a_folder_that_stays_damaged_is_an_error(
     removable: bool, times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home = tmp_path / "new"
-    home.mkdir()
+    cached_files("decoded/new", 1, lambda folder: None, what="x")
+    home = home_of(tmp_path)
+    (home / "sha256.json").unlink()
     if not removable:  # as that of another user is
         monkeypatch.setattr("shutil.rmtree", lambda path, ignore_errors: None)
+    monkeypatch.setattr("zoo.files.cached_files._seal", lambda folder: None)
     made: list[Path] = []
     with pytest.raises(DataError) as caught:
-        made_once(home, made.append, lambda folder: None, what="the encoded text")
+        cached_files("decoded/new", 1, made.append, what="the encoded text")
     assert str(caught.value) == f"{home} (the encoded text) is damaged and cannot be replaced"
     assert len(made) == times
 
@@ -231,28 +238,23 @@ def test_offline_forbids_downloads_in_its_thread_and_leaves_the_environment(
     assert is_offline() == bool(before)
 
 
-def test_what_is_unpacked_or_made_is_for_the_user_alone(tmp_path: Path) -> None:
+def test_what_is_made_is_for_the_user_alone(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        private_folder(tmp_path / "cache/a/b")
-        archive = put(tmp_path / "x.tar", b"")
-        with tarfile.open(archive, "w") as tar:
-            tar.addfile(_info("text.txt"), io.BytesIO(CONTENT))
-        tar_members(archive, {"text.txt": SHA256}, tmp_path / "cache/a/b")
+        cached_files("decoded/new", 1, lambda folder: (folder / "file").touch(), what="it")
     finally:
         os.umask(before)
-    places = (tmp_path / "cache", *(tmp_path / "cache").rglob("*"))
-    assert [path.stat().st_mode & 0o777 for path in places] == [0o700, 0o700, 0o700, 0o600]
+    places = [path for path in (tmp_path / "cache").rglob("*") if "hashes" not in path.parts]
+    assert {path.stat().st_mode & 0o777 for path in places if path.is_dir()} == {0o700}
+    files = {path.name: path.stat().st_mode & 0o777 for path in places if path.is_file()}
+    assert files == {"file": 0o600, "sha256.json": 0o600}
 
 
 def test_the_folder_that_the_user_names_stays_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir(mode=0o755)
-    made = made_once(
-        tmp_path / "cache/x", lambda folder: None, lambda folder: folder.exists() or None, what="x"
-    )
-    assert made
+    cached_files("decoded/new", 1, lambda folder: None, what="x")
     assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o755
-    assert (tmp_path / "cache/x").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "cache/decoded").stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("name", ["downloads", "downloads/sub"])

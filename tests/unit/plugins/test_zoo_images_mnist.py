@@ -16,7 +16,7 @@ import torch
 from zoo.errors import DataError
 from zoo.files.downloads import offline
 from zoo_images.image_set import ImageSet
-from zoo_images.mnist import FASHION, MNIST, TEST, TRAIN, Hashes, Release, fashion_mnist, mnist
+from zoo_images.mnist import FASHION, MNIST, TEST, TRAIN, MnistRelease, Sums, fashion_mnist, mnist
 
 
 def idx(data: np.ndarray) -> bytes:
@@ -41,7 +41,7 @@ CONTENT = {
     )
 }
 SMALL = dataclasses.replace(
-    MNIST, hashes={name: Hashes(packed="0" * 64, content=sha256(it)) for name, it in CONTENT.items()}
+    MNIST, hashes={name: Sums(packed="0" * 64, content=sha256(it)) for name, it in CONTENT.items()}
 )
 
 
@@ -56,14 +56,17 @@ def write_files(folder: Path, *, packed: bool = True) -> None:
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Release:
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MnistRelease:
     """Write the files of `SMALL`; `root` is then `tmp_path`."""
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     write_files(tmp_path / "mnist")
     return SMALL
 
 
 @pytest.mark.parametrize("classes", [MNIST.classes, FASHION.classes], ids=["mnist", "fashion-mnist"])
-def test_the_images_are_those_of_the_files(small: Release, tmp_path: Path, classes: tuple[str, ...]) -> None:
+def test_the_images_are_those_of_the_files(
+    small: MnistRelease, tmp_path: Path, classes: tuple[str, ...]
+) -> None:
     data = dataclasses.replace(small, classes=classes).read(root=str(tmp_path), val_size=10)
     assert data.dims == {"in_channels": 1, "image_size": 28, "num_classes": 10}
     assert data.preprocess["classes"] == list(classes)
@@ -75,7 +78,7 @@ def test_the_images_are_those_of_the_files(small: Release, tmp_path: Path, class
     assert data.split("val").labels.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
 
 
-def test_an_image_is_padded_and_its_channel_repeated(small: Release, tmp_path: Path) -> None:
+def test_an_image_is_padded_and_its_channel_repeated(small: MnistRelease, tmp_path: Path) -> None:
     plain = small.read(root=str(tmp_path), val_size=10)
     wide = small.read(root=str(tmp_path), val_size=10, size=33, channels=3)
     assert wide.dims == {"in_channels": 3, "image_size": 33, "num_classes": 10}
@@ -118,7 +121,7 @@ def test_both_sets_have_their_own_folders_and_hashes() -> None:
     assert MNIST.hashes.keys() == FASHION.hashes.keys() == {*TRAIN, *TEST}
 
 
-def test_a_file_with_another_content_is_refused(small: Release, tmp_path: Path) -> None:
+def test_a_file_with_another_content_is_refused(small: MnistRelease, tmp_path: Path) -> None:
     path = tmp_path / "mnist" / f"{TRAIN[1]}.gz"
     path.write_bytes(gzip.compress(idx(np.zeros(40, np.uint8))))
     wanted = small.hashes[TRAIN[1]].content
@@ -126,7 +129,7 @@ def test_a_file_with_another_content_is_refused(small: Release, tmp_path: Path) 
         small.read(root=str(tmp_path))
 
 
-def test_a_damaged_file_is_refused(small: Release, tmp_path: Path) -> None:
+def test_a_damaged_file_is_refused(small: MnistRelease, tmp_path: Path) -> None:
     path = tmp_path / "mnist" / f"{TRAIN[1]}.gz"
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(DataError, match=f"{path} cannot be read: Compressed file ended before"):
