@@ -2,12 +2,7 @@
 
 from zoo.analysis.render import grid as grid
 from zoo.config import options as options
-from zoo.config.declarations import Count as Count
-from zoo.config.declarations import Probability as Probability
 from zoo.config.declarations import option as option
-from zoo.config.train_config import Fraction as Fraction
-from zoo.config.train_config import NonNegative as NonNegative
-from zoo.config.train_config import Positive as Positive
 from zoo.data.devices import moved as moved
 from zoo.data.draws import Draws as Draws
 from zoo.data.image_files import IMAGE_SUFFIXES as IMAGE_SUFFIXES
@@ -20,12 +15,9 @@ from zoo.data.vocabulary import Vocabulary as Vocabulary
 from zoo.data.vocabulary import WritesText as WritesText
 from zoo.data.vocabulary import text_metrics as text_metrics
 from zoo.errors import Diverged as Diverged
-from zoo.errors import OutputError as OutputError
 from zoo.errors import SpecError as SpecError
 from zoo.errors import UnknownName as UnknownName
-from zoo.errors import WeightsError as WeightsError
 from zoo.errors import cause as cause
-from zoo.errors import did_you_mean as did_you_mean
 from zoo.errors import first_line as first_line
 from zoo.errors import warn as warn
 from zoo.evaluation.calibration_error import Reliability as Reliability

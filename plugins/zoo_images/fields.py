@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from zoo import OptionError
-from zoo.plugin import Fraction, NonNegative, option, options
+from zoo.plugin import option, options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +22,7 @@ class ImageFields:
         "`zoo list augmentations` shows all.",
     )
     augment_options: Mapping[str, Any] = option({}, "options of augmentations, such as `random-erasing.p=1`.")
-    mixup_alpha: NonNegative = option(
+    mixup_alpha: Annotated[float, Meta(ge=0, le=1e38)] = option(
         0.0,
         "alpha parameter of mixup, which blends pairs of training images and their labels; 0 disables mixup.",
     )
@@ -33,7 +35,7 @@ class ImageFields:
 class LabelFields:
     """Training options for labels."""
 
-    label_smoothing: Fraction = option(
+    label_smoothing: Annotated[float, Meta(ge=0, lt=1)] = option(
         0.0, "fraction of the target probability that is spread evenly over all classes."
     )
     class_weights: Literal["none", "balanced"] = option(

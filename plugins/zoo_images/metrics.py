@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
+from msgspec import Meta
 from torch import Tensor
 from torch.nn import functional as F
-
-from zoo.plugin import NonNegative
 
 __all__ = ["FocalLoss", "MacroF1", "MatthewsCorrelation"]
 
@@ -54,7 +53,7 @@ class FocalLoss:
         gamma: exponent of 1 - p, where p is the probability of the label; 0 gives the cross-entropy.
     """
 
-    def __init__(self, *, gamma: NonNegative = 2.0) -> None:
+    def __init__(self, *, gamma: Annotated[float, Meta(ge=0, le=1e38)] = 2.0) -> None:
         self._gamma = gamma
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:

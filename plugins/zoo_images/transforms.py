@@ -15,7 +15,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from zoo import OptionError
-from zoo.plugin import Draws, NonNegative, Probability
+from zoo.plugin import Draws
 
 __all__ = [
     "color_jitter",
@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 Share = Annotated[float, Meta(gt=0, le=1)]
+Strength = Annotated[float, Meta(ge=0, le=1e38)]
 
 
 def rand_augment(
@@ -57,9 +58,9 @@ def color_jitter(
     images: Tensor,
     draws: Draws,
     *,
-    brightness: NonNegative = 0.4,
-    contrast: NonNegative = 0.4,
-    saturation: NonNegative = 0.4,
+    brightness: Strength = 0.4,
+    contrast: Strength = 0.4,
+    saturation: Strength = 0.4,
     hue: Annotated[float, Meta(ge=0, le=0.5)] = 0.0,
 ) -> Tensor:
     """Change the brightness, contrast, saturation and hue of images (B, C, H, W), uint8, at random.
@@ -74,7 +75,12 @@ def color_jitter(
 
 
 def random_erasing(
-    images: Tensor, draws: Draws, *, p: Probability = 0.5, low: Share = 0.02, high: Share = 0.33
+    images: Tensor,
+    draws: Draws,
+    *,
+    p: Annotated[float, Meta(ge=0, le=1)] = 0.5,
+    low: Share = 0.02,
+    high: Share = 0.33,
 ) -> Tensor:
     """Set a random rectangle of images (B, C, H, W), uint8, to zero (Zhong et al. 2020).
 

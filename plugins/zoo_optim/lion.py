@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from msgspec import Meta
 from torch import Tensor
-
-from zoo.plugin import Fraction
 
 __all__ = ["Lion"]
 
@@ -32,7 +31,7 @@ class Lion(torch.optim.Optimizer):
         lr: float,
         momentum: float,
         weight_decay: float,
-        beta2: Fraction = 0.99,
+        beta2: Annotated[float, Meta(ge=0, lt=1)] = 0.99,
     ) -> None:
         betas = (momentum, beta2)
         super().__init__(map(dict, groups), {"lr": lr, "betas": betas, "weight_decay": weight_decay})

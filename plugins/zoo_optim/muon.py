@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from msgspec import Meta
 from torch import nn
 
 from zoo import OptionError
-from zoo.plugin import Count, Fraction
 
 __all__ = ["hidden_matrices", "muon"]
 
 Groups = list[dict[str, Any]]
+Fraction = Annotated[float, Meta(ge=0, lt=1)]
 
 
 def muon(
@@ -24,7 +25,7 @@ def muon(
     momentum: float,
     weight_decay: float,
     nesterov: bool = True,
-    ns_steps: Count = 5,
+    ns_steps: Annotated[int, Meta(ge=1, le=100_000)] = 5,
     adjust_lr_fn: Literal["match_rms_adamw", "original"] = "match_rms_adamw",
     beta1: Fraction = 0.9,
     beta2: Fraction = 0.95,

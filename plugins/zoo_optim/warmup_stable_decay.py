@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from zoo import OptionError
-from zoo.plugin import Fraction
 
 __all__ = ["warmup_stable_decay"]
+
+Fraction = Annotated[float, Meta(ge=0, lt=1)]
 
 
 def warmup_stable_decay(

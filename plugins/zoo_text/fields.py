@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from zoo.plugin import Positive, option, options
+from msgspec import Meta
+
+from zoo.plugin import option, options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +19,7 @@ class TextFields:
         "how text is divided into batches: parallel streams with a hidden state that carries over from step "
         "to step (`stateful`), disjoint `sections`, or overlapping `windows` with one target token each.",
     )
-    bptt: Positive = option(
+    bptt: Annotated[int, Meta(ge=1, le=1_000_000_000)] = option(
         64, "number of tokens per step, section or window: the length of backpropagation through time."
     )
     bptt_jitter: bool = option(

@@ -253,7 +253,7 @@ def test_pretrained_weights_are_loaded_into_the_backbone_on_request(
 ) -> None:
     published = {name: torch.full_like(value, 7) for name, value in resnet34().state_dict().items()}
     monkeypatch.setattr(ResNet34_Weights, "get_state_dict", lambda self, **options: published)
-    monkeypatch.setattr("zoo_convnet.resnet34_cam.sha256_of", lambda path: "b627a593" + 56 * "0")
+    monkeypatch.setattr("zoo_convnet.resnet34_cam.hashes_of", lambda paths: ["b627a593" + 56 * "0"])
     cached.touch()
     plain, pretrained = build("resnet34-cam"), build("resnet34-cam", pretrained="IMAGENET1K_V1")
     assert isinstance(plain, ResNet34CAM)

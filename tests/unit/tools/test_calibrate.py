@@ -15,9 +15,10 @@ from torch import nn
 
 from tests.shell import zoo as run
 from zoo import DataError, OptionError, ZooError, calibrate, load, reproduce, train
+from zoo.errors import OutputError, WeightsError
 from zoo.files.cards import read_card
 from zoo.interfaces import SPLITS
-from zoo.plugin import OutputError, WeightsError, save
+from zoo.plugin import save
 from zoo.tools.calibrate import temperature
 from zoo.tools.calibrate.temperature import divide_logits, fit_temperature
 
