@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from zoo.config.recipe import Recipe
-from zoo.errors import RunError, WeightsError
+from zoo.errors import RunError, WeightsError, nearest_names
 from zoo.files.cards import Card, read_card
 from zoo.registry.catalog import recorded_recipe
 
@@ -67,10 +67,8 @@ def default_directory(
 
 def _nearest(directory: Path, runs: Sequence[str]) -> str:
     """Return a suggestion of a run with a similar name, or an empty string."""
-    import difflib  # only for a wrong name
-
     by_name = {Path(run).name: run for run in reversed(runs)}
-    close = difflib.get_close_matches(directory.name, by_name, n=1)
+    close = nearest_names(directory.name, by_name)
     return f"; did you mean {by_name[close[0]]!r}?" if close else ""
 
 
