@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.config.arguments import checked
 from zoo.errors import OptionError, RunError, shortened
-from zoo.files import style
+from zoo.files import run_files, style
 from zoo.files.atomic import write_output
 from zoo.registry.registry import Registry, default_registry
 from zoo.runs.run_table import list_runs
@@ -99,8 +99,8 @@ def curves_in(folder: str | Path, registry: Registry) -> list[dict[str, Any]]:
     return [
         row
         | {"task": registry.tasks.get(row["task"]), "options": options}
-        | {"history": read_rows(Path(row["run"]) / "metrics.jsonl", Row)}
-        | {"steps": read_rows(Path(row["run"]) / "steps.jsonl", StepRow)}
+        | {"history": read_rows(Path(row["run"]) / run_files.METRICS, Row)}
+        | {"steps": read_rows(Path(row["run"]) / run_files.STEPS, StepRow)}
         for row, options in zip(found, found.options(), strict=True)
     ]
 
