@@ -38,7 +38,7 @@ Points = dict[float, float]
 
 
 @dataclass(frozen=True)
-class Group:
+class SeedGroup:
     """Runs that differ only in their seed; `name` is shown in the legend."""
 
     name: str
@@ -145,7 +145,7 @@ def draw_runs(runs: Sequence[Run], metric: str | None = None) -> Figure:
     return figure
 
 
-def grouped(runs: Sequence[Run]) -> list[Group]:
+def grouped(runs: Sequence[Run]) -> list[SeedGroup]:
     """Group runs whose options are equal, except for the seed. Groups are named after their directories.
 
     Runs that also have the same seed are not grouped.
@@ -154,13 +154,13 @@ def grouped(runs: Sequence[Run]) -> list[Group]:
     for run in runs:
         key = tuple(sorted((name, value) for name, value in run["options"].items() if name != "seed"))
         groups.setdefault(key, []).append(run)
-    named: list[Group] = []
+    named: list[SeedGroup] = []
     for members in groups.values():
         if 1 < len(members) == len({run["options"].get("seed") for run in members}):
             name = f"{os.path.commonpath([run['run'] for run in members])}, {len(members)} seeds"
-            named.append(Group(name, members))
+            named.append(SeedGroup(name, members))
         else:
-            named += [Group(run["run"], [run]) for run in members]
+            named += [SeedGroup(run["run"], [run]) for run in members]
     return named
 
 
