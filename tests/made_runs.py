@@ -9,7 +9,7 @@ import msgspec
 
 from zoo.files.cards import KEY, Card, DatasetCard
 from zoo.files.container import StoredTensor, tensor_sha256, write_container
-from zoo.registry.weights_files import WEIGHTS
+from zoo.files.run_files import WEIGHTS
 
 
 def make(

@@ -422,6 +422,24 @@ def test_the_reference_lists_what_is_open_to_plugins() -> None:
     assert listed == sorted(OPEN_TO_PLUGINS)
 
 
+SAME_NAMES = {
+    "Block",  # each network has its own, as in papers
+    "Hashes",  # the two published hashes of a file of MNIST, and the hashes of files that zoo remembers
+    "Release",  # each dataset describes its own
+}
+
+
+def test_no_two_public_classes_have_the_same_name() -> None:
+    modules: dict[str, list[str]] = {}
+    for name, path in OURS.items():
+        for node in parsed(path).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                modules.setdefault(node.name, []).append(name)
+    assert not {
+        name: others for name, others in modules.items() if len(others) > 1 and name not in SAME_NAMES
+    }
+
+
 def test_folders_packages_and_entry_points_agree() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     folders = {

@@ -199,10 +199,16 @@ def cause(error: BaseException) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return `"; did you mean 'x'?"` for the nearest known name, or an empty string.
+    """Return `"; did you mean 'x'?"` for the nearest known names, or an empty string."""
+    *others, last = [repr(word) for word in nearest_names(name, known)] or [""]
+    return f"; did you mean {', '.join(others)}{' or ' * bool(others)}{last}?" if last else ""
+
+
+def nearest_names(name: str, known: Iterable[str]) -> list[str]:
+    """Return the known names that are nearest to a name, sorted; none if no name is similar.
 
     Among equally close names, names with the same first letters are preferred; if several are left, all are
-    suggested. A name without a plugin prefix is not compared with the full names of entries.
+    returned. A name without a plugin prefix is not compared with the full names of entries.
     """
     import difflib  # only for a wrong name
 
@@ -215,5 +221,4 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
     close = difflib.get_close_matches(name, by_case, n=5, cutoff=0.65)
     best = max(map(nearness, close), default=None)
-    *others, last = sorted(repr(by_case[word]) for word in close if nearness(word) == best) or [""]
-    return f"; did you mean {', '.join(others)}{' or ' * bool(others)}{last}?" if last else ""
+    return sorted(by_case[word] for word in close if nearness(word) == best)

@@ -10,11 +10,11 @@ from torch.nn import functional as F
 from zoo_convnet.layers import (
     Activation,
     ConvLayer,
+    LayerStyle,
     Norm,
     Order,
     Residual,
     Share,
-    Style,
     Widths,
     require_size,
 )
@@ -56,7 +56,7 @@ class CAMNet(nn.Module):
     ) -> None:
         super().__init__()
         require_size(image_size, len(widths) - 1)
-        style = Style(norm, order, activation)
+        style = LayerStyle(norm, order, activation)
         self.stem = ConvLayer(in_channels, widths[0], style)
         self.stages = nn.Sequential(
             *(

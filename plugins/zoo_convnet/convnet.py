@@ -8,7 +8,17 @@ from typing import Annotated, Literal
 from msgspec import Meta
 from torch import Tensor, nn
 
-from zoo_convnet.layers import Activation, ConvLayer, Norm, Order, Share, Style, Widths, largest, require_size
+from zoo_convnet.layers import (
+    Activation,
+    ConvLayer,
+    LayerStyle,
+    Norm,
+    Order,
+    Share,
+    Widths,
+    largest,
+    require_size,
+)
 
 
 class ConvNet(nn.Module):
@@ -51,7 +61,7 @@ class ConvNet(nn.Module):
     ) -> None:
         super().__init__()
         require_size(image_size, len(widths) - (stem == "conv5"))
-        style = Style(norm, order, activation)
+        style = LayerStyle(norm, order, activation)
         self.stem = nn.Conv2d(in_channels, widths[0], 5, padding=2) if stem == "conv5" else nn.Identity()
         sizes = widths if stem == "conv5" else (in_channels, *widths)
         self.stages = nn.Sequential(
@@ -67,6 +77,6 @@ class ConvNet(nn.Module):
         return self.out(self.dropout(x))
 
 
-def _stage(in_channels: int, out_channels: int, style: Style, extra: int) -> nn.Sequential:
+def _stage(in_channels: int, out_channels: int, style: LayerStyle, extra: int) -> nn.Sequential:
     halve = ConvLayer(in_channels, out_channels, style, stride=2)
     return nn.Sequential(halve, *(ConvLayer(out_channels, out_channels, style) for _ in range(extra)))

@@ -17,11 +17,11 @@ __all__ = [
     "Activation",
     "Channels",
     "ConvLayer",
+    "LayerStyle",
     "Norm",
     "Order",
     "Residual",
     "Share",
-    "Style",
     "Widths",
     "largest",
     "make_norm",
@@ -39,7 +39,7 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {"relu": F.relu, "ge
 
 
 @dataclass(frozen=True, slots=True)
-class Style:
+class LayerStyle:
     """The options that all layers of a network share.
 
     Attributes:
@@ -88,7 +88,7 @@ class ConvLayer(nn.Module):
         self,
         in_channels: int,
         out_channels: int,
-        style: Style,
+        style: LayerStyle,
         *,
         kernel_size: int = 3,
         stride: int = 1,

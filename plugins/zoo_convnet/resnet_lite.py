@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from zoo_convnet.layers import (
     Activation,
     ConvLayer,
+    LayerStyle,
     Norm,
     Order,
     Residual,
     Share,
-    Style,
     Widths,
     largest,
     require_size,
@@ -65,7 +65,7 @@ class ResNetLite(nn.Module):
     ) -> None:
         super().__init__()
         require_size(image_size, len(widths) - 1)
-        style = Style(norm, order, activation)
+        style = LayerStyle(norm, order, activation)
         if stem == "conv5":
             self.stem: nn.Module = nn.Conv2d(in_channels, widths[0], 5, padding=2)
         else:
@@ -84,7 +84,9 @@ class ResNetLite(nn.Module):
         return self.out(self.dropout(x))
 
 
-def _stage(in_channels: int, out_channels: int, style: Style, extra: int, *, skip: bool) -> nn.Sequential:
+def _stage(
+    in_channels: int, out_channels: int, style: LayerStyle, extra: int, *, skip: bool
+) -> nn.Sequential:
     """Halve the image, then refine it `extra` times: (B, in, H, W) to (B, out, H / 2, W / 2)."""
     halve = ConvLayer(in_channels, out_channels, style, stride=2)
     layers = [ConvLayer(out_channels, out_channels, style) for _ in range(extra)]

@@ -29,7 +29,7 @@ _BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class TextBatch(Batch):
+class EvaluationBatch(Batch):
     """A batch of an evaluation, with the number of characters of each token of the vocabulary, (V,)."""
 
     lengths: Tensor | None = None
@@ -154,7 +154,7 @@ class LanguageModeling(Task):
             return
         lengths = moved(_lengths(Vocabulary(preprocess)), device)
         for each in batches:
-            yield TextBatch(
+            yield EvaluationBatch(
                 each.inputs, each.targets, each.index, each.total, each.seed, each.fresh, lengths=lengths
             )
 
@@ -217,7 +217,7 @@ class LanguageModeling(Task):
         if not model.training:
             losses = partial(F.cross_entropy, flat.detach(), targets, reduction="none")
             lengths: dict[str, Tensor] = {}
-            if isinstance(batch, TextBatch) and batch.lengths is not None:
+            if isinstance(batch, EvaluationBatch) and batch.lengths is not None:
                 lengths["characters"] = batch.lengths[batch.targets]  # (T, B)
                 sums["characters"] = lengths["characters"].sum()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zoo import errors
+from zoo.files import run_files
 
 ROOT = Path(__file__).parents[2]
 START = """\
@@ -139,7 +140,7 @@ WORDS = {
     "what": "…",
     "fixed": "OPTION",
 }
-EXPANDED = {"what", "why", "did", "hint", "message", "layout", "_LEAVE_OUT", "_CONFIG", "_NAME", "_SEVERAL"}
+EXPANDED = {"what", "why", "did", "hint", "message", "layout", "_LEAVE_OUT", "_NAME", "_SEVERAL"}
 """Variables that hold a part of a message, rather than a name or a number."""
 Scope = list[list[ast.stmt]]
 
@@ -281,6 +282,8 @@ def _joined(node: ast.JoinedStr, scope: Scope) -> list[str]:
 
 def _filled(part: ast.FormattedValue, scope: Scope) -> list[str]:
     """Return the texts of a variable that holds a part of the message, or a word for what is filled in."""
+    if isinstance(part.value, ast.Attribute) and ast.unparse(part.value.value) == "run_files":
+        return [getattr(run_files, part.value.attr)]
     held = isinstance(part.value, ast.Name) and part.value.id in EXPANDED
     word = _word(part.value)
     shown = f"'{word}'" if part.conversion == ord("r") else word

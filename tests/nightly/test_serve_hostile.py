@@ -24,7 +24,7 @@ from schemathesis.specs.openapi.checks import (  # noqa: E402
 
 from zoo.tools.serve.access import Access  # noqa: E402
 from zoo.tools.serve.app import create_app  # noqa: E402
-from zoo.tools.serve.request_limits import Limits  # noqa: E402
+from zoo.tools.serve.request_limits import RequestLimits  # noqa: E402
 from zoo.tools.serve.served_models import named  # noqa: E402
 
 pytestmark = pytest.mark.timeout(600)
@@ -39,7 +39,7 @@ CHECKS = [not_a_server_error, status_code_conformance, response_schema_conforman
 def schema(request: pytest.FixtureRequest) -> Iterator[Any]:
     """Return the description that a server of one model gives of itself."""
     (served,) = named([(request.param, zoo.load(request.param, progress=False))], Registry.discover())
-    app = create_app([served], limits=Limits(seconds=5), access=Access(hosts=["testserver"]))
+    app = create_app([served], limits=RequestLimits(seconds=5), access=Access(hosts=["testserver"]))
     yield schemathesis.openapi.from_asgi("/openapi.json", app)
     served.worker.close()
 

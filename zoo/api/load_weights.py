@@ -12,6 +12,7 @@ from zoo.api.model import Model
 from zoo.config.arguments import checked, refuse_device
 from zoo.console.progress import Bar, quiet
 from zoo.errors import OptionError
+from zoo.files import run_files
 from zoo.files.cards import Card
 from zoo.files.exported import Exported
 from zoo.files.regular import read_regular
@@ -69,7 +70,7 @@ def load(
         device = pick_device(device)
         module, card = weights.load(path, registry, device=device, sha256=sha256)
         warn_if_unfinished(name, path, card.progress)
-    own = _own_options(path.parent / "config.toml", card)
+    own = _own_options(path.parent / run_files.CONFIG, card)
     runner = runner_of(module, card, registry, device=device)
     return Model(runner, card, path=path, registry=registry, name=str(name), own=own)
 

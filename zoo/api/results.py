@@ -20,7 +20,7 @@ from zoo.errors import DataError, OptionError, printable, warn
 from zoo.inference.embedding import common_shape, require_format, stacked, to_write, warning_of_unread
 from zoo.inference.predicting import UNSURE, PredictedRow
 from zoo.inference.sampling import Sampling, sample_many, stream
-from zoo.inference.writing import Table, being_written, opened
+from zoo.inference.writing import OutputFile, being_written, opened
 from zoo.models.runners import Runner
 from zoo.processors import InputReader
 
@@ -128,7 +128,7 @@ class Rows(_Computed[dict[str, Any]], Generic[T]):
         return find(self._given.inputs, self._given.reader, leave=leave)
 
     def _written(
-        self, path: Path, table: Table, compute: Callable[[Iterator[Source]], Iterator[dict[str, Any]]]
+        self, path: Path, table: OutputFile, compute: Callable[[Iterator[Source]], Iterator[dict[str, Any]]]
     ) -> Generator[dict[str, Any]]:
         """Yield the rows that are still missing from a file, while `compute` writes them."""
         rows = compute(table.rest(self._sources(being_written(path))))

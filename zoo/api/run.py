@@ -13,7 +13,7 @@ from zoo.config.recipe import Recipe
 from zoo.config.synonyms import refuse_attribute
 from zoo.console.figures import primary_metrics
 from zoo.errors import CatalogError, RunError, printable
-from zoo.files import style
+from zoo.files import run_files, style
 from zoo.interfaces import SPLITS, Task, make_task
 from zoo.registry.catalog import read_recipe
 from zoo.registry.registry import Registry, default_registry
@@ -64,7 +64,7 @@ class Run:
     def recipe(self) -> Recipe:
         """The recipe, with full names and values for all options."""
         try:
-            return read_recipe(self.directory / "config.toml")
+            return read_recipe(self.directory / run_files.CONFIG)
         except CatalogError as error:
             raise RunError(str(error), hint=error.hint) from None
 
@@ -75,7 +75,7 @@ class Run:
         A fine-tuned run that started with some of the weights' classes begins with a row for epoch 0, which
         has the `val` metrics of these weights and no `train` metrics.
         """
-        return read_rows(self.directory / "metrics.jsonl", Row)
+        return read_rows(self.directory / run_files.METRICS, Row)
 
     @property
     def steps(self) -> list[dict[str, Any]]:
@@ -83,7 +83,7 @@ class Run:
 
         `rate` is in items per second, and `time` in seconds since 1970.
         """
-        return read_rows(self.directory / "steps.jsonl", StepRow)
+        return read_rows(self.directory / run_files.STEPS, StepRow)
 
     @cached_property
     def model(self) -> Model:
@@ -111,7 +111,7 @@ class Run:
         try:
             check_rows(self.history, self.task.spec.primary_metric)
         except ValueError as error:
-            raise RunError(f"{self.directory / 'metrics.jsonl'} is damaged: {error}") from None
+            raise RunError(f"{self.directory / run_files.METRICS} is damaged: {error}") from None
         return draw_learning_curve(
             self.history,
             self.task,

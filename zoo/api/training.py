@@ -17,6 +17,7 @@ from zoo.config.threads import idle_threads
 from zoo.config.torchrun import is_first
 from zoo.console.progress import Bar, quiet
 from zoo.errors import RunError
+from zoo.files import run_files
 from zoo.registry.catalog import read_plugin_files
 from zoo.registry.plugin_files import plugin_flags
 from zoo.registry.registry import Registry, default_registry
@@ -101,7 +102,7 @@ def train(
     words = (name, dataset, architecture)
     directory = Path(run) if run is not None else default_directory(*words, resume=resume)
     _check_run(directory, resume=resume, processes=processes, save_every=save_every, device=device)
-    continued = resume and (directory / "checkpoint.safetensors").exists()
+    continued = resume and (directory / run_files.CHECKPOINT).exists()
     with Bar() if progress else quiet():  # weights to start from may be downloaded
         resolved = resolve(name, dataset, registry, resume=continued, **fields)
     resolved, title = _begun(resolved, directory, processes, continued=continued)
@@ -190,7 +191,7 @@ def _check_run(directory: Path, *, resume: bool, processes: int, save_every: str
 
 def _require_plugins(directory: Path, recipe: Recipe, registry: Registry) -> None:
     """Raise RunError, listing the missing files, if a run needs one-file plugins that are not loaded."""
-    files = {*read_plugin_files(directory / "config.toml")} - {*registry.plugin_files}
+    files = {*read_plugin_files(directory / run_files.CONFIG)} - {*registry.plugin_files}
     known = registry.has("architecture", recipe.architecture) and registry.has("dataset", recipe.dataset)
     if files and not known:
         flags = plugin_flags(sorted(files))

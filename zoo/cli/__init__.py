@@ -28,7 +28,7 @@ from zoo.cli.session import COMPLETE, Session, pass_session, quiet_option
 from zoo.config.torchrun import is_first
 from zoo.console.terminal import (
     BLANKS,
-    Unread,
+    StdoutClosed,
     echo,
     echo_json,
     is_terminal,
@@ -260,7 +260,7 @@ def _print(session: Session, outcome: ZooError | int, *, as_json: bool) -> int:
             echo_json({"error": str(error), "kind": error.kind, "hint": error.hint})
         else:
             _print_error(error, known=str(error) in session.warnings)
-    except Unread:
+    except StdoutClosed:
         pass
     except OutputError as failure:
         _print_error(failure)
@@ -286,7 +286,7 @@ def _carry_out(session: Session, arguments: Sequence[str]) -> ZooError | int:
             session.plugin_files, rest = split_plugins(arguments)
             with naming(session.plugin_files):
                 return _invoke(session, rest)
-    except (BrokenPipeError, Unread):  # as in `zoo list | head`
+    except (BrokenPipeError, StdoutClosed):  # as in `zoo list | head`
         return 0
     except NoArgsIsHelpError as error:
         error.show()

@@ -15,6 +15,7 @@ from zoo.console.figures import figure
 from zoo.console.tables import SHARES, print_paragraph, print_table
 from zoo.console.terminal import BLANKS, echo
 from zoo.errors import OptionError
+from zoo.files import run_files
 from zoo.files.folders import require_folder
 
 if TYPE_CHECKING:
@@ -149,6 +150,6 @@ def _cell(value: object, unit: str) -> str:
 
 def _short_name(weights: Path) -> str:
     """Return a folder name for an id, a file or a run; for a run of a sweep, such as `sweep-trial-1`."""
-    run = weights.parent if weights.name == "model.safetensors" and weights.parent.name else weights
+    run = weights.parent if weights.name == run_files.LAST and weights.parent.name else weights
     folder = run.parent.name if run.is_dir() and run.parent.name != "runs" else ""
     return f"{folder}-{run.name}".removeprefix("-").removesuffix(".safetensors")

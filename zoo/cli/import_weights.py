@@ -20,7 +20,7 @@ from zoo.errors import OptionError
 from zoo.files.cards import UNKNOWN_DATA
 from zoo.files.regular import read_regular
 from zoo.tools.imports.import_weights import import_weights
-from zoo.tools.imports.matched_names import Mismatch, Row, count_text, shape_text
+from zoo.tools.imports.matched_names import Mismatch, TensorDifference, count_text, shape_text
 
 # Rows of a table and names that are printed, and bytes of a JSON file that is read
 _ROWS, _FEW_NAMES, _LARGEST = 20, 5, 1_000_000
@@ -113,7 +113,7 @@ def _print(found: Mapping[str, Any], located: Mapping[str, Any]) -> None:
     echo(shlex.join(["zoo", "eval", found["file"], *words]))
 
 
-def _print_mismatch(rows: Sequence[Row]) -> None:
+def _print_mismatch(rows: Sequence[TensorDifference]) -> None:
     cells = [
         (
             row.problem,

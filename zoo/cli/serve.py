@@ -22,7 +22,7 @@ from zoo.cli.name_types import NameType
 from zoo.cli.session import Session, device_option, last_option, print_json, standard_options
 from zoo.console.terminal import echo
 from zoo.errors import OptionError, ZooWarning
-from zoo.tools.serve.request_limits import Limits
+from zoo.tools.serve.request_limits import RequestLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from zoo.tools.serve.served_models import Served
 
-_LIMITS = Limits()
+_LIMITS = RequestLimits()
 _MIB = 2**20
 # Clients that the system lets wait until the server opens a connection; beyond, they try again after a second
 _QUEUE = 2**11
@@ -135,7 +135,7 @@ def command(
     for name in allow_host:
         if not (re.fullmatch(r"[\w.-]+", name, re.ASCII) or is_address(name)):
             raise OptionError(f"--allow-host must be a host name such as models.example.org (got {name})")
-    limits = Limits(
+    limits = RequestLimits(
         body=max_body * _MIB,
         inputs=max_inputs,
         characters=max_characters,

@@ -16,6 +16,7 @@ from zoo.cli.session import Session
 from zoo.config.torchrun import is_first
 from zoo.console.terminal import echo
 from zoo.errors import warn
+from zoo.files import run_files
 from zoo.files.regular import open_regular
 from zoo.registry.extras import needing_extra
 from zoo.registry.plugins import CORE
@@ -103,6 +104,6 @@ class _Beside(threading.Thread):
     def _begun(self) -> int:
         """Return when the run last wrote its options, which it does as soon as it owns its directory."""
         try:
-            return (self._directory / "config.toml").stat().st_mtime_ns
+            return (self._directory / run_files.CONFIG).stat().st_mtime_ns
         except OSError:
             return 0

@@ -17,6 +17,7 @@ from zoo.console.figures import primary_metrics
 from zoo.console.terminal import echo
 from zoo.data.vocabulary import WritesText
 from zoo.errors import OptionError
+from zoo.files import run_files
 from zoo.registry.registry import Registry
 from zoo.registry.specs import AnalyzerSpec
 from zoo.runs.run_directories import default_directory
@@ -87,7 +88,7 @@ def print_run(run: "Run", session: Session, as_json: bool) -> None:
     """Print the paths and metrics of a finished run's weights, and suggest commands to try."""
     if not is_first():
         return
-    if not (run.directory / "model.safetensors").exists():  # --stop-after
+    if not (run.directory / run_files.LAST).exists():  # --stop-after
         _print_stopped(run, session.registry, as_json)
         return
     result = run.result
@@ -101,7 +102,7 @@ def print_run(run: "Run", session: Session, as_json: bool) -> None:
     echo(f"         {which}{f': {figures}' * bool(figures)}")
     if best:
         echo(f"last     {result.last}")
-    echo(f"curve    {run.directory / 'curve.png'}")
+    echo(f"curve    {run.directory / run_files.CURVE}")
     if session.progress:
         _print_next(run, session.registry, session.plugin_files)
 

@@ -6,7 +6,6 @@ This module is imported only when an error occurs.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import re
 import shlex
@@ -20,7 +19,7 @@ from zoo.cli.name_types import registry_of
 from zoo.config.declarations import declared
 from zoo.config.synonyms import ways
 from zoo.config.train_config import TrainConfig, fields_of
-from zoo.errors import ZooError, did_you_mean
+from zoo.errors import ZooError, did_you_mean, nearest_names
 from zoo.registry.registry import Registry
 
 # What other tools give by an option, and a command here as its first words
@@ -137,7 +136,7 @@ def _respelled(ctx: click.Context, name: str, value: str, words: Sequence[str]) 
         if "--model" in flags or "--data" in flags:  # what follows imports the architecture and the dataset
             with contextlib.suppress(ZooError):  # a registry.toml that cannot be read is not what is wrong
                 known |= _entry_options(registry_of(ctx), words)
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+        near = nearest_names(name, known)
         right = next((known[key] for key in (*names, *near) if key in known), "")
     if not right:
         return ""

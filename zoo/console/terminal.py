@@ -24,7 +24,7 @@ _CODE = r"(?:[012]|[349][0-7]|10[0-7]|[34]8;2(?:;\d{1,3}){3})"
 _COLOR = re.compile(rf"\x1b\[(?:{_CODE}(?:;{_CODE})*)?m")
 
 
-class Unread(OutputError):
+class StdoutClosed(OutputError):
     """The reader has closed stdout, as in `zoo list | head`; this is not a failure."""
 
     exit_code = 0
@@ -58,7 +58,8 @@ def echo(
         keep: characters not to escape: `BLANKS` for text with several lines.
         colors: keep the colors in the parts.
 
-    Raises Unread, or OutputError if stdout cannot be written. Errors when writing to stderr are ignored.
+    Raises StdoutClosed, or OutputError if stdout cannot be written. Errors when writing to stderr are
+    ignored.
     """
     stream = sys.stderr if err else sys.stdout
     if stream is None:  # pyright: ignore[reportUnnecessaryComparison] - it is, once closed
@@ -71,7 +72,7 @@ def echo(
         stream.flush()
     except OSError as error:
         if isinstance(error, BrokenPipeError) and not err:
-            raise Unread("the reader closed stdout") from None
+            raise StdoutClosed("the reader closed stdout") from None
         if not err:
             raise OutputError(f"cannot write to stdout: {error.strerror}") from None
 

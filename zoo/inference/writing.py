@@ -37,7 +37,7 @@ _IN_FOLDER = "predictions.jsonl"
 _LARGEST = 1_000_000
 
 
-class Table(ABC):
+class OutputFile(ABC):
     """An output file of rows.
 
     Attributes:
@@ -66,7 +66,7 @@ def being_written(out: Path) -> list[Path]:
 
 
 @contextmanager
-def opened(out: Path, made_with: Mapping[str, Any]) -> Generator[Table]:
+def opened(out: Path, made_with: Mapping[str, Any]) -> Generator[OutputFile]:
     """Open an output file: `.csv`, `.jsonl` or `.npy`, or a folder with a `predictions.jsonl`.
 
     Args:
@@ -155,7 +155,7 @@ def _require_same(path: Path, marker: Path, made_with: Mapping[str, Any]) -> Non
         raise OutputError(f"{path} is unfinished and was started {changes}", hint=hint)
 
 
-class _Lines(Table):
+class _Lines(OutputFile):
     """A file with a line for each input; a CSV starts with a header line."""
 
     def __init__(self, path: Path, file: IO[bytes]) -> None:
@@ -285,7 +285,7 @@ def _array(path: Path) -> Generator[_Array]:
         table.finish()
 
 
-class _Array(Table):
+class _Array(OutputFile):
     """Rows of numbers that have the same shape, (N, ...) float32, with NaN for an unreadable input."""
 
     def __init__(self, path: Path, file: IO[bytes], names: IO[bytes]) -> None:

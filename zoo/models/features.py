@@ -18,7 +18,7 @@ from zoo.errors import OptionError
 from zoo.models.hooks import receiving, watching
 
 
-class Features:
+class CapturedFeatures:
     """The features of the last batch that a model read.
 
     Args:
@@ -57,7 +57,7 @@ class Features:
 @contextlib.contextmanager
 def features_of(
     model: nn.Module, landmarks: Mapping[str, str], *, time_first: bool = False
-) -> Generator[Features]:
+) -> Generator[CapturedFeatures]:
     """Store the features of each batch, detached, before the model can change them in place.
 
     The features are the output of the landmark `features` or, without this landmark, the input of the `head`.
@@ -69,7 +69,9 @@ def features_of(
     """
     of_head = "features" not in landmarks
     path = landmarks["head" if of_head else "features"]
-    features = Features(f"the input of layer {path}" if of_head else f"layer {path}", time_first=time_first)
+    features = CapturedFeatures(
+        f"the input of layer {path}" if of_head else f"layer {path}", time_first=time_first
+    )
 
     def read(_: str, inputs: object) -> None:
         features.inputs, features.found = inputs, None

@@ -36,7 +36,7 @@ class Copied:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class BaseModel:
     """Weights to start from, loaded and checked.
 
     Attributes:
@@ -129,14 +129,14 @@ def _copied(
     return ours.index_copy(axis, new, theirs.index_select(axis, old))
 
 
-def open_source(
+def load_base_model(
     path: Path, card: Card, content: Container, entry: Entry[ArchitectureSpec], registry: Registry
-) -> Source:
+) -> BaseModel:
     """Load the weights of the architecture `entry` that were read from a file. Raises WeightsError."""
     model = module_of(path, card, content, registry).eval()
     dims, task = registry.task(card.task).dims, make_task(registry, card.task)
     options = {name: value for name, value in card.arguments.items() if name not in dims}
-    return Source(path=path, entry=entry, task=task, model=model, card=card, options=options)
+    return BaseModel(path=path, entry=entry, task=task, model=model, card=card, options=options)
 
 
 def fit_or_load(model: nn.Module, task: Task, dataset: Dataset, *, seed: int) -> dict[str, str]:

@@ -19,6 +19,7 @@ from zoo.config.declarations import declared
 from zoo.config.recipe import Recipe
 from zoo.config.train_config import checked_fields
 from zoo.errors import CatalogError, OptionError
+from zoo.files import run_files
 from zoo.files.regular import read_regular
 from zoo.registry.published import WEIGHTS_ID, WeightsSpec
 
@@ -126,7 +127,7 @@ def _once(path: Path) -> Catalog:
 
 def _read(path: Path) -> Catalog:
     """Return the content of one file."""
-    top, is_run = _decoded(path), path.name == "config.toml" or path.resolve().name == "config.toml"
+    top, is_run = _decoded(path), path.name == run_files.CONFIG or path.resolve().name == run_files.CONFIG
     if top.plugins and is_run:
         raise CatalogError(f"{path}: the config.toml of a run cannot contain [plugins]")
     if (top.plugin_files or "local" in top.plugins) and not is_run:

@@ -10,14 +10,11 @@ from pathlib import Path
 
 from zoo.config.arguments import checked
 from zoo.errors import DataError, WeightsError, did_you_mean, warn
+from zoo.files import run_files
 from zoo.files.cache import data_home
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 
-# A run directory stands for the first of these that there is; the last ones are those of a finished run
-_BEST, _LAST = "best.safetensors", "model.safetensors"
-SAVED = ("checkpoint.safetensors", "checkpoint.previous.safetensors")
-WEIGHTS = (_BEST, _LAST, *SAVED)
 # What zoo-runtime can do, which has no torch
 _EXPORTED = "without torch, zoo reads only files that `zoo export` wrote on a machine with torch"
 
@@ -75,10 +72,10 @@ def of_run(directory: Path, *, last: bool = False) -> Path:
 
     Raises WeightsError if nothing is saved yet, or if the directory does not hold a run.
     """
-    for name in WEIGHTS[last:]:
+    for name in run_files.WEIGHTS[last:]:
         if (directory / name).is_file():
             return directory / name
-    if (directory / "config.toml").is_file():
+    if (directory / run_files.CONFIG).is_file():
         hint = f"`zoo resume {shlex.quote(str(directory))}` continues the run"
         raise WeightsError(f"{directory} has no weights: the run stopped before its first save", hint=hint)
     runs = ", ".join(map(str, runs_in(directory)[:5]))
@@ -91,7 +88,7 @@ def of_run(directory: Path, *, last: bool = False) -> Path:
 
 def runs_in(folder: Path) -> list[Path]:
     """Return the run directories in a folder that have weights."""
-    return sorted({file.parent for file in folder.glob("*/*.safetensors") if file.name in WEIGHTS})
+    return sorted({file.parent for file in folder.glob("*/*.safetensors") if file.name in run_files.WEIGHTS})
 
 
 def warn_if_unfinished(name: str | Path, path: Path, progress: Mapping[str, int]) -> None:
@@ -102,11 +99,12 @@ def warn_if_unfinished(name: str | Path, path: Path, progress: Mapping[str, int]
         path: the file that was found.
         progress: number of `epochs` and `steps` done, as on the file's card.
     """
-    there = {file for file in WEIGHTS if (path.parent / file).exists()}
-    if not Path(name).is_dir() or _LAST in there or there == {_BEST}:  # or else it is finished, and pruned
+    there = {file for file in run_files.WEIGHTS if (path.parent / file).exists()}
+    finished = run_files.LAST in there or there == {run_files.BEST}  # and pruned
+    if finished or not Path(name).is_dir():
         return
     which = f"its best weights so far, from epoch {progress['epochs']}"
-    if path.name != _BEST:
+    if path.name != run_files.BEST:
         which = f"the weights of its last save, epoch {progress['epochs'] + 1}, step {progress['steps']:,}"
     warn(f"the run {name} is not finished: using {which}")
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from zoo.config import options
 from zoo.errors import OptionError, RunError, WeightsError, warn
+from zoo.files import run_files
 from zoo.files.canonical import canonical_json, parse_json
 from zoo.files.cards import CHECKPOINT, KEY, Card
 from zoo.files.container import StoredTensor, read_container, tensor_sha256, write_container
@@ -39,8 +40,8 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.current = folder / "checkpoint.safetensors"
-        self.previous = folder / "checkpoint.previous.safetensors"
+        self.current = folder / run_files.CHECKPOINT
+        self.previous = folder / run_files.PREVIOUS_CHECKPOINT
         self._damaged: dict[Path, str] = {}
 
     def newest(self) -> Checkpoint | None:

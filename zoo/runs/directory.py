@@ -28,6 +28,7 @@ from typing import Any
 import rtoml
 
 from zoo.errors import RunError, WeightsError, warn
+from zoo.files import run_files
 from zoo.files.atomic import atomic_write
 from zoo.files.canonical import canonical_json
 from zoo.files.cards import Card
@@ -35,14 +36,14 @@ from zoo.files.remembering import remember
 from zoo.models import weights
 from zoo.runs.checkpoint import Checkpoint, Checkpoints
 from zoo.runs.drift import changes_batches, drift, refuse_fixed, warn_of_another_cpu
-from zoo.runs.lock import CONFIG_HEAD, RUN_FILES, claimed
+from zoo.runs.lock import CONFIG_HEAD, claimed
 from zoo.runs.save_interval import SaveInterval
 from zoo.runs.step_log import StepLog
 from zoo.training.hidden import widened
 from zoo.training.saved import RunIdentity
 from zoo.training.state import TrainState
 
-_LEFTOVER = re.compile(rf"\.({'|'.join(map(re.escape, RUN_FILES))})\..*\.tmp")
+_LEFTOVER = re.compile(rf"\.({'|'.join(map(re.escape, run_files.ALL))})\..*\.tmp")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -90,7 +91,7 @@ class RunDirectory:
         except UnicodeEncodeError:
             message = f"{str(self.path)!a} cannot be used as a run directory: its name is not valid UTF-8"
             raise RunError(message, hint="choose a different --run folder") from None
-        self.weights = self.path / "model.safetensors"
+        self.weights = self.path / run_files.LAST
         self._checkpoints = self.checkpoints or Checkpoints(self.path)
         self._saved = (0, self.clock())
         self._steps: StepLog | None = None
@@ -122,7 +123,9 @@ class RunDirectory:
             self._write_config()
             if checkpoint is not None:
                 self._write_metrics(state)
-            self._steps = StepLog(self.path / "steps.jsonl", steps=state.steps, folder=self._owned.descriptor)
+            self._steps = StepLog(
+                self.path / run_files.STEPS, steps=state.steps, folder=self._owned.descriptor
+            )
             self._stack.callback(self._steps.close)
         self._owned.check_place(saved=state.steps)
 
@@ -151,7 +154,7 @@ class RunDirectory:
 
     def save(self, state: TrainState) -> None:
         """Commit a checkpoint, then update the files derived from it."""
-        with self.writing(self.path / "steps.jsonl"):
+        with self.writing(self.path / run_files.STEPS):
             if self._steps is not None:
                 self._steps.sync()  # before the checkpoint: it must have the rows of all its steps
         tensors, data = state.capture()
@@ -163,7 +166,7 @@ class RunDirectory:
         self._saved = (state.steps, self.clock())
         with self.writing(self.weights), contextlib.suppress(FileNotFoundError):
             os.unlink(self.weights.name, dir_fd=self._owned.descriptor)  # those of a run that now goes on
-        with self.writing(self.path / "metrics.jsonl"):
+        with self.writing(self.path / run_files.METRICS):
             self._write_metrics(state)
         self._owned.check_place(saved=state.steps)
 
@@ -174,14 +177,14 @@ class RunDirectory:
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Append a row to `steps.jsonl`."""
-        with self.writing(self.path / "steps.jsonl"):
+        with self.writing(self.path / run_files.STEPS):
             if self._steps is not None:
                 self._steps.add(row)
 
     def keep_best(self, state: TrainState) -> None:
         """Write the current weights beside the checkpoint."""
         if self.make_card is not None:
-            path = self.path / "best.safetensors"
+            path = self.path / run_files.BEST
             self.write_weights(path, state, self.make_card(state, self.changes))
 
     def is_unchanged(self, state: TrainState) -> bool:
@@ -234,11 +237,11 @@ class RunDirectory:
         files = {"plugin_files": [*self.plugin_files]} if self.plugin_files else {}
         table = {"schema": 1, **files, "recipes": {self.path.resolve().name: recipe}}
         content = CONFIG_HEAD + rtoml.dumps(table, none_value=None).encode()  # None is also their default
-        with atomic_write(self.path / "config.toml", folder=self._owned.descriptor) as file:
+        with atomic_write(self.path / run_files.CONFIG, folder=self._owned.descriptor) as file:
             file.write(content)
         remember("runs", hashlib.sha256(content).hexdigest())
 
     def _write_metrics(self, state: TrainState) -> None:
-        with atomic_write(self.path / "metrics.jsonl", folder=self._owned.descriptor) as file:
+        with atomic_write(self.path / run_files.METRICS, folder=self._owned.descriptor) as file:
             for row in state.history:
                 file.write(canonical_json(row).encode() + b"\n")

@@ -16,6 +16,7 @@ from zoo.config.torchrun import is_first
 from zoo.console.progress import TrainingProgress, quiet
 from zoo.console.reports import Progress
 from zoo.errors import OptionError
+from zoo.files import run_files
 from zoo.registry.advice import advising
 from zoo.registry.registry import Registry
 from zoo.runs.processes import run_together
@@ -101,6 +102,6 @@ def run_job(content: Mapping[str, Any]) -> None:
     job = Job(**own)
     with job.display() as report:
         registry = Registry.discover()
-        continued = job.resume and Path(job.directory, "checkpoint.safetensors").exists()
+        continued = job.resume and Path(job.directory, run_files.CHECKPOINT).exists()
         resolved = resolve_recipe(recipe, registry, resume=continued)
         job.run(resolved, registry, report=report)

@@ -18,7 +18,7 @@ from zoo.distributed.ranks import Ranks, joined
 from zoo.distributed.synced_norm import unsynced_norms
 from zoo.errors import ZooWarning, cause, warn
 from zoo.evaluation.baseline import beats_baseline, warn_of_a_wrong_sign
-from zoo.files import style
+from zoo.files import run_files, style
 from zoo.files.atomic import atomic_write
 from zoo.models.precision import kernels
 from zoo.models.torch_threads import computing_with
@@ -161,9 +161,9 @@ def _one_voice(ranks: Ranks) -> Generator[None]:
 
 def _save_curve(run: RunDirectory, setup: TrainingSetup, state: TrainState) -> None:
     """Draw `curve.png`."""
-    path = run.path / "curve.png"
+    path = run.path / run_files.CURVE
     name = run.path.resolve().name
-    steps = read_rows(run.path / "steps.jsonl", StepRow)
+    steps = read_rows(run.path / run_files.STEPS, StepRow)
     try:
         png = style.png(
             draw_learning_curve(state.history, setup.task, title=name, subtitle=setup.title, steps=steps)

@@ -18,12 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.errors import RunError
+from zoo.files import run_files
 from zoo.files.regular import open_regular
-from zoo.registry.weights_files import SAVED, WEIGHTS
 
 # What a run may have written before its first checkpoint
-_BEFORE_A_CHECKPOINT = ("config.toml", "metrics.jsonl", "steps.jsonl")
-RUN_FILES = (*WEIGHTS, *_BEFORE_A_CHECKPOINT, "curve.png")
+_BEFORE_A_CHECKPOINT = (run_files.CONFIG, run_files.METRICS, run_files.STEPS)
 CONFIG_HEAD = b"# The recipe of this run. `ZOO_REGISTRY=config.toml zoo train NAME` trains it again.\n"
 _PROCESS = threading.Lock()
 _NAME = ".lock"
@@ -137,24 +136,24 @@ def is_locked(folder: Path) -> bool:
 
 
 def _refuse_foreign_files(path: Path, *, resume: bool) -> None:
-    if any((path / name).exists() for name in SAVED):
+    if any((path / name).exists() for name in run_files.CHECKPOINTS):
         if not resume:
-            finished = (path / "model.safetensors").is_file()
+            finished = (path / run_files.LAST).is_file()
             does = "evaluate it with `zoo eval {}`" if finished else "continue it with `zoo resume {}`"
             hint = f"{does.format(shlex.quote(_place(path)))}, or choose a different --run folder"
             raise RunError(f"{path} already contains a {'finished ' * finished}run", hint=hint)
         return
     begun = False
-    with contextlib.suppress(OSError), open_regular(path / "config.toml") as file:
+    with contextlib.suppress(OSError), open_regular(path / run_files.CONFIG) as file:
         begun = file.read(len(CONFIG_HEAD)) == CONFIG_HEAD
-    folders = {entry.name for entry in path.iterdir() if entry.is_dir()} - {*RUN_FILES}
+    folders = {entry.name for entry in path.iterdir() if entry.is_dir()} - {*run_files.ALL}
     if folders and not begun:
         raise RunError(
             f"{path} is not a run directory: it contains {min(folders)}/", hint="choose a new folder"
         )
-    for name in RUN_FILES:
+    for name in run_files.ALL:
         if os.path.lexists(path / name) and not (begun and name in _BEFORE_A_CHECKPOINT):
-            if resume and begun and name in WEIGHTS:
+            if resume and begun and name in run_files.WEIGHTS:
                 weights = shlex.quote(_place(path))
                 hint = f"train in a different folder; add --from {weights} to start from its weights"
                 message = f"{path} cannot be resumed: it has no checkpoint"

@@ -20,6 +20,7 @@ from zoo import errors
 from zoo.config.torchrun import is_one_of_several
 from zoo.console.terminal import lines_told
 from zoo.errors import Interrupted, OptionError, RunError, ZooError, ZooWarning, warn
+from zoo.files import run_files
 from zoo.runs.signals import listening
 
 # Seconds that processes have to finish a step and to save, after a request to stop; and after one has failed,
@@ -61,7 +62,7 @@ def run_together(processes: int, job: Mapping[str, Any], *, resume: str) -> None
         codes = _exit_codes(content, files, stop)
         reports = [_report(file) for file in files]
         number = stop()
-    saved = Path(job["directory"], "checkpoint.safetensors").exists()
+    saved = Path(job["directory"], run_files.CHECKPOINT).exists()
     failure = _cause(codes, reports, number, resume=resume if saved else "")
     warnings: list[str] = reports[0]["warnings"]
     if lines is not None:  # it has printed them

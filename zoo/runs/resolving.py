@@ -17,6 +17,7 @@ from zoo.config.recipe import Recipe
 from zoo.config.threads import require_threads
 from zoo.config.train_config import TrainConfig, merged
 from zoo.errors import DataError, OptionError, SpecError, UnknownName, ZooError, did_you_mean, warn
+from zoo.files import run_files
 from zoo.files.cards import Card, read_weights
 from zoo.files.container import Container
 from zoo.registry.registry import Entry, Registry
@@ -236,7 +237,7 @@ def _refuse_alone(name: str, registry: Registry) -> None:
 
 def _hint_for_path(path: str, registry: Registry, architecture: Entry[ArchitectureSpec] | None = None) -> str:
     """Return the hint for a path: resume a run, start from weights, or train on data."""
-    if os.path.exists(os.path.join(path, "config.toml")):  # noqa: PTH110, PTH118
+    if os.path.exists(os.path.join(path, run_files.CONFIG)):  # noqa: PTH110, PTH118
         return f"`zoo resume {shlex.quote(path)}` continues this run"
     name = architecture.spec.name if architecture else "ARCHITECTURE"
     if path.endswith(".safetensors"):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.evaluation.baseline import no_better_than_baseline
+from zoo.files import run_files
 from zoo.files.cards import read_card
 from zoo.interfaces import Task
 from zoo.registry.weights_files import of_run
@@ -50,7 +51,7 @@ class Result:
 
 def read_result(directory: Path, history: Sequence[Mapping[str, Any]], task: Task) -> Result:
     """Return the result of a finished run. Raises WeightsError if it has no final weights."""
-    last, weights = directory / "model.safetensors", of_run(directory)
+    last, weights = directory / run_files.LAST, of_run(directory)
     done, card = read_card(last).progress, read_card(weights)
     return Result(
         run=str(directory),

@@ -7,29 +7,28 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from zoo.config.recipe import Recipe
-from zoo.errors import RunError, WeightsError
+from zoo.errors import RunError, WeightsError, nearest_names
+from zoo.files import run_files
 from zoo.files.cards import Card, read_card
 from zoo.registry.catalog import recorded_recipe
 
-# A run has one from its first second on
-_CONFIG = "config.toml"
 # The most runs that an error lists
 _MOST = 5
 
 
 def require_run(directory: Path) -> None:
     """Raise RunError, with a list of existing runs, if a directory does not contain a run."""
-    if (directory / _CONFIG).is_file():
+    if (directory / run_files.CONFIG).is_file():
         return
-    if (directory.parent / _CONFIG).is_file():
+    if (directory.parent / run_files.CONFIG).is_file():
         inside = shlex.quote(str(directory.parent))
         hint = f"use its parent directory: `zoo resume {inside}`"
-        raise RunError(f"{directory} does not contain a run: it has no {_CONFIG}", hint=hint)
+        raise RunError(f"{directory} does not contain a run: it has no {run_files.CONFIG}", hint=hint)
     runs = _runs_near(directory)
     listed = ", ".join(runs[:_MOST]) + f" and {len(runs) - _MOST} more" * (len(runs) > _MOST)
     hint = f"existing runs: {listed}" if runs else "`zoo train` starts a run"
     if directory.exists():
-        raise RunError(f"{directory} does not contain a run: it has no {_CONFIG}", hint=hint)
+        raise RunError(f"{directory} does not contain a run: it has no {run_files.CONFIG}", hint=hint)
     raise RunError(f"no such run directory: {directory}{_nearest(directory, runs)}", hint=hint)
 
 
@@ -41,7 +40,7 @@ def verified_card(path: Path) -> Card:
     """
     if path.is_symlink():
         raise WeightsError(f"{path} is a link")
-    card, (_, recipe) = read_card(path), recorded_recipe(path.parent / _CONFIG)
+    card, (_, recipe) = read_card(path), recorded_recipe(path.parent / run_files.CONFIG)
     found = {"architecture": card.architecture, "dataset": card.dataset.name, "seed": card.seed}
     found |= {name: card.arguments.get(name) for name in recipe.model}
     expected = {name: getattr(recipe, name) for name in ("architecture", "dataset", "seed")} | recipe.model
@@ -67,14 +66,12 @@ def default_directory(
 
 def _nearest(directory: Path, runs: Sequence[str]) -> str:
     """Return a suggestion of a run with a similar name, or an empty string."""
-    import difflib  # only for a wrong name
-
     by_name = {Path(run).name: run for run in reversed(runs)}
-    close = difflib.get_close_matches(directory.name, by_name, n=1)
+    close = nearest_names(directory.name, by_name)
     return f"; did you mean {by_name[close[0]]!r}?" if close else ""
 
 
 def _runs_near(directory: Path) -> list[str]:
     """Return the runs in a directory, in its parent, and in runs/."""
     places = dict.fromkeys((directory, directory.parent, Path("runs")))
-    return [str(config.parent) for place in places for config in sorted(place.glob(f"*/{_CONFIG}"))]
+    return [str(config.parent) for place in places for config in sorted(place.glob(f"*/{run_files.CONFIG}"))]

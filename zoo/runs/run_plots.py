@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.config.arguments import checked
 from zoo.errors import OptionError, RunError, shortened
-from zoo.files import style
+from zoo.files import run_files, style
 from zoo.files.atomic import write_output
 from zoo.registry.registry import Registry, default_registry
 from zoo.runs.run_table import list_runs
@@ -38,7 +38,7 @@ Points = dict[float, float]
 
 
 @dataclass(frozen=True)
-class Group:
+class SeedGroup:
     """Runs that differ only in their seed; `name` is shown in the legend."""
 
     name: str
@@ -99,8 +99,8 @@ def curves_in(folder: str | Path, registry: Registry) -> list[dict[str, Any]]:
     return [
         row
         | {"task": registry.tasks.get(row["task"]), "options": options}
-        | {"history": read_rows(Path(row["run"]) / "metrics.jsonl", Row)}
-        | {"steps": read_rows(Path(row["run"]) / "steps.jsonl", StepRow)}
+        | {"history": read_rows(Path(row["run"]) / run_files.METRICS, Row)}
+        | {"steps": read_rows(Path(row["run"]) / run_files.STEPS, StepRow)}
         for row, options in zip(found, found.options(), strict=True)
     ]
 
@@ -145,7 +145,7 @@ def draw_runs(runs: Sequence[Run], metric: str | None = None) -> Figure:
     return figure
 
 
-def grouped(runs: Sequence[Run]) -> list[Group]:
+def grouped(runs: Sequence[Run]) -> list[SeedGroup]:
     """Group runs whose options are equal, except for the seed. Groups are named after their directories.
 
     Runs that also have the same seed are not grouped.
@@ -154,13 +154,13 @@ def grouped(runs: Sequence[Run]) -> list[Group]:
     for run in runs:
         key = tuple(sorted((name, value) for name, value in run["options"].items() if name != "seed"))
         groups.setdefault(key, []).append(run)
-    named: list[Group] = []
+    named: list[SeedGroup] = []
     for members in groups.values():
         if 1 < len(members) == len({run["options"].get("seed") for run in members}):
             name = f"{os.path.commonpath([run['run'] for run in members])}, {len(members)} seeds"
-            named.append(Group(name, members))
+            named.append(SeedGroup(name, members))
         else:
-            named += [Group(run["run"], [run]) for run in members]
+            named += [SeedGroup(run["run"], [run]) for run in members]
     return named
 
 

@@ -15,10 +15,10 @@ from zoo.config import options as as_typed
 from zoo.config.arguments import checked
 from zoo.config.train_config import SPLITS
 from zoo.errors import OptionError, RunError, ZooError, did_you_mean, first_line, warn
+from zoo.files import run_files
 from zoo.registry.catalog import recorded_recipe
 from zoo.registry.registry import Registry, default_registry
 from zoo.registry.specs import TaskSpec
-from zoo.registry.weights_files import SAVED
 from zoo.registry.where import matching
 from zoo.runs.lock import is_locked, owned
 from zoo.runs.run_directories import require_run, verified_card
@@ -26,7 +26,6 @@ from zoo.runs.step_log import read_rows
 from zoo.training.best_epoch import best_by, epochs_in, row_of
 from zoo.training.saved import Row
 
-_BEST, _LAST = "best.safetensors", "model.safetensors"
 # The numbers in a name, which are then at the odd places
 _NUMBERS = re.compile(r"([0-9]+)")
 # Keys of a flat row that are no options of the run: its state, and the beginnings of its metrics
@@ -91,7 +90,7 @@ def list_runs(
     """
     registry = default_registry() if registry is None else registry
     rows = RunList(_found(folder, registry))
-    rows.sort(key=lambda row: Path(row["run"], "config.toml").stat().st_mtime, reverse=True)
+    rows.sort(key=lambda row: Path(row["run"], run_files.CONFIG).stat().st_mtime, reverse=True)
     if where is None and sort is None:
         return rows
     flat = rows.flat() if where is None else matching(rows.flat(), where, what="run")
@@ -141,13 +140,13 @@ def prune_runs(
 
     Raises RunError if the folder does not exist, or if a file cannot be deleted.
     """
-    names = (_BEST, _LAST) if keep == "best" else (_LAST, _BEST)
+    names = (run_files.BEST, run_files.LAST) if keep == "best" else (run_files.LAST, run_files.BEST)
     rows: list[dict[str, Any]] = []
     for directory in _directories(folder):
         if not _surplus(directory, names):
             continue
         try:
-            recorded_recipe(directory / "config.toml")  # no lock is made in a folder of another program
+            recorded_recipe(directory / run_files.CONFIG)  # no lock is made in a folder of another program
             with nullcontext() if dry_run else owned(directory):
                 _require_prunable(directory, names, locked=not dry_run)
                 files = _surplus(directory, names)
@@ -164,7 +163,7 @@ def prune_runs(
 
 def _surplus(directory: Path, names: Sequence[str]) -> list[Path]:
     """Return all files of weights and checkpoints in a directory but the first."""
-    files = [directory / name for name in (*names, *SAVED)]
+    files = [directory / name for name in (*names, *run_files.CHECKPOINTS)]
     return [file for file in files if os.path.lexists(file)][1:]
 
 
@@ -207,7 +206,7 @@ def _directories(folder: str | Path) -> Iterator[Path]:
         names.sort(
             key=lambda name: [int(part) if part.isdecimal() else part for part in _NUMBERS.split(name)]
         )
-        if "config.toml" in files:
+        if run_files.CONFIG in files:
             names.clear()
             yield Path(place)
 
@@ -215,8 +214,8 @@ def _directories(folder: str | Path) -> Iterator[Path]:
 def _read(directory: Path, registry: Registry) -> dict[str, Any]:
     """Return the row of a run. Raises RunError if there is none, or a ZooError if it is damaged."""
     require_run(directory)
-    _, recipe = recorded_recipe(directory / "config.toml")
-    history = read_rows(directory / "metrics.jsonl", Row)
+    _, recipe = recorded_recipe(directory / run_files.CONFIG)
+    history = read_rows(directory / run_files.METRICS, Row)
     known = registry.has("architecture", recipe.architecture) and registry.has("dataset", recipe.dataset)
     task = registry.task_of(recipe) if known else None  # a plugin may be missing
     try:
@@ -241,9 +240,9 @@ def _status(directory: Path) -> str:
 
 def _is_finished(directory: Path) -> bool:
     # A pruned run has no checkpoints, and perhaps only its best weights; metrics were saved with a checkpoint
-    held = {name for name in (_LAST, *SAVED) if (directory / name).exists()}
-    pruned = not held and (directory / "metrics.jsonl").exists() and (directory / _BEST).exists()
-    return _LAST in held or pruned
+    held = {name for name in (run_files.LAST, *run_files.CHECKPOINTS) if (directory / name).exists()}
+    pruned = not held and (directory / run_files.METRICS).exists() and (directory / run_files.BEST).exists()
+    return run_files.LAST in held or pruned
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from zoo.evaluation.metrics import with_metrics
 from zoo.interfaces import SPLITS, Dataset, Task, make_task
 from zoo.models import precision
 from zoo.models.building import build_model, model_arguments, model_options
-from zoo.models.transfer import fit_or_load, open_source
+from zoo.models.transfer import fit_or_load, load_base_model
 from zoo.models.weights import require_loadable, require_storable
 from zoo.registry.methods import with_checked_methods
 from zoo.registry.registry import Entry, Registry
@@ -126,7 +126,7 @@ def build(
     if resumed is not None:
         recipe = _completed(recipe, data, resumed.identity.recipe)
     elif base := resolved.base:
-        source = open_source(base.path, base.card, base.content, architecture, registry)
+        source = load_base_model(base.path, base.card, base.content, architecture, registry)
         needed = options_to_fine_tune(data, source.card, task, recipe.data)
         recipe = replace(recipe, model={**source.options, **recipe.model}, data={**recipe.data, **needed})
     # Before data is opened

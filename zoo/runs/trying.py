@@ -16,7 +16,7 @@ from zoo.runs.lock import alone
 from zoo.runs.resolving import resolve
 
 if TYPE_CHECKING:
-    from zoo.training.trial import Trial
+    from zoo.training.trial import TrialSteps
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def trial(
     device: str | None = None,
     progress: bool = True,
     **training: Any,
-) -> Generator[tuple[Trial, Callable[..., None]]]:
+) -> Generator[tuple[TrialSteps, Callable[..., None]]]:
     """Set up training with the arguments of `zoo.train`, for taking steps one by one in the `with` block.
 
     ::
@@ -57,12 +57,12 @@ def trial(
         from zoo.models.precision import pick_device
         from zoo.models.torch_threads import computing_with
         from zoo.runs.setup import build
-        from zoo.training.trial import Trial
+        from zoo.training.trial import TrialSteps
 
         device = pick_device(device)
         with computing_with(recipe.threads or idle_threads()), generator_restored():
             setup = build(resolved, registry, device=device)
-            trial = Trial(
+            trial = TrialSteps(
                 *setup.parts,
                 context=setup.context,
                 seed=recipe.seed,

@@ -15,7 +15,7 @@ from torch.nn import functional
 from zoo.errors import OptionError, ZooError, cause, first_line
 from zoo.interfaces import CarriesState
 from zoo.models.building import build_model, model_arguments
-from zoo.models.features import Features, features_of, pooled
+from zoo.models.features import CapturedFeatures, features_of, pooled
 from zoo.models.landmarks import with_landmarks
 from zoo.registry.specs import Landmark
 from zoo.testing._case import Case, Failure, message
@@ -223,7 +223,7 @@ def landmarks_resolve(case: Case) -> None:
                 usually="a renamed attribute",
             ) from error
         module.register_forward_hook(_recorder(name, outputs))
-    kept: AbstractContextManager[Features | None] = nullcontext()
+    kept: AbstractContextManager[CapturedFeatures | None] = nullcontext()
     if landmarks.keys() & {"features", "head"}:
         kept = features_of(model, {**landmarks}, time_first=isinstance(case.task, CarriesState))
     with kept as features:
@@ -256,7 +256,7 @@ def _require_tokens(tokens: object) -> None:
     )
 
 
-def _require_features(features: Features) -> None:
+def _require_features(features: CapturedFeatures) -> None:
     """Raise AssertionError unless features have one entry per item."""
     try:
         pooled(features.output)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.errors import MissingModule, SpecError, ZooError, cause, first_line
+from zoo.files import run_files
 from zoo.runs.tracking import TrackedRow, TrackedRun, Tracker
 from zoo.testing._case import Case, Failure, Skip, message
 from zoo.testing._data import empty_folder
@@ -16,7 +17,7 @@ from zoo.testing._options import without_extra
 
 _OPTIONS = {"dataset": "images/shapes", "seed": 0, "lr": 0.1, "model.depth": 20}
 # The logs of a run; a tracker reads rows from zoo, and nothing from them
-_FILES = {"config.toml": "schema = 1\n", "metrics.jsonl": "", "steps.jsonl": '{"step": 1}\n'}
+_FILES = {run_files.CONFIG: "schema = 1\n", run_files.METRICS: "", run_files.STEPS: '{"step": 1}\n'}
 _LAST = 4
 _ROWS = [
     *(TrackedRow(step=step, time=1.8e9 + step, values={"loss": 1 / step, "lr": 0.1}) for step in (1, 2)),

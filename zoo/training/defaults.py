@@ -27,7 +27,7 @@ from zoo.config.train_config import TrainConfig, merged
 from zoo.errors import DataError, OptionError
 from zoo.interfaces import CarriesState, Dataset, Task
 from zoo.models.hooks import evaluating
-from zoo.models.transfer import Copied, Source
+from zoo.models.transfer import BaseModel, Copied
 from zoo.registry.registry import Entry
 from zoo.registry.specs import ArchitectureSpec
 
@@ -64,7 +64,7 @@ def suited_config(
     task: Task,
     dataset: Dataset,
     *,
-    source: Source | None,
+    source: BaseModel | None,
     to_learn: float,
     architecture: Entry[ArchitectureSpec],
     arguments: Mapping[str, Any],

@@ -13,6 +13,7 @@ from torch import nn
 
 from zoo.config.train_config import TrainConfig
 from zoo.errors import Diverged, Interrupted, RunError, ZooError, cause, first_line
+from zoo.files import run_files
 from zoo.models.finite import not_finite
 
 # What torch says on a CPU and in libraries for a GPU; other errors speak of what was allocated, too
@@ -52,7 +53,7 @@ def interrupted(signal: int, where: str, steps: int, directory: Path | None) -> 
     if directory is None:
         return Interrupted(f"stopped in {where}", signal=signal)
     return Interrupted(
-        f"stopped in {where}; step {steps:,} is saved in {directory / 'checkpoint.safetensors'}",
+        f"stopped in {where}; step {steps:,} is saved in {directory / run_files.CHECKPOINT}",
         signal=signal,
         hint=f"zoo resume {shlex.quote(str(directory))}",
     )

@@ -15,7 +15,7 @@ from zoo.training.loop import completes_step, train_step
 from zoo.training.state import TrainState
 
 
-class Trial:
+class TrialSteps:
     """Training in single steps, at learning rates that the caller chooses; see `zoo.runs.trying.trial`.
 
     The steps are the first steps of `fit`, with the same batches, optimizer, precision, clipping and frozen

@@ -15,7 +15,7 @@ from tests.made_runs import make, write_weights
 from tests.nightly.reliability.figure import Figure
 from zoo.errors import ZooError
 from zoo.files.cards import read_card
-from zoo.registry.weights_files import WEIGHTS
+from zoo.files.run_files import WEIGHTS
 from zoo.runs.lock import Owned, owned
 
 

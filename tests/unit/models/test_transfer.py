@@ -20,7 +20,7 @@ from zoo.console.reports import Progress
 from zoo.errors import OptionError, SpecError, WeightsError, ZooWarning
 from zoo.files.cards import read_card
 from zoo.models import weights
-from zoo.models.transfer import Source
+from zoo.models.transfer import BaseModel
 from zoo.registry.catalog import Catalog
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
@@ -99,7 +99,7 @@ def test_the_versions_of_layers_survive_a_transfer(card: Any) -> None:
     nn.init.ones_(theirs.weight)
     task: Any = SimpleNamespace(spec=LANGUAGE_MODELING, name=LANGUAGE_MODELING.name)
     entry: Any = None
-    source = Source(path=Path(), entry=entry, task=task, model=theirs, card=card(), options={})
+    source = BaseModel(path=Path(), entry=entry, task=task, model=theirs, card=card(), options={})
     with pytest.warns(ZooWarning, match="starting from 1 tensors of "):
         assert source.copy_into(ours, task, {}, card().preprocess).fresh == []
     assert torch.equal(ours.weight, torch.ones(2))

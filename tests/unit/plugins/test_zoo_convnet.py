@@ -19,7 +19,7 @@ from zoo_convnet.airbench import Airbench
 from zoo_convnet.batch_norm import BatchNorm
 from zoo_convnet.camnet import CAMNet
 from zoo_convnet.convnet import ConvNet
-from zoo_convnet.layers import ConvLayer, Norm, Style
+from zoo_convnet.layers import ConvLayer, LayerStyle, Norm
 from zoo_convnet.resnet import ResNet, Shortcut
 from zoo_convnet.resnet34_cam import ResNet34CAM
 from zoo_convnet.resnet_lite import ResNetLite
@@ -162,7 +162,7 @@ def test_airbench_with_few_filters_keeps_the_directions_of_most_variance() -> No
 @pytest.mark.parametrize("order", ["conv-bn-relu", "conv-relu-bn"])
 @pytest.mark.parametrize(("activation", "function"), [("relu", torch.relu), ("gelu", nn.functional.gelu)])
 def test_a_layer_does_what_its_style_says(order: Any, activation: Any, function: Any) -> None:
-    layer = ConvLayer(3, 5, Style(order=order, activation=activation))
+    layer = ConvLayer(3, 5, LayerStyle(order=order, activation=activation))
     nn.init.normal_(layer.get_parameter("norm.bias"))
     x = torch.randn(4, 3, 8, 8)
     conv = nn.functional.conv2d(x, layer.conv.weight, padding=1)

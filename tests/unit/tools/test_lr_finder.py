@@ -24,7 +24,7 @@ from zoo.runs.trying import trial
 from zoo.tools.lr_find.lr_finder import Curve, RangeTest, Report, Suggestions, lr_find, range_test, suggest
 from zoo.training.host import Host
 from zoo.training.loop import fit
-from zoo.training.trial import Trial
+from zoo.training.trial import TrialSteps
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION
 from zoo_text.language_modeling import LanguageModeling
@@ -64,7 +64,7 @@ def find(
     report: Report = lambda step, lr, loss: None,
 ) -> Curve:
     """Run a range test on a model."""
-    return range_test(Trial(model, task, data, config, seed=seed), test, report=report)
+    return range_test(TrialSteps(model, task, data, config, seed=seed), test, report=report)
 
 
 def everything(folder: Path) -> dict[str, str]:

@@ -32,11 +32,11 @@ from zoo.tools.serve.access import Access, is_loopback
 from zoo.tools.serve.app import create_app
 from zoo.tools.serve.http_protocol import Connections, Protocol
 from zoo.tools.serve.model_threads import Worker
-from zoo.tools.serve.request_limits import Limits
+from zoo.tools.serve.request_limits import RequestLimits
 from zoo.tools.serve.served_models import Served
 
 LOCAL = "http://localhost:8000"
-SMALL = Limits(body=200_000, inputs=3, pixels=2_000, characters=50, requests=2, seconds=20)
+SMALL = RequestLimits(body=200_000, inputs=3, pixels=2_000, characters=50, requests=2, seconds=20)
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 TOKEN = "a token of somebody"
 
@@ -124,7 +124,7 @@ class Reading:
 
 @contextmanager
 def serving(
-    limits: Limits = SMALL, *, images: InputReader | None = None, **more: Any
+    limits: RequestLimits = SMALL, *, images: InputReader | None = None, **more: Any
 ) -> Iterator[tuple[Fake, Any]]:
     """Lend a model of images, `net`, and one of texts, `text`, which are one, and their application."""
     model = Fake()
@@ -313,7 +313,7 @@ def predict(client: httpx2.AsyncClient, *images: tuple[str, bytes]) -> asyncio.T
 def test_on_a_full_server_the_image_with_most_pixels_makes_room() -> None:
     reading, file = Reading(), io.BytesIO()
     Image.effect_noise((90, 90), 90).save(file, "BMP")  # fewer pixels, but more bytes
-    with serving(Limits(requests=2), images=reading.reader) as (model, app):
+    with serving(RequestLimits(requests=2), images=reading.reader) as (model, app):
         model.begin.clear()
 
         async def ask(client: httpx2.AsyncClient) -> Any:
@@ -334,7 +334,7 @@ def test_on_a_full_server_the_image_with_most_pixels_makes_room() -> None:
 
 def test_large_images_are_decoded_one_at_a_time_and_small_ones_meanwhile() -> None:
     reading = Reading()
-    with serving(Limits(), images=reading.reader) as (_, app):
+    with serving(RequestLimits(), images=reading.reader) as (_, app):
 
         async def ask(client: httpx2.AsyncClient) -> Any:
             large = [predict(client, image(side, 2_100)) for side in (2_100, 2_200)]
@@ -351,12 +351,12 @@ def test_large_images_are_decoded_one_at_a_time_and_small_ones_meanwhile() -> No
 
 def test_images_of_a_request_that_is_over_are_not_decoded(clock: Clock) -> None:
     reading = Reading()
-    with serving(Limits(), images=reading.reader) as (_, app):
+    with serving(RequestLimits(), images=reading.reader) as (_, app):
 
         async def ask(client: httpx2.AsyncClient) -> Any:
             late = predict(client, *(image(side, 2_100) for side in (2_100, 2_110, 2_120)))
             await until(lambda: bool(reading.seen))
-            clock.advance(Limits().seconds)
+            clock.advance(RequestLimits().seconds)
             assert said(await late)[0] == 504
             reading.begin.set()
             return await predict(client, image(2_200, 2_200))
@@ -393,7 +393,7 @@ def test_the_server_answers_while_an_image_is_parsed(monkeypatch: pytest.MonkeyP
         raise ValueError("enough")
 
     monkeypatch.setattr(Image, "open", open_)
-    with serving(Limits(seconds=60)) as (_, app):
+    with serving(RequestLimits(seconds=60)) as (_, app):
 
         async def ask(client: httpx2.AsyncClient) -> Any:
             first = asyncio.create_task(client.post("/predict", **files(1)))

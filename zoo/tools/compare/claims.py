@@ -24,7 +24,7 @@ class Claim(NamedTuple):
     problem: str = ""
 
 
-class Mismatch(NamedTuple):
+class ClaimMismatch(NamedTuple):
     """A published value that the file contradicts: its name, the value stated, and the value found."""
 
     name: str
@@ -55,39 +55,39 @@ def metric_claims(card: Card, spec: WeightsSpec | None) -> Iterator[Claim]:
             yield Claim(split, metric, value, problem)
 
 
-def mismatches(model: Model, spec: WeightsSpec | None, registry: Registry) -> Iterator[Mismatch]:
+def mismatches(model: Model, spec: WeightsSpec | None, registry: Registry) -> Iterator[ClaimMismatch]:
     """Yield the values in the card or the registry that the file contradicts, except metrics.
 
     The sha256 of a published file is checked where the file is read.
     """
     pairs = [*_of_seeds(model.card, registry)]
     if spec:
-        pairs.append(Mismatch("bytes", spec.bytes, model.path.stat().st_size))
-        pairs.append(Mismatch("params", spec.params, model.num_parameters))
-        pairs.append(Mismatch("by_seed", spec.by_seed, model.card.by_seed))
+        pairs.append(ClaimMismatch("bytes", spec.bytes, model.path.stat().st_size))
+        pairs.append(ClaimMismatch("params", spec.params, model.num_parameters))
+        pairs.append(ClaimMismatch("by_seed", spec.by_seed, model.card.by_seed))
         pairs += _of_recipe(model.card, spec, registry)
     yield from (pair for pair in pairs if pair.stated != pair.found)
 
 
-def _of_seeds(card: Card, registry: Registry) -> Iterator[Mismatch]:
+def _of_seeds(card: Card, registry: Registry) -> Iterator[ClaimMismatch]:
     claim = primary_claim(card, registry)
     if card.by_seed and claim:
-        yield Mismatch(f"by_seed.{card.seed}", card.by_seed.get(str(card.seed)), claim.value)
+        yield ClaimMismatch(f"by_seed.{card.seed}", card.by_seed.get(str(card.seed)), claim.value)
 
 
-def _of_recipe(card: Card, spec: WeightsSpec, registry: Registry) -> Iterator[Mismatch]:
+def _of_recipe(card: Card, spec: WeightsSpec, registry: Registry) -> Iterator[ClaimMismatch]:
     """Yield the values of the recipe that the registry names, and those of the card."""
     recipe = registry.recipes.get(spec.recipe)
     if recipe is None:
         return
-    yield Mismatch("architecture", registry.architecture(recipe.architecture).name, card.architecture)
-    yield Mismatch("dataset", registry.dataset(recipe.dataset).name, card.dataset.name)
+    yield ClaimMismatch("architecture", registry.architecture(recipe.architecture).name, card.architecture)
+    yield ClaimMismatch("dataset", registry.dataset(recipe.dataset).name, card.dataset.name)
     config = registry.training_config(recipe).to_dict()
     for name, value in recipe.model.items():
-        yield Mismatch(name, value, card.arguments.get(name))
+        yield ClaimMismatch(name, value, card.arguments.get(name))
     for name, value in recipe.data.items():
         if name in card.dataset.options:  # it has no paths
-            yield Mismatch(name, value, card.dataset.options[name])
+            yield ClaimMismatch(name, value, card.dataset.options[name])
     for name in recipe.train:
         if config[name] != "auto":  # the machine decides
-            yield Mismatch(name, config[name], card.training.get(name))
+            yield ClaimMismatch(name, config[name], card.training.get(name))

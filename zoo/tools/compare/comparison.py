@@ -13,6 +13,7 @@ from zoo.config.arguments import checked
 from zoo.config.train_config import Split
 from zoo.console.progress import Bar, quiet
 from zoo.errors import OptionError, warn
+from zoo.files import run_files
 from zoo.registry.registry import Registry, default_registry
 from zoo.registry.specs import TaskSpec
 from zoo.runs.run_table import list_runs
@@ -160,7 +161,7 @@ def _runs_in(name: str, registry: Registry) -> list[str]:
     Raises OptionError if the options of the runs differ besides the seed.
     """
     place = Path(name)
-    if not place.is_dir() or (place / "config.toml").exists():
+    if not place.is_dir() or (place / run_files.CONFIG).exists():
         return []
     rows = list_runs(place, registry=registry)
     finished = [number for number, row in enumerate(rows) if row["status"] == "finished"]

@@ -13,7 +13,7 @@ from zoo.errors import WeightsError
 from zoo.models.building import build_model, model_arguments
 from zoo.registry.registry import Registry
 from zoo.tools.imports.card_inputs import Feeding
-from zoo.tools.imports.matched_names import Mismatch, Row, match
+from zoo.tools.imports.matched_names import Mismatch, TensorDifference, match
 from zoo.tools.imports.state_files import State
 
 
@@ -89,7 +89,7 @@ def load_state(
     }
 
 
-def _about_labels(rows: Sequence[Row], labels: tuple[str, int, str] | None) -> str:
+def _about_labels(rows: Sequence[TensorDifference], labels: tuple[str, int, str] | None) -> str:
     """Return a hint if only the number of classes in the file differs; otherwise ""."""
     name, ours, key = labels or ("", 0, "")
     changes = {pair for row in rows for pair in zip(row.shape, row.found, strict=False)}

@@ -21,7 +21,7 @@ _COUNTER = "num_batches_tracked"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TensorDifference:
     """A difference between a model and a file: a tensor of one of them, or one of each.
 
     Attributes:
@@ -40,7 +40,7 @@ class Row:
 class Mismatch(WeightsError):
     """The tensors of a file are not those of a model."""
 
-    def __init__(self, message: str, *, rows: Sequence[Row], hint: str | None = None) -> None:
+    def __init__(self, message: str, *, rows: Sequence[TensorDifference], hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.rows = rows
 
@@ -156,32 +156,34 @@ def _mismatch(
     return Mismatch(f"{held}: {', '.join(words)}", rows=rows, hint=hint)
 
 
-def _by_name(ours: Mapping[str, Shape], theirs: Mapping[str, Shape]) -> list[Row]:
+def _by_name(ours: Mapping[str, Shape], theirs: Mapping[str, Shape]) -> list[TensorDifference]:
     rows = [
-        Row("shape" if name in theirs else "missing", name, shape, *_found(name, theirs))
+        TensorDifference("shape" if name in theirs else "missing", name, shape, *_found(name, theirs))
         for name, shape in ours.items()
         if [*theirs.get(name, (-1,))] != [*shape]
     ]
-    return rows + [Row("extra", file=name, found=theirs[name]) for name in theirs if name not in ours]
+    return rows + [
+        TensorDifference("extra", file=name, found=theirs[name]) for name in theirs if name not in ours
+    ]
 
 
 def _found(name: str, theirs: Mapping[str, Shape]) -> tuple[str, Shape]:
     return (name, theirs[name]) if name in theirs else ("", ())
 
 
-def _by_order(ours: Mapping[str, Shape], theirs: Mapping[str, Shape]) -> list[Row]:
+def _by_order(ours: Mapping[str, Shape], theirs: Mapping[str, Shape]) -> list[TensorDifference]:
     """Return the differences between two sequences of shapes."""
     left, right = [*ours.items()], [*theirs.items()]
     shapes = [[tuple(shape) for _, shape in side] for side in (left, right)]
-    rows: list[Row] = []
+    rows: list[TensorDifference] = []
     for tag, a, b, c, d in SequenceMatcher(None, *shapes, autojunk=False).get_opcodes():
         pairs = zip(left[a:b], right[c:d], strict=False)
         if tag == "equal":
             wrong = [(one, two) for one, two in pairs if _contradict(one[0], two[0], ours, theirs)]
-            rows += [Row("order", *one, *two) for one, two in wrong]
+            rows += [TensorDifference("order", *one, *two) for one, two in wrong]
             continue
-        rows += [Row("shape", *one, *two) for one, two in pairs]
+        rows += [TensorDifference("shape", *one, *two) for one, two in pairs]
         shared = min(b - a, d - c)
-        rows += [Row("missing", *one) for one in left[a + shared : b]]
-        rows += [Row("extra", file=name, found=shape) for name, shape in right[c + shared : d]]
+        rows += [TensorDifference("missing", *one) for one in left[a + shared : b]]
+        rows += [TensorDifference("extra", file=name, found=shape) for name, shape in right[c + shared : d]]
     return rows

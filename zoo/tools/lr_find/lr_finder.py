@@ -32,7 +32,7 @@ from zoo.runs.trying import trial
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from zoo.training.trial import Trial
+    from zoo.training.trial import TrialSteps
 
 # Called after each step with the number of steps, the rate and the smoothed loss
 Report = Callable[[int, float, float], None]
@@ -198,7 +198,9 @@ def lr_find(
     return curve
 
 
-def range_test(training: Trial, test: RangeTest, *, report: Report = lambda step, lr, loss: None) -> Curve:
+def range_test(
+    training: TrialSteps, test: RangeTest, *, report: Report = lambda step, lr, loss: None
+) -> Curve:
     """Run a range test; return its losses and the suggested rates.
 
     Raises:
@@ -234,7 +236,7 @@ def range_test(training: Trial, test: RangeTest, *, report: Report = lambda step
     )
 
 
-def _share(training: Trial) -> float:
+def _share(training: TrialSteps) -> float:
     """Return the rate to train with as a fraction of the rate at which the loss of the test is lowest."""
     share = _OF_SGD if training.config.optimizer == "sgd" else _OF_OTHERS
     return share * (_LOWER if training.fine_tuned or training.config.schedule == "constant" else 1.0)

@@ -9,7 +9,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from zoo.tools.serve.http_errors import Refused, answer
-from zoo.tools.serve.request_limits import Limits
+from zoo.tools.serve.request_limits import RequestLimits
 
 # Where a request's cost is found in its scope
 EXCHANGE = "zoo.exchange"
@@ -21,7 +21,7 @@ class Admission:
     At the limit, the request of the highest cost that has not been answered makes room for one of lower cost.
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+    def __init__(self, app: ASGIApp, limits: RequestLimits) -> None:
         self._app = app
         self._limits = limits
         self._exchanges = set[Exchange]()

@@ -19,20 +19,20 @@ from zoo.tools.serve.decoding_threads import Decoder
 from zoo.tools.serve.http_errors import RESPONSES, handle_errors
 from zoo.tools.serve.monitoring import Monitor
 from zoo.tools.serve.request_inputs import Models
-from zoo.tools.serve.request_limits import Limits
+from zoo.tools.serve.request_limits import RequestLimits
 from zoo.tools.serve.served_models import Served
 
 _PAGE = Path(__file__).parent / "page"
 # Bytes of a form's field that is no file; a character has at most four
 _LEAST_FIELD = 2**16
-_LIMITS, _ACCESS = Limits(), Access()
+_LIMITS, _ACCESS = RequestLimits(), Access()
 _router = APIRouter()
 
 
 def create_app(
     models: Sequence[Served],
     *,
-    limits: Limits = _LIMITS,
+    limits: RequestLimits = _LIMITS,
     access: Access = _ACCESS,
     log: Callable[[str], object] | None = None,
 ) -> ASGIApp:

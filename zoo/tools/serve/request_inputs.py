@@ -15,7 +15,7 @@ from fastapi import Depends, File, Form, Request, UploadFile
 from zoo.errors import OptionError
 from zoo.tools.serve.admission import EXCHANGE
 from zoo.tools.serve.http_errors import Refused
-from zoo.tools.serve.request_limits import Limits
+from zoo.tools.serve.request_limits import RequestLimits
 from zoo.tools.serve.served_models import Served
 
 
@@ -23,12 +23,12 @@ async def _models(request: Request) -> dict[str, Served]:
     return request.app.state.models
 
 
-async def _limits(request: Request) -> Limits:
+async def _limits(request: Request) -> RequestLimits:
     return request.app.state.limits
 
 
 Models = Annotated[dict[str, Served], Depends(_models)]
-CurrentLimits = Annotated[Limits, Depends(_limits)]
+CurrentLimits = Annotated[RequestLimits, Depends(_limits)]
 ModelName = Annotated[
     str | None, Form(description="Name of the model; required if several models are served.")
 ]
@@ -121,7 +121,7 @@ def _suffix(name: str) -> str:
     return suffix if re.fullmatch(r"\.\w{1,20}", suffix, re.ASCII) else ""
 
 
-def require_texts(texts: Sequence[str], limits: Limits) -> None:
+def require_texts(texts: Sequence[str], limits: RequestLimits) -> None:
     """Raise Refused if texts have too many characters in total, or a character that UTF-8 cannot encode."""
     length = sum(map(len, texts))
     if length > limits.characters:

@@ -12,7 +12,7 @@ MOST_TOKENS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class RequestLimits:
     """The limits of a server; a proxy in front of the server should have the same limits or lower ones.
 
     Attributes:

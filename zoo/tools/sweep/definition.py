@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 import msgspec
 
 from zoo.errors import RunError, first_line
+from zoo.files import run_files
 from zoo.files.atomic import atomic_write
 from zoo.files.regular import read_regular
 from zoo.runs.lock import owned
@@ -82,7 +83,7 @@ def _refuse_other_files(folder: Path) -> None:
 
 def _continued(folder: Path, definition: dict[str, Any], free: Iterable[str]) -> dict[str, Any]:
     """Return a definition with the points of the study in the folder, if there is one."""
-    if not (folder / _NAME).exists() or not any(folder.glob("*/config.toml")):
+    if not (folder / _NAME).exists() or not any(folder.glob(f"*/{run_files.CONFIG}")):
         return definition
     before: Mapping[str, Any] = read_definition(folder)
     different = [key for key in definition if before.get(key) != definition[key] and key not in free]

@@ -13,14 +13,13 @@ from typing import Any
 
 from zoo.config import options
 from zoo.errors import OptionError, RunError, WeightsError, ZooError, ZooWarning, warn
+from zoo.files import run_files
 from zoo.registry.registry import Registry
-from zoo.registry.weights_files import SAVED
 from zoo.runs.resolving import resolve
 from zoo.runs.run_table import list_runs
 from zoo.tools.sweep.search_space import flat
 from zoo.tools.sweep.sweep_trial import Trial
 
-_BEST, _LAST = "best.safetensors", "model.safetensors"
 _MOVE = "move it, or choose a different folder with --run"
 
 
@@ -36,7 +35,7 @@ def is_done(trial: Trial, run: Path, registry: Registry) -> bool:
     """
     if run.is_symlink():
         raise RunError(f"{run} is a link, not a run directory", hint=_MOVE)
-    if not (run / "config.toml").exists():
+    if not (run / run_files.CONFIG).exists():
         return False
     try:
         with warnings.catch_warnings(action="ignore", category=ZooWarning):
@@ -45,7 +44,7 @@ def is_done(trial: Trial, run: Path, registry: Registry) -> bool:
                     _check(row, trial, run, registry)
                     return True
     except WeightsError as error:
-        if not (run / SAVED[0]).exists():
+        if not (run / run_files.CHECKPOINT).exists():
             raise RunError(str(error), hint=f"delete {run} to train it again") from None
         warn(f"{error}; it is restored from the checkpoint")
     return False
@@ -61,12 +60,12 @@ def _check(row: Mapping[str, Any], trial: Trial, run: Path, registry: Registry) 
     from zoo.models.building import model_arguments
 
     wanted = resolve(trial.name, trial.dataset, registry, resume=True, **trial.training)
-    files = [run / name for name in (_BEST, _LAST) if (run / name).exists()]
-    for file in files or [run / SAVED[0]]:
+    files = [run / name for name in (run_files.BEST, run_files.LAST) if (run / name).exists()]
+    for file in files or [run / run_files.CHECKPOINT]:
         try:
             card = load(file, device="cpu", registry=registry).card
         except ZooError as error:
-            if file.name == _BEST:
+            if file.name == run_files.BEST:
                 raise RunError(str(error), hint=f"delete {run} to train it again") from None
             raise
         found: dict[str, Any] = {"seed": card.seed, "threads": row["recipe"]["threads"]}
@@ -80,15 +79,15 @@ def _check(row: Mapping[str, Any], trial: Trial, run: Path, registry: Registry) 
         if option:
             raise RunError(f"{run} was trained with {option}", hint=_MOVE)
         if option := _difference(found, row["recipe"]):
-            raise WeightsError(f"{run / 'config.toml'} was edited: it has {option}")
+            raise WeightsError(f"{run / run_files.CONFIG} was edited: it has {option}")
         if row["status"] != "finished" and card.progress.get("epochs", 0) > row["epochs"]:
             continue  # the run was killed before it logged this epoch
-        if file.name == _BEST or "val" not in card.metrics:
+        if file.name == run_files.BEST or "val" not in card.metrics:
             logged = {split: row["metrics"].get(split) for split in card.metrics} == card.metrics
         else:
             logged = card.progress.get("epochs") == row["epochs"]
         if not logged:
-            raise WeightsError(f"{run / 'metrics.jsonl'} does not match {file.name}")
+            raise WeightsError(f"{run / run_files.METRICS} does not match {file.name}")
 
 
 def require_alike(rows: Sequence[Mapping[str, Any]]) -> None:

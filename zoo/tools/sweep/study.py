@@ -27,7 +27,7 @@ from zoo.runs.run_table import list_runs
 from zoo.tools.sweep.definition import begun, read_definition, write_definition
 from zoo.tools.sweep.recorded import is_done
 from zoo.tools.sweep.search_space import Point, flat
-from zoo.tools.sweep.sweep_trial import Outcome, Trial, environment
+from zoo.tools.sweep.sweep_trial import Trial, TrialOutcome, environment
 from zoo.tools.sweep.workers import run_all
 from zoo.training.best_epoch import best_by, row_of
 
@@ -195,9 +195,9 @@ def run_trials(
     *,
     done: int,
     may_diverge: bool = False,
-) -> list[tuple[Trial, Outcome]]:
+) -> list[tuple[Trial, TrialOutcome]]:
     """Run trials and report how many are done. Raises the error of the first trial that fails."""
-    total, ended = done + len(trials), list[tuple[Trial, Outcome]]()
+    total, ended = done + len(trials), list[tuple[Trial, TrialOutcome]]()
     _wait_for([Path(trial.directory) for trial in trials])
     for trial, outcome in run_all(trials, jobs=work.jobs or 0, on=work.on, registry=work.registry):
         if outcome.status == "failed" or (outcome.status == "diverged" and not may_diverge):

@@ -50,7 +50,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrialOutcome:
     """How a trial ended: `done`, `diverged`, `stopped` by a signal, or `failed`, with the error."""
 
     status: str
@@ -67,7 +67,7 @@ def environment() -> dict[str, str]:
     return chosen
 
 
-def run_trial(trial: Trial, registry: Registry | None = None) -> Outcome:
+def run_trial(trial: Trial, registry: Registry | None = None) -> TrialOutcome:
     """Train, or continue a stopped run. Errors of zoo are part of the outcome.
 
     Args:
@@ -88,12 +88,12 @@ def run_trial(trial: Trial, registry: Registry | None = None) -> Outcome:
                 **trial.training,
             )
     except Diverged as error:
-        return Outcome("diverged", "Diverged", str(error), error.hint)
+        return TrialOutcome("diverged", "Diverged", str(error), error.hint)
     except Interrupted as error:
-        return Outcome("stopped", "Interrupted", str(error), error.hint)
+        return TrialOutcome("stopped", "Interrupted", str(error), error.hint)
     except ZooError as error:
-        return Outcome("failed", type(error).__name__, str(error), error.hint)
-    return Outcome("done")
+        return TrialOutcome("failed", type(error).__name__, str(error), error.hint)
+    return TrialOutcome("done")
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 
 from zoo.errors import Interrupted, OptionError, RunError, first_line
 from zoo.registry.registry import Registry
-from zoo.tools.sweep.sweep_trial import Outcome, Trial, leave_signals_to, run_trial
+from zoo.tools.sweep.sweep_trial import Trial, TrialOutcome, leave_signals_to, run_trial
 
 # Seconds to wait for a cluster to answer
 _PATIENCE = 10
@@ -23,7 +23,7 @@ _IDLE = 24 * 3600
 
 def run_all(
     trials: Sequence[Trial], *, jobs: int, on: str, registry: Registry | None
-) -> Iterator[tuple[Trial, Outcome]]:
+) -> Iterator[tuple[Trial, TrialOutcome]]:
     """Run trials, and yield each with its outcome as soon as it has ended.
 
     Args:
@@ -45,7 +45,7 @@ def run_all(
         yield from _several(trials, jobs, on)
 
 
-def _one_by_one(trials: Sequence[Trial], registry: Registry | None) -> Iterator[tuple[Trial, Outcome]]:
+def _one_by_one(trials: Sequence[Trial], registry: Registry | None) -> Iterator[tuple[Trial, TrialOutcome]]:
     for trial in trials:
         outcome = run_trial(trial, registry)
         if outcome.status == "stopped":
@@ -53,7 +53,7 @@ def _one_by_one(trials: Sequence[Trial], registry: Registry | None) -> Iterator[
         yield trial, outcome
 
 
-def _several(trials: Sequence[Trial], jobs: int, on: str) -> Iterator[tuple[Trial, Outcome]]:
+def _several(trials: Sequence[Trial], jobs: int, on: str) -> Iterator[tuple[Trial, TrialOutcome]]:
     joblib = required("joblib", "sweep")
     with _stopping(local=on == "local") as stopped, _backend(joblib, on, min(jobs, len(trials))) as settings:
         tasks = (joblib.delayed(_numbered)(*pair) for pair in enumerate(trials) if not stopped)
@@ -68,7 +68,7 @@ def _several(trials: Sequence[Trial], jobs: int, on: str) -> Iterator[tuple[Tria
             raise Interrupted("stopped; the runs are saved", signal=stopped[0])
 
 
-def _numbered(number: int, trial: Trial) -> tuple[int, Outcome]:
+def _numbered(number: int, trial: Trial) -> tuple[int, TrialOutcome]:
     return number, run_trial(trial)
 
 

@@ -26,6 +26,7 @@ from msgspec.structs import replace
 
 from zoo.config.train_config import SPLITS
 from zoo.errors import RunError, ZooError, cause, warn
+from zoo.files import run_files
 from zoo.files.regular import open_regular
 from zoo.registry.registry import Registry
 from zoo.runs.run_directories import require_run
@@ -95,7 +96,7 @@ def follow(
     Raises:
         RunError: the directory does not contain a run, another process is tracking it, or the tracker failed.
     """
-    while not (directory / "config.toml").is_file() and waiting():
+    while not (directory / run_files.CONFIG).is_file() and waiting():
         time.sleep(_POLL)
     require_run(directory)
     with _locked(directory / f"track-{name}.json", name) as file:
@@ -246,8 +247,8 @@ class _Follower:
 
 def _new_rows(directory: Path, sent: _Sent) -> list[tuple[bool, TrackedRow]]:
     """Return the rows that were not sent yet, in order, each with whether it is that of an epoch."""
-    epochs = read_rows(directory / "metrics.jsonl", Row)
-    steps = read_rows(directory / "steps.jsonl", StepRow)
+    epochs = read_rows(directory / run_files.METRICS, Row)
+    steps = read_rows(directory / run_files.STEPS, StepRow)
     now = time.time()  # for the rows of a log without times
     found: list[tuple[bool, TrackedRow]] = []
     for row in steps:
