@@ -35,7 +35,7 @@ from zoo.registry.hookspecs import HOOKS, Kind
 from zoo.registry.plugin_files import PluginFile
 from zoo.registry.printing import printing_to
 from zoo.registry.published import PUBLISHING, WeightsSpec, published
-from zoo.registry.specs import ExporterSpec, FieldsSpec, Name, OptionsSpec, Spec
+from zoo.registry.specs import ExporterSpec, FieldsSpec, Name, Spec
 
 # The entry-point group: `[project.entry-points.zoo]` in a plugin's pyproject.toml
 GROUP = "zoo"
@@ -158,9 +158,8 @@ def _exclusive(kind: Kind, spec: Spec) -> list[str]:
     the suffixes of exported files.
     """
     names = [f"{kind} {spec.name}"] if kind in ("task", "group", "command") else []
-    if isinstance(spec, FieldsSpec | OptionsSpec):
-        command = spec.command if isinstance(spec, OptionsSpec) else "train"
-        names += [f"option {name} of zoo {command}" for name in fields_of(spec.fields, spec.name)]
+    if isinstance(spec, FieldsSpec):
+        names += [f"option {name} of zoo train" for name in fields_of(spec.fields, spec.name)]
     if isinstance(spec, ExporterSpec):
         names.append(f"exporter of {spec.suffix} files")
     return names
