@@ -158,6 +158,11 @@ def flag_of(name: str) -> str:
     return _RENAMED.get(name, f"--{name.replace('_', '-')}")
 
 
+def words_of(flag: str, table: Mapping[str, Any]) -> list[str]:
+    """Return the words of a repeatable KEY=VALUE option, such as `--data root=images`."""
+    return [word for key, value in table.items() for word in (flag, f"{key}={options.text(value)}")]
+
+
 def options_of(
     function: Callable[..., Any], *, only: Collection[str] = (), skip: Collection[str] = ()
 ) -> Callable[[F], F]:
