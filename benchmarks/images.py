@@ -15,7 +15,8 @@ from pathlib import Path
 from PIL import Image
 
 import zoo
-from zoo.analysis.render import SMALLEST, grid, png, resized
+from zoo.analysis.render import SMALLEST, grid, resized
+from zoo.analysis.sheets import png
 
 FAMILY = ("cam", "grad-cam", "grad-cam++", "hires-cam", "layer-cam", "score-cam", "eigen-cam")
 HORSE = 17

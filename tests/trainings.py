@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from zoo.config.recipe import Recipe
-from zoo.evaluation.evaluate import evaluate
+from zoo.evaluation.evaluate import measure_split, with_recorded
 from zoo.files.cards import Card
 from zoo.models.module_runner import runner_of
 from zoo.registry.registry import Registry
@@ -30,10 +31,17 @@ def train(
 
 
 def evaluated(
-    model: nn.Module, card: Card, registry: Registry, *, device: str = "cpu", **options: Any
+    model: nn.Module,
+    card: Card,
+    registry: Registry,
+    *,
+    device: str = "cpu",
+    metrics: Sequence[str] = (),
+    **options: Any,
 ) -> dict[str, Any]:
     """Evaluate a model, as `zoo.Model.evaluate` does."""
-    return evaluate(runner_of(model, card, registry, device=device), card, registry, **options)
+    runner, metrics = runner_of(model, card, registry, device=device), with_recorded(card, registry, metrics)
+    return measure_split(runner, card, registry, metrics=metrics, **options).to_dict()
 
 
 def set_up(recipe: Recipe, registry: Registry, **how: Any) -> TrainingSetup:

@@ -39,7 +39,6 @@ from zoo.registry.specs import ExporterSpec as ExporterSpec
 from zoo.registry.specs import FieldsSpec as FieldsSpec
 from zoo.registry.specs import MetricSpec as MetricSpec
 from zoo.registry.specs import OptimizerSpec as OptimizerSpec
-from zoo.registry.specs import OptionsSpec as OptionsSpec
 from zoo.registry.specs import Pretrained as Pretrained
 from zoo.registry.specs import ScheduleSpec as ScheduleSpec
 from zoo.registry.specs import TaskSpec as TaskSpec

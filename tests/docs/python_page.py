@@ -147,7 +147,6 @@ write a `Dataset` or a `Task`, see [Write a plugin](../how-to/write-a-plugin.md)
 FOR_PLUGINS = ("Registry", "TrainConfig")
 SPECS = (
     *("ArchitectureSpec", "DatasetSpec", "AnalyzerSpec", "TaskSpec", "FieldsSpec", "CommandSpec"),
-    "OptionsSpec",
     *(
         "OptimizerSpec",
         "ScheduleSpec",

@@ -84,9 +84,3 @@ def leaves(session, weights, as_json):
 
 def function():
     """Do something, without click."""
-
-
-def shouts(session, options, arguments, proceed):
-    """Shout, then go on."""
-    echo("HELLO" if options.loudly else "hello")
-    return proceed()

@@ -16,7 +16,6 @@ from zoo import (
     FieldsSpec,
     MetricSpec,
     OptimizerSpec,
-    OptionsSpec,
     Recipe,
     ScheduleSpec,
     TaskSpec,
@@ -83,7 +82,7 @@ class Provider:
 
     @hookimpl
     def zoo_commands(self):
-        return [spec for spec in self.specs if isinstance(spec, CommandSpec | OptionsSpec)]
+        return [spec for spec in self.specs if isinstance(spec, CommandSpec)]
 
     @hookimpl
     def zoo_exporters(self):
@@ -116,35 +115,6 @@ class Undescribed:
     """Fields of a loss."""
 
     focal_alpha: float = 0.0
-
-
-@dataclass(frozen=True)
-class Loudly:
-    """Options of a command.
-
-    Attributes:
-        loudly: whether to shout.
-    """
-
-    loudly: bool = False
-
-
-@dataclass(frozen=True)
-class Mute:
-    """Options of a command."""
-
-    quietly: bool = False
-
-
-@dataclass(frozen=True)
-class Resuming:
-    """Options of a command.
-
-    Attributes:
-        resume: whether to go on.
-    """
-
-    resume: bool = False
 
 
 @dataclass(frozen=True)
@@ -217,12 +187,6 @@ def analyzer(name, target, **more):
 def command(name, function="count", module="broken_commands", **more):
     fields = {"target": f"{module}:{function}", "summary": "For the kit's own tests", **more}
     return CommandSpec(name=name, **fields)
-
-
-def added(name, fields: type = Loudly):
-    """Return options that are added to `zoo train`."""
-    summary, target = "For the kit's own tests", "broken_commands:shouts"
-    return OptionsSpec(name=name, command="train", fields=fields, summary=summary, target=target)
 
 
 def exporter(name, target="WritesOnce", **more):
@@ -337,7 +301,6 @@ honest = Provider(
     text(DatasetSpec, "poem", "Poem"),
     command("count"),
     command("several", "several"),
-    added("loudly"),
     exporter("onnx-again", reader="zoo.tools.export.onnx_reader:read"),
     optimizer("plain"),
     optimizer("schedule-free", "ScheduleFreeSGD"),
@@ -551,8 +514,6 @@ entries = Provider(
     command("refuses_missing_weights.printed", "prints"),
     command("refuses_missing_weights.exit", "leaves"),
     command("refuses_missing_weights.past", "greets"),
-    added("adds_described_options", Mute),
-    added("adds_new_options", Resuming),
     images(ArchitectureSpec, "builds", "OddWidth"),
     images(ArchitectureSpec, "builds.options", "BagOfOptions"),
     images(ArchitectureSpec, "builds.dim", "MisspelledDim"),

@@ -34,7 +34,6 @@ RECORDS = (
             "MetricSpec",
             "TokenizerSpec",
             "CommandSpec",
-            "OptionsSpec",
             "ExporterSpec",
             "TrackerSpec",
         ),

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.analysis.findings import Findings
+from zoo.analysis.render import normalize
 from zoo.errors import OptionError
 from zoo.interfaces import Batch, Box
 from zoo.models.hooks import untouched
@@ -126,7 +127,7 @@ def pixel_scores(
             here = slice(start, start + len(images))
             start += len(images)
             for k in range(maps.shape[1]):
-                large = _normalized(enlarge(maps[here, k : k + 1].to(images.device), images.shape[2]))
+                large = normalize(enlarge(maps[here, k : k + 1].to(images.device), images.shape[2]))
                 sums.update(_sums(answer, images, large, classes[here, k].to(images.device)))
     return {name: value / max(classes.numel(), 1) for name, value in sums.items()}
 
@@ -174,13 +175,6 @@ def _box_around(large: Tensor) -> Box | None:
 def enlarge(maps: Tensor, size: int) -> Tensor:
     """Resize maps (N, K, h, w) to (N, K, size, size), bilinearly."""
     return F.interpolate(maps, (size, size), mode="bilinear")
-
-
-def _normalized(maps: Tensor) -> Tensor:
-    """Scale each map (..., h, w) to the range 0 to 1; a constant map becomes zeros."""
-    low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
-    span = high - low
-    return (maps - low) / span.where(span > 0, 1)
 
 
 def _contains(box: Box, x: int, y: int) -> bool:

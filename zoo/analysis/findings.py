@@ -17,7 +17,8 @@ import numpy as np
 from PIL.Image import Image
 from torch import Tensor
 
-from zoo.analysis.render import contact_sheet, jpeg, overlay, panel, png, tile_side
+from zoo.analysis.render import contact_sheet, jpeg, overlay, panel, tile_side
+from zoo.analysis.sheets import png
 from zoo.config.arguments import checked
 from zoo.errors import DataError, OutputError, SpecError, ZooError, cause, printable
 from zoo.evaluation.inputs import Inputs

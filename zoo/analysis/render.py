@@ -112,13 +112,6 @@ def resized(image: Image.Image, side: int) -> Image.Image:
     return image if image.width == side else image.resize((side, side), how)
 
 
-def png(image: Image.Image) -> bytes:
-    """Return an image as the bytes of a PNG file."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 def jpeg(image: Image.Image) -> bytes:
     """Return an image as the bytes of a JPEG file."""
     buffer = io.BytesIO()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from zoo.api.listing import rows
 from zoo.config.declarations import Option, declared
-from zoo.config.train_config import fields_of
 from zoo.console.figures import over_seeds
 from zoo.errors import OptionError, ZooError, cause
 from zoo.registry.methods import own_options
@@ -177,11 +176,8 @@ def _of_group(registry: Registry, group: Entry[Any]) -> dict[str, Any]:
     """Describe each training option in a group, and list the tasks that the group applies to."""
     fields = [field for field in registry.training_options.values() if field.group == group.spec.name]
     tasks = [entry.name for entry in registry.entries_of(TaskSpec) if group.spec.name in entry.spec.groups]
-    return {"fields": _described(fields), "tasks": tasks}
-
-
-def _of_options(_: Registry, entry: Entry[Any]) -> dict[str, Any]:
-    return {"fields": _described(fields_of(entry.spec.fields).values())}
+    described = [{"name": field.name, "default": field.default, "meaning": field.help} for field in fields]
+    return {"fields": described, "tasks": tasks}
 
 
 def _of_method(_: Registry, entry: Entry[Any]) -> dict[str, Any]:
@@ -194,10 +190,6 @@ def _of_method(_: Registry, entry: Entry[Any]) -> dict[str, Any]:
         return {"flags": found or [*methods]} if entry.kind == "metric" else {}
 
     return _as_far_as_possible([("options", own), ("flags", flags)])
-
-
-def _described(fields: Iterable[Option]) -> list[dict[str, Any]]:
-    return [{"name": field.name, "default": field.default, "meaning": field.help} for field in fields]
 
 
 def _as_far_as_possible(parts: Sequence[Part], *, refuse_options: bool = False) -> dict[str, Any]:
@@ -240,7 +232,6 @@ _MORE: Mapping[str, Callable[[Registry, Entry[Any]], dict[str, Any]]] = {
     "analyzer": _of_analyzer,
     "task": _of_task,
     "group": _of_group,
-    "options": _of_options,
     "optimizer": _of_method,
     "schedule": _of_method,
     "augmentation": _of_method,

@@ -152,11 +152,11 @@ class Model:
             DataError, SpecError, UnknownName: the data does not exist or is not compatible with the model.
             Diverged: a metric is not finite.
         """
-        from zoo.evaluation.evaluate import evaluate
+        from zoo.evaluation.evaluate import measure_split, with_recorded
 
         advice = advising(self._registry, self.card.architecture, dataset or self.card.dataset.name)
         with Bar() if progress else quiet() as bar, advice:
-            result = evaluate(
+            found = measure_split(
                 self._runner,
                 self.card,
                 self._registry,
@@ -165,11 +165,11 @@ class Model:
                 data=self._data(dataset, data),
                 tta=tta,
                 context=context,
-                metrics=metrics,
+                metrics=with_recorded(self.card, self._registry, metrics),
                 metrics_options=metrics_options,
                 report=bar,
             )
-        return {"weights": str(self.path), **result}
+            return {"weights": str(self.path), **found.to_dict()}
 
     @checked
     def predict(
@@ -483,15 +483,13 @@ class Model:
         Args:
             own_inputs_of: an analyzer that runs on the user's own inputs but can also read the data.
         """
-        from zoo.data.opening import decidable
+        from zoo.data.opening import local_options
 
         if dataset or (own_inputs_of and not self._registry.analyzer(own_inputs_of).spec.reference):
             return data
         if not self.own:
             return data
-        by_card = decidable(self._registry.dataset(self.card.dataset.name))
-        own = {name: value for name, value in self.own.items() if name not in by_card}
-        return own | dict(data or {})
+        return local_options(self._registry.dataset(self.card.dataset.name), self.own) | dict(data or {})
 
     @cached_property
     def _unit(self) -> str:

@@ -9,10 +9,9 @@ from typing import Any
 
 import click
 
-from zoo.cli.flags import options_of
+from zoo.cli.flags import options_of, words_of
 from zoo.cli.name_types import PathType, weights_argument
 from zoo.cli.session import Session, device_option, print_json, standard_options
-from zoo.config import options
 from zoo.console.figures import cell
 from zoo.console.tables import print_paragraph, print_table
 from zoo.console.terminal import echo
@@ -46,9 +45,7 @@ def command(session: Session, weights: str, out: Path, as_json: bool, **settings
     _print(found)
     echo()
     print_paragraph(f"wrote {out}; to measure its calibration on images that were not used for fitting, run")
-    located = [
-        word for key, value in found["data"].items() for word in ("--data", f"{key}={options.text(value)}")
-    ]
+    located = words_of("--data", found["data"])
     echo(shlex.join(["zoo", "analyze", "calibration", str(out), "--split", "test", *located]))
 
 

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import itertools
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
@@ -16,15 +16,11 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from zoo.cli.name_types import NameType, registry_of
-from zoo.cli.session import Session
 from zoo.config import options
 from zoo.config.declarations import Option, declared
 from zoo.config.recipe import Recipe
 from zoo.config.train_config import METHODS, TrainConfig, fields_of
 from zoo.errors import OptionError, ZooError, printable
-from zoo.registry.extras import needing_extra
-from zoo.registry.registry import Entry
-from zoo.registry.specs import OptionsSpec
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -55,7 +51,7 @@ _LISTED = {METHODS[kind]: kind for kind in ("augmentation", "metric")}
 _VERBS = " (?:must|cannot|does|is|requires) "
 
 # Keys of click's `Context.meta`
-_WORDS, _NAMED, _FLAGS = "zoo.words", "zoo.named", "zoo.flags"
+_WORDS, _FLAGS = "zoo.words", "zoo.flags"
 
 
 class ValueType(click.ParamType[Any]):
@@ -162,6 +158,11 @@ def flag_of(name: str) -> str:
     return _RENAMED.get(name, f"--{name.replace('_', '-')}")
 
 
+def words_of(flag: str, table: Mapping[str, Any]) -> list[str]:
+    """Return the words of a repeatable KEY=VALUE option, such as `--data root=images`."""
+    return [word for key, value in table.items() for word in (flag, f"{key}={options.text(value)}")]
+
+
 def options_of(
     function: Callable[..., Any], *, only: Collection[str] = (), skip: Collection[str] = ()
 ) -> Callable[[F], F]:
@@ -218,61 +219,7 @@ def _with_flags(message: str) -> str:
     return re.sub(named, lambda found: flag_of(found[0]), message)
 
 
-class ExtensibleCommand(click.Command):
-    """A zoo command to which plugins can add options with an `OptionsSpec`."""
-
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """Return the command's own parameters, and the flags that depend on plugins."""
-        if _FLAGS not in ctx.meta:
-            ctx.meta[_FLAGS] = [*self.flags(ctx)]
-        *own, help_ = super().get_params(ctx)
-        return [*own, *ctx.meta[_FLAGS], help_]
-
-    def flags(self, ctx: click.Context) -> Iterator[Flag]:
-        """Yield a flag for each option that plugins add."""
-        for entry in self._added(ctx):
-            for option in fields_of(entry.spec.fields, entry.plugin.name).values():
-                yield Flag(option=option)
-
-    def _added(self, ctx: click.Context) -> list[Entry[OptionsSpec]]:
-        with contextlib.suppress(ZooError):  # the command says so, once its options are known
-            entries = registry_of(ctx).entries_of(OptionsSpec)
-            return [entry for entry in entries if entry.spec.command == ctx.info_name]
-        return []
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command, or the functions behind the added options that the user sets."""
-        proceed = functools.partial(super().invoke, ctx)
-        for entry in self._added(ctx):
-            values = {name: ctx.params.pop(name) for name in fields_of(entry.spec.fields)}
-            given = [name for name in values if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
-            if given:
-                with needing_extra(entry, f"`zoo {ctx.info_name} {flag_of(given[0])}`"):
-                    extend = flags_in_errors(entry.load())
-                options, session = entry.spec.fields(**values), ctx.find_object(Session)
-                proceed = functools.partial(extend, session, options, ctx.params, proceed)
-        return proceed()
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options in sections: one for the command's own options, and one for each plugin."""
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
-            record = None if isinstance(param, click.Argument) else param.get_help_record(ctx)
-            if record and (placed := self.placed(ctx, param, record)):
-                sections.setdefault(placed[0], []).append(placed[1])
-        for title, records in sections.items():
-            with formatter.section(title):
-                formatter.write_dl(records)
-
-    def placed(
-        self, ctx: click.Context, param: click.Parameter, record: tuple[str, str]
-    ) -> tuple[str, tuple[str, str]] | None:
-        """Return the section of `--help` for a parameter, and the parameter's record; None to omit it."""
-        added = isinstance(param, Flag) and param.group
-        return f"Options of the plugin {added}" if added else "Options", record
-
-
-class TrainingCommand(ExtensibleCommand):
+class TrainingCommand(click.Command):
     """A command with a flag for each training option.
 
     The options that the user sets are passed as the argument `training`. Training options from plugins are
@@ -291,13 +238,19 @@ class TrainingCommand(ExtensibleCommand):
         self._skip = skip
         self._more = more
 
-    def flags(self, ctx: click.Context) -> Iterator[Flag]:
-        """Yield a flag for each option that plugins add, then one for each training option."""
-        yield from super().flags(ctx)
-        fields = fields_of(TrainConfig)
-        with contextlib.suppress(ZooError):  # the command says so, once its options are known
-            fields = registry_of(ctx).training_options
-        yield from (Flag(option=fields[name], training=True) for name in fields if name not in self._skip)
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the command's own parameters, and a flag for each training option."""
+        *own, help_ = super().get_params(ctx)
+        return [*own, *self._flags(ctx), help_]
+
+    def _flags(self, ctx: click.Context) -> list[Flag]:
+        if _FLAGS not in ctx.meta:
+            fields = fields_of(TrainConfig)
+            with contextlib.suppress(ZooError):  # the command says so, once its options are known
+                fields = registry_of(ctx).training_options
+            chosen = [option for name, option in fields.items() if name not in self._skip]
+            ctx.meta[_FLAGS] = [Flag(option=option, training=True) for option in chosen]
+        return ctx.meta[_FLAGS]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[_WORDS] = [*args]
@@ -315,7 +268,7 @@ class TrainingCommand(ExtensibleCommand):
 
     def invoke(self, ctx: click.Context) -> Any:
         training = {name: ctx.params.pop(name) for name in self._more}
-        fields = {flag.name: ctx.params.pop(flag.name) for flag in ctx.meta[_FLAGS] if flag.training}
+        fields = {flag.name: ctx.params.pop(flag.name) for flag in self._flags(ctx)}
         training |= {name: value for name, value in fields.items() if value is not None}
         ctx.params["training"] = training
         return super().invoke(ctx)
@@ -323,21 +276,24 @@ class TrainingCommand(ExtensibleCommand):
     def get_help(self, ctx: click.Context) -> str:
         return printable(super().get_help(ctx), keep="\n")  # there are values of recipes in it
 
-    def placed(
-        self, ctx: click.Context, param: click.Parameter, record: tuple[str, str]
-    ) -> tuple[str, tuple[str, str]] | None:
-        """Omit training options that the named recipe or architecture does not have."""
-        if not isinstance(param, Flag) or not param.training:
-            return super().placed(ctx, param, record)
-        if _NAMED not in ctx.meta:
-            ctx.meta[_NAMED] = _named(ctx)
-        name, config = ctx.meta[_NAMED]
-        if name and param.name not in config:
-            return None
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the command's own options, then the training options by group.
+
+        Training options that the named recipe or architecture does not have are omitted.
+        """
+        name, config = _named(ctx)
         about = f"as in {name}" if name else f"defaults: `{ctx.command_path} NAME --help`"
-        title = f"Training options for {param.group}" if param.group else f"Training options ({about})"
-        default = f"  [default: {options.text(config[param.name])}]" if name and param.name else ""
-        return title, (record[0], record[1] + default)
+        records = [param.get_help_record(ctx) for param in super().get_params(ctx)]
+        sections = {"Options": [record for record in records if record]}
+        for flag in self._flags(ctx):
+            record = flag.get_help_record(ctx)
+            if record and (not name or flag.name in config):
+                title = f"Training options for {flag.group}" if flag.group else f"Training options ({about})"
+                default = f"  [default: {options.text(config[flag.name])}]" if name and flag.name else ""
+                sections.setdefault(title, []).append((record[0], record[1] + default))
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
 
 
 def _named(ctx: click.Context) -> tuple[str, dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from zoo.cli.flags import options_of
+from zoo.cli.flags import options_of, words_of
 from zoo.cli.name_types import NameType, PathType
 from zoo.cli.session import Session, print_json, standard_options
 from zoo.config import options
@@ -69,11 +69,10 @@ def command(session: Session, file: Path, preprocess: Sequence[str], as_json: bo
     if as_json:
         print_json(found)
     else:
-        from zoo.data.opening import decidable
+        from zoo.data.opening import local_options
 
         own = {} if found["dataset"] == UNKNOWN_DATA else settings["data"] or {}
-        by_card = decidable(session.registry.dataset(found["dataset"])) if own else ()
-        _print(found, {key: value for key, value in own.items() if key not in by_card})
+        _print(found, local_options(session.registry.dataset(found["dataset"]), own) if own else {})
 
 
 def _from_file(value: str) -> Any:
@@ -109,8 +108,7 @@ def _print(found: Mapping[str, Any], located: Mapping[str, Any]) -> None:
     echo()
     print_paragraph(f"wrote {found['file']}; to measure its metrics, use")
     words = ["--dataset", "NAME"] if found["dataset"] == UNKNOWN_DATA else []
-    words += [word for key, value in located.items() for word in ("--data", f"{key}={options.text(value)}")]
-    echo(shlex.join(["zoo", "eval", found["file"], *words]))
+    echo(shlex.join(["zoo", "eval", found["file"], *words, *words_of("--data", located)]))
 
 
 def _print_mismatch(rows: Sequence[TensorDifference]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from zoo.cli.flags import flag_of, options_of
+from zoo.cli.flags import flag_of, options_of, words_of
 from zoo.cli.name_types import PathType
 from zoo.cli.session import Session, device_option, print_json, standard_options
 from zoo.cli.training_command import training_command
@@ -105,8 +105,7 @@ def _words(training: Mapping[str, Any]) -> list[str]:
     for name, value in training.items():
         flag = flag_of(name)
         if isinstance(value, Mapping):
-            for key, item in cast("Mapping[str, Any]", value).items():
-                words += [flag, f"{key}={options.text(item)}"]
+            words += words_of(flag, cast("Mapping[str, Any]", value))
         elif isinstance(value, bool):
             words.append(flag if value else f"--no-{flag[2:]}")
         elif value is not None:

@@ -62,8 +62,4 @@ def _counts(provides: Sequence[str]) -> str:
     """Return the number of entries of each kind that a plugin provides."""
     kinds = [entry.partition(" ")[0] for entry in provides]
     counts = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
-    words = PLURALS | {"options": "option sets"}
-    return ", ".join(
-        f"{count} {words[kind].removesuffix('s') if count == 1 and kind != 'weights' else words[kind]}"
-        for kind, count in counts.items()
-    )
+    return ", ".join(f"{count} {kind if count == 1 else PLURALS[kind]}" for kind, count in counts.items())

@@ -180,12 +180,6 @@ def _command(facts: Mapping[str, Any]) -> None:
     print_section("", [("usage", f"zoo {name} --help"), *_origin(facts)])
 
 
-def _options(facts: Mapping[str, Any]) -> None:
-    fields = [(flag_of(field["name"]), field["meaning"].replace("`", "")) for field in facts["fields"]]
-    print_section(f"Options of zoo {facts['command']}", fields)
-    print_section("", _origin(facts))
-
-
 def _exporter(facts: Mapping[str, Any]) -> None:
     files = f"{facts['suffix']}, {'read and write' if facts['reader'] else 'write only'}"
     how = f"zoo export WEIGHTS --to {facts['name'].rpartition('/')[2]}"
@@ -211,7 +205,6 @@ _PRINT: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
     "metric": _method,
     "tokenizer": lambda facts: print_section("", _origin(facts)),
     "command": _command,
-    "options": _options,
     "exporter": _exporter,
     "tracker": _tracker,
 }

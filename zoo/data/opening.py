@@ -128,6 +128,25 @@ def decidable(entry: Entry[DatasetSpec]) -> set[str]:
     return bounded_options(target) | (declared(target).keys() & {*entry.spec.card_options})
 
 
+def card_options(entry: Entry[DatasetSpec], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a dataset that a card records: those that it may set, and numbers.
+
+    A number that a card may not set is useful information; a string could be a path.
+    """
+    safe = decidable(entry)
+    return {
+        name: value
+        for name, value in options.items()
+        if name in safe or isinstance(value, bool | int | float)
+    }
+
+
+def local_options(entry: Entry[DatasetSpec], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a dataset that a card may not set, such as where the data lies."""
+    safe = decidable(entry)
+    return {name: value for name, value in options.items() if name not in safe}
+
+
 def options_to_fine_tune(
     entry: Entry[DatasetSpec], card: Card, task: Task, given: Mapping[str, Any]
 ) -> dict[str, Any]:

@@ -41,12 +41,34 @@ class MeasuredSplit:
     dataset: str
     data: Dataset
     split: Split
+    tta: bool
     measured: Measured
 
     @property
     def where(self) -> str:
         """The name of the split in results: `all` for a test split that holds all of the data."""
         return split_name(self.data, self.split)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result of `Model.evaluate`; warn if it is no better than a random baseline."""
+        task, fed, measured = self.task, self.data, self.measured
+        found = intervals_of(task, measured, fed.preprocess)
+        on_what = self.dataset if self.where == "all" else self.where
+        return {
+            **measured.details,
+            **({"context": task.context} if task.context else {}),
+            "dataset": self.dataset,
+            "split": self.where,
+            "count": measured.count,
+            "counts": task.counts(fed, self.split),
+            "unit": task.processor.unit(fed.preprocess),
+            "tta": self.tta,
+            "metrics": measured.metrics,
+            "intervals": {name: [*each] for name, each in found.items()},
+            "units": dict(task.spec.units),
+            "baseline": task.baseline(fed.preprocess),
+            "better_than_baseline": beats_baseline(measured.metrics, task, fed.preprocess, split=on_what),
+        }
 
 
 def measure_split(
@@ -65,7 +87,17 @@ def measure_split(
 ) -> MeasuredSplit:
     """Open the data of a model, or other data, and measure the model on a split.
 
-    The arguments and errors are those of `evaluate`.
+    Args:
+        split: by default `test`, or `val` if there is no test split; or, for a different dataset without
+            splits, all of its data.
+        dataset, data: a dataset to use instead of the training data, and options that override the card's.
+        tta: average the predictions for several views of each input, if the task supports it.
+        context: number of tokens that each prediction of a language model is based on, or 0 for all; by
+            default, as in training.
+        metrics, metrics_options: additional metrics to measure, and their options.
+        report: called after each batch.
+
+    Raises Diverged if a metric is not finite, and the same errors as `open_fed`.
     """
     recorded = _recorded(card, "metrics_options", {})
     task = with_metrics(make_task(registry, card.task), registry, metrics, recorded, given=metrics_options)
@@ -94,78 +126,16 @@ def measure_split(
         prepared=program is None,
     )
     _require_finite(measured.metrics, split)
-    return MeasuredSplit(task=task, dataset=entry.name, data=fed, split=split, measured=measured)
+    return MeasuredSplit(task=task, dataset=entry.name, data=fed, split=split, tta=tta, measured=measured)
 
 
-def evaluate(
-    runner: Runner,
-    card: Card,
-    registry: Registry,
-    *,
-    split: Split | None = None,
-    dataset: str | None = None,
-    data: Mapping[str, Any] | None = None,
-    tta: bool = False,
-    context: int | None = None,
-    metrics: Sequence[str] = (),
-    metrics_options: Mapping[str, Any] | None = None,
-    report: Report = lambda what, done, total, unit, note: None,
-) -> dict[str, Any]:
-    """Return `{dataset, split, count, unit, tta, metrics, intervals, units, baseline, better_than_baseline}`.
-
-    `context` is added if the predictions of a language model are based on a limited number of tokens.
-    `intervals` has the 95% confidence interval of each metric, if the task provides values of items.
-    `baseline` has the metrics of a random baseline; zoo warns if the result is no better. `split` may be
-    `all`. For classifiers, the result also has `classes` (each class's count and its accuracy or average
-    precision), `missing_classes` (classes without images) and `confusion[label][predicted]`.
-
-    Args:
-        split: by default `test`, or `val` if there is no test split; or, for a different dataset without
-            splits, all of its data.
-        dataset, data: a dataset to use instead of the training data, and options that override the card's.
-        tta: average the predictions for several views of each input, if the task supports it.
-        context: number of tokens that each prediction of a language model is based on, or 0 for all; by
-            default, as in training.
-        metrics, metrics_options: additional metrics to measure, besides those that training measured, and
-            their options.
-        report: called after each batch.
-
-    Raises Diverged if a metric is not finite, and the same errors as `open_fed`.
-    """
+def with_recorded(card: Card, registry: Registry, names: Sequence[str]) -> list[str]:
+    """Return the metrics that training measured, then others; warn of those that no plugin provides."""
     recorded = _recorded(card, "metrics", tuple[str, ...]())
     present = [name for name in recorded if ("metric", name) in registry.methods]
     if missing := [name for name in recorded if name not in present]:
         warn(f"not measured, because no installed plugin provides it: {', '.join(missing)}")
-    found = measure_split(
-        runner,
-        card,
-        registry,
-        split=split,
-        dataset=dataset,
-        data=data,
-        tta=tta,
-        context=context,
-        metrics=tuple(dict.fromkeys([*present, *metrics])),
-        metrics_options=metrics_options,
-        report=report,
-    )
-    task, fed, split, measured = found.task, found.data, found.split, found.measured
-    on_what = found.dataset if found.where == "all" else found.where
-    return {
-        **measured.details,
-        **({"context": task.context} if task.context else {}),
-        "dataset": found.dataset,
-        "split": found.where,
-        "count": measured.count,
-        "counts": task.counts(fed, split),
-        "unit": task.processor.unit(fed.preprocess),
-        "tta": tta,
-        "metrics": measured.metrics,
-        "intervals": {name: [*each] for name, each in intervals_of(task, measured, fed.preprocess).items()},
-        "units": dict(task.spec.units),
-        "baseline": task.baseline(fed.preprocess),
-        "better_than_baseline": beats_baseline(measured.metrics, task, fed.preprocess, split=on_what),
-    }
+    return [*dict.fromkeys([*present, *names])]
 
 
 def _views(model: nn.Module, task: Task) -> nn.Module:

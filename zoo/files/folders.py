@@ -1,11 +1,11 @@
-"""Check output folders before anything is written to them."""
+"""Check output files and folders before anything is written to them."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from zoo.errors import OutputError
+from zoo.errors import OptionError, OutputError
 
 
 def require_folder(out: Path) -> None:
@@ -16,3 +16,14 @@ def require_folder(out: Path) -> None:
         raise OutputError(f"{nearest} is a file, not a folder", hint=hint)
     if not os.access(nearest, os.W_OK):
         raise OutputError(f"{nearest} is not writable", hint="choose a different --out folder")
+
+
+def require_new_file(out: Path, *, suffix: str = "") -> None:
+    """Raise an error, before any work is done, if a file exists, has no folder or lacks a suffix."""
+    if suffix and out.suffix != suffix:
+        raise OptionError(f"out must be a {suffix} file (got {out})")
+    if out.exists():
+        hint = "delete the file, or choose a different one with --out"
+        raise OutputError(f"{out} already exists", hint=hint)
+    if not out.parent.is_dir():
+        raise OutputError(f"{out} cannot be written: there is no folder {out.parent}")

@@ -175,6 +175,13 @@ def module_of(path: Path, card: Card, container: Container, registry: Registry) 
     return model
 
 
+def bit_equal(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Return whether two tensors have the same type, shape and bits, also for NaN and negative zero."""
+    if one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    return torch.equal(*(each.detach().contiguous().reshape(-1).view(torch.uint8) for each in (one, other)))
+
+
 def pack(tensors: Mapping[str, torch.Tensor]) -> list[StoredTensor]:
     """Return tensors as bytes to write. Raises WeightsError for a dtype that no file can hold."""
     packed: list[StoredTensor] = []

@@ -19,7 +19,6 @@ from zoo.registry.specs import (
     FieldsSpec,
     MetricSpec,
     OptimizerSpec,
-    OptionsSpec,
     ScheduleSpec,
     Spec,
     TaskSpec,
@@ -42,7 +41,6 @@ Kind = Literal[
     "metric",
     "tokenizer",
     "command",
-    "options",
     "exporter",
     "tracker",
 ]
@@ -60,7 +58,6 @@ HOOKS: tuple[tuple[str, Kind, type[Spec]], ...] = (
     ("zoo_metrics", "metric", MetricSpec),
     ("zoo_tokenizers", "tokenizer", TokenizerSpec),
     ("zoo_commands", "command", CommandSpec),
-    ("zoo_commands", "options", OptionsSpec),
     ("zoo_exporters", "exporter", ExporterSpec),
     ("zoo_trackers", "tracker", TrackerSpec),
 )
@@ -117,8 +114,8 @@ def zoo_tokenizers() -> Iterable[TokenizerSpec]:  # pyright: ignore[reportReturn
 
 
 @hookspec
-def zoo_commands() -> Iterable[CommandSpec | OptionsSpec]:  # pyright: ignore[reportReturnType]
-    """Return the commands that this plugin adds to `zoo`, and the options that it adds to zoo's commands."""
+def zoo_commands() -> Iterable[CommandSpec]:  # pyright: ignore[reportReturnType]
+    """Return the commands that this plugin adds to `zoo`."""
 
 
 @hookspec

@@ -22,7 +22,7 @@ from zoo.errors import AmbiguousName, warn
 
 KINDS = (
     *("architecture", "dataset", "analyzer", "recipe", "weights", "task", "group", "optimizer", "schedule"),
-    *("augmentation", "metric", "tokenizer", "command", "options", "exporter", "tracker"),
+    *("augmentation", "metric", "tokenizer", "command", "exporter", "tracker"),
 )
 # Kinds of which one may have the name of the other; the first one's description includes the second
 _TOGETHER = (["recipe", "weights"], ["task", "group"])

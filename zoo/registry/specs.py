@@ -395,30 +395,6 @@ class CommandSpec(_Coded):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptionsSpec(_Coded):
-    """Options that a plugin adds to one of zoo's commands, such as `zoo train --seeds`.
-
-    Its target is a function `(session, options, arguments, proceed)`, which is called in place of the command
-    if the user sets any of these options. `options` is an instance of the dataclass, and `arguments` are the
-    command's own arguments, which the function may change. `proceed()` runs the command with them.
-
-    Attributes:
-        name: the name of the group of options, such as `seeds`.
-        command: the command that gets the options.
-        fields: the options: a frozen dataclass, each field with a type, a default and help text.
-        extra: the extra of the plugin's distribution that installs packages for these options only.
-    """
-
-    command: Literal["train", "resume", "show"]
-    fields: Any
-    extra: ExtraName = ""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        fields_of(self.fields, self.name)
-
-
-@dataclass(frozen=True, kw_only=True)
 class ExporterSpec(_Coded):
     """A format to which models can be exported. Its target returns a `zoo.interfaces.Exporter`.
 
@@ -545,7 +521,7 @@ class TokenizerSpec(_Coded):
     source: str = ""
 
 
-SpecWithExtra = CommandSpec | OptionsSpec | ExporterSpec | TrackerSpec
+SpecWithExtra = CommandSpec | ExporterSpec | TrackerSpec
 # Entries that an option selects by name, and that have their own options
 MethodSpec = OptimizerSpec | ScheduleSpec | AugmentationSpec | MetricSpec | TokenizerSpec
 Spec = ArchitectureSpec | DatasetSpec | AnalyzerSpec | TaskSpec | FieldsSpec | MethodSpec | SpecWithExtra

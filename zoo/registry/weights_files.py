@@ -159,12 +159,12 @@ def _unknown(registry: Registry, name: str) -> WeightsError:
             return WeightsError(f"unknown weights {name!r}; did you mean {path}?", hint=hint)
     nearest = registry.names.nearest(name, ["weights"])
     hint = "`zoo list weights` shows the published weights; a path must contain a / or a suffix (runs/demo)"
-    if trained := ", ".join(_of_architecture(registry, name)):
+    if trained := ", ".join(weights_of(registry, name)):
         hint = f"this is an architecture; its published weights: {trained}"
     return WeightsError(f"unknown weights {name!r}{nearest}", hint=hint)
 
 
-def _of_architecture(registry: Registry, name: str) -> list[str]:
+def weights_of(registry: Registry, name: str) -> list[str]:
     """Return the ids of an architecture's published weights; empty for an unknown architecture."""
     named = registry.names.matching(name, "architecture")
     recipes = {id_: registry.recipes.get(spec.recipe) for id_, spec in registry.weights.items()}

@@ -12,7 +12,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from zoo._version import __version__
 from zoo.files.cards import Environment
+from zoo.registry.plugins import Plugin
 
 
 def environment_of(model: nn.Module, *, device: str, seconds: float) -> Environment:
@@ -27,6 +29,15 @@ def environment_of(model: nn.Module, *, device: str, seconds: float) -> Environm
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
         seconds=round(seconds, 3),
     )
+
+
+def versions_of(plugin: Plugin) -> dict[str, str]:
+    """Return the versions of zoo, torch and the plugin of an architecture."""
+    return {
+        "zoo": __version__,
+        "torch": torch.__version__.partition("+")[0],
+        "plugin": f"{plugin.distribution} {plugin.version}" if plugin.dist else Path(plugin.where).name,
+    }
 
 
 @cache

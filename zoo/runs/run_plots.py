@@ -16,7 +16,7 @@ from zoo.errors import OptionError, RunError, shortened
 from zoo.files import run_files, style
 from zoo.files.atomic import write_output
 from zoo.registry.registry import Registry, default_registry
-from zoo.runs.run_table import list_runs
+from zoo.runs.run_table import differing_options, list_runs
 from zoo.runs.step_log import read_rows
 from zoo.training.saved import Row, StepRow
 
@@ -215,8 +215,7 @@ def report(runs: Sequence[Run], title: str) -> str:
     The table includes the options that differ. Raises RunError if no run has a finished epoch.
     """
     figure = base64.b64encode(style.png(draw_runs(runs))).decode()
-    names = dict.fromkeys(name for run in runs for name in run["options"] if name != "epochs")
-    differing = [name for name in names if len({run["options"].get(name) for run in runs}) > 1]
+    differing = [name for name in differing_options([run["options"] for run in runs]) if name != "epochs"]
     metrics = dict.fromkeys(
         f"{split}.{name}" for run in runs for split, values in run["metrics"].items() for name in values
     )

@@ -46,7 +46,7 @@ class RunList(list[dict[str, Any]]):
 
     def differing(self) -> list[str]:
         """Return the keys of the options that differ between runs."""
-        return _differing(self.options())
+        return differing_options(self.options())
 
     def to_pandas(self) -> Any:
         """Return the flat rows as a pandas DataFrame. Raises OptionError if pandas is not installed."""
@@ -115,7 +115,7 @@ def diff_runs(
     options, (one, two) = [_options(row["recipe"]) for row in rows], map(_flat, rows)
     measured = [*_STATE[1:], *(key for key in one | two if key.startswith(_METRIC))]
     return {
-        "options": {key: [table.get(key) for table in options] for key in _differing(options)},
+        "options": {key: [table.get(key) for table in options] for key in differing_options(options)},
         "metrics": {key: [one.get(key), two.get(key)] for key in measured},
     }
 
@@ -182,7 +182,7 @@ def _require_prunable(directory: Path, names: Sequence[str], *, locked: bool) ->
         raise RunError(f"{folders[0]} is a folder")
 
 
-def _differing(tables: Sequence[Mapping[str, Any]]) -> list[str]:
+def differing_options(tables: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the options, such as `lr`, whose values differ between the flat options of some runs."""
     known = dict.fromkeys(key for table in tables for key in table)
     return [key for key in known if len({table.get(key) for table in tables}) > 1]

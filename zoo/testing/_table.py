@@ -145,10 +145,6 @@ _NEEDS: Mapping[CheckKind, Mapping[str, str]] = {
         "command_checks.takes_json_and_quiet": "",
         "command_checks.refuses_missing_weights": "",
     },
-    "options": {
-        "option_checks.adds_described_options": "",
-        "option_checks.adds_new_options": "",
-    },
     "exporter": {
         "exporter_checks.programs_answer_alike": "",
         "exporter_checks.equal_models_equal_files": "programs_answer_alike",

@@ -56,7 +56,7 @@ def test_list_shows_and_compares_parameters():
 
 # Kinds of entries that are for no task
 NO_TASK = ("task", "group", "optimizer", "schedule", "augmentation", "metric", "tokenizer")
-NO_TASK += ("command", "options", "exporter", "tracker")
+NO_TASK += ("command", "exporter", "tracker")
 
 
 def test_list_rows_have_the_documented_keys():

@@ -75,7 +75,6 @@ def test_list_and_show_are_offered_what_they_take():
             "metrics",
             "tokenizers",
             "commands",
-            "options",
             "exporters",
             "trackers",
         ),

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from zoo.config.arguments import checked
 from zoo.errors import DataError, OptionError, OutputError, WeightsError
 from zoo.files.cards import Card
+from zoo.files.folders import require_new_file
 from zoo.registry.registry import Registry, default_registry
 
 if TYPE_CHECKING:
@@ -68,9 +69,9 @@ def calibrate(
     """
     registry = default_registry() if registry is None else registry
     out = Path(out)
-    _require_writable(out)
+    require_new_file(out, suffix=".safetensors")
     from zoo.api.load_weights import load
-    from zoo.data.opening import decidable
+    from zoo.data.opening import local_options
 
     model = load(weights, last=last, device=device, progress=progress, registry=registry)
     head = _head_of(model, registry)
@@ -80,7 +81,8 @@ def calibrate(
     from zoo.evaluation.calibration_error import reliability
     from zoo.tools.calibrate.temperature import divide_logits, fit_temperature
 
-    outputs = _outputs_on_val(model, registry, {**model.own, **(data or {})})
+    given = {**model.own, **(data or {})}
+    outputs = _outputs_on_val(model, registry, given)
     logits, labels = outputs()
     before = reliability(logits, labels).scores()
     temperature = fit_temperature(logits, labels)
@@ -108,8 +110,6 @@ def calibrate(
         },
     )
     _save(out, model, card)
-    located = {**model.own, **(data or {})}
-    by_card = decidable(registry.dataset(card.dataset.name))
     return {
         "weights": str(weights),
         "file": str(out),
@@ -119,19 +119,8 @@ def calibrate(
         "before": before,
         "after": after,
         "metrics": card.metrics,
-        "data": {name: value for name, value in located.items() if name not in by_card},
+        "data": local_options(registry.dataset(card.dataset.name), given),
     }
-
-
-def _require_writable(out: Path) -> None:
-    """Raise an error, before any work is done, if a file exists, has no folder or the wrong suffix."""
-    if out.suffix != ".safetensors":
-        raise OptionError(f"out must be a .safetensors file (got {out})")
-    if out.exists():
-        hint = "delete the file, or choose a different one with --out"
-        raise OutputError(f"{out} already exists", hint=hint)
-    if not out.parent.is_dir():
-        raise OutputError(f"{out} cannot be written: there is no folder {out.parent}")
 
 
 def _head_of(model: Model, registry: Registry) -> str:

@@ -10,6 +10,7 @@ from zoo.config.recipe import Recipe
 from zoo.errors import OptionError, WeightsError, ZooError
 from zoo.files.cards import Card
 from zoo.registry.registry import Registry
+from zoo.registry.weights_files import weights_of
 
 
 def recipe_of(card: Card, registry: Registry, *, data: Mapping[str, Any], base: str) -> Recipe:
@@ -58,7 +59,7 @@ def base_of(card: Card, registry: Registry, given: str | Path | None, *, progres
         return str(model.path.absolute())
     if not wanted:
         return ""
-    for name in _weights_of(card.base_model["architecture"], registry):
+    for name in weights_of(registry, card.base_model["architecture"]):
         try:
             model = load(name, device="cpu", progress=progress, registry=registry)
         except ZooError:  # a file that is damaged or elsewhere
@@ -69,16 +70,6 @@ def base_of(card: Card, registry: Registry, given: str | Path | None, *, progres
         return ""  # the architecture loads them itself
     message = f"training started from weights that are not published: {_named(card)}"
     raise WeightsError(message, hint="pass them with --from")
-
-
-def _weights_of(architecture: str, registry: Registry) -> list[str]:
-    """Return the ids of the published weights of an architecture."""
-    recipes = {name: registry.recipes.get(spec.recipe) for name, spec in registry.weights.items()}
-    return [
-        name
-        for name, recipe in recipes.items()
-        if recipe and registry.architecture(recipe.architecture).name == architecture
-    ]
 
 
 def _named(card: Card) -> str:

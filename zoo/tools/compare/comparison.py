@@ -16,7 +16,7 @@ from zoo.errors import OptionError, warn
 from zoo.files import run_files
 from zoo.registry.registry import Registry, default_registry
 from zoo.registry.specs import TaskSpec
-from zoo.runs.run_table import list_runs
+from zoo.runs.run_table import RunList, list_runs
 from zoo.tools.compare.significance import ALPHA, RESAMPLES, bootstrap, detectable, holm, mcnemar, welch
 
 if TYPE_CHECKING:
@@ -164,17 +164,14 @@ def _runs_in(name: str, registry: Registry) -> list[str]:
     if not place.is_dir() or (place / run_files.CONFIG).exists():
         return []
     rows = list_runs(place, registry=registry)
-    finished = [number for number, row in enumerate(rows) if row["status"] == "finished"]
+    finished = RunList(row for row in rows if row["status"] == "finished")
     if len(finished) < len(rows):
         warn(f"{name}: {len(rows) - len(finished)} of {len(rows)} runs are not finished and are skipped")
-    options = rows.options()
-    tables = [options[number] for number in finished]
-    known = dict.fromkeys(key for table in tables for key in table if key not in _MAY_DIFFER)
-    if differing := [key for key in known if len({table.get(key) for table in tables}) > 1]:
+    if differing := [key for key in finished.differing() if key not in _MAY_DIFFER]:
         hint = "compare the runs themselves, or folders that `zoo train --seeds` wrote"
         shown = ", ".join(differing[:_SHOWN])
         raise OptionError(f"the runs in {name} differ in options besides the seed: {shown}", hint=hint)
-    return [rows[number]["run"] for number in finished]
+    return [row["run"] for row in finished]
 
 
 def _of_models(found: Sequence[Measurement]) -> Comparison:

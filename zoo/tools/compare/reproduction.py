@@ -21,8 +21,6 @@ from zoo.tools.compare.card_recipe import base_of, recipe_of
 from zoo.tools.compare.claims import primary_claim
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from zoo.interfaces import Split
 
 
@@ -131,8 +129,8 @@ def reproduce(
     }
 
 
-def prediction_interval(values: Sequence[float], *, confidence: float = 0.95) -> list[float]:
-    """Return the interval that contains the result of another seed with the given probability.
+def prediction_interval(values: Sequence[float]) -> list[float]:
+    """Return the interval that contains the result of another seed with a probability of 95%.
 
     The results are assumed to be normally distributed; the interval uses Student's t distribution (Hahn &
     Meeker 1991, section 4.2), and is wide for few seeds. `values` are the results of at least two seeds.
@@ -140,7 +138,7 @@ def prediction_interval(values: Sequence[float], *, confidence: float = 0.95) ->
     from scipy import stats
 
     count = len(values)
-    quantile = float(stats.t.ppf((1 + confidence) / 2, count - 1))
+    quantile = float(stats.t.ppf(0.975, count - 1))
     half = quantile * stdev(values) * (1 + 1 / count) ** 0.5
     return [fmean(values) - half, fmean(values) + half]
 
@@ -191,23 +189,19 @@ def _rounded_and_compared(published: Model, ours: Model) -> dict[str, Any]:
     import torch
     from safetensors.torch import load_file
 
+    from zoo.models.weights import bit_equal
+
     stored, loaded, state = load_file(published.path), published.module.state_dict(), ours.module.state_dict()
     different, largest = 0, 0.0
     with torch.no_grad():
         for name, old in stored.items():
             new = state[name].cpu().to(old.dtype)
             state[name].copy_(new)
-            if not torch.equal(_bits(new), _bits(old)):
+            if not bit_equal(new, old):
                 different += 1
                 if old.is_floating_point() or old.is_complex():
                     largest = max(largest, float((state[name].cpu() - loaded[name].cpu()).abs().max()))
     return {"total": len(stored), "different": different, "largest_difference": largest}
-
-
-def _bits(tensor: Tensor) -> Tensor:
-    import torch
-
-    return tensor.contiguous().reshape(-1).view(torch.uint8)
 
 
 def _primary(

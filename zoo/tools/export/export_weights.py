@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from zoo.data.opening import default_split, open_fed
-from zoo.errors import DataError, OptionError, OutputError, WeightsError, ZooError, cause
-from zoo.files.atomic import atomic_write
+from zoo.errors import DataError, OptionError, WeightsError, ZooError, cause
+from zoo.files.atomic import write_output
 from zoo.files.cards import Card
 from zoo.files.exported import FEATURES
+from zoo.files.folders import require_new_file
 from zoo.interfaces import Exportable, Exporter, Split, Task, make_task
 from zoo.models.landmarks import feature_landmarks, with_landmarks
 from zoo.models.module_runner import runner_of
@@ -54,12 +55,7 @@ def export(
     module, card = model.module, model.card
     target = _format_of(out, to, registry)
     path = Path(out) if out is not None else _usual_file(model, target.spec.suffix, registry)
-    if path.exists():
-        raise OutputError(
-            f"{path} already exists", hint="delete the file, or choose a different one with --out"
-        )
-    if not path.parent.is_dir():  # known now rather than after verifying
-        raise OutputError(f"{path} cannot be written: there is no folder {path.parent}")
+    require_new_file(path)
     task, entry = make_task(registry, card.task), registry.architecture(card.architecture)
     if entry.spec.unexportable:
         raise WeightsError(f"{card.architecture} cannot be exported: {entry.spec.unexportable}")
@@ -89,11 +85,7 @@ def export(
             raise WeightsError(message, hint=hint) from error
         runner = ProgramRunner(program, made.signature, name=path.name, hint=hint)
         found = _verified(module, card, registry, runner, items, report=progress)
-    try:
-        with atomic_write(path) as file:
-            file.write(content)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from None
+    write_output(path, content)
     return {
         "file": str(path),
         "format": target.spec.name,

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from zoo.api.loading import open_dataset
 from zoo.config import options
 from zoo.config.declarations import Count
-from zoo.data.opening import decidable, open_fed
+from zoo.data.opening import card_options, open_fed
 from zoo.errors import DataError, OptionError, ZooWarning
 from zoo.files.cards import UNKNOWN_DATA, Card, DatasetCard
 from zoo.interfaces import make_task
@@ -89,12 +89,8 @@ def feeding_of(
         without = f"without the data, omit --dataset and pass {_options(keys)}"
         raise DataError(str(error), hint=f"{error.hint}; {without}" if error.hint else without) from error
     given = _typed(task, preprocess or {}, opened.preprocess)
-    typed, safe = entry.check({**entry.spec.config, **(data or {})}, flag="--data"), decidable(entry)
-    kept = {
-        name: typed[name]
-        for name in data or {}
-        if name in safe or isinstance(typed[name], bool | int | float)
-    }
+    typed = entry.check({**entry.spec.config, **(data or {})}, flag="--data")
+    kept = card_options(entry, {name: typed[name] for name in data or {}})
     card = DatasetCard(name=entry.name, options=kept, fingerprint=opened.fingerprint)
     count, labels = task.labels or ("", "")
     dims = {**opened.dims, **({count: len(given[labels])} if labels in given else {})}

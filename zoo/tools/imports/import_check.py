@@ -15,7 +15,7 @@ from zoo.errors import SpecError, WeightsError, ZooError, cause
 from zoo.files.atomic import write_output
 from zoo.files.cards import Card
 from zoo.interfaces import CarriesState, Task, make_task
-from zoo.models.weights import save
+from zoo.models.weights import bit_equal, save
 from zoo.processors import TakesItems
 from zoo.registry.registry import Registry
 from zoo.seeds import seed_for
@@ -80,11 +80,5 @@ def write_verified(out: Path, module: nn.Module, card: Card, registry: Registry)
 
 def _changed(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> str:
     """Return the name of the first tensor that is not bit-equal; empty if there is none."""
-    names = [name for name in before if name not in after or not _bit_equal(before[name], after[name])]
+    names = [name for name in before if name not in after or not bit_equal(before[name], after[name])]
     return next(iter(names), "")
-
-
-def _bit_equal(one: Tensor, other: Tensor) -> bool:
-    if one.dtype != other.dtype or one.shape != other.shape:
-        return False
-    return torch.equal(*(each.detach().contiguous().reshape(-1).view(torch.uint8) for each in (one, other)))

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.config.arguments import checked
-from zoo.errors import OptionError, OutputError, WeightsError
+from zoo.errors import OptionError, WeightsError
+from zoo.files.folders import require_new_file
 from zoo.registry.registry import Registry, default_registry
 
 if TYPE_CHECKING:
@@ -75,7 +76,10 @@ def import_weights(
     if file.is_dir():
         raise WeightsError(f"{file} is a folder, not a file", hint="pass a file in it, such as a .pth file")
     out = Path(out) if out is not None else file.with_suffix(".safetensors")
-    _require_writable(out, file)
+    if out == file:
+        hint = "choose a different file with --out"
+        raise OptionError(f"out must not be the imported file, {file}", hint=hint)
+    require_new_file(out, suffix=".safetensors")
     # what needs torch
     from zoo.tools.imports.card_inputs import fed_as_card, feeding_of, require_feeding
     from zoo.tools.imports.import_check import run_synthetic, write_verified
@@ -119,12 +123,9 @@ def _card(
     registry: Registry,
 ) -> Card:
     """Return the card of imported weights, which has no training options and no metrics."""
-    import torch
-
-    from zoo._version import __version__
     from zoo.files.cards import Card
+    from zoo.runs.environment import versions_of
 
-    plugin = registry.architecture(architecture).plugin
     return Card(
         architecture=architecture,
         arguments=arguments,
@@ -136,23 +137,5 @@ def _card(
         progress={"epochs": 0, "steps": 0},
         metrics={},
         base_model={"file": file.name, "sha256": state.sha256},
-        versions={
-            "zoo": __version__,
-            "torch": torch.__version__.partition("+")[0],
-            "plugin": f"{plugin.distribution} {plugin.version}" if plugin.dist else Path(plugin.where).name,
-        },
+        versions=versions_of(registry.architecture(architecture).plugin),
     )
-
-
-def _require_writable(out: Path, file: Path) -> None:
-    """Raise an error, before any work is done, if a file exists or has the wrong suffix or no folder."""
-    if out.suffix != ".safetensors":
-        raise OptionError(f"out must be a .safetensors file (got {out})")
-    if out == file:
-        hint = "choose a different file with --out"
-        raise OptionError(f"out must not be the imported file, {file}", hint=hint)
-    if out.exists():
-        hint = "delete the file, or choose a different one with --out"
-        raise OutputError(f"{out} already exists", hint=hint)
-    if not out.parent.is_dir():
-        raise OutputError(f"{out} cannot be written: there is no folder {out.parent}")

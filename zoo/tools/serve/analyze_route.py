@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import io
 import time
 from collections.abc import Generator, Mapping
 from pathlib import Path
@@ -14,6 +13,8 @@ import msgspec
 from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from PIL import Image
 
+from zoo.analysis.render import normalize
+from zoo.analysis.sheets import png
 from zoo.errors import OptionError
 from zoo.files.downloads import offline
 from zoo.tools.serve.http_errors import Refused
@@ -95,7 +96,7 @@ def _analyze(
             facts["reference"] = {key: facts["reference"][key] for key in ("dataset", "split")}
         maps, image = found.analysis.maps, None
         if maps is not None:
-            image = _url(_png(found.inputs.image(0, at_most=_LARGEST)), ".png")
+            image = _url(png(found.inputs.image(0, at_most=_LARGEST)), ".png")
         items = [
             {**item, "input": given.name, "map": _url(_map(map_), ".png")}
             for item, map_ in zip(found.items, () if maps is None else maps[0], strict=True)
@@ -123,15 +124,7 @@ def _stopped(served: Served, until: float) -> Generator[None]:
 
 def _map(values: Tensor) -> bytes:
     """Return a map (h, w) as a gray PNG, from its lowest to its highest value; a constant map is black."""
-    low, high = values.min(), values.max()
-    shares = (values - low) / (high - low).clamp_min(1e-12)
-    return _png(Image.fromarray((255 * shares).round().byte().cpu().numpy()))
-
-
-def _png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
+    return png(Image.fromarray((255 * normalize(values)).round().byte().cpu().numpy()))
 
 
 def _url(content: bytes, suffix: str) -> str:

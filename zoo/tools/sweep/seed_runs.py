@@ -11,11 +11,12 @@ from typing import Any
 from zoo.config.arguments import checked
 from zoo.config.declarations import Count
 from zoo.config.recipe import Recipe
+from zoo.console.progress import Bar, quiet
 from zoo.registry.registry import Registry, default_registry
 from zoo.registry.specs import TaskSpec
 from zoo.runs.run_table import list_runs
 from zoo.tools.sweep.recorded import require_alike
-from zoo.tools.sweep.study import Work, default_folder, display, run_trials
+from zoo.tools.sweep.study import Work, default_folder, run_trials
 from zoo.tools.sweep.workers import required
 
 # Metrics by split
@@ -96,7 +97,6 @@ def train_seeds(
         jobs=jobs,
         on=on,
         device=device,
-        progress=progress,
         registry=registry,
     )
     first = training.get("seed")
@@ -104,7 +104,7 @@ def train_seeds(
         first = name.seed if isinstance(name, Recipe) else 0 if dataset else registry.recipe(name).seed
     numbers = range(int(first), int(first) + seeds)
     places = [folder / f"seed-{number}" for number in numbers]
-    shown = display(f"{seeds} seeds in {folder}", work)
+    shown = Bar(f"{seeds} seeds in {folder}") if progress else quiet()
     with work.begin({"seeds": seeds}, free=["seeds"]), shown as report:
         planned = [work.trial(f"seed-{number}", {"seed": number}) for number in numbers]
         trials = [trial for trial in planned if not work.is_done(trial)]
@@ -135,8 +135,8 @@ def summary(measured: Sequence[Mapping[str, Mapping[str, float]]]) -> tuple[Metr
     return mean, sd, interval
 
 
-def t_interval(values: Sequence[float], *, confidence: float = 0.95) -> list[float]:
-    """Return Student's confidence interval of the mean of at least two values."""
+def t_interval(values: Sequence[float]) -> list[float]:
+    """Return Student's 95% confidence interval of the mean of at least two values."""
     stats = required("scipy.stats", "sweep")
-    half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * stdev(values) / len(values) ** 0.5
+    half = stats.t.ppf(0.975, len(values) - 1) * stdev(values) / len(values) ** 0.5
     return [fmean(values) - half, fmean(values) + half]

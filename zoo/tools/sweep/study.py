@@ -18,7 +18,6 @@ from typing import Any
 from zoo.config import options
 from zoo.config.recipe import Recipe
 from zoo.config.train_config import SPLITS
-from zoo.console.progress import Bar, quiet
 from zoo.errors import OptionError, RunError, told
 from zoo.registry.registry import Registry
 from zoo.runs.lock import is_locked
@@ -46,7 +45,6 @@ class Work:
     jobs: int | None = None
     on: str = "local"
     device: str | None = None
-    progress: bool = True
     registry: Registry
 
     def trial(self, directory: str, point: Mapping[str, Any], *, stop_after: int | None = None) -> Trial:
@@ -251,11 +249,6 @@ def plain(value: Any) -> Any:
         except ValueError:
             continue
     return text
-
-
-def display(title: str, work: Work) -> AbstractContextManager[Callable[..., None]]:
-    """Return a progress display, unless progress is off."""
-    return Bar(title) if work.progress else quiet()
 
 
 def _wait_for(directories: Sequence[Path]) -> None:

@@ -11,6 +11,7 @@ import rtoml
 from zoo.config.arguments import checked
 from zoo.config.declarations import Count
 from zoo.config.recipe import Recipe
+from zoo.console.progress import Bar, quiet
 from zoo.errors import OptionError
 from zoo.files import style
 from zoo.registry.registry import Registry, default_registry
@@ -18,7 +19,7 @@ from zoo.registry.specs import TaskSpec
 from zoo.tools.sweep.importance import draw_importance, importance
 from zoo.tools.sweep.search_methods import halve, search
 from zoo.tools.sweep.search_space import Range, Space, as_text, is_listed, parse_space
-from zoo.tools.sweep.study import Study, Work, default_folder, display, with_options
+from zoo.tools.sweep.study import Study, Work, default_folder, with_options
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -91,7 +92,6 @@ def sweep(
         jobs=jobs,
         on=on,
         device=device,
-        progress=progress,
         registry=registry,
     )
     first = {name: each.low if isinstance(each, Range) else each[0] for name, each in space.items()}
@@ -104,7 +104,8 @@ def sweep(
         "round_size": round_size,
     }
     free = () if method == "halving" else ("trials",)
-    shown = display(f"sweep of {', '.join(space)} by {method} in {folder}", work)
+    title = f"sweep of {', '.join(space)} by {method} in {folder}"
+    shown = Bar(title) if progress else quiet()
     with work.begin(definition, free=free), shown as report:
         if method == "halving":
             epochs = _epochs(work, space)

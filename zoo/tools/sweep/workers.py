@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import threading
 from collections.abc import Generator, Iterator, Sequence
 from importlib import import_module
-from types import FrameType
 from typing import Any
 
 from zoo.errors import Interrupted, OptionError, RunError, first_line
+from zoo.registry.extras import needing_extra
 from zoo.registry.registry import Registry
+from zoo.runs.signals import listening
 from zoo.tools.sweep.sweep_trial import Trial, TrialOutcome, leave_signals_to, run_trial
 
 # Seconds to wait for a cluster to answer
@@ -32,7 +32,8 @@ def run_all(
         registry: custom registry, which works only in this process; None for the discovered one.
 
     Raises:
-        OptionError: `on` or `jobs` is invalid, or a package is missing.
+        OptionError: `on` or `jobs` is invalid.
+        SpecError: a package is missing.
         RunError: the cluster does not respond, or a worker was lost.
         Interrupted: SIGINT or SIGTERM arrived. Trials that were running on this machine are saved.
     """
@@ -55,53 +56,31 @@ def _one_by_one(trials: Sequence[Trial], registry: Registry | None) -> Iterator[
 
 def _several(trials: Sequence[Trial], jobs: int, on: str) -> Iterator[tuple[Trial, TrialOutcome]]:
     joblib = required("joblib", "sweep")
-    with _stopping(local=on == "local") as stopped, _backend(joblib, on, min(jobs, len(trials))) as settings:
-        tasks = (joblib.delayed(_numbered)(*pair) for pair in enumerate(trials) if not stopped)
+    stopping = listening(also=_stop_workers if on == "local" else None)
+    with stopping as stop, _backend(joblib, on, min(jobs, len(trials))) as settings:
+        tasks = (joblib.delayed(_numbered)(*pair) for pair in enumerate(trials) if not stop())
         try:
             for number, outcome in joblib.Parallel(**settings)(tasks):
                 yield trials[number], outcome
         except Exception as error:  # of joblib, or of the code of a model in a worker
-            if not stopped:
+            if not stop():
                 message = f"the workers failed: {type(error).__name__}: {first_line(error)}"
                 raise RunError(message, hint="run the same command again to continue the runs") from error
-        if stopped:
-            raise Interrupted("stopped; the runs are saved", signal=stopped[0])
+        if stop():
+            raise Interrupted("stopped; the runs are saved", signal=stop())
 
 
 def _numbered(number: int, trial: Trial) -> tuple[int, TrialOutcome]:
     return number, run_trial(trial)
 
 
-@contextlib.contextmanager
-def _stopping(*, local: bool) -> Generator[list[int]]:
-    """Yield a list that gets the number of the first SIGINT or SIGTERM; a second signal has its usual effect.
+def _stop_workers() -> None:
+    """Send SIGTERM to the workers on this machine, so that they save what they train."""
+    import psutil
 
-    Workers on this machine get SIGTERM, so that they save what they train.
-    """
-    stopped: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def ask(number: int, _: FrameType | None) -> None:
-        stopped.append(number)
-        for watched, handler in before.items():
-            signal.signal(watched, handler)
-        if local:
-            import psutil
-
-            for child in psutil.Process().children():
-                with contextlib.suppress(psutil.Error):
-                    child.send_signal(signal.SIGTERM)
-
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            child.send_signal(signal.SIGTERM)
 
 
 @contextlib.contextmanager
@@ -153,9 +132,6 @@ def quiet_optuna() -> Any:
 
 
 def required(module: str, extra: str) -> Any:
-    """Import a module of an extra. Raises OptionError with the command that installs it."""
-    try:
+    """Import a module of an extra. Raises SpecError with the command that installs it."""
+    with needing_extra(extra, "this"):
         return import_module(module)
-    except ModuleNotFoundError:
-        message = f"this requires {module}, which is not installed"
-        raise OptionError(message, hint=f'`pip install "zoo-registry[{extra}]"` installs it') from None
