@@ -10,7 +10,8 @@ import pytest
 
 from tests.shell import TEXT, zoo
 
-SMALL = ("--data", "train_size=16", "--data", "val_size=8", "--data", "test_size=8")
+# More than 1 MiB, so that its hash is remembered
+SMALL = ("--data", "train_size=400", "--data", "val_size=8", "--data", "test_size=8")
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def test_everything_that_is_kept_is_listed_with_its_size_and_place(cache: Path) 
     lines = zoo("cache").stdout.splitlines()
     assert lines[0].split() == ["KIND", "NAME", "FILES", "SIZE"]
     assert lines[1].split() == ["downloads", "mnist", "1", "2.0", "MB"]
-    assert lines[-1] == f"2.1 MB in {cache}"
+    assert lines[-1] == f"3.3 MB in {cache}"
     assert zoo("cache", "list").stdout.splitlines() == lines
 
 
