@@ -31,7 +31,6 @@ from zoo.models.recurrent import Trainable
 from zoo.seeds import GLOBAL_GENERATOR
 from zoo.training.best_epoch import best_epoch, is_finished
 from zoo.training.clock import Clock
-from zoo.training.compiling import begin_compiled_step, compiled, keep_gradients, kept, uncompilable
 from zoo.training.failures import (
     diverged,
     interrupted,
@@ -40,13 +39,14 @@ from zoo.training.failures import (
     require_finite,
 )
 from zoo.training.freezing import freeze, train_mode
-from zoo.training.hidden import leaves_of, nested
 from zoo.training.host import Host
 from zoo.training.readings import Readings
 from zoo.training.saved import check_rows
+from zoo.training.saved_hidden_state import leaves_of, nested
 from zoo.training.schedules import make_schedule
 from zoo.training.shared_store import shared
 from zoo.training.state import TrainState
+from zoo.training.torch_compile import begin_compiled_step, compiled, keep_gradients, kept, uncompilable
 
 
 def fit(

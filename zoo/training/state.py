@@ -22,10 +22,10 @@ from zoo.models.states import detach
 from zoo.models.ties import untied, with_ties
 from zoo.training.averaging import average_decay, move_average, triggered
 from zoo.training.failures import diverged
-from zoo.training.hidden import leaves_of
 from zoo.training.optimizers import SwitchesWeights, make_optimizer, slots_of
 from zoo.training.readings import Readings
 from zoo.training.saved import TENSOR, Position, SavedState
+from zoo.training.saved_hidden_state import leaves_of
 
 
 @dataclass(slots=True, kw_only=True)
@@ -231,7 +231,7 @@ class TrainState:
         """Restore a captured state.
 
         The hidden state becomes a flat list of its parts, which only a step can nest; see
-        `zoo.training.hidden`.
+        `zoo.training.saved_hidden_state`.
 
         Raises WeightsError, before changing anything, if the captured state does not match this model.
         """

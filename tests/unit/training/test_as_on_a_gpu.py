@@ -31,7 +31,7 @@ from zoo.models.precision import autocast
 from zoo.models.recurrent import Trainable
 from zoo.registry.registry import Registry
 from zoo.training import loop
-from zoo.training.hidden import widened
+from zoo.training.saved_hidden_state import widened
 from zoo_images.average_precision import histograms
 
 # Kernels that on a GPU raise an error under torch.use_deterministic_algorithms, as its documentation lists

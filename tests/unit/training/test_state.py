@@ -17,9 +17,9 @@ from zoo.errors import Diverged, OptionError, WeightsError
 from zoo.files.container import read_container, write_container
 from zoo.interfaces import Step
 from zoo.models import weights
-from zoo.training.hidden import leaves_of, nested
 from zoo.training.readings import Readings
 from zoo.training.saved import SavedState
+from zoo.training.saved_hidden_state import leaves_of, nested
 from zoo.training.state import TrainState
 
 

@@ -16,7 +16,7 @@ from zoo.training.state import TrainState
 
 
 class TrialSteps:
-    """Training in single steps, at learning rates that the caller chooses; see `zoo.runs.trying.trial`.
+    """Training in single steps, at learning rates that the caller chooses; see `zoo.runs.trial_training`.
 
     The steps are the first steps of `fit`, with the same batches, optimizer, precision, clipping and frozen
     parts, and continue into the next epoch. The schedule does not apply. Weights are not averaged, since
