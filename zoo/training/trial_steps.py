@@ -11,8 +11,8 @@ from zoo.config.train_config import TrainConfig
 from zoo.interfaces import Batch, Dataset, Task
 from zoo.models.precision import resolve
 from zoo.training.freezing import freeze, train_mode
-from zoo.training.loop import completes_step, train_step
 from zoo.training.state import TrainState
+from zoo.training.step import completes_step, train_step
 
 
 class TrialSteps:
