@@ -23,7 +23,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
 from zoo import Registry
-from zoo.analysis.analyzing import make_analyzer
+from zoo.analysis.analyzer_run import make_analyzer
 from zoo.analysis.render import normalize
 from zoo.interfaces import Batch, Subject
 from zoo.models.building import build_model, model_arguments

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torchcam.methods import GradCAM as TorchCAM
 
 from zoo import Registry
-from zoo.analysis.analyzing import make_analyzer
+from zoo.analysis.analyzer_run import make_analyzer
 from zoo.interfaces import Batch, Subject
 from zoo.models.building import build_model, model_arguments
 from zoo.models.precision import Precision, autocast, resolve

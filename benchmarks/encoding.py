@@ -23,7 +23,7 @@ from zoo import Registry
 from zoo.data.opening import open_dataset
 from zoo.interfaces import make_task
 from zoo.models.building import build_model
-from zoo.training.loop import train_step
+from zoo.training.step import train_step
 from zoo.training.state import TrainState
 registry = Registry.discover()
 start = time.perf_counter()

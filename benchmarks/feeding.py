@@ -32,9 +32,9 @@ from zoo.interfaces import Dataset
 from zoo.models.building import build_model, model_arguments
 from zoo.models.precision import Precision, autocast, resolve
 from zoo.registry.methods import augmentations
-from zoo.training.loop import train_step
 from zoo.training.optimizers import make_optimizer
 from zoo.training.state import TrainState
+from zoo.training.step import train_step
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION
 

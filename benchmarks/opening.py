@@ -26,7 +26,7 @@ OPEN = """
 import sys, time
 import torch
 import zoo
-from zoo.api import loading
+from zoo.api import models_and_datasets
 start = time.perf_counter()
 data = zoo.open_dataset("folder", root=sys.argv[1], progress=False)
 print(time.perf_counter() - start, data.fingerprint)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo import Registry
-from zoo.analysis.analyzing import make_analyzer
+from zoo.analysis.analyzer_run import make_analyzer
 from zoo.interfaces import Analyzer, Batch, Reference, Subject
 from zoo.models.building import build_model, model_arguments
 from zoo.registry.specs import ArchitectureSpec

@@ -12,7 +12,7 @@ from sitegen.places import ROOT, link, place
 from sitegen.sources import summary
 from tests.docs import options_page
 from tests.docs.weights_page import by_dataset
-from zoo.api.describing import describe
+from zoo.api.entry_description import describe
 from zoo.cli.flags import flag_of
 from zoo.config import options
 from zoo.registry.registry import Registry

@@ -12,7 +12,7 @@ from sitegen.models import model_page, score
 from sitegen.nav import Item
 from sitegen.places import link
 from tests.docs.weights_page import TITLES, USES, by_dataset
-from zoo.api.listing import rows
+from zoo.api.entry_lists import rows
 from zoo.registry.registry import Registry
 
 __all__ = ["Gallery", "make_gallery", "with_links"]

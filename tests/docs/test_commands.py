@@ -13,7 +13,7 @@ import pytest
 
 import zoo
 from tests.docs.pages import PAGES, ROOT, blocks, zoo_commands
-from zoo.api.listing import rows
+from zoo.api.entry_lists import rows
 from zoo.cli import cli
 from zoo.cli.session import Session
 from zoo.config.keywords import check_arguments

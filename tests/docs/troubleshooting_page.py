@@ -122,7 +122,7 @@ GROUPS = {
     ),
     "Exporting": (
         *("zoo/tools/export", "zoo/files/exported.py", "zoo/registry/exported_files.py"),
-        *("zoo/models/runners.py", "zoo/inference/fitting.py"),
+        *("zoo/models/runners.py", "zoo/inference/signature_check.py"),
     ),
     "Serving": ("zoo/tools/serve",),
     "Sweeps": ("zoo/tools/sweep",),

@@ -15,7 +15,7 @@ import pytest
 from zoo._version import __version__
 from zoo.cli import run
 from zoo.testing import Outcome, checking, dataset_checks, plugin_checks
-from zoo.testing._checking import messages
+from zoo.testing._plugin_process import messages
 from zoo.testing._report import write_report
 
 HEAD = """

@@ -15,9 +15,9 @@ from zoo.errors import OptionError
 from zoo.files import run_files
 from zoo.files.cards import Card
 from zoo.files.exported import Exported
+from zoo.files.private_store import recalled
 from zoo.files.regular import read_regular
-from zoo.files.remembering import recalled
-from zoo.inference.fitting import require_fitting
+from zoo.inference.signature_check import require_fitting
 from zoo.models.runners import ProgramRunner, usual_threads
 from zoo.registry.exported_files import read_exported
 from zoo.registry.registry import Registry, default_registry

@@ -389,7 +389,7 @@ class Model:
 
         Raises ZooError: see `zoo.errors` for its subclasses.
         """
-        from zoo.analysis.analyzing import analyze
+        from zoo.analysis.analyzer_run import analyze
         from zoo.analysis.faithfulness import faithfulness
         from zoo.analysis.request import Request
 

@@ -18,9 +18,9 @@ from zoo.console.progress import Bar, quiet
 from zoo.data.sources import Source, find, named, require
 from zoo.errors import DataError, OptionError, printable, warn
 from zoo.inference.embedding import common_shape, require_format, stacked, to_write, warning_of_unread
+from zoo.inference.output_files import OutputFile, being_written, opened
 from zoo.inference.predicting import UNSURE, PredictedRow
 from zoo.inference.sampling import Sampling, sample_many, stream
-from zoo.inference.writing import OutputFile, being_written, opened
 from zoo.models.runners import Runner
 from zoo.processors import InputReader
 

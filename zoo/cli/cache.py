@@ -6,7 +6,7 @@ from typing import Literal
 
 import click
 
-from zoo.api.caching import clear_cache, list_cache
+from zoo.api.cache_entries import clear_cache, list_cache
 from zoo.cli.flags import ValueType
 from zoo.cli.kit import Session, echo, print_json, print_table, standard_options
 from zoo.files.cache import cache_home

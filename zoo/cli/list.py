@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from zoo.api.listing import rows, shortest
+from zoo.api.entry_lists import rows, shortest
 from zoo.cli.flags import flags_in_errors
 from zoo.cli.name_types import PLURALS, complete_kind
 from zoo.cli.session import Session, print_json, standard_options
@@ -18,7 +18,7 @@ from zoo.console.figures import figure
 from zoo.console.tables import columns, print_paragraph, print_table, print_title
 from zoo.console.terminal import dim, echo
 from zoo.errors import UnknownName, did_you_mean
-from zoo.registry.names import KINDS
+from zoo.registry.name_index import KINDS
 from zoo.registry.registry import Registry
 from zoo.registry.specs import TaskSpec
 

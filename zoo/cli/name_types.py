@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 
 from zoo.cli.session import Session, last_option
 from zoo.config.arguments import refuse_url
-from zoo.registry.names import KINDS
+from zoo.registry.name_index import KINDS
 from zoo.registry.registry import Registry
 
 PLURALS = {kind: kind if kind.endswith("s") else f"{kind}s" for kind in KINDS}
@@ -55,7 +55,7 @@ class NameType(click.ParamType[str]):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """Return the short and full names that complete a word."""
-        from zoo.api.listing import rows
+        from zoo.api.entry_lists import rows
 
         listed = rows(registry_of(ctx))
         other = ctx.params.get(self.beside)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from zoo.api.listing import list_plugins
+from zoo.api.entry_lists import list_plugins
 from zoo.cli.name_types import PLURALS
 from zoo.cli.session import Session, print_json, standard_options
 from zoo.console.tables import print_paragraph, print_section, print_table

@@ -16,7 +16,7 @@ from zoo.console.figures import cell
 from zoo.console.tables import SHARES, Table, columns
 from zoo.console.terminal import echo
 from zoo.errors import printable
-from zoo.inference.targets import joined_targets
+from zoo.inference.target_columns import joined_targets
 
 # Rows are printed once so many are there
 _ROWS = 64

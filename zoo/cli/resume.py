@@ -7,7 +7,7 @@ import click
 from zoo.api.training import resume
 from zoo.cli.flags import options_of
 from zoo.cli.session import Session, device_option, standard_options, track_option
-from zoo.cli.tracking import tracking
+from zoo.cli.tracker_process import tracking
 from zoo.cli.train import print_run
 
 

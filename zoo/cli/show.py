@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from zoo.api.describing import describe
+from zoo.api.entry_description import describe
 from zoo.cli.flags import flag_of, options_of
 from zoo.cli.name_types import PLURALS, NameType
 from zoo.cli.session import Session, print_json, standard_options
@@ -20,7 +20,7 @@ from zoo.console.tables import as_typed, enumerated, print_paragraph, print_sect
 from zoo.console.terminal import echo
 from zoo.errors import OptionError
 from zoo.files.atomic import write_output
-from zoo.registry.names import KINDS
+from zoo.registry.name_index import KINDS
 
 # Arguments of `training_batch` that other options set, or that have no text form
 _NOT_TRAINING = frozenset({"name", "dataset", "data", "model", "progress", "registry"})

@@ -10,7 +10,7 @@ import click
 from zoo.api.training import train
 from zoo.cli.flags import options_of
 from zoo.cli.session import Session, device_option, print_json, standard_options, track_option
-from zoo.cli.tracking import tracking
+from zoo.cli.tracker_process import tracking
 from zoo.cli.training_command import NAMING, training_command
 from zoo.config.torchrun import is_first
 from zoo.console.figures import primary_metrics

@@ -13,10 +13,10 @@ from zoo.config.train_config import checked_fields
 from zoo.data.opening import default_split, open_fed, split_name
 from zoo.errors import Diverged, OptionError, warn
 from zoo.evaluation.baseline import beats_baseline
-from zoo.evaluation.exported import ProgramModule
 from zoo.evaluation.intervals import intervals_of
 from zoo.evaluation.measure import Measured, measure
 from zoo.evaluation.metrics import with_metrics
+from zoo.evaluation.program_module import ProgramModule
 from zoo.files.cards import Card
 from zoo.interfaces import Dataset, HasViews, Split, Task, make_task
 from zoo.models.runners import ProgramRunner, Runner

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Subset
 
-from zoo.data.reading import Unread, in_batches, workers
+from zoo.data.read_ahead import Unread, in_batches, workers
 from zoo.data.sources import Source, find, require
 from zoo.data.views import as_tensors
 from zoo.data.vocabulary import WritesText

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from zoo.config.options import shown
 from zoo.errors import DataError, SpecError, WeightsError
-from zoo.evaluation.exported import unprepared
+from zoo.evaluation.program_module import unprepared
 from zoo.interfaces import SPLITS, Batch, CarriesState, Dataset, Split, State, Step, Task
 from zoo.models.hooks import MOST_BYTES, MOST_OF_ONE, TooLarge, evaluating, no_larger_outputs
 from zoo.models.precision import exact

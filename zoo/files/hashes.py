@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 
 from zoo.files.downloads import sha256_of
-from zoo.files.remembering import recalled, remember
+from zoo.files.private_store import recalled, remember
 from zoo.files.work import report_work
 
 # Nanoseconds in which a file system may give two writes one time: FAT has steps of two seconds

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.data.reading import Unread, in_batches, workers
+from zoo.data.read_ahead import Unread, in_batches, workers
 from zoo.data.sources import Source
 from zoo.errors import DataError, Diverged, OptionError, WeightsError, warn
 from zoo.files.cards import Card

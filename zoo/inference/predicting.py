@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.data.reading import Unread, in_batches, workers
+from zoo.data.read_ahead import Unread, in_batches, workers
 from zoo.data.sources import Source
 from zoo.errors import Diverged, OptionError, WeightsError
 from zoo.files.cards import Card

@@ -33,7 +33,7 @@ from zoo.errors import OptionError, PluginError, cause, did_you_mean, printable
 from zoo.registry import hookspecs
 from zoo.registry.hookspecs import HOOKS, Kind
 from zoo.registry.plugin_files import PluginFile
-from zoo.registry.printing import printing_to
+from zoo.registry.plugin_output import printing_to
 from zoo.registry.published import PUBLISHING, WeightsSpec, published
 from zoo.registry.specs import ExporterSpec, FieldsSpec, Name, Spec
 

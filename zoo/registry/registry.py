@@ -21,7 +21,7 @@ from zoo.errors import OptionError, PluginError, SpecError, UnknownName, did_you
 from zoo.registry import plugins
 from zoo.registry.catalog import Catalog
 from zoo.registry.hookspecs import Kind
-from zoo.registry.names import Named, Names
+from zoo.registry.name_index import Named, Names
 from zoo.registry.plugin_files import PluginFile, named_files
 from zoo.registry.plugins import Plugin
 from zoo.registry.specs import (
@@ -294,7 +294,7 @@ class Registry:
         return bool(self.names.matching(name, kind))
 
     def find(self, name: str, *kinds: str) -> Named:
-        """Resolve a name among the given kinds, or among all kinds, by the rules in `zoo.registry.names`.
+        """Resolve a name among the given kinds, or among all, by the rules in `zoo.registry.name_index`.
 
         Raises UnknownName or AmbiguousName, or SpecError if the entry cannot be used.
         """
@@ -523,7 +523,7 @@ def _recorded(entry: Entry[Spec]) -> str:
 
 
 def _place(name: str, ours: Collection[str]) -> int:
-    """Return the rank of a full name in the rule of `zoo.registry.names`."""
+    """Return the rank of a full name in the rule of `zoo.registry.name_index`."""
     owner, slash, _ = name.partition("/")
     if not slash:
         return 1

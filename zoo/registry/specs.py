@@ -15,7 +15,7 @@ from msgspec import Meta
 from zoo.config import options
 from zoo.config.train_config import RESERVED, TrainConfig, checked_fields, fields_of
 from zoo.errors import MissingModule, OptionError, SpecError, cause, did_you_mean
-from zoo.registry.printing import printing_to
+from zoo.registry.plugin_output import printing_to
 
 if TYPE_CHECKING:
     import click

@@ -32,15 +32,15 @@ from zoo.files import run_files
 from zoo.files.atomic import atomic_write
 from zoo.files.canonical import canonical_json
 from zoo.files.cards import Card
-from zoo.files.remembering import remember
+from zoo.files.private_store import remember
 from zoo.models import weights
 from zoo.runs.checkpoint import Checkpoint, Checkpoints
 from zoo.runs.drift import changes_batches, drift, refuse_fixed, warn_of_another_cpu
 from zoo.runs.lock import CONFIG_HEAD, claimed
 from zoo.runs.save_interval import SaveInterval
 from zoo.runs.step_log import StepLog
-from zoo.training.hidden import widened
 from zoo.training.saved import RunIdentity
+from zoo.training.saved_hidden_state import widened
 from zoo.training.state import TrainState
 
 _LEFTOVER = re.compile(rf"\.({'|'.join(map(re.escape, run_files.ALL))})\..*\.tmp")

@@ -35,13 +35,13 @@ from zoo.runs.setup import TrainingSetup, build
 from zoo.runs.signals import listening
 from zoo.runs.step_log import read_rows
 from zoo.training.best_epoch import best_epoch, is_finished, row_of
-from zoo.training.compiling import uncompilable
 from zoo.training.failures import lower
 from zoo.training.host import Host
 from zoo.training.loop import fit
 from zoo.training.saved import CheckpointInfo, StepRow
 from zoo.training.state import TrainState
 from zoo.training.store import NoStore
+from zoo.training.torch_compile import uncompilable
 
 # A loss that is this many times as high as at the start is worth a warning
 _RISE = 100

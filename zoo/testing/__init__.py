@@ -24,8 +24,8 @@ from zoo.testing._case import Skip, Warned
 from zoo.testing._outcomes import Outcome, shortfall
 from zoo.testing._suite import Suite
 from zoo.testing._table import CHECKS
+from zoo.testing.checked_plugins import loaded_for
 from zoo.testing.checking import check
-from zoo.testing.targets import loaded_for
 
 if "pytest" in sys.modules:
     import pytest

@@ -199,7 +199,7 @@ def _exported(request: dict[str, Any]) -> dict[str, Any]:
 
 def _write(request: dict[str, Any]) -> str:
     """Write the kit's models with an exporter; return the reason for a failure, or an empty string."""
-    from zoo.testing._exporting import write_models
+    from zoo.testing._exportable_models import write_models
 
     try:
         registry = registry_beside(_load(request))

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from zoo.testing._case import message
-from zoo.testing._checking import Message
 from zoo.testing._outcomes import Outcome
+from zoo.testing._plugin_process import Message
 
 __all__ = ["MOST_BYTES", "SECONDS", "isolated"]
 
@@ -100,7 +100,7 @@ def _started(
         path = os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path if folder)
         try:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-u", "-c", "from zoo.testing._checking import main; main()"],
+                [sys.executable, "-P", "-u", "-c", "from zoo.testing._plugin_process import main; main()"],
                 stdin=subprocess.PIPE,
                 stdout=printed,
                 stderr=printed,

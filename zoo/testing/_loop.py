@@ -13,10 +13,10 @@ from zoo.models.weights import pack
 from zoo.runs.checkpoint import Checkpoints
 from zoo.testing._case import Case
 from zoo.testing._models import build, drawing_from, train_batch
-from zoo.training.hidden import leaves_of, nested
-from zoo.training.loop import train_step
 from zoo.training.saved import RunIdentity
+from zoo.training.saved_hidden_state import leaves_of, nested
 from zoo.training.state import TrainState
+from zoo.training.step import train_step
 
 __all__ = ["begin", "restored", "train_one_step"]
 

@@ -10,9 +10,9 @@ from zoo.config.arguments import checked
 from zoo.console.progress import Bar, quiet
 from zoo.errors import told, warn
 from zoo.registry.registry import Registry
-from zoo.testing._checking import Message, messages
 from zoo.testing._isolation import isolated
 from zoo.testing._outcomes import Outcome, in_words
+from zoo.testing._plugin_process import Message, messages
 from zoo.testing._report import require_format, write_report
 
 __all__ = ["check"]

@@ -21,7 +21,7 @@ from zoo.interfaces import Exportable
 from zoo.models.runners import Arrays, ProgramRunner
 from zoo.testing._case import Case, Failure, Skip, message
 from zoo.testing._data import empty_folder
-from zoo.testing._exporting import card, exporter_of, models, synthetic, write
+from zoo.testing._exportable_models import card, exporter_of, models, synthetic, write
 from zoo.testing._fresh import Ended, Fresh, ask_shared
 from zoo.tools.export.fresh_process import fresh_process
 

@@ -28,6 +28,7 @@ from zoo.training.optimizers import SwitchesWeights
 from zoo.training.readings import Readings
 from zoo.training.schedules import make_schedule
 from zoo.training.state import TrainState
+from zoo.training.step import update_weights
 
 _STEPS = 30
 _LR = 1e-3
@@ -420,7 +421,7 @@ def _step(state: TrainState, lr: float | None = None) -> float:
     """Take a step towards outputs of a sine; return the loss before it."""
     loss = _loss(state.model)
     loss.backward()  # type: ignore[no-untyped-call]
-    state.update(state.config, state.config.lr if lr is None else lr, Readings())
+    update_weights(state, state.config, state.config.lr if lr is None else lr, Readings())
     return loss.item()
 
 

@@ -8,30 +8,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from zoo.config.train_config import TrainConfig
 from zoo.distributed.buffers import ChangedBuffers
-from zoo.distributed.ranks import ALONE, Ranks
-from zoo.distributed.sharding import all_reduce_step, lane_dims, measure_sharded
+from zoo.distributed.sharding import lane_dims, measure_sharded
 from zoo.distributed.synced_norm import synced_norms
 from zoo.errors import OptionError, RunError
 from zoo.evaluation.measure import measure, metrics_of
-from zoo.interfaces import Batch, CarriesState, Dataset, Split, Task
+from zoo.interfaces import Batch, Dataset, Split, Task
 from zoo.models.building import generator_restored
 from zoo.models.hooks import evaluating, uncompiled
-from zoo.models.precision import autocast, resolve
-from zoo.models.recurrent import Trainable
+from zoo.models.precision import resolve
 from zoo.seeds import GLOBAL_GENERATOR
 from zoo.training.best_epoch import best_epoch, is_finished
 from zoo.training.clock import Clock
-from zoo.training.compiling import begin_compiled_step, compiled, keep_gradients, kept, uncompilable
 from zoo.training.failures import (
     diverged,
     interrupted,
@@ -40,13 +37,15 @@ from zoo.training.failures import (
     require_finite,
 )
 from zoo.training.freezing import freeze, train_mode
-from zoo.training.hidden import leaves_of, nested
 from zoo.training.host import Host
 from zoo.training.readings import Readings
 from zoo.training.saved import check_rows
+from zoo.training.saved_hidden_state import leaves_of, nested
 from zoo.training.schedules import make_schedule
 from zoo.training.shared_store import shared
 from zoo.training.state import TrainState
+from zoo.training.step import completes_step, place_of, train_step
+from zoo.training.torch_compile import compiled, uncompilable
 
 
 def fit(
@@ -124,7 +123,7 @@ class _Training:
             train_mode(state.model, config.freeze)
             for batch in self.batches(epoch=state.epoch, start=state.batch):
                 lr = learning_rate(state.epoch + (batch.index + 0.5) / batch.total)
-                with misfit_as_error(state.untried), out_of_memory_as_error(config, _where(state, batch)):
+                with misfit_as_error(state.untried), out_of_memory_as_error(config, place_of(state, batch)):
                     loss = train_step(
                         state,
                         self.task,
@@ -276,89 +275,8 @@ class _Training:
         return found.metrics
 
 
-def train_step(
-    state: TrainState,
-    task: Task,
-    batch: Batch,
-    config: TrainConfig,
-    lr: float,
-    *,
-    ranks: Ranks = ALONE,
-    readings: Readings | None = None,
-    buffers: ChangedBuffers | None = None,
-) -> Tensor:
-    """Run one batch forward and backward; update the weights if it completes an optimizer step.
-
-    Returns the whole batch's loss, without the model's penalty, as a scalar tensor.
-
-    Args:
-        readings: defers reading values from the device; by default, they are read at once.
-        buffers: buffers of the model, if several processes train it.
-
-    Raises:
-        Diverged: the loss, a gradient or a weight is not finite; `readings.read` may raise it later.
-    """
-    readings = readings or Readings()
-    ranks.copies = ranks.world_size if batch.share in (0, 1) else 1
-    device = state.device
-    with GLOBAL_GENERATOR, autocast(state.precision, device), _recurrent(task, config, device):
-        _seed(batch.seed, device)
-        if config.compile:
-            begin_compiled_step()
-        step = task.step(state.model, batch, state.carried, config=config)
-    step = kept(step) if config.compile else step
-    first = batch.index - batch.index % config.grad_accum_steps
-    # Weighted so that the gradients of all processes add up to that of the whole batch
-    part = step.loss if ranks.world_size == 1 else step.loss * batch.share
-    state.scaler.scale(part / min(config.grad_accum_steps, batch.total - first)).backward()
-    # Only now, since processes wait for each other here
-    step, loss, penalty = all_reduce_step(step, batch.share, ranks)
-    readings.then(loss, partial(_require_finite_loss, config, lr, _where(state, batch)))
-    state.account(step)
-    if completes_step(batch, config):
-        ranks.all_reduce_gradients(state.model.parameters())
-        if buffers:
-            buffers.all_reduce()
-        state.update(config, lr, readings)
-    elif config.compile:
-        keep_gradients(state.model)
-    return loss - penalty
-
-
-def _recurrent(task: Task, config: TrainConfig, device: str) -> AbstractContextManager[object]:
-    """Return the context for recurrent layers on a GPU, unless torch.compile would trace it."""
-    wanted = isinstance(task, CarriesState) and torch.device(device).type == "cuda" and not config.compile
-    return Trainable() if wanted else nullcontext()
-
-
-def _require_finite_loss(config: TrainConfig, lr: float, where: str, loss: float) -> None:
-    if not math.isfinite(loss):
-        raise diverged(f"the loss is {loss} at a learning rate of {lr:.3g}", config, where)
-
-
-def completes_step(batch: Batch, config: TrainConfig) -> bool:
-    """Return whether a batch completes an optimizer step."""
-    number = batch.index + 1
-    return number % config.grad_accum_steps == 0 or number == batch.total
-
-
-def _where(state: TrainState, batch: Batch) -> str:
-    return f"epoch {state.epoch + 1}, batch {batch.index + 1}"
-
-
 def _require_validation(config: TrainConfig, dataset: Dataset) -> None:
     for name in ("nonmono", "patience"):
         if getattr(config, name) and not len(dataset.split("val")):
             hint = "add a val split, for example with --data val_size=... or --data val_share=..."
             raise OptionError(f"{name} requires a val split, which this data does not have", hint=hint)
-
-
-def _seed(seed: int, device: str) -> None:
-    """Seed the generators that a model may use; torch.manual_seed would take half a millisecond."""
-    torch.default_generator.manual_seed(seed)
-    kind, _, number = device.partition(":")
-    if kind == "cuda":
-        place = int(number) if number else torch.cuda.current_device()
-        torch.cuda.default_generators[place].manual_seed(seed)
-    elif kind != "cpu":
-        torch.manual_seed(seed)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import torch
@@ -20,12 +18,10 @@ from zoo.models.precision import Precision, exact, on_device
 from zoo.models.recurrent import flattened
 from zoo.models.states import detach
 from zoo.models.ties import untied, with_ties
-from zoo.training.averaging import average_decay, move_average, triggered
-from zoo.training.failures import diverged
-from zoo.training.hidden import leaves_of
+from zoo.training.averaging import triggered
 from zoo.training.optimizers import SwitchesWeights, make_optimizer, slots_of
-from zoo.training.readings import Readings
 from zoo.training.saved import TENSOR, Position, SavedState
+from zoo.training.saved_hidden_state import leaves_of
 
 
 @dataclass(slots=True, kw_only=True)
@@ -122,40 +118,6 @@ class TrainState:
         self.batch += 1
         self.untried = False
 
-    def update(self, config: TrainConfig, lr: float, readings: Readings) -> None:
-        """Take one optimizer step with the accumulated gradients, then update the average.
-
-        In fp16, if a gradient overflows, the scaler leaves the weights unchanged; this still counts as a
-        step.
-
-        Args:
-            readings: defers the checks for values that are not finite.
-
-        Raises Diverged if a gradient or a weight is not finite.
-        """
-        parameters: list[Tensor] = []
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr * group["scale"]
-            parameters += group["params"]
-        self.scaler.unscale_(self.optimizer)
-        if config.clip_grad_norm:
-            norm = nn.utils.clip_grad_norm_(parameters, config.clip_grad_norm)
-        else:
-            norm = nn.utils.get_total_norm(p.grad for p in parameters if p.grad is not None)
-        if not self.scaler.is_enabled():
-            readings.then(norm, partial(_require_finite, "a gradient", config, lr, self.where))
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.optimizer.zero_grad()
-        self.steps += 1
-        if self.steps == 1:
-            self._slots()  # a state that a checkpoint cannot hold is refused before an epoch is lost
-        norm = nn.utils.get_total_norm(parameters)
-        readings.then(norm, partial(_require_finite, "a weight", config, lr, self.where))
-        if self.average is not None and not isinstance(self.optimizer, SwitchesWeights):
-            decay = average_decay(config.ema_decay, self.steps, since=self.averaged_from)
-            move_average(self.average, self.model, decay, infinite=self.infinite)
-
     def take_average(self) -> None:
         """Copy the weights to evaluate into `average`, if the optimizer switches weights.
 
@@ -185,7 +147,7 @@ class TrainState:
         tensors = {f"model/{name}": value for name, value in untied(self.model).items()}
         if self.average is not None:
             tensors |= {f"average/{name}": value for name, value in untied(self.average).items()}
-        tensors |= self._slots()
+        tensors |= self.slots()
         tensors |= {f"sums/{name}": value for name, value in self.sums.items()}
         leaves = leaves_of(self.carried)
         carried: Any = [TENSOR if isinstance(leaf, Tensor) else leaf for leaf in leaves]
@@ -195,7 +157,7 @@ class TrainState:
         history: Any = [*self.history]
         return tensors, SavedState(position=position, history=history, carried=carried, scaler=scaler)
 
-    def _slots(self) -> dict[str, Tensor]:
+    def slots(self) -> dict[str, Tensor]:
         """Return the optimizer's state.
 
         Raises SpecError if it cannot be stored, or if a parameter's state has new names or shapes since the
@@ -231,7 +193,7 @@ class TrainState:
         """Restore a captured state.
 
         The hidden state becomes a flat list of its parts, which only a step can nest; see
-        `zoo.training.hidden`.
+        `zoo.training.saved_hidden_state`.
 
         Raises WeightsError, before changing anything, if the captured state does not match this model.
         """
@@ -299,11 +261,6 @@ class TrainState:
                 )
         if self.scaler.is_enabled() and saved.scaler is None:
             raise _misfit("it has no loss scale, which fp16 requires")
-
-
-def _require_finite(what: str, config: TrainConfig, lr: float, where: str, norm: float) -> None:
-    if not math.isfinite(norm):
-        raise diverged(f"{what} is not finite at a learning rate of {lr:.3g}", config, where)
 
 
 def _copy(model: nn.Module) -> nn.Module:

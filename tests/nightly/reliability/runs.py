@@ -33,6 +33,7 @@ from zoo.runs.directory import RunDirectory
 from zoo.training.host import Host
 from zoo.training.readings import Readings
 from zoo.training.state import TrainState
+from zoo.training.step import update_weights
 
 OFTEN = ("--save-every", "3")
 """A checkpoint every three steps."""
@@ -618,7 +619,7 @@ def cost(folder: Path, *, saves: int) -> Figure:
     state = TrainState.begin(model, config, precision="fp32", device="cpu")
     for part in model.parameters():
         part.grad = torch.ones_like(part)
-    state.update(config, 1e-3, Readings())
+    update_weights(state, config, 1e-3, Readings())
     times: list[float] = []
     with RunDirectory(folder / "cost", IDENTITY, resume=True) as store:
         for _ in range(saves):

@@ -19,8 +19,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from tests.trainings import train
-from zoo.analysis import analyzing, render
-from zoo.analysis.analyzing import make_analyzer
+from zoo.analysis import analyzer_run, render
+from zoo.analysis.analyzer_run import make_analyzer
 from zoo.analysis.faithfulness import box_scores, enlarge
 from zoo.analysis.faithfulness import pixel_scores as scores_of
 from zoo.analysis.findings import Findings
@@ -314,7 +314,7 @@ class Titled(Analyzer):
 def test_figures_are_titled_with_the_model_and_its_inputs(
     registry: Registry, camnet: str, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(analyzing, "make_analyzer", lambda *_: Titled())
+    monkeypatch.setattr(analyzer_run, "make_analyzer", lambda *_: Titled())
 
     def title(path: str | Path, **given: Any) -> str:
         return analyze("confusion", path, registry, **given).analysis.text
@@ -333,7 +333,7 @@ def test_an_analyzer_is_told_the_name_of_each_input(
         def analyze(self, model: nn.Module, batches: Iterable[Batch], *, subject: Subject) -> Analysis:
             return Analysis(text=" ".join(subject.names))
 
-    monkeypatch.setattr(analyzing, "make_analyzer", lambda *_: Named())
+    monkeypatch.setattr(analyzer_run, "make_analyzer", lambda *_: Named())
     assert analyze("confusion", camnet, registry, inputs=[image]).analysis.text == image
     split = analyze("confusion", camnet, registry, split="test", indices=[3, 1])
     assert split.analysis.text == "test-00003 test-00001"

@@ -25,7 +25,7 @@ def imported_by(*modules: str) -> list[set[str]]:
 
 def test_using_a_model_imports_nothing_heavy_beyond_torch_itself() -> None:
     uses = "zoo.analysis.subject, zoo.evaluation.evaluate, zoo.inference.sampling, zoo.models.weights"
-    torch, model, analysis = imported_by("torch", uses, "zoo.analysis.analyzing")
+    torch, model, analysis = imported_by("torch", uses, "zoo.analysis.analyzer_run")
     assert model <= torch
     assert not (analysis - torch) & {"torchvision", "matplotlib"}, "only to score, and to draw"
 

@@ -25,7 +25,7 @@ from zoo.errors import ZooWarning
 from zoo.models.building import build_model
 from zoo.models.hooks import evaluating
 from zoo.models.recurrent import SingleSteps
-from zoo.registry.printing import printing_to
+from zoo.registry.plugin_output import printing_to
 from zoo.registry.registry import Registry
 from zoo_analyzers.dynamic import _Differentiable  # pyright: ignore[reportPrivateUsage]
 from zoo_cam.stored import stored

@@ -130,7 +130,7 @@ def test_wrong_options_are_refused_before_any_step(desk, monkeypatch, arguments)
     def step(*_, **__):
         raise AssertionError
 
-    monkeypatch.setattr("zoo.training.trial.TrialSteps.step", step)
+    monkeypatch.setattr("zoo.training.trial_steps.TrialSteps.step", step)
     assert "AssertionError" not in find(desk, *arguments).stderr
 
 

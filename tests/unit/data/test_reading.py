@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from zoo.data import reading
-from zoo.data.reading import Unread, in_batches
+from zoo.data import read_ahead
+from zoo.data.read_ahead import Unread, in_batches
 from zoo.data.sources import Source
 from zoo.errors import DataError
 
@@ -24,7 +24,7 @@ def test_threads_read_what_takes_long(
     seconds: float, held_up: float, several: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     readers, now = set[threading.Thread](), 0.0
-    monkeypatch.setattr(reading, "time", SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(read_ahead, "time", SimpleNamespace(perf_counter=lambda: now))
 
     def read(number: int) -> int:
         nonlocal now

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from tests.trainings import evaluated, train
-from zoo.api.describing import describe
+from zoo.api.entry_description import describe
 from zoo.config.recipe import Recipe
 from zoo.data.vocabulary import tokenize
 from zoo.errors import DataError, OptionError, SpecError, ZooWarning

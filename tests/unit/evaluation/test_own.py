@@ -19,7 +19,7 @@ from zoo.api.model import Model
 from zoo.config.recipe import Recipe
 from zoo.data.opening import decidable, open_fed
 from zoo.errors import DataError, OptionError, RunError
-from zoo.files import remembering
+from zoo.files import private_store
 from zoo.files.cards import Card, DatasetCard, read_card
 from zoo.interfaces import make_task
 from zoo.models.module_runner import ModuleRunner
@@ -165,7 +165,7 @@ def test_a_config_of_other_data_says_nothing_of_a_file_beside_it(folder: Path, t
     config = folder / "run/config.toml"
     content = config.read_text(encoding="utf-8").replace('dataset = "text/files"', 'dataset = "text/stdlib"')
     config.write_text(content, encoding="utf-8")
-    remembering.remember("runs", hashlib.sha256(config.read_bytes()).hexdigest())
+    private_store.remember("runs", hashlib.sha256(config.read_bytes()).hexdigest())
     assert load(folder / "run").own == {}
 
 

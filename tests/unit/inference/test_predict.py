@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 import zoo
 from zoo.data.image_files import as_image
-from zoo.data.reading import workers
+from zoo.data.read_ahead import workers
 from zoo.errors import DataError, Diverged, OptionError, OutputError, WeightsError
 from zoo.interfaces import make_task
 from zoo.processors import Processor

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.fakes import FakeText
-from zoo.analysis.analyzing import make_analyzer
+from zoo.analysis.analyzer_run import make_analyzer
 from zoo.errors import DataError, Diverged, OptionError
 from zoo.interfaces import Analysis, Reference, Subject
 from zoo.models.building import build_model

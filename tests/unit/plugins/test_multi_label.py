@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import zoo
 from tests.configs import configured
 from tests.unit.plugins.test_average_precision import plain
-from zoo.api.describing import describe
+from zoo.api.entry_description import describe
 from zoo.config.train_config import TrainConfig
 from zoo.errors import SpecError
 from zoo.evaluation.measure import measure, numbers

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 import zoo
 from zoo import DataError, OptionError, Registry, ZooWarning
-from zoo.analysis.analyzing import make_analyzer
+from zoo.analysis.analyzer_run import make_analyzer
 from zoo.errors import UnknownName
 from zoo.interfaces import Batch, HasLandmarks, LoadsPretrained, Subject
 from zoo.models.building import build_model, model_arguments, on_meta

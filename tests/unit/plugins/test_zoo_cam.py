@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo import OptionError, Registry
-from zoo.analysis.analyzing import make_analyzer
+from zoo.analysis.analyzer_run import make_analyzer
 from zoo.interfaces import Batch, Subject
 from zoo.models.building import build_model, model_arguments
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torchtext.data import Field
 
-from zoo.api.describing import describe
+from zoo.api.entry_description import describe
 from zoo.config.declarations import declared
 from zoo.data.opening import open_dataset
 from zoo.data.vocabulary import Vocabulary

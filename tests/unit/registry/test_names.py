@@ -7,7 +7,7 @@ import warnings
 import pytest
 
 from zoo.errors import AmbiguousName, ZooWarning
-from zoo.registry.names import KINDS, Named, Names
+from zoo.registry.name_index import KINDS, Named, Names
 
 NAMES = Names(
     [

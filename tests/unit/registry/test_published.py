@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from zoo.api.listing import rows
+from zoo.api.entry_lists import rows
 from zoo.config.recipe import Recipe
 from zoo.errors import AmbiguousName, DataError, OptionError, UnknownName, WeightsError, ZooWarning
 from zoo.files.downloads import sha256_of

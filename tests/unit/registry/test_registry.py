@@ -12,8 +12,8 @@ from typing import Annotated, Any
 import pytest
 from msgspec import Meta
 
-from zoo.api.describing import describe
-from zoo.api.listing import matches, rows
+from zoo.api.entry_description import describe
+from zoo.api.entry_lists import matches, rows
 from zoo.config.recipe import Recipe
 from zoo.errors import AmbiguousName, OptionError, PluginError, SpecError, UnknownName, ZooWarning
 from zoo.registry import plugins

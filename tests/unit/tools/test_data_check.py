@@ -379,7 +379,7 @@ def test_other_data_cannot_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     from zoo_images.tiny import TinyImages
 
     floats = [(torch.zeros(3, 8, 8), 0)]
-    monkeypatch.setattr("zoo.api.loading.open_dataset", lambda *_, **__: TinyImages(size=8))
+    monkeypatch.setattr("zoo.api.models_and_datasets.open_dataset", lambda *_, **__: TinyImages(size=8))
     monkeypatch.setattr(TinyImages, "split", lambda *_: floats)
     with pytest.raises(DataError, match=r"images must be uint8 \(C, H, W\), but the train split has float32"):
         zoo.check_data("shapes", **QUIET)

@@ -20,11 +20,11 @@ from zoo.console.reports import Progress
 from zoo.errors import Diverged, OptionError, ZooError
 from zoo.interfaces import Dataset, Task
 from zoo.models.building import build_model
-from zoo.runs.trying import trial
+from zoo.runs.trial_training import trial
 from zoo.tools.lr_find.lr_finder import Curve, RangeTest, Report, Suggestions, lr_find, range_test, suggest
 from zoo.training.host import Host
 from zoo.training.loop import fit
-from zoo.training.trial import TrialSteps
+from zoo.training.trial_steps import TrialSteps
 from zoo_images.classification import Classification
 from zoo_images.plugin import CLASSIFICATION
 from zoo_text.language_modeling import LanguageModeling

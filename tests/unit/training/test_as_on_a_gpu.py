@@ -31,7 +31,8 @@ from zoo.models.precision import autocast
 from zoo.models.recurrent import Trainable
 from zoo.registry.registry import Registry
 from zoo.training import loop
-from zoo.training.hidden import widened
+from zoo.training import step as training_step
+from zoo.training.saved_hidden_state import widened
 from zoo_images.average_precision import histograms
 
 # Kernels that on a GPU raise an error under torch.use_deterministic_algorithms, as its documentation lists
@@ -174,7 +175,7 @@ def test_each_device_is_seeded_by_its_number(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 2)
     with torch.random.fork_rng(devices=[]):
         for device in ("cuda:1", "cuda"):
-            loop._seed(7, device)  # pyright: ignore[reportPrivateUsage]
+            training_step._seed(7, device)  # pyright: ignore[reportPrivateUsage]
     assert seeded == [(1, 7), (2, 7)]
 
 
@@ -220,7 +221,7 @@ def test_parts_of_a_compiled_step_do_not_share_memory_of_the_graph(
 
     for parameter in model.parameters():
         parameter.register_post_accumulate_grad_hook(of_graph)
-    monkeypatch.setattr(loop, "begin_compiled_step", begin)
+    monkeypatch.setattr(training_step, "begin_compiled_step", begin)
     monkeypatch.setattr(loop, "compiled", lambda *args, **kwargs: nullcontext())
     loop.fit(
         model,

@@ -118,7 +118,7 @@ def test_a_model_with_a_recurrent_layer_of_torch_is_not_compiled(
     (tmp_path / "text.txt").write_text(TEXT)
     given = {"data": {"paths": str(tmp_path / "text.txt")}, "model": {"hidden_size": 8}, "device": "cpu"}
     fields = {"batch_size": 4, "bptt_jitter": False, "compile": True, "epochs": 1, "progress": False}
-    monkeypatch.setattr("zoo.training.loop.begin_compiled_step", lambda: pytest.fail("it is compiled"))
+    monkeypatch.setattr("zoo.training.step.begin_compiled_step", lambda: pytest.fail("it is compiled"))
     with pytest.warns(ZooWarning) as seen:
         zoo.train("gru", "files", run=tmp_path / "run", **given, **fields)
     told = [str(each.message) for each in seen if "compile" in str(each.message)]

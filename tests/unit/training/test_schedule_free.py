@@ -14,6 +14,7 @@ from tests.methods import __file__ as methods
 from zoo import Registry
 from zoo.training.readings import Readings
 from zoo.training.state import TrainState
+from zoo.training.step import update_weights
 
 SMALL: dict[str, Any] = {
     "data": {"size": 16, "train_size": 60, "val_size": 20, "test_size": 20},
@@ -55,7 +56,7 @@ def test_a_state_that_is_captured_before_the_first_step_can_be_saved_later(regis
     state.take_average()
     state.capture()
     state.model(torch.ones(1, 2)).backward()
-    state.update(config, 0.1, Readings())
+    update_weights(state, config, 0.1, Readings())
     assert any(name.endswith("/z") for name in state.capture()[0])
 
 

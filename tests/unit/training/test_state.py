@@ -17,10 +17,11 @@ from zoo.errors import Diverged, OptionError, WeightsError
 from zoo.files.container import read_container, write_container
 from zoo.interfaces import Step
 from zoo.models import weights
-from zoo.training.hidden import leaves_of, nested
 from zoo.training.readings import Readings
 from zoo.training.saved import SavedState
+from zoo.training.saved_hidden_state import leaves_of, nested
 from zoo.training.state import TrainState
+from zoo.training.step import update_weights
 
 
 class Net(nn.Module):
@@ -49,7 +50,7 @@ def advance(state: TrainState, config: TrainConfig, steps: int) -> None:
         loss.backward()
         carried = (torch.full((2,), float(number)), [torch.ones(1, dtype=torch.bfloat16), None])
         state.account(Step(loss, {"loss": loss.detach() * 8}, 8, carried))
-        state.update(config, config.lr, Readings())
+        update_weights(state, config, config.lr, Readings())
 
 
 def row(state: TrainState, **losses: float) -> dict[str, Any]:
@@ -76,7 +77,7 @@ def test_a_value_that_is_not_finite_is_noticed_in_every_parameter_group(name: st
         before = parameter.detach().clone()
         message = rf"^training diverged in epoch 1, batch 1: {what} is not finite at a learning rate of 0.1"
         with pytest.raises(Diverged, match=message):
-            state.update(GROUPS, 0.1, Readings())
+            update_weights(state, GROUPS, 0.1, Readings())
         assert what == "a weight" or torch.equal(parameter, before)
 
 
@@ -86,7 +87,7 @@ def test_a_gradient_that_overflows_in_fp16_leaves_the_weights_as_they_are() -> N
     state.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
     before = [parameter.detach().clone() for parameter in state.model.parameters()]
     state.scaler.scale(state.model(torch.full((8, 4), 1e30)).square().mean()).backward()
-    state.update(config, 0.1, Readings())
+    update_weights(state, config, 0.1, Readings())
     assert all(torch.equal(*pair) for pair in zip(state.model.parameters(), before, strict=True))
     assert (state.steps, state.scaler.get_scale()) == (1, 512.0)
 
@@ -97,7 +98,7 @@ def test_gradients_are_clipped_by_their_norm_over_all_groups() -> None:
     before = [parameter.detach().clone() for parameter in state.model.parameters()]
     scales = {id(p): group["scale"] for group in state.optimizer.param_groups for p in group["params"]}
     state.model(100 * torch.randn(8, 4)).square().sum().backward()
-    state.update(config, 1.0, Readings())
+    update_weights(state, config, 1.0, Readings())
     steps = [
         (parameter.detach() - old) / scales[id(parameter)]
         for parameter, old in zip(state.model.parameters(), before, strict=True)
@@ -333,7 +334,7 @@ def test_gradients_are_clipped_by_their_norm_over_all_parameters(
     size = len(before)
     for parameter in state.model.parameters():
         parameter.grad = torch.full_like(parameter, 10 / size**0.5)
-    state.update(config, 1.0, Readings())
+    update_weights(state, config, 1.0, Readings())
     after = torch.cat([p.detach().flatten() for p in state.model.parameters()])
     assert (before - after).norm().item() == pytest.approx(expected, rel=1e-4)
     assert all(parameter.grad is None for parameter in state.model.parameters())

@@ -146,7 +146,7 @@ def _open(name: str, registry: Registry, data: Mapping[str, Any]) -> tuple[Datas
 
     Raises DataError if the dataset cannot be opened without them either.
     """
-    from zoo.api.loading import open_dataset
+    from zoo.api.models_and_datasets import open_dataset
 
     try:
         return open_dataset(name, progress=False, registry=registry, **data), {}

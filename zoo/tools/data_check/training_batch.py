@@ -11,7 +11,7 @@ from zoo.config.recipe import Recipe
 from zoo.console.progress import Bar, quiet
 from zoo.errors import OptionError
 from zoo.registry.registry import Registry, default_registry
-from zoo.runs.trying import trial
+from zoo.runs.trial_training import trial
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -151,7 +151,7 @@ def _of_dataset(
     number = options.convert(seed or 0, int, what="seed")
     config = registry.default_config(entry.spec.task).replace(training)
     with Bar() if progress else quiet():
-        from zoo.api.loading import open_dataset
+        from zoo.api.models_and_datasets import open_dataset
 
         opened = open_dataset(entry.name, progress=False, registry=registry, **(data or {}))
         task = make_task(registry, entry.spec.task)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, cast
 from msgspec import Meta
 from msgspec.structs import replace
 
-from zoo.api.loading import open_dataset
+from zoo.api.models_and_datasets import open_dataset
 from zoo.config import options
 from zoo.config.declarations import Count
 from zoo.data.opening import card_options, open_fed

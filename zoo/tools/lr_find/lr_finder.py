@@ -27,12 +27,12 @@ from zoo.errors import Diverged, OptionError, ZooError, warn
 from zoo.files import style
 from zoo.files.atomic import atomic_write
 from zoo.registry.registry import Registry, default_registry
-from zoo.runs.trying import trial
+from zoo.runs.trial_training import trial
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from zoo.training.trial import TrialSteps
+    from zoo.training.trial_steps import TrialSteps
 
 # Called after each step with the number of steps, the rate and the smoothed loss
 Report = Callable[[int, float, float], None]

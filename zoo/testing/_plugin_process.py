@@ -18,11 +18,11 @@ from typing import Any
 from zoo.console.terminal import warnings_as_lines
 from zoo.distributed.parent import end_with
 from zoo.errors import ZooError
-from zoo.registry.names import KINDS
+from zoo.registry.name_index import KINDS
 from zoo.registry.registry import Registry
 from zoo.testing._outcomes import Outcome
 from zoo.testing._suite import Suite
-from zoo.testing.targets import resolve_target
+from zoo.testing.checked_plugins import resolve_target
 
 __all__ = ["Message", "messages"]
 

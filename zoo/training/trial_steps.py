@@ -11,12 +11,12 @@ from zoo.config.train_config import TrainConfig
 from zoo.interfaces import Batch, Dataset, Task
 from zoo.models.precision import resolve
 from zoo.training.freezing import freeze, train_mode
-from zoo.training.loop import completes_step, train_step
 from zoo.training.state import TrainState
+from zoo.training.step import completes_step, train_step
 
 
 class TrialSteps:
-    """Training in single steps, at learning rates that the caller chooses; see `zoo.runs.trying.trial`.
+    """Training in single steps, at learning rates that the caller chooses; see `zoo.runs.trial_training`.
 
     The steps are the first steps of `fit`, with the same batches, optimizer, precision, clipping and frozen
     parts, and continue into the next epoch. The schedule does not apply. Weights are not averaged, since

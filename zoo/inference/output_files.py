@@ -29,7 +29,7 @@ from zoo.files.atomic import atomic_write, sweep
 from zoo.files.canonical import canonical_json, parse_json
 from zoo.files.regular import open_regular, read_regular
 from zoo.inference.predicting import PredictedRow
-from zoo.inference.targets import joined_targets
+from zoo.inference.target_columns import joined_targets
 
 # The table in a folder
 _IN_FOLDER = "predictions.jsonl"

@@ -16,7 +16,7 @@ from zoo.runs.lock import alone
 from zoo.runs.resolving import resolve
 
 if TYPE_CHECKING:
-    from zoo.training.trial import TrialSteps
+    from zoo.training.trial_steps import TrialSteps
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def trial(
         from zoo.models.precision import pick_device
         from zoo.models.torch_threads import computing_with
         from zoo.runs.setup import build
-        from zoo.training.trial import TrialSteps
+        from zoo.training.trial_steps import TrialSteps
 
         device = pick_device(device)
         with computing_with(recipe.threads or idle_threads()), generator_restored():

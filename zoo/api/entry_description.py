@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from zoo.api.listing import rows
+from zoo.api.entry_lists import rows
 from zoo.config.declarations import Option, declared
 from zoo.console.figures import over_seeds
 from zoo.errors import OptionError, ZooError, cause
 from zoo.registry.methods import own_options
-from zoo.registry.names import KINDS
+from zoo.registry.name_index import KINDS
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, TaskSpec
 from zoo.registry.weights_files import at_hand

@@ -9,7 +9,7 @@ from typing import Any
 from zoo.config.arguments import checked
 from zoo.config.recipe import Recipe
 from zoo.console.figures import figures
-from zoo.registry.names import KINDS
+from zoo.registry.name_index import KINDS
 from zoo.registry.registry import Registry, default_registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec, SpecWithExtra
 from zoo.registry.where import matching
