@@ -74,18 +74,18 @@ def command(
     if as_json:
         print_json(curve.to_dict() | {"plot": plot and str(plot)})
         return
-    _print(curve, settings["steps"])
+    _print(curve)
     words = [name, *filter(None, [dataset])]
     words += _words(training | {"lr": float(f"{curve.suggestions.minimum:.2g}")})
     echo(shlex.join(["zoo", "train", *words]))
 
 
-def _print(curve: Curve, steps: int) -> None:
+def _print(curve: Curve) -> None:
     suggestions = asdict(curve.suggestions)
     rows = [[key, f"{suggestions[key]:.2g}", meaning] for key, meaning in MEANING.items()]
     print_table(rows, ["SUGGESTION", "LR", "MEANING"])
     end = f"diverged at a learning rate of {curve.points[-1][0]:.2g}" if curve.diverged else "did not diverge"
-    echo(f"ran {len(curve.points)} of {steps} steps; the loss {end}")
+    echo(f"ran {len(curve.points)} steps; the loss {end}")
 
 
 def _require_writable(path: Path | None) -> None:

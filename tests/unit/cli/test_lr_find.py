@@ -11,6 +11,7 @@ import shlex
 import pytest
 
 from tests.shell import zoo
+from zoo.tools.lr_find.lr_finder import lr_find
 
 SMALL = (
     "--model", "hidden_size=16", "--model", "num_layers=1", "--batch-size", "8",
@@ -38,7 +39,7 @@ def test_it_prints_three_suggestions_and_the_command_to_train_with(desk):
     assert header.split() == ["SUGGESTION", "LR", "MEANING"]
     assert [row.split()[0] for row in rows] == ["minimum", "valley", "steep"]
     assert re.fullmatch(
-        r"ran \d+ of 25 steps; the loss (did not diverge|diverged at a learning rate of \S+)", end
+        r"ran (25|2[0-4]|1\d) steps; the loss (did not diverge|diverged at a learning rate of \S+)", end
     )
     first = rows[0].split()[1]
     assert command == (
@@ -134,6 +135,22 @@ def test_wrong_options_are_refused_before_any_step(desk, monkeypatch, arguments)
     assert "AssertionError" not in find(desk, *arguments).stderr
 
 
+@pytest.mark.filterwarnings("ignore:the loss fell by only:zoo.ZooWarning")
+@pytest.mark.parametrize(("images", "steps"), [(400, 100), (3_600, 120)])
+def test_the_number_of_steps_follows_from_the_epoch(images: int, steps: int) -> None:
+    curve = lr_find(
+        "mlp",
+        "shapes",
+        data={"train_size": images, "size": 16, "clutter": 0},
+        batch_size=10,
+        start=1e-4,
+        stop=0.1,
+        progress=False,
+    )
+    assert not curve.diverged
+    assert len(curve.points) == steps, "a third of an epoch, and at least 100"
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_plot_in_a_read_only_folder_is_refused(desk):
     (desk / "closed").mkdir(mode=0o500)
@@ -141,15 +158,14 @@ def test_a_plot_in_a_read_only_folder_is_refused(desk):
 
 
 def test_it_has_the_options_of_train_and_shows_its_defaults():
-    from zoo.tools.lr_find.lr_finder import RangeTest
-
     out = " ".join(zoo("lr-find", "--help").stdout.split())
     for option in ("--model", "--data", "--batch-size", "--from", "--seed", "--device", "--json"):
         assert f" {option} " in out
     assert "--run" not in out
     assert "--resume" not in out
-    for name, parameter in inspect.signature(RangeTest).parameters.items():
-        assert re.search(rf"--{name} [^\[]*\[default: {parameter.default}\]", out), name
+    for name in ("start", "stop", "steps"):
+        default = inspect.signature(lr_find).parameters[name].default
+        assert re.search(rf"--{name} [^\[]*\[default: {default}\]", out), name
 
 
 def test_progress_is_shown_on_stderr_when_it_takes_long(desk, monkeypatch):

@@ -42,6 +42,8 @@ _SMOOTHING = 0.98
 # The test ends once the smoothed loss is this many times its lowest
 _DIVERGED = 4.0
 _FEWEST_STEPS = 10
+# The number of steps by default: a third of an epoch, within these bounds
+_LEAST, _MOST = 100, 1_000
 # The rate to train with, as a fraction of the rate at which the loss of the test is lowest: with SGD, with
 # optimizers that divide by the size of gradients, and the part of this for a constant rate or fine-tuning
 _OF_SGD, _OF_OTHERS, _LOWER = 1 / 2, 1 / 8, 0.4
@@ -150,7 +152,7 @@ def lr_find(
     *,
     start: float = 1e-6,
     stop: float = 10.0,
-    steps: int = 100,
+    steps: int = 0,
     device: str | None = None,
     progress: bool = True,
     registry: Registry | None = None,
@@ -165,7 +167,7 @@ def lr_find(
         dataset: as in `train`.
         start: learning rate of the first step.
         stop: learning rate of the last step.
-        steps: number of optimizer steps.
+        steps: number of optimizer steps; 0 for a third of an epoch, but at least 100 and at most 1,000.
         device: as in `train`.
         progress: as in `train`.
         registry: as in `train`.
@@ -180,12 +182,17 @@ def lr_find(
         ZooError: see `zoo.errors` for its subclasses.
     """
     registry = default_registry() if registry is None else registry
-    test = RangeTest(start, stop, steps)
+    test = RangeTest(start, stop, steps or _LEAST)
     about = f"trying learning rates from {test.start:g} to {test.stop:g}"
     training["lr"] = test.start  # so that none is chosen
     with trial(
         name, dataset, registry=registry, about=about, device=device, progress=progress, **training
     ) as (taking, report):
+        if not steps:
+            from zoo.training.defaults import steps_in_epoch
+
+            third = steps_in_epoch(taking.task, taking.dataset, taking.config) // 3
+            test = RangeTest(start, stop, min(max(third, _LEAST), _MOST))
         curve = range_test(
             taking,
             test,
