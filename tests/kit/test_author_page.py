@@ -8,9 +8,10 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
+from PIL import Image
 from reference import reference
 
 from tests.docs.pages import blocks
@@ -144,6 +145,19 @@ def test_an_example_of_the_reference_runs(code, tmp_path, monkeypatch):
     exec(compile(code, "<page>", "exec", dont_inherit=True), page)
     unfinished = [name for name, each in page.items() if inspect.isabstract(each)]
     assert [name for name in unfinished if page[name].__module__ == "page"] == []
+
+
+def test_the_dataset_page_decodes_images_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    page = DOCS / "how-to" / "plugins" / "dataset.md"
+    (code,) = (block.text for block in blocks(page) if "def decoded" in block.text)
+    names: dict[str, Any] = {}
+    exec(compile(code, "<page>", "exec", dont_inherit=True), names)
+    Image.new("RGB", (6, 4), "red").save(tmp_path / "red.png")
+    first = names["decoded"]([tmp_path / "red.png"], size=2)
+    assert first.tolist() == [[[[255] * 2] * 2, [[0] * 2] * 2, [[0] * 2] * 2]]
+    names["read_image"] = None  # the cache has them
+    assert names["decoded"]([tmp_path / "red.png"], size=2).equal(first)
 
 
 def test_the_table_of_checks_matches_the_kit():
