@@ -6,14 +6,18 @@ import ast
 import dataclasses
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
+from typing import Any
+
+import msgspec
 
 import zoo
 from zoo import interfaces, plugin, processors, testing
 from zoo.cli import kit
-from zoo.config import recipe, train_config
-from zoo.files import exported, style
+from zoo.config import options, recipe, train_config
+from zoo.evaluation import calibration_error
+from zoo.files import cards, exported, style
 from zoo.registry import hookspecs, published, specs
 from zoo.runs import tracking
 
@@ -55,6 +59,8 @@ RECORDS = (
     (processors, ("InputReader", "Prediction")),
     (tracking, ("TrackedRun", "TrackedRow")),
     (exported, ("Port", "Signature", "Exported")),
+    (cards, ("Card", "DatasetCard")),
+    (calibration_error, ("Reliability",)),
 )
 CLASSES = (
     *("Dataset", "Task", "Analyzer", "Metric", "LossFunction", "Exporter"),
@@ -68,7 +74,7 @@ CLASSES = (
         "CarriesState",
         "HasViews",
     ),
-    *("Processor", "TakesItems", "ReadsInputs", "Predicts", "Scores"),
+    *("Processor", "TakesItems", "ReadsInputs", "Predicts", "Scores", "WritesText"),
     *("ItemTask", "ClassificationTask", "RegressionTask"),
     *("ItemProcessor", "ClassificationProcessor", "RegressionProcessor"),
     *("Tracker", "Draws", "Vocabulary"),
@@ -76,7 +82,8 @@ CLASSES = (
 FUNCTIONS: tuple[tuple[ModuleType | type, tuple[str, ...]], ...] = (
     (zoo, ("seed_for", "tokenize")),
     (plugin, tuple(name for name in plugin.__all__ if inspect.isfunction(getattr(plugin, name)))),
-    (plugin, ("View",)),
+    (plugin, ("Draws", "View", "Vocabulary", "Diverged", "SpecError", "UnknownName")),
+    (options, ("convert_table", "validate")),
     (style, ("figure", "legend", "png", "shortened", "tidy")),
     (
         kit,
@@ -89,6 +96,8 @@ FUNCTIONS: tuple[tuple[ModuleType | type, tuple[str, ...]], ...] = (
     (kit.Session, ("begin", "load", "working")),
     (testing, ("check", "contract", "shortfall")),
 )
+_MISSING = (dataclasses.MISSING, msgspec.NODEFAULT)
+PLACES: dict[object, str] = {options: "zoo.plugin.options", style: "zoo.plugin.style"}
 
 
 def reference() -> str:
@@ -102,20 +111,28 @@ def _lines() -> Iterator[str]:
         for name in names:
             yield f"\n{name}"
             annotations = _annotations(getattr(module, name))
-            for field in dataclasses.fields(getattr(module, name)):
+            for field in _fields(getattr(module, name)):
                 yield f"    {field.name}: {annotations[field.name]}{_default(field)}"
+            if name in plugin.__all__:
+                yield from _methods(getattr(module, name))
     for name in CLASSES:
         yield f"\n{name}"
-        owner = interfaces if name in interfaces.__all__ else plugin
-        for member, value in vars(getattr(owner, name)).items():
-            if isinstance(value, property):
-                yield f"    {member} -> {value.fget.__annotations__['return']}"
-            elif inspect.isfunction(value) and not member.startswith("_"):
-                yield f"    {_signature(member, value)}"
+        yield from _methods(getattr(interfaces if name in interfaces.__all__ else plugin, name))
     yield ""
+    yield from (f"zoo.plugin.{name} = {getattr(plugin, name)!r}" for name in ("FEATURES", "IMAGE_SUFFIXES"))
+    (program,) = re.findall(r"^Program = (.*)$", inspect.getsource(exported), re.M)
+    yield f"zoo.plugin.Program = {program}"
     for module, names in FUNCTIONS:
-        place = "zoo.plugin.style" if module is style else module.__name__
+        place = PLACES.get(module, module.__name__)
         yield from (_signature(f"{place}.{name}", getattr(module, name)) for name in names)
+
+
+def _methods(class_: type) -> Iterator[str]:
+    for member, value in vars(class_).items():
+        if isinstance(value, property):
+            yield f"    {member} -> {value.fget.__annotations__['return']}"
+        elif inspect.isfunction(value) and not member.startswith("_"):
+            yield f"    {_signature(member, value)}"
 
 
 def _signature(name: str, function: Callable[..., object]) -> str:
@@ -126,7 +143,7 @@ def _signature(name: str, function: Callable[..., object]) -> str:
 def _annotations(record: type) -> dict[str, str]:
     """Return the annotations of a record's fields as the source has them."""
     annotations: dict[str, str] = {}
-    for class_ in record.__mro__[:-1]:  # without object
+    for class_ in (each for each in record.__mro__ if each.__module__.startswith("zoo.")):
         (node,) = ast.parse(inspect.getsource(class_)).body
         for line in ast.walk(node):
             if isinstance(line, ast.AnnAssign):
@@ -134,10 +151,16 @@ def _annotations(record: type) -> dict[str, str]:
     return annotations
 
 
-def _default(field: dataclasses.Field[object]) -> str:
-    if field.default is not dataclasses.MISSING:
-        return f" = {field.default!r}"
-    if field.default_factory is not dataclasses.MISSING:
+def _fields(record: type) -> Sequence[Any]:
+    struct = issubclass(record, msgspec.Struct)
+    return msgspec.structs.fields(record) if struct else dataclasses.fields(record)
+
+
+def _default(field: Any) -> str:
+    if field.default not in _MISSING:
+        value = field.default
+        return f" = {type(value).__name__}()" if isinstance(value, msgspec.Struct) else f" = {value!r}"
+    if field.default_factory not in _MISSING:
         value = field.default_factory()
         return f" = {type(value).__name__}()" if dataclasses.is_dataclass(value) else f" = {value!r}"
     return ""

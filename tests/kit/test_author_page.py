@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
+from PIL import Image
 from reference import reference
 
+from tests.docs.pages import blocks
 from tests.shell import zoo
+from zoo import plugin
 from zoo.registry.registry import Registry
 from zoo.registry.specs import Spec
 from zoo.testing._table import CHECKS
@@ -23,6 +28,11 @@ REFERENCE = (DOCS / "reference" / "plugins.md").read_text(encoding="utf-8")
 NAMED = re.compile(r"^`([\w./]+)`(?:[^\n]+\n)+\n```\w+\n(.*?)^```", re.S | re.M)
 FILES = dict(file for page in PAGES for file in NAMED.findall(page.read_text(encoding="utf-8")))
 """Every file whose paragraph starts with its name."""
+EXAMPLES = [
+    block.text
+    for block in blocks(DOCS / "reference" / "plugins.md")
+    if "from zoo.plugin import" in block.text
+]
 
 
 @pytest.fixture
@@ -100,6 +110,54 @@ def test_the_reference_describes_each_spec_and_each_class_that_a_page_promises()
     assert {"MetricSpec", "TaskSpec"} <= specs
     described = {*re.findall(r"^([A-Z]\w+)$", reference(), flags=re.M)}
     assert sorted((names | specs) - described) == []
+
+
+def test_the_reference_describes_each_name_of_zoo_plugin():
+    described = {*re.findall(r"^(?:zoo\.plugin\.)?(\w+)\b", reference(), flags=re.M)}
+    assert sorted({*plugin.__all__} - described) == []
+
+
+def test_the_tables_list_each_name_of_zoo_plugin_once():
+    _, _, names = REFERENCE.partition("\n## Names of `zoo.plugin`\n")
+    listed = re.findall(r"^\| `(\w+)` \| [a-z, ]+ \| .+ \|$", names.partition("\n## ")[0], flags=re.M)
+    assert sorted(listed) == plugin.__all__
+
+
+def test_the_examples_use_each_name_of_zoo_plugin():
+    used = set[str]()
+    for code in EXAMPLES:
+        nodes = [*ast.walk(ast.parse(code))]
+        imports = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module == "zoo.plugin"]
+        imported = {each.name for node in imports for each in node.names}
+        names = {node.id for node in nodes if isinstance(node, ast.Name)}
+        assert sorted(imported - names) == []
+        used |= imported
+    assert sorted({*plugin.__all__} - used) == []
+
+
+@pytest.mark.parametrize("code", EXAMPLES, ids=range(len(EXAMPLES)))
+def test_an_example_of_the_reference_runs(code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ZOO_DATA", str(tmp_path))
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    Path("names.txt").write_text("Ada\nGrace\nEmmy\n", encoding="utf-8")
+    page = {"__name__": "page"}
+    exec(compile(code, "<page>", "exec", dont_inherit=True), page)
+    unfinished = [name for name, each in page.items() if inspect.isabstract(each)]
+    assert [name for name in unfinished if page[name].__module__ == "page"] == []
+
+
+def test_the_dataset_page_decodes_images_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    page = DOCS / "how-to" / "plugins" / "dataset.md"
+    (code,) = (block.text for block in blocks(page) if "def decoded" in block.text)
+    names: dict[str, Any] = {}
+    exec(compile(code, "<page>", "exec", dont_inherit=True), names)
+    Image.new("RGB", (6, 4), "red").save(tmp_path / "red.png")
+    first = names["decoded"]([tmp_path / "red.png"], size=2)
+    assert first.tolist() == [[[[255] * 2] * 2, [[0] * 2] * 2, [[0] * 2] * 2]]
+    names["read_image"] = None  # the cache has them
+    assert names["decoded"]([tmp_path / "red.png"], size=2).equal(first)
 
 
 def test_the_table_of_checks_matches_the_kit():

@@ -63,7 +63,13 @@ def panel(image: Image.Image, maps: Tensor, items: Sequence[Mapping[str, Any]], 
 
 
 def grid(tiles: Sequence[Image.Image], texts: Sequence[tuple[str, ...]]) -> Image.Image:
-    """Arrange square tiles of the same size in rows, with captions of up to two lines."""
+    """Arrange square tiles of the same size in rows, above their captions.
+
+    Args:
+        texts: the caption of each tile, one or two lines, which are cut to the width of the tile.
+
+    Raises ValueError unless each tile has a caption.
+    """
     lines = max(map(len, texts))
     return contact_sheet([_captioned(tile, text, lines) for tile, text in zip(tiles, texts, strict=True)])
 

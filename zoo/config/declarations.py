@@ -47,7 +47,7 @@ class Option(NamedTuple):
 
 
 def option(default: T, help: str) -> T:  # noqa: A002
-    """Return a dataclass field with a default and help text.
+    """Return a dataclass field with a default and help text, which `zoo train --help` prints.
 
     ::
 

@@ -90,7 +90,12 @@ class WritesText(Protocol):
 
 
 def text_metrics(loss: float, preprocess: Mapping[str, Any]) -> dict[str, float]:
-    """Return a loss in nats and in bits per token (`bits_per_char` for characters), and the perplexity."""
+    """Return the metrics of a language model: `loss`, `perplexity`, and `bits_per_char` or `bits_per_token`.
+
+    Args:
+        loss: mean loss in nats per token.
+        preprocess: as in `Dataset.preprocess`; its `tokens` determine the name of the bits.
+    """
     bits = "bits_per_char" if preprocess.get("tokens", "char") == "char" else "bits_per_token"
     return {"loss": loss, bits: loss / math.log(2), "perplexity": math.exp(min(loss, 700.0))}
 

@@ -146,8 +146,8 @@ def reliability(logits: Tensor, labels: Tensor, *, bins: int = 15) -> Reliabilit
     """Compare the predictions of a classifier with the labels.
 
     Args:
-        logits: (N, K)
-        labels: (N,)
+        logits: (N, K), on the CPU.
+        labels: class numbers (N,) from 0 to K - 1, int64 on the CPU.
         bins: number of bins of equal width from 0 to 1.
     """
     probabilities = logits.float().softmax(1)

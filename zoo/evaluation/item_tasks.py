@@ -252,7 +252,10 @@ def _scaled(values: Tensor, preprocess: Mapping[str, Any], of: str) -> Tensor:
 
 
 def chunks_of(order: Tensor, size: int) -> list[Tensor]:
-    """Split an order (N,) into batches; a single leftover item joins the previous batch, for BatchNorm."""
+    """Split an order of items (N,) into batches of `size` items; the last one may be smaller.
+
+    A single leftover item joins the previous batch, since BatchNorm cannot train on one item.
+    """
     chunks = list(order.split(size))
     if size > 1 and len(chunks) > 1 and len(chunks[-1]) == 1:
         chunks[-2:] = [torch.cat(chunks[-2:])]

@@ -22,7 +22,10 @@ _TEMPORARY = re.compile(r"\..+\.(?P<host>[A-Za-z0-9-]+)\.[0-9a-f]{8}\.tmp")
 
 
 def write_output(path: Path, content: bytes) -> None:
-    """Write a file that the user named. Raises OutputError if it cannot be written."""
+    """Write a file that the user named, atomically: it is complete or unchanged.
+
+    Raises OutputError if it cannot be written.
+    """
     try:
         with atomic_write(path) as file:
             file.write(content)
@@ -36,7 +39,7 @@ def atomic_write(
 ) -> Generator[IO[bytes]]:
     """Open a temporary file that becomes `path` if the `with` block succeeds, and is removed if it fails.
 
-    A link at `path` is replaced; its target does not change.
+    A link at `path` is replaced; its target does not change. Raises OSError if the file cannot be written.
 
     Args:
         keep: path in the same folder to which an existing file at `path` is moved.

@@ -50,7 +50,10 @@ def users_folder(kind: Literal["cache", "state"]) -> Path:
 
 
 def data_home(root: str | None) -> list[Path]:
-    """Return the folders to search for data: only `root` if it is given, or `$ZOO_DATA` and the downloads."""
+    """Return the folders to search for data, in order; they may not exist.
+
+    Only `root` if it is given; otherwise `$ZOO_DATA`, if it is set, and the downloads in the cache.
+    """
     if root is not None:
         return [Path(root).expanduser()]
     named = os.environ.get("ZOO_DATA")

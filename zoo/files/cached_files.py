@@ -29,12 +29,13 @@ _NO_RESERVE = 0x4000 if sys.platform == "linux" else 0
 def cached_files(
     place: str, source: object, make: Callable[[Path], None], *, what: str
 ) -> dict[str, bytearray | mmap.mmap]:
-    """Return the content of the files that `make` writes into a folder, from the cache if it has them.
+    """Return the content of the files that `make` writes into a folder, by file name.
 
-    The content can be passed to `torch.frombuffer`. Large files are memory-mapped, so they may be larger than
-    memory, and processes share the parts that they have read. Writing to the content does not change the
-    files. Each file is verified by its sha256 when it is opened, and large files only if they have changed
-    since; damaged files are made again.
+    The next call with the same `place` and `source` returns the content from the cache, without calling
+    `make`. The content can be passed to `torch.frombuffer`. Large files are memory-mapped, so they may be
+    larger than memory, and processes share the parts that they have read. Writing to the content does not
+    change the files. Each file is verified by its sha256 when it is opened, and large files only if they have
+    changed since; damaged files are made again.
 
     Only this user can access the folder. It is put in place by a single rename, so it is complete or absent,
     even if several processes create it. A folder that another user can write to is not used.
@@ -44,11 +45,12 @@ def cached_files(
             name.
         source: everything that determines the files, such as the sha256 of the files that they are made from,
             options, and a version of your format. Its repr is hashed.
-        make: writes the files into a new folder.
+        make: writes the files into an empty folder, without subfolders. It should raise DataError for input
+            that cannot be read: an OSError counts as a failure to write.
         what: description of the files for messages, such as `the encoded text`.
 
     Raises:
-        DataError: the files cannot be written.
+        DataError: the files cannot be written, or `make` raises it.
     """
     home = cache_home() / place / hashlib.sha256(repr(source).encode()).hexdigest()[:32]
     make_private(home.parent)

@@ -46,7 +46,10 @@ def offline() -> Generator[None]:
 
 
 def is_offline() -> bool:
-    """Return whether downloads are forbidden: by `$ZOO_OFFLINE`, or by `offline()` in this thread."""
+    """Return whether downloads are forbidden: by `$ZOO_OFFLINE`, or by `offline()` in this thread.
+
+    `data_file` checks this itself. Call this function before a library downloads anything.
+    """
     return _OFFLINE.get() or bool(os.environ.get("ZOO_OFFLINE"))
 
 

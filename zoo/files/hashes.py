@@ -92,9 +92,10 @@ def remembered(paths: Sequence[Path]) -> Generator[Hashes]:
 
 
 def hashes_of(paths: Sequence[Path]) -> list[str]:
-    """Return the sha256 of each file; a file that has not changed since it was last hashed is not read again.
+    """Return the sha256 of each file, in hexadecimal and in the order of `paths`.
 
-    Many files are read by several threads.
+    A file that has not changed since it was last hashed is not read again, even by a different process. Many
+    files are read by several threads.
 
     Raises DataError if a file cannot be read, or is a pipe or a device.
     """

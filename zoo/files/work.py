@@ -29,6 +29,8 @@ def listening(listener: Listener) -> Generator[None]:
 def report_work(what: str, done: int, total: int, unit: str) -> None:
     """Report the progress of an operation, such as `("downloading a.zip", 1_000, 30_000, "bytes")`.
 
+    zoo shows the progress, the rate and the remaining time, unless it is quiet.
+
     Args:
         total: the total amount of work; 0 if unknown.
     """

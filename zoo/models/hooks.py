@@ -32,6 +32,8 @@ def watching(
 ) -> Generator[None]:
     """Call `see(name, output)` after a module has run; a result other than None replaces the output.
 
+    The names are the keys of `modules`. Clone an output to keep it, if a later layer may change it in place.
+
     Only calls from this thread are seen, so several threads can look inside the same model.
     """
     me = threading.get_ident()

@@ -116,7 +116,11 @@ def _layer_by_layer(func: Callable[..., Any], args: Sequence[Any]) -> Any:
 
 
 def in_one_chunk(weights: Sequence[Tensor]) -> list[Tensor]:
-    """Return weights as views of one buffer; without one, cuDNN copies the weights and warns."""
+    """Return copies of weights as views of one buffer, in order; gradients reach the weights.
+
+    Use them for weights that a module computes, such as masked ones, and passes to a recurrent kernel on a
+    GPU. Without one buffer, cuDNN copies the weights in each call and warns.
+    """
     buffer = torch.cat([weight.flatten() for weight in weights])
     parts = buffer.split([weight.numel() for weight in weights])
     return [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)]

@@ -114,7 +114,7 @@ def save(
         infinite: buffers that need not be finite, since they were not finite when the model was built.
         folder: descriptor of the open folder of `path`, if the folder may be moved.
 
-    Raises WeightsError if any other weight is not finite.
+    Raises WeightsError if any other weight is not finite, and OSError if the file cannot be written.
     """
     stored = untied(model)
     if name := not_finite(stored, infinite):

@@ -61,7 +61,9 @@ def bound(config: TrainConfig, kind: str, **more: Any) -> partial[Any]:
 
 
 def augmentations(config: TrainConfig) -> list[tuple[AugmentationSpec, Callable[[Any, Any], Any]]]:
-    """Return the augmentations of a configuration in order, each a function `(images, draws) -> images`.
+    """Return the augmentations of a configuration in order: the spec, and a function with its options set.
+
+    The function maps uint8 images (B, C, H, W) and `Draws` to new images.
 
     Raises OptionError for an unknown name.
     """
