@@ -18,8 +18,6 @@ from zoo.training.loop import train_step
 from zoo.training.saved import RunIdentity
 from zoo.training.state import TrainState
 
-__all__ = ["begin", "restored", "train_one_step"]
-
 _CONFIG = TrainConfig()
 
 
