@@ -10,8 +10,6 @@ from torch import Tensor
 
 from zoo.plugin import Fraction
 
-__all__ = ["Lion"]
-
 
 class Lion(torch.optim.Optimizer):
     """Subtract the learning rate times the sign of a momentum from each weight.

@@ -11,8 +11,6 @@ from torch import nn
 from zoo import OptionError
 from zoo.plugin import Count, Fraction
 
-__all__ = ["hidden_matrices", "muon"]
-
 Groups = list[dict[str, Any]]
 
 

@@ -8,8 +8,6 @@ from typing import Literal
 from zoo import OptionError
 from zoo.plugin import Fraction
 
-__all__ = ["warmup_stable_decay"]
-
 
 def warmup_stable_decay(
     progress: float,
