@@ -33,8 +33,6 @@ from zoo import DataError, OptionError
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject
 from zoo.plugin import Diverged, detach, text_metrics, untouched
 
-__all__ = ["DynamicEvaluation"]
-
 _TRAINING_SEGMENTS = 200
 # Fraction of the mean RMS that a gradient is divided by at least, for weights with hardly any gradient
 _FLOOR = 0.3

@@ -6,8 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["held_out_log_probabilities"]
-
 _STEPS = 200
 
 

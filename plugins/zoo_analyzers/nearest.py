@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["Nearest"]
-
 # Vectors that are compared with a batch at a time
 _ROWS = 4096
 

@@ -19,8 +19,6 @@ from zoo.plugin import features_of, grid, pooled, untouched
 from zoo_analyzers.held_out import held_out_log_probabilities
 from zoo_analyzers.thumbnails import thumbnail
 
-__all__ = ["Suspects"]
-
 # Height and width of an image on the sheet, in pixels
 _TILE = 160
 

@@ -9,8 +9,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["thumbnail"]
-
 # Height and width to which larger images are resized, in pixels
 _SIDE = 96
 

@@ -18,8 +18,6 @@ from zoo.interfaces import Analysis, Analyzer, Batch, Subject
 from zoo.plugin import untouched
 from zoo_cam.stored import Stored, stored
 
-__all__ = ["ActivationMap", "Look", "weighted"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:

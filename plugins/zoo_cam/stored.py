@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from zoo import OptionError
 from zoo.plugin import watching
 
-__all__ = ["Stored", "stored"]
-
 
 class Stored:
     """The last output of a module, and gradients with respect to it.

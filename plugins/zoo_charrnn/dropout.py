@@ -10,8 +10,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["drop_connections", "drop_locked", "drop_rows"]
-
 
 def drop_locked(x: Tensor, p: float, *, training: bool) -> Tensor:
     """Drop features of x (T, B, H), the same features at all time steps of a sequence.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from torch import nn
 
-__all__ = ["start_as_identity"]
-
 
 def start_as_identity(rnn: nn.RNN | nn.RNNCell) -> None:
     """Initialize each hidden-to-hidden matrix as the identity, so that the state persists at first.

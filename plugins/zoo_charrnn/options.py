@@ -4,8 +4,6 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-__all__ = ["Init", "Nonlinearity", "Positive", "Share", "Strength"]
-
 Positive = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, lt=1)]
 Strength = Annotated[float, Meta(ge=0)]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["scan", "scan_by_doubling", "scan_by_steps"]
-
 
 def scan(keep: Tensor, new: Tensor, hidden: Tensor) -> Tensor:
     """Return h_t = keep_t * h_(t-1) + new_t for all t, (T, B, H), from the initial state `hidden` (B, H).

@@ -13,8 +13,6 @@ from torch.nn import functional as F
 from zoo.plugin import in_one_chunk
 from zoo_charrnn.dropout import drop_connections
 
-__all__ = ["LayerState", "WeightDropLSTM"]
-
 # Hidden state and cell state, both (1, B, H)
 LayerState = tuple[Tensor, Tensor]
 

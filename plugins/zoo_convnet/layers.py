@@ -13,21 +13,6 @@ from torch.nn import functional as F
 
 from zoo_convnet.batch_norm import BatchNorm
 
-__all__ = [
-    "Activation",
-    "Channels",
-    "ConvLayer",
-    "LayerStyle",
-    "Norm",
-    "Order",
-    "Residual",
-    "Share",
-    "Widths",
-    "largest",
-    "make_norm",
-    "require_size",
-]
-
 Norm = Literal["batchnorm", "scratch", "none"]
 Order = Literal["conv-bn-relu", "conv-relu-bn"]
 Activation = Literal["relu", "gelu", "silu"]

@@ -7,8 +7,6 @@ from typing import Annotated
 
 from msgspec import Meta
 
-__all__ = ["cosine_restarts"]
-
 
 def cosine_restarts(
     progress: float,  # noqa: ARG001

@@ -9,8 +9,6 @@ import torch
 from msgspec import Meta
 from torch import Tensor
 
-__all__ = ["Lion"]
-
 
 class Lion(torch.optim.Optimizer):
     """Subtract the learning rate times the sign of a momentum from each weight.

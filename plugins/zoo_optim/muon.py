@@ -11,8 +11,6 @@ from torch import nn
 
 from zoo import OptionError
 
-__all__ = ["hidden_matrices", "muon"]
-
 Groups = list[dict[str, Any]]
 Fraction = Annotated[float, Meta(ge=0, lt=1)]
 

@@ -9,8 +9,6 @@ from msgspec import Meta
 
 from zoo import OptionError
 
-__all__ = ["warmup_stable_decay"]
-
 Fraction = Annotated[float, Meta(ge=0, lt=1)]
 
 

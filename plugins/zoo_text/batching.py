@@ -28,8 +28,6 @@ from zoo import DataError, OptionError, TrainConfig, seed_for
 from zoo.plugin import part_of
 from zoo_text.fields import TextFields
 
-__all__ = ["TextBatch", "batch_text", "cut_lanes", "longest_batch"]
-
 # With jitter a batch is about `bptt` tokens long, with this standard deviation; torch draws none beyond six
 _DEVIATION = 5
 

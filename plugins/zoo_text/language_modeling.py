@@ -22,8 +22,6 @@ from zoo_text.encoding import token_dtype
 from zoo_text.fields import TextFields
 from zoo_text.reread import TOKENS, Reread
 
-__all__ = ["LanguageModeling"]
-
 # Tokens that are renumbered at a time
 _BLOCK = 1 << 20
 

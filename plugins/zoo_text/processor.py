@@ -23,8 +23,6 @@ from zoo.plugin import (
     text_metrics,
 )
 
-__all__ = ["TextProcessor", "text_of", "tokens_of"]
-
 # What a file with a zero byte is, and the bytes at its beginning that are looked at
 _BINARY, _BEGINNING = "not text: it contains NUL bytes", 1 << 16
 

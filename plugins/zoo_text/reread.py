@@ -7,8 +7,6 @@ from torch import Tensor, nn
 
 from zoo.interfaces import State
 
-__all__ = ["Reread"]
-
 # Tokens that are read at a time
 TOKENS = 4096
 

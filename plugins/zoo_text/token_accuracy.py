@@ -7,8 +7,6 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["TokenAccuracy"]
-
 
 class TokenAccuracy:
     """The fraction of tokens that the model predicts correctly."""

@@ -10,7 +10,7 @@ import click
 
 from zoo.cli.flags import options_of
 from zoo.cli.name_types import NameType
-from zoo.cli.session import Session, print_json, standard_options
+from zoo.cli.session import Session, card_device_option, print_json, standard_options
 from zoo.console.figures import cell
 from zoo.console.tables import print_paragraph, print_table
 from zoo.registry.specs import TaskSpec
@@ -20,11 +20,7 @@ from zoo.tools.compare.reproduction import reproduce
 @click.command()
 @click.argument("weights", type=NameType("weights", runs=True))
 @options_of(reproduce)
-@click.option(
-    "--device",
-    metavar="NAME",
-    help="Device, such as cpu or cuda.  [default: cpu, or a GPU for weights trained on one]",
-)
+@card_device_option
 @standard_options
 def command(session: Session, weights: str, as_json: bool, **settings: Any) -> int:
     """Retrain WEIGHTS (an id, a file or a run directory) from their card, and compare old and new results.

@@ -177,6 +177,11 @@ track_option = click.option(
     metavar="TEXT",
     help="Send the metrics to this experiment tracker, from a separate process.",
 )
+card_device_option = click.option(
+    "--device",
+    metavar="NAME",
+    help="Device, such as cpu or cuda.  [default: cpu, or a GPU for weights trained on one]",
+)
 device_option = click.option(
     "--device", metavar="NAME", help="Device, such as cpu or cuda.  [default: a GPU if available]"
 )

@@ -9,7 +9,7 @@ import click
 
 from zoo.cli.flags import options_of
 from zoo.cli.name_types import NameType
-from zoo.cli.session import Session, print_json, standard_options
+from zoo.cli.session import Session, card_device_option, print_json, standard_options
 from zoo.console.figures import cell
 from zoo.console.tables import print_paragraph, print_table
 from zoo.registry.registry import Registry
@@ -20,11 +20,7 @@ from zoo.tools.compare.verification import verify
 @click.argument("weights", nargs=-1, type=NameType("weights", runs=True))
 @click.option("--all", "every", is_flag=True, help="Verify all published weights.")
 @options_of(verify)
-@click.option(
-    "--device",
-    metavar="NAME",
-    help="Device, such as cpu or cuda.  [default: cpu, or a GPU for weights trained on one]",
-)
+@card_device_option
 @standard_options
 def command(session: Session, weights: tuple[str, ...], every: bool, as_json: bool, **settings: Any) -> int:
     """Re-measure published metrics of WEIGHTS (ids, files or run directories), and report differences.

@@ -130,7 +130,7 @@ def _read(path: Path) -> Catalog:
     top, is_run = _decoded(path), path.name == run_files.CONFIG or path.resolve().name == run_files.CONFIG
     if top.plugins and is_run:
         raise CatalogError(f"{path}: the config.toml of a run cannot contain [plugins]")
-    if (top.plugin_files or "local" in top.plugins) and not is_run:
+    if top.plugin_files and not is_run:
         raise CatalogError(
             f"{path} cannot set plugin files", hint="use `zoo --plugin FILE` or $ZOO_PLUGIN_FILES"
         )

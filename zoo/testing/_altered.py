@@ -17,8 +17,6 @@ from zoo.files.downloads import offline
 from zoo.testing._case import Case
 from zoo.testing._data import content_of, copied_folder, files_of, only_data_in, options_for
 
-__all__ = ["Version", "versions"]
-
 # The most kinds of files, by their suffixes, in which something is altered, and the most bytes of a file
 _MOST_KINDS, _MOST_BYTES = 3, 1 << 22
 # What separates the words of a line

@@ -6,8 +6,6 @@ from zoo.registry.catalog import Catalog
 from zoo.registry.plugins import CORE, Plugin, discover, our_points, owning
 from zoo.registry.registry import Registry
 
-__all__ = ["registry_beside", "with_ours"]
-
 
 def registry_beside(plugin: Plugin) -> Registry:
     """Return a registry with a plugin and zoo's own plugins, or with all plugins if an entry needs others.

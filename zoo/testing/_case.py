@@ -17,8 +17,6 @@ from zoo.registry.registry import Entry, Registry
 if TYPE_CHECKING:
     from zoo.interfaces import Dataset, Task
 
-__all__ = ["Case", "Check", "CheckKind", "Failure", "Skip", "Warned", "message"]
-
 CheckKind = Kind | Literal["plugin", "recipe", "weights"]
 
 

@@ -30,26 +30,6 @@ from zoo.interfaces import SPLITS, Dataset
 from zoo.testing._case import Case, Failure, Skip, message
 from zoo.testing._options import without_values
 
-__all__ = [
-    "TEXT",
-    "content_of",
-    "copied_folder",
-    "dataset_of",
-    "described",
-    "empty_folder",
-    "files_of",
-    "no_network",
-    "only_data_in",
-    "opened",
-    "options_for",
-    "other_openings",
-    "read_through",
-    "reads_what_it_is_given",
-    "require_splits",
-    "sample",
-    "usual_options",
-]
-
 # A text file for the datasets that read one, no line of which comes twice
 TEXT = "".join(f"{n} times {n + 1} is {n * (n + 1)}.\n" for n in range(1, 200))
 

@@ -23,8 +23,6 @@ from zoo.testing._process import settings
 from zoo.tools.export import export_weights
 from zoo.tools.export.traced_program import trace
 
-__all__ = ["card", "exporter_of", "models", "synthetic", "write", "write_models"]
-
 
 def write_models(case: Case, folder: Path) -> None:
     """Write each of the kit's models to a file, in a different order than the checks, to detect counters."""

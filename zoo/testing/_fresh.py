@@ -33,8 +33,6 @@ from zoo.registry.specs import CommandSpec, FieldsSpec
 from zoo.testing._beside import registry_beside
 from zoo.testing._case import Case
 
-__all__ = ["Ended", "Fresh", "ask_shared"]
-
 # What is read of what an import prints
 _MOST_PRINTED = 10_000
 _KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_", "LD_LIBRARY_PATH", "PYTHON", "OMP_", "ZOO_")

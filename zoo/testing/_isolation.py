@@ -25,8 +25,6 @@ from zoo.testing._case import message
 from zoo.testing._outcomes import Outcome
 from zoo.testing._plugin_process import Message
 
-__all__ = ["MOST_BYTES", "SECONDS", "isolated"]
-
 # Seconds that a check may take, and one of weights, for which data may have to be made first
 SECONDS, _SECONDS_OF_WEIGHTS = 180.0, 900.0
 # Memory that the process may take; importing torch takes a tenth of it

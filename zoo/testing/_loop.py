@@ -18,8 +18,6 @@ from zoo.training.saved_hidden_state import leaves_of, nested
 from zoo.training.state import TrainState
 from zoo.training.step import train_step
 
-__all__ = ["begin", "restored", "train_one_step"]
-
 _CONFIG = TrainConfig()
 
 

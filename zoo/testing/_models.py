@@ -23,24 +23,6 @@ from zoo.registry.specs import ArchitectureSpec, TaskSpec
 from zoo.testing._case import Case, Skip, message
 from zoo.testing._process import settings_kept
 
-__all__ = [
-    "all_drawing_from",
-    "arguments",
-    "build",
-    "drawing_from",
-    "forward",
-    "larger_images",
-    "longest",
-    "made_up_card",
-    "mean_loss",
-    "model_for",
-    "random_inputs",
-    "require_unchanged",
-    "step",
-    "train_batch",
-    "train_briefly",
-]
-
 
 def arguments(case: Case, dataset: Dataset | None = None) -> dict[str, Any]:
     """Return the arguments of the preset for a dataset, by default the tiny dataset.

@@ -10,8 +10,6 @@ from zoo.errors import MissingModule, OptionError, SpecError, first_line
 from zoo.registry.specs import SpecWithExtra
 from zoo.testing._case import Case, Failure, Skip, message
 
-__all__ = ["require_types", "without_extra", "without_values"]
-
 
 def without_values(names: Iterable[str]) -> Skip:
     """Return the reason to skip a target with options that have no default."""

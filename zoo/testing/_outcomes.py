@@ -8,8 +8,6 @@ from typing import Literal
 from zoo.testing._case import CheckKind
 from zoo.testing._table import CHECKS
 
-__all__ = ["Outcome", "Result", "counts", "in_lines", "in_words", "left_out", "shortfall"]
-
 # `warned`: it passed, but there is something to know; `xfailed`: it failed as the spec or the author expects
 Result = Literal["passed", "warned", "skipped", "failed", "xfailed"]
 

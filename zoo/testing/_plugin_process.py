@@ -24,8 +24,6 @@ from zoo.testing._outcomes import Outcome
 from zoo.testing._suite import Suite
 from zoo.testing.checked_plugins import resolve_target
 
-__all__ = ["Message", "messages"]
-
 # `what` it is, and fields of its own: `begun`, `checking`, `outcome`, `notice`, `refused` or `done`
 Message = dict[str, Any]
 

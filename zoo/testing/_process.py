@@ -31,20 +31,6 @@ from torch.backends import cudnn
 from torch.optim import lr_scheduler
 from torch.utils import data
 
-__all__ = [
-    "Function",
-    "as_found",
-    "differences",
-    "functions",
-    "handlers",
-    "put_back",
-    "replaced",
-    "settings",
-    "settings_kept",
-    "snapshot",
-    "starting_nothing",
-]
-
 _MODULES = (
     *(builtins, copy, io, json, logging, math, os, os.path, pathlib, random, threading, time, warnings),
     *(numpy, numpy.random, torch, torch.linalg, nn, nn.functional, nn.init, optim, lr_scheduler, data),

@@ -11,8 +11,6 @@ from zoo.testing._data import described, opened, usual_options
 from zoo.testing._fresh import Ended, ask_shared
 from zoo.testing._models import all_drawing_from
 
-__all__ = ["in_new_process", "reopened"]
-
 
 def reopened(case: Case, *, seed: int = 0, later: float = 0, process: int = 0) -> dict[str, str]:
     """Describe the dataset when opened again, as if at a later time or in a process with a different id."""

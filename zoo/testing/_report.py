@@ -17,8 +17,6 @@ from zoo.files.canonical import readable_json
 from zoo.testing._outcomes import Outcome, counts, in_lines, in_words, shortfall
 from zoo.testing._table import CHECKS
 
-__all__ = ["require_format", "write_report"]
-
 _FORMATS = (".md", ".json")
 
 

@@ -24,8 +24,6 @@ from zoo.testing._case import Case, Skip, message
 from zoo.testing._models import build, drawing_from
 from zoo.testing._options import without_values
 
-__all__ = ["Classes", "Specimen", "analyze", "specimens"]
-
 Classes = tuple[int | Literal["predicted", "true"], ...]
 
 

@@ -18,8 +18,6 @@ from zoo.testing._case import Case, Check, Skip, Warned
 from zoo.testing._outcomes import Outcome, Result
 from zoo.testing._table import CHECKS
 
-__all__ = ["Suite"]
-
 # Checks that a one-file plugin is spared: it holds its model, and so may import torch
 _FOR_PACKAGES = ("imports_without_torch", "imports_quickly", "imports_silently")
 

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 
 from zoo.testing._case import Check, CheckKind
 
-__all__ = ["CHECKS"]
-
 # By kind, the module and the name of each check, and the names of the checks that it needs. Tasks and data
 # come before the models that are checked with them: what is wrong there is reported there first.
 _NEEDS: Mapping[CheckKind, Mapping[str, str]] = {

@@ -13,8 +13,6 @@ from zoo.interfaces import Batch, Step, Task
 from zoo.testing._case import Case
 from zoo.testing._models import drawing_from, model_for
 
-__all__ = ["BATCH", "items_of", "measured", "model_of", "same", "step_on", "summed", "training"]
-
 # Items or lanes of a training batch
 BATCH = 4
 

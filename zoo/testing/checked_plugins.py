@@ -14,8 +14,6 @@ from zoo.registry.plugins import Plugin
 from zoo.registry.registry import Registry
 from zoo.testing._beside import registry_beside
 
-__all__ = ["loaded_for", "resolve_target"]
-
 
 def resolve_target(target: str, registry: Registry | None = None) -> tuple[Registry, list[str]]:
     """Return a registry with the plugins of a target, and their names. Raises UnknownName."""

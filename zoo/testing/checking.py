@@ -15,8 +15,6 @@ from zoo.testing._outcomes import Outcome, in_words
 from zoo.testing._plugin_process import Message, messages
 from zoo.testing._report import require_format, write_report
 
-__all__ = ["check"]
-
 
 @checked
 def check(

@@ -8,8 +8,6 @@ from zoo.files import downloads
 from zoo.registry.registry import Registry
 from zoo.registry.weights_files import locate_weights
 
-__all__ = ["find_weights"]
-
 
 def find_weights(registry: Registry, name: str | Path) -> Path:
     """Return the file that a name refers to; the sha256 of a published file is checked.

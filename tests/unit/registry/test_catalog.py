@@ -111,7 +111,6 @@ def test_paths_are_relative_to_the_file_that_names_them(write: Write) -> None:
         ('schema = 1\n[plugins]\ndisable = 0', "[plugins] has no option 'disable'; did you mean 'disabled'"),
         ('schema = 1\n[plugins]\ndisabled = 3', "[plugins] disabled must be a list, each item a string"),
         ('schema = 1\nplugin_files = ["x.py"]', "cannot set plugin files"),
-        ('schema = 1\n[plugins]\nlocal = ["x.py"]', "cannot set plugin files"),
     ],
 )  # fmt: skip
 def test_an_error_names_the_file_and_the_key(write: Write, text: str, message: str) -> None:

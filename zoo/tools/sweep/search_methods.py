@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from zoo.config import options
-from zoo.errors import OptionError
 from zoo.tools.sweep.search_space import Point, Range, Space, grid, is_listed
 from zoo.tools.sweep.study import Study
 from zoo.tools.sweep.workers import quiet_optuna
@@ -80,14 +79,12 @@ def search(
     report: Callable[..., None],
 ) -> None:
     """Add points to a study by one of the methods, and train them."""
-    if method == "grid":
-        study.add(itertools.islice(grid(space), trials))
-        study.run(range(len(study.points)), report)
-    elif method == "random":
-        study.add(draw(space, trials or 20, seed=seed))
-        study.run(range(len(study.points)), report)
-    else:
+    if method == "tpe":
         _search_tpe(study, space, trials=trials or 20, round_size=round_size, seed=seed, report=report)
+        return
+    listed = method == "grid"
+    study.add(itertools.islice(grid(space), trials) if listed else draw(space, trials or 20, seed=seed))
+    study.run(range(len(study.points)), report)
 
 
 def _search_tpe(
@@ -117,11 +114,8 @@ def halve(
     numbers: Sequence[int] = range(len(study.points))
     for until in rungs(len(study.points), epochs):
         study.run(numbers, report, stop_after=until)
-        scores = {number: study.score(number, epochs=until) for number in numbers}
-        ranked = sorted((score, number) for number, score in scores.items() if score is not None)
-        if not ranked:
-            raise OptionError("every run diverged", hint="try lower learning rates")
-        numbers = [number for _, number in ranked[: math.ceil(len(ranked) / 2)]]
+        ranked = study.ranked(numbers, epochs=until)
+        numbers = ranked[: math.ceil(len(ranked) / 2)]
 
 
 def rungs(points: int, epochs: int) -> list[int]:

@@ -185,6 +185,14 @@ class Study:
         metrics, name = row_of(history, best)["val"], run.task.spec.primary_metric
         return -metrics[name] if name in run.task.spec.higher_is_better else metrics[name], metrics["loss"]
 
+    def ranked(self, numbers: Iterable[int], *, epochs: int | None = None) -> list[int]:
+        """Return some trials by their scores, the best first. Raises OptionError if every trial diverged."""
+        scores = {number: self.score(number, epochs=epochs) for number in numbers}
+        ranked = sorted((score, number) for number, score in scores.items() if score is not None)
+        if not ranked:
+            raise OptionError("every trial diverged", hint="try lower learning rates")
+        return [number for _, number in ranked]
+
 
 def run_trials(
     trials: Sequence[Trial],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -160,16 +160,8 @@ class Sweep:
 
         Raises OptionError if every trial diverged.
         """
-        return self.trials[self._order()[0]]
-
-    def _order(self) -> Sequence[int]:
-        """Return the numbers of the finished trials, best first."""
         finished = [row["trial"] - 1 for row in self.trials if row["status"] == "finished"]
-        scores = {number: self._study.score(number) for number in finished}
-        ranked = sorted((score, number) for number, score in scores.items() if score is not None)
-        if not ranked:
-            raise OptionError("every trial diverged", hint="try lower learning rates")
-        return [number for _, number in ranked]
+        return self.trials[self._study.ranked(finished)[0]]
 
     @property
     def task(self) -> TaskSpec:
