@@ -17,6 +17,7 @@ from zoo.data.vocabulary import text_metrics as text_metrics
 from zoo.errors import Diverged as Diverged
 from zoo.errors import SpecError as SpecError
 from zoo.errors import UnknownName as UnknownName
+from zoo.errors import WeightsError as WeightsError
 from zoo.errors import cause as cause
 from zoo.errors import first_line as first_line
 from zoo.errors import warn as warn
@@ -28,14 +29,12 @@ from zoo.evaluation.item_tasks import ItemTask as ItemTask
 from zoo.evaluation.item_tasks import RegressionTask as RegressionTask
 from zoo.evaluation.item_tasks import chunks_of as chunks_of
 from zoo.files import style as style
-from zoo.files.atomic import atomic_write as atomic_write
 from zoo.files.atomic import write_output as write_output
 from zoo.files.cache import data_home as data_home
 from zoo.files.cached_files import cached_files as cached_files
 from zoo.files.cards import Card as Card
 from zoo.files.downloads import data_file as data_file
 from zoo.files.downloads import is_offline as is_offline
-from zoo.files.exported import FEATURES as FEATURES
 from zoo.files.exported import Exported as Exported
 from zoo.files.exported import Port as Port
 from zoo.files.exported import Program as Program

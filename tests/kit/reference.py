@@ -119,7 +119,7 @@ def _lines() -> Iterator[str]:
         yield f"\n{name}"
         yield from _methods(getattr(interfaces if name in interfaces.__all__ else plugin, name))
     yield ""
-    yield from (f"zoo.plugin.{name} = {getattr(plugin, name)!r}" for name in ("FEATURES", "IMAGE_SUFFIXES"))
+    yield from (f"zoo.plugin.{name} = {getattr(plugin, name)!r}" for name in ("IMAGE_SUFFIXES",))
     (program,) = re.findall(r"^Program = (.*)$", inspect.getsource(exported), re.M)
     yield f"zoo.plugin.Program = {program}"
     for module, names in FUNCTIONS:
