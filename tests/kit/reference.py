@@ -82,7 +82,7 @@ CLASSES = (
 FUNCTIONS: tuple[tuple[ModuleType | type, tuple[str, ...]], ...] = (
     (zoo, ("seed_for", "tokenize")),
     (plugin, tuple(name for name in plugin.__all__ if inspect.isfunction(getattr(plugin, name)))),
-    (plugin, ("Draws", "View", "Vocabulary", "Diverged", "SpecError", "UnknownName")),
+    (plugin, ("Draws", "View", "Vocabulary", "WeightsError", "Diverged", "SpecError", "UnknownName")),
     (options, ("convert_table", "validate")),
     (style, ("figure", "legend", "png", "shortened", "tidy")),
     (
