@@ -310,7 +310,7 @@ def test_a_finished_run_keeps_its_weights_under_another_zoo(
     train(RECIPE, registry, directory=tmp_path)
     names = ("model.safetensors", "best.safetensors")
     before = {name: (tmp_path / name).read_bytes() for name in names}
-    monkeypatch.setattr("zoo.runs.card.__version__", "9.9.9")
+    monkeypatch.setattr("zoo.runs.environment.__version__", "9.9.9")
     train(RECIPE, registry, directory=tmp_path, resume=True)
     assert {name: (tmp_path / name).read_bytes() for name in names} == before
     (tmp_path / "model.safetensors").unlink()
