@@ -12,8 +12,6 @@ from pathlib import Path
 
 from zoo import DataError
 
-__all__ = ["tar_members"]
-
 # Bytes that an archive may unpack to by default
 _MOST_BYTES = 1 << 30
 _BLOCK = 1 << 20

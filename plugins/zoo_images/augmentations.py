@@ -8,8 +8,6 @@ from torch.nn import functional as F
 
 from zoo.plugin import Draws, moved
 
-__all__ = ["alternating_flip", "crop", "cutout", "flip", "translate"]
-
 
 def crop(images: Tensor, draws: Draws) -> Tensor:
     """Pad each side with an eighth of the image size in zeros (4 of 32 pixels), and crop at random."""

@@ -10,8 +10,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["BINS", "average_precision", "histograms", "places"]
-
 # float16 has 10 bits of mantissa; these are left out
 _DROPPED = 2
 # Logits of a magnitude below 2**-8 share a bin, as do those of 2**8 and more

@@ -18,8 +18,6 @@ from zoo_images.image_set import ImageSplit
 from zoo_images.matching import match_classes, renumbered
 from zoo_images.mixing import mixup
 
-__all__ = ["ImageBatches", "ReadsAhead"]
-
 # Pixels evaluated at a time: 500 images of up to 64×64, fewer of larger ones
 _EVAL_PIXELS = 500 * 64 * 64
 

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from zoo import DataError
 
-__all__ = ["balanced_metrics", "balanced_order", "balanced_weights", "weights_of"]
-
 
 def balanced_weights(images: Any) -> Tensor:
     """Return the weight of each class, (K,): the inverse of its count, scaled to a mean of 1 over all images.

@@ -17,8 +17,6 @@ from zoo_images.class_balance import balanced_metrics
 from zoo_images.fields import LabelFields
 from zoo_images.views import Views
 
-__all__ = ["Classification"]
-
 
 class Classification(ImageBatches, ClassificationTask):
     """Each image belongs to one of K classes."""

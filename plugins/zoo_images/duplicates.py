@@ -8,8 +8,6 @@ from pathlib import Path
 from zoo.interfaces import Split
 from zoo.plugin import warn
 
-__all__ = ["warn_of_duplicates"]
-
 # A split whose images should not be in the other
 _PAIRS: Sequence[tuple[Split, Split]] = (("val", "train"), ("test", "train"), ("test", "val"))
 # How many pairs of images are named

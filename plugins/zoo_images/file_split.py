@@ -22,8 +22,6 @@ from torch.utils.data import DataLoader
 from zoo import DataError
 from zoo.plugin import read_image
 
-__all__ = ["FileSplit"]
-
 # The most processes that decode
 _MOST_WORKERS = 8
 

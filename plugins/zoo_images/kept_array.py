@@ -13,8 +13,6 @@ from torch import Tensor
 from zoo import DataError
 from zoo.plugin import cached_files
 
-__all__ = ["ARRAY", "Kept", "kept", "kept_fact"]
-
 ARRAY = "pixels.bin"
 _FACT = "fact.json"
 T = TypeVar("T")

@@ -13,8 +13,6 @@ from zoo.plugin import matched_labels
 from zoo_images.file_split import FileSplit
 from zoo_images.image_set import ImageSplit
 
-__all__ = ["match_classes", "renumbered"]
-
 # The most names in an error, and in its hint
 _NAMED, _LISTED = 5, 20
 

@@ -9,8 +9,6 @@ from msgspec import Meta
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["FocalLoss", "MacroF1", "MatthewsCorrelation"]
-
 
 class MacroF1:
     """The mean F1 score of the classes that have images or predictions, as in scikit-learn."""

@@ -6,8 +6,6 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["mixup"]
-
 
 def mixup(images: Tensor, labels: Tensor, *, classes: int, alpha: float, seed: int) -> tuple[Tensor, Tensor]:
     """Blend each image and its label with the previous image in the batch and its label.

@@ -15,8 +15,6 @@ from zoo_images.average_precision import average_precision, histograms, places
 from zoo_images.batches import ImageBatches
 from zoo_images.views import Views, mean_of_sigmoids
 
-__all__ = ["MultiLabel"]
-
 
 class MultiLabel(ImageBatches, Task):
     """Each image belongs to any number of K classes, or to none."""

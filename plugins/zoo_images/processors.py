@@ -20,8 +20,6 @@ from zoo.plugin import (
     options,
 )
 
-__all__ = ["ClassProcessor", "LabelProcessor"]
-
 # The largest height and width of an image: images are resized to what a card says
 _LARGEST = 2_048
 

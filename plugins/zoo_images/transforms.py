@@ -17,15 +17,6 @@ from torchvision.transforms import v2
 from zoo import OptionError
 from zoo.plugin import Draws
 
-__all__ = [
-    "color_jitter",
-    "each",
-    "rand_augment",
-    "random_erasing",
-    "random_resized_crop",
-    "trivial_augment",
-]
-
 Share = Annotated[float, Meta(gt=0, le=1)]
 Strength = Annotated[float, Meta(ge=0, le=1e38)]
 

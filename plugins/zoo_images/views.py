@@ -9,8 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Views", "mean_of_sigmoids", "mean_of_softmaxes"]
-
 
 def mean_of_softmaxes(logits: Tensor) -> Tensor:
     """Return the logarithm of the mean softmax, (B, K), of logits (views, B, K)."""
