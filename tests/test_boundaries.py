@@ -425,8 +425,6 @@ def test_the_reference_lists_what_is_open_to_plugins() -> None:
 
 SAME_NAMES = {
     "Block",  # each network has its own, as in papers
-    "Hashes",  # the two published hashes of a file of MNIST, and the hashes of files that zoo remembers
-    "Release",  # each dataset describes its own
 }
 
 
