@@ -59,7 +59,7 @@ def small_mnist(home, release):
             head = bytes((0, 0, 8, data.ndim)) + struct.pack(f">{data.ndim}I", *data.shape)
             content = head + data.tobytes()
             (folder / name).write_bytes(content)
-            hashes[name] = mnist.Hashes(packed="", content=hashlib.sha256(content).hexdigest())
+            hashes[name] = mnist.Sums(packed="", content=hashlib.sha256(content).hexdigest())
     return dataclasses.replace(release, hashes=hashes)
 
 

@@ -64,8 +64,8 @@ def load(
             return _exported(exported, path, registry, str(name), device)
         # what needs torch, which an exported file does not
         from zoo.models import weights
+        from zoo.models.device import pick_device
         from zoo.models.module_runner import runner_of
-        from zoo.models.precision import pick_device
 
         device = pick_device(device)
         module, card = weights.load(path, registry, device=device, sha256=sha256)

@@ -181,7 +181,7 @@ def _check_run(directory: Path, *, resume: bool, processes: int, save_every: str
     SaveInterval.parse(save_every)
     refuse_device(device)
     if device not in (None, "cpu"):
-        from zoo.models.precision import pick_device
+        from zoo.models.device import pick_device
 
         pick_device(device)
     if directory.exists() and is_first():

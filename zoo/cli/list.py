@@ -17,7 +17,8 @@ from zoo.config.synonyms import ways
 from zoo.console.figures import figure
 from zoo.console.tables import columns, print_paragraph, print_table, print_title
 from zoo.console.terminal import dim, echo
-from zoo.errors import UnknownName, did_you_mean
+from zoo.errors import UnknownName
+from zoo.near_names import did_you_mean
 from zoo.registry.name_index import KINDS
 from zoo.registry.registry import Registry
 from zoo.registry.specs import TaskSpec

@@ -16,9 +16,9 @@ from zoo.console.figures import cell
 from zoo.console.progress import duration
 from zoo.console.tables import print_table
 from zoo.console.terminal import echo
-from zoo.errors import did_you_mean
 from zoo.files import style
 from zoo.files.atomic import write_output
+from zoo.near_names import did_you_mean
 from zoo.registry.registry import Registry
 from zoo.runs.run_table import RunList, diff_runs, list_runs, prune_runs
 

@@ -17,7 +17,8 @@ import rtoml
 
 from zoo.config.declarations import resolved_hints
 from zoo.config.synonyms import meant
-from zoo.errors import OptionError, did_you_mean
+from zoo.errors import OptionError
+from zoo.near_names import did_you_mean
 
 T = TypeVar("T")
 

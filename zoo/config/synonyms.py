@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import rtoml
 
-from zoo.errors import did_you_mean
+from zoo.near_names import did_you_mean
 
 
 @functools.cache

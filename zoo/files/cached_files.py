@@ -7,15 +7,17 @@ import mmap
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from zoo.errors import DataError
+from zoo.errors import DataError, cause
 from zoo.files.atomic import sweep, temporary_folder
 from zoo.files.cache import MORE_SPACE, cache_home, is_ours, make_private, private_folder
 from zoo.files.downloads import sha256_of
+from zoo.files.faults import collected_faults
 from zoo.files.hashes import remembered
 
 # The sha256 of each file in a folder, as JSON
@@ -35,7 +37,8 @@ def cached_files(
     `make`. The content can be passed to `torch.frombuffer`. Large files are memory-mapped, so they may be
     larger than memory, and processes share the parts that they have read. Writing to the content does not
     change the files. Each file is verified by its sha256 when it is opened, and large files only if they have
-    changed since; damaged files are made again.
+    changed since; damaged files are made again. While `zoo data check` collects faults, the files are made
+    each time and not stored.
 
     Only this user can access the folder. It is put in place by a single rename, so it is complete or absent,
     even if several processes create it. A folder that another user can write to is not used.
@@ -45,13 +48,16 @@ def cached_files(
             name.
         source: everything that determines the files, such as the sha256 of the files that they are made from,
             options, and a version of your format. Its repr is hashed.
-        make: writes the files into an empty folder, without subfolders. It should raise DataError for input
-            that cannot be read: an OSError counts as a failure to write.
+        make: writes the files into an empty folder, without subfolders.
         what: description of the files for messages, such as `the encoded text`.
 
     Raises:
-        DataError: the files cannot be written, or `make` raises it.
+        DataError: the files cannot be made or written.
     """
+    if collected_faults() is not None:  # without the files that cannot be read
+        with tempfile.TemporaryDirectory() as temporary:
+            _make(Path(temporary), make, what)
+            return {path.name: _content(path) for path in Path(temporary).iterdir()}
     home = cache_home() / place / hashlib.sha256(repr(source).encode()).hexdigest()[:32]
     make_private(home.parent)
     for _ in range(5):  # another process that replaces a damaged folder may remove ours with it
@@ -65,7 +71,7 @@ def cached_files(
             private_folder(home.parent)
             sweep(home.parent)
             with temporary_folder(home) as folder:
-                make(folder)
+                _make(folder, make, what)
                 _seal(folder)
                 folder.rename(home)
         except OSError as error:
@@ -75,6 +81,16 @@ def cached_files(
             raise DataError(message, hint=MORE_SPACE) from None
     hint = "delete it, or set $ZOO_CACHE to a different folder"
     raise DataError(f"{home} ({what}) is damaged and cannot be replaced", hint=hint)
+
+
+def _make(folder: Path, make: Callable[[Path], None], what: str) -> None:
+    """Call `make`. Raises OSError if the folder cannot be written to, and DataError for other errors."""
+    try:
+        make(folder)
+    except OSError as error:
+        if error.errno is not None and Path(os.fsdecode(error.filename or folder)).is_relative_to(folder):
+            raise
+        raise DataError(f"{what} cannot be made: {cause(error)}") from error
 
 
 def _seal(folder: Path) -> None:

@@ -17,7 +17,8 @@ from zoo.config.declarations import Option
 from zoo.config.keywords import check_arguments
 from zoo.config.recipe import Recipe
 from zoo.config.train_config import METHODS, TrainConfig, check_known, fields_of, training_options
-from zoo.errors import OptionError, PluginError, SpecError, UnknownName, did_you_mean, warn
+from zoo.errors import OptionError, PluginError, SpecError, UnknownName, warn
+from zoo.near_names import did_you_mean
 from zoo.registry import plugins
 from zoo.registry.catalog import Catalog
 from zoo.registry.hookspecs import Kind
@@ -67,7 +68,7 @@ class Entry(msgspec.Struct, Generic[S], frozen=True):
     @property
     def tasks(self) -> tuple[str, ...]:
         """The tasks that the entry is for; empty for entries that are not for tasks."""
-        if isinstance(self.spec, AnalyzerSpec):
+        if isinstance(self.spec, AnalyzerSpec | MetricSpec):
             return self.spec.tasks
         return (self.spec.task,) if isinstance(self.spec, ArchitectureSpec | DatasetSpec) else ()
 

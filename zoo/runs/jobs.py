@@ -63,7 +63,7 @@ class Job:
                 self._distribute(resolved.recipe, registry, processes)
 
     def _train(self, resolved: Resolved, registry: Registry, report: Callable[[Progress], None]) -> None:
-        from zoo.models.precision import pick_device
+        from zoo.models.device import pick_device
         from zoo.runs.lifecycle import train
 
         train(

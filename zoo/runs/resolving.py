@@ -16,10 +16,11 @@ from zoo.config.options import text
 from zoo.config.recipe import Recipe
 from zoo.config.threads import require_threads
 from zoo.config.train_config import TrainConfig, merged
-from zoo.errors import DataError, OptionError, SpecError, UnknownName, ZooError, did_you_mean, warn
+from zoo.errors import DataError, OptionError, SpecError, UnknownName, ZooError, warn
 from zoo.files import run_files
 from zoo.files.cards import Card, read_weights
 from zoo.files.container import Container
+from zoo.near_names import did_you_mean
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec, TaskSpec
 from zoo.registry.weights_files import locate_weights, warn_if_unfinished

@@ -54,7 +54,7 @@ def trial(
     shown = Bar(f"{about}: {title}" if about else title) if progress else quiet()
     with alone(), shown as report, advising(registry, recipe.architecture, recipe.dataset):
         from zoo.models.building import generator_restored
-        from zoo.models.precision import pick_device
+        from zoo.models.device import pick_device
         from zoo.models.torch_threads import computing_with
         from zoo.runs.setup import build
         from zoo.training.trial_steps import TrialSteps

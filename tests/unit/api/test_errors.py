@@ -24,11 +24,11 @@ from zoo.errors import (
     ZooError,
     ZooWarning,
     cause,
-    did_you_mean,
     first_line,
     printable,
     warn,
 )
+from zoo.near_names import did_you_mean
 
 
 class Mute(Exception):

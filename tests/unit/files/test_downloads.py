@@ -16,6 +16,7 @@ from zoo.errors import DataError
 from zoo.files.cache import private_folder
 from zoo.files.cached_files import cached_files
 from zoo.files.downloads import data_file, is_offline, offline, sha256_of, verified
+from zoo.files.faults import collected_faults, collecting_faults
 from zoo_images.archives import tar_members
 
 CONTENT = b"thus spoke"
@@ -136,14 +137,14 @@ def test_an_archive_without_the_right_file_is_refused(
     tmp_path: Path, members: list[tuple[str, bytes | None]], message: str
 ) -> None:
     with pytest.raises(DataError, match=message):
-        [*tar_members(archive(tmp_path / "x.tar.gz", *members), {"a.bin": SHA256})]
+        list(tar_members(archive(tmp_path / "x.tar.gz", *members), {"a.bin": SHA256}))
 
 
 def test_an_archive_that_unpacks_to_more_than_allowed_is_refused(tmp_path: Path) -> None:
     path = archive(tmp_path / "x.tar.gz", ("zeros", bytes(3_000_000)), ("a.bin", CONTENT))
     assert path.stat().st_size < 10_000
     with pytest.raises(DataError, match="unpacks to more than 1,000,000 bytes"):
-        [*tar_members(path, {"a.bin": SHA256}, max_bytes=1_000_000)]
+        list(tar_members(path, {"a.bin": SHA256}, max_bytes=1_000_000))
 
 
 def test_an_endless_header_is_not_read_to_its_end(tmp_path: Path) -> None:
@@ -155,7 +156,7 @@ def test_an_endless_header_is_not_read_to_its_end(tmp_path: Path) -> None:
         for _ in range(20):
             file.write(bytes(1 << 20))
     with pytest.raises(DataError, match="it contains a header longer than 16,777,216 bytes"):
-        [*tar_members(path, {"a.bin": SHA256})]
+        list(tar_members(path, {"a.bin": SHA256}))
 
 
 def home_of(tmp_path: Path) -> Path:
@@ -199,6 +200,33 @@ def test_writing_to_cached_content_changes_no_file(size: int) -> None:
 
     cached_files("decoded/new", 1, make, what="it")["file"][0] = 0
     assert cached_files("decoded/new", 1, make, what="it")["file"][0] == ord("x")
+
+
+def test_what_lacks_faulty_files_is_not_kept() -> None:
+    def make(folder: Path) -> None:
+        faults = collected_faults()
+        if faults is not None:
+            faults[Path("b")] = DataError("b cannot be read")
+        put(folder / "file", b"ab" if faults is None else b"a")
+
+    for _ in range(2):
+        with collecting_faults() as found:
+            assert cached_files("decoded/new", 1, make, what="it")["file"] == b"a"
+        assert [*found] == [Path("b")], "each check finds it again"
+    assert cached_files("decoded/new", 1, make, what="it")["file"] == b"ab"
+
+
+def test_an_error_of_what_makes_the_files_is_not_blamed_on_the_cache(tmp_path: Path) -> None:
+    def make(folder: Path) -> None:
+        raise OSError("Couldn't deserialize thrift")
+
+    def read(folder: Path) -> None:
+        (tmp_path / "missing.parquet").read_bytes()
+
+    for broken, why in ((make, "OSError: Couldn't deserialize thrift"), (read, "No such file or directory")):
+        with pytest.raises(DataError, match=why) as caught:
+            cached_files("decoded/new", 1, broken, what="the table")
+        assert str(caught.value).startswith("the table cannot be made: ")
 
 
 @pytest.mark.parametrize(("removable", "times"), [(True, 5), (False, 0)])

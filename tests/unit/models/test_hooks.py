@@ -13,8 +13,8 @@ import torch
 import torch.distributed
 from torch import Tensor, nn
 
+from zoo.models.device import pick_device
 from zoo.models.hooks import evaluating, receiving, untouched, watching
-from zoo.models.precision import pick_device
 from zoo_cam.stored import stored
 
 GPU = os.environ.get("ZOO_TEST_DEVICE") or pick_device(None)

@@ -12,7 +12,8 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from zoo.config.train_config import PrecisionName
 from zoo.errors import OptionError
-from zoo.models.precision import autocast, pick_device, resolve
+from zoo.models.device import pick_device
+from zoo.models.precision import autocast, resolve
 
 
 def test_fp16_on_a_cpu_is_refused() -> None:

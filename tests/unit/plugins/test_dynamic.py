@@ -17,7 +17,7 @@ from zoo.analysis.analyzer_run import make_analyzer
 from zoo.errors import DataError, Diverged, OptionError
 from zoo.interfaces import Analysis, Reference, Subject
 from zoo.models.building import build_model
-from zoo.models.precision import pick_device
+from zoo.models.device import pick_device
 from zoo.registry.registry import Registry
 from zoo_analyzers import dynamic
 from zoo_analyzers.dynamic import DynamicEvaluation as Dynamic

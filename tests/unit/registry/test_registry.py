@@ -22,7 +22,7 @@ from zoo.registry.hookspecs import hookimpl
 from zoo.registry.plugin_files import PluginFile
 from zoo.registry.plugins import OURS, Plugin
 from zoo.registry.registry import Registry
-from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, FieldsSpec
+from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, FieldsSpec, MetricSpec
 from zoo.testing._beside import registry_beside
 from zoo_images.plugin import CLASSIFICATION
 
@@ -151,6 +151,13 @@ def test_an_analyzer_for_an_unknown_task_fails_too() -> None:
     kind, spec = CAM
     both = dataclasses.replace(spec, tasks=("classification", "detection"))
     registry = registry_of([plugin("acme", (kind, both))])
+    (failed,) = registry.failed_entries
+    assert registry.problem(failed) == "unknown task 'detection'"
+
+
+def test_a_metric_for_an_unknown_task_fails_too() -> None:
+    spec = MetricSpec(name="recall", summary="Recall", target="acme:Recall", tasks=("detection",))
+    registry = registry_of([plugin("acme", ("metric", spec))])
     (failed,) = registry.failed_entries
     assert registry.problem(failed) == "unknown task 'detection'"
 

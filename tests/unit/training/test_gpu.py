@@ -30,8 +30,8 @@ from zoo.errors import Interrupted
 from zoo.files.cards import read_card
 from zoo.inference.sampling import Sampling, stream
 from zoo.models import weights
+from zoo.models.device import pick_device
 from zoo.models.module_runner import ModuleRunner
-from zoo.models.precision import pick_device
 from zoo.registry.registry import Registry
 from zoo.runs.result import Result
 from zoo.testing.finding_weights import find_weights
