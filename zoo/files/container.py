@@ -42,9 +42,12 @@ _WIDTHS = {
     "I64": 8, "F64": 8, "C64": 8,
 }  # fmt: skip
 _FOREIGN = (
-    (b"PK\x03\x04", "a zip archive written by torch.save (a pickle, which only `zoo import` opens)"),
+    (
+        b"PK\x03\x04",
+        "a zip archive: a pickle of torch.save, which only `zoo import` opens, or a file of a missing plugin",
+    ),
     (b"\x80", "a pickle, which only `zoo import` opens"),
-    (b"\x08", "an ONNX file, which supports only predict, embed, sample and eval"),
+    (b"\x08", "an ONNX file, which supports only predict, embed, sample, eval, inspect and serve"),
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself (run `git lfs pull`)"),
     (b"<!DOCTYPE", "a web page, not weights"),
     (b"<html", "a web page, not weights"),

@@ -118,8 +118,11 @@ class ProgramRunner(Runner):
     @property
     def module(self) -> nn.Module:
         """Unavailable: raises WeightsError."""
-        message = f"{self._name} is an exported file, which supports only predict, embed, sample and eval"
-        raise WeightsError(message, hint="use the weights from which the file was exported")
+        only = "which supports only predict, embed, sample, eval, inspect and serve"
+        raise WeightsError(
+            f"{self._name} is an exported file, {only}",
+            hint="use the weights from which the file was exported",
+        )
 
     def run(self, items: NDArray[Any]) -> Arrays:
         """Return the outputs for a batch of items.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from zoo.errors import SpecError, WeightsError
+from zoo.errors import SpecError, WeightsError, ZooError, cause
 from zoo.files.downloads import require_sha256
 from zoo.files.exported import Exported, Program
 from zoo.registry.extras import needing_extra
@@ -19,7 +19,7 @@ def read_exported(registry: Registry, path: Path, *, sha256: str = "") -> Export
         WeightsError: zoo can write this format but not read it, or the file is damaged or was not written by
             zoo.
         DataError: the file does not match the given `sha256`.
-        SpecError: the reader, or a package that it needs, is not installed.
+        SpecError: the reader fails, or it or a package that it needs is not installed.
     """
     entry = registry.exporter_of(path)
     if entry is None:
@@ -31,7 +31,14 @@ def read_exported(registry: Registry, path: Path, *, sha256: str = "") -> Export
         )
     running = f"running {path.name}"
     with needing_extra(entry, running):
-        found = entry.spec.load_reader()(path)
+        read = entry.spec.load_reader()
+        try:
+            found = read(path)
+        except (ZooError, ImportError):
+            raise
+        except Exception as error:
+            why = f"the reader of {entry.name} failed: {cause(error)}"
+            raise SpecError(f"{path} cannot be read: {why}") from error
     if not isinstance(found, Exported):
         raise SpecError(f"{entry.name}: its reader must return an Exported (got a {type(found).__name__})")
     if sha256:

@@ -134,7 +134,7 @@ GOOD = container({"t": entry()}, b"1234")
     ("data", "message"),
     [
         (b"", "is empty"),
-        (b"PK\x03\x04" + bytes(60), "is a zip archive written by torch.save"),
+        (b"PK\x03\x04" + bytes(60), "is a zip archive: a pickle of torch.save"),
         (pickle.dumps({"weight": list(range(50))}, protocol=2), "is a pickle, which only `zoo import` opens"),
         (pickle.dumps({"weight": list(range(50))}, protocol=4), "is a pickle, which only `zoo import` opens"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer"),

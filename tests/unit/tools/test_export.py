@@ -282,7 +282,7 @@ def test_the_command_evaluates_an_exported_file(net_file: Path) -> None:
 def test_an_exported_file_does_nothing_else(net_file: Path) -> None:
     exported, message = (
         zoo.load(net_file),
-        "is an exported file, which supports only predict, embed, sample and",
+        "is an exported file, which supports only predict, embed, sample, eval",
     )
     uses = (exported.export, lambda: exported.analyze("cam"), lambda: exported.module)
     uses += (lambda: zoo.reproduce(net_file, **QUIET),)
@@ -291,7 +291,9 @@ def test_an_exported_file_does_nothing_else(net_file: Path) -> None:
             use()
     with pytest.raises(OptionError, match=r"run only on the CPU \(got device 'cuda'\)"):
         zoo.load(net_file, device="cuda")
-    with pytest.raises(WeightsError, match="is an ONNX file, which supports only predict, embed, sample and"):
+    with pytest.raises(
+        WeightsError, match="is an ONNX file, which supports only predict, embed, sample, eval"
+    ):
         zoo.train("mlp", "shapes", from_weights=str(net_file), data=DATA, **QUIET)
 
 
@@ -542,6 +544,18 @@ def exporting_by(writer: str, reader: str, folder: Path, net: zoo.Model, monkeyp
         return zoo.load(net.path, registry=Registry.discover(files=[file])).export("x.own", **QUIET)
     finally:
         sys.modules.pop("own_format", None)
+
+
+def test_a_reader_that_fails_is_named_with_the_file(tmp_path: Path, monkeypatch: Any) -> None:
+    plugin, file = tmp_path / "own_format.py", tmp_path / "x.own"
+    plugin.write_text(f"WRITER, READER = '', '1 / 0'\n{OWN_FORMAT}")
+    file.write_bytes(b"content")
+    monkeypatch.delitem(sys.modules, "own_format", raising=False)
+    with pytest.raises(SpecError) as caught:
+        zoo.load(file, registry=Registry.discover(files=[plugin]))
+    why = "the reader of own-format/own failed: ZeroDivisionError: division by zero"
+    assert str(caught.value) == f"{file} cannot be read: {why}"
+    sys.modules.pop("own_format", None)
 
 
 @pytest.mark.parametrize(
