@@ -151,7 +151,11 @@ class ReadsBatches(Protocol):
     """A split that can read a batch of images at once, which is faster than reading them one by one."""
 
     def read_batch(self, indices: Sequence[int], /) -> tuple[Tensor, Tensor]:
-        """Return the images (B, C, H, W), uint8, and the labels (B,) or (B, K) at `indices`, in order."""
+        """Return the images (B, C, H, W), uint8, and the labels (B,) or (B, K) at `indices`, in order.
+
+        Args:
+            indices: a list of ints.
+        """
         ...
 
 
@@ -212,8 +216,10 @@ class Batch:
         total: number of batches in this epoch.
         seed: random seed for operations in this step, such as dropout.
         fresh: whether the hidden state is reset to zeros before this batch.
-        share: fraction of the whole batch that this process holds, in distributed training.
-        weights: weight of each item in the loss, (B,); None if all items have the same weight.
+        share: fraction of the whole batch that this process holds, in distributed training. `train_batches`
+            sets it, and zoo multiplies the loss by it; `Task.step` does not use it.
+        weights: weight of each item in the loss, (B,); None if all items have the same weight. If
+            `train_batches` sets it, `Task.step` must multiply the loss of each item by it, then average.
     """
 
     inputs: Tensor
@@ -436,7 +442,11 @@ class Task(ABC):
 
     @abstractmethod
     def baseline(self, preprocess: Mapping[str, Any]) -> dict[str, float]:
-        """Return the metrics of a random baseline, in which every class or token is equally likely."""
+        """Return some metrics of a random baseline, in which every class or token is equally likely.
+
+        If targets are numbers, they are the metrics of a model that always predicts the mean. An empty dict
+        means that there is no baseline.
+        """
 
     @abstractmethod
     def metrics(self, sums: Mapping[str, Any], count: int, preprocess: Mapping[str, Any]) -> dict[str, float]:

@@ -86,7 +86,9 @@ class InputReader:
             suffix; if there is a `picture`, it is bytes, and then an item as a uint8 array (H, W, C).
         what: name of the inputs, such as `images`.
         suffixes: lowercase suffixes of the files to read in a folder; empty for all files.
-        strings: whether a string is an input itself, instead of the path of an input.
+        strings: whether a string is an input itself, instead of the path of an input, and `-` on the command
+            line is all of stdin as one input, instead of a list of paths. Other arguments on the command line
+            are always paths.
         notice: notice to print about how inputs are read; can be empty.
         refuse: function that returns the reason why a named file has the wrong type, such as a text file
             among images, or an empty string if the file can be read. It is called for all named files before
@@ -209,7 +211,8 @@ class ItemProcessor(Processor):
     def read(self, source: Any, card: Card) -> NDArray[Any]:
         """Return the input in a file, given its path, or in an object in memory, in the same form.
 
-        The source is never bytes. Any exception means that the source cannot be read.
+        The source is never bytes. Raise DataError with a message for the user if it cannot be read; other
+        exceptions are reported by their class and message.
         """
 
     def unit(self, preprocess: Mapping[str, Any]) -> str:

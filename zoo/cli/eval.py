@@ -20,7 +20,7 @@ from zoo.console.tables import enumerated, print_paragraph
 def command(session: Session, weights: str, device: str | None, as_json: bool, **settings: Any) -> None:
     """Evaluate WEIGHTS (an id, a file or a run directory) in fp32 on all items of a split.
 
-    WEIGHTS can also be an ONNX file that `zoo export` wrote.
+    WEIGHTS can also be a file that `zoo export` wrote in a format with a reader, such as ONNX.
 
     The range in parentheses after a metric is its 95% confidence interval.
 

@@ -22,8 +22,9 @@ def command(session: Session, weights: str, as_json: bool, **settings: Any) -> N
 
     The command runs the exported program on up to 2,000 items of the test split, with several batch sizes
     and, for a language model, several text lengths. If the program's predictions differ from the model's,
-    other than in ties, no file is written and the command fails. An ONNX file is accepted as WEIGHTS by `zoo
-    predict`, `zoo embed`, `zoo sample`, `zoo eval`, `zoo serve` and `zoo inspect`.
+    other than in ties, no file is written and the command fails. A file in a format with a reader, such as
+    ONNX, is accepted as WEIGHTS by `zoo predict`, `zoo embed`, `zoo sample`, `zoo eval`, `zoo serve` and `zoo
+    inspect`.
 
     \b
     zoo export cifar10-resnet20

@@ -206,7 +206,11 @@ class RegressionTask(ItemTask):
     def step(
         self, model: nn.Module, batch: Batch, state: State = None, *, config: TrainConfig | None = None
     ) -> Step:
-        """Return the mean squared error of scaled targets, and the sums of squared and absolute errors."""
+        """Return the mean squared error of scaled targets, and sums over the items.
+
+        The sums are `loss`, a number, and the `squared` and `absolute` errors of scaled targets, (K,). In
+        training too, `items` returns the loss (B,) and the errors (B, K) of each item.
+        """
         outputs: Tensor = model(batch.inputs)  # (B, K)
         errors = outputs.float().view_as(batch.targets) - batch.targets
         squared = errors.square()

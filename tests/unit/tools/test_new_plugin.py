@@ -280,6 +280,19 @@ def test_its_own_test_passes(name: str, folder: Path, installed: Path) -> None:
     assert re.search(r"\b(9|\d\d) passed", done.stdout), done.stdout
 
 
+def test_one_pytest_run_collects_the_tests_of_two_packages(folder: Path, installed: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--collect-only"]
+    done = subprocess.run(
+        [*command, "zoo-vowels", "zoo-ledger"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(installed)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("name", NAMES.values())
 def test_it_is_a_complete_package(name: str, folder: Path) -> None:
     package = f"zoo_{name.replace('-', '_')}"
@@ -288,7 +301,7 @@ def test_it_is_a_complete_package(name: str, folder: Path) -> None:
     code = {f"{package}/{file}.py" for file in ("__init__", "plugin")}
     code |= {f"{package}/{package.removeprefix('zoo_')}.py"} if name != "quick-shapes" else set()
     code |= {f"{package}/{file}.py" for file in ("data", "net", "rows") if name == "tides"}
-    rest = {"pyproject.toml", "README.md", "tests/test_contract.py", ".github/workflows/ci.yml"}
+    rest = {"pyproject.toml", "README.md", f"tests/test_{package}_contract.py", ".github/workflows/ci.yml"}
     assert {path.relative_to(root).as_posix() for path in files} == code | rest
     assert not [path for path in files if re.search(r"\$\w", path.read_text(encoding="utf-8"))]
 

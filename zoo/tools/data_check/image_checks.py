@@ -102,7 +102,7 @@ def read_images(dataset: Dataset, report: Report) -> Images:
 def _read(items: Any, numbers: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Return images (B, C, H, W), and labels (B,) or (B, K)."""
     if isinstance(items, ReadsBatches):
-        images, labels = items.read_batch(numbers)
+        images, labels = items.read_batch([*numbers])
         return images.cpu(), labels.cpu()
     pairs = [items[number] for number in numbers]
     return torch.stack([image for image, _ in pairs]), torch.stack([torch.as_tensor(y) for _, y in pairs])

@@ -92,7 +92,9 @@ def new_plugin(
     templates |= {package / path.name: path for path in sorted(own.glob("*.py.txt"))}
     texts = {package / "__init__.py": ""}
     for place, template in templates.items():
-        file = place.with_name(place.name.removesuffix(".txt").replace("code.py", f"{words['module']}.py"))
+        file = place.name.removesuffix(".txt").replace("code.py", f"{words['module']}.py")
+        # pytest imports test files by their names, which must differ between packages
+        file = place.with_name(file.replace("test_package", f"test_{words['package']}"))
         texts[file] = Template(template.read_text(encoding="utf-8")).substitute(words)
     try:
         folder.mkdir(parents=True)
