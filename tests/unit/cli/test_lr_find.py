@@ -136,7 +136,7 @@ def test_wrong_options_are_refused_before_any_step(desk, monkeypatch, arguments)
 
 
 @pytest.mark.filterwarnings("ignore:the loss fell by only:zoo.ZooWarning")
-@pytest.mark.parametrize(("images", "steps"), [(400, 100), (3_600, 120)])
+@pytest.mark.parametrize(("images", "steps"), [(400, 100), (4_800, 120)])
 def test_the_number_of_steps_follows_from_the_epoch(images: int, steps: int) -> None:
     curve = lr_find(
         "mlp",
@@ -148,7 +148,7 @@ def test_the_number_of_steps_follows_from_the_epoch(images: int, steps: int) -> 
         progress=False,
     )
     assert not curve.diverged
-    assert len(curve.points) == steps, "a third of an epoch, and at least 100"
+    assert len(curve.points) == steps, "a quarter of an epoch, and at least 100"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -42,7 +42,7 @@ _SMOOTHING = 0.98
 # The test ends once the smoothed loss is this many times its lowest
 _DIVERGED = 4.0
 _FEWEST_STEPS = 10
-# The number of steps by default: a third of an epoch, within these bounds
+# The number of steps by default: a quarter of an epoch, within these bounds
 _LEAST, _MOST = 100, 1_000
 # The rate to train with, as a fraction of the rate at which the loss of the test is lowest: with SGD, with
 # optimizers that divide by the size of gradients, and the part of this for a constant rate or fine-tuning
@@ -167,7 +167,7 @@ def lr_find(
         dataset: as in `train`.
         start: learning rate of the first step.
         stop: learning rate of the last step.
-        steps: number of optimizer steps; 0 for a third of an epoch, but at least 100 and at most 1,000.
+        steps: number of optimizer steps; 0 for a quarter of an epoch, but at least 100 and at most 1,000.
         device: as in `train`.
         progress: as in `train`.
         registry: as in `train`.
@@ -191,8 +191,8 @@ def lr_find(
         if not steps:
             from zoo.training.defaults import steps_in_epoch
 
-            third = steps_in_epoch(taking.task, taking.dataset, taking.config) // 3
-            test = RangeTest(start, stop, min(max(third, _LEAST), _MOST))
+            quarter = steps_in_epoch(taking.task, taking.dataset, taking.config) // 4
+            test = RangeTest(start, stop, min(max(quarter, _LEAST), _MOST))
         curve = range_test(
             taking,
             test,
