@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from zoo.config.declarations import declared
 from zoo.config.keywords import check_arguments
-from zoo.config.recipe import Recipe
 from zoo.errors import DataError, ZooError
-from zoo.files.cards import Card
 from zoo.files.downloads import offline
 from zoo.registry.plugins import CORE
 from zoo.registry.published import WeightsSpec
@@ -92,6 +90,7 @@ def weights_are_intact(case: Case) -> None:
 def weights_fit_their_recipe(case: Case) -> None:
     """Every available file loads, and matches its recipe and its spec."""
     from zoo.models import weights
+    from zoo.tools.compare.claims import recipe_claims
 
     registry = _registry(case)
     for name, spec in case.weights.items():
@@ -105,7 +104,7 @@ def weights_fit_their_recipe(case: Case) -> None:
     for name, spec, path in _at_hand(case, absent):
         try:
             model, card = weights.load(path, registry)
-            compared = list(_compared(registry, registry.recipes[spec.recipe], card))
+            compared = list(recipe_claims(card, registry.recipes[spec.recipe], registry))
         except ZooError as error:
             raise Failure(
                 expected=f"the weights {name} to load, and their recipe {spec.recipe} to be valid",
@@ -125,23 +124,6 @@ def weights_fit_their_recipe(case: Case) -> None:
             usually="the file of a different run",
         )
     _skip_if(absent)
-
-
-def _compared(registry: Registry, recipe: Recipe, card: Card) -> Iterator[tuple[str, Any, Any]]:
-    """Yield the name of each field of a recipe, and its value in the recipe and in a card, or None."""
-    yield "architecture", registry.architecture(recipe.architecture).name, card.architecture
-    yield "dataset", registry.dataset(recipe.dataset).name, card.dataset.name
-    if not card.by_seed:
-        yield "seed", recipe.seed, card.seed
-    for name, value in recipe.model.items():
-        yield name, value, card.arguments.get(name)
-    for name, value in recipe.data.items():
-        if name in card.dataset.options:  # it holds no paths
-            yield name, value, card.dataset.options[name]
-    config = registry.training_config(recipe).to_dict()
-    for name in recipe.train:
-        if config[name] != "auto":  # which the machine decides
-            yield name, config[name], card.training.get(name)
 
 
 def weights_score_as_claimed(case: Case) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from zoo.api.model import Model
+from zoo.config.recipe import Recipe
 from zoo.files.cards import Card
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
@@ -65,7 +66,8 @@ def mismatches(model: Model, spec: WeightsSpec | None, registry: Registry) -> It
         pairs.append(ClaimMismatch("bytes", spec.bytes, model.path.stat().st_size))
         pairs.append(ClaimMismatch("params", spec.params, model.num_parameters))
         pairs.append(ClaimMismatch("by_seed", spec.by_seed, model.card.by_seed))
-        pairs += _of_recipe(model.card, spec, registry)
+        if recipe := registry.recipes.get(spec.recipe):
+            pairs += recipe_claims(model.card, recipe, registry)
     yield from (pair for pair in pairs if pair.stated != pair.found)
 
 
@@ -75,13 +77,12 @@ def _of_seeds(card: Card, registry: Registry) -> Iterator[ClaimMismatch]:
         yield ClaimMismatch(f"by_seed.{card.seed}", card.by_seed.get(str(card.seed)), claim.value)
 
 
-def _of_recipe(card: Card, spec: WeightsSpec, registry: Registry) -> Iterator[ClaimMismatch]:
-    """Yield the values of the recipe that the registry names, and those of the card."""
-    recipe = registry.recipes.get(spec.recipe)
-    if recipe is None:
-        return
+def recipe_claims(card: Card, recipe: Recipe, registry: Registry) -> Iterator[ClaimMismatch]:
+    """Yield each value that a recipe sets, with the value in the card of its weights, equal or not."""
     yield ClaimMismatch("architecture", registry.architecture(recipe.architecture).name, card.architecture)
     yield ClaimMismatch("dataset", registry.dataset(recipe.dataset).name, card.dataset.name)
+    if not card.by_seed:
+        yield ClaimMismatch("seed", recipe.seed, card.seed)
     config = registry.training_config(recipe).to_dict()
     for name, value in recipe.model.items():
         yield ClaimMismatch(name, value, card.arguments.get(name))
