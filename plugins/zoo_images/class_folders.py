@@ -11,7 +11,7 @@ from pathlib import Path
 from zoo import DataError, seed_for
 from zoo.interfaces import SPLITS, Split
 from zoo.plugin import IMAGE_SUFFIXES, collected_faults
-from zoo_images.decoding import readable
+from zoo_images.decoded_images import readable
 
 _SPLIT_NAMES: Mapping[str, Split] = {
     "train": "train",

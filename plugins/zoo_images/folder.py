@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from zoo.interfaces import Split
 from zoo_images.class_folders import LAYOUT, existing, find_images
-from zoo_images.decoding import decoded, measured
+from zoo_images.decoded_images import decoded, measured
 from zoo_images.duplicates import warn_of_duplicates
 from zoo_images.file_split import FileSplit
 from zoo_images.image_set import ImageSet, ImageSplit, Seed, TrainSize

@@ -13,7 +13,7 @@ from zoo import DataError
 from zoo.interfaces import SPLITS, Split
 from zoo.plugin import IMAGE_SUFFIXES, open_regular, warn
 from zoo_images.class_folders import ImageFile, draw, existing
-from zoo_images.decoding import readable
+from zoo_images.decoded_images import readable
 
 LAYOUT = (
     "root must contain labels.csv, or train.csv, val.csv and test.csv; the header must be `file,labels`, "

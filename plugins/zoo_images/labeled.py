@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from zoo import DataError, seed_for
 from zoo.interfaces import SPLITS, Split
-from zoo_images.decoding import decoded
+from zoo_images.decoded_images import decoded
 from zoo_images.duplicates import warn_of_duplicates
 from zoo_images.folder import Share
 from zoo_images.image_set import ImageSet, ImageSplit, Seed, TrainSize

@@ -7,11 +7,11 @@ from typing import Any
 
 from torch import nn
 
+from zoo.config.near_names import did_you_mean
 from zoo.errors import OptionError, SpecError
 from zoo.files.cards import Card
 from zoo.interfaces import Subject
 from zoo.models.landmarks import layer_path, require_modules, with_landmarks
-from zoo.near_names import did_you_mean
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import AnalyzerSpec
 

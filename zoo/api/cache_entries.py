@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from zoo.config.near_names import did_you_mean
 from zoo.errors import UnknownName
 from zoo.files.cache import KINDS, cache_home
-from zoo.near_names import did_you_mean
 
 
 def list_cache() -> list[dict[str, Any]]:

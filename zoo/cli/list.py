@@ -13,12 +13,12 @@ from zoo.api.entry_lists import rows, shortest
 from zoo.cli.flags import flags_in_errors
 from zoo.cli.name_types import PLURALS, complete_kind
 from zoo.cli.session import Session, print_json, standard_options
+from zoo.config.near_names import did_you_mean
 from zoo.config.synonyms import ways
 from zoo.console.figures import figure
 from zoo.console.tables import columns, print_paragraph, print_table, print_title
 from zoo.console.terminal import dim, echo
 from zoo.errors import UnknownName
-from zoo.near_names import did_you_mean
 from zoo.registry.name_index import KINDS
 from zoo.registry.registry import Registry
 from zoo.registry.specs import TaskSpec

@@ -12,13 +12,13 @@ from zoo.cli.flags import options_of
 from zoo.cli.name_types import PathType
 from zoo.cli.session import Session, print_json, standard_options
 from zoo.config import options
+from zoo.config.near_names import did_you_mean
 from zoo.console.figures import cell
 from zoo.console.progress import duration
 from zoo.console.tables import print_table
 from zoo.console.terminal import echo
 from zoo.files import style
 from zoo.files.atomic import write_output
-from zoo.near_names import did_you_mean
 from zoo.registry.registry import Registry
 from zoo.runs.run_table import RunList, diff_runs, list_runs, prune_runs
 

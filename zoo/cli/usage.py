@@ -17,10 +17,10 @@ import click
 from zoo.cli.flags import flag_of
 from zoo.cli.name_types import registry_of
 from zoo.config.declarations import declared
+from zoo.config.near_names import did_you_mean, nearest_names
 from zoo.config.synonyms import ways
 from zoo.config.train_config import TrainConfig, fields_of
 from zoo.errors import ZooError
-from zoo.near_names import did_you_mean, nearest_names
 from zoo.registry.registry import Registry
 
 # What other tools give by an option, and a command here as its first words

@@ -16,9 +16,9 @@ import msgspec
 import rtoml
 
 from zoo.config.declarations import resolved_hints
+from zoo.config.near_names import did_you_mean
 from zoo.config.synonyms import meant
 from zoo.errors import OptionError
-from zoo.near_names import did_you_mean
 
 T = TypeVar("T")
 

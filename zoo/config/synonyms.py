@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import rtoml
 
-from zoo.near_names import did_you_mean
+from zoo.config.near_names import did_you_mean
 
 
 @functools.cache

@@ -13,9 +13,9 @@ from io import IOBase
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from zoo.config.near_names import did_you_mean
 from zoo.errors import DataError, OptionError
 from zoo.files.regular import open_regular
-from zoo.near_names import did_you_mean
 from zoo.processors import InputReader
 
 # Names in a folder among which the right one is looked for

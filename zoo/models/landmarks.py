@@ -8,10 +8,10 @@ from typing import Any, get_args
 
 from torch import nn
 
+from zoo.config.near_names import did_you_mean
 from zoo.errors import OptionError, SpecError
 from zoo.files.exported import FEATURES
 from zoo.interfaces import HasLandmarks
-from zoo.near_names import did_you_mean
 from zoo.registry.specs import ArchitectureSpec, Landmark
 
 

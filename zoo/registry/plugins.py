@@ -27,10 +27,10 @@ import pluggy
 from msgspec.structs import replace
 
 from zoo.config import options
+from zoo.config.near_names import did_you_mean
 from zoo.config.recipe import Recipe
 from zoo.config.train_config import fields_of
 from zoo.errors import OptionError, PluginError, cause, printable
-from zoo.near_names import did_you_mean
 from zoo.registry import hookspecs
 from zoo.registry.hookspecs import HOOKS, Kind
 from zoo.registry.plugin_files import PluginFile

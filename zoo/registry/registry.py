@@ -15,10 +15,10 @@ from zoo.config import options
 from zoo.config.arguments import checked
 from zoo.config.declarations import Option
 from zoo.config.keywords import check_arguments
+from zoo.config.near_names import did_you_mean
 from zoo.config.recipe import Recipe
 from zoo.config.train_config import METHODS, TrainConfig, check_known, fields_of, training_options
 from zoo.errors import OptionError, PluginError, SpecError, UnknownName, warn
-from zoo.near_names import did_you_mean
 from zoo.registry import plugins
 from zoo.registry.catalog import Catalog
 from zoo.registry.hookspecs import Kind

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 from msgspec import Meta
 
 from zoo.config import options
+from zoo.config.near_names import did_you_mean
 from zoo.config.train_config import RESERVED, TrainConfig, checked_fields, fields_of
 from zoo.errors import MissingModule, OptionError, SpecError, cause
-from zoo.near_names import did_you_mean
 from zoo.registry.plugin_output import printing_to
 
 if TYPE_CHECKING:

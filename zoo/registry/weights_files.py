@@ -9,10 +9,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from zoo.config.arguments import checked
+from zoo.config.near_names import did_you_mean
 from zoo.errors import DataError, WeightsError, warn
 from zoo.files import run_files
 from zoo.files.cache import data_home
-from zoo.near_names import did_you_mean
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from zoo.config.near_names import did_you_mean
 from zoo.errors import OptionError
-from zoo.near_names import did_you_mean
 
 _TERM = re.compile(r"\s*([a-z_][a-z0-9_.]*)\s*(==|!=|<=|>=|=|<|>|~)\s*(.*?)\s*")
 _ORDER: Mapping[str, Callable[[Any, Any], bool]] = {

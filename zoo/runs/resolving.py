@@ -12,6 +12,7 @@ from typing import Any
 from zoo.config.arguments import checked, is_url
 from zoo.config.declarations import declared
 from zoo.config.keywords import refuse_missing
+from zoo.config.near_names import did_you_mean
 from zoo.config.options import text
 from zoo.config.recipe import Recipe
 from zoo.config.threads import require_threads
@@ -20,7 +21,6 @@ from zoo.errors import DataError, OptionError, SpecError, UnknownName, ZooError,
 from zoo.files import run_files
 from zoo.files.cards import Card, read_weights
 from zoo.files.container import Container
-from zoo.near_names import did_you_mean
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec, TaskSpec
 from zoo.registry.weights_files import locate_weights, warn_if_unfinished

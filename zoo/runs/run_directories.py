@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from zoo.config.near_names import nearest_names
 from zoo.config.recipe import Recipe
 from zoo.errors import RunError, WeightsError
 from zoo.files import run_files
 from zoo.files.cards import Card, read_card
-from zoo.near_names import nearest_names
 from zoo.registry.catalog import recorded_recipe
 
 # The most runs that an error lists

@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from zoo.config import options as as_typed
 from zoo.config.arguments import checked
+from zoo.config.near_names import did_you_mean
 from zoo.config.train_config import SPLITS
 from zoo.errors import OptionError, RunError, ZooError, first_line, warn
 from zoo.files import run_files
-from zoo.near_names import did_you_mean
 from zoo.registry.catalog import recorded_recipe
 from zoo.registry.registry import Registry, default_registry
 from zoo.registry.specs import TaskSpec

@@ -9,9 +9,9 @@ import traceback
 from collections.abc import Generator, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from zoo.config.near_names import did_you_mean
 from zoo.config.recipe import Recipe
 from zoo.errors import OptionError, PluginError, UnknownName, ZooError, cause, first_line
-from zoo.near_names import did_you_mean
 from zoo.registry.plugins import Plugin
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Entry, Registry

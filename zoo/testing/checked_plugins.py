@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from zoo.config.near_names import did_you_mean
 from zoo.errors import UnknownName
-from zoo.near_names import did_you_mean
 from zoo.registry import plugins
 from zoo.registry.catalog import Catalog
 from zoo.registry.plugin_files import PluginFile, named_files

@@ -17,6 +17,7 @@ import pytest
 import zoo
 import zoo.errors
 from zoo.cli import run
+from zoo.config.near_names import did_you_mean
 from zoo.errors import (
     Interrupted,
     Lost,
@@ -28,7 +29,6 @@ from zoo.errors import (
     printable,
     warn,
 )
-from zoo.near_names import did_you_mean
 
 
 class Mute(Exception):

@@ -27,7 +27,7 @@ from zoo.data import image_files as images
 from zoo.data.image_files import IMAGE_SUFFIXES, read_image, read_square
 from zoo.errors import DataError, ZooWarning
 from zoo.interfaces import SPLITS, HasFiles
-from zoo_images import decoding
+from zoo_images import decoded_images
 from zoo_images.class_folders import find_images
 from zoo_images.folder import folder
 
@@ -291,7 +291,7 @@ def decodings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         read.append(path)
         return read_image(path, **options)
 
-    monkeypatch.setattr(decoding, "read_image", recording)
+    monkeypatch.setattr(decoded_images, "read_image", recording)
     return read
 
 
@@ -347,7 +347,7 @@ def test_an_image_that_changes_while_it_is_read_is_named(
     def other(path: Path, **options: Any) -> tuple[images.Pixels, bytes]:
         return read_image(path, **options)[0], b"other bytes"
 
-    monkeypatch.setattr(decoding, "read_image", other)
+    monkeypatch.setattr(decoded_images, "read_image", other)
     assert error_of(root) == f"{root / 'cat' / '0.png'} changed while it was being read"
     assert not list(cache.iterdir())
 
@@ -569,7 +569,7 @@ def test_images_are_decoded_in_parallel_by_at_most_eight_threads(
                 running -= 1
 
     monkeypatch.setattr("os.cpu_count", lambda: cpus)
-    monkeypatch.setattr(decoding, "read_image", counted)
+    monkeypatch.setattr(decoded_images, "read_image", counted)
     folder(root=str(root), size=8)
     assert (started, highest) == (20, most)
 
@@ -669,7 +669,7 @@ def test_a_full_disk_is_reported(root: Path, cache: Path, monkeypatch: pytest.Mo
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(decoding.os, "fsync", full)
+    monkeypatch.setattr(decoded_images.os, "fsync", full)
     assert error_of(root) == f"the decoded images cannot be written to {cache}: No space left on device"
     assert not list(cache.iterdir())
 

@@ -19,7 +19,7 @@ from tests.configs import configured
 from zoo.errors import DataError
 from zoo.interfaces import make_task
 from zoo.registry.registry import Registry
-from zoo_images import decoding
+from zoo_images import decoded_images
 from zoo_images.file_split import FileSplit
 from zoo_images.folder import folder
 
@@ -125,13 +125,13 @@ def test_an_image_that_is_gone_is_named(root: Path) -> None:
 def test_images_are_measured_once(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     read: list[Path] = []
-    real = decoding.read_image
+    real = decoded_images.read_image
 
     def recording(path: Path, **options: Any) -> Any:
         read.append(path)
         return real(path, **options)
 
-    monkeypatch.setattr(decoding, "read_image", recording)
+    monkeypatch.setattr(decoded_images, "read_image", recording)
     first = folder(root=str(root), size=16, cache=False)
     assert len(read) == 24
     assert folder(root=str(root), size=16, cache=False).preprocess == first.preprocess

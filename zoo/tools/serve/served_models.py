@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from zoo.api.model import Model
 from zoo.api.run import Run
+from zoo.config.near_names import did_you_mean
 from zoo.data.vocabulary import WritesText
 from zoo.errors import OptionError, RunError, UnknownName
 from zoo.models.landmarks import with_landmarks
-from zoo.near_names import did_you_mean
 from zoo.processors import InputReader, ReadsInputs, make_processor
 from zoo.registry.registry import Registry
 from zoo.tools.serve.model_threads import Worker

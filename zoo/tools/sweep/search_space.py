@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from zoo.config import options
+from zoo.config.near_names import did_you_mean
 from zoo.errors import OptionError
-from zoo.near_names import did_you_mean
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(:log)?", re.IGNORECASE)
