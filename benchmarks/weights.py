@@ -48,7 +48,7 @@ from torch import nn
 
 import zoo
 from zoo.files.cards import Card, read_weights
-from zoo.files.downloads import sha256_of
+from zoo.files.hashes import sha256_of
 from zoo.models import weights
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import default_registry

@@ -21,7 +21,7 @@ from msgspec import Meta
 from torch import Tensor
 
 from zoo import DataError
-from zoo.plugin import data_file, data_home
+from zoo.plugin import data_file, data_home, hashes_of
 from zoo_images.archives import tar_members
 from zoo_images.cifar_classes import CIFAR10, CIFAR100_COARSE, CIFAR100_FINE
 from zoo_images.image_set import ImageSet, ImageSplit, TrainSize, split_off_val
@@ -145,6 +145,8 @@ def _read(release: CifarRelease, root: str | None, *, label: int = 0) -> tuple[I
         label: which byte of a record is the label.
     """
     folder = _folder(release, root)
+    if folder:
+        _check(release, folder)
     archive = folder or data_file(release.archive, url=release.url, sha256=release.sha256, root=root)
     counts = [count for count, _ in release.files.values()]
     total, train = sum(counts), sum(counts[:-1])
@@ -160,21 +162,29 @@ def _read(release: CifarRelease, root: str | None, *, label: int = 0) -> tuple[I
     return ImageSplit(images[:train], labels[:train]), ImageSplit(images[train:], labels[train:]), found
 
 
-def _files(release: CifarRelease, folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and content of each file. Raises DataError for a wrong length or sha256."""
-    for name, (count, sha256) in release.files.items():
-        path, wanted = folder / name, count * release.record
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise DataError(f"{path} cannot be read: {error.strerror}") from None
-        if len(content) != wanted:
+def _check(release: CifarRelease, folder: Path) -> None:
+    """Raise DataError for a file with a wrong length or sha256."""
+    hint = f"copy it again from the archive at {release.url}"
+    paths = [folder / name for name in release.files]
+    for path, (count, sha256), found in zip(paths, release.files.values(), hashes_of(paths), strict=True):
+        wanted, size = count * release.record, path.stat().st_size
+        if size != wanted:
             message = f"{path} must contain {count:,} records of {release.record:,} bytes each, {wanted:,}"
-            hint = f"copy it again from the archive at {release.url}"
-            raise DataError(f"{message} bytes in total (got {len(content):,})", hint=hint)
-        if (found := hashlib.sha256(content).hexdigest()) != sha256:
+            raise DataError(f"{message} bytes in total (got {size:,})", hint=hint)
+        if found != sha256:
             message = f"{path} has the wrong content: expected sha256 {sha256}, got {found}"
-            raise DataError(message, hint=f"copy it again from the archive at {release.url}")
+            raise DataError(message, hint=hint)
+
+
+def _files(release: CifarRelease, folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and content of each file. Raises DataError for a file that cannot be read."""
+    for name, (_, sha256) in release.files.items():
+        try:
+            content = (folder / name).read_bytes()
+        except OSError as error:
+            raise DataError(f"{folder / name} cannot be read: {error.strerror}") from None
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise DataError(f"{folder / name} changed while it was being read", hint="try again")
         yield name, content
 
 

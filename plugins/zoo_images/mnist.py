@@ -17,7 +17,7 @@ from msgspec import Meta
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo.plugin import data_file, data_home
+from zoo.plugin import data_file, data_home, hashes_of
 from zoo_images.idx import tensors, unpacked
 from zoo_images.image_set import ImageSet, ImageSplit, TrainSize, split_off_val
 from zoo_images.kept_array import kept
@@ -66,7 +66,7 @@ class MnistRelease:
     ) -> ImageSet:
         """Read the training and the test images.
 
-        The four files may be gzipped. The hashes of their content are checked when it is first read.
+        The four files may be gzipped; the hashes of their uncompressed content are checked.
 
         Args:
             root: folder that contains `mnist` or `fashion-mnist`, a folder with the four files; torchvision's
@@ -81,13 +81,14 @@ class MnistRelease:
             DataError: a file is missing, damaged or has the wrong sha256.
         """
         paths = {name: self._find(name, root) for name in (*TRAIN, *TEST)}
+        packed = hashes_of([*paths.values()])
         hashes = {name: self.hashes[name].content for name in paths}
 
         def unpack() -> Tensor:
             parts = [unpacked(path, sha256=hashes[name]) for name, path in paths.items()]
             return torch.frombuffer(bytearray().join(parts), dtype=torch.uint8)
 
-        found = kept(f"decoded/{self.folders[0]}", (_FORMAT, hashes), unpack, what="the images")
+        found = kept(f"decoded/{self.folders[0]}", (_FORMAT, packed, hashes), unpack, what="the images")
         parts = tensors(found.content)  # (N, 28, 28), (N,), and the same of test
         train, test = (_split(parts[at], parts[at + 1], size, channels) for at in (0, 2))
         source = (sorted(hashes.values()), val_size, size, channels)

@@ -491,7 +491,7 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ("train resnet20 pics", 1, "`zoo train resnet20 folder --data root=pics` uses it"),
         ("train convnet-bn folder --data root=pics --data sise=8", 2, "'sise'; did you mean 'size'?"),
         ("predict model.pth pics", 1, "`zoo import model.pth --architecture NAME`"),
-        ("train mlp shapes --from model.pth --run out", 1, "a pickle, which only `zoo import` opens"),
+        ("train mlp shapes --from model.pth --run out", 1, "which only `zoo import` opens"),
         ("import model.pth", 2, "missing --architecture"),
         ("import nope.pth --architecture mlp", 1, "no such file: nope.pth … expected a state dict: a .pth"),
         ("import holiday --architecture mlp", 1, "holiday is a folder, not a file"),

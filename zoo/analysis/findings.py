@@ -23,8 +23,8 @@ from zoo.config.arguments import checked
 from zoo.errors import DataError, OutputError, SpecError, ZooError, cause, printable
 from zoo.evaluation.inputs import Inputs
 from zoo.files.canonical import readable_json
-from zoo.files.downloads import sha256_of
 from zoo.files.folders import require_folder
+from zoo.files.hashes import sha256_of
 from zoo.files.regular import read_regular
 from zoo.interfaces import Analysis
 

@@ -16,9 +16,8 @@ import msgspec
 from zoo.errors import DataError, cause
 from zoo.files.atomic import sweep, temporary_folder
 from zoo.files.cache import MORE_SPACE, cache_home, is_ours, make_private, private_folder
-from zoo.files.downloads import sha256_of
 from zoo.files.faults import collected_faults
-from zoo.files.hashes import remembered
+from zoo.files.hashes import remembered, sha256_of
 
 # The sha256 of each file in a folder, as JSON
 _SUMS = "sha256.json"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from zoo.errors import DataError, first_line, warn
 from zoo.files.atomic import atomic_write, sweep
 from zoo.files.cache import data_home, private, private_folder
-from zoo.files.regular import open_regular
+from zoo.files.hashes import hashes_of
 from zoo.files.work import report_work
 
 if TYPE_CHECKING:
@@ -53,21 +53,6 @@ def is_offline() -> bool:
     return _OFFLINE.get() or bool(os.environ.get("ZOO_OFFLINE"))
 
 
-def sha256_of(path: Path) -> str:
-    """Return a file's sha256. Raises DataError if the file cannot be read, or is a pipe or a device."""
-    digest, done = hashlib.sha256(), 0
-    try:
-        with open_regular(path) as file:
-            size = os.fstat(file.fileno()).st_size
-            while block := file.read(_BLOCK):
-                digest.update(block)
-                done += len(block)
-                report_work(f"hashing {path.name}", done, size, "bytes")
-            return digest.hexdigest()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
-
-
 def data_file(
     name: str, *, url: str, sha256: str, root: str | None = None, max_bytes: int = MAX_BYTES
 ) -> Path:
@@ -98,7 +83,8 @@ def data_file(
 
 def verified(path: Path, sha256: str) -> Path:
     """Return `path` if the file has the pinned hash. Otherwise, raise DataError with both hashes."""
-    require_sha256(path, sha256_of(path), sha256)
+    (found,) = hashes_of([path])
+    require_sha256(path, found, sha256)
     return path
 
 

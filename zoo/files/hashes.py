@@ -20,8 +20,9 @@ from pathlib import Path
 
 import msgspec
 
-from zoo.files.downloads import sha256_of
+from zoo.errors import DataError
 from zoo.files.private_store import recalled, remember
+from zoo.files.regular import open_regular
 from zoo.files.work import report_work
 
 # Nanoseconds in which a file system may give two writes one time: FAT has steps of two seconds
@@ -29,11 +30,27 @@ _TOO_RECENT = 2_000_000_000
 # Files that are hashed one after another; more are hashed by threads
 _FEW = 8
 _MAX_THREADS = 8
+_BLOCK = 1 << 20
 
 
 def is_verifying() -> bool:
     """Return whether `$ZOO_VERIFY` is set, so that files are read again."""
     return bool(os.environ.get("ZOO_VERIFY"))
+
+
+def sha256_of(path: Path) -> str:
+    """Return a file's sha256. Raises DataError if the file cannot be read, or is a pipe or a device."""
+    digest, done = hashlib.sha256(), 0
+    try:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            while block := file.read(_BLOCK):
+                digest.update(block)
+                done += len(block)
+                report_work(f"hashing {path.name}", done, size, "bytes")
+            return digest.hexdigest()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
 
 
 class _Known(msgspec.Struct, array_like=True, frozen=True, gc=False):

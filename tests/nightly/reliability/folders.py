@@ -14,7 +14,7 @@ from tests.nightly.reliability.hostile import write_forged
 from tests.nightly.reliability.processes import start
 from zoo.cli import COMMANDS, cli, run
 from zoo.files.cards import read_weights
-from zoo.files.downloads import sha256_of
+from zoo.files.hashes import sha256_of
 from zoo.registry.catalog import shipped_path
 
 _PLUGIN = """

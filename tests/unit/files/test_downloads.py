@@ -15,8 +15,9 @@ import pytest
 from zoo.errors import DataError
 from zoo.files.cache import private_folder
 from zoo.files.cached_files import cached_files
-from zoo.files.downloads import data_file, is_offline, offline, sha256_of, verified
+from zoo.files.downloads import data_file, is_offline, offline, verified
 from zoo.files.faults import collected_faults, collecting_faults
+from zoo.files.hashes import sha256_of
 from zoo_images.archives import tar_members
 
 CONTENT = b"thus spoke"

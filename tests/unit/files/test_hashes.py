@@ -11,7 +11,7 @@ import pytest
 
 from zoo.errors import DataError
 from zoo.files import hashes
-from zoo.files.downloads import sha256_of
+from zoo.files.hashes import sha256_of
 
 
 @pytest.fixture

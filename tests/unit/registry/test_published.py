@@ -16,7 +16,7 @@ import pytest
 from zoo.api.entry_lists import rows
 from zoo.config.recipe import Recipe
 from zoo.errors import AmbiguousName, DataError, OptionError, UnknownName, WeightsError, ZooWarning
-from zoo.files.downloads import sha256_of
+from zoo.files.hashes import sha256_of
 from zoo.registry import plugins
 from zoo.registry.catalog import Catalog
 from zoo.registry.hookspecs import hookimpl

@@ -24,7 +24,7 @@ from tests.shell import zoo as run
 from zoo import DataError, OptionError, Registry, ZooError, import_weights
 from zoo.errors import OutputError, SpecError, WeightsError
 from zoo.files.cards import UNKNOWN_DATA, read_card
-from zoo.files.downloads import sha256_of
+from zoo.files.hashes import sha256_of
 from zoo.plugin import Card, save
 from zoo.tools.imports import import_check, state_files, unpickler
 from zoo.tools.imports.matched_names import Mismatch, match

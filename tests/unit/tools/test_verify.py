@@ -13,7 +13,7 @@ import zoo
 from tests.shell import zoo as shell
 from zoo.errors import OptionError, WeightsError
 from zoo.files.cards import read_card
-from zoo.files.downloads import sha256_of
+from zoo.files.hashes import sha256_of
 from zoo.models import weights
 from zoo.registry.registry import Registry
 from zoo.tools.compare.tolerance import Machine, disagreement
