@@ -179,12 +179,13 @@ def _check(release: CifarRelease, folder: Path) -> None:
 def _files(release: CifarRelease, folder: Path) -> Iterator[tuple[str, bytes]]:
     """Yield the name and content of each file. Raises DataError for a file that cannot be read."""
     for name, (_, sha256) in release.files.items():
+        path = folder / name
         try:
-            content = (folder / name).read_bytes()
+            content = path.read_bytes()
         except OSError as error:
-            raise DataError(f"{folder / name} cannot be read: {error.strerror}") from None
+            raise DataError(f"{path} cannot be read: {error.strerror}") from None
         if hashlib.sha256(content).hexdigest() != sha256:
-            raise DataError(f"{folder / name} changed while it was being read", hint="try again")
+            raise DataError(f"{path} changed while it was being read", hint="try again")
         yield name, content
 
 

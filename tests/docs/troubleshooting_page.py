@@ -184,8 +184,8 @@ def _parts() -> Iterator[str]:
         )
 
 
-def _by_words(row: tuple[str, str]) -> tuple[str, str]:
-    return _words(row[0]), row[1]
+def _by_words(row: tuple[str, str]) -> tuple[str, str, str]:
+    return _words(row[0]), row[1], row[0]
 
 
 def _words(message: str) -> str:
