@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Literal
@@ -144,19 +145,16 @@ def _read(release: CifarRelease, root: str | None, *, label: int = 0) -> tuple[I
     Args:
         label: which byte of a record is the label.
     """
-    folder = _folder(release, root)
-    if folder:
+    if folder := _folder(release, root):
         _check(release, folder)
-    archive = folder or data_file(release.archive, url=release.url, sha256=release.sha256, root=root)
+        contents = partial(_files, release, folder)
+    else:
+        archive = data_file(release.archive, url=release.url, sha256=release.sha256, root=root)
+        contents = partial(tar_members, archive, release.hashes)
     counts = [count for count, _ in release.files.values()]
     total, train = sum(counts), sum(counts[:-1])
     place = f"decoded/{release.name}"
-
-    def decode() -> Tensor:
-        contents = _files(release, folder) if folder else tar_members(archive, release.hashes)
-        return _decode(release, contents)
-
-    found = kept(place, (_FORMAT, release.hashes), decode, what="the images")
+    found = kept(place, (_FORMAT, release.hashes), lambda: _decode(release, contents()), what="the images")
     pixels, labels = found.content.split([total * _PIXELS, total * release.labels])
     images, labels = pixels.view(total, 3, 32, 32), labels.view(total, -1)[:, label].long()
     return ImageSplit(images[:train], labels[:train]), ImageSplit(images[train:], labels[train:]), found

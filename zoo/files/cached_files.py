@@ -7,7 +7,6 @@ import mmap
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,28 +52,28 @@ def cached_files(
     Raises:
         DataError: the files cannot be made or written.
     """
-    if collected_faults() is not None:  # without the files that cannot be read
-        with tempfile.TemporaryDirectory() as temporary:
-            _make(Path(temporary), make, what)
-            return {path.name: _content(path) for path in Path(temporary).iterdir()}
     home = cache_home() / place / hashlib.sha256(repr(source).encode()).hexdigest()[:32]
     make_private(home.parent)
+    partial = collected_faults() is not None  # what is made lacks the files that cannot be read
     for _ in range(5):  # another process that replaces a damaged folder may remove ours with it
-        content = _verified(home) if is_ours(home) else None
-        if content is not None:
-            return content
-        shutil.rmtree(home, ignore_errors=True)
-        if home.exists():  # another process has made it in the meantime, or it cannot be removed
-            continue
+        if not partial:
+            content = _verified(home) if is_ours(home) else None
+            if content is not None:
+                return content
+            shutil.rmtree(home, ignore_errors=True)
+            if home.exists():  # another process has made it in the meantime, or it cannot be removed
+                continue
         try:
             private_folder(home.parent)
             sweep(home.parent)
             with temporary_folder(home) as folder:
                 _make(folder, make, what)
+                if partial:  # what is mapped stays readable without its file
+                    return {path.name: _content(path) for path in folder.iterdir()}
                 _seal(folder)
                 folder.rename(home)
         except OSError as error:
-            if home.is_dir():  # another process was faster
+            if home.is_dir() and not partial:  # another process was faster
                 continue
             message = f"{what} cannot be written to {home.parent}: {error.strerror or error}"
             raise DataError(message, hint=MORE_SPACE) from None

@@ -231,6 +231,20 @@ def test_cifar100_is_unpacked_from_its_archive(
         assert data.split(split).images.equal(wanted.split(split).images)
 
 
+def test_an_archive_with_a_wrong_member_is_refused(
+    small_cifar100: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (small_cifar100 / "train.bin").write_bytes(bytes(200 * 3_074))
+    home = tmp_path / "home"
+    home.mkdir()
+    archive = home / RELEASE_100.archive
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(small_cifar100, RELEASE_100.folder)
+    cifar_release(monkeypatch, sha256=hashlib.sha256(archive.read_bytes()).hexdigest())
+    with pytest.raises(DataError, match=rf"train\.bin in {archive} has the wrong sha256"):
+        cifar100(root=str(home), val_size=50)
+
+
 def cifar_release(monkeypatch: pytest.MonkeyPatch, **changes: str) -> CifarRelease:
     """Change fields of the release of CIFAR-100."""
     release = dataclasses.replace(cifar.RELEASE_100, **changes)
