@@ -25,7 +25,7 @@ from zoo.registry.registry import Registry
 
 # What other tools give by an option, and a command here as its first words
 _WORDS = ("arch", "architecture", "dataset", "model_name", "recipe")
-# The messages of missing arguments whose names alone do not say what to type
+# What to type for an argument that is missing, if its name does not say so
 _MISSING = {"RECIPE | ARCH DATASET": "give a recipe, or an architecture and a dataset"}
 
 

@@ -128,8 +128,8 @@ def files_of(case: Case) -> dict[Path, Path]:
     """Return the files that a dataset reads from its folder, in order, by their relative paths.
 
     Each candidate folder is copied as a tree of symbolic links until the dataset opens the copy. The result
-    contains the files that it then opens through Python or `os`; it is empty if the dataset always looks in
-    one fixed place. Only the latest dataset's files are remembered.
+    contains the files that it then opens through Python or `os`; it is empty for a dataset that reads from a
+    fixed place only. Only the latest dataset's files are remembered.
     """
     if case.shared.get("files", ("", None))[0] != case.spec.name:
         case.shared["files"] = (case.spec.name, _files_read(case))

@@ -199,8 +199,8 @@ def draws_from_its_draws(case: Case) -> None:
     assert not changed, message(
         expected="no change to the global generators",
         got=f"a different state of {' and '.join(changed)}",
-        usually="random numbers from it; use `draws`, or `zoo_images.transforms.each` for a transform that "
-        "uses torch's generator",
+        usually="random numbers from it; use `draws`, or seed the generator with `draws.seeds()` inside "
+        "`torch.random.fork_rng`",
     )
     assert torch.equal(first, again), message(
         expected="the same images from the same draws",

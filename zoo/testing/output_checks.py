@@ -110,7 +110,7 @@ def follows_its_dims(case: Case) -> None:
         changed = {**case.tiny().dims, name: value + 1 if name == counted else 2 * value}
         try:
             model = build_model(case.entry, model_arguments(case.entry, task, changed, {}), seed=0).eval()
-        except ZooError:  # it says what it cannot be built for
+        except ZooError:  # the constructor rejects these dims
             continue
         inputs = random_inputs(case, 1) if name == counted else _example(case, changed)
         classes = (changed[counted],) if counted else ()

@@ -149,7 +149,7 @@ def test_a_strange_run_is_refused(here: Path, change: Change, error: str, hint: 
 def test_a_damaged_file_is_restored_from_the_checkpoint(here: Path, change: Change, problem: str) -> None:
     change(here)
     done = seeds()
-    notices = [f"zoo: seeds/seed-0/{problem}; it is restored from the checkpoint"] if problem else []
+    notices = [f"zoo: seeds/seed-0/{problem}; the run is restored from its checkpoint"] if problem else []
     assert [line for line in done.stderr.splitlines() if line.startswith("zoo:")] == notices
     assert (done.returncode, done.stdout) == (0, Path("expected.txt").read_text())
     assert "restored" not in seeds().stderr
@@ -212,7 +212,10 @@ def test_a_strange_trial_is_refused_or_restored(tmp_path: Path, monkeypatch) -> 
     log = stopped / LOG
     log.write_text(log.read_text().replace('"val":{"accuracy":0', '"val":{"accuracy":1'))
     done = shell(*line)
-    assert f"zoo: {log} does not match {BEST}; it is restored from the checkpoint" in done.stderr.splitlines()
+    assert (
+        f"zoo: {log} does not match {BEST}; the run is restored from its checkpoint"
+        in done.stderr.splitlines()
+    )
     assert json.loads(done.stdout) == expected
     shutil.rmtree("sweep/trial-4")
     shutil.copytree("sweep/trial-2", "sweep/trial-4")

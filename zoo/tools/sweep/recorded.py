@@ -46,7 +46,7 @@ def is_done(trial: Trial, run: Path, registry: Registry) -> bool:
     except WeightsError as error:
         if not (run / run_files.CHECKPOINT).exists():
             raise RunError(str(error), hint=f"delete {run} to train it again") from None
-        warn(f"{error}; it is restored from the checkpoint")
+        warn(f"{error}; the run is restored from its checkpoint")
     return False
 
 
