@@ -88,7 +88,7 @@ def test_it_is_shown_and_its_rows_are_counted(answer: Callable[..., Any]) -> Non
 @installed_as_others
 def test_an_analyzer_that_names_no_task_looks_into_it(tmp_path: Path, answer: Callable[..., Any]) -> None:
     answer("train", "lines/bent", "lines/lines", "--epochs", "1", "--run", tmp_path / "run")
-    found = answer("analyze", "activations", tmp_path / "run", "--split", "val")
+    found = answer("analyze", "activations", tmp_path / "run", "--split", "val", "--out", tmp_path / "out")
     assert [row["kind"] for row in found["tables"]["layers"]] == ["Linear", "ReLU", "Linear"]
     assert found["scores"].keys() == {"most_dead"}
 
