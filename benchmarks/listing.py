@@ -1,10 +1,11 @@
 """Whole-process time of `zoo list` against the least that any such command must do, in turn.
 
-    python benchmarks/listing.py [--rounds 40] [--against "/other/bin/python -m zoo" --cwd /other]
+    python benchmarks/listing.py [--rounds 40] [--against "/other/bin/python -m zoo" --cwd /other] [WORD ...]
 
 The least is to start Python, import click and pluggy, and read the entry points of installed distributions.
 `--against` also times the `zoo list` of another installation, such as that of an earlier version, in the same
-rounds; `--cwd` is the folder to run it in.
+rounds; `--cwd` is the folder to run it in. With words such as `show resnet20`, that command is timed
+instead of `list`; `@` in them becomes a different text each time, for the paths of outputs: `--run /tmp/run-@`.
 """
 
 from __future__ import annotations
@@ -34,20 +35,22 @@ Commands = dict[str, tuple[list[str], str | None]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time `zoo list`.")
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="WORD", help="Another command of zoo.")
     parser.add_argument("--rounds", type=int, default=40, help="Number of times to run each command.")
     parser.add_argument("--against", metavar="COMMAND", help="Another installation's zoo.")
     parser.add_argument("--cwd", metavar="FOLDER", help="Where to run it.")
     options = parser.parse_args()
+    words = options.words or ["list"]
     zoo = str(Path(sys.executable).with_name("zoo"))
-    commands: Commands = {"zoo list": ([zoo, "list"], None), "bare": ([sys.executable, "-c", BARE], None)}
+    commands: Commands = {"zoo": ([zoo, *words], None), "bare": ([sys.executable, "-c", BARE], None)}
     if options.against:
-        commands["other"] = ([*shlex.split(options.against), "list"], options.cwd)
+        commands["other"] = ([*shlex.split(options.against), *words], options.cwd)
     times = in_turn(commands, options.rounds)
     for name, seconds in times.items():
         middle, least = statistics.median(seconds), min(seconds)
         print(f"{name:8}  median {1000 * middle:6.1f} ms, least {1000 * least:6.1f} ms")
     for name in [*commands][1:]:
-        print(f"zoo list / {name}: {ratio(times['zoo list'], times[name])}")
+        print(f"zoo {words[0]} / {name}: {ratio(times['zoo'], times[name])}")
     probe = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=True)
     print(f"heavy modules imported by zoo list: {probe.stderr.strip()}")
 
@@ -58,6 +61,7 @@ def in_turn(commands: Commands, rounds: int) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {name: [] for name in commands}
     for round_ in range(rounds + 1):
         for name, (command, folder) in commands.items():
+            command = [word.replace("@", f"{name}-{round_}") for word in command]
             start = time.perf_counter()
             subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
             if round_:  # the first one warms the caches
