@@ -5,7 +5,7 @@
 The least is to start Python, import click and pluggy, and read the entry points of installed distributions.
 `--against` also times the `zoo list` of another installation, such as that of an earlier version, in the same
 rounds; `--cwd` is the folder to run it in. With words such as `show resnet20`, that command is timed
-instead of `list`; `@` in them becomes a different text each time, for the paths of outputs: `--run /tmp/run-@`.
+instead of `list`; `@` in them becomes a different text each time, for outputs such as `--run /tmp/run-@`.
 """
 
 from __future__ import annotations
