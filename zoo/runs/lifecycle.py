@@ -206,14 +206,15 @@ def _warning_of_a_wrong_sign(
     config, task, data = setup.config, setup.task, setup.dataset
     loss = f"the loss {config.loss}" if config.loss else f"the loss of the task {task.name}"
     level = task.baseline(data.preprocess).get("loss", 0.0)
-    first, total = -math.inf, 0.0  # an epoch that was resumed is not judged
+    first, total = math.nan, 0.0  # an epoch that was resumed is not judged
 
     def watching(progress: Progress) -> None:
         nonlocal first, total
         if progress.epoch == 1 and progress.is_step:
             first = progress.loss if progress.batch == 1 else first
             total += progress.loss
-        if progress.epoch == 1 and progress.row and total / progress.batches < min(first, level) - level / 2:
+        judged = math.isfinite(first) and progress.epoch == 1 and progress.row
+        if judged and total / progress.batches < min(first, level) - level / 2:
             metrics, count = progress.row["train"], len(data.split("train"))
             warn_of_a_wrong_sign(metrics, task, data.preprocess, count=count, loss=loss)
         report(progress)
