@@ -213,9 +213,9 @@ def _warning_of_a_wrong_sign(
         if progress.epoch == 1 and progress.is_step:
             first = progress.loss if progress.batch == 1 else first
             total += progress.loss
-        judged = math.isfinite(first) and progress.epoch == 1 and progress.row
-        if judged and total / progress.batches < min(first, level) - level / 2:
-            metrics, count = progress.row["train"], len(data.split("train"))
+        row = progress.row if progress.epoch == 1 and math.isfinite(first) else None
+        if row and total / progress.batches < min(first, level) - level / 2:
+            metrics, count = row["train"], len(data.split("train"))
             warn_of_a_wrong_sign(metrics, task, data.preprocess, count=count, loss=loss)
         report(progress)
 
