@@ -27,7 +27,6 @@ from zoo.evaluation.intervals import wilson as wilson
 from zoo.evaluation.item_tasks import ClassificationTask as ClassificationTask
 from zoo.evaluation.item_tasks import ItemTask as ItemTask
 from zoo.evaluation.item_tasks import RegressionTask as RegressionTask
-from zoo.evaluation.item_tasks import chunks_of as chunks_of
 from zoo.files import style as style
 from zoo.files.atomic import write_output as write_output
 from zoo.files.cache import data_home as data_home
@@ -63,7 +62,6 @@ from zoo.processors import ReadsInputs as ReadsInputs
 from zoo.processors import RegressionProcessor as RegressionProcessor
 from zoo.processors import Scores as Scores
 from zoo.processors import TakesItems as TakesItems
-from zoo.processors import matched_labels as matched_labels
 from zoo.registry.methods import augmentations as augmentations
 from zoo.runs.tracking import TrackedRow as TrackedRow
 from zoo.runs.tracking import TrackedRun as TrackedRun

@@ -37,13 +37,6 @@ def balanced_order(images: Any, generator: torch.Generator) -> Tensor:
     return torch.multinomial(each, len(each), replacement=True, generator=generator)
 
 
-def weights_of(targets: Tensor, by_class: Tensor) -> Tensor:
-    """Return the weight of each item, (B,), for labels (B,) or blended labels (B, K)."""
-    if targets.is_floating_point():
-        return targets[:, : len(by_class)] @ by_class  # the last classes may have no images
-    return by_class[targets]
-
-
 def balanced_metrics(confusion: Tensor) -> dict[str, float]:
     """Return the metrics to which each class contributes equally, regardless of its number of images.
 

@@ -1,4 +1,4 @@
-"""Image classification: batches, cross-entropy, accuracy."""
+"""Image classification: options of labels, and metrics that balance classes."""
 
 from __future__ import annotations
 
@@ -6,20 +6,31 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import OptionError, TrainConfig
 from zoo.interfaces import Batch
 from zoo.plugin import ClassificationTask
-from zoo_images.batches import ImageBatches
-from zoo_images.class_balance import balanced_metrics
+from zoo_images.class_balance import balanced_metrics, balanced_order, balanced_weights
 from zoo_images.fields import LabelFields
+from zoo_images.image_task import ImageTask
 from zoo_images.views import Views
 
 
-class Classification(ImageBatches, ClassificationTask):
+class Classification(ImageTask, ClassificationTask):
     """Each image belongs to one of K classes."""
+
+    def order(self, split: Any, config: TrainConfig, draws: torch.Generator) -> Tensor:
+        """Return the indices of an epoch's images, (N,); with `balanced_sampling`, drawn with replacement."""
+        balanced = config.group("labels", LabelFields).balanced_sampling
+        return balanced_order(split, draws) if balanced else super().order(split, config, draws)
+
+    def class_weights(self, split: Any, config: TrainConfig) -> Tensor | None:
+        """Return the weight of each class in the loss, (K,), or None."""
+        balanced = config.group("labels", LabelFields).class_weights == "balanced"
+        return balanced_weights(split) if balanced else None
 
     def loss(self, logits: Tensor, batch: Batch, config: TrainConfig | None) -> Tensor:
         """Return the mean cross-entropy, with label smoothing and the weights of the images, if any."""

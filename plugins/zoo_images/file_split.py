@@ -44,6 +44,10 @@ class FileSplit:
         """Return the images with these indices as a split."""
         return FileSplit([self.files[index] for index in indices], self.labels[[*indices]], self.shape)
 
+    def relabeled(self, labels: Tensor) -> FileSplit:
+        """Return the same images with other labels."""
+        return FileSplit(self.files, labels, self.shape)
+
     def __len__(self) -> int:
         return len(self.labels)
 

@@ -60,6 +60,10 @@ class ImageSplit:
         files = [self.files[index] for index in indices] if self.files else None
         return ImageSplit(self.images[[*indices]], self.labels[[*indices]], files=files)
 
+    def relabeled(self, labels: Tensor) -> ImageSplit:
+        """Return the same images with other labels."""
+        return ImageSplit(self.images, labels, files=self.files)
+
     def __len__(self) -> int:
         return len(self.labels)
 

@@ -10,14 +10,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import TrainConfig
-from zoo.interfaces import Batch, State, Step, Task
+from zoo.interfaces import Batch, State, Step
 from zoo_images.average_precision import average_precision, histograms, places
-from zoo_images.batches import ImageBatches
+from zoo_images.image_task import ImageTask
 from zoo_images.views import Views, mean_of_sigmoids
 
 
-class MultiLabel(ImageBatches, Task):
+class MultiLabel(ImageTask):
     """Each image belongs to any number of K classes, or to none."""
+
+    def prepare_targets(self, targets: Tensor, preprocess: Mapping[str, Any]) -> Tensor:
+        """Return labels (B, K) as float32."""
+        return targets.float()
 
     def step(
         self, model: nn.Module, batch: Batch, state: State = None, *, config: TrainConfig | None = None

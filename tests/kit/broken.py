@@ -2101,8 +2101,18 @@ class BaselineOfAnError(Tagging):
 
 
 class PreparesOtherwise(Tagging):
+    """Prepares items in batches otherwise than alone."""
+
     def prepare(self, items, preprocess):
         return items / 255
+
+    def augment(self, batches, dataset, config):
+        for inputs, targets in super().augment(batches, dataset, config):
+            yield inputs * 2 - 1, targets
+
+    def batches_of(self, items, preprocess, **more):
+        for batch in super().batches_of(items, preprocess, **more):
+            yield dataclasses.replace(batch, inputs=batch.inputs * 2 - 1)
 
 
 class ShiftsTargets(Tagging):

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from zoo.seeds import seed_for
+
 
 class Draws:
     """Random numbers for some images of a batch.
@@ -21,6 +23,7 @@ class Draws:
         places: indices (n,) of the images to generate numbers for; by default, all images.
         turns: booleans (count,), True for each image of the whole batch to mirror in this epoch, if flips
             alternate; by default, images are mirrored at random.
+        position: the training's seed, the epoch, and the index of the batch.
     """
 
     def __init__(
@@ -29,9 +32,11 @@ class Draws:
         count: int,
         places: Tensor | None = None,
         turns: Tensor | None = None,
+        position: tuple[int, int, int] = (0, 0, 0),
     ) -> None:
         self._generator, self._count, self._turns = generator, count, turns
         self._places = slice(None) if places is None else places
+        self._position = position
 
     def turns(self) -> Tensor:
         """Return booleans (n,), True for each image to mirror in this epoch."""
@@ -48,3 +53,8 @@ class Draws:
     def seeds(self) -> Tensor:
         """Return a random seed for each image, (n,), int64."""
         return torch.randint(0, 2**62, (self._count,), generator=self._generator)[self._places]
+
+    def batch_seed(self, purpose: str) -> int:
+        """Return a random seed for the whole batch, a different one for each purpose, such as `mixup`."""
+        seed, epoch, index = self._position
+        return seed_for(seed, purpose, epoch, index, 0)

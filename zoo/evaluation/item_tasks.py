@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -14,17 +13,17 @@ from torch.utils.data import default_collate
 
 from zoo.config.train_config import TrainConfig
 from zoo.data.devices import moved
+from zoo.data.draws import Draws
 from zoo.data.parts import part_of
 from zoo.data.views import View
 from zoo.errors import DataError
 from zoo.evaluation.intervals import wilson
+from zoo.evaluation.matched_classes import Renumbered, match_classes
 from zoo.files.cards import Card
 from zoo.interfaces import Batch, Dataset, ReadsBatches, Split, State, Step, Task
 from zoo.processors import TakesItems
 from zoo.seeds import seed_for
 
-# Items evaluated at a time
-_EVALUATED = 250
 # The keys of `preprocess` whose values a trained model keeps, regardless of the data
 _SCALES = ("mean", "std", "target_mean", "target_std")
 
@@ -36,6 +35,9 @@ class ItemTask(Task):
     implement `ReadsBatches`. If the dataset's `preprocess` has `mean` and `std`, lists of one number for each
     position of an input's first axis, or of a single number, they normalize the inputs. The processor is a
     `zoo.plugin.ItemProcessor`.
+
+    A batch is read, moved to the device and prepared; in training, it is also augmented. A task can override
+    each of these steps: `order`, `read`, `augment`, `prepare`, `prepare_targets`.
     """
 
     def example(self, dims: Mapping[str, int]) -> Tensor:
@@ -50,26 +52,101 @@ class ItemTask(Task):
         """Return the targets (B, ...) of a split in the form that `step` expects; by default, unchanged."""
         return targets
 
+    def augment(
+        self, batches: Iterator[tuple[Tensor, Tensor, Draws]], dataset: Dataset, config: TrainConfig
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the inputs and targets of each training batch in the form that `step` expects.
+
+        By default, they are prepared as in an evaluation. An override can change items before it prepares
+        them, and blend them after.
+
+        Args:
+            batches: the inputs and targets of each batch as read, (B, ...), on the device, and random numbers
+                for its items, the only permitted source of randomness.
+        """
+        preprocess = dataset.preprocess
+        for inputs, targets, _ in batches:
+            yield self.prepare(inputs, preprocess), self.prepare_targets(targets, preprocess)
+
+    def overlap(self, config: TrainConfig) -> int:
+        """Return how many items before its part of a batch a process reads too, for `augment` to blend.
+
+        zoo drops them from the result of `augment`. The item before a batch's first one is its last one. By
+        default, there are none.
+        """
+        return 0
+
+    def order(self, split: Any, config: TrainConfig, draws: torch.Generator) -> Tensor:
+        """Return the indices of the items of an epoch, (N,); by default, every item once, shuffled."""
+        return torch.randperm(len(split), generator=draws)
+
+    def class_weights(self, split: Any, config: TrainConfig) -> Tensor | None:
+        """Return the weight of each class in the loss, (K,), from which `Batch.weights` follow, or None."""
+        return None
+
+    def read(
+        self, split: Any, wanted: Sequence[Sequence[int]], *, keep_on: str = "cpu"
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the inputs (B, ...) and targets of each batch of indices, in order.
+
+        Args:
+            wanted: the indices of all batches, so that an override can read ahead.
+            keep_on: the device of a training, which reads the split in each epoch. An override can keep a
+                copy of the split there.
+        """
+        for indices in wanted:
+            if isinstance(split, ReadsBatches):
+                yield split.read_batch([*indices])
+            else:
+                yield default_collate([split[index] for index in indices])
+
+    def eval_batch_size(self, preprocess: Mapping[str, Any]) -> int:
+        """Return how many items to evaluate at a time; by default, 250."""
+        return 250
+
     def feed(self, dataset: Dataset, card: Card) -> Dataset:
         """Return the data with the card's `preprocess`, and its labels, if any, matched by name.
 
         Data may have the model's labels in any order, or only some of them. Raises DataError if it has other
         labels, or if its dims or other values of `preprocess`, except means and deviations, differ.
         """
-        dims, split, hint = {**dataset.dims}, dataset.split, f"the model was trained on {card.dataset.name}"
-        expected = {key: value for key, value in card.preprocess.items() if key not in _SCALES}
-        if self.spec.labels:
-            dim, key = self.spec.labels
-            theirs, ours = (list[str](names) for names in (dataset.preprocess[key], expected.pop(key)))
-            if unknown := [name for name in theirs if name not in ours]:
-                raise DataError(f"the data has {unknown[0]!r}, which is not in the model's {key}", hint=hint)
+        dim, key = self.spec.labels or ("", "")
+        expected = {name: card.arguments[name] for name in dataset.dims if name != dim}
+        expected |= {name: value for name, value in card.preprocess.items() if name not in (key, *_SCALES)}
+        for name, value in expected.items():
+            if (found := dataset.dims.get(name, dataset.preprocess.get(name))) != value:
+                hint = f"the model was trained on {card.dataset.name}"
+                raise DataError(f"the data has {name}={found}, but the model has {name}={value}", hint=hint)
+        dims, split = {**dataset.dims}, dataset.split
+        if key:
+            theirs, ours = ([*map(str, of.preprocess[key])] for of in (dataset, card))
+            dims[dim] = len(ours)
             if theirs != ours:
-                dims[dim], numbers = len(ours), [ours.index(name) for name in theirs]
-                split = partial(_Renumbered, dataset.split, numbers)
-        for key, value in {**{dim: card.arguments[dim] for dim in dims}, **expected}.items():
-            if (found := dims.get(key, dataset.preprocess.get(key))) != value:
-                raise DataError(f"the data has {key}={found}, but the model has {key}={value}", hint=hint)
+                numbers = torch.tensor(match_classes(theirs, ours))
+
+                def split(name: Split) -> Any:
+                    return self.renumbered(dataset.split(name), numbers, len(ours))
+
         return View(dims=dims, preprocess=card.preprocess, split=split, fingerprint=dataset.fingerprint)
+
+    def renumbered(self, split: Any, numbers: Tensor, count: int) -> Any:
+        """Return a split of data whose labels differ from those of a model, with the model's labels.
+
+        Args:
+            split: its targets are labels; or rows (K,), which are not 0 for each label of an item.
+            numbers: the model's number of each label of the data, (K,).
+            count: number of labels of the model.
+        """
+        return Renumbered(split, numbers, count)
+
+    def class_counts(self, dataset: Dataset, split: Split) -> dict[str, int]:
+        """Return the number of items per label in a split with a tensor `labels`, (N,) or (N, K)."""
+        labels = getattr(dataset.split(split), "labels", None)
+        if self.spec.labels is None or not isinstance(labels, Tensor) or labels.is_floating_point():
+            return {}
+        names = dataset.preprocess[self.spec.labels[1]]
+        counts = labels.sum(0) if labels.ndim == 2 else torch.bincount(labels, minlength=len(names))
+        return dict(zip(names, counts.tolist(), strict=False))
 
     def train_batches(
         self,
@@ -83,40 +160,54 @@ class ItemTask(Task):
         world_size: int = 1,
         device: str = "cpu",
     ) -> Iterator[Batch]:
-        """Yield every training item once, reshuffled each epoch; the last batch may be smaller.
+        """Yield the items of an epoch, in the order of `order`; the last batch may be smaller.
 
         Raises DataError if there are no items.
         """
         split = dataset.split("train")
         if len(split) == 0:
             raise DataError("the training split is empty")
-        draws = torch.Generator().manual_seed(seed_for(seed, "order", epoch))
-        chunks = chunks_of(torch.randperm(len(split), generator=draws), config.batch_size)
-        for index in range(start, len(chunks)):
-            mine, share = part_of(len(chunks[index]), rank=rank, world_size=world_size)
-            pair = self._fetched(split, chunks[index][mine], dataset.preprocess, device)
+        chunks = _chunks_of(self.order(split, config, _generator(seed, "order", epoch)), config.batch_size)
+        by_class = self.class_weights(split, config)
+        by_class = None if by_class is None else moved(by_class, device)
+        before = self.overlap(config) if world_size > 1 else 0
+        parts = [part_of(len(chunk), rank=rank, world_size=world_size) for chunk in chunks]
+        places = [
+            torch.arange(mine.start - before, mine.stop) % len(chunk)
+            for chunk, (mine, _) in zip(chunks, parts, strict=True)
+        ]
+        wanted = [chunk[own].tolist() for chunk, own in zip(chunks, places, strict=True)]
+        turns = _turns(len(split), seed=seed, epoch=epoch)
+
+        def read() -> Iterator[tuple[Tensor, Tensor, Draws]]:
+            for index, pair in enumerate(self.read(split, wanted[start:], keep_on=device), start):
+                draws = Draws(
+                    _generator(seed, "augment", epoch, index, 0),
+                    len(chunks[index]),
+                    places[index],
+                    turns[chunks[index]],
+                    (seed, epoch, index),
+                )
+                inputs, targets = (moved(part, device) for part in pair)
+                yield inputs, targets, draws
+
+        for index, pair in enumerate(self.augment(read(), dataset, config), start):
+            inputs, targets = (part[before:] for part in pair)
+            weights = None if by_class is None else _weights_of(targets, by_class)
             step_seed = seed_for(seed, "step", epoch, index, rank)
-            yield Batch(*pair, index, len(chunks), step_seed, share=share)
+            share = parts[index][1]
+            yield Batch(inputs, targets, index, len(chunks), step_seed, share=share, weights=weights)
 
     def batches_of(
         self, items: Any, preprocess: Mapping[str, Any], *, device: str = "cpu"
     ) -> Iterator[Batch]:
         """Yield every item once, in order."""
-        chunks = torch.arange(len(items)).split(_EVALUATED)
-        for index, chunk in enumerate(chunks if len(items) else ()):
-            yield Batch(*self._fetched(items, chunk, preprocess, device), index, len(chunks), 0)
-
-    def _fetched(
-        self, split: Any, chunk: Tensor, preprocess: Mapping[str, Any], device: str
-    ) -> tuple[Tensor, Tensor]:
-        """Return the inputs and the targets at some indices, ready for `step`."""
-        indices = chunk.tolist()
-        if isinstance(split, ReadsBatches):
-            pair = split.read_batch(indices)
-        else:
-            pair = default_collate([split[index] for index in indices])
-        inputs, targets = (moved(part, device) for part in pair)
-        return self.prepare(inputs, preprocess), self.prepare_targets(targets, preprocess)
+        size, count = self.eval_batch_size(preprocess), len(items)
+        wanted = [range(first, min(first + size, count)) for first in range(0, count, size)]
+        for index, (inputs, targets) in enumerate(self.read(items, wanted)):
+            inputs = self.prepare(moved(inputs, device), preprocess)
+            targets = self.prepare_targets(moved(targets, device), preprocess)
+            yield Batch(inputs, targets, index, len(wanted), 0)
 
 
 class ClassificationTask(ItemTask):
@@ -128,8 +219,10 @@ class ClassificationTask(ItemTask):
     """
 
     def loss(self, logits: Tensor, batch: Batch, config: TrainConfig | None) -> Tensor:
-        """Return the mean loss of logits (B, K): the cross-entropy."""
-        return F.cross_entropy(logits, batch.targets)
+        """Return the mean loss of logits (B, K): the cross-entropy, with the weights of the items, if any."""
+        if batch.weights is None:
+            return F.cross_entropy(logits, batch.targets)
+        return (F.cross_entropy(logits, batch.targets, reduction="none") * batch.weights).mean()
 
     def step(
         self, model: nn.Module, batch: Batch, state: State = None, *, config: TrainConfig | None = None
@@ -234,20 +327,6 @@ class RegressionTask(ItemTask):
         return {"mae": float(mae), "rmse": float(mse.sqrt()), "loss": sums["loss"] / count}
 
 
-class _Renumbered:
-    """A split whose labels are replaced by a model's."""
-
-    def __init__(self, split: Callable[[Split], Any], numbers: Sequence[int], name: Split) -> None:
-        self._split, self._numbers = split(name), numbers
-
-    def __len__(self) -> int:
-        return len(self._split)
-
-    def __getitem__(self, index: int) -> tuple[Any, int]:
-        item, label = self._split[index]
-        return item, self._numbers[int(label)]
-
-
 def _scaled(values: Tensor, preprocess: Mapping[str, Any], of: str) -> Tensor:
     """Return values (B, C, ...) minus the mean, divided by the standard deviation, each (C,) or (1,)."""
     scales = torch.tensor([preprocess[f"{of}mean"], preprocess[f"{of}std"]])
@@ -255,7 +334,24 @@ def _scaled(values: Tensor, preprocess: Mapping[str, Any], of: str) -> Tensor:
     return (values - mean) / std
 
 
-def chunks_of(order: Tensor, size: int) -> list[Tensor]:
+def _weights_of(targets: Tensor, by_class: Tensor) -> Tensor:
+    """Return the weight of each item, (B,), for labels (B,) or blended labels (B, K)."""
+    if targets.is_floating_point():
+        return targets[:, : len(by_class)] @ by_class  # the last classes may have no items
+    return by_class[targets]
+
+
+def _turns(count: int, *, seed: int, epoch: int) -> Tensor:
+    """Return which items are mirrored in an epoch, (count,); the others are mirrored in the next epoch."""
+    first = torch.rand(count, generator=_generator(seed, "turns")) < 0.5
+    return ~first if epoch % 2 else first
+
+
+def _generator(*position: int | str) -> torch.Generator:
+    return torch.Generator().manual_seed(seed_for(*position))
+
+
+def _chunks_of(order: Tensor, size: int) -> list[Tensor]:
     """Split an order of items (N,) into batches of `size` items; the last one may be smaller.
 
     A single leftover item joins the previous batch, since BatchNorm cannot train on one item.

@@ -143,16 +143,6 @@ def test_images_that_do_not_fit_are_refused(
     assert "text/files" in (caught.value.hint or "")
 
 
-def test_classes_are_matched_by_name(images: Any, image_card: Callable[..., Card]) -> None:
-    data, names = images(), images().preprocess["classes"]
-    theirs = [label for _, label in data.split("val")]
-    fed = IMAGES.feed(data, image_card(classes=["other", *reversed(names)]))
-    assert [label for _, label in fed.split("val")] == [len(names) - label for label in theirs]
-    assert fed.dims["num_classes"] == len(names) + 1
-    with pytest.raises(DataError, match="the model has no class "):
-        IMAGES.feed(data, image_card(classes=["other", *names[1:]]))
-
-
 def test_classes_may_be_any_sequence(images: Any, image_card: Callable[..., Card]) -> None:
     data = images()
     named = {**data.preprocess, "classes": tuple(data.preprocess["classes"])}

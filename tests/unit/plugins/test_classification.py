@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import chain, product
+from itertools import product
 from typing import Any
 
 import pytest
@@ -54,7 +54,7 @@ def test_labels_stay_with_their_images(images: Any) -> None:
 
 
 def test_evaluation_has_every_image_once_and_in_order(images: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo_images.batches._EVAL_PIXELS", 6 * 4 * 4 + 1)
+    monkeypatch.setattr("zoo_images.image_task._EVAL_PIXELS", 6 * 4 * 4 + 1)
     data = numbered(images, 20)
     batches = list(TASK.eval_batches(data, "val"))
     assert [batch.count for batch in batches] == [6, 6, 6, 2]
@@ -164,19 +164,16 @@ def test_images_are_normalized_by_channel(images: Any) -> None:
 
 
 class Whole:
-    """A split that returns whole batches, and notes the indices it is called with."""
+    """A split that returns whole batches."""
 
-    def __init__(self, images: Tensor, labels: Tensor | None = None) -> None:
+    def __init__(self, images: Tensor) -> None:
         self.images = images
-        self.labels = torch.zeros(len(images), dtype=torch.int64) if labels is None else labels
-        self.called_with: list[list[int]] = []
 
     def __len__(self) -> int:
         return len(self.images)
 
     def read_batch(self, indices: list[int]) -> tuple[Tensor, Tensor]:
-        self.called_with.append(indices)
-        return self.images[indices], self.labels[indices]
+        return self.images[indices], torch.zeros(len(indices), dtype=torch.int64)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -196,26 +193,6 @@ def test_inputs_are_channels_last_whatever_the_layout_of_the_images(channels: in
         (batch,) = TASK.eval_batches(data, "test")
         assert batch.inputs.permute(0, 2, 3, 1).is_contiguous()
         torch.testing.assert_close(batch.inputs, (images / 255 - 0.4) / 0.2, atol=1e-5, rtol=0)
-
-
-def test_a_split_that_returns_whole_batches_is_used_that_way(images: Any) -> None:
-    singles = images(20)
-    items = singles.split("train")
-    split = Whole(torch.stack([image for image, _ in items]), torch.tensor([label for _, label in items]))
-    whole = type(singles)({"train": split}, 8)
-    config = TrainConfig(batch_size=6)
-    pairs = zip(
-        TASK.train_batches(whole, config, seed=0, epoch=0),
-        TASK.train_batches(singles, config, seed=0, epoch=0),
-        strict=True,
-    )
-    assert all(torch.equal(a.inputs, b.inputs) and torch.equal(a.targets, b.targets) for a, b in pairs)
-    assert sorted(chain.from_iterable(split.called_with)) == list(range(20))
-
-
-def test_an_empty_training_split_is_refused(images: Any) -> None:
-    with pytest.raises(DataError, match="the training split is empty"):
-        next(TASK.train_batches(images(0), TrainConfig(), seed=0, epoch=0))
 
 
 class Fixed(nn.Module):
@@ -266,18 +243,6 @@ def test_the_confusion_matrix_has_a_row_for_each_label(images: Any) -> None:
         {"class": "c", "count": 2, "accuracy": 1.0, "interval": all_},
         {"class": "d", "count": 0, "accuracy": None, "interval": None},
     ]
-
-
-def test_many_classes_also_have_a_top_5_accuracy() -> None:
-    logits = torch.arange(12.0).repeat(3, 1)  # the top five are 11, 10, 9, 8, 7
-    batch = Batch(torch.zeros(3, 3, 4, 4), torch.tensor([11, 7, 6]), 0, 1, 0)
-    step = TASK.step(Fixed(logits), batch)
-    sums = {name: float(value) for name, value in step.sums.items() if value.ndim == 0}
-    metrics = TASK.metrics(sums, step.count, {})
-    assert metrics["accuracy"] == pytest.approx(1 / 3)
-    assert metrics["top5_accuracy"] == pytest.approx(2 / 3)
-    few = TASK.step(Fixed(torch.eye(4)), Batch(torch.zeros(4, 3, 4, 4), torch.arange(4), 0, 1, 0))
-    assert "top5_accuracy" not in few.sums
 
 
 def test_a_blended_target_counts_as_its_likeliest_class(images: Any) -> None:

@@ -207,7 +207,7 @@ def test_classes_are_matched_by_name(audio: ClassificationTask, cards: Callable[
 def test_a_class_that_the_model_lacks_is_refused(
     audio: ClassificationTask, cards: Callable[..., Card]
 ) -> None:
-    with pytest.raises(DataError, match="the data has 'loud', which is not in the model's classes"):
+    with pytest.raises(DataError, match="the model has no class 'loud'"):
         audio.feed(sounds([0], ["low", "loud"]), cards("audio"))
     with pytest.raises(DataError, match="the data has sample_rate=9, but the model has sample_rate=8"):
         audio.feed(sounds([0], ["low", "high", "none"], sample_rate=9), cards("audio"))
@@ -263,6 +263,52 @@ def test_an_empty_training_split_is_refused(regression: RegressionTask) -> None:
     with pytest.raises(DataError, match="the training split is empty"):
         next(regression.train_batches(rows(), TrainConfig(), seed=0, epoch=0))
     assert [*regression.eval_batches(rows(), "val")] == []
+
+
+class Blended(RegressionTask):
+    """Shifts each row at random, then blends it with the row before it."""
+
+    def overlap(self, config: TrainConfig) -> int:
+        return 1
+
+    def augment(self, batches: Any, dataset: Any, config: TrainConfig) -> Iterator[tuple[Tensor, Tensor]]:
+        shifted = ((x + draws.uniform()[:, None], y, draws) for x, y, draws in batches)
+        for inputs, targets in super().augment(shifted, dataset, config):
+            yield inputs + 2 * inputs.roll(1, 0), targets
+
+
+@pytest.mark.parametrize("world_size", [2, 3, 5])
+def test_processes_share_the_batches_that_a_task_augments(
+    regression: RegressionTask, world_size: int
+) -> None:
+    data = rows(*(([float(number), 0.0], 0.0) for number in range(10)))
+    task = Blended(regression.spec)
+    place: dict[str, Any] = {"seed": 0, "epoch": 1, "start": 1}
+    parts = [
+        task.train_batches(data, TrainConfig(batch_size=4), **place, rank=rank, world_size=world_size)
+        for rank in range(world_size)
+    ]
+    for whole, *shares in zip(
+        task.train_batches(data, TrainConfig(batch_size=4), **place), *parts, strict=True
+    ):
+        counted = [part for part in shares if part.share]
+        assert torch.equal(torch.cat([part.inputs for part in counted]), whole.inputs)
+        assert sum(part.share for part in counted) == pytest.approx(1)
+
+
+def test_the_weights_of_classes_are_those_of_items_and_of_the_loss(audio: ClassificationTask) -> None:
+    class Weighed(ClassificationTask):
+        def class_weights(self, split: Any, config: TrainConfig) -> Tensor:
+            return torch.tensor([1.0, 3.0, 0.0])
+
+    task = Weighed(audio.spec)
+    (batch,) = task.train_batches(
+        sounds([0, 1, 2], SOUNDS["classes"]), TrainConfig(batch_size=3), seed=0, epoch=0
+    )
+    assert batch.weights is not None
+    assert batch.weights.tolist() == [(1.0, 3.0, 0.0)[label] for label in batch.targets.tolist()]
+    loss = task.step(Constant(torch.zeros(3, 3)), batch).loss
+    assert loss.item() == pytest.approx(4 / 3 * math.log(3))
 
 
 def test_an_example_has_the_shape_of_an_input(audio: ItemTask) -> None:

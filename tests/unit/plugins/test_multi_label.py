@@ -107,7 +107,7 @@ def test_a_metric_is_a_number(monkeypatch: pytest.MonkeyPatch, metric: object, t
 def test_measuring_in_batches_gives_the_metrics_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     data, model = TinyTags(), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 10))
     whole = measure(model, TASK, data, "train")
-    monkeypatch.setattr("zoo_images.batches._EVAL_PIXELS", 7 * 32 * 32)
+    monkeypatch.setattr("zoo_images.image_task._EVAL_PIXELS", 7 * 32 * 32)
     parts = measure(model, TASK, data, "train")
     assert parts.count == whole.count == 40
     assert parts.details == whole.details

@@ -406,7 +406,7 @@ def test_an_epoch_s_row_holds_the_metrics_of_the_averaged_model(images: Any) -> 
 def test_a_smaller_last_batch_counts_by_its_images(images: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     data, model = images(1, 23), Linear()
     whole = measure(model, IMAGES, data, "val").metrics
-    monkeypatch.setattr("zoo_images.batches._EVAL_PIXELS", 5 * 8 * 8)
+    monkeypatch.setattr("zoo_images.image_task._EVAL_PIXELS", 5 * 8 * 8)
     assert measure(model, IMAGES, data, "val").metrics == pytest.approx(whole, abs=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""Match the classes of the user's own data with a model's by name, in any order."""
+"""Match the labels of the user's own data with a model's by name, in any order."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo import DataError
-from zoo.plugin import matched_labels
-from zoo_images.file_split import FileSplit
-from zoo_images.image_set import ImageSplit
+from zoo.errors import DataError
+from zoo.processors import matched_labels
 
 # The most names in an error, and in its hint
 _NAMED, _LISTED = 5, 20
@@ -40,34 +38,28 @@ def match_classes(theirs: Sequence[str], ours: Sequence[str]) -> list[int]:
     return numbers
 
 
-def renumbered(images: Any, numbers: Sequence[int], count: int) -> Any:
-    """Return a split whose labels are renumbered by `match_classes`, out of `count` classes."""
-    table = torch.tensor(numbers)
-    if not isinstance(images, ImageSplit | FileSplit):
-        return _Renumbered(images, table, count)
-    labels = _relabeled(images.labels, table, count)
-    if isinstance(images, FileSplit):
-        return FileSplit(images.files, labels, images.shape)
-    return ImageSplit(images.images, labels, files=images.files)
+class Renumbered:
+    """A split whose labels are replaced by a model's; see `zoo.plugin.ItemTask.renumbered`.
 
+    Attributes:
+        labels: the new labels, if the split has a tensor `labels`; otherwise None.
+    """
 
-class _Renumbered:
-    """A wrapper around any map-style dataset of images and labels that renumbers the labels."""
-
-    def __init__(self, images: Any, table: Tensor, count: int) -> None:
-        self._images, self._table, self._count = images, table, count
+    def __init__(self, split: Any, numbers: Tensor, count: int) -> None:
+        self._split, self._numbers, self._count = split, numbers, count
+        labels = getattr(split, "labels", None)
+        self.labels = self._renumber(labels) if isinstance(labels, Tensor) else None
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self._split)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int | Tensor]:
-        image, label = self._images[index]
-        found = _relabeled(torch.as_tensor(label)[None], self._table, self._count)[0]
-        return image, found if found.ndim else int(found)
+    def __getitem__(self, index: int) -> tuple[Any, int | Tensor]:
+        item, label = self._split[index]
+        found = self._renumber(torch.as_tensor(label)[None])[0]
+        return item, found if found.ndim else int(found)
 
-
-def _relabeled(labels: Tensor, table: Tensor, count: int) -> Tensor:
-    """Renumber labels (N,), or multi-label rows (N, K), with a table, (K,)."""
-    if labels.ndim == 1:
-        return table[labels.long()]
-    return labels.new_zeros(len(labels), count).index_copy_(1, table, labels)
+    def _renumber(self, labels: Tensor) -> Tensor:
+        """Renumber labels (N,), or rows (N, K)."""
+        if labels.ndim == 1:
+            return self._numbers[labels.long()]
+        return labels.new_zeros(len(labels), self._count).index_copy_(1, self._numbers, labels)
