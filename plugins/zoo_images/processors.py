@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,40 +16,25 @@ from zoo.plugin import (
     ItemProcessor,
     Prediction,
     image_reader,
-    options,
 )
 
 # The largest height and width of an image: images are resized to what a card says
 _LARGEST = 2_048
 
 
-class _Feeding(TypedDict):
-    """The required keys of a card's `preprocess`."""
-
-    size: Any
-    mean: list[float]
-    std: list[float]
-    classes: list[str]
-
-
 class _ImageProcessor(ItemProcessor):
     """Base class of the image processors: everything that does not depend on the kind of labels."""
 
     what = "images"
+    lengths = (("classes", "num_classes"), ("mean", "in_channels"), ("std", "in_channels"))
 
     def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
         """Raise OptionError unless every class has a name, and every channel has a mean and a std."""
-        feeding = options.convert_table(preprocess, _Feeding, what="preprocess")
-        side = arguments.get("image_size", 1)
-        for name, value in (("image_size", side), ("size", feeding["size"])):
+        sizes = {"image_size": arguments.get("image_size", 1), "size": preprocess.get("size")}
+        for name, value in sizes.items():
             if type(value) is not int or not 1 <= value <= _LARGEST:
                 raise OptionError(f"{name} must be an integer from 1 to {_LARGEST:,} (got {value!r:.40})")
-        if not all(map(math.isfinite, feeding["mean"])) or not all(0 < v < math.inf for v in feeding["std"]):
-            raise OptionError("mean must be finite, and std must be finite and greater than 0")
-        for key, dim in (("classes", "num_classes"), ("mean", "in_channels"), ("std", "in_channels")):
-            given, expected = len(feeding[key]), arguments.get(dim)
-            if given != expected:
-                raise OptionError(f"{key} has {given} values, but {dim}={expected!r:.40}")
+        super().check_feeding(preprocess, arguments)
 
     def item(self, dims: Mapping[str, int]) -> NDArray[np.uint8]:
         """Return one image, uint8 (C, H, W)."""

@@ -279,7 +279,7 @@ def test_tied_tensors_may_be_in_the_file_once() -> None:
         ({"dataset": None}, OptionError, "no dataset is given", ""),
         ({"architecture": "lstm", "model": {}}, SpecError, "is for language-modeling", ""),
         ({"preprocess": {"mean": 0.5}}, OptionError, "mean", ""),
-        ({"preprocess": {"mean": [0.5]}}, OptionError, "mean has 1 values, but in_channels=3", ""),
+        ({"preprocess": {"mean": [0.5]}}, OptionError, "mean has 1 values, but in_channels requires 3", ""),
         ({"preprocess": {"maen": [0.5]}}, OptionError, "no option 'maen'; did you mean 'mean'", ""),
         (
             {"dataset": None, "data": None, "preprocess": STATISTICS},
