@@ -191,8 +191,9 @@ def test_other_rows_are_scaled_as_the_model_was_trained(
 def test_rows_of_other_numbers_are_refused(
     arguments: Any, preprocess: Any, message: str, regression: RegressionTask, cards: Callable[..., Card]
 ) -> None:
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match=message) as caught:
         regression.feed(rows(), cards("regression", arguments, **preprocess))
+    assert caught.value.hint == "the model was trained on text/files"
 
 
 def test_classes_are_matched_by_name(audio: ClassificationTask, cards: Callable[..., Card]) -> None:
