@@ -20,6 +20,7 @@ class ImageFields:
         (),
         "names of random augmentations, applied in the given order and sampled separately for each image; "
         "`zoo list augmentations` shows all.",
+        names="augmentation",
     )
     augment_options: Mapping[str, Any] = option({}, "options of augmentations, such as `random-erasing.p=1`.")
     mixup_alpha: Annotated[float, Meta(ge=0, le=1e38)] = option(

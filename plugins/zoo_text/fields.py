@@ -18,14 +18,21 @@ class TextFields:
         "stateful",
         "how text is divided into batches: parallel streams with a hidden state that carries over from step "
         "to step (`stateful`), disjoint `sections`, or overlapping `windows` with one target token each.",
+        inherited=True,
+        on_resume="restarts-epoch",
     )
     bptt: Annotated[int, Meta(ge=1, le=1_000_000_000)] = option(
-        64, "number of tokens per step, section or window: the length of backpropagation through time."
+        64,
+        "number of tokens per step, section or window: the length of backpropagation through time.",
+        inherited=True,
+        on_resume="restarts-epoch",
     )
     bptt_jitter: bool = option(
         False,
         "vary the number of tokens per step around `bptt`, so that step boundaries differ between epochs "
         "(`stateful` only).",
+        inherited=True,
+        on_resume="restarts-epoch",
     )
 
     def __post_init__(self) -> None:

@@ -36,9 +36,7 @@ def zoo_tasks() -> list[TaskSpec]:
 @hookimpl
 def zoo_training_options() -> list[FieldsSpec]:
     """Return the group of training options."""
-    cutting = ("batching", "bptt", "bptt_jitter")
-    summary = "How text is split into batches"
-    return [FieldsSpec(name="text", summary=summary, fields=TextFields, cuts_batches=cutting)]
+    return [FieldsSpec(name="text", summary="How text is split into batches", fields=TextFields)]
 
 
 @hookimpl

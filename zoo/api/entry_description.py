@@ -180,16 +180,20 @@ def _of_group(registry: Registry, group: Entry[Any]) -> dict[str, Any]:
     return {"fields": described, "tasks": tasks}
 
 
-def _of_method(_: Registry, entry: Entry[Any]) -> dict[str, Any]:
+def _of_method(registry: Registry, entry: Entry[Any]) -> dict[str, Any]:
+    naming = [option.typed for option in registry.training_options.values() if option.names == entry.kind]
+    facts = {"flags": naming, "option_flag": f"{naming[0]}-option" if naming else ""}
+
     def own() -> dict[str, Any]:
         return {"options": {name: _default(option) for name, option in own_options(entry).items()}}
 
     def flags() -> dict[str, Any]:
         target, methods = entry.load(), {"--metric": "items", "--loss": "losses"}
         found = [flag for flag, method in methods.items() if hasattr(target, method)]
-        return {"flags": found or [*methods]} if entry.kind == "metric" else {}
+        return {"flags": found} if found else {}
 
-    return _as_far_as_possible([("options", own), ("flags", flags)])
+    parts = [("options", own), *([("flags", flags)] if entry.kind == "metric" else [])]
+    return facts | _as_far_as_possible(parts)
 
 
 def _as_far_as_possible(parts: Sequence[Part], *, refuse_options: bool = False) -> dict[str, Any]:

@@ -17,36 +17,22 @@ from click.shell_completion import CompletionItem
 
 from zoo.cli.name_types import NameType, registry_of
 from zoo.config import options
-from zoo.config.declarations import Option, declared
+from zoo.config.declarations import Option, declared, flag_named
 from zoo.config.recipe import Recipe
-from zoo.config.train_config import METHODS, TrainConfig, fields_of
+from zoo.config.train_config import TrainConfig, fields_of
 from zoo.errors import OptionError, ZooError, printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _BY_COMMAND = {"device", "progress", "registry"}  # the same for every command
-_RENAMED = {
-    "from_weights": "--from",
-    "classes": "--class",
-    "options": "--option",
-    "optimizer_options": "--optimizer-option",
-    "schedule_options": "--schedule-option",
-    "augment_options": "--augment-option",
-    "metrics": "--metric",
-    "metrics_options": "--metric-option",
-    "lr_scales": "--lr-scale",
-}
+# Flags and values of arguments of functions; training options declare theirs
+_RENAMED = {"from_weights": "--from", "classes": "--class", "options": "--option"}
 _NAMES = {
-    "optimizer": NameType("optimizer"),
-    "schedule": NameType("schedule"),
-    "loss": NameType("metric"),
     "dataset": NameType("dataset"),
     "architecture": NameType("architecture"),
     "from_weights": NameType("weights", runs=True),
     "to": NameType("exporter"),
 }
-# Training options that list names, separated by commas
-_LISTED = {METHODS[kind]: kind for kind in ("augmentation", "metric")}
 # The words that follow the name of an option at the start of an error message
 _VERBS = " (?:must|cannot|does|is|requires) "
 
@@ -122,7 +108,7 @@ class Flag(click.Option):
     def __init__(self, param_decls: Sequence[str] = (), *, option: Option, training: bool = False) -> None:
         self.group = option.group
         self.training = training
-        flag = flag_of(option.name)
+        flag = option.flag or flag_of(option.name)
         text = option.help.replace("`", "")
         default = None if training else option.default
         settings: dict[str, Any] = {"default": default, "help": text[:1].upper() + text[1:]}
@@ -132,14 +118,14 @@ class Flag(click.Option):
             settings |= {"is_flag": True, "show_default": bool(default)}
         elif Mapping in kinds:
             settings |= {"multiple": True, "default": (), "metavar": "K=V", "callback": _collected}
-        elif option.name in _LISTED or tuple in kinds:
-            names = _LISTED.get(option.name)
-            type_ = NamesType(tuple[str, ...], names) if names else ValueType(option.type)
+        elif tuple in kinds:
+            type_ = NamesType(option.type, option.names) if option.names else ValueType(option.type)
             settings |= {"multiple": True, "type": type_, "callback": _collected}
         elif Sequence in kinds:
             settings |= {"multiple": True, "metavar": flag.strip("-").upper()}
         else:
-            type_ = _NAMES.get(option.name) or ValueType(option.type)
+            type_ = NameType(option.names) if option.names else _NAMES.get(option.name)
+            type_ = type_ or ValueType(option.type)
             settings |= {"type": type_, "show_default": default not in (None, "")}
         super().__init__([*param_decls, flag, option.name], **settings)
 
@@ -155,7 +141,8 @@ def _collected(ctx: click.Context, param: click.Parameter, values: Sequence[Any]
 
 def flag_of(name: str) -> str:
     """Return the flag for a parameter or a training option, such as `--batch-size`."""
-    return _RENAMED.get(name, f"--{name.replace('_', '-')}")
+    declared_here = fields_of(TrainConfig).get(name)
+    return declared_here.typed if declared_here else _RENAMED.get(name) or flag_named(name)
 
 
 def words_of(flag: str, table: Mapping[str, Any]) -> list[str]:

@@ -14,7 +14,6 @@ from zoo.cli.flags import flag_of, options_of
 from zoo.cli.name_types import PLURALS, NameType
 from zoo.cli.session import Session, print_json, standard_options
 from zoo.config import options
-from zoo.config.train_config import METHODS
 from zoo.console.figures import figures
 from zoo.console.tables import as_typed, enumerated, print_paragraph, print_section, print_table, print_title
 from zoo.console.terminal import echo
@@ -166,12 +165,11 @@ def _group(facts: Mapping[str, Any]) -> None:
 
 def _method(facts: Mapping[str, Any]) -> None:
     name = facts["name"].rpartition("/")[2]
-    flag = f"--{METHODS[facts['kind']]}".replace("metrics", "metric")
     prefix = f"{name}." if facts["kind"] in ("augmentation", "metric") else ""
-    _print_options(facts, f"{flag}-option", prefix)
+    _print_options(facts, facts["option_flag"], prefix)
     usual = as_typed(facts.get("training", {}))
     print_section("Training options", usual, about="that zoo uses with it unless you set them")
-    ways = " or ".join(f"{flag} {name}" for flag in facts.get("flags", [flag]))
+    ways = " or ".join(f"{flag} {name}" for flag in facts["flags"])
     print_section("", [("usage", f"zoo train ... {ways}"), *_origin(facts)])
 
 

@@ -12,7 +12,18 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import field, is_dataclass
 from types import SimpleNamespace, UnionType
-from typing import Annotated, Any, NamedTuple, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from msgspec import NODEFAULT, Meta
 
@@ -24,6 +35,11 @@ Limit = Annotated[int, Meta(ge=0, le=100_000)]
 Probability = Annotated[float, Meta(ge=0, le=1)]
 
 
+# What happens if a training option changes when a run is resumed: nothing in particular, the epoch that was
+# interrupted starts over, or the run is not resumed
+OnResume = Literal["allowed", "restarts-epoch", "refused"]
+
+
 class Option(NamedTuple):
     """The declaration of an option.
 
@@ -32,6 +48,8 @@ class Option(NamedTuple):
             for type checkers.
         default: default value; `NODEFAULT` if the option is required.
         group: group of a training option; empty for options common to all tasks.
+
+    The other attributes are those of `option`.
     """
 
     name: str
@@ -39,6 +57,16 @@ class Option(NamedTuple):
     default: Any
     help: str
     group: str = ""
+    flag: str = ""
+    names: str = ""
+    read_by: str = ""
+    inherited: bool = False
+    on_resume: OnResume = "allowed"
+
+    @property
+    def typed(self) -> str:
+        """The flag on the command line, such as `--batch-size` or, for a table, `--optimizer-option`."""
+        return self.flag or flag_named(self.name)
 
     @property
     def required(self) -> bool:
@@ -46,16 +74,53 @@ class Option(NamedTuple):
         return self.default is NODEFAULT
 
 
-def option(default: T, help: str) -> T:  # noqa: A002
-    """Return a dataclass field with a default and help text, which `zoo train --help` prints.
+def flag_named(name: str) -> str:
+    """Return the flag of an option that does not declare one."""
+    return f"--{name.removesuffix('s') if name.endswith('_options') else name}".replace("_", "-")
+
+
+# What `option` tells about an option, in the metadata of its field
+_TOLD = {*Option._fields} - {"name", "type", "default", "group"}
+
+
+def option(
+    default: T,
+    help: str,  # noqa: A002
+    *,
+    flag: str = "",
+    names: str = "",
+    read_by: Literal["", "optimizer", "schedule"] = "",
+    inherited: bool = False,
+    on_resume: OnResume = "allowed",
+) -> T:
+    """Return a dataclass field for a training option.
 
     ::
 
         lr: Annotated[float, Meta(gt=0)] = option(0.1, "peak learning rate.")
+
+    Args:
+        default: the default value.
+        help: help text, which `zoo train --help` prints.
+        flag: the flag on the command line; by default, the name of the option, as in `--batch-size`.
+        names: kind of the entries that the option names, such as `augmentation`.
+        read_by: the option that names the method which reads this one; a method need not do so.
+        inherited: whether fine-tuning takes the value from the training of the weights that it starts from.
+            Choose this for options that suit the model, not the amount of data.
+        on_resume: whether a resumed run may change the option: `allowed`; `restarts-epoch` if the option
+            determines what is in a batch, so that the interrupted epoch starts over; or `refused`.
     """
+    metadata = {
+        "help": help,
+        "flag": flag,
+        "names": names,
+        "read_by": read_by,
+        "inherited": inherited,
+        "on_resume": on_resume,
+    }
     if isinstance(default, dict):
-        return field(default_factory=default.copy, metadata={"help": help})  # type: ignore[return-value]
-    return field(default=default, metadata={"help": help})
+        return field(default_factory=default.copy, metadata=metadata)  # type: ignore[return-value]
+    return field(default=default, metadata=metadata)
 
 
 @functools.cache
@@ -64,7 +129,9 @@ def declared(target: Callable[..., Any]) -> Mapping[str, Option]:
 
     The help text comes from `option` or from the `Args` section of the docstring.
     """
-    helps = _documented(target)
+    about: dict[str, dict[str, Any]] = {name: {"help": text} for name, text in _documented(target).items()}
+    for name, item in getattr(target, "__dataclass_fields__", {}).items():
+        about[name] = about.get(name, {}) | {key: item.metadata[key] for key in _TOLD & item.metadata.keys()}
     try:
         types = resolved_hints(target)
     except NameError:
@@ -75,7 +142,7 @@ def declared(target: Callable[..., Any]) -> Mapping[str, Option]:
             name,
             types.get(name, Any),
             NODEFAULT if parameter.default is parameter.empty else parameter.default,
-            helps.get(name, ""),
+            **{"help": "", **about.get(name, {})},
         )
         for name, parameter in inspect.signature(target).parameters.items()
         if parameter.kind in kinds
@@ -106,8 +173,7 @@ def _documented(target: Callable[..., Any]) -> dict[str, str]:
         section = re.split(r"\n(?:Args|Attributes):\n", text, maxsplit=1)[1:]
         entries = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", "".join(section).partition("\n\n")[0], re.M)
         found |= {name: re.sub(r"\s+", " ", meaning) for name, meaning in entries}
-    fields = getattr(target, "__dataclass_fields__", {})
-    return found | {name: item.metadata["help"] for name, item in fields.items() if "help" in item.metadata}
+    return found
 
 
 def bounded_options(target: Callable[..., Any]) -> set[str]:

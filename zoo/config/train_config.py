@@ -24,9 +24,9 @@ PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
-# The kinds of entries that training options select by name, with the training option of each kind. Another
-# one with the suffix `_options` sets their own options. The last two are lists; only images have `augment`.
-METHODS = {"optimizer": "optimizer", "schedule": "schedule", "augmentation": "augment", "metric": "metrics"}
+# The kinds of entries that training options select by name. Another training option, with the suffix
+# `_options`, sets the options of these entries.
+METHODS = ("optimizer", "schedule", "augmentation", "metric")
 
 Positive = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 NonNegative = Annotated[float, Meta(ge=0, le=1e38)]
@@ -47,34 +47,68 @@ class TrainConfig:
     """
 
     epochs: Positive = option(1, "number of passes over the training split.")
-    batch_size: Positive = option(64, "items per batch: images, or parallel streams of text.")
-    grad_accum_steps: Positive = option(1, "batches per optimizer step; their gradients are averaged.")
+    batch_size: Positive = option(
+        64, "items per batch: images, or parallel streams of text.", on_resume="restarts-epoch"
+    )
+    grad_accum_steps: Positive = option(
+        1, "batches per optimizer step; their gradients are averaged.", on_resume="restarts-epoch"
+    )
 
-    optimizer: str = option("adamw", "name of the optimizer; `zoo list optimizers` shows all.")
-    optimizer_options: Mapping[str, Any] = option({}, "options of the optimizer; `zoo show` lists them.")
+    optimizer: str = option(
+        "adamw",
+        "name of the optimizer; `zoo list optimizers` shows all.",
+        names="optimizer",
+        inherited=True,
+        on_resume="refused",
+    )
+    optimizer_options: Mapping[str, Any] = option(
+        {}, "options of the optimizer; `zoo show` lists them.", inherited=True, on_resume="refused"
+    )
     lr: Rate = option(1e-3, "peak learning rate of the schedule.")
-    momentum: Fraction = option(0.9, "momentum for SGD and Muon, or the first beta for Adam and Lion.")
-    weight_decay: NonNegative = option(0.0, "weight decay for all parameters.")
+    momentum: Fraction = option(
+        0.9,
+        "momentum for SGD and Muon, or the first beta for Adam and Lion.",
+        read_by="optimizer",
+        inherited=True,
+    )
+    weight_decay: NonNegative = option(
+        0.0, "weight decay for all parameters.", read_by="optimizer", inherited=True
+    )
     decay_matrices_only: bool = option(
-        False, "apply weight decay only to parameters with two or more dimensions, not to biases and scales."
+        False,
+        "apply weight decay only to parameters with two or more dimensions, not to biases and scales.",
+        inherited=True,
+        on_resume="refused",
     )
     lr_scales: Mapping[str, Rate] = option(
         {},
         "factors for the learning rates of modules or parameters, named as in `freeze`, such as `head=10`.",
+        flag="--lr-scale",
+        on_resume="refused",
     )
-    schedule: str = option("cosine", "name of the learning-rate schedule; `zoo list schedules` shows all.")
+    schedule: str = option(
+        "cosine", "name of the learning-rate schedule; `zoo list schedules` shows all.", names="schedule"
+    )
     schedule_options: Mapping[str, Any] = option({}, "options of the schedule; `zoo show` lists them.")
     warmup_epochs: NonNegative = option(
-        0.0, "epochs of linear warmup from 0; for `one-cycle`, epochs of its rise, by default 30% of the run."
+        0.0,
+        "epochs of linear warmup from 0; for `one-cycle`, epochs of its rise, by default 30% of the run.",
+        read_by="schedule",
     )
 
-    metrics: tuple[str, ...] = option((), "names of further metrics; `zoo list metrics` shows all.")
-    loss: str = option("", "name of a loss that replaces the task's, such as `focal-loss`.")
-    metrics_options: Mapping[str, Any] = option({}, "options for metrics and the loss: `focal-loss.gamma=2`.")
+    metrics: tuple[str, ...] = option(
+        (), "names of further metrics; `zoo list metrics` shows all.", flag="--metric", names="metric"
+    )
+    loss: str = option("", "name of a loss that replaces the task's, such as `focal-loss`.", names="metric")
+    metrics_options: Mapping[str, Any] = option(
+        {}, "options for metrics and the loss: `focal-loss.gamma=2`.", flag="--metric-option"
+    )
 
     clip_grad_norm: NonNegative = option(0.0, "clip gradients to this global norm; 0 disables clipping.")
     ema_decay: Fraction = option(
-        0.0, "EMA decay of the weights, at most (1 + n) / (10 + n) at step n; evaluation uses the average."
+        0.0,
+        "EMA decay of the weights, at most (1 + n) / (10 + n) at step n; evaluation uses the average.",
+        on_resume="refused",
     )
     nonmono: Count = option(
         0,
@@ -83,13 +117,20 @@ class TrainConfig:
     )
     patience: Count = option(0, "stop after this many epochs without improvement in the validation metric.")
     freeze: tuple[str, ...] = option(
-        (), "names of modules or parameters to freeze, such as `stages` or `*.norm`; `*` matches anything."
+        (),
+        "names of modules or parameters to freeze, such as `stages` or `*.norm`; `*` matches anything.",
+        on_resume="refused",
     )
     layer_decay: Annotated[float, Meta(gt=0, le=1)] = option(
-        1.0, "layer-wise learning-rate decay: each layer's rate is this fraction of the next layer's rate."
+        1.0,
+        "layer-wise learning-rate decay: each layer's rate is this fraction of the next layer's rate.",
+        on_resume="refused",
     )
     norm_bias_lr_scale: Annotated[float, Meta(gt=0)] = option(
-        1.0, "factor for the learning rate of normalization biases; their weight decay is divided by it."
+        1.0,
+        "factor for the learning rate of normalization biases; their weight decay is divided by it.",
+        inherited=True,
+        on_resume="refused",
     )
     precision: PrecisionName = option(
         "auto",
@@ -146,8 +187,8 @@ class TrainConfig:
             check_known(changes, self.fields)
         inside: dict[str, dict[str, Any]] = {}  # by group
         current = {"optimizer": self.optimizer, "schedule": self.schedule}
-        stale: dict[str, Any] = {name: {} for name in _stale(current, changes)}
-        for name, value in (stale | dict(changes)).items():
+        dropped: dict[str, Any] = {name: {} for name in stale(current, changes)}
+        for name, value in (dropped | dict(changes)).items():
             inside.setdefault(self.fields[name].group, {})[name] = value
         own = inside.pop("", {})
         groups = {name: dataclasses.replace(self.groups[name], **fields) for name, fields in inside.items()}
@@ -169,11 +210,11 @@ class TrainConfig:
 
 def merged(before: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return training options with changes, without the options of a replaced optimizer or schedule."""
-    stale = _stale(before, changes)
-    return {**{name: value for name, value in before.items() if name not in stale}, **changes}
+    dropped = stale(before, changes)
+    return {**{name: value for name, value in before.items() if name not in dropped}, **changes}
 
 
-def _stale(before: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
+def stale(before: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
     """Return the names of options that are for a replaced optimizer or schedule."""
     new = {kind: changes[kind] for kind in ("optimizer", "schedule") if isinstance(changes.get(kind), str)}
     return [f"{kind}_options" for kind, name in new.items() if name != before.get(kind)]

@@ -43,7 +43,7 @@ def with_metrics(
     losses = [_entry(registry, loss, task)] if loss else []
     used = [*entries, *losses]
     recorded = {key: options[key] for key in options if any(own_of({key: 0}, entry) for entry in used)}
-    options = all_checked("metric", {**recorded, **(given or {})}, used)
+    options = all_checked({**recorded, **(given or {})}, used, kind="metric", flag="--metric-option")
     if not used:
         return task
     metrics: dict[str, Metric] = {}

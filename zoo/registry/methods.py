@@ -10,7 +10,8 @@ from typing import Any
 from zoo.config import options
 from zoo.config.declarations import Option, declared
 from zoo.config.keywords import refuse_missing, refuse_unknown
-from zoo.config.train_config import METHODS, TrainConfig, fields_of
+from zoo.config.layers import Layers, blame, blaming
+from zoo.config.train_config import TrainConfig, fields_of
 from zoo.errors import OptionError
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import AugmentationSpec
@@ -18,8 +19,6 @@ from zoo.registry.specs import AugmentationSpec
 # The number of positional arguments of a target, and the other arguments that zoo fills in
 _POSITIONAL = {"optimizer": 1, "schedule": 1, "augmentation": 2, "metric": 0}
 _FILLED = {"optimizer": {*fields_of(TrainConfig), "model"}, "schedule": {*fields_of(TrainConfig), "position"}}
-# Training options that only some targets read
-_OPTIONAL = {"optimizer": ("momentum", "weight_decay"), "schedule": ("warmup_epochs",)}
 
 
 def method(config: TrainConfig, kind: str, name: str) -> Entry[Any]:
@@ -67,10 +66,13 @@ def augmentations(config: TrainConfig) -> list[tuple[AugmentationSpec, Callable[
 
     Raises OptionError for an unknown name.
     """
-    fields = config.to_dict()
-    names, given = fields.get("augment", ()), fields.get("augment_options", {})
-    entries = [method(config, "augmentation", name) for name in names]
-    return [(entry.spec, partial(entry.load(), **own_of(given, entry))) for entry in entries]
+    values, found = config.to_dict(), list[tuple[AugmentationSpec, Callable[[Any, Any], Any]]]()
+    for option in config.fields.values():
+        if option.names == "augmentation":
+            entries = [method(config, "augmentation", name) for name in values[option.name]]
+            given = values[f"{option.name}_options"]
+            found += [(entry.spec, partial(entry.load(), **own_of(given, entry))) for entry in entries]
+    return found
 
 
 def own_of(given: Mapping[str, Any], entry: Entry[Any]) -> dict[str, Any]:
@@ -80,40 +82,51 @@ def own_of(given: Mapping[str, Any], entry: Entry[Any]) -> dict[str, Any]:
     return {key.rpartition(".")[2]: given[key] for key, (name, _, _) in parts.items() if name in names}
 
 
-def with_checked_methods(config: TrainConfig, said: Mapping[str, Any]) -> TrainConfig:
-    """Return a configuration with valid options of the optimizer, schedule, augmentations and metrics.
+def with_checked_methods(layers: Layers) -> Layers:
+    """Return training options with valid options of the optimizer, schedule, augmentations and metrics.
 
-    A training option that they do not read, such as `momentum`, is set to 0.
-
-    Args:
-        said: the training options that the user or the recipe sets.
+    A training option that the optimizer or the schedule does not read, such as `momentum`, is set to 0.
 
     Raises OptionError for an option that is unknown, missing or invalid, or has no effect.
     """
-    changes: dict[str, Any] = {}
-    for kind in ("optimizer", "schedule"):
-        entry = method(config, kind, getattr(config, kind))
-        changes[f"{kind}_options"] = _checked(entry, getattr(config, f"{kind}_options"))
-        for name in {*_OPTIONAL[kind]} - declared(entry.load()).keys():
-            if said.get(name):
-                what = f"{options.text(said[name])} has no effect: the {kind} {entry.name} ignores it"
-                raise OptionError(f"{name}={what}")
-            changes[name] = 0.0
-    fields = config.to_dict()
-    names = {"augmentation": fields.get("augment", ()), "metric": [*config.metrics, config.loss]}
-    for kind in names:
-        given = fields.get(f"{METHODS[kind]}_options", {})
-        entries = [method(config, kind, name) for name in names[kind] if name]
-        if given or entries:
-            changes[f"{METHODS[kind]}_options"] = all_checked(kind, given, entries)
-    return config.replace(changes)
+    chosen: dict[str, list[Entry[Any]]] = {}  # by training option; the options of a loss are in the metrics'
+    for name, option in layers.known.items():
+        if option.names:
+            value, source = layers.merged[name]
+            names = (value,) if isinstance(value, str) else value
+            with blaming(source):
+                found = [method(layers.defaults, option.names, each) for each in names if each]
+            chosen.setdefault("metrics" if name == "loss" else name, []).extend(found)
+    for name, entries in chosen.items():
+        table = layers.known[f"{name}_options"]
+        value, source = layers.merged[table.name]
+        with blaming(source):
+            if layers.known[name].type is str:
+                checked = _checked(entries[0], value, flag=table.typed)
+            else:
+                checked = all_checked(value, entries, kind=layers.known[name].names, flag=table.typed)
+        layers = layers.converted(table.name, checked)
+    for name, option in layers.known.items():
+        if option.read_by and name not in declared(chosen[option.read_by][0].load()):
+            layers = _ignored(layers, name, by=f"{option.read_by} {chosen[option.read_by][0].name}")
+    return layers
 
 
-def all_checked(kind: str, given: Mapping[str, Any], entries: Sequence[Entry[Any]]) -> dict[str, Any]:
+def _ignored(layers: Layers, name: str, *, by: str) -> Layers:
+    """Return the layers with 0 for an option that has no effect. Raises OptionError if it is given."""
+    value, source = layers.merged[name]
+    if value and layers.gives(name):
+        raise OptionError(f"{blame(source)}{name}={options.text(value)} has no effect: the {by} ignores it")
+    return layers.suggest(by, {name: 0.0})
+
+
+def all_checked(
+    given: Mapping[str, Any], entries: Sequence[Entry[Any]], *, kind: str, flag: str
+) -> dict[str, Any]:
     """Return the options of several methods of a kind, `NAME.OPTION`, converted to their types."""
     checked: dict[str, Any] = {}
     for entry in entries:
-        own = _checked(entry, own_of(given, entry))
+        own = _checked(entry, own_of(given, entry), flag=flag, prefix=f"{entry.spec.name}.")
         checked |= {f"{entry.spec.name}.{option}": value for option, value in own.items()}
     if unknown := [key for key in given if not any(own_of({key: 0}, entry) for entry in entries)]:
         hint = f"write NAME.OPTION=VALUE, where NAME is one of the selected {kind}s"
@@ -121,13 +134,11 @@ def all_checked(kind: str, given: Mapping[str, Any], entries: Sequence[Entry[Any
     return checked
 
 
-def _checked(entry: Entry[Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def _checked(entry: Entry[Any], given: Mapping[str, Any], *, flag: str, prefix: str = "") -> dict[str, Any]:
     """Return the options of a method, converted to their types. Raises OptionError."""
     what, own = f"{entry.kind} {entry.name}", own_options(entry)
     refuse_unknown(given, own, what=what)
-    prefix = "" if entry.kind in _OPTIONAL else f"{entry.spec.name}."
     required = [f"{prefix}{name}" for name, option in own.items() if option.required]
-    flag = f"--{METHODS[entry.kind].removesuffix('s')}-option"
     refuse_missing({f"{prefix}{name}" for name in given}, required, what=what, flag=flag)
     return {
         name: options.convert(value, own[name].type, what=f"{what}: {name}") for name, value in given.items()

@@ -16,6 +16,7 @@ from zoo.config.arguments import checked
 from zoo.config.declarations import Option
 from zoo.config.keywords import check_arguments
 from zoo.config.near_names import did_you_mean
+from zoo.config.layers import RECIPE, YOU, Layers, blaming
 from zoo.config.recipe import Recipe
 from zoo.config.train_config import METHODS, TrainConfig, check_known, fields_of, training_options
 from zoo.errors import OptionError, PluginError, SpecError, UnknownName, warn
@@ -227,10 +228,11 @@ class Registry:
         named = [("group of training options", name, self.groups) for name in groups]
         named += [("task", name, self.tasks) for name in entry.tasks]
         if isinstance(entry.spec, ArchitectureSpec | OptimizerSpec):
-            for kind, option in METHODS.items():
-                chosen = entry.spec.training.get(option, ())
-                chosen = [chosen] if isinstance(chosen, str) else chosen
-                named += [(kind, name, self._words[kind]) for name in chosen]
+            for option, chosen in entry.spec.training.items():
+                kind = self.training_options[option].names if option in self.training_options else ""
+                if kind and chosen:
+                    names = [chosen] if isinstance(chosen, str) else chosen
+                    named += [(kind, name, self._words[kind]) for name in names]
         for what, name, known in named:
             if name not in known:
                 nearest = did_you_mean(name, known) or self.left_out(" ({})")
@@ -369,10 +371,6 @@ class Registry:
         """All training options by name: the common options, then the options of groups."""
         return training_options(self.groups)
 
-    def cutting_fields(self) -> tuple[str, ...]:
-        """Return the training options of groups that determine how data is divided into batches."""
-        return tuple(name for entry in self.entries_of(FieldsSpec) for name in entry.spec.cuts_batches)
-
     def default_config(self, task: str) -> TrainConfig:
         """Return zoo's defaults for the training options that apply to a task. Raises UnknownName."""
         if task not in self._defaults:
@@ -390,55 +388,60 @@ class Registry:
 
         Raises OptionError for an unknown name, and AmbiguousName for an ambiguous name.
         """
-        named = {name: options.plain(value) for name, value in training.items()}
-        try:
-            for kind, option in METHODS.items():
-                given = named.get(option)
-                if isinstance(given, str) and option in ("augment", "metrics"):
-                    given = options.convert(given, tuple[str, ...], what=option)
-                if isinstance(given, str):
-                    named[option] = _recorded(self.entry(kind, given))
-                elif isinstance(given, list | tuple):
-                    names = cast("Sequence[Any]", given)
-                    named[option] = tuple(_recorded(self.entry(kind, str(name))) for name in names)
-            if isinstance(loss := named.get("loss"), str) and loss:
-                named["loss"] = _recorded(self.entry("metric", loss))
-        except UnknownName as error:
-            raise OptionError(str(error), hint=error.hint) from None
+        named: dict[str, Any] = {}
+        for name, value in training.items():
+            option = self.training_options.get(name)
+            if option and option.names and value:
+                value = options.convert(value, option.type, what=name)  # noqa: PLW2901
+                several = (value,) if isinstance(value, str) else value
+                try:
+                    found = tuple(_recorded(self.entry(option.names, each)) for each in several)
+                except UnknownName as error:
+                    raise OptionError(str(error), hint=error.hint) from None
+                named[name] = found[0] if isinstance(value, str) else found
+            else:
+                named[name] = value
         return named
 
-    def usual_config(
-        self, architecture: Entry[ArchitectureSpec], task: str = "", said: Mapping[str, Any] | None = None
-    ) -> TrainConfig:
-        """Return an architecture's training configuration for its own task or another compatible task.
+    def layers(
+        self, recipe: Recipe, *, source: str = RECIPE, given: Mapping[str, Any] | None = None
+    ) -> Layers:
+        """Return the training options of an architecture, a recipe and the user, in layers.
 
         Args:
-            said: the recipe's training options. If they name a different optimizer, the configuration
-                contains the training options that suit this optimizer.
-        """
-        config = self.default_config(task or architecture.spec.task)
-        training = self.with_methods(architecture.spec.training)
-        config = config.replace({name: training[name] for name in training if name in config.fields})
-        optimizer = self.with_methods(said or {}).get("optimizer")
-        if not isinstance(optimizer, str) or optimizer == config.optimizer:
-            return config
-        suitable = self.methods["optimizer", optimizer].spec.training
-        return config.replace({**suitable, "optimizer": optimizer})
-
-    def training_config(self, recipe: Recipe) -> TrainConfig:
-        """Return the architecture's training configuration, updated with the training options of the recipe.
+            source: what the messages of errors call the recipe.
+            given: the training options that the user sets, which `recipe` contains, too.
 
         Raises:
-            OptionError: a field is unknown, out of range, or belongs to another task.
+            OptionError: an option is unknown, out of range, or belongs to another task.
             UnknownName: there is no such architecture.
         """
-        architecture = self.architecture(recipe.architecture)
-        task = self.task_of(recipe)
+        architecture, task = self.architecture(recipe.architecture), self.task_of(recipe)
         by_data = task.name != architecture.spec.task
         name = self.dataset(recipe.dataset).name if by_data else architecture.name
-        self.require_fields(recipe.train, task, name)
-        usual = self.usual_config(architecture, task.name, recipe.train)
-        return usual.replace(self.with_methods(recipe.train))
+        theirs = {key: value for key, value in recipe.train.items() if key not in (given or {})}
+        said: dict[str, Mapping[str, Any]] = {source: theirs, YOU: given or {}}
+        for who, training in said.items():
+            with blaming(who):
+                self.require_fields(training, task, name)
+                said[who] = self.with_methods(training)
+        layers = Layers(self.default_config(task.name))
+        training = self.with_methods(architecture.spec.training)
+        own = {key: training[key] for key in training if key in layers.known}
+        layers = layers.suggest(f"architecture {architecture.name}", own)
+        optimizer = {**said[source], **said[YOU]}.get("optimizer", layers["optimizer"])
+        if isinstance(optimizer, str) and optimizer != layers["optimizer"]:
+            suitable = self.methods["optimizer", optimizer].spec.training
+            layers = layers.suggest(f"optimizer {optimizer}", {**suitable, "optimizer": optimizer})
+        return layers.give(source, said[source]).give(YOU, said[YOU])
+
+    def training_config(self, recipe: Recipe) -> TrainConfig:
+        """Return the training configuration of a recipe before the data is known; see `layers`."""
+        return self.layers(recipe).config()
+
+    def usual_config(self, architecture: Entry[ArchitectureSpec]) -> TrainConfig:
+        """Return an architecture's training configuration for its own task."""
+        return self.training_config(Recipe(architecture=architecture.name, dataset=""))
 
     def task_of(self, recipe: Recipe) -> TaskSpec:
         """Return the task of a recipe: the task of its dataset or, without a dataset, of its architecture.

@@ -347,13 +347,10 @@ class FieldsSpec(_Named):
 
     Attributes:
         name: the name of the group, which must be unique among all plugins; the same applies to its fields.
-        fields: a frozen dataclass, each field with a type, a default and help text.
-        cuts_batches: the fields that determine how data is divided into batches. Fine-tuning copies them from
-            the training configuration of the weights, and a run that stopped within an epoch keeps them.
+        fields: a frozen dataclass, each field with a type and declared with `zoo.plugin.option`.
     """
 
     fields: Any
-    cuts_batches: tuple[str, ...] = ()
     source: str = ""
 
     def __post_init__(self) -> None:

@@ -20,13 +20,14 @@ import re
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import rtoml
 
+from zoo.config.declarations import Option
 from zoo.errors import RunError, WeightsError, warn
 from zoo.files import run_files
 from zoo.files.atomic import atomic_write
@@ -60,6 +61,7 @@ class RunDirectory:
         interval: how often to save the run within an epoch.
         plugin_files: one-file plugins required to continue the run.
         accept_changes: continue a run even if its options or its data have changed.
+        options: the training options, which say what happens if they change.
         make_card: function that returns the card of the best weights, given the state and the changes so far.
         clock: function that returns the seconds since an arbitrary start.
 
@@ -79,8 +81,7 @@ class RunDirectory:
     interval: SaveInterval = field(default_factory=SaveInterval)
     plugin_files: Sequence[str] = ()
     accept_changes: bool = False
-    defaults: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    cutting: Collection[str] = ()
+    options: Mapping[str, Option] = field(default_factory=dict[str, Option])
     make_card: Callable[[TrainState, tuple[str, ...]], Card] | None = None
     clock: Callable[[], float] = time.monotonic
     changes: tuple[str, ...] = field(init=False, default=())
@@ -131,13 +132,13 @@ class RunDirectory:
 
     def _restore(self, checkpoint: Checkpoint, state: TrainState, *, device: str) -> None:
         """Restore `state` from a checkpoint. Raises WeightsError if it does not match."""
-        changes = drift(checkpoint.info.identity, self.identity, self.defaults)
+        changes = drift(checkpoint.info.identity, self.identity, self.options)
         if changes and not self.accept_changes:
             hint = "resume with the previous options, add --accept-changes to continue anyway"
             message = f"{self.path} contains a different run ({'; '.join(changes.values())})"
             raise RunError(message, hint=f"{hint}, or choose a different --run folder")
-        refuse_fixed(changes)
-        options = changes_batches(changes, self.cutting)
+        refuse_fixed(changes, self.options)
+        options = changes_batches(changes, self.options)
         single = "train.precision" in changes and self.identity.recipe.train.get("precision") == "fp32"
         tensors = widened(checkpoint.tensors) if single else checkpoint.tensors
         state.restore(tensors, checkpoint.info.state, device=device)

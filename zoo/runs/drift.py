@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from zoo.config.declarations import OnResume, Option
 from zoo.config.recipe import Recipe
 from zoo.errors import RunError, warn
 from zoo.files.canonical import canonical_json, parse_json
 from zoo.training.saved import RunIdentity
 
-# Options that the optimizer state or the average of the weights depends on
-_FIXED = (
-    "train.decay_matrices_only",
-    "train.ema_decay",
-    "train.freeze",
-    "train.layer_decay",
-    "train.lr_scales",
-    "train.norm_bias_lr_scale",
-    "train.optimizer",
-    "train.optimizer_options",
-)
-# Options, besides those of the data and of the task, that decide what is in a batch
-_BATCHES = ("seed", "train.batch_size", "train.grad_accum_steps")
 # Where data and weights are, but not what is in them: the fingerprint covers that
 _IRRELEVANT = ("data.root", "from_weights", "summary")
 
 
-def drift(before: RunIdentity, now: RunIdentity, defaults: Mapping[str, Any]) -> dict[str, str]:
+def drift(before: RunIdentity, now: RunIdentity, options: Mapping[str, Option]) -> dict[str, str]:
     """Return a description of each changed option, by name: `{"train.lr": "train.lr: 0.1 before, 0.2 now"}`.
 
     Args:
-        defaults: defaults of the training options, for a run that does not record all of them.
+        options: the training options; a run need not record those that have their defaults.
     """
-    then, current = (_flat(run.recipe, defaults) for run in (before, now))
+    then, current = (_flat(run.recipe, options) for run in (before, now))
     changes = {
         key: f"{key}: {then.get(key)!r} before, {current.get(key)!r} now"
         for key in sorted(then | current)
@@ -44,9 +32,9 @@ def drift(before: RunIdentity, now: RunIdentity, defaults: Mapping[str, Any]) ->
     return changes
 
 
-def refuse_fixed(changes: Mapping[str, str]) -> None:
+def refuse_fixed(changes: Mapping[str, str], options: Mapping[str, Option]) -> None:
     """Raise RunError if an option that must not change during a run has changed."""
-    fixed = [key for key in changes if key in _FIXED]
+    fixed = [key for key in changes if _on_resume(key, options) == "refused"]
     if fixed:
         message = f"{', '.join(fixed)} cannot be changed during a run ({'; '.join(changes.values())})"
         raise RunError(
@@ -63,20 +51,24 @@ def warn_of_another_cpu(before: RunIdentity, now: RunIdentity) -> None:
         )
 
 
-def changes_batches(changes: Mapping[str, str], cutting: Collection[str]) -> list[str]:
-    """Return the changed options that affect the batches.
-
-    Args:
-        cutting: the group fields that determine how data is divided into batches.
-    """
-    batches = {*_BATCHES, *(f"train.{name}" for name in cutting)}
-    return [key for key in changes if key in batches or key.startswith("data")]
+def changes_batches(changes: Mapping[str, str], options: Mapping[str, Option]) -> list[str]:
+    """Return the changed options that affect the batches."""
+    return [key for key in changes if _on_resume(key, options) == "restarts-epoch"]
 
 
-def _flat(recipe: Recipe, defaults: Mapping[str, Any]) -> dict[str, Any]:
+def _on_resume(key: str, options: Mapping[str, Option]) -> OnResume:
+    """Return what happens if an option of a recipe changes."""
+    table, _, name = key.partition(".")
+    if table == "train" and name in options:
+        return options[name].on_resume
+    return "restarts-epoch" if table in ("seed", "data") else "allowed"
+
+
+def _flat(recipe: Recipe, options: Mapping[str, Option]) -> dict[str, Any]:
     """Return a recipe as one flat table of JSON data with keys such as `train.epochs`."""
-    flat: dict[str, Any] = {f"train.{name}": value for name, value in defaults.items()}
-    for key, value in parse_json(canonical_json(recipe.to_dict())).items():
+    train = {name: option.default for name, option in options.items()} | recipe.train
+    flat: dict[str, Any] = {}
+    for key, value in parse_json(canonical_json(recipe.to_dict() | {"train": train})).items():
         if isinstance(value, dict):
             flat |= {f"{key}.{name}": inner for name, inner in value.items()}
         else:

@@ -102,8 +102,7 @@ def train(
             interval=interval,
             accept_changes=accept_changes,
             plugin_files=registry.plugin_files,
-            defaults=registry.default_config(setup.task.name).to_dict(),
-            cutting=registry.cutting_fields(),
+            options=setup.config.fields,
             make_card=partial(make_card, setup),
         )
         stopping = listening(patient=ranks.world_size > 1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from zoo.config.arguments import checked, is_url
 from zoo.config.declarations import declared
 from zoo.config.keywords import refuse_missing
+from zoo.config.layers import RECIPE, Layer, Layers, blame
 from zoo.config.near_names import did_you_mean
 from zoo.config.options import text
 from zoo.config.recipe import Recipe
@@ -41,8 +43,8 @@ class Resolved:
 
     Attributes:
         task: the task to train for, which is the dataset's task.
-        usual: the architecture's training configuration, without the recipe's options.
-        config: `usual`, overridden by the recipe's options.
+        layers: the training options that are known before the data.
+        config: the training configuration of these options.
         base: the weights to start from; None for random weights or a resumed run.
     """
 
@@ -50,7 +52,7 @@ class Resolved:
     architecture: Entry[ArchitectureSpec]
     data: Entry[DatasetSpec]
     task: TaskSpec
-    usual: TrainConfig
+    layers: Layers
     config: TrainConfig
     base: BaseWeights | None
 
@@ -70,7 +72,7 @@ def resolve(
         architecture: as in `with_architecture`, if it is not None.
         options: as in `with_options`.
 
-    Raises the same errors as `resolve_recipe`; for a named recipe, the message includes its name.
+    Raises the same errors as `resolve_recipe`.
     """
     recipe = name if isinstance(name, Recipe) else named_recipe(name, dataset, registry)
     if architecture is not None:
@@ -78,13 +80,10 @@ def resolve(
             message = f"architecture={architecture} replaces the architecture of a recipe"
             raise OptionError(message, hint=f"omit it, or replace {name} {dataset} with a recipe")
         recipe = with_architecture(recipe, registry, architecture)
+    source = f"recipe {name}" if dataset is None and isinstance(name, str) else RECIPE
     recipe = with_options(recipe, **options)
-    try:
-        return resolve_recipe(recipe, registry, resume=resume)
-    except ZooError as error:
-        if dataset is None and isinstance(name, str):
-            raise type(error)(f"recipe {name}: {error}", hint=error.hint) from None
-        raise
+    given = {key: value for key, value in options.items() if key in recipe.train}
+    return resolve_recipe(recipe, registry, resume=resume, source=source, given=given)
 
 
 @checked
@@ -130,11 +129,20 @@ def with_options(
     )
 
 
-def resolve_recipe(recipe: Recipe, registry: Registry, *, resume: bool = False) -> Resolved:
+def resolve_recipe(
+    recipe: Recipe,
+    registry: Registry,
+    *,
+    resume: bool = False,
+    source: str = RECIPE,
+    given: Mapping[str, Any] | None = None,
+) -> Resolved:
     """Look up all names in a recipe, without importing torch or loading data.
 
     Args:
         resume: whether a run is resumed; its initial weights are then no longer needed.
+        source: what the messages of errors call the recipe.
+        given: the training options in `recipe.train` that the user sets.
 
     Raises:
         UnknownName, AmbiguousName: an architecture, dataset or weights id is unknown or ambiguous.
@@ -144,23 +152,57 @@ def resolve_recipe(recipe: Recipe, registry: Registry, *, resume: bool = False) 
         SpecError: the architecture is not compatible with the data or with the weights to start from.
         WeightsError: the weights to start from are missing or damaged.
     """
-    architecture, data = registry.architecture(recipe.architecture), registry.dataset(recipe.dataset)
-    task = registry.shared_task(architecture, data)
-    train = registry.with_methods(recipe.train)
-    recipe = replace(recipe, architecture=architecture.name, dataset=data.name, train=train)
-    config = registry.training_config(recipe)
-    require_threads(recipe.threads)
-    _require_data(data, recipe.data)
-    base = None if resume else _base_weights(recipe, registry, architecture)
+    with _naming(source):
+        architecture, data = registry.architecture(recipe.architecture), registry.dataset(recipe.dataset)
+        task = registry.shared_task(architecture, data)
+    recipe = replace(recipe, architecture=architecture.name, dataset=data.name)
+    layers = registry.layers(recipe, source=source, given=given)
+    with _naming(source):
+        require_threads(recipe.threads)
+        _require_data(data, recipe.data)
+        base = None if resume else _base_weights(recipe, registry, architecture)
+    if base is not None:
+        layers = _inherited(layers, base, recipe.from_weights)
     return Resolved(
         recipe=recipe,
         architecture=architecture,
         data=data,
         task=task,
-        usual=registry.usual_config(architecture, task.name, recipe.train),
-        config=config,
+        layers=layers,
+        config=layers.config(),
         base=base,
     )
+
+
+@contextmanager
+def _naming(source: str) -> Generator[None]:
+    """Name the recipe in an error, if it has a name."""
+    try:
+        yield
+    except ZooError as error:
+        raise type(error)(f"{blame(source)}{error}", hint=error.hint) from None
+
+
+def _inherited(layers: Layers, base: BaseWeights, name: str) -> Layers:
+    """Return training options for fine-tuning: those of the weights that suit the model.
+
+    The architecture's own options suit training from random weights. Only those of groups remain, such as
+    augmentation, which suit the amount of data: the weights may have seen more of it.
+    """
+    usual = layers.suggestions
+    theirs = {key: value for key, value in base.card.training.items() if key in layers.known}
+    if layers.gives("optimizer") and theirs.get("optimizer") != usual["optimizer"]:
+        of_optimizer = {"optimizer", "optimizer_options", "lr"}
+        of_optimizer |= {key for key, option in layers.known.items() if option.read_by == "optimizer"}
+        theirs = {key: value for key, value in theirs.items() if key not in of_optimizer}
+    theirs = merged({key: usual[key] for key in layers.known}, theirs)
+    kept = [key for key, option in layers.known.items() if option.inherited] + ["batch_size", "lr"]
+    groups = tuple(
+        Layer(source, {key: value for key, value in values.items() if layers.known[key].group})
+        for source, values in layers.suggested
+    )
+    weights = {key: theirs[key] for key in kept if key in theirs}
+    return replace(layers, suggested=groups).suggest(f"weights {name}", weights)
 
 
 def _require_data(data: Entry[DatasetSpec], given: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from zoo.config.layers import DATA, DEVICE, FINE_TUNING, Layers
 from zoo.config.options import text
 from zoo.config.recipe import Recipe
 from zoo.config.train_config import TrainConfig
@@ -32,7 +33,7 @@ from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec
 from zoo.runs.resolving import Resolved
 from zoo.seeds import seed_for
-from zoo.training.defaults import FEWEST_STEPS, SMALLEST_BATCH, left_to_learn, steps_in_epoch, suited_config
+from zoo.training.defaults import FEWEST_STEPS, SMALLEST_BATCH, left_to_learn, steps_in_epoch, suited_to_data
 from zoo.training.freezing import freeze, refuse_frozen
 from zoo.training.optimizers import make_optimizer
 from zoo.training.saved import CheckpointInfo, RunIdentity
@@ -122,20 +123,18 @@ def build(
     architecture, data = resolved.architecture, resolved.data
     task = make_task(registry, resolved.task.name)
     recipe = replace(resolved.recipe, data=typed_options(data, resolved.recipe.data))
-    source = None
+    layers, config, source = resolved.layers, resolved.config, None
     if resumed is not None:
-        recipe = _completed(recipe, data, resumed.identity.recipe)
+        recipe, layers = _completed(recipe, layers, data, resumed.identity.recipe)
+        config = layers.config()
     elif base := resolved.base:
         source = load_base_model(base.path, base.card, base.content, architecture, registry)
         needed = options_to_fine_tune(data, source.card, task, recipe.data)
         recipe = replace(recipe, model={**source.options, **recipe.model}, data={**recipe.data, **needed})
     # Before data is opened
     chosen = model_options(architecture, resolved.task, recipe.model)
-    checked = with_checked_methods(resolved.config, recipe.train).to_dict()
-    methods = {name: checked[name] for name in recipe.train if name.endswith("_options")}
-    recipe = replace(recipe, train=recipe.train | methods)
-    config = resolved.config
-    task = with_metrics(task, registry, config.metrics, checked["metrics_options"], loss=config.loss)
+    layers = with_checked_methods(layers)
+    task = with_metrics(task, registry, layers["metrics"], layers["metrics_options"], loss=layers["loss"])
     suiting = options_of_pretrained(data, architecture.spec.starts_from(chosen), recipe.data)
     recipe = replace(recipe, data={**recipe.data, **suiting})
     dataset = open_to_train(data, recipe)
@@ -145,19 +144,19 @@ def build(
     require_storable(model, architecture)
     require_loadable(model, architecture, arguments)
     copied = source.copy_into(model, task, arguments, dataset.preprocess) if source else None
-    config = suited_config(
-        resolved.usual,
-        recipe.train,
+    suiting = suited_to_data(
+        layers,
+        config,
         task,
         dataset,
-        source=source,
-        to_learn=left_to_learn(model, task, dataset, copied) if copied else 1.0,
+        context=architecture.spec.context(arguments),
         architecture=architecture,
-        arguments=arguments,
-        cutting=registry.cutting_fields(),
+        to_learn=left_to_learn(model, task, dataset, copied) if copied else None,
+        again=source is not None and bool(source.card.base_model),
     )
-    config = with_checked_methods(config, recipe.train)
-    config = config.replace({"precision": precision.resolve(config.precision, device)})
+    layers = layers.suggest(FINE_TUNING if source else DATA, suiting)
+    layers = layers.converted("precision", precision.resolve(layers["precision"], device), source=DEVICE)
+    config = layers.config()
     task = task.as_trained(config.to_dict())
     freeze(model, config.freeze)
     make_optimizer(model, config)  # which may refuse the model
@@ -173,7 +172,7 @@ def build(
     recipe = replace(recipe, model=options, train=config.to_dict())
     if resumed is None:
         _warn_of_what_is_frozen(model, config, base_model)
-        _warn_of_what_was_chosen(resolved, recipe, fine_tuned=bool(base_model))
+        _warn_of_what_was_chosen(resolved.recipe, recipe, layers)
         if not base_model:
             _warn_of_general_defaults(resolved, registry)
     return TrainingSetup(
@@ -192,24 +191,23 @@ def build(
     )
 
 
-def _completed(recipe: Recipe, data: Entry[DatasetSpec], run: Recipe) -> Recipe:
+def _completed(
+    recipe: Recipe, layers: Layers, data: Entry[DatasetSpec], run: Recipe
+) -> tuple[Recipe, Layers]:
     """Return the recipe for resuming a run, with unset fine-tuning options copied from the run.
 
     The weights that the run started from may have been deleted or replaced.
     """
     if not recipe.from_weights:
-        return recipe
+        return recipe, layers
     if recipe.from_weights != run.from_weights:
         started = f"from {run.from_weights}" if run.from_weights else "from random weights"
         warn(f"--from {recipe.from_weights} has no effect on a resumed run, which started {started}")
     safe = decidable(data)
     theirs = {name: value for name, value in run.data.items() if name in safe}
-    return replace(
-        recipe,
-        model={**run.model, **recipe.model},
-        data={**theirs, **recipe.data},
-        train={**run.train, **recipe.train},
-    )
+    recipe = replace(recipe, model={**run.model, **recipe.model}, data={**theirs, **recipe.data})
+    known = {name: value for name, value in run.train.items() if name in layers.known}
+    return recipe, replace(layers, given=(*layers.give("run", known).given[-1:], *layers.given))
 
 
 def _warn_of_what_is_frozen(model: nn.Module, config: TrainConfig, base_model: Mapping[str, str]) -> None:
@@ -232,17 +230,12 @@ def _warn_of_general_defaults(resolved: Resolved, registry: Registry) -> None:
     warn(f"{name} sets no training options, so zoo's general defaults are used{hint * bool(recipes)}")
 
 
-def _warn_of_what_was_chosen(resolved: Resolved, recipe: Recipe, *, fine_tuned: bool) -> None:
-    """Warn about options that zoo chose because neither the recipe nor the architecture sets them."""
-    given, before = resolved.recipe, with_checked_methods(resolved.config, resolved.recipe.train).to_dict()
-    main = ("epochs", "batch_size", "lr") if fine_tuned else ()
+def _warn_of_what_was_chosen(given: Recipe, recipe: Recipe, layers: Layers) -> None:
+    """Warn about options that zoo chose for the data, because neither the recipe nor the user sets them."""
     chosen = {name: value for name, value in recipe.data.items() if name not in given.data}
-    chosen |= {
-        name: value
-        for name, value in recipe.train.items()
-        if name not in given.train and name != "precision" and (name in main or value != before[name])
-    }
+    sources = {name: sourced.source for name, sourced in layers.merged.items()}
+    chosen |= {name: value for name, value in recipe.train.items() if sources[name] in (DATA, FINE_TUNING)}
     if chosen:
         listed = ", ".join(f"{name}={text(value)}" for name, value in chosen.items())
-        kind = "fine-tuning" if fine_tuned else "this data"
+        kind = FINE_TUNING if given.from_weights else DATA
         warn(f"options chosen for {kind}: {listed}; each can be overridden")

@@ -15,19 +15,20 @@ lower rates.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
+from zoo.config.layers import Layers, blame
 from zoo.config.options import text
-from zoo.config.train_config import TrainConfig, merged
+from zoo.config.train_config import TrainConfig
 from zoo.errors import DataError, OptionError
 from zoo.interfaces import CarriesState, Dataset, Task
 from zoo.models.hooks import evaluating
-from zoo.models.transfer import BaseModel, Copied
+from zoo.models.transfer import Copied
 from zoo.registry.registry import Entry
 from zoo.registry.specs import ArchitectureSpec
 
@@ -48,81 +49,60 @@ CLIP_GRAD_NORM = 1.0
 EPOCH_STEPS = 20
 TOTAL_STEPS = 600
 EPOCHS = (3, 30)
-# Fields that suit the network, and so are those of the weights, as are those of groups that decide how data
-# is cut. The others of groups suit the amount of data, such as augmentation, and are the architecture's own:
-# the weights may have seen more of it
-OF_OPTIMIZER = ("optimizer", "optimizer_options", "momentum", "weight_decay")
-INHERITED = (*OF_OPTIMIZER, "decay_matrices_only", "norm_bias_lr_scale")
 
-# Returns the optimizer steps in an epoch of a training configuration
-Steps = Callable[[TrainConfig], int]
+# Returns the optimizer steps in an epoch, with some options changed
+Steps = Callable[[Mapping[str, Any]], int]
 
 
-def suited_config(
-    usual: TrainConfig,
-    said: Mapping[str, Any],
+def suited_to_data(
+    layers: Layers,
+    config: TrainConfig,
     task: Task,
     dataset: Dataset,
     *,
-    source: BaseModel | None,
-    to_learn: float,
+    context: int,
     architecture: Entry[ArchitectureSpec],
-    arguments: Mapping[str, Any],
-    cutting: Collection[str],
-) -> TrainConfig:
-    """Return the training configuration: the recipe's options, and defaults for the data and the model.
+    to_learn: float | None,
+    again: bool,
+) -> dict[str, Any]:
+    """Return training options that suit the data and the model, for those that nobody sets.
 
     Args:
-        usual: the architecture's training configuration.
-        said: the training options that the user or the recipe sets.
-        source: the weights to start from; None for random weights.
-        to_learn: how badly these weights predict the data; see `left_to_learn`.
-        arguments: the arguments of the model.
-        cutting: the group fields that determine how data is divided into batches.
+        config: the training configuration of `layers`.
+        context: the number of tokens that the model can read at once; 0 for no limit.
+        to_learn: how badly the weights that fine-tuning starts from predict the data; see `left_to_learn`.
+            None for random weights.
+        again: whether these weights were themselves fine-tuned, so that their learning rate is already low.
 
     Raises OptionError if the recipe's batches are longer than the model's context.
     """
-    context = architecture.spec.context(arguments)
+    within = task.within(config, context) if context else {}
+    _refuse_beyond(layers, within, architecture, context)
 
-    def steps(config: TrainConfig) -> int:
+    def steps(changes: Mapping[str, Any]) -> int:
+        changed = {name: value for name, value in {**within, **changes}.items() if layers[name] != value}
         try:
-            return steps_in_epoch(task, dataset, config)
+            return steps_in_epoch(task, dataset, config.replace(changed) if changed else config)
         except DataError:  # a text too short for so many lanes
             return 0
 
-    def within(config: TrainConfig) -> TrainConfig:
-        changes = task.within(config.replace(said), context) if context else {}
-        _refuse_beyond(said, changes, architecture, context)
-        return config.replace(changes)
-
-    usual = within(usual)
-    if source is None:
-        return from_scratch(usual, said, steps)
-    theirs = {name: value for name, value in source.card.training.items() if name in usual.to_dict()}
-    if "optimizer" in said and theirs.get("optimizer") != usual.optimizer:  # `usual` has what suits it
-        theirs = {name: theirs[name] for name in theirs if name not in (*OF_OPTIMIZER, "lr")}
-    return fine_tuning(
-        within(usual.replace(theirs)),
-        usual,
-        said,
-        steps,
-        again=bool(source.card.base_model),
-        to_learn=to_learn,
-        cutting=cutting,
-    )
+    chosen = from_scratch(layers, steps) if to_learn is None else fine_tuning(layers, steps, to_learn, again=again)
+    return within | chosen
 
 
 def _refuse_beyond(
-    said: Mapping[str, Any], needed: Mapping[str, Any], architecture: Entry[ArchitectureSpec], context: int
+    layers: Layers, needed: Mapping[str, Any], architecture: Entry[ArchitectureSpec], context: int
 ) -> None:
     """Raise OptionError for an option that makes batches longer than the model can read at once."""
     for name, value in needed.items():
-        if name in said and said[name] != value:
+        given, source = layers.merged[name]
+        if layers.gives(name) and given != value:
             option, flag = architecture.spec.context_length, name.replace("_", "-")
             bound = f"{context:,} tokens that {architecture.name} can read at once"
             bound += f" ({option}={context})" if isinstance(option, str) else ""
             hint = f"try --no-{flag}" if value is False else f"try --{flag} {text(value)}"
-            raise OptionError(f"{name}={text(said[name])} makes batches longer than the {bound}", hint=hint)
+            message = f"{blame(source)}{name}={text(given)} makes batches longer than the {bound}"
+            raise OptionError(message, hint=hint)
 
 
 def left_to_learn(model: nn.Module, task: Task, dataset: Dataset, copied: Copied) -> float:
@@ -156,67 +136,43 @@ def steps_in_epoch(task: Task, dataset: Dataset, config: TrainConfig) -> int:
     return math.ceil(first.total / config.grad_accum_steps) if first else 0
 
 
-def from_scratch(usual: TrainConfig, said: Mapping[str, Any], steps: Steps) -> TrainConfig:
-    """Return the configuration for training from random weights.
+def from_scratch(layers: Layers, steps: Steps) -> dict[str, Any]:
+    """Return the batch size and the learning rate for training from random weights, where they differ."""
+    usual = layers.suggestions
+    chosen = _enough_steps(layers, steps, FEWEST_STEPS)
+    per_step = chosen.get("batch_size", layers["batch_size"]) * layers["grad_accum_steps"]
+    share = min(1.0, per_step / (usual["batch_size"] * usual["grad_accum_steps"]))
+    lr = _scaled(usual["lr"], share if layers["optimizer"] == "sgd" else math.sqrt(share))
+    return chosen | ({"lr": lr} if lr != usual["lr"] else {})
+
+
+def fine_tuning(layers: Layers, steps: Steps, to_learn: float, *, again: bool) -> dict[str, Any]:
+    """Return the schedule, the learning rate, the batch size and the epochs for fine-tuning weights.
 
     Args:
-        usual: the architecture's training configuration.
-        said: the training options that the user or the recipe sets.
-    """
-    config = _with_enough_steps(usual.replace(said), said, steps, FEWEST_STEPS)
-    share = min(1.0, _per_step(config) / _per_step(usual))
-    lr = _scaled(usual.lr, share if config.optimizer == "sgd" else math.sqrt(share))
-    return config.replace({"lr": lr, **said})
-
-
-def fine_tuning(
-    theirs: TrainConfig,
-    usual: TrainConfig,
-    said: Mapping[str, Any],
-    steps: Steps,
-    *,
-    again: bool,
-    to_learn: float,
-    cutting: Collection[str],
-) -> TrainConfig:
-    """Return the configuration for fine-tuning existing weights.
-
-    Args:
-        theirs: the configuration that the weights were trained with.
-        usual: the architecture's training configuration.
-        said: the training options that the user or the recipe sets.
-        again: whether the weights were themselves fine-tuned, so that their learning rate is already low.
+        layers: training options, whose suggestions include those of the weights.
         to_learn: how badly the weights predict the data; see `left_to_learn`.
-        cutting: the group fields that determine how data is divided into batches.
+        again: whether the weights were themselves fine-tuned, so that their learning rate is already low.
     """
-    known = theirs.to_dict()
-    inherited = {name: known[name] for name in (*INHERITED, *cutting) if name in known}
     share = (1.0 if again else LR_SHARE) * float(f"{max(to_learn**2, LEAST_SHARE):.1g}")
-    config = TrainConfig(
-        groups=usual.groups,
-        methods=usual.methods,
-        batch_size=theirs.batch_size,
-        lr=_scaled(theirs.lr, share),
-        schedule="one-cycle",
-        clip_grad_norm=CLIP_GRAD_NORM,
-    )
-    config = _with_enough_steps(config.replace(merged(inherited, said)), said, steps, EPOCH_STEPS)
-    epochs = math.ceil(TOTAL_STEPS / max(1, steps(config)))
-    return config.replace({"epochs": min(max(epochs, EPOCHS[0]), EPOCHS[1]), **said})
+    chosen = {
+        "schedule": "one-cycle",
+        "clip_grad_norm": CLIP_GRAD_NORM,
+        "lr": _scaled(layers.suggestions["lr"], share),
+        **_enough_steps(layers, steps, EPOCH_STEPS),
+    }
+    epochs = math.ceil(TOTAL_STEPS / max(1, steps(chosen)))
+    return chosen | {"epochs": min(max(epochs, EPOCHS[0]), EPOCHS[1])}
 
 
-def _with_enough_steps(
-    config: TrainConfig, said: Mapping[str, Any], steps: Steps, enough: int
-) -> TrainConfig:
-    """Halve the batch size until an epoch has enough steps, unless the user sets a batch size."""
-    while "batch_size" not in said and config.batch_size > SMALLEST_BATCH and steps(config) < enough:
-        config = config.replace({"batch_size": max(SMALLEST_BATCH, config.batch_size // 2)})
-    return config
-
-
-def _per_step(config: TrainConfig) -> int:
-    """Return the number of items, or parallel streams, in an optimizer step."""
-    return config.batch_size * config.grad_accum_steps
+def _enough_steps(layers: Layers, steps: Steps, enough: int) -> dict[str, Any]:
+    """Halve the batch size until an epoch has enough steps, unless it is given; return it if it changes."""
+    size, least = layers["batch_size"], SMALLEST_BATCH
+    if layers.gives("batch_size"):
+        return {}
+    while size > least and steps({"batch_size": size}) < enough:
+        size = max(least, size // 2)
+    return {"batch_size": size} if size != layers["batch_size"] else {}
 
 
 def _scaled(lr: float, share: float) -> float:

@@ -76,7 +76,8 @@ def fit(
         RunError: out of memory. The last save is kept.
         Interrupted: `host.stop` returned a signal number.
     """
-    config = config.replace({"compile": config.compile and not uncompilable(model)})
+    if config.compile and uncompilable(model):
+        config = config.replace({"compile": False})
     precision = resolve(config.precision, device)
     _require_validation(config, dataset)
     freeze(model, config.freeze)
