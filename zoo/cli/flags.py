@@ -33,6 +33,8 @@ _NAMES = {
     "from_weights": NameType("weights", runs=True),
     "to": NameType("exporter"),
 }
+# Arguments of functions that list names, separated by commas
+_LISTS = {"metrics": "metric"}
 # The words that follow the name of an option at the start of an error message
 _VERBS = " (?:must|cannot|does|is|requires) "
 
@@ -118,8 +120,9 @@ class Flag(click.Option):
             settings |= {"is_flag": True, "show_default": bool(default)}
         elif Mapping in kinds:
             settings |= {"multiple": True, "default": (), "metavar": "K=V", "callback": _collected}
-        elif tuple in kinds:
-            type_ = NamesType(option.type, option.names) if option.names else ValueType(option.type)
+        elif tuple in kinds or option.name in _LISTS:
+            kind = option.names or _LISTS.get(option.name)
+            type_ = NamesType(tuple[str, ...], kind) if kind else ValueType(option.type)
             settings |= {"multiple": True, "type": type_, "callback": _collected}
         elif Sequence in kinds:
             settings |= {"multiple": True, "metavar": flag.strip("-").upper()}

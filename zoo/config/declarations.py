@@ -142,8 +142,8 @@ def declared(target: Callable[..., Any]) -> Mapping[str, Option]:
             name,
             types.get(name, Any),
             NODEFAULT if parameter.default is parameter.empty else parameter.default,
-            **{"help": "", **about.get(name, {})},
-        )
+            "",
+        )._replace(**about.get(name, {}))
         for name, parameter in inspect.signature(target).parameters.items()
         if parameter.kind in kinds
     }

@@ -20,7 +20,8 @@ from zoo.config.train_config import TrainConfig, stale
 from zoo.errors import OptionError
 
 # Sources of options; others have names, such as `architecture convnet/resnet20`
-ZOO, RECIPE, YOU, DATA, FINE_TUNING, DEVICE = "zoo", "recipe", "you", "this data", "fine-tuning", "this device"
+ZOO, RECIPE, YOU = "zoo", "recipe", "you"
+DATA, FINE_TUNING, DEVICE = "this data", "fine-tuning", "this device"
 
 
 class Sourced(NamedTuple):

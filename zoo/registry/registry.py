@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
@@ -15,8 +15,8 @@ from zoo.config import options
 from zoo.config.arguments import checked
 from zoo.config.declarations import Option
 from zoo.config.keywords import check_arguments
-from zoo.config.near_names import did_you_mean
 from zoo.config.layers import RECIPE, YOU, Layers, blaming
+from zoo.config.near_names import did_you_mean
 from zoo.config.recipe import Recipe
 from zoo.config.train_config import METHODS, TrainConfig, check_known, fields_of, training_options
 from zoo.errors import OptionError, PluginError, SpecError, UnknownName, warn
@@ -228,11 +228,8 @@ class Registry:
         named = [("group of training options", name, self.groups) for name in groups]
         named += [("task", name, self.tasks) for name in entry.tasks]
         if isinstance(entry.spec, ArchitectureSpec | OptimizerSpec):
-            for option, chosen in entry.spec.training.items():
-                kind = self.training_options[option].names if option in self.training_options else ""
-                if kind and chosen:
-                    names = [chosen] if isinstance(chosen, str) else chosen
-                    named += [(kind, name, self._words[kind]) for name in names]
+            methods = self._methods_in(entry.spec.training)
+            named += [(kind, name, self._words[kind]) for kind, name in methods]
         for what, name, known in named:
             if name not in known:
                 nearest = did_you_mean(name, known) or self.left_out(" ({})")
@@ -250,6 +247,13 @@ class Registry:
                 return f"its training options: {error}"
         self._sound.add(shared)
         return ""
+
+    def _methods_in(self, training: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Yield the kind and the name of each method that training options select."""
+        for name, chosen in training.items():
+            kind = self.training_options[name].names if name in self.training_options else ""
+            if kind and chosen:
+                yield from ((kind, each) for each in ([chosen] if isinstance(chosen, str) else chosen))
 
     def notices(self) -> list[str]:
         """Return a line if the user's registry.toml disables any of zoo's own plugins."""
@@ -392,7 +396,7 @@ class Registry:
         for name, value in training.items():
             option = self.training_options.get(name)
             if option and option.names and value:
-                value = options.convert(value, option.type, what=name)  # noqa: PLW2901
+                value = options.convert(value, option.type, what=name)
                 several = (value,) if isinstance(value, str) else value
                 try:
                     found = tuple(_recorded(self.entry(option.names, each)) for each in several)

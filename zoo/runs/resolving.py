@@ -13,7 +13,7 @@ from typing import Any
 from zoo.config.arguments import checked, is_url
 from zoo.config.declarations import declared
 from zoo.config.keywords import refuse_missing
-from zoo.config.layers import RECIPE, Layer, Layers, blame
+from zoo.config.layers import FINE_TUNING, RECIPE, Layer, Layers, blame
 from zoo.config.near_names import did_you_mean
 from zoo.config.options import text
 from zoo.config.recipe import Recipe
@@ -26,6 +26,9 @@ from zoo.files.container import Container
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec, TaskSpec
 from zoo.registry.weights_files import locate_weights, warn_if_unfinished
+
+# Training options for fine-tuning, besides those that depend on the data; see `zoo.training.defaults`
+_FINE_TUNED = {"schedule": "one-cycle", "clip_grad_norm": 1.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +205,8 @@ def _inherited(layers: Layers, base: BaseWeights, name: str) -> Layers:
         for source, values in layers.suggested
     )
     weights = {key: theirs[key] for key in kept if key in theirs}
-    return replace(layers, suggested=groups).suggest(f"weights {name}", weights)
+    layers = replace(layers, suggested=groups).suggest(f"weights {name}", weights)
+    return layers.suggest(FINE_TUNING, _FINE_TUNED)
 
 
 def _require_data(data: Entry[DatasetSpec], given: Mapping[str, Any]) -> None:

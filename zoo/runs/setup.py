@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo.config.layers import DATA, DEVICE, FINE_TUNING, Layers
+from zoo.config.layers import DATA, DEVICE, Layers
 from zoo.config.options import text
 from zoo.config.recipe import Recipe
 from zoo.config.train_config import TrainConfig
@@ -154,7 +154,7 @@ def build(
         to_learn=left_to_learn(model, task, dataset, copied) if copied else None,
         again=source is not None and bool(source.card.base_model),
     )
-    layers = layers.suggest(FINE_TUNING if source else DATA, suiting)
+    layers = layers.suggest(DATA, suiting)
     layers = layers.converted("precision", precision.resolve(layers["precision"], device), source=DEVICE)
     config = layers.config()
     task = task.as_trained(config.to_dict())
@@ -172,7 +172,7 @@ def build(
     recipe = replace(recipe, model=options, train=config.to_dict())
     if resumed is None:
         _warn_of_what_is_frozen(model, config, base_model)
-        _warn_of_what_was_chosen(resolved.recipe, recipe, layers)
+        _warn_of_what_was_chosen(resolved.recipe, recipe, layers, fine_tuned=bool(base_model))
         if not base_model:
             _warn_of_general_defaults(resolved, registry)
     return TrainingSetup(
@@ -230,12 +230,16 @@ def _warn_of_general_defaults(resolved: Resolved, registry: Registry) -> None:
     warn(f"{name} sets no training options, so zoo's general defaults are used{hint * bool(recipes)}")
 
 
-def _warn_of_what_was_chosen(given: Recipe, recipe: Recipe, layers: Layers) -> None:
-    """Warn about options that zoo chose for the data, because neither the recipe nor the user sets them."""
+def _warn_of_what_was_chosen(given: Recipe, recipe: Recipe, layers: Layers, *, fine_tuned: bool) -> None:
+    """Warn about options that zoo chose for the data, because neither the recipe nor the user sets them.
+
+    For fine-tuning, this includes the epochs, the batch size and the learning rate, which matter most.
+    """
     chosen = {name: value for name, value in recipe.data.items() if name not in given.data}
-    sources = {name: sourced.source for name, sourced in layers.merged.items()}
-    chosen |= {name: value for name, value in recipe.train.items() if sources[name] in (DATA, FINE_TUNING)}
+    main = {name for name in ("epochs", "batch_size", "lr") if fine_tuned and not layers.gives(name)}
+    chosen |= {
+        name: value for name, (value, source) in layers.merged.items() if source == DATA or name in main
+    }
     if chosen:
         listed = ", ".join(f"{name}={text(value)}" for name, value in chosen.items())
-        kind = FINE_TUNING if given.from_weights else DATA
-        warn(f"options chosen for {kind}: {listed}; each can be overridden")
+        warn(f"options chosen for {DATA}: {listed}; each can be overridden")

@@ -43,9 +43,7 @@ SMALLEST_BATCH = 8
 LR_SHARE = 0.4
 CLOSE = 0.5
 LEAST_SHARE = 0.025
-# The largest norm of the gradient, the steps of an epoch, and those of the whole training, in at least and at
-# most so many epochs
-CLIP_GRAD_NORM = 1.0
+# The steps of an epoch, and those of the whole training, in at least and at most so many epochs
 EPOCH_STEPS = 20
 TOTAL_STEPS = 600
 EPOCHS = (3, 30)
@@ -86,8 +84,9 @@ def suited_to_data(
         except DataError:  # a text too short for so many lanes
             return 0
 
-    chosen = from_scratch(layers, steps) if to_learn is None else fine_tuning(layers, steps, to_learn, again=again)
-    return within | chosen
+    if to_learn is None:
+        return within | from_scratch(layers, steps)
+    return within | fine_tuning(layers, steps, to_learn, again=again)
 
 
 def _refuse_beyond(
@@ -147,7 +146,7 @@ def from_scratch(layers: Layers, steps: Steps) -> dict[str, Any]:
 
 
 def fine_tuning(layers: Layers, steps: Steps, to_learn: float, *, again: bool) -> dict[str, Any]:
-    """Return the schedule, the learning rate, the batch size and the epochs for fine-tuning weights.
+    """Return the learning rate, the batch size and the epochs for fine-tuning weights.
 
     Args:
         layers: training options, whose suggestions include those of the weights.
@@ -155,12 +154,7 @@ def fine_tuning(layers: Layers, steps: Steps, to_learn: float, *, again: bool) -
         again: whether the weights were themselves fine-tuned, so that their learning rate is already low.
     """
     share = (1.0 if again else LR_SHARE) * float(f"{max(to_learn**2, LEAST_SHARE):.1g}")
-    chosen = {
-        "schedule": "one-cycle",
-        "clip_grad_norm": CLIP_GRAD_NORM,
-        "lr": _scaled(layers.suggestions["lr"], share),
-        **_enough_steps(layers, steps, EPOCH_STEPS),
-    }
+    chosen = {"lr": _scaled(layers.suggestions["lr"], share), **_enough_steps(layers, steps, EPOCH_STEPS)}
     epochs = math.ceil(TOTAL_STEPS / max(1, steps(chosen)))
     return chosen | {"epochs": min(max(epochs, EPOCHS[0]), EPOCHS[1])}
 

@@ -112,7 +112,7 @@ def test_weights_of_torchvision_are_read_from_its_cache(
     torch.save({name: torch.full_like(value, 0.25) for name, value in state.items()}, file)
     done = run_zoo(*run, tmp_path / "run", path=[installed], env=env)
     assert done.returncode == 0, done.stderr
-    assert "options chosen for fine-tuning: size=224, " in done.stderr
+    assert "options chosen for this data: size=224, " in done.stderr
     content = safetensors.numpy.load_file(json.loads(done.stdout)["weights"])
     assert (content["conv1.0.weight"] == 0.25).all()
     assert not (content["fc.weight"] == 0.25).any(), "the last layer is for other classes"

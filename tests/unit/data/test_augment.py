@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from tests.configs import configured
 from zoo import OptionError, Recipe, Registry
+from zoo.config.layers import YOU, Layers
 from zoo.data.draws import Draws
 from zoo.registry.methods import augmentations, with_checked_methods
 from zoo_images.augmentations import alternating_flip, crop, cutout, flip, translate
@@ -225,10 +226,13 @@ def test_a_crop_of_the_whole_image_changes_its_shape_at_most() -> None:
         ({"p": 1}, "'p' is not an option of the selected augmentations"),
     ],
 )
-def test_a_wrong_option_of_an_augmentation_is_refused(options: dict[str, object], message: str) -> None:
-    config = configured(augment=["random-erasing"], augment_options=options)
+def test_a_wrong_option_of_an_augmentation_is_refused(
+    options: dict[str, object], message: str, registry: Registry
+) -> None:
+    chosen = {"augment": ["random-erasing"], "augment_options": options}
+    layers = Layers(registry.default_config("classification")).give(YOU, chosen)
     with pytest.raises(OptionError, match=message):
-        with_checked_methods(config, {})
+        with_checked_methods(layers)
 
 
 def test_an_unknown_augmentation_is_answered_with_the_nearest(registry: Registry) -> None:

@@ -207,7 +207,7 @@ def test_a_metric_that_is_not_finite_is_named(registry: Registry, monkeypatch: p
 @pytest.mark.parametrize("name", ["focal-loss", "focal_loss", "images/focal-loss"])
 def test_an_option_belongs_to_an_entry_by_any_of_its_names(name: str, registry: Registry) -> None:
     entry = registry.entry("metric", "focal-loss")
-    assert all_checked("metric", {f"{name}.gamma": 3}, [entry]) == {"focal-loss.gamma": 3.0}
+    assert all_checked({f"{name}.gamma": 3}, [entry], kind="metric", flag="") == {"focal-loss.gamma": 3.0}
 
 
 @pytest.mark.parametrize("option", ["mcc.gamma", "focal-loss.gamma", "gamma"])

@@ -642,8 +642,7 @@ def test_data_is_opened_at_the_size_of_pretrained_weights_unless_it_is_set(
     )
     chosen = [str(warning.message) for warning in caught if "options chosen for" in str(warning.message)]
     assert len(chosen) == 1
-    kind = "fine-tuning: " if pretrained else "this data: "
-    assert chosen[0].startswith(f"options chosen for {kind}{f'size={size}, ' if size and not data else ''}")
+    assert chosen[0].startswith(f"options chosen for this data: {f'size={size}, ' * bool(size and not data)}")
     assert ("lr=" in chosen[0]) >= bool(pretrained), "rates matter most"
     _, card = weights.load(result.weights, found)
     assert card.preprocess["size"] == (size or 32)
@@ -655,7 +654,7 @@ def test_gray_data_becomes_colored_for_pretrained_weights_and_a_size_that_it_lac
     found: Registry, tmp_path: Path
 ) -> None:
     recipe = Recipe(architecture="found", dataset="gray", model={"pretrained": "large"})
-    with pytest.warns(ZooWarning, match="options chosen for fine-tuning: channels=3, "):
+    with pytest.warns(ZooWarning, match="options chosen for this data: channels=3, "):
         setup = build(resolve_recipe(recipe, found), found, device="cpu")
     assert setup.recipe.data == {"channels": 3}
     assert setup.dataset.preprocess["size"] == 16

@@ -16,8 +16,8 @@ import zoo
 from tests.configs import configured
 from tests.methods import __file__ as methods
 from tests.trainings import evaluated, set_up, train
+from zoo.config.layers import YOU, Layers
 from zoo.config.recipe import Recipe
-from zoo.config.train_config import TrainConfig
 from zoo.errors import ZooWarning
 from zoo.evaluation.baseline import no_better_than_baseline, warn_of_a_wrong_sign
 from zoo.files.cards import read_card
@@ -30,8 +30,7 @@ from zoo_text.fields import TextFields
 from zoo_text.language_modeling import LanguageModeling
 from zoo_text.plugin import LANGUAGE_MODELING
 
-CUTTING = ("batching", "bptt", "bptt_jitter")
-USUAL = configured(epochs=6, batch_size=128, optimizer="sgd", lr=0.2, augment=("flip",))
+USUAL = {"epochs": 6, "batch_size": 128, "optimizer": "sgd", "lr": 0.2, "augment": ("flip",)}
 SMALL = {"size": 16, "train_size": 96, "val_size": 16, "test_size": 0}
 SOURCE = Recipe(
     architecture="resnet-lite",
@@ -42,8 +41,13 @@ SOURCE = Recipe(
 )
 
 
-def steps_of(items: int) -> Any:
-    return lambda config: math.ceil(items / config.batch_size)
+def usual(**given: Any) -> Layers:
+    """Return the options of an architecture, and those that the user gives."""
+    return Layers(configured()).suggest("architecture a", USUAL).give(YOU, given)
+
+
+def steps_of(items: int, layers: Layers) -> Any:
+    return lambda changes: math.ceil(items / changes.get("batch_size", layers["batch_size"]))
 
 
 def messages(caught: Any) -> list[str]:
@@ -63,50 +67,34 @@ def other(source: str) -> Recipe:
 
 
 @pytest.mark.parametrize(
-    ("items", "said", "expected"),
+    ("items", "given", "expected"),
     [
         (5_000, {}, {}),
         (168, {}, {"batch_size": 16, "lr": 0.025}),
-        (168, {"optimizer": "adamw"}, {"optimizer": "adamw", "batch_size": 16, "lr": 0.0707}),
+        (168, {"optimizer": "adamw"}, {"batch_size": 16, "lr": 0.0707}),
         (10, {}, {"batch_size": 8, "lr": 0.0125}),
-        (168, {"lr": 0.1}, {"batch_size": 16, "lr": 0.1}),
-        (168, {"batch_size": 64}, {"batch_size": 64, "lr": 0.1}),
-        (5_000, {"batch_size": 256}, {"batch_size": 256}),
+        (168, {"batch_size": 64}, {"lr": 0.1}),
+        (5_000, {"batch_size": 256}, {}),
     ],
 )
 def test_from_scratch_batches_and_rate_suit_the_data(
-    items: int, said: dict[str, Any], expected: dict[str, Any]
+    items: int, given: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    assert from_scratch(USUAL, said, steps_of(items)) == USUAL.replace(expected)
+    layers = usual(**given)
+    assert from_scratch(layers, steps_of(items, layers)) == expected
 
 
 @pytest.mark.parametrize("items", [168, 50_000])
 def test_fine_tuning_takes_a_low_rate_and_enough_steps(items: int) -> None:
-    config = fine_tuning(USUAL, USUAL, {}, steps_of(items), again=False, to_learn=1.0, cutting=CUTTING)
-    steps = steps_of(items)(config)
+    layers = usual()
+    chosen = fine_tuning(layers, steps_of(items, layers), 1.0, again=False)
+    steps = steps_of(items, layers)(chosen)
     assert steps >= FEWEST_STEPS
-    assert config.epochs * steps >= 250
-    assert config.lr < USUAL.lr / 2
-    assert config.groups == USUAL.groups
-    again = fine_tuning(config, USUAL, {}, steps_of(items), again=True, to_learn=1.0, cutting=CUTTING)
-    assert again == config, "a rate that is low already stays"
-
-
-def test_fine_tuning_takes_over_what_suits_other_data_and_nothing_else() -> None:
-    text = {"batching": "sections", "bptt": 48}
-    theirs = configured(optimizer="adam", weight_decay=0.1, freeze=("stem",), patience=3, **text)
-    config = fine_tuning(
-        theirs,
-        USUAL,
-        {"weight_decay": 0.0},
-        steps_of(168),
-        again=False,
-        to_learn=1.0,
-        cutting=CUTTING,
-    )
-    assert (config.optimizer, config.groups["text"]) == ("adam", TextFields(**text))
-    assert (config.freeze, config.patience) == ((), 0)
-    assert config.weight_decay == 0.0, "what is said holds"
+    assert chosen["epochs"] * steps >= 250
+    assert chosen["lr"] < 0.2 / 2
+    layers = layers.suggest("weights x", chosen)
+    again = fine_tuning(layers, steps_of(items, layers), 1.0, again=True)
+    assert again == {"epochs": chosen["epochs"], "lr": chosen["lr"]}, "a rate that is low already stays"
 
 
 def test_data_is_opened_as_the_weights_read_it(registry: Registry, other: Recipe) -> None:
@@ -117,7 +105,7 @@ def test_data_is_opened_as_the_weights_read_it(registry: Registry, other: Recipe
     assert made.config.groups["images"].augment == ("translate", "flip"), "the network's own"
     chosen = [line for line in messages(caught) if line.startswith("options chosen")]
     assert chosen == [
-        "options chosen for fine-tuning: size=16, epochs=30, batch_size=8, lr=0.2; each can be overridden"
+        "options chosen for this data: size=16, epochs=30, batch_size=8, lr=0.2; each can be overridden"
     ]
 
 
@@ -138,17 +126,22 @@ def test_what_is_said_holds_and_is_not_told(registry: Registry, other: Recipe) -
 def test_fine_tuning_takes_two_fifths_of_the_rate_of_its_optimizer(
     said: Mapping[str, Any], expected: tuple[str, float, float], registry: Registry, other: Recipe
 ) -> None:
-    with pytest.warns(ZooWarning, match="options chosen for fine-tuning"):
+    with pytest.warns(ZooWarning, match="options chosen for this data"):
         config = set_up(replace(other, train=said), registry, device="cpu").config
     assert (config.optimizer, config.lr, config.momentum) == expected
 
 
 def test_an_optimizer_of_the_user_does_not_get_the_rate_of_the_architectures(registry: Registry) -> None:
     entry = registry.architecture("resnet-lite")
-    rates = {name: registry.usual_config(entry, said={"optimizer": name}).lr for name in ("sgd", "adamw")}
+
+    def rate(entry: Any, optimizer: str) -> float:
+        recipe = Recipe(architecture=entry.name, dataset="", train={"optimizer": optimizer})
+        return registry.training_config(recipe).lr
+
+    rates = {name: rate(entry, name) for name in ("sgd", "adamw")}
     assert rates == {"sgd": entry.spec.training["lr"], "adamw": 0.001}
     entry = registry.architecture("gru")
-    assert registry.usual_config(entry, said={"optimizer": "sgd"}).lr == 0.1
+    assert rate(entry, "sgd") == 0.1
 
 
 # What `shapes-resnet20` was trained on, with another seed
@@ -169,7 +162,7 @@ def test_weights_keep_their_accuracy_when_fine_tuned_on_a_few_more_images(tmp_pa
     run, chosen = tuned(tmp_path / "run", data={**KNOWN, "test_size": 200})
     assert run.result.metrics["test"]["accuracy"] >= 0.985, "it was 1.0"
     assert (
-        chosen == "options chosen for fine-tuning: epochs=30, batch_size=8, lr=0.0024; each can be overridden"
+        chosen == "options chosen for this data: epochs=30, batch_size=8, lr=0.0024; each can be overridden"
     )
     assert run.recipe.train["lr"] == 0.0024, "recorded"
 
@@ -348,9 +341,9 @@ def test_a_result_better_than_baseline_is_not_warned_of(registry: Registry, tmp_
 
 
 def test_batches_whose_gradients_are_accumulated_count_as_one() -> None:
-    usual = TrainConfig(batch_size=64, optimizer="sgd", lr=0.1)
-    for said in ({"batch_size": 32, "grad_accum_steps": 2}, {"batch_size": 8, "grad_accum_steps": 8}):
-        assert from_scratch(usual, said, steps_of(10_000)).lr == 0.1
+    for given in ({"batch_size": 64, "grad_accum_steps": 2}, {"batch_size": 16, "grad_accum_steps": 8}):
+        layers = usual(**given)
+        assert "lr" not in from_scratch(layers, steps_of(10_000, layers))
 
 
 def test_a_result_that_is_not_a_number_is_no_better_than_baseline() -> None:
