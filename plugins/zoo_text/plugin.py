@@ -95,6 +95,7 @@ def zoo_datasets() -> list[DatasetSpec]:
             target="zoo_text.corpora:files",
             task="language-modeling",
             card_options=READING,
+            path_options=("paths", "val", "test"),
             required=("paths",),
             undivided={"splits": [100, 0, 0]},
             summary="Your own text files or folders: --data paths=a.txt,folder",

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from zoo.config.arguments import checked, refuse_device
 from zoo.config.declarations import Count
@@ -18,6 +18,7 @@ from zoo.config.torchrun import is_first
 from zoo.console.progress import Bar, quiet
 from zoo.errors import RunError
 from zoo.files import run_files
+from zoo.registry.advice import advising
 from zoo.registry.catalog import read_plugin_files
 from zoo.registry.plugin_files import plugin_flags
 from zoo.registry.registry import Registry, default_registry
@@ -27,11 +28,40 @@ from zoo.runs.processes import require_processes
 from zoo.runs.resolving import Resolved, resolve, resolve_recipe
 from zoo.runs.run_directories import default_directory, require_run
 from zoo.runs.save_interval import SaveInterval
+from zoo.runs.training_plan import TrainingPlan, plan_training
 
 if TYPE_CHECKING:
     from zoo.api.run import Run
 
 
+@overload
+def train(
+    name: str | Recipe,
+    dataset: str | None = None,
+    *,
+    architecture: str | None = None,
+    model: Mapping[str, Any] | None = None,
+    data: Mapping[str, Any] | None = None,
+    from_weights: str | Path | None = None,
+    seed: int | None = None,
+    threads: int | None = None,
+    processes: int = 1,
+    run: str | Path | None = None,
+    resume: bool = False,
+    accept_changes: bool = False,
+    save_every: str = "5m",
+    stop_after: Count | None = None,
+    device: str | None = None,
+    all_metrics: bool = False,
+    progress: bool = True,
+    dry_run: Literal[False] = False,
+    registry: Registry | None = None,
+    **fields: Any,
+) -> Run: ...
+@overload
+def train(
+    name: str | Recipe, dataset: str | None = None, *, dry_run: Literal[True], **options: Any
+) -> TrainingPlan: ...
 @checked
 def train(
     name: str | Recipe,
@@ -52,9 +82,10 @@ def train(
     device: str | None = None,
     all_metrics: bool = False,
     progress: bool = True,
+    dry_run: bool = False,
     registry: Registry | None = None,
     **fields: Any,
-) -> Run:
+) -> Run | TrainingPlan:
     """Train a model from a recipe, or train an architecture on a dataset.
 
     A process can train only one model at a time.
@@ -92,6 +123,8 @@ def train(
         all_metrics: show all metrics after each epoch, such as perplexity, instead of only the loss and the
             primary metric.
         progress: show progress on stderr or in the notebook.
+        dry_run: write nothing, and return the options with their sources, the number of parameters and of
+            steps, and the files that training would write. The data is opened and the model is built.
         registry: registry to use when training in one process; by default, the installed plugins and
             registry.toml.
         fields: training options, as in `TrainConfig`: `epochs=4, lr=0.1, augment=["flip"]`.
@@ -105,6 +138,10 @@ def train(
     continued = resume and (directory / run_files.CHECKPOINT).exists()
     with Bar() if progress else quiet():  # weights to start from may be downloaded
         resolved = resolve(name, dataset, registry, resume=continued, **fields)
+    if dry_run:
+        advice = advising(registry, resolved.recipe.architecture, resolved.recipe.dataset)
+        with Bar() if progress else quiet(), advice:  # data may be downloaded
+            return plan_training(resolved, registry, directory=directory, device=device, continued=continued)
     resolved, title = _begun(resolved, directory, processes, continued=continued)
     job = Job(
         directory=str(directory),

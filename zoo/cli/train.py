@@ -14,6 +14,7 @@ from zoo.cli.tracker_process import tracking
 from zoo.cli.training_command import NAMING, training_command
 from zoo.config.torchrun import is_first
 from zoo.console.figures import primary_metrics
+from zoo.console.tables import print_section, print_table, print_title
 from zoo.console.terminal import echo
 from zoo.data.vocabulary import WritesText
 from zoo.errors import OptionError
@@ -22,6 +23,7 @@ from zoo.registry.registry import Registry
 from zoo.registry.specs import AnalyzerSpec
 from zoo.runs.run_directories import default_directory
 from zoo.runs.run_table import list_runs
+from zoo.runs.training_plan import TrainingPlan
 from zoo.tools.sweep.seed_runs import train_seeds
 
 if TYPE_CHECKING:
@@ -65,6 +67,14 @@ def command(
     Ctrl-C saves and stops the run. `zoo resume RUN` continues the run; on a CPU, the result is bit-for-bit
     identical to that of an uninterrupted run.
     """
+    if settings["dry_run"]:
+        if seeds or track:
+            raise OptionError(f"--dry-run cannot be combined with {'--seeds' if seeds else '--track'}")
+        plan = train(
+            name, dataset, progress=session.progress, registry=session.registry, **settings, **training
+        )
+        _print_plan(plan, as_json)
+        return
     if seeds or jobs or on != "local":
         from zoo.cli.sweep import train_with_seeds
 
@@ -82,6 +92,16 @@ def command(
             name, dataset, progress=session.progress, registry=session.registry, **settings, **training
         )
     print_run(run, session, as_json)
+
+
+def _print_plan(plan: TrainingPlan, as_json: bool) -> None:
+    """Print what a training would do; under torchrun, only one process does."""
+    if as_json and is_first():
+        print_json(plan.to_dict())
+    elif is_first():
+        print_title(f"{plan.architecture} on {plan.dataset}")
+        print_table(plan.rows, ["OPTION", "VALUE", "SET BY"])
+        print_section("", [*plan.facts.items()])
 
 
 def print_run(run: "Run", session: Session, as_json: bool) -> None:

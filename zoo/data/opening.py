@@ -37,8 +37,7 @@ def open_dataset(entry: Entry[DatasetSpec], options: Mapping[str, Any]) -> Datas
 def typed_options(entry: Entry[DatasetSpec], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return a dataset's options as a run records them: converted to their types, with absolute paths."""
     checked = entry.check({**entry.spec.config, **given}, flag="--data")
-    places = ("root", "paths", "val", "test") if "paths" in checked else ("root",)
-    checked |= {name: _absolute(checked[name]) for name in places if name in checked}
+    checked |= {name: _absolute(checked[name]) for name in entry.spec.path_options if name in checked}
     return {name: value for name, value in checked.items() if name in given}
 
 

@@ -221,6 +221,7 @@ class DatasetSpec(_Coded):
         card_options: options that a weights file may set, in addition to switches, choices, and numbers with
             a declared minimum and maximum. Never list an option that names a file, a folder or an address:
             only the user may set it, and it is not stored in cards.
+        path_options: options that name files or folders, which a run records as absolute paths.
         required: options that the user must set, such as the location of files, unless `config` sets them;
             zoo reports that they are missing without importing the target.
         undivided: options that put all of the user's own data into the train split instead of splitting it at
@@ -232,6 +233,7 @@ class DatasetSpec(_Coded):
     required: tuple[str, ...] = ()
     undivided: Mapping[str, Any] = field(default_factory=dict[str, Any])
     card_options: tuple[str, ...] = ()
+    path_options: tuple[str, ...] = ("root",)
     download_bytes: Annotated[int, Meta(ge=0)] = 0
     license: str = ""
     source: str = ""

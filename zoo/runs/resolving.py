@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,8 @@ class Resolved:
         layers: the training options that are known before the data.
         config: the training configuration of these options.
         base: the weights to start from; None for random weights or a resumed run.
+        source: what the messages of errors call the recipe.
+        given: the options that the user sets, as in `with_options`; `recipe` contains them, too.
     """
 
     recipe: Recipe
@@ -58,6 +61,17 @@ class Resolved:
     layers: Layers
     config: TrainConfig
     base: BaseWeights | None
+    source: str = RECIPE
+    given: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @contextmanager
+    def naming_the_recipe(self, table: str) -> Generator[None]:
+        """Name the recipe in an OptionError, unless it is about an option of `table` that the user sets."""
+        try:
+            yield
+        except OptionError as error:
+            ours = any(re.search(rf"\b{name}\b", str(error)) for name in self.given.get(table) or {})
+            raise OptionError(f"{'' if ours else blame(self.source)}{error}", hint=error.hint) from None
 
 
 def resolve(
@@ -85,8 +99,7 @@ def resolve(
         recipe = with_architecture(recipe, registry, architecture)
     source = f"recipe {name}" if dataset is None and isinstance(name, str) else RECIPE
     recipe = with_options(recipe, **options)
-    given = {key: value for key, value in options.items() if key in recipe.train}
-    return resolve_recipe(recipe, registry, resume=resume, source=source, given=given)
+    return resolve_recipe(recipe, registry, resume=resume, source=source, given=options)
 
 
 @checked
@@ -145,7 +158,7 @@ def resolve_recipe(
     Args:
         resume: whether a run is resumed; its initial weights are then no longer needed.
         source: what the messages of errors call the recipe.
-        given: the training options in `recipe.train` that the user sets.
+        given: the options that the user sets, which `recipe` contains, too.
 
     Raises:
         UnknownName, AmbiguousName: an architecture, dataset or weights id is unknown or ambiguous.
@@ -159,7 +172,9 @@ def resolve_recipe(
         architecture, data = registry.architecture(recipe.architecture), registry.dataset(recipe.dataset)
         task = registry.shared_task(architecture, data)
     recipe = replace(recipe, architecture=architecture.name, dataset=data.name)
-    layers = registry.layers(recipe, source=source, given=given)
+    given = given or {}
+    training = {name: value for name, value in given.items() if name in recipe.train}
+    layers = registry.layers(recipe, source=source, given=training)
     with _naming(source):
         require_threads(recipe.threads)
         _require_data(data, recipe.data)
@@ -174,6 +189,8 @@ def resolve_recipe(
         layers=layers,
         config=layers.config(),
         base=base,
+        source=source,
+        given=given,
     )
 
 

@@ -45,6 +45,7 @@ class TrainingSetup:
     """The opened data, the built model, and everything else needed to train a recipe.
 
     Attributes:
+        layers: the training options with their sources, of which `config` is made.
         recipe: the recipe with full names and all options.
         arguments: every argument that `model` was built with.
         context: maximum number of tokens that `model` reads from an empty state; 0 for no limit.
@@ -59,6 +60,7 @@ class TrainingSetup:
     task: Task
     dataset: Dataset
     config: TrainConfig
+    layers: Layers
     recipe: Recipe
     arguments: dict[str, Any]
     context: int
@@ -122,7 +124,8 @@ def build(
     """
     architecture, data = resolved.architecture, resolved.data
     task = make_task(registry, resolved.task.name)
-    recipe = replace(resolved.recipe, data=typed_options(data, resolved.recipe.data))
+    with resolved.naming_the_recipe("data"):
+        recipe = replace(resolved.recipe, data=typed_options(data, resolved.recipe.data))
     layers, config, source = resolved.layers, resolved.config, None
     if resumed is not None:
         recipe, layers = _completed(recipe, layers, data, resumed.identity.recipe)
@@ -132,7 +135,8 @@ def build(
         needed = options_to_fine_tune(data, source.card, task, recipe.data)
         recipe = replace(recipe, model={**source.options, **recipe.model}, data={**recipe.data, **needed})
     # Before data is opened
-    chosen = model_options(architecture, resolved.task, recipe.model)
+    with resolved.naming_the_recipe("model"):
+        chosen = model_options(architecture, resolved.task, recipe.model)
     layers = with_checked_methods(layers)
     task = with_metrics(task, registry, layers["metrics"], layers["metrics_options"], loss=layers["loss"])
     suiting = options_of_pretrained(data, architecture.spec.starts_from(chosen), recipe.data)
@@ -181,6 +185,7 @@ def build(
         task=task,
         dataset=dataset,
         config=config,
+        layers=layers,
         recipe=recipe,
         arguments=arguments,
         context=architecture.spec.context(arguments),

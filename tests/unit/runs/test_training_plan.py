@@ -1,0 +1,144 @@
+"""`zoo train --dry-run`: what a training would do, and who sets each of its options."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import zoo
+from tests import shell
+from zoo.errors import OptionError, ZooWarning
+
+SMALL = {"train_size": 300, "val_size": 20, "test_size": 20}
+DATA = [word for name, size in SMALL.items() for word in ("--data", f"{name}={size}")]
+RECIPE = """schema = 1
+[recipes.mine]
+architecture = "mlp"
+dataset = "shapes"
+model = { widths = [8] }
+data = { size = 16 }
+train = { epochs = 3, momentum = 0.5 }
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "registry.toml").write_text(RECIPE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def contents(run: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in run.iterdir() if path.name != ".lock"}
+
+
+def sources(plan: Any) -> dict[str, str]:
+    return {name: option["source"] for name, option in plan.options.items()}
+
+
+@pytest.mark.filterwarnings("ignore::zoo.ZooWarning")
+def test_each_option_is_told_with_its_source_and_nothing_is_written(folder: Path) -> None:
+    plan = zoo.train("mine", data=SMALL, lr=0.02, seed=1, dry_run=True, progress=False)
+    found = sources(plan)
+    assert found["lr"] == found["data.train_size"] == "you"
+    assert (
+        found["epochs"] == found["momentum"] == found["data.size"] == found["model.widths"] == "recipe mine"
+    )
+    assert found["optimizer"] == "architecture convnet/mlp"
+    assert found["batch_size"] == "this data"
+    assert plan.options["epochs"] == {"value": 3, "source": "recipe mine"}
+    assert [path.name for path in folder.iterdir()] == ["registry.toml"]
+
+
+@pytest.mark.filterwarnings("ignore::zoo.ZooWarning")
+def test_fine_tuning_tells_what_comes_from_the_weights() -> None:
+    plan = zoo.train(
+        "resnet20", "shapes", data=SMALL, from_weights="shapes-resnet20", dry_run=True, progress=False
+    )
+    found = sources(plan)
+    assert found["optimizer"] == found["data.size"] == "weights shapes-resnet20"
+    assert (found["schedule"], found["lr"]) == ("fine-tuning", "this data")
+
+
+@pytest.mark.filterwarnings("ignore::zoo.ZooWarning")
+def test_a_training_does_what_its_plan_says(tmp_path: Path) -> None:
+    options: dict[str, Any] = {
+        "data": SMALL,
+        "model": {"widths": [8]},
+        "epochs": 2,
+        "freeze": ["hidden"],
+    }
+    plan = zoo.train("mlp", "shapes", run=tmp_path / "run", dry_run=True, progress=False, **options)
+    run = zoo.train("mlp", "shapes", run=tmp_path / "run", progress=False, **options)
+    assert (plan.epochs, plan.steps) == (run.result.epochs, run.result.steps)
+    assert plan.parameters == run.model.num_parameters > plan.trained > 0
+    recipe = run.recipe.to_dict()
+    for name, option in plan.options.items():
+        table, _, key = name.rpartition(".")
+        assert option["value"] == recipe[table or "train"][key], name
+    assert {*plan.files} <= {path.name for path in (tmp_path / "run").iterdir()}
+
+
+def test_the_command_prints_a_table_or_json(folder: Path) -> None:
+    done = shell.zoo("train", "mine", *DATA, "--dry-run", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
+    assert lines[0] == ["convnet/mlp", "on", "images/shapes"]
+    assert ["epochs", "3", "recipe mine"] in lines
+    assert ["data.train_size", "300", "you"] in lines
+    assert not (folder / "runs").exists()
+    done = shell.zoo("train", "mine", *DATA, "--dry-run", "--json", cwd=folder)
+    plan = json.loads(done.stdout)
+    assert plan["options"]["epochs"] == {"value": 3, "source": "recipe mine"}
+    assert plan["steps"] == 3 * plan["steps"] // 3 > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--momentum", "2"), "zoo: --momentum must be less than 1 (got 2)\n"),
+        (("--optimizer", "nadam"), "zoo: recipe mine: momentum=0.5 has no effect: the optimizer optim/nadam"),
+        (("--optimizer", "nadam", "--momentum", "0.4"), "zoo: --momentum=0.4 has no effect: the optimizer"),
+        (("--optimizer-option", "beta=1"), "zoo: optimizer zoo/sgd has no option 'beta'"),
+        (("--model", "width=3"), "zoo: architecture convnet/mlp has no option 'width'; did you mean"),
+        (("--bptt", "3"), "zoo: --bptt does not apply to classification, the task of "),
+    ],
+)  # fmt: skip
+def test_an_error_names_the_source_of_the_option(words: tuple[str, ...], message: str, folder: Path) -> None:
+    done = shell.zoo("train", "mine", *words, "--dry-run", cwd=folder)
+    assert done.returncode == 2
+    assert done.stderr.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        ("epochs = 3", "epochs = 0", r"recipe mine: epochs must be at least 1 \(got 0\)"),
+        ("widths", "width", "recipe mine: architecture convnet/mlp has no option 'width'"),
+        ("size = 16", 'size = "large"', "recipe mine: dataset images/shapes: size must be "),
+    ],
+)
+def test_a_wrong_option_of_a_recipe_is_called_the_recipe_s(
+    right: str, wrong: str, message: str, folder: Path
+) -> None:
+    (folder / "registry.toml").write_text(RECIPE.replace(right, wrong))
+    with pytest.raises(OptionError, match=f"^{message}"):
+        zoo.train("mine", dry_run=True)
+
+
+def test_a_plan_for_several_seeds_is_refused() -> None:
+    done = shell.zoo("train", "mlp", "shapes", "--dry-run", "--seeds", "3")
+    assert (done.returncode, done.stderr) == (2, "zoo: --dry-run cannot be combined with --seeds\n")
+
+
+def test_a_run_that_would_be_resumed_is_planned_from_its_checkpoint(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"data": SMALL, "progress": False, "run": tmp_path / "run", "epochs": 2}
+    with pytest.warns(ZooWarning):
+        zoo.train("mlp", "shapes", stop_after=1, **options)
+    before = contents(tmp_path / "run")
+    plan = zoo.train("mlp", "shapes", resume=True, dry_run=True, **options)
+    assert plan.run == str(tmp_path / "run")
+    assert contents(tmp_path / "run") == before
