@@ -20,6 +20,7 @@ from zoo.data.vocabulary import Vocabulary
 from zoo.interfaces import Dataset, Task
 from zoo.runs.result import Result
 from zoo.runs.run_table import RunList
+from zoo.runs.training_plan import TrainingPlan
 from zoo.testing import Outcome
 from zoo.tools.compare.comparison import Comparison
 from zoo.tools.data_check.data_check import DataCheck
@@ -118,6 +119,7 @@ RETURNED = (
     Features,
     Texts,
     Recipe,
+    TrainingPlan,
     Result,
     RunList,
     Findings,

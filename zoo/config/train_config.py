@@ -226,7 +226,7 @@ RESERVED = frozenset(
         *("accept_changes", "all_metrics", "architecture", "as_json", "data", "dataset", "device", "from"),
         "from_weights",
         *("groups", "help", "json", "kind", "methods", "model", "name", "option", "options"),
-        *("architecture", "image", "jobs", "on", "plot", "plugin", "seeds", "track", "training"),
+        *("architecture", "dry_run", "image", "jobs", "on", "plot", "plugin", "seeds", "track", "training"),
         *("processes", "progress", "quiet", "registry", "resume", "run", "save_every", "seed"),
         *("session", "start", "steps", "stop", "stop_after", "threads"),
     )

@@ -10,7 +10,7 @@ from typing import Any
 from zoo.config import options
 from zoo.config.declarations import Option, declared
 from zoo.config.keywords import refuse_missing, refuse_unknown
-from zoo.config.layers import Layers, blame, blaming
+from zoo.config.layers import Layers, blaming
 from zoo.config.train_config import TrainConfig, fields_of
 from zoo.errors import OptionError
 from zoo.registry.registry import Entry, Registry
@@ -116,7 +116,8 @@ def _ignored(layers: Layers, name: str, *, by: str) -> Layers:
     """Return the layers with 0 for an option that has no effect. Raises OptionError if it is given."""
     value, source = layers.merged[name]
     if value and layers.gives(name):
-        raise OptionError(f"{blame(source)}{name}={options.text(value)} has no effect: the {by} ignores it")
+        with blaming(source):
+            raise OptionError(f"{name}={options.text(value)} has no effect: the {by} ignores it")
     return layers.suggest(by, {name: 0.0})
 
 

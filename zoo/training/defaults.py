@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo.config.layers import Layers, blame
+from zoo.config.layers import Layers, blaming
 from zoo.config.options import text
 from zoo.config.train_config import TrainConfig
 from zoo.errors import DataError, OptionError
@@ -100,8 +100,8 @@ def _refuse_beyond(
             bound = f"{context:,} tokens that {architecture.name} can read at once"
             bound += f" ({option}={context})" if isinstance(option, str) else ""
             hint = f"try --no-{flag}" if value is False else f"try --{flag} {text(value)}"
-            message = f"{blame(source)}{name}={text(given)} makes batches longer than the {bound}"
-            raise OptionError(message, hint=hint)
+            with blaming(source):
+                raise OptionError(f"{name}={text(given)} makes batches longer than the {bound}", hint=hint)
 
 
 def left_to_learn(model: nn.Module, task: Task, dataset: Dataset, copied: Copied) -> float:

@@ -1,5 +1,7 @@
 """The training loop for all models, independent of tasks and architectures.
 
+`examples/loop.py` is the same loop without saving, evaluating and reporting: it ends with the same weights.
+
 On a GPU, steps do not wait for their results: progress reports, log rows and checks for values that are not
 finite are delayed by up to a tenth of a second. Values are always checked before they are saved.
 """
