@@ -109,9 +109,9 @@ def plan_training(
     sourced = _of_entry("model", resolved.architecture, resolved, setup.recipe.model)
     sourced |= _of_entry("data", resolved.data, resolved, setup.recipe.data)
     sourced |= {
-        name: option
-        for name, option in setup.layers.merged.items()
-        if option.source != ZOO and option.value != setup.layers.known[name].default
+        name: Sourced(setup.recipe.train[name], source)
+        for name, (value, source) in setup.layers.merged.items()
+        if source != ZOO and value != setup.layers.known[name].default
     }
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in setup.model.parameters()]
     return TrainingPlan(

@@ -36,7 +36,7 @@ RECIPE = Recipe(
 
 def open_run(path: Path, recipe: Recipe = RECIPE, *, fingerprint: str = "", **options: Any) -> RunDirectory:
     return RunDirectory(
-        path, RunIdentity(recipe=recipe, fingerprint=fingerprint), defaults=configured().to_dict(), **options
+        path, RunIdentity(recipe=recipe, fingerprint=fingerprint), options=configured().fields, **options
     )
 
 
