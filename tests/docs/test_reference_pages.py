@@ -108,7 +108,6 @@ def test_every_message_with_a_hint_is_on_the_page() -> None:
         "zoo/models/weights.py",
         "zoo/registry/catalog.py",
         "zoo/config/layers.py",
-        "zoo/runs/resolving.py",
         "zoo/runs/worker.py",
         "zoo/tools/compare/reproduction.py",
         "zoo/tools/sweep/recorded.py",

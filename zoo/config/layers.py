@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from zoo.config import options
 from zoo.config.declarations import Option
 from zoo.config.train_config import TrainConfig, stale
-from zoo.errors import OptionError
+from zoo.errors import OptionError, ZooError
 
 # Sources of options; others have names, such as `architecture convnet/resnet20`
 ZOO, RECIPE, YOU = "zoo", "recipe", "you"
@@ -123,7 +123,7 @@ class Layers:
             groups = {name: type(group)(**values[name]) for name, group in self.defaults.groups.items()}
             return TrainConfig(**values[""], groups=groups, methods=self.defaults.methods)
         except OptionError as error:
-            named = [name for name in self.merged if re.search(rf"\b{name}\b", str(error))]
+            named = _mentioned(self.merged, error)
             sources = "".join(dict.fromkeys(blame(self.merged[name].source) for name in named))
             raise OptionError(f"{sources}{error}", hint=error.hint) from None
 
@@ -134,9 +134,14 @@ def blame(source: str) -> str:
 
 
 @contextmanager
-def blaming(source: str) -> Generator[None]:
-    """Name the source of options in an OptionError that they cause."""
+def blaming(source: str, *, unless: Collection[str] = ()) -> Generator[None]:
+    """Name the source of options in an error, unless it mentions one of some other options."""
     try:
         yield
-    except OptionError as error:
-        raise type(error)(blame(source) + str(error), hint=error.hint) from None
+    except ZooError as error:
+        other = _mentioned(unless, error)
+        raise type(error)(f"{'' if other else blame(source)}{error}", hint=error.hint) from None
+
+
+def _mentioned(names: Iterable[str], error: ZooError) -> list[str]:
+    return [name for name in names if re.search(rf"\b{name}\b", str(error))]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +12,13 @@ from typing import Any
 from zoo.config.arguments import checked, is_url
 from zoo.config.declarations import declared
 from zoo.config.keywords import refuse_missing
-from zoo.config.layers import FINE_TUNING, RECIPE, Layer, Layers, blame
+from zoo.config.layers import FINE_TUNING, RECIPE, Layer, Layers, blaming
 from zoo.config.near_names import did_you_mean
 from zoo.config.options import text
 from zoo.config.recipe import Recipe
 from zoo.config.threads import require_threads
 from zoo.config.train_config import TrainConfig, merged
-from zoo.errors import DataError, OptionError, SpecError, UnknownName, ZooError, warn
+from zoo.errors import DataError, OptionError, SpecError, UnknownName, warn
 from zoo.files import run_files
 from zoo.files.cards import Card, read_weights
 from zoo.files.container import Container
@@ -63,15 +61,6 @@ class Resolved:
     base: BaseWeights | None
     source: str = RECIPE
     given: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-    @contextmanager
-    def naming_the_recipe(self, table: str) -> Generator[None]:
-        """Name the recipe in an OptionError, unless it is about an option of `table` that the user sets."""
-        try:
-            yield
-        except OptionError as error:
-            ours = any(re.search(rf"\b{name}\b", str(error)) for name in self.given.get(table) or {})
-            raise OptionError(f"{'' if ours else blame(self.source)}{error}", hint=error.hint) from None
 
 
 def resolve(
@@ -168,14 +157,14 @@ def resolve_recipe(
         SpecError: the architecture is not compatible with the data or with the weights to start from.
         WeightsError: the weights to start from are missing or damaged.
     """
-    with _naming(source):
+    with blaming(source):
         architecture, data = registry.architecture(recipe.architecture), registry.dataset(recipe.dataset)
         task = registry.shared_task(architecture, data)
     recipe = replace(recipe, architecture=architecture.name, dataset=data.name)
     given = given or {}
     training = {name: value for name, value in given.items() if name in recipe.train}
     layers = registry.layers(recipe, source=source, given=training)
-    with _naming(source):
+    with blaming(source):
         require_threads(recipe.threads)
         _require_data(data, recipe.data)
         base = None if resume else _base_weights(recipe, registry, architecture)
@@ -192,15 +181,6 @@ def resolve_recipe(
         source=source,
         given=given,
     )
-
-
-@contextmanager
-def _naming(source: str) -> Generator[None]:
-    """Name the recipe in an error, if it has a name."""
-    try:
-        yield
-    except ZooError as error:
-        raise type(error)(f"{blame(source)}{error}", hint=error.hint) from None
 
 
 def _inherited(layers: Layers, base: BaseWeights, name: str) -> Layers:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo.config.layers import DATA, DEVICE, Layers
+from zoo.config.layers import DATA, DEVICE, Layers, blaming
 from zoo.config.options import text
 from zoo.config.recipe import Recipe
 from zoo.config.train_config import TrainConfig
@@ -124,7 +124,7 @@ def build(
     """
     architecture, data = resolved.architecture, resolved.data
     task = make_task(registry, resolved.task.name)
-    with resolved.naming_the_recipe("data"):
+    with blaming(resolved.source, unless=resolved.given.get("data") or ()):
         recipe = replace(resolved.recipe, data=typed_options(data, resolved.recipe.data))
     layers, config, source = resolved.layers, resolved.config, None
     if resumed is not None:
@@ -135,7 +135,7 @@ def build(
         needed = options_to_fine_tune(data, source.card, task, recipe.data)
         recipe = replace(recipe, model={**source.options, **recipe.model}, data={**recipe.data, **needed})
     # Before data is opened
-    with resolved.naming_the_recipe("model"):
+    with blaming(resolved.source, unless=resolved.given.get("model") or ()):
         chosen = model_options(architecture, resolved.task, recipe.model)
     layers = with_checked_methods(layers)
     task = with_metrics(task, registry, layers["metrics"], layers["metrics_options"], loss=layers["loss"])
