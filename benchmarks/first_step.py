@@ -39,7 +39,7 @@ import zoo.training.loop as loop
 calls = collections.Counter()
 
 def count(frame, event, argument):
-    if event == "call" and frame.f_globals.get("__name__", "").partition("_")[0].partition(".")[0] == "zoo":
+    if event == "call" and str(frame.f_globals.get("__name__")).partition("_")[0].partition(".")[0] == "zoo":
         calls[f"{frame.f_globals['__name__']}.{frame.f_code.co_qualname}"] += 1
 
 def end(*arguments, **options):
@@ -86,6 +86,8 @@ def begin(python: str, words: str, *, counting: bool = False) -> str:
     with tempfile.TemporaryDirectory() as folder:
         command = [python, "-c", PROBE, "yes" if counting else "no", *shlex.split(words), "--run", "run"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    if not done.stdout.startswith("{"):
+        raise SystemExit(f"{words} did not reach its first step: {done.stderr}")
     return done.stdout
 
 

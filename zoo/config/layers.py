@@ -94,7 +94,8 @@ class Layers:
         """
         merged = {name: Sourced(option.default, ZOO) for name, option in self.known.items()}
         for source, values in (*self.suggested, *self.given):
-            dropped = stale({name: sourced.value for name, sourced in merged.items()}, values)
+            current = {name: merged[name].value for name in ("optimizer", "schedule")}
+            dropped = stale(current, values)
             merged |= {name: Sourced({}, source) for name in dropped}
             merged |= {name: Sourced(value, source) for name, value in values.items()}
         return merged

@@ -250,10 +250,14 @@ class Registry:
 
     def _methods_in(self, training: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """Yield the kind and the name of each method that training options select."""
-        for name, chosen in training.items():
-            kind = self.training_options[name].names if name in self.training_options else ""
-            if kind and chosen:
-                yield from ((kind, each) for each in ([chosen] if isinstance(chosen, str) else chosen))
+        for name, kind in self._naming:
+            chosen = training.get(name) or ()
+            yield from ((kind, each) for each in ([chosen] if isinstance(chosen, str) else chosen))
+
+    @cached_property
+    def _naming(self) -> list[tuple[str, str]]:
+        """The training options that name methods, and the kinds of these methods."""
+        return [(name, option.names) for name, option in self.training_options.items() if option.names]
 
     def notices(self) -> list[str]:
         """Return a line if the user's registry.toml disables any of zoo's own plugins."""

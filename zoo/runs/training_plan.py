@@ -124,7 +124,7 @@ def plan_training(
         trained=sum(size for size, gradient in sizes if gradient),
         epochs=setup.config.epochs,
         steps=steps * setup.config.epochs,
-        files=_FILES,
+        files=tuple(file for file in _FILES if file != run_files.BEST or len(setup.dataset.split("val"))),
     )
 
 
@@ -143,5 +143,5 @@ def _of_entry(
             return f"{entry.kind} {entry.name}"
         return f"weights {resolved.recipe.from_weights}" if resolved.base else DATA
 
-    changed = {name: value for name, value in values.items() if value != known[name].default}
+    changed = {name: value for name, value in values.items() if text(value) != text(known[name].default)}
     return {f"{table}.{name}": Sourced(value, source(name)) for name, value in changed.items()}
