@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
@@ -248,11 +248,13 @@ class Registry:
         self._sound.add(shared)
         return ""
 
-    def _methods_in(self, training: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """Yield the kind and the name of each method that training options select."""
+    def _methods_in(self, training: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """Return the kind and the name of each method that training options select."""
+        found: list[tuple[str, str]] = []
         for name, kind in self._naming:
-            chosen = training.get(name) or ()
-            yield from ((kind, each) for each in ([chosen] if isinstance(chosen, str) else chosen))
+            if chosen := training.get(name):
+                found += [(kind, each) for each in ([chosen] if isinstance(chosen, str) else chosen)]
+        return found
 
     @cached_property
     def _naming(self) -> list[tuple[str, str]]:
