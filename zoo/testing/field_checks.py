@@ -13,7 +13,7 @@ from torch import Tensor
 
 from zoo.config import options
 from zoo.config.declarations import Option
-from zoo.config.train_config import METHODS, TrainConfig, fields_of
+from zoo.config.train_config import TrainConfig, fields_of
 from zoo.errors import OptionError, cause
 from zoo.testing._case import Case, message
 from zoo.testing._models import drawing_from, model_for
@@ -37,9 +37,9 @@ def uses_its_fields(case: Case) -> None:
     usual = case.registry.default_config(case.spec.name).replace({"batch_size": 4, "epochs": _EPOCHS})
     fields = [field for name in case.spec.groups for field in fields_of(case.registry.groups[name]).values()]
     values = {field.name: _other_values(usual, field) for field in fields}
-    if METHODS["augmentation"] in values:
-        named = [name for kind, name in case.registry.methods if kind == "augmentation"]
-        values[METHODS["augmentation"]] = [(name,) for name in named]
+    for field in fields:
+        if field.names:
+            values[field.name] = [(name,) for kind, name in case.registry.methods if kind == field.names]
     account = _trained(case, usual, _SOON)
     assert not account.startswith(_REFUSED), message(
         expected="batches and steps with the usual training options",
