@@ -13,8 +13,7 @@ import torch
 from torch import nn
 
 import zoo
-from zoo.models.precision import autocast
-from zoo.models.precision import resolve as resolve_precision
+from zoo.models import precision
 from zoo.models.states import detach
 from zoo.models.torch_threads import computing_with
 from zoo.runs.resolving import resolve
@@ -31,14 +30,14 @@ def train(recipe: str | zoo.Recipe) -> nn.Module:
     if config.grad_accum_steps > 1 or config.ema_decay or config.nonmono:
         raise SystemExit("this loop neither accumulates gradients nor averages weights")
 
-    precision = resolve_precision(config.precision, "cpu")
+    number_format = precision.resolve(config.precision, "cpu")
     optimizer, learning_rate = make_optimizer(model, config), make_schedule(config)
     model.train()
     for epoch in range(config.epochs):
         state = None  # what a recurrent network remembers of the text so far
         for batch in task.train_batches(dataset, config, seed=setup.recipe.seed, epoch=epoch):
             torch.manual_seed(batch.seed)  # for dropout
-            with autocast(precision, "cpu"):
+            with precision.autocast(number_format, "cpu"):
                 step = task.step(model, batch, state, config=config)
             step.loss.backward()
             if config.clip_grad_norm:
