@@ -106,7 +106,12 @@ def plan_training(
         setup = build(resolved, registry, device=device, resumed=resumed)
         setup.check_batches()
         steps = steps_in_epoch(setup.task, setup.dataset, setup.config)
-    sourced = _of_entry("model", resolved.architecture, resolved, setup.recipe.model)
+    sourced = {
+        name: Sourced(value, YOU if resolved.given.get(name) is not None else resolved.source)
+        for name in ("from_weights", "seed")
+        if (value := getattr(resolved.recipe, name))
+    }
+    sourced |= _of_entry("model", resolved.architecture, resolved, setup.recipe.model)
     sourced |= _of_entry("data", resolved.data, resolved, setup.recipe.data)
     sourced |= {
         name: Sourced(setup.recipe.train[name], source)

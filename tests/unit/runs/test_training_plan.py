@@ -43,7 +43,7 @@ def sources(plan: Any) -> dict[str, str]:
 def test_each_option_is_told_with_its_source_and_nothing_is_written(folder: Path) -> None:
     plan = zoo.train("mine", data=SMALL, lr=0.02, seed=1, dry_run=True, progress=False)
     found = sources(plan)
-    assert found["lr"] == found["data.train_size"] == "you"
+    assert found["lr"] == found["data.train_size"] == found["seed"] == "you"
     assert (
         found["epochs"] == found["momentum"] == found["data.size"] == found["model.widths"] == "recipe mine"
     )
@@ -60,6 +60,7 @@ def test_fine_tuning_tells_what_comes_from_the_weights() -> None:
     )
     found = sources(plan)
     assert found["optimizer"] == found["data.size"] == "weights shapes-resnet20"
+    assert found["from_weights"] == "you"
     assert (found["schedule"], found["lr"]) == ("fine-tuning", "this data")
 
 
@@ -78,7 +79,7 @@ def test_a_training_does_what_its_plan_says(tmp_path: Path) -> None:
     recipe = run.recipe.to_dict()
     for name, option in plan.options.items():
         table, _, key = name.rpartition(".")
-        assert option["value"] == recipe[table or "train"][key], name
+        assert option["value"] == (recipe if name == "seed" else recipe[table or "train"])[key], name
     assert {*plan.files} <= {path.name for path in (tmp_path / "run").iterdir()}
 
 
