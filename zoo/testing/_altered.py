@@ -58,7 +58,6 @@ def versions(case: Case) -> Iterator[Version]:
 
 def _version(case: Case, home: Path, altered: str) -> Version | None:
     """Return the version of a dataset with a folder's files; None if the dataset rejects them or fails."""
-    assert case.entry is not None
     try:
         dataset = open_dataset(case.entry, options_for(case, home))
         return Version(altered, dataset.fingerprint, content_of(dataset))

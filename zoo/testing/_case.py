@@ -48,20 +48,25 @@ class Case:
     """The subject of a check: an entry of a plugin, or the plugin itself.
 
     Attributes:
-        entry: the entry; None if the subject is the plugin itself.
+        subject: the entry; None if the subject is the plugin itself.
         shared: expensive objects that several checks of a plugin use; `entries`, `recipes` and `weights` are
             the ones to check.
     """
 
     plugin: Plugin
-    entry: Entry[Any] | None
+    subject: Entry[Any] | None
     registry: Registry
     shared: dict[str, Any]
 
     @property
+    def entry(self) -> Entry[Any]:
+        """The entry, in checks of entries."""
+        assert self.subject is not None
+        return self.subject
+
+    @property
     def spec(self) -> Any:
         """The entry's spec."""
-        assert self.entry is not None
         return self.entry.spec
 
     @property
@@ -69,7 +74,6 @@ class Case:
         """The task of the entry; for an analyzer, the first of its tasks."""
         from zoo.interfaces import make_task
 
-        assert self.entry is not None
         return make_task(self.registry, (*self.entry.tasks, self.spec.name)[0])
 
     def tiny(self, **options: Any) -> Dataset:
@@ -93,7 +97,7 @@ class Case:
     @property
     def label(self) -> str:
         """The name of the entry or the plugin, which is the prefix of its check names."""
-        return self.entry.spec.name if self.entry else self.plugin.name
+        return self.subject.spec.name if self.subject else self.plugin.name
 
 
 @dataclass(frozen=True, slots=True)

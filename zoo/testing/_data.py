@@ -47,7 +47,6 @@ def dataset_of(case: Case) -> Dataset:
 
 def opened(case: Case) -> Dataset:
     """Open the dataset again. Raises Skip if its data is missing, or if an option has no default."""
-    assert case.entry is not None
     try:
         options = _options(case)
         with offline():
@@ -60,7 +59,6 @@ def opened(case: Case) -> Dataset:
 
 def other_openings(case: Case, *, most: int) -> Iterator[tuple[str, Dataset]]:
     """Yield the name of each integer option, and the dataset opened with that option changed by 1."""
-    assert case.entry is not None
     known = declared(case.entry.load())
     usual = {name: option.default for name, option in known.items()} | dict(_options(case))
     numbers = [name for name, value in usual.items() if type(value) is int]
@@ -76,7 +74,6 @@ def other_openings(case: Case, *, most: int) -> Iterator[tuple[str, Dataset]]:
 
 def usual_options(case: Case) -> dict[str, Any]:
     """Return the options with which the dataset is opened, and the defaults that are plain values."""
-    assert case.entry is not None
     usual = {name: option.default for name, option in declared(case.entry.load()).items()}
     plain = {name: value for name, value in usual.items() if type(value) in (bool, int, float, str)}
     return {**plain, **_options(case)}
@@ -84,7 +81,6 @@ def usual_options(case: Case) -> dict[str, Any]:
 
 def options_for(case: Case, folder: Path) -> dict[str, Any]:
     """Return the options that make the dataset look for its files in `folder`."""
-    assert case.entry is not None
     options = _options(case)
     if "paths" in options:
         return {"paths": [str(folder / Path(path).name) for path in options["paths"]]}
@@ -148,7 +144,6 @@ def copied_folder(files: Mapping[Path, Path], *, without: Path | None = None) ->
 
 
 def _files_read(case: Case) -> dict[Path, Path]:
-    assert case.entry is not None
     for home in _homes(case):
         with empty_folder() as elsewhere, only_data_in(elsewhere):
             for item in home.iterdir() if home.is_dir() else ():
@@ -164,7 +159,6 @@ def _files_read(case: Case) -> dict[Path, Path]:
 
 
 def _homes(case: Case) -> list[Path]:
-    assert case.entry is not None
     options, root = _options(case), declared(case.entry.load()).get("root")
     if "paths" in options:
         return [Path(options["paths"][0]).parent]
@@ -197,7 +191,6 @@ def _recording(real: Callable[..., Any], named: list[Path]) -> Callable[..., Any
 
 def reads_what_it_is_given(case: Case, option: str, type_: Any) -> bool:
     """Return whether the dataset opens a file named in an option, in any form that its type allows."""
-    assert case.entry is not None
     with empty_folder() as folder:
         path = folder / "named.txt"
         path.write_text(TEXT, encoding="utf-8")
@@ -280,7 +273,6 @@ def sample(items: Any, count: int) -> Iterator[tuple[Tensor, Any]]:
 
 def _options(case: Case) -> Mapping[str, Any]:
     """Return the options of the spec, with a text file for `paths` if that is required."""
-    assert case.entry is not None
     config = case.entry.spec.config
     required = [
         name for name, option in declared(case.entry.load()).items() if option.required and name not in config

@@ -43,7 +43,6 @@ def restored(case: Case, state: TrainState, folder: Path) -> TrainState:
 
     Raises ZooError or any other error that prevents saving.
     """
-    assert case.entry is not None
     tensors, saved = state.capture()
     identity = RunIdentity(recipe=Recipe(architecture=case.entry.name, dataset="tiny", threads=1))
     Checkpoints(folder).write(pack(tensors), saved, identity, ())

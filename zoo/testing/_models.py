@@ -29,7 +29,6 @@ def arguments(case: Case, dataset: Dataset | None = None) -> dict[str, Any]:
 
     Raises Skip if the target cannot be imported.
     """
-    assert case.entry is not None
     try:
         case.entry.load()
     except SpecError as error:
@@ -69,7 +68,6 @@ def longest(case: Case, length: int) -> int:
 
 def build(case: Case, *, seed: int = 0, dataset: Dataset | None = None) -> nn.Module:
     """Build the model for the dims of a dataset, in training mode."""
-    assert case.entry is not None
     return build_model(case.entry, arguments(case, dataset), seed=seed).train()
 
 

@@ -27,7 +27,6 @@ def require_types(case: Case, *, ignored: Container[str] = ()) -> None:
 
     Raises Skip if the target cannot be imported.
     """
-    assert case.entry is not None
     try:
         target = case.entry.load()
     except SpecError as error:

@@ -33,7 +33,6 @@ def in_new_process(case: Case) -> dict[str, str]:
     Only the latest result is kept.
     """
     if case.shared.get("described", ("", None))[0] != case.spec.name:
-        assert case.entry is not None
         try:
             found = ask_shared(case, "describe", dataset=case.entry.name, options=usual_options(case))
         except Ended:

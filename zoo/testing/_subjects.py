@@ -143,7 +143,7 @@ def specimens(case: Case) -> list[Specimen]:
                 case,
                 entry.spec.task,
                 {**entry.spec.landmarks},
-                lambda dims, seed, of=entry: build(dataclasses.replace(case, entry=of), seed=seed).eval(),
+                lambda dims, seed, of=entry: build(dataclasses.replace(case, subject=of), seed=seed).eval(),
             )
             for entry in _architectures(case)
         ]
@@ -194,7 +194,6 @@ def analyze(
     Args:
         reference: data to compare with, if the spec has a `reference`; by default, different noise.
     """
-    assert case.entry is not None
     try:
         target = case.entry.load()
     except SpecError as error:

@@ -137,7 +137,7 @@ class Suite:
     def about(self, name: str) -> dict[str, Any]:
         """Return the name of a check, with its plugin, entry and kind."""
         case, check = self.items[name]
-        entry = case.entry.name if case.entry else self.plugin.name
+        entry = case.subject.name if case.subject else self.plugin.name
         return {"name": name, "plugin": self.plugin.name, "entry": entry, "kind": check.kind}
 
     def outcome(self, name: str) -> Outcome:
@@ -220,7 +220,7 @@ def _chosen(
 
 
 def _applies(check: Check, case: Case) -> bool:
-    if case.entry is None:
+    if case.subject is None:
         if case.plugin.status == "failed":
             return check.name == "loads"
         one_file = case.plugin.where.endswith(".py")

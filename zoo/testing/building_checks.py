@@ -26,7 +26,6 @@ from zoo.testing._process import as_found, put_back
 
 def builds(case: Case) -> None:
     """The preset can be built from the task's dims and the spec's config, with JSON keyword arguments."""
-    assert case.entry is not None
     try:
         built_with = arguments(case)
     except OptionError as error:
@@ -75,7 +74,6 @@ def refuses_bad_options(case: Case) -> None:
     Every number is set to -1 and every string to an unknown word. A model that works with these values also
     passes.
     """
-    assert case.entry is not None
     task, dims = case.registry.task(case.spec.task), case.tiny().dims
     for name, value in arguments(case).items():
         wrong = _wrong(value)

@@ -34,7 +34,6 @@ from zoo.testing._reopened import in_new_process, reopened
 def reads_by_typed_options(case: Case) -> None:
     """Every option has a type, against which `--data` values are checked, and its default has that type."""
     require_types(case)
-    assert case.entry is not None
     known = declared(case.entry.load())
     for name in case.entry.spec.required:
         assert name in known, message(
@@ -46,7 +45,6 @@ def reads_by_typed_options(case: Case) -> None:
 
 def cards_name_no_files(case: Case) -> None:
     """The options in `card_options`, which weights files may set, exist and are not file paths."""
-    assert case.entry is not None
     known = declared(case.entry.load())
     for name in case.entry.spec.card_options:
         assert name in known, message(

@@ -107,7 +107,6 @@ def equal_models_equal_files(case: Case) -> None:
         )
     with empty_folder() as folder:
         time.sleep(1)  # or a time in seconds may be the same
-        assert case.entry is not None
         try:
             failed = ask_shared(case, "write", exporter=case.entry.name, folder=str(folder))
         except Ended as ended:

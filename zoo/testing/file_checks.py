@@ -26,7 +26,6 @@ _DAMAGE = b"\xff" * 1_000
 
 def works_offline(case: Case) -> None:
     """While downloads are forbidden, no connection is attempted, whether or not the data is present."""
-    assert case.entry is not None
     with no_network() as tried:
         try:
             dataset_of(case)
@@ -81,7 +80,6 @@ def _files_to_try(case: Case) -> list[Path]:
 
 def _require_refusal(case: Case, home: Path, name: Path, *, damage: str, usually: str) -> None:
     """Raise AssertionError unless the dataset rejects a folder with a DataError that names a file."""
-    assert case.entry is not None
     with only_data_in(home):
         try:
             read_through(open_dataset(case.entry, options_for(case, home)))

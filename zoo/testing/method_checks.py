@@ -38,7 +38,6 @@ _POSITIONS = [_EPOCHS * step / 100 for step in range(101)]
 
 def has_typed_options(case: Case) -> None:
     """Each option has a type, and a default of that type."""
-    assert case.entry is not None
     own = own_options(case.entry)
     required = [name for name, option in own.items() if option.required]
     assert not required, message(
@@ -294,7 +293,6 @@ def right_outputs_score_better(case: Case) -> None:
 
 def restores_its_text(case: Case) -> None:
     """Joined tokens equal the text, also for a text that is not in the vocabulary."""
-    assert case.entry is not None
     data = [entry for entry in case.shared["entries"] if entry.kind == "dataset"]
     known: list[Mapping[str, Any]] = [{"vocabulary": ["<unk>", *"abc"], "specials": 1, "merges": []}]
     for entry in data:
@@ -312,7 +310,6 @@ def restores_its_text(case: Case) -> None:
 
 def _scored(case: Case) -> Iterator[tuple[Task, object, Tensor, Tensor]]:
     """Yield each task that a metric is for, with the metric, random outputs, and targets of tiny data."""
-    assert case.entry is not None
     for name in case.spec.tasks or [*case.registry.tasks]:
         task = make_task(case.registry, name)
         data = task.spec.load_tiny()()
@@ -388,14 +385,12 @@ def _next_numbers() -> dict[str, float]:
 
 
 def _augment(case: Case, images: Tensor, *, seed: int = 0, places: Tensor | None = None) -> Tensor:
-    assert case.entry is not None
     draws = Draws(torch.Generator().manual_seed(seed), 8, places, torch.arange(8) % 2 == seed)
     return case.entry.load()(images, draws)
 
 
 def _config(case: Case) -> TrainConfig:
     """Return a configuration with the entry, and with the training options that suit it."""
-    assert case.entry is not None
     named = case.registry.with_methods({case.entry.kind: case.entry.name})
     config = TrainConfig(epochs=_EPOCHS, methods=case.registry.methods)
     return config.replace({**getattr(case.spec, "training", {}), **named})

@@ -103,7 +103,6 @@ def follows_its_dims(case: Case) -> None:
 
     Each dim of the task is changed separately: the number of labels by one, any other dim to twice its value.
     """
-    assert case.entry is not None
     task = case.registry.task(case.spec.task)
     counted = (case.task.spec.labels or ("",))[0]
     for name, value in {dim: case.tiny().dims[dim] for dim in task.dims}.items():

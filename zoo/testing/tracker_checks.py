@@ -122,7 +122,6 @@ def _send(case: Case, place: Path, run_id: str, rows: list[TrackedRow]) -> int |
 
 def _made(case: Case) -> Tracker:
     """Return the tracker. Raises Skip if its extra is not installed, and Failure if it is not a Tracker."""
-    assert case.entry is not None
     try:
         return case.entry.make({}, Tracker, flag="--to")
     except ModuleNotFoundError as error:

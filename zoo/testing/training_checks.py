@@ -212,7 +212,6 @@ def draws_from_the_seed(case: Case) -> None:
     Equal states mean that the model seeds the generator, so that random numbers do not depend on the run's
     seed or the step.
     """
-    assert case.entry is not None
     target, given, inputs = case.entry.load(), arguments(case), random_inputs(case, 2)
     states: list[tuple[Tensor, Tensor]] = []
     for seed in (0, 1):
@@ -297,7 +296,6 @@ def trains_in_bf16(case: Case) -> None:
 
     `precision="auto"` chooses bf16 on hardware with fast bf16 arithmetic.
     """
-    assert case.entry is not None
     if case.registry.usual_config(case.entry).precision not in ("auto", "bf16"):
         return
     problem = _training_problem(case, "bf16")
