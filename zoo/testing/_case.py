@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from zoo.config.declarations import declared
 from zoo.config.recipe import Recipe
+from zoo.errors import ZooError, cause, first_line
 from zoo.registry.hookspecs import Kind
 from zoo.registry.plugins import Plugin
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Entry, Registry
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from zoo.interfaces import Dataset, Task
 
 CheckKind = Kind | Literal["plugin", "recipe", "weights"]
+Made = TypeVar("Made")
 
 
 class Skip(Exception):
@@ -34,6 +39,10 @@ class Skip(Exception):
 
 class Warned(Exception):
     """A check passed with a warning for the author; the message is the warning."""
+
+
+class ProcessFailed(Exception):
+    """A process that ran a part of a check ended or answered with an error, which is the message."""
 
 
 class Failure(AssertionError):
@@ -99,6 +108,17 @@ class Case:
         """The name of the entry or the plugin, which is the prefix of its check names."""
         return self.subject.spec.name if self.subject else self.plugin.name
 
+    def kept(self, what: str, make: Callable[[], Made], *, of: object = None) -> Made:
+        """Return what `make` returned to an earlier check of the same entry or, if given, of the same `of`.
+
+        Only the latest is kept, since it may be large.
+        """
+        of = self.label if of is None else of
+        if self.shared.get(what, (None, None))[0] != of:
+            self.shared.pop(what, None)
+            self.shared[what] = of, make()
+        return self.shared[what][1]
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -131,3 +151,42 @@ def message(*, expected: str, got: str, usually: str) -> str:
     """Return the message of a failed check: what was expected, what was found, and the most common cause."""
     end = "" if got.endswith("?") else "."
     return f"expected {expected}; got {got.rstrip('.')}{end} Usually: {usually}"
+
+
+def reason_of(error: BaseException) -> str:
+    """Return an error's message, with its class unless zoo raised it."""
+    return first_line(error) if isinstance(error, ZooError | ProcessFailed) else cause(error)
+
+
+@contextlib.contextmanager
+def failing(
+    on: type[Exception] | tuple[type[Exception], ...] = Exception,
+    *,
+    expected: str,
+    usually: str | Callable[[Exception], str],
+) -> Generator[None]:
+    """Raise Failure for an error in the `with` block; `usually` may depend on the error."""
+    try:
+        yield
+    except (Failure, Skip, Warned):
+        raise
+    except on as error:
+        cause = usually if isinstance(usually, str) else usually(error)
+        raise Failure(expected=expected, got=reason_of(error), usually=cause) from error
+
+
+def require_instance(value: object, type_: type, name: str, *, usually: str) -> None:
+    """Raise AssertionError unless a value is of a type, whose full name is `name`."""
+    assert isinstance(value, type_), message(expected=name, got=type(value).__name__, usually=usually)
+
+
+def require_equal(
+    one: Mapping[str, Tensor], other: Mapping[str, Tensor], *, expected: str, usually: str
+) -> None:
+    """Raise AssertionError unless tensors are equal to the bit."""
+    import torch
+
+    differing = [name for name in one if not torch.equal(one[name], other[name])]
+    assert not differing, message(
+        expected=expected, got=f"different values in {', '.join(differing[:3])}", usually=usually
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import builtins
 import contextlib
+import functools
 import io
 import json
 import os
@@ -23,11 +24,11 @@ from torch import Tensor
 from zoo.config.declarations import declared
 from zoo.config.options import convert
 from zoo.data.opening import open_dataset
-from zoo.errors import DataError, SpecError, ZooError, cause
+from zoo.errors import DataError, SpecError, ZooError
 from zoo.files.cache import data_home
 from zoo.files.downloads import offline
 from zoo.interfaces import SPLITS, Dataset
-from zoo.testing._case import Case, Failure, Skip, message
+from zoo.testing._case import Case, Skip, failing, message
 from zoo.testing._options import without_values
 
 # A text file for the datasets that read one, no line of which comes twice
@@ -39,10 +40,7 @@ _ITEMS, _TOKENS = 200, 20_000
 
 def dataset_of(case: Case) -> Dataset:
     """Return the opened dataset. Only the latest dataset is kept, since it may be large."""
-    if case.shared.get("opened", ("", None))[0] != case.spec.name:
-        case.shared.pop("opened", None)
-        case.shared["opened"] = (case.spec.name, opened(case))
-    return case.shared["opened"][1]
+    return case.kept("opened", lambda: opened(case))
 
 
 def opened(case: Case) -> Dataset:
@@ -125,11 +123,9 @@ def files_of(case: Case) -> dict[Path, Path]:
 
     Each candidate folder is copied as a tree of symbolic links until the dataset opens the copy. The result
     contains the files that it then opens through Python or `os`; it is empty for a dataset that reads from a
-    fixed place only. Only the latest dataset's files are remembered.
+    fixed place only.
     """
-    if case.shared.get("files", ("", None))[0] != case.spec.name:
-        case.shared["files"] = (case.spec.name, _files_read(case))
-    return case.shared["files"][1]
+    return case.kept("files", lambda: _files_read(case))
 
 
 @contextlib.contextmanager
@@ -228,16 +224,14 @@ def read_through(dataset: Dataset) -> None:
 def require_splits(dataset: Dataset) -> None:
     """Raise AssertionError unless a dataset has three splits; they may be empty."""
     for name in SPLITS:
-        try:
-            dataset.split(name)
-        except DataError as error:
-            raise Skip(f"its {name} split is missing, and checks do not download it: {error}") from None
-        except Exception as error:
-            raise Failure(
-                expected=f"a {name} split, which may be empty",
-                got=cause(error),
-                usually="a split that is missing from the data; return an empty split, such as []",
-            ) from error
+        with failing(
+            expected=f"a {name} split, which may be empty",
+            usually="a split that is missing from the data; return an empty split, such as []",
+        ):
+            try:
+                dataset.split(name)
+            except DataError as error:
+                raise Skip(f"its {name} split is missing, and checks do not download it: {error}") from None
 
 
 def content_of(dataset: Dataset) -> str:
@@ -279,13 +273,12 @@ def _options(case: Case) -> Mapping[str, Any]:
     ]
     if required not in ([], ["paths"]):
         raise without_values(required)
-    return {**config, "paths": [_text_file(case)]} if required else config
+    return {**config, "paths": [_text_file()]} if required else config
 
 
-def _text_file(case: Case) -> str:
-    if "text" not in case.shared:
-        folder = Path(tempfile.mkdtemp(prefix="zoo-check-"))
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        (folder / "text.txt").write_text(TEXT, encoding="utf-8")
-        case.shared["text"] = str(folder / "text.txt")
-    return case.shared["text"]
+@functools.cache
+def _text_file() -> str:
+    folder = Path(tempfile.mkdtemp(prefix="zoo-check-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (folder / "text.txt").write_text(TEXT, encoding="utf-8")
+    return str(folder / "text.txt")

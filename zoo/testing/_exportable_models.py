@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from zoo.errors import SpecError, cause
+from zoo.errors import SpecError
 from zoo.files.cards import Card
 from zoo.files.exported import Port, Signature, metadata_of
 from zoo.interfaces import Exportable, Exporter
-from zoo.testing._case import Case, Failure, message
+from zoo.testing._case import Case, failing, message, require_instance
 from zoo.testing._models import drawing_from, made_up_card
 from zoo.testing._options import without_extra
 from zoo.testing._process import settings
@@ -34,14 +34,11 @@ def write_models(case: Case, folder: Path) -> None:
 def write(exporter: Exporter, model: Exportable) -> bytes:
     """Return the bytes that an exporter writes. Raises AssertionError if it fails or changes the model."""
     before = settings()
-    try:
+    with failing(
+        expected="the content of a file",
+        usually="inputs or outputs of types and shapes that the exporter does not expect",
+    ):
         content, changed = export_weights.write(exporter, model)
-    except Exception as error:
-        raise Failure(
-            expected="the content of a file",
-            got=cause(error),
-            usually="inputs or outputs of types and shapes that the exporter does not expect",
-        ) from error
     changed = [*changed, *(name for name, value in settings().items() if value != before[name])]
     assert not changed, message(
         expected="a model and torch settings that writing does not change",
@@ -57,11 +54,8 @@ def exporter_of(case: Case) -> Exporter:
         made = case.spec.load()()
     except SpecError as error:  # which targets_resolve finds, unless it is for want of the extra
         raise without_extra(case.spec, error) from None
-    assert isinstance(made, Exporter), message(
-        expected="a zoo.interfaces.Exporter",
-        got=type(made).__name__,
-        usually="a class that does not subclass Exporter",
-    )
+    usually = "a class that does not subclass Exporter"
+    require_instance(made, Exporter, "a zoo.interfaces.Exporter", usually=usually)
     return made
 
 

@@ -31,15 +31,11 @@ from zoo.registry.plugin_files import PluginFile
 from zoo.registry.plugins import GROUP, Plugin
 from zoo.registry.specs import CommandSpec, FieldsSpec
 from zoo.testing._beside import registry_beside
-from zoo.testing._case import Case
+from zoo.testing._case import Case, ProcessFailed, reason_of
 
 # What is read of what an import prints
 _MOST_PRINTED = 10_000
 _KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_", "LD_LIBRARY_PATH", "PYTHON", "OMP_", "ZOO_")
-
-
-class Ended(Exception):
-    """A process ended without a response; the message is its last line, or its exit code."""
 
 
 class Fresh:
@@ -49,6 +45,7 @@ class Fresh:
     """
 
     def __init__(self, plugin: Plugin) -> None:
+        self.ended = False
         self._about = {key: getattr(plugin, key) for key in ("name", "where", "sha256", "ours")}
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         folder = tempfile.TemporaryDirectory(prefix="zoo-check-")
@@ -66,7 +63,10 @@ class Fresh:
         weakref.finalize(self, _end, self._process, self._errors, folder)
 
     def ask(self, command: str, **request: Any) -> Any:
-        """Return the response to one request. Raises Ended."""
+        """Return the response to one request.
+
+        Raises ProcessFailed, with the error, or with the last line or the exit code of a process that ended.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
@@ -75,19 +75,22 @@ class Fresh:
                 file=self._process.stdin,
                 flush=True,
             )
-        if answer := self._process.stdout.readline():
-            return json.loads(answer)
+        if line := self._process.stdout.readline():
+            response = json.loads(line)
+            if response["error"]:
+                raise ProcessFailed(response["error"])
+            return response["answer"]
         code = self._process.wait()
+        self.ended = True
         self._errors.seek(0)
-        raise Ended(self._errors.read().strip().split("\n")[-1] or f"exit code {code}")
+        raise ProcessFailed(self._errors.read().strip().split("\n")[-1] or f"exit code {code}")
 
 
 def ask_shared(case: Case, command: str, **request: Any) -> Any:
-    """Send a request to a process that checks share, since importing torch is slow. Raises Ended."""
-    process = case.shared.pop("process", None) or Fresh(case.plugin)
-    answer = process.ask(command, **request)
-    case.shared["process"] = process
-    return answer
+    """Send a request to a process that checks share, since importing torch is slow. Raises ProcessFailed."""
+    if "process" not in case.shared or case.shared["process"].ended:
+        case.shared["process"] = Fresh(case.plugin)
+    return case.shared["process"].ask(command, **request)
 
 
 def _end(process: subprocess.Popen[str], errors: IO[str], folder: tempfile.TemporaryDirectory[str]) -> None:
@@ -103,8 +106,12 @@ def main() -> None:
     sys.stdin, sys.stdout = io.StringIO(), sys.stderr
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a plugin may ignore it in the caller
     for line in asked:
-        request = json.loads(line)
-        print(json.dumps(_COMMANDS[request["command"]](request)), file=answer, flush=True)
+        request, error, found = json.loads(line), "", None
+        try:
+            found = _COMMANDS[request["command"]](request)
+        except Exception as raised:
+            error = reason_of(raised)
+        print(json.dumps({"error": error, "answer": found}), file=answer, flush=True)
     gc.freeze()  # as in zoo.__main__
 
 
@@ -133,6 +140,12 @@ def _without_torch() -> None:
     sys.meta_path.insert(0, _NoTorch())
 
 
+def _without_torch_in_a_package(request: dict[str, Any]) -> None:
+    """Hide torch unless the plugin is one file, which holds its models and so may import torch."""
+    if not request["where"].endswith(".py"):
+        _without_torch()
+
+
 def _load(request: dict[str, Any]) -> Plugin:
     name, where = request["name"], request["where"]
     if where.endswith(".py"):
@@ -154,8 +167,7 @@ def _spec(request: dict[str, Any], kind: Kind) -> Any:
 
 def _help(request: dict[str, Any]) -> dict[str, tuple[str, str]]:
     """Return the reason why each command's help fails without torch, or an empty string, and its output."""
-    if not request["where"].endswith(".py"):  # a plugin of one file holds its model, and so may import torch
-        _without_torch()
+    _without_torch_in_a_package(request)
     answers: dict[str, tuple[str, str]] = {}
     for _, spec in _load(request).specs:
         if isinstance(spec, CommandSpec):
@@ -169,15 +181,10 @@ def _help(request: dict[str, Any]) -> dict[str, tuple[str, str]]:
     return answers
 
 
-def _tracker(request: dict[str, Any]) -> str:
-    """Make a tracker without torch; return the reason for a failure, or an empty string."""
-    if not request["where"].endswith(".py"):  # a plugin of one file may import torch
-        _without_torch()
-    try:
-        _spec(request, "tracker").load()()
-    except Exception as error:
-        return cause(error)
-    return ""
+def _tracker(request: dict[str, Any]) -> None:
+    """Make a tracker without torch."""
+    _without_torch_in_a_package(request)
+    _spec(request, "tracker").load()()
 
 
 def _exported(request: dict[str, Any]) -> dict[str, Any]:
@@ -185,50 +192,38 @@ def _exported(request: dict[str, Any]) -> dict[str, Any]:
     _without_torch()
     import numpy as np
 
-    try:
-        found = _spec(request, "exporter").load_reader()(Path(request["path"]))
-        types = {port.name: port.dtype for port in found.signature.inputs}
-        inputs = {name: np.array(value, types[name]) for name, value in request["inputs"].items()}
-        outputs = {name: value.tolist() for name, value in found.start(1)(inputs).items()}
-        return {"card": found.card.to_dict(), "signature": asdict(found.signature), "outputs": outputs}
-    except Exception as error:
-        return {"error": cause(error)}
+    found = _spec(request, "exporter").load_reader()(Path(request["path"]))
+    types = {port.name: port.dtype for port in found.signature.inputs}
+    inputs = {name: np.array(value, types[name]) for name, value in request["inputs"].items()}
+    outputs = {name: value.tolist() for name, value in found.start(1)(inputs).items()}
+    return {"card": found.card.to_dict(), "signature": asdict(found.signature), "outputs": outputs}
 
 
-def _write(request: dict[str, Any]) -> str:
-    """Write the kit's models with an exporter; return the reason for a failure, or an empty string."""
+def _write(request: dict[str, Any]) -> None:
+    """Write the kit's models with an exporter."""
     from zoo.testing._exportable_models import write_models
 
-    try:
-        registry = registry_beside(_load(request))
-        entry = registry.exporter(request["exporter"])
-        write_models(Case(entry.plugin, entry, registry, {}), Path(request["folder"]))
-    except Exception as error:
-        return cause(error)
-    return ""
+    registry = registry_beside(_load(request))
+    entry = registry.exporter(request["exporter"])
+    write_models(Case(entry.plugin, entry, registry, {}), Path(request["folder"]))
 
 
-def _process(request: dict[str, Any]) -> dict[str, Any]:
+def _process(request: dict[str, Any]) -> list[dict[str, Any]]:
     """Check the card of a task's model, and return its predictions, without torch."""
-    if not request["where"].endswith(".py"):  # a plugin of one file holds its models, and so may import torch
-        _without_torch()
+    _without_torch_in_a_package(request)
     import numpy as np
 
     from zoo.processors import Predicts, Scores
 
-    preprocess = request["preprocess"]
-    try:
-        spec = _spec(request, "task")
-        processor = spec.load_processor()(spec)
-        processor.check_feeding(preprocess, request["dims"])
-        outputs = np.array(request.get("outputs", ()), np.float32)
-        if "tokens" in request and isinstance(processor, Scores):
-            found = [processor.score([outputs], np.array(request["tokens"]), preprocess)]
-        else:
-            found = processor.predictions(outputs, preprocess) if isinstance(processor, Predicts) else ()
-        return {"predictions": [dict(answer) for one in found for answer in one.rows]}
-    except Exception as error:
-        return {"error": cause(error)}
+    spec, preprocess = _spec(request, "task"), request["preprocess"]
+    processor = spec.load_processor()(spec)
+    processor.check_feeding(preprocess, request["dims"])
+    outputs = np.array(request.get("outputs", ()), np.float32)
+    if "tokens" in request and isinstance(processor, Scores):
+        found = [processor.score([outputs], np.array(request["tokens"]), preprocess)]
+    else:
+        found = processor.predictions(outputs, preprocess) if isinstance(processor, Predicts) else ()
+    return [dict(answer) for one in found for answer in one.rows]
 
 
 def _watch(request: dict[str, Any]) -> dict[str, list[str]]:
@@ -254,8 +249,8 @@ def _watch(request: dict[str, Any]) -> dict[str, list[str]]:
     return {"changed": changed, "connected": connected, "imported": foreign}
 
 
-def _reload(request: dict[str, Any]) -> str:
-    """Write the logits of a saved model beside it; return the reason for a failure, or an empty string."""
+def _reload(request: dict[str, Any]) -> None:
+    """Write the logits of a saved model beside it."""
     import torch
     from safetensors.torch import load_file, save_file
 
@@ -266,32 +261,25 @@ def _reload(request: dict[str, Any]) -> str:
     registry = registry_beside(_load(request))
     torch.set_num_threads(request["threads"])
     folder = Path(request["folder"])
-    try:
-        task = make_task(registry, request["task"])
-        model, _ = weights.load(folder / "model.safetensors", registry)
-        # of its own memory: the bits of a result may depend on how its inputs are aligned
-        inputs = load_file(folder / "inputs.safetensors")["inputs"].clone()
-        with torch.no_grad(), settings_kept():
-            torch.manual_seed(0)
-            logits = model(inputs)[0] if isinstance(task, CarriesState) else model(inputs)
-        save_file({"logits": logits.contiguous()}, folder / "logits.safetensors")
-    except Exception as error:
-        return cause(error)
-    return ""
+    task = make_task(registry, request["task"])
+    model, _ = weights.load(folder / "model.safetensors", registry)
+    # of its own memory: the bits of a result may depend on how its inputs are aligned
+    inputs = load_file(folder / "inputs.safetensors")["inputs"].clone()
+    with torch.no_grad(), settings_kept():
+        torch.manual_seed(0)
+        logits = model(inputs)[0] if isinstance(task, CarriesState) else model(inputs)
+    save_file({"logits": logits.contiguous()}, folder / "logits.safetensors")
 
 
 def _describe(request: dict[str, Any]) -> dict[str, str]:
-    """Open a dataset and describe it; return an empty description if it does not open."""
+    """Open a dataset and describe it."""
     from zoo.data.opening import open_dataset
     from zoo.files.downloads import offline
     from zoo.testing._data import described
 
     registry = registry_beside(_load(request))
-    try:
-        with offline():
-            return described(open_dataset(registry.dataset(request["dataset"]), request["options"]))
-    except Exception:
-        return {}
+    with offline():
+        return described(open_dataset(registry.dataset(request["dataset"]), request["options"]))
 
 
 _COMMANDS: dict[str, Callable[[dict[str, Any]], object]] = {

@@ -6,9 +6,9 @@ import os
 import time
 from unittest import mock
 
-from zoo.testing._case import Case
+from zoo.testing._case import Case, ProcessFailed
 from zoo.testing._data import described, opened, usual_options
-from zoo.testing._fresh import Ended, ask_shared
+from zoo.testing._fresh import ask_shared
 from zoo.testing._models import all_drawing_from
 
 
@@ -28,14 +28,12 @@ def reopened(case: Case, *, seed: int = 0, later: float = 0, process: int = 0) -
 
 
 def in_new_process(case: Case) -> dict[str, str]:
-    """Describe the dataset as a new process opens it; empty if opening fails.
+    """Describe the dataset as a new process opens it; empty if opening fails."""
 
-    Only the latest result is kept.
-    """
-    if case.shared.get("described", ("", None))[0] != case.spec.name:
+    def describe() -> dict[str, str]:
         try:
-            found = ask_shared(case, "describe", dataset=case.entry.name, options=usual_options(case))
-        except Ended:
-            found = {}
-        case.shared["described"] = (case.spec.name, found)
-    return case.shared["described"][1]
+            return ask_shared(case, "describe", dataset=case.entry.name, options=usual_options(case))
+        except ProcessFailed:
+            return {}
+
+    return case.kept("described", describe)

@@ -20,7 +20,7 @@ from zoo.errors import SpecError
 from zoo.interfaces import Analyzer, Batch, CarriesState, Dataset, Reference, State, Subject, Task, make_task
 from zoo.registry.registry import Entry
 from zoo.registry.specs import ArchitectureSpec
-from zoo.testing._case import Case, Skip, message
+from zoo.testing._case import Case, Skip, require_instance
 from zoo.testing._models import build, drawing_from
 from zoo.testing._options import without_values
 
@@ -201,11 +201,8 @@ def analyze(
     if required := [option.name for option in declared(target).values() if option.required]:
         raise without_values(required)
     analyzer = target()
-    assert isinstance(analyzer, Analyzer), message(
-        expected="a zoo.interfaces.Analyzer",
-        got=type(analyzer).__name__,
-        usually="a class that does not subclass Analyzer",
-    )
+    usually = "a class that does not subclass Analyzer"
+    require_instance(analyzer, Analyzer, "a zoo.interfaces.Analyzer", usually=usually)
     subject = Subject(
         task=specimen.task.name,
         landmarks=specimen.landmarks if landmarks is None else landmarks,

@@ -13,9 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import cause, first_line
 from zoo.interfaces import Analysis, Batch
-from zoo.testing._case import Case, Failure, message
+from zoo.testing._case import Case, Failure, failing, message, require_instance
 from zoo.testing._models import all_drawing_from, drawing_from
 from zoo.testing._options import require_types
 from zoo.testing._process import settings
@@ -34,9 +33,7 @@ def finite(case: Case) -> None:
     """`analyze` returns a nonempty Analysis with only finite numbers."""
     for specimen in specimens(case):
         analysis = analyze(case, specimen)
-        assert isinstance(analysis, Analysis), message(
-            expected="an Analysis", got=type(analysis).__name__, usually="a bare tensor or dict instead"
-        )
+        require_instance(analysis, Analysis, "an Analysis", usually="a bare tensor or dict instead")
         assert analysis.maps is not None or analysis.scores or analysis.tables or analysis.text, message(
             expected="maps, a score, a table or a text",
             got="an empty Analysis",
@@ -55,14 +52,11 @@ def can_be_written(case: Case) -> None:
     for specimen in specimens(case):
         analysis = analyze(case, specimen)
         for name in ("scores", "tables", "details"):
-            try:
+            with failing(
+                expected=f"{name} that are JSON data",
+                usually="a tensor or an array; convert it with float(), int() or tolist()",
+            ):
                 json.dumps(getattr(analysis, name))
-            except (TypeError, ValueError) as error:
-                raise Failure(
-                    expected=f"{name} that are JSON data",
-                    got=first_line(error),
-                    usually="a tensor or an array; convert it with float(), int() or tolist()",
-                ) from error
 
 
 def finite_on_constant_input(case: Case) -> None:
@@ -295,14 +289,11 @@ def declares_its_needs(case: Case) -> None:
             if not specimen.landmarks.keys() >= {*chosen}:
                 continue
             names = {*chosen, "features"} if "mean_head" in chosen else {*chosen}  # the head of features
-            try:
+            with failing(
+                expected=f"an analysis of a model with {', '.join(chosen) or 'no landmarks'}",
+                usually="a landmark that is used but missing from the spec's `needs`",
+            ):
                 analyze(case, specimen, landmarks={name: specimen.landmarks[name] for name in names})
-            except Exception as error:
-                raise Failure(
-                    expected=f"an analysis of a model with {', '.join(chosen) or 'no landmarks'}",
-                    got=cause(error),
-                    usually="a landmark that is used but missing from the spec's `needs`",
-                ) from error
 
 
 def refuses_what_it_lacks(case: Case) -> None:

@@ -10,7 +10,7 @@ import torch
 from zoo.config.declarations import declared
 from zoo.errors import OptionError, SpecError, ZooError, first_line
 from zoo.models.building import build_model, model_arguments
-from zoo.testing._case import Case, Failure, message
+from zoo.testing._case import Case, failing, message, require_equal
 from zoo.testing._models import (
     arguments,
     build,
@@ -26,15 +26,13 @@ from zoo.testing._process import as_found, put_back
 
 def builds(case: Case) -> None:
     """The preset can be built from the task's dims and the spec's config, with JSON keyword arguments."""
-    try:
+    dims = ", ".join(case.registry.task(case.spec.task).dims)
+    with failing(
+        OptionError,
+        expected=f"a constructor that accepts {dims}, and has a default for every other argument",
+        usually="a misspelled dim, or an option without a default, which `config` may set",
+    ):
         built_with = arguments(case)
-    except OptionError as error:
-        dims = ", ".join(case.registry.task(case.spec.task).dims)
-        raise Failure(
-            expected=f"a constructor that accepts {dims}, and has a default for every other argument",
-            got=str(error),
-            usually="a misspelled dim, or an option without a default, which `config` may set",
-        ) from error
     # for use_changes_nothing, which must not blame one model for another
     put_back(*as_found(case.shared))
     unnamed = built_with.keys() - declared(case.entry.load()).keys()
@@ -52,15 +50,15 @@ def builds(case: Case) -> None:
         got=str(built_with),
         usually="a class, a tensor or a function as an option; accept its name and look it up",
     )
-    try:
+    with failing(
+        SpecError,
+        expected="a model from the task's dims and the spec's config alone",
+        usually=lambda _: (
+            larger_images(case)
+            or "an option without a default that `config` does not set, or sets to an invalid value"
+        ),
+    ):
         build(case)
-    except SpecError as error:
-        raise Failure(
-            expected="a model from the task's dims and the spec's config alone",
-            got=str(error),
-            usually=larger_images(case)
-            or "an option without a default that `config` does not set, or sets to an invalid value",
-        ) from error
 
 
 def options_are_typed(case: Case) -> None:
@@ -121,27 +119,23 @@ def _wrong(value: Any) -> Any:
 
 def same_seed_same_weights(case: Case) -> None:
     """Built twice from the same seed, the model has the same weights and buffers."""
-    one, other = build(case, seed=1).state_dict(), build(case, seed=1).state_dict()
-    differing = [name for name in one if not torch.equal(one[name], other[name])]
-    assert not differing, message(
+    require_equal(
+        *(build(case, seed=1).state_dict() for _ in range(2)),
         expected="equal weights from equal seeds",
-        got=f"different values in {', '.join(differing[:3])}",
         usually="initial values from NumPy, `random` or a private generator; use torch's default",
     )
 
 
 def builds_on_meta(case: Case) -> None:
     """The model can be built on torch's meta device, where tensors have no values."""
-    try:
-        with torch.device("meta"):
-            model = build(case)
-    except SpecError as error:
-        raise Failure(
-            expected="a model on the meta device",
-            got=str(error),
-            usually="a constructor that reads values, with float(), item() or tolist(); compute in "
-            "Python, or make those tensors under `with torch.device('cpu'):`",
-        ) from error
+    reads_values = failing(
+        SpecError,
+        expected="a model on the meta device",
+        usually="a constructor that reads values, with float(), item() or tolist(); compute in "
+        "Python, or make those tensors under `with torch.device('cpu'):`",
+    )
+    with reads_values, torch.device("meta"):
+        model = build(case)
     real = [name for name, tensor in model.state_dict().items() if not tensor.is_meta]
     assert not real, message(
         expected="only meta tensors",

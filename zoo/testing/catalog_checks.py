@@ -14,7 +14,7 @@ from zoo.files.downloads import offline
 from zoo.registry.plugins import CORE
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
-from zoo.testing._case import Case, Failure, Skip, message
+from zoo.testing._case import Case, Failure, Skip, failing, message
 from zoo.testing.finding_weights import find_weights
 
 if TYPE_CHECKING:
@@ -29,16 +29,14 @@ def recipes_name_entries(case: Case) -> None:
     """The architecture, dataset and weights that each recipe names exist, and are for the same task."""
     registry = _registry(case)
     for name, recipe in case.recipes.items():
-        try:
+        with failing(
+            ZooError,
+            expected=f"entries for the same task in the recipe {name}",
+            usually="a misspelled name, or a plugin that pyproject.toml should depend on",
+        ):
             registry.shared_task(registry.architecture(recipe.architecture), registry.dataset(recipe.dataset))
             if recipe.from_weights and not registry.has("weights", recipe.from_weights):
                 raise DataError(f"no published weights are named {recipe.from_weights!r}")
-        except ZooError as error:
-            raise Failure(
-                expected=f"entries for the same task in the recipe {name}",
-                got=str(error),
-                usually="a misspelled name, or a plugin that pyproject.toml should depend on",
-            ) from error
 
 
 def recipes_have_valid_options(case: Case) -> None:
@@ -49,18 +47,16 @@ def recipes_have_valid_options(case: Case) -> None:
     for name, recipe in case.recipes.items():
         architecture, dataset = registry.architecture(recipe.architecture), registry.dataset(recipe.dataset)
         task = registry.task_of(recipe)
-        try:
+        with failing(
+            ZooError,
+            expected=f"valid options in the recipe {name}",
+            usually="a renamed option, or a training option in `model` or `data`",
+        ):
             registry.training_config(recipe)
             model_arguments(architecture, task, task.dims, recipe.model)
             target, what = dataset.load(), f"dataset {dataset.name}"
             filled = declared(target).keys()  # what the recipe leaves open, its user says
             check_arguments(target, recipe.data, what=what, flag="--data", filled=filled)
-        except ZooError as error:
-            raise Failure(
-                expected=f"valid options in the recipe {name}",
-                got=str(error),
-                usually="a renamed option, or a training option in `model` or `data`",
-            ) from error
 
 
 def weights_are_intact(case: Case) -> None:
@@ -102,27 +98,21 @@ def weights_fit_their_recipe(case: Case) -> None:
         )
     absent: list[str] = []
     for name, spec, path in _at_hand(case, absent):
-        try:
+        with failing(
+            ZooError,
+            expected=f"the weights {name} to load, and their recipe {spec.recipe} to be valid",
+            usually="an architecture or a recipe that was changed after training",
+        ):
             model, card = weights.load(path, registry)
             compared = list(recipe_claims(card, registry.recipes[spec.recipe], registry))
-        except ZooError as error:
-            raise Failure(
-                expected=f"the weights {name} to load, and their recipe {spec.recipe} to be valid",
-                got=str(error),
-                usually="an architecture or a recipe that was changed after training",
-            ) from error
         count = sum(parameter.numel() for parameter in model.parameters())
-        for what, said, held in [("parameters", spec.params, count), *compared]:
+        ours = [("parameters", spec.params, count), ("by_seed", spec.by_seed, card.by_seed)]
+        for what, said, held in [*ours, *compared]:
             assert held == ([*said] if isinstance(said, tuple) else said), message(
                 expected=f"weights {name} with {what} {said}, as stated by {spec.recipe} and their spec",
                 got=f"{held}",
                 usually="the file of a different run, or a recipe that was changed after training",
             )
-        assert spec.by_seed == card.by_seed, message(
-            expected=f"the same by_seed for the weights {name} in the spec and in the card",
-            got=f"{spec.by_seed} in the spec, but {card.by_seed} in the card",
-            usually="the file of a different run",
-        )
     _skip_if(absent)
 
 
@@ -161,10 +151,8 @@ def _measured(case: Case, path: Path, splits: Iterable[str]) -> dict[str, dict[s
     registry = _registry(case)
     model, card = weights.load(path, registry)
     task, opened = make_task(registry, card.task), (card.task, card.dataset, card.preprocess)
-    if case.shared.get("fed", (None, None))[0] != opened:
-        with offline():
-            case.shared["fed"] = opened, open_fed(card, task, registry)[1]
-    _, fed = case.shared["fed"]
+    with offline():
+        fed = case.kept("fed", lambda: open_fed(card, task, registry)[1], of=opened)
     task, context = task.as_trained(card.training), context_of(card, registry)
     return {name: measure(model, task, fed, cast("Split", name), context=context).metrics for name in splits}
 
@@ -189,9 +177,11 @@ def _skip_if(absent: list[str]) -> None:
 
 def _registry(case: Case) -> Registry:
     """Return a registry that includes other plugins, since a recipe may name their entries."""
-    if "catalog" not in case.shared:
+
+    def with_others() -> Registry:
         alone = {plugin.name for plugin in case.registry.plugins} <= {CORE, case.plugin.name}
         others = Registry.discover().plugins if alone else []
         theirs = [plugin for plugin in others if plugin.name != case.plugin.name]
-        case.shared["catalog"] = Registry([*theirs, *case.registry.plugins], case.registry.catalog)
-    return case.shared["catalog"]
+        return Registry([*theirs, *case.registry.plugins], case.registry.catalog)
+
+    return case.kept("catalog", with_others)

@@ -14,9 +14,9 @@ import click
 
 from zoo.errors import SpecError, ZooError, cause
 from zoo.registry.specs import CommandSpec
-from zoo.testing._case import Case, message
+from zoo.testing._case import Case, ProcessFailed, message
 from zoo.testing._data import no_network
-from zoo.testing._fresh import Ended, Fresh
+from zoo.testing._fresh import Fresh
 from zoo.testing._options import without_extra
 
 _MISSING = "./no-such-weights.safetensors"
@@ -93,12 +93,11 @@ def _leaves(name: str, command: click.Command) -> Iterator[tuple[str, click.Comm
 
 def _help(case: Case) -> tuple[str, str]:
     """Return the reason that a new process could not print the command's help, and its output."""
-    if "help" not in case.shared:
-        try:
-            case.shared["help"] = Fresh(case.plugin).ask("help")
-        except Ended as ended:
-            return str(ended), ""
-    return case.shared["help"].get(case.spec.name, ("the process ended", ""))
+    try:
+        found = case.kept("help", lambda: Fresh(case.plugin).ask("help"), of="the plugin")
+    except ProcessFailed as failed:
+        return str(failed), ""
+    return found.get(case.spec.name, ("the process ended", ""))
 
 
 def _ended(name: str, command: click.Command) -> str:

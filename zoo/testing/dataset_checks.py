@@ -16,7 +16,7 @@ from zoo.config.declarations import declared
 from zoo.errors import cause
 from zoo.interfaces import SPLITS, CarriesState, Dataset, ReadsBatches, Split
 from zoo.testing._altered import versions
-from zoo.testing._case import Case, Failure, message
+from zoo.testing._case import Case, Failure, failing, message
 from zoo.testing._data import (
     dataset_of,
     described,
@@ -109,14 +109,11 @@ def _require_items_for_each_number(name: str, split: Any) -> None:
     A split that generates an item for any index may have items beyond its length.
     """
     count = len(split)
-    try:
+    with failing(
+        expected=f"an item {name}[{count - 1}], since len() is {count}",
+        usually="a __len__ that also counts files or lines that are not items",
+    ):
         _ = split[count - 1] if count else None
-    except Exception as error:
-        raise Failure(
-            expected=f"an item {name}[{count - 1}], since len() is {count}",
-            got=cause(error),
-            usually="a __len__ that also counts files or lines that are not items",
-        ) from error
     beyond: list[int] = []
     for index in (count, count + 1_000_000):
         with contextlib.suppress(Exception):

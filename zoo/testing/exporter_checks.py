@@ -9,20 +9,21 @@ import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from zoo.errors import SpecError, WeightsError, ZooError, cause, first_line
+from zoo.errors import SpecError, WeightsError, cause, first_line
 from zoo.files.exported import Signature
 from zoo.interfaces import Exportable
 from zoo.models.runners import Arrays, ProgramRunner
-from zoo.testing._case import Case, Failure, Skip, message
+from zoo.testing._case import Case, Failure, Skip, failing, message
 from zoo.testing._data import empty_folder
 from zoo.testing._exportable_models import card, exporter_of, models, synthetic, write
-from zoo.testing._fresh import Ended, Fresh, ask_shared
+from zoo.testing._fresh import Fresh, ask_shared
 from zoo.tools.export.fresh_process import fresh_process
 
 # The first is that of the example
@@ -39,23 +40,18 @@ def programs_answer_alike(case: Case) -> None:
     Writing does not change the model or torch's settings.
     """
     _has_reader(case)  # which targets_resolve finds, if it cannot be had
-    exporter = exporter_of(case)
-    _written(case).clear()  # of an earlier run of this check
+    written = _written(case)
     with fresh_process(case.spec, case.registry, 1) as start:
-        for model in models():
+        for model, content in zip(models(), written, strict=True):
             wanted = {size: _outputs(model, size) for size in _BATCHES}
-            content = write(exporter, model)
             found: dict[int, Arrays] = {}
-            try:
+            with failing(
+                expected=f"a program with {', '.join(port.name for port in model.signature.outputs)}",
+                usually=partial(_cause_of_no_answer, found),
+            ):
                 program = ProgramRunner(start(content, model.signature), model.signature, name="the program")
                 for size in _BATCHES:
                     found[size] = _answers(program, model.signature, size)
-            except Exception as error:
-                raise Failure(
-                    expected=f"a program with {', '.join(port.name for port in model.signature.outputs)}",
-                    got=first_line(error) if isinstance(error, ZooError) else cause(error),
-                    usually=_cause_of_no_answer(error, found),
-                ) from error
             far = {size: _distance(wanted[size], found[size]) for size in _BATCHES}
             wrong = [size for size, distance in far.items() if not distance <= 1e-4]
             assert not wrong, message(
@@ -63,10 +59,9 @@ def programs_answer_alike(case: Case) -> None:
                 got=f"a difference of {far[wrong[0]]:.2g} in a batch of {wrong[0]}" if wrong else "",
                 usually=_cause_of_difference(wanted, found, wrong),
             )
-            _written(case).append(content)
 
 
-def _cause_of_no_answer(error: Exception, found: Mapping[int, Arrays]) -> str:
+def _cause_of_no_answer(found: Mapping[int, Arrays], error: Exception) -> str:
     """Return the usual cause of a program's error, given the batch sizes that worked."""
     if found:
         return f"the example's batch size {_BATCHES[0]} fixed in the file"
@@ -107,15 +102,11 @@ def equal_models_equal_files(case: Case) -> None:
         )
     with empty_folder() as folder:
         time.sleep(1)  # or a time in seconds may be the same
-        try:
-            failed = ask_shared(case, "write", exporter=case.entry.name, folder=str(folder))
-        except Ended as ended:
-            failed = str(ended)
-        assert not failed, message(
+        with failing(
             expected="the file that a new process writes for the same models",
-            got=failed,
             usually="a setting or a loaded module that a new process lacks",
-        )
+        ):
+            ask_shared(case, "write", exporter=case.entry.name, folder=str(folder))
         again = [file.read_bytes() for file in sorted(folder.iterdir())]
     for one, other in zip(_written(case), again, strict=True):
         if one != other:
@@ -149,15 +140,11 @@ def reads_without_torch(case: Case) -> None:
         path.write_bytes(_written(case)[1])
         model = [*models()][1]
         inputs = {name: array.tolist() for name, array in synthetic(model.signature, 2).items()}
-        try:
+        with failing(
+            expected="a reader that works without torch",
+            usually="`import torch` at the top of the reader's module, or a result that is not an Exported",
+        ):
             read = Fresh(case.plugin).ask("exported", exporter=case.spec.name, path=str(path), inputs=inputs)
-        except Ended as ended:
-            read = dict[str, Any](error=str(ended))
-    assert "error" not in read, message(
-        expected="a reader that works without torch",
-        got=read.get("error", ""),
-        usually="`import torch` at the top of the reader's module, or a result that is not an Exported",
-    )
     ours = json.loads(json.dumps({"card": card().to_dict(), "signature": asdict(model.signature)}))
     differing = [key for key, value in ours.items() if read[key] != value]
     assert not differing, message(
@@ -209,8 +196,13 @@ def _has_reader(case: Case) -> bool:
 
 
 def _written(case: Case) -> list[bytes]:
-    """Return the files of both models that the exporter wrote in its first check."""
-    return case.shared.setdefault(f"written {case.label}", [])
+    """Return the files of both models."""
+
+    def write_both() -> list[bytes]:
+        exporter = exporter_of(case)
+        return [write(exporter, model) for model in models()]
+
+    return case.kept("written", write_both)
 
 
 def _ended(read: Callable[[Path], Any], path: Path) -> str:

@@ -9,9 +9,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from zoo.errors import SpecError, cause, first_line
+from zoo.errors import cause
 from zoo.models.states import detach
-from zoo.testing._case import Case, Failure, message
+from zoo.testing._case import Case, Failure, failing, message
 from zoo.testing._data import empty_folder
 from zoo.testing._loop import begin, restored, train_one_step
 from zoo.testing._models import build, drawing_from, forward, longest, random_inputs, step, train_batch
@@ -105,15 +105,12 @@ def any_length_and_batch(case: Case) -> None:
         state = None
         for length in (1, 3, longest(case, 204) - 4):
             tokens = torch.arange(length * lanes).view(length, lanes) % vocab_size
-            try:
+            with failing(
+                expected=f"{length} tokens at a batch size of {lanes} to be read",
+                usually="positions or a mask of a fixed length without `context_length` in the spec, or "
+                "a state made for one batch size",
+            ):
                 logits, state = forward(case, model, tokens, state)
-            except (RuntimeError, IndexError, ValueError) as error:
-                raise Failure(
-                    expected=f"{length} tokens at a batch size of {lanes} to be read",
-                    got=first_line(error),
-                    usually="positions or a mask of a fixed length without `context_length` in the spec, or "
-                    "a state made for one batch size",
-                ) from error
             wanted = (length, lanes, vocab_size)
             fits = tuple(logits.shape) == wanted and bool(logits.isfinite().all())
             assert fits, message(
@@ -127,17 +124,14 @@ def state_detaches(case: Case) -> None:
     """The state after a batch can be detached and kept, and the next batch trains from it."""
     model = build(case)
     batch = train_batch(case)
-    try:
+    with failing(
+        expected="a second batch that trains from the first batch's state",
+        usually="a custom class as the state, or a state that is kept on the module or changed in place",
+    ):
         first = step(case, model, dataclasses.replace(batch, fresh=True))
         first.loss.backward()
         state = detach(first.state)
         step(case, model, dataclasses.replace(batch, fresh=False), state).loss.backward()
-    except (RuntimeError, SpecError) as error:
-        raise Failure(
-            expected="a second batch that trains from the first batch's state",
-            got=first_line(error),
-            usually="a custom class as the state, or a state that is kept on the module or changed in place",
-        ) from error
 
 
 def state_can_be_saved(case: Case) -> None:

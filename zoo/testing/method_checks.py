@@ -17,11 +17,11 @@ from torch.nn import functional as F
 from zoo.config.declarations import declared
 from zoo.config.train_config import TrainConfig
 from zoo.data.draws import Draws
-from zoo.errors import SpecError, ZooError, first_line
+from zoo.errors import SpecError, ZooError
 from zoo.evaluation.measure import metrics_of, numbers
 from zoo.interfaces import CarriesState, Dataset, LossFunction, Metric, Task, make_task
 from zoo.registry.methods import own_options
-from zoo.testing._case import Case, Failure, Skip, message
+from zoo.testing._case import Case, Skip, failing, message, require_equal, require_instance
 from zoo.testing._models import all_drawing_from, model_for
 from zoo.testing._options import require_types
 from zoo.training.optimizers import SwitchesWeights
@@ -78,10 +78,10 @@ def follows_its_rate(case: Case) -> None:
         _step(state)
     before = copy.deepcopy(state.model.state_dict())
     _step(state, lr=0.0)
-    moved = [name for name, value in state.model.state_dict().items() if not torch.equal(value, before[name])]
-    assert not moved, message(
+    require_equal(
+        before,
+        state.model.state_dict(),
         expected="the same weights after a step at a learning rate of 0",
-        got=f"a different {moved[0]}" if moved else "",
         usually='the learning rate of the constructor, in place of `group["lr"]`; weight decay that is '
         "not multiplied by the learning rate",
     )
@@ -113,25 +113,22 @@ def resumes_exactly(case: Case) -> None:
     for state in (whole, saved):
         for _ in range(12):
             _step(state, _LR)
-    try:
+    with failing(
+        SpecError,
+        expected="all of the optimizer's state to exist after the first step",
+        usually="a tensor that is created when it is first used, or a list of past steps; create every "
+        "tensor in the first step, in its final shape",
+    ):
         saved.take_average()
         captured = saved.capture()
-    except SpecError as error:
-        raise Failure(
-            expected="all of the optimizer's state to exist after the first step",
-            got=first_line(error),
-            usually="a tensor that is created when it is first used, or a list of past steps; create every "
-            "tensor in the first step, in its final shape",
-        ) from error
     resumed.restore(*copy.deepcopy(captured), device="cpu")
     for state in (whole, resumed):
         for _ in range(3):
             _step(state, _LR)
-    there, here = whole.model.state_dict(), resumed.model.state_dict()
-    differing = [name for name in there if not torch.equal(there[name], here[name])]
-    assert not differing, message(
+    require_equal(
+        whole.model.state_dict(),
+        resumed.model.state_dict(),
         expected="the same weights with and without an interruption",
-        got=f"a different {differing[0]}" if differing else "",
         usually="state in attributes or groups of the optimizer; keep it in `self.state[parameter]`, as "
         "tensors; or an `eval` that changes this state",
     )
@@ -162,11 +159,7 @@ def returns_images(case: Case) -> None:
     """The augmentation returns new uint8 images of the same shape, and does not change its input."""
     images = _images()
     augmented: Any = _augment(case, images)
-    assert isinstance(augmented, Tensor), message(
-        expected="the augmentation to return a tensor of images",
-        got=f"a {type(augmented).__name__}",
-        usually="a missing `return`",
-    )
+    require_instance(augmented, Tensor, "a tensor of images", usually="a missing `return`")
     expected, got = (f"{each.dtype} {tuple(each.shape)}" for each in (images, augmented))
     assert got == expected, message(
         expected=f"images of {expected}",
@@ -402,14 +395,12 @@ def _begun(case: Case) -> TrainState:
         torch.manual_seed(0)
         hidden = (nn.Linear(4, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 8), nn.Tanh())
         model = nn.Sequential(*hidden, nn.Linear(8, 2))
-    try:
+    with failing(
+        ZooError,
+        expected="a torch.optim.Optimizer for groups of parameters",
+        usually="a missing `return`, or a class that does not inherit from torch.optim.Optimizer",
+    ):
         return TrainState.begin(model, _config(case), precision="fp32", device="cpu")
-    except ZooError as error:
-        raise Failure(
-            expected="a torch.optim.Optimizer for groups of parameters",
-            got=str(error),
-            usually="a missing `return`, or a class that does not inherit from torch.optim.Optimizer",
-        ) from error
 
 
 def _step(state: TrainState, lr: float | None = None) -> float:
@@ -430,15 +421,13 @@ def _rates(case: Case, *, backward: bool = False) -> list[float]:
     """Return the rates at all positions, in order, computed from the last to the first if `backward`."""
     schedule = make_schedule(_config(case).replace({"lr": 1.0}))
     asked = _POSITIONS[::-1] if backward else _POSITIONS
-    try:
+    with failing(
+        SpecError,
+        expected="numbers of at least 0",
+        usually="a string, or a missing `return`; a tensor; or a formula that leaves its range at the "
+        "end of training",
+    ):
         rates = [*map(schedule, asked)]
-    except SpecError as error:
-        raise Failure(
-            expected="numbers of at least 0",
-            got=first_line(error),
-            usually="a string, or a missing `return`; a tensor; or a formula that leaves its range at the "
-            "end of training",
-        ) from error
     return rates[::-1] if backward else rates
 
 

@@ -13,9 +13,9 @@ from zoo.errors import WeightsError, cause, first_line
 from zoo.files.cards import Card
 from zoo.models import weights
 from zoo.models.finite import infinite_buffers
-from zoo.testing._case import Case, Failure, Skip, message
+from zoo.testing._case import Case, Failure, Skip, failing, message
 from zoo.testing._data import empty_folder
-from zoo.testing._fresh import Ended, ask_shared
+from zoo.testing._fresh import ask_shared
 from zoo.testing._models import (
     arguments,
     build,
@@ -38,20 +38,14 @@ def saves_and_loads(case: Case) -> None:
 
     It is built and loaded with different seeds, so that random values from its constructor are detected.
     """
-    before, problem, threads = torch.empty(0), "", torch.get_num_threads()
+    threads = torch.get_num_threads()
     with empty_folder() as folder:
-        try:
-            before = _save(case, folder)
-            problem = ask_shared(case, "reload", folder=str(folder), task=case.spec.task, threads=threads)
-        except Ended as ended:
-            problem = str(ended)
-        except Exception as error:
-            problem = cause(error)
-        assert not problem, message(
+        with failing(
             expected="a file that a new process can load",
-            got=problem,
             usually="buffers that change their shape, or weights created by the first forward()",
-        )
+        ):
+            before = _save(case, folder)
+            ask_shared(case, "reload", folder=str(folder), task=case.spec.task, threads=threads)
         after = load_file(folder / "logits.safetensors")["logits"]
     named = _named(build(case))
     assert torch.equal(before, after), message(
@@ -105,14 +99,11 @@ def deep_copies(case: Case) -> None:
     """
     model = build(case)
     step(case, model, train_batch(case)).loss.backward()
-    try:
+    with failing(
+        expected="copy.deepcopy(model) to work after a step",
+        usually="an output or a hidden state kept on the module; return it instead",
+    ):
         twin = copy.deepcopy(model)
-    except Exception as error:
-        raise Failure(
-            expected="copy.deepcopy(model) to work after a step",
-            got=first_line(error),
-            usually="an output or a hidden state kept on the module; return it instead",
-        ) from error
     inputs = random_inputs(case, 2)
     before = forward(case, model.eval(), inputs)[0]
     assert torch.equal(before, forward(case, twin.eval(), inputs)[0]), message(

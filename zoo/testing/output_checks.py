@@ -18,7 +18,7 @@ from zoo.models.building import build_model, model_arguments
 from zoo.models.features import CapturedFeatures, features_of, pooled
 from zoo.models.landmarks import with_landmarks
 from zoo.registry.specs import Landmark
-from zoo.testing._case import Case, Failure, message
+from zoo.testing._case import Case, Failure, failing, message
 from zoo.testing._models import build, forward, larger_images, random_inputs, require_unchanged
 
 
@@ -257,14 +257,12 @@ def _require_tokens(tokens: object) -> None:
 
 def _require_features(features: CapturedFeatures) -> None:
     """Raise AssertionError unless features have one entry per item."""
-    try:
+    with failing(
+        OptionError,
+        expected="features of each item, (B, F, ...), or for a sequence (T, B, F)",
+        usually="a layer that reshapes the batch, has the batch before time, or runs once per time step",
+    ):
         pooled(features.output)
-    except OptionError as error:
-        raise Failure(
-            expected="features of each item, (B, F, ...), or for a sequence (T, B, F)",
-            got=first_line(error),
-            usually="a layer that reshapes the batch, has the batch before time, or runs once per time step",
-        ) from error
 
 
 def _logits_by_landmark(

@@ -8,8 +8,8 @@ import time
 
 from zoo.errors import MissingModule, SpecError
 from zoo.registry.specs import ExporterSpec, FieldsSpec, SpecWithExtra, TaskSpec
-from zoo.testing._case import Case, Failure, message
-from zoo.testing._fresh import Ended, Fresh
+from zoo.testing._case import Case, Failure, ProcessFailed, message
+from zoo.testing._fresh import Fresh
 
 _WIDEST = 100
 # How many times as long as without the plugin a process may take to start, the best of a few times in turn
@@ -100,15 +100,11 @@ def summaries_are_one_line(case: Case) -> None:
     """Every summary is one line of text with at most 100 characters."""
     for _, spec in case.plugin.specs:
         summary = spec.summary
-        assert [summary.strip()] == summary.splitlines(), message(
-            expected=f"one line as the summary of {spec.name}",
+        one_line = [summary.strip()] == summary.splitlines() and any(map(str.isalpha, summary))
+        assert one_line, message(
+            expected=f"one line of text as the summary of {spec.name}",
             got=repr(summary),
-            usually="a docstring used as the summary",
-        )
-        assert any(map(str.isalpha, summary)), message(
-            expected=f"text as the summary of {spec.name}",
-            got=repr(summary),
-            usually="a number or a placeholder instead of text",
+            usually="a docstring used as the summary, or a placeholder instead of text",
         )
         assert len(summary) <= _WIDEST, message(
             expected=f"at most {_WIDEST} characters as the summary of {spec.name}",
@@ -141,26 +137,22 @@ def targets_resolve(case: Case) -> None:
 def _seconds(case: Case, command: str) -> float:
     """Return the time that a new process takes for a request."""
     begun = time.perf_counter()
-    with contextlib.suppress(Ended):  # imports_silently finds that
+    with contextlib.suppress(ProcessFailed):  # imports_silently finds that
         Fresh(case.plugin).ask(command)
     return time.perf_counter() - begun
 
 
 def _import(case: Case) -> tuple[str, str]:
     """Return the reason why the plugin failed to load without torch, or an empty string, and its output."""
-    if "import" not in case.shared:
-        try:
-            case.shared["import"] = Fresh(case.plugin).ask("import")
-        except Ended as ended:
-            case.shared["import"] = str(ended), ""
-    return case.shared["import"]
+    try:
+        return case.kept("import", lambda: Fresh(case.plugin).ask("import"))
+    except ProcessFailed as failed:
+        return str(failed), ""
 
 
 def _watched(case: Case) -> dict[str, list[str]]:
     """Return the result of `_watch` in a process that has not imported anything before."""
-    if "watched" not in case.shared:
-        case.shared["watched"] = _watch(case, [])
-    return case.shared["watched"]
+    return case.kept("watched", lambda: _watch(case, []))
 
 
 def _watch(case: Case, imported: list[str]) -> dict[str, list[str]]:
@@ -168,7 +160,7 @@ def _watch(case: Case, imported: list[str]) -> dict[str, list[str]]:
     process = Fresh(case.plugin)
     try:
         watched = process.ask("watch", imported=imported)
-    except Ended as ended:
-        return {"changed": [f"the process itself ({ended})"], "connected": [], "imported": []}
+    except ProcessFailed as failed:
+        return {"changed": [f"the process itself ({failed})"], "connected": [], "imported": []}
     case.shared["process"] = process  # for ask_shared
     return watched

@@ -17,23 +17,18 @@ from zoo.evaluation.measure import metrics_of, numbers
 from zoo.files.canonical import canonical_json, parse_json
 from zoo.interfaces import SPLITS, CarriesState, Task
 from zoo.processors import Prediction, Predicts, Processor, Scores, TakesItems
-from zoo.testing._case import Case, Failure, message
+from zoo.testing._case import Case, failing, message, require_instance
 from zoo.testing._data import require_splits
-from zoo.testing._fresh import Ended, Fresh
+from zoo.testing._fresh import Fresh
 from zoo.testing._tasks import measured, model_of, same, step_on, summed, training
 
 
 def makes_a_task(case: Case) -> None:
     """The target, called with the spec, returns a `zoo.interfaces.Task`; `processor` is a Processor."""
     made = case.spec.load()(case.spec)
-    assert isinstance(made, Task), message(
-        expected="a zoo.interfaces.Task", got=type(made).__name__, usually="a class that is not a Task"
-    )
-    assert isinstance(made.processor, Processor), message(
-        expected="a zoo.plugin.Processor",
-        got=type(made.processor).__name__,
-        usually="a class that does not subclass Processor",
-    )
+    require_instance(made, Task, "a zoo.interfaces.Task", usually="a class that is not a Task")
+    usually = "a class that does not subclass Processor"
+    require_instance(made.processor, Processor, "a zoo.plugin.Processor", usually=usually)
 
 
 def tiny_data_fits(case: Case) -> None:
@@ -59,14 +54,12 @@ def tiny_data_fits(case: Case) -> None:
             got=str(count),
             usually="names of a different dataset",
         )
-    try:
+    with failing(
+        OptionError,
+        expected="check_feeding() to accept the tiny dataset",
+        usually="a key of `preprocess` that the dataset lacks",
+    ):
         case.task.processor.check_feeding(data.preprocess, dims)
-    except OptionError as error:
-        raise Failure(
-            expected="check_feeding() to accept the tiny dataset",
-            got=str(error),
-            usually="a key of `preprocess` that the dataset lacks",
-        ) from error
 
 
 def batches_follow_from_their_place(case: Case) -> None:
@@ -396,16 +389,12 @@ def processes_without_torch(case: Case) -> None:
         request["outputs"] = outputs.tolist()
         predictions = processor.predictions(outputs, data.preprocess)
     here = [dict(answer) for one in predictions for answer in one.rows]
-    try:
-        found = Fresh(case.plugin).ask("process", **request)
-    except Ended as ended:
-        found = dict[str, Any](error=str(ended))
-    assert "error" not in found, message(
+    with failing(
         expected="the processor to work without torch",
-        got=found.get("error", ""),
         usually="`import torch` in its module, or in one that it imports",
-    )
-    assert _alike(here, found["predictions"]), message(
+    ):
+        found = Fresh(case.plugin).ask("process", **request)
+    assert _alike(here, found), message(
         expected="the same predictions with and without torch",
         got="others",
         usually="random numbers, or an order that differs between processes",

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.errors import MissingModule, SpecError, ZooError, cause, first_line
+from zoo.errors import MissingModule, SpecError, ZooError
 from zoo.files import run_files
 from zoo.runs.tracking import TrackedRow, TrackedRun, Tracker
-from zoo.testing._case import Case, Failure, Skip, message
+from zoo.testing._case import Case, Failure, Skip, failing, message
 from zoo.testing._data import empty_folder
-from zoo.testing._fresh import Ended, Fresh
+from zoo.testing._fresh import Fresh
 from zoo.testing._options import without_extra
 
 _OPTIONS = {"dataset": "images/shapes", "seed": 0, "lr": 0.1, "model.depth": 20}
@@ -30,20 +30,16 @@ _ROWS = [
 def makes_a_tracker(case: Case) -> None:
     """The target can be called without arguments and without torch, and returns a Tracker."""
     _made(case)
-    try:
-        failed = Fresh(case.plugin).ask("tracker", tracker=case.spec.name)
-    except Ended as ended:
-        failed = str(ended)
-    assert not failed, message(
+    with failing(
         expected="a tracker that can be created without torch",
-        got=failed,
         usually="`import torch` in its module, or `zoo.interfaces`, which imports torch",
-    )
+    ):
+        Fresh(case.plugin).ask("tracker", tracker=case.spec.name)
 
 
 def continues_its_runs(case: Case) -> None:
     """A new run has no steps; a later process finds the last step of a run by its id, or returns None."""
-    found = _tried(case)
+    found = case.kept("tried", lambda: _try(case))
     assert found.new in (0, None), message(
         expected="0 or None for a new run",
         got=f"{found.new!r}",
@@ -64,7 +60,7 @@ def continues_its_runs(case: Case) -> None:
 
 def leaves_the_run_alone(case: Case) -> None:
     """Tracking does not change or delete the files of the run; a tracker may add its own files."""
-    changed = _tried(case).changed
+    changed = case.kept("tried", lambda: _try(case)).changed
     assert not changed, message(
         expected="unchanged files of the run",
         got=f"a change in {', '.join(changed)}",
@@ -82,30 +78,23 @@ class _Tried:
     changed: list[str]
 
 
-def _tried(case: Case) -> _Tried:
+def _try(case: Case) -> _Tried:
     """Send a run in two parts, and another run, from an empty folder. Raises Failure if that fails."""
-    key = f"tried {case.label}"
-    if key in case.shared:
-        return case.shared[key]
     with empty_folder() as folder, contextlib.chdir(folder):
         place = folder / "runs" / "mine"
         place.mkdir(parents=True)
         for name, text in _FILES.items():
             (place / name).write_text(text, encoding="utf-8")
-        try:
+        with failing(
+            expected="begin(), log() and end() to work",
+            usually="a service that cannot be reached (configure the library for offline use), or an "
+            "option of an unsupported type",
+        ):
             new = _send(case, place, "0" * 31 + "1", _ROWS)
             again = _send(case, place, "0" * 31 + "1", [])
             other = _send(case, place.with_name("other"), "0" * 31 + "2", [])
-        except Exception as error:
-            raise Failure(
-                expected="begin(), log() and end() to work",
-                got=first_line(error) if isinstance(error, ZooError) else cause(error),
-                usually="a service that cannot be reached (configure the library for offline use), or an "
-                "option of an unsupported type",
-            ) from error
         changed = [name for name, text in _FILES.items() if _text(place / name) != text]
-    case.shared[key] = _Tried(new, again, other, changed)
-    return case.shared[key]
+    return _Tried(new, again, other, changed)
 
 
 def _send(case: Case, place: Path, run_id: str, rows: list[TrackedRow]) -> int | None:

@@ -15,7 +15,7 @@ from zoo.errors import DataError, SpecError, cause, first_line
 from zoo.files.downloads import offline
 from zoo.interfaces import Batch, CarriesState, Dataset, FitsInputs, LoadsPretrained
 from zoo.models.precision import Precision
-from zoo.testing._case import Case, Failure, Skip, Warned, message
+from zoo.testing._case import Case, Failure, Skip, Warned, message, require_equal
 from zoo.testing._data import no_network
 from zoo.testing._loop import begin, train_one_step
 from zoo.testing._models import (
@@ -197,11 +197,9 @@ def _all_strings(mapping: Mapping[Any, Any]) -> bool:
 
 def training_is_reproducible(case: Case) -> None:
     """Trained twice for three steps from the same seeds, the model has the same weights, bit for bit."""
-    one, other = (train_briefly(case, build(case), steps=3).state_dict() for _ in range(2))
-    differing = [name for name in one if not torch.equal(one[name], other[name])]
-    assert not differing, message(
+    require_equal(
+        *(train_briefly(case, build(case), steps=3).state_dict() for _ in range(2)),
         expected="equal weights after equal steps, so that a stopped run can resume bit for bit",
-        got=f"different values in {', '.join(differing[:3])}",
         usually="noise from NumPy, `random` or a private generator; use torch's default",
     )
 
