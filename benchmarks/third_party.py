@@ -24,7 +24,7 @@ from zoo.registry import plugins
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec
 from zoo.testing import check
-from zoo.testing._beside import with_ours
+from zoo.testing._targets import with_ours
 
 # How many models of each family, and of how many parameters at most, unless the user says
 _USUAL = {"timm": (2, 12e6), "torchvision": (100, 30e6)}

@@ -67,7 +67,7 @@ TORCH_FREE_MODULES = {
     "zoo.distributed.parent",
     "zoo.plugin",
     "zoo.testing",
-    "zoo.testing.checked_plugins",
+    "zoo.testing._targets",
     "zoo.cli",
     "zoo.tools.lr_find.lr_finder",
     "zoo.tools.export.onnx_fields",

@@ -15,8 +15,8 @@ import pytest
 from zoo._version import __version__
 from zoo.cli import run
 from zoo.testing import Outcome, checking, dataset_checks, plugin_checks
-from zoo.testing._plugin_process import messages
 from zoo.testing._report import write_report
+from zoo.testing._suite import messages
 
 HEAD = """
 from pathlib import Path

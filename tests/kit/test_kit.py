@@ -20,11 +20,11 @@ from zoo.errors import UnknownName
 from zoo.registry import plugins
 from zoo.registry.registry import Registry
 from zoo.testing import Outcome, catalog_checks, check, shortfall
-from zoo.testing._beside import with_ours
 from zoo.testing._case import message
 from zoo.testing._outcomes import in_lines, in_words
 from zoo.testing._suite import Suite
 from zoo.testing._table import CHECKS
+from zoo.testing._targets import with_ours
 
 # All failing fixtures run in one fixture
 pytestmark = pytest.mark.timeout(600)
@@ -314,9 +314,9 @@ def test_every_check_has_a_failing_fixture(fixtures):
 
 def test_a_check_in_a_new_process_needs_nothing_that_others_kept_in_the_last():
     name, registry = "net-use_changes_nothing", registry_of("broken_plugins:honest")
-    about = [Suite(registry, "mutants").about(other) for other in Suite(registry, "mutants").items]
-    done = [Outcome(**one, outcome="passed") for one in about if one["name"] != name]
-    found = Suite(registry, "mutants", done=done).outcome(name)
+    suite = Suite(registry, "mutants")
+    done = [dataclasses.replace(suite.if_it_ends(other), outcome="passed") for other in suite.items]
+    found = Suite(registry, "mutants", done=[one for one in done if one.name != name]).outcome(name)
     assert (found.outcome, found.reason) == ("passed", "")
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from zoo.registry import plugins
 from zoo.registry.registry import Registry
-from zoo.testing._beside import with_ours
 from zoo.testing._suite import Suite
+from zoo.testing._targets import with_ours
 
 # By what was wrong: the broken entry or plugin, and the check that now notices it
 ESCAPES = {

@@ -24,7 +24,7 @@ from zoo.testing._case import Skip, Warned
 from zoo.testing._outcomes import Outcome, shortfall
 from zoo.testing._suite import Suite
 from zoo.testing._table import CHECKS
-from zoo.testing.checked_plugins import loaded_for
+from zoo.testing._targets import loaded_for
 from zoo.testing.checking import check
 
 if "pytest" in sys.modules:
@@ -76,12 +76,13 @@ def _as_function(suite: Suite, name: str) -> Callable[[], None]:
     import pytest
 
     def check() -> None:
-        try:
-            suite.run(name)
-        except Skip as skip:
-            pytest.skip(str(skip))
-        except Warned as warned:
-            warn(f"{name}: {warned}")
+        error = suite.run(name)
+        if isinstance(error, Skip):
+            pytest.skip(str(error))
+        if isinstance(error, Warned):
+            warn(f"{name}: {error}")
+        elif error is not None:
+            raise error
 
     return check
 

@@ -30,8 +30,8 @@ from zoo.registry.hookspecs import Kind
 from zoo.registry.plugin_files import PluginFile
 from zoo.registry.plugins import GROUP, Plugin
 from zoo.registry.specs import CommandSpec, FieldsSpec
-from zoo.testing._beside import registry_beside
 from zoo.testing._case import Case, ProcessFailed, reason_of
+from zoo.testing._targets import registry_beside
 
 # What is read of what an import prints
 _MOST_PRINTED = 10_000

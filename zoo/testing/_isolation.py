@@ -6,6 +6,7 @@ not protect against a malicious plugin, which could change the checks themselves
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -15,15 +16,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Any
 
+from zoo.console.terminal import warnings_as_lines
+from zoo.distributed.parent import end_with
+from zoo.errors import ZooError, told
 from zoo.testing._case import message
 from zoo.testing._outcomes import Outcome
-from zoo.testing._plugin_process import Message
+from zoo.testing._suite import Message, messages
 
 # Seconds that a check may take, and one of weights, for which data may have to be made first
 SECONDS, _SECONDS_OF_WEIGHTS = 180.0, 900.0
@@ -43,38 +47,39 @@ def isolated(target: str, *, thorough: bool = False, strict: bool = False) -> Ge
     done: list[Outcome] = []
     asked = {"target": target, "thorough": thorough, "strict": strict}
     while True:
-        checking, before, why = None, len(done), ""
-        with _started(asked, done) as (process, reading, printed):
+        running, before = None, len(done)
+        with _started(asked | {"done": done}) as (process, reading, printed):
             try:
                 for found in _read(process, reading):
-                    if found["what"] == "checking":
-                        checking = found
-                    elif found["what"] == "outcome":
-                        checking = None
-                        done.append(Outcome(**{key: found[key] for key in Outcome.__slots__}))
-                    elif found["what"] in ("done", "refused"):
-                        yield from _noticed(printed)
-                        yield found
-                        return
+                    running = found["outcome"] if found["what"] == "checking" else None
+                    if found["what"] == "outcome":
+                        done.append(found["outcome"])
                     yield found
             except _Stopped as stopped:
                 why = f"{stopped}{_last_of(printed)}"
-        if checking is not None or len(done) == before:
-            done.append(_failed(target, checking, why))
-            yield {"what": "outcome", **asdict(done[-1])}
-            if checking is None:  # it would end there again
-                yield {"what": "done"}
+            except ZooError:
+                yield from _noticed(printed)
+                raise
+            else:
+                yield from _noticed(printed)
+                return
+        if running is not None or len(done) == before:
+            done.append(_failed(running or _loading(target), why))
+            yield {"what": "outcome", "outcome": done[-1]}
+            if running is None:  # it would end there again
                 return
 
 
-def _failed(target: str, checking: Message | None, why: str) -> Outcome:
-    """Return the outcome of the check that was running, or of the plugin if none was."""
-    if checking is None:
-        name = Path(target).stem.replace("_", "-") if target.endswith(".py") else target.partition("/")[0]
-        checking = {"name": f"{name}-loads", "plugin": name, "entry": name, "kind": "plugin"}
-    about = {key: checking[key] for key in ("name", "plugin", "entry", "kind")}
-    if (expected := checking.get("expected")) is not None:
-        return Outcome(**about, outcome="xfailed", reason=expected)
+def _loading(target: str) -> Outcome:
+    """Return the outcome of a target that ends the process before any check."""
+    name = Path(target).stem.replace("_", "-") if target.endswith(".py") else target.partition("/")[0]
+    return Outcome(name=f"{name}-loads", outcome="failed", plugin=name, entry=name, kind="plugin")
+
+
+def _failed(running: Outcome, why: str) -> Outcome:
+    """Return the outcome of the check that was running, with the reason unless it was expected to fail."""
+    if running.outcome == "xfailed":
+        return running
     reason = message(
         expected="a response from the process that runs the checks",
         got=why,
@@ -82,23 +87,21 @@ def _failed(target: str, checking: Message | None, why: str) -> Outcome:
         if why.startswith(("more than", "no response"))
         else "os._exit, or a crash in compiled code",
     )
-    return Outcome(**about, outcome="failed", reason=reason)
+    return replace(running, reason=reason)
 
 
 @contextmanager
-def _started(
-    asked: Mapping[str, Any], done: Sequence[Outcome]
-) -> Generator[tuple[subprocess.Popen[bytes], int, IO[bytes]]]:
+def _started(asked: Mapping[str, Any]) -> Generator[tuple[subprocess.Popen[bytes], int, IO[bytes]]]:
     """Start the process; yield it, a descriptor for reading its messages, and its output."""
     with ExitStack() as stack:
         printed = stack.enter_context(tempfile.TemporaryFile())
         reading, writing = os.pipe()
         stack.callback(os.close, reading)
-        asked = {**asked, "done": [*map(asdict, done)], "descriptor": writing, "parent": os.getpid()}
+        asked = {**asked, "descriptor": writing, "parent": os.getpid()}
         path = os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path if folder)
         try:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-u", "-c", "from zoo.testing._plugin_process import main; main()"],
+                [sys.executable, "-P", "-u", "-c", "from zoo.testing._isolation import main; main()"],
                 stdin=subprocess.PIPE,
                 stdout=printed,
                 stderr=printed,
@@ -111,7 +114,7 @@ def _started(
         stack.callback(_end, process)
         assert process.stdin is not None
         with suppress(BrokenPipeError), process.stdin:
-            process.stdin.write(json.dumps(asked).encode())
+            process.stdin.write(json.dumps(asked, default=asdict).encode())
         yield process, reading, printed
 
 
@@ -123,17 +126,20 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _read(process: subprocess.Popen[bytes], descriptor: int) -> Iterator[Message]:
-    """Yield the messages of a process. Raises _Stopped if it ends, or takes too long or too much memory."""
+    """Yield the messages of a process until it is done.
+
+    Raises the ZooError that it reports, and _Stopped if it ends, or takes too long or too much memory.
+    """
     content, since, seconds = b"", time.monotonic(), SECONDS
     while True:
         line, newline, rest = content.partition(b"\n")
         if newline:
-            try:
-                found: Message = json.loads(line)
-            except ValueError:
-                raise _Stopped(f"unexpected output: {line[:80]!r}") from None
+            found = _message_in(line)
+            if found["what"] == "done":
+                return
             content, since = rest, time.monotonic()
-            seconds = _SECONDS_OF_WEIGHTS if found.get("kind") == "weights" else SECONDS
+            weights = "outcome" in found and found["outcome"].kind == "weights"
+            seconds = _SECONDS_OF_WEIGHTS if weights else SECONDS
             yield found
         elif time.monotonic() - since > seconds:
             raise _Stopped(f"no response for {seconds:.0f} s")
@@ -146,6 +152,19 @@ def _read(process: subprocess.Popen[bytes], descriptor: int) -> Iterator[Message
             content += piece
         elif process.poll() is not None:  # a process that it started holds the pipe open
             raise _Stopped(_end_of(process))
+
+
+def _message_in(line: bytes) -> Message:
+    """Return the message in a line. Raises the ZooError that it reports, and _Stopped if it is none."""
+    try:
+        found: Message = json.loads(line)
+    except ValueError:
+        raise _Stopped(f"unexpected output: {line[:80]!r}") from None
+    if found["what"] == "refused":
+        raise told(found["class"], found["message"], found["hint"])
+    if "outcome" in found:
+        found["outcome"] = Outcome(**found["outcome"])
+    return found
 
 
 def _end_of(process: subprocess.Popen[bytes]) -> str:
@@ -185,3 +204,30 @@ def _noticed(printed: IO[bytes]) -> Iterator[Message]:
     if lines:
         count = f"{len(lines)} lines were printed, starting with" if len(lines) > 1 else "a line was printed"
         yield {"what": "notice", "text": f"during the checks, {count}: {lines[0].strip():.200}"}
+
+
+def main() -> None:
+    """Run the checks requested on stdin, a line of JSON, in the new process.
+
+    Each message is a line of JSON on a descriptor of its own, so that a plugin's output is not mistaken for
+    one.
+    """
+    asked = json.load(sys.stdin)
+    end_with(asked["parent"])
+    done = [Outcome(**outcome) for outcome in asked["done"]]
+    with warnings_as_lines(printed=False):
+        found = messages(asked["target"], thorough=asked["thorough"], strict=asked["strict"], done=done)
+        for each in _with_an_end(found):
+            os.write(asked["descriptor"], json.dumps(each, default=asdict).encode() + b"\n")
+            gc.collect()  # models that refer to themselves, or all models would count against the next check
+            gc.freeze()  # what is left, which would be searched again each time
+    os._exit(0)  # whatever a plugin wants to do at the end, or waits for in a thread
+
+
+def _with_an_end(found: Iterator[Message]) -> Iterator[Message]:
+    """Yield messages, then `done`, or `refused` with the error that they raise."""
+    try:
+        yield from found
+        yield {"what": "done"}
+    except ZooError as error:
+        yield {"what": "refused", "class": type(error).__name__, "message": str(error), "hint": error.hint}

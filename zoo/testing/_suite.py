@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fnmatch
 import sys
 import traceback
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from zoo.config.near_names import did_you_mean
 from zoo.config.recipe import Recipe
-from zoo.errors import OptionError, PluginError, UnknownName, ZooError, cause, first_line
+from zoo.errors import OptionError, PluginError, UnknownName, ZooError, first_line
+from zoo.registry.name_index import KINDS
 from zoo.registry.plugins import Plugin
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Entry, Registry
-from zoo.testing._case import Case, Check, Skip, Warned
-from zoo.testing._outcomes import Outcome, Result
+from zoo.testing._case import Case, Check, ProcessFailed, Skip, Warned, reason_of
+from zoo.testing._outcomes import Outcome
 from zoo.testing._table import CHECKS
+from zoo.testing._targets import resolve_target
 
 # Checks that a one-file plugin is spared: it holds its model, and so may import torch
 _FOR_PACKAGES = ("imports_without_torch", "imports_quickly", "imports_silently")
 
 _ORDER = [check.kind for check in CHECKS]
+
+# `what` it is, `begun`, `checking`, `outcome` or `notice`, and fields of its own
+Message = dict[str, Any]
 
 # How the reason begins why a check has failed that passed
 _UNEXPECTED = "it was expected to fail, but passed: "
@@ -97,27 +104,24 @@ class Suite:
                     f"expected_failures: {name} has no reason", hint="give a reason, such as an issue number"
                 )
 
-    def run(self, name: str) -> None:
-        """Run one check.
+    def run(self, name: str) -> BaseException | None:
+        """Run one check, and keep its outcome.
 
-        Raises Skip if it cannot run, Warned if it passes with a warning, and AssertionError or any other
-        error if it fails.
+        Returns:
+            Skip if it cannot run, Warned if it passes with a warning, AssertionError or any other error if it
+            fails, and None if it passes.
         """
         error: BaseException | None = None
         try:
             self._run(*self.items[name])
+        except KeyboardInterrupt:
+            raise
         except BaseException as raised:  # also a plugin's `sys.exit()`
             error = raised
-            raise
-        finally:
-            result, reason, cause = _result(error, self.expected.get(name))
-            self._outcomes[name] = Outcome(
-                **self.about(name),
-                outcome=result,
-                reason=reason,
-                cause=cause,
-                traceback=_traceback(error) if result == "failed" else "",
-            )
+        self._outcomes[name] = dataclasses.replace(
+            self.if_it_ends(name), **_result(error, self.expected.get(name))
+        )
+        return error
 
     def _run(self, case: Case, check: Check) -> None:
         for need in check.needs:
@@ -134,38 +138,94 @@ class Suite:
         with _torch_kept():
             function(case)
 
-    def about(self, name: str) -> dict[str, Any]:
-        """Return the name of a check, with its plugin, entry and kind."""
-        case, check = self.items[name]
-        entry = case.subject.name if case.subject else self.plugin.name
-        return {"name": name, "plugin": self.plugin.name, "entry": entry, "kind": check.kind}
-
     def outcome(self, name: str) -> Outcome:
         """Return the outcome of a check, running it if necessary."""
         if name not in self._outcomes:
-            try:
-                self.run(name)
-            except KeyboardInterrupt:
-                raise
-            except BaseException:  # the outcome says so
-                pass
+            self.run(name)
         return self._outcomes[name]
 
+    def if_it_ends(self, name: str) -> Outcome:
+        """Return the outcome of a check that ends the process."""
+        case, check = self.items[name]
+        return Outcome(
+            name=name,
+            outcome="xfailed" if name in self.expected else "failed",
+            reason=self.expected.get(name, ""),
+            plugin=self.plugin.name,
+            entry=case.subject.name if case.subject else self.plugin.name,
+            kind=check.kind,
+        )
 
-def _result(error: BaseException | None, expected: str | None) -> tuple[Result, str, str]:
-    """Return a check's status, the reason, and the failed check that caused it to be skipped, if any.
+
+def messages(
+    target: str,
+    *,
+    thorough: bool = False,
+    strict: bool = False,
+    registry: Registry | None = None,
+    done: Sequence[Outcome] = (),
+) -> Generator[Message]:
+    """Check a target, and yield messages: one when each check begins, then one with its outcome.
+
+    Args:
+        strict: do not run any check if an installed plugin fails to load.
+        done: outcomes of checks that have already run and are not run again.
+
+    Raises:
+        ZooError: the target cannot be checked.
+    """
+    if strict:
+        registry = registry or Registry.discover()
+        registry.require_healthy()
+    registry, names = resolve_target(target, registry)
+    suites = [Suite(registry, name, thorough=thorough, done=done) for name in names]
+    plugins = [
+        {"name": plugin.name, "distribution": Path(plugin.distribution).name, "version": plugin.version}
+        for plugin in (suite.plugin for suite in suites)
+    ]
+    yield {"what": "begun", "plugins": plugins, "total": sum(len(suite.items) for suite in suites)}
+    entries = {outcome.entry for outcome in done}
+    for suite in suites:
+        for name in suite.left:
+            yield {"what": "checking", "outcome": suite.if_it_ends(name)}
+            outcome = suite.outcome(name)
+            entries.add(outcome.entry)
+            yield {"what": "outcome", "outcome": outcome}
+    for line in _shared_names(registry, entries):
+        yield {"what": "notice", "text": line}
+
+
+def _shared_names(registry: Registry, checked: Collection[str]) -> list[str]:
+    """Return a line for each checked entry, recipe or weights whose short name refers to a different one."""
+    lines: list[str] = []
+    for kind in KINDS:
+        for short in registry.names.words(kind):
+            first, *others = registry.names.matching(short, kind)
+            meant = first.name if "/" in first.name else f"the {kind} in registry.toml"
+            lines += [
+                f"{short!r} refers to {meant}, so users of the {kind} {other.name} must write its full name"
+                for other in others
+                if other.place > first.place and {other.name, other.name.partition("/")[0]} & {*checked}
+            ]
+    return lines
+
+
+def _result(error: BaseException | None, expected: str | None) -> dict[str, str]:
+    """Return what is particular to an outcome: its status, with the reason if it is not `passed`.
 
     Args:
         error: error that the check raised; None if it raised none.
         expected: reason that it is expected to fail; None if it is not.
     """
     if isinstance(error, Skip):
-        return "skipped", str(error), error.cause
+        return {"outcome": "skipped", "reason": str(error), "cause": error.cause}
     if error is None or isinstance(error, Warned):
         if expected is not None:
-            return "failed", f"{_UNEXPECTED}{expected}", ""
-        return ("warned", str(error), "") if error else ("passed", "", "")
-    return ("failed", _reason(error), "") if expected is None else ("xfailed", expected, "")
+            return {"outcome": "failed", "reason": f"{_UNEXPECTED}{expected}"}
+        return {"outcome": "warned" if error else "passed", "reason": str(error or "")}
+    if expected is not None:
+        return {"outcome": "xfailed", "reason": expected}
+    return {"outcome": "failed", "reason": _reason(error), "traceback": _traceback(error)}
 
 
 @contextlib.contextmanager
@@ -231,19 +291,17 @@ def _applies(check: Check, case: Case) -> bool:
     return check.dim is None or any(check.dim in case.registry.task(name).dims for name in case.entry.tasks)
 
 
-def _traceback(error: BaseException | None) -> str:
+def _traceback(error: BaseException) -> str:
     """Return the traceback of an error that the kit does not describe itself; otherwise, an empty string."""
     source = error.__cause__ if isinstance(error, AssertionError) else error
-    if source is None or isinstance(source, ZooError | Warned):
+    if source is None or isinstance(source, ZooError | ProcessFailed):
         return ""
     return "".join(traceback.format_exception(error))
 
 
 def _reason(error: BaseException) -> str:
     """Return the reason for a failed check, on one line."""
-    if isinstance(error, ZooError):
-        return str(error)
     if isinstance(error, AssertionError):
         last = traceback.extract_tb(error.__traceback__)[-1]
         return first_line(error) or f"an assertion without a message, at {last.filename}:{last.lineno}"
-    return cause(error)
+    return reason_of(error)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from zoo.config.arguments import checked
 from zoo.console.progress import Bar, quiet
-from zoo.errors import told, warn
+from zoo.errors import warn
 from zoo.registry.registry import Registry
 from zoo.testing._isolation import isolated
 from zoo.testing._outcomes import Outcome, in_words
-from zoo.testing._plugin_process import Message, messages
 from zoo.testing._report import require_format, write_report
+from zoo.testing._suite import Message, messages
 
 
 @checked
@@ -61,6 +61,7 @@ def check(
         progressing = _Progressing(bar)
         for message in found:
             progressing.take(message)
+        progressing.note()
     if report is not None:
         write_report(Path(report), target, progressing.plugins, progressing.outcomes)
     return progressing.outcomes
@@ -80,27 +81,24 @@ class _Progressing:
         self._total = 0
 
     def take(self, message: Message) -> None:
-        """Handle a message. Raises the ZooError that it reports."""
+        """Handle a message."""
         what = message["what"]
-        if what == "refused":
-            raise told(message["class"], message["message"], message["hint"])
         if what == "begun":
             self.plugins, self._total = message["plugins"], message["total"]
         elif what == "notice":
             warn(message["text"])
-        elif what == "checking":
-            if self.outcomes and self.outcomes[-1].entry != message["entry"]:
-                self._note()
-            name, done = message["name"], len(self.outcomes)
-            self._report(f"checking {message['plugin']}", done, self._total, "checks", name)
         elif what == "outcome":
-            self.outcomes.append(Outcome(**{key: message[key] for key in Outcome.__slots__}))
-        elif self.outcomes:
-            self._note()
+            self.outcomes.append(message["outcome"])
+        else:
+            running: Outcome = message["outcome"]
+            if self.outcomes and self.outcomes[-1].entry != running.entry:
+                self.note()
+            done = len(self.outcomes)
+            self._report(f"checking {running.plugin}", done, self._total, "checks", running.name)
 
-    def _note(self) -> None:
+    def note(self) -> None:
         """Print the outcomes of the last entry."""
-        entry = self.outcomes[-1].entry
-        own = [outcome for outcome in self.outcomes if outcome.entry == entry]
-        if isinstance(self._report, Bar):
+        if self.outcomes and isinstance(self._report, Bar):
+            entry = self.outcomes[-1].entry
+            own = [outcome for outcome in self.outcomes if outcome.entry == entry]
             self._report.note(f"{entry}: {in_words(own)}")

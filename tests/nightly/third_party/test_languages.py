@@ -12,8 +12,8 @@ import pytest
 from zoo.registry import plugins
 from zoo.registry.registry import Registry
 from zoo.testing import check, shortfall
-from zoo.testing._beside import with_ours
 from zoo.testing._suite import Suite
+from zoo.testing._targets import with_ours
 
 # mamba, rwkv and min-lstm take three seconds each, and pass the whole kit by night
 QUICK = ("gpt", "tcn")

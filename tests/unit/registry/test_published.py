@@ -25,7 +25,7 @@ from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec
 from zoo.runs.resolving import named_recipe, resolve
-from zoo.testing._beside import with_ours
+from zoo.testing._targets import with_ours
 from zoo.testing.finding_weights import find_weights
 from zoo_images.plugin import CLASSIFICATION
 

@@ -23,7 +23,7 @@ from zoo.registry.plugin_files import PluginFile
 from zoo.registry.plugins import OURS, Plugin
 from zoo.registry.registry import Registry
 from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, FieldsSpec, MetricSpec
-from zoo.testing._beside import registry_beside
+from zoo.testing._targets import registry_beside
 from zoo_images.plugin import CLASSIFICATION
 
 

@@ -1,4 +1,4 @@
-"""Resolve a target's name to the plugins to check."""
+"""The plugins that a target names, and the registry in which they are checked."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from zoo.errors import UnknownName
 from zoo.registry import plugins
 from zoo.registry.catalog import Catalog
 from zoo.registry.plugin_files import PluginFile, named_files
-from zoo.registry.plugins import Plugin
+from zoo.registry.plugins import CORE, Plugin, our_points, owning
 from zoo.registry.registry import Registry
-from zoo.testing._beside import registry_beside
 
 
 def resolve_target(target: str, registry: Registry | None = None) -> tuple[Registry, list[str]]:
@@ -71,3 +70,31 @@ def _one_file(path: Path) -> tuple[Registry, list[str]]:
 
 def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def registry_beside(plugin: Plugin) -> Registry:
+    """Return a registry with a plugin and zoo's own plugins, or with all plugins if an entry needs others.
+
+    For example, a model for another plugin's task needs that plugin. Recipes and weights come from zoo and
+    the plugin.
+    """
+    catalog = Catalog.shipped()
+    registry = Registry(with_ours(plugin), catalog)
+    checked = registry.plugins[-1]
+    if not any(entry.plugin is checked for entry in registry.failed_entries):
+        return registry
+    others = [other for other in plugins.discover() if other.name != plugin.name]
+    return Registry([*others, checked], catalog)
+
+
+def with_ours(plugin: Plugin) -> list[Plugin]:
+    """Return zoo's own plugins followed by another plugin, whose entries may be for zoo's tasks.
+
+    The other plugin is marked as failed if it provides a task, group or training option that zoo already has.
+    """
+    names = [CORE, *(name for name, _ in our_points())]
+    ours = [
+        other for other in plugins.discover(only=names) if other.name in names and other.name != plugin.name
+    ]
+    shared: dict[str, str] = {}
+    return [owning(other, shared) for other in (*ours, plugin)]
