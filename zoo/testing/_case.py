@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from zoo.config.declarations import declared
 from zoo.config.recipe import Recipe
-from zoo.errors import ZooError, cause, first_line
+from zoo.errors import MissingModule, SpecError, ZooError, cause, first_line
 from zoo.registry.hookspecs import Kind
 from zoo.registry.plugins import Plugin
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Entry, Registry
+from zoo.registry.specs import SpecWithExtra
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,6 +36,17 @@ class Skip(Exception):
     def __init__(self, reason: str, cause: str = "") -> None:
         super().__init__(reason)
         self.cause = cause
+
+
+def without_values(names: Iterable[str]) -> Skip:
+    """Return the reason to skip a target with options that have no default."""
+    return Skip(f"it requires a value for {', '.join(names)}, which the kit cannot generate")
+
+
+def without_extra(spec: SpecWithExtra, error: SpecError) -> Skip:
+    """Return the reason to skip a target that cannot be imported, with the extra that would install it."""
+    why = f"; the extra {spec.extra} installs it" if isinstance(error, MissingModule) and spec.extra else ""
+    return Skip(f"{error}{why}")
 
 
 class Warned(Exception):

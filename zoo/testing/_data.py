@@ -28,8 +28,7 @@ from zoo.errors import DataError, SpecError, ZooError
 from zoo.files.cache import data_home
 from zoo.files.downloads import offline
 from zoo.interfaces import SPLITS, Dataset
-from zoo.testing._case import Case, Skip, failing, message
-from zoo.testing._options import without_values
+from zoo.testing._case import Case, Skip, failing, message, without_values
 
 # A text file for the datasets that read one, no line of which comes twice
 TEXT = "".join(f"{n} times {n + 1} is {n * (n + 1)}.\n" for n in range(1, 200))

@@ -16,9 +16,8 @@ from zoo.errors import SpecError
 from zoo.files.cards import Card
 from zoo.files.exported import Port, Signature, metadata_of
 from zoo.interfaces import Exportable, Exporter
-from zoo.testing._case import Case, failing, message, require_instance
+from zoo.testing._case import Case, failing, message, require_instance, without_extra
 from zoo.testing._models import drawing_from, made_up_card
-from zoo.testing._options import without_extra
 from zoo.testing._process import settings
 from zoo.tools.export import export_weights
 from zoo.tools.export.traced_program import trace

@@ -20,9 +20,8 @@ from zoo.errors import SpecError
 from zoo.interfaces import Analyzer, Batch, CarriesState, Dataset, Reference, State, Subject, Task, make_task
 from zoo.registry.registry import Entry
 from zoo.registry.specs import ArchitectureSpec
-from zoo.testing._case import Case, Skip, require_instance
+from zoo.testing._case import Case, Skip, require_instance, without_values
 from zoo.testing._models import build, drawing_from
-from zoo.testing._options import without_values
 
 Classes = tuple[int | Literal["predicted", "true"], ...]
 

@@ -16,17 +16,11 @@ from torch import Tensor, nn
 from zoo.interfaces import Analysis, Batch
 from zoo.testing._case import Case, Failure, failing, message, require_instance
 from zoo.testing._models import all_drawing_from, drawing_from
-from zoo.testing._options import require_types
 from zoo.testing._process import settings
 from zoo.testing._subjects import Classes, Specimen, analyze, specimens
 
 # A seed that no analyzer sets
 _UNUSUAL = 20_381
-
-
-def looks_by_typed_options(case: Case) -> None:
-    """Every option has a type, against which `--option` values are checked, and its default has that type."""
-    require_types(case)
 
 
 def finite(case: Case) -> None:

@@ -20,7 +20,6 @@ from zoo.testing._models import (
     step,
     train_batch,
 )
-from zoo.testing._options import require_types
 from zoo.testing._process import as_found, put_back
 
 
@@ -59,11 +58,6 @@ def builds(case: Case) -> None:
         ),
     ):
         build(case)
-
-
-def options_are_typed(case: Case) -> None:
-    """Every option has a type, against which JSON values are checked, and its default has that type."""
-    require_types(case, ignored=case.registry.task(case.spec.task).dims)
 
 
 def refuses_bad_options(case: Case) -> None:

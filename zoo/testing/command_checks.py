@@ -14,10 +14,9 @@ import click
 
 from zoo.errors import SpecError, ZooError, cause
 from zoo.registry.specs import CommandSpec
-from zoo.testing._case import Case, ProcessFailed, message
+from zoo.testing._case import Case, ProcessFailed, message, without_extra
 from zoo.testing._data import no_network
 from zoo.testing._fresh import Fresh
-from zoo.testing._options import without_extra
 
 _MISSING = "./no-such-weights.safetensors"
 

@@ -27,31 +27,13 @@ from zoo.testing._data import (
     sample,
 )
 from zoo.testing._models import all_drawing_from, model_for, step
-from zoo.testing._options import require_types
 from zoo.testing._reopened import in_new_process, reopened
 
 
-def reads_by_typed_options(case: Case) -> None:
-    """Every option has a type, against which `--data` values are checked, and its default has that type."""
-    require_types(case)
-    known = declared(case.entry.load())
-    for name in case.entry.spec.required:
-        assert name in known, message(
-            expected=f"an option {name}, since `required` lists it",
-            got=f"the options {', '.join(known)}",
-            usually="a misspelled or renamed option",
-        )
-
-
 def cards_name_no_files(case: Case) -> None:
-    """The options in `card_options`, which weights files may set, exist and are not file paths."""
+    """The options in `card_options`, which weights files may set, are not file paths."""
     known = declared(case.entry.load())
-    for name in case.entry.spec.card_options:
-        assert name in known, message(
-            expected=f"an option {name}, since `card_options` lists it",
-            got=f"the options {', '.join(known)}",
-            usually="a misspelled or renamed option",
-        )
+    for name in case.spec.card_options:
         assert not reads_what_it_is_given(case, name, known[name].type), message(
             expected=f"no file opened because of {name}, which weights files may set",
             got="an attempt to open the file that the option names",

@@ -14,16 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.config.declarations import declared
 from zoo.config.train_config import TrainConfig
 from zoo.data.draws import Draws
 from zoo.errors import SpecError, ZooError
 from zoo.evaluation.measure import metrics_of, numbers
 from zoo.interfaces import CarriesState, Dataset, LossFunction, Metric, Task, make_task
-from zoo.registry.methods import own_options
 from zoo.testing._case import Case, Skip, failing, message, require_equal, require_instance
 from zoo.testing._models import all_drawing_from, model_for
-from zoo.testing._options import require_types
 from zoo.training.optimizers import SwitchesWeights
 from zoo.training.readings import Readings
 from zoo.training.schedules import make_schedule
@@ -34,20 +31,6 @@ _STEPS = 30
 _LR = 1e-3
 _EPOCHS = 4
 _POSITIONS = [_EPOCHS * step / 100 for step in range(101)]
-
-
-def has_typed_options(case: Case) -> None:
-    """Each option has a type, and a default of that type."""
-    own = own_options(case.entry)
-    required = [name for name, option in own.items() if option.required]
-    assert not required, message(
-        expected="options with a default",
-        got=f"{', '.join(required)} without a default",
-        usually="a function as the target; write a class with the methods `items` and `value`, or `losses`"
-        if case.entry.kind == "metric"
-        else "a misspelled name of a training option",
-    )
-    require_types(case, ignored=declared(case.entry.load()).keys() - own.keys())
 
 
 def makes_an_optimizer(case: Case) -> None:

@@ -10,10 +10,9 @@ from pathlib import Path
 from zoo.errors import MissingModule, SpecError, ZooError
 from zoo.files import run_files
 from zoo.runs.tracking import TrackedRow, TrackedRun, Tracker
-from zoo.testing._case import Case, Failure, Skip, failing, message
+from zoo.testing._case import Case, Failure, Skip, failing, message, without_extra
 from zoo.testing._data import empty_folder
 from zoo.testing._fresh import Fresh
-from zoo.testing._options import without_extra
 
 _OPTIONS = {"dataset": "images/shapes", "seed": 0, "lr": 0.1, "model.depth": 20}
 # The logs of a run; a tracker reads rows from zoo, and nothing from them
