@@ -84,9 +84,10 @@ def test_an_expected_failure_must_name_a_check_and_have_a_reason(expected, error
         contract("images", expected)
 
 
-def test_a_file_is_refused_with_the_line_to_write_in_its_place():
-    with pytest.raises(ZooError) as caught:
-        contract("mine/two_nets.py")
-    assert caught.value.hint == (
-        "write contract('two-nets', registry=zoo.Registry.discover(files=['mine/two_nets.py']))"
-    )
+def test_a_plugin_may_be_a_file(tmp_path):
+    path = tmp_path / "two_nets.py"
+    path.write_text(PLUGIN.replace("acme:", "two_nets:"), encoding="utf-8")
+    (checks,) = contract(str(path)).args[1:]
+    assert {check.id for check in checks} > {"two-nets-loads", "tiny-labels_in_range", "far-has_three_splits"}
+    with pytest.raises(ZooError, match="no such file: nowhere"):
+        contract("nowhere.py")

@@ -22,9 +22,8 @@ from zoo.errors import warn
 from zoo.registry.registry import Registry
 from zoo.testing._case import Skip, Warned
 from zoo.testing._outcomes import Outcome, shortfall
-from zoo.testing._suite import Suite
+from zoo.testing._suite import Suite, suites_of
 from zoo.testing._table import CHECKS
-from zoo.testing._targets import loaded_for
 from zoo.testing.checking import check
 
 if "pytest" in sys.modules:
@@ -48,8 +47,7 @@ def contract(
     """Parametrize the `check` argument of a test with a plugin's checks, such as `lstm-carries_state`.
 
     Args:
-        target: the plugin's entry-point name, or `name/pattern` for those of its entries, recipes and weights
-            that match.
+        target: what to check, as in `check`.
         expected_failures: maps check names to reasons, such as `{"lstm-carries_state": "issue 12"}`, in
             addition to the failures that specs declare. Each is a strict xfail; remove it once the check
             passes.
@@ -57,17 +55,17 @@ def contract(
         registry: the registry that contains the plugin; the default is the same as in `check`.
 
     Raises:
-        UnknownName: there is no such plugin, entry, recipe or weights, or an expected failure names an
+        UnknownName: there is no such plugin, distribution, entry or file, or an expected failure names an
             unknown check.
         PluginError: the plugin is disabled.
         OptionError: an expected failure has no reason.
     """
     import pytest
 
-    suite = Suite(registry or loaded_for(target), target, expected_failures or {}, thorough=thorough)
-
     parameters = [
-        pytest.param(_as_function(suite, name), id=name, marks=_marks(suite, name)) for name in suite.items
+        pytest.param(_as_function(suite, name), id=name, marks=_marks(suite, name))
+        for suite in suites_of(target, registry, expected_failures, thorough=thorough)
+        for name in suite.items
     ]
     return pytest.mark.parametrize("check", parameters)
 

@@ -18,7 +18,7 @@ from zoo.files.exported import Port, Signature, metadata_of
 from zoo.interfaces import Exportable, Exporter
 from zoo.testing._case import Case, failing, message, require_instance, without_extra
 from zoo.testing._models import drawing_from, made_up_card
-from zoo.testing._process import settings
+from zoo.testing._process import differences, settings
 from zoo.tools.export import export_weights
 from zoo.tools.export.traced_program import trace
 
@@ -38,7 +38,7 @@ def write(exporter: Exporter, model: Exportable) -> bytes:
         usually="inputs or outputs of types and shapes that the exporter does not expect",
     ):
         content, changed = export_weights.write(exporter, model)
-    changed = [*changed, *(name for name, value in settings().items() if value != before[name])]
+    changed = [*changed, *differences(before, settings())]
     assert not changed, message(
         expected="a model and torch settings that writing does not change",
         got=f"a change in {', '.join(changed[:3])}",

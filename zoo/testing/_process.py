@@ -95,12 +95,19 @@ def settings_kept() -> Generator[None]:
                 write(before[name])
 
 
+def random_states() -> dict[str, str]:
+    """Return hashes of the states of the global generators, by name."""
+    return {
+        "the state of `random`": _digest(random.getstate()),
+        "the state of numpy.random": _digest(numpy.random.get_state()),
+        "torch's random state": _digest(torch.get_rng_state().tolist()),
+    }
+
+
 def snapshot() -> dict[str, Any]:
     """Return the state of the process, by name."""
     return {
-        "the state of `random`": random.getstate(),
-        "the state of numpy.random": _digest(str(numpy.random.get_state())),
-        "torch's random state": _digest(torch.get_rng_state().tolist()),
+        **random_states(),
         **settings(),
         "torch's number of interop threads": torch.get_num_interop_threads(),
         "torch's inference mode": torch.is_inference_mode_enabled(),
@@ -117,9 +124,11 @@ def snapshot() -> dict[str, Any]:
     }
 
 
-def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Return the names of differing parts, with the variables if the environment differs."""
     changed = [name for name in before if before[name] != after[name]]
+    if "the environment" not in changed:
+        return changed
     variables = sorted(key for key, _ in before["the environment"].items() ^ after["the environment"].items())
     environment = f"the environment ({', '.join(dict.fromkeys(variables))})"
     return [environment if name == "the environment" else name for name in changed]

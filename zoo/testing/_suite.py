@@ -68,7 +68,10 @@ class Suite:
         if not __debug__:
             raise ZooError("checks are assertions, which python -O removes", hint="run without -O")
         name, _, pattern = target.partition("/")
-        self.plugin = _enabled(registry, name)
+        self.registry = registry
+        self.plugin = registry.plugin(name)
+        if self.plugin.status == "disabled":
+            raise PluginError(f"plugin {name} ({self.plugin.distribution}) is disabled")
         self.expected: dict[str, str] = {}
         self.items: dict[str, _Item] = {}
         entries, recipes, weights = _chosen(registry, self.plugin, pattern)
@@ -157,6 +160,19 @@ class Suite:
         )
 
 
+def suites_of(
+    target: str,
+    registry: Registry | None = None,
+    expected_failures: Mapping[str, str] | None = None,
+    *,
+    thorough: bool = False,
+    done: Iterable[Outcome] = (),
+) -> list[Suite]:
+    """Return the checks of each plugin that a target names, in one registry."""
+    registry, names = resolve_target(target, registry)
+    return [Suite(registry, name, expected_failures, thorough=thorough, done=done) for name in names]
+
+
 def messages(
     target: str,
     *,
@@ -177,8 +193,7 @@ def messages(
     if strict:
         registry = registry or Registry.discover()
         registry.require_healthy()
-    registry, names = resolve_target(target, registry)
-    suites = [Suite(registry, name, thorough=thorough, done=done) for name in names]
+    suites = suites_of(target, registry, thorough=thorough, done=done)
     plugins = [
         {"name": plugin.name, "distribution": Path(plugin.distribution).name, "version": plugin.version}
         for plugin in (suite.plugin for suite in suites)
@@ -191,7 +206,7 @@ def messages(
             outcome = suite.outcome(name)
             entries.add(outcome.entry)
             yield {"what": "outcome", "outcome": outcome}
-    for line in _shared_names(registry, entries):
+    for line in _shared_names(suites[0].registry, entries):
         yield {"what": "notice", "text": line}
 
 
@@ -243,18 +258,6 @@ def _torch_kept() -> Generator[None]:
     with settings_kept():
         torch.set_num_threads(1)
         yield
-
-
-def _enabled(registry: Registry, name: str) -> Plugin:
-    for plugin in registry.plugins:  # if two want one name, the first has it
-        if plugin.name == name:
-            if plugin.status == "disabled":
-                raise PluginError(f"plugin {name} ({plugin.distribution}) is disabled")
-            return plugin
-    names = [plugin.name for plugin in registry.plugins]
-    raise UnknownName(
-        f"unknown plugin {name!r}{did_you_mean(name, names)}", hint="`zoo plugins` shows all plugins"
-    )
 
 
 def _chosen(

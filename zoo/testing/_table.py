@@ -57,8 +57,8 @@ _NEEDS: Mapping[CheckKind, Mapping[str, str]] = {
         "field_checks.uses_its_fields": "step_gives_loss_and_sums",
     },
     "group": {
-        "group_checks.fields_are_described": "",
-        "group_checks.fields_can_be_typed": "",
+        "field_checks.fields_are_described": "",
+        "field_checks.fields_can_be_typed": "",
     },
     "dataset": {
         "file_checks.works_offline": "",

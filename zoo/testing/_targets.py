@@ -20,11 +20,11 @@ def resolve_target(target: str, registry: Registry | None = None) -> tuple[Regis
     if target.endswith(".py"):
         return _one_file(Path(target))
     if registry is None:
-        registry = loaded_for(target)
+        registry = _loaded_for(target)
     return registry, _targets(registry.plugins, target)
 
 
-def loaded_for(target: str) -> Registry:
+def _loaded_for(target: str) -> Registry:
     """Return a registry that has loaded only the plugins of a target and zoo's own.
 
     Otherwise, side effects of another plugin could make a check of this one fail. All plugins are loaded if
@@ -51,12 +51,10 @@ def _targets(known: Sequence[Plugin], target: str) -> list[str]:
         names = [plugin.name for plugin in installed if _normal(plugin.distribution) == _normal(target)]
     if not names:
         words = [word for plugin in known for word in (plugin.name, plugin.distribution)]
-        plugin, name = target.partition("/")[0], Path(target).stem.replace("_", "-")
+        plugin = target.partition("/")[0]
         raise UnknownName(
             f"unknown plugin or distribution {target!r}{did_you_mean(target, words)}",
-            hint=f"`zoo plugins` lists all plugins; for a one-file plugin, run `zoo check {plugin}.py`"
-            if not target.endswith(".py")  # `check` takes files, `contract` does not
-            else f"write contract({name!r}, registry=zoo.Registry.discover(files=[{target!r}]))",
+            hint=f"`zoo plugins` lists all plugins; for a one-file plugin, run `zoo check {plugin}.py`",
         )
     return list(dict.fromkeys(names))
 

@@ -6,17 +6,15 @@ import dataclasses
 import itertools
 import json
 import math
-import random
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from zoo.interfaces import Analysis, Batch
 from zoo.testing._case import Case, Failure, failing, message, require_instance
 from zoo.testing._models import all_drawing_from, drawing_from
-from zoo.testing._process import settings
+from zoo.testing._process import random_states, settings
 from zoo.testing._subjects import Classes, Specimen, analyze, specimens
 
 # A seed that no analyzer sets
@@ -400,10 +398,7 @@ def _everything(model: nn.Module) -> dict[str, Any]:
             if attribute.endswith("_hooks"):
                 state[f"{attribute.strip('_')} of {name or 'the model'}"] = list(hooks)
         state[f"the attributes of {name or 'the model'}"] = sorted(vars(module))
-    state["random state"] = torch.get_rng_state()
-    state["the state of `random`"] = random.getstate()
-    state["the state of numpy.random"] = str(np.random.get_state())
-    return state
+    return state | random_states()
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -20,14 +20,15 @@ from zoo.testing._case import Case, Failure, failing, message
 from zoo.testing._data import (
     dataset_of,
     described,
+    in_new_process,
     opened,
     other_openings,
     reads_what_it_is_given,
+    reopened,
     require_splits,
     sample,
 )
 from zoo.testing._models import all_drawing_from, model_for, step
-from zoo.testing._reopened import in_new_process, reopened
 
 
 def cards_name_no_files(case: Case) -> None:
@@ -46,13 +47,11 @@ def dims_are_declared(case: Case) -> None:
     dims = dataset_of(case).dims
     for name in case.registry.task(case.spec.task).dims:
         value = dims.get(name)
-        assert type(value) is int, message(
-            expected=f"dims with an integer {name}",
+        positive = type(value) is int and value >= 1
+        assert positive, message(
+            expected=f"dims with a positive integer {name}",
             got=str(dict(dims)),
-            usually="a misspelled key, or a number that is a tensor or NumPy scalar",
-        )
-        assert value >= 1, message(
-            expected=f"a positive {name}", got=str(value), usually="a count taken before the data was read"
+            usually="a misspelled key, a count taken before the data was read, or a tensor or NumPy scalar",
         )
 
 

@@ -1,4 +1,4 @@
-"""A check that a task uses the training options that it declares."""
+"""Checks of a group of training options, and of a task that declares it."""
 
 from __future__ import annotations
 
@@ -26,6 +26,32 @@ _EPOCHS = 64
 _VALUES = (True, False, 1, 2, 0.5, 0.1, 0, 10)
 # What begins the account of a training that fails
 _REFUSED = "refused: "
+
+
+def fields_are_described(case: Case) -> None:
+    """Each field has help text, which `zoo train --help` shows."""
+    silent = [name for name, field in fields_of(case.spec.fields).items() if not field.help]
+    assert not silent, message(
+        expected='help text for each field: `name: type = option(default, "help")`',
+        got=f"none for {', '.join(silent)}",
+        usually="a field that was added later",
+    )
+
+
+def fields_can_be_typed(case: Case) -> None:
+    """The value of a field is accepted in the form in which zoo prints it: `--name VALUE`."""
+    for name, field in fields_of(case.spec.fields).items():
+        typed = options.Typed(options.text(field.default))
+        try:
+            read, wanted = (options.convert(value, field.type, what=name) for value in (typed, field.default))
+            problem = "" if read == wanted else f"{read!r} from {str(typed)!r}"
+        except OptionError as error:
+            problem = str(error)
+        assert not problem, message(
+            expected=f"{name} to be a number, a switch, a choice, a string, or a list of these",
+            got=problem,
+            usually="a type that cannot be written on the command line or in TOML",
+        )
 
 
 def uses_its_fields(case: Case) -> None:

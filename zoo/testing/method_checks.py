@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-import random
 from collections.abc import Iterator, Mapping
 from typing import Any, SupportsFloat
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,6 +19,7 @@ from zoo.evaluation.measure import metrics_of, numbers
 from zoo.interfaces import CarriesState, Dataset, LossFunction, Metric, Task, make_task
 from zoo.testing._case import Case, Skip, failing, message, require_equal, require_instance
 from zoo.testing._models import all_drawing_from, model_for
+from zoo.testing._process import differences, random_states
 from zoo.training.optimizers import SwitchesWeights
 from zoo.training.readings import Readings
 from zoo.training.schedules import make_schedule
@@ -166,14 +165,12 @@ def draws_from_its_draws(case: Case) -> None:
     These are the generators of torch, NumPy and Python.
     """
     with all_drawing_from(20_480):  # a seed that no augmentation may have set before
-        before = _next_numbers()
-    with all_drawing_from(20_480):
+        before = random_states()
         first, again, other = (_augment(case, _images(), seed=seed) for seed in (0, 0, 1))
-        after = _next_numbers()
-    changed = [name for name, number in before.items() if after[name] != number]
+        changed = differences(before, random_states())
     assert not changed, message(
         expected="no change to the global generators",
-        got=f"a different state of {' and '.join(changed)}",
+        got=f"a change in {' and '.join(changed)}",
         usually="random numbers from it; use `draws`, or seed the generator with `draws.seeds()` inside "
         "`torch.random.fork_rng`",
     )
@@ -349,15 +346,6 @@ def _images() -> Tensor:
     along = torch.linspace(20, 230, 16)
     image = torch.stack([along[:, None].expand(16, 16), along.expand(16, 16), along.flip(0).expand(16, 16)])
     return torch.stack([(image + 3 * number) for number in range(8)]).byte()
-
-
-def _next_numbers() -> dict[str, float]:
-    """Return the next number of each global generator."""
-    return {
-        "torch's generator": torch.rand(()).item(),
-        "NumPy's generator": float(np.random.random()),
-        "Python's generator": random.random(),
-    }
 
 
 def _augment(case: Case, images: Tensor, *, seed: int = 0, places: Tensor | None = None) -> Tensor:

@@ -32,6 +32,7 @@ from zoo.testing._models import (
 )
 from zoo.testing._process import (
     as_found,
+    differences,
     handlers,
     put_back,
     replaced,
@@ -281,7 +282,7 @@ def leaves_modes_and_settings(case: Case) -> None:
             for name, was in modes.items()
             if name in modules and modules[name].training != was
         ]
-        changed += [name for name, value in after.items() if value != before[name]]
+        changed += differences(before, after)
         assert not changed, message(
             expected=f"unchanged modes and settings after forward() in {mode} mode",
             got=f"a change in {', '.join(changed[:3])}",
