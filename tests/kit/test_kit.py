@@ -238,7 +238,7 @@ def test_a_failure_names_its_most_common_cause(name, cause, failing):
     [
         ("options_are_typed.annotation-options_are_typed", "NameError: name 'flot' is not defined"),
         ("resumes_exactly.late-resumes_exactly", "changed its state 'late' after the first step"),
-        ("returns_images.return-returns_images", "a NoneType"),
+        ("returns_images.return-returns_images", "NoneType"),
         ("draws_from_its_draws.python-draws_from_its_draws", "a change in the state of `random`"),
         ("draws_from_its_draws.global-draws_from_its_draws", "a change in torch's random state"),
         ("measures.mean-measures", "[]"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from zoo.config.declarations import declared
 from zoo.config.recipe import Recipe
 from zoo.errors import MissingModule, SpecError, ZooError, cause, first_line
+from zoo.files.canonical import canonical_json, parse_json
 from zoo.registry.hookspecs import Kind
 from zoo.registry.plugins import Plugin
 from zoo.registry.published import WeightsSpec
@@ -163,6 +164,14 @@ def message(*, expected: str, got: str, usually: str) -> str:
     """Return the message of a failed check: what was expected, what was found, and the most common cause."""
     end = "" if got.endswith("?") else "."
     return f"expected {expected}; got {got.rstrip('.')}{end} Usually: {usually}"
+
+
+def is_json(value: object) -> bool:
+    """Return whether a value is JSON data, which a round trip does not change."""
+    try:
+        return parse_json(canonical_json(value)) == value
+    except (TypeError, ValueError):
+        return False
 
 
 def reason_of(error: BaseException) -> str:

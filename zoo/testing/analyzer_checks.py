@@ -228,39 +228,34 @@ def deterministic(case: Case) -> None:
 
 def sensitive_to_class(case: Case) -> None:
     """Maps of different classes differ, unless the spec's `ignores` lists `class`."""
-    ignores = "class" in case.spec.ignores
     for specimen in specimens(case):
-        one, other = (analyze(case, specimen, classes=(number,)).maps for number in (1, 4))
-        if one is None:
-            continue
-        assert ignores or not torch.equal(one, other), message(
-            expected="a different map for a different class",
-            got="the same map",
-            usually='one map for all classes; if this is intended, set `ignores=("class",)` in the spec',
-        )
-        assert not ignores or torch.allclose(one, other), message(
-            expected="the same map for every class, since the spec's `ignores` lists `class`",
-            got="a different map",
-            usually="`ignores` copied from another spec",
-        )
+        one, other = (analyze(case, specimen, classes=(number,)) for number in (1, 4))
+        if one.maps is not None:
+            usual = 'one map for all classes; if this is intended, set `ignores=("class",)` in the spec'
+            alike = torch.allclose if "class" in case.spec.ignores else torch.equal
+            differing = [] if alike(one.maps, other.maps) else ["maps"]
+            _require_sensitivity(case, "class", differing, usually=usual)
 
 
 def sensitive_to_weights(case: Case) -> None:
     """Analyses of different weights differ, unless the spec's `ignores` lists `weights`."""
-    ignores = "weights" in case.spec.ignores
     for specimen in specimens(case):
         one, other = analyze(case, specimen), analyze(case, specimen, specimen.make(1))
-        differing = _differing(one, other)
-        assert ignores or differing, message(
-            expected="a different analysis for different weights",
-            got="the same analysis",
-            usually="a method that depends on the input alone, like an edge detector (Adebayo et al. 2018)",
-        )
-        assert not ignores or not differing, message(
-            expected="the same analysis for any weights, since the spec's `ignores` lists `weights`",
-            got=f"different values in {', '.join(differing)}",
-            usually="`ignores` copied from another spec",
-        )
+        usual = "a method that depends on the input alone, like an edge detector (Adebayo et al. 2018)"
+        _require_sensitivity(case, "weights", _differing(one, other), usually=usual)
+
+
+def _require_sensitivity(case: Case, what: str, differing: list[str], *, usually: str) -> None:
+    """Raise AssertionError unless analyses differ, or are alike if the spec's `ignores` lists `what`."""
+    ignores = what in case.spec.ignores
+    assert ignores or differing, message(
+        expected=f"an analysis that depends on the {what}", got="the same analysis", usually=usually
+    )
+    assert not ignores or not differing, message(
+        expected=f"the same analysis whatever the {what}, since the spec's `ignores` lists `{what}`",
+        got=f"different values in {', '.join(differing)}",
+        usually="`ignores` copied from another spec",
+    )
 
 
 def follows_its_reference(case: Case) -> None:
@@ -317,23 +312,23 @@ def figures_draw(case: Case) -> None:
 
 def leaves_model_untouched(case: Case) -> None:
     """Weights, buffers, gradients, modes, hooks, attributes, settings and random states do not change."""
-    for specimen in specimens(case):
-        changed = _changes(case, specimen, broken=False)
-        assert not changed, message(
-            expected="an unchanged model, settings and random state",
-            got=f"a change in {', '.join(changed[:3])}",
-            usually="eval(), a hook or manual_seed() that is not undone; use `zoo.plugin.untouched`",
-        )
+    usual = "eval(), a hook or manual_seed() that is not undone; use `zoo.plugin.untouched`"
+    _require_untouched(case, broken=False, usually=usual)
 
 
 def untouched_after_an_error(case: Case) -> None:
     """The model, settings and random states do not change even if the model fails on a batch."""
+    usual = "eval() or hooks undone outside a `finally`; use `zoo.plugin.untouched`"
+    _require_untouched(case, broken=True, usually=usual)
+
+
+def _require_untouched(case: Case, *, broken: bool, usually: str) -> None:
     for specimen in specimens(case):
-        changed = _changes(case, specimen, broken=True)
+        changed = _changes(case, specimen, broken=broken)
         assert not changed, message(
-            expected="an unchanged model, settings and random state after an error",
+            expected=f"an unchanged model, settings and random state{' after an error' * broken}",
             got=f"a change in {', '.join(changed[:3])}",
-            usually="eval() or hooks undone outside a `finally`; use `zoo.plugin.untouched`",
+            usually=usually,
         )
 
 

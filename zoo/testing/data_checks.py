@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -15,11 +14,8 @@ from torch.nn import functional
 from zoo.data.vocabulary import Vocabulary, WritesText
 from zoo.interfaces import SPLITS, CarriesState, Dataset, Split
 from zoo.processors import ReadsInputs
-from zoo.testing._case import Case, Warned, message
-from zoo.testing._data import (
-    dataset_of,
-    sample,
-)
+from zoo.testing._case import Case, Warned, is_json, message
+from zoo.testing._data import dataset_of, sample
 
 # What `preprocess` says of images that are normalized as zoo's own are
 _IMAGES = {"size", "mean", "std"}
@@ -201,7 +197,7 @@ def preprocess_is_json(case: Case) -> None:
     """`preprocess` survives a round trip through JSON, and has the keys that new inputs require."""
     dataset = dataset_of(case)
     preprocess = dict(dataset.preprocess)
-    changed = [str(key) for key, value in preprocess.items() if not _survives_json({key: value})]
+    changed = [str(key) for key, value in preprocess.items() if not is_json({key: value})]
     assert not changed, message(
         expected="preprocess as JSON data",
         got=f"different values in {', '.join(changed)}",
@@ -232,13 +228,6 @@ def preprocess_is_json(case: Case) -> None:
             got=str(preprocess["vocabulary"][: preprocess["specials"]]),
             usually="a newline left in the vocabulary",
         )
-
-
-def _survives_json(value: object) -> bool:
-    try:
-        return json.loads(json.dumps(value)) == value
-    except (TypeError, ValueError):
-        return False
 
 
 def preprocess_feeds_new_input(case: Case) -> None:

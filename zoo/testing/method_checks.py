@@ -37,7 +37,9 @@ def makes_an_optimizer(case: Case) -> None:
     state = _begun(case)
     groups = state.optimizer.param_groups
     held = [parameter for group in groups for parameter in group["params"]]
-    missing = [name for name, parameter in state.model.named_parameters() if not _is_among(parameter, held)]
+    missing = [
+        name for name, weight in state.model.named_parameters() if not any(weight is one for one in held)
+    ]
     assert not missing, message(
         expected="an optimizer with all parameters",
         got=f"an optimizer without {', '.join(missing)}",
@@ -400,7 +402,3 @@ def _rates(case: Case, *, backward: bool = False) -> list[float]:
     ):
         rates = [*map(schedule, asked)]
     return rates[::-1] if backward else rates
-
-
-def _is_among(parameter: Tensor, others: list[Tensor]) -> bool:
-    return any(parameter is other for other in others)
