@@ -11,6 +11,7 @@ import socket
 import subprocess
 import time
 import uuid
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -58,6 +59,26 @@ class Net(nn.Module):
     def forward(self, images):
         x = F.adaptive_avg_pool2d(self.features(images), 2).flatten(1)  # (B, 4 * width)
         return self.head(self.dropout(x))
+
+
+def reading(change):
+    """Return a model that reads images as a function of them and of the model."""
+
+    class Changed(Net):
+        def forward(self, images):
+            return super().forward(change(images, self))
+
+    return Changed
+
+
+def answering(change):
+    """Return a model whose logits are changed."""
+
+    class Changed(Net):
+        def forward(self, images):
+            return change(super().forward(images))
+
+    return Changed
 
 
 class RollsTheBatchUp(Net):
@@ -171,9 +192,7 @@ class UnseededWeights(Net):
             nn.init.normal_(self.head.weight, std=0.01, generator=generator)
 
 
-class SqueezesOneAway(Net):
-    def forward(self, images):
-        return super().forward(images).squeeze()
+SqueezesOneAway = answering(lambda logits: logits.squeeze())
 
 
 class AuxiliaryLogits(Net):
@@ -182,14 +201,8 @@ class AuxiliaryLogits(Net):
         return (logits, logits) if self.training else logits
 
 
-class Softmaxes(Net):
-    def forward(self, images):
-        return super().forward(images).softmax(1)
-
-
-class LoudLogits(Net):
-    def forward(self, images):
-        return super().forward(images) * 100
+Softmaxes = answering(lambda logits: logits.softmax(1))
+LoudLogits = answering(lambda logits: logits * 100)
 
 
 class StartsFarOff(Net):
@@ -341,19 +354,8 @@ class UnseededNoise(Net):
         return super().forward(images)
 
 
-class FaintLogits(Net):
-    def forward(self, images):
-        return super().forward(images) * 1e-4
-
-
-class ComparesBatchMates(Net):
-    def forward(self, images):
-        return super().forward(images - images.mean(0))
-
-
-class ComparesWithTheFirst(Net):
-    def forward(self, images):
-        return super().forward(images - 0.3 * images[:1])
+FaintLogits = answering(lambda logits: logits * 1e-4)
+ComparesWithTheFirst = reading(lambda images, model: images - 0.3 * images[:1])
 
 
 class TenClasses(Net):
@@ -395,9 +397,7 @@ class SeedsItsDropout(Net):
         return super().forward(images)
 
 
-class DropsOutInEval(Net):
-    def forward(self, images):
-        return F.dropout(super().forward(images), 0.5)
+DropsOutInEval = answering(lambda logits: F.dropout(logits, 0.5))
 
 
 class CountsItsPasses(Net):
@@ -409,21 +409,8 @@ class CountsItsPasses(Net):
         return super().forward(images)
 
 
-class ChangesItsInputs(Net):
-    def forward(self, images):
-        return super().forward(images.clamp_(-2, 2))
-
-
-class DarkensItsInputs(Net):
-    """What it has read once is darker when it is read again."""
-
-    def forward(self, images):
-        return super().forward(images.mul_(0.5))
-
-
-class DarkensItsInputsInTraining(Net):
-    def forward(self, images):
-        return super().forward(images.mul_(0.5) if self.training else images)
+DarkensItsInputs = reading(lambda images, model: images.mul_(0.5))
+DarkensItsInputsInTraining = reading(lambda images, model: images.mul_(0.5) if model.training else images)
 
 
 class FadesInAnAttribute(Net):
@@ -446,16 +433,11 @@ class RemembersTheLastMean(Net):
         return super().forward(shifted)
 
 
-class NoiseFromNumpy(Net):
-    def forward(self, images):
-        return super().forward(images + 0.1 * float(numpy.random.rand()))
+NoiseFromNumpy = reading(lambda images, model: images + 0.1 * float(numpy.random.rand()))
 
 
-class CentersLargeBatches(Net):
-    """Honest up to eight items."""
-
-    def forward(self, images):
-        return super().forward(images - images.mean(0) if len(images) > 8 else images)
+# honest up to eight items
+CentersLargeBatches = reading(lambda images, model: images - images.mean(0) if len(images) > 8 else images)
 
 
 class ScalesByTheBatch(Net):
@@ -514,14 +496,8 @@ class MixesByProcess(Net):
         return super().forward(images * (1 + scale))
 
 
-class ShiftsOnTheProcessor(Net):
-    def forward(self, images):
-        return super().forward(images + torch.full(images.shape[1:], 0.1))
-
-
-class ReadsDataPointers(Net):
-    def forward(self, images):
-        return super().forward(images if images.data_ptr() % 2 == 0 else images + 1)
+ShiftsOnTheProcessor = reading(lambda images, model: images + torch.full(images.shape[1:], 0.1))
+ReadsDataPointers = reading(lambda images, model: images if images.data_ptr() % 2 == 0 else images + 1)
 
 
 class ApproximatesInExport(Net):
@@ -621,14 +597,6 @@ class SwitchesGradientsOn(Net):
         return super().forward(images)
 
 
-class DrawsFromPython(Net):
-    def finish(self) -> None:
-        self.register_buffer("shift", torch.full((), random.random()))
-
-    def forward(self, images):
-        return super().forward(images) + self.shift
-
-
 class TableFromNumpy(Net):
     def finish(self) -> None:
         self.register_buffer("table", torch.from_numpy(numpy.zeros(3, dtype="float32")))
@@ -677,6 +645,28 @@ class Lstm(nn.Module):
         return self.out(x), state
 
 
+def writing(change):
+    """Return a language model whose logits are changed."""
+
+    class Changed(Lstm):
+        def forward(self, tokens, state=None):
+            logits, state = super().forward(tokens, state)
+            return change(logits), state
+
+    return Changed
+
+
+def penalizing(penalty):
+    """Return a language model with a penalty in training mode."""
+
+    class Changed(Lstm):
+        def forward(self, tokens, state=None):
+            logits, state = super().forward(tokens, state)
+            return (logits, state, penalty(logits)) if self.training else (logits, state)
+
+    return Changed
+
+
 class LogitsAtEachStep(Lstm):
     def forward(self, tokens, state=None):
         x, state = self.lstm(self.embedding(tokens), state)
@@ -696,33 +686,13 @@ class NoState(Lstm):
         return super().forward(tokens, state)[0]
 
 
-class SeesTheFuture(Lstm):
-    def forward(self, tokens, state=None):
-        logits, state = super().forward(tokens, state)
-        return logits - logits.mean(0), state
-
-
-class ComparesLanes(Lstm):
-    def forward(self, tokens, state=None):
-        logits, state = super().forward(tokens, state)
-        return logits - logits.mean(1, keepdim=True) / 2, state
+SeesTheFuture = writing(lambda logits: logits - logits.mean(0))
+ComparesLanes = writing(lambda logits: logits - logits.mean(1, keepdim=True) / 2)
 
 
 class NineteenTokens(Lstm):
     def __init__(self, *, vocab_size: int, hidden_size: int = 32) -> None:
         super().__init__(vocab_size=19, hidden_size=hidden_size)
-
-
-class DropsOutTextInEval(Lstm):
-    def forward(self, tokens, state=None):
-        logits, state = super().forward(tokens, state)
-        return F.dropout(logits, 0.5), state
-
-
-class ReadsBothWays(Lstm):
-    def __init__(self, *, vocab_size: int, hidden_size: int = 32) -> None:
-        super().__init__(vocab_size=vocab_size, hidden_size=hidden_size)
-        self.lstm = nn.LSTM(hidden_size, hidden_size // 2, bidirectional=True)
 
 
 class ForgetsState(Lstm):
@@ -847,10 +817,7 @@ class ShortMask(Lstm):
         return logits * self.mask[: len(tokens)], state
 
 
-class SqueezesTimeAway(Lstm):
-    def forward(self, tokens, state=None):
-        logits, state = super().forward(tokens, state)
-        return logits.squeeze(0), state
+SqueezesTimeAway = writing(lambda logits: logits.squeeze(0))
 
 
 class ZerosInFloat32(Lstm):
@@ -907,12 +874,6 @@ class Memory:
         self.hidden, self.cell = hidden, cell
 
 
-class StateInAnObject(Lstm):
-    def forward(self, tokens, state=None):
-        logits, (hidden, cell) = super().forward(tokens, state and (state.hidden, state.cell))
-        return logits, Memory(hidden, cell)
-
-
 class StateWithAnObject(Lstm):
     def forward(self, tokens, state=None):
         logits, (hidden, cell) = super().forward(tokens, state and (state[0], state[1].hidden))
@@ -932,42 +893,56 @@ class StateOnTheModule(Lstm):
         return logits, (torch.tensor(len(self.kept) - 1),)
 
 
-class AssignsTextToFloat32(Lstm):
-    def forward(self, tokens, state=None):
-        logits, state = super().forward(tokens, state)
-        whole = torch.zeros(logits.shape, dtype=self.out.weight.dtype, device=logits.device)
-        whole[torch.arange(len(tokens))] = logits
-        return whole, state
-
-
 class StateWithText(Lstm):
     def forward(self, tokens, state=None):
         logits, pair = super().forward(tokens, state and state[0])
         return logits, (pair, "carried")
 
 
-class PenalizesAlways(Lstm):
-    def forward(self, tokens, state=None):
-        logits, state = super().forward(tokens, state)
-        return logits, state, 0.1 * logits.pow(2).mean()
+PenalizesWithoutGradient = penalizing(lambda logits: 0.1 * logits.detach().pow(2).mean())
+PenalizesInFloats = penalizing(lambda logits: 0.1 * logits.pow(2).mean().item())
+Penalizes = penalizing(lambda logits: 5 + logits.pow(2).mean())
 
 
-class PenalizesWithoutGradient(Lstm):
-    def forward(self, tokens, state=None):
-        logits, state = super().forward(tokens, state)
-        return (logits, state, 0.1 * logits.detach().pow(2).mean()) if self.training else (logits, state)
+def with_items(base, change):
+    """Return a dataset whose images and labels are changed."""
+
+    class Changed(base):
+        def split(self, name):
+            return [change(image, label) for image, label in super().split(name)]
+
+    return Changed
 
 
-class PenalizesInFloats(Lstm):
-    def forward(self, tokens, state=None):
-        logits, state = super().forward(tokens, state)
-        return (logits, state, 0.1 * logits.pow(2).mean().item()) if self.training else (logits, state)
+def with_splits(base, **other):
+    """Return a dataset that has another split in place of some splits."""
+
+    class Changed(base):
+        def split(self, name):
+            return super().split(other.get(name, name))
+
+    return Changed
 
 
-class Penalizes(Lstm):
-    def forward(self, tokens, state=None):
-        logits, state = super().forward(tokens, state)
-        return (logits, state, 5 + logits.pow(2).mean()) if self.training else (logits, state)
+def with_preprocess(base, **changes):
+    """Return a dataset with changes of its `preprocess`."""
+
+    class Changed(base):
+        @property
+        def preprocess(self):
+            return {**super().preprocess, **changes}
+
+    return Changed
+
+
+def listed(base, kind):
+    """Return a dataset whose splits are of a kind of list."""
+
+    class Changed(base):
+        def split(self, name):
+            return kind(super().split(name))
+
+    return Changed
 
 
 class TriesToConnect(TinyImages):
@@ -978,11 +953,6 @@ class TriesToConnect(TinyImages):
 
 class UntypedDataset(TinyImages):
     def __init__(self, *, seed=0) -> None:
-        super().__init__()
-
-
-class StringForInteger(TinyText):
-    def __init__(self, *, length: int = "all") -> None:  # pyright: ignore[reportArgumentType]
         super().__init__()
 
 
@@ -1016,9 +986,7 @@ class WithoutTest(TinyImages):
         return {kept: super(WithoutTest, self).split(kept) for kept in ("train", "val")}[name]
 
 
-class FloatImages(TinyImages):
-    def split(self, name):
-        return [(image / 255, label) for image, label in super().split(name)]
+FloatImages = with_items(TinyImages, lambda image, label: (image / 255, label))
 
 
 class LanesOfText(TinyText):
@@ -1026,19 +994,9 @@ class LanesOfText(TinyText):
         return super().split(name)[:300].view(3, 100)
 
 
-class ListOfTokens(TinyText):
-    def split(self, name):
-        return super().split(name).tolist()
-
-
-class FloatLabels(TinyImages):
-    def split(self, name):
-        return [(image, float(label)) for image, label in super().split(name)]
-
-
-class LabelsOfOneNumber(TinyImages):
-    def split(self, name):
-        return [(image, torch.tensor([label])) for image, label in super().split(name)]
+ListOfTokens = listed(TinyText, lambda tokens: tokens.tolist())
+FloatLabels = with_items(TinyImages, lambda image, label: (image, float(label)))
+LabelsOfOneNumber = with_items(TinyImages, lambda image, label: (image, torch.tensor([label])))
 
 
 class Batched(list):
@@ -1058,46 +1016,14 @@ class Collated(list):
         return torch.stack(images), torch.tensor(labels)
 
 
-class FetchesBatches(TinyImages):
-    """Honest: it returns several items as torch's own subsets do."""
-
-    def split(self, name):
-        return Batched(super().split(name))
-
-
-class FetchesSorted(TinyImages):
-    def split(self, name):
-        return Sorted(super().split(name))
-
-
-class FetchesCollated(TinyImages):
-    def split(self, name):
-        return Collated(super().split(name))
-
-
-class LabelsFromOne(TinyImages):
-    def split(self, name):
-        return [(image, label + 1) for image, label in super().split(name)]
-
-
-class ListsOfTags(TinyTags):
-    def split(self, name):
-        return [(image, tags.nonzero()[:, 0]) for image, tags in super().split(name)]
-
-
-class CountsOfTags(TinyTags):
-    def split(self, name):
-        return [(image, 2 * tags) for image, tags in super().split(name)]
-
-
-class TestsOnTraining(TinyImages):
-    def split(self, name):
-        return super().split("train" if name == "test" else name)
-
-
-class ValidatesOnTest(TinyText):
-    def split(self, name):
-        return super().split("test" if name == "val" else name)
+FetchesBatches = listed(TinyImages, Batched)  # honest: as torch's own subsets do
+FetchesSorted = listed(TinyImages, Sorted)
+FetchesCollated = listed(TinyImages, Collated)
+LabelsFromOne = with_items(TinyImages, lambda image, label: (image, label + 1))
+ListsOfTags = with_items(TinyTags, lambda image, tags: (image, tags.nonzero()[:, 0]))
+CountsOfTags = with_items(TinyTags, lambda image, tags: (image, 2 * tags))
+TestsOnTraining = with_splits(TinyImages, test="train")
+ValidatesOnTest = with_splits(TinyText, val="test")
 
 
 class FreshFingerprint(TinyImages):
@@ -1203,17 +1129,6 @@ class ShufflesItself(TinyImages):
         return items
 
 
-class ShufflesLargeBatches(TinyImages):
-    def split(self, name):
-        return Shuffled(super().split(name))
-
-
-class Shuffled(list):
-    def read_batch(self, indices, /):
-        order = [*indices] if len(indices) < 4 else random.sample([*indices], len(indices))
-        return torch.stack([self[index][0] for index in order]), torch.tensor([self[i][1] for i in order])
-
-
 class Longer(list):
     def __len__(self):
         return super().__len__() + 1
@@ -1224,14 +1139,8 @@ class Shorter(list):
         return super().__len__() - 1
 
 
-class CountsOneTooMany(TinyImages):
-    def split(self, name):
-        return Longer(super().split(name))
-
-
-class CountsOneTooFew(TinyImages):
-    def split(self, name):
-        return Shorter(super().split(name))
+CountsOneTooMany = listed(TinyImages, Longer)
+CountsOneTooFew = listed(TinyImages, Shorter)
 
 
 class Endless(list):
@@ -1239,11 +1148,7 @@ class Endless(list):
         return super().__getitem__(index % len(self))
 
 
-class MakesAnyItem(TinyImages):
-    """Honest: an item for any number, of which its splits are the first."""
-
-    def split(self, name):
-        return Endless(super().split(name))
+MakesAnyItem = listed(TinyImages, Endless)  # honest: its splits are the first items
 
 
 class Changing(list):
@@ -1386,16 +1291,8 @@ class ChangesAFewTokens(TinyText):
         return text
 
 
-class MeanOfOthers(TinyImages):
-    @property
-    def preprocess(self):
-        return {**super().preprocess, "mean": [0.1] * 3}
-
-
-class DeviationOfOthers(TinyImages):
-    @property
-    def preprocess(self):
-        return {**super().preprocess, "std": [0.01] * 3}
+MeanOfOthers = with_preprocess(TinyImages, mean=[0.1] * 3)
+DeviationOfOthers = with_preprocess(TinyImages, std=[0.01] * 3)
 
 
 class TrainsWithoutAClass(TinyImages):
@@ -1424,28 +1321,10 @@ class RollsTheTestLabels(Later):
         return [(image, (label + 1) % 10) for image, label in items] if name == "test" else items
 
 
-class TupleOfClasses(TinyImages):
-    @property
-    def preprocess(self):
-        return {**super().preprocess, "classes": tuple(super().preprocess["classes"])}
-
-
-class MeansOfBytes(TinyImages):
-    @property
-    def preprocess(self):
-        return {**super().preprocess, "mean": [127.5] * 3, "std": [64.0] * 3}
-
-
-class SizeBeforeResizing(TinyImages):
-    @property
-    def preprocess(self):
-        return {**super().preprocess, "size": 64}
-
-
-class OneNameForAll(TinyImages):
-    @property
-    def preprocess(self):
-        return {**super().preprocess, "classes": ["object"] * 10}
+TupleOfClasses = with_preprocess(TinyImages, classes=tuple("abcdefghij"))
+MeansOfBytes = with_preprocess(TinyImages, mean=[127.5] * 3, std=[64.0] * 3)
+SizeBeforeResizing = with_preprocess(TinyImages, size=64)
+OneNameForAll = with_preprocess(TinyImages, classes=["object"] * 10)
 
 
 class NoUnknownToken(TinyText):
@@ -1541,16 +1420,8 @@ class WordsBackwards(TinyText):
         return torch.tensor([numbers.get(word, 0) for word in reversed(words[first:last])])
 
 
-class BytePairs(TinyText):
-    @property
-    def preprocess(self):
-        return {**super().preprocess, "tokens": "bpe"}
-
-
-class NewlineWithoutEos(TinyText):
-    @property
-    def preprocess(self):
-        return {**super().preprocess, "newline_eos": True}
+BytePairs = with_preprocess(TinyText, tokens="bpe")
+NewlineWithoutEos = with_preprocess(TinyText, newline_eos=True)
 
 
 class WordsWithoutSpaces(TinyText):
@@ -1592,6 +1463,17 @@ class MeanFeature(Analyzer):
         return Analysis(maps=maps, classes=classes, logits=logits, scores={"mean": maps.mean().item()})
 
 
+def analyzing(change):
+    """Return an analyzer of the mean features, with the fields that `change` returns for an analysis."""
+
+    class Changed(MeanFeature):
+        def analyze(self, model, batches, *, subject):
+            analysis = super().analyze(model, batches, subject=subject)
+            return dataclasses.replace(analysis, **change(analysis))
+
+    return Changed
+
+
 class NearestFeature(MeanFeature):
     """Honest: the mean feature, less the nearest one of the reference."""
 
@@ -1607,10 +1489,7 @@ def maps_of(analysis: Analysis) -> torch.Tensor:
     return analysis.maps
 
 
-class DividesByZero(MeanFeature):
-    def analyze(self, model, batches, *, subject):
-        analysis = super().analyze(model, batches, subject=subject)
-        return dataclasses.replace(analysis, maps=maps_of(analysis) / 0)
+DividesByZero = analyzing(lambda analysis: {"maps": maps_of(analysis) / 0})
 
 
 class UntypedAnalyzer(MeanFeature):
@@ -1625,16 +1504,8 @@ class NeedsAConcept(MeanFeature):
         super().__init__()
 
 
-class TensorAsScore(MeanFeature):
-    def analyze(self, model, batches, *, subject):
-        analysis = super().analyze(model, batches, subject=subject)
-        return dataclasses.replace(analysis, scores={"mean": maps_of(analysis).mean()})
-
-
-class TensorInATable(MeanFeature):
-    def analyze(self, model, batches, *, subject):
-        analysis = super().analyze(model, batches, subject=subject)
-        return dataclasses.replace(analysis, tables={"means": [{"mean": maps_of(analysis).mean()}]})
+TensorAsScore = analyzing(lambda analysis: {"scores": {"mean": maps_of(analysis).mean()}})
+TensorInATable = analyzing(lambda analysis: {"tables": {"means": [{"mean": maps_of(analysis).mean()}]}})
 
 
 class FunctionAsOption(MeanFeature):
@@ -1656,12 +1527,11 @@ class MeanError(Analyzer):
         return Analysis(scores={"mean_error": errors.mean().item()})
 
 
-class OwnNoise(MeanFeature):
-    def analyze(self, model, batches, *, subject):
-        analysis = super().analyze(model, batches, subject=subject)
-        generator = torch.Generator()
-        generator.seed()
-        return dataclasses.replace(analysis, scores={"noise": torch.rand((), generator=generator).item()})
+@analyzing
+def OwnNoise(analysis):
+    generator = torch.Generator()
+    generator.seed()
+    return {"scores": {"noise": torch.rand((), generator=generator).item()}}
 
 
 class EdgesOfTheInput(MeanFeature):
@@ -1689,13 +1559,10 @@ class ReversesABatch(MeanFeature):
         return dataclasses.replace(whole, maps=torch.cat([maps_of(part).flip(0) for part in parts]))
 
 
-class FractionsOfTheLargest(MeanFeature):
-    """Divides by the maximum of all maps, so that a map depends on the images beside it."""
-
-    def analyze(self, model, batches, *, subject):
-        analysis = super().analyze(model, batches, subject=subject)
-        maps = maps_of(analysis)
-        return dataclasses.replace(analysis, maps=maps / maps.abs().max().clamp(min=1e-9))
+@analyzing
+def FractionsOfTheLargest(analysis):
+    """Divide by the maximum of all maps, so that a map depends on the images beside it."""
+    return {"maps": maps_of(analysis) / maps_of(analysis).abs().max().clamp(min=1e-9)}
 
 
 class FractionsOfTheBatch(MeanFeature):
@@ -1733,10 +1600,7 @@ class SmoothedByNoise(MeanFeature):
         )
 
 
-class LastBatchOnly(MeanFeature):
-    def analyze(self, model, batches, *, subject):
-        analysis = super().analyze(model, batches, subject=subject)
-        return dataclasses.replace(analysis, maps=maps_of(analysis)[-1:])
+LastBatchOnly = analyzing(lambda analysis: {"maps": maps_of(analysis)[-1:]})
 
 
 class FirstBatchOnly(MeanFeature):
@@ -1744,38 +1608,18 @@ class FirstBatchOnly(MeanFeature):
         return super().analyze(model, [next(iter(batches))], subject=subject)
 
 
-class UpsideDown(MeanFeature):
-    def analyze(self, model, batches, *, subject):
-        analysis = super().analyze(model, batches, subject=subject)
-        return dataclasses.replace(analysis, maps=maps_of(analysis).flip(2))
+UpsideDown = analyzing(lambda analysis: {"maps": maps_of(analysis).flip(2)})
+Mirrored = analyzing(lambda analysis: {"maps": maps_of(analysis).flip(3)})
+RowsForColumns = analyzing(lambda analysis: {"maps": maps_of(analysis).transpose(2, 3)})
+Probabilities = analyzing(lambda analysis: {"logits": analysis.logits.softmax(1)})
 
 
-class Mirrored(MeanFeature):
-    def analyze(self, model, batches, *, subject):
-        analysis = super().analyze(model, batches, subject=subject)
-        return dataclasses.replace(analysis, maps=maps_of(analysis).flip(3))
-
-
-class RowsForColumns(MeanFeature):
-    def analyze(self, model, batches, *, subject):
-        analysis = super().analyze(model, batches, subject=subject)
-        return dataclasses.replace(analysis, maps=maps_of(analysis).transpose(2, 3))
-
-
-class Probabilities(MeanFeature):
-    def analyze(self, model, batches, *, subject):
-        analysis = super().analyze(model, batches, subject=subject)
-        assert analysis.logits is not None
-        return dataclasses.replace(analysis, logits=analysis.logits.softmax(1))
-
-
-class Standardizes(MeanFeature):
-    def analyze(self, model, batches, *, subject):
-        analysis = super().analyze(model, batches, subject=subject)
-        maps = maps_of(analysis)
-        rows = maps.flatten(2)
-        deviations = rows - rows.mean(2, keepdim=True)
-        return dataclasses.replace(analysis, maps=(deviations / rows.std(2, keepdim=True)).view_as(maps))
+@analyzing
+def Standardizes(analysis):
+    maps = maps_of(analysis)
+    rows = maps.flatten(2)
+    deviations = rows - rows.mean(2, keepdim=True)
+    return {"maps": (deviations / rows.std(2, keepdim=True)).view_as(maps)}
 
 
 class OneMapForAll(MeanFeature):
@@ -1794,10 +1638,7 @@ class GuessesALandmark(MeanFeature):
         return super().analyze(model, batches, subject=dataclasses.replace(subject, landmarks=landmarks))
 
 
-class DrawsNothing(MeanFeature):
-    def analyze(self, model, batches, *, subject):
-        analysis = super().analyze(model, batches, subject=subject)
-        return dataclasses.replace(analysis, figures={"map.png": lambda: None})
+DrawsNothing = analyzing(lambda analysis: {"figures": {"map.png": lambda: None}})
 
 
 class UnhooksLate(MeanFeature):
@@ -1849,6 +1690,39 @@ class Tagging(Classification):
     """An honest task, which is classification by another name."""
 
 
+def stepping(change, base=Tagging):
+    """Return a task with the fields that `change` returns for a step."""
+
+    class Changed(base):
+        def step(self, model, batch, state=None, *, config=None):
+            step = super().step(model, batch, state, config=config)
+            return dataclasses.replace(step, **change(step))
+
+    return Changed
+
+
+def training_on(change):
+    """Return a task with the fields that `change` returns for a training batch."""
+
+    class Changed(Tagging):
+        def train_batches(self, *args, **kwargs):
+            for batch in super().train_batches(*args, **kwargs):
+                yield dataclasses.replace(batch, **change(batch))
+
+    return Changed
+
+
+def evaluating_on(change, base=Tagging):
+    """Return a task with the fields that `change` returns for a batch of an evaluation."""
+
+    class Changed(base):
+        def batches_of(self, *args, **kwargs):
+            for batch in super().batches_of(*args, **kwargs):
+                yield dataclasses.replace(batch, **change(batch))
+
+    return Changed
+
+
 class Reading(LanguageModeling):
     """An honest task, which is language modeling by another name."""
 
@@ -1893,44 +1767,6 @@ class Focusing(Tagging):
         )
 
 
-class Counting(Task):
-    """An honest task without labels: how much light there is in an image."""
-
-    def example(self, dims):
-        return torch.empty(1, dims["in_channels"], dims["image_size"], dims["image_size"])
-
-    def feed(self, dataset, card):
-        if any(card.arguments[name] != size for name, size in dataset.dims.items()):
-            raise DataError("the images have another size than those of the model")
-        return View(dims=dataset.dims, preprocess=card.preprocess, split=dataset.split)
-
-    def train_batches(self, dataset, config, *, seed, epoch, start=0, rank=0, world_size=1, device="cpu"):
-        order = torch.Generator().manual_seed(seed_for(seed, epoch))
-        items = dataset.split("train")
-        chunks = torch.randperm(len(items), generator=order).split(config.batch_size)
-        for index in range(start, len(chunks)):
-            mine, share = part_of(len(chunks[index]), rank=rank, world_size=world_size)
-            made = self.batch([items[n] for n in chunks[index][mine]], index, len(chunks))
-            yield dataclasses.replace(made, share=share)
-
-    def batches_of(self, items, preprocess, *, device="cpu"):
-        yield self.batch(list(items), 0, 1)
-
-    def batch(self, items, index, total):
-        images, targets = zip(*items, strict=True)
-        return Batch(torch.stack(images) / 255, torch.stack(targets), index, total, index)
-
-    def step(self, model, batch, state=None, *, config=None):
-        loss = F.mse_loss(model(batch.inputs).float(), batch.targets)
-        return Step(loss, {"loss": loss.detach() * len(batch.targets)}, len(batch.targets))
-
-    def baseline(self, preprocess):
-        return {}
-
-    def metrics(self, sums, count, preprocess):
-        return {"loss": sums["loss"] / count}
-
-
 class Lights(TinyImages):
     @property
     def dims(self):
@@ -1955,16 +1791,8 @@ class TrainsOnly(TinyImages):
         return super().split(name) if name == "train" else []
 
 
-class ElevenNames(TinyImages):
-    @property
-    def preprocess(self):
-        return {**super().preprocess, "classes": [str(number) for number in range(11)]}
-
-
-class ZeroDeviation(TinyImages):
-    @property
-    def preprocess(self):
-        return {**super().preprocess, "std": [0.0, 0.1, 0.1]}
+ElevenNames = with_preprocess(TinyImages, classes=[str(number) for number in range(11)])
+ZeroDeviation = with_preprocess(TinyImages, std=[0.0, 0.1, 0.1])
 
 
 class Unseeded(Tagging):
@@ -1977,10 +1805,7 @@ class IgnoresStart(Tagging):
         yield from super().train_batches(dataset, config, **more)
 
 
-class CountsFromOne(Tagging):
-    def train_batches(self, dataset, config, **more):
-        for batch in super().train_batches(dataset, config, **more):
-            yield dataclasses.replace(batch, index=batch.index + 1)
+CountsFromOne = training_on(lambda batch: {"index": batch.index + 1})
 
 
 class IgnoresRank(Tagging):
@@ -1988,10 +1813,7 @@ class IgnoresRank(Tagging):
         return super().train_batches(*args, **kwargs)
 
 
-class WithoutShare(Tagging):
-    def train_batches(self, *args, **kwargs):
-        for batch in super().train_batches(*args, **kwargs):
-            yield dataclasses.replace(batch, share=1.0)
+WithoutShare = training_on(lambda batch: {"share": 1.0})
 
 
 class DividesTheEpoch(Tagging):
@@ -2008,74 +1830,35 @@ class DrawsByRank(Tagging):
         )
 
 
-class LeavesOutTheLast(Tagging):
-    def batches_of(self, items, preprocess, **more):
-        for batch in super().batches_of(items, preprocess, **more):
-            yield dataclasses.replace(batch, inputs=batch.inputs[:-1], targets=batch.targets[:-1])
+LeavesOutTheLast = evaluating_on(lambda batch: {"inputs": batch.inputs[:-1], "targets": batch.targets[:-1]})
 
 
-class ShufflesTheTest(Tagging):
-    def batches_of(self, items, preprocess, **more):
-        for batch in super().batches_of(items, preprocess, **more):
-            order = torch.randperm(len(batch.inputs), generator=torch.Generator().manual_seed(torch.seed()))
-            yield dataclasses.replace(batch, inputs=batch.inputs[order], targets=batch.targets[order])
+@evaluating_on
+def ShufflesTheTest(batch):
+    order = torch.randperm(len(batch.inputs), generator=torch.Generator().manual_seed(torch.seed()))
+    return {"inputs": batch.inputs[order], "targets": batch.targets[order]}
 
 
-class LossOfEachItem(Tagging):
-    def step(self, model, batch, state=None, *, config=None):
-        step = super().step(model, batch, state, config=config)
-        return dataclasses.replace(step, loss=step.loss.expand(step.count))
+LossOfEachItem = stepping(lambda step: {"loss": step.loss.expand(step.count)})
+DetachedLoss = stepping(lambda step: {"loss": step.loss.detach()})
+AttachedSums = stepping(lambda step: {"sums": {**step.sums, "loss": step.loss * step.count}})
+MeanForASum = stepping(lambda step: {"sums": {**step.sums, "loss": step.loss.detach()}})
+ShareOfTheBatch = stepping(lambda step: {"sums": {**step.sums, "share": torch.tensor(0.5)}})
 
 
-class DetachedLoss(Tagging):
-    def step(self, model, batch, state=None, *, config=None):
-        step = super().step(model, batch, state, config=config)
-        return dataclasses.replace(step, loss=step.loss.detach())
+def with_items_of(change, base=Tagging):
+    """Return a task with the values of items that `change` returns for them."""
+    return stepping(
+        lambda step: {"items": step.items and (lambda: {**step.items(), **change(step.items())})}, base
+    )
 
 
-class AttachedSums(Tagging):
-    def step(self, model, batch, state=None, *, config=None):
-        step = super().step(model, batch, state, config=config)
-        return dataclasses.replace(step, sums={**step.sums, "loss": step.loss * step.count})
+LossOfTwoItems = with_items_of(lambda items: {"loss": 2 * items["loss"]})
+OneValueForTheBatch = with_items_of(lambda items: {"loss": items["loss"].sum()[None]})
 
 
-class MeanForASum(Tagging):
-    def step(self, model, batch, state=None, *, config=None):
-        step = super().step(model, batch, state, config=config)
-        return dataclasses.replace(step, sums={**step.sums, "loss": step.loss.detach()})
-
-
-class ShareOfTheBatch(Tagging):
-    def step(self, model, batch, state=None, *, config=None):
-        step = super().step(model, batch, state, config=config)
-        return dataclasses.replace(step, sums={**step.sums, "share": torch.tensor(0.5)})
-
-
-class ChangedItems(Tagging):
-    def step(self, model, batch, state=None, *, config=None):
-        step = super().step(model, batch, state, config=config)
-        honest = step.items
-        return step if honest is None else dataclasses.replace(step, items=lambda: self.changed(honest()))
-
-    def changed(self, items):
-        raise NotImplementedError
-
-
-class LossOfTwoItems(ChangedItems):
-    def changed(self, items):
-        return {**items, "loss": 2 * items["loss"]}
-
-
-class OneValueForTheBatch(ChangedItems):
-    def changed(self, items):
-        return {**items, "loss": items["loss"].sum()[None]}
-
-
-class TrueForWrongItems(ChangedItems):
+class TrueForWrongItems(with_items_of(lambda items: {"accuracy": ~items["accuracy"]})):
     """Its sum is the number of wrong images, but the metric is the proportion of correct ones."""
-
-    def changed(self, items):
-        return {**items, "accuracy": ~items["accuracy"]}
 
     def step(self, model, batch, state=None, *, config=None):
         step = super().step(model, batch, state, config=config)
@@ -2095,11 +1878,6 @@ class TensorInDetails(Tagging):
         return {"confusion": [tuple(row) for row in super().details(sums, preprocess)["confusion"]]}
 
 
-class BaselineOfAnError(Tagging):
-    def baseline(self, preprocess):
-        return {"error": 0.9}
-
-
 class PreparesOtherwise(Tagging):
     """Prepares items in batches otherwise than alone."""
 
@@ -2115,12 +1893,8 @@ class PreparesOtherwise(Tagging):
             yield dataclasses.replace(batch, inputs=batch.inputs * 2 - 1)
 
 
-class ShiftsTargets(Tagging):
-    """Trains on the targets of other items."""
-
-    def train_batches(self, *args, **kwargs):
-        for batch in super().train_batches(*args, **kwargs):
-            yield dataclasses.replace(batch, targets=batch.targets.roll(1, 0))
+# trains on the targets of other items
+ShiftsTargets = training_on(lambda batch: {"targets": batch.targets.roll(1, 0)})
 
 
 class TwoBatches(Tagging):
@@ -2140,10 +1914,7 @@ class DrawsWithReplacement(Tagging):
         return super().train_batches(changed, config, seed=seed, epoch=epoch, **more)
 
 
-class CountsOneBatchMore(Tagging):
-    def train_batches(self, *args, **kwargs):
-        for batch in super().train_batches(*args, **kwargs):
-            yield dataclasses.replace(batch, total=batch.total + 1)
+CountsOneBatchMore = training_on(lambda batch: {"total": batch.total + 1})
 
 
 class SameOrder(Tagging):
@@ -2167,12 +1938,8 @@ class ScalesToEvaluate(Tagging):
             yield dataclasses.replace(batch, inputs=batch.inputs / 2)
 
 
-class ShiftsAllTargets(ShiftsTargets):
-    """Shifts targets within each batch, also to evaluate."""
-
-    def batches_of(self, *args, **kwargs):
-        for batch in super().batches_of(*args, **kwargs):
-            yield dataclasses.replace(batch, targets=batch.targets.roll(1, 0))
+# shifts targets within each batch, also to evaluate
+ShiftsAllTargets = evaluating_on(lambda batch: {"targets": batch.targets.roll(1, 0)}, ShiftsTargets)
 
 
 class RemembersTheLevel(Tagging):
@@ -2199,26 +1966,19 @@ class RemembersTheOrder(Tagging):
         return super().train_batches(dataset, config, epoch=epoch + self.epochs, **more)
 
 
-class CountsOneMore(Tagging):
-    def step(self, model, batch, state=None, *, config=None):
-        step = super().step(model, batch, state, config=config)
-        return dataclasses.replace(step, loss=step.loss * step.count / (step.count + 1), count=step.count + 1)
+CountsOneMore = stepping(
+    lambda step: {"loss": step.loss * step.count / (step.count + 1), "count": step.count + 1}
+)
 
 
-class WithoutItems(Tagging):
-    """Gives no values of items, with which its metrics would have to agree."""
-
-    def step(self, model, batch, state=None, *, config=None):
-        return dataclasses.replace(super().step(model, batch, state, config=config), items=None)
+# gives no values of items, with which its metrics would have to agree
+WithoutItems = stepping(lambda step: {"items": None})
 
 
-class CountsClasses(WithoutItems):
-    """Counts each image once for each class."""
-
-    def step(self, model, batch, state=None, *, config=None):
-        step = super().step(model, batch, state, config=config)
-        sums = {**step.sums, "loss": step.sums["loss"] * 10}
-        return dataclasses.replace(step, sums=sums, count=step.count * 10)
+@partial(stepping, base=WithoutItems)
+def CountsClasses(step):
+    """Count each image once for each class."""
+    return {"sums": {**step.sums, "loss": step.sums["loss"] * 10}, "count": step.count * 10}
 
 
 class SmoothedAccuracy(WithoutItems):
@@ -2227,11 +1987,9 @@ class SmoothedAccuracy(WithoutItems):
         return {**super().metrics(sums, count, preprocess), "accuracy": smoothed}
 
 
-class OneMinusLoss(WithoutItems):
-    def step(self, model, batch, state=None, *, config=None):
-        step = super().step(model, batch, state, config=config)
-        sums = {**step.sums, "loss": step.count - step.sums["loss"]}
-        return dataclasses.replace(step, loss=1 - step.loss, sums=sums)
+@partial(stepping, base=WithoutItems)
+def OneMinusLoss(step):
+    return {"loss": 1 - step.loss, "sums": {**step.sums, "loss": step.count - step.sums["loss"]}}
 
 
 class ConstantMetric(WithoutItems):
@@ -2253,21 +2011,19 @@ class MoreMetrics(Tagging):
         return {**super().metrics(sums, count, preprocess), "bias": sums["bias"] / count}
 
 
-class HugeBaseline(Tagging):
-    def baseline(self, preprocess):
-        return {"loss": 1e9}
+def guessing(**baseline):
+    """Return a task with a baseline of its own."""
+
+    class Changed(Tagging):
+        def baseline(self, preprocess):
+            return baseline
+
+    return Changed
 
 
-class BaselineOfOthers(Tagging):
-    """Gives the accuracy that no guess has."""
-
-    def baseline(self, preprocess):
-        return {"accuracy": 1.0}
-
-
-class FeedsAnything(Tagging):
-    def feed(self, dataset, card):
-        return dataset
+BaselineOfAnError = guessing(error=0.9)
+HugeBaseline = guessing(loss=1e9)
+BaselineOfOthers = guessing(accuracy=1.0)  # that no guess has
 
 
 class FeedsAnySize(Tagging):
@@ -2399,6 +2155,28 @@ class Measuring(Task):
 
     def metrics(self, sums, count, preprocess):
         return {"loss": sums["loss"] / count, "mae": preprocess["std"] * sums["absolute"] / count}
+
+
+class Counting(Measuring):
+    """An honest task without labels: how much light there is in an image."""
+
+    def example(self, dims):
+        return torch.empty(1, dims["in_channels"], dims["image_size"], dims["image_size"])
+
+    def feed(self, dataset, card):
+        if any(card.arguments[name] != size for name, size in dataset.dims.items()):
+            raise DataError("the images have another size than those of the model")
+        return View(dims=dataset.dims, preprocess=card.preprocess, split=dataset.split)
+
+    def batch(self, items, preprocess):
+        images, targets = zip(*items, strict=True)
+        return Batch(torch.stack(images) / 255, torch.stack(targets), 0, 1, 0)
+
+    def baseline(self, preprocess):
+        return {}
+
+    def metrics(self, sums, count, preprocess):
+        return {"loss": sums["loss"] / count}
 
 
 class MeasuringAgainstTheMean(Measuring):

@@ -4,7 +4,6 @@ import copy
 import dataclasses
 import gzip
 import itertools
-import os
 import time
 from pathlib import Path
 from typing import ClassVar
@@ -18,8 +17,6 @@ from zoo.tools.export.onnx_fields import with_checksum
 from zoo.tools.export.onnx_writer import OnnxExporter
 from zoo.tools.export.pt2_writer import Pt2Exporter, program_of
 from zoo.tools.export.traced_program import trace
-
-_KEPT = []
 
 
 class WritesOnce(OnnxExporter):
@@ -54,18 +51,6 @@ class SwapsOutputs(Pt2Exporter):
         )
 
 
-class RoundsWeights(Pt2Exporter):
-    def write(self, model):
-        with torch.no_grad():
-            before = [parameter.clone() for parameter in model.module.parameters()]
-            for parameter in model.module.parameters():
-                parameter.copy_(parameter.bfloat16())
-            content = super().write(model)
-            for parameter, value in zip(model.module.parameters(), before, strict=True):
-                parameter.copy_(value)
-        return content
-
-
 class SaysMore(WritesOnce):
     """Writes one more text into the file."""
 
@@ -89,11 +74,6 @@ class SaysWhen(SaysMore):
 class SaysWhere(SaysMore):
     def text(self):
         return str(Path.cwd())
-
-
-class SaysWhichProcess(SaysMore):
-    def text(self):
-        return str(os.getpid())
 
 
 class SaysHowMany(SaysMore):
@@ -129,15 +109,6 @@ class KeepsTheModel(Exporter):
 
     def start(self, content, signature, threads):
         return program_of(self._model.module, signature)
-
-
-class KeepsItInAGlobal(Exporter):
-    def write(self, model):
-        _KEPT.append(model.module)
-        return b"nothing"
-
-    def start(self, content, signature, threads):
-        return program_of(_KEPT[-1], signature)
 
 
 class KeepsItInAFile(Pt2Exporter):

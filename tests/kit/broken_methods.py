@@ -28,19 +28,7 @@ class Plain(torch.optim.Optimizer):
         weight.sub_(speed, alpha=group["lr"])
 
 
-def foreign(groups, *, lr):
-    return "an optimizer"
-
-
 def needs_more(groups, *, lr, momentum, damping):
-    return Plain(groups, lr=lr, momentum=momentum)
-
-
-def untyped(groups, *, lr, momentum, damping=0.0):
-    return Plain(groups, lr=lr, momentum=momentum)
-
-
-def whole_damping(groups, *, lr, momentum, damping: int = 0.5):  # pyright: ignore[reportArgumentType]
     return Plain(groups, lr=lr, momentum=momentum)
 
 
@@ -68,12 +56,6 @@ class KeepsItsRate(Plain):
 
     def move(self, weight, group):
         super().move(weight, group | {"lr": self.lr})
-
-
-class DecaysByItself(Plain):
-    def move(self, weight, group):
-        super().move(weight, group)
-        weight.mul_(0.999)
 
 
 class Climbs(Plain):
@@ -134,24 +116,8 @@ def bare(progress, *, floor=0.0):
     return max(1 - progress, floor)
 
 
-def no_names(progress, *, names: list = None):  # noqa: RUF013 # pyright: ignore
-    return 1 - progress
-
-
-def as_text(progress):
-    return f"{1 - progress:.3f}"
-
-
 def negative(progress):
     return 0.5 - progress
-
-
-def as_tensor(progress):
-    return torch.tensor(1 - progress)
-
-
-def infinite(progress):
-    return math.inf if progress == 1 else 1.0
 
 
 def nothing(progress):
@@ -250,11 +216,6 @@ class OneMean(ErrorRate):
 class ForgetsItsItems(ErrorRate):
     def items(self, outputs, targets):
         super().items(outputs, targets)
-
-
-class ItemsInATensor(ErrorRate):
-    def items(self, outputs, targets):
-        return outputs.argmax(-1) != targets
 
 
 class ForgetsItsValue(ErrorRate):

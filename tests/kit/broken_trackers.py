@@ -77,12 +77,6 @@ class ReturnsTheNext(Remembers):
         return last + 1 if last else 0
 
 
-class ReturnsTheCount(Remembers):
-    def begin(self, run):
-        super().begin(run)
-        return len(self._file.read_text().splitlines()) if self._file.exists() else 0
-
-
 class FindsByName(Remembers):
     def key(self, run):
         return run.name

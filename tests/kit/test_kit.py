@@ -19,6 +19,7 @@ from broken_plugins import plugins as broken
 from zoo.errors import UnknownName
 from zoo.registry import plugins
 from zoo.registry.registry import Registry
+from zoo.registry.specs import ExporterSpec
 from zoo.testing import Outcome, catalog_checks, check, shortfall
 from zoo.testing._case import message
 from zoo.testing._outcomes import in_lines, in_words
@@ -77,16 +78,17 @@ def fixtures(failing: Suite) -> dict[str, list[str]]:
     return found
 
 
-# Their fixtures start processes that import torch, so only the first of each check is tried by day
+# Their fixtures start processes that import torch, too; only the first of each check is tried by day
 OF_EXPORTERS = {check.name for check in CHECKS if check.kind == "exporter"}
+EXPORTERS = [spec.name for spec in broken_entries.specs if isinstance(spec, ExporterSpec)]
 
 
-def marks_of(name: str) -> list[pytest.MarkDecorator]:
-    """Return when to try what takes long: a check, or one of its fixtures after the first."""
+def marks_of(name: str, *, by_night: bool = False) -> list[pytest.MarkDecorator]:
+    """Return when to try what takes long: a check, or by night one of its fixtures after the first."""
     check, _, further = name.partition(".")
-    if check not in OF_EXPORTERS:
+    if check not in OF_EXPORTERS | OF_IMPORTS:
         return []
-    return [pytest.mark.nightly if further else pytest.mark.slow]
+    return [pytest.mark.nightly if further or by_night else pytest.mark.slow]
 
 
 @pytest.mark.parametrize(
@@ -98,10 +100,7 @@ def test_a_failing_fixture_fails_its_check(check, failing, fixtures):
     assert found == dict.fromkeys(fixtures[check], "failed")
 
 
-@pytest.mark.parametrize(
-    "entry",
-    [pytest.param(spec.name, marks=marks_of(spec.name)) for spec in broken_entries.zoo_exporters()],
-)
+@pytest.mark.parametrize("entry", [pytest.param(n, marks=marks_of(n)) for n in EXPORTERS])
 def test_a_failing_exporter_fails_its_check(entry, failing):
     assert failing.outcome(f"{entry}-{entry.partition('.')[0]}").outcome == "failed"
 
@@ -116,27 +115,7 @@ def test_a_failing_fixture_fails_no_other_check(failing):
     assert len([o for o in outcomes if o.outcome == "passed"]) > 2000
 
 
-# One for each way that an import changes something, and each imports a plugin in a process of its own
-FURTHER = [name for name in FAILING_PLUGINS if name.startswith("import_changes_nothing.")]
-# Seconds each, most of which a process takes to import torch
-LONG = (
-    "import_changes_nothing",
-    "imports_offline",
-    "imports_quickly",
-    "imports_silently",
-    "imports_without_torch",
-)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name, marks=[pytest.mark.nightly] * (name in FURTHER) + [pytest.mark.slow] * (name in LONG)
-        )
-        for name in FAILING_PLUGINS
-    ],
-)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=marks_of(n)) for n in FAILING_PLUGINS])
 def test_a_plugin_fails_its_check_and_no_other(name, monkeypatch, tmp_path):
     monkeypatch.setenv("KIT_MUTANT", "")
     monkeypatch.chdir(tmp_path)
@@ -148,108 +127,123 @@ def test_a_plugin_fails_its_check_and_no_other(name, monkeypatch, tmp_path):
     assert [o.name for o in outcomes if o.outcome == "failed"] == [f"mutants-{check}"]
 
 
-@pytest.mark.parametrize(
-    ("name", "cause"),
-    [
-        ("output_shape.state-output_shape", "a state kept on the module"),
-        ("landmarks_resolve.features-landmarks_resolve", "a layer that reshapes the batch"),
-        ("landmarks_resolve.head-landmarks_resolve", "has the batch before time"),
-        ("landmarks_resolve.tokens-landmarks_resolve", "a layer that returns one vector for each image"),
-        ("landmarks_resolve.found-landmarks_resolve", "a renamed attribute"),
-        ("builds.dim-builds", "a misspelled dim"),
-        ("output_shape.small-output_shape", "the model needs 64×64; set the spec's"),
-        ("output_shape.large-output_shape", "a fixed input size"),
-        ("builds.small-builds", "the model needs 48×48; set the spec's"),
-        ("output_shape-output_shape", "a squeeze() that drops a batch axis of size one"),
-        ("eval_changes_nothing.darker-eval_changes_nothing", "an in-place operation on them"),
-        ("same_shape_in_training.inputs-same_shape_in_training", "an in-place operation on them"),
-        ("eval_is_deterministic-eval_is_deterministic", "F.dropout without"),
-        ("eval_is_deterministic.counter-eval_is_deterministic", "state kept on the module"),
-        ("eval_is_deterministic.last-eval_is_deterministic", "state kept on the module"),
-        ("eval_is_deterministic.numpy-eval_is_deterministic", "noise from NumPy"),
-        ("batch_mates_do_not_matter.large-batch_mates_do_not_matter", "only for larger batches"),
-        ("batch_mates_do_not_matter.number-batch_mates_do_not_matter", "depends on the batch size"),
-        ("overfits_one_batch.softmax-overfits_one_batch", "a softmax in the model"),
-        ("saves_and_loads.process-saves_and_loads", "values that differ between processes"),
-        ("exports.batch-exports", "the batch size fixed as a number"),
-        ("items_fit_dims.long-items_fit_dims", "a __len__ that also counts files or lines"),
-        ("items_fit_dims.short-items_fit_dims", "a __len__ that leaves out items"),
-        ("same_items_twice.place-same_items_twice", "an in-place operation"),
-        ("same_items_twice.inverted-same_items_twice", "an in-place operation"),
-        ("same_items_twice.next-same_items_twice", "an in-place operation"),
-        (
-            "same_items_twice.augmented-same_items_twice",
-            "a dataset that shuffles, augments or labels at random",
-        ),
-        ("same_items_twice.labels-same_items_twice", "a dataset that shuffles, augments or labels at random"),
-        ("same_items_twice.opened-same_items_twice", "random numbers from an unseeded generator"),
-        ("same_items_twice.system-same_items_twice", "a generator that the system seeds"),
-        ("same_items_twice.process-same_items_twice", "os.getpid()"),
-        ("same_items_twice.clock-same_items_twice", "time.time()"),
-        ("same_items_twice.order-same_items_twice", "the order of a set"),
-        ("same_fingerprint_twice.order-same_fingerprint_twice", "the order of a set"),
-        ("splits_differ.bit-splits_differ", "slightly changed"),
-        ("labels_in_range.missing-labels_in_range", "a split by class"),
-        ("labels_in_range.one-labels_in_range", "items sorted by class"),
-        (
-            "preprocess_feeds_new_input.mean-preprocess_feeds_new_input",
-            "the statistics of a different dataset",
-        ),
-        (
-            "preprocess_feeds_new_input.deviation-preprocess_feeds_new_input",
-            "the statistics of a different dataset",
-        ),
-        ("answers_what_was_asked.first-answers_what_was_asked", "only the first batch analyzed"),
-        ("answers_what_was_asked.images-answers_what_was_asked", "only the last batch kept"),
-        ("maps_are_upright-maps_are_upright", "maps upside down"),
-        ("maps_are_upright.mirrored-maps_are_upright", "mirrored maps"),
-        ("maps_are_upright.swapped-maps_are_upright", "rows and columns swapped"),
-        ("items_fit_dims.list-items_fit_dims", "split into parallel streams"),
-        ("can_be_written-can_be_written", "convert it with float(), int() or tolist()"),
-        ("fingerprint_follows_the_data-fingerprint_follows_the_data", "a constant"),
-        ("options_are_typed.dataset-options_are_typed", "a missing annotation"),
-        ("options_are_typed.required-options_are_typed", "a misspelled name of a training option"),
-        ("options_are_typed.optimizer_default-options_are_typed", "a default that the type does not allow"),
-        ("options_are_typed.none-options_are_typed", "such as None"),
-        ("options_are_typed.annotation-options_are_typed", "a misspelled type"),
-        ("options_are_typed.function-options_are_typed", "a class with the methods `items` and `value`"),
-        ("makes_an_optimizer.return-makes_an_optimizer", "a missing `return`"),
-        ("resumes_exactly.late-resumes_exactly", "create every tensor in the first step"),
-        ("returns_rates.text-returns_rates", "a string, or a missing `return`"),
-        ("returns_images-returns_images", "numbers from 0 to 1"),
-        ("returns_images.crop-returns_images", "a crop that is not resized"),
-        ("returns_images.fewer-returns_images", "images that are left out or repeated"),
-        ("returns_images.return-returns_images", "a missing `return`"),
-        ("draws_from_its_draws.fixed-draws_from_its_draws", "a seed that is fixed"),
-        ("measures.mean-measures", "a mean over the batch"),
-        ("measures.items-measures", "a missing `return`"),
-        ("measures.value-measures", "a missing `return`"),
-        ("measures.methods-measures", "a misspelled method"),
-        ("measures.nan_loss-measures", "a logarithm of 0"),
-        ("measures.detached_loss-measures", "detach()"),
-    ],
-)
-def test_a_failure_names_its_most_common_cause(name, cause, failing):
-    assert cause in failing.outcome(name).reason.partition("Usually: ")[2]
+# By fixture, the most common cause that its failure names
+CAUSES = {
+    "output_shape.state": "a state kept on the module",
+    "landmarks_resolve.features": "a layer that reshapes the batch",
+    "landmarks_resolve.head": "has the batch before time",
+    "landmarks_resolve.tokens": "a layer that returns one vector for each image",
+    "landmarks_resolve.found": "a renamed attribute",
+    "builds.dim": "a misspelled dim",
+    "output_shape.small": "the model needs 64×64; set the spec's",
+    "output_shape.large": "a fixed input size",
+    "builds.small": "the model needs 48×48; set the spec's",
+    "output_shape": "a squeeze() that drops a batch axis of size one",
+    "same_shape_in_training.inputs": "an in-place operation on them",
+    "eval_is_deterministic": "F.dropout without",
+    "eval_is_deterministic.counter": "state kept on the module",
+    "eval_is_deterministic.last": "state kept on the module",
+    "eval_is_deterministic.numpy": "noise from NumPy",
+    "batch_mates_do_not_matter.large": "only for larger batches",
+    "batch_mates_do_not_matter.number": "depends on the batch size",
+    "overfits_one_batch.softmax": "a softmax in the model",
+    "saves_and_loads.process": "values that differ between processes",
+    "exports.batch": "the batch size fixed as a number",
+    "items_fit_dims.long": "a __len__ that also counts files or lines",
+    "items_fit_dims.short": "a __len__ that leaves out items",
+    "same_items_twice.place": "an in-place operation",
+    "same_items_twice.inverted": "an in-place operation",
+    "same_items_twice.next": "an in-place operation",
+    "same_items_twice.augmented": "a dataset that shuffles, augments or labels at random",
+    "same_items_twice.labels": "a dataset that shuffles, augments or labels at random",
+    "same_items_twice.opened": "random numbers from an unseeded generator",
+    "same_items_twice.system": "a generator that the system seeds",
+    "same_items_twice.process": "os.getpid()",
+    "same_items_twice.clock": "time.time()",
+    "same_items_twice.order": "the order of a set",
+    "same_fingerprint_twice.order": "the order of a set",
+    "splits_differ.bit": "slightly changed",
+    "labels_in_range.missing": "a split by class",
+    "labels_in_range.one": "items sorted by class",
+    "preprocess_feeds_new_input.mean": "the statistics of a different dataset",
+    "preprocess_feeds_new_input.deviation": "the statistics of a different dataset",
+    "answers_what_was_asked.first": "only the first batch analyzed",
+    "answers_what_was_asked.images": "only the last batch kept",
+    "maps_are_upright": "maps upside down",
+    "maps_are_upright.mirrored": "mirrored maps",
+    "maps_are_upright.swapped": "rows and columns swapped",
+    "items_fit_dims.list": "split into parallel streams",
+    "can_be_written": "convert it with float(), int() or tolist()",
+    "fingerprint_follows_the_data": "a constant",
+    "options_are_typed.dataset": "a missing annotation",
+    "options_are_typed.required": "a misspelled name of a training option",
+    "options_are_typed.annotation": "a misspelled type",
+    "options_are_typed.function": "a class with the methods `items` and `value`",
+    "makes_an_optimizer.return": "a missing `return`",
+    "resumes_exactly.late": "create every tensor in the first step",
+    "returns_rates": "a string, or a missing `return`",
+    "returns_images": "numbers from 0 to 1",
+    "returns_images.crop": "a crop that is not resized",
+    "returns_images.fewer": "images that are left out or repeated",
+    "returns_images.return": "a missing `return`",
+    "draws_from_its_draws.fixed": "a seed that is fixed",
+    "measures.mean": "a mean over the batch",
+    "measures.items": "a missing `return`",
+    "measures.value": "a missing `return`",
+    "measures.methods": "a misspelled method",
+    "measures.nan_loss": "a logarithm of 0",
+    "measures.detached_loss": "detach()",
+    "programs_answer_alike.batch": "the example's batch size 2",
+    "programs_answer_alike.names": "outputs in a different order",
+    "programs_answer_alike.thousandth": "arithmetic in lower precision, or a chan",
+    "programs_answer_alike.garbage": "weights of a different model",
+    "programs_answer_alike.mean": "a mean over the batch",
+    "programs_answer_alike.dtype": "outputs whose names, types or shapes",
+    "programs_answer_alike.kept": "needs data that `write` kept in memory",
+    "programs_answer_alike.file": "kept in memory or another file",
+    "programs_answer_alike.changed": "weights or modes changed without a copy",
+    "programs_answer_alike.frozen": "weights or modes changed without a copy",
+    "programs_answer_alike.mode": "weights or modes changed without a copy",
+    "programs_answer_alike.settings": "a setting not restored",
+    "equal_models_equal_files": "a time",
+    "equal_models_equal_files.count": "a counter",
+    "equal_models_equal_files.longer": "a counter",
+    "equal_models_equal_files.set": "an unsorted set or folder",
+    "equal_models_equal_files.gzip": "the time in gzip's header",
+    "equal_models_equal_files.place": "stack traces",
+    "eval_changes_nothing.inputs": "an in-place operation on them",
+}
 
 
 @pytest.mark.parametrize(
-    ("name", "got"),
-    [
-        ("options_are_typed.annotation-options_are_typed", "NameError: name 'flot' is not defined"),
-        ("resumes_exactly.late-resumes_exactly", "changed its state 'late' after the first step"),
-        ("returns_images.return-returns_images", "NoneType"),
-        ("draws_from_its_draws.python-draws_from_its_draws", "a change in the state of `random`"),
-        ("draws_from_its_draws.global-draws_from_its_draws", "a change in torch's random state"),
-        ("measures.mean-measures", "[]"),
-        ("measures.items-measures", "a NoneType"),
-        ("measures.tensor-measures", "a Tensor"),
-        ("measures.value-measures", "None"),
-        ("measures.nan_loss-measures", "nan"),
-    ],
+    "entry", [pytest.param(name, marks=marks_of(name, by_night=True)) for name in CAUSES]
 )
-def test_a_failure_of_a_method_names_what_the_target_returned(name, got, failing):
-    assert f"{got}. Usually: " in failing.outcome(name).reason.partition("; got ")[2]
+def test_a_failure_names_its_most_common_cause(entry, failing):
+    assert CAUSES[entry] in reason_of(entry, failing).partition("Usually: ")[2]
+
+
+# By fixture of a method, what its target returned
+RETURNED = {
+    "options_are_typed.annotation": "NameError: name 'flot' is not defined",
+    "resumes_exactly.late": "changed its state 'late' after the first step",
+    "returns_images.return": "NoneType",
+    "draws_from_its_draws.python": "a change in the state of `random`",
+    "draws_from_its_draws.global": "a change in torch's random state",
+    "measures.mean": "[]",
+    "measures.items": "a NoneType",
+    "measures.value": "None",
+    "measures.nan_loss": "nan",
+}
+
+
+@pytest.mark.parametrize("entry", RETURNED)
+def test_a_failure_of_a_method_names_what_the_target_returned(entry, failing):
+    assert f"{RETURNED[entry]}. Usually: " in reason_of(entry, failing).partition("; got ")[2]
+
+
+def reason_of(entry: str, failing: Suite) -> str:
+    """Return the reason of a fixture's failure."""
+    return failing.outcome(f"{entry}-{entry.partition('.')[0]}").reason
 
 
 def test_a_metric_may_not_have_the_name_of_a_metric_of_its_task():
@@ -265,38 +259,6 @@ def test_the_checks_of_an_exporter_can_run_again():
     for _ in range(2):
         for check_of in ("programs_answer_alike", "equal_models_equal_files"):
             suite.run(f"onnx-again-{check_of}")
-
-
-@pytest.mark.nightly  # their fixtures start processes that import torch
-@pytest.mark.parametrize(
-    ("entry", "cause"),
-    [
-        ("programs_answer_alike.batch", "the example's batch size 2"),
-        ("programs_answer_alike.names", "outputs in a different order"),
-        ("programs_answer_alike.weights", "arithmetic in lower precision, or a changed"),
-        ("programs_answer_alike.thousandth", "arithmetic in lower precision, or a chan"),
-        ("programs_answer_alike.garbage", "weights of a different model"),
-        ("programs_answer_alike.mean", "a mean over the batch"),
-        ("programs_answer_alike.dtype", "outputs whose names, types or shapes"),
-        ("programs_answer_alike.kept", "needs data that `write` kept in memory"),
-        ("programs_answer_alike.global", "needs data that `write` kept in memory"),
-        ("programs_answer_alike.file", "kept in memory or another file"),
-        ("programs_answer_alike.changed", "weights or modes changed without a copy"),
-        ("programs_answer_alike.frozen", "weights or modes changed without a copy"),
-        ("programs_answer_alike.mode", "weights or modes changed without a copy"),
-        ("programs_answer_alike.settings", "a setting not restored"),
-        ("equal_models_equal_files", "a time"),
-        ("equal_models_equal_files.process", "a process id"),
-        ("equal_models_equal_files.count", "a counter"),
-        ("equal_models_equal_files.longer", "a counter"),
-        ("equal_models_equal_files.set", "an unsorted set or folder"),
-        ("equal_models_equal_files.gzip", "the time in gzip's header"),
-        ("equal_models_equal_files.place", "stack traces"),
-    ],
-)
-def test_a_failure_of_an_exporter_names_its_most_common_cause(entry, cause, failing):
-    reason = failing.outcome(f"{entry}-{entry.partition('.')[0]}").reason
-    assert cause in reason.partition("Usually: ")[2]
 
 
 def test_a_failure_that_asks_what_was_meant_has_no_period_after_it():
