@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import random
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -183,12 +183,22 @@ def mean_loss(result: Step) -> float:
     return float(result.sums["loss"]) / result.count
 
 
-def train_briefly(case: Case, model: nn.Module, *, steps: int) -> nn.Module:
-    """Take a few small steps, so that weights and statistics differ from those of a fresh model."""
-    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-3)
-    batch = dataclasses.replace(train_batch(case), fresh=True)
+def training_steps(
+    case: Case, model: nn.Module, batch: Batch, optimizer_type: Any, *, lr: float, steps: int
+) -> Iterator[Step]:
+    """Yield each of some steps on one batch once it has gradients, before the optimizer uses them."""
+    optimizer = optimizer_type([p for p in model.parameters() if p.requires_grad], lr=lr)
     for number in range(steps):
         optimizer.zero_grad()
-        step(case, model, batch, seed=number).loss.backward()
+        made = step(case, model, batch, seed=number)
+        made.loss.backward()
+        yield made
         optimizer.step()
+
+
+def train_briefly(case: Case, model: nn.Module, *, steps: int) -> nn.Module:
+    """Take a few small steps, so that weights and statistics differ from those of a fresh model."""
+    batch = dataclasses.replace(train_batch(case), fresh=True)
+    for _ in training_steps(case, model, batch, torch.optim.SGD, lr=1e-3, steps=steps):
+        pass
     return model

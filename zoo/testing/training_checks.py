@@ -29,6 +29,7 @@ from zoo.testing._models import (
     step,
     train_batch,
     train_briefly,
+    training_steps,
 )
 from zoo.testing._process import (
     as_found,
@@ -130,11 +131,8 @@ def _without_gradient(case: Case, dataset: Dataset) -> set[str]:
     model = build(case, dataset=dataset)
     batch = train_batch(case, dataset=dataset)
     trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    optimizer = torch.optim.SGD(trainable.values(), lr=1e-2)
     waiting = set(trainable)
-    for number in range(3):
-        optimizer.zero_grad()
-        step(case, model, batch, seed=number).loss.backward()
+    for _ in training_steps(case, model, batch, torch.optim.SGD, lr=1e-2, steps=3):
         for name, parameter in trainable.items():
             if parameter.grad is not None:
                 assert parameter.grad.isfinite().all(), message(
@@ -144,7 +142,6 @@ def _without_gradient(case: Case, dataset: Dataset) -> set[str]:
                 )
                 if parameter.grad.any():
                     waiting.discard(name)
-        optimizer.step()
     return waiting
 
 
@@ -345,15 +342,9 @@ def _unlearnable(case: Case, batch: Batch, fell: float) -> str:
 
 def _losses(case: Case, batch: Batch, lr: float, *, until: float) -> list[float]:
     """Return the losses of at most 60 steps of Adam on one batch, up to the first loss below `until`."""
-    model = build(case)
-    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=lr)
     losses: list[float] = []
-    for number in range(60):
-        optimizer.zero_grad()
-        result = step(case, model, batch, seed=number)
-        losses.append(mean_loss(result))
+    for made in training_steps(case, build(case), batch, torch.optim.Adam, lr=lr, steps=60):
+        losses.append(mean_loss(made))
         if losses[-1] < until:
             break
-        result.loss.backward()
-        optimizer.step()
     return losses
