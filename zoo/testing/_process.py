@@ -31,6 +31,8 @@ from torch.backends import cudnn
 from torch.optim import lr_scheduler
 from torch.utils import data
 
+from zoo.testing._case import Case
+
 _MODULES = (
     *(builtins, copy, io, json, logging, math, os, os.path, pathlib, random, threading, time, warnings),
     *(numpy, numpy.random, torch, torch.linalg, nn, nn.functional, nn.init, optim, lr_scheduler, data),
@@ -182,11 +184,9 @@ def handlers() -> dict[signal.Signals, Any]:
     return {sent: signal.getsignal(sent) for sent in (signal.SIGINT, signal.SIGTERM)}
 
 
-def as_found(shared: dict[str, Any]) -> tuple[dict[str, Function], dict[signal.Signals, Any]]:
+def as_found(case: Case) -> tuple[dict[str, Function], dict[signal.Signals, Any]]:
     """Return functions and signal handlers as they were at the first call."""
-    if "as found" not in shared:
-        shared["as found"] = functions(), handlers()
-    return shared["as found"]
+    return case.kept("as found", lambda: (functions(), handlers()), of="the process")
 
 
 def put_back(before: Mapping[str, Function], handled: Mapping[signal.Signals, Any]) -> None:

@@ -32,7 +32,7 @@ def builds(case: Case) -> None:
     ):
         built_with = arguments(case)
     # for use_changes_nothing, which must not blame one model for another
-    put_back(*as_found(case.shared))
+    put_back(*as_found(case))
     unnamed = built_with.keys() - declared(case.entry.load()).keys()
     assert not unnamed, message(
         expected=f"a constructor with a keyword argument for each of {', '.join(built_with)}",

@@ -231,7 +231,7 @@ def use_changes_nothing(case: Case) -> None:
 
     It also does not start a process, open a connection, or change a signal handler.
     """
-    as_it_was, handled = as_found(case.shared)  # since before the model was first built
+    as_it_was, handled = as_found(case)  # since before the model was first built
     with (
         contextlib.suppress(Exception),  # other checks report that a step fails
         settings_kept(),
