@@ -274,8 +274,12 @@ def test_every_check_has_a_failing_fixture(fixtures):
     assert sum(map(len, fixtures.values())) - 1 + len(FAILING_PLUGINS) >= 130  # entries and plugins
 
 
-def test_a_check_in_a_new_process_needs_nothing_that_others_kept_in_the_last():
-    name, registry = "net-use_changes_nothing", registry_of("broken_plugins:honest")
+EXPORTED = pytest.param("onnx-again-refuses_what_it_did_not_write", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("name", ["net-use_changes_nothing", EXPORTED])
+def test_a_check_in_a_new_process_needs_nothing_that_others_kept_in_the_last(name):
+    registry = registry_of("broken_plugins:honest")
     suite = Suite(registry, "mutants")
     done = [dataclasses.replace(suite.if_it_ends(other), outcome="passed") for other in suite.items]
     found = Suite(registry, "mutants", done=[one for one in done if one.name != name]).outcome(name)
