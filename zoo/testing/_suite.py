@@ -166,7 +166,7 @@ def suites_of(
     expected_failures: Mapping[str, str] | None = None,
     *,
     thorough: bool = False,
-    done: Iterable[Outcome] = (),
+    done: Sequence[Outcome] = (),
 ) -> list[Suite]:
     """Return the checks of each plugin that a target names, in one registry."""
     registry, names = resolve_target(target, registry)
