@@ -62,7 +62,7 @@ MISSING = "its data is missing, and checks do not download it: it is on the othe
 def unwatched(monkeypatch):
     """Spare each test the processes that check, watch an import, and open a dataset again."""
     monkeypatch.setattr(plugin_checks, "_watch", lambda *_: {"changed": [], "connected": [], "imported": []})
-    monkeypatch.setattr(dataset_checks, "in_new_process", lambda case: {})
+    monkeypatch.setattr(dataset_checks, "_in_new_process", lambda case: {})
     monkeypatch.setattr(checking, "isolated", messages)
 
 

@@ -12,7 +12,6 @@ import os
 import shutil
 import socket
 import tempfile
-import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -29,9 +28,7 @@ from zoo.errors import DataError, SpecError, ZooError
 from zoo.files.cache import data_home
 from zoo.files.downloads import offline
 from zoo.interfaces import SPLITS, Dataset
-from zoo.testing._case import Case, ProcessFailed, Skip, failing, message, without_values
-from zoo.testing._fresh import ask_shared
-from zoo.testing._models import all_drawing_from
+from zoo.testing._case import Case, Skip, failing, message, without_values
 
 # A text file for the datasets that read one, no line of which comes twice
 TEXT = "".join(f"{n} times {n + 1} is {n * (n + 1)}.\n" for n in range(1, 200))
@@ -55,33 +52,6 @@ def opened(case: Case) -> Dataset:
         raise Skip(str(error)) from None
     except DataError as error:
         raise Skip(f"its data is missing, and checks do not download it: {error}") from None
-
-
-def reopened(case: Case, *, seed: int = 0, later: float = 0, process: int = 0) -> dict[str, str]:
-    """Describe the dataset when opened again, as if at a later time or in a process with a different id."""
-    clock, number = time.time, os.getpid() + process
-
-    def moved_clock() -> float:
-        return clock() + later
-
-    with (
-        all_drawing_from(seed),
-        mock.patch.object(time, "time", moved_clock),
-        mock.patch.object(os, "getpid", return_value=number),
-    ):
-        return described(opened(case))
-
-
-def in_new_process(case: Case) -> dict[str, str]:
-    """Describe the dataset as a new process opens it; empty if opening fails."""
-
-    def describe() -> dict[str, str]:
-        try:
-            return ask_shared(case, "describe", dataset=case.entry.name, options=usual_options(case))
-        except ProcessFailed:
-            return {}
-
-    return case.kept("described", describe)
 
 
 def other_openings(case: Case, *, most: int) -> Iterator[tuple[str, Dataset]]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+import os
 import re
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
+from unittest import mock
 
 import torch
 from torch import Tensor
@@ -16,18 +19,18 @@ from zoo.config.declarations import declared
 from zoo.errors import cause
 from zoo.interfaces import SPLITS, CarriesState, Dataset, ReadsBatches, Split
 from zoo.testing._altered import versions
-from zoo.testing._case import Case, Failure, failing, message
+from zoo.testing._case import Case, Failure, ProcessFailed, failing, message
 from zoo.testing._data import (
     dataset_of,
     described,
-    in_new_process,
     opened,
     other_openings,
     reads_what_it_is_given,
-    reopened,
     require_splits,
     sample,
+    usual_options,
 )
+from zoo.testing._fresh import ask_shared
 from zoo.testing._models import all_drawing_from, model_for, step
 
 
@@ -118,8 +121,8 @@ def same_items_twice(case: Case) -> None:
         _require_constant_items(unread, name)
     ours = described(dataset_of(case))
     for others, of in (
-        (reopened(case, seed=1, later=1e7, process=1), "opened again"),
-        (in_new_process(case), "opened in a new process"),
+        (_reopened(case, seed=1, later=1e7, process=1), "opened again"),
+        (_in_new_process(case), "opened in a new process"),
     ):
         differing = [
             part for part in ("items", "dims", "preprocess") if ours[part] != others.get(part, ours[part])
@@ -166,14 +169,41 @@ def _require_constant_items(dataset: Dataset, name: Split) -> None:
 
 def _inconstant(case: Case) -> str:
     """Return the reason why the items of a dataset differ when it is opened again."""
-    usual = reopened(case)
-    if reopened(case) != usual:
+    usual = _reopened(case)
+    if _reopened(case) != usual:
         return "a generator that the system seeds, such as NumPy's default_rng() without a seed"
-    if reopened(case, seed=1) != usual:
+    if _reopened(case, seed=1) != usual:
         return "random numbers from an unseeded generator while the dataset is opened"
-    if reopened(case, process=1) != usual:
+    if _reopened(case, process=1) != usual:
         return "the process id, os.getpid(), in the data or as a seed"
     return "the time, time.time(), in the data or as a seed"
+
+
+def _reopened(case: Case, *, seed: int = 0, later: float = 0, process: int = 0) -> dict[str, str]:
+    """Describe the dataset when opened again, as if at a later time or in a process with a different id."""
+    clock, number = time.time, os.getpid() + process
+
+    def moved_clock() -> float:
+        return clock() + later
+
+    with (
+        all_drawing_from(seed),
+        mock.patch.object(time, "time", moved_clock),
+        mock.patch.object(os, "getpid", return_value=number),
+    ):
+        return described(opened(case))
+
+
+def _in_new_process(case: Case) -> dict[str, str]:
+    """Describe the dataset as a new process opens it; empty if opening fails."""
+
+    def describe() -> dict[str, str]:
+        try:
+            return ask_shared(case, "describe", dataset=case.entry.name, options=usual_options(case))
+        except ProcessFailed:
+            return {}
+
+    return case.kept("described", describe)
 
 
 def _wanted_item(case: Case, dims: Mapping[str, int]) -> tuple[torch.dtype, tuple[int, ...]]:
@@ -209,7 +239,7 @@ def same_fingerprint_twice(case: Case) -> None:
         got=f"{one} and {other}",
         usually="a time, a path or an unsorted folder in the hash",
     )
-    other = in_new_process(case).get("fingerprint", one)
+    other = _in_new_process(case).get("fingerprint", one)
     assert one == other, message(
         expected="the same fingerprint in a new process",
         got=f"{one} and {other}",
