@@ -111,7 +111,8 @@ _NEEDS: Mapping[CheckKind, Mapping[str, str]] = {
         "language_checks.causal": "eval_is_deterministic",
         "language_checks.any_length_and_batch": "causal",
         "language_checks.carries_state": "any_length_and_batch",
-        "language_checks.state_can_be_saved": "same_shape_in_training training_is_reproducible",
+        "language_checks.state_detaches": "same_shape_in_training",
+        "language_checks.state_can_be_saved": "state_detaches training_is_reproducible",
         "language_checks.penalty_trains": "same_shape_in_training",
         "moving_checks.exports": (
             "batch_mates_do_not_matter eval_is_deterministic eval_changes_nothing "

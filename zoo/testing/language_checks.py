@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 from torch import Tensor, nn
 
 from zoo.errors import cause
+from zoo.models.states import detach
 from zoo.testing._case import Case, failing, message
 from zoo.testing._data import empty_folder
 from zoo.testing._loop import begin, restored, train_one_step
-from zoo.testing._models import build, drawing_from, forward, longest, random_inputs
+from zoo.testing._models import build, drawing_from, forward, longest, random_inputs, step, train_batch
 from zoo.training.state import TrainState
 
 
@@ -115,15 +118,24 @@ def any_length_and_batch(case: Case) -> None:
             )
 
 
-def state_can_be_saved(case: Case) -> None:
-    """The state after a batch can be detached, kept and saved, and training goes on from it bit for bit."""
-    whole, saved = begin(case), begin(case)
+def state_detaches(case: Case) -> None:
+    """The state after a batch can be detached and kept, and the next batch trains from it."""
+    model = build(case)
+    batch = train_batch(case)
     with failing(
         expected="a second batch that trains from the first batch's state",
         usually="a custom class as the state, or a state that is kept on the module or changed in place",
     ):
-        _, loss = train_one_step(case, whole), train_one_step(case, whole)
-    train_one_step(case, saved)
+        first = step(case, model, dataclasses.replace(batch, fresh=True))
+        first.loss.backward()
+        state = detach(first.state)
+        step(case, model, dataclasses.replace(batch, fresh=False), state).loss.backward()
+
+
+def state_can_be_saved(case: Case) -> None:
+    """The state after a step can be saved in a checkpoint, and training resumes from it bit for bit."""
+    state = begin(case)
+    train_one_step(case, state)
     with (
         failing(
             expected="a state for a checkpoint: tensors, numbers, and tuples, lists and dicts of these",
@@ -131,9 +143,9 @@ def state_can_be_saved(case: Case) -> None:
         ),
         empty_folder() as folder,
     ):
-        twin = restored(case, saved, folder)
-    ours, theirs = f"a loss of {loss:.9g}", _next_step(case, twin)
-    if ours == theirs and not _equal(whole.model, twin.model):
+        twin = restored(case, state, folder)
+    ours, theirs = _next_step(case, state), _next_step(case, twin)
+    if ours == theirs and not _equal(state.model, twin.model):
         theirs += " and different weights"
     assert ours == theirs, message(
         expected=f"the next step from a saved and loaded state to result in {ours}",

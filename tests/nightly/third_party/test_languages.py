@@ -53,7 +53,7 @@ BUGS = {
         "rwkv", "self.ln2(x), state[0]", "self.ln2(x), torch.zeros_like(state[0])", "carries_state"
     ),
     "a state changed in place": Bug(
-        "rwkv", "rows.append(row)", "state[5 * i : 5 * i + 5] = row; rows.append(row)", "state_can_be_saved"
+        "rwkv", "rows.append(row)", "state[5 * i : 5 * i + 5] = row; rows.append(row)", "state_detaches"
     ),
     "a state kept on the module": Bug(
         "rwkv",
