@@ -217,17 +217,16 @@ def main() -> None:
     done = [Outcome(**outcome) for outcome in asked["done"]]
     with warnings_as_lines(printed=False):
         found = messages(asked["target"], thorough=asked["thorough"], strict=asked["strict"], done=done)
-        for each in _with_an_end(found):
+        for each in _with_refusal(found):
             os.write(asked["descriptor"], json.dumps(each, default=asdict).encode() + b"\n")
             gc.collect()  # models that refer to themselves, or all models would count against the next check
             gc.freeze()  # what is left, which would be searched again each time
     os._exit(0)  # whatever a plugin wants to do at the end, or waits for in a thread
 
 
-def _with_an_end(found: Iterator[Message]) -> Iterator[Message]:
-    """Yield messages, then `done`, or `refused` with the error that they raise."""
+def _with_refusal(found: Iterator[Message]) -> Iterator[Message]:
+    """Yield messages, and `refused` with the error that they raise."""
     try:
         yield from found
-        yield {"what": "done"}
     except ZooError as error:
         yield {"what": "refused", "class": type(error).__name__, "message": str(error), "hint": error.hint}

@@ -28,7 +28,7 @@ _FOR_PACKAGES = ("imports_without_torch", "imports_quickly", "imports_silently")
 
 _ORDER = [check.kind for check in CHECKS]
 
-# `what` it is, `begun`, `checking`, `outcome` or `notice`, and fields of its own
+# `what` it is, `begun`, `checking`, `outcome`, `notice` or `done`, and fields of its own
 Message = dict[str, Any]
 
 # How the reason begins why a check has failed that passed
@@ -208,6 +208,7 @@ def messages(
             yield {"what": "outcome", "outcome": outcome}
     for line in _shared_names(suites[0].registry, entries):
         yield {"what": "notice", "text": line}
+    yield {"what": "done"}  # before the processes that checks share end with the suites
 
 
 def _shared_names(registry: Registry, checked: Collection[str]) -> list[str]:

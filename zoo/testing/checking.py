@@ -89,7 +89,7 @@ class _Progressing:
             warn(message["text"])
         elif what == "outcome":
             self.outcomes.append(message["outcome"])
-        else:
+        elif what == "checking":
             running: Outcome = message["outcome"]
             if self.outcomes and self.outcomes[-1].entry != running.entry:
                 self.note()
