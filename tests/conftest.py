@@ -14,6 +14,7 @@ import pytest
 
 from tests.shell import SMALL_LSTM, SMALL_NET, SMALL_SHAPES, TEXT, zoo
 from zoo.registry.registry import Registry
+from zoo_timm.names import registered
 
 # One thread: the models are so small that threads only wait for each other. Set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -51,6 +52,25 @@ def _plain_curves() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("zoo.runs.lifecycle.draw_learning_curve", lambda *_, **__: Figure(figsize=(1, 1)))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _without_timm() -> Iterator[None]:
+    """Leave out the thousand architectures of timm, which each command would list again.
+
+    Tests that are about them, or name one, use `timm_models`. Processes of their own list them.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("zoo_timm.plugin.registered", list)
+        yield
+
+
+@pytest.fixture(scope="module")
+def timm_models() -> Iterator[None]:
+    """List timm's architectures in the tests of a module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("zoo_timm.plugin.registered", registered)
         yield
 
 

@@ -7,6 +7,7 @@ import pytest
 from zoo.testing import contract
 
 pytest.importorskip("timm")
+pytestmark = pytest.mark.usefixtures("timm_models")
 
 
 @contract("timm/test_resnet", thorough=True)

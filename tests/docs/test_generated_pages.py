@@ -10,23 +10,37 @@ from types import ModuleType
 import pytest
 
 import zoo
-from tests.docs import commands_page, options_page, python_page, weights_page
+from tests.docs import (
+    commands_page,
+    errors_page,
+    hooks_page,
+    options_page,
+    python_page,
+    troubleshooting_page,
+    weights_page,
+)
 from zoo.cli import COMMANDS
 from zoo.registry.registry import Registry
 
-REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+DOCS = Path(__file__).parents[2] / "docs"
+REFERENCE = DOCS / "reference"
 PAGES = {
-    "options": options_page,
-    "commands": commands_page,
-    "python": python_page,
-    "weights": weights_page,
+    "reference/options.md": options_page,
+    "reference/commands.md": commands_page,
+    "reference/python.md": python_page,
+    "reference/weights.md": weights_page,
+    "reference/hooks.md": hooks_page,
+    "reference/errors.md": errors_page,
+    "how-to/troubleshooting.md": troubleshooting_page,
 }
 
+pytestmark = pytest.mark.usefixtures("timm_models")
 
-@pytest.mark.parametrize(("name", "module"), PAGES.items())
-def test_the_page_is_what_the_code_says(name: str, module: ModuleType) -> None:
-    written = (REFERENCE / f"{name}.md").read_text(encoding="utf-8")
-    assert written == module.page(), f"write it again: python -m {module.__name__} > docs/reference/{name}.md"
+
+@pytest.mark.parametrize(("path", "module"), PAGES.items())
+def test_the_page_is_what_the_code_says(path: str, module: ModuleType) -> None:
+    written = (DOCS / path).read_text(encoding="utf-8")
+    assert written == module.page(), f"write it again: python -m {module.__name__} > docs/{path}"
 
 
 def test_every_training_option_of_every_group_is_on_the_page() -> None:

@@ -216,6 +216,7 @@ def gallery_blocks(tmp_path_factory: pytest.TempPathFactory) -> list[Block]:
     return blocks(page)
 
 
+@pytest.mark.slow  # ten seconds, for a page of each entry
 def test_each_command_of_the_gallery_parses_and_names_what_exists(
     gallery_blocks: list[Block], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,6 +234,7 @@ def test_each_command_of_the_gallery_parses_and_names_what_exists(
             check_names(name, context.params, session.registry)
 
 
+@pytest.mark.slow
 def test_each_module_of_the_gallery_can_be_created(gallery_blocks: list[Block]) -> None:
     python = [block.text for block in gallery_blocks if block.language == "python"]
     for text in python:

@@ -51,21 +51,22 @@ NUMBERS = {
 }  # fmt: skip
 
 
-def test_every_recipe_is_tested() -> None:
-    assert set(BETTER_THAN) == set(Registry.discover().recipes)
+def test_every_recipe_is_tested(registry: Registry) -> None:
+    assert set(BETTER_THAN) == set(registry.recipes)
 
 
 @pytest.mark.parametrize("name", BETTER_THAN)
-def test_a_recipe_takes_nothing_from_its_architecture_s_defaults(name: str) -> None:
-    registry = Registry.discover()
+def test_a_recipe_takes_nothing_from_its_architecture_s_defaults(name: str, registry: Registry) -> None:
     recipe = registry.recipe(name)
     usual = registry.default_config(registry.task_of(recipe).name)
     assert usual.replace(recipe.train) == registry.training_config(recipe)
 
 
 @pytest.mark.parametrize("name", BETTER_THAN)
-def test_the_summary_of_a_recipe_states_its_epochs_and_the_number_of_its_images(name: str) -> None:
-    recipe = Registry.discover().recipe(name)
+def test_the_summary_of_a_recipe_states_its_epochs_and_the_number_of_its_images(
+    name: str, registry: Registry
+) -> None:
+    recipe = registry.recipe(name)
     epochs = re.search(r"(\S+) epochs$", recipe.summary)
     images = re.search(r"([\d,]+) synthetic", recipe.summary)
     assert recipe.train["epochs"] == (NUMBERS[epochs[1]] if epochs else 1)
@@ -76,10 +77,9 @@ def test_the_summary_of_a_recipe_states_its_epochs_and_the_number_of_its_images(
 @pytest.mark.nightly
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", BETTER_THAN)
-def test_an_epoch_learns(name: str, tmp_path: Path) -> None:
+def test_an_epoch_learns(name: str, registry: Registry, tmp_path: Path) -> None:
     if not name.startswith(("stdlib", "shapes", "scenes")) and not os.environ.get("ZOO_DATA"):
         pytest.skip("needs the real data in $ZOO_DATA")
-    registry = Registry.discover()
     recipe = registry.recipe(name)
     short = replace(recipe, train=recipe.train | {"epochs": 1})
     (metrics,) = train(short, registry, directory=tmp_path / "run").metrics.values()

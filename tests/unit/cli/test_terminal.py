@@ -119,6 +119,7 @@ def test_list_is_grouped_and_cuts_summaries_but_no_names():
     ] == []
 
 
+@pytest.mark.usefixtures("timm_models")
 def test_list_has_one_line_for_a_plugin_with_a_thousand_models():
     pytest.importorskip("timm")
     out = plain(zoo("list", "architectures", columns=120).stdout)

@@ -26,6 +26,7 @@ timm = pytest.importorskip("timm")
 fake = pytest.importorskip("tests.published")
 pretrained = pytest.importorskip("zoo_timm.pretrained")
 
+pytestmark = pytest.mark.usefixtures("timm_models")
 REGISTRY = Registry.discover()
 FEW = {"train_size": 16, "val_size": 8, "test_size": 8}
 

@@ -351,6 +351,7 @@ def test_a_file_for_other_classes_is_refused_with_their_number(
     assert fix in str(caught.value.hint)
 
 
+@pytest.mark.usefixtures("timm_models")
 def test_weights_from_imagenet_need_only_the_number_of_classes(tmp_path: Path) -> None:
     timm = pytest.importorskip("timm")
     file, name = tmp_path / "test_resnet-0a1b.pth", "timm/test_resnet"
