@@ -18,10 +18,10 @@ import pytest
 import safetensors.numpy
 
 import zoo
+from tests.nightly.third_party.conftest import EXAMPLES
 from zoo import OptionError
 from zoo.interfaces import Batch, Subject
 
-EXAMPLES = Path(__file__).parents[3] / "examples"
 LIBRARIES = ("zoo-captum", "zoo-gradcam", "zoo-nanogpt", "zoo-sklearn", "zoo-torchvision")
 TASKS = ("zoo-audio", "zoo-regression")
 NAMES = (*LIBRARIES, *TASKS, "zoo-lab")
@@ -33,19 +33,9 @@ RunZoo = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed(pip_install: Callable[..., Path]) -> Path:
     """Return a folder that the examples are pip-installed into."""
-    target = tmp_path_factory.mktemp("site")
-    offline = ["--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
-    sources = [str(EXAMPLES / name) for name in NAMES]
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", *offline, "--target", str(target), *sources],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return target
+    return pip_install(*NAMES)
 
 
 def lines_of_code(path: Path) -> int:
@@ -186,3 +176,34 @@ def test_the_weights_of_the_gpt_write_text_beyond_its_context(
     done = run_zoo("--strict", *sample, path=[installed], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout) > 300
+
+
+@pytest.mark.slow
+def test_published_weights_and_a_command_are_found_under_their_names(
+    installed: Path, run_zoo: RunZoo
+) -> None:
+    done = run_zoo("--strict", "list", "*tinyshakespeare-gpt", "--json", path=[installed])
+    rows = [(row["kind"], row["name"], row["plugin"]) for row in json.loads(done.stdout)]
+    assert rows == [(kind, "nanogpt/tinyshakespeare-gpt", "nanogpt") for kind in ("recipe", "weights")]
+    facts = json.loads(run_zoo("show", "nanogpt/gpt", "--json", path=[installed]).stdout)
+    assert (facts["distribution"], facts["version"]) == ("zoo-nanogpt", "0.1.0")
+    _, found, brought = run_zoo("-h", path=[installed]).stdout.partition("Plugin commands:\n")
+    assert found
+    assert "  best-runs  Show the best runs" in brought
+    offered = {"zoo sample tinyshakespeare-g": "plain,tinyshakespeare-gpt", "zoo best": "plain,best-runs"}
+    for line, word in offered.items():
+        asked = {"COMP_WORDS": line, "COMP_CWORD": str(line.count(" ")), "_ZOO_COMPLETE": "bash_complete"}
+        assert word in run_zoo(path=[installed], env=asked).stdout, line
+
+
+@pytest.mark.slow
+def test_without_its_plugin_weights_are_refused_by_name_and_can_be_inspected(
+    installed: Path, run_zoo: RunZoo
+) -> None:
+    (file,) = installed.rglob("tinyshakespeare-gpt.safetensors")
+    done = run_zoo("eval", file)
+    assert done.returncode == 1
+    assert "nanogpt/gpt" in done.stderr
+    assert "zoo-nanogpt 0.1.0; `zoo plugins` lists the installed plugins" in done.stderr
+    card = json.loads(run_zoo("inspect", file, "--json").stdout)
+    assert card["versions"]["plugin"] == "zoo-nanogpt 0.1.0"

@@ -12,6 +12,7 @@ import pytest
 
 import zoo
 from tests.nightly.reliability import toys
+from tests.nightly.third_party.conftest import EXAMPLES
 from tests.trainings import train
 from zoo import DataError, DatasetSpec, Registry
 from zoo.config.recipe import Recipe
@@ -20,7 +21,7 @@ from zoo.errors import Interrupted
 from zoo.registry.plugins import load
 from zoo.testing import check, shortfall
 
-EXAMPLE = Path(__file__).parents[3] / "examples" / "zoo-hf-datasets"
+EXAMPLE = EXAMPLES / "zoo-hf-datasets"
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),
@@ -115,8 +116,8 @@ def test_the_kit_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     ("options", "words"),
     [
         ({"path": "nowhere"}, "nowhere is not a dataset saved by save_to_disk"),
-        ({"label": "kind"}, "column 'kind' of .* is no ClassLabel"),
-        ({"image": "label"}, "column 'label' of .* is no Image"),
+        ({"label": "kind"}, "column 'kind' of .* must be a ClassLabel"),
+        ({"image": "label"}, "column 'label' of .* must be a Image"),
     ],
 )
 def test_what_it_cannot_read_is_told(registry: Registry, options: dict[str, Any], words: str) -> None:

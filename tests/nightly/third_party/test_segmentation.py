@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from PIL import Image
 
 import zoo
 from tests.nightly.reliability import toys
+from tests.nightly.third_party.conftest import EXAMPLES
 from zoo import testing
 from zoo.cli import run
 from zoo.data.image_files import read_image
@@ -28,7 +27,6 @@ from zoo.errors import OptionError, SpecError
 from zoo.models import weights
 from zoo.registry.registry import Registry
 
-SOURCE = Path(__file__).parents[3] / "examples" / "zoo-segmentation"
 SMALL = [
     *("--data", "size=16", "--data", "train_size=64", "--data", "val_size=8", "--data", "test_size=8"),
     *("--model", "width=4", "--model", "depth=2", "--batch-size", "8"),
@@ -38,19 +36,10 @@ pytestmark = pytest.mark.filterwarnings("ignore::zoo.errors.ZooWarning")
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed(pip_install: Callable[..., Path]) -> Path:
     """Return a folder that the example is pip-installed into."""
     pytest.importorskip("hatchling")
-    target = tmp_path_factory.mktemp("site")
-    offline = ["--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", *offline, "--target", str(target), str(SOURCE)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return target
+    return pip_install("zoo-segmentation")
 
 
 @pytest.fixture(autouse=True)
@@ -262,11 +251,6 @@ def test_learning_rates_are_tried(answer: Callable[..., Any]) -> None:
             "segmentation/masks does not draw heat maps, so it does not accept a class",
         ),
         (["train", "unet", "shapes"], "segmentation"),
-        (
-            ["train", "unet", "shapes-masks", "--mixup-alpha", "0.2"],
-            "mixup blends one label per image",
-        ),
-        (["train", "unet", "shapes-masks", "--data", "size=512"], "pixels fit in the 400 MB limit"),
         (["train", "unet", "shapes-masks", "--label-smoothing", "0.1"], "--label-smoothing does not apply"),
         (["eval", "RUN", "--data", "kinds=3"], "the classes of the data differ from those of the model"),
     ],
@@ -298,7 +282,7 @@ def test_new_plugins_for_the_task_pass_the_kit(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.timeout(600)
 def test_its_own_tests_pass(installed: Path, tmp_path: Path) -> None:
-    shutil.copytree(SOURCE / "tests", tmp_path / "tests")
+    shutil.copytree(EXAMPLES / "zoo-segmentation/tests", tmp_path / "tests")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "-W", _QUIETLY],
         cwd=tmp_path,
@@ -311,31 +295,6 @@ def test_its_own_tests_pass(installed: Path, tmp_path: Path) -> None:
 
 
 _QUIETLY = "ignore::zoo.errors.ZooWarning"
-
-
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("most", [2, 20])
-def test_a_run_killed_at_random_moments_resumes_bit_for_bit(
-    most: int, trained: Path, tmp_path: Path, installed: Path
-) -> None:
-    """Kills, each at a random moment of what is left; then the run is finished and compared."""
-    draw, kills, number = random.Random(7), 0, 0
-    often = ["train", "unet", "shapes-masks", *SMALL, "--save-every", "2"]
-    command = [sys.executable, "-m", "zoo", *often]
-    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(installed), *sys.path])}
-    begun = time.perf_counter()
-    subprocess.run([*command, *_to(tmp_path / "whole", epochs=2)], env=env, check=True, capture_output=True)
-    whole = time.perf_counter() - begun
-    assert toys.outcome(tmp_path / "whole") == toys.outcome(trained)
-    while kills < most:
-        ours, number = tmp_path / f"run-{number}", number + 1
-        child = subprocess.Popen([*command, *_to(ours, epochs=2)], env=env, stderr=subprocess.PIPE)
-        time.sleep(draw.uniform(0.3, 1.0) * whole)  # before that, Python is still importing
-        child.kill()
-        child.communicate()
-        kills += child.returncode == -signal.SIGKILL
-        assert run([*often, *_to(ours, epochs=2), "--resume"]) == 0
-        assert toys.outcome(ours) == toys.outcome(trained)
 
 
 _WRONG = '''

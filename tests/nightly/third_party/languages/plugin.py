@@ -1,15 +1,13 @@
-"""The entries of the five language models."""
+"""The entries of the three language models."""
 
 from zoo import ArchitectureSpec, hookimpl
 
 SUMMARIES = {
-    "gpt": ("gpt:ZooGPT", "GPT with a cache of keys and values"),
     "mamba": ("mamba:Mamba", "Selective state-space model"),
     "rwkv": ("rwkv:RWKV", "Time mix of receptance, weight, key and value"),
-    "min-lstm": ("min_lstm:MinLSTMLM", "LSTM whose gates do not depend on the state"),
     "tcn": ("tcn:TCN", "Dilated causal convolutions"),
 }
-CONTEXT = {"gpt": "block_size", "tcn": 32}
+CONTEXT = {"tcn": 32}
 
 
 @hookimpl

@@ -1,1 +1,0 @@
-"""A linear model and striped images, provided by a distribution of their own."""
