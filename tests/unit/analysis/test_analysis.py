@@ -162,7 +162,6 @@ def test_precision_applies_to_the_passes_and_not_to_the_maps(
             "no class 'rign'; did you mean 'ring'?",
             "its classes: circle, ring",
         ),
-        ({"classes": ["8"]}, OptionError, "no class '8'", "its classes: circle"),
         (
             {"layer": "stages.9"},
             OptionError,
@@ -184,7 +183,6 @@ def test_precision_applies_to_the_passes_and_not_to_the_maps(
             "omit the inputs to analyze a split",
         ),
         ({"split": "val"}, DataError, "the val split is empty", None),
-        ({"inputs": ["nothing.png"]}, DataError, "nothing.png: no such file or folder", None),
         ({"inputs": []}, DataError, "no images given", None),
     ],
 )
@@ -263,13 +261,6 @@ def test_what_is_no_regular_file_is_no_text(
     model, paths = card(), [tmp_path / place]
     with pytest.raises(DataError, match="cannot be read: it is a pipe or a device, not a regular file"):
         of_own(model, make_task(registry, model.task), paths)
-
-
-def test_the_error_for_a_folder_without_images_names_it(
-    registry: Registry, camnet: str, tmp_path: Path
-) -> None:
-    with pytest.raises(DataError, match=f"{tmp_path}: contains no images"):
-        analyze("cam", camnet, registry, inputs=[str(tmp_path)])
 
 
 def test_an_analyzer_that_does_not_fit_names_those_that_do(
@@ -503,11 +494,13 @@ def test_several_kinds_of_class_at_once(registry: Registry, camnet: str) -> None
     assert peaks == pytest.approx(maps_of(found).amax((2, 3))[0].tolist())
 
 
-def test_images_of_a_folder_dataset_are_named_after_their_files(registry: Registry, tmp_path: Path) -> None:
+def test_images_of_a_folder_dataset_are_named_after_their_files_and_drawn_from_them(
+    registry: Registry, tmp_path: Path
+) -> None:
     for name in ("cat", "dog"):
         (tmp_path / "set" / name).mkdir(parents=True)
         for number in range(8):
-            Image.new("RGB", (20, 20), (number, 0, 99)).save(tmp_path / "set" / name / f"{number}.png")
+            Image.new("RGB", (250, 260), (number, 0, 99)).save(tmp_path / "set" / name / f"{number}.png")
     recipe = Recipe(
         architecture="camnet",
         dataset="folder",
@@ -519,6 +512,7 @@ def test_images_of_a_folder_dataset_are_named_after_their_files(registry: Regist
     found = analyze("cam", made, registry, split="test", data={"root": str(tmp_path / "set")})
     assert all((tmp_path / "set" / name).exists() for name in found.inputs.names)
     assert len(found.inputs.names) == 8
+    assert found.overlay(0).size == (250, 250)
 
 
 def test_progress_is_reported_after_each_batch(registry: Registry, camnet: str) -> None:
@@ -538,15 +532,6 @@ def test_inputs_with_equal_names_get_files_of_their_own(
         Image.new("RGB", (20, 20)).save(path)
     document = analyze("cam", camnet, registry, inputs=[str(path) for path in paths]).write(tmp_path / "out")
     assert [item["overlay"] for item in document["items"]] == ["manifest-2.png", "manifest-3.png"]
-
-
-def test_the_error_for_an_output_folder_that_is_a_file_names_it(
-    registry: Registry, camnet: str, tmp_path: Path
-) -> None:
-    (tmp_path / "file").write_text("")
-    found = analyze("cam", camnet, registry, split="test", indices=[0])
-    with pytest.raises(OutputError, match=f"{tmp_path / 'file'} is a file, not a folder"):
-        found.write(tmp_path / "file" / "out")
 
 
 # Maps and scores
@@ -694,21 +679,6 @@ def test_maps_are_drawn_on_the_pixels_of_the_user_s_file(
         np.testing.assert_array_equal(np.asarray(written), drawn)
 
 
-def test_maps_are_drawn_on_the_files_of_a_folder_dataset(registry: Registry, tmp_path: Path) -> None:
-    root = tmp_path / "set"
-    for name in ("cat", "dog"):
-        (root / name).mkdir(parents=True)
-        for number in range(4):
-            Image.new("RGB", (250, 260), (number, 0, 99)).save(root / name / f"{number}.png")
-    data = {"root": str(root), "size": 16, "test_share": 0.5, "val_share": 0.0}
-    recipe = Recipe(
-        architecture="camnet", dataset="folder", data=data, model={"widths": [4, 8]}, train={"epochs": 1}
-    )
-    made = train(recipe, registry, directory=tmp_path / "run").weights
-    found = analyze("cam", made, registry, split="test", data={"root": str(root)})
-    assert found.overlay(0).size == (250, 250)
-
-
 def test_a_huge_image_is_reduced(registry: Registry, camnet: str, tmp_path: Path) -> None:
     Image.new("RGB", (2_100, 2_200)).save(tmp_path / "huge.png")
     found = analyze("cam", camnet, registry, inputs=[str(tmp_path / "huge.png")])
@@ -805,9 +775,7 @@ def test_values_that_the_command_line_would_refuse_are_refused_in_python_too(
 ) -> None:
     nonsense: dict[str, dict[str, Any]] = {
         "no image was selected": {"split": "test", "indices": []},
-        "split must be one of 'test', 'train', 'val'": {"split": "tset"},
         "precision.*'fp8'": {"split": "test", "precision": "fp8"},
-        "pass either inputs or a split": {"split": "test", "inputs": ["x.png"]},
     }
     for words, given in nonsense.items():
         with pytest.raises(ZooError, match=words):

@@ -20,7 +20,7 @@ from PIL import Image
 from torch import nn
 
 import zoo
-from zoo.errors import Diverged, OptionError, RunError, SpecError, UnknownName, WeightsError, ZooWarning
+from zoo.errors import OptionError, RunError, SpecError, UnknownName, WeightsError, ZooWarning
 from zoo.training.clock import Clock
 
 TEXT = "the quick brown fox jumps over the lazy dog, and the dog sleeps on.\n" * 60
@@ -133,15 +133,6 @@ def test_a_condition_that_means_nothing_is_refused(where: str, message: str) -> 
     assert str(caught.value) == f"where: {message}"
 
 
-def test_every_listed_name_can_be_looked_up(registry: zoo.Registry) -> None:
-    for name in zoo.list_models():
-        assert registry.architecture(name)
-    for name in zoo.list_datasets():
-        assert registry.dataset(name)
-    for name in zoo.list_recipes():
-        assert registry.recipe(name)
-
-
 def test_plugins_are_listed_as_data() -> None:
     rows = {row["name"]: row for row in zoo.list_plugins()}
     assert rows["text"]["status"] == "ok"
@@ -197,18 +188,6 @@ def test_the_registry_toml_of_the_current_folder_counts(mine: Path) -> None:
     assert run.model.card.architecture == "my-models/linear"
 
 
-@pytest.mark.nightly
-def test_check_runs_the_contract_kit_on_a_one_file_plugin(mine: Path) -> None:
-    outcomes = zoo.check("my_models.py")
-    assert len(outcomes) > 20
-    assert {outcome.outcome for outcome in outcomes} <= {"passed", "skipped"}
-
-
-def test_check_refuses_an_unknown_plugin() -> None:
-    with pytest.raises(UnknownName, match="unknown plugin or distribution 'txet'; did you mean 'text'"):
-        zoo.check("txet")
-
-
 def test_a_plugin_that_fails_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "imports_in_vain.py").write_text("import not_there")
     monkeypatch.setenv("ZOO_PLUGIN_FILES", str(tmp_path / "imports_in_vain.py"))
@@ -243,32 +222,16 @@ def test_create_model_draws_the_weights_from_its_seed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "error", "message"),
+    ("given", "message"),
     [
-        ("resnet3", {}, UnknownName, "unknown architecture 'resnet3'; did you mean"),
-        ("resnet20", {"dropuot": 0.1}, OptionError, "has no option 'dropuot'; did you mean 'dropout'?"),
-        (
-            "resnet20",
-            {"num_clases": 3},
-            OptionError,
-            "has no option 'num_clases'; did you mean 'num_classes'?",
-        ),
-        ("resnet20", {"num_classes": 0}, OptionError, "num_classes must be at least 1 (got 0)"),
-        (
-            "resnet20",
-            {"num_classes": "3"},
-            OptionError,
-            "num_classes must be an integer (got '3')",
-        ),
-        ("resnet20", {"dropout": "much"}, OptionError, "dropout must be a number (got 'much')"),
-        ("resnet20", {"vocab_size": 9}, OptionError, "has no option 'vocab_size'"),
+        ({"dropuot": 0.1}, "has no option 'dropuot'; did you mean 'dropout'?"),
+        ({"num_classes": 0}, "num_classes must be at least 1 (got 0)"),
+        ({"vocab_size": 9}, "has no option 'vocab_size'"),
     ],
 )
-def test_create_model_refuses_wrong_options(
-    name: str, given: dict[str, Any], error: type[Exception], message: str
-) -> None:
-    with pytest.raises(error) as caught:
-        zoo.create_model(name, **given)
+def test_create_model_refuses_wrong_options(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        zoo.create_model("resnet20", **given)
     assert message in str(caught.value)
 
 
@@ -277,12 +240,6 @@ def test_open_dataset_opens_data_with_options(text_file: Path) -> None:
     assert len(shapes.split("train")) == 9
     assert dict(shapes.dims)["image_size"] == 16
     assert len(zoo.open_dataset("files", paths=str(text_file)).split("train")) == len(TEXT) * 8 // 10
-    with pytest.raises(OptionError, match="text/files requires paths"):
-        zoo.open_dataset("files")
-    with pytest.raises(OptionError, match="no option 'sise'; did you mean 'size'"):
-        zoo.open_dataset("shapes", sise=3)
-    with pytest.raises(UnknownName, match="unknown dataset 'shape'; did you mean 'shapes'"):
-        zoo.open_dataset("shape")
 
 
 # Training
@@ -376,31 +333,23 @@ def test_a_recipe_of_ones_own_can_be_trained(net: zoo.Run, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("words", "given", "error", "message"),
+    ("given", "error", "message"),
     [
-        (("lstm",), {}, UnknownName, "the architecture lstm requires a dataset"),
-        (("lstn", "stdlib"), {}, UnknownName, "unknown architecture 'lstn'; did you mean 'lstm'"),
-        (("stdlib", "lstm"), {}, UnknownName, "the architecture comes first: lstm stdlib"),
-        (("lstm", "shapes"), {}, SpecError, "charrnn/lstm is for language-modeling"),
-        (("lstm", "stdlib"), {"epoch": 3}, OptionError, "no option 'epoch'; did you mean 'epochs'"),
+        ({"epoch": 3}, OptionError, "no option 'epoch'; did you mean 'epochs'"),
         (
-            ("lstm", "stdlib"),
             {"learning_rate": 0.1},
             OptionError,
             "no option 'learning_rate'; did you mean 'lr'",
         ),
-        (("lstm", "stdlib"), {"lr": -1}, OptionError, r"lr must be greater than 0 \(got -1"),
-        (("lstm", "stdlib"), {"model": {"hidden_sise": 3}}, OptionError, "did you mean 'hidden_size'"),
-        (("lstm", "stdlib"), {"device": "tpu9"}, OptionError, "device 'tpu9'"),
-        (("lstm", "stdlib"), {"save_every": "often"}, OptionError, "'often'"),
-        (("lstm", "stdlib"), {"from_weights": "nowhere"}, WeightsError, "unknown weights 'nowhere'"),
+        ({"device": "tpu9"}, OptionError, "device 'tpu9'"),
+        ({"from_weights": "nowhere"}, WeightsError, "unknown weights 'nowhere'"),
     ],
 )
 def test_train_checks_everything_before_it_writes(
-    words: tuple[str, ...], given: dict[str, Any], error: type[Exception], message: str, tmp_path: Path
+    given: dict[str, Any], error: type[Exception], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(error, match=message):
-        zoo.train(*words, **given, run=tmp_path / "run", progress=False)
+        zoo.train("lstm", "stdlib", **given, run=tmp_path / "run", progress=False)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -412,15 +361,6 @@ def test_from_weights_accepts_files_and_run_directories(net: zoo.Run, tmp_path: 
                 run=tmp_path / str(number), epochs=1, batch_size=32, progress=False,
             )  # fmt: skip
         assert tuned.model.card.base_model["sha256"] == net.model.card.sha256
-
-
-def test_divergence_is_an_error(text_file: Path, tmp_path: Path) -> None:
-    data = {"paths": str(text_file)}
-    with pytest.raises(Diverged, match="diverged"):
-        zoo.train(
-            "lstm", "files", data=data, model=SMALL_TEXT, run=tmp_path / "run", lr=1e38, optimizer="sgd",
-            clip_grad_norm=0, batch_size=8, progress=False,
-        )  # fmt: skip
 
 
 def test_a_second_training_in_one_process_is_refused(text_file: Path, tmp_path: Path) -> None:
@@ -469,8 +409,6 @@ def test_lr_find_returns_a_curve_with_suggestions_and_an_image(text_file: Path) 
     assert len(curve.points) == len(curve.losses) <= 25
     assert curve._repr_png_().startswith(PNG)
     assert isinstance(curve.plot(), Figure)
-    with pytest.raises(OptionError, match="steps must be between 10 and 100,000"):
-        zoo.lr_find("lstm", "files", data={"paths": str(text_file)}, steps=3)
 
 
 # Models
@@ -482,10 +420,6 @@ def test_load_accepts_files_and_run_directories(net: zoo.Run) -> None:
         assert model.path == net.model.path
         assert model.name == str(name)
         assert not model.module.training
-    with pytest.raises(
-        WeightsError, match="unknown weights 'cifar10-resnet2'; did you mean 'cifar10-resnet20'"
-    ):
-        zoo.load("cifar10-resnet2")
     with pytest.raises(OptionError, match="device 'tpu9'"):
         zoo.load(net.directory, device="tpu9")
 
@@ -517,11 +451,9 @@ def test_evaluate_measures_a_split(net: zoo.Run, lstm: zoo.Run) -> None:
     assert lstm.model.evaluate("val")["metrics"] == lstm.result.metrics["val"]
 
 
-def test_evaluate_refuses_what_does_not_fit(net: zoo.Run, lstm: zoo.Run) -> None:
+def test_evaluate_refuses_what_does_not_fit(net: zoo.Run) -> None:
     with pytest.raises(OptionError, match=r"split must be one of 'test', .* or none \(got 'tset'\)"):
         net.model.evaluate("tset")  # type: ignore[arg-type]
-    with pytest.raises(OptionError, match="language-modeling does not support test-time augmentation"):
-        lstm.model.evaluate(tta=True)
     with pytest.raises(SpecError, match="text/stdlib is for language-modeling"):
         net.model.evaluate(dataset="stdlib")
     with pytest.warns(ZooWarning, match="not the images/shapes data that the model was trained on"):
@@ -562,16 +494,10 @@ def test_a_model_names_the_analyzers_that_apply_to_it(net: zoo.Run, lstm: zoo.Ru
     assert {*lstm.model.analyzers} == {"activations", "dynamic-evaluation", "surprisal"}
 
 
-def test_sampling_warns_of_unknown_characters_and_refuses_wrong_values(net: zoo.Run, lstm: zoo.Run) -> None:
+def test_sampling_warns_of_unknown_characters(lstm: zoo.Run) -> None:
     with pytest.warns(ZooWarning, match="not in the model's vocabulary are read as <unk>: 'Ω'") as caught:
         str(lstm.model.sample("Ωmega", max_new_tokens=3))
     assert caught[0].filename == __file__
-    with pytest.raises(OptionError, match="temperature must be at least 0"):
-        lstm.model.sample(temperature=-1)
-    with pytest.raises(OptionError, match="samples must be at least 1"):
-        lstm.model.sample(samples=0)
-    with pytest.raises(WeightsError, match="is not a language model"):
-        net.model.sample("x")
 
 
 def test_analyze_returns_findings_with_an_image(net: zoo.Run, lstm: zoo.Run, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import zoo
 from tests.trainings import set_up
 from zoo.config.recipe import Recipe
 from zoo.data.opening import open_dataset
-from zoo.errors import DataError, OptionError, SpecError
+from zoo.errors import OptionError, SpecError
 from zoo.interfaces import make_task
 from zoo.models.building import build_model, model_arguments, on_meta
 from zoo.models.cost import measure_cost
@@ -156,8 +156,6 @@ def test_data_of_another_task_is_refused_with_a_command_that_lists_what_fits(reg
 @pytest.mark.parametrize(
     ("name", "given", "message"),
     [
-        ("text/files", {}, "dataset text/files requires paths"),
-        ("text/files", {"path": "a"}, "dataset text/files has no option 'path'; did you mean 'paths'?"),
         (
             "text/files",
             {"paths": "a", "min_freq": 0},
@@ -172,11 +170,6 @@ def test_a_wrong_option_of_a_dataset_is_refused(
     with pytest.raises(OptionError) as caught:
         open_dataset(registry.dataset(name), given)
     assert message in str(caught.value)
-
-
-def test_an_error_of_the_dataset_itself_is_passed_on(registry: Registry) -> None:
-    with pytest.raises(DataError, match="there is no file or folder 'nowhere'"):
-        open_dataset(registry.dataset("text/files"), {"paths": "nowhere"})
 
 
 def test_a_target_must_return_a_dataset() -> None:

@@ -14,7 +14,7 @@ import torch.distributed
 from torch import Tensor, nn
 
 from zoo.models.device import pick_device
-from zoo.models.hooks import evaluating, receiving, untouched, watching
+from zoo.models.hooks import receiving, untouched, watching
 from zoo_cam.stored import stored
 
 GPU = os.environ.get("ZOO_TEST_DEVICE") or pick_device(None)
@@ -100,15 +100,6 @@ def test_hooks_are_removed_after_an_exception(net: Net) -> None:
     assert torch.is_grad_enabled()
 
 
-def test_watching_calls_back_by_name_and_may_replace_the_output(net: Net) -> None:
-    seen: list[str] = []
-    with watching({"conv": net.conv, "out": net.out}, lambda name, output: seen.append(name)):
-        net(IMAGES)
-    assert seen == ["conv", "out"]
-    with watching({"out": net.out}, lambda name, output: torch.zeros(2, 2)):
-        assert not net(IMAGES).any()
-
-
 def test_receiving_calls_back_with_the_input_of_this_thread_s_passes_alone(net: Net) -> None:
     seen: list[tuple[str, object]] = []
     with receiving({"": net, "out": net.out}, lambda name, given: seen.append((name, given))):
@@ -120,25 +111,6 @@ def test_receiving_calls_back_with_the_input_of_this_thread_s_passes_alone(net: 
     assert seen[0][1] is IMAGES
     assert torch.as_tensor(seen[1][1]).shape == (2, 4)
     assert hooks(net) == 0
-
-
-def test_each_module_gets_its_own_mode_back(net: Net) -> None:
-    net.train()
-    net.drop.eval()
-    with evaluating(net):
-        assert not any(module.training for module in net.modules())
-    assert net.conv.training
-    assert not net.drop.training
-
-
-def test_the_mode_is_restored(net: Net) -> None:
-    net.train()
-    with untouched(net) as inner:
-        assert inner is net
-        assert not net.training
-    with pytest.raises(RuntimeError), untouched(net) as inner:
-        inner(torch.rand(1, 5, 8, 8))
-    assert net.training
 
 
 @pytest.mark.filterwarnings("ignore")  # of torch's own, in its compiler

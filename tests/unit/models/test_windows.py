@@ -18,7 +18,7 @@ from zoo_text.language_modeling import LanguageModeling
 from zoo_text.plugin import LANGUAGE_MODELING
 
 TASK = LanguageModeling(LANGUAGE_MODELING)
-LENGTHS = pytest.mark.parametrize("length", [1, 2, 3, 8, 50, 129, 200, 512])
+LENGTHS = pytest.mark.parametrize("length", [1, 2, 3, 8, 129, 512])
 CACHED = pytest.mark.parametrize("cached", [False, True], ids=["no state", "cache"])
 
 
@@ -59,14 +59,12 @@ def known(model: Reader, count: int, *pieces: int) -> list[int]:
 
 @LENGTHS
 @CACHED
-@pytest.mark.parametrize("pieces", [(), (1,) * 20, (64, 1, 1, 100)], ids=["whole", "ones", "uneven"])
-def test_every_token_is_answered_with_at_least_half_a_window_before_it(
-    length: int, cached: bool, pieces: tuple[int, ...]
-) -> None:
-    answers = known(Reader(length, cached=cached), 600, *pieces)
-    assert len(answers) == 600
-    for time, count in enumerate(answers):
-        assert count >= min(time + 1, length // 2 + 1 if length > 1 else 1), time
+def test_every_token_is_answered_with_at_least_half_a_window_before_it(length: int, cached: bool) -> None:
+    for pieces in ((), (1,) * 20, (64, 1, 1, 100)):
+        answers = known(Reader(length, cached=cached), 600, *pieces)
+        assert len(answers) == 600
+        for time, count in enumerate(answers):
+            assert count >= min(time + 1, length // 2 + 1 if length > 1 else 1), (pieces, time)
 
 
 @LENGTHS
@@ -78,21 +76,8 @@ def test_a_model_without_a_state_reads_all_that_fits_when_tokens_come_one_by_one
 def test_a_model_with_a_cache_reads_on_and_starts_again_from_the_last_half() -> None:
     model = Reader(8, cached=True)
     known(model, 13, *(1,) * 12)
-    assert model.read == [
-        [0],
-        [1],
-        [2],
-        [3],
-        [4],
-        [5],
-        [6],
-        [7],
-        [4, 5, 6, 7, 8],
-        [9],
-        [10],
-        [11],
-        [8, 9, 10, 11, 12],
-    ]
+    alone = [[time] for time in range(12)]
+    assert model.read == [*alone[:8], [4, 5, 6, 7, 8], *alone[9:], [8, 9, 10, 11, 12]]
 
 
 def test_a_model_that_reads_any_number_of_tokens_is_left_alone() -> None:
