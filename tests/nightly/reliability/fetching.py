@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.nightly.reliability import server
-from tests.nightly.reliability.figure import Figure
+from tests.nightly.reliability.figure import Figure, counted
 from tests.nightly.reliability.processes import start
 from tests.nightly.reliability.toys import leftovers
 from zoo.errors import DataError
@@ -42,14 +42,13 @@ def fetched(folder: Path, *, rounds: int, processes: int = 16) -> Figure:
             broken += [f"{case}: {failure}" for failure in failures[:1]]
             most = max(most, transfers) if locks else most
             swept += left
-    return Figure(
+    return counted(
         f"{processes} processes download one file, one of them killed at a random moment",
         2 * rounds,
-        2 * rounds - len(broken),
+        broken,
         "rounds ended with one intact file and no error; locks were disabled in half of the rounds",
         f"maximum number of transfers with locks: {most}; {swept} temporary files of killed processes "
         "were removed",
-        tuple(broken),
     )
 
 

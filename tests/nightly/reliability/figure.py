@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Figure"]
+__all__ = ["Figure", "counted"]
 
 
 @dataclass(frozen=True)
@@ -30,3 +31,8 @@ class Figure:
         more = f"; {self.more}" if self.more else ""
         failures = "".join(f"; BROKEN: {failure}" for failure in self.broken[:5])
         return f"{self.kept:,} of {self.tried:,} {self.unit}{more}{failures}"
+
+
+def counted(promise: str, tried: int, broken: Sequence[str], unit: str, more: str = "") -> Figure:
+    """Return the outcome of tests each of which has at most one failure."""
+    return Figure(promise, tried, tried - len(broken), unit, more, tuple(broken))

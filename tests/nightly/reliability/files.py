@@ -25,7 +25,7 @@ from torch import nn
 from tests.configs import configured
 from tests.nightly.reliability import hostile
 from tests.nightly.reliability.faults import KINDS, Crash, Disk, failing
-from tests.nightly.reliability.figure import Figure
+from tests.nightly.reliability.figure import Figure, counted
 from tests.nightly.reliability.toys import leftovers
 from zoo import Recipe, Registry, TrainConfig
 from zoo.cli import run
@@ -109,13 +109,12 @@ def save_faults(folder: Path, *, every: int = 1) -> Figure:
                 broken.append(f"{case} did not crash")
             if problem := _start_again(path):
                 broken.append(f"{case}: {problem}")
-    return Figure(
+    return counted(
         "a crash, ENOSPC, EIO or EACCES at every I/O call of a save",
         tried,
-        tried - len(broken),
+        broken,
         "times, the new or the previous checkpoint loaded and the next save succeeded",
         f"{points} I/O calls × {len(KINDS)} failures",
-        tuple(broken),
     )
 
 
@@ -281,13 +280,12 @@ def mutated_weights(folder: Path, *, files: int) -> Figure:
                 broken.append(f"number {number}: {str(error)[:200]!r}")
         except Exception as error:
             broken.append(f"number {number}: {type(error).__name__}: {str(error)[:200]}")
-    return Figure(
+    return counted(
         "mutated weights files",
         files,
-        files - len(broken),
+        broken,
         "were rejected with a one-sentence error or were harmless",
         f"{loaded:,} were harmless",
-        tuple(broken),
     )
 
 
@@ -319,9 +317,7 @@ def flipped_bits(folder: Path, *, flips: int) -> Figure:
             broken.append(f"bit {place} went unnoticed")
         except ZooError:
             pass
-    return Figure(
-        "one bit flipped in a weights file", flips, flips - len(broken), "were rejected", "", tuple(broken)
-    )
+    return counted("one bit flipped in a weights file", flips, broken, "were rejected")
 
 
 def mutated_others(folder: Path, *, files: int) -> Figure:
@@ -353,13 +349,12 @@ def mutated_others(folder: Path, *, files: int) -> Figure:
                     broken.append(f"{name} {number}: {str(error)[:300]!r}")
             except Exception as error:
                 broken.append(f"{name} {number}: {type(error).__name__}: {str(error)[:200]}")
-    return Figure(
+    return counted(
         "mutated cards, registry.toml files, checkpoints, images, texts and idx files",
         tried,
-        tried - len(broken),
+        broken,
         "were rejected with a one-sentence error or were harmless",
         f"{harmless:,} were harmless",
-        tuple(broken),
     )
 
 
@@ -483,14 +478,13 @@ def hand_made(folder: Path) -> Figure:
     if hostile.WITNESS.exists():
         broken.append(f"{hostile.WITNESS} was written")
     count = len(hostile.FILES) + len(hostile.CARDS) + len(hostile.ARCHIVES)
-    return Figure(
+    return counted(
         "hostile weights, cards and archives, written by hand",
         count,
-        count - len(broken),
+        broken,
         "were rejected with a one-sentence error by `zoo inspect`, `zoo eval` and `zoo sample`, "
         "which wrote no files",
         f"{len(hostile.FILES)} files, {len(hostile.CARDS)} cards, {len(hostile.ARCHIVES)} archives",
-        tuple(broken),
     )
 
 

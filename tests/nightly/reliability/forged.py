@@ -17,7 +17,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from tests.nightly.reliability.figure import Figure
+from tests.nightly.reliability.figure import Figure, counted
 from tests.nightly.reliability.files import CARD, changed_json, is_one_sentence, without_fsync
 from tests.trainings import train
 from zoo import Recipe, Registry
@@ -133,14 +133,13 @@ def forged(folder: Path, *, files: int) -> Figure:
             except (Exception, SystemExit) as error:
                 broken.append(f"{case}: {type(error).__name__}: {str(error)[:200]}")
             slowest = max(slowest, (time.perf_counter() - begun, case))
-    return Figure(
+    return counted(
         "forged weights and checkpoints with correct checksums, used by inspect, load, eval, sample "
         "and resume",
         files,
-        files - len(broken),
+        broken,
         "were rejected with a one-sentence error or were harmless",
         f"{harmless:,} were harmless; the slowest took {slowest[0]:.1f} s",
-        tuple(broken),
     )
 
 

@@ -15,10 +15,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from tests.nightly.reliability import (
     cards,
@@ -39,40 +41,54 @@ from tests.nightly.reliability import (
 from tests.nightly.reliability.figure import Figure
 
 ROOT = Path(__file__).parents[3]
-PROMISES: dict[str, Callable[[Path], Figure]] = {
-    "killed": lambda folder: runs.killed(folder, runs=200),
-    "save_faults": lambda folder: files.save_faults(folder),
-    "combinations": lambda folder: runs.combinations(folder, kills=200),
-    "phases": lambda folder: runs.phases(folder, kills=218),
-    "every_step": lambda folder: runs.every_step(folder),
-    "saves": lambda folder: runs.saves(folder, kills=100),
-    "stopped": lambda folder: runs.stopped(folder, moments=50, twice=25),
-    "disk_full": lambda folder: runs.disk_full(folder, levels=20),
-    "not_finite": lambda folder: runs.not_finite(folder, steps=10),
-    "mutated_weights": lambda folder: files.mutated_weights(folder, files=100_000),
-    "flipped_bits": lambda folder: files.flipped_bits(folder, flips=1_000),
-    "mutated_others": lambda folder: files.mutated_others(folder, files=20_000),
-    "hand_made": files.hand_made,
-    "memory": lambda folder: memory.small(folder, drawn=50),
-    "forged": lambda folder: forged.forged(folder, files=10_000),
-    "paths_named": lambda folder: cards.paths_named(folder, paths=1_000),
-    "fetched": lambda folder: fetching.fetched(folder, rounds=50),
-    "owners": lambda folder: runs.owners(folder, rounds=100),
-    "remade": lambda folder: runs.remade(folder, rounds=40),
-    "pruned": lambda folder: pruning.never_the_last(folder, runs=200),
-    "threads": lambda folder: threads.mixed(folder, threads=8, each=1_000),
-    "beside_a_training": lambda folder: threads.beside_a_training(folder, rounds=20),
-    "exported": lambda folder: exported.opens_nothing(folder, files=10_000),
-    "never_unpickled": opening.never_unpickled,
-    "of_the_folder": folders.of_the_folder,
-    "in_terminal": invocations.in_terminal,
-    "fuzzed": lambda folder: invocations.fuzzed(folder, invocations=10_000),
-    "processes": lambda folder: invocations.processes(folder, invocations=500),
-    "ranks_killed": lambda folder: ranks.killed(folder, twos=50, threes=20),
-    "ranks_stopped": lambda folder: ranks.stopped(folder, runs=50),
-    "ranks_ended_well": lambda folder: ranks.ended_well(folder, runs=100),
-    "orphans": lambda folder: orphans.orphans(folder, kills=100),
-    "cost": lambda folder: runs.cost(folder, saves=20),
+
+
+class Promise(NamedTuple):
+    """The test of a promise, and how often it is made: in full, and by CI."""
+
+    test: Callable[..., Figure]
+    full: Mapping[str, Any] = MappingProxyType({})
+    few: Mapping[str, Any] | None = MappingProxyType({})
+
+
+PROMISES = {
+    "killed": Promise(runs.killed, {"runs": 200}, {"runs": 3}),
+    "save_faults": Promise(files.save_faults, few={"every": 3}),
+    "combinations": Promise(
+        runs.combinations,
+        {"kills": 200},
+        {"kills": 2, "names": ("awd-lstm, tied, penalties", "resnet-lite, accumulated, mixup, EMA")},
+    ),
+    "phases": Promise(runs.phases, {"kills": 218}, {"kills": 4}),
+    "every_step": Promise(runs.every_step, few={"toy_names": ("lstm",), "every": 40}),
+    "saves": Promise(runs.saves, {"kills": 100}, {"kills": 2}),
+    "stopped": Promise(runs.stopped, {"moments": 50, "twice": 25}, {"moments": 1, "twice": 1}),
+    "disk_full": Promise(runs.disk_full, {"levels": 20}, {"levels": 2}),
+    "not_finite": Promise(runs.not_finite, {"steps": 10}, {"steps": 1}),
+    "mutated_weights": Promise(files.mutated_weights, {"files": 100_000}, {"files": 600}),
+    "flipped_bits": Promise(files.flipped_bits, {"flips": 1_000}, {"flips": 100}),
+    "mutated_others": Promise(files.mutated_others, {"files": 20_000}, {"files": 200}),
+    "hand_made": Promise(files.hand_made),
+    "memory": Promise(memory.small, {"drawn": 50}, {"drawn": 1, "every": 7, "start": 1}),
+    "forged": Promise(forged.forged, {"files": 10_000}, {"files": 100}),
+    "paths_named": Promise(cards.paths_named, {"paths": 1_000}, {"paths": 12}),
+    "fetched": Promise(fetching.fetched, {"rounds": 50}, {"rounds": 1, "processes": 4}),
+    "owners": Promise(runs.owners, {"rounds": 100}, {"rounds": 1, "processes": 4}),
+    "remade": Promise(runs.remade, {"rounds": 40}, {"rounds": 4}),
+    "pruned": Promise(pruning.never_the_last, {"runs": 200}, {"runs": 30}),
+    "threads": Promise(threads.mixed, {"threads": 8, "each": 1_000}, {"threads": 4, "each": 20}),
+    "beside_a_training": Promise(threads.beside_a_training, {"rounds": 20}, {"rounds": 1}),
+    "exported": Promise(exported.opens_nothing, {"files": 10_000}, {"files": 20}),
+    "never_unpickled": Promise(opening.never_unpickled),
+    "of_the_folder": Promise(folders.of_the_folder, few={"commands": ("list", "eval")}),
+    "in_terminal": Promise(invocations.in_terminal, few={"every": 20}),
+    "fuzzed": Promise(invocations.fuzzed, {"invocations": 10_000}, {"invocations": 200}),
+    "processes": Promise(invocations.processes, {"invocations": 500}, {"invocations": 16}),
+    "ranks_killed": Promise(ranks.killed, {"twos": 50, "threes": 20}, {"twos": 1, "threes": 0}),
+    "ranks_stopped": Promise(ranks.stopped, {"runs": 50}, {"runs": 1}),
+    "ranks_ended_well": Promise(ranks.ended_well, {"runs": 100}, {"runs": 1}),
+    "orphans": Promise(orphans.orphans, {"kills": 100}, {"kills": 2}),
+    "cost": Promise(runs.cost, {"saves": 20}, few=None),  # no test of CI looks at the clock
 }
 HEAD = """# Reliability, as tested
 
@@ -128,7 +144,8 @@ def _one(name: str) -> int:
             os.environ.pop(setting, None)
         place = Path(folder) / "work"
         place.mkdir()
-        print(json.dumps(asdict(PROMISES[name](place))))
+        test, full, _ = PROMISES[name]
+        print(json.dumps(asdict(test(place, **full))))
     return 0
 
 

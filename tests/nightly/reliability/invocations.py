@@ -28,7 +28,7 @@ import torch
 import zoo.cli
 import zoo.console.progress
 from tests.nightly.reliability import hostile
-from tests.nightly.reliability.figure import Figure
+from tests.nightly.reliability.figure import Figure, counted
 from tests.nightly.reliability.processes import start
 from tests.nightly.reliability.toys import lay_out
 from zoo.cli import COMMANDS, cli, run
@@ -182,14 +182,13 @@ def in_terminal(folder: Path, *, every: int = 1) -> Figure:
     ]
     if len(parts) != len(lines) + 1:
         broken.append(f"{len(parts) - 1} of {len(lines)} commands ended")
-    return Figure(
+    return counted(
         "terminal control sequences in files",
         len(lines),
-        len(lines) - len(broken),
+        broken,
         "commands printed only text and zoo's own colors",
         "tested in every text field of cards, registry.toml, config.toml and checkpoints, and in "
         "names of files and class folders",
-        tuple(broken),
     )
 
 
@@ -375,14 +374,12 @@ def fuzzed(folder: Path, *, invocations: int) -> Figure:
             words = _drawn(draw)
             if problem := _problem(words):
                 broken.append(f"{words}: {problem}")
-    return Figure(
+    return counted(
         "random command lines, in one process",
         invocations,
-        invocations - len(broken),
+        broken,
         "ended as documented, with a known exit code and valid JSON, and without tracebacks or "
         "control sequences",
-        "",
-        tuple(broken),
     )
 
 
@@ -484,13 +481,11 @@ def processes(folder: Path, *, invocations: int) -> Figure:
             problem = _wrong_end(name, words, code, done.stdout.decode(errors="surrogateescape"), err)
             if problem:
                 broken.append(f"{words} with {name}: {problem}")
-    return Figure(
+    return counted(
         "processes whose stdout and stderr are closed, full or not read",
         invocations,
-        invocations - len(broken),
+        broken,
         "ended as documented, without a traceback",
-        "",
-        tuple(broken),
     )
 
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.nightly.reliability import toys
-from tests.nightly.reliability.figure import Figure
+from tests.nightly.reliability.figure import Figure, counted
 from tests.nightly.reliability.processes import start
 from tests.nightly.reliability.runs import laid_out
 from zoo.cli import run
@@ -37,12 +37,11 @@ def never_unpickled(folder: Path) -> Figure:
                 broken.append(f"zoo {' '.join(command)[:60]} ended with {code}: {child.output[-200:]}")
         shutil.rmtree(folder / "run")
     names = ", ".join(dict.fromkeys(command[0] for command in commands))
-    return Figure(
+    return counted(
         f"`pickle.find_class` audit hook during {names}",
         len(commands),
-        len(commands) - len(broken),
+        broken,
         "commands did not trigger the hook",
-        broken=tuple(broken),
     )
 
 

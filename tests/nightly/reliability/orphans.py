@@ -1,25 +1,20 @@
 """Launchers and ranks killed at random moments, from the first one on.
 
-    python -m tests.nightly.reliability.orphans [--kills 100]
-
-A third of the runs is started by torchrun, the others by `--processes 2`. A process that is still there 30
-seconds after a kill is printed.
+A third of the runs is started by torchrun, the others by `--processes 2`.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import signal
-import tempfile
 import time
 from pathlib import Path
 
 import psutil
 
 from tests.nightly.reliability import toys
-from tests.nightly.reliability.figure import Figure
+from tests.nightly.reliability.figure import Figure, counted
 from tests.nightly.reliability.ranks import Going, training
 
 # Seconds after its start within which a process is killed, and after which nothing may be left
@@ -51,12 +46,11 @@ def orphans(folder: Path, *, kills: int) -> Figure:
         for each in left:
             each.kill()
         going.process.wait()
-    return Figure(
+    return counted(
         "the command that starts two processes, or one of the processes, killed within the first 6 s",
         kills,
-        kills - len(broken),
+        broken,
         "times, all processes had exited after 30 s; a third of the runs were started by torchrun",
-        broken=tuple(broken),
     )
 
 
@@ -66,16 +60,3 @@ def _runs(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Kill trainings in several processes as they start.")
-    parser.add_argument("--kills", type=int, default=100)
-    kills: int = parser.parse_args().kills
-    with tempfile.TemporaryDirectory() as folder:
-        figure = orphans(Path(folder), kills=kills)
-    print(figure.text, *figure.broken, sep="\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -12,7 +12,7 @@ from unittest import mock
 
 import zoo
 from tests.made_runs import make, write_weights
-from tests.nightly.reliability.figure import Figure
+from tests.nightly.reliability.figure import Figure, counted
 from zoo.errors import ZooError
 from zoo.files.cards import read_card
 from zoo.files.run_files import WEIGHTS
@@ -50,13 +50,12 @@ def never_the_last(folder: Path, *, runs: int) -> Figure:
             what = "it was skipped without a reason"
         if what:
             broken.append(f"run {number} ({' and '.join(changes)}): {what}")
-    return Figure(
+    return counted(
         "`zoo runs prune` on directories that are damaged, linked or foreign, or continue at this moment",
         runs,
-        runs - len(broken),
+        broken,
         "kept their last intact weights, and were skipped only with a reason",
         f"{pruned} were pruned",
-        tuple(broken),
     )
 
 

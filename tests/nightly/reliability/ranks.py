@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.nightly.reliability import toys
-from tests.nightly.reliability.figure import Figure
+from tests.nightly.reliability.figure import Figure, counted
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone")
 TOY = "lstm"
@@ -85,13 +85,12 @@ def killed(folder: Path, *, twos: int, threes: int) -> Figure:
             elif toys.outcome(run) != expected:
                 broken.append(f"{run.name} is not bit-equal")
             shutil.rmtree(run)
-    return Figure(
+    return counted(
         "one process of a run killed by SIGKILL, after which torchrun restarts all processes",
         twos + threes,
-        twos + threes - len(broken),
+        broken,
         f"runs were bit-identical, {twos} in two processes and {threes} in three",
         f"{kills} kills",
-        tuple(broken),
     )
 
 
@@ -143,12 +142,11 @@ def ended_well(folder: Path, *, runs: int) -> Figure:
         if code := going.ended():
             broken.append(f"{run.name} ended with {code}: {going.said[-300:]}")
         shutil.rmtree(run)
-    return Figure(
+    return counted(
         "uninterrupted runs in two processes, half of them started by torchrun",
         runs,
-        runs - len(broken),
+        broken,
         "ended with exit code 0",
-        broken=tuple(broken),
     )
 
 

@@ -23,7 +23,7 @@ import zoo.cli
 import zoo.runs.lifecycle
 from tests.nightly.reliability import small_disk, toys
 from tests.nightly.reliability.faults import Disk, failing
-from tests.nightly.reliability.figure import Figure
+from tests.nightly.reliability.figure import Figure, counted
 from tests.nightly.reliability.files import IDENTITY, epoch_row, warnings_as_errors
 from tests.nightly.reliability.processes import Child, run_zoo, start, start_zoo
 from zoo import Registry, TrainConfig
@@ -104,13 +104,12 @@ def killed(folder: Path, *, runs: int) -> Figure:
                     child.send(signal.SIGKILL)
                     kills += child.wait() == -signal.SIGKILL
                 broken += filter(None, [toy.finish(run)])
-    return Figure(
+    return counted(
         "rnn, lstm and resnet-lite killed by SIGKILL at random moments and resumed until they finish",
         runs,
-        runs - len(broken),
+        broken,
         "runs were bit-identical",
         f"{kills} kills",
-        tuple(broken),
     )
 
 
@@ -130,13 +129,12 @@ def combinations(folder: Path, *, kills: int, names: Sequence[str] = tuple(toys.
                 child.send(signal.SIGKILL)
                 killed_ones += child.wait() == -signal.SIGKILL
                 broken += filter(None, [toy.finish(run)])
-    return Figure(
+    return counted(
         f"{len(names)} combinations of models and options, killed at random moments and resumed",
         kills,
-        kills - len(broken),
+        broken,
         "runs were bit-identical",
         f"{killed_ones} kills",
-        tuple(broken),
     )
 
 
@@ -164,14 +162,13 @@ def phases(folder: Path, *, kills: int) -> Figure:
                     broken.append(f"{run} ({phase}) ended with {code}: {child.output[-300:]}")
             wrong = toy.finish(run)
             broken += [f"{phase}: {wrong}"] if wrong else []
-    return Figure(
+    return counted(
         "a run killed in a named phase of writing, killed again while it restores its state, and "
         "then resumed",
         kills,
-        kills - len(broken),
+        broken,
         "runs were bit-identical",
         f"{min(kills, len(order))} of {len(order)} phases were covered, such as `{order[0]}`",
-        tuple(broken),
     )
 
 
@@ -202,12 +199,11 @@ def every_step(folder: Path, *, toy_names: tuple[str, ...] = tuple(toys.TOYS), e
                 code = child.wait()
                 broken += [f"{run} ended with {code}: {child.output}"] if code != 130 else []
                 broken += filter(None, [toy.finish(run)])
-    return Figure(
+    return counted(
         "a 3-epoch run resumed after every step, each time in a new process",
         tried,
-        tried - len(broken),
+        broken,
         "resumed runs were bit-identical",
-        broken=tuple(broken),
     )
 
 
@@ -270,14 +266,13 @@ def stopped(folder: Path, *, moments: int, twice: int) -> Figure:
             broken += filter(None, [toy.finish(run)])
     if slowest > 5:
         broken.append(f"{slowest:.1f} s until saved")
-    return Figure(
+    return counted(
         "SIGTERM and SIGINT at random moments: exit code 143 or 130, no remaining process, "
         "bit-identical after resuming",
         len(cases),
-        len(cases) - len(broken),
+        broken,
         "stops passed",
         f"{twice * 2} of them with two signals; each process exited within {slowest:.2f} s",
-        tuple(broken),
     )
 
 
@@ -307,13 +302,12 @@ def saves(folder: Path, *, kills: int) -> Figure:
         except Exception as error:
             broken.append(f"{path.name}: {error}")
         shutil.rmtree(path)
-    return Figure(
+    return counted(
         "a process killed while it repeatedly saves 4 MB",
         kills,
-        kills - len(broken),
+        broken,
         "times, the newest checkpoint was intact and all temporary files were removed",
         f"{swept} temporary files of killed processes were removed",
-        tuple(broken),
     )
 
 
@@ -367,15 +361,14 @@ def disk_full(folder: Path, *, levels: int) -> Figure:
             elif toys.steps(path) < before:
                 broken.append(f"{run} lost its last checkpoint")
             broken += filter(None, [toy.finish(run)])
-    return Figure(
+    return counted(
         "a disk that fills up (a small tmpfs), with increasing sizes"
         if small_disks
         else "files with a size limit (RLIMIT_FSIZE), with increasing limits",
         levels,
-        levels - len(broken),
+        broken,
         "sizes: at most one error, no lost checkpoint, bit-identical after resuming",
         f"the run failed for {refused} of them",
-        tuple(broken),
     )
 
 
@@ -419,13 +412,12 @@ def not_finite(folder: Path, *, steps: int) -> Figure:
                     if not all(part.isfinite().all() for part in safetensors.torch.load_file(path).values())
                 ]
                 broken += filter(None, [toy.finish(run)])
-    return Figure(
+    return counted(
         "a NaN in the loss, a gradient or a weight",
         3 * steps,
-        3 * steps - len(broken),
+        broken,
         "runs stopped at that step with exit code 3, wrote no NaN to a file, and were bit-identical "
         "when resumed without the NaN",
-        broken=tuple(broken),
     )
 
 
@@ -499,13 +491,12 @@ def owners(folder: Path, *, rounds: int, processes: int = 8) -> Figure:
         shutil.rmtree(path)
         for log in (*logs, child.log):
             log.unlink()
-    return Figure(
+    return counted(
         f"{processes} processes start a run in one directory",
         rounds,
-        rounds - len(broken),
+        broken,
         f"times, one process trained, the other {processes - 1} reported an error with the ID of this "
         "process, and a new process could start after this process was killed",
-        broken=tuple(broken),
     )
 
 
@@ -549,13 +540,12 @@ def remade(folder: Path, *, rounds: int) -> Figure:
             broken += filter(None, [_not_its_own(place, child)])
         for place in (path, path.with_suffix(".moved"), first.log, second.log):
             shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
-    return Figure(
+    return counted(
         "a run directory deleted, moved, copied or unlocked during a run, and then used by another run",
         rounds,
-        rounds - len(broken),
+        broken,
         "times, the first run stopped, all checkpoints survived, and the files of the two runs "
         "stayed separate",
-        broken=tuple(broken),
     )
 
 

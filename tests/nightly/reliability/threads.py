@@ -18,7 +18,7 @@ from torch import nn
 
 import zoo
 from tests.nightly.reliability import toys
-from tests.nightly.reliability.figure import Figure
+from tests.nightly.reliability.figure import Figure, counted
 from tests.trainings import train as train_recipe
 from zoo import Registry, ZooWarning
 from zoo.api.model import Model
@@ -54,13 +54,12 @@ def mixed(folder: Path, *, threads: int, each: int) -> Figure:
         expected = {name: job() for name, job in jobs.items()}
         broken = _at_once(jobs, expected, threads, each)
     count = threads * each
-    return Figure(
+    return counted(
         f"{threads} parallel threads, each with {each:,} calls that load, build, run or sample a model",
         count,
-        count - len(broken),
+        broken,
         "results were equal to those from one thread",
         f"{len(jobs)} kinds of calls, all on the same two models",
-        tuple(broken),
     )
 
 
