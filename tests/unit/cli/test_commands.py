@@ -99,19 +99,12 @@ def test_show_counts_parameters():
 
 
 def test_show_accepts_a_listed_name_of_each_kind():
-    """By day the last of each plugin; that each can be opened or built is in their contracts."""
+    """The first of each plugin; that each can be opened or built is in their contracts."""
     rows = json.loads(zoo("list", "--json").stdout)
-    for row in {(row["kind"], row["plugin"]): row for row in rows}.values():
+    for row in {(row["kind"], row["plugin"]): row for row in reversed(rows)}.values():
         done = zoo("show", row["name"], "--json")
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["summary"]
-
-
-def test_plugins_lists_what_each_provides():
-    rows = {row["name"]: row for row in json.loads(zoo("plugins", "--json").stdout)}
-    assert rows["text"]["status"] == "ok"
-    assert rows["text"]["distribution"] == "zoo-registry"
-    assert "dataset text/nietzsche" in rows["text"]["provides"]
 
 
 def test_train_writes_a_complete_run_directory(lstm_file):
@@ -123,24 +116,6 @@ def test_train_writes_a_complete_run_directory(lstm_file):
     assert [row["epoch"] for row in rows] == [1, 2]
     assert rows[1]["val"]["loss"] < rows[0]["val"]["loss"]
     assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_train_prints_one_json_document_on_stdout(text_file, tmp_path):
-    done = zoo(
-        "train",
-        "lstm",
-        "files",
-        "--data",
-        f"paths={text_file}",
-        *SMALL_LSTM,
-        "--run",
-        tmp_path / "run",
-        "--json",
-    )
-    result = json.loads(done.stdout)
-    assert {"run", "weights", "epochs", "steps", "metrics", "rate", "seconds"} <= result.keys()
-    assert Path(result["weights"]).exists()
-    assert re.search(r"^  2/2 ", done.stderr, re.MULTILINE)
 
 
 def test_config_toml_is_a_recipe_that_trains_the_same_weights(lstm_file, tmp_path):
@@ -155,36 +130,6 @@ def test_eval_measures_what_training_measured(lstm_file):
     result = json.loads(zoo("eval", lstm_file, "--split", "val", "--json").stdout)
     assert result["metrics"] == card["metrics"]["val"]
     assert result["count"] == len("x" * 4080) // 10 - 1
-
-
-def test_eval_of_images_counts_every_one(net_file):
-    result = json.loads(zoo("eval", net_file, "--json").stdout)
-    assert result["count"] == 16
-    assert 0 <= result["metrics"]["accuracy"] <= 1
-
-
-def test_sample_is_reproducible_and_seeded(lstm_file):
-    def text(*arguments):
-        return zoo("sample", lstm_file, "--prompt", "the ", "--max-new-tokens", "40", *arguments).stdout
-
-    assert text() == text()
-    assert text() != text("--seed", "1")
-    assert text().startswith("the ")
-    assert len(text()) == len("the ") + 40 + 1
-
-
-def test_sample_warns_of_unknown_characters(lstm_file):
-    done = zoo("sample", lstm_file, "--prompt", "Ωmega", "--max-new-tokens", "5")
-    assert done.returncode == 0
-    assert done.stderr.splitlines()[1:] == [
-        "zoo: tokens that are not in the model's vocabulary are read as <unk>: 'Ω'"
-    ]
-
-
-def test_inspect_prints_the_card(net_file):
-    out = zoo("inspect", net_file).stdout
-    assert "convnet/resnet-lite" in out
-    assert "images/shapes" in out
 
 
 def test_inspect_prints_the_first_hundred_rows_of_a_section(net_file, tmp_path):
@@ -203,6 +148,8 @@ def test_a_run_continues_with_other_options_only_if_accepted_and_its_card_says_s
     refused = zoo(*longer)
     assert refused.returncode == 1
     assert "train.epochs: 2 before, 3 now; train.lr: " in refused.stderr
+    threads = zoo(*arguments, "--resume", "--threads", "2")
+    assert (threads.returncode, "threads: 1 before, 2 now" in threads.stderr) == (1, True)
     assert "--accept-changes" in refused.stderr
     done = zoo(*longer, "--accept-changes", "--save-every", "2", "--json")
     assert done.returncode == 0, done.stderr
@@ -211,9 +158,6 @@ def test_a_run_continues_with_other_options_only_if_accepted_and_its_card_says_s
     card = json.loads(zoo("inspect", tmp_path / "model.safetensors", "--json").stdout)
     (change,) = card["changes"]
     assert change.startswith("from epoch 3, batch 1: train.epochs: 2 before, 3 now")
-    refused = zoo(*arguments, "--save-every", "often")
-    assert refused.returncode == 2
-    assert "(got 'often')" in refused.stderr
 
 
 def test_resume_starts_a_run_if_there_is_none(text_file, tmp_path):
@@ -242,22 +186,16 @@ def test_resume_needs_nothing_but_the_run_and_works_from_any_folder(tmp_path):
     assert read_card(cut / "model.safetensors").sha256 == read_card(whole / "model.safetensors").sha256
 
 
-def test_the_number_of_threads_is_recorded_and_a_change_of_it_is_refused(text_file, tmp_path):
-    train = ["train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, "--run", tmp_path / "run"]
-    assert zoo(*train, "--threads", "1").returncode == 0
-    assert "threads = 1" in (tmp_path / "run/config.toml").read_text()
-    done = zoo(*train, "--resume", "--threads", "2")
-    assert done.returncode == 1
-    assert "threads: 1 before, 2 now" in done.stderr
-
-
 def test_resuming_a_finished_run_says_so_and_prints_its_result_again(text_file, tmp_path):
     arguments = ("train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, "--run", tmp_path)
     first = zoo(*arguments, "--json")
     assert "already finished" not in first.stderr
+    assert re.search(r"^  2/2 ", first.stderr, re.MULTILINE)
+    result = json.loads(first.stdout)
+    assert {"run", "weights", "epochs", "steps", "metrics", "rate", "seconds"} <= result.keys()
     before = (tmp_path / "model.safetensors").read_bytes()
     again = zoo(*arguments, "--json", "--resume")
-    assert (again.returncode, json.loads(again.stdout)) == (0, json.loads(first.stdout))
+    assert (again.returncode, json.loads(again.stdout)) == (0, result)
     title = f"resuming charrnn/lstm on text/files in {tmp_path}\n"
     assert again.stderr == f"{title}zoo: the run in {tmp_path} is already finished: 2 of 2 epochs are done\n"
     assert (tmp_path / "model.safetensors").read_bytes() == before

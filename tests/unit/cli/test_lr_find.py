@@ -126,15 +126,6 @@ def test_ctrl_c_prints_one_line_and_writes_nothing(desk, monkeypatch):
     assert sorted(desk.rglob("*")) == before
 
 
-@pytest.mark.parametrize("arguments", [["--plot", "none/lr.png"], ["--steps", "3"], ["--plot", "."]])
-def test_wrong_options_are_refused_before_any_step(desk, monkeypatch, arguments):
-    def step(*_, **__):
-        raise AssertionError
-
-    monkeypatch.setattr("zoo.training.trial_steps.TrialSteps.step", step)
-    assert "AssertionError" not in find(desk, *arguments).stderr
-
-
 @pytest.mark.filterwarnings("ignore:the loss fell by only:zoo.ZooWarning")
 @pytest.mark.parametrize(("images", "steps"), [(400, 100), (4_800, 120)])
 def test_the_number_of_steps_follows_from_the_epoch(images: int, steps: int) -> None:

@@ -63,15 +63,10 @@ def document(*arguments: str | Path, cwd: Path) -> dict:
     return json.loads(done.stdout)
 
 
-def test_eval(desk: Path, lstm_file: Path, weights: str) -> None:
-    assert document("eval", weights, cwd=desk) == document("eval", lstm_file, cwd=desk)
-
-
-def test_sample(desk: Path, lstm_file: Path, weights: str) -> None:
-    options = ("--prompt", "the ", "--max-new-tokens", "20")
-    assert document("sample", weights, *options, cwd=desk) == document(
-        "sample", lstm_file, *options, cwd=desk
-    )
+@pytest.mark.parametrize("words", [("eval",), ("sample", "--prompt", "the ", "--max-new-tokens", "20")])
+def test_eval_and_sample(desk: Path, lstm_file: Path, weights: str, words: tuple[str, ...]) -> None:
+    ours, theirs = (document(words[0], each, *words[1:], cwd=desk) for each in (weights, lstm_file))
+    assert ours == theirs
 
 
 def test_inspect(desk: Path, lstm_file: Path, weights: str) -> None:
