@@ -8,7 +8,6 @@ from contextlib import nullcontext
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Self
 
 import pytest
@@ -24,7 +23,6 @@ from zoo.config.recipe import Recipe
 from zoo.console.reports import Progress
 from zoo.distributed.ranks import joined
 from zoo.errors import Interrupted, OptionError
-from zoo.evaluation.measure import numbers
 from zoo.interfaces import make_task
 from zoo.models.building import build_model
 from zoo.models.precision import autocast
@@ -32,7 +30,6 @@ from zoo.models.recurrent import Trainable
 from zoo.registry.registry import Registry
 from zoo.training import loop
 from zoo.training import step as training_step
-from zoo.training.saved_hidden_state import widened
 from zoo_images.average_precision import histograms
 
 # Kernels that on a GPU raise an error under torch.use_deterministic_algorithms, as its documentation lists
@@ -158,27 +155,6 @@ def test_counting_scores_does_not_wait() -> None:
         histograms(torch.randn(6, 3), torch.rand(6, 3) < 0.5)
 
 
-def test_sums_are_on_the_host_in_double_precision() -> None:
-    """A device may have single precision only."""
-    found = numbers({"loss": torch.tensor(0.5), "confusion": torch.ones(2, 2)})
-    assert found["loss"] == 0.5
-    assert found["confusion"].dtype == torch.float64
-
-
-def test_each_device_is_seeded_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    seeded: list[tuple[int, int]] = []
-    generators = [
-        SimpleNamespace(manual_seed=lambda seed, number=number: seeded.append((number, seed)))
-        for number in range(3)
-    ]
-    monkeypatch.setattr(torch.cuda, "default_generators", generators)
-    monkeypatch.setattr(torch.cuda, "current_device", lambda: 2)
-    with torch.random.fork_rng(devices=[]):
-        for device in ("cuda:1", "cuda"):
-            training_step._seed(7, device)  # pyright: ignore[reportPrivateUsage]
-    assert seeded == [(1, 7), (2, 7)]
-
-
 @pytest.mark.parametrize(
     ("device", "told"),
     [
@@ -229,18 +205,6 @@ def test_parts_of_a_compiled_step_do_not_share_memory_of_the_graph(
         Stripes(),
         config.replace({"compile": True, "epochs": 1}),
     )
-
-
-def test_a_hidden_state_alone_is_widened() -> None:
-    half, single = torch.ones(2, dtype=torch.bfloat16), torch.ones(2)
-    tensors = {
-        "carried/0": half,
-        "carried/1": single,
-        "model/carried": half,
-        "carriedx": half,
-    }
-    found = widened(tensors)
-    assert [name for name, tensor in found.items() if tensor.dtype != tensors[name].dtype] == ["carried/0"]
 
 
 def test_a_run_in_half_precision_goes_on_in_single(registry: Registry, tmp_path: Path) -> None:

@@ -361,21 +361,15 @@ def test_running_out_of_memory_suggests_a_smaller_batch(
     )
 
 
-def test_an_error_about_memory_that_was_allocated_is_no_lack_of_it(images: Any) -> None:
-    class Broken(Linear):
-        def forward(self, images: Tensor) -> Tensor:
-            raise RuntimeError("an output that the graph allocated has been overwritten")
-
-    with pytest.raises(RuntimeError, match=r"^an output that"):
-        fit(Broken(), IMAGES, images(36), TrainConfig(batch_size=16))
-
-
-def test_other_errors_of_a_model_pass_through(images: Any) -> None:
+@pytest.mark.parametrize(
+    "words", ["shapes cannot be multiplied", "an output that the graph allocated has been overwritten"]
+)
+def test_other_errors_of_a_model_pass_through(images: Any, words: str) -> None:
     class Wrong(Linear):
         def forward(self, images: Tensor) -> Tensor:
-            raise RuntimeError("shapes cannot be multiplied")
+            raise RuntimeError(words)
 
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+    with pytest.raises(RuntimeError, match=f"^{words}"):
         fit(Wrong(), IMAGES, images(36), TrainConfig())
 
 

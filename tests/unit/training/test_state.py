@@ -13,13 +13,12 @@ from torch import Tensor, nn
 
 from tests.configs import configured
 from zoo.config.train_config import TrainConfig
-from zoo.errors import Diverged, OptionError, WeightsError
+from zoo.errors import Diverged, WeightsError
 from zoo.files.container import read_container, write_container
 from zoo.interfaces import Step
 from zoo.models import weights
 from zoo.training.readings import Readings
 from zoo.training.saved import SavedState
-from zoo.training.saved_hidden_state import leaves_of, nested
 from zoo.training.state import TrainState
 from zoo.training.step import update_weights
 
@@ -124,52 +123,6 @@ def equal(ours: Any, theirs: Any) -> bool:
     return ours == theirs
 
 
-CONFIGS = pytest.mark.parametrize(
-    "config",
-    [
-        TrainConfig(optimizer="sgd", momentum=0.9, ema_decay=0.9),
-        TrainConfig(optimizer="sgd", momentum=0.0),
-        TrainConfig(optimizer="adam", clip_grad_norm=0.1),
-        TrainConfig(optimizer="adamw", weight_decay=0.1, ema_decay=0.5),
-    ],
-    ids=["sgd-ema", "sgd-plain", "adam-clip", "adamw-ema"],
-)
-
-
-@CONFIGS
-def test_a_restored_state_equals_the_captured_one_and_continues_alike(
-    tmp_path: Path, config: TrainConfig
-) -> None:
-    state = begin(config)
-    advance(state, config, 3)
-    state.end_epoch(row(state, train=1.5), config)
-    advance(state, config, 2)
-    restored = begin(config, seed=99)
-    restored.restore(*through_a_file(state, tmp_path / "x.safetensors"), device="cpu")
-    restored.carried = nested(leaves_of(restored.carried), state.carried)
-
-    for _ in range(2):
-        for name in ("epoch", "batch", "steps", "count", "carried", "sums", "history"):
-            assert equal(getattr(restored, name), getattr(state, name)), name
-        assert equal(dict(restored.model.state_dict()), dict(state.model.state_dict()))
-        assert equal(restored.optimizer.state_dict(), state.optimizer.state_dict())
-        assert (restored.average is None) == (state.average is None)
-        if state.average is not None:
-            assert restored.average is not None
-            assert equal(dict(restored.average.state_dict()), dict(state.average.state_dict()))
-        advance(state, config, 2)
-        advance(restored, config, 2)
-    assert restored.model.get_parameter("last.weight") is restored.model.get_parameter("first.weight")
-
-
-def test_a_tied_weight_is_captured_once() -> None:
-    tensors, _ = begin(TrainConfig(ema_decay=0.9)).capture()
-    assert [name for name in tensors if name.endswith("weight") and "norm" not in name] == [
-        "model/first.weight",
-        "average/first.weight",
-    ]
-
-
 def test_two_weights_of_equal_values_are_both_captured() -> None:
     state = begin(TrainConfig(optimizer="sgd"))
     with torch.no_grad():
@@ -183,12 +136,6 @@ def test_the_state_of_another_model_is_refused_in_one_line() -> None:
     with pytest.raises(WeightsError, match="the checkpoint does not match this model") as caught:
         begin(TrainConfig(), width=5).restore(tensors, data, device="cpu")
     assert "\n" not in str(caught.value)
-
-
-def test_a_state_without_its_average_is_refused() -> None:
-    tensors, data = begin(TrainConfig()).capture()
-    with pytest.raises(WeightsError, match="does not match this model"):
-        begin(TrainConfig(ema_decay=0.9)).restore(tensors, data, device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -317,27 +264,6 @@ def test_a_triggered_average_weighs_all_later_steps_equally(tmp_path: Path) -> N
     assert torch.equal(
         restored.average.get_parameter("first.weight"), state.average.get_parameter("first.weight")
     )
-
-
-def test_ema_and_triggered_averaging_exclude_each_other() -> None:
-    with pytest.raises(OptionError, match=r"^ema_decay=0.9 and nonmono=5 cannot be combined; set one to 0"):
-        configured(ema_decay=0.9).replace({"nonmono": 5})
-
-
-@pytest.mark.parametrize(("clip_grad_norm", "expected"), [(0.0, 10.0), (1.0, 1.0), (100.0, 10.0)])
-def test_gradients_are_clipped_by_their_norm_over_all_parameters(
-    clip_grad_norm: float, expected: float
-) -> None:
-    config = TrainConfig(optimizer="sgd", momentum=0.0, lr=1.0, clip_grad_norm=clip_grad_norm)
-    state = begin(config)
-    before = torch.cat([p.detach().flatten().clone() for p in state.model.parameters()])
-    size = len(before)
-    for parameter in state.model.parameters():
-        parameter.grad = torch.full_like(parameter, 10 / size**0.5)
-    update_weights(state, config, 1.0, Readings())
-    after = torch.cat([p.detach().flatten() for p in state.model.parameters()])
-    assert (before - after).norm().item() == pytest.approx(expected, rel=1e-4)
-    assert all(parameter.grad is None for parameter in state.model.parameters())
 
 
 def test_steps_that_no_fused_kernel_counts_stay_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
