@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 import zoo
+from tests.nightly.reliability import toys
 from zoo.cli import run
 from zoo.config.train_config import TrainConfig
 from zoo.data.views import View
@@ -29,6 +30,9 @@ from zoo.evaluation.item_tasks import ClassificationTask, ItemTask, RegressionTa
 from zoo.evaluation.measure import measure
 from zoo.files.cards import Card
 from zoo.processors import Prediction, RegressionProcessor
+from zoo.registry.registry import Registry
+from zoo.runs.directory import RunDirectory
+from zoo.training.state import TrainState
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 NAMES = ("regression", "audio")
@@ -413,11 +417,13 @@ def test_a_recording_is_classified(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_a_period_is_predicted_in_seconds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    made = zoo.train("row-mlp", "pendulums", run=tmp_path / "run", progress=False)
+    made = zoo.train("row-mlp", "pendulums", epochs=10, run=tmp_path / "run", progress=False)
     (row,) = made.model.predict([[1.0, 0.5]], progress=False)
     assert row["predictions"] == [{"target": "period", "value": pytest.approx(2.038, abs=0.1)}]
     metrics = made.model.evaluate("test", progress=False)["metrics"]
     assert metrics["rmse"] < 0.2  # 1.26 for the mean
+    layers = made.model.analyze("activations", split="val", progress=False).analysis.tables["layers"]
+    assert [row["kind"] for row in layers][:2] == ["Linear", "ReLU"]
     capsys.readouterr()
     assert run(["eval", str(tmp_path / "run"), "--quiet"]) == 0
     assert re.search(r": rmse 0\.\d+ \(.*, mae 0.*, loss ", capsys.readouterr().out), (
@@ -450,3 +456,41 @@ def test_each_number_of_a_target_has_a_column(
     assert header == ["input", *columns, "error"]
     assert empty[1:-1] == [""] * len(columns)
     assert full == [str(tmp_path / "a.txt"), *cells, ""]
+
+
+def test_a_run_killed_within_an_epoch_resumes_bit_for_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = ["train", "row-mlp", "pendulums", "--save-every", "3", "--epochs", "2", "--quiet", "--run"]
+    assert run([*train, str(tmp_path / "whole")]) == 0
+    save = RunDirectory.save
+
+    def save_and_die(self: RunDirectory, state: TrainState) -> None:
+        save(self, state)
+        if state.epoch == 1 and state.batch:
+            raise KeyError("as if killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunDirectory, "save", save_and_die)
+        assert run([*train, str(tmp_path / "killed")]) != 0
+    assert run(["resume", str(tmp_path / "killed")]) == 0
+    assert toys.outcome(tmp_path / "killed") == toys.outcome(tmp_path / "whole")
+
+
+def test_an_error_of_a_model_suggests_checking_its_plugin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["train", "row-mlp", "pendulums", "--epochs", "1", "--run", str(tmp_path / "run")]) == 0
+    entry = Registry.discover().architecture("row-mlp")
+    monkeypatch.setattr(entry.load(), "forward", lambda self, rows: (rows, 0))
+    capsys.readouterr()
+    for command in (
+        ["train", "row-mlp", "pendulums", "--run", str(tmp_path / "wrong")],
+        ["eval", str(tmp_path / "run")],
+    ):
+        assert run(command) == 1
+        said = "     `zoo check regression` may explain this error; `zoo --debug ...`"
+        assert said in capsys.readouterr().err
+    ours = ["mlp", "shapes", "--data", "train_size=8", "--model", "widths=0", "--run", str(tmp_path / "ours")]
+    assert run(["train", *ours]) != 0
+    assert "zoo check" not in capsys.readouterr().err

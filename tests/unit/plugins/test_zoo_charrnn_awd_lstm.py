@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from tests.configs import configured
-from zoo.files.cards import Card
-from zoo.models import weights
-from zoo.registry.registry import Registry
 from zoo_charrnn.awd_lstm import AWDLSTM
 from zoo_charrnn.dropout import drop_connections, drop_locked, drop_rows
 from zoo_charrnn.weight_drop import WeightDropLSTM, in_one_chunk
@@ -206,11 +202,6 @@ def test_embedding_dropout_acts_on_tokens_not_on_positions() -> None:
     assert {v for vectors in by_token.values() for v in vectors} == {(0.0,) * 5, (2.0,) * 5}
 
 
-def test_every_default_but_the_dropout_is_that_of_the_plain_lstm() -> None:
-    net = AWDLSTM(vocab_size=56)
-    assert sum(parameter.numel() for parameter in net.parameters()) == 3_271_016
-
-
 def test_a_tied_matrix_is_one_parameter_and_the_last_layer_fits_it() -> None:
     net = model(tie_weights=True, num_layers=3)
     assert net.out.weight is net.embedding.weight
@@ -225,22 +216,6 @@ def test_a_tied_matrix_starts_narrow_enough_to_predict_with() -> None:
     assert tied.out.weight.abs().max() <= 0.1
     assert tied(TOKENS)[0].std() < 0.5
     assert model(embedding_dim=400).embedding.weight.std().item() == pytest.approx(1, abs=0.05)
-
-
-def test_tied_weights_are_stored_once_and_are_still_tied_when_loaded(
-    tmp_path: Path, registry: Registry, card: Callable[..., Card]
-) -> None:
-    options = {"vocab_size": 11, "embedding_dim": 5, "hidden_size": 7, "tie_weights": True}
-    net = AWDLSTM(**options).eval()
-    file = tmp_path / "tied.safetensors"
-    reading = card().preprocess | {"vocabulary": ["<unk>", "<pad>", *"abcdefghi"]}
-    described = card(architecture="charrnn/awd-lstm", arguments=options, preprocess=reading)
-    written = weights.save(file, net, described)
-    assert written.tied == {"out.weight": "embedding.weight"}
-    loaded, _ = weights.load(file, registry)
-    assert isinstance(loaded, AWDLSTM)
-    assert loaded.out.weight is loaded.embedding.weight
-    assert torch.equal(loaded(TOKENS)[0], net(TOKENS)[0])
 
 
 def last_layer_of(net: AWDLSTM, tokens: Tensor) -> tuple[Tensor, Tensor, Any]:

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
-from tests.configs import configured
-from zoo.data.opening import open_dataset
-from zoo.models.building import build_model, model_arguments
-from zoo.models.states import detach
-from zoo.registry.registry import Registry
 from zoo_charrnn import min_gru
 from zoo_charrnn.min_gru import CharMinGRU, MinGRU
 from zoo_charrnn.scan import scan_by_doubling, scan_by_steps
-from zoo_text.language_modeling import LanguageModeling
-from zoo_text.plugin import LANGUAGE_MODELING
 
 SCANS = [scan_by_steps, scan_by_doubling]
 
@@ -135,26 +127,3 @@ def test_dropout_is_of_what_each_of_a_block_s_two_halves_adds(silent: str) -> No
     assert not torch.equal(model(tokens)[0], model(tokens)[0])
     model.eval()
     assert torch.equal(model(tokens)[0], model(tokens)[0])
-
-
-@pytest.mark.nightly
-@pytest.mark.skipif(not os.environ.get("ZOO_DATA"), reason="needs nietzsche in $ZOO_DATA")
-def test_it_learns_a_real_text(registry: Registry) -> None:
-    data = open_dataset(registry.dataset("text/nietzsche"), {})
-    entry = registry.architecture("min-gru")
-    options = {"hidden_size": 96, "num_layers": 2}
-    arguments = model_arguments(entry, registry.task("language-modeling"), data.dims, options)
-    model = build_model(entry, arguments, seed=0)
-    optimizer = torch.optim.Adam(model.parameters(), lr=4e-3)
-    task, state, losses = LanguageModeling(LANGUAGE_MODELING), None, []
-    for batch in task.train_batches(data, configured(batch_size=32, bptt=32), seed=0, epoch=0):
-        torch.manual_seed(batch.seed)
-        step = task.step(model, batch, state)
-        optimizer.zero_grad()
-        step.loss.backward()
-        optimizer.step()
-        state = detach(step.state)
-        losses.append(step.loss.item())
-        if len(losses) == 200:
-            break
-    assert sum(losses[-20:]) / 20 < 2.1

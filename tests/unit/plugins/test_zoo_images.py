@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-import zoo
 from zoo.errors import DataError
-from zoo.interfaces import SPLITS, HasBoxes
+from zoo.interfaces import HasBoxes
 from zoo_images import cifar
 from zoo_images.cifar import RELEASE_10, RELEASE_100, CifarRelease, cifar10, cifar100
 from zoo_images.cifar_classes import CIFAR100_COARSE, CIFAR100_FINE
@@ -41,27 +40,6 @@ def test_statistics_are_those_of_the_training_pixels() -> None:
     assert data.preprocess["std"][:2] == pytest.approx(pixels.std(1, correction=0).tolist()[:2], abs=1e-6)
     assert data.preprocess["std"][2] > 0, "a flat channel must not divide by 0"
     assert data.dims == {"in_channels": 3, "image_size": 8, "num_classes": 1}
-
-
-def test_a_batch_is_the_images_one_by_one() -> None:
-    split = shapes(**SMALL).split("train")
-    images, labels = split.read_batch([5, 0, 31])
-    for number, image, label in zip([5, 0, 31], images, labels, strict=True):
-        assert torch.equal(split[number][0], image)
-        assert split[number][1] == label
-
-
-def test_shapes_are_a_function_of_their_options() -> None:
-    one, again, other = shapes(**SMALL), shapes(**SMALL), shapes(**SMALL, seed=1)
-    assert one.fingerprint == again.fingerprint != other.fingerprint
-    for split in ("train", "val", "test"):
-        assert torch.equal(one.split(split).images, again.split(split).images)
-
-
-@pytest.mark.parametrize("name", ["shapes", "scenes"])
-def test_synthetic_images_are_as_many_as_documented(name: str) -> None:
-    data = zoo.open_dataset(name, size=16, clutter=0)
-    assert [len(data.split(split)) for split in SPLITS] == [5_000, 500, 1_000]
 
 
 def test_an_image_does_not_depend_on_how_many_there_are() -> None:

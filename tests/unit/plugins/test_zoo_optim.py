@@ -66,12 +66,6 @@ def test_muon_makes_steps_orthogonal_and_leaves_the_rest_to_adamw(usual: TrainCo
     assert moved.flatten().tolist() == pytest.approx([0.1] * 20, rel=1e-4)
 
 
-def test_muon_is_refused_for_a_model_without_hidden_matrices(usual: TrainConfig) -> None:
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4, 2))
-    with pytest.raises(OptionError, match="requires trainable hidden matrices"):
-        make_optimizer(model, usual.replace({"optimizer": "muon"}))
-
-
 @pytest.mark.parametrize(
     ("options", "progress", "expected"),
     [
@@ -101,12 +95,6 @@ def test_another_optimizer_brings_the_options_that_suit_it(registry: Registry) -
     assert trained(optimizer="adamw").lr == 0.001
 
 
-def test_an_unknown_optimizer_is_answered_with_the_nearest(registry: Registry) -> None:
-    recipe = Recipe(architecture="resnet20", dataset="shapes", train={"optimizer": "lino"})
-    with pytest.raises(OptionError, match="unknown optimizer 'lino'; did you mean 'lion'"):
-        registry.training_config(recipe)
-
-
 def test_the_options_of_an_optimizer_go_with_it(usual: TrainConfig) -> None:
     config = usual.replace({"optimizer": "lion", "optimizer_options": {"beta2": 0.9}})
     assert config.replace({"lr": 1.0}).optimizer_options == {"beta2": 0.9}
@@ -116,12 +104,10 @@ def test_the_options_of_an_optimizer_go_with_it(usual: TrainConfig) -> None:
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"optimizer": "lion", "optimizer_options": {"beta": 0.9}}, "no option 'beta'; did you mean"),
         ({"optimizer": "lion", "optimizer_options": {"lr": 0.9}}, "lr is a training option"),
         ({"optimizer": "lion", "optimizer_options": {"beta2": 1}}, "beta2 must be less than 1"),
         ({"optimizer": "nadam", "momentum": 0.5}, "the optimizer optim/nadam ignores it"),
         ({"schedule": "warmup-stable-decay", "warmup_epochs": 2.0}, "has no effect"),
-        ({"optimizer": "lyon"}, "unknown optimizer 'lyon'"),
     ],
 )
 def test_an_option_without_effect_is_refused(
