@@ -14,14 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from tests.configs import configured
-from zoo.config.recipe import Recipe
 from zoo.config.train_config import TrainConfig
 from zoo.console.reports import Progress
 from zoo.errors import Diverged, OptionError, ZooError
 from zoo.interfaces import Dataset, Task
 from zoo.models.building import build_model
 from zoo.runs.trial_training import trial
-from zoo.tools.lr_find.lr_finder import Curve, RangeTest, Report, Suggestions, lr_find, range_test, suggest
+from zoo.tools.lr_find.lr_finder import Curve, RangeTest, Report, Suggestions, range_test, suggest
 from zoo.training.host import Host
 from zoo.training.loop import fit
 from zoo.training.trial_steps import TrialSteps
@@ -283,11 +282,9 @@ def test_the_suggestions_are_marked_in_the_figure() -> None:
     [
         ({"start": 0.0}, "start must be a learning rate greater than 0 (got 0.0)"),
         ({"start": float("nan")}, "start must be a learning rate greater than 0 (got nan)"),
-        ({"start": -1.0}, "start must be a learning rate greater than 0 (got -1.0)"),
         ({"start": 1.0, "stop": 1.0}, "stop must be above start=1 and at most 1e+38 (got 1)"),
         ({"stop": float("inf")}, "stop must be finite (got inf)"),
         ({"stop": 1e308}, "stop must be above start=1e-06 and at most 1e+38 (got 1e+308)"),
-        ({"steps": 9}, "steps must be between 10 and 100,000 (got 9)"),
         ({"steps": 10**11}, "steps must be between 10 and 100,000 (got 100000000000)"),
     ],
 )
@@ -299,23 +296,3 @@ def test_a_range_without_sense_is_refused(fields: dict[str, Any], message: str) 
 def test_a_precision_the_device_lacks_is_refused(images: Any) -> None:
     with pytest.raises(OptionError, match="precision fp16 requires a GPU"):
         find(Linear(), IMAGES, images(40), SGD.replace({"precision": "fp16"}))
-
-
-@needs_data
-def test_rates_for_a_gru_on_nietzsche_are_usual_ones(registry: Any) -> None:
-    recipe = Recipe(architecture="gru", dataset="nietzsche", model={"hidden_size": 64})
-    curve = lr_find(recipe, steps=60, registry=registry, progress=False)
-    assert 1e-3 < curve.suggestions.valley < 3e-2  # the recipe's is 6e-3
-    assert 1e-4 < curve.suggestions.steep < 3e-1
-    assert 1e-4 < curve.suggestions.minimum < 3e-1
-
-
-@needs_data
-def test_rates_for_a_residual_network_on_cifar10_are_usual_ones(registry: Any) -> None:
-    train = {"augment": [], "clip_grad_norm": 0.0}  # clipping keeps high rates from diverging
-    recipe = Recipe(architecture="resnet-lite", dataset="cifar10", model={"widths": [4, 8]}, train=train)
-    curve = lr_find(recipe, start=1e-4, stop=10.0, steps=40, registry=registry, progress=False)
-    assert curve.diverged
-    assert 5e-4 < curve.suggestions.valley < 0.5
-    assert 5e-4 < curve.suggestions.minimum < 0.5
-    assert 1e-4 < curve.suggestions.steep < 0.5  # the noisiest of the three

@@ -606,13 +606,11 @@ def test_a_port_that_is_taken_is_refused(net: zoo.Model) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["cifar10-resnet2"], "unknown weights 'cifar10-resnet2'; did you mean 'cifar10-resnet20'?"),
         (["cifar10-resnet20", "cifar10-resnet20"], "would both be served as 'cifar10-resnet20'"),
         (["cifar10-resnet20", "--token", "short"], "token must have at least 16 characters"),
         (["cifar10-resnet20", "--timeout", "nan"], "--timeout must be a number of seconds (got nan)"),
         (["cifar10-resnet20", "--allow-host", "http://x"], "--allow-host must be a host name such as"),
         (["cifar10-resnet20", "--allow-host", "cafe.be:80"], "--allow-host must be a host name such as"),
-        (["cifar10-resnet20", "--host", "nowhere.invalid", "--quiet"], "remote clients require a token"),
         (
             ["cifar10-resnet20", "--host", "127.0.0.1.1", "--token", "0" * 16],
             "use --host 127.0.0.1 to accept local clients only",

@@ -192,12 +192,10 @@ def files(count: int, side: int = 10, form: str = "PNG") -> dict[str, Any]:
             "max_new_tokens must be less than or equal to 10000 (got 10001)",
         ),
         ("/sample", {"json": {"temperature": 1e9}}, 422, "temperature must be less"),
-        ("/sample", {"content": '{"temperature": NaN}'}, 422, "temperature must be"),
         ("/sample", {"json": {"prompt": "a" * 90_000}}, 413, "at most 16,834 bytes"),
         ("/sample", {"content": b" " * 90_000, "headers": {}}, 413, "at most 16,834 bytes"),
         ("/predict", {"content": b"&" * 90_000, "headers": FORM}, 413, "at most 16,834 bytes"),
         ("/predict", {"files": [("input", ("x", b"a" * 300_000))]}, 413, "at most 200,000 bytes"),
-        ("/predict", {"data": {"model": "net", "top": 0}, "files": files(1)["files"]}, 422, "top must be"),
     ],
 )
 def test_a_request_is_limited(
@@ -660,11 +658,11 @@ def test_hints_for_the_terminal_are_left_out(client: TestClient) -> None:
         ("", 421),
     ],
 )
-@pytest.mark.parametrize("path", ["/healthz", "/", "/models"])
-def test_only_known_names_are_answered(host: str, status: int, path: str) -> None:
+def test_only_known_names_are_answered(host: str, status: int) -> None:
     access = Access(hosts=["zoo.example.org"])
     with serving(access=access) as (_, app), TestClient(app, base_url=LOCAL) as client:
-        assert client.get(path, headers={"host": host}).status_code == status
+        for path in ("/healthz", "/", "/models"):
+            assert client.get(path, headers={"host": host}).status_code == status, path
 
 
 @pytest.mark.parametrize(

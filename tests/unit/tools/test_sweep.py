@@ -17,14 +17,13 @@ import pytest
 from safetensors.numpy import load_file
 
 import zoo
-from tests.made_runs import make
 from tests.shell import zoo as shell
 from zoo.errors import Diverged, OptionError, RunError, SpecError
 from zoo.tools.sweep.importance import importance
 from zoo.tools.sweep.search_methods import draw, rungs, search
 from zoo.tools.sweep.search_space import Range, grid, parse_space
 from zoo.tools.sweep.seed_runs import t_interval
-from zoo.tools.sweep.study import Study, Work, with_options
+from zoo.tools.sweep.study import with_options
 
 SMALL = {"size": 16, "train_size": 120, "val_size": 60, "test_size": 20}
 QUICK: dict[str, Any] = {"data": SMALL, "epochs": 1, "batch_size": 20, "model": {"widths": [4]}}
@@ -165,6 +164,7 @@ def test_an_interrupted_sweep_continues_to_the_same_table(swept: Path, copied: P
     assert (copied / "trial-1" / "model.safetensors").stat().st_mtime_ns == finished
 
 
+@pytest.mark.slow  # in processes
 def test_several_jobs_make_the_same_table(swept: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "2")  # trials have the number of threads of their recipe
     assert table(sweep(tmp_path / "two", jobs=2)) == table(sweep(swept / "grid"))
@@ -204,12 +204,9 @@ def test_a_wrong_value_is_found_before_anything_is_trained(tmp_path: Path) -> No
 
 def test_tpe_learns_the_same_from_runs_that_were_made_before(tmp_path: Path) -> None:
     how: dict[str, Any] = {"over": {"lr": "1e-3..1:log"}, "method": "tpe", "round_size": 4}
-    whole = sweep(tmp_path / "a", trials=15, **how)  # the first ten are random
+    whole = sweep(tmp_path / "a", trials=13, **how)  # the first ten are random
     sweep(tmp_path / "b", trials=11, **how)
-    assert table(sweep(tmp_path / "b", trials=15, **how)) == table(whole)
-    assert [
-        row["options"] for row in sweep(tmp_path / "c", **{**how, "method": "random"}, trials=15).trials
-    ] != [row["options"] for row in whole.trials]
+    assert table(sweep(tmp_path / "b", trials=13, **how)) == table(whole)
 
 
 class Made:
@@ -235,17 +232,6 @@ def test_tpe_tries_what_was_good_before() -> None:
     search(study, space, method="tpe", trials=50, round_size=5, seed=0, report=print)
     scores = [study.score(number)[0] for number in range(50)]
     assert median(scores[-20:]) < 0.5 * median(scores[:10])
-
-
-def test_a_run_that_diverged_has_no_score(tmp_path: Path) -> None:
-    make(tmp_path / "trial-1", values=[0.5, 0.7])
-    registry = zoo.Registry.discover()
-    work = Work(name="mlp", dataset="shapes", training={}, folder=tmp_path, registry=registry)
-    study = Study(work, [{"lr": 0.1}])
-    assert study.score(0) == (-0.7, pytest.approx(0.3))
-    assert study.score(0, epochs=1) == (-0.5, 0.5)
-    study.diverged.add(0)
-    assert study.score(0) is None
 
 
 def test_the_option_that_the_best_trials_share_is_the_important_one() -> None:

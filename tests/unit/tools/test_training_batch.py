@@ -114,7 +114,8 @@ def test_the_command_draws_the_batch_and_describes_it(tmp_path: Path) -> None:
 
 
 def test_a_recipe_has_its_own_options(tmp_path: Path) -> None:
-    words = ["show", "shapes-camnet", "--image", tmp_path / "x.png", "--data", "train_size=64", "--json"]
+    few = [word for split in ("train", "val", "test") for word in ("--data", f"{split}_size=16")]
+    words = ["show", "shapes-camnet", "--image", tmp_path / "x.png", *few, "--json"]
     document = json.loads(shell(*words).stdout)
     assert (document["training"], document["shape"]) == ("convnet/camnet on images/shapes", [3, 64, 64])
 

@@ -96,8 +96,6 @@ def test_metrics_measured_again_are_equal(trained: Path) -> None:
     ("split", "metric", "by", "reason"),
     [
         ("test", "accuracy", 1 / 40, "differs by 1 of 40"),
-        ("val", "accuracy", -1 / 24, "differs by 1 of 24"),
-        ("test", "loss", 0.001, "differs by 0.001"),
         ("val", "loss", -0.0001, "differs by 0.0001"),
     ],
 )
@@ -189,10 +187,6 @@ def folder(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return tmp_path
 
 
-def test_published_weights_agree_with_their_registry(folder: Path) -> None:
-    assert [row["ok"] for row in zoo.verify("tiny", progress=False)] == [True] * 4
-
-
 def test_a_metric_that_only_the_registry_states_differently_is_found(folder: Path, trained: Path) -> None:
     metrics = read_card(trained).metrics
     wrong = metrics["test"]["accuracy"] + 0.1
@@ -268,7 +262,7 @@ def test_a_path_is_never_an_id(trained: Path, folder: Path) -> None:
     (folder / "tiny").mkdir()
     edited(trained, folder / "tiny" / "model.safetensors", metrics={"test": {"loss": 9.0}})
     assert failing(zoo.verify(Path("tiny"), progress=False)) == [("test", "loss")]
-    assert failing(zoo.verify("tiny", progress=False)) == []
+    assert [row["ok"] for row in zoo.verify("tiny", progress=False)] == [True] * 4
 
 
 def test_a_wrong_name_ends_it_before_anything_is_measured(trained: Path, monkeypatch) -> None:
