@@ -118,6 +118,11 @@ def test_progress_fits_and_is_gone_in_the_end(
         assert max(map(len, table)) <= columns
 
 
+def test_a_list_fits(tmp_path: Path) -> None:
+    left, _ = run(tmp_path, 60, "list")
+    assert max(map(len, left)) <= 60
+
+
 def test_resume_and_new_plugin_say_what_they_do(words: dict[str, list[str | Path]], tmp_path: Path) -> None:
     run(tmp_path, 60, *words["train"])
     (tmp_path / "run" / "model.safetensors").unlink()

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import pty
 import re
 import shutil
-import struct
 import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import pytest
@@ -41,30 +37,6 @@ def test_bash_completes_with_the_script(line: str, offered: str, tmp_path: Path)
         check=False,
     )
     assert done.stdout.split() == [offered], done.stderr
-
-
-def test_a_real_terminal_gets_what_fits(tmp_path: Path) -> None:
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
-    env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")}
-    command = [sys.executable, "-m", "zoo", "list"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=theirs, env=env | {"TERM": "xterm"})
-    os.close(theirs)
-    out = b""
-    while chunk := _read(ours):
-        out += chunk
-    os.close(ours)
-    assert process.wait() == 0
-    text = out.decode().replace("\r\n", "\n")
-    assert "\x1b[1m" in text or "\x1b[2m" in text
-    assert max(map(len, re.sub(r"\x1b\[[\d;]*m", "", text).splitlines())) <= 60
-
-
-def _read(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 65_536)
-    except OSError:  # the other end is closed
-        return b""
 
 
 CONFIG = """# The recipe of this run. `ZOO_REGISTRY=config.toml zoo train NAME` trains it again.

@@ -311,9 +311,3 @@ def test_only_a_regular_file_is_hashed(tmp_path: Path, place: str) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(DataError, match=r"cannot be read: it is a .*, not a regular file"):
         sha256_of(tmp_path / place)
-
-
-def _info(name: str) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.size = len(CONTENT)
-    return info

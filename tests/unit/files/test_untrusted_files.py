@@ -139,6 +139,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, s
     return dict(zip([*names.values(), "run"], found, strict=True))
 
 
+@pytest.mark.slow  # in a process
 @pytest.mark.parametrize("number", range(len(HOSTILE)), ids=list(HOSTILE))
 def test_a_hostile_file_is_refused_in_little_memory(
     number: int, measured: dict[str, tuple[int, str, int]]
@@ -149,6 +150,7 @@ def test_a_hostile_file_is_refused_in_little_memory(
     assert megabytes < MOST
 
 
+@pytest.mark.slow  # in that process
 def test_a_checkpoint_of_too_many_values_is_refused(measured: dict[str, tuple[int, str, int]]) -> None:
     code, said, megabytes = measured["run"]
     assert code == 1
@@ -236,9 +238,9 @@ def fine_tuned() -> str:
 
 
 WAYS: dict[str, tuple[Callable[[], str], int]] = {
-    "zoo.load": (loaded, 60),
+    "zoo.load": (loaded, 30),
     "fine-tuning": (fine_tuned, 10),
-    "zoo inspect": (lambda: typed("inspect", "mine"), 40),
+    "zoo inspect": (lambda: typed("inspect", "mine"), 20),
     "zoo eval": (lambda: json.dumps(json.loads(typed("eval", "mine"))["metrics"]), 20),
     "zoo predict": (lambda: typed("predict", "mine", "p.png"), 40),
     "zoo embed": (lambda: typed("embed", "mine", "p.png"), 40),

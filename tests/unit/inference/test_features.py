@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -180,18 +179,6 @@ def test_nearest_images_are_of_the_same_shape_in_features_and_not_in_pixels(net:
 
     assert right(features) > 0.8
     assert right(images) < 0.4
-
-
-@pytest.mark.nightly
-@pytest.mark.skipif(not os.environ.get("ZOO_DATA"), reason="needs CIFAR-10 in $ZOO_DATA")
-def test_nearest_photographs_are_right_about_as_often_as_the_network() -> None:
-    from benchmarks.features import cosines, features
-
-    model = zoo.load("cifar10-resnet20", **QUIET)
-    known, labels = features(model, "train", 2_000)
-    asked, truth = features(model, "test", 1_000)
-    right = (labels[cosines(asked, known).argmax(1)] == truth).double().mean()
-    assert float(right) > 0.88, "the network has 91.3%"
 
 
 # Texts

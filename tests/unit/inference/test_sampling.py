@@ -409,11 +409,6 @@ def test_a_setting_that_is_out_of_range_is_refused(options: dict[str, Any], mess
     assert str(caught.value) == message
 
 
-def test_there_must_be_at_least_one_sample() -> None:
-    with pytest.raises(OptionError, match=r"samples must be at least 1 \(got 0\)"):
-        texts(0)
-
-
 def test_a_vocabulary_of_specials_only_is_refused() -> None:
     with pytest.raises(OptionError, match="the vocabulary has no tokens to sample from"):
         sample(Reader(), PREPROCESS | {"vocabulary": ["<unk>", "<pad>"]})
