@@ -207,7 +207,11 @@ def test_images_that_are_too_small_are_refused(registry: Registry) -> None:
     ours = Registry([*registry.plugins, plugin])
     message = r"^acme/large needs images of at least 64×64 pixels \(got 32×32\)(?m:$)"
     with pytest.raises(OptionError, match=message) as caught:
-        set_up(Recipe(architecture="large", dataset="shapes"), ours, device="cpu")
+        set_up(
+            Recipe(architecture="large", dataset="shapes", data={"train_size": 8, "val_size": 0}),
+            ours,
+            device="cpu",
+        )
     assert caught.value.hint == "choose a size of at least 64 pixels"
     with pytest.raises(OptionError, match=message):
         zoo.create_model("large", registry=ours)
