@@ -169,7 +169,8 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "my_models.py").write_text(MINE, encoding="utf-8")
     (tmp_path / "registry.toml").write_text(
         "schema = 1\n"
-        '[recipes.quick]\narchitecture = "linear"\ndataset = "shapes"\ndata = { train_size = 64, val_size = 8, test_size = 8 }\n',
+        '[recipes.quick]\narchitecture = "linear"\ndataset = "shapes"\n'
+        "data = { train_size = 64, val_size = 8, test_size = 8 }\n",
         encoding="utf-8",
     )
     monkeypatch.chdir(tmp_path)
