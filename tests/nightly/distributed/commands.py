@@ -54,7 +54,7 @@ def torchrun(processes: int, commands: list[list[str]], place: Path) -> subproce
     )
 
 
-def command(words: list[str], place: Path) -> subprocess.CompletedProcess[str]:
+def command(words: Sequence[str], place: Path) -> subprocess.CompletedProcess[str]:
     """Run a command of zoo in a folder."""
     return subprocess.run(
         [sys.executable, "-m", "zoo", *words], cwd=place, capture_output=True, text=True, check=False
@@ -63,10 +63,16 @@ def command(words: list[str], place: Path) -> subprocess.CompletedProcess[str]:
 
 def started(place: Path, directory: str, *more: str, epochs: int = 6) -> subprocess.Popen[str]:
     """Start a training in two processes that is saved after each step, and wait until it is under way."""
-    command = [*toys.train(LSTM, directory, "--threads", "1", epochs=epochs), "--processes", "2", *more]
+    words = [*toys.train(LSTM, directory, "--threads", "1", epochs=epochs), "--processes", "2", *more]
+    return under_way([sys.executable, "-m", "zoo", *words], place, directory)
+
+
+def under_way(words: list[str], place: Path, directory: str) -> subprocess.Popen[str]:
+    """Start a program that trains, and wait until it has saved twice."""
     going = subprocess.Popen(
-        [sys.executable, "-m", "zoo", *command],
+        words,
         cwd=place,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -74,8 +80,16 @@ def started(place: Path, directory: str, *more: str, epochs: int = 6) -> subproc
     )
     while not (place / directory / "checkpoint.previous.safetensors").exists():
         assert going.poll() is None, going.stderr.read() if going.stderr else ""
-        time.sleep(0.05)
+        time.sleep(0.01)
     return going
+
+
+def stopped_by_sigterm(words: list[str], place: Path, directory: str) -> None:
+    """Start a command of zoo that trains, and stop it once it is under way."""
+    going = under_way([sys.executable, "-m", "zoo", *words], place, directory)
+    going.terminate()
+    code, errors = ended(going)
+    assert code == 143, errors
 
 
 def workers(of: subprocess.Popen[str]) -> list[int]:

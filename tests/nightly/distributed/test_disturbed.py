@@ -16,7 +16,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.nightly.distributed.commands import LSTM, ended, require_gone, started, undropped, workers
+from tests.nightly.distributed.commands import (
+    LSTM,
+    command,
+    ended,
+    require_gone,
+    started,
+    stopped_by_sigterm,
+    under_way,
+    undropped,
+    workers,
+)
 from tests.nightly.reliability import toys
 from zoo.cli import run
 
@@ -56,16 +66,8 @@ def test_a_run_that_was_disturbed_continues_bit_for_bit(
     assert (returned, words in errors) == (code, True), errors
     assert "Traceback" not in errors
     require_gone(mine)
-    again = [
-        *toys.train(LSTM, directory, "--threads", "1", epochs=6),
-        "--processes",
-        "2",
-        "--save-every",
-        "1",
-    ]
-    done = subprocess.run(
-        [sys.executable, "-m", "zoo", *again], cwd=place, capture_output=True, text=True, check=False
-    )
+    again = toys.train(LSTM, directory, "--threads", "1", "--save-every", "1", epochs=6)
+    done = command([*again, "--processes", "2"], place)
     assert done.returncode == 0, done.stderr
     assert toys.outcome(place / directory) == undisturbed
 
@@ -75,8 +77,8 @@ def test_processes_that_have_not_met_yet_end_with_their_command(
     wait: float, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    command = [*toys.train(LSTM, "early", "--threads", "1", epochs=6), "--processes", "2", "--quiet"]
-    going = subprocess.Popen([sys.executable, "-m", "zoo", *command], cwd=place, text=True)
+    words = [*toys.train(LSTM, "early", "--threads", "1", epochs=6), "--processes", "2", "--quiet"]
+    going = subprocess.Popen([sys.executable, "-m", "zoo", *words], cwd=place, text=True)
     while len(mine := workers(going)) < 2:
         time.sleep(0.01)
     time.sleep(wait)
@@ -89,9 +91,9 @@ def test_processes_that_have_not_met_yet_end_with_their_command(
 
 @pytest.mark.parametrize("when", ["", "libtorch_cpu"])
 def test_ctrl_c_while_they_start_is_one_line(when: str, place: Path) -> None:
-    command = [*toys.train(LSTM, "starting", "--threads", "1"), "--processes", "2", "--quiet"]
+    words = [*toys.train(LSTM, "starting", "--threads", "1"), "--processes", "2", "--quiet"]
     going = subprocess.Popen(
-        [sys.executable, "-m", "zoo", *command],
+        [sys.executable, "-m", "zoo", *words],
         cwd=place,
         stderr=subprocess.PIPE,
         text=True,
@@ -177,19 +179,9 @@ def test_torchrun_that_is_stopped_stops_a_run_that_continues_bit_for_bit(
 ) -> None:
     """A scheduler may send a signal to torchrun, or to all, who get another one from torchrun."""
     directory = f"stopped-{everybody}"
-    command = ["zoo", *toys.train(LSTM, directory, "--threads", "1", "--save-every", "1", epochs=6)]
+    words = toys.train(LSTM, directory, "--threads", "1", "--save-every", "1", epochs=6)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    going = subprocess.Popen(
-        [*launch, "--max-restarts=3", "-m", "--", *command],
-        cwd=place,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while not (place / directory / "checkpoint.previous.safetensors").exists():
-        assert going.poll() is None
-        time.sleep(0.01)
+    going = under_way([*launch, "--max-restarts=3", "-m", "--", "zoo", *words], place, directory)
     mine = workers(going)
     for pid in [*mine, going.pid] if everybody else [going.pid]:
         os.kill(pid, signal.SIGTERM)
@@ -197,10 +189,7 @@ def test_torchrun_that_is_stopped_stops_a_run_that_continues_bit_for_bit(
     assert code != 0
     assert errors.count("zoo: stopped in epoch") == 1, errors
     assert not any(Path(f"/proc/{pid}").exists() for pid in mine)
-    again = [*command[1:], "--processes", "2"]
-    done = subprocess.run(
-        [sys.executable, "-m", "zoo", *again], cwd=place, capture_output=True, text=True, check=False
-    )
+    done = command([*words, "--processes", "2"], place)
     assert done.returncode == 0, done.stderr
     assert toys.outcome(place / directory) == undisturbed
 
@@ -222,18 +211,9 @@ def test_a_run_continues_in_another_number_of_processes(
 ) -> None:
     """What they learn differs by rounding alone; the checkpoint has the hidden states of all lanes."""
     directory = f"moved-{first}-{then}"
-    command = [*undropped(LSTM, directory, epochs=4), "--save-every", "1", "--quiet"]
-    going = subprocess.Popen(
-        [sys.executable, "-m", "zoo", *command, "--processes", str(first)],
-        cwd=place,
-        stdout=subprocess.DEVNULL,
-    )
-    while not (place / directory / "checkpoint.previous.safetensors").exists():
-        time.sleep(0.02)
-    going.terminate()
-    assert going.wait(60) == 143
-    again = [sys.executable, "-m", "zoo", *command, "--processes", str(then)]
-    done = subprocess.run(again, cwd=place, capture_output=True, text=True, check=False)
+    words = [*undropped(LSTM, directory, epochs=4), "--save-every", "1", "--quiet", "--processes"]
+    stopped_by_sigterm([*words, str(first)], place, directory)
+    done = command([*words, str(then)], place)
     assert done.returncode == 0, done.stderr
     moved = toys.rows(place / directory / "metrics.jsonl")[-1]["val"]
     assert moved["loss"] == pytest.approx(of_one["loss"], abs=1e-6)

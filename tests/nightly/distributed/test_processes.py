@@ -7,7 +7,6 @@ import os
 import shlex
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 import zoo
-from tests.nightly.distributed.commands import LSTM, STILL, command, torchrun, undropped
+from tests.nightly.distributed.commands import LSTM, STILL, command, stopped_by_sigterm, torchrun, undropped
 from tests.nightly.reliability import toys
 from zoo.cli import run
 from zoo.errors import ZooWarning
@@ -150,16 +149,8 @@ def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def train_odd(way: str, directory: str, *more: str) -> list[str]:
     """Return the command that trains the network; both processes evaluate some of three batches."""
-    data = (
-        "--data",
-        "size=16",
-        "--data",
-        "train_size=64",
-        "--data",
-        "val_size=1200",
-        "--data",
-        "test_size=0",
-    )
+    sizes = ("size=16", "train_size=64", "val_size=1200", "test_size=0")
+    data = [word for size in sizes for word in ("--data", size)]
     words = ("--epochs", "4", "--batch-size", "8", "--lr", "0.01", "--threads", "1", "--precision", "fp32")
     model = ("train", "odd/net", "shapes", "--model", f"way={way}")
     return [*model, *data, *words, "--device", "cpu", "--quiet", "--run", directory, *more]
@@ -191,16 +182,7 @@ def test_a_buffer_that_a_model_changes_is_the_same_in_all_processes(odd: Path) -
     scored = command(["eval", "./whole/model.safetensors", "--split", "val", "--json"], odd)
     reported = toys.rows(odd / "whole/metrics.jsonl")[-1]["val"]
     assert json.loads(scored.stdout)["metrics"]["loss"] == pytest.approx(reported["loss"], rel=1e-6)
-    going = subprocess.Popen(
-        [sys.executable, "-m", "zoo", *train_odd("centered", "stopped", *several)],
-        cwd=odd,
-        stderr=subprocess.DEVNULL,
-    )
-    while not (odd / "stopped/checkpoint.previous.safetensors").exists():
-        assert going.poll() is None
-        time.sleep(0.01)
-    going.terminate()
-    assert going.wait(60) == 143
+    stopped_by_sigterm(train_odd("centered", "stopped", *several), odd, "stopped")
     done = command(["resume", "stopped", "--processes", "2"], odd)
     assert done.returncode == 0, done.stderr
     assert toys.outcome(odd / "stopped") == toys.outcome(odd / "whole")
@@ -336,20 +318,8 @@ def zoo_datasets():
 def test_one_process_of_a_machine_prepares_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_PLUGIN_FILES", str(tmp_path / "prepares.py"))
     (tmp_path / "prepares.py").write_text(PREPARES)
-    words = [
-        "train",
-        "mlp",
-        "prepares/data",
-        "--epochs",
-        "1",
-        "--run",
-        "run",
-        "--processes",
-        "3",
-        "--threads",
-        "1",
-    ]
-    done = command(words, tmp_path)
+    words = "train mlp prepares/data --epochs 1 --run run --processes 3 --threads 1"
+    done = command(words.split(), tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "who").read_text() == "0"
 
@@ -357,7 +327,10 @@ def test_one_process_of_a_machine_prepares_the_data(tmp_path: Path, monkeypatch:
 def test_nonsense_is_refused_once_in_words(place: Path) -> None:
     for more, words in (
         (["--processes", "0"], "--processes must be between 1 and 1,024 (got 0)"),
-        (["--processes", "3", "--batch-size", "2"], "--batch-size=2 is too small for 3 processes"),
+        (
+            ["--processes", "3", "--batch-size", "2"],
+            "--batch-size=2 must be at least the number of processes (3)",
+        ),
         (["--processes", "2", "--model", "embedding_dim=x"], "embedding_dim must be an integer (got 'x')"),
     ):
         done = command([*toys.train(LSTM, "nonsense", "--threads", "1"), *more], place)
@@ -420,16 +393,7 @@ def test_processes_that_normalize_by_themselves_agree_on_their_statistics(place:
     apart = [*words, "--no-sync-batch-norm", "--save-every", "1", "--run"]
     done = torchrun(2, [[*words, "--run", "synced"], [*apart, "whole"]], place)
     assert done.returncode == 0, done.stderr
-    going = subprocess.Popen(
-        [sys.executable, "-m", "zoo", *apart, "stopped", "--processes", "2"],
-        cwd=place,
-        stdout=subprocess.DEVNULL,
-    )
-    while not (place / "stopped/checkpoint.previous.safetensors").exists():
-        assert going.poll() is None
-        time.sleep(0.01)
-    going.terminate()
-    assert going.wait(60) == 143
+    stopped_by_sigterm([*apart, "stopped", "--processes", "2"], place, "stopped")
     done = torchrun(2, [[*apart, "stopped"]], place)
     assert done.returncode == 0, done.stderr
     assert toys.outcome(place / "stopped") == toys.outcome(place / "whole")
