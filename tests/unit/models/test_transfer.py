@@ -344,7 +344,7 @@ def test_a_card_without_classes_is_refused(registry: Registry, source: Path, tmp
     model, card = weights.load(source, registry)
     preprocess = {name: value for name, value in card.preprocess.items() if name != "classes"}
     weights.save(tmp_path / "bare.safetensors", model, structs.replace(card, preprocess=preprocess))
-    with pytest.raises(WeightsError, match=r"its card is invalid: preprocess: .*required field `?classes"):
+    with pytest.raises(WeightsError, match="its card is invalid: preprocess: classes is missing"):
         weights.load(tmp_path / "bare.safetensors", registry)
 
 
