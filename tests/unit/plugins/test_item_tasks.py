@@ -10,6 +10,7 @@ import shutil
 import sys
 import wave
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -270,24 +271,32 @@ def test_an_empty_training_split_is_refused(regression: RegressionTask) -> None:
     assert [*regression.eval_batches(rows(), "val")] == []
 
 
+def test_each_item_is_evaluated_once_in_batches_that_are_numbered_from_0(regression: RegressionTask) -> None:
+    batches = [*regression.eval_batches(rows(*[([0.0, 0.0], 0.0)] * 251), "test")]
+    assert [(batch.index, batch.total, batch.count) for batch in batches] == [(0, 2, 250), (1, 2, 1)]
+
+
 class Blended(RegressionTask):
-    """Shifts each row at random, then blends it with the row before it."""
+    """Shifts each row at random, then blends it with an earlier row."""
+
+    back = 1
 
     def overlap(self, config: TrainConfig) -> int:
-        return 1
+        return self.back
 
     def augment(self, batches: Any, dataset: Any, config: TrainConfig) -> Iterator[tuple[Tensor, Tensor]]:
         shifted = ((x + draws.uniform()[:, None], y, draws) for x, y, draws in batches)
         for inputs, targets in super().augment(shifted, dataset, config):
-            yield inputs + 2 * inputs.roll(1, 0), targets
+            yield inputs + 2 * inputs.roll(self.back, 0), targets
 
 
-@pytest.mark.parametrize("world_size", [2, 3, 5])
+@pytest.mark.parametrize(("world_size", "back"), [(2, 1), (3, 1), (5, 1), (2, 3)])
 def test_processes_share_the_batches_that_a_task_augments(
-    regression: RegressionTask, world_size: int
+    regression: RegressionTask, world_size: int, back: int
 ) -> None:
     data = rows(*(([float(number), 0.0], 0.0) for number in range(10)))
     task = Blended(regression.spec)
+    task.back = back  # the last batch has two items
     place: dict[str, Any] = {"seed": 0, "epoch": 1, "start": 1}
     parts = [
         task.train_batches(data, TrainConfig(batch_size=4), **place, rank=rank, world_size=world_size)
@@ -312,8 +321,9 @@ def test_the_weights_of_classes_are_those_of_items_and_of_the_loss(audio: Classi
     )
     assert batch.weights is not None
     assert batch.weights.tolist() == [(1.0, 3.0, 0.0)[label] for label in batch.targets.tolist()]
-    loss = task.step(Constant(torch.zeros(3, 3)), batch).loss
-    assert loss.item() == pytest.approx(4 / 3 * math.log(3))
+    model = Constant(torch.zeros(3, 3))
+    assert task.step(model, batch).loss.item() == pytest.approx(4 / 3 * math.log(3))
+    assert task.step(model, replace(batch, weights=None)).loss.item() == pytest.approx(math.log(3))
 
 
 def test_an_example_has_the_shape_of_an_input(audio: ItemTask) -> None:
