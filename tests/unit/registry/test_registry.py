@@ -459,14 +459,24 @@ def test_looking_for_what_cannot_be_used_takes_time_in_proportion_to_the_plugins
     assert operations(80) < 2.5 * operations(40)
 
 
-def test_an_unknown_field_of_an_architecture_s_training_fails_the_entry() -> None:
-    spec = dataclasses.replace(net("gru")[1], training={"augmen": ["flip"]})
+@pytest.mark.parametrize(
+    ("training", "problem"),
+    [
+        (
+            {"augmen": ["flip"]},
+            "its training options: the training configuration has no option 'augmen'; did you mean 'augment'",
+        ),
+        ({"optimizer": "sdg", "schedule": "cosine"}, "unknown optimizer 'sdg'; did you mean 'sgd'?"),
+        ({"augment": ["flop", "flip"]}, "unknown augmentation 'flop'; did you mean 'flip'?"),
+    ],
+)
+def test_an_unknown_name_in_an_architecture_s_training_fails_the_entry(
+    training: dict[str, Any], problem: str
+) -> None:
+    spec = dataclasses.replace(net("gru")[1], training=training)
     registry = Registry([*Registry.discover().plugins, plugin("acme", ("architecture", spec))])
     (failed,) = registry.failed_entries
-    assert (
-        "its training options: the training configuration has no option 'augmen'; did you mean 'augment'?"
-        in (registry.problem(failed))
-    )
+    assert problem in registry.problem(failed)
 
 
 @pytest.mark.parametrize("name", ["lr", "seed", "device"])
