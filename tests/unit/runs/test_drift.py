@@ -59,7 +59,13 @@ def test_other_data_under_the_same_options_is_a_change() -> None:
     assert changed(identity(), identity("other")) == {"data": "the data has changed"}
 
 
-@pytest.mark.parametrize("name", ["optimizer", "freeze", "layer_decay", "norm_bias_lr_scale"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("optimizer", "optimizer_options", "decay_matrices_only", "lr_scales", "norm_bias_lr_scale"),
+        *("ema_decay", "freeze", "layer_decay"),
+    ],
+)
 def test_what_the_optimizer_state_depends_on_is_fixed(name: str) -> None:
     with pytest.raises(RunError, match=rf"^train\.{name} cannot be changed during a run \(") as caught:
         refuse_fixed({f"train.{name}": "1 before, 2 now"}, OPTIONS)
@@ -72,9 +78,9 @@ def test_what_the_optimizer_state_depends_on_is_fixed(name: str) -> None:
 def test_other_fields_may_change_and_some_change_the_batches() -> None:
     batches = {
         "data", "data.size", "seed", "train.batch_size", "train.grad_accum_steps", "train.batching",
-        "train.bptt", "train.bptt_jitter",
+        "train.bptt", "train.bptt_jitter", "data.lr",
     }  # fmt: skip
-    others = {"train.lr", "train.epochs", "train.augment", "architecture"}
+    others = {"train.lr", "train.epochs", "train.augment", "architecture", "model.freeze"}
     changes = dict.fromkeys(sorted(batches | others), "")
     refuse_fixed(changes, OPTIONS)
     assert set(changes_batches(changes, OPTIONS)) == batches
