@@ -10,7 +10,7 @@ import pytest
 
 import zoo
 from tests import shell
-from zoo.errors import OptionError, ZooWarning
+from zoo.errors import ZooError, ZooWarning
 
 SMALL = {"train_size": 300, "val_size": 20, "test_size": 20}
 DATA = [word for name, size in SMALL.items() for word in ("--data", f"{name}={size}")]
@@ -51,6 +51,9 @@ def test_each_option_is_told_with_its_source_and_nothing_is_written(folder: Path
     assert found["batch_size"] == "this data"
     assert plan.options["epochs"] == {"value": 3, "source": "recipe mine"}
     assert [path.name for path in folder.iterdir()] == ["registry.toml"]
+    lines = repr(plan).splitlines()[1:]
+    starts = {len(line) - len(source) for line, source in zip(lines, found.values(), strict=False)}
+    assert len(starts) == 1, "the columns are aligned"
 
 
 @pytest.mark.filterwarnings("ignore::zoo.ZooWarning")
@@ -62,6 +65,25 @@ def test_fine_tuning_tells_what_comes_from_the_weights() -> None:
     assert found["optimizer"] == found["data.size"] == "weights shapes-resnet20"
     assert found["from_weights"] == "you"
     assert (found["schedule"], found["lr"]) == ("fine-tuning", "this data")
+
+
+@pytest.mark.filterwarnings("ignore::zoo.ZooWarning")
+def test_fine_tuning_inherits_the_options_that_suit_the_model(tmp_path: Path) -> None:
+    inherited = {
+        "optimizer": "lion",
+        "optimizer_options": {"beta2": 0.9},
+        "momentum": 0.8,
+        "weight_decay": 0.02,
+        "decay_matrices_only": True,
+        "norm_bias_lr_scale": 2.0,
+        "batch_size": 8,
+    }
+    others: dict[str, Any] = {"epochs": 1, "ema_decay": 0.5, "label_smoothing": 0.1}
+    zoo.train("mlp", "shapes", data=SMALL, run=tmp_path / "run", progress=False, **inherited, **others)
+    plan = zoo.train("mlp", "shapes", data=SMALL, from_weights=tmp_path / "run", dry_run=True, progress=False)
+    source = f"weights {tmp_path / 'run'}"
+    found = {name: each["value"] for name, each in plan.options.items() if each["source"] == source}
+    assert {name: value for name, value in found.items() if "." not in name} == inherited
 
 
 @pytest.mark.filterwarnings("ignore::zoo.ZooWarning")
@@ -80,7 +102,8 @@ def test_a_training_does_what_its_plan_says(tmp_path: Path) -> None:
     for name, option in plan.options.items():
         table, _, key = name.rpartition(".")
         assert option["value"] == (recipe if name == "seed" else recipe[table or "train"])[key], name
-    assert {*plan.files} <= {path.name for path in (tmp_path / "run").iterdir()}
+    kept = {".lock", "checkpoint.previous.safetensors"}
+    assert {*plan.files} == {path.name for path in (tmp_path / "run").iterdir()} - kept
 
 
 def test_the_command_prints_a_table_or_json(folder: Path) -> None:
@@ -95,6 +118,12 @@ def test_the_command_prints_a_table_or_json(folder: Path) -> None:
     plan = json.loads(done.stdout)
     assert plan["options"]["epochs"] == {"value": 3, "source": "recipe mine"}
     assert plan["steps"] == 3 * plan["steps"] // 3 > 0
+    assert lines[-4:] == [
+        ["parameters", f"{plan['parameters']:,}"],
+        ["steps", f"{plan['steps']:,}", "in 3 epochs"],
+        ["device", plan["device"]],
+        ["writes", "config.toml,", f"{', '.join(plan['files'][1:])} in {plan['run']}"],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -105,6 +134,7 @@ def test_the_command_prints_a_table_or_json(folder: Path) -> None:
         (("--optimizer", "nadam", "--momentum", "0.4"), "zoo: --momentum=0.4 has no effect: the optimizer"),
         (("--optimizer-option", "beta=1"), "zoo: optimizer zoo/sgd has no option 'beta'"),
         (("--model", "width=3"), "zoo: architecture convnet/mlp has no option 'width'; did you mean"),
+        (("--data", "size=large"), "zoo: dataset images/shapes: size must be "),
         (("--bptt", "3"), "zoo: --bptt does not apply to classification, the task of "),
     ],
 )  # fmt: skip
@@ -120,19 +150,25 @@ def test_an_error_names_the_source_of_the_option(words: tuple[str, ...], message
         ("epochs = 3", "epochs = 0", r"recipe mine: epochs must be at least 1 \(got 0\)"),
         ("widths", "width", "recipe mine: architecture convnet/mlp has no option 'width'"),
         ("size = 16", 'size = "large"', "recipe mine: dataset images/shapes: size must be "),
+        ('"shapes"', '"shaeps"', "recipe mine: unknown dataset 'shaeps'; did you mean 'shapes'"),
     ],
 )
-def test_a_wrong_option_of_a_recipe_is_called_the_recipe_s(
+def test_what_is_wrong_in_a_recipe_is_called_the_recipe_s(
     right: str, wrong: str, message: str, folder: Path
 ) -> None:
     (folder / "registry.toml").write_text(RECIPE.replace(right, wrong))
-    with pytest.raises(OptionError, match=f"^{message}"):
+    with pytest.raises(ZooError, match=f"^{message}"):
         zoo.train("mine", dry_run=True)
 
 
 def test_a_plan_for_several_seeds_is_refused() -> None:
     done = shell.zoo("train", "mlp", "shapes", "--dry-run", "--seeds", "3")
     assert (done.returncode, done.stderr) == (2, "zoo: --dry-run cannot be combined with --seeds\n")
+
+
+def test_a_plan_warns_of_little_data_as_training_does() -> None:
+    with pytest.warns(ZooWarning, match="an epoch has a single step: use more data"):
+        zoo.train("mlp", "shapes", data={**SMALL, "train_size": 8}, dry_run=True, progress=False)
 
 
 def test_a_run_that_would_be_resumed_is_planned_from_its_checkpoint(tmp_path: Path) -> None:
