@@ -155,6 +155,17 @@ def test_each_batch_starts_from_an_empty_state_and_none_is_saved(train: Any, tmp
 
 
 @pytest.mark.filterwarnings("ignore::zoo.ZooWarning")
+def test_a_run_with_the_short_batches_of_its_initial_weights_can_be_resumed(
+    train: Any, tmp_path: Path
+) -> None:
+    train(tmp_path / "first", bptt=5)
+    tuned = {"from_weights": tmp_path / "first", "epochs": 2}
+    train(tmp_path / "run", stop_after=1, **tuned)
+    run = train(tmp_path / "run", resume=True, **tuned)
+    assert run.model.card.training["bptt"] == 5
+
+
+@pytest.mark.filterwarnings("ignore::zoo.ZooWarning")
 def test_a_learning_rate_is_found_within_the_context(train: Any, registry: Registry, tmp_path: Path) -> None:
     data = {"paths": str(train(tmp_path / "run").recipe.data["paths"])}
     model = {"cached": True}
