@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from tests.configs import configured
 from zoo.config import options
+from zoo.config.declarations import declared, option
 from zoo.config.recipe import Recipe
 from zoo.errors import OptionError
 
@@ -260,3 +261,20 @@ def test_an_odd_value_is_one_error_that_quotes_what_was_typed(raw: str, type_: A
     with pytest.raises(OptionError) as caught:
         options.convert(options.Typed(raw), type_, what="size")
     assert message in str(caught.value)
+
+
+def test_the_help_of_an_option_is_its_own_before_that_of_the_docstring() -> None:
+    @dataclass
+    class Described:
+        """Some options.
+
+        Attributes:
+            width: in the docstring.
+            depth: in the docstring.
+        """
+
+        width: int = option(1, "in the option.")
+        depth: int = 1
+
+    helps = {name: each.help for name, each in declared(Described).items()}
+    assert helps == {"width": "in the option.", "depth": "in the docstring."}
