@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from tests.configs import configured
-from zoo import OptionError, Recipe, Registry
+from zoo import OptionError, Recipe, Registry, TrainConfig
+from zoo.config.declarations import option
 from zoo.config.layers import YOU, Layers
 from zoo.data.draws import Draws
 from zoo.registry.methods import augmentations, with_checked_methods
 from zoo_images.augmentations import alternating_flip, crop, cutout, flip, translate
+from zoo_images.fields import ImageFields
 from zoo_images.mixing import mixup
 from zoo_images.plugin import zoo_augmentations
 from zoo_images.views import Views
@@ -209,6 +213,24 @@ def test_options_reach_their_augmentation() -> None:
     assert all((image == 0).any() for image in erased)
     kept = augment(images, ["random-erasing"], draws(images), **{"random_erasing.p": 0.0})
     assert torch.equal(kept, images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Late:
+    """Options of a plugin, whose augmentations are applied after those of `augment`."""
+
+    late: tuple[str, ...] = option((), "names of augmentations.", names="augmentation")
+    late_options: Mapping[str, Any] = option({}, "options of these augmentations.")
+
+
+def test_the_augmentations_of_each_training_option_have_options_of_their_own() -> None:
+    early = ImageFields(augment=("random-erasing",), augment_options={"random-erasing.p": 0.0})
+    for p, changed in ((0.0, False), (1.0, True)):
+        late = Late(late=("random-erasing",), late_options={"random-erasing.p": p})
+        first, second = augmentations(TrainConfig(groups={"images": early, "late": late}))
+        images = random_images(4)
+        assert torch.equal(first[1](images, draws(images)), images)
+        assert torch.equal(second[1](images, draws(images)), images) is not changed
 
 
 def test_a_crop_of_the_whole_image_changes_its_shape_at_most() -> None:
