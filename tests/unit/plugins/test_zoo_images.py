@@ -18,7 +18,9 @@ from zoo.interfaces import HasBoxes
 from zoo_images import cifar
 from zoo_images.cifar import RELEASE_10, RELEASE_100, CifarRelease, cifar10, cifar100
 from zoo_images.cifar_classes import CIFAR100_COARSE, CIFAR100_FINE
+from zoo_images.classification import Classification
 from zoo_images.image_set import ImageSet, ImageSplit
+from zoo_images.plugin import CLASSIFICATION
 from zoo_images.shapes import SHAPES, Style, draw, shapes
 
 SMALL = {"train_size": 32, "val_size": 16, "test_size": 8}
@@ -40,6 +42,14 @@ def test_statistics_are_those_of_the_training_pixels() -> None:
     assert data.preprocess["std"][:2] == pytest.approx(pixels.std(1, correction=0).tolist()[:2], abs=1e-6)
     assert data.preprocess["std"][2] > 0, "a flat channel must not divide by 0"
     assert data.dims == {"in_channels": 3, "image_size": 8, "num_classes": 1}
+
+
+def test_each_channel_is_normalized_by_its_own_statistics() -> None:
+    images = torch.arange(48, dtype=torch.uint8).view(1, 2, 4, 6)
+    feed = {"mean": [0.1, 0.2], "std": [0.5, 0.25]}
+    mean, std = (torch.tensor(feed[name]).view(2, 1, 1) for name in ("mean", "std"))
+    found = Classification(CLASSIFICATION).prepare(images, feed)
+    torch.testing.assert_close(found, (images / 255 - mean) / std)
 
 
 def test_an_image_does_not_depend_on_how_many_there_are() -> None:
