@@ -95,13 +95,13 @@ def command(
 
 
 def _print_plan(plan: TrainingPlan, as_json: bool) -> None:
-    """Print what a training would do; under torchrun, only one process does."""
-    if as_json and is_first():
+    """Print what a training would do."""
+    if as_json:
         print_json(plan.to_dict())
-    elif is_first():
-        print_title(f"{plan.architecture} on {plan.dataset}")
-        print_table(plan.rows, ["OPTION", "VALUE", "SET BY"])
-        print_section("", [*plan.facts.items()])
+        return
+    print_title(f"{plan.architecture} on {plan.dataset}")
+    print_table(plan.rows, ["OPTION", "VALUE", "SET BY"])
+    print_section("", [*plan.facts.items()])
 
 
 def print_run(run: "Run", session: Session, as_json: bool) -> None:
