@@ -84,6 +84,10 @@ def test_fine_tuning_inherits_the_options_that_suit_the_model(tmp_path: Path) ->
     source = f"weights {tmp_path / 'run'}"
     found = {name: each["value"] for name, each in plan.options.items() if each["source"] == source}
     assert {name: value for name, value in found.items() if "." not in name} == inherited
+    words = ("train", "mlp", "shapes", *DATA, "--from", str(tmp_path / "run"), "--dry-run", "--json")
+    done = shell.zoo(*words, "--optimizer-option", "beta2=0.5")
+    options = json.loads(done.stdout)["options"]
+    assert options["optimizer_options"] == {"value": {"beta2": 0.5}, "source": "you"}
 
 
 @pytest.mark.filterwarnings("ignore::zoo.ZooWarning")
