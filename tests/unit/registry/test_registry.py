@@ -479,6 +479,13 @@ def test_an_unknown_name_in_an_architecture_s_training_fails_the_entry(
     assert problem in registry.problem(failed)
 
 
+def test_the_methods_of_an_architecture_s_training_can_have_full_names() -> None:
+    spec = dataclasses.replace(net("gru")[1], training={"optimizer": "zoo/sgd", "augment": ["images/flip"]})
+    registry = Registry([*Registry.discover().plugins, plugin("acme", ("architecture", spec))])
+    options = registry.training_config(Recipe(architecture="acme/gru", dataset="shapes")).to_dict()
+    assert (options["optimizer"], options["augment"]) == ("sgd", ["flip"])
+
+
 @pytest.mark.parametrize("name", ["lr", "seed", "device"])
 def test_a_field_cannot_be_called_like_another_option(name: str) -> None:
     fields = dataclasses.make_dataclass("F", [(name, float, 0.0)], frozen=True)
