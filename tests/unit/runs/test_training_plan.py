@@ -116,6 +116,7 @@ def test_the_command_prints_a_table_or_json(folder: Path) -> None:
     lines = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
     assert lines[0] == ["convnet/mlp", "on", "images/shapes"]
     assert ["epochs", "3", "recipe mine"] in lines
+    assert ["model.widths", "8", "recipe mine"] in lines, "as it is typed"
     assert ["data.train_size", "300", "you"] in lines
     assert not (folder / "runs").exists()
     done = shell.zoo("train", "mine", *DATA, "--dry-run", "--json", cwd=folder)
