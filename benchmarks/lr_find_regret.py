@@ -30,7 +30,7 @@ from zoo.errors import Diverged
 RECIPES = (
     "shapes-from-cifar10", "shapes-from-scratch", "cifar10-mlp", "nietzsche-rnn", "scenes-convnet-bn",
     "nietzsche-stateful", "nietzsche-sections", "nietzsche-rnn-cell", "cifar10-convnet-bn", "cifar10-convnet",
-    "nietzsche-gru", "nietzsche-windows", "stdlib-lstm", "cifar10-convnet-bn-deep", "cifar10-resnet-lite",
+    "nietzsche-gru", "stdlib-lstm", "cifar10-convnet-bn-deep", "cifar10-resnet-lite",
     "shapes-resnet20", "shapes-camnet",
 )  # fmt: skip
 EPOCHS = 2
