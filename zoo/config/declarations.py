@@ -104,7 +104,7 @@ def option(
         help: help text, which `zoo train --help` prints.
         flag: the flag on the command line; by default, the name of the option, as in `--batch-size`.
         names: kind of the entries that the option names, such as `augmentation`.
-        read_by: the option that names the method which reads this one; a method need not do so.
+        read_by: `optimizer` or `schedule`, if only some of them read the option; for the others, it is 0.
         inherited: whether fine-tuning takes the value from the training of the weights that it starts from.
             Choose this for options that suit the model, not the amount of data.
         on_resume: whether a resumed run may change the option: `allowed`; `restarts-epoch` if the option

@@ -61,7 +61,7 @@ class RunDirectory:
         interval: how often to save the run within an epoch.
         plugin_files: one-file plugins required to continue the run.
         accept_changes: continue a run even if its options or its data have changed.
-        options: the training options, which say what happens if they change.
+        options: declarations of the training options, such as whether a resumed run may change them.
         make_card: function that returns the card of the best weights, given the state and the changes so far.
         clock: function that returns the seconds since an arbitrary start.
 

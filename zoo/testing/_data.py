@@ -121,8 +121,8 @@ def files_of(case: Case) -> dict[Path, Path]:
     """Return the files that a dataset reads from its folder, in order, by their relative paths.
 
     Each candidate folder is copied as a tree of symbolic links until the dataset opens the copy. The result
-    contains the files that it then opens through Python or `os`; it is empty for a dataset that reads from a
-    fixed place only.
+    contains the files that it then opens through Python or `os`. It is empty for a dataset that only reads
+    from a fixed place.
     """
     return case.kept("files", lambda: _files_read(case))
 
