@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from zoo.api.entry_description import describe
 from zoo.api.entry_lists import matches, rows
+from zoo.config.declarations import option
 from zoo.config.recipe import Recipe
 from zoo.errors import AmbiguousName, OptionError, PluginError, SpecError, UnknownName, ZooWarning
 from zoo.registry import plugins
@@ -513,6 +514,20 @@ def test_a_field_cannot_take_the_option_that_switches_another_off(name: str) -> 
 def test_a_field_has_a_type_that_an_option_can_have(type_: Any, default: object, why: str) -> None:
     fields = dataclasses.make_dataclass("F", [("gamma", type_, default)], frozen=True)
     with pytest.raises(SpecError, match=f"training option 'gamma': {why}"):
+        FieldsSpec(name="loss", summary="", fields=fields)
+
+
+@pytest.mark.parametrize(
+    ("names", "why"),
+    [
+        ("augmentation", "it names entries, so a field views_options must set their options"),
+        ("augmentations", "names must be one of optimizer, schedule, augmentation, metric"),
+    ],
+)
+def test_a_field_that_names_entries_has_a_field_for_their_options(names: str, why: str) -> None:
+    views = option((), "names of views.", names=names)
+    fields = dataclasses.make_dataclass("F", [("views", tuple[str, ...], views)], frozen=True)
+    with pytest.raises(SpecError, match=f"training option 'views': {why}"):
         FieldsSpec(name="loss", summary="", fields=fields)
 
 
