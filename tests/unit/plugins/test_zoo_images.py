@@ -202,15 +202,21 @@ def test_cifar100_names_are_as_many_as_its_labels_and_in_order() -> None:
     assert list(CIFAR100_COARSE) == sorted(CIFAR100_COARSE)
 
 
+def archived(folder: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an archive of CIFAR-100 in a folder, which is the one that the release consists of."""
+    archive = home / RELEASE_100.archive
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(folder, RELEASE_100.folder)
+    cifar_release(monkeypatch, sha256=hashlib.sha256(archive.read_bytes()).hexdigest())
+    return archive
+
+
 def test_cifar100_is_unpacked_from_its_archive(
     small_cifar100: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    archive = home / RELEASE_100.archive
-    with tarfile.open(archive, "w:gz") as tar:
-        tar.add(small_cifar100, RELEASE_100.folder)
-    cifar_release(monkeypatch, sha256=hashlib.sha256(archive.read_bytes()).hexdigest())
+    archived(small_cifar100, home, monkeypatch)
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     data = cifar100(root=str(home), val_size=50)
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "another"))
@@ -225,10 +231,7 @@ def test_an_archive_with_a_wrong_member_is_refused(
     (small_cifar100 / "train.bin").write_bytes(bytes(200 * 3_074))
     home = tmp_path / "home"
     home.mkdir()
-    archive = home / RELEASE_100.archive
-    with tarfile.open(archive, "w:gz") as tar:
-        tar.add(small_cifar100, RELEASE_100.folder)
-    cifar_release(monkeypatch, sha256=hashlib.sha256(archive.read_bytes()).hexdigest())
+    archive = archived(small_cifar100, home, monkeypatch)
     with pytest.raises(DataError, match=rf"train\.bin in {archive} has the wrong sha256"):
         cifar100(root=str(home), val_size=50)
 
