@@ -251,10 +251,9 @@ def fields_of(owner: type, group: str = "") -> Mapping[str, Option]:
     for name, item in fields.items():
         if item.names and item.names not in METHODS:
             raise SpecError(f"training option {name!r}: names must be one of {', '.join(METHODS)}")
-        if (
-            item.names and name != "loss" and f"{name}_options" not in fields
-        ):  # those of a loss are the metrics'
-            message = f"it names entries, so a field {name}_options must set their options"
+        table = f"{'metrics' if name == 'loss' else name}_options"
+        if item.names and table not in fields:
+            message = f"it names entries, so a field {table} must set their options"
             raise SpecError(f"training option {name!r}: {message}")
         try:
             msgspec.json.Decoder(item.type)  # a TypeError, unless files can hold such a value
