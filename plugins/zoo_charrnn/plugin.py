@@ -50,6 +50,16 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             source="fast.ai deep learning course, lesson 6 (CharSeqStatefulGRU)",
         ),
         ArchitectureSpec(
+            name="gru-cell",
+            target="zoo_charrnn.gru_cell:CharGRUCell",
+            task="language-modeling",
+            summary="Stateful GRU with its gates written out",
+            training=USUAL,
+            landmarks={"head": "out"},
+            parameters=247_144,
+            source="fast.ai deep learning course, lesson 6 (the code of GRUCell)",
+        ),
+        ArchitectureSpec(
             name="lstm",
             target="zoo_charrnn.lstm:CharLSTM",
             task="language-modeling",
@@ -58,6 +68,16 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             landmarks={"head": "out"},
             parameters=3_271_016,
             source="fast.ai deep learning course, lesson 6 (CharSeqStatefulLSTM)",
+        ),
+        ArchitectureSpec(
+            name="lstm-cell",
+            target="zoo_charrnn.lstm_cell:CharLSTMCell",
+            task="language-modeling",
+            summary="Stateful LSTM with its gates written out",
+            training=USUAL,
+            landmarks={"head": "out"},
+            parameters=323_944,
+            source="Hochreiter & Schmidhuber 1997, Long Short-Term Memory; Gers et al. 2000, Learning to Forget",
         ),
         ArchitectureSpec(
             name="awd-lstm",

@@ -20,6 +20,8 @@ BETTER_THAN = {
     "nietzsche-rnn": ("loss", 1.9),
     "nietzsche-rnn-cell": ("loss", 1.9),
     "nietzsche-gru": ("loss", 1.8),
+    "nietzsche-gru-cell": ("loss", 1.8),
+    "nietzsche-lstm-cell": ("loss", 1.8),
     "nietzsche-min-gru": ("loss", 2.1),
     "nietzsche-lstm": ("loss", 1.8),
     "nietzsche-awd-lstm": ("loss", 1.8),

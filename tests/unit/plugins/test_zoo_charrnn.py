@@ -16,12 +16,14 @@ from zoo.models.precision import autocast
 from zoo.models.states import detach
 from zoo.registry.registry import Registry
 from zoo_charrnn.gru import CharGRU
+from zoo_charrnn.gru_cell import CharGRUCell
 from zoo_charrnn.lstm import CharLSTM
+from zoo_charrnn.lstm_cell import CharLSTMCell
 from zoo_charrnn.rnn import CharRNN
 from zoo_charrnn.rnn_cell import CharRNNCell
 
 TASK = "language-modeling"
-NAMES = ["rnn", "rnn-cell", "gru", "lstm", "awd-lstm", "min-gru"]
+NAMES = ["rnn", "rnn-cell", "gru", "gru-cell", "lstm", "lstm-cell", "awd-lstm", "min-gru"]
 TOKENS = torch.randint(0, 11, (12, 3), generator=torch.Generator().manual_seed(0))  # (T, B)
 
 
@@ -62,22 +64,51 @@ def test_dropout_is_between_layers_and_only_in_training(
     assert torch.equal(model(TOKENS)[0], model(TOKENS)[0])
 
 
-@pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
-def test_the_loop_over_a_cell_computes_what_the_rnn_does(nonlinearity: str) -> None:
-    rnn, cell = (build(make, nonlinearity=nonlinearity) for make in (CharRNN, CharRNNCell))
-    cell.load_state_dict(
-        {name.replace("rnn.", "cell.").removesuffix("_l0"): w for name, w in rnn.state_dict().items()}
-    )
-    start = torch.randn(1, 3, 7, generator=torch.Generator().manual_seed(1))
-    logits, end = rnn(TOKENS, start)
-    looped, looped_end = cell(TOKENS, start[0])
-    torch.testing.assert_close(looped, logits, atol=1e-6, rtol=0)
-    torch.testing.assert_close(looped_end, end[0], atol=1e-6, rtol=0)
+@pytest.mark.parametrize(
+    ("layer", "cell", "options"),
+    [
+        (CharRNN, CharRNNCell, {}),
+        (CharRNN, CharRNNCell, {"nonlinearity": "relu"}),
+        (CharGRU, CharGRUCell, {}),
+        (CharLSTM, CharLSTMCell, {"num_layers": 1}),
+    ],
+    ids=["tanh", "relu", "gru", "lstm"],
+)
+def test_the_loop_over_a_cell_computes_what_the_layer_does(
+    layer: Callable[..., nn.Module], cell: Callable[..., nn.Module], options: dict[str, Any]
+) -> None:
+    whole = build(layer, **options)
+    looped = build(cell, **{name: value for name, value in options.items() if name != "num_layers"})
+    looped.load_state_dict({_in_a_cell(name, looped): weight for name, weight in whole.state_dict().items()})
+    logits, end = whole(TOKENS, _started(whole))
+    same, same_end = looped(TOKENS, _started(looped))
+    torch.testing.assert_close(same, logits, atol=1e-6, rtol=0)
+    for one, other in zip(leaves(same_end), leaves(end), strict=True):
+        torch.testing.assert_close(one, other[0], atol=1e-6, rtol=0)
     logits.logsumexp(2).mean().backward()
-    looped.logsumexp(2).mean().backward()
-    for one, other in zip(rnn.parameters(), cell.parameters(), strict=True):
-        assert one.grad is not None
-        torch.testing.assert_close(other.grad, one.grad, atol=1e-6, rtol=0)
+    same.logsumexp(2).mean().backward()
+    parameters = dict(looped.named_parameters())
+    for name, weight in whole.named_parameters():
+        torch.testing.assert_close(parameters[_in_a_cell(name, looped)].grad, weight.grad, atol=1e-6, rtol=0)
+
+
+def _in_a_cell(name: str, looped: nn.Module) -> str:
+    """Return the name of a layer's weight in the network that loops over a cell."""
+    weight = name.partition(".")[2]
+    if not weight.endswith("_l0"):
+        return name
+    if isinstance(looped, CharRNNCell):
+        return f"cell.{weight.removesuffix('_l0')}"
+    kind, side = weight.removesuffix("_l0").split("_")
+    return f"cell.{'from_input' if side == 'ih' else 'from_hidden'}.{kind}"
+
+
+def _started(model: nn.Module) -> Any:
+    """Return a state that is not zero, of the form that the model returns."""
+    generator = torch.Generator().manual_seed(1)
+    state = model(TOKENS)[1]
+    drawn = [torch.randn(3, 7, generator=generator).expand(leaf.shape) for leaf in leaves(state)]
+    return drawn[0] if isinstance(state, Tensor) else tuple(drawn)
 
 
 @pytest.mark.parametrize(("make", "options"), [(CharRNN, {"num_layers": 2}), (CharRNNCell, {})])
