@@ -212,13 +212,173 @@ def _captioned(axes: Axes, image: Tensor, left: float, top: float, lines: Sequen
         )
 
 
-def _place(axes: Axes, image: Tensor, left: float, top: float) -> None:
+def _place(
+    axes: Axes, image: Tensor, left: float, top: float, side: float = _IMAGE, *, smooth: bool = True
+) -> None:
     """Draw an image (C, H, W) with values from 0 to 1 at a position in inches."""
     import numpy as np
     from PIL import Image
 
     colors = image[:3] if len(image) >= 3 else image[:1].expand(3, -1, -1)
     pixels = (255 * colors.permute(1, 2, 0)).round().byte().numpy()
-    side = round(style.DPI * _IMAGE)
-    shown = Image.fromarray(np.ascontiguousarray(pixels)).resize((side, side), Image.Resampling.LANCZOS)
-    axes.imshow(shown, extent=(left, left + _IMAGE, top + _IMAGE, top))
+    dots, how = round(style.DPI * side), Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST
+    shown = Image.fromarray(np.ascontiguousarray(pixels)).resize((dots, dots), how)
+    axes.imshow(shown, extent=(left, left + side, top + side, top))
+
+
+def units_plot(
+    words: Sequence[str], values: Sequence[Sequence[float]], rows: Sequence[Mapping[str, Any]], *, title: str
+) -> Figure:
+    """Return a figure with a row for each hidden unit: its value after each token of a text.
+
+    Args:
+        words: the tokens, which are written below the rows.
+        values: the values of each unit, one per token.
+        rows: the row of the table for each unit.
+    """
+    import numpy as np
+    from matplotlib.colors import LinearSegmentedColormap
+
+    cells = np.array(values)
+    cells = cells / np.abs(cells).max(1, keepdims=True).clip(1e-9)
+    subtitle = (
+        "value of each unit after each token, relative to its largest; blue is negative, orange positive"
+    )
+    figure = style.figure(0.115 * len(words) + 1.2, 0.24 * len(rows) + 0.3, title=title, subtitle=subtitle)
+    axes = figure.subplots()
+    style.tidy(axes)
+    axes.grid(visible=False)
+    colors = LinearSegmentedColormap.from_list("signed", [style.BLUE, style.PAPER, style.ORANGE])
+    axes.imshow(cells, cmap=colors, vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
+    axes.set_yticks(range(len(rows)), [f"unit {row['unit']}" for row in rows], color=style.INK)
+    signs = ["↵" if word == "\n" else "␣" if word == " " else word for word in words]
+    axes.set_xticks(range(len(words)), signs, color=style.INK, fontfamily="monospace")
+    return figure
+
+
+def gradient_plot(norms: Sequence[float], factor: float, *, title: str) -> Figure:
+    """Return a figure of the norm of the gradient, on a logarithmic axis, by the number of tokens back."""
+    from matplotlib.ticker import MaxNLocator
+
+    subtitle = (
+        f"gradient of the loss with respect to earlier hidden states; ×{factor:.3g} with each step back"
+    )
+    figure = style.figure(6.5, 3, title=title, subtitle=subtitle)
+    axes = figure.subplots()
+    style.tidy(axes, frame=True)
+    points = [(back, norm) for back, norm in enumerate(norms, 1) if norm > 0]
+    axes.plot(*zip(*points, strict=True), color=style.BLUE, lw=1.8)
+    axes.set(xlabel="tokens back", ylabel="norm of the gradient", yscale="log", xlim=(len(norms), 1))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def filters_plot(weights: Tensor, patches: Sequence[Sequence[Tensor]], *, title: str) -> Figure:
+    """Return a figure with each filter of the first layer, beside the patches with the highest response.
+
+    Args:
+        weights: (F, C, h, w)
+        patches: for each filter, images (C, h, w) from 0 to 1.
+    """
+    side, gap = 0.55, 0.05
+    pitch, columns = side + gap, 1 + len(patches[0])
+    half = (len(weights) + 1) // 2
+    block = columns * pitch + 4 * gap  # inches of a filter with its patches
+    subtitle = "each filter of the first layer (gray is zero), and the patches to which it responds most"
+    width = max(block + (block if half < len(weights) else 0) + 0.3, 6.5)
+    figure = style.figure(width, half * pitch + 0.1, title=title, subtitle=subtitle)
+    axes = figure.subplots()
+    for number, own in enumerate(patches):
+        left, top = number // half * block, number % half * pitch
+        weight = weights[number] / weights[number].abs().max().clamp(min=1e-12)
+        _place(axes, weight / 2 + 0.5, left, top, side, smooth=False)
+        for place, patch in enumerate(own, 1):
+            _place(axes, patch, left + place * pitch + gap, top, side, smooth=False)
+    _bare(axes, 2 * block if half < len(weights) else block, half * pitch)
+    return figure
+
+
+def _bare(axes: Axes, width: float, height: float) -> None:
+    """Show only the images on axes of this size in inches."""
+    style.tidy(axes)
+    axes.grid(visible=False)
+    axes.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[], anchor="NW")
+
+
+def feature_maps_plot(
+    image: Tensor, layers: Sequence[tuple[str, Tensor, list[int]]], *, title: str
+) -> Figure:
+    """Return a figure with an image (C, H, W) from 0 to 1, and a row of feature maps for each layer.
+
+    Args:
+        layers: the name of each layer, its feature maps (channels, h, w), and the numbers of the channels.
+    """
+    import torch
+    from matplotlib import colormaps
+
+    row, pitch = _IMAGE + 2 * _LINE, _IMAGE + _GAP
+    columns = max(len(channels) for *_, channels in layers)
+    subtitle = "the channels with the highest values; each map is scaled to its own range"
+    width = pitch * (1 + columns) + 3 * _GAP
+    figure = style.figure(max(width + 0.3, 6.5), len(layers) * row, title=title, subtitle=subtitle)
+    axes = figure.subplots()
+    _captioned(axes, image, 0, 0, ["input"], style.INK)
+    for number, (name, maps, channels) in enumerate(layers):
+        top = number * row
+        for column, (map_, channel) in enumerate(zip(maps, channels, strict=True), 1):
+            left = column * pitch + 3 * _GAP
+            scaled = (map_ - map_.min()) / (map_.max() - map_.min()).clamp(min=1e-12)
+            colors = torch.from_numpy(colormaps[style.HEAT](scaled.numpy())[..., :3]).permute(2, 0, 1)
+            _place(axes, colors, left, top, smooth=False)
+            label = f"{name} · {channel}" if column == 1 else f"{channel}"
+            axes.text(left, top + _IMAGE + 0.03, label, va="top", color=style.MUTED, fontsize=style.SMALL)
+    _bare(axes, width, len(layers) * row)
+    return figure
+
+
+def statistics_plot(
+    rows: Sequence[Mapping[str, Any]], layer: tuple[Tensor, Tensor], name: str, *, title: str
+) -> Figure:
+    """Return a figure with the noise of each BatchNorm layer, and the batches of one layer by channel.
+
+    Args:
+        layer: the mean and standard deviation of each batch in one layer, (batches, C), in running standard
+            deviations.
+        name: the name of this layer.
+    """
+    height = max(2.6, 0.2 * len(rows) + 0.7)
+    subtitle = f"batches beside running statistics; on the right each batch in {name}, in running deviations"
+    figure = style.figure(9, height, title=title, subtitle=subtitle)
+    left, right = figure.subplots(1, 2, width_ratios=[2, 3])
+    places = range(len(rows))
+    style.tidy(left, grid="x")
+    left.barh(places, [row["noise"] for row in rows], color=style.BLUE)
+    left.set_xlabel("noise of a batch's mean")
+    left.set_yticks(places, [row["layer"] for row in rows], color=style.INK)
+    left.set_ylim(len(rows) - 0.4, -0.6)
+    style.tidy(right, frame=True)
+    means, stds = layer
+    for batch, (mean, std) in enumerate(zip(means, stds, strict=True)):
+        channels = range(len(mean))
+        right.scatter(channels, mean, s=5, color=style.BLUE, alpha=0.5, label=None if batch else "mean")
+        right.scatter(channels, std, s=5, color=style.ORANGE, alpha=0.5, label=None if batch else "deviation")
+    for level in (0, 1):
+        right.axhline(level, color=style.MUTED, lw=0.8)
+    right.set_xlabel("channel")
+    style.legend(right)
+    return figure
+
+
+def residual_plot(rows: Sequence[Mapping[str, Any]], *, title: str) -> Figure:
+    """Return a figure with two bars for each residual layer: the size of x, and that of f(x)."""
+    subtitle = "root mean square of the input x of each residual layer, and of the f(x) that it adds"
+    figure = style.figure(6.5, max(2.2, 0.34 * len(rows) + 0.7), title=title, subtitle=subtitle)
+    axes = figure.subplots()
+    style.tidy(axes, grid="x")
+    for shift, key, label, color in ((-0.2, "x", "x", style.BLUE), (0.2, "f", "f(x)", style.ORANGE)):
+        places = [place + shift for place in range(len(rows))]
+        axes.barh(places, [row[key] for row in rows], height=0.38, color=color, label=label)
+    axes.set_yticks(range(len(rows)), [row["layer"] for row in rows], color=style.INK)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    style.legend(axes)
+    return figure

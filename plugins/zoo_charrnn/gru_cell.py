@@ -52,9 +52,7 @@ class CharGRUCell(nn.Module):
     parameters at 56 tokens.
     """
 
-    def __init__(
-        self, *, vocab_size: int, embedding_dim: Positive = 42, hidden_size: Positive = 256
-    ) -> None:
+    def __init__(self, *, vocab_size: int, embedding_dim: Positive = 42, hidden_size: Positive = 256) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, embedding_dim)
         self.cell = GRUCell(embedding_dim, hidden_size)

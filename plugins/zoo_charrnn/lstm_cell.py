@@ -54,9 +54,7 @@ class CharLSTMCell(nn.Module):
     at 56 tokens.
     """
 
-    def __init__(
-        self, *, vocab_size: int, embedding_dim: Positive = 42, hidden_size: Positive = 256
-    ) -> None:
+    def __init__(self, *, vocab_size: int, embedding_dim: Positive = 42, hidden_size: Positive = 256) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, embedding_dim)
         self.cell = LSTMCell(embedding_dim, hidden_size)
@@ -65,11 +63,10 @@ class CharLSTMCell(nn.Module):
     def forward(self, tokens: Tensor, state: LSTMCellState | None = None) -> tuple[Tensor, LSTMCellState]:
         """Map tokens (T, B) and a state, (B, H) twice, to logits (T, B, V) and the next state."""
         embedded = self.embedding(tokens)  # (T, B, E)
-        if state is None:
-            zeros = embedded.new_zeros(tokens.shape[1], self.out.in_features)
-            state = zeros, zeros
+        zeros = embedded.new_zeros(tokens.shape[1], self.out.in_features)
+        hidden, cell = (zeros, zeros) if state is None else state
         outputs: list[Tensor] = []
         for x in embedded:  # (B, E), one time step
-            state = self.cell(x, state)
-            outputs.append(state[0])  # (B, H)
-        return self.out(torch.stack(outputs)), state
+            hidden, cell = self.cell(x, (hidden, cell))  # (B, H) each
+            outputs.append(hidden)
+        return self.out(torch.stack(outputs)), (hidden, cell)

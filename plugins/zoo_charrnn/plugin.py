@@ -77,7 +77,7 @@ def zoo_architectures() -> list[ArchitectureSpec]:
             training=USUAL,
             landmarks={"head": "out"},
             parameters=323_944,
-            source="Hochreiter & Schmidhuber 1997, Long Short-Term Memory; Gers et al. 2000, Learning to Forget",
+            source="Hochreiter & Schmidhuber 1997, Long Short-Term Memory; forget gate: Gers et al. 2000",
         ),
         ArchitectureSpec(
             name="awd-lstm",

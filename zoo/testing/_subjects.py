@@ -26,13 +26,25 @@ from zoo.testing._models import build, drawing_from
 Classes = tuple[int | Literal["predicted", "true"], ...]
 
 
+class NormedResidual(nn.Module):
+    """A residual layer with BatchNorm."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.norm(self.conv(x))
+
+
 class PooledNet(nn.Module):
     """Features, their mean, and a linear head, as class activation maps need."""
 
     def __init__(self) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.2)
+            nn.Conv2d(3, 8, 3, stride=2, padding=1), NormedResidual(8), nn.ReLU(), nn.Dropout(0.2)
         )
         self.head = nn.Linear(8, 10)
 
@@ -45,7 +57,9 @@ class MappedNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.features = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.ReLU(), nn.Dropout(0.2))
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 8, 3, stride=2, padding=1), NormedResidual(8), nn.ReLU(), nn.Dropout(0.2)
+        )
         self.maps = nn.Conv2d(8, 10, 1)
 
     def forward(self, images: Tensor) -> Tensor:
