@@ -127,6 +127,11 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         ("list weight s x", 2, "got unexpected extra argument (x)"),
         # values of options
         ("sample x --max-new-tokens many", 2, "--max-new-tokens must be an integer (got 'many')"),
+        (
+            "sample x --temperatures 1,hot",
+            2,
+            "--temperatures must be a list, each item a number (got '1,hot')",
+        ),
         ("sample x --temperature hot", 2, "--temperature must be a number (got 'hot')"),
         ("sample x --prompt a --prompt-file -", 2, "--prompt and --prompt-file cannot be combined"),
         (

@@ -7,9 +7,10 @@ from typing import Any, TextIO
 import click
 
 from zoo.api.model import Model
-from zoo.cli.flags import options_of
+from zoo.cli.flags import ValueType, options_of
 from zoo.cli.name_types import weights_argument
 from zoo.cli.session import Session, device_option, print_json, standard_options
+from zoo.console.tables import print_side_by_side
 from zoo.console.terminal import BLANKS, echo
 from zoo.errors import DataError
 
@@ -23,6 +24,12 @@ from zoo.errors import DataError
     metavar="FILE",
     help="UTF-8 file to read the prompt from, or - for stdin.",
 )
+@click.option(
+    "--temperatures",
+    type=ValueType(tuple[float, ...]),
+    metavar="T,T,...",
+    help="Sampling temperatures to compare; the texts are printed side by side.",
+)
 @options_of(Model.sample, skip=["prompt"])
 @device_option
 @standard_options
@@ -31,6 +38,7 @@ def command(
     weights: str,
     prompt: str | None,
     prompt_file: TextIO | None,
+    temperatures: tuple[float, ...] | None,
     device: str | None,
     as_json: bool,
     **sampling: Any,
@@ -39,7 +47,7 @@ def command(
 
     A single text is printed after its prompt, as it is generated. Multiple texts are printed once all of them
     are complete, each under a header such as `--- 1 of 3 ---`. A model that reads backward generates the text
-    that precedes its prompt.
+    that precedes its prompt. With several temperatures, each column shows the texts at one of them.
     """
     if prompt is not None and prompt_file is not None:
         raise click.UsageError("--prompt and --prompt-file cannot be combined")
@@ -48,11 +56,25 @@ def command(
     model = session.load(weights, device=device)
     backwards = model.vocabulary.backwards
     before, after = ("", prompt) if backwards else (prompt, "")
+    document = {"weights": str(model.path), "prompt": prompt, "seed": sampling["seed"]}
+    document["backwards"] = backwards
+    if temperatures:
+        at_each = [
+            [*model.sample(prompt, progress=session.progress, **dict(sampling, temperature=each))]
+            for each in temperatures
+        ]
+        if as_json:
+            found = zip(temperatures, at_each, strict=True)
+            print_json(document | {"temperatures": [{"temperature": t, "texts": x} for t, x in found]})
+            return
+        header = [f"temperature {each:g}" for each in temperatures]
+        rows = zip(*at_each, strict=True)
+        print_side_by_side(header, [[f"{before}{text}{after}" for text in row] for row in rows])
+        return
     texts = model.sample(prompt, progress=session.progress, **sampling)
     samples = sampling["samples"]
     if as_json:
-        document = {"weights": str(model.path), "prompt": prompt, "seed": sampling["seed"], "text": texts[0]}
-        print_json(document | {"texts": [*texts], "backwards": backwards})
+        print_json(document | {"text": texts[0], "texts": [*texts]})
         return
     if samples == 1 and not backwards:
         _stream(prompt, (text for text, _ in texts.stream()))

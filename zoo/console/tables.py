@@ -5,19 +5,22 @@ If stdout is not a terminal, text is not cut or wrapped.
 
 from __future__ import annotations
 
+import io
 import shutil
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 
 from zoo.config import options
-from zoo.console.terminal import Styled, bold, dim, echo, is_terminal
+from zoo.console.terminal import BLANKS, Styled, bold, dim, echo, is_terminal
 from zoo.errors import printable
 
 # The units of columns that have shares from 0 to 1
 SHARES = {"probability": "%", "share": "%"}
 # Columns below which the last cell of a row is not squeezed, and is left out where it may be cut
 _LEAST = 12
+# Columns of texts side by side if stdout is not a terminal
+_PIPED = 120
 
 
 def columns() -> int | None:
@@ -166,6 +169,24 @@ def print_table(
 ) -> None:
     """Print rows of equal length as a `Table` that fits the terminal, with a dim header."""
     Table(header, indent=indent, cut=cut, numbers=numbers).print(rows)
+
+
+def print_side_by_side(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print texts of several lines in columns of equal width, below their headers."""
+    from rich.console import Console
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    grid = Grid(box=None, expand=True, padding=(0, 2, 1, 0), pad_edge=False)
+    for text in header:
+        grid.add_column(Text(text), ratio=1, overflow="fold")
+    for row in rows:
+        grid.add_row(*map(Text, row))
+    console = Console(width=columns() or _PIPED, color_system=None, file=io.StringIO())
+    with console.capture() as capture:
+        console.print(grid)
+    for line in capture.get().splitlines():
+        echo(line.rstrip(), keep=BLANKS)
 
 
 def print_section(

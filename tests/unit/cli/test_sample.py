@@ -56,6 +56,21 @@ def test_json_holds_the_first_text_and_all_of_them(lstm_file):
     assert len({*three["texts"]}) == 3
 
 
+def test_texts_at_several_temperatures_stand_side_by_side(lstm_file):
+    options = lstm_file, "--prompt", "the ", "--max-new-tokens", "60"
+    alone = [text(*options, "--temperature", str(each)) for each in (0.5, 2)]
+    beside = text(*options, "--temperatures", "0.5,2").splitlines()
+    left, right = "temperature 0.5", "temperature 2"
+    middle = beside[0].index(right)
+    assert beside[0] == left.ljust(middle) + right
+    for column, whole in zip((slice(middle), slice(middle, None)), alone, strict=True):
+        shown = "".join(line[column] for line in beside[1:])
+        assert "".join(shown.split()) == "".join(whole.split())
+    found = json.loads(text(*options, "--temperatures", "0.5,2", "--json"))["temperatures"]
+    assert [each["temperature"] for each in found] == [0.5, 2]
+    assert [["the " + each["texts"][0] + "\n"] for each in found] == [[whole] for whole in alone]
+
+
 def test_every_option_is_passed_on(lstm_file):
     model, card = weights.load(lstm_file, Registry.discover())
     options = {"max_new_tokens": 30, "temperature": 1.5, "top_k": 5, "top_p": 0.7, "stop": "e", "seed": 4}
