@@ -27,11 +27,11 @@ Classes = tuple[int | Literal["predicted", "true"], ...]
 
 
 class NormedResidual(nn.Module):
-    """A residual layer with BatchNorm."""
+    """A residual layer with BatchNorm. Without padding, features of a constant image are constant."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv = nn.Conv2d(channels, channels, 1)
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
