@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from zoo import OptionError
 from zoo.interfaces import Analysis, Analyzer, Batch, State, Subject
 from zoo.plugin import detach, style, untouched
+from zoo_analyzers.nested import tensors_in
 from zoo_analyzers.plots import gradient_plot
 
 
@@ -90,9 +91,9 @@ def _gradients(model: nn.Module, batches: Iterable[Batch], steps: int) -> Iterat
         if batch.fresh:
             state, states = None, []
         for tokens, targets in zip(batch.inputs, batch.targets, strict=True):  # (B,), one time step
-            before = [*_tensors(state)]  # none if the graph was cut here
+            before = [leaf for leaf in tensors_in(state) if leaf.requires_grad]  # none after a cut
             logits, state, *_ = model(tokens[None], state)
-            if not [*_tensors(state)]:
+            if not any(leaf.requires_grad for leaf in tensors_in(state)):
                 raise OptionError("this model does not carry a hidden state from token to token")
             if before:
                 states.append(before)
@@ -104,15 +105,3 @@ def _gradients(model: nn.Module, batches: Iterable[Batch], steps: int) -> Iterat
             squares = torch.stack([gradient.double().square().sum() for gradient in found]).cpu()
             yield squares.view(steps, -1).sum(1).flip(0), len(tokens)
             state, states = detach(state), []
-
-
-def _tensors(state: object) -> Iterator[Tensor]:
-    """Yield the tensors of a hidden state through which gradients flow."""
-    if isinstance(state, Tensor):
-        if state.requires_grad:
-            yield state
-    elif isinstance(state, tuple | list):
-        for part in state:
-            yield from _tensors(part)
-    elif isinstance(state, dict):
-        yield from _tensors([*state.values()])

@@ -14,6 +14,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from zoo import OptionError
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject
 from zoo.plugin import receiving, style, untouched, watching
+from zoo_analyzers.nested import tensors_in
 from zoo_analyzers.plots import residual_plot
 
 _ADDITIONS = (torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__iadd__)
@@ -90,14 +91,14 @@ class _Additions(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        tensors = [arg for arg in (*args, *(kwargs or {}).values()) if isinstance(arg, Tensor)]
+        tensors = [*tensors_in((args, kwargs))]
         depths = [int(self._depths.get(tensor) or 0) for tensor in tensors]
         if func in _ADDITIONS and len(tensors) == 2 and tensors[0].shape == tensors[1].shape:
             self._add(tensors, depths)
         output = func(*args, **(kwargs or {}))
-        if isinstance(output, Tensor) and tensors:
-            weighted = any(isinstance(tensor, nn.Parameter) for tensor in tensors)
-            self._depths[output] = max(depths) + weighted
+        weighted = any(isinstance(tensor, nn.Parameter) for tensor in tensors)
+        for tensor in tensors_in(output):
+            self._depths[tensor] = max(depths, default=0) + weighted
         return output
 
     def _add(self, tensors: list[Tensor], depths: list[int]) -> None:

@@ -229,3 +229,24 @@ def test_a_model_without_residual_layers_is_refused() -> None:
     for model in (seeded(ConvNet, **SIZES), seeded(ResNetLite, **SIZES, skip=False)):
         with pytest.raises(OptionError, match="has no residual layers"):
             found(ResidualLayers(), model, images(2))
+
+
+class Gated(nn.Module):
+    """A residual layer whose branch splits what it has computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.conv = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 8, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.stem(images)
+        value, gate = self.conv(x).chunk(2, dim=1)
+        return value * gate.sigmoid() + x
+
+
+def test_a_branch_may_split_what_it_has_computed() -> None:
+    model, (batch,) = seeded(Gated), images(2)
+    x = model.stem(batch.inputs)
+    (row,) = found(ResidualLayers(), model, [batch]).tables["layers"]
+    assert row["x"] == pytest.approx(rms(x), abs=1e-5)
+    assert row["f"] == pytest.approx(rms(model(batch.inputs) - x), abs=1e-5)
