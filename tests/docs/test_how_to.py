@@ -1,4 +1,4 @@
-"""Each how-to page is done from top to bottom, offline, by a reader who has what it speaks of."""
+"""Each how-to page, and each lecture, is done from top to bottom, offline, by a reader with its data."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from tests.docs.reader import do, type_in
 
 # What takes minutes is made small, by words added to a training besides one epoch, or put in place of others
 TRAININGS = {
+    "cifar10-convnet-bn": "--model widths=2,2,2,2,2 --batch-size 512",
     "cifar10-resnet-lite": "--model widths=2,2,2,2,2 --batch-size 512",
     "lstm": "--model hidden_size=8 --model num_layers=1",
     "nietzsche-gru": "--model hidden_size=8",
@@ -35,7 +36,9 @@ WHOLE = {"shapes-patch-net"}
 SMALLER = {
     r"(eval|confusion) (cifar10|shapes)-resnet20": r"\1 shapes-resnet20 --data test_size=40",
     r"neighbors cifar10-resnet20": "neighbors shapes-resnet20 --data train_size=80",
-    r"--indices 0-99": "--indices 0-9",
+    r"--indices 0-999?": "--indices 0-9",
+    r"(dynamic-evaluation|gradient-through-time) (nietzsche-\w+)": r"\1 \2 opening.txt",
+    r"(filters|confusion) (cifar10-[\w-]+)": r"\1 \2 --indices 0-99",
     r"python (benchmarks/\S+).*": rf"python {ROOT}/\1 --help",
     r"bash \.ci/tools": "true",
     r"python -m (sitegen\.\w+|http\.server) .*": rf"PYTHONPATH={ROOT} python -m \1 --help",
@@ -49,6 +52,9 @@ EXTRAS = {
     "several-runs": ("tensorboard",),
 }
 TUTORIAL = ROOT / "docs" / "tutorial"
+LECTURES = [
+    ROOT / "docs" / "explanation" / f"{name}.md" for name in ("char-rnn", "convnets", "looking-inside")
+]
 TEXT = "It was the best of times, it was the worst of times, said the old man. "
 DEMO = "zoo train lstm files --data paths=novel.txt --run runs/demo\n"
 STATE_DICTS = """python - <<< "
@@ -106,7 +112,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [*HOW_TO, *LECTURES], ids=lambda page: page.stem)
 def test_every_command_of_a_page_works(page: Path, folder: Path, server: str) -> None:
     for package in EXTRAS.get(page.stem, ()):
         pytest.importorskip(package)
