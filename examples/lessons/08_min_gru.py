@@ -33,7 +33,7 @@ def in_rounds(keep, new):
 
 
 def train(data, epochs=2):
-    """Return the network after some epochs, and the largest difference between loop and rounds."""
+    """Return the network after some epochs, and the relative difference between loop and rounds."""
     embedding, out = nn.Embedding(data.dims["vocab_size"], 256), nn.Linear(256, data.dims["vocab_size"])
     gate, candidate = nn.Linear(256, 256), nn.Linear(256, 256)
     model = nn.ModuleList([embedding, gate, candidate, out])
@@ -50,8 +50,8 @@ def train(data, epochs=2):
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
-        difference = (states - in_steps(keep, new)).abs().max()
-        print(f"epoch {epoch + 1}: training loss {loss:.4f}, largest difference {difference:.1e}")
+        difference = (states - in_steps(keep, new)).abs().max() / states.abs().max()
+        print(f"epoch {epoch + 1}: training loss {loss:.4f}, relative difference {difference:.1e}")
     return difference.item()
 
 

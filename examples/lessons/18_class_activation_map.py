@@ -36,8 +36,10 @@ def prepare(images, preprocess):
 
 if __name__ == "__main__":
     trained = zoo.load("shapes-resnet20")
-    images = zoo.open_dataset("shapes", size=64, objects=3, clutter=8).split("test").images[:4]
+    data = zoo.open_dataset("shapes", size=64, objects=3, clutter=8, train_size=8, val_size=0, test_size=4)
+    images = data.split("test").images
     maps, classes = activation_maps(trained.module, prepare(images, trained.card.preprocess))
+    pyplot.figure(figsize=(12, 3))
     for number in range(4):
         axes = pyplot.subplot(1, 4, number + 1)
         axes.imshow(images[number].permute(1, 2, 0))  # (H, W, 3)

@@ -33,7 +33,7 @@ SMALL_IMAGES = {"size": 16, "train_size": 300, "val_size": 16, "test_size": 8}
 COMMANDS = {
     name: shlex.split(command)
     for block in blocks(README)
-    for command, name in re.findall(r"^zoo (.*?) +# (\w+\.py)$", block.text.replace("\\\n", " "), re.M)
+    for name, command in re.findall(r"^# (\w+\.py)\nzoo (.*)$", block.text.replace("\\\n", " "), re.M)
 }
 
 
@@ -94,9 +94,9 @@ def test_a_lesson_ends_with_the_bits_of_zoo_train(
     if "cifar10" in words:
         small = ["shapes", *(f"--data={key}={value}" for key, value in SMALL_IMAGES.items())]
     at = next(at for at, word in enumerate(words) if word in ("nietzsche", "cifar10"))
-    done = run_zoo(*words[:at], *small, *words[at + 1 :], "--epochs=2", "--run", tmp_path / "run")
+    done = run_zoo(*words[:at], *small, *words[at + 1 :], "--epochs=2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    theirs = zoo.Run(tmp_path / "run", device="cpu").last.module.state_dict()
+    theirs = zoo.Run(tmp_path / words[words.index("--run") + 1], device="cpu").last.module.state_dict()
     equal = [torch.equal(*pair) for pair in zip(ours.values(), theirs.values(), strict=True)]
     assert equal == [True] * len(equal)
 
