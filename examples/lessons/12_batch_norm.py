@@ -29,8 +29,8 @@ class BatchNorm(nn.Module):
             mean = x.mean((0, 2, 3), keepdim=True)[0]  # (C, 1, 1)
             var = x.var((0, 2, 3), keepdim=True, correction=0)[0]  # divided by the count, B H W
             unbiased = x.detach().var((0, 2, 3), keepdim=True)[0]  # divided by the count - 1
-            self.running_mean += 0.1 * (mean.detach() - self.running_mean)
-            self.running_var += 0.1 * (unbiased - self.running_var)
+            self.running_mean.lerp_(mean.detach(), 0.1)  # a tenth of the way to the batch's mean
+            self.running_var.lerp_(unbiased, 0.1)
         else:
             mean, var = self.running_mean, self.running_var
         x = (x - mean) / (var + 1e-5).sqrt()  # a constant channel is not divided by zero

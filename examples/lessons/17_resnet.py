@@ -28,9 +28,9 @@ def network(num_classes):
     layers = [nn.Conv2d(3, 10, 5, padding=2)]
     for before, after in ((10, 20), (20, 40), (40, 80), (80, 160)):
         layers += [Layer(before, after, 2), Layer(after, after, 1), Layer(after, after, 1)]
-    layers += [nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(160, num_classes)]
-    nn.init.normal_(layers[-1].weight, std=0.01)  # the maxima are large: keep the first logits small
-    return nn.Sequential(*layers)
+    out = nn.Linear(160, num_classes)
+    nn.init.normal_(out.weight, std=0.01)  # the maxima are large: keep the first logits small
+    return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), out)
 
 
 def train(data, epochs=2):

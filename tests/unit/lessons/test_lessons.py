@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 import zoo
 from tests.docs.pages import blocks
@@ -28,7 +27,7 @@ LESSONS = Path(__file__).parents[3] / "examples" / "lessons"
 README = LESSONS / "README.md"
 FILES = sorted(LESSONS.glob("*.py"))
 NAMES = [path.name for path in FILES]
-SMALL_IMAGES = {"size": 16, "train_size": 300, "val_size": 16, "test_size": 8}
+SMALL_IMAGES: dict[str, Any] = {"size": 16, "train_size": 300, "val_size": 16, "test_size": 8}
 # The commands of README.md that train the same, by lesson
 COMMANDS = {
     name: shlex.split(command)
@@ -115,7 +114,8 @@ def test_the_parallel_scan_equals_the_loop() -> None:
     torch.manual_seed(0)
     keep, new = torch.rand(37, 2, 3), torch.randn(37, 2, 3)
     mingru = lesson("08_min_gru.py")
-    torch.testing.assert_close(mingru["in_rounds"](keep, new), mingru["in_steps"](keep, new), rtol=0, atol=1e-6)
+    rounds, steps = mingru["in_rounds"](keep, new), mingru["in_steps"](keep, new)
+    torch.testing.assert_close(rounds, steps, rtol=0, atol=1e-6)
 
 
 def test_the_three_characters_are_the_loop(text: Dataset) -> None:
@@ -131,7 +131,7 @@ def test_the_three_characters_are_the_loop(text: Dataset) -> None:
 
 
 def test_sampling_carries_the_state_and_takes_the_likeliest_of_one(text: Dataset) -> None:
-    """With one candidate, the text equals that of a network that reads everything again for each character."""
+    """With one candidate, each character is the likeliest one after all that was written before."""
     sampling, vocabulary = lesson("09_sampling.py"), text.preprocess["vocabulary"]
     torch.manual_seed(0)
     model = sampling["GRU"](len(vocabulary))
@@ -144,7 +144,7 @@ def test_sampling_carries_the_state_and_takes_the_likeliest_of_one(text: Dataset
 def test_the_activation_maps_are_those_of_cam() -> None:
     cam = lesson("18_class_activation_map.py")
     trained = zoo.load("shapes-resnet20", device="cpu")
-    options = {"train_size": 8, "test_size": 6}
+    options: dict[str, Any] = {"train_size": 8, "test_size": 6}
     dataset = zoo.open_dataset("shapes", size=64, objects=3, clutter=8, **options)
     inputs = cam["prepare"](dataset.split("test").images, trained.card.preprocess)
     maps, classes = cam["activation_maps"](trained.module, inputs)
