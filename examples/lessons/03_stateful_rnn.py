@@ -39,7 +39,7 @@ def train(data, epochs=4):
     """Return the network after some epochs."""
     torch.manual_seed(zoo.seed_for(0, "weights"))
     model = RNN(data.dims["vocab_size"])
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)  # all weights at once
     inputs, targets = streams(data.split("train")[:500_000].long(), 64)  # all of Nietzsche
     unseen, expected = streams(data.split("val")[:60_000].long(), 16)
     for epoch in range(epochs):

@@ -39,7 +39,7 @@ def train(data, epochs=3):
     for epoch in range(epochs):
         torch.manual_seed(zoo.seed_for(0, "order", epoch))
         for batch in torch.randperm(len(training)).split(64):  # numbers of images
-            logits = model(training.images[batch] * (1 / (255 * std)) - mean / std)
+            logits = model(training.images[batch] * (1 / (255 * std)) - mean / std)  # normalized
             cross_entropy(logits, training.labels[batch]).backward()
             optimizer.step()
             optimizer.zero_grad()

@@ -46,7 +46,7 @@ def train(data, epochs=3):
         batches = torch.randperm(len(training)).split(128)  # numbers of images
         for index, batch in enumerate(batches):
             optimizer.param_groups[0]["lr"] = one_cycle(epoch + (index + 0.5) / len(batches), epochs)
-            logits = model.train()(training.images[batch] * (1 / (255 * std)) - mean / std)
+            logits = model.train()(training.images[batch] * (1 / (255 * std)) - mean / std)  # normalized
             cross_entropy(logits, training.labels[batch]).backward()
             optimizer.step()
             optimizer.zero_grad()
