@@ -2,7 +2,7 @@
 
 The reset gate decides how much of the old state the new one may see, and the update gate mixes the two. If
 the update gate is 1, the state passes unchanged, and so does its gradient, so a GRU can remember for longer.
-The states differ from those of torch's `nn.GRU` by less than 1e-6 (measured on Nietzsche: 1.0e-07).
+The states differ from those of torch's `nn.GRU` by less than 1e-6 (measured on Nietzsche: 9.7e-08).
 """
 
 import sys

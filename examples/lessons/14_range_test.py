@@ -26,7 +26,7 @@ def network(num_classes):
     return nn.Sequential(stem, *stages, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(160, num_classes))
 
 
-def range_test(data, steps=200, lowest=1e-4, highest=10.0):
+def range_test(data, steps=200, lowest=1e-4, highest=1.0):
     """Return the rate of each step, and the smoothed loss before it."""
     model = network(data.dims["num_classes"]).to(memory_format=torch.channels_last)  # faster on a CPU
     optimizer = torch.optim.SGD(model.parameters(), momentum=0.9, nesterov=True)

@@ -45,7 +45,7 @@ def train(data, epochs=2):
         batches = torch.randperm(len(training)).split(128)  # numbers of images
         for index, batch in enumerate(batches):
             progress = (epoch + (index + 0.5) / len(batches)) / epochs  # from 0 to 1
-            optimizer.param_groups[0]["lr"] = 0.1 * ((1 + cos(pi * progress)) / 2)
+            optimizer.param_groups[0]["lr"] = 0.01 * ((1 + cos(pi * progress)) / 2)
             logits = model.train()(training.images[batch] * (1 / (255 * std)) - mean / std)  # normalized
             nn.functional.cross_entropy(logits, training.labels[batch]).backward()
             optimizer.step()
