@@ -130,6 +130,12 @@ def test_the_three_characters_are_the_loop(text: Dataset) -> None:
     torch.testing.assert_close(written(*windows.T), loop(windows), rtol=0, atol=1e-6)
 
 
+def test_the_range_test_raises_the_rate_by_the_same_factor(images: Dataset) -> None:
+    rates, losses = lesson("14_range_test.py")["range_test"](images, steps=5)
+    assert rates == pytest.approx([1e-4, 1e-3, 1e-2, 1e-1, 1])
+    assert len(losses) == 5
+
+
 def test_sampling_carries_the_state_and_takes_the_likeliest_of_one(text: Dataset) -> None:
     """With one candidate, each character is the likeliest one after all that was written before."""
     sampling, vocabulary = lesson("09_sampling.py"), text.preprocess["vocabulary"]
