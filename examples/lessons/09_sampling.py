@@ -47,7 +47,7 @@ def sample(model, vocabulary, text, length=300, temperature=1.0, top_k=40):
     """Continue a text. A low temperature and a small k both make likely characters likelier."""
     logits, state = model(torch.tensor([[vocabulary.index(character)] for character in text]))  # (T, 1, V)
     for _ in range(length):
-        likeliest, tokens = logits[-1, 0].topk(top_k)  # the highest logits, (k,)
+        likeliest, tokens = logits[-1, 0].topk(min(top_k, len(vocabulary)))  # the highest, (k,)
         token = tokens[torch.multinomial((likeliest / temperature).softmax(0), 1)]  # (1,)
         text += vocabulary[token]
         logits, state = model(token[None], state)  # (1, 1, V); the state remembers the rest
