@@ -120,6 +120,7 @@ def _write_examples() -> tuple[list[Item], set[str]]:
     items: list[Item] = [
         ("Examples", place("examples/README.md")),
         ("Notebook", place("examples/notebook.ipynb")),
+        ("A course from scratch", place("examples/lessons/README.md")),
     ]
     linked: set[str] = set()
     for project in sorted((ROOT / "examples").glob("*/pyproject.toml")):

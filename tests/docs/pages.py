@@ -16,7 +16,7 @@ TUTORIALS = sorted((ROOT / "docs" / "tutorial").glob("*.md"))
 PAGES = [
     *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
-    *(ROOT / folder / "README.md" for folder in ("benchmarks", "examples")),
+    *(ROOT / folder / "README.md" for folder in ("benchmarks", "examples", "examples/lessons")),
 ]
 
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^ *```$", re.S | re.M)
