@@ -13,6 +13,7 @@ import re
 import select
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -363,7 +364,8 @@ def fuzzed(folder: Path, *, invocations: int) -> Figure:
     """Run command lines drawn from all commands and options, hostile words and hostile files."""
     desk, draw = Desk(folder), random.Random(0)
     broken: list[str] = []
-    with desk.open():
+    with desk.open(), socket.create_server(("", 0)) as server:
+        taken = ["--port", str(server.getsockname()[1])]  # so that `zoo serve` ends
         (desk.folder / "registry.toml").write_text(REGISTRY, encoding="utf-8")
         assert run(["show", "evil", "--quiet"]) == 0  # it is hostile, but not refused
         for number in range(invocations):
@@ -372,6 +374,7 @@ def fuzzed(folder: Path, *, invocations: int) -> Figure:
                 data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
                 (desk.folder / "bad.safetensors").write_bytes(data)
             words = _drawn(draw)
+            words += taken if words[0] == "serve" else []
             if problem := _problem(words):
                 broken.append(f"{words}: {problem}")
     return counted(
