@@ -276,25 +276,6 @@ def test_what_exported_models_are_used_with_imports_without_torch(tmp_path: Path
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_importing_zoo_changes_nothing(tmp_path: Path) -> None:
-    code = """
-import os, signal, warnings
-before = dict(os.environ), warnings.filters[:], signal.getsignal(signal.SIGINT), os.getcwd()
-import zoo
-assert (dict(os.environ), warnings.filters[:], signal.getsignal(signal.SIGINT), os.getcwd()) == before
-"""
-    done = without_torch(code, cwd=tmp_path)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-
-
-def test_the_public_module_shows_all_of_itself() -> None:
-    assert dir(zoo) == sorted(zoo.__all__)
-    for name in zoo.__all__:
-        assert getattr(zoo, name) is not None
-    with pytest.raises(AttributeError, match="module 'zoo' has no attribute 'no_such_thing'"):
-        zoo.no_such_thing  # type: ignore[attr-defined]  # noqa: B018
-
-
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
     """Return a zoo weights file of two numbers, written without torch."""
@@ -338,15 +319,6 @@ def test_reading_commands_work_without_torch(arguments: list[str], shown: str, w
     assert shown in done.stdout
 
 
-def test_a_command_that_needs_torch_says_so_in_one_sentence(weights: Path) -> None:
-    done = without_torch(
-        "from zoo.cli import run\nsys.exit(run(['eval', 'model.safetensors']))", cwd=weights.parent
-    )
-    assert done.returncode == 1
-    assert "not installed" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
 def test_only_what_is_of_torchvision_imports_torchvision_at_once() -> None:
     """It takes as long to import as torch, since it imports the compiler."""
     importing = {name for name, path in OURS.items() if "torchvision" in _packages(path)}
@@ -355,12 +327,6 @@ def test_only_what_is_of_torchvision_imports_torchvision_at_once() -> None:
 
 def _packages(path: Path) -> set[str]:
     return {name.partition(".")[0] for name in imports(path, at_import=True)}
-
-
-def test_zoo_imports_no_plugin() -> None:
-    packages = {folder.name for folder in PLUGIN_FOLDERS}
-    for name, path in ZOO.items():
-        assert not {other.partition(".")[0] for other in imports(path)} & packages, name
 
 
 def test_zoo_names_no_task() -> None:

@@ -340,11 +340,6 @@ class ReturnsItsWeights(Net):
         return self.head.state_dict()
 
 
-class ReturnsLoadedKeys(Net):
-    def load_pretrained(self):
-        return self.head.load_state_dict(self.head.state_dict())
-
-
 class UnseededNoise(Net):
     def forward(self, images):
         if self.training and not images.is_meta:
@@ -784,15 +779,8 @@ class ForgetsBetweenCalls(Attention):
         return (keys, values) if len(keys) <= 12 else (keys[:0], values[:0])
 
 
-class MisplacesSingleTokens(Attention):
-    """A token that comes alone, as in sampling, is at position 0."""
-
-    def first(self, tokens, past):
-        return past if len(tokens) > 1 else 0
-
-
 class MisplacesSingleTokensOfOneLane(Attention):
-    """As above, but only for a single text."""
+    """A token that comes alone in a single text, as in sampling, is at position 0."""
 
     def first(self, tokens, past):
         return past if tokens.numel() > 1 else 0
@@ -865,19 +853,6 @@ class StateWithANumber(Lstm):
         pair, count = state or (None, 0)
         logits, pair = super().forward(tokens, pair)
         return logits, (pair, count + len(tokens))
-
-
-class Memory:
-    """A state in a class of the model's own."""
-
-    def __init__(self, hidden, cell) -> None:
-        self.hidden, self.cell = hidden, cell
-
-
-class StateWithAnObject(Lstm):
-    def forward(self, tokens, state=None):
-        logits, (hidden, cell) = super().forward(tokens, state and (state[0], state[1].hidden))
-        return logits, (hidden, Memory(cell.detach(), None))
 
 
 class StateOnTheModule(Lstm):
@@ -996,7 +971,6 @@ class LanesOfText(TinyText):
 
 ListOfTokens = listed(TinyText, lambda tokens: tokens.tolist())
 FloatLabels = with_items(TinyImages, lambda image, label: (image, float(label)))
-LabelsOfOneNumber = with_items(TinyImages, lambda image, label: (image, torch.tensor([label])))
 
 
 class Batched(list):
@@ -1174,11 +1148,6 @@ class KeepsItsItems(TinyImages):
 
     def change(self, items, index, image, label):
         return image, label
-
-
-class BrightensInPlace(KeepsItsItems):
-    def change(self, items, index, image, label):
-        return image.add_(1), label
 
 
 class InvertsInPlace(KeepsItsItems):
@@ -1603,14 +1572,8 @@ class SmoothedByNoise(MeanFeature):
 LastBatchOnly = analyzing(lambda analysis: {"maps": maps_of(analysis)[-1:]})
 
 
-class FirstBatchOnly(MeanFeature):
-    def analyze(self, model, batches, *, subject):
-        return super().analyze(model, [next(iter(batches))], subject=subject)
-
-
 UpsideDown = analyzing(lambda analysis: {"maps": maps_of(analysis).flip(2)})
 Mirrored = analyzing(lambda analysis: {"maps": maps_of(analysis).flip(3)})
-RowsForColumns = analyzing(lambda analysis: {"maps": maps_of(analysis).transpose(2, 3)})
 Probabilities = analyzing(lambda analysis: {"logits": analysis.logits.softmax(1)})
 
 

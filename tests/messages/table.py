@@ -576,6 +576,11 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
             "analyzers/confusion does not draw heat maps, so it does not accept a class",
         ),
         ("analyze cam ./cam --indices 16", 2, "index 16 is out of range: the test split has 16 images"),
+        (
+            "analyze cam ./cam cat.png --class true",
+            2,
+            "class='true' requires labeled inputs … omit the inputs to analyze a split",
+        ),
         ("analyze cam ./cam --layer stages", 2, "cam/cam does not accept a layer … grad-cam"),
         (
             "analyze grad-cam ./cam --layer stage",

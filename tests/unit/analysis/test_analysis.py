@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -141,53 +141,6 @@ def test_precision_applies_to_the_passes_and_not_to_the_maps(
 
 
 @pytest.mark.parametrize(
-    ("given", "kind", "words", "hint"),
-    [
-        (
-            {"classes": ["rign"]},
-            OptionError,
-            "no class 'rign'; did you mean 'ring'?",
-            "its classes: circle, ring",
-        ),
-        (
-            {"layer": "stages.9"},
-            OptionError,
-            "no layer 'stages.9'; did you mean 'stages.",
-            "its top-level layers: stem",
-        ),
-        ({"options": {"flip": True}}, OptionError, "no option 'flip'; did you mean 'flips'?", None),
-        ({"options": {"flips": 3}}, OptionError, "flips must be true or false (got 3)", None),
-        (
-            {"split": "test", "indices": [24]},
-            OptionError,
-            "index 24 is out of range: the test split has 24 images",
-            None,
-        ),
-        (
-            {"classes": ["true"], "inputs": ["a.png"]},
-            OptionError,
-            "class='true' requires labeled inputs",
-            "omit the inputs to analyze a split",
-        ),
-        ({"split": "val"}, DataError, "the val split is empty", None),
-        ({"inputs": []}, DataError, "no images given", None),
-    ],
-)
-def test_an_unknown_name_or_number_is_an_error_that_helps(
-    registry: Registry,
-    camnet: str,
-    given: Mapping[str, Any],
-    kind: type[ZooError],
-    words: str,
-    hint: str | None,
-) -> None:
-    with pytest.raises(kind) as caught:
-        analyze("grad-cam", camnet, registry, **given)
-    assert words in str(caught.value)
-    assert hint is None or hint in str(caught.value.hint)
-
-
-@pytest.mark.parametrize(
     ("content", "words"),
     [
         (b"not an image", "its format is unknown or not supported"),
@@ -250,27 +203,6 @@ def test_what_is_no_regular_file_is_no_text(
         of_own(model, make_task(registry, model.task), paths)
 
 
-def test_an_analyzer_that_does_not_fit_names_those_that_do(
-    registry: Registry, tmp_path: Path, image: str
-) -> None:
-    recipe = Recipe(
-        architecture="convnet",
-        dataset="shapes",
-        data=SHAPES,
-        model={"widths": [4, 8]},
-        train={"epochs": 1, "batch_size": 16},
-    )
-    maxed = train(recipe, registry, directory=tmp_path / "run").weights
-    needed = "cam/cam requires a network that averages its last feature maps; convnet/convnet does not"
-    with pytest.raises(SpecError, match=needed) as caught:
-        analyze("cam", maxed, registry, inputs=[image])
-    assert "grad-cam" in str(caught.value.hint)
-    with pytest.raises(OptionError, match="cam/cam does not accept a layer") as refused:
-        analyze("cam", maxed, registry, inputs=[image], layer="stages.0")
-    assert "grad-cam" in str(refused.value.hint)
-    assert analyze("grad-cam", maxed, registry, inputs=[image]).items
-
-
 def test_a_landmark_that_the_model_lacks_is_named(
     registry: Registry, camnet: str, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,9 +247,6 @@ def test_an_analyzer_is_told_the_name_of_each_input(
     assert analyze("confusion", camnet, registry, inputs=[image]).analysis.text == image
     split = analyze("confusion", camnet, registry, split="test", indices=[3, 1])
     assert split.analysis.text == "test-00003 test-00001"
-
-
-# Side effects
 
 
 # Files

@@ -395,23 +395,6 @@ def _calling(before: Callable[[], None], method: Callable[..., Any]) -> Callable
     return call
 
 
-def test_lr_find_returns_a_curve_with_suggestions_and_an_image(text_file: Path) -> None:
-    curve = zoo.lr_find(
-        "lstm",
-        "files",
-        data={"paths": str(text_file)},
-        model=SMALL_TEXT,
-        batch_size=8,
-        steps=25,
-        progress=False,
-    )
-    assert 1e-6 < curve.suggestions.valley < 10
-    assert curve.to_dict()["suggestions"].keys() == {"steep", "valley", "minimum"}
-    assert len(curve.points) == len(curve.losses) <= 25
-    assert curve._repr_png_().startswith(PNG)
-    assert isinstance(curve.plot(), Figure)
-
-
 # Models
 
 

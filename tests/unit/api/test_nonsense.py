@@ -16,9 +16,8 @@ import zoo
 from zoo.seeds import seed_for
 
 NONSENSE = [
-    None, True, -1, 1.5, math.nan, math.inf, -(2**70), 10**5_000, "", "nope", "\x1b[31m", "\ud800", "a\0b",
-    "x" * 5_000, b"x", [], [1], ["a"], {}, {"a": 1}, {1: 2}, (), object(), np.int64(3), np.float32(0.5),
-    np.zeros(3), torch.zeros(2), int, 2 + 3j, {"root": 5},
+    None, True, -1, 1.5, math.nan, math.inf, 10**5_000, "", "\x1b[31m", "\ud800", "a\0b", "x" * 5_000, b"x",
+    [1], ["a"], {1: 2}, object(), np.zeros(3), torch.zeros(2),
 ]  # fmt: skip
 
 QUIET = {"progress": False}

@@ -108,21 +108,13 @@ def test_a_read_only_folder_is_refused(text_file, tmp_path):
     assert "Permission denied" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("train", "why"),
-    [
-        ("epoch = 3", "the training configuration has no option 'epoch'"),
-        ("lr = 'fast'", "lr must be a number (got 'fast')"),
-    ],
-)
-def test_a_recipe_that_cannot_be_trained_stops_nothing_else(tmp_path, train, why):
-    recipe = f"architecture = 'mlp'\ndataset = 'shapes'\ntrain = {{ {train} }}"
+def test_a_recipe_that_cannot_be_trained_stops_nothing_else(tmp_path):
+    recipe = "architecture = 'mlp'\ndataset = 'shapes'\ntrain = { epoch = 3 }"
     (tmp_path / "registry.toml").write_text(f"schema = 1\n[recipes.x]\n{recipe}")
-    done = zoo("list", "recipes", cwd=tmp_path)
-    assert done.returncode == 0
+    assert zoo("list", "recipes", cwd=tmp_path).returncode == 0
     done = zoo("train", "x", cwd=tmp_path)
     assert done.returncode == 2
-    assert f"recipe x: {why}" in done.stderr
+    assert "recipe x: the training configuration has no option 'epoch'" in done.stderr
 
 
 def test_a_mistyped_option_is_named_although_registry_toml_cannot_be_read(tmp_path: Path) -> None:

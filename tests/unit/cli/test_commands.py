@@ -107,17 +107,6 @@ def test_show_accepts_a_listed_name_of_each_kind():
         assert json.loads(done.stdout)["summary"]
 
 
-def test_train_writes_a_complete_run_directory(lstm_file):
-    folder = lstm_file.parent
-    files = {path.name for path in folder.iterdir()}
-    expected = {"checkpoint.safetensors", "model.safetensors", "metrics.jsonl", "config.toml", "curve.png"}
-    assert expected <= files
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    assert [row["epoch"] for row in rows] == [1, 2]
-    assert rows[1]["val"]["loss"] < rows[0]["val"]["loss"]
-    assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
-
-
 def test_config_toml_is_a_recipe_that_trains_the_same_weights(lstm_file, tmp_path):
     config = lstm_file.parent / "config.toml"
     done = zoo("train", "lstm", "--run", "run", cwd=tmp_path, env={"ZOO_REGISTRY": str(config)})
@@ -199,12 +188,6 @@ def test_resuming_a_finished_run_says_so_and_prints_its_result_again(text_file, 
     title = f"resuming charrnn/lstm on text/files in {tmp_path}\n"
     assert again.stderr == f"{title}zoo: the run in {tmp_path} is already finished: 2 of 2 epochs are done\n"
     assert (tmp_path / "model.safetensors").read_bytes() == before
-
-
-def test_a_run_without_a_name_takes_the_next_free_one(text_file, tmp_path):
-    for _ in range(2):
-        zoo("train", "lstm", "files", "--data", f"paths={text_file}", *SMALL_LSTM, cwd=tmp_path)
-    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["lstm-files", "lstm-files-2"]
 
 
 def test_an_option_is_made_of_the_resolved_type_of_an_argument():

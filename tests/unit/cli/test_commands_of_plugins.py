@@ -88,15 +88,7 @@ def test_nothing_but_the_command_imports_its_target(install: Install) -> None:
     ("code", "message"),
     [
         ("raise SystemExit('goodbye')", "target 'acme_commands:command' cannot be"),
-        (
-            "1 / 0",
-            "target 'acme_commands:command' cannot be imported: ZeroDivisionError",
-        ),
         ("def (", "target 'acme_commands:command' cannot be imported: SyntaxError"),
-        (
-            "import acme_commands.more",
-            "target 'acme_commands:command' cannot be imported",
-        ),
         (
             "commands = 3",
             "target 'acme_commands:command' cannot be imported: Attribute",

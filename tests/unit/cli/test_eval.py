@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 
-import pytest
-
 from tests.shell import zoo
 
 
@@ -21,11 +19,8 @@ def test_dynamic_evaluation_is_printed_beside_the_same_lane_without_adaptation(l
     assert lstm_file.read_bytes() == before
 
 
-def test_its_figures_and_options_are_in_the_manifest(lstm_file, tmp_path):
-    words = ["analyze", "dynamic-evaluation", lstm_file, "--split", "val", "--json", "--out", tmp_path]
-    lane, dynamic = json.loads(zoo(*words).stdout)["tables"]["evaluations"]
-    assert dynamic["loss"] < lane["loss"]
-    plain = json.loads(zoo("eval", lstm_file, "--split", "val", "--json").stdout)["metrics"]
-    assert lane["loss"] == pytest.approx(plain["loss"], rel=0.3)
-    found = json.loads(zoo(*words, "--option", "lr=0").stdout)
-    assert found["scores"]["loss"] == pytest.approx(lane["loss"])
+def test_tta_changes_the_answers(net_file):
+    plain, views = (json.loads(zoo("eval", net_file, *more, "--json").stdout) for more in ([], ["--tta"]))
+    assert (plain["tta"], views["tta"]) == (False, True)
+    assert plain["count"] == views["count"]
+    assert plain["metrics"]["loss"] != views["metrics"]["loss"]

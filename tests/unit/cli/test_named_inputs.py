@@ -102,20 +102,6 @@ def test_paths_on_stdin_keep_their_rows_unless_none_can_be_read(net_file, desk, 
     assert "zoo: caat.png: no such file or folder" in done.stderr
 
 
-@pytest.mark.parametrize("out", OUTPUTS)
-def test_a_command_that_failed_never_blocks_the_corrected_one(net_file, desk, out):
-    for wrong in (
-        ["caat.png"],
-        ["cut.png"],
-        ["notes.txt"],
-        ["cat.png", "--top", "0"],
-        ["empty", "--top", "2"],
-    ):
-        assert zoo("predict", net_file, *wrong, "--out", out, cwd=desk).returncode > 0
-    done = zoo("predict", net_file, "cat.png", "holiday", "--out", out, cwd=desk)
-    assert (done.returncode, done.stdout) == (0, f"wrote {out}: 3 rows\n")
-
-
 def test_a_command_that_failed_leaves_nothing_and_an_interrupted_one_is_continued(net_file, desk):
     model = load(net_file, progress=False)
     out, before = desk / "x.jsonl", inside(desk)

@@ -130,21 +130,6 @@ def test_the_last_weights_are_those_of_a_run(rising: Path) -> None:
         zoo.load("stdlib-lstm", last=True)
 
 
-def test_a_run_in_python_has_its_best_model_and_its_last(rising: Path) -> None:
-    run = zoo.Run(rising / "runs/fox")
-    best, place = best_of(rising), rising / "runs/fox"
-    assert run.model.path == place / "best.safetensors"
-    assert run.model.card.progress["epochs"] == best
-    assert run.last.path == place / "model.safetensors"
-    assert run.last.card.progress["epochs"] == 4
-    assert zoo.load(place).path == run.model.path
-    assert run.result.weights == str(run.model.path)
-    assert (run.result.epoch, run.result.epochs) == (best, 4)
-    assert run.result.metrics == run.model.card.metrics
-    assert run.result.last == str(run.last.path)
-    assert repr(run).endswith(f"val loss {history(rising)[best - 1]['val']['loss']:.4f} nats>")
-
-
 def test_without_validation_the_last_epoch_is_what_there_is(tmp_path: Path) -> None:
     few = ("--data", "train_size=64", "--data", "val_size=0", "--data", "test_size=16", "--epochs", "2")
     words = ("train", "resnet-lite", "shapes", "--model", "widths=[4, 8]", *few, "--run", "runs/x")
@@ -237,16 +222,3 @@ def test_a_finished_run_that_goes_on_no_longer_stands_for_its_old_end(tmp_path: 
     more = ["--epochs", "10000", "--resume", "--accept-changes"]
     stop(tmp_path, signal.SIGINT, *words, *more, once=lambda: metrics.read_text().count("\n") > 1)
     assert document("inspect", "runs/x", cwd=tmp_path)["progress"]["epochs"] > 1
-
-
-def test_a_run_without_a_save_has_no_weights_yet(tmp_path: Path) -> None:
-    folder = stopped(tmp_path, signal.SIGKILL, "--save-every", "0", until="config.toml")
-    for words in list(USES.values())[:-1]:
-        done = command(*words, cwd=folder)
-        assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr.endswith(
-            "zoo: runs/fox has no weights: the run stopped before its first save\n"
-            "     `zoo resume runs/fox` continues the run\n"
-        )
-    with pytest.raises(zoo.ZooError, match="has no weights: "):
-        _ = zoo.Run(folder / "runs/fox").last

@@ -119,16 +119,6 @@ def test_list_is_grouped_and_cuts_summaries_but_no_names():
     ] == []
 
 
-@pytest.mark.usefixtures("timm_models")
-def test_list_has_one_line_for_a_plugin_with_a_thousand_models():
-    pytest.importorskip("timm")
-    out = plain(zoo("list", "architectures", columns=120).stdout)
-    assert re.search(r"^  timm/\* +1,\d{3} entries: `zoo list architectures 'timm/\*'`$", out, re.M)
-    assert "timm/resnet50" not in out
-    for words in (["timm/resnet5*"], ["--where", "plugin=timm"]):
-        assert re.search(r"^  timm/resnet50 ", plain(zoo("list", "models", *words, columns=120).stdout), re.M)
-
-
 MANY = """
 from zoo import ArchitectureSpec, hookimpl
 

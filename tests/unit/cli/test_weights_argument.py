@@ -69,14 +69,6 @@ def test_eval_and_sample(desk: Path, lstm_file: Path, weights: str, words: tuple
     assert ours == theirs
 
 
-def test_inspect(desk: Path, lstm_file: Path, weights: str) -> None:
-    card = document("inspect", weights, cwd=desk)
-    assert card["architecture"] == "charrnn/lstm"
-    title, rest = zoo("inspect", weights, cwd=desk).stdout.split("\n", 1)
-    assert title == f"Weights {weights}"
-    assert rest == zoo("inspect", lstm_file, cwd=desk).stdout.split("\n", 1)[1]
-
-
 def test_analyze(desk: Path, lstm_file: Path, weights: str, tmp_path: Path) -> None:
     manifest = document("analyze", "activations", weights, "--out", tmp_path / "out", cwd=desk)
     assert manifest["weights"] == str(lstm_file)
@@ -124,15 +116,3 @@ def test_a_run_directory_knows_where_its_data_lay(tmp_path: Path) -> None:
     given = document("eval", "given.safetensors", "--data", "root=images", cwd=tmp_path)
     ours = document("eval", "runs/own", cwd=tmp_path)
     assert given | {"weights": ""} == ours | {"weights": ""}
-
-
-def test_a_config_that_was_edited_decides_no_path(lstm_file: Path, text_file: Path, tmp_path: Path) -> None:
-    shutil.copytree(lstm_file.parent, tmp_path / "run")
-    ours = document("eval", "run/model.safetensors", cwd=tmp_path)
-    with (tmp_path / "run" / "config.toml").open("a") as config:
-        config.write("# mine\n")
-    for command in (["eval"], ["analyze", "surprisal"]):
-        done = zoo(*command, "./run", cwd=tmp_path)
-        assert done.returncode == 2
-        assert "text/files requires paths\n     add --data paths=...\n" in done.stderr
-    assert ours == document("eval", "run/model.safetensors", "--data", f"paths={text_file}", cwd=tmp_path)

@@ -20,7 +20,7 @@ from zoo.errors import WeightsError, printable
 from zoo.files.canonical import canonical_json, parse_json, readable_json
 from zoo.files.cards import parse_card
 
-QUICK = settings(derandomize=True, deadline=None, max_examples=100, database=None)
+QUICK = settings(derandomize=True, deadline=None, max_examples=60, database=None)
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 NUMBERS = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)

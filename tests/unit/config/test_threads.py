@@ -183,13 +183,6 @@ def test_the_command_limits_how_long_threads_spin_unless_the_user_does(
     assert done.stdout.strip() == expected, done.stderr
 
 
-def test_importing_zoo_sets_nothing() -> None:
-    code = (
-        "import os; before = {**os.environ}; import zoo; zoo.list_models(); assert {**os.environ} == before"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
 @pytest.mark.parametrize(("cores", "classifying", "generating"), [(1, 1, 1), (2, 2, 2), (16, 16, 4)])
 def test_an_exported_file_uses_the_cores_that_its_work_can_use(
     cores: int, classifying: int, generating: int, monkeypatch: pytest.MonkeyPatch

@@ -332,9 +332,9 @@ def test_time_left_is_estimated_once_a_twentieth_of_an_epoch_is_done(
             seen.append((progress.epoch, progress.batch / progress.batches, progress.left))
 
     monkeypatch.setattr(TrainingProgress, "__call__", look)
-    few = ("--data", "train_size=500", "--data", "val_size=10", "--data", "test_size=0")
-    small = ("--model", "widths=[4, 8]", "--batch-size", "5", "--epochs", "2")
-    done = zoo("train", "resnet-lite", "shapes", *few, *small, "--run", tmp_path / "run")
+    few = ("--data", "size=16", "--data", "train_size=200", "--data", "val_size=10", "--data", "test_size=0")
+    small = ("--model", "widths=4", "--batch-size", "5", "--epochs", "2")
+    done = zoo("train", "mlp", "shapes", *few, *small, "--run", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert {epoch for epoch, _, _ in seen} == {1, 2}
     assert all((left is None) == (share < 0.05) for _, share, left in seen)

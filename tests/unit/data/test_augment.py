@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.configs import configured
-from zoo import OptionError, Recipe, Registry, TrainConfig
+from zoo import OptionError, Registry, TrainConfig
 from zoo.config.declarations import option
 from zoo.config.layers import YOU, Layers
 from zoo.data.draws import Draws
@@ -255,12 +255,6 @@ def test_a_wrong_option_of_an_augmentation_is_refused(
     layers = Layers(registry.default_config("classification")).give(YOU, chosen)
     with pytest.raises(OptionError, match=message):
         with_checked_methods(layers)
-
-
-def test_an_unknown_augmentation_is_answered_with_the_nearest(registry: Registry) -> None:
-    recipe = Recipe(architecture="resnet20", dataset="shapes", train={"augment": ["flop"]})
-    with pytest.raises(OptionError, match="unknown augmentation 'flop'; did you mean 'flip'"):
-        registry.training_config(recipe)
 
 
 @pytest.mark.gpu

@@ -54,8 +54,12 @@ def kept(cache: Path) -> Path:
     return pixels.parent
 
 
+@pytest.mark.parametrize("small", [0, 1 << 20], ids=["mapped", "in memory"])
 @pytest.mark.parametrize("damage", ["a byte", "cut", "empty", "no checksum", "gone", "writable by others"])
-def test_what_is_damaged_or_may_be_of_others_is_made_again(damage: str, cache: Path) -> None:
+def test_what_is_damaged_or_may_be_of_others_is_made_again(
+    damage: str, small: int, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.files.cached_files._SMALL", small)
     first, _ = opened()
     whole, pixels = content(first), kept(cache) / "pixels.bin"
     data = bytearray(pixels.read_bytes())

@@ -43,8 +43,9 @@ SPLITS: dict[str, tuple[str, dict[str, Any], tuple[int, ...]]] = {
 """A dataset, its options, and the shape of a label."""
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("kind", SPLITS)
+@pytest.mark.parametrize(
+    ("kind", "workers"), [*((kind, 0) for kind in SPLITS), ("images", 2), ("folder without a cache", 2)]
+)
 def test_a_loader_of_torch_returns_batches(kind: str, workers: int, tmp_path: Path) -> None:
     name, usual, label = SPLITS[kind]
     options: dict[str, Any] = {**usual}

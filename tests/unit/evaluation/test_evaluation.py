@@ -160,39 +160,6 @@ def test_the_card_records_how_the_model_reads(model: tuple[nn.Module, Card]) -> 
     assert {name: preprocess[name] for name in READING} == READING
 
 
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        ({}, "the model reads word tokens in reverse order, but the data has char tokens in text order"),
-        (
-            {"kind": "word"},
-            "the model reads word tokens in reverse order, but the data has word tokens in text order",
-        ),
-    ],
-)
-def test_data_that_cannot_be_read_as_the_model_was_trained_to_is_refused(
-    model: tuple[nn.Module, Card], plain: Registry, data: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(DataError) as caught:
-        evaluated(*model, plain, dataset="plain/data", data=data)
-    assert str(caught.value) == message
-    assert caught.value.hint == "the model was trained on text/files"
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"tta": True}, "language-modeling does not support test-time augmentation"),
-    ],
-)
-def test_an_option_that_does_not_fit_the_model_is_refused(
-    model: tuple[nn.Module, Card], registry: Registry, options: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(OptionError) as caught:
-        evaluated(*model, registry, **options)
-    assert str(caught.value) == message
-
-
 def test_tokens_of_another_vocabulary_are_renumbered_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
     tokens, table = torch.randint(0, 40, (1_000,)).to(torch.uint8), torch.randperm(40).to(torch.uint8)
     monkeypatch.setattr(language_modeling, "_BLOCK", 300)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -215,21 +214,6 @@ def test_an_evaluation_refuses_an_option_that_no_metric_has(option: str, registr
     task = make_task(registry, "classification")
     with pytest.raises(OptionError, match="gamma"):
         with_metrics(task, registry, ["mcc"], {"focal-loss.gamma": 1.0}, given={option: 2})
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"names": ["mcf"]}, "unknown metric 'mcf'; did you mean 'mcc'"),
-        ({"names": ["token-accuracy"]}, "is for language-modeling, not for classification"),
-        ({"names": ["focal-loss"]}, "images/focal-loss is not a metric"),
-        ({"names": [], "loss": "mcc"}, "images/mcc is not a loss"),
-    ],
-)
-def test_what_does_not_fit_is_refused(arguments: Mapping[str, Any], message: str, registry: Registry) -> None:
-    task = make_task(registry, "classification")
-    with pytest.raises(OptionError, match=message):
-        with_metrics(task, registry, options={}, **arguments)
 
 
 @pytest.mark.parametrize("forged", [{"metrics": 7}, {"metrics": [7]}, {"metrics_options": 7}])

@@ -247,7 +247,10 @@ def test_a_flipped_bit_anywhere_in_the_header_is_noticed(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ['{"a": NaN}', '{"a": -Infinity}', '{"a": 1, "a": 2}', '"\\ud800"', "[" * 100_000, "{", "", "1" * 5_000],
+    [
+        *('{"a": NaN}', '{"a": -Infinity}', '{"a": 1e999}', '{"a": 1, "a": 2}', '"\\ud800"'),
+        *("[" * 101 + "]" * 101, "[" * 100_000, "{", "", "1" * 5_000),
+    ],
 )
 def test_text_that_is_not_strict_json_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
@@ -397,16 +400,6 @@ def test_equal_values_have_one_canonical_json() -> None:
     assert canonical_json({"b": [1, 2.5], "a": "ü"}) == '{"a":"ü","b":[1,2.5]}'
     with pytest.raises(ValueError, match="not JSON compliant"):
         canonical_json(float("nan"))
-
-
-def test_a_failed_write_of_a_container_keeps_the_old_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_container(path, [], {"v": "1"})
-    before = path.read_bytes()
-    monkeypatch.setattr(os, "replace", lambda *_, **__: (_ for _ in ()).throw(OSError(5, "I/O")))
-    with pytest.raises(OSError, match="I/O"):
-        write_container(path, [], {"v": "2"})
-    assert path.read_bytes() == before
-    assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_file_that_cannot_be_made_is_named_as_the_caller_knows_it() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,11 +17,9 @@ from torch.nn import functional as F
 
 import zoo
 from tests.unit.models.test_hooks import hooks
-from zoo.errors import DataError, Diverged, OptionError, OutputError, WeightsError, ZooWarning
-from zoo.interfaces import make_task
+from zoo.errors import DataError, Diverged, OptionError, OutputError, ZooWarning
 from zoo.models.features import features_of, pooled
 from zoo.models.windows import windowed
-from zoo.processors import Processor
 from zoo.registry.registry import Registry
 from zoo.registry.specs import ArchitectureSpec
 
@@ -67,14 +64,6 @@ def test_features_of_images_are_what_the_head_reads(net: zoo.Model, images: Path
         assert share.tolist() == pytest.approx([answers[name] for name in net.classes], abs=1e-5)
 
 
-@pytest.mark.parametrize(("batch_size", "threads"), [(1, 1), (5, 3)])
-def test_batches_and_threads_do_not_matter(
-    net: zoo.Model, images: Path, batch_size: int, threads: int
-) -> None:
-    found = np.asarray(net.features(images, batch_size=batch_size, threads=threads, **QUIET))
-    np.testing.assert_allclose(found, np.asarray(net.features(images, **QUIET)), atol=1e-5)
-
-
 def test_a_layer_is_named_by_a_landmark_or_its_path(net: zoo.Model, images: Path) -> None:
     usual = np.asarray(net.features(images, **QUIET))
     np.testing.assert_array_equal(np.asarray(net.features(images, layer="stages", **QUIET)), usual)
@@ -88,37 +77,6 @@ def test_feature_maps_are_kept_on_request(net: zoo.Model, images: Path) -> None:
     maps = np.asarray(net.features(images, pool=False, **QUIET))
     assert maps.shape == (6, 64, 16, 16)
     np.testing.assert_allclose(maps.mean((2, 3)), np.asarray(net.features(images, **QUIET)), atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("layer", "message"),
-    [
-        ("class_maps", "the model has no landmark 'class_maps'; its landmarks: features, mean_head, head"),
-        ("stages.9.conv", "the model has no layer 'stages.9.conv'; did you mean"),
-        ("", "the model has no layer ''"),
-    ],
-)
-def test_a_layer_that_is_not_there_is_answered_with_those_that_are(
-    net: zoo.Model, images: Path, layer: str, message: str
-) -> None:
-    with pytest.raises(OptionError) as caught:
-        np.asarray(net.features(images, layer=layer, **QUIET))
-    assert str(caught.value).startswith(message)
-    assert "its top-level layers: conv, norm, stages, dropout, out" in str(caught.value.hint)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"batch_size": 0}, "batch_size must be at least 1 (got 0)"),
-        ({"threads": 0}, "threads must be at least 1 (got 0)"),
-        ({"layer": [3]}, "layer must be a string (got [3])"),
-    ],
-)
-def test_values_out_of_range_are_refused(net: zoo.Model, options: dict[str, Any], message: str) -> None:
-    with pytest.raises(OptionError) as caught:
-        np.asarray(net.features(np.zeros((8, 8), np.uint8), **options, **QUIET))
-    assert str(caught.value) == message
 
 
 def test_settings_of_rows_are_checked_too(net: zoo.Model) -> None:
@@ -200,12 +158,6 @@ def test_features_of_a_text_are_what_the_head_reads_after_each_token(reader: zoo
     with pytest.raises(OptionError) as caught:
         np.asarray(reader.features(texts[:2], pool=False, **QUIET))
     assert str(caught.value) == "input 1 has feature shape (20, 256); earlier inputs have (380, 256)"
-
-
-def test_a_text_is_a_string_and_a_file_a_path(reader: zoo.Model, tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("the will to power")
-    file, text = np.asarray(reader.features([tmp_path / "a.txt", "the will to power"], **QUIET))
-    np.testing.assert_array_equal(file, text)
 
 
 @pytest.mark.parametrize("length", [16, 200])
@@ -303,16 +255,6 @@ def test_a_layer_without_features_is_refused(layer: str, message: str) -> None:
     assert str(caught.value) == message
 
 
-def test_features_are_those_of_the_last_batch_or_none() -> None:
-    model = Odd()
-    with torch.no_grad(), features_of(model, {"features": "conv"}) as features:
-        model(IMAGES)
-        model.conv = nn.Conv2d(3, 4, 1)  # which is not the layer that is looked at
-        model(IMAGES)
-    with pytest.raises(OptionError, match="layer conv must return features \\(got nothing"):
-        pooled(features.output)
-
-
 def test_a_model_without_landmarks_is_asked_for_a_layer_by_its_path(
     net: zoo.Model, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -324,21 +266,6 @@ def test_a_model_without_landmarks_is_asked_for_a_layer_by_its_path(
     assert np.asarray(net.features(images, layer="stages", **QUIET)).shape == (6, 64)
 
 
-def test_a_task_that_does_not_say_how_to_read_is_refused(
-    net: zoo.Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Mute(Processor):
-        def check_feeding(self, preprocess: Mapping[str, Any], arguments: Mapping[str, Any]) -> None: ...
-
-        def unit(self, preprocess: Mapping[str, Any]) -> str:
-            return "things"
-
-    monkeypatch.setitem(net.__dict__, "_processor", Mute(REGISTRY.task("classification")))
-    with pytest.raises(WeightsError, match="a model for classification cannot read inputs") as caught:
-        np.asarray(net.features([], **QUIET))
-    assert caught.value.hint == "the task's processor must implement zoo.plugin.ReadsInputs"
-
-
 def test_features_that_are_not_finite_are_an_error(images: Path) -> None:
     broken = zoo.load("shapes-resnet20", **QUIET)
     with torch.no_grad():
@@ -346,13 +273,6 @@ def test_features_that_are_not_finite_are_an_error(images: Path) -> None:
     with pytest.raises(Diverged, match=r"the features of .*00\.png are not finite"):
         np.asarray(broken.features(images, **QUIET))
     assert hooks(broken.module) == 0
-
-
-def test_models_of_several_labels_have_features(net: zoo.Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    image = np.zeros((64, 64, 3), np.uint8)
-    usual = np.asarray(net.features(image, **QUIET))
-    monkeypatch.setitem(net.__dict__, "_task", make_task(REGISTRY, "multi-label"))
-    np.testing.assert_array_equal(np.asarray(net.features(image, **QUIET)), usual)
 
 
 # Files
@@ -411,27 +331,3 @@ def test_a_jsonl_has_vectors_and_maps(net: zoo.Model, images: Path, tmp_path: Pa
     np.testing.assert_allclose(
         found, np.asarray(net.features(images, pool=False, **QUIET)), rtol=1e-4, atol=1e-6
     )
-
-
-def test_only_files_of_rows_are_written(net: zoo.Model, images: Path, tmp_path: Path) -> None:
-    for name in ("x.txt", "x", "x.npz"):
-        with pytest.raises(OptionError, match=rf"must be a \.npy, \.csv or \.jsonl file \(got .*{name}\)"):
-            net.features(images, **QUIET).write(tmp_path / name)
-    assert [*tmp_path.iterdir()] == []
-
-
-@pytest.mark.parametrize("name", ["x.csv", "x.jsonl"])
-def test_a_file_that_was_cut_is_continued_with_the_same_options(
-    net: zoo.Model, images: Path, tmp_path: Path, name: str
-) -> None:
-    out = tmp_path / name
-    net.features(images, batch_size=1, **QUIET).write(out)
-    whole = out.read_bytes()
-    asked = {"weights_sha256": net.card.sha256, "layer": "features", "pool": True}
-    out.write_bytes(whole[: len(whole) // 2])
-    out.with_name(f"{name}.unfinished").write_text(json.dumps(asked))
-    with pytest.raises(OutputError, match="was started with layer=features \\(now stages"):
-        net.features(images, layer="stages", **QUIET).write(out)
-    result = net.features(images, batch_size=1, **QUIET).write(out)
-    assert 1 <= result["before"] < 5
-    assert out.read_bytes() == whole

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 import zoo
 from zoo.data.image_files import as_image
 from zoo.data.read_ahead import workers
-from zoo.errors import DataError, Diverged, OptionError, OutputError, WeightsError
+from zoo.errors import Diverged, OptionError, OutputError, WeightsError
 from zoo.interfaces import make_task
 from zoo.processors import Processor
 from zoo.registry.registry import Registry
@@ -183,24 +183,6 @@ def test_objects_that_are_no_images_are_refused(net: zoo.Model, given: object, m
     assert str(caught.value) == message
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"top": 0}, "top must be at least 1 (got 0)"),
-        ({"batch_size": 0}, "batch_size must be at least 1 (got 0)"),
-        ({"threads": -1}, "threads must be at least 1 (got -1)"),
-        ({"min_confidence": 1.5}, "min_confidence must be at most 1 (got 1.5)"),
-        ({"min_confidence": math.nan}, "min_confidence must be finite (got nan)"),
-    ],
-)
-def test_values_out_of_range_are_refused(
-    net: zoo.Model, images: Path, options: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(OptionError) as caught:
-        list(net.predict(images, **options, **QUIET))
-    assert str(caught.value) == message
-
-
 def test_an_input_that_cannot_be_read_is_a_row_with_the_reason(
     net: zoo.Model, images: Path, tmp_path: Path
 ) -> None:
@@ -307,15 +289,6 @@ def test_inputs_are_asked_for_no_faster_than_they_are_answered(net: zoo.Model, i
         next(rows)
     rows.close()
     assert asked < 30
-
-
-def test_paths_come_from_stdin(net: zoo.Model, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = f"{images / '001.png'}\r\n\n{images / '002.png'}\n{images / 'nope.png'}".encode()
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
-    rows = net.predict("-", **QUIET)
-    assert [Path(row["input"]).name for row in rows] == ["001.png", "002.png", "nope.png"]
-    with pytest.raises(DataError, match="no images given"):
-        list(net.predict([], **QUIET))
 
 
 @pytest.mark.slow  # in a process
@@ -636,19 +609,6 @@ def test_two_cannot_write_the_same_file(net: zoo.Model, images: Path, tmp_path: 
 
     assert net.predict(while_writing(), **QUIET).write(out)["rows"] == 2
     assert len(out.read_text().splitlines()) == 2
-
-
-def test_a_mistake_leaves_nothing_behind(
-    net: zoo.Model, tagger: zoo.Model, images: Path, tmp_path: Path
-) -> None:
-    for name in ("x.csv", "x.npy"):
-        with pytest.raises(OptionError, match="min_confidence requires a model that chooses one class"):
-            tagger.predict(images, min_confidence=0.5, **QUIET).write(tmp_path / name)
-        with pytest.raises(OptionError):
-            net.predict([None], **QUIET).write(tmp_path / name)
-    with pytest.raises(DataError, match="no images given"):
-        net.predict([], **QUIET).write(tmp_path / "x.csv")
-    assert [*tmp_path.iterdir()] == []
 
 
 def test_nothing_is_written_through_a_link(net: zoo.Model, images: Path, tmp_path: Path) -> None:

@@ -395,12 +395,10 @@ def test_the_callers_gradient_mode_and_random_state_do_not_change_between_pieces
         ({"max_new_tokens": -1}, "max_new_tokens must be at least 0 (got -1)"),
         ({"temperature": -0.1}, "temperature must be at least 0 (got -0.1)"),
         ({"temperature": math.nan}, "temperature must be finite (got nan)"),
-        ({"temperature": math.inf}, "temperature must be finite (got inf)"),
         ({"top_k": -1}, "top_k must be at least 0 (got -1)"),
         ({"top_p": 0.0}, "top_p must be greater than 0 (got 0.0)"),
         ({"top_p": 1.1}, "top_p must be at most 1 (got 1.1)"),
         ({"seed": "x"}, "seed must be an integer (got 'x')"),
-        ({"top_p": math.nan}, "top_p must be finite (got nan)"),
     ],
 )
 def test_a_setting_that_is_out_of_range_is_refused(options: dict[str, Any], message: str) -> None:

@@ -46,10 +46,6 @@ class Net(nn.Module):
         self.out = nn.Linear(in_channels * image_size**2, num_classes)
 
 
-def needy(*, in_channels: int, image_size: int, num_classes: int, depth: int) -> nn.Module:
-    return nn.Identity()
-
-
 class Deep(nn.Module):
     def __init__(self, *, in_channels: int, image_size: int, num_classes: int) -> None:
         super().__init__()
@@ -83,35 +79,9 @@ def test_arguments_are_dims_then_defaults_then_the_preset_then_the_user() -> Non
     assert model_arguments(NET, TASK, DIMS, given) == DIMS | given
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"widht": 3}, "architecture acme/net has no option 'widht'; did you mean 'width'?"),
-        ({"image_size": 3}, "architecture acme/net has no option 'image_size'"),
-        ({"width": "3"}, "architecture acme/net: width must be an integer (got '3')"),
-        (
-            {"widths": [1, "2"]},
-            "architecture acme/net: widths must be a list, each item an integer (got [1, '2'])",
-        ),
-        ({"mode": "grand"}, "architecture acme/net: mode must be one of 'fancy', 'plain' (got 'grand')"),
-    ],
-)
-def test_a_wrong_option_is_refused_by_name(given: dict[str, Any], message: str) -> None:
-    with pytest.raises(OptionError) as caught:
-        model_arguments(NET, TASK, DIMS, given)
-    assert message in str(caught.value)
-
-
 def test_the_dims_are_not_offered_as_options() -> None:
     with pytest.raises(OptionError, match=r"\(known: mode, width, widths\)"):
         model_arguments(NET, TASK, DIMS, {"x": 1})
-
-
-def test_an_option_without_a_default_is_required() -> None:
-    with pytest.raises(OptionError) as caught:
-        model_arguments(entry("needy"), TASK, DIMS, {})
-    assert str(caught.value) == "architecture acme/net requires depth"
-    assert caught.value.hint == "add --model depth=..."
 
 
 def test_a_dataset_must_declare_the_dims_of_its_task() -> None:
@@ -140,36 +110,6 @@ def test_a_model_that_refuses_its_arguments_is_quoted_in_one_line() -> None:
 def test_a_target_must_build_a_torch_module() -> None:
     with pytest.raises(SpecError, match=r"must return an nn\.Module \(got a str\)"):
         build_model(entry("not_a_net"), DIMS)
-
-
-def test_data_of_another_task_is_refused_with_a_command_that_lists_what_fits(registry: Registry) -> None:
-    with pytest.raises(
-        SpecError,
-        match="convnet/resnet-lite is for classification, but text/stdlib is for language-modeling",
-    ) as caught:
-        registry.shared_task(registry.architecture("resnet-lite"), registry.dataset("stdlib"))
-    assert "`zoo list datasets --where task=classification`" in (caught.value.hint or "")
-    task = registry.shared_task(registry.architecture("lstm"), registry.dataset("stdlib"))
-    assert task.name == "language-modeling"
-
-
-@pytest.mark.parametrize(
-    ("name", "given", "message"),
-    [
-        (
-            "text/files",
-            {"paths": "a", "min_freq": 0},
-            "dataset text/files: min_freq must be at least 1 (got 0)",
-        ),
-        ("images/shapes", {"size": 8}, "dataset images/shapes: size must be at least 16 (got 8)"),
-    ],
-)
-def test_a_wrong_option_of_a_dataset_is_refused(
-    registry: Registry, name: str, given: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(OptionError) as caught:
-        open_dataset(registry.dataset(name), given)
-    assert message in str(caught.value)
 
 
 def test_a_target_must_return_a_dataset() -> None:

@@ -17,7 +17,7 @@ import zoo
 from tests.trainings import set_up, train
 from zoo.config.recipe import Recipe
 from zoo.console.reports import Progress
-from zoo.errors import OptionError, SpecError, WeightsError, ZooWarning
+from zoo.errors import OptionError, WeightsError, ZooWarning
 from zoo.files.cards import read_card
 from zoo.models import weights
 from zoo.models.transfer import BaseModel
@@ -213,17 +213,6 @@ def test_a_fine_tuning_that_is_killed_ends_like_one_that_is_not(
     assert cut == whole
 
 
-def test_another_architecture_is_refused(registry: Registry, source: Path, tmp_path: Path) -> None:
-    wrong = Recipe(architecture="camnet", dataset="shapes", data=SHAPES, from_weights=str(source))
-    with pytest.raises(
-        SpecError, match="contains convnet/resnet-lite weights, but the model is convnet/camnet"
-    ) as caught:
-        train(wrong, registry, directory=tmp_path / "run")
-    command = f"zoo train convnet/resnet-lite DATASET --from {source}"
-    assert caught.value.hint == f"train the same architecture: `{command}`"
-    assert not (tmp_path / "run").exists()
-
-
 def test_weights_that_do_not_fit_are_refused(registry: Registry, tmp_path: Path) -> None:
     linear = Recipe(architecture="mlp", dataset="shapes", data=SHAPES, model={"widths": []})
     file = train(replace(linear, train={"epochs": 1}), registry, directory=tmp_path / "mlp").weights
@@ -346,15 +335,6 @@ def test_a_card_without_classes_is_refused(registry: Registry, source: Path, tmp
     weights.save(tmp_path / "bare.safetensors", model, structs.replace(card, preprocess=preprocess))
     with pytest.raises(WeightsError, match="its card is invalid: preprocess: classes is missing"):
         weights.load(tmp_path / "bare.safetensors", registry)
-
-
-@pytest.mark.parametrize("option", [{"mixup_alpha": 0.2}, {"augment": ["flip"]}])
-def test_image_fields_are_refused_for_text(registry: Registry, tmp_path: Path, option: Any) -> None:
-    text = Recipe(architecture="gru", dataset="stdlib", train=option)
-    (name,) = option
-    message = f"^{name} does not apply to language-modeling, the task of charrnn/gru; "
-    with pytest.raises(OptionError, match=message):
-        train(text, registry, directory=tmp_path / "run")
 
 
 def test_tokens_that_both_texts_have_keep_their_embeddings(registry: Registry, tmp_path: Path) -> None:

@@ -19,17 +19,14 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor, nn
 
-from zoo.errors import DataError, SpecError, WeightsError
+from zoo.errors import SpecError, WeightsError
 from zoo.files.cards import KEY, Card, read_card, read_weights
 from zoo.files.container import tensor_sha256, write_container
 from zoo.models import weights
 from zoo.models.building import build_model
-from zoo.registry.catalog import Catalog
 from zoo.registry.plugins import Plugin
-from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 from zoo.registry.specs import ArchitectureSpec
-from zoo.testing.finding_weights import find_weights
 
 MakeCard = Callable[..., Card]
 
@@ -363,29 +360,6 @@ def test_the_error_for_wrong_arguments_quotes_the_architecture(
     rewrite(path, card=lambda card: card | {"arguments": card["arguments"] | {"hidden_size": -3}})
     with pytest.raises(SpecError, match=r"charrnn/lstm cannot be built with .*hidden_size=-3"):
         weights.load(path, registry)
-
-
-def test_a_name_finds_a_file_a_run_directory_or_published_weights(path: Path, saved: nn.Module) -> None:
-    good = hashlib.sha256(path.read_bytes()).hexdigest()
-
-    def publishing(sha256: str) -> Registry:
-        entry = WeightsSpec(recipe="r", sha256=sha256, bytes=1, params=1, metrics={}, file=str(path))
-        return Registry([], Catalog(weights={"tiny-lstm": entry}))
-
-    registry = publishing(good)
-    assert find_weights(registry, str(path)) == path
-    assert find_weights(registry, "tiny-lstm") == path
-    run = path.parent / "run"
-    run.mkdir()
-    with pytest.raises(WeightsError, match=r"run is a folder without a run"):
-        find_weights(registry, str(run))
-    result = path.rename(run / "model.safetensors")
-    assert find_weights(registry, str(run)) == result
-    result.rename(path)
-    with pytest.raises(DataError, match=f"has the wrong content: expected sha256 {'0' * 64}, got {good}"):
-        find_weights(publishing("0" * 64), "tiny-lstm")
-    with pytest.raises(WeightsError, match="unknown weights 'tiny-lst'; did you mean 'tiny-lstm'"):
-        find_weights(registry, "tiny-lst")
 
 
 def test_loading_never_unpickles(

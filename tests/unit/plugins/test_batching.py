@@ -64,13 +64,6 @@ def test_the_order_depends_on_seed_and_epoch(batching: str) -> None:
 
 
 @SHUFFLED
-def test_starting_late_skips_the_first_batches(batching: str) -> None:
-    for whole, late in zip(batches(batching)[1:], batches(batching, start=1), strict=True):
-        assert (whole.index, whole.total) == (late.index, late.total)
-        assert torch.equal(whole.inputs, late.inputs)
-
-
-@SHUFFLED
 @pytest.mark.parametrize("world_size", [2, 3])
 def test_the_parts_of_processes_are_the_batches_of_one(batching: str, world_size: int) -> None:
     whole = batches(batching, batch_size=4)

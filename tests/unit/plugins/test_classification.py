@@ -37,24 +37,6 @@ def numbers(batches: list[Batch], preprocess: Any) -> list[int]:
     return ((red * preprocess["std"][0] + preprocess["mean"][0]) * 255).round().int().tolist()
 
 
-@pytest.mark.parametrize(("count", "batch_size"), [(20, 6), (18, 6), (3, 8), (7, 1)])
-def test_an_epoch_has_every_image_once(images: Any, count: int, batch_size: int) -> None:
-    data = numbered(images, count)
-    batches = list(TASK.train_batches(data, TrainConfig(batch_size=batch_size), seed=0, epoch=0))
-    assert sorted(numbers(batches, data.preprocess)) == list(range(count))
-    assert len(batches[-1].targets) == (count % batch_size or batch_size)
-    assert [batch.index for batch in batches] == list(range(len(batches)))
-    assert {batch.total for batch in batches} == {len(batches)} == {math.ceil(count / batch_size)}
-
-
-def test_evaluation_has_every_image_once_and_in_order(images: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo_images.image_task._EVAL_PIXELS", 6 * 4 * 4 + 1)
-    data = numbered(images, 20)
-    batches = list(TASK.eval_batches(data, "val"))
-    assert [batch.count for batch in batches] == [6, 6, 6, 2]
-    assert numbers(batches, data.preprocess) == list(range(20))
-
-
 @pytest.mark.parametrize("world_size", [2, 3, 7])
 @pytest.mark.parametrize(
     "fields",
@@ -85,17 +67,6 @@ def test_processes_draw_dropout_apart(images: Any) -> None:
         for batch in TASK.train_batches(images(20), config, seed=0, epoch=0, rank=rank, world_size=3)
     ]
     assert len(set(seeds)) == len(seeds)
-
-
-@pytest.mark.parametrize("start", [0, 1, 3, 4])
-def test_starting_late_skips_batches(images: Any, start: int) -> None:
-    config = configured(batch_size=6, augment=("crop", "flip"))
-    data = images(20)
-    whole = list(TASK.train_batches(data, config, seed=3, epoch=1))[start:]
-    late = list(TASK.train_batches(data, config, seed=3, epoch=1, start=start))
-    assert [(b.index, b.total, b.seed) for b in late] == [(b.index, b.total, b.seed) for b in whole]
-    assert all(torch.equal(a.inputs, b.inputs) for a, b in zip(late, whole, strict=True))
-    assert all(torch.equal(a.targets, b.targets) for a, b in zip(late, whole, strict=True))
 
 
 def test_every_step_has_its_own_seed(images: Any) -> None:
@@ -135,16 +106,6 @@ def test_an_alternating_flip_shows_both_sides_of_each_image_in_any_two_epochs(im
             assert mirrored(seed, epoch + 1) == [not side for side in mirrored(seed, epoch)]
         assert 10 < sum(mirrored(seed, 0)) < 40
     assert mirrored(0, 0) != mirrored(1, 0)
-
-
-def test_images_are_normalized_by_channel(images: Any) -> None:
-    data = images(0, 9, 0)
-    (batch,) = TASK.eval_batches(data, "val")
-    for (image, label), got, target in zip(data.split("val"), batch.inputs, batch.targets, strict=True):
-        for channel, (mean, std) in enumerate(zip([0.5, 0.4, 0.3], [0.2, 0.25, 0.3], strict=True)):
-            torch.testing.assert_close(got[channel], (image[channel] / 255 - mean) / std, atol=1e-6, rtol=0)
-        assert target == label
-    assert batch.inputs.dtype == torch.float32
 
 
 class Whole:

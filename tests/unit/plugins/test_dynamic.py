@@ -88,13 +88,14 @@ def test_an_unknown_pattern_is_learned_while_it_is_read(
 def test_a_token_is_predicted_before_the_model_learns_from_it(
     registry: Registry, text: Callable[..., FakeText], segment: int
 ) -> None:
-    model, tokens = lstm(registry), text().split("test")[: 1 + 6 * segment].clone()
+    model, data = lstm(registry), text(30)
+    tokens = data.split("test")[: 1 + 6 * segment].clone()
     dynamic = Dynamic(lr=1e-2, segment=segment)
-    parts = [with_test(text(), tokens[: 1 + n * segment]) for n in (5, 6)]
+    parts = [with_test(data, tokens[: 1 + n * segment]) for n in (5, 6)]
     shorter, before = (evaluate_dynamic(model, part, dynamic)[0]["loss"] for part in parts)
     tokens[-1] = 2 + (tokens[-1] - 1) % (SIZE - 2)
-    changed = evaluate_dynamic(model, with_test(text(), tokens), dynamic)[0]["loss"]
-    same = evaluate_dynamic(model, with_test(text(), tokens[: 1 + 5 * segment]), dynamic)[0]["loss"]
+    changed = evaluate_dynamic(model, with_test(data, tokens), dynamic)[0]["loss"]
+    same = evaluate_dynamic(model, with_test(data, tokens[: 1 + 5 * segment]), dynamic)[0]["loss"]
     assert (same, changed != before) == (shorter, True)
 
 

@@ -75,18 +75,6 @@ def test_fewer_lanes_than_processes_are_refused() -> None:
         train(200, rank=0, world_size=4)
 
 
-@JITTER
-@pytest.mark.parametrize("start", [0, 1, 5])
-def test_starting_late_skips_batches(start: int, bptt_jitter: bool) -> None:
-    whole = train(200, bptt_jitter=bptt_jitter)[start:]
-    late = train(200, bptt_jitter=bptt_jitter, start=start)
-    assert [(b.index, b.total, b.seed, b.fresh) for b in late] == [
-        (b.index, b.total, b.seed, b.fresh) for b in whole
-    ]
-    assert all(torch.equal(a.inputs, b.inputs) for a, b in zip(late, whole, strict=True))
-    assert late[0].total == start + len(late)
-
-
 def test_jitter_is_a_function_of_seed_and_epoch() -> None:
     def lengths(epoch: int) -> list[int]:
         return [len(batch.inputs) for batch in train(3000, epoch=epoch, bptt=40, bptt_jitter=True)]

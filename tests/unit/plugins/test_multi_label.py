@@ -287,13 +287,6 @@ def test_files_have_no_labels(run: zoo.Run, tmp_path: Path) -> None:
     assert [item["true"] for item in found.items] == [None]
 
 
-def test_activations_are_of_images_with_several_labels_too(run: zoo.Run) -> None:
-    found = run.model.analyze("activations", split="test")
-    assert {row["layer"] for row in found.analysis.tables["layers"]} >= {"stem", "out"}
-    with pytest.raises(SpecError, match=r"confusion is for classification, but .* is for multi-label"):
-        run.model.analyze("confusion")
-
-
 def test_what_is_shown_of_a_task_names_the_architectures_that_serve_it(registry: zoo.Registry) -> None:
     shown = describe("multi-label", registry)["entries"]
     assert "convnet/resnet20" in shown["architecture"]
@@ -318,15 +311,3 @@ def test_a_classifier_lends_its_features_but_not_its_head(run: zoo.Run, tmp_path
     assert tuned.model.card.arguments["widths"] == [4, 8]
     with pytest.warns(zoo.ZooWarning, match="starting from 22 tensors"):
         zoo.train("resnet-lite", "scenes", data=FEW, from_weights=run.directory, run=tmp_path / "on", **small)
-
-
-def test_a_learning_rate_can_be_found() -> None:
-    found = zoo.lr_find("resnet-lite", "scenes", data=FEW, model={"widths": [4, 8]}, progress=False)
-    assert found.suggestions
-
-
-def test_data_of_another_task_is_refused(run: zoo.Run) -> None:
-    with pytest.raises(SpecError, match="the model is for multi-label, but images/shapes is for classificat"):
-        run.model.evaluate(dataset="shapes")
-    with pytest.raises(SpecError, match=r"charrnn/lstm is for language-modeling, but images/scenes is for"):
-        zoo.train("lstm", "scenes", progress=False)

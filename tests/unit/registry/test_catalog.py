@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.errors import CatalogError, DataError, UnknownName, ZooWarning
+from zoo.errors import CatalogError, DataError, ZooWarning
 from zoo.registry.catalog import Catalog, read_recipe, shipped_path, user_path
 from zoo.registry.registry import Registry, default_registry
 from zoo.testing.finding_weights import find_weights
@@ -141,13 +141,6 @@ def test_a_named_file_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyP
         CatalogError, match=r"\$ZOO_REGISTRY is set to /nowhere/registry\.toml, which does not exist"
     ):
         Catalog.load()
-
-
-def test_an_unknown_recipe_is_answered_with_the_nearest(nowhere: Path) -> None:
-    with pytest.raises(UnknownName) as caught:
-        Registry([], Catalog.load()).recipe("nietsche-lstm")
-    assert str(caught.value) == "unknown recipe 'nietsche-lstm'; did you mean 'nietzsche-lstm'?"
-    assert "`zoo list recipes` shows all" in (caught.value.hint or "")
 
 
 # What a folder may not decide

@@ -29,35 +29,13 @@ def spec(**fields: object) -> str:
 
 
 BROKEN = {
-    "import-error": ("from zoo import no_such_name", "ImportError: cannot import name"),
-    "syntax-error": ("def (", "SyntaxError: invalid syntax"),
     "exits": ("import sys\nsys.exit('goodbye')", "SystemExit: goodbye"),
-    "base-exception": ("class Odd(BaseException): pass\nraise Odd('very odd')", "Odd: very odd"),
-    "dependency": ("import not_installed", "ModuleNotFoundError: No module named 'not_installed'"),
     "no-attribute": ("x = 1", "AttributeError: module 'no_attribute' has no attribute 'plugin'"),
-    "hook-raises": (f"{HOOK}@hookimpl\ndef zoo_datasets(): return 1 / 0", "ZeroDivisionError"),
-    "wrong-type": (
-        f"{HOOK}@hookimpl\ndef zoo_datasets(): return [{SPEC}]",
-        "zoo_datasets must return only DatasetSpec objects (got a ArchitectureSpec)",
-    ),
     "half-way": (
         f"{HOOK}@hookimpl\ndef zoo_architectures():\n    yield {SPEC}\n    raise OSError('half-way')",
         "OSError: half-way",
     ),
-    "misspelled": (
-        f"{HOOK}@hookimpl\ndef zoo_datsets(): return []",
-        "; did you mean 'zoo_datasets'?",
-    ),
-    "signature": (f"{HOOK}@hookimpl\ndef zoo_datasets(color): return []", "Argument(s) {'color'}"),
-    "twice": (
-        f"{HOOK}@hookimpl\ndef zoo_architectures(): return [{SPEC}, {SPEC}]",
-        "it provides the architecture 'net' twice",
-    ),
     "no-summary": (spec(summary=None), "architecture 'net': summary must be a string (got None)"),
-    "surrogate": (
-        spec(source="\ud800"),
-        "architecture 'net': source must be one line of printable text (got '\\ud800')",
-    ),
     "speechless": (
         "class Odd(Exception):\n    def __str__(self): raise RuntimeError\nraise Odd",
         "speechless (speechless) failed: Odd",
@@ -130,18 +108,12 @@ def test_good_plugins_are_listed_and_each_broken_one_is_one_line(
     assert theirs == {f"{name}/net-{name}" for name in GOOD} | {entry for _, entry in LOADED.values()}
     assert [row for row in rows if row["name"] not in theirs] == healthy
     lines = done.stderr.splitlines()
-    assert len(lines) == len(BROKEN) == 18
+    assert len(lines) == len(BROKEN)
     for name, (_, cause) in BROKEN.items():
         plugin = next(iter(POINTS.get(name, {name: ""})))
         (line,) = [line for line in lines if line.startswith(f"zoo: plugin {plugin} ({name}) failed: ")]
         assert cause in line
         assert line.isprintable()
-
-
-def test_strict_ends_with_1(places: list[Path], typed: RunZoo) -> None:
-    done = typed("--strict", "list", path=places)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert f"{len(BROKEN)} problem(s) with plugins" in done.stderr
 
 
 @pytest.mark.nightly

@@ -16,7 +16,7 @@ from zoo.api.entry_description import describe
 from zoo.api.entry_lists import matches, rows
 from zoo.config.declarations import option
 from zoo.config.recipe import Recipe
-from zoo.errors import AmbiguousName, OptionError, PluginError, SpecError, UnknownName, ZooWarning
+from zoo.errors import OptionError, PluginError, SpecError, UnknownName
 from zoo.registry import plugins
 from zoo.registry.catalog import Catalog
 from zoo.registry.hookspecs import hookimpl
@@ -53,42 +53,6 @@ TWO = registry_of([plugin("acme", net("lstm"), net("gru"), DATA), plugin("text",
 @pytest.mark.parametrize("name", ["gru", "acme/gru"])
 def test_a_unique_short_name_and_the_full_name_find_the_entry(name: str) -> None:
     assert TWO.architecture(name).name == "acme/gru"
-
-
-def test_a_short_name_of_two_owners_is_refused_with_both_full_names() -> None:
-    with pytest.raises(AmbiguousName) as caught:
-        TWO.architecture("lstm")
-    assert str(caught.value) == (
-        "'lstm' could be architecture acme/lstm, architecture text/lstm; use the full name"
-    )
-    assert TWO.architecture("text/lstm").plugin.name == "text"
-
-
-def test_a_name_is_looked_up_within_its_kind() -> None:
-    assert TWO.dataset("lstm").name == "acme/lstm"
-    assert TWO.analyzer("cam").name == "text/cam"
-    with pytest.raises(UnknownName, match="unknown dataset 'gru'"):
-        TWO.dataset("gru")
-
-
-@pytest.mark.parametrize(("name", "near"), [("grru", "gru"), ("acme/gur", "acme/gru")])
-def test_an_unknown_name_is_answered_with_the_nearest(name: str, near: str) -> None:
-    with pytest.raises(UnknownName) as caught:
-        TWO.architecture(name)
-    assert str(caught.value) == f"unknown architecture {name!r}; did you mean {near!r}?"
-    assert caught.value.hint == "architectures: gru, lstm"
-
-
-def test_an_unknown_name_mentions_plugins_that_failed() -> None:
-    broken = plugin("broken", status="failed", cause="ImportError: no such module")
-    registry = registry_of([plugin("acme", net("gru")), broken])
-    with pytest.raises(UnknownName) as caught:
-        registry.architecture("resnet")
-    assert "; these plugins failed to load: broken" in (caught.value.hint or "")
-    with pytest.raises(
-        PluginError, match=r"plugin broken \(broken.plugin\) failed: ImportError: no such module"
-    ):
-        registry.require_healthy()
 
 
 def test_entries_keep_the_order_of_plugins_and_can_be_narrowed() -> None:
@@ -163,17 +127,6 @@ def test_a_metric_for_an_unknown_task_fails_too() -> None:
     assert registry.problem(failed) == "unknown task 'detection'"
 
 
-def test_nobody_can_take_a_short_name_of_zoos_own() -> None:
-    ours = plugin("charrnn", net("lstm"), net("rnn"), ours=True)
-    for loaded in ([ours, plugin("acme", net("lstm"))], [plugin("acme", net("lstm")), ours]):
-        registry = registry_of(loaded)
-        with pytest.warns(
-            ZooWarning, match="'lstm' refers to charrnn/lstm; to choose another, write acme/lstm"
-        ):
-            assert registry.architecture("lstm").name == "charrnn/lstm"
-        assert registry.architecture("acme/lstm").name == "acme/lstm"
-
-
 def test_a_recipe_is_listed_with_the_task_that_its_names_mean() -> None:
     kind, spec = net("lstm")
     other = "task", dataclasses.replace(CLASSIFICATION, name="other", groups=())
@@ -213,23 +166,6 @@ def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
     return make
 
 
-def test_discovery_loads_the_files_that_are_named(
-    local: Callable[..., Path], capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = local("my_nets", "tiny-net", disabled="cam")
-    registry = Registry.discover()
-    assert registry.architecture("tiny-net").name == "my-nets/tiny-net"
-    by_name = {plugin.name: plugin for plugin in registry.plugins}
-    assert by_name["my-nets"].distribution == str(path)
-    assert not by_name["my-nets"].ours
-    assert by_name["cam"].status == "disabled"
-    assert not registry.has("analyzer", "grad-cam")
-    assert registry.has("architecture", "lstm")
-    assert by_name["charrnn"].ours
-    assert by_name["my-nets"].output == "hello from the plugin\n"
-    assert capsys.readouterr() == ("", "")
-
-
 def test_targets_name_a_file_with_a_dash(local: Callable[..., Path]) -> None:
     path = local("my-own-nets")
     path.write_text(
@@ -262,42 +198,9 @@ def test_a_one_file_plugin_cannot_take_the_name_of_a_plugin_of_zoo(local: Callab
     assert not registry.has("architecture", "mine")
 
 
-def test_an_installed_plugin_cannot_take_the_name_of_a_plugin_of_zoo(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "aaa_nets.py").write_text(PLUGIN.replace("NAMES", "['lstm', 'mine']"))
-    info = tmp_path / "aaa-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: aaa\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[zoo]\ncharrnn = aaa_nets\naaa = aaa_nets\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    registry = Registry.discover(Catalog())
-    assert registry.architecture("lstm").plugin.distribution == OURS
-    assert registry.architecture("mine").name == "aaa/mine"
-    assert [failed.cause for failed in registry.failures] == [
-        f"the name 'charrnn' is already taken by {OURS}"
-    ]
-
-
-def test_an_environment_variable_selects_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ZOO_PLUGINS", "text")
-    registry = Registry.discover(Catalog())
-    assert [plugin.name for plugin in registry.plugins if plugin.status == "ok"] == ["zoo", "text"]
-    monkeypatch.setenv("ZOO_PLUGINS", "txt")
-    with pytest.raises(UnknownName, match=r"unknown plugin 'txt' in \$ZOO_PLUGINS; did you mean 'text'\?"):
-        Registry.discover(Catalog())
-
-
 def implementing(function: Callable[..., Any]) -> Callable[[], object]:
     """Return an importer of a plugin whose only hook is `function`."""
     return lambda: SimpleNamespace(**{function.__name__: hookimpl(function)})
-
-
-class Mute(Exception):
-    """An exception whose message cannot be had."""
-
-    def __str__(self) -> str:
-        raise RuntimeError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -306,27 +209,6 @@ class Unchecked(ArchitectureSpec):
 
     def __post_init__(self) -> None:
         """Check nothing."""
-
-
-@pytest.mark.parametrize(
-    ("error", "cause"),
-    [
-        (Mute(), "Mute"),
-        (SystemExit("bye"), "SystemExit: bye"),
-        (ValueError("red \x1b[31m\nsecond"), r"ValueError: red \x1b[31m"),
-        (ValueError(), "ValueError"),
-    ],
-)
-def test_a_plugin_that_raises_becomes_a_record_with_its_cause(error: BaseException, cause: str) -> None:
-    def zoo_architectures() -> list[ArchitectureSpec]:
-        print("half-way")
-        raise error
-
-    loaded = plugins.load("acme", implementing(zoo_architectures), where="acme.plugin")
-    line = zoo_architectures.__code__.co_firstlineno + 2
-    cause = f"{cause} (test_registry.py:{line})"
-    assert (loaded.status, loaded.cause, loaded.specs) == ("failed", cause, ())
-    assert loaded.output == "half-way\n"
 
 
 def test_an_interruption_is_passed_on() -> None:

@@ -36,18 +36,13 @@ def net(**changes: Any) -> ArchitectureSpec:
     ("field", "value", "message"),
     [
         ("lr", -1, "lr must be greater than 0 (got -1)"),
-        ("lr", 0, "lr must be greater than 0 (got 0)"),
         ("lr", math.nan, "lr must be finite (got nan)"),
-        ("lr", "0.1", "lr must be a number (got '0.1')"),
         ("epochs", "x", "epochs must be an integer (got 'x')"),
-        ("epochs", 1.5, "epochs must be an integer (got 1.5)"),
-        ("epochs", 0, "epochs must be at least 1 (got 0)"),
         ("momentum", 1.0, "momentum must be less than 1 (got 1.0)"),
         ("optimizer", 3.5, "optimizer must be a string (got 3.5)"),
         ("optimizer_options", "beta2=0.9", "optimizer_options must be a table (got 'beta2=0.9')"),
         ("lr_scales", {"head": 0}, "lr_scales: head must be greater than 0 (got 0)"),
         ("precision", "fp8", "precision must be one of 'auto', 'bf16', 'fp16', 'fp32' (got 'fp8')"),
-        ("bptt", 0, "bptt must be at least 1 (got 0)"),
         ("bptt_jitter", 1, "bptt_jitter must be true or false (got 1)"),
         ("mixup_alpha", -0.5, "mixup_alpha must be at least 0 (got -0.5)"),
         ("augment", ["crop", 3], "augment must be a list, each item a string (got ['crop', 3])"),
@@ -64,20 +59,6 @@ def test_a_wrong_training_option_is_refused_wherever_it_is_set(field: str, value
         with pytest.raises(OptionError) as caught:
             make()
         assert str(caught.value) == message
-
-
-def test_an_unknown_training_option_is_answered_with_the_nearest() -> None:
-    with pytest.raises(
-        OptionError, match="the training configuration has no option 'optimizr'; did you mean"
-    ):
-        configured().replace({"optimizr": "sgd"})
-    with pytest.raises(OptionError, match="has no option 'images'"):
-        configured().replace({"images": {}})
-
-
-def test_only_one_kind_of_weight_averaging_is_allowed() -> None:
-    with pytest.raises(OptionError, match=r"ema_decay=0\.9 and nonmono=5 cannot be combined"):
-        TrainConfig(ema_decay=0.9, nonmono=5)
 
 
 def test_users_see_one_flat_list_of_training_fields() -> None:
@@ -126,7 +107,6 @@ def test_a_recipe_is_json_data() -> None:
     ("change", "message"),
     [
         ({"summary": None}, "architecture 'net': summary must be a string (got None)"),
-        ({"name": "My Net"}, "architecture 'My Net': name must be lowercase letters, digits and - . _ +"),
         ({"name": "../net"}, "architecture '../net': name must be lowercase letters, digits and - . _ +"),
         (
             {"landmarks": {"banana": "stages"}},
@@ -137,7 +117,6 @@ def test_a_recipe_is_json_data() -> None:
         ({"training": {"lr": -1}}, "lr must be greater than 0 (got -1)"),
         ({"config": [1]}, "architecture 'net': config must be a table (got [1])"),
         ({"context_length": -1}, "architecture 'net': context_length must be an integer of at least 0 or "),
-        ({"context_length": "block size"}, "architecture 'net': context_length must be an integer of at l"),
         ({"context_length": True}, "architecture 'net': context_length must be an integer of at least 0 or"),
         ({"smallest_image": -1}, "architecture 'net': smallest_image must be an integer of at least 0 (got"),
         ({"parameters": 1e6}, "architecture 'net': parameters must be an integer of at least 0 (got 1000000"),
@@ -253,29 +232,6 @@ def test_a_target_that_does_not_resolve_is_a_spec_error(target: str, message: st
     with pytest.raises(SpecError) as caught:
         net(target=target).load()
     assert str(caught.value).startswith(f"target {target!r} {message}")
-
-
-@pytest.mark.parametrize(
-    ("code", "message"),
-    [
-        ("import sys\nsys.exit('bye')", "cannot be imported: SystemExit: bye"),
-        ("raise RuntimeError('first\\nsecond')", "cannot be imported: RuntimeError: first"),
-        (
-            "class Mute(Exception):\n    def __str__(self):\n        1 / 0\nraise Mute",
-            "cannot be imported: Mute",
-        ),
-    ],
-    ids=["exit", "lines", "mute"],
-)
-def test_a_module_that_fails_to_import_is_a_spec_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, code: str, message: str
-) -> None:
-    module = f"failing_{request.node.callspec.id}"
-    (tmp_path / f"{module}.py").write_text(code)
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(SpecError) as caught:
-        net(target=f"{module}:Net").load()
-    assert str(caught.value) == f"target '{module}:Net' {message}"
 
 
 def test_what_a_module_prints_while_it_is_imported_goes_to_stderr(

@@ -31,15 +31,6 @@ def test_a_lock_is_free_again_afterwards_even_after_an_error(tmp_path: Path) -> 
         assert (tmp_path / ".lock").read_text().startswith(f"process {os.getpid()} on ")
 
 
-def test_a_second_owner_in_the_same_process_is_refused(tmp_path: Path) -> None:
-    with (
-        owned(tmp_path),
-        pytest.raises(RunError, match=f"in use by process {os.getpid()} on "),
-        owned(tmp_path),
-    ):
-        pass
-
-
 def test_a_folder_in_use_is_refused_until_its_owner_is_dead(tmp_path: Path) -> None:
     owner = subprocess.Popen(
         [sys.executable, "-c", HOLD, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -101,25 +101,17 @@ def test_it_passes_the_kit_as_it_is(kind: str, name: str, installed: Path, monke
     assert {check["kind"] for check in report["checks"]} == {"plugin"} | kinds
 
 
-def test_they_work_together(installed: Path, tmp_path: Path, monkeypatch, capsys) -> None:
-    monkeypatch.syspath_prepend(str(installed))
-    train = ["train", "tiny-net", "corners", "--data", "size=8", "--epochs", "2", "--json"]
-    assert run([*train, "--run", str(tmp_path / "run")]) == 0
-    trained = json.loads(capsys.readouterr().out)
-    assert trained["metrics"]["val"]["accuracy"] > 0.5
-    analyze = ["analyze", "saliency", trained["weights"], "--indices", "0-3", "--json"]
-    assert run([*analyze, "--out", str(tmp_path / "maps")]) == 0
-    assert len(json.loads(capsys.readouterr().out)["items"]) == 4
-
-
-def test_a_new_dataset_of_several_labels_takes_new_architectures_and_analyzers(
-    installed: Path, tmp_path: Path, monkeypatch, capsys
+@pytest.mark.parametrize(
+    ("data", "metric", "least"), [("corners", "accuracy", 0.5), ("lit-corners", "mAP", 0.6)]
+)
+def test_they_work_together(
+    data: str, metric: str, least: float, installed: Path, tmp_path: Path, monkeypatch, capsys
 ) -> None:
     monkeypatch.syspath_prepend(str(installed))
-    train = ["train", "tiny-net", "lit-corners", "--data", "size=8", "--epochs", "2", "--json"]
+    train = ["train", "tiny-net", data, "--data", "size=8", "--epochs", "2", "--json"]
     assert run([*train, "--run", str(tmp_path / "run")]) == 0
     trained = json.loads(capsys.readouterr().out)
-    assert trained["metrics"]["val"]["mAP"] > 0.6
+    assert trained["metrics"]["val"][metric] > least
     analyze = ["analyze", "saliency", trained["weights"], "--indices", "0-3", "--json"]
     assert run([*analyze, "--out", str(tmp_path / "maps")]) == 0
     assert len(json.loads(capsys.readouterr().out)["items"]) == 4
@@ -258,10 +250,13 @@ def test_a_new_command_runs(folder: Path, installed: Path, monkeypatch, capsys) 
 
 def test_a_new_exporter_writes(installed: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.syspath_prepend(str(installed))
-    out = str(tmp_path / "x.zipped")
-    assert run(["--strict", "export", "nietzsche-rnn", "--out", out, "--synthetic", "--json"]) == 0
+    net, out = str(tmp_path / "net"), str(tmp_path / "x.zipped")
+    few = ["--data", "train_size=16", "--data", "val_size=0", "--data", "test_size=16", "--epochs", "1"]
+    assert run(["train", "mlp", "shapes", *few, "--run", net, "--quiet"]) == 0
+    capsys.readouterr()
+    assert run(["--strict", "export", net, "--out", out, "--json"]) == 0
     done = json.loads(capsys.readouterr().out)
-    assert (done["format"], done["items"], done["disagreements"]) == ("zipped", 2_000, 0)
+    assert (done["format"], done["items"], done["disagreements"]) == ("zipped", 16, 0)
     assert run(["sample", out]) == 1
     assert "is a .zipped file, which zoo can write but not read" in capsys.readouterr().err
 
