@@ -47,7 +47,7 @@ CHEAP: dict[str, list[tuple[str, int, str]]] = {
         (
             "analyze heatmap shapes-resnet20",
             1,
-            "unknown analyzer 'heatmap' … analyzers: activations, calibration, cam, ",
+            "unknown analyzer 'heatmap' … analyzers: activations, batch-statistics, calibration, cam, ",
         ),
         (
             "show resnet",
