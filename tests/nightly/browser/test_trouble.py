@@ -16,7 +16,7 @@ def test_a_server_that_is_killed_in_the_middle_of_a_text_comes_back(browser: Any
     with Server("nietzsche-rnn", port=free_port()) as server, Visit(browser, server.url) as visit:
         visit.forgiven.add(FAILED)
         page = visit.open()
-        page.get_by_label("Length").fill("2000")
+        page.get_by_role("slider", name="Length").fill("2000")
         page.get_by_label("Prompt").fill("the will ")
         page.get_by_role("button", name="Generate").click()
         visit.until("document.querySelectorAll('.written .token').length > 10")
