@@ -30,7 +30,7 @@ def use(visit: Visit, model: str) -> Any:
         use_lessons(page)
     else:
         visit.give(("a long name of an image without an end.png", noise()), ("b.png", b"no image"))
-        page.locator("canvas").wait_for()
+        page.locator(".heat canvas").wait_for()
         if model == "cifar10-resnet20":
             page.get_by_label("Method").select_option("cam")
             page.locator(".terms").wait_for()
@@ -106,7 +106,7 @@ def test_an_image_is_looked_into_by_keyboard_alone(keys: Visit) -> None:
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Space")
     chooser.value.set_files([{"name": "cat.png", "mimeType": "image/png", "buffer": noise()}])
-    page.locator("canvas").wait_for()
+    page.locator(".heat canvas").wait_for()
     tab_to(page, "select[name=analyzer]")
     page.keyboard.press("ArrowDown")
     page.locator('canvas[aria-label^="grad-cam++"]').wait_for()

@@ -117,7 +117,7 @@ def test_the_runtime_and_a_model_are_downloaded_once_when_used(tried: Visit) -> 
     page.wait_for_load_state("networkidle")
     assert large() == []
     tried.give(("cat.png", noise()))
-    page.locator("canvas").wait_for()
+    page.locator(".heat canvas").wait_for()
     runtime = ["runtime/ort-wasm-simd-threaded.wasm", "runtime/ort.wasm.bundle.min.mjs"]
     assert large() == [f"models/{IMAGES}.onnx", *runtime]
     tried.give(("dog.png", noise(1)))
@@ -226,7 +226,7 @@ def test_the_heat_map_is_that_of_cam(page: Any, classes: list[str], options: dic
 def test_only_a_network_with_class_maps_has_a_heat_map(tried: Visit) -> None:
     page = tried.open(IMAGES)
     tried.give(("cat.png", noise()))
-    page.locator("canvas").wait_for()
+    page.locator(".heat canvas").wait_for()
     assert page.locator("#live").inner_text() == "cam is done."
     page.get_by_label("Class to explain").select_option("ship")
     page.locator('canvas[aria-label*="evidence for ship"]').wait_for()
@@ -260,7 +260,7 @@ def test_a_broken_image_is_named(tried: Visit, content: bytes, said: str) -> Non
     problem.get_by_role("strong").wait_for()
     assert said in problem.inner_text()
     tried.give(("good.png", noise()))
-    page.locator("canvas").wait_for()
+    page.locator(".heat canvas").wait_for()
     assert problem.text_content() == ""
 
 
@@ -397,7 +397,7 @@ def test_a_download_that_fails_is_tried_again(tried: Visit, path: str, said: str
     assert said in problem.inner_text()
     page.unroute(path)
     problem.get_by_role("button", name="Try again").click()
-    page.locator("canvas").wait_for()
+    page.locator(".heat canvas").wait_for()
     assert problem.text_content() == ""
 
 

@@ -63,7 +63,7 @@ def test_a_server_that_is_busy_says_when_to_come_back(visit: Visit) -> None:
     assert problem.inner_text().startswith("The server is busy: 3 requests are being served.")
     assert "Try again in 7 s." in problem.inner_text()
     problem.get_by_role("button", name="Try again").click()
-    page.locator("canvas").wait_for()
+    page.locator(".heat canvas").wait_for()
     assert problem.text_content() == ""
 
 
