@@ -21,7 +21,7 @@ def test_a_server_that_is_killed_in_the_middle_of_a_text_comes_back(browser: Any
         page.get_by_role("button", name="Generate").click()
         visit.until("document.querySelectorAll('.written .token').length > 10")
         server.kill()
-        problem = page.locator(".sampling .problem")
+        problem = page.locator(".sampling form + .problem")
         problem.get_by_role("strong").wait_for()
         assert "server does not respond" in problem.inner_text()
         assert 10 < page.locator(".written .token").count() < 2000  # what came stays
@@ -147,7 +147,7 @@ def test_a_server_that_restarts_with_another_token_is_told_beside_the_form(visit
     page = visit.open("nietzsche-rnn")
     carried = guard(visit, "new")
     page.get_by_role("button", name="Generate").click()
-    page.locator(".sampling .problem").get_by_label("Token printed by").fill("new")
+    page.locator(".sampling form + .problem").get_by_label("Token printed by").fill("new")
     page.get_by_role("button", name="Use token").click()
     page.locator('.written[aria-busy="false"] .token').first.wait_for()
     assert carried == ["", "Bearer new"]
