@@ -6,8 +6,8 @@ Chromium opens the folder that `python -m sitegen.browser` writes, from a plain 
 
 - images: test images of CIFAR-10 as PNG files, by cifar10-resnet20: the order of all ten classes against
   `zoo predict`, the largest difference of a probability, and of the class activation map of each image.
-- texts: prompts from Nietzsche's text, by nietzsche-gru, at temperatures 0 and 1, each with its own seed: each
-  character against `zoo sample`, and the loss of each prompt against `zoo predict`.
+- texts: prompts from Nietzsche's text, by nietzsche-gru, at temperatures 0 and 1, each with its own seed:
+  each character against `zoo sample`, and the loss of each prompt against `zoo predict`.
 
 The times are those of the page: of an image with decoding, and of a character; each from the second on, when
 the runtime is there.
@@ -128,9 +128,8 @@ def texts(page: Any, count: int, length: int, temperature: float) -> None:
     for row, other in zip(rows, scores, strict=True):
         difference = max(difference, abs(row["loss"] - other["predictions"][0]["loss"]))
     total = count * length
-    print(
-        f"{count:,} texts at temperature {temperature}: {equal:,} equal, {characters:,} of {total:,} characters"
-    )
+    print(f"{count:,} texts at temperature {temperature}: {equal:,} equal")
+    print(f"  {characters:,} of {total:,} characters equal")
     print(f"  losses of the prompts differ by at most {difference:.1g} nats")
     each = (row["milliseconds"] / (PROMPT + length) for row in rows[1:])
     print(f"  {statistics.median(each):.2f} ms a character")
