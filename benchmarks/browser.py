@@ -6,8 +6,8 @@ Chromium opens the folder that `python -m sitegen.browser` writes, from a plain 
 
 - images: test images of CIFAR-10 as PNG files, by cifar10-resnet20: the order of all ten classes against
   `zoo predict`, the largest difference of a probability, and of the class activation map of each image.
-- texts: prompts from Nietzsche's text, by nietzsche-gru, at temperature 0: each character against `zoo
-  sample`, and the loss of each prompt against `zoo predict`.
+- texts: prompts from Nietzsche's text, by nietzsche-gru, at temperatures 0 and 1, each with its own seed:
+  each character against `zoo sample`, and the loss of each prompt against `zoo predict`.
 
 The times are those of the page: of an image with decoding, and of a character; each from the second on, when
 the runtime is there.
@@ -54,16 +54,16 @@ async ([model, texts]) => {
 }
 """
 SAMPLE = """
-async ([model, prompts, length]) => {
+async ([model, prompts, length, temperature]) => {
   const api = await import("./api.js");
   await api.listModels();
   const { signal } = new AbortController();
-  const settings = { model, max_new_tokens: length, temperature: 0, top_k: 0, top_p: 1, seed: 0, stop: "" };
+  const settings = { model, max_new_tokens: length, temperature, top_k: 0, top_p: 1, stop: "" };
   const rows = [];
-  for (const prompt of prompts) {
+  for (const [seed, prompt] of prompts.entries()) {
     const started = performance.now();
     let text = "";
-    for await (const item of api.sample({ ...settings, prompt }, signal)) text += item.text ?? "";
+    for await (const item of api.sample({ ...settings, prompt, seed }, signal)) text += item.text ?? "";
     const milliseconds = performance.now() - started;
     const { predictions } = await api.predict({ model, input: prompt }, signal);
     rows.push({ text, milliseconds, loss: predictions[0].loss });
@@ -110,17 +110,17 @@ def images(page: Any, count: int) -> None:
     print(f"  {statistics.median(row['milliseconds'] for row in rows[1:]):.1f} ms an image")
 
 
-def texts(page: Any, count: int, length: int) -> None:
-    """Compare greedy texts and scores of texts."""
+def texts(page: Any, count: int, length: int, temperature: float) -> None:
+    """Compare texts and their scores."""
     model = zoo.load(TEXTS)
     whole = zoo.open_dataset("nietzsche", progress=False).split("test")
     places = np.linspace(0, len(whole) - PROMPT, count).astype(int)
     prompts = [model.vocabulary.decode(int(n) for n in whole[place : place + PROMPT]) for place in places]
-    rows = page.evaluate(SAMPLE, [TEXTS, prompts, length])
+    rows = page.evaluate(SAMPLE, [TEXTS, prompts, length, temperature])
     equal = characters = 0
     difference = 0.0
-    for prompt, row in zip(prompts, rows, strict=True):
-        drawn = model.sample(prompt, max_new_tokens=length, temperature=0).stream()
+    for seed, (prompt, row) in enumerate(zip(prompts, rows, strict=True)):
+        drawn = model.sample(prompt, max_new_tokens=length, temperature=temperature, seed=seed).stream()
         expected = "".join(text for text, _ in drawn)
         equal += row["text"] == expected
         characters += sum(ours == theirs for ours, theirs in zip(row["text"], expected, strict=True))
@@ -128,7 +128,8 @@ def texts(page: Any, count: int, length: int) -> None:
     for row, other in zip(rows, scores, strict=True):
         difference = max(difference, abs(row["loss"] - other["predictions"][0]["loss"]))
     total = count * length
-    print(f"{count:,} texts: {equal:,} equal, {characters:,} of {total:,} characters")
+    print(f"{count:,} texts at temperature {temperature}: {equal:,} equal")
+    print(f"  {characters:,} of {total:,} characters equal")
     print(f"  losses of the prompts differ by at most {difference:.1g} nats")
     each = (row["milliseconds"] / (PROMPT + length) for row in rows[1:])
     print(f"  {statistics.median(each):.2f} ms a character")
@@ -149,7 +150,8 @@ def main() -> None:
         with FileServer(out) as server, Visit(browser, server.url, policy="") as visit:
             page = visit.open(IMAGES)
             images(page, asked.images)
-            texts(page, asked.texts, asked.characters)
+            for temperature in (0, 1):
+                texts(page, asked.texts, asked.characters, temperature)
             visit.check()
         browser.close()
 

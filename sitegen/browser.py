@@ -32,7 +32,7 @@ _ROOT = Path(__file__).parents[1]
 _OWN, _SERVED = _ROOT / "sitegen/browser_page", _ROOT / "zoo/tools/serve/page"
 _RUNTIME = _ROOT / ".venv/node_modules/onnxruntime-web/dist"
 _RUNTIME_FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
-_TEMPLATES = ("images-view", "inside-view", "heat-view", "text-view")
+_TEMPLATES = ("images-view", "inside-view", "heat-view", "terms-view", "text-view")
 _EXAMPLES = 8  # images of shapes, one of each class
 _TASKS = ("classification", "language-modeling")
 
@@ -114,7 +114,10 @@ def _write_model(folder: Path, weights: str) -> tuple[str, int]:
         )
     path = folder / f"{served.name}.onnx"
     bytes_ = model.export(path, synthetic=True, progress=False)["bytes"]
-    _write_json(path.with_suffix(".json"), {**served.described(), **_facts(path, model, served.facts)})
+    _write_json(
+        path.with_suffix(".json"),
+        {**served.described(), **_facts(path, model, served.facts, served.mean_head)},
+    )
     return served.name, bytes_
 
 
@@ -122,7 +125,7 @@ def _or(words: Sequence[str]) -> str:
     return " or ".join(words)
 
 
-def _facts(path: Path, model: Model, facts: Any) -> dict[str, Any]:
+def _facts(path: Path, model: Model, facts: Any, mean_head: str) -> dict[str, Any]:
     """Return the facts about an exported model that the page needs in addition to `GET /models`."""
     from zoo.tools.export.onnx_reader import read
 
@@ -131,12 +134,15 @@ def _facts(path: Path, model: Model, facts: Any) -> dict[str, Any]:
     found: dict[str, Any] = {
         "signature": signature,
         "analyzers": [row for row in facts["analyzers"] if maps and row["name"] == "cam"],
-        "landmarks": [],
+        "landmarks": [name for name in facts["landmarks"] if name != "mean_head" or maps],
         "examples": _examples(path.parents[1], path.stem, model),
     }
     if facts["task"] == "language-modeling":
         keys = ("texts", "drawable", "lower", "specials")
         found["vocabulary"] = {key: getattr(model.vocabulary, key) for key in keys}
+    if maps:
+        head: Any = model.module.get_submodule(mean_head)
+        found["weights"] = head.weight.tolist()
     return found
 
 

@@ -1,7 +1,7 @@
 // The API of the served page, without a server: the same functions, computed here by exported models.
 
-import { mapsOf, predictImage } from "./classifying.js";
-import { predictText, sampleText } from "./language.js";
+import { featuresOf, mapsOf, predictImage } from "./classifying.js";
+import { predictText, sampleText, unitOf } from "./language.js";
 import { Problem } from "./problem.js";
 import { fetched } from "./runtime.js";
 
@@ -24,6 +24,13 @@ export function predict({ model, input, top = null }, signal) {
 
 /** Return the class activation map of an image, as POST /analyze of `zoo serve` does. */
 export const analyze = ({ model, input, classes, options }) => mapsOf(models.get(model), input, classes[0], options);
+
+/** Return the feature maps of an image, or a hidden unit over a text, as POST /features of `zoo serve` does. */
+export function features({ model, input, channel, className }, signal) {
+  const described = models.get(model);
+  if (typeof input === "string") return unitOf(described, input, channel, signal);
+  return featuresOf(described, input, className);
+}
 
 /** Yield `{text, surprisal}` for each token, and finally `{done}` with the summary of the whole text. */
 export const sample = ({ model, ...settings }, signal) => sampleText(models.get(model), settings, signal);

@@ -42,6 +42,16 @@ export async function mapsOf(model, file, name, { flips = false, rectify = true 
   return { items, image: await shownOf(file), figures: {}, scores: {} };
 }
 
+/** Return the feature maps of an image, and the weights of a class, as POST /features of `zoo serve` does. */
+export async function featuresOf(model, file, name) {
+  const { feature_maps: values } = await run(model, await read(model, file));
+  const weights = model.weights[model.classes.indexOf(name)];
+  const side = Math.sqrt(values.length / weights.length);
+  const rows = Array.from({ length: weights.length * side }, (_, row) => [...values.slice(row * side, (row + 1) * side)]);
+  const features = weights.map((_, channel) => rows.slice(channel * side, (channel + 1) * side));
+  return { size: weights.length, features, tokens: null, weights };
+}
+
 const size = ({ card }) => ({ size: card.arguments.image_size, channels: card.arguments.in_channels });
 const read = (model, file) => pixelsOf(file, size(model));
 const run = async (model, pixels) => (await programOf(model))({ inputs: pixels });

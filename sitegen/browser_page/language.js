@@ -1,9 +1,12 @@
 // Text: a language model reads one token at a time and passes its hidden state to the next step.
 
 import { Problem } from "./problem.js";
+import { uniforms } from "./random.js";
 import { programOf } from "./runtime.js";
 
 const TURN = 12; // milliseconds of computation before the browser may draw
+
+let units = {}; // the hidden units of the last text, since one unit after the other is shown
 
 /** Yield `{text, surprisal}` for each token that follows a prompt, and finally `{done: {unknown}}`. */
 export async function* sampleText(model, settings, signal) {
@@ -21,11 +24,26 @@ export async function predictText(model, input, signal) {
   if (numbers.length < 2) return { ...row, error: `the text must have at least 2 tokens (got ${numbers.length})` };
   const read = await reader(model, signal);
   let nats = 0;
-  for (const [place, number] of numbers.slice(0, -1).entries()) nats += surprisal(await read(number), numbers[place + 1]);
+  for (const [place, number] of numbers.slice(0, -1).entries()) nats += surprisal((await read(number)).logits, numbers[place + 1]);
   const loss = nats / (numbers.length - 1);
   const unknown = model.vocabulary.specials ? numbers.filter((number) => number === 0).length : 0;
   const scores = { loss, bits_per_char: loss / Math.LN2, perplexity: Math.exp(loss) };
   return { ...row, predictions: [{ ...scores, tokens: numbers.length, unknown }] };
+}
+
+/** Return the value of a hidden unit after each token of a text, as POST /features of `zoo serve` does. */
+export async function unitOf(model, text, unit, signal) {
+  if (units.model !== model || units.text !== text) {
+    const { numbers } = encoded(model, text);
+    const read = await reader(model, signal);
+    const values = []; // of all units, for each token
+    for (const number of numbers) values.push((await read(number)).features);
+    units = { model, text, values, tokens: numbers.map((number) => model.vocabulary.texts[number]) };
+  }
+  const { values, tokens } = units;
+  const size = values[0].length;
+  if (unit >= size) throw new Problem(`There is no channel ${unit}; the last channel is ${size - 1}.`);
+  return { size, features: [values.map((all) => all[unit])], tokens, weights: null };
 }
 
 /** Return the token numbers of a text, and the characters outside the vocabulary, which are read as <unk>. */
@@ -42,7 +60,7 @@ function requirePossible({ vocabulary: { texts, drawable } }, stop) {
   if (impossible.length) throw new Problem(`The stop string contains ${impossible.join(" ")}, which the model can never generate.`);
 }
 
-/** Return a function that reads a token and returns the logits of the next token. */
+/** Return a function that reads a token and returns the outputs, such as the logits of the next token. */
 async function reader(model, signal) {
   const run = await programOf(model);
   const { inputs, state: following } = model.signature;
@@ -56,7 +74,7 @@ async function reader(model, signal) {
     signal.throwIfAborted();
     const outputs = await run({ tokens: BigInt64Array.of(BigInt(number)), ...state });
     state = Object.fromEntries(Object.entries(following).map(([before, after]) => [before, outputs[after]]));
-    return outputs.logits;
+    return outputs;
   };
 }
 
@@ -67,12 +85,12 @@ async function* drawn(model, prompt, settings, signal) {
   const { texts, drawable } = model.vocabulary;
   const newline = texts.indexOf("\n");
   const numbers = prompt.length ? prompt : [newline >= 0 ? newline : drawable[0]];
-  const uniform = generator(settings.seed);
+  const uniform = uniforms(settings.seed);
   const read = await reader(model, signal);
   for (const number of numbers.slice(0, -1)) await read(number);
   let number = numbers.at(-1);
   for (let count = 0; count < settings.max_new_tokens; count++) {
-    const logits = await read(number);
+    const { logits } = await read(number);
     number = choose(logits, drawable, uniform(), settings);
     if (!Number.isFinite(logits[number])) throw new Problem("The model’s logits are not finite.");
     yield { text: texts[number], surprisal: surprisal(logits, number) };
@@ -87,13 +105,14 @@ export function choose(logits, drawable, uniform, { temperature, top_k, top_p })
   const ranked = [...drawable].sort((a, b) => logits[b] - logits[a]); // the first of several equal tokens stays first
   if (temperature === 0) return ranked[0];
   const likely = ranked.slice(0, top_k || ranked.length);
-  const odds = likely.map((number) => Math.exp((logits[number] - logits[ranked[0]]) / temperature));
-  const total = sum(odds);
+  const odds = (number) => Math.exp((logits[number] - logits[ranked[0]]) / temperature);
+  const total = sum(likely.map(odds));
   let before = 0;
-  const kept = odds.filter((odd) => (before += odd) - odd < top_p * total);
-  let rest = uniform * sum(kept);
-  const place = kept.findIndex((odd) => (rest -= odd) < 0);
-  return likely[place < 0 ? kept.length - 1 : place];
+  const kept = likely.filter((number) => (before += odds(number)) - odds(number) < top_p * total);
+  kept.sort((a, b) => a - b); // the order of the vocabulary, as in `zoo sample`
+  const drawn = uniform * sum(kept.map(odds));
+  let passed = 0;
+  return kept.find((number) => (passed += odds(number)) > drawn) ?? kept.at(-1);
 }
 
 /** Return -log p of a token in nats. */
@@ -117,15 +136,4 @@ export async function* upTo(stop, tokens) {
     while (waiting.length && !stop.startsWith(waiting.map((one) => one.text).join(""))) yield waiting.shift();
   }
   yield* waiting;
-}
-
-/** Return a function that returns uniform numbers from 0 to 1, the same for the same seed: Mulberry32 by T. Ettinger. */
-function generator(seed) {
-  let state = seed % 2 ** 32;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

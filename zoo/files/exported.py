@@ -54,7 +54,8 @@ class Signature:
         outputs: first `logits`, or `outputs` for a model that predicts numbers; then the `probabilities` of
             the classes, or the parts of the state after the token; then, if the model has features,
             `features`: a vector for each item, or for each text after the token; then, if a linear layer
-            reads the mean of the feature maps, the class activation maps `class_maps` (batch, classes, h, w).
+            reads the mean of the feature maps, the class activation maps `class_maps` (batch, classes, h, w)
+            and the feature maps themselves, `feature_maps` (batch, F, h, w).
         state: maps each input that is a part of the state to the output with its next value; the initial
             state is zeros.
     """

@@ -34,7 +34,7 @@ def shapes(count: int) -> list[tuple[str, bytes]]:
 def image_of_images(visit: Visit) -> None:
     page = visit.open("shapes-resnet20")
     visit.give(*shapes(5))
-    page.locator("canvas").wait_for()
+    page.locator(".heat canvas").wait_for()
     visit.until("!document.querySelector('.strip').textContent.includes('…')")
 
 

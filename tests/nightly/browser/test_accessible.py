@@ -18,7 +18,7 @@ def use(visit: Visit, model: str) -> Any:
     """Use a model, so that everything that the page can show of it is there."""
     page = visit.open(model)
     if model == "nietzsche-rnn":
-        page.get_by_label("Temperature").fill("1.3")
+        page.get_by_role("slider", name="Temperature").fill("1.3")
         page.get_by_role("button", name="Generate").click()
         page.locator('.written[aria-busy="false"] .token').first.wait_for()
         page.get_by_label("Your text").fill("the long text\n" * 3)
@@ -27,13 +27,27 @@ def use(visit: Visit, model: str) -> Any:
         page.get_by_label("Method").select_option("surprisal")
         page.get_by_role("button", name="Look inside").click()
         page.locator("iframe").wait_for()
+        use_lessons(page)
     else:
         visit.give(("a long name of an image without an end.png", noise()), ("b.png", b"no image"))
-        page.locator("canvas").wait_for()
+        page.locator(".heat canvas").wait_for()
+        if model == "cifar10-resnet20":
+            page.get_by_label("Method").select_option("cam")
+            page.locator(".terms").wait_for()
     for closed in page.locator("details:not([open]) > summary").all():
         if closed.is_visible():
             closed.click()
     return page
+
+
+def use_lessons(page: Any) -> None:
+    """Color the generated text by a hidden unit, and compare texts."""
+    page.get_by_label("Color by").select_option("hidden unit")
+    page.locator(".written .token.unit").first.wait_for()
+    page.get_by_label("Tokens in each text").fill("20")
+    page.get_by_label("Values of top-p").fill("0.5, 0.7, 0.9, 1")
+    page.get_by_role("button", name="Compare").click()
+    page.locator('.texts[aria-busy="false"] td').first.wait_for()
 
 
 @pytest.mark.skipif(
@@ -56,7 +70,7 @@ def test_axe_finds_nothing_in_light_and_dark(browser: Any, server: Server, model
 @pytest.mark.parametrize("model", ["cifar10-resnet20", "nietzsche-rnn", "shapes-tiny"])
 def test_nothing_is_wider_than_the_window(visit: Visit, model: str) -> None:
     page = use(visit, model)
-    for width in (1440, 768, 360):
+    for width in (1440, 1280, 768, 360):
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") == width
 
@@ -92,7 +106,7 @@ def test_an_image_is_looked_into_by_keyboard_alone(keys: Visit) -> None:
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Space")
     chooser.value.set_files([{"name": "cat.png", "mimeType": "image/png", "buffer": noise()}])
-    page.locator("canvas").wait_for()
+    page.locator(".heat canvas").wait_for()
     tab_to(page, "select[name=analyzer]")
     page.keyboard.press("ArrowDown")
     page.locator('canvas[aria-label^="grad-cam++"]').wait_for()

@@ -223,7 +223,7 @@ def test_an_image_may_have_any_name(visit: Visit) -> None:
     name = "<img src=x onerror=hacked=1>.png"
     page = visit.open("cifar10-resnet20")
     visit.give((name, noise()))
-    page.locator("canvas").wait_for()
+    page.locator(".heat canvas").wait_for()
     assert page.locator(".bars caption").inner_text() == name
-    assert page.locator("canvas").get_attribute("aria-label").startswith(f"grad-cam of {name}: ")
+    assert page.locator(".heat canvas").get_attribute("aria-label").startswith(f"grad-cam of {name}: ")
     assert page.evaluate("window.hacked") is None

@@ -16,12 +16,12 @@ def test_a_server_that_is_killed_in_the_middle_of_a_text_comes_back(browser: Any
     with Server("nietzsche-rnn", port=free_port()) as server, Visit(browser, server.url) as visit:
         visit.forgiven.add(FAILED)
         page = visit.open()
-        page.get_by_label("Length").fill("2000")
+        page.get_by_role("slider", name="Length").fill("2000")
         page.get_by_label("Prompt").fill("the will ")
         page.get_by_role("button", name="Generate").click()
         visit.until("document.querySelectorAll('.written .token').length > 10")
         server.kill()
-        problem = page.locator(".sampling .problem")
+        problem = page.locator(".sampling form + .problem")
         problem.get_by_role("strong").wait_for()
         assert "server does not respond" in problem.inner_text()
         assert 10 < page.locator(".written .token").count() < 2000  # what came stays
@@ -63,7 +63,7 @@ def test_a_server_that_is_busy_says_when_to_come_back(visit: Visit) -> None:
     assert problem.inner_text().startswith("The server is busy: 3 requests are being served.")
     assert "Try again in 7 s." in problem.inner_text()
     problem.get_by_role("button", name="Try again").click()
-    page.locator("canvas").wait_for()
+    page.locator(".heat canvas").wait_for()
     assert problem.text_content() == ""
 
 
@@ -147,7 +147,7 @@ def test_a_server_that_restarts_with_another_token_is_told_beside_the_form(visit
     page = visit.open("nietzsche-rnn")
     carried = guard(visit, "new")
     page.get_by_role("button", name="Generate").click()
-    page.locator(".sampling .problem").get_by_label("Token printed by").fill("new")
+    page.locator(".sampling form + .problem").get_by_label("Token printed by").fill("new")
     page.get_by_role("button", name="Use token").click()
     page.locator('.written[aria-busy="false"] .token').first.wait_for()
     assert carried == ["", "Bearer new"]

@@ -90,7 +90,7 @@ class Visit:
 
     def canvas(self) -> np.ndarray:
         """Return the pixels (H, W, 3) of the heat map that is shown."""
-        url = self.page.locator("canvas").evaluate("(canvas) => canvas.toDataURL()")
+        url = self.page.locator(".heat canvas").evaluate("(canvas) => canvas.toDataURL()")
         image = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
         return np.asarray(image.convert("RGB")).astype(int)
 

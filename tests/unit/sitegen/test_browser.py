@@ -51,9 +51,10 @@ def test_the_page_has_the_templates_of_the_served_page_and_no_gaps(built: Path) 
         "images-view",
         "inside-view",
         "heat-view",
+        "terms-view",
         "text-view",
     ]
-    assert page.count("</template>") == 4
+    assert page.count("</template>") == 5
     assert "<!--" not in page
     assert "(3.0 MB)" in page
 

@@ -160,13 +160,16 @@ def residual(folder: Path) -> zoo.Model:
 def test_class_maps_are_those_of_cam(residual: zoo.Model, tmp_path: Path) -> None:
     path = Path(residual.export(tmp_path / "x.onnx", **QUIET)["file"])
     images = np.stack([image for image, _ in zoo.open_dataset("shapes", **DATA, **QUIET).split("test")][:5])
-    found = read(path).start(1)({"inputs": images})["class_maps"]
+    outputs = read(path).start(1)({"inputs": images})
+    found = outputs["class_maps"]
     assert found.shape == (5, 8, 4, 4)
     given = [image.transpose(1, 2, 0) for image in images]
     names = {"classes": residual.classes, "options": {"rectify": False}}
     expected = residual.analyze("cam", given, **names, **QUIET).analysis.maps
     assert expected is not None
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+    features = np.asarray(residual.features(given, pool=False, **QUIET))
+    np.testing.assert_allclose(outputs["feature_maps"], features, atol=1e-5)
 
 
 def test_wrong_class_maps_get_no_file(

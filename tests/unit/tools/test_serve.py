@@ -220,6 +220,19 @@ def test_what_an_analyzer_draws_is_in_the_answer(client: TestClient) -> None:
     assert min(opened(found["figures"]["activations.png"]).size) > 100
 
 
+def test_features_are_those_of_embed(client: TestClient, net: zoo.Model, text: zoo.Model) -> None:
+    asked = {"model": "model", "text": "The lazy\n§dog"}
+    found = client.post("/features", data=asked).json()
+    (row,) = text.features([asked["text"]], pool=False, **QUIET)
+    np.testing.assert_allclose(found["features"], row["features"].T, atol=1e-5)
+    assert (found["size"], found["tokens"][9], "".join(found["tokens"][-3:])) == (8, "<unk>", "dog")
+    one = client.post("/features", data={**asked, "channel": "3"}).json()
+    assert one == {**found, "features": found["features"][3:4]}
+    found = client.post("/features", files={"input": ("x", image())}, data={"model": "net"}).json()
+    (row,) = net.features([image()], pool=False, **QUIET)
+    np.testing.assert_allclose(found["features"], row["features"], atol=1e-5)
+
+
 def test_no_answer_names_a_path_of_this_machine(client: TestClient, folder: Path) -> None:
     form = {"model": "net", "analyzer": "grad-cam"}
     answers = [
@@ -290,6 +303,14 @@ def test_no_answer_names_a_path_of_this_machine(client: TestClient, folder: Path
             400,
             "analyzers/neighbors is not available",
         ),
+        (
+            "/features",
+            {"data": {"model": "model", "text": "ab", "channel": 8}},
+            400,
+            "no channel 8; the last",
+        ),
+        ("/features", {"data": {"model": "model", "text": "a"}}, 400, "the text must have at least 2 tokens"),
+        ("/features", {"data": {"model": "net"}, "files": {"input": ("x", b"x")}}, 400, "cannot be read as"),
         ("/nowhere", {}, 404, "not found"),
     ],
 )
@@ -333,7 +354,8 @@ def test_the_page_and_the_description_ask_no_other_host(client: TestClient) -> N
     assert page.headers["content-type"].startswith("text/html")
     assert "//" not in page.text.replace("<!doctype html>", "")
     described = client.get("/openapi.json").json()
-    assert {"/predict", "/sample", "/analyze", "/models", "/healthz", "/metrics"} == described["paths"].keys()
+    paths = {"/predict", "/sample", "/analyze", "/features", "/models", "/healthz", "/metrics"}
+    assert described["paths"].keys() == paths
     for path in ("/docs", "/redoc"):
         assert client.get(path).status_code == 404
 

@@ -708,11 +708,12 @@ def test_pages_of_other_sites_send_nothing(client: TestClient, headers: dict[str
         ("/predict", "", 401),
         ("/sample", "", 401),
         ("/analyze", "", 401),
+        ("/features", "", 401),
     ],
 )
 def test_a_token_opens_all_but_the_page(path: str, shown: str, status: int) -> None:
     with serving(access=Access(token=TOKEN)) as (_, app), TestClient(app, base_url=LOCAL) as client:
-        ask = client.post if path in ("/predict", "/sample", "/analyze") else client.get
+        ask = client.post if path in ("/predict", "/sample", "/analyze", "/features") else client.get
         answer = ask(path, headers=[(b"authorization", shown.encode("latin-1"))] if shown else [])
         assert answer.status_code == status
         if status == 401:

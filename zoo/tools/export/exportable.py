@@ -20,8 +20,8 @@ from zoo.models.states import tensors_of, with_tensors
 from zoo.processors import TakesItems
 from zoo.tools.export.traced_program import trace
 
-# The output with the class activation maps of each image
-CLASS_MAPS = "class_maps"
+# The outputs with the class activation maps of each image, and with the feature maps that they are sums of
+CLASS_MAPS, FEATURE_MAPS = "class_maps", "feature_maps"
 
 _HINT = "use the original weights with `zoo predict` and `zoo sample`"
 
@@ -38,8 +38,8 @@ def exportable(
       and the next state, because `torch.export` cannot export a recurrent network for texts of any length.
 
     If the model has features, the next output is `features`, a vector for each item or text. If a linear
-    layer is applied to the mean of feature maps, the last output is `class_maps` (B, classes, h, w), the
-    feature maps weighted by the layer's row for each class.
+    layer is applied to the mean of feature maps, the last outputs are `class_maps` (B, classes, h, w), the
+    feature maps weighted by the layer's row for each class, and `feature_maps` (B, F, h, w).
 
     Args:
         landmarks: paths of submodules, as for `features_of`; if empty, there are no features. `mean_head`,
@@ -96,7 +96,7 @@ def require_form(task: Task, context: int) -> None:
 
 
 class _Program(nn.Module):
-    """A model whose inputs and outputs are tensors; the last outputs are its features and class maps.
+    """A model whose inputs and outputs are tensors; the last outputs are its features and maps.
 
     Attributes:
         landmarks: location of the features; empty for none.
@@ -113,7 +113,7 @@ class _Program(nn.Module):
         self.eval()
 
     def run(self, *inputs: object) -> tuple[Any, tuple[Tensor, ...]]:
-        """Return the outputs of the model, and its features and class maps if it has any."""
+        """Return the outputs of the model, and its features and maps if it has any."""
         if not self.landmarks:
             return self.model(*inputs), ()
         with features_of(self.model, self.landmarks, time_first=self.time_first) as features:
@@ -126,10 +126,11 @@ class _Program(nn.Module):
             self.mean_head = ""  # it reads the mean of something else than maps
             return outputs, (pooled(found),)
         head: Any = self.model.get_submodule(self.mean_head)
-        return outputs, (pooled(found), F.conv2d(found.float(), head.weight[:, :, None, None]))
+        maps = found.float()
+        return outputs, (pooled(found), F.conv2d(maps, head.weight[:, :, None, None]), maps)
 
     def output_names(self, state: Mapping[str, str]) -> list[str]:
-        maps = [CLASS_MAPS] if self.mean_head else []
+        maps = [CLASS_MAPS, FEATURE_MAPS] if self.mean_head else []
         return [FEATURES, *maps] if self.landmarks else []
 
 

@@ -17,7 +17,7 @@ from zoo.interfaces import CarriesState, Task
 from zoo.models.runners import Arrays, Runner
 from zoo.processors import TakesItems
 from zoo.seeds import seed_for
-from zoo.tools.export.exportable import CLASS_MAPS
+from zoo.tools.export.exportable import CLASS_MAPS, FEATURE_MAPS
 
 # Items of a split that are tried, if it has as many
 ITEMS = 2_000
@@ -67,7 +67,7 @@ class Verification:
             difference = float(differences.max(initial=0.0))
             largest = max(self._largest.get(name, 1.0), float(np.abs(wanted).max(initial=0.0)))
             self._largest[name] = largest
-            if name not in (FEATURES, CLASS_MAPS):
+            if name not in (FEATURES, CLASS_MAPS, FEATURE_MAPS):
                 self.largest_difference = max(self.largest_difference, difference)
             allowed: Any = self.tolerance * largest
             if exact and difference > allowed:
@@ -185,7 +185,7 @@ class _Pair:
             return outputs
         features = outputs[FEATURES]  # (B, F, h, w)
         maps = np.einsum("kf,bfhw->bkhw", self._head, features)
-        return {**outputs, FEATURES: features.mean((2, 3)), CLASS_MAPS: maps}
+        return {**outputs, FEATURES: features.mean((2, 3)), CLASS_MAPS: maps, FEATURE_MAPS: features}
 
     def read(self, tokens: Any, report: Callable[[int, int], None]) -> None:
         """Compare the model and the program token by token, with several batch sizes and lengths.

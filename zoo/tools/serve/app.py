@@ -12,7 +12,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from zoo._version import __version__
-from zoo.tools.serve import analyze_route, predict_route, sample_route
+from zoo.tools.serve import analyze_route, features_route, predict_route, sample_route
 from zoo.tools.serve.access import Access, Guard
 from zoo.tools.serve.admission import Admission
 from zoo.tools.serve.decoding_threads import Decoder
@@ -54,7 +54,8 @@ def create_app(
         },
     )
     handle_errors(app)
-    for router in (_router, predict_route.router, sample_route.router, analyze_route.router):
+    parts = (predict_route, sample_route, analyze_route, features_route)
+    for router in (_router, *(part.router for part in parts)):
         app.include_router(router, responses=RESPONSES)
     app.mount("/", StaticFiles(directory=_PAGE, html=True))
     admission = Admission(app, limits)

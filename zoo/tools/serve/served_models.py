@@ -30,6 +30,7 @@ class Served:
         samples: whether the model generates text.
         facts: additional information, as JSON data.
         comparing: analyzers that apply to the model but read a whole split.
+        mean_head: path of the linear layer that reads the mean of feature maps; empty for none.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Served:
     samples: bool
     facts: Mapping[str, Any]
     comparing: Collection[str] = ()
+    mean_head: str = ""
 
     @property
     def takes(self) -> Takes | None:
@@ -96,6 +98,7 @@ def _served(name: str, model: Model, weights: Path, registry: Registry) -> Serve
     card, processor = model.card, make_processor(registry, model.card.task)
     spec, analyzers = processor.spec, analyzers_for(model, registry)
     architecture = registry.architecture(card.architecture).spec
+    landmarks = {} if model.exported else with_landmarks(architecture, model.module).landmarks
     facts = {
         "task": card.task,
         "architecture": card.architecture,
@@ -107,7 +110,7 @@ def _served(name: str, model: Model, weights: Path, registry: Registry) -> Serve
         "units": dict(spec.units),
         # a request has no labels, and no time to read a whole dataset
         "analyzers": [row for row in analyzers if not (row["labels"] or row["reference"])],
-        "landmarks": [] if model.exported else [*with_landmarks(architecture, model.module).landmarks],
+        "landmarks": [*landmarks],
         "card": card.to_dict(),
         "history": _history(weights),
     }
@@ -119,6 +122,7 @@ def _served(name: str, model: Model, weights: Path, registry: Registry) -> Serve
         samples=isinstance(processor, WritesText),
         facts=facts,
         comparing={row["name"] for row in analyzers if row["reference"]},
+        mean_head=landmarks.get("mean_head", ""),
     )
 
 

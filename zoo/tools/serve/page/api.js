@@ -32,6 +32,17 @@ export async function analyze({ model, input, analyzer, classes, layer, options 
   return (await ask("analyze", { method: "POST", body: form, signal })).json();
 }
 
+/**
+ * Return the feature maps of an image, or the hidden units of a text: see POST /features.
+ * @param {{channel: ?number, className: ?string}} asked a single channel or unit; the class whose weights to return
+ */
+export async function features({ model, input, channel = null, className = null }, signal) {
+  const form = formOf(model, input);
+  if (channel !== null) form.append("channel", channel);
+  if (className !== null) form.append("class", className);
+  return (await ask("features", { method: "POST", body: form, signal })).json();
+}
+
 /** Yield `{text, surprisal}` for each token, and finally `{done}` with the summary of the whole text. */
 export async function* sample(settings, signal) {
   const headers = { "Content-Type": "application/json" };
@@ -45,7 +56,7 @@ export async function* sample(settings, signal) {
 }
 
 function formOf(model, input) {
-  const form = new FormData();
+  const form = typeof input === "string" ? new URLSearchParams() : new FormData(); // FormData changes newlines
   form.append("model", model);
   if (typeof input === "string") form.append("text", input);
   else form.append("input", input, input.name);

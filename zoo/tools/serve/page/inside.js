@@ -5,9 +5,11 @@ import { announce, copyOf, element, facts } from "./dom.js";
 import { showPage } from "./figures.js";
 import { digits, measured, percent, words } from "./format.js";
 import { showHeat } from "./heat.js";
+import { showTerms } from "./terms.js";
 import * as problems from "./problems.js";
 
 const FIRST = "grad-cam"; // the default method, if the model supports it
+const SUM = "cam"; // the method whose map is a weighted sum of feature maps
 let method = FIRST; // kept for the next model
 
 /**
@@ -48,6 +50,7 @@ export function showInside(section, model, input, { eager }) {
     asked = new AbortController();
     const { signal } = asked;
     const { name, ignores, takes_layer: takesLayer, options } = chosen();
+    const values = changed(form, options);
     problems.show(place);
     found.setAttribute("aria-busy", "true");
     try {
@@ -58,11 +61,14 @@ export function showInside(section, model, input, { eager }) {
           analyzer: name,
           classes: classes.value && !ignores.includes("class") ? [classes.value] : [],
           layer: takesLayer ? layer.value.trim() : "",
-          options: changed(form, options),
+          options: values,
         },
         signal,
       );
       const parts = await shown(answer, model, name, given);
+      if (name === SUM && model.landmarks.includes("mean_head") && !values.flips) {
+        parts.push(await showTerms({ model, input: given, image: answer.image, name: answer.items[0].map_of }, signal));
+      }
       if (signal.aborted) return;
       found.replaceChildren(...parts);
       announce(`${name} is done.`);
