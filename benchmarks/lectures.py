@@ -256,7 +256,7 @@ def gradient_untrained() -> bytes:
     model = zoo.load("nietzsche-rnn", device="cpu")
     read = model.analyze("gradient-through-time", split="test", options={"sequences": 16, "steps": 2}).inputs
     subject = Subject(task=model.card.task, landmarks={}, preprocess=model.card.preprocess)
-    ways: dict[str, tuple[dict[str, str], float]] = {
+    ways: dict[str, tuple[dict[str, Any], float]] = {
         "tanh": ({}, 1),
         "tanh, matrix × 3": ({}, 3),
         "tanh, identity": ({"init": "identity"}, 1),
@@ -265,7 +265,7 @@ def gradient_untrained() -> bytes:
     curves: dict[str, list[dict[str, Any]]] = {}
     for name, (options, factor) in ways.items():
         torch.manual_seed(0)
-        module = zoo.create_model("rnn", vocab_size=len(model.card.preprocess["vocabulary"]), **options)
+        module: Any = zoo.create_model("rnn", vocab_size=len(model.card.preprocess["vocabulary"]), **options)
         with torch.no_grad():
             module.rnn.weight_hh_l0.mul_(factor)
         found = GradientThroughTime(sequences=64).analyze(module, read, subject=subject)
@@ -361,16 +361,17 @@ def cam_as_a_sum() -> bytes:
     """Draw a class activation map as the weighted sum of feature maps."""
     model = zoo.load("shapes-resnet20", device="cpu")
     found = model.analyze("cam", split="test", indices=[1])
-    kept: dict[str, torch.Tensor] = {}
+    kept: dict[str, Any] = {}
+    module: Any = model.module
     with (
-        untouched(model.module) as inner,
+        untouched(module) as inner,
         torch.no_grad(),
-        watching({"stages": inner.get_submodule("stages")}, lambda name, output: kept.update({name: output})),
+        watching({"stages": inner.get_submodule("stages")}, kept.__setitem__),
     ):
         batch = next(iter(found.inputs))
         logits = inner(batch.inputs)
     maps, number = kept["stages"][0], int(logits[0].argmax())
-    weights = model.module.out.weight[number].detach()
+    weights = module.out.weight[number].detach()
     total = torch.einsum("c,chw->hw", weights, maps)
     shares = weights * maps.mean((1, 2))
     best = shares.argsort(descending=True)[:3].tolist()
@@ -405,6 +406,7 @@ def cam_as_a_sum() -> bytes:
             fontsize=style.SMALL,
             color=style.INK,
         )
+    assert found.analysis.maps is not None
     difference = float((total.clamp(min=0) - found.analysis.maps[0, 0]).abs().max())
     print(f"the sum differs from the analyzer's map by at most {difference:.1e}")
     return style.png(figure)
