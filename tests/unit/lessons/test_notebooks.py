@@ -12,7 +12,8 @@ from matplotlib import pyplot
 
 LESSONS = Path(__file__).parents[3] / "examples" / "lessons"
 SMALL_TEXT = {"DATASET": "stdlib", "CHARACTERS": 8000, "STREAMS": 8, "STEPS": 3, "HIDDEN": 16, "PASSAGE": 400}
-SMALL = {"text.ipynb": SMALL_TEXT | {"SAMPLED": 9}}
+SMALL_IMAGES = {"DATASET": "shapes", "IMAGES": 64, "UNSEEN": 16, "EPOCHS": 1, "STEPS": 9, "DEPTH": 2}
+SMALL = {"text.ipynb": SMALL_TEXT | {"SAMPLED": 9}, "images.ipynb": SMALL_IMAGES}
 
 
 def cells(name: str) -> list[tuple[dict[str, Any], str]]:
