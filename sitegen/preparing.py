@@ -92,11 +92,11 @@ def _copy_pages(*, home: str) -> set[str]:
             text = f'<div class="messages" markdown>\n\n{text}\n</div>\n'
         linked |= _copy(str(path.relative_to(ROOT)), text)
     linked |= _copy("README.md", _install_section(), page=INSTALL)
-    for path in (ROOT / "examples").glob("*.ipynb"):
+    for path in (*(ROOT / "examples").glob("*.ipynb"), *(ROOT / "examples" / "lessons").glob("*.ipynb")):
         text, images = as_markdown(path)
         linked |= _copy(str(path.relative_to(ROOT)), text)
         for name, content in images.items():
-            (TREE / "examples" / name).write_bytes(content)
+            (TREE / path.relative_to(ROOT)).with_name(name).write_bytes(content)
     return linked
 
 
@@ -121,6 +121,8 @@ def _write_examples() -> tuple[list[Item], set[str]]:
         ("Examples", place("examples/README.md")),
         ("Notebook", place("examples/notebook.ipynb")),
         ("A course from scratch", place("examples/lessons/README.md")),
+        ("Exercises: text", place("examples/lessons/text.ipynb")),
+        ("Exercises: images", place("examples/lessons/images.ipynb")),
     ]
     linked: set[str] = set()
     for project in sorted((ROOT / "examples").glob("*/pyproject.toml")):

@@ -80,6 +80,7 @@ def test_every_page_of_the_index_is_in_the_navigation() -> None:
         ("docs/images/shapes.png", "images/shapes.webp"),
         ("SECURITY.md", "project/security.md"),
         ("examples/notebook.ipynb", "examples/notebook.md"),
+        ("examples/lessons/text.ipynb", "examples/lessons/text.md"),
         ("examples/zoo-segmentation/README.md", "examples/zoo-segmentation/index.md"),
         ("zoo/errors.py", "source/zoo/errors.py.md"),
         ("zoo/cli", "source/zoo/cli/index.md"),
