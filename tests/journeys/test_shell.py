@@ -19,7 +19,10 @@ from tests.shell import zoo
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
 @pytest.mark.parametrize(
     ("line", "offered"),
-    [("zoo train lstm niet", "nietzsche"), ("zoo train --plugin lies_here.py nietzsche-g", "nietzsche-gru")],
+    [
+        ("zoo train lstm niet", "nietzsche"),
+        ("zoo train --plugin lies_here.py nietzsche-st", "nietzsche-stateful"),
+    ],
     ids=["zoo", "beside a plugin"],
 )
 def test_bash_completes_with_the_script(line: str, offered: str, tmp_path: Path) -> None:

@@ -474,8 +474,9 @@ def test_surprisal_is_the_loss_of_what_is_generated_whatever_it_was_drawn_with(l
 def test_a_model_names_the_analyzers_that_apply_to_it(net: zoo.Run, lstm: zoo.Run) -> None:
     names = {*net.model.analyzers}
     assert {"grad-cam", "score-cam", "confusion", "neighbors"} <= names
-    assert "surprisal" not in names
-    assert {*lstm.model.analyzers} == {"activations", "dynamic-evaluation", "surprisal"}
+    of_texts = {"dynamic-evaluation", "gradient-through-time", "hidden-units", "surprisal"}
+    assert not names & of_texts
+    assert {*lstm.model.analyzers} == {"activations", *of_texts}
 
 
 def test_sampling_warns_of_unknown_characters(lstm: zoo.Run) -> None:

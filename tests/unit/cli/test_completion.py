@@ -37,7 +37,7 @@ def test_train_is_offered_recipes_then_architectures():
     assert words[0] == "stdlib-lstm"
     assert words.index("shapes-from-scratch") < words.index("lstm")
     assert "cifar10" not in words
-    assert offered("zoo train charrnn/l") == ["charrnn/lstm"]
+    assert offered("zoo train charrnn/l") == ["charrnn/lstm", "charrnn/lstm-cell"]
 
 
 def test_datasets_are_those_of_the_architectures_task():

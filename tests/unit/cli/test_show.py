@@ -241,8 +241,12 @@ def test_analyzers_and_architectures_name_each_other():
 
     assert {"cam/cam", "cam/grad-cam", "analyzers/confusion"} <= set(shown("resnet20")["analyzers"])
     assert "cam/cam" not in shown("convnet")["analyzers"]
-    of_every_classifier = ("activations", "calibration", "confusion", "neighbors", "suspects")
-    assert sorted(shown("convnet/mlp")["analyzers"]) == [f"analyzers/{name}" for name in of_every_classifier]
+    of_every_classifier = {
+        f"analyzers/{name}" for name in ("activations", "confusion", "filters", "suspects")
+    }
+    analyzers = {*shown("convnet/mlp")["analyzers"]}
+    assert of_every_classifier <= analyzers
+    assert "analyzers/feature-maps" not in analyzers, "an mlp has no feature maps"
     cam = shown("cam/cam")
     assert "convnet/camnet" in cam["architectures"]
     assert not {"convnet/convnet", "charrnn/lstm"} & set(cam["architectures"])
