@@ -49,9 +49,9 @@ class Filters(Analyzer):
         Raises OptionError if the first layer does not read the pixels.
         """
         with untouched(model) as inner, torch.no_grad():
-            name, layer = _first_layer(inner, batches)
-            shape = next(iter(batches)).inputs.shape[1:]
-            weights = _as_images(layer, shape)[: self.count].detach().float().cpu()
+            image = next(iter(batches)).inputs[:1]
+            name, layer = _first_layer(inner, image)
+            weights = _as_images(layer, image.shape[1:])[: self.count].detach().float().cpu()
             found = [_responses(layer, batch.inputs, self.count) for batch in batches]
             values, corners = (torch.cat(parts) for parts in zip(*found, strict=True))  # (N, F), (N, F, 2)
             best = values.topk(min(self.examples, len(values)), dim=0)  # (examples, F)
@@ -83,16 +83,18 @@ def _name(place: int, subject: Subject) -> str:
     return subject.names[place] if subject.names else f"input {place}"
 
 
-def _first_layer(model: nn.Module, batches: Iterable[Batch]) -> tuple[str, nn.Conv2d | nn.Linear]:
-    """Return the first layer that runs. Raises OptionError unless it reads the pixels."""
+def _first_layer(model: nn.Module, image: Tensor) -> tuple[str, nn.Conv2d | nn.Linear]:
+    """Return the first layer that runs, for an image (1, C, H, W).
+
+    Raises OptionError unless it reads the pixels.
+    """
     layers = {n: layer for n, layer in model.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)}
     ran: list[str] = []
-    images = next(iter(batches)).inputs[:1]
     with watching(layers, lambda name, _: ran.append(name)):
-        model(images)
+        model(image)
     for name in ran[:1]:
         layer = layers[name]
-        pixels = images[0].numel() if isinstance(layer, nn.Linear) else images.shape[1]
+        pixels = image.numel() if isinstance(layer, nn.Linear) else image.shape[1]
         if layer.weight.shape[1] == pixels:
             return name, layer
     raise OptionError("the first layer of this model does not read the pixels of the image")
@@ -114,7 +116,9 @@ def _responses(layer: nn.Conv2d | nn.Linear, images: Tensor, count: int) -> tupl
     maps = layer(images)[:, :count]  # (B, F, h, w)
     values, places = maps.flatten(2).max(2)
     cells = torch.stack([places // maps.shape[3], places % maps.shape[3]], 2)
-    padding = [0, 0] if isinstance(layer.padding, str) else [*layer.padding]
+    same = layer.padding == "same"  # or "valid", or numbers
+    padding = [same * ((size - 1) // 2) for size in layer.kernel_size]
+    padding = padding if isinstance(layer.padding, str) else [*layer.padding]
     corners = cells * cells.new_tensor([*layer.stride]) - cells.new_tensor(padding)
     return values.float().cpu(), corners.cpu()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -127,9 +128,14 @@ def test_the_gradient_through_time_is_a_product_of_jacobians() -> None:
     assert result.scores["factor"] == pytest.approx((norms[-1] / norms[0]) ** (1 / 7), rel=1e-5)
 
 
-@pytest.mark.parametrize("make", [ConvNet, MLP])
+def padded(padding: Any, **_: int) -> nn.Module:
+    pooled = nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten())
+    return nn.Sequential(nn.Conv2d(3, 4, 5, padding=padding), pooled)
+
+
+@pytest.mark.parametrize("make", [ConvNet, MLP, partial(padded, "same"), partial(padded, "valid")])
 def test_a_filter_responds_as_reported_to_the_patch_that_is_drawn(
-    make: type[nn.Module], monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., nn.Module], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[Any] = []
     monkeypatch.setattr(filters, "filters_plot", lambda *parts, title: drawn.extend(parts))
