@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 import torch
@@ -74,11 +74,18 @@ class BatchStatistics(Analyzer):
             },
         )
 
-    def _batches(self, batches: Iterable[Batch]) -> Iterable[Tensor]:
-        """Return the images in batches of this size, or in one batch if there are too few."""
-        images = torch.cat([batch.inputs for batch in batches])
-        whole = [part for part in images.split(self.batch_size) if len(part) == self.batch_size]
-        return whole or [images]
+    def _batches(self, batches: Iterable[Batch]) -> Iterator[Tensor]:
+        """Yield the images in batches of this size, or in one batch if there are too few."""
+        rest: list[Tensor] = []
+        full = False
+        for batch in batches:
+            for part in torch.cat([*rest, batch.inputs]).split(self.batch_size):
+                rest = [part]
+                if len(part) == self.batch_size:
+                    yield part
+                    rest, full = [], True
+        if not full:
+            yield from rest
 
 
 def _running(layer: nn.Module) -> tuple[Tensor, Tensor] | None:
