@@ -132,6 +132,11 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
             2,
             "--temperatures must be a list, each item a number (got '1,hot')",
         ),
+        (
+            "sample x --temperatures 0.5,1 --temperature 2",
+            2,
+            "--temperature and --temperatures cannot be combined",
+        ),
         ("sample x --temperature hot", 2, "--temperature must be a number (got 'hot')"),
         ("sample x --prompt a --prompt-file -", 2, "--prompt and --prompt-file cannot be combined"),
         (

@@ -5,6 +5,7 @@ from itertools import chain
 from typing import Any, TextIO
 
 import click
+from click.core import ParameterSource
 
 from zoo.api.model import Model
 from zoo.cli.flags import ValueType, options_of
@@ -51,6 +52,9 @@ def command(
     """
     if prompt is not None and prompt_file is not None:
         raise click.UsageError("--prompt and --prompt-file cannot be combined")
+    given = click.get_current_context().get_parameter_source("temperature")
+    if temperatures and given is not ParameterSource.DEFAULT:
+        raise click.UsageError("--temperature and --temperatures cannot be combined")
     prompt = _read(prompt_file) if prompt_file is not None else prompt or ""
     session.begin(f"sampling from {weights}")
     model = session.load(weights, device=device)
