@@ -37,7 +37,7 @@ SMALLER = {
     r"(eval|confusion) (cifar10|shapes)-resnet20": r"\1 shapes-resnet20 --data test_size=40",
     r"neighbors cifar10-resnet20": "neighbors shapes-resnet20 --data train_size=80",
     r"--indices 0-999?": "--indices 0-9",
-    r"(dynamic-evaluation|gradient-through-time) (nietzsche-\w+)": r"\1 \2 opening.txt",
+    r"(dynamic-evaluation nietzsche-gru|gradient-through-time nietzsche-\w+)": r"\1 opening.txt",
     r"(filters|confusion) (cifar10-[\w-]+)": r"\1 \2 --indices 0-99",
     r"python (benchmarks/\S+).*": rf"python {ROOT}/\1 --help",
     r"bash \.ci/tools": "true",
