@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 import zoo.cli
 
 _BEFOREHAND = (
@@ -93,15 +95,24 @@ class Child:
         return code
 
     def left_processes(self) -> bool:
-        """Return whether a process of its process group is still there a second later."""
-        deadline = time.monotonic() + 1
-        while time.monotonic() < deadline:
-            try:
-                os.killpg(self._group, 0)
-            except ProcessLookupError:
-                return False
-            time.sleep(0.01)
-        return True
+        """Return whether a process of its process group still runs five seconds later.
+
+        `git` may have been asked for the commit when the process was killed. It ends by itself, and is then a
+        zombie until the first process of the machine has looked at it.
+        """
+        deadline = time.monotonic() + 5
+        while any(_runs_in(self._group, one) for one in psutil.process_iter()):
+            if time.monotonic() > deadline:
+                return True
+            time.sleep(0.05)
+        return False
+
+
+def _runs_in(group: int, process: psutil.Process) -> bool:
+    try:
+        return os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return False
 
 
 def start(log: Path, target: Callable[..., None], *arguments: Any) -> Child:
