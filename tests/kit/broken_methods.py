@@ -1,5 +1,6 @@
 """Optimizers and schedules for the kit's own tests: honest ones, and those that fail a check."""
 
+import collections
 import itertools
 import math
 import random
@@ -78,10 +79,29 @@ class CountsItsSteps(Plain):
         super().move(weight, group | {"lr": group["lr"] / self.steps})
 
 
+class ResetsSeldom(CountsItsSteps):
+    """A momentum that starts over every 50 steps, which none of a few steps show."""
+
+    def move(self, weight, group):
+        momentum = 0.0 if self.steps % 50 == 0 else group["momentum"]
+        Plain.move(self, weight, group | {"momentum": momentum})
+
+
 class CountsInItsGroups(Plain):
     def move(self, weight, group):
         group["count"] = group.get("count", 0) + 1
         super().move(weight, group | {"lr": group["lr"] / group["count"]})
+
+
+_past = collections.Counter()
+
+
+class CountsElsewhere(Plain):
+    """A counter that is neither in the optimizer nor in a checkpoint."""
+
+    def move(self, weight, group):
+        _past[id(self)] += 1
+        super().move(weight, group | {"lr": group["lr"] / _past[id(self)]})
 
 
 class ChangesItsState(ScheduleFreeSGD):

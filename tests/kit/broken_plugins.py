@@ -372,6 +372,8 @@ entries = Provider(
     optimizer("trains.eval", "EvaluatesFarOff"),
     optimizer("resumes_exactly", "CountsItsSteps"),
     optimizer("resumes_exactly.group", "CountsInItsGroups"),
+    optimizer("resumes_exactly.seldom", "ResetsSeldom"),
+    optimizer("resumes_exactly.elsewhere", "CountsElsewhere"),
     optimizer("resumes_exactly.late", "StartsLate"),
     optimizer("resumes_exactly.eval", "ChangesItsState"),
     schedule("options_are_typed.schedule", "bare"),

@@ -177,6 +177,7 @@ CAUSES = {
     "options_are_typed.annotation": "a misspelled type",
     "options_are_typed.function": "a class with the methods `items` and `value`",
     "makes_an_optimizer.return": "a missing `return`",
+    "resumes_exactly": "a counter or an average that no checkpoint contains",
     "resumes_exactly.late": "create every tensor in the first step",
     "returns_rates": "a string, or a missing `return`",
     "returns_images": "numbers from 0 to 1",

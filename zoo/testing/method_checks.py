@@ -90,13 +90,23 @@ def trains(case: Case) -> None:
 def resumes_exactly(case: Case) -> None:
     """A checkpoint contains the whole state: training that continues from it has bit-identical results.
 
-    All tensors of the state exist after the first step. If the optimizer has `train` and `eval`, calling
-    them does not change the state.
+    All tensors of the state exist after the first step. What the checkpoint does not contain, the attributes
+    and groups, does not change after it. If the optimizer has `train` and `eval`, calling them does not
+    change the state.
     """
     whole, saved, resumed = (_begun(case) for _ in range(3))
     for state in (whole, saved):
-        for _ in range(12):
+        _step(state, _LR)
+        first = _outside_the_state(state)
+        for _ in range(11):
             _step(state, _LR)
+        changed = [name for name, value in _outside_the_state(state).items() if value != first.get(name)]
+        assert not changed, message(
+            expected="attributes and groups of the optimizer that do not change after the first step",
+            got=f"a change in {', '.join(changed)}",
+            usually="a counter or an average that no checkpoint contains; keep it in "
+            "`self.state[parameter]`, as a tensor",
+        )
     with failing(
         SpecError,
         expected="all of the optimizer's state to exist after the first step",
@@ -113,9 +123,32 @@ def resumes_exactly(case: Case) -> None:
         whole.model.state_dict(),
         resumed.model.state_dict(),
         expected="the same weights with and without an interruption",
-        usually="state in attributes or groups of the optimizer; keep it in `self.state[parameter]`, as "
+        usually="state in a global variable or another object; keep it in `self.state[parameter]`, as "
         "tensors; or an `eval` that changes this state",
     )
+
+
+def _outside_the_state(state: TrainState) -> dict[str, Any]:
+    """Return the numbers, strings and tensors in the optimizer's attributes and groups, by name."""
+    known = {id(parameter) for parameter in state.model.parameters()}
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return "a parameter" if id(value) in known else value.tolist()
+        if isinstance(value, Mapping):
+            return [(plain(key), plain(one)) for key, one in value.items()]
+        if isinstance(value, list | tuple):
+            return [*map(plain, value)]
+        return value if isinstance(value, int | float | str | None) else type(value).__name__
+
+    attributes = {name: one for name, one in vars(state.optimizer).items() if name != "state"}
+    groups = attributes.pop("param_groups")
+    found = {f"`self.{name}`": plain(value) for name, value in attributes.items()}
+    return found | {
+        f'group["{name}"]': [plain(group.get(name)) for group in groups]
+        for name in dict.fromkeys(name for group in groups for name in group)
+        if name != "lr"  # which zoo sets
+    }
 
 
 def returns_rates(case: Case) -> None:
