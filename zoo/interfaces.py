@@ -220,6 +220,7 @@ class Batch:
             sets it, and zoo multiplies the loss by it; `Task.step` does not use it.
         weights: weight of each item in the loss, (B,); None if all items have the same weight. If
             `train_batches` sets it, `Task.step` must multiply the loss of each item by it, then average.
+        preprocess: the dataset's `Dataset.preprocess`, for losses and metrics in the units of the data.
     """
 
     inputs: Tensor
@@ -230,6 +231,7 @@ class Batch:
     fresh: bool = False
     share: float = 1.0
     weights: Tensor | None = None
+    preprocess: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def count(self) -> int:
@@ -266,7 +268,12 @@ class Step:
 
 @runtime_checkable
 class Metric(Protocol):
-    """A metric for an existing task, computed from sums over all items. See `zoo.MetricSpec`."""
+    """A metric for an existing task, computed from sums over all items. See `zoo.MetricSpec`.
+
+    Both methods can also have the keyword-only argument `preprocess`, as in `Dataset.preprocess`, and `items`
+    the keyword-only argument `inputs`, as in `Batch`. For example, a regression task scales its targets; with
+    `preprocess`, a metric can undo that.
+    """
 
     def items(self, outputs: Tensor, targets: Tensor, /) -> Mapping[str, Tensor]:
         """Return the contribution of each item to each sum, by name: (B, ...); for sequences, (T, B, ...).
@@ -287,7 +294,10 @@ class LossFunction(Protocol):
     """A loss that training minimizes in place of a task's own. See `zoo.MetricSpec`."""
 
     def losses(self, outputs: Tensor, targets: Tensor, /) -> Tensor:
-        """Return the loss of each item, (B,) or (T, B), with gradients. The arguments are as in `Metric`."""
+        """Return the loss of each item, (B,) or (T, B), with gradients.
+
+        The arguments are as in `Metric.items`, including `preprocess` and `inputs`.
+        """
         ...
 
 

@@ -124,10 +124,12 @@ class LanguageModeling(Task):
             rank=rank,
             world_size=world_size,
         )
+        preprocess = dataset.preprocess
         for batch in batches:
             inputs, targets = _column(batch.inputs, device), _column(batch.targets, device)
             step_seed = seed_for(seed, "step", epoch, batch.index, rank)
-            yield Batch(inputs, targets, batch.index, batch.total, step_seed, batch.fresh, batch.share)
+            place = (batch.index, batch.total, step_seed, batch.fresh, batch.share)
+            yield Batch(inputs, targets, *place, preprocess=preprocess)
 
     def within(self, config: TrainConfig, context: int) -> dict[str, Any]:
         """Return the options that limit batches to `context` tokens; empty if no batch can be longer."""
@@ -147,14 +149,11 @@ class LanguageModeling(Task):
             batches = self._pieces(items, device)
         else:
             batches = self.lane_batches(items, lanes=16, steps=128, device=device)
-        if preprocess.get("tokens", "char") == "char":
-            yield from batches
-            return
-        lengths = moved(_lengths(Vocabulary(preprocess)), device)
+        characters = preprocess.get("tokens", "char") == "char"
+        lengths = None if characters else moved(_lengths(Vocabulary(preprocess)), device)
         for each in batches:
-            yield EvaluationBatch(
-                each.inputs, each.targets, each.index, each.total, each.seed, each.fresh, lengths=lengths
-            )
+            place = (each.index, each.total, each.seed, each.fresh)
+            yield EvaluationBatch(each.inputs, each.targets, *place, preprocess=preprocess, lengths=lengths)
 
     def _pieces(self, tokens: Tensor, device: str) -> Iterator[Batch]:
         """Yield a text in windows or sections, in text order; a short last section is a batch of its own.

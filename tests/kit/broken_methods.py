@@ -270,6 +270,36 @@ class OneLoss:
         return torch.nn.functional.cross_entropy(outputs, targets)
 
 
+class WrongSign:
+    def losses(self, outputs, targets):
+        return -torch.nn.functional.cross_entropy(outputs, targets, reduction="none")
+
+
+class DividedByTheBatch:
+    def losses(self, outputs, targets):
+        losses = torch.nn.functional.cross_entropy(outputs, targets, reduction="none")
+        return losses / len(targets)
+
+
+class RelativeError:
+    """A mean relative error in the units of the targets, for a task that scales them."""
+
+    def items(self, outputs, targets, *, preprocess):
+        mean, std = (torch.tensor(preprocess[f"target_{name}"]) for name in ("mean", "std"))
+        true = mean + std * targets
+        return {"relative": ((mean + std * outputs - true) / true).abs().mean(1)}
+
+    def value(self, sums, count):
+        return sums["relative"] / count
+
+
+class ErrorOfOnes(RelativeError):
+    """The same without the units, for which an output one too large is the better one."""
+
+    def items(self, outputs, targets, *, inputs):
+        return {"relative": (outputs - 1 - targets).abs().mean(1) + 0 * inputs.flatten(1).sum(1)}
+
+
 def letters(text, preprocess):
     return list(text)
 

@@ -402,7 +402,9 @@ entries = Provider(
     metric("measures.value", "ForgetsItsValue"),
     metric("measures.methods", "MisnamesItsItems"),
     metric("measures_each_item_alone", "MeanOfTheBatch"),
+    metric("measures_each_item_alone.loss", "DividedByTheBatch"),
     metric("right_outputs_score_better", "ErrorRate", higher_is_better=True),
+    metric("right_outputs_score_better.loss", "WrongSign"),
     tokenizer("restores_its_text", "words"),
     tracker("makes_a_tracker", "Foreign"),
     tracker("makes_a_tracker.argument", "NeedsAnArgument"),
@@ -625,6 +627,8 @@ numbers = Provider(
     ),
     image_model("positions", "PositionNet", task="locating"),
     analyzer("mean-error", "MeanError", tasks=("locating",), needs=(), labels=True),
+    metric("relative-error", "RelativeError", tasks=("locating",)),
+    metric("error-of-ones", "ErrorOfOnes", tasks=("locating",)),
 )
 
 offline = Provider(image_model("downloads", "DownloadsWeights"), image_model("net", "Net"))

@@ -232,6 +232,16 @@ def test_a_metric_may_not_have_the_name_of_a_metric_of_its_task():
         assert f"a name that {task} does not use for its own metrics; got '{name}'" in found[name]
 
 
+def test_a_metric_of_numbers_is_checked_in_their_units():
+    suite = Suite(registry_of("broken_plugins:numbers"), "mutants")
+    checks = ("measures", "measures_each_item_alone", "right_outputs_score_better")
+    found = {
+        name: [suite.outcome(f"{name}-{check}").outcome for check in checks]
+        for name in ("relative-error", "error-of-ones")
+    }
+    assert found == {"relative-error": ["passed"] * 3, "error-of-ones": ["passed", "passed", "failed"]}
+
+
 @pytest.mark.slow  # it exports
 def test_the_checks_of_an_exporter_can_run_again():
     suite = Suite(registry_of("broken_plugins:honest"), "mutants/onnx-again")

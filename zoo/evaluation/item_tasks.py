@@ -168,6 +168,7 @@ class ItemTask(Task):
         if len(split) == 0:
             raise DataError("the training split is empty")
         chunks = _chunks_of(self.order(split, config, _generator(seed, "order", epoch)), config.batch_size)
+        preprocess = dataset.preprocess
         by_class = self.class_weights(split, config)
         by_class = None if by_class is None else moved(by_class, device)
         before = self.overlap(config) if world_size > 1 else 0
@@ -195,8 +196,8 @@ class ItemTask(Task):
             inputs, targets = (part[before:] for part in pair)
             weights = None if by_class is None else _weights_of(targets, by_class)
             step_seed = seed_for(seed, "step", epoch, index, rank)
-            share = parts[index][1]
-            yield Batch(inputs, targets, index, len(chunks), step_seed, share=share, weights=weights)
+            more: dict[str, Any] = {"share": parts[index][1], "weights": weights, "preprocess": preprocess}
+            yield Batch(inputs, targets, index, len(chunks), step_seed, **more)
 
     def batches_of(
         self, items: Any, preprocess: Mapping[str, Any], *, device: str = "cpu"
@@ -207,7 +208,7 @@ class ItemTask(Task):
         for index, (inputs, targets) in enumerate(self.read(items, wanted)):
             inputs = self.prepare(moved(inputs, device), preprocess)
             targets = self.prepare_targets(moved(targets, device), preprocess)
-            yield Batch(inputs, targets, index, len(wanted), 0)
+            yield Batch(inputs, targets, index, len(wanted), 0, preprocess=preprocess)
 
 
 class ClassificationTask(ItemTask):

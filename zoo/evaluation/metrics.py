@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -121,7 +122,7 @@ def _step(
     found = {
         f"{name}/{key}": value.float()  # as int64, they would be positions in the sum
         for name, metric in metrics.items()
-        for key, value in metric.items(logits, batch.targets).items()
+        for key, value in metric.items(logits, batch.targets, **asked(metric.items, batch)).items()
     }
     axes = (0, 1) if isinstance(task, CarriesState) else (0,)  # (T, B, ...) or (B, ...)
     for name, value in found.items():
@@ -140,7 +141,7 @@ def _joined(own: Callable[[], Mapping[str, Tensor]], found: Mapping[str, Tensor]
 def _with_loss(step: Step, function: LossFunction, logits: Tensor, batch: Batch) -> Step:
     if float(step.penalty):
         raise OptionError("loss= cannot be set for a model that adds a penalty to the loss")
-    losses = function.losses(logits, batch.targets)
+    losses = function.losses(logits, batch.targets, **asked(function.losses, batch))
     if losses.shape[:1] != batch.targets.shape[:1]:
         raise SpecError(f"loss= must return the loss of each item (got the shape {tuple(losses.shape)})")
     return replace(step, loss=(losses if batch.weights is None else losses * batch.weights).mean())
@@ -157,5 +158,16 @@ def _metrics(
     found = task.metrics({name: value for name, value in sums.items() if "/" not in name}, count, preprocess)
     for name, metric in metrics.items():
         own = {key.partition("/")[2]: value for key, value in sums.items() if key.startswith(f"{name}/")}
-        found |= {name: metric.value(own, count)} if own else {}
+        more = _chosen(metric.value, preprocess=preprocess)
+        found |= {name: metric.value(own, count, **more)} if own else {}
     return found
+
+
+def asked(function: Callable[..., Any], batch: Batch) -> dict[str, Any]:
+    """Return those of a batch's `inputs` and `preprocess` that a method of a metric or a loss declares."""
+    return _chosen(function, inputs=batch.inputs, preprocess=batch.preprocess)
+
+
+def _chosen(function: Callable[..., Any], **known: Any) -> dict[str, Any]:
+    """Return the arguments that a function declares."""
+    return {name: value for name, value in known.items() if name in inspect.signature(function).parameters}

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, SupportsFloat
 
 import torch
@@ -16,7 +17,8 @@ from zoo.config.train_config import TrainConfig
 from zoo.data.draws import Draws
 from zoo.errors import SpecError, ZooError
 from zoo.evaluation.measure import metrics_of, numbers
-from zoo.interfaces import CarriesState, Dataset, LossFunction, Metric, Task, make_task
+from zoo.evaluation.metrics import asked
+from zoo.interfaces import Batch, CarriesState, Dataset, LossFunction, Metric, Task, make_task
 from zoo.testing._case import Case, Skip, failing, message, require_equal, require_instance
 from zoo.testing._models import all_drawing_from, model_for
 from zoo.testing._process import differences, random_states
@@ -238,16 +240,16 @@ def measures(case: Case) -> None:
 
     A loss returns a finite number with a gradient for each item.
     """
-    for task, made, outputs, targets in _scored(case):
+    for task, made, outputs, batch in _scored(case):
         assert isinstance(made, Metric | LossFunction), message(
             expected="an object with the methods `items` and `value`, or `losses`",
             got=f"a {type(made).__name__}",
             usually="a misspelled method, or a function that returns something else than a metric",
         )
-        count = [*targets.shape[: 2 if isinstance(task, CarriesState) else 1]]
+        count = [*batch.targets.shape[: 2 if isinstance(task, CarriesState) else 1]]
         if isinstance(made, Metric):
             _require_own_name(case, task)
-            items: Any = made.items(outputs, targets)
+            items: Any = _items(made, outputs, batch)
             shapes = (
                 map(_shape, items.values()) if isinstance(items, Mapping) else [f"a {type(items).__name__}"]
             )
@@ -257,7 +259,7 @@ def measures(case: Case) -> None:
                 got=f"{wrong[0]}",
                 usually="a mean over the batch, or a missing `return`",
             )
-            value: Any = _value(made, outputs, targets)
+            value: Any = _value(task, made, outputs, batch)
             finite = isinstance(value, SupportsFloat) and math.isfinite(value)
             assert finite, message(
                 expected=f"value() to return a finite number for outputs of {task.name}",
@@ -265,18 +267,21 @@ def measures(case: Case) -> None:
                 usually="a missing `return`" if value is None else "a division by a sum that is 0",
             )
         if isinstance(made, LossFunction):
-            _require_losses(made.losses(outputs.clone().requires_grad_(), targets), count)
+            _require_losses(_losses(made, outputs.clone().requires_grad_(), batch), count)
 
 
 def measures_each_item_alone(case: Case) -> None:
-    """The contribution of an item to the sums does not depend on the other items of its batch."""
-    for task, made, outputs, targets in _scored(case):
-        if not isinstance(made, Metric):
-            continue
+    """What a metric or a loss returns for an item does not depend on the other items of its batch."""
+    for task, made, outputs, batch in _scored(case):
         axis = 1 if isinstance(task, CarriesState) else 0
-        whole = made.items(outputs, targets)
-        first = made.items(outputs.narrow(axis, 0, 1), targets.narrow(axis, 0, 1))
-        wrong = [name for name in whole if not torch.equal(whole[name].narrow(axis, 0, 1), first[name])]
+        first = replace(
+            batch, inputs=batch.inputs.narrow(axis, 0, 1), targets=batch.targets.narrow(axis, 0, 1)
+        )
+        whole, alone = (
+            _of_items(made, *of) for of in ((outputs, batch), (outputs.narrow(axis, 0, 1), first))
+        )
+        parts = {name: value.narrow(axis, 0, 1) for name, value in whole.items()}
+        wrong = [n for n in parts if not torch.allclose(parts[n].double(), alone[n].double(), 1e-4, 1e-6)]
         assert not wrong, message(
             expected="the same contribution of an item in any batch",
             got=f"a different one to {wrong[0]!r}" if wrong else "",
@@ -285,18 +290,28 @@ def measures_each_item_alone(case: Case) -> None:
 
 
 def right_outputs_score_better(case: Case) -> None:
-    """Outputs that predict each target score better than outputs that do not."""
-    for task, made, outputs, targets in _scored(case):
-        if not isinstance(made, Metric) or targets.is_floating_point():
+    """Outputs that predict each target score better than outputs that do not, and have a lower loss.
+
+    Right outputs are known if a model predicts labels, or numbers in the shape of the targets.
+    """
+    for task, made, outputs, batch in _scored(case):
+        pair = _right_and_wrong(task, outputs, batch)
+        if pair is None:
             continue
-        right = 20 * F.one_hot(targets, outputs.shape[-1]).float()
-        good, bad = (_value(made, each, targets) for each in (right, right.roll(1, -1)))
-        better = good > bad if case.spec.higher_is_better else good < bad
-        assert better, message(
-            expected=f"a better value for right than for wrong outputs of {task.name}",
-            got=f"{good:.4g} for right and {bad:.4g} for wrong ones",
-            usually="a wrong `higher_is_better`, or arguments in the wrong order",
-        )
+        if isinstance(made, Metric):
+            good, bad = (_value(task, made, each, batch) for each in pair)
+            assert good > bad if case.spec.higher_is_better else good < bad, message(
+                expected=f"a better value for right than for wrong outputs of {task.name}",
+                got=f"{good:.4g} for right and {bad:.4g} for wrong ones",
+                usually="a wrong `higher_is_better`, or arguments in the wrong order",
+            )
+        if isinstance(made, LossFunction):
+            good, bad = (float(_losses(made, each, batch).mean()) for each in pair)
+            assert good < bad, message(
+                expected=f"a lower loss for right than for wrong outputs of {task.name}",
+                got=f"{good:.4g} for right and {bad:.4g} for wrong ones",
+                usually="a wrong sign, or arguments in the wrong order",
+            )
 
 
 def restores_its_text(case: Case) -> None:
@@ -316,19 +331,52 @@ def restores_its_text(case: Case) -> None:
             )
 
 
-def _scored(case: Case) -> Iterator[tuple[Task, object, Tensor, Tensor]]:
-    """Yield each task that a metric is for, with the metric, random outputs, and targets of tiny data."""
+def _scored(case: Case) -> Iterator[tuple[Task, Any, Tensor, Batch]]:
+    """Yield each task that a metric is for, with the metric, random outputs, and a batch of tiny data.
+
+    Raises Skip if the form of the outputs is unknown for all of them.
+    """
+    unknown = ""
     for name in case.spec.tasks or [*case.registry.tasks]:
         task = make_task(case.registry, name)
         data = task.spec.load_tiny()()
         batch = next(task.eval_batches(data, "val"))
-        labels = task.spec.labels
-        if labels is None:
+        try:
+            shape = _output_shape(case, task, data, batch)
+        except Skip as skip:
+            unknown = str(skip)
             continue
-        size = data.dims[labels[0]]
-        shape = batch.targets.shape if batch.targets.is_floating_point() else (*batch.targets.shape, size)
         outputs = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-        yield task, case.entry.make({}, object, flag="--metric-option"), outputs, batch.targets
+        yield task, case.entry.make({}, object, flag="--metric-option"), outputs, batch
+        unknown = ""
+    if unknown and len(case.spec.tasks) == 1:
+        raise Skip(unknown)
+
+
+def _output_shape(case: Case, task: Task, data: Dataset, batch: Batch) -> tuple[int, ...]:
+    """Return the shape of a model's outputs. Raises Skip if there is no model whose outputs would show it."""
+    if task.spec.labels is None:
+        with torch.no_grad():
+            return tuple(model_for(case.registry, task.spec, data.dims).eval()(batch.inputs).shape)
+    if batch.targets.is_floating_point():
+        return tuple(batch.targets.shape)
+    first, *others = batch.targets.shape
+    size = data.dims[task.spec.labels[0]]
+    return (first, *others, size) if isinstance(task, CarriesState) else (first, size, *others)
+
+
+def _right_and_wrong(task: Task, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor] | None:
+    """Return outputs that predict each target and others that do not; None if they are unknown."""
+    targets = batch.targets
+    if task.spec.labels is None:
+        if targets.shape != outputs.shape:
+            return None
+        return targets.float(), targets + 1 + outputs
+    if targets.is_floating_point():
+        return 20 * (2 * targets - 1), 20 * (1 - 2 * targets)
+    axis = -1 if isinstance(task, CarriesState) else 1
+    right = 20 * F.one_hot(targets.clamp(min=0), outputs.shape[axis]).movedim(-1, axis).float()
+    return right, right.roll(1, axis)
 
 
 def _require_own_name(case: Case, task: Task) -> None:
@@ -369,11 +417,24 @@ def _shape(value: object) -> list[int] | str:
     return [*value.shape] if isinstance(value, Tensor) else f"a {type(value).__name__}"
 
 
-def _value(metric: Metric, outputs: Tensor, targets: Tensor) -> float:
-    dims = outputs.ndim - 1 if outputs.shape != targets.shape else 1
-    items = metric.items(outputs, targets)
-    sums = {name: value.double().sum([*range(dims)]) for name, value in items.items()}
-    return metric.value(numbers(sums), len(targets) if dims == 1 else targets.numel())
+def _items(metric: Metric, outputs: Tensor, batch: Batch) -> Mapping[str, Tensor]:
+    return metric.items(outputs, batch.targets, **asked(metric.items, batch))
+
+
+def _losses(function: LossFunction, outputs: Tensor, batch: Batch) -> Tensor:
+    return function.losses(outputs, batch.targets, **asked(function.losses, batch))
+
+
+def _of_items(made: object, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+    """Return what a metric, a loss, or an object that is both returns for the items of a batch, by name."""
+    found = {**_items(made, outputs, batch)} if isinstance(made, Metric) else {}
+    return found | ({"the loss": _losses(made, outputs, batch)} if isinstance(made, LossFunction) else {})
+
+
+def _value(task: Task, metric: Metric, outputs: Tensor, batch: Batch) -> float:
+    axes = [0, 1] if isinstance(task, CarriesState) else [0]
+    sums = {name: value.double().sum(axes) for name, value in _items(metric, outputs, batch).items()}
+    return metric.value(numbers(sums), batch.count, **asked(metric.value, batch))
 
 
 def _images() -> Tensor:
