@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,15 @@ from torch import Tensor
 
 from zoo.errors import OptionError
 from zoo.evaluation.measure import metrics_of, numbers
-from zoo.interfaces import SPLITS, CarriesState, Task
+from zoo.interfaces import SPLITS, Batch, CarriesState, Task
 from zoo.processors import Prediction, Predicts, Processor, Scores, TakesItems
 from zoo.testing._case import Case, failing, is_json, message, require_instance
 from zoo.testing._data import require_splits
 from zoo.testing._fresh import Fresh
 from zoo.testing._tasks import measured, model_of, same, step_on, summed, training
+
+# Items of a repeated split: a prime, so that no usual batch size divides it
+_MANY = 1_009
 
 
 def makes_a_task(case: Case) -> None:
@@ -69,6 +72,7 @@ def batches_follow_from_their_place(case: Case) -> None:
         got="different batches",
         usually="random numbers without a generator seeded with zoo.seed_for(seed, ..., epoch, index)",
     )
+    _require_preprocess(whole[0], case.tiny().preprocess)
     places = [(batch.index, batch.total) for batch in whole]
     assert places == [(number, len(whole)) for number in range(len(whole))], message(
         expected=f"index 0 to {len(whole) - 1} and total={len(whole)}",
@@ -113,7 +117,10 @@ def parts_make_the_batch(case: Case) -> None:
 
 
 def evaluates_each_item_once(case: Case) -> None:
-    """Every item of a split is evaluated exactly once, always in the same order."""
+    """Every item of a split is evaluated exactly once, always in the same order.
+
+    The items of a split are also repeated, so that there are several batches, the last of which is short.
+    """
     for name in SPLITS:
         first, again = ([*case.task.eval_batches(case.tiny(), name)] for _ in range(2))
         assert same(first, again), message(
@@ -121,6 +128,7 @@ def evaluates_each_item_once(case: Case) -> None:
             got="different batches",
             usually="shuffling or augmentation in batches_of()",
         )
+        _require_preprocess(first[0], case.tiny().preprocess)
         if not isinstance(case.task, CarriesState):
             count, wanted = sum(len(batch.inputs) for batch in first), len(case.tiny().split(name))
             assert count == wanted, message(
@@ -128,6 +136,37 @@ def evaluates_each_item_once(case: Case) -> None:
                 got=str(count),
                 usually="a last batch left out",
             )
+    if not isinstance(case.task, CarriesState):
+        batches = [*case.task.batches_of(_Repeated(case.tiny().split("val")), case.tiny().preprocess)]
+        count = sum(len(batch.inputs) for batch in batches)
+        assert count == _MANY, message(
+            expected=f"{_MANY:,} items, after the val split was repeated",
+            got=f"{count:,} in batches of {len(batches[0].inputs)}",
+            usually="a last batch left out because it is short",
+        )
+
+
+class _Repeated:
+    """The items of a split, over and over."""
+
+    def __init__(self, split: Any) -> None:
+        self._split = split
+
+    def __len__(self) -> int:
+        return _MANY
+
+    def __getitem__(self, index: int) -> Any:
+        if not 0 <= index < _MANY:
+            raise IndexError(index)
+        return self._split[index % len(self._split)]
+
+
+def _require_preprocess(batch: Batch, preprocess: Mapping[str, Any]) -> None:
+    assert dict(batch.preprocess) == dict(preprocess), message(
+        expected="batches with the `preprocess` of the dataset, which losses and metrics may need",
+        got="another one" if batch.preprocess else "none",
+        usually="a Batch without `preprocess=`",
+    )
 
 
 def step_gives_loss_and_sums(case: Case) -> None:
