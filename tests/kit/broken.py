@@ -1487,6 +1487,25 @@ class StacksText(Analyzer):
         return Analysis(scores={"mean": torch.stack([b.inputs for b in batches]).float().mean().item()})
 
 
+class ReportsAccuracy(MeanFeature):
+    def analyze(self, model, batches, *, subject):
+        analysis = super().analyze(model, batches, subject=subject)
+        labels = torch.cat([batch.targets for batch in batches])
+        with untouched(model) as inner, torch.no_grad():
+            found = torch.cat([inner(batch.inputs) for batch in batches]).gather(1, labels[:, None].abs())
+        return dataclasses.replace(analysis, scores={"logit_of_the_label": float(found.mean())})
+
+
+class TablesItsLabels(MeanFeature):
+    """Honest: the labels are only listed where they are known."""
+
+    def analyze(self, model, batches, *, subject):
+        analysis = super().analyze(model, batches, subject=subject)
+        labels = torch.cat([batch.targets for batch in batches]).tolist()
+        rows = [{"label": label if label >= 0 else None, "place": n} for n, label in enumerate(labels)]
+        return dataclasses.replace(analysis, tables={"labels": rows})
+
+
 class MeanError(Analyzer):
     """Honest: the mean difference of predicted numbers and targets."""
 

@@ -133,6 +133,7 @@ _NEEDS: Mapping[CheckKind, Mapping[str, str]] = {
         "analyzer_checks.sensitive_to_class": "answers_what_was_asked deterministic",
         "analyzer_checks.sensitive_to_weights": "deterministic",
         "analyzer_checks.follows_its_reference": "deterministic",
+        "analyzer_checks.ignores_labels": "deterministic",
         "analyzer_checks.declares_its_needs": "finite",
         "analyzer_checks.refuses_what_it_lacks": "finite",
         "analyzer_checks.leaves_model_untouched": "finite",

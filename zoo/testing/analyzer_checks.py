@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json
 import math
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from zoo.interfaces import Analysis, Batch
+from zoo.interfaces import Analysis, Batch, CarriesState
 from zoo.testing._case import Case, Failure, failing, message, require_instance
 from zoo.testing._models import all_drawing_from, drawing_from
 from zoo.testing._process import random_states, settings
@@ -158,7 +159,7 @@ def maps_are_upright(case: Case) -> None:
         plain = specimen.batches(constant=0.5)
         if not specimen.local or plain[0].inputs.ndim != 4:
             continue
-        marked = [dataclasses.replace(batch, inputs=_marked(batch.inputs)) for batch in plain]
+        marked = [replace(batch, inputs=_marked(batch.inputs)) for batch in plain]
         before, after = (
             analyze(case, specimen, batches=batches, classes=(1, 4)).maps for batches in (plain, marked)
         )
@@ -201,14 +202,14 @@ def _in_other_company(batches: list[Batch], kept: int) -> list[Batch]:
         if 0 <= kept - first < len(inputs):
             inputs[kept - first] = batch.inputs[kept - first]
         first += len(inputs)
-        changed.append(dataclasses.replace(batch, inputs=inputs))
+        changed.append(replace(batch, inputs=inputs))
     return changed
 
 
 def _items(batch: Batch) -> list[Batch]:
     """Return a batch of each item."""
     pairs = zip(batch.inputs.split(1), batch.targets.split(1), strict=True)
-    return [dataclasses.replace(batch, inputs=inputs, targets=targets) for inputs, targets in pairs]
+    return [replace(batch, inputs=inputs, targets=targets) for inputs, targets in pairs]
 
 
 def deterministic(case: Case) -> None:
@@ -267,6 +268,51 @@ def follows_its_reference(case: Case) -> None:
             got="the same analysis",
             usually="an unused `subject.reference`; use it, or leave `reference` out of the spec",
         )
+
+
+def ignores_labels(case: Case) -> None:
+    """Without labels, an analysis reports nothing that depends on them, unless the spec sets `labels`.
+
+    The user's own inputs have no labels, so every label is -1. This applies to the predicted class, and not
+    to text, whose targets are the next tokens.
+    """
+    for specimen in specimens(case):
+        if case.spec.labels or isinstance(specimen.task, CarriesState):
+            continue
+        with failing(
+            expected="an analysis of inputs without labels, since the spec does not set `labels=True`",
+            usually="a label used as an index or compared with outputs; set `labels=True`",
+        ):
+            known, others, unknown = (
+                analyze(case, specimen, batches=[replace(one, targets=targets) for one, targets in pairs])
+                for pairs in _relabeled(specimen.batches())
+            )
+        found = {name: _columns(one) for name, one in (("known", known), ("other", others))}
+        differing = [name for name, value in found["known"].items() if value != found["other"].get(name)]
+        told = {name for name, value in _columns(unknown).items() if any(one is not None for one in value)}
+        wrong = [] if _same(known.maps, others.maps) else ["maps"]
+        wrong += [name for name in differing if name in told]
+        assert not wrong, message(
+            expected="only results that need no labels, since the spec does not set `labels=True`",
+            got=f"{', '.join(wrong)}, which depend on labels",
+            usually="an accuracy or an error; set `labels=True`, or leave it out where a label is -1",
+        )
+
+
+def _relabeled(batches: list[Batch]) -> Iterator[list[tuple[Batch, Tensor]]]:
+    """Yield batches with their targets, with others, and with those of the user's own inputs."""
+    yield [(batch, batch.targets) for batch in batches]
+    yield [(b, 1 - b.targets if b.targets.is_floating_point() else b.targets + 1) for b in batches]
+    yield [(batch, torch.full((len(batch.inputs),), -1)) for batch in batches]
+
+
+def _columns(analysis: Analysis) -> dict[str, list[Any]]:
+    """Return the values of each score, and of each column of a table."""
+    found: dict[str, list[Any]] = {name: [value] for name, value in analysis.scores.items()}
+    for name, rows in analysis.tables.items():
+        for column in dict.fromkeys(key for row in rows for key in row):
+            found[f"{name}: {column}"] = [row.get(column) for row in rows]
+    return found
 
 
 def declares_its_needs(case: Case) -> None:
