@@ -168,6 +168,27 @@ class NoneForAnInteger(Net):
         super().__init__(**dims, width=width or 16)
 
 
+class ForgetsToScaleItsDropout(Net):
+    def finish(self) -> None:
+        self.dropout = MasksOnly()
+
+
+class MasksOnly(nn.Module):
+    def forward(self, x):
+        return x * (torch.rand_like(x) < 0.5) if self.training else x
+
+
+class SoftmaxInEval(Net):
+    def forward(self, images):
+        logits = super().forward(images)
+        return logits if self.training else logits.softmax(-1)
+
+
+class HalvesInEval(Net):
+    def forward(self, images):
+        return super().forward(images if self.training else images / 2)
+
+
 class StoresItsDropout(Net):
     def __init__(self, *, in_channels: int, image_size: int, num_classes: int, dropout: float = 0.1) -> None:
         super().__init__(in_channels=in_channels, image_size=image_size, num_classes=num_classes)

@@ -92,6 +92,7 @@ _NEEDS: Mapping[CheckKind, Mapping[str, str]] = {
         "output_checks.batch_mates_do_not_matter": "eval_is_deterministic",
         "output_checks.landmarks_resolve": "output_shape",
         "training_checks.same_shape_in_training": "eval_changes_nothing",
+        "training_checks.eval_agrees_with_training": "same_shape_in_training eval_is_deterministic",
         "training_checks.first_loss_near_uniform": "same_shape_in_training",
         "training_checks.fits_its_inputs": "same_seed_same_weights",
         "training_checks.every_parameter_gets_a_gradient": "same_shape_in_training",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.config.declarations import declared
 from zoo.errors import DataError, SpecError, cause, first_line
@@ -44,6 +44,8 @@ from zoo.testing._process import (
 
 # Learning rates, one of which suits most models on a tiny batch
 _RATES = (3e-3, 3e-4)
+# How much smaller outputs in eval mode may be than in training mode, or the reverse
+_LOWEST = 0.75
 
 
 def same_shape_in_training(case: Case) -> None:
@@ -70,6 +72,47 @@ def same_shape_in_training(case: Case) -> None:
         got=str(got),
         usually="the logits of auxiliary heads returned in training mode",
     )
+
+
+def eval_agrees_with_training(case: Case) -> None:
+    """The outputs in eval mode have about the scale of those in training mode, averaged over dropout masks.
+
+    The running statistics of normalization layers are the same in both. A model that passes on the first
+    outputs is not trained further; otherwise, its statistics get sixty more batches to settle.
+    """
+    model, inputs = train_briefly(case, build(case), steps=3), random_inputs(case, 8)
+    scale = _scale_of_eval(model, inputs)
+    if not _LOWEST < scale < 1 / _LOWEST:
+        for _ in range(60):
+            forward(case, model.train(), inputs)
+        scale = _scale_of_eval(model, inputs)
+    assert _LOWEST < scale < 1 / _LOWEST, message(
+        expected="outputs in eval mode with the scale of those in training mode",
+        got=f"{scale:.2g} times that scale",
+        usually="dropout that does not divide by the probability to keep a value, or a softmax or a factor "
+        "that only one of the modes has",
+    )
+
+
+def _scale_of_eval(model: nn.Module, inputs: Tensor) -> float:
+    """Return the factor by which outputs in training mode best predict those in eval mode; 1 if constant."""
+
+    def outputs(seed: int) -> Tensor:
+        with torch.no_grad(), drawing_from(seed):
+            answer: Any = model(inputs)
+        logits = answer[0] if isinstance(answer, tuple) else answer
+        return logits.double() - logits.double().mean()
+
+    model.eval()
+    evaluated = outputs(0)
+    for module in model.train().modules():
+        if hasattr(module, "running_mean"):
+            module.eval()
+    trained = outputs(0)
+    if not torch.equal(trained, outputs(1)):  # otherwise, nothing in it is random
+        trained = torch.stack([outputs(seed) for seed in range(16)]).mean(0)
+    spread = float(trained.square().sum())
+    return float((evaluated * trained).sum()) / spread if spread > 1e-20 else 1.0
 
 
 def first_loss_near_uniform(case: Case) -> None:
