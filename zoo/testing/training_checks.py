@@ -100,8 +100,8 @@ def _scale_of_eval(model: nn.Module, inputs: Tensor) -> float:
     def outputs(seed: int) -> Tensor:
         with torch.no_grad(), drawing_from(seed):
             answer: Any = model(inputs)
-        logits = answer[0] if isinstance(answer, tuple) else answer
-        return logits.double() - logits.double().mean()
+        logits = (answer[0] if isinstance(answer, tuple) else answer).detach().double()
+        return logits - logits.mean()
 
     model.eval()
     evaluated = outputs(0)
