@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from zoo.errors import warn
 from zoo.registry.registry import Registry
-from zoo.testing._case import Skip, Warned
+from zoo.testing._case import Inapplicable, Skip, Warned
 from zoo.testing._outcomes import Outcome, shortfall
 from zoo.testing._suite import Suite, suites_of
 from zoo.testing._table import CHECKS
@@ -77,6 +77,8 @@ def _as_function(suite: Suite, name: str) -> Callable[[], None]:
         error = suite.run(name)
         if isinstance(error, Skip):
             pytest.skip(str(error))
+        if isinstance(error, Inapplicable):
+            pytest.skip(f"it does not apply: {error}")
         if isinstance(error, Warned):
             warn(f"{name}: {error}")
         elif error is not None:

@@ -39,6 +39,10 @@ class Skip(Exception):
         self.cause = cause
 
 
+class Inapplicable(Exception):
+    """A check promises nothing about an entry; the message gives the reason."""
+
+
 def without_values(names: Iterable[str]) -> Skip:
     """Return the reason to skip a target with options that have no default."""
     return Skip(f"it requires a value for {', '.join(names)}, which the kit cannot generate")
@@ -189,7 +193,7 @@ def failing(
     """Raise Failure for an error in the `with` block; `usually` may depend on the error."""
     try:
         yield
-    except (Failure, Skip, Warned):
+    except (Failure, Inapplicable, Skip, Warned):
         raise
     except on as error:
         cause = usually if isinstance(usually, str) else usually(error)

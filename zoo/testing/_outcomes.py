@@ -8,8 +8,9 @@ from typing import Literal
 from zoo.testing._case import CheckKind
 from zoo.testing._table import CHECKS
 
-# `warned`: it passed, but there is something to know; `xfailed`: it failed as the spec or the author expects
-Result = Literal["passed", "warned", "skipped", "failed", "xfailed"]
+# `warned`: it passed, but there is something to know; `inapplicable`: it promises nothing about this entry;
+# `xfailed`: it failed as the spec or the author expects
+Result = Literal["passed", "warned", "inapplicable", "skipped", "failed", "xfailed"]
 
 _MAY_SKIP = {check.name for check in CHECKS if check.may_skip}
 
@@ -20,7 +21,8 @@ class Outcome:
 
     Attributes:
         name: `<entry>-<check>`, such as `lstm-causal`.
-        reason: reason that the check was skipped, failed or issued a warning; empty if it passed.
+        reason: reason that the check was skipped, does not apply, failed or issued a warning; empty if it
+            passed.
         entry: the entry's full name, or the plugin's name.
         cause: the full name of the failed check that caused this check to be skipped, if any.
         traceback: the traceback of an unexpected error that made the check fail; empty otherwise.
@@ -42,10 +44,11 @@ class Outcome:
 
 
 def counts(outcomes: list[Outcome]) -> dict[str, int]:
-    """Return how many checks ran (with any outcome), were skipped, failed, failed as expected, and warned."""
+    """Return how many checks ran, were skipped, failed, failed as expected, warned, and did not apply."""
     results = [outcome.outcome for outcome in outcomes]
-    ran = {"ran": len(results) - results.count("skipped")}
-    return ran | {word: results.count(word) for word in ("skipped", "failed", "xfailed", "warned")}
+    ran = {"ran": len(results) - results.count("skipped") - results.count("inapplicable")}
+    words = ("skipped", "failed", "xfailed", "warned", "inapplicable")
+    return ran | {word: results.count(word) for word in words}
 
 
 def left_out(outcomes: list[Outcome]) -> list[str]:
@@ -60,12 +63,12 @@ def left_out(outcomes: list[Outcome]) -> list[str]:
 def in_words(outcomes: list[Outcome]) -> str:
     """Return the counts as text, such as `30 ran, 0 skipped, 1 failed`; rare outcomes are left out at 0."""
     counted = counts(outcomes)
-    rare = ("xfailed", "warned")
+    rare = ("xfailed", "warned", "inapplicable")
     return ", ".join(f"{count} {word}" for word, count in counted.items() if count or word not in rare)
 
 
 def in_lines(outcomes: list[Outcome]) -> list[tuple[str, str]]:
-    """Return the status of each outcome of an entry, except `passed`, and a line about it.
+    """Return the status of each outcome of an entry that is neither `passed` nor `inapplicable`, and a line.
 
     Checks that were skipped for the same reason share a line.
     """
@@ -75,7 +78,7 @@ def in_lines(outcomes: list[Outcome]) -> list[tuple[str, str]]:
     for outcome in outcomes:
         if outcome.outcome == "skipped":
             skipped.setdefault(outcome.reason, []).append(outcome)
-        elif outcome.outcome != "passed":
+        elif outcome.outcome not in ("passed", "inapplicable"):
             lines.append((outcome.outcome, f"{entry}-{outcome.check}: {outcome.reason}"))
     for reason, those in skipped.items():
         if len(those) == len(outcomes):
@@ -115,6 +118,7 @@ def _provides_something(outcomes: list[Outcome]) -> bool:
 def _unchecked(outcomes: list[Outcome]) -> list[str]:
     """Return a message for each entry of one kind that ran too few checks."""
     expected = {outcome.name for outcome in outcomes if outcome.outcome == "xfailed"}
+    outcomes = [outcome for outcome in outcomes if outcome.outcome != "inapplicable"]
     any_ran = any(outcome.outcome != "skipped" for outcome in outcomes)
     messages: list[str] = []
     for entry in dict.fromkeys(outcome.entry for outcome in outcomes):

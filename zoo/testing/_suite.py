@@ -18,7 +18,7 @@ from zoo.registry.name_index import KINDS
 from zoo.registry.plugins import Plugin
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Entry, Registry
-from zoo.testing._case import Case, Check, ProcessFailed, Skip, Warned, reason_of
+from zoo.testing._case import Case, Check, Inapplicable, ProcessFailed, Skip, Warned, reason_of
 from zoo.testing._outcomes import Outcome
 from zoo.testing._table import CHECKS
 from zoo.testing._targets import resolve_target
@@ -111,8 +111,8 @@ class Suite:
         """Run one check, and keep its outcome.
 
         Returns:
-            Skip if it cannot run, Warned if it passes with a warning, AssertionError or any other error if it
-            fails, and None if it passes.
+            Skip if it cannot run, Inapplicable if it does not apply, Warned if it passes with a warning,
+            AssertionError or any other error if it fails, and None if it passes.
         """
         error: BaseException | None = None
         try:
@@ -235,7 +235,9 @@ def _result(error: BaseException | None, expected: str | None) -> dict[str, str]
     """
     if isinstance(error, Skip):
         return {"outcome": "skipped", "reason": str(error), "cause": error.cause}
-    if error is None or isinstance(error, Warned):
+    if isinstance(error, Inapplicable) and expected is None:
+        return {"outcome": "inapplicable", "reason": str(error)}
+    if error is None or isinstance(error, Warned | Inapplicable):
         if expected is not None:
             return {"outcome": "failed", "reason": f"{_UNEXPECTED}{expected}"}
         return {"outcome": "warned" if error else "passed", "reason": str(error or "")}

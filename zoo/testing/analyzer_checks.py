@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.interfaces import Analysis, Batch, CarriesState
-from zoo.testing._case import Case, Failure, failing, message, require_instance
+from zoo.testing._case import Case, Failure, Inapplicable, failing, message, require_instance
 from zoo.testing._models import all_drawing_from, drawing_from
 from zoo.testing._process import random_states, settings
 from zoo.testing._subjects import Classes, Specimen, analyze, specimens
@@ -65,16 +65,14 @@ def finite_on_constant_input(case: Case) -> None:
 
 def answers_what_was_asked(case: Case) -> None:
     """Maps are (N, K, h, w) for N images and the K requested classes, in order; logits are the model's."""
-    for specimen in specimens(case):
+    for specimen in _mapped(case):
         questions: list[Classes] = [(1, 4), ("predicted",), ("true", 4)]
         for targets in questions:
             _require_answer(specimen, targets, analyze(case, specimen, classes=targets))
 
 
-def _require_answer(specimen: Specimen, targets: Classes, analysis: Analysis) -> None:
+def _require_answer(specimen: Specimen, targets: Classes, analysis: Any) -> None:
     """Raise AssertionError unless an analysis has a map for each of the target classes."""
-    if analysis.maps is None:
-        return
     logits = _logits(specimen)
     assert logits.ndim == 2, message(
         expected="figures, scores or tables, since the model predicts every position of an input",
@@ -122,11 +120,9 @@ def maps_are_of_their_images(case: Case) -> None:
     The map of the image alone need not be equal, since noise may be drawn for a whole batch: divided by its
     maximum, it must be closer to the map of this image in the batch than to the map of another image.
     """
-    for specimen in specimens(case):
+    for specimen in _mapped(case):
         batches = specimen.batches()
         together = analyze(case, specimen, batches=batches).maps
-        if together is None:
-            continue
         apart = analyze(case, specimen, batches=[one for batch in batches for one in _items(batch)]).maps
         ours, theirs = (
             maps / maps.abs().amax((1, 2, 3), True).clamp(min=1e-12) for maps in (together, apart)
@@ -155,15 +151,16 @@ def maps_are_upright(case: Case) -> None:
 
     The check uses the kit's own models, in which each feature depends on only a few pixels.
     """
-    for specimen in specimens(case):
+    local = [each for each in _mapped(case) if each.local and each.batches()[0].inputs.ndim == 4]
+    if not local:
+        raise Inapplicable("it needs landmarks that no model of the kit has")
+    for specimen in local:
         plain = specimen.batches(constant=0.5)
-        if not specimen.local or plain[0].inputs.ndim != 4:
-            continue
         marked = [replace(batch, inputs=_marked(batch.inputs)) for batch in plain]
         before, after = (
             analyze(case, specimen, batches=batches, classes=(1, 4)).maps for batches in (plain, marked)
         )
-        if before is None or before.shape != after.shape:
+        if before.shape != after.shape:
             continue
         change = after - before  # (N, K, h, w)
         change = (change - change.flatten(2).median(2).values[..., None, None]).abs().sum((0, 1))
@@ -229,13 +226,22 @@ def deterministic(case: Case) -> None:
 
 def sensitive_to_class(case: Case) -> None:
     """Maps of different classes differ, unless the spec's `ignores` lists `class`."""
-    for specimen in specimens(case):
+    for specimen in _mapped(case):
         one, other = (analyze(case, specimen, classes=(number,)) for number in (1, 4))
-        if one.maps is not None:
-            usual = 'one map for all classes; if this is intended, set `ignores=("class",)` in the spec'
-            alike = torch.allclose if "class" in case.spec.ignores else torch.equal
-            differing = [] if alike(one.maps, other.maps) else ["maps"]
-            _require_sensitivity(case, "class", differing, usually=usual)
+        usual = 'one map for all classes; if this is intended, set `ignores=("class",)` in the spec'
+        alike = torch.allclose if "class" in case.spec.ignores else torch.equal
+        differing = [] if alike(one.maps, other.maps) else ["maps"]
+        _require_sensitivity(case, "class", differing, usually=usual)
+
+
+def _mapped(case: Case) -> list[Specimen]:
+    """Return the models for which the analyzer returns maps. Raises Inapplicable if there are none."""
+    with_maps = case.kept(
+        "mapped", lambda: [each for each in specimens(case) if analyze(case, each).maps is not None]
+    )
+    if not with_maps:
+        raise Inapplicable("it returns no maps")
+    return with_maps
 
 
 def sensitive_to_weights(case: Case) -> None:
@@ -261,7 +267,9 @@ def _require_sensitivity(case: Case, what: str, differing: list[str], *, usually
 
 def follows_its_reference(case: Case) -> None:
     """A different reference split changes the analysis, if the spec names a `reference`."""
-    for specimen in specimens(case) if case.spec.reference else ():
+    if not case.spec.reference:
+        raise Inapplicable("its spec names no `reference`")
+    for specimen in specimens(case):
         one, other = (analyze(case, specimen, reference=specimen.batches(seed=seed)) for seed in (1, 2))
         assert _differing(one, other), message(
             expected=f"a different analysis with a different {case.spec.reference} split as reference",
@@ -276,9 +284,12 @@ def ignores_labels(case: Case) -> None:
     The user's own inputs have no labels, so every label is -1. This applies to the predicted class, and not
     to text, whose targets are the next tokens.
     """
-    for specimen in specimens(case):
-        if case.spec.labels or isinstance(specimen.task, CarriesState):
-            continue
+    if case.spec.labels:
+        raise Inapplicable("its spec sets `labels`")
+    without_text = [each for each in specimens(case) if not isinstance(each.task, CarriesState)]
+    if not without_text:
+        raise Inapplicable("it is only for text")
+    for specimen in without_text:
         with failing(
             expected="an analysis of inputs without labels, since the spec does not set `labels=True`",
             usually="a label used as an index or compared with outputs; set `labels=True`",
@@ -331,7 +342,9 @@ def declares_its_needs(case: Case) -> None:
 
 def refuses_what_it_lacks(case: Case) -> None:
     """Analyzing a model without a needed landmark raises an error."""
-    for specimen in specimens(case) if case.spec.needs else ():
+    if not case.spec.needs:
+        raise Inapplicable("its spec has no `needs`")
+    for specimen in specimens(case):
         try:
             analyze(case, specimen, landmarks={})
         except Exception:
@@ -345,15 +358,17 @@ def refuses_what_it_lacks(case: Case) -> None:
 
 def figures_draw(case: Case) -> None:
     """Every function in `figures` returns the bytes of its file."""
-    for specimen in specimens(case):
-        for name, draw in analyze(case, specimen).figures.items():
-            drawn: object = draw()
-            written = isinstance(drawn, bytes) and len(drawn) > 0
-            assert written, message(
-                expected=f"the bytes of {name}",
-                got="no bytes" if isinstance(drawn, bytes) else f"a {type(drawn).__name__}",
-                usually="a figure object, or a figure saved to a file; return the bytes of the file",
-            )
+    figures = [figure for each in specimens(case) for figure in analyze(case, each).figures.items()]
+    if not figures:
+        raise Inapplicable("it draws no figures")
+    for name, draw in figures:
+        drawn: object = draw()
+        written = isinstance(drawn, bytes) and len(drawn) > 0
+        assert written, message(
+            expected=f"the bytes of {name}",
+            got="no bytes" if isinstance(drawn, bytes) else f"a {type(drawn).__name__}",
+            usually="a figure object, or a figure saved to a file; return the bytes of the file",
+        )
 
 
 def leaves_model_untouched(case: Case) -> None:

@@ -14,7 +14,7 @@ import click
 
 from zoo.errors import SpecError, ZooError, cause
 from zoo.registry.specs import CommandSpec
-from zoo.testing._case import Case, ProcessFailed, message, without_extra
+from zoo.testing._case import Case, Inapplicable, ProcessFailed, message, without_extra
 from zoo.testing._data import no_network
 from zoo.testing._fresh import Fresh
 
@@ -59,9 +59,10 @@ def refuses_missing_weights(case: Case) -> None:
 
     With --json, it prints nothing on stdout before the error.
     """
-    for name, leaf in _commands(case):
-        if not any(param.name == "weights" for param in leaf.params):
-            continue
+    reading = [pair for pair in _commands(case) if any(one.name == "weights" for one in pair[1].params)]
+    if not reading:
+        raise Inapplicable("it has no argument WEIGHTS")
+    for name, leaf in reading:
         ended = _ended(name, leaf)
         assert not ended, message(
             expected=f"a ZooError from `{name} {_MISSING}`, since the file does not exist",

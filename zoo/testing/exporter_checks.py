@@ -20,7 +20,7 @@ from zoo.errors import SpecError, WeightsError, cause, first_line
 from zoo.files.exported import Signature
 from zoo.interfaces import Exportable
 from zoo.models.runners import Arrays, ProgramRunner
-from zoo.testing._case import Case, Failure, Skip, failing, message
+from zoo.testing._case import Case, Failure, Inapplicable, Skip, failing, message
 from zoo.testing._data import empty_folder
 from zoo.testing._exportable_models import card, exporter_of, models, synthetic, write
 from zoo.testing._fresh import Fresh, ask_shared
@@ -39,7 +39,8 @@ def programs_answer_alike(case: Case) -> None:
 
     Writing does not change the model or torch's settings.
     """
-    _has_reader(case)  # which targets_resolve finds, if it cannot be had
+    if case.spec.reader:
+        _require_reader(case)  # which targets_resolve finds, if it cannot be had
     written = _written(case)
     with fresh_process(case.spec, case.registry, 1) as start:
         for model, content in zip(models(), written, strict=True):
@@ -133,8 +134,7 @@ def _difference(one: bytes, other: bytes) -> tuple[str, str]:
 
 def reads_without_torch(case: Case) -> None:
     """A file can be read and run without torch; its card, signature and outputs match the model's."""
-    if not _has_reader(case):
-        return
+    _require_reader(case)
     with empty_folder() as folder:
         path = folder / f"model{case.spec.suffix}"
         path.write_bytes(_written(case)[1])
@@ -163,8 +163,7 @@ def reads_without_torch(case: Case) -> None:
 
 def refuses_what_it_did_not_write(case: Case) -> None:
     """Reading a file that is empty, truncated, changed, or of a different type raises a WeightsError."""
-    if not _has_reader(case):
-        return
+    _require_reader(case)
     read, whole = case.spec.load_reader(), _written(case)[0]
     middle = len(whole) // 2
     contents = {
@@ -187,10 +186,12 @@ def refuses_what_it_did_not_write(case: Case) -> None:
         )
 
 
-def _has_reader(case: Case) -> bool:
-    """Return whether files can be read. Raises Skip if the reader cannot be imported."""
+def _require_reader(case: Case) -> None:
+    """Raise Inapplicable if the exporter has no reader, and Skip if the reader cannot be imported."""
+    if not case.spec.reader:
+        raise Inapplicable("it has no reader")
     try:
-        return bool(case.spec.reader and case.spec.load_reader())
+        case.spec.load_reader()
     except SpecError as error:  # which targets_resolve finds, unless it is for want of the extra
         raise Skip(str(error)) from None
 

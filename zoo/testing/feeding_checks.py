@@ -17,7 +17,7 @@ from zoo.errors import DataError, OptionError
 from zoo.files.cards import Card
 from zoo.interfaces import CarriesState, Dataset
 from zoo.processors import InputReader, ReadsInputs
-from zoo.testing._case import Case, Skip, message
+from zoo.testing._case import Case, Inapplicable, Skip, message
 from zoo.testing._data import empty_folder
 from zoo.testing._models import made_up_card
 
@@ -107,7 +107,7 @@ def reads_its_items(case: Case) -> None:
     """An item of a split, written as a PNG, a string or an array, is read back unchanged."""
     data, processor = case.tiny(), case.task.processor
     if not isinstance(processor, ReadsInputs):
-        return
+        raise Inapplicable("its processor reads no inputs")
     split = data.split("val")
     item = torch.as_tensor(split[:8] if isinstance(case.task, CarriesState) else split[0][0]).numpy()
     reader = processor.input_reader(_card(case, data.dims, data.preprocess))
@@ -133,10 +133,10 @@ def reads_uploads(case: Case) -> None:
     """
     data, processor = case.tiny(), case.task.processor
     if not isinstance(processor, ReadsInputs):
-        return
+        raise Inapplicable("its processor reads no inputs")
     reader = processor.input_reader(_card(case, data.dims, data.preprocess))
     if reader.strings:
-        return
+        raise Inapplicable("its inputs are strings")
     item = torch.as_tensor(data.split("val")[0][0]).numpy()
     with empty_folder() as folder:
         file = folder / f"upload{'.png' if reader.picture else next(iter(reader.suffixes), '')}"

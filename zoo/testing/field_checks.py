@@ -15,7 +15,7 @@ from zoo.config import options
 from zoo.config.declarations import Option
 from zoo.config.train_config import TrainConfig, fields_of
 from zoo.errors import OptionError, cause
-from zoo.testing._case import Case, message
+from zoo.testing._case import Case, Inapplicable, message
 from zoo.testing._models import drawing_from, model_for
 
 # Batches to train on by epoch: where most fields show, and where one may that acts late or seldom
@@ -62,6 +62,8 @@ def uses_its_fields(case: Case) -> None:
     """
     usual = case.registry.default_config(case.spec.name).replace({"batch_size": 4, "epochs": _EPOCHS})
     fields = [field for name in case.spec.groups for field in fields_of(case.registry.groups[name]).values()]
+    if not fields:
+        raise Inapplicable("its spec lists no `groups` of training options")
     values = {field.name: _other_values(usual, field) for field in fields}
     for field in fields:
         if field.names:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from zoo.data.opening import open_dataset
 from zoo.errors import DataError, cause
-from zoo.testing._case import Case, Failure, message
+from zoo.testing._case import Case, Failure, Inapplicable, message
 from zoo.testing._data import (
     copied_folder,
     dataset_of,
@@ -73,6 +73,8 @@ def refuses_damaged_files(case: Case) -> None:
 def _files_to_try(case: Case) -> list[Path]:
     """Return the files to try: all that the dataset reads or, if there are many, eight evenly spaced ones."""
     names = list(files_of(case))
+    if not names:
+        raise Inapplicable("it reads no files")
     if len(names) <= _MOST:
         return names
     return [names[number * (len(names) - 1) // (_MOST - 1)] for number in range(_MOST)]

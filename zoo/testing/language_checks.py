@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from zoo.errors import cause
 from zoo.models.states import detach
-from zoo.testing._case import Case, failing, message
+from zoo.testing._case import Case, Inapplicable, failing, message
 from zoo.testing._data import empty_folder
 from zoo.testing._loop import begin, restored, train_one_step
 from zoo.testing._models import build, drawing_from, forward, longest, random_inputs, step, train_batch
@@ -54,7 +54,7 @@ def carries_state(case: Case) -> None:
         tokens = _random_tokens(case, length, lanes)  # (T, B)
         whole, state = forward(case, model, tokens)
         if state is None and case.spec.context_length:
-            return
+            raise Inapplicable("it has a context length and no state")
         if lanes == 2:
             del cuts["single tokens"]
         for name, cut in cuts.items():
@@ -171,6 +171,8 @@ def penalty_trains(case: Case) -> None:
     """If the model returns a penalty in training mode, the penalty is a finite scalar with a gradient."""
     with drawing_from(0):
         _, _, *rest = build(case)(random_inputs(case, 2))
+    if not rest:
+        raise Inapplicable("it returns no penalty")
     for penalty in rest[:1]:
         scalar = isinstance(penalty, Tensor) and penalty.ndim == 0 and bool(penalty.isfinite())
         assert scalar, message(

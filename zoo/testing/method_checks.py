@@ -19,7 +19,7 @@ from zoo.errors import SpecError, ZooError
 from zoo.evaluation.measure import metrics_of, numbers
 from zoo.evaluation.metrics import asked
 from zoo.interfaces import Batch, CarriesState, Dataset, LossFunction, Metric, Task, make_task
-from zoo.testing._case import Case, Skip, failing, message, require_equal, require_instance
+from zoo.testing._case import Case, Inapplicable, Skip, failing, message, require_equal, require_instance
 from zoo.testing._models import all_drawing_from, model_for
 from zoo.testing._process import differences, random_states
 from zoo.training.optimizers import SwitchesWeights
@@ -294,8 +294,10 @@ def right_outputs_score_better(case: Case) -> None:
 
     Right outputs are known if a model predicts labels, or numbers in the shape of the targets.
     """
-    for task, made, outputs, batch in _scored(case):
-        pair = _right_and_wrong(task, outputs, batch)
+    known = [(*each, _right_and_wrong(each[0], *each[2:])) for each in _scored(case)]
+    if not any(pair for *_, pair in known):
+        raise Inapplicable("which outputs are right is unknown for its tasks")
+    for task, made, _, batch, pair in known:
         if pair is None:
             continue
         if isinstance(made, Metric):

@@ -18,7 +18,7 @@ from zoo.models.building import build_model, model_arguments
 from zoo.models.features import CapturedFeatures, features_of, pooled
 from zoo.models.landmarks import with_landmarks
 from zoo.registry.specs import Landmark
-from zoo.testing._case import Case, Failure, failing, message
+from zoo.testing._case import Case, Failure, Inapplicable, failing, message
 from zoo.testing._models import build, forward, larger_images, random_inputs, require_unchanged
 
 
@@ -210,6 +210,8 @@ def landmarks_resolve(case: Case) -> None:
     """
     model = build(case).eval()
     landmarks = with_landmarks(case.spec, model).landmarks
+    if not landmarks:
+        raise Inapplicable("it has no landmarks")
     outputs: dict[str, Any] = {}
     for name, path in landmarks.items():
         try:

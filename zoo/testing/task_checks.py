@@ -16,7 +16,7 @@ from zoo.errors import OptionError
 from zoo.evaluation.measure import metrics_of, numbers
 from zoo.interfaces import SPLITS, Batch, CarriesState, Task
 from zoo.processors import Prediction, Predicts, Processor, Scores, TakesItems
-from zoo.testing._case import Case, failing, is_json, message, require_instance
+from zoo.testing._case import Case, Inapplicable, failing, is_json, message, require_instance
 from zoo.testing._data import require_splits
 from zoo.testing._fresh import Fresh
 from zoo.testing._tasks import measured, model_of, same, step_on, summed, training
@@ -223,8 +223,8 @@ def items_add_up(case: Case) -> None:
     with torch.no_grad():
         step = step_on(case, model, batch)
         items = step.items() if step.items else {}
-    if not items or items.keys() < step.sums.keys():  # zoo computes no intervals then
-        return
+    if not items or items.keys() < step.sums.keys():
+        raise Inapplicable("its steps have no items for every sum, so zoo computes no intervals")
     axes = 2 if isinstance(case.task, CarriesState) else 1
     wrong = [name for name in items if name not in step.sums]
     wrong += [name for name, values in items.items() if values.shape[:axes] != batch.targets.shape[:axes]]
@@ -296,6 +296,8 @@ def baseline_is_of_its_metrics(case: Case) -> None:
     """The random baseline has some of the metrics, or is empty."""
     metrics = measured(case, case.task)
     level = case.task.baseline(case.tiny().preprocess)
+    if not level:
+        raise Inapplicable("it has no random baseline")
     other = [name for name in level if name not in metrics]
     assert not other, message(
         expected=f"a random baseline of {', '.join(metrics)}",
@@ -309,7 +311,7 @@ def prepares_its_items(case: Case) -> None:
     task, data = case.task, case.tiny()
     processor = task.processor
     if not isinstance(processor, TakesItems | Predicts):
-        return
+        raise Inapplicable("its processor neither predicts nor exports")
     batch = next(case.task.eval_batches(data, "val"))
     items = torch.stack([torch.as_tensor(data.split("val")[n][0]) for n in range(len(batch.inputs))])
     if isinstance(processor, TakesItems):
@@ -347,7 +349,7 @@ def answers_each_input(case: Case) -> None:
         _scores_as_it_measures(case, processor)
         return
     if not isinstance(processor, Predicts):
-        return
+        raise Inapplicable("its processor makes no predictions")
     outputs = _outputs(case)
     found = list[Any](processor.predictions(outputs, data.preprocess))
     right = [one for one in found if isinstance(one, Prediction)]

@@ -15,7 +15,7 @@ from zoo.errors import DataError, SpecError, cause, first_line
 from zoo.files.downloads import offline
 from zoo.interfaces import Batch, CarriesState, Dataset, FitsInputs, LoadsPretrained
 from zoo.models.precision import Precision
-from zoo.testing._case import Case, Failure, Skip, Warned, message, require_equal
+from zoo.testing._case import Case, Failure, Inapplicable, Skip, Warned, message, require_equal
 from zoo.testing._data import no_network
 from zoo.testing._loop import begin, train_one_step
 from zoo.testing._models import (
@@ -123,7 +123,7 @@ def first_loss_near_uniform(case: Case) -> None:
     """
     guess = case.task.baseline(case.tiny().preprocess).get("loss")
     if guess is None or case.task.spec.labels is None:
-        return
+        raise Inapplicable("its task has no random baseline of the loss, or predicts numbers")
     batch = train_batch(case, size=8)
     loss = mean_loss(step(case, build(case), batch))
     if 0.5 * guess <= loss <= 1.5 * guess:
@@ -195,7 +195,7 @@ def fits_its_inputs(case: Case) -> None:
     for seed in (0, 1):
         model = build(case)
         if not isinstance(model, FitsInputs):
-            return
+            raise Inapplicable("it has no fit_inputs()")
         with torch.no_grad(), drawing_from(seed):
             model.fit_inputs(inputs.clone())
         fitted.append(model.state_dict())
@@ -216,7 +216,7 @@ def names_its_pretrained_weights(case: Case) -> None:
     """
     model = build(case)
     if not isinstance(model, LoadsPretrained):
-        return
+        raise Inapplicable("it has no load_pretrained()")
     try:
         with offline(), no_network():
             origin = cast("object", model.load_pretrained())
@@ -335,8 +335,9 @@ def trains_in_bf16(case: Case) -> None:
 
     `precision="auto"` chooses bf16 on hardware with fast bf16 arithmetic.
     """
-    if case.registry.usual_config(case.entry).precision not in ("auto", "bf16"):
-        return
+    precision = case.registry.usual_config(case.entry).precision
+    if precision not in ("auto", "bf16"):
+        raise Inapplicable(f"its spec sets the precision {precision}")
     problem = _training_problem(case, "bf16")
     assert problem is None or _training_problem(case, "fp32") is not None, message(
         expected="two training steps under torch.autocast in bf16",
