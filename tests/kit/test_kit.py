@@ -232,6 +232,12 @@ def test_a_metric_may_not_have_the_name_of_a_metric_of_its_task():
         assert f"a name that {task} does not use for its own metrics; got '{name}'" in found[name]
 
 
+def test_the_traceback_of_plugin_code_in_another_process_is_kept(failing):
+    found = failing.outcome("processes_without_torch-processes_without_torch")
+    assert "broken_processors.py" in found.traceback
+    assert "ModuleNotFoundError: No module named 'torch'" in found.traceback
+
+
 def test_a_metric_of_numbers_is_checked_in_their_units():
     suite = Suite(registry_of("broken_plugins:numbers"), "mutants")
     checks = ("measures", "measures_each_item_alone", "right_outputs_score_better")

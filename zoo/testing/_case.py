@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import traceback
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from zoo.config.declarations import declared
@@ -59,7 +61,15 @@ class Warned(Exception):
 
 
 class ProcessFailed(Exception):
-    """A process that ran a part of a check ended or answered with an error, which is the message."""
+    """A process that ran a part of a check ended or answered with an error, which is the message.
+
+    Args:
+        traceback: the traceback of this error, unless zoo raised it.
+    """
+
+    def __init__(self, error: str, traceback: str = "") -> None:
+        super().__init__(error)
+        self.traceback = traceback
 
 
 class Failure(AssertionError):
@@ -181,6 +191,18 @@ def is_json(value: object) -> bool:
 def reason_of(error: BaseException) -> str:
     """Return an error's message, with its class unless zoo raised it."""
     return first_line(error) if isinstance(error, ZooError | ProcessFailed) else cause(error)
+
+
+def traceback_of(error: BaseException) -> str:
+    """Return the traceback of an error in a plugin's code, even in another process; otherwise, nothing."""
+    chain: list[BaseException] = [error]
+    while (cause := chain[-1].__cause__) is not None:
+        chain.append(cause)
+    last = traceback.extract_tb(error.__traceback__)[-1].filename
+    own_assertion = isinstance(error, AssertionError) and Path(last).parent != Path(__file__).parent
+    if own_assertion or any(not isinstance(e, AssertionError | ZooError | ProcessFailed) for e in chain):
+        return "".join(traceback.format_exception(error))
+    return "".join(each.traceback for each in chain if isinstance(each, ProcessFailed))
 
 
 @contextlib.contextmanager

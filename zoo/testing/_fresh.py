@@ -31,7 +31,7 @@ from zoo.registry.hookspecs import Kind
 from zoo.registry.plugin_files import PluginFile
 from zoo.registry.plugins import GROUP, Plugin
 from zoo.registry.specs import CommandSpec, FieldsSpec
-from zoo.testing._case import Case, ProcessFailed, reason_of
+from zoo.testing._case import Case, ProcessFailed, reason_of, traceback_of
 from zoo.testing._targets import registry_beside
 
 # What is read of what an import prints
@@ -79,7 +79,7 @@ class Fresh:
         if line := self._process.stdout.readline():
             response = json.loads(line)
             if response["error"]:
-                raise ProcessFailed(response["error"])
+                raise ProcessFailed(response["error"], response["traceback"])
             return response["answer"]
         code = self._process.wait()
         self.ended = True
@@ -107,12 +107,13 @@ def main() -> None:
     sys.stdin, sys.stdout = io.StringIO(), sys.stderr
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a plugin may ignore it in the caller
     for line in asked:
-        request, error, found = json.loads(line), "", None
+        request, error, trace, found = json.loads(line), "", "", None
         try:
             found = _COMMANDS[request["command"]](request)
         except Exception as raised:
-            error = reason_of(raised)
-        print(json.dumps({"error": error, "answer": found}), file=answer, flush=True)
+            error, trace = reason_of(raised), traceback_of(raised)
+        response = {"error": error, "traceback": trace, "answer": found}
+        print(json.dumps(response), file=answer, flush=True)
     gc.freeze()  # as in zoo.__main__
 
 

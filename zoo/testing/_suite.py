@@ -18,7 +18,7 @@ from zoo.registry.name_index import KINDS
 from zoo.registry.plugins import Plugin
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Entry, Registry
-from zoo.testing._case import Case, Check, Inapplicable, ProcessFailed, Skip, Warned, reason_of
+from zoo.testing._case import Case, Check, Inapplicable, Skip, Warned, reason_of, traceback_of
 from zoo.testing._outcomes import Outcome
 from zoo.testing._table import CHECKS
 from zoo.testing._targets import resolve_target
@@ -243,7 +243,7 @@ def _result(error: BaseException | None, expected: str | None) -> dict[str, str]
         return {"outcome": "warned" if error else "passed", "reason": str(error or "")}
     if expected is not None:
         return {"outcome": "xfailed", "reason": expected}
-    return {"outcome": "failed", "reason": _reason(error), "traceback": _traceback(error)}
+    return {"outcome": "failed", "reason": _reason(error), "traceback": traceback_of(error)}
 
 
 @contextlib.contextmanager
@@ -295,14 +295,6 @@ def _applies(check: Check, case: Case) -> bool:
     if check.kind != case.entry.kind or check.task not in (None, *case.entry.tasks):
         return False
     return check.dim is None or any(check.dim in case.registry.task(name).dims for name in case.entry.tasks)
-
-
-def _traceback(error: BaseException) -> str:
-    """Return the traceback of an error that the kit does not describe itself; otherwise, an empty string."""
-    source = error.__cause__ if isinstance(error, AssertionError) else error
-    if source is None or isinstance(source, ZooError | ProcessFailed):
-        return ""
-    return "".join(traceback.format_exception(error))
 
 
 def _reason(error: BaseException) -> str:
