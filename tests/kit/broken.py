@@ -22,6 +22,7 @@ import torch
 from broken_plugins import Focus
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.data import IterableDataset
 
 from zoo import DataError, OptionError, seed_for, tokenize
 from zoo.data.parts import part_of
@@ -983,6 +984,18 @@ class WithoutTest(TinyImages):
 
 
 FloatImages = with_items(TinyImages, lambda image, label: (image / 255, label))
+
+
+class Stream(IterableDataset):
+    """A split without a length, and without items by number."""
+
+    def __iter__(self):
+        return iter([(torch.zeros(3, 32, 32, dtype=torch.uint8), 0)])
+
+
+class Streams(TinyImages):
+    def split(self, name):
+        return Stream()
 
 
 class LanesOfText(TinyText):

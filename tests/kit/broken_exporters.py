@@ -51,6 +51,12 @@ class SwapsOutputs(Pt2Exporter):
         )
 
 
+class GivesOneOutput(Pt2Exporter):
+    def start(self, content, signature, threads):
+        program = super().start(content, signature, threads)
+        return lambda inputs: dict([*program(inputs).items()][:1])
+
+
 class SaysMore(WritesOnce):
     """Writes one more text into the file."""
 

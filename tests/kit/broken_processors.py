@@ -76,7 +76,7 @@ class CountsTheFirstToken(TextProcessor):
     def score(self, outputs, tokens, preprocess):
         found = super().score(outputs, tokens, preprocess)
         (answer,) = found.rows
-        return replace(found, answers=[{**answer, "loss": answer["loss"] * (len(tokens) - 1) / len(tokens)}])
+        return replace(found, rows=[{**answer, "loss": answer["loss"] * (len(tokens) - 1) / len(tokens)}])
 
 
 class CountsWithTorch(ClassProcessor):

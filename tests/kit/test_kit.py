@@ -100,6 +100,12 @@ def test_a_failing_fixture_fails_its_check(check, failing, fixtures):
     assert found == dict.fromkeys(fixtures[check], "failed")
 
 
+def test_each_failure_says_what_was_expected_and_the_usual_cause(failing, fixtures):
+    checks = {check.name for check in CHECKS} - OF_PLUGINS - OF_EXPORTERS
+    reasons = {name: reason_of(name, failing) for check in checks for name in fixtures[check]}
+    assert [name for name, reason in reasons.items() if " Usually: " not in reason] == []
+
+
 @pytest.mark.parametrize("entry", [pytest.param(n, marks=marks_of(n)) for n in EXPORTERS])
 def test_a_failing_exporter_fails_its_check(entry, failing):
     assert failing.outcome(f"{entry}-{entry.partition('.')[0]}").outcome == "failed"
@@ -149,6 +155,9 @@ CAUSES = {
     "overfits_one_batch.softmax": "a softmax in the model",
     "saves_and_loads.process": "values that differ between processes",
     "exports.batch": "the batch size fixed as a number",
+    "has_three_splits.stream": "an IterableDataset or a generator",
+    "reads_uploads.images": "a reader of files only",
+    "trains.rate": "a learning rate that is too high",
     "items_fit_dims.long": "a __len__ that also counts files or lines",
     "items_fit_dims.short": "a __len__ that leaves out items",
     "same_items_twice.inverted": "an in-place operation",
@@ -192,6 +201,7 @@ CAUSES = {
     "measures.nan_loss": "a logarithm of 0",
     "measures.detached_loss": "detach()",
     "programs_answer_alike.batch": "the example's batch size 2",
+    "programs_answer_alike.fewer": "outputs whose names, types or shapes",
     "programs_answer_alike.names": "outputs in a different order",
     "programs_answer_alike.thousandth": "arithmetic in lower precision, or a chan",
     "programs_answer_alike.garbage": "weights of a different model",

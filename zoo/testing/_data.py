@@ -228,9 +228,15 @@ def require_splits(dataset: Dataset) -> None:
             usually="a split that is missing from the data; return an empty split, such as []",
         ):
             try:
-                dataset.split(name)
+                split = dataset.split(name)
             except DataError as error:
                 raise Skip(f"its {name} split is missing, and checks do not download it: {error}") from None
+        lacking = [method for method in ("__len__", "__getitem__") if not hasattr(split, method)]
+        assert not lacking, message(
+            expected=f"a {name} split whose items are read by index",
+            got=f"a {type(split).__name__} without {' and '.join(lacking)}",
+            usually="an iterable, such as an IterableDataset or a generator; shuffling needs an index",
+        )
 
 
 def content_of(dataset: Dataset) -> str:

@@ -25,7 +25,11 @@ _UNUSUAL = 20_381
 def finite(case: Case) -> None:
     """`analyze` returns a nonempty Analysis with only finite numbers."""
     for specimen in specimens(case):
-        analysis = analyze(case, specimen)
+        with failing(
+            expected=f"an analysis of a model for {specimen.task.name}",
+            usually="inputs of another form, or batches of different sizes, that it does not expect",
+        ):
+            analysis = analyze(case, specimen)
         require_instance(analysis, Analysis, "an Analysis", usually="a bare tensor or dict instead")
         assert analysis.maps is not None or analysis.scores or analysis.tables or analysis.text, message(
             expected="maps, a score, a table or a text",

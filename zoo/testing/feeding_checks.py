@@ -17,7 +17,7 @@ from zoo.errors import DataError, OptionError
 from zoo.files.cards import Card
 from zoo.interfaces import CarriesState, Dataset
 from zoo.processors import InputReader, ReadsInputs
-from zoo.testing._case import Case, Inapplicable, Skip, message
+from zoo.testing._case import Case, Inapplicable, Skip, failing, message
 from zoo.testing._data import empty_folder
 from zoo.testing._models import made_up_card
 
@@ -41,7 +41,13 @@ def refuses_unfit_cards(case: Case) -> None:
             usually="a check_feeding() that does not compare `preprocess` with `arguments`",
         )
     for key in preprocess:
-        with contextlib.suppress(OptionError):
+        with (
+            failing(
+                expected=f"check_feeding() to accept a card without {key}, or to raise OptionError",
+                usually=f"`preprocess[{key!r}]` without checking that a card has it",
+            ),
+            contextlib.suppress(OptionError),
+        ):
             processor.check_feeding({k: value for k, value in preprocess.items() if k != key}, dims)
 
 
@@ -154,7 +160,9 @@ def reads_uploads(case: Case) -> None:
         assert same, message(
             expected=f"{what} to be read like a file, {_shown(expected)}",
             got=_shown(found),
-            usually="a reader that takes bytes for numbers instead of raising OptionError",
+            usually="a reader that takes bytes for numbers instead of raising OptionError"
+            if what == "bytes"
+            else "a reader of files only; accept arrays, which `zoo serve` has already decoded",
         )
 
 

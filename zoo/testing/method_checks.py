@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from zoo.config.train_config import TrainConfig
 from zoo.data.draws import Draws
-from zoo.errors import SpecError, ZooError
+from zoo.errors import Diverged, SpecError, ZooError
 from zoo.evaluation.measure import metrics_of, numbers
 from zoo.evaluation.metrics import asked
 from zoo.interfaces import Batch, CarriesState, Dataset, LossFunction, Metric, Task, make_task
@@ -77,8 +77,14 @@ def trains(case: Case) -> None:
     """The optimizer lowers the loss of a small network, with the training options in the spec."""
     state = _begun(case)
     before = _loss(state.model).item()
-    for _ in range(_STEPS):
-        _step(state)
+    with failing(
+        Diverged,
+        expected=f"{_STEPS} steps at a learning rate of {state.config.lr:g}",
+        usually="a learning rate that is too high for the optimizer: set one in the spec with "
+        'training={"lr": ...}',
+    ):
+        for _ in range(_STEPS):
+            _step(state)
     state.take_average()
     after = _loss(state.best).item()
     assert after < before, message(

@@ -59,7 +59,7 @@ def tiny_data_fits(case: Case) -> None:
     with failing(
         OptionError,
         expected="check_feeding() to accept the tiny dataset",
-        usually="a key of `preprocess` that the dataset lacks",
+        usually="a key of `preprocess` that the dataset lacks, or a value out of range, such as a std of 0",
     ):
         case.task.processor.check_feeding(data.preprocess, dims)
 
