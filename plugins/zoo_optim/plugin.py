@@ -74,6 +74,11 @@ def zoo_schedules() -> list[ScheduleSpec]:
             source="Loshchilov & Hutter 2017, arXiv 1608.03983",
         ),
         ScheduleSpec(
+            name="plateau",
+            target="zoo_optim.plateau:plateau",
+            summary="A lower rate whenever a metric stops improving",
+        ),
+        ScheduleSpec(
             name="warmup-stable-decay",
             target="zoo_optim.warmup_stable_decay:warmup_stable_decay",
             summary="Linear warmup, constant rate, and decay to 0",

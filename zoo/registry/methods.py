@@ -18,7 +18,10 @@ from zoo.registry.specs import AugmentationSpec
 
 # The number of positional arguments of a target, and the other arguments that zoo fills in
 _POSITIONAL = {"optimizer": 1, "schedule": 1, "augmentation": 2, "metric": 0}
-_FILLED = {"optimizer": {*fields_of(TrainConfig), "model"}, "schedule": {*fields_of(TrainConfig), "position"}}
+_FILLED = {
+    "optimizer": {*fields_of(TrainConfig), "model"},
+    "schedule": {*fields_of(TrainConfig), "position", "history"},
+}
 
 
 def method(config: TrainConfig, kind: str, name: str) -> Entry[Any]:

@@ -465,7 +465,8 @@ class ScheduleSpec(_Coded):
     Its target is a function `(progress, *, ...) -> float` that returns the learning rate as a fraction of
     `lr`, where `progress` is the position in training from 0 to 1. Keyword-only arguments are its options, as
     in `OptimizerSpec`. An argument with the name of a training option, such as `epochs` or `warmup_epochs`,
-    receives its value, and an argument `position` receives the position in epochs.
+    receives its value, an argument `position` receives the position in epochs, and an argument `history`
+    receives the metrics of each finished epoch by name, such as `{"train/loss": 0.4, "val/accuracy": 0.8}`.
     """
 
     source: str = ""

@@ -32,6 +32,7 @@ _STEPS = 30
 _LR = 1e-3
 _EPOCHS = 4
 _POSITIONS = [_EPOCHS * step / 100 for step in range(101)]
+_HISTORY = [{split: {"loss": 2.0, "accuracy": 0.5} for split in ("train", "val")} for _ in range(_EPOCHS)]
 
 
 def makes_an_optimizer(case: Case) -> None:
@@ -502,5 +503,5 @@ def _rates(case: Case, *, backward: bool = False) -> list[float]:
         usually="a string, or a missing `return`; a tensor; or a formula that leaves its range at the "
         "end of training",
     ):
-        rates = [*map(schedule, asked)]
+        rates = [schedule(position, _HISTORY[: int(position)]) for position in asked]
     return rates[::-1] if backward else rates

@@ -125,7 +125,7 @@ class _Training:
             )
             train_mode(state.model, config.freeze)
             for batch in self.batches(epoch=state.epoch, start=state.batch):
-                lr = learning_rate(state.epoch + (batch.index + 0.5) / batch.total)
+                lr = learning_rate(state.epoch + (batch.index + 0.5) / batch.total, state.history)
                 with misfit_as_error(state.untried), out_of_memory_as_error(config, place_of(state, batch)):
                     loss = train_step(
                         state,

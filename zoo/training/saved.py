@@ -44,6 +44,11 @@ class Row(TypedDict):
     clock: Pace
 
 
+def named_metrics(row: Mapping[str, Any]) -> dict[str, float]:
+    """Return the metrics of an epoch by name, such as `val/loss`."""
+    return {f"{split}/{name}": row[split][name] for split in SPLITS for name in row.get(split, ())}
+
+
 def check_rows(history: Sequence[Mapping[str, Any]], primary_metric: str) -> None:
     """Raise ValueError unless each epoch has a row, in order, with the loss and the primary metric."""
     first = 0 if history and history[0]["epoch"] == 0 else 1

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from zoo.config.declarations import declared
 from zoo.config.train_config import TrainConfig
 from zoo.errors import SpecError
 from zoo.registry.methods import bound
+from zoo.training.saved import named_metrics
 
 # Where one-cycle starts, and the share of its epochs in which it rises
 _START = 1 / 25
 _WARMUP = 0.3
 
 
-def make_schedule(config: TrainConfig) -> Callable[[float], float]:
-    """Return the function from a position in epochs, such as 2.5, to the learning rate there."""
-    scale = bound(config, "schedule")
-    by_epoch = "position" in declared(scale.func)
+def make_schedule(config: TrainConfig) -> Callable[..., float]:
+    """Return the function from a position in epochs, such as 2.5, to the learning rate there.
 
-    def learning_rate(position: float) -> float:
-        more = {"position": position} if by_epoch else {}
+    Its second argument, `history`, has the rows of the epochs that are finished; by default, there are none.
+    """
+    scale = bound(config, "schedule")
+    known = declared(scale.func)
+
+    def learning_rate(position: float, history: Sequence[Mapping[str, Any]] = ()) -> float:
+        more: dict[str, Any] = {"position": position} if "position" in known else {}
+        if "history" in known:
+            more["history"] = [*map(named_metrics, history)]
         factor: object = scale(position / config.epochs, **more)
         if not isinstance(factor, int | float) or not 0 <= factor < math.inf:
             raise SpecError(f"schedule {config.schedule} returned {factor!r:.60}, not a number of at least 0")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
+import zoo
 from tests.configs import configured
 from zoo import OptionError, Recipe, Registry, TrainConfig
 from zoo.config.layers import YOU, Layers
@@ -13,6 +17,7 @@ from zoo.registry.methods import with_checked_methods
 from zoo.training.optimizers import make_optimizer
 from zoo_optim.lion import Lion
 from zoo_optim.muon import hidden_matrices
+from zoo_optim.plateau import plateau
 from zoo_optim.warmup_stable_decay import warmup_stable_decay
 
 
@@ -146,3 +151,33 @@ def test_rates_of_modules_and_decay_of_matrices(usual: TrainConfig) -> None:
 def test_a_pattern_that_matches_nothing_is_refused() -> None:
     with pytest.raises(OptionError, match="lr_scales=tail matches no parameter"):
         make_optimizer(Net(), configured(lr_scales={"tail": 2.0}))
+
+
+def test_plateau_lowers_the_rate_after_epochs_without_an_improvement() -> None:
+    def rates(values: list[float], **options: Any) -> list[float]:
+        rows = [{"val/loss": value, "val/accuracy": value} for value in values]
+        usual: Any = {"position": 9.0, "warmup_epochs": 0.0, "factor": 0.5, "wait": 1}
+        return [plateau(0.5, history=rows[:count], **(usual | options)) for count in range(len(rows) + 1)]
+
+    assert rates([3.0, 2.0, 2.5, 2.0, 1.0, 1.5, 1.5]) == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.25]
+    assert rates([0.3, 0.2, 0.4], best="highest", metric="val/accuracy", wait=0) == [1, 1, 0.5, 0.5]
+    assert rates([], position=0.5, warmup_epochs=2.0) == [0.25]
+    with pytest.raises(OptionError, match="no epoch has the metric 'val/f1'"):
+        rates([1.0], metric="val/f1")
+
+
+def test_a_resumed_run_continues_at_the_rate_of_its_plateau(tmp_path: Path) -> None:
+    options: dict[str, Any] = {
+        "data": {"size": 16, "train_size": 32, "val_size": 16, "test_size": 0},
+        "model": {"widths": [4]},
+        "schedule": "plateau",
+        "schedule_options": {"wait": 0, "factor": 0.5, "metric": "val/accuracy", "best": "highest"},
+        "epochs": 4,
+        "progress": False,
+    }
+    whole = zoo.train("mlp", "shapes", run=tmp_path / "whole", **options)
+    zoo.train("mlp", "shapes", run=tmp_path / "parts", stop_after=2, **options)
+    parts = zoo.train("mlp", "shapes", run=tmp_path / "parts", resume=True, **options)
+    rates = [[row["lr"] for row in run.steps] for run in (whole, parts)]
+    assert rates[0] == rates[1]
+    assert len({*rates[0]}) > 1

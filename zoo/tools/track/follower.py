@@ -24,7 +24,6 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
-from zoo.config.train_config import SPLITS
 from zoo.errors import RunError, ZooError, cause, warn
 from zoo.files import run_files
 from zoo.files.regular import open_regular
@@ -34,7 +33,7 @@ from zoo.runs.run_table import list_runs
 from zoo.runs.step_log import read_rows
 from zoo.runs.tracking import TrackedRow, TrackedRun, Tracker
 from zoo.training.best_epoch import epochs_in
-from zoo.training.saved import Row, StepRow
+from zoo.training.saved import Row, StepRow, named_metrics
 
 # Seconds between two looks at the logs
 _POLL = 1.0
@@ -258,9 +257,8 @@ def _new_rows(directory: Path, sent: _Sent) -> list[tuple[bool, TrackedRow]]:
             found.append((False, TrackedRow(step=row["step"], time=row.get("time") or now, values=values)))
     for row in epochs:
         if row["steps"] > sent.epoch:
-            values = {f"{split}/{name}": row[split][name] for split in SPLITS for name in row.get(split, ())}
             logged = row["clock"].get("time") or now
-            found.append((True, TrackedRow(step=row["steps"], time=logged, values=values)))
+            found.append((True, TrackedRow(step=row["steps"], time=logged, values=named_metrics(row))))
     found.sort(key=lambda each: (each[1].step, each[0]))
     return [each for each in found if each[1].time > sent.after]
 
