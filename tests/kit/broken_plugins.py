@@ -419,6 +419,7 @@ entries = Provider(
     tracker("continues_its_runs.name", "FindsByName"),
     tracker("continues_its_runs.first", "BeginsAtOne"),
     tracker("continues_its_runs.raises", "Raises"),
+    tracker("stores_what_it_logs", "StoresNothing"),
     tracker("leaves_the_run_alone", "WritesToTheLog"),
     tracker("leaves_the_run_alone.deleted", "DeletesTheConfig"),
     command("shows_its_help", "silent"),
@@ -669,6 +670,8 @@ warned = Provider(
     image_model("far-off", "StartsFarOff"),
     image_data("rolled", "RollsTheTestLabels"),
 )
+
+warning_trackers = Provider(tracker("steps", "StoresSteps"), tracker("remembers", "Remembers"))
 
 extra = Provider(
     command("absent", "extra_command:command", extra="more"),

@@ -20,7 +20,7 @@ from zoo.errors import UnknownName
 from zoo.registry import plugins
 from zoo.registry.registry import Registry
 from zoo.registry.specs import ExporterSpec
-from zoo.testing import Outcome, catalog_checks, check, shortfall
+from zoo.testing import Outcome, catalog_checks, check, shortfall, tracker_checks
 from zoo.testing._case import message
 from zoo.testing._outcomes import in_lines, in_words
 from zoo.testing._suite import Suite
@@ -437,6 +437,17 @@ def test_labels_of_one_split_that_do_not_fit_its_items_are_a_warning():
     found = Suite(registry_of("broken_plugins:warned"), "mutants").outcome("rolled-labels_in_range")
     assert found.outcome == "warned"
     assert "test labels in a different order than the items" in found.reason
+
+
+def test_a_tracker_that_is_slow_or_stores_no_values_gets_a_warning(monkeypatch):
+    def outcome(name):
+        found = Suite(registry_of("broken_plugins:warning_trackers"), "mutants")
+        return found.outcome(f"{name}-stores_what_it_logs")
+
+    assert [outcome(name).outcome for name in ("remembers", "steps")] == ["passed", "warned"]
+    assert "files without them" in outcome("steps").reason
+    monkeypatch.setattr(tracker_checks, "_SLOW", 0.0)
+    assert "expected six rows to be stored within 0 s" in outcome("remembers").reason
 
 
 @pytest.mark.slow  # it tries to export

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cache
 from importlib.metadata import EntryPoint
 
@@ -60,7 +61,7 @@ def test_what_was_accused_passes(entry, checks):
     honest = suite("broken_plugins:honest")
     for check in checks:
         found = honest.outcome(f"{entry}-{check}")
-        assert (found.outcome, found.reason) == ("passed", "")
+        assert found.outcome in ("passed", "inapplicable")
 
 
 def test_a_model_that_starts_far_off_but_learns_is_only_warned():
@@ -76,10 +77,10 @@ def test_images_of_a_task_of_numbers_need_no_label_that_is_unknown(entry):
 
 def test_the_first_loss_of_a_few_numbers_is_not_that_of_guessing():
     found = suite("broken_plugins:numbers", "mutants/skewed").outcome("skewed-first_loss_near_uniform")
-    assert (found.outcome, found.reason) == ("passed", "")
+    assert found.outcome == "inapplicable"
 
 
 def test_an_analyzer_may_be_for_a_task_with_targets_of_several_numbers():
     checks = suite("broken_plugins:numbers", "mutants/mean-error")
-    found = {checks.outcome(name).reason for name in checks.items}
-    assert (len(checks.items), found) == (16, {""})
+    found = Counter(checks.outcome(name).outcome for name in checks.items)
+    assert found == {"passed": 9, "inapplicable": 8}

@@ -182,6 +182,7 @@ _NEEDS: Mapping[CheckKind, Mapping[str, str]] = {
         "tracker_checks.makes_a_tracker": "",
         "tracker_checks.continues_its_runs": "makes_a_tracker",
         "tracker_checks.leaves_the_run_alone": "continues_its_runs",
+        "tracker_checks.stores_what_it_logs": "continues_its_runs",
     },
 }
 # What an entry may skip whose other checks ran: it may need the network, or what few models have

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import socket
+import struct
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 from zoo.errors import MissingModule, SpecError, ZooError
 from zoo.files import run_files
 from zoo.runs.tracking import TrackedRow, TrackedRun, Tracker
-from zoo.testing._case import Case, Failure, Skip, failing, message, without_extra
+from zoo.testing._case import Case, Failure, Skip, Warned, failing, message, without_extra
 from zoo.testing._data import empty_folder
 from zoo.testing._fresh import Fresh
 
@@ -18,11 +22,16 @@ _OPTIONS = {"dataset": "images/shapes", "seed": 0, "lr": 0.1, "model.depth": 20}
 # The logs of a run; a tracker reads rows from zoo, and nothing from them
 _FILES = {run_files.CONFIG: "schema = 1\n", run_files.METRICS: "", run_files.STEPS: '{"step": 1}\n'}
 _LAST = 4
+# A value that is easy to recognize, and its forms in a file
+_VALUE = 0.28515625
+_FORMS = [str(_VALUE).encode(), *(struct.pack(form, _VALUE) for form in ("<d", ">d", "<f", ">f"))]
+_SLOW = 5.0
+_connect = socket.socket.connect
 _ROWS = [
     *(TrackedRow(step=step, time=1.8e9 + step, values={"loss": 1 / step, "lr": 0.1}) for step in (1, 2)),
     TrackedRow(step=2, time=1.8e9 + 3, values={"train/loss": 0.75, "val/loss": 0.5}),
     *(TrackedRow(step=step, time=1.8e9 + 4, values={"loss": 1 / step, "lr": 0.1}) for step in (3, _LAST)),
-    TrackedRow(step=_LAST, time=1.8e9 + 5, values={"train/loss": 0.25, "val/loss": 0.2}),
+    TrackedRow(step=_LAST, time=1.8e9 + 5, values={"train/loss": _VALUE, "val/loss": 0.2}),
 ]
 
 
@@ -67,14 +76,50 @@ def leaves_the_run_alone(case: Case) -> None:
     )
 
 
+def stores_what_it_logs(case: Case) -> None:
+    """The logged values are in a file, or were sent somewhere, and logging six rows takes at most 5 s.
+
+    A tracker that is slow, or whose files do not show the values, gets a warning.
+    """
+    found = case.kept("tried", lambda: _try(case))
+    assert found.written or found.connected or found.again, message(
+        expected="rows that are stored in a file or a service",
+        got="no file, no connection, and None from begin()",
+        usually="a log() that only keeps the rows in memory, or an end() that does not wait for a thread",
+    )
+    if found.seconds > _SLOW:
+        raise Warned(
+            message(
+                expected=f"six rows to be stored within {_SLOW:g} s",
+                got=f"{found.seconds:.0f} s",
+                usually="a request for each row, or a sleep; `zoo train --track` waits for the last rows",
+            )
+        )
+    shown = any(form in content for content in found.written for form in _FORMS)
+    if found.written and not shown:
+        raise Warned(
+            message(
+                expected="the logged values in the files that the tracker wrote",
+                got=f"{len(found.written)} files without them, as text or as floats",
+                usually="rows that are not written, or compressed files, which the kit cannot read",
+            )
+        )
+
+
 @dataclass(frozen=True)
 class _Tried:
-    """The results of a tracker for a new run, the same run and another run, and the files that it changed."""
+    """The results of a tracker for a new run, the same run and another run, and the files that it changed.
+
+    Also the contents of the files that it wrote, whether it opened a connection, and how long it took.
+    """
 
     new: int | None
     again: int | None
     other: int | None
     changed: list[str]
+    written: list[bytes]
+    connected: bool
+    seconds: float
 
 
 def _try(case: Case) -> _Tried:
@@ -89,11 +134,16 @@ def _try(case: Case) -> _Tried:
             usually="a service that cannot be reached (configure the library for offline use), or an "
             "option of an unsupported type",
         ):
-            new = _send(case, place, "0" * 31 + "1", _ROWS)
+            begun = time.perf_counter()
+            with mock.patch.object(socket.socket, "connect", autospec=True, side_effect=_connect) as connect:
+                new = _send(case, place, "0" * 31 + "1", _ROWS)
+            seconds = time.perf_counter() - begun
             again = _send(case, place, "0" * 31 + "1", [])
             other = _send(case, place.with_name("other"), "0" * 31 + "2", [])
         changed = [name for name, text in _FILES.items() if _text(place / name) != text]
-    return _Tried(new, again, other, changed)
+        files = [path for path in folder.rglob("*") if path.is_file() and path.name not in _FILES]
+        written = [path.read_bytes() for path in files]
+    return _Tried(new, again, other, changed, written, connect.called, seconds)
 
 
 def _send(case: Case, place: Path, run_id: str, rows: list[TrackedRow]) -> int | None:
