@@ -190,6 +190,17 @@ class HalvesInEval(Net):
         return super().forward(images if self.training else images / 2)
 
 
+class IgnoresItsDepth(Net):
+    def __init__(self, *, in_channels: int, image_size: int, num_classes: int, depth: int = 2) -> None:
+        super().__init__(in_channels=in_channels, image_size=image_size, num_classes=num_classes)
+
+
+class KeepsItsDepth(Net):
+    def __init__(self, *, in_channels: int, image_size: int, num_classes: int, odd_depth: int = 2) -> None:
+        super().__init__(in_channels=in_channels, image_size=image_size, num_classes=num_classes)
+        self.odd_depth = odd_depth
+
+
 class StoresItsDropout(Net):
     def __init__(self, *, in_channels: int, image_size: int, num_classes: int, dropout: float = 0.1) -> None:
         super().__init__(in_channels=in_channels, image_size=image_size, num_classes=num_classes)

@@ -136,6 +136,19 @@ def bare(progress, *, floor=0.0):
     return max(1 - progress, floor)
 
 
+def ignores_its_floor(progress, *, floor: float = 0.0) -> float:
+    return 1 - progress
+
+
+class DecaysNothing(Plain):
+    """SGD that accepts weight_decay."""
+
+    def __init__(self, groups, *, lr, momentum, weight_decay):
+        super().__init__(
+            [group | {"weight_decay": weight_decay} for group in groups], lr=lr, momentum=momentum
+        )
+
+
 def negative(progress):
     return 0.5 - progress
 
@@ -214,6 +227,11 @@ class ErrorRate:
 
 class WithAnOption(ErrorRate):
     def __init__(self, *, scale=1.0):
+        self.scale = scale
+
+
+class IgnoresItsScale(ErrorRate):
+    def __init__(self, *, scale: float = 1.0):
         self.scale = scale
 
 

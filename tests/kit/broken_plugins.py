@@ -671,6 +671,18 @@ warned = Provider(
     image_data("rolled", "RollsTheTestLabels"),
 )
 
+unused = Provider(
+    image_model("depth", "IgnoresItsDepth"),
+    image_model("kept-depth", "KeepsItsDepth"),
+    image_model("net", "Net"),
+    optimizer("decay", "DecaysNothing"),
+    optimizer("plain", "Plain"),
+    schedule("floor", "ignores_its_floor"),
+    schedule("linear", "linear"),
+    augmentation("mirrored", "mirrored"),
+    metric("scale", "IgnoresItsScale"),
+)
+
 warning_trackers = Provider(tracker("steps", "StoresSteps"), tracker("remembers", "Remembers"))
 
 extra = Provider(

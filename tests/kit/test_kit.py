@@ -274,7 +274,7 @@ def test_a_failure_that_asks_what_was_meant_has_no_period_after_it():
 
 def test_every_check_has_a_failing_fixture(fixtures):
     found = {*fixtures, *(name.split(".")[0] for name in FAILING_PLUGINS)} - {"mutants"}
-    assert found == {check.name for check in CHECKS}
+    assert found == {check.name for check in CHECKS} - {"uses_its_options"}  # which only warns
     assert {name.split(".")[0] for name in FAILING_PLUGINS} == OF_PLUGINS
     assert sum(map(len, fixtures.values())) - 1 + len(FAILING_PLUGINS) >= 130  # entries and plugins
 
@@ -437,6 +437,23 @@ def test_labels_of_one_split_that_do_not_fit_its_items_are_a_warning():
     found = Suite(registry_of("broken_plugins:warned"), "mutants").outcome("rolled-labels_in_range")
     assert found.outcome == "warned"
     assert "test labels in a different order than the items" in found.reason
+
+
+def test_options_without_an_effect_get_a_warning():
+    suite = Suite(registry_of("broken_plugins:unused"), "mutants")
+    found = {
+        item.case.label: suite.outcome(name).reason.partition("; got none of ")[2].partition(".")[0]
+        for name, item in suite.items.items()
+        if item.check.name == "uses_its_options"
+    }
+    dead = {
+        "depth": "depth",
+        "kept-depth": "odd_depth",
+        "decay": "weight_decay",
+        "floor": "floor",
+        "scale": "scale",
+    }
+    assert found == {**dict.fromkeys(("net", "plain", "linear", "mirrored"), ""), **dead}
 
 
 def test_a_tracker_that_is_slow_or_stores_no_values_gets_a_warning(monkeypatch):

@@ -79,6 +79,7 @@ _NEEDS: Mapping[CheckKind, Mapping[str, str]] = {
         "data_checks.labels_in_range": "same_items_twice preprocess_is_json",
         "dataset_checks.trains_a_model": "fetches_its_items preprocess_is_json labels_in_range",
         "data_checks.text_decodes": "items_fit_dims preprocess_feeds_new_input",
+        "unused_checks.uses_its_options": "same_items_twice options_are_typed",
     },
     "architecture": {
         "building_checks.builds": "",
@@ -104,6 +105,7 @@ _NEEDS: Mapping[CheckKind, Mapping[str, str]] = {
         "training_checks.leaves_modes_and_settings": "same_shape_in_training",
         "training_checks.trains_in_bf16": "same_shape_in_training",
         "training_checks.overfits_one_batch": "same_shape_in_training eval_is_deterministic",
+        "unused_checks.uses_its_options": "overfits_one_batch options_are_typed",
         "training_checks.names_its_pretrained_weights": "builds",
         "building_checks.refuses_bad_options": "same_shape_in_training options_are_typed",
         "moving_checks.saves_and_loads": "same_shape_in_training builds_on_meta eval_is_deterministic",
@@ -138,6 +140,7 @@ _NEEDS: Mapping[CheckKind, Mapping[str, str]] = {
         "analyzer_checks.declares_its_needs": "finite",
         "analyzer_checks.refuses_what_it_lacks": "finite",
         "analyzer_checks.leaves_model_untouched": "finite",
+        "unused_checks.uses_its_options": "deterministic options_are_typed",
         "analyzer_checks.untouched_after_an_error": "leaves_model_untouched",
     },
     "command": {
@@ -157,23 +160,27 @@ _NEEDS: Mapping[CheckKind, Mapping[str, str]] = {
         "method_checks.follows_its_rate": "makes_an_optimizer",
         "method_checks.trains": "makes_an_optimizer",
         "method_checks.resumes_exactly": "makes_an_optimizer",
+        "unused_checks.uses_its_options": "trains",
     },
     "schedule": {
         "option_checks.options_are_typed": "",
         "method_checks.returns_rates": "options_are_typed",
         "method_checks.remembers_nothing": "returns_rates",
+        "unused_checks.uses_its_options": "remembers_nothing",
     },
     "augmentation": {
         "option_checks.options_are_typed": "",
         "method_checks.returns_images": "options_are_typed",
         "method_checks.draws_from_its_draws": "returns_images",
         "method_checks.augments_each_image_alone": "draws_from_its_draws",
+        "unused_checks.uses_its_options": "draws_from_its_draws",
     },
     "metric": {
         "option_checks.options_are_typed": "",
         "method_checks.measures": "options_are_typed",
         "method_checks.measures_each_item_alone": "measures",
         "method_checks.right_outputs_score_better": "measures",
+        "unused_checks.uses_its_options": "measures",
     },
     "tokenizer": {
         "method_checks.restores_its_text": "",

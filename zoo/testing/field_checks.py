@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,13 +17,12 @@ from zoo.config.train_config import TrainConfig, fields_of
 from zoo.errors import OptionError, cause
 from zoo.testing._case import Case, Inapplicable, message
 from zoo.testing._models import drawing_from, model_for
+from zoo.testing._values import other_values
 
 # Batches to train on by epoch: where most fields show, and where one may that acts late or seldom
 _SOON: Mapping[int, int] = {0: 2}
 _LATE: Mapping[int, int] = {0: 8, 1: 2, 2: 2, 50: 2}
 _EPOCHS = 64
-# What may be a value of a field, besides twice and half its default and what a choice offers
-_VALUES = (True, False, 1, 2, 0.5, 0.1, 0, 10)
 # What begins the account of a training that fails
 _REFUSED = "refused: "
 
@@ -90,26 +89,13 @@ def uses_its_fields(case: Case) -> None:
 
 
 def _other_values(config: TrainConfig, field: Option) -> list[Any]:
-    """Return valid values of an option other than its default; empty if none can be generated."""
-    pool: list[Any] = [*_choices(field.type), *_VALUES]
-    if isinstance(field.default, int | float):
-        pool = [2 * field.default, field.default / 2, field.default // 2, *pool]
-    pool += [(value,) for value in pool]
+    """Return other values of a training option that a configuration accepts."""
     found: list[Any] = []
-    for value in pool:
+    for value in other_values(field):
         with contextlib.suppress(OptionError):
-            valid = options.convert(value, field.type, what=field.name)
-            config.replace({field.name: valid})
-            made_up = isinstance(valid, str) and not isinstance(value, str)
-            if valid != field.default and valid not in found and not made_up:
-                found.append(valid)
+            config.replace({field.name: value})
+            found.append(value)
     return found
-
-
-def _choices(type_: Any) -> Iterator[Any]:
-    """Yield the values of all choices in a type, including those of a list's items."""
-    inner = get_args(type_)
-    yield from inner if get_origin(type_) is Literal else itertools.chain.from_iterable(map(_choices, inner))
 
 
 def _with_other_values(case: Case, config: TrainConfig, values: Mapping[str, Sequence[Any]]) -> TrainConfig:

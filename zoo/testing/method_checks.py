@@ -5,39 +5,44 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, SupportsFloat
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
-from zoo.config.train_config import TrainConfig
-from zoo.data.draws import Draws
 from zoo.errors import Diverged, SpecError, ZooError
-from zoo.evaluation.measure import metrics_of, numbers
-from zoo.evaluation.metrics import asked
-from zoo.interfaces import Batch, CarriesState, Dataset, LossFunction, Metric, Task, make_task
+from zoo.evaluation.measure import metrics_of
+from zoo.interfaces import CarriesState, Dataset, LossFunction, Metric, Task
 from zoo.testing._case import Case, Inapplicable, Skip, failing, message, require_equal, require_instance
+from zoo.testing._methods import (
+    POSITIONS,
+    augmented,
+    begun,
+    images_of,
+    items_of,
+    loss_of,
+    losses_of,
+    made_of,
+    rates_of,
+    right_and_wrong,
+    scored,
+    take_step,
+    value_of,
+)
 from zoo.testing._models import all_drawing_from, model_for
 from zoo.testing._process import differences, random_states
 from zoo.training.optimizers import SwitchesWeights
-from zoo.training.readings import Readings
-from zoo.training.schedules import make_schedule
 from zoo.training.state import TrainState
-from zoo.training.step import update_weights
 
 _STEPS = 30
 _LR = 1e-3
-_EPOCHS = 4
-_POSITIONS = [_EPOCHS * step / 100 for step in range(101)]
-_HISTORY = [{split: {"loss": 2.0, "accuracy": 0.5} for split in ("train", "val")} for _ in range(_EPOCHS)]
 
 
 def makes_an_optimizer(case: Case) -> None:
     """The target returns a torch optimizer with every parameter, in groups that keep their `scale`."""
-    state = _begun(case)
+    state = begun(case)
     groups = state.optimizer.param_groups
     held = [parameter for group in groups for parameter in group["params"]]
     missing = [
@@ -60,11 +65,11 @@ def follows_its_rate(case: Case) -> None:
 
     For an optimizer with `train` and `eval`, this is the first step: later, an average may move by itself.
     """
-    state = _begun(case)
+    state = begun(case)
     if not isinstance(state.optimizer, SwitchesWeights):
-        _step(state)
+        take_step(state)
     before = copy.deepcopy(state.model.state_dict())
-    _step(state, lr=0.0)
+    take_step(state, lr=0.0)
     require_equal(
         before,
         state.model.state_dict(),
@@ -76,8 +81,8 @@ def follows_its_rate(case: Case) -> None:
 
 def trains(case: Case) -> None:
     """The optimizer lowers the loss of a small network, with the training options in the spec."""
-    state = _begun(case)
-    before = _loss(state.model).item()
+    state = begun(case)
+    before = loss_of(state.model).item()
     with failing(
         Diverged,
         expected=f"{_STEPS} steps at a learning rate of {state.config.lr:g}",
@@ -85,9 +90,9 @@ def trains(case: Case) -> None:
         'training={"lr": ...}',
     ):
         for _ in range(_STEPS):
-            _step(state)
+            take_step(state)
     state.take_average()
-    after = _loss(state.best).item()
+    after = loss_of(state.best).item()
     assert after < before, message(
         expected=f"a lower loss after {_STEPS} steps at a learning rate of {state.config.lr:g}",
         got=f"{before:.4g} before and {after:.4g} after",
@@ -103,12 +108,12 @@ def resumes_exactly(case: Case) -> None:
     and groups, does not change after it. If the optimizer has `train` and `eval`, calling them does not
     change the state.
     """
-    whole, saved, resumed = (_begun(case) for _ in range(3))
+    whole, saved, resumed = (begun(case) for _ in range(3))
     for state in (whole, saved):
-        _step(state, _LR)
+        take_step(state, _LR)
         first = _outside_the_state(state)
         for _ in range(11):
-            _step(state, _LR)
+            take_step(state, _LR)
         changed = [name for name, value in _outside_the_state(state).items() if value != first.get(name)]
         assert not changed, message(
             expected="attributes and groups of the optimizer that do not change after the first step",
@@ -127,7 +132,7 @@ def resumes_exactly(case: Case) -> None:
     resumed.restore(*copy.deepcopy(captured), device="cpu")
     for state in (whole, resumed):
         for _ in range(3):
-            _step(state, _LR)
+            take_step(state, _LR)
     require_equal(
         whole.model.state_dict(),
         resumed.model.state_dict(),
@@ -162,7 +167,7 @@ def _outside_the_state(state: TrainState) -> dict[str, Any]:
 
 def returns_rates(case: Case) -> None:
     """The schedule returns a number of at least 0 everywhere in training, and more than 0 somewhere."""
-    rates = _rates(case)
+    rates = rates_of(case)
     assert max(rates) > 0, message(
         expected="a learning rate greater than 0 somewhere",
         got="0 everywhere",
@@ -172,8 +177,8 @@ def returns_rates(case: Case) -> None:
 
 def remembers_nothing(case: Case) -> None:
     """The learning rate depends only on the position: a resumed run starts in the middle."""
-    forward, backward = _rates(case), _rates(case, backward=True)
-    differing = [p for p, a, b in zip(_POSITIONS, forward, backward, strict=True) if a != b]
+    forward, backward = rates_of(case), rates_of(case, backward=True)
+    differing = [p for p, a, b in zip(POSITIONS, forward, backward, strict=True) if a != b]
     assert not differing, message(
         expected="the same learning rate at a position, regardless of earlier calls",
         got=f"a different one in epoch {differing[0]:g}" if differing else "",
@@ -183,20 +188,20 @@ def remembers_nothing(case: Case) -> None:
 
 def returns_images(case: Case) -> None:
     """The augmentation returns new uint8 images of the same shape, and does not change its input."""
-    images = _images()
-    augmented: Any = _augment(case, images)
-    require_instance(augmented, Tensor, "a tensor of images", usually="a missing `return`")
-    expected, got = (f"{each.dtype} {tuple(each.shape)}" for each in (images, augmented))
+    images = images_of()
+    found: Any = augmented(case, images)
+    require_instance(found, Tensor, "a tensor of images", usually="a missing `return`")
+    expected, got = (f"{each.dtype} {tuple(each.shape)}" for each in (images, found))
     assert got == expected, message(
         expected=f"images of {expected}",
         got=got,
         usually="numbers from 0 to 1 in place of 0 to 255"
-        if augmented.dtype != images.dtype
+        if found.dtype != images.dtype
         else "a crop that is not resized"
-        if len(augmented) == len(images)
+        if len(found) == len(images)
         else "images that are left out or repeated; return every image once, changed or not",
     )
-    assert torch.equal(images, _images()), message(
+    assert torch.equal(images, images_of()), message(
         expected="unchanged input images",
         got="changed images",
         usually="an in-place operation",
@@ -210,7 +215,7 @@ def draws_from_its_draws(case: Case) -> None:
     """
     with all_drawing_from(20_480):  # a seed that no augmentation may have set before
         before = random_states()
-        first, again, other = (_augment(case, _images(), seed=seed) for seed in (0, 0, 1))
+        first, again, other = (augmented(case, images_of(), seed=seed) for seed in (0, 0, 1))
         changed = differences(before, random_states())
     assert not changed, message(
         expected="no change to the global generators",
@@ -232,8 +237,8 @@ def draws_from_its_draws(case: Case) -> None:
 
 def augments_each_image_alone(case: Case) -> None:
     """The result for an image does not depend on which other images of its batch a process holds."""
-    images, places = _images(), torch.tensor([1, 4, 5])
-    whole, part = _augment(case, images)[places], _augment(case, images[places], places=places)
+    images, places = images_of(), torch.tensor([1, 4, 5])
+    whole, part = augmented(case, images)[places], augmented(case, images[places], places=places)
     assert torch.equal(whole, part), message(
         expected="the same result for an image in the whole batch and in a part of it",
         got="a different result",
@@ -247,7 +252,7 @@ def measures(case: Case) -> None:
 
     A loss returns a finite number with a gradient for each item.
     """
-    for task, made, outputs, batch in _scored(case):
+    for task, made, outputs, batch in scored(case):
         assert isinstance(made, Metric | LossFunction), message(
             expected="an object with the methods `items` and `value`, or `losses`",
             got=f"a {type(made).__name__}",
@@ -256,7 +261,7 @@ def measures(case: Case) -> None:
         count = [*batch.targets.shape[: 2 if isinstance(task, CarriesState) else 1]]
         if isinstance(made, Metric):
             _require_own_name(case, task)
-            items: Any = _items(made, outputs, batch)
+            items: Any = items_of(made, outputs, batch)
             shapes = (
                 map(_shape, items.values()) if isinstance(items, Mapping) else [f"a {type(items).__name__}"]
             )
@@ -266,7 +271,7 @@ def measures(case: Case) -> None:
                 got=f"{wrong[0]}",
                 usually="a mean over the batch, or a missing `return`",
             )
-            value: Any = _value(task, made, outputs, batch)
+            value: Any = value_of(task, made, outputs, batch)
             finite = isinstance(value, SupportsFloat) and math.isfinite(value)
             assert finite, message(
                 expected=f"value() to return a finite number for outputs of {task.name}",
@@ -274,19 +279,17 @@ def measures(case: Case) -> None:
                 usually="a missing `return`" if value is None else "a division by a sum that is 0",
             )
         if isinstance(made, LossFunction):
-            _require_losses(_losses(made, outputs.clone().requires_grad_(), batch), count)
+            _require_losses(losses_of(made, outputs.clone().requires_grad_(), batch), count)
 
 
 def measures_each_item_alone(case: Case) -> None:
     """What a metric or a loss returns for an item does not depend on the other items of its batch."""
-    for task, made, outputs, batch in _scored(case):
+    for task, made, outputs, batch in scored(case):
         axis = 1 if isinstance(task, CarriesState) else 0
         first = replace(
             batch, inputs=batch.inputs.narrow(axis, 0, 1), targets=batch.targets.narrow(axis, 0, 1)
         )
-        whole, alone = (
-            _of_items(made, *of) for of in ((outputs, batch), (outputs.narrow(axis, 0, 1), first))
-        )
+        whole, alone = (made_of(made, *of) for of in ((outputs, batch), (outputs.narrow(axis, 0, 1), first)))
         parts = {name: value.narrow(axis, 0, 1) for name, value in whole.items()}
         wrong = [n for n in parts if not torch.allclose(parts[n].double(), alone[n].double(), 1e-4, 1e-6)]
         assert not wrong, message(
@@ -301,21 +304,21 @@ def right_outputs_score_better(case: Case) -> None:
 
     Right outputs are known if a model predicts labels, or numbers in the shape of the targets.
     """
-    known = [(*each, _right_and_wrong(each[0], *each[2:])) for each in _scored(case)]
+    known = [(*each, right_and_wrong(each[0], *each[2:])) for each in scored(case)]
     if not any(pair for *_, pair in known):
         raise Inapplicable("which outputs are right is unknown for its tasks")
     for task, made, _, batch, pair in known:
         if pair is None:
             continue
         if isinstance(made, Metric):
-            good, bad = (_value(task, made, each, batch) for each in pair)
+            good, bad = (value_of(task, made, each, batch) for each in pair)
             assert good > bad if case.spec.higher_is_better else good < bad, message(
                 expected=f"a better value for right than for wrong outputs of {task.name}",
                 got=f"{good:.4g} for right and {bad:.4g} for wrong ones",
                 usually="a wrong `higher_is_better`, or arguments in the wrong order",
             )
         if isinstance(made, LossFunction):
-            good, bad = (float(_losses(made, each, batch).mean()) for each in pair)
+            good, bad = (float(losses_of(made, each, batch).mean()) for each in pair)
             assert good < bad, message(
                 expected=f"a lower loss for right than for wrong outputs of {task.name}",
                 got=f"{good:.4g} for right and {bad:.4g} for wrong ones",
@@ -338,54 +341,6 @@ def restores_its_text(case: Case) -> None:
                 got=repr(tokens),
                 usually="spaces or unknown characters that are dropped, or marks such as ## and Ġ",
             )
-
-
-def _scored(case: Case) -> Iterator[tuple[Task, Any, Tensor, Batch]]:
-    """Yield each task that a metric is for, with the metric, random outputs, and a batch of tiny data.
-
-    Raises Skip if the form of the outputs is unknown for all of them.
-    """
-    unknown = ""
-    for name in case.spec.tasks or [*case.registry.tasks]:
-        task = make_task(case.registry, name)
-        data = task.spec.load_tiny()()
-        batch = next(task.eval_batches(data, "val"))
-        try:
-            shape = _output_shape(case, task, data, batch)
-        except Skip as skip:
-            unknown = str(skip)
-            continue
-        outputs = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-        yield task, case.entry.make({}, object, flag="--metric-option"), outputs, batch
-        unknown = ""
-    if unknown and len(case.spec.tasks) == 1:
-        raise Skip(unknown)
-
-
-def _output_shape(case: Case, task: Task, data: Dataset, batch: Batch) -> tuple[int, ...]:
-    """Return the shape of a model's outputs. Raises Skip if there is no model whose outputs would show it."""
-    if task.spec.labels is None:
-        with torch.no_grad():
-            return tuple(model_for(case.registry, task.spec, data.dims).eval()(batch.inputs).shape)
-    if batch.targets.is_floating_point():
-        return tuple(batch.targets.shape)
-    first, *others = batch.targets.shape
-    size = data.dims[task.spec.labels[0]]
-    return (first, *others, size) if isinstance(task, CarriesState) else (first, size, *others)
-
-
-def _right_and_wrong(task: Task, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor] | None:
-    """Return outputs that predict each target and others that do not; None if they are unknown."""
-    targets = batch.targets
-    if task.spec.labels is None:
-        if targets.shape != outputs.shape:
-            return None
-        return targets.float(), targets + 1 + outputs
-    if targets.is_floating_point():
-        return 20 * (2 * targets - 1), 20 * (1 - 2 * targets)
-    axis = -1 if isinstance(task, CarriesState) else 1
-    right = 20 * F.one_hot(targets.clamp(min=0), outputs.shape[axis]).movedim(-1, axis).float()
-    return right, right.roll(1, axis)
 
 
 def _require_own_name(case: Case, task: Task) -> None:
@@ -424,84 +379,3 @@ def _require_losses(losses: Tensor, count: list[int]) -> None:
 def _shape(value: object) -> list[int] | str:
     """Return the shape of a tensor, or the type of another object."""
     return [*value.shape] if isinstance(value, Tensor) else f"a {type(value).__name__}"
-
-
-def _items(metric: Metric, outputs: Tensor, batch: Batch) -> Mapping[str, Tensor]:
-    return metric.items(outputs, batch.targets, **asked(metric.items, batch))
-
-
-def _losses(function: LossFunction, outputs: Tensor, batch: Batch) -> Tensor:
-    return function.losses(outputs, batch.targets, **asked(function.losses, batch))
-
-
-def _of_items(made: object, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-    """Return what a metric, a loss, or an object that is both returns for the items of a batch, by name."""
-    found = {**_items(made, outputs, batch)} if isinstance(made, Metric) else {}
-    return found | ({"the loss": _losses(made, outputs, batch)} if isinstance(made, LossFunction) else {})
-
-
-def _value(task: Task, metric: Metric, outputs: Tensor, batch: Batch) -> float:
-    axes = [0, 1] if isinstance(task, CarriesState) else [0]
-    sums = {name: value.double().sum(axes) for name, value in _items(metric, outputs, batch).items()}
-    return metric.value(numbers(sums), batch.count, **asked(metric.value, batch))
-
-
-def _images() -> Tensor:
-    """Return images with smooth colors, (8, 3, 16, 16), uint8."""
-    along = torch.linspace(20, 230, 16)
-    image = torch.stack([along[:, None].expand(16, 16), along.expand(16, 16), along.flip(0).expand(16, 16)])
-    return torch.stack([(image + 3 * number) for number in range(8)]).byte()
-
-
-def _augment(case: Case, images: Tensor, *, seed: int = 0, places: Tensor | None = None) -> Tensor:
-    draws = Draws(torch.Generator().manual_seed(seed), 8, places, torch.arange(8) % 2 == seed)
-    return case.entry.load()(images, draws)
-
-
-def _config(case: Case) -> TrainConfig:
-    """Return a configuration with the entry, and with the training options that suit it."""
-    named = case.registry.with_methods({case.entry.kind: case.entry.name})
-    config = TrainConfig(epochs=_EPOCHS, methods=case.registry.methods)
-    return config.replace({**getattr(case.spec, "training", {}), **named})
-
-
-def _begun(case: Case) -> TrainState:
-    """Return a small network and the optimizer before the first step."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        hidden = (nn.Linear(4, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 8), nn.Tanh())
-        model = nn.Sequential(*hidden, nn.Linear(8, 2))
-    with failing(
-        ZooError,
-        expected="a torch.optim.Optimizer for groups of parameters",
-        usually="a missing `return`, or a class that does not inherit from torch.optim.Optimizer",
-    ):
-        return TrainState.begin(model, _config(case), precision="fp32", device="cpu")
-
-
-def _step(state: TrainState, lr: float | None = None) -> float:
-    """Take a step towards outputs of a sine; return the loss before it."""
-    loss = _loss(state.model)
-    loss.backward()  # type: ignore[no-untyped-call]
-    update_weights(state, state.config, state.config.lr if lr is None else lr, Readings())
-    return loss.item()
-
-
-def _loss(model: nn.Module) -> Tensor:
-    """Return the loss of outputs against a sine."""
-    inputs = torch.linspace(-1, 1, 64).view(16, 4)
-    return F.mse_loss(model(inputs), torch.sin(3 * inputs[:, :2]))
-
-
-def _rates(case: Case, *, backward: bool = False) -> list[float]:
-    """Return the rates at all positions, in order, computed from the last to the first if `backward`."""
-    schedule = make_schedule(_config(case).replace({"lr": 1.0}))
-    asked = _POSITIONS[::-1] if backward else _POSITIONS
-    with failing(
-        SpecError,
-        expected="numbers of at least 0",
-        usually="a string, or a missing `return`; a tensor; or a formula that leaves its range at the "
-        "end of training",
-    ):
-        rates = [schedule(position, _HISTORY[: int(position)]) for position in asked]
-    return rates[::-1] if backward else rates
