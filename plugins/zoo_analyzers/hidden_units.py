@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from zoo import OptionError
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject
-from zoo.plugin import features_of, style, untouched
+from zoo.plugin import features_of, style, untouched, warn
 from zoo_analyzers.plots import units_plot
 from zoo_analyzers.text_page import Colored, in_order, page, scale, token_texts, visible
 
@@ -20,6 +20,8 @@ from zoo_analyzers.text_page import Colored, in_order, page, scale, token_texts,
 _SHOWN, _DRAWN = 1_500, 90
 # Tokens that occur less often are not named as those with the highest or lowest mean
 _FREQUENT = 10
+# With fewer tokens, most occur so rarely that `explained` is close to 1 by chance
+_ENOUGH = 1_000
 # Opacity of the strongest color, at which the text can still be read
 _OPACITY = 0.6
 
@@ -56,7 +58,8 @@ class HiddenUnits(Analyzer):
 
         For each unit, `explained` is the share of its variance between the tokens just read (eta squared),
         `persistence` is the correlation of its value with the value after the next token, and `highest` and
-        `lowest` are the tokens after which its mean is extreme, among those that occur often.
+        `lowest` are the tokens after which its mean is extreme, among those that occur often. The scores are
+        the means of `explained` and `persistence` over all units.
 
         Raises OptionError if a unit does not exist.
         """
@@ -64,6 +67,8 @@ class HiddenUnits(Analyzer):
         wrong = [unit for unit in self.units if unit >= values.shape[1]]
         if wrong:
             raise OptionError(f"there is no unit {wrong[0]}; the last unit is {values.shape[1] - 1}")
+        if len(tokens) < _ENOUGH:
+            warn(f"{len(tokens)} tokens are too few for reliable statistics; use at least {_ENOUGH:,}")
         texts = token_texts(subject.preprocess)
         rows = _rows(tokens, values, texts)
         shown = [rows[unit] for unit in self.units] or _telling(rows, self.count)
@@ -71,7 +76,8 @@ class HiddenUnits(Analyzer):
         drawn = values[:_SHOWN, [row["unit"] for row in shown]]
         return Analysis(
             scores={
-                name: sum(row[name] for row in rows) / len(rows) for name in ("explained", "persistence")
+                f"mean_{name}": sum(row[name] for row in rows) / len(rows)
+                for name in ("explained", "persistence")
             },
             tables={"units": rows},
             details={"tokens": len(tokens), "shown": [row["unit"] for row in shown]},
@@ -120,6 +126,7 @@ def _rows(tokens: Tensor, values: Tensor, texts: Sequence[str]) -> list[dict[str
     persistence = (centered[1:] * centered[:-1]).sum(0) / len(tokens) / spread
     often = (counts >= min(_FREQUENT, int(counts.max()))).nonzero()[:, 0]
     ranks = often[means[often].argsort(dim=0, stable=True)]  # (frequent tokens, H), from the lowest mean
+    half = len(often) // 2  # so that no token has both a high and a low mean
     return [
         {
             "unit": unit,
@@ -127,8 +134,8 @@ def _rows(tokens: Tensor, values: Tensor, texts: Sequence[str]) -> list[dict[str
             "std": float(variance[unit].sqrt()),
             "explained": float(explained[unit]),
             "persistence": float(persistence[unit]),
-            "highest": [texts[number] for number in ranks[-3:, unit].flip(0).tolist()],
-            "lowest": [texts[number] for number in ranks[:3, unit].tolist()],
+            "highest": [texts[number] for number in ranks[half:, unit][-3:].flip(0).tolist()],
+            "lowest": [texts[number] for number in ranks[:half, unit][:3].tolist()],
         }
         for unit in range(values.shape[1])
     ]
@@ -143,7 +150,7 @@ def _telling(rows: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]
 
 def _line(row: dict[str, Any]) -> str:
     """Describe a unit."""
-    high, low = (" ".join(map(repr, row[name])) for name in ("highest", "lowest"))
+    high, low = (" ".join(map(repr, row[name])) or "none" for name in ("highest", "lowest"))
     return (
         f"unit {row['unit']}: {row['explained']:.0%} explained by the token just read, persistence "
         f"{row['persistence']:.2f}; high after {high}; low after {low}"

@@ -76,7 +76,7 @@ def batch_text(
     if len(tokens) < 2:
         raise DataError(f"the text must have at least 2 tokens (got {len(tokens)})")
     if len(tokens) <= text.bptt:
-        message = f"the text must be longer than bptt={text.bptt:,} tokens (got {len(tokens):,})"
+        message = f"the training split must be longer than bptt={text.bptt:,} tokens (got {len(tokens):,})"
         raise DataError(message, hint=f"use a longer text, or lower --bptt to {len(tokens) - 1}")
     if text.batching == "stateful":
         return _stateful(tokens, config, seed_for(seed, "lengths", epoch), start, rank, world_size)
@@ -113,7 +113,8 @@ def _stateful(
     if length < 1:
         fits = max(1, (len(tokens) - 1) // 2)
         hint = f"use a longer text, or lower --batch-size to {fits}"
-        raise DataError(f"the text has {len(tokens):,} tokens, too few for batch_size={count}", hint=hint)
+        message = f"the training split has {len(tokens):,} tokens, too few for batch_size={count}"
+        raise DataError(message, hint=hint)
     inputs, targets = cut_lanes(tokens, count, length)
     mine, share = part_of(count, rank=rank, world_size=world_size)
     borders = _borders(length, config.group("text", TextFields), seed)

@@ -366,12 +366,12 @@ TABLE: dict[str, list[tuple[str, int, str] | tuple[str, int, str, str]]] = {
         (
             "train lstm files --data paths=short.txt",
             1,
-            "the text must be longer than bptt=16 tokens (got 4) … lower --bptt to 3",
+            "the training split must be longer than bptt=16 tokens (got 4) … lower --bptt to 3",
         ),
         (
             "train lstm files --data paths=short.txt --bptt 2",
             1,
-            "the text has 4 tokens, too few for batch_size=8 … lower --batch-size to 1",
+            "the training split has 4 tokens, too few for batch_size=8 … lower --batch-size to 1",
         ),
         # an unknown option is found before the data is opened
         (

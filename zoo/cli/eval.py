@@ -40,7 +40,8 @@ def command(session: Session, weights: str, device: str | None, as_json: bool, *
     about = f"{result['dataset']}{place} {result['count']:,} {result['unit']}{views}"
     print_paragraph(f"{about}: {figures(result['metrics'], units, result['intervals'])}")
     if context := result.get("context"):
-        based = f"each prediction is based on at most {context:,} {result['unit']}"
+        most = "exactly" if settings["context"] else "at most"
+        based = f"each prediction is based on {most} {context:,} {result['unit']}"
         print_paragraph(f"{based}; for the carried loss, on all that precede it")
     if result["baseline"]:
         print_paragraph(f"random baseline: {figures(result['baseline'], units)}")

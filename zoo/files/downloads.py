@@ -78,6 +78,8 @@ def data_file(
         why = ", and ZOO_OFFLINE disables downloads" if by_user else ", and downloads are disabled here"
         why = "" if root is not None else why
         raise DataError(f"{name} is not in {places}{why}", hint=f"download it from {url}")
+    if not homes[0].is_dir() and len(homes) > 1:
+        warn(f"the folder $ZOO_DATA, {homes[0]}, does not exist")
     return _fetch(homes[-1] / name, url, sha256, max_bytes)
 
 

@@ -157,8 +157,14 @@ def test_a_server_without_a_trusted_certificate_is_refused(
         downloads.data_file("text.bin", url=f"{served[0]}/plain", sha256=SHA256)
 
 
-def test_an_unreachable_server_is_reported_in_one_line(cache: Path) -> None:
-    with pytest.raises(DataError, match=r"could not be downloaded from .*: .*refused") as caught:
+def test_an_unreachable_server_is_reported_in_one_line(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOO_DATA", str(tmp_path / "none"))
+    with (
+        pytest.warns(ZooWarning, match=r"^the folder \$ZOO_DATA, .*none, does not exist$"),
+        pytest.raises(DataError, match=r"could not be downloaded from .*: .*refused") as caught,
+    ):
         downloads.data_file("text.bin", url="https://localhost:1/x", sha256=SHA256)
     assert "Errno" not in str(caught.value)
     assert list(cache.iterdir()) == []

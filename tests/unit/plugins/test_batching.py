@@ -78,7 +78,7 @@ def test_the_parts_of_processes_are_the_batches_of_one(batching: str, world_size
 @pytest.mark.parametrize("batching", ["stateful", "sections", "windows"])
 def test_bptt_as_long_as_the_text_is_refused_with_a_length_that_fits(batching: str) -> None:
     with pytest.raises(
-        DataError, match=r"^the text must be longer than bptt=101 tok.* \(got 101\)(?m:$)"
+        DataError, match=r"^the training split must be longer than bptt=101 tok.* \(got 101\)(?m:$)"
     ) as caught:
         batches(batching, bptt=101, batch_size=1)
     assert caught.value.hint == "use a longer text, or lower --bptt to 100"

@@ -155,7 +155,9 @@ def test_a_model_whose_state_was_carried_is_evaluated_with_its_state_carried() -
 
 
 def test_a_text_too_short_for_its_lanes_is_refused_with_a_size_that_fits() -> None:
-    with pytest.raises(DataError, match="the text has 10 tokens, too few for batch_size=64") as caught:
+    with pytest.raises(
+        DataError, match="the training split has 10 tokens, too few for batch_size=64"
+    ) as caught:
         train(10, batch_size=64)
     assert "lower --batch-size to 4" in (caught.value.hint or "")
     assert train(10, batch_size=4)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import OptionError
+from zoo.errors import ZooWarning
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject
 from zoo_analyzers import filters
 from zoo_analyzers.batch_statistics import BatchStatistics
@@ -95,10 +96,22 @@ def test_hidden_units_are_described_by_the_tokens_before_them() -> None:
         assert row["lowest"][0] == VOCABULARY[int(np.argmin(means))]
 
 
+@pytest.mark.parametrize("length", [2, 3, 40])
+def test_hidden_units_of_a_short_text_come_with_a_warning_and_name_each_token_once(length: int) -> None:
+    model = seeded(CharGRU, vocab_size=5, embedding_dim=4, hidden_size=6)
+    with pytest.warns(ZooWarning, match=rf"^{2 * length} tokens are too few for .*; use at least 1,000"):
+        rows = found(HiddenUnits(), model, text(length), head="out").tables["units"]
+    for row in rows:
+        named = [*row["highest"], *row["lowest"]]
+        assert len({*named}) == len(named) > 0
+
+
 def test_the_units_that_are_asked_for_are_shown() -> None:
     model = seeded(CharGRU, vocab_size=5, embedding_dim=4, hidden_size=6)
     shown = found(HiddenUnits(units=[4, 1]), model, text(40), head="out")
     assert [line.split(":")[0] for line in shown.text.splitlines()] == ["unit 4", "unit 1"]
+    mean = sum(row["persistence"] for row in shown.tables["units"]) / 6
+    assert shown.scores["mean_persistence"] == pytest.approx(mean)
     assert b"unit 4" in shown.figures["hidden-units.html"]()
     with pytest.raises(OptionError, match="there is no unit 6; the last unit is 5"):
         found(HiddenUnits(units=[6]), model, text(40), head="out")

@@ -128,6 +128,8 @@ def test_eval_takes_a_context(run: zoo.Run) -> None:
     low, high = usual["intervals"]["carried_loss"]
     assert low < usual["metrics"]["carried_loss"] < high
     assert len({each["metrics"]["loss"] for each in (usual, carried, long)}) == 3
+    printed = shell.zoo("eval", run.directory, "--context=7").stdout
+    assert "each prediction is based on exactly 7 characters" in " ".join(printed.split())
 
 
 def test_sampling_reads_as_many_characters_as_training(run: zoo.Run) -> None:
