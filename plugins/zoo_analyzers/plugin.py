@@ -58,7 +58,7 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
         AnalyzerSpec(
             name="feature-maps",
             target="zoo_analyzers.feature_maps:FeatureMaps",
-            summary="Feature maps of an image in each layer",
+            summary="Feature maps of an image in each stage; --layer selects other layers",
             tasks=("classification", "multi-label"),
             dims=("in_channels", "image_size"),
             needs=("features",),
