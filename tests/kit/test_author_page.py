@@ -94,7 +94,7 @@ def test_the_one_file_plugin_passes_the_kit(target, one_file):
 @pytest.mark.slow  # the whole kit
 def test_the_landmarks_of_the_tutorial_are_right(tmp_path):
     page = DOCS / "tutorial" / "first-plugin.md"
-    (code,) = (block.text for block in blocks(page) if "class PatchNet" in block.text)
+    (code,) = (block.text for block in blocks(page) if block.file == "patches.py")
     (landmarks,) = re.findall(r"`(landmarks=\{[^`]+)`", page.read_text(encoding="utf-8"))
     end = code.rindex("\n        )")
     (tmp_path / "patches.py").write_text(
