@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from zoo import OptionError
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject
-from zoo.plugin import receiving, style, untouched
+from zoo.plugin import SpecError, receiving, style, untouched, warn
 from zoo_analyzers.plots import statistics_plot
 
 # Added to variances, as BatchNorm does
@@ -38,15 +38,16 @@ class BatchStatistics(Analyzer):
 
         All values are in running standard deviations: `offset` is the root mean square, over channels and
         batches, of the difference between the batch's mean and the running mean; `noise` is the part of it
-        that differs from batch to batch; `std` is the mean standard deviation of a batch. Only batches of
-        the full size count, unless there is none. The model runs in evaluation mode.
+        that differs from batch to batch; `std` is the mean standard deviation of a batch. All batches
+        have the same size: images that fill no batch are left out, and if there are fewer than two
+        batches, the images are halved; a warning reports either. The model runs in evaluation mode.
 
-        Raises OptionError if the model has no BatchNorm layers.
+        Raises SpecError if the model has no BatchNorm layers, and OptionError for a single image.
         """
         with untouched(model) as inner, torch.no_grad():
             norms = {name: layer for name, layer in inner.named_modules() if _running(layer) is not None}
             if not norms:
-                raise OptionError("this model has no BatchNorm layers")
+                raise SpecError("this model has no BatchNorm layers")
             seen: dict[str, list[tuple[Tensor, Tensor]]] = {}
 
             def see(name: str, values: object) -> None:
@@ -55,8 +56,10 @@ class BatchStatistics(Analyzer):
                     seen.setdefault(name, []).append(_relative(values.double(), *running))
 
             with receiving(norms, see):
+                size = 0
                 for images in self._batches(batches):
                     inner(images)
+                    size = len(images)
         layers = {
             name: (torch.stack([mean for mean, _ in found]), torch.stack([std for _, std in found]))
             for name, found in seen.items()
@@ -66,7 +69,7 @@ class BatchStatistics(Analyzer):
         return Analysis(
             scores={"noise": sum(row["noise"] for row in rows) / len(rows)},
             tables={"layers": rows},
-            details={"batch_size": self.batch_size},
+            details={"batch_size": size},
             figures={
                 "batch-statistics.png": lambda: style.png(
                     statistics_plot(rows, layers[worst], worst, title=subject.title)
@@ -75,17 +78,26 @@ class BatchStatistics(Analyzer):
         )
 
     def _batches(self, batches: Iterable[Batch]) -> Iterator[Tensor]:
-        """Yield the images in batches of this size, or in one batch if there are too few."""
+        """Yield the images in at least two batches of the same size."""
+        size, least = self.batch_size, 2 * self.batch_size
         rest: list[Tensor] = []
-        full = False
         for batch in batches:
-            for part in torch.cat([*rest, batch.inputs]).split(self.batch_size):
-                rest = [part]
-                if len(part) == self.batch_size:
-                    yield part
-                    rest, full = [], True
-        if not full:
-            yield from rest
+            images = torch.cat([*rest, batch.inputs])
+            while len(images) >= least:
+                yield images[:size]
+                images, least = images[size:], size
+            rest = [images]
+        images = torch.cat(rest)
+        if least > size:
+            if len(images) < 2:
+                raise OptionError(f"batch statistics require at least two images (got {len(images)})")
+            size = len(images) // 2
+            few = f"{len(images)} images are fewer than two batches of {self.batch_size}"
+            warn(f"{few}; comparing two of {size}")
+            yield from images[: 2 * size].split(size)
+            images = images[2 * size :]
+        if len(images):
+            warn(f"images left out because they do not fill a batch of {size}: {len(images)}")
 
 
 def _running(layer: nn.Module) -> tuple[Tensor, Tensor] | None:

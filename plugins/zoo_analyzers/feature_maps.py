@@ -45,7 +45,8 @@ class FeatureMaps(Analyzer):
         path = subject.landmarks["features"]
         images, layers = self._read(model, batches, path)
         if not layers:
-            raise OptionError(f"layer {path} does not return feature maps")
+            hint = "choose a layer, such as the sequence of all stages, with --layer"
+            raise OptionError(f"layer {path} does not return feature maps", hint=hint)
         rows: list[dict[str, Any]] = []
         figures: dict[str, Any] = {}
         for number, image in enumerate(images):

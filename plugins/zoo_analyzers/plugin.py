@@ -49,7 +49,7 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
         AnalyzerSpec(
             name="batch-statistics",
             target="zoo_analyzers.batch_statistics:BatchStatistics",
-            summary="BatchNorm's running statistics beside those of single batches",
+            summary="Running statistics of networks with BatchNorm, beside those of single batches",
             tasks=("classification", "multi-label"),
             dims=("in_channels", "image_size"),
             ignores=("class",),
@@ -58,7 +58,7 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
         AnalyzerSpec(
             name="feature-maps",
             target="zoo_analyzers.feature_maps:FeatureMaps",
-            summary="Feature maps of an image in each layer",
+            summary="Feature maps of an image in each stage; --layer selects other layers",
             tasks=("classification", "multi-label"),
             dims=("in_channels", "image_size"),
             needs=("features",),
@@ -91,7 +91,7 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
         AnalyzerSpec(
             name="residual-layers",
             target="zoo_analyzers.residual_layers:ResidualLayers",
-            summary="Size of what each residual layer adds to its input",
+            summary="Size of what each residual layer adds to its input, for networks with skip connections",
             tasks=("classification", "multi-label"),
             dims=("in_channels", "image_size"),
             ignores=("class",),

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from zoo import OptionError
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject
-from zoo.plugin import receiving, style, untouched, watching
+from zoo.plugin import SpecError, receiving, style, untouched, watching
 from zoo_analyzers.nested import tensors_in
 from zoo_analyzers.plots import residual_plot
 
@@ -35,7 +34,7 @@ class ResidualLayers(Analyzer):
         `x` and `f` are the root mean squares of the summands over all inputs, and `ratio` is f / x. The
         score is the mean ratio.
 
-        Raises OptionError if the model has no residual layers.
+        Raises SpecError if the model has no residual layers.
         """
         with untouched(model) as inner, torch.no_grad():
             additions = _Additions()
@@ -54,7 +53,10 @@ class ResidualLayers(Analyzer):
             for name, (x, f, count) in additions.sums.items()
         ]
         if not rows:
-            raise OptionError("this model has no residual layers")
+            raise SpecError(
+                "this model has no residual layers: it adds no two tensors of the same shape, of which one "
+                "has passed through more layers with weights"
+            )
         return Analysis(
             scores={"ratio": sum(row["ratio"] for row in rows) / len(rows)},
             tables={"layers": rows},
@@ -94,20 +96,26 @@ class _Additions(TorchFunctionMode):
         tensors = [*tensors_in((args, kwargs))]
         depths = [int(self._depths.get(tensor) or 0) for tensor in tensors]
         if func in _ADDITIONS and len(tensors) == 2 and tensors[0].shape == tensors[1].shape:
-            self._add(tensors, depths)
+            self._add(tensors, depths, alpha=(kwargs or {}).get("alpha", 1))
         output = func(*args, **(kwargs or {}))
         weighted = any(isinstance(tensor, nn.Parameter) for tensor in tensors)
         for tensor in tensors_in(output):
             self._depths[tensor] = max(depths, default=0) + weighted
         return output
 
-    def _add(self, tensors: list[Tensor], depths: list[int]) -> None:
-        """Measure two summands, unless neither has passed through more layers than the other."""
+    def _add(self, tensors: list[Tensor], depths: list[int], *, alpha: float) -> None:
+        """Measure two summands, unless neither has passed through more layers than the other.
+
+        Args:
+            alpha: factor of the second one, as in `torch.add`.
+        """
         if depths[0] == depths[1] or any(isinstance(tensor, nn.Parameter) for tensor in tensors):
             return
         where = self._running[-1] if self._running else ""
         self._added[where] += 1
         name = where if self._added[where] == 1 else f"{where} ({self._added[where]})"
-        x, f = (tensors[depths.index(each)].double().square().sum() for each in sorted(depths))
+        squares = [float(tensor.double().square().sum()) for tensor in tensors]
+        squares[1] *= alpha**2
+        x, f = (squares[depths.index(each)] for each in sorted(depths))
         before = self.sums.get(name, (0.0, 0.0, 0))
-        self.sums[name] = (before[0] + float(x), before[1] + float(f), before[2] + tensors[0].numel())
+        self.sums[name] = (before[0] + x, before[1] + f, before[2] + tensors[0].numel())

@@ -7,6 +7,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from zoo.interfaces import Subject
+from zoo.plugin import SpecError
 from zoo_cam.activation_map import ActivationMap, Look, weighted
 
 
@@ -30,10 +31,23 @@ class CAM(ActivationMap):
         return "class_maps" if "class_maps" in subject.landmarks else "features"
 
     def draw(self, look: Look) -> Tensor:
+        """Return the maps. Raises SpecError if their means, plus the bias, are not the logits."""
         if "class_maps" in look.subject.landmarks:
             channels = look.classes[:, :, None, None].expand(-1, -1, *look.features.shape[2:])
-            return look.features.gather(1, channels)
-        head = look.model.get_submodule(look.subject.landmarks["mean_head"])
-        assert isinstance(head, nn.Linear), "`landmarks_resolve` checks this"
-        rows = head.weight.float()[look.classes]  # (B, K, F)
-        return weighted(look.features, rows)
+            maps, bias = look.features.gather(1, channels), None
+        else:
+            head = look.model.get_submodule(look.subject.landmarks["mean_head"])
+            assert isinstance(head, nn.Linear), "`landmarks_resolve` checks this"
+            rows = head.weight.float()[look.classes]  # (B, K, F)
+            maps, bias = weighted(look.features, rows), head.bias
+        logits = look.logits.float()
+        means = maps.mean((2, 3)) + (0 if bias is None else bias.float()[look.classes])  # (B, K)
+        if (means - logits.gather(1, look.classes)).abs().max() > 0.1 * logits.abs().max():  # not by rounding
+            landmark = self.landmark(look.subject)
+            raise SpecError(
+                "this network does not compute its logits from the means of layer "
+                f"{look.subject.landmarks[landmark]}, so its class activation maps would be wrong",
+                hint=f"the landmark {landmark} must name the module whose output is averaged, including its "
+                "last activation; try grad-cam if the network does not average",
+            )
+        return maps

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -88,6 +89,21 @@ def test_the_one_file_plugin_passes_the_kit(target, one_file):
     done = zoo("check", target, cwd=one_file)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 skipped, 0 failed" in done.stdout
+
+
+@pytest.mark.slow  # the whole kit
+def test_the_landmarks_of_the_tutorial_are_right(tmp_path):
+    page = DOCS / "tutorial" / "first-plugin.md"
+    (code,) = (block.text for block in blocks(page) if block.file == "patches.py")
+    (landmarks,) = re.findall(r"`(landmarks=\{[^`]+)`", page.read_text(encoding="utf-8"))
+    end = code.rindex("\n        )")
+    (tmp_path / "patches.py").write_text(
+        f"{code[:end]}\n            {landmarks},{code[end:]}", encoding="utf-8"
+    )
+    done = zoo("check", "patches.py", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    checks = json.loads(done.stdout)["checks"]
+    assert [c["outcome"] for c in checks if "landmarks_resolve" in c["name"]] == ["passed"]
 
 
 def test_the_one_file_plugin_is_listed(one_file):

@@ -136,11 +136,13 @@ def test_a_plugin_fails_its_check_and_no_other(name, monkeypatch, tmp_path):
 # By fixture, the most common cause that its failure names
 CAUSES = {
     "output_shape.state": "a state kept on the module",
+    "landmarks_resolve.mean": "an activation between `features` and the mean",
     "landmarks_resolve.features": "a layer that reshapes the batch",
     "landmarks_resolve.head": "has the batch before time",
     "landmarks_resolve.tokens": "a layer that returns one vector for each image",
     "landmarks_resolve.found": "a renamed attribute",
     "builds.dim": "a misspelled dim",
+    "refuses_bad_options": "`Annotated[float, Meta(ge=0)]` (`from msgspec import Meta`)",
     "output_shape.small": "the model needs 64×64; set the spec's",
     "output_shape.large": "a fixed input size",
     "builds.small": "the model needs 48×48; set the spec's",

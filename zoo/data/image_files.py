@@ -78,7 +78,7 @@ def image_reader(*, size: int, channels: int) -> InputReader:
     def read(source: Any) -> tuple[Pixels, int]:
         return as_image(source, size=size, channels=channels), -1
 
-    notice = f"the model sees the central square of each image, resized to {size}×{size} pixels"
+    notice = f"images of other sizes are cropped to the central square and resized to {size}×{size} pixels"
     return InputReader(
         read=read, what="images", suffixes=IMAGE_SUFFIXES, notice=notice, refuse=_refuse, picture=read_square
     )

@@ -77,10 +77,12 @@ def refuses_bad_options(case: Case) -> None:
                 usually="a bare `raise` or `assert` in the constructor",
             )
             continue
+        number = type(wrong[0] if isinstance(wrong, list) else wrong).__name__
+        limits = "Literal[...]" if number == "str" else f"Annotated[{number}, Meta(ge=0)]"
         with failing(
             expected=f"{name}={wrong!r} to be rejected when the model is built, or to work",
-            usually="a value that is first used in forward(); annotate its range, "
-            "`Annotated[float, Meta(ge=0)]`, or check it in the constructor",
+            usually=f"a value that is first used in forward(); annotate its limits, `{limits}` "
+            "(`from msgspec import Meta`), or check it in the constructor",
         ):
             outputs, _ = forward(case, model.eval(), random_inputs(case, 2))
             step(case, model.train(), train_batch(case)).loss.backward()

@@ -241,7 +241,8 @@ def landmarks_resolve(case: Case) -> None:
         assert distance <= 1e-4, message(
             expected=f"logits computed from the landmark {name} by means over the image",
             got="different logits",
-            usually="a maximum, a second layer or a flatten() instead of the mean; remove the landmark",
+            usually="an activation between `features` and the mean (put it inside `features`); or a maximum, "
+            "a second layer or a flatten() instead of the mean (remove the landmark)",
         )
     if "tokens" in outputs:
         _require_tokens(outputs["tokens"])

@@ -49,7 +49,7 @@ def test_elsewhere_than_on_a_terminal_an_input_is_a_line_of_cells(net_file, imag
     assert [name for name, *_ in lines] == [f"images/{number}.png" for number in range(3)]
     assert last == ["images/cut.png", "", "cannot be read as an image: image file is truncated"]
     np.testing.assert_allclose([[*map(float, cells)] for _, *cells in lines], features, rtol=1e-5)
-    notice = "zoo: the model sees the central square of each image, resized to 32×32 pixels"
+    notice = "zoo: images of other sizes are cropped to the central square and resized to 32×32 pixels"
     assert result.stderr.splitlines() == [f"computing features with {net_file}", notice]
     assert done(net_file, "images", "-q", cwd=images.parent).stderr == ""
 

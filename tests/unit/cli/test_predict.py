@@ -46,7 +46,7 @@ def test_elsewhere_than_on_a_terminal_an_input_is_a_line_of_cells(net_file, imag
     ]
     assert cells[6][1:] == ["", CUT]
     said = result.stderr.splitlines()
-    notice = "zoo: the model sees the central square of each image, resized to 32×32 pixels"
+    notice = "zoo: images of other sizes are cropped to the central square and resized to 32×32 pixels"
     assert said == [f"predicting with {net_file}", notice], "once"
     assert done(net_file, "images", "-q", cwd=images.parent).stderr == ""
     (line,) = done(net_file, "images/1.png", "--top", "3", cwd=images.parent).stdout.splitlines()

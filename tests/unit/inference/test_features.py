@@ -26,7 +26,7 @@ from zoo.registry.specs import ArchitectureSpec
 QUIET: dict[str, Any] = {"progress": False}
 DATA = {"size": 64, "train_size": 80, "val_size": 0, "test_size": 40}
 
-pytestmark = pytest.mark.filterwarnings("ignore:the model sees the central square")
+pytestmark = pytest.mark.filterwarnings("ignore:images of other sizes")
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo import OptionError
-from zoo.errors import ZooWarning
+from zoo import OptionError, ZooWarning
 from zoo.interfaces import Analysis, Analyzer, Batch, Subject
+from zoo.plugin import SpecError
 from zoo_analyzers import filters
 from zoo_analyzers.batch_statistics import BatchStatistics
 from zoo_analyzers.feature_maps import FeatureMaps
@@ -206,7 +206,8 @@ def test_batches_are_compared_with_the_running_statistics(norm: str) -> None:
     deviation = numbers((layer.running_var + 1e-5).sqrt())
     means = (whole.mean((1, 3)) - numbers(layer.running_mean)) / deviation
     stds = np.sqrt(whole.var((1, 3)) + 1e-5) / deviation
-    (row,) = found(BatchStatistics(batch_size=4), model, batches).tables["layers"]
+    with pytest.warns(ZooWarning, match="left out because they do not fill a batch of 4: 1"):
+        (row,) = found(BatchStatistics(batch_size=4), model, batches).tables["layers"]
     assert (row["channels"], row["batches"]) == (8, 2)
     assert row["offset"] == pytest.approx(np.sqrt((means**2).mean()), abs=1e-5)
     assert row["noise"] == pytest.approx(np.sqrt(((means - means.mean(0)) ** 2).mean()), abs=1e-5)
@@ -214,8 +215,21 @@ def test_batches_are_compared_with_the_running_statistics(norm: str) -> None:
 
 
 def test_a_model_without_batchnorm_is_refused() -> None:
-    with pytest.raises(OptionError, match="has no BatchNorm layers"):
+    with pytest.raises(SpecError, match="has no BatchNorm layers"):
         found(BatchStatistics(), seeded(MLP, **SIZES), images(2))
+
+
+def test_the_noise_of_few_images_is_that_of_two_halves() -> None:
+    model = seeded(ConvNet, **SIZES, widths=[4, 8])
+    with pytest.warns(ZooWarning, match="7 images are fewer than two batches of 32; comparing two of 3"):
+        few = found(BatchStatistics(), model, images(3, 4))
+    with pytest.warns(ZooWarning, match="left out"):
+        halves = found(BatchStatistics(batch_size=3), model, images(3, 4))
+    assert few.tables == halves.tables
+    assert few.details["batch_size"] == 3
+    assert few.scores["noise"] > 0
+    with pytest.raises(OptionError, match=r"at least two images \(got 1\)"):
+        found(BatchStatistics(), model, images(1))
 
 
 def test_what_a_residual_layer_adds_is_told_from_its_input() -> None:
@@ -246,7 +260,7 @@ def test_the_shortcut_of_a_block_that_halves_the_image_is_its_input(shortcut: st
 
 def test_a_model_without_residual_layers_is_refused() -> None:
     for model in (seeded(ConvNet, **SIZES), seeded(ResNetLite, **SIZES, skip=False)):
-        with pytest.raises(OptionError, match="has no residual layers"):
+        with pytest.raises(SpecError, match="has no residual layers: it adds no two tensors"):
             found(ResidualLayers(), model, images(2))
 
 
@@ -269,3 +283,23 @@ def test_a_branch_may_split_what_it_has_computed() -> None:
     (row,) = found(ResidualLayers(), model, [batch]).tables["layers"]
     assert row["x"] == pytest.approx(rms(x), abs=1e-5)
     assert row["f"] == pytest.approx(rms(model(batch.inputs) - x), abs=1e-5)
+
+
+class Halved(nn.Module):
+    """A residual layer that adds half of its branch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.conv = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.stem(images)
+        return torch.add(x, self.conv(x), alpha=0.5)
+
+
+def test_a_factor_in_the_addition_counts() -> None:
+    model, (batch,) = seeded(Halved), images(2)
+    x = model.stem(batch.inputs)
+    (row,) = found(ResidualLayers(), model, [batch]).tables["layers"]
+    assert row["x"] == pytest.approx(rms(x), abs=1e-5)
+    assert row["f"] == pytest.approx(rms(model.conv(x)) / 2, abs=1e-5)

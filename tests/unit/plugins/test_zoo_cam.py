@@ -16,6 +16,7 @@ from zoo import OptionError, Registry
 from zoo.analysis.analyzer_run import make_analyzer
 from zoo.interfaces import Batch, Subject
 from zoo.models.building import build_model, model_arguments
+from zoo.plugin import SpecError
 
 REGISTRY = Registry.discover()
 DIMS = {"in_channels": 3, "image_size": 32, "num_classes": 10}
@@ -99,6 +100,27 @@ def test_the_mean_of_a_class_map_is_the_logit() -> None:
     found = look("cam", "camnet", model, given, classes=tuple(range(10)), rectify=False)
     with torch.no_grad():
         torch.testing.assert_close(found.maps.mean((2, 3)), model(given), rtol=0, atol=1e-5)
+
+
+def test_cam_is_refused_if_an_activation_stands_between_the_maps_and_their_mean() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(3, 8, 3), nn.Linear(8, 10)
+
+        def forward(self, given: Tensor) -> Tensor:
+            return self.head(self.conv(given).relu().mean((2, 3)))
+
+    torch.manual_seed(0)
+    subject = Subject(
+        task="classification",
+        landmarks={"features": "conv", "mean_head": "head"},
+        preprocess=PREPROCESS,
+    )
+    batch = Batch(images(2), torch.full((2,), -1), 0, 1, 0)
+    with pytest.raises(SpecError, match="logits from the means of layer conv, so its class") as caught:
+        make_analyzer(REGISTRY.analyzer("cam"), {}).analyze(Net().eval(), [batch], subject=subject)
+    assert "including its last activation" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("other", ["grad-cam", "hires-cam"])
