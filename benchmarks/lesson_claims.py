@@ -7,8 +7,9 @@ epoch. Trainings with the same seed see the same data in the same order. The dif
 seeds of the first training's metric minus the second's, with the 95% interval of a paired t-test. A claim
 holds if the interval lies on its side of zero.
 
-Short trainings, so that all of them take about an hour and a half on one thread. The results file keeps every training,
-so that a second call continues the first. Requires SciPy (the extra `stats`), CIFAR-10 and Nietzsche.
+The trainings are short, and all of them take about an hour and a half on one thread. The results file keeps
+every training, so that a second call continues the first. Requires SciPy (the extra `stats`), CIFAR-10 and
+Nietzsche.
 """
 
 from __future__ import annotations

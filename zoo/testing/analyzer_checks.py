@@ -317,8 +317,19 @@ def ignores_labels(case: Case) -> None:
 def _relabeled(batches: list[Batch]) -> Iterator[list[tuple[Batch, Tensor]]]:
     """Yield batches with their targets, with others, and with those of the user's own inputs."""
     yield [(batch, batch.targets) for batch in batches]
-    yield [(b, 1 - b.targets if b.targets.is_floating_point() else b.targets + 1) for b in batches]
-    yield [(batch, torch.full((len(batch.inputs),), -1)) for batch in batches]
+    yield [(batch, _other_labels(batch.targets)) for batch in batches]
+    yield [(batch, _no_labels(batch)) for batch in batches]
+
+
+def _other_labels(targets: Tensor) -> Tensor:
+    if targets.is_floating_point():
+        return 1 - targets
+    return torch.where(targets >= 0, targets.max() - targets, targets)
+
+
+def _no_labels(batch: Batch) -> Tensor:
+    numbers = batch.targets.is_floating_point()
+    return torch.full((len(batch.inputs),) if numbers else batch.targets.shape, -1)
 
 
 def _columns(analysis: Analysis) -> dict[str, list[Any]]:
