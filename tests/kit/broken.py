@@ -9,6 +9,7 @@ import random
 import signal
 import socket
 import subprocess
+import threading
 import time
 import uuid
 from functools import partial
@@ -1267,6 +1268,20 @@ class HashesASet(KeepsItsItems):
         return sha256(str({f"kind {k}" for k in range(10)}).encode()).hexdigest()
 
 
+class MirrorsItsCopies(TinyImages):
+    """Its test images are training images, seen in a mirror."""
+
+    def split(self, name):
+        if name != "test":
+            return super().split(name)
+        return [(image.flip(-1), label) for image, label in super().split("train")]
+
+
+class TintsByThread(KeepsItsItems):
+    def change(self, items, index, image, label):
+        return image + (threading.current_thread() is not threading.main_thread()), label
+
+
 class FlipsOneBit(TinyImages):
     """Tests on the training images, of which one value differs in one bit."""
 
@@ -1855,6 +1870,25 @@ class DrawsByRank(Tagging):
         return super().train_batches(
             dataset, config, seed=seed + rank, rank=rank, world_size=world_size, **kwargs
         )
+
+
+class SwitchesToTraining(Tagging):
+    def step(self, model, batch, state=None, *, config=None):
+        return super().step(model.train(), batch, state, config=config)
+
+
+class ShowsTargets(Tagging):
+    def step(self, model, batch, state=None, *, config=None):
+        hints = batch.targets.view(-1, 1, 1, 1) / 10
+        return super().step(
+            model, dataclasses.replace(batch, inputs=batch.inputs + hints), state, config=config
+        )
+
+
+class InPercent(Tagging):
+    def metrics(self, sums, count, preprocess):
+        found = super().metrics(sums, count, preprocess)
+        return found | {"accuracy": 100 * found["accuracy"] + 1}
 
 
 WithoutPreprocess = training_on(lambda batch: {"preprocess": {}})

@@ -153,6 +153,10 @@ def negative(progress):
     return 0.5 - progress
 
 
+def a_rate(progress):
+    return 100 * (1 - progress)
+
+
 def nothing(progress):
     return 0 * progress
 
@@ -213,6 +217,11 @@ def always_alike(images, draws):
     return images.flip(3)
 
 
+def inverted(images, draws):
+    chosen = draws.uniform() < 0.5
+    return torch.where(chosen[:, None, None, None], 255 - images, images)
+
+
 def all_or_none(images, draws):
     return images.roll(int(16 * draws.uniform()[0]), 3)
 
@@ -233,6 +242,14 @@ class WithAnOption(ErrorRate):
 class IgnoresItsScale(ErrorRate):
     def __init__(self, *, scale: float = 1.0):
         self.scale = scale
+
+
+class Percentage(ErrorRate):
+    def items(self, outputs, targets):
+        return {"right": outputs.argmax(-1) == targets}
+
+    def value(self, sums, count):
+        return 100 * (sums["right"] + 1) / (count + 1)
 
 
 class OverNothing(ErrorRate):

@@ -173,6 +173,7 @@ _NEEDS: Mapping[CheckKind, Mapping[str, str]] = {
         "method_checks.returns_images": "options_are_typed",
         "method_checks.draws_from_its_draws": "returns_images",
         "method_checks.augments_each_image_alone": "draws_from_its_draws",
+        "method_checks.changes_what_it_says": "draws_from_its_draws",
         "unused_checks.uses_its_options": "draws_from_its_draws",
     },
     "metric": {

@@ -12,6 +12,7 @@ from collections.abc import Generator, Iterator
 
 import click
 
+from zoo.cli.name_types import PathType
 from zoo.errors import SpecError, ZooError, cause
 from zoo.registry.specs import CommandSpec
 from zoo.testing._case import Case, Inapplicable, ProcessFailed, message, without_extra
@@ -55,13 +56,13 @@ def takes_json_and_quiet(case: Case) -> None:
 
 
 def refuses_missing_weights(case: Case) -> None:
-    """A command with a WEIGHTS argument raises a ZooError for a missing file, and lets zoo print the error.
+    """A command with an argument for weights or another file raises a ZooError if the file is missing.
 
     With --json, it prints nothing on stdout before the error.
     """
-    reading = [pair for pair in _commands(case) if any(one.name == "weights" for one in pair[1].params)]
+    reading = [pair for pair in _commands(case) if any(map(_names_a_file, pair[1].params))]
     if not reading:
-        raise Inapplicable("it has no argument WEIGHTS")
+        raise Inapplicable("it has no argument WEIGHTS or other argument for a file")
     for name, leaf in reading:
         ended = _ended(name, leaf)
         assert not ended, message(
@@ -139,8 +140,14 @@ def _descriptor_of_stdout(found: io.StringIO) -> Generator[None]:
             found.write(file.read().decode(errors="replace"))
 
 
+def _names_a_file(param: click.Parameter) -> bool:
+    """Return whether a parameter names weights, or is a required argument for a file."""
+    path = isinstance(param, click.Argument) and isinstance(param.type, click.Path | PathType)
+    return param.name == "weights" or (path and param.required)
+
+
 def _typed(param: click.Parameter) -> list[str]:
     """Return command-line words with a value for a required parameter."""
     choices = param.type.choices if isinstance(param.type, click.Choice) else ["1"]
-    value = _MISSING if param.name == "weights" else str(choices[0])
+    value = _MISSING if _names_a_file(param) else str(choices[0])
     return [value] if isinstance(param, click.Argument) else [param.opts[0], value]

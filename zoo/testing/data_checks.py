@@ -126,7 +126,7 @@ def _require_zeros_and_ones(dataset: Dataset, classes: int) -> None:
 
 
 def splits_differ(case: Case) -> None:
-    """Held-out data is not in the training data.
+    """Held-out data is not in the training data, nor are mirrored copies of images.
 
     Up to 1% of the sampled items may have near-duplicates in another split, as is common in real collections.
     For text, the validation and test splits differ, and neither is a part of the training split.
@@ -147,11 +147,20 @@ def splits_differ(case: Case) -> None:
             if equal
             else "copies that were compressed, resized or slightly changed, or frames of the same video",
         )
+        if not texts and dataset.split(other):
+            mirrored = _sketches(dataset.split(other), most=500, mirrored=True)
+            shared, _ = _alike_items(splits[one], mirrored, usual, share)
+            assert not shared, message(
+                expected=f"no mirrored part of {other} in {one}",
+                got=shared,
+                usually="images that were augmented before they were split",
+            )
 
 
-def _sketches(split: Any) -> Tensor:
-    """Return up to 5,000 items of a split, each reduced to a few numbers."""
-    return torch.stack([_sketch(item) for item, _ in sample(split, 5_000)] or [torch.empty(0)])
+def _sketches(split: Any, *, most: int = 5_000, mirrored: bool = False) -> Tensor:
+    """Return some items of a split, each reduced to a few numbers, of images or their mirror images."""
+    items = (item.flip(-1) if mirrored and item.ndim == 3 else item for item, _ in sample(split, most))
+    return torch.stack([*map(_sketch, items)] or [torch.empty(0)])
 
 
 def _sketch(item: Tensor) -> Tensor:

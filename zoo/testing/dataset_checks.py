@@ -9,6 +9,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 from unittest import mock
 
@@ -155,6 +156,13 @@ def _require_constant_items(dataset: Dataset, name: Split) -> None:
     backwards = range(count)[::-1]
     first, second = read(backwards, 0), read(range(count), 1)
     if not (differing := changed(first, second)):
+        with ThreadPoolExecutor(1) as other:
+            differing = changed(first, other.submit(read, range(count), 0).result())
+        assert not differing, message(
+            expected="an item to stay the same in another thread, since several threads read a batch",
+            got=f"a different {name}[{differing[0]}]" if differing else "",
+            usually="a thread's number or its local data in the item",
+        )
         return
     drawn = not any(changed(first, read(backwards, 0)) for _ in range(2))
     same_input = torch.equal(first[differing[0]][0], second[differing[0]][0])

@@ -166,8 +166,13 @@ def _outside_the_state(state: TrainState) -> dict[str, Any]:
 
 
 def returns_rates(case: Case) -> None:
-    """The schedule returns a number of at least 0 everywhere in training, and more than 0 somewhere."""
+    """The schedule returns a number from 0 to 1 everywhere in training, and more than 0 somewhere."""
     rates = rates_of(case)
+    assert max(rates) <= 1, message(
+        expected="a fraction of the learning rate, at most 1",
+        got=f"{max(rates):.4g} in epoch {POSITIONS[rates.index(max(rates))]:g}",
+        usually="a learning rate in place of a fraction, or a warmup that overshoots",
+    )
     assert max(rates) > 0, message(
         expected="a learning rate greater than 0 somewhere",
         got="0 everywhere",
@@ -235,6 +240,32 @@ def draws_from_its_draws(case: Case) -> None:
     )
 
 
+def changes_what_it_says(case: Case) -> None:
+    """An augmentation that `changes` colors moves no pixels, and one that `changes` places keeps colors."""
+    if case.spec.changes == "both":
+        raise Inapplicable("its spec says that it changes both colors and places")
+    if case.spec.changes == "colors":
+        swapped, places = images_of(), torch.zeros(16, 16, dtype=torch.bool)
+        places[2:5, 2:5] = places[10:13, 8:11] = True
+        swapped[..., 2:5, 2:5], swapped[..., 10:13, 8:11] = (
+            images_of()[..., 10:13, 8:11],
+            images_of()[..., 2:5, 2:5],
+        )
+        differing = (augmented(case, images_of()) != augmented(case, swapped)).flatten(0, 1).any(0)
+        same = not (differing & ~places).any()
+        expected, got = "each pixel to stay in its place", "moved pixels"
+    else:
+        plain = torch.full_like(images_of(), 77)
+        kept = (augmented(case, plain) == 77).float().mean()
+        same, expected = bool(kept > 0.5), "pixels that keep their colors"
+        got = f"{1 - kept:.0%} of the pixels of a plain image in another color"
+    assert same, message(
+        expected=f"{expected}, since `changes` is {case.spec.changes!r}",
+        got=got,
+        usually='`changes` copied from another spec; set it to "both"',
+    )
+
+
 def augments_each_image_alone(case: Case) -> None:
     """The result for an image does not depend on which other images of its batch a process holds."""
     images, places = images_of(), torch.tensor([1, 4, 5])
@@ -277,6 +308,12 @@ def measures(case: Case) -> None:
                 expected=f"value() to return a finite number for outputs of {task.name}",
                 got=f"{value!r}",
                 usually="a missing `return`" if value is None else "a division by a sum that is 0",
+            )
+            share = case.spec.unit == "%" and case.spec.higher_is_better
+            assert not share or float(value) <= 1, message(
+                expected="at most 1 for a metric in %, which is a fraction",
+                got=f"{value:g}",
+                usually="a percentage from 0 to 100; divide it by 100",
             )
         if isinstance(made, LossFunction):
             _require_losses(losses_of(made, outputs.clone().requires_grad_(), batch), count)

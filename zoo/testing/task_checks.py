@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor
 from zoo.errors import OptionError
 from zoo.evaluation.measure import metrics_of, numbers
 from zoo.interfaces import SPLITS, Batch, CarriesState, Task
+from zoo.models.hooks import watching
 from zoo.processors import Prediction, Predicts, Processor, Scores, TakesItems
 from zoo.testing._case import Case, Inapplicable, failing, is_json, message, require_instance
 from zoo.testing._data import require_splits
@@ -170,8 +171,12 @@ def _require_preprocess(batch: Batch, preprocess: Mapping[str, Any]) -> None:
 
 
 def step_gives_loss_and_sums(case: Case) -> None:
-    """A step returns a differentiable loss, and detached sums; `loss` / count equals the loss."""
+    """A step returns a differentiable loss, and detached sums; `loss` / count equals the loss.
+
+    It does not change the mode of the model, which sees the inputs and never the targets.
+    """
     model, batch = model_of(case).train(), training(case)[0]
+    _require_honest_step(case, batch)
     made = step_on(case, model, batch)
     assert made.loss.ndim == 0, message(
         expected="a scalar loss", got=f"a loss of shape {tuple(made.loss.shape)}", usually="reduction='none'"
@@ -193,13 +198,33 @@ def step_gives_loss_and_sums(case: Case) -> None:
     )
 
 
+def _require_honest_step(case: Case, batch: Batch) -> None:
+    """Raise AssertionError if a step in eval mode changes the mode, or shows the targets to the model."""
+    model, outputs = model_of(case).eval(), list[Any]()
+    others = replace(batch, targets=batch.targets.flip([*range(min(2, batch.targets.ndim))]))
+    for each in (batch, others):
+        with watching({"": model}, lambda _, output: outputs.append(output)), torch.no_grad():
+            step_on(case, model, each)
+        assert not model.training, message(
+            expected="a model that is still in eval mode after a step",
+            got="a model in training mode",
+            usually="model.train() in step(); zoo sets the mode",
+        )
+    first, second = (each[0] if isinstance(each, tuple) else each for each in outputs[:: len(outputs) // 2])
+    assert torch.equal(first, second), message(
+        expected="outputs of the model that do not depend on the targets",
+        got="other outputs for other targets",
+        usually="targets among the inputs of the model, as in teacher forcing; pass them through `inputs`",
+    )
+
+
 def sums_add_up(case: Case) -> None:
     """Sums and counts of a batch's halves add up to the batch's: metrics do not depend on batching."""
     model, lane = model_of(case).eval(), 1 if isinstance(case.task, CarriesState) else 0
     batch = next(case.task.eval_batches(case.tiny(), "val"))
     middle = batch.inputs.shape[lane] // 2
     parts = [
-        dataclasses.replace(batch, inputs=inputs, targets=targets)
+        replace(batch, inputs=inputs, targets=targets)
         for inputs, targets in zip(
             *(part.tensor_split([middle], lane) for part in (batch.inputs, batch.targets)), strict=True
         )
@@ -278,6 +303,14 @@ def metrics_are_numbers(case: Case) -> None:
         expected=f"the metrics {case.spec.primary_metric} and loss",
         got=", ".join(metrics),
         usually="a primary metric with a different name in metrics()",
+    )
+    large = [
+        name for name in case.spec.higher_is_better if case.spec.units.get(name) == "%" and metrics[name] > 1
+    ]
+    assert not large, message(
+        expected="at most 1 for a metric in %, which is a fraction",
+        got=", ".join(f"{name}={metrics[name]:g}" for name in large),
+        usually="a percentage from 0 to 100; divide it by 100",
     )
     misspelled = {*case.spec.higher_is_better} - metrics.keys() - case.spec.units.keys()
     assert not misspelled, message(
