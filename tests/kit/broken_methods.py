@@ -119,6 +119,15 @@ class EvaluatesFarOff(ScheduleFreeSGD):
                 weight.data.add_(5.0)
 
 
+class CallsTheModelAgain(Plain):
+    """Moves away from the minimum and asks for the gradient there, as SAM does."""
+
+    def step(self, closure=None):
+        assert closure is not None, "SAM needs a closure"
+        closure()
+        super().step()
+
+
 class StartsLate(Plain):
     def move(self, weight, group):
         steps = self.state[weight].setdefault("steps", torch.zeros(()))

@@ -378,6 +378,7 @@ entries = Provider(
     optimizer("trains", "Climbs"),
     optimizer("trains.rate", "Plain", training={"lr": 1e4}),
     optimizer("trains.eval", "EvaluatesFarOff"),
+    optimizer("makes_an_optimizer.closure", "CallsTheModelAgain"),
     optimizer("resumes_exactly", "CountsItsSteps"),
     optimizer("resumes_exactly.group", "CountsInItsGroups"),
     optimizer("resumes_exactly.seldom", "ResetsSeldom"),

@@ -159,6 +159,7 @@ CAUSES = {
     "exports.batch": "the batch size fixed as a number",
     "has_three_splits.stream": "an IterableDataset or a generator",
     "reads_uploads.images": "a reader of files only",
+    "makes_an_optimizer.closure": "a closure that calls the model again",
     "trains.rate": "a learning rate that is too high",
     "items_fit_dims.long": "a __len__ that also counts files or lines",
     "items_fit_dims.short": "a __len__ that leaves out items",

@@ -132,7 +132,8 @@ def begun(case: Case, options: Mapping[str, Any] | None = None) -> TrainState:
     with failing(
         ZooError,
         expected="a torch.optim.Optimizer for groups of parameters",
-        usually="a missing `return`, or a class that does not inherit from torch.optim.Optimizer",
+        usually="a missing `return`, a class that does not inherit from torch.optim.Optimizer, or one that "
+        "calls the model again, such as SAM or L-BFGS",
     ):
         return TrainState.begin(model, config_of(case, options or {}), precision="fp32", device="cpu")
 
@@ -141,7 +142,12 @@ def take_step(state: TrainState, lr: float | None = None) -> float:
     """Take a step towards outputs of a sine; return the loss before it."""
     loss = loss_of(state.model)
     loss.backward()  # type: ignore[no-untyped-call]
-    update_weights(state, state.config, state.config.lr if lr is None else lr, Readings())
+    with failing(
+        (AssertionError, TypeError),
+        expected="a step from the gradients of one loss",
+        usually="a closure that calls the model again, as SAM and L-BFGS do, which zoo does not support",
+    ):
+        update_weights(state, state.config, state.config.lr if lr is None else lr, Readings())
     return loss.item()
 
 

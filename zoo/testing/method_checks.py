@@ -41,7 +41,10 @@ _LR = 1e-3
 
 
 def makes_an_optimizer(case: Case) -> None:
-    """The target returns a torch optimizer with every parameter, in groups that keep their `scale`."""
+    """The target returns a torch optimizer with every parameter, in groups that keep their `scale`.
+
+    It takes a step from the gradients of one loss.
+    """
     state = begun(case)
     groups = state.optimizer.param_groups
     held = [parameter for group in groups for parameter in group["params"]]
@@ -58,6 +61,7 @@ def makes_an_optimizer(case: Case) -> None:
         got="groups without this key",
         usually="new groups that contain only the parameters; use `group | {'params': ...}`",
     )
+    take_step(state)  # which some optimizers cannot take from one gradient
 
 
 def follows_its_rate(case: Case) -> None:

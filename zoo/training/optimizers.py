@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -48,6 +49,10 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
     if not isinstance(made, torch.optim.Optimizer):
         got = type(made).__name__
         raise SpecError(f"optimizer {config.optimizer} must return a torch.optim.Optimizer (got a {got})")
+    closure = inspect.signature(made.step).parameters.get("closure")
+    if closure is not None and closure.default is closure.empty:
+        message = f"optimizer {config.optimizer} computes the loss several times in a step, through a closure"
+        raise SpecError(f"{message}, which zoo does not support")
     if isinstance(made, SwitchesWeights):
         for name in ("ema_decay", "nonmono"):
             if value := getattr(config, name):

@@ -49,6 +49,11 @@ class Growing(Keeping):
         state["norms"] = torch.cat([state.get("norms", gradient.new_zeros(0)), gradient.norm()[None]])
 
 
+class Again(Keeping):
+    def step(self, closure):
+        closure()
+
+
 class Accuracy:
     def items(self, outputs, targets):
         return {"right": (outputs.argmax(1) == targets).float()}
@@ -102,7 +107,7 @@ def specs(kind, *targets):
 
 @hookimpl
 def zoo_optimizers():
-    return specs(OptimizerSpec, List, Late, Growing)
+    return specs(OptimizerSpec, List, Late, Growing, Again)
 
 
 @hookimpl
@@ -143,6 +148,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Registry:
         ({"optimizer": "list"}, "the optimizer keeps a list as 'history', not a tensor or a number"),
         ({"optimizer": "late"}, "optimizer faulty/late changed its state 'late' after the first step"),
         ({"optimizer": "growing"}, "optimizer faulty/growing changed its state 'norms' after the first"),
+        ({"optimizer": "again"}, "optimizer faulty/again .* through a closure, which zoo does not support"),
         ({"schedule": "tensor"}, "schedule faulty/tensor returned tensor.*, not a number of at least 0"),
         ({"schedule": "negative"}, "schedule faulty/negative returned -0.*, not a number of at least 0"),
         ({"schedule": "nan"}, "schedule faulty/nan returned nan, not a number of at least 0"),
