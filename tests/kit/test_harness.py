@@ -43,7 +43,8 @@ def test_whatever_a_plugin_does_each_check_is_reported(plugin, capsys, monkeypat
     crashed = {check["name"]: check["outcome"] for check in checks if check["entry"] == "silences/crashed"}
     assert crashed["crashed-same_shape_in_training"] == "xfailed"
     fine = [check["outcome"] for check in checks if check["entry"] == "silences/tinyimages"]
-    assert fine == ["passed"] * 17
+    assert {*fine} == {"passed", "inapplicable"}
+    assert fine.count("passed") == 16
     assert "during the checks, a line was printed: {no JSON}" in captured.err
 
 
