@@ -147,6 +147,7 @@ def _task(facts: Mapping[str, Any]) -> None:
     pairs = [
         ("primary metric", f"{facts['primary_metric']}, {better}"),
         ("dimensions", _words(facts["dims"])),
+        ("outputs", " × ".join(map(str, facts["output_shape"]))),
     ]
     print_section("", pairs)
     groups = ", ".join(facts["groups"])
