@@ -518,13 +518,21 @@ class MetricSpec(_Coded):
     Attributes:
         tasks: the tasks that the metric is for; empty for all.
         higher_is_better: whether higher values are better.
+        target_value: the value to which closer values are better, such as 0.9 for the coverage of a 90%
+            interval; None if a direction is better.
         unit: the unit of the metric; a metric in `%` is a fraction that is shown as a percentage.
     """
 
     tasks: tuple[str, ...] = ()
     higher_is_better: bool = False
+    target_value: float | None = None
     unit: str = ""
     source: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.target_value is not None and self.higher_is_better:
+            raise SpecError(f"metric {self.name!r}: target_value and higher_is_better exclude each other")
 
 
 @dataclass(frozen=True, kw_only=True)
