@@ -338,10 +338,11 @@ class TaskSpec(_Coded):
         super().__post_init__()
         primary = {self.primary_metric: self.units.get(self.primary_metric, "")}
         object.__setattr__(self, "units", primary | {**self.units})  # metrics are shown in this order
-        if unknown := [size for size in self.output_shape if size not in self.dims and isinstance(size, str)]:
-            what = f"task {self.name!r}: output_shape has an unknown dim {unknown[0]!r}"
-            near = did_you_mean(unknown[0], self.dims)
-            raise SpecError(what + near, hint=f"dims: {', '.join(self.dims)}")
+        for size in self.output_shape:
+            if isinstance(size, str) and size not in self.dims:
+                message = f"task {self.name!r}: output_shape has an unknown dim {size!r}"
+                near, hint = did_you_mean(size, self.dims), f"dims: {', '.join(self.dims)}"
+                raise SpecError(f"{message}{near}", hint=hint)
 
     def shape_of_outputs(self, dims: Mapping[str, int]) -> tuple[int, ...]:
         """Return `output_shape` in numbers, for a model or data with some dims."""
