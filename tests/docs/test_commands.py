@@ -42,7 +42,7 @@ MADE = {
     ),
     "shapes-patch-net",
     *("digits", "torchvision/resnet18", "gradcam/grad-cam", "captum/occlusion"),
-    *("row-mlp", "pendulums", "sound-net", "tones"),
+    *("row-mlp", "pendulums", "sound-net", "tones", "demand-mlp", "fan"),
     *("gpt", "tinyshakespeare-gpt"),
     "seed-0",
 }

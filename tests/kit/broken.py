@@ -1566,6 +1566,15 @@ class TablesItsLabels(MeanFeature):
         return dataclasses.replace(analysis, tables={"labels": rows})
 
 
+class OneDay(nn.Module):
+    def __init__(self, *, history, horizon, num_quantiles):
+        super().__init__()
+        self.head = nn.Linear(history, 24 * num_quantiles)
+
+    def forward(self, histories):
+        return self.head(histories).unflatten(1, (24, -1))
+
+
 class MeanError(Analyzer):
     """Honest: the mean difference of predicted numbers and targets."""
 

@@ -653,6 +653,19 @@ numbers = Provider(
     metric("error-of-ones", "ErrorOfOnes", tasks=("locating",)),
 )
 
+
+def days(**more):
+    """Return the task of examples/zoo-forecast, and a model for it that always forecasts 24 hours."""
+    fields = {"target": "zoo_forecast.forecasting:Forecasting", "tiny": "zoo_forecast.demand:Demand"}
+    dims = {"history": 168, "horizon": 24, "num_quantiles": 3}
+    processor = "zoo_forecast.histories:Histories"
+    task = TaskSpec(name="days", summary=SUMMARY, dims=dims, processor=processor, **fields, **more)
+    return Provider(task, image_model("one-day", "OneDay", task="days"))
+
+
+one_day = days(output_shape=("horizon", "num_quantiles"))
+without_shape = days()
+
 offline = Provider(image_model("downloads", "DownloadsWeights"), image_model("net", "Net"))
 
 rounded = publisher(weights=published(metrics={"test": {"loss": 0.0019}}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from functools import cache
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,8 @@ from zoo.registry import plugins
 from zoo.registry.registry import Registry
 from zoo.testing._suite import Suite
 from zoo.testing._targets import with_ours
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 # By what was right: the honest entry, and the checks that once failed
 FALSE_ALARMS = {
@@ -73,6 +76,39 @@ def test_a_model_that_starts_far_off_but_learns_is_only_warned():
 def test_images_of_a_task_of_numbers_need_no_label_that_is_unknown(entry):
     found = suite("broken_plugins:numbers", f"mutants/{entry}").outcome(f"{entry}-preprocess_feeds_new_input")
     assert (found.outcome, found.reason) == ("passed", "")
+
+
+FORECASTS = {
+    "outputs with more axes than the targets": ("quantile-mlp", ("output_shape", "follows_its_dims")),
+    "tiny data that reads values": ("quantile-mlp", ("builds_on_meta",)),
+    "a loss with a kink": ("forecasting", ("better_outputs_score_better", "predicts_the_targets")),
+    "several outputs for each target": ("smape", ("right_outputs_score_better",)),
+}
+
+
+@pytest.mark.parametrize(("entry", "checks"), FORECASTS.values(), ids=FORECASTS)
+def test_forecasts_pass(entry, checks, monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES / "zoo-forecast")
+    found = suite("zoo_forecast.plugin")
+    assert [found.outcome(f"{entry}-{check}").outcome for check in checks] == ["passed"] * len(checks)
+
+
+def test_a_forecast_of_another_length_is_accused(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES / "zoo-forecast")
+    found = suite("broken_plugins:one_day").outcome("one-day-follows_its_dims")
+    assert found.outcome == "failed"
+    assert "to return logits that begin with (1, 48, 3)" in found.reason
+    found = suite("broken_plugins:without_shape").outcome("one-day-output_shape")
+    assert "a task whose outputs have more axes than its targets, without `output_shape`" in found.reason
+
+
+def test_a_metric_with_a_target_need_not_be_best_for_right_outputs(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES / "zoo-forecast")
+    found = suite("zoo_forecast.plugin").outcome("coverage-right_outputs_score_better")
+    assert (found.outcome, found.reason) == (
+        "inapplicable",
+        "right outputs need not be closest to its target value",
+    )
 
 
 def test_the_first_loss_of_a_few_numbers_is_not_that_of_guessing():

@@ -282,6 +282,7 @@ class Model:
             reader=self._processor.input_reader(self.card),
             weights=str(self.path),
             made_with={"weights_sha256": self.card.sha256, **options},
+            in_lines=self._processor.spec.in_lines,
             progress=progress,
         )
 

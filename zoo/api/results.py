@@ -36,6 +36,7 @@ class Given:
 
     Attributes:
         made_with: the model and the options that determine the content of an output file.
+        in_lines: whether a CSV file has a line for each prediction of an input.
         weights: the path of the weights file.
     """
 
@@ -43,6 +44,7 @@ class Given:
     reader: InputReader
     weights: str
     made_with: Mapping[str, Any]
+    in_lines: bool = False
     progress: bool = True
 
 
@@ -180,11 +182,12 @@ class Predictions(Rows[PredictedRow]):
 
         If a call that writes a `.csv` or `.jsonl` file is interrupted, repeat the call to resume. Until the
         file is complete, an `.unfinished` file is stored next to it. In a CSV file, each target of a model
-        that predicts numbers has a column; multiple predictions of another kind are separated by `|`. A
-        `.npy` file contains the probabilities of all classes, (N, classes), with NaN for unreadable inputs. A
-        `.txt` file next to it lists the inputs, and both files are created only when all rows are complete.
-        If `out` is a folder, rows are written to `predictions.jsonl` in that folder. Images such as masks are
-        written to the same folder, or to `x-images` for `x.csv`.
+        that predicts numbers has a column. Multiple predictions of another kind are separated by `|`, or, if
+        the task declares an `output_shape` and no labels, have a line each; such a file is not resumed, but
+        written again. A `.npy` file contains the probabilities of all classes, (N, classes), with NaN for
+        unreadable inputs. A `.txt` file next to it lists the inputs, and both files are created only when all
+        rows are complete. If `out` is a folder, rows are written to `predictions.jsonl` in that folder.
+        Images such as masks are written to the same folder, or to `x-images` for `x.csv`.
 
         Returns:
             `{out, weights, rows, before, errors, unsure}`, where `rows` is the number of rows in the file,
@@ -197,7 +200,7 @@ class Predictions(Rows[PredictedRow]):
         """
         path = Path(out)
         errors = unsure = 0
-        with opened(path, self._given.made_with) as table:
+        with opened(path, self._given.made_with, in_lines=self._given.in_lines) as table:
             for row in self._written(path, table, lambda sources: map(table.write, self._compute(sources))):
                 errors += row["error"] is not None
                 unsure += bool(row["predictions"]) and row["predictions"][0].get("class") == UNSURE

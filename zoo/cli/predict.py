@@ -1,6 +1,7 @@
 """`zoo predict`: predict classes for images, or score texts."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from zoo.console.figures import cell
 from zoo.console.tables import SHARES, Table, columns
 from zoo.console.terminal import echo
 from zoo.errors import printable
-from zoo.inference.target_columns import joined_targets
+from zoo.inference.target_columns import apart, joined_targets
 
 # Rows are printed once so many are there
 _ROWS = 64
@@ -57,15 +58,17 @@ def command(
     model = session.load(weights, device=device)
     rows = model.predict(inputs, progress=session.progress, **settings)
     units = {**session.registry.task(model.card.task).units, **SHARES}
-    unread = write_or_print(rows, out, as_json=as_json, plain=dict, show=lambda rows: _print(rows, units))
+    in_lines = session.registry.task(model.card.task).in_lines
+    show = partial(_print, units=units, in_lines=in_lines)
+    unread = write_or_print(rows, out, as_json=as_json, plain=dict, show=show)
     return int(strict and unread)
 
 
-def _print(rows: Iterable[Mapping[str, Any]], units: Mapping[str, str]) -> bool:
+def _print(rows: Iterable[Mapping[str, Any]], *, units: Mapping[str, str], in_lines: bool) -> bool:
     """Print rows as they are computed, and return whether any input could not be read.
 
-    On a terminal, each line shows a prediction; otherwise, each line describes an input in tab-separated
-    columns, which a first line names unless the predictions are classes.
+    On a terminal, each line shows a prediction; otherwise, each line describes an input (or, if `in_lines`, a
+    prediction) in tab-separated columns, which a first line names unless the predictions are classes.
     """
     unread, begun = False, False
     table = None
@@ -73,6 +76,7 @@ def _print(rows: Iterable[Mapping[str, Any]], units: Mapping[str, str]) -> bool:
     while some := [*islice(rows, _ROWS)]:
         unread = unread or any(row["error"] for row in some)
         if columns() is None:
+            some = [part for row in some for part in apart(row)] if in_lines else some
             if not begun and (names := _names(some)):
                 echo("\t".join(["input", *names]), keep="\t")
             begun = True

@@ -14,7 +14,7 @@ from zoo.cli.flags import flag_of, options_of
 from zoo.cli.name_types import PLURALS, NameType
 from zoo.cli.session import Session, print_json, standard_options
 from zoo.config import options
-from zoo.console.figures import figures
+from zoo.console.figures import figure, figures
 from zoo.console.tables import as_typed, enumerated, print_paragraph, print_section, print_table, print_title
 from zoo.console.terminal import echo
 from zoo.errors import OptionError
@@ -147,6 +147,7 @@ def _task(facts: Mapping[str, Any]) -> None:
     pairs = [
         ("primary metric", f"{facts['primary_metric']}, {better}"),
         ("dimensions", _words(facts["dims"])),
+        ("outputs", " × ".join(map(str, facts["output_shape"]))),
     ]
     print_section("", pairs)
     groups = ", ".join(facts["groups"])
@@ -169,6 +170,8 @@ def _method(facts: Mapping[str, Any]) -> None:
     _print_options(facts, facts["option_flag"], prefix)
     usual = as_typed(facts.get("training", {}))
     print_section("Training options", usual, about="that zoo uses with it unless you set them")
+    target = facts.get("target_value")
+    print_section("", [("best value", "" if target is None else figure(target, facts["unit"]))])
     ways = " or ".join(f"{flag} {name}" for flag in facts["flags"])
     print_section("", [("usage", f"zoo train ... {ways}"), *_origin(facts)])
 

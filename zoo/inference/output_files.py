@@ -29,7 +29,7 @@ from zoo.files.atomic import atomic_write, sweep
 from zoo.files.canonical import canonical_json, parse_json
 from zoo.files.regular import open_regular, read_regular
 from zoo.inference.predicting import PredictedRow
-from zoo.inference.target_columns import joined_targets
+from zoo.inference.target_columns import apart, joined_targets
 
 # The table in a folder
 _IN_FOLDER = "predictions.jsonl"
@@ -66,11 +66,13 @@ def being_written(out: Path) -> list[Path]:
 
 
 @contextmanager
-def opened(out: Path, made_with: Mapping[str, Any]) -> Generator[OutputFile]:
+def opened(out: Path, made_with: Mapping[str, Any], *, in_lines: bool = False) -> Generator[OutputFile]:
     """Open an output file: `.csv`, `.jsonl` or `.npy`, or a folder with a `predictions.jsonl`.
 
     Args:
         made_with: JSON data about the model and the options; a file can be continued only with the same data.
+        in_lines: whether a CSV file has a line for each prediction of an input. Such a file is written again
+            from the start instead of being continued.
 
     Raises:
         OptionError: the name has a different suffix.
@@ -86,7 +88,7 @@ def opened(out: Path, made_with: Mapping[str, Any]) -> Generator[OutputFile]:
     try:
         if not out.suffix:
             out.mkdir(exist_ok=True)
-        with _array(path) if out.suffix == ".npy" else _lines(path, made_with) as table:
+        with _array(path) if out.suffix == ".npy" else _lines(path, made_with, in_lines) as table:
             yield table
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from None
@@ -110,7 +112,7 @@ def _exists(path: Path) -> OutputError:
 
 
 @contextmanager
-def _lines(path: Path, made_with: Mapping[str, Any]) -> Generator[_Lines]:
+def _lines(path: Path, made_with: Mapping[str, Any], in_lines: bool) -> Generator[_Lines]:
     """Open a CSV or JSONL file, and finish it if the `with` block succeeds."""
     marker = _marker(path)
     open_regular(path, write=True).close()  # raises an error for a link, or a pipe
@@ -127,7 +129,7 @@ def _lines(path: Path, made_with: Mapping[str, Any]) -> Generator[_Lines]:
         else:
             with atomic_write(marker) as beside:
                 beside.write(canonical_json(made_with).encode())
-        table = _Lines(path, file)
+        table = _Lines(path, file, in_lines=in_lines and path.suffix == ".csv")
         try:
             yield table
             table.finish()
@@ -156,9 +158,10 @@ def _require_same(path: Path, marker: Path, made_with: Mapping[str, Any]) -> Non
 
 
 class _Lines(OutputFile):
-    """A file with a line for each input; a CSV starts with a header line."""
+    """A file with a line for each input, or for each prediction; a CSV starts with a header line."""
 
-    def __init__(self, path: Path, file: IO[bytes]) -> None:
+    def __init__(self, path: Path, file: IO[bytes], *, in_lines: bool) -> None:
+        self._in_lines = in_lines
         self._path = path
         self._file = file
         self._csv = path.suffix == ".csv"
@@ -168,6 +171,9 @@ class _Lines(OutputFile):
     def rest(self, sources: Iterator[Source]) -> Iterator[Source]:
         """Return the sources without a row, and remove a partial row at the end."""
         whole = 0
+        if self._in_lines:  # the last input may lack some of its lines
+            self._file.truncate(0)
+            return sources
         with io.open(os.dup(self._file.fileno()), "rb") as reading:  # noqa: UP020 - of a descriptor
             reading.seek(0)
             for number, line in enumerate(reading):
@@ -202,7 +208,7 @@ class _Lines(OutputFile):
         row, prediction = predicted
         for name, draw in (prediction.images if prediction else {}).items():
             row[name] = self._draw(row["input"], name, draw())
-        self.count += 1
+        self.count += len(apart(row)) if self._in_lines else 1
         self._waiting.append(predicted)
         if prediction is not None or self._columns or not self._csv:
             self._flush()
@@ -232,7 +238,8 @@ class _Lines(OutputFile):
 
     def _line(self, row: Mapping[str, Any]) -> str:
         if self._csv:
-            return _csv_line(_cells(row, self._columns))
+            parts = apart(row) if self._in_lines else [row]
+            return "".join(_csv_line(_cells(part, self._columns)) for part in parts)
         return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
 
     def finish(self) -> None:

@@ -1,4 +1,4 @@
-"""Predictions of several targets as one row of columns. Without NumPy, for `zoo predict --help`."""
+"""Predictions of several numbers as columns or as rows. Without NumPy, for `zoo predict --help`."""
 
 from __future__ import annotations
 
@@ -19,3 +19,8 @@ def joined_targets(predictions: Sequence[Mapping[str, Any]]) -> Sequence[Mapping
         for key, value in numbers.items():
             joined[str(answer["target"]) if len(numbers) == 1 else f"{answer['target']} {key}"] = value
     return [joined]
+
+
+def apart(row: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Return the row of an input as a row for each of its predictions."""
+    return [{**row, "predictions": [answer]} for answer in row["predictions"]] or [row]

@@ -28,6 +28,7 @@ Name = Annotated[
 ]
 
 Count = Annotated[int, Meta(ge=0, le=2**53, description="an integer of at least 0")]
+PositiveInt = Annotated[int, Meta(ge=1, le=2**53, description="an integer of at least 1")]
 PretrainedName = Annotated[str, Meta(pattern=r"^[\w.+-]+$", description="letters, digits and - . _ +")]
 ExtraName = Annotated[str, Meta(pattern=r"^(\w+([.-]\w+)*)?$", description="the name of an extra")]
 Suffix = Annotated[str, Meta(pattern=r"^\.[a-z0-9_]+$", description="a lowercase suffix such as .onnx")]
@@ -298,6 +299,9 @@ class TaskSpec(_Coded):
         name: the name of the task, which must be unique among all plugins.
         dims: the model's arguments that depend on the data, with the values for which `zoo show` counts
             parameters.
+        output_shape: the shape of a model's outputs for one item, such as `("horizon", 3)`: names of dims,
+            and numbers. If empty, it is that of the logits for `labels`, or that of the targets. If a task
+            without `labels` has a shape, a CSV file has a line for each row of a prediction.
         primary_metric: the metric that is shown first, and that selects the best epoch.
         higher_is_better: metrics for which higher is better, such as accuracy; for all others, lower is
             better.
@@ -317,6 +321,7 @@ class TaskSpec(_Coded):
     """
 
     dims: Mapping[str, int]
+    output_shape: tuple[str | PositiveInt, ...] = ()
     primary_metric: str = "loss"
     higher_is_better: tuple[str, ...] = ()
     units: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -333,6 +338,20 @@ class TaskSpec(_Coded):
         super().__post_init__()
         primary = {self.primary_metric: self.units.get(self.primary_metric, "")}
         object.__setattr__(self, "units", primary | {**self.units})  # metrics are shown in this order
+        for size in self.output_shape:
+            if isinstance(size, str) and size not in self.dims:
+                message = f"task {self.name!r}: output_shape has an unknown dim {size!r}"
+                near, hint = did_you_mean(size, self.dims), f"dims: {', '.join(self.dims)}"
+                raise SpecError(f"{message}{near}", hint=hint)
+
+    def shape_of_outputs(self, dims: Mapping[str, int]) -> tuple[int, ...]:
+        """Return `output_shape` in numbers, for a model or data with some dims."""
+        return tuple(dims[size] if isinstance(size, str) else size for size in self.output_shape)
+
+    @property
+    def in_lines(self) -> bool:
+        """Whether tables have a line for each row of a prediction, instead of one for each input."""
+        return bool(self.output_shape) and self.labels is None
 
     def load_processor(self) -> Callable[["TaskSpec"], Any]:
         """Import and return the processor's class. Raises SpecError if `processor` does not resolve."""
@@ -500,13 +519,21 @@ class MetricSpec(_Coded):
     Attributes:
         tasks: the tasks that the metric is for; empty for all.
         higher_is_better: whether higher values are better.
+        target_value: the value to which closer values are better, such as 0.9 for the coverage of a 90%
+            interval; None if a direction is better.
         unit: the unit of the metric; a metric in `%` is a fraction that is shown as a percentage.
     """
 
     tasks: tuple[str, ...] = ()
     higher_is_better: bool = False
+    target_value: float | None = None
     unit: str = ""
     source: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.target_value is not None and self.higher_is_better:
+            raise SpecError(f"metric {self.name!r}: target_value and higher_is_better exclude each other")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from zoo.errors import OptionError, RunError, ZooError, first_line, warn
 from zoo.files import run_files
 from zoo.registry.catalog import recorded_recipe
 from zoo.registry.registry import Registry, default_registry
-from zoo.registry.specs import TaskSpec
+from zoo.registry.specs import MetricSpec, TaskSpec
 from zoo.registry.where import matching
 from zoo.runs.lock import is_locked, owned
 from zoo.runs.run_directories import require_run, verified_card
@@ -96,7 +96,7 @@ def list_runs(
         return rows
     flat = rows.flat() if where is None else matching(rows.flat(), where, what="run")
     if sort is not None and flat:
-        flat = _sorted(flat, sort, [registry.tasks[row["task"]] for row in rows if row["task"]])
+        flat = _sorted(flat, sort, [registry.tasks[row["task"]] for row in rows if row["task"]], registry)
     found = {row["run"]: row for row in rows}
     return RunList(found[row["run"]] for row in flat)
 
@@ -268,7 +268,9 @@ def _options(recipe: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _sorted(rows: Sequence[dict[str, Any]], sort: str, tasks: Sequence[TaskSpec]) -> list[dict[str, Any]]:
+def _sorted(
+    rows: Sequence[dict[str, Any]], sort: str, tasks: Sequence[TaskSpec], registry: Registry
+) -> list[dict[str, Any]]:
     """Return the rows in the order of a key; those without it come last."""
     key = sort.removeprefix("-")
     known = sorted({name for row in rows for name in row})
@@ -277,7 +279,16 @@ def _sorted(rows: Sequence[dict[str, Any]], sort: str, tasks: Sequence[TaskSpec]
         hint = None if near else f"keys: {', '.join(known)}"
         raise OptionError(f"sort: no run has the key {key!r}{near}", hint=hint)
     split, _, metric = key.rpartition(".")
-    higher = split in SPLITS and any(metric in task.higher_is_better for task in tasks)
+    added = [entry.spec for entry in registry.entries_of(MetricSpec) if entry.spec.name == metric]
+    better = {name for task in tasks for name in task.higher_is_better}
+    better |= {spec.name for spec in added if spec.higher_is_better}
+    targets = [spec.target_value for spec in added if spec.target_value is not None and split in SPLITS]
+    higher = split in SPLITS and metric in better
     having = [row for row in rows if row.get(key) is not None]
-    having.sort(key=lambda row: (isinstance(row[key], str), row[key]), reverse=higher != sort.startswith("-"))
+
+    def place(row: Mapping[str, Any]) -> tuple[bool, Any]:
+        value = row[key]
+        return isinstance(value, str), abs(value - targets[0]) if targets else value
+
+    having.sort(key=place, reverse=higher != sort.startswith("-"))
     return [*having, *(row for row in rows if row.get(key) is None)]

@@ -17,6 +17,7 @@ from zoo.evaluation.metrics import asked
 from zoo.interfaces import Batch, CarriesState, Dataset, LossFunction, Metric, Task, make_task
 from zoo.testing._case import Case, Skip, failing
 from zoo.testing._models import model_for
+from zoo.testing._tasks import as_outputs
 from zoo.training.readings import Readings
 from zoo.training.schedules import make_schedule
 from zoo.training.state import TrainState
@@ -69,9 +70,8 @@ def right_and_wrong(task: Task, outputs: Tensor, batch: Batch) -> tuple[Tensor, 
     """Return outputs that predict each target and others that do not; None if they are unknown."""
     targets = batch.targets
     if task.spec.labels is None:
-        if targets.shape != outputs.shape:
-            return None
-        return targets.float(), targets + 1 + outputs
+        right = as_outputs(targets.float(), outputs.shape)
+        return None if right is None else (right, right + 1 + outputs)
     if targets.is_floating_point():
         return 20 * (2 * targets - 1), 20 * (1 - 2 * targets)
     axis = -1 if isinstance(task, CarriesState) else 1

@@ -46,6 +46,15 @@ def model_of(case: Case) -> nn.Module:
     return model_for(case.registry, case.spec, case.tiny().dims)
 
 
+def as_outputs(targets: Tensor, shape: torch.Size) -> Tensor | None:
+    """Return targets in the shape of outputs, each repeated for all its outputs; None if it has none."""
+    if targets.numel() == shape.numel():
+        return targets.reshape(shape)
+    if targets.shape != shape[: targets.ndim]:
+        return None
+    return targets.view(*targets.shape, *[1] * (len(shape) - targets.ndim)).expand(shape).clone()
+
+
 def step_on(case: Case, model: nn.Module, batch: Batch) -> Step:
     """Return a fresh task's step on a batch."""
     with drawing_from(0):

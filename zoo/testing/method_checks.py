@@ -343,15 +343,20 @@ def measures_each_item_alone(case: Case) -> None:
 def right_outputs_score_better(case: Case) -> None:
     """Outputs that predict each target score better than outputs that do not, and have a lower loss.
 
-    Right outputs are known if a model predicts labels, or numbers in the shape of the targets.
+    Right outputs are known if a model predicts labels, or numbers in the shape of the targets, or several for
+    each target. A metric with a target value is left out: an interval of no width predicts each target, but
+    does not have the coverage that is best.
     """
     known = [(*each, right_and_wrong(each[0], *each[2:])) for each in scored(case)]
     if not any(pair for *_, pair in known):
         raise Inapplicable("which outputs are right is unknown for its tasks")
+    has_direction = case.spec.target_value is None
+    if not has_direction and not any(isinstance(made, LossFunction) for _, made, *_ in known):
+        raise Inapplicable("right outputs need not be closest to its target value")
     for task, made, _, batch, pair in known:
         if pair is None:
             continue
-        if isinstance(made, Metric):
+        if isinstance(made, Metric) and has_direction:
             good, bad = (value_of(task, made, each, batch) for each in pair)
             assert good > bad if case.spec.higher_is_better else good < bad, message(
                 expected=f"a better value for right than for wrong outputs of {task.name}",

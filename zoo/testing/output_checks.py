@@ -17,7 +17,7 @@ from zoo.interfaces import CarriesState
 from zoo.models.building import build_model, model_arguments
 from zoo.models.features import CapturedFeatures, features_of, pooled
 from zoo.models.landmarks import with_landmarks
-from zoo.registry.specs import Landmark
+from zoo.registry.specs import Landmark, TaskSpec
 from zoo.testing._case import Case, Failure, Inapplicable, failing, message
 from zoo.testing._models import build, forward, larger_images, random_inputs, require_unchanged
 
@@ -25,8 +25,9 @@ from zoo.testing._models import build, forward, larger_images, random_inputs, re
 def output_shape(case: Case) -> None:
     """For batches of 1, 2 and 5, logits are finite floating-point numbers, (B, K) or (T, B, V).
 
-    If a task predicts a class for each of several positions, they are (B, K, ...), as torch's losses expect;
-    if it predicts numbers, they have the shape of the targets.
+    If a task declares an `output_shape`, they are (B, *output_shape). Otherwise, if a task predicts a class
+    for each of several positions, they are (B, K, ...), as torch's losses expect; if it predicts numbers,
+    they have the shape of the targets.
     """
     model = build(case).eval()
     for size in (1, 2, 5):
@@ -40,7 +41,7 @@ def output_shape(case: Case) -> None:
         assert got == wanted, message(
             expected=f"logits {wanted} from inputs {tuple(inputs.shape)}",
             got=str(got),
-            usually=_misshapen(got, wanted),
+            usually=_misshapen(got, wanted, case.task.spec),
         )
         assert answer.is_floating_point(), message(
             expected="floating-point logits", got=str(answer.dtype), usually="an argmax inside the model"
@@ -54,7 +55,7 @@ def output_shape(case: Case) -> None:
         )
 
 
-def _misshapen(got: tuple[int, ...] | str, wanted: tuple[int, ...]) -> str:
+def _misshapen(got: tuple[int, ...] | str, wanted: tuple[int, ...], task: TaskSpec) -> str:
     """Return the most common cause of logits with the wrong shape, or of an output that is not logits."""
     if isinstance(got, str):
         return "other values returned besides the logits, such as features or a state"
@@ -64,12 +65,19 @@ def _misshapen(got: tuple[int, ...] | str, wanted: tuple[int, ...]) -> str:
         return "the first two axes swapped; a language model reads and returns time-first tensors, (T, B)"
     if len(got) > len(wanted) and math.prod(got) == math.prod(wanted):
         return "an extra axis of size one, which the targets lack: the loss would compare all pairs"
-    return "a hard-coded number in place of `num_classes`, or a view() that moves items to another axis"
+    if not (task.labels or task.output_shape) and wanted == got[: len(wanted)]:
+        return "a task whose outputs have more axes than its targets, without `output_shape` in its spec"
+    sizes = [f"`{size}`" for size in task.output_shape if isinstance(size, str)] or ["`num_classes`"]
+    number = " or ".join(sizes)
+    return f"a hard-coded number in place of {number}, or a view() that moves items to another axis"
 
 
 def _wanted_shape(case: Case, inputs: Tensor) -> tuple[int, ...]:
     """Return the shape of the logits for some inputs, from the targets of the tiny dataset."""
     dataset, labels = case.tiny(), case.task.spec.labels
+    if case.task.spec.output_shape:
+        items = inputs.shape[: 1 + isinstance(case.task, CarriesState)]
+        return (*items, *case.task.spec.shape_of_outputs(dataset.dims))
     if isinstance(case.task, CarriesState):
         return (*inputs.shape, dataset.dims[labels[0]] if labels else 1)
     targets = next(iter(case.task.eval_batches(dataset, "test"))).targets
@@ -112,8 +120,8 @@ def follows_its_dims(case: Case) -> None:
         except ZooError:  # the constructor rejects these dims
             continue
         inputs = random_inputs(case, 1) if name == counted else _example(case, changed)
-        classes = (changed[counted],) if counted else ()
-        wanted = inputs.shape[: 1 + isinstance(case.task, CarriesState)] + classes
+        sizes = task.shape_of_outputs(changed) or ((changed[counted],) if counted else ())
+        wanted = inputs.shape[: 1 + isinstance(case.task, CarriesState)] + sizes
         try:
             got = str(tuple(forward(case, model, inputs)[0].shape[: len(wanted)]))
         except Exception as error:

@@ -25,6 +25,7 @@ from zoo.interfaces import Batch, Subject
 LIBRARIES = ("zoo-captum", "zoo-gradcam", "zoo-nanogpt", "zoo-sklearn", "zoo-torchvision")
 TASKS = ("zoo-audio", "zoo-regression")
 NAMES = (*LIBRARIES, *TASKS, "zoo-lab")
+INSTALLED = (*NAMES, "zoo-forecast")
 NEEDED = ("captum", "hatchling", "pytorch_grad_cam", "sklearn", "timm")
 
 pytestmark = pytest.mark.skipif(not all(map(find_spec, NEEDED)), reason=f"needs {', '.join(NEEDED)}")
@@ -35,7 +36,7 @@ RunZoo = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture(scope="module")
 def installed(pip_install: Callable[..., Path]) -> Path:
     """Return a folder that the examples are pip-installed into."""
-    return pip_install(*NAMES)
+    return pip_install(*INSTALLED)
 
 
 def lines_of_code(path: Path) -> int:
@@ -60,9 +61,9 @@ def test_an_example_is_short_and_its_contract_test_four_lines(name: str) -> None
 @pytest.mark.slow  # half a minute; `.ci/run` runs it
 @pytest.mark.timeout(400)  # several minutes beside other work
 def test_their_own_contract_tests_pass(installed: Path, tmp_path: Path) -> None:
-    for name in NAMES:
-        test = f"test_{name.replace('-', '_')}.py"
-        shutil.copy(EXAMPLES / name / "tests" / "test_contract.py", tmp_path / test)
+    for name in INSTALLED:
+        for test in (EXAMPLES / name / "tests").glob("test_*.py"):
+            shutil.copy(test, tmp_path / f"test_{name.replace('-', '_')}_{test.name}")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml", "junit.xml"]
     done = subprocess.run(
         [*command, "-W", "error"],

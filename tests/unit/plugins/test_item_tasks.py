@@ -1,4 +1,4 @@
-"""The bases of tasks on independent items, as examples/zoo-regression and examples/zoo-audio use them."""
+"""The bases of tasks on independent items, as examples/zoo-regression, -audio and -forecast use them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from zoo.runs.directory import RunDirectory
 from zoo.training.state import TrainState
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
-NAMES = ("regression", "audio")
+NAMES = ("regression", "audio", "forecast")
 NUMBERS = {"targets": ["height"], "target_mean": [10.0], "target_std": [2.0]}
 ROWS = {"mean": [1.0, 2.0], "std": [2.0, 4.0], "features": ["east", "north"]} | NUMBERS
 SOUNDS = {"sample_rate": 8, "classes": ["low", "high", "none"]}
@@ -504,3 +504,65 @@ def test_an_error_of_a_model_suggests_checking_its_plugin(
     ours = ["mlp", "shapes", "--data", "train_size=8", "--model", "widths=0", "--run", str(tmp_path / "ours")]
     assert run(["train", *ours]) != 0
     assert "zoo check" not in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def forecaster(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run of an epoch whose model predicts three quantiles of each of 24 hours."""
+    run = tmp_path_factory.mktemp("forecaster") / "run"
+    data = {"metrics": ["coverage"], "epochs": 1}
+    zoo.train("quantile-mlp", "demand", **data, run=run, progress=False)
+    return run
+
+
+def test_a_forecast_has_a_line_for_each_hour(
+    forecaster: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [str(tmp_path / f"{number}.csv") for number in range(2)]
+    for number, path in enumerate(paths):
+        Path(path).write_text("\n".join(str(50 + number + hour % 24) for hour in range(168)))
+    given = ["predict", str(forecaster), *paths, str(tmp_path / "none.csv"), "--quiet"]
+    Path(given[-2]).write_text("1 2")
+    out = tmp_path / "out.csv"
+    assert run([*given, "--out", str(out)]) == 0
+    assert "wrote" in capsys.readouterr().out
+    table = [*csv.DictReader(out.read_text().splitlines())]
+    assert [row["input"] for row in table] == [name for name in paths for _ in range(24)] + [given[-2]]
+    assert [row["hour"] for row in table[:24]] == [str(hour) for hour in range(1, 25)]
+    assert list(table[0]) == ["input", "hour", "5%", "50%", "95%", "error"]
+    assert "has the shape (2,)" in table[-1]["error"]
+    assert run(given) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "input\thour\t5%\t50%\t95%"
+    assert [line.split("\t")[:2] for line in lines[1:3]] == [[paths[0], "1"], [paths[0], "2"]]
+    assert len(lines) == 1 + 24 + 24 + 1
+    assert run([*given, "--json"]) == 0
+    first, *_ = json.loads(capsys.readouterr().out)
+    assert [row["hour"] for row in first["predictions"]] == [*range(1, 25)]
+    assert first["predictions"][0]["50%"] == pytest.approx(float(table[0]["50%"]), rel=1e-4)
+
+
+def test_a_file_of_forecasts_that_was_cut_within_an_input_is_written_again(
+    forecaster: Path, tmp_path: Path
+) -> None:
+    model, out = zoo.load(forecaster), tmp_path / "out.csv"
+    histories = [[50.0 + number + hour % 24 for hour in range(168)] for number in range(3)]
+    found = model.predict(histories, progress=False)
+    assert found.write(out)["rows"] == 72
+    whole = out.read_text()
+    asked = {"weights_sha256": model.card.sha256, "top": None, "min_confidence": None}
+    out.write_text("".join(whole.splitlines(keepends=True)[:30]))
+    (tmp_path / "out.csv.unfinished").write_text(json.dumps(asked))
+    assert found.write(out)["before"] == 0
+    assert out.read_text() == whole
+
+
+def test_runs_are_sorted_by_how_close_a_metric_is_to_its_target(forecaster: Path, tmp_path: Path) -> None:
+    for value in (0.7, 0.86, 0.97):
+        shutil.copytree(forecaster, tmp_path / str(value))
+        log = tmp_path / str(value) / "metrics.jsonl"
+        log.write_text(re.sub(r'"coverage": ?[0-9.]+', f'"coverage":{value}', log.read_text()))
+    found = zoo.list_runs(tmp_path, sort="val.coverage")
+    assert [Path(row["run"]).name for row in found] == ["0.86", "0.97", "0.7"]
+    found = zoo.list_runs(tmp_path, sort="-val.coverage")
+    assert [Path(row["run"]).name for row in found] == ["0.7", "0.97", "0.86"]

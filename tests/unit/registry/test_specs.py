@@ -14,7 +14,14 @@ from tests.configs import configured
 from zoo.config.recipe import Recipe
 from zoo.config.train_config import TrainConfig
 from zoo.errors import OptionError, SpecError
-from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, DatasetSpec, Pretrained, TaskSpec
+from zoo.registry.specs import (
+    AnalyzerSpec,
+    ArchitectureSpec,
+    DatasetSpec,
+    MetricSpec,
+    Pretrained,
+    TaskSpec,
+)
 from zoo_images.fields import ImageFields
 from zoo_text.fields import TextFields
 
@@ -190,6 +197,28 @@ def test_the_other_specs_check_themselves_too() -> None:
         AnalyzerSpec(**CAM, ignores=clas)
     with pytest.raises(OptionError, match=r"analyzer 'cam': needs must be one of .* did you mean 'features'"):
         AnalyzerSpec(**CAM, needs=("class_maps|feature",))
+
+
+def test_the_shape_of_outputs_names_dims_and_numbers() -> None:
+    fields: dict[str, Any] = {"name": "days", "target": "m:Days", "summary": "Days", "processor": "m:P"}
+    fields |= {"tiny": "m:Tiny", "dims": {"horizon": 24}}
+    spec = TaskSpec(**fields, output_shape=("horizon", 3))
+    assert spec.shape_of_outputs({"horizon": 12}) == (12, 3)
+    with pytest.raises(
+        SpecError, match="'days': output_shape has an unknown dim 'horizn'; did you mean 'hor"
+    ):
+        TaskSpec(**fields, output_shape=("horizn", 3))
+    with pytest.raises(OptionError, match="'days': output_shape must be a list, each item"):
+        TaskSpec(**fields, output_shape=("horizon", 0))
+
+
+def test_a_target_value_is_a_number_and_not_a_direction() -> None:
+    fields: dict[str, Any] = {"name": "coverage", "target": "m:Coverage", "summary": "Coverage"}
+    assert MetricSpec(**fields, target_value=0.9).target_value == 0.9
+    with pytest.raises(SpecError, match="'coverage': target_value and higher_is_better exclude each other"):
+        MetricSpec(**fields, target_value=0.9, higher_is_better=True)
+    with pytest.raises(OptionError, match=r"metric 'coverage': target_value must be finite \(got nan\)"):
+        MetricSpec(**fields, target_value=math.nan)
 
 
 def test_an_analyzer_may_be_for_every_task_whose_data_has_some_dims() -> None:

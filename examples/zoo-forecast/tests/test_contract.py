@@ -1,0 +1,6 @@
+from zoo.testing import contract
+
+
+@contract("forecast")
+def test_contract(check):
+    check()

@@ -1,0 +1,1 @@
+"""Forecasts of time series: quantiles of each of the next hours."""
