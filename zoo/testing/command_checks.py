@@ -12,7 +12,6 @@ from collections.abc import Generator, Iterator
 
 import click
 
-from zoo.cli.name_types import PathType
 from zoo.errors import SpecError, ZooError, cause
 from zoo.registry.specs import CommandSpec
 from zoo.testing._case import Case, Inapplicable, ProcessFailed, message, without_extra
@@ -142,7 +141,7 @@ def _descriptor_of_stdout(found: io.StringIO) -> Generator[None]:
 
 def _names_a_file(param: click.Parameter) -> bool:
     """Return whether a parameter names weights, or is a required argument for a file."""
-    path = isinstance(param, click.Argument) and isinstance(param.type, click.Path | PathType)
+    path = isinstance(param, click.Argument) and isinstance(param.type, click.Path)
     return param.name == "weights" or (path and param.required)
 
 

@@ -305,7 +305,9 @@ def metrics_are_numbers(case: Case) -> None:
         usually="a primary metric with a different name in metrics()",
     )
     large = [
-        name for name in case.spec.higher_is_better if case.spec.units.get(name) == "%" and metrics[name] > 1
+        name
+        for name in case.spec.higher_is_better
+        if case.spec.units.get(name) == "%" and metrics.get(name, 0) > 1
     ]
     assert not large, message(
         expected="at most 1 for a metric in %, which is a fraction",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import pickle
 import sys
 import textwrap
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -93,7 +92,7 @@ def _result(case: Case, options: Mapping[str, Any]) -> str:
         raise
     except Exception as error:
         return f"refused: {cause(error)}"
-    return sha256(pickle.dumps(_plain(result))).hexdigest()
+    return sha256(repr(_plain(result)).encode()).hexdigest()
 
 
 def _plain(value: Any) -> Any:
