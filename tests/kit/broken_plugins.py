@@ -359,6 +359,7 @@ entries = Provider(
     exporter("programs_answer_alike.dtype", "GivesFloat64"),
     exporter("programs_answer_alike.mean", "NormalizesBatches"),
     exporter("programs_answer_alike.garbage", "WritesZeros"),
+    exporter("options_are_typed.exporter", "UntypedLevel", reader=ONNX),
     exporter("equal_models_equal_files", "SaysWhen", reader=ONNX),
     exporter("equal_models_equal_files.place", "SaysWhere", reader=ONNX),
     exporter("equal_models_equal_files.set", "SaysASet", reader=ONNX),
@@ -422,6 +423,7 @@ entries = Provider(
     tracker("makes_a_tracker", "Foreign"),
     tracker("makes_a_tracker.argument", "NeedsAnArgument"),
     tracker("makes_a_tracker.torch", "ImportsTorch"),
+    tracker("options_are_typed.tracker", "UntypedFolder"),
     tracker("continues_its_runs", "Forgets"),
     tracker("continues_its_runs.next", "ReturnsTheNext"),
     tracker("continues_its_runs.name", "FindsByName"),
@@ -705,6 +707,8 @@ unused = Provider(
     schedule("linear", "linear"),
     augmentation("mirrored", "mirrored"),
     metric("scale", "IgnoresItsScale"),
+    exporter("level", "IgnoresItsLevel", reader=ONNX),
+    tracker("folder", "IgnoresItsFolder"),
 )
 
 warning_trackers = Provider(tracker("steps", "StoresSteps"), tracker("remembers", "Remembers"))

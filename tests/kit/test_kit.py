@@ -455,6 +455,8 @@ def test_options_without_an_effect_get_a_warning():
         "decay": "weight_decay",
         "floor": "floor",
         "scale": "scale",
+        "level": "level",
+        "folder": "folder",
     }
     assert found == {**dict.fromkeys(("net", "plain", "linear", "mirrored"), ""), **dead}
 

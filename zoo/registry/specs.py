@@ -417,6 +417,8 @@ class CommandSpec(_Coded):
 class ExporterSpec(_Coded):
     """A format to which models can be exported. Its target returns a `zoo.interfaces.Exporter`.
 
+    Keyword-only arguments of the target are its options, each with a type, a default and a description.
+
     Attributes:
         suffix: suffix of the files, such as `.onnx`, which must be unique among all plugins.
         reader: import string of a function that accepts the `Path` of a file and returns a
@@ -442,6 +444,8 @@ class ExporterSpec(_Coded):
 @dataclass(frozen=True, kw_only=True)
 class TrackerSpec(_Coded):
     """An experiment tracker, to which `zoo track` sends the log of a run. Its target returns a Tracker.
+
+    Keyword-only arguments of the target are its options, each with a type, a default and a description.
 
     Attributes:
         target: import string of a `zoo.plugin.Tracker` without required arguments, which must not require

@@ -17,8 +17,8 @@ _NAMING = ("required", "card_options")
 def options_are_typed(case: Case) -> None:
     """Every option has a type, against which given values are checked, and a default of that type.
 
-    The options that the spec names exist. An optimizer, a schedule, an augmentation or a metric has a default
-    for every option of its own.
+    The options that the spec names exist. An optimizer, a schedule, an augmentation, a metric, an exporter or
+    a tracker has a default for every option of its own.
     """
     try:
         target = case.entry.load()
