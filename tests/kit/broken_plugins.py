@@ -231,6 +231,7 @@ honest = Provider(
     image_data("batched", "FetchesBatches"),
     image_data("seeded", "FollowsItsSeed"),
     image_data("labeled", "LabelsInAFile"),
+    image_data("sampled", "NeedsItsFolder", sample={"root": "data", "order": "down"}),
     image_data("endless", "MakesAnyItem"),
     image_data("kept", "KeepsItsItems"),
     image_data("later", "Later"),
@@ -534,6 +535,7 @@ entries = Provider(
     text_model("penalty_trains.float", "PenalizesInFloats"),
     image_data("works_offline", "TriesToConnect"),
     image_data("fingerprint_follows_the_data", "FixedFingerprint"),
+    image_data("fingerprint_follows_the_data.sample", "IgnoresItsFolder", sample={"root": "data"}),
     image_data("fingerprint_follows_the_data.labels", "LeavesOutItsLabels"),
     image_data("fingerprint_follows_the_data.bytes", "LeavesOutItsBytes"),
     image_data("fingerprint_follows_the_data.folders", "LeavesOutItsFolders"),
@@ -720,7 +722,7 @@ extra = Provider(
     tracker("absent-when-made", "ImportsWhenMade", extra="more"),
 )
 
-asking = Provider(analyzer("concept", "NeedsAConcept"))
+asking = Provider(analyzer("concept", "NeedsAConcept"), image_data("folder", "NeedsItsFolder"))
 
 small = Provider(image_data("images", "TinyImages"))
 

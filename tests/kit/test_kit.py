@@ -79,7 +79,7 @@ def fixtures(failing: Suite) -> dict[str, list[str]]:
 
 
 # Their fixtures start processes that import torch, too; only the first of each check is tried by day
-OF_EXPORTERS = {check.name for check in CHECKS if check.kind == "exporter"}
+OF_EXPORTERS = {check.name for check in CHECKS if check.module == "exporter_checks"}
 EXPORTERS = [spec.name for spec in broken_entries.specs if isinstance(spec, ExporterSpec)]
 
 
@@ -92,7 +92,8 @@ def marks_of(name: str, *, by_night: bool = False) -> list[pytest.MarkDecorator]
 
 
 @pytest.mark.parametrize(
-    "check", [check.name for check in CHECKS if check.name not in OF_PLUGINS | OF_EXPORTERS]
+    "check",
+    [check.name for check in CHECKS if check.name not in OF_PLUGINS | OF_EXPORTERS | {"uses_its_options"}],
 )
 def test_a_failing_fixture_fails_its_check(check, failing, fixtures):
     assert fixtures[check], f"no entry of broken_plugins fails {check}"
@@ -364,6 +365,16 @@ def test_an_analyzer_with_an_option_that_only_its_user_knows_is_skipped_and_told
     reason = "it requires a value for concept, which the kit cannot generate"
     assert {(o.outcome, o.reason) for o in outcomes} == {("skipped", reason)}
     assert shortfall(outcomes) == [f"mutants/concept: 0 of {len(outcomes)} checks ran ({reason})"]
+
+
+def test_a_dataset_with_a_required_option_is_checked_with_the_sample_of_its_spec():
+    outcomes = check_here("mutants/folder", registry_of("broken_plugins:asking"))
+    reason = "it requires a value for root, order, which the kit cannot generate; set `sample` in its spec"
+    assert ("skipped", reason) in {(o.outcome, o.reason) for o in outcomes}
+    outcomes = check_here("mutants/sampled", registry_of("broken_plugins:honest"))
+    found = {outcome.check: outcome.outcome for outcome in outcomes}
+    assert "failed" not in found.values()
+    assert found["refuses_damaged_files"] == found["fingerprint_follows_the_data"] == "passed"
 
 
 def test_what_a_spec_expects_to_fail_may_fail_and_may_not_pass():

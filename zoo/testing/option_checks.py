@@ -11,7 +11,7 @@ from zoo.registry.methods import own_options
 from zoo.testing._case import Case, Skip, failing, message
 
 # Fields of a spec that name options of its target
-_NAMING = ("required", "card_options")
+_NAMING = ("required", "card_options", "sample")
 
 
 def options_are_typed(case: Case) -> None:
