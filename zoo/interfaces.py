@@ -527,7 +527,8 @@ class Exportable:
 class Exporter(ABC):
     """Writes models in one format.
 
-    The target of an ExporterSpec names a callable that returns an Exporter.
+    The target of an ExporterSpec names a callable that returns an Exporter. Its keyword-only arguments are
+    the options that the user sets; the metadata of the file records them.
     """
 
     @abstractmethod
@@ -543,8 +544,8 @@ class Exporter(ABC):
         """Return the program in `content` (the result of `write`), ready to run on `threads` threads.
 
         The program maps input arrays by name to output arrays by name, as in the signature. zoo calls `start`
-        in a new process that has access only to the content. If the format has a reader, the reader runs the
-        program, and `start` is not needed.
+        in a new process that has access only to the content, on an exporter with default options. If the
+        format has a reader, the reader runs the program, and `start` is not needed.
         """
         raise NotImplementedError("a format without a reader must implement Exporter.start")
 

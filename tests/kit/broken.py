@@ -15,7 +15,7 @@ import uuid
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 import numpy
@@ -1097,6 +1097,23 @@ class LabelsInAFile(TinyImages):
     def split(self, name):
         labels = iter(self.labels[{"train": 0, "val": 40, "test": 50}[name] :])
         return [(image, next(labels)) for image, _ in super().split(name)]
+
+
+class NeedsItsFolder(LabelsInAFile):
+    """Honest, but its user must name the folder, and whether its labels are read backwards."""
+
+    def __init__(self, *, root: str, order: Literal["up", "down"]) -> None:
+        super().__init__(root=root)
+        self.labels = self.labels[:: 1 if order == "up" else -1]
+
+
+class IgnoresItsFolder(LabelsInAFile):
+    """Its fingerprint does not depend on the file that it is given."""
+
+    fingerprint = "0" * 64
+
+    def __init__(self, *, root: str) -> None:
+        super().__init__(root=root)
 
 
 class LeavesOutItsLabels(LabelsInAFile):

@@ -31,6 +31,17 @@ class WritesOnce(OnnxExporter):
         return self._written[key]
 
 
+class IgnoresItsLevel(WritesOnce):
+    def __init__(self, *, level: int = 9):
+        super().__init__()
+
+
+class UntypedLevel(WritesOnce):
+    def __init__(self, *, level=9):
+        super().__init__()
+        self._level = level
+
+
 class Foreign:
     """No Exporter, although it has its methods."""
 

@@ -231,6 +231,7 @@ honest = Provider(
     image_data("batched", "FetchesBatches"),
     image_data("seeded", "FollowsItsSeed"),
     image_data("labeled", "LabelsInAFile"),
+    image_data("sampled", "NeedsItsFolder", sample={"root": "data", "order": "down"}),
     image_data("endless", "MakesAnyItem"),
     image_data("kept", "KeepsItsItems"),
     image_data("later", "Later"),
@@ -359,6 +360,7 @@ entries = Provider(
     exporter("programs_answer_alike.dtype", "GivesFloat64"),
     exporter("programs_answer_alike.mean", "NormalizesBatches"),
     exporter("programs_answer_alike.garbage", "WritesZeros"),
+    exporter("options_are_typed.exporter", "UntypedLevel", reader=ONNX),
     exporter("equal_models_equal_files", "SaysWhen", reader=ONNX),
     exporter("equal_models_equal_files.place", "SaysWhere", reader=ONNX),
     exporter("equal_models_equal_files.set", "SaysASet", reader=ONNX),
@@ -422,6 +424,7 @@ entries = Provider(
     tracker("makes_a_tracker", "Foreign"),
     tracker("makes_a_tracker.argument", "NeedsAnArgument"),
     tracker("makes_a_tracker.torch", "ImportsTorch"),
+    tracker("options_are_typed.tracker", "UntypedFolder"),
     tracker("continues_its_runs", "Forgets"),
     tracker("continues_its_runs.next", "ReturnsTheNext"),
     tracker("continues_its_runs.name", "FindsByName"),
@@ -532,6 +535,7 @@ entries = Provider(
     text_model("penalty_trains.float", "PenalizesInFloats"),
     image_data("works_offline", "TriesToConnect"),
     image_data("fingerprint_follows_the_data", "FixedFingerprint"),
+    image_data("fingerprint_follows_the_data.sample", "IgnoresItsFolder", sample={"root": "data"}),
     image_data("fingerprint_follows_the_data.labels", "LeavesOutItsLabels"),
     image_data("fingerprint_follows_the_data.bytes", "LeavesOutItsBytes"),
     image_data("fingerprint_follows_the_data.folders", "LeavesOutItsFolders"),
@@ -705,6 +709,8 @@ unused = Provider(
     schedule("linear", "linear"),
     augmentation("mirrored", "mirrored"),
     metric("scale", "IgnoresItsScale"),
+    exporter("level", "IgnoresItsLevel", reader=ONNX),
+    tracker("folder", "IgnoresItsFolder"),
 )
 
 warning_trackers = Provider(tracker("steps", "StoresSteps"), tracker("remembers", "Remembers"))
@@ -716,7 +722,7 @@ extra = Provider(
     tracker("absent-when-made", "ImportsWhenMade", extra="more"),
 )
 
-asking = Provider(analyzer("concept", "NeedsAConcept"))
+asking = Provider(analyzer("concept", "NeedsAConcept"), image_data("folder", "NeedsItsFolder"))
 
 small = Provider(image_data("images", "TinyImages"))
 

@@ -29,6 +29,16 @@ class Remembers(Tracker):
         self._file.with_suffix(".status").write_text(status)
 
 
+class IgnoresItsFolder(Remembers):
+    def __init__(self, *, folder: str = ""):
+        pass
+
+
+class UntypedFolder(Remembers):
+    def __init__(self, *, folder=""):
+        self._folder = folder
+
+
 class CannotBeAsked(Remembers):
     def begin(self, run):
         super().begin(run)

@@ -80,7 +80,7 @@ def fixtures(failing: Suite) -> dict[str, list[str]]:
 
 
 # Their fixtures start processes that import torch, too; only the first of each check is tried by day
-OF_EXPORTERS = {check.name for check in CHECKS if check.kind == "exporter"}
+OF_EXPORTERS = {check.name for check in CHECKS if check.module == "exporter_checks"}
 EXPORTERS = [spec.name for spec in broken_entries.specs if isinstance(spec, ExporterSpec)]
 
 
@@ -367,6 +367,16 @@ def test_an_analyzer_with_an_option_that_only_its_user_knows_is_skipped_and_told
     assert shortfall(outcomes) == [f"mutants/concept: 0 of {len(outcomes)} checks ran ({reason})"]
 
 
+def test_a_dataset_with_a_required_option_is_checked_with_the_sample_of_its_spec():
+    outcomes = check_here("mutants/folder", registry_of("broken_plugins:asking"))
+    reason = "it requires a value for root, order, which the kit cannot generate; set `sample` in its spec"
+    assert ("skipped", reason) in {(o.outcome, o.reason) for o in outcomes}
+    outcomes = check_here("mutants/sampled", registry_of("broken_plugins:honest"))
+    found = {outcome.check: outcome.outcome for outcome in outcomes}
+    assert "failed" not in found.values()
+    assert found["refuses_damaged_files"] == found["fingerprint_follows_the_data"] == "passed"
+
+
 def test_what_a_spec_expects_to_fail_may_fail_and_may_not_pass():
     outcomes = check_here("mutants/net", registry_of("broken_plugins:expected"))
     by_check = {outcome.check: outcome for outcome in outcomes}
@@ -456,6 +466,8 @@ def test_options_without_an_effect_get_a_warning():
         "decay": "weight_decay",
         "floor": "floor",
         "scale": "scale",
+        "level": "level",
+        "folder": "folder",
     }
     assert found == {**dict.fromkeys(("net", "plain", "linear", "mirrored"), ""), **dead}
 

@@ -158,6 +158,11 @@ def _of_analyzer(registry: Registry, entry: Entry[Any]) -> dict[str, Any]:
     return {"architectures": fitting} | _as_far_as_possible(parts)
 
 
+def _of_tool(_: Registry, entry: Entry[Any]) -> dict[str, Any]:
+    """Return the options of an exporter or a tracker."""
+    return _as_far_as_possible([("options", lambda: {"options": _options(entry)})])
+
+
 def _of_task(registry: Registry, task: Entry[Any]) -> dict[str, Any]:
     """Return the training options that a task adds, and the entries that support the task."""
     fields = registry.default_config(task.spec.name).to_dict()
@@ -240,4 +245,6 @@ _MORE: Mapping[str, Callable[[Registry, Entry[Any]], dict[str, Any]]] = {
     "schedule": _of_method,
     "augmentation": _of_method,
     "metric": _of_method,
+    "exporter": _of_tool,
+    "tracker": _of_tool,
 }

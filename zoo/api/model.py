@@ -427,6 +427,7 @@ class Model:
         out: str | Path | None = None,
         *,
         to: str | None = None,
+        options: Mapping[str, Any] | None = None,
         split: Split | None = None,
         data: Mapping[str, Any] | None = None,
         synthetic: bool = False,
@@ -443,14 +444,15 @@ class Model:
             out: file to write; by default, the file is named after the model.
             to: format, such as `onnx` or `pt2`; by default, derived from the file suffix, or `onnx` if no
                 file is given.
+            options: exporter options, such as `opset`.
             split: split to verify on; by default, `test`, or `val` if there is no test split.
             data: dataset options, in addition to those used in training.
             synthetic: verify on random inputs, which does not require the model's data.
             progress: show progress on stderr or in the notebook.
 
         Returns:
-            `{file, format, bytes, split, items, total, unit, disagreements, largest_difference}`, where
-            `items` is the number of items compared, `total` is the number of items in the split, and
+            `{file, format, options, bytes, split, items, total, unit, disagreements, largest_difference}`,
+            where `items` is the number of items compared, `total` is the number of items in the split, and
             `disagreements` is the number of items whose predictions differ because of a tie.
 
         Raises:
@@ -469,6 +471,7 @@ class Model:
                 self._registry,
                 out=out,
                 to=to,
+                options=options,
                 split=split,
                 data=data,
                 synthetic=synthetic,

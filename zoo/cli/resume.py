@@ -1,12 +1,13 @@
 """`zoo resume`: continue a run."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from zoo.api.training import resume
 from zoo.cli.flags import options_of
-from zoo.cli.session import Session, device_option, standard_options, track_option
+from zoo.cli.session import Session, device_option, standard_options, track_options
 from zoo.cli.tracker_process import tracking
 from zoo.cli.train import print_run
 
@@ -15,9 +16,11 @@ from zoo.cli.train import print_run
 @click.argument("run", type=click.Path())
 @options_of(resume)
 @device_option
-@track_option
+@track_options
 @standard_options
-def command(session: Session, run: str, as_json: bool, track: str, **settings: Any) -> None:
+def command(
+    session: Session, run: str, as_json: bool, track: str, track_option: Sequence[str], **settings: Any
+) -> None:
     """Continue the run in directory RUN with its original options.
 
     On a CPU, the result is bit-for-bit identical to that of an uninterrupted run; on a GPU, this requires
@@ -27,6 +30,6 @@ def command(session: Session, run: str, as_json: bool, track: str, **settings: A
     \b
     zoo resume runs/lstm-nietzsche
     """
-    with tracking(session, track, run):
+    with tracking(session, track, track_option, run):
         resumed = resume(run, progress=session.progress, registry=session.registry, **settings)
     print_run(resumed, session, as_json)

@@ -154,6 +154,11 @@ def standard_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return json(quiet_option(pass_session(alone)))
 
 
+def track_options(command: F) -> F:
+    """Add --track and --track-option."""
+    return _track_option(_own_options(command))
+
+
 def _be_quiet(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001
     if value:
         ctx.ensure_object(Session).progress = False
@@ -171,12 +176,13 @@ last_option = click.option(
     callback=_take_last,
     help="Use the last weights of a run directory instead of the best ones.",
 )
-track_option = click.option(
+_track_option = click.option(
     "--track",
     default="",
     metavar="TEXT",
     help="Send the metrics to this experiment tracker, from a separate process.",
 )
+_own_options = click.option("--track-option", multiple=True, metavar="K=V", help="Tracker option.")
 card_device_option = click.option(
     "--device",
     metavar="NAME",

@@ -182,12 +182,14 @@ def _command(facts: Mapping[str, Any]) -> None:
 
 
 def _exporter(facts: Mapping[str, Any]) -> None:
+    _print_options(facts, "--option")
     files = f"{facts['suffix']}, {'read and write' if facts['reader'] else 'write only'}"
     how = f"zoo export WEIGHTS --to {facts['name'].rpartition('/')[2]}"
     print_section("", [("files", files), ("usage", how), *_origin(facts)])
 
 
 def _tracker(facts: Mapping[str, Any]) -> None:
+    _print_options(facts, "--option")
     how = f"zoo track RUN --to {facts['name'].rpartition('/')[2]}"
     print_section("", [("usage", how), *_origin(facts)])
 

@@ -8,14 +8,17 @@ import shlex
 import subprocess
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+from zoo.cli.flags import words_of
 from zoo.cli.session import Session
+from zoo.config import options
 from zoo.config.torchrun import is_first
 from zoo.console.terminal import echo
-from zoo.errors import warn
+from zoo.errors import OptionError, warn
 from zoo.files import run_files
 from zoo.files.regular import open_regular
 from zoo.registry.extras import needing_extra
@@ -28,27 +31,33 @@ _NICE = 10
 
 
 @contextlib.contextmanager
-def tracking(session: Session, tracker: str, run: str | None) -> Generator[None]:
+def tracking(session: Session, tracker: str, words: Sequence[str], run: str | None) -> Generator[None]:
     """Track a run in a separate process while it trains in the `with` block, as soon as it has begun.
 
     In distributed training, only the first process starts a tracker.
 
     Args:
         tracker: name of the tracker; empty for none.
+        words: options of the tracker, such as `project=mine`.
 
-    Raises UnknownName for an unknown tracker, and SpecError if the library of one of zoo's own is missing.
+    Raises UnknownName for an unknown tracker, OptionError for an invalid option, and SpecError if the library
+    of one of zoo's own is missing.
     """
+    given = options.parse(words, what="--track-option")
     if not tracker:
+        if given:
+            raise OptionError("--track-option requires --track")
         yield
         return
     entry = session.registry.tracker(tracker)
     if entry.plugin.name == CORE and find_spec(entry.spec.extra) is None:
         with needing_extra(entry, f"the tracker {entry.spec.name}"):
             raise ModuleNotFoundError(name=entry.spec.extra)
+    own = entry.check(given, flag="--track-option") if given else {}
     if run is None or not is_first():
         yield
         return
-    beside = _Beside(Path(run), entry.name, session)
+    beside = _Beside(Path(run), entry.name, own, session)
     beside.start()
     try:
         yield
@@ -59,11 +68,11 @@ def tracking(session: Session, tracker: str, run: str | None) -> Generator[None]
 class _Beside(threading.Thread):
     """Waits for the run to begin, then for `zoo track` to end."""
 
-    def __init__(self, directory: Path, name: str, session: Session) -> None:
+    def __init__(self, directory: Path, name: str, own: Mapping[str, Any], session: Session) -> None:
         super().__init__(daemon=True)
         self._directory, self._short = directory, name.rpartition("/")[2]
         files = [word for file in session.plugin_files for word in ("--plugin", str(file))]
-        self._words = ["track", str(directory), "--to", name, *files]
+        self._words = ["track", str(directory), "--to", name, *words_of("--option", own), *files]
         self._progress = session.progress
         self._over = threading.Event()
         self._before = self._begun()

@@ -9,7 +9,7 @@ import click
 
 from zoo.api.training import train
 from zoo.cli.flags import options_of
-from zoo.cli.session import Session, device_option, print_json, standard_options, track_option
+from zoo.cli.session import Session, device_option, print_json, standard_options, track_options
 from zoo.cli.tracker_process import tracking
 from zoo.cli.training_command import NAMING, training_command
 from zoo.config.torchrun import is_first
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     "confidence interval of the mean.",
 )
 @options_of(train_seeds, only=["jobs", "on"])
-@track_option
+@track_options
 @standard_options
 def command(
     session: Session,
@@ -52,6 +52,7 @@ def command(
     jobs: int | None,
     on: str,
     track: str,
+    track_option: Sequence[str],
     **settings: Any,
 ) -> None:
     """Train a model from a RECIPE, or train an architecture (ARCH) on a DATASET.
@@ -87,7 +88,7 @@ def command(
     if track and settings["run"] is None:
         other = training.get("architecture")
         settings["run"] = str(default_directory(name, dataset, other, resume=settings["resume"]))
-    with tracking(session, track, settings["run"]):
+    with tracking(session, track, track_option, settings["run"]):
         run = train(
             name, dataset, progress=session.progress, registry=session.registry, **settings, **training
         )

@@ -228,7 +228,7 @@ RESERVED = frozenset(
         *("groups", "help", "json", "kind", "methods", "model", "name", "option", "options"),
         *("architecture", "dry_run", "image", "jobs", "on", "plot", "plugin", "seeds", "track", "training"),
         *("processes", "progress", "quiet", "registry", "resume", "run", "save_every", "seed"),
-        *("session", "start", "steps", "stop", "stop_after", "threads"),
+        *("session", "start", "steps", "stop", "stop_after", "threads", "track_option"),
     )
 )
 

@@ -18,7 +18,7 @@ from zoo.files.container import damaged
 # Maps named NumPy arrays to named NumPy arrays; thread-safe
 Program = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
-_SIGNATURE = "zoo_signature"
+_SIGNATURE, _OPTIONS = "zoo_signature", "zoo_options"
 # The output with the features of each item
 FEATURES = "features"
 
@@ -84,14 +84,19 @@ class Exported:
     sha256: str = ""
 
 
-def metadata_of(card: Card, signature: Signature) -> dict[str, str]:
+def metadata_of(card: Card, signature: Signature, exporting: Mapping[str, Any]) -> dict[str, str]:
     """Return the metadata of an exported file as strings by key, which any format can store.
 
     The metadata includes the class names as a JSON list, for users without zoo.
+
+    Args:
+        exporting: the options of the exporter that the user set.
     """
     classes = card.preprocess.get("classes")
-    names = {"classes": canonical_json(classes)} if classes else {}
-    return {KEY: card.to_json(), _SIGNATURE: canonical_json(asdict(signature)), **names}
+    more = {"classes": canonical_json(classes)} if classes else {}
+    if exporting:
+        more[_OPTIONS] = canonical_json(exporting)
+    return {KEY: card.to_json(), _SIGNATURE: canonical_json(asdict(signature)), **more}
 
 
 def parse_metadata(metadata: Mapping[str, str], path: Path) -> tuple[Card, Signature]:

@@ -45,7 +45,7 @@ def _installed() -> Mapping[tuple[str, str], Entry[Any]]:
 def own_options(entry: Entry[Any]) -> Mapping[str, Option]:
     """Return the options of a method itself, without the arguments that zoo fills in."""
     options = declared(entry.load())
-    filled = {*[*options][: _POSITIONAL[entry.kind]], *_FILLED.get(entry.kind, ())}
+    filled = {*[*options][: _POSITIONAL.get(entry.kind, 0)], *_FILLED.get(entry.kind, ())}
     return {name: option for name, option in options.items() if name not in filled}
 
 

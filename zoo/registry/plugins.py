@@ -186,7 +186,7 @@ def load(
                 _provided(hooks, "zoo_recipes", "recipe", Recipe),
                 _provided(hooks, "zoo_weights", "weights", WeightsSpec),
                 entries={(kind, spec.name) for kind, spec in specs},
-                folder=partial(_folder, where),
+                folder=partial(folder_of, where),
             )
             plugin = replace(plugin, specs=specs, recipes=recipes, weights=weights)
     except KeyboardInterrupt:
@@ -254,7 +254,7 @@ def _hooks(name: str, module: object) -> pluggy.PluginManager:
     return manager
 
 
-def _folder(where: str) -> Path:
+def folder_of(where: str) -> Path:
     """Return the folder of the module or file that contains the hooks."""
     if where.endswith(".py"):
         return Path(where).parent

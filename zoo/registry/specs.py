@@ -227,12 +227,16 @@ class DatasetSpec(_Coded):
             zoo reports that they are missing without importing the target.
         undivided: options that put all of the user's own data into the train split instead of splitting it at
             random, so that a model trained on different data can be evaluated on all of the data.
+        sample: options with which `zoo check` opens a dataset that has required options, such as
+            `{"root": "sample"}` for a folder of small files in the package; values of `path_options` are
+            relative to the folder of the plugin's module. No other command uses them.
     """
 
     task: str
     config: Mapping[str, Any] = field(default_factory=dict[str, Any])
     required: tuple[str, ...] = ()
     undivided: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    sample: Mapping[str, Any] = field(default_factory=dict[str, Any])
     card_options: tuple[str, ...] = ()
     path_options: tuple[str, ...] = ("root",)
     download_bytes: Annotated[int, Meta(ge=0)] = 0
@@ -417,6 +421,8 @@ class CommandSpec(_Coded):
 class ExporterSpec(_Coded):
     """A format to which models can be exported. Its target returns a `zoo.interfaces.Exporter`.
 
+    Keyword-only arguments of the target are its options, each with a type, a default and a description.
+
     Attributes:
         suffix: suffix of the files, such as `.onnx`, which must be unique among all plugins.
         reader: import string of a function that accepts the `Path` of a file and returns a
@@ -442,6 +448,8 @@ class ExporterSpec(_Coded):
 @dataclass(frozen=True, kw_only=True)
 class TrackerSpec(_Coded):
     """An experiment tracker, to which `zoo track` sends the log of a run. Its target returns a Tracker.
+
+    Keyword-only arguments of the target are its options, each with a type, a default and a description.
 
     Attributes:
         target: import string of a `zoo.plugin.Tracker` without required arguments, which must not require

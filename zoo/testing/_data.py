@@ -28,6 +28,7 @@ from zoo.errors import DataError, SpecError, ZooError
 from zoo.files.cache import data_home
 from zoo.files.downloads import offline
 from zoo.interfaces import SPLITS, Dataset
+from zoo.registry.plugins import folder_of
 from zoo.testing._case import Case, Skip, failing, message, without_values
 
 # A text file for the datasets that read one, no line of which comes twice
@@ -80,8 +81,8 @@ def options_for(case: Case, folder: Path) -> dict[str, Any]:
     """Return the options that make the dataset look for its files in `folder`."""
     options = _options(case)
     if "paths" in options:
-        return {"paths": [str(folder / Path(path).name) for path in options["paths"]]}
-    return {"root": str(folder)} if "root" in declared(case.entry.load()) else {}
+        return {**options, "paths": [str(folder / Path(path).name) for path in options["paths"]]}
+    return {**options, "root": str(folder)} if "root" in declared(case.entry.load()) else {**options}
 
 
 @contextlib.contextmanager
@@ -271,14 +272,24 @@ def sample(items: Any, count: int) -> Iterator[tuple[Tensor, Any]]:
 
 
 def _options(case: Case) -> Mapping[str, Any]:
-    """Return the options of the spec, with a text file for `paths` if that is required."""
-    config = case.entry.spec.config
+    """Return the options of the spec and its sample, with a text file for `paths` if that is required."""
+    spec = case.entry.spec
+    config = {**spec.config, **{name: _placed(case, name, value) for name, value in spec.sample.items()}}
     required = [
         name for name, option in declared(case.entry.load()).items() if option.required and name not in config
     ]
     if required not in ([], ["paths"]):
-        raise without_values(required)
+        skip = without_values(required)
+        raise Skip(f"{skip}; set `sample` in its spec")
     return {**config, "paths": [_text_file()]} if required else config
+
+
+def _placed(case: Case, name: str, value: Any) -> Any:
+    """Return the value of an option in a sample, with paths in the folder of the plugin."""
+    if name not in case.spec.path_options:
+        return value
+    folder = folder_of(case.plugin.where)
+    return [str(folder / path) for path in value] if isinstance(value, list | tuple) else str(folder / value)
 
 
 @functools.cache

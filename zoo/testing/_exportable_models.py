@@ -81,7 +81,7 @@ def _exportable(module: nn.Module, signature: Signature) -> Exportable:
         module=module,
         inputs=inputs,
         signature=signature,
-        metadata=metadata_of(card(), signature),
+        metadata=metadata_of(card(), signature, {}),
         trace=partial(trace, module, inputs, signature),
     )
 

@@ -150,6 +150,8 @@ _NEEDS: Mapping[CheckKind, Mapping[str, str]] = {
     },
     "exporter": {
         "exporter_checks.programs_answer_alike": "",
+        "option_checks.options_are_typed": "",
+        "unused_checks.uses_its_options": "options_are_typed",
         "exporter_checks.equal_models_equal_files": "programs_answer_alike",
         "exporter_checks.reads_without_torch": "equal_models_equal_files",
         "exporter_checks.refuses_what_it_did_not_write": "reads_without_torch",
@@ -188,6 +190,8 @@ _NEEDS: Mapping[CheckKind, Mapping[str, str]] = {
     },
     "tracker": {
         "tracker_checks.makes_a_tracker": "",
+        "option_checks.options_are_typed": "makes_a_tracker",
+        "unused_checks.uses_its_options": "options_are_typed",
         "tracker_checks.continues_its_runs": "makes_a_tracker",
         "tracker_checks.leaves_the_run_alone": "continues_its_runs",
         "tracker_checks.stores_what_it_logs": "continues_its_runs",

@@ -11,14 +11,14 @@ from zoo.registry.methods import own_options
 from zoo.testing._case import Case, Skip, failing, message
 
 # Fields of a spec that name options of its target
-_NAMING = ("required", "card_options")
+_NAMING = ("required", "card_options", "sample")
 
 
 def options_are_typed(case: Case) -> None:
     """Every option has a type, against which given values are checked, and a default of that type.
 
-    The options that the spec names exist. An optimizer, a schedule, an augmentation or a metric has a default
-    for every option of its own.
+    The options that the spec names exist. An optimizer, a schedule, an augmentation, a metric, an exporter or
+    a tracker has a default for every option of its own.
     """
     try:
         target = case.entry.load()

@@ -16,9 +16,10 @@ class Histories(ItemProcessor):
     def check_feeding(self, preprocess, arguments):
         """Raise OptionError unless there are as many quantiles as the model returns."""
         super().check_feeding(preprocess, arguments)
-        quantiles = preprocess.get("quantiles")
-        right = isinstance(quantiles, list) and len(quantiles) == arguments["num_quantiles"]
-        if not right or not all(isinstance(each, float) and 0 < each < 1 for each in quantiles):
+        found = preprocess.get("quantiles")
+        quantiles = [each for each in found if isinstance(each, float)] if isinstance(found, list) else []
+        right = len(quantiles) == arguments["num_quantiles"]
+        if not right or not all(0 < each < 1 for each in quantiles):
             raise OptionError(f"quantiles must be {arguments['num_quantiles']} numbers between 0 and 1")
 
     def item(self, dims):

@@ -170,6 +170,11 @@ def test_the_usage_of_what_a_training_option_selects_is_shown(name, usage):
     assert f"\n  usage   {usage}\n" in zoo("show", name).stdout
 
 
+@pytest.mark.parametrize(("name", "option"), [("onnx", "opset  20"), ("mlflow", 'experiment  ""')])
+def test_the_options_of_an_exporter_and_a_tracker_are_shown(name, option):
+    assert f"Options (--option KEY=VALUE) with their defaults\n  {option}\n" in zoo("show", name).stdout
+
+
 def test_a_recipe_of_an_unknown_architecture_is_shown_as_written(tmp_path):
     (tmp_path / "registry.toml").write_text(RECIPES)
     facts = shown("gone", cwd=tmp_path)

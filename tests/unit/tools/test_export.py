@@ -221,6 +221,29 @@ def test_the_command_prints_what_was_verified(net: zoo.Model, tmp_path: Path) ->
     assert [path.name for path in tmp_path.iterdir()] == ["cat.onnx"]
 
 
+def test_an_option_of_the_exporter_changes_the_file_which_records_it(net: zoo.Model, tmp_path: Path) -> None:
+    done = type_in(
+        "export", net.path.parent, "--out", "cat.onnx", "--option", "opset=18", "--json", cwd=tmp_path
+    )
+    assert json.loads(done.stdout)["options"] == {"opset": 18}
+    model = onnx.load(str(tmp_path / "cat.onnx"))
+    assert [each.version for each in model.opset_import if not each.domain] == [18]
+    assert {each.key: each.value for each in model.metadata_props}["zoo_options"] == '{"opset":18}'
+    assert "ONNX opset 18" in type_in("inspect", "cat.onnx", cwd=tmp_path).stdout
+
+
+def test_an_opset_that_torch_cannot_write_gets_no_file(
+    net: zoo.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export = torch.onnx.export
+    monkeypatch.setattr(
+        torch.onnx, "export", lambda *given, **how: export(*given, **how | {"opset_version": 20})
+    )
+    with pytest.raises(WeightsError, match="torch cannot convert the model to opset 18; use 20"):
+        net.export(tmp_path / "cat.onnx", options={"opset": 18}, **QUIET)
+    assert not [*tmp_path.iterdir()]
+
+
 def test_what_is_returned_says_what_was_verified(net: zoo.Model, folder: Path) -> None:
     done = net.export(folder / "synthetic.pt2", synthetic=True, **QUIET)
     assert done["format"] == "pt2"
@@ -307,6 +330,17 @@ def test_the_file_explains_itself_to_those_without_zoo(net: zoo.Model, net_file:
     [
         ({"out": "x.safetensors"}, OptionError, "no export format has the suffix '.safetensors'"),
         ({"out": "x.pt2", "to": "onnx"}, OptionError, r"onnx files must end in \.onnx \(got x\.pt2\)"),
+        (
+            {"out": "x.onnx", "options": {"opst": 18}},
+            OptionError,
+            "^exporter zoo/onnx has no option 'opst'; did you mean 'opset'",
+        ),
+        (
+            {"out": "x.onnx", "options": {"opset": 3}},
+            OptionError,
+            "^exporter zoo/onnx: opset must be at least 18",
+        ),
+        ({"out": "x.pt2", "options": {"opset": 18}}, OptionError, "^exporter zoo/pt2 has no option 'opset'"),
         ({"to": "onxx"}, ZooError, "unknown exporter 'onxx'; did you mean 'onnx'"),
         (
             {"out": "x.onnx", "synthetic": True, "split": "val"},

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,10 @@ import pytest
 import zoo
 from zoo import OptionError, TaskSpec
 from zoo.cli import run
+from zoo.registry import plugins
+from zoo.registry.registry import Registry
+from zoo.testing import check
+from zoo.testing._targets import with_ours
 from zoo.tools.new_plugin.scaffold import new_plugin
 
 NAMES = {
@@ -334,10 +339,54 @@ def test_json_lists_what_was_written(tmp_path: Path, capsys) -> None:
     assert {Path(file) for file in report["files"]} == {p for p in tmp_path.rglob("*") if p.is_file()}
 
 
+def test_entries_are_added_to_a_package_that_exists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["new-plugin", "mine", "--kind", "optimizer"]) == 0
+    package = Path("zoo-mine/zoo_mine")
+    before = {file: file.read_text() for file in Path("zoo-mine").rglob("*") if file.is_file()}
+    capsys.readouterr()
+    assert run(["new-plugin", "fade", "--kind", "schedule", "--into", "zoo-mine"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        *(str(package / "fade.py"), str(package / "plugin.py")),
+        "next: zoo check mine/fade",
+    ]
+    added = (package / "plugin.py").read_text()
+    assert added.startswith("from zoo import OptimizerSpec, ScheduleSpec, hookimpl\n\napi = 1\n")
+    assert run(["new-plugin", "rise", "--kind", "schedule", "--into", "zoo-mine"]) == 0
+    out = capsys.readouterr().out
+    assert f"add to zoo_schedules() in {package}/plugin.py:\n    yield ScheduleSpec(\n" in out
+    assert 'target="zoo_mine.rise:rise"' in out
+    assert (package / "plugin.py").read_text() == added
+    (package / "nets.py").write_text("mine = 1\n")
+    assert run(["new-plugin", "nets", "--kind", "metric", "--into", "zoo-mine"]) == 1
+    assert f"{package}/nets.py already exists" in capsys.readouterr().err
+    assert (package / "nets.py").read_text() == "mine = 1\n"
+    kept = [file for file, text in before.items() if file.read_text() == text]
+    assert [*before.keys() - {*kept}] == [package / "plugin.py"]
+    monkeypatch.syspath_prepend("zoo-mine")
+    where = "zoo_mine.plugin"
+    loaded = plugins.load("mine", EntryPoint("mine", where, "zoo").load, where=where)
+    assert loaded.provides == ("optimizer mine/mine", "schedule mine/fade")
+    done = check("mine", registry=Registry(with_ours(loaded)), progress=False)
+    assert [outcome for outcome in done if outcome.outcome == "failed"] == []
+
+
+@pytest.mark.parametrize("text", [None, "", "[project.entry-points.zoo]\nmine = 'zoo_mine.plugin'\n"])
+def test_a_folder_without_a_plugin_gets_no_entry(text: str | None, tmp_path: Path, capsys) -> None:
+    if text is not None:
+        (tmp_path / "pyproject.toml").write_text(text)
+    before = [*tmp_path.iterdir()]
+    assert run(["new-plugin", "fade", "--kind", "schedule", "--into", str(tmp_path)]) == 1
+    assert f"{tmp_path} is not a package with one plugin: " in capsys.readouterr().err
+    assert [*tmp_path.iterdir()] == before
+
+
 def test_a_folder_that_exists_is_left_alone(tmp_path: Path, capsys) -> None:
     (tmp_path / "zoo-mine").mkdir()
     assert run(["new-plugin", "mine", "--kind", "analyzer", "--out", str(tmp_path)]) == 1
     err = capsys.readouterr().err
     assert f"{tmp_path / 'zoo-mine'} already exists" in err
-    assert "to add an entry to a package, create another one" in err
+    assert "to add an entry to a package, use --into" in err
     assert not [*(tmp_path / "zoo-mine").iterdir()]

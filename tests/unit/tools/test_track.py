@@ -350,10 +350,17 @@ from zoo.plugin import Tracker
 
 
 class Lines(Tracker):
-    """Writes a file of lines beside the run."""
+    """Writes a file of lines beside the run.
+
+    Args:
+        suffix: suffix of the file.
+    """
+
+    def __init__(self, *, suffix: str = "lines", width: int = 80):
+        self._suffix = suffix
 
     def begin(self, run):
-        self._file = Path(f"{run.name}.lines")
+        self._file = Path(f"{run.name}.{self._suffix}")
         Path("modules").write_text(" ".join(sys.modules))
 
     def log(self, rows):
@@ -415,6 +422,22 @@ def test_the_command_sends_a_run_and_prints_what_it_sent(run: Path, plugin: Path
     assert (json.loads(again.stdout), again.stderr) == (document, "")
 
 
+def test_the_options_of_a_tracker_are_those_of_the_first_command(run: Path, plugin: Path) -> None:
+    words = ("track", "mine", "--to", "lines", "--plugin", plugin)
+    assert zoo(*words, "--option", "suffix=txt").returncode == 0
+    lines = (plugin.parent / "mine.txt").read_text()
+    write(run, steps=8, kept=7)
+    assert zoo(*words).returncode == 0
+    assert (plugin.parent / "mine.txt").read_text().startswith(lines + "[8, ")
+    refused = zoo(*words, "--option", "suffix=csv", "--quiet")
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        "zoo: mine is already being sent to lines with suffix=txt\n"
+        "     omit the options, or delete mine/track-lines.json to send it as a new run\n",
+    )
+    assert not (plugin.parent / "mine.csv").exists()
+
+
 def test_ctrl_c_ends_it_with_the_command_that_continues(run: Path, plugin: Path) -> None:
     done = zoo("track", "mine", "--to", "stopped", "--plugin", plugin)
     assert done.returncode == 130
@@ -445,6 +468,16 @@ def test_a_log_without_times_is_sent_with_the_present_time(tmp_path: Path, regis
         (("mien", "--to", "lines"), 1, "no such run directory: mien; did you mean 'mine'?"),
         (("mine",), 2, "missing --to `zoo track --help` shows"),
         (
+            ("mine", "--to", "lines", "--option", "suffx=x"),
+            2,
+            "zoo: tracker lines-tracker/lines has no option 'suffx'; did you mean 'suffix'?",
+        ),
+        (
+            ("mine", "--to", "lines", "--option", "width=wide"),
+            2,
+            "zoo: tracker lines-tracker/lines: width must be an integer (got 'wide')",
+        ),
+        (
             ("mine", "--to", "absent"),
             1,
             "the tracker absent requires no_such_tracker, which is not installed",
@@ -462,8 +495,9 @@ def test_what_cannot_be_tracked_is_refused(
 def test_a_training_starts_its_follower(plugin: Path) -> None:
     words = ["train", "mlp", "shapes", *SMALL_SHAPES, "--batch-size", "16", "--epochs", "2"]
     words = [*words, "--plugin", str(plugin)]
-    assert zoo(*words, "--track", "lines", "--quiet").returncode == 0
-    *rows, status = map(json.loads, Path("mlp-shapes.lines").read_text().splitlines())
+    option = ["--track-option", "suffix=two words"]
+    assert zoo(*words, "--track", "lines", *option, "--quiet").returncode == 0
+    *rows, status = map(json.loads, Path("mlp-shapes.two words").read_text().splitlines())
     assert status == "finished"
     assert [step for step, values in rows if "loss" in values] == [*range(1, 9)]
     assert [step for step, values in rows if "val/accuracy" in values] == [4, 8]
@@ -471,6 +505,10 @@ def test_a_training_starts_its_follower(plugin: Path) -> None:
     assert not {"torch", "numpy", "matplotlib"} & {*Path("modules").read_text().split()}
     again = zoo("train", "mlp", "shapes", "--track", "lnes", "--plugin", plugin)
     assert "did you mean 'lines'?" in again.stderr
+    again = zoo("train", "mlp", "shapes", "--track", "lines", "--track-option", "suffx=x", "--plugin", plugin)
+    assert "has no option 'suffx'; did you mean 'suffix'?" in again.stderr
+    alone = zoo("train", "mlp", "shapes", *option)
+    assert (alone.returncode, alone.stderr) == (2, "zoo: --track-option requires --track\n")
     several = zoo("train", "mlp", "shapes", "--track", "lines", "--seeds", "2", "--plugin", plugin)
     assert (several.returncode, several.stderr[:46]) == (2, "zoo: --track cannot be combined with --seeds\n ")
     assert not Path("runs/mlp-shapes-2").exists()

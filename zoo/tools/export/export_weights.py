@@ -46,6 +46,7 @@ def export(
     *,
     out: str | Path | None = None,
     to: str | None = None,
+    options: Mapping[str, Any] | None = None,
     split: Split | None = None,
     data: Mapping[str, Any] | None = None,
     synthetic: bool = False,
@@ -56,17 +57,20 @@ def export(
     target = _format_of(out, to, registry)
     path = Path(out) if out is not None else _usual_file(model, target.spec.suffix, registry)
     require_new_file(path)
+    doing = f"exporting to {target.spec.name}"
+    with needing_extra(target, doing):
+        own = target.check(options or {}, flag="--option")
     task, entry = make_task(registry, card.task), registry.architecture(card.architecture)
     if entry.spec.unexportable:
         raise WeightsError(f"{card.architecture} cannot be exported: {entry.spec.unexportable}")
-    made = _exportable(module, card, registry, task)
+    made = _exportable(module, card, registry, task, own)
     if synthetic:
         if split or data:
             raise OptionError("omit the split and data options: synthetic inputs replace the data")
         items = synthetic_items(task, card.arguments, ITEMS)
     else:
         items, split = _fed(card, task, registry, split, data)
-    unit, doing = task.processor.unit(card.preprocess), f"exporting to {target.spec.name}"
+    unit = task.processor.unit(card.preprocess)
     report(doing, 0, 0, unit)
     hint = advice([target.plugin, entry.plugin]) or None
 
@@ -76,7 +80,7 @@ def export(
     with fresh_process(target.spec, registry, torch.get_num_threads()) as start:
         try:
             with needing_extra(target, doing):
-                content = _written(target, made, hint)
+                content = _written(target, own, made, hint)
                 program = start(content, made.signature)
         except ZooError:
             raise
@@ -89,6 +93,7 @@ def export(
     return {
         "file": str(path),
         "format": target.spec.name,
+        "options": own,
         "bytes": len(content),
         "split": split,
         "items": found.items,
@@ -108,7 +113,7 @@ def try_export(module: nn.Module, card: Card, registry: Registry) -> str:
     Raises WeightsError if the model cannot be exported, and torch's errors if it cannot be traced.
     """
     task = make_task(registry, card.task)
-    made = _exportable(module, card, registry, task)
+    made = _exportable(module, card, registry, task, {})
     program = program_of(made.trace().module(), made.signature)
     runner = ProgramRunner(program, made.signature, name="the program")
     items = synthetic_items(task, card.arguments, _FEW)
@@ -141,9 +146,9 @@ def _state(module: nn.Module) -> dict[str, object]:
     return state
 
 
-def _written(target: Any, model: Exportable, hint: str | None) -> bytes:
+def _written(target: Any, own: Mapping[str, Any], model: Exportable, hint: str | None) -> bytes:
     """Return the bytes that an exporter writes. Raises WeightsError if it changes the model."""
-    exporter = target.make({}, Exporter, flag="--to")  # pyright: ignore[reportAbstractUsage]
+    exporter = target.make(own, Exporter, flag="--option")  # pyright: ignore[reportAbstractUsage]
     content, changed = write(exporter, model)
     if changed:
         what = f"its `write` method changed {', '.join(changed[:3])} in the model"
@@ -172,14 +177,17 @@ def _usual_file(model: Model, suffix: str, registry: Registry) -> Path:
     return Path(f"{model.name.rpartition('/')[2]}{suffix}") if published else model.path.with_suffix(suffix)
 
 
-def _exportable(module: nn.Module, card: Card, registry: Registry, task: Task) -> Exportable:
+def _exportable(
+    module: nn.Module, card: Card, registry: Registry, task: Task, own: Mapping[str, Any]
+) -> Exportable:
+    """Return a model for an exporter, whose options `own` the metadata records."""
     entry = registry.architecture(card.architecture)
     found = with_landmarks(entry.spec, module).landmarks
     landmarks = feature_landmarks(module, {**found}, entry.name)
     if mean_head := found.get("mean_head"):
         landmarks["mean_head"] = mean_head
     context = entry.spec.context(card.arguments) or task.as_trained(card.training).context
-    return exportable(module, card, task, landmarks=landmarks, context=context)
+    return exportable(module, card, task, landmarks=landmarks, context=context, options=own)
 
 
 def _fed(

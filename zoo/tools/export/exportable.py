@@ -28,7 +28,13 @@ _HINT = "use the original weights with `zoo predict` and `zoo sample`"
 
 @torch.no_grad()
 def exportable(
-    model: nn.Module, card: Card, task: Task, *, landmarks: Mapping[str, str], context: int = 0
+    model: nn.Module,
+    card: Card,
+    task: Task,
+    *,
+    landmarks: Mapping[str, str],
+    context: int = 0,
+    options: Mapping[str, Any] | None = None,
 ) -> Exportable:
     """Return a copy of a model for an exporter.
 
@@ -45,6 +51,7 @@ def exportable(
         landmarks: paths of submodules, as for `features_of`; if empty, there are no features. `mean_head`,
             the path of the linear layer, adds class maps.
         context: maximum number of tokens that the model reads from an empty state; 0 for no limit.
+        options: options of the exporter, which the metadata records.
 
     Raises WeightsError if the task supports neither form, or if the model's state cannot be an input.
     """
@@ -77,7 +84,7 @@ def exportable(
         module=module,
         inputs=inputs,
         signature=signature,
-        metadata=metadata_of(card, signature),
+        metadata=metadata_of(card, signature, options or {}),
         trace=partial(trace, module, inputs, signature),
     )
 

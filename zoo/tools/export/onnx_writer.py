@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from msgspec import Meta
 from onnx import ModelProto
 
 from zoo.interfaces import Exportable, Exporter
@@ -12,15 +13,31 @@ from zoo.tools.export.onnx_fields import with_checksum
 
 
 class OnnxExporter(Exporter):
-    """Write ONNX with torch's exporter. zoo runs the files with ONNX Runtime."""
+    """Write ONNX with torch's exporter. zoo runs the files with ONNX Runtime.
+
+    Args:
+        opset: version of the ONNX operators; an older inference engine may need a lower one.
+    """
+
+    def __init__(self, *, opset: Annotated[int, Meta(ge=18, le=23)] = 20) -> None:
+        self._opset = opset
 
     def write(self, model: Exportable) -> bytes:
         inputs, outputs = (
             [port.name for port in ports] for ports in (model.signature.inputs, model.signature.outputs)
         )
-        made = torch.onnx.export(model.trace(), dynamo=True, input_names=inputs, output_names=outputs)
+        made = torch.onnx.export(
+            model.trace(),
+            dynamo=True,
+            opset_version=self._opset,
+            input_names=inputs,
+            output_names=outputs,
+        )
         assert made is not None
         proto: ModelProto = made.model_proto
+        (written,) = (each.version for each in proto.opset_import if not each.domain)
+        if written != self._opset:  # torch only warns
+            raise ValueError(f"torch cannot convert the model to opset {self._opset}; use {written}")
         _strip(proto)
         for key, text in sorted(model.metadata.items()):
             proto.metadata_props.add(key=key, value=text)

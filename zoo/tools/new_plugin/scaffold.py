@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import keyword
 import re
+import tomllib
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +14,7 @@ from string import Template
 from typing import Literal, get_args
 
 from zoo._version import __version__
-from zoo.errors import OptionError, ZooError
+from zoo.errors import OptionError, ZooError, cause
 from zoo.registry.specs import ArchitectureSpec, TaskSpec
 
 # What every plugin has, and a folder for each kind that is of no task; the rest comes from the task's plugin
@@ -27,8 +29,7 @@ _USED = {
     *("False", "None", "True"),
 }
 
-# How a package gets another entry: its plugin.py is the author's, who may have changed it
-_SEVERAL = "to add an entry to a package, create another one, and move its module and its hook"
+_SEVERAL = "to add an entry to a package, use --into"
 
 NewKind = Literal[
     "architecture",
@@ -78,13 +79,7 @@ def new_plugin(
             templates of that kind nor a class to derive from.
         ZooError: the folder already exists or cannot be written.
     """
-    words = _words(name, kind, taken)
-    own = _templates(task, kind) if task else _TEMPLATES / kind
-    own = own or (lender and _templates(lender, kind))
-    if not own:
-        assert task is not None
-        own = _OTHER / kind
-        words |= {"task": task.name, "more": f', "{distribution}"', **_derived(task, kind, base)}
+    words, own = _chosen(name, kind, task, lender, base, distribution, taken)
     words["use"] = Template((own / "use.txt").read_text(encoding="utf-8").strip()).substitute(words)
     folder = parent / f"zoo-{words['name']}"
     package = folder / words["package"]
@@ -107,6 +102,103 @@ def new_plugin(
     except OSError as error:
         raise ZooError(f"cannot write to {folder}: {error.strerror}") from None
     return sorted(texts)
+
+
+def add_entry(
+    name: str,
+    kind: NewKind,
+    into: Path,
+    *,
+    task: TaskSpec | None = None,
+    lender: TaskSpec | None = None,
+    base: ArchitectureSpec | None = None,
+    distribution: str = "",
+    taken: Iterable[str] = (),
+) -> tuple[str, list[Path], list[str]]:
+    """Add an entry to a package that exists: write its module, and append its hook to the plugin's module.
+
+    If the plugin has the hook already, its module is left unchanged.
+
+    Args:
+        into: folder with the package's pyproject.toml; the other arguments are as in `new_plugin`.
+
+    Returns the name of the plugin, the files that were written, and lines about what the author must add.
+
+    Raises the errors of `new_plugin`, and ZooError if the folder contains no plugin or a module exists.
+    """
+    words, own = _chosen(name, kind, task, lender, base, distribution, taken)
+    plugin, module, hooks = _plugin_in(into)
+    words["package"] = module.rpartition(".")[0]
+    texts: dict[Path, str] = {}
+    for template in sorted(own.glob("*.py.txt")):
+        file = template.name.removesuffix(".txt").replace("code.py", f"{words['module']}.py")
+        texts[hooks.with_name(file)] = Template(template.read_text(encoding="utf-8")).substitute(words)
+    added = texts.pop(hooks.with_name("plugin.py"))
+    for path in texts:
+        if path.exists():
+            raise ZooError(f"{path} already exists", hint="choose a different name")
+    functions = [node for node in ast.parse(added).body if isinstance(node, ast.FunctionDef)]
+    before = hooks.read_text(encoding="utf-8")
+    known = {node.name for node in ast.walk(ast.parse(before)) if isinstance(node, ast.FunctionDef)}
+    imported = added.partition("\n")[0]
+    todo = [f"add{words['more'][1:]} to `dependencies` in pyproject.toml"] if words["more"] else []
+    if known.isdisjoint(function.name for function in functions):
+        texts[hooks] = _with_imports(before, imported) + "\n\n" + added[added.index("@hookimpl") :]
+    else:
+        todo.append(f"add to {hooks}, unless it is there: {imported}")
+        for function in functions:
+            body = added.splitlines()[function.body[0].lineno - 1 : function.end_lineno]
+            todo += [f"add to {function.name}() in {hooks}:", *body]
+    try:
+        for file, text in texts.items():
+            file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ZooError(f"cannot write to {hooks.parent}: {error.strerror}") from None
+    return plugin, sorted(texts), todo
+
+
+def _plugin_in(folder: Path) -> tuple[str, str, Path]:
+    """Return the name, the module and the file of the plugin that a package contains. Raises ZooError."""
+    try:
+        project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+        ((plugin, module),) = project["project"]["entry-points"]["zoo"].items()
+        inside = f"{module.replace('.', '/')}.py"
+        (file,) = (path for path in (folder / inside, folder / "src" / inside) if path.is_file())
+        ast.parse(file.read_text(encoding="utf-8"))
+    except (OSError, LookupError, ValueError, AttributeError, SyntaxError) as error:
+        message = f"{folder} is not a package with one plugin: {cause(error)}"
+        hint = "its pyproject.toml must name the module in [project.entry-points.zoo]"
+        raise ZooError(message, hint=hint) from None
+    return plugin, module, file
+
+
+def _with_imports(text: str, line: str) -> str:
+    """Return a module that imports what `line` does: in its own `from zoo import`, or before the hook."""
+    own = re.search(r"^from zoo import ([\w, ]+)$", text, re.MULTILINE)
+    if own is None:
+        return f"{text.rstrip()}\n\n{line}\n"
+    names = {*own[1].split(", "), *line.removeprefix("from zoo import ").split(", ")}
+    return f"{text[: own.start(1)]}{', '.join(sorted(names))}{text[own.end(1) :].rstrip()}\n"
+
+
+def _chosen(
+    name: str,
+    kind: NewKind,
+    task: TaskSpec | None,
+    lender: TaskSpec | None,
+    base: ArchitectureSpec | None,
+    distribution: str,
+    taken: Iterable[str],
+) -> tuple[dict[str, str], Path]:
+    """Return the template values for an entry and the folder of its templates. Raises OptionError."""
+    words = _words(name, kind, taken)
+    own = _templates(task, kind) if task else _TEMPLATES / kind
+    own = own or (lender and _templates(lender, kind))
+    if not own:
+        assert task is not None
+        own = _OTHER / kind
+        words |= {"task": task.name, "more": f', "{distribution}"', **_derived(task, kind, base)}
+    return words, own
 
 
 def _templates(task: TaskSpec, kind: NewKind) -> Path | None:

@@ -24,6 +24,7 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
+from zoo.config.options import text
 from zoo.errors import RunError, ZooError, cause, warn
 from zoo.files import run_files
 from zoo.files.regular import open_regular
@@ -63,6 +64,7 @@ class _Sent(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         id, part, options: the run for the tracker; see `TrackedRun`.
+        tracker: options of the tracker.
         after: time of the last row of the previous part.
         until: time of the last row that was sent.
         step, epoch: last step whose row was sent, and last step whose epoch's row was sent.
@@ -71,6 +73,7 @@ class _Sent(msgspec.Struct, frozen=True, kw_only=True):
     id: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
     part: int
     options: dict[str, str | int | float]
+    tracker: dict[str, Any] = {}
     after: float = 0.0
     until: float = 0.0
     step: int = 0
@@ -80,26 +83,29 @@ class _Sent(msgspec.Struct, frozen=True, kw_only=True):
 def follow(
     directory: Path,
     name: str,
-    make: Callable[[], Tracker],
+    make: Callable[..., Tracker],
     registry: Registry,
     *,
+    options: Mapping[str, Any] | None = None,
     waiting: Callable[[], bool] = lambda: False,
 ) -> Followed:
     """Send the rows of a run to a tracker until the run is finished, or is stopped without `waiting`.
 
     Args:
         name: name of the tracker.
-        make: function that returns a new tracker, for each part of the run.
+        make: function that maps options to a new tracker, for each part of the run.
+        options: options of the tracker; by default, those with which this run is already being sent.
         waiting: function that returns whether to wait for a run that does not exist yet or is stopped.
 
     Raises:
-        RunError: the directory does not contain a run, another process is tracking it, or the tracker failed.
+        RunError: the directory does not contain a run, another process is tracking it, the tracker failed, or
+            it was begun with other options.
     """
     while not (directory / run_files.CONFIG).is_file() and waiting():
         time.sleep(_POLL)
     require_run(directory)
     with _locked(directory / f"track-{name}.json", name) as file:
-        follower = _Follower(directory, name, make, registry, file)
+        follower = _Follower(directory, name, make, registry, file, options or {})
         try:
             waited_for = waiting()
             while (status := follower.look()) == "running" or (status == "stopped" and waited_for):
@@ -121,11 +127,23 @@ class _Follower:
     """
 
     def __init__(
-        self, directory: Path, name: str, make: Callable[[], Tracker], registry: Registry, file: int
+        self,
+        directory: Path,
+        name: str,
+        make: Callable[..., Tracker],
+        registry: Registry,
+        file: int,
+        options: Mapping[str, Any],
     ) -> None:
         self._directory, self._name, self._make, self._registry = directory, name, make, registry
         self._file = file
-        self._sent = _read_sent(directory / f"track-{name}.json", file)
+        path = directory / f"track-{name}.json"
+        self._sent = _read_sent(path, file)
+        self._options = msgspec.to_builtins(dict(options)) or (self._sent.tracker if self._sent else {})
+        if self._sent and self._sent.tracker != self._options:
+            before = ", ".join(f"{key}={text(value)}" for key, value in self._sent.tracker.items())
+            message = f"{directory} is already being sent to {name} with {before or 'the default options'}"
+            raise RunError(message, hint=f"omit the options, or delete {path} to send it as a new run")
         self._whole: _Sent | None = None  # without the last step: W&B stores a step once the next one begins
         self._unsettled: deque[tuple[float, _Sent]] = deque()
         self._tracker: Tracker | None = None
@@ -162,16 +180,19 @@ class _Follower:
         """Begin or continue the part of the run that has these options, and return what of it was sent."""
         sent = self._sent
         if sent is None:
-            sent = _Sent(id=uuid.uuid4().hex, part=1, options=dict(options))
+            sent = self._new(options, part=1)
         elif sent.options != options:
             self.end("stopped")
             time.sleep(_POLL)  # until the resumed run has shortened its logs, just after it wrote its options
             number, until = sent.part + 1, sent.until
-            sent = _Sent(id=uuid.uuid4().hex, part=number, options=dict(options), after=until, until=until)
+            sent = self._new(options, part=number, after=until, until=until)
         if self._tracker is None:
             self._whole = sent = self._begun(sent)
         self._sent = sent
         return sent
+
+    def _new(self, options: Mapping[str, Any], **place: Any) -> _Sent:
+        return _Sent(id=uuid.uuid4().hex, options=dict(options), tracker=self._options, **place)
 
     def _begun(self, sent: _Sent) -> _Sent:
         """Begin or continue the tracker's run, and return what of it the tracker has."""
@@ -185,7 +206,7 @@ class _Follower:
             options=sent.options,
         )
         with self._naming():
-            tracker = self._make()
+            tracker = self._make(**self._options)
             last = tracker.begin(run)
         self._tracker = tracker
         return sent if last is None else replace(sent, step=last, epoch=last)

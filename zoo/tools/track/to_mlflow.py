@@ -13,13 +13,21 @@ _STATUS = {"finished": "FINISHED", "stopped": "KILLED"}
 
 
 class MLflow(Tracker):
-    """Log to MLflow. A tag of the MLflow run contains the id by which a later process finds the run."""
+    """Log to MLflow. A tag of the MLflow run contains the id by which a later process finds the run.
 
-    def __init__(self) -> None:
+    Args:
+        experiment: name of the experiment, which is created if it does not exist; by default, that of
+            MLflow's settings.
+    """
+
+    def __init__(self, *, experiment: str = "") -> None:
+        self._experiment = experiment
         self._mlflow = import_module("mlflow")
         self._client = self._mlflow.MlflowClient()
 
     def begin(self, run: TrackedRun) -> int:
+        if self._experiment:
+            self._mlflow.set_experiment(self._experiment)
         found = self._mlflow.search_runs(filter_string=f"tags.{_TAG} = '{run.id}'", output_format="list")
         if found:
             begun = self._mlflow.start_run(run_id=found[0].info.run_id)

@@ -11,14 +11,19 @@ from zoo.runs.tracking import TrackedRow, TrackedRun, Tracker
 
 
 class Trackio(Tracker):
-    """Log to Trackio, which finds a run by its name and does not report the run's last step."""
+    """Log to Trackio, which finds a run by its name and does not report the run's last step.
 
-    def __init__(self) -> None:
+    Args:
+        project: project to log to; by default, `$TRACKIO_PROJECT`, or `zoo`.
+    """
+
+    def __init__(self, *, project: str = "") -> None:
+        self._project = project or os.environ.get("TRACKIO_PROJECT", "zoo")
         self._trackio = import_module("trackio")
 
     def begin(self, run: TrackedRun) -> None:
         self._run = self._trackio.init(
-            project=os.environ.get("TRACKIO_PROJECT", "zoo"),
+            project=self._project,
             name=f"{run.name}-{run.id[:6]}",  # other run directories may have this name
             config=dict(run.options),
             resume="allow",

@@ -11,14 +11,19 @@ from zoo.runs.tracking import TrackedRow, TrackedRun, Tracker
 
 
 class WeightsAndBiases(Tracker):
-    """Log to W&B. An offline run does not report its last step."""
+    """Log to W&B. An offline run does not report its last step.
 
-    def __init__(self) -> None:
+    Args:
+        project: project to log to; by default, `$WANDB_PROJECT`, or `zoo`.
+    """
+
+    def __init__(self, *, project: str = "") -> None:
+        self._project = project or os.environ.get("WANDB_PROJECT", "zoo")
         self._wandb = import_module("wandb")
 
     def begin(self, run: TrackedRun) -> None:
         self._run = self._wandb.init(
-            project=os.environ.get("WANDB_PROJECT", "zoo"),
+            project=self._project,
             id=run.id,
             name=run.name,
             config=dict(run.options),
