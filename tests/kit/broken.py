@@ -1110,10 +1110,12 @@ class NeedsItsFolder(LabelsInAFile):
 class IgnoresItsFolder(LabelsInAFile):
     """Its fingerprint does not depend on the file that it is given."""
 
-    fingerprint = "0" * 64
-
     def __init__(self, *, root: str) -> None:
         super().__init__(root=root)
+
+    @property
+    def fingerprint(self):
+        return "0" * 64
 
 
 class LeavesOutItsLabels(LabelsInAFile):
