@@ -86,7 +86,7 @@ def plugin(tmp_path):
 def test_a_healthy_file_ends_with_0(plugin, capsys):
     assert run(["check", plugin(TinyImages="classification", with_paths="language-modeling")]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == "39 ran, 0 skipped, 0 failed, 2 inapplicable"
+    assert lines[-1] == "41 ran, 0 skipped, 0 failed, 2 inapplicable"
     assert not any(line.startswith(("failed", "skipped")) for line in lines)
 
 
@@ -138,7 +138,7 @@ def test_a_terminal_gets_a_line_for_each_entry_once_it_is_checked(
     monkeypatch.setenv("TTY_COMPATIBLE", terminal)
     assert run(["check", plugin(TinyImages="classification"), *options]) == 0
     err = capsys.readouterr().err
-    assert err.count("/d0: 15 ran, 0 skipped, 0 failed, 2 inapplicable") == told
+    assert err.count("/d0: 16 ran, 0 skipped, 0 failed, 2 inapplicable") == told
     assert bool(err) == (not options)
 
 
@@ -155,8 +155,8 @@ def test_json_is_one_document_that_counts_what_it_lists(plugin, capsys):
     report = json.loads(capsys.readouterr().out)
     assert report["target"] == target
     counts = Counter(check["outcome"] for check in report["checks"])
-    assert counts == {"passed": 20, "failed": 1, "skipped": 18, "inapplicable": 2}
-    assert (report["ran"], report["skipped"], report["failed"], report["xfailed"]) == (21, 18, 1, 0)
+    assert counts == {"passed": 21, "failed": 1, "skipped": 19, "inapplicable": 2}
+    assert (report["ran"], report["skipped"], report["failed"], report["xfailed"]) == (22, 19, 1, 0)
     reasons = {check["reason"] for check in report["checks"] if check["outcome"] == "skipped"}
     assert reasons == {MISSING, "labels_in_range failed"}
 
@@ -165,19 +165,19 @@ def test_json_is_one_document_that_counts_what_it_lists(plugin, capsys):
     ("target", "reason"),
     [
         ("absent", MISSING),
-        ("with_key", "it requires a value for key, which the kit cannot generate"),
+        ("with_key", "it requires a value for key, which the kit cannot generate; set `sample` in its spec"),
     ],
 )
 def test_nothing_but_skips_is_a_failure(target, reason, plugin, capsys):
     assert run(["check", plugin(**{target: "language-modeling"})]) == 1
-    assert f"d0: 0 of 17 checks ran ({reason})" in capsys.readouterr().err
+    assert f"d0: 0 of 18 checks ran ({reason})" in capsys.readouterr().err
 
 
 def test_a_preset_is_checked_with_its_own_options(plugin, capsys):
     path = Path(plugin(with_key="language-modeling"))
     path.write_text(path.read_text("utf-8").replace("summary=", "config={'key': 'x'}, summary="), "utf-8")
     assert run(["check", str(path)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "22 ran, 0 skipped, 0 failed, 2 inapplicable"
+    assert capsys.readouterr().out.splitlines()[-1] == "23 ran, 0 skipped, 0 failed, 1 warned, 2 inapplicable"
 
 
 def test_a_plugin_that_provides_nothing_fails(plugin, capsys):
@@ -265,10 +265,10 @@ def test_a_report_says_what_was_checked_with_what_and_how_it_ended(plugin, capsy
         assert f"{__version__}" in text
         assert "expected train labels from 0 to 9; got 10." in text
         assert "it is on the other disk" in text
-    assert json.loads(text).items() >= {"ran": 21, "skipped": 18, "failed": 1}.items()
+    assert json.loads(text).items() >= {"ran": 22, "skipped": 19, "failed": 1}.items()
     written = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert "Failed: 21 ran, 18 skipped, 1 failed, 2 inapplicable" in written
-    assert re.search(r"^\| [\w-]+/d0 \| 14 \| 1 \| 1 \| 0 \| 0 \| 2 \|$", written, re.M)
+    assert "Failed: 22 ran, 19 skipped, 1 failed, 2 inapplicable" in written
+    assert re.search(r"^\| [\w-]+/d0 \| 15 \| 1 \| 1 \| 0 \| 0 \| 2 \|$", written, re.M)
     assert "| labels_in_range | Labels are integers" in written
     capsys.readouterr()
 
@@ -308,7 +308,7 @@ def test_checks_skipped_for_one_reason_share_a_line(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("skipped") for line in lines) == 1
     (line,) = [line for line in lines if line.startswith("skipped")]
-    assert line.endswith("/net: 19 skipped: output_shape failed")
+    assert line.endswith("/net: 20 skipped: output_shape failed")
 
 
 def test_a_name_that_zoo_has_too_is_told_but_no_failure(tmp_path, capsys):
