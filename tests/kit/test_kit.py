@@ -298,7 +298,7 @@ def test_a_check_in_a_new_process_needs_nothing_that_others_kept_in_the_last(nam
 @pytest.mark.slow
 def test_an_honest_plugin_passes_everything():
     outcomes = check_here("mutants", registry_of("broken_plugins:honest"))
-    others = {o.name: (o.outcome, o.reason) for o in outcomes if o.outcome != "passed"}
+    others = {o.name: (o.outcome, o.reason) for o in outcomes if o.outcome not in ("passed", "inapplicable")}
     forgets = (
         "the model cannot be exported: its context is limited to {} tokens, so it must reread recent tokens, "
         "but an exported model reads each token only once"
@@ -318,7 +318,7 @@ def test_an_honest_plugin_passes_everything():
 @pytest.mark.slow  # seconds, which a process takes to import torch
 def test_pretrained_weights_that_need_the_network_are_skipped_and_no_shortfall():
     outcomes = check_here("mutants/downloads", registry_of("broken_plugins:offline"))
-    (unfinished,) = [o for o in outcomes if o.outcome != "passed"]
+    (unfinished,) = [o for o in outcomes if o.outcome not in ("passed", "inapplicable")]
     assert (unfinished.name, unfinished.outcome) == ("downloads-names_its_pretrained_weights", "skipped")
     assert unfinished.reason.startswith("its pretrained weights cannot be loaded offline: ")
     assert not shortfall(outcomes)
