@@ -245,7 +245,7 @@ def landmarks_resolve(case: Case) -> None:
     )
     for name, promised in _logits_by_landmark(landmarks, model, outputs).items():
         alike = promised is not None and promised.shape == logits.shape
-        distance = float((promised - logits).abs().max()) if promised is not None and alike else math.inf
+        distance = float((promised - logits).detach().abs().max()) if promised is not None and alike else math.inf
         assert distance <= 1e-4, message(
             expected=f"logits computed from the landmark {name} by means over the image",
             got="different logits",
