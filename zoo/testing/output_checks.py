@@ -244,8 +244,9 @@ def landmarks_resolve(case: Case) -> None:
         usually="a module whose weights or forward() are used directly, which bypasses hooks",
     )
     for name, promised in _logits_by_landmark(landmarks, model, outputs).items():
-        alike = promised is not None and promised.shape == logits.shape
-        distance = float((promised - logits).detach().abs().max()) if promised is not None and alike else math.inf
+        distance = math.inf
+        if promised is not None and promised.shape == logits.shape:
+            distance = float((promised - logits).detach().abs().max())
         assert distance <= 1e-4, message(
             expected=f"logits computed from the landmark {name} by means over the image",
             got="different logits",
