@@ -149,4 +149,5 @@ def _drawn(values: NDArray[Any], starts: NDArray[np.int64], shape: Sequence[int]
     """Return the sum over the blocks that start at some items."""
     if values.dtype == np.int64:
         return np.bincount(values[starts].ravel(), minlength=math.prod(shape)).astype(np.float64)
-    return values[:, starts].sum(1)
+    # As a product with the number of times that each block is drawn: much faster than copying the blocks
+    return values @ np.bincount(starts, minlength=values.shape[1]).astype(np.float64)
