@@ -15,6 +15,7 @@ from PIL import Image
 
 import zoo
 from tests.shell import zoo as run_zoo
+from zoo.cli import run
 from zoo.cli.compare import shown_p
 from zoo.errors import DataError, Diverged, OptionError, WeightsError
 from zoo.models import weights
@@ -71,6 +72,39 @@ def test_welchs_test() -> None:
     assert welch([0.5, 0.5], [0.5, 0.5]) == ((0, 0), 1)
     with pytest.raises(OptionError, match="at least 2 runs"):
         welch([0.5], [0.4, 0.5])
+
+
+COUNTS = """
+from zoo import MetricSpec, hookimpl
+
+class Scaled:
+    def __init__(self, *, by: float = 1.0):
+        self.by = by
+
+    def items(self, outputs, targets):
+        return {"right": outputs.argmax(1) == targets}
+
+    def value(self, sums, count):
+        return self.by * float(sums["right"]) / count
+
+@hookimpl
+def zoo_metrics():
+    return [MetricSpec(name="scaled", target="counts:Scaled", summary="Scaled accuracy")]
+"""
+
+
+def test_a_metric_is_compared_with_its_options(
+    models: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugin = tmp_path / "counts.py"
+    plugin.write_text(COUNTS)
+    words = ["compare", *models[:2], "--metric", "scaled", "--plugin", str(plugin), "--json", "--quiet"]
+    found: list[dict[str, float]] = []
+    for options in ([], ["--metric-option", "scaled.by=3"]):
+        assert run([*words, *options]) == 0
+        found.append(json.loads(capsys.readouterr().out)["models"][0]["metrics"])
+    assert found[0]["scaled"] == pytest.approx(found[0]["accuracy"])
+    assert found[1]["scaled"] == pytest.approx(3 * found[0]["accuracy"])
 
 
 def test_two_models(models: list[str]) -> None:

@@ -97,6 +97,7 @@ def compare(
     dataset: str | None = None,
     data: Mapping[str, Any] | None = None,
     metrics: Sequence[str] = (),
+    metrics_options: Mapping[str, Any] | None = None,
     device: str | None = None,
     progress: bool = True,
     registry: Registry | None = None,
@@ -114,6 +115,7 @@ def compare(
         dataset: dataset to compare on instead of the training dataset.
         data: dataset options, in addition to those used in training.
         metrics: an additional metric to compare, such as `macro-f1`; `zoo list metrics` lists all.
+        metrics_options: options for these metrics, such as `near-misses.top=3`.
         device: as in `load`.
         progress: show progress on stderr or in the notebook.
         registry: as in `load`.
@@ -147,6 +149,7 @@ def compare(
             dataset=dataset,
             data=data,
             metrics=metrics,
+            metrics_options=metrics_options,
             device=device,
             report=bar,
         )

@@ -100,6 +100,7 @@ def measure_all(
     data: Mapping[str, Any] | None,
     dataset: str | None,
     metrics: Sequence[str],
+    metrics_options: Mapping[str, Any] | None,
     split: Split | None,
 ) -> list[Measurement]:
     """Measure each model on the same split of the same data.
@@ -119,6 +120,7 @@ def measure_all(
             dataset=dataset,
             data={**own, **(data or {})},
             metrics=metrics,
+            metrics_options=metrics_options,
             report=partial(_titled, report, name),
         )
         if not measured.measured.items:
