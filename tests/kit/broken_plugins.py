@@ -387,6 +387,7 @@ entries = Provider(
     optimizer("resumes_exactly.elsewhere", "CountsElsewhere"),
     optimizer("resumes_exactly.late", "StartsLate"),
     optimizer("resumes_exactly.eval", "ChangesItsState"),
+    optimizer("uses_its_options", "DecaysNothing"),
     schedule("options_are_typed.schedule", "bare"),
     schedule("returns_rates", "negative"),
     schedule("returns_rates.nothing", "nothing"),

@@ -30,7 +30,6 @@ from zoo.testing._targets import with_ours
 # All failing fixtures run in one fixture
 pytestmark = pytest.mark.timeout(600)
 
-ONLY_WARNS = {"uses_its_options"}
 OF_PLUGINS = {check.name for check in CHECKS if check.kind in ("plugin", "recipe", "weights")}
 FAILING_PLUGINS = {
     "imports_without_torch": "imports_torch:plugin",
@@ -93,7 +92,7 @@ def marks_of(name: str, *, by_night: bool = False) -> list[pytest.MarkDecorator]
 
 
 @pytest.mark.parametrize(
-    "check", [check.name for check in CHECKS if check.name not in OF_PLUGINS | OF_EXPORTERS | ONLY_WARNS]
+    "check", [check.name for check in CHECKS if check.name not in OF_PLUGINS | OF_EXPORTERS]
 )
 def test_a_failing_fixture_fails_its_check(check, failing, fixtures):
     assert fixtures[check], f"no entry of broken_plugins fails {check}"
@@ -102,7 +101,7 @@ def test_a_failing_fixture_fails_its_check(check, failing, fixtures):
 
 
 def test_each_failure_says_what_was_expected_and_the_usual_cause(failing, fixtures):
-    checks = {check.name for check in CHECKS} - OF_PLUGINS - OF_EXPORTERS - ONLY_WARNS
+    checks = {check.name for check in CHECKS} - OF_PLUGINS - OF_EXPORTERS
     reasons = {name: reason_of(name, failing) for check in checks for name in fixtures[check]}
     assert [name for name, reason in reasons.items() if " Usually: " not in reason] == []
 
@@ -278,7 +277,7 @@ def test_a_failure_that_asks_what_was_meant_has_no_period_after_it():
 
 def test_every_check_has_a_failing_fixture(fixtures):
     found = {*fixtures, *(name.split(".")[0] for name in FAILING_PLUGINS)} - {"mutants"}
-    assert found == {check.name for check in CHECKS} - ONLY_WARNS
+    assert found == {check.name for check in CHECKS}
     assert {name.split(".")[0] for name in FAILING_PLUGINS} == OF_PLUGINS
     assert sum(map(len, fixtures.values())) - 1 + len(FAILING_PLUGINS) >= 130  # entries and plugins
 

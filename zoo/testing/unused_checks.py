@@ -26,7 +26,7 @@ _STEPS = 12
 
 
 def uses_its_options(case: Case) -> None:
-    """Each option has an effect; otherwise, there is a warning.
+    """Each option has an effect; otherwise, there is a warning, or a failure if it is a training option.
 
     An optimizer, a schedule, an augmentation or a metric must compute something else, or reject the value, if
     an option changes. Several values are tried, with usual and unusual values of the other options, since
@@ -40,14 +40,14 @@ def uses_its_options(case: Case) -> None:
         unused = _without_effect(case, known)
     else:
         unused = _never_read(case.entry.load(), options)
+    text = message(
+        expected="options that have an effect",
+        got=f"none of {', '.join(unused)}",
+        usually="an argument that is never used, or that is overwritten",
+    )
+    assert not {*unused} & {*fields_of(TrainConfig)}, text  # or training would go on without weight decay
     if unused:
-        raise Warned(
-            message(
-                expected="options that have an effect",
-                got=f"none of {', '.join(unused)}",
-                usually="an argument that is never used, or that is overwritten",
-            )
-        )
+        raise Warned(text)
 
 
 def _without_effect(case: Case, known: Mapping[str, Sequence[Any]]) -> list[str]:
