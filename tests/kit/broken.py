@@ -970,6 +970,10 @@ class Styled(TinyText):
 
     def __init__(self, *, style: str = "plain") -> None:
         super().__init__()
+        self.style = style
+
+    def __repr__(self) -> str:
+        return f"Styled({self.style!r})"
 
 
 class LabelsOfAFile(TinyImages):
