@@ -162,6 +162,11 @@ def negative(progress):
     return 0.5 - progress
 
 
+def needs_validation(progress, *, history):
+    best = min((row["val/loss"] for row in history), default=0.0)
+    return 0.1 if history and history[-1]["val/loss"] > best else 1.0
+
+
 def a_rate(progress):
     return 100 * (1 - progress)
 

@@ -392,6 +392,7 @@ entries = Provider(
     schedule("returns_rates", "negative"),
     schedule("returns_rates.nothing", "nothing"),
     schedule("returns_rates.rate", "a_rate"),
+    schedule("returns_rates.history", "needs_validation"),
     schedule("remembers_nothing", "counts_its_calls"),
     augmentation("options_are_typed.augmentation", "untyped_mirror"),
     augmentation("returns_images", "scaled"),

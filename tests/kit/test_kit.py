@@ -192,6 +192,7 @@ CAUSES = {
     "resumes_exactly": "a counter or an average that no checkpoint contains",
     "resumes_exactly.late": "create every tensor in the first step",
     "returns_rates": "a string, or a missing `return`",
+    "returns_rates.history": "use `row.get(name)`",
     "returns_images": "numbers from 0 to 1",
     "returns_images.crop": "a crop that is not resized",
     "returns_images.fewer": "images that are left out or repeated",

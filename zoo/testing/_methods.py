@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -26,7 +26,7 @@ from zoo.training.step import update_weights
 _EPOCHS = 12
 POSITIONS = [_EPOCHS * step / 100 for step in range(101)]
 # Metrics that improve once, and then do not
-_HISTORY = [
+HISTORY = [
     {split: {"loss": loss, "accuracy": 1 - loss / 4} for split in ("train", "val")}
     for loss in (2.0, 1.0, *[1.5] * (_EPOCHS - 2))
 ]
@@ -157,9 +157,14 @@ def loss_of(model: nn.Module) -> Tensor:
     return F.mse_loss(model(inputs), torch.sin(3 * inputs[:, :2]))
 
 
+def schedule_of(case: Case, options: Mapping[str, Any] | None = None) -> Callable[..., float]:
+    """Return the function from a position and a history to the rate, as a share of the usual rate."""
+    return make_schedule(config_of(case, options or {}).replace({"lr": 1.0}))
+
+
 def rates_of(case: Case, options: Mapping[str, Any] | None = None, *, backward: bool = False) -> list[float]:
     """Return the rates at all positions, in order, computed from the last to the first if `backward`."""
-    schedule = make_schedule(config_of(case, options or {}).replace({"lr": 1.0}))
+    schedule = schedule_of(case, options)
     asked = POSITIONS[::-1] if backward else POSITIONS
     with failing(
         SpecError,
@@ -167,5 +172,5 @@ def rates_of(case: Case, options: Mapping[str, Any] | None = None, *, backward: 
         usually="a string, or a missing `return`; a tensor; or a formula that leaves its range at the "
         "end of training",
     ):
-        rates = [schedule(position, _HISTORY[: int(position)]) for position in asked]
+        rates = [schedule(position, HISTORY[: int(position)]) for position in asked]
     return rates[::-1] if backward else rates

@@ -12,11 +12,12 @@ from typing import Any, SupportsFloat
 import torch
 from torch import Tensor
 
-from zoo.errors import Diverged, SpecError, ZooError
+from zoo.errors import Diverged, OptionError, SpecError, ZooError
 from zoo.evaluation.measure import metrics_of
 from zoo.interfaces import CarriesState, Dataset, LossFunction, Metric, Task
 from zoo.testing._case import Case, Inapplicable, Skip, failing, message, require_equal, require_instance
 from zoo.testing._methods import (
+    HISTORY,
     POSITIONS,
     augmented,
     begun,
@@ -27,6 +28,7 @@ from zoo.testing._methods import (
     made_of,
     rates_of,
     right_and_wrong,
+    schedule_of,
     scored,
     take_step,
     value_of,
@@ -170,8 +172,23 @@ def _outside_the_state(state: TrainState) -> dict[str, Any]:
 
 
 def returns_rates(case: Case) -> None:
-    """The schedule returns a number from 0 to 1 everywhere in training, and more than 0 somewhere."""
+    """The schedule returns a number from 0 to 1 everywhere in training, and more than 0 somewhere.
+
+    One that reads the history of epochs returns a rate, or raises an OptionError, if only one split has
+    metrics.
+    """
     rates = rates_of(case)
+    past = HISTORY[: len(HISTORY) // 2]
+    for split in ("train", "val"):
+        with (
+            contextlib.suppress(OptionError),
+            failing(
+                KeyError,
+                expected=f"a rate, or an OptionError, after epochs with the metrics of {split} only",
+                usually="`row[name]`, although data may have only one split; use `row.get(name)`",
+            ),
+        ):
+            schedule_of(case)(len(past), [{split: row[split]} for row in past])
     assert max(rates) <= 1, message(
         expected="a fraction of the learning rate, at most 1",
         got=f"{max(rates):.4g} in epoch {POSITIONS[rates.index(max(rates))]:g}",
