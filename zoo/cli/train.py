@@ -69,8 +69,9 @@ def command(
     identical to that of an uninterrupted run.
     """
     if settings["dry_run"]:
-        if seeds or track:
-            raise OptionError(f"--dry-run cannot be combined with {'--seeds' if seeds else '--track'}")
+        for flag, value in {"--seeds": seeds, "--track": track, "--track-option": track_option}.items():
+            if value:
+                raise OptionError(f"--dry-run cannot be combined with {flag}")
         plan = train(
             name, dataset, progress=session.progress, registry=session.registry, **settings, **training
         )

@@ -162,9 +162,10 @@ def test_what_is_wrong_in_a_recipe_is_called_the_recipe_s(
         zoo.train("mine", dry_run=True)
 
 
-def test_a_plan_for_several_seeds_is_refused() -> None:
-    done = shell.zoo("train", "mlp", "shapes", "--dry-run", "--seeds", "3")
-    assert (done.returncode, done.stderr) == (2, "zoo: --dry-run cannot be combined with --seeds\n")
+@pytest.mark.parametrize("option", [("--seeds", "3"), ("--track", "csv"), ("--track-option", "path=here")])
+def test_a_plan_for_what_only_a_training_does_is_refused(option: tuple[str, str]) -> None:
+    done = shell.zoo("train", "mlp", "shapes", "--dry-run", *option)
+    assert (done.returncode, done.stderr) == (2, f"zoo: --dry-run cannot be combined with {option[0]}\n")
 
 
 def test_a_plan_warns_of_little_data_as_training_does() -> None:

@@ -373,13 +373,20 @@ def test_entries_are_added_to_a_package_that_exists(
     assert [outcome for outcome in done if outcome.outcome == "failed"] == []
 
 
-@pytest.mark.parametrize("text", [None, "", "[project.entry-points.zoo]\nmine = 'zoo_mine.plugin'\n"])
-def test_a_folder_without_a_plugin_gets_no_entry(text: str | None, tmp_path: Path, capsys) -> None:
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (None, "it has no pyproject.toml\n"),
+        ("", ""),
+        ("[project.entry-points.zoo]\nmine = 'zoo_mine.plugin'\n", ""),
+    ],
+)
+def test_a_folder_without_a_plugin_gets_no_entry(text: str | None, why: str, tmp_path: Path, capsys) -> None:
     if text is not None:
         (tmp_path / "pyproject.toml").write_text(text)
     before = [*tmp_path.iterdir()]
     assert run(["new-plugin", "fade", "--kind", "schedule", "--into", str(tmp_path)]) == 1
-    assert f"{tmp_path} is not a package with one plugin: " in capsys.readouterr().err
+    assert f"{tmp_path} is not a package with one plugin: {why}" in capsys.readouterr().err
     assert [*tmp_path.iterdir()] == before
 
 

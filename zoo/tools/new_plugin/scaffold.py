@@ -166,7 +166,8 @@ def _plugin_in(folder: Path) -> tuple[str, str, Path]:
         (file,) = (path for path in (folder / inside, folder / "src" / inside) if path.is_file())
         ast.parse(file.read_text(encoding="utf-8"))
     except (OSError, LookupError, ValueError, AttributeError, SyntaxError) as error:
-        message = f"{folder} is not a package with one plugin: {cause(error)}"
+        why = "it has no pyproject.toml" if isinstance(error, FileNotFoundError) else cause(error)
+        message = f"{folder} is not a package with one plugin: {why}"
         hint = "its pyproject.toml must name the module in [project.entry-points.zoo]"
         raise ZooError(message, hint=hint) from None
     return plugin, module, file
