@@ -18,6 +18,9 @@ import zoo
 from tests.made_runs import make, write_weights
 from tests.shell import zoo as shell
 from zoo.errors import OptionError, RunError, ZooWarning
+from zoo.registry.plugins import Plugin
+from zoo.registry.registry import Registry
+from zoo.registry.specs import MetricSpec
 from zoo.runs.lock import owned
 
 WEIGHTS = (
@@ -89,6 +92,28 @@ def test_the_best_value_of_a_metric_comes_first_and_runs_without_it_last(runs: P
     assert names(zoo.list_runs(sort="-lr")) == ["runs/sweep/b", "runs/a-10", "runs/a-2"]
     with pytest.raises(OptionError, match="sort: no run has the key 'speed'"):
         zoo.list_runs(sort="speed")
+
+
+@pytest.mark.parametrize(
+    ("fields", "best_first"),
+    [
+        ({}, ["runs/a-2", "runs/a-10"]),
+        ({"higher_is_better": True}, ["runs/a-10", "runs/a-2"]),
+        ({"target_value": 0.9}, ["runs/a-10", "runs/a-2"]),
+        ({"target_value": 0.7}, ["runs/a-2", "runs/a-10"]),
+    ],
+)
+def test_the_spec_of_a_metric_says_which_values_are_better(
+    runs: Path, fields: dict[str, Any], best_first: list[str]
+) -> None:
+    for name, value in {"a-2": 0.6, "a-10": 0.95}.items():
+        row = {"epoch": 1, "steps": 1, "train": {"loss": 1.0}, "val": {"loss": 1.0, "coverage": value}}
+        clock = {"seconds": 1.5, "rate": 9.0}
+        (runs / name / "metrics.jsonl").write_text(json.dumps({**row, "clock": clock}) + "\n")
+    spec = MetricSpec(name="coverage", target="m:C", summary="", tasks=("classification",), **fields)
+    plugin = Plugin(name="acme", status="ok", where="acme.plugin", specs=(("metric", spec),))
+    registry = Registry([*Registry.discover().plugins, plugin])
+    assert names(zoo.list_runs(sort="val.coverage", registry=registry)) == [*best_first, "runs/sweep/b"]
 
 
 def test_a_run_of_a_process_that_is_alive_is_running(runs: Path) -> None:
