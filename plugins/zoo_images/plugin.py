@@ -21,6 +21,7 @@ CLASSIFICATION = TaskSpec(
     groups=("images", "labels"),
     processor="zoo_images.processors:ClassProcessor",
     tiny="zoo_images.tiny:TinyImages",
+    in_memory="zoo_images.given_images:given_images",
     templates="zoo_images/templates/classification",
 )
 

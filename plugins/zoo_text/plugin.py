@@ -20,6 +20,7 @@ LANGUAGE_MODELING = TaskSpec(
     groups=("text",),
     processor="zoo_text.processor:TextProcessor",
     tiny="zoo_text.tiny:TinyText",
+    in_memory="zoo_text.given_texts:given_texts",
     templates="zoo_text/templates/language-modeling",
 )
 

@@ -34,7 +34,8 @@ TRAININGS = {
 # Quick ones, whose results a page goes on with
 WHOLE = {"shapes-patch-net"}
 SMALLER = {
-    r"(eval|confusion) (cifar10|shapes)-resnet20": r"\1 shapes-resnet20 --data test_size=40",
+    r"(eval|confusion) (cifar10|shapes)-resnet20(?!\.)": r"\1 shapes-resnet20 --data test_size=40",
+    r"eval cifar10-resnet20\.onnx --dataset": "eval opset18.onnx --dataset",
     r"neighbors cifar10-resnet20": "neighbors shapes-resnet20 --data train_size=80",
     r"--indices 0-999?": "--indices 0-9",
     r"(dynamic-evaluation nietzsche-gru|gradient-through-time nietzsche-\w+)": r"\1 opening.txt",

@@ -13,7 +13,7 @@ from zoo.config.arguments import checked, refuse_device
 from zoo.console.progress import Bar, quiet
 from zoo.errors import OptionError
 from zoo.files import run_files
-from zoo.files.cards import Card
+from zoo.files.cards import Card, read_card
 from zoo.files.exported import Exported
 from zoo.files.private_store import recalled
 from zoo.files.regular import read_regular
@@ -32,6 +32,8 @@ def load(
     name: str | Path,
     *,
     last: bool = False,
+    architecture: Any = None,
+    dataset: Any = None,
     device: str | None = None,
     progress: bool = True,
     registry: Registry | None = None,
@@ -45,6 +47,9 @@ def load(
             exported file such as `x.onnx` (which supports only `predict`, `features`, `sample` and
             `evaluate`).
         last: load the last weights of a run directory instead of the best ones.
+        architecture: the class or function that the model was built with, unless it has a name.
+        dataset: the data that the model was trained on, unless it has a name; only `evaluate` and `analyze`
+            read it.
         device: device, such as `cpu` or `cuda`; by default, a GPU if one is available. Exported files run
             only on the CPU.
         progress: show download progress on stderr or in the notebook.
@@ -68,6 +73,12 @@ def load(
         from zoo.models.module_runner import runner_of
 
         device = pick_device(device)
+        if architecture is not None or dataset is not None:
+            from zoo.api.local import with_local
+
+            card = read_card(path)
+            known = {"task": card.task, "name": card.architecture}
+            registry, *_ = with_local(registry, architecture, dataset, **known)
         module, card = weights.load(path, registry, device=device, sha256=sha256)
         warn_if_unfinished(name, path, card.progress)
     own = _own_options(path.parent / run_files.CONFIG, card)

@@ -45,6 +45,7 @@ class Model:
             `features`, `sample` and `evaluate`.
         name: the id, file or run directory that the model was loaded from.
         own: dataset options used in training, including paths, if this user trained the model.
+        registry: the registry that the model was loaded with.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Model:
         self.exported = runner.exported
         self.name = name or str(path)
         self.own = own or {}
-        self._registry = registry
+        self.registry = registry
 
     def __repr__(self) -> str:
         card = self.card
@@ -154,18 +155,18 @@ class Model:
         """
         from zoo.evaluation.evaluate import measure_split, with_recorded
 
-        advice = advising(self._registry, self.card.architecture, dataset or self.card.dataset.name)
+        advice = advising(self.registry, self.card.architecture, dataset or self.card.dataset.name)
         with Bar() if progress else quiet() as bar, advice:
             found = measure_split(
                 self._runner,
                 self.card,
-                self._registry,
+                self.registry,
                 split=split,
                 dataset=dataset,
                 data=self._data(dataset, data),
                 tta=tta,
                 context=context,
-                metrics=with_recorded(self.card, self._registry, metrics),
+                metrics=with_recorded(self.card, self.registry, metrics),
                 metrics_options=metrics_options,
                 report=bar,
             )
@@ -349,8 +350,8 @@ class Model:
             return []
         from zoo.models.landmarks import with_landmarks
 
-        architecture = with_landmarks(self._registry.architecture(self.card.architecture).spec, self.module)
-        entries = self._registry.entries_of(AnalyzerSpec)
+        architecture = with_landmarks(self.registry.architecture(self.card.architecture).spec, self.module)
+        entries = self.registry.entries_of(AnalyzerSpec)
         return [entry.spec.name for entry in entries if entry.spec.fits(architecture, self.card.task)]
 
     @checked
@@ -405,13 +406,13 @@ class Model:
             options=options or {},
             precision=precision,
         )
-        advice = advising(self._registry, analyzer, self.card.architecture)
+        advice = advising(self.registry, analyzer, self.card.architecture)
         with Bar() if progress else quiet() as bar, advice:
             findings = analyze(
                 analyzer,
                 self.module,
                 self.card,
-                self._registry,
+                self.registry,
                 request,
                 weights=str(self.path),
                 device=self.device,
@@ -465,10 +466,10 @@ class Model:
         from zoo.tools.export.export_weights import export
 
         data = None if synthetic and not data else self._data(None, data)
-        with Bar() if progress else quiet() as bar, advising(self._registry, self.card.architecture):
+        with Bar() if progress else quiet() as bar, advising(self.registry, self.card.architecture):
             result = export(
                 self,
-                self._registry,
+                self.registry,
                 out=out,
                 to=to,
                 options=options,
@@ -489,11 +490,11 @@ class Model:
         """
         from zoo.data.opening import local_options
 
-        if dataset or (own_inputs_of and not self._registry.analyzer(own_inputs_of).spec.reference):
+        if dataset or (own_inputs_of and not self.registry.analyzer(own_inputs_of).spec.reference):
             return data
         if not self.own:
             return data
-        return local_options(self._registry.dataset(self.card.dataset.name), self.own) | dict(data or {})
+        return local_options(self.registry.dataset(self.card.dataset.name), self.own) | dict(data or {})
 
     @cached_property
     def _unit(self) -> str:
@@ -504,7 +505,7 @@ class Model:
     def _processor(self) -> Processor:
         from zoo.processors import make_processor
 
-        return make_processor(self._registry, self.card.task)
+        return make_processor(self.registry, self.card.task)
 
     def _prompted(self, prompt: str) -> Mapping[str, Any]:
         """Return the preprocessing for sampling, and warn if the prompt is read in an unexpected way."""

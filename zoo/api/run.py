@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 class Run:
     """A training run, as returned by `zoo.train` or opened with `Run("runs/x")`.
 
+    Attributes:
+        directory: the run directory.
+        registry: the registry that the run is read with.
+
     Raises RunError if the directory does not contain a run.
     """
 
@@ -38,7 +42,7 @@ class Run:
     def __init__(self, directory: str | Path, *, device: str | None = None, registry: Registry | None = None):
         self.directory = Path(directory)
         self._device = device
-        self._registry = default_registry() if registry is None else registry
+        self.registry = default_registry() if registry is None else registry
         require_run(self.directory)
 
     def __repr__(self) -> str:
@@ -92,12 +96,12 @@ class Run:
         If the run is not finished, the model has the best or the latest weights that were saved so far, and
         zoo issues a warning. Raises WeightsError if the run has not saved any weights yet.
         """
-        return load(self.directory, device=self._device, registry=self._registry)
+        return load(self.directory, device=self._device, registry=self.registry)
 
     @cached_property
     def last(self) -> Model:
         """The model with the last weights that the run saved."""
-        return load(self.directory, last=True, device=self._device, registry=self._registry)
+        return load(self.directory, last=True, device=self._device, registry=self.registry)
 
     @property
     def result(self) -> Result:
@@ -127,4 +131,4 @@ class Run:
     @property
     def task(self) -> Task:
         """The task of the run."""
-        return make_task(self._registry, self._registry.task_of(self.recipe).name)
+        return make_task(self.registry, self.registry.task_of(self.recipe).name)

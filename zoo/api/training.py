@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -16,7 +16,7 @@ from zoo.config.recipe import Recipe
 from zoo.config.threads import idle_threads
 from zoo.config.torchrun import is_first
 from zoo.console.progress import Bar, quiet
-from zoo.errors import RunError
+from zoo.errors import OptionError, RunError
 from zoo.files import run_files
 from zoo.registry.advice import advising
 from zoo.registry.catalog import read_plugin_files
@@ -31,14 +31,17 @@ from zoo.runs.save_interval import SaveInterval
 from zoo.runs.training_plan import TrainingPlan, plan_training
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from zoo.api.run import Run
 
 
 @overload
 def train(
-    name: str | Recipe,
-    dataset: str | None = None,
+    name: str | Recipe | Callable[..., nn.Module],
+    dataset: object = None,
     *,
+    task: str | None = None,
     architecture: str | None = None,
     model: Mapping[str, Any] | None = None,
     data: Mapping[str, Any] | None = None,
@@ -60,13 +63,18 @@ def train(
 ) -> Run: ...
 @overload
 def train(
-    name: str | Recipe, dataset: str | None = None, *, dry_run: Literal[True], **options: Any
+    name: str | Recipe | Callable[..., nn.Module],
+    dataset: object = None,
+    *,
+    dry_run: Literal[True],
+    **options: Any,
 ) -> TrainingPlan: ...
 @checked
 def train(
-    name: str | Recipe,
-    dataset: str | None = None,
+    name: Any,
+    dataset: Any = None,
     *,
+    task: str | None = None,
     architecture: str | None = None,
     model: Mapping[str, Any] | None = None,
     data: Mapping[str, Any] | None = None,
@@ -94,13 +102,22 @@ def train(
 
         zoo.train("nietzsche-gru")
         zoo.train("resnet20", "shapes", epochs=4, lr=0.1)
+        zoo.train(Net, (images, labels), epochs=3)
+
+    A class and data of this Python session are recorded as `local/...`. A class builds the model from the
+    arguments in `model` and from those of the data's dims that it has arguments for, such as `num_classes`.
+    Data is a pair of images, uint8 (N, H, W), (N, H, W, C) or (N, C, H, W), and N labels, integers or
+    strings; a map-style dataset of (image, label); a text for each split; or a dict of `train` and,
+    optionally, `val` and `test`. Without `val` and `test`, a tenth of the data is split off for each.
 
     On SIGINT or SIGTERM, `train` finishes the current step, saves the run and raises Interrupted. To continue
     the run, pass `resume=True`. Raises ZooError: see `zoo.errors` for its subclasses.
 
     Args:
-        name: a recipe (its name or a `Recipe`) or an architecture.
-        dataset: the dataset to train an architecture on.
+        name: a recipe (its name or a `Recipe`), an architecture, or a class or function that returns an
+            `nn.Module`.
+        dataset: the dataset to train an architecture on: its name, or data.
+        task: the task of the data, if the data does not show it; required for a `zoo.interfaces.Dataset`.
         architecture: architecture to train in place of the recipe's, with the data, training options and seed
             of the recipe, and those of its architecture options that the architecture also has.
         model: architecture options.
@@ -130,6 +147,14 @@ def train(
         fields: training options, as in `TrainConfig`: `epochs=4, lr=0.1, augment=["flip"]`.
     """
     registry = default_registry() if registry is None else registry
+    if isinstance(dataset, str) and "\n" in dataset:
+        raise OptionError("dataset must be a name", hint='a text is passed as {"train": text}')
+    if task or not isinstance(name, str | Recipe) or not isinstance(dataset, str | None):
+        from zoo.api.local import with_local
+
+        if processes > 1:
+            raise OptionError("a class or data of a Python session can only be used in one process")
+        registry, name, dataset = with_local(registry, name, dataset, task=task)
     fields |= {"architecture": architecture, "model": model, "data": data}
     fields |= {"from_weights": from_weights, "seed": seed, "threads": threads}
     words = (name, dataset, architecture)
@@ -164,6 +189,8 @@ def train(
 def resume(
     run: str | Path,
     *,
+    architecture: Any = None,
+    dataset: Any = None,
     processes: int = 1,
     save_every: str = "5m",
     device: str | None = None,
@@ -175,6 +202,8 @@ def resume(
 
     Args:
         run: the run directory.
+        architecture: the class or function that the run trains, unless it has a name.
+        dataset: the data that the run reads, unless it has a name.
         processes: number of processes that share each batch; it can differ from the original number.
         save_every: how often to save during an epoch, such as `500` (steps), `90s`, `5m` or `1h`; `0` saves
             only after each epoch.
@@ -203,6 +232,10 @@ def resume(
 
         registry = default_registry() if registry is None else registry
         recipe = Run(run, registry=registry).recipe
+        if architecture is not None or dataset is not None:
+            from zoo.api.local import with_local
+
+            registry, *_ = with_local(registry, architecture, dataset, name=recipe.architecture)
         _require_plugins(Path(run), recipe, registry)
         resolved = resolve_recipe(recipe, registry, resume=True)
         job.run(resolved, registry, report=report, processes=processes)

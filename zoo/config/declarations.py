@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import field, is_dataclass
 from types import SimpleNamespace, UnionType
@@ -123,7 +124,20 @@ def option(
     return field(default=default, metadata=metadata)
 
 
-@functools.cache
+def _kept(function: Callable[[Callable[..., Any]], T]) -> Callable[[Callable[..., Any]], T]:
+    """Keep the results of a function for as long as the targets live, which may hold a session's data."""
+    results: weakref.WeakKeyDictionary[Callable[..., Any], T] = weakref.WeakKeyDictionary()
+
+    @functools.wraps(function)
+    def keeping(target: Callable[..., Any]) -> T:
+        if target not in results:
+            results[target] = function(target)
+        return results[target]
+
+    return keeping
+
+
+@_kept
 def declared(target: Callable[..., Any]) -> Mapping[str, Option]:
     """Return the options of a function, class or dataclass by name, in order of declaration.
 
@@ -149,7 +163,7 @@ def declared(target: Callable[..., Any]) -> Mapping[str, Option]:
     }
 
 
-@functools.cache
+@_kept
 def resolved_hints(target: Callable[..., Any]) -> Mapping[str, Any]:
     """Return the resolved annotations of the arguments of a function or class, including `Annotated` limits.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from zoo.config.declarations import declared
@@ -75,6 +76,9 @@ def build_model(
         raise SpecError(
             f"{entry.name}: {entry.spec.target} must return an nn.Module (got a {type(model).__name__})"
         )
+    if lazy := [name for name, each in model.named_parameters() if is_lazy(each)]:
+        message = f"{entry.name}: the size of {lazy[0]} is unknown until the model is called"
+        raise SpecError(message, hint="give all sizes, for example nn.Linear instead of nn.LazyLinear")
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.ndim == 4:  # module.to() would ask the same of five dimensions, and fail
             tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)

@@ -31,7 +31,7 @@ from zoo.interfaces import make_task
 from zoo.models.building import build_model, on_meta
 from zoo.models.finite import infinite_buffers, not_finite
 from zoo.models.ties import ties, untied, with_ties
-from zoo.registry.plugins import Plugin
+from zoo.registry.plugins import LOCAL, Plugin
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec
 
@@ -216,8 +216,10 @@ def _trusted(card: Card, path: Path, registry: Registry) -> Entry[ArchitectureSp
     except UnknownName as error:
         message = f"{path} requires {card.architecture}, which no installed plugin provides ({error})"
         hint = f"the file was written with {origin}; `zoo plugins` lists the installed plugins"
-        if origin.endswith(".py"):
-            hint = f"it was written with {origin}: pass that file with --plugin or $ZOO_PLUGIN_FILES"
+        if (file := origin.partition(" ")[0]).endswith(".py"):
+            hint = f"it was written with {file}: pass that file with --plugin or $ZOO_PLUGIN_FILES"
+        if card.architecture.startswith(f"{LOCAL}/"):
+            message, hint = f"{path}: {error}", error.hint
         raise WeightsError(message, hint=hint) from error
     if not registry.serves(entry, card.task):
         raise WeightsError(f"{path} is for {card.task}, but {entry.name} is for {entry.spec.task}")
@@ -228,17 +230,20 @@ def _trusted(card: Card, path: Path, registry: Registry) -> Entry[ArchitectureSp
         task.processor.check_feeding(card.preprocess, card.arguments)
     except OptionError as error:
         raise WeightsError(f"{path}: its card is invalid: {error}", hint=error.hint) from None
-    _warn_of_another_version(path, card, entry.plugin)
+    warn_of_another_version(path, card, entry.plugin)
     return entry
 
 
-def _warn_of_another_version(path: Path, card: Card, plugin: Plugin) -> None:
+def warn_of_another_version(path: Path, card: Card, plugin: Plugin) -> None:
     """Warn if a file was written with a version of its plugin that may have built a different model."""
     name, _, before = card.versions.get("plugin", "").rpartition(" ")
-    if plugin.ours or not plugin.version or name != plugin.distribution:
+    ours, _, now = plugin.edition.rpartition(" ")
+    if plugin.ours or name != ours or not now:
         return
-    if _release(before) != _release(plugin.version):
-        then = f"{path} was written with {name} {before}, but {plugin.version} is installed"
+    if plugin.dist is None and before != now:
+        warn(f"the source of {card.architecture} has changed since {path} was written")
+    elif plugin.dist is not None and _release(before) != _release(now):
+        then = f"{path} was written with {name} {before}, but {now} is installed"
         warn(f"{then}, which may build {card.architecture} differently")
 
 

@@ -44,6 +44,9 @@ GROUP = "zoo"
 # The name and the module of zoo's own entries, which are always registered
 CORE, ENTRIES = "zoo", "zoo.entries"
 
+# The name of a plugin for the classes and the data of a Python session, which no other plugin can have
+LOCAL = "local"
+
 # The distribution whose plugin names and entry names nobody else can take
 OURS = "zoo-registry"
 
@@ -96,6 +99,12 @@ class Plugin(msgspec.Struct, frozen=True, kw_only=True):
         return self.dist.version if self.dist else ""
 
     @property
+    def edition(self) -> str:
+        """The distribution and its version; for a file or a session, its name and a hash of its source."""
+        named = (self.distribution, self.version) if self.dist else (Path(self.where).name, self.sha256[:16])
+        return " ".join(named).strip()
+
+    @property
     def provides(self) -> tuple[str, ...]:
         """Every entry, recipe and weights, as `kind plugin/name`."""
         entries = [f"{kind} {self.name}/{spec.name}" for kind, spec in self.specs]
@@ -130,6 +139,8 @@ def discover(
         if first := next((other for other in plugins if other.name == name), None):
             taken = f"the name {name!r} is already taken by {first.distribution}"
             plugin = replace(plugin, status="failed", cause=taken)
+        elif name == LOCAL:
+            plugin = replace(plugin, status="failed", cause=f"no plugin can be called {LOCAL!r}")
         elif plugin is core or (name not in disabled and (only is None or name in only)):
             loaded = load(name, importer, where=plugin.where, dist=plugin.dist)
             plugin = owning(replace(loaded, sha256=plugin.sha256, ours=plugin.ours), shared)

@@ -25,7 +25,7 @@ from zoo.registry.catalog import Catalog
 from zoo.registry.hookspecs import Kind
 from zoo.registry.name_index import Named, Names
 from zoo.registry.plugin_files import PluginFile, named_files
-from zoo.registry.plugins import Plugin
+from zoo.registry.plugins import LOCAL, Plugin
 from zoo.registry.specs import (
     AnalyzerSpec,
     ArchitectureSpec,
@@ -495,6 +495,10 @@ class Registry:
     def _unknown(self, name: str, kinds: Sequence[str]) -> UnknownName:
         """Return the error for an unknown name, with suggestions."""
         kind = kinds[0] if len(kinds) == 1 else "name"
+        if name.startswith(f"{LOCAL}/"):
+            message = f"{name} belongs to a Python session, so it cannot be found by name"
+            hint = "in Python, pass it: zoo.load(path, architecture=Net, dataset=data), or write a plugin"
+            return UnknownName(message, hint=hint)
         nearest = self.names.nearest(name, kinds)
         owner, slash, _ = name.partition("/")
         listing = f"zoo list {kind.removesuffix('s')}s" if kinds else "zoo list"

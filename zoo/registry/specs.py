@@ -321,6 +321,9 @@ class TaskSpec(_Coded):
         groups: the groups of training options that apply, from this plugin or others, such as `images`.
         processor: import string of the task's `zoo.plugin.Processor`, which must not require torch.
         tiny: import string of a small synthetic `Dataset`, on which contract checks train and evaluate.
+        in_memory: import string of a function that recognizes data of the task given in Python, as in
+            `zoo.train(Net, data)`. It takes the data of each split by name, and returns a function whose
+            typed options open it as a `Dataset`, or None if the data is something else.
         templates: folder of templates for `zoo new-plugin`, inside a package: `my_package/templates/my-task`.
     """
 
@@ -335,6 +338,7 @@ class TaskSpec(_Coded):
     groups: tuple[str, ...] = ()
     processor: str
     tiny: str
+    in_memory: str = ""
     templates: str = ""
     source: str = ""
 
@@ -364,6 +368,10 @@ class TaskSpec(_Coded):
     def load_tiny(self) -> Callable[..., Any]:
         """Import and return the small dataset's class. Raises SpecError if `tiny` does not resolve."""
         return _resolved(self.tiny)
+
+    def load_in_memory(self) -> Callable[[Mapping[str, Any]], Callable[..., Any] | None]:
+        """Import and return the function that recognizes data. Raises SpecError if it does not resolve."""
+        return _resolved(self.in_memory)
 
 
 @dataclass(frozen=True, kw_only=True)

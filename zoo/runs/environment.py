@@ -36,7 +36,7 @@ def versions_of(plugin: Plugin) -> dict[str, str]:
     return {
         "zoo": __version__,
         "torch": torch.__version__.partition("+")[0],
-        "plugin": f"{plugin.distribution} {plugin.version}" if plugin.dist else Path(plugin.where).name,
+        "plugin": plugin.edition,
     }
 
 

@@ -20,8 +20,10 @@ from zoo.errors import ZooWarning, cause, warn
 from zoo.evaluation.baseline import beats_baseline, warn_of_a_wrong_sign
 from zoo.files import run_files, style
 from zoo.files.atomic import atomic_write
+from zoo.files.cards import read_card
 from zoo.models.precision import kernels
 from zoo.models.torch_threads import computing_with
+from zoo.models.weights import warn_of_another_version
 from zoo.registry.registry import Registry
 from zoo.runs.card import make_card
 from zoo.runs.checkpoint import Checkpoints
@@ -94,6 +96,8 @@ def train(
             setup.check_batches(ranks.world_size)
         ranks.begun()
         _warn_of_layers(setup, ranks)
+        if checkpoint is not None:
+            warn_of_another_version(checkpoint.path, read_card(checkpoint.path), setup.architecture.plugin)
         run = RunDirectory(
             Path(directory),
             setup.identity,

@@ -21,14 +21,15 @@ from zoo.data.opening import (
     suited,
     typed_options,
 )
-from zoo.errors import DataError, OptionError, warn
+from zoo.errors import DataError, OptionError, SpecError, warn
 from zoo.evaluation.metrics import with_metrics
-from zoo.interfaces import SPLITS, Dataset, Task, make_task
+from zoo.interfaces import SPLITS, CarriesState, Dataset, Task, make_task
 from zoo.models import precision
 from zoo.models.building import build_model, model_arguments, model_options
 from zoo.models.transfer import fit_or_load, load_base_model
 from zoo.models.weights import require_loadable, require_storable
 from zoo.registry.methods import with_checked_methods
+from zoo.registry.plugins import LOCAL
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec
 from zoo.runs.resolving import Resolved
@@ -145,6 +146,8 @@ def build(
     arguments = model_arguments(architecture, resolved.task, dataset.dims, recipe.model)
     dataset = suited(dataset, data, task, architecture, arguments)
     model = build_model(architecture, arguments, seed=seed_for(recipe.seed, "weights"))
+    if architecture.plugin.name == LOCAL:
+        _require_outputs(model, task, dataset, architecture.name)
     require_storable(model, architecture)
     require_loadable(model, architecture, arguments)
     copied = source.copy_into(model, task, arguments, dataset.preprocess) if source else None
@@ -194,6 +197,36 @@ def build(
         base_model=base_model,
         measure_start=copied is not None and any(copied.labels),
     )
+
+
+def _require_outputs(model: nn.Module, task: Task, dataset: Dataset, name: str) -> None:
+    """Call a model of a Python session once. Raises SpecError if its outputs do not have the task's form."""
+    batch = next(task.eval_batches(dataset, "train"), None)
+    if batch is None:
+        return
+    inputs = batch.inputs
+    inputs = inputs[:, :2] if isinstance(task, CarriesState) else inputs[:2]
+    with torch.no_grad():
+        try:
+            outputs = model.eval()(inputs)
+        except Exception as error:
+            error.add_note(
+                f"{name} was called with {inputs.dtype} inputs of shape {[*inputs.shape]}, as in training"
+            )
+            raise
+    model.train()
+    if isinstance(task, CarriesState):
+        if not isinstance(outputs, tuple | list) or len(outputs) != 2:
+            raise SpecError(f"{name} must return the logits and the state (got a {type(outputs).__name__})")
+        outputs = outputs[0]
+    if task.spec.labels and isinstance(outputs, torch.Tensor):
+        expected = (
+            *(inputs.shape if isinstance(task, CarriesState) else inputs.shape[:1]),
+            dataset.dims[task.spec.labels[0]],
+        )
+        if outputs.shape != expected:
+            got = f"for inputs of shape {[*inputs.shape]}, got {[*outputs.shape]}"
+            raise SpecError(f"{name} must return logits of shape {[*expected]} ({got})")
 
 
 def _completed(

@@ -137,6 +137,8 @@ def targets_resolve(case: Case) -> None:
                 spec.load()
             if isinstance(spec, TaskSpec):
                 spec.load_tiny()
+                if spec.in_memory:
+                    spec.load_in_memory()
             if isinstance(spec, ExporterSpec) and spec.reader:
                 spec.load_reader()
         except SpecError as error:

@@ -9,6 +9,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
+from zoo.api.model import Model
+from zoo.api.run import Run
 from zoo.config.arguments import checked
 from zoo.config.train_config import Split
 from zoo.console.progress import Bar, quiet
@@ -92,7 +94,7 @@ class Comparison:
 
 @checked
 def compare(
-    *weights: str | Path,
+    *weights: str | Path | Model | Run,
     split: Split | None = None,
     dataset: str | None = None,
     data: Mapping[str, Any] | None = None,
@@ -110,7 +112,7 @@ def compare(
     t-test. With more than two models, p-values are corrected with Holm's method.
 
     Args:
-        weights: at least two models (ids, files or run directories), or folders with runs.
+        weights: at least two models (ids, files, run directories, models or runs), or folders with runs.
         split: split to compare on; by default, `test`, or `val` if there is no test split.
         dataset: dataset to compare on instead of the training dataset.
         data: dataset options, in addition to those used in training.
@@ -126,10 +128,14 @@ def compare(
         DataError: the models were trained on different data, and no common data was chosen.
         ZooError: a model cannot be loaded or measured.
     """
-    names = [str(each) for each in weights]
+    names = [_place_of(each) for each in weights]
     if len(names) < 2:
         raise OptionError(f"compare requires at least two models (got {len(names)})")
-    registry = default_registry() if registry is None else registry
+    if registry is None:
+        from zoo.api.local import joined  # which imports torch
+
+        own = [each.registry for each in weights if not isinstance(each, str | Path)]
+        registry = joined(own) if own else default_registry()
     groups = [_runs_in(name, registry) for name in names]
     if any(groups) and not all(groups):
         single = next(name for name, runs in zip(names, groups, strict=True) if not runs)
@@ -156,6 +162,13 @@ def compare(
     if any(groups):
         return _of_groups(names, groups, found)
     return _of_models(found)
+
+
+def _place_of(given: str | Path | Model | Run) -> str:
+    """Return the name of a model: an id or a path."""
+    if isinstance(given, str | Path):
+        return str(given)
+    return str((given.directory if isinstance(given, Run) else given.path).absolute())
 
 
 def _runs_in(name: str, registry: Registry) -> list[str]:
