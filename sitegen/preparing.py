@@ -120,6 +120,7 @@ def _write_examples() -> tuple[list[Item], set[str]]:
     items: list[Item] = [
         ("Examples", place("examples/README.md")),
         ("Notebook", place("examples/notebook.ipynb")),
+        ("Notebook: your own class", place("examples/own-model.ipynb")),
         ("A course from scratch", place("examples/lessons/README.md")),
         ("Exercises: text", place("examples/lessons/text.ipynb")),
         ("Exercises: images", place("examples/lessons/images.ipynb")),

@@ -138,7 +138,9 @@ def _labels_in(items: Any) -> Any:
 
 def _as_images(given: Any, what: str) -> Tensor:
     """Return images as a tensor, uint8 (N, C, H, W). Raises DataError if they have another form."""
-    images = given if isinstance(given, Tensor) else torch.from_numpy(np.ascontiguousarray(given))
+    images = (
+        given if isinstance(given, Tensor) else torch.from_numpy(np.require(given, requirements=["C", "W"]))
+    )
     if images.dtype != torch.uint8:
         hint = (
             "convert values from 0 to 1 with `(255 * images).round()`, then to uint8; zoo normalizes images"

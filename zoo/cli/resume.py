@@ -14,7 +14,7 @@ from zoo.cli.train import print_run
 
 @click.command()
 @click.argument("run", type=click.Path())
-@options_of(resume)
+@options_of(resume, skip=["architecture", "dataset"])
 @device_option
 @track_options
 @standard_options

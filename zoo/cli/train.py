@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @training_command()
-@options_of(train, skip=["dataset", *NAMING])
+@options_of(train, skip=["dataset", "task", *NAMING])
 @device_option
 @click.option(
     "--seeds",

@@ -8,13 +8,13 @@ import traceback
 from collections.abc import Generator, Iterable
 
 from zoo.errors import ZooError
-from zoo.registry.plugins import Plugin
+from zoo.registry.plugins import LOCAL, Plugin
 from zoo.registry.registry import Registry
 
 
 def advice(plugins: Iterable[Plugin]) -> str:
     """Return a hint that `zoo check PLUGIN` may explain an error; empty if all plugins are zoo's own."""
-    others = [plugin for plugin in plugins if not plugin.ours]
+    others = [plugin for plugin in plugins if not plugin.ours and plugin.name != LOCAL]
     commands = [f"`zoo check {shlex.quote(p.name if p.dist else p.where)}`" for p in others]
     return f"{' or '.join(dict.fromkeys(commands))} may explain this error" if commands else ""
 

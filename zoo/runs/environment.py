@@ -19,7 +19,8 @@ from zoo.registry.plugins import Plugin
 
 def environment_of(model: nn.Module, *, device: str, seconds: float) -> Environment:
     """Return the environment in which a model was trained on a device; `seconds` is the training time."""
-    commit, dirty = _checkout_of(sys.modules[type(model).__module__].__file__ or "")
+    module = sys.modules.get(type(model).__module__)  # in a notebook, it has no file
+    commit, dirty = _checkout_of(getattr(module, "__file__", None) or "")
     return Environment(
         commit=commit,
         dirty=dirty,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -168,7 +169,8 @@ def _place_of(given: str | Path | Model | Run) -> str:
     """Return the name of a model: an id or a path."""
     if isinstance(given, str | Path):
         return str(given)
-    return str((given.directory if isinstance(given, Run) else given.path).absolute())
+    place = str(given.directory if isinstance(given, Run) else given.path)
+    return place if os.sep in place else f"./{place}"  # a bare word would be an id
 
 
 def _runs_in(name: str, registry: Registry) -> list[str]:
