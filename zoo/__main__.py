@@ -1,6 +1,7 @@
 """The `zoo` command, also run as `python -m zoo`."""
 
 import gc
+import os
 import signal
 
 
@@ -9,6 +10,10 @@ def main() -> None:
     listens = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if listens:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if "RANK" in os.environ:  # torchrun may end while torch is imported
+        from zoo.distributed.parent import end_with
+
+        end_with(os.getppid())
     from zoo import cli
 
     if listens:
