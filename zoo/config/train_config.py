@@ -121,6 +121,12 @@ class TrainConfig:
         "names of modules or parameters to freeze, such as `stages` or `*.norm`; `*` matches anything.",
         on_resume="refused",
     )
+    freeze_epochs: Count = option(
+        0,
+        "number of epochs after which all parameters are trained, or 0 for never; without `freeze`, only "
+        "newly initialized parameters are trained until then.",
+        on_resume="refused",
+    )
     layer_decay: Annotated[float, Meta(gt=0, le=1)] = option(
         1.0,
         "layer-wise learning-rate decay: each layer's rate is this fraction of the next layer's rate.",

@@ -35,7 +35,7 @@ from zoo.registry.specs import ArchitectureSpec, DatasetSpec
 from zoo.runs.resolving import Resolved
 from zoo.seeds import seed_for
 from zoo.training.defaults import FEWEST_STEPS, SMALLEST_BATCH, left_to_learn, steps_in_epoch, suited_to_data
-from zoo.training.freezing import freeze, refuse_frozen
+from zoo.training.freezing import freeze, refuse_frozen, set_frozen, without
 from zoo.training.optimizers import make_optimizer
 from zoo.training.saved import CheckpointInfo, RunIdentity
 from zoo.training.schedules import make_schedule
@@ -161,11 +161,16 @@ def build(
         to_learn=left_to_learn(model, task, dataset, copied) if copied else None,
         again=source is not None and bool(source.card.base_model),
     )
+    if layers["freeze_epochs"] and not layers["freeze"]:
+        if copied is None:
+            message = f"freeze_epochs={layers['freeze_epochs']} requires freeze, or weights to start from"
+            raise OptionError(message, hint="add --freeze NAMES or --from WEIGHTS")
+        suiting["freeze"] = (*without(model, copied.fresh),)
     layers = layers.suggest(DATA, suiting)
     layers = layers.converted("precision", precision.resolve(layers["precision"], device), source=DEVICE)
     config = layers.config()
     task = task.as_trained(config.to_dict())
-    freeze(model, config.freeze)
+    frozen = freeze(model, config.freeze)
     make_optimizer(model, config)  # which may refuse the model
     make_schedule(config)(0.0)
     if resumed is not None:
@@ -182,6 +187,7 @@ def build(
         _warn_of_what_was_chosen(resolved.recipe, recipe, layers, fine_tuned=bool(base_model))
         if not base_model:
             _warn_of_general_defaults(resolved, registry)
+    set_frozen(frozen, not config.freeze_epochs)
     return TrainingSetup(
         architecture=architecture,
         data=data,
@@ -255,7 +261,8 @@ def _warn_of_what_is_frozen(model: nn.Module, config: TrainConfig, base_model: M
         warn("the frozen weights are randomly initialized; add --from to start from trained weights")
     sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
     trained = sum(size for size, gradient in sizes if gradient)
-    warn(f"training {trained:,} of {sum(size for size, _ in sizes):,} parameters")
+    first = f" for {config.freeze_epochs} epochs, then all" if config.freeze_epochs else ""
+    warn(f"training {trained:,} of {sum(size for size, _ in sizes):,} parameters{first}")
 
 
 def _warn_of_general_defaults(resolved: Resolved, registry: Registry) -> None:

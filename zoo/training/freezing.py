@@ -10,8 +10,8 @@ from torch import nn
 from zoo.errors import OptionError
 
 
-def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
-    """Freeze the parameters that match a pattern; parameters that are already frozen stay frozen.
+def freeze(model: nn.Module, patterns: Sequence[str]) -> list[nn.Parameter]:
+    """Freeze the parameters that match a pattern, and return them, except those that were already frozen.
 
     A pattern is the name of a parameter, or of a module, whose parameters are then all frozen; `*` matches
     anything. Examples are `stages`, `stages.0` and `*.norm`. A tied parameter matches by any of its names.
@@ -19,11 +19,30 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
     Raises:
         OptionError: a pattern matches no parameter, or no parameter is left to train.
     """
-    for pattern in patterns:
-        for parameter in parameters_named(model, pattern, what="freeze"):
-            parameter.requires_grad_(False)
+    matching = {p for pattern in patterns for p in parameters_named(model, pattern, what="freeze")}
+    frozen = [parameter for parameter in matching if parameter.requires_grad]
+    set_frozen(frozen, True)
     if patterns and not any(parameter.requires_grad for parameter in model.parameters()):
         raise OptionError(f"freeze={','.join(patterns)} leaves no parameters to train")
+    return frozen
+
+
+def set_frozen(parameters: Iterable[nn.Parameter], frozen: bool) -> None:
+    """Freeze parameters, or train them again."""
+    for parameter in parameters:
+        parameter.requires_grad_(not frozen)
+
+
+def without(model: nn.Module, fresh: Sequence[str], prefix: str = "") -> list[str]:
+    """Return the names of the largest modules and parameters without a newly initialized tensor."""
+    found: list[str] = []
+    for name, part in (*model.named_children(), *model.named_parameters(recurse=False)):
+        inside = [each for each in fresh if _matches(each, f"{prefix}{name}")]
+        if not inside and (isinstance(part, nn.Parameter) or any(True for _ in part.parameters())):
+            found.append(f"{prefix}{name}")
+        elif isinstance(part, nn.Module):
+            found += without(part, inside, f"{prefix}{name}.")
+    return found
 
 
 def parameters_named(model: nn.Module, pattern: str, *, what: str) -> set[nn.Parameter]:

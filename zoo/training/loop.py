@@ -9,7 +9,7 @@ finite are delayed by up to a tenth of a second. Values are always checked befor
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -38,7 +38,7 @@ from zoo.training.failures import (
     out_of_memory_as_error,
     require_finite,
 )
-from zoo.training.freezing import freeze, train_mode
+from zoo.training.freezing import freeze, set_frozen, train_mode
 from zoo.training.host import Host
 from zoo.training.readings import Readings
 from zoo.training.saved import check_rows
@@ -82,7 +82,8 @@ def fit(
         config = config.replace({"compile": False})
     precision = resolve(config.precision, device)
     _require_validation(config, dataset)
-    freeze(model, config.freeze)
+    frozen = freeze(model, config.freeze)
+    set_frozen(frozen, not config.freeze_epochs)  # the optimizer has all that is trained in any epoch
     state = TrainState.begin(model.to(device), config, precision=precision, device=device, context=context)
     ranks = host.ranks
     dims = lane_dims(model, task, device=device, ranks=ranks)
@@ -90,7 +91,7 @@ def fit(
     shard = {"rank": ranks.rank, "world_size": ranks.world_size}
     batches = partial(task.train_batches, dataset, config, seed=seed, device=device, **shard)
     readings = Readings(at_once=torch.device(device).type == "cpu")
-    training = _Training(task, dataset, config, state, batches, host, readings)
+    training = _Training(task, dataset, config, state, batches, host, readings, frozen)
     training.restore()
     synced = synced_norms(model, ranks, wanted=config.sync_batch_norm)
     with generator_restored(), synced, compiled(model, device, wanted=config.compile):
@@ -111,6 +112,7 @@ class _Training:
     batches: Callable[..., Iterator[Batch]]
     host: Host
     readings: Readings
+    frozen: Sequence[nn.Parameter]
 
     def run(self) -> None:
         """Train until the last epoch is finished or early stopping applies."""
@@ -123,7 +125,7 @@ class _Training:
             clock = Clock(
                 state.epoch + 1, config, self.task.spec, unit=unit, before=clock, spent=state.seconds
             )
-            train_mode(state.model, config.freeze)
+            self.begin_epoch()
             for batch in self.batches(epoch=state.epoch, start=state.batch):
                 lr = learning_rate(state.epoch + (batch.index + 0.5) / batch.total, state.history)
                 with misfit_as_error(state.untried), out_of_memory_as_error(config, place_of(state, batch)):
@@ -152,6 +154,13 @@ class _Training:
             self.host.report(clock.end(row, best_epoch(state.history, self.task)))
             if not self.is_done and (signal := self.host.stop()):
                 raise interrupted(signal, state.where, state.steps, self.host.store.path)
+
+    def begin_epoch(self) -> None:
+        """Switch to training mode, and freeze parts of the model, in all epochs or in the first ones."""
+        config = self.config
+        freezing = not config.freeze_epochs or self.state.epoch < config.freeze_epochs
+        set_frozen(self.frozen, freezing)
+        train_mode(self.state.model, config.freeze if freezing else ())
 
     def measure_start(self) -> None:
         """Evaluate the weights that training starts from, and keep them as the best so far."""

@@ -48,8 +48,9 @@ class TrialSteps:
         fine_tuned: bool = False,
     ) -> None:
         config = config.replace({"ema_decay": 0.0, "nonmono": 0})
-        freeze(model, config.freeze)
-        train_mode(model, config.freeze)
+        always = () if config.freeze_epochs else config.freeze
+        freeze(model, always)
+        train_mode(model, always)
         self.task = task
         self.dataset = dataset
         self.title = title

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from zoo.config.train_config import TrainConfig
 from zoo.errors import OptionError
-from zoo.training.freezing import freeze, train_mode
+from zoo.training.freezing import freeze, train_mode, without
 from zoo.training.loop import fit
 from zoo.training.optimizers import make_optimizer
 from zoo_images.classification import Classification
@@ -103,6 +103,30 @@ def test_training_does_not_change_what_is_frozen(images: Any) -> None:
     fit(model, Classification(CLASSIFICATION), images(), config)
     changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changed == {"stages.0.weight", "stages.0.bias", "scale", "out.weight", "out.bias"}
+
+
+@pytest.mark.parametrize(("epochs", "moved"), [(1, False), (2, True)])
+def test_what_is_frozen_for_an_epoch_is_trained_after_it(images: Any, epochs: int, moved: bool) -> None:
+    model = Net()
+    model.stages[0].bias.requires_grad_(False)  # by the architecture itself
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    config = TrainConfig(epochs=epochs, batch_size=8, lr=0.1, freeze=("stem", "stages"), freeze_epochs=1)
+    fit(model, Classification(CLASSIFICATION), images(), config)
+    changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert {"out.weight", "out.bias"} <= changed
+    assert ("stem.0.weight" in changed, "stem.1.running_mean" in changed) == (moved, moved)
+    assert "stages.0.bias" not in changed
+
+
+@pytest.mark.parametrize(
+    ("fresh", "names"),
+    [
+        (["out.weight", "out.bias"], ["stem", "stages", "scale"]),
+        (["stages.1.0.bias", "out.bias"], ["stem", "stages.0", "stages.1.0.weight", "out.weight", "scale"]),
+    ],
+)
+def test_the_largest_parts_without_a_new_tensor_are_named(fresh: list[str], names: list[str]) -> None:
+    assert sorted(without(Net(), fresh)) == sorted(names)
 
 
 def test_layer_decay_lowers_the_rate_towards_the_input() -> None:

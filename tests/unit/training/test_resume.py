@@ -86,6 +86,11 @@ FAMILIES = {
         },
         "epochs": 5,
     },
+    "convnet-bn, head first": {
+        "architecture": "convnet/convnet-bn",
+        "model": {"widths": [4, 8]},
+        "train": {"batch_size": 6, "optimizer": "adam", "freeze": ["stem"], "freeze_epochs": 1},
+    },
     "resnet-lite": {
         "architecture": "convnet/resnet-lite",
         "model": {"widths": [4, 8], "dropout": 0.3},
