@@ -130,7 +130,7 @@ class Slow:
     """A map-style dataset whose items take 5 ms to read."""
 
     def __len__(self) -> int:
-        return 320
+        return 640
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         time.sleep(0.005)
@@ -189,9 +189,11 @@ def main() -> None:
         elif options.what == "speed":
             speed(Path(name), options.rounds)
         else:
-            rows = [(ahead(True), ahead(False)) for _ in range(options.rounds)]
+            rows = [(ahead(True), ahead(False)) for _ in range(options.rounds + 1)][1:]
             ratios = [alone / read for alone, read in rows]
-            print(f"reading ahead: {statistics.median(ratios):.2f} times as fast ({min(ratios):.2f} at least)")
+            print(
+                f"reading ahead: {statistics.median(ratios):.2f} times as fast ({min(ratios):.2f} at least)"
+            )
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ SUFFIXES = (".tar", ".parquet")
 _MOST = 1_000_000
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _LINE = re.compile(r"([0-9a-f]{64}) [ *]?(\S.*)")
+_GB = 10**9
 # Bytes of a list of checksums
 _LIST_BYTES = 1 << 28
 
@@ -69,7 +70,7 @@ class Finder:
     def __init__(self, checksums: Mapping[str, str], download_gb: int) -> None:
         self._checksums = checksums
         self._download_gb = download_gb
-        self._left = download_gb * 10**9
+        self._left = download_gb * _GB
         self._seen: dict[str, str] = {}
 
     def find(self, given: str) -> list[Shard]:
@@ -90,11 +91,11 @@ class Finder:
             found = zip(names, paths, hashes_of(paths), strict=True)
             shards = [Shard(name, path, self._checked(name, sha256)) for name, path, sha256 in found]
         for shard in shards:
-            other = self._seen.setdefault(shard.sha256, shard.name)
-            if other is not shard.name:
+            if other := self._seen.get(shard.sha256):
                 raise DataError(
                     f"{other} and {shard.name} have the same content", hint="list each shard once"
                 )
+            self._seen[shard.sha256] = shard.name
         return shards
 
     def _checked(self, name: str, sha256: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import tarfile
@@ -103,13 +102,16 @@ def scan(shard: Shard) -> tuple[list[_Item], list[int]]:
     return items, groups
 
 
-class _Headers(io.BufferedReader):
+class _Headers:
     """A file of which only headers are read, since one could claim to be of any length."""
 
-    def read(self, size: int | None = -1, /) -> bytes:
-        if size is None or not 0 <= size <= _MAX_HEADER:
-            raise tarfile.ReadError(f"a header has {size or 0:,} bytes")
-        return super().read(size)
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self.seek, self.tell = file, file.seek, file.tell
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= _MAX_HEADER:
+            raise tarfile.ReadError(f"a header has {size:,} bytes")
+        return self._file.read(size)
 
 
 def _tar_items(shard: Shard, file: IO[bytes]) -> Iterator[_Item]:
@@ -137,7 +139,7 @@ def _members(shard: Shard, file: IO[bytes]) -> Iterator[tuple[str, str, int, int
     """Yield the key, the suffix, the position and the size of each image and label in a tar."""
     last, end = "", os.fstat(file.fileno()).st_size
     try:
-        with tarfile.open(fileobj=_Headers(cast("Any", file).raw), mode="r:") as tar:
+        with tarfile.open(fileobj=cast("Any", _Headers(file)), mode="r:") as tar:
             for member in tar:
                 cast("Any", tar).members.clear()  # or it would keep all of them
                 last, (key, kind) = member.name, _key_of(member.name)

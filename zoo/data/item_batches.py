@@ -140,6 +140,14 @@ class _DrawnError(BaseException):
 class _NoDraws(TorchDispatchMode):
     """Raise _DrawnError before an operation of this thread draws from torch's generator."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:  # or the first use imports torch.compile, for seconds
+        return False
+
+    @classmethod
+    def ignore_compile_internals(cls) -> bool:  # or a model would not be compiled meanwhile
+        return True
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if torch.Tag.nondeterministic_seeded in func.tags and (kwargs or {}).get("generator") is None:
             raise _DrawnError
