@@ -26,6 +26,8 @@ _LAYOUT = (
     "for each image, a tar has KEY.jpg and KEY.cls, or KEY.json with a label; Parquet has image and label"
 )
 
+_COPY = "copy or download it again"
+
 
 class Index(NamedTuple):
     """The items of a shard.
@@ -150,15 +152,16 @@ def _members(shard: Shard, file: IO[bytes]) -> Iterator[tuple[str, str, int, int
                 if member.issparse() or not 0 <= size <= most:
                     raise _wrong(shard, key, f"has a {kind} file of {size:,} bytes, more than {most:,}")
                 if start + size > end:
-                    raise _wrong(shard, key, "is cut off: the file is truncated")
+                    raise DataError(f"{shard.name}: {key!r} is cut off: the file is truncated", hint=_COPY)
                 yield key, kind, start, size
             position = tar.offset
-        why = "" if os.pread(file.fileno(), 512, position) == bytes(512) else "the rest is missing or damaged"
+        if os.pread(file.fileno(), 512, position) == bytes(512):
+            return
+        why = "the rest is missing or damaged"
     except tarfile.TarError as error:
         why = first_line(error)
-    if why:
-        where = f"after {last!r}" if last else "from its first byte"
-        raise DataError(f"{shard.name} cannot be read {where}: {why}", hint="copy or download it again")
+    where = f"after {last!r}" if last else "from its first byte"
+    raise DataError(f"{shard.name} cannot be read {where}: {why}", hint=_COPY)
 
 
 def _wrong(shard: Shard, key: str, why: str) -> DataError:
@@ -203,7 +206,7 @@ def parquet_file(shard: Shard, file: IO[bytes]) -> Any:
     try:
         from pyarrow import parquet
     except ImportError:
-        hint = "install it with `pip install zoo[data]`"
+        hint = '`pip install "zoo-registry[data]"` installs it'
         raise DataError(f"reading {shard.name} requires pyarrow", hint=hint) from None
     opened = cast("Any", parquet).ParquetFile(file)
     for number in range(opened.num_row_groups):

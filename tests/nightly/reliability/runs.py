@@ -154,7 +154,7 @@ def shards(folder: Path, *, kills: int, images: int) -> Figure:
                 killed_ones += child.wait() == -signal.SIGKILL
                 broken += filter(None, [toy.finish(run)])
     return counted(
-        f"runs on {images:,} images in tar files, in one process and in two, killed at random moments and resumed",
+        f"runs on {images:,} images in tar files, in one process and in two, killed at random moments",
         kills,
         broken,
         "runs were bit-identical",

@@ -6,7 +6,7 @@ import contextlib
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import numpy as np
@@ -65,10 +65,13 @@ DRAWS: dict[str, Callable[[int], float]] = {
 }
 
 
-def batches(split: Any, *, start: int = 0, epoch: int = 1, **shard: int) -> Iterator[Batch]:
+def batches(
+    split: Any, *, start: int = 0, epoch: int = 1, rank: int = 0, world_size: int = 1
+) -> Generator[Batch]:
     data = View(dims=DIMS, preprocess=CLASSES, split=lambda name: split)
     task = make_task(Registry.discover(), "classification")
-    yield from task.train_batches(data, configured(batch_size=4), seed=3, epoch=epoch, start=start, **shard)
+    where: Any = {"epoch": epoch, "start": start, "rank": rank, "world_size": world_size}
+    yield from task.train_batches(data, configured(batch_size=4), seed=3, **where)
 
 
 def drawn(found: Iterator[Batch]) -> dict[int, float]:
@@ -98,7 +101,8 @@ def test_what_an_item_draws_follows_from_its_position(name: str, reading: str) -
     items = Items(DRAWS[name])
     whole = drawn(batches(items))
     assert len(whole) == 22
-    torch.rand(5), np.random.rand(5), random.random()  # whatever else draws
+    for draw in (torch.rand, np.random.rand):  # whatever else draws
+        draw(5)
     for start in (1, 3):
         late = drawn(batches(items, start=start))
         assert late.items() <= whole.items()

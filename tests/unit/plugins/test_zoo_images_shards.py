@@ -301,7 +301,7 @@ def test_wrong_parquet_files(home: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "pip install" in (caught.value.hint or "")
 
 
-WRONG = {
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "missing": ({"train": "nope-{0..3}.tar"}, r"nope-0\.tar does not exist"),
     "no match": ({"train": "nope-*.tar"}, r"nope-\*\.tar does not exist"),
     "empty folder": ({"train": "empty"}, "empty contains no shards"),
