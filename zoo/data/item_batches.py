@@ -54,10 +54,15 @@ class Indices(Sequence[list[int]]):
         return self._batches[number].tolist()
 
 
-def one_ahead(read: Callable[[Sequence[int]], T], wanted: Iterable[Sequence[int]]) -> Generator[T]:
-    """Yield what `read` returns for each batch of indices; a thread reads the next batch in the meantime."""
+def one_ahead(
+    read: Callable[[Sequence[int]], T], wanted: Iterable[Sequence[int]], waiting: Future[T] | None = None
+) -> Generator[T]:
+    """Yield what `read` returns for each batch of indices; a thread reads the next batch in the meantime.
+
+    Args:
+        waiting: the result for a batch before these, which is yielded first.
+    """
     pool = ThreadPoolExecutor(1, thread_name_prefix="zoo-read")
-    waiting: Future[T] | None = None
     try:
         for indices in wanted:
             following = pool.submit(copy_context().run, read, indices)
@@ -75,18 +80,17 @@ def item_batches(split: Any, wanted: Sequence[Sequence[int]]) -> Iterator[list[A
     position = wanted.position if isinstance(wanted, Indices) else _EVALUATION
     begun = time.perf_counter()
     first = next((_undrawn(split, indices) for indices in wanted[:1]), None)
-    took = time.perf_counter() - begun
+    is_slow = first is not None and time.perf_counter() - begun > _SLOW * len(first)
+    waiting: Future[list[Any] | None] = Future()
+    waiting.set_result(first)
+    read = partial(_undrawn, split, alone=False)
     done = 0
-    if first is not None:
-        yield first
-        done = 1
-        if took > _SLOW * len(first):
-            with contextlib.closing(one_ahead(partial(_undrawn, split, alone=False), wanted[1:])) as ahead:
-                for items in ahead:
-                    if items is None:  # some items draw, or must be read by this thread
-                        break
-                    yield items
-                    done += 1
+    with contextlib.closing(one_ahead(read, wanted[1:] if is_slow else (), waiting)) as ahead:
+        for items in ahead:
+            if items is None:  # some items draw, or must be read by this thread
+                break
+            yield items
+            done += 1
     draws = first is None
     for indices in wanted[done:]:
         items = None if draws else _undrawn(split, indices)
