@@ -15,13 +15,14 @@ import numpy as np
 import PIL
 import torch
 from msgspec import Meta
+from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo import DataError
 from zoo.interfaces import SPLITS, Split
 from zoo.plugin import as_image, cause, open_regular, report_work
 from zoo_images.decoded_images import MAX_THREADS
-from zoo_images.image_set import ImageSet, Statistics, statistics_from, values_of
+from zoo_images.image_set import ImageSet, Statistics, TrainSize, statistics_from, values_of
 from zoo_images.kept_array import kept_fact
 from zoo_images.shard_files import Finder, Shard, read_checksums
 from zoo_images.shard_index import Index, index_of, parquet_file, scan
@@ -40,6 +41,7 @@ def shards(
     test: str = "",
     size: Annotated[int, Meta(ge=8, le=1_024)] = 64,
     channels: Literal[1, 3] = 3,
+    train_size: TrainSize = 0,
     classes: tuple[str, ...] = (),
     checksums: str = "",
     download_gb: Annotated[int, Meta(ge=1)] = 100,
@@ -57,6 +59,7 @@ def shards(
         test: the shards of the test split.
         size: height and width in pixels.
         channels: 3 for color, 1 for gray.
+        train_size: number of training images to use, a random sample that is always the same; 0 uses all.
         classes: names of the classes. If the labels are integers, label 0 is the first class. By default, the
             classes are the labels of the training split.
         checksums: a text file with the sha256 and the name of shards, as `sha256sum` writes it. It must list
@@ -87,7 +90,8 @@ def shards(
     fingerprint = hashlib.sha256(repr(source).encode()).hexdigest()
     measure = partial(_statistics, made["train"])
     statistics = kept_fact("decoded/shards", (PIL.__version__, fingerprint), measure, Statistics)
-    return ImageSet(made, classes=names, fingerprint=fingerprint, statistics=statistics)
+    whole = ImageSet(made, classes=names, fingerprint=fingerprint, statistics=statistics)
+    return whole.limited(train_size)
 
 
 class ShardSplit:
@@ -98,26 +102,43 @@ class ShardSplit:
         indexes: the index of each shard.
         labels: int64 (N,).
         shape: (channels, size, size), the shape of the images that the model reads.
+        chosen: numbers of the images in the shards, sorted, int64 (N,); by default, all.
     """
 
     def __init__(
-        self, shards: Sequence[Shard], indexes: Sequence[Index], labels: Tensor, shape: tuple[int, int, int]
+        self,
+        shards: Sequence[Shard],
+        indexes: Sequence[Index],
+        labels: Tensor,
+        shape: tuple[int, int, int],
+        chosen: NDArray[np.int64] | None = None,
     ) -> None:
         self._shards, self._indexes = shards, indexes
         self._ends = np.cumsum([len(index.codes) for index in indexes], dtype=np.int64)
         self._seen = [_seen(shard) for shard in shards]
         self._groups: dict[tuple[int, int], Any] = {}
+        self._chosen = chosen
         self.labels = labels
         self.shape = shape
 
     @property
     def shard_lengths(self) -> list[int]:
         """The number of images in each tar, and in each row group of a Parquet file."""
-        return [length for index in self._indexes for length in index.groups]
+        lengths = [length for index in self._indexes for length in index.groups]
+        if self._chosen is None:
+            return lengths
+        return np.diff(np.searchsorted(self._chosen, np.cumsum(lengths)), prepend=0).tolist()
+
+    def subset(self, indices: Sequence[int]) -> ShardSplit:
+        """Return the images with these indices, which are sorted, as a split."""
+        places = np.asarray(indices, np.int64)
+        chosen = places if self._chosen is None else self._chosen[places]
+        labels = self.labels[torch.from_numpy(places)]
+        return ShardSplit(self._shards, self._indexes, labels, self.shape, chosen)
 
     def relabeled(self, labels: Tensor) -> ShardSplit:
         """Return the same images with other labels."""
-        return ShardSplit(self._shards, self._indexes, labels, self.shape)
+        return ShardSplit(self._shards, self._indexes, labels, self.shape, self._chosen)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -127,14 +148,15 @@ class ShardSplit:
         return images[0], int(labels[0])
 
     def read_batch(self, indices: Sequence[int], /) -> tuple[Tensor, Tensor]:
-        wanted = np.asarray(indices, np.int64)
+        places = np.asarray(indices, np.int64)
+        wanted = places if self._chosen is None else self._chosen[places]
         order = np.argsort(wanted, kind="stable")
         contents: list[bytes] = [b""] * len(wanted)
         homes = np.searchsorted(self._ends, wanted, side="right")
-        for shard, places in itertools.groupby(order.tolist(), key=lambda place: int(homes[place])):
-            chosen = [*places]
+        for shard, group in itertools.groupby(order.tolist(), key=lambda place: int(homes[place])):
+            own = [*group]
             begin = self._ends[shard] - len(self._indexes[shard].codes)
-            for place, content in zip(chosen, self._read(shard, wanted[chosen] - begin), strict=True):
+            for place, content in zip(own, self._read(shard, wanted[own] - begin), strict=True):
                 contents[place] = content
         channels, size, _ = self.shape
         images = np.empty((len(wanted), channels, size, size), np.uint8)
@@ -151,7 +173,7 @@ class ShardSplit:
         with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
             for _ in pool.map(decode, range(len(wanted))):
                 pass
-        return torch.from_numpy(images), self.labels[torch.from_numpy(wanted)]
+        return torch.from_numpy(images), self.labels[torch.from_numpy(places)]
 
     def _named(self, shard: int, item: int) -> str:
         """Return the shard and the key of an item, for an error."""

@@ -105,6 +105,18 @@ def test_the_fingerprint_follows_the_content(home: Path) -> None:
     assert shards(train="train-*.tar", val="val.tar", size=12).fingerprint != first
 
 
+def test_fewer_training_images_keep_their_shards(home: Path) -> None:
+    whole = shards(train="train-*.tar", val="val.tar", size=12)
+    fewer = shards(train="train-*.tar", val="val.tar", size=12, train_size=12)
+    assert fewer.preprocess == whole.preprocess
+    assert fewer.fingerprint != whole.fingerprint
+    train, images = fewer.split("train"), [image for image, _ in whole.split("train")]
+    places = [next(n for n, image in enumerate(images) if torch.equal(image, own)) for own, _ in train]
+    assert places == sorted({*places})
+    assert train.labels.tolist() == [place % 2 for place in places]
+    assert train.shard_lengths == [sum(place // 10 == shard for place in places) for shard in range(3)]
+
+
 def test_statistics_are_those_of_a_folder(tmp_path: Path) -> None:
     for number in range(20):
         path = tmp_path / "images" / str(number % 2) / f"{number}.png"
