@@ -26,6 +26,7 @@ _LAYOUT = (
     "for each image, a tar has KEY.jpg and KEY.cls, or KEY.json with a label; Parquet has image and label"
 )
 
+_NO_LABEL = "has no label: expected a .cls member, or a .json member with a label"
 _COPY = "copy or download it again"
 
 
@@ -132,7 +133,7 @@ def _tar_items(shard: Shard, file: IO[bytes]) -> Iterator[_Item]:
         if label is not None and labels.setdefault(key, label) != label:
             raise _wrong(shard, key, f"has two labels, {labels[key]!r} and {label!r}")
     for key in images.keys() ^ labels.keys():
-        raise _wrong(shard, key, "has no label" if key in images else "has a label but no image")
+        raise _wrong(shard, key, _NO_LABEL if key in images else "has a label but no image")
     for key, (start, size) in images.items():
         yield _Item(key, labels[key], start, size)
 
@@ -152,7 +153,9 @@ def _members(shard: Shard, file: IO[bytes]) -> Iterator[tuple[str, str, int, int
                 if member.issparse() or not 0 <= size <= most:
                     raise _wrong(shard, key, f"has a {kind} file of {size:,} bytes, more than {most:,}")
                 if start + size > end:
-                    raise DataError(f"{shard.name}: {key!r} is cut off: the file is truncated", hint=_COPY)
+                    raise DataError(
+                        f"{shard.name}: key {key!r} is cut off: the file is truncated", hint=_COPY
+                    )
                 yield key, kind, start, size
             position = tar.offset
         if os.pread(file.fileno(), 512, position) == bytes(512):
@@ -165,7 +168,7 @@ def _members(shard: Shard, file: IO[bytes]) -> Iterator[tuple[str, str, int, int
 
 
 def _wrong(shard: Shard, key: str, why: str) -> DataError:
-    return DataError(f"{shard.name}: {key!r} {why}", hint=_LAYOUT)
+    return DataError(f"{shard.name}: key {key!r} {why}")
 
 
 def _key_of(name: str) -> tuple[str, str]:
@@ -227,7 +230,7 @@ def _parquet_items(shard: Shard, opened: Any) -> tuple[list[_Item], list[int]]:
     groups: list[int] = []
     for number in range(opened.num_row_groups):
         for found in opened.read_row_group(number, columns=["label"]).column(0).to_pylist():
-            key = f"row {len(items)}"
+            key = str(len(items))
             try:
                 items.append(_Item(key, as_label(found)))
             except ValueError as error:

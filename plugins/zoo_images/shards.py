@@ -178,7 +178,7 @@ class ShardSplit:
     def _named(self, shard: int, item: int) -> str:
         """Return the shard and the key of an item, for an error."""
         begin = self._ends[shard] - len(self._indexes[shard].codes)
-        return f"{self._shards[shard].name}: {scan(self._shards[shard])[0][item - begin].key!r}"
+        return f"{self._shards[shard].name}: key {scan(self._shards[shard])[0][item - begin].key!r}"
 
     def _read(self, number: int, items: Any) -> list[bytes]:
         """Return the files of some images of a shard."""
@@ -241,7 +241,7 @@ def _labels(shards: Sequence[Shard], indexes: Sequence[Index], numbers: Mapping[
         if (parts[-1] < 0).any():
             item = scan(shard)[0][int(parts[-1].argmin())]
             hint = "its classes are the labels of the training split, or the option classes"
-            raise DataError(f"{shard.name}: {item.key!r} has the unknown label {item.label!r}", hint=hint)
+            raise DataError(f"{shard.name}: key {item.key!r} has the unknown label {item.label!r}", hint=hint)
     return torch.from_numpy(np.concatenate(parts))
 
 

@@ -146,7 +146,7 @@ def shards(folder: Path, *, kills: int, images: int) -> Figure:
     with laid_out(folder):
         toys.write_shards(folder / "shards", images)
         for name, share in zip(toys.SHARDS, _shares(kills, len(toys.SHARDS)), strict=True):
-            toy, run = Toy(folder, name), f"{name}-killed"
+            toy, run = Toy(folder, name, epochs=1), f"{name}-killed"
             for _ in range(share):
                 child = toy.begin(run)
                 time.sleep(draw.uniform(0, toy.seconds))

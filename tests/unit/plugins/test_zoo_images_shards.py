@@ -232,20 +232,20 @@ def claimed(name: str, size: int) -> bytes:
 
 
 DAMAGED: dict[str, tuple[Members | bytes, str]] = {
-    "no label": ([*pairs([1]), ("2.png", png(2))], "x.tar: '2' has no label"),
-    "no image": ([*pairs([1]), ("2.cls", b"1")], "x.tar: '2' has a label but no image"),
-    "two labels": ([*pairs([1]), ("0001.json", b"0")], "x.tar: '0001' has two labels, '1' and '0'"),
-    "two images": ([*pairs([1]), ("0001.jpg", png(2))], "x.tar: '0001' has two images"),
+    "no label": ([*pairs([1]), ("2.png", png(2))], "x.tar: key '2' has no label"),
+    "no image": ([*pairs([1]), ("2.cls", b"1")], "x.tar: key '2' has a label but no image"),
+    "two labels": ([*pairs([1]), ("0001.json", b"0")], "x.tar: key '0001' has two labels, '1' and '0'"),
+    "two images": ([*pairs([1]), ("0001.jpg", png(2))], "x.tar: key '0001' has two images"),
     "a list": (
         [("1.png", png(1)), ("1.json", b"[1, 2]")],
-        "x.tar: '1' has no valid label: expected an integer",
+        "x.tar: key '1' has no valid label: expected an integer",
     ),
-    "empty": ([("1.png", png(1)), ("1.cls", b"")], "x.tar: '1' has no valid label"),
-    "not JSON": ([("1.png", png(1)), ("1.json", b"{")], "x.tar: '1' has no valid label"),
-    "not UTF-8": ([("1.png", png(1)), ("1.cls", b"\xff")], "x.tar: '1' has no valid label"),
+    "empty": ([("1.png", png(1)), ("1.cls", b"")], "x.tar: key '1' has no valid label"),
+    "not JSON": ([("1.png", png(1)), ("1.json", b"{")], "x.tar: key '1' has no valid label"),
+    "not UTF-8": ([("1.png", png(1)), ("1.cls", b"\xff")], "x.tar: key '1' has no valid label"),
     "long label": (
         [("1.png", png(1)), ("1.cls", bytes(70_000))],
-        "'1' has a .cls file of 70,000 bytes, more than",
+        "key '1' has a .cls file of 70,000 bytes, more than",
     ),
     "texts": ([("1.txt", b"a"), ("2.txt", b"b")], "x.tar contains no images"),
     "not a tar": (b"no tar" * 200, "x.tar cannot be read from its first byte"),
@@ -254,8 +254,11 @@ DAMAGED: dict[str, tuple[Members | bytes, str]] = {
         big_header(),
         "x.tar cannot be read from its first byte: a header has 1,073,741,824 bytes",
     ),
-    "huge image": (claimed("1.png", 1 << 30), "x.tar: '1' has a .png file of 1,073,741,824 bytes, more than"),
-    "cut image": (claimed("1.png", 1 << 20), "x.tar: '1' is cut off: the file is truncated"),
+    "huge image": (
+        claimed("1.png", 1 << 30),
+        "x.tar: key '1' has a .png file of 1,073,741,824 bytes, more than",
+    ),
+    "cut image": (claimed("1.png", 1 << 20), "x.tar: key '1' is cut off: the file is truncated"),
 }
 
 
@@ -290,7 +293,7 @@ def test_an_image_that_cannot_be_decoded_is_named(home: Path) -> None:
     )
     split = shards(train="train-*.tar", val="val.tar", size=12).split("val")
     with pytest.raises(
-        DataError, match=r"val\.tar: 'cat/7' cannot be read as an image: its format is unknown"
+        DataError, match=r"val\.tar: key 'cat/7' cannot be read as an image: its format is unknown"
     ):
         split.read_batch([0, 4])
     os.utime(home / "val.tar", (1, 1))
@@ -299,10 +302,10 @@ def test_an_image_that_cannot_be_decoded_is_named(home: Path) -> None:
 
 
 def test_wrong_parquet_files(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(DataError, match=r"x\.parquet: 'row 1' has no valid label: expected an integer"):
+    with pytest.raises(DataError, match=r"x\.parquet: key '1' has no valid label: expected an integer"):
         shards(train=str(parquet(home / "x.parquet", [png(1), png(2)], [1, None])), size=12)
     parquet(home / "x.parquet", [png(1), None], [1, 0])
-    with pytest.raises(DataError, match=r"x\.parquet: 'row 1' cannot be read as an image"):
+    with pytest.raises(DataError, match=r"x\.parquet: key '1' cannot be read as an image"):
         shards(train="x.parquet", size=12)
     (home / "x.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match=r"x\.parquet is damaged: "):
