@@ -19,8 +19,8 @@ a cache of keys and values, zoo passes the cache back until the cache is full. I
 not need to crop its input.
 
 The optional abilities of a model, a split or a task are Protocols: `LoadsPretrained`, `FitsInputs`,
-`HasLandmarks`; `HasBoxes`, `HasFiles`, `ReadsBatches`; `CarriesState`, `HasViews`. The part of a task that
-does not need torch is its `zoo.processors.Processor`.
+`HasLandmarks`; `HasBoxes`, `HasFiles`, `HasShards`, `ReadsBatches`; `CarriesState`, `HasViews`. The part of a
+task that does not need torch is its `zoo.processors.Processor`.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ __all__ = [
     "HasBoxes",
     "HasFiles",
     "HasLandmarks",
+    "HasShards",
     "HasViews",
     "LoadsPretrained",
     "LossFunction",
@@ -156,6 +157,20 @@ class ReadsBatches(Protocol):
         Args:
             indices: a list of ints.
         """
+        ...
+
+
+@runtime_checkable
+class HasShards(Protocol):
+    """A split whose items are stored in shards, such as tar files, and are fast to read shard by shard.
+
+    In training, the shards are shuffled, then the items of a few shards together. If the split implements
+    `ReadsBatches`, a thread calls `read_batch` for the next batch while the model trains on the current one.
+    """
+
+    @property
+    def shard_lengths(self) -> Sequence[int]:
+        """The number of items in each shard, in the order of the items."""
         ...
 
 

@@ -15,6 +15,7 @@ from zoo_images.fields import ImageFields
 from zoo_images.file_split import FileSplit
 from zoo_images.image_set import ImageSplit
 from zoo_images.mixing import mixup
+from zoo_images.shards import ShardSplit
 
 # Pixels evaluated at a time: 500 images of up to 64×64, fewer of larger ones
 _EVAL_PIXELS = 500 * 64 * 64
@@ -65,7 +66,9 @@ class ImageTask(ItemTask):
     def renumbered(self, split: Any, numbers: Tensor, count: int) -> Any:
         """Return a split with a model's labels, without reading the images."""
         found = super().renumbered(split, numbers, count)
-        return split.relabeled(found.labels) if isinstance(split, ImageSplit | FileSplit) else found
+        return (
+            split.relabeled(found.labels) if isinstance(split, ImageSplit | FileSplit | ShardSplit) else found
+        )
 
 
 def _same_kind(made: object, images: Tensor, spec: AugmentationSpec) -> Tensor:

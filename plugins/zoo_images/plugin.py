@@ -234,4 +234,12 @@ def zoo_datasets() -> list[DatasetSpec]:
             summary="Synthetic shapes on a cluttered background, with bounding boxes; no download",
             license="MIT",
         ),
+        DatasetSpec(
+            name="shards",
+            target="zoo_images.shards:shards",
+            task="classification",
+            summary="Your own images in tar (WebDataset) or Parquet files: --data train=imgs-{000..099}.tar",
+            required=("train",),
+            path_options=("train", "val", "test", "checksums"),
+        ),
     ]

@@ -70,6 +70,7 @@ CLASSES = (
         "HasLandmarks",
         "HasBoxes",
         "HasFiles",
+        "HasShards",
         "ReadsBatches",
         "CarriesState",
         "HasViews",

@@ -14,13 +14,15 @@ from torch.utils.data import default_collate
 from zoo.config.train_config import TrainConfig
 from zoo.data.devices import moved
 from zoo.data.draws import Draws
+from zoo.data.item_batches import Indices, item_batches, one_ahead
 from zoo.data.parts import part_of
+from zoo.data.shard_order import shard_order
 from zoo.data.views import View
 from zoo.errors import DataError
 from zoo.evaluation.intervals import wilson
 from zoo.evaluation.matched_classes import Renumbered, match_classes
 from zoo.files.cards import Card
-from zoo.interfaces import Batch, Dataset, ReadsBatches, Split, State, Step, Task
+from zoo.interfaces import Batch, Dataset, HasShards, ReadsBatches, Split, State, Step, Task
 from zoo.processors import TakesItems
 from zoo.seeds import seed_for
 
@@ -77,8 +79,14 @@ class ItemTask(Task):
         return 0
 
     def order(self, split: Any, config: TrainConfig, draws: torch.Generator) -> Tensor:
-        """Return the indices of the items of an epoch, (N,); by default, every item once, shuffled."""
-        return torch.randperm(len(split), generator=draws)
+        """Return the indices of the items of an epoch, (N,); by default, every item once, shuffled.
+
+        A split that implements `HasShards` is shuffled shard by shard.
+        """
+        count = len(split)
+        if isinstance(split, HasShards):
+            return shard_order(split.shard_lengths, count, draws)
+        return torch.randperm(count, generator=draws)
 
     def class_weights(self, split: Any, config: TrainConfig) -> Tensor | None:
         """Return the weight of each class in the loss, (K,), from which `Batch.weights` follow, or None."""
@@ -89,16 +97,21 @@ class ItemTask(Task):
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the inputs (B, ...) and targets of each batch of indices, in order.
 
+        The generators of torch, NumPy and `random` are seeded for each item that draws from them. A thread
+        reads one batch ahead if the split implements `HasShards`, or if its items are slow to read and do not
+        draw.
+
         Args:
             wanted: the indices of all batches, so that an override can read ahead.
             keep_on: the device of a training, which reads the split in each epoch. An override can keep a
                 copy of the split there.
         """
-        for indices in wanted:
-            if isinstance(split, ReadsBatches):
-                yield split.read_batch([*indices])
-            else:
-                yield default_collate([split[index] for index in indices])
+        if isinstance(split, ReadsBatches):
+            each = ([*indices] for indices in wanted)
+            read = one_ahead if isinstance(split, HasShards) else map
+            yield from read(split.read_batch, each)
+        else:
+            yield from map(default_collate, item_batches(split, wanted))
 
     def eval_batch_size(self, preprocess: Mapping[str, Any]) -> int:
         """Return how many items to evaluate at a time; by default, 250."""
@@ -177,7 +190,7 @@ class ItemTask(Task):
             torch.arange(mine.start - before, mine.stop) % len(chunk)
             for chunk, (mine, _) in zip(chunks, parts, strict=True)
         ]
-        wanted = [chunk[own].tolist() for chunk, own in zip(chunks, places, strict=True)]
+        wanted = Indices([chunk[own] for chunk, own in zip(chunks, places, strict=True)], (seed, epoch))
         turns = _turns(len(split), seed=seed, epoch=epoch)
 
         def read() -> Iterator[tuple[Tensor, Tensor, Draws]]:

@@ -59,6 +59,7 @@ PROMISES = {
         {"kills": 200},
         {"kills": 2, "names": ("awd-lstm, tied, penalties", "resnet-lite, accumulated, mixup, EMA")},
     ),
+    "shards": Promise(runs.shards, {"kills": 50, "images": 20_000}, {"kills": 2, "images": 2_000}),
     "phases": Promise(runs.phases, {"kills": 218}, {"kills": 4}),
     "every_step": Promise(runs.every_step, few={"toy_names": ("lstm",), "every": 40}),
     "saves": Promise(runs.saves, {"kills": 100}, {"kills": 2}),

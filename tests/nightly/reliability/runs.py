@@ -138,6 +138,30 @@ def combinations(folder: Path, *, kills: int, names: Sequence[str] = tuple(toys.
     )
 
 
+def shards(folder: Path, *, kills: int, images: int) -> Figure:
+    """Kill runs on tar files at random moments, in one process and in two, and let them finish."""
+    draw = random.Random(7)
+    broken: list[str] = []
+    killed_ones = 0
+    with laid_out(folder):
+        toys.write_shards(folder / "shards", images)
+        for name, share in zip(toys.SHARDS, _shares(kills, len(toys.SHARDS)), strict=True):
+            toy, run = Toy(folder, name, epochs=1), f"{name}-killed"
+            for _ in range(share):
+                child = toy.begin(run)
+                time.sleep(draw.uniform(0, toy.seconds))
+                child.send(signal.SIGKILL)
+                killed_ones += child.wait() == -signal.SIGKILL
+                broken += filter(None, [toy.finish(run)])
+    return counted(
+        f"runs on {images:,} images in tar files, in one process and in two, killed at random moments",
+        kills,
+        broken,
+        "runs were bit-identical",
+        f"{killed_ones} kills",
+    )
+
+
 def phases(folder: Path, *, kills: int) -> Figure:
     """Kill a run right at or before named calls that change the disk, and again while it is restored."""
     draw = random.Random(6)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
+import tarfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -106,6 +108,31 @@ if find_spec("zoo_bpe"):  # from `pip install ./examples/zoo-bpe`
     ]
 
 
+SHARDS = {
+    "mlp, shards": [
+        *("mlp", "shards", "--data", "train=shards/train-{0..3}.tar", "--data", "val=shards/val.tar"),
+        *("--data", "size=8", "--batch-size", "128", "--augment", "crop,flip", "--lr", "0.01"),
+    ],
+}
+SHARDS["mlp, shards, two processes"] = [*SHARDS["mlp, shards"], "--processes", "2", "--threads", "1"]
+"""Trainings on the tar files that `write_shards` writes."""
+
+
+def write_shards(folder: Path, images: int) -> None:
+    """Write four tars of small images for training, and one of 100 for validation."""
+    draw = random.Random(2)
+    folder.mkdir()
+    for name, count in {**{f"train-{number}": images // 4 for number in range(4)}, "val": 100}.items():
+        with tarfile.open(folder / f"{name}.tar", "w") as tar:
+            for number in range(count):
+                file = io.BytesIO()
+                Image.frombytes("RGB", (8, 8), draw.randbytes(192)).save(file, "PNG")
+                for suffix, content in ((".png", file.getvalue()), (".cls", b"%d" % (number % 2))):
+                    info = tarfile.TarInfo(f"{number}{suffix}")
+                    info.size = len(content)
+                    tar.addfile(info, io.BytesIO(content))
+
+
 def lay_out(folder: Path) -> None:
     """Write the data of the toys: a text of 3,000 characters, and 120 images in two classes."""
     draw = random.Random(0)
@@ -125,7 +152,7 @@ def lay_out(folder: Path) -> None:
 def train(name: str, run: str, *more: str, epochs: int = 2) -> list[str]:
     """Return the command that trains a toy in a run directory, or resumes it there."""
     fixed = ("--epochs", f"{epochs}", "--precision", "fp32", "--run", run, "--resume")
-    return ["train", *fixed, *DEVICE, *(TOYS | COMBINATIONS)[name], *more]
+    return ["train", *fixed, *DEVICE, *(TOYS | COMBINATIONS | SHARDS)[name], *more]
 
 
 def outcome(run: Path) -> dict[str, Any]:
