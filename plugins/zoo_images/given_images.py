@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import random
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -55,12 +57,13 @@ def given_images(splits: Mapping[Split, Any]) -> Callable[..., ImageSet] | None:
         if [*parts] == ["train"]:
             parts = _divided(parts["train"], {"val": val_share, "test": test_share}, split_seed)
         found: dict[Split, Any] = {split: parts.get(split) or parts["train"].subset([]) for split in SPLITS}
-        content = [(part.labels.tolist(), _sha256_of(_sample_of(part))) for part in found.values()]
+        samples = {split: _sample_of(part) for split, part in found.items()}
+        content = [(part.labels.tolist(), _sha256_of(samples[split])) for split, part in found.items()]
         return ImageSet(
             found,
             classes=names,
             fingerprint=hashlib.sha256(repr((names, content)).encode()).hexdigest(),
-            statistics=statistics_of(_sample_of(found["train"])),
+            statistics=statistics_of(samples["train"]),
         )
 
     return images
@@ -208,10 +211,23 @@ def _sample_of(part: Any) -> Tensor:
     """Return the images of a split, uint8 (N, C, H, W): all of an array, or an evenly spaced sample."""
     if isinstance(part, ImageSplit):
         return part.images
-    step = max(1, len(part) // _SAMPLE)
-    return (
-        torch.stack([part[index][0] for index in range(0, len(part), step)]) if len(part) else torch.empty(0)
-    )
+    if not len(part):
+        return torch.empty(0)
+    with _seeded():
+        return torch.stack([part[index][0] for index in range(0, len(part), max(1, len(part) // _SAMPLE))])
+
+
+@contextmanager
+def _seeded() -> Generator[None]:
+    """Seed the global generators, from which items may draw, in the `with` block; then restore them."""
+    kept = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        np.random.seed(0)
+        random.seed(0)
+        yield
+    random.setstate(kept[0])
+    np.random.set_state(kept[1])
 
 
 def _sha256_of(images: Tensor) -> str:

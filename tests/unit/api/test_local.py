@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import random
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -179,6 +180,22 @@ def test_images_can_have_several_forms(data: Any) -> None:
     expected = train(run="runs/expected")
     for name, tensor in tensors(expected).items():
         assert torch.equal(tensor, tensors(run)[name])
+
+
+class NoisyItems(Items):
+    """Draws from all global generators."""
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+        noise = random.randrange(9) + np.random.randint(9) + int(torch.randint(9, ()))
+        return Image.fromarray(IMAGES[index] + np.uint8(noise)), int(LABELS[index])
+
+
+def test_a_run_on_items_that_draw_random_numbers_resumes_exactly() -> None:
+    whole = train(data=NoisyItems(), epochs=3)
+    train(data=NoisyItems(), epochs=3, run="runs/stopped", stop_after=1)
+    resumed = zoo.resume("runs/stopped", architecture=SmallNet, dataset=NoisyItems(), progress=False)
+    for name, tensor in tensors(whole).items():
+        assert torch.equal(tensor, tensors(resumed)[name])
 
 
 def test_color_images_and_given_splits() -> None:
