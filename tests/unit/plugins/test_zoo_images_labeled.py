@@ -129,7 +129,8 @@ def test_the_draw_depends_on_names_and_seed_and_the_fingerprint_on_everything(ho
     [
         ("", r"labels\.csv does not list any images"),
         ("file,labels\n", r"labels\.csv does not list any images"),
-        ("file\n0.png\n", r"labels\.csv must start with a header of unique column names"),
+        ("file\n0.png\n", r"labels\.csv has no column of labels \(found file\)"),
+        ("labels,width\na,1\n", r"labels\.csv has no column of file names \(found labels, width\)"),
         (
             "file;labels\n0.png;a b\n",
             r"the columns of .*labels\.csv are separated by semicolons, not by commas",
@@ -142,9 +143,11 @@ def test_the_draw_depends_on_names_and_seed_and_the_fingerprint_on_everything(ho
         ("file,labels\n0.png,a\n0,b\n", r"labels\.csv lists .*0\.png twice"),
         ("file,labels\n,a\n", r"labels\.csv, line 2: missing image name"),
         ("file,labels\n0.png,a,b\n", r"labels\.csv, line 2: expected 2 columns \(got 3\)"),
+        ("file,labels,split\n0.png,a,trian\n", r"line 2: split must be train, val or test \(got 'trian'\)"),
+        ("file,labels,split\n0.png,a,test\n", r"does not contain any labels of training images"),
         (
-            "file,width,labels\n0.png,12,a\n",
-            r"labels\.csv has an unexpected column 'width' in addition to 'labels'",
+            "file,labels,split\n0.png,a,train\n1.png,b,test\n",
+            r"labels\.csv contains the class 'b', which is not in its training split",
         ),
         ("file,cat,width\n0.png,1,12\n", r"labels\.csv, line 2: 'width' must be 0 or 1 \(got '12'\)"),
         ('file,labels\n0.png,"a\n', r"labels\.csv is not a CSV file"),
