@@ -426,6 +426,11 @@ def test_the_command_prints_a_table_and_a_recipe(tmp_path: Path, monkeypatch) ->
     assert (done.returncode, done.stderr) == (0, "")
     header = ["TRIAL", "STATUS", "EPOCHS", "VAL", "ACCURACY", "LR", "SEED"]
     assert done.stdout.splitlines()[0].split() == header
+    assert [line.split()[:2] for line in done.stdout.splitlines()[6:9]] == [
+        ["LR", "TRIALS"],
+        ["0.05", "2"],
+        ["0.2", "2"],
+    ]
     assert "4 trials are too few for a reliable importance" in done.stdout
     assert "[recipes.mlp-shapes-sweep.train]" in done.stdout
     assert Path("runs/mlp-shapes-sweep/sweep.png").stat().st_size > 1000
