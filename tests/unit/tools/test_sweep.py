@@ -468,3 +468,34 @@ def test_without_the_extra_seeds_and_sweeps_name_it(tmp_path: Path, monkeypatch)
         "zoo: this requires optuna, which is not installed",
         '     `pip install "zoo-registry[sweep]"` installs it',
     ]
+
+
+def test_a_range_of_folds_is_cross_validation_with_a_mean_and_an_interval(
+    tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own.txt").write_text("the quick brown fox jumps over the lazy dog.\n" * 40)
+    words = ("--data", "paths=own.txt", "--data", "folds=3", "--model", "hidden_size=4", "--epochs", "1")
+    line = ("sweep", "rnn", "files", *words, "--over", "data.fold=0..2")
+    done = shell(*line)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert [row[-2] if row[-1] == "best" else row[-1] for row in lines[1:4]] == ["0", "1", "2"]
+    assert lines[5][:3] == ["TRIALS", "MEAN", "VAL"]
+    assert "recipe" not in done.stdout
+    found = json.loads(shell(*line, "--json").stdout)
+    values = [row["metrics"]["val"]["loss"] for row in found["trials"]]
+    (mean,) = found["means"]
+    assert mean == {
+        "options": {},
+        "trials": 3,
+        "mean": pytest.approx(sum(values) / 3),
+        "interval": pytest.approx(t_interval(values)),
+    }
+    done = shell(*line, "--over", "data.train_share=0.2,1", "--run", "curve", "--json")
+    means = json.loads(done.stdout)["means"]
+    assert [(row["options"], row["trials"]) for row in means] == [
+        ({"data.train_share": 0.2}, 3),
+        ({"data.train_share": 1.0}, 3),
+    ]
+    assert means[0]["mean"] > means[1]["mean"], "less text, a higher loss"
