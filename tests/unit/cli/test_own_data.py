@@ -225,7 +225,7 @@ def test_classes_are_renamed_where_the_model_calls_them_otherwise(net_file, home
 def test_weights_of_a_fold_know_their_fold_and_are_measured_on_all_of_other_data(home, tmp_path):
     data = [f"root={home}", "fold=1", "folds=2", "train_share=0.9", "size=8", "classes=ring=circle"]
     words = [word for option in data for word in ("--data", option)]
-    done = zoo("train", "mlp", "folder", *words, "--epochs", 1, "--run", tmp_path / "run")
+    done = zoo("train", "mlp", "folder", *words, "--epochs", "1", "--run", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     weights = (tmp_path / "run" / "best.safetensors").rename(tmp_path / "best.safetensors")
     found = json.loads(zoo("eval", weights, "--data", f"root={home}", "--split", "val", "--json").stdout)
