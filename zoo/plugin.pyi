@@ -10,6 +10,7 @@ from zoo.data.image_files import as_image as as_image
 from zoo.data.image_files import image_reader as image_reader
 from zoo.data.image_files import read_image as read_image
 from zoo.data.parts import part_of as part_of
+from zoo.data.tables import read_table as read_table
 from zoo.data.views import View as View
 from zoo.data.vocabulary import Vocabulary as Vocabulary
 from zoo.data.vocabulary import WritesText as WritesText

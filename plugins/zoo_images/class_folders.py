@@ -13,7 +13,7 @@ from zoo.interfaces import SPLITS, Split
 from zoo.plugin import IMAGE_SUFFIXES, collected_faults
 from zoo_images.decoded_images import readable
 
-_SPLIT_NAMES: Mapping[str, Split] = {
+SPLIT_NAMES: Mapping[str, Split] = {
     "train": "train",
     "val": "val",
     "valid": "val",
@@ -98,7 +98,7 @@ def _split_folders(home: Path) -> dict[Split, Path]:
         return {}
     places: dict[Split, Path] = {}
     for folder in inside:
-        split = _SPLIT_NAMES.get(folder.name.lower())
+        split = SPLIT_NAMES.get(folder.name.lower())
         if split is None:
             raise DataError(f"{folder} must be named train, val or test, like the other folders in {home}")
         if split in places:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 
@@ -62,5 +63,5 @@ def _are(found: Sequence[object]) -> str:
 
 def _examples(pairs: Sequence[tuple[int, int]], paths: Sequence[Path], root: str) -> str:
     home = Path(root).expanduser()
-    names = [[paths[place].relative_to(home).as_posix() for place in pair] for pair in pairs[:_EXAMPLES]]
+    names = [[Path(os.path.relpath(paths[at], home)).as_posix() for at in pair] for pair in pairs[:_EXAMPLES]]
     return f"such as {' and '.join(map(' = '.join, names))}"

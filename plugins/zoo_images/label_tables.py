@@ -1,36 +1,41 @@
-"""Read CSV files of images and labels, and find the images."""
+"""Read tables of images and labels, CSV or Parquet files, and find the images."""
 
 from __future__ import annotations
 
-import csv
+import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from io import TextIOWrapper
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from zoo import DataError
 from zoo.interfaces import SPLITS, Split
-from zoo.plugin import IMAGE_SUFFIXES, open_regular, warn
-from zoo_images.class_folders import ImageFile, draw, existing
+from zoo.plugin import IMAGE_SUFFIXES, read_table, warn
+from zoo_images.class_folders import SPLIT_NAMES, ImageFile, draw, existing
 from zoo_images.decoded_images import readable
 
 LAYOUT = (
-    "root must contain labels.csv, or train.csv, val.csv and test.csv; the header must be `file,labels`, "
-    "`file` followed by the class names or, for the dataset folder, `file,label`"
+    "root must contain labels.csv, or train.csv, val.csv and test.csv, or .parquet files; the header must be "
+    "`file,labels`, `file` followed by the class names or, for the dataset folder, `file,label`; a column "
+    "`split` is optional"
 )
-# What some spreadsheets put between columns
-_NO_COMMAS = {";": "semicolons", "\t": "tabs"}
 # What the column of labels may be called, and that of a single class; other columns are classes themselves
 _LISTS = ("labels", "tag", "tags")
 _SINGLE = "label"
+# The column of the split of each image
+_SPLIT = "split"
 # Classes that a notice names
 _NAMED = 5
 # What may separate labels, before spaces
 _SEPARATORS = ("|", ";", ",")
 # What a column of a class may hold; a table may have gone through floating-point numbers, or be of booleans
 _MARKS = {"0": False, "0.0": False, "False": False, "1": True, "1.0": True, "True": True}
-_TABLES: Mapping[Split, str] = {"train": "train.csv", "val": "val.csv", "test": "test.csv"}
+# What a table may be, the preferred kind first
+_SUFFIXES = (".csv", ".parquet")
+# The rows of a table with their places
+_Cells = Sequence[tuple[str, list[str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +51,19 @@ class Labeled:
     labels: tuple[str, ...]
 
 
+class _Row(NamedTuple):
+    """A row of a table: an image, as the table names it."""
+
+    place: str
+    name: str
+    split: Split
+    labels: tuple[str, ...]
+
+
 def find_labeled(root: str) -> tuple[list[str], dict[Split, list[Labeled]]]:
-    """Return the names of the classes, and the images by split; all images of `labels.csv` are in train.
+    """Return the names of the classes, and the images by split.
+
+    Without tables or a column for the splits, all images are in train.
 
     Classes in a column of labels are sorted by name; classes that are columns keep their order.
 
@@ -72,7 +88,7 @@ def find_classified(
 ) -> tuple[list[str], dict[Split, list[ImageFile]]]:
     """Return the names of the classes, and the images of train, val and test, from tables with `label`.
 
-    Without tables for val and test, the `shares` of val and test are drawn from each class.
+    If the tables have no splits, the `shares` of val and test are drawn from each class.
 
     Raises DataError if a table or an image is missing, or an image has no class.
     """
@@ -83,7 +99,7 @@ def find_classified(
     for split in SPLITS:
         files = [ImageFile(row.path, classes.index(row.labels[0])) for row in found.get(split, [])]
         splits[split] = sorted(files, key=lambda file: file.label)
-    return classes, splits if len(tables) > 1 else {**splits, **draw(splits["train"], shares, seed)}
+    return classes, splits if len(found) > 1 else {**splits, **draw(splits["train"], shares, seed)}
 
 
 def _named(classes: Sequence[str]) -> str:
@@ -94,59 +110,75 @@ def _named(classes: Sequence[str]) -> str:
 
 
 def _read(home: Path, tables: Mapping[Split, Path]) -> tuple[list[str], dict[Split, list[Labeled]]]:
-    """Return the names of the classes in the table of train, and the images of each table."""
-    images = _images(home)
-    classes, _ = _read_table(tables["train"])
-    splits: dict[Split, list[Labeled]] = {}
+    """Return the names of the classes of the training images, and the images of each split."""
+    images = cache(lambda: _images(home))
+    read = {split: _read_table(path, split, alone=len(tables) == 1) for split, path in tables.items()}
+    columns, rows = read["train"]
+    trained = [row for row in rows if row.split == "train"]
+    classes = columns or sorted({label for row in trained for label in row.labels})
+    if not trained or not classes:
+        raise DataError(f"{tables['train']} does not contain any labels of training images", hint=LAYOUT)
+    splits: dict[Split, list[Labeled]] = {split: [] for split in tables}
     seen: dict[Path, Path] = {}
     for split, table in tables.items():
-        theirs, rows = _read_table(table)
-        if strange := [name for name in theirs if name not in classes]:
-            raise DataError(f"{table} contains the class {strange[0]!r}, which is not in {tables['train']}")
-        splits[split] = _located(rows, images, home, table)
-        for row in splits[split]:
-            if seen.setdefault(row.path, table) != table:
-                raise DataError(f"{seen[row.path]} and {table} both list {row.name}")
+        theirs, rows = read[split]
+        where = tables["train"] if split != "train" else "its training split"
+        known = {*theirs, *(label for row in rows for label in row.labels)}
+        if strange := sorted(known - {*classes}):
+            raise DataError(f"{table} contains the class {strange[0]!r}, which is not in {where}")
+        for path, row in _located(rows, images, home, table).items():
+            name = Path(os.path.relpath(path, home)).as_posix()
+            if seen.setdefault(path, table) != table:
+                raise DataError(f"{seen[path]} and {table} both list {name}")
+            splits.setdefault(row.split, []).append(Labeled(path, name, row.labels))
     kept = {*readable([*seen])}
-    return classes, {split: [row for row in rows if row.path in kept] for split, rows in splits.items()}
+    return classes, {
+        split: sorted((file for file in files if file.path in kept), key=lambda file: file.name)
+        for split, files in splits.items()
+    }
 
 
 def has_classes(home: Path) -> bool:
     """Return whether a folder has a table with a column `label`, which gives each image one class."""
     table = _tables(home).get("train")
-    header = next(_lines(table), (0, []))[1] if table else []
-    return [name.strip().lower() for name in header[1:]] == [_SINGLE]
+    _, header = next(read_table(table), ("", [])) if table else ("", [])
+    return _SINGLE in [name.lower() for name in header[1:]]
 
 
 def _tables(home: Path) -> dict[Split, Path]:
-    """Return the table of each split; `labels.csv`, if there is no other, is that of train."""
-    tables: dict[Split, Path] = {
-        split: home / name for split, name in _TABLES.items() if (home / name).exists()
-    }
-    whole = home / "labels.csv"
-    return tables or ({"train": whole} if whole.exists() else {})
+    """Return the table of each split; the table `labels`, if there is no other, is that of train."""
+
+    def named(name: str) -> Path | None:
+        return next((path for suffix in _SUFFIXES if (path := home / f"{name}{suffix}").exists()), None)
+
+    tables: dict[Split, Path] = {split: path for split in SPLITS if (path := named(split))}
+    whole = named("labels")
+    return tables or ({"train": whole} if whole else {})
 
 
 def _located(
-    rows: Mapping[str, tuple[str, ...]], images: Mapping[str, list[Path]], home: Path, table: Path
-) -> list[Labeled]:
-    """Return the images of a table.
+    rows: Sequence[_Row], images: Callable[[], Mapping[str, list[Path]]], home: Path, table: Path
+) -> dict[Path, _Row]:
+    """Return the rows of a table by the paths of their images, which are relative to the table.
 
-    Raises DataError if an image is missing, or if a name matches several images.
+    Raises DataError if an image is missing, or if a name that is not a path matches several images.
     """
-    found: dict[Path, Labeled] = {}
-    for name, labels in rows.items():
-        places = images.get(name.replace("\\", "/").removeprefix("./"), [])
+    found: dict[Path, _Row] = {}
+    for row in rows:
+        name = row.name.replace("\\", "/").removeprefix("./")
+        places = [Path(os.path.normpath(home / name))]
+        if places[0].suffix.lower() not in IMAGE_SUFFIXES or not os.path.isfile(places[0]):  # noqa: PTH113 - no error
+            places = images().get(name, [])
         if not places:
             hint = f"image files end in {', '.join(IMAGE_SUFFIXES)}"
-            raise DataError(f"{table} lists {name!r}, but there is no such image in {home}", hint=hint)
+            raise DataError(f"{table} lists {row.name!r}, but there is no such image in {home}", hint=hint)
         if len(places) > 1:
-            raise DataError(f"{table} lists {name!r}, which could be {places[0]} or {places[1]}")
+            raise DataError(f"{table} lists {row.name!r}, which could be {places[0]} or {places[1]}")
         (path,) = places
         if path in found:
             raise DataError(f"{table} lists {path} twice")
-        found[path] = Labeled(path, path.relative_to(home).as_posix(), labels)
-    return sorted(found.values(), key=lambda row: row.name)
+        found[path] = row
+    return found
 
 
 def _images(home: Path) -> dict[str, list[Path]]:
@@ -166,87 +198,67 @@ def _images(home: Path) -> dict[str, list[Path]]:
     return known
 
 
-def _require_commas(header: list[str], path: Path) -> None:
-    for sign, name in _NO_COMMAS.items():
-        if len(header) < 2 and sign in header[0]:
-            hint = "save the table as CSV with commas; labels within a cell may be separated by ; or |"
-            raise DataError(f"the columns of {path} are separated by {name}, not by commas", hint=hint)
+def _read_table(path: Path, split: Split, *, alone: bool) -> tuple[list[str], list[_Row]]:
+    """Return the columns of a table that are classes, and its rows.
 
-
-def _read_table(path: Path) -> tuple[list[str], dict[str, tuple[str, ...]]]:
-    """Return the classes of a table, and the labels of each image by its name in the table."""
-    lines = list(_lines(path))
+    Args:
+        split: the split of the images, unless the table is `alone` and has a column `split`.
+    """
+    lines = [*read_table(path)]
     if len(lines) < 2:
         raise DataError(f"{path} does not list any images", hint=LAYOUT)
-    (_, header), *rows = lines
-    _require_commas(header, path)
-    header = [name.strip() for name in header]
-    if len(header) < 2 or not all(header[1:]) or len({*header[1:]}) < len(header) - 1:
-        raise DataError(f"{path} must start with a header of unique column names", hint=LAYOUT)
-    for number, row in rows:
-        if len(row) != len(header):
-            raise DataError(f"{path}, line {number}: expected {len(header)} columns (got {len(row)})")
-    lists = [name for name in header[1:] if name.lower() in (*_LISTS, _SINGLE)]
-    if lists and len(header) > 2:
-        other = next(name for name in header[1:] if name not in lists[:1])
-        raise DataError(f"{path} has an unexpected column {other!r} in addition to {lists[0]!r}", hint=LAYOUT)
-    named = [(number, row[0].strip(), row[1:]) for number, row in rows]
-    if header[1].lower() == _SINGLE:
-        labels = _single(named, path)
+    (_, header), *cells = lines
+    lower = [name.lower() for name in header]
+    if lower[0] in (*_LISTS, _SINGLE, _SPLIT):
+        raise DataError(f"{path} has no column of file names (found {', '.join(header)})", hint=LAYOUT)
+    column = next((lower.index(name) for name in (*_LISTS, _SINGLE) if name in lower), None)
+    others = [n for n in range(1, len(header)) if n != column and lower[n] != _SPLIT]
+    if column is None and not others:
+        raise DataError(f"{path} has no column of labels (found {', '.join(header)})", hint=LAYOUT)
+    if column is None:
+        labels = _marked(cells, {n: header[n] for n in others}, path)
     else:
-        labels = _listed(named) if lists else _marked(named, header[1:], path)
-    table: dict[str, tuple[str, ...]] = {}
-    for (number, name, _), those in zip(named, labels, strict=True):
-        if not name or name in table:
-            raise DataError(
-                f"{path}, line {number}: {f'{name!r} is already listed' if name else 'missing image name'}"
-            )
-        table[name] = those
-    classes = sorted({name for those in labels for name in those}) if lists else header[1:]
-    if not classes:
-        raise DataError(f"{path} does not contain any labels", hint=LAYOUT)
-    return classes, table
+        labels = (_single if lower[column] == _SINGLE else _listed)(cells, column, path)
+    if column and others:
+        warn(f"{path}: columns that are not used: {', '.join(repr(header[n]) for n in others)}")
+    rows: dict[str, _Row] = {}
+    for (place, row), those in zip(cells, labels, strict=True):
+        name, own = row[0].strip(), split
+        if not name or name in rows:
+            what = f"{name!r} is already listed" if name else "missing image name"
+            raise DataError(f"{path}, {place}: {what}")
+        if alone and _SPLIT in lower:
+            given = row[lower.index(_SPLIT)].strip()
+            if given.lower() not in SPLIT_NAMES:
+                raise DataError(f"{path}, {place}: {_SPLIT} must be train, val or test (got {given!r:.40})")
+            own = SPLIT_NAMES[given.lower()]
+        rows[name] = _Row(place, name, own, those)
+    return [] if column else [header[n] for n in others], [*rows.values()]
 
 
-def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the lines of a CSV file that are not empty, with their numbers."""
-    try:
-        with TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            for row in reader:
-                if any(map(str.strip, row)):
-                    yield reader.line_num, row
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeError:
-        raise DataError(f"{path} is not UTF-8 text", hint="save the file as UTF-8 CSV") from None
-    except csv.Error as error:
-        raise DataError(f"{path} is not a CSV file: {error}") from None
+def _single(rows: _Cells, column: int, path: Path) -> list[tuple[str, ...]]:
+    """Return the class of each row, the whole cell."""
+    for place, cells in rows:
+        if not cells[column].strip():
+            raise DataError(f"{path}, {place}: missing label")
+    return [(cells[column].strip(),) for _, cells in rows]
 
 
-def _single(rows: list[tuple[int, str, list[str]]], path: Path) -> list[tuple[str, ...]]:
-    """Return the class of each line, the whole cell."""
-    for number, _, (cell,) in rows:
-        if not cell.strip():
-            raise DataError(f"{path}, line {number}: missing label")
-    return [(cell.strip(),) for _, _, (cell,) in rows]
+def _listed(rows: _Cells, column: int, _: Path) -> list[tuple[str, ...]]:
+    """Return the labels of each row, from a single column."""
+    lists = [cells[column] for _, cells in rows]
+    separator = next((sign for sign in _SEPARATORS if any(sign in cell for cell in lists)), None)
+    return [tuple(dict.fromkeys(filter(None, map(str.strip, cell.split(separator))))) for cell in lists]
 
 
-def _listed(rows: list[tuple[int, str, list[str]]]) -> list[tuple[str, ...]]:
-    """Return the labels of each line, from a single column."""
-    cells = [cell for _, _, (cell,) in rows]
-    separator = next((sign for sign in _SEPARATORS if any(sign in cell for cell in cells)), None)
-    return [tuple(dict.fromkeys(filter(None, map(str.strip, cell.split(separator))))) for cell in cells]
-
-
-def _marked(rows: list[tuple[int, str, list[str]]], classes: list[str], path: Path) -> list[tuple[str, ...]]:
-    """Return the labels of each line, from a column of 0 or 1 for each class."""
+def _marked(rows: _Cells, classes: Mapping[int, str], path: Path) -> list[tuple[str, ...]]:
+    """Return the labels of each row, from a column of 0 or 1 for each class."""
     labels: list[tuple[str, ...]] = []
-    for number, _, marks in rows:
-        for name, mark in zip(classes, marks, strict=True):
-            if mark.strip() not in _MARKS:
-                message = f"{path}, line {number}: {name!r} must be 0 or 1 (got {mark.strip()!r:.40})"
+    for place, cells in rows:
+        marks = {name: cells[number].strip() for number, name in classes.items()}
+        for name, mark in marks.items():
+            if mark not in _MARKS:
+                message = f"{path}, {place}: {name!r} must be 0 or 1 (got {mark!r:.40})"
                 raise DataError(message, hint="a column that lists labels must be named `labels` or `tags`")
-        pairs = zip(classes, marks, strict=True)
-        labels.append(tuple(name for name, mark in pairs if _MARKS[mark.strip()]))
+        labels.append(tuple(name for name, mark in marks.items() if _MARKS[mark]))
     return labels

@@ -44,7 +44,7 @@ MULTI_LABEL = TaskSpec(
 )
 
 # No split is drawn from the user's own images: they are all one
-UNDIVIDED = {"val_share": 0, "test_share": 0}
+UNDIVIDED = {"val_share": 0, "test_share": 0, "fold": None, "train_share": 1}
 
 
 @hookimpl
@@ -199,16 +199,18 @@ def zoo_datasets() -> list[DatasetSpec]:
             name="folder",
             target="zoo_images.folder:folder",
             task="classification",
-            summary="Your own images with one class each, in class folders or a CSV file: --data root=FOLDER",
+            summary="Your own images with one class each, in class folders or a table: --data root=FOLDER",
             required=("root",),
+            card_options=("classes",),
             undivided=UNDIVIDED,
         ),
         DatasetSpec(
             name="labeled",
             target="zoo_images.labeled:labeled",
             task="multi-label",
-            summary="Your own images with several labels each in a CSV file: --data root=FOLDER",
+            summary="Your own images with several labels each in a table: --data root=FOLDER",
             required=("root",),
+            card_options=("classes",),
             undivided=UNDIVIDED,
         ),
         DatasetSpec(

@@ -44,11 +44,13 @@ class Corpus(Dataset):
         fingerprint: str,
     ) -> None:
         first, second = borders
-        if (size := reading.train_size) > first:
-            at_most = f"at most {first:,}, the number of training tokens"
+        most = max(1, int(first * reading.train_share))
+        if (size := reading.train_size) > most:
+            at_most = f"at most {most:,}, the number of training tokens"
             raise OptionError(f"train_size must be {at_most} (got {size:,})")
+        size = size or most
         self._splits: dict[Split, Tensor] = {
-            "train": tokens[: size or first],
+            "train": tokens[:size],
             "val": tokens[first:second],
             "test": tokens[second:],
         }
@@ -56,7 +58,7 @@ class Corpus(Dataset):
         self._specials = specials
         self._reading = reading
         self._fingerprint = fingerprint
-        if size:
+        if reading.train_size or size < first:
             self._fingerprint = hashlib.sha256(f"{fingerprint} {size}".encode()).hexdigest()
 
     @property
@@ -90,7 +92,8 @@ def read_corpus(files: Files, reading: Reading) -> Corpus:
     parts = (files.train, files.val, files.test)
     paths = [path for part in parts for path in part]
     hashes = dict(zip(paths, hashes_of(paths), strict=True))
-    encoding = {name: value for name, value in asdict(reading).items() if name != "train_size"}
+    later = {"train_size", "train_share"} | ({"fold", "folds"} if reading.fold is None else set[str]())
+    encoding = {name: value for name, value in asdict(reading).items() if name not in later}
     files_of_parts = [[hashes[path] for path in part] for part in parts]
     stored = cached_files(
         "decoded/text",

@@ -70,6 +70,12 @@ def encode(folder: Path, files: Files, reading: Reading, hashes: Mapping[Path, s
         borders = [lengths[0], lengths[0] + lengths[1]]
     else:
         borders = [total * reading.splits[0] // 100, total * sum(reading.splits[:2]) // 100]
+    parts = [[(first, last)] for first, last in pairwise([0, *borders, total])]
+    if reading.fold is not None:
+        whole = borders[1]
+        first, last = (whole * (reading.fold + more) // reading.folds for more in (0, 1))
+        parts[:2] = [(0, first), (last, whole)], [(first, last)]
+        borders[0] = whole - (last - first)
     if borders[0] == 0:
         shares = " / ".join(map(str, reading.splits))
         why = "the files are empty" if lengths[0] == 0 else f"the text is too short to split {shares}"
@@ -77,11 +83,12 @@ def encode(folder: Path, files: Files, reading: Reading, hashes: Mapping[Path, s
     texts = ["<eos>" if reading.newline_eos and text == "\n" else text for text in numbering.texts]
     vocabulary = list(reading.vocabulary)
     if not vocabulary:
-        train = _stretch(numbers, numbering.dtype, 0, borders[0])
+        train = chain(*(_stretch(numbers, numbering.dtype, *part) for part in parts[0]))
         vocabulary = _vocabulary(_counted(texts, train), reading)
     stretches = [
         _stretch(numbers, numbering.dtype, first, last, backwards=reading.backwards)
-        for first, last in pairwise([0, *borders, total])
+        for places in parts
+        for first, last in (reversed(places) if reading.backwards else places)
     ]
     tokens = _renumbered(chain(*stretches), texts, vocabulary)
     with (folder / TOKENS).open("wb") as file:

@@ -98,7 +98,7 @@ def zoo_datasets() -> list[DatasetSpec]:
             card_options=READING,
             path_options=("paths", "val", "test"),
             required=("paths",),
-            undivided={"splits": [100, 0, 0]},
+            undivided={"splits": [100, 0, 0], "fold": None, "train_share": 1},
             summary="Your own text files or folders: --data paths=a.txt,folder",
         ),
     ]

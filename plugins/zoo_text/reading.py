@@ -39,9 +39,15 @@ class Reading:
         train_size: number of tokens of the training split to use, from its start; 0 uses all. The vocabulary
             is that of the whole split.
         splits: percentages of the tokens for train, val and test, in this order from the start of the text.
+        fold: number of the fold, from 0, to validate on. Folds are consecutive parts of the train and val
+            splits; the other folds are used for training, and the test split does not change. With none,
+            there are no folds.
+        folds: number of folds.
+        train_share: fraction of the tokens of the training split to use, from its start. The vocabulary is
+            that of the whole split.
 
     Raises:
-        OptionError: `splits` does not sum to 100%, or `vocabulary` is inconsistent.
+        OptionError: `splits` does not sum to 100%, there is no such fold, or `vocabulary` is inconsistent.
     """
 
     tokens: Tokens = "char"
@@ -52,6 +58,9 @@ class Reading:
     vocabulary: Sequence[str] = ()
     train_size: Annotated[int, Meta(ge=0, le=1_000_000_000_000)] = 0
     splits: Sequence[int] = (80, 10, 10)
+    fold: Annotated[int, Meta(ge=0, le=99)] | None = None
+    folds: Annotated[int, Meta(ge=2, le=100)] = 5
+    train_share: Annotated[float, Meta(gt=0, le=1)] = 1.0
 
     def __post_init__(self) -> None:
         splits = list(self.splits)
@@ -59,6 +68,10 @@ class Reading:
             raise OptionError(
                 "splits must be three percentages (train, val and test) that sum to 100, "
                 f"with train greater than 0 (got {splits})"
+            )
+        if self.fold is not None and self.fold >= self.folds:
+            raise OptionError(
+                f"fold must be at most {self.folds - 1}, because folds={self.folds} (got {self.fold})"
             )
         if self.vocabulary:
             self._check_vocabulary()

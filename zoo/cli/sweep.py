@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ def command(
 
 
 def _print(found: Sweep) -> None:
-    best, task = found.best, found.task
+    best, task, means = found.best, found.task, found.means
     metric = task.primary_metric
     rows = [
         [
@@ -97,6 +97,11 @@ def _print(found: Sweep) -> None:
     ]
     names = [name.upper() for name in found.trials[0]["options"]]
     print_table(rows, ["TRIAL", "STATUS", "EPOCHS", f"VAL {metric.upper()}", *names, ""], numbers=(0, 2, 3))
+    if means:
+        echo()
+        _print_means(means, task)
+    if means and not means[0]["options"]:
+        return
     if shares := found.importance:
         echo()
         print_table([[name, f"{share:.0%}"] for name, share in shares.items()], ["OPTION", "IMPORTANCE"])
@@ -108,6 +113,23 @@ def _print(found: Sweep) -> None:
     echo("as a recipe for registry.toml:")
     for line in ["", *found.recipe.strip().splitlines(), ""]:
         echo(line)
+
+
+def _print_means(means: Sequence[Mapping[str, Any]], task: TaskSpec) -> None:
+    """Print the means over seeds or folds, a row for each combination of the other options."""
+    metric = task.primary_metric
+    rows = [
+        [
+            *(options.text(value) for value in row["options"].values()),
+            str(row["trials"]),
+            _cell(row["mean"], task, metric),
+            " to ".join(_cell(end, task, metric) for end in row["interval"] or ()),
+        ]
+        for row in means
+    ]
+    names = [name.upper() for name in means[0]["options"]]
+    head = [*names, "TRIALS", f"MEAN VAL {metric.upper()}", "95% INTERVAL OF THE MEAN"]
+    print_table(rows, head, numbers=range(len(names), len(names) + 2))
 
 
 def _cell(value: float | None, task: TaskSpec, metric: str) -> str:

@@ -11,9 +11,11 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from io import IOBase
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
 from zoo.config.near_names import did_you_mean
+from zoo.data.tables import TABLES, read_table
 from zoo.errors import DataError, OptionError
 from zoo.files.regular import open_regular
 from zoo.processors import InputReader
@@ -31,11 +33,17 @@ class Source(NamedTuple):
         name: its path, `-` for stdin, or `input 0`, `input 1`, ... for inputs without a path.
         value: argument of `InputReader.read`.
         error: why the input cannot be read; empty if it can be read.
+        table: the row of the table that lists the input, by column; empty for other inputs.
     """
 
     name: str
     value: Any = None
     error: str = ""
+    table: Mapping[str, str] = MappingProxyType({})
+
+    def row(self, **values: Any) -> dict[str, Any]:
+        """Return a result for the input as JSON data, with the row of its table, if there is one."""
+        return {"input": self.name, **values, **({"table": dict(self.table)} if self.table else {})}
 
 
 def find(inputs: object, reader: InputReader, *, leave: Collection[Path] = ()) -> Iterator[Source]:
@@ -43,7 +51,8 @@ def find(inputs: object, reader: InputReader, *, leave: Collection[Path] = ()) -
 
     Subfolders are searched too, but hidden files, hidden folders, linked folders and folders with the
     findings of an analysis are skipped. A path that does not exist and contains `*`, `?` or `[` is a pattern,
-    in which `**` matches any number of folders. The path `-` means stdin, which contains text if strings are
+    in which `**` matches any number of folders. A CSV or Parquet file is a table of paths, unless the reader
+    reads such files; see `zoo.data.tables`. The path `-` means stdin, which contains text if strings are
     inputs, and otherwise a list of paths, one per line.
 
     Args:
@@ -169,10 +178,26 @@ def _of_one(path: str, reader: InputReader, left: Collection[str]) -> Iterator[S
             yield source
         if not found:
             yield Source(_readable(path), error=f"contains no {reader.what}")
-    elif os.path.lexists(path):
-        yield Source(_readable(path), Path(path))
-    else:
+    elif not os.path.lexists(path):
         yield Source(_readable(path), error=_MISSING)
+    elif reader.suffixes and path.lower().endswith(TABLES) and not path.lower().endswith((*reader.suffixes,)):
+        yield from _listed(path)
+    else:
+        yield Source(_readable(path), Path(path))
+
+
+def _listed(table: str) -> Iterator[Source]:
+    """Yield the inputs in a table, whose paths are relative to it. Raises DataError if there are none."""
+    rows = read_table(Path(table))
+    _, header = next(rows, ("", list[str]()))
+    found = False
+    for _, cells in rows:
+        found = True
+        path = os.path.normpath(os.path.join(os.path.dirname(table), cells[0]))  # noqa: PTH118, PTH120
+        error = "" if os.path.lexists(path) else _MISSING
+        yield Source(_readable(path), Path(path), error, dict(zip(header, cells, strict=True)))
+    if not found:
+        raise DataError(f"{table} does not list any files")
 
 
 def _inside(folder: str, reader: InputReader, left: Collection[str]) -> Iterator[Source]:

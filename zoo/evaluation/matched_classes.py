@@ -29,6 +29,7 @@ def match_classes(theirs: Sequence[str], ours: Sequence[str]) -> list[int]:
         free = [name for number, name in enumerate(ours) if number not in found.values()]
         listed = ", ".join(free[:_LISTED]) + ", ..." * (len(free) > _LISTED) or "none"
         hint = f"its classes that the data lacks: {listed}; rename a class of the data if it is one of them"
+        hint += " (for your own images, with --data classes=OLD=NEW)"
         raise DataError(f"the model has no class{'es' * (len(unknown) > 1)} {named}{more}", hint=hint)
     numbers = [number for number in found.values() if number is not None]
     if len({*numbers}) < len(numbers):

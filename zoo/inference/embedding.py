@@ -72,12 +72,12 @@ def _of_text(runner: Runner, tokens: NDArray[np.int64], *, pool: bool) -> Array:
 def _rows(found: Iterable[tuple[Source, Array | Unread]]) -> Iterator[dict[str, Any]]:
     for source, features in found:
         if isinstance(features, Unread):
-            yield {"input": source.name, "features": None, "error": features.why}
+            yield source.row(features=None, error=features.why)
             continue
         if not np.isfinite(features).all():
             hint = "the weights are finite, but so large that results overflow"
             raise Diverged(f"the features of {source.name} are not finite", hint=hint)
-        yield {"input": source.name, "features": features, "error": None}
+        yield source.row(features=features, error=None)
 
 
 def warning_of_unread(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -135,7 +135,7 @@ def require_format(out: Path) -> None:
 
 def to_write(row: Mapping[str, Any], out: Path) -> PredictedRow:
     """Convert a row so that it can be written to a file. Raises OptionError for feature maps in a CSV."""
-    features, about = row["features"], {"input": row["input"], "error": row["error"]}
+    features, about = row["features"], {key: value for key, value in row.items() if key != "features"}
     if out.suffix == ".jsonl":
         about = plain(row)
     elif out.suffix == ".csv":

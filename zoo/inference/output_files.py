@@ -255,14 +255,28 @@ def _columns(predicted: PredictedRow) -> list[str]:
     keys = ["class", "probability"] if prediction else []
     if row["predictions"]:
         keys = [*joined_targets(row["predictions"])[0]]
-    return ["input", *keys, *(key for key in row if key not in ("input", "predictions", "error")), "error"]
+    own = ["input", *keys, *(key for key in row if key not in ("input", "predictions", "error", "table"))]
+    listed = [f"table.{key}" if key in (*own, *row) else key for key in row.get("table", ())]
+    return [*own, *listed, "error"]
 
 
 def _cells(row: Mapping[str, Any], columns: list[str]) -> list[str]:
-    """Return a row's text for each column; several predictions other than targets are separated by `|`."""
-    cells, answers = list[str](), joined_targets(row["predictions"])
+    """Return a row's text for each column; several predictions other than targets are separated by `|`.
+
+    Raises OptionError if the row comes from a table with other columns than the first row.
+    """
+    table = {
+        f"table.{key}" if f"table.{key}" in columns else key: cell
+        for key, cell in row.get("table", {}).items()
+    }
+    if not table.keys() <= {*columns}:
+        message = f"{row['input']} is in a table with other columns than the first input"
+        raise OptionError(message, hint="write a .jsonl file, or read one table at a time")
+    row, cells, answers = table | {**row}, list[str](), joined_targets(row["predictions"])
     for column in columns:
-        values = [row[column]] if column in row else [answer.get(column) for answer in answers]
+        values = (
+            [row[column]] if column in row else [answer[column] for answer in answers if column in answer]
+        )
         cells.append("|".join(map(_cell, values)))
     return cells
 

@@ -94,10 +94,10 @@ def _rows(
 ) -> Iterator[PredictedRow]:
     for source, prediction in found:
         if isinstance(prediction, Unread):
-            yield PredictedRow({"input": source.name, "predictions": [], "error": prediction.why}, None)
+            yield PredictedRow(source.row(predictions=[], error=prediction.why), None)
         else:
             rows = _sure(prediction, min_confidence)
-            yield PredictedRow({"input": source.name, "predictions": rows, "error": None}, prediction)
+            yield PredictedRow(source.row(predictions=rows, error=None), prediction)
 
 
 def _sure(prediction: Prediction, least: float | None) -> list[dict[str, Any]]:

@@ -209,3 +209,29 @@ def test_an_analysis_of_a_folder_is_of_all_of_it(net_file, home, tmp_path):
     found = json.loads(done.stdout)
     usual = measured(net_file, home)
     assert (found["split"], found["matrix"]) == ("all", usual["confusion"])
+
+
+def test_classes_are_renamed_where_the_model_calls_them_otherwise(net_file, home):
+    usual = measured(net_file, home)
+    for old, new in {"square": "quadrat", "ring": "annulus"}.items():
+        (home / old).rename(home / new)
+    found = measured(net_file, home, "--data", "classes=quadrat=square,annulus=ring")
+    assert same(found, usual)
+    found = measured(net_file, home, "--data", "classes=quadrt=square", code=2)
+    assert found["error"].endswith("(got 'quadrt'); did you mean 'quadrat'?")
+    assert "--data classes=OLD=NEW" in measured(net_file, home, code=1)["hint"]
+
+
+def test_weights_of_a_fold_know_their_fold_and_are_measured_on_all_of_other_data(home, tmp_path):
+    data = [f"root={home}", "fold=1", "folds=2", "train_share=0.9", "size=8", "classes=ring=circle"]
+    words = [word for option in data for word in ("--data", option)]
+    done = zoo("train", "mlp", "folder", *words, "--epochs", "1", "--run", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    weights = (tmp_path / "run" / "best.safetensors").rename(tmp_path / "best.safetensors")
+    found = json.loads(zoo("eval", weights, "--data", f"root={home}", "--split", "val", "--json").stdout)
+    assert found["count"] == 8
+    assert "ring" not in [row["class"] for row in found["classes"]]
+    done = zoo("eval", weights, "--data", f"root={home}", "--split", "val")
+    assert "was trained on" not in done.stderr
+    (home / "circle" / "more.png").write_bytes((next((home / "cross").iterdir())).read_bytes())
+    assert measured(weights, home)["count"] == 17

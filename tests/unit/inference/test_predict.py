@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 import torch
 from PIL import Image
@@ -23,7 +25,7 @@ from torch.nn import functional as F
 import zoo
 from zoo.data.image_files import as_image
 from zoo.data.read_ahead import workers
-from zoo.errors import Diverged, OptionError, OutputError, WeightsError
+from zoo.errors import DataError, Diverged, OptionError, OutputError, WeightsError
 from zoo.interfaces import make_task
 from zoo.processors import Processor
 from zoo.registry.registry import Registry
@@ -631,3 +633,76 @@ def test_a_published_model_classifies_all_example_images() -> None:
     rows = zoo.load("shapes-resnet20", **QUIET).predict(EXAMPLES, top=1, **QUIET)
     assert len(rows) == 8
     assert [row["predictions"][0]["class"] for row in rows] == [Path(row["input"]).stem for row in rows]
+
+
+@pytest.fixture
+def listed(images: Path, tmp_path: Path) -> Path:
+    """Return a table of the images, in a folder beside them, with a missing file and columns of its own."""
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    files = [os.path.relpath(path, folder) for path in sorted(images.rglob("*.png"))[:3]]
+    rows = [["", "id", "Path", "class"], *([n, 7 + n, file, f"a, {n}"] for n, file in enumerate(files))]
+    with (folder / "listed.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([*rows, [3, 10, "gone.png", "b"]])
+    return folder / "listed.csv"
+
+
+def test_a_table_of_paths_keeps_its_columns_in_what_is_written(net: zoo.Model, listed: Path) -> None:
+    rows = net.predict(listed, **QUIET)
+    assert [row["table"]["id"] for row in rows] == ["7", "8", "9", "10"]
+    assert rows[0]["table"].keys() == {"Path", "id", "class"}
+    paths = [row["input"] for row in rows[:3]]
+    assert [row["predictions"] for row in rows[:3]] == [
+        row["predictions"] for row in net.predict(paths, **QUIET)
+    ]
+    assert (rows[3]["input"], rows[3]["error"]) == (str(listed.parent / "gone.png"), "no such file or folder")
+    out = listed.with_name("out.csv")
+    assert net.predict(str(listed), top=2, **QUIET).write(out)["errors"] == 1
+    with out.open(newline="") as file:
+        written = [*csv.DictReader(file)]
+    assert [*written[0]] == ["input", "class", "probability", "Path", "id", "table.class", "error"]
+    assert [row["table.class"] for row in written] == ["a, 0", "a, 1", "a, 2", "b"]
+    assert written[0]["class"].count("|") == 1
+    assert (written[3]["class"], written[3]["id"]) == ("", "10")
+
+
+def test_features_keep_the_columns_of_a_table_too(net: zoo.Model, listed: Path) -> None:
+    out = listed.with_name("out.csv")
+    net.features(listed, **QUIET).write(out)
+    head, *lines = out.read_text().splitlines()
+    assert head.endswith(",Path,id,class,error")
+    assert lines[0].endswith(',7,"a, 0",')
+    assert net.features(listed, **QUIET)[0]["table"]["class"] == "a, 0"
+
+
+def test_a_file_of_a_table_that_was_cut_is_continued(net: zoo.Model, listed: Path) -> None:
+    out, asked = listed.with_name("out.csv"), {"weights_sha256": net.card.sha256, "top": None}
+    net.predict(listed, **QUIET).write(out)
+    whole = out.read_bytes()
+    cut(out, whole[: whole.rindex(b",10,")], len(whole) + 20_000, asked | {"min_confidence": None})
+    assert net.predict(listed, **QUIET).write(out)["before"] == 3
+    assert out.read_bytes() == whole
+
+
+def test_a_parquet_table_gives_the_same_rows_as_a_csv(net: zoo.Model, listed: Path) -> None:
+    with listed.open(newline="") as file:
+        rows = [{name: value for name, value in row.items() if name} for row in csv.DictReader(file)]
+    columns = [{**row, "id": int(row["id"]), "image bytes": b"x"} for row in rows]
+    table = listed.with_suffix(".parquet")
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(columns), table)
+    assert net.predict(table, **QUIET) == [*net.predict(listed, **QUIET)]
+
+
+def test_tables_that_list_nothing_or_differ_are_refused(
+    net: zoo.Model, listed: Path, reader: zoo.Model
+) -> None:
+    empty, other = listed.with_name("empty.csv"), listed.with_name("other.csv")
+    for content in ("", "path,label\n"):
+        empty.write_text(content)
+        with pytest.raises(DataError, match=r"empty\.csv does not list any files$"):
+            net.predict(empty, **QUIET)
+    other.write_text(f"path,color\n{listed.read_text().splitlines()[1].split(',')[2]},red\n")
+    with pytest.raises(OptionError, match="is in a table with other columns than the first input"):
+        net.predict([listed, other], **QUIET).write(listed.with_name("out.csv"))
+    assert not listed.with_name("out.csv").exists()
+    assert reader.predict(other, **QUIET)[0]["predictions"][0]["tokens"] > 20, "the text of the file"

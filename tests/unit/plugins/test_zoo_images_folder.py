@@ -25,7 +25,7 @@ import zoo
 from zoo.console.terminal import warnings_as_lines
 from zoo.data import image_files as images
 from zoo.data.image_files import IMAGE_SUFFIXES, read_image, read_square
-from zoo.errors import DataError, ZooWarning
+from zoo.errors import DataError, OptionError, ZooWarning
 from zoo.interfaces import SPLITS, HasFiles
 from zoo_images import decoded_images
 from zoo_images.class_folders import find_images
@@ -756,3 +756,120 @@ def test_an_image_without_a_class_is_an_error(table: Path) -> None:
     (table / "labels.csv").write_text("file,label\n0.png,a\n1.png,\n")
     with pytest.raises(DataError, match=r"labels\.csv, line 3: missing label$"):
         zoo.open_dataset("folder", root=str(table), size=8)
+
+
+def many(root: Path) -> Path:
+    """Return a folder of twenty cats, ten dogs and five emus."""
+    for name, count in {"cat": 20, "dog": 10, "emu": 5}.items():
+        put(root, *(f"{name}/{number}.png" for number in range(count)))
+    return root
+
+
+def by_split(root: Path, **options: Any) -> dict[str, set[str]]:
+    data = zoo.open_dataset("folder", root=str(root), size=8, progress=False, **options)
+    return {
+        split: {path.relative_to(root).as_posix() for path in data.split(split).files or ()}
+        for split in SPLITS
+    }
+
+
+def per_class(names: set[str]) -> list[int]:
+    return [sum(name.startswith(kind) for name in names) for kind in ("cat", "dog", "emu")]
+
+
+def test_folds_have_the_same_share_of_each_class_and_the_test_split_stays(tmp_path: Path) -> None:
+    root = many(tmp_path)
+    whole = by_split(root, test_share=0.2)
+    parts = [by_split(root, test_share=0.2, fold=fold, folds=4) for fold in range(4)]
+    assert all(part["test"] == whole["test"] for part in parts)
+    assert [per_class(part["val"]) for part in parts] == [[4, 2, 1]] * 4
+    assert set().union(*(part["val"] for part in parts)) == whole["train"] | whole["val"]
+    assert all(part["train"] == (whole["train"] | whole["val"]) - part["val"] for part in parts)
+    other = by_split(root, test_share=0.2, fold=0, folds=4, split_seed=1)
+    assert other["val"] != parts[0]["val"]
+
+
+def test_a_fold_mixes_train_and_val_that_are_folders(root: Path) -> None:
+    split = root.parent / "split"
+    for name, numbers in {"train": range(6), "val": range(6, 8), "test": range(8, 10)}.items():
+        for kind, number in itertools.product(("cat", "dog"), numbers):
+            (split / name / kind).mkdir(parents=True, exist_ok=True)
+            shutil.copy(sorted((root / kind).iterdir())[number], split / name / kind)
+    found = by_split(split, fold=1, folds=4)
+    assert [len(found[name]) for name in SPLITS] == [12, 4, 4]
+    assert any(name.startswith("train") for name in found["val"])
+    assert all(name.startswith("test") for name in found["test"])
+
+
+def test_a_share_of_the_training_images_has_all_classes_and_contains_the_smaller_ones(tmp_path: Path) -> None:
+    root = many(tmp_path)
+    options: dict[str, Any] = {"val_share": 0, "test_share": 0.2}
+    half, tenth = (by_split(root, **options, train_share=share) for share in (0.5, 0.1))
+    assert (per_class(half["train"]), per_class(tenth["train"])) == ([8, 4, 2], [2, 1, 1])
+    assert tenth["train"] < half["train"] < by_split(root, **options)["train"]
+    assert tenth["test"] == by_split(root, **options)["test"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fold": 7}, r"^fold must be at most 4, because folds=5 \(got 7\)$"),
+        ({"fold": 0, "folds": 100}, r"^28 images cannot be divided into 100 folds$"),
+        ({"train_share": 0}, r"train_share must be greater than 0 \(got 0\)$"),
+        ({"classes": ["cat="]}, r"^classes must be a list of OLD=NEW \(got 'cat='\)$"),
+        (
+            {"classes": ["cats=x"]},
+            r"must be one of 'cat', 'dog', 'emu' \(got 'cats'\); did you mean 'cat'\?$",
+        ),
+        ({"classes": ["cat=x", "cat=y"]}, r"^classes renames 'cat' twice, to 'x' and to 'y'$"),
+        ({"classes": ["cat=x", "dog=x", "emu=x"]}, r"^classes merges all classes into 'x'$"),
+    ],
+)
+def test_wrong_folds_shares_and_classes_are_refused(
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises((DataError, OptionError), match=message):
+        by_split(many(tmp_path), test_share=0.2, **options)
+
+
+def test_a_class_of_one_image_cannot_be_in_a_fold(tmp_path: Path) -> None:
+    put(many(tmp_path), "fox/0.png")
+    options: dict[str, Any] = {"val_share": 0, "test_share": 0, "folds": 2}
+    outcomes = list[str]()
+    for fold in range(2):
+        try:
+            outcomes.append(str(len(by_split(tmp_path, fold=fold, **options)["train"])))
+        except DataError as error:
+            outcomes.append(str(error))
+    assert (
+        sorted(outcomes)[1] == f"fold={outcomes.index(sorted(outcomes)[1])} leaves none of the images of "
+        "class 'fox' for training"
+    )
+
+
+def test_merged_classes_have_the_images_of_both(tmp_path: Path) -> None:
+    def opened(**options: Any) -> Any:
+        return zoo.open_dataset("folder", root=str(tmp_path), size=8, progress=False, **options)
+
+    many(tmp_path)
+    data, plain = opened(classes=["emu=big bird", "dog=cat"]), opened()
+    assert data.preprocess["classes"] == ["cat", "big bird"]
+    for split in SPLITS:
+        assert data.split(split).files == plain.split(split).files, "no image moves to another split"
+        labels = [int(file.parent.name == "emu") for file in data.split(split).files]
+        assert data.split(split).labels.tolist() == labels
+    assert data.fingerprint != plain.fingerprint
+    assert opened(classes=["emu=dog", "dog=emu"]).preprocess["classes"] == ["cat", "emu", "dog"], "a swap"
+
+
+def test_the_split_may_be_a_column_and_other_columns_are_named(table: Path) -> None:
+    lines = (table / "labels.csv").read_text().splitlines()
+    parts = ["split,width", *(f"{('train', 'Val', 'test', 'train')[number // 3]},12" for number in range(12))]
+    (table / "labels.csv").write_text("\n".join(map(",".join, zip(lines, parts, strict=True))))
+    with pytest.warns(ZooWarning, match=r"labels\.csv: columns that are not used: 'width'$"):
+        data = zoo.open_dataset("folder", root=str(table), size=8)
+    grays = {
+        split: sorted(round(int(image[0, 0, 0]) / 20) for image in data.split(split).images)
+        for split in SPLITS
+    }
+    assert grays == {"train": [0, 1, 2, 9, 10, 11], "val": [3, 4, 5], "test": [6, 7, 8]}

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 import torch
 from PIL import Image
 
 import zoo
-from zoo.errors import DataError, ZooWarning
+from zoo.errors import DataError, SpecError, ZooWarning
 from zoo_images.image_set import ImageSet
 from zoo_images.labeled import labeled
 
@@ -129,7 +132,8 @@ def test_the_draw_depends_on_names_and_seed_and_the_fingerprint_on_everything(ho
     [
         ("", r"labels\.csv does not list any images"),
         ("file,labels\n", r"labels\.csv does not list any images"),
-        ("file\n0.png\n", r"labels\.csv must start with a header of unique column names"),
+        ("file\n0.png\n", r"labels\.csv has no column of labels \(found file\)"),
+        ("labels,width\na,1\n", r"labels\.csv has no column of file names \(found labels, width\)"),
         (
             "file;labels\n0.png;a b\n",
             r"the columns of .*labels\.csv are separated by semicolons, not by commas",
@@ -142,9 +146,11 @@ def test_the_draw_depends_on_names_and_seed_and_the_fingerprint_on_everything(ho
         ("file,labels\n0.png,a\n0,b\n", r"labels\.csv lists .*0\.png twice"),
         ("file,labels\n,a\n", r"labels\.csv, line 2: missing image name"),
         ("file,labels\n0.png,a,b\n", r"labels\.csv, line 2: expected 2 columns \(got 3\)"),
+        ("file,labels,split\n0.png,a,trian\n", r"line 2: split must be train, val or test \(got 'trian'\)"),
+        ("file,labels,split\n0.png,a,test\n", r"does not contain any labels of training images"),
         (
-            "file,width,labels\n0.png,12,a\n",
-            r"labels\.csv has an unexpected column 'width' in addition to 'labels'",
+            "file,labels,split\n0.png,a,train\n1.png,b,test\n",
+            r"labels\.csv contains the class 'b', which is not in its training split",
         ),
         ("file,cat,width\n0.png,1,12\n", r"labels\.csv, line 2: 'width' must be 0 or 1 \(got '12'\)"),
         ('file,labels\n0.png,"a\n', r"labels\.csv is not a CSV file"),
@@ -207,3 +213,64 @@ def test_labels_in_another_order_are_the_same(home: Path) -> None:
         warnings.simplefilter("always")
         opened(home, "file,labels\n0.png,cat dog\ncopy.png,dog cat\n", val_share=0, test_share=0)
     assert not [warning for warning in caught if "different labels" in str(warning.message)]
+
+
+def test_a_parquet_table_is_read_with_its_lists_its_splits_and_columns_of_others(home: Path) -> None:
+    (home / "far").mkdir()
+    (home / "7.png").rename(home / "far" / "7.png")
+    places = {"7.png": str(home / "far" / "7.png"), "6.png": "./6.png"}
+    columns = {
+        "width": [12] * 8,
+        "path": [places.get(name, name) for name in NAMES],
+        "labels": [[f"big {label}" for label in those.split()] for those in LABELS],
+        "Split": ["train"] * 5 + ["validation", "val", "test"],
+        "bytes": [b"\x89PNG"] * 8,
+    }
+    pyarrow.parquet.write_table(pyarrow.table(columns), home / "labels.parquet")
+    with pytest.warns(ZooWarning, match=r"labels\.parquet: columns that are not used: 'width'$"):
+        data = labeled(root=str(home), size=8)
+    assert [len(data.split(split)) for split in ("train", "val", "test")] == [5, 2, 1]
+    assert found(data) == {name: {f"big {label}" for label in those} for name, those in EXPECTED.items()}
+    (home / "labels.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"labels\.parquet is not a Parquet file: "):
+        labeled(root=str(home), size=8)
+
+
+def test_without_pyarrow_the_extra_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "labels.parquet").write_bytes(b"PAR1")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(
+        SpecError, match=r"labels\.parquet requires pyarrow, which is not installed"
+    ) as caught:
+        labeled(root=str(home), size=8)
+    assert "[data]" in str(caught.value.hint)
+
+
+def test_a_path_is_that_image_and_a_name_may_be_any(home: Path) -> None:
+    (home / "more").mkdir()
+    (home / "more" / "0.png").write_bytes((home / "1.png").read_bytes())
+    data = opened(home, "file,labels\n0.png,a\n1,b\n", val_share=0, test_share=0)
+    assert [file.name for file in data.split("train").files or ()] == ["0.png", "1.png"]
+
+
+def test_classes_are_renamed_and_merged_in_every_split(home: Path) -> None:
+    data = opened(home, classes=["emu=bird", "dog=cat"])
+    assert data.preprocess["classes"] == ["cat", "bird"]
+    new = {"cat": "cat", "dog": "cat", "emu": "bird"}
+    assert found(data) == {name: {new[label] for label in those} for name, those in EXPECTED.items()}
+    assert data.fingerprint != opened(home).fingerprint
+
+
+def test_folds_divide_the_images_and_leave_the_test_split(home: Path) -> None:
+    def names(data: ImageSet, split: Any) -> set[str]:
+        return {file.name for file in data.split(split).files or ()}
+
+    whole = opened(home, test_share=0.25)
+    parts = [opened(home, test_share=0.25, fold=fold, folds=3) for fold in range(3)]
+    assert {frozenset(names(data, "test")) for data in parts} == {frozenset(names(whole, "test"))}
+    held = [names(data, "val") for data in parts]
+    assert [len(part) for part in held] == [2, 2, 2]
+    assert set().union(*held) == names(whole, "train") | names(whole, "val")
+    assert all(
+        names(data, "train") == set().union(*held) - part for data, part in zip(parts, held, strict=True)
+    )

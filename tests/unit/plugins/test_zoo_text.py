@@ -593,3 +593,42 @@ def test_a_folder_inside_that_may_not_be_read_is_named(
         ):
             corpora.files(paths=str(tmp_path / "texts"), glob=glob)
     assert len(corpora.files(paths=str(tmp_path / "texts"), glob="*.txt").split("train")) == 832
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_folds_are_consecutive_parts_and_the_rest_is_for_training(tmp_path: Path, backwards: bool) -> None:
+    text = "".join(chr(ord("a") + number // 10) for number in range(200))  # 20 letters, ten of each
+    path = write(tmp_path / "a.txt", text)
+    for fold in range(3):
+        data = corpora.files(paths=path, fold=fold, folds=3, backwards=backwards)
+        first, last = 60 * fold, 60 * (fold + 1)
+        train = text[:first] + text[last:180]
+        known = [token if token in train else "<unk>" for token in text[first:last]]
+        assert read(data)["train"] == train
+        assert read(data)["val"] == "".join(known)
+        assert len(data.split("test")) == 20
+        assert {*data.preprocess["vocabulary"][data.preprocess["specials"] :]} == {*train}
+
+
+def test_folds_of_files_for_validation_include_them(tmp_path: Path) -> None:
+    train, val, test = (write(tmp_path / f"{name}.txt", name[0] * 30) for name in ("one", "two", "six"))
+    data = corpora.files(paths=train, val=val, test=test, fold=1, folds=2)
+    assert read(data) == {"train": "o" * 30, "val": "<unk>" * 30, "test": "<unk>" * 30}
+    assert corpora.files(paths=train, val=val, test=test, fold=0, folds=2).fingerprint != data.fingerprint
+
+
+def test_a_share_of_the_training_text_is_its_start(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", SENTENCE * 20)
+    data, whole = corpora.files(paths=path, train_share=0.25), corpora.files(paths=path)
+    train = read(whole)["train"]
+    assert read(data)["train"] == train[: len(train) // 4]
+    assert read(data)["val"] == read(whole)["val"]
+    assert data.preprocess == whole.preprocess
+    assert data.fingerprint != whole.fingerprint
+    with pytest.raises(OptionError, match=r"^train_size must be at most 208, the number of training tokens"):
+        corpora.files(paths=path, train_share=0.25, train_size=300)
+
+
+def test_a_fold_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"^fold must be at most 4, because folds=5 \(got 7\)$"):
+        corpora.files(paths=write(tmp_path / "a.txt", SENTENCE), fold=7)

@@ -426,6 +426,11 @@ def test_the_command_prints_a_table_and_a_recipe(tmp_path: Path, monkeypatch) ->
     assert (done.returncode, done.stderr) == (0, "")
     header = ["TRIAL", "STATUS", "EPOCHS", "VAL", "ACCURACY", "LR", "SEED"]
     assert done.stdout.splitlines()[0].split() == header
+    assert [line.split()[:2] for line in done.stdout.splitlines()[6:9]] == [
+        ["LR", "TRIALS"],
+        ["0.05", "2"],
+        ["0.2", "2"],
+    ]
     assert "4 trials are too few for a reliable importance" in done.stdout
     assert "[recipes.mlp-shapes-sweep.train]" in done.stdout
     assert Path("runs/mlp-shapes-sweep/sweep.png").stat().st_size > 1000
@@ -463,3 +468,34 @@ def test_without_the_extra_seeds_and_sweeps_name_it(tmp_path: Path, monkeypatch)
         "zoo: this requires optuna, which is not installed",
         '     `pip install "zoo-registry[sweep]"` installs it',
     ]
+
+
+def test_a_range_of_folds_is_cross_validation_with_a_mean_and_an_interval(
+    tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own.txt").write_text("the quick brown fox jumps over the lazy dog.\n" * 40)
+    words = ("--data", "paths=own.txt", "--data", "folds=3", "--model", "hidden_size=4", "--epochs", "1")
+    line = ("sweep", "rnn", "files", *words, "--over", "data.fold=0..2")
+    done = shell(*line)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert [row[-2] if row[-1] == "best" else row[-1] for row in lines[1:4]] == ["0", "1", "2"]
+    assert lines[5][:3] == ["TRIALS", "MEAN", "VAL"]
+    assert "recipe" not in done.stdout
+    found = json.loads(shell(*line, "--json").stdout)
+    values = [row["metrics"]["val"]["loss"] for row in found["trials"]]
+    (mean,) = found["means"]
+    assert mean == {
+        "options": {},
+        "trials": 3,
+        "mean": pytest.approx(sum(values) / 3),
+        "interval": pytest.approx(t_interval(values)),
+    }
+    done = shell(*line, "--over", "data.train_share=0.2,1", "--run", "curve", "--json")
+    means = json.loads(done.stdout)["means"]
+    assert [(row["options"], row["trials"]) for row in means] == [
+        ({"data.train_share": 0.2}, 3),
+        ({"data.train_share": 1.0}, 3),
+    ]
+    assert means[0]["mean"] > means[1]["mean"], "less text, a higher loss"

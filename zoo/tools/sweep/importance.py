@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _COLUMNS, _WIDTH, _HEIGHT = 3, 2.9, 2.4  # of panels, in inches
 # A logarithmic axis of fewer decades has labels between the powers of ten
 _FEW_DECADES = 2.5
+# How a mean and its interval are drawn
+_MEAN: Mapping[str, Any] = {"fmt": "_", "color": style.ORANGE, "capsize": 3}
 
 
 def importance(space: Space, scored: Sequence[tuple[Mapping[str, Any], float]]) -> dict[str, float]:
@@ -55,14 +57,16 @@ def draw_importance(
     task: TaskSpec,
     *,
     title: str,
+    means: Sequence[Mapping[str, Any]] = (),
 ) -> Figure:
     """Plot the metric of each trial against each option, the most important option first.
 
     Args:
         points: the options of each trial, and its primary metric on validation data.
         logarithmic: whether the axis of an option is logarithmic.
+        means: means over seeds or folds, as `Sweep.means` returns them, which are drawn with their intervals.
     """
-    from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
     names = [*shares, *(name for name in logarithmic if name not in shares)]
     columns = min(_COLUMNS, len(names))
@@ -73,7 +77,9 @@ def draw_importance(
         max(columns * _WIDTH, 5),
         lines * _HEIGHT,
         title=title,
-        subtitle=f"validation {metric} of each trial by option; {better} is better",
+        subtitle=f"validation {metric} of each trial, and means with 95% intervals"
+        if means
+        else f"validation {metric} of each trial by option; {better} is better",
     )
     for number, name in enumerate(names):
         axes = figure.add_subplot(lines, columns, number + 1)
@@ -82,12 +88,22 @@ def draw_importance(
         is_number = all(isinstance(value, int | float) for value in values)
         places = values if is_number else [options.text(value) for value in values]
         axes.scatter(places, [score for _, score in points], s=18, color=style.BLUE, alpha=0.7, linewidths=0)
+        for row in means:
+            low, high = row["interval"] or (row["mean"], row["mean"])
+            if name in row["options"]:
+                at = row["options"][name] if is_number else options.text(row["options"][name])
+                axes.errorbar([at], row["mean"], [[row["mean"] - low], [high - row["mean"]]], **_MEAN)
+            elif not row["options"]:
+                axes.axhline(row["mean"], color=style.ORANGE)
+                axes.axhspan(low, high, color=style.ORANGE, alpha=0.15, linewidth=0)
         if logarithmic[name]:
             decades = math.log10(max(values) / min(values))
             axes.set_xscale("log")
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < _FEW_DECADES else (1,)))
             axes.xaxis.set_major_formatter("{x:g}")
             axes.xaxis.set_minor_formatter(NullFormatter())
+        elif all(isinstance(value, int) for value in values):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel(name)
         if name in shares:
             axes.set_title(f"importance {shares[name]:.0%}", loc="left", fontsize=style.TEXT, color=style.INK)

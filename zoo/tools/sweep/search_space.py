@@ -16,6 +16,8 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(:log)?", re.IGNORECASE)
 # Tables of options besides those whose names end with `_options`
 _TABLES = ("model", "data", "lr_scales")
+# Options that repeat an experiment, whose results are averaged
+REPEATS = ("seed", "data.fold")
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ Point = dict[str, Any]
 
 
 def parse_space(over: Mapping[str, Any]) -> Space:
-    """Parse the options of a sweep.
+    """Parse the options of a sweep. A range of seeds or folds is the list of all of them.
 
     Args:
         over: lists of values, or strings such as `128,256`, `1e-4..1e-1:log` and `2..10`, by option.
@@ -68,7 +70,9 @@ def _parse(name: str, values: Any) -> Range | tuple[Any, ...]:
     if isinstance(values, str):
         found = _RANGE.fullmatch(values.strip())
         if found is not None:
-            return _range(name, *found.groups())
+            drawn = _range(name, *found.groups())
+            every = name in REPEATS and drawn.whole
+            return tuple(range(int(drawn.low), int(drawn.high) + 1)) if every else drawn
         values = [options.Typed(part.strip()) for part in values.split(",")]
     if not isinstance(values, Sequence):
         raise OptionError(f"over {name} must be a list or a range such as 1e-4..1e-1:log (got {given})")

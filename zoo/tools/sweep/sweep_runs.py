@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
 import rtoml
@@ -18,7 +19,8 @@ from zoo.registry.registry import Registry, default_registry
 from zoo.registry.specs import TaskSpec
 from zoo.tools.sweep.importance import draw_importance, importance
 from zoo.tools.sweep.search_methods import halve, search
-from zoo.tools.sweep.search_space import Range, Space, as_text, is_listed, parse_space
+from zoo.tools.sweep.search_space import REPEATS, Range, Space, as_text, is_listed, parse_space
+from zoo.tools.sweep.seed_runs import t_interval
 from zoo.tools.sweep.study import Study, Work, default_folder, with_options
 
 if TYPE_CHECKING:
@@ -191,12 +193,32 @@ class Sweep:
         return rtoml.dumps({"recipes": {title: {key: value for key, value in table.items() if value != {}}}})
 
     @property
+    def means(self) -> list[dict[str, Any]]:
+        """The primary metric on validation data, averaged over the seeds or folds that the sweep varies.
+
+        There is a row `{options, trials, mean, interval}` for each combination of the other options. The
+        interval is the 95% confidence interval of the mean by Student's t distribution, `[low, high]`, or
+        None for a single trial. Empty if the sweep varies neither `seed` nor `data.fold`.
+        """
+        metric, groups = self.task.primary_metric, dict[tuple[Any, ...], list[float]]()
+        for row in self.trials if {*REPEATS} & self._space.keys() else ():
+            if row["status"] == "finished":
+                others = tuple(pair for pair in row["options"].items() if pair[0] not in REPEATS)
+                groups.setdefault(others, []).append(row["metrics"]["val"][metric])
+        return [
+            {"options": dict(others), "trials": len(values), "mean": fmean(values)}
+            | {"interval": t_interval(values) if len(values) > 1 else None}
+            for others, values in groups.items()
+        ]
+
+    @property
     def importance(self) -> dict[str, float]:
         """The share of each option in the differences between the best trials and the others.
 
-        The shares add up to 1. Empty if fewer than four trials have a finished epoch.
+        The shares add up to 1. Empty if fewer than four trials have a finished epoch, or if the sweep varies
+        only the seed or the fold.
         """
-        scored = self._scored()
+        scored = self._scored() if self._space.keys() - {*REPEATS} else []
         return importance(self._space, scored) if len(scored) >= 4 else {}
 
     def _scored(self) -> list[tuple[Mapping[str, Any], float]]:
@@ -211,6 +233,8 @@ class Sweep:
     def plot(self) -> Figure:
         """Plot the score of each trial against each option, with the importance of the option.
 
+        If the sweep varies seeds or folds, the figure shows `means` with their intervals.
+
         Raises OptionError if no trial has a finished epoch.
         """
         rows = [row for row in self.trials if row["metrics"].get("val")]
@@ -221,12 +245,14 @@ class Sweep:
             (self._study.points[row["trial"] - 1], row["metrics"]["val"][task.primary_metric]) for row in rows
         ]
         ranges = {name: isinstance(values, Range) and values.log for name, values in self._space.items()}
-        return draw_importance(points, ranges, self.importance, task, title=self.folder.name)
+        return draw_importance(
+            points, ranges, self.importance, task, title=self.folder.name, means=self.means
+        )
 
     def _repr_png_(self) -> bytes:
         return style.png(self.plot())
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the best trial and all trials as JSON data."""
-        best = self.best
-        return {"best": {key: best[key] for key in ("run", "options", "metrics")}, "trials": self.trials}
+        """Return the best trial, the means and all trials as JSON data."""
+        best = {key: self.best[key] for key in ("run", "options", "metrics")}
+        return {"best": best, "means": self.means, "trials": self.trials}
