@@ -142,7 +142,7 @@ def has_classes(home: Path) -> bool:
     """Return whether a folder has a table with a column `label`, which gives each image one class."""
     table = _tables(home).get("train")
     _, header = next(read_table(table), ("", [])) if table else ("", [])
-    return _SINGLE in [name.lower() for name in header[1:]]
+    return _SINGLE in [name.lower() for name in header]
 
 
 def _tables(home: Path) -> dict[Split, Path]:

@@ -873,3 +873,9 @@ def test_the_split_may_be_a_column_and_other_columns_are_named(table: Path) -> N
         for split in SPLITS
     }
     assert grays == {"train": [0, 1, 2, 9, 10, 11], "val": [3, 4, 5], "test": [6, 7, 8]}
+
+
+def test_a_table_of_classes_without_files_is_refused(table: Path) -> None:
+    (table / "labels.csv").write_text("label,split\na,train\n")
+    with pytest.raises(DataError, match=r"labels\.csv has no column of file names \(found label, split\)"):
+        zoo.open_dataset("folder", root=str(table), size=8)
