@@ -138,8 +138,8 @@ class Trainings:
 
 def judged(model: zoo.Model, split: Split, **options: Any) -> dict[str, float]:
     """Return accuracy and loss on a split, and the half width of a 95% interval of each."""
-    task = make_task(model._registry, model.card.task)  # pyright: ignore[reportPrivateUsage]
-    _, dataset = open_fed(model.card, task, model._registry, **options)  # pyright: ignore[reportPrivateUsage]
+    task = make_task(model.registry, model.card.task)  # pyright: ignore[reportPrivateUsage]
+    _, dataset = open_fed(model.card, task, model.registry, **options)  # pyright: ignore[reportPrivateUsage]
     losses: list[Tensor] = []
     right: list[Tensor] = []
     with torch.no_grad():
