@@ -394,6 +394,7 @@ entries = Provider(
     schedule("returns_rates.rate", "a_rate"),
     schedule("returns_rates.history", "needs_validation"),
     schedule("remembers_nothing", "counts_its_calls"),
+    schedule("remembers_nothing.best", "remembers_the_best"),
     augmentation("options_are_typed.augmentation", "untyped_mirror"),
     augmentation("returns_images", "scaled"),
     augmentation("returns_images.crop", "narrow"),
@@ -412,6 +413,10 @@ entries = Provider(
     metric("measures", "OverNothing"),
     metric("measures.loss", "OneLoss"),
     metric("measures.percent", "Percentage", unit="%", higher_is_better=True),
+    metric("measures.target", "Percentage", unit="%", target_value=0.9),
+    metric("measures.error", "HundredTimesWrong", unit="%"),
+    metric("measures.state", "CountsItself"),
+    metric("measures.sum", "ForgetsToDivide"),
     metric("measures.nan_loss", "NanLoss"),
     metric("measures.detached_loss", "DetachedLoss"),
     metric("measures.mean", "OneMean"),
@@ -699,6 +704,7 @@ undeclared = Provider(image_model("expert", "OneExpert"))
 warned = Provider(
     image_model("far-off", "StartsFarOff"),
     image_data("rolled", "RollsTheTestLabels"),
+    schedule("patient", "waits"),
 )
 
 unused = Provider(
@@ -709,6 +715,7 @@ unused = Provider(
     optimizer("plain", "Plain"),
     schedule("floor", "ignores_its_floor"),
     schedule("linear", "linear"),
+    schedule("pinball", "waits_long"),
     augmentation("mirrored", "mirrored"),
     metric("scale", "IgnoresItsScale"),
     exporter("level", "IgnoresItsLevel", reader=ONNX),

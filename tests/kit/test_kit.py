@@ -202,6 +202,8 @@ CAUSES = {
     "measures.items": "a missing `return`",
     "measures.value": "a missing `return`",
     "measures.methods": "a misspelled method",
+    "measures.state": "counts or sums that are kept on `self`",
+    "measures.sum": "a sum that value() does not divide by the count",
     "measures.nan_loss": "a logarithm of 0",
     "measures.detached_loss": "detach()",
     "programs_answer_alike.batch": "the example's batch size 2",
@@ -453,6 +455,12 @@ def test_labels_of_one_split_that_do_not_fit_its_items_are_a_warning():
     assert "test labels in a different order than the items" in found.reason
 
 
+def test_an_argument_that_a_training_option_replaces_gets_a_warning():
+    found = Suite(registry_of("broken_plugins:warned"), "mutants").outcome("patient-options_are_typed")
+    assert found.outcome == "warned"
+    assert "got 4, which the training option patience replaces, by default with 0. Usually: " in found.reason
+
+
 def test_options_without_an_effect_get_a_warning():
     suite = Suite(registry_of("broken_plugins:unused"), "mutants")
     found = {
@@ -469,7 +477,7 @@ def test_options_without_an_effect_get_a_warning():
         "level": "level",
         "folder": "folder",
     }
-    assert found == {**dict.fromkeys(("net", "plain", "linear", "mirrored"), ""), **dead}
+    assert found == {**dict.fromkeys(("net", "plain", "linear", "pinball", "mirrored"), ""), **dead}
 
 
 def test_a_tracker_that_is_slow_or_stores_no_values_gets_a_warning(monkeypatch):
