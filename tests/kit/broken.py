@@ -2216,6 +2216,25 @@ class HeightNet(nn.Module):
         return self.head(self.features(rows)).squeeze(1)
 
 
+class Miles(Heights):
+    """Honest: rows of large numbers, none of which is negative."""
+
+    def split(self, name):
+        return [(1_000 * row.abs(), height) for row, height in super().split(name)]
+
+
+class ReadsLogarithms(HeightNet):
+    """Honest for data that is never negative."""
+
+    def forward(self, rows):
+        return super().forward(rows.log1p())
+
+
+class ScalesByTheMeanOfTheBatch(HeightNet):
+    def forward(self, rows):
+        return super().forward(rows / rows.mean().clamp(min=1.0))
+
+
 class Measuring(Task):
     """An honest task of numbers, which models predict in standard deviations from a mean."""
 

@@ -664,6 +664,12 @@ numbers = Provider(
     metric("error-of-ones", "ErrorOfOnes", tasks=("locating",)),
 )
 
+miles = Provider(
+    *measuring("miles", tiny="broken:Miles"),
+    image_model("logarithms", "ReadsLogarithms", task="miles"),
+    image_model("batch-scale", "ScalesByTheMeanOfTheBatch", task="miles"),
+)
+
 
 def days(**more):
     """Return the task of examples/zoo-forecast, and a model for it that always forecasts 24 hours."""
