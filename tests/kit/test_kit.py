@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import random
+import re
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator
@@ -184,6 +185,8 @@ CAUSES = {
     "items_fit_dims.list": "split into parallel streams",
     "can_be_written": "convert it with float(), int() or tolist()",
     "fingerprint_follows_the_data": "a constant",
+    "refuses_missing_files.ignored": "a file that the dataset goes without",
+    "tiny_data_fits.double": "numbers from NumPy",
     "options_are_typed.dataset": "a missing annotation",
     "options_are_typed.required": "a misspelled name of a training option",
     "options_are_typed.annotation": "a misspelled type",
@@ -252,6 +255,11 @@ def test_the_traceback_of_plugin_code_in_another_process_is_kept(failing):
     found = failing.outcome("processes_without_torch-processes_without_torch")
     assert "broken_processors.py" in found.traceback
     assert "ModuleNotFoundError: No module named 'torch'" in found.traceback
+
+
+@pytest.mark.parametrize("entry", ["output_shape.large", "refuses_missing_files", "finite.text"])
+def test_a_failure_by_an_error_of_a_library_names_the_line_of_the_plugin(entry, failing):
+    assert re.search(r"Error.*, at kit/broken\.py:\d+\. Usually: ", reason_of(entry, failing))
 
 
 def test_a_metric_of_numbers_is_checked_in_their_units():

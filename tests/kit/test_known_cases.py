@@ -38,6 +38,7 @@ FALSE_ALARMS = {
         ("makes_an_optimizer", "follows_its_rate", "trains", "resumes_exactly"),
     ),
     "an item for any number": ("endless", ("items_fit_dims",)),
+    "every file of a folder": ("globbed", ("refuses_missing_files", "refuses_damaged_files")),
     "a window of a few tokens": ("window", ("carries_state", "any_length_and_batch")),
 }
 

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from zoo.errors import OptionError, ZooError, cause, first_line
+from zoo.errors import OptionError, ZooError, first_line
 from zoo.interfaces import CarriesState
 from zoo.models.building import build_model, model_arguments
 from zoo.models.features import CapturedFeatures, features_of, pooled
 from zoo.models.landmarks import with_landmarks
 from zoo.registry.specs import Landmark, TaskSpec
-from zoo.testing._case import Case, Failure, Inapplicable, failing, message
+from zoo.testing._case import Case, Failure, Inapplicable, failing, located, message
 from zoo.testing._models import build, forward, larger_images, outputs_of, random_inputs, require_unchanged
 
 
@@ -98,12 +98,12 @@ def _refusal(case: Case, inputs: Tensor, error: Exception, *, first: bool) -> Fa
     if not first:
         return Failure(
             expected=f"{outputs_of(case)} from inputs {tuple(inputs.shape)}, after a smaller batch",
-            got=cause(error),
+            got=located(error),
             usually="a state kept on the module from the previous batch, or a hard-coded batch size",
         )
     return Failure(
         expected=f"{outputs_of(case)} from inputs {tuple(inputs.shape)}",
-        got=cause(error),
+        got=located(error),
         usually=larger_images(case) or "a fixed input size, or axes in the wrong order",
     )
 
@@ -127,7 +127,7 @@ def follows_its_dims(case: Case) -> None:
         try:
             got = str(tuple(forward(case, model, inputs)[0].shape[: len(wanted)]))
         except Exception as error:
-            got = cause(error)
+            got = located(error)
         assert got == str(tuple(wanted)), message(
             expected=f"a model built for {name}={changed[name]} to return {outputs_of(case)} that begin with "
             f"{tuple(wanted)} for inputs {tuple(inputs.shape)}",
