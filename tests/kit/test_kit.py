@@ -259,7 +259,7 @@ def test_the_traceback_of_plugin_code_in_another_process_is_kept(failing):
 
 @pytest.mark.parametrize("entry", ["output_shape.large", "refuses_missing_files", "finite.text"])
 def test_a_failure_by_an_error_of_a_library_names_the_line_of_the_plugin(entry, failing):
-    assert re.search(r"Error.*, at kit/broken\.py:\d+\. Usually: ", reason_of(entry, failing))
+    assert re.search(r"Error.* \(kit/broken\.py:\d+\)\. Usually: ", reason_of(entry, failing))
 
 
 def test_a_metric_of_numbers_is_checked_in_their_units():

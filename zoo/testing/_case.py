@@ -205,7 +205,7 @@ def located(error: BaseException) -> str:
     ]
     others = [frame for frame in frames if frame[0] not in _NO_PLUGINS]
     own = [f"{file.parent.name}/{file.name}:{line}" for name, file, line in others if name == others[0][0]]
-    return f"{cause(error)}, at {own[-1]}" if own else cause(error)
+    return f"{cause(error)} ({own[-1]})" if own else cause(error)
 
 
 def traceback_of(error: BaseException) -> str:
