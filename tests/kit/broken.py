@@ -1385,6 +1385,30 @@ class NoUnknownToken(TinyText):
         return {**super().preprocess, "vocabulary": ["<pad>", *super().preprocess["vocabulary"][1:]]}
 
 
+class GlobsItsFolder(LeavesOutItsFolders):
+    """Honest: it reads each file of its folders, however many there are."""
+
+    def read(self, path):
+        files = [file.read_bytes() for file in sorted(path.glob("*/*.raw"))]
+        if {len(content) for content in files} != {60}:
+            raise ValueError(f"each file of {path}, such as 1.raw, must have 60 bytes")
+        self.pixels = [pixel for several in zip(*files, strict=True) for pixel in several][:60]
+        return 30 * [0, 1]
+
+    @property
+    def fingerprint(self):
+        return sha256(bytes(self.pixels)).hexdigest()
+
+
+class GoesWithoutItsTitle(TinyText):
+    """It reads a file that changes nothing if it is missing."""
+
+    def __init__(self, *, root: str = str(Path(__file__).parent / "data")) -> None:
+        path = Path(root) / "title.txt"
+        if path.is_file():
+            path.read_text(encoding="utf-8")
+
+
 class Poem(TinyText):
     """Honest: a text in a file with a pinned sha256."""
 
@@ -2214,6 +2238,30 @@ class HeightNet(nn.Module):
 
     def forward(self, rows):
         return self.head(self.features(rows)).squeeze(1)
+
+
+class Miles(Heights):
+    """Honest: rows of large numbers, none of which is negative."""
+
+    def split(self, name):
+        return [(1_000 * row.abs(), height) for row, height in super().split(name)]
+
+
+class ReadsLogarithms(HeightNet):
+    """Honest for data that is never negative."""
+
+    def forward(self, rows):
+        return super().forward(rows.log1p())
+
+
+class ScalesByTheMeanOfTheBatch(HeightNet):
+    def forward(self, rows):
+        return super().forward(rows / rows.mean().clamp(min=1.0))
+
+
+class DoubleHeights(Heights):
+    def split(self, name):
+        return [(row.double(), height) for row, height in super().split(name)]
 
 
 class Measuring(Task):

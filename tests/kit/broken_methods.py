@@ -182,6 +182,28 @@ def counts_its_calls(progress):
     return 1 / (1 + next(_calls))
 
 
+_best = [math.inf]
+
+
+def remembers_the_best(progress, *, history, metric: str = "val/loss", wait: int = 1) -> float:
+    """A tenth of the rate after epochs that were no better than the best one of any run."""
+    values = [row[metric] for row in history if metric in row]
+    worse = [value for value in values if value >= _best[0]]
+    _best[0] = min([*_best, *values])
+    return 0.1 if len(worse) > wait else 1.0
+
+
+def waits(progress, *, history, metric: str = "val/pinball", patience: int = 4) -> float:
+    """Honest but for the name of its argument, and a metric that only some tasks have."""
+    values = [row[metric] for row in history if metric in row]
+    return 0.1 if len(values) > 4 and min(values[-4:]) > min(values) else 1.0
+
+
+def waits_long(progress, *, history, metric: str = "val/pinball", epochs_to_wait: int = 4) -> float:
+    values = [row[metric] for row in history if metric in row]
+    return 0.1 if len(values) > epochs_to_wait + 1 else 1.0
+
+
 def mirrored(images, draws, *, p: float = 0.5):
     chosen = draws.uniform() < p
     return torch.where(chosen[:, None, None, None], images.flip(3), images)
@@ -264,6 +286,29 @@ class Percentage(ErrorRate):
 
     def value(self, sums, count):
         return 100 * (sums["right"] + 1) / (count + 1)
+
+
+class HundredTimesWrong(ErrorRate):
+    def value(self, sums, count):
+        return 100 * sums["wrong"] / count
+
+
+class CountsItself(ErrorRate):
+    """It divides by the items of all batches that it has seen, which a second evaluation adds to."""
+
+    count = 0
+
+    def items(self, outputs, targets):
+        self.count += len(targets)
+        return super().items(outputs, targets)
+
+    def value(self, sums, count):
+        return sums["wrong"] / self.count
+
+
+class ForgetsToDivide(ErrorRate):
+    def value(self, sums, count):
+        return sums["wrong"]
 
 
 class OverNothing(ErrorRate):

@@ -231,6 +231,7 @@ honest = Provider(
     image_data("batched", "FetchesBatches"),
     image_data("seeded", "FollowsItsSeed"),
     image_data("labeled", "LabelsInAFile"),
+    image_data("globbed", "GlobsItsFolder"),
     image_data("sampled", "NeedsItsFolder", sample={"root": "data", "order": "down"}),
     image_data("endless", "MakesAnyItem"),
     image_data("kept", "KeepsItsItems"),
@@ -271,6 +272,7 @@ entries = Provider(
     task("tiny_data_fits.empty", "Tagging", tiny="broken:TrainsOnly"),
     task("tiny_data_fits.splits", "Tagging", tiny="broken:WithoutTest"),
     task("tiny_data_fits.labels", "Tagging", tiny="broken:ElevenNames"),
+    measuring("tiny_data_fits.double", tiny="broken:DoubleHeights")[0],
     task("tiny_data_fits.feeding", "Tagging", tiny="broken:ZeroDeviation"),
     task("batches_follow_from_their_place", "Unseeded"),
     task("batches_follow_from_their_place.preprocess", "WithoutPreprocess"),
@@ -394,6 +396,7 @@ entries = Provider(
     schedule("returns_rates.rate", "a_rate"),
     schedule("returns_rates.history", "needs_validation"),
     schedule("remembers_nothing", "counts_its_calls"),
+    schedule("remembers_nothing.best", "remembers_the_best"),
     augmentation("options_are_typed.augmentation", "untyped_mirror"),
     augmentation("returns_images", "scaled"),
     augmentation("returns_images.crop", "narrow"),
@@ -412,6 +415,10 @@ entries = Provider(
     metric("measures", "OverNothing"),
     metric("measures.loss", "OneLoss"),
     metric("measures.percent", "Percentage", unit="%", higher_is_better=True),
+    metric("measures.target", "Percentage", unit="%", target_value=0.9),
+    metric("measures.error", "HundredTimesWrong", unit="%"),
+    metric("measures.state", "CountsItself"),
+    metric("measures.sum", "ForgetsToDivide"),
     metric("measures.nan_loss", "NanLoss"),
     metric("measures.detached_loss", "DetachedLoss"),
     metric("measures.mean", "OneMean"),
@@ -591,6 +598,7 @@ entries = Provider(
     image_data("preprocess_feeds_new_input.names", "OneNameForAll"),
     text_data("preprocess_feeds_new_input.text", "NoUnknownToken"),
     text_data("refuses_missing_files", "OpensUnchecked"),
+    text_data("refuses_missing_files.ignored", "GoesWithoutItsTitle"),
     text_data("refuses_missing_files.name", "NamesNoFile"),
     text_data("refuses_damaged_files", "SkipsTheHash"),
     text_data("refuses_damaged_files.second", "SkipsTheHashOfItsSecondFile"),
@@ -659,6 +667,12 @@ numbers = Provider(
     metric("error-of-ones", "ErrorOfOnes", tasks=("locating",)),
 )
 
+miles = Provider(
+    *measuring("miles", tiny="broken:Miles"),
+    image_model("logarithms", "ReadsLogarithms", task="miles"),
+    image_model("batch-scale", "ScalesByTheMeanOfTheBatch", task="miles"),
+)
+
 
 def days(**more):
     """Return the task of examples/zoo-forecast, and a model for it that always forecasts 24 hours."""
@@ -699,6 +713,7 @@ undeclared = Provider(image_model("expert", "OneExpert"))
 warned = Provider(
     image_model("far-off", "StartsFarOff"),
     image_data("rolled", "RollsTheTestLabels"),
+    schedule("patient", "waits"),
 )
 
 unused = Provider(
@@ -709,6 +724,7 @@ unused = Provider(
     optimizer("plain", "Plain"),
     schedule("floor", "ignores_its_floor"),
     schedule("linear", "linear"),
+    schedule("pinball", "waits_long"),
     augmentation("mirrored", "mirrored"),
     metric("scale", "IgnoresItsScale"),
     exporter("level", "IgnoresItsLevel", reader=ONNX),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import random
+import re
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator
@@ -184,6 +185,8 @@ CAUSES = {
     "items_fit_dims.list": "split into parallel streams",
     "can_be_written": "convert it with float(), int() or tolist()",
     "fingerprint_follows_the_data": "a constant",
+    "refuses_missing_files.ignored": "a file that the dataset goes without",
+    "tiny_data_fits.double": "numbers from NumPy",
     "options_are_typed.dataset": "a missing annotation",
     "options_are_typed.required": "a misspelled name of a training option",
     "options_are_typed.annotation": "a misspelled type",
@@ -202,6 +205,8 @@ CAUSES = {
     "measures.items": "a missing `return`",
     "measures.value": "a missing `return`",
     "measures.methods": "a misspelled method",
+    "measures.state": "counts or sums that are kept on `self`",
+    "measures.sum": "a sum that value() does not divide by the count",
     "measures.nan_loss": "a logarithm of 0",
     "measures.detached_loss": "detach()",
     "programs_answer_alike.batch": "the example's batch size 2",
@@ -250,6 +255,11 @@ def test_the_traceback_of_plugin_code_in_another_process_is_kept(failing):
     found = failing.outcome("processes_without_torch-processes_without_torch")
     assert "broken_processors.py" in found.traceback
     assert "ModuleNotFoundError: No module named 'torch'" in found.traceback
+
+
+@pytest.mark.parametrize("entry", ["output_shape.large", "refuses_missing_files", "finite.text"])
+def test_a_failure_by_an_error_of_a_library_names_the_line_of_the_plugin(entry, failing):
+    assert re.search(r"Error.* \(kit/broken\.py:\d+\)\. Usually: ", reason_of(entry, failing))
 
 
 def test_a_metric_of_numbers_is_checked_in_their_units():
@@ -453,6 +463,12 @@ def test_labels_of_one_split_that_do_not_fit_its_items_are_a_warning():
     assert "test labels in a different order than the items" in found.reason
 
 
+def test_an_argument_that_a_training_option_replaces_gets_a_warning():
+    found = Suite(registry_of("broken_plugins:warned"), "mutants").outcome("patient-options_are_typed")
+    assert found.outcome == "warned"
+    assert "got 4, which the training option patience replaces, by default with 0. Usually: " in found.reason
+
+
 def test_options_without_an_effect_get_a_warning():
     suite = Suite(registry_of("broken_plugins:unused"), "mutants")
     found = {
@@ -469,7 +485,7 @@ def test_options_without_an_effect_get_a_warning():
         "level": "level",
         "folder": "folder",
     }
-    assert found == {**dict.fromkeys(("net", "plain", "linear", "mirrored"), ""), **dead}
+    assert found == {**dict.fromkeys(("net", "plain", "linear", "pinball", "mirrored"), ""), **dead}
 
 
 def test_a_tracker_that_is_slow_or_stores_no_values_gets_a_warning(monkeypatch):

@@ -38,6 +38,7 @@ FALSE_ALARMS = {
         ("makes_an_optimizer", "follows_its_rate", "trains", "resumes_exactly"),
     ),
     "an item for any number": ("endless", ("items_fit_dims",)),
+    "every file of a folder": ("globbed", ("refuses_missing_files", "refuses_damaged_files")),
     "a window of a few tokens": ("window", ("carries_state", "any_length_and_batch")),
 }
 
@@ -97,9 +98,18 @@ def test_a_forecast_of_another_length_is_accused(monkeypatch):
     monkeypatch.syspath_prepend(EXAMPLES / "zoo-forecast")
     found = suite("broken_plugins:one_day").outcome("one-day-follows_its_dims")
     assert found.outcome == "failed"
-    assert "to return logits that begin with (1, 48, 3)" in found.reason
+    assert "to return outputs that begin with (1, 48, 3)" in found.reason
     found = suite("broken_plugins:without_shape").outcome("one-day-output_shape")
     assert "a task whose outputs have more axes than its targets, without `output_shape`" in found.reason
+
+
+def test_models_of_numbers_read_the_items_of_the_tiny_dataset():
+    miles = suite("broken_plugins:miles")
+    checks = ("output_shape", "eval_is_deterministic", "batch_mates_do_not_matter", "saves_and_loads")
+    assert [miles.outcome(f"logarithms-{check}").reason for check in checks] == [""] * len(checks)
+    found = miles.outcome("batch-scale-batch_mates_do_not_matter")
+    assert found.outcome == "failed"
+    assert found.reason.startswith("expected the same outputs for an item among other items")
 
 
 def test_a_metric_with_a_target_need_not_be_best_for_right_outputs(monkeypatch):

@@ -550,6 +550,9 @@ class MetricSpec(_Coded):
         super().__post_init__()
         if self.target_value is not None and self.higher_is_better:
             raise SpecError(f"metric {self.name!r}: target_value and higher_is_better exclude each other")
+        if self.unit == "%" and self.target_value is not None and self.target_value > 1:
+            why = f"since a metric in % is a fraction (got {self.target_value:g})"
+            raise SpecError(f"metric {self.name!r}: target_value must be at most 1, {why}")
 
 
 @dataclass(frozen=True, kw_only=True)

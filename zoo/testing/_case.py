@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import sys
 import traceback
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 CheckKind = Kind | Literal["plugin", "recipe", "weights"]
 Made = TypeVar("Made")
+
+# The packages through which zoo calls a plugin
+_NO_PLUGINS = {"zoo", "torch", *sys.stdlib_module_names}
 
 
 class Skip(Exception):
@@ -189,8 +193,19 @@ def is_json(value: object) -> bool:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return an error's message, with its class unless zoo raised it."""
-    return first_line(error) if isinstance(error, ZooError | ProcessFailed) else cause(error)
+    """Return an error's message; unless zoo raised it, with its class and the line of the plugin."""
+    return first_line(error) if isinstance(error, ZooError | ProcessFailed) else located(error)
+
+
+def located(error: BaseException) -> str:
+    """Return an error's class and message, and the last line of the plugin that led to it, if any."""
+    frames = [
+        (str(frame.f_globals.get("__name__")).partition(".")[0], Path(frame.f_code.co_filename), line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    others = [frame for frame in frames if frame[0] not in _NO_PLUGINS]
+    own = [f"{file.parent.name}/{file.name}:{line}" for name, file, line in others if name == others[0][0]]
+    return f"{cause(error)} ({own[-1]})" if own else cause(error)
 
 
 def traceback_of(error: BaseException) -> str:

@@ -15,6 +15,7 @@ from zoo.errors import SpecError, ZooError
 from zoo.evaluation.measure import numbers
 from zoo.evaluation.metrics import asked
 from zoo.interfaces import Batch, CarriesState, Dataset, LossFunction, Metric, Task, make_task
+from zoo.registry.methods import own_options
 from zoo.testing._case import Case, Skip, failing
 from zoo.testing._models import model_for
 from zoo.testing._tasks import as_outputs
@@ -93,10 +94,12 @@ def made_of(made: object, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
     return found | ({"the loss": losses_of(made, outputs, batch)} if isinstance(made, LossFunction) else {})
 
 
-def value_of(task: Task, metric: Metric, outputs: Tensor, batch: Batch) -> float:
+def value_of(task: Task, metric: Metric, outputs: Tensor, batch: Batch, *, times: int = 1) -> float:
+    """Return the value of a metric for a batch, or for one that repeats its items some `times`."""
     axes = [0, 1] if isinstance(task, CarriesState) else [0]
-    sums = {name: value.double().sum(axes) for name, value in items_of(metric, outputs, batch).items()}
-    return metric.value(numbers(sums), batch.count, **asked(metric.value, batch))
+    found = items_of(metric, outputs, batch)
+    sums = {name: times * value.double().sum(axes) for name, value in found.items()}
+    return metric.value(numbers(sums), times * batch.count, **asked(metric.value, batch))
 
 
 def images_of() -> Tensor:
@@ -157,6 +160,13 @@ def loss_of(model: nn.Module) -> Tensor:
     return F.mse_loss(model(inputs), torch.sin(3 * inputs[:, :2]))
 
 
+def history_of(case: Case) -> list[dict[str, dict[str, float]]]:
+    """Return HISTORY with each metric that is the default of an option, such as "val/f1"."""
+    defaults = [option.default for option in own_options(case.entry).values()]
+    names = [default.rpartition("/")[2] for default in defaults if isinstance(default, str)]
+    return [{key: dict.fromkeys(names, row["loss"]) | row for key, row in epoch.items()} for epoch in HISTORY]
+
+
 def schedule_of(case: Case, options: Mapping[str, Any] | None = None) -> Callable[..., float]:
     """Return the function from a position and a history to the rate, as a share of the usual rate."""
     return make_schedule(config_of(case, options or {}).replace({"lr": 1.0}))
@@ -172,5 +182,6 @@ def rates_of(case: Case, options: Mapping[str, Any] | None = None, *, backward: 
         usually="a string, or a missing `return`; a tensor; or a formula that leaves its range at the "
         "end of training",
     ):
-        rates = [schedule(position, HISTORY[: int(position)]) for position in asked]
+        history = history_of(case)
+        rates = [schedule(position, history[: int(position)]) for position in asked]
     return rates[::-1] if backward else rates

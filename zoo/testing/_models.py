@@ -80,14 +80,27 @@ def train_batch(case: Case, *, size: int = 4, dataset: Dataset | None = None) ->
 
 
 def random_inputs(case: Case, size: int, *, seed: int = 0) -> Tensor:
-    """Return random inputs like those of the tiny dataset: `size` items, or `size` streams of 12 tokens."""
+    """Return random images or tokens like those of the tiny dataset, or else a random choice of its items.
+
+    There are `size` items, or `size` streams of 12 tokens.
+    """
     generator = torch.Generator().manual_seed(seed)
-    usual = next(case.task.eval_batches(case.tiny(), "test")).inputs
-    sequence = isinstance(case.task, CarriesState)
+    dataset, sequence = case.tiny(), isinstance(case.task, CarriesState)
+    if not sequence and "image_size" not in dataset.dims:  # the form and range of its inputs are unknown
+        split = dataset.split("test")
+        places = torch.randperm(len(split), generator=generator).tolist()
+        items = [split[places[number % len(places)]] for number in range(size)]
+        return torch.cat([batch.inputs for batch in case.task.batches_of(items, dataset.preprocess)])
+    usual = next(case.task.eval_batches(dataset, "test")).inputs
     shape = (longest(case, 12), size, *usual.shape[2:]) if sequence else (size, *usual.shape[1:])
     if usual.is_floating_point():
         return torch.randn(shape, generator=generator)
     return torch.randint(int(usual.max()) + 1, shape, generator=generator)
+
+
+def outputs_of(case: Case) -> str:
+    """Return what the outputs of the task's models are called."""
+    return "logits" if case.task.spec.labels else "outputs"
 
 
 def require_unchanged(case: Case, inputs: Tensor, mode: str) -> None:

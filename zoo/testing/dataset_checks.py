@@ -17,10 +17,9 @@ import torch
 from torch import Tensor
 
 from zoo.config.declarations import declared
-from zoo.errors import cause
 from zoo.interfaces import SPLITS, CarriesState, Dataset, ReadsBatches, Split
 from zoo.testing._altered import versions
-from zoo.testing._case import Case, Failure, ProcessFailed, failing, message
+from zoo.testing._case import Case, Failure, ProcessFailed, failing, located, message
 from zoo.testing._data import (
     dataset_of,
     described,
@@ -338,7 +337,7 @@ def trains_a_model(case: Case) -> None:
         loss.backward()
         got = f"a loss of {float(loss.detach())}"
     except Exception as error:
-        loss, got = torch.tensor(math.nan), cause(error)
+        loss, got = torch.tensor(math.nan), located(error)
     assert loss.isfinite(), message(
         expected="a training step on the first batch, with a finite loss",
         got=got,

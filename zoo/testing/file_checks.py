@@ -6,8 +6,8 @@ import contextlib
 from pathlib import Path
 
 from zoo.data.opening import open_dataset
-from zoo.errors import DataError, cause
-from zoo.testing._case import Case, Failure, Inapplicable, message
+from zoo.errors import DataError
+from zoo.testing._case import Case, Failure, Inapplicable, located, message
 from zoo.testing._data import (
     copied_folder,
     dataset_of,
@@ -40,9 +40,10 @@ def works_offline(case: Case) -> None:
 
 
 def refuses_missing_files(case: Case) -> None:
-    """If one of its files is missing, the dataset raises a DataError that names the file.
+    """If one of its files is missing, the dataset raises a DataError that names the file, or has other data.
 
-    For each of up to eight files, the dataset is opened on a copy of its folder without that file.
+    Other data, such as the rest of a folder, has another fingerprint. For each of up to eight files, the
+    dataset is opened on a copy of its folder without that file.
     """
     for name in _files_to_try(case):
         with copied_folder(files_of(case), without=name) as home:
@@ -51,7 +52,8 @@ def refuses_missing_files(case: Case) -> None:
                 home,
                 name,
                 damage="missing",
-                usually="a file opened without checking that it exists; raise zoo.DataError with its path",
+                usually="a file opened without checking that it exists, or a file that the dataset goes "
+                "without; raise zoo.DataError with its path",
             )
 
 
@@ -81,16 +83,22 @@ def _files_to_try(case: Case) -> list[Path]:
 
 
 def _require_refusal(case: Case, home: Path, name: Path, *, damage: str, usually: str) -> None:
-    """Raise AssertionError unless the dataset rejects a folder with a DataError that names a file."""
+    """Raise AssertionError unless the dataset rejects a folder with a DataError that names a file.
+
+    If a file is missing, the dataset may also accept the folder, but must have another fingerprint.
+    """
     with only_data_in(home):
         try:
-            read_through(open_dataset(case.entry, options_for(case, home)))
+            dataset = open_dataset(case.entry, options_for(case, home))
+            read_through(dataset)
         except DataError as error:
             if name.name in str(error):
                 return
             got = f"a DataError without the file's name: {error}"
         except Exception as error:
-            got = cause(error)
+            got = located(error)
         else:
-            got = "a dataset"
+            got = "a dataset with the same fingerprint" if damage == "missing" else "a dataset"
+            if damage == "missing" and dataset.fingerprint != dataset_of(case).fingerprint:
+                return
     raise Failure(expected=f"a DataError that names the {damage} file {name}", got=got, usually=usually)

@@ -14,13 +14,13 @@ from torch import Tensor
 
 from zoo.errors import Diverged, OptionError, SpecError, ZooError
 from zoo.evaluation.measure import metrics_of
-from zoo.interfaces import CarriesState, Dataset, LossFunction, Metric, Task
+from zoo.interfaces import Batch, CarriesState, Dataset, LossFunction, Metric, Task
 from zoo.testing._case import Case, Inapplicable, Skip, failing, message, require_equal, require_instance
 from zoo.testing._methods import (
-    HISTORY,
     POSITIONS,
     augmented,
     begun,
+    history_of,
     images_of,
     items_of,
     loss_of,
@@ -177,8 +177,8 @@ def returns_rates(case: Case) -> None:
     One that reads the history of epochs returns a rate, or raises an OptionError, if only one split has
     metrics.
     """
-    rates = rates_of(case)
-    past = HISTORY[: len(HISTORY) // 2]
+    rates = _first_rates(case)
+    past = history_of(case)[:6]
     for split in ("train", "val"):
         with (
             contextlib.suppress(OptionError),
@@ -203,13 +203,18 @@ def returns_rates(case: Case) -> None:
 
 def remembers_nothing(case: Case) -> None:
     """The learning rate depends only on the position: a resumed run starts in the middle."""
-    forward, backward = rates_of(case), rates_of(case, backward=True)
-    differing = [p for p, a, b in zip(POSITIONS, forward, backward, strict=True) if a != b]
+    passes = _first_rates(case), rates_of(case), rates_of(case, backward=True)
+    differing = [p for p, *rates in zip(POSITIONS, *passes, strict=True) if len({*rates}) > 1]
     assert not differing, message(
         expected="the same learning rate at a position, regardless of earlier calls",
         got=f"a different one in epoch {differing[0]:g}" if differing else "",
         usually="a counter or the previous rate, which the function keeps, or random numbers",
     )
+
+
+def _first_rates(case: Case) -> list[float]:
+    """Return the rates of the first calls, before the schedule can have kept anything."""
+    return case.kept("rates", lambda: rates_of(case))
 
 
 def returns_images(case: Case) -> None:
@@ -302,7 +307,9 @@ def augments_each_image_alone(case: Case) -> None:
 def measures(case: Case) -> None:
     """A metric returns a finite number for the items of a split, under a name of its own.
 
-    A loss returns a finite number with a gradient for each item.
+    A metric that was used before returns the same as a new one, and repeated items do not change its value. A
+    metric in % is a fraction, unless it is an error of numbers, which has no upper limit. A loss returns a
+    finite number with a gradient for each item.
     """
     for task, made, outputs, batch in scored(case):
         assert isinstance(made, Metric | LossFunction), message(
@@ -330,12 +337,8 @@ def measures(case: Case) -> None:
                 got=f"{value!r}",
                 usually="a missing `return`" if value is None else "a division by a sum that is 0",
             )
-            share = case.spec.unit == "%" and case.spec.higher_is_better
-            assert not share or float(value) <= 1, message(
-                expected="at most 1 for a metric in %, which is a fraction",
-                got=f"{value:g}",
-                usually="a percentage from 0 to 100; divide it by 100",
-            )
+            _require_same_again(case, task, made, outputs, batch)
+            _require_fraction(case, task, made, outputs, batch)
         if isinstance(made, LossFunction):
             _require_losses(losses_of(made, outputs.clone().requires_grad_(), batch), count)
 
@@ -417,6 +420,39 @@ def _require_own_name(case: Case, task: Task) -> None:
         expected=f"a name that {task.name} does not use for its own metrics",
         got=f"{case.spec.name!r}",
         usually="a general name; add a prefix that describes the plugin",
+    )
+
+
+def _require_same_again(case: Case, task: Task, used: Metric, outputs: Tensor, batch: Batch) -> None:
+    """Raise AssertionError if a metric keeps a state, or if its value depends on the number of items."""
+    value_of(task, used, -outputs, batch)
+    fresh: Any = case.entry.make({}, object, flag="--metric-option")
+    first, again = (value_of(task, each, outputs, batch) for each in (fresh, used))
+    assert math.isclose(first, again, rel_tol=1e-6, abs_tol=1e-9), message(
+        expected=f"the same value from a metric that was used before as from a new one, {first:.4g}",
+        got=f"{again:.4g}",
+        usually="counts or sums that are kept on `self`; zoo adds up what items() returns",
+    )
+    # Many items, for which a correction such as n / (n - 1) does not matter
+    many, twice = (value_of(task, used, outputs, batch, times=times) for times in (1_000, 2_000))
+    assert math.isclose(many, twice, rel_tol=1e-3, abs_tol=1e-6), message(
+        expected=f"the same value for twice as many equal items, {many:.4g}",
+        got=f"{twice:.4g}",
+        usually="a sum that value() does not divide by the count",
+    )
+
+
+def _require_fraction(case: Case, task: Task, metric: Metric, outputs: Tensor, batch: Batch) -> None:
+    """Raise AssertionError if a metric in % exceeds 1, unless it is an error of numbers, such as sMAPE."""
+    has_limit = case.spec.higher_is_better or case.spec.target_value is not None or task.spec.labels
+    if case.spec.unit != "%" or not has_limit:
+        return
+    several = [outputs, *(right_and_wrong(task, outputs, batch) or ())]
+    largest = max(float(value_of(task, metric, each, batch)) for each in several)
+    assert largest <= 1 + 1e-6, message(
+        expected="at most 1 for a metric in %, which is a fraction",
+        got=f"{largest:g}",
+        usually="a percentage from 0 to 100; divide it by 100",
     )
 
 

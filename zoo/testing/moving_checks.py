@@ -21,6 +21,7 @@ from zoo.testing._models import (
     build,
     forward,
     made_up_card,
+    outputs_of,
     random_inputs,
     step,
     train_batch,
@@ -49,7 +50,7 @@ def saves_and_loads(case: Case) -> None:
         after = load_file(folder / "logits.safetensors")["logits"]
     named = _named(build(case))
     assert torch.equal(before, after), message(
-        expected="the same logits after loading in a new process",
+        expected=f"the same {outputs_of(case)} after loading in a new process",
         got=f"a difference of {(before - after).abs().max().item():.2g}",
         usually=f"statistics or tables in plain attributes{named}; use register_buffer"
         if named
@@ -107,8 +108,8 @@ def deep_copies(case: Case) -> None:
     inputs = random_inputs(case, 2)
     before = forward(case, model.eval(), inputs)[0]
     assert torch.equal(before, forward(case, twin.eval(), inputs)[0]), message(
-        expected="a copy with the same logits",
-        got="different logits",
+        expected=f"a copy with the same {outputs_of(case)}",
+        got="different ones",
         usually="a __deepcopy__ or __getstate__ that omits something",
     )
     with torch.no_grad():
@@ -116,7 +117,7 @@ def deep_copies(case: Case) -> None:
             parameter.add_(1)
     assert torch.equal(before, forward(case, model, inputs)[0]), message(
         expected="an original that does not change with its copy",
-        got="different logits after the copy's weights were changed",
+        got=f"different {outputs_of(case)} after the copy's weights were changed",
         usually="a closure, bound method or list that still refers to the original's tensors",
     )
 
@@ -136,7 +137,7 @@ def moves_dtype_and_device(case: Case) -> None:
     else:
         got = str(logits.dtype)
     assert got == "torch.float64", message(
-        expected="float64 logits of a float64 model",
+        expected=f"float64 {outputs_of(case)} of a float64 model",
         got=got,
         usually="`.float()` or `.to(torch.float32)` in forward()"
         if got.startswith("torch.")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from zoo.config.declarations import declared, resolved_hints
+from zoo.config.declarations import Option, declared, resolved_hints
 from zoo.config.options import convert
+from zoo.config.train_config import TrainConfig, fields_of
 from zoo.errors import OptionError, SpecError
 from zoo.registry.methods import own_options
-from zoo.testing._case import Case, Skip, failing, message
+from zoo.testing._case import Case, Skip, Warned, failing, message
 
 # Fields of a spec that name options of its target
 _NAMING = ("required", "card_options", "sample")
@@ -18,7 +20,8 @@ def options_are_typed(case: Case) -> None:
     """Every option has a type, against which given values are checked, and a default of that type.
 
     The options that the spec names exist. An optimizer, a schedule, an augmentation, a metric, an exporter or
-    a tracker has a default for every option of its own.
+    a tracker has a default for every option of its own. There is a warning if a training option replaces a
+    different default of a schedule.
     """
     try:
         target = case.entry.load()
@@ -58,6 +61,21 @@ def options_are_typed(case: Case) -> None:
                 "option",
             ):
                 convert(option.default, types[name], what=name)
+    if case.entry.kind == "schedule":
+        _warn_of_replaced_defaults(declared(target))
+
+
+def _warn_of_replaced_defaults(known: Mapping[str, Option]) -> None:
+    """Raise Warned if an argument has the name of a training option, but a different default."""
+    for name, field in fields_of(TrainConfig).items():
+        if name in known and not known[name].required and known[name].default != field.default:
+            text = message(
+                expected=f"an argument {name} without a default of its own",
+                got=f"{known[name].default!r}, which the training option {name} replaces, by default with "
+                + repr(field.default),
+                usually="an option of the schedule that has the name of a training option; rename it",
+            )
+            raise Warned(text)
 
 
 def _types(target: Any) -> dict[str, Any]:

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from zoo.errors import OptionError, ZooError, cause, first_line
+from zoo.errors import OptionError, ZooError, first_line
 from zoo.interfaces import CarriesState
 from zoo.models.building import build_model, model_arguments
 from zoo.models.features import CapturedFeatures, features_of, pooled
 from zoo.models.landmarks import with_landmarks
 from zoo.registry.specs import Landmark, TaskSpec
-from zoo.testing._case import Case, Failure, Inapplicable, failing, message
-from zoo.testing._models import build, forward, larger_images, random_inputs, require_unchanged
+from zoo.testing._case import Case, Failure, Inapplicable, failing, located, message
+from zoo.testing._models import build, forward, larger_images, outputs_of, random_inputs, require_unchanged
 
 
 def output_shape(case: Case) -> None:
@@ -39,15 +39,17 @@ def output_shape(case: Case) -> None:
         wanted = _wanted_shape(case, inputs)
         got = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
         assert got == wanted, message(
-            expected=f"logits {wanted} from inputs {tuple(inputs.shape)}",
+            expected=f"{outputs_of(case)} {wanted} from inputs {tuple(inputs.shape)}",
             got=str(got),
             usually=_misshapen(got, wanted, case.task.spec),
         )
         assert answer.is_floating_point(), message(
-            expected="floating-point logits", got=str(answer.dtype), usually="an argmax inside the model"
+            expected=f"floating-point {outputs_of(case)}",
+            got=str(answer.dtype),
+            usually="an argmax inside the model",
         )
         assert answer.isfinite().all(), message(
-            expected="finite logits",
+            expected=f"finite {outputs_of(case)}",
             got="nan" if answer.isnan().any() else "inf",
             usually="0 / 0, such as a division by a standard deviation that can be 0"
             if answer.isnan().any()
@@ -95,13 +97,13 @@ def _refusal(case: Case, inputs: Tensor, error: Exception, *, first: bool) -> Fa
         )
     if not first:
         return Failure(
-            expected=f"logits from inputs {tuple(inputs.shape)}, after a smaller batch",
-            got=cause(error),
+            expected=f"{outputs_of(case)} from inputs {tuple(inputs.shape)}, after a smaller batch",
+            got=located(error),
             usually="a state kept on the module from the previous batch, or a hard-coded batch size",
         )
     return Failure(
-        expected=f"logits from inputs {tuple(inputs.shape)}",
-        got=cause(error),
+        expected=f"{outputs_of(case)} from inputs {tuple(inputs.shape)}",
+        got=located(error),
         usually=larger_images(case) or "a fixed input size, or axes in the wrong order",
     )
 
@@ -125,9 +127,9 @@ def follows_its_dims(case: Case) -> None:
         try:
             got = str(tuple(forward(case, model, inputs)[0].shape[: len(wanted)]))
         except Exception as error:
-            got = cause(error)
+            got = located(error)
         assert got == str(tuple(wanted)), message(
-            expected=f"a model built for {name}={changed[name]} to return logits that begin with "
+            expected=f"a model built for {name}={changed[name]} to return {outputs_of(case)} that begin with "
             f"{tuple(wanted)} for inputs {tuple(inputs.shape)}",
             got=got,
             usually=f"a hard-coded number in place of the argument {name}; "
@@ -154,7 +156,7 @@ def batch_mates_do_not_matter(case: Case) -> None:
         one, other = (forward(case, model, inputs)[0].select(lane, place) for inputs in (ours, others))
         distance = (one - other).abs().max().item()
         assert distance <= 1e-5 * max(1.0, one.abs().max().item()), message(
-            expected=f"the same logits for an item among other items, in a batch of {size}",
+            expected=f"the same {outputs_of(case)} for an item among other items, in a batch of {size}",
             got=f"a difference of {distance:.2g}",
             usually="batch statistics in eval mode, or a wrong axis: text has the shape (T, B)"
             if size == 3
@@ -164,7 +166,7 @@ def batch_mates_do_not_matter(case: Case) -> None:
     together, alone = (forward(case, model, x)[0].select(lane, 0) for x in (many, many.narrow(lane, 0, 1)))
     distance = (together - alone).abs().max().item()
     assert distance <= 1e-4 * max(1.0, alone.abs().max().item()), message(
-        expected="the same logits for an item alone and in a batch of 16",
+        expected=f"the same {outputs_of(case)} for an item alone and in a batch of 16",
         got=f"a difference of {distance:.2g}, regardless of the other items",
         usually="a result for each item that depends on the batch size, such as `x / len(x)`",
     )
@@ -180,7 +182,7 @@ def eval_is_deterministic(case: Case) -> None:
     if not torch.equal(one, again):
         fresh = torch.equal(one, forward(case, build(case).eval(), inputs)[0])
         raise Failure(
-            expected="the same logits in eval mode, from the same random state, after other inputs",
+            expected=f"the same {outputs_of(case)} in eval mode and random state, after other inputs",
             got=f"a difference of {(one - again).abs().max().item():.2g}",
             usually="state kept on the module between calls, such as a counter or a hidden state"
             if fresh
@@ -188,7 +190,7 @@ def eval_is_deterministic(case: Case) -> None:
         )
     other = forward(case, model, inputs, seed=1)[0]
     assert torch.equal(one, other), message(
-        expected="the same logits twice in eval mode",
+        expected=f"the same {outputs_of(case)} twice in eval mode",
         got=f"a difference of {(one - other).abs().max().item():.2g}",
         usually="F.dropout without `training=self.training`",
     )

@@ -35,7 +35,7 @@ def makes_a_task(case: Case) -> None:
 
 
 def tiny_data_fits(case: Case) -> None:
-    """The tiny dataset has the spec's dims and labels and three splits, and can be fed to a model."""
+    """The tiny dataset has the spec's dims and labels and three splits, and can be fed to a float32 model."""
     data, labels = case.tiny(), case.spec.labels
     dims = dict(data.dims)
     assert dims.keys() == case.spec.dims.keys(), message(
@@ -63,6 +63,13 @@ def tiny_data_fits(case: Case) -> None:
         usually="a key of `preprocess` that the dataset lacks, or a value out of range, such as a std of 0",
     ):
         case.task.processor.check_feeding(data.preprocess, dims)
+    if not isinstance(case.task, CarriesState):
+        first = next(iter(case.task.batches_of([data.split("val")[0]], data.preprocess)))
+        assert first.inputs.dtype != torch.float64, message(
+            expected="inputs of the tiny dataset in float32, as the weights of a model",
+            got="float64",
+            usually="numbers from NumPy or pandas; convert items with float()",
+        )
 
 
 def batches_follow_from_their_place(case: Case) -> None:

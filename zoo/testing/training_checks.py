@@ -24,6 +24,7 @@ from zoo.testing._models import (
     drawing_from,
     forward,
     mean_loss,
+    outputs_of,
     random_inputs,
     require_unchanged,
     step,
@@ -68,9 +69,9 @@ def same_shape_in_training(case: Case) -> None:
     wanted = tuple(forward(case, build(case).eval(), inputs)[0].shape)
     got = tuple(answer.shape) if isinstance(answer, Tensor) else f"a {type(answer).__name__}"
     assert got == wanted, message(
-        expected=f"logits {wanted} in training mode, as in eval mode",
+        expected=f"{outputs_of(case)} {wanted} in training mode, as in eval mode",
         got=str(got),
-        usually="the logits of auxiliary heads returned in training mode",
+        usually="the outputs of auxiliary heads returned in training mode",
     )
 
 

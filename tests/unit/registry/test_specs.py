@@ -219,6 +219,9 @@ def test_a_target_value_is_a_number_and_not_a_direction() -> None:
         MetricSpec(**fields, target_value=0.9, higher_is_better=True)
     with pytest.raises(OptionError, match=r"metric 'coverage': target_value must be finite \(got nan\)"):
         MetricSpec(**fields, target_value=math.nan)
+    assert MetricSpec(**fields, target_value=40, unit="s").target_value == 40
+    with pytest.raises(SpecError, match=r"'coverage': target_value must be at most 1, since .* \(got 90\)"):
+        MetricSpec(**fields, target_value=90, unit="%")
 
 
 def test_an_analyzer_may_be_for_every_task_whose_data_has_some_dims() -> None:
