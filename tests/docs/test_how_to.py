@@ -35,6 +35,8 @@ TRAININGS = {
 WHOLE = {"shapes-patch-net"}
 SMALLER = {
     r"(eval|confusion) (cifar10|shapes)-resnet20(?!\.)": r"\1 shapes-resnet20 --data test_size=40",
+    r"\{000\.\.0\d9\}": "{000..001}",
+    r"https://example\.org/train": "imgs/train",
     r"eval cifar10-resnet20\.onnx --dataset": "eval opset18.onnx --dataset",
     r"neighbors cifar10-resnet20": "neighbors shapes-resnet20 --data train_size=80",
     r"--indices 0-999?": "--indices 0-9",
@@ -67,6 +69,20 @@ torch.save(zoo.create_model('lstm', vocab_size=3).state_dict(), 'shakespeare.pt'
 json.dump([*'ab,'], open('vocabulary.json', 'w'))
 "
 """
+SHARDS = """python - <<< "
+import tarfile
+from pathlib import Path
+Path('imgs').mkdir()
+files = sorted(Path('images').glob('*/*.png'))
+for number, name in enumerate(('train-000', 'train-001', 'val-000', 'val-001')):
+    with tarfile.open(f'imgs/{name}.tar', 'w') as tar:
+        for file in files[number::4]:
+            Path('label').write_text(file.parent.name)
+            tar.add(file, f'{file.parent.name}-{file.stem}.png')
+            tar.add('label', f'{file.parent.name}-{file.stem}.cls')
+"
+(cd imgs && sha256sum *.tar) > sums.txt
+"""
 # What a page takes for granted besides images and texts
 GIVEN = {
     "check-data": "zoo train resnet20 folder --data root=images --from cifar10-resnet20\n",
@@ -81,6 +97,7 @@ GIVEN = {
     """,
     "import": STATE_DICTS,
     "look-inside": f"{DEMO}zoo train resnet20 folder --data root=images --from cifar10-resnet20\n",
+    "shards": SHARDS,
     "pretrained-on-imagenet": f"PYTHONPATH={ROOT} python -m tests.published resnet50.a1_in1k\n",
     "multi-label": """
         echo file,labels > labels

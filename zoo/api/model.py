@@ -186,9 +186,10 @@ class Model:
         """Predict outputs for your own inputs. The rows of the result are computed lazily.
 
         Args:
-            inputs: one input or an iterable of inputs: paths, folders, patterns such as `*.png`, bytes of
-                image files, Pillow images, uint8 numpy arrays (H, W[, C]) or uint8 torch tensors ([C,] H, W).
-                For a language model, a string is the text itself, and a `Path` names a text file.
+            inputs: one input or an iterable of inputs: paths, folders, patterns such as `*.png`, tables of
+                paths (.csv or .parquet), whose columns are kept, bytes of image files, Pillow images, uint8
+                numpy arrays (H, W[, C]) or uint8 torch tensors ([C,] H, W). For a language model, a string is
+                the text itself, and a `Path` names a text file.
             top: number of predictions per input, most likely first; by default, 1 for a classifier, or all
                 classes with a probability of at least 0.5 for a multi-label model.
             min_confidence: minimum probability of the predicted class, from 0 to 1; inputs with a lower
