@@ -59,10 +59,13 @@ def given_images(splits: Mapping[Split, Any]) -> Callable[..., ImageSet] | None:
         found: dict[Split, Any] = {split: parts.get(split) or parts["train"].subset([]) for split in SPLITS}
         samples = {split: _sample_of(part) for split, part in found.items()}
         content = [(part.labels.tolist(), _sha256_of(samples[split])) for split, part in found.items()]
+        fingerprint = hashlib.sha256(repr((names, content)).encode()).hexdigest()
+        if not arrays:
+            fingerprint += f" of all labels and a sample of {sum(map(len, samples.values())):,} images"
         return ImageSet(
             found,
             classes=names,
-            fingerprint=hashlib.sha256(repr((names, content)).encode()).hexdigest(),
+            fingerprint=fingerprint,
             statistics=statistics_of(samples["train"]),
         )
 
@@ -109,7 +112,10 @@ def _is_pair(data: object) -> bool:
 def _is_dataset(data: Any) -> bool:
     if not hasattr(data, "__getitem__") or not hasattr(data, "__len__") or isinstance(data, str | Mapping):
         return False
-    first = data[0] if len(data) else None
+    try:
+        first = data[0] if len(data) else None
+    except LookupError:  # such as a table, whose columns have names
+        return False
     return isinstance(first, tuple | list) and len(first) == 2 and np.ndim(first[0]) >= 2
 
 

@@ -180,6 +180,8 @@ def test_images_can_have_several_forms(data: Any) -> None:
     expected = train(run="runs/expected")
     for name, tensor in tensors(expected).items():
         assert torch.equal(tensor, tensors(run)[name])
+    sampled = " of all labels and a sample of 60 images" in run.model.card.dataset.fingerprint
+    assert sampled is isinstance(data, Items)
 
 
 class NoisyItems(Items):
@@ -256,6 +258,16 @@ def test_the_notebook_about_it_runs() -> None:
     )
 
 
+class Columns:
+    """A table, as pandas has them: it has a length, and columns in place of items by number."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, name: str) -> list[int]:
+        return {"column": [1]}[name]
+
+
 def lazy(num_classes: int) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.LazyLinear(num_classes))
 
@@ -271,6 +283,7 @@ def ten(width: int = 10) -> nn.Module:
         (lambda: train(3), r"name must be a string, a Recipe, or a class or function .* \(got 3\)"),
         (lambda: train(data=None), "SmallNet requires a dataset"),
         (lambda: train(data=[1, 2]), "a list of this form is not recognized as data"),
+        (lambda: train(data=Columns()), "a Columns of this form is not recognized as data"),
         (lambda: train(data=iter([1])), "a list_iterator has no items by number"),
         (lambda: train(data={"tran": (IMAGES, LABELS)}), "unknown split 'tran'; did you mean 'train'?"),
         (lambda: train(data={"val": (IMAGES, LABELS)}), "the data has no split 'train'"),
