@@ -1,6 +1,7 @@
 import dataclasses
 import hashlib
 import struct
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -20,12 +21,12 @@ MISSING = ("cifar100", "fashion-mnist", "folder", "labeled", "mnist")
 def few_drawings():
     """Draw fewer images by default: each of many checks opens the drawn sets again."""
     few = {"train_size": 600, "val_size": 200, "test_size": 200}
-    declared.cache_clear()
+    cast("Any", declared).cache_clear()
     with pytest.MonkeyPatch.context() as patch:
         for read in (shapes.shapes, scenes.scenes):
             patch.setattr(read, "__kwdefaults__", {**(read.__kwdefaults__ or {}), **few})
         yield
-    declared.cache_clear()  # other tests of this process read the true defaults
+    cast("Any", declared).cache_clear()  # other tests of this process read the true defaults
 
 
 @contract("images", thorough=True)

@@ -134,6 +134,7 @@ def _kept(function: Callable[[Callable[..., Any]], T]) -> Callable[[Callable[...
             results[target] = function(target)
         return results[target]
 
+    cast("Any", keeping).cache_clear = results.clear  # as functools.cache has it
     return keeping
 
 
