@@ -103,7 +103,8 @@ def test_what_the_user_says_is_opened(registry: Registry, trained: Path) -> None
     assert data.preprocess["lower"]
 
 
-READING = ("tokens", "lower", "newline_eos", "backwards", "min_freq", "train_size", "splits", "vocabulary")
+PARTS = {"fold", "folds", "train_share"}
+READING = {"tokens", "lower", "newline_eos", "backwards", "min_freq", "train_size", "splits", "vocabulary"}
 
 
 @pytest.mark.parametrize(
@@ -114,12 +115,22 @@ READING = ("tokens", "lower", "newline_eos", "backwards", "min_freq", "train_siz
         ("images/fashion-mnist", {"train_size", "val_size", "size", "channels"}),
         (
             "images/folder",
-            {"size", "channels", "train_size", "val_share", "test_share", "split_seed", "cache"},
+            {
+                "size",
+                "channels",
+                "train_size",
+                "val_share",
+                "test_share",
+                "split_seed",
+                "cache",
+                "classes",
+                *PARTS,
+            },
         ),
         ("images/mnist", {"train_size", "val_size", "size", "channels"}),
         ("images/shapes", {"size", "objects", "clutter", "train_size", "val_size", "test_size", "seed"}),
-        ("text/stdlib", {*READING}),
-        ("text/files", {*READING}),
+        ("text/stdlib", READING | PARTS),
+        ("text/files", READING | PARTS),
     ],
 )
 def test_a_card_may_decide_switches_choices_and_bounded_numbers(
