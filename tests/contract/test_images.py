@@ -81,9 +81,7 @@ def test_datasets_whose_data_is_missing_pass_with_small_releases(tmp_path, monke
     monkeypatch.setattr(cifar, "RELEASE_100", small_cifar(tmp_path, cifar.RELEASE_100))
     monkeypatch.setattr(mnist, "mnist", small_mnist(tmp_path, mnist.MNIST).read)
     monkeypatch.setattr(mnist, "fashion_mnist", small_mnist(tmp_path, mnist.FASHION).read)
-    spec_of = partial(
-        dataclasses.replace, required=(), card_options=()
-    )  # the functions have no options
+    spec_of = partial(dataclasses.replace, required=(), card_options=())  # the functions have no options
     specs = [spec_of(spec) for spec in plugin.zoo_datasets() if spec.name in MISSING]
     monkeypatch.setattr(plugin, "zoo_datasets", hookimpl(lambda: specs))
     outcomes = check("images", registry=Registry.discover(), thorough=True, progress=False)
