@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -113,22 +113,28 @@ def killed(folder: Path, *, runs: int) -> Figure:
     )
 
 
+def _killed_and_finished(
+    folder: Path, names: Collection[str], kills: int, draw: random.Random, *, epochs: int = 2
+) -> tuple[int, list[str]]:
+    """Kill runs of each toy at random moments, and let them finish; return the kills, and what differs."""
+    killed_ones, broken = 0, list[str]()
+    for name, share in zip(names, _shares(kills, len(names)), strict=True):
+        toy, run = Toy(folder, name, epochs=epochs), f"{name}-killed"
+        for _ in range(share):
+            child = toy.begin(run)
+            time.sleep(draw.uniform(0, toy.seconds))
+            child.send(signal.SIGKILL)
+            killed_ones += child.wait() == -signal.SIGKILL
+            broken += filter(None, [toy.finish(run)])
+    return killed_ones, broken
+
+
 def combinations(folder: Path, *, kills: int, names: Sequence[str] = tuple(toys.COMBINATIONS)) -> Figure:
     """Kill a run of each combination of options at a random moment, and let it finish."""
-    draw = random.Random(5)
-    broken: list[str] = []
     with laid_out(folder):
         for name in ("lstm", "resnet-lite"):  # whose weights some begin from
             Toy(folder, name)
-        killed_ones = 0
-        for name, share in zip(names, _shares(kills, len(names)), strict=True):
-            toy, run = Toy(folder, name), f"{name}-killed"
-            for _ in range(share):
-                child = toy.begin(run)
-                time.sleep(draw.uniform(0, toy.seconds))
-                child.send(signal.SIGKILL)
-                killed_ones += child.wait() == -signal.SIGKILL
-                broken += filter(None, [toy.finish(run)])
+        killed_ones, broken = _killed_and_finished(folder, names, kills, random.Random(5))
     return counted(
         f"{len(names)} combinations of models and options, killed at random moments and resumed",
         kills,
@@ -140,19 +146,9 @@ def combinations(folder: Path, *, kills: int, names: Sequence[str] = tuple(toys.
 
 def shards(folder: Path, *, kills: int, images: int) -> Figure:
     """Kill runs on tar files at random moments, in one process and in two, and let them finish."""
-    draw = random.Random(7)
-    broken: list[str] = []
-    killed_ones = 0
     with laid_out(folder):
         toys.write_shards(folder / "shards", images)
-        for name, share in zip(toys.SHARDS, _shares(kills, len(toys.SHARDS)), strict=True):
-            toy, run = Toy(folder, name, epochs=1), f"{name}-killed"
-            for _ in range(share):
-                child = toy.begin(run)
-                time.sleep(draw.uniform(0, toy.seconds))
-                child.send(signal.SIGKILL)
-                killed_ones += child.wait() == -signal.SIGKILL
-                broken += filter(None, [toy.finish(run)])
+        killed_ones, broken = _killed_and_finished(folder, toys.SHARDS, kills, random.Random(7), epochs=1)
     return counted(
         f"runs on {images:,} images in tar files, in one process and in two, killed at random moments",
         kills,
