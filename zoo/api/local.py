@@ -82,6 +82,8 @@ def with_local(
         dataset = f"{LOCAL}/{DATA}"
     if architecture is not None and not isinstance(architecture, str | Recipe):
         made = _require_buildable(architecture)
+        if name and not name.startswith(f"{LOCAL}/"):
+            raise OptionError(f"{name} can be found by name", hint="omit the argument architecture")
         if task is None:
             if not isinstance(dataset, str):
                 raise OptionError(f"{made.__name__} requires a dataset: zoo.train({made.__name__}, data)")

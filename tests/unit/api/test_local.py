@@ -308,6 +308,10 @@ def ten(width: int = 10) -> nn.Module:
             r"the val labels must be from 0 to 2 \(got 3\)",
         ),
         (
+            lambda: train("mlp") and zoo.load("runs/own", architecture=SmallNet),
+            "convnet/mlp can be found by name",
+        ),
+        (
             lambda: zoo.sweep(cast("Any", SmallNet), over={"lr": [0.1, 0.2]}),
             "name must be a string or a Recipe",
         ),
