@@ -34,9 +34,17 @@ from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec
 from zoo.runs.resolving import Resolved
 from zoo.seeds import seed_for
-from zoo.training.defaults import FEWEST_STEPS, SMALLEST_BATCH, left_to_learn, steps_in_epoch, suited_to_data
+from zoo.training.defaults import (
+    FEWEST_STEPS,
+    HEAD_ALONE,
+    SMALLEST_BATCH,
+    left_to_learn,
+    steps_in_epoch,
+    suited_to_data,
+)
 from zoo.training.freezing import freeze, refuse_frozen, set_frozen, without
 from zoo.training.optimizers import make_optimizer
+from zoo.training.probe import fit_last_layer
 from zoo.training.saved import CheckpointInfo, RunIdentity
 from zoo.training.schedules import make_schedule
 
@@ -151,6 +159,11 @@ def build(
     require_storable(model, architecture)
     require_loadable(model, architecture, arguments)
     copied = source.copy_into(model, task, arguments, dataset.preprocess) if source else None
+    known = copied is not None and any(copied.labels)
+    probed = fit_last_layer(model, task, dataset, copied.fresh) if copied and not known else None
+    to_learn = left_to_learn(model, task, dataset, copied, probed) if copied else None
+    alone = probed is not None and to_learn is not None and to_learn < HEAD_ALONE
+    alone = alone and not layers.gives("freeze") and not layers["freeze_epochs"]
     suiting = suited_to_data(
         layers,
         config,
@@ -158,10 +171,11 @@ def build(
         dataset,
         context=architecture.spec.context(arguments),
         architecture=architecture,
-        to_learn=left_to_learn(model, task, dataset, copied) if copied else None,
+        to_learn=to_learn,
         again=source is not None and bool(source.card.base_model),
+        alone=alone,
     )
-    if layers["freeze_epochs"] and not layers["freeze"]:
+    if alone or (layers["freeze_epochs"] and not layers["freeze"]):
         if copied is None:
             message = f"freeze_epochs={layers['freeze_epochs']} requires freeze, or weights to start from"
             raise OptionError(message, hint="add --freeze NAMES or --from WEIGHTS")
@@ -201,7 +215,7 @@ def build(
         model=model,
         device=device,
         base_model=base_model,
-        measure_start=copied is not None and any(copied.labels),
+        measure_start=known or probed is not None,
     )
 
 

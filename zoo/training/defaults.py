@@ -3,9 +3,10 @@
 Training from scratch uses the architecture's training configuration, with batches small enough for the data.
 Fine-tuning uses the configuration that the weights were trained with, at a lower learning rate and, if there
 is little data, for more epochs. The rate is lowered further if the weights already predict the data well,
-because a high rate would make the model forget features learned from more data. Options that the user or the
-recipe sets always take precedence. The defaults depend only on these options, the weights and the data, so a
-run can be resumed with the same command.
+because a high rate would make the model forget features learned from more data. If the last layer is new and,
+fitted to their features, predicts the data very well, only this layer is trained. Options that the user or
+the recipe sets always take precedence. The defaults depend only on these options, the weights and the data,
+so a run can be resumed with the same command.
 
 Sources: Goyal et al. 2017, arXiv 1706.02677, for scaling the learning rate to a different batch size with
 SGD; Malladi et al. 2022, arXiv 2205.10287, with Adam; Li et al. 2020, arXiv 2002.11770, for fine-tuning with
@@ -43,6 +44,8 @@ SMALLEST_BATCH = 8
 LR_SHARE = 0.4
 CLOSE = 0.5
 LEAST_SHARE = 0.025
+# A fitted last layer is trained alone if that much is left to learn: training the other layers would not help
+HEAD_ALONE = 0.25
 # The steps of an epoch, and those of the whole training, in at least and at most so many epochs
 EPOCH_STEPS = 20
 TOTAL_STEPS = 600
@@ -62,6 +65,7 @@ def suited_to_data(
     architecture: Entry[ArchitectureSpec],
     to_learn: float | None,
     again: bool,
+    alone: bool,
 ) -> dict[str, Any]:
     """Return training options that suit the data and the model, for those that nobody sets.
 
@@ -71,6 +75,7 @@ def suited_to_data(
         to_learn: how badly the weights that fine-tuning starts from predict the data; see `left_to_learn`.
             None for random weights.
         again: whether these weights were themselves fine-tuned, so that their learning rate is already low.
+        alone: whether only a last layer is trained that is fitted already.
 
     Raises OptionError if the recipe's batches are longer than the model's context.
     """
@@ -86,7 +91,7 @@ def suited_to_data(
 
     if to_learn is None:
         return within | from_scratch(layers, steps)
-    return within | fine_tuning(layers, steps, to_learn, again=again)
+    return within | fine_tuning(layers, steps, to_learn, again=again, alone=alone)
 
 
 def _refuse_beyond(
@@ -104,29 +109,40 @@ def _refuse_beyond(
                 raise OptionError(f"{name}={text(given)} makes batches longer than the {bound}", hint=hint)
 
 
-def left_to_learn(model: nn.Module, task: Task, dataset: Dataset, copied: Copied) -> float:
-    """Return how badly the weights that fine-tuning starts from predict the training data, from 0 to 1.
+def left_to_learn(
+    model: nn.Module, task: Task, dataset: Dataset, copied: Copied, probed: float | None
+) -> float:
+    """Return how badly the weights that fine-tuning starts from predict the data, from 0 to 1.
 
-    This is the loss on a batch as a fraction of the loss that counts as bad, half of the random baseline's.
-    Items of classes that are new to the weights are left out; at least half of the classes must be known.
+    This is a loss as a fraction of the loss that counts as bad, half of the random baseline's: the loss of a
+    fitted last layer on held-out items or, without one, the loss on a batch of training data. Items of
+    classes that are new to the weights are left out of the batch; at least half of the classes must be known.
     The result is always 1 for language models.
+
+    Args:
+        probed: the loss of a last layer that was fitted; see `fit_last_layer`.
     """
+    bad = CLOSE * task.baseline(dataset.preprocess).get("loss", 0.0)
+    loss = probed if probed is not None else _loss_of_known(model, task, dataset, copied)
+    return min(1.0, loss / bad) if bad and loss is not None else 1.0
+
+
+def _loss_of_known(model: nn.Module, task: Task, dataset: Dataset, copied: Copied) -> float | None:
     known = torch.tensor(copied.labels)
     if isinstance(task, CarriesState) or (copied.fresh and 2 * known.sum() < max(1, len(known))):
-        return 1.0
+        return None
     few = TrainConfig(batch_size=128)  # not augmented
     batch = next(task.train_batches(dataset, few, seed=0, epoch=0), None)
     if batch is not None and not known.all():
         if batch.targets.ndim > 1:  # several labels an item
-            return 1.0
+            return None
         there = known[batch.targets]
         batch = replace(batch, inputs=batch.inputs[there], targets=batch.targets[there])
     if batch is None or not batch.count:
-        return 1.0
+        return None
     with torch.inference_mode(), evaluating(model):
         step = task.step(model, batch)
-    bad = CLOSE * task.baseline(dataset.preprocess).get("loss", 0.0)
-    return min(1.0, float(step.sums["loss"]) / step.count / bad) if bad else 1.0
+    return float(step.sums["loss"]) / step.count
 
 
 def steps_in_epoch(task: Task, dataset: Dataset, config: TrainConfig) -> int:
@@ -145,18 +161,21 @@ def from_scratch(layers: Layers, steps: Steps) -> dict[str, Any]:
     return chosen | ({"lr": lr} if lr != usual["lr"] else {})
 
 
-def fine_tuning(layers: Layers, steps: Steps, to_learn: float, *, again: bool) -> dict[str, Any]:
+def fine_tuning(
+    layers: Layers, steps: Steps, to_learn: float, *, again: bool, alone: bool = False
+) -> dict[str, Any]:
     """Return the learning rate, the batch size and the epochs for fine-tuning weights.
 
     Args:
         layers: training options, whose suggestions include those of the weights.
         to_learn: how badly the weights predict the data; see `left_to_learn`.
         again: whether the weights were themselves fine-tuned, so that their learning rate is already low.
+        alone: whether only a last layer is trained that is fitted already, which takes the fewest epochs.
     """
     share = (1.0 if again else LR_SHARE) * float(f"{max(to_learn**2, LEAST_SHARE):.1g}")
     chosen = {"lr": _scaled(layers.suggestions["lr"], share), **_enough_steps(layers, steps, EPOCH_STEPS)}
     epochs = math.ceil(TOTAL_STEPS / max(1, steps(chosen)))
-    return chosen | {"epochs": min(max(epochs, EPOCHS[0]), EPOCHS[1])}
+    return chosen | {"epochs": EPOCHS[0] if alone else min(max(epochs, EPOCHS[0]), EPOCHS[1])}
 
 
 def _enough_steps(layers: Layers, steps: Steps, enough: int) -> dict[str, Any]:

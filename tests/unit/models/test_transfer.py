@@ -136,8 +136,9 @@ def test_other_classes_get_a_new_head_and_everything_else_is_kept(
     assert card.arguments["widths"] == [4, 8], "the options of the file"
     names = "out.weight, out.bias"
     origin = "convnet/resnet-lite trained on images/shapes"
-    assert warned[:2] == [
+    assert warned[:3] == [
         f"starting from 20 tensors of {origin}; newly initialized: {names}",
+        "the new layer out starts from a fit to the features of 16 training images",
         "training 27 of 1,819 parameters",
     ]
     sha256 = read_card(source).sha256
@@ -183,8 +184,14 @@ def test_weights_that_know_a_class_are_measured_as_epoch_0_and_can_be_the_best(
     assert (best.progress, best.metrics) == ({"epochs": 0, "steps": 0}, {"val": start["val"]})
     (row,) = zoo.list_runs(tmp_path / "known", registry=registry)
     assert (row["epochs"], row["metrics"]) == (1, {"val": start["val"]})
-    tuned(registry, source, tmp_path / "new", classes=2)
-    assert [row["epoch"] for row in zoo.Run(tmp_path / "new", registry=registry).history] == [1]
+
+
+def test_a_last_layer_that_was_fitted_is_measured_as_epoch_0(
+    registry: Registry, source: Path, tmp_path: Path
+) -> None:
+    _, _, warned = tuned(registry, source, tmp_path, classes=2)
+    assert "the new layer out starts from a fit to the features of 16 training images" in warned
+    assert [row["epoch"] for row in zoo.Run(tmp_path, registry=registry).history] == [0, 1]
 
 
 def test_a_run_that_is_best_early_says_so(registry: Registry, source: Path, tmp_path: Path) -> None:
@@ -194,10 +201,13 @@ def test_a_run_that_is_best_early_says_so(registry: Registry, source: Path, tmp_
         train(still, registry, directory=tmp_path)
 
 
+@pytest.mark.parametrize("dataset", ["shapes", "stripes"])  # the classes of the weights, and others
 def test_a_fine_tuning_that_is_killed_ends_like_one_that_is_not(
-    registry: Registry, source: Path, tmp_path: Path
+    dataset: str, registry: Registry, source: Path, tmp_path: Path
 ) -> None:
-    recipe = replace(SOURCE, train={"epochs": 1, "batch_size": 16}, from_weights=str(source))
+    recipe = replace(SOURCE, train={"epochs": 1, "batch_size": 8}, from_weights=str(source))
+    if dataset == "stripes":
+        recipe = replace(recipe, dataset=dataset, data={})
 
     def kill(progress: Progress) -> None:
         if progress.batch == 1:
