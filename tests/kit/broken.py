@@ -2056,14 +2056,14 @@ class SameOrderForAllSeeds(Tagging):
 
 
 class ScalesToEvaluate(Tagging):
-    """Halves the inputs of an evaluation, `prepare` included."""
+    """Halves its inputs, and doubles them again in training."""
 
     def prepare(self, items, preprocess):
         return super().prepare(items, preprocess) / 2
 
-    def batches_of(self, items, preprocess, **more):
-        for batch in super().batches_of(items, preprocess, **more):
-            yield dataclasses.replace(batch, inputs=batch.inputs / 2)
+    def train_batches(self, *given, **more):
+        for batch in super().train_batches(*given, **more):
+            yield dataclasses.replace(batch, inputs=batch.inputs * 2)
 
 
 # shifts targets within each batch, also to evaluate
