@@ -44,8 +44,10 @@ SMALLEST_BATCH = 8
 LR_SHARE = 0.4
 CLOSE = 0.5
 LEAST_SHARE = 0.025
-# A fitted last layer is trained alone if that much is left to learn: training the other layers would not help
-HEAD_ALONE = 0.25
+# With a fitted last layer, it falls below CLOSE_PROBED times the baseline's. If no more than HEAD_ALONE of this
+# loss is left, the last layer is trained alone: training the other layers would not help
+CLOSE_PROBED = 0.25
+HEAD_ALONE = 0.5
 # The steps of an epoch, and those of the whole training, in at least and at most so many epochs
 EPOCH_STEPS = 20
 TOTAL_STEPS = 600
@@ -114,15 +116,17 @@ def left_to_learn(
 ) -> float:
     """Return how badly the weights that fine-tuning starts from predict the data, from 0 to 1.
 
-    This is a loss as a fraction of the loss that counts as bad, half of the random baseline's: the loss of a
-    fitted last layer on held-out items or, without one, the loss on a batch of training data. Items of
-    classes that are new to the weights are left out of the batch; at least half of the classes must be known.
-    The result is always 1 for language models.
+    This is a loss as a fraction of the loss that counts as bad: the loss of a fitted last layer on held-out
+    items, as a fraction of a quarter of the random baseline's, or, without such a layer, the loss on a batch
+    of training data, as a fraction of half the baseline's. Items of classes that are new to the weights are
+    left out of the batch; at least half of the classes must be known. The result is always 1 for language
+    models.
 
     Args:
         probed: the loss of a last layer that was fitted; see `fit_last_layer`.
     """
-    bad = CLOSE * task.baseline(dataset.preprocess).get("loss", 0.0)
+    close = CLOSE if probed is None else CLOSE_PROBED
+    bad = close * task.baseline(dataset.preprocess).get("loss", 0.0)
     loss = probed if probed is not None else _loss_of_known(model, task, dataset, copied)
     return min(1.0, loss / bad) if bad and loss is not None else 1.0
 
@@ -172,7 +176,8 @@ def fine_tuning(
         again: whether the weights were themselves fine-tuned, so that their learning rate is already low.
         alone: whether only a last layer is trained that is fitted already, which takes the fewest epochs.
     """
-    share = (1.0 if again else LR_SHARE) * float(f"{max(to_learn**2, LEAST_SHARE):.1g}")
+    lowered = LEAST_SHARE if alone else max(to_learn**2, LEAST_SHARE)
+    share = (1.0 if again else LR_SHARE) * float(f"{lowered:.1g}")
     chosen = {"lr": _scaled(layers.suggestions["lr"], share), **_enough_steps(layers, steps, EPOCH_STEPS)}
     epochs = math.ceil(TOTAL_STEPS / max(1, steps(chosen)))
     return chosen | {"epochs": EPOCHS[0] if alone else min(max(epochs, EPOCHS[0]), EPOCHS[1])}
