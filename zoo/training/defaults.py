@@ -44,8 +44,8 @@ SMALLEST_BATCH = 8
 LR_SHARE = 0.4
 CLOSE = 0.5
 LEAST_SHARE = 0.025
-# With a fitted last layer, it falls below CLOSE_PROBED times the baseline's. If no more than HEAD_ALONE of this
-# loss is left, the last layer is trained alone: training the other layers would not help
+# With a fitted last layer, it falls below CLOSE_PROBED times the baseline's. If no more than HEAD_ALONE of
+# this is left, the last layer is trained alone: training the other layers would not help
 CLOSE_PROBED = 0.25
 HEAD_ALONE = 0.5
 # The steps of an epoch, and those of the whole training, in at least and at most so many epochs
