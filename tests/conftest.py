@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import EntryPoints, entry_points
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.shell import SMALL_LSTM, SMALL_NET, SMALL_SHAPES, TEXT, zoo
+from zoo.registry import plugins
 from zoo.registry.registry import Registry
 from zoo_timm.names import registered
 
@@ -71,6 +74,39 @@ def timm_models() -> Iterator[None]:
     """List timm's architectures in the tests of a module."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("zoo_timm.plugin.registered", registered)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _known_plugins() -> Iterator[None]:
+    """Read the entry points once for each search path, and call the hooks of zoo's own plugins once.
+
+    Each command and each training would do both again, which takes a third of the time of most of them.
+    Processes of their own do. `timm_models` changes what the hooks of timm return.
+    """
+    points: dict[tuple[object, ...], EntryPoints] = {}
+    loaded: dict[tuple[object, ...], plugins.Plugin] = {}
+    load = plugins.load
+    ours = {plugins.ENTRIES, *(where for name, where in plugins.our_points() if name != "timm")}
+
+    def points_of(*, group: str) -> EntryPoints:
+        key = group, *((place, os.stat(place).st_mtime_ns) for place in sys.path if os.path.isdir(place))
+        if key not in points:
+            points[key] = entry_points(group=group)
+        return points[key]
+
+    def load_once(name: str, importer: Callable[[], Any], *, where: str, **about: Any) -> plugins.Plugin:
+        if where not in ours:
+            return load(name, importer, where=where, **about)
+        hooks = (hook for name, hook in vars(importer()).items() if name.startswith("zoo_"))
+        key = name, where, *hooks
+        if key not in loaded:
+            loaded[key] = load(name, importer, where=where, **about)
+        return loaded[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plugins, "entry_points", points_of)
+        patch.setattr(plugins, "load", load_once)
         yield
 
 
