@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import EntryPoints, entry_points
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.shell import SMALL_LSTM, SMALL_NET, SMALL_SHAPES, TEXT, zoo
+from zoo.registry import plugins
 from zoo.registry.registry import Registry
 from zoo_timm.names import registered
 
@@ -25,6 +29,50 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 def pytest_xdist_auto_num_workers() -> int:
     """Return one more process than there are processors: many tests wait for a process that they started."""
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the entry points once for each search path, and call the hooks of zoo's own plugins once.
+
+    Each command and each training would do both again, which takes a third of the time of most of them.
+    Processes of their own do.
+    """
+    points: dict[tuple[object, ...], EntryPoints] = {}
+    loaded: dict[tuple[object, ...], plugins.Plugin] = {}
+    load = plugins.load
+    ours = {plugins.ENTRIES, *(where for _, where in plugins.our_points())}
+
+    def points_of(*, group: str) -> EntryPoints:
+        key = group, *((place, Path(place).stat().st_mtime_ns) for place in sys.path if Path(place).is_dir())
+        if key not in points:
+            points[key] = entry_points(group=group)
+        return points[key]
+
+    def load_once(name: str, importer: Callable[[], Any], *, where: str, **about: Any) -> plugins.Plugin:
+        if where not in ours:
+            return load(name, importer, where=where, **about)
+        functions = filter(callable, vars(importer()).values())  # a test may have replaced one
+        key = name, where, *functions
+        if key not in loaded:
+            loaded[key] = load(name, importer, where=where, **about)
+        return loaded[key]
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(plugins, "entry_points", points_of)
+    patch.setattr(plugins, "load", load_once)
+    config.add_cleanup(patch.undo)
+
+
+def pytest_collection_finish() -> None:
+    """Leave tests and libraries out of later garbage collections, which would search them each time."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the folder `nightly` where neither slow nor nightly tests are asked for: it has no others."""
+    by_default = "not slow and not nightly" in config.option.markexpr
+    return True if by_default and collection_path == Path(__file__).parent / "nightly" else None
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -52,6 +100,22 @@ def _plain_curves() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("zoo.runs.lifecycle.draw_learning_curve", lambda *_, **__: Figure(figsize=(1, 1)))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _few_resamples() -> Iterator[None]:
+    """Resample a tenth as often for the intervals of an evaluation, which take longer than most evaluations.
+
+    Processes of their own, and the tests of the bootstrap, resample as often as zoo does.
+    """
+    if find_spec("torch") is None:
+        yield
+        return
+    from zoo.evaluation.intervals import resampled
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resampled, "__kwdefaults__", {**(resampled.__kwdefaults__ or {}), "resamples": 100})
         yield
 
 

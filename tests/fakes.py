@@ -1,4 +1,4 @@
-"""Data of a few tokens or images, in memory."""
+"""Data of a few tokens or images, in memory, and a network that reads pixels."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.interfaces import Dataset, Split
 
-__all__ = ["FakeImages", "FakeText"]
+__all__ = ["FakeImages", "FakeText", "Pixels"]
 
 
 class FakeText(Dataset):
@@ -61,3 +61,15 @@ class FakeImages(Dataset):
 
     def split(self, name: Split) -> Sequence[tuple[Tensor, int]]:
         return self._splits[name]
+
+
+class Pixels(nn.Module):
+    """Features are the pixels themselves: four numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Identity()
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.features(images.flatten(1)))

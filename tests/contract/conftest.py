@@ -33,8 +33,8 @@ _SLOW = {
 }
 # A check that starts a process that imports timm, as it does each time for `_OF_TIMM`
 _AGAIN = ("test_vit", "saves_and_loads")
-# Formats, whose checks start processes that import torch
-_FORMATS = ("onnx", "pt2")
+# Formats, whose checks start processes that import torch, and real images: `shapes` has the same checks
+_LONG = ("onnx", "pt2", "cifar10")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -46,5 +46,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             entry, _, check = item.callspec.id.rpartition("-")
             if entry in by_night or check in _OF_IMPORTS:
                 item.add_marker(pytest.mark.nightly)
-            elif entry in _FORMATS or entry not in _SLOW.get(check, (entry,)) or (entry, check) == _AGAIN:
+            elif entry in _LONG or entry not in _SLOW.get(check, (entry,)) or (entry, check) == _AGAIN:
                 item.add_marker(pytest.mark.slow)

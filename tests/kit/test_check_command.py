@@ -55,12 +55,14 @@ def with_key(*, key: str):
 """
 
 
+IMPORT = plugin_checks._import
 MISSING = "its data is missing, and checks do not download it: it is on the other disk"
 
 
 @pytest.fixture(autouse=True)
 def unwatched(monkeypatch):
     """Spare each test the processes that check, watch an import, and open a dataset again."""
+    monkeypatch.setattr(plugin_checks, "_import", lambda _: ("", "", 0.5))
     monkeypatch.setattr(plugin_checks, "_watch", lambda *_: {"changed": [], "connected": [], "imported": []})
     monkeypatch.setattr(dataset_checks, "_in_new_process", lambda case: {})
     monkeypatch.setattr(checking, "isolated", messages)
@@ -96,7 +98,8 @@ def test_a_file_that_takes_long_to_load_gets_a_warning(plugin, capsys, monkeypat
     assert "got 4.0 times as long" in capsys.readouterr().out
 
 
-def test_what_a_file_prints_when_it_is_loaded_is_found(tmp_path, capsys):
+def test_what_a_file_prints_when_it_is_loaded_is_found(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(plugin_checks, "_import", IMPORT)
     path = tmp_path / f"{tmp_path.name}.py"
     path.write_text(f"{HEAD}\nprint('hello there')\n@hookimpl\ndef zoo_datasets():\n    return []\n")
     run(["check", str(path)])

@@ -30,13 +30,6 @@ PNG = b"\x89PNG"
 
 
 @pytest.fixture(scope="module")
-def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("text") / "fox.txt"
-    path.write_text(TEXT, encoding="utf-8")
-    return path
-
-
-@pytest.fixture(scope="module")
 def lstm(text_file: Path, tmp_path_factory: pytest.TempPathFactory) -> zoo.Run:
     folder = tmp_path_factory.mktemp("runs") / "lstm"
     data = {"paths": str(text_file)}

@@ -10,29 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from tests.shell import zoo
 from zoo import Features, load
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    """Return a folder with a few images of other sizes than the model's, one of them cut off."""
-    folder = tmp_path_factory.mktemp("given") / "images"
-    folder.mkdir()
-    draws = np.random.default_rng(0)
-    for number in range(3):
-        pixels = draws.integers(0, 256, (40 + number, 50, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"{number}.png")
-    (folder / "cut.png").write_bytes((folder / "0.png").read_bytes()[:3000])
-    return folder
-
-
-@pytest.fixture(scope="module")
 def features(net_file, images):
     """Return the features of the whole images."""
-    paths = [images / f"{number}.png" for number in range(3)]
+    paths = [images / f"{number}.png" for number in range(6)]
     with pytest.warns(match="central square"):
         return np.asarray(load(net_file, progress=False).features(paths, progress=False))
 
@@ -46,7 +32,7 @@ def done(*arguments, code=0, **options):
 def test_elsewhere_than_on_a_terminal_an_input_is_a_line_of_cells(net_file, images, features):
     result = done(net_file, "images", cwd=images.parent)
     *lines, last = [line.split("\t") for line in result.stdout.splitlines()]
-    assert [name for name, *_ in lines] == [f"images/{number}.png" for number in range(3)]
+    assert [name for name, *_ in lines] == [f"images/{number}.png" for number in range(6)]
     assert last == ["images/cut.png", "", "cannot be read as an image: image file is truncated"]
     np.testing.assert_allclose([[*map(float, cells)] for _, *cells in lines], features, rtol=1e-5)
     notice = "zoo: images of other sizes are cropped to the central square and resized to 32×32 pixels"
@@ -80,9 +66,9 @@ def test_json_is_an_array_of_rows(net_file, images, features):
 def test_what_was_written_is_told_and_what_cannot_be_read(net_file, images, features, tmp_path):
     result = done(net_file, images, "--out", "x.npy", cwd=tmp_path)
     width = features.shape[1]
-    assert result.stdout == f"wrote x.npy: 4 rows of {width} numbers, 1 cannot be read\n"
+    assert result.stdout == f"wrote x.npy: 7 rows of {width} numbers, 1 cannot be read\n"
     assert f"zoo: {images}/cut.png cannot be read as an image: image file is trunc" in result.stderr
-    np.testing.assert_array_equal(np.load(tmp_path / "x.npy")[:3], features)
+    np.testing.assert_array_equal(np.load(tmp_path / "x.npy")[:6], features)
     again = done(net_file, images, "--out", "x.npy", "--layer", "stages", cwd=tmp_path, code=1)
     assert "zoo: x.npy already exists" in again.stderr
     arguments = net_file, images / "0.png", "--layer", "stages", "--no-pool", "--out", "y.npy"
@@ -152,6 +138,6 @@ def test_a_file_that_was_cut_is_continued_by_the_same_command(net_file, images, 
     (tmp_path / "x.csv.unfinished").write_text(json.dumps(asked))
     result = done(*command, cwd=tmp_path)
     assert re.fullmatch(
-        r"wrote x\.csv: 4 rows of .* numbers, \d of them written earlier, .*\n", result.stdout
+        r"wrote x\.csv: 7 rows of .* numbers, \d of them written earlier, .*\n", result.stdout
     )
     assert (tmp_path / "x.csv").read_bytes() == whole

@@ -7,27 +7,12 @@ import json
 import re
 import sys
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from tests.shell import zoo
 from zoo import load
 
 CUT = "cannot be read as an image: image file is truncated"
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    """Return a folder with a few images of other sizes than the model's, one of them cut off."""
-    folder = tmp_path_factory.mktemp("given") / "images"
-    folder.mkdir()
-    draws = np.random.default_rng(0)
-    for number in range(6):
-        pixels = draws.integers(0, 256, (40 + number, 50, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"{number}.png")
-    (folder / "cut.png").write_bytes((folder / "0.png").read_bytes()[:3000])
-    return folder
 
 
 def done(*arguments, code=0, **options):

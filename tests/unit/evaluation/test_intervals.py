@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import zoo
-from zoo.evaluation.intervals import block_length, intervals_of, percentiles, resampled, wilson
+from zoo.evaluation.intervals import RESAMPLES, block_length, intervals_of, percentiles, resampled, wilson
 from zoo.evaluation.measure import measure
 from zoo.interfaces import Step
 from zoo_images.classification import Classification
@@ -37,7 +37,9 @@ def test_wilsons_interval(successes: int, count: int, low: float, high: float) -
 
 def test_a_bootstrap_of_a_mean_is_as_wide_as_its_standard_error() -> None:
     values = torch.randn(2_000, generator=torch.Generator().manual_seed(0))
-    means = [float(sums["loss"]) / 2_000 for sums in resampled({"loss": values}, {"loss": ()})]
+    means = [
+        float(sums["loss"]) / 2_000 for sums in resampled({"loss": values}, {"loss": ()}, resamples=RESAMPLES)
+    ]
     low, high = percentiles(means, 2_000)
     error = float(values.std()) / math.sqrt(2_000)
     assert (high - low) / 2 == pytest.approx(1.96 * error, rel=0.06)
@@ -73,8 +75,11 @@ def test_two_models_are_resampled_alike() -> None:
 
 def test_neighbors_are_drawn_together() -> None:
     values = torch.arange(12).repeat_interleave(10) % 2  # ten equal values at a time
-    together = [float(sums["x"]) for sums in resampled({"x": values.float()}, {"x": ()}, length=5)]
-    apart = [float(sums["x"]) for sums in resampled({"x": values.float()}, {"x": ()})]
+    together = [
+        float(sums["x"])
+        for sums in resampled({"x": values.float()}, {"x": ()}, length=5, resamples=RESAMPLES)
+    ]
+    apart = [float(sums["x"]) for sums in resampled({"x": values.float()}, {"x": ()}, resamples=RESAMPLES)]
     assert torch.tensor(together).std() > 1.5 * torch.tensor(apart).std()
     assert sum(together) / len(together) == pytest.approx(60, abs=1.5)  # ends are as likely
 

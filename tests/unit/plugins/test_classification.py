@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from sklearn.metrics import balanced_accuracy_score, f1_score
-from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
 
 from tests.configs import configured
@@ -228,6 +226,8 @@ def uneven(images: Any) -> Any:
 
 
 def test_balanced_class_weights_are_those_of_scikit_learn(images: Any) -> None:
+    from sklearn.utils.class_weight import compute_class_weight  # slow to import
+
     data = uneven(images)
     labels = data.split("train").labels.numpy()
     classes = torch.tensor([0, 1, 3]).numpy()
@@ -306,6 +306,8 @@ def test_classes_without_a_tensor_of_labels_cannot_be_balanced(images: Any, opti
 
 
 def test_the_metrics_that_weigh_classes_alike_are_those_of_scikit_learn() -> None:
+    from sklearn.metrics import balanced_accuracy_score, f1_score
+
     generator = torch.Generator().manual_seed(0)
     labels = torch.randint(0, 5, (200,), generator=generator).clamp(min=1)  # no image of class 0
     guesses = torch.where(torch.rand(200, generator=generator) < 0.6, labels, labels.roll(1) % 4 + 1)

@@ -416,7 +416,7 @@ def test_a_recording_is_resampled_cropped_and_padded(tmp_path: Path, cards: Call
 
 
 def test_a_recording_is_classified(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    train = ["train", "sound-net", "tones", "--run", str(tmp_path / "run"), "--json"]
+    train = ["train", "sound-net", "tones", "--run", str(tmp_path / "run"), "--epochs", "9", "--json"]
     assert run(["--strict", *train]) == 0
     assert json.loads(capsys.readouterr().out)["metrics"]["val"]["accuracy"] > 0.6
     turns = np.arange(2000) * 220 / 8000 % 1
@@ -427,7 +427,7 @@ def test_a_recording_is_classified(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_a_period_is_predicted_in_seconds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    made = zoo.train("row-mlp", "pendulums", epochs=10, run=tmp_path / "run", progress=False)
+    made = zoo.train("row-mlp", "pendulums", epochs=5, run=tmp_path / "run", progress=False)
     (row,) = made.model.predict([[1.0, 0.5]], progress=False)
     assert row["predictions"] == [{"target": "period", "value": pytest.approx(2.038, abs=0.1)}]
     metrics = made.model.evaluate("test", progress=False)["metrics"]

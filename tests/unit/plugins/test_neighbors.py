@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 import zoo
+from tests.fakes import Pixels
 from zoo.errors import OptionError
 from zoo.interfaces import Analysis, Batch, Reference, Subject
 from zoo.registry.registry import Registry
@@ -63,18 +64,6 @@ def test_fewer_than_were_asked_for_are_marked() -> None:
     found = Nearest(unit(2, 0), 4, skip=torch.tensor([]))
     found.see(unit(3, 1))
     assert found.similarities[:, 3].isneginf().all()
-
-
-class Pixels(nn.Module):
-    """Features are the pixels themselves."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.features = nn.Identity()
-        self.head = nn.Linear(4, 3)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.features(images.flatten(1)))
 
 
 def batch(*images: list[float], targets: Tensor) -> Batch:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from sklearn.linear_model import LogisticRegression
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from tests.fakes import Pixels
 from zoo.errors import OptionError
 from zoo.interfaces import Analysis, Batch, Subject
 from zoo_analyzers.held_out import held_out_log_probabilities
@@ -40,6 +40,8 @@ def test_an_item_does_not_confirm_its_own_label() -> None:
 
 
 def test_the_regression_is_that_of_scikit_learn() -> None:
+    from sklearn.linear_model import LogisticRegression  # slow to import
+
     points, labels = clusters(30)
     labels = labels.clone()
     labels[:4] = 2
@@ -86,18 +88,6 @@ def test_a_class_that_is_never_found_is_not_a_likely_one() -> None:
     )
     _, order = suspects(probabilities.log(), torch.tensor([0, 0, 1, 2]), confidence=1)
     assert order.tolist() == [3], "the only image of class 2 is like class 0; others are not like class 2"
-
-
-class Pixels(nn.Module):
-    """Features are the pixels themselves."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.features = nn.Identity()
-        self.head = nn.Linear(4, 3)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.features(images.flatten(1)))
 
 
 MODEL = Pixels()

@@ -54,6 +54,7 @@ def test_no_model_is_listed_without_timm(monkeypatch: pytest.MonkeyPatch) -> Non
     from zoo_timm import names, plugin
 
     monkeypatch.setattr(names, "find_spec", lambda name: None)
+    monkeypatch.setattr(plugin, "registered", lambda: names.registered())  # or the hook is not called again
     assert plugin.zoo_architectures() == []
     with pytest.raises(UnknownName, match="unknown architecture 'timm/resnet50'") as caught:
         Registry.discover().architecture("timm/resnet50")

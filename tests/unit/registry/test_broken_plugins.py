@@ -7,7 +7,6 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 
@@ -244,14 +243,6 @@ def test_a_disabled_plugin_is_not_imported(typed: RunZoo, healthy: str, tmp_path
     (tmp_path / "registry.toml").write_text('schema = 1\n[plugins]\ndisabled = ["broken-dist"]\n')
     done = typed("list", path=[place], cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, healthy, "")
-
-
-def test_a_local_plugin_needs_no_packaging(typed: RunZoo, tmp_path: Path) -> None:
-    (tmp_path / "my_plugin.py").write_text(dedent(model("little")))
-    for how in ({"cwd": tmp_path}, {"env": {"ZOO_PLUGIN_FILES": str(tmp_path / "my_plugin.py")}}):
-        named = ["--plugin", "my_plugin.py"] if "cwd" in how else []
-        done = typed("--strict", "list", "architecture", "my-plugin", "--json", *named, **how)
-        assert [row["name"] for row in json.loads(done.stdout)] == ["my-plugin/little"]
 
 
 @pytest.mark.parametrize(

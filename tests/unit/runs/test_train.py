@@ -77,19 +77,6 @@ def test_a_run_leaves_its_result_its_config_and_its_metrics(run: Any) -> None:
     assert run.to_dict()["last"] == str(Path(run.run) / "model.safetensors")
 
 
-def test_a_run_stopped_after_the_last_batch_of_its_first_epoch_resumes(
-    run: Any, registry: Registry, tmp_path: Path
-) -> None:
-    def stop(progress: Progress) -> None:
-        if (progress.epoch, progress.batch) == (1, 3):
-            signal.raise_signal(signal.SIGINT)
-
-    with pytest.raises(Interrupted, match="stopped in epoch 1, batch 3"):
-        train(RECIPE, registry, directory=tmp_path / "run", report=stop)
-    result = train(RECIPE, registry, directory=tmp_path / "run", resume=True)
-    assert read_card(Path(result.last)).sha256 == read_card(Path(run.last)).sha256
-
-
 def test_the_best_epoch_s_weights_are_kept_apart_and_score_as_that_epoch_did(
     run: Any, registry: Registry
 ) -> None:

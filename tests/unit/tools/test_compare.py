@@ -32,6 +32,12 @@ def _trained(run: Path, *, seed: int = 0, epochs: int = 1, **data: int) -> str:
     return str(run)
 
 
+@pytest.fixture(autouse=True)
+def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resample a tenth as often: `bootstrap` itself is tested with many."""
+    monkeypatch.setattr("zoo.tools.compare.comparison.RESAMPLES", 200)
+
+
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("models")
