@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from zoo.config.arguments import checked
-from zoo.console.html_page import html_image, html_page, html_table
+from zoo.console.html_page import html_page
 from zoo.errors import OptionError, RunError, shortened
 from zoo.files import run_files, style
 from zoo.files.atomic import write_output
@@ -213,8 +215,7 @@ def report(runs: Sequence[Run], title: str) -> str:
 
     The table includes the options that differ. Raises RunError if no run has a finished epoch.
     """
-    curves = style.png(draw_runs(runs))
-    figure = html_image(curves, about="training loss and validation metric of each run")
+    figure = base64.b64encode(style.png(draw_runs(runs))).decode()
     differing = [name for name in differing_options([run["options"] for run in runs]) if name != "epochs"]
     metrics = dict.fromkeys(
         f"{split}.{name}" for run in runs for split, values in run["metrics"].items() for name in values
@@ -231,6 +232,27 @@ def report(runs: Sequence[Run], title: str) -> str:
         ]
         for run in runs
     ]
+    lines = [_row(head, "th"), *(_row(row, "td") for row in rows)]
     about = f"{len(runs)} run{'s' * (len(runs) != 1)}; metrics of the best epoch by validation"
-    parts = [f"<p>{about}</p>", html_table(head, rows, about="table of runs"), figure]
-    return html_page(f"Runs in {title}", "\n".join(parts))
+    body = _BODY.format(about=about, table="\n".join(lines), figure=figure)
+    return html_page(f"Runs in {title}", body)
+
+
+def _row(values: Sequence[object], tag: str) -> str:
+    cells = [
+        f"<{tag}{' class=n' * isinstance(v, int | float)}>{html.escape(_text(v))}</{tag}>" for v in values
+    ]
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _text(value: object) -> str:
+    return "" if value is None else f"{value:.5g}" if isinstance(value, float) else shortened(str(value))
+
+
+_BODY = """<p>{about}</p>
+<div tabindex="0" role="region" aria-label="table of runs"><table>
+{table}
+</table></div>
+<div tabindex="0" role="region" aria-label="curves">
+<img alt="training loss and validation metric of each run" src="data:image/png;base64,{figure}">
+</div>"""
