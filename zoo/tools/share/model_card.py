@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.api.load_weights import load
 from zoo.config.arguments import checked
 from zoo.console.progress import Bar, quiet
 from zoo.errors import warn
@@ -20,8 +19,6 @@ from zoo.registry.exported_files import read_exported
 from zoo.registry.registry import Registry, default_registry
 from zoo.registry.weights_files import locate_weights
 from zoo.tools.share.card_text import as_html, as_markdown
-from zoo.tools.share.known_fields import known_fields
-from zoo.tools.share.measured_fields import Draft, add_history, add_measured
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -84,6 +81,11 @@ def card(
         WeightsError: the file or id does not exist, or the file is damaged.
         DataError: a published file is damaged or missing, or cannot be downloaded.
     """
+    # what imports numpy or torch
+    from zoo.api.load_weights import load
+    from zoo.tools.share.known_fields import known_fields
+    from zoo.tools.share.measured_fields import Draft, add_history, add_measured
+
     registry = default_registry() if registry is None else registry
     with Bar() if progress else quiet():
         path, sha256 = locate_weights(registry, weights, last=last)
