@@ -76,6 +76,7 @@ TORCH_FREE_MODULES = {
     "zoo.tools.new_plugin.scaffold",
     *(f"zoo.tools.compare.{name}" for name in ("reproduction", "verification")),
     "zoo.tools.calibrate.calibrated_weights",
+    *(f"zoo.tools.share.{name}" for name in ("model_card", "card_text")),
     *(f"zoo.tools.data_check.{name}" for name in ("data_check", "training_batch")),
     "zoo.tools.sweep.sweep_trial",
     "zoo_timm.names",

@@ -19,6 +19,7 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
             summary="Confusion matrix, precision and recall, and the most confused classes",
             tasks=("classification",),
             labels=True,
+            in_card="split",
         ),
         AnalyzerSpec(
             name="calibration",
@@ -26,6 +27,7 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
             summary="Reliability diagram, calibration error, and error rate against coverage",
             tasks=("classification",),
             labels=True,
+            in_card="split",
             source="Guo et al. 2017, On Calibration of Modern Neural Networks, arXiv 1706.04599",
         ),
         AnalyzerSpec(

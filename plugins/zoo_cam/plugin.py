@@ -35,6 +35,7 @@ def zoo_analyzers() -> list[AnalyzerSpec]:
             "grad_cam:GradCAM",
             "Feature maps weighted by their mean gradients",
             "Selvaraju et al. 2017, Grad-CAM, arXiv 1610.02391",
+            in_card="items",
         ),
         _map(
             "grad-cam++",

@@ -26,6 +26,7 @@ from zoo.tools.compare.comparison import Comparison
 from zoo.tools.data_check.data_check import DataCheck
 from zoo.tools.data_check.training_batch import TrainingBatch
 from zoo.tools.lr_find.lr_finder import Curve, Suggestions
+from zoo.tools.share.model_card import ModelCard
 from zoo.tools.sweep.seed_runs import SeedResult
 from zoo.tools.sweep.sweep_runs import Sweep
 
@@ -75,6 +76,7 @@ AS_PYTHON = {
     "export": ("zoo.Model.export",),
     "verify": ("zoo.verify",),
     "reproduce": ("zoo.reproduce",),
+    "card": ("zoo.card",),
     "import": ("zoo.import_weights",),
     "calibrate": ("zoo.calibrate",),
     "inspect": ("zoo.load(WEIGHTS).card",),
@@ -108,6 +110,7 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     "Data": ("check_data", "training_batch"),
     "Load and build": ("load", "create_model", "open_dataset", "import_weights"),
     "Verify and reproduce": ("verify", "reproduce"),
+    "Share": ("card",),
     "The cache": ("list_cache", "clear_cache"),
     "Check a plugin": ("check",),
     "Small helpers": ("seed_for", "tokenize"),
@@ -128,6 +131,7 @@ RETURNED = (
     SeedResult,
     Sweep,
     Comparison,
+    ModelCard,
     DataCheck,
     TrainingBatch,
     Vocabulary,

@@ -70,6 +70,7 @@ LINES = {
         ),
         *("--data", "val_size=8", "--data", "test_size=8", "--out", "y.safetensors"),
     ],
+    "card": ["card", WEIGHTS, "--data", "test_size=64", "--html", "--out", "card.html"],
     "inspect": ["inspect", "shapes-resnet20"],
     "completion": ["completion", "bash"],
     "new-plugin": ["new-plugin", "patches", "--kind", "dataset"],

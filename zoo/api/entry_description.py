@@ -214,11 +214,12 @@ def _as_far_as_possible(parts: Sequence[Part], *, refuse_options: bool = False) 
             if refuse_options and isinstance(error, OptionError):
                 raise
             missing = ", ".join(label for label, _ in parts[number:])
-            return facts | {"unknown": f"{missing}: {_reason(error)}"}
+            return facts | {"unknown": f"{missing}: {reason(error)}"}
     return facts
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Return why something is not known, with the hint of a ZooError."""
     if isinstance(error, ImportError):
         return f"{error.name} is not installed"
     if isinstance(error, ZooError):

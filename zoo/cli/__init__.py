@@ -67,6 +67,7 @@ COMMANDS = {
     "import": "Convert a PyTorch state dict to a weights file.",
     "serve": "Serve trained models through a web page and an HTTP API.",
     "inspect": "Show the card of a weights file.",
+    "card": "Write a model card for people, in Markdown or HTML.",
     "cache": "List or delete cached data.",
     "completion": "Print a shell script for TAB completion of names and options.",
     "check": "Check a plugin against the plugin contract.",

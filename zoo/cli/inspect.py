@@ -15,6 +15,7 @@ from zoo.console.figures import figure, figures, over_seeds
 from zoo.console.tables import as_typed, enumerated, print_paragraph, print_section, print_title
 from zoo.errors import shortened
 from zoo.files.cards import Card, read_weights
+from zoo.registry.changed_options import changed_options
 from zoo.registry.exported_files import read_exported
 from zoo.registry.registry import Registry
 from zoo.registry.weights_files import locate_weights, warn_if_unfinished
@@ -70,7 +71,7 @@ def _print_card(card: Card, registry: Registry) -> None:
     _print("Model", as_typed(card.arguments), about=card.architecture)
     _print("Data", as_typed(card.dataset.options), about=card.dataset.name)
     _print("Preprocessing", [_preprocessing(key, value) for key, value in card.preprocess.items()])
-    changed = _changed(card, registry)
+    changed = changed_options(card, registry)
     _print("Training options", as_typed(changed), about="that differ from zoo's defaults")
     progress = [(f"{key} trained", f"{value:,}") for key, value in card.progress.items()]
     _print("Training", [*progress, ("seed", card.seed)])
@@ -81,16 +82,6 @@ def _print_card(card: Card, registry: Registry) -> None:
     _print("Started from", as_typed(card.base_model), wrap=False)
     _print("Versions", [*card.versions.items()])
     _print("Tied tensors", [*card.tied.items()])
-
-
-def _changed(card: Card, registry: Registry) -> dict[str, object]:
-    """Return a card's training options that differ from their defaults, without options for other tasks."""
-    known = registry.training_options
-    usual = {name: field.default for name, field in known.items() if not field.group}
-    if registry.has("task", card.task):
-        usual |= registry.default_config(card.task).to_dict()
-    fields = {name: value for name, value in card.training.items() if name in usual or name not in known}
-    return {name: value for name, value in fields.items() if name not in usual or usual[name] != value}
 
 
 def _print(title: str, rows: Sequence[tuple[object, object]], *, about: str = "", wrap: bool = True) -> None:

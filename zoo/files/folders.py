@@ -25,5 +25,12 @@ def require_new_file(out: Path, *, suffix: str = "") -> None:
     if out.exists():
         hint = "delete the file, or choose a different one with --out"
         raise OutputError(f"{out} already exists", hint=hint)
+    require_parent(out)
+
+
+def require_parent(out: Path) -> None:
+    """Raise OutputError, before any work is done, if a file to write is a folder, or has no folder."""
+    if out.is_dir():
+        raise OutputError(f"{out} is a folder, not a file")
     if not out.parent.is_dir():
         raise OutputError(f"{out} cannot be written: there is no folder {out.parent}")

@@ -36,7 +36,19 @@ OptionName = Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*$", description="the nam
 
 # The commands of zoo itself, those that are still to come among them: no plugin can have one of these names
 OWN_COMMANDS = {
-    *("analyze", "cache", "calibrate", "check", "compare", "completion", "data", "embed", "eval", "export"),
+    *(
+        "analyze",
+        "cache",
+        "calibrate",
+        "card",
+        "check",
+        "compare",
+        "completion",
+        "data",
+        "embed",
+        "eval",
+        "export",
+    ),
     *("help", "import", "inspect", "list", "lr-find", "new-plugin", "plugins", "predict", "reproduce"),
     *("resume", "runs", "sample", "serve", "show", "sweep", "track", "train", "verify"),
 }
@@ -258,6 +270,8 @@ class AnalyzerSpec(_Coded):
         ignores: inputs that do not affect the result, contrary to what users may expect, such as `class` or
             `weights`.
         labels: whether the analyzer compares predictions with labels, which the user's own inputs lack.
+        in_card: whether `zoo card` shows the findings: of a whole `split`, or of its first few `items`, for
+            heat maps; empty if it does not.
     """
 
     tasks: tuple[str, ...] = ()
@@ -266,6 +280,7 @@ class AnalyzerSpec(_Coded):
     needs: tuple[str, ...] = ()
     ignores: tuple[Literal["class", "weights"], ...] = ()
     labels: bool = False
+    in_card: Literal["", "split", "items"] = ""
     source: str = ""
 
     def __post_init__(self) -> None:

@@ -50,6 +50,12 @@ def locate_weights(registry: Registry, name: str | Path, *, last: bool = False) 
     return _path(registry, name), ""
 
 
+def published_spec(registry: Registry, name: str | Path) -> WeightsSpec | None:
+    """Return the registry's entry of published weights; None for a file or a run directory."""
+    found = None if isinstance(name, Path) else registry.names.find(name, "weights")
+    return registry.weights[found.name] if found else None
+
+
 def _path(registry: Registry, name: str | Path) -> Path:
     """Return the file for a path: the path itself, or the best weights of a run directory."""
     path = Path(name)

@@ -12,6 +12,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from zoo.config.arguments import checked
+from zoo.console.html_page import html_page
 from zoo.errors import OptionError, RunError, shortened
 from zoo.files import run_files, style
 from zoo.files.atomic import write_output
@@ -233,9 +234,8 @@ def report(runs: Sequence[Run], title: str) -> str:
     ]
     lines = [_row(head, "th"), *(_row(row, "td") for row in rows)]
     about = f"{len(runs)} run{'s' * (len(runs) != 1)}; metrics of the best epoch by validation"
-    return _PAGE.format(
-        title=html.escape(shortened(f"Runs in {title}")), about=about, table="\n".join(lines), figure=figure
-    )
+    body = _BODY.format(about=about, table="\n".join(lines), figure=figure)
+    return html_page(f"Runs in {title}", body)
 
 
 def _row(values: Sequence[object], tag: str) -> str:
@@ -249,29 +249,10 @@ def _text(value: object) -> str:
     return "" if value is None else f"{value:.5g}" if isinstance(value, float) else shortened(str(value))
 
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>{title}</title>
-<style>
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem }}
-h1 {{ overflow-wrap: anywhere }}
-div {{ overflow-x: auto; margin-bottom: 2rem }}
-table {{ border-collapse: collapse; font-size: 14px }}
-th, td {{ padding: .3rem .7rem; text-align: left; white-space: nowrap; border-bottom: 1px solid #dfe3e8 }}
-.n {{ text-align: right; font-variant-numeric: tabular-nums }}
-img {{ width: 100%; min-width: 40rem }}
-</style>
-<main>
-<h1>{title}</h1>
-<p>{about}</p>
+_BODY = """<p>{about}</p>
 <div tabindex="0" role="region" aria-label="table of runs"><table>
 {table}
 </table></div>
 <div tabindex="0" role="region" aria-label="curves">
 <img alt="training loss and validation metric of each run" src="data:image/png;base64,{figure}">
-</div>
-</main>
-</html>
-"""
+</div>"""

@@ -14,6 +14,7 @@ from zoo.console.progress import Bar
 from zoo.errors import DataError, Interrupted, OptionError, ZooError
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry, default_registry
+from zoo.registry.weights_files import published_spec
 from zoo.tools.compare.claims import Claim, metric_claims, mismatches
 from zoo.tools.compare.tolerance import Machine, disagreement, interval_disagreement
 
@@ -67,7 +68,7 @@ def verify(
     if not weights:
         raise OptionError("no weights to verify", hint="zoo.list_weights() lists the published weights")
     how = _How(data=data, device=device, progress=progress, registry=registry)
-    listed = {name: _spec(name, registry) for name in weights}
+    listed = {name: published_spec(registry, name) for name in weights}
     for name, spec in listed.items():
         if spec is None:  # an error about the user's own files comes before the work
             _ = how.load(name).module
@@ -108,12 +109,6 @@ class _How:
         except ZooError as error:
             return {}, f"{'no data' if isinstance(error, DataError) else 'not measured'}: {error}"
         return result, ""
-
-
-def _spec(name: str | Path, registry: Registry) -> WeightsSpec | None:
-    """Return the registry's entry of published weights; None for a file or a run directory."""
-    found = None if isinstance(name, Path) else registry.names.find(name, "weights")
-    return registry.weights[found.name] if found else None
 
 
 def _verified(name: str | Path, spec: WeightsSpec | None, how: _How) -> Iterator[Row]:

@@ -1,0 +1,1 @@
+"""Share models: cards that people read."""
