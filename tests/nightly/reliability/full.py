@@ -141,6 +141,7 @@ def _one(name: str) -> int:
         os.environ.update(ZOO_OFFLINE="1", OMP_NUM_THREADS="1")
         for setting in ("CACHE", "CONFIG", "STATE"):
             os.environ[f"ZOO_{setting}"] = f"{folder}/{setting.lower()}"
+        os.environ["ZOO_REMOTES"] = f"{folder}/remotes.toml"
         for setting in ("ZOO_DATA", "ZOO_PLUGINS", "ZOO_REGISTRY", "ZOO_STRICT", "ZOO_PLUGIN_FILES"):
             os.environ.pop(setting, None)
         place = Path(folder) / "work"

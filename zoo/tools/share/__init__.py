@@ -1,0 +1,1 @@
+"""Publish weights with their proof, so that others can use and check them."""
