@@ -27,7 +27,8 @@ def locate_weights(registry: Registry, name: str | Path, *, last: bool = False) 
 
     The name is a published id, the name of weights in a zoo (`team:shapes`, see `zoo.registry.remotes`), a
     path, or a run directory, which means the run's best weights: see `of_run`. A bare word is an id. A path
-    has a separator or a suffix (`./demo`, `demo.safetensors`), or is a `Path`.
+    has a separator or a suffix (`./demo`, `demo.safetensors`), is an existing file with a colon in its name,
+    or is a `Path`.
     The file is not read: the caller must check the hash when reading the file, unless the hash is empty.
 
     Args:
@@ -55,7 +56,7 @@ def locate_weights(registry: Registry, name: str | Path, *, last: bool = False) 
     if name.startswith(f"{remotes.HUB}:"):
         hint = "download the file, and pass its path"
         raise WeightsError(f"{name} cannot be loaded: zoo does not read the Hugging Face Hub yet", hint=hint)
-    if "/" not in name and "." not in name:
+    if "/" not in name and "." not in name and not (":" in name and os.path.lexists(name)):
         raise _unknown(registry, name)
     return _path(registry, name), ""
 

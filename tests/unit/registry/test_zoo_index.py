@@ -100,7 +100,7 @@ ATTACKS: dict[str, tuple[Callable[[str], str], str]] = {
     "no serial": (lambda index: index.replace("serial = 7", ""), "is not the index of a zoo: it has no ser"),
     "negative serial": (lambda index: index.replace("serial = 7", "serial = -7"), "serial"),
     "plugins": (lambda index: f'{index}\n[plugins]\ndisabled = ["images"]', r"cannot contain \[plugins\]"),
-    "plugin files": (lambda index: index.replace("serial", 'plugin_files = ["x.py"]\nserial'), "plugin files"),
+    "plugin files": (lambda index: index.replace("serial", 'plugin_files = ["x.py"]\nserial'), "plugin f"),
     "unknown key": (lambda index: index.replace("serial", "code = 1\nserial"), "unknown field code"),
     "target": (lambda index: index.replace('recipe = "net"', 'recipe = "net"\ntarget = "os:x"', 1), "target"),
     "parent": (_file(f"../weights/net-{NEW[:16]}.safetensors"), "the file of net must be weights/net-a"),
@@ -115,7 +115,7 @@ ATTACKS: dict[str, tuple[Callable[[str], str], str]] = {
         lambda index: index.replace('recipe = "net"', 'recipe = "net"\nurl = "https://x.org/y"', 1),
         r"the file of net must be .* \(got 'https://x.org/y'\)",
     ),
-    "no recipe": (lambda index: index.replace('recipe = "net"', 'recipe = "other"'), "has the recipe 'other'"),
+    "no recipe": (lambda index: index.replace('recipe = "net"', 'recipe = "other"'), "the recipe 'other'"),
     "start from a path": (
         lambda index: index.replace('dataset = "images/shapes"', 'dataset = "x"\nfrom_weights = "./x"', 1),
         "starts from './x', which is not an id",
@@ -127,7 +127,7 @@ ATTACKS: dict[str, tuple[Callable[[str], str], str]] = {
     "colon": (lambda index: index.replace("[weights.net]", '[weights."team:net"]'), "cannot be called"),
     "at": (lambda index: index.replace("[recipes.net]", '[recipes."net@1"]'), "a recipe cannot be called"),
     "twice": (lambda index: index.replace(OLD, NEW).replace(OLD[:16], NEW[:16]), "the same sha256"),
-    "lost": (lambda index: re.sub(r"older\.net(?=[.\]])", "older.lost", index), "older versions of lost, but no"),
+    "lost": (lambda index: re.sub(r"older\.net(?=[.\]])", "older.lost", index), "older versions of lost"),
     "not utf-8": (lambda index: index + "\udcff", "is not valid TOML"),
 }  # fmt: skip
 
