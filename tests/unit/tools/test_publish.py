@@ -229,6 +229,7 @@ def test_what_has_no_name_for_others_is_refused(run: Path, team: Path, lstm_file
         ({"architecture": "local/Net"}, "its class belongs to a Python session"),
         ({"dataset": structs.replace(card.dataset, name="local/data")}, "its data has no name"),
         ({"dataset": structs.replace(card.dataset, name="unknown data")}, "its data has no name"),
+        ({"base_model": {"file": "x.pth", "sha256": "0"}, "dataset": card.dataset}, "weights were imported"),
     ):
         rewritten(run / "best.safetensors", **{"architecture": card.architecture, **changes})
         with pytest.raises(WeightsError, match=message):

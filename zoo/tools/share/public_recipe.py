@@ -43,6 +43,8 @@ def public_recipe(card: Card, registry: Registry, folder: Path) -> Recipe:
     if card.dataset.name == UNKNOWN_DATA or card.dataset.name.startswith(f"{LOCAL}/"):
         message = f"{what} cannot be published: its data has no name by which others could find it"
         raise WeightsError(message, hint="write a plugin with the dataset; `zoo new-plugin` creates one")
+    if "file" in card.base_model:
+        raise WeightsError(f"{what} cannot be published: the weights were imported, so they have no recipe")
     recipe = recipe_of(card, registry, data={}, base=_base(card, registry, folder))
     if registry.architecture(card.architecture).spec.pretrained_file(card.arguments):
         raise WeightsError(f"{what} cannot be published: training started from a file of pretrained weights")
