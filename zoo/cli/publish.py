@@ -32,7 +32,7 @@ def command(
 
     \b
     zoo publish runs/shapes team-zoo --license MIT
-    zoo publish --withdraw shapes --reason "trained on test images" team-zoo
+    zoo publish --withdraw shapes --reason "bad labels" team-zoo
     """
     session.begin(f"checking {'what to withdraw' if settings['withdraw'] else ', '.join(runs)}")
     result = publish(

@@ -97,7 +97,7 @@ def _file(name: str) -> Callable[[str], str]:
 
 
 ATTACKS: dict[str, tuple[Callable[[str], str], str]] = {
-    "no serial": (lambda index: index.replace("serial = 7", ""), "is not the index of a zoo: it has no ser"),
+    "no serial": (lambda index: index.replace("serial = 7", ""), "is not the index of a zoo: it has no s"),
     "negative serial": (lambda index: index.replace("serial = 7", "serial = -7"), "serial"),
     "plugins": (lambda index: f'{index}\n[plugins]\ndisabled = ["images"]', r"cannot contain \[plugins\]"),
     "plugin files": (lambda index: index.replace("serial", 'plugin_files = ["x.py"]\nserial'), "plugin f"),
