@@ -84,6 +84,7 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("ZOO_OFFLINE", "1")
         patch.setenv("ZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("ZOO_STATE", str(tmp_path_factory.mktemp("state")))
+        patch.setenv("ZOO_REMOTES", str(tmp_path_factory.mktemp("remotes") / "remotes.toml"))
         yield
 
 

@@ -30,6 +30,9 @@ from zoo.errors import ZooWarning as ZooWarning
 from zoo.registry.hookspecs import hookimpl as hookimpl
 from zoo.registry.published import WeightsSpec as WeightsSpec
 from zoo.registry.registry import Registry as Registry
+from zoo.registry.remotes import add_remote as add_remote
+from zoo.registry.remotes import list_remotes as list_remotes
+from zoo.registry.remotes import remove_remote as remove_remote
 from zoo.registry.specs import AnalyzerSpec as AnalyzerSpec
 from zoo.registry.specs import ArchitectureSpec as ArchitectureSpec
 from zoo.registry.specs import AugmentationSpec as AugmentationSpec
@@ -60,6 +63,7 @@ from zoo.tools.data_check.training_batch import training_batch as training_batch
 from zoo.tools.imports.import_weights import import_weights as import_weights
 from zoo.tools.lr_find.lr_finder import lr_find as lr_find
 from zoo.tools.share.model_card import card as card
+from zoo.tools.share.publish import publish as publish
 from zoo.tools.sweep.seed_runs import train_seeds as train_seeds
 from zoo.tools.sweep.sweep_runs import sweep as sweep
 

@@ -45,6 +45,7 @@ MADE = {
     *("row-mlp", "pendulums", "sound-net", "tones", "demand-mlp", "fan"),
     *("gpt", "tinyshakespeare-gpt"),
     "seed-0",
+    *("team:shapes", "team:ours", "team-images"),
 }
 LANGUAGES = {"console", "json", "python", "sh", "text", "toml"}
 SHOWN = [

@@ -31,6 +31,8 @@ LINES = {
     "show": ["show", "lstm"],
     "plugins": ["plugins"],
     "train": ["train", "mlp", "shapes", "--epochs", "1", "--data", "train_size=2000", "--run", "runs/one"],
+    "publish": ["publish", "runs/one", "team-zoo"],
+    "remote": ["remote", "add", "team", "team-zoo"],
     "resume": ["resume", "runs/one"],
     "runs": ["runs", "report"],
     "lr-find": ["lr-find", "mlp", "shapes", "--data", "train_size=512", "--batch-size", "8"],
@@ -117,13 +119,14 @@ def test_each_command_does_what_the_table_says(tmp_path: Path) -> None:
     places = {"ZOO_CACHE": "cache", "ZOO_STATE": "state", "TMPDIR": "tmp"}
     places |= {"TORCHINDUCTOR_CACHE_DIR": "tmp", "MPLCONFIGDIR": "fonts"}
     env = {name: str(tmp_path / folder) for name, folder in places.items()}
+    remotes = {"ZOO_REMOTES": str(home / "remotes.toml")}
     for folder in env.values():
         Path(folder).mkdir(exist_ok=True)
     for command, line in LINES.items():
         done = subprocess.run(
             [sys.executable, "-c", WATCH, *line],
             cwd=home,
-            env={**os.environ, **env, "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**os.environ, **env, **remotes, "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
             text=True,
             check=False,

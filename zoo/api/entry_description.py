@@ -13,6 +13,7 @@ from zoo.errors import OptionError, ZooError, cause
 from zoo.registry.methods import own_options
 from zoo.registry.name_index import KINDS
 from zoo.registry.registry import Entry, Registry
+from zoo.registry.remotes import with_zoos
 from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, TaskSpec
 from zoo.registry.weights_files import at_hand
 
@@ -30,7 +31,8 @@ def describe(
     """Describe one catalog entry of any kind.
 
     Facts that cannot be determined, because torch or the data is missing, are listed under `unknown` with the
-    reason. This function does not download anything.
+    reason. This function does not download anything except the index of a zoo, for a name such as
+    `team:shapes`.
 
     Args:
         kind: kind of the entry; required if multiple entries have this name.
@@ -42,6 +44,7 @@ def describe(
     """
     if kind not in (None, *KINDS):
         raise OptionError(f"kind must be one of {', '.join(KINDS)} (got {kind!r})")
+    registry = with_zoos(registry, name)
     found = registry.find(name, *([kind] if kind else []))
     row = next(row for row in rows(registry, found.kind) if row["name"] == found.name)
     if found.kind != "dataset" and data:

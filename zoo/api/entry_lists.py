@@ -11,6 +11,7 @@ from zoo.config.recipe import Recipe
 from zoo.console.figures import figures
 from zoo.registry.name_index import KINDS
 from zoo.registry.registry import Registry, default_registry
+from zoo.registry.remotes import with_known_zoos, zoo_at
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec, SpecWithExtra
 from zoo.registry.where import matching
 
@@ -47,9 +48,20 @@ def list_recipes(pattern: str | None = None, *, where: str | None = None) -> lis
 
 
 @checked
-def list_weights(pattern: str | None = None, *, where: str | None = None) -> list[str]:
-    """Return the ids of published weights, which `load` accepts. The arguments are as for `list_models`."""
-    return _names("weights", pattern, where)
+def list_weights(
+    pattern: str | None = None, *, where: str | None = None, remote: str | None = None
+) -> list[str]:
+    """Return the ids of published weights, which `load` accepts. More arguments are as for `list_models`.
+
+    They include the weights of remotes when these were last used, such as `team:shapes`.
+
+    Args:
+        remote: list only the weights of this zoo, the name of a remote or an address, after reading its
+            index.
+
+    Raises the errors of `add_remote` in addition.
+    """
+    return _names("weights", pattern, where, remote)
 
 
 @checked
@@ -85,8 +97,15 @@ def matches(name: str, pattern: str) -> bool:
     return pattern in name
 
 
-def _names(kind: str, pattern: str | None, where: str | None) -> list[str]:
+def with_weights_of(registry: Registry, remote: str | None = None) -> Registry:
+    """Return the registry to list: with the weights of all remotes as last used, or of only one zoo."""
+    return with_known_zoos(registry) if remote is None else zoo_at(registry, remote)
+
+
+def _names(kind: str, pattern: str | None, where: str | None, remote: str | None = None) -> list[str]:
     registry = default_registry()
+    if kind in ("recipe", "weights"):
+        registry = with_weights_of(registry, remote)
     return [shortest(registry, row) for row in rows(registry, kind, pattern, where)]
 
 

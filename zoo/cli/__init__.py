@@ -66,6 +66,8 @@ COMMANDS = {
     "export": "Export a trained model to ONNX or pt2, and verify the file.",
     "import": "Convert a PyTorch state dict to a weights file.",
     "serve": "Serve trained models through a web page and an HTTP API.",
+    "publish": "Publish runs in a folder, a zoo that others can use.",
+    "remote": "Name the zoos of others, to use their weights.",
     "inspect": "Show the card of a weights file.",
     "card": "Write a model card for people, in Markdown or HTML.",
     "cache": "List or delete cached data.",

@@ -43,17 +43,36 @@ def _completer(group: click.Group, shell: str) -> ShellComplete:
     assert usual is not None
 
     class Clean(usual):
+        def get_completion_args(self) -> tuple[list[str], str]:
+            words, incomplete = super().get_completion_args()
+            return _rejoined(words, incomplete) if shell == "bash" else (words, incomplete)
+
         def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
             if args[-1:] == ["--plugin"]:
                 return [CompletionItem(incomplete, type="file")]
             _, args = split_plugins(args)  # nothing of a half-typed line runs
+            typed = incomplete.rpartition(":") if shell == "bash" else ("", "", incomplete)
+            before = len(typed[0] + typed[1])  # bash completes only what follows the colon
             return [
-                CompletionItem(item.value, item.type, item.help and printable(item.help))
+                CompletionItem(item.value[before:], item.type, item.help and printable(item.help))
                 for item in super().get_completions(args, incomplete)
                 if _PLAIN.fullmatch(item.value) or (item.type != "plain" and item.value == incomplete)
             ]
 
     return Clean(group, {}, "zoo", COMPLETE)
+
+
+def _rejoined(words: list[str], incomplete: str) -> tuple[list[str], str]:
+    """Return the words of a line as they were typed: bash makes three words of `team:shapes`."""
+    joined: list[str] = []
+    glue = False
+    for word in (*words, incomplete):
+        if joined and (glue or word == ":"):
+            joined[-1] += word
+        else:
+            joined.append(word)
+        glue = word == ":"
+    return joined[:-1], joined[-1]
 
 
 @click.command()

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from zoo.api.entry_lists import rows, shortest
+from zoo.api.entry_lists import rows, shortest, with_weights_of
 from zoo.cli.flags import flags_in_errors
 from zoo.cli.name_types import PLURALS, complete_kind
 from zoo.cli.session import Session, print_json, standard_options
@@ -45,17 +45,26 @@ _KINDS = {
 @click.option(
     "--where", metavar="EXPR", help="Filter, such as 'task=classification' or 'params<1e6 and plugin=acme'."
 )
+@click.option(
+    "--remote", metavar="ZOO", help="List the weights of a zoo: the name of a remote, a folder or an address."
+)
 @flags_in_errors
 @standard_options
 def command(
-    session: Session, kind: str | None, pattern: str | None, where: str | None, as_json: bool
+    session: Session,
+    kind: str | None,
+    pattern: str | None,
+    where: str | None,
+    remote: str | None,
+    as_json: bool,
 ) -> None:
     """List all entries, or only those of one KIND or with names that match PATTERN (a substring or a glob).
 
     KIND is one of architectures (or models), datasets, analyzers, recipes, weights, tasks, groups (of
     training options), optimizers, schedules, augmentations, metrics, tokenizers, commands (from plugins),
     options (that plugins add to commands), exporters and trackers. On a terminal, long lists are shortened;
-    pass a KIND or a PATTERN, or pipe the output, to see every entry.
+    pass a KIND or a PATTERN, or pipe the output, to see every entry. Weights of remotes are listed as they
+    were when the remote was last used; --remote reads the current list.
 
     \b
     zoo list models 'resnet*'
@@ -67,16 +76,19 @@ def command(
             message = f"must be one of {', '.join(PLURALS.values())} (got {kind!r})"
             raise click.BadParameter(message, param_hint="KIND")
         pattern = kind
-    chosen = rows(session.registry, wanted, pattern, where)
-    session.registry.tell_replaced(row["name"] for row in chosen if row["kind"] == "recipe")
-    problem = "" if chosen else _why_empty(session.registry, wanted, pattern)
+    registry = with_weights_of(session.registry, remote)
+    if remote is not None and wanted not in ("recipe", "weights"):
+        wanted = "weights"
+    chosen = rows(registry, wanted, pattern, where)
+    registry.tell_replaced(row["name"] for row in chosen if row["kind"] == "recipe")
+    problem = "" if chosen else _why_empty(registry, wanted, pattern)
     if as_json:
         print_json(chosen)
     elif chosen:
         in_short = bool(columns()) and not (pattern or where)
         if in_short:
             chosen = _in_short(chosen, _MANY if wanted else _FEW)
-        _print(chosen, session.registry, describe=KINDS if wanted or not in_short else _DESCRIBED)
+        _print(chosen, registry, describe=KINDS if wanted or not in_short else _DESCRIBED)
     else:
         echo(f"zoo: {problem}", err=True)
 

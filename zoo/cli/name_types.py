@@ -55,9 +55,9 @@ class NameType(click.ParamType[str]):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """Return the short and full names that complete a word."""
-        from zoo.api.entry_lists import rows
+        from zoo.api.entry_lists import rows, with_weights_of
 
-        listed = rows(registry_of(ctx))
+        listed = rows(with_weights_of(registry_of(ctx)))
         other = ctx.params.get(self.beside)
         fixed = [row for row in listed if other and other in _names(row)]
         if any(row["kind"] == "recipe" for row in fixed):

@@ -83,6 +83,36 @@ def data_file(
     return _fetch(homes[-1] / name, url, sha256, max_bytes)
 
 
+def small_file(url: str, *, max_bytes: int, seconds: float) -> bytes:
+    """Download a file without a pinned sha256 into memory.
+
+    Raises DataError if downloads are forbidden, if the file is too large or takes too long, and for the
+    reasons that `data_file` lists.
+    """
+    import requests
+
+    from zoo.files.transport import Limits, limited_adapter
+
+    if is_offline():
+        raise DataError(f"{url} cannot be downloaded: downloads are disabled", hint="unset ZOO_OFFLINE")
+    limits = Limits(seconds=seconds)
+    try:
+        with (
+            requests.Session() as session,
+            _respond(session, limited_adapter(limits), url) as response,
+        ):
+            response.raise_for_status()
+            limits.most += 2 * max_bytes  # chunks may be small
+            content = bytearray()
+            for block in response.iter_content(_BLOCK):
+                content += block
+                if len(content) > max_bytes:
+                    raise OSError(f"the server sent more than {max_bytes:,} bytes")
+            return bytes(content)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{url} could not be downloaded: {_reason(error)}") from None
+
+
 def verified(path: Path, sha256: str) -> Path:
     """Return `path` if the file has the pinned hash. Otherwise, raise DataError with both hashes."""
     (found,) = hashes_of([path])

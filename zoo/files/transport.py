@@ -6,6 +6,7 @@ of bytes in redirects and between chunks.
 
 from __future__ import annotations
 
+import math
 import ssl
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -23,12 +24,17 @@ _LEAST, _SECONDS = 60_000, 60.0
 class Limits:
     """The limits of one download.
 
+    Args:
+        seconds: the longest that the download may take, if it is limited.
+
     Attributes:
         most: maximum number of bytes; raise it once the headers have arrived.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, seconds: float = math.inf) -> None:
         self.most = _HEADERS
+        self._seconds = seconds
+        self._began = monotonic()
         self._total = self._recent = 0
         self._since: float | None = None
 
@@ -40,6 +46,8 @@ class Limits:
         self._recent += received
         if self._total > self.most:
             raise OSError(f"the server sent more than {self.most:,} bytes")
+        if now - self._began > self._seconds:
+            raise OSError(f"the server took more than {self._seconds:.0f} seconds")
         seconds = now - self._since
         if seconds > _SECONDS:
             if self._recent < _LEAST:

@@ -6,10 +6,11 @@ it cannot load code.
 
 import functools
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import msgspec
 import rtoml
@@ -26,7 +27,7 @@ from zoo.registry.published import WEIGHTS_ID, WeightsSpec
 SCHEMA = 1
 
 # Bytes, of some 30,000 recipes: reading them takes seconds
-_MOST_BYTES = 1 << 24
+MOST_BYTES = 1 << 24
 T = TypeVar("T")
 
 
@@ -41,13 +42,18 @@ class PluginSettings:
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The top level of a registry.toml, or of a run's config.toml; only the latter has `plugin_files`."""
+    """The top level of a registry.toml, or of a run's config.toml; only the latter has `plugin_files`.
+
+    A registry.toml that is the index of a zoo also has `serial` and `older`; see `zoo.registry.zoo_index`.
+    """
 
     schema: Literal[1]
+    serial: Annotated[int, msgspec.Meta(ge=0)] = 0
     plugin_files: list[str] = []
     plugins: dict[str, Any] = {}
     recipes: dict[str, dict[str, Any]] = {}
     weights: dict[str, dict[str, Any]] = {}
+    older: dict[str, list[dict[str, Any]]] = {}
 
 
 class Catalog(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +62,8 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         path: the user's file, if any.
         replaced: zoo's recipes that the user's file replaces.
+        serial: the number of changes of a zoo's index; 0 for any other file.
+        older: in a zoo's index, the earlier versions of weights by id, the newest first.
     """
 
     recipes: Mapping[str, Recipe] = {}
@@ -63,6 +71,8 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
     disabled: tuple[str, ...] = ()
     path: Path | None = None
     replaced: frozenset[str] = frozenset()
+    serial: int = 0
+    older: Mapping[str, tuple[WeightsSpec, ...]] = {}
 
     @classmethod
     def shipped(cls) -> "Catalog":
@@ -116,7 +126,7 @@ def recorded_recipe(path: Path) -> tuple[str, Recipe]:
 
 def read_plugin_files(path: Path) -> list[str]:
     """Return the paths of the one-file plugins that a run was started with, without running their code."""
-    return _decoded(path).plugin_files
+    return _decoded(path, _content(path)).plugin_files
 
 
 @functools.cache
@@ -127,7 +137,13 @@ def _once(path: Path) -> Catalog:
 
 def _read(path: Path) -> Catalog:
     """Return the content of one file."""
-    top, is_run = _decoded(path), path.name == run_files.CONFIG or path.resolve().name == run_files.CONFIG
+    return catalog_of(path, _content(path))
+
+
+def catalog_of(path: Path, content: bytes) -> Catalog:
+    """Return the content of one file, which was read from `path`. Raises CatalogError."""
+    top = _decoded(path, content)
+    is_run = path.name == run_files.CONFIG or path.resolve().name == run_files.CONFIG
     if top.plugins and is_run:
         raise CatalogError(f"{path}: the config.toml of a run cannot contain [plugins]")
     if top.plugin_files and not is_run:
@@ -139,26 +155,45 @@ def _read(path: Path) -> Catalog:
     for name, table in top.recipes.items():
         if "/" in name or "\0" in name or name in ("", ".", ".."):
             raise CatalogError(f"{path}: a recipe cannot be called {name!r}", hint="use a valid folder name")
+        if not is_run and re.search("[:@]", name):  # as in `team:id@sha256`
+            raise CatalogError(
+                f"{path}: a recipe cannot be called {name!r}", hint="use a name without : and @"
+            )
         recipes[name] = _entry(path, f"[recipes.{name}]", Recipe, table)
-    weights: dict[str, WeightsSpec] = {}
-    for name, table in top.weights.items():
-        if not WEIGHTS_ID.fullmatch(name):
-            hint = "use only letters, digits, -, _ and +; a name with a / or a suffix is treated as a path"
-            raise CatalogError(f"{path}: weights cannot be called {name!r}", hint=hint)
-        entry = _entry(path, f"[weights.{name}]", WeightsSpec, table)
-        file = str((path.parent / entry.file).absolute()) if entry.file else ""
-        weights[name] = options.with_checked(entry, file=file)
-    return Catalog(recipes=recipes, weights=weights, disabled=settings.disabled)
+    weights = {name: _weights(path, "weights", name, table) for name, table in top.weights.items()}
+    older = {
+        name: tuple(_weights(path, "older", name, table) for table in tables)
+        for name, tables in top.older.items()
+    }
+    return Catalog(
+        recipes=recipes, weights=weights, disabled=settings.disabled, serial=top.serial, older=older
+    )
 
 
-def _decoded(path: Path) -> _File:
-    """Return the tables of a file."""
+def _weights(path: Path, key: str, name: str, table: Mapping[str, Any]) -> WeightsSpec:
+    """Return the weights in a table of a file, with the absolute path of their file."""
+    if not WEIGHTS_ID.fullmatch(name):
+        hint = "use only letters, digits, -, _ and +; a name with a / or a suffix is treated as a path"
+        raise CatalogError(f"{path}: weights cannot be called {name!r}", hint=hint)
+    entry = _entry(path, f"[{key}.{name}]", WeightsSpec, table)
+    file = str((path.parent / entry.file).absolute()) if entry.file else ""
+    return options.with_checked(entry, file=file)
+
+
+def _content(path: Path) -> bytes:
+    """Return the bytes of a file."""
     try:
-        return msgspec.convert(rtoml.loads(read_regular(path, most=_MOST_BYTES).decode()), _File)
+        return read_regular(path, most=MOST_BYTES)
     except FileNotFoundError:
         raise CatalogError(f"no such file: {path}") from None
     except OSError as error:
         raise CatalogError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _decoded(path: Path, content: bytes) -> _File:
+    """Return the tables of a file."""
+    try:
+        return msgspec.convert(rtoml.loads(content.decode()), _File)
     except msgspec.ValidationError as error:
         hint = f"the first line must be schema = {SCHEMA}; tables can be plugins, recipes.NAME, weights.NAME"
         raise CatalogError(f"{path}: {options.reason(error)}", hint=hint) from None

@@ -40,6 +40,9 @@ class WeightsSpec:
             seed; empty if the recipe was trained with only one seed.
         seconds: CPU time that training took; 0 if unknown.
         license: the license of the weights, which a plugin must set.
+        intervals: the 95% confidence interval of each metric, by split, as far as they were measured.
+        data_license: the license of the data; empty if unknown.
+        withdrawn: why the weights must not be used anymore; empty unless their publisher withdrew them.
 
     Raises OptionError for a field of the wrong type.
     """
@@ -54,6 +57,11 @@ class WeightsSpec:
     by_seed: dict[str, float] = dataclasses.field(default_factory=dict[str, float])
     seconds: Annotated[float, Meta(ge=0)] = 0.0
     license: str = ""
+    intervals: dict[str, dict[str, tuple[float, float]]] = dataclasses.field(
+        default_factory=dict[str, dict[str, tuple[float, float]]]
+    )
+    data_license: str = ""
+    withdrawn: str = ""
 
     def __post_init__(self) -> None:
         options.validate(self)

@@ -192,6 +192,19 @@ class Registry:
                 raise UnknownName(f"unknown plugin {name!r} in $ZOO_PLUGINS{did_you_mean(name, known)}")
         return cls(loaded, catalog, chosen=wanted, discovered=discovered)
 
+    def with_catalog(self, more: Catalog, *, alone: bool = False) -> Registry:
+        """Return a registry with the same plugins and the recipes and weights of another catalog.
+
+        Args:
+            alone: leave out all other recipes and weights, also those of plugins.
+        """
+        bare = {"recipes": {}, "weights": {}}
+        loaded = [msgspec.structs.replace(each, **bare) for each in self.plugins] if alone else self.plugins
+        recipes = more.recipes if alone else {**self.catalog.recipes, **more.recipes}
+        weights = more.weights if alone else {**self.catalog.weights, **more.weights}
+        catalog = msgspec.structs.replace(self.catalog, recipes=recipes, weights=weights)
+        return Registry(loaded, catalog, chosen=self._chosen, discovered=self.discovered)
+
     @property
     def plugin_files(self) -> list[str]:
         """The paths of the one-file plugins."""

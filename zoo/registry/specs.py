@@ -36,21 +36,10 @@ OptionName = Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*$", description="the nam
 
 # The commands of zoo itself, those that are still to come among them: no plugin can have one of these names
 OWN_COMMANDS = {
-    *(
-        "analyze",
-        "cache",
-        "calibrate",
-        "card",
-        "check",
-        "compare",
-        "completion",
-        "data",
-        "embed",
-        "eval",
-        "export",
-    ),
-    *("help", "import", "inspect", "list", "lr-find", "new-plugin", "plugins", "predict", "reproduce"),
-    *("resume", "runs", "sample", "serve", "show", "sweep", "track", "train", "verify"),
+    *("analyze", "cache", "calibrate", "card", "check", "compare", "completion", "data", "embed", "eval"),
+    *("export", "help", "import", "inspect", "list", "lr-find", "new-plugin", "plugins", "predict"),
+    *("publish", "remote", "reproduce", "resume", "runs", "sample", "serve", "show", "sweep", "track"),
+    *("train", "verify"),
 }
 
 # No exported file can be taken for one of these

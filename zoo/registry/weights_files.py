@@ -1,4 +1,4 @@
-"""Resolve the name of weights to a file: a published id, a path, or a run directory."""
+"""Resolve the name of weights to a file: a published id, weights of a zoo, a path, or a run directory."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from zoo.config.near_names import did_you_mean
 from zoo.errors import DataError, WeightsError, warn
 from zoo.files import run_files
 from zoo.files.cache import data_home
+from zoo.registry import remotes
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 
@@ -24,8 +25,10 @@ _EXPORTED = "without torch, zoo reads only files that `zoo export` wrote on a ma
 def locate_weights(registry: Registry, name: str | Path, *, last: bool = False) -> tuple[Path, str]:
     """Return the file that a name refers to, and the sha256 that the file must match, if any.
 
-    The name is a published id, a path, or a run directory, which means the run's best weights: see `of_run`.
-    A bare word is an id. A path has a separator or a suffix (`./demo`, `demo.safetensors`), or is a `Path`.
+    The name is a published id, the name of weights in a zoo (`team:shapes`, see `zoo.registry.remotes`), a
+    path, or a run directory, which means the run's best weights: see `of_run`. A bare word is an id. A path
+    has a separator or a suffix (`./demo`, `demo.safetensors`), is an existing file with a colon in its name,
+    or is a `Path`.
     The file is not read: the caller must check the hash when reading the file, unless the hash is empty.
 
     Args:
@@ -34,18 +37,26 @@ def locate_weights(registry: Registry, name: str | Path, *, last: bool = False) 
     Raises:
         WeightsError: the name is not a published id, a path or a run directory.
         AmbiguousName: multiple plugins publish weights with this name.
+        UnknownName, CatalogError: the zoo is unknown, or its index is invalid.
         DataError: a published file is not on this machine, or cannot be downloaded.
     """
     if last:
         return of_run(Path(name), last=True), ""
     if isinstance(name, Path):
         return _path(registry, name), ""
+    if (of_zoo := remotes.find(name)) is not None:
+        spec, _ = of_zoo
+        return _published(name, spec), spec.sha256
     found = registry.names.find(name, "weights")
     if found is not None:
         if "/" in name and os.path.lexists(name):
             warn(f"{name} refers to a plugin's published weights; to use the file, write ./{name}")
-        return _published(registry, found.name), registry.weights[found.name].sha256
-    if "/" not in name and "." not in name:
+        spec = registry.weights[found.name]
+        return _published(found.name, spec), spec.sha256
+    if name.startswith(f"{remotes.HUB}:"):
+        hint = "download the file, and pass its path"
+        raise WeightsError(f"{name} cannot be loaded: zoo does not read the Hugging Face Hub yet", hint=hint)
+    if "/" not in name and "." not in name and not (":" in name and os.path.lexists(name)):
         raise _unknown(registry, name)
     return _path(registry, name), ""
 
@@ -106,14 +117,18 @@ def warn_if_unfinished(name: str | Path, path: Path, progress: Mapping[str, int]
         path: the file that was found.
         progress: number of `epochs` and `steps` done, as on the file's card.
     """
-    there = {file for file in run_files.WEIGHTS if (path.parent / file).exists()}
-    finished = run_files.LAST in there or there == {run_files.BEST}  # and pruned
-    if finished or not Path(name).is_dir():
+    if is_finished(path) or not Path(name).is_dir():
         return
     which = f"its best weights so far, from epoch {progress['epochs']}"
     if path.name != run_files.BEST:
         which = f"the weights of its last save, epoch {progress['epochs'] + 1}, step {progress['steps']:,}"
     warn(f"the run {name} is not finished: using {which}")
+
+
+def is_finished(path: Path) -> bool:
+    """Return whether the run is finished whose directory contains a weights file."""
+    there = {file for file in run_files.WEIGHTS if (path.parent / file).exists()}
+    return run_files.LAST in there or there == {run_files.BEST}  # and pruned
 
 
 def at_hand(name: str, spec: WeightsSpec, *, homes: Sequence[Path] | None = None) -> Path | None:
@@ -135,11 +150,15 @@ def _download(name: str, spec: WeightsSpec) -> str:
     return f"weights/{name}-{spec.sha256[:12]}.safetensors"  # the next version has another
 
 
-def _published(registry: Registry, name: str) -> Path:
-    """Return the file of published weights, downloading it if possible. Raises DataError."""
+def _published(name: str, spec: WeightsSpec) -> Path:
+    """Return the file of published weights, downloading it if possible.
+
+    Raises DataError, and WeightsError if their publisher withdrew them.
+    """
     from zoo.files import downloads
 
-    spec = registry.weights[name]
+    if spec.withdrawn:
+        raise WeightsError(f"{name} was withdrawn by its publisher: {spec.withdrawn}")
     if (path := at_hand(name, spec)) is not None:
         return path
     if spec.url:

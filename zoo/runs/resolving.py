@@ -18,10 +18,11 @@ from zoo.config.options import text
 from zoo.config.recipe import Recipe
 from zoo.config.threads import require_threads
 from zoo.config.train_config import TrainConfig, merged
-from zoo.errors import DataError, OptionError, SpecError, UnknownName, warn
+from zoo.errors import CatalogError, DataError, OptionError, SpecError, UnknownName, warn
 from zoo.files import run_files
 from zoo.files.cards import Card, read_weights
 from zoo.files.container import Container
+from zoo.registry import remotes
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.specs import ArchitectureSpec, DatasetSpec, TaskSpec
 from zoo.registry.weights_files import locate_weights, warn_if_unfinished
@@ -256,9 +257,23 @@ def named_recipe(name: str, dataset: str | None, registry: Registry) -> Recipe:
             raise UnknownName(f"the architecture comes first: {dataset} {name}")
         architecture = registry.architecture(name)
         return Recipe(architecture=architecture.name, dataset=registry.dataset(dataset).name)
+    if (of_zoo := remotes.find(name)) is not None:
+        return _without_paths(name, of_zoo[1], registry)
     if not registry.has("recipe", name):
         _refuse_alone(name, registry)
     return registry.recipe(name)
+
+
+def _without_paths(name: str, recipe: Recipe, registry: Registry) -> Recipe:
+    """Return the recipe of a zoo's weights. Raises CatalogError if it sets more than a card may set."""
+    from zoo.data.opening import local_options  # imports torch
+
+    refused = [*local_options(registry.dataset(recipe.dataset), recipe.data)]
+    if registry.architecture(recipe.architecture).spec.pretrained_file(recipe.model):
+        refused.append("pretrained")
+    if refused:
+        raise CatalogError(f"the recipe of {name} sets {', '.join(refused)}, which only the user may set")
+    return recipe
 
 
 def _refuse_alone(name: str, registry: Registry) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,7 +59,7 @@ def default_directory(
     """Return runs/NAME, or the first unused path among runs/NAME-2, ...; to resume, the last existing one."""
     words = (name.architecture, name.dataset) if isinstance(name, Recipe) else (name, dataset)
     words = (*words, architecture)
-    base = "-".join(filter(None, words)).replace("/", "-")[:200]  # so that a file system has it
+    base = re.sub("[/:@]", "-", "-".join(filter(None, words)))[:200]  # so that a file system has it
     numbered = [Path("runs") / base]
     while numbered[-1].exists():
         numbered.append(Path("runs") / f"{base}-{len(numbered) + 1}")

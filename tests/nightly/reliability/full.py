@@ -34,6 +34,7 @@ from tests.nightly.reliability import (
     opening,
     orphans,
     pruning,
+    publishing,
     ranks,
     runs,
     threads,
@@ -77,6 +78,8 @@ PROMISES = {
     "owners": Promise(runs.owners, {"rounds": 100}, {"rounds": 1, "processes": 4}),
     "remade": Promise(runs.remade, {"rounds": 40}, {"rounds": 4}),
     "pruned": Promise(pruning.never_the_last, {"runs": 200}, {"runs": 30}),
+    "publish_killed": Promise(publishing.killed, {"kills": 100}, {"kills": 4}),
+    "publish_pairs": Promise(publishing.pairs, {"rounds": 20}, {"rounds": 1}),
     "threads": Promise(threads.mixed, {"threads": 8, "each": 1_000}, {"threads": 4, "each": 20}),
     "beside_a_training": Promise(threads.beside_a_training, {"rounds": 20}, {"rounds": 1}),
     "exported": Promise(exported.opens_nothing, {"files": 10_000}, {"files": 20}),
@@ -141,6 +144,7 @@ def _one(name: str) -> int:
         os.environ.update(ZOO_OFFLINE="1", OMP_NUM_THREADS="1")
         for setting in ("CACHE", "CONFIG", "STATE"):
             os.environ[f"ZOO_{setting}"] = f"{folder}/{setting.lower()}"
+        os.environ["ZOO_REMOTES"] = f"{folder}/remotes.toml"
         for setting in ("ZOO_DATA", "ZOO_PLUGINS", "ZOO_REGISTRY", "ZOO_STRICT", "ZOO_PLUGIN_FILES"):
             os.environ.pop(setting, None)
         place = Path(folder) / "work"

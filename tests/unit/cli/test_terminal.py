@@ -70,7 +70,7 @@ def test_what_is_printed_fits_the_terminal(line, columns, desk):
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_fits_the_terminal(command):
-    of_group = {"runs": ["list"], "data": ["check"]}.get(command, [])
+    of_group = {"runs": ["list"], "data": ["check"], "remote": ["list"]}.get(command, [])
     done = zoo(*filter(None, [command]), *of_group, "--help", columns=60)
     assert done.returncode == 0, done.stderr
     assert [line for line in done.stdout.splitlines() if len(line) > 60] == []

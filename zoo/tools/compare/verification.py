@@ -14,6 +14,7 @@ from zoo.console.progress import Bar
 from zoo.errors import DataError, Interrupted, OptionError, ZooError
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry, default_registry
+from zoo.registry.remotes import with_zoos
 from zoo.registry.weights_files import published_spec
 from zoo.tools.compare.claims import Claim, metric_claims, mismatches
 from zoo.tools.compare.tolerance import Machine, disagreement, interval_disagreement
@@ -67,6 +68,7 @@ def verify(
     registry = default_registry() if registry is None else registry
     if not weights:
         raise OptionError("no weights to verify", hint="zoo.list_weights() lists the published weights")
+    registry = with_zoos(registry, *weights)
     how = _How(data=data, device=device, progress=progress, registry=registry)
     listed = {name: published_spec(registry, name) for name in weights}
     for name, spec in listed.items():

@@ -1,0 +1,348 @@
+"""`zoo publish`: what a zoo's folder holds, what is refused, and that nothing tells about this machine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+import zoo
+from tests.shell import zoo as shell
+from zoo.errors import DataError, OptionError, OutputError, WeightsError, ZooError
+from zoo.files.atomic import atomic_write
+from zoo.files.canonical import canonical_json
+from zoo.files.cards import KEY, Card, read_card, read_weights
+from zoo.files.container import write_container
+from zoo.files.hashes import sha256_of
+from zoo.registry.registry import Registry
+from zoo.registry.zoo_index import ZooIndex, read_index
+from zoo.runs.lock import owned
+from zoo.tools.share.public_recipe import public_recipe, refuse_private
+
+HOST, USER, HOME = "turing-laptop", "ada", "/home/ada"
+
+
+@pytest.fixture
+def run(net_file: Path, tmp_path: Path) -> Path:
+    """Return a finished run."""
+    return shutil.copytree(net_file.parent, tmp_path / "runs" / "net")
+
+
+@pytest.fixture
+def team(tmp_path: Path) -> Path:
+    return tmp_path / "team"
+
+
+@pytest.fixture
+def named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give this machine and its user names that no published file contains by chance."""
+    monkeypatch.setattr("socket.gethostname", lambda: HOST)
+    monkeypatch.setattr("getpass.getuser", lambda: USER)
+    monkeypatch.setenv("HOME", HOME)
+
+
+def rewritten(path: Path, **changes: Any) -> Card:
+    """Change the card of a file, which stays intact."""
+    card, content = read_weights(path)
+    card = structs.replace(card, **changes)
+    write_container(path, [*content.tensors.values()], {KEY: canonical_json(card.to_dict())})
+    return card
+
+
+def other(run: Path, *, seconds: float) -> Path:
+    """Return a run beside another, with other bytes."""
+    path = shutil.copytree(run, run.with_name(f"{run.name}-{seconds:.0f}"))
+    environment = structs.replace(read_card(path / "best.safetensors").environment, seconds=seconds)
+    rewritten(path / "best.safetensors", environment=environment)
+    return path
+
+
+def publish(*arguments: Any, **options: Any) -> dict[str, Any]:
+    return zoo.publish(*arguments, progress=False, **options)
+
+
+def index(team: Path) -> ZooIndex:
+    return read_index((team / "registry.toml").read_bytes(), team / "registry.toml")
+
+
+def require_whole(team: Path) -> None:
+    """Check the sums of a zoo without zoo, and that they include all that the index names."""
+    done = subprocess.run(
+        ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=team, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    named = {one.spec.file for _, one in index(team).all() if not one.spec.withdrawn}
+    assert {line.partition(":")[0] for line in done.stdout.splitlines()} == named | {"registry.toml"}
+
+
+def test_a_published_run_is_listed_with_its_proof(run: Path, team: Path) -> None:
+    result = publish([run], team, license="CC0-1.0")
+    best = run / "best.safetensors"
+    sha256, size = sha256_of(best), best.stat().st_size
+    row = {"id": "net", "sha256": sha256, "bytes": size, "new": True}
+    assert result == {"folder": str(team), "serial": 1, "weights": [row]}
+    found = index(team).find("net")
+    assert (team / found.spec.file).read_bytes() == best.read_bytes()
+    assert found.spec.metrics == read_card(best).metrics
+    low, high = found.spec.intervals["val"]["accuracy"]
+    assert low < found.spec.metrics["val"]["accuracy"] < high
+    assert (found.spec.license, found.spec.data_license) == ("CC0-1.0", "MIT")
+    assert found.spec.params == zoo.load(best, progress=False).num_parameters
+    assert found.recipe.data == {"train_size": 64, "val_size": 16, "test_size": 16}
+    assert {path.name for path in team.iterdir()} == {
+        *("registry.toml", "weights", "README.md", "config.json", "SHA256SUMS", ".lock"),
+    }
+    assert json.loads((team / "config.json").read_text()) == {"library_name": "zoo", "index": "registry.toml"}
+    assert f"| `{sha256}` |" in (team / "README.md").read_text()
+    require_whole(team)
+
+
+def test_other_bytes_become_the_newest_version_and_the_old_ones_stay(run: Path, team: Path) -> None:
+    publish([run], team)
+    before = {path: path.read_bytes() for path in team.glob("weights/*")}
+    second = publish(other(run, seconds=7.0), team, name="net")
+    assert second["serial"] == 2
+    assert {path: path.read_bytes() for path in before} == before
+    newest, oldest = index(team).versions["net"]
+    assert newest.spec.sha256 == second["weights"][0]["sha256"]
+    assert oldest.spec.sha256 == sha256_of(run / "best.safetensors")
+    again = publish([run], team)
+    assert (again["serial"], again["weights"][0]["new"]) == (2, False)
+    assert index(team).versions["net"][0] == newest
+    require_whole(team)
+
+
+def test_a_dry_run_writes_nothing(run: Path, team: Path) -> None:
+    planned = publish([run], team, dry_run=True)
+    assert not team.exists()
+    assert publish([run], team) == planned
+    before = {path: path.read_bytes() for path in team.rglob("*") if path.is_file()}
+    publish([other(run, seconds=7.0)], team, name="net", dry_run=True)
+    publish([], team, withdraw="net", reason="wrong", dry_run=True)
+    assert {path: path.read_bytes() for path in team.rglob("*") if path.is_file()} == before
+
+
+def test_a_withdrawn_version_keeps_its_entry_and_cannot_come_back(run: Path, team: Path) -> None:
+    publish([run], team)
+    withdrawn = publish([], team, withdraw="net", reason="trained | on test <images>")
+    assert withdrawn["weights"][0]["withdrawn"] == "trained | on test <images>"
+    assert "withdrawn: trained &#124; on test &lt;images&gt;" in (team / "README.md").read_text()
+    require_whole(team)
+    with pytest.raises(WeightsError, match="was withdrawn: trained"):
+        publish([run], team)
+    with pytest.raises(WeightsError, match="was withdrawn before: trained"):
+        publish([], team, withdraw="net", reason="again")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "message"),
+    [
+        ("nett", "x", "the zoo has no weights 'nett'; did you mean 'net'"),
+        ("net@0123", "x", "a version must be 16 to 64 hexadecimal digits"),
+        ("a/b", "x", "withdraw must be ID or ID@SHA256"),
+        ("net", "two\nlines", "reason must be one line"),
+        ("net", "", "withdraw with a reason"),
+    ],
+)
+def test_a_wrong_withdrawal_is_refused(run: Path, team: Path, name: str, reason: str, message: str) -> None:
+    publish([run], team)
+    before = (team / "registry.toml").read_bytes()
+    with pytest.raises(ZooError, match=message):
+        publish([], team, withdraw=name, reason=reason)
+    assert (team / "registry.toml").read_bytes() == before
+
+
+def test_a_publisher_that_stops_after_the_index_is_repaired_by_the_next(
+    run: Path, team: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish([run], team)
+
+    def stopping(path: Path, **options: Any) -> Any:
+        if path.name == "README.md":
+            raise KeyboardInterrupt
+        return atomic_write(path, **options)
+
+    second = other(run, seconds=7.0)
+    with monkeypatch.context() as patch:
+        patch.setattr("zoo.tools.share.publish.atomic_write", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            publish([second], team, name="second")
+    assert index(team).serial == 2, "the index is the commit point"
+    assert "second" not in (team / "README.md").read_text()
+    assert publish([run], team)["serial"] == 2
+    assert "second" in (team / "README.md").read_text()
+    require_whole(team)
+
+
+def test_a_damaged_file_of_a_zoo_is_written_again(run: Path, team: Path) -> None:
+    publish([run], team)
+    (file,) = team.glob("weights/*")
+    file.write_bytes(b"damaged")
+    publish([run], team)
+    require_whole(team)
+
+
+def test_a_second_publisher_is_refused(run: Path, team: Path) -> None:
+    publish([run], team)
+    with owned(team), pytest.raises(OutputError, match="is in use by process") as error:
+        publish([other(run, seconds=7.0)], team)
+    assert error.value.hint == "wait until the other publisher has finished"
+
+
+def test_a_folder_that_is_not_a_zoo_is_not_overwritten(run: Path, team: Path) -> None:
+    team.mkdir()
+    (team / "README.md").write_text("my project")
+    with pytest.raises(OutputError, match=r"publishing would overwrite its README\.md"):
+        publish([run], team)
+    (team / "registry.toml").write_text("schema = 1\n")
+    with pytest.raises(ZooError, match="is not the index of a zoo"):
+        publish([run], team)
+    assert (team / "README.md").read_text() == "my project"
+
+
+def test_unfinished_runs_and_damaged_files_are_refused(run: Path, team: Path) -> None:
+    content = (run / "best.safetensors").read_bytes()
+    (run / "best.safetensors").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(WeightsError, match="is damaged"):
+        publish([run], team)
+    (run / "best.safetensors").write_bytes(content)
+    with pytest.raises(WeightsError, match="is a checkpoint"):
+        publish([shutil.copy(run / "checkpoint.safetensors", run.parent / "x.safetensors")], team)
+    (run / "model.safetensors").unlink()
+    for each in (run, run / "best.safetensors"):
+        with pytest.raises(WeightsError, match=r"is not finished, so it cannot be published"):
+            publish([each], team)
+    assert not team.exists()
+
+
+def test_what_has_no_name_for_others_is_refused(run: Path, team: Path, lstm_file: Path) -> None:
+    with pytest.raises(WeightsError, match="without its paths, a path, the data has no name"):
+        publish([lstm_file.parent], team)
+    card = read_card(run / "best.safetensors")
+    for changes, message in (
+        ({"architecture": "local/Net"}, "its class belongs to a Python session"),
+        ({"dataset": structs.replace(card.dataset, name="local/data")}, "its data has no name"),
+        ({"dataset": structs.replace(card.dataset, name="unknown data")}, "its data has no name"),
+        ({"base_model": {"file": "x.pth", "sha256": "0"}, "dataset": card.dataset}, "weights were imported"),
+    ):
+        rewritten(run / "best.safetensors", **{"architecture": card.architecture, **changes})
+        with pytest.raises(WeightsError, match=message):
+            publish([run], team)
+    assert not team.exists()
+
+
+def test_runs_need_different_valid_names(run: Path, team: Path) -> None:
+    again = shutil.copytree(run, run.parent / "more" / "net")
+    with pytest.raises(OptionError, match="two runs have the name 'net'"):
+        publish([run, again], team)
+    for name in ("team:net", "net@1", "a/b", "a.b"):
+        with pytest.raises(OptionError, match="cannot be the id of weights"):
+            publish([run], team, name=name)
+
+
+def test_a_recipe_is_published_without_paths(run: Path, registry: Registry, team: Path) -> None:
+    card = read_card(run / "best.safetensors")
+    options = {**card.dataset.options, "root": "photos"}
+    dataset = structs.replace(card.dataset, name="images/cifar10", options=options)
+    recipe = public_recipe(structs.replace(card, dataset=dataset), registry, team)
+    assert "root" not in recipe.data
+    assert recipe.dataset == "images/cifar10"
+
+
+def test_weights_to_start_from_are_named_as_in_the_zoo(run: Path, registry: Registry, team: Path) -> None:
+    card = read_card(run / "best.safetensors")
+    base = {"architecture": card.architecture, "dataset": card.dataset.name, "sha256": card.sha256}
+    tuned = structs.replace(card, base_model=base)
+    with pytest.raises(WeightsError, match="was fine-tuned from weights that the zoo does not have"):
+        public_recipe(tuned, registry, team)
+    publish([run], team)
+    assert (
+        public_recipe(tuned, registry, team).from_weights == f"net@{sha256_of(run / 'best.safetensors')[:16]}"
+    )
+
+
+SECRETS = (f"{HOME}/photos", "/srv/photos/cats", "~/photos", "~ada/photos", f"on {HOST}", f"by {USER}.")
+
+
+def planted(value: Any, secret: str) -> Iterator[tuple[str, Any]]:
+    """Yield JSON data with a secret in the place of each text, and as a new key and item of each table."""
+    if isinstance(value, str):
+        yield "", secret
+    elif isinstance(value, dict):
+        yield ".new", {**value, "new": secret}
+        yield ".key", {**value, secret: 1}
+        for key, item in value.items():
+            for place, changed in planted(item, secret):
+                yield f".{key}{place}", {**value, key: changed}
+    elif isinstance(value, list | tuple):
+        yield "[]", [*value, secret]
+        for number, item in enumerate(value):
+            for place, changed in planted(item, secret):
+                yield f"[{number}]{place}", [*value[:number], changed, *value[number + 1 :]]
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.usefixtures("named")
+def test_no_field_of_a_card_or_a_recipe_tells_about_this_machine(
+    run: Path, registry: Registry, team: Path, secret: str
+) -> None:
+    card = read_card(run / "best.safetensors")
+    recipe = public_recipe(card, registry, team).to_dict()
+    for values in (card.to_dict(), {"recipe": recipe}):
+        refuse_private(values, "it")
+        places = 0
+        for place, changed in planted(values, secret):
+            in_data = place.startswith(".preprocess") and HOME not in secret  # words that the model reads
+            if not in_data:
+                places += 1
+                with pytest.raises(WeightsError, match="cannot be published"):
+                    refuse_private(changed, "it")
+        assert places > 20
+
+
+@pytest.mark.usefixtures("named")
+def test_nothing_in_a_zoo_tells_about_this_machine(run: Path, team: Path, tmp_path: Path) -> None:
+    for options in ({"license": f"see {HOME}/x"}, {"name": USER}):
+        with pytest.raises(WeightsError, match="cannot be published"):
+            publish([run], team, **options)
+    rewritten(other(run, seconds=1.0) / "best.safetensors", changes=(f"data.file: a -> {HOME}/b",))
+    with pytest.raises(WeightsError, match=r"changes holds the home folder"):
+        publish([run.with_name("net-1")], team, name="net")
+    publish([run], team)
+    with pytest.raises(WeightsError, match="the arguments cannot be published"):
+        publish([], team, withdraw="net", reason=f"ask {USER}")
+    content = b"".join(path.read_bytes() for path in team.rglob("*") if path.is_file())
+    for secret in (str(tmp_path), HOST, HOME):
+        assert secret.encode() not in content
+
+
+def test_the_command_says_what_was_published(run: Path, team: Path) -> None:
+    planned = shell("publish", run, team, "--dry-run")
+    assert "would be published" in planned.stdout
+    done = shell("publish", run, team, "--license", "MIT", "--quiet", "--json")
+    assert json.loads(done.stdout)["weights"][0]["new"] is True
+    assert "was published before" in shell("publish", run, team).stdout
+    withdrawn = shell("publish", "--withdraw", "net", "--reason", "wrong labels", team)
+    assert (withdrawn.returncode, "withdrawn" in withdrawn.stdout) == (0, True)
+    for words in (["publish", team], ["publish", run, "--withdraw", "net", "--reason", "x", team]):
+        assert shell(*words).returncode == 2
+
+
+def test_a_source_that_changes_while_it_is_copied_is_refused(
+    run: Path, team: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(path: Path, **options: Any) -> Any:
+        (run / "best.safetensors").write_bytes(b"other bytes")
+        return atomic_write(path, **options)
+
+    monkeypatch.setattr("zoo.tools.share.publish.atomic_write", late)
+    with pytest.raises(DataError, match="has the wrong content"):
+        publish([run], team)
+    assert not (team / "registry.toml").exists()
+    assert not [*team.glob("weights/*")]

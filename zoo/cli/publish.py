@@ -1,0 +1,54 @@
+"""`zoo publish`: publish runs in a folder, or withdraw what was published."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from zoo.cli.flags import options_of
+from zoo.cli.name_types import NameType, PathType
+from zoo.cli.session import Session, print_json, standard_options
+from zoo.console.tables import print_paragraph, print_table
+from zoo.tools.share.publish import publish
+
+
+@click.command()
+@click.argument("runs", metavar="RUN...", nargs=-1, type=NameType("weights", runs=True))
+@click.argument("folder", type=PathType())
+@options_of(publish, skip=["runs", "folder"])
+@standard_options
+def command(
+    session: Session, runs: tuple[str, ...], folder: Path, dry_run: bool, as_json: bool, **settings: Any
+) -> None:
+    """Publish each RUN (a finished run directory or a weights file) in FOLDER, which is then a zoo.
+
+    A zoo can lie on a shared disk, or be copied to a web server. Others use it with `zoo remote`. Published
+    files never change: a different file with the same id becomes its newest version. The metrics are
+    measured again for their confidence intervals. Nothing that is published contains a path, a host name or
+    a user name.
+
+    \b
+    zoo publish runs/shapes team-zoo --license MIT
+    zoo publish --withdraw shapes --reason "bad labels" team-zoo
+    """
+    session.begin(f"checking {'what to withdraw' if settings['withdraw'] else ', '.join(runs)}")
+    result = publish(
+        runs, folder, dry_run=dry_run, progress=session.progress, registry=session.registry, **settings
+    )
+    if as_json:
+        print_json(result)
+        return
+    does = {True: "would be published" if dry_run else "published", False: "was published before"}
+    does[False] = ("would be " * dry_run + "withdrawn") if settings["withdraw"] else does[False]
+    print_table(
+        [
+            [f"{row['id']}@{row['sha256'][:16]}", f"{row['bytes'] / 1e6:,.1f} MB", does[row["new"]]]
+            for row in result["weights"]
+        ]
+    )
+    if not dry_run:
+        example = f"`zoo remote add team {shlex.quote(str(folder))}`"
+        print_paragraph(f"{folder} has serial {result['serial']}; {example} gives it a name")

@@ -1,0 +1,343 @@
+"""Remotes: zoos of others, by the names that this user gave them, so that `team:shapes` means weights.
+
+They are listed in remotes.toml, which only the user or `zoo remote` writes, a table for each name::
+
+    [team]
+    address = "https://zoo.example.org/team"
+
+The index of a zoo is read again whenever a name of it is used, and a copy is kept in the cache. Lists and
+completion read only the copy. Every file is checked against the index before it is used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import rtoml
+
+from zoo.config.arguments import checked, is_url
+from zoo.config.near_names import did_you_mean
+from zoo.config.recipe import Recipe
+from zoo.errors import CatalogError, DataError, OptionError, UnknownName, WeightsError, ZooError, warn
+from zoo.files.atomic import atomic_write, write_output
+from zoo.files.cache import cache_home, private_folder
+from zoo.files.downloads import is_offline, small_file
+from zoo.files.regular import read_regular
+from zoo.registry.catalog import MOST_BYTES, Catalog
+from zoo.registry.published import WeightsSpec
+from zoo.registry.registry import Registry
+from zoo.registry.zoo_index import INDEX, ZooIndex, ZooVersion, parsed_version, read_index
+
+# The prefix of models on the Hugging Face Hub, which cannot be the name of a remote
+HUB = "hf"
+# Seconds that the download of an index may take
+_SECONDS = 60.0
+_NAME = r"[a-z0-9][a-z0-9_-]*"
+
+
+class Remote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The zoo behind a name: the address of its folder and, optionally, a file with allowed signers."""
+
+    address: str
+    signers: str = ""
+
+
+@checked
+def add_remote(name: str, address: str, *, signers: str | Path = "") -> dict[str, Any]:
+    """Give a zoo a name, so that `NAME:ID` means its weights. A remote of that name is replaced.
+
+    The index of the zoo is read once, and nothing is stored if that fails.
+
+    Args:
+        address: a folder, or an https address. Credentials belong in `~/.netrc`.
+        signers: file with the keys that must have signed the index, as `ssh-keygen` reads it.
+
+    Returns the remote, as `list_remotes` does.
+
+    Raises:
+        OptionError: the name or the address is invalid.
+        CatalogError, DataError: there is no zoo at the address, or it cannot be read.
+    """
+    if not re.fullmatch(_NAME, name) or name == HUB:
+        why = (
+            "is reserved for the Hugging Face Hub"
+            if name == HUB
+            else "must be lowercase letters, digits, - and _"
+        )
+        raise OptionError(f"the name of a remote {why} (got {name!r:.80})")
+    remote = Remote(_checked_address(address), str(Path(signers).expanduser().absolute()) if signers else "")
+    known = read_remotes()
+    index = fetch_index(name, remote)
+    _write(known | {name: remote})
+    return _row(name, remote, index)
+
+
+@checked
+def list_remotes() -> list[dict[str, Any]]:
+    """Return a dict `{name, address, signers, serial, weights}` for each remote, without using the network.
+
+    `serial` and `weights`, the number of ids, are those of the last use; they are None for a remote that was
+    never used.
+    """
+    return [_row(name, remote, cached_index(remote)) for name, remote in read_remotes().items()]
+
+
+@checked
+def remove_remote(name: str) -> dict[str, Any]:
+    """Remove the name of a zoo, and return it as `list_remotes` does. Raises UnknownName."""
+    known = read_remotes()
+    remote = _remote(name, known)
+    _write({key: other for key, other in known.items() if key != name})
+    return _row(name, remote, cached_index(remote))
+
+
+def _row(name: str, remote: Remote, index: ZooIndex | None) -> dict[str, Any]:
+    facts = {"serial": index and index.serial, "weights": None if index is None else len(index.versions)}
+    return {"name": name, **msgspec.structs.asdict(remote), **facts}
+
+
+def remotes_path() -> Path:
+    """Return the path of remotes.toml: `$ZOO_REMOTES`, or in the user's configuration folder for zoo."""
+    import platformdirs
+
+    named = os.environ.get("ZOO_REMOTES")
+    path = Path(named).expanduser() if named else platformdirs.user_config_path("zoo") / "remotes.toml"
+    if not path.is_absolute():  # the current folder may belong to anyone
+        raise CatalogError(f"$ZOO_REMOTES must be an absolute path (got {named})")
+    return path
+
+
+def read_remotes() -> dict[str, Remote]:
+    """Return the remotes by name. Raises CatalogError if remotes.toml is invalid."""
+    path = remotes_path()
+    try:
+        remotes = msgspec.convert(rtoml.loads(read_regular(path, most=1 << 20).decode()), dict[str, Remote])
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise CatalogError(f"{path} cannot be read: {getattr(error, 'strerror', '') or error}") from None
+    for name, remote in remotes.items():
+        if not re.fullmatch(_NAME, name) or name == HUB:
+            raise CatalogError(f"{path}: a remote cannot be called {name!r:.80}")
+        try:
+            _checked_address(remote.address)
+        except OptionError as error:
+            raise CatalogError(f"{path}: [{name}] {error}", hint=error.hint) from None
+    return remotes
+
+
+def _write(remotes: dict[str, Remote]) -> None:
+    path = remotes_path()
+    tables = {name: {k: v for k, v in msgspec.structs.asdict(remotes[name]).items() if v} for name in remotes}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_output(path, rtoml.dumps(tables).encode())
+
+
+def _checked_address(address: str) -> str:
+    """Return an absolute folder or an https address. Raises OptionError, which never repeats credentials."""
+    if not is_url(address):
+        return str(Path(address).expanduser().absolute())
+    try:
+        parts = urlsplit(address)
+        named = bool(parts.hostname) and (parts.port or True)
+    except ValueError:
+        parts, named = urlsplit(""), False
+    if "@" in parts.netloc:
+        message = "an address must not contain a user name or a password"
+        raise OptionError(message, hint="put them into ~/.netrc, which is read for each download")
+    if parts.scheme != "https" or not named or parts.query or parts.fragment:
+        raise OptionError(
+            f"address must be a folder, or begin with https:// and have no query (got {address!r:.200})"
+        )
+    return address.rstrip("/")
+
+
+def parsed(name: str) -> tuple[str, str, str] | None:
+    """Split `NAME:ID` or `NAME:ID@SHA256`; return None for any other text, such as a path.
+
+    An existing file of that name is a path.
+
+    >>> parsed("team:shapes")
+    ('team', 'shapes', '')
+    """
+    remote, colon, rest = name.partition(":")
+    version = parsed_version(rest) if colon and re.fullmatch(_NAME, remote) and remote != HUB else None
+    if version is None:
+        return None
+    if os.path.lexists(name):
+        warn(f"{name} is a file in the current folder, which is used instead of the weights of a zoo")
+        return None
+    return remote, *version
+
+
+def find(name: str) -> tuple[WeightsSpec, Recipe] | None:
+    """Return the weights and the recipe that a name such as `team:shapes` means, after reading the index.
+
+    The weights have an absolute path or a URL. The recipe starts from weights of the same zoo, if it starts
+    from any. Returns None if the name has a different form.
+
+    Raises:
+        UnknownName: there is no such remote.
+        WeightsError: the zoo has no such version, or it was withdrawn.
+        CatalogError, DataError: the index or the file is missing, invalid or not as the index states.
+    """
+    split = parsed(name)
+    if split is None:
+        return None
+    prefix, id_, sha256 = split
+    remote = _remote(prefix, read_remotes())
+    try:
+        version = fetch_index(prefix, remote).find(id_, sha256)
+    except WeightsError as error:
+        raise WeightsError(f"{prefix}: {error}", hint=error.hint) from None
+    spec = _placed(remote, version.spec)
+    if spec.file:
+        _require_intact(name, spec)
+    return spec, _recipe(prefix, version)
+
+
+def _recipe(prefix: str, version: ZooVersion) -> Recipe:
+    """Return the recipe of a version; a base `ID@SHA256` is in the same zoo, and an `ID` is one of zoo's."""
+    base = version.recipe.from_weights
+    return replace(version.recipe, from_weights=f"{prefix}:{base}") if "@" in base else version.recipe
+
+
+def _placed(remote: Remote, spec: WeightsSpec) -> WeightsSpec:
+    """Return weights with the place of their file: an absolute path or a URL."""
+    place = f"{remote.address}/{spec.file}"
+    return replace(spec, file="", url=place) if is_url(remote.address) else replace(spec, file=place)
+
+
+def _require_intact(name: str, spec: WeightsSpec) -> None:
+    """Raise DataError unless the file of a folder's weights is there, in the folder, with the right size."""
+    path = Path(spec.file)
+    if path.is_symlink() or path.parent.is_symlink():
+        raise DataError(f"the file of {name} is a link, which zoo does not follow: {path}")
+    size = path.stat().st_size if path.is_file() else -1
+    if size != spec.bytes:
+        what = f"has {size:,} bytes instead of {spec.bytes:,}" if size >= 0 else "is missing"
+        raise DataError(
+            f"the file of {name} {what}: {path}", hint="ask the publisher, who can publish it again"
+        )
+
+
+def _remote(name: str, known: dict[str, Remote]) -> Remote:
+    if name not in known:
+        hint = f"`zoo remote add {name} ADDRESS` gives a zoo this name; `zoo remote list` shows all"
+        raise UnknownName(f"unknown remote {name!r}{did_you_mean(name, known)}", hint=hint)
+    return known[name]
+
+
+def fetch_index(name: str, remote: Remote) -> ZooIndex:
+    """Read the index of a zoo from its address, and keep a copy in the cache.
+
+    Without network (`$ZOO_OFFLINE`), the copy is read. Raises CatalogError or DataError.
+    """
+    if remote.signers:
+        message = (
+            f"{name} must be signed by the keys in {remote.signers}, and zoo cannot verify signatures yet"
+        )
+        raise DataError(message, hint="remove `signers` from the remote to use the zoo without this check")
+    if is_url(remote.address):
+        if is_offline() and (copy := cached_index(remote)) is not None:
+            return copy
+        content = small_file(f"{remote.address}/{INDEX}", max_bytes=MOST_BYTES, seconds=_SECONDS)
+    else:
+        content = read_folder(Path(remote.address))
+    index = read_index(content, _path(remote))
+    _keep(remote, content)
+    return index
+
+
+def read_folder(folder: Path) -> bytes:
+    """Return the content of the index in a folder. Raises CatalogError if there is none."""
+    try:
+        return read_regular(folder / INDEX, most=MOST_BYTES)
+    except OSError as error:
+        message = f"{folder} is not a zoo: {INDEX} cannot be read ({error.strerror})"
+        raise CatalogError(message, hint="`zoo publish RUN... FOLDER` creates a zoo") from None
+
+
+def cached_index(remote: Remote) -> ZooIndex | None:
+    """Return the index of a zoo when it was last used, without network; None if there is no intact copy."""
+    with contextlib.suppress(OSError, ZooError):
+        return read_index(read_regular(_copy(remote), most=MOST_BYTES), _path(remote))
+    return None
+
+
+def _keep(remote: Remote, content: bytes) -> None:
+    """Keep a copy of an index in the cache, if it can be written to."""
+    with contextlib.suppress(OSError, DataError):
+        place = _copy(remote)
+        if not place.is_file() or place.read_bytes() != content:
+            private_folder(place.parent)
+            with atomic_write(place, mode=0o600) as file:
+                file.write(content)
+
+
+def _copy(remote: Remote) -> Path:
+    key = hashlib.sha256(remote.address.encode()).hexdigest()[:32]
+    return cache_home() / "downloads" / "zoos" / key / INDEX
+
+
+def _path(remote: Remote) -> Path:
+    """Return the path of the index for messages, to which its files are relative."""
+    return Path(f"{remote.address}/{INDEX}")
+
+
+def with_zoos(registry: Registry, *names: str | Path) -> Registry:
+    """Return the registry with the weights and recipes that names such as `team:shapes` mean.
+
+    Other names have no effect. Raises the same errors as `find`.
+    """
+    found = {name: pair for name in names if isinstance(name, str) and (pair := find(name))}
+    return registry.with_catalog(_catalog(found)) if found else registry
+
+
+def with_known_zoos(registry: Registry) -> Registry:
+    """Return the registry with the weights of all remotes as they were last used, without network."""
+    found: dict[str, tuple[WeightsSpec, Recipe]] = {}
+    for name, remote in read_remotes().items():
+        found |= _newest(f"{name}:", remote, cached_index(remote) or ZooIndex())
+    return registry.with_catalog(_catalog(found)) if found else registry
+
+
+def zoo_at(registry: Registry, remote: str) -> Registry:
+    """Return a registry with the weights and recipes of only one zoo, after reading its index.
+
+    Args:
+        remote: the name of a remote, or the address of a zoo.
+    """
+    known = read_remotes()
+    is_name = re.fullmatch(_NAME, remote) is not None and (remote in known or not Path(remote).is_dir())
+    zoo = _remote(remote, known) if is_name else Remote(_checked_address(remote))
+    index = fetch_index(remote, zoo)
+    for id_, version in index.all():
+        if version.spec.withdrawn:
+            warn(f"{id_}@{version.digits} was withdrawn: {version.spec.withdrawn}")
+    found = _newest(f"{remote}:" if is_name else "", zoo, index)
+    return registry.with_catalog(_catalog(found), alone=True)
+
+
+def _newest(prefix: str, remote: Remote, index: ZooIndex) -> dict[str, tuple[WeightsSpec, Recipe]]:
+    """Return the newest version of each id that is not withdrawn, by the name to use."""
+    return {
+        f"{prefix}{id_}": (_placed(remote, newest.spec), newest.recipe)
+        for id_, (newest, *_) in index.versions.items()
+        if not newest.spec.withdrawn
+    }
+
+
+def _catalog(found: dict[str, tuple[WeightsSpec, Recipe]]) -> Catalog:
+    return Catalog(
+        weights={name: replace(spec, recipe=name) for name, (spec, _) in found.items()},
+        recipes={name: recipe for name, (_, recipe) in found.items()},
+    )

@@ -1,0 +1,284 @@
+"""Publish trained weights in a folder, which is then a zoo: on a shared disk, a web server or in a bucket.
+
+Files of weights are written first, under names with their sha256. Replacing the index then publishes them.
+README.md, config.json and SHA256SUMS follow from the index; if a publisher is killed before they are written,
+the next one writes them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shlex
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from zoo.config.arguments import checked
+from zoo.console.progress import Bar, quiet
+from zoo.errors import OptionError, OutputError, RunError, WeightsError, ZooError, warn
+from zoo.files import run_files
+from zoo.files.atomic import atomic_write, sweep
+from zoo.files.cards import CHECKPOINT, read_weights
+from zoo.files.downloads import require_sha256
+from zoo.files.hashes import sha256_of
+from zoo.registry.published import WEIGHTS_ID, WeightsSpec
+from zoo.registry.registry import Registry, default_registry
+from zoo.registry.remotes import read_folder
+from zoo.registry.weights_files import is_finished, locate_weights
+from zoo.registry.zoo_index import DIGITS, FOLDER, INDEX, ZooIndex, ZooVersion, parsed_version, read_index
+from zoo.runs.lock import owned
+from zoo.tools.share.public_recipe import public_recipe, refuse_private
+from zoo.tools.share.zoo_files import derived_files
+
+if TYPE_CHECKING:
+    from zoo.api.model import Model
+    from zoo.interfaces import Split
+
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Weights:
+    """Weights to publish: their file, and what the index states about it."""
+
+    id: str
+    path: Path
+    version: ZooVersion
+
+
+@checked
+def publish(
+    runs: Any,
+    folder: str | Path,
+    *,
+    name: str | None = None,
+    license: str = "",  # noqa: A002 - the word of the index
+    withdraw: str = "",
+    reason: str = "",
+    dry_run: bool = False,
+    progress: bool = True,
+    registry: Registry | None = None,
+) -> dict[str, Any]:
+    """Publish finished runs in a folder, which others can use as a zoo.
+
+    ::
+
+        zoo.publish(["runs/a", "runs/b"], "team-zoo", license="MIT")
+
+    The metrics are measured again for their confidence intervals, if the card does not have them. Other bytes
+    under an id become its new version; published files never change. Nothing that is published contains a
+    path, a host name or a user name.
+
+    Args:
+        runs: a list of run directories, for their best weights, or of files of weights; or a single one.
+        folder: folder of the zoo, which is created if it does not exist.
+        name: id of the weights; by default, the name of the run directory or file.
+        license: license of the weights, such as `MIT`.
+        withdraw: id, or `ID@SHA256`, of a version that must not be used anymore; no runs can be published at
+            the same time.
+        reason: why the version is withdrawn, which its users will read.
+        dry_run: only check the runs, and return what would be published.
+        progress: show progress on stderr or in the notebook.
+        registry: registry to use; by default, the installed plugins and registry.toml.
+
+    Returns:
+        `{folder, serial, weights: [{id, sha256, bytes, new}]}`. `new` is False for weights that were
+        published before. `serial` counts the changes of the zoo.
+
+    Raises:
+        WeightsError: a run is not finished, a file is damaged, or the model or its data has no name that
+            others could use.
+        OutputError: the folder is not a zoo, is in use by another publisher, or cannot be written to.
+        OptionError: an id or an argument is invalid.
+    """
+    folder = Path(folder)
+    given: list[str | Path] = [runs] if isinstance(runs, str | Path) else [*runs]
+    if (
+        bool(given) == bool(withdraw)
+        or bool(withdraw) != bool(reason)
+        or (name is not None and len(given) != 1)
+    ):
+        raise OptionError(
+            "give runs to publish, or withdraw with a reason; name is for a single run",
+            hint="`zoo publish --help` shows both forms",
+        )
+    refuse_private({"license": license, "reason": reason}, "the arguments")
+    registry = default_registry() if registry is None else registry
+    with Bar() if progress else quiet():
+        if withdraw:
+            with _zoo(folder, dry_run=dry_run) as index:
+                changed, rows = _withdrawn(index, withdraw, reason)
+                return _committed(folder, index, changed, rows, dry_run=dry_run)
+        found = [_weights(run, name, license, registry, folder, measure=not dry_run) for run in given]
+        ids = [weights.id for weights in found]
+        if twice := next((id_ for id_ in ids if ids.count(id_) > 1), ""):
+            hint = "publish one of them with a different --name"
+            raise OptionError(f"two runs have the name {twice!r}", hint=hint)
+        with _zoo(folder, dry_run=dry_run) as index:
+            changed, rows = _added(index, found)
+            if not dry_run:
+                _write_weights(folder, found)
+            return _committed(folder, index, changed, rows, dry_run=dry_run)
+
+
+def _weights(
+    run: str | Path, name: str | None, terms: str, registry: Registry, folder: Path, *, measure: bool
+) -> _Weights:
+    """Check a run, and return what to publish. Raises WeightsError if it cannot be published."""
+    from zoo.api.load_weights import load
+
+    path, pinned = locate_weights(registry, run)
+    id_ = name or _id(run, path)
+    if not WEIGHTS_ID.fullmatch(id_):
+        hint = "choose one with --name: letters, digits, - and _"
+        raise OptionError(f"{id_!r:.80} cannot be the id of weights", hint=hint)
+    of_run = path.name in run_files.WEIGHTS and (path.parent / run_files.CONFIG).is_file()
+    if of_run and not is_finished(path):
+        hint = f"`zoo resume {shlex.quote(str(path.parent))}` continues it"
+        raise WeightsError(f"the run {path.parent} is not finished, so it cannot be published", hint=hint)
+    sha256 = pinned or sha256_of(path)
+    card, content = read_weights(path, sha256=sha256)
+    if CHECKPOINT in content.metadata:
+        hint = "publish the run directory"
+        raise WeightsError(f"{path} is a checkpoint, which cannot be published", hint=hint)
+    refuse_private({"id": id_, **card.to_dict()}, str(path))
+    recipe = public_recipe(card, registry, folder)
+    model = load(path, device="cpu", progress=False, registry=registry)
+    spec = WeightsSpec(
+        recipe=id_,
+        sha256=sha256,
+        bytes=content.size,
+        params=model.num_parameters,
+        metrics=card.metrics,
+        file=f"{FOLDER}/{id_}-{sha256[:DIGITS]}.safetensors",
+        by_seed=card.by_seed,
+        license=terms,
+        intervals=_intervals(model) if measure else card.intervals,
+        data_license=registry.dataset(recipe.dataset).spec.license,
+    )
+    return _Weights(id=id_, path=path, version=ZooVersion(spec, recipe))
+
+
+def _id(run: str | Path, path: Path) -> str:
+    """Return the id of weights that the user does not name: the name of their run, zoo or file."""
+    version = parsed_version(str(run).rpartition(":")[2])
+    if version and not Path(run).exists():
+        return version[0]
+    is_run = path.name in run_files.WEIGHTS
+    return path.resolve().parent.name if is_run else path.stem
+
+
+def _intervals(model: Model) -> dict[str, dict[str, tuple[float, float]]]:
+    """Return the confidence intervals of a card's metrics, measured for the splits for which it has none."""
+    intervals = {**model.card.intervals}
+    for split, metrics in model.card.metrics.items():
+        if split in intervals:
+            continue
+        try:
+            measured = model.evaluate(cast("Split", split), progress=False)["intervals"]
+        except ZooError as error:
+            warn(f"{model.path} is published without intervals of its {split} metrics: {error}")
+            continue
+        intervals[split] = {key: tuple(measured[key]) for key in metrics if key in measured}
+    return intervals
+
+
+@contextlib.contextmanager
+def _zoo(folder: Path, *, dry_run: bool) -> Generator[ZooIndex]:
+    """Lock a zoo's folder, which is created if necessary, and yield its index. Raises OutputError."""
+    if dry_run:
+        yield _index(folder)
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as stack:
+            try:
+                lock = stack.enter_context(owned(folder))
+            except RunError as error:
+                raise OutputError(str(error), hint="wait until the other publisher has finished") from None
+            stack.callback(os.ftruncate, lock.lock, 0)  # it names this machine, and the folder may be copied
+            yield _index(folder)
+    except OSError as error:
+        raise OutputError(f"{error.filename or folder} cannot be written: {error.strerror}") from None
+
+
+def _index(folder: Path) -> ZooIndex:
+    """Return the index of a zoo; an empty one for a new folder."""
+    if (folder / INDEX).exists():
+        return read_index(read_folder(folder), folder / INDEX)
+    if taken := [name for name in derived_files(ZooIndex()) if (folder / name).exists()]:
+        message = f"{folder} is not a zoo, and publishing would overwrite its {taken[0]}"
+        raise OutputError(message, hint="choose a new folder")
+    return ZooIndex()
+
+
+def _added(index: ZooIndex, found: Sequence[_Weights]) -> tuple[ZooIndex, list[dict[str, Any]]]:
+    """Return the index with new versions, and a row for each."""
+    versions = dict(index.versions)
+    rows: list[dict[str, Any]] = []
+    for weights in found:
+        spec, before = weights.version.spec, versions.get(weights.id, ())
+        same = [version for version in before if version.spec.sha256 == spec.sha256]
+        if same and same[0].spec.withdrawn:
+            message = f"{weights.id}@{spec.sha256[:DIGITS]} was withdrawn: {same[0].spec.withdrawn}"
+            raise WeightsError(message, hint="its bytes cannot be published under this id again")
+        if any(version.spec.file == spec.file for version in before) and not same:
+            raise WeightsError(
+                f"another version of {weights.id} has the same first {DIGITS} digits of its sha256"
+            )
+        if not same:
+            versions[weights.id] = (weights.version, *before)
+        rows.append({"id": weights.id, "sha256": spec.sha256, "bytes": spec.bytes, "new": not same})
+    changed = any(row["new"] for row in rows)
+    return ZooIndex(index.serial + 1, versions) if changed else index, rows
+
+
+def _withdrawn(index: ZooIndex, name: str, reason: str) -> tuple[ZooIndex, list[dict[str, Any]]]:
+    """Return the index with a withdrawn version, and its row."""
+    split = parsed_version(name)
+    if split is None:
+        raise OptionError(f"withdraw must be ID or ID@SHA256 (got {name!r:.80})")
+    if not reason.strip() or not reason.isprintable() or len(reason) > 500:
+        raise OptionError("reason must be one line of at most 500 characters")
+    id_, _ = split
+    version = index.any(*split)
+    if version.spec.withdrawn:
+        raise WeightsError(f"{id_}@{version.digits} was withdrawn before: {version.spec.withdrawn}")
+    spec = replace(version.spec, withdrawn=reason)
+    others = [ZooVersion(spec, version.recipe) if each is version else each for each in index.versions[id_]]
+    row = {"id": id_, "sha256": spec.sha256, "bytes": spec.bytes, "new": False, "withdrawn": reason}
+    return ZooIndex(index.serial + 1, {**index.versions, id_: tuple(others)}), [row]
+
+
+def _write_weights(folder: Path, found: Sequence[_Weights]) -> None:
+    """Write the files of weights that are missing or damaged."""
+    (folder / FOLDER).mkdir(exist_ok=True)
+    for place in (folder, folder / FOLDER):
+        sweep(place)
+    for weights in found:
+        spec = weights.version.spec
+        place = folder / spec.file
+        if place.is_file() and not place.is_symlink() and sha256_of(place) == spec.sha256:
+            continue
+        with atomic_write(place) as file, weights.path.open("rb") as source:
+            digest = hashlib.sha256()
+            while block := source.read(_BLOCK):
+                file.write(block)
+                digest.update(block)
+            require_sha256(weights.path, digest.hexdigest(), spec.sha256)
+
+
+def _committed(
+    folder: Path, before: ZooIndex, index: ZooIndex, rows: list[dict[str, Any]], *, dry_run: bool
+) -> dict[str, Any]:
+    """Replace the index if it changed, then the files that follow from it; return the result."""
+    if not dry_run:
+        contents = {INDEX: index.to_toml()} if index is not before else {}
+        for name, content in (contents | derived_files(index)).items():
+            if not (folder / name).is_file() or (folder / name).read_bytes() != content:
+                with atomic_write(folder / name) as file:
+                    file.write(content)
+    return {"folder": str(folder), "serial": index.serial, "weights": rows}

@@ -1,0 +1,75 @@
+"""The files of a zoo that follow from its index: a page for people, checksums, and a file that is counted."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+from collections.abc import Iterator
+
+from zoo.files.canonical import readable_json
+from zoo.registry.zoo_index import INDEX, ZooIndex, ZooVersion
+
+_README = """# A model zoo
+
+Trained models for PyTorch, in the format of `zoo`. Give this folder or its https address a name:
+
+```sh
+zoo remote add team ADDRESS
+zoo list --remote team
+zoo predict team:{first} INPUT
+```
+
+Every file is checked against [{index}]({index}) before it is loaded. `sha256sum -c SHA256SUMS` checks all
+files without zoo, `zoo verify team:ID` measures the metrics again, and `zoo reproduce team:ID` trains the
+model again.
+
+| id | model | data | metrics (95% interval) | parameters | size | license (data) | sha256 |
+|---|---|---|---|---|---|---|---|
+{rows}
+"""
+
+
+def derived_files(index: ZooIndex) -> dict[str, bytes]:
+    """Return the content of README.md, config.json and SHA256SUMS by name."""
+    content = {INDEX: hashlib.sha256(index.to_toml()).hexdigest()}
+    content |= {
+        version.spec.file: version.spec.sha256 for _, version in index.all() if not version.spec.withdrawn
+    }
+    sums = "".join(f"{sha256}  {name}\n" for name, sha256 in content.items())
+    about = {"library_name": "zoo", "index": INDEX}  # what the Hugging Face Hub counts as a download
+    return {
+        "README.md": _page(index).encode(),
+        "config.json": f"{readable_json(about)}\n".encode(),
+        "SHA256SUMS": sums.encode(),
+    }
+
+
+def _page(index: ZooIndex) -> str:
+    rows = [_row(id_, version, newest=version is index.versions[id_][0]) for id_, version in index.all()]
+    first = next((id_ for id_, version in index.all() if not version.spec.withdrawn), "ID")
+    return _README.format(first=first, index=INDEX, rows="\n".join(rows))
+
+
+def _row(id_: str, version: ZooVersion, *, newest: bool) -> str:
+    spec, recipe = version.spec, version.recipe
+    licenses = f"{spec.license or 'not stated'} ({spec.data_license or 'not stated'})"
+    cells = [
+        id_ if newest else f"{id_}@{version.digits}",
+        recipe.architecture,
+        recipe.dataset,
+        f"withdrawn: {spec.withdrawn}" if spec.withdrawn else ", ".join(_metrics(version)),
+        f"{spec.params:,}",
+        f"{spec.bytes:,} bytes",
+        licenses,
+    ]
+    escaped = [html.escape(cell).replace("|", "&#124;").replace("`", "&#96;") for cell in cells]
+    return f"| {' | '.join(escaped)} | `{spec.sha256}` |"
+
+
+def _metrics(version: ZooVersion) -> Iterator[str]:
+    """Yield each metric, with its interval if there is one."""
+    for split, metrics in version.spec.metrics.items():
+        for name, value in metrics.items():
+            interval = version.spec.intervals.get(split, {}).get(name)
+            between = f" ({interval[0]:.4g} to {interval[1]:.4g})" if interval else ""
+            yield f"{split} {name} {value:.4g}{between}"
