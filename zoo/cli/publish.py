@@ -31,8 +31,8 @@ def command(
     a user name.
 
     \b
-    zoo publish runs/shapes team-zoo --license MIT
-    zoo publish --withdraw shapes --reason "bad labels" team-zoo
+    zoo publish runs/shapes zoo --license MIT
+    zoo publish --withdraw shapes --reason mislabeled zoo
     """
     session.begin(f"checking {'what to withdraw' if settings['withdraw'] else ', '.join(runs)}")
     result = publish(
