@@ -104,7 +104,8 @@ def refuse_private(values: Mapping[str, Any], what: str) -> None:
             found = "the name of this machine or its user" if named and named.search(text) else found
         if found:
             message = f"{what} cannot be published: {place} holds {found} ({text!r:.120})"
-            raise WeightsError(message, hint="published files must not name this machine, its user or its folders")
+            hint = "published files must not name this machine, its user or its folders"
+            raise WeightsError(message, hint=hint)
 
 
 def _texts(value: object, place: str = "") -> Iterator[tuple[str, str]]:
