@@ -12,7 +12,7 @@ def html_page(title: str, body: str) -> str:
 
     Args:
         title: any text.
-        body: HTML. A paragraph or a `<div>` scrolls if it is too wide.
+        body: HTML. A paragraph or a `<div>` scrolls if it is too wide; with `tabindex="0"`, also by keyboard.
     """
     return _PAGE.format(title=escape(shortened(title)), body=body)
 
@@ -28,7 +28,7 @@ body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75re
 h1, h2, p, li {{ overflow-wrap: anywhere }}
 div, p {{ overflow-x: auto }}
 div, table {{ margin-bottom: 2rem }}
-table {{ border-collapse: collapse; display: block; font-size: 14px; overflow-x: auto }}
+table {{ border-collapse: collapse; font-size: 14px }}
 th, td {{ padding: .3rem .7rem; text-align: left; white-space: nowrap; border-bottom: 1px solid #8884 }}
 td:last-child {{ white-space: normal; overflow-wrap: anywhere; min-width: 9rem }}
 .n {{ text-align: right; font-variant-numeric: tabular-nums }}

@@ -50,7 +50,10 @@ def as_html(card: Card, figures: Mapping[str, bytes]) -> str:
     for name, content in figures.items():  # a quotation mark in a text is escaped
         kind, data = "png" if name.endswith(".png") else "jpeg", base64.b64encode(content).decode()
         text = text.replace(f'src="{links[name]}"', f'src="data:image/{kind};base64,{data}"')
-    return html_page(card["name"], text)
+    for wide in ("<p><img", "<table>"):  # which can be scrolled by keyboard
+        start = wide.replace("<p>", '<p tabindex="0">').replace("<table>", '<div tabindex="0"><table>')
+        text = text.replace(wide, start)
+    return html_page(card["name"], text.replace("</table>", "</table></div>"))
 
 
 def _body(card: Card, links: Links) -> str:
