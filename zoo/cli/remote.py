@@ -39,7 +39,7 @@ def add(_: Session, name: str, address: str, as_json: bool, **settings: Any) -> 
     if as_json:
         print_json(row)
         return
-    echo(f"{name} has {row['weights']} weights: `zoo list --remote {name}`")
+    echo(f"added {name}; `zoo list --remote {name}` shows its weights")
 
 
 @command.command("list", short_help="List the remotes.")
