@@ -69,6 +69,19 @@ def test_a_name_of_a_zoo_is_weights_in_every_command(team: Path) -> None:
     assert named_recipe("team:net", None, zoo.Registry.discover()) == index(team).find("net").recipe
 
 
+@pytest.mark.filterwarnings("ignore:left out:zoo.errors.ZooWarning")
+def test_a_card_has_what_the_index_of_a_zoo_states(team: Path) -> None:
+    zoo.add_remote("team", str(team))
+    spec = index(team).find("net").spec
+    fields = zoo.card("team:net", measure=False, progress=False).fields
+    assert fields["license"] == "MIT"
+    assert fields["dataset"]["license"] == spec.data_license
+    assert spec.intervals
+    assert fields["intervals"] == spec.intervals
+    assert fields["parameters"] == spec.params
+    assert fields["check"]["train with the recipe"] == "zoo train team:net"
+
+
 def test_lists_and_completion_use_the_copy_of_the_index(team: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     zoo.add_remote("team", str(team))
     monkeypatch.setattr(remotes, "fetch_index", None)

@@ -38,7 +38,9 @@ def known_fields(
     if published:
         environment |= {"seconds": 0, "cpu_seconds": published.seconds}
     classes: list[object] | None = card.preprocess.get("classes")
-    own = {"options": card.dataset.options, "fingerprint": card.dataset.fingerprint}
+    own: dict[str, Any] = {"options": card.dataset.options, "fingerprint": card.dataset.fingerprint}
+    if published and published.data_license:
+        own["license"] = published.data_license
     return {
         "name": str(name),
         "summary": recipe.summary if recipe else "",
@@ -50,7 +52,7 @@ def known_fields(
         **_commands(shlex.quote(str(name)), card, registry, published, exported=exported),
         "limits": _limits(card, registry),
         "metrics": dict(published.metrics if published else card.metrics),
-        "intervals": dict(card.intervals),
+        "intervals": dict(published.intervals if published and published.intervals else card.intervals),
         "units": {**registry.metric_units, **(task.units if task else {})},
         "primary_metric": task.primary_metric if task else "",
         "by_seed": card.by_seed,

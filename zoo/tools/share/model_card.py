@@ -17,6 +17,7 @@ from zoo.errors import warn
 from zoo.files.cards import read_weights
 from zoo.registry.exported_files import read_exported
 from zoo.registry.registry import Registry, default_registry
+from zoo.registry.remotes import with_zoos
 from zoo.registry.weights_files import locate_weights
 from zoo.tools.share.card_text import as_html, as_markdown
 
@@ -86,7 +87,7 @@ def card(
     from zoo.tools.share.known_fields import known_fields
     from zoo.tools.share.measured_fields import Draft, add_history, add_measured
 
-    registry = default_registry() if registry is None else registry
+    registry = with_zoos(default_registry() if registry is None else registry, weights)
     with Bar() if progress else quiet():
         path, sha256 = locate_weights(registry, weights, last=last)
         exported = read_exported(registry, path, sha256=sha256)
