@@ -32,7 +32,7 @@ def fit_last_layer(model: nn.Module, task: Task, dataset: Dataset, fresh: Sequen
     """Fit the last layer to the training data, if it is linear and nothing else is new.
 
     Returns its mean loss on the items that were held out to choose the penalty. For other models, for fewer
-    than 10 items and if a loss is not finite, returns None and changes nothing.
+    than 10 items and if the loss is not finite, returns None and changes nothing.
 
     Args:
         fresh: names of the newly initialized tensors.
@@ -46,7 +46,6 @@ def fit_last_layer(model: nn.Module, task: Task, dataset: Dataset, fresh: Sequen
     features = _features(model, name, task, dataset)
     if features is None or features.count < 10 or not math.isfinite(_measure(layer, task, features)[0]):
         return None
-    start = {key: tensor.clone() for key, tensor in layer.state_dict().items()}
     held_out = int(features.count * HELD_OUT)
     some, others = _part(features, slice(held_out, None)), _part(features, slice(held_out))
     losses: dict[float, tuple[float, float]] = {}
@@ -55,14 +54,11 @@ def fit_last_layer(model: nn.Module, task: Task, dataset: Dataset, fresh: Sequen
         losses[penalty] = _measure(layer, task, others)
     lowest, error = min(losses.values())
     # Among penalties that held-out items cannot tell apart, the strongest changes least with the sample
-    chosen = max(penalty for penalty, (loss, _) in losses.items() if not loss > lowest + error)
+    chosen = max(penalty for penalty, (loss, _) in losses.items() if loss <= lowest + error)
     _fit(layer, task, features, chosen)
-    if math.isfinite(lowest) and all(bool(p.isfinite().all()) for p in layer.parameters()):
-        items = f"{features.count:,} training {task.processor.unit(dataset.preprocess)}"
-        warn(f"the new layer {name} starts from a fit to the features of {items}")
-        return losses[chosen][0]
-    layer.load_state_dict(start)
-    return None
+    items = f"{features.count:,} training {task.processor.unit(dataset.preprocess)}"
+    warn(f"the new layer {name} starts from a fit to the features of {items}")
+    return losses[chosen][0]
 
 
 def _features(model: nn.Module, name: str, task: Task, dataset: Dataset) -> Batch | None:
