@@ -1,8 +1,8 @@
-"""Muon for the hidden matrices of a model, and AdamW for everything else."""
+"""Muon for the hidden matrices of a model and optionally its filters, and AdamW for everything else."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 import torch
@@ -10,6 +10,7 @@ from msgspec import Meta
 from torch import nn
 
 from zoo import OptionError
+from zoo_optim.filters import MuonFilters
 
 Groups = list[dict[str, Any]]
 Fraction = Annotated[float, Meta(ge=0, lt=1)]
@@ -25,6 +26,7 @@ def muon(
     nesterov: bool = True,
     ns_steps: Annotated[int, Meta(ge=1, le=100_000)] = 5,
     adjust_lr_fn: Literal["match_rms_adamw", "original"] = "match_rms_adamw",
+    filters: bool = False,
     beta1: Fraction = 0.9,
     beta2: Fraction = 0.95,
 ) -> torch.optim.Optimizer:
@@ -39,31 +41,34 @@ def muon(
         ns_steps: number of Newton-Schulz iterations, which approximate the orthogonal matrix.
         adjust_lr_fn: how the learning rate of a matrix depends on its size: `match_rms_adamw` makes steps as
             large as those of AdamW; `original` makes them larger for matrices with more rows than columns.
+        filters: update the filters of convolutions with Muon, too. A step is then relative to their size,
+            so that much higher learning rates are usual, such as 0.24.
         beta1: decay rate of AdamW's running average of gradients.
         beta2: decay rate of AdamW's running average of squared gradients.
 
     Raises OptionError if the model has no hidden matrices to train.
     """
     matrices = hidden_matrices(model)
+    convolved = {p for p in model.parameters() if p.ndim > 2} if filters else set()
     hidden = _only(groups, lambda parameter: parameter in matrices)
-    others = _only(groups, lambda parameter: parameter not in matrices)
-    if not hidden:
+    banks = _only(groups, lambda parameter: parameter in convolved)
+    others = _only(groups, lambda parameter: parameter not in matrices | convolved)
+    if not hidden and not banks:
         raise OptionError(
             "optimizer=muon requires trainable hidden matrices, but this model has none",
-            hint="convolutions, embeddings and the last layer do not count; use --optimizer adamw",
+            hint="embeddings and the last layer do not count; convolutions do with "
+            "--optimizer-option filters=true",
         )
-    first = torch.optim.Muon(
-        hidden,
-        lr=lr,
-        weight_decay=weight_decay,
-        momentum=momentum,
-        nesterov=nesterov,
-        ns_steps=ns_steps,
-        adjust_lr_fn=adjust_lr_fn,
-    )
-    betas = (beta1, beta2)
-    second = torch.optim.AdamW(others, lr=lr, betas=betas, weight_decay=weight_decay) if others else None
-    return _Together(first, second)
+    steps: dict[str, Any] = {"momentum": momentum, "nesterov": nesterov, "ns_steps": ns_steps}
+    parts: dict[str, torch.optim.Optimizer] = {}
+    if hidden:
+        adjust = adjust_lr_fn
+        parts["ns_steps"] = torch.optim.Muon(hidden, lr, weight_decay, adjust_lr_fn=adjust, **steps)
+    if banks:
+        parts["filter_steps"] = MuonFilters(banks, lr=lr, **steps)
+    if others:
+        parts["betas"] = torch.optim.AdamW(others, lr, (beta1, beta2), weight_decay=weight_decay)
+    return _Together(parts)
 
 
 def hidden_matrices(model: nn.Module) -> set[nn.Parameter]:
@@ -81,17 +86,17 @@ def _only(groups: Iterable[dict[str, Any]], wanted: Callable[[nn.Parameter], boo
 
 
 class _Together(torch.optim.Optimizer):
-    """Two optimizers as one, with the parameter groups and the state of both."""
+    """Several optimizers as one, each by a key that only its own parameter groups have."""
 
-    def __init__(self, muon: torch.optim.Muon, adamw: torch.optim.AdamW | None) -> None:
-        self._muon, self._adamw = muon, adamw
-        super().__init__([*muon.param_groups, *(adamw.param_groups if adamw else ())], {})
+    def __init__(self, parts: Mapping[str, torch.optim.Optimizer]) -> None:
+        self._parts = parts
+        super().__init__([group for part in parts.values() for group in part.param_groups], {})
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Take a step with both; return what `closure` returns, if given."""
+        """Take a step with each; return what `closure` returns, if given."""
         loss = None if closure is None else closure()
-        for part in filter(None, (self._muon, self._adamw)):
-            own = [group for group in self.param_groups if ("ns_steps" in group) == (part is self._muon)]
-            part.param_groups, part.state = own, self.state  # which load_state_dict replaces
+        for key, part in self._parts.items():
+            part.param_groups = [group for group in self.param_groups if key in group]
+            part.state = self.state  # which load_state_dict replaces, as it does the groups
             part.step()
         return loss

@@ -71,6 +71,30 @@ def test_muon_makes_steps_orthogonal_and_leaves_the_rest_to_adamw(usual: TrainCo
     assert moved.flatten().tolist() == pytest.approx([0.1] * 20, rel=1e-4)
 
 
+def test_muon_reads_filters_as_matrices_and_keeps_their_size(usual: TrainConfig) -> None:
+    conv = nn.Conv2d(3, 4, 3, bias=False)
+    model = nn.Sequential(conv, nn.Flatten(), nn.Linear(4, 2))
+    options = {"filters": True, "ns_steps": 9}
+    config = usual.replace({"optimizer": "muon", "lr": 0.1, "momentum": 0.5, "optimizer_options": options})
+    optimizer = make_optimizer(model, config)
+    filters = conv.weight
+    sized = (filters / filters.norm() * 4**0.5).detach().clone()
+    gradient = filters.grad = torch.randn_like(filters)
+    optimizer.step()
+    step = ((sized - filters) / 0.1).flatten(1)
+    assert torch.linalg.svdvals(step).tolist() == pytest.approx([1] * 4, abs=0.35)
+    # A full rank keeps the directions of the gradient
+    left, _, right = torch.linalg.svd(gradient.flatten(1), full_matrices=False)
+    assert torch.diagonal(left.T @ step @ right.T).min() > 0.65
+
+
+def test_muon_without_a_matrix_names_the_option_for_filters(usual: TrainConfig) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4, 2))
+    with pytest.raises(OptionError, match="requires trainable hidden matrices") as caught:
+        make_optimizer(model, usual.replace({"optimizer": "muon"}))
+    assert "filters=true" in str(caught.value.hint)
+
+
 @pytest.mark.parametrize(
     ("options", "progress", "expected"),
     [

@@ -102,10 +102,15 @@ FAMILIES = {
             "label_smoothing": 0.1,
         },
     },
-    "resnet-lite by adamw": {
+    "resnet-lite by muon and adamw": {
         "architecture": "convnet/resnet-lite",
         "model": {"widths": [4, 8]},
-        "train": {"batch_size": 6, "augment": ["flip"], "optimizer": "adamw"},
+        "train": {
+            "batch_size": 6,
+            "augment": ["flip"],
+            "optimizer": "muon",
+            "optimizer_options": {"filters": True},
+        },
     },
     "lstm by muon": {
         "architecture": "charrnn/lstm",
