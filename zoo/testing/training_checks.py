@@ -186,6 +186,8 @@ def _without_gradient(case: Case, dataset: Dataset) -> set[str]:
                 )
                 if parameter.grad.any():
                     waiting.discard(name)
+        # The gradients of deep networks can be large for tiny images, and would make the weights infinite
+        nn.utils.clip_grad_norm_(trainable.values(), 1.0)
     return waiting
 
 
