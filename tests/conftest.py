@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.keys import Keys, made
 from tests.shell import SMALL_LSTM, SMALL_NET, SMALL_SHAPES, TEXT, zoo
 from zoo.registry import plugins
 from zoo.registry.registry import Registry
@@ -73,6 +74,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Leave out the folder `nightly` where neither slow nor nightly tests are asked for: it has no others."""
     by_default = "not slow and not nightly" in config.option.markexpr
     return True if by_default and collection_path == Path(__file__).parent / "nightly" else None
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    """Return the SSH keys of two people."""
+    return made(tmp_path_factory.mktemp("keys"))
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -128,7 +128,10 @@ GROUPS = {
     "Sweeps": ("zoo/tools/sweep",),
     "Statistics": ("zoo/tools/compare", "zoo/tools/calibrate", "zoo/tools/data_check"),
     "Importing": ("zoo/tools/imports",),
-    "Sharing": ("zoo/tools/share", "zoo/registry/remotes.py", "zoo/registry/zoo_index.py"),
+    "Sharing": (
+        *("zoo/tools/share", "zoo/tools/compare/attestations.py", "zoo/files/signatures.py"),
+        *("zoo/registry/remotes.py", "zoo/registry/zoo_index.py", "zoo/registry/index_checks.py"),
+    ),
 }
 """What the user was doing, by the package or module that raises; the longest path that fits decides."""
 

@@ -16,7 +16,7 @@ from zoo.tools.share.publish import publish
 
 
 @click.command()
-@click.argument("runs", metavar="RUN...", nargs=-1, type=NameType("weights", runs=True))
+@click.argument("runs", metavar="[RUN]...", nargs=-1, type=NameType("weights", runs=True))
 @click.argument("folder", type=PathType())
 @options_of(publish, skip=["runs", "folder"])
 @standard_options
@@ -28,13 +28,15 @@ def command(
     A zoo can lie on a shared disk, or be copied to a web server. Others use it with `zoo remote`. Published
     files never change: a different file with the same id becomes its newest version. The metrics are
     measured again for their confidence intervals. Nothing that is published contains a path, a host name or
-    a user name.
+    a user name. With --sign, the index is signed with your SSH key. Without RUN, only README.md and the
+    signature are written.
 
     \b
     zoo publish runs/shapes zoo --license MIT
+    zoo publish runs/shapes zoo --sign ~/.ssh/id_ed25519
     zoo publish --withdraw shapes --reason mislabeled zoo
     """
-    session.begin(f"checking {'what to withdraw' if settings['withdraw'] else ', '.join(runs)}")
+    session.begin(f"checking {'what to withdraw' if settings['withdraw'] else ', '.join(runs) or folder}")
     result = publish(
         runs, folder, dry_run=dry_run, progress=session.progress, registry=session.registry, **settings
     )
@@ -51,4 +53,5 @@ def command(
     )
     if not dry_run:
         example = f"`zoo remote add team {shlex.quote(str(folder))}`"
-        print_paragraph(f"{folder} has serial {result['serial']}; {example} gives it a name")
+        signed = f", signed in {result['signature']}" if result["signature"] else ""
+        print_paragraph(f"{folder} has serial {result['serial']}{signed}; {example} gives it a name")

@@ -33,7 +33,8 @@ def command() -> None:
 def add(_: Session, name: str, address: str, as_json: bool, **settings: Any) -> None:
     """Let NAME mean the zoo at ADDRESS, a folder or an https address.
 
-    The zoo must be readable now. Passwords belong in ~/.netrc, never in an address.
+    The zoo must be readable now. Passwords belong in ~/.netrc, never in an address. With --signers, its index
+    is used only if one of these keys has signed it. Add a remote again to accept an older state of its zoo.
     """
     row = add_remote(name, address, **settings)
     if as_json:
@@ -69,6 +70,7 @@ def remove(_: Session, name: str, as_json: bool) -> None:
 
 def _print(rows: Sequence[Mapping[str, Any]]) -> None:
     cells = [
-        [row["name"], row["address"], *(str(row[key] or "") for key in ("weights", "serial"))] for row in rows
+        [row["name"], row["address"], *(str(row[key] or "") for key in ("weights", "serial", "signers"))]
+        for row in rows
     ]
-    print_table(cells, ["NAME", "ADDRESS", "WEIGHTS", "SERIAL"], numbers=(2, 3))
+    print_table(cells, ["NAME", "ADDRESS", "WEIGHTS", "SERIAL", "SIGNERS"], numbers=(2, 3))

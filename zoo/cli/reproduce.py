@@ -42,6 +42,8 @@ def command(session: Session, weights: str, as_json: bool, **settings: Any) -> i
         _print(result)
         if primary:
             _print_primary(primary, session.registry.task(result["task"]), result)
+        if result["attestation"]:
+            print_paragraph(f"wrote {result['attestation']} and its signature, {result['attestation']}.sig")
     return int(not result["bit_equal"] and not (primary and primary["ok"]))
 
 

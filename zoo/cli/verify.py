@@ -39,6 +39,9 @@ def command(session: Session, weights: tuple[str, ...], every: bool, as_json: bo
     names = tuple(session.registry.weights) if every else weights
     rows = verify(*names, progress=session.progress, registry=session.registry, **settings)
     print_json(rows) if as_json else _print(rows, session.registry)
+    for path in {} if as_json else dict.fromkeys(row.get("attestation") for row in rows):
+        if path:
+            print_paragraph(f"wrote {path} and its signature, {path}.sig")
     return int(any(row["ok"] is False for row in rows))
 
 

@@ -2,8 +2,9 @@
 
 `hashes`, in the cache, stores the sha256 of files that were read, by folder. `runs`, in the state directory,
 stores the sha256 of each config.toml that a training run of this user wrote; only these files may contain
-paths. A run directory can therefore be moved, but an edited config.toml is no longer trusted. If the folder
-cannot be written to, no entries are stored.
+paths. A run directory can therefore be moved, but an edited config.toml is no longer trusted. `zoos`, in the
+state directory, stores the serial of the last index that was read from each zoo, so that an older index is
+noticed. If the folder cannot be written to, no entries are stored.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from zoo.files.cache import cache_home, is_ours, private_folder, users_folder
 # How many keys of a kind are remembered
 _MOST = 10_000
 
-Kind = Literal["hashes", "runs"]
+Kind = Literal["hashes", "runs", "zoos"]
 
 
 def remember(kind: Kind, key: str, content: bytes = b"") -> None:

@@ -4,9 +4,14 @@ They are listed in remotes.toml, which only the user or `zoo remote` writes, a t
 
     [team]
     address = "https://zoo.example.org/team"
+    signers = "/home/ada/team-keys"
 
 The index of a zoo is read again whenever a name of it is used, and a copy is kept in the cache. Lists and
 completion read only the copy. Every file is checked against the index before it is used.
+
+If the remote has signers, an index without a good signature by one of them is refused before it is parsed. A
+copy is written only after that check, and its place depends on the content of the file with the signers, so a
+copy that other signers allowed is never read.
 """
 
 from __future__ import annotations
@@ -31,7 +36,9 @@ from zoo.files.atomic import atomic_write, write_output
 from zoo.files.cache import cache_home, private_folder
 from zoo.files.downloads import is_offline, small_file
 from zoo.files.regular import read_regular
+from zoo.files.signatures import allowed_signers
 from zoo.registry.catalog import MOST_BYTES, Catalog
+from zoo.registry.index_checks import remember_index, require_newest, require_signed
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 from zoo.registry.zoo_index import INDEX, ZooIndex, ZooVersion, parsed_version, read_index
@@ -54,7 +61,8 @@ class Remote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def add_remote(name: str, address: str, *, signers: str | Path = "") -> dict[str, Any]:
     """Give a zoo a name, so that `NAME:ID` means its weights. A remote of that name is replaced.
 
-    The index of the zoo is read once, and nothing is stored if that fails.
+    The index of the zoo is read once, and nothing is stored if that fails. An older index than the last one
+    is accepted.
 
     Args:
         address: a folder, or an https address. Credentials belong in `~/.netrc`.
@@ -64,7 +72,8 @@ def add_remote(name: str, address: str, *, signers: str | Path = "") -> dict[str
 
     Raises:
         OptionError: the name or the address is invalid.
-        CatalogError, DataError: there is no zoo at the address, or it cannot be read.
+        CatalogError, DataError: there is no zoo at the address, it cannot be read, or none of the signers has
+            signed it.
     """
     if not re.fullmatch(_NAME, name) or name == HUB:
         why = (
@@ -75,7 +84,7 @@ def add_remote(name: str, address: str, *, signers: str | Path = "") -> dict[str
         raise OptionError(f"the name of a remote {why} (got {name!r:.80})")
     remote = Remote(_checked_address(address), str(Path(signers).expanduser().absolute()) if signers else "")
     known = read_remotes()
-    index = fetch_index(name, remote)
+    index = fetch_index(name, remote, accept_older=True)
     _write(known | {name: remote})
     return _row(name, remote, index)
 
@@ -127,6 +136,8 @@ def read_remotes() -> dict[str, Remote]:
     for name, remote in remotes.items():
         if not re.fullmatch(_NAME, name) or name == HUB:
             raise CatalogError(f"{path}: a remote cannot be called {name!r:.80}")
+        if remote.signers and not Path(remote.signers).is_absolute():  # as for $ZOO_REMOTES
+            raise CatalogError(f"{path}: [{name}] signers must be an absolute path (got {remote.signers!r})")
         try:
             _checked_address(remote.address)
         except OptionError as error:
@@ -204,6 +215,12 @@ def find(name: str) -> tuple[WeightsSpec, Recipe] | None:
     return spec, _recipe(prefix, version)
 
 
+def remote_signers(name: str | Path) -> str:
+    """Return the path of the signers of the remote in a name such as `team:shapes`; empty for none."""
+    split = parsed(name) if isinstance(name, str) else None
+    return _remote(split[0], read_remotes()).signers if split else ""
+
+
 def _recipe(prefix: str, version: ZooVersion) -> Recipe:
     """Return the recipe of a version; a base `ID@SHA256` is in the same zoo, and an `ID` is one of zoo's."""
     base = version.recipe.from_weights
@@ -236,25 +253,35 @@ def _remote(name: str, known: dict[str, Remote]) -> Remote:
     return known[name]
 
 
-def fetch_index(name: str, remote: Remote) -> ZooIndex:
+def fetch_index(name: str, remote: Remote, *, accept_older: bool = False) -> ZooIndex:
     """Read the index of a zoo from its address, and keep a copy in the cache.
 
-    Without network (`$ZOO_OFFLINE`), the copy is read. Raises CatalogError or DataError.
+    Without network (`$ZOO_OFFLINE`), the copy is read.
+
+    Args:
+        accept_older: accept an index that is older than the last one.
+
+    Raises CatalogError or DataError, also for an index that the remote's signers have not signed.
     """
-    if remote.signers:
-        message = (
-            f"{name} must be signed by the keys in {remote.signers}, and zoo cannot verify signatures yet"
-        )
-        raise DataError(message, hint="remove `signers` from the remote to use the zoo without this check")
     if is_url(remote.address):
         if is_offline() and (copy := cached_index(remote)) is not None:
             return copy
         content = small_file(f"{remote.address}/{INDEX}", max_bytes=MOST_BYTES, seconds=_SECONDS)
     else:
         content = read_folder(Path(remote.address))
+    allowed = _allowed(remote)
+    if remote.signers:
+        require_signed(name, remote.address, remote.signers, content, allowed, seconds=_SECONDS)
     index = read_index(content, _path(remote))
-    _keep(remote, content)
+    if not accept_older:
+        require_newest(name, remote.address, remote.signers, content, index.serial)
+    remember_index(name, remote.address, remote.signers, content, index.serial)
+    _keep(remote, allowed, content)
     return index
+
+
+def _allowed(remote: Remote) -> bytes:
+    return allowed_signers(remote.signers) if remote.signers else b""
 
 
 def read_folder(folder: Path) -> bytes:
@@ -269,22 +296,25 @@ def read_folder(folder: Path) -> bytes:
 def cached_index(remote: Remote) -> ZooIndex | None:
     """Return the index of a zoo when it was last used, without network; None if there is no intact copy."""
     with contextlib.suppress(OSError, ZooError):
-        return read_index(read_regular(_copy(remote), most=MOST_BYTES), _path(remote))
+        content = read_regular(_copy(remote, _allowed(remote)), most=MOST_BYTES)
+        return read_index(content, _path(remote))
     return None
 
 
-def _keep(remote: Remote, content: bytes) -> None:
+def _keep(remote: Remote, allowed: bytes, content: bytes) -> None:
     """Keep a copy of an index in the cache, if it can be written to."""
     with contextlib.suppress(OSError, DataError):
-        place = _copy(remote)
+        place = _copy(remote, allowed)
         if not place.is_file() or place.read_bytes() != content:
             private_folder(place.parent)
             with atomic_write(place, mode=0o600) as file:
                 file.write(content)
 
 
-def _copy(remote: Remote) -> Path:
-    key = hashlib.sha256(remote.address.encode()).hexdigest()[:32]
+def _copy(remote: Remote, allowed: bytes) -> Path:
+    """Return the place of the copy of an index that some signers allowed."""
+    by = hashlib.sha256(allowed).hexdigest() if remote.signers else ""
+    key = hashlib.sha256(f"{remote.address}\n{by}".encode()).hexdigest()[:32]
     return cache_home() / "downloads" / "zoos" / key / INDEX
 
 
@@ -319,7 +349,7 @@ def zoo_at(registry: Registry, remote: str) -> Registry:
     known = read_remotes()
     is_name = re.fullmatch(_NAME, remote) is not None and (remote in known or not Path(remote).is_dir())
     zoo = _remote(remote, known) if is_name else Remote(_checked_address(remote))
-    index = fetch_index(remote, zoo)
+    index = fetch_index(remote, zoo, accept_older=not is_name)
     for id_, version in index.all():
         if version.spec.withdrawn:
             warn(f"{id_}@{version.digits} was withdrawn: {version.spec.withdrawn}")

@@ -4,12 +4,16 @@
 first. A version is never changed: other bytes under an id are a new version, in a file whose name has its
 sha256. A withdrawn version keeps its entry, which then states the reason. `serial` grows with every change.
 
+The signatures of an index lie in a file that has the sha256 of the index in its name. They are written before
+the index is replaced, so a reader always finds those of the index that it read.
+
 An index comes from elsewhere, so it is not trusted: it cannot load code or set plugins, and its files lie in
 the folder `weights` beside it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
@@ -26,7 +30,7 @@ from zoo.registry.catalog import SCHEMA, catalog_of
 from zoo.registry.published import WEIGHTS_ID, WeightsSpec
 
 # The files of a zoo
-INDEX, FOLDER = "registry.toml", "weights"
+INDEX, FOLDER, SIGNATURES = "registry.toml", "weights", "signatures"
 # How many digits of a sha256 name a version, at least
 DIGITS = 16
 _HEAD = b"# The index of a zoo, which `zoo publish` writes. README.md explains how to use the zoo.\n"
@@ -139,6 +143,11 @@ def read_index(content: bytes, path: Path) -> ZooIndex:
         if len({version.spec.sha256 for version in versions[id_]}) < len(every):
             raise CatalogError(f"{path}: two versions of {id_} have the same sha256")
     return ZooIndex(catalog.serial, versions)
+
+
+def signature_file(content: bytes) -> str:
+    """Return the path of the signatures of an index, relative to the zoo's folder."""
+    return f"{SIGNATURES}/{hashlib.sha256(content).hexdigest()[:DIGITS]}.sig"
 
 
 def _version(path: Path, id_: str, spec: WeightsSpec, recipes: Mapping[str, Recipe]) -> ZooVersion:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 import zoo
+from tests.keys import Keys
 from tests.nightly.reliability import server
 from tests.shell import zoo as shell
 from zoo.errors import CatalogError, DataError, OptionError, UnknownName, WeightsError, ZooError, ZooWarning
@@ -162,11 +164,63 @@ def test_credentials_in_an_address_are_refused_and_not_repeated(tmp_path: Path) 
     assert "s3cret" not in done.stderr
 
 
-def test_a_remote_with_signers_is_refused_until_signatures_are_verified(team: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"team must be signed by the keys in .*, and zoo cannot verify"):
-        zoo.add_remote("team", str(team), signers="signers")
-    (tmp_path / "remotes.toml").write_text(f'[team]\naddress = "{team}"\nsigners = "/x"\n')
-    with pytest.raises(DataError, match="must be signed by the keys in /x"):
+def sign(team: Path, key: Path) -> None:
+    """Add a signature to the index of a zoo."""
+    zoo.publish([], team, sign=key, progress=False)
+
+
+def test_a_remote_with_signers_needs_a_signature_by_one_of_them(team: Path, keys: Keys) -> None:
+    with pytest.raises(DataError, match=r"team must be signed by a key in .*, but its signature cannot be r"):
+        zoo.add_remote("team", str(team), signers=keys.signers)
+    assert zoo.list_remotes() == []
+    sign(team, keys.eve)
+    with pytest.raises(DataError, match="is not signed by a key that"):
+        zoo.add_remote("team", str(team), signers=keys.signers)
+    sign(team, keys.ada)
+    done = shell("remote", "add", "team", team, "--signers", keys.signers)
+    assert done.returncode == 0, done.stderr
+    assert str(keys.signers) in shell("remote", "list").stdout
+    zoo.load("team:net", progress=False)
+    assert zoo.list_weights(remote="team") == ["team:net"]
+
+
+def test_an_older_state_is_accepted_by_adding_the_remote_again(team: Path, keys: Keys) -> None:
+    before = shutil.copytree(team, team.with_name("before"))
+    for folder in (before, team):
+        sign(folder, keys.ada)
+    zoo.publish([], team, withdraw="net", reason="wrong", sign=keys.ada, progress=False)
+    zoo.add_remote("team", str(team), signers=keys.signers)
+    shutil.rmtree(team)
+    before.rename(team)
+    with pytest.raises(DataError, match="serial 1 is older than 2") as error:
+        zoo.load("team:net", progress=False)
+    command = f"zoo remote add team {team} --signers {keys.signers}"
+    assert error.value.hint == f"if the publisher confirms this state, `{command}` accepts it"
+    assert shell(*command.split()[1:]).returncode == 0
+    zoo.load("team:net", progress=False)
+
+
+def test_a_copy_is_read_only_with_the_signers_that_allowed_it(
+    online: tuple[str, list[str], dict[str, Any]], team: Path, keys: Keys, tmp_path: Path, monkeypatch: Any
+) -> None:
+    address, _, answers = online
+    sign(team, keys.ada)
+    signature = next((team / "signatures").iterdir())
+    place = f"/zoo/signatures/{signature.name}"
+    for answer in (server.gives(b"", status=404), server.never_ends(), server.gives(signature.read_bytes())):
+        with pytest.raises(UnknownName, match="unknown remote"):
+            zoo.load("team:net", progress=False)
+        answers[place] = answer
+        shutil.copy(keys.signers, tmp_path / "signers")
+        with contextlib.suppress(DataError):
+            zoo.add_remote("team", address, signers=tmp_path / "signers")
+    zoo.load("team:net", progress=False)
+    monkeypatch.setenv("ZOO_OFFLINE", "1")
+    zoo.load("team:net", progress=False)
+    assert "team:net" in zoo.list_weights()
+    (tmp_path / "signers").write_text(keys.line(key=keys.eve))
+    assert "team:net" not in zoo.list_weights()
+    with pytest.raises(DataError, match="downloads are disabled"):
         zoo.load("team:net", progress=False)
 
 
@@ -252,9 +306,9 @@ def test_a_file_that_is_not_as_in_the_index_is_refused(team: Path, what: str) ->
 def test_a_recipe_of_a_zoo_sets_only_what_a_card_may_set(
     team: Path, old: str, new: str, refused: str
 ) -> None:
-    zoo.add_remote("team", str(team))
     path = team / "registry.toml"
     path.write_text(path.read_text().replace(old, new, 1))
+    zoo.add_remote("team", str(team))
     with pytest.raises(CatalogError, match=f"the recipe of team:net sets {refused}, which only the user may"):
         zoo.train("team:net", dry_run=True, progress=False)
 

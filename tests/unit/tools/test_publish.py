@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -13,15 +14,17 @@ import pytest
 from msgspec import structs
 
 import zoo
+from tests.keys import Keys
 from tests.shell import zoo as shell
-from zoo.errors import DataError, OptionError, OutputError, WeightsError, ZooError
+from zoo.errors import CatalogError, DataError, OptionError, OutputError, WeightsError, ZooError
+from zoo.files import signatures
 from zoo.files.atomic import atomic_write
 from zoo.files.canonical import canonical_json
 from zoo.files.cards import KEY, Card, read_card, read_weights
 from zoo.files.container import write_container
 from zoo.files.hashes import sha256_of
 from zoo.registry.registry import Registry
-from zoo.registry.zoo_index import ZooIndex, read_index
+from zoo.registry.zoo_index import ZooIndex, read_index, signature_file
 from zoo.runs.lock import owned
 from zoo.tools.share.public_recipe import public_recipe, refuse_private
 
@@ -86,7 +89,7 @@ def test_a_published_run_is_listed_with_its_proof(run: Path, team: Path) -> None
     best = run / "best.safetensors"
     sha256, size = sha256_of(best), best.stat().st_size
     row = {"id": "net", "sha256": sha256, "bytes": size, "new": True}
-    assert result == {"folder": str(team), "serial": 1, "weights": [row]}
+    assert result == {"folder": str(team), "serial": 1, "weights": [row], "signature": None}
     found = index(team).find("net")
     assert (team / found.spec.file).read_bytes() == best.read_bytes()
     assert found.spec.metrics == read_card(best).metrics
@@ -177,6 +180,88 @@ def test_a_publisher_that_stops_after_the_index_is_repaired_by_the_next(
     assert "second" not in (team / "README.md").read_text()
     assert publish([run], team)["serial"] == 2
     assert "second" in (team / "README.md").read_text()
+    require_whole(team)
+
+
+def signers(team: Path, keys: Keys) -> list[str]:
+    """Return who has signed the index: `ada@example.org`, or an empty text for a key that is not allowed."""
+    content = (team / "registry.toml").read_bytes()
+    stored = (team / signature_file(content)).read_bytes()
+    allowed = keys.signers.read_bytes()
+    return [by.principal for by in signatures.signers_of(content, stored, signatures.INDEX, allowed)]
+
+
+def test_the_index_is_signed_and_the_signature_before_it_is_kept(run: Path, team: Path, keys: Keys) -> None:
+    names: list[str] = []
+    for number in range(3):
+        assert publish(run, team, name=f"net-{number}", sign=keys.ada, dry_run=True)["signature"] is None
+        names.append(publish(run, team, name=f"net-{number}", sign=keys.ada)["signature"])
+        assert signers(team, keys) == ["ada@example.org"]
+        assert {f"signatures/{path.name}" for path in (team / "signatures").iterdir()} == {*names[-2:]}
+    again = publish(run, team, name="net-2", sign=keys.ada)
+    assert (again["serial"], signers(team, keys)) == (3, ["ada@example.org"])
+    require_whole(team)
+
+
+def test_a_second_key_is_added_to_the_signatures_of_an_index(run: Path, team: Path, keys: Keys) -> None:
+    publish(run, team, sign=keys.ada)
+    before = (team / "registry.toml").read_bytes()
+    for _ in range(2):
+        assert publish([], team, sign=keys.eve)["weights"] == []
+        assert signers(team, keys) == ["ada@example.org", ""]
+    assert (team / "registry.toml").read_bytes() == before
+    with pytest.raises(CatalogError, match="is not a zoo"):
+        publish([], team.with_name("none"), sign=keys.ada)
+    assert not team.with_name("none").exists()
+
+
+def test_a_signed_zoo_is_not_changed_without_a_signature(run: Path, team: Path, keys: Keys) -> None:
+    publish(run, team, sign=keys.ada)
+    before = (team / "registry.toml").read_bytes()
+    for runs, options in (([run], {"name": "x"}), ([], {"withdraw": "net", "reason": "wrong"})):
+        with pytest.raises(
+            OutputError, match="is signed, and its users may refuse an unsigned index"
+        ) as error:
+            publish(runs, team, **options)
+        assert error.value.hint == f"sign with --sign KEY; to stop signing, delete {team / 'signatures'}"
+    assert (team / "registry.toml").read_bytes() == before
+    publish([], team, withdraw="net", reason="wrong", sign=keys.ada)
+    assert signers(team, keys) == ["ada@example.org"]
+    with pytest.raises(OptionError, match="the key to sign with is not a file"):
+        publish([run], team, name="x", sign="no-such-key")
+
+
+def test_a_publisher_that_stops_before_the_index_leaves_the_signature_of_the_old_one(
+    run: Path, team: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(run, team, sign=keys.ada)
+
+    def stopping(path: Path, **options: Any) -> Any:
+        if path.name == "registry.toml":
+            raise KeyboardInterrupt
+        return atomic_write(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("zoo.tools.share.publish.atomic_write", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            publish(run, team, name="second", sign=keys.ada)
+    assert len([*(team / "signatures").iterdir()]) == 2, "that of the new index was written first"
+    assert (index(team).serial, signers(team, keys)) == (1, ["ada@example.org"])
+
+
+def test_the_page_of_a_zoo_shows_who_has_confirmed_what(run: Path, team: Path, keys: Keys) -> None:
+    publish(run, team)
+    file = team / index(team).find("net").spec.file
+    for key in (keys.ada, keys.eve):
+        zoo.verify(file, attest=key, out=team / "attestations", progress=False)
+    publish([], team, signers=keys.signers)
+    rows = [line for line in (team / "README.md").read_text().splitlines() if "measured again" in line]
+    assert sorted(re.findall(r"agree \| (ada@example\.org|SHA256:)", "\n".join(rows))) == [
+        *("SHA256:", "ada@example.org")
+    ]
+    assert all(
+        f"| net@{sha256_of(file)[:16]} | measured again, 2 of 2 metrics agree |" in row for row in rows
+    )
     require_whole(team)
 
 
@@ -330,8 +415,8 @@ def test_the_command_says_what_was_published(run: Path, team: Path) -> None:
     assert "was published before" in shell("publish", run, team).stdout
     withdrawn = shell("publish", "--withdraw", "net", "--reason", "wrong labels", team)
     assert (withdrawn.returncode, "withdrawn" in withdrawn.stdout) == (0, True)
-    for words in (["publish", team], ["publish", run, "--withdraw", "net", "--reason", "x", team]):
-        assert shell(*words).returncode == 2
+    assert shell("publish", run, "--withdraw", "net", "--reason", "x", team).returncode == 2
+    assert shell("publish", run).returncode == 1
 
 
 def test_a_source_that_changes_while_it_is_copied_is_refused(

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
+from platform import python_version
 from typing import Any
 
 import pytest
 from msgspec import structs
 
 import zoo
+from tests.keys import Keys
 from tests.shell import zoo as shell
 from zoo.errors import OptionError, RunError, SpecError, WeightsError
 from zoo.files.cards import Card, read_card
+from zoo.files.hashes import sha256_of
 from zoo.models import weights
 from zoo.registry.registry import Registry
 from zoo.testing.finding_weights import find_weights
 from zoo.tools.compare.card_differences import differences
 from zoo.tools.compare.card_recipe import recipe_of
 from zoo.tools.compare.reproduction import prediction_interval
+from zoo.tools.share.public_recipe import refuse_private
 
 DATA = {"size": 16, "train_size": 60, "val_size": 20, "test_size": 40}
 QUICK: dict[str, Any] = {"data": DATA, "model": {"widths": [4]}, "batch_size": 20, "threads": 1}
@@ -66,6 +71,44 @@ def test_a_file_alone_is_enough(file: Path) -> None:
     assert (found["differs"], found["tensors"]["different"]) == ({}, 0)
     assert found["metrics"] == found["published"] == read_card(file).metrics
     assert Path(found["run"]) == Path("runs/shared-reproduced")
+
+
+@pytest.mark.parametrize("equal", [True, False])
+def test_an_attestation_states_the_outcome_and_nothing_about_the_machine(
+    equal: bool, file: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not equal:
+        edited(file, seed=7)
+    found = reproduce(file, attest=keys.ada, out="out")
+    path = Path(found["attestation"])
+    assert re.fullmatch(rf"shared-{sha256_of(file)[:16]}-reproduce-[0-9a-f]{{8}}\.json", path.name)
+    statement = json.loads(path.read_text())
+    assert statement["subject"] == [{"name": "shared", "digest": {"sha256": sha256_of(file)}}]
+    predicate, card = statement["predicate"], read_card(file)
+    if equal:
+        assert statement["predicateType"] == "https://slsa.dev/provenance/v1"
+        build = predicate["buildDefinition"]
+        recipe, used = build["externalParameters"]["recipe"], build["resolvedDependencies"]
+        assert build["internalParameters"]["threads"] == 1
+        assert predicate["runDetails"]["builder"]["version"] == {**card.versions, "python": python_version()}
+    else:
+        assert statement["predicateType"] == "https://in-toto.io/attestation/test-result/v0.1"
+        recipe, used = predicate["zoo_recipe"], predicate["configuration"]
+        assert predicate["passedTests" if found["primary"]["ok"] else "failedTests"] == ["val accuracy"]
+    assert (recipe["architecture"], recipe["seed"]) == (card.architecture, card.seed)
+    assert used == [{"name": "images/shapes", "digest": {"sha256": card.dataset.fingerprint}}]
+    refuse_private(statement, "it")
+    done = shell("reproduce", file, "--attest", keys.eve)
+    assert f"wrote attestations/shared-{sha256_of(file)[:16]}-reproduce-" in done.stdout
+
+
+def test_an_attestation_needs_a_key(file: Path) -> None:
+    with pytest.raises(OptionError, match="out is the folder for an attestation, and requires attest"):
+        reproduce(file, out="x")
+    assert "--out is the folder" in shell("reproduce", file, "--out", "x").stderr
+    with pytest.raises(OptionError, match="the key to sign with is not a file"):
+        reproduce(file, attest="no-such-key")
+    assert not Path("runs").exists()
 
 
 def test_matrices_stored_as_bf16_are_compared_after_rounding(file: Path) -> None:

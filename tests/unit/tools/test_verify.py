@@ -10,8 +10,9 @@ import pytest
 from msgspec import structs
 
 import zoo
+from tests.keys import Keys
 from tests.shell import zoo as shell
-from zoo.errors import OptionError, WeightsError
+from zoo.errors import OptionError, WeightsError, ZooWarning
 from zoo.files.cards import read_card
 from zoo.files.hashes import sha256_of
 from zoo.models import weights
@@ -90,6 +91,37 @@ def test_metrics_measured_again_are_equal(trained: Path) -> None:
         (split, metric, True, "") for split in ("test", "val") for metric in ("accuracy", "loss")
     ]
     assert all(row["published"] == row["measured"] for row in rows)
+
+
+def test_an_attestation_states_which_metrics_agree(
+    trained: Path, tmp_path: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = with_metric(trained, tmp_path / "edited.safetensors", "test", "accuracy", 1 / 40)
+    rows = zoo.verify(file, attest=keys.ada, progress=False)
+    (path,) = {row["attestation"] for row in rows}
+    predicate = json.loads(Path(path).read_text())["predicate"]
+    assert predicate["result"] == "FAILED"
+    assert predicate["failedTests"] == ["test accuracy"]
+    assert predicate["passedTests"] == ["test loss", "val accuracy", "val loss"]
+    fingerprint = read_card(trained).dataset.fingerprint
+    assert predicate["configuration"] == [{"name": "images/shapes", "digest": {"sha256": fingerprint}}]
+    other = zoo.verify(trained, attest=keys.ada, data={"seed": 5}, progress=False)
+    (path,) = {row["attestation"] for row in other}
+    (used,) = json.loads(Path(path).read_text())["predicate"]["configuration"]
+    assert used["digest"]["sha256"] != fingerprint, "that of the data that was used"
+
+
+def test_metrics_that_cannot_be_measured_are_not_attested(
+    trained: Path, tmp_path: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    card = read_card(trained)
+    edited(trained, tmp_path / "edited.safetensors", metrics={**card.metrics, "val": {"error": 0.5}})
+    with pytest.warns(ZooWarning, match=r"edited\.safetensors is not attested: the metric is not among"):
+        rows = zoo.verify("edited.safetensors", attest=keys.ada, progress=False)
+    assert {row["attestation"] for row in rows} == {None}
+    assert not Path("attestations").exists()
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ from zoo.errors import RunError, WeightsError
 from zoo.files.cards import Card
 from zoo.registry.extras import needing_extra
 from zoo.registry.registry import Registry, default_registry
+from zoo.tools.compare import attestations
+from zoo.tools.compare.attestations import require_attestable
 from zoo.tools.compare.card_differences import differences
 from zoo.tools.compare.card_recipe import base_of, recipe_of
 from zoo.tools.compare.claims import primary_claim
@@ -32,6 +34,8 @@ def reproduce(
     data: Mapping[str, Any] | None = None,
     from_weights: str | Path | None = None,
     threads: Count | None = None,
+    attest: str | Path | None = None,
+    out: str | Path | None = None,
     device: str | None = None,
     progress: bool = True,
     registry: Registry | None = None,
@@ -54,19 +58,24 @@ def reproduce(
             card names.
         threads: number of CPU threads, instead of the number in the card of the weights; a different number
             can change results slightly because of rounding.
+        attest: SSH key to sign a statement of the outcome with: a private key file, or a public one whose
+            private key is in the SSH agent.
+        out: folder for the attestation; by default, `attestations`.
         device: device, such as `cpu` or `cuda`; by default, the CPU for weights that were trained on a CPU,
             and a GPU, if there is one, for others.
         progress: show progress on stderr or in the notebook.
         registry: registry to use; by default, the installed plugins and registry.toml.
 
     Returns:
-        `{weights, run, task, bit_equal, differs, unknown, tensors, metrics, published, primary}`. `differs`
-        contains the differences from the card, as `{name: [in the card, here]}`, and `unknown` lists the
-        values that the card does not record, such as `processor`. `tensors` is `{total, different,
-        largest_difference}`. `metrics` and `published` are grouped by split. `primary` is `{split, metric,
-        published, measured, interval, of, ok}`: if the tensors differ and the card contains the results of
-        multiple seeds, `interval` is the 95% prediction interval for a new seed, and `of` is `seeds`;
-        otherwise, `interval` is the 95% confidence interval of the measured metric, and `of` is `items`.
+        `{weights, run, task, bit_equal, differs, unknown, tensors, metrics, published, primary,
+        attestation}`. `differs` contains the differences from the card, as `{name: [in the card, here]}`, and
+        `unknown` lists the values that the card does not record, such as `processor`. `tensors` is `{total,
+        different, largest_difference}`. `metrics` and `published` are grouped by split. `primary` is `{split,
+        metric, published, measured, interval, of, ok}`: if the tensors differ and the card contains the
+        results of multiple seeds, `interval` is the 95% prediction interval for a new seed, and `of` is
+        `seeds`; otherwise, `interval` is the 95% confidence interval of the measured metric, and `of` is
+        `items`.
+        `attestation` is the path of the statement, or None.
 
     Raises:
         WeightsError: the file is damaged, was calibrated, or belongs to an unfinished run, or zoo cannot find
@@ -76,6 +85,7 @@ def reproduce(
         Interrupted: a signal stopped the training. The run is saved.
         ZooError: the data is missing, or the training failed; see `zoo.errors` for its subclasses.
     """
+    require_attestable(attest, out)
     registry = default_registry() if registry is None else registry
     from zoo.api.load_weights import load
 
@@ -115,17 +125,33 @@ def reproduce(
     results = {
         split: ours.evaluate(cast("Split", split), data=data, progress=progress) for split in card.metrics
     }
+    bit_equal = not tensors["different"]
+    primary = _primary(card, results, registry, bit_equal=bit_equal)
+    attestation = None
+    if attest is not None:
+        tests = {f"{primary['split']} {primary['metric']}": primary["ok"]} if primary else {"tensors": False}
+        attestation = attestations.attest(
+            published,
+            attest,
+            out,
+            command="reproduce",
+            data_sha256=ours.card.dataset.fingerprint,
+            environment=ours.card.environment,
+            versions=ours.card.versions,
+            tests=None if bit_equal else tests,
+        )
     return {
         "weights": str(weights),
         "run": str(directory),
         "task": card.task,
-        "bit_equal": not tensors["different"],
+        "bit_equal": bit_equal,
         "differs": differing,
         "unknown": unknown,
         "tensors": tensors,
         "metrics": {split: result["metrics"] for split, result in results.items()},
         "published": card.metrics,
-        "primary": _primary(card, results, registry, bit_equal=not tensors["different"]),
+        "primary": primary,
+        "attestation": attestation and str(attestation),
     }
 
 

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any, cast
 from zoo.api.model import Model
 from zoo.config.arguments import checked
 from zoo.console.progress import Bar
-from zoo.errors import DataError, Interrupted, OptionError, ZooError
+from zoo.errors import DataError, Interrupted, OptionError, ZooError, warn
+from zoo.files.cards import Environment
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry, default_registry
 from zoo.registry.remotes import with_zoos
 from zoo.registry.weights_files import published_spec
+from zoo.tools.compare import attestations
+from zoo.tools.compare.attestations import require_attestable
 from zoo.tools.compare.claims import Claim, metric_claims, mismatches
 from zoo.tools.compare.tolerance import Machine, disagreement, interval_disagreement
 
@@ -29,6 +32,8 @@ Row = dict[str, Any]
 def verify(
     *weights: str | Path,
     data: Mapping[str, Any] | None = None,
+    attest: str | Path | None = None,
+    out: str | Path | None = None,
     device: str | None = None,
     progress: bool = True,
     registry: Registry | None = None,
@@ -50,6 +55,9 @@ def verify(
     Args:
         weights: published ids, files or run directories.
         data: dataset options that the cards cannot set, such as `root`.
+        attest: SSH key to sign a statement of the outcome with, for each of the weights: a private key file,
+            or a public one whose private key is in the SSH agent.
+        out: folder for the attestations; by default, `attestations`.
         device: device, such as `cpu` or `cuda`; by default, the CPU for weights that were trained on a CPU,
             and a GPU, if there is one, for others.
         progress: show progress on stderr or in the notebook.
@@ -59,13 +67,16 @@ def verify(
         A row for each metric: `{weights, split, metric, published, measured, interval, ok, reason}`. If data
         or the file is missing or damaged, `measured` is None and `ok` is False. `ok` is None if there is
         nothing to verify. The result also contains a row for each value in which the file, its card and the
-        registry disagree; in this row, `split` is empty, and `metric` is the name of the value.
+        registry disagree; in this row, `split` is empty, and `metric` is the name of the value. With
+        `attest`, each row also has the path of the `attestation`, or None for weights that could not be
+        measured.
 
     Raises:
         OptionError: no weights are given.
         WeightsError: weights do not exist, or belong to an exported file.
     """
     registry = default_registry() if registry is None else registry
+    require_attestable(attest, out)
     if not weights:
         raise OptionError("no weights to verify", hint="zoo.list_weights() lists the published weights")
     registry = with_zoos(registry, *weights)
@@ -79,8 +90,40 @@ def verify(
         if progress:
             with Bar(f"verifying {name}"):  # its title; each split has a bar of its own
                 pass
-        rows += _verified(name, spec, how)
+        found = [*_verified(name, spec, how)]
+        if attest is not None:
+            attestation = _attested(name, found, attest, out, how)
+            found = [row | {"attestation": attestation} for row in found]
+        rows += found
     return rows
+
+
+def _attested(
+    name: str | Path, rows: list[Row], key: str | Path, out: str | Path | None, how: _How
+) -> str | None:
+    """Sign a statement of the outcome, and return its path; None if a metric could not be measured."""
+    if unmeasured := [row["reason"] for row in rows if row["measured"] is None]:
+        warn(f"{name} is not attested: {unmeasured[0]}")
+        return None
+    from zoo.data.opening import local_options, open_fed
+    from zoo.interfaces import make_task
+    from zoo.runs.environment import versions_of
+
+    model = how.load(name)
+    card, registry = model.card, how.registry
+    data = local_options(registry.dataset(card.dataset.name), model.own) | dict(how.data or {})
+    _, fed = open_fed(card, make_task(registry, card.task), registry, data=data)
+    path = attestations.attest(
+        model,
+        key,
+        out,
+        command="verify",
+        data_sha256=fed.fingerprint,
+        environment=_environment(model.device),
+        versions=versions_of(registry.architecture(card.architecture).plugin),
+        tests={f"{row['split']} {row['metric']}".strip(): row["ok"] for row in rows},
+    )
+    return str(path)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,11 +211,17 @@ def _row(
 
 
 @functools.cache
-def _machine(device: str) -> Machine:
-    """Return what this machine measures with."""
+def _environment(device: str) -> Environment:
     import torch
 
     from zoo.runs.environment import environment_of
 
-    here = environment_of(torch.nn.Identity(), device=device, seconds=0)
+    return environment_of(torch.nn.Identity(), device=device, seconds=0)
+
+
+def _machine(device: str) -> Machine:
+    """Return what this machine measures with."""
+    import torch
+
+    here = _environment(device)
     return Machine(here.processor, here.device, torch.__version__.partition("+")[0])

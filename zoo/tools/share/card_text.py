@@ -78,8 +78,15 @@ def _body(card: Card, links: Links) -> str:
         _section("Learning curve", curve, about=f"{_words(metric)} by epoch"),
         _section("Training", *_training(card)),
         _section("Verify and reproduce", _commands(card.get("check", {})), _pairs(sums)),
+        _section("Confirmed by", confirmations_table(card.get("confirmations", []))),
     ]
     return "\n\n".join(filter(None, parts))
+
+
+def confirmations_table(confirmations: Sequence[Mapping[str, str]]) -> str:
+    """Return a table of who has confirmed weights, or nothing if nobody has."""
+    columns = ("id", "outcome", "by", "date", "conditions")
+    return _table([{name: row[name] for name in columns if name in row} for row in confirmations], {})
 
 
 def _section(title: str, *parts: str, about: str = "") -> str:

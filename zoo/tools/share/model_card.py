@@ -15,10 +15,14 @@ from zoo.config.arguments import checked
 from zoo.console.progress import Bar, quiet
 from zoo.errors import warn
 from zoo.files.cards import read_weights
+from zoo.files.signatures import allowed_signers
 from zoo.registry.exported_files import read_exported
 from zoo.registry.registry import Registry, default_registry
-from zoo.registry.remotes import with_zoos
+from zoo.registry.remotes import remote_signers, with_zoos
 from zoo.registry.weights_files import locate_weights
+from zoo.registry.zoo_index import FOLDER
+from zoo.tools.compare.attestations import FOLDER as ATTESTATIONS
+from zoo.tools.compare.attestations import attestations_in
 from zoo.tools.share.card_text import as_html, as_markdown
 
 
@@ -56,6 +60,7 @@ def card(
     *,
     measure: bool = True,
     data: Mapping[str, Any] | None = None,
+    signers: str | Path = "",
     last: bool = False,
     device: str | None = None,
     progress: bool = True,
@@ -64,7 +69,8 @@ def card(
     """Return a model card: a description of a model for people.
 
     It contains the purpose and limits of the model, its data and licenses, its training and cost, its metrics
-    with their intervals, and the commands to use, verify and reproduce it. Each field comes from the file,
+    with their intervals, the commands to use, verify and reproduce it, and who has confirmed that, by the
+    attestations in the folder `attestations` of its zoo or next to the file. Each field comes from the file,
     from the registry or from measuring the model on its test split, or `val` if there is no test split. What
     is not known is left out; for what cannot be measured, zoo issues a warning with the reason.
 
@@ -73,6 +79,9 @@ def card(
         measure: measure the results by class, the calibration, the confused classes and heat maps, or
             generate a sample text.
         data: dataset options that locate the training data, such as `root`.
+        signers: file with allowed signers, as `ssh-keygen` reads it; by default, that of the remote.
+            Attestations of their keys have their names in the card, and others have the fingerprint of the
+            key.
         last: describe the last weights of a run directory instead of the best ones.
         device: device, such as `cpu` or `cuda`; by default, a GPU if one is available.
         progress: show progress on stderr or in the notebook.
@@ -93,6 +102,7 @@ def card(
         exported = read_exported(registry, path, sha256=sha256)
         stored = exported.card if exported else read_weights(path, sha256=sha256)[0]
         fields = known_fields(weights, path, stored, registry, exported=exported is not None)
+        fields["confirmations"] = _confirmations(path, fields["sha256"], signers or remote_signers(weights))
     draft = Draft(fields=fields)
     if Path(weights).is_dir():
         add_history(draft, Path(weights), registry)
@@ -105,3 +115,10 @@ def card(
         warn(f"left out {', '.join(parts)}: {why}")
     known = {name: value for name, value in fields.items() if value not in ("", None, {}, [])}
     return ModelCard(fields=known, figures=draft.figures)
+
+
+def _confirmations(path: Path, sha256: str, signers: str | Path) -> list[dict[str, str]]:
+    """Return who has confirmed a file, by the attestations of its folder or of its zoo."""
+    folder = path.parent.parent if path.parent.name == FOLDER else path.parent
+    allowed = allowed_signers(signers) if signers else b""
+    return attestations_in(folder / ATTESTATIONS, {sha256}, allowed).get(sha256, [])

@@ -2,7 +2,7 @@
 
 Files of weights are written first, under names with their sha256. Replacing the index then publishes them.
 README.md, config.json and SHA256SUMS follow from the index; if a publisher is killed before they are written,
-the next one writes them.
+the next one writes them. Signatures of an index are written before it, under a name with its sha256.
 """
 
 from __future__ import annotations
@@ -13,23 +13,37 @@ import os
 import shlex
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from zoo.config.arguments import checked
 from zoo.console.progress import Bar, quiet
 from zoo.errors import OptionError, OutputError, RunError, WeightsError, ZooError, warn
-from zoo.files import run_files
+from zoo.files import run_files, signatures
 from zoo.files.atomic import atomic_write, sweep
 from zoo.files.cards import CHECKPOINT, read_weights
 from zoo.files.downloads import require_sha256
 from zoo.files.hashes import sha256_of
+from zoo.files.regular import read_regular
 from zoo.registry.published import WEIGHTS_ID, WeightsSpec
 from zoo.registry.registry import Registry, default_registry
 from zoo.registry.remotes import read_folder
 from zoo.registry.weights_files import is_finished, locate_weights
-from zoo.registry.zoo_index import DIGITS, FOLDER, INDEX, ZooIndex, ZooVersion, parsed_version, read_index
+from zoo.registry.zoo_index import (
+    DIGITS,
+    FOLDER,
+    INDEX,
+    SIGNATURES,
+    ZooIndex,
+    ZooVersion,
+    parsed_version,
+    read_index,
+    signature_file,
+)
 from zoo.runs.lock import owned
+from zoo.tools.compare.attestations import FOLDER as ATTESTATIONS
+from zoo.tools.compare.attestations import attestations_in
 from zoo.tools.share.public_recipe import public_recipe, refuse_private
 from zoo.tools.share.zoo_files import derived_files
 
@@ -56,6 +70,8 @@ def publish(
     *,
     name: str | None = None,
     license: str = "",  # noqa: A002 - the word of the index
+    sign: str | Path = "",
+    signers: str | Path = "",
     withdraw: str = "",
     reason: str = "",
     dry_run: bool = False,
@@ -70,13 +86,18 @@ def publish(
 
     The metrics are measured again for their confidence intervals, if the card does not have them. Other bytes
     under an id become its new version; published files never change. Nothing that is published contains a
-    path, a host name or a user name.
+    path, a host name or a user name. Once a zoo is signed, every change of it must be.
 
     Args:
         runs: a list of run directories, for their best weights, or of files of weights; or a single one.
+            Without runs, only the files that follow from the index are written and, with `sign`, a signature.
         folder: folder of the zoo, which is created if it does not exist.
         name: id of the weights; by default, the name of the run directory or file.
         license: license of the weights, such as `MIT`.
+        sign: SSH key to sign the index with: a private key file, or a public one whose private key is in the
+            SSH agent. If the index does not change, its other signatures are kept.
+        signers: file with allowed signers, as `ssh-keygen` reads it. Attestations of their keys have their
+            names in README.md, and others have the fingerprint of the key.
         withdraw: id, or `ID@SHA256`, of a version that must not be used anymore; no runs can be published at
             the same time.
         reason: why the version is withdrawn, which its users will read.
@@ -85,43 +106,51 @@ def publish(
         registry: registry to use; by default, the installed plugins and registry.toml.
 
     Returns:
-        `{folder, serial, weights: [{id, sha256, bytes, new}]}`. `new` is False for weights that were
-        published before. `serial` counts the changes of the zoo.
+        `{folder, serial, weights: [{id, sha256, bytes, new}], signature}`. `new` is False for weights that
+        were published before. `serial` counts the changes of the zoo. `signature` is the file with the
+        signatures of the index, or None.
 
     Raises:
         WeightsError: a run is not finished, a file is damaged, or the model or its data has no name that
             others could use.
-        OutputError: the folder is not a zoo, is in use by another publisher, or cannot be written to.
+        OutputError: the folder is not a zoo, is in use by another publisher, is signed and would not be
+            anymore, or cannot be written to.
         OptionError: an id or an argument is invalid.
     """
     folder = Path(folder)
     given: list[str | Path] = [runs] if isinstance(runs, str | Path) else [*runs]
-    if (
-        bool(given) == bool(withdraw)
-        or bool(withdraw) != bool(reason)
-        or (name is not None and len(given) != 1)
-    ):
+    if (given and withdraw) or bool(withdraw) != bool(reason) or (name is not None and len(given) != 1):
         raise OptionError(
             "give runs to publish, or withdraw with a reason; name is for a single run",
             hint="`zoo publish --help` shows both forms",
         )
     refuse_private({"license": license, "reason": reason}, "the arguments")
+    commit = partial(
+        _committed,
+        folder,
+        sign=signatures.require_key(sign) if sign else None,
+        allowed=signatures.allowed_signers(signers) if signers else b"",
+        dry_run=dry_run,
+    )
     registry = default_registry() if registry is None else registry
+    if not given:
+        read_folder(folder)  # a new zoo needs runs
+        with _zoo(folder, dry_run=dry_run) as index:
+            changed, rows = _withdrawn(index, withdraw, reason) if withdraw else (index, [])
+            return commit(index, changed, rows)
+    _require_signature(folder, sign)  # before the work
     with Bar() if progress else quiet():
-        if withdraw:
-            with _zoo(folder, dry_run=dry_run) as index:
-                changed, rows = _withdrawn(index, withdraw, reason)
-                return _committed(folder, index, changed, rows, dry_run=dry_run)
         found = [_weights(run, name, license, registry, folder, measure=not dry_run) for run in given]
         ids = [weights.id for weights in found]
         if twice := next((id_ for id_ in ids if ids.count(id_) > 1), ""):
             hint = "publish one of them with a different --name"
             raise OptionError(f"two runs have the name {twice!r}", hint=hint)
-        with _zoo(folder, dry_run=dry_run) as index:
-            changed, rows = _added(index, found)
-            if not dry_run:
+    with _zoo(folder, dry_run=dry_run) as index:
+        changed, rows = _added(index, found)
+        if not dry_run:
+            with Bar() if progress else quiet():
                 _write_weights(folder, found)
-            return _committed(folder, index, changed, rows, dry_run=dry_run)
+        return commit(index, changed, rows)  # without a bar, in which a passphrase could not be typed
 
 
 def _weights(
@@ -271,14 +300,50 @@ def _write_weights(folder: Path, found: Sequence[_Weights]) -> None:
             require_sha256(weights.path, digest.hexdigest(), spec.sha256)
 
 
+def _require_signature(folder: Path, sign: object) -> None:
+    """Raise OutputError if the index of a signed zoo would not be signed anymore."""
+    if not sign and any((folder / SIGNATURES).glob("*.sig")):
+        hint = f"sign with --sign KEY; to stop signing, delete {folder / SIGNATURES}"
+        raise OutputError(f"{folder} is signed, and its users may refuse an unsigned index", hint=hint)
+
+
 def _committed(
-    folder: Path, before: ZooIndex, index: ZooIndex, rows: list[dict[str, Any]], *, dry_run: bool
+    folder: Path,
+    before: ZooIndex,
+    index: ZooIndex,
+    rows: list[dict[str, Any]],
+    *,
+    sign: Path | None,
+    allowed: bytes,
+    dry_run: bool,
 ) -> dict[str, Any]:
-    """Replace the index if it changed, then the files that follow from it; return the result."""
+    """Sign the index, replace it if it changed, then the files that follow from it; return the result."""
+    changed = index is not before
+    old = read_folder(folder) if (folder / INDEX).exists() else b""
+    content = index.to_toml() if changed else old
+    signature = folder / signature_file(content)
+    if changed:
+        _require_signature(folder, sign)
     if not dry_run:
-        contents = {INDEX: index.to_toml()} if index is not before else {}
-        for name, content in (contents | derived_files(index)).items():
-            if not (folder / name).is_file() or (folder / name).read_bytes() != content:
+        if sign:
+            _sign(signature, content, sign)
+        shas = {version.spec.sha256 for _, version in index.all()}
+        confirmed = attestations_in(folder / ATTESTATIONS, shas, allowed)
+        for name, each in {INDEX: content, **derived_files(index, confirmed)}.items():
+            if not (folder / name).is_file() or (folder / name).read_bytes() != each:
                 with atomic_write(folder / name) as file:
-                    file.write(content)
-    return {"folder": str(folder), "serial": index.serial, "weights": rows}
+                    file.write(each)
+        for path in (folder / SIGNATURES).glob("*.sig") if changed else ():
+            if path not in (signature, folder / signature_file(old)):  # which a reader may be about to open
+                path.unlink()
+    named = signature_file(content) if signature.is_file() else None
+    return {"folder": str(folder), "serial": index.serial, "weights": rows, "signature": named}
+
+
+def _sign(signature: Path, content: bytes, key: Path) -> None:
+    """Add a signature to those of an index."""
+    signature.parent.mkdir(exist_ok=True)
+    sweep(signature.parent)
+    before = read_regular(signature, most=signatures.MOST_BYTES) if signature.is_file() else b""
+    with atomic_write(signature) as file:
+        file.write(signatures.with_signature(content, before, key, signatures.INDEX))

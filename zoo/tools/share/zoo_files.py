@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import html
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from zoo.files.canonical import readable_json
 from zoo.registry.zoo_index import INDEX, ZooIndex, ZooVersion
+from zoo.tools.share.card_text import confirmations_table
 
 _README = """# A model zoo
 
@@ -29,8 +31,24 @@ model again.
 """
 
 
-def derived_files(index: ZooIndex) -> dict[str, bytes]:
-    """Return the content of README.md, config.json and SHA256SUMS by name."""
+_CONFIRMED = """
+## Confirmed by
+
+Each row is a signed statement in the folder `attestations`. The publisher knows the people with a name; a key
+that is shown by its fingerprint can be anyone's. `zoo card` verifies the signatures again.
+
+{table}
+"""
+
+
+def derived_files(
+    index: ZooIndex, confirmations: Mapping[str, Sequence[Mapping[str, str]]] = MappingProxyType({})
+) -> dict[str, bytes]:
+    """Return the content of README.md, config.json and SHA256SUMS by name.
+
+    Args:
+        confirmations: who has confirmed which weights, by their sha256, as `attestations_in` returns it.
+    """
     content = {INDEX: hashlib.sha256(index.to_toml()).hexdigest()}
     content |= {
         version.spec.file: version.spec.sha256 for _, version in index.all() if not version.spec.withdrawn
@@ -38,16 +56,22 @@ def derived_files(index: ZooIndex) -> dict[str, bytes]:
     sums = "".join(f"{sha256}  {name}\n" for name, sha256 in content.items())
     about = {"library_name": "zoo", "index": INDEX}  # what the Hugging Face Hub counts as a download
     return {
-        "README.md": _page(index).encode(),
+        "README.md": _page(index, confirmations).encode(),
         "config.json": f"{readable_json(about)}\n".encode(),
         "SHA256SUMS": sums.encode(),
     }
 
 
-def _page(index: ZooIndex) -> str:
+def _page(index: ZooIndex, confirmations: Mapping[str, Sequence[Mapping[str, str]]]) -> str:
+    confirmed = [
+        {"id": f"{id_}@{version.digits}", **row}
+        for id_, version in index.all()
+        for row in confirmations.get(version.spec.sha256, ())
+    ]
+    after = _CONFIRMED.format(table=confirmations_table(confirmed)) if confirmed else ""
     rows = [_row(id_, version, newest=version is index.versions[id_][0]) for id_, version in index.all()]
     first = next((id_ for id_, version in index.all() if not version.spec.withdrawn), "ID")
-    return _README.format(first=first, index=INDEX, rows="\n".join(rows))
+    return _README.format(first=first, index=INDEX, rows="\n".join(rows)) + after
 
 
 def _row(id_: str, version: ZooVersion, *, newest: bool) -> str:
