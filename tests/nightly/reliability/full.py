@@ -79,6 +79,9 @@ PROMISES = {
     "remade": Promise(runs.remade, {"rounds": 40}, {"rounds": 4}),
     "pruned": Promise(pruning.never_the_last, {"runs": 200}, {"runs": 30}),
     "publish_killed": Promise(publishing.killed, {"kills": 100}, {"kills": 4}),
+    "publish_sign_killed": Promise(
+        publishing.killed, {"kills": 100, "sign": True}, {"kills": 4, "sign": True}
+    ),
     "publish_pairs": Promise(publishing.pairs, {"rounds": 20}, {"rounds": 1}),
     "threads": Promise(threads.mixed, {"threads": 8, "each": 1_000}, {"threads": 4, "each": 20}),
     "beside_a_training": Promise(threads.beside_a_training, {"rounds": 20}, {"rounds": 1}),

@@ -11,24 +11,28 @@ import time
 from pathlib import Path
 
 import zoo
+from tests.keys import Keys, made
 from tests.nightly.reliability.faults import Disk, failing
 from tests.nightly.reliability.figure import Figure, counted
 from tests.nightly.reliability.processes import start
 from tests.nightly.reliability.toys import leftovers
 from zoo.errors import ZooError
+from zoo.files import signatures
 from zoo.files.canonical import canonical_json
 from zoo.files.cards import KEY, read_weights
 from zoo.files.container import write_container
 from zoo.files.hashes import sha256_of
-from zoo.registry.zoo_index import ZooIndex, read_index
+from zoo.registry.zoo_index import ZooIndex, read_index, signature_file
 
 
-def killed(folder: Path, *, kills: int) -> Figure:
+def killed(folder: Path, *, kills: int, sign: bool = False) -> Figure:
     """Kill a publisher at or before each call that changes the disk; then let another one publish."""
     draw = random.Random(8)
     broken: list[str] = []
     team, run = folder / "team", _trained(folder)
-    child = start(folder / "calls.log", _publish_until, str(run), str(team), "calls", 0)
+    keys = made(folder) if sign else None
+    key = str(keys.ada) if keys else ""
+    child = start(folder / "calls.log", _publish_until, str(run), str(team), "calls", key, 0)
     assert child.wait() == 0, child.output
     calls = child.output.partition("calls: ")[2].splitlines()[0].split("; ")
     ids, ended = {"calls"}, 0
@@ -37,27 +41,30 @@ def killed(folder: Path, *, kills: int) -> Figure:
         _change(run, number + 1)
         at = number % len(calls) + 1 if number < len(calls) else draw.randint(1, len(calls))
         log = folder / f"{number}.log"
-        child = start(log, _publish_until, str(run), str(team), id_, at)
+        child = start(log, _publish_until, str(run), str(team), id_, key, at)
         code = child.wait()
         before, case = ids, f"kill {number} at {calls[at - 1]}"
         ended += code == 0
         if code not in (0, -signal.SIGKILL):
             broken.append(f"{case}: ended with {code}: {child.output[-300:]}")
-        wrong = _not_whole(team, before)
+        wrong = _not_whole(team, before) or _not_signed(team, keys)
         ids = before | {*_index(team).versions}
-        child = start(log, _publish_until, str(run), str(team), id_, 0)
+        child = start(log, _publish_until, str(run), str(team), id_, key, 0)
         if child.wait() != 0:
             wrong = f"the next publisher failed: {child.output[-300:]}"
         ids |= {id_}
-        wrong = wrong or _not_whole(team, ids) or _sums(team)
+        wrong = wrong or _not_whole(team, ids) or _sums(team) or _not_signed(team, keys)
         if left := leftovers(team):
             wrong = f"temporary files were left: {left}"
         broken += [f"{case}: {wrong}"] if wrong else []
+    who, what = (
+        ("a publisher who signs,", "the index, its signature") if sign else ("a publisher", "the index")
+    )
     return counted(
-        "a publisher killed at a call that changes the disk, followed by another publisher",
+        f"{who} killed at a call that changes the disk, followed by another publisher",
         kills,
         broken,
-        "times, the index and all that it names were intact at once, and `sha256sum -c` after the next one",
+        f"times, {what} and all that it names were intact at once, and `sha256sum -c` after the next one",
         f"{len(dict.fromkeys(calls))} different calls, such as `{calls[-1]}`; {ended} ended before it",
     )
 
@@ -121,11 +128,11 @@ def _change(run: Path, number: int) -> None:
     write_container(run / "best.safetensors", [*content.tensors.values()], {KEY: canonical_json(fields)})
 
 
-def _publish_until(run: str, team: str, name: str, at: int) -> None:
+def _publish_until(run: str, team: str, name: str, key: str, at: int) -> None:
     """Publish; the call number `at` that changes the disk does half of its work and kills the process."""
     disk = Disk(at, "kill")
     with failing(disk):
-        zoo.publish([run], team, name=name, progress=False)
+        zoo.publish([run], team, name=name, sign=key, progress=False)
     print("calls:", "; ".join(disk.calls), flush=True)
 
 
@@ -152,6 +159,16 @@ def _not_whole(team: Path, ids: set[str]) -> str:
         if sha256_of(team / version.spec.file) != version.spec.sha256:
             return f"the file of {id_} does not match the index"
     return ""
+
+
+def _not_signed(team: Path, keys: Keys | None) -> str:
+    """Return whether the index has no good signature; empty if it has one, or need not."""
+    if keys is None:
+        return ""
+    content, allowed = (team / "registry.toml").read_bytes(), keys.signers.read_bytes()
+    stored = (team / signature_file(content)).read_bytes()
+    by = signatures.signers_of(content, stored, signatures.INDEX, allowed)
+    return "" if any(signer.principal for signer in by) else "the index has no good signature"
 
 
 def _sums(team: Path) -> str:
