@@ -98,6 +98,10 @@ GIVEN = {
     "import": STATE_DICTS,
     "look-inside": f"{DEMO}zoo train resnet20 folder --data root=images --from cifar10-resnet20\n",
     "shards": SHARDS,
+    "sign-and-attest": """
+        mkdir -p ~/.ssh && ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519
+        zoo train mlp shapes --epochs 1 --data train_size=64 --run runs/shapes
+    """,
     "pretrained-on-imagenet": f"PYTHONPATH={ROOT} python -m tests.published resnet50.a1_in1k\n",
     "multi-label": """
         echo file,labels > labels
