@@ -62,6 +62,7 @@ from zoo.tools.data_check.data_check import check_data as check_data
 from zoo.tools.data_check.training_batch import training_batch as training_batch
 from zoo.tools.imports.import_weights import import_weights as import_weights
 from zoo.tools.lr_find.lr_finder import lr_find as lr_find
+from zoo.tools.share.hub_push import push as push
 from zoo.tools.share.model_card import card as card
 from zoo.tools.share.publish import publish as publish
 from zoo.tools.sweep.seed_runs import train_seeds as train_seeds

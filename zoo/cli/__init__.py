@@ -67,6 +67,7 @@ COMMANDS = {
     "import": "Convert a PyTorch state dict to a weights file.",
     "serve": "Serve trained models through a web page and an HTTP API.",
     "publish": "Publish runs in a folder, a zoo that others can use.",
+    "push": "Push trained weights to the Hugging Face Hub.",
     "remote": "Name the zoos of others, to use their weights.",
     "inspect": "Show the card of a weights file.",
     "card": "Write a model card for people, in Markdown or HTML.",
@@ -79,7 +80,7 @@ COMMANDS = {
 # The commands that work without torch, which zoo-runtime does not have
 WITHOUT_TORCH = {"list", "show", "plugins", "predict", "embed", "sample", "inspect", "cache", "completion"}
 # The extras that commands need
-EXTRAS = {"compare": "stats", "reproduce": "stats", "serve": "serve", "sweep": "sweep"}
+EXTRAS = {"compare": "stats", "push": "hub", "reproduce": "stats", "serve": "serve", "sweep": "sweep"}
 # The modules of commands that are keywords of Python
 _MODULES = {"import": "import_weights"}
 

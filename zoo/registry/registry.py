@@ -45,6 +45,7 @@ T = TypeVar("T")
 _FEW = 20
 S = TypeVar("S", bound=Spec, covariant=True)
 
+_ON_THE_HUB = "`zoo inspect` describes a model on the Hub, and `zoo reproduce` trains it again"
 # What to do besides looking for a name of a kind
 _MORE = {
     "recipe": "; to train without a recipe, use `zoo train ARCHITECTURE DATASET`",
@@ -538,6 +539,7 @@ class Registry:
         elif failed := ", ".join(plugin.name for plugin in self.failures):
             hint += f"; these plugins failed to load: {failed}"
         hint += _MORE.get(kind, "") + self.left_out("; {}")
+        hint = _ON_THE_HUB if name.startswith("hf:") else hint
         return UnknownName(f"unknown {kind} {name!r}{nearest}", hint=hint)
 
     def left_out(self, form: str) -> str:

@@ -38,13 +38,12 @@ from zoo.files.downloads import is_offline, small_file
 from zoo.files.regular import read_regular
 from zoo.files.signatures import allowed_signers
 from zoo.registry.catalog import MOST_BYTES, Catalog
+from zoo.registry.hub_weights import HUB
 from zoo.registry.index_checks import remember_index, require_newest, require_signed
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 from zoo.registry.zoo_index import INDEX, ZooIndex, ZooVersion, parsed_version, read_index
 
-# The prefix of models on the Hugging Face Hub, which cannot be the name of a remote
-HUB = "hf"
 # Seconds that the download of an index may take
 _SECONDS = 60.0
 _NAME = r"[a-z0-9][a-z0-9_-]*"

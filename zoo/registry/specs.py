@@ -38,8 +38,8 @@ OptionName = Annotated[str, Meta(pattern=r"^[A-Za-z_]\w*$", description="the nam
 OWN_COMMANDS = {
     *("analyze", "cache", "calibrate", "card", "check", "compare", "completion", "data", "embed", "eval"),
     *("export", "help", "import", "inspect", "list", "lr-find", "new-plugin", "plugins", "predict"),
-    *("publish", "remote", "reproduce", "resume", "runs", "sample", "serve", "show", "sweep", "track"),
-    *("train", "verify"),
+    *("publish", "push", "remote", "reproduce", "resume", "runs", "sample", "serve", "show", "sweep"),
+    *("track", "train", "verify"),
 }
 
 # No exported file can be taken for one of these

@@ -1,4 +1,4 @@
-"""Resolve the name of weights to a file: a published id, weights of a zoo, a path, or a run directory."""
+"""Resolve the name of weights to a file: a published id, weights of a zoo or the Hub, a path, or a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoo.config.near_names import did_you_mean
 from zoo.errors import DataError, WeightsError, warn
 from zoo.files import run_files
 from zoo.files.cache import data_home
-from zoo.registry import remotes
+from zoo.registry import hub_weights, remotes
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 
@@ -25,10 +25,10 @@ _EXPORTED = "without torch, zoo reads only files that `zoo export` wrote on a ma
 def locate_weights(registry: Registry, name: str | Path, *, last: bool = False) -> tuple[Path, str]:
     """Return the file that a name refers to, and the sha256 that the file must match, if any.
 
-    The name is a published id, the name of weights in a zoo (`team:shapes`, see `zoo.registry.remotes`), a
-    path, or a run directory, which means the run's best weights: see `of_run`. A bare word is an id. A path
-    has a separator or a suffix (`./demo`, `demo.safetensors`), is an existing file with a colon in its name,
-    or is a `Path`.
+    The name is a published id, the name of weights in a zoo (`team:shapes`, see `zoo.registry.remotes`) or on
+    the Hugging Face Hub (`hf:owner/name`, see `zoo.registry.hub_weights`), a path, or a run directory, which
+    means the run's best weights: see `of_run`. A bare word is an id. A path has a separator or a suffix
+    (`./demo`, `demo.safetensors`), is an existing file with a colon in its name, or is a `Path`.
     The file is not read: the caller must check the hash when reading the file, unless the hash is empty.
 
     Args:
@@ -38,6 +38,7 @@ def locate_weights(registry: Registry, name: str | Path, *, last: bool = False) 
         WeightsError: the name is not a published id, a path or a run directory.
         AmbiguousName: multiple plugins publish weights with this name.
         UnknownName, CatalogError: the zoo is unknown, or its index is invalid.
+        SpecError: the package for the Hub is missing.
         DataError: a published file is not on this machine, or cannot be downloaded.
     """
     if last:
@@ -47,15 +48,14 @@ def locate_weights(registry: Registry, name: str | Path, *, last: bool = False) 
     if (of_zoo := remotes.find(name)) is not None:
         spec, _ = of_zoo
         return _published(name, spec), spec.sha256
+    if (of_hub := hub_weights.find(name)) is not None:
+        return of_hub
     found = registry.names.find(name, "weights")
     if found is not None:
         if "/" in name and os.path.lexists(name):
             warn(f"{name} refers to a plugin's published weights; to use the file, write ./{name}")
         spec = registry.weights[found.name]
         return _published(found.name, spec), spec.sha256
-    if name.startswith(f"{remotes.HUB}:"):
-        hint = "download the file, and pass its path"
-        raise WeightsError(f"{name} cannot be loaded: zoo does not read the Hugging Face Hub yet", hint=hint)
     if "/" not in name and "." not in name and not (":" in name and os.path.lexists(name)):
         raise _unknown(registry, name)
     return _path(registry, name), ""

@@ -68,7 +68,9 @@ def _body(card: Card, links: Links) -> str:
     sums = [("sha256 of the file", card["sha256"]), ("sha256 of the data", card["dataset"]["fingerprint"])]
     parts = [
         _summary(card),
-        _section("Use", _commands(card.get("use", {}))),
+        _section(
+            "Use", _commands(card.get("use", {})), _code(card["python"], "python") if "python" in card else ""
+        ),
         _section("Limits", "\n".join(f"- {_plain(limit)}" for limit in card.get("limits", []))),
         _section("Metrics", *_metrics(card, units)),
         _section("Metrics by class", _table(card.get("by_class", []), units)),
@@ -104,6 +106,7 @@ def _summary(card: Card) -> str:
         ("source", architecture.get("source")),
         ("parameters", f"{card['parameters']:,}" if "parameters" in card else ""),
         ("file", f"{card['bytes']:,} bytes"),
+        ("commit on the Hugging Face Hub", card.get("hub_commit")),
         ("license", card.get("license")),
         ("classes", f"{len(classes):,}: {', '.join(_first(classes))}" if classes else ""),
         ("data", data.get("summary")),
@@ -187,9 +190,9 @@ def _commands(commands: Mapping[str, str]) -> str:
     )
 
 
-def _code(text: str) -> str:
+def _code(text: str, language: str = "text") -> str:
     fence = "`" * max([3, *(len(marks) + 1 for marks in re.findall("`+", text))])
-    return f"{fence}text\n{printable(text, keep=BLANKS)}\n{fence}"
+    return f"{fence}{language}\n{printable(text, keep=BLANKS)}\n{fence}"
 
 
 def _figures(names: Iterable[str], about: str, links: Links) -> str:

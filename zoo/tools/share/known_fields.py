@@ -14,6 +14,7 @@ from zoo.files.cards import Card
 from zoo.files.hashes import sha256_of
 from zoo.processors import ReadsInputs, make_processor
 from zoo.registry.changed_options import changed_options
+from zoo.registry.hub_weights import commit_of
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 from zoo.registry.weights_files import published_spec
@@ -23,16 +24,17 @@ _ABOUT = ("summary", "license", "source")
 
 
 def known_fields(
-    name: str | Path, path: Path, card: Card, registry: Registry, *, exported: bool
+    weights: str | Path, name: str | Path, path: Path, card: Card, registry: Registry, *, exported: bool
 ) -> dict[str, Any]:
     """Return the fields as JSON data; those that are not known are empty.
 
     Args:
-        name: the id or path that the user gave.
+        weights: the id or path that the user gave.
+        name: what to call it.
         path: the file.
         exported: whether it is an exported file.
     """
-    published, task = published_spec(registry, name), registry.tasks.get(card.task)
+    published, task = published_spec(registry, weights), registry.tasks.get(card.task)
     recipe = registry.recipes.get(published.recipe) if published else None
     environment = msgspec.structs.asdict(card.environment)
     if published:
@@ -43,6 +45,7 @@ def known_fields(
         own["license"] = published.data_license
     return {
         "name": str(name),
+        "hub_commit": commit_of(weights, path),
         "summary": recipe.summary if recipe else "",
         "task": _about(registry, "task", card.task),
         "architecture": _about(registry, "architecture", card.architecture),

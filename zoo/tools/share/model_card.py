@@ -58,6 +58,7 @@ class ModelCard:
 def card(
     weights: str | Path,
     *,
+    name: str | None = None,
     measure: bool = True,
     data: Mapping[str, Any] | None = None,
     signers: str | Path = "",
@@ -76,6 +77,7 @@ def card(
 
     Args:
         weights: a published id, a weights file, a run directory or an exported file.
+        name: name of the model in the card and its commands; by default, `weights`.
         measure: measure the results by class, the calibration, the confused classes and heat maps, or
             generate a sample text.
         data: dataset options that locate the training data, such as `root`.
@@ -101,7 +103,7 @@ def card(
         path, sha256 = locate_weights(registry, weights, last=last)
         exported = read_exported(registry, path, sha256=sha256)
         stored = exported.card if exported else read_weights(path, sha256=sha256)[0]
-        fields = known_fields(weights, path, stored, registry, exported=exported is not None)
+        fields = known_fields(weights, name or weights, path, stored, registry, exported=exported is not None)
         fields["confirmations"] = _confirmations(path, fields["sha256"], signers or remote_signers(weights))
     draft = Draft(fields=fields)
     if Path(weights).is_dir():

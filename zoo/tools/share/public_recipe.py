@@ -26,11 +26,11 @@ _PATH = re.compile(r"(?:^|[\s\"'=:,(\[])(?:file:/|~[\w.-]*/|/[\w.~-]+/|[A-Za-z]:
 _ANYBODY = {"root", "localhost", "user", "runner"}
 
 
-def public_recipe(card: Card, registry: Registry, folder: Path) -> Recipe:
+def public_recipe(card: Card, registry: Registry, folder: Path | None) -> Recipe:
     """Return the recipe of a card for others, which sets only what a card may set.
 
     Args:
-        folder: folder of the zoo, which may have the weights that training started from.
+        folder: folder of the zoo, if it has one, which may have the weights that training started from.
 
     Raises WeightsError if the architecture, the data or the weights to start from have no name.
     """
@@ -59,12 +59,12 @@ def public_recipe(card: Card, registry: Registry, folder: Path) -> Recipe:
     return replace(recipe, data=data)
 
 
-def _base(card: Card, registry: Registry, folder: Path) -> str:
+def _base(card: Card, registry: Registry, folder: Path | None) -> str:
     """Return the weights that training started from, in the same zoo or published with zoo; "" for none."""
     wanted = card.base_model.get("sha256", "")
     if not wanted:
         return ""
-    if (folder / INDEX).is_file():
+    if folder and (folder / INDEX).is_file():
         for id_, version in read_index(read_folder(folder), folder / INDEX).all():
             if _tensors(folder / version.spec.file) == wanted:
                 return f"{id_}@{version.digits}"
@@ -72,10 +72,14 @@ def _base(card: Card, registry: Registry, folder: Path) -> str:
         path = at_hand(name, registry.weights[name])
         if path is not None and _tensors(path) == wanted:
             return name.rpartition("/")[2]
-    message = (
-        f"{card.architecture} on {card.dataset.name} was fine-tuned from weights that the zoo does not have"
+    message = f"{card.architecture} on {card.dataset.name} was fine-tuned from weights that "
+    if folder is None:
+        raise WeightsError(
+            f"{message}are not published with zoo", hint="`zoo publish` can publish both in a folder"
+        )
+    raise WeightsError(
+        f"{message}the zoo does not have", hint="publish these weights in the same folder first"
     )
-    raise WeightsError(message, hint="publish these weights in the same folder first")
 
 
 def _tensors(path: Path) -> str:

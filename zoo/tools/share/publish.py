@@ -26,6 +26,7 @@ from zoo.files.cards import CHECKPOINT, read_weights
 from zoo.files.downloads import require_sha256
 from zoo.files.hashes import sha256_of
 from zoo.files.regular import read_regular
+from zoo.registry import hub_weights
 from zoo.registry.published import WEIGHTS_ID, WeightsSpec
 from zoo.registry.registry import Registry, default_registry
 from zoo.registry.remotes import read_folder
@@ -55,7 +56,7 @@ _BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Weights:
+class Publishable:
     """Weights to publish: their file, and what the index states about it."""
 
     id: str
@@ -140,7 +141,7 @@ def publish(
             return commit(index, changed, rows)
     _require_signature(folder, sign)  # before the work
     with Bar() if progress else quiet():
-        found = [_weights(run, name, license, registry, folder, measure=not dry_run) for run in given]
+        found = [publishable(run, name, license, registry, folder, measure=not dry_run) for run in given]
         ids = [weights.id for weights in found]
         if twice := next((id_ for id_ in ids if ids.count(id_) > 1), ""):
             hint = "publish one of them with a different --name"
@@ -153,10 +154,13 @@ def publish(
         return commit(index, changed, rows)  # without a bar, in which a passphrase could not be typed
 
 
-def _weights(
-    run: str | Path, name: str | None, terms: str, registry: Registry, folder: Path, *, measure: bool
-) -> _Weights:
-    """Check a run, and return what to publish. Raises WeightsError if it cannot be published."""
+def publishable(
+    run: str | Path, name: str | None, terms: str, registry: Registry, folder: Path | None, *, measure: bool
+) -> Publishable:
+    """Check a run, and return what to publish in a zoo's folder, or elsewhere if there is none.
+
+    Raises WeightsError if it cannot be published.
+    """
     from zoo.api.load_weights import load
 
     path, pinned = locate_weights(registry, run)
@@ -188,11 +192,13 @@ def _weights(
         intervals=_intervals(model) if measure else card.intervals,
         data_license=registry.dataset(recipe.dataset).spec.license,
     )
-    return _Weights(id=id_, path=path, version=ZooVersion(spec, recipe))
+    return Publishable(id=id_, path=path, version=ZooVersion(spec, recipe))
 
 
 def _id(run: str | Path, path: Path) -> str:
     """Return the id of weights that the user does not name: the name of their run, zoo or file."""
+    if hub := hub_weights.parsed(str(run)):
+        return hub.repository.rpartition("/")[2]
     version = parsed_version(str(run).rpartition(":")[2])
     if version and not Path(run).exists():
         return version[0]
@@ -244,7 +250,7 @@ def _index(folder: Path) -> ZooIndex:
     return ZooIndex()
 
 
-def _added(index: ZooIndex, found: Sequence[_Weights]) -> tuple[ZooIndex, list[dict[str, Any]]]:
+def _added(index: ZooIndex, found: Sequence[Publishable]) -> tuple[ZooIndex, list[dict[str, Any]]]:
     """Return the index with new versions, and a row for each."""
     versions = dict(index.versions)
     rows: list[dict[str, Any]] = []
@@ -282,7 +288,7 @@ def _withdrawn(index: ZooIndex, name: str, reason: str) -> tuple[ZooIndex, list[
     return ZooIndex(index.serial + 1, {**index.versions, id_: tuple(others)}), [row]
 
 
-def _write_weights(folder: Path, found: Sequence[_Weights]) -> None:
+def _write_weights(folder: Path, found: Sequence[Publishable]) -> None:
     """Write the files of weights that are missing or damaged."""
     (folder / FOLDER).mkdir(exist_ok=True)
     for place in (folder, folder / FOLDER):

@@ -1,0 +1,167 @@
+"""Push trained weights to the Hugging Face Hub, where `hf:owner/name` means them.
+
+All files are part of one commit, which states the commit that it follows. If it fails, nothing has changed;
+if it is repeated, unchanged files make no commit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.config.arguments import checked
+from zoo.console.progress import Bar, quiet
+from zoo.errors import OptionError, OutputError, warn
+from zoo.files.cards import read_card
+from zoo.files.downloads import is_offline, require_sha256
+from zoo.registry.hub_client import hub_client
+from zoo.registry.hub_weights import ABOUT, WEIGHTS, HubName, downloaded, parsed
+from zoo.registry.registry import Registry, default_registry
+from zoo.tools.share.hub_files import about, is_unedited, readme
+from zoo.tools.share.model_card import card
+from zoo.tools.share.public_recipe import refuse_private
+from zoo.tools.share.publish import publishable
+
+if TYPE_CHECKING:
+    from huggingface_hub import ModelInfo
+
+README = "README.md"
+
+
+@checked
+def push(
+    weights: str | Path,
+    to: str,
+    *,
+    private: bool = False,
+    pr: bool = False,
+    tag: str = "",
+    license: str = "",  # noqa: A002 - the word of the Hub
+    dry_run: bool = False,
+    progress: bool = True,
+    registry: Registry | None = None,
+) -> dict[str, Any]:
+    """Push trained weights to the Hugging Face Hub, or to a server that `HF_ENDPOINT` names.
+
+    ::
+
+        zoo.push("runs/shapes", "hf:me/shapes", license="MIT")
+        zoo.load("hf:me/shapes")
+
+    The repository gets the weights file as it is, a README.md with the model card, and a config.json. What
+    `publish` refuses is refused here, too. A README.md that was edited on the Hub stays as it is.
+
+    Args:
+        weights: a finished run directory, for its best weights, or a weights file.
+        to: the model on the Hub, `hf:OWNER/NAME`. It is created if it does not exist.
+        private: create a private model; an existing one must be private.
+        pr: open a pull request instead of changing the model.
+        tag: name of the new commit, such as `v1`, for `hf:OWNER/NAME@v1`. A tag is never moved.
+        license: license of the weights, such as `MIT`.
+        dry_run: only check the weights, without the network, and return what would be pushed.
+        progress: show progress on stderr or in the notebook.
+        registry: registry to use; by default, the installed plugins and registry.toml.
+
+    Returns:
+        `{name, commit, url, pull_request, new, files: [{name, bytes, sha256}]}`. `new` is False if nothing
+        has changed since an earlier push. A dry run has no `commit`.
+
+    Raises:
+        WeightsError: a run is not finished, a file is damaged, or the model or its data has no name that
+            others could use.
+        OptionError: an argument is invalid, or there is no token.
+        OutputError: the model exists and is public, or the tag names another commit.
+        DataError: the server refuses the push or cannot be reached.
+        SpecError: huggingface_hub is not installed.
+    """
+    target = parsed(to)
+    if target is None or target.revision:
+        raise OptionError(f"the model to push to must be hf:OWNER/NAME (got {to!r:.200})")
+    if pr and (tag or private):
+        raise OptionError("a pull request has no tag, and is as private as its model")
+    parsed(f"{to}@{tag or 'main'}")  # a tag must be a revision that can be typed
+    refuse_private({"license": license}, "the arguments")
+    registry = default_registry() if registry is None else registry
+    with Bar() if progress else quiet():
+        ready = publishable(
+            weights, target.repository.rpartition("/")[2], license, registry, None, measure=not dry_run
+        )
+        spec, stored = ready.version.spec, read_card(ready.path)
+        described = card(weights, name=to, measure=not dry_run, progress=False, registry=registry)
+        described.fields["license"] = license
+        described.fields["intervals"] = {**spec.intervals, **described.fields.get("intervals", {})}
+        content = ready.path.read_bytes()
+        require_sha256(ready.path, hashlib.sha256(content).hexdigest(), spec.sha256)
+        with hub_client(to):
+            page = readme(to, described, stored, spec, registry)
+        files = {WEIGHTS: content, README: page, ABOUT: about(stored, spec)}
+        made = {} if dry_run else _committed(to, target.repository, files, private=private, pr=pr, tag=tag)
+    rows = [
+        {"name": name, "bytes": len(each), "sha256": hashlib.sha256(each).hexdigest()}
+        for name, each in files.items()
+    ]
+    return {"name": to, "commit": "", "url": "", "pull_request": "", "new": True, **made, "files": rows}
+
+
+def _committed(
+    name: str, repository: str, files: Mapping[str, bytes], *, private: bool, pr: bool, tag: str
+) -> dict[str, Any]:
+    """Commit files in one step, and return what was made."""
+    if is_offline():
+        raise OptionError(f"{name} cannot be pushed: the network is disabled", hint="unset ZOO_OFFLINE")
+    with hub_client(name):
+        from huggingface_hub import CommitOperationAdd, HfApi, get_token
+
+        if not get_token():
+            hint = "`hf auth login` stores one, or set HF_TOKEN"
+            raise OptionError("there is no token for the Hub, so nothing can be pushed", hint=hint)
+        api = HfApi()
+        if not pr:
+            api.create_repo(repository, private=private or None, exist_ok=True)
+        before = api.model_info(repository)
+        if private and not before.private:
+            hint = "make it private in its settings on the Hub, or push without --private"
+            raise OutputError(f"{name} exists and is public", hint=hint)
+        tags = {each.name: each.target_commit for each in api.list_repo_refs(repository).tags} if tag else {}
+        _require_free(name, tag, tags, before.sha)
+        operations = [
+            CommitOperationAdd(path, content)
+            for path, content in files.items()
+            if path != README or not _is_edited(name, repository, before)
+        ]
+        done = api.create_commit(
+            repository,
+            operations,
+            commit_message=f"Push weights {hashlib.sha256(files[WEIGHTS]).hexdigest()[:16]}",
+            parent_commit=before.sha,
+            create_pr=pr,
+        )
+        _require_free(name, tag, tags, done.oid)
+        if tag:
+            api.create_tag(repository, tag=tag, revision=done.oid, exist_ok=True)
+    return {
+        "commit": done.oid,
+        "url": f"{api.endpoint}/{repository}",
+        "pull_request": done.pr_url or "",
+        "new": done.oid != before.sha,
+    }
+
+
+def _is_edited(name: str, repository: str, model: ModelInfo) -> bool:
+    """Return whether a model has a README.md that zoo did not write, and warn about it."""
+    if README not in [file.rfilename for file in model.siblings or []]:
+        return False
+    there, _ = downloaded(name, HubName(repository, model.sha or ""), README)
+    edited = not is_unedited(there.read_bytes().decode(errors="replace"))
+    if edited:
+        warn(f"{name}: {README} was edited on the Hub and stays as it is; delete it there to replace it")
+    return edited
+
+
+def _require_free(name: str, tag: str, tags: Mapping[str, str], commit: str | None) -> None:
+    """Raise OutputError if a tag names another commit."""
+    if tags.get(tag, commit) != commit:
+        hint = "a tag is never moved: push with another one"
+        raise OutputError(f"{name}: the tag {tag} names another commit, {tags[tag][:12]}", hint=hint)
