@@ -12,13 +12,17 @@ import hashlib
 import json
 import re
 import threading
+import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
-__all__ = ["FakeHub", "Repository", "serving_hub"]
+import pytest
+
+__all__ = ["FakeHub", "Repository", "connected", "serving_hub"]
 
 NO_HEADERS: Mapping[str, str] = {}
 
@@ -279,3 +283,39 @@ def serving_hub(*, lfs: bool = False) -> Generator[FakeHub]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextlib.contextmanager
+def connected(hub: FakeHub, cache: Path) -> Generator[None]:
+    """Let the client in this process use a server, a cache of its own, a token, and little patience."""
+    from huggingface_hub import constants, file_download
+    from huggingface_hub.utils import _http
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(constants, "ENDPOINT", hub.address)
+        template = f"{hub.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        patch.setattr(constants, "HF_HUB_CACHE", str(cache))
+        for name in ("HF_HUB_DISABLE_XET", "HF_HUB_DISABLE_TELEMETRY"):
+            patch.setattr(constants, name, True)
+        for module, name in (
+            (constants, "HF_HUB_ETAG_TIMEOUT"),
+            (constants, "HF_HUB_DOWNLOAD_TIMEOUT"),
+            (file_download, "_ETAG_RETRY_TIMEOUT"),
+        ):
+            patch.setattr(module, name, 0.5)
+        for module in (_http, file_download):
+            patch.setattr(module, "time", _Clock())
+        patch.setenv("HF_TOKEN", "hf_of_a_test")
+        patch.delenv("ZOO_OFFLINE", raising=False)
+        yield
+
+
+class _Clock:
+    """The module `time`, in which nobody sleeps."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+    def sleep(self, seconds: float) -> None:
+        pass

@@ -9,10 +9,13 @@ import logging
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
-from zoo.errors import DataError, ZooError, first_line, printable
+from zoo.errors import DataError, ZooError, printable, shortened
 from zoo.registry.extras import needing_extra
 
+# Seconds to wait for a server to go on
+_SECONDS = 60.0
 # What to do, by the status that a server answered with
 _BY_STATUS = {
     401: ("does not accept the token", "`hf auth login` stores a token"),
@@ -38,8 +41,10 @@ def hub_client(name: str) -> Generator[None]:
         from huggingface_hub import utils
     log = logging.getLogger("huggingface_hub")
     level, shown = log.level, not utils.are_progress_bars_disabled()
+    hooks = utils.get_session().event_hooks["request"]
     log.setLevel(logging.CRITICAL)
     utils.disable_progress_bars()
+    hooks.append(_limit_time)
     try:
         yield
     except ZooError:
@@ -48,9 +53,18 @@ def hub_client(name: str) -> Generator[None]:
         reason, hint = _explained(name, error)
         raise DataError(f"{name}: {reason}", hint=hint) from error
     finally:
+        hooks.remove(_limit_time)
         log.setLevel(level)
         if shown:
             utils.enable_progress_bars()
+
+
+def _limit_time(request: Any) -> None:
+    """Limit the time of a request for which the client waits without end, such as a commit."""
+    given = request.extensions["timeout"]
+    request.extensions["timeout"] = {
+        key: _SECONDS if value is None else value for key, value in given.items()
+    }
 
 
 def _explained(name: str, error: Exception) -> tuple[str, str | None]:
@@ -59,8 +73,9 @@ def _explained(name: str, error: Exception) -> tuple[str, str | None]:
     from huggingface_hub.utils import httpx
 
     host = constants.ENDPOINT.partition("://")[2]
-    if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
-        error = error.__cause__
+    vague = isinstance(error, errors.LocalEntryNotFoundError | RuntimeError)  # of the cache, and of an upload
+    if vague and isinstance(error.__cause__, Exception):
+        return _explained(name, error.__cause__)
     if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
         hint = f"unset HF_HUB_OFFLINE and ZOO_OFFLINE; the cache is {constants.HF_HUB_CACHE}"
         return "the network is disabled, and the cache does not have what is needed", hint
@@ -83,4 +98,4 @@ def _explained(name: str, error: Exception) -> tuple[str, str | None]:
         return f"{host} did not respond in time", "try again; HF_HUB_DOWNLOAD_TIMEOUT=60 waits longer"
     if isinstance(error, httpx.HTTPError):
         return f"{host} cannot be reached, or the connection was lost", "check the network, then try again"
-    return first_line(error) or type(error).__name__, "try again"
+    return shortened(" ".join(str(error).split())) or type(error).__name__, "try again"

@@ -134,7 +134,7 @@ def _stated_sha256(name: str, about: Path) -> str:
         stated = json.loads(read_regular(about, most=1 << 20))
         if stated["library_name"] == LIBRARY:
             return str(stated["sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass
     raise _foreign(name, f"its {ABOUT} does not name the library {LIBRARY}")
 
