@@ -29,7 +29,7 @@ def killed(folder: Path, *, kills: int, sign: bool = False) -> Figure:
     """Kill a publisher at or before each call that changes the disk; then let another one publish."""
     draw = random.Random(8)
     broken: list[str] = []
-    team, run = folder / "team", _trained(folder)
+    team, run = folder / "team", trained(folder)
     keys = made(folder) if sign else None
     key = str(keys.ada) if keys else ""
     child = start(folder / "calls.log", _publish_until, str(run), str(team), "calls", key, 0)
@@ -38,7 +38,7 @@ def killed(folder: Path, *, kills: int, sign: bool = False) -> Figure:
     ids, ended = {"calls"}, 0
     for number in range(kills):
         id_ = draw.choice(["net", f"net-{number}"])
-        _change(run, number + 1)
+        change(run, number + 1)
         at = number % len(calls) + 1 if number < len(calls) else draw.randint(1, len(calls))
         log = folder / f"{number}.log"
         child = start(log, _publish_until, str(run), str(team), id_, key, at)
@@ -72,13 +72,13 @@ def killed(folder: Path, *, kills: int, sign: bool = False) -> Figure:
 def pairs(folder: Path, *, rounds: int) -> Figure:
     """Let two publishers write to one zoo at the same moment."""
     broken: list[str] = []
-    team, run = folder / "team", _trained(folder)
+    team, run = folder / "team", trained(folder)
     runs = [run, Path(shutil.copytree(run, folder / "other"))]
     ids: set[str] = set()
     refused = 0
     for number in range(rounds):
         for place, each in enumerate(runs):
-            _change(each, 2 * number + place + 1)
+            change(each, 2 * number + place + 1)
         go, logs = folder / "go", [folder / f"{number}-{place}.log" for place in range(2)]
         children = [
             start(log, _publish_at, str(each), str(team), f"net-{number}-{place}", str(go))
@@ -106,7 +106,7 @@ def pairs(folder: Path, *, rounds: int) -> Figure:
     )
 
 
-def _trained(folder: Path) -> Path:
+def trained(folder: Path) -> Path:
     run = folder / "net"
     zoo.train(
         *("resnet-lite", "shapes"),
@@ -120,7 +120,7 @@ def _trained(folder: Path) -> Path:
     return run
 
 
-def _change(run: Path, number: int) -> None:
+def change(run: Path, number: int) -> None:
     """Give the best weights of a run other bytes."""
     card, content = read_weights(run / "best.safetensors")
     fields = card.to_dict()
