@@ -246,7 +246,7 @@ def serving_hub(*, lfs: bool = False) -> Generator[FakeHub]:
             body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
             hub.requests.append(f"{self.command} {self.path}")
             fault = hub.fault(self.command, self.path)
-            self.close_connection = bool(fault)
+            self.close_connection = fault in ("stall", "drop", "lost", "truncate")
             if fault == "stall":
                 hub.over.wait()
             if fault in ("stall", "drop"):

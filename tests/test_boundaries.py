@@ -108,6 +108,7 @@ NUMPY_ONLY = (
 """What an exported model is used with: with numpy and Pillow, and where there is no torch."""
 
 HEAVY = ("torch", "torchvision", "torchtext", "numpy", "matplotlib", "rich", "requests", "PIL")
+HEAVY += ("huggingface_hub",)
 OPEN_TO_PLUGINS = {"zoo", "zoo.cli.kit", "zoo.interfaces", "zoo.plugin", "zoo.testing"}
 PICKLES = {"pickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 PICKLING = {"torch.load", "torch.save", "torch.package", "torch.hub", "allow_pickle"}

@@ -45,7 +45,7 @@ MADE = {
     *("row-mlp", "pendulums", "sound-net", "tones", "demand-mlp", "fan"),
     *("gpt", "tinyshakespeare-gpt"),
     "seed-0",
-    *("team:shapes", "team:ours", "team-images"),
+    *("team:shapes", "team:ours", "team-images", "hf:me/shapes", "hf:me/shapes@v1"),
 }
 LANGUAGES = {"console", "json", "python", "sh", "text", "toml"}
 SHOWN = [

@@ -20,6 +20,7 @@ import pytest
 import zoo
 from tests.docs.pages import HOW_TO, ROOT, Block, blocks
 from tests.docs.reader import do, type_in
+from tests.fake_hub import connected, serving_hub
 
 # What takes minutes is made small, by words added to a training besides one epoch, or put in place of others
 TRAININGS = {
@@ -132,6 +133,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         Path(name).write_text(TEXT * 300, encoding="utf-8")
     Path("opening.txt").write_text(TEXT, encoding="utf-8")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def hub(request: pytest.FixtureRequest, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let a page about the Hub push to a server on this machine."""
+    if request.node.callspec.params["page"].stem != "hub":
+        yield
+        return
+    with serving_hub() as hub, connected(hub, folder / "hf" / "hub"):
+        monkeypatch.setenv("HF_ENDPOINT", hub.address)
+        monkeypatch.setenv("HF_HOME", str(folder / "hf"))
+        monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
+        yield
 
 
 @pytest.mark.parametrize("page", [*HOW_TO, *LECTURES], ids=lambda page: page.stem)

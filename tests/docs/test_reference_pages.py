@@ -100,6 +100,7 @@ def test_every_message_with_a_hint_is_on_the_page() -> None:
         "zoo/tools/compare/reproduction.py",
         "zoo/tools/sweep/recorded.py",
         "zoo/tools/sweep/workers.py",
+        "zoo/registry/hub_client.py",
         "zoo/registry/registry.py",
         "zoo/registry/remotes.py",
         "zoo/tools/share/publish.py",

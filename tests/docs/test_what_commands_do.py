@@ -77,7 +77,7 @@ LINES = {
     "completion": ["completion", "bash"],
     "new-plugin": ["new-plugin", "patches", "--kind", "dataset"],
 }
-"""A command line for each command; `sample` and `check` are tested elsewhere, as they take longer."""
+"""A command line for each command; `sample`, `check` and `push` are tested elsewhere."""
 
 WATCH = """
 import json, os, sys

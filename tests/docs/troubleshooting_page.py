@@ -131,6 +131,7 @@ GROUPS = {
     "Sharing": (
         *("zoo/tools/share", "zoo/tools/compare/attestations.py", "zoo/files/signatures.py"),
         *("zoo/registry/remotes.py", "zoo/registry/zoo_index.py", "zoo/registry/index_checks.py"),
+        *("zoo/registry/hub_client.py", "zoo/registry/hub_weights.py"),
     ),
 }
 """What the user was doing, by the package or module that raises; the longest path that fits decides."""

@@ -254,7 +254,6 @@ def test_paths_stay_paths(team: Path, net_file: Path) -> None:
         ("team:nett", WeightsError, "team: the zoo has no weights 'nett'; did you mean 'net'"),
         ("team:net@0123", WeightsError, "a version must be 16 to 64 hexadecimal digits"),
         (f"team:net@{'0' * 16}", WeightsError, "the zoo has no version net@0"),
-        ("hf:owner/name", WeightsError, "zoo does not read the Hugging Face Hub yet"),
     ],
 )
 def test_unknown_names_are_refused(team: Path, name: str, kind: type[ZooError], message: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,6 @@ from zoo.files.canonical import readable_json
 from zoo.files.cards import Card
 from zoo.processors import ReadsInputs, make_processor
 from zoo.registry.hub_weights import LIBRARY, WEIGHTS
-from zoo.registry.plugins import OURS
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 from zoo.tools.share.model_card import ModelCard
@@ -39,7 +37,7 @@ def readme(name: str, described: ModelCard, card: Card, spec: WeightsSpec, regis
     from huggingface_hub import ModelCardData
 
     task, inputs = _task(card, registry)
-    described.fields["python"] = _use(name, card, inputs)
+    described.fields["python"] = _use(name, inputs)
     head = ModelCardData(
         model_name=name.rpartition("/")[2],
         library_name=LIBRARY,
@@ -78,12 +76,10 @@ def _task(card: Card, registry: Registry) -> tuple[str, str]:
     return "image-classification" if labels else "", "image.png"
 
 
-def _use(name: str, card: Card, inputs: str) -> str:
+def _use(name: str, inputs: str) -> str:
     """Return three lines of Python that use the model."""
-    packages = dict.fromkeys([f"{OURS}[hub]", re.split(r"[ ;]", card.versions.get("plugin", OURS))[0]])
-    install = " ".join(f'"{package}"' for package in packages if package != OURS)
     does = f'model.predict("{inputs}")' if inputs else "model.sample()"
-    return f'import zoo  # pip install {install}\nmodel = zoo.load("{name}")\nprint({does})'
+    return f'import zoo  # with its extra "hub"\nmodel = zoo.load("{name}")\nprint({does})'
 
 
 def _results(task: str, card: Card, spec: WeightsSpec) -> Iterator[EvalResult]:

@@ -19,7 +19,6 @@ from zoo.files.downloads import is_offline, require_sha256
 from zoo.registry.hub_client import hub_client
 from zoo.registry.hub_weights import ABOUT, WEIGHTS, HubName, downloaded, parsed
 from zoo.registry.registry import Registry, default_registry
-from zoo.tools.share.hub_files import about, is_unedited, readme
 from zoo.tools.share.model_card import card
 from zoo.tools.share.public_recipe import refuse_private
 from zoo.tools.share.publish import publishable
@@ -76,6 +75,8 @@ def push(
         DataError: the server refuses the push or cannot be reached.
         SpecError: huggingface_hub is not installed.
     """
+    from zoo.tools.share.hub_files import about, readme  # imports numpy
+
     target = parsed(to)
     if target is None or target.revision:
         raise OptionError(f"the model to push to must be hf:OWNER/NAME (got {to!r:.200})")
@@ -151,6 +152,8 @@ def _committed(
 
 def _is_edited(name: str, repository: str, model: ModelInfo) -> bool:
     """Return whether a model has a README.md that zoo did not write, and warn about it."""
+    from zoo.tools.share.hub_files import is_unedited
+
     if README not in [file.rfilename for file in model.siblings or []]:
         return False
     there, _ = downloaded(name, HubName(repository, model.sha or ""), README)
