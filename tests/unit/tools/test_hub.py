@@ -434,6 +434,23 @@ def test_weights_that_somebody_replaced_alone_are_refused(model: Repository, run
         load()
 
 
+def test_both_files_are_of_one_commit_if_somebody_pushes_in_between(
+    hub: FakeHub, model: Repository, run: Path
+) -> None:
+    before = model.heads["main"]
+    change(run)
+    newer = {"model.safetensors": (run / "best.safetensors").read_bytes()}
+
+    def meanwhile(method: str, path: str) -> str:
+        if path.endswith("model.safetensors") and model.heads["main"] == before:
+            model.commit(newer)
+        return ""
+
+    hub.fault = meanwhile
+    assert load().path.parent.name == before
+    assert model.heads["main"] != before
+
+
 def test_a_server_without_checksums_is_refused(
     hub: FakeHub, model: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
