@@ -84,7 +84,7 @@ PROMISES = {
         publishing.killed, {"kills": 100, "sign": True}, {"kills": 4, "sign": True}
     ),
     "publish_pairs": Promise(publishing.pairs, {"rounds": 20}, {"rounds": 1}),
-    "hub": Promise(hub_faults.pushed_and_loaded, {"rounds": 200}, {"rounds": 16}),
+    "hub": Promise(hub_faults.pushed_and_loaded, {"rounds": 200}, {"rounds": 8}),
     "threads": Promise(threads.mixed, {"threads": 8, "each": 1_000}, {"threads": 4, "each": 20}),
     "beside_a_training": Promise(threads.beside_a_training, {"rounds": 20}, {"rounds": 1}),
     "exported": Promise(exported.opens_nothing, {"files": 10_000}, {"files": 20}),

@@ -109,16 +109,15 @@ def test_a_pushed_run_is_a_model_that_loads(hub: FakeHub, way: str, run: Path) -
 
 
 def test_the_readme_has_the_card_and_what_the_hub_reads(run: Path, pushed: dict[str, bytes]) -> None:
-    from huggingface_hub import ModelCard
+    from huggingface_hub import ModelCard, ModelCardData
 
     text = pushed["README.md"].decode()
-    card = ModelCard(text)
-    data = card.data.to_dict()
+    head = ModelCard(text).data
+    assert isinstance(head, ModelCardData)
+    data = head.to_dict()
     assert (data["library_name"], data["pipeline_tag"]) == ("zoo", "image-classification")
     assert (data["datasets"], data["tags"]) == (["shapes"], ["zoo", "resnet-lite", "classification"])
-    found = {
-        (each.dataset_split, each.metric_type): each.metric_value for each in card.data.eval_results or []
-    }
+    found = {(each.dataset_split, each.metric_type): each.metric_value for each in head.eval_results or []}
     metrics = read_card(run / "best.safetensors").metrics
     assert found == {(split, key): metrics[split][key] for split in metrics for key in metrics[split]}
     described = zoo.card(run, name=NAME, measure=False, progress=False).markdown()
