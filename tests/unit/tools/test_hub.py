@@ -22,7 +22,6 @@ from zoo.files.hashes import sha256_of
 from zoo.tools.share.hub_files import is_unedited
 
 pytest.importorskip("huggingface_hub")
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the client itself
 NAME, REPOSITORY = "hf:me/shapes", "me/shapes"
 FILES = {"model.safetensors", "README.md", "config.json"}
 
