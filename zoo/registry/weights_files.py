@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from zoo.errors import DataError, WeightsError, warn
 from zoo.files import run_files
 from zoo.files.cache import data_home
 from zoo.registry import hub_weights, remotes
+from zoo.registry.catalog import Catalog
 from zoo.registry.published import WeightsSpec
 from zoo.registry.registry import Registry
 
@@ -134,16 +135,26 @@ def is_finished(path: Path) -> bool:
 def at_hand(name: str, spec: WeightsSpec, *, homes: Sequence[Path] | None = None) -> Path | None:
     """Return the file of published weights if it is on this machine. The file is not read.
 
-    The file may be at the spec's path, in the folder `$ZOO_WEIGHTS`, or among the downloads.
-
     Args:
         homes: folders of downloads, `data_home(None)`, if the caller already knows them.
     """
-    folder = os.environ.get("ZOO_WEIGHTS")
-    places = [Path(spec.file)] if spec.file else []
-    places += [Path(folder).expanduser() / f"{name.rpartition('/')[2]}.safetensors"] if folder else []
-    places += [home / _download(name, spec) for home in homes or data_home(None)] if spec.url else []
-    return next((place for place in places if place.is_file()), None)
+    return next((place for place in _places(name, spec, homes) if place.is_file()), None)
+
+
+def _places(name: str, spec: WeightsSpec, homes: Sequence[Path] | None) -> Iterator[Path]:
+    """Yield the paths at which the file of published weights may be.
+
+    These are the spec's path, the folder `$ZOO_WEIGHTS`, the downloads, and the distribution zoo-weights,
+    which contains only files and is not imported.
+    """
+    if spec.file:
+        yield Path(spec.file)
+    if folder := os.environ.get("ZOO_WEIGHTS"):
+        yield Path(folder).expanduser() / f"{name.rpartition('/')[2]}.safetensors"
+    if spec.url:
+        yield from (home / _download(name, spec) for home in homes or data_home(None))
+    if name in Catalog.shipped().weights and (package := find_spec("zoo_weights")):
+        yield from (Path(each, f"{name}.safetensors") for each in package.submodule_search_locations or ())
 
 
 def _download(name: str, spec: WeightsSpec) -> str:
@@ -166,11 +177,11 @@ def _published(name: str, spec: WeightsSpec) -> Path:
             _download(name, spec), url=spec.url, sha256=spec.sha256, max_bytes=spec.bytes
         )
     plugin, slash, short = name.rpartition("/")
-    whence = f"the package of {plugin}" if slash else "weights/large in zoo's repository"
-    hint = (
-        f"copy {short}.safetensors from {whence} to a folder, and set ZOO_WEIGHTS to its path; or train "
-        f"the model: `zoo train {shlex.quote(spec.recipe)}`"
-    )
+    whence = f"the package of {plugin}" if slash else "its publisher"
+    hint = f"copy {short}.safetensors from {whence} to a folder, and set ZOO_WEIGHTS to its path"
+    if name in Catalog.shipped().weights:
+        hint = "`pip install ./weights/large` in a clone of zoo's repository installs it"
+    hint = f"{hint}; or train the model: `zoo train {shlex.quote(spec.recipe)}`"
     if find_spec("torch") is None:
         hint = _EXPORTED
     message = f"the weights file of {name} ({spec.bytes:,} bytes) is not on this machine"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -194,6 +195,38 @@ def test_a_file_is_also_found_in_the_folder_for_weights_and_must_be_intact(
     (tmp_path / "tiny.safetensors").write_bytes(CONTENT[::-1])
     with pytest.raises(DataError, match="has the wrong content"):
         find_weights(registry("acme"), "tiny")
+
+
+LARGE = "nietzsche-lstm"
+
+
+def without_the_clone() -> Registry:
+    """Return a registry of weights that zoo publishes, and of a plugin's with this id, without their files."""
+    moved = replace(Catalog.shipped().weights[LARGE], file="/nowhere/weights.safetensors")
+    same = loaded(zoo_recipes={"tiny": RECIPE}, zoo_weights={LARGE: replace(WEIGHTS, file="nowhere")})
+    return Registry([IMAGES, same], Catalog(weights={LARGE: moved}))
+
+
+def test_larger_weights_are_found_in_the_distribution_of_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "zoo_weights"
+    package.mkdir()
+    (package / f"{LARGE}.safetensors").symlink_to(Catalog.shipped().weights[LARGE].file)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert find_weights(without_the_clone(), LARGE) == package / f"{LARGE}.safetensors"
+    with pytest.raises(DataError, match=f"the weights file of acme/{LARGE} "):
+        find_weights(without_the_clone(), f"acme/{LARGE}")
+
+
+def test_without_the_distribution_its_installation_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "zoo_weights", None)  # in case it is installed
+    with pytest.raises(DataError, match=rf"^the weights file of {LARGE} \(6,561,792 bytes\)") as caught:
+        find_weights(without_the_clone(), LARGE)
+    assert caught.value.hint == (
+        "`pip install ./weights/large` in a clone of zoo's repository installs it; "
+        "or train the model: `zoo train nietzsche-lstm`"
+    )
 
 
 def test_for_an_architecture_its_published_weights_are_named() -> None:
