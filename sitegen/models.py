@@ -73,9 +73,7 @@ def _facts(registry: Registry, name: str, page: str) -> str:
     recipe = registry.recipe(spec.recipe)
     minutes = f"{spec.seconds / 60:.0f} minutes" if spec.seconds >= 100 else f"{spec.seconds:.0f} seconds"
     intervals = read_card(Path(spec.file)).intervals if Path(spec.file).exists() else {}
-    shipped = (
-        "part of the package" if "/small/" in spec.file else "the folder `weights/large` of the repository"
-    )
+    shipped = "part of the package" if "/small/" in spec.file else "in `weights/large` and zoo-weights"
     return table(
         [
             ("task", refer("task", [task.name], page=page)),

@@ -43,9 +43,9 @@ bf16 if rounding them to bf16 does not change any metric by more than 0.0005. Th
 training on one thread of an AMD EPYC processor with bf16 instructions, on a machine that was also running
 other work.
 
-The wheel contains the files of up to 2 MB, 17 of 24. The larger files are only in the repository, in the
-folder `weights/large`. In a clone of the repository, zoo finds these files automatically. If you installed
-the wheel, copy them to any folder and set [`$ZOO_WEIGHTS`](../how-to/data.md#published-weights) to its path.
+The wheel contains the files of up to 2 MB, 19 of 26. The larger files are in the folder `weights/large` of
+the repository. In a clone, zoo finds these files automatically. For an installed wheel, run
+[`pip install ./weights/large`](../how-to/data.md#published-weights) in a clone.
 
 The gallery of the documentation site, which `make docs` builds, has a page for each model. Each page shows
 the recipe, the card, examples of the model's output and, where available, the learning curve.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
@@ -18,6 +19,7 @@ import zoo
 
 ROOT = Path(__file__).parents[2]
 LOCK = ROOT / ".ci" / "ci.txt"
+LARGE = ROOT / "weights" / "large"
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 RUNTIME = tomllib.loads((ROOT / "runtime" / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -91,6 +93,35 @@ def test_small_published_weights_are_where_the_registry_in_the_wheel_looks(wheel
     assert Path(wheel.filename).stat().st_size < 15_000_000
 
 
+@pytest.mark.slow  # builds
+def test_larger_published_weights_are_a_distribution_without_code(tmp_path: Path) -> None:
+    built = ZipFile(build("wheel", LARGE, tmp_path))
+    published = tomllib.loads((ROOT / "registry.toml").read_text(encoding="utf-8"))["weights"]
+    large = {id_: entry for id_, entry in published.items() if entry["file"].startswith("weights/large/")}
+    assert len(large) == 7
+    info = f"zoo_weights-{zoo.__version__}.dist-info"
+    assert {*built.namelist()} == {
+        *(f"zoo_weights/{id_}.safetensors" for id_ in large),
+        *(f"{info}/{name}" for name in ("METADATA", "RECORD", "WHEEL", "licenses/LICENSE")),
+    }
+    for id_, entry in large.items():
+        content = built.read(f"zoo_weights/{id_}.safetensors")
+        assert hashlib.sha256(content).hexdigest() == entry["sha256"]
+    assert built.read(f"{info}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
+
+
+@pytest.mark.skipif(not LARGE.exists(), reason="not in the source distribution")
+def test_the_larger_weights_have_the_version_of_zoo_and_its_extra_allows_it() -> None:
+    project = tomllib.loads((LARGE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["version"] == zoo.__version__
+    assert project["requires-python"] == PROJECT["requires-python"]
+    major, minor, _ = map(int, zoo.__version__.split("."))
+    assert PROJECT["optional-dependencies"]["weights"] == [
+        f"{project['name']}>={major}.{minor},<{major}.{minor + 1}"
+    ]
+    assert "dependencies" not in project
+
+
 @pytest.mark.nightly  # builds
 def test_a_wheel_built_again_elsewhere_has_the_same_bytes(
     wheel: ZipFile, unpacked: Path, tmp_path: Path
@@ -112,7 +143,7 @@ def test_the_source_distribution_contains_only_what_should_ship(unpacked: Path) 
     expected = {
         *("zoo", "plugins", "tests", "benchmarks", "docs", "examples", "runtime", "weights"),
         *("registry.toml", "pyproject.toml", "Makefile", ".gitignore", "PKG-INFO"),
-        *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE"),
+        *("README.md", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "SECURITY.md", "LICENSE"),
         *("sitegen", "zensical.toml"),
     }
     assert {path.name for path in unpacked.iterdir()} == expected
@@ -121,6 +152,8 @@ def test_the_source_distribution_contains_only_what_should_ship(unpacked: Path) 
 
 def test_the_version_is_the_same_everywhere() -> None:
     assert PROJECT["version"] == zoo.__version__
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {zoo.__version__}\n" in citation
     assert f"## {zoo.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
