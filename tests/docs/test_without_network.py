@@ -1,4 +1,4 @@
-"""The page about machines without a network is done from top to bottom, in a network namespace without one."""
+"""The page about machines without a network is done from top to bottom, in a network namespace."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.docs.test_how_to import small
 PAGE = ROOT / "docs" / "how-to" / "without-network.md"
 ALONE = ("unshare", "--map-root-user", "--net")
 CLONE = ("LICENSE", "README.md", "plugins", "pyproject.toml", "registry.toml", "runtime", "weights", "zoo")
-# What the packages of the test environment stand in for, since there is no index: `pip download` keeps only zoo's own
-# wheels, and a new environment has all that they require; one for zoo-runtime has no torch.
+# There is no index, so `pip download` gets only zoo's own wheels, and the packages of the test
+# environment stand in for what they require. The environment for zoo-runtime has no torch.
 SHELL = f"""set -euo pipefail
 pip() {{
     if [ "$1" = install ]; then command pip "$@"; return; fi

@@ -201,7 +201,7 @@ LARGE = "nietzsche-lstm"
 
 
 def without_the_clone() -> Registry:
-    """Return a registry of weights that zoo publishes, and of a plugin's with this id, without their files."""
+    """Return a registry of weights that zoo and a plugin publish with the same id, without their files."""
     moved = replace(Catalog.shipped().weights[LARGE], file="/nowhere/weights.safetensors")
     same = loaded(zoo_recipes={"tiny": RECIPE}, zoo_weights={LARGE: replace(WEIGHTS, file="nowhere")})
     return Registry([IMAGES, same], Catalog(weights={LARGE: moved}))
