@@ -14,6 +14,7 @@ from zoo.registry.methods import own_options
 from zoo.registry.name_index import KINDS
 from zoo.registry.registry import Entry, Registry
 from zoo.registry.remotes import with_zoos
+from zoo.registry.similar_recipe import similar_recipe
 from zoo.registry.specs import AnalyzerSpec, ArchitectureSpec, TaskSpec
 from zoo.registry.weights_files import at_hand
 
@@ -91,7 +92,8 @@ def _of_recipe(registry: Registry, name: str) -> dict[str, Any]:
 
     own = {key: value for key, value in asdict(recipe).items() if key != "summary"}
     parts = [("training", training)]
-    return own | _as_far_as_possible(parts) | ({"weights": published} if published else {})
+    more = {"similar": similar_recipe(registry, name), "weights": published}
+    return own | _as_far_as_possible(parts) | {key: facts for key, facts in more.items() if facts}
 
 
 def _of_architecture(registry: Registry, entry: Entry[Any]) -> dict[str, Any]:

@@ -48,7 +48,8 @@ def command(
 ) -> None:
     """Show the details of NAME, which can be any name that `zoo list` prints.
 
-    For a recipe, the details include the full training configuration. For an architecture, the details
+    For a recipe, the details include what its published weights achieve at which cost, the training
+    options, and the differences from the most similar recipe before it. For an architecture, the details
     include the number of parameters and, if torch is installed, the FLOPs per input. For a dataset, the
     details include the sizes of the splits if the data is on this machine. This command does not download
     anything.
@@ -114,16 +115,22 @@ def _analyzer(facts: Mapping[str, Any]) -> None:
 
 
 def _recipe(facts: Mapping[str, Any]) -> None:
+    published = facts.get("weights", {})
+    for name, entry in published.items():  # first, since they show what the recipe achieves
+        pairs = [("trained in", _cost(entry)), ("size", f"{entry['bytes']:,} bytes")]
+        print_section(f"Published weights {name}", [*_metrics(entry, facts["units"]), *pairs])
     keys = ("architecture", "dataset", "from_weights", "seed")
-    print_section("", [(key.replace("_", " "), facts[key]) for key in keys])
+    print_section("Recipe", [(key.replace("_", " "), facts[key]) for key in keys])
     print_section("Model options", as_typed(facts["model"]))
     print_section("Data options", as_typed(facts["data"]))
     changed = facts.get("changed", facts["train"])
     print_section("Training options", as_typed(changed), about="that differ from zoo's defaults")
-    published = facts.get("weights", {})
-    for name, entry in published.items():
-        size = ("size", f"{entry['bytes']:,} bytes")
-        print_section(f"Published weights {name}", [*_metrics(entry, facts["units"]), size])
+    if similar := facts.get("similar"):
+        differences = similar["differences"].items()
+        values = {name: tuple("default" if v is None else v for v in pair) for name, pair in differences}
+        before, after = (dict(as_typed({n: pair[i] for n, pair in values.items()})) for i in (0, 1))
+        pairs = [(name, f"{after[name]} instead of {before[name]}") for name in values]
+        print_section(f"Differences from {similar['name']},", pairs, about="the most similar earlier recipe")
     commands = [("train it", f"zoo train {shlex.quote(facts['name'])}")]
     commands += [("show the card", f"zoo inspect {name}") for name in published]
     print_section("Commands", commands, wrap=False)
@@ -132,8 +139,7 @@ def _recipe(facts: Mapping[str, Any]) -> None:
 def _weights(facts: Mapping[str, Any]) -> None:
     size = [("parameters", f"{facts['params']:,}"), ("size", f"{facts['bytes']:,} bytes")]
     print_section("Metrics", _metrics(facts, facts["units"]))
-    taken = f"{facts['seconds']:.0f} s of CPU time" if facts["seconds"] else ""
-    pairs = [("recipe", facts["recipe"]), ("trained in", taken), *size, ("license", facts["license"])]
+    pairs = [("recipe", facts["recipe"]), ("trained in", _cost(facts)), *size, ("license", facts["license"])]
     print_section("", pairs)
     where = facts["path"] or "not on this machine; `zoo inspect` explains how to get it"
     print_section("File", [("path", where), ("url", facts["url"]), ("sha256", facts["sha256"])], wrap=False)
@@ -230,7 +236,11 @@ def _words(table: Mapping[str, Any]) -> str:
 
 def _metrics(entry: Mapping[str, Any], units: Mapping[str, str]) -> list[tuple[str, object]]:
     measured = [(split, figures(metrics, units)) for split, metrics in entry["metrics"].items()]
-    return [*measured, ("seeds", entry["spread"])]
+    return [*measured, ("seeds", entry["spread"] or "a single one")]
+
+
+def _cost(entry: Mapping[str, Any]) -> str:
+    return f"{entry['seconds']:,.0f} s of CPU time" if entry["seconds"] else ""
 
 
 def _counts(counts: Mapping[str, int]) -> str:

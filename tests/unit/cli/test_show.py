@@ -131,6 +131,33 @@ train = { lr = 0.125 }
 """
 
 
+SIMILAR = """
+schema = 1
+[recipes.first]
+architecture = "charrnn/lstm"
+dataset = "text/files"
+data = { paths = ["a.txt"] }
+train = { epochs = 3 }
+[recipes.second]
+architecture = "charrnn/gru"
+dataset = "text/files"
+data = { paths = ["a.txt"] }
+train = { epochs = 4, lr = 0.5 }
+[recipes.third]
+architecture = "charrnn/lstm"
+dataset = "text/files"
+data = { paths = ["a.txt"] }
+model = { hidden_size = 8 }
+train = { epochs = 5 }
+[recipes.later]
+architecture = "charrnn/lstm"
+dataset = "text/files"
+data = { paths = ["a.txt"] }
+model = { hidden_size = 8 }
+train = { epochs = 5, lr = 0.5 }
+"""
+
+
 def test_a_recipe_is_shown_with_the_training_configuration_of_its_architecture(tmp_path):
     (tmp_path / "registry.toml").write_text(RECIPES)
     facts = shown("slow", cwd=tmp_path)
@@ -157,6 +184,23 @@ def test_a_recipe_is_shown_with_its_published_weights():
     accuracy = 100 * weights["metrics"]["test"]["accuracy"]
     assert re.search(rf"^  test +accuracy {accuracy:.2f}%, loss [\d.]+ nats$", out, re.M)
     assert re.search(r"^  show the card +zoo inspect cifar10-convnet-bn$", out, re.M)
+    assert out.index("\n  trained in ") < out.index("\nRecipe\n"), "what the recipe achieves comes first"
+
+
+def test_a_recipe_is_compared_with_the_most_similar_one_before_it(tmp_path):
+    (tmp_path / "registry.toml").write_text(SIMILAR)
+    assert shown("third", cwd=tmp_path)["similar"] == {
+        "name": "first",
+        "differences": {"hidden_size": [None, 8], "epochs": [3, 5]},
+    }
+    out = zoo("show", "third", cwd=tmp_path).stdout
+    assert "\nDifferences from first, the most similar earlier recipe\n" in out
+    assert re.search("^  hidden_size +8 instead of default\n  epochs +5 instead of 3$", out, re.M)
+
+
+def test_the_first_recipe_of_a_dataset_is_not_compared(tmp_path):
+    (tmp_path / "registry.toml").write_text(SIMILAR)
+    assert "similar" not in shown("first", cwd=tmp_path)
 
 
 @pytest.mark.parametrize(
