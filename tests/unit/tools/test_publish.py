@@ -135,7 +135,7 @@ def test_a_withdrawn_version_keeps_its_entry_and_cannot_come_back(run: Path, tea
     publish([run], team)
     withdrawn = publish([], team, withdraw="net", reason="trained | on test <images>")
     assert withdrawn["weights"][0]["withdrawn"] == "trained | on test <images>"
-    assert "withdrawn: trained &#124; on test &lt;images&gt;" in (team / "README.md").read_text()
+    assert r"withdrawn: trained \| on test \<images\>" in (team / "README.md").read_text()
     require_whole(team)
     with pytest.raises(WeightsError, match="was withdrawn: trained"):
         publish([run], team)
@@ -262,6 +262,24 @@ def test_the_page_of_a_zoo_shows_who_has_confirmed_what(run: Path, team: Path, k
     assert all(
         f"| net@{sha256_of(file)[:16]} | measured again, 2 of 2 metrics agree |" in row for row in rows
     )
+    require_whole(team)
+
+
+def test_texts_of_the_page_of_a_zoo_are_escaped(run: Path, team: Path) -> None:
+    link = "[x](https://example.org)"
+    rewritten(run / "best.safetensors", metrics={"val": {link: 0.5}}, intervals={"val": {}})
+    publish([run], team, license=f"{link} | <b>\n\n# big \x1b[31m")
+    text = (team / "README.md").read_text()
+    assert text.count(r"\[x\](https://example.org)") == 2
+    assert r"\| \<b\>  \# big \\x1b\[31m" in text
+    assert not re.search(r"(?m)^# big|(?<!\\)\[x\]|\x1b", text)
+
+
+def test_the_checksums_are_of_the_index_as_it_is(run: Path, team: Path) -> None:
+    publish([run], team)
+    index = team / "registry.toml"
+    index.write_text(f"# as our team likes it\n{index.read_text()}")
+    publish([], team)
     require_whole(team)
 
 

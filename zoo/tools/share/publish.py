@@ -244,7 +244,7 @@ def _index(folder: Path) -> ZooIndex:
     """Return the index of a zoo; an empty one for a new folder."""
     if (folder / INDEX).exists():
         return read_index(read_folder(folder), folder / INDEX)
-    if taken := [name for name in derived_files(ZooIndex()) if (folder / name).exists()]:
+    if taken := [name for name in derived_files(ZooIndex(), b"") if (folder / name).exists()]:
         message = f"{folder} is not a zoo, and publishing would overwrite its {taken[0]}"
         raise OutputError(message, hint="choose a new folder")
     return ZooIndex()
@@ -335,7 +335,7 @@ def _committed(
             _sign(signature, content, sign)
         shas = {version.spec.sha256 for _, version in index.all()}
         confirmed = attestations_in(folder / ATTESTATIONS, shas, allowed)
-        for name, each in {INDEX: content, **derived_files(index, confirmed)}.items():
+        for name, each in {INDEX: content, **derived_files(index, content, confirmed)}.items():
             if not (folder / name).is_file() or (folder / name).read_bytes() != each:
                 with atomic_write(folder / name) as file:
                     file.write(each)
