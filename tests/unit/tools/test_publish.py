@@ -370,7 +370,10 @@ def test_weights_to_start_from_are_named_as_in_the_zoo(run: Path, registry: Regi
     )
 
 
-SECRETS = (f"{HOME}/photos", "/srv/photos/cats", "~/photos", "~ada/photos", f"on {HOST}", f"by {USER}.")
+SECRETS = (
+    *(f"{HOME}/photos", "/srv/photos/cats", "~/photos", "~ada/photos", "/photos", "`/srv/photos/cats`"),
+    *("{/srv/photos/cats}", f"on {HOST}", f"by {USER}."),
+)
 
 
 def planted(value: Any, secret: str) -> Iterator[tuple[str, Any]]:
@@ -417,6 +420,11 @@ def test_nothing_in_a_zoo_tells_about_this_machine(run: Path, team: Path, tmp_pa
     rewritten(other(run, seconds=1.0) / "best.safetensors", changes=(f"data.file: a -> {HOME}/b",))
     with pytest.raises(WeightsError, match=r"changes holds the home folder"):
         publish([run.with_name("net-1")], team, name="net")
+    card, content = read_weights(run / "best.safetensors")
+    noted = {KEY: canonical_json(card.to_dict()), "note": f"made in {HOME}/x"}
+    write_container(run.with_name("noted.safetensors"), [*content.tensors.values()], noted)
+    with pytest.raises(WeightsError, match=r"metadata\.note holds the home folder"):
+        publish([run.with_name("noted.safetensors")], team)
     publish([run], team)
     with pytest.raises(WeightsError, match="the arguments cannot be published"):
         publish([], team, withdraw="net", reason=f"ask {USER}")

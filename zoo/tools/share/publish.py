@@ -22,7 +22,7 @@ from zoo.console.progress import Bar, quiet
 from zoo.errors import OptionError, OutputError, RunError, WeightsError, ZooError, warn
 from zoo.files import run_files, signatures
 from zoo.files.atomic import atomic_write, sweep
-from zoo.files.cards import CHECKPOINT, read_weights
+from zoo.files.cards import CHECKPOINT, KEY, read_weights
 from zoo.files.downloads import require_sha256
 from zoo.files.hashes import sha256_of
 from zoo.files.regular import read_regular
@@ -177,7 +177,8 @@ def publishable(
     if CHECKPOINT in content.metadata:
         hint = "publish the run directory"
         raise WeightsError(f"{path} is a checkpoint, which cannot be published", hint=hint)
-    refuse_private({"id": id_, **card.to_dict()}, str(path))
+    others = {key: value for key, value in content.metadata.items() if key != KEY}
+    refuse_private({"id": id_, "metadata": others, **card.to_dict()}, str(path))
     recipe = public_recipe(card, registry, folder)
     model = load(path, device="cpu", progress=False, registry=registry)
     spec = WeightsSpec(
