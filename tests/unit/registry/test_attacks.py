@@ -33,7 +33,7 @@ def _file(name: str) -> Callable[[str], str]:
 
 ON_THE_INDEX: dict[str, tuple[Callable[[str], str], str]] = {
     "no serial": (lambda index: index.replace("serial = 7", ""), "is not the index of a zoo: it has no s"),
-    "negative serial": (lambda index: index.replace("serial = 7", "serial = -7"), "serial"),
+    "negative serial": (lambda index: index.replace("serial = 7", "serial = -7"), "serial: expected .* >= 0"),
     "plugins": (lambda index: f'{index}\n[plugins]\ndisabled = ["images"]', r"cannot contain \[plugins\]"),
     "plugin files": (lambda index: index.replace("serial", 'plugin_files = ["x.py"]\nserial'), "plugin f"),
     "unknown key": (lambda index: index.replace("serial", "code = 1\nserial"), "unknown field code"),
